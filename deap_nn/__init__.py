@@ -1,0 +1,38 @@
+"""A toolbox for DEAP that trains neural networks with a genetic algorithm instead of backpropagation."""
+
+from deap_nn.algorithms import Callback, Evolution, evolve
+from deap_nn.crossover import cxMask
+from deap_nn.datasets import Dataset, load_dataset
+from deap_nn.initialisation import initNormal, initScaled
+from deap_nn.logbooks import to_csv, to_json
+from deap_nn.mutation import Adaptation, Annealed, Constant, ErrorScaled, mutGaussianAdaptive
+from deap_nn.selection import selRankBoosted
+from deap_nn.toolbox import PRESETS, FitnessMin, Individual, make_toolbox
+from deap_nn.weights import Layout, WeightList
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "PRESETS",
+    "Adaptation",
+    "Annealed",
+    "Callback",
+    "Constant",
+    "Dataset",
+    "ErrorScaled",
+    "Evolution",
+    "FitnessMin",
+    "Individual",
+    "Layout",
+    "WeightList",
+    "cxMask",
+    "evolve",
+    "initNormal",
+    "initScaled",
+    "load_dataset",
+    "make_toolbox",
+    "mutGaussianAdaptive",
+    "selRankBoosted",
+    "to_csv",
+    "to_json",
+]

@@ -1,0 +1,246 @@
+"""The generational loop: breed, score, select, log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+from deap import base, tools
+
+from deap_nn.mutation import Adaptation
+from deap_nn.seeding import Purpose, check_seed, stream
+from deap_nn.toolbox import Clock, takes_rng
+
+COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma")
+"""The columns of a logbook, of which a toolbox without ``assess`` or an adaptation lacks the last."""
+
+
+@dataclass
+class Evolution:
+    """Where a run stands: what its callbacks see.
+
+    A callback that sets ``stop`` to a reason ends the run after the generation.
+    """
+
+    toolbox: base.Toolbox
+    population: list[Any]
+    generations: int
+    logbook: tools.Logbook = field(default_factory=tools.Logbook)
+    generation: int = 0
+    evaluations: int = 0
+    best: Any = None
+    seconds: float = 0.0
+    elapsed: float = 0.0
+    stop: str | None = None
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The logbook's record of this generation."""
+        last: dict[str, Any] = self.logbook[-1]
+        return last
+
+    @property
+    def last(self) -> bool:
+        """Whether this is the last generation."""
+        return self.generation >= self.generations or self.stop is not None
+
+
+class Callback:
+    """What is told of a run; each method may be left out."""
+
+    def on_start(self, evolution: Evolution) -> None:
+        """Before the initial population is scored."""
+
+    def on_generation(self, evolution: Evolution) -> None:
+        """After a generation was scored and logged; generation 0 is the initial population."""
+
+    def on_end(self, evolution: Evolution) -> None:
+        """After the last generation, or when an exception ends the run."""
+
+
+def vary(
+    chosen: Sequence[Any], toolbox: base.Toolbox, *, seed: int, generation: int, cxpb: float = 1.0, mutpb: float = 1.0
+) -> list[Any]:
+    """Clone, mate and mutate the chosen parents, each pair and child with random streams of its own.
+
+    Parameters
+    ----------
+    chosen : sequence
+        Parents; places 2i and 2i+1 are mated. They are left unchanged.
+    toolbox : deap.base.Toolbox
+        With ``clone``, ``mate`` and ``mutate``.
+    seed, generation : int
+        The key of the streams.
+    cxpb, mutpb : float
+        The probabilities that a pair is mated and that a child is mutated.
+
+    Returns
+    -------
+    list
+        As many children, without a valid fitness.
+    """
+    children = [toolbox.clone(parent) for parent in chosen]
+    mate, mutate = _with_rng(toolbox.mate), _with_rng(toolbox.mutate)
+    for pair in range(len(children) // 2):
+        if cxpb >= 1 or stream(seed, Purpose.VARY, generation, 2 * pair).random() < cxpb:
+            first, second = children[2 * pair : 2 * pair + 2]
+            mated = mate(first, second, rng=stream(seed, Purpose.MATE, generation, pair))
+            children[2 * pair : 2 * pair + 2] = mated
+    for child, individual in enumerate(children):
+        if mutpb >= 1 or stream(seed, Purpose.VARY, generation, 2 * child + 1).random() < mutpb:
+            (children[child],) = mutate(individual, rng=stream(seed, Purpose.MUTATE, generation, child))
+    for individual in children:
+        del individual.fitness.values
+    return children
+
+
+def _with_rng(operator: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `operator`, made to ignore an ``rng`` if it takes none, as DEAP's own do."""
+    if takes_rng(operator):
+        return operator
+
+    def without_rng(*arguments: Any, rng: np.random.Generator) -> Any:
+        return operator(*arguments)
+
+    return without_rng
+
+
+def _score(population: Sequence[Any], toolbox: base.Toolbox) -> None:
+    for individual, values in zip(population, toolbox.map(toolbox.evaluate, population), strict=True):
+        individual.fitness.values = values
+
+
+def _clock(toolbox: base.Toolbox) -> Clock:
+    """Return the toolbox's clock, or one that moves what is registered to mutate."""
+    if hasattr(toolbox, "clock"):
+        clock: Clock = toolbox.clock
+        return clock
+    sigma = getattr(toolbox.mutate, "keywords", {}).get("sigma")
+    return Clock(adaptation=sigma if isinstance(sigma, Adaptation) else None)
+
+
+def _record(evolution: Evolution, clock: Clock, stats: Any) -> None:
+    toolbox, population = evolution.toolbox, evolution.population
+    values = [individual.fitness.values[0] for individual in population]
+    row: dict[str, Any] = {
+        "gen": evolution.generation,
+        "nevals": len(population),
+        "min": min(values),
+        "avg": float(np.mean(values)),
+        "std": float(np.std(values)),
+        "max": max(values),
+    }
+    if hasattr(toolbox, "assess"):
+        row.update(toolbox.assess(evolution.best, evolution.generation, map=toolbox.map))
+    if clock.adaptation is not None:
+        row["sigma"] = clock.adaptation.sigma
+    if stats is not None:
+        row.update(stats.compile(population))
+    evolution.logbook.header = list(row)
+    evolution.logbook.record(**row)
+
+
+def evolve(
+    population: list[Any],
+    toolbox: base.Toolbox,
+    ngen: int,
+    *,
+    seed: int,
+    cxpb: float = 1.0,
+    mutpb: float = 1.0,
+    stats: tools.Statistics | tools.MultiStatistics | None = None,
+    halloffame: tools.HallOfFame | None = None,
+    callbacks: Iterable[Callback] = (),
+) -> tuple[list[Any], tools.Logbook]:
+    """Evolve a population by generations, each replaced by its children and scored on a new mini-batch.
+
+    The random numbers of every mating and mutation are a function of (seed, generation, pair or child), so a result
+    does not depend on the map, the number of workers or their timing. An operator is given its stream as ``rng`` if it
+    takes one. Every member is scored in every generation.
+
+    Parameters
+    ----------
+    population : list
+        Individuals; replaced in place by each next generation.
+    toolbox : deap.base.Toolbox
+        With ``clone``, ``mate``, ``mutate``, ``select``, ``evaluate`` and ``map``; ``assess``, if there is one, adds
+        columns about the best.
+    ngen : int
+        Generations after the initial one, at least 0.
+    seed : int
+        The run's seed.
+    cxpb, mutpb : float
+        The probabilities that a pair is mated and that a child is mutated, 0 to 1.
+    stats : deap.tools.Statistics, optional
+        Adds its columns or chapters to the logbook.
+    halloffame : deap.tools.HallOfFame, optional
+        Sees every generation.
+    callbacks : iterable of Callback
+        Told in this order; one that raises ends the run.
+
+    Returns
+    -------
+    population : list
+        The same list.
+    logbook : deap.tools.Logbook
+        A record per generation, with the columns of ``COLUMNS``.
+
+    Raises
+    ------
+    ValueError
+        If the population is empty, or a number out of range.
+
+    Examples
+    --------
+    >>> from deap_nn import make_toolbox
+    >>> toolbox = make_toolbox("mlp", "mnist5k", seed=1)
+    >>> population, logbook = evolve(toolbox.population(n=4), toolbox, 2, seed=1)
+    >>> logbook.select("gen")
+    [0, 1, 2]
+    """
+    seed = check_seed(seed)
+    if not population:
+        raise ValueError("population must not be empty")
+    if ngen < 0:
+        raise ValueError(f"ngen must be at least 0, got {ngen!r}")
+    for name, value in (("cxpb", cxpb), ("mutpb", mutpb)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must be between 0 and 1, got {value!r}")
+    watching = list(callbacks)
+    clock = _clock(toolbox)
+    clock.reset()
+    evolution = Evolution(toolbox, population, ngen)
+    begun = time.perf_counter()
+    for callback in watching:
+        callback.on_start(evolution)
+    try:
+        for generation in range(ngen + 1):
+            started = time.perf_counter()
+            evolution.generation = generation
+            if generation:
+                rng = stream(seed, Purpose.SELECT, generation)
+                chosen = _with_rng(toolbox.select)(population, len(population), rng=rng)
+                if clock.generation < generation:  # somebody registered another select, which moves no clock
+                    clock.advance(population)
+                population[:] = vary(chosen, toolbox, seed=seed, generation=generation, cxpb=cxpb, mutpb=mutpb)
+                del chosen
+            _score(population, toolbox)
+            evolution.evaluations += len(population)
+            evolution.best = max(population, key=attrgetter("fitness"))
+            if halloffame is not None:
+                halloffame.update(population)
+            _record(evolution, clock, stats)
+            evolution.seconds = time.perf_counter() - started
+            evolution.elapsed = time.perf_counter() - begun
+            for callback in watching:
+                callback.on_generation(evolution)
+            if evolution.stop is not None:
+                break
+    finally:
+        for callback in watching:
+            callback.on_end(evolution)
+    return population, evolution.logbook

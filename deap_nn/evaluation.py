@@ -1,0 +1,250 @@
+"""From weights and a mini-batch to a fitness, with TensorFlow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_nn.datasets import DataReference, Split, find_dataset
+from deap_nn.models import ModelReference, configure_tensorflow, keras, layout_of, model_of, tf
+from deap_nn.seeding import Purpose, stream
+from deap_nn.weights import WeightList
+
+FitnessName = Literal["error", "cross_entropy"]
+Map = Callable[..., Iterable[Any]]
+
+WORST_CROSS_ENTROPY = 1e9
+"""The cross-entropy of a network that answers with NaN or infinity, and the largest that is ever told."""
+
+CHUNK = 250
+"""How many samples of a validation or test part are scored by one task."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a genome is scored on: small, immutable, and all that a worker needs to know.
+
+    Parameters
+    ----------
+    model : ModelReference
+        The network.
+    data : DataReference
+        The samples.
+    fitness : {"error", "cross_entropy"}
+        The share of the batch that is misread, or the mean cross-entropy in nats; both are minimised.
+    batch_size : int
+        Samples in a mini-batch.
+    seed : int
+        With the generation it decides the mini-batch.
+    threads : int
+        How many threads TensorFlow may use in a process.
+    """
+
+    model: ModelReference
+    data: DataReference
+    fitness: FitnessName
+    batch_size: int
+    seed: int
+    threads: int = 1
+
+
+def batch_indices(seed: int, generation: int, batch_size: int, samples: int) -> NDArray[np.intp]:
+    """Return which samples make the mini-batch of a generation; shape (batch_size,).
+
+    The generations walk through the whole training part again and again, each pass (epoch) in a new order.
+
+    Examples
+    --------
+    >>> epoch = np.concatenate([batch_indices(1, generation, 2, 6) for generation in range(3)])
+    >>> sorted(epoch.tolist())
+    [0, 1, 2, 3, 4, 5]
+    """
+    places = np.arange(generation * batch_size, (generation + 1) * batch_size)
+    epochs, within = np.divmod(places, samples)
+    return np.array([_epoch_order(seed, int(epoch), samples)[i] for epoch, i in zip(epochs, within, strict=True)])
+
+
+@lru_cache(maxsize=4)
+def _epoch_order(seed: int, epoch: int, samples: int) -> NDArray[np.intp]:
+    return stream(seed, Purpose.EPOCH, epoch).permutation(samples)
+
+
+def _answers_with_probabilities(model: keras.Model) -> bool:
+    last = model.layers[-1]
+    return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
+
+
+class Scorer:
+    """A problem made ready in this process: the data, and the network as one traced function.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to score on.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        configure_tensorflow(problem.threads)
+        self.problem = problem
+        self.dataset = find_dataset(problem.data)
+        self.layout = layout_of(problem.model)
+        model = model_of(problem.model)
+        self._input_shape = tuple(model.input_shape[1:])
+        self._from_logits = not _answers_with_probabilities(model)
+        self._model = model
+        self._constants = [tf.constant(variable.numpy()) for variable in model.non_trainable_variables]
+        self._kernel = tf.function(self._trace, autograph=False)
+        self._batch: tuple[int, tuple[Any, Any]] | None = None
+
+    def _trace(self, flat: Any, samples: Any, labels: Any) -> tuple[Any, Any, Any]:
+        """Return how many samples are misread, their mean cross-entropy, and whether all answers are finite."""
+        parts = tf.split(flat, self.layout.sizes)
+        weights = [tf.reshape(part, shape) for part, shape in zip(parts, self.layout.shapes, strict=True)]
+        if samples.dtype == tf.uint8:
+            samples = tf.cast(samples, tf.float32) / 255.0
+        outputs, _ = self._model.stateless_call(weights, self._constants, samples, training=False)
+        finite = tf.reduce_all(tf.math.is_finite(outputs), axis=-1)
+        right = tf.equal(tf.argmax(outputs, axis=-1, output_type=tf.int32), labels) & finite
+        misread = tf.size(labels) - tf.reduce_sum(tf.cast(right, tf.int32))
+        entropy = keras.ops.sparse_categorical_crossentropy(labels, outputs, from_logits=self._from_logits)
+        return misread, tf.reduce_mean(entropy), tf.reduce_all(finite)
+
+    def _tensors(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[Any, Any]:
+        if x.dtype != np.uint8:
+            x = x.astype(np.float32, copy=False)
+        return tf.constant(x.reshape(len(x), *self._input_shape)), tf.constant(y, dtype=tf.int32)
+
+    def _minibatch(self, generation: int) -> tuple[Any, Any]:
+        if self._batch is None or self._batch[0] != generation:
+            x, y = self.dataset.part("train")
+            chosen = batch_indices(self.problem.seed, generation, self.problem.batch_size, len(x))
+            self._batch = generation, self._tensors(x[chosen], y[chosen])
+        return self._batch[1]
+
+    def _genome(self, individual: WeightList) -> Any:
+        if individual.shapes != self.layout.shapes:
+            raise ValueError(f"individual must have the shapes {self.layout.shapes}, got {individual.shapes}")
+        return tf.convert_to_tensor(individual.flat)
+
+    def fitness(self, individual: WeightList, generation: int) -> float:
+        """Return the fitness on the mini-batch of a generation, always finite."""
+        misread, entropy, finite = self._kernel(self._genome(individual), *self._minibatch(generation))
+        if self.problem.fitness == "error":
+            return int(misread) / self.problem.batch_size if finite else 1.0
+        value = float(entropy)
+        return min(value, WORST_CROSS_ENTROPY) if finite and math.isfinite(value) else WORST_CROSS_ENTROPY
+
+    def batch_misread(self, individual: WeightList, generation: int) -> int:
+        """Return how many samples of the mini-batch of a generation are misread."""
+        return int(self._kernel(self._genome(individual), *self._minibatch(generation))[0])
+
+    def misread(self, individual: WeightList, split: Split, start: int, stop: int) -> int:
+        """Return how many of the samples `start` to `stop` of a part are misread."""
+        x, y = self.dataset.part(split)
+        return int(self._kernel(self._genome(individual), *self._tensors(x[start:stop], y[start:stop]))[0])
+
+
+@lru_cache(maxsize=4)
+def scorer(problem: Problem) -> Scorer:
+    """Return the scorer of a problem, made once in a process."""
+    return Scorer(problem)
+
+
+class Evaluate:
+    """A toolbox's ``evaluate``: the fitness of an individual on the current generation's mini-batch.
+
+    It names its data and does not hold them, so it is small where a map sends it with every task.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to score on.
+    generation : int
+        Whose mini-batch; the toolbox moves it on.
+    """
+
+    def __init__(self, problem: Problem, generation: int = 0) -> None:
+        self.problem = problem
+        self.generation = generation
+
+    def __call__(self, individual: WeightList) -> tuple[float]:
+        """Return the fitness as DEAP wants it, a tuple."""
+        return (scorer(self.problem).fitness(individual, self.generation),)
+
+
+Task = tuple[WeightList, str, int, int]
+"""An individual, a part ("batch" for the mini-batch of a generation) and the samples or generation meant."""
+
+
+class CountMisread:
+    """A task of a map: how many samples of a stretch an individual misreads.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to score on.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+    def __call__(self, task: Task) -> int:
+        """Return the count for an individual, a part, and the first sample and the one after the last."""
+        individual, split, start, stop = task
+        if split == "batch":
+            return scorer(self.problem).batch_misread(individual, start)
+        return scorer(self.problem).misread(individual, split, start, stop)  # type: ignore[arg-type]
+
+
+def stretches(individual: WeightList, split: Split, size: int) -> list[Task]:
+    """Return the tasks that together score the first `size` samples of a part."""
+    return [(individual, split, start, min(start + CHUNK, size)) for start in range(0, size, CHUNK)]
+
+
+class ErrorRate:
+    """The share of a part that an individual misreads, its stretches scored through a map.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to score on.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+    def __call__(self, individual: WeightList, split: Split, *, map: Map = map) -> float:
+        """Return the error rate on all of a part, 0 to 1."""
+        size = len(find_dataset(self.problem.data).part(split)[1])
+        return sum(map(CountMisread(self.problem), stretches(individual, split, size))) / size
+
+
+class Assess:
+    """A toolbox's ``assess``: what the logbook says about the best member of a generation.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to score on.
+    validation_size : int
+        How many validation samples count.
+    """
+
+    def __init__(self, problem: Problem, validation_size: int) -> None:
+        self.problem = problem
+        self.validation_size = validation_size
+
+    def __call__(self, individual: WeightList, generation: int, *, map: Map = map) -> dict[str, float]:
+        """Return the error on the generation's mini-batch and on the first validation samples."""
+        tasks: Sequence[Task] = [
+            (individual, "batch", generation, generation),
+            *stretches(individual, "validation", self.validation_size),
+        ]
+        on_batch, *counts = map(CountMisread(self.problem), tasks)
+        return {"train_error": on_batch / self.problem.batch_size, "val_error": sum(counts) / self.validation_size}

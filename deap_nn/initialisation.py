@@ -1,0 +1,102 @@
+"""How genomes start, in the form of DEAP's ``init...`` functions."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from deap_nn.weights import Layout, Matrix, check_generator, empty_vector
+
+Individual = TypeVar("Individual")
+Container = Callable[[list[Matrix]], Individual]
+"""Makes an individual of a list of matrices: a class such as ``creator.Individual``."""
+
+
+def initNormal(
+    container: Container[Individual], layout: Layout, *, sigma: float = 1.0, rng: np.random.Generator
+) -> Individual:
+    """Draw every weight from a normal distribution around zero.
+
+    Parameters
+    ----------
+    container : callable
+        Makes an individual of a list of float32 matrices, as ``creator.Individual`` does.
+    layout : Layout
+        The matrices to draw.
+    sigma : float
+        The standard deviation, at least 0; 1 is the article's.
+    rng : numpy.random.Generator
+        The source of randomness.
+
+    Returns
+    -------
+    Individual
+        What `container` makes.
+
+    Raises
+    ------
+    ValueError
+        If `sigma` is negative or not finite.
+
+    References
+    ----------
+    The start of "My experiments in replacing deep learning backpropagation (SGD) with a genetic algorithm",
+    Towards Data Science.
+
+    Examples
+    --------
+    >>> from deap_nn import Layout, WeightList
+    >>> initNormal(WeightList, Layout(("kernel",), ((2, 3),)), rng=np.random.default_rng(1)).shapes
+    ((2, 3),)
+    """
+    check_generator(rng)
+    if not (np.isfinite(sigma) and sigma >= 0):
+        raise ValueError(f"sigma must be finite and at least 0, got {sigma!r}")
+    flat = empty_vector(layout.size)
+    rng.standard_normal(dtype=np.float32, out=flat)
+    flat *= np.float32(sigma)
+    return container(layout.views(flat))
+
+
+def initScaled(container: Container[Individual], layout: Layout, *, rng: np.random.Generator) -> Individual:
+    """Draw every matrix with a variance of 2 / fan-in, and start vectors at zero.
+
+    Vectors are biases, which start at 0, or the gains of a normalisation (a name that ends in ``gamma`` or
+    ``scale``), which start at 1.
+
+    Parameters
+    ----------
+    container : callable
+        Makes an individual of a list of float32 matrices, as ``creator.Individual`` does.
+    layout : Layout
+        The matrices to draw; ``layout.fan_ins`` scales them.
+    rng : numpy.random.Generator
+        The source of randomness.
+
+    Returns
+    -------
+    Individual
+        What `container` makes.
+
+    References
+    ----------
+    K. He, X. Zhang, S. Ren and J. Sun, "Delving deep into rectifiers", ICCV 2015, equation 10.
+
+    Examples
+    --------
+    >>> from deap_nn import Layout, WeightList
+    >>> layout = Layout(("kernel", "bias"), ((200, 50), (50,)))
+    >>> kernel, bias = initScaled(WeightList, layout, rng=np.random.default_rng(1))
+    >>> round(float(kernel.std()), 2), float(bias.std())
+    (0.1, 0.0)
+    """
+    check_generator(rng)
+    flat = empty_vector(layout.size)
+    rng.standard_normal(dtype=np.float32, out=flat)
+    matrices = layout.views(flat)
+    for name, fan_in, matrix in zip(layout.names, layout.fan_ins, matrices, strict=True):
+        if matrix.ndim >= 2:
+            matrix *= np.float32(np.sqrt(2.0 / fan_in))
+        else:
+            matrix[...] = 1.0 if name.endswith(("gamma", "scale")) else 0.0
+    return container(matrices)

@@ -1,0 +1,171 @@
+"""DEAP logbooks as CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from deap import tools
+
+Row = dict[str, Any]
+
+
+def plain(value: Any) -> Any:
+    """Return `value` with NumPy's numbers and arrays as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def _finite(value: Any) -> Any:
+    """Return `value` with NaN and infinity as None, which JSON has a word for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value
+
+
+def rows_of(logbook: tools.Logbook) -> list[Row]:
+    """Return the records of a logbook as flat rows, a chapter's columns named ``chapter.column``.
+
+    What DEAP repeats in a chapter of the record itself is left out; a record without some chapter lacks its columns.
+    """
+    rows = [dict(record) for record in logbook]
+    for name, chapter in logbook.chapters.items():
+        unplaced = iter(rows_of(chapter))
+        entry = next(unplaced, None)
+        for row, record in zip(rows, logbook, strict=True):
+            if entry is None or any(entry.get(key) != value for key, value in record.items()):
+                continue
+            row.update({f"{name}.{key}": value for key, value in entry.items() if key not in record})
+            entry = next(unplaced, None)
+    return [{key: plain(value) for key, value in row.items()} for row in rows]
+
+
+def _columns(logbook: tools.Logbook, rows: Sequence[Row]) -> list[str]:
+    present = list(dict.fromkeys(key for row in rows for key in row))
+    wished = [name for name in (logbook.header or []) if name in present]
+    return wished + [name for name in present if name not in wished]
+
+
+def format_row(values: Sequence[Any]) -> str:
+    """Return a line of CSV, its end included; floats in full precision."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(["" if value is None else value for value in values])
+    return text.getvalue()
+
+
+def to_csv(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
+    r"""Write a logbook as CSV, a row per record.
+
+    Parameters
+    ----------
+    logbook : deap.tools.Logbook
+        Its chapters become columns named ``chapter.column``; NumPy numbers are written as numbers.
+    path : path-like
+        Replaced whole.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> logbook = tools.Logbook()
+    >>> logbook.record(gen=0, fitness={"min": np.float64(0.5)})
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "logbook.csv")
+    >>> to_csv(logbook, path)
+    >>> path.read_text()
+    'gen,fitness.min\n0,0.5\n'
+    """
+    rows = rows_of(logbook)
+    columns = _columns(logbook, rows)
+    lines = [format_row(columns)] if columns else []
+    lines += [format_row([row.get(name) for name in columns]) for row in rows]
+    write_text(path, "".join(lines))
+
+
+def to_json(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
+    """Write a logbook as JSON: a list with an object per record.
+
+    Parameters
+    ----------
+    logbook : deap.tools.Logbook
+        Its chapters become keys ``chapter.column``; NumPy numbers are written as numbers, NaN and infinity as null.
+    path : path-like
+        Replaced whole.
+    """
+    write_json(path, rows_of(logbook))
+
+
+def read_csv(path: str | os.PathLike[str]) -> dict[str, list[float]]:
+    """Read a CSV file of numbers, by column; an empty field is NaN and a torn last row is left out.
+
+    Raises
+    ------
+    ValueError
+        If the file has no head, or a field is no number.
+    """
+    text = Path(path).read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    reader = csv.DictReader(io.StringIO(whole), strict=True)
+    if not reader.fieldnames:
+        raise ValueError(f"{path}: has no head")
+    columns: dict[str, list[float]] = {name: [] for name in reader.fieldnames}
+    for row in reader:
+        for name in columns:
+            try:
+                columns[name].append(float(row[name] or "nan"))
+            except ValueError:
+                raise ValueError(f"{path}: line {reader.line_num}: {name} is no number: {row[name]!r}") from None
+    return columns
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Name a file beside `path` to write; when the body succeeds it takes the place of `path`, else it goes."""
+    target = Path(path)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=target.suffix)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        umask = os.umask(0)
+        os.umask(umask)
+        partial.chmod(0o666 & ~umask)  # mkstemp keeps files to their owner
+        partial.replace(target)
+    except BaseException:
+        partial.unlink()
+        raise
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write a JSON file whole or not at all; NumPy's numbers as numbers, NaN and infinity as null."""
+    write_text(path, json.dumps(_finite(plain(value)), indent=1, allow_nan=False) + "\n")
+
+
+def write_with(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
+    """Let `write` make a file, whole or not at all."""
+    with replacing(path) as partial:
+        write(partial)

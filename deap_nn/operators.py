@@ -1,0 +1,35 @@
+"""The registry of operators: what is listed here is documented, and tested by one battery of contract tests."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from deap_nn.crossover import cxMask
+from deap_nn.initialisation import initNormal, initScaled
+from deap_nn.mutation import mutGaussianAdaptive
+from deap_nn.selection import selRankBoosted
+
+Kind = Literal["init", "cx", "mut", "sel"]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator, the prefix of its name, and where it comes from."""
+
+    function: Callable[..., Any]
+    kind: Kind
+    reference: str
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.function.__name__
+
+
+OPERATORS = (
+    Operator(initNormal, "init", "the article"),
+    Operator(initScaled, "init", "He et al. 2015"),
+    Operator(cxMask, "cx", "the article; Syswerda 1989"),
+    Operator(mutGaussianAdaptive, "mut", "the article; Beyer and Schwefel 2002"),
+    Operator(selRankBoosted, "sel", "the article; Baker 1985"),
+)

@@ -1,0 +1,204 @@
+"""Draw a run from its files: ``python -m deap_nn.report DIR``."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from deap_nn.commands import InputError, Parser, run_command
+from deap_nn.logbooks import read_csv, write_with
+
+mpl.use("agg")
+
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")
+Columns = Mapping[str, Sequence[float]]
+
+
+def _axes(figure: Figure, *place: int) -> Any:
+    axes = figure.add_subplot(*place)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    return axes
+
+
+def _save(figure: Figure, path: Path) -> None:
+    write_with(path, lambda partial: figure.savefig(partial, dpi=120))
+
+
+def draw_fitness(columns: Columns, path: str | os.PathLike[str], *, fitness: str = "fitness") -> None:
+    """Draw average and best fitness, and the validation error, by generation.
+
+    Parameters
+    ----------
+    columns : mapping
+        A logbook by columns: ``gen``, ``min``, ``avg``, and ``val_error`` if there is one.
+    path : path-like
+        The picture, a PNG.
+    fitness : str
+        What the fitness is, for the axis.
+    """
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = _axes(figure)
+    generations = columns["gen"]
+    axes.plot(generations, columns["avg"], color=_COLOURS[0], label="average")
+    axes.plot(generations, columns["min"], color=_COLOURS[1], label="best")
+    axes.set_xlabel("generation")
+    errors = columns.get("val_error")
+    rates = fitness.replace("_", " ") == "error" or errors is None
+    if errors is None:
+        axes.set_ylabel(fitness)
+    elif rates:
+        axes.plot(generations, errors, color=_COLOURS[2], label="validation")
+        axes.set_ylabel("error rate")
+    else:
+        axes.set_ylabel(f"{fitness.replace('_', ' ')} on the mini-batch (nats)")
+        right = axes.twinx()
+        right.spines["top"].set_visible(False)
+        right.plot(generations, errors, color=_COLOURS[2], label="validation error (right)")
+        right.set_ylabel("validation error rate")
+        right.set_ylim(0, 1)
+    if max(columns["avg"]) > 50 * max(min(columns["min"]), 1e-9):
+        axes.set_yscale("log")
+    elif min(columns["min"]) >= 0:
+        axes.set_ylim(bottom=0)
+    lines = [line for part in figure.axes for line in part.get_lines()]
+    axes.legend(lines, [line.get_label() for line in lines], frameon=False, loc="upper right")
+    _save(figure, Path(path))
+
+
+def draw_weights(weights: NDArray[np.float32], matrices: Sequence[str], path: str | os.PathLike[str]) -> None:
+    """Draw some weights of the best member by generation, coloured by the matrix they belong to.
+
+    Parameters
+    ----------
+    weights : numpy.ndarray
+        Shape (generations, weights), float32.
+    matrices : sequence of str
+        The name of each weight's matrix.
+    path : path-like
+        The picture, a PNG.
+    """
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = _axes(figure)
+    names = list(dict.fromkeys(matrices))
+    for i, name in enumerate(names):
+        chosen = weights[:, [matrix == name for matrix in matrices]]
+        lines = axes.plot(chosen, color=_COLOURS[i % len(_COLOURS)], linewidth=0.7, alpha=0.8)
+        lines[0].set_label(name)
+    axes.set_xlabel("generation")
+    axes.set_ylabel(f"value of {weights.shape[1]} weights of the best")
+    figure.legend(loc="outside right upper", frameon=False, fontsize="small")
+    _save(figure, Path(path))
+
+
+def draw_surface(columns: Columns, surface: NDArray[np.float64], path: str | os.PathLike[str]) -> None:
+    """Draw a small run with two inputs: its curve, and what the best network answers on the unit square.
+
+    Parameters
+    ----------
+    columns : mapping
+        A logbook by columns.
+    surface : numpy.ndarray
+        The answers, 0 to 1, shape (n, n): rows are the second input from 0 to 1, columns the first.
+    path : path-like
+        The picture, a PNG.
+    """
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    curve = _axes(figure, 1, 2, 1)
+    curve.plot(columns["gen"], columns["avg"], color=_COLOURS[0], label="average")
+    curve.plot(columns["gen"], columns["min"], color=_COLOURS[1], label="best")
+    curve.set_xlabel("generation")
+    curve.set_ylabel("mean squared error")
+    curve.set_yscale("log")
+    curve.legend(frameon=False)
+    square = figure.add_subplot(1, 2, 2)
+    image = square.imshow(surface, origin="lower", extent=(0, 1, 0, 1), vmin=0, vmax=1, cmap="viridis")
+    for x, y in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        square.plot(x, y, "o", color="white", markeredgecolor="black", clip_on=False)
+    square.set_xlabel("first input")
+    square.set_ylabel("second input")
+    figure.colorbar(image, label="answer of the best network")
+    _save(figure, Path(path))
+
+
+def draw_run(folder: str | os.PathLike[str], *, fitness: str = "fitness") -> list[Path]:
+    """Draw the pictures of a run directory from its files.
+
+    Parameters
+    ----------
+    folder : path-like
+        With ``logbook.csv``, and ``trace.npz`` if weights were traced.
+    fitness : str
+        What the fitness is; taken from ``config.json`` by the command.
+
+    Returns
+    -------
+    list of Path
+        The pictures written.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, naming it.
+    """
+    folder = Path(folder)
+    columns = _read_logbook(folder / "logbook.csv")
+    drawn = [folder / "fitness.png"]
+    draw_fitness(columns, drawn[0], fitness=fitness)
+    trace = folder / "trace.npz"
+    if trace.exists():
+        try:
+            with np.load(trace, allow_pickle=False) as archive:
+                weights, matrices = archive["weights"], archive["matrices"].tolist()
+            if weights.ndim != 2 or weights.shape[1] != len(matrices):
+                raise ValueError("weights and matrices differ in number")
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{trace}: cannot be read ({error})") from error
+        drawn.append(folder / "weights.png")
+        draw_weights(weights, matrices, drawn[1])
+    return drawn
+
+
+def _read_logbook(path: Path) -> Columns:
+    try:
+        columns = read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    missing = [name for name in ("gen", "min", "avg") if not columns.get(name)]
+    if missing:
+        raise InputError(f"{path}: has no {missing[0]}")
+    return columns
+
+
+def _fitness_name(folder: Path) -> str:
+    import json
+
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return str(settings["fitness"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / 'config.json'}: cannot be read ({error})") from error
+
+
+def main() -> int:
+    """Draw the pictures of the run directory named on the command line again."""
+    parser = Parser("Draw the pictures of a run directory from its files.")
+    parser.add_argument("folder", metavar="DIR", help="the run directory")
+    folder = Path(parser.parse_args().folder)
+    if not folder.is_dir():
+        raise InputError(f"argument DIR: {folder} is not a folder")
+    for path in draw_run(folder, fitness=_fitness_name(folder)):
+        print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,279 @@
+"""The wiring of a DEAP toolbox that evolves the weights of a Keras model."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from deap import base
+from numpy.typing import ArrayLike
+
+from deap_nn import parallel
+from deap_nn.crossover import cxMask
+from deap_nn.datasets import NAMES, Dataset, load_dataset
+from deap_nn.initialisation import initNormal, initScaled
+from deap_nn.mutation import Adaptation, ErrorScaled, mutGaussianAdaptive
+from deap_nn.seeding import Purpose, check_seed, stream
+from deap_nn.selection import selRankBoosted
+from deap_nn.weights import Layout, WeightList
+
+if TYPE_CHECKING:
+    import keras
+
+    from deap_nn.evaluation import Evaluate
+
+
+class FitnessMin(base.Fitness):  # type: ignore[misc]  # DEAP has no types
+    """A fitness of one value that is minimised."""
+
+    weights = (-1.0,)
+
+
+class Individual(WeightList):
+    """A genome with a `FitnessMin`, which needs no ``creator`` and pickles by its name."""
+
+    def __init__(self, matrices: Iterable[ArrayLike] = ()) -> None:
+        super().__init__(matrices)
+        self.fitness = FitnessMin()
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {
+        "fitness": "cross_entropy",
+        "init": "scaled",
+        "parents": 20,
+        "pressure": 1.5,
+        "boost": 1.0,
+        "sigma_factor": {"mnist_deep": 0.1, "mlp": 0.3},
+    },
+    "article": {
+        "fitness": "error",
+        "init": "normal",
+        "parents": None,
+        "pressure": 1.5,
+        "boost": 2.0,
+        "sigma_factor": {"mnist_deep": 0.1, "mlp": 0.1},
+    },
+}
+
+
+class Clock:
+    """The generation that a toolbox is in: it moves the mini-batch on and shows the population to the adaptation.
+
+    Parameters
+    ----------
+    evaluate : Evaluate, optional
+        Whose generation moves on.
+    adaptation : Adaptation, optional
+        What sees the population.
+    """
+
+    def __init__(self, evaluate: Evaluate | None = None, adaptation: Adaptation | None = None) -> None:
+        self.generation = 0
+        self.evaluate = evaluate
+        self.adaptation = adaptation
+        self._start = adaptation.state() if adaptation is not None else {}
+
+    def reset(self) -> None:
+        """Go back to generation 0 and the adaptation's first state."""
+        self.generation = 0
+        if self.evaluate is not None:
+            self.evaluate.generation = 0
+        if self.adaptation is not None:
+            self.adaptation.restore(self._start)
+
+    def advance(self, individuals: Sequence[Any]) -> None:
+        """Begin the next generation, whose parents come from the evaluated `individuals`."""
+        self.generation += 1
+        if self.evaluate is not None:
+            self.evaluate.generation = self.generation
+        if self.adaptation is not None:
+            self.adaptation.update(individuals, self.generation)
+
+
+class GenerationalSelect:
+    """A toolbox's ``select``: it begins the next generation and then selects.
+
+    Parameters
+    ----------
+    clock : Clock
+        What moves on.
+    operator : callable
+        Selects, in DEAP's form.
+    """
+
+    def __init__(self, clock: Clock, operator: Callable[..., list[Any]]) -> None:
+        self.clock = clock
+        self.operator = operator
+
+    def __call__(self, individuals: Sequence[Any], k: int, *, rng: np.random.Generator, **keywords: Any) -> list[Any]:
+        """Select `k` of the evaluated `individuals` as `operator` does."""
+        self.clock.advance(individuals)
+        return self.operator(individuals, k, rng=rng, **keywords)
+
+
+def takes_rng(operator: Callable[..., Any]) -> bool:
+    """Return whether a registered function takes an ``rng``."""
+    try:
+        return "rng" in inspect.signature(operator).parameters
+    except (TypeError, ValueError):  # a function of C without a signature
+        return False
+
+
+def initPopulation(toolbox: base.Toolbox, seed: int, n: int) -> list[Any]:
+    """Make `n` individuals, each from a stream of its own where ``toolbox.individual`` takes an ``rng``.
+
+    Parameters
+    ----------
+    toolbox : deap.base.Toolbox
+        With ``individual`` registered.
+    seed : int
+        The run's seed.
+    n : int
+        How many.
+    """
+    if not takes_rng(toolbox.individual):
+        return [toolbox.individual() for _ in range(n)]
+    return [toolbox.individual(rng=stream(seed, Purpose.INITIALISE, 0, i)) for i in range(n)]
+
+
+def make_toolbox(
+    model: str | keras.Model,
+    data: str | Path | Dataset,
+    *,
+    seed: int,
+    fitness: Literal["error", "cross_entropy"] = "cross_entropy",
+    batch_size: int = 64,
+    validation_size: int = 1000,
+    container: Callable[[Iterable[ArrayLike]], Any] = Individual,
+    init: Literal["scaled", "normal"] = "scaled",
+    indpb: float = 0.5,
+    sigma: float | Adaptation | None = None,
+    scale: Sequence[float] | None = None,
+    pressure: float = 1.5,
+    boost: float = 1.0,
+    boosted: int = 1,
+    parents: int | None = 20,
+    threads: int = 1,
+) -> base.Toolbox:
+    """Wire a DEAP toolbox for evolving the weights of a model on labelled data.
+
+    DEAP's own loops run on it as they are, and ``evolve`` too. Anything may be registered anew. ``select`` begins a
+    new generation: a new mini-batch, and a new amount of mutation.
+
+    Parameters
+    ----------
+    model : str or keras.Model
+        ``"mnist_deep"``, ``"mlp"``, or a built Keras model that answers with logits or a softmax over classes.
+    data : str, path or Dataset
+        A name that ``load_dataset`` knows, a file or folder, or the data themselves.
+    seed : int
+        Decides everything random.
+    fitness : {"error", "cross_entropy"}
+        What is minimised on the mini-batch: the error rate, or the mean cross-entropy in nats.
+    batch_size : int
+        Samples in a mini-batch, at least 1 and at most the training samples.
+    validation_size : int
+        How many validation samples score the best of each generation; all, if there are fewer.
+    container : callable
+        Makes an individual of a list of matrices; a class made by ``creator.create`` of `WeightList`, or `Individual`.
+    init : {"scaled", "normal"}
+        `initScaled` or `initNormal`.
+    indpb : float
+        The probability that `cxMask` exchanges a locus.
+    sigma : float or Adaptation, optional
+        The strength of mutation. Left out, ``ErrorScaled(0.1)``, and ``ErrorScaled(0.3)`` for networks of less than
+        a million weights.
+    scale : sequence of float, optional
+        A factor of `sigma` for each matrix.
+    pressure, boost, boosted, parents
+        As `selRankBoosted` takes them; `parents` may be larger than the population.
+    threads : int
+        TensorFlow's threads in each process. Results are the same for any number of workers, but not of threads.
+
+    Returns
+    -------
+    deap.base.Toolbox
+        With ``individual``, ``population``, ``clone``, ``mate``, ``mutate``, ``select``, ``evaluate`` and ``map``
+        (SCOOP's under ``python -m scoop``); beside them ``assess`` and ``error_rate``, which score on validation and
+        test samples, ``layout``, ``clock`` and ``problem``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong kind, naming it.
+
+    Examples
+    --------
+    >>> toolbox = make_toolbox("mlp", "mnist5k", seed=1)
+    >>> population = toolbox.population(n=2)
+    >>> population[0].shapes
+    ((784, 64), (64,), (64, 10), (10,))
+    >>> 1.5 < toolbox.evaluate(population[0])[0] < 4.5
+    True
+    """
+    from deap_nn.evaluation import Assess, ErrorRate, Evaluate, Problem
+    from deap_nn.models import configure_tensorflow, layout_of, reference_of
+
+    seed = check_seed(seed)
+    if fitness not in ("error", "cross_entropy"):
+        raise ValueError(f"fitness must be 'error' or 'cross_entropy', got {fitness!r}")
+    if init not in ("scaled", "normal"):
+        raise ValueError(f"init must be 'scaled' or 'normal', got {init!r}")
+    for name, value in (("batch_size", batch_size), ("validation_size", validation_size), ("threads", threads)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    dataset = _dataset(data)
+    if batch_size > len(dataset.x_train):
+        raise ValueError(f"batch_size must be at most the {len(dataset.x_train)} training samples, got {batch_size}")
+
+    configure_tensorflow(threads)
+    reference = reference_of(model)
+    layout = layout_of(reference)
+    problem = Problem(reference, dataset.reference, fitness, batch_size, seed, threads)
+    adaptation = sigma if sigma is not None else ErrorScaled(0.1 if layout.size >= 1_000_000 else 0.3)
+    if isinstance(adaptation, ErrorScaled) and adaptation.fitness is None:
+        adaptation.fitness = fitness
+    evaluate = Evaluate(problem)
+    clock = Clock(evaluate, adaptation if isinstance(adaptation, Adaptation) else None)
+
+    toolbox = base.Toolbox()
+    toolbox.layout, toolbox.clock, toolbox.problem = layout, clock, problem
+    initialise = initScaled if init == "scaled" else initNormal
+    rngs = [stream(seed, Purpose.OPERATORS, 0, i) for i in range(4)]
+    toolbox.register("individual", initialise, container, layout, rng=rngs[0])
+    toolbox.register("population", initPopulation, toolbox, seed)
+    toolbox.register("mate", cxMask, indpb=indpb, rng=rngs[1])
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=adaptation, scale=scale, rng=rngs[2])
+    toolbox.register(
+        "select",
+        GenerationalSelect(clock, selRankBoosted),
+        pressure=pressure,
+        boost=boost,
+        boosted=boosted,
+        parents=parents,
+        rng=rngs[3],
+    )
+    toolbox.register("evaluate", evaluate)
+    toolbox.register("map", parallel.current_map())
+    toolbox.register("assess", Assess(problem, min(validation_size, len(dataset.x_validation))))
+    toolbox.register("error_rate", ErrorRate(problem))
+    return toolbox
+
+
+def _dataset(data: str | Path | Dataset) -> Dataset:
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, str) and data in NAMES:
+        return load_dataset(data)
+    if isinstance(data, str | Path):
+        return load_dataset("auto", data)
+    raise TypeError(f"data must be a name, a path or a Dataset, got {type(data).__name__}")
+
+
+def layout_names(layout: Layout, individual: Sequence[Any]) -> dict[str, Any]:
+    """Return the matrices of an individual by the layout's names, as ``best.npz`` holds them."""
+    return dict(zip(layout.names, individual, strict=True))

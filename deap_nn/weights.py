@@ -1,0 +1,314 @@
+"""The genome: a DEAP list of float32 matrices that share one contiguous buffer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Matrix = NDArray[np.float32]
+"""A matrix of weights of any number of dimensions."""
+Vector = NDArray[np.float32]
+"""All weights of a genome in one dimension."""
+Shape = tuple[int, ...]
+
+if TYPE_CHECKING:
+    _MatrixList = list[Matrix]
+else:
+    _MatrixList = list
+
+_ALIGNMENT = 64  # bytes; TensorFlow reads a buffer that starts on such a boundary without copying it
+
+
+def empty_vector(size: int) -> Vector:
+    """Return an uninitialised float32 vector of `size` elements that starts on a 64-byte boundary."""
+    padded = np.empty(size + _ALIGNMENT // 4, dtype=np.float32)
+    start = -padded.ctypes.data % _ALIGNMENT // 4
+    return padded[start : start + size]
+
+
+def split_vector(flat: Vector, shapes: Sequence[Shape]) -> list[Matrix]:
+    """Return views of consecutive parts of `flat`, one of each shape."""
+    views = []
+    start = 0
+    for shape in shapes:
+        stop = start + prod(shape)
+        views.append(flat[start:stop].reshape(shape))
+        start = stop
+    return views
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The names and shapes of a genome's matrices.
+
+    Parameters
+    ----------
+    names : tuple of str
+        A name for each matrix, each once.
+    shapes : tuple of tuple of int
+        The shape of each matrix, every dimension at least 1.
+
+    Raises
+    ------
+    ValueError
+        If names and shapes differ in number, a name comes twice, or a dimension is less than 1.
+
+    Examples
+    --------
+    >>> layout = Layout(("kernel", "bias"), ((3, 2), (2,)))
+    >>> layout.size, layout.offsets
+    (8, (0, 6))
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(str(name) for name in self.names))
+        object.__setattr__(self, "shapes", tuple(tuple(int(d) for d in shape) for shape in self.shapes))
+        if len(self.names) != len(self.shapes):
+            raise ValueError(f"names and shapes must be as many, got {len(self.names)} and {len(self.shapes)}")
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"names must differ, got {self.names}")
+        if any(dimension < 1 for shape in self.shapes for dimension in shape):
+            raise ValueError(f"shapes must have dimensions of at least 1, got {self.shapes}")
+
+    @classmethod
+    def of(cls, matrices: Iterable[ArrayLike]) -> Layout:
+        """Return the layout of `matrices`, named ``matrix_0``, ``matrix_1`` and so on."""
+        shapes = tuple(np.shape(matrix) for matrix in matrices)
+        return cls(tuple(f"matrix_{i}" for i in range(len(shapes))), shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of weights in each matrix."""
+        return tuple(prod(shape) for shape in self.shapes)
+
+    @cached_property
+    def size(self) -> int:
+        """The number of weights in all matrices."""
+        return sum(self.sizes)
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """Where each matrix begins in the flat vector, in elements."""
+        return tuple(sum(self.sizes[:i]) for i in range(len(self)))
+
+    @cached_property
+    def fan_ins(self) -> tuple[int, ...]:
+        """How many values each unit of a matrix sums: the product of all dimensions but the last.
+
+        For a dense kernel that is its rows, for a convolution's kernel height x width x channels, and for a
+        vector, such as a bias, 1.
+        """
+        return tuple(prod(shape[:-1]) for shape in self.shapes)
+
+    def views(self, flat: Vector) -> list[Matrix]:
+        """Return the matrices as views of `flat`.
+
+        Raises
+        ------
+        ValueError
+            If `flat` is not one vector of ``size`` elements.
+        """
+        if flat.shape != (self.size,):
+            raise ValueError(f"flat must have the shape ({self.size},), got {flat.shape}")
+        return split_vector(flat, self.shapes)
+
+
+class WeightList(_MatrixList):
+    """A list of float32 matrices that are views of one contiguous vector, ``flat``.
+
+    It is meant as the base of a DEAP individual, ``creator.create("Individual", WeightList,
+    fitness=creator.FitnessMin)``, and behaves as a list in every DEAP operator. Comparisons answer one bool.
+    Whoever rebinds an element, as DEAP's crossovers do, makes ``flat`` a new vector at its next reading.
+
+    Parameters
+    ----------
+    matrices : iterable of array_like
+        Copied, as float32.
+
+    Examples
+    --------
+    >>> a = WeightList([[[1, 2], [3, 4]], [5, 6]])
+    >>> a.flat
+    array([1., 2., 3., 4., 5., 6.], dtype=float32)
+    >>> a == WeightList(a), a in [WeightList([[0.0]])]
+    (True, False)
+    >>> a[1] = np.zeros(2)
+    >>> a.flat
+    array([1., 2., 3., 4., 0., 0.], dtype=float32)
+    """
+
+    _flat: Vector
+    _views: tuple[Matrix, ...]
+
+    def __init__(self, matrices: Iterable[ArrayLike] = ()) -> None:
+        super().__init__()
+        self._pack([np.asarray(matrix, dtype=np.float32) for matrix in matrices])
+
+    @classmethod
+    def from_flat(cls, flat: Vector, shapes: Sequence[Shape]) -> WeightList:
+        """Wrap `flat`, without copying it and without calling ``__init__``."""
+        new = cls.__new__(cls)
+        new._adopt(flat, shapes)
+        return new
+
+    def _adopt(self, flat: Vector, shapes: Sequence[Shape]) -> None:
+        self._flat = flat
+        self._views = tuple(split_vector(flat, shapes))
+        super().__setitem__(slice(None), self._views)
+
+    def _pack(self, matrices: Sequence[Matrix]) -> None:
+        flat = empty_vector(sum(matrix.size for matrix in matrices))
+        start = 0
+        for matrix in matrices:
+            flat[start : start + matrix.size] = matrix.ravel()
+            start += matrix.size
+        self._adopt(flat, [matrix.shape for matrix in matrices])
+
+    @property
+    def flat(self) -> Vector:
+        """All weights, shape (n,), float32, contiguous; writing to it writes to the matrices."""
+        views = self._views
+        if len(self) != len(views) or any(mine is not view for mine, view in zip(self, views, strict=True)):
+            self._pack([np.asarray(matrix, dtype=np.float32) for matrix in self])
+        return self._flat
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The shape of each matrix."""
+        return tuple(np.shape(matrix) for matrix in self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> WeightList:
+        source = self.flat
+        flat = empty_vector(source.size)
+        np.copyto(flat, source)
+        new = self.from_flat(flat, self.shapes)
+        memo[id(self)] = new
+        for name, value in self._extras().items():
+            setattr(new, name, copy.deepcopy(value, memo))
+        return new
+
+    def __copy__(self) -> WeightList:
+        new = self.__class__.__new__(self.__class__)
+        new.__dict__.update(self.__dict__)
+        list.extend(new, self)
+        return new
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.flat, self.shapes), self._extras()
+
+    def _extras(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_flat", "_views")}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self)} matrices, {sum(np.size(m) for m in self):,} weights>"
+
+    __hash__ = None  # mutable, as every list
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, list):
+            return NotImplemented
+        return len(self) == len(other) and all(map(np.array_equal, self, other))
+
+    def __ne__(self, other: object) -> bool:
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
+
+    def _precedes(self, other: list[Matrix], *, if_equal: bool) -> bool:
+        """Compare as lists of flattened matrices do, by the first weight that differs."""
+        for mine, theirs in zip(self, other, strict=False):
+            a, b = np.ravel(mine), np.ravel(theirs)
+            shared = min(a.size, b.size)
+            differing = np.flatnonzero(a[:shared] != b[:shared])
+            if differing.size:
+                return bool(a[differing[0]] < b[differing[0]])
+            if a.size != b.size:
+                return a.size < b.size
+        return if_equal if len(self) == len(other) else len(self) < len(other)
+
+    def __lt__(self, other: list[Matrix]) -> bool:
+        return self._precedes(other, if_equal=False)
+
+    def __le__(self, other: list[Matrix]) -> bool:
+        return self._precedes(other, if_equal=True)
+
+    def __gt__(self, other: list[Matrix]) -> bool:
+        return not self._precedes(other, if_equal=True)
+
+    def __ge__(self, other: list[Matrix]) -> bool:
+        return not self._precedes(other, if_equal=False)
+
+    def index(self, value: Any, start: SupportsIndex = 0, stop: SupportsIndex | None = None) -> int:
+        """Return the first place of a matrix equal to `value`; ValueError where there is none."""
+        places = range(*slice(start, stop).indices(len(self)))
+        for place in places:
+            if np.array_equal(self[place], value):
+                return place
+        raise ValueError("no matrix of this WeightList equals the value")
+
+    def count(self, value: Any) -> int:
+        """Return how many matrices equal `value`."""
+        return sum(np.array_equal(matrix, value) for matrix in self)
+
+    def __contains__(self, value: Any) -> bool:
+        return self.count(value) > 0
+
+    def remove(self, value: Any) -> None:
+        """Remove the first matrix equal to `value`; ValueError where there is none."""
+        del self[self.index(value)]
+
+
+def _rebuild(cls: type[WeightList], flat: Vector, shapes: Sequence[Shape]) -> WeightList:
+    return cls.from_flat(flat, shapes)
+
+
+def check_pair(ind1: WeightList, ind2: WeightList) -> tuple[Vector, Vector]:
+    """Return the flat vectors of two genomes of the same shapes.
+
+    Raises
+    ------
+    TypeError
+        If one is no `WeightList`.
+    ValueError
+        If their shapes differ.
+    """
+    flat1, flat2 = check_genome(ind1, "ind1"), check_genome(ind2, "ind2")
+    if ind1.shapes != ind2.shapes:
+        raise ValueError(f"ind1 and ind2 must have the same shapes, got {ind1.shapes} and {ind2.shapes}")
+    return flat1, flat2
+
+
+def check_genome(individual: WeightList, name: str = "individual") -> Vector:
+    """Return the flat vector of a genome, or raise TypeError naming the argument."""
+    if not isinstance(individual, WeightList):
+        raise TypeError(f"{name} must be a WeightList, got {type(individual).__name__}")
+    flat = individual.flat
+    if not flat.flags.writeable:
+        raise ValueError(f"{name} must be writable")
+    return flat
+
+
+def check_generator(rng: np.random.Generator) -> None:
+    """Raise TypeError where `rng` is no ``numpy.random.Generator``."""
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng must be a numpy.random.Generator, got {type(rng).__name__}")
+
+
+def check_probability(value: float, name: str) -> None:
+    """Raise ValueError where `value` is not between 0 and 1."""
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"{name} must be between 0 and 1, got {value!r}")

@@ -1,0 +1,174 @@
+"""Evolve the weights of a network that reads digits.
+
+Run it with ``python -m scoop experiments/mnist.py`` to use every core, or with plain ``python``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from deap_nn import PRESETS, ErrorScaled, evolve, make_toolbox, parallel
+from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
+from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
+from deap_nn.datasets import NAMES, DataError, Dataset, load_dataset
+from deap_nn.rundir import RunDirectory
+from deap_nn.seeding import MAX_SEED
+from deap_nn.toolbox import layout_names
+
+parallel.prepare_worker()
+
+MODELS = ("mnist_deep", "mlp")
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the options, those that a preset decides filled in."""
+    parser = Parser("Evolve the weights of a network that reads digits, with a genetic algorithm.")
+    add = parser.add_argument
+    add("--population", type=integer(2), default=100, metavar="N", help="members of the population")
+    add("--generations", type=integer(0), default=40, metavar="N", help="generations after the initial population")
+    add("--parents", type=integer(2), default=None, metavar="N", help="only the best N may have children (by preset)")
+    add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
+    add("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
+    add("--model", choices=MODELS, default="mnist_deep", help="a CNN of 3.27 million weights, or 784-64-10")
+    add("--fitness", choices=("error", "cross_entropy"), default=None, help="what is minimised (by preset)")
+    add("--preset", choices=tuple(PRESETS), default="default", help="what learns better, or the article's settings")
+    add("--sigma", type=number(0), default=None, metavar="X", help="mutation at an error of 1 (by preset and model)")
+    add("--dataset", choices=NAMES, default="auto", help="auto: full MNIST if it is to be had, else mnist5k")
+    add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file")
+    add("--validation-size", type=integer(1), default=1000, metavar="N", help="validation digits a generation")
+    add("--output", metavar="DIR", help="a new folder for the run; a fresh one under runs/ if left out")
+    add("--resume", metavar="DIR", help="go on with a run (not there yet)")
+    add("--target", type=number(0, 1), default=None, metavar="X", help="stop at a validation error of at most X")
+    add("--patience", type=integer(1), default=None, metavar="N", help="stop after N generations without a better one")
+    add("--max-seconds", type=number(0), default=None, metavar="X", help="stop once X seconds have passed")
+    add("--threads", type=integer(1), default=1, metavar="N", help="TensorFlow's threads in each process")
+    add("--no-progress", action="store_true", help="show no progress")
+    options = parser.parse_args()
+    preset = PRESETS[options.preset]
+    if options.resume is not None:
+        raise InputError("argument --resume: going on with a run is not possible yet")
+    if options.parents is None:
+        options.parents = min(preset["parents"] or options.population, options.population)
+    elif options.parents > options.population:
+        raise InputError(
+            f"argument --parents: must be at most the population of {options.population}, got {options.parents}"
+        )
+    if options.fitness is None:
+        options.fitness = preset["fitness"]
+    if options.sigma is None:
+        options.sigma = preset["sigma_factor"][options.model]
+    return options
+
+
+def read_data(options: argparse.Namespace) -> Dataset:
+    """Return the data that the options name, checked against the batch size."""
+    option = "--dataset" if options.data is None else "--data"
+    try:
+        dataset = load_dataset(options.dataset, options.data)
+    except DataError as error:
+        raise InputError(f"argument {option}: {error}") from error
+    if options.batch_size > len(dataset.x_train):
+        raise InputError(
+            f"argument --batch-size: must be at most the {len(dataset.x_train)} training digits, "
+            f"got {options.batch_size}"
+        )
+    return dataset
+
+
+def fresh_folder(seed: int) -> Path:
+    """Return a name under ``runs/`` that is not taken."""
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{seed}"
+    names = (stem if i == 0 else f"{stem}-{i}" for i in range(1000))
+    return next(path for path in (Path("runs", name) for name in names) if not path.exists())
+
+
+def settings(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
+    """Return what ``config.json`` holds."""
+    chosen = {name: value for name, value in vars(options).items() if name not in ("output", "resume", "no_progress")}
+    preset = {name: PRESETS[options.preset][name] for name in ("init", "pressure", "boost")}
+    return {**chosen, **preset, "data": dataset.describe(), "workers": parallel.worker_count()}
+
+
+def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) -> None:
+    """Evolve, and leave the whole run in its directory."""
+    preset = PRESETS[options.preset]
+    toolbox = make_toolbox(
+        options.model,
+        dataset,
+        seed=options.seed,
+        fitness=options.fitness,
+        batch_size=options.batch_size,
+        validation_size=options.validation_size,
+        init=preset["init"],
+        pressure=preset["pressure"],
+        boost=preset["boost"],
+        parents=options.parents,
+        sigma=ErrorScaled(options.sigma),
+        threads=options.threads,
+    )
+    directory.trace_weights(toolbox.layout, options.seed)
+    readouts = Readouts(toolbox)
+    stopping = EarlyStopping(target=options.target, patience=options.patience, max_seconds=options.max_seconds)
+    callbacks = [stopping, readouts, directory]
+    if not options.no_progress:
+        callbacks.append(ProgressBar())
+    state, result = "interrupted", {}
+    try:
+        population = toolbox.population(n=options.population)
+        evolve(population, toolbox, options.generations, seed=options.seed, callbacks=callbacks)
+        result["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
+        state = "finished"
+    finally:
+        if readouts.individual is not None:
+            save_result(directory, toolbox, readouts, options.fitness)
+            result |= {
+                "validation_error": readouts.validation_error,
+                "generation": readouts.generation,
+                "readout": readouts.readout,
+            }
+        directory.status |= result
+    directory.close(state)
+    if not options.no_progress:
+        errors = f"test error {result['test_error']:.4f}, validation error {readouts.validation_error:.4f}"
+        print(f"{errors}: {directory.path}")
+
+
+def save_result(directory: RunDirectory, toolbox: Any, readouts: Readouts, fitness: str) -> None:
+    """Write the network that did best, and the pictures."""
+    from deap_nn.models import trained_model
+    from deap_nn.report import draw_run
+
+    directory.write_weights(layout_names(toolbox.layout, readouts.individual))
+    directory.write_model(trained_model(toolbox.problem.model, readouts.individual))
+    draw_run(directory.path, fitness=fitness)
+
+
+def main() -> int:
+    """Run the experiment that the command line asks for, and return the exit status."""
+    options = parse_arguments()
+    if options.output is not None:
+        check_new_folder(options.output, "--output")
+    dataset = read_data(options)
+    path = check_new_folder(options.output or fresh_folder(options.seed), "--output")
+    directory = RunDirectory(path)
+    with parallel.interruptible():
+        try:
+            directory.write_config(settings(options, dataset))
+            if not options.no_progress:
+                print(f"{dataset.note}; run: {path}", flush=True)
+            run(options, dataset, directory)
+        except KeyboardInterrupt:
+            directory.close("interrupted")
+            raise
+        except Exception as error:
+            directory.close("failed", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+            raise
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
