@@ -343,7 +343,7 @@ def _checked_arrays(arrays: Mapping[str, Array], where: str, names: Mapping[str,
 
 def _read_npz(path: Path) -> RawArrays:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             if not isinstance(archive, Mapping):
                 raise DataError(f"{path}: not an .npz file")
             missing = [key for key in _NPZ_KEYS if key not in archive]

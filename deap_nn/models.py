@@ -54,22 +54,25 @@ def configure_tensorflow(threads: int) -> None:
     Parameters
     ----------
     threads : int
-        At least 1. Where TensorFlow already computes with another number, a warning says so.
+        At least 1. Where TensorFlow already computes with another number, as it does once a script has built a
+        model, a warning says so.
     """
     tf.config.set_visible_devices([], "GPU")
     config = tf.config.threading
-    for name in ("intra_op_parallelism_threads", "inter_op_parallelism_threads"):
-        if getattr(config, f"get_{name}")() == threads:
+    for name in ("intra", "inter"):
+        variable = f"TF_NUM_{name.upper()}OP_THREADS"
+        if getattr(config, f"get_{name}_op_parallelism_threads")() == threads or os.environ.get(variable) == str(
+            threads
+        ):
             continue
         try:
-            getattr(config, f"set_{name}")(threads)
+            getattr(config, f"set_{name}_op_parallelism_threads")(threads)
         except RuntimeError:
             warnings.warn(
-                f"TensorFlow already computes with other threads than {threads}: results may differ in their last "
-                "bits from those of another process",
-                stacklevel=2,
+                f"TensorFlow already computes, not limited to {threads} thread(s), so the last bits of a fitness may "
+                f"differ between processes: set {variable}={threads} before TensorFlow is imported",
+                stacklevel=3,
             )
-            return
 
 
 __all__ = [

@@ -121,6 +121,6 @@ def selRankBoosted(
     if not all(fitness(candidate).valid for candidate in candidates):
         raise ValueError("individuals must all have a valid fitness")
     candidates.sort(key=fitness, reverse=True)
-    del candidates[parents:]
+    candidates = candidates[:parents]
     places = _draw_pairs(rank_weights(len(candidates), pressure, boost, boosted), (k + 1) // 2, rng)
     return [candidates[place] for place in places.ravel()[:k]]

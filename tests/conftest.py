@@ -1,0 +1,65 @@
+"""What the tests share: a small data set and the real commands."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deap_nn.datasets import RawArrays, split_validation
+from deap_nn.models import configure_tensorflow
+
+configure_tensorflow(threads=1)
+
+ROOT = Path(__file__).resolve().parent.parent
+MNIST = ROOT / "experiments" / "mnist.py"
+XOR = ROOT / "experiments" / "xor.py"
+
+
+def made_digits(train: int = 400, test: int = 100, seed: int = 0) -> RawArrays:
+    """Images of ten classes that a small network can tell apart: a bright block whose place is the class."""
+    rng = np.random.default_rng(seed)
+
+    def part(count: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = rng.integers(0, 10, count).astype(np.uint8)
+        images = rng.integers(0, 60, (count, 28, 28)).astype(np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            row, column = divmod(int(label), 4)
+            image[2 + 8 * row : 8 + 8 * row, 1 + 7 * column : 7 + 7 * column] += 180
+        return images, labels
+
+    return RawArrays(*part(train), *part(test))
+
+
+@pytest.fixture(scope="session")
+def digits_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("digits") / "digits.npz"
+    np.savez(path, **made_digits()._asdict())
+    return path
+
+
+@pytest.fixture(scope="session")
+def digits(digits_file: Path):
+    return split_validation(made_digits(), name="made")
+
+
+@pytest.fixture
+def run(tmp_path: Path):
+    """Run a Python command in an empty folder, where no data is cached and nothing can be downloaded."""
+
+    def call(*arguments: object, timeout: float = 300, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"KERAS_HOME": str(tmp_path / "keras"), "https_proxy": "http://127.0.0.1:9"}
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            cwd=cwd or tmp_path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+    return call

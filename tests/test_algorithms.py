@@ -1,0 +1,288 @@
+"""The loop: the same result for any map, and what is registered is what runs."""
+
+import math
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from deap import base, tools
+
+from deap_nn import Callback, ErrorScaled, Individual, cxMask, evolve, make_toolbox, mutGaussianAdaptive
+from deap_nn.algorithms import COLUMNS, vary
+from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
+from deap_nn.logbooks import rows_of
+
+
+@pytest.fixture
+def toolbox(digits):
+    return make_toolbox("mlp", digits, seed=1, parents=4)
+
+
+def run(toolbox, ngen=4, n=8, seed=1, **keywords):
+    return evolve(toolbox.population(n=n), toolbox, ngen, seed=seed, **keywords)
+
+
+def sum_of_squares(individual):
+    return (float((individual.flat**2).sum()),)
+
+
+def plain_toolbox(**registered):
+    """A toolbox wired by hand on a problem without TensorFlow."""
+    toolbox = base.Toolbox()
+    toolbox.register("mate", cxMask)
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=0.05)
+    toolbox.register("select", tools.selTournament, tournsize=3)
+    toolbox.register("evaluate", sum_of_squares)
+    for name, function in registered.items():
+        toolbox.register(name, function)
+    return toolbox
+
+
+def members(n=10):
+    return [Individual([np.random.default_rng(i).standard_normal((3, 3))]) for i in range(n)]
+
+
+def test_the_logbook_has_the_contracts_columns(toolbox):
+    population, logbook = run(toolbox)
+    assert tuple(logbook.header) == COLUMNS
+    assert logbook.select("gen") == [0, 1, 2, 3, 4]
+    assert logbook.select("nevals") == [8] * 5
+    last = logbook[-1]
+    values = [individual.fitness.values[0] for individual in population]
+    assert (last["min"], last["max"]) == (min(values), max(values))
+    assert last["avg"] == pytest.approx(np.mean(values))
+    assert last["std"] == pytest.approx(np.std(values))
+    assert last["sigma"] == pytest.approx(0.3 * (1 - math.exp(-logbook[-2]["min"])))
+    best = min(population, key=lambda individual: individual.fitness.values)
+    assert {key: last[key] for key in ("train_error", "val_error")} == toolbox.assess(best, 4)
+
+
+def test_one_seed_one_result_for_any_map_and_twice_on_one_toolbox(toolbox, digits):
+    population, logbook = run(toolbox)
+    again, repeated = run(toolbox)
+    assert (again, rows_of(repeated)) == (population, rows_of(logbook))
+    with ThreadPoolExecutor(3) as pool:
+        toolbox.register("map", pool.map)
+        threaded, other = run(toolbox)
+    assert (threaded, rows_of(other)) == (population, rows_of(logbook))
+    toolbox.register("map", map)
+    assert run(toolbox, seed=2)[0] != population
+
+
+def test_global_random_state_neither_matters_nor_changes(toolbox):
+    random.seed(1)
+    before = random.getstate()
+    first, _ = run(toolbox)
+    assert random.getstate() == before
+    random.seed(2)
+    second, _ = run(toolbox)
+    assert first == second
+
+
+def test_learning_lowers_the_error_on_made_digits(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, parents=10)
+    _, logbook = run(toolbox, ngen=25, n=40)
+    assert logbook[-1]["val_error"] < 0.5 * logbook[0]["val_error"]
+
+
+def test_vary_leaves_the_parents_alone_and_invalidates_the_children():
+    parents = members(5)
+    for parent in parents:
+        parent.fitness.values = (1.0,)
+    before = [parent.flat.copy() for parent in parents]
+    children = vary(parents, plain_toolbox(), seed=1, generation=1)
+    assert all(np.array_equal(parent.flat, kept) for parent, kept in zip(parents, before, strict=True))
+    assert all(parent.fitness.valid for parent in parents)
+    assert len(children) == 5
+    assert not any(child.fitness.valid for child in children)
+    assert not any(child == parent for child, parent in zip(children, parents, strict=True))
+
+
+def test_probabilities_0_make_clones_and_partial_ones_are_met():
+    parents = members(400)
+    assert vary(parents, plain_toolbox(), seed=1, generation=1, cxpb=0, mutpb=0) == parents
+    mated = vary(parents, plain_toolbox(), seed=1, generation=1, cxpb=0.3, mutpb=0)
+    pairs = sum(child != parent for child, parent in zip(mated[::2], parents[::2], strict=True))
+    assert abs(pairs - 60) < 5 * math.sqrt(200 * 0.3 * 0.7)
+    mutated = vary(parents, plain_toolbox(), seed=1, generation=1, cxpb=0, mutpb=0.3)
+    changed = sum(child != parent for child, parent in zip(mutated, parents, strict=True))
+    assert abs(changed - 120) < 5 * math.sqrt(400 * 0.3 * 0.7)
+    assert abs(changed - 200) > 5 * math.sqrt(400 * 0.3 * 0.7)
+
+
+def test_deaps_operators_and_replaced_ones_are_used():
+    used = []
+
+    def mate(a, b):
+        used.append("mate")
+        return tools.cxTwoPoint(a, b)
+
+    def mutate(individual):
+        used.append("mutate")
+        individual[0] *= 0.5
+        return (individual,)
+
+    population = [Individual([np.ones((2, 2)) * i, np.ones(3) * i]) for i in range(1, 7)]
+    evolve(population, plain_toolbox(mate=mate, mutate=mutate), 2, seed=1)
+    assert used == (["mate"] * 3 + ["mutate"] * 6) * 2
+
+
+def test_an_adaptation_registered_by_hand_is_updated():
+    toolbox = plain_toolbox()
+    adaptation = ErrorScaled(0.5)
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=adaptation)
+    toolbox.register("evaluate", lambda individual: (0.25,))
+    _, logbook = evolve(members(), toolbox, 2, seed=1)
+    assert logbook.select("sigma") == [0.5, 0.125, 0.125]
+
+
+def test_another_select_still_moves_the_generation_on(toolbox):
+    toolbox.register("select", tools.selTournament, tournsize=2)
+    _, logbook = run(toolbox, ngen=3)
+    assert toolbox.evaluate.func.generation == 3
+    assert len(set(logbook.select("sigma"))) == 4
+
+
+def test_statistics_and_hall_of_fame_see_every_generation():
+    statistics = tools.MultiStatistics(size=tools.Statistics(len), fitness=tools.Statistics(lambda i: i.fitness.values))
+    statistics.register("largest", max)
+    hall = tools.HallOfFame(1)
+    _, logbook = evolve(members(), plain_toolbox(), 5, seed=1, stats=statistics, halloffame=hall)
+    assert len(logbook.chapters["size"]) == 6
+    assert hall[0].fitness.values[0] == min(logbook.select("min"))
+
+
+def test_callbacks_are_told_in_order_and_can_stop():
+    told = []
+
+    class Watch(Callback):
+        def on_start(self, evolution):
+            told.append("start")
+
+        def on_generation(self, evolution):
+            told.append((evolution.generation, evolution.evaluations, evolution.last))
+            if evolution.generation == 2:
+                evolution.stop = "enough"
+
+        def on_end(self, evolution):
+            told.append(evolution.stop)
+
+    population, logbook = evolve(members(), plain_toolbox(), 9, seed=1, callbacks=[Watch()])
+    assert told == ["start", (0, 10, False), (1, 20, False), (2, 30, False), "enough"]
+    assert len(logbook) == 3
+    assert len(population) == 10
+
+
+def test_a_callback_that_raises_ends_the_run_after_on_end():
+    ended = []
+
+    class Broken(Callback):
+        def on_generation(self, evolution):
+            raise RuntimeError("broken callback")
+
+        def on_end(self, evolution):
+            ended.append(evolution.generation)
+
+    with pytest.raises(RuntimeError, match="broken callback"):
+        evolve(members(), plain_toolbox(), 3, seed=1, callbacks=[Broken()])
+    assert ended == [0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([], 1), "population"),
+        ((members(), -1), "ngen"),
+        ((members(), 1, {"cxpb": 1.5}), "cxpb"),
+        ((members(), 1, {"mutpb": -0.1}), "mutpb"),
+        ((members(), 1, {"seed": -1}), "seed"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    population, ngen, *keywords = arguments
+    with pytest.raises(ValueError, match=message):
+        evolve(population, plain_toolbox(), ngen, **({"seed": 1} | dict(*keywords)))
+
+
+def test_readouts_keep_the_network_that_did_best_on_all_validation_samples(toolbox):
+    scored = []
+    score = toolbox.error_rate
+
+    def error_rate(individual, split, *, map):
+        scored.append((individual.flat.copy(), score(individual, split, map=map)))
+        return scored[-1][1]
+
+    toolbox.register("error_rate", error_rate)
+    readouts = Readouts(toolbox)
+    population, _ = run(toolbox, ngen=27, callbacks=[readouts])
+    assert len(scored) == 3  # generations 0, 25 and the last
+    errors = [error for _, error in scored]
+    assert readouts.validation_error == min(errors)
+    assert readouts.generation == (0, 25, 27)[errors.index(min(errors))]
+    assert np.array_equal(readouts.individual.flat, scored[errors.index(min(errors))][0])
+    assert readouts.readout == "best member"
+
+
+def stopped_by(errors, **settings):
+    """The generation in which a run whose validation errors are given ends, and why."""
+    remaining = iter(errors)
+    toolbox = plain_toolbox()
+    toolbox.register("assess", lambda individual, generation, *, map: {"val_error": next(remaining)})
+    seen = []
+
+    class Watch(Callback):
+        def on_end(self, evolution):
+            seen.append(evolution.stop)
+
+    _, logbook = evolve(members(), toolbox, len(errors) - 1, seed=1, callbacks=[EarlyStopping(**settings), Watch()])
+    return logbook[-1]["gen"], seen[0]
+
+
+def test_early_stopping():
+    errors = [0.9, 0.8, 0.7, 0.75, 0.7, 0.71, 0.6]
+    assert stopped_by(errors) == (6, None)
+    generation, reason = stopped_by(errors, target=0.7)
+    assert generation == 2
+    assert "target" in reason
+    generation, reason = stopped_by(errors, patience=3)
+    assert generation == 5
+    assert "patience" in reason
+    assert stopped_by(errors, patience=4)[0] == 6
+    generation, reason = stopped_by(errors, max_seconds=0)
+    assert generation == 0
+    assert "max-seconds" in reason
+
+
+class Screen:
+    """A text file that may be a terminal."""
+
+    def __init__(self, terminal):
+        self.terminal, self.text = terminal, ""
+
+    def isatty(self):
+        return self.terminal
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+
+def test_progress_is_a_line_per_generation_where_there_is_no_terminal(toolbox):
+    screen = Screen(terminal=False)
+    run(toolbox, ngen=2, callbacks=[ProgressBar(screen)])
+    lines = screen.text.splitlines()
+    assert len(lines) == 3
+    for word in ("gen 2/2:", "best ", "val 0.", "sigma 0.", "eval/s", "0:00 left"):
+        assert word in lines[-1]
+
+
+def test_progress_is_a_bar_on_a_terminal(toolbox):
+    screen = Screen(terminal=True)
+    run(toolbox, ngen=2, callbacks=[ProgressBar(screen)])
+    assert "compiling" in screen.text
+    assert "3/3" in screen.text
+    assert "val 0." in screen.text
+    assert screen.text.count("\n") == 1

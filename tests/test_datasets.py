@@ -1,0 +1,254 @@
+"""Every file is checked, and what is wrong is said in one line that names it."""
+
+import gzip
+import hashlib
+import http.server
+import pickle
+import socket
+import struct
+import threading
+import time
+
+import numpy as np
+import pytest
+from conftest import made_digits
+
+from deap_nn import Dataset, datasets, load_dataset
+from deap_nn.datasets import DataError, DataReference, find_dataset, read_idx, split_validation
+
+STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+def idx_bytes(array):
+    return b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def idx_folder(tmp_path):
+    for stem, array in zip(STEMS, made_digits(), strict=True):
+        (tmp_path / stem).write_bytes(idx_bytes(array))
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def keras_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr(datasets, "_KERAS_FILES", "http://127.0.0.1:9/")
+    return tmp_path / "keras" / "datasets"
+
+
+def test_idx_gzipped_or_not_and_npz_give_the_same_data(idx_folder, digits_file):
+    plain = load_dataset("mnist", idx_folder)
+    for stem in STEMS[1:3]:
+        (idx_folder / f"{stem}.gz").write_bytes(gzip.compress((idx_folder / stem).read_bytes()))
+        (idx_folder / stem).unlink()
+    mixed = load_dataset("mnist", idx_folder)
+    archive = load_dataset("mnist", digits_file)
+    assert plain.reference.sha256 == mixed.reference.sha256 == archive.reference.sha256
+    assert (len(plain.x_train), len(plain.x_validation), len(plain.x_test)) == (320, 80, 100)
+    assert np.array_equal(plain.x_validation, made_digits().x_train[-80:])
+
+
+def test_the_last_5000_training_images_are_validation():
+    x, y = np.arange(30_000, dtype=np.uint8), np.arange(30_000) % 10
+    dataset = split_validation(datasets.RawArrays(x, y, x[:10], y[:10]), name="long")
+    assert len(dataset.x_train) == 25_000
+    assert np.array_equal(dataset.y_validation, y[-5000:])
+
+
+def test_mnist5k_is_stratified_and_always_the_same():
+    dataset = load_dataset("mnist5k")
+    for split, each in (("train", 350), ("validation", 50), ("test", 100)):
+        x, y = dataset.part(split)
+        assert np.bincount(y).tolist() == [each] * 10
+        assert x.shape == (10 * each, 28, 28)
+        assert x.dtype == np.uint8
+    assert not (np.diff(dataset.y_train[:100].astype(int)) == 0).all()
+    assert 30 < dataset.x_train.mean() < 36
+    assert dataset.reference.sha256 == "f5b60be57bc6320cde6c31aa86423b189eefb4366a70df168d3c9dddab6ef401"
+
+
+def test_auto_says_why_it_takes_mnist5k():
+    dataset = load_dataset("auto")
+    assert dataset.name == "mnist5k"
+    assert "\n" not in dataset.note
+    assert "mnist5k" in dataset.note
+    assert "could not be downloaded" in dataset.note
+
+
+def test_auto_takes_mnist_from_the_keras_cache(keras_home, digits_file):
+    keras_home.mkdir(parents=True)
+    (keras_home / "mnist.npz").write_bytes(digits_file.read_bytes())
+    dataset = load_dataset("auto")
+    assert dataset.name == "mnist"
+    assert str(keras_home) in dataset.note
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """Serve a folder as the place that Keras downloads from."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(folder))
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever)
+        thread.start()
+        monkeypatch.setattr(datasets, "_KERAS_FILES", f"http://127.0.0.1:{httpd.server_port}/")
+        yield folder
+        httpd.shutdown()
+        thread.join()
+
+
+def test_mnist_is_downloaded_once_and_checked(server, keras_home, digits_file, monkeypatch):
+    content = digits_file.read_bytes()
+    (server / "mnist.npz").write_bytes(content)
+    with pytest.raises(DataError, match="arrived damaged"):
+        load_dataset("mnist")
+    assert not list(keras_home.iterdir())
+    monkeypatch.setattr(datasets, "_MNIST_SHA256", hashlib.sha256(content).hexdigest())
+    assert load_dataset("mnist").name == "mnist"
+    (server / "mnist.npz").unlink()
+    assert len(load_dataset("mnist").x_test) == 100
+    assert [entry.name for entry in keras_home.iterdir()] == ["mnist.npz"]
+
+
+def test_fashion_mnist_is_downloaded(server):
+    for stem, array in zip(STEMS, made_digits(), strict=True):
+        (server / f"{stem}.gz").write_bytes(gzip.compress(idx_bytes(array)))
+    assert len(load_dataset("fashion-mnist").x_train) == 320
+
+
+def test_the_wait_for_a_download_is_bounded(monkeypatch, keras_home):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr(datasets, "_KERAS_FILES", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        monkeypatch.setattr(datasets, "DOWNLOAD_SECONDS", 0.5)
+        begun = time.monotonic()
+        with pytest.raises(DataError, match=r"took over 0\.5 s|timed out"):
+            load_dataset("mnist")
+        assert time.monotonic() - begun < 5
+
+
+def damage(folder, stem, change):
+    path = folder / stem
+    path.write_bytes(change(path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("stem", "change", "message"),
+    [
+        (STEMS[0], lambda b: b"\0\0\x0d" + b[3:], "wrong magic number"),
+        (STEMS[0], lambda b: b"", "wrong magic number"),
+        (STEMS[0], lambda b: b[:6], "ends within its head"),
+        (STEMS[1], lambda b: b[:-10], "truncated"),
+        (STEMS[2], lambda b: b + b"x", "longer than its head says"),
+        (STEMS[0], lambda b: idx_bytes(np.zeros((400, 27, 28), np.uint8)), r"\(n, 28, 28\)"),
+        (STEMS[1], lambda b: idx_bytes(np.zeros(399, np.uint8)), "400 images .* 399 labels"),
+        (STEMS[3], lambda b: b[:-1] + b"\x0a", "label 10, allowed are 0 to 9"),
+    ],
+)
+def test_damaged_idx_files_are_named(idx_folder, stem, change, message):
+    damage(idx_folder, stem, change)
+    with pytest.raises(DataError, match=message) as caught:
+        load_dataset("mnist", idx_folder)
+    assert stem in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_gzip_file_and_a_missing_file_are_named(idx_folder):
+    content = gzip.compress((idx_folder / STEMS[0]).read_bytes())
+    (idx_folder / STEMS[0]).unlink()
+    with pytest.raises(DataError, match=f"has no {STEMS[0]}"):
+        load_dataset("mnist", idx_folder)
+    (idx_folder / f"{STEMS[0]}.gz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match=rf"{STEMS[0]}\.gz: cannot be read"):
+        load_dataset("mnist", idx_folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x_test": None}, "has no x_test"),
+        ({"x_train": np.zeros((400, 28, 28), np.float64)}, "x_train must hold bytes"),
+        ({"y_train": np.zeros(400)}, "y_train must hold integers"),
+        ({"y_train": np.full(400, 11)}, "label 11, allowed are 0 to 9"),
+        ({"y_train": np.full(400, -1)}, "label -1"),
+        ({"y_test": np.zeros(99, np.uint8)}, "100 images in x_test but 99 labels"),
+        ({"x_test": np.zeros((0, 28, 28), np.uint8), "y_test": np.zeros(0, np.uint8)}, "holds no images"),
+        ({"y_test": np.array(["a"] * 100, dtype=object)}, "not a readable .npz file"),
+    ],
+)
+def test_bad_npz_files_are_named(tmp_path, changes, message):
+    arrays = made_digits()._asdict() | changes
+    np.savez(tmp_path / "bad.npz", **{key: value for key, value in arrays.items() if value is not None})
+    with pytest.raises(DataError, match=message) as caught:
+        load_dataset("mnist", tmp_path / "bad.npz")
+    assert str(tmp_path / "bad.npz") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"hello", pickle.dumps([1])])
+def test_what_is_no_npz_file_is_named(tmp_path, content):
+    (tmp_path / "bad.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"bad\.npz: not a"):
+        load_dataset("mnist", tmp_path / "bad.npz")
+
+
+def test_a_truncated_npz_file_is_named(tmp_path, digits_file):
+    content = digits_file.read_bytes()
+    for cut in (len(content) // 3, len(content) - 5):
+        (tmp_path / "bad.npz").write_bytes(content[:cut])
+        with pytest.raises(DataError, match="not a readable"):
+            load_dataset("mnist", tmp_path / "bad.npz")
+
+
+def test_a_missing_path_and_an_unknown_name_raise(tmp_path):
+    with pytest.raises(DataError, match="no such file or folder"):
+        load_dataset("mnist", tmp_path / "nothing")
+    with pytest.raises(DataError, match="unknown data set 'mnits', known are auto, mnist"):
+        load_dataset("mnits")
+
+
+def test_a_reference_finds_the_data_again(digits_file, tmp_path, monkeypatch):
+    dataset = load_dataset("mnist", digits_file)
+    reference = pickle.loads(pickle.dumps(dataset.reference))
+    assert len(pickle.dumps(reference)) < 300
+    assert find_dataset(reference).reference == reference
+    monkeypatch.setattr(datasets, "_KNOWN", {})
+    assert np.array_equal(find_dataset(reference).x_train, dataset.x_train)
+    monkeypatch.setattr(datasets, "_KNOWN", {})
+    with pytest.raises(DataError, match="other data here"):
+        find_dataset(DataReference(reference.name, reference.path, "0" * 64))
+    with pytest.raises(DataError, match="made of arrays"):
+        find_dataset(DataReference("arrays", "", "0" * 64))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y_train": np.zeros(3, int)}, "4 samples and labels of shape"),
+        ({"x_test": np.zeros((0, 5)), "y_test": np.zeros(0, int)}, "test has no samples"),
+        ({"x_test": np.zeros((4, 6))}, "samples of shape"),
+        ({"y_validation": np.zeros(4)}, "not integers"),
+        ({"y_validation": np.full(4, -2)}, "not integers"),
+    ],
+)
+def test_arrays_are_checked(change, message):
+    parts = {
+        f"{kind}_{part}": np.zeros((4, 5)) if kind == "x" else np.zeros(4, int)
+        for kind in "xy"
+        for part in ("train", "validation", "test")
+    }
+    assert Dataset(**parts).classes == 1
+    with pytest.raises(DataError, match=message):
+        Dataset(**(parts | change))
+
+
+def test_read_idx_of_one_file(idx_folder):
+    assert read_idx(idx_folder / STEMS[1]).shape == (400,)

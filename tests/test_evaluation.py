@@ -1,0 +1,214 @@
+"""The fitness is what NumPy says it is, and the way into Keras and back loses nothing."""
+
+import pickle
+
+import numpy as np
+import pytest
+from conftest import made_digits
+
+from deap_nn import Dataset, Individual, datasets, initScaled, make_toolbox
+from deap_nn.evaluation import WORST_CROSS_ENTROPY, CountMisread, Evaluate, Problem, batch_indices, scorer
+from deap_nn.models import build_model, keras, layout_of, model_of, reference_of, trained_model
+
+
+@pytest.fixture(scope="module")
+def mlp():
+    return reference_of("mlp")
+
+
+def individual_for(reference, seed=1):
+    return initScaled(Individual, layout_of(reference), rng=np.random.default_rng(seed))
+
+
+def problem(digits, reference, **changes):
+    settings = {"fitness": "cross_entropy", "batch_size": 64, "seed": 1}
+    return Problem(reference, digits.reference, **(settings | changes))
+
+
+def mlp_logits(individual, images):
+    kernel1, bias1, kernel2, bias2 = (matrix.astype(np.float64) for matrix in individual)
+    hidden = np.maximum(images.reshape(len(images), -1) / 255.0 @ kernel1 + bias1, 0)
+    return hidden @ kernel2 + bias2
+
+
+def test_fitness_is_error_rate_and_cross_entropy(digits, mlp):
+    individual = individual_for(mlp)
+    for generation in (0, 3, 7):
+        chosen = batch_indices(1, generation, 64, len(digits.x_train))
+        logits, labels = mlp_logits(individual, digits.x_train[chosen]), digits.y_train[chosen]
+        log_sum = np.log(np.exp(logits).sum(axis=1))
+        expected = (log_sum - logits[np.arange(64), labels]).mean()
+        assert Evaluate(problem(digits, mlp), generation)(individual) == (pytest.approx(expected, rel=1e-5),)
+        error = (logits.argmax(axis=1) != labels).mean()
+        assert Evaluate(problem(digits, mlp, fitness="error"), generation)(individual) == (error,)
+    assert isinstance(Evaluate(problem(digits, mlp))(individual)[0], float)
+
+
+def test_each_epoch_passes_over_the_whole_training_set_in_a_new_order():
+    samples, batch = 100, 30
+    walk = np.concatenate([batch_indices(5, generation, batch, samples) for generation in range(10)])
+    epochs = walk.reshape(3, samples)
+    assert all(sorted(epoch.tolist()) == list(range(samples)) for epoch in epochs)
+    assert not (epochs[0] == epochs[1]).all()
+    assert not (epochs[1] == epochs[2]).all()
+    assert not np.array_equal(walk[:30], batch_indices(6, 0, batch, samples))
+    assert sorted(batch_indices(1, 0, 100, 100).tolist()) == list(range(100))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("fitness", ["error", "cross_entropy"])
+def test_what_is_not_finite_is_the_worst_and_finite(digits, mlp, value, fitness):
+    individual = individual_for(mlp)
+    individual[3][0] = value
+    worst = {"error": 1.0, "cross_entropy": WORST_CROSS_ENTROPY}[fitness]
+    scoring = problem(digits, mlp, fitness=fitness)
+    assert Evaluate(scoring)(individual) == (worst,)
+    assert CountMisread(scoring)((individual, "validation", 0, 50)) == 50
+
+
+def test_a_huge_cross_entropy_is_capped(digits, mlp):
+    individual = individual_for(mlp)
+    for matrix in individual:
+        matrix *= 1e9
+    assert Evaluate(problem(digits, mlp))(individual) == (WORST_CROSS_ENTROPY,)
+
+
+def test_misread_counts_agree_with_numpy_over_all_stretches(digits, mlp):
+    individual = individual_for(mlp, seed=2)
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    for split in ("train", "validation", "test"):
+        images, labels = digits.part(split)
+        expected = (mlp_logits(individual, images).argmax(axis=1) != labels).mean()
+        assert toolbox.error_rate(individual, split) == expected
+
+
+def test_assess_scores_the_first_validation_samples(digits, mlp):
+    individual = individual_for(mlp, seed=2)
+    toolbox = make_toolbox("mlp", digits, seed=1, validation_size=30)
+    wrong = mlp_logits(individual, digits.x_validation).argmax(axis=1) != digits.y_validation
+    found = toolbox.assess(individual, 4)
+    assert found["val_error"] == wrong[:30].mean()
+    chosen = batch_indices(1, 4, 64, len(digits.x_train))
+    on_batch = mlp_logits(individual, digits.x_train[chosen]).argmax(axis=1) != digits.y_train[chosen]
+    assert found["train_error"] == on_batch.mean()
+
+
+def test_the_kernel_is_traced_once_per_batch_shape(digits, mlp):
+    scoring = scorer(problem(digits, mlp, seed=77))
+    individuals = [individual_for(mlp, seed) for seed in range(3)]
+    for generation in range(3):
+        for individual in individuals:
+            scoring.fitness(individual, generation)
+    assert scoring._kernel.experimental_get_tracing_count() == 1
+    scoring.misread(individuals[0], "validation", 0, 50)
+    scoring.misread(individuals[1], "test", 0, 50)
+    assert scoring._kernel.experimental_get_tracing_count() == 2
+
+
+def test_mnist_deep_has_the_tutorials_shape():
+    layout = layout_of(reference_of("mnist_deep"))
+    assert layout.size == 3_274_634
+    assert dict(zip(layout.names, layout.shapes, strict=True)) == {
+        "conv1/kernel": (5, 5, 1, 32),
+        "conv1/bias": (32,),
+        "conv2/kernel": (5, 5, 32, 64),
+        "conv2/bias": (64,),
+        "fc1/kernel": (3136, 1024),
+        "fc1/bias": (1024,),
+        "fc2/kernel": (1024, 10),
+        "fc2/bias": (10,),
+    }
+    assert layout_of(reference_of("mlp")).shapes == ((784, 64), (64,), (64, 10), (10,))
+
+
+def test_evaluate_is_small_to_send(digits, mlp):
+    evaluate = Evaluate(problem(digits, mlp), 5)
+    content = pickle.dumps(evaluate, pickle.HIGHEST_PROTOCOL)
+    assert len(content) < 1000
+    again = pickle.loads(content)
+    individual = individual_for(mlp)
+    assert again(individual) == evaluate(individual)
+    assert again.generation == 5
+
+
+def test_an_individual_of_another_shape_raises(digits, mlp):
+    with pytest.raises(ValueError, match="individual must have the shapes"):
+        Evaluate(problem(digits, mlp))(Individual([np.zeros((784, 64))]))
+
+
+@pytest.mark.parametrize("last", ["logits", "softmax", "softmax layer"])
+def test_a_users_keras_model_with_state_goes_in_and_comes_out(digits, last):
+    layers = keras.layers
+    tail = {
+        "logits": [layers.Dense(10)],
+        "softmax": [layers.Dense(10, activation="softmax")],
+        "softmax layer": [layers.Dense(10), layers.Softmax()],
+    }[last]
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Flatten(),
+            layers.Dense(8),
+            layers.BatchNormalization(),
+            layers.Dropout(0.5),
+            *tail,
+        ],
+        name="mine",
+    )
+    model.layers[2].moving_mean.assign(np.linspace(-1, 1, 8))
+    state = [variable.numpy().copy() for variable in model.non_trainable_variables]
+    toolbox = make_toolbox(model, digits, seed=1, batch_size=50)
+    individual = toolbox.individual()
+    assert [np.shape(m) for m in individual] == [tuple(v.shape) for v in model.trainable_variables]
+    (fitness,) = toolbox.evaluate(individual)
+    assert all(np.array_equal(a, b) for a, b in zip(state, model.non_trainable_variables, strict=True))
+
+    result = trained_model(toolbox.problem.model, individual)
+    chosen = batch_indices(1, 0, 50, len(digits.x_train))
+    outputs = result.predict(digits.x_train[chosen].reshape(-1, 28, 28, 1) / 255.0, verbose=0)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=last == "logits")
+    assert fitness == pytest.approx(float(loss(digits.y_train[chosen], outputs)), rel=1e-4)
+    assert np.array_equal(result.layers[2].moving_mean, np.linspace(-1, 1, 8, dtype=np.float32))
+
+
+def test_bad_models_raise():
+    with pytest.raises(ValueError, match="one of mnist_deep, mlp, got 'cnn'"):
+        reference_of("cnn")
+    with pytest.raises(TypeError, match="model must be a Keras model"):
+        reference_of(3)
+    with pytest.raises(ValueError, match="must be built"):
+        reference_of(keras.Sequential([keras.layers.Dense(2)], name="unbuilt"))
+    with pytest.raises(ValueError, match="weights must have the shapes"):
+        trained_model(reference_of("mlp"), [np.zeros(3)])
+
+
+def test_a_model_is_built_again_from_its_reference():
+    reference = pickle.loads(pickle.dumps(reference_of(build_model("mlp"))))
+    assert reference.config
+    assert layout_of(reference) == layout_of(reference_of("mlp"))
+    assert model_of(reference).count_params() == 50_890
+
+
+def test_float_samples_of_any_shape_are_scored_as_they_are():
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((60, 5)).astype(np.float64)
+    y = (x[:, 0] > 0).astype(int)
+    data = Dataset(x[:40], y[:40], x[40:50], y[40:50], x[50:], y[50:])
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    toolbox = make_toolbox(model, data, seed=1, batch_size=40, fitness="error")
+    individual = toolbox.individual()
+    individual[0][:] = 0
+    individual[0][0] = [-1, 1]
+    assert toolbox.evaluate(individual) == (0.0,)
+    assert toolbox.error_rate(individual, "test") == 0.0
+
+
+def test_data_are_loaded_once_a_process(digits_file, mlp, monkeypatch):
+    data = datasets.load_dataset("mnist", digits_file)
+    assert np.array_equal(data.x_test, made_digits().x_test)
+    loaded = []
+    monkeypatch.setattr(datasets, "_KNOWN", {})
+    monkeypatch.setattr(datasets, "_read_npz", lambda path, read=datasets._read_npz: loaded.append(path) or read(path))
+    for generation in range(3):
+        Evaluate(problem(data, mlp, seed=99), generation)(individual_for(mlp))
+    assert len(loaded) == 1

@@ -1,0 +1,109 @@
+"""Any logbook goes to CSV and JSON, and files appear whole or not at all."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+from deap import tools
+
+from deap_nn import to_csv, to_json
+from deap_nn.logbooks import read_csv, replacing, write_text
+
+
+@pytest.fixture
+def logbook():
+    statistics = tools.MultiStatistics(fitness=tools.Statistics(len), size=tools.Statistics(sum))
+    statistics.register("avg", np.mean)
+    statistics.register("max", np.max)
+    book = tools.Logbook()
+    book.header = ["gen", "evals"]
+    for generation in range(3):
+        book.record(evals=np.int64(30), gen=generation, **statistics.compile([[1, 2], [3.5, generation]]))
+    return book
+
+
+def test_csv_has_chapters_as_columns_and_numbers_as_numbers(logbook, tmp_path):
+    to_csv(logbook, tmp_path / "log.csv")
+    with open(tmp_path / "log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["gen", "evals", "fitness.avg", "fitness.max", "size.avg", "size.max"]
+    assert rows[2] == {
+        "gen": "2",
+        "evals": "30",
+        "fitness.avg": "2.0",
+        "fitness.max": "2",
+        "size.avg": "4.25",
+        "size.max": "5.5",
+    }
+    assert read_csv(tmp_path / "log.csv")["size.avg"] == [3.25, 3.75, 4.25]
+
+
+def test_json_says_the_same(logbook, tmp_path):
+    to_json(logbook, tmp_path / "log.json")
+    rows = json.loads((tmp_path / "log.json").read_text())
+    assert rows[1] == {"gen": 1, "evals": 30, "fitness.avg": 2.0, "fitness.max": 2, "size.avg": 3.75, "size.max": 4.5}
+
+
+def test_a_chapter_missing_in_a_record_stays_empty(tmp_path):
+    book = tools.Logbook()
+    book.record(gen=0, part={"a": 1})
+    book.record(gen=1)
+    book.record(gen=2, part={"a": 3})
+    to_csv(book, tmp_path / "log.csv")
+    assert (tmp_path / "log.csv").read_text() == "gen,part.a\n0,1\n1,\n2,3\n"
+
+
+def test_floats_are_read_back_exactly(tmp_path):
+    book = tools.Logbook()
+    book.record(x=np.float64(0.1) + 0.2, y=np.float32(0.1), z=1e-300)
+    to_csv(book, tmp_path / "log.csv")
+    columns = read_csv(tmp_path / "log.csv")
+    assert columns == {"x": [0.1 + 0.2], "y": [float(np.float32(0.1))], "z": [1e-300]}
+
+
+def test_not_a_number_is_null_in_json(tmp_path):
+    book = tools.Logbook()
+    book.record(gen=0, avg=math.nan, best=np.inf, array=np.array([1.0, np.nan]))
+    to_json(book, tmp_path / "log.json")
+    text = (tmp_path / "log.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail) == [{"gen": 0, "avg": None, "best": None, "array": [1.0, None]}]
+
+
+def test_an_empty_logbook_makes_empty_files(tmp_path):
+    to_csv(tools.Logbook(), tmp_path / "log.csv")
+    to_json(tools.Logbook(), tmp_path / "log.json")
+    assert (tmp_path / "log.csv").read_text() == ""
+    assert json.loads((tmp_path / "log.json").read_text()) == []
+
+
+def test_reading_leaves_out_a_torn_row_and_names_a_bad_field(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("gen,min\n0,1.5\n1,")
+    assert read_csv(path) == {"gen": [0.0], "min": [1.5]}
+    path.write_text("gen,min\n0,many\n")
+    with pytest.raises(ValueError, match="line 2: min is no number: 'many'"):
+        read_csv(path)
+    path.write_text("")
+    with pytest.raises(ValueError, match="no head"):
+        read_csv(path)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError, match="half-way"), replacing(path) as partial:
+        partial.write_text("new")
+        raise RuntimeError("half-way")
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
+    assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _umask():
+    import os
+
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,392 @@
+"""One battery of contract tests over the registry of operators, and each operator against theory."""
+
+import inspect
+import math
+import pickle
+import random
+from collections import Counter
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import deap_nn
+from deap_nn import Annealed, Constant, ErrorScaled, FitnessMin, Individual, Layout, WeightList
+from deap_nn.mutation import Adaptation
+from deap_nn.operators import OPERATORS
+from deap_nn.selection import rank_weights
+
+SHAPES = ((3, 4), (4,), (2, 2, 2, 3), (1,))
+SETTINGS = {
+    "initNormal": [{}, {"sigma": 0.3}],
+    "initScaled": [{}],
+    "cxMask": [{}, {"indpb": 0.2}],
+    "mutGaussianAdaptive": [{"sigma": 0.1}, {"sigma": ErrorScaled(0.2), "indpb": 0.5, "scale": (1, 2, 0, 3)}],
+    "selRankBoosted": [{}, {"pressure": 2.0, "boost": 5.0, "boosted": 2, "parents": 3}],
+}
+CASES = [
+    pytest.param(operator, settings, id=f"{operator.name}-{i}")
+    for operator in OPERATORS
+    for i, settings in enumerate(SETTINGS.get(operator.name, []))
+]
+
+
+def cases(*kinds):
+    return pytest.mark.parametrize(("operator", "settings"), [case for case in CASES if case.values[0].kind in kinds])
+
+
+def genome(seed=0, shapes=SHAPES):
+    rng = np.random.default_rng(seed)
+    return Individual([rng.standard_normal(shape) for shape in shapes])
+
+
+def population(size=8):
+    members = [genome(i) for i in range(size)]
+    for i, member in enumerate(members):
+        member.fitness.values = ((i * 5) % size,)
+    return members
+
+
+def call(operator, settings, rng, shapes=SHAPES):
+    """Apply an operator to fresh arguments; return the arguments and the result."""
+    if operator.kind == "init":
+        layout = Layout(tuple(map(str, range(len(shapes)))), shapes)
+        return (), (operator.function(Individual, layout, rng=rng, **settings),)
+    if operator.kind == "sel":
+        members = population()
+        return members, operator.function(members, 6, rng=rng, **settings)
+    arguments = [genome(i, shapes) for i in range(2 if operator.kind == "cx" else 1)]
+    for argument in arguments:
+        argument.fitness.values = (0.5,)
+    return arguments, operator.function(*arguments, rng=rng, **settings)
+
+
+def test_every_public_operator_is_registered_and_tested():
+    public = {name for name in deap_nn.__all__ if name.startswith(("init", "cx", "mut", "sel"))}
+    assert public == {operator.name for operator in OPERATORS}
+    assert all(SETTINGS[name] for name in public)
+    assert all(getattr(deap_nn, operator.name) is operator.function for operator in OPERATORS)
+    assert all(operator.name.startswith(operator.kind) for operator in OPERATORS)
+
+
+@cases("init", "cx", "mut", "sel")
+def test_rng_is_a_required_keyword(operator, settings):
+    parameter = inspect.signature(operator.function).parameters["rng"]
+    assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    assert parameter.default is inspect.Parameter.empty
+    with pytest.raises(TypeError, match="rng"):
+        call(operator, settings, rng=None)
+
+
+@cases("init", "cx", "mut", "sel")
+def test_same_seed_same_result_and_another_seed_another(operator, settings):
+    def result(seed):
+        _, made = call(operator, settings, np.random.default_rng(seed))
+        return [member.flat.tobytes() for member in made]
+
+    assert result(1) == result(1)
+    assert any(result(1) != result(seed) for seed in range(2, 6))
+
+
+@cases("init", "cx", "mut", "sel")
+def test_global_random_state_is_left_alone(operator, settings):
+    before = random.getstate(), np.random.get_state()[1].tobytes()  # noqa: NPY002
+    call(operator, settings, np.random.default_rng(1))
+    assert (random.getstate(), np.random.get_state()[1].tobytes()) == before  # noqa: NPY002
+
+
+@cases("init", "cx", "mut", "sel")
+def test_operator_survives_pickling(operator, settings):
+    assert pickle.loads(pickle.dumps(operator.function)) is operator.function
+
+
+@cases("cx", "mut")
+@given(shapes=st.lists(st.lists(st.integers(1, 5), max_size=3).map(tuple), min_size=4, max_size=4).map(tuple))
+def test_in_place_the_same_objects_back_in_the_same_form(operator, settings, shapes):
+    arguments, made = call(operator, settings, np.random.default_rng(1), shapes)
+    assert isinstance(made, tuple)
+    assert all(mine is theirs for mine, theirs in zip(arguments, made, strict=True))
+    for member in made:
+        assert member.shapes == shapes
+        assert all(matrix.dtype == np.float32 for matrix in member)
+        assert member.fitness.values == (0.5,)
+
+
+@cases("init")
+@given(shapes=st.lists(st.lists(st.integers(1, 5), max_size=3).map(tuple), min_size=1, max_size=4).map(tuple))
+def test_initialisation_fills_the_layout(operator, settings, shapes):
+    _, (made,) = call(operator, settings, np.random.default_rng(1), shapes)
+    assert isinstance(made, Individual)
+    assert made.shapes == shapes
+    assert made.flat.dtype == np.float32
+    assert np.isfinite(made.flat).all()
+    assert not made.fitness.valid
+
+
+@cases("cx")
+@given(seed=st.integers(0, 1000), shapes=st.lists(st.tuples(st.integers(1, 9)), min_size=1, max_size=3).map(tuple))
+def test_exchange_keeps_the_two_values_of_each_locus(operator, settings, seed, shapes):
+    a, b = genome(1, shapes), genome(2, shapes)
+    before = np.sort(np.stack([a.flat, b.flat]), axis=0)
+    operator.function(a, b, rng=np.random.default_rng(seed), **settings)
+    assert np.array_equal(np.sort(np.stack([a.flat, b.flat]), axis=0), before)
+    assert not np.shares_memory(a.flat, b.flat)
+
+
+@cases("cx")
+def test_unequal_parents_raise(operator, settings):
+    for shapes in (SHAPES[:-1], ((4, 3), *SHAPES[1:])):
+        with pytest.raises(ValueError, match="same shapes"):
+            operator.function(genome(), genome(1, shapes), rng=np.random.default_rng(1), **settings)
+    with pytest.raises(TypeError, match="ind2 must be a WeightList"):
+        operator.function(genome(), [np.zeros(3)], rng=np.random.default_rng(1), **settings)
+
+
+@cases("cx", "mut")
+def test_read_only_weights_raise(operator, settings):
+    arguments = [genome(i) for i in range(2 if operator.kind == "cx" else 1)]
+    arguments[0].flat.flags.writeable = False
+    with pytest.raises(ValueError, match="must be writable"):
+        operator.function(*arguments, rng=np.random.default_rng(1), **settings)
+
+
+@pytest.mark.parametrize("indpb", [0.0, 1.0])
+def test_mask_with_probability_0_and_1_is_exact(indpb):
+    a, b = genome(1), genome(2)
+    a.flat[0], b.flat[1] = np.nan, -0.0
+    kept = [a.flat.tobytes(), b.flat.tobytes()]
+    deap_nn.cxMask(a, b, indpb=indpb, rng=np.random.default_rng(1))
+    assert [a.flat.tobytes(), b.flat.tobytes()] == (kept if indpb == 0 else kept[::-1])
+
+
+def beyond_five_sigma(count, expected, probability):
+    """Whether a binomial count of so many trials is further than five deviations from its mean."""
+    return abs(count - expected * probability) > 5 * math.sqrt(expected * probability * (1 - probability))
+
+
+@pytest.mark.parametrize("indpb", [0.5, 0.1, 0.9])
+def test_mask_density_is_the_probability(indpb):
+    size = 100_001
+    a, b = WeightList([np.zeros(size)]), WeightList([np.ones(size)])
+    deap_nn.cxMask(a, b, indpb=indpb, rng=np.random.default_rng(1))
+    exchanged = int(a.flat.sum())
+    assert not beyond_five_sigma(exchanged, size, indpb)
+    assert beyond_five_sigma(exchanged, size, indpb + 0.02)  # the bound can tell
+    halves = a.flat[: size // 2].sum(), a.flat[size // 2 :].sum()
+    assert not any(beyond_five_sigma(int(half), size // 2, indpb) for half in halves)
+
+
+def normal_moments_fit(noise, sigma):
+    """Whether mean, variance, skew and kurtosis are those of a normal distribution, within five sigma."""
+    z = noise.astype(np.float64) / sigma
+    root = math.sqrt(len(z))
+    return (
+        abs(z.mean()) < 5 / root
+        and abs((z**2).mean() - 1) < 5 * math.sqrt(2) / root
+        and abs((z**3).mean()) < 5 * math.sqrt(15) / root
+        and abs((z**4).mean() - 3) < 5 * math.sqrt(96) / root
+    )
+
+
+def test_mutation_adds_normal_noise_of_sigma_times_scale():
+    size = 100_000
+    individual = WeightList([np.full(size, 3.0), np.zeros((size // 10, 10)), np.ones(7)])
+    deap_nn.mutGaussianAdaptive(individual, sigma=0.5, scale=[1.0, 4.0, 0.0], rng=np.random.default_rng(1))
+    first, second, third = individual
+    assert normal_moments_fit(first - 3, 0.5)
+    assert normal_moments_fit(second.ravel(), 2.0)
+    assert not normal_moments_fit(second.ravel(), 2.1)
+    assert not normal_moments_fit(np.random.default_rng(2).uniform(-(3**0.5), 3**0.5, size), 1.0)
+    assert third.tolist() == [1] * 7
+
+
+def test_mutation_changes_a_part_of_the_loci():
+    individual = WeightList([np.zeros(100_000)])
+    deap_nn.mutGaussianAdaptive(individual, sigma=1.0, indpb=0.3, rng=np.random.default_rng(1))
+    changed = individual.flat[individual.flat != 0]
+    assert not beyond_five_sigma(len(changed), 100_000, 0.3)
+    assert normal_moments_fit(changed, 1.0)
+    untouched = genome()
+    deap_nn.mutGaussianAdaptive(untouched, sigma=1.0, indpb=0.0, rng=np.random.default_rng(1))
+    assert untouched == genome()
+
+
+def test_mutation_takes_its_sigma_from_an_adaptation():
+    constant, adapted = genome(), genome()
+    adaptation = ErrorScaled(0.2)
+    adaptation.restore({"error": 0.5})
+    deap_nn.mutGaussianAdaptive(constant, sigma=0.1, rng=np.random.default_rng(1))
+    deap_nn.mutGaussianAdaptive(adapted, sigma=adaptation, rng=np.random.default_rng(1))
+    assert constant == adapted
+
+
+def evaluated(*values):
+    members = [SimpleNamespace(fitness=FitnessMin()) for _ in values]
+    for member, value in zip(members, values, strict=True):
+        member.fitness.values = (value,)
+    return members
+
+
+@pytest.mark.parametrize(
+    ("adaptation", "expected"),
+    [
+        (Constant(0.3), [0.3, 0.3, 0.3]),
+        (ErrorScaled(0.2), [0.2, 0.1, 0.04]),
+        (ErrorScaled(0.2, fitness="cross_entropy"), [0.2, 0.2 * (1 - math.exp(-0.5)), 0.2 * (1 - math.exp(-0.2))]),
+        (Annealed(0.4, 0.1, 2), [0.4, 0.2, 0.1]),
+    ],
+    ids=repr,
+)
+def test_adaptations_follow_the_run_and_restore_their_state(adaptation, expected):
+    assert isinstance(adaptation, Adaptation)
+    states = []
+    for generation, wished in enumerate(expected):
+        if generation:
+            adaptation.update(evaluated(0.9, 0.5 if generation == 1 else 0.2), generation)
+        assert adaptation.sigma == pytest.approx(wished)
+        states.append(adaptation.state())
+    for state, wished in zip(states, expected, strict=True):
+        adaptation.restore(state)
+        assert adaptation.sigma == pytest.approx(wished)
+    assert pickle.loads(pickle.dumps(adaptation)).sigma == adaptation.sigma
+
+
+def test_annealing_stays_at_its_end():
+    annealed = Annealed(0.4, 0.1, 10)
+    annealed.update([], 25)
+    assert annealed.sigma == pytest.approx(0.1)
+
+
+def expected_frequencies(weights):
+    """How often each place is drawn: first with its weight, or second from what another first leaves."""
+    second = [
+        sum(weights[f] * weights[i] / (1 - weights[f]) for f in range(len(weights)) if f != i and weights[f] < 1)
+        for i in range(len(weights))
+    ]
+    return (np.array(weights) + second) / 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"pressure": 1.0, "boost": 1.0},
+        {"pressure": 2.0, "boost": 10.0, "boosted": 2},
+        {"pressure": 1.8, "boost": 3.0, "parents": 4},
+        {"parents": 2},
+    ],
+)
+def test_selection_frequencies_are_those_of_theory(settings):
+    members = population(10)
+    ranked = sorted(members, key=lambda member: member.fitness.values)
+    k = 40_000
+    chosen = deap_nn.selRankBoosted(members, k, rng=np.random.default_rng(1), **settings)
+    counts = Counter(id(member) for member in chosen)
+    defaults = {"pressure": 1.5, "boost": 2.0, "boosted": 1, "parents": 10} | settings
+    weights = rank_weights(defaults["parents"], defaults["pressure"], defaults["boost"], defaults["boosted"])
+    assert weights.sum() == pytest.approx(1)
+    frequencies = expected_frequencies(weights)
+    for rank, frequency in enumerate(frequencies):
+        # The two of a pair exclude each other, so a pair holds a member once at most: k / 2 trials.
+        assert not beyond_five_sigma(counts[id(ranked[rank])], k // 2, min(2 * frequency, 1.0))
+    assert all(counts[id(member)] == 0 for member in ranked[defaults["parents"] :])
+    if len(frequencies) > 2:
+        assert beyond_five_sigma(counts[id(ranked[0])], k // 2, 2 * frequencies[0] + 0.05)
+
+
+def test_linear_ranking_is_bakers():
+    weights = rank_weights(5, pressure=1.6, boost=1.0, boosted=1)
+    assert weights.tolist() == pytest.approx([1.6 / 5, 1.3 / 5, 1 / 5, 0.7 / 5, 0.4 / 5])
+    boosted = rank_weights(5, pressure=1.6, boost=3.0, boosted=1)
+    assert boosted[0] / boosted[1] == pytest.approx(3 * 1.6 / 1.3)
+    assert rank_weights(4, 1.0, 1.0, 1).tolist() == [0.25] * 4
+
+
+@given(st.integers(2, 12), st.integers(0, 25), st.integers(0, 100), st.floats(1, 2), st.floats(0.01, 1e6))
+def test_pairs_are_of_two_different_members(size, k, seed, pressure, boost):
+    members = population(size)
+    rng = np.random.default_rng(seed)
+    chosen = deap_nn.selRankBoosted(members, k, pressure=pressure, boost=boost, rng=rng)
+    assert len(chosen) == k
+    assert all(any(member is other for other in members) for member in chosen)
+    assert all(first is not second for first, second in zip(chosen[::2], chosen[1::2], strict=False))
+
+
+def test_a_member_in_several_places_is_no_pair_with_itself():
+    a, b = population(2)
+    chosen = deap_nn.selRankBoosted([a, a, a, b], 50, rng=np.random.default_rng(1))
+    assert all(first is not second for first, second in zip(chosen[::2], chosen[1::2], strict=True))
+
+
+def test_a_single_member_is_paired_with_itself():
+    (member,) = population(1)
+    assert deap_nn.selRankBoosted([member], 3, rng=np.random.default_rng(1)) == [member] * 3
+
+
+def test_selection_maximises_by_the_fitness_own_comparison():
+    from deap import base
+
+    class FitnessMax(base.Fitness):
+        weights = (1.0,)
+
+    members = [SimpleNamespace(score=FitnessMax((float(i),))) for i in range(6)]
+    chosen = deap_nn.selRankBoosted(members, 20, parents=2, rng=np.random.default_rng(1), fit_attr="score")
+    assert {member.score.values[0] for member in chosen} == {4.0, 5.0}
+
+
+def unevaluated():
+    return [genome()]
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "keywords", "message"),
+    [
+        ("initNormal", (Individual, Layout(("a",), ((2,),))), {"sigma": -1.0}, "sigma must be"),
+        ("initNormal", (Individual, Layout(("a",), ((2,),))), {"sigma": math.nan}, "sigma must be"),
+        ("cxMask", (genome(1), genome(2)), {"indpb": 1.5}, "indpb must be between 0 and 1"),
+        ("cxMask", (genome(1), genome(2)), {"indpb": math.nan}, "indpb must be between 0 and 1"),
+        ("mutGaussianAdaptive", (genome(),), {"sigma": -0.1}, "sigma must be"),
+        ("mutGaussianAdaptive", (genome(),), {"sigma": math.inf}, "sigma must be"),
+        ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "indpb": -1}, "indpb must be"),
+        ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "scale": [1.0]}, "scale must have a factor"),
+        ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "scale": [1, 1, -1, 1]}, "scale must be"),
+        ("selRankBoosted", ([], 2), {}, "individuals must not be empty"),
+        ("selRankBoosted", (unevaluated(), 2), {}, "valid fitness"),
+        ("selRankBoosted", (population(), -1), {}, "k must be"),
+        ("selRankBoosted", (population(), 2), {"pressure": 2.5}, "pressure must be"),
+        ("selRankBoosted", (population(), 2), {"boost": 0}, "boost must be"),
+        ("selRankBoosted", (population(), 2), {"boosted": -1}, "boosted must be"),
+        ("selRankBoosted", (population(), 2), {"parents": 0}, "parents must be"),
+    ],
+)
+def test_bad_arguments_are_named(function, arguments, keywords, message):
+    with pytest.raises(ValueError, match=message):
+        getattr(deap_nn, function)(*arguments, rng=np.random.default_rng(1), **keywords)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Constant(-1), "sigma"),
+        (lambda: Annealed(0, 1, 5), "above 0"),
+        (lambda: Annealed(1, 0.1, 0), "generations"),
+        (lambda: ErrorScaled(math.nan), "factor"),
+        (lambda: ErrorScaled(0.1, fitness="loss"), "fitness"),
+        (lambda: ErrorScaled(0.1).update([], 1), "individuals"),
+    ],
+)
+def test_adaptations_refuse(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_scaled_start_has_the_variance_of_he():
+    layout = Layout(("conv/kernel", "bias", "norm/gamma", "dense"), ((5, 5, 16, 40), (40,), (40,), (1000, 30)))
+    conv, bias, gamma, dense = deap_nn.initScaled(list, layout, rng=np.random.default_rng(1))
+    assert normal_moments_fit(conv.ravel(), math.sqrt(2 / 400))
+    assert normal_moments_fit(dense.ravel(), math.sqrt(2 / 1000))
+    assert not normal_moments_fit(dense.ravel(), math.sqrt(1 / 1000))
+    assert not bias.any()
+    assert (gamma == 1).all()

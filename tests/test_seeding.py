@@ -1,0 +1,29 @@
+"""Streams are a function of their key alone."""
+
+import numpy as np
+import pytest
+
+from deap_nn.seeding import MAX_SEED, Purpose, check_seed, stream
+
+
+def test_every_part_of_the_key_makes_another_stream():
+    keys = [(1, Purpose.MATE, 2, 3), (2, Purpose.MATE, 2, 3), (1, Purpose.MUTATE, 2, 3), (1, Purpose.MATE, 3, 3)]
+    keys += [(1, Purpose.MATE, 2, 4), (MAX_SEED, Purpose.MATE, 2, 3), (1, Purpose.MATE, 3, 2)]
+    drawn = [stream(*key).bytes(16) for key in keys]
+    assert len(set(drawn)) == len(keys)
+    assert [stream(*key).bytes(16) for key in keys] == drawn
+
+
+def test_neighbouring_streams_do_not_overlap():
+    long = stream(1, Purpose.MATE, 0, 0).integers(0, 2**63, 50_000)
+    other = stream(1, Purpose.MATE, 0, 1).integers(0, 2**63, 50_000)
+    assert not np.intersect1d(long, other).size
+    assert np.intersect1d(long, stream(1, Purpose.MATE, 0, 0).integers(0, 2**63, 10)).size == 10
+
+
+@pytest.mark.parametrize(
+    ("seed", "error"), [(-1, ValueError), (MAX_SEED + 1, ValueError), (1.5, TypeError), (True, TypeError)]
+)
+def test_bad_seeds_raise(seed, error):
+    with pytest.raises(error, match="seed must be an integer from 0"):
+        check_seed(seed)

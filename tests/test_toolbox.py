@@ -1,0 +1,139 @@
+"""The wired toolbox runs DEAP's own loops, and whatever somebody registers anew is used."""
+
+import pickle
+import random
+
+import numpy as np
+import pytest
+from deap import algorithms, base, creator, tools
+
+from deap_nn import Annealed, ErrorScaled, Individual, WeightList, make_toolbox
+from deap_nn.toolbox import takes_rng
+
+creator.create("MinimisedInToolboxTests", base.Fitness, weights=(-1.0,))
+creator.create("GenomeInToolboxTests", WeightList, fitness=creator.MinimisedInToolboxTests)
+
+
+@pytest.fixture
+def toolbox(digits):
+    return make_toolbox("mlp", digits, seed=1, parents=4)
+
+
+def loops():
+    def simple(population, toolbox, **keywords):
+        return algorithms.eaSimple(population, toolbox, cxpb=0.9, mutpb=0.9, ngen=3, verbose=False, **keywords)
+
+    def plus(population, toolbox, **keywords):
+        return algorithms.eaMuPlusLambda(population, toolbox, 6, 12, 0.5, 0.4, 3, verbose=False, **keywords)
+
+    def comma(population, toolbox, **keywords):
+        return algorithms.eaMuCommaLambda(population, toolbox, 6, 12, 0.5, 0.4, 3, verbose=False, **keywords)
+
+    return [simple, plus, comma]
+
+
+@pytest.mark.parametrize("loop", loops(), ids=lambda loop: loop.__name__)
+def test_deaps_loops_run_unmodified(toolbox, loop):
+    hall = tools.HallOfFame(3)
+    statistics = tools.Statistics(lambda individual: individual.fitness.values)
+    statistics.register("min", np.min)
+    random.seed(1)
+    population, logbook = loop(toolbox.population(n=6), toolbox, halloffame=hall, stats=statistics)
+    assert len(population) == 6
+    assert all(individual.fitness.valid for individual in population)
+    assert all(individual.shapes == toolbox.layout.shapes for individual in population)
+    assert len(logbook) == 4
+    assert len(hall) == 3
+    assert hall[0].fitness.values[0] == min(logbook.select("min"))
+    assert toolbox.clock.generation == 3
+    assert toolbox.evaluate.func.generation == 3
+
+
+def test_a_users_creator_class_is_used(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, container=creator.GenomeInToolboxTests, init="normal")
+    individual = toolbox.individual()
+    assert type(individual).__name__ == "GenomeInToolboxTests"
+    assert 0.9 < individual.flat.std() < 1.1
+
+
+def test_populations_of_one_seed_are_the_same_however_large(digits, toolbox):
+    small, large = toolbox.population(n=2), make_toolbox("mlp", digits, seed=1).population(n=4)
+    assert small == large[:2]
+    assert large[0] != large[1]
+    assert make_toolbox("mlp", digits, seed=2).population(n=1) != small[:1]
+
+
+def test_select_moves_the_minibatch_and_the_mutation(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, fitness="error", sigma=ErrorScaled(0.5), parents=None)
+    population = toolbox.population(n=4)
+    adaptation = toolbox.mutate.keywords["sigma"]
+    assert adaptation.sigma == 0.5
+    first = [toolbox.evaluate(individual) for individual in population]
+    for individual, values in zip(population, first, strict=True):
+        individual.fitness.values = values
+    toolbox.select(population, 4)
+    assert toolbox.evaluate.func.generation == 1
+    assert adaptation.sigma == 0.5 * min(first)[0]
+    assert [toolbox.evaluate(individual) for individual in population] != first
+
+
+def test_the_default_sigma_goes_by_the_fitness(digits):
+    assert make_toolbox("mlp", digits, seed=1).clock.adaptation.fitness == "cross_entropy"
+    assert make_toolbox("mlp", digits, seed=1, fitness="error").clock.adaptation.fitness == "error"
+    annealed = Annealed(0.2, 0.1, 5)
+    assert make_toolbox("mlp", digits, seed=1, sigma=annealed).clock.adaptation is annealed
+    assert make_toolbox("mlp", digits, seed=1, sigma=0.25).clock.adaptation is None
+
+
+def test_the_toolbox_pickles(toolbox):
+    population = toolbox.population(n=2)
+    again = pickle.loads(pickle.dumps(toolbox))
+    assert again.population(n=2) == population
+    assert again.evaluate(population[0]) == toolbox.evaluate(population[0])
+
+
+def test_data_may_be_a_path_or_a_name(digits_file):
+    assert make_toolbox("mlp", digits_file, seed=1).problem.data.path == str(digits_file)
+    assert make_toolbox("mlp", str(digits_file), seed=1).problem.data.path == str(digits_file)
+    assert make_toolbox("mlp", "mnist5k", seed=1).problem.data.name == "mnist5k"
+
+
+@pytest.mark.parametrize(
+    ("keywords", "error", "message"),
+    [
+        ({"seed": -1}, ValueError, "seed"),
+        ({"fitness": "accuracy"}, ValueError, "fitness must be"),
+        ({"init": "zeros"}, ValueError, "init must be"),
+        ({"batch_size": 0}, ValueError, "batch_size must be an integer of at least 1"),
+        ({"batch_size": 321}, ValueError, "batch_size must be at most the 320 training samples"),
+        ({"validation_size": 2.5}, ValueError, "validation_size"),
+        ({"threads": True}, ValueError, "threads"),
+        ({"data": 5}, TypeError, "data must be"),
+        ({"model": "resnet"}, ValueError, "model must be"),
+    ],
+)
+def test_bad_arguments_are_named(digits, keywords, error, message):
+    arguments = {"model": "mlp", "data": digits, "seed": 1} | keywords
+    with pytest.raises(error, match=message):
+        make_toolbox(arguments.pop("model"), arguments.pop("data"), **arguments)
+
+
+def test_who_takes_an_rng():
+    toolbox = base.Toolbox()
+    toolbox.register("with_rng", lambda a, *, rng: a)
+    toolbox.register("bound", lambda a, *, rng: a, rng=None)
+    toolbox.register("without", tools.cxTwoPoint)
+    toolbox.register("builtin", min)
+    assert [takes_rng(getattr(toolbox, name)) for name in ("with_rng", "bound", "without", "builtin")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_individuals_have_a_fitness_of_their_own():
+    a, b = Individual([[1.0]]), Individual([[1.0]])
+    a.fitness.values = (1.0,)
+    assert not b.fitness.valid
+    assert pickle.loads(pickle.dumps(a)).fitness.values == (1.0,)
