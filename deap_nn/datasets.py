@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
-import struct
 import tempfile
 import threading
 import urllib.request
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from deap_nn.datafiles import IDX_STEMS, Array, DataError, RawArrays, read_idx_folder, read_npz
+
 Split = Literal["train", "validation", "test"]
 
 NAMES = ("auto", "mnist", "mnist5k", "fashion-mnist")
@@ -30,12 +26,6 @@ VALIDATION_SIZE = 5000
 DOWNLOAD_SECONDS = 30.0
 _KERAS_FILES = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 _MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
-_IDX_STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-_NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
-
-
-class DataError(ValueError):
-    """Data that is missing, damaged or not what it should be; the message names the file."""
 
 
 @dataclass(frozen=True)
@@ -156,15 +146,6 @@ def find_dataset(reference: DataReference) -> Dataset:
     return _KNOWN[reference.sha256]
 
 
-class RawArrays(NamedTuple):
-    """Images and labels as files of MNIST's kind hold them."""
-
-    x_train: Array
-    y_train: Array
-    x_test: Array
-    y_test: Array
-
-
 def split_validation(arrays: RawArrays, *, name: str, path: str = "", note: str = "") -> Dataset:
     """Make a data set whose validation part is the end of the training samples.
 
@@ -215,7 +196,7 @@ def load_dataset(name: str = "auto", path: str | os.PathLike[str] | None = None)
 def _load_path(name: str, path: str) -> Dataset:
     if not os.path.exists(path):
         raise DataError(f"{path}: no such file or folder")
-    arrays = _read_idx_folder(Path(path)) if os.path.isdir(path) else _read_npz(Path(path))
+    arrays = read_idx_folder(Path(path)) if os.path.isdir(path) else read_npz(Path(path))
     note = f"data: {len(arrays.x_train):,} training images of {path}"
     return split_validation(arrays, name=name, path=path, note=note)
 
@@ -261,15 +242,15 @@ def _load_mnist() -> Dataset:
     target = _keras_cache() / "mnist.npz"
     if not target.exists():
         _download("mnist.npz", target, sha256=_MNIST_SHA256)
-    return split_validation(_read_npz(target), name="mnist", note=f"data: full MNIST, from {target}")
+    return split_validation(read_npz(target), name="mnist", note=f"data: full MNIST, from {target}")
 
 
 def _load_fashion_mnist() -> Dataset:
     folder = _keras_cache() / "fashion-mnist"
-    for stem in _IDX_STEMS:
+    for stem in IDX_STEMS:
         if not (folder / f"{stem}.gz").exists():
             _download(f"{stem}.gz", folder / f"{stem}.gz")
-    return split_validation(_read_idx_folder(folder), name="fashion-mnist", note=f"data: Fashion-MNIST, from {folder}")
+    return split_validation(read_idx_folder(folder), name="fashion-mnist", note=f"data: Fashion-MNIST, from {folder}")
 
 
 def _download(name: str, target: Path, *, sha256: str | None = None) -> None:
@@ -314,104 +295,3 @@ def _download(name: str, target: Path, *, sha256: str | None = None) -> None:
         raise DataError(f"{name} is not in {target.parent} and its download took over {DOWNLOAD_SECONDS:g} s")
     if problems:
         raise DataError(f"{name} is not in {target.parent} and could not be downloaded: {problems[0]}")
-
-
-def _checked_arrays(arrays: Mapping[str, Array], where: str, names: Mapping[str, str]) -> RawArrays:
-    """Check images and labels of MNIST's kind; `names` says which file or key each came from."""
-
-    def name(key: str) -> str:
-        return names.get(key, key)
-
-    for part in ("train", "test"):
-        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        if x.dtype != np.uint8 or x.ndim != 3 or x.shape[1:] != (28, 28):
-            found = f"{x.dtype} of shape {x.shape}"
-            raise DataError(f"{where}: {name(f'x_{part}')} must hold bytes of shape (n, 28, 28), got {found}")
-        if not np.issubdtype(y.dtype, np.integer) or y.ndim != 1:
-            found = f"{y.dtype} of shape {y.shape}"
-            raise DataError(f"{where}: {name(f'y_{part}')} must hold integers of shape (n,), got {found}")
-        if len(x) != len(y):
-            raise DataError(
-                f"{where}: {len(x)} images in {name(f'x_{part}')} but {len(y)} labels in {name(f'y_{part}')}"
-            )
-        if not len(y):
-            raise DataError(f"{where}: {name(f'x_{part}')} holds no images")
-        if y.min() < 0 or y.max() > 9:
-            raise DataError(f"{where}: {name(f'y_{part}')} has the label {y[(y < 0) | (y > 9)][0]}, allowed are 0 to 9")
-    return RawArrays(*(arrays[key].astype(np.uint8, copy=False) for key in _NPZ_KEYS))
-
-
-def _read_npz(path: Path) -> RawArrays:
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            if not isinstance(archive, Mapping):
-                raise DataError(f"{path}: not an .npz file")
-            missing = [key for key in _NPZ_KEYS if key not in archive]
-            if missing:
-                raise DataError(f"{path}: has no {missing[0]}, needed are {', '.join(_NPZ_KEYS)}")
-            arrays = {key: archive[key] for key in _NPZ_KEYS}
-    except DataError:
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, struct.error) as error:
-        raise DataError(f"{path}: not a readable .npz file ({_one_line(error)})") from error
-    return _checked_arrays(arrays, str(path), {})
-
-
-def _read_idx_folder(folder: Path) -> RawArrays:
-    arrays: dict[str, Array] = {}
-    names: dict[str, str] = {}
-    for key, stem in zip(_NPZ_KEYS, _IDX_STEMS, strict=True):
-        path = next((p for p in (folder / stem, folder / f"{stem}.gz") if p.is_file()), None)
-        if path is None:
-            raise DataError(f"{folder}: has no {stem} or {stem}.gz")
-        names[key] = path.name
-        arrays[key] = read_idx(path)
-    return _checked_arrays(arrays, str(folder), names)
-
-
-def read_idx(path: str | os.PathLike[str]) -> Array:
-    """Read an IDX file of bytes, gzipped or not.
-
-    Parameters
-    ----------
-    path : path-like
-        Ends in ``.gz`` if it is gzipped.
-
-    Returns
-    -------
-    numpy.ndarray
-        Of bytes, with the shape that the file says.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, has another magic number, or is longer or shorter than it says.
-
-    References
-    ----------
-    The format is described on the page of the MNIST database, Y. LeCun, C. Cortes and C. J. C. Burges.
-    """
-    path = Path(path)
-    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rb") as file:
-            head = file.read(4)
-            if len(head) < 4 or head[:3] != b"\0\0\x08" or not 1 <= head[3] <= 3:
-                raise DataError(f"{path}: wrong magic number {head.hex() or '(empty file)'}, not an IDX file of bytes")
-            sizes = file.read(4 * head[3])
-            if len(sizes) < 4 * head[3]:
-                raise DataError(f"{path}: ends within its head")
-            shape = struct.unpack(f">{head[3]}I", sizes)
-            count = int(np.prod(shape, dtype=np.object_))
-            content = file.read(count + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read ({_one_line(error)})") from error
-    if len(content) > count:
-        raise DataError(f"{path}: is longer than its head says")
-    if len(content) < count:
-        raise DataError(f"{path}: truncated, it ends after {len(content)} of {count} bytes")
-    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

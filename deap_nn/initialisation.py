@@ -58,6 +58,24 @@ def initNormal(
     return container(layout.views(flat))
 
 
+def fan_in_scales(layout: Layout) -> tuple[float, ...]:
+    r"""Return the standard deviation :math:`\sqrt{2/n}` of each matrix' start, for a fan-in of `n`.
+
+    A vector takes that of the matrix before it, whose biases it holds, or 1 where there is none: as the scales of
+    a mutation they change both in proportion.
+
+    Examples
+    --------
+    >>> fan_in_scales(Layout(("kernel", "bias"), ((50, 10), (10,))))
+    (0.2, 0.2)
+    """
+    scales: list[float] = []
+    for shape, fan_in in zip(layout.shapes, layout.fan_ins, strict=True):
+        before = scales[-1] if scales else 1.0
+        scales.append(float(np.sqrt(2.0 / fan_in)) if len(shape) >= 2 else before)
+    return tuple(scales)
+
+
 def initScaled(container: Container[Individual], layout: Layout, *, rng: np.random.Generator) -> Individual:
     """Draw every matrix with a variance of 2 / fan-in, and start vectors at zero.
 
@@ -94,9 +112,9 @@ def initScaled(container: Container[Individual], layout: Layout, *, rng: np.rand
     flat = empty_vector(layout.size)
     rng.standard_normal(dtype=np.float32, out=flat)
     matrices = layout.views(flat)
-    for name, fan_in, matrix in zip(layout.names, layout.fan_ins, matrices, strict=True):
+    for name, scale, matrix in zip(layout.names, fan_in_scales(layout), matrices, strict=True):
         if matrix.ndim >= 2:
-            matrix *= np.float32(np.sqrt(2.0 / fan_in))
+            matrix *= np.float32(scale)
         else:
             matrix[...] = 1.0 if name.endswith(("gamma", "scale")) else 0.0
     return container(matrices)

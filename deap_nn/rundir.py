@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from deap_nn.algorithms import Callback, Evolution
 from deap_nn.callbacks import READOUT_EVERY
+from deap_nn.commands import InputError
 from deap_nn.logbooks import format_row, to_json, write_json, write_with
 from deap_nn.seeding import Purpose, stream
 from deap_nn.weights import Layout
@@ -70,10 +71,6 @@ class RunDirectory(Callback):
     ----------
     path : path-like
         The folder, which must not exist.
-    layout : Layout, optional
-        Of the individuals; without it ``trace.npz`` is not written.
-    seed : int
-        Decides which weights are traced.
 
     Raises
     ------
@@ -81,7 +78,7 @@ class RunDirectory(Callback):
         If the folder exists or cannot be made.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, layout: Layout | None = None, seed: int = 0) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.path.mkdir(parents=True)
         self.status: dict[str, Any] = {"state": "running"}
@@ -89,9 +86,15 @@ class RunDirectory(Callback):
         self._places: NDArray[np.int64] | None = None
         self._names: list[str] = []
         self._trace: list[NDArray[np.float32]] = []
-        if layout is not None:
-            self.trace_weights(layout, seed)
         self._write_status()
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], option: str) -> RunDirectory:
+        """Make the folder that a command's `option` names, or raise `InputError`."""
+        try:
+            return cls(path)
+        except OSError as error:
+            raise InputError(f"argument {option}: {path} cannot be made ({error.strerror})") from error
 
     def trace_weights(self, layout: Layout, seed: int) -> None:
         """Choose the weights of the best member that ``trace.npz`` follows."""
@@ -115,6 +118,8 @@ class RunDirectory(Callback):
         ]
         self._append("timing.csv", TIMING_COLUMNS, timing, evolution.generation)
         self.status.update(generations=evolution.generation, evaluations=evolution.evaluations)
+        if evolution.stop is not None:
+            self.status["stopped_by"] = evolution.stop
         if self._places is not None:
             self._trace.append(evolution.best.flat[self._places])
         if evolution.generation % READOUT_EVERY == 0:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from deap_nn import parallel
 from deap_nn.crossover import cxMask
 from deap_nn.datasets import NAMES, Dataset, load_dataset
-from deap_nn.initialisation import initNormal, initScaled
+from deap_nn.initialisation import fan_in_scales, initNormal, initScaled
 from deap_nn.mutation import Adaptation, ErrorScaled, mutGaussianAdaptive
 from deap_nn.seeding import Purpose, check_seed, stream
 from deap_nn.selection import selRankBoosted
@@ -44,20 +44,23 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {
         "fitness": "cross_entropy",
         "init": "scaled",
-        "parents": 20,
+        "scale": "fan_in",
+        "sigma": 0.1,
+        "parents": 0.1,
         "pressure": 1.5,
         "boost": 1.0,
-        "sigma_factor": {"mnist_deep": 0.1, "mlp": 0.3},
     },
     "article": {
         "fitness": "error",
         "init": "normal",
-        "parents": None,
+        "scale": None,
+        "sigma": 0.1,
+        "parents": 1.0,
         "pressure": 1.5,
         "boost": 2.0,
-        "sigma_factor": {"mnist_deep": 0.1, "mlp": 0.1},
     },
 }
+"""Settings of `make_toolbox` by name; here ``sigma`` is the factor of `ErrorScaled` and ``parents`` a share."""
 
 
 class Clock:
@@ -152,11 +155,11 @@ def make_toolbox(
     init: Literal["scaled", "normal"] = "scaled",
     indpb: float = 0.5,
     sigma: float | Adaptation | None = None,
-    scale: Sequence[float] | None = None,
+    scale: Literal["fan_in"] | Sequence[float] | None = "fan_in",
     pressure: float = 1.5,
     boost: float = 1.0,
     boosted: int = 1,
-    parents: int | None = 20,
+    parents: int | None = 10,
     threads: int = 1,
 ) -> base.Toolbox:
     """Wire a DEAP toolbox for evolving the weights of a model on labelled data.
@@ -185,10 +188,10 @@ def make_toolbox(
     indpb : float
         The probability that `cxMask` exchanges a locus.
     sigma : float or Adaptation, optional
-        The strength of mutation. Left out, ``ErrorScaled(0.1)``, and ``ErrorScaled(0.3)`` for networks of less than
-        a million weights.
-    scale : sequence of float, optional
-        A factor of `sigma` for each matrix.
+        The strength of mutation. Left out, ``ErrorScaled(0.1)``.
+    scale : {"fan_in"} or sequence of float, optional
+        A factor of `sigma` for each matrix: "fan_in" is the one that `initScaled` draws the matrix with. None for
+        none.
     pressure, boost, boosted, parents
         As `selRankBoosted` takes them; `parents` may be larger than the population.
     threads : int
@@ -234,9 +237,10 @@ def make_toolbox(
     reference = reference_of(model)
     layout = layout_of(reference)
     problem = Problem(reference, dataset.reference, fitness, batch_size, seed, threads)
-    adaptation = sigma if sigma is not None else ErrorScaled(0.1 if layout.size >= 1_000_000 else 0.3)
+    adaptation = sigma if sigma is not None else ErrorScaled(0.1)
     if isinstance(adaptation, ErrorScaled) and adaptation.fitness is None:
         adaptation.fitness = fitness
+    scales = fan_in_scales(layout) if scale == "fan_in" else scale
     evaluate = Evaluate(problem)
     clock = Clock(evaluate, adaptation if isinstance(adaptation, Adaptation) else None)
 
@@ -247,7 +251,7 @@ def make_toolbox(
     toolbox.register("individual", initialise, container, layout, rng=rngs[0])
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.register("mate", cxMask, indpb=indpb, rng=rngs[1])
-    toolbox.register("mutate", mutGaussianAdaptive, sigma=adaptation, scale=scale, rng=rngs[2])
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=adaptation, scale=scales, rng=rngs[2])
     toolbox.register(
         "select",
         GenerationalSelect(clock, selRankBoosted),

@@ -14,7 +14,8 @@ from typing import Any
 from deap_nn import PRESETS, ErrorScaled, evolve, make_toolbox, parallel
 from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
 from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
-from deap_nn.datasets import NAMES, DataError, Dataset, load_dataset
+from deap_nn.datafiles import DataError
+from deap_nn.datasets import NAMES, Dataset, load_dataset
 from deap_nn.rundir import RunDirectory
 from deap_nn.seeding import MAX_SEED
 from deap_nn.toolbox import layout_names
@@ -30,13 +31,19 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--population", type=integer(2), default=100, metavar="N", help="members of the population")
     add("--generations", type=integer(0), default=40, metavar="N", help="generations after the initial population")
-    add("--parents", type=integer(2), default=None, metavar="N", help="only the best N may have children (by preset)")
+    add(
+        "--parents",
+        type=integer(2),
+        default=None,
+        metavar="N",
+        help="only the best N have children (by preset)",
+    )
     add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
     add("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
     add("--model", choices=MODELS, default="mnist_deep", help="a CNN of 3.27 million weights, or 784-64-10")
     add("--fitness", choices=("error", "cross_entropy"), default=None, help="what is minimised (by preset)")
     add("--preset", choices=tuple(PRESETS), default="default", help="what learns better, or the article's settings")
-    add("--sigma", type=number(0), default=None, metavar="X", help="mutation at an error of 1 (by preset and model)")
+    add("--sigma", type=number(0), default=None, metavar="X", help="mutation at an error of 1 (by preset)")
     add("--dataset", choices=NAMES, default="auto", help="auto: full MNIST if it is to be had, else mnist5k")
     add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file")
     add("--validation-size", type=integer(1), default=1000, metavar="N", help="validation digits a generation")
@@ -52,7 +59,7 @@ def parse_arguments() -> argparse.Namespace:
     if options.resume is not None:
         raise InputError("argument --resume: going on with a run is not possible yet")
     if options.parents is None:
-        options.parents = min(preset["parents"] or options.population, options.population)
+        options.parents = max(2, round(preset["parents"] * options.population))
     elif options.parents > options.population:
         raise InputError(
             f"argument --parents: must be at most the population of {options.population}, got {options.parents}"
@@ -60,7 +67,7 @@ def parse_arguments() -> argparse.Namespace:
     if options.fitness is None:
         options.fitness = preset["fitness"]
     if options.sigma is None:
-        options.sigma = preset["sigma_factor"][options.model]
+        options.sigma = preset["sigma"]
     return options
 
 
@@ -89,7 +96,7 @@ def fresh_folder(seed: int) -> Path:
 def settings(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     """Return what ``config.json`` holds."""
     chosen = {name: value for name, value in vars(options).items() if name not in ("output", "resume", "no_progress")}
-    preset = {name: PRESETS[options.preset][name] for name in ("init", "pressure", "boost")}
+    preset = {name: PRESETS[options.preset][name] for name in ("init", "scale", "pressure", "boost")}
     return {**chosen, **preset, "data": dataset.describe(), "workers": parallel.worker_count()}
 
 
@@ -104,6 +111,7 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) 
         batch_size=options.batch_size,
         validation_size=options.validation_size,
         init=preset["init"],
+        scale=preset["scale"],
         pressure=preset["pressure"],
         boost=preset["boost"],
         parents=options.parents,
@@ -154,7 +162,7 @@ def main() -> int:
         check_new_folder(options.output, "--output")
     dataset = read_data(options)
     path = check_new_folder(options.output or fresh_folder(options.seed), "--output")
-    directory = RunDirectory(path)
+    directory = RunDirectory.create(path, "--output")
     with parallel.interruptible():
         try:
             directory.write_config(settings(options, dataset))

@@ -90,7 +90,8 @@ def main() -> int:
     if options.output is None:
         return run(options, None)
     path = check_new_folder(options.output, "--output")
-    directory = RunDirectory(path, layout=LAYOUT, seed=options.seed)
+    directory = RunDirectory.create(path, "--output")
+    directory.trace_weights(LAYOUT, options.seed)
     settings = {name: value for name, value in vars(options).items() if name not in ("output", "no_progress")}
     directory.write_config({**settings, "fitness": "mean squared error"})
     with parallel.interruptible():

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deap_nn.datasets import RawArrays, split_validation
+from deap_nn.datafiles import RawArrays
+from deap_nn.datasets import split_validation
 from deap_nn.models import configure_tensorflow
 
 configure_tensorflow(threads=1)

@@ -14,7 +14,8 @@ import pytest
 from conftest import made_digits
 
 from deap_nn import Dataset, datasets, load_dataset
-from deap_nn.datasets import DataError, DataReference, find_dataset, read_idx, split_validation
+from deap_nn.datafiles import DataError, RawArrays, read_idx
+from deap_nn.datasets import DataReference, find_dataset, split_validation
 
 STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -51,7 +52,7 @@ def test_idx_gzipped_or_not_and_npz_give_the_same_data(idx_folder, digits_file):
 
 def test_the_last_5000_training_images_are_validation():
     x, y = np.arange(30_000, dtype=np.uint8), np.arange(30_000) % 10
-    dataset = split_validation(datasets.RawArrays(x, y, x[:10], y[:10]), name="long")
+    dataset = split_validation(RawArrays(x, y, x[:10], y[:10]), name="long")
     assert len(dataset.x_train) == 25_000
     assert np.array_equal(dataset.y_validation, y[-5000:])
 

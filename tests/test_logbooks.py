@@ -9,7 +9,7 @@ import pytest
 from deap import tools
 
 from deap_nn import to_csv, to_json
-from deap_nn.logbooks import read_csv, replacing, write_text
+from deap_nn.logbooks import read_csv, write_text, write_with
 
 
 @pytest.fixture
@@ -93,9 +93,13 @@ def test_reading_leaves_out_a_torn_row_and_names_a_bad_field(tmp_path):
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "file.txt"
     write_text(path, "old")
-    with pytest.raises(RuntimeError, match="half-way"), replacing(path) as partial:
+
+    def fail(partial):
         partial.write_text("new")
         raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        write_with(path, fail)
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
     assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()

@@ -109,7 +109,7 @@ def test_hall_of_fame_holds_five_different_members():
             individual.fitness.values = (float(individual.flat[0]) + generation % 3,)
         hall.update(population)
     assert len(hall) == 5
-    assert all(not (a == b) for i, a in enumerate(hall) for b in hall[:i])
+    assert all(a != b for i, a in enumerate(hall) for b in hall[:i])
 
 
 def test_mig_ring_moves_members_between_islands():

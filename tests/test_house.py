@@ -1,0 +1,89 @@
+"""The house: imports point down, and the heavy packages stay in their rooms."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "deap_nn"
+
+FLOORS = [
+    {"seeding", "weights", "parallel", "logbooks", "datafiles"},
+    {"datasets", "models", "commands"},
+    {"report", "initialisation", "crossover", "mutation", "selection"},
+    {"evaluation", "operators"},
+    {"toolbox"},
+    {"algorithms"},
+    {"callbacks"},
+    {"rundir"},
+    {"__init__"},
+]
+"""From the ground up: a module imports from lower floors alone."""
+
+ROOMS = {
+    "tensorflow": {"evaluation", "models"},
+    "keras": {"evaluation", "models", "toolbox"},
+    "scoop": {"parallel"},
+    "greenlet": {"parallel"},
+    "matplotlib": {"report"},
+    "numba": set(),
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    """The top-level packages and the modules of ours that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            if node.module == "deap_nn":
+                found |= {f"deap_nn.{alias.name}" for alias in node.names}
+            else:
+                found.add(node.module)
+    return found
+
+
+MODULES = {path.stem: imports_of(path) for path in PACKAGE.glob("*.py")}
+
+
+def test_every_module_has_a_floor():
+    assert set().union(*FLOORS) == set(MODULES)
+    assert sum(map(len, FLOORS)) == len(MODULES)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_point_down(module):
+    height = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+    for imported in MODULES[module]:
+        if imported.startswith("deap_nn."):
+            other = imported.removeprefix("deap_nn.")
+            assert height[other] < height[module], f"{module} imports {other}"
+
+
+@pytest.mark.parametrize("package", sorted(ROOMS))
+def test_heavy_packages_stay_in_their_rooms(package):
+    users = {module for module, found in MODULES.items() if any(name.split(".")[0] == package for name in found)}
+    assert users <= ROOMS[package]
+
+
+def test_importing_the_package_is_light():
+    code = "import sys, deap_nn; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "deap" in loaded
+    assert not {"tensorflow", "keras", "scoop", "matplotlib", "numba", "mlxtend", "pandas"} & set(loaded)
+
+
+def test_nothing_names_a_registry_or_a_path_of_this_machine():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    for name in listed:
+        path = ROOT / name
+        if path.suffix in {".png", ".gz", ".npz"} or not path.exists():
+            continue
+        text = path.read_text()
+        assert "/wo" + "rk/" not in text, name
+        assert "/simple" + "/" not in text, name
