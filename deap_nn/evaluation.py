@@ -156,10 +156,21 @@ def scorer(problem: Problem) -> Scorer:
     return Scorer(problem)
 
 
-class Evaluate:
-    """A toolbox's ``evaluate``: the fitness of an individual on the current generation's mini-batch.
+class _OnProblem:
+    """A callable that names its problem and does not hold its data: small where a map sends it with every task.
 
-    It names its data and does not hold them, so it is small where a map sends it with every task.
+    Parameters
+    ----------
+    problem : Problem
+        What to score on.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+
+class Evaluate(_OnProblem):
+    """A toolbox's ``evaluate``: the fitness of an individual on the mini-batch of ``generation``.
 
     Parameters
     ----------
@@ -170,7 +181,7 @@ class Evaluate:
     """
 
     def __init__(self, problem: Problem, generation: int = 0) -> None:
-        self.problem = problem
+        super().__init__(problem)
         self.generation = generation
 
     def __call__(self, individual: WeightList) -> tuple[float]:
@@ -182,17 +193,8 @@ Task = tuple[WeightList, str, int, int]
 """An individual, a part ("batch" for the mini-batch of a generation) and the samples or generation meant."""
 
 
-class CountMisread:
-    """A task of a map: how many samples of a stretch an individual misreads.
-
-    Parameters
-    ----------
-    problem : Problem
-        What to score on.
-    """
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+class CountMisread(_OnProblem):
+    """A task of a map: how many samples of a stretch an individual misreads."""
 
     def __call__(self, task: Task) -> int:
         """Return the count for an individual, a part, and the first sample and the one after the last."""
@@ -207,17 +209,8 @@ def stretches(individual: WeightList, split: Split, size: int) -> list[Task]:
     return [(individual, split, start, min(start + CHUNK, size)) for start in range(0, size, CHUNK)]
 
 
-class ErrorRate:
-    """The share of a part that an individual misreads, its stretches scored through a map.
-
-    Parameters
-    ----------
-    problem : Problem
-        What to score on.
-    """
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+class ErrorRate(_OnProblem):
+    """A toolbox's ``error_rate``: the share of a part that is misread, its stretches scored through a map."""
 
     def __call__(self, individual: WeightList, split: Split, *, map: Map = map) -> float:
         """Return the error rate on all of a part, 0 to 1."""
@@ -225,7 +218,7 @@ class ErrorRate:
         return sum(map(CountMisread(self.problem), stretches(individual, split, size))) / size
 
 
-class Assess:
+class Assess(_OnProblem):
     """A toolbox's ``assess``: what the logbook says about the best member of a generation.
 
     Parameters
@@ -237,7 +230,7 @@ class Assess:
     """
 
     def __init__(self, problem: Problem, validation_size: int) -> None:
-        self.problem = problem
+        super().__init__(problem)
         self.validation_size = validation_size
 
     def __call__(self, individual: WeightList, generation: int, *, map: Map = map) -> dict[str, float]:

@@ -7,6 +7,7 @@ import platform
 import resource
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -65,7 +66,8 @@ def _peak_memory() -> float:
 class RunDirectory(Callback):
     """Write a run into a new folder, as it goes.
 
-    ``logbook.csv`` and ``timing.csv`` grow by whole rows; every other file appears whole or not at all.
+    ``logbook.csv`` and ``timing.csv`` grow by whole rows; every other file appears whole or not at all. As a context
+    manager it writes a ``status.json`` of "failed" or "interrupted" when an exception leaves the body.
 
     Parameters
     ----------
@@ -95,6 +97,16 @@ class RunDirectory(Callback):
             return cls(path)
         except OSError as error:
             raise InputError(f"argument {option}: {path} cannot be made ({error.strerror})") from error
+
+    def __enter__(self) -> RunDirectory:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception):
+            lines = "".join(traceback.format_exception(error))
+            self.close("failed", error=f"{type(error).__name__}: {error}", traceback=lines)
+        elif error is not None:
+            self.close("interrupted")
 
     def trace_weights(self, layout: Layout, seed: int) -> None:
         """Choose the weights of the best member that ``trace.npz`` follows."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import time
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -121,35 +120,33 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) 
     directory.trace_weights(toolbox.layout, options.seed)
     readouts = Readouts(toolbox)
     stopping = EarlyStopping(target=options.target, patience=options.patience, max_seconds=options.max_seconds)
-    callbacks = [stopping, readouts, directory]
+    callbacks = [stopping, directory, readouts]
     if not options.no_progress:
         callbacks.append(ProgressBar())
-    state, result = "interrupted", {}
     try:
         population = toolbox.population(n=options.population)
         evolve(population, toolbox, options.generations, seed=options.seed, callbacks=callbacks)
-        result["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
-        state = "finished"
+        directory.status["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
     finally:
         if readouts.individual is not None:
             save_result(directory, toolbox, readouts, options.fitness)
-            result |= {
-                "validation_error": readouts.validation_error,
-                "generation": readouts.generation,
-                "readout": readouts.readout,
-            }
-        directory.status |= result
-    directory.close(state)
+    directory.close("finished")
     if not options.no_progress:
-        errors = f"test error {result['test_error']:.4f}, validation error {readouts.validation_error:.4f}"
+        status = directory.status
+        errors = f"test error {status['test_error']:.4f}, validation error {status['validation_error']:.4f}"
         print(f"{errors}: {directory.path}")
 
 
 def save_result(directory: RunDirectory, toolbox: Any, readouts: Readouts, fitness: str) -> None:
-    """Write the network that did best, and the pictures."""
+    """Write the network that did best, what is known of it, and the pictures."""
     from deap_nn.models import trained_model
     from deap_nn.report import draw_run
 
+    directory.status |= {
+        "validation_error": readouts.validation_error,
+        "generation": readouts.generation,
+        "readout": readouts.readout,
+    }
     directory.write_weights(layout_names(toolbox.layout, readouts.individual))
     directory.write_model(trained_model(toolbox.problem.model, readouts.individual))
     draw_run(directory.path, fitness=fitness)
@@ -162,19 +159,11 @@ def main() -> int:
         check_new_folder(options.output, "--output")
     dataset = read_data(options)
     path = check_new_folder(options.output or fresh_folder(options.seed), "--output")
-    directory = RunDirectory.create(path, "--output")
-    with parallel.interruptible():
-        try:
-            directory.write_config(settings(options, dataset))
-            if not options.no_progress:
-                print(f"{dataset.note}; run: {path}", flush=True)
-            run(options, dataset, directory)
-        except KeyboardInterrupt:
-            directory.close("interrupted")
-            raise
-        except Exception as error:
-            directory.close("failed", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
-            raise
+    with parallel.interruptible(), RunDirectory.create(path, "--output") as directory:
+        directory.write_config(settings(options, dataset))
+        if not options.no_progress:
+            print(f"{dataset.note}; run: {path}", flush=True)
+        run(options, dataset, directory)
     return 0
 
 

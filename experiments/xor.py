@@ -6,7 +6,6 @@ Run it with plain ``python experiments/xor.py`` or under ``python -m scoop``.
 from __future__ import annotations
 
 import argparse
-import traceback
 from pathlib import Path
 
 import numpy as np
@@ -89,20 +88,12 @@ def main() -> int:
     options = parser.parse_args()
     if options.output is None:
         return run(options, None)
-    path = check_new_folder(options.output, "--output")
-    directory = RunDirectory.create(path, "--output")
-    directory.trace_weights(LAYOUT, options.seed)
-    settings = {name: value for name, value in vars(options).items() if name not in ("output", "no_progress")}
-    directory.write_config({**settings, "fitness": "mean squared error"})
-    with parallel.interruptible():
-        try:
-            return run(options, directory)
-        except KeyboardInterrupt:
-            directory.close("interrupted")
-            raise
-        except Exception as error:
-            directory.close("failed", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
-            raise
+    check_new_folder(options.output, "--output")
+    with parallel.interruptible(), RunDirectory.create(options.output, "--output") as directory:
+        directory.trace_weights(LAYOUT, options.seed)
+        settings = {name: value for name, value in vars(options).items() if name not in ("output", "no_progress")}
+        directory.write_config({**settings, "fitness": "mean squared error"})
+        return run(options, directory)
 
 
 def run(options: argparse.Namespace, directory: RunDirectory | None) -> int:

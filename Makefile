@@ -1,0 +1,37 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: mnist test lint bench clean
+
+# Evolve the CNN on real digits with all cores; options in ARGS, for example ARGS="--population 200".
+mnist: .venv/installed
+	@run=runs/mnist-$$(date +%Y%m%d-%H%M%S); \
+	$(BIN)/python -m scoop experiments/mnist.py --output "$$run" $(ARGS); \
+	grep -qs '"state": "finished"' "$$run/status.json" || { echo "the run did not finish" >&2; exit 1; }
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/genome.py
+	$(BIN)/python benchmarks/plain.py
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info

@@ -1,0 +1,76 @@
+"""What the README says is run as it stands there."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from deap_nn.operators import OPERATORS
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
+
+
+def test_there_is_code_to_run():
+    assert len(BLOCKS) >= 2
+    assert any("algorithms.eaSimple" in block and "HallOfFame" in block for block in BLOCKS)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0])
+def test_the_code_runs(run, tmp_path, block):
+    (tmp_path / "script.py").write_text(block)
+    answer = run("-W", "error", "script.py")
+    assert answer.returncode == 0, answer.stderr
+    if "eaSimple" in block:
+        assert len((tmp_path / "logbook.csv").read_text().splitlines()) == 52
+
+
+def test_every_operator_is_in_the_table():
+    for operator in OPERATORS:
+        assert re.search(rf"\| `{operator.name}` \|.*{re.escape(operator.reference.split('; ')[-1])}", README)
+
+
+def test_deaps_loops_give_the_same_under_scoop(run):
+    script = ROOT / "experiments" / "deap_loops.py"
+    serial = run(script, 2)
+    assert serial.returncode == 0, serial.stderr
+    assert serial.stdout.count("\n") == 3
+    assert run("-m", "scoop", "-n", 2, script, 2).stdout == serial.stdout
+
+
+def test_every_experiment_says_what_it_does():
+    for script in (ROOT / "experiments").glob("*.py"):
+        assert script.name in README
+
+
+@pytest.mark.parametrize("target", ["mnist", "test", "lint", "bench"])
+def test_make_has_the_targets(target):
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M)
+
+
+def test_constraints_are_names_and_versions():
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line)
+
+
+def test_the_examples_of_the_docstrings_are_run():
+    # They are collected by --doctest-modules; here only that they are there for each public function.
+    answer = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "deap_nn"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for name in (
+        "cxMask",
+        "mutGaussianAdaptive",
+        "selRankBoosted",
+        "initNormal",
+        "initScaled",
+        "make_toolbox",
+        "evolve",
+    ):
+        assert f".{name}\n" in answer.stdout
