@@ -6,6 +6,7 @@ from deap_nn.datasets import Dataset, load_dataset
 from deap_nn.initialisation import initNormal, initScaled
 from deap_nn.logbooks import to_csv, to_json
 from deap_nn.mutation import Adaptation, Annealed, Constant, ErrorScaled, mutGaussianAdaptive
+from deap_nn.noise import NoiseTable
 from deap_nn.selection import selRankBoosted
 from deap_nn.toolbox import PRESETS, FitnessMin, Individual, make_toolbox
 from deap_nn.weights import Layout, WeightList
@@ -24,6 +25,7 @@ __all__ = [
     "FitnessMin",
     "Individual",
     "Layout",
+    "NoiseTable",
     "WeightList",
     "cxMask",
     "evolve",

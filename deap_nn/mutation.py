@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from deap_nn.noise import NoiseTable, noise_slice
 from deap_nn.weights import Vector, WeightList, check_generator, check_genome, check_probability, split_vector
 
 Genome = TypeVar("Genome", bound=WeightList)
@@ -187,11 +188,19 @@ class ErrorScaled:
         return f"ErrorScaled({self.factor}, fitness={self.fitness!r})"
 
 
-def _multiply_by_matrix(noise: Vector, individual: WeightList, scale: Sequence[float]) -> None:
-    if len(scale) != len(individual):
-        raise ValueError(f"scale must have a factor for each of {len(individual)} matrices, got {len(scale)}")
-    for part, factor in zip(split_vector(noise, individual.shapes), scale, strict=True):
-        part *= np.float32(_check_sigma(factor, "scale"))
+def matrix_factors(amount: float, scale: Sequence[float] | None, matrices: int) -> list[np.float32]:
+    """Return what the noise of each matrix is multiplied by: the amount times the matrix' scale, rounded once.
+
+    Raises
+    ------
+    ValueError
+        If `scale` has another length, or a factor is negative or not finite.
+    """
+    if scale is None:
+        return [np.float32(amount)] * matrices
+    if len(scale) != matrices:
+        raise ValueError(f"scale must have a factor for each of {matrices} matrices, got {len(scale)}")
+    return [np.float32(amount * _check_sigma(factor, "scale")) for factor in scale]
 
 
 def mutGaussianAdaptive(
@@ -200,6 +209,7 @@ def mutGaussianAdaptive(
     sigma: float | Adaptation,
     indpb: float = 1.0,
     scale: Sequence[float] | None = None,
+    noise: Vector | NoiseTable | None = None,
     rng: np.random.Generator,
 ) -> tuple[Genome]:
     """Add normal noise, whose strength may follow the run, to each weight.
@@ -214,6 +224,9 @@ def mutGaussianAdaptive(
         The probability that a weight is changed, 0 to 1, both exact.
     scale : sequence of float, optional
         A factor of `sigma` for each matrix.
+    noise : NoiseTable or numpy.ndarray, optional
+        Standard normal float32 numbers to take a slice of, at least as many as the individual has weights. Left out,
+        the noise is drawn anew, which takes ten times as long.
     rng : numpy.random.Generator
         The source of randomness.
 
@@ -233,7 +246,7 @@ def mutGaussianAdaptive(
     References
     ----------
     H.-G. Beyer and H.-P. Schwefel, "Evolution strategies: a comprehensive introduction", Natural Computing 1,
-    2002, section 4.2; the article for the adaptation.
+    2002, section 4.2; the article for the adaptation; Salimans et al. (see `NoiseTable`) for the table.
 
     Examples
     --------
@@ -247,11 +260,13 @@ def mutGaussianAdaptive(
     check_probability(indpb, "indpb")
     amount = _check_sigma(sigma.sigma if isinstance(sigma, Adaptation) else sigma, "sigma")
     flat = check_genome(individual)
-    noise = rng.standard_normal(flat.size, dtype=np.float32)
-    noise *= np.float32(amount)
-    if scale is not None:
-        _multiply_by_matrix(noise, individual, scale)
+    factors = matrix_factors(amount, scale, len(individual))
+    drawn = rng.standard_normal(flat.size, dtype=np.float32) if noise is None else noise_slice(noise, flat.size, rng)
+    added = np.empty_like(flat)
+    shapes = individual.shapes
+    for part, of, factor in zip(split_vector(added, shapes), split_vector(drawn, shapes), factors, strict=True):
+        np.multiply(of, factor, out=part)
     if indpb < 1.0:
-        noise *= rng.random(flat.size, dtype=np.float32) < indpb
-    flat += noise
+        added *= rng.random(flat.size, dtype=np.float32) < indpb
+    flat += added
     return (individual,)

@@ -28,6 +28,7 @@ class Purpose(IntEnum):
     EPOCH = 6
     TRACE = 7
     OPERATORS = 8
+    NOISE = 9
 
 
 def check_seed(seed: int) -> int:

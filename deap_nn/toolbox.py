@@ -16,6 +16,7 @@ from deap_nn.crossover import cxMask
 from deap_nn.datasets import NAMES, Dataset, load_dataset
 from deap_nn.initialisation import fan_in_scales, initNormal, initScaled
 from deap_nn.mutation import Adaptation, ErrorScaled, mutGaussianAdaptive
+from deap_nn.noise import NoiseTable
 from deap_nn.seeding import Purpose, check_seed, stream
 from deap_nn.selection import selRankBoosted
 from deap_nn.weights import Layout, WeightList
@@ -251,7 +252,9 @@ def make_toolbox(
     toolbox.register("individual", initialise, container, layout, rng=rngs[0])
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.register("mate", cxMask, indpb=indpb, rng=rngs[1])
-    toolbox.register("mutate", mutGaussianAdaptive, sigma=adaptation, scale=scales, rng=rngs[2])
+    toolbox.register(
+        "mutate", mutGaussianAdaptive, sigma=adaptation, scale=scales, noise=NoiseTable(seed, layout.size), rng=rngs[2]
+    )
     toolbox.register(
         "select",
         GenerationalSelect(clock, selRankBoosted),

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "deap_nn"
 
 FLOORS = [
     {"seeding", "weights", "parallel", "logbooks", "datafiles"},
-    {"datasets", "models", "commands"},
+    {"datasets", "models", "commands", "noise"},
     {"report", "initialisation", "crossover", "mutation", "selection"},
     {"evaluation", "operators"},
     {"toolbox"},

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import deap_nn
-from deap_nn import Annealed, Constant, ErrorScaled, FitnessMin, Individual, Layout, WeightList
+from deap_nn import Annealed, Constant, ErrorScaled, FitnessMin, Individual, Layout, NoiseTable, WeightList
 from deap_nn.mutation import Adaptation
 from deap_nn.operators import OPERATORS
 from deap_nn.selection import rank_weights
@@ -23,7 +23,11 @@ SETTINGS = {
     "initNormal": [{}, {"sigma": 0.3}],
     "initScaled": [{}],
     "cxMask": [{}, {"indpb": 0.2}],
-    "mutGaussianAdaptive": [{"sigma": 0.1}, {"sigma": ErrorScaled(0.2), "indpb": 0.5, "scale": (1, 2, 0, 3)}],
+    "mutGaussianAdaptive": [
+        {"sigma": 0.1},
+        {"sigma": ErrorScaled(0.2), "indpb": 0.5, "scale": (1, 2, 0, 3)},
+        {"sigma": 0.1, "noise": NoiseTable(1, 1000)},
+    ],
     "selRankBoosted": [{}, {"pressure": 2.0, "boost": 5.0, "boosted": 2, "parents": 3}],
 }
 CASES = [
@@ -202,6 +206,35 @@ def test_mutation_adds_normal_noise_of_sigma_times_scale():
     assert third.tolist() == [1] * 7
 
 
+def test_a_noise_table_is_normal_and_gives_slices_of_itself():
+    table = NoiseTable(3, weights=50_000)
+    assert normal_moments_fit(table.array(), 1.0)
+    assert table.array() is NoiseTable(3, 50_000).array()
+    assert table.sha256() != NoiseTable(4, 50_000).sha256()
+    with pytest.raises(ValueError, match="read-only"):
+        table.array()[0] = 1
+    starts = set()
+    for seed in range(20):
+        individual = WeightList([np.zeros((100, 5)), np.zeros(7)])
+        deap_nn.mutGaussianAdaptive(individual, sigma=0.5, scale=[2, 4], noise=table, rng=np.random.default_rng(seed))
+        (start,) = np.flatnonzero(table.array() == individual.flat[0])
+        starts.add(int(start))
+        assert np.array_equal(individual[0].ravel(), table.array()[start : start + 500])
+        assert np.array_equal(individual[1], 2 * table.array()[start + 500 : start + 507])
+    assert len(starts) == 20
+    assert max(starts) - min(starts) > table.size / 2
+
+
+def test_a_slice_can_be_the_whole_table_and_its_ends():
+    table = np.arange(4, dtype=np.float32)
+    starts = set()
+    for seed in range(50):
+        individual = WeightList([np.zeros(3)])
+        deap_nn.mutGaussianAdaptive(individual, sigma=1.0, noise=table, rng=np.random.default_rng(seed))
+        starts.add(individual.flat[0])
+    assert starts == {0, 1}
+
+
 def test_mutation_changes_a_part_of_the_loci():
     individual = WeightList([np.zeros(100_000)])
     deap_nn.mutGaussianAdaptive(individual, sigma=1.0, indpb=0.3, rng=np.random.default_rng(1))
@@ -352,6 +385,8 @@ def unevaluated():
         ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "indpb": -1}, "indpb must be"),
         ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "scale": [1.0]}, "scale must have a factor"),
         ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "scale": [1, 1, -1, 1]}, "scale must be"),
+        ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "noise": np.zeros(5, np.float32)}, "noise must be"),
+        ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "noise": np.zeros(500)}, "noise must be"),
         ("selRankBoosted", ([], 2), {}, "individuals must not be empty"),
         ("selRankBoosted", (unevaluated(), 2), {}, "valid fitness"),
         ("selRankBoosted", (population(), -1), {}, "k must be"),
