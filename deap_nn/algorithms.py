@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import pickle
 import time
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from deap import base, tools
 
+from deap_nn.lineage import Lineage
 from deap_nn.mutation import Adaptation
-from deap_nn.seeding import Purpose, check_seed, stream
-from deap_nn.toolbox import Clock, takes_rng
+from deap_nn.parallel import worker_count
+from deap_nn.recipes import happens
+from deap_nn.seeding import Purpose, check_seed, seeded, stream
+from deap_nn.toolbox import Clock, breeder_of
 
 COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma")
 """The columns of a logbook, of which a toolbox without ``assess`` or an adaptation lacks the last."""
@@ -29,6 +35,7 @@ class Evolution:
     toolbox: base.Toolbox
     population: list[Any]
     generations: int
+    map: Callable[..., Iterable[Any]]
     logbook: tools.Logbook = field(default_factory=tools.Logbook)
     generation: int = 0
     evaluations: int = 0
@@ -84,33 +91,41 @@ def vary(
         As many children, without a valid fitness.
     """
     children = [toolbox.clone(parent) for parent in chosen]
-    mate, mutate = _with_rng(toolbox.mate), _with_rng(toolbox.mutate)
     for pair in range(len(children) // 2):
-        if cxpb >= 1 or stream(seed, Purpose.VARY, generation, 2 * pair).random() < cxpb:
-            first, second = children[2 * pair : 2 * pair + 2]
-            mated = mate(first, second, rng=stream(seed, Purpose.MATE, generation, pair))
-            children[2 * pair : 2 * pair + 2] = mated
-    for child, individual in enumerate(children):
-        if mutpb >= 1 or stream(seed, Purpose.VARY, generation, 2 * child + 1).random() < mutpb:
-            (children[child],) = mutate(individual, rng=stream(seed, Purpose.MUTATE, generation, child))
-    for individual in children:
-        del individual.fitness.values
+        if happens(cxpb, seed, generation, 2 * pair):
+            mate = seeded(toolbox.mate, stream(seed, Purpose.MATE, generation, pair))
+            children[2 * pair : 2 * pair + 2] = mate(*children[2 * pair : 2 * pair + 2])
+    for place, child in enumerate(children):
+        if happens(mutpb, seed, generation, 2 * place + 1):
+            (children[place],) = seeded(toolbox.mutate, stream(seed, Purpose.MUTATE, generation, place))(child)
+    for child in children:
+        del child.fitness.values
+        vars(child).pop("recipe", None)
     return children
 
 
-def _with_rng(operator: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `operator`, made to ignore an ``rng`` if it takes none, as DEAP's own do."""
-    if takes_rng(operator):
-        return operator
+def _lineage(
+    population: list[Any], toolbox: base.Toolbox, seed: int, cxpb: float, mutpb: float, options: Mapping[str, Any]
+) -> Lineage | None:
+    """Return the lineage of a run by recipes, or None where it has to be the plain way."""
+    breeder = breeder_of(population, toolbox, seed=seed, cxpb=cxpb, mutpb=mutpb)
+    if breeder is None:
+        return None
+    try:
+        pickle.dumps((breeder, toolbox.evaluate))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        warnings.warn(
+            f"weights are sent instead of recipes, since what is registered cannot travel: {error}", stacklevel=3
+        )
+        return None
+    lineage = Lineage(breeder, toolbox.map, workers=worker_count(), **options)
+    population[:] = lineage.founders(len(population))
+    return lineage
 
-    def without_rng(*arguments: Any, rng: np.random.Generator) -> Any:
-        return operator(*arguments)
 
-    return without_rng
-
-
-def _score(population: Sequence[Any], toolbox: base.Toolbox) -> None:
-    for individual, values in zip(population, toolbox.map(toolbox.evaluate, population), strict=True):
+def _score(evolution: Evolution) -> None:
+    population, evaluate = evolution.population, evolution.toolbox.evaluate
+    for individual, values in zip(population, evolution.map(evaluate, population), strict=True):
         individual.fitness.values = values
 
 
@@ -121,6 +136,12 @@ def _clock(toolbox: base.Toolbox) -> Clock:
         return clock
     sigma = getattr(toolbox.mutate, "keywords", {}).get("sigma")
     return Clock(adaptation=sigma if isinstance(sigma, Adaptation) else None)
+
+
+def _sigma(toolbox: base.Toolbox) -> float | None:
+    """Return the strength of mutation at present, or None where the registered mutation has no ``sigma``."""
+    sigma = getattr(toolbox.mutate, "keywords", {}).get("sigma")
+    return float(sigma.sigma) if isinstance(sigma, Adaptation) else sigma
 
 
 def _record(evolution: Evolution, clock: Clock, stats: Any) -> None:
@@ -135,7 +156,7 @@ def _record(evolution: Evolution, clock: Clock, stats: Any) -> None:
         "max": max(values),
     }
     if hasattr(toolbox, "assess"):
-        row.update(toolbox.assess(evolution.best, evolution.generation, map=toolbox.map))
+        row.update(toolbox.assess(evolution.best, evolution.generation, map=evolution.map))
     if clock.adaptation is not None:
         row["sigma"] = clock.adaptation.sigma
     if stats is not None:
@@ -155,6 +176,10 @@ def evolve(
     stats: tools.Statistics | tools.MultiStatistics | None = None,
     halloffame: tools.HallOfFame | None = None,
     callbacks: Iterable[Callback] = (),
+    breeding: Literal["recipes", "plain"] = "recipes",
+    group_size: int | None = None,
+    cache: Path | None = None,
+    cache_size: int | None = None,
 ) -> tuple[list[Any], tools.Logbook]:
     """Evolve a population by generations, each replaced by its children and scored on a new mini-batch.
 
@@ -181,6 +206,17 @@ def evolve(
         Sees every generation.
     callbacks : iterable of Callback
         Told in this order; one that raises ends the run.
+    breeding : {"recipes", "plain"}
+        Whether the map is sent recipes, and children are bred where they are scored, or their weights. Both give the
+        same result. Recipes need a population fresh from a toolbox whose ``population`` is `initPopulation`'s, as
+        `make_toolbox` registers it; any other is bred the plain way. Under recipes a member's weights are made when
+        somebody looks at them, and what a callback writes to them is not inherited.
+    group_size : int, optional
+        Members in a task of the map; chosen well if left out.
+    cache : Path, optional
+        The folder in which this host's processes share the parents' weights; shared memory if left out.
+    cache_size : int, optional
+        How many bytes that may take; three quarters of what is free there if left out.
 
     Returns
     -------
@@ -213,7 +249,13 @@ def evolve(
     watching = list(callbacks)
     clock = _clock(toolbox)
     clock.reset()
-    evolution = Evolution(toolbox, population, ngen)
+    if breeding not in ("recipes", "plain"):
+        raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
+    lineage = None
+    if breeding == "recipes":
+        options = {"group_size": group_size, "place": cache, "size": cache_size}
+        lineage = _lineage(population, toolbox, seed, cxpb, mutpb, options)
+    evolution = Evolution(toolbox, population, ngen, toolbox.map if lineage is None else lineage.map)
     begun = time.perf_counter()
     for callback in watching:
         callback.on_start(evolution)
@@ -223,12 +265,16 @@ def evolve(
             evolution.generation = generation
             if generation:
                 rng = stream(seed, Purpose.SELECT, generation)
-                chosen = _with_rng(toolbox.select)(population, len(population), rng=rng)
+                chosen = seeded(toolbox.select, rng)(population, len(population))
                 if clock.generation < generation:  # somebody registered another select, which moves no clock
                     clock.advance(population)
-                population[:] = vary(chosen, toolbox, seed=seed, generation=generation, cxpb=cxpb, mutpb=mutpb)
-                del chosen
-            _score(population, toolbox)
+                if lineage is None:
+                    children = vary(chosen, toolbox, seed=seed, generation=generation, cxpb=cxpb, mutpb=mutpb)
+                else:
+                    children = lineage.children(chosen, generation, _sigma(toolbox))
+                population[:] = children
+                del chosen, children
+            _score(evolution)
             evolution.evaluations += len(population)
             evolution.best = max(population, key=attrgetter("fitness"))
             if halloffame is not None:
@@ -240,6 +286,10 @@ def evolve(
                 callback.on_generation(evolution)
             if evolution.stop is not None:
                 break
+    except BaseException:
+        if lineage is not None:
+            lineage.close()
+        raise
     finally:
         for callback in watching:
             callback.on_end(evolution)

@@ -49,7 +49,7 @@ class Readouts(Callback):
         """Score the candidates, when it is time."""
         if evolution.generation % READOUT_EVERY and not evolution.last:
             return
-        error = self.toolbox.error_rate(evolution.best, "validation", map=self.toolbox.map)
+        error = self.toolbox.error_rate(evolution.best, "validation", map=evolution.map)
         if error < self.validation_error:
             self.individual = copy.deepcopy(evolution.best)
             self.validation_error, self.generation, self.readout = error, evolution.generation, "best member"

@@ -1,12 +1,14 @@
-"""SCOOP: which map to use, and how a run is interrupted in order."""
+"""SCOOP: which map to use, how a run is interrupted in order, and how its sockets are kept in order."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
@@ -95,3 +97,80 @@ def leave_now(status: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
+
+
+class _OneAtATime:
+    """A socket or poller of SCOOP's whose methods no two threads are in at once."""
+
+    def __init__(self, target: Any, lock: threading.RLock, shut_out: threading.Thread | None) -> None:
+        self._target = target
+        self._lock = lock
+        self._shut_out = shut_out
+
+    def __getattr__(self, name: str) -> Any:
+        if threading.current_thread() is self._shut_out:
+            raise AttributeError(name)  # SCOOP's own reporting thread takes this for the end of the program
+        value = getattr(self._target, name)
+        if not callable(value):
+            return value
+
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            with self._lock:
+                return value(*arguments, **keywords)
+
+        return call
+
+
+def _guard(communicator: Any) -> None:
+    """Let only one thread at a time use the socket that SCOOP's main and reporting threads share.
+
+    A ZeroMQ socket is not safe to share: where the report of every 25 seconds falls into the sending of a large task,
+    the message arrives torn and SCOOP ends with "pickle data was truncated" (soravux/scoop, issue 14). The reporting
+    thread is replaced too, since it ends when the queue changes while it reads it, and its worker is then given up.
+    """
+    lock = threading.RLock()
+    reporter = communicator.status_update_thread
+    communicator.socket = _OneAtATime(communicator.socket, lock, reporter)
+    communicator.poller = _OneAtATime(communicator.poller, lock, None)
+    communicator.status_update_thread = threading.Thread(target=_report, args=(communicator,), daemon=True)
+    communicator.status_update_thread.start()
+
+
+def _report(communicator: Any) -> None:
+    """Tell SCOOP's broker which tasks are here, again and again, as SCOOP's own thread does."""
+    import scoop
+    import zmq
+    from scoop._comm.scoopzmq import STATUS_UPDATE
+
+    while not scoop.SHUTDOWN_REQUESTED:
+        time.sleep(scoop.TIME_BETWEEN_STATUS_REPORTS)
+        queue = scoop._control.execQueue
+        if queue is None:
+            continue
+        # Making a tuple is one step, which no other thread can interrupt.
+        here = {future.id for part in (queue.movable, queue.ready, queue.inprogress) for future in tuple(part)}
+        try:
+            communicator.socket.send_multipart([STATUS_UPDATE, pickle.dumps(here)])
+        except zmq.ZMQError:  # the program ends
+            return
+
+
+def _guard_scoop() -> None:
+    """Guard this process' communication with SCOOP's broker, or let it be guarded when it is made."""
+    from scoop import _control
+    from scoop._comm.scoopzmq import ZMQCommunicator
+
+    if _control.execQueue is not None:  # the origin
+        _guard(_control.execQueue.socket)
+        return
+    make = ZMQCommunicator.__init__  # a worker, which imports the program before it connects
+
+    def make_guarded(self: Any) -> None:
+        make(self)
+        _guard(self)
+
+    ZMQCommunicator.__init__ = make_guarded
+
+
+if running_under_scoop():
+    _guard_scoop()

@@ -9,7 +9,12 @@ References
    SC '11, 2011.
 """
 
+import inspect
+import random
+from collections.abc import Callable
 from enum import IntEnum
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -78,3 +83,31 @@ def stream(seed: int, purpose: Purpose, generation: int = 0, index: int = 0) -> 
     key = np.array([check_seed(seed), int(purpose)], dtype=np.uint64)
     counter = np.array([0, 0, index, generation], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def takes_rng(operator: Callable[..., Any]) -> bool:
+    """Return whether a registered function takes an ``rng``."""
+    try:
+        return "rng" in inspect.signature(operator).parameters
+    except (TypeError, ValueError):  # a function of C without a signature
+        return False
+
+
+def seeded(operator: Callable[..., Any], rng: np.random.Generator) -> Callable[..., Any]:
+    """Return `operator` with its random numbers taken from `rng`.
+
+    One that takes an ``rng`` is given it. Any other, as DEAP's own, is called with the states of ``random`` and
+    ``numpy.random`` set from `rng`, and they are put back after the call.
+    """
+    return partial(operator, rng=rng) if takes_rng(operator) else partial(_with_global_state, operator, rng)
+
+
+def _with_global_state(operator: Callable[..., Any], rng: np.random.Generator, *arguments: Any) -> Any:
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    random.seed(rng.bytes(32))
+    np.random.seed(rng.integers(2**32, size=4))  # noqa: NPY002
+    try:
+        return operator(*arguments)
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)  # noqa: NPY002

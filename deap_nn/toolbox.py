@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,11 +15,13 @@ from deap_nn import parallel
 from deap_nn.crossover import cxMask
 from deap_nn.datasets import NAMES, Dataset, load_dataset
 from deap_nn.initialisation import fan_in_scales, initNormal, initScaled
+from deap_nn.members import LightMember, light_member
 from deap_nn.mutation import Adaptation, ErrorScaled, mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
+from deap_nn.recipes import Breeder, Recipe, founder
 from deap_nn.seeding import Purpose, check_seed, stream
 from deap_nn.selection import selRankBoosted
-from deap_nn.weights import Layout, WeightList
+from deap_nn.weights import Layout, Vector, WeightList
 
 if TYPE_CHECKING:
     import keras
@@ -119,16 +121,10 @@ class GenerationalSelect:
         return self.operator(individuals, k, rng=rng, **keywords)
 
 
-def takes_rng(operator: Callable[..., Any]) -> bool:
-    """Return whether a registered function takes an ``rng``."""
-    try:
-        return "rng" in inspect.signature(operator).parameters
-    except (TypeError, ValueError):  # a function of C without a signature
-        return False
-
-
 def initPopulation(toolbox: base.Toolbox, seed: int, n: int) -> list[Any]:
-    """Make `n` individuals, each from a stream of its own where ``toolbox.individual`` takes an ``rng``.
+    """Make `n` individuals, each with random numbers of its own: member `i` is the same however many there are.
+
+    Their weights are made when somebody looks at them, so that a large population takes no memory yet.
 
     Parameters
     ----------
@@ -139,9 +135,47 @@ def initPopulation(toolbox: base.Toolbox, seed: int, n: int) -> list[Any]:
     n : int
         How many.
     """
-    if not takes_rng(toolbox.individual):
-        return [toolbox.individual() for _ in range(n)]
-    return [toolbox.individual(rng=stream(seed, Purpose.INITIALISE, 0, i)) for i in range(n)]
+    if not n:
+        return []
+    first = founder(toolbox.individual, seed, 0)
+    if not isinstance(first, WeightList):
+        return [first, *(founder(toolbox.individual, seed, i) for i in range(1, n))]
+    make = partial(_founder_weights, toolbox.individual, seed)
+    return [light_member(type(first), Recipe(0, i), make, first.shapes) for i in range(n)]
+
+
+def _founder_weights(individual: Callable[..., Any], seed: int, recipe: Recipe) -> Vector:
+    weights: Vector = founder(individual, seed, recipe.place).flat
+    return weights
+
+
+def breeder_of(
+    population: Sequence[Any], toolbox: base.Toolbox, *, seed: int, cxpb: float, mutpb: float
+) -> Breeder | None:
+    """Return what the recipes of a run have in common, or None where there can be none.
+
+    There are recipes for a population that `initPopulation` has made and nobody has looked into since: any other is not
+    a function of a seed.
+    """
+    makes = [member.make for member in population if isinstance(member, LightMember)]
+    places = [member.recipe for member in population if isinstance(member, LightMember)]
+    if places != [Recipe(0, i) for i in range(len(population))]:
+        return None
+    if any(make.func is not _founder_weights or make.args != makes[0].args for make in makes):
+        return None
+    individual, founders_seed = makes[0].args
+    mutate = _still(toolbox.mutate)
+    if "sigma" in mutate.keywords:
+        mutate = partial(mutate, sigma=0.0)  # each recipe has its own
+    shapes, container = population[0].light_shapes, population[0].container
+    return Breeder(
+        seed, founders_seed, shapes, container, _still(individual), _still(toolbox.mate), mutate, cxpb, mutpb
+    )
+
+
+def _still(operator: partial[Any]) -> partial[Any]:
+    """Return a registered function without the generator that was registered with it, whose state changes."""
+    return partial(operator, rng=None) if "rng" in operator.keywords else operator
 
 
 def make_toolbox(

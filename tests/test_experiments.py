@@ -116,6 +116,11 @@ def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, work
     assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
 
 
+def test_large_tasks_arrive_whole_while_scoop_reports(run):
+    answer = run("-m", "scoop", "-n", 3, ROOT / "tests" / "scoop_large_tasks.py", 10, timeout=120)
+    assert answer.stdout == "all arrived 3\n", answer.stderr
+
+
 def test_another_seed_differs_and_no_progress_is_silent(finished, run, tmp_path, digits_file):
     folder, _ = finished
     arguments = [*SETTING[:-1], 6, "--data", digits_file, "--output", tmp_path / "run", "--no-progress"]

@@ -12,9 +12,11 @@ PACKAGE = ROOT / "deap_nn"
 
 FLOORS = [
     {"seeding", "weights", "parallel", "logbooks", "datafiles"},
-    {"datasets", "models", "commands", "noise"},
+    {"genome_cache", "fused", "datasets", "models", "commands", "noise"},
     {"report", "initialisation", "crossover", "mutation", "selection"},
-    {"evaluation", "operators"},
+    {"evaluation", "operators", "recipes"},
+    {"genomes", "members"},
+    {"lineage"},
     {"toolbox"},
     {"algorithms"},
     {"callbacks"},
@@ -29,7 +31,7 @@ ROOMS = {
     "scoop": {"parallel"},
     "greenlet": {"parallel"},
     "matplotlib": {"report"},
-    "numba": set(),
+    "numba": {"fused"},
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 from deap import algorithms, base, creator, tools
 
 from deap_nn import Annealed, ErrorScaled, Individual, WeightList, make_toolbox
-from deap_nn.toolbox import takes_rng
+from deap_nn.seeding import takes_rng
 
 creator.create("MinimisedInToolboxTests", base.Fitness, weights=(-1.0,))
 creator.create("GenomeInToolboxTests", WeightList, fitness=creator.MinimisedInToolboxTests)

@@ -1,0 +1,165 @@
+"""The genomes that a host's processes share: slots in memory-mapped files."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import mmap
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from deap_nn.weights import Vector
+
+_PREFIX = "deap_nn-"
+_PAGE = mmap.PAGESIZE
+_EMPTY = -1
+SEGMENT_BYTES = 1 << 26
+"""How much is claimed at a time, if that is room for a genome or more."""
+
+
+def default_place() -> Path:
+    """Return where caches are made: shared memory where there is such a place, else the temporary folder."""
+    shared = Path("/dev/shm")  # noqa: S108
+    return shared if shared.is_dir() and os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
+
+
+def free_bytes(place: Path) -> int:
+    """Return how much may be claimed at a place: three quarters of what its file system has free."""
+    status = os.statvfs(place)
+    return status.f_bavail * status.f_frsize * 3 // 4
+
+
+def sweep(place: Path) -> None:
+    """Remove the caches at a place that no living process of their runs holds."""
+    for folder in place.glob(f"{_PREFIX}{os.getuid()}-*"):
+        try:
+            with open(folder / "lock", "rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        except FileNotFoundError:  # being made or removed at this moment
+            continue
+
+
+class GenomeCache:
+    """Slots for genomes, shared by the processes of a run on this host.
+
+    A slot says which genome it holds only while it holds all of it, so what is read is whole. Who reads asks again
+    after reading (`holds`): a slot that was used again meanwhile says so.
+
+    Parameters
+    ----------
+    token : str
+        The run's name, which its processes share.
+    weights : int
+        How many weights a genome has.
+    place : Path, optional
+        Where to keep the files; `default_place` if left out.
+    """
+
+    def __init__(self, token: str, weights: int, place: Path | None = None) -> None:
+        self.folder = (place or default_place()) / f"{_PREFIX}{os.getuid()}-{token}"
+        self._weights = weights
+        self._stride = -(-weights * 4 // _PAGE) * _PAGE
+        self.per_segment = max(1, SEGMENT_BYTES // self._stride)
+        self._head = -(-self.per_segment * 8 // _PAGE) * _PAGE
+        self._segments: dict[int, tuple[IO[bytes], np.ndarray, list[Vector]]] = {}
+        self.full = False
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        self._lock = open(self.folder / "lock", "ab")  # noqa: SIM115  (held as long as the cache)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    def slots_in(self, size: int) -> int:
+        """Return how many slots `size` bytes hold."""
+        return size // (self._head + self.per_segment * self._stride) * self.per_segment
+
+    def _open(self, number: int, *, create: bool) -> bool:
+        if number in self._segments:
+            return True
+        path = self.folder / f"segment{number}"
+        if not path.exists() and (self.full or not create or not self._create(path)):
+            return False
+        file = open(path, "r+b")  # noqa: SIM115  (kept open for its locks)
+        mapping = mmap.mmap(file.fileno(), 0)
+        keys = np.frombuffer(mapping, dtype=np.int64, count=self.per_segment)
+        genomes = [
+            np.frombuffer(mapping, np.float32, self._weights, self._head + i * self._stride)
+            for i in range(self.per_segment)
+        ]
+        self._segments[number] = file, keys, genomes
+        return True
+
+    def _create(self, path: Path) -> bool:
+        """Claim the room of a segment and let it appear whole; false where there is no room."""
+        handle, name = tempfile.mkstemp(dir=self.folder)
+        try:
+            os.posix_fallocate(handle, 0, self._head + self.per_segment * self._stride)
+            os.pwrite(handle, np.full(self.per_segment, _EMPTY, np.int64).tobytes(), 0)
+            with contextlib.suppress(FileExistsError):  # another process was first
+                os.link(name, path)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.ENOENT):
+                raise
+            self.full = True
+            return False
+        finally:
+            os.close(handle)
+            Path(name).unlink()
+        return True
+
+    def read(self, slot: int, key: int) -> Vector | None:
+        """Return the genome `key` as a view of its slot, or None where the slot does not hold it."""
+        number, place = divmod(slot, self.per_segment)
+        if not self._open(number, create=False):
+            return None
+        _, keys, genomes = self._segments[number]
+        return genomes[place] if keys[place] == key else None
+
+    def holds(self, slot: int, key: int) -> bool:
+        """Return whether a slot holds the genome `key`."""
+        return self.read(slot, key) is not None
+
+    @contextlib.contextmanager
+    def writing(self, slot: int, key: int) -> Iterator[Vector | None]:
+        """Give the slot's memory to write the genome `key` into; None where it cannot be had at once."""
+        number, place = divmod(slot, self.per_segment)
+        if not self._open(number, create=True):
+            yield None
+            return
+        file, keys, genomes = self._segments[number]
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 8, place * 8)
+        except OSError:  # another process is writing it
+            yield None
+            return
+        try:
+            keys[place] = _EMPTY
+            yield genomes[place]
+            keys[place] = key
+        finally:
+            fcntl.lockf(file, fcntl.LOCK_UN, 8, place * 8)
+
+    def close(self) -> None:
+        """Let go of the files, and remove them if this was the run's last process here."""
+        for file, *_ in self._segments.values():
+            file.close()
+        self._segments.clear()
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(self.folder, ignore_errors=True)
+        except BlockingIOError:
+            pass
+        self._lock.close()
+
+    def remove(self) -> None:
+        """Remove the files, whoever uses them: mappings stay valid until their processes let go of them."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.close()

@@ -1,0 +1,185 @@
+"""Lineage instead of weights: the main process' side of breeding by recipes."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+import heapq
+import pickle
+import uuid
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from deap_nn.genome_cache import default_place, free_bytes, sweep
+from deap_nn.genomes import Genomes, Task, busy, contexts, genomes_by_run, run_group
+from deap_nn.members import light_member
+from deap_nn.recipes import Breeder, Recipe
+from deap_nn.weights import Vector, empty_vector
+
+Map = Callable[..., Iterable[Any]]
+
+
+class Lineage:
+    """The main process' side of a run by recipes: members, ancestors, slots and the map.
+
+    Parameters
+    ----------
+    breeder : Breeder
+        What recipes have in common.
+    map : callable
+        The toolbox's map.
+    workers : int
+        How many processes share the work, for the size of groups.
+    place : Path, optional
+        Where to keep the cache of this host.
+    size : int, optional
+        How many bytes it may take; what `free_bytes` says if left out.
+    group_size : int, optional
+        How many members a task has; chosen by the size of the genome and of the population if left out.
+    """
+
+    def __init__(
+        self,
+        breeder: Breeder,
+        map: Map,
+        *,
+        workers: int = 1,
+        place: Path | None = None,
+        size: int | None = None,
+        group_size: int | None = None,
+    ) -> None:
+        self.breeder = breeder
+        self._map = map
+        self._workers = workers
+        self._place = place
+        self._group_size = group_size
+        sweep(place or default_place())
+        self.token = uuid.uuid4().hex
+        self._genomes = Genomes(breeder, self.token, place)
+        genomes_by_run[self.token] = self._genomes
+        room = size if size is not None else free_bytes(place or default_place())
+        self._free = list(range(self._genomes.cache.slots_in(room)))
+        self.recipes: dict[int, Recipe] = {}
+        self._slots: dict[int, int] = {}
+        self._before: set[int] = set()
+        self._digests: set[bytes] = set()
+        self.generation = 0
+        self.close = weakref.finalize(self, _close, self.token, self._genomes)
+
+    def member(self, recipe: Recipe) -> Any:
+        """Return a light member, which has a fitness, a recipe and its weights on demand."""
+        return light_member(self.breeder.container, recipe, self.weights, self.breeder.shapes)
+
+    def founders(self, n: int) -> list[Any]:
+        """Return the `n` members of generation 0."""
+        return [self.member(Recipe(0, i)) for i in range(n)]
+
+    def children(self, chosen: Sequence[Any], generation: int, sigma: float | None) -> list[Any]:
+        """Return the children of the chosen parents; places 2i and 2i+1 are mated."""
+        recipes = [member.recipe for member in chosen]
+        ids = [recipe.id for recipe in recipes]
+        self.generation = generation
+        self._settle(dict(zip(ids, recipes, strict=True)))
+        made = []
+        for index, mine in enumerate(ids):
+            mate = index ^ 1
+            parents = (mine, ids[mate]) if mate < len(ids) else (mine,)
+            made.append(self.member(Recipe(generation, index, parents, sigma)))
+        return made
+
+    def _settle(self, parents: dict[int, Recipe]) -> None:
+        """Give the parents of a generation their slots; those of the one before keep theirs, to breed them from."""
+        self.recipes.update(parents)
+        needed = parents.keys() | self._before
+        for key in [key for key in self._slots if key not in needed]:
+            heapq.heappush(self._free, self._slots.pop(key))
+        for key in parents:
+            if key not in self._slots and self._free:
+                self._slots[key] = heapq.heappop(self._free)
+        self._before = set(parents)
+
+    def _ancestry(self, keys: Iterable[int]) -> dict[int, Recipe]:
+        """Return the recipes of some ids and of all their ancestors."""
+        found: dict[int, Recipe] = {}
+        waiting = list(keys)
+        while waiting:
+            key = waiting.pop()
+            if key not in found:
+                found[key] = self.recipes[key]
+                waiting.extend(found[key].parents)
+        return found
+
+    def _task(self, digest: bytes, context: bytes | None, items: tuple[Any, ...], *, whole: bool) -> Task:
+        recipes = [item if isinstance(item, Recipe) else item[0] for item in items]
+        parents = {parent for recipe in recipes for parent in recipe.parents}
+        known = self._ancestry(parents) if whole else {key: self.recipes[key] for key in parents}
+        useful = known.keys() | {parent for recipe in known.values() for parent in recipe.parents}
+        slots = tuple((key, self._slots[key]) for key in sorted(useful) if key in self._slots)
+        place = str(self._place) if self._place is not None else ""
+        return Task(self.token, place, digest, context, self.generation, items, tuple(known.values()), slots)
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        """Map a function over members, or over tuples whose first element is one; recipes travel, not weights.
+
+        A function with an attribute ``generation`` is called with the run's.
+        """
+        sent = [_as_recipe(item) for item in items]
+        if not all(isinstance(item if isinstance(item, Recipe) else item[0], Recipe) for item in sent):
+            yield from self._map(function, sent)
+            return
+        generation = self.generation
+        context = pickle.dumps((self.breeder, _without_generation(function)), pickle.HIGHEST_PROTOCOL)
+        digest = hashlib.sha256(context).digest()[:12]
+        first = digest not in self._digests
+        self._digests.add(digest)
+        step = self._group_size or self._fitting_group(len(sent))
+        groups = [tuple(sent[i : i + step]) for i in range(0, len(sent), step)]
+        tasks = [self._task(digest, context if first else None, group, whole=False) for group in groups]
+        answers = dict(enumerate(self._map(run_group, tasks)))
+        lacking = [i for i, answer in answers.items() if answer is None]
+        again = [self._task(digest, context, groups[i], whole=True) for i in lacking]
+        answers.update(zip(lacking, self._map(run_group, again), strict=True))
+        self.generation = generation
+        for i in range(len(groups)):
+            yield from answers[i]
+
+    def _fitting_group(self, members: int) -> int:
+        """Return how many members a task should have: enough to be worth sending, few enough to share out."""
+        largest = 8 if self._genomes.size >= 1_000_000 else 64
+        return max(1, min(largest, members // (8 * self._workers) // 2 * 2))
+
+    def weights(self, recipe: Recipe) -> Vector:
+        """Return the genome of a recipe, bred here, as a new vector."""
+        with busy:
+            self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
+            flat = empty_vector(self._genomes.size)
+            self._genomes.breed(recipe, flat)
+            return flat
+
+
+def _close(token: str, genomes: Genomes) -> None:
+    """Remove this host's cache: when nobody refers to the lineage any more, or the program ends."""
+    contexts.clear()
+    genomes_by_run.pop(token, None)
+    genomes.cache.remove()
+
+
+def _as_recipe(item: Any) -> Any:
+    """Return an item with its member replaced by the member's recipe."""
+    if isinstance(item, tuple):
+        return (getattr(item[0], "recipe", item[0]), *item[1:])
+    return getattr(item, "recipe", item)
+
+
+def _without_generation(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function, or a copy whose generation is 0, so that its digest stays the same."""
+    if isinstance(function, functools.partial):
+        return functools.partial(_without_generation(function.func), *function.args, **function.keywords)
+    if not hasattr(function, "generation"):
+        return function
+    still = copy.copy(function)
+    still.generation = 0
+    return still

@@ -1,0 +1,74 @@
+"""Light members of a population: a fitness and a recipe, and an individual to whoever looks at the weights."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from deap_nn.recipes import Recipe
+from deap_nn.weights import Shape, Vector, WeightList
+
+
+class LightMember:
+    """A member that is a fitness and a recipe until somebody looks at its weights; then it is an individual."""
+
+    recipe: Recipe
+    make: Any
+    light_shapes: tuple[Shape, ...]
+    container: type[WeightList]
+
+    def _load(self) -> None:
+        flat, shapes = self.make(self.recipe), self.light_shapes
+        self.__class__ = self.container  # type: ignore[assignment]
+        del self.make, self.light_shapes
+        self._adopt(flat, shapes)  # type: ignore[attr-defined]
+
+
+def _loading(name: str) -> Callable[..., Any]:
+    def method(self: Any, *arguments: Any) -> Any:
+        self._load()
+        return getattr(self, name)(*arguments)
+
+    return method
+
+
+def _loading_property(name: str) -> property:
+    return property(lambda self: (self._load(), getattr(self, name))[1])
+
+
+_METHODS = """
+    __len__ __iter__ __getitem__ __setitem__ __delitem__ __contains__ __reversed__ __eq__ __ne__ __lt__ __le__ __gt__
+    __ge__ __add__ __iadd__ __mul__ __imul__ __deepcopy__ __copy__ __reduce_ex__ __repr__ append clear copy count
+    extend index insert pop remove reverse sort
+"""
+
+
+@functools.lru_cache(maxsize=16)
+def _light_class(container: type[WeightList]) -> type[Any]:
+    methods: dict[str, Any] = {name: _loading(name) for name in _METHODS.split()}
+    methods |= {name: _loading_property(name) for name in ("flat", "shapes")}
+    methods |= {"__hash__": None, "container": container}
+    return type(container.__name__, (LightMember, container), methods)
+
+
+def light_member(
+    container: type[WeightList], recipe: Recipe, make: Callable[[Recipe], Vector], shapes: tuple[Shape, ...]
+) -> Any:
+    """Return a light member.
+
+    Parameters
+    ----------
+    container : type
+        The class of the individual that it becomes; its ``__init__`` gives it a fitness.
+    recipe : Recipe
+        How its genome comes about.
+    make : callable
+        Makes the genome of a recipe, shape (n,), float32.
+    shapes : tuple of tuple of int
+        The shapes of its matrices.
+    """
+    member = container(())
+    member.__class__ = _light_class(container)
+    member.__dict__.update(recipe=recipe, make=make, light_shapes=shapes)
+    return member
