@@ -99,20 +99,17 @@ class GenomeCache:
 
     def _create(self, path: Path) -> bool:
         """Claim the room of a segment and let it appear whole; false where there is no room."""
-        handle, name = tempfile.mkstemp(dir=self.folder)
         try:
-            os.posix_fallocate(handle, 0, self._head + self.per_segment * self._stride)
-            os.pwrite(handle, np.full(self.per_segment, _EMPTY, np.int64).tobytes(), 0)
-            with contextlib.suppress(FileExistsError):  # another process was first
-                os.link(name, path)
+            with tempfile.NamedTemporaryFile(dir=self.folder) as file:
+                os.posix_fallocate(file.fileno(), 0, self._head + self.per_segment * self._stride)
+                os.pwrite(file.fileno(), np.full(self.per_segment, _EMPTY, np.int64).tobytes(), 0)
+                with contextlib.suppress(FileExistsError):  # another process was first
+                    os.link(file.name, path)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.ENOENT):
                 raise
             self.full = True
             return False
-        finally:
-            os.close(handle)
-            Path(name).unlink()
         return True
 
     def read(self, slot: int, key: int) -> Vector | None:

@@ -57,6 +57,7 @@ class Lineage:
         self._place = place
         self._group_size = group_size
         sweep(place or default_place())
+        self._breeder = pickle.dumps(breeder, pickle.HIGHEST_PROTOCOL)
         self.token = uuid.uuid4().hex
         self._genomes = Genomes(breeder, self.token, place)
         genomes_by_run[self.token] = self._genomes
@@ -112,7 +113,7 @@ class Lineage:
                 waiting.extend(found[key].parents)
         return found
 
-    def _task(self, digest: bytes, context: bytes | None, items: tuple[Any, ...], *, whole: bool) -> Task:
+    def _task(self, digest: bytes, context: tuple[bytes, bytes] | None, items: tuple[Any, ...], *, whole: bool) -> Task:
         recipes = [item if isinstance(item, Recipe) else item[0] for item in items]
         parents = {parent for recipe in recipes for parent in recipe.parents}
         known = self._ancestry(parents) if whole else {key: self.recipes[key] for key in parents}
@@ -131,8 +132,8 @@ class Lineage:
             yield from self._map(function, sent)
             return
         generation = self.generation
-        context = pickle.dumps((self.breeder, _without_generation(function)), pickle.HIGHEST_PROTOCOL)
-        digest = hashlib.sha256(context).digest()[:12]
+        context = self._breeder, pickle.dumps(_without_generation(function), pickle.HIGHEST_PROTOCOL)
+        digest = hashlib.sha256(b"".join(context)).digest()[:12]
         first = digest not in self._digests
         self._digests.add(digest)
         step = self._group_size or self._fitting_group(len(sent))
@@ -174,7 +175,7 @@ def _as_recipe(item: Any) -> Any:
     return getattr(item, "recipe", item)
 
 
-def _without_generation(function: Callable[..., Any]) -> Callable[..., Any]:
+def _without_generation(function: Any) -> Any:
     """Return the function, or a copy whose generation is 0, so that its digest stays the same."""
     if isinstance(function, functools.partial):
         return functools.partial(_without_generation(function.func), *function.args, **function.keywords)

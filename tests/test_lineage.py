@@ -1,0 +1,338 @@
+"""A child is its recipe: the same bits however, wherever and whenever it is bred."""
+
+import copy
+import gc
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import pytest
+from deap import base, tools
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deap_nn import (
+    Annealed,
+    Callback,
+    ErrorScaled,
+    Individual,
+    Layout,
+    NoiseTable,
+    cxMask,
+    evolve,
+    genome_cache,
+    initNormal,
+    make_toolbox,
+    mutGaussianAdaptive,
+    selRankBoosted,
+)
+from deap_nn.genome_cache import GenomeCache, sweep
+from deap_nn.genomes import Genomes
+from deap_nn.logbooks import rows_of
+from deap_nn.members import LightMember
+from deap_nn.recipes import Breeder, Recipe
+from deap_nn.toolbox import initPopulation
+from deap_nn.weights import empty_vector
+
+LAYOUT = Layout(("kernel", "bias", "out"), ((5, 7), (7,), (7, 3)))
+
+
+def sum_of_squares(individual):
+    return (float((individual.flat.astype(np.float64) ** 2).sum()),)
+
+
+def halve(individual, *, rng):
+    """A mutation of a user's own."""
+    individual[rng.integers(len(individual))] *= np.float32(0.5)
+    return (individual,)
+
+
+def wired(**registered):
+    toolbox = base.Toolbox()
+    toolbox.register("individual", initNormal, Individual, LAYOUT)
+    toolbox.register("population", initPopulation, toolbox, 1)
+    toolbox.register("mate", cxMask)
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=ErrorScaled(0.3), noise=NoiseTable(1, LAYOUT.size))
+    toolbox.register("select", selRankBoosted, parents=6)
+    toolbox.register("evaluate", sum_of_squares)
+    for name, function in registered.items():
+        toolbox.register(name, function)
+    return toolbox
+
+
+def result(toolbox, *, n=12, ngen=6, **options):
+    population, logbook = evolve(toolbox.population(n=n), toolbox, ngen, seed=1, **options)
+    return [individual.flat.tobytes() for individual in population], rows_of(logbook)
+
+
+class Watch(Callback):
+    """Call a function in each generation."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def on_generation(self, evolution):
+        self.function(evolution)
+
+
+def are_light(evolution):
+    members = [member for member in evolution.population if member is not evolution.best]
+    assert all(isinstance(member, LightMember) for member in members)
+
+
+OPERATORS = {
+    "fused": lambda: {},
+    "any probability": lambda: {"mate": partial(cxMask, indpb=0.2)},
+    "drawn noise": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1)},
+    "a part of the loci": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=Annealed(0.3, 0.1, 6), indpb=0.3)},
+    "DEAP's crossover": lambda: {"mate": tools.cxTwoPoint},
+    "a user's mutation": lambda: {"mutate": halve},
+    "DEAP's selection": lambda: {"select": partial(tools.selTournament, tournsize=3)},
+}
+
+
+@pytest.mark.parametrize("registered", OPERATORS.values(), ids=OPERATORS)
+@pytest.mark.parametrize("probabilities", [{}, {"cxpb": 0.6, "mutpb": 0.7}], ids=["always", "sometimes"])
+@pytest.mark.parametrize("n", [12, 7])
+def test_recipes_equal_the_plain_way(registered, probabilities, n):
+    plain = result(wired(**registered()), n=n, breeding="plain", **probabilities)
+    recipes = result(wired(**registered()), n=n, callbacks=[Watch(are_light)], **probabilities)
+    assert recipes == plain
+    assert len(set(plain[0])) > 1
+
+
+@pytest.mark.parametrize("group_size", [1, 2, 3, 5, 100])
+def test_groups_change_nothing(group_size):
+    assert result(wired(), group_size=group_size) == result(wired(), breeding="plain")
+
+
+def test_a_map_of_threads_changes_nothing():
+    with ThreadPoolExecutor(3) as pool:
+        assert result(wired(map=pool.map), group_size=2) == result(wired(), breeding="plain")
+
+
+def test_a_cache_in_a_folder_without_room_or_with_little_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)  # a slot a segment
+    expected = result(wired(), breeding="plain")
+    bytes_per_slot = 2 * genome_cache._PAGE
+    for size in (0, bytes_per_slot, 2 * bytes_per_slot, 100 * bytes_per_slot):
+        assert result(wired(), cache=tmp_path, cache_size=size) == expected
+        gc.collect()
+        assert not list(tmp_path.iterdir())
+
+
+def test_the_caches_files_may_vanish(tmp_path, monkeypatch):
+    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)
+    removed = []
+
+    def remove(evolution):
+        if evolution.generation in (2, 4):
+            for folder in tmp_path.iterdir():
+                removed.append(folder)
+                shutil.rmtree(folder)
+
+    found = result(wired(), cache=tmp_path, callbacks=[Watch(remove)])
+    assert len(removed) >= 1
+    assert found == result(wired(), breeding="plain")
+
+
+def test_damaged_headers_are_bred_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)
+
+    def damage(evolution):
+        for path in tmp_path.glob("*/segment*"):
+            with open(path, "r+b") as file:
+                file.write(b"\x07" * 8)
+
+    assert result(wired(), cache=tmp_path, callbacks=[Watch(damage)]) == result(wired(), breeding="plain")
+
+
+def test_a_member_is_an_individual_to_whoever_looks():
+    seen = []
+
+    def look(evolution):
+        member = evolution.population[-1]
+        assert isinstance(member, LightMember)
+        assert isinstance(member, Individual)
+        twin, sent = copy.deepcopy(member), pickle.loads(pickle.dumps(evolution.population[-2]))
+        assert type(twin) is type(sent) is type(member) is Individual
+        assert twin == member
+        assert twin.fitness == member.fitness
+        assert member[0].shape == (5, 7)
+        assert len(evolution.population[-3]) == 3
+        assert evolution.population[-4].shapes == LAYOUT.shapes
+        assert evolution.population[-5] != evolution.population[-6]
+        seen.append(sum_of_squares(member) == member.fitness.values)
+
+    result(wired(), callbacks=[Watch(look)])
+    assert seen == [True] * 7
+
+
+def test_a_hall_of_fame_holds_whole_individuals():
+    hall = tools.HallOfFame(4)
+    _, logbook = evolve(initPopulation(wired(), 1, 12), wired(), 6, seed=1, halloffame=hall)
+    assert len(hall) == 4
+    assert all(type(individual) is Individual for individual in hall)
+    assert hall[0].fitness.values[0] == min(logbook.select("min"))
+    assert all(sum_of_squares(individual) == individual.fitness.values for individual in hall)
+
+
+def test_what_cannot_travel_falls_back_to_the_plain_way():
+    factor = 2.0
+    toolbox = wired(evaluate=lambda individual: (factor * sum_of_squares(individual)[0],))
+    with pytest.warns(UserWarning, match="weights are sent instead of recipes"):
+        found = result(toolbox)
+    assert found == result(toolbox, breeding="plain")
+
+
+def test_given_individuals_are_bred_the_plain_way():
+    population = [copy.deepcopy(member) for member in wired().population(n=12)]
+    evolve(population, wired(), 6, seed=1)
+    assert [individual.flat.tobytes() for individual in population] == result(wired(), breeding="plain")[0]
+
+
+def test_recipes_alone_give_a_member_back_after_100_generations():
+    kept = []
+    population, _ = evolve(
+        wired().population(n=12), wired(), 100, seed=1, callbacks=[Watch(lambda run: kept.append(run.best.recipe))]
+    )
+    weights = population[0].flat.copy()
+    lineage = population[1].make.__self__
+    recipes = dict(lineage.recipes)
+    recipe = population[0].recipe
+    assert recipe.generation == 100
+    alone = Genomes(lineage.breeder, "alone", None)
+    alone.recipes = recipes
+    out = empty_vector(LAYOUT.size)
+    alone.breed(recipe, out)
+    alone.cache.remove()
+    assert out.tobytes() == weights.tobytes()
+
+
+@settings(deadline=None)  # the first example compiles
+@given(
+    shapes=st.lists(st.lists(st.integers(1, 6), max_size=3).map(tuple), min_size=1, max_size=5).map(tuple),
+    indpb=st.sampled_from([0.5, 0.0, 1.0, 0.25, 0.9]),
+    sigma=st.floats(0, 10),
+    seed=st.integers(0, 1000),
+    scaled=st.booleans(),
+)
+def test_the_fused_pass_equals_crossover_and_mutation(shapes, indpb, sigma, seed, scaled):
+    rng = np.random.default_rng(seed)
+    parents = [Individual([rng.standard_normal(shape) for shape in shapes]) for _ in range(2)]
+    parents[0].flat[0] = np.float32(-0.0)
+    size = parents[0].flat.size
+    scale = [0.5 + i for i in range(len(shapes))] if scaled else None
+    common = seed, 0, shapes, Individual, partial(initNormal), partial(cxMask, indpb=indpb)
+    keywords = {"sigma": 0.0, "noise": NoiseTable(1, size), "scale": scale}
+    fused = Breeder(*common, partial(mutGaussianAdaptive, **keywords), 1.0, 1.0)
+    apart = Breeder(*common, partial(not_known_to_the_pass, **keywords), 1.0, 1.0)
+    assert (fused.fused, apart.fused) == (True, False)
+    for side in (0, 1):
+        recipe = Recipe(3, 4 + side, (1, 2), sigma)
+        sources = [parents[side].flat, parents[1 - side].flat]
+        children = [empty_vector(size), empty_vector(size)]
+        fused.breed(recipe, sources, children[0])
+        apart.breed(recipe, sources, children[1])
+        assert children[0].tobytes() == children[1].tobytes()
+
+
+def not_known_to_the_pass(individual, *, rng, **keywords):
+    return mutGaussianAdaptive(individual, rng=rng, **keywords)
+
+
+def test_slots_are_read_only_while_they_hold_what_is_asked_for(tmp_path):
+    cache, other = GenomeCache("run", 10, tmp_path), GenomeCache("run", 10, tmp_path)
+    assert cache.read(3, 7) is None
+    with cache.writing(3, 7) as room:
+        room[:] = 5
+        assert other.read(3, 7) is None  # not before it is whole
+    assert other.read(3, 7).tolist() == [5] * 10
+    with pytest.raises(RuntimeError), other.writing(3, 8):
+        raise RuntimeError
+    assert cache.read(3, 7) is None
+    assert cache.read(3, 8) is None
+    assert (cache.folder.stat().st_mode & 0o777) == 0o700
+    cache.close()
+    assert other.folder.exists()
+    other.close()
+    assert not other.folder.exists()
+
+
+def test_a_slot_that_another_process_writes_is_not_waited_for(tmp_path):
+    cache = GenomeCache("run", 10, tmp_path)
+    with cache.writing(0, 1):
+        pass
+    code = (
+        "import sys; from pathlib import Path; from deap_nn.genome_cache import GenomeCache\n"
+        "cache = GenomeCache('run', 10, Path(sys.argv[1]))\n"
+        "with cache.writing(0, 2) as room:\n"
+        "    print(room is None, flush=True)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with cache.writing(0, 1):
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
+    cache.remove()
+
+
+def test_two_runs_never_meet_and_a_dead_runs_cache_is_swept(tmp_path):
+    living = GenomeCache("living", 10, tmp_path)
+    code = (
+        "import os, sys; from pathlib import Path; from deap_nn.genome_cache import GenomeCache\n"
+        "cache = GenomeCache('killed', 10, Path(sys.argv[1]))\n"
+        "with cache.writing(0, 2): pass\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [living.folder.name]
+    living.remove()
+
+
+def test_no_file_stays_after_an_exception(tmp_path):
+    def fail(evolution):
+        if evolution.generation == 2:
+            assert list(tmp_path.iterdir())
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        result(wired(), cache=tmp_path, callbacks=[Watch(fail)])
+    assert not list(tmp_path.iterdir())
+
+
+def test_claimed_room_that_is_not_there_is_no_error(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    assert result(wired(), cache=tmp_path) == result(wired(), breeding="plain")
+
+
+def test_the_cnn_sized_toolbox_agrees_too(digits):
+    def run(**options):
+        toolbox = make_toolbox("mlp", digits, seed=1, parents=4)
+        population, logbook = evolve(toolbox.population(n=8), toolbox, 3, seed=1, **options)
+        return population, rows_of(logbook)
+
+    assert run() == run(breeding="plain")
+
+
+def test_a_task_is_small():
+    sizes = []
+
+    def measured(function, tasks):
+        tasks = list(tasks)
+        sizes.append((len(tasks), sum(len(pickle.dumps(task, pickle.HIGHEST_PROTOCOL)) for task in tasks)))
+        return [function(task) for task in tasks]
+
+    evolve(wired().population(n=64), wired(map=measured), 4, seed=1, group_size=8)
+    later = [size for tasks, size in sizes[2:] if tasks == 8]
+    assert later
+    assert max(later) / 64 < 200  # bytes a child
