@@ -15,7 +15,6 @@ import numpy as np
 from deap import base, tools
 
 from deap_nn.lineage import Lineage
-from deap_nn.mutation import Adaptation
 from deap_nn.parallel import worker_count
 from deap_nn.recipes import happens
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
@@ -29,7 +28,8 @@ COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_erro
 class Evolution:
     """Where a run stands: what its callbacks see.
 
-    A callback that sets ``stop`` to a reason ends the run after the generation.
+    A callback that sets ``stop`` to a reason ends the run after the generation. ``best`` is the best member of the last
+    generation that was logged, and ``row`` its record.
     """
 
     toolbox: base.Toolbox
@@ -43,6 +43,7 @@ class Evolution:
     seconds: float = 0.0
     elapsed: float = 0.0
     stop: str | None = None
+    interrupted: bool = False
 
     @property
     def row(self) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def _lineage(
         )
         return None
     lineage = Lineage(breeder, toolbox.map, workers=worker_count(), **options)
-    population[:] = lineage.founders(len(population))
+    population[:] = [lineage.member(member.recipe) for member in population]
     return lineage
 
 
@@ -127,21 +128,6 @@ def _score(evolution: Evolution) -> None:
     population, evaluate = evolution.population, evolution.toolbox.evaluate
     for individual, values in zip(population, evolution.map(evaluate, population), strict=True):
         individual.fitness.values = values
-
-
-def _clock(toolbox: base.Toolbox) -> Clock:
-    """Return the toolbox's clock, or one that moves what is registered to mutate."""
-    if hasattr(toolbox, "clock"):
-        clock: Clock = toolbox.clock
-        return clock
-    sigma = getattr(toolbox.mutate, "keywords", {}).get("sigma")
-    return Clock(adaptation=sigma if isinstance(sigma, Adaptation) else None)
-
-
-def _sigma(toolbox: base.Toolbox) -> float | None:
-    """Return the strength of mutation at present, or None where the registered mutation has no ``sigma``."""
-    sigma = getattr(toolbox.mutate, "keywords", {}).get("sigma")
-    return float(sigma.sigma) if isinstance(sigma, Adaptation) else sigma
 
 
 def _record(evolution: Evolution, clock: Clock, stats: Any) -> None:
@@ -157,12 +143,17 @@ def _record(evolution: Evolution, clock: Clock, stats: Any) -> None:
     }
     if hasattr(toolbox, "assess"):
         row.update(toolbox.assess(evolution.best, evolution.generation, map=evolution.map))
-    if clock.adaptation is not None:
-        row["sigma"] = clock.adaptation.sigma
+    if clock.sigma is not None:
+        row["sigma"] = clock.sigma
     if stats is not None:
         row.update(stats.compile(population))
     evolution.logbook.header = list(row)
     evolution.logbook.record(**row)
+
+
+def _end(watching: Iterable[Callback], evolution: Evolution) -> None:
+    for callback in watching:
+        callback.on_end(evolution)
 
 
 def evolve(
@@ -247,7 +238,7 @@ def evolve(
         if not 0 <= value <= 1:
             raise ValueError(f"{name} must be between 0 and 1, got {value!r}")
     watching = list(callbacks)
-    clock = _clock(toolbox)
+    clock: Clock = getattr(toolbox, "clock", None) or Clock(toolbox)
     clock.reset()
     if breeding not in ("recipes", "plain"):
         raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
@@ -268,10 +259,11 @@ def evolve(
                 chosen = seeded(toolbox.select, rng)(population, len(population))
                 if clock.generation < generation:  # somebody registered another select, which moves no clock
                     clock.advance(population)
+                population.clear()  # those that were not chosen are not needed any more
                 if lineage is None:
                     children = vary(chosen, toolbox, seed=seed, generation=generation, cxpb=cxpb, mutpb=mutpb)
                 else:
-                    children = lineage.children(chosen, generation, _sigma(toolbox))
+                    children = lineage.children(chosen, generation, clock.sigma)
                 population[:] = children
                 del chosen, children
             _score(evolution)
@@ -286,11 +278,11 @@ def evolve(
                 callback.on_generation(evolution)
             if evolution.stop is not None:
                 break
-    except BaseException:
+    except BaseException as error:
+        evolution.interrupted = isinstance(error, KeyboardInterrupt)
+        _end(watching, evolution)
         if lineage is not None:
             lineage.close()
         raise
-    finally:
-        for callback in watching:
-            callback.on_end(evolution)
+    _end(watching, evolution)
     return population, evolution.logbook

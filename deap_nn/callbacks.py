@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 import time
+from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
 from deap import base
@@ -19,7 +20,8 @@ READOUT_EVERY = 25
 class Readouts(Callback):
     """Keep the one network that did best on all validation samples.
 
-    Every ``READOUT_EVERY`` generations and at the end the best member is scored on all of them.
+    The best member is scored on all of them every ``READOUT_EVERY`` generations, at the end, and when the run is
+    interrupted.
 
     Parameters
     ----------
@@ -47,12 +49,19 @@ class Readouts(Callback):
 
     def on_generation(self, evolution: Evolution) -> None:
         """Score the candidates, when it is time."""
-        if evolution.generation % READOUT_EVERY and not evolution.last:
-            return
-        error = self.toolbox.error_rate(evolution.best, "validation", map=evolution.map)
+        if evolution.generation % READOUT_EVERY == 0 or evolution.last:
+            self._score(evolution, evolution.map)
+
+    def on_end(self, evolution: Evolution) -> None:
+        """Score the candidates of an interrupted run, in this process: the others may be gone."""
+        if evolution.interrupted and evolution.logbook:
+            self._score(evolution, map)
+
+    def _score(self, evolution: Evolution, map: Callable[..., Iterable[Any]]) -> None:
+        error = self.toolbox.error_rate(evolution.best, "validation", map=map)
         if error < self.validation_error:
             self.individual = copy.deepcopy(evolution.best)
-            self.validation_error, self.generation, self.readout = error, evolution.generation, "best member"
+            self.validation_error, self.generation, self.readout = error, evolution.row["gen"], "best member"
 
 
 class EarlyStopping(Callback):

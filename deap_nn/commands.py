@@ -17,13 +17,18 @@ class InputError(ValueError):
     """Bad input of a command's user: told in one line, with exit status 2."""
 
 
+class _WithDefaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Add each option's default to its help, where it has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises `InputError` where argparse prints the usage and exits."""
 
     def __init__(self, description: str) -> None:
-        super().__init__(
-            description=description, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
+        super().__init__(description=description, allow_abbrev=False, formatter_class=_WithDefaults)
 
     def error(self, message: str) -> NoReturn:
         """Raise `InputError`."""

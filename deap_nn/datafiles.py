@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import struct
 import zipfile
@@ -18,6 +19,23 @@ Array = NDArray[Any]
 
 IDX_STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+LARGEST_BYTES = 1 << 31
+"""The largest array that an IDX file may say it holds."""
+
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+)
+"""What NumPy and zipfile raise for damaged, encrypted or otherwise unreadable archives."""
 
 
 class DataError(ValueError):
@@ -67,7 +85,8 @@ def read_npz(path: Path) -> RawArrays:
         If it is not readable, lacks an array, or one is not what it should be.
     """
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, Mapping):
                 raise DataError(f"{path}: not an .npz file")
             missing = [key for key in _NPZ_KEYS if key not in archive]
@@ -76,7 +95,7 @@ def read_npz(path: Path) -> RawArrays:
             arrays = {key: archive[key] for key in _NPZ_KEYS}
     except DataError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, struct.error) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{path}: not a readable .npz file ({_one_line(error)})") from error
     return _checked_arrays(arrays, str(path), {})
 
@@ -133,7 +152,9 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
             if len(sizes) < 4 * head[3]:
                 raise DataError(f"{path}: ends within its head")
             shape = struct.unpack(f">{head[3]}I", sizes)
-            count = int(np.prod(shape, dtype=np.object_))
+            count = math.prod(shape)
+            if count > LARGEST_BYTES:
+                raise DataError(f"{path}: says it holds {count:,} bytes, at most {LARGEST_BYTES:,} are read")
             content = file.read(count + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({_one_line(error)})") from error

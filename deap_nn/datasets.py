@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import threading
 import urllib.request
 from collections.abc import Callable
@@ -15,7 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deap_nn.datafiles import IDX_STEMS, Array, DataError, RawArrays, read_idx_folder, read_npz
+from deap_nn.datafiles import IDX_STEMS, Array, DataError, RawArrays, read_idx, read_idx_folder, read_npz
+from deap_nn.logbooks import replacing
 
 Split = Literal["train", "validation", "test"]
 
@@ -198,7 +198,7 @@ def _load_path(name: str, path: str) -> Dataset:
         raise DataError(f"{path}: no such file or folder")
     arrays = read_idx_folder(Path(path)) if os.path.isdir(path) else read_npz(Path(path))
     note = f"data: {len(arrays.x_train):,} training images of {path}"
-    return split_validation(arrays, name=name, path=path, note=note)
+    return split_validation(arrays, name=Path(path).name if name == "auto" else name, path=path, note=note)
 
 
 def _load_auto() -> Dataset:
@@ -241,20 +241,25 @@ def _keras_cache() -> Path:
 def _load_mnist() -> Dataset:
     target = _keras_cache() / "mnist.npz"
     if not target.exists():
-        _download("mnist.npz", target, sha256=_MNIST_SHA256)
+        _download("mnist.npz", target, _check_mnist)
     return split_validation(read_npz(target), name="mnist", note=f"data: full MNIST, from {target}")
+
+
+def _check_mnist(path: Path) -> None:
+    if hashlib.sha256(path.read_bytes()).hexdigest() != _MNIST_SHA256:
+        raise DataError("it arrived damaged")
 
 
 def _load_fashion_mnist() -> Dataset:
     folder = _keras_cache() / "fashion-mnist"
     for stem in IDX_STEMS:
         if not (folder / f"{stem}.gz").exists():
-            _download(f"{stem}.gz", folder / f"{stem}.gz")
+            _download(f"{stem}.gz", folder / f"{stem}.gz", read_idx)
     return split_validation(read_idx_folder(folder), name="fashion-mnist", note=f"data: Fashion-MNIST, from {folder}")
 
 
-def _download(name: str, target: Path, *, sha256: str | None = None) -> None:
-    """Fetch a file of Keras' data sets, whole or not at all, within ``DOWNLOAD_SECONDS``.
+def _download(name: str, target: Path, check: Callable[[Path], object]) -> None:
+    """Fetch a file of Keras' data sets, whole and checked or not at all, within ``DOWNLOAD_SECONDS``.
 
     The work is done in a thread that is left behind when time is up: looking up a host's name has no time-out.
     """
@@ -262,30 +267,18 @@ def _download(name: str, target: Path, *, sha256: str | None = None) -> None:
     cancelled = threading.Event()
 
     def fetch() -> None:
-        partial = None
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, path = tempfile.mkstemp(dir=target.parent, prefix=f".{name}.")
-            partial = Path(path)
-            digest = hashlib.sha256()
-            with (
-                os.fdopen(handle, "wb") as file,
-                urllib.request.urlopen(_KERAS_FILES + name, timeout=DOWNLOAD_SECONDS) as answer,  # noqa: S310
-            ):
-                while block := answer.read(1 << 18):
-                    if cancelled.is_set():
-                        raise OSError("cancelled")
-                    file.write(block)
-                    digest.update(block)
-            if sha256 is not None and digest.hexdigest() != sha256:
-                raise OSError("it arrived damaged")
-            partial.replace(target)
-            partial = None
-        except OSError as error:
+            with urllib.request.urlopen(_KERAS_FILES + name, timeout=DOWNLOAD_SECONDS) as answer:  # noqa: S310
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(target) as partial, open(partial, "wb") as file:
+                    while block := answer.read(1 << 18):
+                        if cancelled.is_set():
+                            raise OSError("cancelled")
+                        file.write(block)
+                    file.flush()
+                    check(partial)
+        except (OSError, DataError) as error:
             problems.append(str(getattr(error, "reason", error)))
-        finally:
-            if partial is not None:
-                partial.unlink()
 
     thread = threading.Thread(target=fetch, daemon=True)
     thread.start()

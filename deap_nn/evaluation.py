@@ -118,7 +118,8 @@ class Scorer:
     def _tensors(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[Any, Any]:
         if x.dtype != np.uint8:
             x = x.astype(np.float32, copy=False)
-        return tf.constant(x.reshape(len(x), *self._input_shape)), tf.constant(y, dtype=tf.int32)
+        shape = x.shape[1:] if None in self._input_shape else self._input_shape
+        return tf.constant(x.reshape(len(x), *shape)), tf.constant(y, dtype=tf.int32)
 
     def _minibatch(self, generation: int) -> tuple[Any, Any]:
         if self._batch is None or self._batch[0] != generation:

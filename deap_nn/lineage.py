@@ -74,10 +74,6 @@ class Lineage:
         """Return a light member, which has a fitness, a recipe and its weights on demand."""
         return light_member(self.breeder.container, recipe, self.weights, self.breeder.shapes)
 
-    def founders(self, n: int) -> list[Any]:
-        """Return the `n` members of generation 0."""
-        return [self.member(Recipe(0, i)) for i in range(n)]
-
     def children(self, chosen: Sequence[Any], generation: int, sigma: float | None) -> list[Any]:
         """Return the children of the chosen parents; places 2i and 2i+1 are mated."""
         recipes = [member.recipe for member in chosen]

@@ -53,11 +53,16 @@ def rows_of(logbook: tools.Logbook) -> list[Row]:
         unplaced = iter(rows_of(chapter))
         entry = next(unplaced, None)
         for row, record in zip(rows, logbook, strict=True):
-            if entry is None or any(entry.get(key) != value for key, value in record.items()):
+            if entry is None or not all(_same(entry.get(key), plain(value)) for key, value in record.items()):
                 continue
             row.update({f"{name}.{key}": value for key, value in entry.items() if key not in record})
             entry = next(unplaced, None)
     return [{key: plain(value) for key, value in row.items()} for row in rows]
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two plain values are the same, NaN and NaN among them."""
+    return json.dumps(_finite(plain(a)), default=str) == json.dumps(_finite(b), default=str)
 
 
 def _columns(logbook: tools.Logbook, rows: Sequence[Row]) -> list[str]:

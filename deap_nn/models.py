@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import sys
@@ -57,7 +56,11 @@ def configure_tensorflow(threads: int) -> None:
         At least 1. Where TensorFlow already computes with another number, as it does once a script has built a
         model, a warning says so.
     """
-    tf.config.set_visible_devices([], "GPU")
+    try:
+        tf.config.set_visible_devices([], "GPU")
+    except RuntimeError:
+        if tf.config.get_visible_devices("GPU"):
+            warnings.warn("TensorFlow already computes on a GPU: set CUDA_VISIBLE_DEVICES=-1 to hide it", stacklevel=3)
     config = tf.config.threading
     for name in ("intra", "inter"):
         variable = f"TF_NUM_{name.upper()}OP_THREADS"
@@ -79,8 +82,8 @@ __all__ = [
     "BUILT_IN",
     "ModelReference",
     "build_model",
+    "check_fit",
     "configure_tensorflow",
-    "digest_of",
     "keras",
     "layout_of",
     "model_of",
@@ -92,7 +95,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ModelReference:
-    """A model in a form that is small enough to send with every task.
+    """A model in a form that can be sent: small, unless the model has large weights that are not trained.
 
     Parameters
     ----------
@@ -168,7 +171,17 @@ def reference_of(model: str | keras.Model) -> ModelReference:
     if not model.built:
         raise ValueError(f"model {model.name!r} must be built: give it an Input or call build()")
     state = tuple(np.asarray(variable).tobytes() for variable in model.non_trainable_variables)
-    return ModelReference(model.name, model.to_json(), state)
+    reference = ModelReference(model.name, model.to_json(), state)
+    try:
+        again = model_of(reference)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise TypeError(
+            f"model {model.name!r} cannot be built again from its configuration: it must be Sequential or functional, "
+            "and layers of your own be registered with keras.saving.register_keras_serializable"
+        ) from error
+    if [v.shape for v in again.trainable_variables] != [v.shape for v in model.trainable_variables]:
+        raise TypeError(f"model {model.name!r} comes out of its configuration with other weights")
+    return reference
 
 
 def model_of(reference: ModelReference) -> keras.Model:
@@ -220,9 +233,24 @@ def trained_model(reference: ModelReference, weights: Sequence[Any]) -> keras.Mo
     return model
 
 
-def digest_of(reference: ModelReference) -> str:
-    """Return the SHA-256 of a reference, which tells two models apart in a run's settings."""
-    digest = hashlib.sha256(f"{reference.name}\n{reference.config}".encode())
-    for content in reference.state:
-        digest.update(content)
-    return digest.hexdigest()
+def check_fit(reference: ModelReference, sample_shape: tuple[int, ...], classes: int) -> None:
+    """Raise ValueError where samples do not fit a model's input, or classes its output.
+
+    Parameters
+    ----------
+    reference : ModelReference
+        The model.
+    sample_shape : tuple of int
+        The shape of one sample.
+    classes : int
+        How many classes the labels name.
+    """
+    model = model_of(reference)
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(f"model {reference.name!r} must have one input and one output")
+    wanted, answers = tuple(model.inputs[0].shape[1:]), int(model.outputs[0].shape[-1])
+    fits = None in wanted if None in wanted else np.prod(sample_shape) == np.prod(wanted)
+    if not fits:
+        raise ValueError(f"model {reference.name!r} takes samples of shape {wanted}, the data have {sample_shape}")
+    if classes > answers:
+        raise ValueError(f"model {reference.name!r} tells {answers} classes apart, the data have {classes}")

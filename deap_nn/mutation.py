@@ -17,8 +17,8 @@ State = Mapping[str, float]
 class Adaptation(Protocol):
     """How the amount of mutation follows a run.
 
-    ``update`` sees the population once a generation, ``sigma`` is what mutation uses until the next time, and
-    ``state`` and ``restore`` read and put back all that changes.
+    ``update`` sees the population once a generation, and ``sigma`` is what mutation uses until the next time. ``reset``
+    goes back to the beginning; ``state`` and ``restore`` read and put back all that changes.
     """
 
     @property
@@ -28,6 +28,9 @@ class Adaptation(Protocol):
     def update(self, individuals: Sequence[Any], generation: int) -> None:
         """Take note of the evaluated `individuals` that become the parents of `generation`."""
 
+    def reset(self) -> None:
+        """Go back to the first amount, as a run does when it begins."""
+
     def state(self) -> dict[str, float]:
         """Return all that changes, as numbers by name."""
 
@@ -35,7 +38,8 @@ class Adaptation(Protocol):
         """Put back what ``state`` returned."""
 
 
-def _check_sigma(value: float, name: str) -> float:
+def check_sigma(value: float, name: str) -> float:
+    """Return a strength of mutation, or raise ValueError where it is negative or not finite."""
     if not (np.isfinite(value) and value >= 0):
         raise ValueError(f"{name} must be finite and at least 0, got {value!r}")
     return float(value)
@@ -56,7 +60,7 @@ class Constant:
     """
 
     def __init__(self, sigma: float) -> None:
-        self._sigma = _check_sigma(sigma, "sigma")
+        self._sigma = check_sigma(sigma, "sigma")
 
     @property
     def sigma(self) -> float:
@@ -64,6 +68,9 @@ class Constant:
         return self._sigma
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
+        """Do nothing."""
+
+    def reset(self) -> None:
         """Do nothing."""
 
     def state(self) -> dict[str, float]:
@@ -99,8 +106,8 @@ class Annealed:
     """
 
     def __init__(self, sigma: float, final: float, generations: int) -> None:
-        self.first = _check_sigma(sigma, "sigma")
-        self.final = _check_sigma(final, "final")
+        self.first = check_sigma(sigma, "sigma")
+        self.final = check_sigma(final, "final")
         if min(self.first, self.final) == 0:
             raise ValueError(f"sigma and final must be above 0, got {sigma!r} and {final!r}")
         if generations < 1:
@@ -117,6 +124,10 @@ class Annealed:
     def update(self, individuals: Sequence[Any], generation: int) -> None:
         """Take note of the generation."""
         self._generation = int(generation)
+
+    def reset(self) -> None:
+        """Go back to generation 0."""
+        self._generation = 0
 
     def state(self) -> dict[str, float]:
         """Return the generation."""
@@ -158,7 +169,7 @@ class ErrorScaled:
     def __init__(self, factor: float = 0.1, *, fitness: Literal["error", "cross_entropy"] | None = None) -> None:
         if fitness not in (None, "error", "cross_entropy"):
             raise ValueError(f"fitness must be 'error' or 'cross_entropy', got {fitness!r}")
-        self.factor = _check_sigma(factor, "factor")
+        self.factor = check_sigma(factor, "factor")
         self.fitness = fitness
         self._error = 1.0
 
@@ -175,6 +186,10 @@ class ErrorScaled:
         best = float(max(evaluated).values[0])
         error = 1.0 - exp(-max(best, 0.0)) if self.fitness == "cross_entropy" else best
         self._error = min(max(error, 0.0), 1.0)
+
+    def reset(self) -> None:
+        """Go back to an error of 1."""
+        self._error = 1.0
 
     def state(self) -> dict[str, float]:
         """Return the error of the best."""
@@ -200,7 +215,7 @@ def matrix_factors(amount: float, scale: Sequence[float] | None, matrices: int) 
         return [np.float32(amount)] * matrices
     if len(scale) != matrices:
         raise ValueError(f"scale must have a factor for each of {matrices} matrices, got {len(scale)}")
-    return [np.float32(amount * _check_sigma(factor, "scale")) for factor in scale]
+    return [np.float32(amount * check_sigma(factor, "scale")) for factor in scale]
 
 
 def mutGaussianAdaptive(
@@ -258,7 +273,7 @@ def mutGaussianAdaptive(
     """
     check_generator(rng)
     check_probability(indpb, "indpb")
-    amount = _check_sigma(sigma.sigma if isinstance(sigma, Adaptation) else sigma, "sigma")
+    amount = check_sigma(sigma.sigma if isinstance(sigma, Adaptation) else sigma, "sigma")
     flat = check_genome(individual)
     factors = matrix_factors(amount, scale, len(individual))
     drawn = rng.standard_normal(flat.size, dtype=np.float32) if noise is None else noise_slice(noise, flat.size, rng)

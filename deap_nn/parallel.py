@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
+GRACE_SECONDS = 10.0
+
 
 def running_under_scoop() -> bool:
     """Return whether this process was started by ``python -m scoop``."""
@@ -49,18 +51,22 @@ def interruptible() -> Iterator[None]:
     """Raise KeyboardInterrupt in the body, once, on SIGINT or SIGTERM, also where SCOOP is waiting for results.
 
     SCOOP runs the program, its own waiting and each task in greenlets. An exception raised in SCOOP's would end
-    the process without the program's clean-up, so it is thrown into the program's. After the first signal both are
-    ignored until the body is left: what is being saved is saved.
+    the process without the program's clean-up, so it is thrown into the program's. For the ten seconds after the first
+    signal others are ignored, so that what is being saved is saved; later ones act as they always do.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     throw = _thrower()
+    first: list[float] = []
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        throw()
+        if not first:
+            first.append(time.monotonic())
+            throw()
+        elif time.monotonic() - first[0] > GRACE_SECONDS:
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -68,6 +74,16 @@ def interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def holding_signals() -> Iterator[None]:
+    """Keep SIGINT and SIGTERM waiting until the body, which should be short, is left."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _thrower() -> Callable[[], None]:

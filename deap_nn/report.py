@@ -65,12 +65,13 @@ def draw_fitness(columns: Columns, path: str | os.PathLike[str], *, fitness: str
         right.plot(generations, errors, color=_COLOURS[2], label="validation error (right)")
         right.set_ylabel("validation error rate")
         right.set_ylim(0, 1)
-    if max(columns["avg"]) > 50 * max(min(columns["min"]), 1e-9):
+    if not rates and 0 < 50 * min(columns["min"]) < max(columns["avg"]):
         axes.set_yscale("log")
     elif min(columns["min"]) >= 0:
         axes.set_ylim(bottom=0)
     lines = [line for part in figure.axes for line in part.get_lines()]
-    axes.legend(lines, [line.get_label() for line in lines], frameon=False, loc="upper right")
+    labels = [str(line.get_label()) for line in lines]
+    figure.legend(lines, labels, frameon=False, loc="outside upper center", ncols=len(lines))
     _save(figure, Path(path))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import platform
 import resource
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_nn import parallel
 from deap_nn.algorithms import Callback, Evolution
 from deap_nn.callbacks import READOUT_EVERY
 from deap_nn.commands import InputError
@@ -89,6 +91,7 @@ class RunDirectory(Callback):
         self._names: list[str] = []
         self._trace: list[NDArray[np.float32]] = []
         self._write_status()
+        atexit.register(self._note_an_early_end)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], option: str) -> RunDirectory:
@@ -98,10 +101,17 @@ class RunDirectory(Callback):
         except OSError as error:
             raise InputError(f"argument {option}: {path} cannot be made ({error.strerror})") from error
 
+    def _note_an_early_end(self) -> None:
+        """Write that the run failed, if the program ends and nobody has said how, as where SCOOP itself fails."""
+        if self.status["state"] == "running" and self.path.is_dir():
+            self.close("failed", error="the program ended before the run did")
+
     def __enter__(self) -> RunDirectory:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self.status["state"] != "running":
+            return
         if isinstance(error, Exception):
             lines = "".join(traceback.format_exception(error))
             self.close("failed", error=f"{type(error).__name__}: {error}", traceback=lines)
@@ -120,6 +130,14 @@ class RunDirectory(Callback):
 
     def on_generation(self, evolution: Evolution) -> None:
         """Append the generation's rows, and rewrite the other statistics when it is time."""
+        with parallel.holding_signals():  # the two files have the same rows, whenever the run is interrupted
+            self._append_rows(evolution)
+        if self._places is not None:
+            self._trace.append(evolution.best.flat[self._places])
+        if evolution.generation % READOUT_EVERY == 0:
+            self._write_statistics(evolution)
+
+    def _append_rows(self, evolution: Evolution) -> None:
         row = evolution.row
         self._append("logbook.csv", list(row), list(row.values()), evolution.generation)
         timing = [
@@ -132,10 +150,6 @@ class RunDirectory(Callback):
         self.status.update(generations=evolution.generation, evaluations=evolution.evaluations)
         if evolution.stop is not None:
             self.status["stopped_by"] = evolution.stop
-        if self._places is not None:
-            self._trace.append(evolution.best.flat[self._places])
-        if evolution.generation % READOUT_EVERY == 0:
-            self._write_statistics(evolution)
 
     def on_end(self, evolution: Evolution) -> None:
         """Rewrite the statistics that do not grow by rows."""

@@ -86,7 +86,9 @@ def stream(seed: int, purpose: Purpose, generation: int = 0, index: int = 0) -> 
 
 
 def takes_rng(operator: Callable[..., Any]) -> bool:
-    """Return whether a registered function takes an ``rng``."""
+    """Return whether a registered function takes an ``rng``: it says so, or was registered with one."""
+    if "rng" in getattr(operator, "keywords", {}):
+        return True
     try:
         return "rng" in inspect.signature(operator).parameters
     except (TypeError, ValueError):  # a function of C without a signature

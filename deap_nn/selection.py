@@ -25,6 +25,18 @@ def rank_weights(size: int, pressure: float, boost: float, boosted: int) -> NDAr
     return probabilities
 
 
+def check_ranking(pressure: float, boost: float, boosted: int, parents: int | None) -> None:
+    """Raise ValueError where a setting of `selRankBoosted` is out of range, naming it."""
+    if not 1.0 <= pressure <= 2.0:
+        raise ValueError(f"pressure must be between 1 and 2, got {pressure!r}")
+    if not (np.isfinite(boost) and boost > 0):
+        raise ValueError(f"boost must be finite and above 0, got {boost!r}")
+    if boosted < 0:
+        raise ValueError(f"boosted must be at least 0, got {boosted!r}")
+    if parents is not None and parents < 1:
+        raise ValueError(f"parents must be at least 1, got {parents!r}")
+
+
 def _draw_pairs(weights: NDArray[np.float64], pairs: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Draw `pairs` pairs of two different places each; shape (pairs, 2)."""
     last = weights.size - 1
@@ -106,14 +118,7 @@ def selRankBoosted(
     check_generator(rng)
     if k < 0:
         raise ValueError(f"k must be at least 0, got {k!r}")
-    if not 1.0 <= pressure <= 2.0:
-        raise ValueError(f"pressure must be between 1 and 2, got {pressure!r}")
-    if not (np.isfinite(boost) and boost > 0):
-        raise ValueError(f"boost must be finite and above 0, got {boost!r}")
-    if boosted < 0:
-        raise ValueError(f"boosted must be at least 0, got {boosted!r}")
-    if parents is not None and parents < 1:
-        raise ValueError(f"parents must be at least 1, got {parents!r}")
+    check_ranking(pressure, boost, boosted, parents)
     candidates = list({id(individual): individual for individual in individuals}.values())
     if not candidates:
         raise ValueError("individuals must not be empty")

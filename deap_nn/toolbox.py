@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,17 +17,15 @@ from deap_nn.crossover import cxMask
 from deap_nn.datasets import NAMES, Dataset, load_dataset
 from deap_nn.initialisation import fan_in_scales, initNormal, initScaled
 from deap_nn.members import LightMember, light_member
-from deap_nn.mutation import Adaptation, ErrorScaled, mutGaussianAdaptive
+from deap_nn.mutation import Adaptation, ErrorScaled, check_sigma, matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.recipes import Breeder, Recipe, founder
 from deap_nn.seeding import Purpose, check_seed, stream
-from deap_nn.selection import selRankBoosted
-from deap_nn.weights import Layout, Vector, WeightList
+from deap_nn.selection import check_ranking, selRankBoosted
+from deap_nn.weights import Layout, Vector, WeightList, check_probability
 
 if TYPE_CHECKING:
     import keras
-
-    from deap_nn.evaluation import Evaluate
 
 
 class FitnessMin(base.Fitness):  # type: ignore[misc]  # DEAP has no types
@@ -71,31 +70,41 @@ class Clock:
 
     Parameters
     ----------
-    evaluate : Evaluate, optional
-        Whose generation moves on.
-    adaptation : Adaptation, optional
-        What sees the population.
+    toolbox : deap.base.Toolbox
+        Whatever is registered as its ``evaluate`` and ``mutate`` when the generation changes is told.
     """
 
-    def __init__(self, evaluate: Evaluate | None = None, adaptation: Adaptation | None = None) -> None:
+    def __init__(self, toolbox: base.Toolbox) -> None:
+        self.toolbox = toolbox
         self.generation = 0
-        self.evaluate = evaluate
-        self.adaptation = adaptation
-        self._start = adaptation.state() if adaptation is not None else {}
+
+    @property
+    def adaptation(self) -> Adaptation | None:
+        """What the registered mutation takes its sigma from, if that is an adaptation."""
+        sigma = getattr(self.toolbox.mutate, "keywords", {}).get("sigma")
+        return sigma if isinstance(sigma, Adaptation) else None
+
+    @property
+    def sigma(self) -> float | None:
+        """The strength of mutation at present, or None where the registered mutation has no ``sigma``."""
+        sigma = getattr(self.toolbox.mutate, "keywords", {}).get("sigma")
+        return sigma.sigma if isinstance(sigma, Adaptation) else sigma
+
+    def _set(self, generation: int) -> None:
+        self.generation = generation
+        evaluate = getattr(self.toolbox.evaluate, "func", self.toolbox.evaluate)
+        if hasattr(evaluate, "generation"):
+            evaluate.generation = generation
 
     def reset(self) -> None:
-        """Go back to generation 0 and the adaptation's first state."""
-        self.generation = 0
-        if self.evaluate is not None:
-            self.evaluate.generation = 0
+        """Go back to generation 0 and the first strength of mutation."""
+        self._set(0)
         if self.adaptation is not None:
-            self.adaptation.restore(self._start)
+            self.adaptation.reset()
 
     def advance(self, individuals: Sequence[Any]) -> None:
         """Begin the next generation, whose parents come from the evaluated `individuals`."""
-        self.generation += 1
-        if self.evaluate is not None:
-            self.evaluate.generation = self.generation
+        self._set(self.generation + 1)
         if self.adaptation is not None:
             self.adaptation.update(individuals, self.generation)
 
@@ -121,7 +130,7 @@ class GenerationalSelect:
         return self.operator(individuals, k, rng=rng, **keywords)
 
 
-def initPopulation(toolbox: base.Toolbox, seed: int, n: int) -> list[Any]:
+def initPopulation(toolbox: base.Toolbox, seed: int, n: int, *, start: int = 0) -> list[Any]:
     """Make `n` individuals, each with random numbers of its own: member `i` is the same however many there are.
 
     Their weights are made when somebody looks at them, so that a large population takes no memory yet.
@@ -134,14 +143,17 @@ def initPopulation(toolbox: base.Toolbox, seed: int, n: int) -> list[Any]:
         The run's seed.
     n : int
         How many.
+    start : int
+        The number of the first: islands that are to differ each begin where another ends.
     """
-    if not n:
+    places = range(start, start + n)
+    if not places:
         return []
-    first = founder(toolbox.individual, seed, 0)
+    first = founder(toolbox.individual, seed, start)
     if not isinstance(first, WeightList):
-        return [first, *(founder(toolbox.individual, seed, i) for i in range(1, n))]
+        return [first, *(founder(toolbox.individual, seed, place) for place in places[1:])]
     make = partial(_founder_weights, toolbox.individual, seed)
-    return [light_member(type(first), Recipe(0, i), make, first.shapes) for i in range(n)]
+    return [light_member(type(first), Recipe(0, place), make, first.shapes) for place in places]
 
 
 def _founder_weights(individual: Callable[..., Any], seed: int, recipe: Recipe) -> Vector:
@@ -157,10 +169,9 @@ def breeder_of(
     There are recipes for a population that `initPopulation` has made and nobody has looked into since: any other is not
     a function of a seed.
     """
-    makes = [member.make for member in population if isinstance(member, LightMember)]
-    places = [member.recipe for member in population if isinstance(member, LightMember)]
-    if places != [Recipe(0, i) for i in range(len(population))]:
+    if not all(isinstance(member, LightMember) and member.recipe.generation == 0 for member in population):
         return None
+    makes = [member.make for member in population]
     if any(make.func is not _founder_weights or make.args != makes[0].args for make in makes):
         return None
     individual, founders_seed = makes[0].args
@@ -223,7 +234,8 @@ def make_toolbox(
     indpb : float
         The probability that `cxMask` exchanges a locus.
     sigma : float or Adaptation, optional
-        The strength of mutation. Left out, ``ErrorScaled(0.1)``.
+        The strength of mutation, copied. Left out, ``ErrorScaled(0.1)``. An `ErrorScaled` that does not say what the
+        fitness is goes by `fitness`.
     scale : {"fan_in"} or sequence of float, optional
         A factor of `sigma` for each matrix: "fan_in" is the one that `initScaled` draws the matrix with. None for
         none.
@@ -254,55 +266,69 @@ def make_toolbox(
     True
     """
     from deap_nn.evaluation import Assess, ErrorRate, Evaluate, Problem
-    from deap_nn.models import configure_tensorflow, layout_of, reference_of
+    from deap_nn.models import check_fit, configure_tensorflow, layout_of, reference_of
 
     seed = check_seed(seed)
-    if fitness not in ("error", "cross_entropy"):
-        raise ValueError(f"fitness must be 'error' or 'cross_entropy', got {fitness!r}")
-    if init not in ("scaled", "normal"):
-        raise ValueError(f"init must be 'scaled' or 'normal', got {init!r}")
-    for name, value in (("batch_size", batch_size), ("validation_size", validation_size), ("threads", threads)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    _check_choice("fitness", fitness, ("error", "cross_entropy"))
+    _check_choice("init", init, ("scaled", "normal"))
+    batch_size = _check_count("batch_size", batch_size)
+    validation_size = _check_count("validation_size", validation_size)
+    threads = _check_count("threads", threads)
+    check_probability(indpb, "indpb")
+    check_ranking(pressure, boost, boosted, parents)
+    if not isinstance(container(()), WeightList):
+        raise TypeError(f"container must make a WeightList with a fitness, got {container!r}")
+    adaptation = ErrorScaled(0.1) if sigma is None else copy.deepcopy(sigma)
+    if not isinstance(adaptation, Adaptation):
+        check_sigma(adaptation, "sigma")
+    elif isinstance(adaptation, ErrorScaled) and adaptation.fitness is None:
+        adaptation.fitness = fitness
     dataset = _dataset(data)
     if batch_size > len(dataset.x_train):
         raise ValueError(f"batch_size must be at most the {len(dataset.x_train)} training samples, got {batch_size}")
 
     configure_tensorflow(threads)
     reference = reference_of(model)
+    check_fit(reference, dataset.x_train.shape[1:], dataset.classes)
     layout = layout_of(reference)
-    problem = Problem(reference, dataset.reference, fitness, batch_size, seed, threads)
-    adaptation = sigma if sigma is not None else ErrorScaled(0.1)
-    if isinstance(adaptation, ErrorScaled) and adaptation.fitness is None:
-        adaptation.fitness = fitness
     scales = fan_in_scales(layout) if scale == "fan_in" else scale
-    evaluate = Evaluate(problem)
-    clock = Clock(evaluate, adaptation if isinstance(adaptation, Adaptation) else None)
+    matrix_factors(1.0, scales, len(layout))
+    problem = Problem(reference, dataset.reference, fitness, batch_size, seed, threads)
 
     toolbox = base.Toolbox()
-    toolbox.layout, toolbox.clock, toolbox.problem = layout, clock, problem
+    toolbox.layout, toolbox.clock, toolbox.problem = layout, Clock(toolbox), problem
     initialise = initScaled if init == "scaled" else initNormal
     rngs = [stream(seed, Purpose.OPERATORS, 0, i) for i in range(4)]
+    noise = NoiseTable(seed, layout.size)
     toolbox.register("individual", initialise, container, layout, rng=rngs[0])
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.register("mate", cxMask, indpb=indpb, rng=rngs[1])
-    toolbox.register(
-        "mutate", mutGaussianAdaptive, sigma=adaptation, scale=scales, noise=NoiseTable(seed, layout.size), rng=rngs[2]
-    )
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=adaptation, scale=scales, noise=noise, rng=rngs[2])
     toolbox.register(
         "select",
-        GenerationalSelect(clock, selRankBoosted),
+        GenerationalSelect(toolbox.clock, selRankBoosted),
         pressure=pressure,
         boost=boost,
         boosted=boosted,
         parents=parents,
         rng=rngs[3],
     )
-    toolbox.register("evaluate", evaluate)
+    toolbox.register("evaluate", Evaluate(problem))
     toolbox.register("map", parallel.current_map())
     toolbox.register("assess", Assess(problem, min(validation_size, len(dataset.x_validation))))
     toolbox.register("error_rate", ErrorRate(problem))
     return toolbox
+
+
+def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}")
+
+
+def _check_count(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    return int(value)
 
 
 def _dataset(data: str | Path | Dataset) -> Dataset:

@@ -6,9 +6,13 @@ Run it with ``python -m scoop experiments/mnist.py`` to use every core, or with 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import time
 from pathlib import Path
 from typing import Any
+
+from deap.base import Toolbox
 
 from deap_nn import PRESETS, ErrorScaled, evolve, make_toolbox, parallel
 from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
@@ -24,6 +28,11 @@ parallel.prepare_worker()
 MODELS = ("mnist_deep", "mlp")
 
 
+def by_preset(name: str) -> str:
+    """Return what each preset says, for the help."""
+    return ", ".join(f"{preset}: {settings[name]}" for preset, settings in PRESETS.items())
+
+
 def parse_arguments() -> argparse.Namespace:
     """Return the options, those that a preset decides filled in."""
     parser = Parser("Evolve the weights of a network that reads digits, with a genetic algorithm.")
@@ -31,28 +40,33 @@ def parse_arguments() -> argparse.Namespace:
     add("--population", type=integer(2), default=100, metavar="N", help="members of the population")
     add("--generations", type=integer(0), default=40, metavar="N", help="generations after the initial population")
     add(
-        "--parents",
-        type=integer(2),
-        default=None,
-        metavar="N",
-        help="only the best N have children (by preset)",
+        "--parents", type=integer(2), metavar="N", help=f"only the best N have children; {by_preset('parents')} of them"
     )
     add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
     add("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
     add("--model", choices=MODELS, default="mnist_deep", help="a CNN of 3.27 million weights, or 784-64-10")
-    add("--fitness", choices=("error", "cross_entropy"), default=None, help="what is minimised (by preset)")
+    add("--fitness", choices=("error", "cross_entropy"), help=f"what is minimised; {by_preset('fitness')}")
     add("--preset", choices=tuple(PRESETS), default="default", help="what learns better, or the article's settings")
-    add("--sigma", type=number(0), default=None, metavar="X", help="mutation at an error of 1 (by preset)")
+    add("--sigma", type=number(0), metavar="X", help=f"strength of mutation at an error of 1; {by_preset('sigma')}")
     add("--dataset", choices=NAMES, default="auto", help="auto: full MNIST if it is to be had, else mnist5k")
-    add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file")
+    add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file; by default --dataset")
     add("--validation-size", type=integer(1), default=1000, metavar="N", help="validation digits a generation")
-    add("--output", metavar="DIR", help="a new folder for the run; a fresh one under runs/ if left out")
+    add("--output", metavar="DIR", help="a new folder for the run; by default a fresh one under runs/")
     add("--resume", metavar="DIR", help="go on with a run (not there yet)")
-    add("--target", type=number(0, 1), default=None, metavar="X", help="stop at a validation error of at most X")
-    add("--patience", type=integer(1), default=None, metavar="N", help="stop after N generations without a better one")
-    add("--max-seconds", type=number(0), default=None, metavar="X", help="stop once X seconds have passed")
+    add("--target", type=number(0, 1), metavar="X", help="stop at a validation error of at most X; by default never")
+    add(
+        "--patience",
+        type=integer(1),
+        metavar="N",
+        help="stop after N generations without a better one; by default never",
+    )
+    add("--max-seconds", type=number(0), metavar="X", help="stop once X seconds have passed; by default never")
     add("--threads", type=integer(1), default=1, metavar="N", help="TensorFlow's threads in each process")
-    add("--no-progress", action="store_true", help="show no progress")
+    add("--breeding", choices=("recipes", "plain"), default="recipes", help="send recipes to the workers, or weights")
+    add("--group-size", type=integer(1), metavar="N", help="members in a task; by default as many as suit the model")
+    add("--cache", metavar="DIR", help="where this host's processes share the parents; by default in shared memory")
+    add("--cache-size", type=integer(0), metavar="MIB", help="how much that may take; by default three quarters of it")
+    add("--no-progress", action="store_true", help="show no progress; by default it is shown")
     options = parser.parse_args()
     preset = PRESETS[options.preset]
     if options.resume is not None:
@@ -63,6 +77,8 @@ def parse_arguments() -> argparse.Namespace:
         raise InputError(
             f"argument --parents: must be at most the population of {options.population}, got {options.parents}"
         )
+    if options.cache is not None and not Path(options.cache).is_dir():
+        raise InputError(f"argument --cache: {options.cache} is not a folder")
     if options.fitness is None:
         options.fitness = preset["fitness"]
     if options.sigma is None:
@@ -85,18 +101,33 @@ def read_data(options: argparse.Namespace) -> Dataset:
     return dataset
 
 
-def fresh_folder(seed: int) -> Path:
-    """Return a name under ``runs/`` that is not taken."""
+def make_directory(output: str | None, seed: int) -> RunDirectory:
+    """Make the folder of the run: the one asked for, or one under ``runs/`` whose name is not taken."""
+    if output is not None:
+        return RunDirectory.create(check_new_folder(output, "--output"), "--output")
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{seed}"
-    names = (stem if i == 0 else f"{stem}-{i}" for i in range(1000))
-    return next(path for path in (Path("runs", name) for name in names) if not path.exists())
+    for name in itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2))):
+        with contextlib.suppress(FileExistsError):
+            return RunDirectory(Path("runs", name))
+    raise AssertionError  # the names do not end
 
 
-def settings(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
+def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) -> dict[str, Any]:
     """Return what ``config.json`` holds."""
     chosen = {name: value for name, value in vars(options).items() if name not in ("output", "resume", "no_progress")}
-    preset = {name: PRESETS[options.preset][name] for name in ("init", "scale", "pressure", "boost")}
-    return {**chosen, **preset, "data": dataset.describe(), "workers": parallel.worker_count()}
+    return {
+        **chosen,
+        **{name: PRESETS[options.preset][name] for name in ("init", "scale", "pressure", "boost")},
+        "boosted": toolbox.select.keywords["boosted"],
+        "indpb": toolbox.mate.keywords["indpb"],
+        "cxpb": 1.0,
+        "mutpb": 1.0,
+        "adaptation": repr(toolbox.clock.adaptation),
+        "validation_size": toolbox.assess.func.validation_size,
+        "noise_sha256": toolbox.mutate.keywords["noise"].sha256(),
+        "data": dataset.describe(),
+        "workers": parallel.worker_count(),
+    }
 
 
 def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) -> None:
@@ -117,6 +148,7 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) 
         sigma=ErrorScaled(options.sigma),
         threads=options.threads,
     )
+    directory.write_config(settings(options, dataset, toolbox))
     directory.trace_weights(toolbox.layout, options.seed)
     readouts = Readouts(toolbox)
     stopping = EarlyStopping(target=options.target, patience=options.patience, max_seconds=options.max_seconds)
@@ -125,7 +157,17 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) 
         callbacks.append(ProgressBar())
     try:
         population = toolbox.population(n=options.population)
-        evolve(population, toolbox, options.generations, seed=options.seed, callbacks=callbacks)
+        evolve(
+            population,
+            toolbox,
+            options.generations,
+            seed=options.seed,
+            callbacks=callbacks,
+            breeding=options.breeding,
+            group_size=options.group_size,
+            cache=Path(options.cache) if options.cache is not None else None,
+            cache_size=options.cache_size * 2**20 if options.cache_size is not None else None,
+        )
         directory.status["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
     finally:
         if readouts.individual is not None:
@@ -137,7 +179,7 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) 
         print(f"{errors}: {directory.path}")
 
 
-def save_result(directory: RunDirectory, toolbox: Any, readouts: Readouts, fitness: str) -> None:
+def save_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str) -> None:
     """Write the network that did best, what is known of it, and the pictures."""
     from deap_nn.models import trained_model
     from deap_nn.report import draw_run
@@ -158,11 +200,9 @@ def main() -> int:
     if options.output is not None:
         check_new_folder(options.output, "--output")
     dataset = read_data(options)
-    path = check_new_folder(options.output or fresh_folder(options.seed), "--output")
-    with parallel.interruptible(), RunDirectory.create(path, "--output") as directory:
-        directory.write_config(settings(options, dataset))
+    with parallel.interruptible(), make_directory(options.output, options.seed) as directory:
         if not options.no_progress:
-            print(f"{dataset.note}; run: {path}", flush=True)
+            print(f"{dataset.note}; run: {directory.path}", flush=True)
         run(options, dataset, directory)
     return 0
 

@@ -83,11 +83,12 @@ def main() -> int:
     parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
     parser.add_argument("--population", type=integer(2), default=200, metavar="N", help="members of the population")
     parser.add_argument("--generations", type=integer(1), default=500, metavar="N", help="give up after N generations")
-    parser.add_argument("--output", default=None, metavar="DIR", help="a new folder for the run; none if left out")
+    parser.add_argument("--output", metavar="DIR", help="a new folder for the run; by default nothing is written")
     parser.add_argument("--no-progress", action="store_true", help="show no progress")
     options = parser.parse_args()
     if options.output is None:
-        return run(options, None)
+        with parallel.interruptible():
+            return run(options, None)
     check_new_folder(options.output, "--output")
     with parallel.interruptible(), RunDirectory.create(options.output, "--output") as directory:
         directory.trace_weights(LAYOUT, options.seed)

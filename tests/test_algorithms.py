@@ -137,6 +137,27 @@ def test_an_adaptation_registered_by_hand_is_updated():
     assert logbook.select("sigma") == [0.5, 0.125, 0.125]
 
 
+def test_a_second_run_on_the_same_toolbox_is_the_same():
+    toolbox = plain_toolbox()
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=ErrorScaled(0.5))
+    runs = [evolve(members(), toolbox, 3, seed=1) for _ in range(2)]
+    assert runs[0][0] == runs[1][0]
+    assert rows_of(runs[0][1]) == rows_of(runs[1][1])
+
+
+def test_an_interrupted_run_reads_the_last_generation_out(toolbox):
+    class Interrupt(Callback):
+        def on_generation(self, evolution):
+            if evolution.generation == 7:
+                raise KeyboardInterrupt
+
+    readouts = Readouts(toolbox)
+    with pytest.raises(KeyboardInterrupt):
+        run(toolbox, ngen=20, n=20, callbacks=[readouts, Interrupt()])
+    assert readouts.generation == 7
+    assert readouts.validation_error == toolbox.error_rate(readouts.individual, "validation")
+
+
 def test_another_select_still_moves_the_generation_on(toolbox):
     toolbox.register("select", tools.selTournament, tournsize=2)
     _, logbook = run(toolbox, ngen=3)

@@ -30,6 +30,7 @@ def folders(tmp_path, digits_file):
     (tmp_path / "good.npz").write_bytes(digits_file.read_bytes())
     (tmp_path / "torn.npz").write_bytes(digits_file.read_bytes()[:5000])
     np.savez(tmp_path / "floats.npz", **(arrays._asdict() | {"x_train": np.zeros((400, 28, 28))}))
+    np.save(tmp_path / "array.npy", np.zeros(3))
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "status.json").write_text("kept")
     (tmp_path / "file").write_text("kept")
@@ -73,6 +74,11 @@ CASES = [
     (["--data", "torn.npz"], "--data"),
     (["--data", "floats.npz"], "--data"),
     (["--data", "idx"], "--data"),
+    (["--data", "array.npy"], "--data"),
+    (["--cache", "file"], "--cache"),
+    (["--cache-size", "-1"], "--cache-size"),
+    (["--group-size", "0"], "--group-size"),
+    (["--breeding", "wild"], "--breeding"),
     (["--data", "idx/magic"], "--data"),
     (["--data", "idx/truncated"], "--data"),
     (["--data", "idx/mislabelled"], "--data"),
@@ -86,11 +92,7 @@ CASES = [
 
 
 def contents(folder):
-    return {
-        path.relative_to(folder): path.read_bytes() if path.is_file() else None
-        for path in folder.rglob("*")
-        if "keras" not in path.parts
-    }
+    return {path.relative_to(folder): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import http.server
+import io
 import pickle
 import socket
 import struct
@@ -122,6 +123,10 @@ def test_mnist_is_downloaded_once_and_checked(server, keras_home, digits_file, m
 
 def test_fashion_mnist_is_downloaded(server):
     for stem, array in zip(STEMS, made_digits(), strict=True):
+        (server / f"{stem}.gz").write_bytes(gzip.compress(idx_bytes(array)[:-1]))
+    with pytest.raises(DataError, match="truncated"):
+        load_dataset("fashion-mnist")
+    for stem, array in zip(STEMS, made_digits(), strict=True):
         (server / f"{stem}.gz").write_bytes(gzip.compress(idx_bytes(array)))
     assert len(load_dataset("fashion-mnist").x_train) == 320
 
@@ -147,6 +152,8 @@ def damage(folder, stem, change):
         (STEMS[0], lambda b: b"\0\0\x0d" + b[3:], "wrong magic number"),
         (STEMS[0], lambda b: b"", "wrong magic number"),
         (STEMS[0], lambda b: b[:6], "ends within its head"),
+        (STEMS[0], lambda b: b[:4] + b"\xff" * 12, "says it holds"),
+        (STEMS[1], lambda b: b[:4] + b"\xff" * 4, "says it holds"),
         (STEMS[1], lambda b: b[:-10], "truncated"),
         (STEMS[2], lambda b: b + b"x", "longer than its head says"),
         (STEMS[0], lambda b: idx_bytes(np.zeros((400, 27, 28), np.uint8)), r"\(n, 28, 28\)"),
@@ -194,10 +201,16 @@ def test_bad_npz_files_are_named(tmp_path, changes, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"hello", pickle.dumps([1])])
+def npy_bytes():
+    file = io.BytesIO()
+    np.save(file, np.zeros(3))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"hello", pickle.dumps([1]), npy_bytes()])
 def test_what_is_no_npz_file_is_named(tmp_path, content):
     (tmp_path / "bad.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"bad\.npz: not a"):
+    with pytest.raises(DataError, match=r"bad\.npz: not an?"):
         load_dataset("mnist", tmp_path / "bad.npz")
 
 

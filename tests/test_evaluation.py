@@ -178,6 +178,19 @@ def test_bad_models_raise():
         reference_of(3)
     with pytest.raises(ValueError, match="must be built"):
         reference_of(keras.Sequential([keras.layers.Dense(2)], name="unbuilt"))
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__(name="own")
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+    own = Own()
+    own(np.zeros((1, 3), np.float32))
+    with pytest.raises(TypeError, match="'own' cannot be built again"):
+        reference_of(own)
     with pytest.raises(ValueError, match="weights must have the shapes"):
         trained_model(reference_of("mlp"), [np.zeros(3)])
 
@@ -201,6 +214,17 @@ def test_float_samples_of_any_shape_are_scored_as_they_are():
     individual[0][0] = [-1, 1]
     assert toolbox.evaluate(individual) == (0.0,)
     assert toolbox.error_rate(individual, "test") == 0.0
+
+
+def test_a_model_of_any_length_of_samples_is_scored():
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((30, 7, 4)), rng.integers(0, 2, 30)
+    layers = [keras.Input((None, 4)), keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(2)]
+    toolbox = make_toolbox(keras.Sequential(layers), Dataset(x, y, x, y, x, y), seed=1, batch_size=30)
+    individual = toolbox.individual()
+    kernel, bias = individual
+    logits = x.astype(np.float32).mean(axis=1) @ kernel + bias
+    assert toolbox.error_rate(individual, "test") == (logits.argmax(axis=1) != y).mean()
 
 
 def test_data_are_loaded_once_a_process(digits_file, mlp, monkeypatch):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import MNIST, ROOT, XOR
 
+from deap_nn import NoiseTable
 from deap_nn.datasets import load_dataset
 from deap_nn.logbooks import read_csv
 from deap_nn.models import build_model, keras, layout_of, reference_of
@@ -70,7 +71,10 @@ def test_a_run_directory_holds_what_the_contract_says(finished, digits_file):
     assert config["data"]["sha256"] == load_dataset("mnist", digits_file).reference.sha256
     assert (config["data"]["train"], config["data"]["validation"], config["data"]["test"]) == (320, 80, 100)
     assert {"python", "deap", "numpy", "tensorflow", "keras", "scoop", "deap-nn"} <= set(config["versions"])
-    assert {"parents", "fitness", "sigma", "batch_size", "pressure", "boost", "init"} <= set(config)
+    settings = "parents fitness sigma batch_size pressure boost boosted init scale indpb cxpb mutpb adaptation breeding"
+    assert set(settings.split()) <= set(config)
+    assert config["validation_size"] == 80
+    assert config["noise_sha256"] == NoiseTable(5, 50_890).sha256()
 
 
 def test_the_trace_follows_100_weights_of_the_best(finished):
@@ -104,16 +108,40 @@ def test_the_saved_model_and_the_saved_weights_score_the_test_error(finished, di
     assert test_error(fresh) == status_of(folder)["test_error"]
 
 
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, workers):
+def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, workers, breeding):
     folder, _ = finished
-    answer = run("-m", "scoop", "-n", workers, MNIST, *SETTING, "--data", digits_file, "--output", tmp_path / "run")
+    options = ["--data", digits_file, "--output", tmp_path / "run", "--breeding", breeding]
+    answer = run("-m", "scoop", "-n", workers, MNIST, *SETTING, *options)
     assert answer.returncode == 0
     assert status_of(tmp_path / "run")["state"] == "finished", answer.stderr
     assert json.loads((tmp_path / "run" / "config.json").read_text())["workers"] == workers
     for name in ("logbook.csv", "best.npz"):
         assert (tmp_path / "run" / name).read_bytes() == (folder / name).read_bytes()
     assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
+
+
+def test_workers_do_score_the_cnn_and_change_no_byte(run, tmp_path):
+    """The CNN, plain and serial, against recipes with three processes that note who scored."""
+    options = ["--population", 8, "--generations", 2, "--no-progress"]
+    assert run(MNIST, *options, "--breeding", "plain", "--output", tmp_path / "plain").returncode == 0
+    script = tmp_path / "noting.py"
+    script.write_text(
+        "import os, pathlib, runpy\n"
+        "from deap_nn import evaluation, parallel\n"
+        "parallel.prepare_worker()\n"
+        "score = evaluation.Scorer.fitness\n"
+        "def noting(*arguments):\n"
+        "    pathlib.Path(f'scored-{os.getpid()}').touch()\n"
+        "    return score(*arguments)\n"
+        "evaluation.Scorer.fitness = noting\n"
+        f"if __name__ == '__main__': runpy.run_path({str(MNIST)!r}, run_name='__main__')\n"
+    )
+    run("-m", "scoop", "-n", 3, script, *options, "--group-size", 1, "--output", tmp_path / "recipes")
+    for name in ("logbook.csv", "best.npz"):
+        assert (tmp_path / "recipes" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+    assert len(list(tmp_path.glob("scored-*"))) >= 2
 
 
 def test_large_tasks_arrive_whole_while_scoop_reports(run):
@@ -210,24 +238,51 @@ def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number)
     rows = read_csv(folder / "logbook.csv")["gen"]
     assert rows == list(range(status["generations"] + 1))
     assert len(json.loads((folder / "logbook.json").read_text())) == len(rows)
+    assert status["generation"] > 0
     assert keras.models.load_model(folder / "best.keras").count_params() == 50_890
 
 
-def test_a_failing_evaluation_ends_the_run_with_one_line(run, tmp_path, digits_file):
+FAILING = """
+import runpy
+from deap_nn import evaluation, parallel
+parallel.prepare_worker()
+def fail(*arguments): raise RuntimeError('no such\\nluck')
+evaluation.Scorer.fitness = fail
+if __name__ == '__main__': runpy.run_path({path!r}, run_name='__main__')
+"""
+
+
+@pytest.mark.parametrize("prefix", [[], ["-m", "scoop", "-n", 2]], ids=["plain", "scoop"])
+def test_a_failing_evaluation_ends_the_run_with_one_line(run, tmp_path, digits_file, prefix):
     script = tmp_path / "failing.py"
-    script.write_text(
-        "import runpy\nfrom deap_nn import evaluation\n"
-        "def fail(*arguments): raise RuntimeError('no such\\nluck')\n"
-        "evaluation.Scorer.fitness = fail\n"
-        f"runpy.run_path({str(MNIST)!r}, run_name='__main__')\n"
-    )
-    answer = run(script, *SETTING, "--data", digits_file, "--output", tmp_path / "run", "--no-progress")
-    assert answer.returncode == 1
-    assert answer.stderr == "mnist.py: error: RuntimeError: no such luck\n"
+    script.write_text(FAILING.format(path=str(MNIST)))
+    options = ["--data", digits_file, "--output", tmp_path / "run", "--cache", tmp_path, "--no-progress"]
+    answer = run(*prefix, script, *SETTING, *options)
+    ours = [line for line in answer.stderr.splitlines() if "launcher" not in line and "Launching" not in line]
+    assert ours == ["mnist.py: error: RuntimeError: no such luck"]
+    assert answer.returncode == (0 if prefix else 1)
     status = status_of(tmp_path / "run")
     assert status["state"] == "failed"
     assert "RuntimeError" in status["error"]
     assert "Traceback" in status["traceback"]
+    assert not list(tmp_path.glob("deap_nn-*"))
+
+
+def test_a_run_whose_program_dies_with_scoop_is_said_to_have_failed(run, tmp_path, digits_file):
+    script = tmp_path / "dying.py"
+    script.write_text(
+        "import runpy\n"
+        "from deap_nn import parallel\n"
+        "import scoop\n"
+        "parallel.prepare_worker()\n"
+        "def torn(self): raise ValueError('torn message')\n"
+        "if __name__ == '__main__':\n"
+        "    type(scoop._control.execQueue.socket)._recv = torn\n"
+        f"    runpy.run_path({str(MNIST)!r}, run_name='__main__')\n"
+    )
+    run("-m", "scoop", "-n", 2, script, *SETTING, "--data", digits_file, "--output", tmp_path / "run", timeout=60)
+    status = status_of(tmp_path / "run")
+    assert (status["state"], status["error"]) == ("failed", "the program ended before the run did")
 
 
 def test_help_explains_every_option_with_its_default(run):
@@ -237,7 +292,10 @@ def test_help_explains_every_option_with_its_default(run):
     more = "no-progress target patience max-seconds validation-size threads"
     for option in [*contract.split(), *more.split()]:
         assert f"--{option}" in answer.stdout
-    assert answer.stdout.count("default") >= 12
+    text = " ".join(answer.stdout.split())
+    assert "(default: 100)" in text
+    assert "default: cross_entropy, article: error" in text
+    assert "None" not in text
     assert run("-m", "scoop", "-n", 2, MNIST, "--help").stdout == answer.stdout
 
 

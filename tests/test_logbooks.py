@@ -55,6 +55,14 @@ def test_a_chapter_missing_in_a_record_stays_empty(tmp_path):
     assert (tmp_path / "log.csv").read_text() == "gen,part.a\n0,1\n1,\n2,3\n"
 
 
+def test_a_record_of_nan_or_an_array_keeps_its_chapters(tmp_path):
+    book = tools.Logbook()
+    for generation in range(2):
+        book.record(gen=generation, avg=math.nan, mean=np.array([1.0, np.nan]), part={"a": generation})
+    to_json(book, tmp_path / "log.json")
+    assert [row["part.a"] for row in json.loads((tmp_path / "log.json").read_text())] == [0, 1]
+
+
 def test_floats_are_read_back_exactly(tmp_path):
     book = tools.Logbook()
     book.record(x=np.float64(0.1) + 0.2, y=np.float32(0.1), z=1e-300)

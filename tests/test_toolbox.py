@@ -1,5 +1,6 @@
 """The wired toolbox runs DEAP's own loops, and whatever somebody registers anew is used."""
 
+import math
 import pickle
 import random
 
@@ -7,7 +8,17 @@ import numpy as np
 import pytest
 from deap import algorithms, base, creator, tools
 
-from deap_nn import Annealed, ErrorScaled, Individual, WeightList, make_toolbox
+from deap_nn import (
+    Annealed,
+    Dataset,
+    ErrorScaled,
+    Individual,
+    WeightList,
+    evolve,
+    make_toolbox,
+    mutGaussianAdaptive,
+)
+from deap_nn.evaluation import Evaluate
 from deap_nn.seeding import takes_rng
 
 creator.create("MinimisedInToolboxTests", base.Fitness, weights=(-1.0,))
@@ -81,8 +92,39 @@ def test_the_default_sigma_goes_by_the_fitness(digits):
     assert make_toolbox("mlp", digits, seed=1).clock.adaptation.fitness == "cross_entropy"
     assert make_toolbox("mlp", digits, seed=1, fitness="error").clock.adaptation.fitness == "error"
     annealed = Annealed(0.2, 0.1, 5)
-    assert make_toolbox("mlp", digits, seed=1, sigma=annealed).clock.adaptation is annealed
-    assert make_toolbox("mlp", digits, seed=1, sigma=0.25).clock.adaptation is None
+    toolbox = make_toolbox("mlp", digits, seed=1, sigma=annealed)
+    toolbox.clock.adaptation.update([], 5)
+    assert (toolbox.clock.sigma, annealed.sigma) == (pytest.approx(0.1), 0.2)
+    assert make_toolbox("mlp", digits, seed=1, sigma=0.25).clock.sigma == 0.25
+
+
+def test_what_is_registered_anew_follows_the_run(toolbox):
+    adaptation = ErrorScaled(0.7, fitness="cross_entropy")
+    evaluate = Evaluate(toolbox.problem)
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=adaptation)
+    toolbox.register("evaluate", evaluate)
+    _, logbook = evolve(toolbox.population(n=6), toolbox, 3, seed=1)
+    assert evaluate.generation == 3
+    assert logbook[-1]["sigma"] == adaptation.sigma == pytest.approx(0.7 * (1 - math.exp(-logbook[-2]["min"])))
+
+
+def test_islands_begin_with_other_members(toolbox):
+    first, second = toolbox.population(n=3), toolbox.population(n=3, start=3)
+    assert first + second == toolbox.population(n=6)
+
+
+def test_a_decorated_operator_keeps_its_streams(digits):
+    def run():
+        toolbox = make_toolbox("mlp", digits, seed=1, parents=4)
+        history = tools.History()
+        toolbox.decorate("mate", history.decorator)
+        toolbox.decorate("mutate", history.decorator)
+        members = toolbox.population(n=6)
+        history.update(members)
+        population, _ = evolve(members, toolbox, 2, seed=1, breeding="plain")
+        return population
+
+    assert run() == run()
 
 
 def test_the_toolbox_pickles(toolbox):
@@ -110,6 +152,20 @@ def test_data_may_be_a_path_or_a_name(digits_file):
         ({"threads": True}, ValueError, "threads"),
         ({"data": 5}, TypeError, "data must be"),
         ({"model": "resnet"}, ValueError, "model must be"),
+        ({"indpb": 7}, ValueError, "indpb"),
+        ({"pressure": 9}, ValueError, "pressure"),
+        ({"boost": -1}, ValueError, "boost"),
+        ({"boosted": -3}, ValueError, "boosted"),
+        ({"parents": 0}, ValueError, "parents"),
+        ({"sigma": -1}, ValueError, "sigma"),
+        ({"scale": [1.0]}, ValueError, "scale"),
+        ({"container": list}, TypeError, "container"),
+        ({"data": Dataset(*[np.zeros((70, 3)), np.arange(70) % 5] * 3)}, ValueError, "takes samples of shape"),
+        (
+            {"data": Dataset(*[np.zeros((70, 784)), np.arange(70)] * 3)},
+            ValueError,
+            "classes apart, the data have 70",
+        ),
     ],
 )
 def test_bad_arguments_are_named(digits, keywords, error, message):
