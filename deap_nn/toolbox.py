@@ -58,8 +58,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "scale": None,
         "sigma": 0.1,
         "parents": 1.0,
-        "pressure": 1.5,
-        "boost": 2.0,
+        "pressure": 2.0,
+        "boost": 100.0,
     },
 }
 """Settings of `make_toolbox` by name; here ``sigma`` is the factor of `ErrorScaled` and ``parents`` a share."""
