@@ -175,18 +175,16 @@ def breeder_of(
     if any(make.func is not _founder_weights or make.args != makes[0].args for make in makes):
         return None
     individual, founders_seed = makes[0].args
-    mutate = _still(toolbox.mutate)
-    if "sigma" in mutate.keywords:
-        mutate = partial(mutate, sigma=0.0)  # each recipe has its own
     shapes, container = population[0].light_shapes, population[0].container
-    return Breeder(
-        seed, founders_seed, shapes, container, _still(individual), _still(toolbox.mate), mutate, cxpb, mutpb
-    )
+    operators = [_without_state(operator) for operator in (individual, toolbox.mate, toolbox.mutate)]
+    return Breeder(seed, founders_seed, shapes, container, *operators, cxpb, mutpb)
 
 
-def _still(operator: partial[Any]) -> partial[Any]:
-    """Return a registered function without the generator that was registered with it, whose state changes."""
-    return partial(operator, rng=None) if "rng" in operator.keywords else operator
+def _without_state(operator: partial[Any]) -> partial[Any]:
+    """Return a registered function without what changes in a run: its generator, and a sigma, which recipes have."""
+    changing = {"rng": None, "sigma": 0.0}
+    keywords = {name: changing.get(name, value) for name, value in operator.keywords.items()}
+    return partial(operator.func, *operator.args, **keywords)
 
 
 def make_toolbox(

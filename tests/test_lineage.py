@@ -36,7 +36,7 @@ from deap_nn.genomes import Genomes
 from deap_nn.logbooks import rows_of
 from deap_nn.members import LightMember
 from deap_nn.recipes import Breeder, Recipe
-from deap_nn.toolbox import initPopulation
+from deap_nn.toolbox import breeder_of, initPopulation
 from deap_nn.weights import empty_vector
 
 LAYOUT = Layout(("kernel", "bias", "out"), ((5, 7), (7,), (7, 3)))
@@ -322,6 +322,15 @@ def test_the_cnn_sized_toolbox_agrees_too(digits):
         return population, rows_of(logbook)
 
     assert run() == run(breeding="plain")
+
+
+def test_what_make_toolbox_registers_takes_the_fused_pass(digits):
+    for toolbox in (wired(), make_toolbox("mlp", digits, seed=1)):
+        breeder = breeder_of(toolbox.population(n=2), toolbox, seed=1, cxpb=1.0, mutpb=1.0)
+        assert breeder.fused
+        assert len(pickle.dumps(breeder)) < 2000
+    toolbox.register("mate", tools.cxTwoPoint)
+    assert not breeder_of(toolbox.population(n=2), toolbox, seed=1, cxpb=1.0, mutpb=1.0).fused
 
 
 def test_a_task_is_small():
