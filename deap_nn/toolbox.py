@@ -176,8 +176,8 @@ def breeder_of(
         return None
     individual, founders_seed = makes[0].args
     shapes, container = population[0].light_shapes, population[0].container
-    operators = [_without_state(operator) for operator in (individual, toolbox.mate, toolbox.mutate)]
-    return Breeder(seed, founders_seed, shapes, container, *operators, cxpb, mutpb)
+    individual, mate, mutate = map(_without_state, (individual, toolbox.mate, toolbox.mutate))
+    return Breeder(seed, founders_seed, shapes, container, individual, mate, mutate, cxpb, mutpb)
 
 
 def _without_state(operator: partial[Any]) -> partial[Any]:
