@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deap_nn.datasets import DataReference, Split, find_dataset
 from deap_nn.models import ModelReference, configure_tensorflow, keras, layout_of, model_of, tf
 from deap_nn.seeding import Purpose, stream
-from deap_nn.weights import WeightList
+from deap_nn.weights import ALIGNMENT, WeightList
 
 FitnessName = Literal["error", "cross_entropy"]
 Map = Callable[..., Iterable[Any]]
@@ -131,7 +131,12 @@ class Scorer:
     def _genome(self, individual: WeightList) -> Any:
         if individual.shapes != self.layout.shapes:
             raise ValueError(f"individual must have the shapes {self.layout.shapes}, got {individual.shapes}")
-        return tf.convert_to_tensor(individual.flat)
+        flat = individual.flat
+        if (
+            flat.ctypes.data % ALIGNMENT or not flat.flags.writeable
+        ):  # TensorFlow can neither read nor share it as it is
+            return tf.convert_to_tensor(flat)
+        return tf.experimental.dlpack.from_dlpack(flat.__dlpack__())
 
     def fitness(self, individual: WeightList, generation: int) -> float:
         """Return the fitness on the mini-batch of a generation, always finite."""

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 else:
     _MatrixList = list
 
-_ALIGNMENT = 64  # bytes; TensorFlow reads a buffer that starts on such a boundary without copying it
+ALIGNMENT = 64
+"""Bytes: TensorFlow reads a buffer that starts on such a boundary without copying it."""
 
 
 def empty_vector(size: int) -> Vector:
     """Return an uninitialised float32 vector of `size` elements that starts on a 64-byte boundary."""
-    padded = np.empty(size + _ALIGNMENT // 4, dtype=np.float32)
-    start = -padded.ctypes.data % _ALIGNMENT // 4
+    padded = np.empty(size + ALIGNMENT // 4, dtype=np.float32)
+    start = -padded.ctypes.data % ALIGNMENT // 4
     return padded[start : start + size]
 
 

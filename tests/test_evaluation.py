@@ -66,6 +66,18 @@ def test_what_is_not_finite_is_the_worst_and_finite(digits, mlp, value, fitness)
     assert CountMisread(scoring)((individual, "validation", 0, 50)) == 50
 
 
+def test_where_the_weights_lie_in_memory_does_not_matter(digits, mlp):
+    individual = individual_for(mlp)
+    expected = Evaluate(problem(digits, mlp))(individual)
+    for offset in (1, 5, 16):
+        flat = np.empty(individual.flat.size + 32, np.float32)[offset : -32 + offset]
+        flat[:] = individual.flat
+        moved = Individual.from_flat(flat, individual.shapes)
+        assert Evaluate(problem(digits, mlp))(moved) == expected
+    flat.flags.writeable = False
+    assert Evaluate(problem(digits, mlp))(Individual.from_flat(flat, individual.shapes)) == expected
+
+
 def test_a_huge_cross_entropy_is_capped(digits, mlp):
     individual = individual_for(mlp)
     for matrix in individual:
