@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -73,6 +74,7 @@ def run_command(main: Callable[[], int]) -> None:
     The status is what `main` returns; 2 for `InputError`, 130 when interrupted, 1 for any other exception. Under
     SCOOP, which makes a traceback of every exit, it returns instead.
     """
+    warnings.showwarning = _warn_in_one_line
     try:
         status = main()
     except InputError as error:
@@ -87,6 +89,10 @@ def run_command(main: Callable[[], int]) -> None:
         sys.exit(status)
     if status == 130:
         parallel.leave_now(status)
+
+
+def _warn_in_one_line(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"{Path(sys.argv[0]).name}: warning: {message}", file=sys.stderr, flush=True)
 
 
 def _complain(message: object, status: int) -> int:

@@ -24,10 +24,16 @@ SEGMENT_BYTES = 1 << 26
 """How much is claimed at a time, if that is room for a genome or more."""
 
 
+PLENTY = 1 << 31
+"""So much room in shared memory is enough to prefer it."""
+
+
 def default_place() -> Path:
-    """Return where caches are made: shared memory where there is such a place, else the temporary folder."""
-    shared = Path("/dev/shm")  # noqa: S108
-    return shared if shared.is_dir() and os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
+    """Return where caches are made: in shared memory if it has room for more than the temporary folder, or a lot."""
+    shared, temporary = Path("/dev/shm"), Path(tempfile.gettempdir())  # noqa: S108
+    if not shared.is_dir() or not os.access(shared, os.W_OK):
+        return temporary
+    return shared if free_bytes(shared) >= min(PLENTY, free_bytes(temporary)) else temporary
 
 
 def free_bytes(place: Path) -> int:
@@ -61,12 +67,13 @@ class GenomeCache:
         The run's name, which its processes share.
     weights : int
         How many weights a genome has.
-    place : Path, optional
-        Where to keep the files; `default_place` if left out.
+    place : Path
+        Where to keep the files. A host that does not have it takes its `default_place`.
     """
 
-    def __init__(self, token: str, weights: int, place: Path | None = None) -> None:
-        self.folder = (place or default_place()) / f"{_PREFIX}{os.getuid()}-{token}"
+    def __init__(self, token: str, weights: int, place: Path) -> None:
+        place = place if place.is_dir() else default_place()
+        self.folder = place / f"{_PREFIX}{os.getuid()}-{token}"
         self._weights = weights
         self._stride = -(-weights * 4 // _PAGE) * _PAGE
         self.per_segment = max(1, SEGMENT_BYTES // self._stride)

@@ -34,7 +34,7 @@ class Genomes:
         What recipes have in common.
     token : str
         The run's name.
-    place : Path, optional
+    place : Path
         Where the host's cache is kept.
 
     Attributes
@@ -48,7 +48,7 @@ class Genomes:
     KEPT = 8
     """How many of the genomes that the cache has no room for are kept in the process."""
 
-    def __init__(self, breeder: Breeder, token: str, place: Path | None) -> None:
+    def __init__(self, breeder: Breeder, token: str, place: Path) -> None:
         self.breeder = breeder
         self.size = sum(int(np.prod(shape)) for shape in breeder.shapes)
         self.cache = GenomeCache(token, self.size, place)
@@ -166,7 +166,7 @@ def _context(task: Task) -> tuple[Genomes, Callable[[Any], Any]]:
         breeder, function = map(pickle.loads, task.context)  # the map has unpickled the task, from the same sender
         if task.token not in genomes_by_run:
             forget()
-            genomes_by_run[task.token] = Genomes(breeder, task.token, Path(task.place) if task.place else None)
+            genomes_by_run[task.token] = Genomes(breeder, task.token, Path(task.place))
         contexts[task.digest] = genomes_by_run[task.token], function
     return contexts[task.digest]
 

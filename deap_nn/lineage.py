@@ -8,6 +8,7 @@ import hashlib
 import heapq
 import pickle
 import uuid
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ from deap_nn.recipes import Breeder, Recipe
 from deap_nn.weights import Vector, empty_vector
 
 Map = Callable[..., Iterable[Any]]
+
+FEWEST_SLOTS = 4
+"""Two parents of a child, and two of one of them."""
 
 
 class Lineage:
@@ -54,21 +58,29 @@ class Lineage:
         self.breeder = breeder
         self._map = map
         self._workers = workers
-        self._place = place
         self._group_size = group_size
-        sweep(place or default_place())
+        place = place or default_place()
+        self._place = place
+        sweep(place)
         self._breeder = pickle.dumps(breeder, pickle.HIGHEST_PROTOCOL)
         self.token = uuid.uuid4().hex
         self._genomes = Genomes(breeder, self.token, place)
         genomes_by_run[self.token] = self._genomes
-        room = size if size is not None else free_bytes(place or default_place())
+        room = size if size is not None else free_bytes(place)
         self._free = list(range(self._genomes.cache.slots_in(room)))
+        self._genome_mib = self._genomes.size * 4 / 2**20
+        self._warned = False
+        self.close = weakref.finalize(self, _close, self.token, self._genomes)
+        if len(self._free) < FEWEST_SLOTS:
+            self.close()
+            held = f"{len(self._free)} genomes of {self._genome_mib:.1f} MiB, at least {FEWEST_SLOTS} are needed"
+            helps = "more --cache-size, another --cache or --breeding plain help"
+            raise ValueError(f"cache: {room / 2**20:.1f} MiB in {place} hold {held}: {helps}")
         self.recipes: dict[int, Recipe] = {}
         self._slots: dict[int, int] = {}
         self._before: set[int] = set()
         self._digests: set[bytes] = set()
         self.generation = 0
-        self.close = weakref.finalize(self, _close, self.token, self._genomes)
 
     def member(self, recipe: Recipe) -> Any:
         """Return a light member, which has a fitness, a recipe and its weights on demand."""
@@ -96,6 +108,15 @@ class Lineage:
         for key in parents:
             if key not in self._slots and self._free:
                 self._slots[key] = heapq.heappop(self._free)
+        homeless = sum(key not in self._slots for key in parents)
+        if homeless and not self._warned:
+            self._warned = True
+            missing = f"{homeless} of {len(parents)} parents of {self._genome_mib:.1f} MiB each"
+            helps = "more --cache-size, another --cache or fewer --parents help"
+            warnings.warn(
+                f"the cache has no room for {missing}, which are bred again whenever they are needed: {helps}",
+                stacklevel=2,
+            )
         self._before = set(parents)
 
     def _ancestry(self, keys: Iterable[int]) -> dict[int, Recipe]:
@@ -115,8 +136,7 @@ class Lineage:
         known = self._ancestry(parents) if whole else {key: self.recipes[key] for key in parents}
         useful = known.keys() | {parent for recipe in known.values() for parent in recipe.parents}
         slots = tuple((key, self._slots[key]) for key in sorted(useful) if key in self._slots)
-        place = str(self._place) if self._place is not None else ""
-        return Task(self.token, place, digest, context, self.generation, items, tuple(known.values()), slots)
+        return Task(self.token, str(self._place), digest, context, self.generation, items, tuple(known.values()), slots)
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         """Map a function over members, or over tuples whose first element is one; recipes travel, not weights.

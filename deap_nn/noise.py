@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import platform
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -27,6 +28,8 @@ class NoiseTable:
         The run's seed.
     weights : int
         The size of the genomes that slices are taken for, at least 1: the table has room for four side by side.
+    digest : str
+        The SHA-256 that the numbers must have, or nothing: a process whose NumPy makes others is refused.
 
     References
     ----------
@@ -42,6 +45,7 @@ class NoiseTable:
 
     seed: int
     weights: int
+    digest: str = ""
 
     @property
     def size(self) -> int:
@@ -49,19 +53,43 @@ class NoiseTable:
         return max(SMALLEST_TABLE, 4 * self.weights)
 
     def array(self) -> Vector:
-        """Return the numbers, shape (size,), read-only, the same object at every call in a process."""
-        return _table(self.seed, self.size)
+        """Return the numbers, shape (size,), read-only, the same object at every call in a process.
+
+        Raises
+        ------
+        ValueError
+            If they are others than `digest` says.
+        """
+        return _table(self.seed, self.size, self.digest)
 
     def sha256(self) -> str:
         """Return the digest of the numbers' bytes."""
-        return hashlib.sha256(self.array().data).hexdigest()
+        return self.digest or _digest(self.array())
+
+    def pinned(self) -> NoiseTable:
+        """Return the same table with its digest, for other processes to be checked against."""
+        return replace(self, digest=self.sha256())
+
+
+def _digest(table: Vector) -> str:
+    return hashlib.sha256(table.data).hexdigest()
 
 
 @lru_cache(maxsize=2)
-def _table(seed: int, size: int) -> Vector:
+def _numbers(seed: int, size: int) -> Vector:
     table = empty_vector(size)
     stream(seed, Purpose.NOISE).standard_normal(dtype=np.float32, out=table)
     table.flags.writeable = False
+    return table
+
+
+@lru_cache(maxsize=2)
+def _table(seed: int, size: int, digest: str) -> Vector:
+    table = _numbers(seed, size)
+    if digest and _digest(table) != digest:
+        raise ValueError(
+            f"the noise table on {platform.node()} differs from the run's: NumPy {np.__version__} makes other numbers"
+        )
     return table
 
 

@@ -181,9 +181,11 @@ def breeder_of(
 
 
 def _without_state(operator: partial[Any]) -> partial[Any]:
-    """Return a registered function without what changes in a run: its generator, and a sigma, which recipes have."""
+    """Return a registered function without its generator and sigma, which change, and with its noise pinned."""
     changing = {"rng": None, "sigma": 0.0}
     keywords = {name: changing.get(name, value) for name, value in operator.keywords.items()}
+    if isinstance(keywords.get("noise"), NoiseTable):
+        keywords["noise"] = keywords["noise"].pinned()
     return partial(operator.func, *operator.args, **keywords)
 
 

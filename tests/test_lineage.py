@@ -116,14 +116,22 @@ def test_a_map_of_threads_changes_nothing():
         assert result(wired(map=pool.map), group_size=2) == result(wired(), breeding="plain")
 
 
-def test_a_cache_in_a_folder_without_room_or_with_little_changes_nothing(tmp_path, monkeypatch):
+def test_a_cache_with_less_room_than_parents_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)  # a slot a segment
     expected = result(wired(), breeding="plain")
     bytes_per_slot = 2 * genome_cache._PAGE
-    for size in (0, bytes_per_slot, 2 * bytes_per_slot, 100 * bytes_per_slot):
-        assert result(wired(), cache=tmp_path, cache_size=size) == expected
-        gc.collect()
-        assert not list(tmp_path.iterdir())
+    for slots in (4, 5):
+        with pytest.warns(UserWarning, match=r"no room for \d of \d parents .* --cache-size"):
+            assert result(wired(), cache=tmp_path, cache_size=slots * bytes_per_slot) == expected
+    assert result(wired(), cache=tmp_path, cache_size=100 * bytes_per_slot) == expected
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_without_room_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"cache: 0\.1 MiB in .* hold 0 genomes .* --cache-size"):
+        result(wired(), cache=tmp_path, cache_size=100_000)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_caches_files_may_vanish(tmp_path, monkeypatch):
@@ -196,7 +204,7 @@ def test_given_individuals_are_bred_the_plain_way():
     assert [individual.flat.tobytes() for individual in population] == result(wired(), breeding="plain")[0]
 
 
-def test_recipes_alone_give_a_member_back_after_100_generations():
+def test_recipes_alone_give_a_member_back_after_100_generations(tmp_path):
     kept = []
     population, _ = evolve(
         wired().population(n=12), wired(), 100, seed=1, callbacks=[Watch(lambda run: kept.append(run.best.recipe))]
@@ -206,7 +214,7 @@ def test_recipes_alone_give_a_member_back_after_100_generations():
     recipes = dict(lineage.recipes)
     recipe = population[0].recipe
     assert recipe.generation == 100
-    alone = Genomes(lineage.breeder, "alone", None)
+    alone = Genomes(lineage.breeder, "alone", tmp_path)
     alone.recipes = recipes
     out = empty_vector(LAYOUT.size)
     alone.breed(recipe, out)

@@ -231,6 +231,14 @@ def test_a_noise_table_is_normal_and_gives_slices_of_itself():
     assert max(starts) - min(starts) > table.size / 2
 
 
+def test_a_process_with_another_noise_table_is_refused():
+    pinned = NoiseTable(3, 50_000).pinned()
+    assert pinned.array() is NoiseTable(3, 50_000).array()
+    assert pinned.sha256() == NoiseTable(3, 50_000).sha256()
+    with pytest.raises(ValueError, match=r"noise table on .* differs from the run's: NumPy"):
+        NoiseTable(3, 50_000, digest="0" * 64).array()
+
+
 def test_a_slice_can_be_the_whole_table_and_its_ends():
     table = np.arange(4, dtype=np.float32)
     starts = set()
