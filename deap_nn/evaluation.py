@@ -22,6 +22,9 @@ Map = Callable[..., Iterable[Any]]
 WORST_CROSS_ENTROPY = 1e9
 """The cross-entropy of a network that answers with NaN or infinity, and the largest that is ever told."""
 
+GROUPED_WEIGHTS = 1_000_000
+"""Networks of fewer weights are scored many at a time."""
+
 CHUNK = 250
 """How many samples of a validation or test part are scored by one task."""
 
@@ -100,6 +103,7 @@ class Scorer:
         self._model = model
         self._constants = [tf.constant(variable.numpy()) for variable in model.non_trainable_variables]
         self._kernel = tf.function(self._trace, autograph=False)
+        self._group_kernel = tf.function(self._trace_group, autograph=False)
         self._batch: tuple[int, tuple[Any, Any]] | None = None
 
     def _trace(self, flat: Any, samples: Any, labels: Any) -> tuple[Any, Any, Any]:
@@ -114,6 +118,11 @@ class Scorer:
         misread = tf.size(labels) - tf.reduce_sum(tf.cast(right, tf.int32))
         entropy = keras.ops.sparse_categorical_crossentropy(labels, outputs, from_logits=self._from_logits)
         return misread, tf.reduce_mean(entropy), tf.reduce_all(finite)
+
+    def _trace_group(self, flats: Any, samples: Any, labels: Any) -> tuple[Any, Any, Any]:
+        """Return what ``_trace`` does, of many genomes at once; shape (genomes, weights)."""
+        columns: tuple[Any, Any, Any] = tf.vectorized_map(lambda flat: self._trace(flat, samples, labels), flats)
+        return columns
 
     def _tensors(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[Any, Any]:
         if x.dtype != np.uint8:
@@ -138,13 +147,29 @@ class Scorer:
             return tf.convert_to_tensor(flat)
         return tf.experimental.dlpack.from_dlpack(flat.__dlpack__())
 
+    @property
+    def scores_groups(self) -> bool:
+        """Whether genomes are scored many at a time, and a single one as a group of one, in the same bits."""
+        return self.layout.size < GROUPED_WEIGHTS
+
     def fitness(self, individual: WeightList, generation: int) -> float:
         """Return the fitness on the mini-batch of a generation, always finite."""
-        misread, entropy, finite = self._kernel(self._genome(individual), *self._minibatch(generation))
+        genome = self._genome(individual)
+        if self.scores_groups:
+            return self.group_fitness(genome[None], generation)[0]
+        misread, entropy, finite = self._kernel(genome, *self._minibatch(generation))
+        return self._finite_fitness(int(misread), float(entropy), bool(finite))
+
+    def group_fitness(self, genomes: Any, generation: int) -> list[float]:
+        """Return the fitness of each genome of a group; shape (genomes, weights), float32."""
+        columns = self._group_kernel(genomes, *self._minibatch(generation))
+        rows = zip(*(column.numpy().tolist() for column in columns), strict=True)
+        return [self._finite_fitness(*row) for row in rows]
+
+    def _finite_fitness(self, misread: int, entropy: float, finite: bool) -> float:
         if self.problem.fitness == "error":
-            return int(misread) / self.problem.batch_size if finite else 1.0
-        value = float(entropy)
-        return min(value, WORST_CROSS_ENTROPY) if finite and math.isfinite(value) else WORST_CROSS_ENTROPY
+            return misread / self.problem.batch_size if finite else 1.0
+        return min(entropy, WORST_CROSS_ENTROPY) if finite and math.isfinite(entropy) else WORST_CROSS_ENTROPY
 
     def batch_misread(self, individual: WeightList, generation: int) -> int:
         """Return how many samples of the mini-batch of a generation are misread."""
@@ -193,6 +218,16 @@ class Evaluate(_OnProblem):
     def __call__(self, individual: WeightList) -> tuple[float]:
         """Return the fitness as DEAP wants it, a tuple."""
         return (scorer(self.problem).fitness(individual, self.generation),)
+
+    @property
+    def scores_groups(self) -> bool:
+        """Whether `many` is of use: the network is small."""
+        return scorer(self.problem).scores_groups
+
+    def many(self, genomes: NDArray[np.float32]) -> list[tuple[float]]:
+        """Return the fitness of each genome, shape (genomes, weights), in the bits that a call for each gives."""
+        values = scorer(self.problem).group_fitness(tf.convert_to_tensor(genomes), self.generation)
+        return [(value,) for value in values]
 
 
 Task = tuple[WeightList, str, int, int]

@@ -6,11 +6,12 @@ import contextlib
 import pickle
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deap_nn.genome_cache import GenomeCache
 from deap_nn.recipes import Breeder, Recipe
@@ -63,6 +64,13 @@ class Genomes:
         made = self.breeder.container(())
         made._adopt(self._scratch, self.breeder.shapes)
         return made
+
+    def group(self, recipes: Sequence[Recipe]) -> NDArray[np.float32]:
+        """Return the genomes of some recipes, shape (recipes, weights)."""
+        genomes = np.empty((len(recipes), self.size), dtype=np.float32)
+        for recipe, out in zip(recipes, genomes, strict=True):
+            self.breed(recipe, out)
+        return genomes
 
     def breed(self, recipe: Recipe, out: Vector) -> None:
         """Write the genome of a recipe into `out`, its missing ancestors bred first.
@@ -183,11 +191,13 @@ def run_group(task: Task) -> list[Any] | None:
     """Make the individuals of a group one by one and return what the function answers; None if something lacks."""
     with busy, contextlib.suppress(LackingError):
         genomes, function = _context(task)
-        target = getattr(function, "func", function)
+        target: Any = getattr(function, "func", function)
         if hasattr(target, "generation"):
             target.generation = task.generation
         genomes.recipes = {recipe.id: recipe for recipe in task.known}
         genomes.slots = dict(task.slots)
+        if getattr(target, "scores_groups", False) and all(isinstance(item, Recipe) for item in task.items):
+            return list(target.many(genomes.group(task.items)))
         answers = []
         for item in task.items:
             if isinstance(item, Recipe):

@@ -111,10 +111,26 @@ def test_the_kernel_is_traced_once_per_batch_shape(digits, mlp):
     for generation in range(3):
         for individual in individuals:
             scoring.fitness(individual, generation)
-    assert scoring._kernel.experimental_get_tracing_count() == 1
+    assert scoring._group_kernel.experimental_get_tracing_count() == 1
     scoring.misread(individuals[0], "validation", 0, 50)
     scoring.misread(individuals[1], "test", 0, 50)
+    assert scoring._kernel.experimental_get_tracing_count() == 1
+    scoring.misread(individuals[1], "test", 0, 30)
     assert scoring._kernel.experimental_get_tracing_count() == 2
+
+
+@pytest.mark.parametrize("fitness", ["error", "cross_entropy"])
+def test_groups_of_any_size_give_the_bits_of_a_single_member(digits, mlp, fitness):
+    individuals = [individual_for(mlp, seed) for seed in range(50)]
+    individuals[7][3][0] = np.nan
+    evaluate = Evaluate(problem(digits, mlp, fitness=fitness), 2)
+    assert evaluate.scores_groups
+    expected = [evaluate(individual) for individual in individuals]
+    genomes = np.stack([individual.flat for individual in individuals])
+    for size in (1, 2, 7, 50):
+        groups = [evaluate.many(genomes[start : start + size]) for start in range(0, 50, size)]
+        assert [values for group in groups for values in group] == expected
+    assert not Evaluate(problem(digits, reference_of("mnist_deep"))).scores_groups
 
 
 def test_mnist_deep_has_the_tutorials_shape():
