@@ -6,6 +6,7 @@ import copy
 import functools
 import hashlib
 import heapq
+import itertools
 import pickle
 import uuid
 import warnings
@@ -152,8 +153,8 @@ class Lineage:
         digest = hashlib.sha256(b"".join(context)).digest()[:12]
         first = digest not in self._digests
         self._digests.add(digest)
-        step = self._group_size or self._fitting_group(len(sent))
-        groups = [tuple(sent[i : i + step]) for i in range(0, len(sent), step)]
+        ends = list(itertools.accumulate(self._group_sizes(len(sent))))
+        groups = [tuple(sent[start:end]) for start, end in itertools.pairwise([0, *ends])]
         tasks = [self._task(digest, context if first else None, group, whole=False) for group in groups]
         answers = dict(enumerate(self._map(run_group, tasks)))
         lacking = [i for i, answer in answers.items() if answer is None]
@@ -163,10 +164,17 @@ class Lineage:
         for i in range(len(groups)):
             yield from answers[i]
 
-    def _fitting_group(self, members: int) -> int:
-        """Return how many members a task should have: enough to be worth sending, few enough to share out."""
-        largest = 8 if self._genomes.size >= 1_000_000 else 64
-        return max(1, min(largest, members // (8 * self._workers) // 2 * 2))
+    def _group_sizes(self, members: int) -> Iterator[int]:
+        """Tell how many members each task has: enough to be worth sending, and few towards the end.
+
+        Each is a share of what is left, so that the processes end at about the same time (guided self-scheduling:
+        C. D. Polychronopoulos and D. J. Kuck, IEEE Transactions on Computers C-36, 1987).
+        """
+        largest = self._group_size or (8 if self._genomes.size >= 1_000_000 else 64)
+        while members:
+            size = self._group_size or -(-members // (4 * self._workers))
+            yield min(size, largest, members)
+            members -= min(size, largest, members)
 
     def weights(self, recipe: Recipe) -> Vector:
         """Return the genome of a recipe, bred here, as a new vector."""
