@@ -247,7 +247,7 @@ import runpy
 from deap_nn import evaluation, parallel
 parallel.prepare_worker()
 def fail(*arguments): raise RuntimeError('no such\\nluck')
-evaluation.Scorer.fitness = fail
+evaluation.Scorer.group_fitness = fail
 if __name__ == '__main__': runpy.run_path({path!r}, run_name='__main__')
 """
 
