@@ -24,12 +24,15 @@ COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_erro
 """The columns of a logbook, of which a toolbox without ``assess`` or an adaptation lacks the last."""
 
 
+PROGRESS_SECONDS = 0.5
+
+
 @dataclass
 class Evolution:
     """Where a run stands: what its callbacks see.
 
     A callback that sets ``stop`` to a reason ends the run after the generation. ``best`` is the best member of the last
-    generation that was logged, and ``row`` its record.
+    generation that was logged, and ``row`` its record; ``scored`` counts the scored members of the present one.
     """
 
     toolbox: base.Toolbox
@@ -44,6 +47,7 @@ class Evolution:
     elapsed: float = 0.0
     stop: str | None = None
     interrupted: bool = False
+    scored: int = 0
 
     @property
     def row(self) -> dict[str, Any]:
@@ -65,6 +69,9 @@ class Callback:
 
     def on_generation(self, evolution: Evolution) -> None:
         """After a generation was scored and logged; generation 0 is the initial population."""
+
+    def on_progress(self, evolution: Evolution) -> None:
+        """While a generation is being scored, at most twice a second."""
 
     def on_end(self, evolution: Evolution) -> None:
         """After the last generation, or when an exception ends the run."""
@@ -124,10 +131,16 @@ def _lineage(
     return lineage
 
 
-def _score(evolution: Evolution) -> None:
+def _score(evolution: Evolution, watching: Iterable[Callback]) -> None:
     population, evaluate = evolution.population, evolution.toolbox.evaluate
+    evolution.scored, told = 0, time.monotonic()
     for individual, values in zip(population, evolution.map(evaluate, population), strict=True):
         individual.fitness.values = values
+        evolution.scored += 1
+        if time.monotonic() - told > PROGRESS_SECONDS:
+            for callback in watching:
+                callback.on_progress(evolution)
+            told = time.monotonic()
 
 
 def _record(evolution: Evolution, clock: Clock, stats: Any) -> None:
@@ -266,7 +279,7 @@ def evolve(
                     children = lineage.children(chosen, generation, clock.sigma)
                 population[:] = children
                 del chosen, children
-            _score(evolution)
+            _score(evolution, watching)
             evolution.evaluations += len(population)
             evolution.best = max(population, key=attrgetter("fitness"))
             if halloffame is not None:

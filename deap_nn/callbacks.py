@@ -128,6 +128,12 @@ class ProgressBar(Callback):
                 bar_format="{desc} |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
             )
 
+    def on_progress(self, evolution: Evolution) -> None:
+        """Show how many members of the generation are scored."""
+        if self._bar is not None:
+            done = f"gen {evolution.generation}: {evolution.scored / len(evolution.population):.0%}"
+            self._bar.set_description(done)
+
     def on_generation(self, evolution: Evolution) -> None:
         """Show the last row."""
         row = evolution.row

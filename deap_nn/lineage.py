@@ -148,7 +148,6 @@ class Lineage:
         if not all(isinstance(item if isinstance(item, Recipe) else item[0], Recipe) for item in sent):
             yield from self._map(function, sent)
             return
-        generation = self.generation
         context = self._breeder, pickle.dumps(_without_generation(function), pickle.HIGHEST_PROTOCOL)
         digest = hashlib.sha256(b"".join(context)).digest()[:12]
         first = digest not in self._digests
@@ -156,13 +155,19 @@ class Lineage:
         ends = list(itertools.accumulate(self._group_sizes(len(sent))))
         groups = [tuple(sent[start:end]) for start, end in itertools.pairwise([0, *ends])]
         tasks = [self._task(digest, context if first else None, group, whole=False) for group in groups]
-        answers = dict(enumerate(self._map(run_group, tasks)))
-        lacking = [i for i, answer in answers.items() if answer is None]
-        again = [self._task(digest, context, groups[i], whole=True) for i in lacking]
-        answers.update(zip(lacking, self._map(run_group, again), strict=True))
-        self.generation = generation
-        for i in range(len(groups)):
-            yield from answers[i]
+        lacking: dict[int, tuple[Any, ...]] = {}
+        waiting: dict[int, list[Any]] = {}
+        for i, answer in enumerate(self._map(run_group, tasks)):
+            if answer is None:
+                lacking[i] = groups[i]
+            elif lacking:
+                waiting[i] = answer
+            else:
+                yield from answer
+        again = [self._task(digest, context, group, whole=True) for group in lacking.values()]
+        waiting.update(zip(lacking, self._map(run_group, again), strict=True))
+        for i in sorted(waiting):
+            yield from waiting[i]
 
     def _group_sizes(self, members: int) -> Iterator[int]:
         """Tell how many members each task has: enough to be worth sending, and few towards the end.

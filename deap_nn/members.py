@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -68,7 +69,13 @@ def light_member(
     shapes : tuple of tuple of int
         The shapes of its matrices.
     """
-    member = container(())
-    member.__class__ = _light_class(container)
-    member.__dict__.update(recipe=recipe, make=make, light_shapes=shapes)
+    kind: Any = _light_class(container)
+    member = kind.__new__(kind)
+    vars(member).update(copy.deepcopy(_extras(container)), recipe=recipe, make=make, light_shapes=shapes)
     return member
+
+
+@functools.lru_cache(maxsize=16)
+def _extras(container: type[WeightList]) -> dict[str, Any]:
+    """Return what a new individual has beside its weights: its fitness."""
+    return container(())._extras()

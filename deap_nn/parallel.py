@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
+from deap_nn.sharing import SharedMap
+
 GRACE_SECONDS = 10.0
 
 
@@ -27,13 +29,15 @@ def worker_count() -> int:
 
 
 def current_map() -> Callable[..., Iterable[Any]]:
-    """Return ``scoop.futures.map`` under ``python -m scoop``, and the built-in ``map`` otherwise."""
+    """Return SCOOP's map under ``python -m scoop``, and the built-in ``map`` otherwise.
+
+    SCOOP's is wrapped in a `SharedMap`, which leaves the weights of individuals in shared memory and sends their names.
+    """
     if not running_under_scoop():
         return map
     from scoop import futures
 
-    chosen: Callable[..., Iterable[Any]] = futures.map
-    return chosen
+    return SharedMap(futures.map)
 
 
 def prepare_worker() -> None:

@@ -1,5 +1,6 @@
 """Selection of parents, in DEAP's form."""
 
+import heapq
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import TypeVar
@@ -125,7 +126,9 @@ def selRankBoosted(
     fitness = attrgetter(fit_attr)
     if not all(fitness(candidate).valid for candidate in candidates):
         raise ValueError("individuals must all have a valid fitness")
-    candidates.sort(key=fitness, reverse=True)
-    candidates = candidates[:parents]
+    if parents is None:
+        candidates.sort(key=fitness, reverse=True)
+    else:
+        candidates = heapq.nlargest(parents, candidates, key=fitness)
     places = _draw_pairs(rank_weights(len(candidates), pressure, boost, boosted), (k + 1) // 2, rng)
     return [candidates[place] for place in places.ravel()[:k]]

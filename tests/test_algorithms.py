@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from deap import base, tools
 
-from deap_nn import Callback, ErrorScaled, Individual, cxMask, evolve, make_toolbox, mutGaussianAdaptive
+from deap_nn import Callback, ErrorScaled, Individual, algorithms, cxMask, evolve, make_toolbox, mutGaussianAdaptive
 from deap_nn.algorithms import COLUMNS, vary
 from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
 from deap_nn.logbooks import rows_of
@@ -193,6 +193,19 @@ def test_callbacks_are_told_in_order_and_can_stop():
     assert told == ["start", (0, 10, False), (1, 20, False), (2, 30, False), "enough"]
     assert len(logbook) == 3
     assert len(population) == 10
+
+
+def test_progress_is_told_while_a_generation_is_scored(monkeypatch):
+    monkeypatch.setattr(algorithms, "PROGRESS_SECONDS", -1.0)
+    screen, told = Screen(terminal=True), []
+
+    class Watch(Callback):
+        def on_progress(self, evolution):
+            told.append((evolution.generation, evolution.scored))
+
+    evolve(members(4), plain_toolbox(), 1, seed=1, callbacks=[Watch(), ProgressBar(screen)])
+    assert told == [(generation, scored) for generation in (0, 1) for scored in (1, 2, 3, 4)]
+    assert "gen 1: 75%" in screen.text
 
 
 def test_a_callback_that_raises_ends_the_run_after_on_end():

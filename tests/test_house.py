@@ -11,8 +11,11 @@ from conftest import ROOT
 PACKAGE = ROOT / "deap_nn"
 
 FLOORS = [
-    {"seeding", "weights", "parallel", "logbooks", "datafiles"},
-    {"genome_cache", "fused", "datasets", "models", "commands", "noise"},
+    {"seeding", "weights", "logbooks", "datafiles"},
+    {"genome_cache", "fused"},
+    {"sharing"},
+    {"parallel"},
+    {"datasets", "models", "commands", "noise"},
     {"report", "initialisation", "crossover", "mutation", "selection"},
     {"evaluation", "operators", "recipes"},
     {"genomes", "members"},

@@ -23,6 +23,7 @@ from deap_nn import (
     Individual,
     Layout,
     NoiseTable,
+    WeightList,
     cxMask,
     evolve,
     genome_cache,
@@ -36,6 +37,7 @@ from deap_nn.genomes import Genomes
 from deap_nn.logbooks import rows_of
 from deap_nn.members import LightMember
 from deap_nn.recipes import Breeder, Recipe
+from deap_nn.sharing import SharedMap
 from deap_nn.toolbox import breeder_of, initPopulation
 from deap_nn.weights import empty_vector
 
@@ -287,6 +289,37 @@ def test_a_slot_that_another_process_writes_is_not_waited_for(tmp_path):
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
     cache.remove()
+
+
+def test_a_shared_map_sends_names_and_weights_where_it_must(tmp_path, monkeypatch):
+    individuals = [Individual([np.full((40, 30), i), np.full(9, -i)]) for i in range(6)]
+    for i, individual in enumerate(individuals):
+        individual.fitness.values = (i,)
+        individual.sigma = 0.5
+    sent = []
+
+    def sending(function, tasks):
+        tasks = pickle.loads(pickle.dumps(list(tasks)))
+        sent.append(len(pickle.dumps(tasks)))
+        return [function(task) for task in tasks]
+
+    shared = SharedMap(sending, tmp_path)
+    assert list(shared(seen, individuals)) == list(map(seen, individuals))
+    assert sent[0] < 6 * 800 < 6 * individuals[0].flat.nbytes
+    monkeypatch.setattr(GenomeCache, "read", lambda *_: None)  # as on a host that has none of them
+    assert list(shared(seen, individuals)) == list(map(seen, individuals))
+    monkeypatch.undo()
+    mixed = [*individuals, WeightList([np.zeros(2)])]
+    assert list(shared(len, mixed)) == [2] * 6 + [1]
+    assert list(shared(len, ["ab", "c"])) == [2, 1]
+    assert list(SharedMap(map, tmp_path)(pow, [2, 3], [4, 2])) == [16, 9]
+    assert list(tmp_path.iterdir())
+    shared.close()
+    assert not list(tmp_path.iterdir())
+
+
+def seen(individual):
+    return type(individual), individual.flat.sum(), individual.shapes, individual.fitness.values, individual.sigma
 
 
 def test_two_runs_never_meet_and_a_dead_runs_cache_is_swept(tmp_path):
