@@ -103,7 +103,12 @@ class Scorer:
         self._model = model
         self._constants = [tf.constant(variable.numpy()) for variable in model.non_trainable_variables]
         self._kernel = tf.function(self._trace, autograph=False)
-        self._group_kernel = tf.function(self._trace_group, autograph=False)
+        x, _ = self.dataset.part("train")
+        samples = tf.TensorSpec(
+            (problem.batch_size, *self._sample_shape(x)), tf.uint8 if x.dtype == np.uint8 else tf.float32
+        )
+        signature = [tf.TensorSpec((None, self.layout.size)), samples, tf.TensorSpec((problem.batch_size,), tf.int32)]
+        self._group_kernel = tf.function(self._trace_group, autograph=False, input_signature=signature)
         self._batch: tuple[int, tuple[Any, Any]] | None = None
 
     def _trace(self, flat: Any, samples: Any, labels: Any) -> tuple[Any, Any, Any]:
@@ -127,8 +132,10 @@ class Scorer:
     def _tensors(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[Any, Any]:
         if x.dtype != np.uint8:
             x = x.astype(np.float32, copy=False)
-        shape = x.shape[1:] if None in self._input_shape else self._input_shape
-        return tf.constant(x.reshape(len(x), *shape)), tf.constant(y, dtype=tf.int32)
+        return tf.constant(x.reshape(len(x), *self._sample_shape(x))), tf.constant(y, dtype=tf.int32)
+
+    def _sample_shape(self, x: NDArray[Any]) -> tuple[int, ...]:
+        return x.shape[1:] if None in self._input_shape else self._input_shape
 
     def _minibatch(self, generation: int) -> tuple[Any, Any]:
         if self._batch is None or self._batch[0] != generation:
