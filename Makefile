@@ -19,7 +19,7 @@ lint: .venv/installed-dev
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/genome.py
-	$(BIN)/python benchmarks/plain.py
+	$(BIN)/python benchmarks/generation.py
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed")'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -47,6 +47,10 @@ class Problem:
         With the generation it decides the mini-batch.
     threads : int
         How many threads TensorFlow may use in a process.
+    precision : {"float32", "bfloat16"}
+        What the fitness is computed in; validation and test are always computed in float32.
+    device : {"cpu", "gpu"}
+        What it is computed on.
     """
 
     model: ModelReference
@@ -55,6 +59,8 @@ class Problem:
     batch_size: int
     seed: int
     threads: int = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["cpu", "gpu"] = "cpu"
 
 
 def batch_indices(seed: int, generation: int, batch_size: int, samples: int) -> NDArray[np.intp]:
@@ -93,40 +99,43 @@ class Scorer:
     """
 
     def __init__(self, problem: Problem) -> None:
-        configure_tensorflow(problem.threads)
+        configure_tensorflow(problem.threads, problem.device)
         self.problem = problem
         self.dataset = find_dataset(problem.data)
         self.layout = layout_of(problem.model)
         model = model_of(problem.model)
         self._input_shape = tuple(model.input_shape[1:])
         self._from_logits = not _answers_with_probabilities(model)
-        self._model = model
         self._constants = [tf.constant(variable.numpy()) for variable in model.non_trainable_variables]
-        self._kernel = tf.function(self._trace, autograph=False)
+        quick = model if problem.precision == "float32" else model_of(problem.model, precision=problem.precision)
+        self._kernel = tf.function(partial(self._trace, model), autograph=False)
+        self._batch_kernel = tf.function(partial(self._trace, quick), autograph=False)
         x, _ = self.dataset.part("train")
         samples = tf.TensorSpec(
             (problem.batch_size, *self._sample_shape(x)), tf.uint8 if x.dtype == np.uint8 else tf.float32
         )
         signature = [tf.TensorSpec((None, self.layout.size)), samples, tf.TensorSpec((problem.batch_size,), tf.int32)]
-        self._group_kernel = tf.function(self._trace_group, autograph=False, input_signature=signature)
+        group = partial(self._trace_group, quick)
+        self._group_kernel = tf.function(group, autograph=False, input_signature=signature)
         self._batch: tuple[int, tuple[Any, Any]] | None = None
 
-    def _trace(self, flat: Any, samples: Any, labels: Any) -> tuple[Any, Any, Any]:
+    def _trace(self, model: Any, flat: Any, samples: Any, labels: Any) -> tuple[Any, Any, Any]:
         """Return how many samples are misread, their mean cross-entropy, and whether all answers are finite."""
         parts = tf.split(flat, self.layout.sizes)
         weights = [tf.reshape(part, shape) for part, shape in zip(parts, self.layout.shapes, strict=True)]
         if samples.dtype == tf.uint8:
             samples = tf.cast(samples, tf.float32) / 255.0
-        outputs, _ = self._model.stateless_call(weights, self._constants, samples, training=False)
+        outputs, _ = model.stateless_call(weights, self._constants, samples, training=False)
+        outputs = tf.cast(outputs, tf.float32)
         finite = tf.reduce_all(tf.math.is_finite(outputs), axis=-1)
         right = tf.equal(tf.argmax(outputs, axis=-1, output_type=tf.int32), labels) & finite
         misread = tf.size(labels) - tf.reduce_sum(tf.cast(right, tf.int32))
         entropy = keras.ops.sparse_categorical_crossentropy(labels, outputs, from_logits=self._from_logits)
         return misread, tf.reduce_mean(entropy), tf.reduce_all(finite)
 
-    def _trace_group(self, flats: Any, samples: Any, labels: Any) -> tuple[Any, Any, Any]:
+    def _trace_group(self, model: Any, flats: Any, samples: Any, labels: Any) -> tuple[Any, Any, Any]:
         """Return what ``_trace`` does, of many genomes at once; shape (genomes, weights)."""
-        columns: tuple[Any, Any, Any] = tf.vectorized_map(lambda flat: self._trace(flat, samples, labels), flats)
+        columns: tuple[Any, Any, Any] = tf.vectorized_map(lambda flat: self._trace(model, flat, samples, labels), flats)
         return columns
 
     def _tensors(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[Any, Any]:
@@ -164,7 +173,7 @@ class Scorer:
         genome = self._genome(individual)
         if self.scores_groups:
             return self.group_fitness(genome[None], generation)[0]
-        misread, entropy, finite = self._kernel(genome, *self._minibatch(generation))
+        misread, entropy, finite = self._batch_kernel(genome, *self._minibatch(generation))
         return self._finite_fitness(int(misread), float(entropy), bool(finite))
 
     def group_fitness(self, genomes: Any, generation: int) -> list[float]:

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -47,17 +47,27 @@ with _without_start_up_notices():
     tf.config.list_physical_devices()
 
 
-def configure_tensorflow(threads: int) -> None:
-    """Hide GPUs from TensorFlow and limit its threads, before it starts to compute in this process.
+def configure_tensorflow(threads: int, device: Literal["cpu", "gpu"] = "cpu") -> None:
+    """Hide GPUs from TensorFlow unless one is asked for, and limit its threads, before it computes in this process.
 
     Parameters
     ----------
     threads : int
         At least 1. Where TensorFlow already computes with another number, as it does once a script has built a
         model, a warning says so.
+    device : {"cpu", "gpu"}
+        What to compute on. Results are promised to repeat on a processor alone.
+
+    Raises
+    ------
+    ValueError
+        If a GPU is asked for and TensorFlow sees none.
     """
+    if device == "gpu" and not tf.config.list_physical_devices("GPU"):
+        raise ValueError("device: TensorFlow sees no GPU")
     try:
-        tf.config.set_visible_devices([], "GPU")
+        if device == "cpu":
+            tf.config.set_visible_devices([], "GPU")
     except RuntimeError:
         if tf.config.get_visible_devices("GPU"):
             warnings.warn("TensorFlow already computes on a GPU: set CUDA_VISIBLE_DEVICES=-1 to hide it", stacklevel=3)
@@ -184,11 +194,20 @@ def reference_of(model: str | keras.Model) -> ModelReference:
     return reference
 
 
-def model_of(reference: ModelReference) -> keras.Model:
-    """Build the model of a reference anew; its trainable weights are Keras' initial ones."""
-    if not reference.config:
-        return build_model(reference.name)
-    model = keras.models.model_from_json(reference.config)
+def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat16"] = "float32") -> keras.Model:
+    """Build the model of a reference anew; its trainable weights are Keras' initial ones.
+
+    Parameters
+    ----------
+    reference : ModelReference
+        The model.
+    precision : {"float32", "bfloat16"}
+        "bfloat16" lets every layer compute in it, with weights that are still float32.
+    """
+    model = keras.models.model_from_json(reference.config) if reference.config else build_model(reference.name)
+    if precision == "bfloat16":
+        for layer in model._flatten_layers(include_self=True):
+            layer.dtype_policy = "mixed_bfloat16"
     for variable, content in zip(model.non_trainable_variables, reference.state, strict=True):
         dtype = np.dtype(variable.dtype)
         variable.assign(np.frombuffer(content, dtype=dtype).reshape(variable.shape))

@@ -62,6 +62,8 @@ def parse_arguments() -> argparse.Namespace:
     )
     add("--max-seconds", type=number(0), metavar="X", help="stop once X seconds have passed; by default never")
     add("--threads", type=integer(1), default=1, metavar="N", help="TensorFlow's threads in each process")
+    add("--precision", choices=("float32", "bfloat16"), default="float32", help="what the fitness is computed in")
+    add("--device", choices=("cpu", "gpu"), default="cpu", help="results are promised to repeat on cpu alone")
     add("--breeding", choices=("recipes", "plain"), default="recipes", help="send recipes to the workers, or weights")
     add("--group-size", type=integer(1), metavar="N", help="members in a task; by default as many as suit the model")
     add("--cache", metavar="DIR", help="where this host's processes share the parents; by default in shared memory")
@@ -147,6 +149,8 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) 
         parents=options.parents,
         sigma=ErrorScaled(options.sigma),
         threads=options.threads,
+        precision=options.precision,
+        device=options.device,
     )
     directory.write_config(settings(options, dataset, toolbox))
     directory.trace_weights(toolbox.layout, options.seed)

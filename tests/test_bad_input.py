@@ -79,6 +79,8 @@ CASES = [
     (["--cache-size", "-1"], "--cache-size"),
     (["--group-size", "0"], "--group-size"),
     (["--breeding", "wild"], "--breeding"),
+    (["--precision", "float16"], "--precision"),
+    (["--device", "tpu"], "--device"),
     (["--data", "idx/magic"], "--data"),
     (["--data", "idx/truncated"], "--data"),
     (["--data", "idx/mislabelled"], "--data"),

@@ -8,7 +8,16 @@ from conftest import made_digits
 
 from deap_nn import Dataset, Individual, datasets, initScaled, make_toolbox
 from deap_nn.evaluation import WORST_CROSS_ENTROPY, CountMisread, Evaluate, Problem, batch_indices, scorer
-from deap_nn.models import build_model, keras, layout_of, model_of, reference_of, trained_model
+from deap_nn.models import (
+    build_model,
+    configure_tensorflow,
+    keras,
+    layout_of,
+    model_of,
+    reference_of,
+    tf,
+    trained_model,
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +85,27 @@ def test_where_the_weights_lie_in_memory_does_not_matter(digits, mlp):
         assert Evaluate(problem(digits, mlp))(moved) == expected
     flat.flags.writeable = False
     assert Evaluate(problem(digits, mlp))(Individual.from_flat(flat, individual.shapes)) == expected
+
+
+@pytest.mark.parametrize("name", ["mlp", "mnist_deep"])
+def test_bfloat16_scores_nearly_the_same_and_validates_exactly_the_same(digits, name):
+    reference = reference_of(name)
+    individual = individual_for(reference)
+    exact = Evaluate(problem(digits, reference))(individual)[0]
+    quick = Evaluate(problem(digits, reference, precision="bfloat16"))(individual)[0]
+    assert quick != exact
+    assert quick == pytest.approx(exact, rel=0.02)
+    counts = {
+        CountMisread(problem(digits, reference, precision=precision))((individual, "validation", 0, 80))
+        for precision in ("float32", "bfloat16")
+    }
+    assert len(counts) == 1
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    with pytest.raises(ValueError, match="device: TensorFlow sees no GPU"):
+        configure_tensorflow(1, "gpu")
 
 
 def test_a_huge_cross_entropy_is_capped(digits, mlp):
