@@ -5,8 +5,10 @@ BIN := .venv/bin
 
 # Evolve the CNN on real digits with all cores; options in ARGS, for example ARGS="--population 200".
 mnist: .venv/installed
-	@run=runs/mnist-$$(date +%Y%m%d-%H%M%S); \
-	$(BIN)/python -m scoop experiments/mnist.py --output "$$run" $(ARGS); \
+	@run=$$(echo " $(ARGS) " | sed -n 's/.* --output[= ]\([^ ]*\) .*/\1/p'); \
+	[ -n "$$run" ] || { run=runs/mnist-$$(date +%Y%m%d-%H%M%S); set -- --output "$$run"; }; \
+	$(BIN)/python -m scoop experiments/mnist.py "$$@" $(ARGS); \
+	case " $(ARGS) " in *" --help "*|*" -h "*) exit 0;; esac; \
 	grep -qs '"state": "finished"' "$$run/status.json" || { echo "the run did not finish" >&2; exit 1; }
 
 test: lint

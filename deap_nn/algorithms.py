@@ -15,7 +15,7 @@ import numpy as np
 from deap import base, tools
 
 from deap_nn.lineage import Lineage
-from deap_nn.parallel import worker_count
+from deap_nn.parallel import holding_signals, worker_count
 from deap_nn.recipes import happens
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
 from deap_nn.toolbox import Clock, breeder_of
@@ -143,8 +143,10 @@ def _score(evolution: Evolution, watching: Iterable[Callback]) -> None:
             told = time.monotonic()
 
 
-def _record(evolution: Evolution, clock: Clock, stats: Any) -> None:
+def _record(evolution: Evolution, clock: Clock, stats: Any, begun: float, started: float) -> None:
+    """Log the generation, and with the same stroke make its best the run's."""
     toolbox, population = evolution.toolbox, evolution.population
+    best = max(population, key=attrgetter("fitness"))
     values = [individual.fitness.values[0] for individual in population]
     row: dict[str, Any] = {
         "gen": evolution.generation,
@@ -155,13 +157,18 @@ def _record(evolution: Evolution, clock: Clock, stats: Any) -> None:
         "max": max(values),
     }
     if hasattr(toolbox, "assess"):
-        row.update(toolbox.assess(evolution.best, evolution.generation, map=evolution.map))
+        row.update(toolbox.assess(best, evolution.generation, map=evolution.map))
     if clock.sigma is not None:
         row["sigma"] = clock.sigma
     if stats is not None:
         row.update(stats.compile(population))
-    evolution.logbook.header = list(row)
-    evolution.logbook.record(**row)
+    with holding_signals():
+        evolution.best = best
+        evolution.evaluations += len(population)
+        evolution.seconds = time.perf_counter() - started
+        evolution.elapsed = time.perf_counter() - begun
+        evolution.logbook.header = list(row)
+        evolution.logbook.record(**row)
 
 
 def _end(watching: Iterable[Callback], evolution: Evolution) -> None:
@@ -280,13 +287,9 @@ def evolve(
                 population[:] = children
                 del chosen, children
             _score(evolution, watching)
-            evolution.evaluations += len(population)
-            evolution.best = max(population, key=attrgetter("fitness"))
             if halloffame is not None:
                 halloffame.update(population)
-            _record(evolution, clock, stats)
-            evolution.seconds = time.perf_counter() - started
-            evolution.elapsed = time.perf_counter() - begun
+            _record(evolution, clock, stats, begun, started)
             for callback in watching:
                 callback.on_generation(evolution)
             if evolution.stop is not None:

@@ -85,6 +85,8 @@ def read_npz(path: Path) -> RawArrays:
         If it is not readable, lacks an array, or one is not what it should be.
     """
     try:
+        if not zipfile.is_zipfile(path):
+            raise DataError(f"{path}: not an .npz file")
         with open(path, "rb") as file:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, Mapping):

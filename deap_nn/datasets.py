@@ -81,7 +81,9 @@ class Dataset:
 
     def __post_init__(self) -> None:
         for part in ("train", "validation", "test"):
-            x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
+            x, y = np.asarray(getattr(self, f"x_{part}")), np.asarray(getattr(self, f"y_{part}"))
+            object.__setattr__(self, f"x_{part}", x)
+            object.__setattr__(self, f"y_{part}", y)
             if len(x) != len(y) or y.ndim != 1:
                 raise DataError(f"{self.name}: {part} has {len(x)} samples and labels of shape {y.shape}")
             if not len(x):
@@ -137,8 +139,8 @@ def find_dataset(reference: DataReference) -> Dataset:
     if reference.sha256 not in _KNOWN:
         if not reference.path and reference.name not in NAMES:
             raise DataError(
-                f"the data set {reference.name!r} is made of arrays that this process does not hold: make the "
-                "toolbox where a worker's import of the script makes it too, or read the data from a file"
+                f"the data set {reference.name!r} is made of arrays that this process does not hold: make it at the "
+                "top of the script, the same in every process, or read the data from a file"
             )
         found = load_dataset(reference.name, reference.path or None)
         if found.reference.sha256 != reference.sha256:

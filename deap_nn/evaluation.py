@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.datasets import DataReference, Split, find_dataset
-from deap_nn.models import ModelReference, configure_tensorflow, keras, layout_of, model_of, tf
+from deap_nn.models import ModelReference, configure_tensorflow, keras, layout_of, model_of, tf, trained_model
 from deap_nn.seeding import Purpose, stream
 from deap_nn.weights import ALIGNMENT, WeightList
 
@@ -271,8 +271,18 @@ class ErrorRate(_OnProblem):
 
     def __call__(self, individual: WeightList, split: Split, *, map: Map = map) -> float:
         """Return the error rate on all of a part, 0 to 1."""
+        if split not in ("train", "validation", "test"):
+            raise ValueError(f"split must be 'train', 'validation' or 'test', got {split!r}")
         size = len(find_dataset(self.problem.data).part(split)[1])
         return sum(map(CountMisread(self.problem), stretches(individual, split, size))) / size
+
+
+class ToModel(_OnProblem):
+    """A toolbox's ``to_model``: the Keras model with an individual's weights."""
+
+    def __call__(self, individual: WeightList) -> keras.Model:
+        """Return a new model that answers as was scored."""
+        return trained_model(self.problem.model, individual)
 
 
 class Assess(_OnProblem):

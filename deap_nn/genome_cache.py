@@ -24,6 +24,9 @@ SEGMENT_BYTES = 1 << 26
 """How much is claimed at a time, if that is room for a genome or more."""
 
 
+FEWEST_SLOTS = 4
+"""Two parents of a child, and two of one of them."""
+
 PLENTY = 1 << 31
 """So much room in shared memory is enough to prefer it."""
 
@@ -55,6 +58,19 @@ def sweep(place: Path) -> None:
             continue
 
 
+def _segment(weights: int) -> tuple[int, int, int]:
+    """Return the bytes from one slot to the next, the slots of a segment, and the bytes before the first."""
+    stride = -(-weights * 4 // _PAGE) * _PAGE
+    slots = max(1, SEGMENT_BYTES // stride)
+    return stride, slots, -(-slots * 8 // _PAGE) * _PAGE
+
+
+def slots_in(size: int, weights: int) -> int:
+    """Return how many genomes of so many weights a cache of `size` bytes holds."""
+    stride, slots, head = _segment(weights)
+    return size // (head + slots * stride) * slots
+
+
 class GenomeCache:
     """Slots for genomes, shared by the processes of a run on this host.
 
@@ -75,18 +91,12 @@ class GenomeCache:
         place = place if place.is_dir() else default_place()
         self.folder = place / f"{_PREFIX}{os.getuid()}-{token}"
         self._weights = weights
-        self._stride = -(-weights * 4 // _PAGE) * _PAGE
-        self.per_segment = max(1, SEGMENT_BYTES // self._stride)
-        self._head = -(-self.per_segment * 8 // _PAGE) * _PAGE
+        self._stride, self.per_segment, self._head = _segment(weights)
         self._segments: dict[int, tuple[IO[bytes], np.ndarray, list[Vector]]] = {}
         self.full = False
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self._lock = open(self.folder / "lock", "ab")  # noqa: SIM115  (held as long as the cache)
         fcntl.flock(self._lock, fcntl.LOCK_SH)
-
-    def slots_in(self, size: int) -> int:
-        """Return how many slots `size` bytes hold."""
-        return size // (self._head + self.per_segment * self._stride) * self.per_segment
 
     def _open(self, number: int, *, create: bool) -> bool:
         if number in self._segments:

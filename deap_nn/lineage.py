@@ -15,16 +15,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from deap_nn.genome_cache import default_place, free_bytes, sweep
+from deap_nn.genome_cache import FEWEST_SLOTS, default_place, free_bytes, slots_in, sweep
 from deap_nn.genomes import Genomes, Task, busy, contexts, genomes_by_run, run_group
 from deap_nn.members import light_member
 from deap_nn.recipes import Breeder, Recipe
 from deap_nn.weights import Vector, empty_vector
 
 Map = Callable[..., Iterable[Any]]
-
-FEWEST_SLOTS = 4
-"""Two parents of a child, and two of one of them."""
 
 
 class Lineage:
@@ -68,7 +65,7 @@ class Lineage:
         self._genomes = Genomes(breeder, self.token, place)
         genomes_by_run[self.token] = self._genomes
         room = size if size is not None else free_bytes(place)
-        self._free = list(range(self._genomes.cache.slots_in(room)))
+        self._free = list(range(slots_in(room, self._genomes.size)))
         self._genome_mib = self._genomes.size * 4 / 2**20
         self._warned = False
         self.close = weakref.finalize(self, _close, self.token, self._genomes)

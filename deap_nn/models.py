@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deap_nn import parallel
 from deap_nn.weights import Layout
 
 
@@ -54,7 +55,7 @@ def configure_tensorflow(threads: int, device: Literal["cpu", "gpu"] = "cpu") ->
     ----------
     threads : int
         At least 1. Where TensorFlow already computes with another number, as it does once a script has built a
-        model, a warning says so.
+        model, a warning says so under SCOOP, whose processes may then differ.
     device : {"cpu", "gpu"}
         What to compute on. Results are promised to repeat on a processor alone.
 
@@ -81,12 +82,18 @@ def configure_tensorflow(threads: int, device: Literal["cpu", "gpu"] = "cpu") ->
         try:
             getattr(config, f"set_{name}_op_parallelism_threads")(threads)
         except RuntimeError:
+            if not parallel.running_under_scoop() or threads in _warned_of:  # one process agrees with itself
+                return
             warnings.warn(
                 f"TensorFlow already computes, not limited to {threads} thread(s), so the last bits of a fitness may "
                 f"differ between processes: set {variable}={threads} before TensorFlow is imported",
                 stacklevel=3,
             )
+            _warned_of.add(threads)
+            return
 
+
+_warned_of: set[int] = set()
 
 __all__ = [
     "BUILT_IN",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import pickle
 import signal
@@ -16,6 +17,8 @@ from typing import Any
 from deap_nn.sharing import SharedMap
 
 GRACE_SECONDS = 10.0
+REPORT_SECONDS = 5.0
+_PR_SET_PDEATHSIG = 1
 
 
 def running_under_scoop() -> bool:
@@ -41,13 +44,21 @@ def current_map() -> Callable[..., Iterable[Any]]:
 
 
 def prepare_worker() -> None:
-    """Leave Ctrl-C to the origin, if this process is a SCOOP worker; call it when the script is imported.
+    """Let this process, if it is a SCOOP worker, end without a word on Ctrl-C, and when its launcher is gone.
 
-    A terminal sends the signal to every process; workers end when SCOOP's launcher terminates them, without a
-    traceback each.
+    Call it where the script is imported. A terminal sends Ctrl-C to every process; the origin saves what there is.
     """
-    if running_under_scoop() and not sys.modules["scoop"].IS_ORIGIN:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not running_under_scoop() or sys.modules["scoop"].IS_ORIGIN:
+        return
+    signal.signal(signal.SIGINT, _end_at_once)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() == 1:
+            os._exit(1)
+
+
+def _end_at_once(signum: int, frame: FrameType | None) -> None:
+    os._exit(130)
 
 
 @contextlib.contextmanager
@@ -83,6 +94,9 @@ def interruptible() -> Iterator[None]:
 @contextlib.contextmanager
 def holding_signals() -> Iterator[None]:
     """Keep SIGINT and SIGTERM waiting until the body, which should be short, is left."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
         yield
@@ -146,33 +160,52 @@ def _guard(communicator: Any) -> None:
 
     A ZeroMQ socket is not safe to share: where the report of every 25 seconds falls into the sending of a large task,
     the message arrives torn and SCOOP ends with "pickle data was truncated" (soravux/scoop, issue 14). The reporting
-    thread is replaced too, since it ends when the queue changes while it reads it, and its worker is then given up.
+    thread is replaced too: SCOOP's ends when the queue changes while it reads it, first reports after 25 seconds,
+    leaves out the task at hand and names tasks otherwise than the broker does, which therefore loses track of them.
     """
     lock = threading.RLock()
     reporter = communicator.status_update_thread
     communicator.socket = _OneAtATime(communicator.socket, lock, reporter)
     communicator.poller = _OneAtATime(communicator.poller, lock, None)
-    communicator.status_update_thread = threading.Thread(target=_report, args=(communicator,), daemon=True)
+    receive = communicator._recv
+    communicator.receiving = False
+
+    def receive_noting() -> Any:
+        communicator.receiving = True
+        try:
+            return receive()
+        finally:
+            communicator.receiving = False
+
+    communicator._recv = receive_noting
+    _report(communicator)
+    communicator.status_update_thread = threading.Thread(target=_keep_reporting, args=(communicator,), daemon=True)
     communicator.status_update_thread.start()
 
 
-def _report(communicator: Any) -> None:
-    """Tell SCOOP's broker which tasks are here, again and again, as SCOOP's own thread does."""
+def _keep_reporting(communicator: Any) -> None:
     import scoop
-    import zmq
-    from scoop._comm.scoopzmq import STATUS_UPDATE
 
     while not scoop.SHUTDOWN_REQUESTED:
-        time.sleep(scoop.TIME_BETWEEN_STATUS_REPORTS)
-        queue = scoop._control.execQueue
-        if queue is None:
-            continue
-        # Making a tuple is one step, which no other thread can interrupt.
-        here = {future.id for part in (queue.movable, queue.ready, queue.inprogress) for future in tuple(part)}
-        try:
-            communicator.socket.send_multipart([STATUS_UPDATE, pickle.dumps(here)])
-        except zmq.ZMQError:  # the program ends
-            return
+        time.sleep(min(REPORT_SECONDS, scoop.TIME_BETWEEN_STATUS_REPORTS))
+        if not communicator.receiving:  # a task that is being unpickled has no name yet
+            _report(communicator)
+
+
+def _report(communicator: Any) -> None:
+    """Tell SCOOP's broker which tasks are here."""
+    import zmq
+    from scoop import _control
+    from scoop._comm.scoopzmq import STATUS_UPDATE
+
+    queue, current = _control.execQueue, _control.current
+    # Making a tuple is one step, which no other thread can interrupt.
+    parts = (queue.movable, queue.ready, queue.inprogress) if queue is not None else ()
+    here = [future for part in parts for future in tuple(part)]
+    here += [current] if current is not None else []
+    names = {pickle.dumps(future.id, pickle.HIGHEST_PROTOCOL) for future in here}
+    with contextlib.suppress(zmq.ZMQError):  # the broker is busy or gone, or the program ends
+        communicator.socket.send_multipart([STATUS_UPDATE, pickle.dumps(names)], flags=zmq.NOBLOCK)
 
 
 def _guard_scoop() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from deap_nn.commands import InputError, Parser, run_command
@@ -26,6 +27,7 @@ def _axes(figure: Figure, *place: int) -> Any:
     axes = figure.add_subplot(*place)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return axes
 
 
@@ -96,7 +98,9 @@ def draw_weights(weights: NDArray[np.float32], matrices: Sequence[str], path: st
         lines[0].set_label(name)
     axes.set_xlabel("generation")
     axes.set_ylabel(f"value of {weights.shape[1]} weights of the best")
-    figure.legend(loc="outside right upper", frameon=False, fontsize="small")
+    legend = figure.legend(loc="outside right upper", frameon=False, fontsize="small")
+    for handle in legend.get_lines():
+        handle.set(linewidth=3, alpha=1)
     _save(figure, Path(path))
 
 
@@ -186,7 +190,8 @@ def _fitness_name(folder: Path) -> str:
         settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return str(settings["fitness"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / 'config.json'}: cannot be read ({error})") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{folder / 'config.json'}: cannot be read ({reason})") from error
 
 
 def main() -> int:

@@ -90,6 +90,7 @@ class RunDirectory(Callback):
         self._places: NDArray[np.int64] | None = None
         self._names: list[str] = []
         self._trace: list[NDArray[np.float32]] = []
+        self._written = 0
         self._write_status()
         atexit.register(self._note_an_early_end)
 
@@ -130,33 +131,42 @@ class RunDirectory(Callback):
 
     def on_generation(self, evolution: Evolution) -> None:
         """Append the generation's rows, and rewrite the other statistics when it is time."""
-        with parallel.holding_signals():  # the two files have the same rows, whenever the run is interrupted
-            self._append_rows(evolution)
-        if self._places is not None:
-            self._trace.append(evolution.best.flat[self._places])
+        self._catch_up(evolution)
         if evolution.generation % READOUT_EVERY == 0:
             self._write_statistics(evolution)
 
+    def on_end(self, evolution: Evolution) -> None:
+        """Rewrite the statistics that do not grow by rows."""
+        self._catch_up(evolution)
+        self._write_statistics(evolution)
+
+    def _catch_up(self, evolution: Evolution) -> None:
+        """Append what is logged and not yet written, all of it or nothing when the run is interrupted."""
+        if self._written == len(evolution.logbook):
+            return
+        traced = evolution.best.flat[self._places] if self._places is not None else None
+        with parallel.holding_signals():
+            self._append_rows(evolution)
+            if traced is not None:
+                self._trace.append(traced)
+            self._written += 1
+
     def _append_rows(self, evolution: Evolution) -> None:
         row = evolution.row
-        self._append("logbook.csv", list(row), list(row.values()), evolution.generation)
+        self._append("logbook.csv", list(row), list(row.values()))
         timing = [
-            evolution.generation,
+            row["gen"],
             round(evolution.seconds, 4),
             round(row["nevals"] / evolution.seconds, 2),
             round(_peak_memory(), 1),
         ]
-        self._append("timing.csv", TIMING_COLUMNS, timing, evolution.generation)
-        self.status.update(generations=evolution.generation, evaluations=evolution.evaluations)
+        self._append("timing.csv", TIMING_COLUMNS, timing)
+        self.status.update(generations=row["gen"], evaluations=evolution.evaluations)
         if evolution.stop is not None:
             self.status["stopped_by"] = evolution.stop
 
-    def on_end(self, evolution: Evolution) -> None:
-        """Rewrite the statistics that do not grow by rows."""
-        self._write_statistics(evolution)
-
-    def _append(self, name: str, columns: Any, values: Any, generation: int) -> None:
-        text = format_row(columns) if generation == 0 else ""
+    def _append(self, name: str, columns: Any, values: Any) -> None:
+        text = "" if self._written else format_row(columns)
         with open(self.path / name, "a", encoding="utf-8") as file:
             file.write(text + format_row(values))
 

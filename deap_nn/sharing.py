@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deap_nn.genome_cache import GenomeCache, default_place, free_bytes, sweep
+from deap_nn.genome_cache import GenomeCache, default_place, free_bytes, slots_in, sweep
 from deap_nn.weights import Shape, Vector, WeightList, empty_vector
 
 Map = Callable[..., Iterable[Any]]
@@ -125,7 +125,7 @@ class SharedMap:
         sweep(self._place)
         self._token = uuid.uuid4().hex
         cache = self._cache = GenomeCache(self._token, size, self._place)
-        self._size, self._room = size, cache.slots_in(free_bytes(self._place))
+        self._size, self._room = size, slots_in(free_bytes(self._place), size)
         _caches[self._token] = cache
         self._finalizer = weakref.finalize(self, _close, self._token, cache)
         return cache

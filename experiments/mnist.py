@@ -19,13 +19,15 @@ from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
 from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import NAMES, Dataset, load_dataset
+from deap_nn.genome_cache import FEWEST_SLOTS, slots_in
 from deap_nn.rundir import RunDirectory
 from deap_nn.seeding import MAX_SEED
 from deap_nn.toolbox import layout_names
 
 parallel.prepare_worker()
 
-MODELS = ("mnist_deep", "mlp")
+MODELS = {"mnist_deep": 3_274_634, "mlp": 50_890}
+"""The built-in models, and how many weights they have."""
 
 
 def by_preset(name: str) -> str:
@@ -44,7 +46,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
     add("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
-    add("--model", choices=MODELS, default="mnist_deep", help="a CNN of 3.27 million weights, or 784-64-10")
+    add("--model", choices=tuple(MODELS), default="mnist_deep", help="a CNN of 3.27 million weights, or 784-64-10")
     add("--fitness", choices=("error", "cross_entropy"), help=f"what is minimised; {by_preset('fitness')}")
     add("--preset", choices=tuple(PRESETS), default="default", help="what learns better, or the article's settings")
     add("--sigma", type=number(0), metavar="X", help=f"strength of mutation at an error of 1; {by_preset('sigma')}")
@@ -81,6 +83,8 @@ def parse_arguments() -> argparse.Namespace:
         )
     if options.cache is not None and not Path(options.cache).is_dir():
         raise InputError(f"argument --cache: {options.cache} is not a folder")
+    if options.cache_size is not None and slots_in(options.cache_size * 2**20, MODELS[options.model]) < FEWEST_SLOTS:
+        raise InputError(f"argument --cache-size: {options.cache_size} MiB hold fewer than {FEWEST_SLOTS} networks")
     if options.fitness is None:
         options.fitness = preset["fitness"]
     if options.sigma is None:
@@ -173,6 +177,11 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) 
             cache_size=options.cache_size * 2**20 if options.cache_size is not None else None,
         )
         directory.status["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
+    except KeyboardInterrupt:
+        print(
+            f"interrupted after generation {directory.status.get('generations', 'none')}: {directory.path}", flush=True
+        )
+        raise
     finally:
         if readouts.individual is not None:
             save_result(directory, toolbox, readouts, options.fitness)
@@ -185,7 +194,6 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) 
 
 def save_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str) -> None:
     """Write the network that did best, what is known of it, and the pictures."""
-    from deap_nn.models import trained_model
     from deap_nn.report import draw_run
 
     directory.status |= {
@@ -194,7 +202,7 @@ def save_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, f
         "readout": readouts.readout,
     }
     directory.write_weights(layout_names(toolbox.layout, readouts.individual))
-    directory.write_model(trained_model(toolbox.problem.model, readouts.individual))
+    directory.write_model(toolbox.to_model(readouts.individual))
     draw_run(directory.path, fitness=fitness)
 
 

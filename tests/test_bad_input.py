@@ -77,6 +77,8 @@ CASES = [
     (["--data", "array.npy"], "--data"),
     (["--cache", "file"], "--cache"),
     (["--cache-size", "-1"], "--cache-size"),
+    (["--cache-size", "0"], "--cache-size"),
+    (["--model", "mnist_deep", "--cache-size", "49"], "--cache-size"),
     (["--group-size", "0"], "--group-size"),
     (["--breeding", "wild"], "--breeding"),
     (["--precision", "float16"], "--precision"),

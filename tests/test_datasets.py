@@ -218,7 +218,7 @@ def test_a_truncated_npz_file_is_named(tmp_path, digits_file):
     content = digits_file.read_bytes()
     for cut in (len(content) // 3, len(content) - 5):
         (tmp_path / "bad.npz").write_bytes(content[:cut])
-        with pytest.raises(DataError, match="not a readable"):
+        with pytest.raises(DataError, match=r"not an? "):
             load_dataset("mnist", tmp_path / "bad.npz")
 
 
