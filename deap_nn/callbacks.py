@@ -125,7 +125,7 @@ class ProgressBar(Callback):
                 unit="gen",
                 file=self.file,
                 dynamic_ncols=True,
-                bar_format="{desc} |{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
+                bar_format="{desc}|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
             )
 
     def on_progress(self, evolution: Evolution) -> None:
