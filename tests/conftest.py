@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from deap_nn.datafiles import RawArrays
 from deap_nn.datasets import split_validation
 from deap_nn.models import configure_tensorflow
 
 configure_tensorflow(threads=1)
+settings.register_profile("shared-machine", deadline=None)  # a time limit says nothing on a busy machine
+settings.load_profile("shared-machine")
 
 ROOT = Path(__file__).resolve().parent.parent
 MNIST = ROOT / "experiments" / "mnist.py"

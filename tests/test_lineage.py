@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 import pytest
 from deap import base, tools
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deap_nn import (
@@ -224,7 +224,6 @@ def test_recipes_alone_give_a_member_back_after_100_generations(tmp_path):
     assert out.tobytes() == weights.tobytes()
 
 
-@settings(deadline=None)  # the first example compiles
 @given(
     shapes=st.lists(st.lists(st.integers(1, 6), max_size=3).map(tuple), min_size=1, max_size=5).map(tuple),
     indpb=st.sampled_from([0.5, 0.0, 1.0, 0.25, 0.9]),
