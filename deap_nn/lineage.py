@@ -8,6 +8,7 @@ import hashlib
 import heapq
 import itertools
 import pickle
+import pickletools
 import uuid
 import warnings
 import weakref
@@ -145,7 +146,11 @@ class Lineage:
         if not all(isinstance(item if isinstance(item, Recipe) else item[0], Recipe) for item in sent):
             yield from self._map(function, sent)
             return
-        context = self._breeder, pickle.dumps(_without_generation(function), pickle.HIGHEST_PROTOCOL)
+        # Which objects pickle memoizes varies with who else holds them; without that the digest would too.
+        context = (
+            self._breeder,
+            pickletools.optimize(pickle.dumps(_without_generation(function), pickle.HIGHEST_PROTOCOL)),
+        )
         digest = hashlib.sha256(b"".join(context)).digest()[:12]
         first = digest not in self._digests
         self._digests.add(digest)

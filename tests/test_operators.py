@@ -16,7 +16,7 @@ import deap_nn
 from deap_nn import Annealed, Constant, ErrorScaled, FitnessMin, Individual, Layout, NoiseTable, WeightList
 from deap_nn.mutation import Adaptation
 from deap_nn.operators import OPERATORS
-from deap_nn.selection import rank_weights
+from deap_nn.selection import _draw_pairs, rank_weights
 
 SHAPES = ((3, 4), (4,), (2, 2, 2, 3), (1,))
 SETTINGS = {
@@ -359,6 +359,35 @@ def test_pairs_are_of_two_different_members(size, k, seed, pressure, boost):
     assert len(chosen) == k
     assert all(any(member is other for other in members) for member in chosen)
     assert all(first is not second for first, second in zip(chosen[::2], chosen[1::2], strict=False))
+
+
+class Draws:
+    """Stands in for a generator where the numbers themselves matter."""
+
+    def __init__(self, first, second):
+        self.draws = np.array([[first, second]])
+
+    def random(self, shape):
+        assert shape == self.draws.shape
+        return self.draws
+
+
+def test_rounding_pairs_nobody_with_himself():
+    """Where a draw falls exactly on the edge of the first one's stretch, rounding may take it for inside."""
+    edges = 0
+    for size in range(3, 60):
+        weights = rank_weights(size, 1.7, 3.0, 2)
+        ends = np.cumsum(weights)
+        for first in range(1, size):
+            wanted = ends[first - 1]
+            draw = wanted / (ends[-1] - weights[first])
+            for second in (np.nextafter(draw, 0), draw, np.nextafter(draw, 1)):
+                inside = np.nextafter(ends[first], 0)
+                if second < 1 and second * (ends[-1] - weights[first]) == wanted < ends[first] - weights[first]:
+                    edges += 1
+                    pair = _draw_pairs(weights, 1, Draws(inside, second))
+                    assert pair[0, 0] == first != pair[0, 1]
+    assert edges
 
 
 def test_a_member_in_several_places_is_no_pair_with_itself():
