@@ -270,7 +270,7 @@ def _download(name: str, target: Path, check: Callable[[Path], object]) -> None:
 
     def fetch() -> None:
         try:
-            with urllib.request.urlopen(_KERAS_FILES + name, timeout=DOWNLOAD_SECONDS) as answer:  # noqa: S310
+            with urllib.request.urlopen(_KERAS_FILES + name, timeout=DOWNLOAD_SECONDS) as answer:  # noqa: S310  (fixed https)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with replacing(target) as partial, open(partial, "wb") as file:
                     while block := answer.read(1 << 18):

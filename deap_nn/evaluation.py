@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -258,7 +258,7 @@ class CountMisread(_OnProblem):
         individual, split, start, stop = task
         if split == "batch":
             return scorer(self.problem).batch_misread(individual, start)
-        return scorer(self.problem).misread(individual, split, start, stop)  # type: ignore[arg-type]
+        return scorer(self.problem).misread(individual, cast(Split, split), start, stop)
 
 
 def stretches(individual: WeightList, split: Split, size: int) -> list[Task]:

@@ -33,7 +33,7 @@ PLENTY = 1 << 31
 
 def default_place() -> Path:
     """Return where caches are made: in shared memory if it has room for more than the temporary folder, or a lot."""
-    shared, temporary = Path("/dev/shm"), Path(tempfile.gettempdir())  # noqa: S108
+    shared, temporary = Path("/dev/shm"), Path(tempfile.gettempdir())  # noqa: S108  (folders in it are ours)
     if not shared.is_dir() or not os.access(shared, os.W_OK):
         return temporary
     return shared if free_bytes(shared) >= min(PLENTY, free_bytes(temporary)) else temporary

@@ -135,12 +135,16 @@ class Genomes:
         return self.cache.holds(slot, recipe.id)
 
     def _breed_from(self, recipe: Recipe, made: Mapping[int, Vector], out: Vector) -> None:
-        parents = [made.get(key, self._find(key)) for key in recipe.parents]
-        if any(parent is None for parent in parents):
-            raise _VanishedError
-        self.breeder.breed(recipe, [parent for parent in parents if parent is not None], out)
-        if any(key not in made and self._find(key) is None for key in recipe.parents):
-            raise _VanishedError
+        parents = []
+        for key in recipe.parents:
+            parent = made[key] if key in made else self._find(key)
+            if parent is None:
+                raise _VanishedError
+            parents.append(parent)
+        self.breeder.breed(recipe, parents, out)
+        for key, parent in zip(recipe.parents, parents, strict=True):
+            if key not in made and self._find(key) is not parent:  # its slot was used again meanwhile
+                raise _VanishedError
 
 
 class Task(NamedTuple):

@@ -21,9 +21,9 @@ class LightMember:
 
     def _load(self) -> None:
         flat, shapes = self.make(self.recipe), self.light_shapes
-        self.__class__ = self.container  # type: ignore[assignment]
+        self.__class__ = self.container  # type: ignore[assignment]  # it becomes one
         del self.make, self.light_shapes
-        self._adopt(flat, shapes)  # type: ignore[attr-defined]
+        self._adopt(flat, shapes)  # type: ignore[attr-defined]  # as it now is one
 
 
 def _loading(name: str) -> Callable[..., Any]:

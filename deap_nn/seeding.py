@@ -105,6 +105,7 @@ def seeded(operator: Callable[..., Any], rng: np.random.Generator) -> Callable[.
 
 
 def _with_global_state(operator: Callable[..., Any], rng: np.random.Generator, *arguments: Any) -> Any:
+    # NumPy's legacy generator too: an operator of somebody's own may draw from either.
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
     random.seed(rng.bytes(32))
     np.random.seed(rng.integers(2**32, size=4))  # noqa: NPY002

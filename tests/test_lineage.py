@@ -255,6 +255,31 @@ def not_known_to_the_pass(individual, *, rng, **keywords):
     return mutGaussianAdaptive(individual, rng=rng, **keywords)
 
 
+def test_a_parent_that_is_overwritten_while_it_is_read_is_read_again(tmp_path):
+    class Overwriting:
+        """Breeds a copy of its parent, whose slot is given to another genome meanwhile."""
+
+        shapes, container, calls = ((3,),), Individual, 0
+
+        def breed(self, recipe, parents, out):
+            self.calls += 1
+            if self.calls == 1:
+                with genomes.cache.writing(0, 99) as room:
+                    room[:] = 7
+            out[:] = parents[0]
+
+    genomes = Genomes(Overwriting(), "run", tmp_path)
+    genomes.slots = {1: 0}
+    genomes._kept[1] = np.full(3, 5, np.float32)
+    with genomes.cache.writing(0, 1) as room:
+        room[:] = 5
+    out = empty_vector(3)
+    genomes.breed(Recipe(1, 0, (1,)), out)
+    assert out.tolist() == [5, 5, 5]
+    assert genomes.breeder.calls == 2
+    genomes.cache.remove()
+
+
 def test_slots_are_read_only_while_they_hold_what_is_asked_for(tmp_path):
     cache, other = GenomeCache("run", 10, tmp_path), GenomeCache("run", 10, tmp_path)
     assert cache.read(3, 7) is None
