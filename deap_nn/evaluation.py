@@ -25,7 +25,7 @@ WORST_CROSS_ENTROPY = 1e9
 GROUPED_WEIGHTS = 1_000_000
 """Networks of fewer weights are scored many at a time."""
 
-CHUNK = 250
+CHUNK = 125
 """How many samples of a validation or test part are scored by one task."""
 
 
@@ -211,6 +211,9 @@ class _OnProblem:
     problem : Problem
         What to score on.
     """
+
+    leaves_weights = True
+    """An individual that is scored stays as it is."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem

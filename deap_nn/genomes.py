@@ -6,7 +6,7 @@ import contextlib
 import pickle
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from deap_nn.genome_cache import GenomeCache
 from deap_nn.recipes import Breeder, Recipe
 from deap_nn.weights import Vector, empty_vector
+
+_NOTHING: Vector = empty_vector(0)
 
 
 class LackingError(LookupError):
@@ -56,24 +58,39 @@ class Genomes:
         self.recipes: Mapping[int, Recipe] = {}
         self.slots: Mapping[int, int] = {}
         self._kept: OrderedDict[int, Vector] = OrderedDict()
-        self._scratch = empty_vector(self.size)
+        self._scratch = [empty_vector(self.size), _NOTHING]  # the second one when twins come
 
-    def scratch(self, recipe: Recipe) -> Any:
-        """Return the individual of a recipe, valid until the next call."""
-        self.breed(recipe, self._scratch)
-        made = self.breeder.container(())
-        made._adopt(self._scratch, self.breeder.shapes)
-        return made
+    def individuals(self, recipes: Iterable[Recipe], *, kept: bool = False) -> Iterator[Any]:
+        """Yield the individual of each recipe, valid until the next.
+
+        Parameters
+        ----------
+        recipes : iterable of Recipe
+            Which; twins side by side are bred in one pass.
+        kept : bool
+            Whether who gets them leaves them as they are: the next is not bred again where it is the same.
+        """
+        last: Sequence[Recipe] = ()
+        for _, run in _runs(list(recipes)):
+            if not kept or run != last:
+                if len(run) == 2 and not self._scratch[1].size:
+                    self._scratch[1] = empty_vector(self.size)
+                self.breed(run, self._scratch)
+            last = run
+            for out in self._scratch[: len(run)]:
+                made = self.breeder.container(())
+                made._adopt(out, self.breeder.shapes)
+                yield made
 
     def group(self, recipes: Sequence[Recipe]) -> NDArray[np.float32]:
         """Return the genomes of some recipes, shape (recipes, weights)."""
         genomes = np.empty((len(recipes), self.size), dtype=np.float32)
-        for recipe, out in zip(recipes, genomes, strict=True):
-            self.breed(recipe, out)
+        for start, run in _runs(recipes):
+            self.breed(run, list(genomes[start : start + len(run)]))
         return genomes
 
-    def breed(self, recipe: Recipe, out: Vector) -> None:
-        """Write the genome of a recipe into `out`, its missing ancestors bred first.
+    def breed(self, recipes: Sequence[Recipe], outs: Sequence[Vector]) -> None:
+        """Write the genome of a recipe, or of twins, into `outs`, the missing ancestors bred first.
 
         Raises
         ------
@@ -82,8 +99,8 @@ class Genomes:
         """
         while True:
             with contextlib.suppress(_VanishedError):
-                made = self._ancestors(recipe)
-                self._breed_from(recipe, made, out)
+                made = self._ancestors(recipes[0])
+                self._breed_from(recipes, made, outs)
                 return
 
     def _find(self, key: int) -> Vector | None:
@@ -115,7 +132,7 @@ class Genomes:
             ancestor = self.recipes[key]
             if not self._breed_into_cache(ancestor, made):
                 made[key] = empty_vector(self.size)
-                self._breed_from(ancestor, made, made[key])
+                self._breed_from((ancestor,), made, (made[key],))
             for parent in ancestor.parents:
                 needed[parent] -= 1
                 if not needed[parent]:
@@ -131,20 +148,33 @@ class Genomes:
             return False
         with self.cache.writing(slot, recipe.id) as room:
             if room is not None:
-                self._breed_from(recipe, made, room)
+                self._breed_from((recipe,), made, (room,))
         return self.cache.holds(slot, recipe.id)
 
-    def _breed_from(self, recipe: Recipe, made: Mapping[int, Vector], out: Vector) -> None:
+    def _breed_from(self, recipes: Sequence[Recipe], made: Mapping[int, Vector], outs: Sequence[Vector]) -> None:
+        recipe = recipes[0]
         parents = []
         for key in recipe.parents:
             parent = made[key] if key in made else self._find(key)
             if parent is None:
                 raise _VanishedError
             parents.append(parent)
-        self.breeder.breed(recipe, parents, out)
+        if len(recipes) == 2:
+            self.breeder.breed_twins(recipes, parents, outs)
+        else:
+            self.breeder.breed(recipe, parents, outs[0])
         for key, parent in zip(recipe.parents, parents, strict=True):
             if key not in made and self._find(key) is not parent:  # its slot was used again meanwhile
                 raise _VanishedError
+
+
+def _runs(recipes: Sequence[Recipe]) -> Iterator[tuple[int, Sequence[Recipe]]]:
+    """Yield each recipe, or two where they are twins, and the place of the first."""
+    start = 0
+    while start < len(recipes):
+        twins = start + 1 < len(recipes) and recipes[start].has_twin(recipes[start + 1])
+        yield start, recipes[start : start + 1 + twins]
+        start += 1 + twins
 
 
 class Task(NamedTuple):
@@ -202,11 +232,10 @@ def run_group(task: Task) -> list[Any] | None:
         genomes.slots = dict(task.slots)
         if getattr(target, "scores_groups", False) and all(isinstance(item, Recipe) for item in task.items):
             return list(target.many(genomes.group(task.items)))
-        answers = []
-        for item in task.items:
-            if isinstance(item, Recipe):
-                answers.append(function(genomes.scratch(item)))
-            else:
-                answers.append(function((genomes.scratch(item[0]), *item[1:])))
-        return answers
+        recipes = [item if isinstance(item, Recipe) else item[0] for item in task.items]
+        individuals = genomes.individuals(recipes, kept=getattr(target, "leaves_weights", False))
+        return [
+            function(individual if isinstance(item, Recipe) else (individual, *item[1:]))
+            for item, individual in zip(task.items, individuals, strict=True)
+        ]
     return None

@@ -177,9 +177,11 @@ class Lineage:
         Each is a share of what is left, so that the processes end at about the same time (guided self-scheduling:
         C. D. Polychronopoulos and D. J. Kuck, IEEE Transactions on Computers C-36, 1987).
         """
-        largest = self._group_size or (8 if self._genomes.size >= 1_000_000 else 64)
+        largest = self._group_size or (16 if self._genomes.size >= 1_000_000 else 64)
         while members:
             size = self._group_size or -(-members // (4 * self._workers))
+            if size > 1 and not self._group_size:
+                size += size % 2  # both children of a pair
             yield min(size, largest, members)
             members -= min(size, largest, members)
 
@@ -188,7 +190,7 @@ class Lineage:
         with busy:
             self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
             flat = empty_vector(self._genomes.size)
-            self._genomes.breed(recipe, flat)
+            self._genomes.breed((recipe,), (flat,))
             return flat
 
 

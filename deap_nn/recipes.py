@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deap_nn.crossover import cxMask, mask_bits
+from deap_nn.crossover import cxMask, mask_octets
 from deap_nn.fused import cross_and_mutate
 from deap_nn.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import noise_slice
@@ -39,6 +39,11 @@ class Recipe(NamedTuple):
     def id(self) -> int:
         """A number of its own within the run."""
         return self.generation << 32 | self.place
+
+    def has_twin(self, other: object) -> bool:
+        """Return whether `other` is the second child of the pair whose first this is."""
+        twin = Recipe(self.generation, self.place + 1, self.parents[::-1], self.sigma)
+        return len(self.parents) == 2 and self.place % 2 == 0 and other == twin
 
 
 @dataclass(frozen=True)
@@ -86,32 +91,50 @@ class Breeder:
         if not parents:
             np.copyto(out, founder(self.individual, self.founders_seed, recipe.place).flat)
             return
-        pair, side = divmod(recipe.place, 2)
-        mated = len(parents) == 2 and happens(self.cxpb, self.seed, recipe.generation, 2 * pair)
-        mutated = happens(self.mutpb, self.seed, recipe.generation, 2 * recipe.place + 1)
-        mating = stream(self.seed, Purpose.MATE, recipe.generation, pair)
-        mutating = stream(self.seed, Purpose.MUTATE, recipe.generation, recipe.place)
+        mated, mutated = self._mated(recipe), self._mutated(recipe)
         if self.fused and mated and mutated:
-            indpb = self.mate.keywords.get("indpb", 0.5)
-            exchanged = mask_bits(out.size, indpb, mating)
-            keywords = self.mutate.keywords
-            factors = matrix_factors(float(recipe.sigma or 0.0), keywords.get("scale"), len(self.shapes))
-            noise = noise_slice(keywords["noise"], out.size, mutating)
-            mine, other = parents
-            cross_and_mutate(out, mine, other, exchanged, noise, factors, self.shapes)
+            self._fused_pass((recipe,), parents, (out,))
             return
+        side = recipe.place % 2
+        mutating = stream(self.seed, Purpose.MUTATE, recipe.generation, recipe.place)
         made = [self._copy_of(parent) for parent in parents]
         if side and mated:
             made.reverse()
         child = made[0]
         if mated:
-            child = seeded(self.mate, mating)(*made)[side]
+            child = seeded(self.mate, self._mating(recipe))(*made)[side]
         if mutated:
             mutate = self.mutate
             if recipe.sigma is not None:
                 mutate = functools.partial(mutate, sigma=recipe.sigma)
             (child,) = seeded(mutate, mutating)(child)
         np.copyto(out, child.flat)
+
+    def breed_twins(self, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Sequence[Vector]) -> None:
+        """Write both children of a pair, the parents in the order of the first, in one pass where that can be."""
+        if self.fused and self._mated(recipes[0]) and all(map(self._mutated, recipes)):
+            self._fused_pass(recipes, parents, outs)
+            return
+        self.breed(recipes[0], parents, outs[0])
+        self.breed(recipes[1], parents[::-1], outs[1])
+
+    def _fused_pass(self, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Sequence[Vector]) -> None:
+        keywords, size = self.mutate.keywords, outs[0].size
+        octets = mask_octets(size, self.mate.keywords.get("indpb", 0.5), self._mating(recipes[0]))
+        factors = matrix_factors(float(recipes[0].sigma or 0.0), keywords.get("scale"), len(self.shapes))
+        mutating = [stream(self.seed, Purpose.MUTATE, recipe.generation, recipe.place) for recipe in recipes]
+        noises = [noise_slice(keywords["noise"], size, rng) for rng in mutating]
+        mine, other = parents
+        cross_and_mutate(outs, mine, other, octets, noises, factors, self.shapes)
+
+    def _mating(self, recipe: Recipe) -> np.random.Generator:
+        return stream(self.seed, Purpose.MATE, recipe.generation, recipe.place // 2)
+
+    def _mated(self, recipe: Recipe) -> bool:
+        return len(recipe.parents) == 2 and happens(self.cxpb, self.seed, recipe.generation, recipe.place // 2 * 2)
+
+    def _mutated(self, recipe: Recipe) -> bool:
+        return happens(self.mutpb, self.seed, recipe.generation, 2 * recipe.place + 1)
 
     def _copy_of(self, genome: Vector) -> Any:
         made = self.container(())

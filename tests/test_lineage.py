@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 import pytest
 from deap import base, tools
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deap_nn import (
@@ -32,6 +32,7 @@ from deap_nn import (
     mutGaussianAdaptive,
     selRankBoosted,
 )
+from deap_nn.fused import cross_and_mutate
 from deap_nn.genome_cache import GenomeCache, sweep
 from deap_nn.genomes import Genomes
 from deap_nn.logbooks import rows_of
@@ -219,11 +220,12 @@ def test_recipes_alone_give_a_member_back_after_100_generations(tmp_path):
     alone = Genomes(lineage.breeder, "alone", tmp_path)
     alone.recipes = recipes
     out = empty_vector(LAYOUT.size)
-    alone.breed(recipe, out)
+    alone.breed([recipe], [out])
     alone.cache.remove()
     assert out.tobytes() == weights.tobytes()
 
 
+@example(shapes=((130, 130), (), (7,), (200, 201), (3,)), indpb=0.5, sigma=0.3, seed=1, scaled=True)
 @given(
     shapes=st.lists(st.lists(st.integers(1, 6), max_size=3).map(tuple), min_size=1, max_size=5).map(tuple),
     indpb=st.sampled_from([0.5, 0.0, 1.0, 0.25, 0.9]),
@@ -242,13 +244,54 @@ def test_the_fused_pass_equals_crossover_and_mutation(shapes, indpb, sigma, seed
     fused = Breeder(*common, partial(mutGaussianAdaptive, **keywords), 1.0, 1.0)
     apart = Breeder(*common, partial(not_known_to_the_pass, **keywords), 1.0, 1.0)
     assert (fused.fused, apart.fused) == (True, False)
-    for side in (0, 1):
-        recipe = Recipe(3, 4 + side, (1, 2), sigma)
+    recipes = [Recipe(3, 4, (1, 2), sigma), Recipe(3, 5, (2, 1), sigma)]
+    twins = [empty_vector(size), empty_vector(size)]
+    fused.breed_twins(recipes, [parent.flat for parent in parents], twins)
+    for side, recipe in enumerate(recipes):
         sources = [parents[side].flat, parents[1 - side].flat]
         children = [empty_vector(size), empty_vector(size)]
         fused.breed(recipe, sources, children[0])
         apart.breed(recipe, sources, children[1])
-        assert children[0].tobytes() == children[1].tobytes()
+        assert children[0].tobytes() == children[1].tobytes() == twins[side].tobytes()
+
+
+@pytest.mark.parametrize("wrong", ["out", "parent", "noise", "mask", "factors", "three children"])
+def test_the_compiled_pass_refuses_what_does_not_fit(wrong):
+    vectors = {name: np.zeros(9, np.float32) for name in ("out", "parent", "other", "noise")}
+    if wrong in vectors:
+        vectors[wrong] = vectors[wrong][:8]
+    octets = np.zeros(1 if wrong == "mask" else 2, np.uint8)
+    factors = [np.float32(1)] * (2 if wrong == "factors" else 1)
+    children = 3 if wrong == "three children" else 1
+    with pytest.raises(ValueError, match=r"fit|must be"):
+        cross_and_mutate(
+            [vectors["out"]] * children,
+            vectors["parent"],
+            vectors["other"],
+            octets,
+            [vectors["noise"]] * children,
+            factors,
+            [(3, 3)],
+        )
+
+
+class Reader:
+    """A function that leaves individuals as they are, and sees which it is given."""
+
+    leaves_weights = True
+
+    def __call__(self, item):
+        return item[0].flat.tobytes(), item[1]
+
+
+def test_a_member_asked_for_again_is_itself_after_twins_too():
+    toolbox = wired()
+    members = []
+    evolve(toolbox.population(n=12), toolbox, 2, seed=1, callbacks=[Watch(lambda run: members.append(run))])
+    run = members[-1]
+    chosen = [run.population[place] for place in (0, 1, 1, 1, 0, 4, 5, 5, 4, 4)]
+    found = list(run.map(Reader(), [(member, i) for i, member in enumerate(chosen)]))
+    assert found == [(member.flat.tobytes(), i) for i, member in enumerate(chosen)]
 
 
 def not_known_to_the_pass(individual, *, rng, **keywords):
@@ -274,7 +317,7 @@ def test_a_parent_that_is_overwritten_while_it_is_read_is_read_again(tmp_path):
     with genomes.cache.writing(0, 1) as room:
         room[:] = 5
     out = empty_vector(3)
-    genomes.breed(Recipe(1, 0, (1,)), out)
+    genomes.breed([Recipe(1, 0, (1,))], [out])
     assert out.tolist() == [5, 5, 5]
     assert genomes.breeder.calls == 2
     genomes.cache.remove()
