@@ -8,7 +8,7 @@ from deap_nn.logbooks import to_csv, to_json
 from deap_nn.mutation import Adaptation, Annealed, Constant, ErrorScaled, mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.selection import selRankBoosted
-from deap_nn.toolbox import PRESETS, FitnessMin, Individual, make_toolbox
+from deap_nn.toolbox import PRESETS, FitnessMin, Individual, initPopulation, make_toolbox
 from deap_nn.weights import Layout, WeightList
 
 __version__ = "0.1.0.dev0"
@@ -30,6 +30,7 @@ __all__ = [
     "cxMask",
     "evolve",
     "initNormal",
+    "initPopulation",
     "initScaled",
     "load_dataset",
     "make_toolbox",

@@ -127,7 +127,7 @@ def _lineage(
         )
         return None
     lineage = Lineage(breeder, toolbox.map, workers=worker_count(), **options)
-    population[:] = [lineage.member(member.recipe) for member in population]
+    population[:] = lineage.members([member.recipe for member in population])
     return lineage
 
 

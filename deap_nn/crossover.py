@@ -10,19 +10,15 @@ from deap_nn.weights import WeightList, check_generator, check_pair, check_proba
 Genome = TypeVar("Genome", bound=WeightList)
 
 
-def mask_octets(size: int, indpb: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draw a mask whose bits are set with the probability `indpb`, the lowest of an octet first; shape (size / 8,).
+def mask_bits(size: int, indpb: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw a mask whose elements are true with the probability `indpb`; shape (size,).
 
     A probability of one half takes one random bit an element; any other compares 24-bit numbers.
     """
     if indpb == 0.5:
-        return np.frombuffer(rng.bytes((size + 7) // 8), dtype=np.uint8)
-    return np.packbits(rng.random(size, dtype=np.float32) < indpb, bitorder="little")
-
-
-def mask_bits(size: int, indpb: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Draw the mask of `mask_octets` with an element a weight; shape (size,)."""
-    return np.unpackbits(mask_octets(size, indpb, rng), count=size, bitorder="little").view(np.bool_)
+        octets = np.frombuffer(rng.bytes((size + 7) // 8), dtype=np.uint8)
+        return np.unpackbits(octets, count=size, bitorder="little").view(np.bool_)
+    return rng.random(size, dtype=np.float32) < np.float32(indpb)
 
 
 def cxMask(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Generator) -> tuple[Genome, Genome]:

@@ -1,43 +1,127 @@
-"""Mask crossover and Gaussian mutation in one compiled pass over a genome."""
+"""Mask crossover and Gaussian mutation in one compiled pass over a genome, its random numbers included."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import accumulate
 from math import prod
 from typing import Any
 
+import numba
 import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from deap_nn.weights import Shape, Vector
+from deap_nn.noise import LARGEST_TABLE
+from deap_nn.seeding import Purpose
+from deap_nn.weights import Shape, Vector, Vectors
 
 _BLOCK = 1 << 14
-"""So many weights are bred at a time, a multiple of 8: their mask stays in the processor's cache."""
+"""So many weights are bred at a time, a multiple of 64: their mask stays in the processor's cache."""
 
 _NOTHING = np.empty(0, dtype=np.float32)
+_MATE, _MUTATE = np.uint64(Purpose.MATE), np.uint64(Purpose.MUTATE)
+_LOW = np.uint64(0xFFFFFFFF)
 
 
+def _compile(function: Callable[..., Any]) -> Any:
+    """Compile for the processor at hand: no fast-math and no fused multiply-add, so that all give the same bits."""
+    try:
+        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    except RuntimeError:  # nowhere to keep the compiled code
+        return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+def _multiply(context: Any, a: Any, b: Any) -> Any:
+    """Return the upper 64 bits of the product of two 64-bit numbers."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = ir.IntType(128)
+        product = builder.mul(*(builder.zext(argument, wide) for argument in arguments))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    return numba.uint64(numba.uint64, numba.uint64), generate
+
+
+_high_product: Any = intrinsic(_multiply)
+
+
+@_compile
+def _philox(
+    seed: np.uint64, purpose: np.uint64, generation: np.uint64, index: np.uint64, block: np.uint64
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+    """Return four numbers of the stream that `seeding.stream` makes: NumPy's Philox, whose first block is 1."""
+    a, b, c, d = block, np.uint64(0), index, generation
+    key, other_key = seed, purpose
+    for turn in range(10):
+        if turn:
+            key += np.uint64(0x9E3779B97F4A7C15)
+            other_key += np.uint64(0xBB67AE8584CAA73B)
+        high, low = _high_product(np.uint64(0xD2E7470EE14C6C93), a), np.uint64(0xD2E7470EE14C6C93) * a
+        other_high, other_low = _high_product(np.uint64(0xCA5A826395121157), c), np.uint64(0xCA5A826395121157) * c
+        a, b, c, d = other_high ^ b ^ key, other_low, high ^ d ^ other_key, low
+    return a, b, c, d
+
+
+@_compile
+def _place_in_table(seed: np.uint64, generation: np.uint64, index: np.uint64, places: np.uint64) -> np.int64:
+    """Return what ``integers(places)`` draws from the stream of a mutation (D. Lemire, TOMACS 29, 2019)."""
+    if places <= np.uint64(1):
+        return np.int64(0)
+    unfair = (_LOW - (places - np.uint64(1))) % places
+    block = np.uint64(0)
+    while True:
+        block += np.uint64(1)
+        for word in _philox(seed, _MUTATE, generation, index, block):
+            for half in (word & _LOW, word >> np.uint64(32)):
+                product = half * places
+                if (product & _LOW) >= unfair:
+                    return np.int64(product >> np.uint64(32))
+
+
+@_compile
 def _pass(
     out: Vector,
     twin: Vector,
     first: Vector,
     second: Vector,
-    octets: NDArray[np.uint8],
-    spread: NDArray[np.uint64],
-    noise: Vector,
-    twin_noise: Vector,
+    table: Vector,
     factors: Vector,
     ends: NDArray[np.int64],
+    spread: NDArray[np.uint64],
+    run_seed: int,
+    born: int,
+    place: int,
+    indpb: np.float32,
 ) -> None:
+    seed, generation, pair = np.uint64(run_seed), np.uint64(born), np.uint64(place // 2)
+    places = np.uint64(table.size - out.size + 1)
+    noise = table[_place_in_table(seed, generation, np.uint64(place), places) :]
+    twin_noise = table[_place_in_table(seed, generation, np.uint64(place + 1), places) :] if twin.size else table
     room = np.empty(_BLOCK // 8, dtype=np.uint64)
     exchanged = room.view(np.bool_)
+    counter = np.uint64(0)
     matrix = 0
     for start in range(0, out.size, _BLOCK):
         end = min(out.size, start + _BLOCK)
-        for i in range((end - start + 7) // 8):
-            room[i] = spread[octets[start // 8 + i]]
+        if indpb == np.float32(0.5):
+            for i in range(0, (end - start + 7) // 8, 32):
+                counter += np.uint64(1)
+                octet = i
+                for word in _philox(seed, _MATE, generation, pair, counter):
+                    for shift in range(0, 64, 8):
+                        room[octet] = spread[(word >> np.uint64(shift)) & np.uint64(255)]
+                        octet += 1
+        else:
+            for i in range(0, end - start, 8):
+                counter += np.uint64(1)
+                k = i
+                for word in _philox(seed, _MATE, generation, pair, counter):
+                    for half in (word & _LOW, word >> np.uint64(32)):
+                        exchanged[k] = np.float32(half >> np.uint64(8)) * np.float32(1.0 / 16777216.0) < indpb
+                        k += 1
         begin = start
         while begin < end:
             while ends[matrix] <= begin:
@@ -63,17 +147,6 @@ def _pass(
 
 
 @lru_cache(maxsize=1)
-def _compiled() -> Any:
-    """Compile for the processor at hand: no fast-math and no fused multiply-add, so that all give the same bits."""
-    import numba
-
-    try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(_pass)
-    except RuntimeError:  # nowhere to keep the compiled code
-        return numba.njit(nogil=True, error_model="numpy")(_pass)
-
-
-@lru_cache(maxsize=1)
 def _spread() -> NDArray[np.uint64]:
     """Return eight bytes of 0 or 1 for each octet: its bits, the lowest first in memory; shape (256,)."""
     octets = np.arange(256, dtype=np.uint8)
@@ -87,13 +160,17 @@ def _ends(shapes: tuple[Shape, ...]) -> NDArray[np.int64]:
 
 
 def cross_and_mutate(
-    outs: Sequence[Vector],
+    outs: Vectors,
     first: Vector,
     second: Vector,
-    octets: NDArray[np.uint8],
-    noises: Sequence[Vector],
-    factors: Sequence[np.float32],
-    shapes: Sequence[Shape],
+    table: Vector,
+    factors: Vector,
+    shapes: tuple[Shape, ...],
+    *,
+    seed: int,
+    generation: int,
+    place: int,
+    indpb: float,
 ) -> None:
     """Write the child or both children that `cxMask` and then `mutGaussianAdaptive` make of two parents, bit for bit.
 
@@ -102,33 +179,34 @@ def cross_and_mutate(
     Parameters
     ----------
     outs : sequence of numpy.ndarray
-        Where one or two children go, each of shape (n,), float32.
+        Where one child goes, or both of a pair, each of shape (n,), float32.
     first, second : numpy.ndarray
-        The parent whose place the first child takes, and the other; shape (n,), float32, left unchanged.
-    octets : numpy.ndarray
-        Eight bits of the mask each, the lowest first: where the first child takes the other parent's weight, and the
-        second child the first parent's; shape at least ((n + 7) // 8,), uint8.
-    noises : sequence of numpy.ndarray
-        Standard normal numbers for each child, each of shape (n,), float32.
-    factors : sequence of numpy.float32
-        What the noise of each matrix is multiplied by.
-    shapes : sequence of tuple of int
+        The parent whose place the (first) child takes, and the other; shape (n,), float32, left unchanged.
+    table : numpy.ndarray
+        Standard normal numbers to take a slice of for each child; at least n, and fewer than ``LARGEST_TABLE``.
+    factors : numpy.ndarray
+        What the noise of each matrix is multiplied by, float32.
+    shapes : tuple of tuple of int
         The shapes of the matrices.
+    seed, generation, place : int
+        The run's seed, and where the (first) child stands: they key its streams.
+    indpb : float
+        The probability that a locus is exchanged.
 
     Raises
     ------
     ValueError
         If a size does not fit the shapes: the compiled pass does not check its bounds.
     """
-    ends = _ends(tuple(shapes))
+    ends = _ends(shapes)
     size = int(ends[-1]) if len(ends) else 0
-    vectors = (*outs, first, second, *noises)
-    if len(outs) not in (1, 2) or len(noises) != len(outs) or len(factors) != len(ends):
-        raise ValueError(f"{len(outs)} children, {len(noises)} noises and {len(factors)} factors do not fit together")
-    if any(vector.shape != (size,) or vector.dtype != np.float32 for vector in vectors) or octets.size * 8 < size:
-        raise ValueError(f"children, parents and noise must be float32 vectors of {size} weights, with a bit for each")
-    if not size:
-        return
-    twin, twin_noise = (outs[1], noises[1]) if len(outs) == 2 else (_NOTHING, _NOTHING)
-    strengths = np.array(factors, dtype=np.float32)
-    _compiled()(outs[0], twin, first, second, octets, _spread(), noises[0], twin_noise, strengths, ends)
+    out, twin = outs if len(outs) == 2 else (outs[0], _NOTHING)
+    if not (out.size == first.size == second.size == size and twin.size in (0, size) and len(factors) == len(ends)):
+        raise ValueError(
+            f"children and parents must have {size} weights, and a factor for each of {len(ends)} matrices"
+        )
+    if not size <= table.size < LARGEST_TABLE:
+        raise ValueError(f"the table of noise must have {size} to {LARGEST_TABLE - 1} numbers, got {table.size}")
+    if size:
+        chance = np.float32(indpb)
+        _pass(out, twin, first, second, table, factors, ends, _spread(), seed, generation, place, chance)

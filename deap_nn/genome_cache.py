@@ -92,7 +92,7 @@ class GenomeCache:
         self.folder = place / f"{_PREFIX}{os.getuid()}-{token}"
         self._weights = weights
         self._stride, self.per_segment, self._head = _segment(weights)
-        self._segments: dict[int, tuple[IO[bytes], np.ndarray, list[Vector]]] = {}
+        self._segments: dict[int, tuple[IO[bytes], memoryview, list[Vector]]] = {}
         self.full = False
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self._lock = open(self.folder / "lock", "ab")  # noqa: SIM115  (held as long as the cache)
@@ -106,7 +106,7 @@ class GenomeCache:
             return False
         file = open(path, "r+b")  # noqa: SIM115  (kept open for its locks)
         mapping = mmap.mmap(file.fileno(), 0)
-        keys = np.frombuffer(mapping, dtype=np.int64, count=self.per_segment)
+        keys = memoryview(mapping)[: self.per_segment * 8].cast("q")
         genomes = [
             np.frombuffer(mapping, np.float32, self._weights, self._head + i * self._stride)
             for i in range(self.per_segment)
@@ -132,7 +132,7 @@ class GenomeCache:
     def read(self, slot: int, key: int) -> Vector | None:
         """Return the genome `key` as a view of its slot, or None where the slot does not hold it."""
         number, place = divmod(slot, self.per_segment)
-        if not self._open(number, create=False):
+        if number not in self._segments and not self._open(number, create=False):
             return None
         _, keys, genomes = self._segments[number]
         return genomes[place] if keys[place] == key else None

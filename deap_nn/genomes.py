@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deap_nn.genome_cache import GenomeCache
 from deap_nn.recipes import Breeder, Recipe
-from deap_nn.weights import Vector, empty_vector
+from deap_nn.weights import Vector, Vectors, empty_vector
 
 _NOTHING: Vector = empty_vector(0)
 
@@ -24,8 +24,8 @@ class LackingError(LookupError):
     """A genome or a context that this process can neither find nor make."""
 
 
-class _VanishedError(Exception):
-    """A genome was overwritten in the cache while it was read."""
+class _MissingError(Exception):
+    """A genome is not in the cache, or was overwritten there while it was read."""
 
 
 class Genomes:
@@ -85,11 +85,23 @@ class Genomes:
     def group(self, recipes: Sequence[Recipe]) -> NDArray[np.float32]:
         """Return the genomes of some recipes, shape (recipes, weights)."""
         genomes = np.empty((len(recipes), self.size), dtype=np.float32)
-        for start, run in _runs(recipes):
-            self.breed(run, list(genomes[start : start + len(run)]))
+        runs = list(_runs(recipes))
+        found = {key: self._find(key) for _, run in runs for key in run[0].parents}
+        for _, run in runs:
+            if any(found[key] is None for key in run[0].parents):
+                self._ancestors(run[0])
+                found.update((key, self._find(key)) for key in run[0].parents)
+        whole = all(parent is not None for parent in found.values())
+        if whole:
+            for start, run in runs:
+                self._breed_with([found[key] for key in run[0].parents], run, genomes[start : start + len(run)])
+            whole = all(self._find(key) is parent for key, parent in found.items())
+        if not whole:  # the cache has no room for some, or their slots were used again meanwhile
+            for start, run in runs:
+                self.breed(run, genomes[start : start + len(run)])
         return genomes
 
-    def breed(self, recipes: Sequence[Recipe], outs: Sequence[Vector]) -> None:
+    def breed(self, recipes: Sequence[Recipe], outs: Vectors) -> None:
         """Write the genome of a recipe, or of twins, into `outs`, the missing ancestors bred first.
 
         Raises
@@ -97,11 +109,13 @@ class Genomes:
         LackingError
             If an ancestor is not in the cache, and neither are recipes known that lead to it.
         """
+        made: Mapping[int, Vector] = {}
         while True:
-            with contextlib.suppress(_VanishedError):
-                made = self._ancestors(recipes[0])
-                self._breed_from(recipes, made, outs)
-                return
+            try:
+                return self._breed_from(recipes, made, outs)
+            except _MissingError:
+                with contextlib.suppress(_MissingError):
+                    made = self._ancestors(recipes[0])
 
     def _find(self, key: int) -> Vector | None:
         slot = self.slots.get(key)
@@ -151,21 +165,24 @@ class Genomes:
                 self._breed_from((recipe,), made, (room,))
         return self.cache.holds(slot, recipe.id)
 
-    def _breed_from(self, recipes: Sequence[Recipe], made: Mapping[int, Vector], outs: Sequence[Vector]) -> None:
+    def _breed_from(self, recipes: Sequence[Recipe], made: Mapping[int, Vector], outs: Vectors) -> None:
         recipe = recipes[0]
         parents = []
         for key in recipe.parents:
             parent = made[key] if key in made else self._find(key)
             if parent is None:
-                raise _VanishedError
+                raise _MissingError
             parents.append(parent)
+        self._breed_with(parents, recipes, outs)
+        for key, parent in zip(recipe.parents, parents, strict=True):
+            if key not in made and self._find(key) is not parent:  # its slot was used again meanwhile
+                raise _MissingError
+
+    def _breed_with(self, parents: Sequence[Any], recipes: Sequence[Recipe], outs: Vectors) -> None:
         if len(recipes) == 2:
             self.breeder.breed_twins(recipes, parents, outs)
         else:
-            self.breeder.breed(recipe, parents, outs[0])
-        for key, parent in zip(recipe.parents, parents, strict=True):
-            if key not in made and self._find(key) is not parent:  # its slot was used again meanwhile
-                raise _VanishedError
+            self.breeder.breed(recipes[0], parents, outs[0])
 
 
 def _runs(recipes: Sequence[Recipe]) -> Iterator[tuple[int, Sequence[Recipe]]]:

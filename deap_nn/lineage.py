@@ -18,7 +18,7 @@ from typing import Any
 
 from deap_nn.genome_cache import FEWEST_SLOTS, default_place, free_bytes, slots_in, sweep
 from deap_nn.genomes import Genomes, Task, busy, contexts, genomes_by_run, run_group
-from deap_nn.members import light_member
+from deap_nn.members import light_members
 from deap_nn.recipes import Breeder, Recipe
 from deap_nn.weights import Vector, empty_vector
 
@@ -81,9 +81,9 @@ class Lineage:
         self._digests: set[bytes] = set()
         self.generation = 0
 
-    def member(self, recipe: Recipe) -> Any:
-        """Return a light member, which has a fitness, a recipe and its weights on demand."""
-        return light_member(self.breeder.container, recipe, self.weights, self.breeder.shapes)
+    def members(self, recipes: Iterable[Recipe]) -> list[Any]:
+        """Return light members, which have a fitness, a recipe and their weights on demand."""
+        return light_members(self.breeder.container, recipes, self.weights, self.breeder.shapes)
 
     def children(self, chosen: Sequence[Any], generation: int, sigma: float | None) -> list[Any]:
         """Return the children of the chosen parents; places 2i and 2i+1 are mated."""
@@ -95,8 +95,8 @@ class Lineage:
         for index, mine in enumerate(ids):
             mate = index ^ 1
             parents = (mine, ids[mate]) if mate < len(ids) else (mine,)
-            made.append(self.member(Recipe(generation, index, parents, sigma)))
-        return made
+            made.append(Recipe(generation, index, parents, sigma))
+        return self.members(made)
 
     def _settle(self, parents: dict[int, Recipe]) -> None:
         """Give the parents of a generation their slots; those of the one before keep theirs, to breed them from."""
@@ -146,12 +146,7 @@ class Lineage:
         if not all(isinstance(item if isinstance(item, Recipe) else item[0], Recipe) for item in sent):
             yield from self._map(function, sent)
             return
-        # Which objects pickle memoizes varies with who else holds them; without that the digest would too.
-        context = (
-            self._breeder,
-            pickletools.optimize(pickle.dumps(_without_generation(function), pickle.HIGHEST_PROTOCOL)),
-        )
-        digest = hashlib.sha256(b"".join(context)).digest()[:12]
+        context, digest = self._context(pickle.dumps(_without_generation(function), pickle.HIGHEST_PROTOCOL))
         first = digest not in self._digests
         self._digests.add(digest)
         ends = list(itertools.accumulate(self._group_sizes(len(sent))))
@@ -171,6 +166,13 @@ class Lineage:
         for i in sorted(waiting):
             yield from waiting[i]
 
+    @functools.lru_cache(maxsize=4)  # noqa: B019  (a run's few functions)
+    def _context(self, function: bytes) -> tuple[tuple[bytes, bytes], bytes]:
+        """Return what a worker needs to know of a pickled function, and its digest."""
+        # Which objects pickle memoizes varies with who else holds them; without that the digest would too.
+        context = self._breeder, pickletools.optimize(function)
+        return context, hashlib.sha256(b"".join(context)).digest()[:12]
+
     def _group_sizes(self, members: int) -> Iterator[int]:
         """Tell how many members each task has: enough to be worth sending, and few towards the end.
 
@@ -180,7 +182,9 @@ class Lineage:
         largest = self._group_size or (16 if self._genomes.size >= 1_000_000 else 64)
         while members:
             size = self._group_size or -(-members // (4 * self._workers))
-            if size > 1 and not self._group_size:
+            if self._workers == 1:
+                size = largest
+            elif size > 1 and not self._group_size:
                 size += size % 2  # both children of a pair
             yield min(size, largest, members)
             members -= min(size, largest, members)

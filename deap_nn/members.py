@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from deap import base
 
 from deap_nn.recipes import Recipe
 from deap_nn.weights import Shape, Vector, WeightList
@@ -53,29 +55,46 @@ def _light_class(container: type[WeightList]) -> type[Any]:
     return type(container.__name__, (LightMember, container), methods)
 
 
-def light_member(
-    container: type[WeightList], recipe: Recipe, make: Callable[[Recipe], Vector], shapes: tuple[Shape, ...]
-) -> Any:
-    """Return a light member.
+def light_members(
+    container: type[WeightList],
+    recipes: Iterable[Recipe],
+    make: Callable[[Recipe], Vector],
+    shapes: tuple[Shape, ...],
+) -> list[Any]:
+    """Return a light member for each recipe.
 
     Parameters
     ----------
     container : type
-        The class of the individual that it becomes; its ``__init__`` gives it a fitness.
-    recipe : Recipe
-        How its genome comes about.
+        The class of the individuals that they become; its ``__init__`` gives each a fitness.
+    recipes : iterable of Recipe
+        How their genomes come about.
     make : callable
         Makes the genome of a recipe, shape (n,), float32.
     shapes : tuple of tuple of int
-        The shapes of its matrices.
+        The shapes of their matrices.
     """
     kind: Any = _light_class(container)
-    member = kind.__new__(kind)
-    vars(member).update(copy.deepcopy(_extras(container)), recipe=recipe, make=make, light_shapes=shapes)
-    return member
+    extras, fitness = _extras(container)
+    members = []
+    for recipe in recipes:
+        member = kind.__new__(kind)
+        attributes = member.__dict__
+        if extras:
+            attributes.update(copy.deepcopy(extras))
+        if fitness is not None:
+            attributes["fitness"] = base.Fitness.__new__(fitness)  # without values its __init__ would set nothing
+        attributes["recipe"], attributes["make"], attributes["light_shapes"] = recipe, make, shapes
+        members.append(member)
+    return members
 
 
 @functools.lru_cache(maxsize=16)
-def _extras(container: type[WeightList]) -> dict[str, Any]:
-    """Return what a new individual has beside its weights: its fitness."""
-    return container(())._extras()
+def _extras(container: type[WeightList]) -> tuple[dict[str, Any], type[base.Fitness] | None]:
+    """Return what a new individual has beside its weights; a fitness that is nothing but its class apart."""
+    extras = container(())._extras()
+    fitness = extras.get("fitness")
+    if isinstance(fitness, base.Fitness) and not vars(fitness):
+        del extras["fitness"]
+        return extras, type(fitness)
+    return extras, None

@@ -13,6 +13,8 @@ from deap_nn.seeding import Purpose, stream
 from deap_nn.weights import Vector, empty_vector
 
 SMALLEST_TABLE = 1 << 20
+LARGEST_TABLE = 1 << 32
+"""The fused pass takes tables of fewer numbers: it draws where a slice begins as a number of 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,8 @@ def _table(seed: int, size: int, digest: str) -> Vector:
     return table
 
 
-def noise_slice(noise: Vector | NoiseTable, size: int, rng: np.random.Generator) -> Vector:
-    """Return `size` consecutive numbers of a table from a random place on, as a view.
+def noise_numbers(noise: Vector | NoiseTable, size: int) -> Vector:
+    """Return the numbers of a table, of which slices of `size` are to be taken.
 
     Raises
     ------
@@ -105,5 +107,11 @@ def noise_slice(noise: Vector | NoiseTable, size: int, rng: np.random.Generator)
     if table.ndim != 1 or table.dtype != np.float32 or table.size < size:
         found = f"{table.dtype} of shape {table.shape}"
         raise ValueError(f"noise must be a float32 vector of at least {size} numbers, got {found}")
+    return table
+
+
+def noise_slice(noise: Vector | NoiseTable, size: int, rng: np.random.Generator) -> Vector:
+    """Return `size` consecutive numbers of a table from a random place on, as a view."""
+    table = noise_numbers(noise, size)
     start = int(rng.integers(table.size - size + 1))
     return table[start : start + size]

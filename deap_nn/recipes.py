@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from deap_nn.crossover import cxMask, mask_octets
-from deap_nn.fused import cross_and_mutate
+from deap_nn.crossover import cxMask
 from deap_nn.mutation import matrix_factors, mutGaussianAdaptive
-from deap_nn.noise import noise_slice
+from deap_nn.noise import LARGEST_TABLE, noise_numbers
 from deap_nn.seeding import Purpose, seeded, stream
-from deap_nn.weights import Shape, Vector, WeightList, empty_vector
+from deap_nn.weights import Shape, Vector, Vectors, WeightList, empty_vector
 
 
 class Recipe(NamedTuple):
@@ -82,7 +83,7 @@ class Breeder:
             getattr(mate, "func", None) is cxMask
             and getattr(mutate, "func", None) is mutGaussianAdaptive
             and not (mate.args or mutate.args)
-            and mutate.keywords.get("noise") is not None
+            and getattr(mutate.keywords.get("noise"), "size", LARGEST_TABLE) < LARGEST_TABLE
             and mutate.keywords.get("indpb", 1.0) == 1.0
         )
 
@@ -110,7 +111,7 @@ class Breeder:
             (child,) = seeded(mutate, mutating)(child)
         np.copyto(out, child.flat)
 
-    def breed_twins(self, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Sequence[Vector]) -> None:
+    def breed_twins(self, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
         """Write both children of a pair, the parents in the order of the first, in one pass where that can be."""
         if self.fused and self._mated(recipes[0]) and all(map(self._mutated, recipes)):
             self._fused_pass(recipes, parents, outs)
@@ -118,14 +119,37 @@ class Breeder:
         self.breed(recipes[0], parents, outs[0])
         self.breed(recipes[1], parents[::-1], outs[1])
 
-    def _fused_pass(self, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Sequence[Vector]) -> None:
-        keywords, size = self.mutate.keywords, outs[0].size
-        octets = mask_octets(size, self.mate.keywords.get("indpb", 0.5), self._mating(recipes[0]))
-        factors = matrix_factors(float(recipes[0].sigma or 0.0), keywords.get("scale"), len(self.shapes))
-        mutating = [stream(self.seed, Purpose.MUTATE, recipe.generation, recipe.place) for recipe in recipes]
-        noises = [noise_slice(keywords["noise"], size, rng) for rng in mutating]
-        mine, other = parents
-        cross_and_mutate(outs, mine, other, octets, noises, factors, self.shapes)
+    def _fused_pass(self, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
+        from deap_nn.fused import cross_and_mutate
+
+        recipe = recipes[0]
+        cross_and_mutate(
+            outs,
+            parents[0],
+            parents[1],
+            self._table,
+            self._factors(recipe.sigma or 0.0),
+            self.shapes,
+            seed=self.seed,
+            generation=recipe.generation,
+            place=recipe.place,
+            indpb=self.mate.keywords.get("indpb", 0.5),
+        )
+
+    def _factors(self, sigma: float) -> NDArray[np.float32]:
+        if sigma not in self._factors_by_sigma:
+            self._factors_by_sigma.clear()
+            scale = self.mutate.keywords.get("scale")
+            self._factors_by_sigma[sigma] = np.array(matrix_factors(sigma, scale, len(self.shapes)), np.float32)
+        return self._factors_by_sigma[sigma]
+
+    @functools.cached_property
+    def _table(self) -> Vector:
+        return noise_numbers(self.mutate.keywords["noise"], sum(map(math.prod, self.shapes)))
+
+    @functools.cached_property
+    def _factors_by_sigma(self) -> dict[float, NDArray[np.float32]]:
+        return {}
 
     def _mating(self, recipe: Recipe) -> np.random.Generator:
         return stream(self.seed, Purpose.MATE, recipe.generation, recipe.place // 2)

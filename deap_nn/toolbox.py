@@ -16,7 +16,7 @@ from deap_nn import parallel
 from deap_nn.crossover import cxMask
 from deap_nn.datasets import NAMES, Dataset, load_dataset
 from deap_nn.initialisation import fan_in_scales, initNormal, initScaled
-from deap_nn.members import LightMember, light_member
+from deap_nn.members import LightMember, light_members
 from deap_nn.mutation import Adaptation, ErrorScaled, check_sigma, matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.recipes import Breeder, Recipe, founder
@@ -153,7 +153,7 @@ def initPopulation(toolbox: base.Toolbox, seed: int, n: int, *, start: int = 0) 
     if not isinstance(first, WeightList):
         return [first, *(founder(toolbox.individual, seed, place) for place in places[1:])]
     make = partial(_founder_weights, toolbox.individual, seed)
-    return [light_member(type(first), Recipe(0, place), make, first.shapes) for place in places]
+    return light_members(type(first), [Recipe(0, place) for place in places], make, first.shapes)
 
 
 def _founder_weights(individual: Callable[..., Any], seed: int, recipe: Recipe) -> Vector:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 Matrix = NDArray[np.float32]
 """A matrix of weights of any number of dimensions."""
 Vector = NDArray[np.float32]
+Vectors = Sequence[Vector] | NDArray[np.float32]
 """All weights of a genome in one dimension."""
 Shape = tuple[int, ...]
 

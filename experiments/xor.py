@@ -16,10 +16,12 @@ from deap_nn import (
     Evolution,
     Individual,
     Layout,
+    NoiseTable,
     WeightList,
     cxMask,
     evolve,
     initNormal,
+    initPopulation,
     mutGaussianAdaptive,
     parallel,
     selRankBoosted,
@@ -28,7 +30,7 @@ from deap_nn.callbacks import ProgressBar
 from deap_nn.commands import Parser, check_new_folder, integer, run_command
 from deap_nn.mutation import Annealed
 from deap_nn.rundir import RunDirectory
-from deap_nn.seeding import MAX_SEED, Purpose, stream
+from deap_nn.seeding import MAX_SEED
 
 parallel.prepare_worker()
 
@@ -38,21 +40,34 @@ TARGETS = np.array([0, 1, 1, 0], dtype=np.float32)
 TOLERANCE = 0.1
 
 
-def answers(individual: WeightList, inputs: np.ndarray = INPUTS) -> np.ndarray:
-    """Return the network's answer, 0 to 1, to each row of inputs."""
-    kernel1, bias1, kernel2, bias2 = individual
-    hidden = np.tanh(inputs @ kernel1 + bias1)
-    return 0.5 + 0.5 * np.tanh((hidden @ kernel2 + bias2)[:, 0])
+def answers(genomes: np.ndarray, inputs: np.ndarray = INPUTS) -> np.ndarray:
+    """Return the answers, 0 to 1, of networks to rows of inputs; shape (networks, rows)."""
+    ends = np.cumsum(LAYOUT.sizes)[:-1]
+    kernel1, bias1, kernel2, bias2 = (
+        part.reshape(len(genomes), *shape)
+        for part, shape in zip(np.split(genomes, ends, axis=1), LAYOUT.shapes, strict=True)
+    )
+    hidden = np.tanh(inputs @ kernel1 + bias1[:, None])
+    return 0.5 + 0.5 * np.tanh((hidden @ kernel2)[..., 0] + bias2)
 
 
-def mean_squared_error(individual: WeightList) -> tuple[float]:
-    """Return the fitness, in DEAP's form."""
-    return (float(np.mean((answers(individual) - TARGETS) ** 2)),)
+class MeanSquaredError:
+    """The fitness, in DEAP's form; networks are scored many at a time, and a single one as a group of one."""
+
+    scores_groups = True
+
+    def __call__(self, individual: WeightList) -> tuple[float]:
+        """Return the mean squared error of one network."""
+        return self.many(individual.flat[None])[0]
+
+    def many(self, genomes: np.ndarray) -> list[tuple[float]]:
+        """Return the mean squared error of each network; genomes has the shape (networks, weights)."""
+        return [(error,) for error in np.mean((answers(genomes) - TARGETS) ** 2, axis=1).tolist()]
 
 
 def solved(individual: WeightList) -> bool:
     """Return whether all four answers are within the tolerance of their targets."""
-    return bool((np.abs(answers(individual) - TARGETS) <= TOLERANCE).all())
+    return bool((np.abs(answers(individual.flat[None]) - TARGETS) <= TOLERANCE).all())
 
 
 class StopWhenSolved(Callback):
@@ -65,14 +80,16 @@ class StopWhenSolved(Callback):
         self.best = evolution.best
 
 
-def make_toolbox(generations: int) -> base.Toolbox:
+def make_toolbox(generations: int, seed: int) -> base.Toolbox:
     """Wire genome, operators and fitness."""
     toolbox = base.Toolbox()
     toolbox.register("individual", initNormal, Individual, LAYOUT)
+    toolbox.register("population", initPopulation, toolbox, seed)
+    noise = NoiseTable(seed, LAYOUT.size)
     toolbox.register("mate", cxMask)
-    toolbox.register("mutate", mutGaussianAdaptive, sigma=Annealed(0.5, 0.05, generations))
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=Annealed(0.5, 0.05, generations), noise=noise)
     toolbox.register("select", selRankBoosted, parents=20)
-    toolbox.register("evaluate", mean_squared_error)
+    toolbox.register("evaluate", MeanSquaredError())
     toolbox.register("map", parallel.current_map())
     return toolbox
 
@@ -99,12 +116,10 @@ def main() -> int:
 
 def run(options: argparse.Namespace, directory: RunDirectory | None) -> int:
     """Evolve, say how it went, and write it to the directory if there is one."""
-    toolbox = make_toolbox(options.generations)
+    toolbox = make_toolbox(options.generations, options.seed)
     stop = StopWhenSolved()
     callbacks = [stop, *([directory] if directory else []), *([] if options.no_progress else [ProgressBar()])]
-    population = [
-        toolbox.individual(rng=stream(options.seed, Purpose.INITIALISE, 0, i)) for i in range(options.population)
-    ]
+    population = toolbox.population(n=options.population)
     _, logbook = evolve(population, toolbox, options.generations, seed=options.seed, callbacks=callbacks)
     done = solved(stop.best)
     print(f"XOR {'solved in' if done else 'not solved within'} {logbook[-1]['gen']} generations")
@@ -122,7 +137,7 @@ def save(directory: RunDirectory, best: WeightList) -> None:
     directory.write_weights(dict(zip(LAYOUT.names, best, strict=True)))
     ticks = np.linspace(0, 1, 101, dtype=np.float32)
     grid = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
-    surface = answers(best, grid).reshape(101, 101)
+    surface = answers(best.flat[None], grid).reshape(101, 101)
     draw_surface(read_csv(directory.path / "logbook.csv"), surface, Path(directory.path, "xor.png"))
 
 

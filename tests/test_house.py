@@ -12,11 +12,11 @@ PACKAGE = ROOT / "deap_nn"
 
 FLOORS = [
     {"seeding", "weights", "logbooks", "datafiles"},
-    {"genome_cache", "fused"},
+    {"genome_cache"},
     {"sharing"},
     {"parallel"},
     {"datasets", "models", "commands", "noise"},
-    {"report", "initialisation", "crossover", "mutation", "selection"},
+    {"report", "initialisation", "crossover", "mutation", "selection", "fused"},
     {"evaluation", "operators", "recipes"},
     {"genomes", "members"},
     {"lineage"},

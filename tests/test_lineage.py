@@ -255,24 +255,15 @@ def test_the_fused_pass_equals_crossover_and_mutation(shapes, indpb, sigma, seed
         assert children[0].tobytes() == children[1].tobytes() == twins[side].tobytes()
 
 
-@pytest.mark.parametrize("wrong", ["out", "parent", "noise", "mask", "factors", "three children"])
+@pytest.mark.parametrize("wrong", ["out", "twin", "parent", "table", "factors"])
 def test_the_compiled_pass_refuses_what_does_not_fit(wrong):
-    vectors = {name: np.zeros(9, np.float32) for name in ("out", "parent", "other", "noise")}
-    if wrong in vectors:
-        vectors[wrong] = vectors[wrong][:8]
-    octets = np.zeros(1 if wrong == "mask" else 2, np.uint8)
-    factors = [np.float32(1)] * (2 if wrong == "factors" else 1)
-    children = 3 if wrong == "three children" else 1
-    with pytest.raises(ValueError, match=r"fit|must be"):
-        cross_and_mutate(
-            [vectors["out"]] * children,
-            vectors["parent"],
-            vectors["other"],
-            octets,
-            [vectors["noise"]] * children,
-            factors,
-            [(3, 3)],
-        )
+    vectors = {name: np.zeros(9, np.float32) for name in ("out", "twin", "parent", "other", "table")}
+    vectors["factors"] = np.ones(1, np.float32)
+    key = {"seed": 1, "generation": 1, "place": 0, "indpb": 0.5}
+    cross_and_mutate([vectors["out"], vectors["twin"]], *list(vectors.values())[2:], ((3, 3),), **key)
+    vectors[wrong] = np.zeros(8, np.float32)
+    with pytest.raises(ValueError, match="must have"):
+        cross_and_mutate([vectors["out"], vectors["twin"]], *list(vectors.values())[2:], ((3, 3),), **key)
 
 
 class Reader:
