@@ -79,6 +79,7 @@ class Lineage:
         self._slots: dict[int, int] = {}
         self._before: set[int] = set()
         self._digests: set[bytes] = set()
+        self._contexts: dict[bytes, tuple[tuple[bytes, bytes], bytes]] = {}
         self.generation = 0
 
     def members(self, recipes: Iterable[Recipe]) -> list[Any]:
@@ -166,12 +167,15 @@ class Lineage:
         for i in sorted(waiting):
             yield from waiting[i]
 
-    @functools.lru_cache(maxsize=4)  # noqa: B019  (a run's few functions)
     def _context(self, function: bytes) -> tuple[tuple[bytes, bytes], bytes]:
         """Return what a worker needs to know of a pickled function, and its digest."""
-        # Which objects pickle memoizes varies with who else holds them; without that the digest would too.
-        context = self._breeder, pickletools.optimize(function)
-        return context, hashlib.sha256(b"".join(context)).digest()[:12]
+        if function not in self._contexts:
+            # Which objects pickle memoizes varies with who else holds them; without that the digest would too.
+            context = self._breeder, pickletools.optimize(function)
+            self._contexts[function] = context, hashlib.sha256(b"".join(context)).digest()[:12]
+            while len(self._contexts) > 8:
+                self._contexts.pop(next(iter(self._contexts)))
+        return self._contexts[function]
 
     def _group_sizes(self, members: int) -> Iterator[int]:
         """Tell how many members each task has: enough to be worth sending, and few towards the end.
