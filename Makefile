@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: mnist test lint bench clean
+.PHONY: mnist test lint bench bench-peers clean
 
 # Evolve the CNN on real digits with all cores; options in ARGS, for example ARGS="--population 200".
 mnist: .venv/installed
@@ -19,9 +19,22 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/installed
-	$(BIN)/python benchmarks/genome.py
-	$(BIN)/python benchmarks/generation.py
+PEERS := naive evosax_ga evotorch_ga pygad_ga
+
+# Measure everything, an hour on two cores, and write the README's table.
+bench: .venv/installed bench-peers
+	for script in genome evaluation generation scale resources peers; do \
+		$(BIN)/python benchmarks/$$script.py --save benchmarks/results.json || exit 1; done
+	$(BIN)/python -m scoop -n 2 benchmarks/easimple.py --save benchmarks/results.json
+	$(BIN)/python benchmarks/table.py
+
+# The environments of those that are compared with: some gigabytes.
+bench-peers: $(PEERS:%=.venv-peers/%/installed)
+
+.venv-peers/%/installed: benchmarks/peers/%.txt
+	$(PYTHON) -m venv .venv-peers/$*
+	.venv-peers/$*/bin/python -m pip install --quiet --requirement $<
+	@touch $@
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed")'
@@ -36,4 +49,4 @@ bench: .venv/installed
 	@touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv .venv-peers build dist *.egg-info

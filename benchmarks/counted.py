@@ -1,0 +1,38 @@
+"""What `scale.py` runs under SCOOP: a few generations, with the bytes counted that this process sends."""
+
+import os
+import sys
+from pathlib import Path
+
+import zmq
+
+SENT = [0]
+COUNTED = Path(os.environ["COUNTED"])
+
+
+def _counting(method):  # type: ignore[no-untyped-def]
+    def call(self, message, *arguments, **keywords):  # type: ignore[no-untyped-def]
+        parts = message if isinstance(message, list) else [message]
+        SENT[0] += sum(map(len, parts))
+        (COUNTED / f"{os.getpid()}.bytes").write_text(str(SENT[0]))
+        return method(self, message, *arguments, **keywords)
+
+    return call
+
+
+zmq.Socket.send_multipart = _counting(zmq.Socket.send_multipart)  # type: ignore[method-assign]
+
+from deap_nn import evolve, make_toolbox, parallel  # noqa: E402  (after the sockets are counted)
+
+parallel.prepare_worker()
+
+
+def main() -> None:
+    members, generations = map(int, sys.argv[1:])
+    toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, parents=members // 10)
+    population = toolbox.population(n=members)
+    evolve(population, toolbox, generations - 1, seed=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""What DEAP's own loop costs under SCOOP with our map, beside variation and scoring.
+
+Run it with ``python -m scoop -n 2 benchmarks/easimple.py``. An unmodified ``eaSimple`` runs on what ``make_toolbox``
+wires, 200 members of the CNN. Variation is timed in the main process, scoring in each process; the rest of the time of
+a generation is what sending and waiting cost: time - variation - scoring / 2, a child.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+from common import run
+from deap import algorithms
+
+from deap_nn import make_toolbox, parallel
+
+parallel.prepare_worker()
+
+MEMBERS = 200
+VARIED = [0.0]
+
+
+def scored(evaluate, folder, individual):  # type: ignore[no-untyped-def]
+    """Score, and note how long it took."""
+    begun = time.perf_counter()
+    values = evaluate(individual)
+    with open(Path(folder, str(os.getpid())), "a") as file:
+        file.write(f"{time.perf_counter() - begun}\n")
+    return values
+
+
+def noted(operator, *arguments):  # type: ignore[no-untyped-def]
+    """Vary, and note how long it took."""
+    begun = time.perf_counter()
+    made = operator(*arguments)
+    VARIED[0] += time.perf_counter() - begun
+    return made
+
+
+def measure(toolbox, population, times, folder):  # type: ignore[no-untyped-def]
+    """Run a generation of eaSimple, which DEAP begins by scoring those without a fitness, once."""
+    VARIED[0] = 0.0
+    for path in times.iterdir():
+        path.unlink()
+    begun = time.perf_counter()
+    algorithms.eaSimple(population, toolbox, cxpb=1.0, mutpb=1.0, ngen=1, verbose=False)
+    took = time.perf_counter() - begun
+    scoring = [float(line) for path in times.iterdir() for line in path.read_text().split()]
+    rest = 1e3 * (took - VARIED[0] - sum(scoring) / 2) / MEMBERS
+    return {"neither variation nor scoring": rest, "scoring": 1e3 * statistics.median(scoring)}
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, parents=20)
+        for name in ("clone", "mate", "mutate"):
+            setattr(toolbox, name, partial(noted, getattr(toolbox, name)))
+        toolbox.evaluate = partial(scored, toolbox.evaluate, folder)
+        population = toolbox.population(n=MEMBERS)
+        algorithms.eaSimple(population, toolbox, cxpb=1.0, mutpb=1.0, ngen=1, verbose=False)
+        unit = "milliseconds a child of the CNN, eaSimple, 2 workers"
+        run(__file__, partial(measure, toolbox, population, Path(folder)), unit=unit)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""What scoring costs above the raw operations: Keras' ``stateless_call``, biases that fuse, bfloat16.
+
+Run it with ``python benchmarks/evaluation.py``: a batch of 64 digits through the CNN, over changing genomes, in one
+thread.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from common import has_bfloat16, run
+
+from deap_nn import make_toolbox
+from deap_nn.evaluation import scorer
+from deap_nn.models import tf
+
+GENOMES = 20
+TIMES = 100
+
+
+def raw(biased: Callable[[object, object], object], shapes: tuple[tuple[int, ...], ...]) -> Callable[..., object]:
+    """Return the CNN written with TensorFlow's operations."""
+
+    def network(flat, digits, labels):  # type: ignore[no-untyped-def]
+        sizes = list(map(math.prod, shapes))
+        parts = (tf.reshape(part, shape) for part, shape in zip(tf.split(flat, sizes), shapes, strict=True))
+        w1, b1, w2, b2, w3, b3, w4, b4 = parts
+        h = tf.cast(digits, tf.float32) / 255.0
+        h = tf.nn.max_pool2d(tf.nn.relu(biased(tf.nn.conv2d(h, w1, 1, "SAME"), b1)), 2, 2, "SAME")
+        h = tf.nn.max_pool2d(tf.nn.relu(biased(tf.nn.conv2d(h, w2, 1, "SAME"), b2)), 2, 2, "SAME")
+        h = tf.nn.relu(biased(tf.reshape(h, (-1, 3136)) @ w3, b3))
+        outputs = biased(h @ w4, b4)
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs))
+
+    return tf.function(network, autograph=False)
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """Measure all in turn, once."""
+    toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1)
+    genomes = [toolbox.individual() for _ in range(GENOMES)]
+    scoring = scorer(toolbox.problem)
+    digits, labels = scoring._minibatch(1)
+    shapes = toolbox.layout.shapes
+    fused, apart = raw(tf.nn.bias_add, shapes), raw(lambda x, b: x + b, shapes)
+    ways: dict[str, Callable[[object], object]] = {
+        "Scorer.fitness": lambda genome: scoring.fitness(genome, 1),
+        "TensorFlow's operations, bias_add": lambda genome: fused(scoring._genome(genome), digits, labels).numpy(),
+        "TensorFlow's operations, + bias": lambda genome: apart(scoring._genome(genome), digits, labels).numpy(),
+    }
+    if has_bfloat16():
+        quick = scorer(make_toolbox("mnist_deep", "mnist5k", seed=1, precision="bfloat16").problem)
+        ways["Scorer.fitness, bfloat16"] = lambda genome: quick.fitness(genome, 1)
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for i in range(-GENOMES, TIMES):
+        for name, score in ways.items():
+            begun = time.perf_counter()
+            score(genomes[i % GENOMES])
+            if i >= 0:
+                times[name].append(1e3 * (time.perf_counter() - begun))
+    rows = {name: statistics.median(values) for name, values in times.items()}
+    rows["Scorer.fitness over the raw operations"] = rows["Scorer.fitness"] / rows["TensorFlow's operations, bias_add"]
+    return rows
+
+
+if __name__ == "__main__":
+    run(__file__, measure, unit="milliseconds a forward pass of the CNN, one process")
