@@ -71,16 +71,16 @@ def ours_until_generation_0(folder: Path) -> tuple[float, float]:
 def measure(folder: Path) -> dict[str, float]:
     """Measure all once."""
     ours, ours_start = ours_until_generation_0(folder / "ours")
-    naive, output, begun = _peer("naive", "cnn", MEMBERS, 2, "", True)
+    naive, output, begun = _peer("naive", "cnn", MEMBERS, 1, "", True)
     naive_start = float(output.split("generation 0 ends at ")[1].split()[0]) - begun
     rows = {
         "CNN: deap_nn": ours,
         "CNN: naive DEAP, TensorFlow and SCOOP": naive,
-        "CNN: evosax SimpleGA, lax.map": peer("evosax_ga", "cnn", 100, 2, way="map"),
-        "CNN: evosax SimpleGA, vmap": peer("evosax_ga", "cnn", 100, 2, way="vmap"),
-        "CNN: EvoTorch GeneticAlgorithm, one by one": peer("evotorch_ga", "cnn", 50, 2),
-        "CNN: EvoTorch GeneticAlgorithm, vmap": peer("evotorch_ga", "cnn", 50, 2, way="vmap"),
-        "CNN: PyGAD with kerasga": peer("pygad_ga", "cnn", 20, 2),
+        "CNN: evosax SimpleGA, lax.map": peer("evosax_ga", "cnn", 50, 2, way="map"),
+        "CNN: evosax SimpleGA, vmap": peer("evosax_ga", "cnn", 50, 2, way="vmap"),
+        "CNN: EvoTorch GeneticAlgorithm, one by one": peer("evotorch_ga", "cnn", 25, 2),
+        "CNN: EvoTorch GeneticAlgorithm, vmap": peer("evotorch_ga", "cnn", 25, 2, way="vmap"),
+        "CNN: PyGAD with kerasga": peer("pygad_ga", "cnn", 10, 2),
         "mlp, 1,000 members: deap_nn": steady(
             mnist(folder / "mlp", "--model", "mlp", "--population", 1000, "--generations", 12), 1000
         ),

@@ -56,20 +56,20 @@ def measure(folder: Path) -> dict[str, float]:
     parents = ("--parents", 100)
     hundred = steady(mnist(folder / "100", "--population", 100, *parents, "--generations", 8), 100)
     thousand = steady(mnist(folder / "1000", "--population", 1000, *parents, "--generations", 3), 1000)
-    long = mnist(folder / "long", "--population", 60, "--generations", 306)
+    long = mnist(folder / "long", "--population", 30, "--generations", 306)
     early, late = statistics.median(long[5:16]), statistics.median(long[295:306])
     code = f"import sys; sys.path[:0] = [{str(HERE)!r}]; from scale import own_cost; print(own_cost(1000))"
     quietly = {"capture_output": True, "text": True, "check": True}
     own = float(subprocess.run([sys.executable, "-c", code], **quietly).stdout)  # type: ignore[call-overload]
     counted = folder / "bytes"
     counted.mkdir()
-    sent = bytes_sent(counted, 1000, 3)
+    sent = bytes_sent(counted, 400, 3)
     return {
         "milliseconds a child, 100 members": hundred,
         "milliseconds a child, 1,000 members": thousand,
         "1,000 members over 100, a child": thousand / hundred,
-        "milliseconds a child, generations 5 to 15": 1e3 * early / 60,
-        "milliseconds a child, generations 295 to 305": 1e3 * late / 60,
+        "milliseconds a child, generations 5 to 15": 1e3 * early / 30,
+        "milliseconds a child, generations 295 to 305": 1e3 * late / 30,
         "generation 300 over generation 10, a child": late / early,
         "milliseconds of the main process a child, 1,000 members": own,
         "milliseconds of the main process a child, of a forward pass": own / passes(1),

@@ -25,7 +25,7 @@ WORST_CROSS_ENTROPY = 1e9
 GROUPED_WEIGHTS = 1_000_000
 """Networks of fewer weights are scored many at a time."""
 
-CHUNK = 125
+CHUNK = 100
 """How many samples of a validation or test part are scored by one task."""
 
 
@@ -87,6 +87,13 @@ def _epoch_order(seed: int, epoch: int, samples: int) -> NDArray[np.intp]:
 def _answers_with_probabilities(model: keras.Model) -> bool:
     last = model.layers[-1]
     return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
+
+
+def shared_tensor(array: NDArray[np.float32]) -> Any:
+    """Return a tensor of the array's own memory where TensorFlow can read it as it is, and otherwise a copy."""
+    if array.ctypes.data % ALIGNMENT or not (array.flags.writeable and array.flags.c_contiguous):
+        return tf.convert_to_tensor(array)
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 class Scorer:
@@ -156,12 +163,7 @@ class Scorer:
     def _genome(self, individual: WeightList) -> Any:
         if individual.shapes != self.layout.shapes:
             raise ValueError(f"individual must have the shapes {self.layout.shapes}, got {individual.shapes}")
-        flat = individual.flat
-        if (
-            flat.ctypes.data % ALIGNMENT or not flat.flags.writeable
-        ):  # TensorFlow can neither read nor share it as it is
-            return tf.convert_to_tensor(flat)
-        return tf.experimental.dlpack.from_dlpack(flat.__dlpack__())
+        return shared_tensor(individual.flat)
 
     @property
     def scores_groups(self) -> bool:
@@ -245,7 +247,7 @@ class Evaluate(_OnProblem):
 
     def many(self, genomes: NDArray[np.float32]) -> list[tuple[float]]:
         """Return the fitness of each genome, shape (genomes, weights), in the bits that a call for each gives."""
-        values = scorer(self.problem).group_fitness(tf.convert_to_tensor(genomes), self.generation)
+        values = scorer(self.problem).group_fitness(shared_tensor(genomes), self.generation)
         return [(value,) for value in values]
 
 

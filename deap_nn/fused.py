@@ -21,6 +21,9 @@ from deap_nn.weights import Shape, Vector, Vectors
 _BLOCK = 1 << 14
 """So many weights are bred at a time, a multiple of 64: their mask stays in the processor's cache."""
 
+_LARGE = 1_000_000
+"""A child of so many weights does not stay in the caches anyway: it is written past them."""
+
 _NOTHING = np.empty(0, dtype=np.float32)
 _MATE, _MUTATE = np.uint64(Purpose.MATE), np.uint64(Purpose.MUTATE)
 _LOW = np.uint64(0xFFFFFFFF)
@@ -46,6 +49,45 @@ def _multiply(context: Any, a: Any, b: Any) -> Any:
 
 
 _high_product: Any = intrinsic(_multiply)
+
+
+def _stream(context: Any, out: Any, mine: Any, other: Any, exchanged: Any, noise: Any, factor: Any, k: Any) -> Any:
+    """Breed 16 weights from the place k on and write them past the caches; ``out[k]`` must begin a line of 64 bytes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        floats, octets = ir.VectorType(ir.FloatType(), 16), ir.VectorType(ir.IntType(8), 16)
+
+        def place(i: int, vector: Any) -> Any:
+            data = context.make_array(signature.args[i])(context, builder, arguments[i]).data
+            return builder.bitcast(builder.gep(data, [arguments[6]]), ir.PointerType(vector))
+
+        a, b, z = (builder.load(place(i, floats), align=4) for i in (1, 2, 4))
+        chosen = builder.icmp_unsigned("!=", builder.load(place(3, octets), align=1), ir.Constant(octets, [0] * 16))
+        none, lanes = ir.Constant(floats, ir.Undefined), ir.VectorType(ir.IntType(32), 16)
+        one = builder.insert_element(none, arguments[5], ir.Constant(ir.IntType(32), 0))
+        strength = builder.shuffle_vector(one, none, ir.Constant(lanes, [0] * 16))
+        child = builder.fadd(builder.select(chosen, b, a), builder.fmul(strength, z))
+        store = builder.store(child, place(0, floats), align=64)
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        return context.get_dummy_value()
+
+    return numba.void(out, mine, other, exchanged, noise, factor, k), generate
+
+
+_breed_16: Any = intrinsic(_stream)
+
+
+def _order(context: Any) -> Any:
+    """Let other processes see what was written past the caches before anything written later."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return numba.void(), generate
+
+
+_fence: Any = intrinsic(_order)
 
 
 @_compile
@@ -82,6 +124,32 @@ def _place_in_table(seed: np.uint64, generation: np.uint64, index: np.uint64, pl
 
 
 @_compile
+def _blend(
+    child: Vector,
+    mine: Vector,
+    other: Vector,
+    exchanged: NDArray[np.bool_],
+    noise: Vector,
+    factor: np.float32,
+    past_caches: bool,
+) -> None:
+    """Breed a stretch of a child, of one matrix."""
+    size = child.size
+    lines = min(size, -(child.ctypes.data // 4) % 16) if past_caches else size
+    for k in range(lines):
+        a = mine[k]
+        b = other[k]
+        child[k] = (b if exchanged[k] else a) + factor * noise[k]
+    rest = lines + (size - lines) // 16 * 16
+    for k in range(lines, rest, 16):
+        _breed_16(child, mine, other, exchanged, noise, factor, k)
+    for k in range(rest, size):
+        a = mine[k]
+        b = other[k]
+        child[k] = (b if exchanged[k] else a) + factor * noise[k]
+
+
+@_compile
 def _pass(
     out: Vector,
     twin: Vector,
@@ -100,6 +168,7 @@ def _pass(
     places = np.uint64(table.size - out.size + 1)
     noise = table[_place_in_table(seed, generation, np.uint64(place), places) :]
     twin_noise = table[_place_in_table(seed, generation, np.uint64(place + 1), places) :] if twin.size else table
+    past_caches = out.size >= _LARGE
     room = np.empty(_BLOCK // 8, dtype=np.uint64)
     exchanged = room.view(np.bool_)
     counter = np.uint64(0)
@@ -127,23 +196,13 @@ def _pass(
             while ends[matrix] <= begin:
                 matrix += 1
             stop = min(end, ends[matrix])
-            factor = factors[matrix]
-            a, b, m = first[begin:stop], second[begin:stop], exchanged[begin - start : stop - start]
-            child, step = out[begin:stop], noise[begin:stop]
-            if twin.size:
-                other_child, other_step = twin[begin:stop], twin_noise[begin:stop]
-                for k in range(stop - begin):
-                    mine = a[k]
-                    other = b[k]
-                    exchange = m[k]
-                    child[k] = (other if exchange else mine) + factor * step[k]
-                    other_child[k] = (mine if exchange else other) + factor * other_step[k]
-            else:
-                for k in range(stop - begin):
-                    mine = a[k]
-                    other = b[k]
-                    child[k] = (other if m[k] else mine) + factor * step[k]
+            a, b, mask = first[begin:stop], second[begin:stop], exchanged[begin - start : stop - start]
+            _blend(out[begin:stop], a, b, mask, noise[begin:stop], factors[matrix], past_caches)
+            if twin.size:  # what was just read of the parents is still in the cache
+                _blend(twin[begin:stop], b, a, mask, twin_noise[begin:stop], factors[matrix], past_caches)
             begin = stop
+    if past_caches:
+        _fence()
 
 
 @lru_cache(maxsize=1)

@@ -19,6 +19,9 @@ from deap_nn.weights import Vector, Vectors, empty_vector
 
 _NOTHING: Vector = empty_vector(0)
 
+TOGETHER_BYTES = 3 << 20
+"""Small genomes are bred and scored so many bytes at a time."""
+
 
 class LackingError(LookupError):
     """A genome or a context that this process can neither find nor make."""
@@ -58,6 +61,7 @@ class Genomes:
         self.recipes: Mapping[int, Recipe] = {}
         self.slots: Mapping[int, int] = {}
         self._kept: OrderedDict[int, Vector] = OrderedDict()
+        self._room = _NOTHING
         self._scratch = [empty_vector(self.size), _NOTHING]  # the second one when twins come
 
     def individuals(self, recipes: Iterable[Recipe], *, kept: bool = False) -> Iterator[Any]:
@@ -82,9 +86,21 @@ class Genomes:
                 made._adopt(out, self.breeder.shapes)
                 yield made
 
-    def group(self, recipes: Sequence[Recipe]) -> NDArray[np.float32]:
-        """Return the genomes of some recipes, shape (recipes, weights)."""
-        genomes = np.empty((len(recipes), self.size), dtype=np.float32)
+    def groups(self, recipes: Sequence[Recipe]) -> Iterator[NDArray[np.float32]]:
+        """Yield the genomes of some recipes, as many at a time as stay in the cache; each shape (some, weights).
+
+        What is yielded is valid until the next.
+        """
+        together = max(2, TOGETHER_BYTES // (4 * max(1, self.size)) // 2 * 2)
+        for start in range(0, len(recipes), together):
+            some = recipes[start : start + together]
+            if self._room.size < len(some) * self.size:
+                self._room = empty_vector(len(some) * self.size)
+            genomes = self._room[: len(some) * self.size].reshape(len(some), self.size)
+            self._breed_group(some, genomes)
+            yield genomes
+
+    def _breed_group(self, recipes: Sequence[Recipe], genomes: NDArray[np.float32]) -> None:
         runs = list(_runs(recipes))
         found = {key: self._find(key) for _, run in runs for key in run[0].parents}
         for _, run in runs:
@@ -99,7 +115,6 @@ class Genomes:
         if not whole:  # the cache has no room for some, or their slots were used again meanwhile
             for start, run in runs:
                 self.breed(run, genomes[start : start + len(run)])
-        return genomes
 
     def breed(self, recipes: Sequence[Recipe], outs: Vectors) -> None:
         """Write the genome of a recipe, or of twins, into `outs`, the missing ancestors bred first.
@@ -248,7 +263,7 @@ def run_group(task: Task) -> list[Any] | None:
         genomes.recipes = {recipe.id: recipe for recipe in task.known}
         genomes.slots = dict(task.slots)
         if getattr(target, "scores_groups", False) and all(isinstance(item, Recipe) for item in task.items):
-            return list(target.many(genomes.group(task.items)))
+            return [answer for group in genomes.groups(task.items) for answer in target.many(group)]
         recipes = [item if isinstance(item, Recipe) else item[0] for item in task.items]
         individuals = genomes.individuals(recipes, kept=getattr(target, "leaves_weights", False))
         return [

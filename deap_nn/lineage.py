@@ -183,7 +183,7 @@ class Lineage:
         Each is a share of what is left, so that the processes end at about the same time (guided self-scheduling:
         C. D. Polychronopoulos and D. J. Kuck, IEEE Transactions on Computers C-36, 1987).
         """
-        largest = self._group_size or (16 if self._genomes.size >= 1_000_000 else 64)
+        largest = self._group_size or (16 if self._genomes.size >= 1_000_000 else 256)
         while members:
             size = self._group_size or -(-members // (4 * self._workers))
             if self._workers == 1:
