@@ -9,7 +9,7 @@ import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -23,6 +23,9 @@ _EMPTY = -1
 SEGMENT_BYTES = 1 << 26
 """How much is claimed at a time, if that is room for a genome or more."""
 
+
+MOST_SLOTS = 1024
+"""A segment of tiny genomes has no more, so that a small cache has room for one."""
 
 FEWEST_SLOTS = 4
 """Two parents of a child, and two of one of them."""
@@ -58,10 +61,35 @@ def sweep(place: Path) -> None:
             continue
 
 
+def appear(path: Path, size: int, write: Callable[[int], object]) -> bool:
+    """Let a file of `size` bytes appear whole, its room claimed; false where there is no room or no folder.
+
+    Parameters
+    ----------
+    path : Path
+        The file. Where another process was first, that one's stays.
+    size : int
+        Its size in bytes.
+    write : callable
+        Is given the open file's descriptor and writes what is not to be zero.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+            write(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(file.name, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.ENOENT):
+            raise
+        return False
+    return True
+
+
 def _segment(weights: int) -> tuple[int, int, int]:
     """Return the bytes from one slot to the next, the slots of a segment, and the bytes before the first."""
     stride = -(-weights * 4 // _PAGE) * _PAGE
-    slots = max(1, SEGMENT_BYTES // stride)
+    slots = min(max(1, SEGMENT_BYTES // stride), MOST_SLOTS)
     return stride, slots, -(-slots * 8 // _PAGE) * _PAGE
 
 
@@ -115,19 +143,11 @@ class GenomeCache:
         return True
 
     def _create(self, path: Path) -> bool:
-        """Claim the room of a segment and let it appear whole; false where there is no room."""
-        try:
-            with tempfile.NamedTemporaryFile(dir=self.folder) as file:
-                os.posix_fallocate(file.fileno(), 0, self._head + self.per_segment * self._stride)
-                os.pwrite(file.fileno(), np.full(self.per_segment, _EMPTY, np.int64).tobytes(), 0)
-                with contextlib.suppress(FileExistsError):  # another process was first
-                    os.link(file.name, path)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.ENOENT):
-                raise
-            self.full = True
-            return False
-        return True
+        """Claim the room of a segment; false where there is none."""
+        keys = np.full(self.per_segment, _EMPTY, np.int64).tobytes()
+        room = self._head + self.per_segment * self._stride
+        self.full = not appear(path, room, lambda file: os.pwrite(file, keys, 0))
+        return not self.full
 
     def read(self, slot: int, key: int) -> Vector | None:
         """Return the genome `key` as a view of its slot, or None where the slot does not hold it."""

@@ -42,6 +42,8 @@ class Genomes:
         The run's name.
     place : Path
         Where the host's cache is kept.
+    shares_noise : bool
+        Whether the processes of a host read the table of noise from a file in the cache.
 
     Attributes
     ----------
@@ -54,10 +56,12 @@ class Genomes:
     KEPT = 8
     """How many of the genomes that the cache has no room for are kept in the process."""
 
-    def __init__(self, breeder: Breeder, token: str, place: Path) -> None:
+    def __init__(self, breeder: Breeder, token: str, place: Path, *, shares_noise: bool = True) -> None:
         self.breeder = breeder
         self.size = sum(int(np.prod(shape)) for shape in breeder.shapes)
         self.cache = GenomeCache(token, self.size, place)
+        if shares_noise and breeder.noise_table is not None:
+            breeder.noise_table.share(self.cache.folder)
         self.recipes: Mapping[int, Recipe] = {}
         self.slots: Mapping[int, int] = {}
         self._kept: OrderedDict[int, Vector] = OrderedDict()
@@ -237,10 +241,11 @@ def _context(task: Task) -> tuple[Genomes, Callable[[Any], Any]]:
     if task.digest not in contexts:
         if task.context is None:
             raise LackingError(task.digest)
-        breeder, function = map(pickle.loads, task.context)  # the map has unpickled the task, from the same sender
+        # The map has unpickled the task, from the same sender.
+        (breeder, shares_noise), function = map(pickle.loads, task.context)
         if task.token not in genomes_by_run:
             forget()
-            genomes_by_run[task.token] = Genomes(breeder, task.token, Path(task.place))
+            genomes_by_run[task.token] = Genomes(breeder, task.token, Path(task.place), shares_noise=shares_noise)
         contexts[task.digest] = genomes_by_run[task.token], function
     return contexts[task.digest]
 

@@ -61,11 +61,13 @@ class Lineage:
         place = place or default_place()
         self._place = place
         sweep(place)
-        self._breeder = pickle.dumps(breeder, pickle.HIGHEST_PROTOCOL)
         self.token = uuid.uuid4().hex
-        self._genomes = Genomes(breeder, self.token, place)
+        noise = 4 * breeder.noise_table.size if breeder.noise_table is not None else 0
+        shares_noise = noise <= (free_bytes(place) if size is None else size) // 4
+        self._breeder = pickle.dumps((breeder, shares_noise), pickle.HIGHEST_PROTOCOL)
+        self._genomes = Genomes(breeder, self.token, place, shares_noise=shares_noise)
         genomes_by_run[self.token] = self._genomes
-        room = size if size is not None else free_bytes(place)
+        room = size - shares_noise * noise if size is not None else free_bytes(place)
         self._free = list(range(slots_in(room, self._genomes.size)))
         self._genome_mib = self._genomes.size * 4 / 2**20
         self._warned = False

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import platform
+from collections import OrderedDict
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
+from deap_nn.genome_cache import appear
 from deap_nn.seeding import Purpose, stream
 from deap_nn.weights import Vector, empty_vector
 
@@ -62,7 +65,35 @@ class NoiseTable:
         ValueError
             If they are others than `digest` says.
         """
-        return _table(self.seed, self.size, self.digest)
+        key = self.seed, self.size
+        table = _tables.get(key)
+        if table is None:
+            table = _keep(key, _drawn(self.seed, self.size))
+        if self.digest and (*key, self.digest) not in _checked:
+            if _digest(table) != self.digest:
+                host, version = platform.node(), np.__version__
+                raise ValueError(
+                    f"the noise table on {host} differs from the run's: NumPy {version} makes other numbers"
+                )
+            _checked.add((*key, self.digest))
+        return table
+
+    def share(self, folder: Path) -> None:
+        """Read the numbers from a file in a folder from now on, which the first of a host's processes makes.
+
+        Where it cannot be made, this process keeps numbers of its own.
+        """
+        path = folder / f"noise-{self.seed}-{self.size}"
+        if not path.exists():
+            numbers = self.array()
+            if not appear(path, numbers.nbytes, lambda file: _write_all(file, numbers)):
+                return
+        try:
+            with open(path, "rb") as file:
+                mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except FileNotFoundError:  # somebody removed the folder
+            return
+        _keep((self.seed, self.size), np.frombuffer(mapping, dtype=np.float32))
 
     def sha256(self) -> str:
         """Return the digest of the numbers' bytes."""
@@ -73,26 +104,34 @@ class NoiseTable:
         return replace(self, digest=self.sha256())
 
 
+_tables: OrderedDict[tuple[int, int], Vector] = OrderedDict()
+_checked: set[tuple[int, int, str]] = set()
+
+
+def _keep(key: tuple[int, int], table: Vector) -> Vector:
+    """Let a process have these numbers, and those of one table before."""
+    _tables[key] = table
+    _tables.move_to_end(key)
+    while len(_tables) > 2:
+        _tables.popitem(last=False)
+    _checked.difference_update([found for found in _checked if found[:2] == key or found[:2] not in _tables])
+    return table
+
+
 def _digest(table: Vector) -> str:
     return hashlib.sha256(table.data).hexdigest()
 
 
-@lru_cache(maxsize=2)
-def _numbers(seed: int, size: int) -> Vector:
+def _drawn(seed: int, size: int) -> Vector:
     table = empty_vector(size)
     stream(seed, Purpose.NOISE).standard_normal(dtype=np.float32, out=table)
     table.flags.writeable = False
     return table
 
 
-@lru_cache(maxsize=2)
-def _table(seed: int, size: int, digest: str) -> Vector:
-    table = _numbers(seed, size)
-    if digest and _digest(table) != digest:
-        raise ValueError(
-            f"the noise table on {platform.node()} differs from the run's: NumPy {np.__version__} makes other numbers"
-        )
-    return table
+def _write_all(file: int, numbers: Vector) -> None:
+    with open(file, "wb", closefd=False) as target:
+        target.write(numbers.data)
 
 
 def noise_numbers(noise: Vector | NoiseTable, size: int) -> Vector:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deap_nn.crossover import cxMask
 from deap_nn.mutation import matrix_factors, mutGaussianAdaptive
-from deap_nn.noise import LARGEST_TABLE, noise_numbers
+from deap_nn.noise import LARGEST_TABLE, NoiseTable, noise_numbers
 from deap_nn.seeding import Purpose, seeded, stream
 from deap_nn.weights import Shape, Vector, Vectors, WeightList, empty_vector
 
@@ -86,6 +86,12 @@ class Breeder:
             and getattr(mutate.keywords.get("noise"), "size", LARGEST_TABLE) < LARGEST_TABLE
             and mutate.keywords.get("indpb", 1.0) == 1.0
         )
+
+    @property
+    def noise_table(self) -> NoiseTable | None:
+        """The table that the mutation takes its noise from, if it names one."""
+        noise = self.mutate.keywords.get("noise")
+        return noise if isinstance(noise, NoiseTable) else None
 
     def breed(self, recipe: Recipe, parents: Sequence[Vector], out: Vector) -> None:
         """Write the genome of a recipe into `out`; its parents' weights are left unchanged."""

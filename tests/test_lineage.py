@@ -289,11 +289,43 @@ def not_known_to_the_pass(individual, *, rng, **keywords):
     return mutGaussianAdaptive(individual, rng=rng, **keywords)
 
 
+def test_the_processes_of_a_host_read_one_table_of_noise(tmp_path):
+    table = NoiseTable(5, 1000).pinned()
+    numbers = table.array()
+    table.share(tmp_path / "nowhere")
+    assert table.array() is numbers
+    table.share(tmp_path)
+    (path,) = tmp_path.iterdir()
+    assert path.read_bytes() == numbers.tobytes()
+    mapped = table.array()
+    assert mapped is not numbers
+    assert not mapped.flags.writeable
+    assert mapped.tobytes() == numbers.tobytes()
+    with open(path, "r+b") as file:  # what another process had made otherwise would be seen and refused
+        file.write(b"1234")
+    table.share(tmp_path)
+    with pytest.raises(ValueError, match="differs from the run's"):
+        table.array()
+
+
+def test_a_run_shares_its_table_if_a_quarter_of_the_cache_is_room_for_it(tmp_path):
+    seen = []
+    watch = Watch(lambda run: seen.extend(path.name for path in tmp_path.glob("*/noise-*")))
+    expected = result(wired(), breeding="plain")
+    table = 4 * NoiseTable(1, LAYOUT.size).size  # 4 MiB
+    assert result(wired(), cache=tmp_path, cache_size=4 * table - 1, callbacks=[watch]) == expected
+    assert not seen
+    assert result(wired(), cache=tmp_path, cache_size=4 * table, callbacks=[watch]) == expected
+    assert seen
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_parent_that_is_overwritten_while_it_is_read_is_read_again(tmp_path):
     class Overwriting:
         """Breeds a copy of its parent, whose slot is given to another genome meanwhile."""
 
-        shapes, container, calls = ((3,),), Individual, 0
+        shapes, container, noise_table, calls = ((3,),), Individual, None, 0
 
         def breed(self, recipe, parents, out):
             self.calls += 1
