@@ -81,7 +81,7 @@ def measure(folder: Path) -> dict[str, float]:
     """Measure all once."""
     thousand, article, two = (Watch(folder / name) for name in ("thousand", "article", "two"))
     mnist(folder / "thousand", "--population", 1000, "--parents", 100, "--generations", 3, watch=thousand)
-    mnist(folder / "article", "--preset", "article", "--population", 1000, "--generations", 3, watch=article)
+    mnist(folder / "article", "--preset", "article", "--population", 1000, "--generations", 20, watch=article)
     mnist(folder / "two", "--population", 200, "--parents", 20, "--generations", 20, watch=two)
     return {
         "peak memory, 1,000 members, 100 parents, GiB": thousand.peak,
@@ -91,4 +91,4 @@ def measure(folder: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    run(__file__, measure, unit="the CNN, two workers", repeats=2)
+    run(__file__, measure, unit="the CNN, two workers", repeats=1)
