@@ -24,6 +24,9 @@ from deap_nn.weights import Vector, empty_vector
 
 Map = Callable[..., Iterable[Any]]
 
+MOST_TASKS = 128
+"""So many tasks a process are given to the map at a time: a map makes and sends all at once."""
+
 
 class Lineage:
     """The main process' side of a run by recipes: members, ancestors, slots and the map.
@@ -150,11 +153,17 @@ class Lineage:
             yield from self._map(function, sent)
             return
         context, digest = self._context(pickle.dumps(_without_generation(function), pickle.HIGHEST_PROTOCOL))
-        first = digest not in self._digests
+        sizes = list(self._group_sizes(len(sent)))
+        groups = [tuple(sent[end - size : end]) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
+        at_once = MOST_TASKS * self._workers
+        for start in range(0, len(groups), at_once):
+            yield from self._answers(digest, context, groups[start : start + at_once])
+
+    def _answers(self, digest: bytes, context: tuple[bytes, bytes], groups: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+        """Send groups to the workers, again with all that they need where they lack it, and yield what is answered."""
+        known = digest in self._digests
         self._digests.add(digest)
-        ends = list(itertools.accumulate(self._group_sizes(len(sent))))
-        groups = [tuple(sent[start:end]) for start, end in itertools.pairwise([0, *ends])]
-        tasks = [self._task(digest, context if first else None, group, whole=False) for group in groups]
+        tasks = [self._task(digest, None if known else context, group, whole=False) for group in groups]
         lacking: dict[int, tuple[Any, ...]] = {}
         waiting: dict[int, list[Any]] = {}
         for i, answer in enumerate(self._map(run_group, tasks)):

@@ -18,6 +18,7 @@ from deap_nn.models import (
     tf,
     trained_model,
 )
+from deap_nn.weights import empty_vector
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +161,11 @@ def test_groups_of_any_size_give_the_bits_of_a_single_member(digits, mlp, fitnes
     for size in (1, 2, 7, 50):
         groups = [evaluate.many(genomes[start : start + size]) for start in range(0, 50, size)]
         assert [values for group in groups for values in group] == expected
+    aligned = empty_vector(genomes.size).reshape(genomes.shape)  # TensorFlow reads it as it is
+    aligned[:] = genomes
+    assert evaluate.many(aligned) == expected
+    aligned.flags.writeable = False
+    assert evaluate.many(aligned) == expected
     assert scorer(evaluate.problem)._group_kernel.experimental_get_tracing_count() == 1
     assert not Evaluate(problem(digits, reference_of("mnist_deep"))).scores_groups
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from deap_nn import (
     evolve,
     genome_cache,
     initNormal,
+    lineage,
     make_toolbox,
     mutGaussianAdaptive,
     selRankBoosted,
@@ -35,6 +37,7 @@ from deap_nn import (
 from deap_nn.fused import cross_and_mutate
 from deap_nn.genome_cache import GenomeCache, sweep
 from deap_nn.genomes import Genomes
+from deap_nn.lineage import Lineage
 from deap_nn.logbooks import rows_of
 from deap_nn.members import LightMember
 from deap_nn.recipes import Breeder, Recipe
@@ -109,9 +112,39 @@ def test_recipes_equal_the_plain_way(registered, probabilities, n):
     assert len(set(plain[0])) > 1
 
 
+@given(members=st.integers(0, 2000), workers=st.integers(1, 9), group_size=st.none() | st.integers(1, 300))
+def test_groups_hold_everybody_and_keep_pairs_together(members, workers, group_size):
+    lineage = Lineage.__new__(Lineage)
+    lineage._workers, lineage._group_size = workers, group_size
+    lineage._genomes = SimpleNamespace(size=3_000_000)
+    sizes = list(lineage._group_sizes(members))
+    assert sum(sizes) == members
+    assert all(size >= 1 for size in sizes)
+    if group_size is not None:
+        assert set(sizes[:-1]) <= {group_size}
+        return
+    assert max(sizes, default=0) <= 16
+    assert sizes == sorted(sizes, reverse=True)
+    whole = [size for size in sizes if size > 1]
+    assert all(size % 2 == 0 for size in whole[:-1])
+    assert sizes.count(1) <= 4 * workers
+
+
 @pytest.mark.parametrize("group_size", [1, 2, 3, 5, 100])
 def test_groups_change_nothing(group_size):
     assert result(wired(), group_size=group_size) == result(wired(), breeding="plain")
+
+
+def test_a_large_population_is_given_to_the_map_in_parts(monkeypatch):
+    monkeypatch.setattr(lineage, "MOST_TASKS", 2)
+    calls = []
+
+    def noting(function, tasks):
+        calls.append(len(list(tasks)))
+        return map(function, tasks)
+
+    assert result(wired(map=noting), group_size=3, n=20) == result(wired(), n=20, breeding="plain")
+    assert [count for count in calls if count] == 7 * [2, 2, 2, 1]  # nothing lacks, so nothing is sent again
 
 
 def test_a_map_of_threads_changes_nothing():

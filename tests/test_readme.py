@@ -1,5 +1,7 @@
 """What the README says is run as it stands there."""
 
+import importlib
+import json
 import re
 import subprocess
 import sys
@@ -45,9 +47,27 @@ def test_every_experiment_says_what_it_does():
         assert script.name in README
 
 
-@pytest.mark.parametrize("target", ["mnist", "test", "lint", "bench"])
+@pytest.mark.parametrize("target", ["mnist", "test", "lint", "bench", "bench-peers"])
 def test_make_has_the_targets(target):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M)
+
+
+def test_the_table_of_what_was_measured_is_that_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    table = importlib.import_module("table")
+    results = json.loads(table.RESULTS.read_text())
+    assert table.BEGIN + table.table(results) + table.END in README
+    assert results["machine"]["versions"].keys() >= {"tensorflow", "numpy", "scoop"}
+    # A ratio is that of two figures of the same repeat.
+    assert table.over([2.0, 30.0, 4.0], [1.0, 10.0, 1.0]) == "3 (2 to 4)"
+    assert table.figure([1.0, 1234.5, 0.5]) == "1 (0.5 to 1,234)"
+
+
+@pytest.mark.parametrize("requirements", (ROOT / "benchmarks" / "peers").glob("*.txt"), ids=lambda path: path.stem)
+def test_the_peers_are_pinned(requirements):
+    assert requirements.with_suffix(".py").exists()
+    for line in requirements.read_text().splitlines():
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line)
 
 
 def test_constraints_are_names_and_versions():
