@@ -126,7 +126,7 @@ def _lineage(
             f"weights are sent instead of recipes, since what is registered cannot travel: {error}", stacklevel=3
         )
         return None
-    lineage = Lineage(breeder, toolbox.map, workers=worker_count(), **options)
+    lineage = Lineage(breeder, toolbox.map, workers=worker_count(toolbox.map), **options)
     population[:] = lineage.members([member.recipe for member in population])
     return lineage
 
@@ -165,8 +165,8 @@ def _record(evolution: Evolution, clock: Clock, stats: Any, begun: float, starte
     with holding_signals():
         evolution.best = best
         evolution.evaluations += len(population)
-        evolution.seconds = time.perf_counter() - started
-        evolution.elapsed = time.perf_counter() - begun
+        now = time.perf_counter()
+        evolution.seconds, evolution.elapsed = now - started, now - begun
         evolution.logbook.header = list(row)
         evolution.logbook.record(**row)
 
@@ -267,12 +267,11 @@ def evolve(
         options = {"group_size": group_size, "place": cache, "size": cache_size}
         lineage = _lineage(population, toolbox, seed, cxpb, mutpb, options)
     evolution = Evolution(toolbox, population, ngen, toolbox.map if lineage is None else lineage.map)
-    begun = time.perf_counter()
+    begun = started = time.perf_counter()
     for callback in watching:
         callback.on_start(evolution)
     try:
         for generation in range(ngen + 1):
-            started = time.perf_counter()
             evolution.generation = generation
             if generation:
                 rng = stream(seed, Purpose.SELECT, generation)
@@ -290,6 +289,7 @@ def evolve(
             if halloffame is not None:
                 halloffame.update(population)
             _record(evolution, clock, stats, begun, started)
+            started = begun + evolution.elapsed  # what callbacks take counts for the next generation
             for callback in watching:
                 callback.on_generation(evolution)
             if evolution.stop is not None:

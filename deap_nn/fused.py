@@ -162,6 +162,7 @@ def _pass(
     run_seed: int,
     born: int,
     place: int,
+    halves: bool,
     indpb: np.float32,
 ) -> None:
     seed, generation, pair = np.uint64(run_seed), np.uint64(born), np.uint64(place // 2)
@@ -175,7 +176,7 @@ def _pass(
     matrix = 0
     for start in range(0, out.size, _BLOCK):
         end = min(out.size, start + _BLOCK)
-        if indpb == np.float32(0.5):
+        if halves:
             for i in range(0, (end - start + 7) // 8, 32):
                 counter += np.uint64(1)
                 octet = i
@@ -242,7 +243,8 @@ def cross_and_mutate(
     first, second : numpy.ndarray
         The parent whose place the (first) child takes, and the other; shape (n,), float32, left unchanged.
     table : numpy.ndarray
-        Standard normal numbers to take a slice of for each child; at least n, and fewer than ``LARGEST_TABLE``.
+        Standard normal numbers to take a slice of for each child, contiguous; at least n, and fewer than
+        ``LARGEST_TABLE``.
     factors : numpy.ndarray
         What the noise of each matrix is multiplied by, float32.
     shapes : tuple of tuple of int
@@ -266,6 +268,8 @@ def cross_and_mutate(
         )
     if not size <= table.size < LARGEST_TABLE:
         raise ValueError(f"the table of noise must have {size} to {LARGEST_TABLE - 1} numbers, got {table.size}")
+    if not all(vector.flags.c_contiguous for vector in (out, twin, first, second, table, factors)):
+        raise ValueError("children, parents, the table of noise and factors must have contiguous memory")
     if size:
-        chance = np.float32(indpb)
-        _pass(out, twin, first, second, table, factors, ends, _spread(), seed, generation, place, chance)
+        key = seed, generation, place
+        _pass(out, twin, first, second, table, factors, ends, _spread(), *key, indpb == 0.5, np.float32(indpb))

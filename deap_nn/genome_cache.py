@@ -24,7 +24,7 @@ SEGMENT_BYTES = 1 << 26
 """How much is claimed at a time, if that is room for a genome or more."""
 
 
-MOST_SLOTS = 1024
+MOST_SLOTS = 4096
 """A segment of tiny genomes has no more, so that a small cache has room for one."""
 
 FEWEST_SLOTS = 4
@@ -88,7 +88,7 @@ def appear(path: Path, size: int, write: Callable[[int], object]) -> bool:
 
 def _segment(weights: int) -> tuple[int, int, int]:
     """Return the bytes from one slot to the next, the slots of a segment, and the bytes before the first."""
-    stride = -(-weights * 4 // _PAGE) * _PAGE
+    stride = max(1, -(-weights * 4 // _PAGE)) * _PAGE
     slots = min(max(1, SEGMENT_BYTES // stride), MOST_SLOTS)
     return stride, slots, -(-slots * 8 // _PAGE) * _PAGE
 

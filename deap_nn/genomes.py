@@ -42,8 +42,6 @@ class Genomes:
         The run's name.
     place : Path
         Where the host's cache is kept.
-    shares_noise : bool
-        Whether the processes of a host read the table of noise from a file in the cache.
 
     Attributes
     ----------
@@ -56,17 +54,20 @@ class Genomes:
     KEPT = 8
     """How many of the genomes that the cache has no room for are kept in the process."""
 
-    def __init__(self, breeder: Breeder, token: str, place: Path, *, shares_noise: bool = True) -> None:
+    def __init__(self, breeder: Breeder, token: str, place: Path) -> None:
         self.breeder = breeder
         self.size = sum(int(np.prod(shape)) for shape in breeder.shapes)
         self.cache = GenomeCache(token, self.size, place)
-        if shares_noise and breeder.noise_table is not None:
-            breeder.noise_table.share(self.cache.folder)
         self.recipes: Mapping[int, Recipe] = {}
         self.slots: Mapping[int, int] = {}
         self._kept: OrderedDict[int, Vector] = OrderedDict()
         self._room = _NOTHING
         self._scratch = [empty_vector(self.size), _NOTHING]  # the second one when twins come
+
+    def share_noise(self) -> None:
+        """Read the table of noise from a file in the cache from now on, as the host's other processes do."""
+        if self.breeder.noise_table is not None:
+            self.breeder.noise_table.share(self.cache.folder)
 
     def individuals(self, recipes: Iterable[Recipe], *, kept: bool = False) -> Iterator[Any]:
         """Yield the individual of each recipe, valid until the next.
@@ -107,16 +108,19 @@ class Genomes:
     def _breed_group(self, recipes: Sequence[Recipe], genomes: NDArray[np.float32]) -> None:
         runs = list(_runs(recipes))
         found = {key: self._find(key) for _, run in runs for key in run[0].parents}
-        for _, run in runs:
-            if any(found[key] is None for key in run[0].parents):
-                self._ancestors(run[0])
-                found.update((key, self._find(key)) for key in run[0].parents)
+        own = {key for key, parent in found.items() if parent is not None and parent is self._kept.get(key)}
+        with contextlib.suppress(_MissingError):
+            for _, run in runs:
+                if any(found[key] is None for key in run[0].parents):
+                    made = self._ancestors(run[0])
+                    own.update(made)
+                    found.update((key, made[key] if key in made else self._find(key)) for key in run[0].parents)
         whole = all(parent is not None for parent in found.values())
         if whole:
             for start, run in runs:
                 self._breed_with([found[key] for key in run[0].parents], run, genomes[start : start + len(run)])
-            whole = all(self._find(key) is parent for key, parent in found.items())
-        if not whole:  # the cache has no room for some, or their slots were used again meanwhile
+            whole = all(key in own or self._find(key) is parent for key, parent in found.items())
+        if not whole:  # some slots were used again meanwhile
             for start, run in runs:
                 self.breed(run, genomes[start : start + len(run)])
 
@@ -231,6 +235,9 @@ class Task(NamedTuple):
     slots: tuple[tuple[int, int], ...]
 
 
+MOST_CONTEXTS = 8
+"""So many functions are kept; one that comes again later is sent again."""
+
 contexts: OrderedDict[bytes, tuple[Genomes, Callable[[Any], Any]]] = OrderedDict()
 genomes_by_run: dict[str, Genomes] = {}
 busy = threading.RLock()  # a map of threads makes one genome at a time
@@ -245,8 +252,12 @@ def _context(task: Task) -> tuple[Genomes, Callable[[Any], Any]]:
         (breeder, shares_noise), function = map(pickle.loads, task.context)
         if task.token not in genomes_by_run:
             forget()
-            genomes_by_run[task.token] = Genomes(breeder, task.token, Path(task.place), shares_noise=shares_noise)
+            genomes_by_run[task.token] = Genomes(breeder, task.token, Path(task.place))
+            if shares_noise:
+                genomes_by_run[task.token].share_noise()
         contexts[task.digest] = genomes_by_run[task.token], function
+        while len(contexts) > MOST_CONTEXTS:
+            contexts.popitem(last=False)
     return contexts[task.digest]
 
 
@@ -267,7 +278,12 @@ def run_group(task: Task) -> list[Any] | None:
             target.generation = task.generation
         genomes.recipes = {recipe.id: recipe for recipe in task.known}
         genomes.slots = dict(task.slots)
-        if getattr(target, "scores_groups", False) and all(isinstance(item, Recipe) for item in task.items):
+        bound = getattr(function, "args", ()) or getattr(function, "keywords", {})
+        if (
+            not bound
+            and getattr(target, "scores_groups", False)
+            and all(isinstance(item, Recipe) for item in task.items)
+        ):
             return [answer for group in genomes.groups(task.items) for answer in target.many(group)]
         recipes = [item if isinstance(item, Recipe) else item[0] for item in task.items]
         individuals = genomes.individuals(recipes, kept=getattr(target, "leaves_weights", False))

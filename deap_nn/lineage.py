@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from deap_nn.genome_cache import FEWEST_SLOTS, default_place, free_bytes, slots_in, sweep
-from deap_nn.genomes import Genomes, Task, busy, contexts, genomes_by_run, run_group
+from deap_nn.genomes import MOST_CONTEXTS, Genomes, Task, busy, contexts, genomes_by_run, run_group
 from deap_nn.members import light_members
 from deap_nn.recipes import Breeder, Recipe
 from deap_nn.weights import Vector, empty_vector
@@ -65,16 +65,19 @@ class Lineage:
         self._place = place
         sweep(place)
         self.token = uuid.uuid4().hex
-        noise = 4 * breeder.noise_table.size if breeder.noise_table is not None else 0
-        shares_noise = noise <= (free_bytes(place) if size is None else size) // 4
-        self._breeder = pickle.dumps((breeder, shares_noise), pickle.HIGHEST_PROTOCOL)
-        self._genomes = Genomes(breeder, self.token, place, shares_noise=shares_noise)
+        self._genomes = Genomes(breeder, self.token, place)
         genomes_by_run[self.token] = self._genomes
-        room = size - shares_noise * noise if size is not None else free_bytes(place)
+        self.close = weakref.finalize(self, _close, self.token, self._genomes)
+        room = size if size is not None else free_bytes(place)
+        noise = 4 * breeder.noise_table.size if breeder.noise_table is not None else 0
+        shares_noise = noise <= room // 4 and slots_in(room - noise, self._genomes.size) >= FEWEST_SLOTS
+        if shares_noise:
+            self._genomes.share_noise()
+            room -= noise
+        self._breeder = pickle.dumps((breeder, shares_noise), pickle.HIGHEST_PROTOCOL)
         self._free = list(range(slots_in(room, self._genomes.size)))
         self._genome_mib = self._genomes.size * 4 / 2**20
         self._warned = False
-        self.close = weakref.finalize(self, _close, self.token, self._genomes)
         if len(self._free) < FEWEST_SLOTS:
             self.close()
             held = f"{len(self._free)} genomes of {self._genome_mib:.1f} MiB, at least {FEWEST_SLOTS} are needed"
@@ -184,7 +187,7 @@ class Lineage:
             # Which objects pickle memoizes varies with who else holds them; without that the digest would too.
             context = self._breeder, pickletools.optimize(function)
             self._contexts[function] = context, hashlib.sha256(b"".join(context)).digest()[:12]
-            while len(self._contexts) > 8:
+            while len(self._contexts) > MOST_CONTEXTS:
                 self._contexts.pop(next(iter(self._contexts)))
         return self._contexts[function]
 
@@ -217,6 +220,8 @@ def _close(token: str, genomes: Genomes) -> None:
     """Remove this host's cache: when nobody refers to the lineage any more, or the program ends."""
     contexts.clear()
     genomes_by_run.pop(token, None)
+    if genomes.breeder.noise_table is not None:
+        genomes.breeder.noise_table.forget()
     genomes.cache.remove()
 
 

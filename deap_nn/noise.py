@@ -58,7 +58,7 @@ class NoiseTable:
         return max(SMALLEST_TABLE, 4 * self.weights)
 
     def array(self) -> Vector:
-        """Return the numbers, shape (size,), read-only, the same object at every call in a process.
+        """Return the numbers, shape (size,), read-only; they are made or mapped once, not at every call.
 
         Raises
         ------
@@ -71,6 +71,7 @@ class NoiseTable:
             table = _keep(key, _drawn(self.seed, self.size))
         if self.digest and (*key, self.digest) not in _checked:
             if _digest(table) != self.digest:
+                self.forget()
                 host, version = platform.node(), np.__version__
                 raise ValueError(
                     f"the noise table on {host} differs from the run's: NumPy {version} makes other numbers"
@@ -86,14 +87,17 @@ class NoiseTable:
         path = folder / f"noise-{self.seed}-{self.size}"
         if not path.exists():
             numbers = self.array()
-            if not appear(path, numbers.nbytes, lambda file: _write_all(file, numbers)):
-                return
+            appear(path, numbers.nbytes, lambda file: _write_all(file, numbers))
         try:
             with open(path, "rb") as file:
                 mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except FileNotFoundError:  # somebody removed the folder
+        except FileNotFoundError:  # there is no room, or somebody removed the folder
             return
         _keep((self.seed, self.size), np.frombuffer(mapping, dtype=np.float32))
+
+    def forget(self) -> None:
+        """Let go of the numbers, which are made again when they are needed."""
+        _tables.pop((self.seed, self.size), None)
 
     def sha256(self) -> str:
         """Return the digest of the numbers' bytes."""

@@ -26,9 +26,11 @@ def running_under_scoop() -> bool:
     return bool(getattr(sys.modules.get("scoop"), "IS_RUNNING", False))
 
 
-def worker_count() -> int:
-    """Return how many processes share the work, this one included."""
-    return int(sys.modules["scoop"].SIZE) if running_under_scoop() else 1
+def worker_count(map_: Callable[..., Iterable[Any]] | None = None) -> int:
+    """Return how many processes share the work, this one included; of a map that is not SCOOP's, the cores."""
+    if running_under_scoop():
+        return int(sys.modules["scoop"].SIZE)
+    return 1 if getattr(map_, "func", map_) in (None, map) else os.cpu_count() or 1
 
 
 def current_map() -> Callable[..., Iterable[Any]]:

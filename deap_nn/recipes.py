@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.crossover import cxMask
-from deap_nn.mutation import matrix_factors, mutGaussianAdaptive
+from deap_nn.mutation import check_sigma, matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import LARGEST_TABLE, NoiseTable, noise_numbers
 from deap_nn.seeding import Purpose, seeded, stream
 from deap_nn.weights import Shape, Vector, Vectors, WeightList, empty_vector
@@ -83,6 +83,7 @@ class Breeder:
             getattr(mate, "func", None) is cxMask
             and getattr(mutate, "func", None) is mutGaussianAdaptive
             and not (mate.args or mutate.args)
+            and 0 <= mate.keywords.get("indpb", 0.5) <= 1
             and getattr(mutate.keywords.get("noise"), "size", LARGEST_TABLE) < LARGEST_TABLE
             and mutate.keywords.get("indpb", 1.0) == 1.0
         )
@@ -134,7 +135,7 @@ class Breeder:
             parents[0],
             parents[1],
             self._table,
-            self._factors(recipe.sigma or 0.0),
+            self._factors(check_sigma(recipe.sigma or 0.0, "sigma")),
             self.shapes,
             seed=self.seed,
             generation=recipe.generation,
@@ -151,7 +152,7 @@ class Breeder:
 
     @functools.cached_property
     def _table(self) -> Vector:
-        return noise_numbers(self.mutate.keywords["noise"], sum(map(math.prod, self.shapes)))
+        return np.ascontiguousarray(noise_numbers(self.mutate.keywords["noise"], sum(map(math.prod, self.shapes))))
 
     @functools.cached_property
     def _factors_by_sigma(self) -> dict[float, NDArray[np.float32]]:

@@ -7,7 +7,15 @@ import pytest
 from conftest import made_digits
 
 from deap_nn import Dataset, Individual, datasets, initScaled, make_toolbox
-from deap_nn.evaluation import WORST_CROSS_ENTROPY, CountMisread, Evaluate, Problem, batch_indices, scorer
+from deap_nn.evaluation import (
+    WORST_CROSS_ENTROPY,
+    CountMisread,
+    Evaluate,
+    Problem,
+    batch_indices,
+    scorer,
+    shared_tensor,
+)
 from deap_nn.models import (
     build_model,
     configure_tensorflow,
@@ -168,6 +176,15 @@ def test_groups_of_any_size_give_the_bits_of_a_single_member(digits, mlp, fitnes
     assert evaluate.many(aligned) == expected
     assert scorer(evaluate.problem)._group_kernel.experimental_get_tracing_count() == 1
     assert not Evaluate(problem(digits, reference_of("mnist_deep"))).scores_groups
+
+
+def test_aligned_weights_are_read_where_they_are():
+    weights = empty_vector(100)
+    weights[:] = 1
+    for array, shared in ((weights, True), (weights[1:], False)):
+        tensor = shared_tensor(array)
+        array[0] = 5
+        assert tensor.numpy()[0] == (5 if shared else 1)
 
 
 def test_mnist_deep_has_the_tutorials_shape():

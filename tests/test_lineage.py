@@ -25,6 +25,7 @@ from deap_nn import (
     Layout,
     NoiseTable,
     WeightList,
+    algorithms,
     cxMask,
     evolve,
     genome_cache,
@@ -34,13 +35,15 @@ from deap_nn import (
     mutGaussianAdaptive,
     selRankBoosted,
 )
-from deap_nn.fused import cross_and_mutate
+from deap_nn.fused import _LARGE, cross_and_mutate
 from deap_nn.genome_cache import GenomeCache, sweep
 from deap_nn.genomes import Genomes
 from deap_nn.lineage import Lineage
 from deap_nn.logbooks import rows_of
 from deap_nn.members import LightMember
+from deap_nn.parallel import worker_count
 from deap_nn.recipes import Breeder, Recipe
+from deap_nn.seeding import Purpose, stream
 from deap_nn.sharing import SharedMap
 from deap_nn.toolbox import breeder_of, initPopulation
 from deap_nn.weights import empty_vector
@@ -112,18 +115,23 @@ def test_recipes_equal_the_plain_way(registered, probabilities, n):
     assert len(set(plain[0])) > 1
 
 
-@given(members=st.integers(0, 2000), workers=st.integers(1, 9), group_size=st.none() | st.integers(1, 300))
-def test_groups_hold_everybody_and_keep_pairs_together(members, workers, group_size):
+@given(
+    members=st.integers(0, 2000),
+    workers=st.integers(1, 9),
+    group_size=st.none() | st.integers(1, 300),
+    weights=st.sampled_from([3_000_000, 50_000]),
+)
+def test_groups_hold_everybody_and_keep_pairs_together(members, workers, group_size, weights):
     lineage = Lineage.__new__(Lineage)
     lineage._workers, lineage._group_size = workers, group_size
-    lineage._genomes = SimpleNamespace(size=3_000_000)
+    lineage._genomes = SimpleNamespace(size=weights)
     sizes = list(lineage._group_sizes(members))
     assert sum(sizes) == members
     assert all(size >= 1 for size in sizes)
     if group_size is not None:
         assert set(sizes[:-1]) <= {group_size}
         return
-    assert max(sizes, default=0) <= 16
+    assert max(sizes, default=0) <= (16 if weights == 3_000_000 else 256)
     assert sizes == sorted(sizes, reverse=True)
     whole = [size for size in sizes if size > 1]
     assert all(size % 2 == 0 for size in whole[:-1])
@@ -137,6 +145,7 @@ def test_groups_change_nothing(group_size):
 
 def test_a_large_population_is_given_to_the_map_in_parts(monkeypatch):
     monkeypatch.setattr(lineage, "MOST_TASKS", 2)
+    monkeypatch.setattr(algorithms, "worker_count", lambda map_: 1)
     calls = []
 
     def noting(function, tasks):
@@ -145,6 +154,12 @@ def test_a_large_population_is_given_to_the_map_in_parts(monkeypatch):
 
     assert result(wired(map=noting), group_size=3, n=20) == result(wired(), n=20, breeding="plain")
     assert [count for count in calls if count] == 7 * [2, 2, 2, 1]  # nothing lacks, so nothing is sent again
+
+
+def test_work_is_shared_out_for_any_map_but_the_built_in_one():
+    assert worker_count() == worker_count(map) == worker_count(partial(map)) == 1
+    with ThreadPoolExecutor(3) as pool:
+        assert worker_count(pool.map) == os.cpu_count()
 
 
 def test_a_map_of_threads_changes_nothing():
@@ -318,6 +333,63 @@ def test_a_member_asked_for_again_is_itself_after_twins_too():
     assert found == [(member.flat.tobytes(), i) for i, member in enumerate(chosen)]
 
 
+@pytest.mark.parametrize("indpb", [0.5, 0.7 - 0.2, 0.3])
+@pytest.mark.parametrize("beyond_alignment", [0, 1, 5])
+def test_the_pass_past_the_caches_gives_the_same_bits(indpb, beyond_alignment):
+    shapes = ((7,), (1001, 1003), (3,), (5, 5))
+    rng = np.random.default_rng(1)
+    parents = [Individual([rng.standard_normal(shape) for shape in shapes]) for _ in range(2)]
+    size = parents[0].flat.size
+    assert size > _LARGE
+    table = NoiseTable(1, size).array()
+    outs = [empty_vector(size + beyond_alignment)[beyond_alignment:], empty_vector(size + 3)[3:]]
+    factors = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
+    key = {"seed": 3, "generation": 2, "place": 6}
+    cross_and_mutate(outs, parents[0].flat, parents[1].flat, table, factors, shapes, **key, indpb=indpb)
+    cxMask(*parents, indpb=indpb, rng=stream(3, Purpose.MATE, 2, 3))
+    for place, (child, out) in enumerate(zip(parents, outs, strict=True), start=6):
+        noise = NoiseTable(1, size)
+        rng = stream(3, Purpose.MUTATE, 2, place)
+        mutGaussianAdaptive(child, sigma=1.0, scale=[0.1, 0.2, 0.3, 0.4], noise=noise, rng=rng)
+        assert out.tobytes() == child.flat.tobytes()
+
+
+def test_a_noise_vector_with_gaps_and_a_float32_sigma_change_nothing():
+    numbers = np.random.default_rng(2).standard_normal(2 * (1 << 20), dtype=np.float32)
+    for noise in (numbers[::2], numbers[::-1], NoiseTable(1, LAYOUT.size)):
+        for sigma in (np.float32(0.1), 0.3):
+            scale = [1 / 3, 0.7, 0.9]
+            keywords = {"sigma": sigma, "noise": noise, "scale": scale}
+            recipes = result(wired(mutate=partial(mutGaussianAdaptive, **keywords)), n=6, ngen=2)
+            plain = result(wired(mutate=partial(mutGaussianAdaptive, **keywords)), n=6, ngen=2, breeding="plain")
+            assert recipes == plain
+
+
+@pytest.mark.parametrize("wrong", [{"mate": partial(cxMask, indpb=1.5)}, {"mate": partial(cxMask, indpb=float("nan"))}])
+@pytest.mark.parametrize("breeding", ["plain", "recipes"])
+def test_what_an_operator_refuses_is_refused_both_ways(wrong, breeding):
+    with pytest.raises(ValueError, match="indpb must be"):
+        result(wired(**wrong), breeding=breeding)
+
+
+class Penalised:
+    """Scores groups, but was registered with an argument that ``many`` does not take."""
+
+    scores_groups = True
+
+    def __call__(self, individual, penalty):
+        return (sum_of_squares(individual)[0] + penalty * float(individual.flat[0]),)
+
+    def many(self, genomes):
+        raise AssertionError
+
+
+def test_an_evaluate_with_arguments_is_called_with_them():
+    assert result(wired(evaluate=partial(Penalised(), penalty=5))) == result(
+        wired(evaluate=partial(Penalised(), penalty=5)), breeding="plain"
+    )
+
+
 def not_known_to_the_pass(individual, *, rng, **keywords):
     return mutGaussianAdaptive(individual, rng=rng, **keywords)
 
@@ -341,7 +413,8 @@ def test_the_processes_of_a_host_read_one_table_of_noise(tmp_path):
         table.array()
 
 
-def test_a_run_shares_its_table_if_a_quarter_of_the_cache_is_room_for_it(tmp_path):
+def test_a_run_shares_its_table_if_a_quarter_of_the_cache_is_room_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)
     seen = []
     watch = Watch(lambda run: seen.extend(path.name for path in tmp_path.glob("*/noise-*")))
     expected = result(wired(), breeding="plain")
@@ -352,6 +425,10 @@ def test_a_run_shares_its_table_if_a_quarter_of_the_cache_is_room_for_it(tmp_pat
     assert seen
     gc.collect()
     assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 4 * table)  # with the table there is no room for a segment
+    seen.clear()
+    assert result(wired(), cache=tmp_path, cache_size=5 * table, callbacks=[watch]) == expected
+    assert not seen
 
 
 def test_a_parent_that_is_overwritten_while_it_is_read_is_read_again(tmp_path):
