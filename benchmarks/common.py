@@ -55,6 +55,22 @@ def mnist(folder: Path, *options: object, workers: int = 2, watch: Callable[[int
     return list(read_csv(folder / "timing.csv")["seconds"])
 
 
+def family(root: int) -> list[int]:
+    """Return a process and all that descend from it."""
+    parents: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (path / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # ended meanwhile
+            continue
+        parents.setdefault(int(fields[1]), []).append(int(path.name))
+    found, waiting = [], [root]
+    while waiting:
+        found.append(waiting.pop())
+        waiting.extend(parents.get(found[-1], ()))
+    return found
+
+
 def steady(seconds: Sequence[float], members: int) -> float:
     """Return the milliseconds a member of a median generation, the first two left out."""
     return 1e3 * statistics.median(seconds[2:]) / members

@@ -63,15 +63,15 @@ def rows(values: Values) -> list[tuple[str, str]]:
         ),
         (
             "peak memory of all processes and the cache, 1,000 members, 100 parents, GiB",
-            figure(values("resources", "peak memory, 1,000 members, 100 parents, GiB")),
+            figure(values("memory", "peak memory, 1,000 members, 100 parents, GiB")),
         ),
         (
             "the same with `--preset article`, all of them parents, GiB",
-            figure(values("resources", "peak memory, 1,000 members, --preset article, GiB")),
+            figure(values("memory", "peak memory, 1,000 members, --preset article, GiB")),
         ),
         (
             "share of two cores in use, whole generations",
-            figure(values("resources", "share of two cores in use, 200 members, 20 parents")),
+            figure(values("cores", "share of two cores in use, 200 members, 20 parents")),
         ),
         (
             "the main process' own cost a child, of a forward pass",

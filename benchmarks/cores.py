@@ -1,0 +1,56 @@
+"""How busy the cores are: the share of two that a run with two workers uses, whole generations.
+
+Run it with ``python benchmarks/cores.py`` on Linux. Once a generation the processor time of SCOOP's launcher and all its
+descendants is read (``/proc/PID/stat``); the share is what they used from the end of generation 2 to the end of the
+last, over twice the time that passed.
+"""
+
+import os
+import time
+from pathlib import Path
+
+from common import family, mnist, run
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def processor_seconds(processes: list[int]) -> float:
+    """Return how many seconds some processes have run."""
+    total = 0
+    for pid in processes:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        total += int(fields[11]) + int(fields[12])
+    return total / TICK
+
+
+class Watch:
+    """Note the time and the processor time whenever a generation has ended."""
+
+    def __init__(self, folder: Path) -> None:
+        self.timing = folder / "timing.csv"
+        self.marks: list[tuple[int, float, float]] = []
+
+    def __call__(self, root: int) -> None:
+        rows = self.timing.read_text().count("\n") - 1 if self.timing.exists() else 0
+        if rows >= 3 and (not self.marks or rows > self.marks[-1][0]):
+            self.marks.append((rows, time.perf_counter(), processor_seconds(family(root))))
+
+    @property
+    def busy(self) -> float:
+        """The share of two cores."""
+        (_, begun, used), (_, ended, total) = self.marks[0], self.marks[-1]
+        return (total - used) / (ended - begun) / 2
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """Measure once."""
+    watch = Watch(folder / "run")
+    mnist(folder / "run", "--population", 200, "--parents", 20, "--generations", 12, watch=watch)
+    return {"share of two cores in use, 200 members, 20 parents": watch.busy}
+
+
+if __name__ == "__main__":
+    run(__file__, measure, unit="the CNN, two workers")
