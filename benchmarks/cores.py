@@ -1,7 +1,7 @@
 """How busy the cores are: the share of two that a run with two workers uses, whole generations.
 
-Run it with ``python benchmarks/cores.py`` on Linux. Once a generation the processor time of SCOOP's launcher and all its
-descendants is read (``/proc/PID/stat``); the share is what they used from the end of generation 2 to the end of the
+Run it with ``python benchmarks/cores.py`` on Linux. Once a generation the processor time of SCOOP's launcher and all
+its descendants is read (``/proc/PID/stat``); the share is what they used from the end of generation 2 to the end of the
 last, over twice the time that passed.
 """
 
