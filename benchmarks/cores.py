@@ -53,4 +53,4 @@ def measure(folder: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    run(__file__, measure, unit="the CNN, two workers")
+    run(__file__, measure, unit="the CNN, two workers", repeats=3)

@@ -2,8 +2,7 @@
 
 Run it with ``python benchmarks/generation.py``. In turn: the forward pass over changing genomes, in one process and in
 two at once (the floor); whole generations of ``experiments/mnist.py`` (``seconds`` of ``timing.csv``: breeding,
-scoring, validation and logging; generations 0 and 1 left out), serially and with two workers, and the plain way, where
-weights travel through the map.
+scoring, validation and logging; generations 0 and 1 left out), serially and with two workers.
 """
 
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from common import has_bfloat16, mnist, passes, run, steady
 
 MEMBERS = 200
-SIZES = ("--population", MEMBERS, "--parents", 20, "--generations", 5)
+SIZES = ("--population", MEMBERS, "--parents", 20, "--generations", 4)
 
 
 def child(folder: Path, workers: int, *options: str) -> float:
@@ -26,7 +25,6 @@ def measure(folder: Path) -> dict[str, float]:
         "forward pass, two at once, a process": passes(2),
         "recipes, serial": child(folder / "rs", 1),
         "recipes, 2 workers": child(folder / "r2", 2),
-        "plain, 2 workers": child(folder / "p2", 2, "--breeding", "plain"),
     }
     rows["recipes, 2 workers, over the floor"] = (
         2 * rows["recipes, 2 workers"] / rows["forward pass, two at once, a process"]

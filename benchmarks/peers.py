@@ -16,7 +16,7 @@ from common import EXPERIMENTS, HERE, finished, has_bfloat16, mnist, quiet, run,
 
 PEERS = HERE / "peers"
 MEMBERS = 200
-SIZES = ("--population", MEMBERS, "--parents", 20, "--generations", 6)
+SIZES = ("--population", MEMBERS, "--parents", 20, "--generations", 4)
 
 XOR = """
 import statistics, sys
@@ -76,11 +76,11 @@ def measure(folder: Path) -> dict[str, float]:
     rows = {
         "CNN: deap_nn": ours,
         "CNN: naive DEAP, TensorFlow and SCOOP": naive,
-        "CNN: evosax SimpleGA, lax.map": peer("evosax_ga", "cnn", 40, 2, way="map"),
-        "CNN: evosax SimpleGA, vmap": peer("evosax_ga", "cnn", 40, 2, way="vmap"),
-        "CNN: EvoTorch GeneticAlgorithm, one by one": peer("evotorch_ga", "cnn", 15, 2),
-        "CNN: EvoTorch GeneticAlgorithm, vmap": peer("evotorch_ga", "cnn", 15, 2, way="vmap"),
-        "CNN: PyGAD with kerasga": peer("pygad_ga", "cnn", 8, 2),
+        "CNN: evosax SimpleGA, lax.map": peer("evosax_ga", "cnn", 20, 2, way="map"),
+        "CNN: evosax SimpleGA, vmap": peer("evosax_ga", "cnn", 8, 2, way="vmap"),
+        "CNN: EvoTorch GeneticAlgorithm, one by one": peer("evotorch_ga", "cnn", 8, 2),
+        "CNN: EvoTorch GeneticAlgorithm, vmap": peer("evotorch_ga", "cnn", 8, 2, way="vmap"),
+        "CNN: PyGAD with kerasga": peer("pygad_ga", "cnn", 5, 2),
         "mlp, 1,000 members: deap_nn": steady(
             mnist(folder / "mlp", "--model", "mlp", "--population", 1000, "--generations", 12), 1000
         ),
