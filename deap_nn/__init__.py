@@ -1,6 +1,7 @@
 """A toolbox for DEAP that trains neural networks with a genetic algorithm instead of backpropagation."""
 
 from deap_nn.algorithms import Callback, Evolution, evolve
+from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.crossover import cxMask
 from deap_nn.datasets import Dataset, load_dataset
 from deap_nn.initialisation import initNormal, initScaled
@@ -18,6 +19,8 @@ __all__ = [
     "Adaptation",
     "Annealed",
     "Callback",
+    "Checkpoint",
+    "CheckpointError",
     "Constant",
     "Dataset",
     "ErrorScaled",

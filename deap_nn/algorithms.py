@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -14,7 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from deap import base, tools
 
+from deap_nn.checkpoint import Checkpoint, Generation
 from deap_nn.lineage import Lineage
+from deap_nn.logbooks import plain
 from deap_nn.parallel import holding_signals, worker_count
 from deap_nn.recipes import happens
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
@@ -32,7 +34,8 @@ class Evolution:
     """Where a run stands: what its callbacks see.
 
     A callback that sets ``stop`` to a reason ends the run after the generation. ``best`` is the best member of the last
-    generation that was logged, and ``row`` its record; ``scored`` counts the scored members of the present one.
+    generation that was logged, and ``row`` its record; ``scored`` counts the scored members of the present one. In
+    a run that goes on from a checkpoint ``member(generation, place)`` gives a member of an earlier generation back.
     """
 
     toolbox: base.Toolbox
@@ -48,6 +51,7 @@ class Evolution:
     stop: str | None = None
     interrupted: bool = False
     scored: int = 0
+    member: Callable[[int, int], Any] | None = None
 
     @property
     def row(self) -> dict[str, Any]:
@@ -75,6 +79,16 @@ class Callback:
 
     def on_end(self, evolution: Evolution) -> None:
         """After the last generation, or when an exception ends the run."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint is to keep of it, ready for JSON: asked for before each ``on_generation``."""
+        return {}
+
+    def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
+        """Go on where a run was left: `states` are what ``state`` returned, of each generation up to this one.
+
+        The next call is ``on_generation``, for the last generation of the checkpoint, which may have been seen before.
+        """
 
 
 def vary(
@@ -171,6 +185,51 @@ def _record(evolution: Evolution, clock: Clock, stats: Any, begun: float, starte
         evolution.logbook.record(**row)
 
 
+def _named(watching: Iterable[Callback]) -> Iterator[tuple[str, Callback]]:
+    """Yield each callback with the name that a checkpoint knows it by."""
+    for place, callback in enumerate(watching):
+        yield f"{place} {type(callback).__name__}", callback
+
+
+def _kept(evolution: Evolution, clock: Clock, places: Sequence[int], watching: Iterable[Callback]) -> Generation:
+    """Return what a checkpoint keeps of the generation that was logged last."""
+    return Generation(
+        number=evolution.generation,
+        sigma=clock.sigma,
+        adaptation=clock.adaptation.state() if clock.adaptation is not None else {},
+        row=plain(evolution.row),
+        seconds=evolution.seconds,
+        elapsed=evolution.elapsed,
+        evaluations=evolution.evaluations,
+        states={name: callback.state() for name, callback in _named(watching)},
+        wvalues=np.array([member.fitness.wvalues for member in evolution.population], dtype=np.float64),
+        chosen=np.array(places, dtype=np.uint32),
+    )
+
+
+def _go_on(
+    evolution: Evolution, lineage: Lineage, clock: Clock, past: Sequence[Generation], watching: Iterable[Callback]
+) -> None:
+    """Put a run back where its last generation was logged."""
+    last, population = past[-1], evolution.population
+    if len(population) != len(last.wvalues):
+        raise ValueError(f"the checkpoint has {len(last.wvalues)} members, the population {len(population)}")
+    if last.number:
+        population[:] = lineage.replay([(generation.chosen.tolist(), generation.sigma) for generation in past[1:]])
+    for member, wvalues in zip(population, last.wvalues.tolist(), strict=True):
+        member.fitness.wvalues = tuple(wvalues)
+    for generation in past:
+        evolution.logbook.header = list(generation.row)
+        evolution.logbook.record(**generation.row)
+    evolution.generation, evolution.evaluations = last.number, last.evaluations
+    evolution.seconds, evolution.elapsed = last.seconds, last.elapsed
+    evolution.best = max(population, key=attrgetter("fitness"))
+    evolution.member = lineage.recall
+    clock.restore(last.number, last.adaptation)
+    for name, callback in _named(watching):
+        callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
+
+
 def _end(watching: Iterable[Callback], evolution: Evolution) -> None:
     for callback in watching:
         callback.on_end(evolution)
@@ -187,6 +246,7 @@ def evolve(
     stats: tools.Statistics | tools.MultiStatistics | None = None,
     halloffame: tools.HallOfFame | None = None,
     callbacks: Iterable[Callback] = (),
+    checkpoint: Checkpoint | None = None,
     breeding: Literal["recipes", "plain"] = "recipes",
     group_size: int | None = None,
     cache: Path | None = None,
@@ -217,6 +277,9 @@ def evolve(
         Sees every generation.
     callbacks : iterable of Callback
         Told in this order; one that raises ends the run.
+    checkpoint : Checkpoint, optional
+        Where to keep each generation. One that has generations goes on after the last: with the same arguments the
+        result is that of a run that was never broken. It needs breeding by recipes, and no hall of fame.
     breeding : {"recipes", "plain"}
         Whether the map is sent recipes, and children are bred where they are scored, or their weights. Both give the
         same result. Recipes need a population fresh from a toolbox whose ``population`` is `initPopulation`'s, as
@@ -266,12 +329,27 @@ def evolve(
     if breeding == "recipes":
         options = {"group_size": group_size, "place": cache, "size": cache_size}
         lineage = _lineage(population, toolbox, seed, cxpb, mutpb, options)
+    if checkpoint is not None and (lineage is None or halloffame is not None):
+        raise ValueError("a checkpoint needs breeding by recipes, and no halloffame")
     evolution = Evolution(toolbox, population, ngen, toolbox.map if lineage is None else lineage.map)
     begun = started = time.perf_counter()
     for callback in watching:
         callback.on_start(evolution)
+    chosen: list[Any] = []
     try:
-        for generation in range(ngen + 1):
+        behind = 0
+        if lineage is not None and checkpoint is not None and checkpoint.past:
+            _go_on(evolution, lineage, clock, checkpoint.past, watching)
+            behind = evolution.generation
+            begun = started - evolution.elapsed
+        for generation in range(behind, ngen + 1):
+            if evolution.logbook and generation == behind:  # what the checkpoint ends with: callbacks see it again
+                for callback in watching:
+                    callback.on_generation(evolution)
+                if evolution.stop is not None:
+                    break
+                started = time.perf_counter()
+                continue
             evolution.generation = generation
             if generation:
                 rng = stream(seed, Purpose.SELECT, generation)
@@ -284,12 +362,16 @@ def evolve(
                 else:
                     children = lineage.children(chosen, generation, clock.sigma)
                 population[:] = children
-                del chosen, children
+                del children
             _score(evolution, watching)
             if halloffame is not None:
                 halloffame.update(population)
             _record(evolution, clock, stats, begun, started)
             started = begun + evolution.elapsed  # what callbacks take counts for the next generation
+            if checkpoint is not None:
+                places = [member.recipe.place for member in chosen]
+                checkpoint.append(_kept(evolution, clock, places, watching))
+            chosen = []
             for callback in watching:
                 callback.on_generation(evolution)
             if evolution.stop is not None:

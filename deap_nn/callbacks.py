@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from deap import base
@@ -57,6 +57,22 @@ class Readouts(Callback):
         if evolution.interrupted and evolution.logbook:
             self._score(evolution, map)
 
+    def state(self) -> dict[str, Any]:
+        """Return which member was best, and how good."""
+        recipe = getattr(self.individual, "recipe", None)
+        if recipe is None:
+            return {}
+        place = [recipe.generation, recipe.place]
+        return {"member": place, "error": self.validation_error, "generation": self.generation, "readout": self.readout}
+
+    def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
+        """Take the last state, and the member that it names."""
+        if states[-1] and evolution.member is not None:
+            state = states[-1]
+            self.individual = evolution.member(*state["member"])
+            self.validation_error, self.generation = state["error"], state["generation"]
+            self.readout = state["readout"]
+
     def _score(self, evolution: Evolution, map: Callable[..., Iterable[Any]]) -> None:
         error = self.toolbox.error_rate(evolution.best, "validation", map=map)
         if error < self.validation_error:
@@ -85,6 +101,14 @@ class EarlyStopping(Callback):
         self.max_seconds = max_seconds
         self._lowest = float("inf")
         self._since = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return the lowest error and its generation."""
+        return {"lowest": self._lowest, "since": self._since}
+
+    def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
+        """Take the last state."""
+        self._lowest, self._since = states[-1]["lowest"], states[-1]["since"]
 
     def on_generation(self, evolution: Evolution) -> None:
         """Look at the last row, and stop the run with a reason."""

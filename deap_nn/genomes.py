@@ -140,6 +140,14 @@ class Genomes:
                 with contextlib.suppress(_MissingError):
                     made = self._ancestors(recipes[0])
 
+    def keep(self, keys: Iterable[int]) -> None:
+        """Breed genomes that the cache lacks, and their missing ancestors, into their slots."""
+        wanted = Recipe(0, 0, tuple(keys))
+        while True:
+            with contextlib.suppress(_MissingError):
+                self._ancestors(wanted)
+                return
+
     def _find(self, key: int) -> Vector | None:
         slot = self.slots.get(key)
         found = self.cache.read(slot, key) if slot is not None else None

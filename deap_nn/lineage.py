@@ -24,6 +24,9 @@ from deap_nn.weights import Vector, empty_vector
 
 Map = Callable[..., Iterable[Any]]
 
+_PLACE = 0xFFFFFFFF
+"""The part of a recipe's id that is its place."""
+
 MOST_TASKS = 128
 """So many tasks a process are given to the map at a time: a map makes and sends all at once."""
 
@@ -84,6 +87,7 @@ class Lineage:
             helps = "more --cache-size, another --cache or --breeding plain help"
             raise ValueError(f"cache: {room / 2**20:.1f} MiB in {place} hold {held}: {helps}")
         self.recipes: dict[int, Recipe] = {}
+        self._past: Sequence[tuple[Sequence[int], float | None]] = ()
         self._slots: dict[int, int] = {}
         self._before: set[int] = set()
         self._digests: set[bytes] = set()
@@ -97,15 +101,50 @@ class Lineage:
     def children(self, chosen: Sequence[Any], generation: int, sigma: float | None) -> list[Any]:
         """Return the children of the chosen parents; places 2i and 2i+1 are mated."""
         recipes = [member.recipe for member in chosen]
-        ids = [recipe.id for recipe in recipes]
         self.generation = generation
-        self._settle(dict(zip(ids, recipes, strict=True)))
-        made = []
-        for index, mine in enumerate(ids):
-            mate = index ^ 1
-            parents = (mine, ids[mate]) if mate < len(ids) else (mine,)
-            made.append(Recipe(generation, index, parents, sigma))
-        return self.members(made)
+        self._settle({recipe.id: recipe for recipe in recipes})
+        return self.members(_recipes(generation, [recipe.place for recipe in recipes], sigma))
+
+    def replay(self, past: Sequence[tuple[Sequence[int], float | None]]) -> list[Any]:
+        """Breed again what a run that goes on needs, and return the members of its last generation.
+
+        Parameters
+        ----------
+        past : sequence of (places, sigma)
+            For each generation from 1 on, the places of the parents whose places its children take, and the strength
+            of mutation.
+        """
+        self._past = past
+        places = set(range(len(past[-1][0])))
+        line = []
+        for generation in range(len(past), 0, -1):
+            places = {key & _PLACE for place in places for key in self.recipe(generation, place).parents}
+            line.append([self.recipe(generation - 1, place) for place in sorted(places)])
+        for self.generation, parents in enumerate(reversed(line), start=1):
+            self._settle({recipe.id: recipe for recipe in parents})
+            with busy:
+                self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
+                self._genomes.keep(recipe.id for recipe in parents)
+        return self.members(_recipes(len(past), *past[-1]))
+
+    def recipe(self, generation: int, place: int) -> Recipe:
+        """Return the recipe of a member of a run that goes on."""
+        if not generation:
+            return Recipe(0, place)
+        places, sigma = self._past[generation - 1]
+        parents = tuple(generation - 1 << 32 | int(i) for i in (*places[place:][:1], *places[place ^ 1 :][:1]))
+        return Recipe(generation, place, parents, sigma)
+
+    def recall(self, generation: int, place: int) -> Any:
+        """Return a member of an earlier generation of a run that goes on."""
+        recipe = self.recipe(generation, place)
+        waiting = list(recipe.parents)
+        while waiting:
+            key = waiting.pop()
+            if key not in self.recipes:
+                self.recipes[key] = self.recipe(key >> 32, key & _PLACE)
+                waiting.extend(self.recipes[key].parents)
+        return self.members([recipe])[0]
 
     def _settle(self, parents: dict[int, Recipe]) -> None:
         """Give the parents of a generation their slots; those of the one before keep theirs, to breed them from."""
@@ -223,6 +262,13 @@ def _close(token: str, genomes: Genomes) -> None:
     if genomes.breeder.noise_table is not None:
         genomes.breeder.noise_table.forget()
     genomes.cache.remove()
+
+
+def _recipes(generation: int, places: Iterable[int], sigma: float | None) -> list[Recipe]:
+    """Return the recipes of a generation, of the places of their parents in the one before."""
+    ids = [generation - 1 << 32 | int(place) for place in places]
+    mates = [ids[index ^ 1 : (index ^ 1) + 1] for index in range(len(ids))]
+    return [Recipe(generation, index, (mine, *mates[index]), sigma) for index, mine in enumerate(ids)]
 
 
 def _as_recipe(item: Any) -> Any:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import json
 import os
 import platform
 import resource
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,8 +23,9 @@ from numpy.typing import NDArray
 from deap_nn import parallel
 from deap_nn.algorithms import Callback, Evolution
 from deap_nn.callbacks import READOUT_EVERY
+from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.commands import InputError
-from deap_nn.logbooks import format_row, to_json, write_json, write_with
+from deap_nn.logbooks import format_row, to_json, write_json, write_text, write_with
 from deap_nn.seeding import Purpose, stream
 from deap_nn.weights import Layout
 
@@ -41,6 +45,78 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+PINNED = ("deap-nn", "deap", "numpy", "tensorflow", "keras")
+"""The packages with other versions of which a run goes on only when told to."""
+
+
+def read_config(path: str | os.PathLike[str], option: str) -> dict[str, Any]:
+    """Return the ``config.json`` of the run that a command's `option` names, or raise `InputError`."""
+    file = Path(path, "config.json")
+    if not Path(path).is_dir():
+        raise InputError(f"argument {option}: {path} is no folder")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"argument {option}: {path} has no config.json, so there is nothing to go on with") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"argument {option}: {file} cannot be read: {error}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("versions"), dict):
+        raise InputError(f"argument {option}: {file} is not the config.json of a run")
+    return config
+
+
+def check_resumable(
+    path: str | os.PathLike[str], config: Mapping[str, Any], generations: int, *, regardless: bool
+) -> None:
+    """Raise `InputError` where a run is finished, or was made with versions other than those here.
+
+    Parameters
+    ----------
+    path : path-like
+        The run's folder.
+    config : mapping
+        Its settings.
+    generations : int
+        How many generations it is to have.
+    regardless : bool
+        Go on with other versions.
+    """
+    if generations < config["generations"]:
+        raise InputError(f"argument --generations: must be at least the run's {config['generations']}")
+    with contextlib.suppress(FileNotFoundError):
+        status = json.loads(Path(path, "status.json").read_text(encoding="utf-8"))
+        if status.get("state") == "finished" and generations <= status.get("generations", 0):
+            raise InputError(f"argument --resume: the run in {path} is finished")
+    here = versions()
+    changed = [
+        f"{name} {config['versions'].get(name)} and not {here[name]}"
+        for name in PINNED
+        if config["versions"].get(name) != here[name]
+    ]
+    if changed and not regardless:
+        raise InputError(f"argument --resume: the run was made with {', '.join(changed)}; --regardless goes on")
+    if config["versions"].get("system") != here["system"]:
+        warnings.warn("the run was begun on another system: fitness may differ in its last bits", stacklevel=2)
+
+
+def check_data(path: str | os.PathLike[str], sha256: str, *, regardless: bool) -> None:
+    """Raise `InputError` where the data at hand are not those of the run in a folder."""
+    known = read_config(path, "--resume").get("data")
+    if (not isinstance(known, dict) or known.get("sha256") != sha256) and not regardless:
+        raise InputError("argument --resume: the data are not those that the run was begun with; --regardless goes on")
+
+
+def open_checkpoint(path: str | os.PathLike[str], *, regardless: bool) -> Checkpoint:
+    """Open the checkpoint of a run to go on with, or raise `InputError`."""
+    try:
+        checkpoint = Checkpoint(Path(path, "checkpoint"), regardless=regardless)
+    except (CheckpointError, OSError) as error:
+        raise InputError(f"argument --resume: {error}") from error
+    if checkpoint.cut_off:
+        warnings.warn(f"an unfinished record after generation {len(checkpoint.past) - 1} was cut off", stacklevel=2)
+    return checkpoint
 
 
 def traced_places(layout: Layout, seed: int) -> NDArray[np.int64]:
@@ -75,6 +151,8 @@ class RunDirectory(Callback):
     ----------
     path : path-like
         The folder, which must not exist.
+    again : bool
+        Whether it is that of a run to go on with, which must exist.
 
     Raises
     ------
@@ -82,15 +160,17 @@ class RunDirectory(Callback):
         If the folder exists or cannot be made.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, again: bool = False) -> None:
         self.path = Path(path)
-        self.path.mkdir(parents=True)
+        if not again:
+            self.path.mkdir(parents=True)
         self.status: dict[str, Any] = {"state": "running"}
         self._begun = time.perf_counter()
         self._places: NDArray[np.int64] | None = None
         self._names: list[str] = []
         self._trace: list[NDArray[np.float32]] = []
         self._written = 0
+        self._timing: list[float] = []
         self._write_status()
         atexit.register(self._note_an_early_end)
 
@@ -129,6 +209,23 @@ class RunDirectory(Callback):
         """Write ``config.json``: the settings, and the versions of what runs."""
         write_json(self.path / "config.json", {**config, "versions": versions()})
 
+    def state(self) -> dict[str, Any]:
+        """Return what was written last of what no other record has: a row of ``timing.csv``, the traced weights."""
+        if not self._written:
+            return {}
+        return {"timing": self._timing, "trace": self._trace[-1].tobytes().hex() if self._trace else ""}
+
+    def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
+        """Write the files again as they were before the last generation."""
+        seen = states[1:]
+        self._trace = [np.frombuffer(bytes.fromhex(state["trace"]), np.float32) for state in seen if state["trace"]]
+        self._written = len(seen)
+        rows = [dict(record) for record in evolution.logbook[: len(seen)]]
+        lines = [format_row(list(rows[0]))] if rows else []
+        write_text(self.path / "logbook.csv", "".join(lines + [format_row(list(row.values())) for row in rows]))
+        lines = [format_row(TIMING_COLUMNS)] if rows else []
+        write_text(self.path / "timing.csv", "".join(lines + [format_row(state["timing"]) for state in seen]))
+
     def on_generation(self, evolution: Evolution) -> None:
         """Append the generation's rows, and rewrite the other statistics when it is time."""
         self._catch_up(evolution)
@@ -154,13 +251,13 @@ class RunDirectory(Callback):
     def _append_rows(self, evolution: Evolution) -> None:
         row = evolution.row
         self._append("logbook.csv", list(row), list(row.values()))
-        timing = [
+        self._timing = [
             row["gen"],
             round(evolution.seconds, 4),
             round(row["nevals"] / evolution.seconds, 2),
             round(_peak_memory(), 1),
         ]
-        self._append("timing.csv", TIMING_COLUMNS, timing)
+        self._append("timing.csv", TIMING_COLUMNS, self._timing)
         self.status.update(generations=row["gen"], evaluations=evolution.evaluations)
         if evolution.stop is not None:
             self.status["stopped_by"] = evolution.stop

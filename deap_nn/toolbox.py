@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -101,6 +101,12 @@ class Clock:
         self._set(0)
         if self.adaptation is not None:
             self.adaptation.reset()
+
+    def restore(self, generation: int, adaptation: Mapping[str, Any]) -> None:
+        """Go to a generation, and put the adaptation into the state that it had then."""
+        self._set(generation)
+        if self.adaptation is not None:
+            self.adaptation.restore(dict(adaptation))
 
     def advance(self, individuals: Sequence[Any]) -> None:
         """Begin the next generation, whose parents come from the evaluated `individuals`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from deap.base import Toolbox
 
 from deap_nn import PRESETS, ErrorScaled, evolve, make_toolbox, parallel
 from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
+from deap_nn.checkpoint import Checkpoint
 from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import NAMES, Dataset, load_dataset
 from deap_nn.genome_cache import FEWEST_SLOTS, slots_in
-from deap_nn.rundir import RunDirectory
+from deap_nn.rundir import RunDirectory, check_data, check_resumable, open_checkpoint, read_config
 from deap_nn.seeding import MAX_SEED
 from deap_nn.toolbox import layout_names
 
@@ -30,13 +32,17 @@ MODELS = {"mnist_deep": 3_274_634, "mlp": 50_890}
 """The built-in models, and how many weights they have."""
 
 
+NOT_STORED = ("output", "resume", "regardless", "no_progress")
+"""Options that are no settings of a run."""
+
+
 def by_preset(name: str) -> str:
     """Return what each preset says, for the help."""
     return ", ".join(f"{preset}: {settings[name]}" for preset, settings in PRESETS.items())
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Return the options, those that a preset decides filled in."""
+def make_parser() -> Parser:
+    """Return the parser of the command line."""
     parser = Parser("Evolve the weights of a network that reads digits, with a genetic algorithm.")
     add = parser.add_argument
     add("--population", type=integer(2), default=100, metavar="N", help="members of the population")
@@ -54,7 +60,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file; by default --dataset")
     add("--validation-size", type=integer(1), default=1000, metavar="N", help="validation digits a generation")
     add("--output", metavar="DIR", help="a new folder for the run; by default a fresh one under runs/")
-    add("--resume", metavar="DIR", help="go on with a run (not there yet)")
+    add("--resume", metavar="DIR", help="go on with the run in this folder, with its settings; see --generations")
+    add("--regardless", action="store_true", help="resume with other versions, or before damage to the checkpoint")
     add("--target", type=number(0, 1), metavar="X", help="stop at a validation error of at most X; by default never")
     add(
         "--patience",
@@ -71,10 +78,44 @@ def parse_arguments() -> argparse.Namespace:
     add("--cache", metavar="DIR", help="where this host's processes share the parents; by default in shared memory")
     add("--cache-size", type=integer(0), metavar="MIB", help="how much that may take; by default three quarters of it")
     add("--no-progress", action="store_true", help="show no progress; by default it is shown")
+    return parser
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the options: those of the command line, or of the run that it says to resume."""
+    parser = make_parser()
     options = parser.parse_args()
+    if options.resume is None:
+        return complete(options)
+    named = {argument.partition("=")[0] for argument in sys.argv[1:]}
+    given = {action.dest: action for action in parser._actions if named & set(action.option_strings)}
+    anew = {"resume", "regardless", "generations", "group_size", "cache", "cache_size", "no_progress"}
+    for name, action in given.items():
+        if name not in anew:
+            raise InputError(f"argument {action.option_strings[0]}: cannot be given with --resume, the run has its own")
+    config = read_config(options.resume, "--resume")
+    data = config.pop("data", None)
+    if isinstance(data, dict):
+        config |= {"data": data["path"]} if data.get("path") else {"dataset": data.get("name")}
+    # The stored settings are read as a command line is, so that they are checked like one.
+    stored = [
+        f"{action.option_strings[0]}={config[action.dest]}"
+        for action in parser._actions
+        if action.nargs != 0 and action.dest not in given and config.get(action.dest) is not None
+    ]
+    try:
+        going_on = complete(parser.parse_args([*sys.argv[1:], *stored]))
+    except InputError as error:
+        raise InputError(f"argument --resume: config.json: {error}") from error
+    if going_on.breeding == "plain":
+        raise InputError("argument --resume: a run that was bred the plain way has no checkpoint")
+    check_resumable(options.resume, config, going_on.generations, regardless=options.regardless)
+    return going_on
+
+
+def complete(options: argparse.Namespace) -> argparse.Namespace:
+    """Fill in the options that a preset decides, and check those that depend on each other."""
     preset = PRESETS[options.preset]
-    if options.resume is not None:
-        raise InputError("argument --resume: going on with a run is not possible yet")
     if options.parents is None:
         options.parents = max(2, round(preset["parents"] * options.population))
     elif options.parents > options.population:
@@ -107,8 +148,10 @@ def read_data(options: argparse.Namespace) -> Dataset:
     return dataset
 
 
-def make_directory(output: str | None, seed: int) -> RunDirectory:
+def make_directory(output: str | None, seed: int, resume: str | None) -> RunDirectory:
     """Make the folder of the run: the one asked for, or one under ``runs/`` whose name is not taken."""
+    if resume is not None:
+        return RunDirectory(resume, again=True)
     if output is not None:
         return RunDirectory.create(check_new_folder(output, "--output"), "--output")
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{seed}"
@@ -120,7 +163,7 @@ def make_directory(output: str | None, seed: int) -> RunDirectory:
 
 def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) -> dict[str, Any]:
     """Return what ``config.json`` holds."""
-    chosen = {name: value for name, value in vars(options).items() if name not in ("output", "resume", "no_progress")}
+    chosen = {name: value for name, value in vars(options).items() if name not in NOT_STORED}
     return {
         **chosen,
         **{name: PRESETS[options.preset][name] for name in ("init", "scale", "pressure", "boost")},
@@ -136,7 +179,7 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
     }
 
 
-def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) -> None:
+def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, checkpoint: Checkpoint | None) -> None:
     """Evolve, and leave the whole run in its directory."""
     preset = PRESETS[options.preset]
     toolbox = make_toolbox(
@@ -156,7 +199,8 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) 
         precision=options.precision,
         device=options.device,
     )
-    directory.write_config(settings(options, dataset, toolbox))
+    if options.resume is None:
+        directory.write_config(settings(options, dataset, toolbox))
     directory.trace_weights(toolbox.layout, options.seed)
     readouts = Readouts(toolbox)
     stopping = EarlyStopping(target=options.target, patience=options.patience, max_seconds=options.max_seconds)
@@ -171,6 +215,7 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) 
             options.generations,
             seed=options.seed,
             callbacks=callbacks,
+            checkpoint=checkpoint,
             breeding=options.breeding,
             group_size=options.group_size,
             cache=Path(options.cache) if options.cache is not None else None,
@@ -212,10 +257,18 @@ def main() -> int:
     if options.output is not None:
         check_new_folder(options.output, "--output")
     dataset = read_data(options)
-    with parallel.interruptible(), make_directory(options.output, options.seed) as directory:
+    if options.resume is not None:
+        check_data(options.resume, dataset.reference.sha256, regardless=options.regardless)
+        going_on = open_checkpoint(options.resume, regardless=options.regardless)
+    with parallel.interruptible(), make_directory(options.output, options.seed, options.resume) as directory:
+        checkpoint = None
+        if options.resume is not None:
+            checkpoint = going_on
+        elif options.breeding == "recipes":
+            checkpoint = Checkpoint(directory.path / "checkpoint")
         if not options.no_progress:
             print(f"{dataset.note}; run: {directory.path}", flush=True)
-        run(options, dataset, directory)
+        run(options, dataset, directory, checkpoint)
     return 0
 
 

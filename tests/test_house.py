@@ -11,7 +11,7 @@ from conftest import ROOT
 PACKAGE = ROOT / "deap_nn"
 
 FLOORS = [
-    {"seeding", "weights", "logbooks", "datafiles"},
+    {"seeding", "weights", "logbooks", "datafiles", "checkpoint"},
     {"genome_cache"},
     {"sharing"},
     {"parallel"},

@@ -1,0 +1,206 @@
+"""A run on disk, from which it goes on: append-only, checksummed records of its generations, without pickle."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import struct
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAGIC = b"deap_nn checkpoint 1\n"
+SYNC_SECONDS = 1.0
+_FRAME = struct.Struct("<I8s")
+_SIZES = struct.Struct("<III")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read, written or gone on with."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What is kept of a generation: enough to breed and score the next one as if nothing had happened.
+
+    Parameters
+    ----------
+    number : int
+        Which generation.
+    sigma : float, optional
+        The strength of mutation that its children were bred with.
+    adaptation : dict
+        The state of the adaptation that it came from.
+    row : dict
+        Its row of the logbook.
+    seconds, elapsed : float
+        What it took, and since the run began.
+    evaluations : int
+        The run's evaluations with it.
+    states : dict
+        By callback, what `Callback.state` returned before it saw this generation.
+    wvalues : numpy.ndarray
+        The weighted fitness values, shape (members, objectives), float64.
+    chosen : numpy.ndarray
+        The place of the parent, in the generation before, whose place each child takes; shape (members,), uint32, or
+        (0,) in generation 0. Places 2i and 2i+1 were mated.
+    """
+
+    number: int
+    sigma: float | None
+    adaptation: dict[str, Any]
+    row: dict[str, Any]
+    seconds: float
+    elapsed: float
+    evaluations: int
+    states: dict[str, Any]
+    wvalues: NDArray[np.float64] = field(repr=False)
+    chosen: NDArray[np.uint32] = field(repr=False)
+
+    def to_bytes(self) -> bytes:
+        """Return a record's content."""
+        values = {name: value for name, value in vars(self).items() if name not in ("wvalues", "chosen")}
+        text = json.dumps(values, separators=(",", ":")).encode()
+        sizes = _SIZES.pack(len(text), *self.wvalues.shape)
+        return sizes + text + self.wvalues.astype("<f8").tobytes() + self.chosen.astype("<u4").tobytes()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Generation:
+        """Return the generation of a record's content.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
+        try:
+            length, members, objectives = _SIZES.unpack_from(content)
+            values = json.loads(content[_SIZES.size : _SIZES.size + length])
+            rest = content[_SIZES.size + length :]
+            split = 8 * members * objectives
+            if len(rest) not in (split, split + 4 * members) or len(rest[:split]) != split:
+                raise ValueError("it has another size than it says")
+            wvalues = np.frombuffer(rest[:split], dtype="<f8").reshape(members, objectives)
+            return cls(**values, wvalues=wvalues, chosen=np.frombuffer(rest[split:], dtype="<u4"))
+        except (struct.error, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ValueError(f"a record is no generation: {error}") from error
+
+
+def _digest(ordinal: int, content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=8, salt=ordinal.to_bytes(8, "little")).digest()
+
+
+def _records(path: Path) -> Iterator[tuple[int, Generation | None]]:
+    """Yield where each record ends and its generation; None for one that is damaged, or cut off at the end."""
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if file.read(len(MAGIC)) != MAGIC:
+            raise CheckpointError(f"{path} is no checkpoint of this version")
+        ordinal, place = 0, len(MAGIC)
+        while place < size:
+            head = file.read(_FRAME.size)
+            length, digest = _FRAME.unpack(head) if len(head) == _FRAME.size else (size, b"")
+            if place + _FRAME.size + length > size:
+                yield size, None
+                return
+            content = file.read(length)
+            place += _FRAME.size + length
+            if _digest(ordinal, content) != digest:
+                yield place, None
+                return
+            try:
+                yield place, Generation.from_bytes(content)
+            except ValueError as error:
+                raise CheckpointError(f"{path}: generation {ordinal}: {error}") from error
+            ordinal += 1
+
+
+class Checkpoint:
+    """The checkpoint in a run's folder, open for one process at a time.
+
+    Parameters
+    ----------
+    folder : path-like
+        Made if it is not there. What it holds is read, and a record that a killed run left unfinished at the end is
+        cut off.
+    regardless : bool
+        Go back to the last whole generation where the file is damaged further up.
+
+    Attributes
+    ----------
+    past : list of Generation
+        What the run has behind it.
+    cut_off : bool
+        Whether an unfinished record was cut off.
+
+    Raises
+    ------
+    CheckpointError
+        If another process holds it, or what is there cannot be read.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, regardless: bool = False) -> None:
+        self.path = Path(folder, "generations")
+        self.path.parent.mkdir(exist_ok=True)
+        self._file = open(self.path, "ab")  # noqa: SIM115  (open as long as the run, for its lock)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise CheckpointError(f"{self.path.parent} is in use by another run") from None
+        self.past: list[Generation] = []
+        self.cut_off = False
+        self._timer: threading.Timer | None = None
+        try:
+            self._read(regardless)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read(self, regardless: bool) -> None:
+        size = os.fstat(self._file.fileno()).st_size
+        if size < len(MAGIC):  # killed before the first record
+            os.ftruncate(self._file.fileno(), 0)
+            self._file.write(MAGIC)
+            self._file.flush()
+            return
+        whole = len(MAGIC)
+        for end, generation in _records(self.path):
+            if generation is not None:
+                if generation.number != len(self.past):
+                    raise CheckpointError(f"{self.path}: generation {generation.number} stands at {len(self.past)}")
+                self.past.append(generation)
+                whole = end
+            elif end < size and not regardless:
+                raise CheckpointError(f"{self.path} is damaged at byte {whole}, in generation {len(self.past)}")
+            else:
+                self.cut_off = True
+        os.ftruncate(self._file.fileno(), whole)
+
+    def append(self, generation: Generation) -> None:
+        """Add a generation: in the kernel's hands at once, on the disk within a second."""
+        content = generation.to_bytes()
+        head = _FRAME.pack(len(content), _digest(generation.number, content))
+        self._file.write(head + content)
+        self._file.flush()
+        if self._timer is None or not self._timer.is_alive():
+            self._timer = threading.Timer(SYNC_SECONDS, os.fsync, [self._file.fileno()])
+            self._timer.daemon = True
+            self._timer.start()
+
+    def close(self) -> None:
+        """Bring everything to the disk, and let another process have it."""
+        if self._file.closed:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+        os.fsync(self._file.fileno())
+        self._file.close()

@@ -1,0 +1,316 @@
+"""A run goes on from its checkpoint as if it had never been broken."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+from conftest import MNIST
+from deap import tools
+from test_lineage import LAYOUT, halve, wired
+
+from deap_nn import Annealed, Callback, NoiseTable, cxMask, evolve, mutGaussianAdaptive
+from deap_nn.checkpoint import MAGIC, Checkpoint, CheckpointError, Generation
+from deap_nn.logbooks import rows_of
+
+
+class Stop(Callback):
+    """End the run by an exception after a generation, before or after the other callbacks are told."""
+
+    def __init__(self, generation):
+        self.generation = generation
+
+    def on_generation(self, evolution):
+        if evolution.generation == self.generation:
+            raise KeyboardInterrupt
+
+
+class Count(Callback):
+    """Something to be restored: which generations were seen, and the sum of the best."""
+
+    def __init__(self):
+        self.seen, self.total = [], 0.0
+
+    def on_generation(self, evolution):
+        self.seen.append(evolution.generation)
+        self.total += evolution.row["min"]
+
+    def state(self):
+        return {"seen": self.seen, "total": self.total}
+
+    def restore(self, evolution, states):
+        self.seen, self.total = list(states[-1]["seen"]), states[-1]["total"]
+        assert [state["seen"] for state in states] == [list(range(i)) for i in range(len(states))]
+
+
+def result(toolbox, population, logbook):
+    return [individual.flat.tobytes() for individual in population], rows_of(logbook)
+
+
+WIRINGS = {
+    "fused": lambda: {},
+    "annealed": lambda: {
+        "mutate": partial(mutGaussianAdaptive, sigma=Annealed(0.3, 0.01, 8), noise=NoiseTable(1, LAYOUT.size))
+    },
+    "a user's own": lambda: {
+        "mutate": halve,
+        "mate": tools.cxTwoPoint,
+        "select": partial(tools.selTournament, tournsize=3),
+    },
+    "a mask of a fifth": lambda: {"mate": partial(cxMask, indpb=0.2)},
+}
+
+
+@pytest.mark.parametrize("registered", WIRINGS.values(), ids=WIRINGS)
+@pytest.mark.parametrize("probabilities", [{}, {"cxpb": 0.6, "mutpb": 0.7}], ids=["always", "sometimes"])
+@pytest.mark.parametrize("n", [12, 7])
+def test_a_run_broken_anywhere_goes_on_to_the_same_bytes(tmp_path, registered, probabilities, n):
+    toolbox, whole = wired(**registered()), Count()
+    expected = result(toolbox, *evolve(toolbox.population(n=n), toolbox, 8, seed=1, callbacks=[whole], **probabilities))
+    for first, second in ((0, 1), (1, 5), (4, 8), (7, 7)):
+        folder = tmp_path / f"{first}-{second}"
+        folder.mkdir()
+        for stop in (first, second, None):
+            toolbox, count = wired(**registered()), Count()
+            callbacks = [count, *([Stop(stop)] if stop is not None else [])]
+            checkpoint = Checkpoint(folder)
+            population = toolbox.population(n=n)
+            arguments = {"seed": 1, "callbacks": callbacks, "checkpoint": checkpoint, **probabilities}
+            if stop is None:
+                found = result(toolbox, *evolve(population, toolbox, 8, **arguments))
+            else:
+                with pytest.raises(KeyboardInterrupt):
+                    evolve(population, toolbox, 8, **arguments)
+            checkpoint.close()
+        assert found == expected
+        assert (count.seen, count.total) == (whole.seen, whole.total)
+
+
+def test_a_finished_run_may_have_more_generations(tmp_path):
+    toolbox = wired()
+    expected = result(toolbox, *evolve(toolbox.population(n=12), toolbox, 8, seed=1))
+    for ngen in (0, 3, 8):
+        checkpoint = Checkpoint(tmp_path)
+        toolbox = wired()
+        found = result(toolbox, *evolve(toolbox.population(n=12), toolbox, ngen, seed=1, checkpoint=checkpoint))
+        checkpoint.close()
+    assert found == expected
+
+
+def test_a_member_of_an_earlier_generation_is_given_back(tmp_path):
+    kept = {}
+
+    class Keep(Callback):
+        def on_generation(self, evolution):
+            kept[evolution.generation] = [member.flat.copy() for member in evolution.population]
+
+    toolbox, checkpoint = wired(), Checkpoint(tmp_path)
+    evolve(toolbox.population(n=12), toolbox, 6, seed=1, callbacks=[Keep()], checkpoint=checkpoint)
+    checkpoint.close()
+    found = {}
+
+    class Recall(Callback):
+        def on_generation(self, evolution):
+            for generation, members in kept.items():
+                found[generation] = [evolution.member(generation, place).flat for place in range(len(members))]
+
+    toolbox, checkpoint = wired(), Checkpoint(tmp_path)
+    evolve(toolbox.population(n=12), toolbox, 6, seed=1, callbacks=[Recall()], checkpoint=checkpoint)
+    checkpoint.close()
+    assert found.keys() == kept.keys()
+    for generation, members in kept.items():
+        assert all((a == b).all() for a, b in zip(members, found[generation], strict=True))
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Return the path of a checkpoint of three generations, and where each record ends."""
+    checkpoint = Checkpoint(tmp_path / "run")
+    ends = [len(MAGIC)]
+    for number in range(3):
+        values = {"number": number, "sigma": 0.1 + number, "adaptation": {"error": 1 / 3}, "row": {"gen": number}}
+        arrays = {"wvalues": np.full((5, 2), -number / 7), "chosen": np.arange(5 if number else 0, dtype=np.uint32)}
+        checkpoint.append(Generation(**values, seconds=0.5, elapsed=1.5, evaluations=5, states={"a": {}}, **arrays))
+        ends.append(checkpoint.path.stat().st_size)
+    checkpoint.close()
+    return checkpoint.path, ends
+
+
+def test_what_is_read_is_what_was_written(written):
+    checkpoint = Checkpoint(written[0].parent)
+    assert not checkpoint.cut_off
+    assert [generation.number for generation in checkpoint.past] == [0, 1, 2]
+    last = checkpoint.past[-1]
+    assert (last.sigma, last.adaptation, last.row, last.states) == (2.1, {"error": 1 / 3}, {"gen": 2}, {"a": {}})
+    assert last.wvalues.tolist() == [[-2 / 7, -2 / 7]] * 5
+    assert last.chosen.tolist() == [0, 1, 2, 3, 4]
+    checkpoint.close()
+
+
+def test_a_torn_last_record_is_cut_off(written):
+    path, ends = written
+    content = path.read_bytes()
+    for size in range(ends[-1]):
+        path.write_bytes(content[:size])
+        checkpoint = Checkpoint(path.parent)
+        whole = sum(end <= size for end in ends[1:])
+        assert len(checkpoint.past) == whole
+        assert checkpoint.cut_off == (size > len(MAGIC) and size not in ends)
+        checkpoint.close()
+        assert path.stat().st_size == ends[whole]
+
+
+def test_damage_is_named_with_its_place(written):
+    path, ends = written
+    content = path.read_bytes()
+    for place in range(len(MAGIC), ends[2], 7):
+        damaged = bytearray(content)
+        damaged[place] ^= 0x40
+        path.write_bytes(damaged)
+        whole = sum(end <= place for end in ends[1:])
+        length = 4 + 8  # damage of a length makes the rest look torn, if it is too long
+        in_length = place - ends[whole] < length - 8
+        if not in_length:
+            with pytest.raises(CheckpointError, match=rf"damaged at byte {ends[whole]}, in generation {whole}$"):
+                Checkpoint(path.parent)
+            assert path.read_bytes() == damaged
+        checkpoint = Checkpoint(path.parent, regardless=True)
+        assert len(checkpoint.past) == whole
+        checkpoint.close()
+    path.write_bytes(b"another program's file, of some length")
+    with pytest.raises(CheckpointError, match="no checkpoint of this version"):
+        Checkpoint(path.parent)
+
+
+def test_only_one_process_holds_a_checkpoint(written):
+    path, _ = written
+    holder = Checkpoint(path.parent)
+    with pytest.raises(CheckpointError, match="in use by another run"):
+        Checkpoint(path.parent)
+    holder.close()
+    Checkpoint(path.parent).close()
+
+
+def test_what_a_checkpoint_cannot_do_is_refused(tmp_path):
+    toolbox, checkpoint = wired(), Checkpoint(tmp_path)
+    for refused in ({"breeding": "plain"}, {"halloffame": tools.HallOfFame(1)}):
+        with pytest.raises(ValueError, match="a checkpoint needs breeding by recipes, and no halloffame"):
+            evolve(toolbox.population(n=4), toolbox, 1, seed=1, checkpoint=checkpoint, **refused)
+    evolve(toolbox.population(n=4), toolbox, 1, seed=1, checkpoint=checkpoint)
+    checkpoint.close()
+    checkpoint = Checkpoint(tmp_path)
+    with pytest.raises(ValueError, match="the checkpoint has 4 members, the population 6"):
+        evolve(toolbox.population(n=6), toolbox, 1, seed=1, checkpoint=checkpoint)
+    checkpoint.close()
+
+
+OPTIONS = ["--model", "mlp", "--population", 20, "--seed", 3, "--no-progress"]
+FILES = ["logbook.csv", "logbook.json", "trace.npz", "best.npz"]
+
+
+def killed_after(rows, folder, command):
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (folder / "logbook.csv").exists() or (folder / "logbook.csv").read_text().count("\n") <= rows:
+        assert process.poll() is None
+        time.sleep(0.02)
+    return process
+
+
+def test_the_command_killed_again_and_again_goes_on_to_the_same_bytes(run, digits_file, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    data = ["--data", digits_file, "--generations", 60]
+    assert run(MNIST, *OPTIONS, *data, "--output", whole).returncode == 0
+    first = [sys.executable, MNIST, *OPTIONS, *data, "--output", broken]
+    again = [sys.executable, MNIST, "--resume", broken, "--no-progress"]
+    for rows, command in ((3, first), (26, again), (40, again)):
+        process = killed_after(rows, broken, command)
+        process.kill()
+        process.wait()
+    answer = run("-m", "scoop", "-n", 2, MNIST, "--resume", broken)
+    assert (broken / "status.json").exists(), answer.stderr
+    for name in FILES:
+        assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+    timing = (broken / "timing.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in timing[1:]] == list(map(str, range(61)))
+    answer = run(MNIST, "--resume", broken)
+    assert (answer.returncode, answer.stderr) == (
+        2,
+        f"mnist.py: error: argument --resume: the run in {broken} is finished\n",
+    )
+
+
+def test_sigterm_leaves_a_run_that_goes_on(run, digits_file, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    data = ["--data", digits_file, "--generations", 30]
+    assert run(MNIST, *OPTIONS, *data, "--output", whole).returncode == 0
+    process = killed_after(5, broken, [sys.executable, MNIST, *OPTIONS, *data, "--output", broken])
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 130
+    assert '"interrupted"' in (broken / "status.json").read_text()
+    assert run(MNIST, "--resume", broken).returncode == 0
+    for name in FILES:
+        assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def edited(folder, old, new):
+    path = folder / "config.json"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+DAMAGE = {
+    "no folder": (lambda run: shutil.rmtree(run), [], "is no folder"),
+    "no config": (lambda run: (run / "config.json").unlink(), [], "no config.json"),
+    "a torn config": (lambda run: os.truncate(run / "config.json", 40), [], "cannot be read"),
+    "another file": (lambda run: (run / "config.json").write_text("[]"), [], "not the config.json of a run"),
+    "a wrong setting": (lambda run: edited(run, '"population": 20', '"population": -3'), [], "--population"),
+    "a strange setting": (lambda run: edited(run, '"model": "mlp"', '"model": "../.."'), [], "--model"),
+    "another NumPy": (lambda run: edited(run, '"numpy": "', '"numpy": "0.'), [], "numpy 0."),
+    "other data": (lambda run: edited(run, '"sha256": "', '"sha256": "0'), [], "the data are not those"),
+    "another version": (lambda run: (run / "checkpoint" / "generations").write_bytes(b"x" * 99), [], "no checkpoint"),
+    "a setting anew": (lambda run: None, ["--population", "30"], "--population"),
+    "fewer generations": (lambda run: None, ["--generations", "1"], "--generations"),
+    "finished": (lambda run: None, [], "is finished"),
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, digits_file):
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    command = [sys.executable, MNIST, *OPTIONS, "--data", digits_file, "--generations", 2, "--output", folder]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    return folder
+
+
+@pytest.mark.parametrize(("damage", "options", "named"), DAMAGE.values(), ids=DAMAGE)
+def test_what_cannot_be_resumed_is_said_in_one_line(run, finished, tmp_path, damage, options, named):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    damage(folder)
+    if named != "is finished" and folder.exists():
+        (folder / "status.json").unlink()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    answer = run("-X", "importtime", MNIST, "--resume", folder, *options)
+    said = [line for line in answer.stderr.splitlines() if not line.startswith("import time:")]
+    assert answer.returncode == 2
+    assert len(said) == 1, said
+    assert said[0].startswith("mnist.py: error: argument ")
+    assert named in said[0]
+    assert not any("tensorflow" in line.split("|")[-1] for line in answer.stderr.splitlines() if "|" in line)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_other_versions_are_gone_on_with_when_told_to(run, finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    edited(folder, '"numpy": "', '"numpy": "0.')
+    assert run(MNIST, "--resume", folder, "--generations", 3).returncode == 2
+    answer = run(MNIST, "--resume", folder, "--generations", 3, "--regardless")
+    assert answer.returncode == 0, answer.stderr
+    assert (folder / "logbook.csv").read_text().count("\n") == 5
