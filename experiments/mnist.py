@@ -257,18 +257,17 @@ def main() -> int:
     if options.output is not None:
         check_new_folder(options.output, "--output")
     dataset = read_data(options)
+    going_on: Checkpoint | None = None
     if options.resume is not None:
         check_data(options.resume, dataset.reference.sha256, regardless=options.regardless)
         going_on = open_checkpoint(options.resume, regardless=options.regardless)
     with parallel.interruptible(), make_directory(options.output, options.seed, options.resume) as directory:
-        checkpoint = None
-        if options.resume is not None:
-            checkpoint = going_on
-        elif options.breeding == "recipes":
-            checkpoint = Checkpoint(directory.path / "checkpoint")
+        if options.resume is None:
+            going_on = Checkpoint(directory.path / "checkpoint") if options.breeding == "recipes" else None
         if not options.no_progress:
             print(f"{dataset.note}; run: {directory.path}", flush=True)
-        run(options, dataset, directory, checkpoint)
+        with contextlib.closing(going_on) if going_on is not None else contextlib.nullcontext():
+            run(options, dataset, directory, going_on)
     return 0
 
 
