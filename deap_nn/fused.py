@@ -19,7 +19,7 @@ from deap_nn.seeding import Purpose
 from deap_nn.weights import Shape, Vector, Vectors
 
 _BLOCK = 1 << 14
-"""So many weights are bred at a time, a multiple of 64: their mask stays in the processor's cache."""
+"""So many weights are bred at a time, a multiple of 256: their mask stays in the processor's cache."""
 
 _LARGE = 1_000_000
 """A child of so many weights does not stay in the caches anyway: it is written past them."""
@@ -75,6 +75,22 @@ def _stream(context: Any, out: Any, mine: Any, other: Any, exchanged: Any, noise
 
 
 _breed_16: Any = intrinsic(_stream)
+
+
+def _spread(context: Any, exchanged: Any, k: Any, word: Any) -> Any:
+    """Write 64 bits, the lowest first, as 64 bytes of 0 or 1 from the place k on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits, octets = ir.VectorType(ir.IntType(1), 64), ir.VectorType(ir.IntType(8), 64)
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.PointerType(octets))
+        builder.store(builder.zext(builder.bitcast(arguments[2], bits), octets), place, align=1)
+        return context.get_dummy_value()
+
+    return numba.void(exchanged, k, word), generate
+
+
+_write_bits: Any = intrinsic(_spread)
 
 
 def _order(context: Any) -> Any:
@@ -158,7 +174,6 @@ def _pass(
     table: Vector,
     factors: Vector,
     ends: NDArray[np.int64],
-    spread: NDArray[np.uint64],
     run_seed: int,
     born: int,
     place: int,
@@ -170,20 +185,18 @@ def _pass(
     noise = table[_place_in_table(seed, generation, np.uint64(place), places) :]
     twin_noise = table[_place_in_table(seed, generation, np.uint64(place + 1), places) :] if twin.size else table
     past_caches = out.size >= _LARGE
-    room = np.empty(_BLOCK // 8, dtype=np.uint64)
-    exchanged = room.view(np.bool_)
+    exchanged = np.empty(_BLOCK, dtype=np.bool_)
     counter = np.uint64(0)
     matrix = 0
     for start in range(0, out.size, _BLOCK):
         end = min(out.size, start + _BLOCK)
         if halves:
-            for i in range(0, (end - start + 7) // 8, 32):
+            for i in range(0, end - start, 256):
                 counter += np.uint64(1)
-                octet = i
+                k = i
                 for word in _philox(seed, _MATE, generation, pair, counter):
-                    for shift in range(0, 64, 8):
-                        room[octet] = spread[(word >> np.uint64(shift)) & np.uint64(255)]
-                        octet += 1
+                    _write_bits(exchanged, k, word)
+                    k += 64
         else:
             for i in range(0, end - start, 8):
                 counter += np.uint64(1)
@@ -204,13 +217,6 @@ def _pass(
             begin = stop
     if past_caches:
         _fence()
-
-
-@lru_cache(maxsize=1)
-def _spread() -> NDArray[np.uint64]:
-    """Return eight bytes of 0 or 1 for each octet: its bits, the lowest first in memory; shape (256,)."""
-    octets = np.arange(256, dtype=np.uint8)
-    return np.unpackbits(octets, bitorder="little").view(np.uint64)
 
 
 @lru_cache(maxsize=16)
@@ -272,4 +278,4 @@ def cross_and_mutate(
         raise ValueError("children, parents, the table of noise and factors must have contiguous memory")
     if size:
         key = seed, generation, place
-        _pass(out, twin, first, second, table, factors, ends, _spread(), *key, indpb == 0.5, np.float32(indpb))
+        _pass(out, twin, first, second, table, factors, ends, *key, indpb == 0.5, np.float32(indpb))
