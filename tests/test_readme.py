@@ -63,7 +63,10 @@ def test_the_table_of_what_was_measured_is_that_of_the_results(monkeypatch):
     assert table.figure([1.0, 1234.5, 0.5]) == "1 (0.5 to 1,234)"
 
 
-@pytest.mark.parametrize("requirements", (ROOT / "benchmarks" / "peers").glob("*.txt"), ids=lambda path: path.stem)
+PEERS = sorted((ROOT / "benchmarks" / "peers").glob("*.txt"))
+
+
+@pytest.mark.parametrize("requirements", PEERS, ids=lambda path: path.stem)
 def test_the_peers_are_pinned(requirements):
     assert requirements.with_suffix(".py").exists()
     for line in requirements.read_text().splitlines():
