@@ -1,0 +1,99 @@
+"""The compiled pass gives the bits of crossover and mutation, whatever the shapes; its noise comes from one table."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from deap_nn import Individual, NoiseTable, cxMask, initNormal, mutGaussianAdaptive
+from deap_nn.fused import _LARGE, cross_and_mutate
+from deap_nn.recipes import Breeder, Recipe
+from deap_nn.seeding import Purpose, stream
+from deap_nn.weights import empty_vector
+
+
+@example(shapes=((130, 130), (), (7,), (200, 201), (3,)), indpb=0.5, sigma=0.3, seed=1, scaled=True)
+@given(
+    shapes=st.lists(st.lists(st.integers(1, 6), max_size=3).map(tuple), min_size=1, max_size=5).map(tuple),
+    indpb=st.sampled_from([0.5, 0.0, 1.0, 0.25, 0.9]),
+    sigma=st.floats(0, 10),
+    seed=st.integers(0, 1000),
+    scaled=st.booleans(),
+)
+def test_the_fused_pass_equals_crossover_and_mutation(shapes, indpb, sigma, seed, scaled):
+    rng = np.random.default_rng(seed)
+    parents = [Individual([rng.standard_normal(shape) for shape in shapes]) for _ in range(2)]
+    parents[0].flat[0] = np.float32(-0.0)
+    size = parents[0].flat.size
+    scale = [0.5 + i for i in range(len(shapes))] if scaled else None
+    common = seed, 0, shapes, Individual, partial(initNormal), partial(cxMask, indpb=indpb)
+    keywords = {"sigma": 0.0, "noise": NoiseTable(1, size), "scale": scale}
+    fused = Breeder(*common, partial(mutGaussianAdaptive, **keywords), 1.0, 1.0)
+    apart = Breeder(*common, partial(not_known_to_the_pass, **keywords), 1.0, 1.0)
+    assert (fused.fused, apart.fused) == (True, False)
+    recipes = [Recipe(3, 4, (1, 2), sigma), Recipe(3, 5, (2, 1), sigma)]
+    twins = [empty_vector(size), empty_vector(size)]
+    fused.breed_twins(recipes, [parent.flat for parent in parents], twins)
+    for side, recipe in enumerate(recipes):
+        sources = [parents[side].flat, parents[1 - side].flat]
+        children = [empty_vector(size), empty_vector(size)]
+        fused.breed(recipe, sources, children[0])
+        apart.breed(recipe, sources, children[1])
+        assert children[0].tobytes() == children[1].tobytes() == twins[side].tobytes()
+
+
+@pytest.mark.parametrize("wrong", ["out", "twin", "parent", "table", "factors"])
+def test_the_compiled_pass_refuses_what_does_not_fit(wrong):
+    vectors = {name: np.zeros(9, np.float32) for name in ("out", "twin", "parent", "other", "table")}
+    vectors["factors"] = np.ones(1, np.float32)
+    key = {"seed": 1, "generation": 1, "place": 0, "indpb": 0.5}
+    cross_and_mutate([vectors["out"], vectors["twin"]], *list(vectors.values())[2:], ((3, 3),), **key)
+    vectors[wrong] = np.zeros(8, np.float32)
+    with pytest.raises(ValueError, match="must have"):
+        cross_and_mutate([vectors["out"], vectors["twin"]], *list(vectors.values())[2:], ((3, 3),), **key)
+
+
+@pytest.mark.parametrize("indpb", [0.5, 0.7 - 0.2, 0.3])
+@pytest.mark.parametrize("beyond_alignment", [0, 1, 5])
+def test_the_pass_past_the_caches_gives_the_same_bits(indpb, beyond_alignment):
+    shapes = ((7,), (1001, 1003), (3,), (5, 5))
+    rng = np.random.default_rng(1)
+    parents = [Individual([rng.standard_normal(shape) for shape in shapes]) for _ in range(2)]
+    size = parents[0].flat.size
+    assert size > _LARGE
+    table = NoiseTable(1, size).array()
+    outs = [empty_vector(size + beyond_alignment)[beyond_alignment:], empty_vector(size + 3)[3:]]
+    factors = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
+    key = {"seed": 3, "generation": 2, "place": 6}
+    cross_and_mutate(outs, parents[0].flat, parents[1].flat, table, factors, shapes, **key, indpb=indpb)
+    cxMask(*parents, indpb=indpb, rng=stream(3, Purpose.MATE, 2, 3))
+    for place, (child, out) in enumerate(zip(parents, outs, strict=True), start=6):
+        noise = NoiseTable(1, size)
+        rng = stream(3, Purpose.MUTATE, 2, place)
+        mutGaussianAdaptive(child, sigma=1.0, scale=[0.1, 0.2, 0.3, 0.4], noise=noise, rng=rng)
+        assert out.tobytes() == child.flat.tobytes()
+
+
+def not_known_to_the_pass(individual, *, rng, **keywords):
+    return mutGaussianAdaptive(individual, rng=rng, **keywords)
+
+
+def test_the_processes_of_a_host_read_one_table_of_noise(tmp_path):
+    table = NoiseTable(5, 1000).pinned()
+    numbers = table.array()
+    table.share(tmp_path / "nowhere")
+    assert table.array() is numbers
+    table.share(tmp_path)
+    (path,) = tmp_path.iterdir()
+    assert path.read_bytes() == numbers.tobytes()
+    mapped = table.array()
+    assert mapped is not numbers
+    assert not mapped.flags.writeable
+    assert mapped.tobytes() == numbers.tobytes()
+    with open(path, "r+b") as file:  # what another process had made otherwise would be seen and refused
+        file.write(b"1234")
+    table.share(tmp_path)
+    with pytest.raises(ValueError, match="differs from the run's"):
+        table.array()
