@@ -27,14 +27,14 @@ def quiet(command: Sequence[str | Path], **options: object) -> subprocess.Popen[
     """Start a command whose output nobody needs unless it fails."""
     return subprocess.Popen(
         list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
-    )  # type: ignore[call-overload, no-any-return]
+    )
 
 
 def finished(process: subprocess.Popen[str]) -> str:
     """Return what a command printed once it ended, or end with it if it failed."""
     output, _ = process.communicate()
     if process.returncode:
-        sys.exit(f"{' '.join(map(str, process.args))} failed:\n{output}")  # type: ignore[arg-type]
+        sys.exit(f"{' '.join(map(str, process.args))} failed:\n{output}")
     return output
 
 
@@ -51,7 +51,7 @@ def mnist(folder: Path, *options: object, workers: int = 2, watch: Callable[[int
         time.sleep(0.1)
     output = finished(process)
     if json.loads((folder / "status.json").read_text())["state"] != "finished":
-        sys.exit(f"{' '.join(map(str, process.args))} did not finish:\n{output}")  # type: ignore[arg-type]
+        sys.exit(f"{' '.join(map(str, process.args))} did not finish:\n{output}")
     return list(read_csv(folder / "timing.csv")["seconds"])
 
 
@@ -99,7 +99,7 @@ def passes(processes: int, precision: str = "float32") -> float:
     """Return the milliseconds of a forward pass over changing genomes, with so many processes at it at once."""
     command = [sys.executable, "-c", PASSES, precision]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    started = [subprocess.Popen(command, **pipes) for _ in range(processes)]  # type: ignore[call-overload]
+    started = [subprocess.Popen(command, **pipes) for _ in range(processes)]
     for process in started:
         process.stdout.readline()
     for process in started:

@@ -10,8 +10,8 @@ SENT = [0]
 COUNTED = Path(os.environ["COUNTED"])
 
 
-def _counting(method):  # type: ignore[no-untyped-def]
-    def call(self, message, *arguments, **keywords):  # type: ignore[no-untyped-def]
+def _counting(method):
+    def call(self, message, *arguments, **keywords):
         parts = message if isinstance(message, list) else [message]
         SENT[0] += sum(map(len, parts))
         (COUNTED / f"{os.getpid()}.bytes").write_text(str(SENT[0]))
@@ -20,7 +20,7 @@ def _counting(method):  # type: ignore[no-untyped-def]
     return call
 
 
-zmq.Socket.send_multipart = _counting(zmq.Socket.send_multipart)  # type: ignore[method-assign]
+zmq.Socket.send_multipart = _counting(zmq.Socket.send_multipart)
 
 from deap_nn import evolve, make_toolbox, parallel  # noqa: E402  (after the sockets are counted)
 

@@ -23,7 +23,7 @@ MEMBERS = 200
 VARIED = [0.0]
 
 
-def scored(evaluate, folder, individual):  # type: ignore[no-untyped-def]
+def scored(evaluate, folder, individual):
     """Score, and note how long it took."""
     begun = time.perf_counter()
     values = evaluate(individual)
@@ -32,7 +32,7 @@ def scored(evaluate, folder, individual):  # type: ignore[no-untyped-def]
     return values
 
 
-def noted(operator, *arguments):  # type: ignore[no-untyped-def]
+def noted(operator, *arguments):
     """Vary, and note how long it took."""
     begun = time.perf_counter()
     made = operator(*arguments)
@@ -40,7 +40,7 @@ def noted(operator, *arguments):  # type: ignore[no-untyped-def]
     return made
 
 
-def measure(toolbox, population, times, folder):  # type: ignore[no-untyped-def]
+def measure(toolbox, population, times, folder):
     """Run a generation of eaSimple, which DEAP begins by scoring those without a fitness, once."""
     VARIED[0] = 0.0
     for path in times.iterdir():

@@ -23,7 +23,7 @@ TIMES = 100
 def raw(biased: Callable[[object, object], object], shapes: tuple[tuple[int, ...], ...]) -> Callable[..., object]:
     """Return the CNN written with TensorFlow's operations."""
 
-    def network(flat, digits, labels):  # type: ignore[no-untyped-def]
+    def network(flat, digits, labels):
         sizes = list(map(math.prod, shapes))
         parts = (tf.reshape(part, shape) for part, shape in zip(tf.split(flat, sizes), shapes, strict=True))
         w1, b1, w2, b2, w3, b3, w4, b4 = parts

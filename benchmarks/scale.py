@@ -60,7 +60,7 @@ def measure(folder: Path) -> dict[str, float]:
     early, late = statistics.median(long[5:16]), statistics.median(long[295:306])
     code = f"import sys; sys.path[:0] = [{str(HERE)!r}]; from scale import own_cost; print(own_cost(1000))"
     quietly = {"capture_output": True, "text": True, "check": True}
-    own = float(subprocess.run([sys.executable, "-c", code], **quietly).stdout)  # type: ignore[call-overload]
+    own = float(subprocess.run([sys.executable, "-c", code], **quietly).stdout)
     counted = folder / "bytes"
     counted.mkdir()
     sent = bytes_sent(counted, 400, 3)
