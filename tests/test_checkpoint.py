@@ -52,7 +52,29 @@ def result(toolbox, population, logbook):
     return [individual.flat.tobytes() for individual in population], rows_of(logbook)
 
 
+class Shrinking:
+    """An adaptation that remembers: its sigma is a tenth smaller with every generation."""
+
+    def __init__(self):
+        self.sigma = 0.3
+
+    def update(self, individuals, generation):
+        self.sigma *= 0.9
+
+    def reset(self):
+        self.sigma = 0.3
+
+    def state(self):
+        return {"sigma": self.sigma}
+
+    def restore(self, state):
+        self.sigma = state["sigma"]
+
+
 WIRINGS = {
+    "an adaptation that remembers": lambda: {
+        "mutate": partial(mutGaussianAdaptive, sigma=Shrinking(), noise=NoiseTable(1, LAYOUT.size))
+    },
     "fused": lambda: {},
     "annealed": lambda: {
         "mutate": partial(mutGaussianAdaptive, sigma=Annealed(0.3, 0.01, 8), noise=NoiseTable(1, LAYOUT.size))
