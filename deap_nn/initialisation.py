@@ -5,15 +5,31 @@ from typing import TypeVar
 
 import numpy as np
 
-from deap_nn.weights import Layout, Matrix, check_generator, empty_vector
+from deap_nn.noise import NoiseTable, disjoint_slices
+from deap_nn.weights import Layout, Matrix, Vector, check_generator, empty_vector
 
 Individual = TypeVar("Individual")
 Container = Callable[[list[Matrix]], Individual]
 """Makes an individual of a list of matrices: a class such as ``creator.Individual``."""
 
 
+def _drawn(layout: Layout, noise: Vector | NoiseTable | None, rng: np.random.Generator) -> tuple[Vector, float]:
+    """Return normal numbers, and what they have to be multiplied by to be standard normal."""
+    flat = empty_vector(layout.size)
+    if noise is None:
+        rng.standard_normal(dtype=np.float32, out=flat)
+        return flat, 1.0
+    np.add(*disjoint_slices(noise, layout.size, rng), out=flat)
+    return flat, 0.5**0.5
+
+
 def initNormal(
-    container: Container[Individual], layout: Layout, *, sigma: float = 1.0, rng: np.random.Generator
+    container: Container[Individual],
+    layout: Layout,
+    *,
+    sigma: float = 1.0,
+    noise: Vector | NoiseTable | None = None,
+    rng: np.random.Generator,
 ) -> Individual:
     """Draw every weight from a normal distribution around zero.
 
@@ -25,6 +41,9 @@ def initNormal(
         The matrices to draw.
     sigma : float
         The standard deviation, at least 0; 1 is the article's.
+    noise : numpy.ndarray or NoiseTable, optional
+        Standard normal numbers, shape (n,), float32, at least two for each weight: the sum of two stretches of them is
+        taken, which costs a fifth of drawing as many and has the same distribution. Drawn afresh if left out.
     rng : numpy.random.Generator
         The source of randomness.
 
@@ -36,7 +55,7 @@ def initNormal(
     Raises
     ------
     ValueError
-        If `sigma` is negative or not finite.
+        If `sigma` is negative or not finite, or `noise` no vector of float32 numbers or too short.
 
     References
     ----------
@@ -52,9 +71,8 @@ def initNormal(
     check_generator(rng)
     if not (np.isfinite(sigma) and sigma >= 0):
         raise ValueError(f"sigma must be finite and at least 0, got {sigma!r}")
-    flat = empty_vector(layout.size)
-    rng.standard_normal(dtype=np.float32, out=flat)
-    flat *= np.float32(sigma)
+    flat, unit = _drawn(layout, noise, rng)
+    flat *= np.float32(sigma * unit)
     return container(layout.views(flat))
 
 
@@ -76,7 +94,13 @@ def fan_in_scales(layout: Layout) -> tuple[float, ...]:
     return tuple(scales)
 
 
-def initScaled(container: Container[Individual], layout: Layout, *, rng: np.random.Generator) -> Individual:
+def initScaled(
+    container: Container[Individual],
+    layout: Layout,
+    *,
+    noise: Vector | NoiseTable | None = None,
+    rng: np.random.Generator,
+) -> Individual:
     """Draw every matrix with a variance of 2 / fan-in, and start vectors at zero.
 
     Vectors are biases, which start at 0, or the gains of a normalisation (a name that ends in ``gamma`` or
@@ -88,6 +112,8 @@ def initScaled(container: Container[Individual], layout: Layout, *, rng: np.rand
         Makes an individual of a list of float32 matrices, as ``creator.Individual`` does.
     layout : Layout
         The matrices to draw; ``layout.fan_ins`` scales them.
+    noise : numpy.ndarray or NoiseTable, optional
+        As `initNormal` takes it.
     rng : numpy.random.Generator
         The source of randomness.
 
@@ -95,6 +121,11 @@ def initScaled(container: Container[Individual], layout: Layout, *, rng: np.rand
     -------
     Individual
         What `container` makes.
+
+    Raises
+    ------
+    ValueError
+        If `noise` is no vector of float32 numbers, or too short.
 
     References
     ----------
@@ -109,12 +140,11 @@ def initScaled(container: Container[Individual], layout: Layout, *, rng: np.rand
     (0.1, 0.0)
     """
     check_generator(rng)
-    flat = empty_vector(layout.size)
-    rng.standard_normal(dtype=np.float32, out=flat)
+    flat, unit = _drawn(layout, noise, rng)
     matrices = layout.views(flat)
     for name, scale, matrix in zip(layout.names, fan_in_scales(layout), matrices, strict=True):
         if matrix.ndim >= 2:
-            matrix *= np.float32(scale)
+            matrix *= np.float32(scale * unit)
         else:
             matrix[...] = 1.0 if name.endswith(("gamma", "scale")) else 0.0
     return container(matrices)

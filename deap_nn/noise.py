@@ -1,4 +1,4 @@
-"""A table of normal numbers that every mutation takes its noise from."""
+"""A table of normal numbers that founders and mutations take their noise from."""
 
 from __future__ import annotations
 
@@ -158,3 +158,10 @@ def noise_slice(noise: Vector | NoiseTable, size: int, rng: np.random.Generator)
     table = noise_numbers(noise, size)
     start = int(rng.integers(table.size - size + 1))
     return table[start : start + size]
+
+
+def disjoint_slices(noise: Vector | NoiseTable, size: int, rng: np.random.Generator) -> tuple[Vector, Vector]:
+    """Return two stretches of `size` consecutive numbers of a table, from random places on, that share none."""
+    table = noise_numbers(noise, 2 * size)
+    first, second = sorted(rng.integers(table.size - 2 * size + 1, size=2).tolist())
+    return table[first : first + size], table[second + size : second + 2 * size]

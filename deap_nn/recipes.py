@@ -90,9 +90,9 @@ class Breeder:
 
     @property
     def noise_table(self) -> NoiseTable | None:
-        """The table that the mutation takes its noise from, if it names one."""
-        noise = self.mutate.keywords.get("noise")
-        return noise if isinstance(noise, NoiseTable) else None
+        """The table that the mutation or else the founders take their noise from, if they name one."""
+        named = (operator.keywords.get("noise") for operator in (self.mutate, self.individual))
+        return next((noise for noise in named if isinstance(noise, NoiseTable)), None)
 
     def breed(self, recipe: Recipe, parents: Sequence[Vector], out: Vector) -> None:
         """Write the genome of a recipe into `out`; its parents' weights are left unchanged."""

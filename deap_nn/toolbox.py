@@ -316,7 +316,7 @@ def make_toolbox(
     initialise = initScaled if init == "scaled" else initNormal
     rngs = [stream(seed, Purpose.OPERATORS, 0, i) for i in range(4)]
     noise = NoiseTable(seed, layout.size)
-    toolbox.register("individual", initialise, container, layout, rng=rngs[0])
+    toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0])
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.register("mate", cxMask, indpb=indpb, rng=rngs[1])
     toolbox.register("mutate", mutGaussianAdaptive, sigma=adaptation, scale=scales, noise=noise, rng=rngs[2])

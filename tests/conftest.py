@@ -1,5 +1,6 @@
-"""What the tests share: a small data set and the real commands."""
+"""What the tests share: a small data set, a test of normality and the real commands."""
 
+import math
 import os
 import subprocess
 import sys
@@ -35,6 +36,18 @@ def made_digits(train: int = 400, test: int = 100, seed: int = 0) -> RawArrays:
         return images, labels
 
     return RawArrays(*part(train), *part(test))
+
+
+def normal_moments_fit(noise, sigma):
+    """Whether mean, variance, skew and kurtosis are those of a normal distribution, within five sigma."""
+    z = noise.astype(np.float64) / sigma
+    root = math.sqrt(len(z))
+    return (
+        abs(z.mean()) < 5 / root
+        and abs((z**2).mean() - 1) < 5 * math.sqrt(2) / root
+        and abs((z**3).mean()) < 5 * math.sqrt(15) / root
+        and abs((z**4).mean() - 3) < 5 * math.sqrt(96) / root
+    )
 
 
 @pytest.fixture(scope="session")

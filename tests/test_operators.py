@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import normal_moments_fit
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,8 +21,8 @@ from deap_nn.selection import _draw_pairs, rank_weights
 
 SHAPES = ((3, 4), (4,), (2, 2, 2, 3), (1,))
 SETTINGS = {
-    "initNormal": [{}, {"sigma": 0.3}],
-    "initScaled": [{}],
+    "initNormal": [{}, {"sigma": 0.3}, {"sigma": 0.3, "noise": NoiseTable(1, 1000)}],
+    "initScaled": [{}, {"noise": NoiseTable(1, 1000)}],
     "cxMask": [{}, {"indpb": 0.2}],
     "mutGaussianAdaptive": [
         {"sigma": 0.1},
@@ -189,18 +190,6 @@ def test_mask_density_is_the_probability(indpb):
     assert not any(beyond_five_sigma(int(half), size // 2, indpb) for half in halves)
 
 
-def normal_moments_fit(noise, sigma):
-    """Whether mean, variance, skew and kurtosis are those of a normal distribution, within five sigma."""
-    z = noise.astype(np.float64) / sigma
-    root = math.sqrt(len(z))
-    return (
-        abs(z.mean()) < 5 / root
-        and abs((z**2).mean() - 1) < 5 * math.sqrt(2) / root
-        and abs((z**3).mean()) < 5 * math.sqrt(15) / root
-        and abs((z**4).mean() - 3) < 5 * math.sqrt(96) / root
-    )
-
-
 def test_mutation_adds_normal_noise_of_sigma_times_scale():
     size = 100_000
     individual = WeightList([np.full(size, 3.0), np.zeros((size // 10, 10)), np.ones(7)])
@@ -211,43 +200,6 @@ def test_mutation_adds_normal_noise_of_sigma_times_scale():
     assert not normal_moments_fit(second.ravel(), 2.1)
     assert not normal_moments_fit(np.random.default_rng(2).uniform(-(3**0.5), 3**0.5, size), 1.0)
     assert third.tolist() == [1] * 7
-
-
-def test_a_noise_table_is_normal_and_gives_slices_of_itself():
-    table = NoiseTable(3, weights=50_000)
-    assert normal_moments_fit(table.array(), 1.0)
-    assert table.array() is NoiseTable(3, 50_000).array()
-    assert table.sha256() != NoiseTable(4, 50_000).sha256()
-    with pytest.raises(ValueError, match="read-only"):
-        table.array()[0] = 1
-    starts = set()
-    for seed in range(20):
-        individual = WeightList([np.zeros((100, 5)), np.zeros(7)])
-        deap_nn.mutGaussianAdaptive(individual, sigma=0.5, scale=[2, 4], noise=table, rng=np.random.default_rng(seed))
-        (start,) = np.flatnonzero(table.array() == individual.flat[0])
-        starts.add(int(start))
-        assert np.array_equal(individual[0].ravel(), table.array()[start : start + 500])
-        assert np.array_equal(individual[1], 2 * table.array()[start + 500 : start + 507])
-    assert len(starts) == 20
-    assert max(starts) - min(starts) > table.size / 2
-
-
-def test_a_process_with_another_noise_table_is_refused():
-    pinned = NoiseTable(3, 50_000).pinned()
-    assert pinned.array() is NoiseTable(3, 50_000).array()
-    assert pinned.sha256() == NoiseTable(3, 50_000).sha256()
-    with pytest.raises(ValueError, match=r"noise table on .* differs from the run's: NumPy"):
-        NoiseTable(3, 50_000, digest="0" * 64).array()
-
-
-def test_a_slice_can_be_the_whole_table_and_its_ends():
-    table = np.arange(4, dtype=np.float32)
-    starts = set()
-    for seed in range(50):
-        individual = WeightList([np.zeros(3)])
-        deap_nn.mutGaussianAdaptive(individual, sigma=1.0, noise=table, rng=np.random.default_rng(seed))
-        starts.add(individual.flat[0])
-    assert starts == {0, 1}
 
 
 def test_mutation_changes_a_part_of_the_loci():
@@ -422,6 +374,8 @@ def unevaluated():
     [
         ("initNormal", (Individual, Layout(("a",), ((2,),))), {"sigma": -1.0}, "sigma must be"),
         ("initNormal", (Individual, Layout(("a",), ((2,),))), {"sigma": math.nan}, "sigma must be"),
+        ("initNormal", (Individual, Layout(("a",), ((2,),))), {"noise": np.zeros(3, np.float32)}, "noise must be"),
+        ("initScaled", (Individual, Layout(("a",), ((2,),))), {"noise": np.zeros(50)}, "noise must be"),
         ("cxMask", (genome(1), genome(2)), {"indpb": 1.5}, "indpb must be between 0 and 1"),
         ("cxMask", (genome(1), genome(2)), {"indpb": math.nan}, "indpb must be between 0 and 1"),
         ("mutGaussianAdaptive", (genome(),), {"sigma": -0.1}, "sigma must be"),
@@ -459,13 +413,3 @@ def test_bad_arguments_are_named(function, arguments, keywords, message):
 def test_adaptations_refuse(make, message):
     with pytest.raises(ValueError, match=message):
         make()
-
-
-def test_scaled_start_has_the_variance_of_he():
-    layout = Layout(("conv/kernel", "bias", "norm/gamma", "dense"), ((5, 5, 16, 40), (40,), (40,), (1000, 30)))
-    conv, bias, gamma, dense = deap_nn.initScaled(list, layout, rng=np.random.default_rng(1))
-    assert normal_moments_fit(conv.ravel(), math.sqrt(2 / 400))
-    assert normal_moments_fit(dense.ravel(), math.sqrt(2 / 1000))
-    assert not normal_moments_fit(dense.ravel(), math.sqrt(1 / 1000))
-    assert not bias.any()
-    assert (gamma == 1).all()

@@ -1,0 +1,86 @@
+"""The table of noise, and what is made of it: mutations and founders."""
+
+import math
+
+import numpy as np
+import pytest
+from conftest import normal_moments_fit
+
+import deap_nn
+from deap_nn import Layout, NoiseTable, WeightList
+
+
+def test_a_noise_table_is_normal_and_gives_slices_of_itself():
+    table = NoiseTable(3, weights=50_000)
+    assert normal_moments_fit(table.array(), 1.0)
+    assert table.array() is NoiseTable(3, 50_000).array()
+    assert table.sha256() != NoiseTable(4, 50_000).sha256()
+    with pytest.raises(ValueError, match="read-only"):
+        table.array()[0] = 1
+    starts = set()
+    for seed in range(20):
+        individual = WeightList([np.zeros((100, 5)), np.zeros(7)])
+        deap_nn.mutGaussianAdaptive(individual, sigma=0.5, scale=[2, 4], noise=table, rng=np.random.default_rng(seed))
+        (start,) = np.flatnonzero(table.array() == individual.flat[0])
+        starts.add(int(start))
+        assert np.array_equal(individual[0].ravel(), table.array()[start : start + 500])
+        assert np.array_equal(individual[1], 2 * table.array()[start + 500 : start + 507])
+    assert len(starts) == 20
+    assert max(starts) - min(starts) > table.size / 2
+
+
+def test_a_process_with_another_noise_table_is_refused():
+    pinned = NoiseTable(3, 50_000).pinned()
+    assert pinned.array() is NoiseTable(3, 50_000).array()
+    assert pinned.sha256() == NoiseTable(3, 50_000).sha256()
+    with pytest.raises(ValueError, match=r"noise table on .* differs from the run's: NumPy"):
+        NoiseTable(3, 50_000, digest="0" * 64).array()
+
+
+def test_a_slice_can_be_the_whole_table_and_its_ends():
+    table = np.arange(4, dtype=np.float32)
+    starts = set()
+    for seed in range(50):
+        individual = WeightList([np.zeros(3)])
+        deap_nn.mutGaussianAdaptive(individual, sigma=1.0, noise=table, rng=np.random.default_rng(seed))
+        starts.add(individual.flat[0])
+    assert starts == {0, 1}
+
+
+def test_scaled_start_has_the_variance_of_he():
+    layout = Layout(("conv/kernel", "bias", "norm/gamma", "dense"), ((5, 5, 16, 40), (40,), (40,), (1000, 30)))
+    conv, bias, gamma, dense = deap_nn.initScaled(list, layout, rng=np.random.default_rng(1))
+    assert normal_moments_fit(conv.ravel(), math.sqrt(2 / 400))
+    assert normal_moments_fit(dense.ravel(), math.sqrt(2 / 1000))
+    assert not normal_moments_fit(dense.ravel(), math.sqrt(1 / 1000))
+    assert not bias.any()
+    assert (gamma == 1).all()
+
+
+@pytest.mark.parametrize(("init", "deviation"), [("initNormal", 1.0), ("initScaled", math.sqrt(2 / 300))])
+def test_founders_of_a_table_are_normal_and_differ(init, deviation):
+    layout = Layout(("kernel", "bias"), ((300, 100), (100,)))
+    table = NoiseTable(5, layout.size)
+    founders = []
+    for seed in range(10):
+        kernel, bias = getattr(deap_nn, init)(list, layout, noise=table, rng=np.random.default_rng(seed))
+        founders.append(kernel.ravel())
+        assert normal_moments_fit(founders[-1], deviation)
+        assert not normal_moments_fit(founders[-1], deviation * 1.03)
+        assert bool(bias.any()) == (init == "initNormal")
+    correlations = np.corrcoef(founders)[np.triu_indices(10, 1)]
+    assert abs(correlations).max() < 5 / math.sqrt(30_000)
+
+
+def test_a_founder_is_the_sum_of_two_stretches_that_share_nothing():
+    layout = Layout(("a",), ((3,),))
+    table = (2.0 ** np.arange(8)).astype(np.float32)  # a sum tells its terms
+    starts = set()
+    for seed in range(200):
+        (weights,) = deap_nn.initNormal(list, layout, sigma=2**0.5, noise=table, rng=np.random.default_rng(seed))
+        terms = [[place for place in range(8) if round(float(weight)) >> place & 1] for weight in weights]
+        first, second = terms[0]
+        assert terms == [[first + i, second + i] for i in range(3)]
+        assert second - first >= 3
+        starts.add((first, second))
+    assert starts == {(0, 3), (0, 4), (0, 5), (1, 4), (1, 5), (2, 5)}
