@@ -25,8 +25,8 @@ WORST_CROSS_ENTROPY = 1e9
 GROUPED_WEIGHTS = 1_000_000
 """Networks of fewer weights are scored many at a time."""
 
-CHUNK = 100
-"""How many samples of a validation or test part are scored by one task."""
+CHUNK, GROUPED_CHUNK = 100, 1000
+"""How many samples of a validation or test part are scored by one task, and where the network is small."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,8 @@ class Scorer:
         )
         signature = [tf.TensorSpec((None, self.layout.size)), samples, tf.TensorSpec((problem.batch_size,), tf.int32)]
         group = partial(self._trace_group, quick)
-        self._group_kernel = tf.function(group, autograph=False, input_signature=signature)
+        # Called as it is: finding which trace fits would take a tenth of a group's time.
+        self._group_kernel = tf.function(group, autograph=False, input_signature=signature).get_concrete_function()
         self._batch: tuple[int, tuple[Any, Any]] | None = None
 
     def _trace(self, model: Any, flat: Any, samples: Any, labels: Any) -> tuple[Any, Any, Any]:
@@ -266,9 +267,10 @@ class CountMisread(_OnProblem):
         return scorer(self.problem).misread(individual, cast(Split, split), start, stop)
 
 
-def stretches(individual: WeightList, split: Split, size: int) -> list[Task]:
+def stretches(problem: Problem, individual: WeightList, split: Split, size: int) -> list[Task]:
     """Return the tasks that together score the first `size` samples of a part."""
-    return [(individual, split, start, min(start + CHUNK, size)) for start in range(0, size, CHUNK)]
+    chunk = GROUPED_CHUNK if layout_of(problem.model).size < GROUPED_WEIGHTS else CHUNK
+    return [(individual, split, start, min(start + chunk, size)) for start in range(0, size, chunk)]
 
 
 class ErrorRate(_OnProblem):
@@ -279,7 +281,7 @@ class ErrorRate(_OnProblem):
         if split not in ("train", "validation", "test"):
             raise ValueError(f"split must be 'train', 'validation' or 'test', got {split!r}")
         size = len(find_dataset(self.problem.data).part(split)[1])
-        return sum(map(CountMisread(self.problem), stretches(individual, split, size))) / size
+        return sum(map(CountMisread(self.problem), stretches(self.problem, individual, split, size))) / size
 
 
 class ToModel(_OnProblem):
@@ -309,7 +311,7 @@ class Assess(_OnProblem):
         """Return the error on the generation's mini-batch and on the first validation samples."""
         tasks: Sequence[Task] = [
             (individual, "batch", generation, generation),
-            *stretches(individual, "validation", self.validation_size),
+            *stretches(self.problem, individual, "validation", self.validation_size),
         ]
         on_batch, *counts = map(CountMisread(self.problem), tasks)
         return {"train_error": on_batch / self.problem.batch_size, "val_error": sum(counts) / self.validation_size}

@@ -30,6 +30,9 @@ _PLACE = 0xFFFFFFFF
 MOST_TASKS = 128
 """So many tasks a process are given to the map at a time: a map makes and sends all at once."""
 
+WORTHWHILE_WEIGHTS = 1_600_000
+"""A task of fewer weights costs more to send than to do."""
+
 
 class Lineage:
     """The main process' side of a run by recipes: members, ancestors, slots and the map.
@@ -237,8 +240,9 @@ class Lineage:
         C. D. Polychronopoulos and D. J. Kuck, IEEE Transactions on Computers C-36, 1987).
         """
         largest = self._group_size or (16 if self._genomes.size >= 1_000_000 else 256)
+        smallest = min(WORTHWHILE_WEIGHTS // max(1, self._genomes.size), -(-members // (2 * self._workers)))
         while members:
-            size = self._group_size or -(-members // (4 * self._workers))
+            size = self._group_size or max(smallest, -(-members // (4 * self._workers)))
             if self._workers == 1:
                 size = largest
             elif size > 1 and not self._group_size:

@@ -12,8 +12,8 @@ from deap_nn.evaluation import (
     CountMisread,
     Evaluate,
     Problem,
+    Scorer,
     batch_indices,
-    scorer,
     shared_tensor,
 )
 from deap_nn.models import (
@@ -144,13 +144,16 @@ def test_assess_scores_the_first_validation_samples(digits, mlp):
     assert found["train_error"] == on_batch.mean()
 
 
-def test_the_kernel_is_traced_once_per_batch_shape(digits, mlp):
-    scoring = scorer(problem(digits, mlp, seed=77))
+def test_the_kernels_are_traced_once_per_batch_shape(digits, mlp, monkeypatch):
+    traced = []
+    trace = Scorer._trace_group
+    monkeypatch.setattr(Scorer, "_trace_group", lambda *arguments: traced.append(1) or trace(*arguments))
+    scoring = Scorer(problem(digits, mlp, seed=77))
     individuals = [individual_for(mlp, seed) for seed in range(3)]
     for generation in range(3):
         for individual in individuals:
             scoring.fitness(individual, generation)
-    assert scoring._group_kernel.experimental_get_tracing_count() == 1
+    assert traced == [1]
     scoring.misread(individuals[0], "validation", 0, 50)
     scoring.misread(individuals[1], "test", 0, 50)
     assert scoring._kernel.experimental_get_tracing_count() == 1
@@ -174,7 +177,6 @@ def test_groups_of_any_size_give_the_bits_of_a_single_member(digits, mlp, fitnes
     assert evaluate.many(aligned) == expected
     aligned.flags.writeable = False
     assert evaluate.many(aligned) == expected
-    assert scorer(evaluate.problem)._group_kernel.experimental_get_tracing_count() == 1
     assert not Evaluate(problem(digits, reference_of("mnist_deep"))).scores_groups
 
 
