@@ -4,7 +4,6 @@ Run it with ``python benchmarks/evaluation.py``: a batch of 64 digits through th
 thread.
 """
 
-import math
 import statistics
 import time
 from collections.abc import Callable
@@ -20,13 +19,11 @@ GENOMES = 20
 TIMES = 100
 
 
-def raw(biased: Callable[[object, object], object], shapes: tuple[tuple[int, ...], ...]) -> Callable[..., object]:
+def raw(biased: Callable[[object, object], object]) -> Callable[..., object]:
     """Return the CNN written with TensorFlow's operations."""
 
-    def network(flat, digits, labels):
-        sizes = list(map(math.prod, shapes))
-        parts = (tf.reshape(part, shape) for part, shape in zip(tf.split(flat, sizes), shapes, strict=True))
-        w1, b1, w2, b2, w3, b3, w4, b4 = parts
+    def network(weights, digits, labels):
+        w1, b1, w2, b2, w3, b3, w4, b4 = weights
         h = tf.cast(digits, tf.float32) / 255.0
         h = tf.nn.max_pool2d(tf.nn.relu(biased(tf.nn.conv2d(h, w1, 1, "SAME"), b1)), 2, 2, "SAME")
         h = tf.nn.max_pool2d(tf.nn.relu(biased(tf.nn.conv2d(h, w2, 1, "SAME"), b2)), 2, 2, "SAME")
@@ -43,12 +40,11 @@ def measure(folder: Path) -> dict[str, float]:
     genomes = [toolbox.individual() for _ in range(GENOMES)]
     scoring = scorer(toolbox.problem)
     digits, labels = scoring._minibatch(1)
-    shapes = toolbox.layout.shapes
-    fused, apart = raw(tf.nn.bias_add, shapes), raw(lambda x, b: x + b, shapes)
+    fused, apart = raw(tf.nn.bias_add), raw(lambda x, b: x + b)
     ways: dict[str, Callable[[object], object]] = {
         "Scorer.fitness": lambda genome: scoring.fitness(genome, 1),
-        "TensorFlow's operations, bias_add": lambda genome: fused(scoring._genome(genome), digits, labels).numpy(),
-        "TensorFlow's operations, + bias": lambda genome: apart(scoring._genome(genome), digits, labels).numpy(),
+        "TensorFlow's operations, bias_add": lambda genome: fused(scoring._weights(genome), digits, labels).numpy(),
+        "TensorFlow's operations, + bias": lambda genome: apart(scoring._weights(genome), digits, labels).numpy(),
     }
     if has_bfloat16():
         quick = scorer(make_toolbox("mnist_deep", "mnist5k", seed=1, precision="bfloat16").problem)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import pickle
+import reprlib
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +18,8 @@ import numpy as np
 from deap import base, tools
 
 from deap_nn.checkpoint import Checkpoint, Generation
+from deap_nn.keyframes import Keyframe, KeyframeError
+from deap_nn.limits import EvaluationError
 from deap_nn.lineage import Lineage
 from deap_nn.logbooks import plain
 from deap_nn.parallel import holding_signals, worker_count
@@ -27,6 +32,14 @@ COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_erro
 
 
 PROGRESS_SECONDS = 0.5
+"""While a generation is scored, callbacks are told no more often."""
+
+WORST = 1e100
+"""What a fitness of NaN or infinity counts as, with the sign that is worse; also the largest that is ever told."""
+
+KEYFRAME_SECONDS = 20.0
+KEYFRAME_BYTES = 2 << 30
+"""When a keyframe is made, and how large one may be, unless `evolve` is told otherwise."""
 
 
 @dataclass
@@ -90,6 +103,10 @@ class Callback:
         The next call is ``on_generation``, for the last generation of the checkpoint, which may have been seen before.
         """
 
+    def members(self) -> Sequence[Any]:
+        """Return the members whose weights ``restore`` will ask for: a keyframe keeps them."""
+        return ()
+
 
 def vary(
     chosen: Sequence[Any], toolbox: base.Toolbox, *, seed: int, generation: int, cxpb: float = 1.0, mutpb: float = 1.0
@@ -148,13 +165,27 @@ def _lineage(
 def _score(evolution: Evolution, watching: Iterable[Callback]) -> None:
     population, evaluate = evolution.population, evolution.toolbox.evaluate
     evolution.scored, told = 0, time.monotonic()
-    for individual, values in zip(population, evolution.map(evaluate, population), strict=True):
-        individual.fitness.values = values
+    for place, (individual, values) in enumerate(zip(population, evolution.map(evaluate, population), strict=True)):
+        individual.fitness.values = _checked(values, individual.fitness.weights, evolution.generation, place)
         evolution.scored += 1
         if time.monotonic() - told > PROGRESS_SECONDS:
             for callback in watching:
                 callback.on_progress(evolution)
             told = time.monotonic()
+
+
+def _checked(values: Any, weights: Sequence[float], generation: int, place: int) -> tuple[float, ...]:
+    """Return fitness values as finite floats; NaN and infinity are the worst there is."""
+    if not isinstance(values, tuple | list) or len(values) != len(weights) or not all(map(_is_number, values)):
+        wanted = f"evaluate must return a tuple of {len(weights)} number(s)"
+        raise EvaluationError(f"generation {generation}, child {place}: {wanted}, got {reprlib.repr(values)}")
+    worst = (-math.copysign(WORST, weight) for weight in weights)
+    found = ((float(value), bad) for value, bad in zip(values, worst, strict=True))
+    return tuple(min(max(value, -WORST), WORST) if math.isfinite(value) else bad for value, bad in found)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real)
 
 
 def _record(evolution: Evolution, clock: Clock, stats: Any, begun: float, started: float) -> None:
@@ -208,14 +239,22 @@ def _kept(evolution: Evolution, clock: Clock, places: Sequence[int], watching: I
 
 
 def _go_on(
-    evolution: Evolution, lineage: Lineage, clock: Clock, past: Sequence[Generation], watching: Iterable[Callback]
+    evolution: Evolution, lineage: Lineage, clock: Clock, checkpoint: Checkpoint, watching: Iterable[Callback]
 ) -> None:
     """Put a run back where its last generation was logged."""
+    past = checkpoint.past
     last, population = past[-1], evolution.population
     if len(population) != len(last.wvalues):
         raise ValueError(f"the checkpoint has {len(last.wvalues)} members, the population {len(population)}")
+    lineage.remember([(generation.chosen, generation.sigma) for generation in past[1:]], _keyframe_of(checkpoint))
     if last.number:
-        population[:] = lineage.replay([(generation.chosen.tolist(), generation.sigma) for generation in past[1:]])
+        line = lineage.line()
+        seconds = lineage.seconds_to_breed(sum(map(len, line)))
+        if seconds > KEYFRAME_SECONDS:
+            warnings.warn(
+                f"{sum(map(len, line))} genomes are bred again, which takes about {seconds:.0f} s", stacklevel=3
+            )
+        population[:] = lineage.replay(line)
     for member, wvalues in zip(population, last.wvalues.tolist(), strict=True):
         member.fitness.wvalues = tuple(wvalues)
     for generation in past:
@@ -228,6 +267,36 @@ def _go_on(
     clock.restore(last.number, last.adaptation)
     for name, callback in _named(watching):
         callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
+
+
+def _keyframe_of(checkpoint: Checkpoint) -> Path | None:
+    """Return the newest keyframe that is whole; what is damaged is said and not used."""
+    for path in checkpoint.keyframes():
+        try:
+            Keyframe(path)
+        except (KeyframeError, OSError) as error:
+            warnings.warn(f"the keyframe is not used: {error}", stacklevel=4)
+        else:
+            return path
+    return None
+
+
+@dataclass(frozen=True)
+class _Keyframes:
+    """When keyframes are made, and how large they may be."""
+
+    seconds: float | None
+    most: int
+
+    def keep(self, lineage: Lineage, checkpoint: Checkpoint, watching: Iterable[Callback]) -> None:
+        """Make a keyframe, if breeding the parents again would take long enough."""
+        if self.seconds is None or not lineage.generation or lineage.seconds_to_breed() <= self.seconds:
+            return
+        others = [member for callback in watching for member in callback.members() if hasattr(member, "recipe")]
+        if lineage.keyframe_bytes(others) <= self.most:
+            checkpoint.sync()  # a keyframe is of no use to a checkpoint that does not reach so far
+            lineage.keep_keyframe(checkpoint.keyframe_path(lineage.generation), others)
+            checkpoint.keep_newest_keyframe()
 
 
 def _end(watching: Iterable[Callback], evolution: Evolution) -> None:
@@ -251,6 +320,9 @@ def evolve(
     group_size: int | None = None,
     cache: Path | None = None,
     cache_size: int | None = None,
+    timeout: float | None = None,
+    keyframe_seconds: float | None = KEYFRAME_SECONDS,
+    keyframe_bytes: int = KEYFRAME_BYTES,
 ) -> tuple[list[Any], tools.Logbook]:
     """Evolve a population by generations, each replaced by its children and scored on a new mini-batch.
 
@@ -291,6 +363,14 @@ def evolve(
         The folder in which this host's processes share the parents' weights; shared memory if left out.
     cache_size : int, optional
         How many bytes that may take; three quarters of what is free there if left out.
+    timeout : float, optional
+        How many seconds an evaluation may take, or one of a group of small networks; no limit if left out. It needs
+        breeding by recipes.
+    keyframe_seconds : float, optional
+        With a checkpoint: the parents' weights are kept too once breeding them again would take longer, so that going
+        on never takes much longer. None keeps none.
+    keyframe_bytes : int
+        What takes more is not kept.
 
     Returns
     -------
@@ -303,6 +383,8 @@ def evolve(
     ------
     ValueError
         If the population is empty, or a number out of range.
+    EvaluationError
+        If an evaluation raises, takes too long or returns no fitness: it names the generation and the child.
 
     Examples
     --------
@@ -320,6 +402,10 @@ def evolve(
     for name, value in (("cxpb", cxpb), ("mutpb", mutpb)):
         if not 0 <= value <= 1:
             raise ValueError(f"{name} must be between 0 and 1, got {value!r}")
+    if timeout is not None and not 0 < timeout < math.inf:
+        raise ValueError(f"timeout must be a positive number of seconds, got {timeout!r}")
+    if keyframe_seconds is not None and not keyframe_seconds >= 0:
+        raise ValueError(f"keyframe_seconds must be at least 0, got {keyframe_seconds!r}")
     watching = list(callbacks)
     clock: Clock = getattr(toolbox, "clock", None) or Clock(toolbox)
     clock.reset()
@@ -327,10 +413,13 @@ def evolve(
         raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
     lineage = None
     if breeding == "recipes":
-        options = {"group_size": group_size, "place": cache, "size": cache_size}
+        options = {"group_size": group_size, "place": cache, "size": cache_size, "timeout": timeout}
         lineage = _lineage(population, toolbox, seed, cxpb, mutpb, options)
     if checkpoint is not None and (lineage is None or halloffame is not None):
         raise ValueError("a checkpoint needs breeding by recipes, and no halloffame")
+    if timeout is not None and lineage is None:
+        raise ValueError("timeout needs breeding by recipes")
+    keyframes = _Keyframes(keyframe_seconds, keyframe_bytes)
     evolution = Evolution(toolbox, population, ngen, toolbox.map if lineage is None else lineage.map)
     begun = started = time.perf_counter()
     for callback in watching:
@@ -339,7 +428,7 @@ def evolve(
     try:
         behind = 0
         if lineage is not None and checkpoint is not None and checkpoint.past:
-            _go_on(evolution, lineage, clock, checkpoint.past, watching)
+            _go_on(evolution, lineage, clock, checkpoint, watching)
             behind = evolution.generation
             begun = started - evolution.elapsed
         for generation in range(behind, ngen + 1):
@@ -374,6 +463,8 @@ def evolve(
             chosen = []
             for callback in watching:
                 callback.on_generation(evolution)
+            if checkpoint is not None and lineage is not None:
+                keyframes.keep(lineage, checkpoint, watching)
             if evolution.stop is not None:
                 break
     except BaseException as error:

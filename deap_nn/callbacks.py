@@ -73,6 +73,10 @@ class Readouts(Callback):
             self.validation_error, self.generation = state["error"], state["generation"]
             self.readout = state["readout"]
 
+    def members(self) -> Sequence[Any]:
+        """Return the best so far."""
+        return () if self.individual is None else (self.individual,)
+
     def _score(self, evolution: Evolution, map: Callable[..., Iterable[Any]]) -> None:
         error = self.toolbox.error_rate(evolution.best, "validation", map=map)
         if error < self.validation_error:

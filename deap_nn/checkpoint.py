@@ -97,6 +97,26 @@ def _digest(ordinal: int, content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=8, salt=ordinal.to_bytes(8, "little")).digest()
 
 
+def read_generations(folder: str | os.PathLike[str]) -> list[Generation]:
+    """Return the whole generations of the checkpoint in a run's folder, which another process may be writing.
+
+    Raises
+    ------
+    CheckpointError
+        If it is damaged before its end.
+    OSError
+        If there is none that can be read.
+    """
+    path = Path(folder, "generations")
+    found: list[Generation] = []
+    for end, generation in _records(path):
+        if generation is not None:
+            found.append(generation)
+        elif end < path.stat().st_size:
+            raise CheckpointError(f"{path} is damaged in generation {len(found)}")
+    return found
+
+
 def _records(path: Path) -> Iterator[tuple[int, Generation | None]]:
     """Yield where each record ends and its generation; None for one that is damaged, or cut off at the end."""
     with open(path, "rb") as file:
@@ -149,7 +169,7 @@ class Checkpoint:
     def __init__(self, folder: str | os.PathLike[str], *, regardless: bool = False) -> None:
         self.path = Path(folder, "generations")
         self.path.parent.mkdir(exist_ok=True)
-        self._file = open(self.path, "ab")  # noqa: SIM115  (open as long as the run, for its lock)
+        self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115  (open as long as the run, for its lock)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -169,7 +189,6 @@ class Checkpoint:
         if size < len(MAGIC):  # killed before the first record
             os.ftruncate(self._file.fileno(), 0)
             self._file.write(MAGIC)
-            self._file.flush()
             return
         whole = len(MAGIC)
         for end, generation in _records(self.path):
@@ -187,13 +206,36 @@ class Checkpoint:
     def append(self, generation: Generation) -> None:
         """Add a generation: in the kernel's hands at once, on the disk within a second."""
         content = generation.to_bytes()
-        head = _FRAME.pack(len(content), _digest(generation.number, content))
-        self._file.write(head + content)
-        self._file.flush()
+        record = _FRAME.pack(len(content), _digest(generation.number, content)) + content
+        whole = os.fstat(self._file.fileno()).st_size
+        try:
+            while record:
+                record = record[self._file.write(record) :]
+        except OSError:
+            os.ftruncate(self._file.fileno(), whole)
+            raise
         if self._timer is None or not self._timer.is_alive():
             self._timer = threading.Timer(SYNC_SECONDS, os.fsync, [self._file.fileno()])
             self._timer.daemon = True
             self._timer.start()
+
+    def sync(self) -> None:
+        """Bring what was added to the disk."""
+        os.fsync(self._file.fileno())
+
+    def keyframes(self) -> list[Path]:
+        """Return the files of its keyframes, the newest first; there is more than one only after a kill."""
+        names = [path for path in self.path.parent.glob("keyframe-*") if path.name.removeprefix("keyframe-").isdigit()]
+        return sorted(names, key=lambda path: int(path.name.removeprefix("keyframe-")), reverse=True)
+
+    def keyframe_path(self, generation: int) -> Path:
+        """Return where the keyframe of a generation is to be."""
+        return self.path.parent / f"keyframe-{generation}"
+
+    def keep_newest_keyframe(self) -> None:
+        """Remove all keyframes but the newest, and what was left of one that was being written."""
+        for path in [*self.keyframes()[1:], *self.path.parent.glob("keyframe-*.partial")]:
+            path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Bring everything to the disk, and let another process have it."""

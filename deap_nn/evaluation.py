@@ -116,24 +116,34 @@ class Scorer:
         self._constants = [tf.constant(variable.numpy()) for variable in model.non_trainable_variables]
         quick = model if problem.precision == "float32" else model_of(problem.model, precision=problem.precision)
         self._kernel = tf.function(partial(self._trace, model), autograph=False)
-        self._batch_kernel = tf.function(partial(self._trace, quick), autograph=False)
         x, _ = self.dataset.part("train")
         samples = tf.TensorSpec(
             (problem.batch_size, *self._sample_shape(x)), tf.uint8 if x.dtype == np.uint8 else tf.float32
         )
-        signature = [tf.TensorSpec((None, self.layout.size)), samples, tf.TensorSpec((problem.batch_size,), tf.int32)]
-        group = partial(self._trace_group, quick)
-        # Called as it is: finding which trace fits would take a tenth of a group's time.
-        self._group_kernel = tf.function(group, autograph=False, input_signature=signature).get_concrete_function()
+        labels = tf.TensorSpec((problem.batch_size,), tf.int32)
+        # Called as they are: finding which trace fits would take a tenth of a group's time.
+        if self.scores_groups:
+            group = tf.function(partial(self._trace_group, quick), autograph=False)
+            self._group_kernel = group.get_concrete_function(tf.TensorSpec((None, self.layout.size)), samples, labels)
+        else:
+            weights = [tf.TensorSpec(shape) for shape in self.layout.shapes]
+            single = tf.function(partial(self._trace, quick), autograph=False)
+            self._batch_kernel = single.get_concrete_function(weights, samples, labels)
         self._batch: tuple[int, tuple[Any, Any]] | None = None
 
-    def _trace(self, model: Any, flat: Any, samples: Any, labels: Any) -> tuple[Any, Any, Any]:
+    def prepare(self) -> None:
+        """Score something once, so that all is compiled."""
+        if self._batch is None:
+            if self.scores_groups:
+                self.group_fitness(tf.zeros((1, self.layout.size)), 0)
+            else:
+                self._batch_kernel([tf.zeros(shape) for shape in self.layout.shapes], *self._minibatch(0))
+
+    def _trace(self, model: Any, weights: Sequence[Any], samples: Any, labels: Any) -> tuple[Any, Any, Any]:
         """Return how many samples are misread, their mean cross-entropy, and whether all answers are finite."""
-        parts = tf.split(flat, self.layout.sizes)
-        weights = [tf.reshape(part, shape) for part, shape in zip(parts, self.layout.shapes, strict=True)]
         if samples.dtype == tf.uint8:
             samples = tf.cast(samples, tf.float32) / 255.0
-        outputs, _ = model.stateless_call(weights, self._constants, samples, training=False)
+        outputs, _ = model.stateless_call(list(weights), self._constants, samples, training=False)
         outputs = tf.cast(outputs, tf.float32)
         finite = tf.reduce_all(tf.math.is_finite(outputs), axis=-1)
         right = tf.equal(tf.argmax(outputs, axis=-1, output_type=tf.int32), labels) & finite
@@ -143,7 +153,13 @@ class Scorer:
 
     def _trace_group(self, model: Any, flats: Any, samples: Any, labels: Any) -> tuple[Any, Any, Any]:
         """Return what ``_trace`` does, of many genomes at once; shape (genomes, weights)."""
-        columns: tuple[Any, Any, Any] = tf.vectorized_map(lambda flat: self._trace(model, flat, samples, labels), flats)
+
+        def trace(flat: Any) -> tuple[Any, Any, Any]:
+            parts = tf.split(flat, self.layout.sizes)
+            weights = [tf.reshape(part, shape) for part, shape in zip(parts, self.layout.shapes, strict=True)]
+            return self._trace(model, weights, samples, labels)
+
+        columns: tuple[Any, Any, Any] = tf.vectorized_map(trace, flats)
         return columns
 
     def _tensors(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[Any, Any]:
@@ -161,10 +177,13 @@ class Scorer:
             self._batch = generation, self._tensors(x[chosen], y[chosen])
         return self._batch[1]
 
-    def _genome(self, individual: WeightList) -> Any:
+    def _check(self, individual: WeightList) -> None:
         if individual.shapes != self.layout.shapes:
             raise ValueError(f"individual must have the shapes {self.layout.shapes}, got {individual.shapes}")
-        return shared_tensor(individual.flat)
+
+    def _weights(self, individual: WeightList) -> list[Any]:
+        self._check(individual)
+        return [shared_tensor(matrix) for matrix in self.layout.views(individual.flat)]
 
     @property
     def scores_groups(self) -> bool:
@@ -173,10 +192,10 @@ class Scorer:
 
     def fitness(self, individual: WeightList, generation: int) -> float:
         """Return the fitness on the mini-batch of a generation, always finite."""
-        genome = self._genome(individual)
         if self.scores_groups:
-            return self.group_fitness(genome[None], generation)[0]
-        misread, entropy, finite = self._batch_kernel(genome, *self._minibatch(generation))
+            self._check(individual)
+            return self.group_fitness(shared_tensor(individual.flat[None]), generation)[0]
+        misread, entropy, finite = self._batch_kernel(self._weights(individual), *self._minibatch(generation))
         return self._finite_fitness(int(misread), float(entropy), bool(finite))
 
     def group_fitness(self, genomes: Any, generation: int) -> list[float]:
@@ -192,12 +211,12 @@ class Scorer:
 
     def batch_misread(self, individual: WeightList, generation: int) -> int:
         """Return how many samples of the mini-batch of a generation are misread."""
-        return int(self._kernel(self._genome(individual), *self._minibatch(generation))[0])
+        return int(self._kernel(self._weights(individual), *self._minibatch(generation))[0])
 
     def misread(self, individual: WeightList, split: Split, start: int, stop: int) -> int:
         """Return how many of the samples `start` to `stop` of a part are misread."""
         x, y = self.dataset.part(split)
-        return int(self._kernel(self._genome(individual), *self._tensors(x[start:stop], y[start:stop]))[0])
+        return int(self._kernel(self._weights(individual), *self._tensors(x[start:stop], y[start:stop]))[0])
 
 
 @lru_cache(maxsize=4)
@@ -220,6 +239,10 @@ class _OnProblem:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
+
+    def prepare(self) -> None:
+        """Read the data and compile the network in this process, which a limit of time is not to count."""
+        scorer(self.problem).prepare()
 
 
 class Evaluate(_OnProblem):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.genome_cache import GenomeCache
+from deap_nn import parallel
+from deap_nn.genome_cache import GenomeCache, appear
+from deap_nn.keyframes import Keyframe, KeyframeError
+from deap_nn.limits import EvaluationError, time_limit
 from deap_nn.recipes import Breeder, Recipe
 from deap_nn.weights import Vector, Vectors, empty_vector
 
@@ -60,14 +65,38 @@ class Genomes:
         self.cache = GenomeCache(token, self.size, place)
         self.recipes: Mapping[int, Recipe] = {}
         self.slots: Mapping[int, int] = {}
+        self._keyframe: Keyframe | None = None
         self._kept: OrderedDict[int, Vector] = OrderedDict()
         self._room = _NOTHING
         self._scratch = [empty_vector(self.size), _NOTHING]  # the second one when twins come
+        self._in_scratch: Sequence[Recipe] = ()
 
     def share_noise(self) -> None:
         """Read the table of noise from a file in the cache from now on, as the host's other processes do."""
         if self.breeder.noise_table is not None:
             self.breeder.noise_table.share(self.cache.folder)
+
+    def use_keyframe(self, path: Path | None, content: bytes | None = None) -> None:
+        """Find genomes in a keyframe too: in a file, or where this host has none, in what was sent of it.
+
+        Parameters
+        ----------
+        path : Path, optional
+            The file; no keyframe if left out.
+        content : bytes, optional
+            The file's content. It is kept in the cache, where the host's other processes find it.
+        """
+        if path is None or (self._keyframe is not None and self._keyframe.path.name == path.name):
+            return
+        own = self.cache.folder / path.name
+        if content is not None and not path.exists() and not own.exists():
+            for older in self.cache.folder.glob("keyframe-*"):
+                older.unlink(missing_ok=True)
+            appear(own, len(content), lambda file: os.pwrite(file, content, 0))
+        for place in (path, own):
+            with contextlib.suppress(FileNotFoundError, KeyframeError):
+                self._keyframe = Keyframe(place)
+                return
 
     def individuals(self, recipes: Iterable[Recipe], *, kept: bool = False) -> Iterator[Any]:
         """Yield the individual of each recipe, valid until the next.
@@ -79,13 +108,13 @@ class Genomes:
         kept : bool
             Whether who gets them leaves them as they are: the next is not bred again where it is the same.
         """
-        last: Sequence[Recipe] = ()
         for _, run in _runs(list(recipes)):
-            if not kept or run != last:
+            if not kept or run != self._in_scratch:
                 if len(run) == 2 and not self._scratch[1].size:
                     self._scratch[1] = empty_vector(self.size)
+                self._in_scratch = ()
                 self.breed(run, self._scratch)
-            last = run
+            self._in_scratch = run if kept else ()
             for out in self._scratch[: len(run)]:
                 made = self.breeder.container(())
                 made._adopt(out, self.breeder.shapes)
@@ -148,10 +177,28 @@ class Genomes:
                 self._ancestors(wanted)
                 return
 
+    def in_keyframe(self, key: int) -> bool:
+        """Return whether the keyframe has a genome, whole."""
+        return self._keyframe is not None and self._keyframe.find(key) is not None
+
+    def get(self, key: int) -> Vector:
+        """Return a genome that the cache holds or has room for, or bred as a new vector."""
+        self.keep((key,))
+        found = self._find(key)
+        if found is not None:
+            return found
+        flat = empty_vector(self.size)
+        self.breed((self.recipes[key],), (flat,))
+        return flat
+
     def _find(self, key: int) -> Vector | None:
         slot = self.slots.get(key)
         found = self.cache.read(slot, key) if slot is not None else None
-        return self._kept.get(key) if found is None else found
+        if found is None:
+            found = self._kept.get(key)
+        if found is None and self._keyframe is not None:
+            found = self._keyframe.find(key)
+        return found
 
     def _missing(self, recipe: Recipe) -> list[int]:
         """Return the ancestors that have to be bred, the oldest first."""
@@ -230,7 +277,8 @@ class Task(NamedTuple):
 
     ``context`` is the pickled breeder and function, or None where the worker should know it by its digest.
     ``items`` are recipes, or tuples whose first element is one. ``known`` are recipes of ancestors, ``slots`` pairs of
-    an id and its slot, and ``generation`` is set on the function if it has such an attribute.
+    an id and its slot, and ``generation`` is set on the function if it has such an attribute. ``keyframe`` is the path
+    of a keyframe, if there is one, and ``content`` what is in it, for a host that has no such file.
     """
 
     token: str
@@ -241,29 +289,40 @@ class Task(NamedTuple):
     items: tuple[Any, ...]
     known: tuple[Recipe, ...]
     slots: tuple[tuple[int, int], ...]
+    keyframe: str | None = None
+    content: bytes | None = None
 
 
 MOST_CONTEXTS = 8
 """So many functions are kept; one that comes again later is sent again."""
 
-contexts: OrderedDict[bytes, tuple[Genomes, Callable[[Any], Any]]] = OrderedDict()
+
+class Context(NamedTuple):
+    """What makes genomes, the function that scores them, and the seconds that a call of it may take."""
+
+    genomes: Genomes
+    function: Callable[[Any], Any]
+    timeout: float | None
+
+
+contexts: OrderedDict[bytes, Context] = OrderedDict()
 genomes_by_run: dict[str, Genomes] = {}
 busy = threading.RLock()  # a map of threads makes one genome at a time
 
 
-def _context(task: Task) -> tuple[Genomes, Callable[[Any], Any]]:
-    """Return what makes genomes and the function that scores them, made once in a process."""
+def _context(task: Task) -> Context:
+    """Return what a task is done with, made once in a process."""
     if task.digest not in contexts:
         if task.context is None:
             raise LackingError(task.digest)
         # The map has unpickled the task, from the same sender.
-        (breeder, shares_noise), function = map(pickle.loads, task.context)
+        (breeder, shares_noise, timeout), function = map(pickle.loads, task.context)
         if task.token not in genomes_by_run:
             forget()
             genomes_by_run[task.token] = Genomes(breeder, task.token, Path(task.place))
             if shares_noise:
                 genomes_by_run[task.token].share_noise()
-        contexts[task.digest] = genomes_by_run[task.token], function
+        contexts[task.digest] = Context(genomes_by_run[task.token], function, timeout)
         while len(contexts) > MOST_CONTEXTS:
             contexts.popitem(last=False)
     return contexts[task.digest]
@@ -278,25 +337,52 @@ def forget() -> None:
 
 
 def run_group(task: Task) -> list[Any] | None:
-    """Make the individuals of a group one by one and return what the function answers; None if something lacks."""
-    with busy, contextlib.suppress(LackingError):
-        genomes, function = _context(task)
+    """Make the individuals of a group one by one and return what the function answers; None if something lacks.
+
+    Raises
+    ------
+    EvaluationError
+        If the function raises or takes too long, naming the child.
+    """
+    with busy, contextlib.suppress(LackingError), parallel.ending_without_memory():
+        context = _context(task)
+        genomes, function = context.genomes, context.function
         target: Any = getattr(function, "func", function)
         if hasattr(target, "generation"):
             target.generation = task.generation
         genomes.recipes = {recipe.id: recipe for recipe in task.known}
         genomes.slots = dict(task.slots)
+        genomes.use_keyframe(Path(task.keyframe) if task.keyframe is not None else None, task.content)
         bound = getattr(function, "args", ()) or getattr(function, "keywords", {})
-        if (
-            not bound
-            and getattr(target, "scores_groups", False)
-            and all(isinstance(item, Recipe) for item in task.items)
-        ):
-            return [answer for group in genomes.groups(task.items) for answer in target.many(group)]
+        bare = not bound and all(isinstance(item, Recipe) for item in task.items)
         recipes = [item if isinstance(item, Recipe) else item[0] for item in task.items]
+        answers: list[Any] = []
+        if hasattr(target, "prepare"):
+            _call(target.prepare, recipes, None)
+        if bare and getattr(target, "scores_groups", False):
+            for genomes_together in genomes.groups(task.items):
+                some = recipes[len(answers) : len(answers) + len(genomes_together)]
+                answers.extend(_call(partial(target.many, genomes_together), some, context.timeout))
+            return answers
         individuals = genomes.individuals(recipes, kept=getattr(target, "leaves_weights", False))
-        return [
-            function(individual if isinstance(item, Recipe) else (individual, *item[1:]))
-            for item, individual in zip(task.items, individuals, strict=True)
-        ]
+        for item, recipe, individual in zip(task.items, recipes, individuals, strict=True):
+            given = individual if isinstance(item, Recipe) else (individual, *item[1:])
+            answers.append(_call(partial(function, given), (recipe,), context.timeout))
+        return answers
     return None
+
+
+run_group.may_be_done_twice = True  # type: ignore[attr-defined]  # it is a pure function
+
+
+def _call(function: Callable[[], Any], recipes: Sequence[Recipe], timeout: float | None) -> Any:
+    """Call a function that scores some members, in the time it has; what goes wrong names them."""
+    first, last = recipes[0], recipes[-1]
+    named = f"generation {first.generation}, child {first.place}" + (f" to {last.place}" if first != last else "")
+    try:
+        with time_limit(timeout, named):
+            return function()
+    except Exception as error:
+        if isinstance(error, EvaluationError) or parallel.out_of_memory(error):
+            raise
+        raise EvaluationError.of(named, error) from error

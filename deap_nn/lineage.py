@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import copy
-import functools
 import hashlib
 import heapq
 import itertools
 import pickle
 import pickletools
+import time
 import uuid
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deap_nn.genome_cache import FEWEST_SLOTS, default_place, free_bytes, slots_in, sweep
-from deap_nn.genomes import MOST_CONTEXTS, Genomes, Task, busy, contexts, genomes_by_run, run_group
+from deap_nn.genomes import (
+    MOST_CONTEXTS,
+    Genomes,
+    LackingError,
+    Task,
+    busy,
+    contexts,
+    genomes_by_run,
+    run_group,
+)
+from deap_nn.keyframes import write_keyframe
 from deap_nn.members import light_members
 from deap_nn.recipes import Breeder, Recipe
 from deap_nn.weights import Vector, empty_vector
 
 Map = Callable[..., Iterable[Any]]
+Places = Sequence[int] | NDArray[np.uint32]
 
 _PLACE = 0xFFFFFFFF
 """The part of a recipe's id that is its place."""
@@ -51,6 +66,8 @@ class Lineage:
         How many bytes it may take; what `free_bytes` says if left out.
     group_size : int, optional
         How many members a task has; chosen by the size of the genome and of the population if left out.
+    timeout : float, optional
+        How many seconds a call of the function that is mapped may take; no limit if left out.
     """
 
     def __init__(
@@ -62,6 +79,7 @@ class Lineage:
         place: Path | None = None,
         size: int | None = None,
         group_size: int | None = None,
+        timeout: float | None = None,
     ) -> None:
         self.breeder = breeder
         self._map = map
@@ -80,7 +98,7 @@ class Lineage:
         if shares_noise:
             self._genomes.share_noise()
             room -= noise
-        self._breeder = pickle.dumps((breeder, shares_noise), pickle.HIGHEST_PROTOCOL)
+        self._breeder = pickle.dumps((breeder, shares_noise, timeout), pickle.HIGHEST_PROTOCOL)
         self._free = list(range(slots_in(room, self._genomes.size)))
         self._genome_mib = self._genomes.size * 4 / 2**20
         self._warned = False
@@ -90,9 +108,12 @@ class Lineage:
             helps = "more --cache-size, another --cache or --breeding plain help"
             raise ValueError(f"cache: {room / 2**20:.1f} MiB in {place} hold {held}: {helps}")
         self.recipes: dict[int, Recipe] = {}
-        self._past: Sequence[tuple[Sequence[int], float | None]] = ()
+        self._past: Sequence[tuple[Places, float | None]] = ()
         self._slots: dict[int, int] = {}
         self._before: set[int] = set()
+        self._keyframe: Path | None = None
+        self._bred_since = 0
+        self._seconds = 0.0
         self._digests: set[bytes] = set()
         self._contexts: dict[bytes, tuple[tuple[bytes, bytes], bytes]] = {}
         self.generation = 0
@@ -105,30 +126,82 @@ class Lineage:
         """Return the children of the chosen parents; places 2i and 2i+1 are mated."""
         recipes = [member.recipe for member in chosen]
         self.generation = generation
-        self._settle({recipe.id: recipe for recipe in recipes})
+        parents = {recipe.id: recipe for recipe in recipes}
+        self._settle(parents)
+        self._bred_since += len(parents)
         return self.members(_recipes(generation, [recipe.place for recipe in recipes], sigma))
 
-    def replay(self, past: Sequence[tuple[Sequence[int], float | None]]) -> list[Any]:
-        """Breed again what a run that goes on needs, and return the members of its last generation.
+    def remember(self, past: Sequence[tuple[Places, float | None]], keyframe: Path | None = None) -> None:
+        """Take over what a checkpoint says of a run's past, before anything is bred.
 
         Parameters
         ----------
         past : sequence of (places, sigma)
             For each generation from 1 on, the places of the parents whose places its children take, and the strength
             of mutation.
+        keyframe : Path, optional
+            Weights that need not be bred again.
         """
         self._past = past
-        places = set(range(len(past[-1][0])))
-        line = []
-        for generation in range(len(past), 0, -1):
-            places = {key & _PLACE for place in places for key in self.recipe(generation, place).parents}
-            line.append([self.recipe(generation - 1, place) for place in sorted(places)])
-        for self.generation, parents in enumerate(reversed(line), start=1):
+        self._keyframe = keyframe
+        self._genomes.use_keyframe(keyframe)
+
+    def line(self) -> list[list[Recipe]]:
+        """Return the parents of each generation that have to be bred for the last one, those of the seeds first."""
+        line: list[list[Recipe]] = []
+        places = set(range(len(self._past[-1][0]))) if self._past else set()
+        for generation in range(len(self._past), 0, -1):
+            parents = sorted({key for place in places for key in self.recipe(generation, place).parents})
+            line.append([self.recipe(generation - 1, key & _PLACE) for key in parents])
+            if self._keyframe is not None and all(self._genomes.in_keyframe(key) for key in parents):
+                break
+            places = {key & _PLACE for key in parents}
+        return line[::-1]
+
+    def replay(self, line: Sequence[Sequence[Recipe]]) -> list[Any]:
+        """Breed again what a run that goes on needs, and return the members of its last generation."""
+        for parents in line:
+            self.generation = parents[0].generation + 1
             self._settle({recipe.id: recipe for recipe in parents})
+            self._bred_since += len(parents)
             with busy:
                 self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
                 self._genomes.keep(recipe.id for recipe in parents)
-        return self.members(_recipes(len(past), *past[-1]))
+        return self.members(_recipes(len(self._past), *self._past[-1]))
+
+    def seconds_to_breed(self, genomes: int | None = None) -> float:
+        """Return how long so many genomes take to breed here; those since the last keyframe if left out."""
+        if not self._seconds:
+            begun = time.perf_counter()
+            self.weights(Recipe(0, 0))
+            self._seconds = time.perf_counter() - begun
+        return self._seconds * (self._bred_since if genomes is None else genomes)
+
+    def keyframe_bytes(self, others: Iterable[Any] = ()) -> int:
+        """Return how much a keyframe of the present generation takes, with some other members."""
+        return 4 * self._genomes.size * (len(self._before) + len(list(others)))
+
+    def keep_keyframe(self, path: Path, others: Iterable[Any] = ()) -> None:
+        """Write the weights of the present generation's parents, and forget how those came about.
+
+        Parameters
+        ----------
+        path : Path
+            Where to; it has not been there before.
+        others : iterable
+            Members whose weights are kept too.
+        """
+        more = {member.recipe.id: member.flat for member in others}
+        keys = sorted(self._before | more.keys())
+        with busy:
+            self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
+            write_keyframe(
+                path, self.generation, keys, lambda key: more[key] if key in more else self._genomes.get(key)
+            )
+            self._keyframe = path
+            self._genomes.use_keyframe(path)
+        self.recipes = {key: self.recipes[key] for key in self._before}
+        self._bred_since = 0
 
     def recipe(self, generation: int, place: int) -> Recipe:
         """Return the recipe of a member of a run that goes on."""
@@ -144,7 +217,7 @@ class Lineage:
         waiting = list(recipe.parents)
         while waiting:
             key = waiting.pop()
-            if key not in self.recipes:
+            if key not in self.recipes and not self._genomes.in_keyframe(key):
                 self.recipes[key] = self.recipe(key >> 32, key & _PLACE)
                 waiting.extend(self.recipes[key].parents)
         return self.members([recipe])[0]
@@ -175,7 +248,7 @@ class Lineage:
         waiting = list(keys)
         while waiting:
             key = waiting.pop()
-            if key not in found:
+            if key not in found and key in self.recipes:
                 found[key] = self.recipes[key]
                 waiting.extend(found[key].parents)
         return found
@@ -183,10 +256,12 @@ class Lineage:
     def _task(self, digest: bytes, context: tuple[bytes, bytes] | None, items: tuple[Any, ...], *, whole: bool) -> Task:
         recipes = [item if isinstance(item, Recipe) else item[0] for item in items]
         parents = {parent for recipe in recipes for parent in recipe.parents}
-        known = self._ancestry(parents) if whole else {key: self.recipes[key] for key in parents}
-        useful = known.keys() | {parent for recipe in known.values() for parent in recipe.parents}
+        known = self._ancestry(parents) if whole else {key: self.recipes[key] for key in parents if key in self.recipes}
+        useful = parents | {parent for recipe in known.values() for parent in recipe.parents}
         slots = tuple((key, self._slots[key]) for key in sorted(useful) if key in self._slots)
-        return Task(self.token, str(self._place), digest, context, self.generation, items, tuple(known.values()), slots)
+        keyframe = str(self._keyframe) if self._keyframe is not None else None
+        places = self.token, str(self._place), digest, context, self.generation
+        return Task(*places, items, tuple(known.values()), slots, keyframe)
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         """Map a function over members, or over tuples whose first element is one; recipes travel, not weights.
@@ -218,8 +293,19 @@ class Lineage:
                 waiting[i] = answer
             else:
                 yield from answer
-        again = [self._task(digest, context, group, whole=True) for group in lacking.values()]
-        waiting.update(zip(lacking, self._map(run_group, again), strict=True))
+        content: bytes | None = None
+        while lacking:
+            again = [self._task(digest, context, group, whole=True) for group in lacking.values()]
+            again[0] = again[0]._replace(content=content)
+            answers = dict(zip(lacking, self._map(run_group, again), strict=True))
+            if content is not None and None in answers.values():  # the last resort is this process
+                answers = dict(zip(lacking, map(run_group, again), strict=True))
+            waiting.update({i: answer for i, answer in answers.items() if answer is not None})
+            lacking = {i: group for i, group in lacking.items() if answers[i] is None}
+            if lacking and (content is not None or self._keyframe is None):
+                raise LackingError(f"generation {self.generation} cannot be made of what is known of its ancestors")
+            # A host that has no such file is sent it with one task, and keeps it for the others.
+            content = self._keyframe.read_bytes() if lacking and self._keyframe is not None else None
         for i in sorted(waiting):
             yield from waiting[i]
 
@@ -252,11 +338,14 @@ class Lineage:
 
     def weights(self, recipe: Recipe) -> Vector:
         """Return the genome of a recipe, bred here, as a new vector."""
+        begun = time.perf_counter()
         with busy:
             self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
             flat = empty_vector(self._genomes.size)
             self._genomes.breed((recipe,), (flat,))
-            return flat
+        took = time.perf_counter() - begun
+        self._seconds = min(self._seconds or took, took)
+        return flat
 
 
 def _close(token: str, genomes: Genomes) -> None:
@@ -284,8 +373,8 @@ def _as_recipe(item: Any) -> Any:
 
 def _without_generation(function: Any) -> Any:
     """Return the function, or a copy whose generation is 0, so that its digest stays the same."""
-    if isinstance(function, functools.partial):
-        return functools.partial(_without_generation(function.func), *function.args, **function.keywords)
+    if isinstance(function, partial):
+        return partial(_without_generation(function.func), *function.args, **function.keywords)
     if not hasattr(function, "generation"):
         return function
     still = copy.copy(function)

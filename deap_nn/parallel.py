@@ -1,11 +1,11 @@
-"""SCOOP: which map to use, how a run is interrupted in order, and how its sockets are kept in order."""
+"""SCOOP: which map to use, and how a run is interrupted in order."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import os
-import pickle
+import platform
 import signal
 import sys
 import threading
@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
+from deap_nn import scoop_repairs
 from deap_nn.sharing import SharedMap
 
 GRACE_SECONDS = 10.0
-REPORT_SECONDS = 5.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -40,9 +40,17 @@ def current_map() -> Callable[..., Iterable[Any]]:
     """
     if not running_under_scoop():
         return map
+    return SharedMap(_scoop_map)
+
+
+def _scoop_map(function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterable[Any]:
+    """Map with SCOOP; what is late is done again where the function says that it may be."""
+    if len(iterables) == 1 and getattr(function, "may_be_done_twice", False):
+        return scoop_repairs.first_answers(function, iterables[0])
     from scoop import futures
 
-    return SharedMap(futures.map)
+    answers: Iterable[Any] = futures.map(function, *iterables)
+    return answers
 
 
 def prepare_worker() -> None:
@@ -125,6 +133,30 @@ def _thrower() -> Callable[[], None]:
     return raise_in_program
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception says that there is too little memory, Python's or TensorFlow's."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
+
+
+@contextlib.contextmanager
+def ending_without_memory() -> Iterator[None]:
+    """End this process, if it is a SCOOP worker, with a line where the body has too little memory.
+
+    Others do what it leaves; it would go on to fail at one task after the other, faster than they are done.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not running_under_scoop() or sys.modules["scoop"].IS_ORIGIN or not out_of_memory(error):
+            raise
+        print(
+            f"worker {os.getpid()} on {platform.node()} has too little memory and ends: others do its work",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(1)
+
+
 def leave_now(status: int) -> None:
     """End this process at once, its output flushed: for an interrupted program under SCOOP.
 
@@ -135,97 +167,5 @@ def leave_now(status: int) -> None:
     os._exit(status)
 
 
-class _OneAtATime:
-    """A socket or poller of SCOOP's whose methods no two threads are in at once."""
-
-    def __init__(self, target: Any, lock: threading.RLock, shut_out: threading.Thread | None) -> None:
-        self._target = target
-        self._lock = lock
-        self._shut_out = shut_out
-
-    def __getattr__(self, name: str) -> Any:
-        if threading.current_thread() is self._shut_out:
-            raise AttributeError(name)  # SCOOP's own reporting thread takes this for the end of the program
-        value = getattr(self._target, name)
-        if not callable(value):
-            return value
-
-        def call(*arguments: Any, **keywords: Any) -> Any:
-            with self._lock:
-                return value(*arguments, **keywords)
-
-        return call
-
-
-def _guard(communicator: Any) -> None:
-    """Let only one thread at a time use the socket that SCOOP's main and reporting threads share.
-
-    A ZeroMQ socket is not safe to share: where the report of every 25 seconds falls into the sending of a large task,
-    the message arrives torn and SCOOP ends with "pickle data was truncated" (soravux/scoop, issue 14). The reporting
-    thread is replaced too: SCOOP's ends when the queue changes while it reads it, first reports after 25 seconds,
-    leaves out the task at hand and names tasks otherwise than the broker does, which therefore loses track of them.
-    """
-    lock = threading.RLock()
-    reporter = communicator.status_update_thread
-    communicator.socket = _OneAtATime(communicator.socket, lock, reporter)
-    communicator.poller = _OneAtATime(communicator.poller, lock, None)
-    receive = communicator._recv
-    communicator.receiving = False
-
-    def receive_noting() -> Any:
-        communicator.receiving = True
-        try:
-            return receive()
-        finally:
-            communicator.receiving = False
-
-    communicator._recv = receive_noting
-    _report(communicator)
-    communicator.status_update_thread = threading.Thread(target=_keep_reporting, args=(communicator,), daemon=True)
-    communicator.status_update_thread.start()
-
-
-def _keep_reporting(communicator: Any) -> None:
-    import scoop
-
-    while not scoop.SHUTDOWN_REQUESTED:
-        time.sleep(min(REPORT_SECONDS, scoop.TIME_BETWEEN_STATUS_REPORTS))
-        if not communicator.receiving:  # a task that is being unpickled has no name yet
-            _report(communicator)
-
-
-def _report(communicator: Any) -> None:
-    """Tell SCOOP's broker which tasks are here."""
-    import zmq
-    from scoop import _control
-    from scoop._comm.scoopzmq import STATUS_UPDATE
-
-    queue, current = _control.execQueue, _control.current
-    # Making a tuple is one step, which no other thread can interrupt.
-    parts = (queue.movable, queue.ready, queue.inprogress) if queue is not None else ()
-    here = [future for part in parts for future in tuple(part)]
-    here += [current] if current is not None else []
-    names = {pickle.dumps(future.id, pickle.HIGHEST_PROTOCOL) for future in here}
-    with contextlib.suppress(zmq.ZMQError):  # the broker is busy or gone, or the program ends
-        communicator.socket.send_multipart([STATUS_UPDATE, pickle.dumps(names)], flags=zmq.NOBLOCK)
-
-
-def _guard_scoop() -> None:
-    """Guard this process' communication with SCOOP's broker, or let it be guarded when it is made."""
-    from scoop import _control
-    from scoop._comm.scoopzmq import ZMQCommunicator
-
-    if _control.execQueue is not None:  # the origin
-        _guard(_control.execQueue.socket)
-        return
-    make = ZMQCommunicator.__init__  # a worker, which imports the program before it connects
-
-    def make_guarded(self: Any) -> None:
-        make(self)
-        _guard(self)
-
-    ZMQCommunicator.__init__ = make_guarded
-
-
 if running_under_scoop():
-    _guard_scoop()
+    scoop_repairs.mend()

@@ -11,8 +11,8 @@ from conftest import ROOT
 PACKAGE = ROOT / "deap_nn"
 
 FLOORS = [
-    {"seeding", "weights", "logbooks", "datafiles", "checkpoint"},
-    {"genome_cache"},
+    {"seeding", "weights", "logbooks", "datafiles", "checkpoint", "limits", "scoop_repairs"},
+    {"genome_cache", "keyframes"},
     {"sharing"},
     {"parallel"},
     {"datasets", "models", "commands", "noise"},
@@ -31,7 +31,7 @@ FLOORS = [
 ROOMS = {
     "tensorflow": {"evaluation", "models"},
     "keras": {"evaluation", "models", "toolbox"},
-    "scoop": {"parallel"},
+    "scoop": {"parallel", "scoop_repairs"},
     "greenlet": {"parallel"},
     "matplotlib": {"report"},
     "numba": {"fused"},

@@ -1,0 +1,251 @@
+"""SCOOP, mended: sockets that one thread uses at a time, true reports, and tasks that are done again when late."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import pickle
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+REPORT_SECONDS = 5.0
+
+LATE_SECONDS = 3.0
+"""An answer is not missed before so many seconds have passed without any."""
+
+LATE_TIMES = 3.0
+"""An answer is missed once none has come for so many times as long as the slowest process took for one."""
+
+
+class _OneAtATime:
+    """A socket or poller of SCOOP's whose methods no two threads are in at once."""
+
+    def __init__(self, target: Any, lock: threading.RLock, shut_out: threading.Thread | None) -> None:
+        self._target = target
+        self._lock = lock
+        self._shut_out = shut_out
+
+    def __getattr__(self, name: str) -> Any:
+        if threading.current_thread() is self._shut_out:
+            raise AttributeError(name)  # SCOOP's own reporting thread takes this for the end of the program
+        value = getattr(self._target, name)
+        if not callable(value):
+            return value
+
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            with self._lock:
+                return value(*arguments, **keywords)
+
+        return call
+
+
+def _guard(communicator: Any) -> None:
+    """Let only one thread at a time use the socket that SCOOP's main and reporting threads share.
+
+    A ZeroMQ socket is not safe to share: where the report of every 25 seconds falls into the sending of a large task,
+    the message arrives torn and SCOOP ends with "pickle data was truncated" (soravux/scoop, issue 14). The reporting
+    thread is replaced too: SCOOP's ends when the queue changes while it reads it, first reports after 25 seconds,
+    leaves out the task at hand and names tasks otherwise than the broker does, which therefore loses track of them.
+    """
+    lock = threading.RLock()
+    reporter = communicator.status_update_thread
+    communicator.socket = _OneAtATime(communicator.socket, lock, reporter)
+    communicator.poller = _OneAtATime(communicator.poller, lock, None)
+    receive = communicator._recv
+    communicator.receiving = False
+
+    def receive_noting() -> Any:
+        communicator.receiving = True
+        try:
+            return receive()
+        finally:
+            communicator.receiving = False
+
+    communicator._recv = receive_noting
+    _report(communicator)
+    communicator.status_update_thread = threading.Thread(target=_keep_reporting, args=(communicator,), daemon=True)
+    communicator.status_update_thread.start()
+
+
+def _keep_reporting(communicator: Any) -> None:
+    import scoop
+
+    while not scoop.SHUTDOWN_REQUESTED:
+        time.sleep(min(REPORT_SECONDS, scoop.TIME_BETWEEN_STATUS_REPORTS))
+        if not communicator.receiving:  # a task that is being unpickled has no name yet
+            _report(communicator)
+
+
+def _report(communicator: Any) -> None:
+    """Tell SCOOP's broker which tasks are here."""
+    import zmq
+    from scoop import _control
+    from scoop._comm.scoopzmq import STATUS_UPDATE
+
+    queue, current = _control.execQueue, _control.current
+    # Making a tuple is one step, which no other thread can interrupt.
+    parts = (queue.movable, queue.ready, queue.inprogress) if queue is not None else ()
+    here = [future for part in parts for future in tuple(part)]
+    here += [current] if current is not None else []
+    names = {pickle.dumps(future.id, pickle.HIGHEST_PROTOCOL) for future in here}
+    with contextlib.suppress(zmq.ZMQError):  # the broker is busy or gone, or the program ends
+        communicator.socket.send_multipart([STATUS_UPDATE, pickle.dumps(names)], flags=zmq.NOBLOCK)
+
+
+def _guard_scoop() -> None:
+    """Guard this process' communication with SCOOP's broker, or let it be guarded when it is made."""
+    from scoop import _control
+    from scoop._comm.scoopzmq import ZMQCommunicator
+
+    if _control.execQueue is not None:  # the origin
+        _guard(_control.execQueue.socket)
+        return
+    make = ZMQCommunicator.__init__  # a worker, which imports the program before it connects
+
+    def make_guarded(self: Any) -> None:
+        make(self)
+        _guard(self)
+
+    ZMQCommunicator.__init__ = make_guarded
+
+
+class _Call:
+    """One call of a map: its tasks, the answers that have come, and when those that have not are missed."""
+
+    def __init__(self, function: Callable[[Any], Any], tasks: list[Any]) -> None:
+        from scoop import _control
+
+        self.root = _control.current
+        self.function = function
+        self.tasks = tasks
+        self.answers: dict[int, Any] = {}
+        self.failure: BaseException | None = None
+        self._places: dict[Any, int] = {}
+        self._begun = self._last = time.monotonic()
+        self._since: dict[Any, float] = {}
+        self._longest = 0.0
+
+    def send(self, place: int) -> None:
+        """Give a task to SCOOP."""
+        from scoop import _control, futures
+
+        self._add(futures._createFuture(self.function, self.tasks[place]), place, _control.execQueue.append)
+
+    def _add(self, future: Any, place: int, queue: Callable[[Any], None]) -> None:
+        future.index = place
+        self.root.children[future] = None
+        self._places[future.id] = place
+        queue(future)
+
+    def take(self, future: Any) -> bool:
+        """Take the answer of a future, and note how long its process took since its last; false if it is not ours."""
+        place = self._places.get(future.id)
+        if place is None:
+            return False
+        now = time.monotonic()
+        executor = future.executor and future.executor[0]
+        self._longest = max(self._longest, now - self._since.get(executor, self._begun))
+        self._since[executor] = self._last = now
+        if future.exceptionValue is not None:
+            self.failure = future.exceptionValue
+        self.answers.setdefault(place, future.resultValue)
+        future._delete()
+        return True
+
+    def look(self) -> None:
+        """While SCOOP waits for answers: let this process do what is missed."""
+        from scoop import _control, _types
+
+        stalled = time.monotonic() - self._last
+        if not self._since or stalled < max(LATE_SECONDS, LATE_TIMES * self._longest):
+            return
+        missing = [place for place in range(len(self.tasks)) if place not in self.answers]
+        for place in missing:
+            again = _types.Future(self.root.id, self.function, self.tasks[place])
+            self._add(again, place, _control.execQueue.movable.append)
+        self._last = time.monotonic()
+        warnings.warn(
+            f"no answer for {stalled:.0f} s, so {len(missing)} task(s) are done again: a worker ended or is stuck",
+            stacklevel=2,
+        )
+
+    def forget(self) -> None:
+        """Let go of what was answered otherwise."""
+        from scoop import _control
+
+        for key in self._places:
+            future = _control.futureDict.get(key)
+            if future is not None:
+                with contextlib.suppress(ValueError):
+                    _control.execQueue.movable.remove(future)
+                future._delete()
+
+
+_calls: list[_Call] = []
+"""The calls of `first_answers` that wait; SCOOP's own loop looks after the last."""
+
+
+def first_answers(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
+    """Map a function over tasks with SCOOP, and yield the answers in order; what is late is done again here.
+
+    SCOOP cannot take a task back, and takes a minute to miss a worker that has ended. So when no answer has come for
+    several times as long as the slowest took, this process does what is missing itself, and the first answer counts.
+
+    Parameters
+    ----------
+    function : callable
+        Importable; a pure function of its task, which may be called twice.
+    tasks : iterable
+        What it is called with.
+    """
+    from scoop import futures
+
+    call = _Call(function, list(tasks))
+    for place in range(len(call.tasks)):
+        call.send(place)
+    _calls.append(call)
+    try:
+        for place in range(len(call.tasks)):
+            while place not in call.answers:
+                call.root.stopWatch.halt()
+                done = futures._controller.switch(call.root)
+                call.root.stopWatch.resume()
+                any(waiting.take(done) for waiting in _calls)
+                if call.failure is not None:
+                    raise call.failure
+            yield call.answers[place]
+    finally:
+        _calls.remove(call)
+        call.forget()
+
+
+def _watch(queue: Any) -> None:
+    """Look for what is missed whenever SCOOP's loop looks for messages."""
+    update = queue.updateQueue
+
+    def update_and_look() -> None:
+        update()
+        if _calls and not len(queue):
+            _calls[-1].look()
+
+    queue.updateQueue = update_and_look
+
+
+class _NoLateAnswers(logging.Filter):
+    """SCOOP need not warn of the answer to a task that was meanwhile answered by another."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "Received an unexpected future" not in str(record.msg)
+
+
+def mend() -> None:
+    """Mend SCOOP in this process, which it has started."""
+    import scoop
+
+    _guard_scoop()
+    if scoop._control.execQueue is not None:
+        _watch(scoop._control.execQueue)
+        scoop.logger.addFilter(_NoLateAnswers())
