@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from deap import base, tools
 
-from deap_nn.checkpoint import Checkpoint, Generation
+from deap_nn.checkpoint import Checkpoint, Generation, keyframes_in
 from deap_nn.keyframes import Keyframe, KeyframeError
 from deap_nn.limits import EvaluationError
 from deap_nn.lineage import Lineage
@@ -246,7 +246,8 @@ def _go_on(
     last, population = past[-1], evolution.population
     if len(population) != len(last.wvalues):
         raise ValueError(f"the checkpoint has {len(last.wvalues)} members, the population {len(population)}")
-    lineage.remember([(generation.chosen, generation.sigma) for generation in past[1:]], _keyframe_of(checkpoint))
+    keyframe = check_keyframe(checkpoint.path.parent, last.number)
+    lineage.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
     if last.number:
         line = lineage.line()
         seconds = lineage.seconds_to_breed(sum(map(len, line)))
@@ -269,15 +270,17 @@ def _go_on(
         callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
 
 
-def _keyframe_of(checkpoint: Checkpoint) -> Path | None:
-    """Return the newest keyframe that is whole; what is damaged is said and not used."""
-    for path in checkpoint.keyframes():
+def check_keyframe(folder: Path, generation: int) -> Path | None:
+    """Return the newest keyframe in a checkpoint's folder that is whole, and not newer than a generation.
+
+    One that is damaged is said to be so, and not used.
+    """
+    for path in keyframes_in(folder):
         try:
-            Keyframe(path)
+            if Keyframe(path).generation <= generation:
+                return path
         except (KeyframeError, OSError) as error:
-            warnings.warn(f"the keyframe is not used: {error}", stacklevel=4)
-        else:
-            return path
+            warnings.warn(f"the keyframe is not used: {error}", stacklevel=3)
     return None
 
 

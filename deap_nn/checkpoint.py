@@ -97,6 +97,12 @@ def _digest(ordinal: int, content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=8, salt=ordinal.to_bytes(8, "little")).digest()
 
 
+def keyframes_in(folder: Path) -> list[Path]:
+    """Return the keyframes in a checkpoint's folder, the newest first; there is more than one only after a kill."""
+    names = [path for path in folder.glob("keyframe-*") if path.name.removeprefix("keyframe-").isdigit()]
+    return sorted(names, key=lambda path: int(path.name.removeprefix("keyframe-")), reverse=True)
+
+
 def read_generations(folder: str | os.PathLike[str]) -> list[Generation]:
     """Return the whole generations of the checkpoint in a run's folder, which another process may be writing.
 
@@ -223,18 +229,13 @@ class Checkpoint:
         """Bring what was added to the disk."""
         os.fsync(self._file.fileno())
 
-    def keyframes(self) -> list[Path]:
-        """Return the files of its keyframes, the newest first; there is more than one only after a kill."""
-        names = [path for path in self.path.parent.glob("keyframe-*") if path.name.removeprefix("keyframe-").isdigit()]
-        return sorted(names, key=lambda path: int(path.name.removeprefix("keyframe-")), reverse=True)
-
     def keyframe_path(self, generation: int) -> Path:
         """Return where the keyframe of a generation is to be."""
         return self.path.parent / f"keyframe-{generation}"
 
     def keep_newest_keyframe(self) -> None:
         """Remove all keyframes but the newest, and what was left of one that was being written."""
-        for path in [*self.keyframes()[1:], *self.path.parent.glob("keyframe-*.partial")]:
+        for path in [*keyframes_in(self.path.parent)[1:], *self.path.parent.glob("keyframe-*.partial")]:
             path.unlink(missing_ok=True)
 
     def close(self) -> None:

@@ -72,7 +72,7 @@ def run_command(main: Callable[[], int]) -> None:
     """Run a command's main function, report what went wrong in one line, and exit.
 
     The status is what `main` returns; 2 for `InputError`, 130 when interrupted, 1 for any other exception. Under
-    SCOOP, which makes a traceback of every exit, it returns instead.
+    ``python -m scoop``, which makes a traceback of every exit, it returns instead.
     """
     warnings.showwarning = _warn_in_one_line
     try:
@@ -85,10 +85,10 @@ def run_command(main: Callable[[], int]) -> None:
         status = stop.code if isinstance(stop.code, int) else 0
     except Exception as error:  # the last resort of a command: its user sees one line
         status = _complain(f"{type(error).__name__}: {error}", 1)
-    if not parallel.running_under_scoop():
-        sys.exit(status)
-    if status == 130:
+    if status == 130 and parallel.running_under_scoop():
         parallel.leave_now(status)
+    if parallel.hands_status_on():
+        sys.exit(status)
 
 
 def _warn_in_one_line(message: Warning | str, *_: object, **__: object) -> None:

@@ -18,12 +18,21 @@ from deap_nn import scoop_repairs
 from deap_nn.sharing import SharedMap
 
 GRACE_SECONDS = 10.0
+
+LAUNCHED = "DEAP_NN_LAUNCHED"
+"""The environment of processes that `deap_nn.launch` started says so, with the process id of who did."""
+
 _PR_SET_PDEATHSIG = 1
 
 
 def running_under_scoop() -> bool:
     """Return whether this process was started by ``python -m scoop``."""
     return bool(getattr(sys.modules.get("scoop"), "IS_RUNNING", False))
+
+
+def hands_status_on() -> bool:
+    """Return whether an exit status reaches the user: not under ``python -m scoop``, which ends with 0."""
+    return not running_under_scoop() or LAUNCHED in os.environ
 
 
 def worker_count(map_: Callable[..., Iterable[Any]] | None = None) -> int:

@@ -18,15 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from deap import base
 from numpy.typing import NDArray
 
-from deap_nn import parallel
+from deap_nn import limits, parallel
 from deap_nn.algorithms import Callback, Evolution
 from deap_nn.callbacks import READOUT_EVERY
 from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.commands import InputError
+from deap_nn.datasets import Dataset
 from deap_nn.logbooks import format_row, to_json, write_json, write_text, write_with
+from deap_nn.mutation import ErrorScaled
 from deap_nn.seeding import Purpose, stream
+from deap_nn.toolbox import make_toolbox
 from deap_nn.weights import Layout
 
 TRACED = 100
@@ -119,6 +123,20 @@ def open_checkpoint(path: str | os.PathLike[str], *, regardless: bool) -> Checkp
     return checkpoint
 
 
+def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
+    """Return the toolbox of a run, wired by the settings that ``config.json`` keeps.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+        If a setting is out of range, of the wrong kind or missing.
+    """
+    numbers = ("seed", "batch_size", "validation_size", "pressure", "boost", "parents", "threads")
+    words = ("fitness", "init", "scale", "precision", "device")
+    chosen = {name: settings[name] for name in (*numbers, *words)}
+    return make_toolbox(settings["model"], dataset, sigma=ErrorScaled(settings["sigma"]), **chosen)
+
+
 def traced_places(layout: Layout, seed: int) -> NDArray[np.int64]:
     """Return which weights are traced: ``TRACED`` places of the flat vector, sorted, shared out evenly.
 
@@ -173,6 +191,7 @@ class RunDirectory(Callback):
         self._timing: list[float] = []
         self._write_status()
         atexit.register(self._note_an_early_end)
+        limits.last_words.append(self._note_a_failure)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], option: str) -> RunDirectory:
@@ -187,11 +206,16 @@ class RunDirectory(Callback):
         if self.status["state"] == "running" and self.path.is_dir():
             self.close("failed", error="the program ended before the run did")
 
+    def _note_a_failure(self, reason: str) -> None:
+        """Write that the run failed, as the last thing before the process is ended."""
+        if self.status["state"] == "running":
+            self.close("failed", error=reason)
+
     def __enter__(self) -> RunDirectory:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if self.status["state"] != "running":
+        if self.status["state"] not in ("running", "interrupted"):
             return
         if isinstance(error, Exception):
             lines = "".join(traceback.format_exception(error))
@@ -234,6 +258,9 @@ class RunDirectory(Callback):
 
     def on_end(self, evolution: Evolution) -> None:
         """Rewrite the statistics that do not grow by rows."""
+        if evolution.interrupted:  # at once: who interrupts may not wait for what is saved after this
+            self.status["state"] = "interrupted"
+            self._write_status()
         self._catch_up(evolution)
         self._write_statistics(evolution)
 

@@ -242,10 +242,17 @@ class _NoLateAnswers(logging.Filter):
 
 
 def mend() -> None:
-    """Mend SCOOP in this process, which it has started."""
-    import scoop
+    """Mend SCOOP in this process, which it has started or is about to."""
+    from scoop import _control
 
     _guard_scoop()
-    if scoop._control.execQueue is not None:
-        _watch(scoop._control.execQueue)
-        scoop.logger.addFilter(_NoLateAnswers())
+    if _control.execQueue is not None:
+        watch()
+
+
+def watch() -> None:
+    """Look after late tasks, in the process that waits for answers."""
+    import scoop
+
+    _watch(scoop._control.execQueue)
+    scoop.logger.addFilter(_NoLateAnswers())

@@ -15,14 +15,15 @@ from typing import Any
 
 from deap.base import Toolbox
 
-from deap_nn import PRESETS, ErrorScaled, evolve, make_toolbox, parallel
+from deap_nn import PRESETS, evolve, parallel
+from deap_nn.algorithms import KEYFRAME_SECONDS
 from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
 from deap_nn.checkpoint import Checkpoint
 from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import NAMES, Dataset, load_dataset
 from deap_nn.genome_cache import FEWEST_SLOTS, slots_in
-from deap_nn.rundir import RunDirectory, check_data, check_resumable, open_checkpoint, read_config
+from deap_nn.rundir import RunDirectory, check_data, check_resumable, open_checkpoint, read_config, toolbox_of
 from deap_nn.seeding import MAX_SEED
 from deap_nn.toolbox import layout_names
 
@@ -39,6 +40,11 @@ NOT_STORED = ("output", "resume", "regardless", "no_progress")
 def by_preset(name: str) -> str:
     """Return what each preset says, for the help."""
     return ", ".join(f"{preset}: {settings[name]}" for preset, settings in PRESETS.items())
+
+
+def seconds_or_off(text: str) -> float | str:
+    """Return a number of seconds of at least 0, or "off"."""
+    return text if text == "off" else number(0)(text)
 
 
 def make_parser() -> Parser:
@@ -77,6 +83,20 @@ def make_parser() -> Parser:
     add("--group-size", type=integer(1), metavar="N", help="members in a task; by default as many as suit the model")
     add("--cache", metavar="DIR", help="where this host's processes share the parents; by default in shared memory")
     add("--cache-size", type=integer(0), metavar="MIB", help="how much that may take; by default three quarters of it")
+    add(
+        "--timeout",
+        type=number(0.001),
+        metavar="X",
+        help="end the run if an evaluation takes X seconds; by default never",
+    )
+    add(
+        "--keyframes",
+        type=seconds_or_off,
+        default=KEYFRAME_SECONDS,
+        metavar="X",
+        help="keep the parents' weights when breeding them again would take X seconds, for a quick --resume; or off",
+    )
+    add("--keyframe-space", type=integer(0), default=2048, metavar="MIB", help="no keyframe that takes more is kept")
     add("--no-progress", action="store_true", help="show no progress; by default it is shown")
     return parser
 
@@ -90,6 +110,7 @@ def parse_arguments() -> argparse.Namespace:
     named = {argument.partition("=")[0] for argument in sys.argv[1:]}
     given = {action.dest: action for action in parser._actions if named & set(action.option_strings)}
     anew = {"resume", "regardless", "generations", "group_size", "cache", "cache_size", "no_progress"}
+    anew |= {"timeout", "keyframes", "keyframe_space"}
     for name, action in given.items():
         if name not in anew:
             raise InputError(f"argument {action.option_strings[0]}: cannot be given with --resume, the run has its own")
@@ -126,6 +147,8 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
         raise InputError(f"argument --cache: {options.cache} is not a folder")
     if options.cache_size is not None and slots_in(options.cache_size * 2**20, MODELS[options.model]) < FEWEST_SLOTS:
         raise InputError(f"argument --cache-size: {options.cache_size} MiB hold fewer than {FEWEST_SLOTS} networks")
+    if options.timeout is not None and options.breeding == "plain":
+        raise InputError("argument --timeout: needs --breeding recipes")
     if options.fitness is None:
         options.fitness = preset["fitness"]
     if options.sigma is None:
@@ -181,24 +204,7 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
 
 def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, checkpoint: Checkpoint | None) -> None:
     """Evolve, and leave the whole run in its directory."""
-    preset = PRESETS[options.preset]
-    toolbox = make_toolbox(
-        options.model,
-        dataset,
-        seed=options.seed,
-        fitness=options.fitness,
-        batch_size=options.batch_size,
-        validation_size=options.validation_size,
-        init=preset["init"],
-        scale=preset["scale"],
-        pressure=preset["pressure"],
-        boost=preset["boost"],
-        parents=options.parents,
-        sigma=ErrorScaled(options.sigma),
-        threads=options.threads,
-        precision=options.precision,
-        device=options.device,
-    )
+    toolbox = toolbox_of(PRESETS[options.preset] | vars(options), dataset)
     if options.resume is None:
         directory.write_config(settings(options, dataset, toolbox))
     directory.trace_weights(toolbox.layout, options.seed)
@@ -220,6 +226,9 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
             group_size=options.group_size,
             cache=Path(options.cache) if options.cache is not None else None,
             cache_size=options.cache_size * 2**20 if options.cache_size is not None else None,
+            timeout=options.timeout,
+            keyframe_seconds=None if options.keyframes == "off" else options.keyframes,
+            keyframe_bytes=options.keyframe_space * 2**20,
         )
         directory.status["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
     except KeyboardInterrupt:

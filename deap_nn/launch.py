@@ -1,0 +1,284 @@
+"""Run a script under SCOOP and end as it does: ``python -m deap_nn.launch [-n N] [--hostfile F] SCRIPT ARGS...``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from deap_nn import parallel
+from deap_nn.commands import InputError, Parser, integer, run_command
+from deap_nn.worker import CANNOT_IMPORT, own_address
+
+LEAVE_SECONDS = 4.0
+"""After a signal the script has so long to save what there is, before all is ended."""
+
+COME_SECONDS = 30.0
+"""After so long those workers are named that have not come."""
+
+SSH = "ssh -x -T -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=5 -o ServerAliveCountMax=3"
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+class Host(NamedTuple):
+    """A host and how many workers it has."""
+
+    name: str
+    workers: int
+
+    @property
+    def local(self) -> bool:
+        """Whether it is this one."""
+        return self.name in (*LOCAL, socket.gethostname(), socket.getfqdn())
+
+
+def read_hosts(path: str) -> list[Host]:
+    """Return the hosts of a file: a name a line, and how many workers it has, 1 if that is left out."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"argument --hostfile: {path} cannot be read: {error}") from error
+    hosts = []
+    for number, line in enumerate(lines, start=1):
+        fields = line.partition("#")[0].split()
+        if not fields:
+            continue
+        if len(fields) > 2 or not re.fullmatch(r"[\w.:@-]+", fields[0]) or fields[0].startswith("-"):
+            raise InputError(
+                f"argument --hostfile: {path}: line {number}: a host and its number of workers are allowed"
+            )
+        workers = fields[1] if len(fields) == 2 else "1"
+        if not re.fullmatch(r"[1-9][0-9]{0,4}", workers):
+            raise InputError(f"argument --hostfile: {path}: line {number}: {workers!r} is no number of workers")
+        hosts.append(Host(fields[0], int(workers)))
+    if not hosts:
+        raise InputError(f"argument --hostfile: {path} names no host")
+    return hosts
+
+
+def shared_out(hosts: Sequence[Host], workers: int) -> list[Host]:
+    """Return the hosts with so many workers in all: each as many as it says, in order, and what is left in turn."""
+    left, counts = workers, [0] * len(hosts)
+    for i, host in enumerate(hosts):
+        counts[i] = min(host.workers, left)
+        left -= counts[i]
+    for i in range(left):
+        counts[i % len(hosts)] += 1
+    return [host._replace(workers=count) for host, count in zip(hosts, counts, strict=True) if count]
+
+
+def say(line: str) -> None:
+    """Tell the user something in one line."""
+    print(f"launch: {line}", file=sys.stderr, flush=True)
+
+
+class _Forgiving:
+    """The broker's socket: a message to a worker that is gone does not end the broker."""
+
+    def __init__(self, target: Any, broker: Any) -> None:
+        self._target = target
+        self._broker = broker
+        self._task: tuple[bytes, bytes] | None = None
+        self.came: set[bytes] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+    def recv_multipart(self) -> list[bytes]:
+        """Receive a message, and note who came and which task it brings."""
+        from scoop.broker import brokerzmq
+
+        message: list[bytes] = self._target.recv_multipart()
+        if message[1] == brokerzmq.INIT:
+            self.came.add(message[0])
+        elif message[1] == brokerzmq.TASK:
+            self._task = message[2], message[3]
+        return message
+
+    def send_multipart(self, message: list[bytes]) -> None:
+        """Send a message; a task whose worker is gone goes to the next, or waits for one."""
+        import zmq
+        from scoop.broker import brokerzmq
+
+        try:
+            self._target.send_multipart(message)
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            if message[1] != brokerzmq.TASK or self._task is None:
+                return
+            if self._broker.available_workers:
+                self.send_multipart([self._broker.available_workers.popleft(), *message[1:]])
+            else:
+                self._broker.unassigned_tasks.append(self._task)
+
+
+class Launch:
+    """The processes of one run.
+
+    Parameters
+    ----------
+    hosts : sequence of Host
+        Where, and how many; the first has the script's own process among them.
+    address : str
+        What all hosts know this one by.
+    ssh, python : str
+        The command that reaches another host, and the interpreter there.
+    command : sequence of str
+        The script and its arguments.
+    """
+
+    def __init__(self, hosts: Sequence[Host], address: str, ssh: str, python: str, command: Sequence[str]) -> None:
+        from scoop.broker.brokerzmq import Broker
+
+        self.hosts = hosts
+        self._address = address
+        self._ssh = ssh
+        self._python = python
+        self._command = command
+        self.size = sum(host.workers for host in hosts)
+        listening = socket.gethostbyname(address)
+        broker = Broker(tSock=f"tcp://{listening}:*", mSock=f"tcp://{listening}:*")
+        self._socket = broker.task_socket = _Forgiving(broker.task_socket, broker)
+        self._ports = broker.getPorts()
+        threading.Thread(target=broker.run, daemon=True).start()
+        where = "for this host alone" if listening.startswith("127.") else "for whoever reaches it: trust that network"
+        ports = " and ".join(map(str, self._ports))
+        say(f"{self.size} worker(s); {listening} listens at the ports {ports}, and one a worker, {where}")
+        self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self._signal: int | None = None
+        self._until = float("inf")
+
+    def _start(self) -> None:
+        options = ["--size", self.size, "--workingDirectory", Path.cwd(), "--backend=ZMQ"]
+        options += ["--brokerHostname", self._address, "--externalBrokerHostname", self._address]
+        options += ["--taskPort", self._ports[0], "--metaPort", self._ports[1]]
+        arguments = [*map(str, options), "--origin", *self._command]
+        environment = {**os.environ, parallel.LAUNCHED: str(os.getpid())}
+        for host in self.hosts:
+            if host.local:
+                for i in range(host.workers):
+                    command = [sys.executable, "-m", "deap_nn.worker", *arguments]
+                    # A group of its own: Ctrl-C is passed on to it, once.
+                    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, process_group=0)
+                    self._processes.append((f"worker {i + 1} on this host (process {process.pid})", process))
+                    arguments = [argument for argument in arguments if argument != "--origin"]
+                continue
+            paths = os.environ.get("PYTHONPATH", "")
+            there = ["env", f"PYTHONPATH={paths}", self._python, "-m", "deap_nn.worker", "--count", str(host.workers)]
+            line = f"cd {shlex.quote(str(Path.cwd()))} && exec {shlex.join([*there, *arguments])}"
+            command = [*shlex.split(self._ssh), host.name, line]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
+            self._processes.append((f"the {host.workers} worker(s) on {host.name}", process))
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        """Pass a signal on to the script; a second one ends all at once."""
+        again = self._signal is not None
+        self._signal = number
+        self._until = time.monotonic() if again else time.monotonic() + LEAVE_SECONDS
+        if self._processes and not again:
+            self._processes[0][1].send_signal(number)
+
+    def run(self) -> int:
+        """Run the script to its end, and return its exit status."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._pass_on)
+        try:
+            self._start()
+            return self._watch()
+        finally:
+            self._end()
+
+    def _watch(self) -> int:
+        origin = self._processes[0][1]
+        told: set[int] = set()
+        begun, counted = time.monotonic(), False
+        while origin.poll() is None:
+            if time.monotonic() > self._until:
+                return 128 + (self._signal or 0)
+            time.sleep(0.05)
+            for name, process in self._processes[1:]:
+                status = process.poll()
+                if status is not None and process.pid not in told and origin.poll() is None and self._signal is None:
+                    told.add(process.pid)
+                    if status not in (0, CANNOT_IMPORT):  # it has said so itself, or ends with the script
+                        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+                        say(f"{name} {how}: the others do its work")
+            late = time.monotonic() - begun > COME_SECONDS
+            if not counted and (late or len(told) == len(self._processes) - 1 > 0):
+                counted = True
+                if len(self._socket.came) < self.size:
+                    say(f"only {len(self._socket.came)} of {self.size} workers came")
+        if origin.returncode < 0:
+            say(f"the script was ended by signal {-origin.returncode}")
+        return origin.returncode if origin.returncode >= 0 else 128 - origin.returncode
+
+    def _end(self) -> None:
+        """End all processes, those on other hosts by the end of their input."""
+        running = [process for _, process in self._processes if process.poll() is None]
+        for process in running:
+            if process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
+            else:
+                process.kill()
+        until = time.monotonic() + 0.5
+        for process in running:
+            try:
+                process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the options."""
+    parser = Parser("Run a script under SCOOP: its exit status is handed on, and nothing outlives it.")
+    add = parser.add_argument
+    add("-n", type=integer(1), metavar="N", help="workers in all; by default the cores, or what the hosts have")
+    add("--hostfile", metavar="F", help="a file of hosts, one a line, each with its number of workers")
+    add("--address", metavar="HOST", help="what other hosts know this one by; by default the first in the file")
+    add("--ssh", default=SSH, metavar="COMMAND", help="reaches another host")
+    add("--python", default=sys.executable, metavar="PATH", help="the interpreter on other hosts")
+    add("script", metavar="SCRIPT", help="what to run")
+    add("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run what the command line says, and return the exit status of the script."""
+    options = parse_arguments()
+    if not Path(options.script).is_file():
+        raise InputError(f"argument SCRIPT: {options.script} is no file")
+    if importlib.util.find_spec("scoop") is None:
+        raise InputError("SCOOP is missing: install it, or run the script with plain python")
+    hosts = read_hosts(options.hostfile) if options.hostfile else [Host(LOCAL[0], os.cpu_count() or 1)]
+    hosts = shared_out(hosts, options.n or sum(host.workers for host in hosts))
+    if not hosts[0].local:
+        raise InputError(f"argument --hostfile: the first host must be this one, {socket.gethostname()}")
+    address = options.address or (LOCAL[0] if all(host.local for host in hosts) else hosts[0].name)
+    try:
+        own_address(address, 9)
+        if not all(host.local for host in hosts) and socket.gethostbyname(address).startswith("127."):
+            raise InputError(f"argument --address: other hosts cannot reach this one by {address}")
+    except OSError as error:
+        raise InputError(f"argument --address: {address} is not known: {error}") from error
+    return Launch(hosts, address, options.ssh, options.python, [options.script, *options.arguments]).run()
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,132 @@
+"""Give the weights of any member of a run back: ``python -m deap_nn.replay DIR --generation G --output FILE``.
+
+They are bred again from the recipes in the run's checkpoint, which holds no weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from deap import base
+
+from deap_nn import parallel
+from deap_nn.algorithms import KEYFRAME_SECONDS, check_keyframe
+from deap_nn.checkpoint import CheckpointError, Generation, read_generations
+from deap_nn.commands import InputError, Parser, integer, run_command
+from deap_nn.datafiles import DataError
+from deap_nn.datasets import Dataset, load_dataset
+from deap_nn.lineage import Lineage
+from deap_nn.logbooks import write_with
+from deap_nn.rundir import read_config, toolbox_of
+from deap_nn.toolbox import breeder_of, layout_names
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the options."""
+    parser = Parser("Breed a member of a run again from its recipes, and say what its network is worth.")
+    add = parser.add_argument
+    add("run", metavar="DIR", help="the run's folder")
+    add("--generation", type=integer(0), required=True, metavar="G", help="which generation")
+    add("--member", type=integer(0), metavar="K", help="which of its members, from 0; by default the best")
+    add(
+        "--output", required=True, metavar="FILE", help="a new .npz file of its matrices, or a .keras file of its model"
+    )
+    add("--data", metavar="PATH", help="the run's data, where they are elsewhere now")
+    add("--test", action="store_true", help="tell its test error too")
+    return parser.parse_args()
+
+
+def read_past(options: argparse.Namespace) -> list[Generation]:
+    """Return the generations of the run's checkpoint, up to the one that is asked for."""
+    try:
+        past = read_generations(Path(options.run, "checkpoint"))
+    except (CheckpointError, OSError) as error:
+        raise InputError(f"argument DIR: {error}") from error
+    if options.generation >= len(past):
+        has = f"the run has the generations 0 to {len(past) - 1}" if past else "the run has none yet"
+        raise InputError(f"argument --generation: {has}, got {options.generation}")
+    members = len(past[options.generation].wvalues)
+    if options.member is not None and options.member >= members:
+        raise InputError(f"argument --member: the generation has the members 0 to {members - 1}, got {options.member}")
+    return past[: options.generation + 1]
+
+
+def read_data(options: argparse.Namespace, config: dict[str, Any]) -> Dataset:
+    """Return the run's data."""
+    known = config["data"] if isinstance(config.get("data"), dict) else {}
+    try:
+        dataset = load_dataset(str(known.get("name", "auto")), options.data or known.get("path") or None)
+    except (DataError, ValueError) as error:
+        raise InputError(f"argument --data: {error}") from error
+    if dataset.reference.sha256 != known.get("sha256"):
+        raise InputError("argument --data: these are not the data of the run")
+    return dataset
+
+
+def wire(config: dict[str, Any], dataset: Dataset) -> base.Toolbox:
+    """Return the toolbox of the run."""
+    try:
+        return toolbox_of(config, dataset)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"argument DIR: config.json: {error}") from error
+
+
+def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Toolbox, past: list[Generation]) -> Any:
+    """Return the member that is asked for."""
+    last = past[-1]
+    place = options.member if options.member is not None else int(np.argmax(last.wvalues[:, 0]))
+    toolbox.clock.restore(last.number, last.adaptation)
+    probabilities = {name: float(config.get(name, 1.0)) for name in ("cxpb", "mutpb")}
+    population = toolbox.population(n=len(last.wvalues))
+    breeder = breeder_of(population, toolbox, seed=config["seed"], **probabilities)
+    if breeder is None:
+        raise AssertionError  # a fresh population of a toolbox has recipes
+    lineage = Lineage(breeder, map)
+    with contextlib.closing(lineage):
+        keyframe = check_keyframe(Path(options.run, "checkpoint"), last.number)
+        lineage.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
+        member = lineage.recall(last.number, place)
+        missing = len(lineage.recipes)
+        if lineage.seconds_to_breed(missing) > KEYFRAME_SECONDS:
+            print(f"{missing} genomes are bred, about {lineage.seconds_to_breed(missing):.0f} s", flush=True)
+        member.flat  # noqa: B018  (bred while there is a cache)
+    return member, place
+
+
+def main() -> int:
+    """Do what the command line says, and return the exit status."""
+    options = parse_arguments()
+    output = Path(options.output)
+    if output.suffix not in (".npz", ".keras"):
+        raise InputError(f"argument --output: must end in .npz or .keras, got {output}")
+    if output.exists():
+        raise InputError(f"argument --output: {output} exists already")
+    if not output.absolute().parent.is_dir():
+        raise InputError(f"argument --output: {output.absolute().parent} is no folder")
+    config = read_config(options.run, "DIR")
+    past = read_past(options)
+    dataset = read_data(options, config)
+    toolbox = wire(config, dataset)
+    member, place = breed(options, config, toolbox, past)
+    (fitness,) = toolbox.evaluate(member)
+    logged = abs(float(past[-1].wvalues[place, 0]))
+    errors = [f"validation error {toolbox.error_rate(member, 'validation'):.4f}"]
+    if options.test:
+        errors.append(f"test error {toolbox.error_rate(member, 'test'):.4f}")
+    if output.suffix == ".keras":
+        write_with(output, toolbox.to_model(member).save)
+    else:
+        weights = layout_names(toolbox.layout, member)
+        write_with(output, lambda partial: np.savez(partial, allow_pickle=False, **weights))
+    said = f"fitness {fitness:.6g}" + ("" if fitness == logged else f", which differs from the logged {logged:.6g}")
+    print(f"generation {past[-1].number}, member {place}: {said}, {', '.join(errors)}: {output}")
+    return 0
+
+
+if __name__ == "__main__":
+    with parallel.interruptible():
+        run_command(main)

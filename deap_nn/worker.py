@@ -1,0 +1,155 @@
+"""A process of a run that `deap_nn.launch` started: SCOOP's, mended, with a true exit status.
+
+``python -m deap_nn.worker`` takes the options of SCOOP's own ``scoop.bootstrap``; with ``--count N`` before them it
+starts N such processes, and ends them when its input ends, as it does where an ssh connection breaks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from deap_nn import parallel, scoop_repairs
+
+CANNOT_IMPORT = 86
+"""The exit status of a worker that cannot import the script."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent(number: signal.Signals) -> None:
+    """Let Linux send this process a signal when the one that started it ends, however it does."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+    parent = os.environ.get(parallel.LAUNCHED, "")
+    if parent and os.getppid() != int(parent):
+        os._exit(1)
+
+
+def own_address(broker: str, port: int) -> str:
+    """Return this host's address in the network of the broker."""
+    family, _, _, _, address = socket.getaddrinfo(broker, port, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(address)
+        found: str = probe.getsockname()[0]
+    return found
+
+
+def _listen_narrowly() -> None:
+    """Let SCOOP's socket for answers listen in the broker's network alone, and not on every interface."""
+    import scoop
+    import zmq
+    from scoop._comm.scoopzmq import ZMQCommunicator
+
+    class Narrow(zmq.Socket[bytes]):
+        def bind(self, addr: str) -> Any:
+            address = own_address(scoop.BROKER.hostname, scoop.BROKER.task_port)
+            return super().bind(addr.replace("*", f"[{address}]" if ":" in address else address))
+
+    make = ZMQCommunicator.createZMQSocket
+
+    def make_narrow(self: Any, kind: int) -> Any:
+        context = self.ZMQcontext
+        plain = context.socket
+        context.socket = lambda asked: Narrow(context, asked)
+        try:
+            return make(self, kind)
+        finally:
+            context.socket = plain
+
+    ZMQCommunicator.createZMQSocket = make_narrow
+
+
+class _Program:
+    """Runs the script for SCOOP, which makes a traceback of every exit, and remembers how it ended."""
+
+    def __init__(self) -> None:
+        self.status = 0
+
+    def run_path(self, path: str, init_globals: object, run_name: str) -> dict[str, Any]:
+        """Run a script as ``runpy.run_path`` does, until it ends in whatever way."""
+        scoop_repairs.watch()
+        try:
+            return runpy.run_path(path, run_name=run_name)
+        except SystemExit as stop:
+            self.status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+            if isinstance(stop.code, str):
+                print(stop.code, file=sys.stderr)
+        except KeyboardInterrupt:
+            self.status = 130
+        except BaseException:
+            traceback.print_exc()
+            self.status = 1
+        return {}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Be a process of SCOOP's, and return the exit status of the script that it runs, or 0."""
+    import scoop
+    from scoop.bootstrap import __main__ as bootstrap
+
+    class Bootstrap(bootstrap.Bootstrap):  # type: ignore[misc]  # SCOOP has no types
+        def setScoop(self) -> None:
+            super().setScoop()
+            end_with_parent(signal.SIGTERM if scoop.IS_ORIGIN else signal.SIGKILL)
+            _listen_narrowly()
+            scoop_repairs.mend()
+
+        def run(self, globs: dict[str, Any] | None = None) -> None:
+            # Where a task names something of the script, which a worker has imported, it is looked for in __main__.
+            super().run(vars(sys.modules["__main__"]) if globs is None else globs)
+
+        @staticmethod
+        def setupEnvironment(self: Any = None) -> Any:
+            try:
+                return bootstrap.Bootstrap.setupEnvironment(self)
+            except BaseException as error:
+                reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+                who = f"worker {os.getpid()} on {platform.node()}"
+                print(f"launch: {who} cannot import {scoop.MAIN_MODULE}: {reason}", file=sys.stderr, flush=True)
+                os._exit(CANNOT_IMPORT)
+
+    program = _Program()
+    bootstrap.runpy = program
+    sys.argv[1:] = arguments
+    Bootstrap().main()
+    return program.status
+
+
+def hold(count: int, arguments: Sequence[str]) -> int:
+    """Start some processes, and end them when this one's input ends; the origin is the first, where there is one."""
+    processes = []
+    for i in range(count):
+        own = [argument for argument in arguments if not (i and argument == "--origin")]
+        environment = {**os.environ, parallel.LAUNCHED: str(os.getpid())}
+        command = [sys.executable, "-m", "deap_nn.worker", *own]
+        processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment))
+    with contextlib.suppress(OSError, KeyboardInterrupt):
+        while sys.stdin.buffer.read(1):
+            pass
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.wait()
+    return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the command line says."""
+    if arguments[:1] == ["--count"]:
+        return hold(int(arguments[1]), arguments[2:])
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
