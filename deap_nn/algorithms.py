@@ -22,7 +22,7 @@ from deap_nn.keyframes import Keyframe, KeyframeError
 from deap_nn.limits import EvaluationError
 from deap_nn.lineage import Lineage
 from deap_nn.logbooks import plain
-from deap_nn.parallel import holding_signals, worker_count
+from deap_nn.parallel import holding_signals, out_of_memory, worker_count
 from deap_nn.recipes import happens
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
 from deap_nn.toolbox import Clock, breeder_of
@@ -165,13 +165,27 @@ def _lineage(
 def _score(evolution: Evolution, watching: Iterable[Callback]) -> None:
     population, evaluate = evolution.population, evolution.toolbox.evaluate
     evolution.scored, told = 0, time.monotonic()
-    for place, (individual, values) in enumerate(zip(population, evolution.map(evaluate, population), strict=True)):
+    answers = evolution.map(evaluate, population)
+    if evolution.map is evolution.toolbox.map:  # the plain way; by recipes it is the worker who names the child
+        answers = _naming(evolution, answers)
+    for place, (individual, values) in enumerate(zip(population, answers, strict=True)):
         individual.fitness.values = _checked(values, individual.fitness.weights, evolution.generation, place)
         evolution.scored += 1
         if time.monotonic() - told > PROGRESS_SECONDS:
             for callback in watching:
                 callback.on_progress(evolution)
             told = time.monotonic()
+
+
+def _naming(evolution: Evolution, answers: Iterable[Any]) -> Iterator[Any]:
+    """Yield answers; what a map raises names the generation, and the child where the map goes one by one."""
+    try:
+        yield from answers
+    except Exception as error:
+        if isinstance(error, EvaluationError) or out_of_memory(error):
+            raise
+        child = f", child {evolution.scored}" if worker_count(evolution.map) == 1 else ""
+        raise EvaluationError.of(f"generation {evolution.generation}{child}", error) from error
 
 
 def _checked(values: Any, weights: Sequence[float], generation: int, place: int) -> tuple[float, ...]:

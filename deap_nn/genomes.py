@@ -272,11 +272,14 @@ def _runs(recipes: Sequence[Recipe]) -> Iterator[tuple[int, Sequence[Recipe]]]:
         start += 1 + twins
 
 
+SentContext = tuple[bytes, bytes, float | None]
+
+
 class Task(NamedTuple):
     """What a map sends to a worker: recipes of a group, and what is needed to make their parents.
 
-    ``context`` is the pickled breeder and function, or None where the worker should know it by its digest.
-    ``items`` are recipes, or tuples whose first element is one. ``known`` are recipes of ancestors, ``slots`` pairs of
+    ``context`` is the pickled breeder and function and a limit of time, or None where the worker should know it by its
+    digest. ``items`` are recipes, or tuples whose first element is one. ``known`` are recipes of ancestors, ``slots`` pairs of
     an id and its slot, and ``generation`` is set on the function if it has such an attribute. ``keyframe`` is the path
     of a keyframe, if there is one, and ``content`` what is in it, for a host that has no such file.
     """
@@ -284,7 +287,7 @@ class Task(NamedTuple):
     token: str
     place: str
     digest: bytes
-    context: tuple[bytes, bytes] | None
+    context: SentContext | None
     generation: int
     items: tuple[Any, ...]
     known: tuple[Recipe, ...]
@@ -316,13 +319,15 @@ def _context(task: Task) -> Context:
         if task.context is None:
             raise LackingError(task.digest)
         # The map has unpickled the task, from the same sender.
-        (breeder, shares_noise, timeout), function = map(pickle.loads, task.context)
+        breeder_bytes, function_bytes, timeout = task.context
         if task.token not in genomes_by_run:
+            # Not where the run is known: unpickling a class of DEAP's creator would replace the user's.
+            breeder, shares_noise = pickle.loads(breeder_bytes)  # noqa: S301
             forget()
             genomes_by_run[task.token] = Genomes(breeder, task.token, Path(task.place))
             if shares_noise:
                 genomes_by_run[task.token].share_noise()
-        contexts[task.digest] = Context(genomes_by_run[task.token], function, timeout)
+        contexts[task.digest] = Context(genomes_by_run[task.token], pickle.loads(function_bytes), timeout)  # noqa: S301
         while len(contexts) > MOST_CONTEXTS:
             contexts.popitem(last=False)
     return contexts[task.digest]

@@ -25,6 +25,7 @@ from deap_nn.genomes import (
     MOST_CONTEXTS,
     Genomes,
     LackingError,
+    SentContext,
     Task,
     busy,
     contexts,
@@ -85,6 +86,7 @@ class Lineage:
         self._map = map
         self._workers = workers
         self._group_size = group_size
+        self._timeout = timeout
         place = place or default_place()
         self._place = place
         sweep(place)
@@ -98,7 +100,7 @@ class Lineage:
         if shares_noise:
             self._genomes.share_noise()
             room -= noise
-        self._breeder = pickle.dumps((breeder, shares_noise, timeout), pickle.HIGHEST_PROTOCOL)
+        self._breeder = pickle.dumps((breeder, shares_noise), pickle.HIGHEST_PROTOCOL)
         self._free = list(range(slots_in(room, self._genomes.size)))
         self._genome_mib = self._genomes.size * 4 / 2**20
         self._warned = False
@@ -115,7 +117,7 @@ class Lineage:
         self._bred_since = 0
         self._seconds = 0.0
         self._digests: set[bytes] = set()
-        self._contexts: dict[bytes, tuple[tuple[bytes, bytes], bytes]] = {}
+        self._contexts: dict[bytes, tuple[SentContext, bytes]] = {}
         self.generation = 0
 
     def members(self, recipes: Iterable[Recipe]) -> list[Any]:
@@ -253,7 +255,7 @@ class Lineage:
                 waiting.extend(found[key].parents)
         return found
 
-    def _task(self, digest: bytes, context: tuple[bytes, bytes] | None, items: tuple[Any, ...], *, whole: bool) -> Task:
+    def _task(self, digest: bytes, context: SentContext | None, items: tuple[Any, ...], *, whole: bool) -> Task:
         recipes = [item if isinstance(item, Recipe) else item[0] for item in items]
         parents = {parent for recipe in recipes for parent in recipe.parents}
         known = self._ancestry(parents) if whole else {key: self.recipes[key] for key in parents if key in self.recipes}
@@ -279,7 +281,7 @@ class Lineage:
         for start in range(0, len(groups), at_once):
             yield from self._answers(digest, context, groups[start : start + at_once])
 
-    def _answers(self, digest: bytes, context: tuple[bytes, bytes], groups: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+    def _answers(self, digest: bytes, context: SentContext, groups: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
         """Send groups to the workers, again with all that they need where they lack it, and yield what is answered."""
         known = digest in self._digests
         self._digests.add(digest)
@@ -309,12 +311,12 @@ class Lineage:
         for i in sorted(waiting):
             yield from waiting[i]
 
-    def _context(self, function: bytes) -> tuple[tuple[bytes, bytes], bytes]:
+    def _context(self, function: bytes) -> tuple[SentContext, bytes]:
         """Return what a worker needs to know of a pickled function, and its digest."""
         if function not in self._contexts:
             # Which objects pickle memoizes varies with who else holds them; without that the digest would too.
-            context = self._breeder, pickletools.optimize(function)
-            self._contexts[function] = context, hashlib.sha256(b"".join(context)).digest()[:12]
+            context = self._breeder, pickletools.optimize(function), self._timeout
+            self._contexts[function] = context, hashlib.sha256(b"".join(context[:2])).digest()[:12]
             while len(self._contexts) > MOST_CONTEXTS:
                 self._contexts.pop(next(iter(self._contexts)))
         return self._contexts[function]

@@ -52,7 +52,9 @@ def _light_class(container: type[WeightList]) -> type[Any]:
     methods: dict[str, Any] = {name: _loading(name) for name in _METHODS.split()}
     methods |= {name: _loading_property(name) for name in ("flat", "shapes")}
     methods |= {"__hash__": None, "container": container}
-    return type(container.__name__, (LightMember, container), methods)
+    # Past the metaclass of DEAP's creator, which makes classes of one base.
+    made: type[Any] = type.__new__(type(container), container.__name__, (LightMember, container), methods)
+    return made
 
 
 def light_members(

@@ -1,5 +1,6 @@
 """The wired toolbox runs DEAP's own loops, and whatever somebody registers anew is used."""
 
+import copy
 import math
 import pickle
 import random
@@ -65,6 +66,9 @@ def test_a_users_creator_class_is_used(digits):
     individual = toolbox.individual()
     assert type(individual).__name__ == "GenomeInToolboxTests"
     assert 0.9 < individual.flat.std() < 1.1
+    population, _ = evolve(toolbox.population(n=4), toolbox, 1, seed=1)
+    assert all(isinstance(member, creator.GenomeInToolboxTests) for member in population)
+    assert type(copy.deepcopy(population[0])) is creator.GenomeInToolboxTests
 
 
 def test_populations_of_one_seed_are_the_same_however_large(digits, toolbox):

@@ -1,0 +1,214 @@
+"""The launcher: it ends as the script does, and nothing outlives it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import MNIST
+
+from deap_nn.commands import InputError
+from deap_nn.launch import Host, read_hosts, shared_out
+
+LAUNCH = ("-m", "deap_nn.launch", "-n", 3)
+MAPPING = """
+import sys, time
+from scoop import futures
+def square(x):
+    time.sleep({pause})
+    return x * x
+if __name__ == "__main__":
+    print(sum(futures.map(square, range(8))), sys.argv[1:], flush=True)
+    {end}
+"""
+
+
+def script(folder, *, end="", pause=0):
+    path = folder / "script.py"
+    path.write_text(MAPPING.format(end=end, pause=pause))
+    return path
+
+
+def said(answer):
+    return [
+        line for line in answer.stderr.splitlines() if not line.startswith("launch: 3 worker(s); 127.0.0.1 listens")
+    ]
+
+
+def processes(marker):
+    """The processes of a run, by something in their command lines."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (path / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if any(str(marker).encode() in argument for argument in command) and int(path.name) != os.getpid():
+            found.append(int(path.name))
+    return found
+
+
+def gone(marker, seconds):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if not processes(marker):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [("", 0), ("sys.exit(0)", 0), ("sys.exit(7)", 7), ("sys.exit('a word')", 1), ("raise KeyboardInterrupt", 130)],
+)
+def test_the_scripts_exit_status_is_handed_on(run, tmp_path, end, status):
+    answer = run(*LAUNCH, script(tmp_path, end=end), "a b", "--option")
+    assert (answer.returncode, answer.stdout) == (status, "140 ['a b', '--option']\n")
+    assert said(answer) == (["a word"] if "word" in end else [])
+    assert gone(tmp_path, 5)
+
+
+def test_an_exception_is_shown_once(run, tmp_path):
+    answer = run(*LAUNCH, script(tmp_path, end="1 / 0"))
+    assert answer.returncode == 1
+    assert answer.stderr.count("ZeroDivisionError") == 1
+
+
+def test_bad_input_of_the_script_keeps_its_status(run):
+    answer = run(*LAUNCH, MNIST, "--population", 1)
+    assert answer.returncode == 2
+    assert said(answer) == ["mnist.py: error: argument --population: must be an integer at least 2, got '1'"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends processes with the one that started them")
+def test_a_signal_ends_everything_in_time(tmp_path, number, digits_file):
+    output = tmp_path / "run"
+    options = ["--data", digits_file, "--model", "mlp", "--generations", 100000, "--no-progress", "--output", output]
+    command = [sys.executable, *LAUNCH, MNIST, *options]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    process = subprocess.Popen(list(map(str, command)), **quiet)
+    while not (output / "logbook.csv").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    assert len(processes(output)) == 4
+    process.send_signal(number)
+    assert gone(output, 5)
+    assert process.wait(timeout=5) == (130 if number != signal.SIGKILL else -number)
+    assert '"interrupted"' in (output / "status.json").read_text()
+
+
+def test_a_worker_that_is_killed_is_named_and_the_run_goes_on(run, tmp_path, digits_file):
+    outputs = [tmp_path / "whole", tmp_path / "run"]
+    options = ["--data", digits_file, "--model", "mlp", "--generations", 30, "--no-progress"]
+    assert run(MNIST, *options, "--output", outputs[0]).returncode == 0
+    command = [sys.executable, *LAUNCH, MNIST, *options, "--output", outputs[1]]
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
+    while not (outputs[1] / "logbook.csv").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    worker = max(pid for pid in processes(outputs[1]) if b"--origin" not in Path(f"/proc/{pid}/cmdline").read_bytes())
+    os.kill(worker, signal.SIGKILL)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert f"(process {worker}) was ended by signal 9: the others do its work" in stderr
+    for name in ("logbook.csv", "best.npz"):
+        assert (outputs[0] / name).read_bytes() == (outputs[1] / name).read_bytes()
+
+
+def test_a_worker_that_cannot_import_the_script_says_so(run, tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text("if __name__ != '__main__':\n    import nothing_of_that_name\nprint('done')\n")
+    answer = run(*LAUNCH, path)
+    assert (answer.returncode, answer.stdout) == (0, "done\n")
+    lines = [line for line in said(answer) if "cannot import" in line]
+    assert lines
+    assert all(
+        line.endswith(f"cannot import {path}: ModuleNotFoundError: No module named 'nothing_of_that_name'")
+        for line in lines
+    )
+
+
+def test_fewer_workers_than_asked_for_are_counted(run, tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text("if __name__ != '__main__':\n    raise OSError('not here')\nimport time\ntime.sleep(3)\n")
+    assert said(run(*LAUNCH, path))[-1] == "launch: only 1 of 3 workers came"
+
+
+def test_it_listens_on_this_host_alone(tmp_path):
+    path = script(tmp_path, end="time.sleep(60)", pause=0.1)
+    process = subprocess.Popen(list(map(str, [sys.executable, *LAUNCH, path])), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    inodes = {
+        str(link.readlink())
+        for pid in processes(path)
+        for link in Path(f"/proc/{pid}/fd").glob("*")
+        if link.is_symlink()
+    }
+    listening = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
+                listening.append(fields[1].partition(":")[0])
+    assert len(listening) == 5  # two of the broker, one of each worker
+    assert set(listening) <= {"0100007F", "0000000000000000FFFF00000100007F"}
+    process.terminate()
+    process.communicate(timeout=10)
+
+
+def test_hosts_are_read_and_shared_out(tmp_path):
+    path = tmp_path / "hosts"
+    path.write_text("# ours\nalpha 2\n\nuser@beta 4  # large\n127.0.0.1\n")
+    hosts = read_hosts(str(path))
+    assert hosts == [Host("alpha", 2), Host("user@beta", 4), Host("127.0.0.1", 1)]
+    assert [host.local for host in hosts] == [False, False, True]
+    assert shared_out(hosts, 7) == hosts
+    assert shared_out(hosts, 3) == [Host("alpha", 2), Host("user@beta", 1)]
+    assert sum(host.workers for host in shared_out(hosts, 12)) == 12
+
+
+BAD = {
+    "no script": (["nothing.py"], "argument SCRIPT: nothing.py is no file"),
+    "a folder": (["."], "argument SCRIPT: . is no file"),
+    "nothing": ([], "the following arguments are required: SCRIPT, ARGS"),
+    "no workers": (["-n", "0", MNIST], "argument -n: must be an integer at least 1, got '0'"),
+    "no number": (["-n", "two", MNIST], "argument -n: must be an integer at least 1, got 'two'"),
+    "no hostfile": (["--hostfile", "nothing", MNIST], "argument --hostfile: nothing cannot be read"),
+    "an unknown address": (["--address", "no.such.host.invalid", MNIST], "argument --address: no.such.host.invalid"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_line(run, arguments, message):
+    answer = run("-m", "deap_nn.launch", *arguments)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert len(answer.stderr.splitlines()) == 1
+    assert answer.stderr.startswith(f"launch.py: error: {message}")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "alpha two\n", "alpha 0\n", "alpha 1 2\n", "-oProxyCommand=x 1\n", "a;b 1\n", "\xff"]
+)
+def test_bad_hostfiles_are_named(tmp_path, text):
+    path = tmp_path / "hosts"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match="argument --hostfile: "):
+        read_hosts(str(path))
+
+
+def test_without_scoop_it_is_one_line(run, tmp_path):
+    (tmp_path / "without.py").write_text(
+        "import importlib.util, runpy, sys\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name == 'scoop' else find(name, *rest)\n"
+        "sys.argv[1:] = [__file__]\n"
+        "runpy.run_module('deap_nn.launch', run_name='__main__')\n"
+    )
+    answer = run(tmp_path / "without.py")
+    assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
+    assert "SCOOP is missing" in answer.stderr

@@ -1,0 +1,151 @@
+"""What an evaluation may do: raise, return nonsense, take for ever. The run ends in order and names the child."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from deap import base, creator
+from test_lineage import LAYOUT, sum_of_squares, wired
+
+from deap_nn import WeightList, evolve, initNormal, limits
+from deap_nn.algorithms import WORST
+from deap_nn.limits import EvaluationError, time_limit
+
+creator.create("FitnessInLimitsTests", base.Fitness, weights=(1.0, -1.0))
+creator.create("GenomeInLimitsTests", WeightList, fitness=creator.FitnessInLimitsTests)
+
+
+class Faulty:
+    """An evaluation that does something to one child of one generation."""
+
+    leaves_weights = True
+
+    def __init__(self, act, scores_groups=False):
+        self.act, self.generation, self.scored, self.scores_groups = act, 0, 0, scores_groups
+
+    def __call__(self, individual):
+        place, self.scored = self.scored % 12, self.scored + 1
+        values = sum_of_squares(individual)
+        return self.act(values) if (self.generation, place) == (2, 7) else values
+
+    def many(self, genomes):
+        return self.act(None) if self.generation == 2 else [(float(np.square(genome).sum()),) for genome in genomes]
+
+
+def divide(values):
+    return (values[0] / 0,)
+
+
+def outcome(act, breeding="recipes", **options):
+    toolbox = wired(evaluate=Faulty(act))
+    population, logbook = evolve(toolbox.population(n=12), toolbox, 3, seed=1, breeding=breeding, **options)
+    return population, logbook
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_what_it_raises_names_generation_and_child(breeding):
+    with pytest.raises(EvaluationError) as found:
+        outcome(divide, breeding)
+    assert str(found.value) == "generation 2, child 7: ZeroDivisionError: float division by zero"
+    assert any("in divide" in note for note in found.value.__notes__)
+
+
+def test_what_a_group_raises_names_its_children():
+    toolbox = wired(evaluate=Faulty(divide, scores_groups=True))
+    with pytest.raises(EvaluationError, match=r"^generation 2, child 0 to 4: TypeError"):
+        evolve(toolbox.population(n=12), toolbox, 3, seed=1, group_size=5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, 3.0, "0.5", (), (1.0, 2.0), ("1",), (None,), np.array([1.0]), (np.array([1.0]),), {"fitness": 1.0}, (1j,)],
+    ids=repr,
+)
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_what_is_no_fitness_is_named(answer, breeding):
+    with pytest.raises(EvaluationError, match=r"^generation 2, child 7: evaluate must return a tuple of 1 number"):
+        outcome(lambda values: answer, breeding) if breeding == "plain" else outcome(Answer(answer))
+
+
+class Answer:
+    def __init__(self, answer):
+        self.answer = answer
+
+    def __call__(self, values):
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [np.nan, np.inf, -np.inf, 1e300, np.float32(np.nan)], ids=repr)
+def test_nan_and_infinity_are_the_worst_fitness(answer):
+    _, logbook = outcome(Answer((answer,)))
+    worst = logbook[2]["max"]
+    assert worst == WORST
+    assert np.isfinite([logbook[2][name] for name in ("min", "avg", "std", "max")]).all()
+    assert logbook[2]["min"] < 1e6
+    assert logbook[3]["max"] < 1e6  # it has no children
+
+
+def test_the_worst_of_what_is_maximised_is_low():
+    def evaluate(individual):
+        return (np.nan, np.nan)
+
+    toolbox = wired(evaluate=evaluate)
+    toolbox.register("individual", initNormal, creator.GenomeInLimitsTests, LAYOUT)
+    population, _ = evolve(toolbox.population(n=4), toolbox, 1, seed=1, breeding="plain")
+    assert {member.fitness.values for member in population} == {(-WORST, WORST)}
+
+
+def wait(values):
+    time.sleep(60)
+
+
+def test_what_takes_too_long_ends_the_run_and_is_no_fitness():
+    begun = time.monotonic()
+    with pytest.raises(EvaluationError, match=r"^generation 2, child 7: no fitness within 0.2 s$"):
+        outcome(wait, timeout=0.2)
+    assert time.monotonic() - begun < 30
+
+
+def test_a_limit_that_is_kept_changes_nothing():
+    population, logbook = outcome(Answer((1.0,)), timeout=100.0)
+    expected, _ = outcome(Answer((1.0,)))
+    assert [member.flat.tobytes() for member in population] == [member.flat.tobytes() for member in expected]
+    assert len(logbook) == 4
+    for bad in (0, -1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="timeout must be a positive number of seconds"):
+            outcome(divide, timeout=bad)
+    with pytest.raises(ValueError, match="timeout needs breeding by recipes"):
+        outcome(divide, breeding="plain", timeout=1.0)
+
+
+def test_a_limit_is_over_with_its_body():
+    with time_limit(0.05, "nothing"):
+        pass
+    time.sleep(0.1)  # an alarm would end the test
+    with time_limit(None, "nothing"):
+        pass
+    with pytest.raises(EvaluationError, match=r"slow: no fitness within 0\.05 s"), time_limit(0.05, "slow"):
+        time.sleep(5)
+
+
+STUCK = """
+import hashlib, sys
+sys.path[:0] = [{tests!r}]
+from deap_nn import limits
+limits.STUCK_SECONDS = 0.3
+limits.last_words.append(lambda reason: print("last words:", reason))
+with limits.time_limit(0.2, "generation 5, child 1"):
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+"""
+
+
+def test_a_call_that_never_notices_ends_its_process():
+    code = STUCK.format(tests=str(ROOT / "tests"))
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    reason = "generation 5, child 1: no fitness within 0.2 s"
+    assert (answer.returncode, answer.stderr) == (1, f"error: {reason}\n")
+    assert answer.stdout in ("", f"last words: {reason}\n")
+    assert limits.last_words == [] or all(map(callable, limits.last_words))
