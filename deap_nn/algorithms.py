@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import pickle
 import reprlib
@@ -486,7 +487,8 @@ def evolve(
                 break
     except BaseException as error:
         evolution.interrupted = isinstance(error, KeyboardInterrupt)
-        _end(watching, evolution)
+        with contextlib.suppress(*[OSError] * isinstance(error, OSError)):  # a full disk is full for all
+            _end(watching, evolution)
         if lineage is not None:
             lineage.close()
         raise

@@ -279,9 +279,9 @@ class Task(NamedTuple):
     """What a map sends to a worker: recipes of a group, and what is needed to make their parents.
 
     ``context`` is the pickled breeder and function and a limit of time, or None where the worker should know it by its
-    digest. ``items`` are recipes, or tuples whose first element is one. ``known`` are recipes of ancestors, ``slots`` pairs of
-    an id and its slot, and ``generation`` is set on the function if it has such an attribute. ``keyframe`` is the path
-    of a keyframe, if there is one, and ``content`` what is in it, for a host that has no such file.
+    digest. ``items`` are recipes, or tuples whose first element is one. ``known`` are recipes of ancestors, ``slots``
+    pairs of an id and its slot, and ``generation`` is set on the function if it has such an attribute. ``keyframe`` is
+    the path of a keyframe, if there is one, and ``content`` what is in it, for a host that has no such file.
     """
 
     token: str

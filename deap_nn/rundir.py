@@ -219,7 +219,11 @@ class RunDirectory(Callback):
             return
         if isinstance(error, Exception):
             lines = "".join(traceback.format_exception(error))
-            self.close("failed", error=f"{type(error).__name__}: {error}", traceback=lines)
+            with contextlib.suppress(
+                OSError if isinstance(error, OSError) else ()
+            ):  # nothing can be written, says error
+                self.close("failed", error=f"{type(error).__name__}: {error}", traceback=lines)
+            self.status["state"] = "failed"
         elif error is not None:
             self.close("interrupted")
 

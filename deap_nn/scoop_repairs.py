@@ -16,6 +16,9 @@ REPORT_SECONDS = 5.0
 LATE_SECONDS = 3.0
 """An answer is not missed before so many seconds have passed without any."""
 
+FIRST_SECONDS = 15.0
+"""The same while some workers have never answered: they are still importing and compiling."""
+
 LATE_TIMES = 3.0
 """An answer is missed once none has come for so many times as long as the slowest process took for one."""
 
@@ -147,6 +150,7 @@ class _Call:
             return False
         now = time.monotonic()
         executor = future.executor and future.executor[0]
+        _answered.add(executor)
         self._longest = max(self._longest, now - self._since.get(executor, self._begun))
         self._since[executor] = self._last = now
         if future.exceptionValue is not None:
@@ -157,10 +161,12 @@ class _Call:
 
     def look(self) -> None:
         """While SCOOP waits for answers: let this process do what is missed."""
+        import scoop
         from scoop import _control, _types
 
         stalled = time.monotonic() - self._last
-        if not self._since or stalled < max(LATE_SECONDS, LATE_TIMES * self._longest):
+        least = LATE_SECONDS if len(_answered) >= scoop.SIZE else FIRST_SECONDS
+        if not self._since or stalled < max(least, LATE_TIMES * self._longest):
             return
         missing = [place for place in range(len(self.tasks)) if place not in self.answers]
         for place in missing:
@@ -183,6 +189,9 @@ class _Call:
                     _control.execQueue.movable.remove(future)
                 future._delete()
 
+
+_answered: set[Any] = set()
+"""The processes that have ever answered."""
 
 _calls: list[_Call] = []
 """The calls of `first_answers` that wait; SCOOP's own loop looks after the last."""

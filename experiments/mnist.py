@@ -237,7 +237,7 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
         )
         raise
     finally:
-        if readouts.individual is not None:
+        if readouts.individual is not None and not isinstance(sys.exception(), OSError):
             save_result(directory, toolbox, readouts, options.fitness)
     directory.close("finished")
     if not options.no_progress:

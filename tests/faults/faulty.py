@@ -1,0 +1,74 @@
+"""A run like those of ``experiments/``, whose evaluation does something wrong to one child of one generation.
+
+``python tests/faults/faulty.py FAULT OUTPUT [--timeout S]``, under SCOOP or not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import time
+from typing import Any
+
+import numpy as np
+
+from deap_nn import make_toolbox, parallel
+from deap_nn.algorithms import evolve
+from deap_nn.checkpoint import Checkpoint
+from deap_nn.commands import Parser, number, run_command
+from deap_nn.rundir import RunDirectory
+
+parallel.prepare_worker()
+
+FAULTS = {
+    "raise": lambda: 1 / 0,
+    "nan": lambda: (float("nan"),),
+    "infinity": lambda: (float("-inf"),),
+    "type": lambda: "0.5",
+    "array": lambda: (np.array([0.5, 0.5]),),
+    "hang": lambda: time.sleep(1e6),
+}
+
+
+class Faulty:
+    """The mean square of the weights; something is wrong with some children of generation 3."""
+
+    leaves_weights = True
+
+    def __init__(self, fault: str) -> None:
+        self.fault = fault
+        self.generation = 0
+
+    def __call__(self, individual: Any) -> Any:
+        """Return a fitness, or do what is wrong, to about a tenth of the children."""
+        if self.generation == 3 and int(individual.flat[:8].view(np.uint32).sum()) % 10 == 0:
+            return FAULTS[self.fault]()
+        return (float(np.square(individual.flat).mean()),)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the options."""
+    parser = Parser("A run whose evaluation does something wrong.")
+    parser.add_argument("fault", choices=tuple(FAULTS))
+    parser.add_argument("output")
+    parser.add_argument("--timeout", type=number(0.01))
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run, and keep what there is of the run."""
+    options = parse_arguments()
+    toolbox = make_toolbox("mlp", "mnist5k", seed=1)
+    toolbox.register("evaluate", Faulty(options.fault))
+    del toolbox.assess
+    with parallel.interruptible(), RunDirectory(options.output) as directory:
+        with contextlib.closing(Checkpoint(directory.path / "checkpoint")) as checkpoint:
+            population = toolbox.population(n=60)
+            arguments = {"seed": 1, "callbacks": [directory], "checkpoint": checkpoint, "timeout": options.timeout}
+            evolve(population, toolbox, 6, **arguments)
+        directory.close("finished")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
