@@ -219,9 +219,8 @@ class RunDirectory(Callback):
             return
         if isinstance(error, Exception):
             lines = "".join(traceback.format_exception(error))
-            with contextlib.suppress(
-                OSError if isinstance(error, OSError) else ()
-            ):  # nothing can be written, says error
+            unwritable = [OSError] if isinstance(error, OSError) else []
+            with contextlib.suppress(*unwritable):
                 self.close("failed", error=f"{type(error).__name__}: {error}", traceback=lines)
             self.status["state"] = "failed"
         elif error is not None:
