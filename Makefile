@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: mnist test lint bench bench-peers clean
+.PHONY: mnist test test-all lint bench bench-peers clean
 
 # Evolve the CNN on real digits with all cores; options in ARGS, for example ARGS="--population 200".
 mnist: .venv/installed
@@ -13,6 +13,14 @@ mnist: .venv/installed
 
 test: lint
 	$(BIN)/python -m pytest
+
+# What takes hours, or needs root and an ssh server: every fault made to happen, hosts made here, more fuzzing, soaking.
+test-all: test
+	FUZZED=10000 $(BIN)/python -m pytest tests/test_fuzz.py
+	$(BIN)/python tests/faults/faults.py
+	$(BIN)/python tests/faults/hosts.py
+	$(BIN)/python tests/faults/soak.py mlp
+	$(BIN)/python tests/faults/soak.py cnn
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -1,9 +1,10 @@
 """A toolbox for DEAP that trains neural networks with a genetic algorithm instead of backpropagation."""
 
-from deap_nn.algorithms import Callback, Evolution, evolve
+from deap_nn.algorithms import evolve
 from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.crossover import cxMask
 from deap_nn.datasets import Dataset, load_dataset
+from deap_nn.evolution import Callback, Evolution
 from deap_nn.initialisation import initNormal, initScaled
 from deap_nn.logbooks import to_csv, to_json
 from deap_nn.mutation import Adaptation, Annealed, Constant, ErrorScaled, mutGaussianAdaptive

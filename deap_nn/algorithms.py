@@ -8,8 +8,7 @@ import pickle
 import reprlib
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from operator import attrgetter
 from pathlib import Path
@@ -18,13 +17,13 @@ from typing import Any, Literal
 import numpy as np
 from deap import base, tools
 
-from deap_nn.checkpoint import Checkpoint, Generation, keyframes_in
-from deap_nn.keyframes import Keyframe, KeyframeError
+from deap_nn.checkpoint import Checkpoint
+from deap_nn.evolution import Callback, Evolution
 from deap_nn.limits import EvaluationError
 from deap_nn.lineage import Lineage
-from deap_nn.logbooks import plain
 from deap_nn.parallel import holding_signals, out_of_memory, worker_count
 from deap_nn.recipes import happens
+from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, go_on, kept_of
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
 from deap_nn.toolbox import Clock, breeder_of
 
@@ -32,81 +31,13 @@ COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_erro
 """The columns of a logbook, of which a toolbox without ``assess`` or an adaptation lacks the last."""
 
 
+__all__ = ["COLUMNS", "WORST", "Callback", "Evolution", "evolve", "vary"]
+
 PROGRESS_SECONDS = 0.5
 """While a generation is scored, callbacks are told no more often."""
 
 WORST = 1e100
 """What a fitness of NaN or infinity counts as, with the sign that is worse; also the largest that is ever told."""
-
-KEYFRAME_SECONDS = 20.0
-KEYFRAME_BYTES = 2 << 30
-"""When a keyframe is made, and how large one may be, unless `evolve` is told otherwise."""
-
-
-@dataclass
-class Evolution:
-    """Where a run stands: what its callbacks see.
-
-    A callback that sets ``stop`` to a reason ends the run after the generation. ``best`` is the best member of the last
-    generation that was logged, and ``row`` its record; ``scored`` counts the scored members of the present one. In
-    a run that goes on from a checkpoint ``member(generation, place)`` gives a member of an earlier generation back.
-    """
-
-    toolbox: base.Toolbox
-    population: list[Any]
-    generations: int
-    map: Callable[..., Iterable[Any]]
-    logbook: tools.Logbook = field(default_factory=tools.Logbook)
-    generation: int = 0
-    evaluations: int = 0
-    best: Any = None
-    seconds: float = 0.0
-    elapsed: float = 0.0
-    stop: str | None = None
-    interrupted: bool = False
-    scored: int = 0
-    member: Callable[[int, int], Any] | None = None
-
-    @property
-    def row(self) -> dict[str, Any]:
-        """The logbook's record of this generation."""
-        last: dict[str, Any] = self.logbook[-1]
-        return last
-
-    @property
-    def last(self) -> bool:
-        """Whether this is the last generation."""
-        return self.generation >= self.generations or self.stop is not None
-
-
-class Callback:
-    """What is told of a run; each method may be left out."""
-
-    def on_start(self, evolution: Evolution) -> None:
-        """Before the initial population is scored."""
-
-    def on_generation(self, evolution: Evolution) -> None:
-        """After a generation was scored and logged; generation 0 is the initial population."""
-
-    def on_progress(self, evolution: Evolution) -> None:
-        """While a generation is being scored, at most twice a second."""
-
-    def on_end(self, evolution: Evolution) -> None:
-        """After the last generation, or when an exception ends the run."""
-
-    def state(self) -> dict[str, Any]:
-        """Return what a checkpoint is to keep of it, ready for JSON: asked for before each ``on_generation``."""
-        return {}
-
-    def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
-        """Go on where a run was left: `states` are what ``state`` returned, of each generation up to this one.
-
-        The next call is ``on_generation``, for the last generation of the checkpoint, which may have been seen before.
-        """
-
-    def members(self) -> Sequence[Any]:
-        """Return the members whose weights ``restore`` will ask for: a keyframe keeps them."""
-        return ()
 
 
 def vary(
@@ -231,97 +162,6 @@ def _record(evolution: Evolution, clock: Clock, stats: Any, begun: float, starte
         evolution.logbook.record(**row)
 
 
-def _named(watching: Iterable[Callback]) -> Iterator[tuple[str, Callback]]:
-    """Yield each callback with the name that a checkpoint knows it by."""
-    for place, callback in enumerate(watching):
-        yield f"{place} {type(callback).__name__}", callback
-
-
-def _kept(evolution: Evolution, clock: Clock, places: Sequence[int], watching: Iterable[Callback]) -> Generation:
-    """Return what a checkpoint keeps of the generation that was logged last."""
-    return Generation(
-        number=evolution.generation,
-        sigma=clock.sigma,
-        adaptation=clock.adaptation.state() if clock.adaptation is not None else {},
-        row=plain(evolution.row),
-        seconds=evolution.seconds,
-        elapsed=evolution.elapsed,
-        evaluations=evolution.evaluations,
-        states={name: callback.state() for name, callback in _named(watching)},
-        wvalues=np.array([member.fitness.wvalues for member in evolution.population], dtype=np.float64),
-        chosen=np.array(places, dtype=np.uint32),
-    )
-
-
-def _go_on(
-    evolution: Evolution, lineage: Lineage, clock: Clock, checkpoint: Checkpoint, watching: Iterable[Callback]
-) -> None:
-    """Put a run back where its last generation was logged."""
-    past = checkpoint.past
-    last, population = past[-1], evolution.population
-    if len(population) != len(last.wvalues):
-        raise ValueError(f"the checkpoint has {len(last.wvalues)} members, the population {len(population)}")
-    keyframe = check_keyframe(checkpoint.path.parent, last.number)
-    lineage.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
-    if last.number:
-        line = lineage.line()
-        seconds = lineage.seconds_to_breed(sum(map(len, line)))
-        if seconds > KEYFRAME_SECONDS:
-            warnings.warn(
-                f"{sum(map(len, line))} genomes are bred again, which takes about {seconds:.0f} s", stacklevel=3
-            )
-        population[:] = lineage.replay(line)
-    for member, wvalues in zip(population, last.wvalues.tolist(), strict=True):
-        member.fitness.wvalues = tuple(wvalues)
-    for generation in past:
-        evolution.logbook.header = list(generation.row)
-        evolution.logbook.record(**generation.row)
-    evolution.generation, evolution.evaluations = last.number, last.evaluations
-    evolution.seconds, evolution.elapsed = last.seconds, last.elapsed
-    evolution.best = max(population, key=attrgetter("fitness"))
-    evolution.member = lineage.recall
-    clock.restore(last.number, last.adaptation)
-    for name, callback in _named(watching):
-        callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
-
-
-def check_keyframe(folder: Path, generation: int) -> Path | None:
-    """Return the newest keyframe in a checkpoint's folder that is whole, and not newer than a generation.
-
-    One that is damaged is said to be so, and not used.
-    """
-    for path in keyframes_in(folder):
-        try:
-            if Keyframe(path).generation <= generation:
-                return path
-        except (KeyframeError, OSError) as error:
-            warnings.warn(f"the keyframe is not used: {error}", stacklevel=3)
-    return None
-
-
-@dataclass(frozen=True)
-class _Keyframes:
-    """When keyframes are made, and how large they may be."""
-
-    seconds: float | None
-    most: int
-
-    def keep(self, lineage: Lineage, checkpoint: Checkpoint, watching: Iterable[Callback]) -> None:
-        """Make a keyframe, if breeding the parents again would take long enough."""
-        if self.seconds is None or not lineage.generation or lineage.seconds_to_breed() <= self.seconds:
-            return
-        others = [member for callback in watching for member in callback.members() if hasattr(member, "recipe")]
-        if lineage.keyframe_bytes(others) <= self.most:
-            checkpoint.sync()  # a keyframe is of no use to a checkpoint that does not reach so far
-            lineage.keep_keyframe(checkpoint.keyframe_path(lineage.generation), others)
-            checkpoint.keep_newest_keyframe()
-
-
-def _end(watching: Iterable[Callback], evolution: Evolution) -> None:
-    for callback in watching:
-        callback.on_end(evolution)
-
-
 def evolve(
     population: list[Any],
     toolbox: base.Toolbox,
@@ -424,9 +264,6 @@ def evolve(
         raise ValueError(f"timeout must be a positive number of seconds, got {timeout!r}")
     if keyframe_seconds is not None and not keyframe_seconds >= 0:
         raise ValueError(f"keyframe_seconds must be at least 0, got {keyframe_seconds!r}")
-    watching = list(callbacks)
-    clock: Clock = getattr(toolbox, "clock", None) or Clock(toolbox)
-    clock.reset()
     if breeding not in ("recipes", "plain"):
         raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
     lineage = None
@@ -437,60 +274,113 @@ def evolve(
         raise ValueError("a checkpoint needs breeding by recipes, and no halloffame")
     if timeout is not None and lineage is None:
         raise ValueError("timeout needs breeding by recipes")
-    keyframes = _Keyframes(keyframe_seconds, keyframe_bytes)
-    evolution = Evolution(toolbox, population, ngen, toolbox.map if lineage is None else lineage.map)
-    begun = started = time.perf_counter()
-    for callback in watching:
-        callback.on_start(evolution)
-    chosen: list[Any] = []
-    try:
-        behind = 0
-        if lineage is not None and checkpoint is not None and checkpoint.past:
-            _go_on(evolution, lineage, clock, checkpoint, watching)
-            behind = evolution.generation
-            begun = started - evolution.elapsed
-        for generation in range(behind, ngen + 1):
-            if evolution.logbook and generation == behind:  # what the checkpoint ends with: callbacks see it again
-                for callback in watching:
-                    callback.on_generation(evolution)
+    run = _Run(
+        Evolution(toolbox, population, ngen, toolbox.map if lineage is None else lineage.map),
+        list(callbacks),
+        seed=seed,
+        probabilities={"cxpb": cxpb, "mutpb": mutpb},
+        lineage=lineage,
+        stats=stats,
+        halloffame=halloffame,
+        checkpoint=checkpoint,
+        keyframes=Keyframes(keyframe_seconds, keyframe_bytes),
+    )
+    run.run()
+    return population, run.evolution.logbook
+
+
+class _Run:
+    """One call of `evolve`."""
+
+    def __init__(
+        self,
+        evolution: Evolution,
+        watching: Sequence[Callback],
+        *,
+        seed: int,
+        probabilities: Mapping[str, float],
+        lineage: Lineage | None,
+        stats: tools.Statistics | tools.MultiStatistics | None,
+        halloffame: tools.HallOfFame | None,
+        checkpoint: Checkpoint | None,
+        keyframes: Keyframes,
+    ) -> None:
+        self.evolution = evolution
+        self._watching = watching
+        self._seed = seed
+        self._probabilities = probabilities
+        self._lineage = lineage
+        self._stats = stats
+        self._halloffame = halloffame
+        self._checkpoint = checkpoint
+        self._keyframes = keyframes
+        toolbox = evolution.toolbox
+        self._clock: Clock = getattr(toolbox, "clock", None) or Clock(toolbox)
+        self._clock.reset()
+        self._begun = self._started = time.perf_counter()
+
+    def run(self) -> None:
+        """Go on to the last generation; callbacks are told of the end, however it comes."""
+        evolution = self.evolution
+        for callback in self._watching:
+            callback.on_start(evolution)
+        try:
+            first = self._go_on()
+            for generation in range(first, evolution.generations + 1):
                 if evolution.stop is not None:
                     break
-                started = time.perf_counter()
-                continue
-            evolution.generation = generation
-            if generation:
-                rng = stream(seed, Purpose.SELECT, generation)
-                chosen = seeded(toolbox.select, rng)(population, len(population))
-                if clock.generation < generation:  # somebody registered another select, which moves no clock
-                    clock.advance(population)
-                population.clear()  # those that were not chosen are not needed any more
-                if lineage is None:
-                    children = vary(chosen, toolbox, seed=seed, generation=generation, cxpb=cxpb, mutpb=mutpb)
-                else:
-                    children = lineage.children(chosen, generation, clock.sigma)
-                population[:] = children
-                del children
-            _score(evolution, watching)
-            if halloffame is not None:
-                halloffame.update(population)
-            _record(evolution, clock, stats, begun, started)
-            started = begun + evolution.elapsed  # what callbacks take counts for the next generation
-            if checkpoint is not None:
-                places = [member.recipe.place for member in chosen]
-                checkpoint.append(_kept(evolution, clock, places, watching))
-            chosen = []
-            for callback in watching:
-                callback.on_generation(evolution)
-            if checkpoint is not None and lineage is not None:
-                keyframes.keep(lineage, checkpoint, watching)
-            if evolution.stop is not None:
-                break
-    except BaseException as error:
-        evolution.interrupted = isinstance(error, KeyboardInterrupt)
-        with contextlib.suppress(*[OSError] * isinstance(error, OSError)):  # a full disk is full for all
-            _end(watching, evolution)
-        if lineage is not None:
-            lineage.close()
-        raise
-    _end(watching, evolution)
-    return population, evolution.logbook
+                self._generation(generation)
+        except BaseException as error:
+            evolution.interrupted = isinstance(error, KeyboardInterrupt)
+            with contextlib.suppress(*[OSError] * isinstance(error, OSError)):  # a full disk is full for all
+                self._tell_end()
+            if self._lineage is not None:
+                self._lineage.close()
+            raise
+        self._tell_end()
+
+    def _go_on(self) -> int:
+        """Go back to where the checkpoint ends, and return the first generation that is to be made."""
+        if self._lineage is None or self._checkpoint is None or not self._checkpoint.past:
+            return 0
+        go_on(self.evolution, self._lineage, self._clock, self._checkpoint, self._watching)
+        self._begun = self._started - self.evolution.elapsed
+        for callback in self._watching:  # they may have seen this generation before, or not
+            callback.on_generation(self.evolution)
+        self._started = time.perf_counter()
+        return self.evolution.generation + 1
+
+    def _generation(self, generation: int) -> None:
+        """Breed, score and log a generation, and tell of it."""
+        evolution, checkpoint = self.evolution, self._checkpoint
+        evolution.generation = generation
+        places = self._breed(generation) if generation else []
+        _score(evolution, self._watching)
+        if self._halloffame is not None:
+            self._halloffame.update(evolution.population)
+        _record(evolution, self._clock, self._stats, self._begun, self._started)
+        self._started = self._begun + evolution.elapsed  # what callbacks take counts for the next generation
+        if checkpoint is not None:
+            checkpoint.append(kept_of(evolution, self._clock, places, self._watching))
+        for callback in self._watching:
+            callback.on_generation(evolution)
+        if checkpoint is not None and self._lineage is not None:
+            self._keyframes.keep(self._lineage, checkpoint, self._watching)
+
+    def _breed(self, generation: int) -> list[int]:
+        """Let the children take the places of the population, and return those of their parents under a checkpoint."""
+        toolbox, population = self.evolution.toolbox, self.evolution.population
+        rng = stream(self._seed, Purpose.SELECT, generation)
+        chosen = seeded(toolbox.select, rng)(population, len(population))
+        if self._clock.generation < generation:  # somebody registered another select, which moves no clock
+            self._clock.advance(population)
+        population.clear()  # those that were not chosen are not needed any more
+        if self._lineage is None:
+            population[:] = vary(chosen, toolbox, seed=self._seed, generation=generation, **self._probabilities)
+        else:
+            population[:] = self._lineage.children(chosen, generation, self._clock.sigma)
+        return [member.recipe.place for member in chosen] if self._checkpoint is not None else []
+
+    def _tell_end(self) -> None:
+        for callback in self._watching:
+            callback.on_end(self.evolution)

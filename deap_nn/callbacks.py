@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from deap import base
 from tqdm import tqdm
 
-from deap_nn.algorithms import Callback, Evolution
+from deap_nn.evolution import Callback, Evolution
 
 READOUT_EVERY = 25
 """Generations between two scorings of the candidates for the result on all validation samples."""

@@ -22,7 +22,10 @@ _NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 LARGEST_BYTES = 1 << 31
-"""The largest array that an IDX file may say it holds."""
+"""The largest array that a file may say it holds, packed or not."""
+
+_PIECE = 1 << 24
+"""A packed file is unpacked so many bytes at a time: what it says of its size need not be true."""
 
 _UNREADABLE = (
     OSError,
@@ -89,11 +92,15 @@ def read_npz(path: Path) -> RawArrays:
             raise DataError(f"{path}: not an .npz file")
         with open(path, "rb") as file:
             archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, Mapping):
+            if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{path}: not an .npz file")
             missing = [key for key in _NPZ_KEYS if key not in archive]
             if missing:
                 raise DataError(f"{path}: has no {missing[0]}, needed are {', '.join(_NPZ_KEYS)}")
+            for member in archive.zip.infolist() if archive.zip is not None else ():
+                if member.file_size > LARGEST_BYTES:
+                    says = f"says it holds {member.file_size:,} bytes, at most {LARGEST_BYTES:,} are read"
+                    raise DataError(f"{path}: {member.filename} {says}")
             arrays = {key: archive[key] for key in _NPZ_KEYS}
     except DataError:
         raise
@@ -157,14 +164,23 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
             count = math.prod(shape)
             if count > LARGEST_BYTES:
                 raise DataError(f"{path}: says it holds {count:,} bytes, at most {LARGEST_BYTES:,} are read")
-            content = file.read(count + 1)
-    except (OSError, EOFError, zlib.error) as error:
+            content = _at_most(file, count + 1)
+    except (OSError, EOFError, MemoryError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({_one_line(error)})") from error
     if len(content) > count:
         raise DataError(f"{path}: is longer than its head says")
     if len(content) < count:
         raise DataError(f"{path}: truncated, it ends after {len(content)} of {count} bytes")
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+
+
+def _at_most(file: Any, count: int) -> bytes:
+    """Return what a file holds from here on, so many bytes at most."""
+    pieces = []
+    while count and (piece := file.read(min(count, _PIECE))):
+        pieces.append(piece)
+        count -= len(piece)
+    return b"".join(pieces)
 
 
 def _one_line(error: BaseException) -> str:

@@ -6,11 +6,19 @@ from typing import TypeVar
 import numpy as np
 
 from deap_nn.noise import NoiseTable, disjoint_slices
-from deap_nn.weights import Layout, Matrix, Vector, check_generator, empty_vector
+from deap_nn.weights import Layout, Matrix, Vector, check_generator, check_number, empty_vector
 
 Individual = TypeVar("Individual")
 Container = Callable[[list[Matrix]], Individual]
 """Makes an individual of a list of matrices: a class such as ``creator.Individual``."""
+
+
+def _check(container: object, layout: object, rng: np.random.Generator) -> None:
+    check_generator(rng)
+    if not callable(container):
+        raise TypeError(f"container must be a class or another callable, got {container!r}")
+    if not isinstance(layout, Layout):
+        raise TypeError(f"layout must be a Layout, got {type(layout).__name__}")
 
 
 def _drawn(layout: Layout, noise: Vector | NoiseTable | None, rng: np.random.Generator) -> tuple[Vector, float]:
@@ -56,6 +64,8 @@ def initNormal(
     ------
     ValueError
         If `sigma` is negative or not finite, or `noise` no vector of float32 numbers or too short.
+    TypeError
+        If an argument is of the wrong kind.
 
     References
     ----------
@@ -68,8 +78,8 @@ def initNormal(
     >>> initNormal(WeightList, Layout(("kernel",), ((2, 3),)), rng=np.random.default_rng(1)).shapes
     ((2, 3),)
     """
-    check_generator(rng)
-    if not (np.isfinite(sigma) and sigma >= 0):
+    _check(container, layout, rng)
+    if not 0 <= check_number(sigma, "sigma") < np.inf:
         raise ValueError(f"sigma must be finite and at least 0, got {sigma!r}")
     flat, unit = _drawn(layout, noise, rng)
     flat *= np.float32(sigma * unit)
@@ -126,6 +136,8 @@ def initScaled(
     ------
     ValueError
         If `noise` is no vector of float32 numbers, or too short.
+    TypeError
+        If an argument is of the wrong kind.
 
     References
     ----------
@@ -139,7 +151,7 @@ def initScaled(
     >>> round(float(kernel.std()), 2), float(bias.std())
     (0.1, 0.0)
     """
-    check_generator(rng)
+    _check(container, layout, rng)
     flat, unit = _drawn(layout, noise, rng)
     matrices = layout.views(flat)
     for name, scale, matrix in zip(layout.names, fan_in_scales(layout), matrices, strict=True):

@@ -42,8 +42,16 @@ class Host(NamedTuple):
 
     @property
     def local(self) -> bool:
-        """Whether it is this one."""
-        return self.name in (*LOCAL, socket.gethostname(), socket.getfqdn())
+        """Whether it is this one: whether its address is one of ours."""
+        if self.name in (*LOCAL, socket.gethostname(), socket.getfqdn()):
+            return True
+        try:
+            address = socket.gethostbyname(self.name)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.bind((address, 0))
+        except OSError:
+            return False
+        return True
 
 
 def read_hosts(path: str) -> list[Host]:

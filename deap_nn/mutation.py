@@ -7,7 +7,15 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from deap_nn.noise import NoiseTable, noise_slice
-from deap_nn.weights import Vector, WeightList, check_generator, check_genome, check_probability, split_vector
+from deap_nn.weights import (
+    Vector,
+    WeightList,
+    check_generator,
+    check_genome,
+    check_number,
+    check_probability,
+    split_vector,
+)
 
 Genome = TypeVar("Genome", bound=WeightList)
 State = Mapping[str, float]
@@ -40,7 +48,7 @@ class Adaptation(Protocol):
 
 def check_sigma(value: float, name: str) -> float:
     """Return a strength of mutation, or raise ValueError where it is negative or not finite."""
-    if not (np.isfinite(value) and value >= 0):
+    if not 0 <= check_number(value, name) < np.inf:
         raise ValueError(f"{name} must be finite and at least 0, got {value!r}")
     return float(value)
 
@@ -213,6 +221,8 @@ def matrix_factors(amount: float, scale: Sequence[float] | None, matrices: int) 
     """
     if scale is None:
         return [np.float32(amount)] * matrices
+    if not isinstance(scale, Sequence | np.ndarray):
+        raise TypeError(f"scale must be a sequence of numbers, got {type(scale).__name__}")
     if len(scale) != matrices:
         raise ValueError(f"scale must have a factor for each of {matrices} matrices, got {len(scale)}")
     return [np.float32(amount * check_sigma(factor, "scale")) for factor in scale]

@@ -145,8 +145,12 @@ def noise_numbers(noise: Vector | NoiseTable, size: int) -> Vector:
     ------
     ValueError
         If the table is no float32 vector of at least `size` numbers.
+    TypeError
+        If it is neither a vector nor a `NoiseTable`.
     """
     table = noise.array() if isinstance(noise, NoiseTable) else noise
+    if not isinstance(table, np.ndarray):
+        raise TypeError(f"noise must be a NoiseTable or a float32 vector, got {type(noise).__name__}")
     if table.ndim != 1 or table.dtype != np.float32 or table.size < size:
         found = f"{table.dtype} of shape {table.shape}"
         raise ValueError(f"noise must be a float32 vector of at least {size} numbers, got {found}")

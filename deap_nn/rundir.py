@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 import warnings
+from array import array
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -22,11 +23,11 @@ from deap import base
 from numpy.typing import NDArray
 
 from deap_nn import limits, parallel
-from deap_nn.algorithms import Callback, Evolution
 from deap_nn.callbacks import READOUT_EVERY
 from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.commands import InputError
 from deap_nn.datasets import Dataset
+from deap_nn.evolution import Callback, Evolution
 from deap_nn.logbooks import format_row, to_json, write_json, write_text, write_with
 from deap_nn.mutation import ErrorScaled
 from deap_nn.seeding import Purpose, stream
@@ -87,6 +88,8 @@ def check_resumable(
     regardless : bool
         Go on with other versions.
     """
+    if not isinstance(config.get("generations"), int):
+        raise InputError("argument --resume: config.json has no generations")
     if generations < config["generations"]:
         raise InputError(f"argument --generations: must be at least the run's {config['generations']}")
     with contextlib.suppress(FileNotFoundError):
@@ -186,8 +189,9 @@ class RunDirectory(Callback):
         self._begun = time.perf_counter()
         self._places: NDArray[np.int64] | None = None
         self._names: list[str] = []
-        self._trace: list[NDArray[np.float32]] = []
+        self._trace = array("f")  # a row of weights after the other
         self._written = 0
+        self._next_statistics = 0
         self._timing: list[float] = []
         self._write_status()
         atexit.register(self._note_an_early_end)
@@ -240,12 +244,14 @@ class RunDirectory(Callback):
         """Return what was written last of what no other record has: a row of ``timing.csv``, the traced weights."""
         if not self._written:
             return {}
-        return {"timing": self._timing, "trace": self._trace[-1].tobytes().hex() if self._trace else ""}
+        traced = self._trace[-len(self._names) :] if self._trace else self._trace
+        return {"timing": self._timing, "trace": np.asarray(traced, "<f4").tobytes().hex()}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
         """Write the files again as they were before the last generation."""
         seen = states[1:]
-        self._trace = [np.frombuffer(bytes.fromhex(state["trace"]), np.float32) for state in seen if state["trace"]]
+        for state in seen:
+            self._trace.extend(np.frombuffer(bytes.fromhex(state["trace"]), "<f4").tolist())
         self._written = len(seen)
         rows = [dict(record) for record in evolution.logbook[: len(seen)]]
         lines = [format_row(list(rows[0]))] if rows else []
@@ -256,8 +262,10 @@ class RunDirectory(Callback):
     def on_generation(self, evolution: Evolution) -> None:
         """Append the generation's rows, and rewrite the other statistics when it is time."""
         self._catch_up(evolution)
-        if evolution.generation % READOUT_EVERY == 0:
+        if evolution.generation >= self._next_statistics:
             self._write_statistics(evolution)
+            # Ever later, since each time they are written whole.
+            self._next_statistics = evolution.generation + max(READOUT_EVERY, evolution.generation // 10)
 
     def on_end(self, evolution: Evolution) -> None:
         """Rewrite the statistics that do not grow by rows."""
@@ -275,7 +283,7 @@ class RunDirectory(Callback):
         with parallel.holding_signals():
             self._append_rows(evolution)
             if traced is not None:
-                self._trace.append(traced)
+                self._trace.extend(traced.tolist())
             self._written += 1
 
     def _append_rows(self, evolution: Evolution) -> None:
@@ -301,7 +309,7 @@ class RunDirectory(Callback):
         to_json(evolution.logbook, self.path / "logbook.json")
         if self._places is not None and self._trace:
             arrays: dict[str, NDArray[Any]] = {
-                "weights": np.stack(self._trace),
+                "weights": np.array(self._trace, np.float32).reshape(-1, len(self._names)),
                 "places": self._places,
                 "matrices": np.array(self._names),
             }

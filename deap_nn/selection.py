@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.weights import check_generator
+from deap_nn.weights import check_count, check_generator, check_number
 
 Individual = TypeVar("Individual")
 
@@ -28,14 +28,13 @@ def rank_weights(size: int, pressure: float, boost: float, boosted: int) -> NDAr
 
 def check_ranking(pressure: float, boost: float, boosted: int, parents: int | None) -> None:
     """Raise ValueError where a setting of `selRankBoosted` is out of range, naming it."""
-    if not 1.0 <= pressure <= 2.0:
+    if not 1.0 <= check_number(pressure, "pressure") <= 2.0:
         raise ValueError(f"pressure must be between 1 and 2, got {pressure!r}")
-    if not (np.isfinite(boost) and boost > 0):
+    if not 0 < check_number(boost, "boost") < np.inf:
         raise ValueError(f"boost must be finite and above 0, got {boost!r}")
-    if boosted < 0:
-        raise ValueError(f"boosted must be at least 0, got {boosted!r}")
-    if parents is not None and parents < 1:
-        raise ValueError(f"parents must be at least 1, got {parents!r}")
+    check_count(boosted, "boosted", 0)
+    if parents is not None:
+        check_count(parents, "parents", 1)
 
 
 def _draw_pairs(weights: NDArray[np.float64], pairs: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -98,6 +97,8 @@ def selRankBoosted(
     ------
     ValueError
         If an argument is out of range, there is nobody to draw from, or somebody has no valid fitness.
+    TypeError
+        If an argument is of the wrong kind.
 
     References
     ----------
@@ -117,14 +118,19 @@ def selRankBoosted(
     True
     """
     check_generator(rng)
-    if k < 0:
-        raise ValueError(f"k must be at least 0, got {k!r}")
+    check_count(k, "k", 0)
     check_ranking(pressure, boost, boosted, parents)
-    candidates = list({id(individual): individual for individual in individuals}.values())
+    if not isinstance(fit_attr, str):
+        raise TypeError(f"fit_attr must be the name of an attribute, got {fit_attr!r}")
+    fitness = attrgetter(fit_attr)
+    try:
+        candidates = list({id(individual): individual for individual in individuals}.values())
+        valid = all(fitness(candidate).valid for candidate in candidates)
+    except (TypeError, AttributeError) as error:
+        raise TypeError(f"individuals must be a sequence whose members have a {fit_attr}: {error}") from error
     if not candidates:
         raise ValueError("individuals must not be empty")
-    fitness = attrgetter(fit_attr)
-    if not all(fitness(candidate).valid for candidate in candidates):
+    if not valid:
         raise ValueError("individuals must all have a valid fitness")
     if parents is None:
         candidates.sort(key=fitness, reverse=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
@@ -310,7 +311,23 @@ def check_generator(rng: np.random.Generator) -> None:
         raise TypeError(f"rng must be a numpy.random.Generator, got {type(rng).__name__}")
 
 
+def check_number(value: float, name: str) -> float:
+    """Return a number as a float, or raise TypeError where it is none; NaN and infinity are numbers."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    return float(value)
+
+
+def check_count(value: int, name: str, minimum: int) -> int:
+    """Return an integer of at least `minimum`, or raise TypeError or ValueError naming it."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value!r}")
+    return int(value)
+
+
 def check_probability(value: float, name: str) -> None:
-    """Raise ValueError where `value` is not between 0 and 1."""
-    if not 0.0 <= value <= 1.0:
+    """Raise ValueError where `value` is not between 0 and 1, and TypeError where it is no number."""
+    if not 0.0 <= check_number(value, name) <= 1.0:
         raise ValueError(f"{name} must be between 0 and 1, got {value!r}")

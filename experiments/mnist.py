@@ -16,13 +16,13 @@ from typing import Any
 from deap.base import Toolbox
 
 from deap_nn import PRESETS, evolve, parallel
-from deap_nn.algorithms import KEYFRAME_SECONDS
 from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
 from deap_nn.checkpoint import Checkpoint
 from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import NAMES, Dataset, load_dataset
 from deap_nn.genome_cache import FEWEST_SLOTS, slots_in
+from deap_nn.resuming import KEYFRAME_SECONDS
 from deap_nn.rundir import RunDirectory, check_data, check_resumable, open_checkpoint, read_config, toolbox_of
 from deap_nn.seeding import MAX_SEED
 from deap_nn.toolbox import layout_names
@@ -118,6 +118,10 @@ def parse_arguments() -> argparse.Namespace:
     data = config.pop("data", None)
     if isinstance(data, dict):
         config |= {"data": data["path"]} if data.get("path") else {"dataset": data.get("name")}
+    needed = [action.dest for action in parser._actions if action.default is not None and action.nargs != 0]
+    missing = {name for name in needed if config.get(name) is None} - {*anew, *NOT_STORED, "dataset"}
+    if missing:
+        raise InputError(f"argument --resume: config.json has no {min(missing)}")
     # The stored settings are read as a command line is, so that they are checked like one.
     stored = [
         f"{action.option_strings[0]}={config[action.dest]}"

@@ -62,6 +62,16 @@ def digits(digits_file: Path):
     return split_validation(made_digits(), name="made")
 
 
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory, digits_file: Path) -> Path:
+    """Make a small run once; who changes it takes a copy."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    options = ["--model", "mlp", "--population", "20", "--generations", "8", "--seed", "3", "--no-progress"]
+    command = [sys.executable, str(MNIST), *options, "--data", str(digits_file), "--output", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
 @pytest.fixture
 def run(tmp_path: Path):
     """Run a Python command in an empty folder, where no data is cached and nothing can be downloaded."""

@@ -172,25 +172,6 @@ def test_hosts_are_read_and_shared_out(tmp_path):
     assert sum(host.workers for host in shared_out(hosts, 12)) == 12
 
 
-BAD = {
-    "no script": (["nothing.py"], "argument SCRIPT: nothing.py is no file"),
-    "a folder": (["."], "argument SCRIPT: . is no file"),
-    "nothing": ([], "the following arguments are required: SCRIPT, ARGS"),
-    "no workers": (["-n", "0", MNIST], "argument -n: must be an integer at least 1, got '0'"),
-    "no number": (["-n", "two", MNIST], "argument -n: must be an integer at least 1, got 'two'"),
-    "no hostfile": (["--hostfile", "nothing", MNIST], "argument --hostfile: nothing cannot be read"),
-    "an unknown address": (["--address", "no.such.host.invalid", MNIST], "argument --address: no.such.host.invalid"),
-}
-
-
-@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
-def test_bad_input_is_one_line(run, arguments, message):
-    answer = run("-m", "deap_nn.launch", *arguments)
-    assert (answer.returncode, answer.stdout) == (2, "")
-    assert len(answer.stderr.splitlines()) == 1
-    assert answer.stderr.startswith(f"launch.py: error: {message}")
-
-
 @pytest.mark.parametrize(
     "text", ["", "# nothing\n", "alpha two\n", "alpha 0\n", "alpha 1 2\n", "-oProxyCommand=x 1\n", "a;b 1\n", "\xff"]
 )

@@ -1,0 +1,75 @@
+"""Where a run stands, and who is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from deap import base, tools
+
+
+@dataclass
+class Evolution:
+    """Where a run stands: what its callbacks see.
+
+    A callback that sets ``stop`` to a reason ends the run after the generation. ``best`` is the best member of the last
+    generation that was logged, and ``row`` its record; ``scored`` counts the scored members of the present one. In
+    a run that goes on from a checkpoint ``member(generation, place)`` gives a member of an earlier generation back.
+    """
+
+    toolbox: base.Toolbox
+    population: list[Any]
+    generations: int
+    map: Callable[..., Iterable[Any]]
+    logbook: tools.Logbook = field(default_factory=tools.Logbook)
+    generation: int = 0
+    evaluations: int = 0
+    best: Any = None
+    seconds: float = 0.0
+    elapsed: float = 0.0
+    stop: str | None = None
+    interrupted: bool = False
+    scored: int = 0
+    member: Callable[[int, int], Any] | None = None
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The logbook's record of this generation."""
+        last: dict[str, Any] = self.logbook[-1]
+        return last
+
+    @property
+    def last(self) -> bool:
+        """Whether this is the last generation."""
+        return self.generation >= self.generations or self.stop is not None
+
+
+class Callback:
+    """What is told of a run; each method may be left out."""
+
+    def on_start(self, evolution: Evolution) -> None:
+        """Before the initial population is scored."""
+
+    def on_generation(self, evolution: Evolution) -> None:
+        """After a generation was scored and logged; generation 0 is the initial population."""
+
+    def on_progress(self, evolution: Evolution) -> None:
+        """While a generation is being scored, at most twice a second."""
+
+    def on_end(self, evolution: Evolution) -> None:
+        """After the last generation, or when an exception ends the run."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint is to keep of it, ready for JSON: asked for before each ``on_generation``."""
+        return {}
+
+    def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
+        """Go on where a run was left: `states` are what ``state`` returned, of each generation up to this one.
+
+        The next call is ``on_generation``, for the last generation of the checkpoint, which may have been seen before.
+        """
+
+    def members(self) -> Sequence[Any]:
+        """Return the members whose weights ``restore`` will ask for: a keyframe keeps them."""
+        return ()

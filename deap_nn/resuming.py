@@ -1,0 +1,121 @@
+"""What a run keeps so that it can go on, and how it goes on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+
+import numpy as np
+
+from deap_nn.checkpoint import Checkpoint, Generation, keyframes_in
+from deap_nn.evolution import Callback, Evolution
+from deap_nn.keyframes import Keyframe, KeyframeError
+from deap_nn.lineage import Lineage
+from deap_nn.logbooks import plain
+from deap_nn.toolbox import Clock
+
+KEYFRAME_SECONDS = 20.0
+KEYFRAME_BYTES = 2 << 30
+"""When a keyframe is made, and how large one may be, unless `evolve` is told otherwise."""
+
+KEYFRAME_RECIPES = 20_000
+"""So many recipes since the last keyframe call for one too: they take some megabytes of memory."""
+
+
+def _named(watching: Iterable[Callback]) -> Iterator[tuple[str, Callback]]:
+    """Yield each callback with the name that a checkpoint knows it by."""
+    for place, callback in enumerate(watching):
+        yield f"{place} {type(callback).__name__}", callback
+
+
+def kept_of(evolution: Evolution, clock: Clock, places: Sequence[int], watching: Iterable[Callback]) -> Generation:
+    """Return what a checkpoint keeps of the generation that was logged last."""
+    return Generation(
+        number=evolution.generation,
+        sigma=clock.sigma,
+        adaptation=clock.adaptation.state() if clock.adaptation is not None else {},
+        row=plain(evolution.row),
+        seconds=evolution.seconds,
+        elapsed=evolution.elapsed,
+        evaluations=evolution.evaluations,
+        states={name: callback.state() for name, callback in _named(watching)},
+        wvalues=np.array([member.fitness.wvalues for member in evolution.population], dtype=np.float64),
+        chosen=np.array(places, dtype=np.uint32),
+    )
+
+
+def go_on(
+    evolution: Evolution, lineage: Lineage, clock: Clock, checkpoint: Checkpoint, watching: Iterable[Callback]
+) -> None:
+    """Put a run back where its last generation was logged."""
+    past = checkpoint.past
+    last, population = past[-1], evolution.population
+    if len(population) != len(last.wvalues):
+        raise ValueError(f"the checkpoint has {len(last.wvalues)} members, the population {len(population)}")
+    keyframe = check_keyframe(checkpoint.path.parent, last.number)
+    lineage.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
+    if last.number:
+        line = lineage.line()
+        seconds = lineage.seconds_to_breed(sum(map(len, line)))
+        if seconds > KEYFRAME_SECONDS:
+            warnings.warn(
+                f"{sum(map(len, line))} genomes are bred again, which takes about {seconds:.0f} s", stacklevel=3
+            )
+        population[:] = lineage.replay(line)
+    for member, wvalues in zip(population, last.wvalues.tolist(), strict=True):
+        member.fitness.wvalues = tuple(wvalues)
+    for generation in past:
+        evolution.logbook.header = list(generation.row)
+        evolution.logbook.record(**generation.row)
+    evolution.generation, evolution.evaluations = last.number, last.evaluations
+    evolution.seconds, evolution.elapsed = last.seconds, last.elapsed
+    evolution.best = max(population, key=attrgetter("fitness"))
+    evolution.member = lineage.recall
+    clock.restore(last.number, last.adaptation)
+    for name, callback in _named(watching):
+        callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
+
+
+def check_keyframe(folder: Path, generation: int) -> Path | None:
+    """Return the newest keyframe in a checkpoint's folder that is whole, and not newer than a generation.
+
+    One that is damaged is said to be so, and not used.
+    """
+    for path in keyframes_in(folder):
+        try:
+            if Keyframe(path).generation <= generation:
+                return path
+        except (KeyframeError, OSError) as error:
+            warnings.warn(f"the keyframe is not used: {error}", stacklevel=3)
+    return None
+
+
+@dataclass(frozen=True)
+class Keyframes:
+    """When keyframes are made, and how large they may be.
+
+    Parameters
+    ----------
+    seconds : float, optional
+        One is made when breeding the parents again would take longer; none ever if left out.
+    most : int
+        One of more bytes is not kept.
+    """
+
+    seconds: float | None
+    most: int
+
+    def keep(self, lineage: Lineage, checkpoint: Checkpoint, watching: Iterable[Callback]) -> None:
+        """Make a keyframe, if breeding the parents again would take long enough."""
+        if self.seconds is None or not lineage.generation:
+            return
+        if lineage.seconds_to_breed() <= self.seconds and len(lineage.recipes) < KEYFRAME_RECIPES:
+            return
+        others = [member for callback in watching for member in callback.members() if hasattr(member, "recipe")]
+        if lineage.keyframe_bytes(others) <= self.most:
+            checkpoint.sync()  # a keyframe is of no use to a checkpoint that does not reach so far
+            lineage.keep_keyframe(checkpoint.keyframe_path(lineage.generation), others)
+            checkpoint.keep_newest_keyframe()

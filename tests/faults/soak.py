@@ -1,0 +1,113 @@
+"""Run for an hour and see that nothing grows: ``python tests/faults/soak.py {mlp,cnn} [--seconds S]``.
+
+Every ten seconds it notes the anonymous memory and the open files of each process, the cache, the files of the run and
+the generation. Told is how much each grew a generation, by a straight line through the second half of the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = {
+    "mlp": (["experiments/mnist.py"], ["--model", "mlp", "--population", "20"]),
+    "cnn": (["-m", "deap_nn.launch", "-n", "2", "experiments/mnist.py"], ["--population", "20"]),
+}
+MOST_BYTES = 1024
+"""What memory may grow a generation, in any process."""
+
+GROWING = {"logbook.csv", "logbook.json", "timing.csv", "trace.npz", "checkpoint"}
+"""The files of a run that grow with it."""
+
+
+def family(root: int) -> list[int]:
+    """Return a process and all that descend from it."""
+    found, waiting = [], [root]
+    while waiting:
+        found.append(waiting.pop())
+        for children in Path(f"/proc/{found[-1]}/task").glob("*/children"):
+            waiting.extend(map(int, children.read_text().split()))
+    return found
+
+
+def anonymous(pid: int) -> int:
+    """Return the bytes of memory that a process has for itself."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("RssAnon")))
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all in a folder."""
+    if path.is_dir():
+        return sum(map(size_of, path.iterdir()))
+    return path.stat().st_size
+
+
+def sample(root: int, output: Path, cache: Path) -> dict[str, float]:
+    """Return what there is to be seen at a moment."""
+    seen: dict[str, float] = {"time": time.monotonic()}
+    seen["generation"] = (output / "logbook.csv").read_bytes().count(b"\n") - 2
+    for i, pid in enumerate(sorted(family(root))):
+        seen[f"memory of process {i}"] = anonymous(pid)
+        seen[f"open files of process {i}"] = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    seen["cache"] = size_of(cache)
+    for path in output.iterdir():
+        if not path.name.startswith("."):
+            seen[f"file {path.name}"] = size_of(path)
+    return seen
+
+
+def main() -> int:
+    """Run, sample and tell."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", choices=SETTINGS)
+    parser.add_argument("--seconds", type=float, default=3600.0)
+    options = parser.parse_args()
+    command, setting = SETTINGS[options.model]
+    samples: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory(prefix="soak-") as place:
+        output, cache = Path(place, "run"), Path(place, "cache")
+        cache.mkdir()
+        rest = ["--dataset", "mnist5k", "--generations", "100000000", "--max-seconds", str(options.seconds)]
+        rest += ["--no-progress", "--cache", str(cache), "--cache-size", "2000", "--output", str(output)]
+        run = subprocess.Popen([sys.executable, *command, *setting, *rest], cwd=ROOT)
+        while run.poll() is None:
+            time.sleep(min(10.0, options.seconds / 100))
+            if (output / "logbook.csv").exists():
+                try:
+                    samples.append(sample(run.pid, output, cache))
+                except (OSError, StopIteration):  # a process or a file was just going
+                    continue
+        if run.returncode:
+            sys.exit(f"the run ended with {run.returncode}")
+        seconds = np.loadtxt(output / "timing.csv", delimiter=",", skiprows=1, usecols=1)
+    half = samples[len(samples) // 2 : -1]
+    generations = np.array([seen["generation"] for seen in half])
+    print(f"{options.model}: {len(seconds)} generations in {options.seconds:.0f} s, {len(samples)} samples")
+    wrong = []
+    for name in half[0]:
+        values = np.array([seen.get(name, np.nan) for seen in half])
+        if name in ("time", "generation") or np.isnan(values).any():
+            continue
+        slope = np.polyfit(generations, values, 1)[0]
+        print(f"{name}: {values[-1]:,.0f}, {slope:+.2f} a generation")
+        kind, _, file = name.partition(" ")
+        allowed = {"memory": MOST_BYTES, "open": 0.001, "cache": 1.0}.get(kind, 1e9 if file in GROWING else 1.0)
+        if slope > allowed:
+            wrong.append(name)
+    parts = np.array_split(seconds[len(seconds) // 10 :], 9)
+    tenths = [1e3 * float(np.median(part)) for part in parts]
+    print("ms a generation, median of each tenth:", " ".join(f"{value:.2f}" for value in tenths))
+    print(f"{'1 failed: ' + ', '.join(wrong) if wrong else '1 passed, 0 failed'}")
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
