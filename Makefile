@@ -31,7 +31,7 @@ PEERS := naive evosax_ga evotorch_ga pygad_ga
 
 # Measure everything, an hour on two cores, and write the README's table.
 bench: .venv/installed bench-peers
-	for script in genome evaluation generation scale memory cores peers; do \
+	for script in genome evaluation generation start scale memory cores peers; do \
 		$(BIN)/python benchmarks/$$script.py --save benchmarks/results.json || exit 1; done
 	$(BIN)/python -m scoop -n 2 benchmarks/easimple.py --save benchmarks/results.json
 	$(BIN)/python benchmarks/table.py

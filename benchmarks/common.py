@@ -71,9 +71,31 @@ def family(root: int) -> list[int]:
     return found
 
 
-def steady(seconds: Sequence[float], members: int) -> float:
-    """Return the milliseconds a member of a median generation, the first two left out."""
-    return 1e3 * statistics.median(seconds[2:]) / members
+def steady(seconds: Sequence[float], members: int, *, skip: int = 3) -> float:
+    """Return the milliseconds a member of a median generation, without the first.
+
+    Generations 0 to 2 compile, and write the parents into slots of the cache that no one has used before.
+    """
+    return 1e3 * statistics.median(seconds[skip:]) / members
+
+
+def peer_output(
+    name: str, network: str, members: int, generations: int, *, way: str = "", scoop: bool = False
+) -> tuple[str, float]:
+    """Run a peer's script in its environment, and return what it printed and when it was started."""
+    python = HERE.parent / ".venv-peers" / name / "bin" / "python"
+    if not python.exists():
+        sys.exit(f"{python} is missing: run `make bench-peers` first")
+    prefix = ("-m", "scoop", "-n", 2) if scoop else ()
+    sizes = ("--members", members, "--generations", generations, "--way", way)
+    command = (python, *prefix, HERE / "peers" / f"{name}.py", network, *sizes)
+    for _ in range(5):
+        begun = time.time()
+        output = finished(quiet(command, cwd=HERE / "peers"))
+        if '{"seconds"' in output:
+            return output, begun
+        print(f"{name} did not finish, again:\n{output[-300:]}", file=sys.stderr)  # SCOOP's torn messages
+    sys.exit(f"{name} does not finish")
 
 
 PASSES = """

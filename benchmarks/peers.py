@@ -9,14 +9,12 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from common import EXPERIMENTS, HERE, finished, has_bfloat16, mnist, quiet, run, steady
+from common import EXPERIMENTS, has_bfloat16, mnist, peer_output, run, steady
 
-PEERS = HERE / "peers"
 MEMBERS = 200
-SIZES = ("--population", MEMBERS, "--parents", 20, "--generations", 4)
+SIZES = ("--population", MEMBERS, "--parents", 20, "--generations", 9)
 
 XOR = """
 import statistics, sys
@@ -35,47 +33,16 @@ print(1e3 * statistics.median(Watch.seconds[5:]))
 
 def peer(name: str, network: str, members: int, generations: int, *, way: str = "", scoop: bool = False) -> float:
     """Return a peer's milliseconds a child."""
-    return _peer(name, network, members, generations, way, scoop)[0]
-
-
-def _peer(name: str, network: str, members: int, generations: int, way: str, scoop: bool) -> tuple[float, str, float]:
-    python = HERE.parent / ".venv-peers" / name / "bin" / "python"
-    if not python.exists():
-        sys.exit(f"{python} is missing: run `make bench-peers` first")
-    prefix = ("-m", "scoop", "-n", 2) if scoop else ()
-    sizes = ("--members", members, "--generations", generations, "--way", way)
-    command = (python, *prefix, PEERS / f"{name}.py", network, *sizes)
-    for _ in range(5):
-        begun = time.time()
-        output = finished(quiet(command, cwd=PEERS))
-        found = [line for line in output.splitlines() if line.startswith('{"seconds"')]
-        if found:
-            return 1e3 * statistics.median(json.loads(found[0])["seconds"]) / members, output, begun
-        print(f"{name} did not finish, again:\n{output[-300:]}", file=sys.stderr)  # SCOOP's torn messages
-    sys.exit(f"{name} does not finish")
-
-
-def ours_until_generation_0(folder: Path) -> tuple[float, float]:
-    """Return our milliseconds a child, and the seconds from the command to the end of generation 0."""
-    begun = time.time()
-    ended: list[float] = []
-
-    def watch(pid: int) -> None:
-        timing = folder / "timing.csv"
-        if not ended and timing.exists() and timing.read_text().count("\n") > 1:
-            ended.append(timing.stat().st_mtime if timing.read_text().count("\n") == 2 else time.time())
-
-    return steady(mnist(folder, *SIZES, watch=watch), MEMBERS), ended[0] - begun
+    output, _ = peer_output(name, network, members, generations, way=way, scoop=scoop)
+    found = next(line for line in output.splitlines() if line.startswith('{"seconds"'))
+    return 1e3 * statistics.median(json.loads(found)["seconds"]) / members
 
 
 def measure(folder: Path) -> dict[str, float]:
     """Measure all once."""
-    ours, ours_start = ours_until_generation_0(folder / "ours")
-    naive, output, begun = _peer("naive", "cnn", MEMBERS, 1, "", True)
-    naive_start = float(output.split("generation 0 ends at ")[1].split()[0]) - begun
     rows = {
-        "CNN: deap_nn": ours,
-        "CNN: naive DEAP, TensorFlow and SCOOP": naive,
+        "CNN: deap_nn": steady(mnist(folder / "ours", *SIZES), MEMBERS),
+        "CNN: naive DEAP, TensorFlow and SCOOP": peer("naive", "cnn", MEMBERS, 1, scoop=True),
         "CNN: evosax SimpleGA, lax.map": peer("evosax_ga", "cnn", 20, 2, way="map"),
         "CNN: evosax SimpleGA, vmap": peer("evosax_ga", "cnn", 8, 2, way="vmap"),
         "CNN: EvoTorch GeneticAlgorithm, one by one": peer("evotorch_ga", "cnn", 8, 2),
@@ -91,8 +58,6 @@ def measure(folder: Path) -> dict[str, float]:
         ),
         "XOR, 200 members, a generation, serial: evosax SimpleGA, vmap": 200
         * peer("evosax_ga", "xor", 200, 500, way="vmap"),
-        "seconds from the command to the end of generation 0: deap_nn": ours_start,
-        "seconds from the command to the end of generation 0: naive": naive_start,
     }
     if has_bfloat16():
         rows["CNN: deap_nn in bfloat16"] = steady(mnist(folder / "b", *SIZES, "--precision", "bfloat16"), MEMBERS)

@@ -99,8 +99,8 @@ def rows(values: Values) -> list[tuple[str, str]]:
         (
             "from the command to the end of generation 0: ours over the naive port's",
             over(
-                values("peers", "seconds from the command to the end of generation 0: deap_nn"),
-                values("peers", "seconds from the command to the end of generation 0: naive"),
+                values("start", "deap_nn"),
+                values("start", "naive DEAP, TensorFlow and SCOOP"),
             ),
         ),
     ]

@@ -274,8 +274,11 @@ def evolve(
         raise ValueError("a checkpoint needs breeding by recipes, and no halloffame")
     if timeout is not None and lineage is None:
         raise ValueError("timeout needs breeding by recipes")
+    evolution = Evolution(toolbox, population, ngen, toolbox.map)
+    if lineage is not None:
+        evolution.map, evolution.look = lineage.map, lineage.look
     run = _Run(
-        Evolution(toolbox, population, ngen, toolbox.map if lineage is None else lineage.map),
+        evolution,
         list(callbacks),
         seed=seed,
         probabilities={"cxpb": cxpb, "mutpb": mutpb},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from deap import base, tools
@@ -16,6 +17,7 @@ class Evolution:
     A callback that sets ``stop`` to a reason ends the run after the generation. ``best`` is the best member of the last
     generation that was logged, and ``row`` its record; ``scored`` counts the scored members of the present one. In
     a run that goes on from a checkpoint ``member(generation, place)`` gives a member of an earlier generation back.
+    ``look(member)`` is ``member.flat``, but the member stays light, and what is seen is valid until the next look.
     """
 
     toolbox: base.Toolbox
@@ -32,6 +34,7 @@ class Evolution:
     interrupted: bool = False
     scored: int = 0
     member: Callable[[int, int], Any] | None = None
+    look: Callable[[Any], Any] = attrgetter("flat")
 
     @property
     def row(self) -> dict[str, Any]:

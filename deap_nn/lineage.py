@@ -33,7 +33,7 @@ from deap_nn.genomes import (
     run_group,
 )
 from deap_nn.keyframes import write_keyframe
-from deap_nn.members import light_members
+from deap_nn.members import LightMember, light_members
 from deap_nn.recipes import Breeder, Recipe
 from deap_nn.weights import Vector, empty_vector
 
@@ -337,6 +337,17 @@ class Lineage:
                 size += size % 2  # both children of a pair
             yield min(size, largest, members)
             members -= min(size, largest, members)
+
+    def look(self, member: Any) -> Vector:
+        """Return the weights of a member, valid until the next look or task; a light one stays light."""
+        if not isinstance(member, LightMember):
+            weights: Vector = member.flat
+            return weights
+        with busy:
+            self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
+            (individual,) = self._genomes.individuals((member.recipe,), kept=True)
+            weights = individual.flat
+        return weights
 
     def weights(self, recipe: Recipe) -> Vector:
         """Return the genome of a recipe, bred here, as a new vector."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import os
 import platform
 import signal
@@ -62,10 +63,15 @@ def _scoop_map(function: Callable[..., Any], *iterables: Iterable[Any]) -> Itera
     return answers
 
 
-def prepare_worker() -> None:
+def prepare_worker(*modules: str) -> None:
     """Let this process, if it is a SCOOP worker, end without a word on Ctrl-C, and when its launcher is gone.
 
     Call it where the script is imported. A terminal sends Ctrl-C to every process; the origin saves what there is.
+
+    Parameters
+    ----------
+    *modules : str
+        What its first task will need, such as ``"deap_nn.evaluation"``, imported while there is no task yet.
     """
     if not running_under_scoop() or sys.modules["scoop"].IS_ORIGIN:
         return
@@ -74,6 +80,7 @@ def prepare_worker() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() == 1:
             os._exit(1)
+    threading.Thread(target=lambda: [importlib.import_module(name) for name in modules], daemon=True).start()
 
 
 def _end_at_once(signum: int, frame: FrameType | None) -> None:

@@ -279,7 +279,7 @@ class RunDirectory(Callback):
         """Append what is logged and not yet written, all of it or nothing when the run is interrupted."""
         if self._written == len(evolution.logbook):
             return
-        traced = evolution.best.flat[self._places] if self._places is not None else None
+        traced = evolution.look(evolution.best)[self._places] if self._places is not None else None
         with parallel.holding_signals():
             self._append_rows(evolution)
             if traced is not None:

@@ -27,7 +27,7 @@ from deap_nn.rundir import RunDirectory, check_data, check_resumable, open_check
 from deap_nn.seeding import MAX_SEED
 from deap_nn.toolbox import layout_names
 
-parallel.prepare_worker()
+parallel.prepare_worker("deap_nn.evaluation", "deap_nn.fused")
 
 MODELS = {"mnist_deep": 3_274_634, "mlp": 50_890}
 """The built-in models, and how many weights they have."""
