@@ -1,4 +1,4 @@
-"""How long it takes from the command to the end of generation 0, of the CNN with 200 members, here and in the naive port.
+"""How long the CNN takes, with 200 members, from the command to the end of generation 0, here and in the naive port.
 
 Run it with ``make bench-peers`` once and ``python benchmarks/start.py``, with two workers. What a first run ever
 compiles is compiled before.
