@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import pickle
 import reprlib
@@ -335,10 +334,13 @@ class _Run:
                 self._generation(generation)
         except BaseException as error:
             evolution.interrupted = isinstance(error, KeyboardInterrupt)
-            with contextlib.suppress(*[OSError] * isinstance(error, OSError)):  # a full disk is full for all
+            try:
                 self._tell_end()
-            if self._lineage is not None:
-                self._lineage.close()
+            except Exception as second:  # what ended the run is what is told
+                error.add_note(f"and then: {type(second).__name__}: {second}")
+            finally:
+                if self._lineage is not None:
+                    self._lineage.close()
             raise
         self._tell_end()
 

@@ -8,6 +8,7 @@ import json
 import os
 import struct
 import threading
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAGIC = b"deap_nn checkpoint 1\n"
+MAGIC = b"deap_nn checkpoint 2\n"
 SYNC_SECONDS = 1.0
-_FRAME = struct.Struct("<I8s")
+_FRAME = struct.Struct("<II8s")
+"""A record's length, a checksum of that and its number, and the digest of its content."""
 _SIZES = struct.Struct("<III")
 
 
@@ -93,8 +95,26 @@ class Generation:
             raise ValueError(f"a record is no generation: {error}") from error
 
 
+def _frame(ordinal: int, content: bytes) -> bytes:
+    length = len(content)
+    return _FRAME.pack(length, _checksum(ordinal, length), _digest(ordinal, content))
+
+
+def _checksum(ordinal: int, length: int) -> int:
+    return zlib.crc32(struct.pack("<QI", ordinal, length))
+
+
 def _digest(ordinal: int, content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=8, salt=ordinal.to_bytes(8, "little")).digest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's entries to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def keyframes_in(folder: Path) -> list[Path]:
@@ -132,7 +152,13 @@ def _records(path: Path) -> Iterator[tuple[int, Generation | None]]:
         ordinal, place = 0, len(MAGIC)
         while place < size:
             head = file.read(_FRAME.size)
-            length, digest = _FRAME.unpack(head) if len(head) == _FRAME.size else (size, b"")
+            if len(head) < _FRAME.size:
+                yield size, None
+                return
+            length, checksum, digest = _FRAME.unpack(head)
+            if checksum != _checksum(ordinal, length):
+                yield place, None
+                return
             if place + _FRAME.size + length > size:
                 yield size, None
                 return
@@ -184,6 +210,8 @@ class Checkpoint:
         self.past: list[Generation] = []
         self.cut_off = False
         self._timer: threading.Timer | None = None
+        self._unsynced = False
+        self._failure: OSError | None = None
         try:
             self._read(regardless)
         except BaseException:
@@ -195,6 +223,7 @@ class Checkpoint:
         if size < len(MAGIC):  # killed before the first record
             os.ftruncate(self._file.fileno(), 0)
             self._file.write(MAGIC)
+            sync_folder(self.path.parent)
             return
         whole = len(MAGIC)
         for end, generation in _records(self.path):
@@ -208,11 +237,16 @@ class Checkpoint:
             else:
                 self.cut_off = True
         os.ftruncate(self._file.fileno(), whole)
+        for path in [*self.path.parent.glob("keyframe-*.partial"), *keyframes_in(self.path.parent)]:
+            if path.suffix or int(path.name.removeprefix("keyframe-")) >= len(self.past):
+                path.unlink(missing_ok=True)
 
     def append(self, generation: Generation) -> None:
         """Add a generation: in the kernel's hands at once, on the disk within a second."""
         content = generation.to_bytes()
-        record = _FRAME.pack(len(content), _digest(generation.number, content)) + content
+        if self._failure is not None:
+            raise self._failure
+        record = _frame(generation.number, content) + content
         whole = os.fstat(self._file.fileno()).st_size
         try:
             while record:
@@ -220,10 +254,19 @@ class Checkpoint:
         except OSError:
             os.ftruncate(self._file.fileno(), whole)
             raise
+        self._unsynced = True
         if self._timer is None or not self._timer.is_alive():
-            self._timer = threading.Timer(SYNC_SECONDS, os.fsync, [self._file.fileno()])
+            self._timer = threading.Timer(SYNC_SECONDS, self._sync_what_came)
             self._timer.daemon = True
             self._timer.start()
+
+    def _sync_what_came(self) -> None:
+        while self._unsynced:
+            self._unsynced = False
+            try:
+                self.sync()
+            except OSError as error:  # told by the next append
+                self._failure = error
 
     def sync(self) -> None:
         """Bring what was added to the disk."""
@@ -234,8 +277,8 @@ class Checkpoint:
         return self.path.parent / f"keyframe-{generation}"
 
     def keep_newest_keyframe(self) -> None:
-        """Remove all keyframes but the newest, and what was left of one that was being written."""
-        for path in [*keyframes_in(self.path.parent)[1:], *self.path.parent.glob("keyframe-*.partial")]:
+        """Remove all keyframes but the newest."""
+        for path in keyframes_in(self.path.parent)[1:]:
             path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -245,5 +288,7 @@ class Checkpoint:
         if self._timer is not None:
             self._timer.cancel()
             self._timer.join()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        try:
+            self.sync()
+        finally:
+            self._file.close()

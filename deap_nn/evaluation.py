@@ -282,6 +282,11 @@ Task = tuple[WeightList, str, int, int]
 class CountMisread(_OnProblem):
     """A task of a map: how many samples of a stretch an individual misreads."""
 
+    has_limit = False
+    """A limit of time is for the fitness."""
+    may_be_done_twice = True
+    """It is a pure function."""
+
     def __call__(self, task: Task) -> int:
         """Return the count for an individual, a part, and the first sample and the one after the last."""
         individual, split, start, stop = task

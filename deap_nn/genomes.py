@@ -76,17 +76,19 @@ class Genomes:
         if self.breeder.noise_table is not None:
             self.breeder.noise_table.share(self.cache.folder)
 
-    def use_keyframe(self, path: Path | None, content: bytes | None = None) -> None:
+    def use_keyframe(self, path: Path | None, history: str = "", content: bytes | None = None) -> None:
         """Find genomes in a keyframe too: in a file, or where this host has none, in what was sent of it.
 
         Parameters
         ----------
         path : Path, optional
             The file; no keyframe if left out.
+        history : str
+            The run's history up to it: a keyframe of another run is not used.
         content : bytes, optional
             The file's content. It is kept in the cache, where the host's other processes find it.
         """
-        if path is None or (self._keyframe is not None and self._keyframe.path.name == path.name):
+        if path is None or (self._keyframe is not None and self._keyframe.history == history):
             return
         own = self.cache.folder / path.name
         if content is not None and not path.exists() and not own.exists():
@@ -94,9 +96,11 @@ class Genomes:
                 older.unlink(missing_ok=True)
             appear(own, len(content), lambda file: os.pwrite(file, content, 0))
         for place in (path, own):
-            with contextlib.suppress(FileNotFoundError, KeyframeError):
-                self._keyframe = Keyframe(place)
-                return
+            with contextlib.suppress(OSError, KeyframeError):
+                found = Keyframe(place)
+                if found.history == history:
+                    self._keyframe = found
+                    return
 
     def individuals(self, recipes: Iterable[Recipe], *, kept: bool = False) -> Iterator[Any]:
         """Yield the individual of each recipe, valid until the next.
@@ -162,6 +166,8 @@ class Genomes:
             If an ancestor is not in the cache, and neither are recipes known that lead to it.
         """
         made: Mapping[int, Vector] = {}
+        if len(recipes) == 1 and self._copy(recipes[0].id, outs[0]):
+            return None
         while True:
             try:
                 return self._breed_from(recipes, made, outs)
@@ -182,14 +188,19 @@ class Genomes:
         return self._keyframe is not None and self._keyframe.find(key) is not None
 
     def get(self, key: int) -> Vector:
-        """Return a genome that the cache holds or has room for, or bred as a new vector."""
-        self.keep((key,))
-        found = self._find(key)
-        if found is not None:
-            return found
+        """Return a copy of a genome that is there, or else bred."""
         flat = empty_vector(self.size)
-        self.breed((self.recipes[key],), (flat,))
+        if not self._copy(key, flat):
+            self.breed((self.recipes[key],), (flat,))
         return flat
+
+    def _copy(self, key: int, out: Vector) -> bool:
+        """Copy a genome that is there; false where it is not, or was overwritten meanwhile."""
+        found = self._find(key)
+        if found is None:
+            return False
+        np.copyto(out, found)
+        return self._find(key) is found
 
     def _find(self, key: int) -> Vector | None:
         slot = self.slots.get(key)
@@ -293,6 +304,7 @@ class Task(NamedTuple):
     known: tuple[Recipe, ...]
     slots: tuple[tuple[int, int], ...]
     keyframe: str | None = None
+    history: str = ""
     content: bytes | None = None
 
 
@@ -357,22 +369,24 @@ def run_group(task: Task) -> list[Any] | None:
             target.generation = task.generation
         genomes.recipes = {recipe.id: recipe for recipe in task.known}
         genomes.slots = dict(task.slots)
-        genomes.use_keyframe(Path(task.keyframe) if task.keyframe is not None else None, task.content)
+        path = Path(task.keyframe) if task.keyframe is not None else None
+        genomes.use_keyframe(path, task.history, task.content)
         bound = getattr(function, "args", ()) or getattr(function, "keywords", {})
         bare = not bound and all(isinstance(item, Recipe) for item in task.items)
         recipes = [item if isinstance(item, Recipe) else item[0] for item in task.items]
         answers: list[Any] = []
+        timeout = context.timeout if getattr(target, "has_limit", True) else None
         if hasattr(target, "prepare"):
             _call(target.prepare, recipes, None)
         if bare and getattr(target, "scores_groups", False):
             for genomes_together in genomes.groups(task.items):
                 some = recipes[len(answers) : len(answers) + len(genomes_together)]
-                answers.extend(_call(partial(target.many, genomes_together), some, context.timeout))
+                answers.extend(_call(partial(target.many, genomes_together), some, timeout))
             return answers
         individuals = genomes.individuals(recipes, kept=getattr(target, "leaves_weights", False))
         for item, recipe, individual in zip(task.items, recipes, individuals, strict=True):
             given = individual if isinstance(item, Recipe) else (individual, *item[1:])
-            answers.append(_call(partial(function, given), (recipe,), context.timeout))
+            answers.append(_call(partial(function, given), (recipe,), timeout))
         return answers
     return None
 

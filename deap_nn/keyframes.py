@@ -8,14 +8,15 @@ import json
 import mmap
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from deap_nn.checkpoint import sync_folder
 from deap_nn.weights import Vector
 
-MAGIC = b"deap_nn keyframe 1\n"
+MAGIC = b"deap_nn keyframe 2\n"
 _PAGE = 4096
 _HEAD = struct.Struct("<I16s")
 MOST_HEAD = 1 << 24
@@ -49,6 +50,8 @@ class Keyframe:
     ----------
     generation : int
         The generation after which it was made: it holds the parents of that generation's members.
+    history : str
+        Which run it is of: what `write_keyframe` was given.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -62,7 +65,8 @@ class Keyframe:
             if len(text) != length or _digest(text) != digest:
                 raise KeyframeError(f"{path}: its head is damaged")
             head = json.loads(text)
-            self.generation, self._size = int(head["generation"]), int(head["weights"])
+            self.generation, self.history = int(head["generation"]), str(head["history"])
+            self._size = int(head["weights"])
             self._digests = {int(key): bytes.fromhex(found) for key, found in head["members"]}
             begin = -(-file.tell() // _PAGE) * _PAGE
             if os.fstat(file.fileno()).st_size != begin + 4 * self._size * len(self._digests):
@@ -91,7 +95,7 @@ class Keyframe:
 
 
 def write_keyframe(
-    path: str | os.PathLike[str], generation: int, keys: Sequence[int], weights: Callable[[int], Vector]
+    path: str | os.PathLike[str], generation: int, history: str, keys: Sequence[int], weights: Callable[[int], Vector]
 ) -> None:
     """Write a keyframe, whole and on the disk, or not at all.
 
@@ -101,26 +105,40 @@ def write_keyframe(
         Replaced whole.
     generation : int
         After which it is made.
+    history : str
+        Tells the run from others, whose members have the same ids.
     keys : sequence of int
         The ids of its members.
     weights : callable
-        Returns the weights of a member, shape (n,), float32: as many for each. Called twice for each.
+        Returns the weights of a member, shape (n,), float32, as many for each: a copy that nobody changes.
     """
-    members = [(key, _digest(weights(key).data).hex()) for key in keys]
-    size = weights(keys[0]).size if keys else 0
-    head = {"generation": generation, "weights": size, "members": members}
-    text = json.dumps(head, separators=(",", ":")).encode()
-    start = MAGIC + _HEAD.pack(len(text), _digest(text)) + text
+    digests = dict.fromkeys(keys, "0" * 32)
     partial = Path(f"{os.fspath(path)}.partial")
     try:
         with open(partial, "wb") as file:
-            file.write(start.ljust(-(-len(start) // _PAGE) * _PAGE, b"\0"))
-            for key in keys:
-                file.write(weights(key).astype("<f4", copy=False).data)
+            size = 0
+            for number, key in enumerate(keys):
+                genome = weights(key).astype("<f4", copy=False)
+                if not number:
+                    size = genome.size
+                    file.write(bytes(len(_start(generation, history, size, digests))))
+                digests[key] = _digest(genome.data).hex()
+                file.write(genome.data)
+            file.seek(0)
+            file.write(_start(generation, history, size, digests))
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+        sync_folder(partial.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def _start(generation: int, history: str, size: int, digests: Mapping[int, str]) -> bytes:
+    """Return what stands before the weights, of a length that does not depend on the digests."""
+    head = {"generation": generation, "history": history, "weights": size, "members": list(digests.items())}
+    text = json.dumps(head, separators=(",", ":")).encode()
+    start = MAGIC + _HEAD.pack(len(text), _digest(text)) + text
+    return start.ljust(-(-len(start) // _PAGE) * _PAGE, b"\0")

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,10 +22,13 @@ from typing import Any, NamedTuple
 
 from deap_nn import parallel
 from deap_nn.commands import InputError, Parser, integer, run_command
-from deap_nn.worker import CANNOT_IMPORT, own_address
+from deap_nn.worker import CANNOT_IMPORT, how_it_ended, own_address
 
 LEAVE_SECONDS = 4.0
 """After a signal the script has so long to save what there is, before all is ended."""
+
+ALIVE_SECONDS = 5.0
+"""How often other hosts hear of this one."""
 
 COME_SECONDS = 30.0
 """After so long those workers are named that have not come."""
@@ -100,7 +104,7 @@ class _Forgiving:
     def __init__(self, target: Any, broker: Any) -> None:
         self._target = target
         self._broker = broker
-        self._task: tuple[bytes, bytes] | None = None
+        self._ids: dict[bytes, bytes] = {}
         self.came: set[bytes] = set()
 
     def __getattr__(self, name: str) -> Any:
@@ -114,7 +118,7 @@ class _Forgiving:
         if message[1] == brokerzmq.INIT:
             self.came.add(message[0])
         elif message[1] == brokerzmq.TASK:
-            self._task = message[2], message[3]
+            self._ids[message[3]] = message[2]
         return message
 
     def send_multipart(self, message: list[bytes]) -> None:
@@ -122,17 +126,20 @@ class _Forgiving:
         import zmq
         from scoop.broker import brokerzmq
 
+        task = message[2] if message[1] == brokerzmq.TASK else b""
         try:
             self._target.send_multipart(message)
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
-            if message[1] != brokerzmq.TASK or self._task is None:
+            if not task:
                 return
             if self._broker.available_workers:
                 self.send_multipart([self._broker.available_workers.popleft(), *message[1:]])
             else:
-                self._broker.unassigned_tasks.append(self._task)
+                self._broker.unassigned_tasks.append((self._ids[task], task))
+        else:
+            self._ids.pop(task, None)
 
 
 class Launch:
@@ -163,11 +170,13 @@ class Launch:
         broker = Broker(tSock=f"tcp://{listening}:*", mSock=f"tcp://{listening}:*")
         self._socket = broker.task_socket = _Forgiving(broker.task_socket, broker)
         self._ports = broker.getPorts()
-        threading.Thread(target=broker.run, daemon=True).start()
+        self._broker = threading.Thread(target=broker.run, daemon=True)
+        self._broker.start()
         where = "for this host alone" if listening.startswith("127.") else "for whoever reaches it: trust that network"
         ports = " and ".join(map(str, self._ports))
         say(f"{self.size} worker(s); {listening} listens at the ports {ports}, and one a worker, {where}")
         self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self._told_of_broker = False
         self._signal: int | None = None
         self._until = float("inf")
 
@@ -199,14 +208,22 @@ class Launch:
         self._signal = number
         self._until = time.monotonic() if again else time.monotonic() + LEAVE_SECONDS
         if self._processes and not again:
+            self._send_signal()
+
+    def _send_signal(self) -> None:
+        """Pass on what came; a terminal that hangs up ends a run in order, too."""
+        if self._signal is not None:
+            number = signal.SIGTERM if self._signal == signal.SIGHUP else self._signal
             self._processes[0][1].send_signal(number)
 
     def run(self) -> int:
         """Run the script to its end, and return its exit status."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._pass_on)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                signal.signal(number, self._pass_on)
         try:
             self._start()
+            self._send_signal()  # one that came before there was anybody to pass it on to
             return self._watch()
         finally:
             self._end()
@@ -214,18 +231,20 @@ class Launch:
     def _watch(self) -> int:
         origin = self._processes[0][1]
         told: set[int] = set()
-        begun, counted = time.monotonic(), False
+        begun, alive, counted = time.monotonic(), time.monotonic(), False
         while origin.poll() is None:
             if time.monotonic() > self._until:
                 return 128 + (self._signal or 0)
             time.sleep(0.05)
+            if time.monotonic() > alive + ALIVE_SECONDS:
+                alive = time.monotonic()
+                self._say_alive()
             for name, process in self._processes[1:]:
                 status = process.poll()
                 if status is not None and process.pid not in told and origin.poll() is None and self._signal is None:
                     told.add(process.pid)
                     if status not in (0, CANNOT_IMPORT):  # it has said so itself, or ends with the script
-                        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
-                        say(f"{name} {how}: the others do its work")
+                        say(f"{name} {how_it_ended(status)}: the others do its work")
             late = time.monotonic() - begun > COME_SECONDS
             if not counted and (late or len(told) == len(self._processes) - 1 > 0):
                 counted = True
@@ -234,6 +253,17 @@ class Launch:
         if origin.returncode < 0:
             say(f"the script was ended by signal {-origin.returncode}")
         return origin.returncode if origin.returncode >= 0 else 128 - origin.returncode
+
+    def _say_alive(self) -> None:
+        """Let other hosts hear of this one, and the user of a broker that failed."""
+        for _, process in self._processes:
+            if process.stdin is not None and process.poll() is None:
+                with contextlib.suppress(OSError):
+                    process.stdin.write(b".")
+                    process.stdin.flush()
+        if not self._broker.is_alive() and not self._told_of_broker:
+            self._told_of_broker = True
+            say("SCOOP's broker failed: the script goes on alone")
 
     def _end(self) -> None:
         """End all processes, those on other hosts by the end of their input."""
@@ -279,8 +309,12 @@ def main() -> int:
     if not hosts[0].local:
         raise InputError(f"argument --hostfile: the first host must be this one, {socket.gethostname()}")
     address = options.address or (LOCAL[0] if all(host.local for host in hosts) else hosts[0].name)
+    ssh = shlex.split(options.ssh)
+    if not all(host.local for host in hosts) and (not ssh or shutil.which(ssh[0]) is None):
+        raise InputError(f"argument --ssh: {options.ssh!r} is no command here")
     try:
         own_address(address, 9)
+        socket.gethostbyname(address)
         if not all(host.local for host in hosts) and socket.gethostbyname(address).startswith("127."):
             raise InputError(f"argument --address: other hosts cannot reach this one by {address}")
     except OSError as error:

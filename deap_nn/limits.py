@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import functools
 import os
 import signal
 import sys
@@ -11,6 +13,10 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import IO
+
+SLEPT_SECONDS = 1.0
+"""An alarm that comes so late comes to a process that was stopped."""
 
 STUCK_SECONDS = 5.0
 """A call that does not even notice that its time is up has so many seconds more before its process is ended."""
@@ -44,22 +50,29 @@ class _Watchdog:
         with self._changed:
             self._deadline = deadline
             self._changed.notify()
-        if self._thread is None or not self._thread.is_alive():
+        if deadline is not None and (self._thread is None or not self._thread.is_alive()):
             self._thread = threading.Thread(target=self._watch, daemon=True)
             self._thread.start()
 
     def _watch(self) -> None:
+        slept: tuple[float, str] | None = None
         while True:
             with self._changed:
                 left = self._deadline[0] - time.monotonic() if self._deadline is not None else None
+                if left is not None and left < -SLEPT_SECONDS and self._deadline != slept:
+                    slept = self._deadline  # the process was stopped: the alarm may give it its time again
+                    self._changed.wait(STUCK_SECONDS)
+                    continue
                 if left is None or left > 0:
                     self._changed.wait(left)
                     continue
                 reason = self._deadline[1] if self._deadline is not None else ""
-            for tell in last_words:
-                tell(reason)
-            print(f"error: {reason}", file=sys.stderr, flush=True)
-            os._exit(1)
+            try:
+                print(f"error: {reason}", file=sys.stderr, flush=True)
+                for tell in last_words:
+                    tell(reason)
+            finally:
+                os._exit(1)
 
 
 _watchdog = _Watchdog()
@@ -84,19 +97,42 @@ def time_limit(seconds: float | None, named: str) -> Iterator[None]:
         return
     reason = f"{named}: no fitness within {seconds:g} s"
 
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise EvaluationError(reason)
-
     alarmed = threading.current_thread() is threading.main_thread()
-    grace = STUCK_SECONDS if alarmed else 0.0
-    _watchdog.set((time.monotonic() + seconds + grace, reason))
-    before = signal.signal(signal.SIGALRM, interrupt) if alarmed else None
-    try:
+    due = 0.0
+
+    def arm() -> None:
+        nonlocal due
+        due = time.monotonic() + seconds
+        _watchdog.set((due + (STUCK_SECONDS if alarmed else 0.0), reason))
         if alarmed:
             signal.setitimer(signal.ITIMER_REAL, seconds)
+            # The last resort, where compiled code lets no other thread of Python's run.
+            faulthandler.dump_traceback_later(seconds + 2 * STUCK_SECONDS, exit=True, file=_nowhere())
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        if time.monotonic() > due + SLEPT_SECONDS:  # the process was stopped, and has its time again
+            arm()
+        else:
+            raise EvaluationError(reason)
+
+    before = signal.signal(signal.SIGALRM, interrupt) if alarmed else None
+    try:
+        arm()
         yield
     finally:
+        disarm()
         if alarmed:
-            signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
-        _watchdog.set(None)
+
+
+def disarm() -> None:
+    """Let go of the limit that is being kept, if there is one."""
+    if threading.current_thread() is threading.main_thread():
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
+    _watchdog.set(None)
+
+
+@functools.cache
+def _nowhere() -> IO[str]:
+    return open(os.devnull, "w")

@@ -32,7 +32,7 @@ from deap_nn.genomes import (
     genomes_by_run,
     run_group,
 )
-from deap_nn.keyframes import write_keyframe
+from deap_nn.keyframes import Keyframe, write_keyframe
 from deap_nn.members import LightMember, light_members
 from deap_nn.recipes import Breeder, Recipe
 from deap_nn.weights import Vector, empty_vector
@@ -45,6 +45,9 @@ _PLACE = 0xFFFFFFFF
 
 MOST_TASKS = 128
 """So many tasks a process are given to the map at a time: a map makes and sends all at once."""
+
+MOST_SENT = 1 << 31
+"""So many bytes of a keyframe are sent at a time, or one copy."""
 
 WORTHWHILE_WEIGHTS = 1_600_000
 """A task of fewer weights costs more to send than to do."""
@@ -114,6 +117,9 @@ class Lineage:
         self._slots: dict[int, int] = {}
         self._before: set[int] = set()
         self._keyframe: Path | None = None
+        self._keyframe_history = ""
+        known = breeder.seed, breeder.founders_seed, breeder.shapes, breeder.cxpb, breeder.mutpb
+        self._history = hashlib.blake2b(repr(known).encode(), digest_size=16)
         self._bred_since = 0
         self._seconds = 0.0
         self._digests: set[bytes] = set()
@@ -130,6 +136,7 @@ class Lineage:
         self.generation = generation
         parents = {recipe.id: recipe for recipe in recipes}
         self._settle(parents)
+        self._note([recipe.place for recipe in recipes], sigma)
         self._bred_since += len(parents)
         return self.members(_recipes(generation, [recipe.place for recipe in recipes], sigma))
 
@@ -145,8 +152,20 @@ class Lineage:
             Weights that need not be bred again.
         """
         self._past = past
-        self._keyframe = keyframe
-        self._genomes.use_keyframe(keyframe)
+        found = Keyframe(keyframe) if keyframe is not None else None
+        for generation, (places, sigma) in enumerate(past, start=1):
+            self._note(places, sigma)
+            if found is None or found.generation != generation:
+                continue
+            if found.history == self._history.hexdigest():
+                self._keyframe, self._keyframe_history = keyframe, found.history
+                self._genomes.use_keyframe(keyframe, found.history)
+            else:
+                warnings.warn(f"the keyframe is not used: {keyframe} is of another run", stacklevel=2)
+
+    def _note(self, places: Places, sigma: float | None) -> None:
+        """Add a generation to what tells this run from others."""
+        self._history.update(np.asarray(places, "<u4").tobytes() + repr(sigma).encode())
 
     def line(self) -> list[list[Recipe]]:
         """Return the parents of each generation that have to be bred for the last one, those of the seeds first."""
@@ -197,11 +216,12 @@ class Lineage:
         keys = sorted(self._before | more.keys())
         with busy:
             self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
+            history = self._history.hexdigest()
             write_keyframe(
-                path, self.generation, keys, lambda key: more[key] if key in more else self._genomes.get(key)
+                path, self.generation, history, keys, lambda key: more[key] if key in more else self._genomes.get(key)
             )
-            self._keyframe = path
-            self._genomes.use_keyframe(path)
+            self._keyframe, self._keyframe_history = path, history
+            self._genomes.use_keyframe(path, history)
         self.recipes = {key: self.recipes[key] for key in self._before}
         self._bred_since = 0
 
@@ -216,7 +236,7 @@ class Lineage:
     def recall(self, generation: int, place: int) -> Any:
         """Return a member of an earlier generation of a run that goes on."""
         recipe = self.recipe(generation, place)
-        waiting = list(recipe.parents)
+        waiting = [] if self._genomes.in_keyframe(recipe.id) else list(recipe.parents)
         while waiting:
             key = waiting.pop()
             if key not in self.recipes and not self._genomes.in_keyframe(key):
@@ -263,7 +283,7 @@ class Lineage:
         slots = tuple((key, self._slots[key]) for key in sorted(useful) if key in self._slots)
         keyframe = str(self._keyframe) if self._keyframe is not None else None
         places = self.token, str(self._place), digest, context, self.generation
-        return Task(*places, items, tuple(known.values()), slots, keyframe)
+        return Task(*places, items, tuple(known.values()), slots, keyframe, self._keyframe_history)
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         """Map a function over members, or over tuples whose first element is one; recipes travel, not weights.
@@ -298,7 +318,9 @@ class Lineage:
         content: bytes | None = None
         while lacking:
             again = [self._task(digest, context, group, whole=True) for group in lacking.values()]
-            again[0] = again[0]._replace(content=content)
+            if content is not None:  # as many copies as are worth it: who lacks it may get any of the tasks
+                copies = max(1, MOST_SENT // max(1, len(content)))
+                again[:copies] = [task._replace(content=content) for task in again[:copies]]
             answers = dict(zip(lacking, self._map(run_group, again), strict=True))
             if content is not None and None in answers.values():  # the last resort is this process
                 answers = dict(zip(lacking, map(run_group, again), strict=True))
@@ -316,7 +338,8 @@ class Lineage:
         if function not in self._contexts:
             # Which objects pickle memoizes varies with who else holds them; without that the digest would too.
             context = self._breeder, pickletools.optimize(function), self._timeout
-            self._contexts[function] = context, hashlib.sha256(b"".join(context[:2])).digest()[:12]
+            known_by = b"".join((self.token.encode(), *context[:2]))  # another run has genomes of its own
+            self._contexts[function] = context, hashlib.sha256(known_by).digest()[:12]
             while len(self._contexts) > MOST_CONTEXTS:
                 self._contexts.pop(next(iter(self._contexts)))
         return self._contexts[function]

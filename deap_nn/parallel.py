@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
-from deap_nn import scoop_repairs
+from deap_nn import limits, scoop_repairs
 from deap_nn.sharing import SharedMap
 
 GRACE_SECONDS = 10.0
@@ -76,7 +76,7 @@ def prepare_worker(*modules: str) -> None:
     if not running_under_scoop() or sys.modules["scoop"].IS_ORIGIN:
         return
     signal.signal(signal.SIGINT, _end_at_once)
-    if sys.platform == "linux":
+    if sys.platform == "linux" and LAUNCHED not in os.environ:  # `deap_nn.launch` has seen to it
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() == 1:
             os._exit(1)
@@ -142,6 +142,7 @@ def _thrower() -> Callable[[], None]:
     program = greenlet.getcurrent()
 
     def raise_in_program() -> None:
+        limits.disarm()  # of the task that is left in its greenlet
         if greenlet.getcurrent() is program:
             raise KeyboardInterrupt
         program.throw(KeyboardInterrupt)

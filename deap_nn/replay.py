@@ -22,7 +22,9 @@ from deap_nn.lineage import Lineage
 from deap_nn.logbooks import write_with
 from deap_nn.resuming import KEYFRAME_SECONDS, check_keyframe
 from deap_nn.rundir import read_config, toolbox_of
+from deap_nn.seeding import check_seed
 from deap_nn.toolbox import breeder_of, layout_names
+from deap_nn.weights import check_probability
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -70,8 +72,13 @@ def read_data(options: argparse.Namespace, config: dict[str, Any]) -> Dataset:
 def wire(config: dict[str, Any], dataset: Dataset) -> base.Toolbox:
     """Return the toolbox of the run."""
     try:
+        check_seed(config["seed"])
+        for name in ("cxpb", "mutpb"):
+            check_probability(config.get(name, 1.0), name)
         return toolbox_of(config, dataset)
-    except (ValueError, TypeError, KeyError) as error:
+    except KeyError as error:
+        raise InputError(f"argument DIR: config.json: has no {error.args[0]}") from error
+    except (ValueError, TypeError) as error:
         raise InputError(f"argument DIR: config.json: {error}") from error
 
 

@@ -77,6 +77,9 @@ def go_on(
     clock.restore(last.number, last.adaptation)
     for name, callback in _named(watching):
         callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
+        for member in callback.members():
+            member.flat  # noqa: B018  (while the line is in the cache)
+    past.clear()  # the logbook and the lineage have what is needed of it
 
 
 def check_keyframe(folder: Path, generation: int) -> Path | None:
@@ -115,7 +118,11 @@ class Keyframes:
         if lineage.seconds_to_breed() <= self.seconds and len(lineage.recipes) < KEYFRAME_RECIPES:
             return
         others = [member for callback in watching for member in callback.members() if hasattr(member, "recipe")]
-        if lineage.keyframe_bytes(others) <= self.most:
+        size = lineage.keyframe_bytes(others)
+        if size > self.most:
+            # Said once: a warning of the same words is.
+            warnings.warn(f"no keyframe is kept, it would take {size >> 20} MiB: see --keyframe-space", stacklevel=3)
+        else:
             checkpoint.sync()  # a keyframe is of no use to a checkpoint that does not reach so far
             lineage.keep_keyframe(checkpoint.keyframe_path(lineage.generation), others)
             checkpoint.keep_newest_keyframe()

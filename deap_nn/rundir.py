@@ -43,13 +43,24 @@ TIMING_COLUMNS = ("gen", "seconds", "evaluations_per_second", "peak_memory_mib")
 def versions() -> dict[str, str]:
     """Return the versions of Python, the system and the packages that results depend on."""
     packages = ("deap-nn", "deap", "numpy", "tensorflow", "keras", "scoop")
-    found = {"python": platform.python_version(), "system": platform.platform()}
+    found = {"python": platform.python_version(), "system": platform.platform(), "processor": _processor()}
     for package in packages:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def _processor() -> str:
+    """Name the processor and those of its abilities that TensorFlow chooses its kernels by."""
+    found: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            found.setdefault(name.strip(), value.strip())
+    abilities = [flag for flag in found.get("flags", "").split() if flag.startswith(("avx", "amx", "fma", "sve"))]
+    return " ".join([found.get("model name", platform.processor()), found.get("cpu family", ""), *sorted(abilities)])
 
 
 PINNED = ("deap-nn", "deap", "numpy", "tensorflow", "keras")
@@ -72,6 +83,21 @@ def read_config(path: str | os.PathLike[str], option: str) -> dict[str, Any]:
     return config
 
 
+def read_status(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return a run's ``status.json``, or nothing where it cannot be read: a run that is killed may leave none."""
+    try:
+        status = json.loads(Path(path, "status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def asked_for(path: str | os.PathLike[str], config: Mapping[str, Any]) -> int:
+    """Return how many generations a run is to have: what its settings say, or what was asked for later."""
+    asked = read_status(path).get("asked_generations")
+    return max(int(config["generations"]), asked if isinstance(asked, int) else 0)
+
+
 def check_resumable(
     path: str | os.PathLike[str], config: Mapping[str, Any], generations: int, *, regardless: bool
 ) -> None:
@@ -92,10 +118,8 @@ def check_resumable(
         raise InputError("argument --resume: config.json has no generations")
     if generations < config["generations"]:
         raise InputError(f"argument --generations: must be at least the run's {config['generations']}")
-    with contextlib.suppress(FileNotFoundError):
-        status = json.loads(Path(path, "status.json").read_text(encoding="utf-8"))
-        if status.get("state") == "finished" and generations <= status.get("generations", 0):
-            raise InputError(f"argument --resume: the run in {path} is finished")
+    if read_status(path).get("state") == "finished" and generations <= asked_for(path, config):
+        raise InputError(f"argument --resume: the run in {path} is finished")
     here = versions()
     changed = [
         f"{name} {config['versions'].get(name)} and not {here[name]}"
@@ -104,8 +128,8 @@ def check_resumable(
     ]
     if changed and not regardless:
         raise InputError(f"argument --resume: the run was made with {', '.join(changed)}; --regardless goes on")
-    if config["versions"].get("system") != here["system"]:
-        warnings.warn("the run was begun on another system: fitness may differ in its last bits", stacklevel=2)
+    if config["versions"].get("processor") != here["processor"]:
+        warnings.warn("the run was begun on another processor: fitness may differ in its last bits", stacklevel=2)
 
 
 def check_data(path: str | os.PathLike[str], sha256: str, *, regardless: bool) -> None:

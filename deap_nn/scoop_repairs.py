@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import pickle
+import statistics
 import threading
 import time
 import warnings
@@ -19,8 +20,8 @@ LATE_SECONDS = 3.0
 FIRST_SECONDS = 15.0
 """The same while some workers have never answered: they are still importing and compiling."""
 
-LATE_TIMES = 3.0
-"""An answer is missed once none has come for so many times as long as the slowest process took for one."""
+LATE_TIMES = 4.0
+"""An answer is missed once none has come for so many times as long as one usually takes."""
 
 
 class _OneAtATime:
@@ -129,7 +130,7 @@ class _Call:
         self._places: dict[Any, int] = {}
         self._begun = self._last = time.monotonic()
         self._since: dict[Any, float] = {}
-        self._longest = 0.0
+        self._took: list[float] = []
 
     def send(self, place: int) -> None:
         """Give a task to SCOOP."""
@@ -151,11 +152,11 @@ class _Call:
         now = time.monotonic()
         executor = future.executor and future.executor[0]
         _answered.add(executor)
-        self._longest = max(self._longest, now - self._since.get(executor, self._begun))
+        self._took.append(now - self._since.get(executor, self._begun))
         self._since[executor] = self._last = now
-        if future.exceptionValue is not None:
+        if place not in self.answers:  # the first counts: a later one may say that its process was stopped
+            self.answers[place] = future.resultValue
             self.failure = future.exceptionValue
-        self.answers.setdefault(place, future.resultValue)
         future._delete()
         return True
 
@@ -166,7 +167,7 @@ class _Call:
 
         stalled = time.monotonic() - self._last
         least = LATE_SECONDS if len(_answered) >= scoop.SIZE else FIRST_SECONDS
-        if not self._since or stalled < max(least, LATE_TIMES * self._longest):
+        if not self._took or stalled < max(least, LATE_TIMES * statistics.median_high(self._took)):
             return
         missing = [place for place in range(len(self.tasks)) if place not in self.answers]
         for place in missing:
@@ -201,7 +202,7 @@ def first_answers(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Itera
     """Map a function over tasks with SCOOP, and yield the answers in order; what is late is done again here.
 
     SCOOP cannot take a task back, and takes a minute to miss a worker that has ended. So when no answer has come for
-    several times as long as the slowest took, this process does what is missing itself, and the first answer counts.
+    several times as long as one usually takes, this process does what is missing itself, and the first answer counts.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """A process of a run that `deap_nn.launch` started: SCOOP's, mended, with a true exit status.
 
 ``python -m deap_nn.worker`` takes the options of SCOOP's own ``scoop.bootstrap``; with ``--count N`` before them it
-starts N such processes, and ends them when its input ends, as it does where an ssh connection breaks.
+starts N such processes, and ends them when its input ends or falls silent, as where an ssh connection breaks.
 """
 
 from __future__ import annotations
@@ -11,18 +11,24 @@ import ctypes
 import os
 import platform
 import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from typing import Any
 
 from deap_nn import parallel, scoop_repairs
+from deap_nn.genome_cache import default_place, sweep
 
 CANNOT_IMPORT = 86
 """The exit status of a worker that cannot import the script."""
+
+SILENT_SECONDS = 30.0
+"""Workers of another host end when nothing has been heard of the launcher for so long."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -74,13 +80,15 @@ class _Program:
     """Runs the script for SCOOP, which makes a traceback of every exit, and remembers how it ended."""
 
     def __init__(self) -> None:
-        self.status = 0
+        self.status = 1  # until it has ended otherwise than by SCOOP's own shutting down
 
     def run_path(self, path: str, init_globals: object, run_name: str) -> dict[str, Any]:
         """Run a script as ``runpy.run_path`` does, until it ends in whatever way."""
         scoop_repairs.watch()
         try:
-            return runpy.run_path(path, run_name=run_name)
+            names = runpy.run_path(path, run_name=run_name)
+            self.status = 0
+            return names
         except SystemExit as stop:
             self.status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
             if isinstance(stop.code, str):
@@ -104,6 +112,8 @@ def run(arguments: Sequence[str]) -> int:
             end_with_parent(signal.SIGTERM if scoop.IS_ORIGIN else signal.SIGKILL)
             _listen_narrowly()
             scoop_repairs.mend()
+            if not scoop.IS_ORIGIN:
+                _end_alone()
 
         def run(self, globs: dict[str, Any] | None = None) -> None:
             # Where a task names something of the script, which a worker has imported, it is looked for in __main__.
@@ -123,25 +133,54 @@ def run(arguments: Sequence[str]) -> int:
     bootstrap.runpy = program
     sys.argv[1:] = arguments
     Bootstrap().main()
-    return program.status
+    return program.status if scoop.IS_ORIGIN else 0
+
+
+def _end_alone() -> None:
+    """Let a worker that fails end without telling SCOOP's broker, which would end the whole run."""
+    import scoop
+    from scoop._comm.scoopzmq import ZMQCommunicator
+
+    def shut_down(self: Any) -> None:
+        scoop.SHUTDOWN_REQUESTED = True
+        self.ZMQcontext.destroy()
+
+    ZMQCommunicator.shutdown = shut_down
 
 
 def hold(count: int, arguments: Sequence[str]) -> int:
-    """Start some processes, and end them when this one's input ends; the origin is the first, where there is one."""
+    """Start some processes, and end them when this one's input ends or is silent for long."""
     processes = []
     for i in range(count):
         own = [argument for argument in arguments if not (i and argument == "--origin")]
         environment = {**os.environ, parallel.LAUNCHED: str(os.getpid())}
         command = [sys.executable, "-m", "deap_nn.worker", *own]
         processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment))
+    told: set[int] = set()
+    heard = time.monotonic()
     with contextlib.suppress(OSError, KeyboardInterrupt):
-        while sys.stdin.buffer.read(1):
-            pass
+        while time.monotonic() - heard < SILENT_SECONDS:
+            ready, _, _ = select.select([0], [], [], 1.0)
+            if ready:
+                if not os.read(0, 64):
+                    break
+                heard = time.monotonic()
+            for process in processes:
+                if process.poll() not in (None, 0, CANNOT_IMPORT) and process.pid not in told:
+                    told.add(process.pid)
+                    said = f"worker {process.pid} on {platform.node()} {how_it_ended(process.returncode)}"
+                    print(f"launch: {said}: the others do its work", file=sys.stderr, flush=True)
     for process in processes:
         process.kill()
     for process in processes:
         process.wait()
+    sweep(default_place())
     return 0
+
+
+def how_it_ended(status: int) -> str:
+    """Say how a process ended."""
+    return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -23,7 +23,15 @@ from deap_nn.datafiles import DataError
 from deap_nn.datasets import NAMES, Dataset, load_dataset
 from deap_nn.genome_cache import FEWEST_SLOTS, slots_in
 from deap_nn.resuming import KEYFRAME_SECONDS
-from deap_nn.rundir import RunDirectory, check_data, check_resumable, open_checkpoint, read_config, toolbox_of
+from deap_nn.rundir import (
+    RunDirectory,
+    asked_for,
+    check_data,
+    check_resumable,
+    open_checkpoint,
+    read_config,
+    toolbox_of,
+)
 from deap_nn.seeding import MAX_SEED
 from deap_nn.toolbox import layout_names
 
@@ -106,17 +114,19 @@ def parse_arguments() -> argparse.Namespace:
     parser = make_parser()
     options = parser.parse_args()
     if options.resume is None:
+        if options.regardless:
+            raise InputError("argument --regardless: is for --resume")
         return complete(options)
     named = {argument.partition("=")[0] for argument in sys.argv[1:]}
     given = {action.dest: action for action in parser._actions if named & set(action.option_strings)}
     anew = {"resume", "regardless", "generations", "group_size", "cache", "cache_size", "no_progress"}
-    anew |= {"timeout", "keyframes", "keyframe_space"}
+    anew |= {"timeout", "keyframes", "keyframe_space", "data"}
     for name, action in given.items():
         if name not in anew:
             raise InputError(f"argument {action.option_strings[0]}: cannot be given with --resume, the run has its own")
     config = read_config(options.resume, "--resume")
     data = config.pop("data", None)
-    if isinstance(data, dict):
+    if isinstance(data, dict) and "data" not in given:
         config |= {"data": data["path"]} if data.get("path") else {"dataset": data.get("name")}
     needed = [action.dest for action in parser._actions if action.default is not None and action.nargs != 0]
     missing = {name for name in needed if config.get(name) is None} - {*anew, *NOT_STORED, "dataset"}
@@ -128,6 +138,8 @@ def parse_arguments() -> argparse.Namespace:
         for action in parser._actions
         if action.nargs != 0 and action.dest not in given and config.get(action.dest) is not None
     ]
+    if "generations" not in given and isinstance(config.get("generations"), int):
+        stored.append(f"--generations={asked_for(options.resume, config)}")
     try:
         going_on = complete(parser.parse_args([*sys.argv[1:], *stored]))
     except InputError as error:
@@ -235,14 +247,17 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
             keyframe_bytes=options.keyframe_space * 2**20,
         )
         directory.status["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
-    except KeyboardInterrupt:
-        print(
-            f"interrupted after generation {directory.status.get('generations', 'none')}: {directory.path}", flush=True
-        )
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            after = directory.status.get("generations", "none")
+            print(f"interrupted after generation {after}: {directory.path}", flush=True)
+        if readouts.individual is not None:
+            try:
+                save_result(directory, toolbox, readouts, options.fitness)
+            except Exception as second:  # what ended the run is what is told
+                error.add_note(f"and then: {type(second).__name__}: {second}")
         raise
-    finally:
-        if readouts.individual is not None and not isinstance(sys.exception(), OSError):
-            save_result(directory, toolbox, readouts, options.fitness)
+    save_result(directory, toolbox, readouts, options.fitness)
     directory.close("finished")
     if not options.no_progress:
         status = directory.status
@@ -277,6 +292,7 @@ def main() -> int:
     with parallel.interruptible(), make_directory(options.output, options.seed, options.resume) as directory:
         if options.resume is None:
             going_on = Checkpoint(directory.path / "checkpoint") if options.breeding == "recipes" else None
+        directory.status["asked_generations"] = options.generations
         if not options.no_progress:
             print(f"{dataset.note}; run: {directory.path}", flush=True)
         with contextlib.closing(going_on) if going_on is not None else contextlib.nullcontext():

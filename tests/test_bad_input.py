@@ -180,7 +180,7 @@ RESUME_CASES = [
     (data(path="/etc/passwd"), RESUME, "--data"),
     (data(path="nothing.npz"), RESUME, "--data"),
     (write(RECORDS, b"x" * 99), RESUME, "no checkpoint of this version"),
-    (write(RECORDS, b"deap_nn checkpoint 2\n"), RESUME, "no checkpoint of this version"),
+    (write(RECORDS, b"deap_nn checkpoint 1\n"), RESUME, "no checkpoint of this version"),
     (flip(RECORDS, 200), RESUME, "is damaged at byte"),
     (lambda run: None, [*RESUME, "--population", "30"], "--population"),
     (lambda run: None, [*RESUME, "--keyframes", "x"], "--keyframes"),

@@ -124,7 +124,7 @@ def write_samples(folder: Path) -> dict[str, Path]:
         checkpoint.append(generation(number))
     checkpoint.close()
     weights = {key: np.full(500, key, np.float32) for key in (7, 9)}
-    write_keyframe(paths["keyframe"], 3, [7, 9], weights.__getitem__)
+    write_keyframe(paths["keyframe"], 3, "a run", [7, 9], weights.__getitem__)
     return paths
 
 

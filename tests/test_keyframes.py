@@ -27,7 +27,7 @@ class Best(Callback):
             self.weights = self.best.flat.copy()
 
     def members(self):
-        return (self.best,)
+        return () if self.best is None else (self.best,)
 
     def state(self):
         return {} if self.best is None else {"place": [self.best.recipe.generation, self.best.recipe.place]}
@@ -167,9 +167,9 @@ def test_lineage_in_tasks_goes_back_to_the_keyframe_which_a_host_without_it_is_s
 def test_files_are_read_right_or_refused(tmp_path):
     path = tmp_path / "keyframe-3"
     weights = {7: np.arange(5, dtype=np.float32), 9: np.full(5, -1.5, np.float32)}
-    write_keyframe(path, 3, [7, 9], weights.__getitem__)
+    write_keyframe(path, 3, "a run", [7, 9], weights.__getitem__)
     keyframe = Keyframe(path)
-    assert keyframe.generation == 3
+    assert (keyframe.generation, keyframe.history) == (3, "a run")
     assert [keyframe.find(key).tolist() for key in (7, 9)] == [weights[7].tolist(), weights[9].tolist()]
     assert keyframe.find(8) is None
     assert keyframe.find(7) is keyframe.find(7)
@@ -192,17 +192,17 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path):
         raise OSError("no room")
 
     with pytest.raises(OSError, match="no room"):
-        write_keyframe(tmp_path / "keyframe-1", 1, [1], fail)
+        write_keyframe(tmp_path / "keyframe-1", 1, "a run", [1], fail)
     ones, asked = np.ones(3, np.float32), []
 
     def fail_later(key):
         asked.append(key)
-        if len(asked) > 3:
+        if len(asked) > 1:
             raise OSError("no room")
         return ones
 
     with pytest.raises(OSError, match="no room"):
-        write_keyframe(tmp_path / "keyframe-1", 1, [1, 2], fail_later)
+        write_keyframe(tmp_path / "keyframe-1", 1, "a run", [1, 2], fail_later)
     assert list(tmp_path.iterdir()) == []
-    write_keyframe(tmp_path / "keyframe-1", 1, [], fail)
+    write_keyframe(tmp_path / "keyframe-1", 1, "a run", [], fail)
     assert Keyframe(tmp_path / "keyframe-1").find(1) is None

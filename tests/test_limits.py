@@ -1,5 +1,6 @@
 """What an evaluation may do: raise, return nonsense, take for ever. The run ends in order and names the child."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -149,3 +150,26 @@ def test_a_call_that_never_notices_ends_its_process():
     assert (answer.returncode, answer.stderr) == (1, f"error: {reason}\n")
     assert answer.stdout in ("", f"last words: {reason}\n")
     assert limits.last_words == [] or all(map(callable, limits.last_words))
+
+
+STOPPED = """
+import sys, time
+from deap_nn.limits import time_limit
+with time_limit(1.0, "it"):
+    print("begun", flush=True)
+    until = time.monotonic() + 4.5  # of which the process is stopped for four
+    while time.monotonic() < until:
+        pass
+print("done")
+"""
+
+
+def test_a_process_that_was_stopped_has_its_time_again():
+    process = subprocess.Popen([sys.executable, "-c", STOPPED], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(4)
+    process.send_signal(signal.SIGCONT)
+    stdout, _ = process.communicate(timeout=30)
+    assert (process.returncode, stdout) == (0, "done\n")

@@ -280,6 +280,18 @@ class Reader:
         return item[0].flat.tobytes(), item[1]
 
 
+def test_two_runs_of_one_seed_in_a_process_have_genomes_of_their_own():
+    def run(sigma, ngen):
+        toolbox = wired(mutate=partial(mutGaussianAdaptive, sigma=sigma, noise=NoiseTable(1, LAYOUT.size)))
+        return evolve(toolbox.population(n=12), toolbox, ngen, seed=1)
+
+    _, alone = run(0.3, 5)
+    kept = [run(sigma, 3) for sigma in (0.1, 0.6)]  # their members hold on to what made them
+    _, after = run(0.3, 5)
+    assert rows_of(after) == rows_of(alone)
+    assert len(kept) == 2
+
+
 def test_a_member_asked_for_again_is_itself_after_twins_too():
     toolbox = wired()
     members = []

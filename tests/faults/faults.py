@@ -119,6 +119,7 @@ def finish(command: Command, output: Path, expected: Path) -> str:
     """Wait for a run, and see that it left the bytes of another."""
     must(command.wait() == 0, f"status {command.process.returncode}: {command.said}")
     same(output, expected)
+    must(slowest(output) < 30, f"a generation took {slowest(output)} s")
     return f"slowest generation {slowest(output):.1f} s, the same bytes"
 
 
