@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 
 from deap_nn.noise import NoiseTable, disjoint_slices
-from deap_nn.weights import Layout, Matrix, Vector, check_generator, check_number, empty_vector
+from deap_nn.weights import LARGEST_WEIGHT, Layout, Matrix, Vector, check_generator, check_number, empty_vector
 
 Individual = TypeVar("Individual")
 Container = Callable[[list[Matrix]], Individual]
@@ -79,7 +79,7 @@ def initNormal(
     ((2, 3),)
     """
     _check(container, layout, rng)
-    if not 0 <= check_number(sigma, "sigma") < np.inf:
+    if not 0 <= check_number(sigma, "sigma") <= LARGEST_WEIGHT:
         raise ValueError(f"sigma must be finite and at least 0, got {sigma!r}")
     flat, unit = _drawn(layout, noise, rng)
     flat *= np.float32(sigma * unit)

@@ -13,7 +13,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import IO
 
 SLEPT_SECONDS = 1.0
 """An alarm that comes so late comes to a process that was stopped."""
@@ -134,5 +133,5 @@ def disarm() -> None:
 
 
 @functools.cache
-def _nowhere() -> IO[str]:
-    return open(os.devnull, "w")
+def _nowhere() -> int:
+    return os.open(os.devnull, os.O_WRONLY)

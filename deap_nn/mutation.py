@@ -8,6 +8,7 @@ import numpy as np
 
 from deap_nn.noise import NoiseTable, noise_slice
 from deap_nn.weights import (
+    LARGEST_WEIGHT,
     Vector,
     WeightList,
     check_generator,
@@ -48,8 +49,8 @@ class Adaptation(Protocol):
 
 def check_sigma(value: float, name: str) -> float:
     """Return a strength of mutation, or raise ValueError where it is negative or not finite."""
-    if not 0 <= check_number(value, name) < np.inf:
-        raise ValueError(f"{name} must be finite and at least 0, got {value!r}")
+    if not 0 <= check_number(value, name) <= LARGEST_WEIGHT:
+        raise ValueError(f"{name} must be finite and at least 0, a float32, got {value!r}")
     return float(value)
 
 
@@ -225,7 +226,7 @@ def matrix_factors(amount: float, scale: Sequence[float] | None, matrices: int) 
         raise TypeError(f"scale must be a sequence of numbers, got {type(scale).__name__}")
     if len(scale) != matrices:
         raise ValueError(f"scale must have a factor for each of {matrices} matrices, got {len(scale)}")
-    return [np.float32(amount * check_sigma(factor, "scale")) for factor in scale]
+    return [np.float32(check_sigma(amount * check_sigma(factor, "scale"), "sigma with its scale")) for factor in scale]
 
 
 def mutGaussianAdaptive(

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 else:
     _MatrixList = list
 
+LARGEST_WEIGHT = float(np.finfo(np.float32).max)
+
 ALIGNMENT = 64
 """Bytes: TensorFlow reads a buffer that starts on such a boundary without copying it."""
 

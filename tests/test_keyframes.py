@@ -96,7 +96,8 @@ def test_without_keyframes_it_goes_back_to_the_seeds(tmp_path, monkeypatch):
 
 
 def test_no_more_than_the_space_is_taken(tmp_path):
-    evolved(tmp_path, keyframe_bytes=100)
+    with pytest.warns(UserWarning, match="no keyframe is kept, it would take 0 MiB: see --keyframe-space"):
+        evolved(tmp_path, keyframe_bytes=100)
     assert keyframes_in(tmp_path) == []
     with pytest.raises(ValueError, match="keyframe_seconds must be at least 0"):
         evolved(tmp_path, seconds=-1.0)
