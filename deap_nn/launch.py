@@ -170,15 +170,20 @@ class Launch:
         broker = Broker(tSock=f"tcp://{listening}:*", mSock=f"tcp://{listening}:*")
         self._socket = broker.task_socket = _Forgiving(broker.task_socket, broker)
         self._ports = broker.getPorts()
-        self._broker = threading.Thread(target=broker.run, daemon=True)
-        self._broker.start()
+        threading.Thread(target=self._run_broker, args=(broker,), daemon=True).start()
         where = "for this host alone" if listening.startswith("127.") else "for whoever reaches it: trust that network"
         ports = " and ".join(map(str, self._ports))
         say(f"{self.size} worker(s); {listening} listens at the ports {ports}, and one a worker, {where}")
         self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
-        self._told_of_broker = False
         self._signal: int | None = None
         self._until = float("inf")
+
+    def _run_broker(self, broker: Any) -> None:
+        """Run SCOOP's broker until the script has ended."""
+        try:
+            broker.run()
+        except Exception as error:
+            say(f"SCOOP's broker failed, and the script goes on alone: {type(error).__name__}: {error}")
 
     def _start(self) -> None:
         options = ["--size", self.size, "--workingDirectory", Path.cwd(), "--backend=ZMQ"]
@@ -255,15 +260,12 @@ class Launch:
         return origin.returncode if origin.returncode >= 0 else 128 - origin.returncode
 
     def _say_alive(self) -> None:
-        """Let other hosts hear of this one, and the user of a broker that failed."""
+        """Let other hosts hear of this one."""
         for _, process in self._processes:
             if process.stdin is not None and process.poll() is None:
                 with contextlib.suppress(OSError):
                     process.stdin.write(b".")
                     process.stdin.flush()
-        if not self._broker.is_alive() and not self._told_of_broker:
-            self._told_of_broker = True
-            say("SCOOP's broker failed: the script goes on alone")
 
     def _end(self) -> None:
         """End all processes, those on other hosts by the end of their input."""

@@ -241,7 +241,15 @@ def _watch(queue: Any) -> None:
         if _calls and not len(queue):
             _calls[-1].look()
 
+    ask = queue.askForPreviousFutures
+
+    def ask_unless_looked_after() -> None:
+        # What its broker answers is out of date while a task is on its way, and SCOOP then sends it a second time.
+        if not _calls:
+            ask()
+
     queue.updateQueue = update_and_look
+    queue.askForPreviousFutures = ask_unless_looked_after
 
 
 class _NoLateAnswers(logging.Filter):

@@ -210,7 +210,7 @@ def little_memory(folder: Path) -> str:
     resource.prlimit(limited, resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**20,) * 2)
     answer = finish(command, output, expected)
     told = [line for line in command.said if str(limited) in line]
-    return f"{answer}; told: {told[0].split(': ', 1)[-1] if told else 'nothing, it managed'}"
+    return f"{answer}; told: `{told[0].partition(str(limited))[2].strip(' )') if told else 'nothing, it managed'}`"
 
 
 def evaluation(fault: str, *options: object) -> Callable[[Path], str]:
@@ -291,11 +291,11 @@ def removed_folder(folder: Path) -> str:
 
 def two_at_once(folder: Path) -> str:
     """Give two runs the same folder at the same time."""
-    expected, output = whole(folder, MLP), folder / "run"
-    first = Command(folder, *LAUNCH, MNIST, *MLP, "--output", output)
+    expected, output = whole(folder, CNN), folder / "run"
+    first = Command(folder, *LAUNCH, MNIST, *CNN, "--output", output)
     first.rows(output, 2)
     for option in ("--output", "--resume"):
-        settings = MLP if option == "--output" else ("--no-progress",)
+        settings = CNN if option == "--output" else ("--no-progress",)
         second = Command(folder, *LAUNCH, MNIST, *settings, option, output)
         must(second.wait() == 2 and len(second.said) == 1, second.said)
     first.process.kill()

@@ -137,8 +137,10 @@ def main() -> int:
             run = subprocess.Popen(alpha.command(*launch, *script), cwd=ROOT, stdout=log, stderr=log)
             while rows(alpha, output) < 5 and run.poll() is None:
                 time.sleep(0.1)
+            if run.poll() is not None:
+                sys.exit(f"the run ended with {run.returncode}:\n{(folder / 'log').read_text()}")
             begun, before = rows(alpha, output), [host.traffic() for host in hosts]
-            marked = "touch /dev/shm/deap_nn-0-*/marked && ls /dev/shm/deap_nn-0-*"
+            marked = "for cache in /dev/shm/deap_nn-0-*; do touch $cache/marked; done; ls /dev/shm/deap_nn-0-*"
             call(*alpha.command("sh", "-c", marked))
             there = call(*beta.command("sh", "-c", "ls /dev/shm /dev/shm/deap_nn-0-* /tmp; hostname"))
             seen.append(("beta has a cache of its own, and sees none of alpha's files", "marked" not in there))
