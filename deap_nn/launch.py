@@ -251,7 +251,8 @@ class Launch:
                     if status not in (0, CANNOT_IMPORT):  # it has said so itself, or ends with the script
                         say(f"{name} {how_it_ended(status)}: the others do its work")
             late = time.monotonic() - begun > COME_SECONDS
-            if not counted and (late or len(told) == len(self._processes) - 1 > 0):
+            alone = len(told) == len(self._processes) - 1 > 0 and len(self._socket.came) > 0
+            if not counted and (late or alone):
                 counted = True
                 if len(self._socket.came) < self.size:
                     say(f"only {len(self._socket.came)} of {self.size} workers came")

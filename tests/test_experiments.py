@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -263,7 +264,9 @@ def test_a_failing_evaluation_ends_the_run_with_one_line(run, tmp_path, digits_f
     options = ["--data", digits_file, "--output", tmp_path / "run", "--cache", tmp_path, "--no-progress"]
     answer = run(*prefix, script, *SETTING, *options)
     ours = [line for line in answer.stderr.splitlines() if "launcher" not in line and "Launching" not in line]
-    assert ours == ["mnist.py: error: RuntimeError: no such luck"]
+    assert len(ours) == 1, ours
+    named = r"mnist\.py: error: EvaluationError: generation 0, child \d+ to \d+: RuntimeError: no such luck"
+    assert re.fullmatch(named, ours[0])
     assert answer.returncode == (0 if prefix else 1)
     status = status_of(tmp_path / "run")
     assert status["state"] == "failed"

@@ -155,9 +155,9 @@ def test_a_call_that_never_notices_ends_its_process():
 STOPPED = """
 import sys, time
 from deap_nn.limits import time_limit
-with time_limit(1.0, "it"):
+with time_limit(2.5, "it"):
     print("begun", flush=True)
-    until = time.monotonic() + 4.5  # of which the process is stopped for four
+    until = time.monotonic() + 6.5  # of which the process is stopped for five
     while time.monotonic() < until:
         pass
 print("done")
@@ -169,7 +169,7 @@ def test_a_process_that_was_stopped_has_its_time_again():
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGSTOP)
-    time.sleep(4)
+    time.sleep(5)
     process.send_signal(signal.SIGCONT)
     stdout, _ = process.communicate(timeout=30)
     assert (process.returncode, stdout) == (0, "done\n")
