@@ -334,12 +334,12 @@ def _context(task: Task) -> Context:
         breeder_bytes, function_bytes, timeout = task.context
         if task.token not in genomes_by_run:
             # Not where the run is known: unpickling a class of DEAP's creator would replace the user's.
-            breeder, shares_noise = pickle.loads(breeder_bytes)  # noqa: S301
+            breeder, shares_noise = pickle.loads(breeder_bytes)  # noqa: S301  (see above)
             forget()
             genomes_by_run[task.token] = Genomes(breeder, task.token, Path(task.place))
             if shares_noise:
                 genomes_by_run[task.token].share_noise()
-        contexts[task.digest] = Context(genomes_by_run[task.token], pickle.loads(function_bytes), timeout)  # noqa: S301
+        contexts[task.digest] = Context(genomes_by_run[task.token], pickle.loads(function_bytes), timeout)  # noqa: S301  (see above)
         while len(contexts) > MOST_CONTEXTS:
             contexts.popitem(last=False)
     return contexts[task.digest]

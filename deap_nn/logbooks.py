@@ -8,7 +8,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,14 @@ def to_json(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
     path : path-like
         Replaced whole.
     """
-    write_json(path, rows_of(logbook))
+    # A row at a time: a long run's are some hundred megabytes as objects.
+    rows: Iterable[Row] = rows_of(logbook) if logbook.chapters else map(dict, logbook)
+    with replacing(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        file.write("[")
+        for number, row in enumerate(rows):
+            file.write(",\n" if number else "\n")
+            file.write(_json(row))
+        file.write("\n]\n")
 
 
 def read_csv(path: str | os.PathLike[str]) -> dict[str, list[float]]:
@@ -167,7 +174,11 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write a JSON file whole or not at all; NumPy's numbers as numbers, NaN and infinity as null."""
-    write_text(path, json.dumps(_finite(plain(value)), indent=1, allow_nan=False) + "\n")
+    write_text(path, _json(value) + "\n")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(_finite(plain(value)), indent=1, allow_nan=False)
 
 
 def write_with(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
