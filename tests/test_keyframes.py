@@ -2,6 +2,7 @@
 
 import shutil
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from test_checkpoint import WIRINGS, Count, Stop
 from test_checkpoint import result as whole_result
 from test_lineage import wired
 
-from deap_nn import Callback, Checkpoint, evolve, genomes
+from deap_nn import Callback, Checkpoint, evolve, genomes, resuming, selRankBoosted
 from deap_nn.checkpoint import keyframes_in
 from deap_nn.keyframes import MAGIC, Keyframe, KeyframeError, write_keyframe
 
@@ -101,6 +102,29 @@ def test_no_more_than_the_space_is_taken(tmp_path):
     assert keyframes_in(tmp_path) == []
     with pytest.raises(ValueError, match="keyframe_seconds must be at least 0"):
         evolved(tmp_path, seconds=-1.0)
+
+
+def test_many_recipes_call_for_one_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(resuming, "KEYFRAME_RECIPES", 20)
+    evolved(tmp_path, seconds=1e6)
+    assert len(keyframes_in(tmp_path)) == 1
+
+
+def test_a_keyframe_of_another_run_is_said_and_not_used(tmp_path):
+    for folder, pressure in (("one", 1.2), ("other", 1.9)):
+        (tmp_path / folder).mkdir()
+        evolved(tmp_path / folder, stop=9, registered=lambda pressure=pressure: pressed(pressure))
+    (tmp_path / "whole").mkdir()
+    expected = evolved(tmp_path / "whole", seconds=None, registered=lambda: pressed(1.2))
+    (path,) = keyframes_in(tmp_path / "other")
+    shutil.copy(path, tmp_path / "one" / path.name)
+    with pytest.warns(UserWarning, match="is of another run"):
+        found = evolved(tmp_path / "one", registered=lambda: pressed(1.2))
+    assert found[0] == expected[0]
+
+
+def pressed(pressure):
+    return {"select": partial(selRankBoosted, parents=6, pressure=pressure)}
 
 
 @pytest.mark.parametrize("damage", ["torn", "of another kind", "a genome"])

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import deap_nn
 from deap_nn import Individual, Layout, NoiseTable, WeightList
 from deap_nn.operators import OPERATORS
 from deap_nn.seeding import stream
@@ -154,4 +153,3 @@ def test_an_operator_works_or_names_what_is_wrong(operator, data):
 
 def test_the_registry_is_what_is_tested():
     assert {operator.kind for operator in OPERATORS} == set(ARGUMENTS)
-    assert deap_nn.__all__
