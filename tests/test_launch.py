@@ -5,13 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import zmq
 from conftest import MNIST
 
 from deap_nn.commands import InputError
-from deap_nn.launch import Host, read_hosts, shared_out
+from deap_nn.launch import Host, _Forgiving, read_hosts, shared_out
 
 LAUNCH = ("-m", "deap_nn.launch", "-n", 3)
 MAPPING = """
@@ -193,3 +196,33 @@ def test_without_scoop_it_is_one_line(run, tmp_path):
     answer = run(tmp_path / "without.py")
     assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
     assert "SCOOP is missing" in answer.stderr
+
+
+def test_a_task_of_a_worker_that_is_gone_goes_to_the_next_or_waits():
+    sent = []
+    come = [[b"origin", b"T", b"id 1", b"task 1"], [b"origin", b"T", b"id 2", b"task 2"], [b"new", b"I", b""]]
+
+    class Target:
+        def recv_multipart(self):
+            return come.pop(0)
+
+        def send_multipart(self, message):
+            if message[0].startswith(b"gone"):
+                raise zmq.ZMQError(zmq.EHOSTUNREACH)
+            if message[0] == b"bad":
+                raise zmq.ZMQError(zmq.EFSM)
+            sent.append(message)
+
+    broker = SimpleNamespace(available_workers=deque([b"gone too", b"there"]), unassigned_tasks=deque())
+    socket = _Forgiving(Target(), broker)
+    for _ in range(3):
+        socket.recv_multipart()
+    assert socket.came == {b"new"}
+    socket.send_multipart([b"gone", b"T", b"task 1"])
+    assert sent == [[b"there", b"T", b"task 1"]]
+    socket.send_multipart([b"gone", b"T", b"task 2"])
+    assert list(broker.unassigned_tasks) == [(b"id 2", b"task 2")]
+    socket.send_multipart([b"gone", b"RP", b"an answer"])
+    with pytest.raises(zmq.ZMQError):
+        socket.send_multipart([b"bad", b"T", b"task 2"])
+    assert len(sent) == 1
