@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import made_digits
 
-from deap_nn import Dataset, datasets, load_dataset
+from deap_nn import Dataset, datafiles, datasets, load_dataset
 from deap_nn.datafiles import DataError, RawArrays, read_idx
 from deap_nn.datasets import DataReference, find_dataset, split_validation
 
@@ -266,3 +266,9 @@ def test_arrays_are_checked(change, message):
 
 def test_read_idx_of_one_file(idx_folder):
     assert read_idx(idx_folder / STEMS[1]).shape == (400,)
+
+
+def test_an_npz_file_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(digits_file, monkeypatch):
+    monkeypatch.setattr(datafiles, "LARGEST_BYTES", 300_000)
+    with pytest.raises(DataError, match=r"x_train\.npy says it holds [\d,]+ bytes, at most 300,000 are read"):
+        datafiles.read_npz(digits_file)

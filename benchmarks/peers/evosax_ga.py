@@ -37,7 +37,7 @@ def xor(w1, b1, w2, b2):
 
 def main():
     network = {"cnn": cnn, "mlp": mlp, "xor": xor}[OPTIONS.network]
-    fitness = lambda weights: network(*weights)  # noqa: E731
+    fitness = lambda weights: network(*weights)  # noqa: E731  (as JAX code is written)
     score = jax.vmap(fitness) if OPTIONS.way == "vmap" else lambda population: jax.lax.map(fitness, population)
     schedule = optax.constant_schedule(common.SIGMA)
     ga = SimpleGA(OPTIONS.members, [jnp.zeros(shape) for shape in SHAPES], std_schedule=schedule)
