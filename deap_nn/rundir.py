@@ -9,10 +9,10 @@ import os
 import platform
 import resource
 import sys
+import tempfile
 import time
 import traceback
 import warnings
-from array import array
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -213,7 +213,9 @@ class RunDirectory(Callback):
         self._begun = time.perf_counter()
         self._places: NDArray[np.int64] | None = None
         self._names: list[str] = []
-        self._trace = array("f")  # a row of weights after the other
+        # A row of weights after the other, in a file that has no name: in memory they would take more than the logbook.
+        self._trace = tempfile.TemporaryFile(dir=self.path)  # noqa: SIM115  (open as long as the run)
+        self._traced = b""
         self._written = 0
         self._next_statistics = 0
         self._timing: list[float] = []
@@ -268,14 +270,13 @@ class RunDirectory(Callback):
         """Return what was written last of what no other record has: a row of ``timing.csv``, the traced weights."""
         if not self._written:
             return {}
-        traced = self._trace[-len(self._names) :] if self._trace else self._trace
-        return {"timing": self._timing, "trace": np.asarray(traced, "<f4").tobytes().hex()}
+        return {"timing": self._timing, "trace": self._traced.hex()}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
         """Write the files again as they were before the last generation."""
         seen = states[1:]
         for state in seen:
-            self._trace.extend(np.frombuffer(bytes.fromhex(state["trace"]), "<f4").tolist())
+            self._trace_row(bytes.fromhex(state["trace"]))
         self._written = len(seen)
         rows = [dict(record) for record in evolution.logbook[: len(seen)]]
         lines = [format_row(list(rows[0]))] if rows else []
@@ -303,12 +304,17 @@ class RunDirectory(Callback):
         """Append what is logged and not yet written, all of it or nothing when the run is interrupted."""
         if self._written == len(evolution.logbook):
             return
-        traced = evolution.look(evolution.best)[self._places] if self._places is not None else None
+        traced = b""
+        if self._places is not None:
+            traced = np.asarray(evolution.look(evolution.best)[self._places], "<f4").tobytes()
         with parallel.holding_signals():
             self._append_rows(evolution)
-            if traced is not None:
-                self._trace.extend(traced.tolist())
+            self._trace_row(traced)
             self._written += 1
+
+    def _trace_row(self, traced: bytes) -> None:
+        self._trace.write(traced)
+        self._traced = traced
 
     def _append_rows(self, evolution: Evolution) -> None:
         row = evolution.row
@@ -331,9 +337,10 @@ class RunDirectory(Callback):
 
     def _write_statistics(self, evolution: Evolution) -> None:
         to_json(evolution.logbook, self.path / "logbook.json")
-        if self._places is not None and self._trace:
+        self._trace.flush()
+        if self._places is not None and self._traced:
             arrays: dict[str, NDArray[Any]] = {
-                "weights": np.array(self._trace, np.float32).reshape(-1, len(self._names)),
+                "weights": np.memmap(self._trace, "<f4", "r").reshape(-1, len(self._names)),
                 "places": self._places,
                 "matrices": np.array(self._names),
             }
@@ -351,6 +358,7 @@ class RunDirectory(Callback):
         """Write the last ``status.json``: the `state` ("finished", "interrupted" or "failed") and the result."""
         seconds = round(time.perf_counter() - self._begun, 3)
         self.status.update(result, state=state, seconds=seconds)
+        self._trace.close()
         self._write_status()
 
     def _write_status(self) -> None:
