@@ -5,14 +5,21 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import functools
+import mmap
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
+
+from deap_nn.onlooker import HEAD, SIZE
 
 SLEPT_SECONDS = 1.0
 """An alarm that comes so late comes to a process that was stopped."""
@@ -34,6 +41,46 @@ class EvaluationError(RuntimeError):
 
 last_words: list[Callable[[str], object]] = []
 """What a process calls, with the reason, before it ends because a call does not return."""
+
+
+status_files: list[Path] = []
+"""The ``status.json`` of the runs that this process has to do with."""
+
+
+class _Onlooker:
+    """Our side of a process that says what took too long where compiled code lets no thread of Python's run."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+        with tempfile.TemporaryFile() as file:
+            file.truncate(SIZE)
+            self._shared = mmap.mmap(file.fileno(), SIZE)
+            script = Path(__file__).with_name("onlooker.py")
+            seconds = 1.5 * STUCK_SECONDS  # after the watchdog had its time, before the process is ended
+            arguments = [str(file.fileno()), str(seconds), *map(os.path.abspath, status_files)]
+            command = [sys.executable, "-I", "-S", str(script), *arguments]
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[file.fileno()])  # noqa: S603  (ours)
+        self._end = weakref.finalize(self, _end_onlooker, process)
+
+    def set(self, limit: tuple[float, str] | None) -> None:
+        """Tell it of a call, by its limit in seconds and what it is, or of none."""
+        if limit is None:
+            HEAD.pack_into(self._shared, 0, 0, 0.0, 0)
+            return
+        self._calls += 1
+        text = limit[1].encode()[: SIZE - HEAD.size]
+        self._shared[HEAD.size : HEAD.size + len(text)] = text
+        HEAD.pack_into(self._shared, 0, self._calls, limit[0], len(text))
+
+
+def _end_onlooker(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
+@functools.cache
+def _onlooker() -> _Onlooker:
+    return _Onlooker()
 
 
 class _Watchdog:
@@ -106,6 +153,7 @@ def time_limit(seconds: float | None, named: str) -> Iterator[None]:
         if alarmed:
             signal.setitimer(signal.ITIMER_REAL, seconds)
             # The last resort, where compiled code lets no other thread of Python's run.
+            _onlooker().set((seconds, reason))
             faulthandler.dump_traceback_later(seconds + 2 * STUCK_SECONDS, exit=True, file=_nowhere())
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
@@ -129,6 +177,8 @@ def disarm() -> None:
     if threading.current_thread() is threading.main_thread():
         signal.setitimer(signal.ITIMER_REAL, 0)
         faulthandler.cancel_dump_traceback_later()
+        if _onlooker.cache_info().currsize:
+            _onlooker().set(None)
     _watchdog.set(None)
 
 

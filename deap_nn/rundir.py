@@ -222,6 +222,7 @@ class RunDirectory(Callback):
         self._write_status()
         atexit.register(self._note_an_early_end)
         limits.last_words.append(self._note_a_failure)
+        limits.status_files.append(self.path / "status.json")
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], option: str) -> RunDirectory:

@@ -11,7 +11,8 @@ from conftest import ROOT
 PACKAGE = ROOT / "deap_nn"
 
 FLOORS = [
-    {"seeding", "weights", "logbooks", "datafiles", "checkpoint", "limits", "scoop_repairs"},
+    {"seeding", "weights", "logbooks", "datafiles", "checkpoint", "onlooker", "scoop_repairs"},
+    {"limits"},
     {"genome_cache", "keyframes"},
     {"sharing"},
     {"parallel"},

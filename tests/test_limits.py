@@ -1,5 +1,6 @@
 """What an evaluation may do: raise, return nonsense, take for ever. The run ends in order and names the child."""
 
+import json
 import subprocess
 import sys
 import time
@@ -148,6 +149,30 @@ def test_a_call_that_never_notices_ends_its_process():
     reason = "generation 5, child 1: no fitness within 0.2 s"
     assert (answer.returncode, answer.stderr) == (1, f"error: {reason}\n")
     assert answer.stdout in ("", f"last words: {reason}\n")
+
+
+HOLDING = """
+import collections, itertools, json, pathlib, sys
+from deap_nn import limits
+limits.STUCK_SECONDS = 2.0
+status = pathlib.Path(sys.argv[1])
+status.write_text(json.dumps({"state": "running", "generations": 4}))
+limits.status_files.append(status)
+with limits.time_limit(100.0, "generation 5, child 0"):
+    pass
+with limits.time_limit(0.2, "generation 5, child 1"):
+    collections.deque(itertools.repeat(0), maxlen=0)  # lets neither a signal nor a thread come in
+"""
+
+
+def test_a_call_that_holds_python_itself_is_named_and_ends_its_process(tmp_path):
+    status = tmp_path / "status.json"
+    command = [sys.executable, "-c", HOLDING, status]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    reason = "generation 5, child 1: no fitness within 0.2 s"
+    assert (answer.returncode, answer.stdout, answer.stderr) == (1, "", f"error: {reason}\n")
+    assert json.loads(status.read_text()) == {"state": "failed", "generations": 4, "error": reason}
+    assert list(tmp_path.iterdir()) == [status]
 
 
 def test_a_process_that_was_stopped_has_its_time_again(monkeypatch):

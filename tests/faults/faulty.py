@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
+import itertools
 import time
 from typing import Any
 
@@ -27,6 +29,7 @@ FAULTS = {
     "type": lambda: "0.5",
     "array": lambda: (np.array([0.5, 0.5]),),
     "hang": lambda: time.sleep(1e6),
+    "hold": lambda: collections.deque(itertools.repeat(0), maxlen=0),  # compiled code that keeps Python's lock
 }
 
 
