@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import struct
 import threading
 import zlib
@@ -183,7 +184,8 @@ class Checkpoint:
         Made if it is not there. What it holds is read, and a record that a killed run left unfinished at the end is
         cut off.
     regardless : bool
-        Go back to the last whole generation where the file is damaged further up.
+        Go back to the last whole generation where the file is damaged further up, whose copy is kept as
+        ``generations.damaged``.
 
     Attributes
     ----------
@@ -200,6 +202,7 @@ class Checkpoint:
 
     def __init__(self, folder: str | os.PathLike[str], *, regardless: bool = False) -> None:
         self.path = Path(folder, "generations")
+        self.damaged_path = self.path.with_name("generations.damaged")
         self.path.parent.mkdir(exist_ok=True)
         self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115  (open as long as the run, for its lock)
         try:
@@ -236,6 +239,8 @@ class Checkpoint:
                 raise CheckpointError(f"{self.path} is damaged at byte {whole}, in generation {len(self.past)}")
             else:
                 self.cut_off = True
+                if end < size:
+                    shutil.copyfile(self.path, self.damaged_path)
         os.ftruncate(self._file.fileno(), whole)
         for path in [*self.path.parent.glob("keyframe-*.partial"), *keyframes_in(self.path.parent)]:
             if path.suffix or int(path.name.removeprefix("keyframe-")) >= len(self.past):

@@ -237,6 +237,9 @@ class _OnProblem:
     leaves_weights = True
     """An individual that is scored stays as it is."""
 
+    may_be_done_twice = True
+    """It is a pure function: what has no answer is done again."""
+
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
 
@@ -284,8 +287,6 @@ class CountMisread(_OnProblem):
 
     has_limit = False
     """A limit of time is for the fitness."""
-    may_be_done_twice = True
-    """It is a pure function."""
 
     def __call__(self, task: Task) -> int:
         """Return the count for an individual, a part, and the first sample and the one after the last."""

@@ -15,8 +15,8 @@ class Evolution:
     """Where a run stands: what its callbacks see.
 
     A callback that sets ``stop`` to a reason ends the run after the generation. ``best`` is the best member of the last
-    generation that was logged, and ``row`` its record; ``scored`` counts the scored members of the present one. In
-    a run that goes on from a checkpoint ``member(generation, place)`` gives a member of an earlier generation back.
+    generation that was logged, and ``row`` its record; ``scored`` counts the scored members of the present one. While
+    a callback is restored, ``member(generation, place)`` gives a member of an earlier generation back.
     ``look(member)`` is ``member.flat``, but the member stays light, and what is seen is valid until the next look.
     """
 

@@ -163,6 +163,10 @@ class Lineage:
             else:
                 warnings.warn(f"the keyframe is not used: {keyframe} is of another run", stacklevel=2)
 
+    def forget_past(self) -> None:
+        """Let go of what `remember` took over, once nobody asks for a member of an earlier generation any more."""
+        self._past = ()
+
     def _note(self, places: Places, sigma: float | None) -> None:
         """Add a generation to what tells this run from others."""
         self._history.update(np.asarray(places, "<u4").tobytes() + repr(sigma).encode())

@@ -55,7 +55,7 @@ def current_map() -> Callable[..., Iterable[Any]]:
 
 def _scoop_map(function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterable[Any]:
     """Map with SCOOP; what is late is done again where the function says that it may be."""
-    if len(iterables) == 1 and getattr(function, "may_be_done_twice", False):
+    if len(iterables) == 1 and getattr(getattr(function, "func", function), "may_be_done_twice", False):
         return scoop_repairs.first_answers(function, iterables[0])
     from scoop import futures
 

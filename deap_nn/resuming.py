@@ -79,6 +79,8 @@ def go_on(
         callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
         for member in callback.members():
             member.flat  # noqa: B018  (while the line is in the cache)
+    evolution.member = None
+    lineage.forget_past()
     past.clear()  # the logbook and the lineage have what is needed of it
 
 

@@ -55,6 +55,7 @@ class CallNamed:
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function
+        self.may_be_done_twice = getattr(getattr(function, "func", function), "may_be_done_twice", False)
 
     def __call__(self, named: Named) -> tuple[Any] | None:
         """Return the answer in a tuple, or None."""

@@ -22,7 +22,7 @@ from deap_nn.commands import InputError, Parser, check_new_folder, integer, numb
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import NAMES, Dataset, load_dataset
 from deap_nn.genome_cache import FEWEST_SLOTS, slots_in
-from deap_nn.resuming import KEYFRAME_SECONDS
+from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS
 from deap_nn.rundir import (
     RunDirectory,
     asked_for,
@@ -100,11 +100,16 @@ def make_parser() -> Parser:
     add(
         "--keyframes",
         type=seconds_or_off,
-        default=KEYFRAME_SECONDS,
         metavar="X",
-        help="keep the parents' weights when breeding them again would take X seconds, for a quick --resume; or off",
+        help="keep the parents' weights when breeding them again would take X seconds, for a quick --resume, or off; "
+        f"by default {KEYFRAME_SECONDS:g}",
     )
-    add("--keyframe-space", type=integer(0), default=2048, metavar="MIB", help="no keyframe that takes more is kept")
+    add(
+        "--keyframe-space",
+        type=integer(0),
+        metavar="MIB",
+        help=f"no keyframe that takes more is kept; by default {KEYFRAME_BYTES >> 20}",
+    )
     add("--no-progress", action="store_true", help="show no progress; by default it is shown")
     return parser
 
@@ -163,8 +168,12 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
         raise InputError(f"argument --cache: {options.cache} is not a folder")
     if options.cache_size is not None and slots_in(options.cache_size * 2**20, MODELS[options.model]) < FEWEST_SLOTS:
         raise InputError(f"argument --cache-size: {options.cache_size} MiB hold fewer than {FEWEST_SLOTS} networks")
-    if options.timeout is not None and options.breeding == "plain":
-        raise InputError("argument --timeout: needs --breeding recipes")
+    for name in ("group_size", "cache", "cache_size", "timeout", "keyframes", "keyframe_space"):
+        if options.breeding == "plain" and getattr(options, name) is not None:
+            raise InputError(f"argument --{name.replace('_', '-')}: needs --breeding recipes")
+    if options.breeding == "recipes":
+        options.keyframes = KEYFRAME_SECONDS if options.keyframes is None else options.keyframes
+        options.keyframe_space = KEYFRAME_BYTES >> 20 if options.keyframe_space is None else options.keyframe_space
     if options.fitness is None:
         options.fitness = preset["fitness"]
     if options.sigma is None:
@@ -244,7 +253,7 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
             cache_size=options.cache_size * 2**20 if options.cache_size is not None else None,
             timeout=options.timeout,
             keyframe_seconds=None if options.keyframes == "off" else options.keyframes,
-            keyframe_bytes=options.keyframe_space * 2**20,
+            keyframe_bytes=(options.keyframe_space or 0) * 2**20,
         )
         directory.status["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
     except BaseException as error:

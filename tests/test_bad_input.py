@@ -154,7 +154,10 @@ MNIST_CASES = [
     (["--data", "bomb"], "at most 2,147,483,648 are read"),
     (["--timeout", "0"], "--timeout"),
     (["--regardless"], "--regardless"),
-    (["--timeout", "1", "--breeding", "plain"], "--timeout"),
+    *(
+        ([option, value, "--breeding", "plain"], f"{option}: needs --breeding recipes")
+        for option, value in [("--timeout", "1"), ("--keyframes", "off"), ("--keyframe-space", "9"), ("--cache", ".")]
+    ),
     (["--keyframes", "-1"], "--keyframes"),
     (["--keyframes", "never"], "--keyframes"),
     (["--keyframe-space", "-1"], "--keyframe-space"),

@@ -136,13 +136,17 @@ def test_a_member_of_an_earlier_generation_is_given_back(tmp_path):
     found = {}
 
     class Recall(Callback):
-        def on_generation(self, evolution):
+        def restore(self, evolution, states):
+            assert len(states) == 7
             for generation, members in kept.items():
                 found[generation] = [evolution.member(generation, place).flat for place in range(len(members))]
 
     toolbox, checkpoint = wired(), Checkpoint(tmp_path)
-    evolve(toolbox.population(n=12), toolbox, 6, seed=1, callbacks=[Recall()], checkpoint=checkpoint)
+    recall = Recall()
+    recall.on_generation = lambda evolution: found.setdefault("afterwards", evolution.member)
+    evolve(toolbox.population(n=12), toolbox, 6, seed=1, callbacks=[recall], checkpoint=checkpoint)
     checkpoint.close()
+    assert found.pop("afterwards") is None  # the places of all generations would grow with the run
     assert found.keys() == kept.keys()
     for generation, members in kept.items():
         assert all((a == b).all() for a, b in zip(members, found[generation], strict=True))
@@ -199,6 +203,7 @@ def test_damage_is_named_with_its_place(written):
         assert path.read_bytes() == damaged
         checkpoint = Checkpoint(path.parent, regardless=True)
         assert len(checkpoint.past) == whole
+        assert checkpoint.damaged_path.read_bytes() == damaged  # nothing is lost
         checkpoint.close()
     path.write_bytes(b"another program's file, of some length")
     with pytest.raises(CheckpointError, match="no checkpoint of this version"):

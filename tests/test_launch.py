@@ -104,9 +104,10 @@ def test_a_signal_ends_everything_in_time(tmp_path, number, digits_file):
     assert '"interrupted"' in (output / "status.json").read_text()
 
 
-def test_a_worker_that_is_killed_is_named_and_the_run_goes_on(run, tmp_path, digits_file):
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_a_worker_that_is_killed_is_named_and_the_run_goes_on(run, tmp_path, digits_file, breeding):
     outputs = [tmp_path / "whole", tmp_path / "run"]
-    options = ["--data", digits_file, "--model", "mlp", "--generations", 30, "--no-progress"]
+    options = ["--data", digits_file, "--model", "mlp", "--generations", 30, "--no-progress", "--breeding", breeding]
     assert run(MNIST, *options, "--output", outputs[0]).returncode == 0
     command = [sys.executable, *LAUNCH, MNIST, *options, "--output", outputs[1]]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
@@ -115,7 +116,7 @@ def test_a_worker_that_is_killed_is_named_and_the_run_goes_on(run, tmp_path, dig
         time.sleep(0.05)
     worker = max(pid for pid in processes(outputs[1]) if b"--origin" not in Path(f"/proc/{pid}/cmdline").read_bytes())
     os.kill(worker, signal.SIGKILL)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=55)  # SCOOP takes a minute to miss it
     assert process.returncode == 0
     assert f"(process {worker}) was ended by signal 9: the others do its work" in stderr
     for name in ("logbook.csv", "best.npz"):
