@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from deap_nn.checkpoint import read_generations
+
 ROOT = Path(__file__).resolve().parents[2]
 MNIST = ROOT / "experiments" / "mnist.py"
 FAULTY = Path(__file__).with_name("faulty.py")
@@ -252,9 +254,41 @@ def full_disk(folder: Path) -> str:
         command = Command(folder, *LAUNCH, MNIST, *MLP, "--output", output)
         must(command.wait() == 1, f"status {command.process.returncode}")
         must(len(command.said) == 1 and "No space left" in command.said[0], command.said)
-        rows = (output / "logbook.csv").read_text().count("\n")
+        recorded, rows = recorded_and_logged(output)
+        must(0 < recorded <= rows, f"{recorded} generations are recorded, {rows} logged")
         subprocess.run(["mount", "-o", "remount,size=50m", str(place)], check=True)
-        return f"status 1, one line, after {rows - 1} generations; {resume(folder, output, expected)}"
+        return f"status 1, one line, after {rows} generations; {resume(folder, output, expected)}"
+
+
+def full_log(folder: Path) -> str:
+    """Let the disk be full for what is logged, while the checkpoint has room elsewhere."""
+    setting = (*SETTING, "--model", "mlp", "--population", 20, "--generations", 400)
+    expected, output, elsewhere = whole(folder, setting), folder / "small" / "run", folder / "elsewhere"
+    with mounted(folder, "5m"):
+        command = Command(folder, *LAUNCH, MNIST, *setting, "--output", output)
+        command.rows(output, 5)
+        for pid in processes(output):
+            os.kill(pid, signal.SIGKILL)
+        command.wait()
+        shutil.copytree(output / "checkpoint", elsewhere)
+        subprocess.run(["mount", "--bind", str(elsewhere), str(output / "checkpoint")], check=True)
+        try:
+            free = os.statvfs(output)
+            (output.parent / "full").write_bytes(b"x" * (free.f_bavail * free.f_frsize - 2**15))
+            command = Command(folder, *LAUNCH, MNIST, "--resume", output, "--no-progress")
+            must(command.wait() == 1, f"status {command.process.returncode}")
+            must(len(command.said) == 1 and "No space left" in command.said[0], command.said)
+            recorded, rows = recorded_and_logged(output)
+            must(recorded >= rows > 5, f"{recorded} generations are recorded, {rows} logged")
+            (output.parent / "full").unlink()
+            return f"status 1, one line, after {rows} generations; {resume(folder, output, expected)}"
+        finally:
+            subprocess.run(["umount", "--lazy", str(output / "checkpoint")], check=True)
+
+
+def recorded_and_logged(output: Path) -> tuple[int, int]:
+    """Return how many generations a run's checkpoint has, and its logbook."""
+    return len(read_generations(output / "checkpoint")), (output / "logbook.csv").read_text().count("\n") - 1
 
 
 def full_cache(folder: Path) -> str:
@@ -351,7 +385,8 @@ FAULTS: dict[str, Callable[[Path], str]] = {
     "an evaluation returns an array": evaluation("array"),
     "an evaluation never returns, --timeout 1": evaluation("hang", "--timeout", 1),
     "compiled code never returns, --timeout 1": evaluation("hold", "--timeout", 1),
-    "the disk is full": full_disk,
+    "the disk is full for the checkpoint": full_disk,
+    "the disk is full for what is logged": full_log,
     "the cache's place is full": full_cache,
     "an output folder that is read-only": read_only,
     "an output folder removed in mid-run": removed_folder,
