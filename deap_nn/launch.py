@@ -24,7 +24,7 @@ from deap_nn import parallel
 from deap_nn.commands import InputError, Parser, integer, run_command
 from deap_nn.worker import CANNOT_IMPORT, how_it_ended, own_address
 
-LEAVE_SECONDS = 4.0
+LEAVE_SECONDS = 3.5
 """After a signal the script has so long to save what there is, before all is ended."""
 
 ALIVE_SECONDS = 5.0
