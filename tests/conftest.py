@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from deap_nn.datasets import split_validation
 from deap_nn.models import configure_tensorflow
 
 configure_tensorflow(threads=1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts with & ignore Ctrl-C
 settings.register_profile("shared-machine", deadline=None)  # a time limit says nothing on a busy machine
 settings.load_profile("shared-machine")
 
