@@ -275,7 +275,7 @@ def evolve(
         raise ValueError("timeout needs breeding by recipes")
     evolution = Evolution(toolbox, population, ngen, toolbox.map)
     if lineage is not None:
-        evolution.map, evolution.look = lineage.map, lineage.look
+        evolution.map, evolution.look, evolution.mean = lineage.map, lineage.look, lineage.mean
     run = _Run(
         evolution,
         list(callbacks),
@@ -379,6 +379,7 @@ class _Run:
         chosen = seeded(toolbox.select, rng)(population, len(population))
         if self._clock.generation < generation:  # somebody registered another select, which moves no clock
             self._clock.advance(population)
+        self.evolution.parents = len({id(member) for member in chosen})
         population.clear()  # those that were not chosen are not needed any more
         if self._lineage is None:
             population[:] = vary(chosen, toolbox, seed=self._seed, generation=generation, **self._probabilities)

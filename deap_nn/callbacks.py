@@ -3,85 +3,130 @@
 from __future__ import annotations
 
 import copy
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from deap import base
 from tqdm import tqdm
 
 from deap_nn.evolution import Callback, Evolution
+from deap_nn.logbooks import format_row
+from deap_nn.recipes import MEAN_PLACE
 
 READOUT_EVERY = 25
 """Generations between two scorings of the candidates for the result on all validation samples."""
+
+BEST, MEAN = "best member", "mean of the parents"
+COLUMNS = ("gen", BEST, MEAN)
+
+MOST_VOTERS = 20
+"""No more of the fittest vote at the end."""
 
 
 class Readouts(Callback):
     """Keep the one network that did best on all validation samples.
 
-    The best member is scored on all of them every ``READOUT_EVERY`` generations, at the end, and when the run is
-    interrupted.
+    The candidates are scored on all of them every ``READOUT_EVERY`` generations and at the end: the best member, and
+    the mean of the fittest, as many as the generation has parents. When the run is interrupted it is the best member
+    alone. At the very end the fittest also vote.
 
     Parameters
     ----------
     toolbox : deap.base.Toolbox
-        With ``clone``, ``map`` and ``error_rate``.
+        With ``error_rate``, and ``vote_error_rate`` if there is to be a vote.
+    path : path-like, optional
+        A CSV file for ``rows``, a row per scoring.
 
     Attributes
     ----------
     individual : Any
-        A clone of the best so far; None before the first scoring.
+        The best so far; None before the first scoring.
     validation_error : float
         Its error rate on all validation samples.
     generation : int
         The generation it comes from.
     readout : str
-        What it is: "best member".
+        What it is: "best member" or "mean of the parents".
+    rows : list of dict
+        The error rate of each candidate by generation.
+    vote : dict
+        After the end: how many voted, and the error rates on all validation and test samples.
     """
 
-    def __init__(self, toolbox: base.Toolbox) -> None:
+    def __init__(self, toolbox: base.Toolbox, path: str | os.PathLike[str] | None = None) -> None:
         self.toolbox = toolbox
+        self.path = path
         self.individual: Any = None
         self.validation_error = float("inf")
         self.generation = -1
         self.readout = ""
+        self.rows: list[dict[str, Any]] = []
+        self.vote: dict[str, Any] = {}
 
     def on_generation(self, evolution: Evolution) -> None:
         """Score the candidates, when it is time."""
-        if evolution.generation % READOUT_EVERY == 0 or evolution.last:
-            self._score(evolution, evolution.map)
+        if evolution.generation % READOUT_EVERY and not evolution.last:
+            return
+        row = {"gen": evolution.generation, BEST: self._score(evolution, evolution.best, BEST, evolution.map)}
+        if evolution.parents:
+            row[MEAN] = self._score(evolution, evolution.mean(evolution.fittest), MEAN, evolution.map)
+        self.rows.append({**dict.fromkeys(COLUMNS), **row})
+        self._write(self.rows[-1:])
+        if evolution.last and evolution.parents and hasattr(self.toolbox, "vote_error_rate"):
+            voters = evolution.fittest[:MOST_VOTERS]
+            self.vote = {"voters": len(voters)}
+            for split in ("validation", "test"):
+                error = self.toolbox.vote_error_rate(voters, split, map=evolution.map)
+                self.vote[f"vote_{split}_error"] = error
 
     def on_end(self, evolution: Evolution) -> None:
-        """Score the candidates of an interrupted run, in this process: the others may be gone."""
+        """Score the best member of an interrupted run, in this process: the others may be gone."""
         if evolution.interrupted and evolution.logbook:
-            self._score(evolution, map)
+            self._score(evolution, evolution.best, BEST, map)
 
     def state(self) -> dict[str, Any]:
-        """Return which member was best, and how good."""
+        """Return which network was best, how good, and the last row."""
         recipe = getattr(self.individual, "recipe", None)
         if recipe is None:
             return {}
-        place = [recipe.generation, recipe.place]
-        return {"member": place, "error": self.validation_error, "generation": self.generation, "readout": self.readout}
+        place = [key & MEAN_PLACE for key in recipe.parents] if recipe.is_mean else recipe.place
+        state = {"member": [recipe.generation, place], "error": self.validation_error, "generation": self.generation}
+        return {**state, "readout": self.readout, "row": self.rows[-1] if self.rows else None}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
-        """Take the last state, and the member that it names."""
+        """Take the last state, the network that it names, and the rows."""
         if states[-1] and evolution.member is not None:
             state = states[-1]
             self.individual = evolution.member(*state["member"])
             self.validation_error, self.generation = state["error"], state["generation"]
             self.readout = state["readout"]
+        rows = [state["row"] for state in states if state.get("row")]
+        self.rows = list({row["gen"]: row for row in rows}.values())
+        if self.path is not None:
+            Path(self.path).unlink(missing_ok=True)
+        self._write(self.rows)
 
     def members(self) -> Sequence[Any]:
         """Return the best so far."""
         return () if self.individual is None else (self.individual,)
 
-    def _score(self, evolution: Evolution, map: Callable[..., Iterable[Any]]) -> None:
-        error = self.toolbox.error_rate(evolution.best, "validation", map=map)
+    def _score(self, evolution: Evolution, candidate: Any, readout: str, map: Callable[..., Iterable[Any]]) -> float:
+        error: float = self.toolbox.error_rate(candidate, "validation", map=map)
         if error < self.validation_error:
-            self.individual = copy.deepcopy(evolution.best)
-            self.validation_error, self.generation, self.readout = error, evolution.row["gen"], "best member"
+            self.individual = copy.deepcopy(candidate)
+            self.validation_error, self.generation, self.readout = error, evolution.row["gen"], readout
+        return error
+
+    def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        if self.path is None or not rows:
+            return
+        head = "" if Path(self.path).exists() else format_row(COLUMNS)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(head + "".join(format_row(list(row.values())) for row in rows))
 
 
 class EarlyStopping(Callback):

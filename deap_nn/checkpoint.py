@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -184,8 +185,7 @@ class Checkpoint:
         Made if it is not there. What it holds is read, and a record that a killed run left unfinished at the end is
         cut off.
     regardless : bool
-        Go back to the last whole generation where the file is damaged further up, whose copy is kept as
-        ``generations.damaged``.
+        Go back to the last whole generation where the file is damaged further up; a copy of it is kept.
 
     Attributes
     ----------
@@ -193,6 +193,8 @@ class Checkpoint:
         What the run has behind it.
     cut_off : bool
         Whether an unfinished record was cut off.
+    kept_aside : Path or None
+        The copy of a damaged file that was gone back in.
 
     Raises
     ------
@@ -202,7 +204,6 @@ class Checkpoint:
 
     def __init__(self, folder: str | os.PathLike[str], *, regardless: bool = False) -> None:
         self.path = Path(folder, "generations")
-        self.damaged_path = self.path.with_name("generations.damaged")
         self.path.parent.mkdir(exist_ok=True)
         self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115  (open as long as the run, for its lock)
         try:
@@ -212,6 +213,7 @@ class Checkpoint:
             raise CheckpointError(f"{self.path.parent} is in use by another run") from None
         self.past: list[Generation] = []
         self.cut_off = False
+        self.kept_aside: Path | None = None
         self._timer: threading.Timer | None = None
         self._unsynced = False
         self._failure: OSError | None = None
@@ -240,11 +242,27 @@ class Checkpoint:
             else:
                 self.cut_off = True
                 if end < size:
-                    shutil.copyfile(self.path, self.damaged_path)
+                    self.kept_aside = self._keep_aside()
         os.ftruncate(self._file.fileno(), whole)
-        for path in [*self.path.parent.glob("keyframe-*.partial"), *keyframes_in(self.path.parent)]:
-            if path.suffix or int(path.name.removeprefix("keyframe-")) >= len(self.past):
-                path.unlink(missing_ok=True)
+        for path in self.path.parent.glob("keyframe-*.partial"):
+            path.unlink()
+        for path in keyframes_in(self.path.parent):
+            if int(path.name.removeprefix("keyframe-")) < len(self.past):
+                continue
+            if self.kept_aside is None:  # killed before its generation was on the disk
+                path.unlink()
+            else:
+                path.replace(path.with_name(f"{path.name}.{self.kept_aside.name}"))
+
+    def _keep_aside(self) -> Path:
+        """Copy the damaged file to a name of its own, on the disk before anything is cut off."""
+        names = ("damaged" if number == 1 else f"damaged-{number}" for number in itertools.count(1))
+        path = next(path for path in map(self.path.parent.joinpath, names) if not path.exists())
+        shutil.copyfile(self.path, path)
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+        sync_folder(self.path.parent)
+        return path
 
     def append(self, generation: Generation) -> None:
         """Add a generation: in the kernel's hands at once, on the disk within a second."""

@@ -116,6 +116,7 @@ class Scorer:
         self._constants = [tf.constant(variable.numpy()) for variable in model.non_trainable_variables]
         quick = model if problem.precision == "float32" else model_of(problem.model, precision=problem.precision)
         self._kernel = tf.function(partial(self._trace, model), autograph=False)
+        self._answers = tf.function(partial(self._trace_answers, model), autograph=False)
         x, _ = self.dataset.part("train")
         samples = tf.TensorSpec(
             (problem.batch_size, *self._sample_shape(x)), tf.uint8 if x.dtype == np.uint8 else tf.float32
@@ -161,6 +162,14 @@ class Scorer:
 
         columns: tuple[Any, Any, Any] = tf.vectorized_map(trace, flats)
         return columns
+
+    def _trace_answers(self, model: Any, weights: Sequence[Any], samples: Any) -> Any:
+        """Return the probability of each class; shape (samples, classes)."""
+        if samples.dtype == tf.uint8:
+            samples = tf.cast(samples, tf.float32) / 255.0
+        outputs, _ = model.stateless_call(list(weights), self._constants, samples, training=False)
+        outputs = tf.cast(outputs, tf.float32)
+        return tf.nn.softmax(outputs) if self._from_logits else outputs
 
     def _tensors(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[Any, Any]:
         if x.dtype != np.uint8:
@@ -217,6 +226,13 @@ class Scorer:
         """Return how many of the samples `start` to `stop` of a part are misread."""
         x, y = self.dataset.part(split)
         return int(self._kernel(self._weights(individual), *self._tensors(x[start:stop], y[start:stop]))[0])
+
+    def answers(self, individual: WeightList, split: Split, start: int, stop: int) -> NDArray[np.float32]:
+        """Return the probability of each class for the samples `start` to `stop` of a part; NaN counts as none."""
+        x, y = self.dataset.part(split)
+        found = self._answers(self._weights(individual), self._tensors(x[start:stop], y[start:stop])[0]).numpy()
+        finite: NDArray[np.float32] = np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
+        return finite
 
 
 @lru_cache(maxsize=4)
@@ -311,6 +327,47 @@ class ErrorRate(_OnProblem):
             raise ValueError(f"split must be 'train', 'validation' or 'test', got {split!r}")
         size = len(find_dataset(self.problem.data).part(split)[1])
         return sum(map(CountMisread(self.problem), stretches(self.problem, individual, split, size))) / size
+
+
+class Answers(_OnProblem):
+    """A task of a map: what an individual answers to a stretch of samples."""
+
+    has_limit = False
+    """A limit of time is for the fitness."""
+
+    def __call__(self, task: Task) -> NDArray[np.float32]:
+        """Return the probability of each class, for an individual, a part, the first sample and the one after the last.
+
+        Shape (samples, classes).
+        """
+        individual, split, start, stop = task
+        return scorer(self.problem).answers(individual, cast(Split, split), start, stop)
+
+
+class VoteErrorRate(_OnProblem):
+    """A toolbox's ``vote_error_rate``: the share of a part that several individuals together misread.
+
+    The answer is the class to which they give the highest mean probability.
+
+    References
+    ----------
+    L. K. Hansen and P. Salamon, "Neural network ensembles", IEEE Transactions on Pattern Analysis and Machine
+    Intelligence 12, 1990.
+    """
+
+    def __call__(self, individuals: Sequence[WeightList], split: Split, *, map: Map = map) -> float:
+        """Return the error rate on all of a part, 0 to 1."""
+        if split not in ("train", "validation", "test"):
+            raise ValueError(f"split must be 'train', 'validation' or 'test', got {split!r}")
+        if not individuals:
+            raise ValueError("individuals must not be empty")
+        labels = find_dataset(self.problem.data).part(split)[1]
+        parts = [stretches(self.problem, individual, split, len(labels)) for individual in individuals]
+        answers = iter(map(Answers(self.problem), [task for part in parts for task in part]))
+        total: Any = 0.0
+        for part in parts:
+            total = total + np.concatenate([next(answers) for _ in part]).astype(np.float64)
+        return float(np.mean(np.argmax(total, axis=1) != labels))
 
 
 class ToModel(_OnProblem):

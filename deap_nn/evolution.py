@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
 from deap import base, tools
+
+from deap_nn.members import mean_of
 
 
 @dataclass
@@ -16,8 +19,11 @@ class Evolution:
 
     A callback that sets ``stop`` to a reason ends the run after the generation. ``best`` is the best member of the last
     generation that was logged, and ``row`` its record; ``scored`` counts the scored members of the present one. While
-    a callback is restored, ``member(generation, place)`` gives a member of an earlier generation back.
+    a callback is restored, ``member(generation, place)`` gives a member of an earlier generation back, or the mean of
+    several where it is given their places.
     ``look(member)`` is ``member.flat``, but the member stays light, and what is seen is valid until the next look.
+    ``parents`` is how many different parents the present generation has, 0 for the initial one, and ``mean(members)``
+    the individual whose weights are the mean of those of some of its members.
     """
 
     toolbox: base.Toolbox
@@ -35,12 +41,19 @@ class Evolution:
     scored: int = 0
     member: Callable[[int, int], Any] | None = None
     look: Callable[[Any], Any] = attrgetter("flat")
+    parents: int = 0
+    mean: Callable[[Sequence[Any]], Any] = mean_of
 
     @property
     def row(self) -> dict[str, Any]:
         """The logbook's record of this generation."""
         last: dict[str, Any] = self.logbook[-1]
         return last
+
+    @property
+    def fittest(self) -> list[Any]:
+        """The best of the generation, as many as it has parents: under truncation, the next one's parents."""
+        return heapq.nlargest(self.parents, self.population, key=attrgetter("fitness"))
 
     @property
     def last(self) -> bool:

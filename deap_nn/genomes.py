@@ -140,6 +140,10 @@ class Genomes:
 
     def _breed_group(self, recipes: Sequence[Recipe], genomes: NDArray[np.float32]) -> None:
         runs = list(_runs(recipes))
+        if any(recipe.is_mean for recipe in recipes):
+            for start, run in runs:
+                self.breed(run, genomes[start : start + len(run)])
+            return
         found = {key: self._find(key) for _, run in runs for key in run[0].parents}
         own = {key for key, parent in found.items() if parent is not None and parent is self._kept.get(key)}
         with contextlib.suppress(_MissingError):
@@ -168,12 +172,25 @@ class Genomes:
         made: Mapping[int, Vector] = {}
         if len(recipes) == 1 and self._copy(recipes[0].id, outs[0]):
             return None
+        if recipes[0].is_mean:
+            return self._average(recipes[0], outs[0])
         while True:
             try:
                 return self._breed_from(recipes, made, outs)
             except _MissingError:
                 with contextlib.suppress(_MissingError):
                     made = self._ancestors(recipes[0])
+
+    def _average(self, recipe: Recipe, out: Vector) -> None:
+        """Write the mean of some members, one after the other: there may be more than fit into memory."""
+        total = np.zeros(self.size)
+        for key in recipe.parents:
+            if not self._copy(key, out):
+                if key not in self.recipes:
+                    raise LackingError(key)
+                self.breed((self.recipes[key],), (out,))
+            total += out
+        np.divide(total, len(recipe.parents), out=out, casting="same_kind")
 
     def keep(self, keys: Iterable[int]) -> None:
         """Breed genomes that the cache lacks, and their missing ancestors, into their slots."""

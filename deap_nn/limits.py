@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import faulthandler
+import ctypes
 import functools
 import mmap
 import os
@@ -12,17 +12,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import traceback
+import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
-from deap_nn.onlooker import HEAD, SIZE
-
-SLEPT_SECONDS = 1.0
-"""An alarm that comes so late comes to a process that was stopped."""
+from deap_nn.onlooker import CALL, SIZE, STOPS, TEXT
 
 STUCK_SECONDS = 5.0
 """A call that does not even notice that its time is up has so many seconds more before its process is ended."""
@@ -39,97 +37,76 @@ class EvaluationError(RuntimeError):
         return made
 
 
-last_words: list[Callable[[str], object]] = []
-"""What a process calls, with the reason, before it ends because a call does not return."""
-
-
 status_files: list[Path] = []
-"""The ``status.json`` of the runs that this process has to do with."""
+"""The ``status.json`` of the runs that are going on in this process, to be told in when it has to be ended."""
 
 
 class _Onlooker:
-    """Our side of a process that says what took too long where compiled code lets no thread of Python's run."""
+    """Our side of a process that ends this one when a call that has had its time does not return."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: int, files: Sequence[Path]) -> None:
         self._calls = 0
         with tempfile.TemporaryFile() as file:
-            file.truncate(SIZE)
+            file.write(bytes(SIZE))  # the room is there from now on
+            file.flush()
             self._shared = mmap.mmap(file.fileno(), SIZE)
             script = Path(__file__).with_name("onlooker.py")
-            seconds = 1.5 * STUCK_SECONDS  # after the watchdog had its time, before the process is ended
-            arguments = [str(file.fileno()), str(seconds), *map(os.path.abspath, status_files)]
-            command = [sys.executable, "-I", "-S", str(script), *arguments]
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[file.fileno()])  # noqa: S603  (ours)
-        self._end = weakref.finalize(self, _end_onlooker, process)
+            command = [sys.executable, "-I", "-S", str(script), str(owner), str(file.fileno()), *map(str, files)]
+            # In a group of its own: Ctrl-Z and Ctrl-C are not for it.
+            options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "pass_fds": [file.fileno()], "process_group": 0}
+            process = subprocess.Popen(command, **options)  # noqa: S603  (ours)
+        weakref.finalize(self, _end_onlooker, owner, process)
 
-    def set(self, limit: tuple[float, str] | None) -> None:
-        """Tell it of a call, by its limit in seconds and what it is, or of none."""
-        if limit is None:
-            HEAD.pack_into(self._shared, 0, 0, 0.0, 0)
-            return
+    def watch(self, seconds: float, named: str) -> None:
+        """Let it watch a call from now on."""
         self._calls += 1
-        text = limit[1].encode()[: SIZE - HEAD.size]
-        self._shared[HEAD.size : HEAD.size + len(text)] = text
-        HEAD.pack_into(self._shared, 0, self._calls, limit[0], len(text))
+        text = named.encode()[: SIZE - TEXT]
+        self._shared[TEXT : TEXT + len(text)] = text
+        CALL.pack_into(self._shared, 0, self._calls, seconds, len(text))
+
+    def rest(self) -> None:
+        """Let it watch no call."""
+        CALL.pack_into(self._shared, 0, 0, 0.0, 0)
+
+    @property
+    def stops(self) -> int:
+        """How often it has seen this process stopped."""
+        found: int = STOPS.unpack_from(self._shared, CALL.size)[0]
+        return found
 
 
-def _end_onlooker(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
+def _end_onlooker(owner: int, process: subprocess.Popen[bytes]) -> None:
+    if os.getpid() == owner:  # not where this process was forked
+        process.kill()
+        process.wait()
 
 
-@functools.cache
-def _onlooker() -> _Onlooker:
-    return _Onlooker()
+@functools.lru_cache(maxsize=1)
+def _onlooker(owner: int, files: tuple[Path, ...]) -> _Onlooker | None:
+    """Return the onlooker of this process, or None where none can be started."""
+    try:
+        made = _Onlooker(owner, files)
+    except OSError as error:
+        warnings.warn(f"nobody ends an evaluation that holds this process: {error}", stacklevel=3)
+        return None
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        # It would end this process anyway; so it does with a status of its own number, which is 1.
+        library = ctypes.CDLL(None)
+        library.signal(int(signal.SIGHUP), library._exit)
+    return made
 
 
-class _Watchdog:
-    """A thread that ends the process when a call that has had its time does not return."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._deadline: tuple[float, str] | None = None
-        self._thread: threading.Thread | None = None
-
-    def set(self, deadline: tuple[float, str] | None) -> None:
-        """Watch a call until a moment of the monotonic clock, or no call."""
-        with self._changed:
-            self._deadline = deadline
-            self._changed.notify()
-        if deadline is not None and (self._thread is None or not self._thread.is_alive()):
-            self._thread = threading.Thread(target=self._watch, daemon=True)
-            self._thread.start()
-
-    def _watch(self) -> None:
-        slept: tuple[float, str] | None = None
-        while True:
-            with self._changed:
-                left = self._deadline[0] - time.monotonic() if self._deadline is not None else None
-                if left is not None and left < -SLEPT_SECONDS and self._deadline != slept:
-                    slept = self._deadline  # the process was stopped: the alarm may give it its time again
-                    self._changed.wait(STUCK_SECONDS)
-                    continue
-                if left is None or left > 0:
-                    self._changed.wait(left)
-                    continue
-                reason = self._deadline[1] if self._deadline is not None else ""
-            try:
-                print(f"error: {reason}", file=sys.stderr, flush=True)
-                for tell in last_words:
-                    tell(reason)
-            finally:
-                os._exit(1)
-
-
-_watchdog = _Watchdog()
+_watching: list[_Onlooker] = []
+"""Who watches a call at present."""
 
 
 @contextlib.contextmanager
 def time_limit(seconds: float | None, named: str) -> Iterator[None]:
     """Raise `EvaluationError` in the body once so many seconds have passed, or end the process if it does not notice.
 
-    A body that waits inside compiled code may never notice. In a thread other than the main one, which no signal
-    reaches, the process is ended at once.
+    A body that waits inside compiled code may never notice: another process ends this one then, with status 1, and
+    says why. In a thread other than the main one, which no signal reaches, it does so at once. The time that this
+    process is stopped does not count.
 
     Parameters
     ----------
@@ -142,22 +119,21 @@ def time_limit(seconds: float | None, named: str) -> Iterator[None]:
         yield
         return
     reason = f"{named}: no fitness within {seconds:g} s"
-
     alarmed = threading.current_thread() is threading.main_thread()
-    due = 0.0
+    onlooker = _onlooker(os.getpid(), tuple(status_files))
+    stops = 0
 
     def arm() -> None:
-        nonlocal due
-        due = time.monotonic() + seconds
-        _watchdog.set((due + (STUCK_SECONDS if alarmed else 0.0), reason))
+        nonlocal stops
+        if onlooker is not None:
+            stops = onlooker.stops
+            onlooker.watch(seconds + (STUCK_SECONDS if alarmed else 0.0), reason)
+            _watching[:] = [onlooker]
         if alarmed:
             signal.setitimer(signal.ITIMER_REAL, seconds)
-            # The last resort, where compiled code lets no other thread of Python's run.
-            _onlooker().set((seconds, reason))
-            faulthandler.dump_traceback_later(seconds + 2 * STUCK_SECONDS, exit=True, file=_nowhere())
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        if time.monotonic() > due + SLEPT_SECONDS:  # the process was stopped, and has its time again
+        if onlooker is not None and onlooker.stops != stops:  # it has its time again
             arm()
         else:
             raise EvaluationError(reason)
@@ -176,12 +152,6 @@ def disarm() -> None:
     """Let go of the limit that is being kept, if there is one."""
     if threading.current_thread() is threading.main_thread():
         signal.setitimer(signal.ITIMER_REAL, 0)
-        faulthandler.cancel_dump_traceback_later()
-        if _onlooker.cache_info().currsize:
-            _onlooker().set(None)
-    _watchdog.set(None)
-
-
-@functools.cache
-def _nowhere() -> int:
-    return os.open(os.devnull, os.O_WRONLY)
+    for onlooker in _watching:
+        onlooker.rest()
+    _watching.clear()

@@ -34,7 +34,7 @@ from deap_nn.genomes import (
 )
 from deap_nn.keyframes import Keyframe, write_keyframe
 from deap_nn.members import LightMember, light_members
-from deap_nn.recipes import Breeder, Recipe
+from deap_nn.recipes import MEAN_PLACE, Breeder, Recipe
 from deap_nn.weights import Vector, empty_vector
 
 Map = Callable[..., Iterable[Any]]
@@ -116,6 +116,7 @@ class Lineage:
         self._past: Sequence[tuple[Places, float | None]] = ()
         self._slots: dict[int, int] = {}
         self._before: set[int] = set()
+        self._averaged: set[int] = set()
         self._keyframe: Path | None = None
         self._keyframe_history = ""
         known = breeder.seed, breeder.founders_seed, breeder.shapes, breeder.cxpb, breeder.mutpb
@@ -134,11 +135,21 @@ class Lineage:
         """Return the children of the chosen parents; places 2i and 2i+1 are mated."""
         recipes = [member.recipe for member in chosen]
         self.generation = generation
+        for key in self._averaged:
+            self.recipes.pop(key, None)
+        self._averaged.clear()
         parents = {recipe.id: recipe for recipe in recipes}
         self._settle(parents)
         self._note([recipe.place for recipe in recipes], sigma)
         self._bred_since += len(parents)
         return self.members(_recipes(generation, [recipe.place for recipe in recipes], sigma))
+
+    def mean(self, members: Iterable[Any]) -> Any:
+        """Return the mean of members of this generation as a light member: to be looked at before the next one."""
+        recipes = {member.recipe.id: member.recipe for member in members}
+        self._averaged |= recipes.keys() - self.recipes.keys()
+        self.recipes.update(recipes)
+        return self.members([Recipe(self.generation, MEAN_PLACE, tuple(recipes))])[0]
 
     def remember(self, past: Sequence[tuple[Places, float | None]], keyframe: Path | None = None) -> None:
         """Take over what a checkpoint says of a run's past, before anything is bred.
@@ -197,8 +208,13 @@ class Lineage:
     def seconds_to_breed(self, genomes: int | None = None) -> float:
         """Return how long so many genomes take to breed here; those since the last keyframe if left out."""
         if not self._seconds:
-            for _ in range(3):  # the first one also compiles and reads tables: `weights` notes the shortest
-                self.weights(Recipe(0, 0))
+            parents, child = [self.weights(Recipe(0, place)) for place in range(2)], empty_vector(self._genomes.size)
+            took = []
+            for _ in range(3):  # the first one also compiles and reads tables
+                begun = time.perf_counter()
+                self.breeder.breed(Recipe(1, 0, (0, 1)), parents, child)
+                took.append(time.perf_counter() - begun)
+            self._seconds = min(took)
         return self._seconds * (self._bred_since if genomes is None else genomes)
 
     def keyframe_bytes(self, others: Iterable[Any] = ()) -> int:
@@ -236,9 +252,12 @@ class Lineage:
         parents = tuple(generation - 1 << 32 | int(i) for i in (*places[place:][:1], *places[place ^ 1 :][:1]))
         return Recipe(generation, place, parents, sigma)
 
-    def recall(self, generation: int, place: int) -> Any:
-        """Return a member of an earlier generation of a run that goes on."""
-        recipe = self.recipe(generation, place)
+    def recall(self, generation: int, place: int | Sequence[int]) -> Any:
+        """Return a member of an earlier generation of a run that goes on, or the mean of several."""
+        if isinstance(place, int):
+            recipe = self.recipe(generation, place)
+        else:
+            recipe = Recipe(generation, MEAN_PLACE, tuple(generation << 32 | i for i in place))
         waiting = [] if self._genomes.in_keyframe(recipe.id) else list(recipe.parents)
         while waiting:
             key = waiting.pop()
@@ -377,13 +396,10 @@ class Lineage:
 
     def weights(self, recipe: Recipe) -> Vector:
         """Return the genome of a recipe, bred here, as a new vector."""
-        begun = time.perf_counter()
         with busy:
             self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
             flat = empty_vector(self._genomes.size)
             self._genomes.breed((recipe,), (flat,))
-        took = time.perf_counter() - begun
-        self._seconds = min(self._seconds or took, took)
         return flat
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from deap import base
 
 from deap_nn.recipes import Recipe
@@ -100,3 +101,36 @@ def _extras(container: type[WeightList]) -> tuple[dict[str, Any], type[base.Fitn
         del extras["fitness"]
         return extras, type(fitness)
     return extras, None
+
+
+def mean_of(individuals: Sequence[Any]) -> Any:
+    """Return an individual whose weights are the mean of those of some individuals, without a valid fitness.
+
+    Parameters
+    ----------
+    individuals : sequence of WeightList
+        At least one, of the same shapes.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or the shapes differ.
+
+    Examples
+    --------
+    >>> mean_of([WeightList([[0.0, 1.0]]), WeightList([[4.0, 2.0]])]).flat.tolist()
+    [2.0, 1.5]
+    """
+    if not individuals:
+        raise ValueError("individuals must not be empty")
+    made = copy.deepcopy(individuals[0])
+    total = np.zeros(made.flat.size)
+    for individual in individuals:
+        if individual.shapes != made.shapes:
+            raise ValueError(f"individuals must have the same shapes, got {made.shapes} and {individual.shapes}")
+        total += individual.flat
+    np.divide(total, len(individuals), out=made.flat, casting="same_kind")
+    if hasattr(made, "fitness"):
+        del made.fitness.values
+    vars(made).pop("recipe", None)
+    return made

@@ -1,8 +1,8 @@
-"""A process beside one that keeps a limit: it says what took too long where compiled code lets nobody else say it.
+"""A process beside one that keeps a limit of time: it names, and ends, what does not even notice that its time is up.
 
-``python onlooker.py FD SECONDS FILE...`` is started by `deap_nn.limits`. ``FD`` is a file that both see: the number of
-the call that is being kept, 0 for none, its limit in seconds and what it is. ``SECONDS`` are how much longer a call may
-take before it is told of; the ``status.json`` of each run in ``FILE...`` then says so, too.
+``python onlooker.py PID FD FILE...`` is started by `deap_nn.limits` in the process ``PID``. ``FD`` is a file that both
+see: the number of the call that is being watched, 0 for none, the seconds that it has, how often the process was seen
+to be stopped, and what the call is. When the time is up, the ``status.json`` of each run in ``FILE...`` says so too.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ import sys
 import time
 from pathlib import Path
 
-HEAD = struct.Struct("<Qdi")
-"""The number of a call, its limit in seconds, and how long its description is."""
+CALL = struct.Struct("<Qdi")
+"""The number of a call, its seconds, and how long its description is; written by the process that is watched."""
 
+STOPS = struct.Struct("<Q")
+"""How often that was seen to be stopped; written by the onlooker."""
+
+TEXT = CALL.size + STOPS.size
 SIZE = 1024
 POLL_SECONDS = 0.25
 
@@ -33,10 +37,10 @@ def is_stopped(pid: int) -> bool:
 
 
 def tell(reason: str, files: list[str]) -> None:
-    """Say what took too long, here and in the status of the runs that were going on."""
+    """Say what took too long, here and in the status of the runs that are going on."""
     print(f"error: {reason}", file=sys.stderr, flush=True)
     for path in map(Path, files):
-        with contextlib.suppress(OSError, ValueError):  # a run without a status has nothing to be told in
+        with contextlib.suppress(OSError, ValueError, KeyError):  # a run without a status has none to be told in
             status = json.loads(path.read_text(encoding="utf-8"))
             if status["state"] == "running":
                 partial = path.with_name(".status.json.partial")
@@ -44,23 +48,36 @@ def tell(reason: str, files: list[str]) -> None:
                 partial.replace(path)
 
 
+def end(pid: int) -> None:
+    """End a process: with status 1, as it has SIGHUP do, or else by force."""
+    for number in (signal.SIGHUP, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        time.sleep(POLL_SECONDS)
+
+
 def main() -> None:
-    """Look on until the other process ends."""
-    fd, more, files = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
+    """Look on until the other process ends, or has to be ended."""
+    watched, fd, files = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the other process' end is ours
-    parent, seen, waited = os.getppid(), 0, 0.0
-    with mmap.mmap(fd, SIZE, mmap.MAP_SHARED, mmap.PROT_READ) as shared:
-        while os.getppid() == parent:
+    seen, waited, stops, before = 0, 0.0, 0, time.monotonic()
+    with mmap.mmap(fd, SIZE) as shared:
+        while os.getppid() == watched:
             time.sleep(POLL_SECONDS)
-            call, seconds, length = HEAD.unpack_from(shared)
-            if call != seen:
+            now = time.monotonic()
+            passed, before = min(now - before, 4 * POLL_SECONDS), now
+            call, seconds, length = CALL.unpack_from(shared)
+            if is_stopped(watched):
+                stops += 1
+                STOPS.pack_into(shared, CALL.size, stops)
+            elif call != seen:
                 seen, waited = call, 0.0
-            elif call and not is_stopped(parent):
-                waited += POLL_SECONDS
-                if waited >= seconds + more:
-                    tell(shared[HEAD.size : HEAD.size + length].decode(), files)
-                    return
+            elif call:
+                waited += passed
+                if waited >= seconds:
+                    tell(shared[TEXT : TEXT + length].decode(errors="replace"), files)
+                    end(watched)
 
 
 if __name__ == "__main__":

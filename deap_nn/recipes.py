@@ -17,16 +17,20 @@ from deap_nn.noise import LARGEST_TABLE, NoiseTable, noise_numbers
 from deap_nn.seeding import Purpose, seeded, stream
 from deap_nn.weights import Shape, Vector, Vectors, WeightList, empty_vector
 
+MEAN_PLACE = 0xFFFFFFFF
+"""The place of what is no child but the mean of its parents."""
+
 
 class Recipe(NamedTuple):
-    """How a genome came about: initialised, or bred from its parents with the streams of its place.
+    """How a genome came about: initialised, bred from its parents with the streams of its place, or their mean.
 
     Parameters
     ----------
     generation, place : int
         They key its random streams: child `place` is side ``place % 2`` of pair ``place // 2``.
     parents : tuple of int
-        The ids of its parents: two, the one whose place it takes first, or one, or none in generation 0.
+        The ids of its parents: two, the one whose place it takes first, or one, or none in generation 0; any number
+        at `MEAN_PLACE`, which are members of its own generation.
     sigma : float, optional
         The strength of mutation, where the toolbox's mutation has a ``sigma``.
     """
@@ -40,6 +44,11 @@ class Recipe(NamedTuple):
     def id(self) -> int:
         """A number of its own within the run."""
         return self.generation << 32 | self.place
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether it is the mean of its parents."""
+        return self.place == MEAN_PLACE
 
     def has_twin(self, other: object) -> bool:
         """Return whether `other` is the second child of the pair whose first this is."""

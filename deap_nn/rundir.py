@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import json
 import os
 import platform
@@ -13,7 +14,7 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,10 @@ def open_checkpoint(path: str | os.PathLike[str], *, regardless: bool) -> Checkp
         checkpoint = Checkpoint(Path(path, "checkpoint"), regardless=regardless)
     except (CheckpointError, OSError) as error:
         raise InputError(f"argument --resume: {error}") from error
-    if checkpoint.cut_off:
+    if checkpoint.kept_aside is not None:
+        after = f"damaged after generation {len(checkpoint.past) - 1}"
+        warnings.warn(f"the checkpoint is {after}; all of it is kept as {checkpoint.kept_aside}", stacklevel=2)
+    elif checkpoint.cut_off:
         warnings.warn(f"an unfinished record after generation {len(checkpoint.past) - 1} was cut off", stacklevel=2)
     return checkpoint
 
@@ -198,6 +202,8 @@ class RunDirectory(Callback):
         The folder, which must not exist.
     again : bool
         Whether it is that of a run to go on with, which must exist.
+    **status
+        What ``status.json`` says from the beginning.
 
     Raises
     ------
@@ -205,30 +211,30 @@ class RunDirectory(Callback):
         If the folder exists or cannot be made.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, again: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, again: bool = False, **status: Any) -> None:
         self.path = Path(path)
         if not again:
             self.path.mkdir(parents=True)
-        self.status: dict[str, Any] = {"state": "running"}
+        self.status: dict[str, Any] = {"state": "running", **status}
         self._begun = time.perf_counter()
         self._places: NDArray[np.int64] | None = None
         self._names: list[str] = []
         # A row of weights after the other, in a file that has no name: in memory they would take more than the logbook.
-        self._trace = tempfile.TemporaryFile(dir=self.path)  # noqa: SIM115  (open as long as the run)
+        self._trace = tempfile.TemporaryFile(dir=self.path, buffering=0)  # noqa: SIM115  (open as long as the run)
         self._traced = b""
         self._written = 0
         self._next_statistics = 0
         self._timing: list[float] = []
         self._write_status()
         atexit.register(self._note_an_early_end)
-        limits.last_words.append(self._note_a_failure)
-        limits.status_files.append(self.path / "status.json")
+        self._status_path = Path(os.path.abspath(self.path), "status.json")
+        limits.status_files.append(self._status_path)
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], option: str) -> RunDirectory:
+    def create(cls, path: str | os.PathLike[str], option: str, **status: Any) -> RunDirectory:
         """Make the folder that a command's `option` names, or raise `InputError`."""
         try:
-            return cls(path)
+            return cls(path, **status)
         except OSError as error:
             raise InputError(f"argument {option}: {path} cannot be made ({error.strerror})") from error
 
@@ -236,11 +242,6 @@ class RunDirectory(Callback):
         """Write that the run failed, if the program ends and nobody has said how, as where SCOOP itself fails."""
         if self.status["state"] == "running" and self.path.is_dir():
             self.close("failed", error="the program ended before the run did")
-
-    def _note_a_failure(self, reason: str) -> None:
-        """Write that the run failed, as the last thing before the process is ended."""
-        if self.status["state"] == "running":
-            self.close("failed", error=reason)
 
     def __enter__(self) -> RunDirectory:
         return self
@@ -308,13 +309,30 @@ class RunDirectory(Callback):
         traced = b""
         if self._places is not None:
             traced = np.asarray(evolution.look(evolution.best)[self._places], "<f4").tobytes()
-        with parallel.holding_signals():
+        with parallel.holding_signals(), self._whole_or_nothing():
             self._append_rows(evolution)
             self._trace_row(traced)
             self._written += 1
 
+    @contextlib.contextmanager
+    def _whole_or_nothing(self) -> Iterator[None]:
+        """Take back what was appended in the body, if the body fails, as where the disk is full."""
+        paths = [self.path / name for name in ("logbook.csv", "timing.csv")]
+        sizes = [path.stat().st_size if path.exists() else 0 for path in paths]
+        traced = self._trace.tell()
+        try:
+            yield
+        except OSError:
+            for path, size in zip(paths, sizes, strict=True):
+                if path.exists():
+                    os.truncate(path, size)
+            self._trace.truncate(traced)
+            self._trace.seek(traced)
+            raise
+
     def _trace_row(self, traced: bytes) -> None:
-        self._trace.write(traced)
+        if self._trace.write(traced) != len(traced):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         self._traced = traced
 
     def _append_rows(self, evolution: Evolution) -> None:
@@ -338,7 +356,6 @@ class RunDirectory(Callback):
 
     def _write_statistics(self, evolution: Evolution) -> None:
         to_json(evolution.logbook, self.path / "logbook.json")
-        self._trace.flush()
         if self._places is not None and self._traced:
             arrays: dict[str, NDArray[Any]] = {
                 "weights": np.memmap(self._trace, "<f4", "r").reshape(-1, len(self._names)),
@@ -360,6 +377,8 @@ class RunDirectory(Callback):
         seconds = round(time.perf_counter() - self._begun, 3)
         self.status.update(result, state=state, seconds=seconds)
         self._trace.close()
+        if self._status_path in limits.status_files:
+            limits.status_files.remove(self._status_path)
         self._write_status()
 
     def _write_status(self) -> None:

@@ -262,8 +262,9 @@ def make_toolbox(
     -------
     deap.base.Toolbox
         With ``individual``, ``population``, ``clone``, ``mate``, ``mutate``, ``select``, ``evaluate`` and ``map``
-        (SCOOP's under ``python -m scoop``); beside them ``assess`` and ``error_rate``, which score on validation and
-        test samples, ``to_model``, which gives a Keras model back, ``layout``, ``clock`` and ``problem``.
+        (SCOOP's under ``python -m scoop``); beside them ``assess``, ``error_rate`` and ``vote_error_rate``, which
+        score on validation and test samples, ``to_model``, which gives a Keras model back, ``layout``, ``clock`` and
+        ``problem``.
 
     Raises
     ------
@@ -279,7 +280,7 @@ def make_toolbox(
     >>> 1.5 < toolbox.evaluate(population[0])[0] < 4.5
     True
     """
-    from deap_nn.evaluation import Assess, ErrorRate, Evaluate, Problem, ToModel
+    from deap_nn.evaluation import Assess, ErrorRate, Evaluate, Problem, ToModel, VoteErrorRate
     from deap_nn.models import check_fit, configure_tensorflow, layout_of, reference_of
 
     seed = check_seed(seed)
@@ -333,6 +334,7 @@ def make_toolbox(
     toolbox.register("map", parallel.current_map())
     toolbox.register("assess", Assess(problem, min(validation_size, len(dataset.x_validation))))
     toolbox.register("error_rate", ErrorRate(problem))
+    toolbox.register("vote_error_rate", VoteErrorRate(problem))
     toolbox.register("to_model", ToModel(problem))
     return toolbox
 

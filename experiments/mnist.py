@@ -130,6 +130,8 @@ def parse_arguments() -> argparse.Namespace:
         if name not in anew:
             raise InputError(f"argument {action.option_strings[0]}: cannot be given with --resume, the run has its own")
     config = read_config(options.resume, "--resume")
+    if config.get("breeding") == "plain":
+        raise InputError("argument --resume: a run that was bred the plain way has no checkpoint")
     data = config.pop("data", None)
     if isinstance(data, dict) and "data" not in given:
         config |= {"data": data["path"]} if data.get("path") else {"dataset": data.get("name")}
@@ -149,8 +151,6 @@ def parse_arguments() -> argparse.Namespace:
         going_on = complete(parser.parse_args([*sys.argv[1:], *stored]))
     except InputError as error:
         raise InputError(f"argument --resume: config.json: {error}") from error
-    if going_on.breeding == "plain":
-        raise InputError("argument --resume: a run that was bred the plain way has no checkpoint")
     check_resumable(options.resume, config, going_on.generations, regardless=options.regardless)
     return going_on
 
@@ -196,16 +196,17 @@ def read_data(options: argparse.Namespace) -> Dataset:
     return dataset
 
 
-def make_directory(output: str | None, seed: int, resume: str | None) -> RunDirectory:
+def make_directory(options: argparse.Namespace) -> RunDirectory:
     """Make the folder of the run: the one asked for, or one under ``runs/`` whose name is not taken."""
-    if resume is not None:
-        return RunDirectory(resume, again=True)
-    if output is not None:
-        return RunDirectory.create(check_new_folder(output, "--output"), "--output")
-    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{seed}"
+    asked = {"asked_generations": options.generations}
+    if options.resume is not None:
+        return RunDirectory(options.resume, again=True, **asked)
+    if options.output is not None:
+        return RunDirectory.create(check_new_folder(options.output, "--output"), "--output", **asked)
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{options.seed}"
     for name in itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2))):
         with contextlib.suppress(FileExistsError):
-            return RunDirectory(Path("runs", name))
+            return RunDirectory(Path("runs", name), **asked)
     raise AssertionError  # the names do not end
 
 
@@ -233,7 +234,7 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     if options.resume is None:
         directory.write_config(settings(options, dataset, toolbox))
     directory.trace_weights(toolbox.layout, options.seed)
-    readouts = Readouts(toolbox)
+    readouts = Readouts(toolbox, directory.path / "readouts.csv")
     stopping = EarlyStopping(target=options.target, patience=options.patience, max_seconds=options.max_seconds)
     callbacks = [stopping, directory, readouts]
     if not options.no_progress:
@@ -282,6 +283,7 @@ def save_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, f
         "validation_error": readouts.validation_error,
         "generation": readouts.generation,
         "readout": readouts.readout,
+        **readouts.vote,
     }
     directory.write_weights(layout_names(toolbox.layout, readouts.individual))
     directory.write_model(toolbox.to_model(readouts.individual))
@@ -298,10 +300,9 @@ def main() -> int:
     if options.resume is not None:
         check_data(options.resume, dataset.reference.sha256, regardless=options.regardless)
         going_on = open_checkpoint(options.resume, regardless=options.regardless)
-    with parallel.interruptible(), make_directory(options.output, options.seed, options.resume) as directory:
+    with parallel.interruptible(), make_directory(options) as directory:
         if options.resume is None:
             going_on = Checkpoint(directory.path / "checkpoint") if options.breeding == "recipes" else None
-        directory.status["asked_generations"] = options.generations
         if not options.no_progress:
             print(f"{dataset.note}; run: {directory.path}", flush=True)
         with contextlib.closing(going_on) if going_on is not None else contextlib.nullcontext():

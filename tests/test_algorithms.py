@@ -241,25 +241,6 @@ def test_bad_arguments_are_named(arguments, message):
         evolve(population, plain_toolbox(), ngen, **({"seed": 1} | dict(*keywords)))
 
 
-def test_readouts_keep_the_network_that_did_best_on_all_validation_samples(toolbox):
-    scored = []
-    score = toolbox.error_rate
-
-    def error_rate(individual, split, *, map):
-        scored.append((individual.flat.copy(), score(individual, split, map=map)))
-        return scored[-1][1]
-
-    toolbox.register("error_rate", error_rate)
-    readouts = Readouts(toolbox)
-    run(toolbox, ngen=27, callbacks=[readouts])
-    assert len(scored) == 3  # generations 0, 25 and the last
-    errors = [error for _, error in scored]
-    assert readouts.validation_error == min(errors)
-    assert readouts.generation == (0, 25, 27)[errors.index(min(errors))]
-    assert np.array_equal(readouts.individual.flat, scored[errors.index(min(errors))][0])
-    assert readouts.readout == "best member"
-
-
 def stopped_by(errors, **settings):
     """The generation in which a run whose validation errors are given ends, and why."""
     remaining = iter(errors)

@@ -156,7 +156,14 @@ MNIST_CASES = [
     (["--regardless"], "--regardless"),
     *(
         ([option, value, "--breeding", "plain"], f"{option}: needs --breeding recipes")
-        for option, value in [("--timeout", "1"), ("--keyframes", "off"), ("--keyframe-space", "9"), ("--cache", ".")]
+        for option, value in [
+            ("--timeout", "1"),
+            ("--keyframes", "off"),
+            ("--keyframe-space", "9"),
+            ("--cache", "."),
+            ("--cache-size", "900"),
+            ("--group-size", "9"),
+        ]
     ),
     (["--keyframes", "-1"], "--keyframes"),
     (["--keyframes", "never"], "--keyframes"),
@@ -173,6 +180,7 @@ RESUME_CASES = [
     (write("config.json", b"[]"), RESUME, "not the config.json of a run"),
     (write("config.json", b'{"versions": 3}'), RESUME, "not the config.json of a run"),
     (setting(population=-3), RESUME, "config.json: argument --population"),
+    (setting(breeding="plain"), RESUME, "bred the plain way has no checkpoint"),
     (setting(population=2.5), RESUME, "config.json: argument --population"),
     (setting(sigma=float("nan")), RESUME, "config.json: argument --sigma"),
     (setting(model="../.."), RESUME, "config.json: argument --model"),

@@ -1,5 +1,6 @@
 """A run goes on from its checkpoint as if it had never been broken."""
 
+import errno
 import shutil
 import signal
 import subprocess
@@ -13,9 +14,10 @@ from conftest import MNIST
 from deap import tools
 from test_lineage import LAYOUT, halve, wired
 
-from deap_nn import Annealed, Callback, NoiseTable, cxMask, evolve, mutGaussianAdaptive
+from deap_nn import Annealed, Callback, NoiseTable, cxMask, evolve, make_toolbox, mutGaussianAdaptive
 from deap_nn.checkpoint import MAGIC, Checkpoint, CheckpointError, Generation
-from deap_nn.logbooks import rows_of
+from deap_nn.logbooks import read_csv, rows_of
+from deap_nn.rundir import RunDirectory, asked_for, read_config
 
 
 class Stop(Callback):
@@ -192,7 +194,7 @@ def test_a_torn_last_record_is_cut_off(written):
 
 def test_damage_is_named_with_its_place(written):
     path, ends = written
-    content = path.read_bytes()
+    content, kept = path.read_bytes(), []
     for place in [*range(len(MAGIC), len(MAGIC) + 20), *range(len(MAGIC), ends[2], 7)]:
         damaged = bytearray(content)
         damaged[place] ^= 0x40
@@ -203,8 +205,10 @@ def test_damage_is_named_with_its_place(written):
         assert path.read_bytes() == damaged
         checkpoint = Checkpoint(path.parent, regardless=True)
         assert len(checkpoint.past) == whole
-        assert checkpoint.damaged_path.read_bytes() == damaged  # nothing is lost
+        assert checkpoint.kept_aside.read_bytes() == damaged  # nothing is lost
+        kept.append(checkpoint.kept_aside)
         checkpoint.close()
+    assert len(set(kept)) == len(kept)
     path.write_bytes(b"another program's file, of some length")
     with pytest.raises(CheckpointError, match="no checkpoint of this version"):
         Checkpoint(path.parent)
@@ -233,7 +237,7 @@ def test_what_a_checkpoint_cannot_do_is_refused(tmp_path):
 
 
 OPTIONS = ["--model", "mlp", "--population", 20, "--seed", 3, "--no-progress"]
-FILES = ["logbook.csv", "logbook.json", "trace.npz", "best.npz"]
+FILES = ["logbook.csv", "logbook.json", "trace.npz", "best.npz", "readouts.csv"]
 
 
 def killed_after(rows, folder, command):
@@ -278,6 +282,40 @@ def test_sigterm_leaves_a_run_that_goes_on(run, digits_file, tmp_path):
     assert run(MNIST, "--resume", broken).returncode == 0
     for name in FILES:
         assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_generations_that_were_asked_for_later_outlive_a_kill(finished_run, digits_file, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run, folder)
+    command = [sys.executable, MNIST, "--resume", folder, "--no-progress", "--generations", 100000]
+    process = killed_after(12, folder, command)
+    process.kill()
+    process.wait()
+    config = read_config(folder, "--resume")
+    assert (config["generations"], asked_for(folder, config)) == (8, 100000)
+
+
+def test_a_row_that_cannot_be_written_whole_is_not_written_twice(digits, tmp_path, monkeypatch):
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    directory = RunDirectory(tmp_path / "run")
+    directory.trace_weights(toolbox.layout, 1)
+    write, rows = directory._trace_row, []
+
+    def full_once(traced):
+        rows.append(traced)
+        if len(rows) == 3:
+            directory._trace.write(traced[:7])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(traced)
+
+    monkeypatch.setattr(directory, "_trace_row", full_once)
+    with pytest.raises(OSError, match="No space left"):
+        evolve(toolbox.population(n=4), toolbox, 9, seed=1, callbacks=[directory])
+    directory.close("failed")
+    for name in ("logbook.csv", "timing.csv"):
+        assert read_csv(directory.path / name)["gen"] == [0, 1, 2]  # the last one when there was room again, at the end
+    with np.load(directory.path / "trace.npz") as trace:
+        assert trace["weights"].tobytes() == b"".join([*rows[:2], rows[-1]])
 
 
 def edited(folder, old, new):

@@ -24,6 +24,7 @@ FILES = {
     "logbook.csv",
     "logbook.json",
     "timing.csv",
+    "readouts.csv",
     "trace.npz",
     "fitness.png",
     "weights.png",
@@ -64,7 +65,11 @@ def test_a_run_directory_holds_what_the_contract_says(finished, digits_file):
     assert all(seconds > 0 for seconds in timing["seconds"])
     status = status_of(folder)
     assert status["state"] == "finished"
-    assert (status["generations"], status["evaluations"], status["readout"]) == (3, 48, "best member")
+    assert (status["generations"], status["evaluations"], status["voters"]) == (3, 48, 2)
+    assert status["readout"] in ("best member", "mean of the parents")
+    assert 0 <= status["vote_validation_error"] <= 1
+    assert 0 <= status["vote_test_error"] <= 1
+    assert set(read_csv(folder / "readouts.csv")) == {"gen", "best member", "mean of the parents"}
     assert 0 <= status["test_error"] <= 1
     assert 0 <= status["validation_error"] <= 1
     assert status["generation"] in (0, 3)

@@ -159,6 +159,21 @@ def test_a_keyframe_that_a_checkpoint_does_not_reach_is_not_used(tmp_path):
     assert evolved(tmp_path)[0] == expected[0]
 
 
+def test_a_keyframe_beyond_damage_is_kept_aside_too(tmp_path):
+    evolved(tmp_path, stop=9)
+    (newest,) = keyframes_in(tmp_path)
+    weights, path = newest.read_bytes(), tmp_path / "generations"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    checkpoint = Checkpoint(tmp_path, regardless=True)
+    checkpoint.close()
+    assert 0 < len(checkpoint.past) < 9
+    assert checkpoint.kept_aside.read_bytes() == content
+    assert keyframes_in(tmp_path) == []
+    assert newest.with_name(f"{newest.name}.damaged").read_bytes() == weights
+
+
 def test_lineage_in_tasks_goes_back_to_the_keyframe_which_a_host_without_it_is_sent(tmp_path, monkeypatch):
     known, contents, host = [], [], tmp_path / "host"
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from deap_nn.checkpoint import read_generations
+from deap_nn.checkpoint import keyframes_in, read_generations
 
 ROOT = Path(__file__).resolve().parents[2]
 MNIST = ROOT / "experiments" / "mnist.py"
@@ -287,8 +287,10 @@ def full_log(folder: Path) -> str:
 
 
 def recorded_and_logged(output: Path) -> tuple[int, int]:
-    """Return how many generations a run's checkpoint has, and its logbook."""
-    return len(read_generations(output / "checkpoint")), (output / "logbook.csv").read_text().count("\n") - 1
+    """Return how many generations a run's checkpoint has, and its logbook, in which none stands twice."""
+    rows = (output / "logbook.csv").read_text().splitlines()[1:]
+    must([row.partition(",")[0] for row in rows] == list(map(str, range(len(rows)))), rows)
+    return len(read_generations(output / "checkpoint")), len(rows)
 
 
 def full_cache(folder: Path) -> str:
@@ -373,6 +375,32 @@ def terminate(folder: Path) -> str:
     return f"ended after {took:.1f} s with status 130, interrupted; {resume(folder, output, expected)}"
 
 
+def many_parents(folder: Path) -> str:
+    """Kill a run of 100 parents shortly before its second keyframe, and time how long it takes to go on."""
+    output = folder / "run"
+    setting = (*SETTING, "--population", 200, "--parents", 100, "--generations", 500)
+    command = Command(folder, "-m", "deap_nn.launch", "-n", 2, MNIST, *setting, "--output", output)
+    while not keyframes_in(output / "checkpoint"):
+        command.rows(output, 0)
+        time.sleep(0.05)
+    (first,) = keyframes_in(output / "checkpoint")
+    command.rows(output, 2 * int(first.name.rpartition("-")[2]) - 4)
+    took = []
+    for workers in (2, 1):
+        for pid in processes(output):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        command.wait()
+        rows = (output / "logbook.csv").read_text().count("\n")
+        begun = time.monotonic()
+        command = Command(folder, "-m", "deap_nn.launch", "-n", workers, MNIST, "--resume", output, "--no-progress")
+        command.rows(output, rows)
+        took.append(time.monotonic() - begun)
+    must(keyframes_in(output / "checkpoint") == [first], "there was a second keyframe already")
+    must(max(took) < 30, f"it took {took} s")
+    return f"its next generation is there after {took[0]:.0f} s with two workers, {took[1]:.0f} s with one"
+
+
 FAULTS: dict[str, Callable[[Path], str]] = {
     "kill -9 of everything at 20 random moments": kill_everything,
     "kill -9 of one worker of three, then of another": kill_a_worker,
@@ -393,6 +421,7 @@ FAULTS: dict[str, Callable[[Path], str]] = {
     "two runs in one folder": two_at_once,
     "the cache's files damaged and deleted": spoilt_cache,
     "SIGTERM": terminate,
+    "kill -9 with 100 parents of the CNN to breed again": many_parents,
 }
 
 

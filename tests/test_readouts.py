@@ -1,0 +1,179 @@
+"""Read-outs: the best member, the mean of the parents, the vote; each through the same recipes as the children."""
+
+import copy
+from collections import OrderedDict
+from operator import attrgetter
+
+import numpy as np
+import pytest
+from test_checkpoint import Stop
+
+from deap_nn import Checkpoint, WeightList, evolve, genomes, make_toolbox
+from deap_nn.callbacks import Readouts
+from deap_nn.evolution import Callback, Evolution
+from deap_nn.members import mean_of
+from deap_nn.models import model_of
+
+
+@pytest.fixture(scope="module")
+def toolbox(digits):
+    return make_toolbox("mlp", digits, seed=1, batch_size=16, parents=6)
+
+
+class Watch(Callback):
+    """Remember the fittest of each generation, and what a run's mean of them is."""
+
+    def __init__(self):
+        self.fittest, self.means = {}, {}
+
+    def on_generation(self, evolution):
+        if evolution.parents:
+            fittest = evolution.fittest
+            self.means[evolution.generation] = evolution.mean(fittest).flat.copy()
+            self.fittest[evolution.generation] = [member.flat.copy() for member in fittest]
+
+
+def test_the_mean_of_individuals_is_that_of_their_weights():
+    rng = np.random.default_rng(1)
+    members = [WeightList([rng.normal(size=(3, 2)), rng.normal(size=4)]) for _ in range(5)]
+    before = copy.deepcopy(members)
+    made = mean_of(members)
+    expected = np.mean([member.flat.astype(np.float64) for member in members], axis=0).astype(np.float32)
+    assert made.flat.tobytes() == expected.tobytes()
+    assert members == before
+    assert made.flat.dtype == np.float32
+    with pytest.raises(ValueError, match="individuals must not be empty"):
+        mean_of([])
+    with pytest.raises(ValueError, match="individuals must have the same shapes"):
+        mean_of([members[0], WeightList([np.zeros(10)])])
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_the_mean_is_that_of_as_many_of_the_best_as_there_are_parents(toolbox, breeding):
+    watch = Watch()
+    evolve(toolbox.population(n=20), toolbox, 4, seed=1, callbacks=[watch], breeding=breeding)
+    assert sorted(watch.means) == [1, 2, 3, 4]
+    for generation, members in watch.fittest.items():
+        assert 4 <= len(members) <= 6
+        assert watch.means[generation].tobytes() == mean_of([WeightList([member]) for member in members]).flat.tobytes()
+
+
+def test_the_fittest_are_the_best_of_the_population(toolbox):
+    population = toolbox.population(n=5)
+    for place, member in enumerate(population):
+        member.fitness.values = (float(place * 3 % 5),)
+    evolution = Evolution(toolbox, population, 3, map, parents=3)
+    assert evolution.fittest == sorted(population, key=attrgetter("fitness"), reverse=True)[:3]
+
+
+def test_the_mean_is_bred_where_it_is_scored(toolbox, tmp_path, monkeypatch):
+    """Also by a process that knows of a run what its tasks say and finds no cache."""
+    found, tasks_sent = {}, []
+
+    def elsewhere(function, tasks):
+        for task in tasks:
+            tasks_sent.append(task)
+            with monkeypatch.context() as there:
+                there.setattr(genomes, "contexts", OrderedDict())
+                there.setattr(genomes, "genomes_by_run", {})
+                yield function(task._replace(place=str(tmp_path)))
+                genomes.forget()
+
+    class Score(Callback):
+        def on_generation(self, evolution):
+            if evolution.generation == 3:
+                mean = evolution.mean(evolution.fittest)
+                tasks_sent.clear()
+                (found["there"],) = evolution.map(total, [mean])
+                found["here"] = total(mean)
+
+    monkeypatch.setitem(vars(toolbox), "map", elsewhere)
+    evolve(toolbox.population(n=20), toolbox, 3, seed=1, callbacks=[Score()])
+    assert found["there"] == found["here"]
+    lacking, whole = tasks_sent  # the second time with all that it needs
+    assert {recipe.generation for recipe in lacking.known} == {3}
+    assert {recipe.generation for recipe in whole.known} == {0, 1, 2, 3}
+
+
+def total(individual):
+    return individual.flat.tobytes()
+
+
+def read_out(toolbox, folder=None, stop=None, ngen=30, **options):
+    readouts = Readouts(toolbox, folder / "readouts.csv" if folder is not None else None)
+    checkpoint = Checkpoint(folder / "checkpoint") if folder is not None else None
+    callbacks = [readouts, *([Stop(stop)] if stop is not None else [])]
+    try:
+        population = toolbox.population(n=20)
+        evolve(population, toolbox, ngen, seed=1, callbacks=callbacks, checkpoint=checkpoint, **options)
+    except KeyboardInterrupt:
+        return None
+    finally:
+        if checkpoint is not None:
+            checkpoint.close()
+    return readouts
+
+
+def test_the_best_and_the_mean_are_scored_and_the_better_is_kept(toolbox):
+    recipes, plain = read_out(toolbox), read_out(toolbox, breeding="plain")
+    assert recipes.rows == plain.rows
+    assert [row["gen"] for row in recipes.rows] == [0, 25, 30]
+    assert recipes.rows[0]["mean of the parents"] is None
+    errors = {(row[name], row["gen"], name) for row in recipes.rows for name in row if name != "gen" and row[name]}
+    least = min(error for error, _, _ in errors)
+    assert (recipes.validation_error, recipes.generation, recipes.readout) in errors
+    assert recipes.validation_error == least == toolbox.error_rate(recipes.individual, "validation")
+    assert recipes.individual.flat.tobytes() == plain.individual.flat.tobytes()
+    assert recipes.vote == plain.vote
+
+
+@pytest.mark.parametrize("keyframe_seconds", [None, 0.0])
+@pytest.mark.parametrize("stop", [24, 25, 27])
+def test_a_run_that_goes_on_keeps_the_mean(toolbox, tmp_path, stop, keyframe_seconds, monkeypatch):
+    expected = read_out(toolbox)
+    # From the start a mean that cannot be beaten, so that it has to be given back.
+    monkeypatch.setitem(vars(toolbox), "error_rate", PreferMean(toolbox.error_rate))
+    whole = read_out(toolbox)
+    assert (whole.readout, whole.generation) == ("mean of the parents", 25)
+    assert read_out(toolbox, tmp_path, stop=stop, keyframe_seconds=keyframe_seconds) is None
+    found = read_out(toolbox, tmp_path, keyframe_seconds=keyframe_seconds)
+    assert (found.readout, found.generation, found.validation_error) == ("mean of the parents", 25, 0.0)
+    assert found.individual.flat.tobytes() == whole.individual.flat.tobytes()
+    assert found.rows == whole.rows
+    assert found.vote == expected.vote
+    lines = (tmp_path / "readouts.csv").read_text().splitlines()
+    assert lines[0] == "gen,best member,mean of the parents"
+    assert [line.split(",")[0] for line in lines[1:]] == ["0", "25", "30"]
+
+
+class PreferMean:
+    """An error rate of 0 for the first mean that is scored, and of 1 for all else."""
+
+    def __init__(self, error_rate):
+        self.error_rate = error_rate
+
+    def __call__(self, individual, split, *, map):
+        recipe = getattr(individual, "recipe", None)
+        return 0.0 if recipe is not None and recipe.is_mean and recipe.generation == 25 else 1.0
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_vote_goes_by_the_mean_of_the_probabilities(toolbox, digits, split):
+    voters = toolbox.population(n=3)
+    x, y = digits.part(split)
+    probabilities = np.zeros((len(x), 10))
+    for voter in voters:
+        model = model_of(toolbox.problem.model)
+        outputs, _ = model.stateless_call(list(voter), [], x.reshape(len(x), 28, 28, 1).astype(np.float32) / 255)
+        logits = np.asarray(outputs, np.float64)
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities += exponentials / exponentials.sum(axis=1, keepdims=True)
+    assert toolbox.vote_error_rate(voters, split) == np.mean(probabilities.argmax(axis=1) != y)
+    assert toolbox.vote_error_rate(voters[:1], split) == toolbox.error_rate(voters[0], split)
+
+
+def test_a_vote_needs_voters_and_a_part(toolbox):
+    with pytest.raises(ValueError, match="individuals must not be empty"):
+        toolbox.vote_error_rate([], "test")
+    with pytest.raises(ValueError, match="split must be"):
+        toolbox.vote_error_rate(toolbox.population(n=1), "exam")
