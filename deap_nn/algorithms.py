@@ -42,18 +42,19 @@ WORST = 1e100
 def vary(
     chosen: Sequence[Any], toolbox: base.Toolbox, *, seed: int, generation: int, cxpb: float = 1.0, mutpb: float = 1.0
 ) -> list[Any]:
-    """Clone, mate and mutate the chosen parents, each pair and child with random streams of its own.
+    """Clone, mate and mutate the chosen parents, each group and child with random streams of its own.
 
     Parameters
     ----------
     chosen : sequence
-        Parents; places 2i and 2i+1 are mated. They are left unchanged.
+        Parents; places 2i and 2i+1 are mated, or as many side by side as the toolbox' ``mates`` says. They are left
+        unchanged.
     toolbox : deap.base.Toolbox
         With ``clone``, ``mate`` and ``mutate``.
     seed, generation : int
         The key of the streams.
     cxpb, mutpb : float
-        The probabilities that a pair is mated and that a child is mutated.
+        The probabilities that a group is mated and that a child is mutated.
 
     Returns
     -------
@@ -61,10 +62,11 @@ def vary(
         As many children, without a valid fitness.
     """
     children = [toolbox.clone(parent) for parent in chosen]
-    for pair in range(len(children) // 2):
-        if happens(cxpb, seed, generation, 2 * pair):
-            mate = seeded(toolbox.mate, stream(seed, Purpose.MATE, generation, pair))
-            children[2 * pair : 2 * pair + 2] = mate(*children[2 * pair : 2 * pair + 2])
+    mates = getattr(toolbox, "mates", 2)
+    for group, start in enumerate(range(0, len(children) - 1, mates)):
+        if happens(cxpb, seed, generation, 2 * group):
+            mate = seeded(toolbox.mate, stream(seed, Purpose.MATE, generation, group))
+            children[start : start + mates] = mate(*children[start : start + mates])
     for place, child in enumerate(children):
         if happens(mutpb, seed, generation, 2 * place + 1):
             (children[place],) = seeded(toolbox.mutate, stream(seed, Purpose.MUTATE, generation, place))(child)

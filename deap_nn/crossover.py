@@ -5,7 +5,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.weights import WeightList, check_generator, check_pair, check_probability
+from deap_nn.weights import WeightList, check_generator, check_genome, check_pair, check_probability
 
 Genome = TypeVar("Genome", bound=WeightList)
 
@@ -70,3 +70,68 @@ def cxMask(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Gen
     bits1 ^= exchange
     bits2 ^= exchange
     return ind1, ind2
+
+
+MOST_MATES = 256
+"""As many genomes can be mated at a time."""
+
+
+def rotations(size: int, count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Draw a number from 0 to `count` - 1 for each locus, from a random byte; shape (size,), uint8.
+
+    All are equally probable where `count` is a power of two, and to within 1/256 elsewhere.
+    """
+    octets = np.frombuffer(rng.bytes(size), dtype=np.uint8)
+    return (octets.astype(np.uint16) * np.uint16(count) >> 8).astype(np.uint8)
+
+
+def cxScanning(*individuals: Genome, rng: np.random.Generator) -> tuple[Genome, ...]:
+    """Let the values of each locus change places among several individuals, by a random rotation.
+
+    A child's locus has the value of any of its parents with the same probability, independently of its other loci, and
+    each locus keeps all its values. With two individuals that is `cxMask` with one half, from other random numbers.
+
+    Parameters
+    ----------
+    *individuals : WeightList
+        Two to ``MOST_MATES``, of the same shapes; modified in place.
+    rng : numpy.random.Generator
+        The source of randomness.
+
+    Returns
+    -------
+    tuple of WeightList
+        The same objects.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or there are too few or too many.
+    TypeError
+        If an individual is no `WeightList`.
+
+    References
+    ----------
+    A. E. Eiben, P.-E. Raué and Zs. Ruttkay, "Genetic algorithms with multi-parent recombination", PPSN III, 1994
+    (uniform scanning); H. Mühlenbein and H.-M. Voigt, "Gene pool recombination in genetic algorithms", 1995.
+
+    Examples
+    --------
+    >>> from deap_nn import WeightList
+    >>> three = [WeightList([[float(i)] * 4]) for i in range(3)]
+    >>> children = cxScanning(*three, rng=np.random.default_rng(1))
+    >>> sum(child.flat for child in children).tolist()
+    [3.0, 3.0, 3.0, 3.0]
+    """
+    check_generator(rng)
+    count = len(individuals)
+    if not 2 <= count <= MOST_MATES:
+        raise ValueError(f"individuals must be 2 to {MOST_MATES}, got {count}")
+    flats = [check_genome(individual, f"ind{place}") for place, individual in enumerate(individuals, start=1)]
+    for individual in individuals[1:]:
+        check_pair(individuals[0], individual)
+    before = np.stack(flats)
+    rotated = rotations(flats[0].size, count, rng).astype(np.intp)
+    for place, flat in enumerate(flats):
+        flat[:] = np.take_along_axis(before, (rotated + place)[None] % count, axis=0)[0]
+    return individuals

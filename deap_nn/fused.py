@@ -77,6 +77,33 @@ def _stream(context: Any, out: Any, mine: Any, other: Any, exchanged: Any, noise
 _breed_16: Any = intrinsic(_stream)
 
 
+def _scan(context: Any, out: Any, a: Any, b: Any, c: Any, d: Any, turns: Any, noise: Any, factor: Any, k: Any) -> Any:
+    """Breed 16 weights of one of four parents each, as `_stream` does."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        floats, octets = ir.VectorType(ir.FloatType(), 16), ir.VectorType(ir.IntType(8), 16)
+
+        def place(i: int, vector: Any) -> Any:
+            data = context.make_array(signature.args[i])(context, builder, arguments[i]).data
+            return builder.bitcast(builder.gep(data, [arguments[8]]), ir.PointerType(vector))
+
+        child, *others = (builder.load(place(i, floats), align=4) for i in (1, 2, 3, 4))
+        turn, z = builder.load(place(5, octets), align=1), builder.load(place(6, floats), align=4)
+        for number, other in enumerate(others, start=1):
+            child = builder.select(builder.icmp_unsigned("==", turn, ir.Constant(octets, [number] * 16)), other, child)
+        none, lanes = ir.Constant(floats, ir.Undefined), ir.VectorType(ir.IntType(32), 16)
+        one = builder.insert_element(none, arguments[7], ir.Constant(ir.IntType(32), 0))
+        strength = builder.shuffle_vector(one, none, ir.Constant(lanes, [0] * 16))
+        store = builder.store(builder.fadd(child, builder.fmul(strength, z)), place(0, floats), align=64)
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        return context.get_dummy_value()
+
+    return numba.void(out, a, b, c, d, turns, noise, factor, k), generate
+
+
+_scan_16: Any = intrinsic(_scan)
+
+
 def _spread(context: Any, exchanged: Any, k: Any, word: Any) -> Any:
     """Write 64 bits, the lowest first, as 64 bytes of 0 or 1 from the place k on."""
 
@@ -163,6 +190,89 @@ def _blend(
         a = mine[k]
         b = other[k]
         child[k] = (b if exchanged[k] else a) + factor * noise[k]
+
+
+@_compile
+def _pick(
+    child: Vector,
+    a: Vector,
+    b: Vector,
+    c: Vector,
+    d: Vector,
+    turns: NDArray[np.uint8],
+    noise: Vector,
+    factor: np.float32,
+    past_caches: bool,
+) -> None:
+    """Breed a stretch of a child of four parents, of one matrix."""
+    size = child.size
+    lines = min(size, -(child.ctypes.data // 4) % 16) if past_caches else size
+    rest = lines + (size - lines) // 16 * 16
+    for k in range(lines, rest, 16):
+        _scan_16(child, a, b, c, d, turns, noise, factor, k)
+    for i in range(lines + size - rest):
+        k = i if i < lines else rest + i - lines
+        turn = turns[k]
+        one = a[k] if turn == 0 else b[k]
+        two = c[k] if turn == 2 else d[k]
+        child[k] = (one if turn < 2 else two) + factor * noise[k]
+
+
+@_compile
+def _scanning_pass(
+    out: Vector,
+    out1: Vector,
+    out2: Vector,
+    out3: Vector,
+    a: Vector,
+    b: Vector,
+    c: Vector,
+    d: Vector,
+    table: Vector,
+    factors: Vector,
+    ends: NDArray[np.int64],
+    run_seed: int,
+    born: int,
+    place: int,
+) -> None:
+    seed, generation, group = np.uint64(run_seed), np.uint64(born), np.uint64(place // 4)
+    size = out.size
+    places = np.uint64(table.size - size + 1)
+    noise = table[_place_in_table(seed, generation, np.uint64(place), places) :]
+    noise1 = table[_place_in_table(seed, generation, np.uint64(place + 1), places) :] if out1.size else table
+    noise2 = table[_place_in_table(seed, generation, np.uint64(place + 2), places) :] if out2.size else table
+    noise3 = table[_place_in_table(seed, generation, np.uint64(place + 3), places) :] if out3.size else table
+    past_caches = size >= _LARGE
+    turns = np.empty(_BLOCK, dtype=np.uint8)
+    counter = np.uint64(0)
+    matrix = 0
+    for start in range(0, size, _BLOCK):
+        end = min(size, start + _BLOCK)
+        for i in range(0, end - start, 32):
+            counter += np.uint64(1)
+            k = i
+            for word in _philox(seed, _MATE, generation, group, counter):
+                for _ in range(8):
+                    turns[k] = np.uint8(word >> np.uint64(6)) & np.uint8(3)
+                    word >>= np.uint64(8)
+                    k += 1
+        begin = start
+        while begin < end:
+            while ends[matrix] <= begin:
+                matrix += 1
+            stop = min(end, ends[matrix])
+            pa, pb, pc, pd = a[begin:stop], b[begin:stop], c[begin:stop], d[begin:stop]
+            turn, factor = turns[begin - start : stop - start], factors[matrix]
+            _pick(out[begin:stop], pa, pb, pc, pd, turn, noise[begin:stop], factor, past_caches)
+            if out1.size:  # what was just read of the parents is still in the cache
+                _pick(out1[begin:stop], pb, pc, pd, pa, turn, noise1[begin:stop], factor, past_caches)
+            if out2.size:
+                _pick(out2[begin:stop], pc, pd, pa, pb, turn, noise2[begin:stop], factor, past_caches)
+            if out3.size:
+                _pick(out3[begin:stop], pd, pa, pb, pc, turn, noise3[begin:stop], factor, past_caches)
+            begin = stop
+    if past_caches:
+        _fence()
 
 
 @_compile
@@ -265,17 +375,64 @@ def cross_and_mutate(
     ValueError
         If a size does not fit the shapes: the compiled pass does not check its bounds.
     """
+    out, twin = outs if len(outs) == 2 else (outs[0], _NOTHING)
+    ends = _checked(outs, (first, second), table, factors, shapes)
+    if len(ends) and ends[-1]:
+        key = seed, generation, place
+        _pass(out, twin, first, second, table, factors, ends, *key, indpb == 0.5, np.float32(indpb))
+
+
+def scan_and_mutate(
+    outs: Vectors,
+    parents: Vectors,
+    table: Vector,
+    factors: Vector,
+    shapes: tuple[Shape, ...],
+    *,
+    seed: int,
+    generation: int,
+    place: int,
+) -> None:
+    """Write one to four children side by side that `cxScanning` and then `mutGaussianAdaptive` make of four parents.
+
+    The same bits as those give one after the other.
+
+    Parameters
+    ----------
+    outs : sequence of numpy.ndarray
+        Where the children go, each of shape (n,), float32.
+    parents : sequence of numpy.ndarray
+        Four, the one whose place the first child takes and the others in turn; shape (n,), float32, left unchanged.
+    table, factors, shapes, seed, generation
+        As `cross_and_mutate` takes them.
+    place : int
+        Where the first child stands.
+
+    Raises
+    ------
+    ValueError
+        If a size does not fit the shapes: the compiled pass does not check its bounds.
+    """
+    if not 1 <= len(outs) <= len(parents) == 4:
+        raise ValueError(f"one to four children must have four parents, got {len(outs)} and {len(parents)}")
+    ends = _checked(outs, parents, table, factors, shapes)
+    if len(ends) and ends[-1]:
+        four = [*outs, *[_NOTHING] * (4 - len(outs))]
+        _scanning_pass(*four, *parents, table, factors, ends, seed, generation, place)
+
+
+def _checked(
+    outs: Vectors, parents: Vectors, table: Vector, factors: Vector, shapes: tuple[Shape, ...]
+) -> NDArray[np.int64]:
+    """Return where each matrix ends, or raise ValueError where something does not fit."""
     ends = _ends(shapes)
     size = int(ends[-1]) if len(ends) else 0
-    out, twin = outs if len(outs) == 2 else (outs[0], _NOTHING)
-    if not (out.size == first.size == second.size == size and twin.size in (0, size) and len(factors) == len(ends)):
+    if any(vector.size != size for vector in (*outs, *parents)) or len(factors) != len(ends):
         raise ValueError(
             f"children and parents must have {size} weights, and a factor for each of {len(ends)} matrices"
         )
     if not size <= table.size < LARGEST_TABLE:
         raise ValueError(f"the table of noise must have {size} to {LARGEST_TABLE - 1} numbers, got {table.size}")
-    if not all(vector.flags.c_contiguous for vector in (out, twin, first, second, table, factors)):
+    if not all(vector.flags.c_contiguous for vector in (*outs, *parents, table, factors)):
         raise ValueError("children, parents, the table of noise and factors must have contiguous memory")
-    if size:
-        key = seed, generation, place
-        _pass(out, twin, first, second, table, factors, ends, *key, indpb == 0.5, np.float32(indpb))
+    return ends

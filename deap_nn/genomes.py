@@ -68,7 +68,7 @@ class Genomes:
         self._keyframe: Keyframe | None = None
         self._kept: OrderedDict[int, Vector] = OrderedDict()
         self._room = _NOTHING
-        self._scratch = [empty_vector(self.size), _NOTHING]  # the second one when twins come
+        self._scratch = [empty_vector(self.size)]  # more when siblings come
         self._in_scratch: Sequence[Recipe] = ()
 
     def share_noise(self) -> None:
@@ -108,14 +108,14 @@ class Genomes:
         Parameters
         ----------
         recipes : iterable of Recipe
-            Which; twins side by side are bred in one pass.
+            Which; siblings side by side are bred in one pass.
         kept : bool
             Whether who gets them leaves them as they are: the next is not bred again where it is the same.
         """
-        for _, run in _runs(list(recipes)):
+        for _, run in self._runs(list(recipes)):
             if not kept or run != self._in_scratch:
-                if len(run) == 2 and not self._scratch[1].size:
-                    self._scratch[1] = empty_vector(self.size)
+                while len(self._scratch) < len(run):
+                    self._scratch.append(empty_vector(self.size))
                 self._in_scratch = ()
                 self.breed(run, self._scratch)
             self._in_scratch = run if kept else ()
@@ -129,7 +129,8 @@ class Genomes:
 
         What is yielded is valid until the next.
         """
-        together = max(2, TOGETHER_BYTES // (4 * max(1, self.size)) // 2 * 2)
+        mates = self.breeder.mates
+        together = max(mates, TOGETHER_BYTES // (4 * max(1, self.size)) // mates * mates)
         for start in range(0, len(recipes), together):
             some = recipes[start : start + together]
             if self._room.size < len(some) * self.size:
@@ -138,8 +139,22 @@ class Genomes:
             self._breed_group(some, genomes)
             yield genomes
 
+    def _runs(self, recipes: Sequence[Recipe]) -> Iterator[tuple[int, Sequence[Recipe]]]:
+        """Yield stretches of one recipe, or of siblings side by side, and the place of the first."""
+        start = 0
+        while start < len(recipes):
+            end = start + 1
+            while (
+                end < len(recipes)
+                and recipes[end].place % self.breeder.mates
+                and recipes[end - 1].is_followed_by(recipes[end])
+            ):
+                end += 1
+            yield start, recipes[start:end]
+            start = end
+
     def _breed_group(self, recipes: Sequence[Recipe], genomes: NDArray[np.float32]) -> None:
-        runs = list(_runs(recipes))
+        runs = list(self._runs(recipes))
         if any(recipe.is_mean for recipe in recipes):
             for start, run in runs:
                 self.breed(run, genomes[start : start + len(run)])
@@ -162,7 +177,7 @@ class Genomes:
                 self.breed(run, genomes[start : start + len(run)])
 
     def breed(self, recipes: Sequence[Recipe], outs: Vectors) -> None:
-        """Write the genome of a recipe, or of twins, into `outs`, the missing ancestors bred first.
+        """Write the genome of a recipe, or of siblings, into `outs`, the missing ancestors bred first.
 
         Raises
         ------
@@ -285,19 +300,10 @@ class Genomes:
                 raise _MissingError
 
     def _breed_with(self, parents: Sequence[Any], recipes: Sequence[Recipe], outs: Vectors) -> None:
-        if len(recipes) == 2:
-            self.breeder.breed_twins(recipes, parents, outs)
+        if len(recipes) > 1:
+            self.breeder.breed_siblings(recipes, parents, outs)
         else:
             self.breeder.breed(recipes[0], parents, outs[0])
-
-
-def _runs(recipes: Sequence[Recipe]) -> Iterator[tuple[int, Sequence[Recipe]]]:
-    """Yield each recipe, or two where they are twins, and the place of the first."""
-    start = 0
-    while start < len(recipes):
-        twins = start + 1 < len(recipes) and recipes[start].has_twin(recipes[start + 1])
-        yield start, recipes[start : start + 1 + twins]
-        start += 1 + twins
 
 
 SentContext = tuple[bytes, bytes, float | None]

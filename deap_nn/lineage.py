@@ -119,7 +119,7 @@ class Lineage:
         self._averaged: set[int] = set()
         self._keyframe: Path | None = None
         self._keyframe_history = ""
-        known = breeder.seed, breeder.founders_seed, breeder.shapes, breeder.cxpb, breeder.mutpb
+        known = breeder.seed, breeder.founders_seed, breeder.shapes, breeder.cxpb, breeder.mutpb, breeder.mates
         self._history = hashlib.blake2b(repr(known).encode(), digest_size=16)
         self._bred_since = 0
         self._seconds = 0.0
@@ -132,7 +132,7 @@ class Lineage:
         return light_members(self.breeder.container, recipes, self.weights, self.breeder.shapes)
 
     def children(self, chosen: Sequence[Any], generation: int, sigma: float | None) -> list[Any]:
-        """Return the children of the chosen parents; places 2i and 2i+1 are mated."""
+        """Return the children of the chosen parents; those side by side are mated."""
         recipes = [member.recipe for member in chosen]
         self.generation = generation
         for key in self._averaged:
@@ -142,7 +142,7 @@ class Lineage:
         self._settle(parents)
         self._note([recipe.place for recipe in recipes], sigma)
         self._bred_since += len(parents)
-        return self.members(_recipes(generation, [recipe.place for recipe in recipes], sigma))
+        return self.members(self._recipes(generation, [recipe.place for recipe in recipes], sigma))
 
     def mean(self, members: Iterable[Any]) -> Any:
         """Return the mean of members of this generation as a light member: to be looked at before the next one."""
@@ -203,7 +203,7 @@ class Lineage:
             with busy:
                 self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
                 self._genomes.keep(recipe.id for recipe in parents)
-        return self.members(_recipes(len(self._past), *self._past[-1]))
+        return self.members(self._recipes(len(self._past), *self._past[-1]))
 
     def seconds_to_breed(self, genomes: int | None = None) -> float:
         """Return how long so many genomes take to breed here; those since the last keyframe if left out."""
@@ -249,8 +249,19 @@ class Lineage:
         if not generation:
             return Recipe(0, place)
         places, sigma = self._past[generation - 1]
-        parents = tuple(generation - 1 << 32 | int(i) for i in (*places[place:][:1], *places[place ^ 1 :][:1]))
-        return Recipe(generation, place, parents, sigma)
+        start = place - place % self.breeder.mates
+        group = [generation - 1 << 32 | int(i) for i in places[start : start + self.breeder.mates]]
+        return Recipe(generation, place, (*group[place - start :], *group[: place - start]), sigma)
+
+    def _recipes(self, generation: int, places: Iterable[int], sigma: float | None) -> list[Recipe]:
+        """Return the recipes of a generation, of the places of their parents in the one before."""
+        ids = [generation - 1 << 32 | int(place) for place in places]
+        mates, made = self.breeder.mates, []
+        for start in range(0, len(ids), mates):
+            group = tuple(ids[start : start + mates])
+            for turn in range(len(group)):
+                made.append(Recipe(generation, start + turn, group[turn:] + group[:turn], sigma))
+        return made
 
     def recall(self, generation: int, place: int | Sequence[int]) -> Any:
         """Return a member of an earlier generation of a run that goes on, or the mean of several."""
@@ -372,14 +383,16 @@ class Lineage:
         Each is a share of what is left, so that the processes end at about the same time (guided self-scheduling:
         C. D. Polychronopoulos and D. J. Kuck, IEEE Transactions on Computers C-36, 1987).
         """
-        largest = self._group_size or (16 if self._genomes.size >= 1_000_000 else 256)
+        mates = self.breeder.mates
+        most = 16 if self._genomes.size >= 1_000_000 else 256
+        largest = self._group_size or max(mates, most // mates * mates)
         smallest = min(WORTHWHILE_WEIGHTS // max(1, self._genomes.size), -(-members // (2 * self._workers)))
         while members:
             size = self._group_size or max(smallest, -(-members // (4 * self._workers)))
             if self._workers == 1:
                 size = largest
             elif size > 1 and not self._group_size:
-                size += size % 2  # both children of a pair
+                size += -size % mates  # all children of a group
             yield min(size, largest, members)
             members -= min(size, largest, members)
 
@@ -410,13 +423,6 @@ def _close(token: str, genomes: Genomes) -> None:
     if genomes.breeder.noise_table is not None:
         genomes.breeder.noise_table.forget()
     genomes.cache.remove()
-
-
-def _recipes(generation: int, places: Iterable[int], sigma: float | None) -> list[Recipe]:
-    """Return the recipes of a generation, of the places of their parents in the one before."""
-    ids = [generation - 1 << 32 | int(place) for place in places]
-    mates = [ids[index ^ 1 : (index ^ 1) + 1] for index in range(len(ids))]
-    return [Recipe(generation, index, (mine, *mates[index]), sigma) for index, mine in enumerate(ids)]
 
 
 def _as_recipe(item: Any) -> Any:

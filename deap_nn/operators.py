@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deap_nn.crossover import cxMask
+from deap_nn.crossover import cxMask, cxScanning
 from deap_nn.initialisation import initNormal, initScaled
 from deap_nn.mutation import mutGaussianAdaptive
 from deap_nn.selection import selRankBoosted
@@ -30,6 +30,7 @@ OPERATORS = (
     Operator(initNormal, "init", "the article"),
     Operator(initScaled, "init", "He et al. 2015"),
     Operator(cxMask, "cx", "the article; Syswerda 1989"),
+    Operator(cxScanning, "cx", "Eiben, Raué and Ruttkay 1994"),
     Operator(mutGaussianAdaptive, "mut", "the article; Beyer and Schwefel 2002"),
     Operator(selRankBoosted, "sel", "the article; Baker 1985"),
 )

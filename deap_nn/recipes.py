@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.crossover import cxMask
+from deap_nn.crossover import cxMask, cxScanning
 from deap_nn.mutation import check_sigma, matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import LARGEST_TABLE, NoiseTable, noise_numbers
 from deap_nn.seeding import Purpose, seeded, stream
@@ -21,16 +21,20 @@ MEAN_PLACE = 0xFFFFFFFF
 """The place of what is no child but the mean of its parents."""
 
 
+SCANNED = 4
+"""So many parents at a time are scanned in one compiled pass."""
+
+
 class Recipe(NamedTuple):
     """How a genome came about: initialised, bred from its parents with the streams of its place, or their mean.
 
     Parameters
     ----------
     generation, place : int
-        They key its random streams: child `place` is side ``place % 2`` of pair ``place // 2``.
+        They key its random streams: child `place` is side ``place % mates`` of group ``place // mates``.
     parents : tuple of int
-        The ids of its parents: two, the one whose place it takes first, or one, or none in generation 0; any number
-        at `MEAN_PLACE`, which are members of its own generation.
+        The ids of its parents, the one whose place it takes first and the others in turn: as many as are mated at a
+        time, or fewer at the end, or none in generation 0. At `MEAN_PLACE` they are members of its own generation.
     sigma : float, optional
         The strength of mutation, where the toolbox's mutation has a ``sigma``.
     """
@@ -50,10 +54,10 @@ class Recipe(NamedTuple):
         """Whether it is the mean of its parents."""
         return self.place == MEAN_PLACE
 
-    def has_twin(self, other: object) -> bool:
-        """Return whether `other` is the second child of the pair whose first this is."""
-        twin = Recipe(self.generation, self.place + 1, self.parents[::-1], self.sigma)
-        return len(self.parents) == 2 and self.place % 2 == 0 and other == twin
+    def is_followed_by(self, other: object) -> bool:
+        """Return whether `other` is the next child of the same parents, if there is one."""
+        sibling = Recipe(self.generation, self.place + 1, (*self.parents[1:], *self.parents[:1]), self.sigma)
+        return len(self.parents) > 1 and not self.is_mean and other == sibling
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,9 @@ class Breeder:
     individual, mate, mutate : functools.partial
         The toolbox's operators.
     cxpb, mutpb : float
-        The probabilities that a pair is mated and that a child is mutated.
+        The probabilities that a group is mated and that a child is mutated.
+    mates : int
+        How many are mated at a time.
     """
 
     seed: int
@@ -83,16 +89,20 @@ class Breeder:
     mutate: functools.partial[Any]
     cxpb: float
     mutpb: float
+    mates: int = 2
 
     @functools.cached_property
     def fused(self) -> bool:
         """Whether one pass over the genome does what is registered."""
         mate, mutate = self.mate, self.mutate
+        if getattr(mate, "func", None) is cxMask:
+            known = self.mates == 2 and 0 <= mate.keywords.get("indpb", 0.5) <= 1
+        else:
+            known = getattr(mate, "func", None) is cxScanning and self.mates == SCANNED
         return (
-            getattr(mate, "func", None) is cxMask
+            known
             and getattr(mutate, "func", None) is mutGaussianAdaptive
             and not (mate.args or mutate.args)
-            and 0 <= mate.keywords.get("indpb", 0.5) <= 1
             and getattr(mutate.keywords.get("noise"), "size", LARGEST_TABLE) < LARGEST_TABLE
             and mutate.keywords.get("indpb", 1.0) == 1.0
         )
@@ -109,16 +119,15 @@ class Breeder:
             np.copyto(out, founder(self.individual, self.founders_seed, recipe.place).flat)
             return
         mated, mutated = self._mated(recipe), self._mutated(recipe)
-        if self.fused and mated and mutated:
+        if self._one_pass(parents) and mated and mutated:
             self._fused_pass((recipe,), parents, (out,))
             return
-        side = recipe.place % 2
+        side = recipe.place % self.mates
         mutating = stream(self.seed, Purpose.MUTATE, recipe.generation, recipe.place)
         made = [self._copy_of(parent) for parent in parents]
-        if side and mated:
-            made.reverse()
         child = made[0]
         if mated:
+            made = made[-side:] + made[:-side]
             child = seeded(self.mate, self._mating(recipe))(*made)[side]
         if mutated:
             mutate = self.mutate
@@ -127,29 +136,29 @@ class Breeder:
             (child,) = seeded(mutate, mutating)(child)
         np.copyto(out, child.flat)
 
-    def breed_twins(self, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
-        """Write both children of a pair, the parents in the order of the first, in one pass where that can be."""
-        if self.fused and self._mated(recipes[0]) and all(map(self._mutated, recipes)):
+    def breed_siblings(self, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
+        """Write children side by side of the same parents, in the order of the first, in one pass where that can be."""
+        if self._one_pass(parents) and self._mated(recipes[0]) and all(map(self._mutated, recipes)):
             self._fused_pass(recipes, parents, outs)
             return
-        self.breed(recipes[0], parents, outs[0])
-        self.breed(recipes[1], parents[::-1], outs[1])
+        for turn, (recipe, out) in enumerate(zip(recipes, outs, strict=False)):
+            self.breed(recipe, [*parents[turn:], *parents[:turn]], out)
+
+    def _one_pass(self, parents: Sequence[Vector]) -> bool:
+        return self.fused and len(parents) == self.mates
 
     def _fused_pass(self, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
-        from deap_nn.fused import cross_and_mutate
+        from deap_nn.fused import cross_and_mutate, scan_and_mutate
 
         recipe = recipes[0]
+        factors = self._factors(check_sigma(recipe.sigma or 0.0, "sigma"))
+        key = {"seed": self.seed, "generation": recipe.generation, "place": recipe.place}
+        if self.mates == SCANNED:
+            scan_and_mutate(outs[: len(recipes)], parents, self._table, factors, self.shapes, **key)
+            return
+        indpb = self.mate.keywords.get("indpb", 0.5)
         cross_and_mutate(
-            outs,
-            parents[0],
-            parents[1],
-            self._table,
-            self._factors(check_sigma(recipe.sigma or 0.0, "sigma")),
-            self.shapes,
-            seed=self.seed,
-            generation=recipe.generation,
-            place=recipe.place,
-            indpb=self.mate.keywords.get("indpb", 0.5),
+            outs[: len(recipes)], parents[0], parents[1], self._table, factors, self.shapes, **key, indpb=indpb
         )
 
     def _factors(self, sigma: float) -> NDArray[np.float32]:
@@ -168,10 +177,11 @@ class Breeder:
         return {}
 
     def _mating(self, recipe: Recipe) -> np.random.Generator:
-        return stream(self.seed, Purpose.MATE, recipe.generation, recipe.place // 2)
+        return stream(self.seed, Purpose.MATE, recipe.generation, recipe.place // self.mates)
 
     def _mated(self, recipe: Recipe) -> bool:
-        return len(recipe.parents) == 2 and happens(self.cxpb, self.seed, recipe.generation, recipe.place // 2 * 2)
+        group = recipe.place // self.mates
+        return len(recipe.parents) > 1 and happens(self.cxpb, self.seed, recipe.generation, 2 * group)
 
     def _mutated(self, recipe: Recipe) -> bool:
         return happens(self.mutpb, self.seed, recipe.generation, 2 * recipe.place + 1)

@@ -162,7 +162,7 @@ def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
     ValueError, TypeError, KeyError
         If a setting is out of range, of the wrong kind or missing.
     """
-    numbers = ("seed", "batch_size", "validation_size", "pressure", "boost", "parents", "threads")
+    numbers = ("seed", "batch_size", "validation_size", "pressure", "boost", "parents", "mates", "threads")
     words = ("fitness", "init", "scale", "precision", "device")
     chosen = {name: settings[name] for name in (*numbers, *words)}
     return make_toolbox(settings["model"], dataset, sigma=ErrorScaled(settings["sigma"]), **chosen)

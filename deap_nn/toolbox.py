@@ -13,7 +13,7 @@ from deap import base
 from numpy.typing import ArrayLike
 
 from deap_nn import parallel
-from deap_nn.crossover import cxMask
+from deap_nn.crossover import MOST_MATES, cxMask, cxScanning
 from deap_nn.datasets import NAMES, Dataset, load_dataset
 from deap_nn.initialisation import fan_in_scales, initNormal, initScaled
 from deap_nn.members import LightMember, light_members
@@ -51,6 +51,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "parents": 0.1,
         "pressure": 1.5,
         "boost": 1.0,
+        "mates": 2,
     },
     "article": {
         "fitness": "error",
@@ -60,6 +61,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "parents": 1.0,
         "pressure": 2.0,
         "boost": 100.0,
+        "mates": 2,
     },
 }
 """Settings of `make_toolbox` by name; here ``sigma`` is the factor of `ErrorScaled` and ``parents`` a share."""
@@ -183,7 +185,8 @@ def breeder_of(
     individual, founders_seed = makes[0].args
     shapes, container = population[0].light_shapes, population[0].container
     individual, mate, mutate = map(_without_state, (individual, toolbox.mate, toolbox.mutate))
-    return Breeder(seed, founders_seed, shapes, container, individual, mate, mutate, cxpb, mutpb)
+    mates = getattr(toolbox, "mates", 2)
+    return Breeder(seed, founders_seed, shapes, container, individual, mate, mutate, cxpb, mutpb, mates)
 
 
 def _without_state(operator: partial[Any]) -> partial[Any]:
@@ -212,6 +215,7 @@ def make_toolbox(
     boost: float = 1.0,
     boosted: int = 1,
     parents: int | None = 10,
+    mates: int = 2,
     threads: int = 1,
     precision: Literal["float32", "bfloat16"] = "float32",
     device: Literal["cpu", "gpu"] = "cpu",
@@ -249,6 +253,9 @@ def make_toolbox(
         none.
     pressure, boost, boosted, parents
         As `selRankBoosted` takes them; `parents` may be larger than the population.
+    mates : int
+        How many parents are mated at a time, 2 to 256: two by `cxMask`, more by `cxScanning`. DEAP's own loops mate
+        two all the same.
     threads : int
         TensorFlow's threads in each process. Results are the same for any number of workers, but not of threads.
 
@@ -263,8 +270,8 @@ def make_toolbox(
     deap.base.Toolbox
         With ``individual``, ``population``, ``clone``, ``mate``, ``mutate``, ``select``, ``evaluate`` and ``map``
         (SCOOP's under ``python -m scoop``); beside them ``assess``, ``error_rate`` and ``vote_error_rate``, which
-        score on validation and test samples, ``to_model``, which gives a Keras model back, ``layout``, ``clock`` and
-        ``problem``.
+        score on validation and test samples, ``to_model``, which gives a Keras model back, ``layout``, ``clock``,
+        ``mates`` and ``problem``.
 
     Raises
     ------
@@ -293,6 +300,10 @@ def make_toolbox(
     threads = _check_count("threads", threads)
     check_probability(indpb, "indpb")
     check_ranking(pressure, boost, boosted, parents)
+    if not 2 <= _check_count("mates", mates) <= MOST_MATES:
+        raise ValueError(f"mates must be 2 to {MOST_MATES}, got {mates!r}")
+    if mates > 2 and indpb != 0.5:
+        raise ValueError(f"indpb is for two mates, got {indpb!r} with {mates}")
     if not isinstance(container(()), WeightList):
         raise TypeError(f"container must make a WeightList with a fitness, got {container!r}")
     adaptation = ErrorScaled(0.1) if sigma is None else copy.deepcopy(sigma)
@@ -319,7 +330,11 @@ def make_toolbox(
     noise = NoiseTable(seed, layout.size)
     toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0])
     toolbox.register("population", initPopulation, toolbox, seed)
-    toolbox.register("mate", cxMask, indpb=indpb, rng=rngs[1])
+    toolbox.mates = mates
+    if mates == 2:
+        toolbox.register("mate", cxMask, indpb=indpb, rng=rngs[1])
+    else:
+        toolbox.register("mate", cxScanning, rng=rngs[1])
     toolbox.register("mutate", mutGaussianAdaptive, sigma=adaptation, scale=scales, noise=noise, rng=rngs[2])
     toolbox.register(
         "select",

@@ -64,6 +64,7 @@ def make_parser() -> Parser:
     add(
         "--parents", type=integer(2), metavar="N", help=f"only the best N have children; {by_preset('parents')} of them"
     )
+    add("--mates", type=integer(2, 256), metavar="N", help=f"parents mated at a time; {by_preset('mates')}")
     add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
     add("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
     add("--model", choices=tuple(MODELS), default="mnist_deep", help="a CNN of 3.27 million weights, or 784-64-10")
@@ -164,6 +165,8 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
         raise InputError(
             f"argument --parents: must be at most the population of {options.population}, got {options.parents}"
         )
+    if options.mates is None:
+        options.mates = preset["mates"]
     if options.cache is not None and not Path(options.cache).is_dir():
         raise InputError(f"argument --cache: {options.cache} is not a folder")
     if options.cache_size is not None and slots_in(options.cache_size * 2**20, MODELS[options.model]) < FEWEST_SLOTS:
@@ -217,7 +220,7 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
         **chosen,
         **{name: PRESETS[options.preset][name] for name in ("init", "scale", "pressure", "boost")},
         "boosted": toolbox.select.keywords["boosted"],
-        "indpb": toolbox.mate.keywords["indpb"],
+        "indpb": toolbox.mate.keywords.get("indpb"),
         "cxpb": 1.0,
         "mutpb": 1.0,
         "adaptation": repr(toolbox.clock.adaptation),

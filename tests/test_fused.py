@@ -1,13 +1,14 @@
 """The compiled pass gives the bits of crossover and mutation, whatever the shapes; its noise comes from one table."""
 
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deap_nn import Individual, NoiseTable, cxMask, initNormal, mutGaussianAdaptive
+from deap_nn import Individual, NoiseTable, cxMask, cxScanning, initNormal, mutGaussianAdaptive
 from deap_nn.fused import _LARGE, cross_and_mutate
 from deap_nn.recipes import Breeder, Recipe
 from deap_nn.seeding import Purpose, stream
@@ -35,13 +36,50 @@ def test_the_fused_pass_equals_crossover_and_mutation(shapes, indpb, sigma, seed
     assert (fused.fused, apart.fused) == (True, False)
     recipes = [Recipe(3, 4, (1, 2), sigma), Recipe(3, 5, (2, 1), sigma)]
     twins = [empty_vector(size), empty_vector(size)]
-    fused.breed_twins(recipes, [parent.flat for parent in parents], twins)
+    fused.breed_siblings(recipes, [parent.flat for parent in parents], twins)
     for side, recipe in enumerate(recipes):
         sources = [parents[side].flat, parents[1 - side].flat]
         children = [empty_vector(size), empty_vector(size)]
         fused.breed(recipe, sources, children[0])
         apart.breed(recipe, sources, children[1])
         assert children[0].tobytes() == children[1].tobytes() == twins[side].tobytes()
+
+
+@example(shapes=((130, 130), (), (7,), (200, 201), (3,)), sigma=0.3, seed=1, scaled=True)
+@example(shapes=((_LARGE + 21,), (3,)), sigma=0.3, seed=1, scaled=False)
+@given(
+    shapes=st.lists(st.lists(st.integers(1, 6), max_size=3).map(tuple), min_size=1, max_size=5).map(tuple),
+    sigma=st.floats(0, 10),
+    seed=st.integers(0, 1000),
+    scaled=st.booleans(),
+)
+def test_the_scanning_pass_equals_crossover_and_mutation(shapes, sigma, seed, scaled):
+    rng = np.random.default_rng(seed)
+    parents = [Individual([rng.standard_normal(shape) for shape in shapes]).flat for _ in range(4)]
+    parents[0][0] = np.float32(-0.0)
+    size = parents[0].size
+    scale = [0.5 + i for i in range(len(shapes))] if scaled else None
+    common = seed, 0, shapes, Individual, partial(initNormal), partial(cxScanning)
+    keywords = {"sigma": 0.0, "noise": NoiseTable(1, size), "scale": scale}
+    fused = Breeder(*common, partial(mutGaussianAdaptive, **keywords), 1.0, 1.0, 4)
+    apart = Breeder(*common, partial(not_known_to_the_pass, **keywords), 1.0, 1.0, 4)
+    assert (fused.fused, apart.fused) == (True, False)
+    ids = (1, 2, 3, 4)
+    recipes = [Recipe(3, 8 + turn, ids[turn:] + ids[:turn], sigma) for turn in range(4)]
+    assert all(one.is_followed_by(other) for one, other in pairwise(recipes))
+    expected = []
+    for turn, recipe in enumerate(recipes):
+        sources = parents[turn:] + parents[:turn]
+        children = [empty_vector(size), empty_vector(size)]
+        fused.breed(recipe, sources, children[0])
+        apart.breed(recipe, sources, children[1])
+        assert children[0].tobytes() == children[1].tobytes()
+        expected.append(children[0].tobytes())
+    for first in range(4):
+        for last in range(first + 1, 5):
+            outs = [empty_vector(size + beyond)[beyond:] for beyond in range(last - first)]
+            fused.breed_siblings(recipes[first:last], parents[first:] + parents[:first], outs)
+            assert [out.tobytes() for out in outs] == expected[first:last]
 
 
 @pytest.mark.parametrize("wrong", ["out", "twin", "parent", "table", "factors"])

@@ -67,6 +67,7 @@ def wired(**registered):
     toolbox.register("mutate", mutGaussianAdaptive, sigma=ErrorScaled(0.3), noise=NoiseTable(1, LAYOUT.size))
     toolbox.register("select", selRankBoosted, parents=6)
     toolbox.register("evaluate", sum_of_squares)
+    toolbox.mates = registered.pop("mates", 2)
     for name, function in registered.items():
         toolbox.register(name, function)
     return toolbox
@@ -118,9 +119,11 @@ def test_recipes_equal_the_plain_way(registered, probabilities, n):
     workers=st.integers(1, 9),
     group_size=st.none() | st.integers(1, 300),
     weights=st.sampled_from([3_000_000, 50_000]),
+    mates=st.sampled_from([2, 3, 4]),
 )
-def test_groups_hold_everybody_and_keep_pairs_together(members, workers, group_size, weights):
+def test_groups_hold_everybody_and_keep_siblings_together(members, workers, group_size, weights, mates):
     lineage = Lineage.__new__(Lineage)
+    lineage.breeder = SimpleNamespace(mates=mates)
     lineage._workers, lineage._group_size = workers, group_size
     lineage._genomes = SimpleNamespace(size=weights)
     sizes = list(lineage._group_sizes(members))
@@ -132,7 +135,7 @@ def test_groups_hold_everybody_and_keep_pairs_together(members, workers, group_s
     assert max(sizes, default=0) <= (16 if weights == 3_000_000 else 256)
     assert sizes == sorted(sizes, reverse=True)
     whole = [size for size in sizes if size > 1]
-    assert all(size % 2 == 0 for size in whole[:-1])
+    assert all(size % mates == 0 for size in whole[:-1])
     assert sizes.count(1) <= 4 * workers
 
 

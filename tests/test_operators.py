@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import deap_nn
-from deap_nn import Annealed, Constant, ErrorScaled, FitnessMin, Individual, Layout, NoiseTable, WeightList
+from deap_nn import Annealed, Constant, ErrorScaled, FitnessMin, Individual, Layout, NoiseTable, WeightList, cxScanning
 from deap_nn.mutation import Adaptation
 from deap_nn.operators import OPERATORS
 from deap_nn.selection import _draw_pairs, rank_weights
@@ -24,6 +24,7 @@ SETTINGS = {
     "initNormal": [{}, {"sigma": 0.3}, {"sigma": 0.3, "noise": NoiseTable(1, 1000)}],
     "initScaled": [{}, {"noise": NoiseTable(1, 1000)}],
     "cxMask": [{}, {"indpb": 0.2}],
+    "cxScanning": [{}],
     "mutGaussianAdaptive": [
         {"sigma": 0.1},
         {"sigma": ErrorScaled(0.2), "indpb": 0.5, "scale": (1, 2, 0, 3)},
@@ -413,3 +414,30 @@ def test_bad_arguments_are_named(function, arguments, keywords, message):
 def test_adaptations_refuse(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 7])
+def test_scanning_takes_each_locus_from_any_parent_with_the_same_probability(count):
+    size = 40_000
+    children = cxScanning(
+        *(WeightList([np.full(size, parent, np.float32)]) for parent in range(count)), rng=np.random.default_rng(5)
+    )
+    values = np.stack([child.flat for child in children])
+    assert (np.sort(values, axis=0) == np.arange(count)[:, None]).all()  # each locus keeps all its values
+    for child in values:
+        counts = np.bincount(child.astype(int), minlength=count)
+        bias = 0 if count in (2, 4) else size / 256
+        assert np.abs(counts - size / count).max() < 5 * np.sqrt(size / count) + bias
+        together = np.mean((child[1:] == 0) & (child[:-1] == 0))  # its neighbours know nothing of each other
+        assert together == pytest.approx(1 / count**2, abs=5 / np.sqrt(size))
+
+
+def test_scanning_names_what_does_not_fit():
+    one, other = WeightList([np.zeros(3)]), WeightList([np.zeros(4)])
+    rng = np.random.default_rng(1)
+    with pytest.raises(ValueError, match="individuals must be 2 to 256, got 1"):
+        cxScanning(one, rng=rng)
+    with pytest.raises(ValueError, match="must have the same shapes"):
+        cxScanning(one, one, other, rng=rng)
+    with pytest.raises(TypeError, match="ind3"):
+        cxScanning(one, one, [1.0], rng=rng)
