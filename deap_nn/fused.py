@@ -120,6 +120,23 @@ def _spread(context: Any, exchanged: Any, k: Any, word: Any) -> Any:
 _write_bits: Any = intrinsic(_spread)
 
 
+def _quarter(context: Any, turns: Any, k: Any, word: Any) -> Any:
+    """Write the upper two bits of each of 8 bytes, the lowest first, as bytes of 0 to 3 from the place k on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        octets = ir.VectorType(ir.IntType(8), 8)
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.PointerType(octets))
+        upper = builder.lshr(builder.bitcast(arguments[2], octets), ir.Constant(octets, [6] * 8))
+        builder.store(upper, place, align=1)
+        return context.get_dummy_value()
+
+    return numba.void(turns, k, word), generate
+
+
+_write_turns: Any = intrinsic(_quarter)
+
+
 def _order(context: Any) -> Any:
     """Let other processes see what was written past the caches before anything written later."""
 
@@ -193,6 +210,29 @@ def _blend(
 
 
 @_compile
+def _pick_each(
+    child: Vector,
+    a: Vector,
+    b: Vector,
+    c: Vector,
+    d: Vector,
+    turns: NDArray[np.uint8],
+    noise: Vector,
+    factor: np.float32,
+) -> None:
+    """Breed weights of one of four parents each; all four are read, so that it is done many at a time."""
+    for k in range(child.size):
+        one = a[k]
+        two = b[k]
+        three = c[k]
+        four = d[k]
+        turn = turns[k]
+        low = two if turn == 1 else one
+        high = four if turn == 3 else three
+        child[k] = (high if turn > 1 else low) + factor * noise[k]
+
+
+@_compile
 def _pick(
     child: Vector,
     a: Vector,
@@ -207,15 +247,12 @@ def _pick(
     """Breed a stretch of a child of four parents, of one matrix."""
     size = child.size
     lines = min(size, -(child.ctypes.data // 4) % 16) if past_caches else size
+    _pick_each(child[:lines], a, b, c, d, turns, noise, factor)
     rest = lines + (size - lines) // 16 * 16
     for k in range(lines, rest, 16):
         _scan_16(child, a, b, c, d, turns, noise, factor, k)
-    for i in range(lines + size - rest):
-        k = i if i < lines else rest + i - lines
-        turn = turns[k]
-        one = a[k] if turn == 0 else b[k]
-        two = c[k] if turn == 2 else d[k]
-        child[k] = (one if turn < 2 else two) + factor * noise[k]
+    if rest < size:
+        _pick_each(child[rest:], a[rest:], b[rest:], c[rest:], d[rest:], turns[rest:], noise[rest:], factor)
 
 
 @_compile
@@ -252,10 +289,8 @@ def _scanning_pass(
             counter += np.uint64(1)
             k = i
             for word in _philox(seed, _MATE, generation, group, counter):
-                for _ in range(8):
-                    turns[k] = np.uint8(word >> np.uint64(6)) & np.uint8(3)
-                    word >>= np.uint64(8)
-                    k += 1
+                _write_turns(turns, k, word)
+                k += 8
         begin = start
         while begin < end:
             while ends[matrix] <= begin:
