@@ -49,11 +49,11 @@ def tell(reason: str, files: list[str]) -> None:
 
 
 def end(pid: int) -> None:
-    """End a process: with status 1, as it has SIGHUP do, or else by force."""
+    """End the process that started this one: with status 1, as it has SIGHUP do, or else by force."""
     for number in (signal.SIGHUP, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
+        if os.getppid() == pid:  # it is still there, and nobody else has its number
             os.kill(pid, number)
-        time.sleep(POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
 
 
 def main() -> None:

@@ -240,6 +240,9 @@ def evaluation(fault: str, *options: object) -> Callable[[Path], str]:
             must(status_of(output)["state"] == "failed", status_of(output))
             must((output / "logbook.csv").read_text().count("\n") == 4, "rows are missing")
             answers.add("status 1: `" + lines[0].partition("error: ")[2][:90] + "`")
+        until = time.monotonic() + 5
+        while processes(folder) and time.monotonic() < until:
+            time.sleep(0.05)
         must(not processes(folder), "processes are left")
         return min(answers)
 
