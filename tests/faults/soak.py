@@ -2,8 +2,8 @@
 
 Every ten seconds it notes the anonymous memory and the open files of each process, the cache, the files of the run and
 the generation. Told is how much each grew a generation, by a straight line through the second half of the run: through
-the highest of each of its tenths, since a genome of 12.5 MiB more or less comes and goes. ``--save FILE`` keeps all that
-was seen.
+the highest of each of its tenths, since a genome of 12.5 MiB more or less comes and goes. ``--save FILE`` keeps all it
+saw.
 """
 
 from __future__ import annotations
