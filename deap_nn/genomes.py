@@ -197,13 +197,21 @@ class Genomes:
                     made = self._ancestors(recipes[0])
 
     def _average(self, recipe: Recipe, out: Vector) -> None:
-        """Write the mean of some members, one after the other: there may be more than fit into memory."""
+        """Write the mean of some members, bred one after the other: there may be more than fit into memory."""
+        lacking = [key for key in recipe.parents if self._find(key) is None]
+        if not all(key in self.recipes for key in lacking):
+            raise LackingError(recipe.id)
+        made: Mapping[int, Vector] = {}
         total = np.zeros(self.size)
         for key in recipe.parents:
-            if not self._copy(key, out):
-                if key not in self.recipes:
-                    raise LackingError(key)
-                self.breed((self.recipes[key],), (out,))
+            while not self._copy(key, out):
+                try:
+                    self._breed_from((self.recipes[key],), made, (out,))
+                    break
+                except _MissingError:  # what all of them descend from is bred once
+                    with contextlib.suppress(_MissingError):
+                        parents = {parent for key in lacking for parent in self.recipes[key].parents}
+                        made = self._ancestors(Recipe(0, 0, tuple(sorted(parents))))
             total += out
         np.divide(total, len(recipe.parents), out=out, casting="same_kind")
 
