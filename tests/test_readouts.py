@@ -13,6 +13,7 @@ from deap_nn.callbacks import Readouts
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.members import mean_of
 from deap_nn.models import model_of
+from deap_nn.recipes import Breeder
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +145,28 @@ def test_a_run_that_goes_on_keeps_the_mean(toolbox, tmp_path, stop, keyframe_sec
     lines = (tmp_path / "readouts.csv").read_text().splitlines()
     assert lines[0] == "gen,best member,mean of the parents"
     assert [line.split(",")[0] for line in lines[1:]] == ["0", "25", "30"]
+
+
+def test_what_a_mean_descends_from_is_bred_once(toolbox, tmp_path, monkeypatch):
+    bred, breed = [], Breeder.breed
+
+    def counted(self, recipe, parents, out):
+        bred.append((recipe.generation, recipe.place))
+        breed(self, recipe, parents, out)
+
+    class Recall(Callback):
+        def restore(self, evolution, states):
+            with monkeypatch.context() as counting:
+                counting.setattr(Breeder, "breed", counted)
+                evolution.member(15, list(range(6))).flat  # noqa: B018  (to see what it takes)
+
+    for callbacks in ([Stop(20)], [Recall(), Stop(21)]):
+        checkpoint = Checkpoint(tmp_path)
+        with pytest.raises(KeyboardInterrupt):
+            evolve(toolbox.population(n=20), toolbox, 30, seed=1, callbacks=callbacks, checkpoint=checkpoint)
+        checkpoint.close()
+    assert len(bred) > 15
+    assert len(set(bred)) == len(bred)
 
 
 class PreferMean:
