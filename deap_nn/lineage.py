@@ -211,11 +211,13 @@ class Lineage:
     def seconds_to_breed(self, genomes: int | None = None) -> float:
         """Return how long so many genomes take to breed here; those since the last keyframe if left out."""
         if not self._seconds:
-            parents, child = [self.weights(Recipe(0, place)) for place in range(2)], empty_vector(self._genomes.size)
+            founders, child = [self.weights(Recipe(0, place)) for place in range(2)], empty_vector(self._genomes.size)
+            keys = tuple(range(self.breeder.mates))
+            parents = [founders[key % 2] for key in keys]
             took = []
             for _ in range(3):  # the first one also compiles and reads tables
                 begun = time.perf_counter()
-                self.breeder.breed(Recipe(1, 0, (0, 1)), parents, child)
+                self.breeder.breed(Recipe(1, 0, keys), parents, child)
                 took.append(time.perf_counter() - begun)
             self._seconds = COLD * min(took)
         return self._seconds * (self._bred_since if genomes is None else genomes)

@@ -26,7 +26,7 @@ SETTINGS = {
 MOST_BYTES = 1024
 """What memory may grow a generation, in any process."""
 
-GROWING = {"logbook.csv", "logbook.json", "timing.csv", "trace.npz", "checkpoint"}
+GROWING = {"logbook.csv", "logbook.json", "timing.csv", "trace.npz", "readouts.csv", "checkpoint"}
 """The files of a run that grow with it."""
 
 
