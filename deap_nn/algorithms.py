@@ -8,6 +8,7 @@ import reprlib
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from numbers import Real
 from operator import attrgetter
 from pathlib import Path
@@ -20,8 +21,9 @@ from deap_nn.checkpoint import Checkpoint
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.limits import EvaluationError
 from deap_nn.lineage import Lineage
+from deap_nn.members import centre_of
 from deap_nn.parallel import holding_signals, out_of_memory, worker_count
-from deap_nn.recipes import happens
+from deap_nn.recipes import happens, mutation_of
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, go_on, kept_of
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
 from deap_nn.toolbox import Clock, breeder_of
@@ -48,7 +50,7 @@ def vary(
     ----------
     chosen : sequence
         Parents; places 2i and 2i+1 are mated, or as many side by side as the toolbox' ``mates`` says. They are left
-        unchanged.
+        unchanged. Under a toolbox with a ``step`` they are mutated alone, two side by side in opposite directions.
     toolbox : deap.base.Toolbox
         With ``clone``, ``mate`` and ``mutate``.
     seed, generation : int
@@ -62,14 +64,14 @@ def vary(
         As many children, without a valid fitness.
     """
     children = [toolbox.clone(parent) for parent in chosen]
-    mates = getattr(toolbox, "mates", 2)
+    mates, paired = getattr(toolbox, "mates", 2), getattr(toolbox, "step", None) is not None
     for group, start in enumerate(range(0, len(children) - 1, mates)):
-        if happens(cxpb, seed, generation, 2 * group):
+        if not paired and happens(cxpb, seed, generation, 2 * group):
             mate = seeded(toolbox.mate, stream(seed, Purpose.MATE, generation, group))
             children[start : start + mates] = mate(*children[start : start + mates])
     for place, child in enumerate(children):
         if happens(mutpb, seed, generation, 2 * place + 1):
-            (children[place],) = seeded(toolbox.mutate, stream(seed, Purpose.MUTATE, generation, place))(child)
+            (children[place],) = mutation_of(toolbox.mutate, seed, generation, place, paired=paired)(child)
     for child in children:
         del child.fitness.values
         vars(child).pop("recipe", None)
@@ -318,6 +320,7 @@ class _Run:
         self._halloffame = halloffame
         self._checkpoint = checkpoint
         self._keyframes = keyframes
+        self._centre: Any = None
         toolbox = evolution.toolbox
         self._clock: Clock = getattr(toolbox, "clock", None) or Clock(toolbox)
         self._clock.reset()
@@ -384,6 +387,10 @@ class _Run:
         self.evolution.parents = len({id(member) for member in chosen})
         population.clear()  # those that were not chosen are not needed any more
         if self._lineage is None:
+            if getattr(toolbox, "step", None) is not None:
+                centre = centre_of(chosen, self._centre, toolbox.step)
+                self._centre, chosen = centre, [centre] * len(chosen)
+                self.evolution.mean = partial(centre_of, centre=centre, step=toolbox.step)
             population[:] = vary(chosen, toolbox, seed=self._seed, generation=generation, **self._probabilities)
         else:
             population[:] = self._lineage.children(chosen, generation, self._clock.sigma)

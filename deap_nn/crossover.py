@@ -5,7 +5,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.weights import WeightList, check_generator, check_genome, check_pair, check_probability
+from deap_nn.weights import Vector, WeightList, check_generator, check_genome, check_pair, check_probability
 
 Genome = TypeVar("Genome", bound=WeightList)
 
@@ -134,4 +134,60 @@ def cxScanning(*individuals: Genome, rng: np.random.Generator) -> tuple[Genome, 
     rotated = rotations(flats[0].size, count, rng).astype(np.intp)
     for place, flat in enumerate(flats):
         flat[:] = np.take_along_axis(before, (rotated + place)[None] % count, axis=0)[0]
+    return individuals
+
+
+def further(centre: Vector, mean: NDArray[np.float64], step: float, out: Vector) -> None:
+    """Write what lies `step` times as far from a centre as a mean does, in its direction; all of shape (n,)."""
+    start = centre.astype(np.float64)
+    np.add(start, step * (mean - start), out=out, casting="same_kind")
+
+
+def cxMean(*individuals: Genome, rng: np.random.Generator) -> tuple[Genome, ...]:
+    """Let each individual become the mean of all (intermediate recombination, arithmetic crossover).
+
+    Parameters
+    ----------
+    *individuals : WeightList
+        At least two, of the same shapes; modified in place.
+    rng : numpy.random.Generator
+        Not drawn from: there is nothing random about a mean.
+
+    Returns
+    -------
+    tuple of WeightList
+        The same objects.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or there are fewer than two.
+    TypeError
+        If an individual is no `WeightList`.
+
+    References
+    ----------
+    H.-G. Beyer, "Toward a theory of evolution strategies: on the benefits of sex - the (mu/mu, lambda) theory",
+    Evolutionary Computation 3, 1995; Z. Michalewicz, "Genetic Algorithms + Data Structures = Evolution Programs", 1992
+    (arithmetic crossover of two).
+
+    Examples
+    --------
+    >>> from deap_nn import WeightList
+    >>> three = [WeightList([[float(i)] * 2]) for i in range(3)]
+    >>> [child.flat.tolist() for child in cxMean(*three, rng=np.random.default_rng(1))]
+    [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
+    """
+    check_generator(rng)
+    if len(individuals) < 2:
+        raise ValueError(f"individuals must be at least 2, got {len(individuals)}")
+    flats = [check_genome(individual, f"ind{place}") for place, individual in enumerate(individuals, start=1)]
+    for individual in individuals[1:]:
+        check_pair(individuals[0], individual)
+    total = np.zeros(flats[0].size)
+    for flat in flats:
+        total += flat
+    total /= len(flats)
+    for flat in flats:
+        np.copyto(flat, total, casting="same_kind")
     return individuals

@@ -23,7 +23,8 @@ class Evolution:
     several where it is given their places.
     ``look(member)`` is ``member.flat``, but the member stays light, and what is seen is valid until the next look.
     ``parents`` is how many different parents the present generation has, 0 for the initial one, and ``mean(members)``
-    the individual whose weights are the mean of those of some of its members.
+    the individual whose weights are the mean of those of some of its members; where children come from one centre, what
+    lies as many times as far from that as the toolbox' ``step`` says.
     """
 
     toolbox: base.Toolbox

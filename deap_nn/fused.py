@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-from itertools import accumulate
-from math import prod
 from typing import Any
 
 import numba
@@ -14,41 +10,15 @@ from llvmlite import ir
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from deap_nn.noise import LARGEST_TABLE
+from deap_nn.compiled import LARGE, LOW, checked_ends, compiled, fence, philox, place_in_table
 from deap_nn.seeding import Purpose
 from deap_nn.weights import Shape, Vector, Vectors
 
 _BLOCK = 1 << 14
 """So many weights are bred at a time, a multiple of 256: their mask stays in the processor's cache."""
 
-_LARGE = 1_000_000
-"""A child of so many weights does not stay in the caches anyway: it is written past them."""
-
 _NOTHING = np.empty(0, dtype=np.float32)
-_MATE, _MUTATE = np.uint64(Purpose.MATE), np.uint64(Purpose.MUTATE)
-_LOW = np.uint64(0xFFFFFFFF)
-
-
-def _compile(function: Callable[..., Any]) -> Any:
-    """Compile for the processor at hand: no fast-math and no fused multiply-add, so that all give the same bits."""
-    try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # nowhere to keep the compiled code
-        return numba.njit(nogil=True, error_model="numpy")(function)
-
-
-def _multiply(context: Any, a: Any, b: Any) -> Any:
-    """Return the upper 64 bits of the product of two 64-bit numbers."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        wide = ir.IntType(128)
-        product = builder.mul(*(builder.zext(argument, wide) for argument in arguments))
-        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
-
-    return numba.uint64(numba.uint64, numba.uint64), generate
-
-
-_high_product: Any = intrinsic(_multiply)
+_MATE = np.uint64(Purpose.MATE)
 
 
 def _stream(context: Any, out: Any, mine: Any, other: Any, exchanged: Any, noise: Any, factor: Any, k: Any) -> Any:
@@ -137,53 +107,7 @@ def _quarter(context: Any, turns: Any, k: Any, word: Any) -> Any:
 _write_turns: Any = intrinsic(_quarter)
 
 
-def _order(context: Any) -> Any:
-    """Let other processes see what was written past the caches before anything written later."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return numba.void(), generate
-
-
-_fence: Any = intrinsic(_order)
-
-
-@_compile
-def _philox(
-    seed: np.uint64, purpose: np.uint64, generation: np.uint64, index: np.uint64, block: np.uint64
-) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
-    """Return four numbers of the stream that `seeding.stream` makes: NumPy's Philox, whose first block is 1."""
-    a, b, c, d = block, np.uint64(0), index, generation
-    key, other_key = seed, purpose
-    for turn in range(10):
-        if turn:
-            key += np.uint64(0x9E3779B97F4A7C15)
-            other_key += np.uint64(0xBB67AE8584CAA73B)
-        high, low = _high_product(np.uint64(0xD2E7470EE14C6C93), a), np.uint64(0xD2E7470EE14C6C93) * a
-        other_high, other_low = _high_product(np.uint64(0xCA5A826395121157), c), np.uint64(0xCA5A826395121157) * c
-        a, b, c, d = other_high ^ b ^ key, other_low, high ^ d ^ other_key, low
-    return a, b, c, d
-
-
-@_compile
-def _place_in_table(seed: np.uint64, generation: np.uint64, index: np.uint64, places: np.uint64) -> np.int64:
-    """Return what ``integers(places)`` draws from the stream of a mutation (D. Lemire, TOMACS 29, 2019)."""
-    if places <= np.uint64(1):
-        return np.int64(0)
-    unfair = (_LOW - (places - np.uint64(1))) % places
-    block = np.uint64(0)
-    while True:
-        block += np.uint64(1)
-        for word in _philox(seed, _MUTATE, generation, index, block):
-            for half in (word & _LOW, word >> np.uint64(32)):
-                product = half * places
-                if (product & _LOW) >= unfair:
-                    return np.int64(product >> np.uint64(32))
-
-
-@_compile
+@compiled
 def _blend(
     child: Vector,
     mine: Vector,
@@ -209,7 +133,7 @@ def _blend(
         child[k] = (b if exchanged[k] else a) + factor * noise[k]
 
 
-@_compile
+@compiled
 def _pick_each(
     child: Vector,
     a: Vector,
@@ -232,7 +156,7 @@ def _pick_each(
         child[k] = (high if turn > 1 else low) + factor * noise[k]
 
 
-@_compile
+@compiled
 def _pick(
     child: Vector,
     a: Vector,
@@ -255,7 +179,7 @@ def _pick(
         _pick_each(child[rest:], a[rest:], b[rest:], c[rest:], d[rest:], turns[rest:], noise[rest:], factor)
 
 
-@_compile
+@compiled
 def _scanning_pass(
     out: Vector,
     out1: Vector,
@@ -275,11 +199,11 @@ def _scanning_pass(
     seed, generation, group = np.uint64(run_seed), np.uint64(born), np.uint64(place // 4)
     size = out.size
     places = np.uint64(table.size - size + 1)
-    noise = table[_place_in_table(seed, generation, np.uint64(place), places) :]
-    noise1 = table[_place_in_table(seed, generation, np.uint64(place + 1), places) :] if out1.size else table
-    noise2 = table[_place_in_table(seed, generation, np.uint64(place + 2), places) :] if out2.size else table
-    noise3 = table[_place_in_table(seed, generation, np.uint64(place + 3), places) :] if out3.size else table
-    past_caches = size >= _LARGE
+    noise = table[place_in_table(seed, generation, np.uint64(place), places) :]
+    noise1 = table[place_in_table(seed, generation, np.uint64(place + 1), places) :] if out1.size else table
+    noise2 = table[place_in_table(seed, generation, np.uint64(place + 2), places) :] if out2.size else table
+    noise3 = table[place_in_table(seed, generation, np.uint64(place + 3), places) :] if out3.size else table
+    past_caches = size >= LARGE
     turns = np.empty(_BLOCK, dtype=np.uint8)
     counter = np.uint64(0)
     matrix = 0
@@ -288,7 +212,7 @@ def _scanning_pass(
         for i in range(0, end - start, 32):
             counter += np.uint64(1)
             k = i
-            for word in _philox(seed, _MATE, generation, group, counter):
+            for word in philox(seed, _MATE, generation, group, counter):
                 _write_turns(turns, k, word)
                 k += 8
         begin = start
@@ -307,10 +231,10 @@ def _scanning_pass(
                 _pick(out3[begin:stop], pd, pa, pb, pc, turn, noise3[begin:stop], factor, past_caches)
             begin = stop
     if past_caches:
-        _fence()
+        fence()
 
 
-@_compile
+@compiled
 def _pass(
     out: Vector,
     twin: Vector,
@@ -327,9 +251,9 @@ def _pass(
 ) -> None:
     seed, generation, pair = np.uint64(run_seed), np.uint64(born), np.uint64(place // 2)
     places = np.uint64(table.size - out.size + 1)
-    noise = table[_place_in_table(seed, generation, np.uint64(place), places) :]
-    twin_noise = table[_place_in_table(seed, generation, np.uint64(place + 1), places) :] if twin.size else table
-    past_caches = out.size >= _LARGE
+    noise = table[place_in_table(seed, generation, np.uint64(place), places) :]
+    twin_noise = table[place_in_table(seed, generation, np.uint64(place + 1), places) :] if twin.size else table
+    past_caches = out.size >= LARGE
     exchanged = np.empty(_BLOCK, dtype=np.bool_)
     counter = np.uint64(0)
     matrix = 0
@@ -339,15 +263,15 @@ def _pass(
             for i in range(0, end - start, 256):
                 counter += np.uint64(1)
                 k = i
-                for word in _philox(seed, _MATE, generation, pair, counter):
+                for word in philox(seed, _MATE, generation, pair, counter):
                     _write_bits(exchanged, k, word)
                     k += 64
         else:
             for i in range(0, end - start, 8):
                 counter += np.uint64(1)
                 k = i
-                for word in _philox(seed, _MATE, generation, pair, counter):
-                    for half in (word & _LOW, word >> np.uint64(32)):
+                for word in philox(seed, _MATE, generation, pair, counter):
+                    for half in (word & LOW, word >> np.uint64(32)):
                         exchanged[k] = np.float32(half >> np.uint64(8)) * np.float32(1.0 / 16777216.0) < indpb
                         k += 1
         begin = start
@@ -361,13 +285,7 @@ def _pass(
                 _blend(twin[begin:stop], b, a, mask, twin_noise[begin:stop], factors[matrix], past_caches)
             begin = stop
     if past_caches:
-        _fence()
-
-
-@lru_cache(maxsize=16)
-def _ends(shapes: tuple[Shape, ...]) -> NDArray[np.int64]:
-    """Return where each matrix ends in a genome."""
-    return np.array(list(accumulate(prod(shape) for shape in shapes)), dtype=np.int64)
+        fence()
 
 
 def cross_and_mutate(
@@ -411,7 +329,7 @@ def cross_and_mutate(
         If a size does not fit the shapes: the compiled pass does not check its bounds.
     """
     out, twin = outs if len(outs) == 2 else (outs[0], _NOTHING)
-    ends = _checked(outs, (first, second), table, factors, shapes)
+    ends = checked_ends(outs, (first, second), table, factors, shapes)
     if len(ends) and ends[-1]:
         key = seed, generation, place
         _pass(out, twin, first, second, table, factors, ends, *key, indpb == 0.5, np.float32(indpb))
@@ -450,24 +368,7 @@ def scan_and_mutate(
     """
     if not 1 <= len(outs) <= len(parents) == 4:
         raise ValueError(f"one to four children must have four parents, got {len(outs)} and {len(parents)}")
-    ends = _checked(outs, parents, table, factors, shapes)
+    ends = checked_ends(outs, parents, table, factors, shapes)
     if len(ends) and ends[-1]:
         four = [*outs, *[_NOTHING] * (4 - len(outs))]
         _scanning_pass(*four, *parents, table, factors, ends, seed, generation, place)
-
-
-def _checked(
-    outs: Vectors, parents: Vectors, table: Vector, factors: Vector, shapes: tuple[Shape, ...]
-) -> NDArray[np.int64]:
-    """Return where each matrix ends, or raise ValueError where something does not fit."""
-    ends = _ends(shapes)
-    size = int(ends[-1]) if len(ends) else 0
-    if any(vector.size != size for vector in (*outs, *parents)) or len(factors) != len(ends):
-        raise ValueError(
-            f"children and parents must have {size} weights, and a factor for each of {len(ends)} matrices"
-        )
-    if not size <= table.size < LARGEST_TABLE:
-        raise ValueError(f"the table of noise must have {size} to {LARGEST_TABLE - 1} numbers, got {table.size}")
-    if not all(vector.flags.c_contiguous for vector in (*outs, *parents, table, factors)):
-        raise ValueError("children, parents, the table of noise and factors must have contiguous memory")
-    return ends

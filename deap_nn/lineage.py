@@ -12,6 +12,7 @@ import time
 import uuid
 import warnings
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ from deap_nn.genomes import (
 )
 from deap_nn.keyframes import Keyframe, write_keyframe
 from deap_nn.members import LightMember, light_members
-from deap_nn.recipes import MEAN_PLACE, Breeder, Recipe
+from deap_nn.recipes import MEAN_PLACE, POOL_PLACE, Breeder, Recipe, drawn_places
 from deap_nn.weights import Vector, empty_vector
 
 Map = Callable[..., Iterable[Any]]
@@ -54,6 +55,10 @@ COLD = 2.0
 
 WORTHWHILE_WEIGHTS = 1_600_000
 """A task of fewer weights costs more to send than to do."""
+
+
+MOST_DRAWN = 1 << 12
+"""A pool whose recipe takes more bytes is sent to those who lack it alone."""
 
 
 class Lineage:
@@ -122,8 +127,9 @@ class Lineage:
         self._averaged: set[int] = set()
         self._keyframe: Path | None = None
         self._keyframe_history = ""
-        known = breeder.seed, breeder.founders_seed, breeder.shapes, breeder.cxpb, breeder.mutpb, breeder.mates
-        self._history = hashlib.blake2b(repr(known).encode(), digest_size=16)
+        known = [breeder.seed, breeder.founders_seed, breeder.shapes, breeder.cxpb, breeder.mutpb, breeder.mates]
+        known += [] if breeder.step is None else [breeder.step]
+        self._history = hashlib.blake2b(repr(tuple(known)).encode(), digest_size=16)
         self._bred_since = 0
         self._seconds = 0.0
         self._digests: set[bytes] = set()
@@ -141,15 +147,34 @@ class Lineage:
         for key in self._averaged:
             self.recipes.pop(key, None)
         self._averaged.clear()
+        places = [recipe.place for recipe in recipes]
         parents = {recipe.id: recipe for recipe in recipes}
+        if self.breeder.step is not None:
+            centre = self._centre(recipes[0], places)
+            parents = {centre.id: centre}
         self._settle(parents)
-        self._note([recipe.place for recipe in recipes], sigma)
+        self._note(places, sigma)
         self._bred_since += len(parents)
-        return self.members(self._recipes(generation, [recipe.place for recipe in recipes], sigma))
+        if self.breeder.step is not None:  # what all need is made once for this host
+            with busy:
+                self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
+                self._genomes.keep(parents)
+        return self.members(self._recipes(generation, places, sigma))
+
+    def _centre(self, child: Recipe, places: Sequence[int]) -> Recipe:
+        """Return the recipe of what the next generation comes from, given one of those drawn and all their places.
+
+        The founders have nothing in common, and their mean is no network: the one drawn most often is the first.
+        """
+        if not child.generation:
+            return Recipe(0, _most_often(places))
+        return Recipe(child.generation, POOL_PLACE, child.parents, child.sigma, drawn_places(places))
 
     def mean(self, members: Iterable[Any]) -> Any:
         """Return the mean of members of this generation as a light member: to be looked at before the next one."""
         recipes = {member.recipe.id: member.recipe for member in members}
+        if self.breeder.step is not None and self.generation:
+            return self.members([_mean_around(list(recipes.values()))])[0]
         self._averaged |= recipes.keys() - self.recipes.keys()
         self.recipes.update(recipes)
         return self.members([Recipe(self.generation, MEAN_PLACE, tuple(recipes))])[0]
@@ -214,10 +239,14 @@ class Lineage:
             founders, child = [self.weights(Recipe(0, place)) for place in range(2)], empty_vector(self._genomes.size)
             keys = tuple(range(self.breeder.mates))
             parents = [founders[key % 2] for key in keys]
+            recipe = Recipe(1, 0, keys)
+            if self.breeder.step is not None:  # all the next ones come from are one centre a generation
+                drawn = next((known.drawn for known in self.recipes.values() if known.drawn), drawn_places((0, 2)))
+                recipe, parents = Recipe(1, POOL_PLACE, (0,), None, drawn), founders[:1]
             took = []
             for _ in range(3):  # the first one also compiles and reads tables
                 begun = time.perf_counter()
-                self.breeder.breed(Recipe(1, 0, keys), parents, child)
+                self.breeder.breed(recipe, parents, child)
                 took.append(time.perf_counter() - begun)
             self._seconds = COLD * min(took)
         return self._seconds * (self._bred_since if genomes is None else genomes)
@@ -254,12 +283,19 @@ class Lineage:
         if not generation:
             return Recipe(0, place)
         places, sigma = self._past[generation - 1]
+        if self.breeder.step is not None:
+            child = Recipe(generation, place, (self._centre_id(generation - 1, places),), sigma)
+            return child if place != POOL_PLACE else self._centre(child, list(map(int, self._past[generation][0])))
         start = place - place % self.breeder.mates
         group = [generation - 1 << 32 | int(i) for i in places[start : start + self.breeder.mates]]
         return Recipe(generation, place, (*group[place - start :], *group[: place - start]), sigma)
 
     def _recipes(self, generation: int, places: Iterable[int], sigma: float | None) -> list[Recipe]:
         """Return the recipes of a generation, of the places of their parents in the one before."""
+        if self.breeder.step is not None:
+            places = list(places)
+            parents = (self._centre_id(generation - 1, places),)
+            return [Recipe(generation, place, parents, sigma) for place in range(len(places))]
         ids = [generation - 1 << 32 | int(place) for place in places]
         mates, made = self.breeder.mates, []
         for start in range(0, len(ids), mates):
@@ -268,12 +304,18 @@ class Lineage:
                 made.append(Recipe(generation, start + turn, group[turn:] + group[:turn], sigma))
         return made
 
+    def _centre_id(self, generation: int, places: Places) -> int:
+        """Return the id of the centre made of those drawn in a generation."""
+        return generation << 32 | (POOL_PLACE if generation else _most_often(list(map(int, places))))
+
     def recall(self, generation: int, place: int | Sequence[int]) -> Any:
         """Return a member of an earlier generation of a run that goes on, or the mean of several."""
         if isinstance(place, int):
             recipe = self.recipe(generation, place)
         else:
             recipe = Recipe(generation, MEAN_PLACE, tuple(generation << 32 | i for i in place))
+            if self.breeder.step is not None and generation:
+                recipe = _mean_around([self.recipe(generation, i) for i in place])
         waiting = [] if self._genomes.in_keyframe(recipe.id) else list(recipe.parents)
         while waiting:
             key = waiting.pop()
@@ -317,6 +359,8 @@ class Lineage:
         recipes = [item if isinstance(item, Recipe) else item[0] for item in items]
         parents = {parent for recipe in recipes for parent in recipe.parents}
         known = self._ancestry(parents) if whole else {key: self.recipes[key] for key in parents if key in self.recipes}
+        if not whole:
+            known = {key: recipe for key, recipe in known.items() if len(recipe.drawn) <= MOST_DRAWN}
         useful = parents | {parent for recipe in known.values() for parent in recipe.parents}
         slots = tuple((key, self._slots[key]) for key in sorted(useful) if key in self._slots)
         keyframe = str(self._keyframe) if self._keyframe is not None else None
@@ -419,6 +463,18 @@ class Lineage:
             flat = empty_vector(self._genomes.size)
             self._genomes.breed((recipe,), (flat,))
         return flat
+
+
+def _most_often(places: Sequence[int]) -> int:
+    """Return the place that was drawn most often, of several the first."""
+    return Counter(places).most_common(1)[0][0]
+
+
+def _mean_around(recipes: Sequence[Recipe]) -> Recipe:
+    """Return the recipe of the pool that some children of one centre make, each drawn once."""
+    first = recipes[0]
+    drawn = drawn_places(recipe.place for recipe in recipes)
+    return Recipe(first.generation, MEAN_PLACE, first.parents, first.sigma, drawn)
 
 
 def _close(token: str, genomes: Genomes) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from deap import base
 
+from deap_nn.crossover import further
 from deap_nn.recipes import Recipe
 from deap_nn.weights import Shape, Vector, WeightList
 
@@ -133,4 +135,30 @@ def mean_of(individuals: Sequence[Any]) -> Any:
     if hasattr(made, "fitness"):
         del made.fitness.values
     vars(made).pop("recipe", None)
+    return made
+
+
+def centre_of(chosen: Sequence[Any], centre: Any, step: float) -> Any:
+    """Return what the next generation comes from: `step` times as far from a centre as the mean of the chosen.
+
+    Parameters
+    ----------
+    chosen : sequence of WeightList
+        Each as often as it counts.
+    centre : WeightList, optional
+        What they come from. Left out, they are founders, of which the one that counts most is returned.
+    step : float
+        1 for the mean itself.
+    """
+    counts = Counter(map(id, chosen))
+    if centre is None:
+        return next(individual for individual in chosen if id(individual) == counts.most_common(1)[0][0])
+    each = {id(individual): individual for individual in chosen}
+    total = np.zeros(centre.flat.size)
+    for key, individual in each.items():
+        total += np.multiply(individual.flat, counts[key], dtype=np.float64)
+    made = copy.deepcopy(centre)
+    if hasattr(made, "fitness"):
+        del made.fitness.values
+    further(centre.flat, total / len(chosen), step, made.flat)
     return made

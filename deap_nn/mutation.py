@@ -94,10 +94,11 @@ class Constant:
 
 
 class Annealed:
-    r"""An amount that falls geometrically with the generations.
+    r"""An amount that falls with the generations, from a first to a last one.
 
-    The amount is :math:`\sigma_0 (\sigma_1/\sigma_0)^{g/G}` in generation `g`, and stays at
-    :math:`\sigma_1` after generation `G`.
+    With a part :math:`t = g/G` of the generations done, the amount is :math:`\sigma_0 (\sigma_1/\sigma_0)^t`, or
+    :math:`\sigma_0 + (\sigma_1 - \sigma_0) t` where `shape` is "linear"; it stays at :math:`\sigma_1` after
+    generation `G`.
 
     Parameters
     ----------
@@ -105,6 +106,8 @@ class Annealed:
         The first and the last standard deviation, both above 0.
     generations : int
         `G`, at least 1.
+    shape : {"geometric", "linear"}
+        How it falls.
 
     Examples
     --------
@@ -112,22 +115,33 @@ class Annealed:
     >>> annealed.update([], 1)
     >>> round(annealed.sigma, 3)
     0.2
+    >>> linear = Annealed(0.4, 0.1, 2, shape="linear")
+    >>> linear.update([], 1)
+    >>> linear.sigma
+    0.25
     """
 
-    def __init__(self, sigma: float, final: float, generations: int) -> None:
+    def __init__(
+        self, sigma: float, final: float, generations: int, *, shape: Literal["geometric", "linear"] = "geometric"
+    ) -> None:
         self.first = check_sigma(sigma, "sigma")
         self.final = check_sigma(final, "final")
         if min(self.first, self.final) == 0:
             raise ValueError(f"sigma and final must be above 0, got {sigma!r} and {final!r}")
         if generations < 1:
             raise ValueError(f"generations must be at least 1, got {generations!r}")
+        if shape not in ("geometric", "linear"):
+            raise ValueError(f"shape must be 'geometric' or 'linear', got {shape!r}")
         self.generations = int(generations)
+        self.shape = shape
         self._generation = 0
 
     @property
     def sigma(self) -> float:
         """The standard deviation of the noise at present."""
         done = min(self._generation / self.generations, 1.0)
+        if self.shape == "linear":
+            return self.first * (1.0 - done) + self.final * done
         return self.first * float((self.final / self.first) ** done)
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
@@ -147,7 +161,8 @@ class Annealed:
         self._generation = int(state["generation"])
 
     def __repr__(self) -> str:
-        return f"Annealed({self.first}, {self.final}, {self.generations})"
+        shape = "" if self.shape == "geometric" else f", shape={self.shape!r}"
+        return f"Annealed({self.first}, {self.final}, {self.generations}{shape})"
 
 
 class ErrorScaled:
@@ -236,6 +251,7 @@ def mutGaussianAdaptive(
     indpb: float = 1.0,
     scale: Sequence[float] | None = None,
     noise: Vector | NoiseTable | None = None,
+    mirrored: bool = False,
     rng: np.random.Generator,
 ) -> tuple[Genome]:
     """Add normal noise, whose strength may follow the run, to each weight.
@@ -253,6 +269,8 @@ def mutGaussianAdaptive(
     noise : NoiseTable or numpy.ndarray, optional
         Standard normal float32 numbers to take a slice of, at least as many as the individual has weights. Left out,
         the noise is drawn anew, which takes ten times as long.
+    mirrored : bool
+        Subtract the noise instead of adding it.
     rng : numpy.random.Generator
         The source of randomness.
 
@@ -272,7 +290,8 @@ def mutGaussianAdaptive(
     References
     ----------
     H.-G. Beyer and H.-P. Schwefel, "Evolution strategies: a comprehensive introduction", Natural Computing 1,
-    2002, section 4.2; the article for the adaptation; Salimans et al. (see `NoiseTable`) for the table.
+    2002, section 4.2; the article for the adaptation; Salimans et al. (see `NoiseTable`) for the table; D. Brockhoff
+    et al., "Mirrored sampling and sequential selection for evolution strategies", PPSN XI, 2010.
 
     Examples
     --------
@@ -287,6 +306,8 @@ def mutGaussianAdaptive(
     amount = check_sigma(sigma.sigma if isinstance(sigma, Adaptation) else sigma, "sigma")
     flat = check_genome(individual)
     factors = matrix_factors(amount, scale, len(individual))
+    if mirrored:
+        factors = [-factor for factor in factors]
     drawn = rng.standard_normal(flat.size, dtype=np.float32) if noise is None else noise_slice(noise, flat.size, rng)
     added = np.empty_like(flat)
     shapes = individual.shapes

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.crossover import cxMask, cxScanning
+from deap_nn.crossover import cxMask, cxMean, cxScanning, further
 from deap_nn.mutation import check_sigma, matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import LARGEST_TABLE, NoiseTable, noise_numbers
-from deap_nn.seeding import Purpose, seeded, stream
+from deap_nn.seeding import Purpose, seeded, stream, takes
 from deap_nn.weights import Shape, Vector, Vectors, WeightList, empty_vector
 
-MEAN_PLACE = 0xFFFFFFFF
-"""The place of what is no child but the mean of its parents."""
+MEAN_PLACE, POOL_PLACE = 0xFFFFFFFF, 0xFFFFFFFE
+"""The places of what is no child but a mean: of its parents to be looked at, or the pool that children come from."""
 
 
 SCANNED = 4
@@ -37,12 +38,16 @@ class Recipe(NamedTuple):
         time, or fewer at the end, or none in generation 0. At `MEAN_PLACE` they are members of its own generation.
     sigma : float, optional
         The strength of mutation, where the toolbox's mutation has a ``sigma``.
+    drawn : bytes
+        Of a pool, the places of the children of its one parent that were drawn, each as often as it was, as
+        `drawn_places` makes them; empty for any other.
     """
 
     generation: int
     place: int
     parents: tuple[int, ...] = ()
     sigma: float | None = None
+    drawn: bytes = b""
 
     @property
     def id(self) -> int:
@@ -52,12 +57,22 @@ class Recipe(NamedTuple):
     @property
     def is_mean(self) -> bool:
         """Whether it is the mean of its parents."""
-        return self.place == MEAN_PLACE
+        return self.place == MEAN_PLACE and not self.drawn
 
     def is_followed_by(self, other: object) -> bool:
         """Return whether `other` is the next child of the same parents, if there is one."""
         sibling = Recipe(self.generation, self.place + 1, (*self.parents[1:], *self.parents[:1]), self.sigma)
-        return len(self.parents) > 1 and not self.is_mean and other == sibling
+        return bool(self.parents) and self.place < POOL_PLACE and other == sibling
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """The places that were drawn, in their order, and how often each was."""
+        return Counter(np.frombuffer(self.drawn, dtype="<u4").tolist())
+
+
+def drawn_places(places: Iterable[int]) -> bytes:
+    """Return places as a recipe holds them."""
+    return np.fromiter(places, dtype="<u4").tobytes()
 
 
 @dataclass(frozen=True)
@@ -78,6 +93,9 @@ class Breeder:
         The probabilities that a group is mated and that a child is mutated.
     mates : int
         How many are mated at a time.
+    step : float, optional
+        Where all the chosen are mated at once: how far their children go from the centre they had to the mean of what
+        was chosen of them. The children come in pairs, mirrored at their centre.
     """
 
     seed: int
@@ -90,12 +108,15 @@ class Breeder:
     cxpb: float
     mutpb: float
     mates: int = 2
+    step: float | None = None
 
     @functools.cached_property
     def fused(self) -> bool:
         """Whether one pass over the genome does what is registered."""
         mate, mutate = self.mate, self.mutate
-        if getattr(mate, "func", None) is cxMask:
+        if self.step is not None:
+            known = getattr(mate, "func", None) is cxMean
+        elif getattr(mate, "func", None) is cxMask:
             known = self.mates == 2 and 0 <= mate.keywords.get("indpb", 0.5) <= 1
         else:
             known = getattr(mate, "func", None) is cxScanning and self.mates == SCANNED
@@ -118,22 +139,25 @@ class Breeder:
         if not parents:
             np.copyto(out, founder(self.individual, self.founders_seed, recipe.place).flat)
             return
+        if recipe.drawn:
+            self._pool(recipe, parents[0], out)
+            return
         mated, mutated = self._mated(recipe), self._mutated(recipe)
         if self._one_pass(parents) and mated and mutated:
             self._fused_pass((recipe,), parents, (out,))
             return
         side = recipe.place % self.mates
-        mutating = stream(self.seed, Purpose.MUTATE, recipe.generation, recipe.place)
         made = [self._copy_of(parent) for parent in parents]
         child = made[0]
-        if mated:
+        if mated and self.step is None:
             made = made[-side:] + made[:-side]
             child = seeded(self.mate, self._mating(recipe))(*made)[side]
         if mutated:
             mutate = self.mutate
             if recipe.sigma is not None:
                 mutate = functools.partial(mutate, sigma=recipe.sigma)
-            (child,) = seeded(mutate, mutating)(child)
+            paired = self.step is not None
+            (child,) = mutation_of(mutate, self.seed, recipe.generation, recipe.place, paired=paired)(child)
         np.copyto(out, child.flat)
 
     def breed_siblings(self, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
@@ -144,8 +168,26 @@ class Breeder:
         for turn, (recipe, out) in enumerate(zip(recipes, outs, strict=False)):
             self.breed(recipe, [*parents[turn:], *parents[:turn]], out)
 
+    def _pool(self, recipe: Recipe, centre: Vector, out: Vector) -> None:
+        """Write the centre of the children of those that were drawn among the children of `centre`."""
+        counts = recipe.counts
+        step, everybody = float(self.step or 0.0), sum(counts.values())
+        if self.fused and self.mutpb >= 1:
+            from deap_nn.pooled import pool
+
+            factors = self._factors(check_sigma(recipe.sigma or 0.0, "sigma"))
+            drawn, often = np.array(list(counts), np.int64), np.array(list(counts.values()), np.float64)
+            key = {"seed": self.seed, "generation": recipe.generation}
+            pool(out, centre, self._table, factors, self.shapes, **key, drawn=drawn, counts=often, step=step)
+            return
+        total, child = np.zeros(centre.size), empty_vector(centre.size)
+        for place, count in counts.items():
+            self.breed(Recipe(recipe.generation, place, recipe.parents, recipe.sigma), [centre], child)
+            total += np.multiply(child, count, dtype=np.float64)
+        further(centre, total / everybody, step, out)
+
     def _one_pass(self, parents: Sequence[Vector]) -> bool:
-        return self.fused and len(parents) == self.mates
+        return self.fused and len(parents) == (self.mates if self.step is None else 1)
 
     def _fused_pass(self, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
         from deap_nn.fused import cross_and_mutate, scan_and_mutate
@@ -153,6 +195,11 @@ class Breeder:
         recipe = recipes[0]
         factors = self._factors(check_sigma(recipe.sigma or 0.0, "sigma"))
         key = {"seed": self.seed, "generation": recipe.generation, "place": recipe.place}
+        if self.step is not None:
+            from deap_nn.pooled import mutate_around
+
+            mutate_around(outs[: len(recipes)], parents[0], self._table, factors, self.shapes, **key)
+            return
         if self.mates == SCANNED:
             scan_and_mutate(outs[: len(recipes)], parents, self._table, factors, self.shapes, **key)
             return
@@ -181,6 +228,8 @@ class Breeder:
 
     def _mated(self, recipe: Recipe) -> bool:
         group = recipe.place // self.mates
+        if self.step is not None:
+            return True
         return len(recipe.parents) > 1 and happens(self.cxpb, self.seed, recipe.generation, 2 * group)
 
     def _mutated(self, recipe: Recipe) -> bool:
@@ -192,6 +241,15 @@ class Breeder:
         np.copyto(flat, genome)
         made._adopt(flat, self.shapes)
         return made
+
+
+def mutation_of(
+    mutate: Callable[..., Any], seed: int, generation: int, place: int, *, paired: bool
+) -> Callable[..., Any]:
+    """Return the mutation of a child with its random numbers; `paired`, the second of two mirrors the first."""
+    if paired and takes(mutate, "mirrored"):
+        mutate, place = functools.partial(mutate, mirrored=place % 2 == 1), place // 2
+    return seeded(mutate, stream(seed, Purpose.MUTATE, generation, place))
 
 
 def happens(probability: float, seed: int, generation: int, index: int) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import heapq
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,16 @@ def parse_arguments() -> argparse.Namespace:
     add("run", metavar="DIR", help="the run's folder")
     add("--generation", type=integer(0), required=True, metavar="G", help="which generation")
     add("--member", type=integer(0), metavar="K", help="which of its members, from 0; by default the best")
+    add("--mean", action="store_true", help="the mean of the parents instead, as read-outs are scored")
     add(
         "--output", required=True, metavar="FILE", help="a new .npz file of its matrices, or a .keras file of its model"
     )
     add("--data", metavar="PATH", help="the run's data, where they are elsewhere now")
     add("--test", action="store_true", help="tell its test error too")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.mean and options.member is not None:
+        raise InputError("argument --mean: is no member, so not with --member")
+    return options
 
 
 def read_past(options: argparse.Namespace) -> list[Generation]:
@@ -51,6 +56,8 @@ def read_past(options: argparse.Namespace) -> list[Generation]:
     if options.generation >= len(past):
         has = f"the run has the generations 0 to {len(past) - 1}" if past else "the run has none yet"
         raise InputError(f"argument --generation: {has}, got {options.generation}")
+    if options.mean and not options.generation:
+        raise InputError("argument --mean: generation 0 has no parents")
     members = len(past[options.generation].wvalues)
     if options.member is not None and options.member >= members:
         raise InputError(f"argument --member: the generation has the members 0 to {members - 1}, got {options.member}")
@@ -85,7 +92,10 @@ def wire(config: dict[str, Any], dataset: Dataset) -> base.Toolbox:
 def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Toolbox, past: list[Generation]) -> Any:
     """Return the member that is asked for."""
     last = past[-1]
-    place = options.member if options.member is not None else int(np.argmax(last.wvalues[:, 0]))
+    place: Any = options.member if options.member is not None else int(np.argmax(last.wvalues[:, 0]))
+    if options.mean:
+        values = last.wvalues.tolist()
+        place = heapq.nlargest(len(np.unique(last.chosen)), range(len(values)), key=values.__getitem__)
     toolbox.clock.restore(last.number, last.adaptation)
     probabilities = {name: float(config.get(name, 1.0)) for name in ("cxpb", "mutpb")}
     population = toolbox.population(n=len(last.wvalues))
@@ -120,7 +130,6 @@ def main() -> int:
     toolbox = wire(config, dataset)
     member, place = breed(options, config, toolbox, past)
     (fitness,) = toolbox.evaluate(member)
-    logged = abs(float(past[-1].wvalues[place, 0]))
     errors = [f"validation error {toolbox.error_rate(member, 'validation'):.4f}"]
     if options.test:
         errors.append(f"test error {toolbox.error_rate(member, 'test'):.4f}")
@@ -129,8 +138,11 @@ def main() -> int:
     else:
         weights = layout_names(toolbox.layout, member)
         write_with(output, lambda partial: np.savez(partial, allow_pickle=False, **weights))
-    said = f"fitness {fitness:.6g}" + ("" if fitness == logged else f", which differs from the logged {logged:.6g}")
-    print(f"generation {past[-1].number}, member {place}: {said}, {', '.join(errors)}: {output}")
+    named, said = "mean of the parents", f"fitness {fitness:.6g}"
+    if not options.mean:
+        named, logged = f"member {place}", abs(float(past[-1].wvalues[place, 0]))
+        said += "" if fitness == logged else f", which differs from the logged {logged:.6g}"
+    print(f"generation {past[-1].number}, {named}: {said}, {', '.join(errors)}: {output}")
     return 0
 
 

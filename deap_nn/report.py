@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
 from deap_nn.commands import InputError, Parser, run_command
@@ -131,6 +131,41 @@ def draw_surface(columns: Columns, surface: NDArray[np.float64], path: str | os.
     square.set_xlabel("first input")
     square.set_ylabel("second input")
     figure.colorbar(image, label="answer of the best network")
+    _save(figure, Path(path))
+
+
+def draw_study(rows: Sequence[Mapping[str, str]], path: str | os.PathLike[str]) -> None:
+    """Draw the validation error of each setting of a study by evaluations: the median of its seeds, and the quartiles.
+
+    The error is that of the mean of the parents where a row has it, and else of the best member.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        What ``experiments/sweep.py`` writes: ``setting``, ``evaluations``, ``best`` and ``mean``; rows without are left
+        out.
+    path : path-like
+        The picture, a PNG.
+    """
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = _axes(figure)
+    for i, name in enumerate(dict.fromkeys(row["setting"] for row in rows)):
+        by_evaluations: dict[float, list[float]] = {}
+        for row in rows:
+            error = row["mean"] or row["best"]
+            if row["setting"] == name and error:
+                by_evaluations.setdefault(float(row["evaluations"]), []).append(float(error))
+        places = sorted(by_evaluations)
+        low, middle, high = np.array([np.quantile(by_evaluations[at], [0.25, 0.5, 0.75]) for at in places]).T
+        colour = _COLOURS[i % len(_COLOURS)]
+        axes.plot(places, middle, color=colour, label=name)
+        axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.set_xlabel("evaluations after the initial population")
+    axes.set_ylabel("error on all validation samples")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(ScalarFormatter())
+    figure.legend(frameon=False, loc="outside right upper", fontsize="small")
     _save(figure, Path(path))
 
 

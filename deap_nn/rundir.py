@@ -30,7 +30,7 @@ from deap_nn.commands import InputError
 from deap_nn.datasets import Dataset
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.logbooks import format_row, to_json, write_json, write_text, write_with
-from deap_nn.mutation import ErrorScaled
+from deap_nn.mutation import Adaptation, Annealed, Constant, ErrorScaled
 from deap_nn.seeding import Purpose, stream
 from deap_nn.toolbox import make_toolbox
 from deap_nn.weights import Layout
@@ -162,10 +162,22 @@ def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
     ValueError, TypeError, KeyError
         If a setting is out of range, of the wrong kind or missing.
     """
-    numbers = ("seed", "batch_size", "validation_size", "pressure", "boost", "parents", "mates", "threads")
-    words = ("fitness", "init", "scale", "precision", "device")
+    numbers = ("seed", "batch_size", "validation_size", "pressure", "boost", "parents", "threads")
+    words = ("fitness", "init", "scale", "precision", "device", "crossover")
     chosen = {name: settings[name] for name in (*numbers, *words)}
-    return make_toolbox(settings["model"], dataset, sigma=ErrorScaled(settings["sigma"]), **chosen)
+    chosen |= {name: settings[name] for name in ("mates", "step") if settings[name] is not None}
+    return make_toolbox(settings["model"], dataset, sigma=_adaptation_of(settings), **chosen)
+
+
+def _adaptation_of(settings: Mapping[str, Any]) -> Adaptation:
+    """Return what the strength of mutation goes by."""
+    schedule, sigma = settings["schedule"], settings["sigma"]
+    if schedule == "error":
+        return ErrorScaled(sigma)
+    if schedule == "constant" or sigma == 0:
+        return Constant(sigma)
+    generations = max(1, settings["schedule_generations"])
+    return Annealed(sigma, settings["final_sigma"], generations, shape=schedule)
 
 
 def traced_places(layout: Layout, seed: int) -> NDArray[np.int64]:

@@ -85,12 +85,12 @@ def stream(seed: int, purpose: Purpose, generation: int = 0, index: int = 0) -> 
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-def takes_rng(operator: Callable[..., Any]) -> bool:
-    """Return whether a registered function takes an ``rng``: it says so, or was registered with one."""
-    if "rng" in getattr(operator, "keywords", {}):
+def takes(operator: Callable[..., Any], keyword: str) -> bool:
+    """Return whether a registered function takes a keyword: it says so, or was registered with it."""
+    if keyword in getattr(operator, "keywords", {}):
         return True
     try:
-        return "rng" in inspect.signature(operator).parameters
+        return keyword in inspect.signature(operator).parameters
     except (TypeError, ValueError):  # a function of C without a signature
         return False
 
@@ -101,7 +101,7 @@ def seeded(operator: Callable[..., Any], rng: np.random.Generator) -> Callable[.
     One that takes an ``rng`` is given it. Any other, as DEAP's own, is called with the states of ``random`` and
     ``numpy.random`` set from `rng`, and they are put back after the call.
     """
-    return partial(operator, rng=rng) if takes_rng(operator) else partial(_with_global_state, operator, rng)
+    return partial(operator, rng=rng) if takes(operator, "rng") else partial(_with_global_state, operator, rng)
 
 
 def _with_global_state(operator: Callable[..., Any], rng: np.random.Generator, *arguments: Any) -> Any:

@@ -1,9 +1,9 @@
 """Selection of parents, in DEAP's form."""
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,21 +120,104 @@ def selRankBoosted(
     check_generator(rng)
     check_count(k, "k", 0)
     check_ranking(pressure, boost, boosted, parents)
-    if not isinstance(fit_attr, str):
-        raise TypeError(f"fit_attr must be the name of an attribute, got {fit_attr!r}")
-    fitness = attrgetter(fit_attr)
-    try:
-        candidates = list({id(individual): individual for individual in individuals}.values())
-        valid = all(fitness(candidate).valid for candidate in candidates)
-    except (TypeError, AttributeError) as error:
-        raise TypeError(f"individuals must be a sequence whose members have a {fit_attr}: {error}") from error
-    if not candidates:
-        raise ValueError("individuals must not be empty")
-    if not valid:
-        raise ValueError("individuals must all have a valid fitness")
+    fitness = _fitness_of(individuals, fit_attr)
+    candidates = list({id(individual): individual for individual in individuals}.values())
     if parents is None:
         candidates.sort(key=fitness, reverse=True)
     else:
         candidates = heapq.nlargest(parents, candidates, key=fitness)
     places = _draw_pairs(rank_weights(len(candidates), pressure, boost, boosted), (k + 1) // 2, rng)
     return [candidates[place] for place in places.ravel()[:k]]
+
+
+def log_rank_weights(size: int) -> NDArray[np.float64]:
+    r"""Return the share of each rank `i` of `n`, best first, that `selMirrored` draws: :math:`\ln(n + 1/2) - \ln i`."""
+    weights = np.log(size + 0.5) - np.log(np.arange(1, size + 1))
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
+
+
+def selMirrored(
+    individuals: Sequence[Individual],
+    k: int,
+    *,
+    parents: int | None = None,
+    rng: np.random.Generator,
+    fit_attr: str = "fitness",
+) -> list[Individual]:
+    """Draw `k` of the better ones of each pair, by the logarithm of their rank, with as little chance as can be.
+
+    Two side by side, at the places 2i and 2i+1, are a pair: children mirrored at what they come from, of which only
+    the better one says where to go. Each is drawn as often as its share of `k` says, rounded up or down (stochastic
+    universal sampling), the best first.
+
+    Parameters
+    ----------
+    individuals : sequence
+        Evaluated individuals.
+    k : int
+        How many to draw, at least 0.
+    parents : int, optional
+        Draw from the best `parents` of the better ones alone, at least 1. Left out, from all.
+    rng : numpy.random.Generator
+        The source of randomness.
+    fit_attr : str
+        The attribute that holds the fitness, compared by its own comparison.
+
+    Returns
+    -------
+    list
+        The drawn individuals themselves, no copies.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, there is nobody to draw from, or somebody has no valid fitness.
+    TypeError
+        If an argument is of the wrong kind.
+
+    References
+    ----------
+    D. Brockhoff et al., "Mirrored sampling and sequential selection for evolution strategies", PPSN XI, 2010 (the
+    better one of a pair); N. Hansen and A. Ostermeier, "Completely derandomized self-adaptation in evolution
+    strategies", Evolutionary Computation 9, 2001 (the weights); J. E. Baker, "Reducing bias and inefficiency in the
+    selection algorithm", ICGA 1987 (universal sampling).
+
+    Examples
+    --------
+    >>> from deap import base, creator
+    >>> creator.create("FitnessOfPair", base.Fitness, weights=(-1.0,))
+    >>> creator.create("OfPair", list, fitness=creator.FitnessOfPair)
+    >>> population = [creator.OfPair([i]) for i in range(4)]
+    >>> for i, individual in enumerate(population):
+    ...     individual.fitness.values = (i,)
+    >>> selMirrored(population, 4, rng=np.random.default_rng(1))
+    [[0], [0], [0], [2]]
+    """
+    check_generator(rng)
+    check_count(k, "k", 0)
+    if parents is not None:
+        check_count(parents, "parents", 1)
+    fitness = _fitness_of(individuals, fit_attr)
+    pairs = [individuals[start : start + 2] for start in range(0, len(individuals), 2)]
+    better = sorted((max(pair, key=fitness) for pair in pairs), key=fitness, reverse=True)[:parents]
+    ends = np.cumsum(log_rank_weights(len(better)))
+    points = (rng.random() + np.arange(k)) / max(k, 1)
+    places = np.minimum(np.searchsorted(ends, points, side="right"), len(better) - 1)
+    return [better[place] for place in places]
+
+
+def _fitness_of(individuals: Sequence[Any], fit_attr: str) -> Callable[[Any], Any]:
+    """Return what gives the fitness of an individual, or raise where there is nobody or somebody has none."""
+    if not isinstance(fit_attr, str):
+        raise TypeError(f"fit_attr must be the name of an attribute, got {fit_attr!r}")
+    fitness = attrgetter(fit_attr)
+    try:
+        valid = [fitness(individual).valid for individual in individuals]
+    except (TypeError, AttributeError) as error:
+        raise TypeError(f"individuals must be a sequence whose members have a {fit_attr}: {error}") from error
+    if not valid:
+        raise ValueError("individuals must not be empty")
+    if not all(valid):
+        raise ValueError("individuals must all have a valid fitness")
+    return fitness

@@ -13,7 +13,7 @@ from deap import base
 from numpy.typing import ArrayLike
 
 from deap_nn import parallel
-from deap_nn.crossover import MOST_MATES, cxMask, cxScanning
+from deap_nn.crossover import MOST_MATES, cxMask, cxMean, cxScanning
 from deap_nn.datasets import NAMES, Dataset, load_dataset
 from deap_nn.initialisation import fan_in_scales, initNormal, initScaled
 from deap_nn.members import LightMember, light_members
@@ -21,8 +21,8 @@ from deap_nn.mutation import Adaptation, ErrorScaled, check_sigma, matrix_factor
 from deap_nn.noise import NoiseTable
 from deap_nn.recipes import Breeder, Recipe, founder
 from deap_nn.seeding import Purpose, check_seed, stream
-from deap_nn.selection import check_ranking, selRankBoosted
-from deap_nn.weights import Layout, Vector, WeightList, check_probability
+from deap_nn.selection import check_ranking, selMirrored, selRankBoosted
+from deap_nn.weights import Layout, Vector, WeightList, check_number, check_probability
 
 if TYPE_CHECKING:
     import keras
@@ -47,24 +47,51 @@ PRESETS: dict[str, dict[str, Any]] = {
         "fitness": "cross_entropy",
         "init": "scaled",
         "scale": "fan_in",
+        "schedule": "linear",
+        "sigma": 0.3,
+        "final_sigma": 0.1,
+        "parents": 0.5,
+        "pressure": 1.5,
+        "boost": 1.0,
+        "crossover": "mean",
+        "mates": None,
+        "step": 2.0,
+    },
+    "mask": {
+        "fitness": "cross_entropy",
+        "init": "scaled",
+        "scale": "fan_in",
+        "schedule": "error",
         "sigma": 0.1,
+        "final_sigma": None,
         "parents": 0.1,
         "pressure": 1.5,
         "boost": 1.0,
+        "crossover": "mask",
         "mates": 2,
+        "step": None,
     },
     "article": {
         "fitness": "error",
         "init": "normal",
         "scale": None,
+        "schedule": "error",
         "sigma": 0.1,
+        "final_sigma": None,
         "parents": 1.0,
         "pressure": 2.0,
         "boost": 100.0,
+        "crossover": "mask",
         "mates": 2,
+        "step": None,
     },
 }
-"""Settings of `make_toolbox` by name; here ``sigma`` is the factor of `ErrorScaled` and ``parents`` a share."""
+"""Settings of a run by name: what `make_toolbox` takes, but ``parents`` is a share of the population, ``sigma`` the
+first strength of mutation, which falls as ``schedule`` says, and ``final_sigma`` a share of it."""
+
+
+LARGEST_STEP = 1e6
+"""No step of `make_toolbox` is as large."""
 
 
 class Clock:
@@ -185,8 +212,8 @@ def breeder_of(
     individual, founders_seed = makes[0].args
     shapes, container = population[0].light_shapes, population[0].container
     individual, mate, mutate = map(_without_state, (individual, toolbox.mate, toolbox.mutate))
-    mates = getattr(toolbox, "mates", 2)
-    return Breeder(seed, founders_seed, shapes, container, individual, mate, mutate, cxpb, mutpb, mates)
+    mates, step = getattr(toolbox, "mates", 2), getattr(toolbox, "step", None)
+    return Breeder(seed, founders_seed, shapes, container, individual, mate, mutate, cxpb, mutpb, mates, step)
 
 
 def _without_state(operator: partial[Any]) -> partial[Any]:
@@ -216,6 +243,8 @@ def make_toolbox(
     boosted: int = 1,
     parents: int | None = 10,
     mates: int = 2,
+    crossover: Literal["mask", "mean"] = "mask",
+    step: float = 6.0,
     threads: int = 1,
     precision: Literal["float32", "bfloat16"] = "float32",
     device: Literal["cpu", "gpu"] = "cpu",
@@ -256,6 +285,13 @@ def make_toolbox(
     mates : int
         How many parents are mated at a time, 2 to 256: two by `cxMask`, more by `cxScanning`. DEAP's own loops mate
         two all the same.
+    crossover : {"mask", "mean"}
+        "mask" mates as many as `mates` says. "mean" mates all that `selMirrored` draws at once: the children of the
+        next generation are mutated around one centre, in mirrored pairs. `pressure`, `boost`, `boosted`, `mates` and
+        `indpb` are for "mask". DEAP's own loops take the mean of two.
+    step : float
+        How far "mean" goes from the centre of a generation to the mean of those drawn, above 0: 1 is that mean, more
+        goes on in its direction.
     threads : int
         TensorFlow's threads in each process. Results are the same for any number of workers, but not of threads.
 
@@ -293,6 +329,9 @@ def make_toolbox(
     seed = check_seed(seed)
     _check_choice("fitness", fitness, ("error", "cross_entropy"))
     _check_choice("init", init, ("scaled", "normal"))
+    _check_choice("crossover", crossover, ("mask", "mean"))
+    if not 0 < check_number(step, "step") < LARGEST_STEP:
+        raise ValueError(f"step must be above 0 and below {LARGEST_STEP:g}, got {step!r}")
     _check_choice("precision", precision, ("float32", "bfloat16"))
     _check_choice("device", device, ("cpu", "gpu"))
     batch_size = _check_count("batch_size", batch_size)
@@ -331,20 +370,26 @@ def make_toolbox(
     toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0])
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.mates = mates
-    if mates == 2:
+    if crossover == "mean":
+        toolbox.step, toolbox.mates = float(step), 2
+        toolbox.register("mate", cxMean, rng=rngs[1])
+    elif mates == 2:
         toolbox.register("mate", cxMask, indpb=indpb, rng=rngs[1])
     else:
         toolbox.register("mate", cxScanning, rng=rngs[1])
     toolbox.register("mutate", mutGaussianAdaptive, sigma=adaptation, scale=scales, noise=noise, rng=rngs[2])
-    toolbox.register(
-        "select",
-        GenerationalSelect(toolbox.clock, selRankBoosted),
-        pressure=pressure,
-        boost=boost,
-        boosted=boosted,
-        parents=parents,
-        rng=rngs[3],
-    )
+    if crossover == "mean":
+        toolbox.register("select", GenerationalSelect(toolbox.clock, selMirrored), parents=parents, rng=rngs[3])
+    else:
+        toolbox.register(
+            "select",
+            GenerationalSelect(toolbox.clock, selRankBoosted),
+            pressure=pressure,
+            boost=boost,
+            boosted=boosted,
+            parents=parents,
+            rng=rngs[3],
+        )
     toolbox.register("evaluate", Evaluate(problem))
     toolbox.register("map", parallel.current_map())
     toolbox.register("assess", Assess(problem, min(validation_size, len(dataset.x_validation))))

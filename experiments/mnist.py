@@ -35,7 +35,7 @@ from deap_nn.rundir import (
 from deap_nn.seeding import MAX_SEED
 from deap_nn.toolbox import layout_names
 
-parallel.prepare_worker("deap_nn.evaluation", "deap_nn.fused")
+parallel.prepare_worker("deap_nn.evaluation", "deap_nn.fused", "deap_nn.pooled")
 
 MODELS = {"mnist_deep": 3_274_634, "mlp": 50_890}
 """The built-in models, and how many weights they have."""
@@ -46,8 +46,9 @@ NOT_STORED = ("output", "resume", "regardless", "no_progress")
 
 
 def by_preset(name: str) -> str:
-    """Return what each preset says, for the help."""
-    return ", ".join(f"{preset}: {settings[name]}" for preset, settings in PRESETS.items())
+    """Return what each preset says that it is for, for the help."""
+    said = {preset: settings[name] for preset, settings in PRESETS.items() if settings[name] is not None}
+    return ", ".join(f"{preset}: {value}" for preset, value in said.items())
 
 
 def seconds_or_off(text: str) -> float | str:
@@ -64,13 +65,31 @@ def make_parser() -> Parser:
     add(
         "--parents", type=integer(2), metavar="N", help=f"only the best N have children; {by_preset('parents')} of them"
     )
-    add("--mates", type=integer(2, 256), metavar="N", help=f"parents mated at a time; {by_preset('mates')}")
+    add("--mates", type=integer(2, 256), metavar="N", help=f"parents mated at a time by a mask; {by_preset('mates')}")
+    add(
+        "--step",
+        type=number(0.001, 1000),
+        metavar="X",
+        help=f"how far to go from a centre towards the mean of the chosen; {by_preset('step')}",
+    )
     add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
     add("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
     add("--model", choices=tuple(MODELS), default="mnist_deep", help="a CNN of 3.27 million weights, or 784-64-10")
     add("--fitness", choices=("error", "cross_entropy"), help=f"what is minimised; {by_preset('fitness')}")
-    add("--preset", choices=tuple(PRESETS), default="default", help="what learns better, or the article's settings")
-    add("--sigma", type=number(0), metavar="X", help=f"strength of mutation at an error of 1; {by_preset('sigma')}")
+    add(
+        "--preset",
+        choices=tuple(PRESETS),
+        default="default",
+        help="all the chosen are mated at once, which learns best, or two by a mask, or the article's settings",
+    )
+    add("--sigma", type=number(0), metavar="X", help=f"strength of mutation at first; {by_preset('sigma')}")
+    add(
+        "--schedule",
+        choices=("error", "linear", "geometric", "constant"),
+        help=f"what it falls by: the best one's error, the generations, or not at all; {by_preset('schedule')}",
+    )
+    add("--final-sigma", type=number(0), metavar="X", help="linear, geometric: the last one; by default a tenth of it")
+    add("--schedule-generations", type=integer(1), metavar="N", help="when that is reached; by default --generations")
     add("--dataset", choices=NAMES, default="auto", help="auto: full MNIST if it is to be had, else mnist5k")
     add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file; by default --dataset")
     add("--validation-size", type=integer(1), default=1000, metavar="N", help="validation digits a generation")
@@ -137,7 +156,7 @@ def parse_arguments() -> argparse.Namespace:
     if isinstance(data, dict) and "data" not in given:
         config |= {"data": data["path"]} if data.get("path") else {"dataset": data.get("name")}
     needed = [action.dest for action in parser._actions if action.default is not None and action.nargs != 0]
-    missing = {name for name in needed if config.get(name) is None} - {*anew, *NOT_STORED, "dataset"}
+    missing = {name for name in (*needed, "schedule") if config.get(name) is None} - {*anew, *NOT_STORED, "dataset"}
     if missing:
         raise InputError(f"argument --resume: config.json has no {min(missing)}")
     # The stored settings are read as a command line is, so that they are checked like one.
@@ -165,8 +184,12 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
         raise InputError(
             f"argument --parents: must be at most the population of {options.population}, got {options.parents}"
         )
-    if options.mates is None:
-        options.mates = preset["mates"]
+    for name in ("mates", "step"):
+        if getattr(options, name) is None:
+            setattr(options, name, preset[name])
+        elif preset[name] is None:
+            raise InputError(f"argument --{name}: is not for --preset {options.preset}")
+    complete_schedule(options)
     if options.cache is not None and not Path(options.cache).is_dir():
         raise InputError(f"argument --cache: {options.cache} is not a folder")
     if options.cache_size is not None and slots_in(options.cache_size * 2**20, MODELS[options.model]) < FEWEST_SLOTS:
@@ -179,9 +202,28 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
         options.keyframe_space = KEYFRAME_BYTES >> 20 if options.keyframe_space is None else options.keyframe_space
     if options.fitness is None:
         options.fitness = preset["fitness"]
+    return options
+
+
+def complete_schedule(options: argparse.Namespace) -> None:
+    """Fill in how the strength of mutation falls."""
+    preset = PRESETS[options.preset]
     if options.sigma is None:
         options.sigma = preset["sigma"]
-    return options
+    if options.schedule is None:
+        options.schedule = preset["schedule"]
+    falls = options.schedule in ("linear", "geometric")
+    for name in ("final_sigma", "schedule_generations"):
+        if getattr(options, name) is not None and not falls:
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"argument {option}: needs --schedule linear or geometric, got {options.schedule}")
+    if falls:
+        if options.final_sigma is None:
+            options.final_sigma = (preset["final_sigma"] or 0.1) * options.sigma
+        if options.schedule_generations is None:
+            options.schedule_generations = max(1, options.generations)
+        if options.final_sigma == 0 and options.sigma > 0:
+            raise InputError("argument --final-sigma: must be above 0")
 
 
 def read_data(options: argparse.Namespace) -> Dataset:
@@ -218,8 +260,8 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
     chosen = {name: value for name, value in vars(options).items() if name not in NOT_STORED}
     return {
         **chosen,
-        **{name: PRESETS[options.preset][name] for name in ("init", "scale", "pressure", "boost")},
-        "boosted": toolbox.select.keywords["boosted"],
+        **{name: PRESETS[options.preset][name] for name in ("init", "scale", "pressure", "boost", "crossover")},
+        "boosted": toolbox.select.keywords.get("boosted"),
         "indpb": toolbox.mate.keywords.get("indpb"),
         "cxpb": 1.0,
         "mutpb": 1.0,

@@ -14,7 +14,18 @@ from conftest import MNIST
 from deap import tools
 from test_lineage import LAYOUT, halve, wired
 
-from deap_nn import Annealed, Callback, NoiseTable, cxMask, cxScanning, evolve, make_toolbox, mutGaussianAdaptive
+from deap_nn import (
+    Annealed,
+    Callback,
+    NoiseTable,
+    cxMask,
+    cxMean,
+    cxScanning,
+    evolve,
+    make_toolbox,
+    mutGaussianAdaptive,
+    selMirrored,
+)
 from deap_nn.checkpoint import MAGIC, Checkpoint, CheckpointError, Generation
 from deap_nn.logbooks import read_csv, rows_of
 from deap_nn.rundir import RunDirectory, asked_for, read_config
@@ -88,6 +99,7 @@ WIRINGS = {
     "a mask of a fifth": lambda: {"mate": partial(cxMask, indpb=0.2)},
     "four mates": lambda: {"mate": cxScanning, "mates": 4},
     "three mates": lambda: {"mate": cxScanning, "mates": 3},
+    "around a centre": lambda: {"mate": cxMean, "select": selMirrored, "step": 2.5},
 }
 
 

@@ -65,7 +65,8 @@ def test_a_run_directory_holds_what_the_contract_says(finished, digits_file):
     assert all(seconds > 0 for seconds in timing["seconds"])
     status = status_of(folder)
     assert status["state"] == "finished"
-    assert (status["generations"], status["evaluations"], status["voters"]) == (3, 48, 2)
+    assert (status["generations"], status["evaluations"]) == (3, 48)
+    assert 2 <= status["voters"] <= 8  # the half that may be parents
     assert status["readout"] in ("best member", "mean of the parents")
     assert 0 <= status["vote_validation_error"] <= 1
     assert 0 <= status["vote_test_error"] <= 1
@@ -306,7 +307,7 @@ def test_help_explains_every_option_with_its_default(run):
         assert f"--{option}" in answer.stdout
     text = " ".join(answer.stdout.split())
     assert "(default: 100)" in text
-    assert "default: cross_entropy, article: error" in text
+    assert "default: cross_entropy, mask: cross_entropy, article: error" in text
     assert "None" not in text
     assert run("-m", "scoop", "-n", 2, MNIST, "--help").stdout == answer.stdout
 

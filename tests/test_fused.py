@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deap_nn import Individual, NoiseTable, cxMask, cxScanning, initNormal, mutGaussianAdaptive
-from deap_nn.fused import _LARGE, cross_and_mutate
+from deap_nn.compiled import LARGE
+from deap_nn.fused import cross_and_mutate
 from deap_nn.recipes import Breeder, Recipe
 from deap_nn.seeding import Purpose, stream
 from deap_nn.weights import empty_vector
@@ -46,7 +47,7 @@ def test_the_fused_pass_equals_crossover_and_mutation(shapes, indpb, sigma, seed
 
 
 @example(shapes=((130, 130), (), (7,), (200, 201), (3,)), sigma=0.3, seed=1, scaled=True)
-@example(shapes=((_LARGE + 21,), (3,)), sigma=0.3, seed=1, scaled=False)
+@example(shapes=((LARGE + 21,), (3,)), sigma=0.3, seed=1, scaled=False)
 @given(
     shapes=st.lists(st.lists(st.integers(1, 6), max_size=3).map(tuple), min_size=1, max_size=5).map(tuple),
     sigma=st.floats(0, 10),
@@ -100,7 +101,7 @@ def test_the_pass_past_the_caches_gives_the_same_bits(indpb, beyond_alignment):
     rng = np.random.default_rng(1)
     parents = [Individual([rng.standard_normal(shape) for shape in shapes]) for _ in range(2)]
     size = parents[0].flat.size
-    assert size > _LARGE
+    assert size > LARGE
     table = NoiseTable(1, size).array()
     outs = [empty_vector(size + beyond_alignment)[beyond_alignment:], empty_vector(size + 3)[3:]]
     factors = np.array([0.1, 0.2, 0.3, 0.4], np.float32)

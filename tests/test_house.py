@@ -17,7 +17,8 @@ FLOORS = [
     {"sharing"},
     {"parallel"},
     {"datasets", "models", "commands", "noise"},
-    {"report", "initialisation", "crossover", "mutation", "selection", "fused"},
+    {"report", "initialisation", "crossover", "mutation", "selection", "compiled"},
+    {"fused", "pooled"},
     {"evaluation", "operators", "recipes"},
     {"genomes", "members"},
     {"lineage", "evolution"},
@@ -38,7 +39,7 @@ ROOMS = {
     "scoop": {"parallel", "scoop_repairs", "launch", "worker"},
     "greenlet": {"parallel"},
     "matplotlib": {"report"},
-    "numba": {"fused"},
+    "numba": {"compiled", "fused", "pooled"},
 }
 
 

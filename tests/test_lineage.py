@@ -27,12 +27,14 @@ from deap_nn import (
     WeightList,
     algorithms,
     cxMask,
+    cxMean,
     evolve,
     genome_cache,
     initNormal,
     lineage,
     make_toolbox,
     mutGaussianAdaptive,
+    selMirrored,
     selRankBoosted,
 )
 from deap_nn.genome_cache import GenomeCache, sweep
@@ -67,7 +69,7 @@ def wired(**registered):
     toolbox.register("mutate", mutGaussianAdaptive, sigma=ErrorScaled(0.3), noise=NoiseTable(1, LAYOUT.size))
     toolbox.register("select", selRankBoosted, parents=6)
     toolbox.register("evaluate", sum_of_squares)
-    toolbox.mates = registered.pop("mates", 2)
+    toolbox.mates, toolbox.step = registered.pop("mates", 2), registered.pop("step", None)
     for name, function in registered.items():
         toolbox.register(name, function)
     return toolbox
@@ -101,6 +103,14 @@ OPERATORS = {
     "DEAP's crossover": lambda: {"mate": tools.cxTwoPoint},
     "a user's mutation": lambda: {"mutate": halve},
     "DEAP's selection": lambda: {"select": partial(tools.selTournament, tournsize=3)},
+    "around a centre": lambda: {"mate": cxMean, "select": selMirrored, "step": 2.5},
+    "around a centre, best few": lambda: {"mate": cxMean, "select": partial(selMirrored, parents=2), "step": 0.5},
+    "around a centre, drawn noise": lambda: {
+        "mate": cxMean,
+        "mutate": partial(mutGaussianAdaptive, sigma=0.1),
+        "step": 1.0,
+    },
+    "around a centre, a user's mutation": lambda: {"mate": cxMean, "mutate": halve, "step": 1.5},
 }
 
 

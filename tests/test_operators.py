@@ -14,10 +14,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import deap_nn
-from deap_nn import Annealed, Constant, ErrorScaled, FitnessMin, Individual, Layout, NoiseTable, WeightList, cxScanning
+from deap_nn import (
+    Annealed,
+    Constant,
+    ErrorScaled,
+    FitnessMin,
+    Individual,
+    Layout,
+    NoiseTable,
+    WeightList,
+    cxMean,
+    cxScanning,
+    mutGaussianAdaptive,
+    selMirrored,
+)
 from deap_nn.mutation import Adaptation
 from deap_nn.operators import OPERATORS
-from deap_nn.selection import _draw_pairs, rank_weights
+from deap_nn.selection import _draw_pairs, log_rank_weights, rank_weights
 
 SHAPES = ((3, 4), (4,), (2, 2, 2, 3), (1,))
 SETTINGS = {
@@ -25,13 +38,18 @@ SETTINGS = {
     "initScaled": [{}, {"noise": NoiseTable(1, 1000)}],
     "cxMask": [{}, {"indpb": 0.2}],
     "cxScanning": [{}],
+    "cxMean": [{}],
     "mutGaussianAdaptive": [
         {"sigma": 0.1},
         {"sigma": ErrorScaled(0.2), "indpb": 0.5, "scale": (1, 2, 0, 3)},
         {"sigma": 0.1, "noise": NoiseTable(1, 1000)},
+        {"sigma": 0.1, "mirrored": True},
     ],
     "selRankBoosted": [{}, {"pressure": 2.0, "boost": 5.0, "boosted": 2, "parents": 3}],
+    "selMirrored": [{}, {"parents": 2}],
 }
+WITHOUT_CHANCE = {"cxMean"}
+RNG = np.random.default_rng(1)
 CASES = [
     pytest.param(operator, settings, id=f"{operator.name}-{i}")
     for operator in OPERATORS
@@ -94,7 +112,7 @@ def test_same_seed_same_result_and_another_seed_another(operator, settings):
         return [member.flat.tobytes() for member in made]
 
     assert result(1) == result(1)
-    assert any(result(1) != result(seed) for seed in range(2, 6))
+    assert any(result(1) != result(seed) for seed in range(2, 6)) == (operator.name not in WITHOUT_CHANCE)
 
 
 @cases("init", "cx", "mut", "sel")
@@ -138,7 +156,9 @@ def test_initialisation_fills_the_layout(operator, settings, shapes):
     assert not made.fitness.valid
 
 
-@cases("cx")
+@pytest.mark.parametrize(
+    ("operator", "settings"), [case for case in CASES if case.values[0].name in ("cxMask", "cxScanning")]
+)
 @given(seed=st.integers(0, 1000), shapes=st.lists(st.tuples(st.integers(1, 9)), min_size=1, max_size=3).map(tuple))
 def test_exchange_keeps_the_two_values_of_each_locus(operator, settings, seed, shapes):
     a, b = genome(1, shapes), genome(2, shapes)
@@ -441,3 +461,65 @@ def test_scanning_names_what_does_not_fit():
         cxScanning(one, one, other, rng=rng)
     with pytest.raises(TypeError, match="ind3"):
         cxScanning(one, one, [1.0], rng=rng)
+
+
+@given(count=st.integers(2, 6), seed=st.integers(0, 100))
+def test_all_become_the_mean(count, seed):
+    members = [genome(seed + i) for i in range(count)]
+    expected = np.mean([member.flat for member in members], axis=0, dtype=np.float64).astype(np.float32)
+    assert all(made is member for made, member in zip(cxMean(*members, rng=RNG), members, strict=True))
+    assert all(np.allclose(member.flat, expected, rtol=1e-6, atol=1e-7) for member in members)
+
+
+def test_a_mean_needs_two_of_the_same_shapes():
+    with pytest.raises(ValueError, match="at least 2, got 1"):
+        cxMean(genome(), rng=RNG)
+    with pytest.raises(ValueError, match="shapes"):
+        cxMean(genome(), genome(shapes=((2,),)), rng=RNG)
+
+
+def test_the_mirrored_mutation_goes_the_other_way():
+    one, other, scale = genome(), genome(), (1, 2, 0, 3)
+    start = one.flat.astype(np.float64)
+    mutGaussianAdaptive(one, sigma=0.5, scale=scale, rng=np.random.default_rng(1))
+    mutGaussianAdaptive(other, sigma=0.5, scale=scale, mirrored=True, rng=np.random.default_rng(1))
+    assert np.allclose(one.flat - start, start - other.flat, atol=1e-6)
+    assert not np.allclose(one.flat, start)
+
+
+def paired(fitnesses):
+    members = [genome(i) for i in range(len(fitnesses))]
+    for member, fitness in zip(members, fitnesses, strict=True):
+        member.fitness.values = (fitness,)
+    return members
+
+
+@given(
+    fitnesses=st.lists(st.integers(0, 5), min_size=1, max_size=15),
+    k=st.integers(0, 60),
+    parents=st.none() | st.integers(1, 9),
+    seed=st.integers(0, 100),
+)
+def test_the_better_of_each_pair_is_drawn_by_the_logarithm_of_its_rank(fitnesses, k, parents, seed):
+    members = paired(fitnesses)
+    drawn = selMirrored(members, k, parents=parents, rng=np.random.default_rng(seed))
+    places = [next(i for i, member in enumerate(members) if member is found) for found in drawn]
+    better = [
+        min((i, i + 1), key=lambda j: fitnesses[j] if j < len(fitnesses) else 9) for i in range(0, len(members), 2)
+    ]
+    better = sorted(better, key=lambda i: fitnesses[i])[:parents]
+    weights = np.array([math.log((len(better) + 0.5) / rank) for rank in range(1, len(better) + 1)])
+    expected = k * weights / weights.sum()
+    assert len(places) == k
+    assert places == sorted(places, key=better.index)  # the best first, and nobody else
+    assert all(abs(places.count(i) - share) < 1 + 1e-9 for i, share in zip(better, expected, strict=True))
+
+
+def test_universal_sampling_is_fair():
+    members = paired([3, 9, 1, 9, 2, 9])
+    counts = Counter()
+    for seed in range(2000):
+        counts.update(id(member) for member in selMirrored(members, 1, rng=np.random.default_rng(seed)))
+    shares = log_rank_weights(3)
+    for rank, place in enumerate((2, 4, 0)):
+        assert abs(counts[id(members[place])] / 2000 - shares[rank]) < 4 * 0.5 / math.sqrt(2000)

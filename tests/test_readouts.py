@@ -59,6 +59,20 @@ def test_the_mean_is_that_of_as_many_of_the_best_as_there_are_parents(toolbox, b
         assert watch.means[generation].tobytes() == mean_of([WeightList([member]) for member in members]).flat.tobytes()
 
 
+def test_around_a_centre_the_mean_goes_as_far_as_the_next_centre(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, crossover="mean", step=3.0)
+    found = {}
+    for breeding in ("recipes", "plain"):
+        watch = Watch()
+        evolve(toolbox.population(n=20), toolbox, 4, seed=1, callbacks=[watch], breeding=breeding)
+        found[breeding] = {generation: mean.tobytes() for generation, mean in watch.means.items()}
+    assert found["recipes"] == found["plain"]
+    assert sorted(found["plain"]) == [1, 2, 3, 4]
+    mean = mean_of([WeightList([member]) for member in watch.fittest[4]]).flat
+    further = np.linalg.norm(watch.means[4] - watch.means[3]) / np.linalg.norm(mean - watch.means[3])
+    assert 1.5 < further < 6
+
+
 def test_the_fittest_are_the_best_of_the_population(toolbox):
     population = toolbox.population(n=5)
     for place, member in enumerate(population):

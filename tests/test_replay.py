@@ -15,9 +15,9 @@ def weights_of(path):
 
 def test_the_network_that_was_kept_is_given_back(run, finished_run, tmp_path):
     status = json.loads((finished_run / "status.json").read_text())
-    answer = run(
-        *REPLAY, finished_run, "--generation", status["generation"], "--output", tmp_path / "best.npz", "--test"
-    )
+    which = ["--mean"] if status["readout"] == "mean of the parents" else []
+    target = "--output", tmp_path / "best.npz"
+    answer = run(*REPLAY, finished_run, "--generation", status["generation"], *which, *target, "--test")
     assert (answer.returncode, answer.stderr) == (0, "")
     found, kept = weights_of(tmp_path / "best.npz"), weights_of(finished_run / "best.npz")
     assert found.keys() == kept.keys()

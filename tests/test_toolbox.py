@@ -20,7 +20,7 @@ from deap_nn import (
     mutGaussianAdaptive,
 )
 from deap_nn.evaluation import Evaluate
-from deap_nn.seeding import takes_rng
+from deap_nn.seeding import takes
 
 creator.create("MinimisedInToolboxTests", base.Fitness, weights=(-1.0,))
 creator.create("GenomeInToolboxTests", WeightList, fitness=creator.MinimisedInToolboxTests)
@@ -184,7 +184,7 @@ def test_who_takes_an_rng():
     toolbox.register("bound", lambda a, *, rng: a, rng=None)
     toolbox.register("without", tools.cxTwoPoint)
     toolbox.register("builtin", min)
-    assert [takes_rng(getattr(toolbox, name)) for name in ("with_rng", "bound", "without", "builtin")] == [
+    assert [takes(getattr(toolbox, name), "rng") for name in ("with_rng", "bound", "without", "builtin")] == [
         True,
         True,
         False,

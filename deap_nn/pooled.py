@@ -1,0 +1,195 @@
+"""Mutation around one centre, and the centre of the next generation, in compiled passes over a genome."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from deap_nn.compiled import LARGE, checked_ends, compiled, fence, place_in_table
+from deap_nn.weights import Shape, Vector, Vectors
+
+_BLOCK = 1 << 12
+"""So many weights of a centre are summed at a time: they stay in the processor's nearest cache."""
+
+_NOTHING = np.empty(0, dtype=np.float32)
+
+
+def _shift(context: Any, out: Any, centre: Any, noise: Any, factor: Any, k: Any) -> Any:
+    """Mutate 16 weights from the place k on and write them past the caches; ``out[k]`` begins a line of them."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        floats = ir.VectorType(ir.FloatType(), 16)
+
+        def place(i: int) -> Any:
+            data = context.make_array(signature.args[i])(context, builder, arguments[i]).data
+            return builder.bitcast(builder.gep(data, [arguments[4]]), ir.PointerType(floats))
+
+        mine, z = builder.load(place(1), align=4), builder.load(place(2), align=4)
+        none, lanes = ir.Constant(floats, ir.Undefined), ir.VectorType(ir.IntType(32), 16)
+        one = builder.insert_element(none, arguments[3], ir.Constant(ir.IntType(32), 0))
+        strength = builder.shuffle_vector(one, none, ir.Constant(lanes, [0] * 16))
+        store = builder.store(builder.fadd(mine, builder.fmul(strength, z)), place(0), align=64)
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        return context.get_dummy_value()
+
+    return numba.void(out, centre, noise, factor, k), generate
+
+
+_shift_16: Any = intrinsic(_shift)
+
+
+@compiled
+def _mutate(child: Vector, centre: Vector, noise: Vector, factor: np.float32, past_caches: bool) -> None:
+    """Mutate a stretch of a child, of one matrix."""
+    size = child.size
+    lines = min(size, -(child.ctypes.data // 4) % 16) if past_caches else size
+    for k in range(lines):
+        child[k] = centre[k] + factor * noise[k]
+    rest = lines + (size - lines) // 16 * 16
+    for k in range(lines, rest, 16):
+        _shift_16(child, centre, noise, factor, k)
+    for k in range(rest, size):
+        child[k] = centre[k] + factor * noise[k]
+
+
+@compiled
+def _mutation_pass(
+    out: Vector,
+    twin: Vector,
+    centre: Vector,
+    table: Vector,
+    factors: Vector,
+    ends: NDArray[np.int64],
+    run_seed: int,
+    born: int,
+    place: int,
+) -> None:
+    places = np.uint64(table.size - out.size + 1)
+    start = place_in_table(np.uint64(run_seed), np.uint64(born), np.uint64(place // 2), places)
+    past_caches = out.size >= LARGE
+    sign = np.float32(-1.0) if place % 2 else np.float32(1.0)
+    begin = 0
+    for matrix in range(len(ends)):
+        while begin < ends[matrix]:
+            stop = min(ends[matrix], begin + _BLOCK)
+            factor, noise = sign * factors[matrix], table[start + begin : start + stop]
+            _mutate(out[begin:stop], centre[begin:stop], noise, factor, past_caches)
+            if twin.size:  # what was just read is still in the cache
+                _mutate(twin[begin:stop], centre[begin:stop], noise, -factor, past_caches)
+            begin = stop
+    if past_caches:
+        fence()
+
+
+@compiled
+def _pooling_pass(
+    out: Vector,
+    centre: Vector,
+    table: Vector,
+    factors: Vector,
+    ends: NDArray[np.int64],
+    run_seed: int,
+    born: int,
+    drawn: NDArray[np.int64],
+    counts: NDArray[np.float64],
+    step: float,
+) -> None:
+    places = np.uint64(table.size - out.size + 1)
+    starts = np.empty(drawn.size, dtype=np.int64)
+    for i in range(drawn.size):
+        starts[i] = place_in_table(np.uint64(run_seed), np.uint64(born), np.uint64(drawn[i] // 2), places)
+    everybody = counts.sum()
+    total = np.empty(_BLOCK, dtype=np.float64)
+    begin = 0
+    for matrix in range(len(ends)):
+        while begin < ends[matrix]:
+            stop = min(ends[matrix], begin + _BLOCK)
+            own = centre[begin:stop]
+            some = total[: stop - begin]
+            some[:] = 0.0
+            for i in range(drawn.size):
+                factor = -factors[matrix] if drawn[i] % 2 else factors[matrix]
+                noise = table[starts[i] + begin : starts[i] + stop]
+                count = counts[i]
+                for k in range(some.size):
+                    some[k] += count * np.float64(own[k] + factor * noise[k])
+            for k in range(some.size):
+                mean = some[k] / everybody
+                out[begin + k] = np.float32(np.float64(own[k]) + step * (mean - np.float64(own[k])))
+            begin = stop
+
+
+def mutate_around(
+    outs: Vectors,
+    centre: Vector,
+    table: Vector,
+    factors: Vector,
+    shapes: tuple[Shape, ...],
+    *,
+    seed: int,
+    generation: int,
+    place: int,
+) -> None:
+    """Write a child that `mutGaussianAdaptive` makes of a centre, or it and the one mirrored at the centre.
+
+    Parameters
+    ----------
+    outs : sequence of numpy.ndarray
+        Where the child goes, or both of a pair, each of shape (n,), float32.
+    centre : numpy.ndarray
+        What is mutated, shape (n,), float32, left unchanged.
+    table, factors, shapes, seed, generation
+        As `cross_and_mutate` takes them.
+    place : int
+        Where the (first) child stands; at an odd place stands the mirrored one of a pair.
+
+    Raises
+    ------
+    ValueError
+        If a size does not fit the shapes: the compiled pass does not check its bounds.
+    """
+    out, twin = outs if len(outs) == 2 else (outs[0], _NOTHING)
+    ends = checked_ends(outs, (centre,), table, factors, shapes)
+    if len(ends) and ends[-1]:
+        _mutation_pass(out, twin, centre, table, factors, ends, seed, generation, place)
+
+
+def pool(
+    out: Vector,
+    centre: Vector,
+    table: Vector,
+    factors: Vector,
+    shapes: tuple[Shape, ...],
+    *,
+    seed: int,
+    generation: int,
+    drawn: NDArray[np.int64],
+    counts: NDArray[np.float64],
+    step: float,
+) -> None:
+    """Write what `Breeder.pool` makes of children that `mutate_around` gives, without making them, bit for bit.
+
+    Parameters
+    ----------
+    out : numpy.ndarray
+        Where the next centre goes, shape (n,), float32.
+    centre, table, factors, shapes, seed, generation
+        As `mutate_around` takes them: those of the children.
+    drawn, counts : numpy.ndarray
+        The places of the children that were drawn, and how often each was; shape (children,), int64 and float64.
+    step : float
+        How far to go from the centre to their mean, 1 for the mean itself.
+
+    Raises
+    ------
+    ValueError
+        If a size does not fit the shapes: the compiled pass does not check its bounds.
+    """
+    ends = checked_ends((out,), (centre,), table, factors, shapes)
+    if len(ends) and ends[-1]:
+        _pooling_pass(out, centre, table, factors, ends, seed, generation, drawn, counts, step)

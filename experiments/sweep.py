@@ -1,0 +1,225 @@
+"""Run a table of settings and seeds, and make one table and one figure of it: ``sweep.py STUDY``.
+
+Run it with ``python -m scoop experiments/sweep.py STUDY`` to use every core. A study is a TOML file: ``seeds``, options
+of ``experiments/mnist.py`` for all runs under ``[common]``, and under ``[settings.NAME]`` those of each. What is
+finished is skipped, what was broken off is resumed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deap_nn import parallel
+from deap_nn.commands import InputError, Parser, run_command
+from deap_nn.logbooks import format_row, read_csv, write_with
+
+parallel.prepare_worker("deap_nn.evaluation", "deap_nn.fused", "deap_nn.pooled")
+
+COLUMNS = ("study", "setting", "seed", "gen", "evaluations", "min", "avg", "train_error", "val_error", "best", "mean")
+"""The columns of ``runs.csv``; ``best`` and ``mean`` are the read-outs, the error on all validation digits."""
+
+READOUTS = ("best member", "mean of the parents")
+"""The columns of ``readouts.csv``."""
+
+RESULTS = ("validation_error", "test_error", "vote_validation_error", "vote_test_error", "generations", "seconds")
+"""What ``results.csv`` takes from the ``status.json`` of each run, beside study, setting and seed."""
+
+OF_A_SWEEP = ("output", "resume", "regardless", "seed", "no-progress", "help")
+"""Options of a run that a study does not set."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study's file says.
+
+    Parameters
+    ----------
+    name : str
+        The file's name without its end.
+    seeds : tuple of int
+        With each of which every setting is run.
+    settings : mapping
+        The arguments of ``experiments/mnist.py`` of each setting, by name.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    settings: Mapping[str, tuple[str, ...]]
+
+    @property
+    def runs(self) -> Iterator[tuple[str, int]]:
+        """The settings and seeds of all runs, one seed of all settings after the other."""
+        return ((name, seed) for seed in self.seeds for name in self.settings)
+
+
+def read_study(path: str) -> Study:
+    """Return the study in a file, or raise `InputError` saying what is wrong with it."""
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"argument STUDY: {path} cannot be read: {reason}") from error
+    unknown = content.keys() - {"seeds", "common", "settings"}
+    if unknown:
+        raise InputError(f"argument STUDY: {path}: {min(unknown)} is none of seeds, common, settings")
+    seeds, common, settings = content.get("seeds"), content.get("common", {}), content.get("settings")
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
+        raise InputError(f"argument STUDY: {path}: seeds must be a list of integers")
+    if len(set(seeds)) != len(seeds):
+        raise InputError(f"argument STUDY: {path}: seeds must differ")
+    tables = [common, *settings.values()] if isinstance(settings, dict) else []
+    if not settings or not all(isinstance(table, dict) for table in tables):
+        raise InputError(f"argument STUDY: {path}: common and each of settings must be a table of options")
+    for name in settings:
+        if not name.replace("-", "").replace("_", "").isalnum():
+            raise InputError(f"argument STUDY: {path}: the setting {name!r} must be named by letters, digits, - and _")
+    made = {name: tuple(_arguments(common | table, path)) for name, table in settings.items()}
+    return Study(Path(path).stem, tuple(seeds), made)
+
+
+def _arguments(options: Mapping[str, Any], path: str) -> Iterator[str]:
+    for name, value in options.items():
+        if name.replace("_", "-") in OF_A_SWEEP:
+            raise InputError(f"argument STUDY: {path}: {name} is not for a study to set")
+        yield f"--{name.replace('_', '-')}={value}"
+
+
+def run_one(arguments: Sequence[str]) -> None:
+    """Do what ``experiments/mnist.py`` does with some arguments, in this process and with its map."""
+    import mnist
+
+    before = sys.argv
+    sys.argv = ["mnist.py", *arguments]
+    try:
+        mnist.main()
+    finally:
+        sys.argv = before
+
+
+def check(study: Study, data: Sequence[str]) -> None:
+    """Raise `InputError` where a run's options are wrong, before any is begun."""
+    import mnist
+
+    for name, arguments in study.settings.items():
+        try:
+            mnist.complete(mnist.make_parser().parse_args([*arguments, *data]))
+        except InputError as error:
+            raise InputError(f"argument STUDY: settings.{name}: {error}") from error
+
+
+def status_of(folder: Path) -> dict[str, Any]:
+    """Return a run's ``status.json``, or nothing."""
+    try:
+        status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
+    """Run what is not finished yet."""
+    runs = list(study.runs)
+    for number, (name, seed) in enumerate(runs, start=1):
+        folder = output / f"{name}-{seed}"
+        if status_of(folder).get("state") == "finished":
+            continue
+        print(f"{number} of {len(runs)}: {name}, seed {seed}", file=sys.stderr, flush=True)
+        if (folder / "config.json").exists():
+            run_one(["--resume", str(folder), *data, "--no-progress"])
+        else:
+            run_one([*study.settings[name], *data, f"--seed={seed}", f"--output={folder}", "--no-progress"])
+        if status_of(folder).get("state") == "finished":
+            print(f"  {_figures(status_of(folder))}", file=sys.stderr, flush=True)
+
+
+def _figures(status: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {status[name]:.4g}" for name in RESULTS if isinstance(status.get(name), int | float))
+
+
+def write_tables(study: Study, output: Path) -> dict[str, list[dict[str, Any]]]:
+    """Write ``runs.csv`` and ``results.csv`` of all finished runs, and return their results by setting."""
+    rows, results = [format_row(COLUMNS)], [format_row(("study", "setting", "seed", *RESULTS))]
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in study.settings}
+    for name, seed in study.runs:
+        folder = output / f"{name}-{seed}"
+        status = status_of(folder)
+        if status.get("state") != "finished":
+            continue
+        logbook, readouts = read_csv(folder / "logbook.csv"), read_csv(folder / "readouts.csv")
+        read = {gen: place for place, gen in enumerate(readouts["gen"])}
+        evaluations = np.cumsum(logbook["nevals"]) - logbook["nevals"][0]
+        for i, gen in enumerate(logbook["gen"]):
+            errors = [readouts[kind][read[gen]] if gen in read else np.nan for kind in READOUTS]
+            errors = ["" if np.isnan(error) else error for error in errors]
+            logged = [logbook[column][i] for column in ("min", "avg", "train_error", "val_error")]
+            rows.append(format_row([study.name, name, seed, int(gen), int(evaluations[i]), *logged, *errors]))
+        results.append(format_row([study.name, name, seed, *(status.get(column, "") for column in RESULTS)]))
+        found[name].append(status)
+    for file, lines in (("runs.csv", rows), ("results.csv", results)):
+        text = "".join(lines)
+        write_with(output / file, lambda partial, text=text: Path(partial).write_text(text, encoding="utf-8"))
+    return found
+
+
+def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Return lines that tell the median and the quartiles of each setting."""
+    width = max(map(len, found))
+    lines = [f"{'setting':{width}}  runs  validation error          test error"]
+    for name, results in found.items():
+        told = [_spread([result[kind] for result in results]) for kind in ("validation_error", "test_error")]
+        lines.append(f"{name:{width}}  {len(results):4}  {told[0]:24}  {told[1]}")
+    return lines
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+    return f"{middle:.4f} ({low:.4f} to {high:.4f})"
+
+
+def main() -> int:
+    """Run the study that the command line names, and return the exit status."""
+    parser = Parser("Run a table of settings and seeds, and make one table and one figure of it.")
+    parser.add_argument("study", metavar="STUDY", help="a TOML file, such as those in experiments/studies")
+    parser.add_argument("--output", metavar="DIR", help="where the runs are kept; by default under runs/")
+    parser.add_argument("--data", metavar="PATH", help="read the data from here, whatever the study says")
+    parser.add_argument("--only-draw", action="store_true", help="run nothing, make table and figure of what there is")
+    options = parser.parse_args()
+    study = read_study(options.study)
+    output = Path(options.output) if options.output is not None else Path("runs", study.name)
+    data = [f"--data={options.data}"] if options.data is not None else []
+    check(study, data)
+    if output.exists() and not output.is_dir():
+        raise InputError(f"argument --output: {output} is not a folder")
+    output.mkdir(parents=True, exist_ok=True)
+    if not options.only_draw:
+        with contextlib.suppress(BrokenPipeError):
+            run_all(study, output, data)
+    found = write_tables(study, output)
+    if not any(found.values()):
+        raise InputError(f"argument STUDY: no run of {study.name} is finished in {output}")
+    from deap_nn.report import draw_study
+
+    draw_study(read_rows(output / "runs.csv"), output / "study.png")
+    print("\n".join(summary(found)))
+    return 0
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file."""
+    head, *lines = path.read_text(encoding="utf-8").splitlines()
+    return [dict(zip(head.split(","), line.split(","), strict=True)) for line in lines]
+
+
+if __name__ == "__main__":
+    run_command(main)

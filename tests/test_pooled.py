@@ -1,0 +1,78 @@
+"""The compiled passes around a centre give the bits of the operators that they stand for."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from deap_nn import Individual, NoiseTable, cxMean, initNormal, mutGaussianAdaptive
+from deap_nn.compiled import LARGE
+from deap_nn.pooled import mutate_around, pool
+from deap_nn.recipes import POOL_PLACE, Breeder, Recipe, drawn_places
+from deap_nn.weights import empty_vector
+
+
+def not_known_to_the_pass(individual, *, rng, mirrored=False, **keywords):
+    return mutGaussianAdaptive(individual, rng=rng, mirrored=mirrored, **keywords)
+
+
+def bred(breeder, recipe, centre):
+    out = empty_vector(centre.size)
+    breeder.breed(recipe, [centre], out)
+    return out
+
+
+@example(shapes=((130, 130), (), (7,), (200, 201), (3,)), sigma=0.3, seed=1, scaled=True, places=[5, 4, 9, 9], step=6.0)
+@example(shapes=((LARGE + 21,), (3,)), sigma=0.3, seed=1, scaled=False, places=[1, 0, 0], step=1.0)
+@given(
+    shapes=st.lists(st.lists(st.integers(1, 6), max_size=3).map(tuple), min_size=1, max_size=5).map(tuple),
+    sigma=st.floats(0, 10),
+    seed=st.integers(0, 1000),
+    scaled=st.booleans(),
+    places=st.lists(st.integers(0, 9), min_size=1, max_size=12),
+    step=st.floats(0.1, 20),
+)
+def test_the_passes_equal_the_operators(shapes, sigma, seed, scaled, places, step):
+    centre = Individual([np.random.default_rng(seed).standard_normal(shape) for shape in shapes]).flat
+    centre[0] = np.float32(-0.0)
+    scale = [0.5 + i for i in range(len(shapes))] if scaled else None
+    common = seed, 0, shapes, Individual, partial(initNormal), partial(cxMean)
+    keywords = {"sigma": 0.0, "noise": NoiseTable(1, centre.size), "scale": scale}
+    fused = Breeder(*common, partial(mutGaussianAdaptive, **keywords), 1.0, 1.0, step=step)
+    apart = Breeder(*common, partial(not_known_to_the_pass, **keywords), 1.0, 1.0, step=step)
+    assert (fused.fused, apart.fused) == (True, False)
+    pair = [Recipe(3, place, (7,), sigma) for place in (4, 5)]
+    twins = [empty_vector(centre.size), empty_vector(centre.size)]
+    fused.breed_siblings(pair, [centre], twins)
+    for recipe, twin in zip(pair, twins, strict=True):
+        assert twin.tobytes() == bred(fused, recipe, centre).tobytes() == bred(apart, recipe, centre).tobytes()
+    recipe = Recipe(3, POOL_PLACE, (7,), sigma, drawn_places(places))
+    assert bred(fused, recipe, centre).tobytes() == bred(apart, recipe, centre).tobytes()
+
+
+def test_a_pool_goes_as_many_times_as_far_as_the_mean_of_its_children():
+    centre = np.random.default_rng(1).standard_normal(60).astype(np.float32)
+    mutation = partial(mutGaussianAdaptive, sigma=0.0, noise=NoiseTable(1, 60))
+    common = 1, 0, ((6, 10),), Individual, partial(initNormal), partial(cxMean), mutation, 1.0, 1.0
+    for step in (1.0, 4.0):
+        breeder = Breeder(*common, step=step)
+        children = [bred(breeder, Recipe(2, place, (7,), 0.5), centre) for place in (0, 3, 3)]
+        found = bred(breeder, Recipe(2, POOL_PLACE, (7,), 0.5, drawn_places((0, 3, 3))), centre)
+        assert np.allclose(found, centre + step * (np.mean(children, axis=0) - centre), atol=1e-5)
+    pair = [bred(breeder, Recipe(2, place, (7,), 0.5), centre) for place in (0, 1)]
+    assert np.allclose(np.mean(pair, axis=0), centre, atol=1e-6)
+    assert not np.allclose(pair[0], centre)
+
+
+def test_what_does_not_fit_is_refused():
+    vector, factors = empty_vector(6), np.ones(1, np.float32)
+    key = {"seed": 1, "generation": 1}
+    drawn = {"drawn": np.zeros(1, np.int64), "counts": np.ones(1), "step": 1.0}
+    with pytest.raises(ValueError, match="must have 6 weights"):
+        mutate_around([vector], empty_vector(5), empty_vector(9), factors, ((2, 3),), **key, place=0)
+    with pytest.raises(ValueError, match="must have 6 weights"):
+        pool(empty_vector(5), vector, empty_vector(9), factors, ((2, 3),), **key, **drawn)
+    with pytest.raises(ValueError, match="table of noise"):
+        pool(vector, vector, empty_vector(5), factors, ((2, 3),), **key, **drawn)

@@ -1,0 +1,122 @@
+"""A study from the outside: what is run, what is skipped, what is written, and what is refused."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+SWEEP = ROOT / "experiments" / "sweep.py"
+STUDY = """
+seeds = [1, 2]
+[common]
+model = "mlp"
+population = 8
+generations = 3
+[settings.mean]
+preset = "default"
+[settings.mask-4]
+preset = "mask"
+mates = 4
+"""
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def swept(digits_file, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep")
+    (folder / "small.toml").write_text(STUDY)
+    command = [sys.executable, SWEEP, folder / "small.toml", "--data", digits_file, "--output", folder / "out"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    return folder, answer
+
+
+def test_every_setting_is_run_with_every_seed_into_one_table(swept):
+    folder, answer = swept
+    rows = rows_of(folder / "out" / "runs.csv")
+    assert [(row["setting"], row["seed"], row["gen"]) for row in rows] == [
+        (setting, seed, gen) for seed in "12" for setting in ("mean", "mask-4") for gen in "0123"
+    ]
+    assert [row["evaluations"] for row in rows[:4]] == ["0", "8", "16", "24"]
+    results = rows_of(folder / "out" / "results.csv")
+    for row in results:
+        status = json.loads((folder / "out" / f"{row['setting']}-{row['seed']}" / "status.json").read_text())
+        assert float(row["test_error"]) == status["test_error"]
+        last = [found for found in rows if found["setting"] == row["setting"] and found["seed"] == row["seed"]][-1]
+        assert min(float(last["best"]), float(last["mean"])) >= status["validation_error"]
+    assert (folder / "out" / "study.png").read_bytes()[:4] == b"\x89PNG"
+    medians = {line.split()[0]: line.split()[2] for line in answer.stdout.splitlines()[1:]}
+    for setting, told in medians.items():
+        errors = [float(row["validation_error"]) for row in results if row["setting"] == setting]
+        assert told == f"{np.median(errors):.4f}"
+
+
+def test_what_is_finished_is_skipped_and_what_is_not_is_done(swept, run, digits_file, tmp_path):
+    folder, _ = swept
+    shutil.copytree(folder / "out", tmp_path / "out")
+    kept = tmp_path / "out" / "mean-1" / "logbook.csv"
+    times = kept.stat().st_mtime_ns
+    shutil.rmtree(tmp_path / "out" / "mask-4-2")
+    before = (tmp_path / "out" / "runs.csv").read_bytes()
+    (tmp_path / "out" / "runs.csv").unlink()
+    arguments = folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out"
+    drawn = run(SWEEP, *arguments, "--only-draw")
+    assert drawn.returncode == 0, drawn.stderr
+    assert len(rows_of(tmp_path / "out" / "runs.csv")) == 12
+    answer = run(SWEEP, *arguments)
+    assert answer.returncode == 0, answer.stderr
+    assert [line for line in answer.stderr.splitlines() if " of 4: " in line] == ["4 of 4: mask-4, seed 2"]
+    assert (tmp_path / "out" / "runs.csv").read_bytes() == before
+    assert kept.stat().st_mtime_ns == times
+
+
+def test_what_was_broken_off_is_resumed(swept, run, digits_file, tmp_path):
+    folder, _ = swept
+    shutil.copytree(folder / "out", tmp_path / "out")
+    broken = tmp_path / "out" / "mean-2"
+    expected = (broken / "best.npz").read_bytes()
+    status = json.loads((broken / "status.json").read_text()) | {"state": "running"}
+    (broken / "status.json").write_text(json.dumps(status))
+    (broken / "best.npz").unlink()
+    answer = run(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
+    assert answer.returncode == 0, answer.stderr
+    assert (broken / "best.npz").read_bytes() == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("seeds = [1", "cannot be read"),
+        ("[settings.a]", "seeds must be a list of integers"),
+        ("seeds = [1, 1]\n[settings.a]", "seeds must differ"),
+        ("seeds = [true]\n[settings.a]", "seeds must be a list of integers"),
+        ("seeds = [1]", "must be a table of options"),
+        ("seeds = [1]\nmodel = 'mlp'\n[settings.a]", "model is none of"),
+        ("seeds = [1]\n[settings.'../a']", "must be named by letters"),
+        ("seeds = [1]\n[settings.a]\noutput = 'x'", "output is not for a study to set"),
+        ("seeds = [1]\n[settings.a]\npopulation = 1", "settings.a: argument --population"),
+        ("seeds = [1]\n[settings.a]\nheight = 1", "settings.a: unrecognized arguments"),
+    ],
+)
+def test_a_study_that_is_wrong_is_refused_in_one_line(run, tmp_path, content, said):
+    (tmp_path / "study.toml").write_text(content)
+    answer = run(SWEEP, "study.toml")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert said in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
+
+
+def test_every_study_that_is_kept_is_right(run):
+    for path in (ROOT / "experiments" / "studies").glob("*.toml"):
+        answer = run(SWEEP, path, "--only-draw", "--output", "nothing")
+        assert "is finished in nothing" in answer.stderr, answer.stderr
