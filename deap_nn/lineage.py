@@ -130,6 +130,7 @@ class Lineage:
         known = [breeder.seed, breeder.founders_seed, breeder.shapes, breeder.cxpb, breeder.mutpb, breeder.mates]
         known += [] if breeder.step is None else [breeder.step]
         self._history = hashlib.blake2b(repr(tuple(known)).encode(), digest_size=16)
+        self._drawn = b""
         self._bred_since = 0
         self._seconds = 0.0
         self._digests: set[bytes] = set()
@@ -208,7 +209,8 @@ class Lineage:
 
     def _note(self, places: Places, sigma: float | None) -> None:
         """Add a generation to what tells this run from others."""
-        self._history.update(np.asarray(places, "<u4").tobytes() + repr(sigma).encode())
+        self._drawn = drawn_places(places)
+        self._history.update(self._drawn + repr(sigma).encode())
 
     def line(self) -> list[list[Recipe]]:
         """Return the parents of each generation that have to be bred for the last one, those of the seeds first."""
@@ -241,8 +243,7 @@ class Lineage:
             parents = [founders[key % 2] for key in keys]
             recipe = Recipe(1, 0, keys)
             if self.breeder.step is not None:  # all the next ones come from are one centre a generation
-                drawn = next((known.drawn for known in self.recipes.values() if known.drawn), drawn_places((0, 2)))
-                recipe, parents = Recipe(1, POOL_PLACE, (0,), None, drawn), founders[:1]
+                recipe, parents = Recipe(1, POOL_PLACE, (0,), None, self._drawn), founders[:1]
             took = []
             for _ in range(3):  # the first one also compiles and reads tables
                 begun = time.perf_counter()

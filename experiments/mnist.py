@@ -88,7 +88,7 @@ def make_parser() -> Parser:
         choices=("error", "linear", "geometric", "constant"),
         help=f"what it falls by: the best one's error, the generations, or not at all; {by_preset('schedule')}",
     )
-    add("--final-sigma", type=number(0), metavar="X", help="linear, geometric: the last one; by default a tenth of it")
+    add("--final-sigma", type=number(0), metavar="X", help="linear, geometric: the last one; by default a twentieth of it")
     add("--schedule-generations", type=integer(1), metavar="N", help="when that is reached; by default --generations")
     add("--dataset", choices=NAMES, default="auto", help="auto: full MNIST if it is to be had, else mnist5k")
     add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file; by default --dataset")
@@ -219,7 +219,7 @@ def complete_schedule(options: argparse.Namespace) -> None:
             raise InputError(f"argument {option}: needs --schedule linear or geometric, got {options.schedule}")
     if falls:
         if options.final_sigma is None:
-            options.final_sigma = (preset["final_sigma"] or 0.1) * options.sigma
+            options.final_sigma = (preset["final_sigma"] or 0.05) * options.sigma
         if options.schedule_generations is None:
             options.schedule_generations = max(1, options.generations)
         if options.final_sigma == 0 and options.sigma > 0:

@@ -1,6 +1,7 @@
 """Make each fault happen to the real commands, and tell what was seen: ``python tests/faults/faults.py [NAME ...]``.
 
-It takes some minutes, needs Linux, and root for those faults that mount a small file system.
+It takes half an hour, needs Linux, and root for those faults that mount a small file system. ``PRESET=mask`` before it
+takes another preset for the runs.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MNIST = ROOT / "experiments" / "mnist.py"
 FAULTY = Path(__file__).with_name("faulty.py")
 LAUNCH = ("-m", "deap_nn.launch", "-n", 3)
-SETTING = ("--dataset", "mnist5k", "--no-progress", "--seed", 5)
+SETTING = ("--dataset", "mnist5k", "--no-progress", "--seed", 5, "--preset", os.environ.get("PRESET", "default"))
 CNN = (*SETTING, "--population", 24, "--generations", 60)
 MLP = (*SETTING, "--model", "mlp", "--population", 300, "--generations", 60)
 KEPT = ("logbook.csv", "best.npz", "trace.npz")
@@ -381,7 +382,7 @@ def terminate(folder: Path) -> str:
 def many_parents(folder: Path) -> str:
     """Kill a run of 100 parents shortly before its second keyframe, and time how long it takes to go on."""
     output = folder / "run"
-    setting = (*SETTING, "--population", 200, "--parents", 100, "--generations", 500)
+    setting = (*SETTING, "--preset", "mask", "--population", 200, "--parents", 100, "--generations", 500)
     command = Command(folder, "-m", "deap_nn.launch", "-n", 2, MNIST, *setting, "--output", output)
     while not keyframes_in(output / "checkpoint"):
         command.rows(output, 0)
