@@ -60,8 +60,8 @@ def make_parser() -> Parser:
     """Return the parser of the command line."""
     parser = Parser("Evolve the weights of a network that reads digits, with a genetic algorithm.")
     add = parser.add_argument
-    add("--population", type=integer(2), default=100, metavar="N", help="members of the population")
-    add("--generations", type=integer(0), default=40, metavar="N", help="generations after the initial population")
+    add("--population", type=integer(2), default=200, metavar="N", help="members of the population")
+    add("--generations", type=integer(0), default=100, metavar="N", help="generations after the initial population")
     add(
         "--parents", type=integer(2), metavar="N", help=f"only the best N have children; {by_preset('parents')} of them"
     )
@@ -88,7 +88,7 @@ def make_parser() -> Parser:
         choices=("error", "linear", "geometric", "constant"),
         help=f"what it falls by: the best one's error, the generations, or not at all; {by_preset('schedule')}",
     )
-    add("--final-sigma", type=number(0), metavar="X", help="linear, geometric: the last one; by default a twentieth of it")
+    add("--final-sigma", type=number(0), metavar="X", help="linear, geometric: the last one; by default a twentieth")
     add("--schedule-generations", type=integer(1), metavar="N", help="when that is reached; by default --generations")
     add("--dataset", choices=NAMES, default="auto", help="auto: full MNIST if it is to be had, else mnist5k")
     add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file; by default --dataset")

@@ -379,3 +379,18 @@ def test_the_picture_of_a_real_run_is_in_the_readme():
     for picture in pictures:
         assert picture.stat().st_size < 200_000
         assert f"docs/{picture.name}" in readme
+
+
+def test_the_schedule_runs_over_the_generations_first_asked_for(run, digits_file, tmp_path):
+    options = ["--model", "mlp", "--population", 6, "--data", digits_file, "--no-progress"]
+    for schedule, middle in (("geometric", 0.2), ("linear", 0.25)):
+        folder = tmp_path / schedule
+        sigmas = "--schedule", schedule, "--sigma", 0.4, "--final-sigma", 0.1
+        answer = run(MNIST, *options, *sigmas, "--generations", 4, "--output", folder)
+        assert answer.returncode == 0, answer.stderr
+        answer = run(MNIST, "--resume", folder, "--generations", 6, "--no-progress")
+        assert answer.returncode == 0, answer.stderr
+        found = read_csv(folder / "logbook.csv")["sigma"]
+        assert np.allclose([found[0], found[2]], [0.4, middle])
+        assert np.allclose(found[4:], 0.1)
+        assert len(found) == 7
