@@ -203,7 +203,8 @@ def evolve(
     seed : int
         The run's seed.
     cxpb, mutpb : float
-        The probabilities that a pair is mated and that a child is mutated, 0 to 1.
+        The probabilities that a pair is mated and that a child is mutated, 0 to 1. Where the toolbox has a ``step`` all
+        the chosen are mated, always.
     stats : deap.tools.Statistics, optional
         Adds its columns or chapters to the logbook.
     halloffame : deap.tools.HallOfFame, optional

@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.logbooks import format_row
-from deap_nn.recipes import MEAN_PLACE
 
 READOUT_EVERY = 25
 """Generations between two scorings of the candidates for the result on all validation samples."""
@@ -93,7 +92,7 @@ class Readouts(Callback):
         recipe = getattr(self.individual, "recipe", None)
         if recipe is None:
             return {}
-        place = [key & MEAN_PLACE for key in recipe.parents] if recipe.is_mean else recipe.place
+        place = recipe.averaged or recipe.place
         state = {"member": [recipe.generation, place], "error": self.validation_error, "generation": self.generation}
         return {**state, "readout": self.readout, "row": self.rows[-1] if self.rows else None}
 

@@ -53,7 +53,7 @@ class Evolution:
 
     @property
     def fittest(self) -> list[Any]:
-        """The best of the generation, as many as it has parents: under truncation, the next one's parents."""
+        """The best of the generation, as many as it has parents: under `selRankBoosted`, the next parents."""
         return heapq.nlargest(self.parents, self.population, key=attrgetter("fitness"))
 
     @property

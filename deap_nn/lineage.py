@@ -131,6 +131,7 @@ class Lineage:
         known += [] if breeder.step is None else [breeder.step]
         self._history = hashlib.blake2b(repr(tuple(known)).encode(), digest_size=16)
         self._drawn = b""
+        self._founder: int | None = None
         self._bred_since = 0
         self._seconds = 0.0
         self._digests: set[bytes] = set()
@@ -210,12 +211,16 @@ class Lineage:
     def _note(self, places: Places, sigma: float | None) -> None:
         """Add a generation to what tells this run from others."""
         self._drawn = drawn_places(places)
+        if self._founder is None and self.breeder.step is not None:
+            self._founder = _most_often(list(map(int, places)))
         self._history.update(self._drawn + repr(sigma).encode())
 
     def line(self) -> list[list[Recipe]]:
         """Return the parents of each generation that have to be bred for the last one, those of the seeds first."""
         line: list[list[Recipe]] = []
         places = set(range(len(self._past[-1][0]))) if self._past else set()
+        if self.breeder.step is not None:  # all have the same
+            places &= {0}
         for generation in range(len(self._past), 0, -1):
             parents = sorted({key for place in places for key in self.recipe(generation, place).parents})
             line.append([self.recipe(generation - 1, key & _PLACE) for key in parents])
@@ -285,7 +290,7 @@ class Lineage:
             return Recipe(0, place)
         places, sigma = self._past[generation - 1]
         if self.breeder.step is not None:
-            child = Recipe(generation, place, (self._centre_id(generation - 1, places),), sigma)
+            child = Recipe(generation, place, (self._centre_id(generation - 1),), sigma)
             return child if place != POOL_PLACE else self._centre(child, list(map(int, self._past[generation][0])))
         start = place - place % self.breeder.mates
         group = [generation - 1 << 32 | int(i) for i in places[start : start + self.breeder.mates]]
@@ -295,7 +300,7 @@ class Lineage:
         """Return the recipes of a generation, of the places of their parents in the one before."""
         if self.breeder.step is not None:
             places = list(places)
-            parents = (self._centre_id(generation - 1, places),)
+            parents = (self._centre_id(generation - 1),)
             return [Recipe(generation, place, parents, sigma) for place in range(len(places))]
         ids = [generation - 1 << 32 | int(place) for place in places]
         mates, made = self.breeder.mates, []
@@ -305,13 +310,15 @@ class Lineage:
                 made.append(Recipe(generation, start + turn, group[turn:] + group[:turn], sigma))
         return made
 
-    def _centre_id(self, generation: int, places: Places) -> int:
+    def _centre_id(self, generation: int) -> int:
         """Return the id of the centre made of those drawn in a generation."""
-        return generation << 32 | (POOL_PLACE if generation else _most_often(list(map(int, places))))
+        return generation << 32 | POOL_PLACE if generation else self._founder or 0
 
     def recall(self, generation: int, place: int | Sequence[int]) -> Any:
         """Return a member of an earlier generation of a run that goes on, or the mean of several."""
         if isinstance(place, int):
+            if place >= POOL_PLACE:
+                raise ValueError(f"place must be that of a member, got {place}")
             recipe = self.recipe(generation, place)
         else:
             recipe = Recipe(generation, MEAN_PLACE, tuple(generation << 32 | i for i in place))
@@ -356,11 +363,19 @@ class Lineage:
                 waiting.extend(found[key].parents)
         return found
 
-    def _task(self, digest: bytes, context: SentContext | None, items: tuple[Any, ...], *, whole: bool) -> Task:
+    def _task(
+        self,
+        digest: bytes,
+        context: SentContext | None,
+        items: tuple[Any, ...],
+        *,
+        whole: bool,
+        large: bool = False,
+    ) -> Task:
         recipes = [item if isinstance(item, Recipe) else item[0] for item in items]
         parents = {parent for recipe in recipes for parent in recipe.parents}
         known = self._ancestry(parents) if whole else {key: self.recipes[key] for key in parents if key in self.recipes}
-        if not whole:
+        if not large:
             known = {key: recipe for key, recipe in known.items() if len(recipe.drawn) <= MOST_DRAWN}
         useful = parents | {parent for recipe in known.values() for parent in recipe.parents}
         slots = tuple((key, self._slots[key]) for key in sorted(useful) if key in self._slots)
@@ -399,8 +414,9 @@ class Lineage:
             else:
                 yield from answer
         content: bytes | None = None
+        whole = all(len(self.recipes[key].drawn) <= MOST_DRAWN for key in self._before if key in self.recipes)
         while lacking:
-            again = [self._task(digest, context, group, whole=True) for group in lacking.values()]
+            again = [self._task(digest, context, group, whole=whole, large=True) for group in lacking.values()]
             if content is not None:  # as many copies as are worth it: who lacks it may get any of the tasks
                 copies = max(1, MOST_SENT // max(1, len(content)))
                 again[:copies] = [task._replace(content=content) for task in again[:copies]]
@@ -409,6 +425,9 @@ class Lineage:
                 answers = dict(zip(lacking, map(run_group, again), strict=True))
             waiting.update({i: answer for i, answer in answers.items() if answer is not None})
             lacking = {i: group for i, group in lacking.items() if answers[i] is None}
+            if lacking and not whole:  # what was too large to be sent with every task was not all
+                whole = True
+                continue
             if lacking and (content is not None or self._keyframe is None):
                 raise LackingError(f"generation {self.generation} cannot be made of what is known of its ancestors")
             # A host that has no such file is sent it with one task, and keeps it for the others.

@@ -27,6 +27,9 @@ TEXT = CALL.size + STOPS.size
 SIZE = 1024
 POLL_SECONDS = 0.25
 
+END_SECONDS = 2.0
+"""So long a process has to end by itself: on a busy machine that takes its time."""
+
 
 def is_stopped(pid: int) -> bool:
     """Whether a process is stopped by a signal; false where the system does not tell."""
@@ -53,7 +56,9 @@ def end(pid: int) -> None:
     for number in (signal.SIGHUP, signal.SIGKILL):
         if os.getppid() == pid:  # it is still there, and nobody else has its number
             os.kill(pid, number)
-            time.sleep(POLL_SECONDS)
+        until = time.monotonic() + END_SECONDS
+        while os.getppid() == pid and time.monotonic() < until:
+            time.sleep(POLL_SECONDS / 10)
 
 
 def main() -> None:

@@ -151,8 +151,10 @@ def mutate_around(
     Raises
     ------
     ValueError
-        If a size does not fit the shapes: the compiled pass does not check its bounds.
+        If a size does not fit the shapes, or there are more than two children: the compiled pass does not check.
     """
+    if not 1 <= len(outs) <= 2:
+        raise ValueError(f"children must be one or two, got {len(outs)}")
     out, twin = outs if len(outs) == 2 else (outs[0], _NOTHING)
     ends = checked_ends(outs, (centre,), table, factors, shapes)
     if len(ends) and ends[-1]:

@@ -65,6 +65,13 @@ class Recipe(NamedTuple):
         return bool(self.parents) and self.place < POOL_PLACE and other == sibling
 
     @property
+    def averaged(self) -> list[int] | None:
+        """The places of those whose mean it is, or None where it is a member."""
+        if self.place != MEAN_PLACE:
+            return None
+        return list(self.counts) if self.drawn else [key & 0xFFFFFFFF for key in self.parents]
+
+    @property
     def counts(self) -> dict[int, int]:
         """The places that were drawn, in their order, and how often each was."""
         return Counter(np.frombuffer(self.drawn, dtype="<u4").tolist())
@@ -95,7 +102,7 @@ class Breeder:
         How many are mated at a time.
     step : float, optional
         Where all the chosen are mated at once: how far their children go from the centre they had to the mean of what
-        was chosen of them. The children come in pairs, mirrored at their centre.
+        was chosen of them. The children come in pairs, mirrored at their centre; `mates` is 2 and `cxpb` plays no part.
     """
 
     seed: int

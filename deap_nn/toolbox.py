@@ -87,7 +87,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """Settings of a run by name: what `make_toolbox` takes, but ``parents`` is a share of the population, ``sigma`` the
-first strength of mutation, which falls as ``schedule`` says, and ``final_sigma`` a share of it."""
+first strength of mutation, which falls as ``schedule`` says, ``final_sigma`` a share of it, and ``step`` that of 200
+members: `experiments/mnist.py` lets it grow with the square root of their number."""
 
 
 LARGEST_STEP = 1e6
@@ -212,7 +213,8 @@ def breeder_of(
     individual, founders_seed = makes[0].args
     shapes, container = population[0].light_shapes, population[0].container
     individual, mate, mutate = map(_without_state, (individual, toolbox.mate, toolbox.mutate))
-    mates, step = getattr(toolbox, "mates", 2), getattr(toolbox, "step", None)
+    step = getattr(toolbox, "step", None)
+    mates = getattr(toolbox, "mates", 2) if step is None else 2
     return Breeder(seed, founders_seed, shapes, container, individual, mate, mutate, cxpb, mutpb, mates, step)
 
 
@@ -287,8 +289,9 @@ def make_toolbox(
         two all the same.
     crossover : {"mask", "mean"}
         "mask" mates as many as `mates` says. "mean" mates all that `selMirrored` draws at once: the children of the
-        next generation are mutated around one centre, in mirrored pairs. `pressure`, `boost`, `boosted`, `mates` and
-        `indpb` are for "mask". DEAP's own loops take the mean of two.
+        next generation are mutated around one centre, in mirrored pairs, by ``evolve``, which leaves ``mate`` and
+        ``cxpb`` aside then. `pressure`, `boost`, `boosted`, `mates` and `indpb` are for "mask". DEAP's own loops take
+        the mean of two.
     step : float
         How far "mean" goes from the centre of a generation to the mean of those drawn, above 0: 1 is that mean, more
         goes on in its direction.
@@ -307,7 +310,7 @@ def make_toolbox(
         With ``individual``, ``population``, ``clone``, ``mate``, ``mutate``, ``select``, ``evaluate`` and ``map``
         (SCOOP's under ``python -m scoop``); beside them ``assess``, ``error_rate`` and ``vote_error_rate``, which
         score on validation and test samples, ``to_model``, which gives a Keras model back, ``layout``, ``clock``,
-        ``mates`` and ``problem``.
+        ``mates``, ``problem`` and under "mean" ``step``, which is what tells ``evolve``.
 
     Raises
     ------

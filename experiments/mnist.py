@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import math
 import sys
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ from deap_nn.rundir import (
 )
 from deap_nn.seeding import MAX_SEED
 from deap_nn.toolbox import layout_names
+from deap_nn.weights import LARGEST_WEIGHT
 
 parallel.prepare_worker("deap_nn.evaluation", "deap_nn.fused", "deap_nn.pooled")
 
@@ -63,14 +65,19 @@ def make_parser() -> Parser:
     add("--population", type=integer(2), default=200, metavar="N", help="members of the population")
     add("--generations", type=integer(0), default=100, metavar="N", help="generations after the initial population")
     add(
-        "--parents", type=integer(2), metavar="N", help=f"only the best N have children; {by_preset('parents')} of them"
+        "--parents",
+        type=integer(2),
+        metavar="N",
+        help="only the best N have children, under --preset default of the better ones of each pair; "
+        f"{by_preset('parents')} of the population",
     )
     add("--mates", type=integer(2, 256), metavar="N", help=f"parents mated at a time by a mask; {by_preset('mates')}")
     add(
         "--step",
         type=number(0.001, 1000),
         metavar="X",
-        help=f"how far to go from a centre towards the mean of the chosen; {by_preset('step')}",
+        help="how far to go from a centre towards the mean of the chosen; "
+        f"{by_preset('step')}, times the square root of a 200th of the population",
     )
     add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
     add("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
@@ -82,13 +89,14 @@ def make_parser() -> Parser:
         default="default",
         help="all the chosen are mated at once, which learns best, or two by a mask, or the article's settings",
     )
-    add("--sigma", type=number(0), metavar="X", help=f"strength of mutation at first; {by_preset('sigma')}")
+    strength = number(0, LARGEST_WEIGHT)
+    add("--sigma", type=strength, metavar="X", help=f"strength of mutation at first; {by_preset('sigma')}")
     add(
         "--schedule",
         choices=("error", "linear", "geometric", "constant"),
         help=f"what it falls by: the best one's error, the generations, or not at all; {by_preset('schedule')}",
     )
-    add("--final-sigma", type=number(0), metavar="X", help="linear, geometric: the last one; by default a twentieth")
+    add("--final-sigma", type=strength, metavar="X", help="linear, geometric: the last one; by default a twentieth")
     add("--schedule-generations", type=integer(1), metavar="N", help="when that is reached; by default --generations")
     add("--dataset", choices=NAMES, default="auto", help="auto: full MNIST if it is to be had, else mnist5k")
     add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file; by default --dataset")
@@ -187,6 +195,8 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
     for name in ("mates", "step"):
         if getattr(options, name) is None:
             setattr(options, name, preset[name])
+            if name == "step" and options.step is not None:
+                options.step *= math.sqrt(options.population / 200)
         elif preset[name] is None:
             raise InputError(f"argument --{name}: is not for --preset {options.preset}")
     complete_schedule(options)

@@ -7,8 +7,7 @@ finished is skipped, what was broken off is resumed.
 
 from __future__ import annotations
 
-import contextlib
-import json
+import shutil
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ import numpy as np
 from deap_nn import parallel
 from deap_nn.commands import InputError, Parser, run_command
 from deap_nn.logbooks import format_row, read_csv, write_with
+from deap_nn.rundir import read_config, read_status
 
 parallel.prepare_worker("deap_nn.evaluation", "deap_nn.fused", "deap_nn.pooled")
 
@@ -33,8 +33,11 @@ READOUTS = ("best member", "mean of the parents")
 RESULTS = ("validation_error", "test_error", "vote_validation_error", "vote_test_error", "generations", "seconds")
 """What ``results.csv`` takes from the ``status.json`` of each run, beside study, setting and seed."""
 
-OF_A_SWEEP = ("output", "resume", "regardless", "seed", "no-progress", "help")
+OF_A_SWEEP = ("output", "resume", "regardless", "seed", "no-progress", "help", "breeding")
 """Options of a run that a study does not set."""
+
+OF_ALL = ("threads", "device")
+"""Options that one process takes once: they are for all runs."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,9 @@ def read_study(path: str) -> Study:
     tables = [common, *settings.values()] if isinstance(settings, dict) else []
     if not settings or not all(isinstance(table, dict) for table in tables):
         raise InputError(f"argument STUDY: {path}: common and each of settings must be a table of options")
-    for name in settings:
+    for name, table in settings.items():
+        if table.keys() & set(OF_ALL):
+            raise InputError(f"argument STUDY: {path}: {min(table.keys() & set(OF_ALL))} is for [common] alone")
         if not name.replace("-", "").replace("_", "").isalnum():
             raise InputError(f"argument STUDY: {path}: the setting {name!r} must be named by letters, digits, - and _")
     made = {name: tuple(_arguments(common | table, path)) for name, table in settings.items()}
@@ -105,24 +110,27 @@ def run_one(arguments: Sequence[str]) -> None:
         sys.argv = before
 
 
-def check(study: Study, data: Sequence[str]) -> None:
-    """Raise `InputError` where a run's options are wrong, before any is begun."""
+def check(study: Study, output: Path, data: Sequence[str]) -> None:
+    """Raise `InputError` where a run's options are wrong, or other ones were run before; before any is begun."""
     import mnist
 
-    for name, arguments in study.settings.items():
+    for name, seed in study.runs:
         try:
-            mnist.complete(mnist.make_parser().parse_args([*arguments, *data]))
+            arguments = [*study.settings[name], *data, f"--seed={seed}"]
+            options = vars(mnist.complete(mnist.make_parser().parse_args(arguments)))
         except InputError as error:
             raise InputError(f"argument STUDY: settings.{name}: {error}") from error
-
-
-def status_of(folder: Path) -> dict[str, Any]:
-    """Return a run's ``status.json``, or nothing."""
-    try:
-        status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return status if isinstance(status, dict) else {}
+        folder = output / f"{name}-{seed}"
+        if not (folder / "config.json").exists():
+            continue
+        config = read_config(folder, "--output")
+        options["validation_size"] = min(
+            options["validation_size"], config.get("validation_size") or 0
+        )  # if there are fewer
+        for option in sorted(options.keys() - {*mnist.NOT_STORED, "data"}):
+            if config.get(option) != options[option]:
+                was = f"{option} {config.get(option)} and not {options[option]}"
+                raise InputError(f"argument --output: {folder} is a run of other settings, with {was}")
 
 
 def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
@@ -130,15 +138,17 @@ def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
     runs = list(study.runs)
     for number, (name, seed) in enumerate(runs, start=1):
         folder = output / f"{name}-{seed}"
-        if status_of(folder).get("state") == "finished":
+        if read_status(folder).get("state") == "finished":
             continue
         print(f"{number} of {len(runs)}: {name}, seed {seed}", file=sys.stderr, flush=True)
+        if (folder / "status.json").exists() and not (folder / "config.json").exists():
+            shutil.rmtree(folder)  # it was killed before there was anything to go on with
         if (folder / "config.json").exists():
             run_one(["--resume", str(folder), *data, "--no-progress"])
         else:
             run_one([*study.settings[name], *data, f"--seed={seed}", f"--output={folder}", "--no-progress"])
-        if status_of(folder).get("state") == "finished":
-            print(f"  {_figures(status_of(folder))}", file=sys.stderr, flush=True)
+        if read_status(folder).get("state") == "finished":
+            print(f"  {_figures(read_status(folder))}", file=sys.stderr, flush=True)
 
 
 def _figures(status: Mapping[str, Any]) -> str:
@@ -151,7 +161,7 @@ def write_tables(study: Study, output: Path) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in study.settings}
     for name, seed in study.runs:
         folder = output / f"{name}-{seed}"
-        status = status_of(folder)
+        status = read_status(folder)
         if status.get("state") != "finished":
             continue
         logbook, readouts = read_csv(folder / "logbook.csv"), read_csv(folder / "readouts.csv")
@@ -198,13 +208,13 @@ def main() -> int:
     study = read_study(options.study)
     output = Path(options.output) if options.output is not None else Path("runs", study.name)
     data = [f"--data={options.data}"] if options.data is not None else []
-    check(study, data)
-    if output.exists() and not output.is_dir():
-        raise InputError(f"argument --output: {output} is not a folder")
-    output.mkdir(parents=True, exist_ok=True)
+    check(study, output, data)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"argument --output: {output}: {error.strerror}") from error
     if not options.only_draw:
-        with contextlib.suppress(BrokenPipeError):
-            run_all(study, output, data)
+        run_all(study, output, data)
     found = write_tables(study, output)
     if not any(found.values()):
         raise InputError(f"argument STUDY: no run of {study.name} is finished in {output}")

@@ -115,6 +115,8 @@ MNIST_CASES = [
     (["--schedule", "error", "--final-sigma", "0.1"], "--final-sigma: needs --schedule"),
     (["--schedule", "constant", "--schedule-generations", "9"], "--schedule-generations: needs --schedule"),
     (["--final-sigma", "-1"], "--final-sigma"),
+    (["--final-sigma", "1e39"], "--final-sigma"),
+    (["--sigma", "1e39"], "--sigma"),
     (["--final-sigma", "0"], "--final-sigma: must be above 0"),
     (["--schedule-generations", "0"], "--schedule-generations"),
     (["--mates", "257"], "--mates"),

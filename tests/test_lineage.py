@@ -1,5 +1,6 @@
 """A child is its recipe: the same bits however, wherever and whenever it is bred."""
 
+import contextlib
 import copy
 import gc
 import os
@@ -7,6 +8,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import SimpleNamespace
@@ -30,6 +32,7 @@ from deap_nn import (
     cxMean,
     evolve,
     genome_cache,
+    genomes,
     initNormal,
     lineage,
     make_toolbox,
@@ -524,3 +527,36 @@ def test_a_task_is_small():
     later = [size for tasks, size in sizes[2:] if tasks == 8]
     assert later
     assert max(later) / 64 < 200  # bytes a child
+
+
+def test_a_pool_too_large_for_every_task_reaches_who_lacks_it(tmp_path, monkeypatch):
+    """A host without the cache is sent the pool alone first, and all its ancestors only where it knows none."""
+    monkeypatch.setattr("deap_nn.lineage.MOST_DRAWN", 8)
+    around = {"mate": cxMean, "select": selMirrored, "step": 2.5}
+    expected, sent = result(wired(**around)), []
+
+    def elsewhere(function, tasks):
+        """A host of its own, which keeps what it makes."""
+        here = genomes.contexts, genomes.genomes_by_run
+        for task in tasks:
+            sent.append(task)
+            genomes.contexts, genomes.genomes_by_run = there
+            try:
+                yield function(task._replace(place=str(tmp_path)))
+            finally:
+                genomes.contexts, genomes.genomes_by_run = here
+
+    there, here = (OrderedDict(), {}), (genomes.contexts, genomes.genomes_by_run)
+    assert result(wired(**around, map=elsewhere), group_size=4) == expected
+    genomes.contexts, genomes.genomes_by_run = there
+    genomes.forget()
+    genomes.contexts, genomes.genomes_by_run = here
+    pools = [sum(bool(recipe.drawn) for recipe in task.known) for task in sent if task.generation == 6]
+    assert set(pools) == {0, 1}
+
+
+def test_a_place_that_is_no_members_is_refused():
+    toolbox = wired()
+    lineage = Lineage(breeder_of(toolbox.population(n=4), toolbox, seed=1, cxpb=1.0, mutpb=1.0), map)
+    with contextlib.closing(lineage), pytest.raises(ValueError, match="place must be that of a member"):
+        lineage.recall(0, 0xFFFFFFFF)

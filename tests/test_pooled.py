@@ -74,5 +74,7 @@ def test_what_does_not_fit_is_refused():
         mutate_around([vector], empty_vector(5), empty_vector(9), factors, ((2, 3),), **key, place=0)
     with pytest.raises(ValueError, match="must have 6 weights"):
         pool(empty_vector(5), vector, empty_vector(9), factors, ((2, 3),), **key, **drawn)
+    with pytest.raises(ValueError, match="one or two, got 3"):
+        mutate_around([vector] * 3, vector, empty_vector(9), factors, ((2, 3),), **key, place=0)
     with pytest.raises(ValueError, match="table of noise"):
         pool(vector, vector, empty_vector(5), factors, ((2, 3),), **key, **drawn)

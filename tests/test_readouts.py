@@ -214,3 +214,35 @@ def test_a_vote_needs_voters_and_a_part(toolbox):
         toolbox.vote_error_rate([], "test")
     with pytest.raises(ValueError, match="split must be"):
         toolbox.vote_error_rate(toolbox.population(n=1), "exam")
+
+
+@pytest.mark.parametrize("crossover", ["mask", "mean"])
+def test_a_mean_that_did_best_is_the_same_network_after_a_resume(digits, tmp_path, monkeypatch, crossover):
+    monkeypatch.setattr("deap_nn.callbacks.READOUT_EVERY", 1)
+
+    def run(stop, checkpoint=None):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, crossover=crossover, step=1.0, parents=6)
+        readouts = Readouts(toolbox)
+        readouts._score = lambda evolution, candidate, readout, _: score(readouts, evolution, candidate, readout)
+        arguments = {"seed": 1, "checkpoint": checkpoint, "keyframe_seconds": None}
+        callbacks = [readouts, *([Stop(stop)] if stop is not None else [])]
+        try:
+            evolve(toolbox.population(n=12), toolbox, 7, callbacks=callbacks, **arguments)
+        except KeyboardInterrupt:
+            assert stop is not None
+        return readouts.individual.flat.tobytes(), readouts.generation, readouts.readout
+
+    def score(readouts, evolution, candidate, readout):
+        """Let the mean of generation 3 be the best there is."""
+        error = 0.1 if (evolution.generation, readout) == (3, "mean of the parents") else 0.5
+        if error < readouts.validation_error:
+            readouts.individual, readouts.validation_error = copy.deepcopy(candidate), error
+            readouts.generation, readouts.readout = evolution.generation, readout
+        return error
+
+    expected = run(None)
+    assert expected[1:] == (3, "mean of the parents")
+    for stop in (4, 5, None):  # broken off twice, the second time after it was restored
+        checkpoint = Checkpoint(tmp_path)
+        assert run(stop, checkpoint) == expected
+        checkpoint.close()

@@ -103,6 +103,9 @@ def test_what_was_broken_off_is_resumed(swept, run, digits_file, tmp_path):
         ("seeds = [1]\nmodel = 'mlp'\n[settings.a]", "model is none of"),
         ("seeds = [1]\n[settings.'../a']", "must be named by letters"),
         ("seeds = [1]\n[settings.a]\noutput = 'x'", "output is not for a study to set"),
+        ("seeds = [1]\n[settings.a]\nbreeding = 'plain'", "breeding is not for a study to set"),
+        ("seeds = [1]\n[settings.a]\nthreads = 2", "threads is for [common] alone"),
+        ("seeds = [1, -1]\n[settings.a]\nmodel = 'mlp'", "argument --seed"),
         ("seeds = [1]\n[settings.a]\npopulation = 1", "settings.a: argument --population"),
         ("seeds = [1]\n[settings.a]\nheight = 1", "settings.a: unrecognized arguments"),
     ],
@@ -120,3 +123,28 @@ def test_every_study_that_is_kept_is_right(run):
     for path in (ROOT / "experiments" / "studies").glob("*.toml"):
         answer = run(SWEEP, path, "--only-draw", "--output", "nothing")
         assert "is finished in nothing" in answer.stderr, answer.stderr
+
+
+def test_a_run_that_was_killed_before_it_had_settings_is_begun_again(swept, run, digits_file, tmp_path):
+    folder, _ = swept
+    shutil.copytree(folder / "out", tmp_path / "out")
+    broken = tmp_path / "out" / "mean-2"
+    expected = (broken / "best.npz").read_bytes()
+    for path in broken.iterdir():
+        if path.is_file() and path.name != "status.json":
+            path.unlink()
+    (broken / "status.json").write_text('{"state": "running"}')
+    answer = run(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
+    assert answer.returncode == 0, answer.stderr
+    assert (broken / "best.npz").read_bytes() == expected
+
+
+def test_runs_of_other_settings_are_not_taken_for_those_of_the_study(swept, run, digits_file, tmp_path):
+    folder, _ = swept
+    (tmp_path / "small.toml").write_text(STUDY.replace("generations = 3", "generations = 4"))
+    answer = run(SWEEP, "small.toml", "--data", digits_file, "--output", folder / "out")
+    assert answer.returncode == 2
+    assert "is a run of other settings, with generations 3 and not 4" in answer.stderr
+    answer = run(SWEEP, folder / "small.toml", "--data", digits_file, "--output", "small.toml")
+    assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
+    assert "argument --output: small.toml" in answer.stderr
