@@ -204,16 +204,18 @@ def stop_a_worker(folder: Path) -> str:
 
 
 def little_memory(folder: Path) -> str:
-    """Give a worker too little memory."""
-    expected, output = whole(folder, CNN), folder / "run"
-    command = Command(folder, *LAUNCH, MNIST, *CNN, "--output", output)
+    """Give a worker too little memory, where it comes to need more."""
+    setting = (*CNN, "--preset", "mask")
+    expected, output = whole(folder, setting), folder / "run"
+    command = Command(folder, *LAUNCH, MNIST, *setting, "--output", output)
     command.rows(output, 5)
     (limited, *_) = workers(output)
     pages = int(Path(f"/proc/{limited}/statm").read_text().split()[0])
     resource.prlimit(limited, resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**20,) * 2)
     answer = finish(command, output, expected)
     told = [line for line in command.said if str(limited) in line]
-    return f"{answer}; told: `{told[0].partition(str(limited))[2].strip(' )') if told else 'nothing, it managed'}`"
+    must(bool(told), "it managed, and nothing was told")
+    return f"{answer}; told: `{told[0].partition(str(limited))[2].strip(' )')}`"
 
 
 def evaluation(fault: str, *options: object) -> Callable[[Path], str]:
