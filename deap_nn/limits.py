@@ -104,9 +104,9 @@ _watching: list[_Onlooker] = []
 def time_limit(seconds: float | None, named: str) -> Iterator[None]:
     """Raise `EvaluationError` in the body once so many seconds have passed, or end the process if it does not notice.
 
-    A body that waits inside compiled code may never notice: another process ends this one then, with status 1, and
-    says why. In a thread other than the main one, which no signal reaches, it does so at once. The time that this
-    process is stopped does not count.
+    A body that waits inside compiled code may never notice: another process ends this one then, with status 1 (by
+    SIGKILL where a hang-up is ignored, as under ``nohup``), and says why. In a thread other than the main one, which no
+    signal reaches, it does so at once. The time that this process is stopped does not count.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ def tell(reason: str, files: list[str]) -> None:
 
 
 def end(pid: int) -> None:
-    """End the process that started this one: with status 1, as it has SIGHUP do, or else by force."""
+    """End the process that started this one: with status 1, as it has SIGHUP do, or by force where it ignores that."""
     for number in (signal.SIGHUP, signal.SIGKILL):
         if os.getppid() == pid:  # it is still there, and nobody else has its number
             os.kill(pid, number)
