@@ -22,7 +22,7 @@ from deap_nn.evolution import Callback, Evolution
 from deap_nn.limits import EvaluationError
 from deap_nn.lineage import Lineage
 from deap_nn.members import centre_of
-from deap_nn.parallel import holding_signals, out_of_memory, worker_count
+from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, worker_count
 from deap_nn.recipes import happens, mutation_of
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, go_on, kept_of
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
@@ -333,11 +333,13 @@ class _Run:
         for callback in self._watching:
             callback.on_start(evolution)
         try:
-            first = self._go_on()
+            with heeding_signals():
+                first = self._go_on()
             for generation in range(first, evolution.generations + 1):
                 if evolution.stop is not None:
                     break
-                self._generation(generation)
+                with heeding_signals():
+                    self._generation(generation)
         except BaseException as error:
             evolution.interrupted = isinstance(error, KeyboardInterrupt)
             try:

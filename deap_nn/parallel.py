@@ -20,6 +20,9 @@ from deap_nn.sharing import SharedMap
 
 GRACE_SECONDS = 10.0
 
+_told: list[float] = []
+"""When a signal first asked the body of `interruptible` to end."""
+
 LAUNCHED = "DEAP_NN_LAUNCHED"
 """The environment of processes that `deap_nn.launch` started says so, with the process id of who did."""
 
@@ -99,13 +102,12 @@ def interruptible() -> Iterator[None]:
         yield
         return
     throw = _thrower()
-    first: list[float] = []
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        if not first:
-            first.append(time.monotonic())
+        if not _told:
+            _told.append(time.monotonic())
             throw()
-        elif time.monotonic() - first[0] > GRACE_SECONDS:
+        elif time.monotonic() - _told[0] > GRACE_SECONDS:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
 
@@ -115,6 +117,24 @@ def interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _told.clear()
+
+
+@contextlib.contextmanager
+def heeding_signals() -> Iterator[None]:
+    """Raise KeyboardInterrupt where the one that a signal raised in the body, inside `interruptible`, came to nothing.
+
+    Python raises it wherever it is just then: in a library's clean-up it is printed and lost, in an import it may
+    become another exception.
+    """
+    try:
+        yield
+    except Exception as error:
+        if _told:
+            raise KeyboardInterrupt from error
+        raise
+    if _told:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

@@ -296,22 +296,23 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
         callbacks.append(ProgressBar())
     try:
         population = toolbox.population(n=options.population)
-        evolve(
-            population,
-            toolbox,
-            options.generations,
-            seed=options.seed,
-            callbacks=callbacks,
-            checkpoint=checkpoint,
-            breeding=options.breeding,
-            group_size=options.group_size,
-            cache=Path(options.cache) if options.cache is not None else None,
-            cache_size=options.cache_size * 2**20 if options.cache_size is not None else None,
-            timeout=options.timeout,
-            keyframe_seconds=None if options.keyframes == "off" else options.keyframes,
-            keyframe_bytes=(options.keyframe_space or 0) * 2**20,
-        )
-        directory.status["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
+        with parallel.heeding_signals():
+            evolve(
+                population,
+                toolbox,
+                options.generations,
+                seed=options.seed,
+                callbacks=callbacks,
+                checkpoint=checkpoint,
+                breeding=options.breeding,
+                group_size=options.group_size,
+                cache=Path(options.cache) if options.cache is not None else None,
+                cache_size=options.cache_size * 2**20 if options.cache_size is not None else None,
+                timeout=options.timeout,
+                keyframe_seconds=None if options.keyframes == "off" else options.keyframes,
+                keyframe_bytes=(options.keyframe_space or 0) * 2**20,
+            )
+            directory.status["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             after = directory.status.get("generations", "none")

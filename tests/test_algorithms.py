@@ -1,14 +1,26 @@
 """The loop: the same result for any map, and what is registered is what runs."""
 
 import math
+import os
 import random
+import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from deap import base, tools
 
-from deap_nn import Callback, ErrorScaled, Individual, algorithms, cxMask, evolve, make_toolbox, mutGaussianAdaptive
+from deap_nn import (
+    Callback,
+    ErrorScaled,
+    Individual,
+    algorithms,
+    cxMask,
+    evolve,
+    make_toolbox,
+    mutGaussianAdaptive,
+    parallel,
+)
 from deap_nn.algorithms import COLUMNS, vary
 from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
 from deap_nn.logbooks import rows_of
@@ -158,6 +170,28 @@ def test_an_interrupted_run_reads_the_last_generation_out(toolbox):
         run(toolbox, ngen=20, n=20, callbacks=[readouts, Interrupt()])
     assert readouts.generation == 7
     assert readouts.validation_error == toolbox.error_rate(readouts.individual, "validation")
+
+
+@pytest.mark.parametrize("fate", ["lost in a clean-up", "made another exception by an import"])
+def test_an_interrupt_that_came_to_nothing_ends_the_run(toolbox, fate):
+    class Interrupted(Callback):
+        def on_generation(self, evolution):
+            if evolution.generation == 3:
+                try:
+                    os.kill(os.getpid(), signal.SIGINT)
+                except KeyboardInterrupt:
+                    if fate.startswith("made"):
+                        raise AttributeError("partially initialized module") from None
+
+        def on_end(self, evolution):
+            self.end = evolution.generation, evolution.interrupted
+
+    watching = Interrupted()
+    with pytest.raises(KeyboardInterrupt), parallel.interruptible():
+        run(toolbox, ngen=20, callbacks=[watching])
+    assert watching.end == (3, True)
+    with parallel.interruptible():
+        assert len(run(toolbox, ngen=2)[1]) == 3
 
 
 def test_another_select_still_moves_the_generation_on(toolbox):

@@ -240,7 +240,7 @@ def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number)
     assert not alive(process.pid)
     assert "Traceback" not in output
     if not prefix:
-        assert process.returncode == 130
+        assert process.returncode == 130, output
     folder = tmp_path / "run"
     assert {path.name for path in folder.iterdir()} == FILES
     status = status_of(folder)

@@ -123,9 +123,23 @@ def test_a_worker_that_is_killed_is_named_and_the_run_goes_on(run, tmp_path, dig
         assert (outputs[0] / name).read_bytes() == (outputs[1] / name).read_bytes()
 
 
+UNIMPORTABLE = """
+import os, pathlib, time
+marks = pathlib.Path({marks!r})
+if __name__ != '__main__':
+    marks.joinpath(str(os.getpid())).touch()
+    import nothing_of_that_name
+while not list(marks.iterdir()) or any(os.path.lexists(f"/proc/{{path.name}}/fd/1") for path in marks.iterdir()):
+    time.sleep(0.05)
+print('done')
+"""
+
+
 def test_a_worker_that_cannot_import_the_script_says_so(run, tmp_path):
     path = tmp_path / "script.py"
-    path.write_text("if __name__ != '__main__':\n    import nothing_of_that_name\nprint('done')\n")
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    path.write_text(UNIMPORTABLE.format(marks=str(marks)))
     answer = run(*LAUNCH, path)
     assert (answer.returncode, answer.stdout) == (0, "done\n")
     lines = [line for line in said(answer) if "cannot import" in line]
