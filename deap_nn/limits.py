@@ -46,15 +46,18 @@ class _Onlooker:
 
     def __init__(self, owner: int, files: Sequence[Path]) -> None:
         self._calls = 0
+        queue = _ending_with_status_1()
+        weakref.finalize(self, _close, owner, queue)
         with tempfile.TemporaryFile() as file:
             file.write(bytes(SIZE))  # the room is there from now on
             file.flush()
             self._shared = mmap.mmap(file.fileno(), SIZE)
             script = Path(__file__).with_name("onlooker.py")
-            command = [sys.executable, "-I", "-S", str(script), str(owner), str(file.fileno()), *map(str, files)]
+            passed = [file.fileno(), *queue]
+            command = [sys.executable, "-I", "-S", str(script), str(owner), ",".join(map(str, passed))]
             # In a group of its own: Ctrl-Z and Ctrl-C are not for it.
-            options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "pass_fds": [file.fileno()], "process_group": 0}
-            process = subprocess.Popen(command, **options)  # noqa: S603  (ours)
+            options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "pass_fds": passed, "process_group": 0}
+            process = subprocess.Popen([*command, *map(str, files)], **options)  # noqa: S603  (ours)
         weakref.finalize(self, _end_onlooker, owner, process)
 
     def watch(self, seconds: float, named: str) -> None:
@@ -81,6 +84,11 @@ def _end_onlooker(owner: int, process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+def _close(owner: int, descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors if os.getpid() == owner else ():
+        os.close(descriptor)
+
+
 @functools.lru_cache(maxsize=1)
 def _onlooker(owner: int, files: tuple[Path, ...]) -> _Onlooker | None:
     """Return the onlooker of this process, or None where none can be started."""
@@ -89,11 +97,43 @@ def _onlooker(owner: int, files: tuple[Path, ...]) -> _Onlooker | None:
     except OSError as error:
         warnings.warn(f"nobody ends an evaluation that holds this process: {error}", stacklevel=3)
         return None
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        # It would end this process anyway; so it does with a status of its own number, which is 1.
-        library = ctypes.CDLL(None)
-        library.signal(int(signal.SIGHUP), library._exit)
     return made
+
+
+class _Notice(ctypes.Structure):
+    """What is done when a message comes: C's ``struct sigevent``."""
+
+    _fields_ = (
+        ("value", ctypes.c_void_p),
+        ("number", ctypes.c_int),
+        ("kind", ctypes.c_int),
+        ("function", ctypes.c_void_p),
+        ("rest", ctypes.c_char * 40),
+    )
+
+
+_IN_A_THREAD = 2  # SIGEV_THREAD
+
+
+def _ending_with_status_1() -> list[int]:
+    """Let this process end with status 1 at the first message of a queue, whatever it does, and return its descriptor.
+
+    The thread in which the C library calls ``_exit(1)`` then needs nothing of Python's. Where there are no such queues,
+    none is returned, and SIGHUP does it: with a status of its own number, which is 1, if the signal is not ignored.
+    """
+    library = ctypes.CDLL(None)
+    if sys.platform == "linux":
+        name, shape = f"/deap_nn-{os.getpid()}".encode(), (ctypes.c_long * 8)(0, 1, 1)  # one message of one byte
+        queue = library.mq_open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, shape)
+        library.mq_unlink(name)
+        if queue >= 0:
+            exit_ = ctypes.cast(library._exit, ctypes.c_void_p).value
+            if library.mq_notify(queue, ctypes.byref(_Notice(1, 0, _IN_A_THREAD, exit_))) == 0:
+                return [queue]  # the notice goes where it is closed
+            os.close(queue)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # it would end this process anyway
+        library.signal(int(signal.SIGHUP), library._exit)
+    return []
 
 
 _watching: list[_Onlooker] = []
@@ -104,9 +144,9 @@ _watching: list[_Onlooker] = []
 def time_limit(seconds: float | None, named: str) -> Iterator[None]:
     """Raise `EvaluationError` in the body once so many seconds have passed, or end the process if it does not notice.
 
-    A body that waits inside compiled code may never notice: another process ends this one then, with status 1 (by
-    SIGKILL where a hang-up is ignored, as under ``nohup``), and says why. In a thread other than the main one, which no
-    signal reaches, it does so at once. The time that this process is stopped does not count.
+    A body that waits inside compiled code may never notice: another process lets this one end then, with status 1, and
+    says why. In a thread other than the main one, which no signal reaches, it does so at once. The time that this
+    process is stopped does not count.
 
     Parameters
     ----------

@@ -1,13 +1,15 @@
 """A process beside one that keeps a limit of time: it names, and ends, what does not even notice that its time is up.
 
-``python onlooker.py PID FD FILE...`` is started by `deap_nn.limits` in the process ``PID``. ``FD`` is a file that both
-see: the number of the call that is being watched, 0 for none, the seconds that it has, how often the process was seen
-to be stopped, and what the call is. When the time is up, the ``status.json`` of each run in ``FILE...`` says so too.
+``python onlooker.py PID FD[,QUEUE] FILE...`` is started by `deap_nn.limits` in the process ``PID``. ``FD`` is a file
+that both see: the number of the call that is being watched, 0 for none, the seconds that it has, how often the process
+was seen to be stopped, and what the call is. When the time is up, the ``status.json`` of each run in ``FILE...`` says
+so too, and a message in ``QUEUE`` ends the process.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import mmap
 import os
@@ -51,11 +53,14 @@ def tell(reason: str, files: list[str]) -> None:
                 partial.replace(path)
 
 
-def end(pid: int) -> None:
-    """End the process that started this one: with status 1, as it has SIGHUP do, or by force where it ignores that."""
-    for number in (signal.SIGHUP, signal.SIGKILL):
+def end(pid: int, queue: list[int]) -> None:
+    """End the process that started this one: with status 1, or by force where that does nothing."""
+    for by_force in (False, True):
         if os.getppid() == pid:  # it is still there, and nobody else has its number
-            os.kill(pid, number)
+            if queue and not by_force:
+                ctypes.CDLL(None).mq_send(queue[0], b".", 1, 0)
+            else:
+                os.kill(pid, signal.SIGKILL if by_force else signal.SIGHUP)
         until = time.monotonic() + END_SECONDS
         while os.getppid() == pid and time.monotonic() < until:
             time.sleep(POLL_SECONDS / 10)
@@ -63,7 +68,8 @@ def end(pid: int) -> None:
 
 def main() -> None:
     """Look on until the other process ends, or has to be ended."""
-    watched, fd, files = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+    watched, files = int(sys.argv[1]), sys.argv[3:]
+    fd, *queue = map(int, sys.argv[2].split(","))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the other process' end is ours
     seen, waited, stops, before = 0, 0.0, 0, time.monotonic()
@@ -82,7 +88,7 @@ def main() -> None:
                 waited += passed
                 if waited >= seconds:
                     tell(shared[TEXT : TEXT + length].decode(errors="replace"), files)
-                    end(watched)
+                    end(watched, queue)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from deap_nn.models import configure_tensorflow
 
 configure_tensorflow(threads=1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts with & ignore Ctrl-C
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup a hang-up
 settings.register_profile("shared-machine", deadline=None)  # a time limit says nothing on a busy machine
 settings.load_profile("shared-machine")
 

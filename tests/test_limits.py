@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -135,18 +136,40 @@ def test_a_limit_is_over_with_its_body():
 
 
 STUCK = """
-import hashlib
+import hashlib, resource, signal
 from deap_nn import limits
+{before}
 limits.STUCK_SECONDS = 0.3
 with limits.time_limit(0.2, "generation 5, child 1"):
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 """
 
 
-def test_a_call_that_never_notices_ends_its_process():
-    answer = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=60, check=False)
+HANG_UP_IGNORED = "signal.signal(signal.SIGHUP, signal.SIG_IGN)"  # as under nohup
+NO_QUEUES = "resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0)); signal.signal(signal.SIGHUP, signal.SIG_DFL)"
+
+
+@pytest.mark.parametrize(
+    ("before", "status"),
+    [("", 1), (HANG_UP_IGNORED, 1), (NO_QUEUES, 1), (f"{NO_QUEUES}; {HANG_UP_IGNORED}", -signal.SIGKILL)],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such queues")
+def test_a_call_that_never_notices_ends_its_process(before, status):
+    command = [sys.executable, "-c", STUCK.format(before=before)]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     reason = "generation 5, child 1: no fitness within 0.2 s"
-    assert (answer.returncode, answer.stdout, answer.stderr) == (1, "", f"error: {reason}\n")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (status, "", f"error: {reason}\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows here what is open")
+def test_who_looks_on_leaves_nothing_open(monkeypatch):
+    opened = []
+    for i in range(4):
+        monkeypatch.setattr(limits, "status_files", [Path(f"/nowhere/{i}")])
+        with time_limit(9, "it"):
+            names = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+            opened.append(sum(name.startswith("/deap_nn-") for name in names))
+    assert opened == [1, 1, 1, 1]
 
 
 def test_a_call_that_notices_late_is_too_late():

@@ -32,9 +32,6 @@ MLP = (*SETTING, "--model", "mlp", "--population", 300, "--generations", 60)
 KEPT = ("logbook.csv", "best.npz", "trace.npz")
 
 
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and what is started here inherits that
-
-
 class OtherwiseError(Exception):
     """Something else than what must be."""
 
