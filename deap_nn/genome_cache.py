@@ -9,6 +9,7 @@ import mmap
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -121,14 +122,17 @@ class GenomeCache:
         self._weights = weights
         self._stride, self.per_segment, self._head = _segment(weights)
         self._segments: dict[int, tuple[IO[bytes], memoryview, list[Vector]]] = {}
+        self._opening = threading.Lock()  # a file opened twice loses its locks when one is closed
         self.full = False
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self._lock = open(self.folder / "lock", "ab")  # noqa: SIM115  (held as long as the cache)
         fcntl.flock(self._lock, fcntl.LOCK_SH)
 
     def _open(self, number: int, *, create: bool) -> bool:
-        if number in self._segments:
-            return True
+        with self._opening:
+            return number in self._segments or self._open_now(number, create=create)
+
+    def _open_now(self, number: int, *, create: bool) -> bool:
         path = self.folder / f"segment{number}"
         if not path.exists() and (self.full or not create or not self._create(path)):
             return False

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pickle
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -215,13 +218,18 @@ class Genomes:
             total += out
         np.divide(total, len(recipe.parents), out=out, casting="same_kind")
 
-    def keep(self, keys: Iterable[int]) -> None:
-        """Breed genomes that the cache lacks, and their missing ancestors, into their slots."""
+    def keep(self, keys: Iterable[int], *, threads: int = 1) -> None:
+        """Breed genomes that the cache lacks, and their missing ancestors, into their slots.
+
+        Threads help where the compiled pass does it, which lets go of Python's lock.
+        """
         wanted = Recipe(0, 0, tuple(keys))
-        while True:
-            with contextlib.suppress(_MissingError):
-                self._ancestors(wanted)
-                return
+        with ThreadPoolExecutor(threads) as pool:
+            map_ = pool.map if threads > 1 and self.breeder.fused else map
+            while True:
+                with contextlib.suppress(_MissingError):
+                    self._ancestors(wanted, map_)
+                    return
 
     def in_keyframe(self, key: int) -> bool:
         """Return whether the keyframe has a genome, whole."""
@@ -265,18 +273,18 @@ class Genomes:
             waiting.extend(self.recipes[key].parents)
         return sorted(missing)  # an id grows with the generation
 
-    def _ancestors(self, recipe: Recipe) -> dict[int, Vector]:
+    def _ancestors(self, recipe: Recipe, map_: Callable[..., Iterable[Any]] = map) -> dict[int, Vector]:
         """Breed the missing ancestors of a recipe, and return those that the cache has no room for."""
         made: dict[int, Vector] = {}
-        missing = self._missing(recipe)
-        needed = Counter(parent for key in missing for parent in self.recipes[key].parents)
+        missing = [self.recipes[key] for key in self._missing(recipe)]
+        needed = Counter(parent for ancestor in missing for parent in ancestor.parents)
         needed.update(recipe.parents)
-        for key in missing:
-            ancestor = self.recipes[key]
-            if not self._breed_into_cache(ancestor, made):
-                made[key] = empty_vector(self.size)
-                self._breed_from((ancestor,), made, (made[key],))
-            for parent in ancestor.parents:
+        for _, generation in itertools.groupby(missing, key=attrgetter("generation")):
+            first, *others = generation
+            self._breed_ancestor(first, made)  # alone: what all use is made once
+            for _ in map_(partial(self._breed_ancestor, made=made), others):
+                pass
+            for parent in itertools.chain(first.parents, *(other.parents for other in others)):
                 needed[parent] -= 1
                 if not needed[parent]:
                     made.pop(parent, None)
@@ -284,6 +292,12 @@ class Genomes:
         while len(self._kept) > self.KEPT:
             self._kept.popitem(last=False)
         return made
+
+    def _breed_ancestor(self, recipe: Recipe, made: dict[int, Vector]) -> None:
+        if not self._breed_into_cache(recipe, made):
+            genome = empty_vector(self.size)
+            self._breed_from((recipe,), made, (genome,))
+            made[recipe.id] = genome
 
     def _breed_into_cache(self, recipe: Recipe, made: Mapping[int, Vector]) -> bool:
         slot = self.slots.get(recipe.id)

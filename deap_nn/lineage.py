@@ -35,6 +35,7 @@ from deap_nn.genomes import (
 )
 from deap_nn.keyframes import Keyframe, write_keyframe
 from deap_nn.members import LightMember, light_members
+from deap_nn.parallel import processors
 from deap_nn.recipes import MEAN_PLACE, POOL_PLACE, Breeder, Recipe, drawn_places
 from deap_nn.weights import Vector, empty_vector
 
@@ -237,7 +238,7 @@ class Lineage:
             self._bred_since += len(parents)
             with busy:
                 self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
-                self._genomes.keep(recipe.id for recipe in parents)
+                self._genomes.keep((recipe.id for recipe in parents), threads=processors())
         return self.members(self._recipes(len(self._past), *self._past[-1]))
 
     def seconds_to_breed(self, genomes: int | None = None) -> float:

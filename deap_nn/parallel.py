@@ -46,6 +46,11 @@ def worker_count(map_: Callable[..., Iterable[Any]] | None = None) -> int:
     return 1 if getattr(map_, "func", map_) in (None, map) else os.cpu_count() or 1
 
 
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
 def current_map() -> Callable[..., Iterable[Any]]:
     """Return SCOOP's map under ``python -m scoop``, and the built-in ``map`` otherwise.
 

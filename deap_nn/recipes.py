@@ -216,11 +216,13 @@ class Breeder:
         )
 
     def _factors(self, sigma: float) -> NDArray[np.float32]:
-        if sigma not in self._factors_by_sigma:
+        found = self._factors_by_sigma.get(sigma)
+        if found is None:
             self._factors_by_sigma.clear()
             scale = self.mutate.keywords.get("scale")
-            self._factors_by_sigma[sigma] = np.array(matrix_factors(sigma, scale, len(self.shapes)), np.float32)
-        return self._factors_by_sigma[sigma]
+            found = np.array(matrix_factors(sigma, scale, len(self.shapes)), np.float32)
+            self._factors_by_sigma[sigma] = found
+        return found
 
     @functools.cached_property
     def _table(self) -> Vector:
