@@ -3,8 +3,9 @@
 Every ten seconds it notes the anonymous memory and the open files of each process, the cache, the files of the run and
 the generation. Told is how much each grew a generation in the second half of the run, by a straight line. Memory of the
 CNN goes up and down by whole genomes, 12.5 MiB, as vectors come and go: the line is put through what is left when whole
-genomes are taken off. And what the second half ever took must not be more than what the first half, its beginning
-aside, ever took, by more than the same bytes a generation.
+genomes are taken off, and the mean of the last quarter must not be more than a genome above that of the second. And what
+the second half ever took must not be more than what the first half, its beginning aside, ever took, by more than the
+same bytes a generation.
 
 ``--save FILE`` keeps all it saw, ``--read FILE`` judges what was kept.
 """
@@ -129,6 +130,11 @@ def judge(model: str, samples: list[dict[str, float]]) -> int:
             if more > allowed:
                 wrong.append(name)
             if genome is not None:
+                quarters = np.array_split(values, 4)
+                rise = np.nanmean(quarters[3]) - np.nanmean(quarters[1])
+                told += f", {rise / genome:+.2f} genomes from the second quarter to the last"
+                if rise > genome:
+                    wrong.append(name)
                 steps = np.diff(second, prepend=second[0])
                 second = np.cumsum(steps - genome * np.round(steps / genome))
         slope = np.polyfit(generations, second, 1)[0]
