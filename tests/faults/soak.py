@@ -3,9 +3,9 @@
 Every ten seconds it notes the anonymous memory and the open files of each process, the cache, the files of the run and
 the generation. Told is how much each grew a generation in the second half of the run, by a straight line. Memory of the
 CNN goes up and down by whole genomes, 12.5 MiB, as vectors come and go: the line is put through what is left when whole
-genomes are taken off, and the mean of the last quarter must not be more than a genome above that of the second. And what
-the second half ever took must not be more than what the first half, its beginning aside, ever took, by more than the
-same bytes a generation.
+genomes are taken off, and the mean of the last quarter must not be more than a genome above that of the second. And
+what the second half ever took must not be more than what the first half, its beginning aside, ever took, by more than
+the same bytes a generation.
 
 ``--save FILE`` keeps all it saw, ``--read FILE`` judges what was kept.
 """
