@@ -186,13 +186,12 @@ def parse_arguments() -> argparse.Namespace:
 def complete(options: argparse.Namespace) -> argparse.Namespace:
     """Fill in the options that a preset decides, and check those that depend on each other."""
     preset = PRESETS[options.preset]
-    halved = preset["crossover"] == "mean"  # the better one of each pair can be chosen
-    most = max(2, -(-options.population // 2)) if halved else options.population
     if options.parents is None:
         options.parents = max(2, round(preset["parents"] * options.population))
-    elif options.parents > most:
-        what = f"{'half ' if halved else ''}the population of {options.population}"
-        raise InputError(f"argument --parents: must be at most {most}, {what}, got {options.parents}")
+    elif options.parents > options.population:
+        raise InputError(
+            f"argument --parents: must be at most the population of {options.population}, got {options.parents}"
+        )
     for name in ("mates", "step"):
         if getattr(options, name) is None:
             setattr(options, name, preset[name])
