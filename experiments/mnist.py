@@ -11,6 +11,7 @@ import itertools
 import math
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -252,10 +253,15 @@ def read_data(options: argparse.Namespace) -> Dataset:
 
 
 def make_directory(options: argparse.Namespace) -> RunDirectory:
-    """Make the folder of the run: the one asked for, or one under ``runs/`` whose name is not taken."""
-    asked = {"asked_generations": options.generations}
+    """Return the folder of the run: a new one, or that of the run to go on with."""
     if options.resume is not None:
-        return RunDirectory(options.resume, again=True, **asked)
+        return RunDirectory(options.resume, again=True, asked_generations=options.generations)
+    return fresh_directory(options)
+
+
+def fresh_directory(options: argparse.Namespace) -> RunDirectory:
+    """Make the folder of a run: the one asked for, or one under ``runs/`` whose name is not taken."""
+    asked = {"asked_generations": options.generations}
     if options.output is not None:
         return RunDirectory.create(check_new_folder(options.output, "--output"), "--output", **asked)
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{options.seed}"
@@ -294,41 +300,48 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     callbacks = [stopping, directory, readouts]
     if not options.no_progress:
         callbacks.append(ProgressBar())
-    try:
+    with keeping_result(directory, toolbox, readouts, options.fitness):
         population = toolbox.population(n=options.population)
+        evolve(
+            population,
+            toolbox,
+            options.generations,
+            seed=options.seed,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+            breeding=options.breeding,
+            group_size=options.group_size,
+            cache=Path(options.cache) if options.cache is not None else None,
+            cache_size=options.cache_size * 2**20 if options.cache_size is not None else None,
+            timeout=options.timeout,
+            keyframe_seconds=None if options.keyframes == "off" else options.keyframes,
+            keyframe_bytes=(options.keyframe_space or 0) * 2**20,
+        )
+        directory.status["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
+    if not options.no_progress:
+        status = directory.status
+        errors = f"test error {status['test_error']:.4f}, validation error {status['validation_error']:.4f}"
+        print(f"{errors}: {directory.path}")
+
+
+@contextlib.contextmanager
+def keeping_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str) -> Iterator[None]:
+    """Save the result of the run that is the body, also of one that is broken off."""
+    try:
         with parallel.heeding_signals():
-            evolve(
-                population,
-                toolbox,
-                options.generations,
-                seed=options.seed,
-                callbacks=callbacks,
-                checkpoint=checkpoint,
-                breeding=options.breeding,
-                group_size=options.group_size,
-                cache=Path(options.cache) if options.cache is not None else None,
-                cache_size=options.cache_size * 2**20 if options.cache_size is not None else None,
-                timeout=options.timeout,
-                keyframe_seconds=None if options.keyframes == "off" else options.keyframes,
-                keyframe_bytes=(options.keyframe_space or 0) * 2**20,
-            )
-            directory.status["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
+            yield
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             after = directory.status.get("generations", "none")
             print(f"interrupted after generation {after}: {directory.path}", flush=True)
         if readouts.individual is not None:
             try:
-                save_result(directory, toolbox, readouts, options.fitness)
+                save_result(directory, toolbox, readouts, fitness)
             except Exception as second:  # what ended the run is what is told
                 error.add_note(f"and then: {type(second).__name__}: {second}")
         raise
-    save_result(directory, toolbox, readouts, options.fitness)
+    save_result(directory, toolbox, readouts, fitness)
     directory.close("finished")
-    if not options.no_progress:
-        status = directory.status
-        errors = f"test error {status['test_error']:.4f}, validation error {status['validation_error']:.4f}"
-        print(f"{errors}: {directory.path}")
 
 
 def save_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str) -> None:

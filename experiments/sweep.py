@@ -1,8 +1,9 @@
 """Run a table of settings and seeds, and make one table and one figure of it: ``sweep.py STUDY``.
 
 Run it with ``python -m scoop experiments/sweep.py STUDY`` to use every core. A study is a TOML file: ``seeds``, options
-of ``experiments/mnist.py`` for all runs under ``[common]``, and under ``[settings.NAME]`` those of each. What is
-finished is skipped, what was broken off is resumed.
+of ``experiments/mnist.py`` for all runs under ``[common]``, and under ``[settings.NAME]`` those of each; one that has a
+``method`` is run by ``experiments/baselines.py``, and takes of the common ones those that it knows. What is finished is
+skipped, what was broken off is resumed, or begun again where it is a baseline.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Study:
     seeds : tuple of int
         With each of which every setting is run.
     settings : mapping
-        The arguments of ``experiments/mnist.py`` of each setting, by name.
+        The arguments of each setting's script, by name.
     """
 
     name: str
@@ -87,7 +88,15 @@ def read_study(path: str) -> Study:
             raise InputError(f"argument STUDY: {path}: {min(table.keys() & set(OF_ALL))} is for [common] alone")
         if not name.replace("-", "").replace("_", "").isalnum():
             raise InputError(f"argument STUDY: {path}: the setting {name!r} must be named by letters, digits, - and _")
-    made = {name: tuple(_arguments(common | table, path)) for name, table in settings.items()}
+    made = {}
+    for name, table in settings.items():
+        options = common
+        if "method" in table:
+            import baselines
+
+            known = baselines.options_of(table["method"])
+            options = {option: value for option, value in common.items() if option.replace("-", "_") in known}
+        made[name] = tuple(_arguments(options | table, path))
     return Study(Path(path).stem, tuple(seeds), made)
 
 
@@ -98,26 +107,32 @@ def _arguments(options: Mapping[str, Any], path: str) -> Iterator[str]:
         yield f"--{name.replace('_', '-')}={value}"
 
 
-def run_one(arguments: Sequence[str]) -> None:
-    """Do what ``experiments/mnist.py`` does with some arguments, in this process and with its map."""
+def _script(arguments: Sequence[str]) -> Any:
+    """Return the module of the script that some arguments are for."""
+    import baselines
     import mnist
 
+    return baselines if any(argument.startswith("--method=") for argument in arguments) else mnist
+
+
+def run_one(arguments: Sequence[str]) -> None:
+    """Do what a script does with some arguments, in this process and with its map."""
     before = sys.argv
-    sys.argv = ["mnist.py", *arguments]
+    script = _script(arguments)
+    sys.argv = [f"{script.__name__}.py", *arguments]
     try:
-        mnist.main()
+        script.main()
     finally:
         sys.argv = before
 
 
 def check(study: Study, output: Path, data: Sequence[str]) -> None:
     """Raise `InputError` where a run's options are wrong, or other ones were run before; before any is begun."""
-    import mnist
-
     for name, seed in study.runs:
+        script = _script(study.settings[name])
         try:
             arguments = [*study.settings[name], *data, f"--seed={seed}"]
-            options = vars(mnist.complete(mnist.make_parser().parse_args(arguments)))
+            options = vars(script.complete(script.make_parser().parse_args(arguments)))
         except InputError as error:
             raise InputError(f"argument STUDY: settings.{name}: {error}") from error
         folder = output / f"{name}-{seed}"
@@ -127,7 +142,7 @@ def check(study: Study, output: Path, data: Sequence[str]) -> None:
         options["validation_size"] = min(
             options["validation_size"], config.get("validation_size") or 0
         )  # if there are fewer
-        for option in sorted(options.keys() - {*mnist.NOT_STORED, "data"}):
+        for option in sorted(options.keys() - {*script.NOT_STORED, "data"}):
             if config.get(option) != options[option]:
                 was = f"{option} {config.get(option)} and not {options[option]}"
                 raise InputError(f"argument --output: {folder} is a run of other settings, with {was}")
@@ -141,9 +156,10 @@ def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
         if read_status(folder).get("state") == "finished":
             continue
         print(f"{number} of {len(runs)}: {name}, seed {seed}", file=sys.stderr, flush=True)
-        if (folder / "status.json").exists() and not (folder / "config.json").exists():
-            shutil.rmtree(folder)  # it was killed before there was anything to go on with
-        if (folder / "config.json").exists():
+        resumable = (folder / "checkpoint").exists() and (folder / "config.json").exists()
+        if (folder / "status.json").exists() and not resumable:
+            shutil.rmtree(folder)  # it was killed before there was anything to go on with, or is a baseline
+        if folder.exists():
             run_one(["--resume", str(folder), *data, "--no-progress"])
         else:
             run_one([*study.settings[name], *data, f"--seed={seed}", f"--output={folder}", "--no-progress"])

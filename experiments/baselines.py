@@ -1,0 +1,416 @@
+"""Train the same network by other methods, in the same frame: ``baselines.py --method adam``.
+
+Data, mini-batches, first network, read-outs and files are those of ``experiments/mnist.py``; a generation is a step of
+the method on one mini-batch. Run it with ``python -m scoop experiments/baselines.py`` to use every core where a method
+scores a population.
+
+References
+----------
+D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+T. Salimans, J. Ho, X. Chen, S. Sidor and I. Sutskever, "Evolution strategies as a scalable alternative to reinforcement
+learning", arXiv:1703.03864, 2017.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any, Protocol
+
+import numpy as np
+from deap.base import Toolbox
+from numpy.typing import NDArray
+
+from deap_nn import make_toolbox, parallel
+from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
+from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
+from deap_nn.datasets import NAMES, Dataset, find_dataset
+from deap_nn.evolution import Evolution
+from deap_nn.mutation import matrix_factors
+from deap_nn.recipes import founder
+from deap_nn.rundir import RunDirectory
+from deap_nn.seeding import MAX_SEED
+from deap_nn.weights import LARGEST_WEIGHT, WeightList, empty_vector
+
+parallel.prepare_worker("deap_nn.evaluation", "deap_nn.pooled")
+
+RATES = {"sgd": 0.1, "adam": 0.001, "openai-es": 0.01, "random": None}
+"""The methods, and the learning rate of each where it has one."""
+
+ONLY_FOR = {
+    "rate": ("sgd", "adam", "openai-es"),
+    "momentum": ("sgd",),
+    "population": ("openai-es", "random"),
+    "sigma": ("openai-es",),
+    "scale": ("openai-es",),
+}
+"""Options that are for some methods alone."""
+
+NOT_STORED = ("output", "no_progress")
+"""Options that are no settings of a run."""
+
+
+class Method(Protocol):
+    """A way to train: it has one network, and does a step on the mini-batch of a generation."""
+
+    network: WeightList
+
+    def step(self, generation: int) -> Sequence[float]:
+        """Do a step, and return the fitness of each network that it scored."""
+
+
+class Backpropagation:
+    """Gradient descent with one of Keras' optimizers.
+
+    Parameters
+    ----------
+    toolbox : deap.base.Toolbox
+        Of the problem.
+    network : WeightList
+        Where to begin.
+    optimizer : keras.optimizers.Optimizer
+        What turns a gradient into a step.
+    """
+
+    def __init__(self, toolbox: Toolbox, network: WeightList, optimizer: Any) -> None:
+        from deap_nn.models import keras
+
+        self._network = network
+        self._toolbox = toolbox
+        self._model = toolbox.to_model(network)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # as the built-in models answer
+        self._model.compile(optimizer=optimizer, loss=loss)
+
+    @property
+    def network(self) -> WeightList:
+        """The network as it is now."""
+        for matrix, variable in zip(self._network, self._model.trainable_variables, strict=True):
+            matrix[...] = variable.numpy()
+        return self._network
+
+    def step(self, generation: int) -> Sequence[float]:
+        """Descend along the gradient, and return the cross-entropy before that."""
+        from deap_nn.evaluation import batch_indices
+
+        problem = self._toolbox.problem
+        x, y = find_dataset(problem.data).part("train")
+        chosen = batch_indices(problem.seed, generation, problem.batch_size, len(x))
+        samples = x[chosen].reshape(len(chosen), *self._model.input_shape[1:]).astype(np.float32)
+        if x.dtype == np.uint8:
+            samples /= 255.0
+        return [float(self._model.train_on_batch(samples, y[chosen]))]
+
+
+class Around:
+    """Gaussian noise around a centre, by place, in mirrored pairs.
+
+    Parameters
+    ----------
+    toolbox : deap.base.Toolbox
+        With ``mutate``, whose table of noise is used, and its scale of each matrix.
+    seed, generation : int
+        With the place they decide the noise.
+    sigma : float
+        Its standard deviation, where a matrix has no scale.
+    """
+
+    def __init__(self, toolbox: Toolbox, seed: int, generation: int, sigma: float) -> None:
+        keywords = toolbox.mutate.keywords
+        self._noise, self._shapes = keywords["noise"], toolbox.layout.shapes
+        self._factors = np.array(matrix_factors(sigma, keywords["scale"], len(toolbox.layout)), np.float32)
+        self._key = {"seed": seed, "generation": generation}
+
+    def write(self, outs: Sequence[Any], centre: Any, place: int) -> None:
+        """Write the two networks of the pair at a place, as flat vectors."""
+        from deap_nn.pooled import mutate_around
+
+        mutate_around(outs, centre, self._noise.array(), self._factors, self._shapes, **self._key, place=place)
+
+    def sum(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the sum of all noise, that of each pair's first network with its weight; shape (size,)."""
+        from deap_nn.pooled import pool
+
+        size = sum(map(np.prod, self._shapes))
+        total, counts = empty_vector(size), np.abs(weights)
+        places = 2 * np.arange(len(weights)) + (weights < 0)  # the second one has the first one's noise negated
+        if counts.any():
+            key = {**self._key, "drawn": places, "counts": counts, "step": float(counts.sum())}
+            pool(total, np.zeros(size, np.float32), self._noise.array(), self._factors, self._shapes, **key)
+        else:
+            total[:] = 0
+        return total
+
+
+class ScorePairs:
+    """A task of a map: score pairs of networks around a centre, mirrored at it.
+
+    Parameters
+    ----------
+    evaluate : callable
+        The toolbox's, moved on to the generation.
+    around : Around
+        Their noise.
+    """
+
+    may_be_done_twice = True
+
+    def __init__(self, evaluate: Callable[[WeightList], tuple[float]], around: Around) -> None:
+        self.evaluate = evaluate
+        self.around = around
+
+    def __call__(self, centre: Any) -> list[float]:
+        """Return the fitness of the networks at ``centre.places``."""
+        start, stop = centre.places
+        pair = [type(centre).from_flat(empty_vector(centre.flat.size), centre.shapes) for _ in range(2)]
+        found = []
+        for place in range(start, stop, 2):
+            self.around.write([member.flat for member in pair], centre.flat, place)
+            found += [self.evaluate(member)[0] for member in pair]
+        return found
+
+
+class OpenAIES:
+    """The evolution strategy of Salimans and others: mirrored noise, centred ranks, Adam.
+
+    Parameters
+    ----------
+    toolbox : deap.base.Toolbox
+        Of the problem.
+    network : WeightList
+        Where to begin.
+    optimizer : keras.optimizers.Optimizer
+        What turns the estimate of the gradient into a step.
+    population : int
+        Networks scored a generation, even.
+    sigma : float
+        The standard deviation of the noise.
+    """
+
+    def __init__(self, toolbox: Toolbox, network: WeightList, optimizer: Any, population: int, sigma: float) -> None:
+        from deap_nn.models import keras
+
+        self.network = network
+        self._toolbox = toolbox
+        self._optimizer = optimizer
+        self._population = population
+        self._sigma = sigma
+        self._variable = keras.Variable(network.flat)
+
+    def step(self, generation: int) -> Sequence[float]:
+        """Score the population, go down, and return the fitness of each."""
+        toolbox, workers = self._toolbox, parallel.worker_count(self._toolbox.map)
+        around = Around(toolbox, toolbox.problem.seed, generation, self._sigma)
+        ends = 2 * np.linspace(0, self._population // 2, min(8 * workers, self._population // 2) + 1).astype(int)
+        tasks = []
+        for start, stop in itertools.pairwise(ends):
+            tasks.append(type(self.network).from_flat(self.network.flat, self.network.shapes))
+            tasks[-1].places = int(start), int(stop)
+        scores = [score for some in toolbox.map(ScorePairs(toolbox.evaluate.func, around), tasks) for score in some]
+        ranks = centred_ranks(scores)
+        gradient = around.sum(ranks[::2] - ranks[1::2]) / (self._population * self._sigma**2)
+        self._optimizer.apply([gradient], [self._variable])
+        self.network.flat[:] = self._variable.numpy()
+        return scores
+
+
+def centred_ranks(scores: Sequence[float]) -> NDArray[np.float64]:
+    """Return the ranks of two or more, from -1/2 (lowest) to 1/2 (highest); those of equals are their mean."""
+    _, places, often = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(often) - (often + 1) / 2
+    return ranks[places] / (len(scores) - 1) - 0.5
+
+
+class ScoreFounder:
+    """A task of a map: score the network that a place has at random."""
+
+    may_be_done_twice = True
+
+    def __init__(self, evaluate: Callable[[WeightList], tuple[float]], individual: Any, seed: int) -> None:
+        self.evaluate = evaluate
+        self.individual = individual
+        self.seed = seed
+
+    def __call__(self, place: int) -> float:
+        """Return its fitness."""
+        return self.evaluate(founder(self.individual, self.seed, place))[0]
+
+
+class RandomSearch:
+    """Each generation draws networks at random, and keeps the best of them and of the one that it has.
+
+    Parameters
+    ----------
+    toolbox : deap.base.Toolbox
+        Of the problem; ``individual`` draws.
+    network : WeightList
+        Where to begin.
+    population : int
+        Networks scored a generation, with the one that it has.
+    """
+
+    def __init__(self, toolbox: Toolbox, network: WeightList, population: int) -> None:
+        self.network = network
+        self._toolbox = toolbox
+        self._population = population
+
+    def step(self, generation: int) -> Sequence[float]:
+        """Score what is drawn, keep the best, and return the fitness of each."""
+        toolbox = self._toolbox
+        draw = ScoreFounder(toolbox.evaluate.func, toolbox.individual, toolbox.problem.seed)
+        first = generation * self._population
+        places = range(first + 1, first + self._population)
+        scores = [toolbox.evaluate(self.network)[0], *toolbox.map(draw, places)]
+        best = int(np.argmin(scores))
+        if best:
+            self.network = founder(draw.individual, draw.seed, first + best)
+        return scores
+
+
+def make_parser() -> Parser:
+    """Return the parser of the command line."""
+    parser = Parser("Train a network that reads digits by another method than a genetic algorithm.")
+    add = parser.add_argument
+    add("--method", choices=tuple(RATES), required=True, help="how")
+    add("--generations", type=integer(0), default=100, metavar="N", help="steps of the method")
+    add("--rate", type=number(0), metavar="X", help=f"learning rate; by default {RATES}")
+    add("--momentum", type=number(0, 1), metavar="X", help="of sgd; by default 0")
+    add("--population", type=integer(2), metavar="N", help="networks scored a generation; by default 200")
+    add("--sigma", type=number(0, LARGEST_WEIGHT), metavar="X", help="strength of openai-es' noise; by default 0.02")
+    add("--scale", choices=("none", "fan_in"), help="of openai-es' noise, by matrix; by default none")
+    add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
+    add("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
+    add("--model", choices=("mnist_deep", "mlp"), default="mnist_deep", help="as for experiments/mnist.py")
+    add("--dataset", choices=NAMES, default="auto", help="auto: full MNIST if it is to be had, else mnist5k")
+    add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file")
+    add("--validation-size", type=integer(1), default=1000, metavar="N", help="validation digits a generation")
+    add("--max-seconds", type=number(0), metavar="X", help="stop once X seconds have passed; by default never")
+    add("--threads", type=integer(1), default=1, metavar="N", help="TensorFlow's threads in each process")
+    add("--output", metavar="DIR", help="a new folder for the run; by default a fresh one under runs/")
+    add("--no-progress", action="store_true", help="show no progress; by default it is shown")
+    return parser
+
+
+def options_of(method: str) -> set[str]:
+    """Return the names of the options that a method takes."""
+    names = vars(make_parser().parse_args(["--method=sgd"]))
+    return {name for name in names if method in ONLY_FOR.get(name, (method,))}
+
+
+def complete(options: argparse.Namespace) -> argparse.Namespace:
+    """Fill in what the method decides, and check what depends on it."""
+    usual = {"rate": RATES[options.method], "momentum": 0.0, "population": 200, "sigma": 0.02, "scale": "none"}
+    for name, methods in ONLY_FOR.items():
+        if options.method in methods and getattr(options, name) is None:
+            setattr(options, name, usual[name])
+        elif options.method not in methods and getattr(options, name) is not None:
+            raise InputError(f"argument --{name}: is for --method {' or '.join(methods)}, got {options.method}")
+    if options.method == "openai-es":
+        if options.population % 2:
+            raise InputError(f"argument --population: must be even, got {options.population}")
+        if not options.sigma > 0:
+            raise InputError("argument --sigma: must be above 0")
+    return options
+
+
+def method_of(options: argparse.Namespace, toolbox: Toolbox) -> Method:
+    """Return the method that the options ask for, at its beginning: the first member of mnist.py's population."""
+    from deap_nn.models import keras
+
+    keras.utils.set_random_seed(options.seed % 2**32)
+    network = founder(toolbox.individual, options.seed, 0)
+    if options.method == "random":
+        return RandomSearch(toolbox, network, options.population)
+    if options.method == "sgd":
+        sgd = keras.optimizers.SGD(options.rate, momentum=options.momentum)
+        return Backpropagation(toolbox, network, sgd)
+    adam = keras.optimizers.Adam(options.rate)
+    if options.method == "adam":
+        return Backpropagation(toolbox, network, adam)
+    return OpenAIES(toolbox, network, adam, options.population, options.sigma)
+
+
+def train(evolution: Evolution, method: Method, watching: Iterable[Any], sigma: float) -> None:
+    """Do all steps; the log is that of ``evolve``, with the method's one network in place of the best member."""
+    toolbox = evolution.toolbox
+    for callback in watching:
+        callback.on_start(evolution)
+    begun = started = time.perf_counter()
+    try:
+        for generation in range(evolution.generations + 1):
+            if evolution.stop is not None:
+                break
+            evolution.generation = toolbox.evaluate.func.generation = generation
+            with parallel.heeding_signals():
+                scores = method.step(generation) if generation else [toolbox.evaluate(method.network)[0]]
+                evolution.best = method.network
+                assessed = toolbox.assess(evolution.best, generation, map=evolution.map)
+            row = {"gen": generation, "nevals": len(scores), "min": min(scores), "avg": float(np.mean(scores))}
+            row |= {"std": float(np.std(scores)), "max": max(scores), **assessed, "sigma": sigma}
+            with parallel.holding_signals():
+                now = time.perf_counter()
+                evolution.seconds, evolution.elapsed, started = now - started, now - begun, now
+                evolution.evaluations += len(scores)
+                evolution.logbook.header = list(row)
+                evolution.logbook.record(**row)
+            with parallel.heeding_signals():
+                for callback in watching:
+                    callback.on_generation(evolution)
+    except BaseException as error:
+        evolution.interrupted = isinstance(error, KeyboardInterrupt)
+        raise
+    finally:
+        for callback in watching:
+            callback.on_end(evolution)
+
+
+def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) -> None:
+    """Train, and leave the whole run in its directory."""
+    from mnist import keeping_result
+
+    toolbox = make_toolbox(
+        options.model,
+        dataset,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        validation_size=options.validation_size,
+        scale="fan_in" if options.scale == "fan_in" else None,
+        threads=options.threads,
+    )
+    stored = {name: value for name, value in vars(options).items() if name not in NOT_STORED}
+    directory.write_config({**stored, "fitness": "cross_entropy", "data": dataset.describe()})
+    directory.trace_weights(toolbox.layout, options.seed)
+    readouts = Readouts(toolbox, directory.path / "readouts.csv")
+    callbacks: list[Any] = [EarlyStopping(max_seconds=options.max_seconds), directory, readouts]
+    if not options.no_progress:
+        callbacks.append(ProgressBar())
+    with keeping_result(directory, toolbox, readouts, "cross_entropy"):
+        method = method_of(options, toolbox)
+        evolution = Evolution(toolbox, [method.network], options.generations, toolbox.map, look=attrgetter("flat"))
+        train(evolution, method, callbacks, options.sigma or 0.0)
+        directory.status["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
+    if not options.no_progress:
+        status = directory.status
+        errors = f"test error {status['test_error']:.4f}, validation error {status['validation_error']:.4f}"
+        print(f"{errors}: {directory.path}")
+
+
+def main() -> int:
+    """Train as the command line asks for, and return the exit status."""
+    from mnist import fresh_directory, read_data
+
+    options = complete(make_parser().parse_args())
+    if options.output is not None:
+        check_new_folder(options.output, "--output")
+    dataset = read_data(options)
+    with parallel.interruptible(), fresh_directory(options) as directory:
+        if not options.no_progress:
+            print(f"{dataset.note}; run: {directory.path}", flush=True)
+        run(options, dataset, directory)
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,188 @@
+"""The baselines: what they do is what they are named after, in the frame of the experiment."""
+
+import csv
+import json
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from deap_nn import make_toolbox
+from deap_nn.evaluation import batch_indices
+from deap_nn.logbooks import read_csv
+from deap_nn.models import keras
+from deap_nn.recipes import founder
+
+sys.path.append(str(ROOT / "experiments"))
+import baselines
+
+SCRIPT = ROOT / "experiments" / "baselines.py"
+SMALL = ["--model", "mlp", "--no-progress", "--seed", 3]
+FILES = {"config.json", "status.json", "logbook.csv", "logbook.json", "timing.csv", "readouts.csv", "trace.npz"}
+FILES |= {"best.npz", "best.keras", "fitness.png", "weights.png"}
+
+
+def mlp(digits, **options):
+    return make_toolbox("mlp", digits, seed=3, **options)
+
+
+@pytest.mark.parametrize("method", ["sgd", "adam"])
+def test_backpropagation_is_that_of_keras_on_the_mini_batches_of_the_experiment(digits, method):
+    toolbox = mlp(digits, batch_size=32)
+    first = founder(toolbox.individual, 3, 0)
+    kinds = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
+    found = baselines.Backpropagation(toolbox, founder(toolbox.individual, 3, 0), kinds[method](0.01))
+    model = toolbox.to_model(first)
+    model.compile(kinds[method](0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    for generation in range(1, 5):
+        toolbox.evaluate.func.generation = generation
+        before = toolbox.evaluate(found.network)[0]
+        assert found.step(generation) == [pytest.approx(before, rel=1e-5)]
+        chosen = batch_indices(3, generation, 32, len(digits.x_train))
+        model.train_on_batch(digits.x_train[chosen][..., None] / np.float32(255), digits.y_train[chosen])
+    for matrix, expected in zip(found.network, model.get_weights(), strict=True):
+        np.testing.assert_allclose(matrix, expected, rtol=1e-5, atol=1e-7)
+    assert found.network != first
+
+
+@pytest.mark.parametrize("scale", [None, "fan_in"])
+def test_the_strategy_goes_down_the_gradient_that_its_population_sees(digits, scale):
+    toolbox = mlp(digits, scale=scale)
+    centre = founder(toolbox.individual, 3, 0).flat.copy()
+    around = baselines.Around(toolbox, 3, 7, 0.02)
+    members = []
+    for place in range(0, 6, 2):
+        pair = np.empty((2, centre.size), np.float32)
+        around.write(pair, centre, place)
+        np.testing.assert_allclose(pair[0] - centre, centre - pair[1], atol=1e-6)
+        members += list(pair)
+    noise = np.array(members) - centre
+    spread = noise[::2].std(axis=0)[: 784 * 64].mean()
+    assert spread == pytest.approx(0.02 * (1 if scale is None else np.sqrt(2 / 784)), rel=0.5)
+    weights = np.array([0.5, -0.25, 0.75])
+    np.testing.assert_allclose(around.sum(weights), weights @ noise[::2], atol=1e-6)
+    np.testing.assert_array_equal(around.sum(np.zeros(3)), 0)
+
+    strategy = baselines.OpenAIES(toolbox, founder(toolbox.individual, 3, 0), keras.optimizers.SGD(1.0), 6, 0.02)
+    toolbox.evaluate.func.generation = 7
+    scores = strategy.step(7)
+    kind = type(strategy.network)
+    expected = [toolbox.evaluate(kind.from_flat(member.copy(), strategy.network.shapes))[0] for member in members]
+    assert scores == expected
+    gradient = baselines.centred_ranks(scores) @ noise / (6 * 0.02**2)
+    np.testing.assert_allclose(strategy.network.flat, centre - gradient, atol=1e-3 * np.abs(gradient).max())
+
+
+def test_centred_ranks():
+    assert baselines.centred_ranks([30.0, 10.0, 20.0]).tolist() == [0.5, -0.5, 0.0]
+    assert baselines.centred_ranks([2.0, 1.0, 2.0, 3.0, 0.0]).tolist() == [0.125, -0.25, 0.125, 0.5, -0.5]
+    assert baselines.centred_ranks([1.0, 1.0]).tolist() == [0.0, 0.0]
+
+
+def test_random_search_keeps_the_best_that_it_saw_on_the_batch(digits):
+    toolbox = mlp(digits)
+    search = baselines.RandomSearch(toolbox, founder(toolbox.individual, 3, 0), 5)
+    toolbox.evaluate.func.generation = 1
+    scores = search.step(1)
+    drawn = [0, *range(6, 10)]
+    assert scores == [toolbox.evaluate(founder(toolbox.individual, 3, place))[0] for place in drawn]
+    assert search.network == founder(toolbox.individual, 3, drawn[int(np.argmin(scores))])
+    toolbox.evaluate.func.generation = 2
+    assert search.step(2)[0] == toolbox.evaluate(founder(toolbox.individual, 3, drawn[int(np.argmin(scores))]))[0]
+
+
+@pytest.mark.parametrize("method", ["sgd", "adam", "openai-es", "random"])
+def test_a_run_leaves_what_the_experiment_leaves(run, tmp_path, digits_file, method):
+    sizes = ["--population", 10] if method in ("openai-es", "random") else []
+    answer = run(
+        SCRIPT, "--method", method, *SMALL, *sizes, "--generations", 30, "--data", digits_file, "--output", "a"
+    )
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+    assert {path.name for path in (tmp_path / "a").iterdir()} == FILES
+    columns, timing = read_csv(tmp_path / "a" / "logbook.csv"), read_csv(tmp_path / "a" / "timing.csv")
+    assert columns["gen"] == timing["gen"] == list(range(31))
+    assert columns["nevals"][0] == 1
+    assert set(columns["nevals"][1:]) == {10 if sizes else 1}
+    status = json.loads((tmp_path / "a" / "status.json").read_text())
+    assert status["state"] == "finished"
+    assert status["evaluations"] == sum(columns["nevals"])
+    readouts = read_csv(tmp_path / "a" / "readouts.csv")["best member"]
+    assert status["validation_error"] == min(readouts) < readouts[0]
+    model = keras.models.load_model(tmp_path / "a" / "best.keras")
+    with np.load(tmp_path / "a" / "best.npz") as archive:
+        assert all((archive[name] == w).all() for name, w in zip(archive, model.get_weights(), strict=True))
+    assert json.loads((tmp_path / "a" / "config.json").read_text())["method"] == method
+
+
+@pytest.mark.parametrize("method", ["openai-es", "random"])
+def test_the_number_of_workers_changes_nothing(run, tmp_path, digits_file, method):
+    options = ["--method", method, *SMALL, "--population", 12, "--generations", 4, "--data", digits_file]
+    assert run(SCRIPT, *options, "--output", "one").returncode == 0
+    answer = run("-m", "deap_nn.launch", "-n", 3, SCRIPT, *options, "--output", "three")
+    assert answer.returncode == 0, answer.stderr
+    for name in ("logbook.csv", "best.npz", "readouts.csv", "trace.npz"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "three" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "--method"),
+        (["--method", "lbfgs"], "argument --method: invalid choice: 'lbfgs'"),
+        (["--method", "adam", "--population", "20"], "argument --population: is for --method openai-es or random"),
+        (["--method", "random", "--rate", "1"], "argument --rate: is for --method sgd or adam or openai-es"),
+        (["--method", "adam", "--momentum", "0.9"], "argument --momentum: is for --method sgd"),
+        (["--method", "sgd", "--scale", "fan_in"], "argument --scale: is for --method openai-es"),
+        (["--method", "openai-es", "--population", "3"], "argument --population: must be even, got 3"),
+        (["--method", "openai-es", "--sigma", "0"], "argument --sigma: must be above 0"),
+        (["--method", "adam", "--rate", "nan"], "argument --rate: must be a number"),
+        (["--method", "adam", "--batch-size", "401"], "argument --batch-size: must be at most"),
+        (["--method", "adam", "--data", "nothing.npz"], "argument --data"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(run, tmp_path, digits_file, options, said):
+    data = [] if "--data" in options else ["--data", digits_file]
+    answer = run(SCRIPT, *options, *data, "--output", "run")
+    assert (answer.returncode, answer.stdout, len(answer.stderr.splitlines())) == (2, "", 1)
+    assert said in answer.stderr
+    assert not (tmp_path / "run").exists()
+
+
+STUDY = """
+seeds = [1]
+[common]
+model = "mlp"
+population = 6
+generations = 3
+[settings.ours]
+preset = "default"
+[settings.adam]
+method = "adam"
+rate = 0.01
+[settings.es]
+method = "openai-es"
+"""
+
+
+def test_a_study_has_baselines_too_and_begins_a_broken_one_again(run, tmp_path, digits_file):
+    (tmp_path / "small.toml").write_text(STUDY)
+    sweep = ROOT / "experiments" / "sweep.py", "small.toml", "--data", digits_file, "--output", "out"
+    answer = run(*sweep)
+    assert answer.returncode == 0, answer.stderr
+    with open(tmp_path / "out" / "runs.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["evaluations"] for row in rows if row["setting"] == "adam"] == ["0", "1", "2", "3"]
+    assert [row["evaluations"] for row in rows if row["setting"] == "es"] == ["0", "6", "12", "18"]
+    config = json.loads((tmp_path / "out" / "adam-1" / "config.json").read_text())
+    assert (config["rate"], config["population"]) == (0.01, None)
+    broken = tmp_path / "out" / "es-1"
+    expected = (broken / "best.npz").read_bytes()
+    (broken / "status.json").write_text('{"state": "running"}')
+    (broken / "best.npz").unlink()
+    assert run(*sweep).returncode == 0
+    assert (broken / "best.npz").read_bytes() == expected
+    (tmp_path / "small.toml").write_text(STUDY.replace("0.01", "0.02"))
+    answer = run(*sweep)
+    assert answer.returncode == 2
+    assert "is a run of other settings, with rate 0.01 and not 0.02" in answer.stderr
