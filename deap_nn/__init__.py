@@ -2,7 +2,7 @@
 
 from deap_nn.algorithms import evolve
 from deap_nn.checkpoint import Checkpoint, CheckpointError
-from deap_nn.crossover import cxMask, cxMean, cxScanning
+from deap_nn.crossover import cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
 from deap_nn.datasets import Dataset, load_dataset
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.initialisation import initNormal, initScaled
@@ -32,8 +32,11 @@ __all__ = [
     "NoiseTable",
     "WeightList",
     "cxMask",
+    "cxMatrices",
     "cxMean",
     "cxScanning",
+    "cxSplit",
+    "cxUnits",
     "evolve",
     "initNormal",
     "initPopulation",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deap_nn.crossover import cxMask, cxMean, cxScanning
+from deap_nn.crossover import cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
 from deap_nn.initialisation import initNormal, initScaled
 from deap_nn.mutation import mutGaussianAdaptive
 from deap_nn.selection import selMirrored, selRankBoosted
@@ -31,6 +31,9 @@ OPERATORS = (
     Operator(initScaled, "init", "He et al. 2015"),
     Operator(cxMask, "cx", "the article; Syswerda 1989"),
     Operator(cxScanning, "cx", "Eiben, Raué and Ruttkay 1994"),
+    Operator(cxSplit, "cx", "the article; Holland 1975"),
+    Operator(cxMatrices, "cx", "Montana and Davis 1989"),
+    Operator(cxUnits, "cx", "Montana and Davis 1989"),
     Operator(cxMean, "cx", "Michalewicz 1992; Beyer 1995"),
     Operator(mutGaussianAdaptive, "mut", "the article; Beyer and Schwefel 2002"),
     Operator(selRankBoosted, "sel", "the article; Baker 1985"),

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from deap import base
+from deap import base, tools
 from numpy.typing import ArrayLike
 
 from deap_nn import parallel
-from deap_nn.crossover import MOST_MATES, cxMask, cxMean, cxScanning
+from deap_nn.crossover import MOST_MATES, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
 from deap_nn.datasets import NAMES, Dataset, load_dataset
 from deap_nn.initialisation import fan_in_scales, initNormal, initScaled
 from deap_nn.members import LightMember, light_members
 from deap_nn.mutation import Adaptation, ErrorScaled, check_sigma, matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.recipes import Breeder, Recipe, founder
-from deap_nn.seeding import Purpose, check_seed, stream
+from deap_nn.seeding import Purpose, check_seed, seeded, stream
 from deap_nn.selection import check_ranking, selMirrored, selRankBoosted
 from deap_nn.weights import Layout, Vector, WeightList, check_number, check_probability
 
@@ -90,6 +90,16 @@ PRESETS: dict[str, dict[str, Any]] = {
 first strength of mutation, which falls as ``schedule`` says, ``final_sigma`` a share of it, and ``step`` that of 200
 members: `experiments/mnist.py` lets it grow with the square root of their number."""
 
+
+CROSSOVERS = {
+    "mask": cxMask,
+    "split": cxSplit,
+    "matrices": cxMatrices,
+    "units": cxUnits,
+    "none": cxMask,
+    "mean": cxMean,
+}
+"""What `make_toolbox` calls them; "none" is a mask that exchanges nothing."""
 
 LARGEST_STEP = 1e6
 """No step of `make_toolbox` is as large."""
@@ -163,7 +173,8 @@ class GenerationalSelect:
     def __call__(self, individuals: Sequence[Any], k: int, *, rng: np.random.Generator, **keywords: Any) -> list[Any]:
         """Select `k` of the evaluated `individuals` as `operator` does."""
         self.clock.advance(individuals)
-        return self.operator(individuals, k, rng=rng, **keywords)
+        chosen: list[Any] = seeded(partial(self.operator, **keywords), rng)(individuals, k)
+        return chosen
 
 
 def initPopulation(toolbox: base.Toolbox, seed: int, n: int, *, start: int = 0) -> list[Any]:
@@ -245,7 +256,8 @@ def make_toolbox(
     boosted: int = 1,
     parents: int | None = 10,
     mates: int = 2,
-    crossover: Literal["mask", "mean"] = "mask",
+    crossover: Literal["mask", "split", "matrices", "units", "none", "mean"] = "mask",
+    tournsize: int | None = None,
     step: float = 6.0,
     threads: int = 1,
     precision: Literal["float32", "bfloat16"] = "float32",
@@ -275,7 +287,7 @@ def make_toolbox(
     init : {"scaled", "normal"}
         `initScaled` or `initNormal`.
     indpb : float
-        The probability that `cxMask` exchanges a locus.
+        The probability that `cxMask` exchanges a locus, `cxMatrices` a matrix, `cxUnits` a unit.
     sigma : float or Adaptation, optional
         The strength of mutation, copied. Left out, ``ErrorScaled(0.1)``. An `ErrorScaled` that does not say what the
         fitness is goes by `fitness`.
@@ -287,11 +299,13 @@ def make_toolbox(
     mates : int
         How many parents are mated at a time, 2 to 256: two by `cxMask`, more by `cxScanning`. DEAP's own loops mate
         two all the same.
-    crossover : {"mask", "mean"}
-        "mask" mates as many as `mates` says. "mean" mates all that `selMirrored` draws at once: the children of the
-        next generation are mutated around one centre, in mirrored pairs, by ``evolve``, which leaves ``mate`` and
-        ``cxpb`` aside then. `pressure`, `boost`, `boosted`, `mates` and `indpb` are for "mask". DEAP's own loops take
-        the mean of two.
+    crossover : {"mask", "split", "matrices", "units", "none", "mean"}
+        `cxMask` for as many as `mates` says, `cxSplit`, `cxMatrices`, `cxUnits`, or none. "mean" mates all that
+        `selMirrored` draws at once: the children of the next generation are mutated around one centre, in mirrored
+        pairs, by ``evolve``, which leaves ``mate`` and ``cxpb`` aside then. `pressure`, `boost`, `boosted`, `mates`,
+        `indpb` and `tournsize` are not for "mean". DEAP's own loops take the mean of two.
+    tournsize : int, optional
+        Draw parents by `deap.tools.selTournament` with so many contestants, at least 1, and not by rank.
     step : float
         How far "mean" goes from the centre of a generation to the mean of those drawn, above 0: 1 is that mean, more
         goes on in its direction.
@@ -332,7 +346,7 @@ def make_toolbox(
     seed = check_seed(seed)
     _check_choice("fitness", fitness, ("error", "cross_entropy"))
     _check_choice("init", init, ("scaled", "normal"))
-    _check_choice("crossover", crossover, ("mask", "mean"))
+    _check_choice("crossover", crossover, tuple(CROSSOVERS))
     if not 0 < check_number(step, "step") < LARGEST_STEP:
         raise ValueError(f"step must be above 0 and below {LARGEST_STEP:g}, got {step!r}")
     _check_choice("precision", precision, ("float32", "bfloat16"))
@@ -344,6 +358,10 @@ def make_toolbox(
     check_ranking(pressure, boost, boosted, parents)
     if not 2 <= _check_count("mates", mates) <= MOST_MATES:
         raise ValueError(f"mates must be 2 to {MOST_MATES}, got {mates!r}")
+    if tournsize is not None:
+        _check_count("tournsize", tournsize)
+    if mates > 2 and crossover not in ("mask", "mean"):
+        raise ValueError(f"mates must be 2 where crossover is {crossover!r}, got {mates!r}")
     if mates > 2 and indpb != 0.5:
         raise ValueError(f"indpb is for two mates, got {indpb!r} with {mates}")
     if not isinstance(container(()), WeightList):
@@ -377,12 +395,16 @@ def make_toolbox(
         toolbox.step, toolbox.mates = float(step), 2
         toolbox.register("mate", cxMean, rng=rngs[1])
     elif mates == 2:
-        toolbox.register("mate", cxMask, indpb=indpb, rng=rngs[1])
+        chance = {} if crossover == "split" else {"indpb": 0.0 if crossover == "none" else indpb}
+        toolbox.register("mate", CROSSOVERS[crossover], **chance, rng=rngs[1])
     else:
         toolbox.register("mate", cxScanning, rng=rngs[1])
     toolbox.register("mutate", mutGaussianAdaptive, sigma=adaptation, scale=scales, noise=noise, rng=rngs[2])
     if crossover == "mean":
         toolbox.register("select", GenerationalSelect(toolbox.clock, selMirrored), parents=parents, rng=rngs[3])
+    elif tournsize is not None:
+        select = GenerationalSelect(toolbox.clock, tools.selTournament)
+        toolbox.register("select", select, tournsize=tournsize, rng=rngs[3])
     else:
         toolbox.register(
             "select",

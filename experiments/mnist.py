@@ -35,7 +35,7 @@ from deap_nn.rundir import (
     toolbox_of,
 )
 from deap_nn.seeding import MAX_SEED
-from deap_nn.toolbox import layout_names
+from deap_nn.toolbox import CROSSOVERS, layout_names
 from deap_nn.weights import LARGEST_WEIGHT
 
 parallel.prepare_worker("deap_nn.evaluation", "deap_nn.fused", "deap_nn.pooled")
@@ -72,6 +72,19 @@ def make_parser() -> Parser:
         help="only the best N have children, under --preset default of the better ones of each pair; "
         f"{by_preset('parents')} of the population",
     )
+    add(
+        "--crossover",
+        choices=tuple(CROSSOVERS),
+        help=f"of two parents, under --preset default of all at once; {by_preset('crossover')}",
+    )
+    add("--pressure", type=number(1, 2), metavar="X", help=f"of the linear ranking; {by_preset('pressure')}")
+    add(
+        "--boost",
+        type=number(0.001, 1e9),
+        metavar="X",
+        help=f"the very best counts so many times; {by_preset('boost')}",
+    )
+    add("--tournsize", type=integer(1), metavar="N", help="draw parents by tournaments of N and not by rank")
     add("--mates", type=integer(2, 256), metavar="N", help=f"parents mated at a time by a mask; {by_preset('mates')}")
     add(
         "--step",
@@ -187,12 +200,10 @@ def parse_arguments() -> argparse.Namespace:
 def complete(options: argparse.Namespace) -> argparse.Namespace:
     """Fill in the options that a preset decides, and check those that depend on each other."""
     preset = PRESETS[options.preset]
-    if options.parents is None:
-        options.parents = max(2, round(preset["parents"] * options.population))
-    elif options.parents > options.population:
-        raise InputError(
-            f"argument --parents: must be at most the population of {options.population}, got {options.parents}"
-        )
+    if options.crossover is None:
+        options.crossover = preset["crossover"]
+    elif (options.crossover == "mean") != (preset["crossover"] == "mean"):
+        raise InputError(f"argument --crossover: {options.crossover} is not for --preset {options.preset}")
     for name in ("mates", "step"):
         if getattr(options, name) is None:
             setattr(options, name, preset[name])
@@ -200,6 +211,9 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
                 options.step *= math.sqrt(options.population / 200)
         elif preset[name] is None:
             raise InputError(f"argument --{name}: is not for --preset {options.preset}")
+    complete_selection(options)
+    if options.mates is not None and options.mates > 2 and options.crossover != "mask":
+        raise InputError(f"argument --mates: must be 2 where --crossover is {options.crossover}, got {options.mates}")
     complete_schedule(options)
     if options.cache is not None and not Path(options.cache).is_dir():
         raise InputError(f"argument --cache: {options.cache} is not a folder")
@@ -214,6 +228,28 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
     if options.fitness is None:
         options.fitness = preset["fitness"]
     return options
+
+
+def complete_selection(options: argparse.Namespace) -> None:
+    """Fill in how parents are drawn: by rank, by tournaments, or the better ones of pairs."""
+    preset, by_tournament = PRESETS[options.preset], options.tournsize is not None
+    if by_tournament and options.crossover == "mean":
+        raise InputError(f"argument --tournsize: is not for --preset {options.preset}")
+    if options.parents is None:
+        share = 1.0 if by_tournament else preset["parents"]
+        options.parents = max(2, round(share * options.population))
+    elif options.parents > options.population:
+        raise InputError(
+            f"argument --parents: must be at most the population of {options.population}, got {options.parents}"
+        )
+    elif by_tournament and options.parents < options.population:
+        raise InputError("argument --parents: is not for --tournsize, which draws from all")
+    other = "--tournsize" if by_tournament else f"--preset {options.preset}"
+    for name in ("pressure", "boost"):
+        if getattr(options, name) is None:
+            setattr(options, name, preset[name])
+        elif getattr(options, name) != preset[name] and (by_tournament or options.crossover == "mean"):
+            raise InputError(f"argument --{name}: is not for {other}")
 
 
 def complete_schedule(options: argparse.Namespace) -> None:
@@ -276,7 +312,7 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
     chosen = {name: value for name, value in vars(options).items() if name not in NOT_STORED}
     return {
         **chosen,
-        **{name: PRESETS[options.preset][name] for name in ("init", "scale", "pressure", "boost", "crossover")},
+        **{name: PRESETS[options.preset][name] for name in ("init", "scale")},
         "boosted": toolbox.select.keywords.get("boosted"),
         "indpb": toolbox.mate.keywords.get("indpb"),
         "cxpb": 1.0,

@@ -253,6 +253,23 @@ def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number)
     assert keras.models.load_model(folder / "best.keras").count_params() == 50_890
 
 
+@pytest.mark.parametrize("options", [["--crossover", "units", "--tournsize", 3], ["--pressure", 2, "--boost", 9]])
+def test_other_operators_are_chosen_kept_and_gone_on_with(run, tmp_path, digits_file, options):
+    arguments = [MNIST, *SETTING, "--preset", "mask", *options, "--data", digits_file, "--output"]
+    assert run(*arguments, tmp_path / "plain", "--generations", 6, "--breeding", "plain").returncode == 0
+    assert run(*arguments, tmp_path / "run", "--generations", 3).returncode == 0
+    assert run(MNIST, "--resume", tmp_path / "run", "--generations", 6, "--no-progress").returncode == 0
+    for name in ("logbook.csv", "best.npz"):
+        assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    for name, value in zip(options[::2], options[1::2], strict=True):
+        assert config[name.removeprefix("--")] == value
+    replayed = tmp_path / "member.npz"
+    answer = run("-m", "deap_nn.replay", tmp_path / "run", "--generation", 6, "--output", replayed)
+    assert answer.returncode == 0, answer.stderr
+    assert "differs" not in answer.stdout
+
+
 FAILING = """
 import runpy
 from deap_nn import evaluation, parallel

@@ -1,6 +1,7 @@
 """One battery of contract tests over the registry of operators, and each operator against theory."""
 
 import inspect
+import itertools
 import math
 import pickle
 import random
@@ -38,6 +39,9 @@ SETTINGS = {
     "initScaled": [{}, {"noise": NoiseTable(1, 1000)}],
     "cxMask": [{}, {"indpb": 0.2}],
     "cxScanning": [{}],
+    "cxSplit": [{}],
+    "cxMatrices": [{}, {"indpb": 0.2}],
+    "cxUnits": [{}, {"indpb": 0.2}],
     "cxMean": [{}],
     "mutGaussianAdaptive": [
         {"sigma": 0.1},
@@ -156,9 +160,10 @@ def test_initialisation_fills_the_layout(operator, settings, shapes):
     assert not made.fitness.valid
 
 
-@pytest.mark.parametrize(
-    ("operator", "settings"), [case for case in CASES if case.values[0].name in ("cxMask", "cxScanning")]
-)
+EXCHANGES = {"cxMask", "cxScanning", "cxSplit", "cxMatrices", "cxUnits"}
+
+
+@pytest.mark.parametrize(("operator", "settings"), [case for case in CASES if case.values[0].name in EXCHANGES])
 @given(seed=st.integers(0, 1000), shapes=st.lists(st.tuples(st.integers(1, 9)), min_size=1, max_size=3).map(tuple))
 def test_exchange_keeps_the_two_values_of_each_locus(operator, settings, seed, shapes):
     a, b = genome(1, shapes), genome(2, shapes)
@@ -434,6 +439,55 @@ def test_bad_arguments_are_named(function, arguments, keywords, message):
 def test_adaptations_refuse(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def exchanged(operator, shapes, seed, **settings):
+    """Where weights were exchanged between two genomes, by matrix."""
+    a, b = (Individual([np.full(shape, value) for shape in shapes]) for value in (0.0, 1.0))
+    operator(a, b, rng=np.random.default_rng(seed), **settings)
+    return [matrix == 1.0 for matrix in a]
+
+
+def test_split_exchanges_the_tail_of_each_matrix_from_any_place_on():
+    cuts = Counter()
+    for seed in range(2000):
+        first, second = exchanged(deap_nn.cxSplit, ((2, 2), (3,)), seed)
+        places = tuple(int(part.size - part.sum()) for part in (first, second))
+        for part, place in zip((first, second), places, strict=True):
+            assert part.ravel().tolist() == [False] * place + [True] * (part.size - place)
+        cuts[places] += 1
+    assert len(cuts) == 5 * 4
+    assert not any(beyond_five_sigma(count, 2000, 1 / 20) for count in cuts.values())
+
+
+@pytest.mark.parametrize("indpb", [0.5, 0.2])
+def test_matrices_are_exchanged_whole_and_independently(indpb):
+    whole = Counter()
+    for seed in range(2000):
+        parts = exchanged(deap_nn.cxMatrices, ((2, 2), (3,)), seed, indpb=indpb)
+        assert all(part.all() or not part.any() for part in parts)
+        whole[tuple(bool(part.all()) for part in parts)] += 1
+    for first, second in itertools.product([True, False], repeat=2):
+        chance = (indpb if first else 1 - indpb) * (indpb if second else 1 - indpb)
+        assert not beyond_five_sigma(whole[first, second], 2000, chance)
+
+
+def test_units_are_exchanged_with_their_biases_and_independently():
+    shapes = ((5, 5, 1, 3), (3,), (4, 2), (2,), (2,), (3,))
+    seen = Counter()
+    for seed in range(2000):
+        kernel, bias, dense, its, gain, other = exchanged(deap_nn.cxUnits, shapes, seed)
+        for matrix, vector in ((kernel, bias), (dense, its)):
+            assert (matrix == vector).all()
+        seen[tuple(np.concatenate([bias, its]).tolist())] += 1
+        seen["the second vector is its own", bool((gain == its).all())] += 1
+        seen["lengths that differ", tuple(other.tolist())] += 1
+    assert not any(beyond_five_sigma(seen[bits], 2000, 1 / 32) for bits in itertools.product([True, False], repeat=5))
+    assert not beyond_five_sigma(seen["the second vector is its own", True], 2000, 1 / 4)
+    for bits in itertools.product([True, False], repeat=3):
+        assert not beyond_five_sigma(seen["lengths that differ", bits], 2000, 1 / 8)
+    all_of_it = exchanged(deap_nn.cxUnits, shapes, 1, indpb=1.0)
+    assert all(part.all() for part in all_of_it)
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 7])

@@ -161,6 +161,9 @@ def test_data_may_be_a_path_or_a_name(digits_file):
         ({"boost": -1}, ValueError, "boost"),
         ({"boosted": -3}, ValueError, "boosted"),
         ({"parents": 0}, ValueError, "parents"),
+        ({"tournsize": 0}, ValueError, "tournsize must be an integer of at least 1"),
+        ({"crossover": "two-point"}, ValueError, "crossover must be 'mask' or 'split'"),
+        ({"crossover": "units", "mates": 3}, ValueError, "mates must be 2 where crossover is 'units'"),
         ({"sigma": -1}, ValueError, "sigma"),
         ({"scale": [1.0]}, ValueError, "scale"),
         ({"container": list}, TypeError, "container"),
@@ -176,6 +179,42 @@ def test_bad_arguments_are_named(digits, keywords, error, message):
     arguments = {"model": "mlp", "data": digits, "seed": 1} | keywords
     with pytest.raises(error, match=message):
         make_toolbox(arguments.pop("model"), arguments.pop("data"), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("crossover", "mate"),
+    [("mask", "cxMask"), ("split", "cxSplit"), ("matrices", "cxMatrices"), ("units", "cxUnits"), ("mean", "cxMean")],
+)
+def test_a_crossover_by_its_name(digits, crossover, mate):
+    assert make_toolbox("mlp", digits, seed=1, crossover=crossover).mate.func.__name__ == mate
+
+
+def test_no_crossover_leaves_the_parents_apart(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, crossover="none", sigma=0.0)
+    founders = {member.flat.tobytes() for member in toolbox.population(n=6)}
+    population, _ = evolve(toolbox.population(n=6), toolbox, 2, seed=1)
+    assert {member.flat.tobytes() for member in population} <= founders
+    toolbox = make_toolbox("mlp", digits, seed=1, sigma=0.0)
+    population, _ = evolve(toolbox.population(n=6), toolbox, 2, seed=1)
+    assert not {member.flat.tobytes() for member in population} <= founders
+
+
+def test_tournaments_are_those_of_deap_with_the_streams_of_the_run(digits):
+    def run(**options):
+        toolbox = make_toolbox("mlp", digits, seed=1, tournsize=4, **options)
+        assert toolbox.select.func.operator is tools.selTournament
+        population, logbook = evolve(toolbox.population(n=40), toolbox, 3, seed=1)
+        return [member.flat.tobytes() for member in population], logbook.select("avg")
+
+    assert run() == run()
+    toolbox = make_toolbox("mlp", digits, seed=1, tournsize=4)
+    population = toolbox.population(n=40)
+    for place, member in enumerate(population):
+        member.fitness.values = (float(place),)
+    state = random.getstate()
+    ranks = [member.fitness.values[0] for member in toolbox.select(population, 4000)]
+    assert random.getstate() == state
+    assert np.mean(ranks) == pytest.approx(40 / 5 - 0.5, abs=0.6)  # the least of four of forty
 
 
 def test_who_takes_an_rng():
