@@ -51,6 +51,8 @@ class Problem:
         What the fitness is computed in; validation and test are always computed in float32.
     device : {"cpu", "gpu"}
         What it is computed on.
+    batch_generations : int
+        How many generations a mini-batch stays.
     """
 
     model: ModelReference
@@ -61,20 +63,21 @@ class Problem:
     threads: int = 1
     precision: Literal["float32", "bfloat16"] = "float32"
     device: Literal["cpu", "gpu"] = "cpu"
+    batch_generations: int = 1
 
 
-def batch_indices(seed: int, generation: int, batch_size: int, samples: int) -> NDArray[np.intp]:
-    """Return which samples make the mini-batch of a generation; shape (batch_size,).
+def batch_indices(seed: int, number: int, batch_size: int, samples: int) -> NDArray[np.intp]:
+    """Return which samples make a mini-batch, by its number, from 0; shape (batch_size,).
 
-    The generations walk through the whole training part again and again, each pass (epoch) in a new order.
+    The mini-batches walk through the whole training part again and again, each pass (epoch) in a new order.
 
     Examples
     --------
-    >>> epoch = np.concatenate([batch_indices(1, generation, 2, 6) for generation in range(3)])
+    >>> epoch = np.concatenate([batch_indices(1, number, 2, 6) for number in range(3)])
     >>> sorted(epoch.tolist())
     [0, 1, 2, 3, 4, 5]
     """
-    places = np.arange(generation * batch_size, (generation + 1) * batch_size)
+    places = np.arange(number * batch_size, (number + 1) * batch_size)
     epochs, within = np.divmod(places, samples)
     return np.array([_epoch_order(seed, int(epoch), samples)[i] for epoch, i in zip(epochs, within, strict=True)])
 
@@ -180,10 +183,11 @@ class Scorer:
         return x.shape[1:] if None in self._input_shape else self._input_shape
 
     def _minibatch(self, generation: int) -> tuple[Any, Any]:
-        if self._batch is None or self._batch[0] != generation:
+        number = generation // self.problem.batch_generations
+        if self._batch is None or self._batch[0] != number:
             x, y = self.dataset.part("train")
-            chosen = batch_indices(self.problem.seed, generation, self.problem.batch_size, len(x))
-            self._batch = generation, self._tensors(x[chosen], y[chosen])
+            chosen = batch_indices(self.problem.seed, number, self.problem.batch_size, len(x))
+            self._batch = number, self._tensors(x[chosen], y[chosen])
         return self._batch[1]
 
     def _check(self, individual: WeightList) -> None:

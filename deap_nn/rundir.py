@@ -165,7 +165,8 @@ def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
     numbers = ("seed", "batch_size", "validation_size", "pressure", "boost", "parents", "threads")
     words = ("fitness", "init", "scale", "precision", "device", "crossover")
     chosen = {name: settings[name] for name in (*numbers, *words)}
-    chosen |= {name: settings[name] for name in ("mates", "step", "tournsize") if settings.get(name) is not None}
+    optional = ("mates", "step", "tournsize", "batch_generations")
+    chosen |= {name: settings[name] for name in optional if settings.get(name) is not None}
     return make_toolbox(settings["model"], dataset, sigma=_adaptation_of(settings), **chosen)
 
 

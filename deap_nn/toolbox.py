@@ -245,6 +245,7 @@ def make_toolbox(
     seed: int,
     fitness: Literal["error", "cross_entropy"] = "cross_entropy",
     batch_size: int = 64,
+    batch_generations: int = 1,
     validation_size: int = 1000,
     container: Callable[[Iterable[ArrayLike]], Any] = Individual,
     init: Literal["scaled", "normal"] = "scaled",
@@ -280,6 +281,8 @@ def make_toolbox(
         What is minimised on the mini-batch: the error rate, or the mean cross-entropy in nats.
     batch_size : int
         Samples in a mini-batch, at least 1 and at most the training samples.
+    batch_generations : int
+        How many generations a mini-batch stays before the next one comes, at least 1.
     validation_size : int
         How many validation samples score the best of each generation; all, if there are fewer.
     container : callable
@@ -352,6 +355,7 @@ def make_toolbox(
     _check_choice("precision", precision, ("float32", "bfloat16"))
     _check_choice("device", device, ("cpu", "gpu"))
     batch_size = _check_count("batch_size", batch_size)
+    stays = _check_count("batch_generations", batch_generations)
     validation_size = _check_count("validation_size", validation_size)
     threads = _check_count("threads", threads)
     check_probability(indpb, "indpb")
@@ -381,7 +385,7 @@ def make_toolbox(
     layout = layout_of(reference)
     scales = fan_in_scales(layout) if scale == "fan_in" else scale
     matrix_factors(1.0, scales, len(layout))
-    problem = Problem(reference, dataset.reference, fitness, batch_size, seed, threads, precision, device)
+    problem = Problem(reference, dataset.reference, fitness, batch_size, seed, threads, precision, device, stays)
 
     toolbox = base.Toolbox()
     toolbox.layout, toolbox.clock, toolbox.problem = layout, Clock(toolbox), problem

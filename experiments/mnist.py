@@ -94,6 +94,7 @@ def make_parser() -> Parser:
         f"{by_preset('step')}, times the square root of a 200th of the population",
     )
     add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
+    add("--batch-generations", type=integer(1), metavar="N", help="how many generations they stay; by default 1")
     add("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
     add("--model", choices=tuple(MODELS), default="mnist_deep", help="a CNN of 3.27 million weights, or 784-64-10")
     add("--fitness", choices=("error", "cross_entropy"), help=f"what is minimised; {by_preset('fitness')}")
@@ -212,6 +213,8 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
         elif preset[name] is None:
             raise InputError(f"argument --{name}: is not for --preset {options.preset}")
     complete_selection(options)
+    if options.batch_generations is None:
+        options.batch_generations = 1
     if options.mates is not None and options.mates > 2 and options.crossover != "mask":
         raise InputError(f"argument --mates: must be 2 where --crossover is {options.crossover}, got {options.mates}")
     complete_schedule(options)

@@ -253,7 +253,9 @@ def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number)
     assert keras.models.load_model(folder / "best.keras").count_params() == 50_890
 
 
-@pytest.mark.parametrize("options", [["--crossover", "units", "--tournsize", 3], ["--pressure", 2, "--boost", 9]])
+@pytest.mark.parametrize(
+    "options", [["--crossover", "units", "--tournsize", 3], ["--pressure", 2, "--boost", 9, "--batch-generations", 2]]
+)
 def test_other_operators_are_chosen_kept_and_gone_on_with(run, tmp_path, digits_file, options):
     arguments = [MNIST, *SETTING, "--preset", "mask", *options, "--data", digits_file, "--output"]
     assert run(*arguments, tmp_path / "plain", "--generations", 6, "--breeding", "plain").returncode == 0
@@ -263,7 +265,7 @@ def test_other_operators_are_chosen_kept_and_gone_on_with(run, tmp_path, digits_
         assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     for name, value in zip(options[::2], options[1::2], strict=True):
-        assert config[name.removeprefix("--")] == value
+        assert config[name.removeprefix("--").replace("-", "_")] == value
     replayed = tmp_path / "member.npz"
     answer = run("-m", "deap_nn.replay", tmp_path / "run", "--generation", 6, "--output", replayed)
     assert answer.returncode == 0, answer.stderr

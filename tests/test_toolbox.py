@@ -92,6 +92,22 @@ def test_select_moves_the_minibatch_and_the_mutation(digits):
     assert [toolbox.evaluate(individual) for individual in population] != first
 
 
+def test_a_minibatch_stays_as_many_generations_as_it_is_told(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, batch_generations=3)
+    usual = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    (member,) = toolbox.population(n=1)
+
+    def scores(toolbox, generations):
+        found = []
+        for toolbox.evaluate.func.generation in generations:
+            found.append(toolbox.evaluate(member))
+            assert toolbox.assess(member, toolbox.evaluate.func.generation)["train_error"] >= 0
+        return found
+
+    assert scores(toolbox, range(7)) == scores(usual, [0, 0, 0, 1, 1, 1, 2])
+    assert len(set(scores(usual, range(3)))) == 3
+
+
 def test_the_default_sigma_goes_by_the_fitness(digits):
     assert make_toolbox("mlp", digits, seed=1).clock.adaptation.fitness == "cross_entropy"
     assert make_toolbox("mlp", digits, seed=1, fitness="error").clock.adaptation.fitness == "error"
@@ -152,6 +168,7 @@ def test_data_may_be_a_path_or_a_name(digits_file):
         ({"init": "zeros"}, ValueError, "init must be"),
         ({"batch_size": 0}, ValueError, "batch_size must be an integer of at least 1"),
         ({"batch_size": 321}, ValueError, "batch_size must be at most the 320 training samples"),
+        ({"batch_generations": 0}, ValueError, "batch_generations must be an integer of at least 1"),
         ({"validation_size": 2.5}, ValueError, "validation_size"),
         ({"threads": True}, ValueError, "threads"),
         ({"data": 5}, TypeError, "data must be"),
