@@ -165,8 +165,10 @@ def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
     numbers = ("seed", "batch_size", "validation_size", "pressure", "boost", "parents", "threads")
     words = ("fitness", "init", "scale", "precision", "device", "crossover")
     chosen = {name: settings[name] for name in (*numbers, *words)}
-    optional = ("mates", "step", "tournsize", "batch_generations")
+    optional = ("mates", "step", "tournsize", "batch_generations", "mutation_indpb")
     chosen |= {name: settings[name] for name in optional if settings.get(name) is not None}
+    if chosen["scale"] == "none":
+        chosen["scale"] = None
     return make_toolbox(settings["model"], dataset, sigma=_adaptation_of(settings), **chosen)
 
 

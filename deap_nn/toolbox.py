@@ -252,6 +252,7 @@ def make_toolbox(
     indpb: float = 0.5,
     sigma: float | Adaptation | None = None,
     scale: Literal["fan_in"] | Sequence[float] | None = "fan_in",
+    mutation_indpb: float = 1.0,
     pressure: float = 1.5,
     boost: float = 1.0,
     boosted: int = 1,
@@ -297,6 +298,8 @@ def make_toolbox(
     scale : {"fan_in"} or sequence of float, optional
         A factor of `sigma` for each matrix: "fan_in" is the one that `initScaled` draws the matrix with. None for
         none.
+    mutation_indpb : float
+        The probability that a weight is mutated, 0 to 1; below 1 breeding takes much longer.
     pressure, boost, boosted, parents
         As `selRankBoosted` takes them; `parents` may be larger than the population.
     mates : int
@@ -359,6 +362,7 @@ def make_toolbox(
     validation_size = _check_count("validation_size", validation_size)
     threads = _check_count("threads", threads)
     check_probability(indpb, "indpb")
+    check_probability(mutation_indpb, "mutation_indpb")
     check_ranking(pressure, boost, boosted, parents)
     if not 2 <= _check_count("mates", mates) <= MOST_MATES:
         raise ValueError(f"mates must be 2 to {MOST_MATES}, got {mates!r}")
@@ -403,7 +407,8 @@ def make_toolbox(
         toolbox.register("mate", CROSSOVERS[crossover], **chance, rng=rngs[1])
     else:
         toolbox.register("mate", cxScanning, rng=rngs[1])
-    toolbox.register("mutate", mutGaussianAdaptive, sigma=adaptation, scale=scales, noise=noise, rng=rngs[2])
+    strength = {"sigma": adaptation, "indpb": float(mutation_indpb), "scale": scales}
+    toolbox.register("mutate", mutGaussianAdaptive, **strength, noise=noise, rng=rngs[2])
     if crossover == "mean":
         toolbox.register("select", GenerationalSelect(toolbox.clock, selMirrored), parents=parents, rng=rngs[3])
     elif tournsize is not None:

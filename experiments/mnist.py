@@ -113,6 +113,8 @@ def make_parser() -> Parser:
     )
     add("--final-sigma", type=strength, metavar="X", help="linear, geometric: the last one; by default a twentieth")
     add("--schedule-generations", type=integer(1), metavar="N", help="when that is reached; by default --generations")
+    add("--scale", choices=("none", "fan_in"), help=f"of mutation, by matrix; {by_preset('scale')}, article: none")
+    add("--mutation-indpb", type=number(0, 1), metavar="X", help="a weight is mutated so probably; by default 1")
     add("--dataset", choices=NAMES, default="auto", help="auto: full MNIST if it is to be had, else mnist5k")
     add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file; by default --dataset")
     add("--validation-size", type=integer(1), default=1000, metavar="N", help="validation digits a generation")
@@ -215,6 +217,10 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
     complete_selection(options)
     if options.batch_generations is None:
         options.batch_generations = 1
+    if options.mutation_indpb is None:
+        options.mutation_indpb = 1.0
+    if options.scale is None:
+        options.scale = preset["scale"] or "none"
     if options.mates is not None and options.mates > 2 and options.crossover != "mask":
         raise InputError(f"argument --mates: must be 2 where --crossover is {options.crossover}, got {options.mates}")
     complete_schedule(options)
@@ -315,7 +321,7 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
     chosen = {name: value for name, value in vars(options).items() if name not in NOT_STORED}
     return {
         **chosen,
-        **{name: PRESETS[options.preset][name] for name in ("init", "scale")},
+        "init": PRESETS[options.preset]["init"],
         "boosted": toolbox.select.keywords.get("boosted"),
         "indpb": toolbox.mate.keywords.get("indpb"),
         "cxpb": 1.0,

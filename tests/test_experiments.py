@@ -254,7 +254,11 @@ def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number)
 
 
 @pytest.mark.parametrize(
-    "options", [["--crossover", "units", "--tournsize", 3], ["--pressure", 2, "--boost", 9, "--batch-generations", 2]]
+    "options",
+    [
+        ["--crossover", "units", "--tournsize", 3],
+        ["--pressure", 2, "--boost", 9, "--batch-generations", 2, "--scale", "none", "--mutation-indpb", 0.5],
+    ],
 )
 def test_other_operators_are_chosen_kept_and_gone_on_with(run, tmp_path, digits_file, options):
     arguments = [MNIST, *SETTING, "--preset", "mask", *options, "--data", digits_file, "--output"]

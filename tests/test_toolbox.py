@@ -174,6 +174,7 @@ def test_data_may_be_a_path_or_a_name(digits_file):
         ({"data": 5}, TypeError, "data must be"),
         ({"model": "resnet"}, ValueError, "model must be"),
         ({"indpb": 7}, ValueError, "indpb"),
+        ({"mutation_indpb": -0.1}, ValueError, "mutation_indpb"),
         ({"pressure": 9}, ValueError, "pressure"),
         ({"boost": -1}, ValueError, "boost"),
         ({"boosted": -3}, ValueError, "boosted"),
