@@ -230,8 +230,16 @@ class Lineage:
             places = {key & _PLACE for key in parents}
         return line[::-1]
 
-    def replay(self, line: Sequence[Sequence[Recipe]]) -> list[Any]:
-        """Breed again what a run that goes on needs, and return the members of its last generation."""
+    def last_members(self) -> list[Any]:
+        """Return the members of the last generation of a run that goes on."""
+        return self.members(self._recipes(len(self._past), *self._past[-1]))
+
+    def replay(self, line: Sequence[Sequence[Recipe]], wanted: Iterable[Any] = ()) -> None:
+        """Breed again what a run that goes on needs, on all processors, and on the way the weights of some members."""
+        waiting: dict[int, list[Any]] = {}
+        for member in wanted:
+            if isinstance(member, LightMember):
+                waiting.setdefault(member.recipe.generation, []).append(member)
         for parents in line:
             self.generation = parents[0].generation + 1
             self._settle({recipe.id: recipe for recipe in parents})
@@ -239,7 +247,11 @@ class Lineage:
             with busy:
                 self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
                 self._genomes.keep((recipe.id for recipe in parents), threads=processors())
-        return self.members(self._recipes(len(self._past), *self._past[-1]))
+            for member in waiting.pop(self.generation, ()):
+                member.flat  # noqa: B018  (while what it is bred from is in the cache)
+        for members in waiting.values():
+            for member in members:
+                member.flat  # noqa: B018  (from the keyframe)
 
     def seconds_to_breed(self, genomes: int | None = None) -> float:
         """Return how long so many genomes take to breed here; those since the last keyframe if left out."""

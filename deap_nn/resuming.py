@@ -57,14 +57,14 @@ def go_on(
         raise ValueError(f"the checkpoint has {len(last.wvalues)} members, the population {len(population)}")
     keyframe = check_keyframe(checkpoint.path.parent, last.number)
     lineage.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
-    if last.number:
-        line = lineage.line()
+    line = lineage.line() if last.number else []
+    if line:
         seconds = lineage.seconds_to_breed(sum(map(len, line)))
         if seconds > KEYFRAME_SECONDS:
             warnings.warn(
                 f"{sum(map(len, line))} genomes are bred again, which takes about {seconds:.0f} s", stacklevel=3
             )
-        population[:] = lineage.replay(line)
+        population[:] = lineage.last_members()
     for member, wvalues in zip(population, last.wvalues.tolist(), strict=True):
         member.fitness.wvalues = tuple(wvalues)
     for generation in past:
@@ -78,8 +78,7 @@ def go_on(
     clock.restore(last.number, last.adaptation)
     for name, callback in _named(watching):
         callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
-        for member in callback.members():
-            member.flat  # noqa: B018  (while the line is in the cache)
+    lineage.replay(line, [member for callback in watching for member in callback.members()])
     evolution.member = None
     lineage.forget_past()
     past.clear()  # the logbook and the lineage have what is needed of it
