@@ -281,23 +281,25 @@ class Genomes:
         needed.update(recipe.parents)
         for _, generation in itertools.groupby(missing, key=attrgetter("generation")):
             first, *others = generation
-            self._breed_ancestor(first, made)  # alone: what all use is made once
-            for _ in map_(partial(self._breed_ancestor, made=made), others):
-                pass
-            for parent in itertools.chain(first.parents, *(other.parents for other in others)):
-                needed[parent] -= 1
-                if not needed[parent]:
-                    made.pop(parent, None)
+            breed = partial(self._breed_ancestor, made=made)
+            # The first alone: what all use is made once. Founders too: who draws them may use Python's global state.
+            bred = itertools.chain(map(breed, [first]), (map_ if first.parents else map)(breed, others))
+            for ancestor in bred:
+                for parent in ancestor.parents:
+                    needed[parent] -= 1
+                    if not needed[parent]:
+                        made.pop(parent, None)
         self._kept.update(made)
         while len(self._kept) > self.KEPT:
             self._kept.popitem(last=False)
         return made
 
-    def _breed_ancestor(self, recipe: Recipe, made: dict[int, Vector]) -> None:
+    def _breed_ancestor(self, recipe: Recipe, made: dict[int, Vector]) -> Recipe:
         if not self._breed_into_cache(recipe, made):
             genome = empty_vector(self.size)
             self._breed_from((recipe,), made, (genome,))
             made[recipe.id] = genome
+        return recipe
 
     def _breed_into_cache(self, recipe: Recipe, made: Mapping[int, Vector]) -> bool:
         slot = self.slots.get(recipe.id)

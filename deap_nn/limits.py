@@ -47,7 +47,7 @@ class _Onlooker:
     def __init__(self, owner: int, files: Sequence[Path]) -> None:
         self._calls = 0
         queue = _ending_with_status_1()
-        weakref.finalize(self, _close, owner, queue)
+        weakref.finalize(self, _close, queue)
         with tempfile.TemporaryFile() as file:
             file.write(bytes(SIZE))  # the room is there from now on
             file.flush()
@@ -84,8 +84,8 @@ def _end_onlooker(owner: int, process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _close(owner: int, descriptors: Sequence[int]) -> None:
-    for descriptor in descriptors if os.getpid() == owner else ():
+def _close(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
         os.close(descriptor)
 
 
@@ -114,6 +114,9 @@ class _Notice(ctypes.Structure):
 
 _IN_A_THREAD = 2  # SIGEV_THREAD
 
+_first_user: list[int] = []
+"""The process that used a queue first. One forked from it has none: the C library takes the one's for the other's."""
+
 
 def _ending_with_status_1() -> list[int]:
     """Let this process end with status 1 at the first message of a queue, whatever it does, and return its descriptor.
@@ -122,7 +125,8 @@ def _ending_with_status_1() -> list[int]:
     none is returned, and SIGHUP does it: with a status of its own number, which is 1, if the signal is not ignored.
     """
     library = ctypes.CDLL(None)
-    if sys.platform == "linux":
+    if sys.platform == "linux" and hasattr(library, "mq_open") and _first_user in ([], [os.getpid()]):
+        _first_user[:] = [os.getpid()]
         name, shape = f"/deap_nn-{os.getpid()}".encode(), (ctypes.c_long * 8)(0, 1, 1)  # one message of one byte
         queue = library.mq_open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, shape)
         library.mq_unlink(name)

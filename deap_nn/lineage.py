@@ -216,13 +216,21 @@ class Lineage:
             self._founder = _most_often(list(map(int, places)))
         self._history.update(self._drawn + repr(sigma).encode())
 
-    def line(self) -> list[list[Recipe]]:
-        """Return the parents of each generation that have to be bred for the last one, those of the seeds first."""
+    def line(self, wanted: Iterable[Any] = ()) -> list[list[Recipe]]:
+        """Return the parents of each generation that have to be bred for the last one, and for some earlier members.
+
+        Those that come of the seeds, or of the keyframe, are first.
+        """
         line: list[list[Recipe]] = []
+        others: dict[int, set[int]] = {}
+        for recipe in [member.recipe for member in wanted if isinstance(member, LightMember)]:
+            if self.breeder.step is None and not self._genomes.in_keyframe(recipe.id):
+                others.setdefault(recipe.generation, set()).update(recipe.averaged or [recipe.place])
         places = set(range(len(self._past[-1][0]))) if self._past else set()
         if self.breeder.step is not None:  # all have the same
             places &= {0}
         for generation in range(len(self._past), 0, -1):
+            places |= others.get(generation, set())
             parents = sorted({key for place in places for key in self.recipe(generation, place).parents})
             line.append([self.recipe(generation - 1, key & _PLACE) for key in parents])
             if self._keyframe is not None and all(self._genomes.in_keyframe(key) for key in parents):

@@ -23,6 +23,9 @@ GRACE_SECONDS = 10.0
 _told: list[float] = []
 """When a signal first asked the body of `interruptible` to end."""
 
+_unheeded: list[int] = []
+"""That signal, until its KeyboardInterrupt is seen to leave the body of `heeding_signals`."""
+
 LAUNCHED = "DEAP_NN_LAUNCHED"
 """The environment of processes that `deap_nn.launch` started says so, with the process id of who did."""
 
@@ -111,6 +114,7 @@ def interruptible() -> Iterator[None]:
     def interrupt(signum: int, frame: FrameType | None) -> None:
         if not _told:
             _told.append(time.monotonic())
+            _unheeded.append(signum)
             throw()
         elif time.monotonic() - _told[0] > GRACE_SECONDS:
             signal.signal(signum, signal.SIG_DFL)
@@ -123,22 +127,28 @@ def interruptible() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         _told.clear()
+        _unheeded.clear()
 
 
 @contextlib.contextmanager
 def heeding_signals() -> Iterator[None]:
-    """Raise KeyboardInterrupt where the one that a signal raised in the body, inside `interruptible`, came to nothing.
+    """Raise KeyboardInterrupt where the one that a signal raised, inside `interruptible`, came to nothing.
 
     Python raises it wherever it is just then: in a library's clean-up it is printed and lost, in an import it may
     become another exception.
     """
     try:
         yield
-    except Exception as error:
-        if _told:
-            raise KeyboardInterrupt from error
+    except KeyboardInterrupt:
+        _unheeded.clear()
         raise
-    if _told:
+    except Exception as error:
+        if not _unheeded:
+            raise
+        _unheeded.clear()
+        raise KeyboardInterrupt from error
+    if _unheeded:
+        _unheeded.clear()
         raise KeyboardInterrupt
 
 

@@ -57,13 +57,7 @@ def go_on(
         raise ValueError(f"the checkpoint has {len(last.wvalues)} members, the population {len(population)}")
     keyframe = check_keyframe(checkpoint.path.parent, last.number)
     lineage.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
-    line = lineage.line() if last.number else []
-    if line:
-        seconds = lineage.seconds_to_breed(sum(map(len, line)))
-        if seconds > KEYFRAME_SECONDS:
-            warnings.warn(
-                f"{sum(map(len, line))} genomes are bred again, which takes about {seconds:.0f} s", stacklevel=3
-            )
+    if last.number:
         population[:] = lineage.last_members()
     for member, wvalues in zip(population, last.wvalues.tolist(), strict=True):
         member.fitness.wvalues = tuple(wvalues)
@@ -78,7 +72,13 @@ def go_on(
     clock.restore(last.number, last.adaptation)
     for name, callback in _named(watching):
         callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
-    lineage.replay(line, [member for callback in watching for member in callback.members()])
+    wanted = [member for callback in watching for member in callback.members()]
+    line = lineage.line(wanted) if last.number else []
+    genomes = sum(map(len, line))
+    if genomes and lineage.seconds_to_breed(genomes) > KEYFRAME_SECONDS:
+        takes = f"takes about {lineage.seconds_to_breed(genomes):.0f} s"
+        warnings.warn(f"{genomes} genomes are bred again, which {takes}", stacklevel=3)
+    lineage.replay(line, wanted)
     evolution.member = None
     lineage.forget_past()
     past.clear()  # the logbook and the lineage have what is needed of it

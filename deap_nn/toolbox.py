@@ -311,7 +311,8 @@ def make_toolbox(
         pairs, by ``evolve``, which leaves ``mate`` and ``cxpb`` aside then. `pressure`, `boost`, `boosted`, `mates`,
         `indpb` and `tournsize` are not for "mean". DEAP's own loops take the mean of two.
     tournsize : int, optional
-        Draw parents by `deap.tools.selTournament` with so many contestants, at least 1, and not by rank.
+        Draw parents by `deap.tools.selTournament` with so many contestants, at least 1, from all: `pressure`, `boost`,
+        `boosted` and `parents` are not for it.
     step : float
         How far "mean" goes from the centre of a generation to the mean of those drawn, above 0: 1 is that mean, more
         goes on in its direction.
@@ -368,6 +369,8 @@ def make_toolbox(
         raise ValueError(f"mates must be 2 to {MOST_MATES}, got {mates!r}")
     if tournsize is not None:
         _check_count("tournsize", tournsize)
+        if crossover == "mean":
+            raise ValueError(f"tournsize is not for crossover 'mean', got {tournsize!r}")
     if mates > 2 and crossover not in ("mask", "mean"):
         raise ValueError(f"mates must be 2 where crossover is {crossover!r}, got {mates!r}")
     if mates > 2 and indpb != 0.5:

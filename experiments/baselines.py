@@ -1,8 +1,9 @@
 """Train the same network by other methods, in the same frame: ``baselines.py --method adam``.
 
 Data, mini-batches, first network, read-outs and files are those of ``experiments/mnist.py``; a generation is a step of
-the method on one mini-batch. Run it with ``python -m scoop experiments/baselines.py`` to use every core where a method
-scores a population.
+the method on one mini-batch. Of a row of the log ``min`` to ``max`` tell what was scored for the step, and
+``train_error`` and ``val_error`` the method's one network after it. Run it with ``python -m scoop
+experiments/baselines.py`` to use every core where a method scores a population.
 
 References
 ----------
@@ -14,7 +15,9 @@ learning", arXiv:1703.03864, 2017.
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
@@ -93,7 +96,7 @@ class Backpropagation:
 
     def step(self, generation: int) -> Sequence[float]:
         """Descend along the gradient, and return the cross-entropy before that."""
-        from deap_nn.evaluation import batch_indices
+        from deap_nn.evaluation import WORST_CROSS_ENTROPY, batch_indices
 
         problem = self._toolbox.problem
         x, y = find_dataset(problem.data).part("train")
@@ -101,7 +104,8 @@ class Backpropagation:
         samples = x[chosen].reshape(len(chosen), *self._model.input_shape[1:]).astype(np.float32)
         if x.dtype == np.uint8:
             samples /= 255.0
-        return [float(self._model.train_on_batch(samples, y[chosen]))]
+        loss = float(self._model.train_on_batch(samples, y[chosen]))
+        return [min(loss, WORST_CROSS_ENTROPY) if math.isfinite(loss) else WORST_CROSS_ENTROPY]
 
 
 class Around:
@@ -278,7 +282,7 @@ def make_parser() -> Parser:
     add("--rate", type=number(0), metavar="X", help=f"learning rate; by default {RATES}")
     add("--momentum", type=number(0, 1), metavar="X", help="of sgd; by default 0")
     add("--population", type=integer(2), metavar="N", help="networks scored a generation; by default 200")
-    add("--sigma", type=number(0, LARGEST_WEIGHT), metavar="X", help="strength of openai-es' noise; by default 0.02")
+    add("--sigma", type=number(1e-6, LARGEST_WEIGHT), metavar="X", help="strength of openai-es' noise; by default 0.02")
     add("--scale", choices=("none", "fan_in"), help="of openai-es' noise, by matrix; by default none")
     add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
     add("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
@@ -293,10 +297,10 @@ def make_parser() -> Parser:
     return parser
 
 
-def options_of(method: str) -> set[str]:
-    """Return the names of the options that a method takes."""
-    names = vars(make_parser().parse_args(["--method=sgd"]))
-    return {name for name in names if method in ONLY_FOR.get(name, (method,))}
+def common_options(method: str) -> set[str]:
+    """Return the names of the options that say the same of a method and of ``experiments/mnist.py``."""
+    names = vars(make_parser().parse_args(["--method=sgd"])).keys() - ONLY_FOR.keys()
+    return names | {"population"} if method in ONLY_FOR["population"] else set(names)
 
 
 def complete(options: argparse.Namespace) -> argparse.Namespace:
@@ -307,11 +311,8 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
             setattr(options, name, usual[name])
         elif options.method not in methods and getattr(options, name) is not None:
             raise InputError(f"argument --{name}: is for --method {' or '.join(methods)}, got {options.method}")
-    if options.method == "openai-es":
-        if options.population % 2:
-            raise InputError(f"argument --population: must be even, got {options.population}")
-        if not options.sigma > 0:
-            raise InputError("argument --sigma: must be above 0")
+    if options.method == "openai-es" and options.population % 2:
+        raise InputError(f"argument --population: must be even, got {options.population}")
     return options
 
 
@@ -345,11 +346,12 @@ def train(evolution: Evolution, method: Method, watching: Iterable[Any], sigma: 
             evolution.generation = toolbox.evaluate.func.generation = generation
             with parallel.heeding_signals():
                 scores = method.step(generation) if generation else [toolbox.evaluate(method.network)[0]]
-                evolution.best = method.network
-                assessed = toolbox.assess(evolution.best, generation, map=evolution.map)
+                network = copy.deepcopy(method.network)
+                assessed = toolbox.assess(network, generation, map=evolution.map)
             row = {"gen": generation, "nevals": len(scores), "min": min(scores), "avg": float(np.mean(scores))}
             row |= {"std": float(np.std(scores)), "max": max(scores), **assessed, "sigma": sigma}
             with parallel.holding_signals():
+                evolution.best = network
                 now = time.perf_counter()
                 evolution.seconds, evolution.elapsed, started = now - started, now - begun, now
                 evolution.evaluations += len(scores)

@@ -48,9 +48,14 @@ NOT_STORED = ("output", "resume", "regardless", "no_progress")
 """Options that are no settings of a run."""
 
 
-def by_preset(name: str) -> str:
+ADDED = {"batch_generations": 1, "mutation_indpb": 1.0}
+"""Options that ``config.json`` of older runs does not have, and what they were then."""
+
+
+def by_preset(name: str, *, but: str = "") -> str:
     """Return what each preset says that it is for, for the help."""
     said = {preset: settings[name] for preset, settings in PRESETS.items() if settings[name] is not None}
+    said.pop(but, None)
     return ", ".join(f"{preset}: {value}" for preset, value in said.items())
 
 
@@ -77,14 +82,19 @@ def make_parser() -> Parser:
         choices=tuple(CROSSOVERS),
         help=f"of two parents, under --preset default of all at once; {by_preset('crossover')}",
     )
-    add("--pressure", type=number(1, 2), metavar="X", help=f"of the linear ranking; {by_preset('pressure')}")
+    add(
+        "--pressure",
+        type=number(1, 2),
+        metavar="X",
+        help=f"of the linear ranking; {by_preset('pressure', but='default')}",
+    )
     add(
         "--boost",
         type=number(0.001, 1e9),
         metavar="X",
-        help=f"the very best counts so many times; {by_preset('boost')}",
+        help=f"the very best counts so many times; {by_preset('boost', but='default')}",
     )
-    add("--tournsize", type=integer(1), metavar="N", help="draw parents by tournaments of N and not by rank")
+    add("--tournsize", type=integer(1), metavar="N", help="mask, article: draw parents by tournaments of N")
     add("--mates", type=integer(2, 256), metavar="N", help=f"parents mated at a time by a mask; {by_preset('mates')}")
     add(
         "--step",

@@ -2,12 +2,14 @@
 
 Run it with ``python -m scoop experiments/sweep.py STUDY`` to use every core. A study is a TOML file: ``seeds``, options
 of ``experiments/mnist.py`` for all runs under ``[common]``, and under ``[settings.NAME]`` those of each; one that has a
-``method`` is run by ``experiments/baselines.py``, and takes of the common ones those that it knows. What is finished is
-skipped, what was broken off is resumed, or begun again where it is a baseline.
+``method`` is run by ``experiments/baselines.py``, and takes of the common ones those that mean the same there. What is
+finished is skipped, what was broken off is resumed, or begun again where it is a baseline.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import sys
 import tomllib
@@ -93,9 +95,10 @@ def read_study(path: str) -> Study:
         options = common
         if "method" in table:
             import baselines
+            import mnist
 
-            known = baselines.options_of(table["method"])
-            options = {option: value for option, value in common.items() if option.replace("-", "_") in known}
+            left_out = vars(mnist.make_parser().parse_args([])).keys() - baselines.common_options(table["method"])
+            options = {option: value for option, value in common.items() if option.replace("-", "_") not in left_out}
         made[name] = tuple(_arguments(options | table, path))
     return Study(Path(path).stem, tuple(seeds), made)
 
@@ -138,7 +141,9 @@ def check(study: Study, output: Path, data: Sequence[str]) -> None:
         folder = output / f"{name}-{seed}"
         if not (folder / "config.json").exists():
             continue
-        config = read_config(folder, "--output")
+        config = getattr(script, "ADDED", {}) | read_config(folder, "--output")
+        if config.get("scale") is None and options["scale"] == "none":  # as the article's was kept once
+            config["scale"] = "none"
         options["validation_size"] = min(
             options["validation_size"], config.get("validation_size") or 0
         )  # if there are fewer
@@ -156,10 +161,11 @@ def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
         if read_status(folder).get("state") == "finished":
             continue
         print(f"{number} of {len(runs)}: {name}, seed {seed}", file=sys.stderr, flush=True)
-        resumable = (folder / "checkpoint").exists() and (folder / "config.json").exists()
-        if (folder / "status.json").exists() and not resumable:
+        begun = (folder / "config.json").exists()
+        if (folder / "status.json").exists() and (not begun or "method" in read_config(folder, "--output")):
             shutil.rmtree(folder)  # it was killed before there was anything to go on with, or is a baseline
-        if folder.exists():
+            begun = False
+        if begun:
             run_one(["--resume", str(folder), *data, "--no-progress"])
         else:
             run_one([*study.settings[name], *data, f"--seed={seed}", f"--output={folder}", "--no-progress"])
@@ -227,9 +233,19 @@ def main() -> int:
     check(study, output, data)
     try:
         output.mkdir(parents=True, exist_ok=True)
+        lock = open(os.devnull if options.only_draw else output / ".lock", "ab")  # noqa: SIM115  (closed below)
+        fcntl.flock(lock, fcntl.LOCK_SH if options.only_draw else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"argument --output: {output} is in use by another sweep") from None
     except OSError as error:
         raise InputError(f"argument --output: {output}: {error.strerror}") from error
-    if not options.only_draw:
+    with lock:
+        return sweep(study, output, data, only_draw=options.only_draw)
+
+
+def sweep(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -> int:
+    """Run what is not finished, and tell of all that is."""
+    if not only_draw:
         run_all(study, output, data)
     found = write_tables(study, output)
     if not any(found.values()):

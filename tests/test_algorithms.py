@@ -187,11 +187,11 @@ def test_an_interrupt_that_came_to_nothing_ends_the_run(toolbox, fate):
             self.end = evolution.generation, evolution.interrupted
 
     watching = Interrupted()
-    with pytest.raises(KeyboardInterrupt), parallel.interruptible():
-        run(toolbox, ngen=20, callbacks=[watching])
-    assert watching.end == (3, True)
     with parallel.interruptible():
-        assert len(run(toolbox, ngen=2)[1]) == 3
+        with pytest.raises(KeyboardInterrupt):
+            run(toolbox, ngen=20, callbacks=[watching])
+        assert watching.end == (3, True)
+        assert len(run(toolbox, ngen=2)[1]) == 3  # who has caught it may go on
 
 
 def test_another_select_still_moves_the_generation_on(toolbox):

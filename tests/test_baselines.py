@@ -1,5 +1,6 @@
 """The baselines: what they do is what they are named after, in the frame of the experiment."""
 
+import copy
 import csv
 import json
 import sys
@@ -9,7 +10,8 @@ import pytest
 from conftest import ROOT
 
 from deap_nn import make_toolbox
-from deap_nn.evaluation import batch_indices
+from deap_nn.evaluation import WORST_CROSS_ENTROPY, batch_indices
+from deap_nn.evolution import Evolution
 from deap_nn.logbooks import read_csv
 from deap_nn.models import keras
 from deap_nn.recipes import founder
@@ -92,6 +94,38 @@ def test_random_search_keeps_the_best_that_it_saw_on_the_batch(digits):
     assert search.step(2)[0] == toolbox.evaluate(founder(toolbox.individual, 3, drawn[int(np.argmin(scores))]))[0]
 
 
+def test_a_loss_that_is_no_number_is_the_worst_there_is(digits):
+    toolbox = mlp(digits)
+    descent = baselines.Backpropagation(toolbox, founder(toolbox.individual, 3, 0), keras.optimizers.SGD(1e25))
+    losses = [descent.step(generation)[0] for generation in range(1, 4)]
+    assert losses[0] < 10
+    assert losses[1:] == [WORST_CROSS_ENTROPY] * 2
+
+
+@pytest.mark.parametrize("method", ["adam", "openai-es", "random"])
+def test_a_run_that_is_interrupted_has_the_network_of_its_last_row(digits, method):
+    toolbox = mlp(digits)
+    arguments = ["--method", method, "--model", "mlp", "--seed", "3"]
+    options = baselines.complete(baselines.make_parser().parse_args(arguments))
+    seen, assess = [], toolbox.assess
+
+    def interrupted(network, generation, **keywords):
+        seen.append(copy.deepcopy(network))
+        if generation == 3:
+            raise KeyboardInterrupt
+        return assess(network, generation, **keywords)
+
+    toolbox.register("assess", interrupted)
+    way = baselines.method_of(options, toolbox)
+    evolution = Evolution(toolbox, [way.network], 9, map)
+    with pytest.raises(KeyboardInterrupt):
+        baselines.train(evolution, way, [], 0.0)
+    assert (evolution.interrupted, len(evolution.logbook)) == (True, 3)
+    assert evolution.best == seen[2]
+    if method != "random":
+        assert seen[3] != seen[2]
+
+
 @pytest.mark.parametrize("method", ["sgd", "adam", "openai-es", "random"])
 def test_a_run_leaves_what_the_experiment_leaves(run, tmp_path, digits_file, method):
     sizes = ["--population", 10] if method in ("openai-es", "random") else []
@@ -135,7 +169,7 @@ def test_the_number_of_workers_changes_nothing(run, tmp_path, digits_file, metho
         (["--method", "adam", "--momentum", "0.9"], "argument --momentum: is for --method sgd"),
         (["--method", "sgd", "--scale", "fan_in"], "argument --scale: is for --method openai-es"),
         (["--method", "openai-es", "--population", "3"], "argument --population: must be even, got 3"),
-        (["--method", "openai-es", "--sigma", "0"], "argument --sigma: must be above 0"),
+        (["--method", "openai-es", "--sigma", "0"], "argument --sigma: must be a number from 1e-06"),
         (["--method", "adam", "--rate", "nan"], "argument --rate: must be a number"),
         (["--method", "adam", "--batch-size", "401"], "argument --batch-size: must be at most"),
         (["--method", "adam", "--data", "nothing.npz"], "argument --data"),

@@ -17,6 +17,7 @@ from test_lineage import LAYOUT, halve, wired
 from deap_nn import (
     Annealed,
     Callback,
+    Individual,
     NoiseTable,
     cxMask,
     cxMean,
@@ -83,6 +84,11 @@ class Shrinking:
         self.sigma = state["sigma"]
 
 
+def drawn_globally():
+    """An individual whose random numbers come from nowhere that is given to it."""
+    return Individual([np.random.standard_normal(shape) for shape in LAYOUT.shapes])  # noqa: NPY002
+
+
 WIRINGS = {
     "an adaptation that remembers": lambda: {
         "mutate": partial(mutGaussianAdaptive, sigma=Shrinking(), noise=NoiseTable(1, LAYOUT.size))
@@ -96,6 +102,7 @@ WIRINGS = {
         "mate": tools.cxTwoPoint,
         "select": partial(tools.selTournament, tournsize=3),
     },
+    "founders of NumPy's global generator": lambda: {"individual": drawn_globally},
     "a mask of a fifth": lambda: {"mate": partial(cxMask, indpb=0.2)},
     "four mates": lambda: {"mate": cxScanning, "mates": 4},
     "three mates": lambda: {"mate": cxScanning, "mates": 3},

@@ -160,6 +160,33 @@ def test_a_call_that_never_notices_ends_its_process(before, status):
     assert (answer.returncode, answer.stdout, answer.stderr) == (status, "", f"error: {reason}\n")
 
 
+FORKED = """
+import hashlib, os
+from deap_nn import limits
+limits.STUCK_SECONDS = 0.3
+with limits.time_limit(9, "the parent"):
+    pass
+children = []
+for i in range(3):
+    children.append(os.fork())
+    if not children[-1]:
+        with limits.time_limit(0.2, f"child {i}"):
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1 if i == 1 else 1)
+        os._exit(0)
+print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children], flush=True)
+with limits.time_limit(0.2, "the parent again"):
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such queues")
+def test_processes_that_are_forked_have_limits_of_their_own():
+    answer = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60, check=False)
+    assert (answer.returncode, answer.stdout) == (1, "[0, 1, 0]\n")
+    reasons = [f"error: {who}: no fitness within 0.2 s" for who in ("child 1", "the parent again")]
+    assert answer.stderr.splitlines() == reasons
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows here what is open")
 def test_who_looks_on_leaves_nothing_open(monkeypatch):
     opened = []

@@ -1,6 +1,7 @@
 """A study from the outside: what is run, what is skipped, what is written, and what is refused."""
 
 import csv
+import fcntl
 import json
 import shutil
 import subprocess
@@ -92,6 +93,34 @@ def test_what_was_broken_off_is_resumed(swept, run, digits_file, tmp_path):
     assert (broken / "best.npz").read_bytes() == expected
 
 
+def test_a_study_is_run_by_one_sweep_at_a_time_and_drawn_by_any(swept, run, digits_file, tmp_path):
+    folder, _ = swept
+    shutil.copytree(folder / "out", tmp_path / "out")
+    arguments = SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out"
+    with open(tmp_path / "out" / ".lock", "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        answer = run(*arguments)
+        assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
+        assert "is in use by another sweep" in answer.stderr
+        assert run(*arguments, "--only-draw").returncode == 0
+    assert run(*arguments).returncode == 0
+
+
+def test_runs_from_before_an_option_was_there_are_taken(swept, run, digits_file, tmp_path):
+    folder, _ = swept
+    shutil.copytree(folder / "out", tmp_path / "out")
+    path = tmp_path / "out" / "mask-4-1" / "config.json"
+    config = json.loads(path.read_text())
+    for name in ("batch_generations", "mutation_indpb", "tournsize"):
+        del config[name]
+    path.write_text(json.dumps(config))
+    arguments = SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out", "--only-draw"
+    answer = run(*arguments)
+    assert answer.returncode == 0, answer.stderr
+    path.write_text(json.dumps(config | {"batch_generations": 2}))
+    assert "with batch_generations 2 and not 1" in run(*arguments).stderr
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -108,6 +137,8 @@ def test_what_was_broken_off_is_resumed(swept, run, digits_file, tmp_path):
         ("seeds = [1, -1]\n[settings.a]\nmodel = 'mlp'", "argument --seed"),
         ("seeds = [1]\n[settings.a]\npopulation = 1", "settings.a: argument --population"),
         ("seeds = [1]\n[settings.a]\nheight = 1", "settings.a: unrecognized arguments"),
+        ("seeds = [1]\n[common]\nheight = 1\n[settings.a]\nmethod = 'sgd'", "settings.a: unrecognized arguments"),
+        ("seeds = [1]\n[settings.a]\nmethod = 'none'", "settings.a: argument --method"),
     ],
 )
 def test_a_study_that_is_wrong_is_refused_in_one_line(run, tmp_path, content, said):

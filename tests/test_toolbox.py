@@ -180,6 +180,7 @@ def test_data_may_be_a_path_or_a_name(digits_file):
         ({"boosted": -3}, ValueError, "boosted"),
         ({"parents": 0}, ValueError, "parents"),
         ({"tournsize": 0}, ValueError, "tournsize must be an integer of at least 1"),
+        ({"crossover": "mean", "tournsize": 3}, ValueError, "tournsize is not for crossover 'mean'"),
         ({"crossover": "two-point"}, ValueError, "crossover must be 'mask' or 'split'"),
         ({"crossover": "units", "mates": 3}, ValueError, "mates must be 2 where crossover is 'units'"),
         ({"sigma": -1}, ValueError, "sigma"),
