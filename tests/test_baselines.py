@@ -126,12 +126,11 @@ def test_a_run_that_is_interrupted_has_the_network_of_its_last_row(digits, metho
         assert seen[3] != seen[2]
 
 
-@pytest.mark.parametrize("method", ["sgd", "adam", "openai-es", "random"])
-def test_a_run_leaves_what_the_experiment_leaves(run, tmp_path, digits_file, method):
+@pytest.mark.parametrize("method", ["sgd", "openai-es", "random"])
+def test_a_run_leaves_what_the_experiment_leaves_with_any_workers(run, tmp_path, digits_file, method):
     sizes = ["--population", 10] if method in ("openai-es", "random") else []
-    answer = run(
-        SCRIPT, "--method", method, *SMALL, *sizes, "--generations", 30, "--data", digits_file, "--output", "a"
-    )
+    options = ["--method", method, *SMALL, *sizes, "--generations", 30, "--data", digits_file, "--output"]
+    answer = run(SCRIPT, *options, "a")
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
     assert {path.name for path in (tmp_path / "a").iterdir()} == FILES
     columns, timing = read_csv(tmp_path / "a" / "logbook.csv"), read_csv(tmp_path / "a" / "timing.csv")
@@ -147,16 +146,11 @@ def test_a_run_leaves_what_the_experiment_leaves(run, tmp_path, digits_file, met
     with np.load(tmp_path / "a" / "best.npz") as archive:
         assert all((archive[name] == w).all() for name, w in zip(archive, model.get_weights(), strict=True))
     assert json.loads((tmp_path / "a" / "config.json").read_text())["method"] == method
-
-
-@pytest.mark.parametrize("method", ["openai-es", "random"])
-def test_the_number_of_workers_changes_nothing(run, tmp_path, digits_file, method):
-    options = ["--method", method, *SMALL, "--population", 12, "--generations", 4, "--data", digits_file]
-    assert run(SCRIPT, *options, "--output", "one").returncode == 0
-    answer = run("-m", "deap_nn.launch", "-n", 3, SCRIPT, *options, "--output", "three")
-    assert answer.returncode == 0, answer.stderr
-    for name in ("logbook.csv", "best.npz", "readouts.csv", "trace.npz"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "three" / name).read_bytes()
+    if sizes:
+        answer = run("-m", "deap_nn.launch", "-n", 3, SCRIPT, *options, "three")
+        assert answer.returncode == 0, answer.stderr
+        for name in ("logbook.csv", "best.npz", "readouts.csv", "trace.npz"):
+            assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "three" / name).read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from deap_nn import NoiseTable
 from deap_nn.datasets import load_dataset
 from deap_nn.logbooks import read_csv
 from deap_nn.models import build_model, keras, layout_of, reference_of
+from deap_nn.rundir import read_config, toolbox_of
 
 SETTING = ["--model", "mlp", "--population", 12, "--generations", 3, "--seed", 5]
 FILES = {
@@ -253,14 +254,9 @@ def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number)
     assert keras.models.load_model(folder / "best.keras").count_params() == 50_890
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--crossover", "units", "--tournsize", 3],
-        ["--pressure", 2, "--boost", 9, "--batch-generations", 2, "--scale", "none", "--mutation-indpb", 0.5],
-    ],
-)
-def test_other_operators_are_chosen_kept_and_gone_on_with(run, tmp_path, digits_file, options):
+def test_other_operators_are_chosen_kept_and_gone_on_with(run, tmp_path, digits_file):
+    options = ["--crossover", "units", "--tournsize", 3, "--batch-generations", 2, "--scale", "none"]
+    options += ["--mutation-indpb", 0.5]
     arguments = [MNIST, *SETTING, "--preset", "mask", *options, "--data", digits_file, "--output"]
     assert run(*arguments, tmp_path / "plain", "--generations", 6, "--breeding", "plain").returncode == 0
     assert run(*arguments, tmp_path / "run", "--generations", 3).returncode == 0
@@ -270,10 +266,21 @@ def test_other_operators_are_chosen_kept_and_gone_on_with(run, tmp_path, digits_
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     for name, value in zip(options[::2], options[1::2], strict=True):
         assert config[name.removeprefix("--").replace("-", "_")] == value
-    replayed = tmp_path / "member.npz"
-    answer = run("-m", "deap_nn.replay", tmp_path / "run", "--generation", 6, "--output", replayed)
+    answer = run("-m", "deap_nn.replay", tmp_path / "run", "--generation", 6, "--output", tmp_path / "member.npz")
     assert answer.returncode == 0, answer.stderr
     assert "differs" not in answer.stdout
+
+
+def test_the_ranking_is_that_of_the_options(run, tmp_path, digits_file):
+    options = ["--preset", "mask", "--pressure", 2, "--boost", 9, "--parents", 7]
+    assert run(MNIST, *SETTING, *options, "--data", digits_file, "--output", "run").returncode == 0
+    config = read_config(tmp_path / "run", "--output")
+    toolbox = toolbox_of(config, load_dataset("auto", digits_file))
+    assert {name: toolbox.select.keywords[name] for name in ("pressure", "boost", "parents")} == {
+        "pressure": 2.0,
+        "boost": 9.0,
+        "parents": 7,
+    }
 
 
 FAILING = """

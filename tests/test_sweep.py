@@ -103,7 +103,6 @@ def test_a_study_is_run_by_one_sweep_at_a_time_and_drawn_by_any(swept, run, digi
         assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
         assert "is in use by another sweep" in answer.stderr
         assert run(*arguments, "--only-draw").returncode == 0
-    assert run(*arguments).returncode == 0
 
 
 def test_runs_from_before_an_option_was_there_are_taken(swept, run, digits_file, tmp_path):
