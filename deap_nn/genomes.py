@@ -224,8 +224,10 @@ class Genomes:
         Threads help where the compiled pass does it, which lets go of Python's lock.
         """
         wanted = Recipe(0, 0, tuple(keys))
-        with ThreadPoolExecutor(threads) as pool:
-            map_ = pool.map if threads > 1 and self.breeder.fused else map
+        with contextlib.ExitStack() as stack:
+            map_: Callable[..., Iterable[Any]] = map
+            if threads > 1 and self.breeder.fused:
+                map_ = stack.enter_context(ThreadPoolExecutor(threads)).map
             while True:
                 with contextlib.suppress(_MissingError):
                     self._ancestors(wanted, map_)
