@@ -285,7 +285,7 @@ class Genomes:
             first, *others = generation
             breed = partial(self._breed_ancestor, made=made)
             # The first alone: what all use is made once. Founders too: who draws them may use Python's global state.
-            bred = itertools.chain(map(breed, [first]), (map_ if first.parents else map)(breed, others))
+            bred = itertools.chain([breed(first)], (map_ if first.parents else map)(breed, others))
             for ancestor in bred:
                 for parent in ancestor.parents:
                     needed[parent] -= 1
