@@ -98,7 +98,7 @@ def test_a_study_is_run_by_one_sweep_at_a_time_and_drawn_by_any(swept, run, digi
     shutil.copytree(folder / "out", tmp_path / "out")
     arguments = SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out"
     with open(tmp_path / "out" / ".lock", "ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_SH)
         answer = run(*arguments)
         assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
         assert "is in use by another sweep" in answer.stderr
