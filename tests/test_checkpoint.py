@@ -85,8 +85,12 @@ class Shrinking:
 
 
 def drawn_globally():
-    """An individual whose random numbers come from nowhere that is given to it."""
-    return Individual([np.random.standard_normal(shape) for shape in LAYOUT.shapes])  # noqa: NPY002
+    """An individual whose random numbers come from nowhere that is given to it, drawn with a pause in between."""
+    drawn = []
+    for shape in LAYOUT.shapes:
+        drawn.append(np.random.standard_normal(shape))  # noqa: NPY002
+        time.sleep(0.0002)
+    return Individual(drawn)
 
 
 WIRINGS = {

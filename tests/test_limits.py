@@ -161,17 +161,17 @@ def test_a_call_that_never_notices_ends_its_process(before, status):
 
 
 FORKED = """
-import hashlib, os
+import hashlib, os, time
 from deap_nn import limits
 limits.STUCK_SECONDS = 0.3
 with limits.time_limit(9, "the parent"):
     pass
 children = []
-for i in range(3):
+for i in range(5):
     children.append(os.fork())
     if not children[-1]:
-        with limits.time_limit(0.2, f"child {i}"):
-            hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1 if i == 1 else 1)
+        with limits.time_limit(9 if i < 4 else 0.2, f"child {i}"):
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1) if i == 4 else time.sleep(3)
         os._exit(0)
 print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children], flush=True)
 with limits.time_limit(0.2, "the parent again"):
@@ -182,8 +182,8 @@ with limits.time_limit(0.2, "the parent again"):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such queues")
 def test_processes_that_are_forked_have_limits_of_their_own():
     answer = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60, check=False)
-    assert (answer.returncode, answer.stdout) == (1, "[0, 1, 0]\n")
-    reasons = [f"error: {who}: no fitness within 0.2 s" for who in ("child 1", "the parent again")]
+    assert (answer.returncode, answer.stdout) == (1, "[0, 0, 0, 0, 1]\n")
+    reasons = [f"error: {who}: no fitness within 0.2 s" for who in ("child 4", "the parent again")]
     assert answer.stderr.splitlines() == reasons
 
 
