@@ -121,7 +121,7 @@ class GenomeCache:
         self.folder = place / f"{_PREFIX}{os.getuid()}-{token}"
         self._weights = weights
         self._stride, self.per_segment, self._head = _segment(weights)
-        self._segments: dict[int, tuple[IO[bytes], memoryview, list[Vector]]] = {}
+        self._segments: dict[int, tuple[IO[bytes], memoryview, mmap.mmap, dict[int, Vector]]] = {}
         self._opening = threading.Lock()  # a file opened twice loses its locks when one is closed
         self.full = False
         self.folder.mkdir(mode=0o700, exist_ok=True)
@@ -139,12 +139,17 @@ class GenomeCache:
         file = open(path, "r+b")  # noqa: SIM115  (kept open for its locks)
         mapping = mmap.mmap(file.fileno(), 0)
         keys = memoryview(mapping)[: self.per_segment * 8].cast("q")
-        genomes = [
-            np.frombuffer(mapping, np.float32, self._weights, self._head + i * self._stride)
-            for i in range(self.per_segment)
-        ]
-        self._segments[number] = file, keys, genomes
+        self._segments[number] = file, keys, mapping, {}
         return True
+
+    def _view(self, number: int, place: int) -> Vector:
+        """Return a slot's memory as an array, always the same one."""
+        *_, mapping, views = self._segments[number]
+        found = views.get(place)
+        if found is None:
+            start = self._head + place * self._stride
+            found = views.setdefault(place, np.frombuffer(mapping, np.float32, self._weights, start))
+        return found
 
     def _create(self, path: Path) -> bool:
         """Claim the room of a segment; false where there is none."""
@@ -158,8 +163,8 @@ class GenomeCache:
         number, place = divmod(slot, self.per_segment)
         if number not in self._segments and not self._open(number, create=False):
             return None
-        _, keys, genomes = self._segments[number]
-        return genomes[place] if keys[place] == key else None
+        keys = self._segments[number][1]
+        return self._view(number, place) if keys[place] == key else None
 
     def holds(self, slot: int, key: int) -> bool:
         """Return whether a slot holds the genome `key`."""
@@ -172,7 +177,7 @@ class GenomeCache:
         if not self._open(number, create=True):
             yield None
             return
-        file, keys, genomes = self._segments[number]
+        file, keys, *_ = self._segments[number]
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 8, place * 8)
         except OSError:  # another process is writing it
@@ -180,7 +185,7 @@ class GenomeCache:
             return
         try:
             keys[place] = _EMPTY
-            yield genomes[place]
+            yield self._view(number, place)
             keys[place] = key
         finally:
             fcntl.lockf(file, fcntl.LOCK_UN, 8, place * 8)

@@ -113,12 +113,14 @@ class Lineage:
             self._genomes.share_noise()
             room -= noise
         self._breeder = pickle.dumps((breeder, shares_noise), pickle.HIGHEST_PROTOCOL)
-        self._free = list(range(slots_in(room, self._genomes.size)))
+        self._slot_count = slots_in(room, self._genomes.size)
+        self._free: list[int] = []  # of those that were used, a heap
+        self._fresh = 0  # the first that was not
         self._genome_mib = self._genomes.size * 4 / 2**20
         self._warned = False
-        if len(self._free) < FEWEST_SLOTS:
+        if self._slot_count < FEWEST_SLOTS:
             self.close()
-            held = f"{len(self._free)} genomes of {self._genome_mib:.1f} MiB, at least {FEWEST_SLOTS} are needed"
+            held = f"{self._slot_count} genomes of {self._genome_mib:.1f} MiB, at least {FEWEST_SLOTS} are needed"
             helps = "more --cache-size, another --cache or --breeding plain help"
             raise ValueError(f"cache: {room / 2**20:.1f} MiB in {place} hold {held}: {helps}")
         self.recipes: dict[int, Recipe] = {}
@@ -360,8 +362,12 @@ class Lineage:
         for key in [key for key in self._slots if key not in needed]:
             heapq.heappush(self._free, self._slots.pop(key))
         for key in parents:
-            if key not in self._slots and self._free:
+            if key in self._slots:
+                continue
+            if self._free:
                 self._slots[key] = heapq.heappop(self._free)
+            elif self._fresh < self._slot_count:
+                self._slots[key], self._fresh = self._fresh, self._fresh + 1
         homeless = sum(key not in self._slots for key in parents)
         if homeless and not self._warned:
             self._warned = True
