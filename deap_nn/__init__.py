@@ -1,13 +1,14 @@
 """A toolbox for DEAP that trains neural networks with a genetic algorithm instead of backpropagation."""
 
+from deap_nn.adaptation import Adaptation, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive
 from deap_nn.algorithms import evolve
 from deap_nn.checkpoint import Checkpoint, CheckpointError
-from deap_nn.crossover import cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
+from deap_nn.crossover import cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
 from deap_nn.datasets import Dataset, load_dataset
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.initialisation import initNormal, initScaled
 from deap_nn.logbooks import to_csv, to_json
-from deap_nn.mutation import Adaptation, Annealed, Constant, ErrorScaled, mutGaussianAdaptive
+from deap_nn.mutation import mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.selection import selMirrored, selRankBoosted
 from deap_nn.toolbox import PRESETS, FitnessMin, Individual, initPopulation, make_toolbox
@@ -30,7 +31,10 @@ __all__ = [
     "Individual",
     "Layout",
     "NoiseTable",
+    "OneFifth",
+    "SelfAdaptive",
     "WeightList",
+    "cxBiased",
     "cxMask",
     "cxMatrices",
     "cxMean",

@@ -18,15 +18,16 @@ import numpy as np
 from deap import base, tools
 
 from deap_nn.checkpoint import Checkpoint
+from deap_nn.elitism import Elitism
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.limits import EvaluationError
 from deap_nn.lineage import Lineage
 from deap_nn.members import centre_of
 from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, worker_count
-from deap_nn.recipes import happens, mutation_of
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, go_on, kept_of
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
 from deap_nn.toolbox import Clock, breeder_of
+from deap_nn.variation import in_order, strength_of, unscored, vary
 
 COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma")
 """The columns of a logbook, of which a toolbox without ``assess`` or an adaptation lacks the last."""
@@ -39,43 +40,6 @@ PROGRESS_SECONDS = 0.5
 
 WORST = 1e100
 """What a fitness of NaN or infinity counts as, with the sign that is worse; also the largest that is ever told."""
-
-
-def vary(
-    chosen: Sequence[Any], toolbox: base.Toolbox, *, seed: int, generation: int, cxpb: float = 1.0, mutpb: float = 1.0
-) -> list[Any]:
-    """Clone, mate and mutate the chosen parents, each group and child with random streams of its own.
-
-    Parameters
-    ----------
-    chosen : sequence
-        Parents; places 2i and 2i+1 are mated, or as many side by side as the toolbox' ``mates`` says. They are left
-        unchanged. Under a toolbox with a ``step`` they are mutated alone, two side by side in opposite directions.
-    toolbox : deap.base.Toolbox
-        With ``clone``, ``mate`` and ``mutate``.
-    seed, generation : int
-        The key of the streams.
-    cxpb, mutpb : float
-        The probabilities that a group is mated and that a child is mutated.
-
-    Returns
-    -------
-    list
-        As many children, without a valid fitness.
-    """
-    children = [toolbox.clone(parent) for parent in chosen]
-    mates, paired = getattr(toolbox, "mates", 2), getattr(toolbox, "step", None) is not None
-    for group, start in enumerate(range(0, len(children) - 1, mates)):
-        if not paired and happens(cxpb, seed, generation, 2 * group):
-            mate = seeded(toolbox.mate, stream(seed, Purpose.MATE, generation, group))
-            children[start : start + mates] = mate(*children[start : start + mates])
-    for place, child in enumerate(children):
-        if happens(mutpb, seed, generation, 2 * place + 1):
-            (children[place],) = mutation_of(toolbox.mutate, seed, generation, place, paired=paired)(child)
-    for child in children:
-        del child.fitness.values
-        vars(child).pop("recipe", None)
-    return children
 
 
 def _lineage(
@@ -97,14 +61,27 @@ def _lineage(
     return lineage
 
 
-def _score(evolution: Evolution, watching: Iterable[Callback]) -> None:
+def _elitism(toolbox: base.Toolbox, size: int) -> Elitism:
+    """Return how members of a population of some size live on."""
+    elites, batches = getattr(toolbox, "elites", 0), getattr(toolbox, "elite_batches", 1)
+    if not 0 <= elites < size:
+        raise ValueError(f"elites must be at least 0 and below the population of {size}, got {elites!r}")
+    if elites and getattr(toolbox, "step", None) is not None:
+        raise ValueError(f"elites must be 0 where all the chosen are mated at once, got {elites!r}")
+    if batches < 1:
+        raise ValueError(f"elite_batches must be at least 1, got {batches!r}")
+    return Elitism(elites, batches)
+
+
+def _score(evolution: Evolution, elitism: Elitism, watching: Iterable[Callback]) -> None:
     population, evaluate = evolution.population, evolution.toolbox.evaluate
     evolution.scored, told = 0, time.monotonic()
     answers = evolution.map(evaluate, population)
     if evolution.map is evolution.toolbox.map:  # the plain way; by recipes it is the worker who names the child
         answers = _naming(evolution, answers)
     for place, (individual, values) in enumerate(zip(population, answers, strict=True)):
-        individual.fitness.values = _checked(values, individual.fitness.weights, evolution.generation, place)
+        checked = _checked(values, individual.fitness.weights, evolution.generation, place)
+        individual.fitness.values = elitism.averaged(place, checked)
         evolution.scored += 1
         if time.monotonic() - told > PROGRESS_SECONDS:
             for callback in watching:
@@ -197,7 +174,9 @@ def evolve(
         Individuals; replaced in place by each next generation.
     toolbox : deap.base.Toolbox
         With ``clone``, ``mate``, ``mutate``, ``select``, ``evaluate`` and ``map``; ``assess``, if there is one, adds
-        columns about the best.
+        columns about the best. If there is a number ``elites``, so many of the best live on unchanged at the last
+        places of the next generation and are scored again there; their fitness is the mean over their last
+        ``elite_batches`` mini-batches, 1 if left out.
     ngen : int
         Generations after the initial one, at least 0.
     seed : int
@@ -270,6 +249,8 @@ def evolve(
         raise ValueError(f"keyframe_seconds must be at least 0, got {keyframe_seconds!r}")
     if breeding not in ("recipes", "plain"):
         raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
+    if strength_of(toolbox.mutate) is not None and getattr(toolbox, "step", None) is not None:
+        raise ValueError("SelfAdaptive is not for a toolbox where all the chosen are mated at once")
     lineage = None
     if breeding == "recipes":
         options = {"group_size": group_size, "place": cache, "size": cache_size, "timeout": timeout}
@@ -323,6 +304,7 @@ class _Run:
         self._keyframes = keyframes
         self._centre: Any = None
         toolbox = evolution.toolbox
+        self._elitism = _elitism(toolbox, len(evolution.population))
         self._clock: Clock = getattr(toolbox, "clock", None) or Clock(toolbox)
         self._clock.reset()
         self._begun = self._started = time.perf_counter()
@@ -356,7 +338,7 @@ class _Run:
         """Go back to where the checkpoint ends, and return the first generation that is to be made."""
         if self._lineage is None or self._checkpoint is None or not self._checkpoint.past:
             return 0
-        go_on(self.evolution, self._lineage, self._clock, self._checkpoint, self._watching)
+        go_on(self.evolution, self._lineage, self._clock, self._elitism, self._checkpoint, self._watching)
         self._begun = self._started - self.evolution.elapsed
         for callback in self._watching:  # they may have seen this generation before, or not
             callback.on_generation(self.evolution)
@@ -368,7 +350,7 @@ class _Run:
         evolution, checkpoint = self.evolution, self._checkpoint
         evolution.generation = generation
         places = self._breed(generation) if generation else []
-        _score(evolution, self._watching)
+        _score(evolution, self._elitism, self._watching)
         if self._halloffame is not None:
             self._halloffame.update(evolution.population)
         _record(evolution, self._clock, self._stats, self._begun, self._started)
@@ -384,7 +366,9 @@ class _Run:
         """Let the children take the places of the population, and return those of their parents under a checkpoint."""
         toolbox, population = self.evolution.toolbox, self.evolution.population
         rng = stream(self._seed, Purpose.SELECT, generation)
-        chosen = seeded(toolbox.select, rng)(population, len(population))
+        kept = self._elitism.choose(population)
+        drawn = seeded(toolbox.select, rng)(population, len(population) - len(kept))
+        chosen = in_order(drawn, toolbox.mate)
         if self._clock.generation < generation:  # somebody registered another select, which moves no clock
             self._clock.advance(population)
         self.evolution.parents = len({id(member) for member in chosen})
@@ -395,9 +379,10 @@ class _Run:
                 self._centre, chosen = centre, [centre] * len(chosen)
                 self.evolution.mean = partial(centre_of, centre=centre, step=toolbox.step)
             population[:] = vary(chosen, toolbox, seed=self._seed, generation=generation, **self._probabilities)
+            population += unscored(map(toolbox.clone, kept))
         else:
-            population[:] = self._lineage.children(chosen, generation, self._clock.sigma)
-        return [member.recipe.place for member in chosen] if self._checkpoint is not None else []
+            population[:] = self._lineage.children([*chosen, *kept], generation, self._clock.sigma)
+        return [member.recipe.place for member in (*chosen, *kept)] if self._checkpoint is not None else []
 
     def _tell_end(self) -> None:
         for callback in self._watching:

@@ -41,6 +41,7 @@ from deap_nn.weights import Vector, empty_vector
 
 Map = Callable[..., Iterable[Any]]
 Places = Sequence[int] | NDArray[np.uint32]
+Strengths = float | tuple[float, ...] | None
 
 _PLACE = 0xFFFFFFFF
 """The part of a recipe's id that is its place."""
@@ -124,7 +125,7 @@ class Lineage:
             helps = "more --cache-size, another --cache or --breeding plain help"
             raise ValueError(f"cache: {room / 2**20:.1f} MiB in {place} hold {held}: {helps}")
         self.recipes: dict[int, Recipe] = {}
-        self._past: Sequence[tuple[Places, float | None]] = ()
+        self._past: Sequence[tuple[Places, Strengths]] = ()
         self._slots: dict[int, int] = {}
         self._before: set[int] = set()
         self._averaged: set[int] = set()
@@ -132,6 +133,7 @@ class Lineage:
         self._keyframe_history = ""
         known = [breeder.seed, breeder.founders_seed, breeder.shapes, breeder.cxpb, breeder.mutpb, breeder.mates]
         known += [] if breeder.step is None else [breeder.step]
+        known += [breeder.elites] if breeder.elites else []
         self._history = hashlib.blake2b(repr(tuple(known)).encode(), digest_size=16)
         self._drawn = b""
         self._founder: int | None = None
@@ -143,10 +145,15 @@ class Lineage:
 
     def members(self, recipes: Iterable[Recipe]) -> list[Any]:
         """Return light members, which have a fitness, a recipe and their weights on demand."""
-        return light_members(self.breeder.container, recipes, self.weights, self.breeder.shapes)
+        made = light_members(self.breeder.container, recipes, self.weights, self.breeder.shapes)
+        if self.breeder.strength is not None:
+            for member in made:
+                if member.recipe.sigma is not None:
+                    member.strategy = member.recipe.sigma
+        return made
 
     def children(self, chosen: Sequence[Any], generation: int, sigma: float | None) -> list[Any]:
-        """Return the children of the chosen parents; those side by side are mated."""
+        """Return the children of the chosen parents; those side by side are mated, and the last live on themselves."""
         recipes = [member.recipe for member in chosen]
         self.generation = generation
         for key in self._averaged:
@@ -158,13 +165,23 @@ class Lineage:
             centre = self._centre(recipes[0], places)
             parents = {centre.id: centre}
         self._settle(parents)
-        self._note(places, sigma)
+        strengths = self._strengths([recipe.sigma for recipe in recipes], generation, sigma)
+        self._note(places, strengths)
         self._bred_since += len(parents)
         if self.breeder.step is not None:  # what all need is made once for this host
             with busy:
                 self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
                 self._genomes.keep(parents)
-        return self.members(self._recipes(generation, places, sigma))
+        return self.members(self._recipes(generation, places, strengths))
+
+    def _strengths(self, inherited: Sequence[float | None], generation: int, sigma: float | None) -> Strengths:
+        """Return what the children of some parents are mutated by: `sigma`, or each what comes of its parent's own."""
+        strength = self.breeder.strength
+        if strength is None:
+            return sigma
+        amounts = [strength.first if amount is None else amount for amount in inherited]
+        bred = len(amounts) - self.breeder.elites
+        return (*strength.inherited(amounts[:bred], self.breeder.seed, generation), *amounts[bred:])
 
     def _centre(self, child: Recipe, places: Sequence[int]) -> Recipe:
         """Return the recipe of what the next generation comes from, given one of those drawn and all their places.
@@ -195,10 +212,14 @@ class Lineage:
         keyframe : Path, optional
             Weights that need not be bred again.
         """
-        self._past = past
         found = Keyframe(keyframe) if keyframe is not None else None
+        self._past = made = list[tuple[Places, Strengths]]()
         for generation, (places, sigma) in enumerate(past, start=1):
-            self._note(places, sigma)
+            before = made[-1][1] if made else None
+            inherited = [before[int(place)] for place in places] if isinstance(before, tuple) else [None] * len(places)
+            strengths = self._strengths(inherited, generation, sigma)
+            made.append((places, strengths))
+            self._note(places, strengths)
             if found is None or found.generation != generation:
                 continue
             if found.history == self._history.hexdigest():
@@ -211,7 +232,7 @@ class Lineage:
         """Let go of what `remember` took over, once nobody asks for a member of an earlier generation any more."""
         self._past = ()
 
-    def _note(self, places: Places, sigma: float | None) -> None:
+    def _note(self, places: Places, sigma: Strengths) -> None:
         """Add a generation to what tells this run from others."""
         self._drawn = drawn_places(places)
         if self._founder is None and self.breeder.step is not None:
@@ -312,25 +333,30 @@ class Lineage:
         if not generation:
             return Recipe(0, place)
         places, sigma = self._past[generation - 1]
+        own = sigma[place] if isinstance(sigma, tuple) else sigma
         if self.breeder.step is not None:
-            child = Recipe(generation, place, (self._centre_id(generation - 1),), sigma)
+            child = Recipe(generation, place, (self._centre_id(generation - 1),), own)
             return child if place != POOL_PLACE else self._centre(child, list(map(int, self._past[generation][0])))
+        bred = len(places) - self.breeder.elites
+        if place >= bred:
+            return Recipe(generation, place, (generation - 1 << 32 | int(places[place]),), own, copied=True)
         start = place - place % self.breeder.mates
-        group = [generation - 1 << 32 | int(i) for i in places[start : start + self.breeder.mates]]
-        return Recipe(generation, place, (*group[place - start :], *group[: place - start]), sigma)
+        group = [generation - 1 << 32 | int(i) for i in places[start : min(start + self.breeder.mates, bred)]]
+        return Recipe(generation, place, (*group[place - start :], *group[: place - start]), own)
 
-    def _recipes(self, generation: int, places: Iterable[int], sigma: float | None) -> list[Recipe]:
+    def _recipes(self, generation: int, places: Iterable[int], sigma: Strengths) -> list[Recipe]:
         """Return the recipes of a generation, of the places of their parents in the one before."""
         if self.breeder.step is not None:
-            places = list(places)
-            parents = (self._centre_id(generation - 1),)
-            return [Recipe(generation, place, parents, sigma) for place in range(len(places))]
+            of = (self._centre_id(generation - 1),)
+            return [Recipe(generation, place, of, own) for place, own in enumerate(_each(sigma, len(list(places))))]
         ids = [generation - 1 << 32 | int(place) for place in places]
-        mates, made = self.breeder.mates, []
-        for start in range(0, len(ids), mates):
-            group = tuple(ids[start : start + mates])
+        own = _each(sigma, len(ids))
+        mates, bred, made = self.breeder.mates, len(ids) - self.breeder.elites, []
+        for start in range(0, bred, mates):
+            group = tuple(ids[start : min(start + mates, bred)])
             for turn in range(len(group)):
-                made.append(Recipe(generation, start + turn, group[turn:] + group[:turn], sigma))
+                made.append(Recipe(generation, start + turn, group[turn:] + group[:turn], own[start + turn]))
+        made += [Recipe(generation, place, (ids[place],), own[place], copied=True) for place in range(bred, len(ids))]
         return made
 
     def _centre_id(self, generation: int) -> int:
@@ -510,6 +536,11 @@ class Lineage:
             flat = empty_vector(self._genomes.size)
             self._genomes.breed((recipe,), (flat,))
         return flat
+
+
+def _each(strengths: Strengths, members: int) -> Sequence[float | None]:
+    """Return what each of some members is mutated by."""
+    return strengths if isinstance(strengths, tuple) else (strengths,) * members
 
 
 def _most_often(places: Sequence[int]) -> int:

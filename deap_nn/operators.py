@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deap_nn.crossover import cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
+from deap_nn.crossover import cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
 from deap_nn.initialisation import initNormal, initScaled
 from deap_nn.mutation import mutGaussianAdaptive
 from deap_nn.selection import selMirrored, selRankBoosted
@@ -31,6 +31,7 @@ OPERATORS = (
     Operator(initScaled, "init", "He et al. 2015"),
     Operator(cxMask, "cx", "the article; Syswerda 1989"),
     Operator(cxScanning, "cx", "Eiben, Raué and Ruttkay 1994"),
+    Operator(cxBiased, "cx", "Gonçalves and Resende 2011"),
     Operator(cxSplit, "cx", "the article; Holland 1975"),
     Operator(cxMatrices, "cx", "Montana and Davis 1989"),
     Operator(cxUnits, "cx", "Montana and Davis 1989"),

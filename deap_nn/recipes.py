@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_nn.adaptation import SelfAdaptive, check_sigma
 from deap_nn.crossover import cxMask, cxMean, cxScanning, further
-from deap_nn.mutation import check_sigma, matrix_factors, mutGaussianAdaptive
+from deap_nn.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import LARGEST_TABLE, NoiseTable, noise_numbers
 from deap_nn.seeding import Purpose, seeded, stream, takes
 from deap_nn.weights import Shape, Vector, Vectors, WeightList, empty_vector
@@ -41,6 +42,8 @@ class Recipe(NamedTuple):
     drawn : bytes
         Of a pool, the places of the children of its one parent that were drawn, each as often as it was, as
         `drawn_places` makes them; empty for any other.
+    copied : bool
+        Whether it is its one parent, which lives on.
     """
 
     generation: int
@@ -48,6 +51,7 @@ class Recipe(NamedTuple):
     parents: tuple[int, ...] = ()
     sigma: float | None = None
     drawn: bytes = b""
+    copied: bool = False
 
     @property
     def id(self) -> int:
@@ -103,6 +107,10 @@ class Breeder:
     step : float, optional
         Where all the chosen are mated at once: how far their children go from the centre they had to the mean of what
         was chosen of them. The children come in pairs, mirrored at their centre; `mates` is 2 and `cxpb` plays no part.
+    strength : SelfAdaptive, optional
+        What each child's own strength of mutation comes from.
+    elites : int
+        So many of the last of each generation but the first are copies of their parents.
     """
 
     seed: int
@@ -116,6 +124,8 @@ class Breeder:
     mutpb: float
     mates: int = 2
     step: float | None = None
+    strength: SelfAdaptive | None = None
+    elites: int = 0
 
     @functools.cached_property
     def fused(self) -> bool:
@@ -133,6 +143,8 @@ class Breeder:
             and not (mate.args or mutate.args)
             and getattr(mutate.keywords.get("noise"), "size", LARGEST_TABLE) < LARGEST_TABLE
             and mutate.keywords.get("indpb", 1.0) == 1.0
+            and mutate.keywords.get("matrices", "all") == "all"
+            and not isinstance(mutate.keywords.get("scale"), str)
         )
 
     @property
@@ -145,6 +157,9 @@ class Breeder:
         """Write the genome of a recipe into `out`; its parents' weights are left unchanged."""
         if not parents:
             np.copyto(out, founder(self.individual, self.founders_seed, recipe.place).flat)
+            return
+        if recipe.copied:
+            np.copyto(out, parents[0])
             return
         if recipe.drawn:
             self._pool(recipe, parents[0], out)

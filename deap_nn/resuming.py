@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from deap_nn.checkpoint import Checkpoint, Generation, keyframes_in
+from deap_nn.elitism import Elitism
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.keyframes import Keyframe, KeyframeError
 from deap_nn.lineage import Lineage
@@ -48,7 +49,12 @@ def kept_of(evolution: Evolution, clock: Clock, places: Sequence[int], watching:
 
 
 def go_on(
-    evolution: Evolution, lineage: Lineage, clock: Clock, checkpoint: Checkpoint, watching: Iterable[Callback]
+    evolution: Evolution,
+    lineage: Lineage,
+    clock: Clock,
+    elitism: Elitism,
+    checkpoint: Checkpoint,
+    watching: Iterable[Callback],
 ) -> None:
     """Put a run back where its last generation was logged."""
     past = checkpoint.past
@@ -61,6 +67,8 @@ def go_on(
         population[:] = lineage.last_members()
     for member, wvalues in zip(population, last.wvalues.tolist(), strict=True):
         member.fitness.wvalues = tuple(wvalues)
+    for generation in past[1:]:
+        elitism.go_on(generation.chosen[len(population) - elitism.count :].tolist(), len(population))
     for generation in past:
         evolution.logbook.header = list(generation.row)
         evolution.logbook.record(**generation.row)

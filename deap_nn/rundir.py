@@ -24,13 +24,13 @@ from deap import base
 from numpy.typing import NDArray
 
 from deap_nn import limits, parallel
+from deap_nn.adaptation import Adaptation, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive
 from deap_nn.callbacks import READOUT_EVERY
 from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.commands import InputError
 from deap_nn.datasets import Dataset
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.logbooks import format_row, to_json, write_json, write_text, write_with
-from deap_nn.mutation import Adaptation, Annealed, Constant, ErrorScaled
 from deap_nn.seeding import Purpose, stream
 from deap_nn.toolbox import make_toolbox
 from deap_nn.weights import Layout
@@ -165,7 +165,8 @@ def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
     numbers = ("seed", "batch_size", "validation_size", "pressure", "boost", "parents", "threads")
     words = ("fitness", "init", "scale", "precision", "device", "crossover")
     chosen = {name: settings[name] for name in (*numbers, *words)}
-    optional = ("mates", "step", "tournsize", "batch_generations", "mutation_indpb")
+    optional = ["mates", "step", "tournsize", "batch_generations", "elites", "elite_batches", "indpb"]
+    optional += ["mutation_indpb", "mutated_matrices"]
     chosen |= {name: settings[name] for name in optional if settings.get(name) is not None}
     if chosen["scale"] == "none":
         chosen["scale"] = None
@@ -179,6 +180,10 @@ def _adaptation_of(settings: Mapping[str, Any]) -> Adaptation:
         return ErrorScaled(sigma)
     if schedule == "constant" or sigma == 0:
         return Constant(sigma)
+    if schedule == "one-fifth":
+        return OneFifth(sigma, settings["final_sigma"])
+    if schedule == "self-adaptive":
+        return SelfAdaptive(sigma, settings["final_sigma"])
     generations = max(1, settings["schedule_generations"])
     return Annealed(sigma, settings["final_sigma"], generations, shape=schedule)
 

@@ -13,16 +13,17 @@ from deap import base, tools
 from numpy.typing import ArrayLike
 
 from deap_nn import parallel
-from deap_nn.crossover import MOST_MATES, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
+from deap_nn.adaptation import Adaptation, ErrorScaled, SelfAdaptive, check_sigma
+from deap_nn.crossover import MOST_MATES, cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
 from deap_nn.datasets import NAMES, Dataset, load_dataset
 from deap_nn.initialisation import fan_in_scales, initNormal, initScaled
 from deap_nn.members import LightMember, light_members
-from deap_nn.mutation import Adaptation, ErrorScaled, check_sigma, matrix_factors, mutGaussianAdaptive
+from deap_nn.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.recipes import Breeder, Recipe, founder
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
 from deap_nn.selection import check_ranking, selMirrored, selRankBoosted
-from deap_nn.weights import Layout, Vector, WeightList, check_number, check_probability
+from deap_nn.weights import Layout, Vector, WeightList, check_count, check_number, check_probability
 
 if TYPE_CHECKING:
     import keras
@@ -93,13 +94,18 @@ members: `experiments/mnist.py` lets it grow with the square root of their numbe
 
 CROSSOVERS = {
     "mask": cxMask,
+    "biased": cxBiased,
     "split": cxSplit,
     "matrices": cxMatrices,
     "units": cxUnits,
+    "average": cxMean,
     "none": cxMask,
     "mean": cxMean,
 }
 """What `make_toolbox` calls them; "none" is a mask that exchanges nothing."""
+
+USUAL_INDPB = {"mask": 0.5, "biased": 0.25, "matrices": 0.5, "units": 0.5}
+"""The crossovers that have a probability, and what it is unless it is given."""
 
 LARGEST_STEP = 1e6
 """No step of `make_toolbox` is as large."""
@@ -226,7 +232,22 @@ def breeder_of(
     individual, mate, mutate = map(_without_state, (individual, toolbox.mate, toolbox.mutate))
     step = getattr(toolbox, "step", None)
     mates = getattr(toolbox, "mates", 2) if step is None else 2
-    return Breeder(seed, founders_seed, shapes, container, individual, mate, mutate, cxpb, mutpb, mates, step)
+    sigma = getattr(toolbox.mutate, "keywords", {}).get("sigma")
+    return Breeder(
+        seed,
+        founders_seed,
+        shapes,
+        container,
+        individual,
+        mate,
+        mutate,
+        cxpb,
+        mutpb,
+        mates,
+        step,
+        strength=sigma if isinstance(sigma, SelfAdaptive) else None,
+        elites=getattr(toolbox, "elites", 0),
+    )
 
 
 def _without_state(operator: partial[Any]) -> partial[Any]:
@@ -249,17 +270,20 @@ def make_toolbox(
     validation_size: int = 1000,
     container: Callable[[Iterable[ArrayLike]], Any] = Individual,
     init: Literal["scaled", "normal"] = "scaled",
-    indpb: float = 0.5,
+    indpb: float | None = None,
     sigma: float | Adaptation | None = None,
-    scale: Literal["fan_in"] | Sequence[float] | None = "fan_in",
+    scale: Literal["fan_in", "own"] | Sequence[float] | None = "fan_in",
     mutation_indpb: float = 1.0,
+    mutated_matrices: Literal["all", "one"] = "all",
     pressure: float = 1.5,
     boost: float = 1.0,
     boosted: int = 1,
     parents: int | None = 10,
     mates: int = 2,
-    crossover: Literal["mask", "split", "matrices", "units", "none", "mean"] = "mask",
+    crossover: Literal["mask", "biased", "split", "matrices", "units", "average", "none", "mean"] = "mask",
     tournsize: int | None = None,
+    elites: int = 0,
+    elite_batches: int = 1,
     step: float = 6.0,
     threads: int = 1,
     precision: Literal["float32", "bfloat16"] = "float32",
@@ -290,29 +314,38 @@ def make_toolbox(
         Makes an individual of a list of matrices; a class made by ``creator.create`` of `WeightList`, or `Individual`.
     init : {"scaled", "normal"}
         `initScaled` or `initNormal`.
-    indpb : float
-        The probability that `cxMask` exchanges a locus, `cxMatrices` a matrix, `cxUnits` a unit.
+    indpb : float, optional
+        The probability that `cxMask` exchanges a locus, `cxMatrices` a matrix, `cxUnits` a unit, one half if left out;
+        under "biased" the share of the less fit, a quarter if left out. For any other crossover it is left out.
     sigma : float or Adaptation, optional
         The strength of mutation, copied. Left out, ``ErrorScaled(0.1)``. An `ErrorScaled` that does not say what the
         fitness is goes by `fitness`.
-    scale : {"fan_in"} or sequence of float, optional
-        A factor of `sigma` for each matrix: "fan_in" is the one that `initScaled` draws the matrix with. None for
-        none.
+    scale : {"fan_in", "own"} or sequence of float, optional
+        A factor of `sigma` for each matrix: "fan_in" is the one that `initScaled` draws the matrix with, "own" the size
+        of its weights at present, with which breeding takes much longer. None for none.
     mutation_indpb : float
         The probability that a weight is mutated, 0 to 1; below 1 breeding takes much longer.
+    mutated_matrices : {"all", "one"}
+        Whether all matrices are mutated, or one of each child, drawn at random; then breeding takes much longer.
     pressure, boost, boosted, parents
         As `selRankBoosted` takes them; `parents` may be larger than the population.
     mates : int
-        How many parents are mated at a time, 2 to 256: two by `cxMask`, more by `cxScanning`. DEAP's own loops mate
-        two all the same.
-    crossover : {"mask", "split", "matrices", "units", "none", "mean"}
-        `cxMask` for as many as `mates` says, `cxSplit`, `cxMatrices`, `cxUnits`, or none. "mean" mates all that
+        How many parents are mated at a time, 2 to 256: two by `cxMask`, more by `cxScanning`, any by "average". DEAP's
+        own loops mate two all the same.
+    crossover : {"mask", "biased", "split", "matrices", "units", "average", "none", "mean"}
+        `cxMask` for as many as `mates` says, `cxBiased`, `cxSplit`, `cxMatrices`, `cxUnits`, the mean of as many as
+        `mates` says by `cxMean`, or none. "mean" mates all that
         `selMirrored` draws at once: the children of the next generation are mutated around one centre, in mirrored
         pairs, by ``evolve``, which leaves ``mate`` and ``cxpb`` aside then. `pressure`, `boost`, `boosted`, `mates`,
         `indpb` and `tournsize` are not for "mean". DEAP's own loops take the mean of two.
     tournsize : int, optional
         Draw parents by `deap.tools.selTournament` with so many contestants, at least 1, from all: `pressure`, `boost`,
         `boosted` and `parents` are not for it.
+    elites : int
+        So many of the best live on unchanged in the next generation and are scored again there, by ``evolve``. Not for
+        "mean".
+    elite_batches : int
+        The fitness of one that lives on is the mean over so many of its last mini-batches, at least 1.
     step : float
         How far "mean" goes from the centre of a generation to the mean of those drawn, above 0: 1 is that mean, more
         goes on in its direction.
@@ -331,7 +364,7 @@ def make_toolbox(
         With ``individual``, ``population``, ``clone``, ``mate``, ``mutate``, ``select``, ``evaluate`` and ``map``
         (SCOOP's under ``python -m scoop``); beside them ``assess``, ``error_rate`` and ``vote_error_rate``, which
         score on validation and test samples, ``to_model``, which gives a Keras model back, ``layout``, ``clock``,
-        ``mates``, ``problem`` and under "mean" ``step``, which is what tells ``evolve``.
+        ``mates``, ``elites``, ``elite_batches``, ``problem`` and under "mean" ``step``, which is what tells ``evolve``.
 
     Raises
     ------
@@ -362,8 +395,19 @@ def make_toolbox(
     stays = _check_count("batch_generations", batch_generations)
     validation_size = _check_count("validation_size", validation_size)
     threads = _check_count("threads", threads)
+    if indpb is None:
+        indpb = USUAL_INDPB.get(crossover, 0.5)
+    elif crossover not in USUAL_INDPB or mates > 2:
+        raise ValueError(f"indpb is for two mates and a crossover of {', '.join(USUAL_INDPB)}, got {indpb!r}")
     check_probability(indpb, "indpb")
     check_probability(mutation_indpb, "mutation_indpb")
+    _check_choice("mutated_matrices", mutated_matrices, ("all", "one"))
+    if isinstance(scale, str):
+        _check_choice("scale", scale, ("fan_in", "own"))
+    elites = check_count(elites, "elites", 0)
+    elite_batches = _check_count("elite_batches", elite_batches)
+    if crossover == "mean" and (elites or isinstance(sigma, SelfAdaptive)):
+        raise ValueError("elites and SelfAdaptive are not for crossover 'mean'")
     check_ranking(pressure, boost, boosted, parents)
     if not 2 <= _check_count("mates", mates) <= MOST_MATES:
         raise ValueError(f"mates must be 2 to {MOST_MATES}, got {mates!r}")
@@ -371,10 +415,8 @@ def make_toolbox(
         _check_count("tournsize", tournsize)
         if crossover == "mean":
             raise ValueError(f"tournsize is not for crossover 'mean', got {tournsize!r}")
-    if mates > 2 and crossover not in ("mask", "mean"):
+    if mates > 2 and crossover not in ("mask", "average", "mean"):
         raise ValueError(f"mates must be 2 where crossover is {crossover!r}, got {mates!r}")
-    if mates > 2 and indpb != 0.5:
-        raise ValueError(f"indpb is for two mates, got {indpb!r} with {mates}")
     if not isinstance(container(()), WeightList):
         raise TypeError(f"container must make a WeightList with a fitness, got {container!r}")
     adaptation = ErrorScaled(0.1) if sigma is None else copy.deepcopy(sigma)
@@ -391,7 +433,8 @@ def make_toolbox(
     check_fit(reference, dataset.x_train.shape[1:], dataset.classes)
     layout = layout_of(reference)
     scales = fan_in_scales(layout) if scale == "fan_in" else scale
-    matrix_factors(1.0, scales, len(layout))
+    if scales != "own":
+        matrix_factors(1.0, scales, len(layout))
     problem = Problem(reference, dataset.reference, fitness, batch_size, seed, threads, precision, device, stays)
 
     toolbox = base.Toolbox()
@@ -405,12 +448,14 @@ def make_toolbox(
     if crossover == "mean":
         toolbox.step, toolbox.mates = float(step), 2
         toolbox.register("mate", cxMean, rng=rngs[1])
-    elif mates == 2:
-        chance = {} if crossover == "split" else {"indpb": 0.0 if crossover == "none" else indpb}
+    elif mates == 2 or crossover == "average":
+        chance = {"indpb": float(indpb)} if crossover in USUAL_INDPB else {}
+        chance |= {"indpb": 0.0} if crossover == "none" else {}
         toolbox.register("mate", CROSSOVERS[crossover], **chance, rng=rngs[1])
     else:
         toolbox.register("mate", cxScanning, rng=rngs[1])
-    strength = {"sigma": adaptation, "indpb": float(mutation_indpb), "scale": scales}
+    toolbox.elites, toolbox.elite_batches = elites, elite_batches
+    strength = {"sigma": adaptation, "indpb": float(mutation_indpb), "scale": scales, "matrices": mutated_matrices}
     toolbox.register("mutate", mutGaussianAdaptive, **strength, noise=noise, rng=rngs[2])
     if crossover == "mean":
         toolbox.register("select", GenerationalSelect(toolbox.clock, selMirrored), parents=parents, rng=rngs[3])

@@ -35,7 +35,7 @@ from deap_nn.rundir import (
     toolbox_of,
 )
 from deap_nn.seeding import MAX_SEED
-from deap_nn.toolbox import CROSSOVERS, layout_names
+from deap_nn.toolbox import CROSSOVERS, USUAL_INDPB, layout_names
 from deap_nn.weights import LARGEST_WEIGHT
 
 parallel.prepare_worker("deap_nn.evaluation", "deap_nn.fused", "deap_nn.pooled")
@@ -48,8 +48,22 @@ NOT_STORED = ("output", "resume", "regardless", "no_progress")
 """Options that are no settings of a run."""
 
 
-ADDED = {"batch_generations": 1, "mutation_indpb": 1.0}
+ADDED = {
+    "batch_generations": 1,
+    "mutation_indpb": 1.0,
+    "mutated_matrices": "all",
+    "elites": 0,
+    "elite_batches": 1,
+}
 """Options that ``config.json`` of older runs does not have, and what they were then."""
+
+
+SCHEDULES = ("error", "linear", "geometric", "constant", "one-fifth", "self-adaptive")
+NEEDED = {
+    "final_sigma": ("linear", "geometric", "one-fifth", "self-adaptive"),
+    "schedule_generations": ("linear", "geometric"),
+}
+"""Options that some schedules have."""
 
 
 def by_preset(name: str, *, but: str = "") -> str:
@@ -95,7 +109,10 @@ def make_parser() -> Parser:
         help=f"the very best counts so many times; {by_preset('boost', but='default')}",
     )
     add("--tournsize", type=integer(1), metavar="N", help="mask, article: draw parents by tournaments of N")
+    add("--elites", type=integer(0), metavar="N", help="mask, article: so many of the best live on; by default none")
+    add("--elite-batches", type=integer(1), metavar="N", help="their fitness is a mean of N batches; by default 1")
     add("--mates", type=integer(2, 256), metavar="N", help=f"parents mated at a time by a mask; {by_preset('mates')}")
+    add("--indpb", type=number(0, 1), metavar="X", help=f"probability of a crossover; by default {USUAL_INDPB}")
     add(
         "--step",
         type=number(0.001, 1000),
@@ -118,13 +135,19 @@ def make_parser() -> Parser:
     add("--sigma", type=strength, metavar="X", help=f"strength of mutation at first; {by_preset('sigma')}")
     add(
         "--schedule",
-        choices=("error", "linear", "geometric", "constant"),
-        help=f"what it falls by: the best one's error, the generations, or not at all; {by_preset('schedule')}",
+        choices=SCHEDULES,
+        help="what it goes by: the best one's error, the generations, nothing, success, or selection; "
+        f"{by_preset('schedule')}",
     )
-    add("--final-sigma", type=strength, metavar="X", help="linear, geometric: the last one; by default a twentieth")
+    add("--final-sigma", type=strength, metavar="X", help="the last one, or the least; by default a twentieth")
     add("--schedule-generations", type=integer(1), metavar="N", help="when that is reached; by default --generations")
-    add("--scale", choices=("none", "fan_in"), help=f"of mutation, by matrix; {by_preset('scale')}, article: none")
+    add(
+        "--scale",
+        choices=("none", "fan_in", "own"),
+        help=f"of mutation, by matrix; {by_preset('scale')}, article: none",
+    )
     add("--mutation-indpb", type=number(0, 1), metavar="X", help="a weight is mutated so probably; by default 1")
+    add("--mutated-matrices", choices=("all", "one"), help="of each child; by default all")
     add("--dataset", choices=NAMES, default="auto", help="auto: full MNIST if it is to be had, else mnist5k")
     add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file; by default --dataset")
     add("--validation-size", type=integer(1), default=1000, metavar="N", help="validation digits a generation")
@@ -225,14 +248,19 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
         elif preset[name] is None:
             raise InputError(f"argument --{name}: is not for --preset {options.preset}")
     complete_selection(options)
-    if options.batch_generations is None:
-        options.batch_generations = 1
-    if options.mutation_indpb is None:
-        options.mutation_indpb = 1.0
+    for name, usual in ADDED.items():
+        if getattr(options, name) is None:
+            setattr(options, name, usual)
     if options.scale is None:
         options.scale = preset["scale"] or "none"
-    if options.mates is not None and options.mates > 2 and options.crossover != "mask":
+    if options.mates is not None and options.mates > 2 and options.crossover not in ("mask", "average"):
         raise InputError(f"argument --mates: must be 2 where --crossover is {options.crossover}, got {options.mates}")
+    has_indpb = options.crossover in USUAL_INDPB and options.mates == 2
+    if options.indpb is not None and not has_indpb:
+        raise InputError(f"argument --indpb: is for two mates and --crossover {' or '.join(USUAL_INDPB)}")
+    if options.indpb is None and has_indpb:
+        options.indpb = USUAL_INDPB[options.crossover]
+    complete_elites(options)
     complete_schedule(options)
     if options.cache is not None and not Path(options.cache).is_dir():
         raise InputError(f"argument --cache: {options.cache} is not a folder")
@@ -271,6 +299,18 @@ def complete_selection(options: argparse.Namespace) -> None:
             raise InputError(f"argument --{name}: is not for {other}")
 
 
+def complete_elites(options: argparse.Namespace) -> None:
+    """Check who lives on."""
+    if options.elites >= options.population:
+        raise InputError(
+            f"argument --elites: must be below the population of {options.population}, got {options.elites}"
+        )
+    if options.elites and options.crossover == "mean":
+        raise InputError(f"argument --elites: is not for --preset {options.preset}")
+    if options.elite_batches > 1 and not options.elites:
+        raise InputError("argument --elite-batches: needs --elites")
+
+
 def complete_schedule(options: argparse.Namespace) -> None:
     """Fill in how the strength of mutation falls."""
     preset = PRESETS[options.preset]
@@ -278,18 +318,21 @@ def complete_schedule(options: argparse.Namespace) -> None:
         options.sigma = preset["sigma"]
     if options.schedule is None:
         options.schedule = preset["schedule"]
-    falls = options.schedule in ("linear", "geometric")
-    for name in ("final_sigma", "schedule_generations"):
-        if getattr(options, name) is not None and not falls:
-            option = f"--{name.replace('_', '-')}"
-            raise InputError(f"argument {option}: needs --schedule linear or geometric, got {options.schedule}")
-    if falls:
+    if options.schedule == "self-adaptive" and options.crossover == "mean":
+        raise InputError(f"argument --schedule: self-adaptive is not for --preset {options.preset}")
+    for name, schedules in NEEDED.items():
+        if getattr(options, name) is not None and options.schedule not in schedules:
+            option, needed = f"--{name.replace('_', '-')}", " or ".join(schedules)
+            raise InputError(f"argument {option}: needs --schedule {needed}, got {options.schedule}")
+    if options.schedule in NEEDED["final_sigma"]:
         if options.final_sigma is None:
             options.final_sigma = (preset["final_sigma"] or 0.05) * options.sigma
-        if options.schedule_generations is None:
-            options.schedule_generations = max(1, options.generations)
         if options.final_sigma == 0 and options.sigma > 0:
             raise InputError("argument --final-sigma: must be above 0")
+        if options.final_sigma > options.sigma and options.schedule not in NEEDED["schedule_generations"]:
+            raise InputError(f"argument --final-sigma: must be at most --sigma {options.sigma:g}")
+    if options.schedule in NEEDED["schedule_generations"] and options.schedule_generations is None:
+        options.schedule_generations = max(1, options.generations)
 
 
 def read_data(options: argparse.Namespace) -> Dataset:
@@ -333,7 +376,6 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
         **chosen,
         "init": PRESETS[options.preset]["init"],
         "boosted": toolbox.select.keywords.get("boosted"),
-        "indpb": toolbox.mate.keywords.get("indpb"),
         "cxpb": 1.0,
         "mutpb": 1.0,
         "adaptation": repr(toolbox.clock.adaptation),

@@ -26,9 +26,9 @@ from deap_nn import (
     parallel,
     selRankBoosted,
 )
+from deap_nn.adaptation import Annealed
 from deap_nn.callbacks import ProgressBar
 from deap_nn.commands import Parser, check_new_folder, integer, run_command
-from deap_nn.mutation import Annealed
 from deap_nn.rundir import RunDirectory
 from deap_nn.seeding import MAX_SEED
 

@@ -254,9 +254,16 @@ def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number)
     assert keras.models.load_model(folder / "best.keras").count_params() == 50_890
 
 
-def test_other_operators_are_chosen_kept_and_gone_on_with(run, tmp_path, digits_file):
-    options = ["--crossover", "units", "--tournsize", 3, "--batch-generations", 2, "--scale", "none"]
-    options += ["--mutation-indpb", 0.5]
+OTHER_OPTIONS = [
+    "--crossover units --tournsize 3 --batch-generations 2 --scale none --mutation-indpb 0.5",
+    "--crossover biased --indpb 0.3 --schedule self-adaptive --final-sigma 0.02 --elites 2 --elite-batches 4",
+    "--crossover average --mates 3 --schedule one-fifth --mutated-matrices one --scale own",
+]
+
+
+@pytest.mark.parametrize("given", OTHER_OPTIONS)
+def test_other_operators_are_chosen_kept_and_gone_on_with(run, tmp_path, digits_file, given):
+    options = given.split()
     arguments = [MNIST, *SETTING, "--preset", "mask", *options, "--data", digits_file, "--output"]
     assert run(*arguments, tmp_path / "plain", "--generations", 6, "--breeding", "plain").returncode == 0
     assert run(*arguments, tmp_path / "run", "--generations", 3).returncode == 0
@@ -265,7 +272,7 @@ def test_other_operators_are_chosen_kept_and_gone_on_with(run, tmp_path, digits_
         assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     for name, value in zip(options[::2], options[1::2], strict=True):
-        assert config[name.removeprefix("--").replace("-", "_")] == value
+        assert str(config[name.removeprefix("--").replace("-", "_")]) == value
     answer = run("-m", "deap_nn.replay", tmp_path / "run", "--generation", 6, "--output", tmp_path / "member.npz")
     assert answer.returncode == 0, answer.stderr
     assert "differs" not in answer.stdout

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "deap_nn"
 
 FLOORS = [
     {"seeding", "weights", "logbooks", "datafiles", "checkpoint", "onlooker", "scoop_repairs"},
-    {"limits"},
+    {"limits", "adaptation"},
     {"genome_cache", "keyframes"},
     {"sharing"},
     {"parallel"},
@@ -20,9 +20,9 @@ FLOORS = [
     {"report", "initialisation", "crossover", "mutation", "selection", "compiled"},
     {"fused", "pooled"},
     {"evaluation", "operators", "recipes"},
-    {"genomes", "members"},
+    {"genomes", "members", "elitism"},
     {"lineage", "evolution"},
-    {"toolbox"},
+    {"toolbox", "variation"},
     {"resuming"},
     {"algorithms"},
     {"callbacks"},

@@ -26,11 +26,14 @@ from deap_nn import (
     Individual,
     Layout,
     NoiseTable,
+    SelfAdaptive,
     WeightList,
     algorithms,
+    cxBiased,
     cxMask,
     cxMatrices,
     cxMean,
+    cxScanning,
     cxSplit,
     cxUnits,
     evolve,
@@ -76,6 +79,7 @@ def wired(**registered):
     toolbox.register("select", selRankBoosted, parents=6)
     toolbox.register("evaluate", sum_of_squares)
     toolbox.mates, toolbox.step = registered.pop("mates", 2), registered.pop("step", None)
+    toolbox.elites, toolbox.elite_batches = registered.pop("elites", 0), registered.pop("elite_batches", 1)
     for name, function in registered.items():
         toolbox.register(name, function)
     return toolbox
@@ -110,6 +114,18 @@ OPERATORS = {
     "split": lambda: {"mate": cxSplit},
     "matrices": lambda: {"mate": partial(cxMatrices, indpb=0.4)},
     "units": lambda: {"mate": cxUnits},
+    "biased": lambda: {"mate": cxBiased},
+    "one matrix": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1, matrices="one")},
+    "by the weights' own size": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1, scale="own")},
+    "each with its own strength": lambda: {
+        "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=NoiseTable(1, LAYOUT.size))
+    },
+    "each with its own strength, elites": lambda: {
+        "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01)),
+        "elites": 2,
+    },
+    "elites": lambda: {"elites": 3, "elite_batches": 2},
+    "elites, a user's mutation": lambda: {"elites": 1, "mutate": halve, "mate": cxScanning, "mates": 4},
     "a user's mutation": lambda: {"mutate": halve},
     "DEAP's selection": lambda: {"select": partial(tools.selTournament, tournsize=3)},
     "around a centre": lambda: {"mate": cxMean, "select": selMirrored, "step": 2.5},

@@ -16,20 +16,17 @@ from hypothesis import strategies as st
 
 import deap_nn
 from deap_nn import (
-    Annealed,
-    Constant,
     ErrorScaled,
-    FitnessMin,
     Individual,
     Layout,
     NoiseTable,
+    SelfAdaptive,
     WeightList,
     cxMean,
     cxScanning,
     mutGaussianAdaptive,
     selMirrored,
 )
-from deap_nn.mutation import Adaptation
 from deap_nn.operators import OPERATORS
 from deap_nn.selection import _draw_pairs, log_rank_weights, rank_weights
 
@@ -38,6 +35,7 @@ SETTINGS = {
     "initNormal": [{}, {"sigma": 0.3}, {"sigma": 0.3, "noise": NoiseTable(1, 1000)}],
     "initScaled": [{}, {"noise": NoiseTable(1, 1000)}],
     "cxMask": [{}, {"indpb": 0.2}],
+    "cxBiased": [{}, {"indpb": 0.5}],
     "cxScanning": [{}],
     "cxSplit": [{}],
     "cxMatrices": [{}, {"indpb": 0.2}],
@@ -48,6 +46,9 @@ SETTINGS = {
         {"sigma": ErrorScaled(0.2), "indpb": 0.5, "scale": (1, 2, 0, 3)},
         {"sigma": 0.1, "noise": NoiseTable(1, 1000)},
         {"sigma": 0.1, "mirrored": True},
+        {"sigma": 0.1, "matrices": "one"},
+        {"sigma": 0.1, "scale": "own"},
+        {"sigma": SelfAdaptive(0.1, 0.01)},
     ],
     "selRankBoosted": [{}, {"pressure": 2.0, "boost": 5.0, "boosted": 2, "parents": 3}],
     "selMirrored": [{}, {"parents": 2}],
@@ -248,43 +249,6 @@ def test_mutation_takes_its_sigma_from_an_adaptation():
     assert constant == adapted
 
 
-def evaluated(*values):
-    members = [SimpleNamespace(fitness=FitnessMin()) for _ in values]
-    for member, value in zip(members, values, strict=True):
-        member.fitness.values = (value,)
-    return members
-
-
-@pytest.mark.parametrize(
-    ("adaptation", "expected"),
-    [
-        (Constant(0.3), [0.3, 0.3, 0.3]),
-        (ErrorScaled(0.2), [0.2, 0.1, 0.04]),
-        (ErrorScaled(0.2, fitness="cross_entropy"), [0.2, 0.2 * (1 - math.exp(-0.5)), 0.2 * (1 - math.exp(-0.2))]),
-        (Annealed(0.4, 0.1, 2), [0.4, 0.2, 0.1]),
-    ],
-    ids=repr,
-)
-def test_adaptations_follow_the_run_and_restore_their_state(adaptation, expected):
-    assert isinstance(adaptation, Adaptation)
-    states = []
-    for generation, wished in enumerate(expected):
-        if generation:
-            adaptation.update(evaluated(0.9, 0.5 if generation == 1 else 0.2), generation)
-        assert adaptation.sigma == pytest.approx(wished)
-        states.append(adaptation.state())
-    for state, wished in zip(states, expected, strict=True):
-        adaptation.restore(state)
-        assert adaptation.sigma == pytest.approx(wished)
-    assert pickle.loads(pickle.dumps(adaptation)).sigma == adaptation.sigma
-
-
-def test_annealing_stays_at_its_end():
-    annealed = Annealed(0.4, 0.1, 10)
-    annealed.update([], 25)
-    assert annealed.sigma == pytest.approx(0.1)
-
-
 def expected_frequencies(weights):
     """How often each place is drawn: first with its weight, or second from what another first leaves."""
     second = [
@@ -411,6 +375,9 @@ def unevaluated():
         ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "scale": [1, 1, -1, 1]}, "scale must be"),
         ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "noise": np.zeros(5, np.float32)}, "noise must be"),
         ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "noise": np.zeros(500)}, "noise must be"),
+        ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "scale": "fan_in"}, "scale must be 'own' or a sequence"),
+        ("mutGaussianAdaptive", (genome(),), {"sigma": 0.1, "matrices": "two"}, "matrices must be 'all' or 'one'"),
+        ("cxBiased", (genome(1), genome(2)), {"indpb": 1.5}, "indpb must be between 0 and 1"),
         ("selRankBoosted", ([], 2), {}, "individuals must not be empty"),
         ("selRankBoosted", (unevaluated(), 2), {}, "valid fitness"),
         ("selRankBoosted", (population(), -1), {}, "k must be"),
@@ -423,22 +390,6 @@ def unevaluated():
 def test_bad_arguments_are_named(function, arguments, keywords, message):
     with pytest.raises(ValueError, match=message):
         getattr(deap_nn, function)(*arguments, rng=np.random.default_rng(1), **keywords)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Constant(-1), "sigma"),
-        (lambda: Annealed(0, 1, 5), "above 0"),
-        (lambda: Annealed(1, 0.1, 0), "generations"),
-        (lambda: ErrorScaled(math.nan), "factor"),
-        (lambda: ErrorScaled(0.1, fitness="loss"), "fitness"),
-        (lambda: ErrorScaled(0.1).update([], 1), "individuals"),
-    ],
-)
-def test_adaptations_refuse(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
 
 
 def exchanged(operator, shapes, seed, **settings):
@@ -458,6 +409,45 @@ def test_split_exchanges_the_tail_of_each_matrix_from_any_place_on():
         cuts[places] += 1
     assert len(cuts) == 5 * 4
     assert not any(beyond_five_sigma(count, 2000, 1 / 20) for count in cuts.values())
+
+
+@pytest.mark.parametrize("indpb", [0.25, 0.5])
+@pytest.mark.parametrize(
+    ("fitnesses", "fitter"), [((1.0, 2.0), 0), ((2.0, 1.0), 1), ((1.0, 1.0), 0), ((None, 1.0), 0), ((1.0, None), 0)]
+)
+def test_both_have_most_of_the_fitter_one(indpb, fitnesses, fitter):
+    size = 100_000
+    members = [Individual([np.full(size, i, np.float32)]) for i in range(2)]
+    for member, fitness in zip(members, fitnesses, strict=True):
+        if fitness is not None:
+            member.fitness.values = (fitness,)
+    made = deap_nn.cxBiased(*members, indpb=indpb, rng=np.random.default_rng(1))
+    others = np.stack([member.flat != fitter for member in made])
+    assert not any(beyond_five_sigma(int(other.sum()), size, indpb) for other in others)
+    assert not beyond_five_sigma(int(others.all(axis=0).sum()), size, indpb**2)  # each by a mask of its own
+
+
+def test_one_matrix_is_mutated_and_any_as_probably():
+    seen = Counter()
+    for seed in range(2000):
+        individual = genome()
+        deap_nn.mutGaussianAdaptive(individual, sigma=0.1, matrices="one", rng=np.random.default_rng(seed))
+        changed = [bool((one != other).all()) for one, other in zip(individual, genome(), strict=True)]
+        assert sum(changed) == 1
+        assert sum(bool((one != other).any()) for one, other in zip(individual, genome(), strict=True)) == 1
+        seen[changed.index(True)] += 1
+    assert not any(beyond_five_sigma(seen[i], 2000, 1 / 4) for i in range(4))
+
+
+def test_noise_goes_by_the_size_of_each_matrix():
+    size = 50_000
+    individual = WeightList([np.full(size, 3.0), np.tile([2.0, -4.0], (size, 1)), np.zeros(size), np.zeros((0,))])
+    before = [matrix.copy() for matrix in individual]
+    deap_nn.mutGaussianAdaptive(individual, sigma=0.5, scale="own", rng=np.random.default_rng(1))
+    first, second, third, _ = (one - other for one, other in zip(individual, before, strict=True))
+    assert normal_moments_fit(first, 1.5)
+    assert normal_moments_fit(second.ravel(), 0.5 * math.sqrt(10))
+    assert normal_moments_fit(third, 0.005)
 
 
 @pytest.mark.parametrize("indpb", [0.5, 0.2])

@@ -1,6 +1,7 @@
 """The wired toolbox runs DEAP's own loops, and whatever somebody registers anew is used."""
 
 import copy
+import itertools
 import math
 import pickle
 import random
@@ -11,9 +12,11 @@ from deap import algorithms, base, creator, tools
 
 from deap_nn import (
     Annealed,
+    Callback,
     Dataset,
     ErrorScaled,
     Individual,
+    SelfAdaptive,
     WeightList,
     evolve,
     make_toolbox,
@@ -181,8 +184,19 @@ def test_data_may_be_a_path_or_a_name(digits_file):
         ({"parents": 0}, ValueError, "parents"),
         ({"tournsize": 0}, ValueError, "tournsize must be an integer of at least 1"),
         ({"crossover": "mean", "tournsize": 3}, ValueError, "tournsize is not for crossover 'mean'"),
-        ({"crossover": "two-point"}, ValueError, "crossover must be 'mask' or 'split'"),
+        ({"crossover": "two-point"}, ValueError, "crossover must be 'mask' or 'biased' or 'split'"),
         ({"crossover": "units", "mates": 3}, ValueError, "mates must be 2 where crossover is 'units'"),
+        ({"crossover": "split", "indpb": 0.5}, ValueError, "indpb is for two mates and a crossover of mask, biased"),
+        ({"mates": 4, "indpb": 0.5}, ValueError, "indpb is for two mates"),
+        ({"crossover": "biased", "mates": 4}, ValueError, "mates must be 2 where crossover is 'biased'"),
+        ({"crossover": "biased", "indpb": 7}, ValueError, "indpb must be between 0 and 1"),
+        ({"crossover": "mean", "elites": 1}, ValueError, "elites and SelfAdaptive are not for crossover 'mean'"),
+        ({"crossover": "mean", "sigma": SelfAdaptive(0.1, 0.01)}, ValueError, "SelfAdaptive are not for"),
+        ({"elites": -1}, ValueError, "elites must be at least 0"),
+        ({"elites": 1.5}, TypeError, "elites must be an integer"),
+        ({"elites": 1, "elite_batches": 0}, ValueError, "elite_batches must be an integer of at least 1"),
+        ({"mutated_matrices": "some"}, ValueError, "mutated_matrices must be 'all' or 'one'"),
+        ({"scale": "fan_out"}, ValueError, "scale must be 'fan_in' or 'own'"),
         ({"sigma": -1}, ValueError, "sigma"),
         ({"scale": [1.0]}, ValueError, "scale"),
         ({"container": list}, TypeError, "container"),
@@ -201,11 +215,63 @@ def test_bad_arguments_are_named(digits, keywords, error, message):
 
 
 @pytest.mark.parametrize(
-    ("crossover", "mate"),
-    [("mask", "cxMask"), ("split", "cxSplit"), ("matrices", "cxMatrices"), ("units", "cxUnits"), ("mean", "cxMean")],
+    ("crossover", "mate", "indpb"),
+    [
+        ("mask", "cxMask", 0.5),
+        ("biased", "cxBiased", 0.25),
+        ("split", "cxSplit", None),
+        ("matrices", "cxMatrices", 0.5),
+        ("units", "cxUnits", 0.5),
+        ("average", "cxMean", None),
+        ("none", "cxMask", 0.0),
+        ("mean", "cxMean", None),
+    ],
 )
-def test_a_crossover_by_its_name(digits, crossover, mate):
-    assert make_toolbox("mlp", digits, seed=1, crossover=crossover).mate.func.__name__ == mate
+def test_a_crossover_by_its_name(digits, crossover, mate, indpb):
+    toolbox = make_toolbox("mlp", digits, seed=1, crossover=crossover)
+    assert toolbox.mate.func.__name__ == mate
+    assert toolbox.mate.keywords.get("indpb") == indpb
+    if indpb:
+        given = make_toolbox("mlp", digits, seed=1, crossover=crossover, indpb=0.1)
+        assert given.mate.keywords["indpb"] == 0.1
+
+
+def test_means_of_as_many_as_are_mated(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, crossover="average", mates=4, sigma=0.0, parents=None)
+    founders = np.stack([member.flat for member in toolbox.population(n=8)])
+    population, _ = evolve(toolbox.population(n=8), toolbox, 1, seed=1)
+    for place, member in enumerate(population):
+        assert (member.flat == population[place - place % 4].flat).all()
+        found = np.linalg.lstsq(founders.T, member.flat, rcond=None)[0]
+        assert np.allclose(found[found > 1e-3] * 4, np.round(found[found > 1e-3] * 4), atol=1e-3)
+        assert found.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_the_best_live_on(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, elites=2, elite_batches=3)
+    seen = []
+
+    class Seeing(Callback):
+        def on_generation(self, evolution):
+            seen.append([(member.fitness.values, member.flat.tobytes()) for member in evolution.population])
+
+    evolve(toolbox.population(n=10), toolbox, 3, seed=1, callbacks=[Seeing()])
+    for before, after in itertools.pairwise(seen):
+        assert [weights for _, weights in after[-2:]] == [weights for _, weights in sorted(before)[:2]]
+
+
+@pytest.mark.parametrize("keywords", [{"mutated_matrices": "one"}, {"scale": "own"}])
+def test_mutation_is_that_of_the_options(digits, keywords):
+    toolbox = make_toolbox("mlp", digits, seed=1, **keywords)
+    (individual,) = toolbox.population(n=1)
+    before = [matrix.copy() for matrix in individual]
+    toolbox.mutate(individual)
+    added = [one - other for one, other in zip(individual, before, strict=True)]
+    if "scale" in keywords:
+        for noise, matrix in zip(added, before, strict=True):
+            assert noise.std() == pytest.approx(0.1 * max(0.01, float(np.sqrt(np.mean(matrix**2)))), rel=0.5)
+    else:
+        assert sum(bool(noise.any()) for noise in added) == 1
 
 
 def test_no_crossover_leaves_the_parents_apart(digits):
