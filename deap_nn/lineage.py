@@ -12,14 +12,10 @@ import time
 import uuid
 import warnings
 import weakref
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from deap_nn.genome_cache import FEWEST_SLOTS, default_place, free_bytes, slots_in, sweep
 from deap_nn.genomes import (
@@ -36,12 +32,11 @@ from deap_nn.genomes import (
 from deap_nn.keyframes import Keyframe, write_keyframe
 from deap_nn.members import LightMember, light_members
 from deap_nn.parallel import processors
+from deap_nn.pedigree import Pedigree, Places
 from deap_nn.recipes import MEAN_PLACE, POOL_PLACE, Breeder, Recipe, drawn_places
 from deap_nn.weights import Vector, empty_vector
 
 Map = Callable[..., Iterable[Any]]
-Places = Sequence[int] | NDArray[np.uint32]
-Strengths = float | tuple[float, ...] | None
 
 _PLACE = 0xFFFFFFFF
 """The part of a recipe's id that is its place."""
@@ -125,18 +120,12 @@ class Lineage:
             helps = "more --cache-size, another --cache or --breeding plain help"
             raise ValueError(f"cache: {room / 2**20:.1f} MiB in {place} hold {held}: {helps}")
         self.recipes: dict[int, Recipe] = {}
-        self._past: Sequence[tuple[Places, Strengths]] = ()
         self._slots: dict[int, int] = {}
         self._before: set[int] = set()
         self._averaged: set[int] = set()
         self._keyframe: Path | None = None
         self._keyframe_history = ""
-        known = [breeder.seed, breeder.founders_seed, breeder.shapes, breeder.cxpb, breeder.mutpb, breeder.mates]
-        known += [] if breeder.step is None else [breeder.step]
-        known += [breeder.elites] if breeder.elites else []
-        self._history = hashlib.blake2b(repr(tuple(known)).encode(), digest_size=16)
-        self._drawn = b""
-        self._founder: int | None = None
+        self._pedigree = Pedigree(breeder)
         self._bred_since = 0
         self._seconds = 0.0
         self._digests: set[bytes] = set()
@@ -162,35 +151,16 @@ class Lineage:
         places = [recipe.place for recipe in recipes]
         parents = {recipe.id: recipe for recipe in recipes}
         if self.breeder.step is not None:
-            centre = self._centre(recipes[0], places)
+            centre = self._pedigree.centre(recipes[0], places)
             parents = {centre.id: centre}
         self._settle(parents)
-        strengths = self._strengths([recipe.sigma for recipe in recipes], generation, sigma)
-        self._note(places, strengths)
+        bred = self._pedigree.generation(generation, places, [recipe.sigma for recipe in recipes], sigma)
         self._bred_since += len(parents)
         if self.breeder.step is not None:  # what all need is made once for this host
             with busy:
                 self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
                 self._genomes.keep(parents)
-        return self.members(self._recipes(generation, places, strengths))
-
-    def _strengths(self, inherited: Sequence[float | None], generation: int, sigma: float | None) -> Strengths:
-        """Return what the children of some parents are mutated by: `sigma`, or each what comes of its parent's own."""
-        strength = self.breeder.strength
-        if strength is None:
-            return sigma
-        amounts = [strength.first if amount is None else amount for amount in inherited]
-        bred = len(amounts) - self.breeder.elites
-        return (*strength.inherited(amounts[:bred], self.breeder.seed, generation), *amounts[bred:])
-
-    def _centre(self, child: Recipe, places: Sequence[int]) -> Recipe:
-        """Return the recipe of what the next generation comes from, given one of those drawn and all their places.
-
-        The founders have nothing in common, and their mean is no network: the one drawn most often is the first.
-        """
-        if not child.generation:
-            return Recipe(0, _most_often(places))
-        return Recipe(child.generation, POOL_PLACE, child.parents, child.sigma, drawn_places(places))
+        return self.members(bred)
 
     def mean(self, members: Iterable[Any]) -> Any:
         """Return the mean of members of this generation as a light member: to be looked at before the next one."""
@@ -213,16 +183,11 @@ class Lineage:
             Weights that need not be bred again.
         """
         found = Keyframe(keyframe) if keyframe is not None else None
-        self._past = made = list[tuple[Places, Strengths]]()
         for generation, (places, sigma) in enumerate(past, start=1):
-            before = made[-1][1] if made else None
-            inherited = [before[int(place)] for place in places] if isinstance(before, tuple) else [None] * len(places)
-            strengths = self._strengths(inherited, generation, sigma)
-            made.append((places, strengths))
-            self._note(places, strengths)
+            self._pedigree.remember(generation, places, sigma)
             if found is None or found.generation != generation:
                 continue
-            if found.history == self._history.hexdigest():
+            if found.history == self._pedigree.history:
                 self._keyframe, self._keyframe_history = keyframe, found.history
                 self._genomes.use_keyframe(keyframe, found.history)
             else:
@@ -230,14 +195,7 @@ class Lineage:
 
     def forget_past(self) -> None:
         """Let go of what `remember` took over, once nobody asks for a member of an earlier generation any more."""
-        self._past = ()
-
-    def _note(self, places: Places, sigma: Strengths) -> None:
-        """Add a generation to what tells this run from others."""
-        self._drawn = drawn_places(places)
-        if self._founder is None and self.breeder.step is not None:
-            self._founder = _most_often(list(map(int, places)))
-        self._history.update(self._drawn + repr(sigma).encode())
+        self._pedigree.forget()
 
     def line(self, wanted: Iterable[Any] = ()) -> list[list[Recipe]]:
         """Return the parents of each generation that have to be bred for the last one, and for some earlier members.
@@ -249,13 +207,14 @@ class Lineage:
         for recipe in [member.recipe for member in wanted if isinstance(member, LightMember)]:
             if self.breeder.step is None and not self._genomes.in_keyframe(recipe.id):
                 others.setdefault(recipe.generation, set()).update(recipe.averaged or [recipe.place])
-        places = set(range(len(self._past[-1][0]))) if self._past else set()
+        recipe_of = self._pedigree.recipe
+        places = set(range(self._pedigree.members))
         if self.breeder.step is not None:  # all have the same
             places &= {0}
-        for generation in range(len(self._past), 0, -1):
+        for generation in range(self._pedigree.generations, 0, -1):
             places |= others.get(generation, set())
-            parents = sorted({key for place in places for key in self.recipe(generation, place).parents})
-            line.append([self.recipe(generation - 1, key & _PLACE) for key in parents])
+            parents = sorted({key for place in places for key in recipe_of(generation, place).parents})
+            line.append([recipe_of(generation - 1, key & _PLACE) for key in parents])
             if self._keyframe is not None and all(self._genomes.in_keyframe(key) for key in parents):
                 break
             places = {key & _PLACE for key in parents}
@@ -263,7 +222,9 @@ class Lineage:
 
     def last_members(self) -> list[Any]:
         """Return the members of the last generation of a run that goes on."""
-        return self.members(self._recipes(len(self._past), *self._past[-1]))
+        return self.members(
+            map(partial(self._pedigree.recipe, self._pedigree.generations), range(self._pedigree.members))
+        )
 
     def replay(self, line: Sequence[Sequence[Recipe]], wanted: Iterable[Any] = ()) -> None:
         """Breed again what a run that goes on needs, on all processors, and on the way the weights of some members."""
@@ -292,7 +253,7 @@ class Lineage:
             parents = [founders[key % 2] for key in keys]
             recipe = Recipe(1, 0, keys)
             if self.breeder.step is not None:  # all the next ones come from are one centre a generation
-                recipe, parents = Recipe(1, POOL_PLACE, (0,), None, self._drawn), founders[:1]
+                recipe, parents = Recipe(1, POOL_PLACE, (0,), None, self._pedigree.drawn), founders[:1]
             took = []
             for _ in range(3):  # the first one also compiles and reads tables
                 begun = time.perf_counter()
@@ -319,7 +280,7 @@ class Lineage:
         keys = sorted(self._before | more.keys())
         with busy:
             self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
-            history = self._history.hexdigest()
+            history = self._pedigree.history
             write_keyframe(
                 path, self.generation, history, keys, lambda key: more[key] if key in more else self._genomes.get(key)
             )
@@ -328,56 +289,21 @@ class Lineage:
         self.recipes = {key: self.recipes[key] for key in self._before}
         self._bred_since = 0
 
-    def recipe(self, generation: int, place: int) -> Recipe:
-        """Return the recipe of a member of a run that goes on."""
-        if not generation:
-            return Recipe(0, place)
-        places, sigma = self._past[generation - 1]
-        own = sigma[place] if isinstance(sigma, tuple) else sigma
-        if self.breeder.step is not None:
-            child = Recipe(generation, place, (self._centre_id(generation - 1),), own)
-            return child if place != POOL_PLACE else self._centre(child, list(map(int, self._past[generation][0])))
-        bred = len(places) - self.breeder.elites
-        if place >= bred:
-            return Recipe(generation, place, (generation - 1 << 32 | int(places[place]),), own, copied=True)
-        start = place - place % self.breeder.mates
-        group = [generation - 1 << 32 | int(i) for i in places[start : min(start + self.breeder.mates, bred)]]
-        return Recipe(generation, place, (*group[place - start :], *group[: place - start]), own)
-
-    def _recipes(self, generation: int, places: Iterable[int], sigma: Strengths) -> list[Recipe]:
-        """Return the recipes of a generation, of the places of their parents in the one before."""
-        if self.breeder.step is not None:
-            of = (self._centre_id(generation - 1),)
-            return [Recipe(generation, place, of, own) for place, own in enumerate(_each(sigma, len(list(places))))]
-        ids = [generation - 1 << 32 | int(place) for place in places]
-        own = _each(sigma, len(ids))
-        mates, bred, made = self.breeder.mates, len(ids) - self.breeder.elites, []
-        for start in range(0, bred, mates):
-            group = tuple(ids[start : min(start + mates, bred)])
-            for turn in range(len(group)):
-                made.append(Recipe(generation, start + turn, group[turn:] + group[:turn], own[start + turn]))
-        made += [Recipe(generation, place, (ids[place],), own[place], copied=True) for place in range(bred, len(ids))]
-        return made
-
-    def _centre_id(self, generation: int) -> int:
-        """Return the id of the centre made of those drawn in a generation."""
-        return generation << 32 | POOL_PLACE if generation else self._founder or 0
-
     def recall(self, generation: int, place: int | Sequence[int]) -> Any:
         """Return a member of an earlier generation of a run that goes on, or the mean of several."""
         if isinstance(place, int):
             if place >= POOL_PLACE:
                 raise ValueError(f"place must be that of a member, got {place}")
-            recipe = self.recipe(generation, place)
+            recipe = self._pedigree.recipe(generation, place)
         else:
             recipe = Recipe(generation, MEAN_PLACE, tuple(generation << 32 | i for i in place))
             if self.breeder.step is not None and generation:
-                recipe = _mean_around([self.recipe(generation, i) for i in place])
+                recipe = _mean_around([self._pedigree.recipe(generation, i) for i in place])
         waiting = [] if self._genomes.in_keyframe(recipe.id) else list(recipe.parents)
         while waiting:
             key = waiting.pop()
             if key not in self.recipes and not self._genomes.in_keyframe(key):
-                self.recipes[key] = self.recipe(key >> 32, key & _PLACE)
+                self.recipes[key] = self._pedigree.recipe(key >> 32, key & _PLACE)
                 waiting.extend(self.recipes[key].parents)
         return self.members([recipe])[0]
 
@@ -536,16 +462,6 @@ class Lineage:
             flat = empty_vector(self._genomes.size)
             self._genomes.breed((recipe,), (flat,))
         return flat
-
-
-def _each(strengths: Strengths, members: int) -> Sequence[float | None]:
-    """Return what each of some members is mutated by."""
-    return strengths if isinstance(strengths, tuple) else (strengths,) * members
-
-
-def _most_often(places: Sequence[int]) -> int:
-    """Return the place that was drawn most often, of several the first."""
-    return Counter(places).most_common(1)[0][0]
 
 
 def _mean_around(recipes: Sequence[Recipe]) -> Recipe:

@@ -20,7 +20,7 @@ FLOORS = [
     {"report", "initialisation", "crossover", "mutation", "selection", "compiled"},
     {"fused", "pooled"},
     {"evaluation", "operators", "recipes"},
-    {"genomes", "members", "elitism"},
+    {"genomes", "members", "elitism", "pedigree"},
     {"lineage", "evolution"},
     {"toolbox", "variation"},
     {"resuming"},
