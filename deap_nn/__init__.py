@@ -6,12 +6,13 @@ from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.crossover import cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
 from deap_nn.datasets import Dataset, load_dataset
 from deap_nn.evolution import Callback, Evolution
+from deap_nn.founders import initPopulation
 from deap_nn.initialisation import initNormal, initScaled
 from deap_nn.logbooks import to_csv, to_json
 from deap_nn.mutation import mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.selection import selMirrored, selRankBoosted
-from deap_nn.toolbox import PRESETS, FitnessMin, Individual, initPopulation, make_toolbox
+from deap_nn.toolbox import PRESETS, FitnessMin, Individual, make_toolbox
 from deap_nn.weights import Layout, WeightList
 
 __version__ = "0.1.0.dev0"

@@ -18,15 +18,16 @@ import numpy as np
 from deap import base, tools
 
 from deap_nn.checkpoint import Checkpoint
+from deap_nn.clock import Clock
 from deap_nn.elitism import Elitism
 from deap_nn.evolution import Callback, Evolution
+from deap_nn.founders import breeder_of
 from deap_nn.limits import EvaluationError
 from deap_nn.lineage import Lineage
 from deap_nn.members import centre_of
 from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, worker_count
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, go_on, kept_of
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
-from deap_nn.toolbox import Clock, breeder_of
 from deap_nn.variation import in_order, strength_of, unscored, vary
 
 COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma")

@@ -19,12 +19,13 @@ from deap_nn.checkpoint import CheckpointError, Generation, read_generations
 from deap_nn.commands import InputError, Parser, integer, run_command
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import Dataset, load_dataset
+from deap_nn.founders import breeder_of
 from deap_nn.lineage import Lineage
 from deap_nn.logbooks import write_with
 from deap_nn.resuming import KEYFRAME_SECONDS, check_keyframe
 from deap_nn.rundir import read_config, toolbox_of
 from deap_nn.seeding import check_seed
-from deap_nn.toolbox import breeder_of, layout_names
+from deap_nn.toolbox import layout_names
 from deap_nn.weights import check_probability
 
 

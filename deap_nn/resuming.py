@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from deap_nn.checkpoint import Checkpoint, Generation, keyframes_in
+from deap_nn.clock import Clock
 from deap_nn.elitism import Elitism
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.keyframes import Keyframe, KeyframeError
 from deap_nn.lineage import Lineage
 from deap_nn.logbooks import plain
-from deap_nn.toolbox import Clock
 
 KEYFRAME_SECONDS = 20.0
 KEYFRAME_BYTES = 2 << 30

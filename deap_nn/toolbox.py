@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,16 +13,16 @@ from numpy.typing import ArrayLike
 
 from deap_nn import parallel
 from deap_nn.adaptation import Adaptation, ErrorScaled, SelfAdaptive, check_sigma
+from deap_nn.clock import Clock, GenerationalSelect
 from deap_nn.crossover import MOST_MATES, cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
 from deap_nn.datasets import NAMES, Dataset, load_dataset
+from deap_nn.founders import initPopulation
 from deap_nn.initialisation import fan_in_scales, initNormal, initScaled
-from deap_nn.members import LightMember, light_members
 from deap_nn.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
-from deap_nn.recipes import Breeder, Recipe, founder
-from deap_nn.seeding import Purpose, check_seed, seeded, stream
+from deap_nn.seeding import Purpose, check_seed, stream
 from deap_nn.selection import check_ranking, selMirrored, selRankBoosted
-from deap_nn.weights import Layout, Vector, WeightList, check_count, check_number, check_probability
+from deap_nn.weights import Layout, WeightList, check_count, check_number, check_probability
 
 if TYPE_CHECKING:
     import keras
@@ -109,154 +108,6 @@ USUAL_INDPB = {"mask": 0.5, "biased": 0.25, "matrices": 0.5, "units": 0.5}
 
 LARGEST_STEP = 1e6
 """No step of `make_toolbox` is as large."""
-
-
-class Clock:
-    """The generation that a toolbox is in: it moves the mini-batch on and shows the population to the adaptation.
-
-    Parameters
-    ----------
-    toolbox : deap.base.Toolbox
-        Whatever is registered as its ``evaluate`` and ``mutate`` when the generation changes is told.
-    """
-
-    def __init__(self, toolbox: base.Toolbox) -> None:
-        self.toolbox = toolbox
-        self.generation = 0
-
-    @property
-    def adaptation(self) -> Adaptation | None:
-        """What the registered mutation takes its sigma from, if that is an adaptation."""
-        sigma = getattr(self.toolbox.mutate, "keywords", {}).get("sigma")
-        return sigma if isinstance(sigma, Adaptation) else None
-
-    @property
-    def sigma(self) -> float | None:
-        """The strength of mutation at present, or None where the registered mutation has no ``sigma``."""
-        sigma = getattr(self.toolbox.mutate, "keywords", {}).get("sigma")
-        return sigma.sigma if isinstance(sigma, Adaptation) else sigma
-
-    def _set(self, generation: int) -> None:
-        self.generation = generation
-        evaluate = getattr(self.toolbox.evaluate, "func", self.toolbox.evaluate)
-        if hasattr(evaluate, "generation"):
-            evaluate.generation = generation
-
-    def reset(self) -> None:
-        """Go back to generation 0 and the first strength of mutation."""
-        self._set(0)
-        if self.adaptation is not None:
-            self.adaptation.reset()
-
-    def restore(self, generation: int, adaptation: Mapping[str, Any]) -> None:
-        """Go to a generation, and put the adaptation into the state that it had then."""
-        self._set(generation)
-        if self.adaptation is not None:
-            self.adaptation.restore(dict(adaptation))
-
-    def advance(self, individuals: Sequence[Any]) -> None:
-        """Begin the next generation, whose parents come from the evaluated `individuals`."""
-        self._set(self.generation + 1)
-        if self.adaptation is not None:
-            self.adaptation.update(individuals, self.generation)
-
-
-class GenerationalSelect:
-    """A toolbox's ``select``: it begins the next generation and then selects.
-
-    Parameters
-    ----------
-    clock : Clock
-        What moves on.
-    operator : callable
-        Selects, in DEAP's form.
-    """
-
-    def __init__(self, clock: Clock, operator: Callable[..., list[Any]]) -> None:
-        self.clock = clock
-        self.operator = operator
-
-    def __call__(self, individuals: Sequence[Any], k: int, *, rng: np.random.Generator, **keywords: Any) -> list[Any]:
-        """Select `k` of the evaluated `individuals` as `operator` does."""
-        self.clock.advance(individuals)
-        chosen: list[Any] = seeded(partial(self.operator, **keywords), rng)(individuals, k)
-        return chosen
-
-
-def initPopulation(toolbox: base.Toolbox, seed: int, n: int, *, start: int = 0) -> list[Any]:
-    """Make `n` individuals, each with random numbers of its own: member `i` is the same however many there are.
-
-    Their weights are made when somebody looks at them, so that a large population takes no memory yet.
-
-    Parameters
-    ----------
-    toolbox : deap.base.Toolbox
-        With ``individual`` registered.
-    seed : int
-        The run's seed.
-    n : int
-        How many.
-    start : int
-        The number of the first: islands that are to differ each begin where another ends.
-    """
-    places = range(start, start + n)
-    if not places:
-        return []
-    first = founder(toolbox.individual, seed, start)
-    if not isinstance(first, WeightList):
-        return [first, *(founder(toolbox.individual, seed, place) for place in places[1:])]
-    make = partial(_founder_weights, toolbox.individual, seed)
-    return light_members(type(first), [Recipe(0, place) for place in places], make, first.shapes)
-
-
-def _founder_weights(individual: Callable[..., Any], seed: int, recipe: Recipe) -> Vector:
-    weights: Vector = founder(individual, seed, recipe.place).flat
-    return weights
-
-
-def breeder_of(
-    population: Sequence[Any], toolbox: base.Toolbox, *, seed: int, cxpb: float, mutpb: float
-) -> Breeder | None:
-    """Return what the recipes of a run have in common, or None where there can be none.
-
-    There are recipes for a population that `initPopulation` has made and nobody has looked into since: any other is not
-    a function of a seed.
-    """
-    if not all(isinstance(member, LightMember) and member.recipe.generation == 0 for member in population):
-        return None
-    makes = [member.make for member in population]
-    if any(make.func is not _founder_weights or make.args != makes[0].args for make in makes):
-        return None
-    individual, founders_seed = makes[0].args
-    shapes, container = population[0].light_shapes, population[0].container
-    individual, mate, mutate = map(_without_state, (individual, toolbox.mate, toolbox.mutate))
-    step = getattr(toolbox, "step", None)
-    mates = getattr(toolbox, "mates", 2) if step is None else 2
-    sigma = getattr(toolbox.mutate, "keywords", {}).get("sigma")
-    return Breeder(
-        seed,
-        founders_seed,
-        shapes,
-        container,
-        individual,
-        mate,
-        mutate,
-        cxpb,
-        mutpb,
-        mates,
-        step,
-        strength=sigma if isinstance(sigma, SelfAdaptive) else None,
-        elites=getattr(toolbox, "elites", 0),
-    )
-
-
-def _without_state(operator: partial[Any]) -> partial[Any]:
-    """Return a registered function without its generator and sigma, which change, and with its noise pinned."""
-    changing = {"rng": None, "sigma": 0.0}
-    keywords = {name: changing.get(name, value) for name, value in operator.keywords.items()}
-    if isinstance(keywords.get("noise"), NoiseTable):
-        keywords["noise"] = keywords["noise"].pinned()
-    return partial(operator.func, *operator.args, **keywords)
 
 
 def make_toolbox(

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "deap_nn"
 FLOORS = [
     {"seeding", "weights", "logbooks", "datafiles", "checkpoint", "onlooker", "scoop_repairs"},
     {"limits", "adaptation"},
-    {"genome_cache", "keyframes"},
+    {"genome_cache", "keyframes", "clock"},
     {"sharing"},
     {"parallel"},
     {"datasets", "models", "commands", "noise"},
@@ -22,7 +22,8 @@ FLOORS = [
     {"evaluation", "operators", "recipes"},
     {"genomes", "members", "elitism", "pedigree"},
     {"lineage", "evolution"},
-    {"toolbox", "variation"},
+    {"founders", "variation"},
+    {"toolbox"},
     {"resuming"},
     {"algorithms"},
     {"callbacks"},

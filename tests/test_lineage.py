@@ -46,6 +46,7 @@ from deap_nn import (
     selMirrored,
     selRankBoosted,
 )
+from deap_nn.founders import breeder_of, initPopulation
 from deap_nn.genome_cache import GenomeCache, sweep
 from deap_nn.genomes import Genomes
 from deap_nn.lineage import Lineage
@@ -54,7 +55,6 @@ from deap_nn.members import LightMember
 from deap_nn.parallel import worker_count
 from deap_nn.recipes import Recipe
 from deap_nn.sharing import SharedMap
-from deap_nn.toolbox import breeder_of, initPopulation
 from deap_nn.weights import empty_vector
 
 LAYOUT = Layout(("kernel", "bias", "out"), ((5, 7), (7,), (7, 3)))

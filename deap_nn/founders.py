@@ -1,0 +1,91 @@
+"""The initial population, and what a run by recipes begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from deap import base
+
+from deap_nn.adaptation import SelfAdaptive
+from deap_nn.members import LightMember, light_members
+from deap_nn.noise import NoiseTable
+from deap_nn.recipes import Breeder, Recipe, founder
+from deap_nn.weights import Vector, WeightList
+
+
+def initPopulation(toolbox: base.Toolbox, seed: int, n: int, *, start: int = 0) -> list[Any]:
+    """Make `n` individuals, each with random numbers of its own: member `i` is the same however many there are.
+
+    Their weights are made when somebody looks at them, so that a large population takes no memory yet.
+
+    Parameters
+    ----------
+    toolbox : deap.base.Toolbox
+        With ``individual`` registered.
+    seed : int
+        The run's seed.
+    n : int
+        How many.
+    start : int
+        The number of the first: islands that are to differ each begin where another ends.
+    """
+    places = range(start, start + n)
+    if not places:
+        return []
+    first = founder(toolbox.individual, seed, start)
+    if not isinstance(first, WeightList):
+        return [first, *(founder(toolbox.individual, seed, place) for place in places[1:])]
+    make = partial(_founder_weights, toolbox.individual, seed)
+    return light_members(type(first), [Recipe(0, place) for place in places], make, first.shapes)
+
+
+def _founder_weights(individual: Callable[..., Any], seed: int, recipe: Recipe) -> Vector:
+    weights: Vector = founder(individual, seed, recipe.place).flat
+    return weights
+
+
+def breeder_of(
+    population: Sequence[Any], toolbox: base.Toolbox, *, seed: int, cxpb: float, mutpb: float
+) -> Breeder | None:
+    """Return what the recipes of a run have in common, or None where there can be none.
+
+    There are recipes for a population that `initPopulation` has made and nobody has looked into since: any other is not
+    a function of a seed.
+    """
+    if not all(isinstance(member, LightMember) and member.recipe.generation == 0 for member in population):
+        return None
+    makes = [member.make for member in population]
+    if any(make.func is not _founder_weights or make.args != makes[0].args for make in makes):
+        return None
+    individual, founders_seed = makes[0].args
+    shapes, container = population[0].light_shapes, population[0].container
+    individual, mate, mutate = map(_without_state, (individual, toolbox.mate, toolbox.mutate))
+    step = getattr(toolbox, "step", None)
+    mates = getattr(toolbox, "mates", 2) if step is None else 2
+    sigma = getattr(toolbox.mutate, "keywords", {}).get("sigma")
+    return Breeder(
+        seed,
+        founders_seed,
+        shapes,
+        container,
+        individual,
+        mate,
+        mutate,
+        cxpb,
+        mutpb,
+        mates,
+        step,
+        strength=sigma if isinstance(sigma, SelfAdaptive) else None,
+        elites=getattr(toolbox, "elites", 0),
+    )
+
+
+def _without_state(operator: partial[Any]) -> partial[Any]:
+    """Return a registered function without its generator and sigma, which change, and with its noise pinned."""
+    changing = {"rng": None, "sigma": 0.0}
+    keywords = {name: changing.get(name, value) for name, value in operator.keywords.items()}
+    if isinstance(keywords.get("noise"), NoiseTable):
+        keywords["noise"] = keywords["noise"].pinned()
+    return partial(operator.func, *operator.args, **keywords)
