@@ -207,12 +207,13 @@ def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     width = max(map(len, found))
     lines = [f"{'setting':{width}}  runs  validation error          test error"]
     for name, results in found.items():
-        told = [_spread([result[kind] for result in results]) for kind in ("validation_error", "test_error")]
+        told = [spread([result[kind] for result in results]) for kind in ("validation_error", "test_error")]
         lines.append(f"{name:{width}}  {len(results):4}  {told[0]:24}  {told[1]}")
     return lines
 
 
-def _spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float]) -> str:
+    """Return the median of some values with their quartiles."""
     if not values:
         return "-"
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
@@ -252,14 +253,14 @@ def sweep(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -
         raise InputError(f"argument STUDY: no run of {study.name} is finished in {output}")
     from deap_nn.report import draw_study
 
-    draw_study(read_rows(output / "runs.csv"), output / "study.png")
+    draw_study(parse_rows((output / "runs.csv").read_text(encoding="utf-8")), output / "study.png")
     print("\n".join(summary(found)))
     return 0
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file."""
-    head, *lines = path.read_text(encoding="utf-8").splitlines()
+def parse_rows(text: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV text without quotes."""
+    head, *lines = text.splitlines()
     return [dict(zip(head.split(","), line.split(","), strict=True)) for line in lines]
 
 

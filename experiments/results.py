@@ -1,0 +1,104 @@
+"""Make the tables and figures of ``docs/results.md`` from its CSV files: ``python experiments/results.py``.
+
+``--take DIR`` first copies the tables of a finished study, the ``--output`` of ``experiments/sweep.py``, to the others.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import mannwhitneyu
+from sweep import parse_rows, spread
+
+from deap_nn.commands import InputError, Parser, run_command
+from deap_nn.logbooks import write_with
+from deap_nn.report import draw_study
+
+Rows = Sequence[Mapping[str, str]]
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
+TABLE = re.compile(r"(<!-- study: ([a-z0-9-]+) -->\n).*?(<!-- end of study -->)", re.S)
+"""What the page has in place of a study's table."""
+
+
+def read_runs(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a compressed ``runs.csv``."""
+    return parse_rows(gzip.decompress(path.read_bytes()).decode())
+
+
+def take(folder: Path, kept: Path) -> str:
+    """Copy the tables of a study to those that are kept, and return its name."""
+    try:
+        runs, results = (folder / "runs.csv").read_bytes(), (folder / "results.csv").read_bytes()
+    except OSError as error:
+        raise InputError(f"argument --take: {folder} has no tables of a study: {error.strerror}") from error
+    rows = parse_rows(results.decode())
+    if not rows:
+        raise InputError(f"argument --take: no run is finished in {folder}")
+    name = rows[0]["study"]
+    kept.mkdir(parents=True, exist_ok=True)
+    write_with(kept / f"{name}.runs.csv.gz", lambda partial: Path(partial).write_bytes(gzip.compress(runs, 9, mtime=0)))
+    write_with(kept / f"{name}.results.csv", lambda partial: Path(partial).write_bytes(results))
+    return name
+
+
+def table(results: Rows) -> str:
+    """Return a study's table, the best setting first.
+
+    Medians and quartiles over the seeds, and the chance to see such a difference from the first one's validation errors
+    if there were none (two-sided rank test of H. B. Mann and D. R. Whitney, 1947).
+    """
+    found: dict[str, list[Mapping[str, str]]] = {}
+    for row in results:
+        found.setdefault(row["setting"], []).append(row)
+    errors = {name: [float(row["validation_error"]) for row in rows] for name, rows in found.items()}
+    names = sorted(found, key=lambda name: float(np.median(errors[name])))
+    lines = ["| setting | seeds | validation error | test error | p |", "| --- | --- | --- | --- | --- |"]
+    for name in names:
+        tests = [float(row["test_error"]) for row in found[name]]
+        chance = "" if name == names[0] else f"{mannwhitneyu(errors[names[0]], errors[name]).pvalue:.2g}"
+        lines.append(f"| {name} | {len(tests)} | {spread(errors[name])} | {spread(tests)} | {chance} |")
+    return "\n".join(lines) + "\n"
+
+
+def tables(text: str, kept: Path) -> Iterator[tuple[str, str]]:
+    """Yield the name and the table of each study that a page has a place for."""
+    for _, name, _ in TABLE.findall(text):
+        path = kept / f"{name}.results.csv"
+        if not path.exists():
+            raise InputError(f"{PAGE.name} has a place for {name}, but there is no {path}")
+        yield name, table(parse_rows(path.read_text(encoding="utf-8")))
+
+
+def main() -> int:
+    """Do what the command line says, and return the exit status."""
+    parser = Parser("Make the tables and figures of docs/results.md from the CSV files beside it.")
+    parser.add_argument(
+        "--take", metavar="DIR", help="first copy the tables of this study, run by experiments/sweep.py"
+    )
+    parser.add_argument(
+        "--page", default=str(PAGE), metavar="FILE", help="the page; its files lie in a folder beside it"
+    )
+    options = parser.parse_args()
+    page = Path(options.page)
+    kept = page.with_suffix("")
+    if options.take is not None:
+        print(f"{take(Path(options.take), kept)}: taken from {options.take}")
+    try:
+        text = page.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"argument --page: {page}: {error.strerror}") from error
+    made = dict(tables(text, kept))
+    text = TABLE.sub(lambda found: found[1] + made[found[2]] + found[3], text)
+    write_with(page, lambda partial: Path(partial).write_text(text, encoding="utf-8"))
+    for name in made:
+        draw_study(read_runs(kept / f"{name}.runs.csv.gz"), kept / f"{name}.png")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

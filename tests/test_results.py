@@ -1,0 +1,109 @@
+"""What ``docs/results.md`` says is what its CSV files hold."""
+
+import gzip
+import re
+import runpy
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+RESULTS = ROOT / "experiments" / "results.py"
+PAGE = ROOT / "docs" / "results.md"
+HEAD = "study,setting,seed,validation_error,test_error"
+RUNS = "study,setting,seed,gen,evaluations,best,mean"
+sys.path.append(str(RESULTS.parent))
+TEXT = "before\n<!-- study: tiny -->\nold\n<!-- end of study -->\nafter\n"
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A folder as a sweep leaves it: two settings with five seeds each, of which `b` is better throughout."""
+    folder, results, runs = tmp_path / "runs" / "tiny", [HEAD], [RUNS]
+    folder.mkdir(parents=True)
+    for i in range(5):
+        for setting, error in (("a", 0.5 + i / 100), ("b", 0.1 + i / 100)):
+            results.append(f"tiny,{setting},{i + 1},{error},{error + 0.01}")
+            runs += [f"tiny,{setting},{i + 1},{gen},{20 * gen},{error},{'' if gen else error}" for gen in range(2)]
+    (folder / "results.csv").write_text("\n".join(results) + "\n")
+    (folder / "runs.csv").write_text("\n".join(runs) + "\n")
+    (tmp_path / "page.md").write_text(TEXT)
+    return folder
+
+
+def test_a_study_is_taken_and_its_table_and_figure_made(run, study, tmp_path):
+    answer = run(RESULTS, "--take", study, "--page", tmp_path / "page.md")
+    assert (answer.returncode, answer.stdout) == (0, f"tiny: taken from {study}\n"), answer.stderr
+    text = (tmp_path / "page.md").read_text()
+    assert text.startswith("before\n<!-- study: tiny -->\n| setting | seeds |")
+    assert text.endswith("<!-- end of study -->\nafter\n")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith(("| a", "| b"))]
+    assert rows[0][:4] == ["b", "5", "0.1200 (0.1100 to 0.1300)", "0.1300 (0.1200 to 0.1400)"]
+    assert rows[1] == ["a", "5", "0.5200 (0.5100 to 0.5300)", "0.5300 (0.5200 to 0.5400)", f"{2 / 252:.2g}"]
+    kept = tmp_path / "page"
+    assert {path.name for path in kept.iterdir()} == {"tiny.runs.csv.gz", "tiny.results.csv", "tiny.png"}
+    assert gzip.decompress((kept / "tiny.runs.csv.gz").read_bytes()) == (study / "runs.csv").read_bytes()
+    before = {path.name: path.read_bytes() for path in kept.iterdir()}
+    assert run(RESULTS, "--page", tmp_path / "page.md").returncode == 0
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+    assert (tmp_path / "page.md").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("spoil", "arguments", "said"),
+    [
+        (lambda folder: (folder / "runs.csv").unlink(), ["--take"], "--take: .* has no tables of a study"),
+        (lambda folder: (folder / "results.csv").write_text(HEAD), ["--take"], "--take: no run is finished"),
+        (lambda folder: None, [], "page.md has a place for tiny, but there is no"),
+        (lambda folder: (folder.parents[1] / "page.md").unlink(), ["--take"], "--page: .*No such file"),
+    ],
+)
+def test_what_is_missing_is_named(study, tmp_path, monkeypatch, capsys, spoil, arguments, said):
+    spoil(study)
+    page = tmp_path / "page.md"
+    monkeypatch.setattr(sys, "argv", ["results.py", *[*arguments, *[str(study)] * len(arguments)], "--page", str(page)])
+    main = runpy.run_path(str(RESULTS))["main"]
+    main.__globals__["PAGE"] = page
+    with pytest.raises(ValueError, match=said):
+        main()
+    assert not page.exists() or page.read_text() == TEXT
+
+
+def test_the_tables_of_the_page_are_those_of_its_files():
+    module = runpy.run_path(str(RESULTS))
+    text = PAGE.read_text()
+    made = dict(module["tables"](text, PAGE.with_suffix("")))
+    assert made
+    for _, name, _ in module["TABLE"].findall(text):
+        assert f"<!-- study: {name} -->\n{made[name]}<!-- end of study -->" in text
+        assert f"results/{name}.png" in text
+        assert (PAGE.with_suffix("") / f"{name}.png").exists()
+        study = ROOT / "experiments" / "studies" / f"{name}.toml"
+        assert study.name in text
+
+
+def test_the_files_of_the_page_are_small():
+    sizes = [path.stat().st_size for path in PAGE.with_suffix("").iterdir() if ".csv" in path.name]
+    assert sum(sizes) < 2_000_000
+
+
+def test_the_page_names_no_study_that_is_not_there():
+    for name in re.findall(r"studies/([a-z0-9-]+)\.toml", PAGE.read_text()):
+        assert (ROOT / "experiments" / "studies" / f"{name}.toml").exists()
+
+
+def test_the_rank_test_tells_what_differs_from_what_does_not():
+    table = runpy.run_path(str(RESULTS))["table"]
+    rng = np.random.default_rng(1)
+
+    def rows(**settings):
+        return [
+            {"setting": name, "validation_error": str(error), "test_error": str(error)}
+            for name, errors in settings.items()
+            for error in errors
+        ]
+
+    same = table(rows(a=rng.random(9), b=rng.random(9))).splitlines()[-1]
+    apart = table(rows(a=rng.random(9), b=rng.random(9) + 1)).splitlines()[-1]
+    assert float(same.split("|")[-2]) > 0.05 > 0.001 > float(apart.split("|")[-2])
