@@ -325,7 +325,7 @@ class SelfAdaptive:
 
     @property
     def sigma(self) -> float:
-        """The median of the members' standard deviations at present."""
+        """The median of the members' standard deviations, when last told of them."""
         return self._sigma
 
     def varied(self, amount: float, rng: np.random.Generator) -> float:
@@ -335,15 +335,20 @@ class SelfAdaptive:
 
     def inherited(self, amounts: Sequence[float], seed: int, generation: int) -> list[float]:
         """Return the amount of each child of a generation, given those of the parents whose places they take."""
-        made = [
-            self.varied(amount, stream(seed, Purpose.STRENGTH, generation, place))
-            for place, amount in enumerate(amounts)
-        ]
+        rng = stream(seed, Purpose.STRENGTH, generation)
+        made = [self.varied(amount, rng) for amount in amounts]
         self._sigma = float(np.median(made)) if made else self.first
         return made
 
+    def of(self, individual: Any) -> float:
+        """Return an individual's own amount: its attribute ``strategy``, or the first where it has none."""
+        own = getattr(individual, "strategy", None)
+        return self.first if own is None else float(own)
+
     def update(self, individuals: Sequence[Any], generation: int) -> None:
-        """Do nothing: it is selection that does."""
+        """Take note of the median; it is selection that changes it."""
+        if individuals:
+            self._sigma = float(np.median([self.of(individual) for individual in individuals]))
 
     def reset(self) -> None:
         """Go back to the first amount."""

@@ -176,8 +176,8 @@ def evolve(
     toolbox : deap.base.Toolbox
         With ``clone``, ``mate``, ``mutate``, ``select``, ``evaluate`` and ``map``; ``assess``, if there is one, adds
         columns about the best. If there is a number ``elites``, so many of the best live on unchanged at the last
-        places of the next generation and are scored again there; their fitness is the mean over their last
-        ``elite_batches`` mini-batches, 1 if left out.
+        places of the next generation and are scored again there; their fitness is a running mean, of which a new
+        mini-batch is one part in ``elite_batches``, 1 if left out.
     ngen : int
         Generations after the initial one, at least 0.
     seed : int
@@ -196,9 +196,10 @@ def evolve(
         result is that of a run that was never broken. It needs breeding by recipes, and no hall of fame.
     breeding : {"recipes", "plain"}
         Whether the map is sent recipes, and children are bred where they are scored, or their weights. Both give the
-        same result. Recipes need a population fresh from a toolbox whose ``population`` is `initPopulation`'s, as
-        `make_toolbox` registers it; any other is bred the plain way. Under recipes a member's weights are made when
-        somebody looks at them, and what a callback writes to them is not inherited.
+        same result: ``mate`` sees weights without a fitness in either, and one with an attribute ``fitter_first`` is
+        given the fitter of two first. Recipes need a population fresh from a toolbox whose ``population`` is
+        `initPopulation`'s, as `make_toolbox` registers it; any other is bred the plain way. Under recipes a member's
+        weights are made when somebody looks at them, and what a callback writes to them is not inherited.
     group_size : int, optional
         Members in a task of the map; chosen well if left out.
     cache : Path, optional

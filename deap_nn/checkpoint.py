@@ -54,7 +54,7 @@ class Generation:
         The weighted fitness values, shape (members, objectives), float64.
     chosen : numpy.ndarray
         The place of the parent, in the generation before, whose place each child takes; shape (members,), uint32, or
-        (0,) in generation 0. Places 2i and 2i+1 were mated.
+        (0,) in generation 0. Places 2i and 2i+1 were mated; the last ones, of elites, are their own.
     """
 
     number: int
@@ -67,6 +67,10 @@ class Generation:
     states: dict[str, Any]
     wvalues: NDArray[np.float64] = field(repr=False)
     chosen: NDArray[np.uint32] = field(repr=False)
+
+    def parents(self, elites: int) -> int:
+        """Return how many different parents its children have, those that live on themselves at its end left out."""
+        return len(np.unique(self.chosen[: max(0, len(self.chosen) - elites)]))
 
     def to_bytes(self) -> bytes:
         """Return a record's content."""

@@ -78,10 +78,11 @@ def _exchange(flat1: Vector, flat2: Vector, mask: NDArray[np.bool_]) -> None:
 
 
 def cxBiased(ind1: Genome, ind2: Genome, *, indpb: float = 0.25, rng: np.random.Generator) -> tuple[Genome, Genome]:
-    """Let both individuals have most of their weights from the fitter one.
+    """Let both individuals have a share of their weights from the less fit, and the rest from the fitter one.
 
     Each locus of each child has the value of the less fit with the probability `indpb`, independently; otherwise that
-    of the fitter one. Where the fitnesses are equal or not valid, `ind1` counts as the fitter one.
+    of the fitter one. Where the fitnesses are equal or not valid, `ind1` counts as the fitter one: ``evolve``, where
+    they are not, gives `ind1` the fitter one, which a function around this one asks for by ``fitter_first = True``.
 
     Parameters
     ----------

@@ -4,10 +4,19 @@ from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deap_nn.adaptation import Adaptation, SelfAdaptive, check_sigma
 from deap_nn.noise import NoiseTable, noise_slice
-from deap_nn.weights import Vector, WeightList, check_generator, check_genome, check_probability, split_vector
+from deap_nn.weights import (
+    LARGEST_WEIGHT,
+    Vector,
+    WeightList,
+    check_generator,
+    check_genome,
+    check_probability,
+    split_vector,
+)
 
 Genome = TypeVar("Genome", bound=WeightList)
 
@@ -33,14 +42,25 @@ LEAST_SIZE = 0.01
 """The weights of a matrix count as no smaller than this: biases that begin at zero are mutated too."""
 
 
-def scales_of(individual: WeightList, scale: Sequence[float] | Literal["own"] | None) -> Sequence[float] | None:
-    """Return a scale as numbers: "own" is the root mean square of each matrix, at least ``LEAST_SIZE``."""
+def scales_of(
+    individual: WeightList, scale: Sequence[float] | Literal["own"] | None, amount: float
+) -> Sequence[float] | None:
+    """Return a scale as numbers: "own" is the root mean square of each matrix, at least ``LEAST_SIZE``.
+
+    One that is no number any more counts as the least, and none as so large that noise times it were infinite.
+    """
     if not isinstance(scale, str):
         return scale
     if scale != "own":
         raise ValueError(f"scale must be 'own' or a sequence of numbers, got {scale!r}")
-    squares = [np.square(matrix, dtype=np.float64) for matrix in individual]
-    return [max(LEAST_SIZE, float(np.sqrt(np.mean(square)))) if square.size else LEAST_SIZE for square in squares]
+    most = LARGEST_WEIGHT / max(amount, 1.0)
+    return [_size(matrix, most) for matrix in individual]
+
+
+def _size(matrix: NDArray[np.float32], most: float) -> float:
+    """Return the root mean square of a matrix within its bounds."""
+    size = float(np.sqrt(np.mean(np.square(matrix, dtype=np.float64)))) if matrix.size else 0.0
+    return min(size, most) if size > LEAST_SIZE else LEAST_SIZE
 
 
 def mutGaussianAdaptive(
@@ -111,10 +131,9 @@ def mutGaussianAdaptive(
         raise ValueError(f"matrices must be 'all' or 'one', got {matrices!r}")
     flat = check_genome(individual)
     if isinstance(sigma, SelfAdaptive):
-        own = vars(individual)
-        sigma = own["strategy"] = sigma.varied(own.get("strategy", sigma.first), rng)
+        sigma = vars(individual)["strategy"] = sigma.varied(sigma.of(individual), rng)
     amount = check_sigma(sigma.sigma if isinstance(sigma, Adaptation) else sigma, "sigma")
-    factors = matrix_factors(amount, scales_of(individual, scale), len(individual))
+    factors = matrix_factors(amount, scales_of(individual, scale, amount), len(individual))
     if mirrored:
         factors = [-factor for factor in factors]
     drawn = rng.standard_normal(flat.size, dtype=np.float32) if noise is None else noise_slice(noise, flat.size, rng)

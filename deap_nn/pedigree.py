@@ -67,14 +67,26 @@ class Pedigree:
         generation : int
             Its number, at least 1.
         places : sequence of int
-            The places of its parents, each whose place a child takes, in the generation before.
-        inherited : sequence of float
-            Their own strengths of mutation, where members have that.
+            The places of its parents, each whose place a child takes, in the generation before; at the end those of
+            its elites.
+        inherited : sequence of float or None
+            Their own strengths of mutation, None where they have none.
         sigma : float, optional
             That of all, where they have not.
         """
         strengths = self._note(generation, places, inherited, sigma)
-        return [self._recipe(generation, place, places, strengths) for place in range(len(places))]
+        breeder = self._breeder
+        if breeder.step is not None:
+            return [self._recipe(generation, place, places, strengths) for place in range(len(places))]
+        ids = [generation - 1 << 32 | int(place) for place in places]
+        own = strengths if isinstance(strengths, tuple) else (strengths,) * len(ids)
+        bred, made = len(ids) - breeder.elites, list[Recipe]()
+        for start in range(0, bred, breeder.mates):
+            group = tuple(ids[start : min(start + breeder.mates, bred)])
+            for turn in range(len(group)):
+                made.append(Recipe(generation, start + turn, group[turn:] + group[:turn], own[start + turn]))
+        made += [Recipe(generation, place, (ids[place],), own[place], copied=True) for place in range(bred, len(ids))]
+        return made
 
     def remember(self, generation: int, places: Places, sigma: float | None) -> None:
         """Take over a generation of a run that goes on, in their order from the first; `sigma` as for `generation`."""

@@ -96,7 +96,7 @@ def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Too
     place: Any = options.member if options.member is not None else int(np.argmax(last.wvalues[:, 0]))
     if options.mean:
         values = last.wvalues.tolist()
-        place = heapq.nlargest(len(np.unique(last.chosen)), range(len(values)), key=values.__getitem__)
+        place = heapq.nlargest(last.parents(toolbox.elites), range(len(values)), key=values.__getitem__)
     toolbox.clock.restore(last.number, last.adaptation)
     probabilities = {name: float(config.get(name, 1.0)) for name in ("cxpb", "mutpb")}
     population = toolbox.population(n=len(last.wvalues))
@@ -142,7 +142,11 @@ def main() -> int:
     named, said = "mean of the parents", f"fitness {fitness:.6g}"
     if not options.mean:
         named, logged = f"member {place}", abs(float(past[-1].wvalues[place, 0]))
-        said += "" if fitness == logged else f", which differs from the logged {logged:.6g}"
+        lives_on = past[-1].number and place >= len(past[-1].wvalues) - toolbox.elites and toolbox.elite_batches > 1
+        if lives_on:
+            said += f" on this batch, logged as {logged:.6g}, a mean over its batches"
+        elif fitness != logged:
+            said += f", which differs from the logged {logged:.6g}"
     print(f"generation {past[-1].number}, {named}: {said}, {', '.join(errors)}: {output}")
     return 0
 

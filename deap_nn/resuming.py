@@ -73,7 +73,7 @@ def go_on(
         evolution.logbook.header = list(generation.row)
         evolution.logbook.record(**generation.row)
     evolution.generation, evolution.evaluations = last.number, last.evaluations
-    evolution.parents = len(np.unique(last.chosen))
+    evolution.parents = last.parents(elitism.count)
     evolution.seconds, evolution.elapsed = last.seconds, last.elapsed
     evolution.best = max(population, key=attrgetter("fitness"))
     evolution.member = lineage.recall

@@ -22,7 +22,7 @@ from deap_nn.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.seeding import Purpose, check_seed, stream
 from deap_nn.selection import check_ranking, selMirrored, selRankBoosted
-from deap_nn.weights import Layout, WeightList, check_count, check_number, check_probability
+from deap_nn.weights import Layout, WeightList, check_number, check_probability
 
 if TYPE_CHECKING:
     import keras
@@ -103,7 +103,7 @@ CROSSOVERS = {
 }
 """What `make_toolbox` calls them; "none" is a mask that exchanges nothing."""
 
-USUAL_INDPB = {"mask": 0.5, "biased": 0.25, "matrices": 0.5, "units": 0.5}
+USUAL_INDPB = {"mask": 0.5, "biased": 0.25, "matrices": 0.5, "units": 0.5, "none": 0.0}
 """The crossovers that have a probability, and what it is unless it is given."""
 
 LARGEST_STEP = 1e6
@@ -196,7 +196,8 @@ def make_toolbox(
         So many of the best live on unchanged in the next generation and are scored again there, by ``evolve``. Not for
         "mean".
     elite_batches : int
-        The fitness of one that lives on is the mean over so many of its last mini-batches, at least 1.
+        The fitness of one that lives on is a running mean: of all its mini-batches until they are so many, and then
+        each new one counts so manieth. At least 1, the new one alone.
     step : float
         How far "mean" goes from the centre of a generation to the mean of those drawn, above 0: 1 is that mean, more
         goes on in its direction.
@@ -246,22 +247,25 @@ def make_toolbox(
     stays = _check_count("batch_generations", batch_generations)
     validation_size = _check_count("validation_size", validation_size)
     threads = _check_count("threads", threads)
-    if indpb is None:
-        indpb = USUAL_INDPB.get(crossover, 0.5)
-    elif crossover not in USUAL_INDPB or mates > 2:
-        raise ValueError(f"indpb is for two mates and a crossover of {', '.join(USUAL_INDPB)}, got {indpb!r}")
-    check_probability(indpb, "indpb")
     check_probability(mutation_indpb, "mutation_indpb")
     _check_choice("mutated_matrices", mutated_matrices, ("all", "one"))
     if isinstance(scale, str):
         _check_choice("scale", scale, ("fan_in", "own"))
-    elites = check_count(elites, "elites", 0)
-    elite_batches = _check_count("elite_batches", elite_batches)
+    elites = _check_count("elites", elites, least=0)
+    if _check_count("elite_batches", elite_batches) > 1 and not elites:
+        raise ValueError(f"elite_batches needs elites, got {elite_batches!r}")
     if crossover == "mean" and (elites or isinstance(sigma, SelfAdaptive)):
         raise ValueError("elites and SelfAdaptive are not for crossover 'mean'")
     check_ranking(pressure, boost, boosted, parents)
     if not 2 <= _check_count("mates", mates) <= MOST_MATES:
         raise ValueError(f"mates must be 2 to {MOST_MATES}, got {mates!r}")
+    if indpb is None:
+        indpb = USUAL_INDPB.get(crossover, 0.5)
+    elif crossover not in USUAL_INDPB or mates > 2:
+        raise ValueError(f"indpb is for two mates and a crossover of {', '.join(USUAL_INDPB)}, got {indpb!r}")
+    check_probability(indpb, "indpb")
+    if crossover == "none" and indpb:
+        raise ValueError(f"indpb must be 0 where crossover is 'none', got {indpb!r}")
     if tournsize is not None:
         _check_count("tournsize", tournsize)
         if crossover == "mean":
@@ -301,7 +305,6 @@ def make_toolbox(
         toolbox.register("mate", cxMean, rng=rngs[1])
     elif mates == 2 or crossover == "average":
         chance = {"indpb": float(indpb)} if crossover in USUAL_INDPB else {}
-        chance |= {"indpb": 0.0} if crossover == "none" else {}
         toolbox.register("mate", CROSSOVERS[crossover], **chance, rng=rngs[1])
     else:
         toolbox.register("mate", cxScanning, rng=rngs[1])
@@ -337,9 +340,9 @@ def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
         raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}")
 
 
-def _check_count(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+def _check_count(name: str, value: object, *, least: int = 1) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
     return int(value)
 
 

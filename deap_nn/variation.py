@@ -20,11 +20,6 @@ def strength_of(mutate: Callable[..., Any]) -> SelfAdaptive | None:
     return sigma if isinstance(sigma, SelfAdaptive) else None
 
 
-def amount_of(member: Any, strength: SelfAdaptive) -> float:
-    """Return a member's own strength of mutation."""
-    return float(getattr(member, "strategy", strength.first))
-
-
 def in_order(chosen: Sequence[Any], mate: Callable[..., Any]) -> list[Any]:
     """Return the chosen parents in the order that a registered crossover wants: some want the fitter of a pair first.
 
@@ -44,8 +39,9 @@ def vary(
     Parameters
     ----------
     chosen : sequence
-        Parents; places 2i and 2i+1 are mated, or as many side by side as the toolbox' ``mates`` says. They are left
-        unchanged. Under a toolbox with a ``step`` they are mutated alone, two side by side in opposite directions.
+        Parents; places 2i and 2i+1 are mated, or as many side by side as the toolbox' ``mates`` says, without their
+        fitness: a ``mate`` with an attribute ``fitter_first`` is given the fitter of two first. They stay as they are.
+        Under a toolbox with a ``step`` they are mutated alone, two side by side in opposite directions.
     toolbox : deap.base.Toolbox
         With ``clone``, ``mate`` and ``mutate``.
     seed, generation : int
@@ -58,21 +54,23 @@ def vary(
     list
         As many children, without a valid fitness.
     """
-    children = [toolbox.clone(parent) for parent in chosen]
+    chosen = in_order(chosen, toolbox.mate)
+    children = unscored(toolbox.clone(parent) for parent in chosen)
     mates, paired = getattr(toolbox, "mates", 2), getattr(toolbox, "step", None) is not None
-    strength = strength_of(toolbox.mutate)
+    strength, amounts = strength_of(toolbox.mutate), list[float]()
     if strength is not None:
-        amounts = strength.inherited([amount_of(parent, strength) for parent in chosen], seed, generation)
-        for child, amount in zip(children, amounts, strict=True):
-            child.strategy = amount
+        amounts = strength.inherited([strength.of(parent) for parent in chosen], seed, generation)
     for group, start in enumerate(range(0, len(children) - 1, mates)):
         if not paired and happens(cxpb, seed, generation, 2 * group):
             mate = seeded(toolbox.mate, stream(seed, Purpose.MATE, generation, group))
             children[start : start + mates] = mate(*children[start : start + mates])
     for place, child in enumerate(children):
         if happens(mutpb, seed, generation, 2 * place + 1):
-            mutate = toolbox.mutate if strength is None else partial(toolbox.mutate, sigma=child.strategy)
+            mutate = toolbox.mutate if strength is None else partial(toolbox.mutate, sigma=amounts[place])
             (children[place],) = mutation_of(mutate, seed, generation, place, paired=paired)(child)
+    if strength is not None:
+        for child, amount in zip(children, amounts, strict=True):
+            child.strategy = amount
     return unscored(children)
 
 

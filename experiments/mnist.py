@@ -110,9 +110,19 @@ def make_parser() -> Parser:
     )
     add("--tournsize", type=integer(1), metavar="N", help="mask, article: draw parents by tournaments of N")
     add("--elites", type=integer(0), metavar="N", help="mask, article: so many of the best live on; by default none")
-    add("--elite-batches", type=integer(1), metavar="N", help="their fitness is a mean of N batches; by default 1")
-    add("--mates", type=integer(2, 256), metavar="N", help=f"parents mated at a time by a mask; {by_preset('mates')}")
-    add("--indpb", type=number(0, 1), metavar="X", help=f"probability of a crossover; by default {USUAL_INDPB}")
+    add("--elite-batches", type=integer(1), metavar="N", help="a new batch is an Nth of their fitness; by default all")
+    add(
+        "--mates",
+        type=integer(2, 256),
+        metavar="N",
+        help=f"mask, average: how many are mated at a time; {by_preset('mates')}",
+    )
+    add(
+        "--indpb",
+        type=number(0, 1),
+        metavar="X",
+        help="a locus, matrix or unit is exchanged so probably; biased: is the less fit one's",
+    )
     add(
         "--step",
         type=number(0.001, 1000),
@@ -260,6 +270,8 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
         raise InputError(f"argument --indpb: is for two mates and --crossover {' or '.join(USUAL_INDPB)}")
     if options.indpb is None and has_indpb:
         options.indpb = USUAL_INDPB[options.crossover]
+    if options.indpb and options.crossover == "none":
+        raise InputError(f"argument --indpb: must be 0 where --crossover is none, got {options.indpb:g}")
     complete_elites(options)
     complete_schedule(options)
     if options.cache is not None and not Path(options.cache).is_dir():

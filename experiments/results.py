@@ -36,7 +36,7 @@ def take(folder: Path, kept: Path) -> str:
         runs, results = (folder / "runs.csv").read_bytes(), (folder / "results.csv").read_bytes()
     except OSError as error:
         raise InputError(f"argument --take: {folder} has no tables of a study: {error.strerror}") from error
-    rows = parse_rows(results.decode())
+    rows = parse_rows(results.decode()) if results else []
     if not rows:
         raise InputError(f"argument --take: no run is finished in {folder}")
     name = rows[0]["study"]
@@ -46,11 +46,21 @@ def take(folder: Path, kept: Path) -> str:
     return name
 
 
+def holm(chances: Sequence[float]) -> list[float]:
+    """Return chances corrected for their number (S. Holm, Scandinavian Journal of Statistics 6, 1979)."""
+    corrected, largest = [0.0] * len(chances), 0.0
+    for done, place in enumerate(sorted(range(len(chances)), key=chances.__getitem__)):
+        largest = max(largest, min(1.0, (len(chances) - done) * chances[place]))
+        corrected[place] = largest
+    return corrected
+
+
 def table(results: Rows) -> str:
     """Return a study's table, the best setting first.
 
     Medians and quartiles over the seeds, and the chance to see such a difference from the first one's validation errors
-    if there were none (two-sided rank test of H. B. Mann and D. R. Whitney, 1947).
+    if there were none (two-sided rank test of H. B. Mann and D. R. Whitney, 1947), corrected for the number of them.
+    The first one is the best of the same data, so what is left out of account is that it was picked.
     """
     found: dict[str, list[Mapping[str, str]]] = {}
     for row in results:
@@ -58,9 +68,10 @@ def table(results: Rows) -> str:
     errors = {name: [float(row["validation_error"]) for row in rows] for name, rows in found.items()}
     names = sorted(found, key=lambda name: float(np.median(errors[name])))
     lines = ["| setting | seeds | validation error | test error | p |", "| --- | --- | --- | --- | --- |"]
-    for name in names:
+    chances = holm([float(mannwhitneyu(errors[names[0]], errors[name]).pvalue) for name in names[1:]])
+    told = ["", *(f"{chance:.2g}" for chance in chances)]
+    for name, chance in zip(names, told, strict=True):
         tests = [float(row["test_error"]) for row in found[name]]
-        chance = "" if name == names[0] else f"{mannwhitneyu(errors[names[0]], errors[name]).pvalue:.2g}"
         lines.append(f"| {name} | {len(tests)} | {spread(errors[name])} | {spread(tests)} | {chance} |")
     return "\n".join(lines) + "\n"
 
@@ -70,7 +81,7 @@ def tables(text: str, kept: Path) -> Iterator[tuple[str, str]]:
     for _, name, _ in TABLE.findall(text):
         path = kept / f"{name}.results.csv"
         if not path.exists():
-            raise InputError(f"{PAGE.name} has a place for {name}, but there is no {path}")
+            raise InputError(f"{kept.name}.md has a place for {name}, but there is no {path}")
         yield name, table(parse_rows(path.read_text(encoding="utf-8")))
 
 
@@ -86,12 +97,12 @@ def main() -> int:
     options = parser.parse_args()
     page = Path(options.page)
     kept = page.with_suffix("")
-    if options.take is not None:
-        print(f"{take(Path(options.take), kept)}: taken from {options.take}")
     try:
         text = page.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"argument --page: {page}: {error.strerror}") from error
+    if options.take is not None:
+        print(f"{take(Path(options.take), kept)}: taken from {options.take}")
     made = dict(tables(text, kept))
     text = TABLE.sub(lambda found: found[1] + made[found[2]] + found[3], text)
     write_with(page, lambda partial: Path(partial).write_text(text, encoding="utf-8"))

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from deap import algorithms, base
-from test_lineage import LAYOUT, sum_of_squares
+from deap import algorithms, base, creator
+from test_lineage import LAYOUT, sum_of_squares, wired
 
 from deap_nn import (
     Annealed,
@@ -17,7 +17,9 @@ from deap_nn import (
     Individual,
     OneFifth,
     SelfAdaptive,
+    WeightList,
     cxMask,
+    evolve,
     initNormal,
     mutGaussianAdaptive,
     selRankBoosted,
@@ -130,6 +132,8 @@ def test_deaps_own_loop_keeps_each_ones_amount_beside_it():
     population, _ = algorithms.eaSimple(population, toolbox, 1.0, 1.0, 4, verbose=False)
     amounts = np.array([member.strategy for member in population])
     assert len(set(amounts)) > 20
+    toolbox.mutate.keywords["sigma"].update(population, 5)
+    assert toolbox.mutate.keywords["sigma"].sigma == np.median(amounts)
     assert np.log(amounts / 0.1).std() > 0.5  # of four generations' changes
 
 
@@ -140,3 +144,19 @@ def test_the_noise_is_as_strong_as_the_own_amount_says():
         mutGaussianAdaptive(individual, sigma=SelfAdaptive(0.1, 0.01), rng=np.random.default_rng(seed))
         made.append(individual.flat.std() / individual.strategy)
     assert np.mean(made) == pytest.approx(1, rel=0.01)
+
+
+creator.create("InAdaptationTests", WeightList, fitness=FitnessMin, strategy=None)
+
+
+def test_a_class_may_say_that_there_is_a_strategy():
+    def result(breeding):
+        toolbox = wired()
+        toolbox.register("individual", initNormal, creator.InAdaptationTests, LAYOUT)
+        toolbox.register("mutate", mutGaussianAdaptive, sigma=SelfAdaptive(0.1, 0.01))
+        population, _ = evolve(toolbox.population(n=8), toolbox, 3, seed=1, breeding=breeding)
+        return [member.strategy for member in population], [member.flat.tobytes() for member in population]
+
+    plain = result("plain")
+    assert result("recipes") == plain
+    assert len(set(plain[0])) == 8

@@ -121,6 +121,7 @@ MNIST_CASES = [
     (["--indpb", "0.5"], "--indpb: is for two mates and --crossover mask or biased"),
     (["--preset", "mask", "--mates", "4", "--indpb", "0.5"], "--indpb: is for two mates"),
     (["--preset", "mask", "--indpb", "2"], "--indpb: must be a number from 0 to 1"),
+    (["--preset", "mask", "--crossover", "none", "--indpb", "0.1"], "--indpb: must be 0 where --crossover is none"),
     (["--elites", "1"], "--elites: is not for --preset default"),
     (["--preset", "mask", "--elites", "200"], "--elites: must be below the population of 200, got 200"),
     (["--preset", "mask", "--elite-batches", "2"], "--elite-batches: needs --elites"),

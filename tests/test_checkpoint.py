@@ -29,6 +29,7 @@ from deap_nn import (
     make_toolbox,
     mutGaussianAdaptive,
     selMirrored,
+    selRankBoosted,
 )
 from deap_nn.checkpoint import MAGIC, Checkpoint, CheckpointError, Generation
 from deap_nn.logbooks import read_csv, rows_of
@@ -53,7 +54,7 @@ class Count(Callback):
         self.seen, self.total = [], 0.0
 
     def on_generation(self, evolution):
-        self.seen.append(evolution.generation)
+        self.seen.append([evolution.generation, evolution.parents])
         self.total += evolution.row["min"]
 
     def state(self):
@@ -61,7 +62,7 @@ class Count(Callback):
 
     def restore(self, evolution, states):
         self.seen, self.total = list(states[-1]["seen"]), states[-1]["total"]
-        assert [state["seen"] for state in states] == [list(range(i)) for i in range(len(states))]
+        assert [[seen for seen, _ in state["seen"]] for state in states] == [list(range(i)) for i in range(len(states))]
 
 
 def result(toolbox, population, logbook):
@@ -115,6 +116,7 @@ WIRINGS = {
         "elites": 2,
         "elite_batches": 3,
     },
+    "elites that nobody draws": lambda: {"select": partial(selRankBoosted, parents=2), "elites": 5},
     "the one-fifth rule, biased": lambda: {
         "mutate": partial(mutGaussianAdaptive, sigma=OneFifth(0.3, 0.01)),
         "mate": cxBiased,

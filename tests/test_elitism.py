@@ -64,7 +64,7 @@ def test_nobody_is_scored_more_often_than_once_a_generation():
 
 
 @given(scores=st.lists(st.floats(0, 10), min_size=1, max_size=12), batches=st.integers(1, 5))
-def test_the_fitness_is_the_mean_of_the_last_batches(scores, batches):
+def test_the_fitness_is_a_running_mean_of_the_batches(scores, batches):
     class Member:
         def __init__(self, value):
             self.fitness = self

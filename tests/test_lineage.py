@@ -26,6 +26,7 @@ from deap_nn import (
     Individual,
     Layout,
     NoiseTable,
+    OneFifth,
     SelfAdaptive,
     WeightList,
     algorithms,
@@ -68,6 +69,11 @@ def halve(individual, *, rng):
     """A mutation of a user's own."""
     individual[rng.integers(len(individual))] *= np.float32(0.5)
     return (individual,)
+
+
+def nearly(ind1, ind2, *, rng):
+    """A crossover of a user's own that does not say what order it wants."""
+    return cxBiased(ind1, ind2, indpb=0.1, rng=rng)
 
 
 def wired(**registered):
@@ -115,6 +121,18 @@ OPERATORS = {
     "matrices": lambda: {"mate": partial(cxMatrices, indpb=0.4)},
     "units": lambda: {"mate": cxUnits},
     "biased": lambda: {"mate": cxBiased},
+    "a function around biased": lambda: {"mate": nearly},
+    "the one-fifth rule": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=OneFifth(0.3, 0.01))},
+    "around a centre, one matrix": lambda: {
+        "mate": cxMean,
+        "mutate": partial(mutGaussianAdaptive, sigma=0.1, matrices="one"),
+        "step": 1.0,
+    },
+    "around a centre, by the weights' own size": lambda: {
+        "mate": cxMean,
+        "mutate": partial(mutGaussianAdaptive, sigma=0.1, scale="own"),
+        "step": 1.0,
+    },
     "one matrix": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1, matrices="one")},
     "by the weights' own size": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1, scale="own")},
     "each with its own strength": lambda: {

@@ -427,6 +427,26 @@ def test_both_have_most_of_the_fitter_one(indpb, fitnesses, fitter):
     assert not beyond_five_sigma(int(others.all(axis=0).sum()), size, indpb**2)  # each by a mask of its own
 
 
+@pytest.mark.parametrize("indpb", [0.0, 1.0])
+def test_a_share_of_0_and_1_is_exact(indpb):
+    fitter, other = genome(1), genome(2)
+    fitter.fitness.values, other.fitness.values = (1.0,), (2.0,)
+    fitter.flat[0], other.flat[1] = np.nan, -0.0
+    wanted = (other if indpb else fitter).flat.tobytes()
+    made = deap_nn.cxBiased(other, fitter, indpb=indpb, rng=np.random.default_rng(1))
+    assert [member.flat.tobytes() for member in made] == [wanted, wanted]
+
+
+def test_weights_of_any_size_have_noise_that_is_finite():
+    individual = WeightList([[3e38, 3e38], [np.inf, 1.0], [np.nan, 1.0], [1.0, 1.0]])
+    with np.errstate(over="ignore"):
+        deap_nn.mutGaussianAdaptive(individual, sigma=10.0, scale="own", rng=np.random.default_rng(1))
+    assert np.isfinite(individual[3]).all()
+    assert (individual[3] != 1).all()
+    assert 0 < abs(individual[2][1] - 1) < 1  # as the least
+    assert not np.isnan(individual[0]).any()
+
+
 def test_one_matrix_is_mutated_and_any_as_probably():
     seen = Counter()
     for seed in range(2000):

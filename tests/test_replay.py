@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+from conftest import MNIST
 
 REPLAY = ("-m", "deap_nn.replay")
 
@@ -52,3 +53,16 @@ def test_a_keras_model_is_written_too(run, finished_run, tmp_path):
     import keras
 
     assert keras.models.load_model(tmp_path / "first.keras").count_params() == 50_890
+
+
+def test_the_fitness_of_one_that_lived_on_is_said_to_be_a_mean(run, digits_file, tmp_path):
+    options = "--preset mask --model mlp --population 10 --generations 5 --elites 3 --elite-batches 4 --no-progress"
+    arguments = [*options.split(), "--data", digits_file, "--output", tmp_path / "run"]
+    assert run(MNIST, *arguments).returncode == 0
+    replay = [*REPLAY, tmp_path / "run", "--generation", 5, "--member"]
+    for member, said in ((8, "on this batch, logged as "), (4, "fitness ")):
+        answer = run(*replay, member, "--output", tmp_path / f"{member}.npz")
+        assert answer.returncode == 0, answer.stderr
+        assert said in answer.stdout
+        assert ("on this batch" in answer.stdout) == (member == 8)
+        assert "differs" not in answer.stdout

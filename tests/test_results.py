@@ -55,6 +55,7 @@ def test_a_study_is_taken_and_its_table_and_figure_made(run, study, tmp_path):
     [
         (lambda folder: (folder / "runs.csv").unlink(), ["--take"], "--take: .* has no tables of a study"),
         (lambda folder: (folder / "results.csv").write_text(HEAD), ["--take"], "--take: no run is finished"),
+        (lambda folder: (folder / "results.csv").write_text(""), ["--take"], "--take: no run is finished"),
         (lambda folder: None, [], "page.md has a place for tiny, but there is no"),
         (lambda folder: (folder.parents[1] / "page.md").unlink(), ["--take"], "--page: .*No such file"),
     ],
@@ -64,10 +65,10 @@ def test_what_is_missing_is_named(study, tmp_path, monkeypatch, capsys, spoil, a
     page = tmp_path / "page.md"
     monkeypatch.setattr(sys, "argv", ["results.py", *[*arguments, *[str(study)] * len(arguments)], "--page", str(page)])
     main = runpy.run_path(str(RESULTS))["main"]
-    main.__globals__["PAGE"] = page
     with pytest.raises(ValueError, match=said):
         main()
     assert not page.exists() or page.read_text() == TEXT
+    assert not page.with_suffix("").exists()
 
 
 def test_the_tables_of_the_page_are_those_of_its_files():
@@ -91,6 +92,13 @@ def test_the_files_of_the_page_are_small():
 def test_the_page_names_no_study_that_is_not_there():
     for name in re.findall(r"studies/([a-z0-9-]+)\.toml", PAGE.read_text()):
         assert (ROOT / "experiments" / "studies" / f"{name}.toml").exists()
+
+
+def test_chances_are_corrected_for_their_number():
+    holm = runpy.run_path(str(RESULTS))["holm"]
+    assert holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
 
 
 def test_the_rank_test_tells_what_differs_from_what_does_not():

@@ -192,8 +192,11 @@ def test_data_may_be_a_path_or_a_name(digits_file):
         ({"crossover": "biased", "indpb": 7}, ValueError, "indpb must be between 0 and 1"),
         ({"crossover": "mean", "elites": 1}, ValueError, "elites and SelfAdaptive are not for crossover 'mean'"),
         ({"crossover": "mean", "sigma": SelfAdaptive(0.1, 0.01)}, ValueError, "SelfAdaptive are not for"),
-        ({"elites": -1}, ValueError, "elites must be at least 0"),
-        ({"elites": 1.5}, TypeError, "elites must be an integer"),
+        ({"elites": -1}, ValueError, "elites must be an integer of at least 0"),
+        ({"elites": 1.5}, ValueError, "elites must be an integer"),
+        ({"elite_batches": 2}, ValueError, "elite_batches needs elites"),
+        ({"crossover": "none", "indpb": 0.1}, ValueError, "indpb must be 0 where crossover is 'none'"),
+        ({"indpb": 0.3, "mates": "x"}, ValueError, "mates must be an integer"),
         ({"elites": 1, "elite_batches": 0}, ValueError, "elite_batches must be an integer of at least 1"),
         ({"mutated_matrices": "some"}, ValueError, "mutated_matrices must be 'all' or 'one'"),
         ({"scale": "fan_out"}, ValueError, "scale must be 'fan_in' or 'own'"),
@@ -231,6 +234,8 @@ def test_a_crossover_by_its_name(digits, crossover, mate, indpb):
     toolbox = make_toolbox("mlp", digits, seed=1, crossover=crossover)
     assert toolbox.mate.func.__name__ == mate
     assert toolbox.mate.keywords.get("indpb") == indpb
+    if crossover == "none":
+        assert make_toolbox("mlp", digits, seed=1, crossover=crossover, indpb=0.0).mate.keywords["indpb"] == 0
     if indpb:
         given = make_toolbox("mlp", digits, seed=1, crossover=crossover, indpb=0.1)
         assert given.mate.keywords["indpb"] == 0.1
