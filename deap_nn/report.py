@@ -20,6 +20,7 @@ from deap_nn.logbooks import read_csv, write_with
 mpl.use("agg")
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")
+_LINES = ("solid", "dashed", "dotted")
 Columns = Mapping[str, Sequence[float]]
 
 
@@ -149,6 +150,7 @@ def draw_study(rows: Sequence[Mapping[str, str]], path: str | os.PathLike[str]) 
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = _axes(figure)
+    last: dict[str, float] = {}
     for i, name in enumerate(dict.fromkeys(row["setting"] for row in rows)):
         by_evaluations: dict[float, list[float]] = {}
         for row in rows:
@@ -158,14 +160,19 @@ def draw_study(rows: Sequence[Mapping[str, str]], path: str | os.PathLike[str]) 
         places = sorted(by_evaluations)
         low, middle, high = np.array([np.quantile(by_evaluations[at], [0.25, 0.5, 0.75]) for at in places]).T
         colour = _COLOURS[i % len(_COLOURS)]
-        axes.plot(places, middle, color=colour, label=name)
+        axes.plot(places, middle, color=colour, label=name, linestyle=_LINES[i // len(_COLOURS) % len(_LINES)])
+        last[name] = float(middle[-1])
         axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.set_xlabel("evaluations after the initial population")
     axes.set_ylabel("error on all validation samples")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.yaxis.set_minor_formatter(ScalarFormatter())
-    figure.legend(frameon=False, loc="outside right upper", fontsize="small")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    lines = dict(zip(last, axes.get_lines(), strict=True))
+    names = sorted(last, key=last.__getitem__, reverse=True)  # as the lines end, from above
+    handles = [lines[name] for name in names]
+    figure.legend(handles, names, frameon=False, loc="outside right upper", fontsize="small")
     _save(figure, Path(path))
 
 

@@ -1,6 +1,6 @@
 """Make the tables and figures of ``docs/results.md`` from its CSV files: ``python experiments/results.py``.
 
-``--take DIR`` first copies the tables of a finished study, the ``--output`` of ``experiments/sweep.py``, to the others.
+``--take DIR...`` first copies to them the tables of studies, each the ``--output`` of ``experiments/sweep.py``.
 """
 
 from __future__ import annotations
@@ -88,9 +88,8 @@ def tables(text: str, kept: Path) -> Iterator[tuple[str, str]]:
 def main() -> int:
     """Do what the command line says, and return the exit status."""
     parser = Parser("Make the tables and figures of docs/results.md from the CSV files beside it.")
-    parser.add_argument(
-        "--take", metavar="DIR", help="first copy the tables of this study, run by experiments/sweep.py"
-    )
+    taken = "first copy the tables of these studies, run by experiments/sweep.py"
+    parser.add_argument("--take", nargs="+", default=[], metavar="DIR", help=taken)
     parser.add_argument(
         "--page", default=str(PAGE), metavar="FILE", help="the page; its files lie in a folder beside it"
     )
@@ -101,8 +100,8 @@ def main() -> int:
         text = page.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"argument --page: {page}: {error.strerror}") from error
-    if options.take is not None:
-        print(f"{take(Path(options.take), kept)}: taken from {options.take}")
+    for folder in options.take:
+        print(f"{take(Path(folder), kept)}: taken from {folder}")
     made = dict(tables(text, kept))
     text = TABLE.sub(lambda found: found[1] + made[found[2]] + found[3], text)
     write_with(page, lambda partial: Path(partial).write_text(text, encoding="utf-8"))
