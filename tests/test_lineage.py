@@ -167,6 +167,27 @@ def test_recipes_equal_the_plain_way(registered, probabilities, n):
     assert len(set(plain[0])) > 1
 
 
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+@pytest.mark.parametrize("n", [12, 7])
+def test_a_crossover_that_wants_the_fitter_first_is_given_it(breeding, n):
+    pairs = []
+
+    def select(individuals, k, *, rng):
+        chosen = selRankBoosted(individuals, k, rng=rng)
+        pairs.append([min(pair, key=sum_of_squares).flat.tobytes() for pair in zip(chosen[::2], chosen[1::2])])  # noqa: B905
+        return chosen
+
+    toolbox = wired(select=select, mate=partial(cxBiased, indpb=0.0), mutate=partial(mutGaussianAdaptive, sigma=0.0))
+    children = []
+
+    def watch(evolution):
+        children.append([member.flat.tobytes() for member in evolution.population])
+
+    evolve(toolbox.population(n=n), toolbox, 3, seed=1, breeding=breeding, callbacks=[Watch(watch)])
+    for fitter, made in zip(pairs, children[1:], strict=True):
+        assert [made[2 * i : 2 * i + 2] for i in range(len(fitter))] == [[weights] * 2 for weights in fitter]
+
+
 @given(
     members=st.integers(0, 2000),
     workers=st.integers(1, 9),
