@@ -59,6 +59,7 @@ from deap_nn.sharing import SharedMap
 from deap_nn.weights import empty_vector
 
 LAYOUT = Layout(("kernel", "bias", "out"), ((5, 7), (7,), (7, 3)))
+TABLE = NoiseTable(1, LAYOUT.size)
 
 
 def sum_of_squares(individual):
@@ -81,7 +82,7 @@ def wired(**registered):
     toolbox.register("individual", initNormal, Individual, LAYOUT)
     toolbox.register("population", initPopulation, toolbox, 1)
     toolbox.register("mate", cxMask)
-    toolbox.register("mutate", mutGaussianAdaptive, sigma=ErrorScaled(0.3), noise=NoiseTable(1, LAYOUT.size))
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=ErrorScaled(0.3), noise=TABLE)
     toolbox.register("select", selRankBoosted, parents=6)
     toolbox.register("evaluate", sum_of_squares)
     toolbox.mates, toolbox.step = registered.pop("mates", 2), registered.pop("step", None)
@@ -125,18 +126,18 @@ OPERATORS = {
     "the one-fifth rule": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=OneFifth(0.3, 0.01))},
     "around a centre, one matrix": lambda: {
         "mate": cxMean,
-        "mutate": partial(mutGaussianAdaptive, sigma=0.1, matrices="one"),
+        "mutate": partial(mutGaussianAdaptive, sigma=0.1, noise=TABLE, matrices="one"),
         "step": 1.0,
     },
     "around a centre, by the weights' own size": lambda: {
         "mate": cxMean,
-        "mutate": partial(mutGaussianAdaptive, sigma=0.1, scale="own"),
+        "mutate": partial(mutGaussianAdaptive, sigma=0.1, noise=TABLE, scale="own"),
         "step": 1.0,
     },
-    "one matrix": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1, matrices="one")},
-    "by the weights' own size": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1, scale="own")},
+    "one matrix": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1, noise=TABLE, matrices="one")},
+    "by the weights' own size": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1, noise=TABLE, scale="own")},
     "each with its own strength": lambda: {
-        "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=NoiseTable(1, LAYOUT.size))
+        "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=TABLE)
     },
     "each with its own strength, elites": lambda: {
         "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01)),
@@ -359,7 +360,7 @@ class Reader:
 
 def test_two_runs_of_one_seed_in_a_process_have_genomes_of_their_own():
     def run(sigma, ngen):
-        toolbox = wired(mutate=partial(mutGaussianAdaptive, sigma=sigma, noise=NoiseTable(1, LAYOUT.size)))
+        toolbox = wired(mutate=partial(mutGaussianAdaptive, sigma=sigma, noise=TABLE))
         return evolve(toolbox.population(n=12), toolbox, ngen, seed=1)
 
     _, alone = run(0.3, 5)
