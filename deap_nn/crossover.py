@@ -116,7 +116,7 @@ def cxBiased(ind1: Genome, ind2: Genome, *, indpb: float = 0.25, rng: np.random.
     >>> a, b = WeightList([[0.0, 0.0, 0.0]]), WeightList([[1.0, 1.0, 1.0]])
     >>> a, b = cxBiased(a, b, rng=np.random.default_rng(2))
     >>> a.flat.tolist(), b.flat.tolist()
-    ([0.0, 0.0, 0.0], [1.0, 0.0, 0.0])
+    ([0.0, 0.0, 1.0], [0.0, 0.0, 0.0])
     """
     check_generator(rng)
     check_probability(indpb, "indpb")
