@@ -30,8 +30,7 @@ SIZE = 1024
 POLL_SECONDS = 0.25
 
 END_SECONDS = 2.0
-END_POLLS = 80
-"""So long a process has to end by itself, looked at so often: on a busy machine that takes its time."""
+"""So long a process has to end by itself: on a busy machine that takes its time."""
 
 
 def is_stopped(pid: int) -> bool:
@@ -62,10 +61,9 @@ def end(pid: int, queue: list[int]) -> None:
                 ctypes.CDLL(None).mq_send(queue[0], b".", 1, 0)
             else:
                 os.kill(pid, signal.SIGKILL if by_force else signal.SIGHUP)
-        for _ in range(END_POLLS):  # counted: where nobody gets a turn, neither does the one that is to end
-            if os.getppid() != pid:
-                return
-            time.sleep(END_SECONDS / END_POLLS)
+        until = time.monotonic() + END_SECONDS
+        while os.getppid() == pid and time.monotonic() < until:
+            time.sleep(POLL_SECONDS / 10)
 
 
 def main() -> None:

@@ -161,8 +161,9 @@ def test_a_call_that_never_notices_ends_its_process(before, status):
 
 
 FORKED = """
-import hashlib, os, time
+import hashlib, os, signal, time
 from deap_nn import limits
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what ends a forked one, also where the tests run under nohup
 limits.STUCK_SECONDS = 0.3
 with limits.time_limit(9, "the parent"):
     pass
