@@ -255,9 +255,9 @@ def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number)
 
 
 OTHER_OPTIONS = [
-    "--crossover units --tournsize 3 --batch-generations 2 --scale none --mutation-indpb 0.5",
-    "--crossover biased --indpb 0.3 --schedule self-adaptive --final-sigma 0.02 --elites 2 --elite-batches 4",
-    "--crossover average --mates 3 --schedule one-fifth --mutated-matrices one --scale own",
+    "--crossover units --tournsize 3 --batch-generations 2 --scale none --mutation-indpb 0.5 --schedule one-fifth",
+    "--crossover average --mates 3 --schedule self-adaptive --final-sigma 0.02 --elites 2 --elite-batches 4 "
+    "--mutated-matrices one --scale own",
 ]
 
 
