@@ -21,6 +21,8 @@ READOUT_EVERY = 25
 
 BEST, MEAN = "best member", "mean of the parents"
 COLUMNS = ("gen", BEST, MEAN)
+ON_TRAINING = {BEST: "best member on training", MEAN: "mean of the parents on training"}
+"""The columns of the same candidates' errors on training samples, where those are asked for."""
 
 MOST_VOTERS = 20
 """No more of the fittest vote at the end."""
@@ -39,6 +41,9 @@ class Readouts(Callback):
         With ``error_rate``, and ``vote_error_rate`` if there is to be a vote.
     path : path-like, optional
         A CSV file for ``rows``, a row per scoring.
+    training_size : int
+        On how many training samples the candidates are scored too, to see how much better they do there; none by
+        default. They decide nothing.
 
     Attributes
     ----------
@@ -56,9 +61,13 @@ class Readouts(Callback):
         After the end: how many voted, and the error rates on all validation and test samples.
     """
 
-    def __init__(self, toolbox: base.Toolbox, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, toolbox: base.Toolbox, path: str | os.PathLike[str] | None = None, *, training_size: int = 0
+    ) -> None:
         self.toolbox = toolbox
         self.path = path
+        self.training_size = training_size
+        self._columns = (*COLUMNS, *(ON_TRAINING.values() if training_size else ()))
         self.individual: Any = None
         self.validation_error = float("inf")
         self.generation = -1
@@ -70,10 +79,16 @@ class Readouts(Callback):
         """Score the candidates, when it is time."""
         if evolution.generation % READOUT_EVERY and not evolution.last:
             return
-        row = {"gen": evolution.generation, BEST: self._score(evolution, evolution.best, BEST, evolution.map)}
+        candidates = {BEST: evolution.best}
         if evolution.parents:
-            row[MEAN] = self._score(evolution, evolution.mean(evolution.fittest), MEAN, evolution.map)
-        self.rows.append({**dict.fromkeys(COLUMNS), **row})
+            candidates[MEAN] = evolution.mean(evolution.fittest)
+        row: dict[str, Any] = {**dict.fromkeys(self._columns), "gen": evolution.generation}
+        for readout, candidate in candidates.items():
+            row[readout] = self._score(evolution, candidate, readout, evolution.map)
+            if self.training_size:
+                on_training = self.toolbox.error_rate(candidate, "train", size=self.training_size, map=evolution.map)
+                row[ON_TRAINING[readout]] = on_training
+        self.rows.append(row)
         self._write(self.rows[-1:])
         if evolution.last and evolution.parents and hasattr(self.toolbox, "vote_error_rate"):
             voters = evolution.fittest[:MOST_VOTERS]
@@ -123,7 +138,7 @@ class Readouts(Callback):
     def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if self.path is None or not rows:
             return
-        head = "" if Path(self.path).exists() else format_row(COLUMNS)
+        head = "" if Path(self.path).exists() else format_row(self._columns)
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(head + "".join(format_row(list(row.values())) for row in rows))
 

@@ -325,11 +325,14 @@ def stretches(problem: Problem, individual: WeightList, split: Split, size: int)
 class ErrorRate(_OnProblem):
     """A toolbox's ``error_rate``: the share of a part that is misread, its stretches scored through a map."""
 
-    def __call__(self, individual: WeightList, split: Split, *, map: Map = map) -> float:
-        """Return the error rate on all of a part, 0 to 1."""
+    def __call__(self, individual: WeightList, split: Split, *, size: int | None = None, map: Map = map) -> float:
+        """Return the error rate on all of a part, or on its first `size` samples, at least 1; 0 to 1."""
         if split not in ("train", "validation", "test"):
             raise ValueError(f"split must be 'train', 'validation' or 'test', got {split!r}")
-        size = len(find_dataset(self.problem.data).part(split)[1])
+        if size is not None and size < 1:
+            raise ValueError(f"size must be at least 1, got {size!r}")
+        samples = len(find_dataset(self.problem.data).part(split)[1])
+        size = samples if size is None else min(size, samples)
         return sum(map(CountMisread(self.problem), stretches(self.problem, individual, split, size))) / size
 
 

@@ -6,7 +6,7 @@ import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -89,6 +89,10 @@ def draw_weights(weights: NDArray[np.float32], matrices: Sequence[str], path: st
         The name of each weight's matrix.
     path : path-like
         The picture, a PNG.
+    by : {"evaluations", "gen"}
+        The column of the horizontal axis.
+    known : mapping of str to (float, float), optional
+        Points to draw beside the lines, each a place on the horizontal axis and an error, by their names.
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = _axes(figure)
@@ -135,10 +139,32 @@ def draw_surface(columns: Columns, surface: NDArray[np.float64], path: str | os.
     _save(figure, Path(path))
 
 
-def draw_study(rows: Sequence[Mapping[str, str]], path: str | os.PathLike[str]) -> None:
+def _quartiles(rows: Sequence[Mapping[str, str]], by: str, *columns: str) -> tuple[list[float], NDArray[np.float64]]:
+    """Return the places of rows that have a value, and the quartiles there; shape (3, places).
+
+    A row's value is that of the first of the columns that is not empty.
+    """
+    found: dict[float, list[float]] = {}
+    for row in rows:
+        value = next((row[column] for column in columns if row[column]), "")
+        if value:
+            found.setdefault(float(row[by]), []).append(float(value))
+    places = sorted(found)
+    quartiles: NDArray[np.float64] = np.array([np.quantile(found[at], [0.25, 0.5, 0.75]) for at in places]).T
+    return places, quartiles
+
+
+def draw_study(
+    rows: Sequence[Mapping[str, str]],
+    path: str | os.PathLike[str],
+    *,
+    by: Literal["evaluations", "gen"] = "evaluations",
+    known: Mapping[str, tuple[float, float]] | None = None,
+) -> None:
     """Draw the validation error of each setting of a study by evaluations: the median of its seeds, and the quartiles.
 
-    The error is that of the mean of the parents where a row has it, and else of the best member.
+    The error is that of the mean of the parents where a row has it, and else of the best member. Where rows have a
+    ``mean_training`` or ``best_training`` a dotted line shows the median error on training samples.
 
     Parameters
     ----------
@@ -147,29 +173,35 @@ def draw_study(rows: Sequence[Mapping[str, str]], path: str | os.PathLike[str]) 
         out.
     path : path-like
         The picture, a PNG.
+    by : {"evaluations", "gen"}
+        The column of the horizontal axis.
+    known : mapping of str to (float, float), optional
+        Points to draw beside the lines, each a place on the horizontal axis and an error, by their names.
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = _axes(figure)
     last: dict[str, float] = {}
     for i, name in enumerate(dict.fromkeys(row["setting"] for row in rows)):
-        by_evaluations: dict[float, list[float]] = {}
-        for row in rows:
-            error = row["mean"] or row["best"]
-            if row["setting"] == name and error:
-                by_evaluations.setdefault(float(row["evaluations"]), []).append(float(error))
-        places = sorted(by_evaluations)
-        low, middle, high = np.array([np.quantile(by_evaluations[at], [0.25, 0.5, 0.75]) for at in places]).T
+        own = [row for row in rows if row["setting"] == name]
+        places, (low, middle, high) = _quartiles(own, by, "mean", "best")
         colour = _COLOURS[i % len(_COLOURS)]
         axes.plot(places, middle, color=colour, label=name, linestyle=_LINES[i // len(_COLOURS) % len(_LINES)])
         last[name] = float(middle[-1])
         axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
-    axes.set_xlabel("evaluations after the initial population")
+        if any(row.get("best_training") for row in own):
+            places, (_, middle, _) = _quartiles(own, by, "mean_training", "best_training")
+            axes.plot(places, middle, color=colour, linestyle=":", label="_on training samples")
+    drawn = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+    lines = dict(zip(last, drawn, strict=True))
+    for i, (name, (where, reached)) in enumerate((known or {}).items()):
+        lines[name] = axes.plot(where, reached, marker="*XsD"[i % 4], color="black", linestyle="none", markersize=9)[0]
+        last[name] = reached
+    axes.set_xlabel("generations" if by == "gen" else "evaluations after the initial population")
     axes.set_ylabel("error on all validation samples")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.yaxis.set_minor_formatter(ScalarFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    lines = dict(zip(last, axes.get_lines(), strict=True))
     names = sorted(last, key=last.__getitem__, reverse=True)  # as the lines end, from above
     handles = [lines[name] for name in names]
     figure.legend(handles, names, frameon=False, loc="outside right upper", fontsize="small")

@@ -290,6 +290,8 @@ def make_parser() -> Parser:
     add("--dataset", choices=NAMES, default="auto", help="auto: full MNIST if it is to be had, else mnist5k")
     add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file")
     add("--validation-size", type=integer(1), default=1000, metavar="N", help="validation digits a generation")
+    on_training = "training digits that the network is scored on too; by default none"
+    add("--training-size", type=integer(0), default=0, metavar="N", help=on_training)
     add("--max-seconds", type=number(0), metavar="X", help="stop once X seconds have passed; by default never")
     add("--threads", type=integer(1), default=1, metavar="N", help="TensorFlow's threads in each process")
     add("--output", metavar="DIR", help="a new folder for the run; by default a fresh one under runs/")
@@ -384,7 +386,7 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) 
     stored = {name: value for name, value in vars(options).items() if name not in NOT_STORED}
     directory.write_config({**stored, "fitness": "cross_entropy", "data": dataset.describe()})
     directory.trace_weights(toolbox.layout, options.seed)
-    readouts = Readouts(toolbox, directory.path / "readouts.csv")
+    readouts = Readouts(toolbox, directory.path / "readouts.csv", training_size=options.training_size)
     callbacks: list[Any] = [EarlyStopping(max_seconds=options.max_seconds), directory, readouts]
     if not options.no_progress:
         callbacks.append(ProgressBar())

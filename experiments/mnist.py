@@ -54,6 +54,7 @@ ADDED = {
     "mutated_matrices": "all",
     "elites": 0,
     "elite_batches": 1,
+    "training_size": 0,
 }
 """Options that ``config.json`` of older runs does not have, and what they were then."""
 
@@ -161,6 +162,8 @@ def make_parser() -> Parser:
     add("--dataset", choices=NAMES, default="auto", help="auto: full MNIST if it is to be had, else mnist5k")
     add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file; by default --dataset")
     add("--validation-size", type=integer(1), default=1000, metavar="N", help="validation digits a generation")
+    on_training = "training digits that the candidates for the result are scored on too; by default none"
+    add("--training-size", type=integer(0), metavar="N", help=on_training)
     add("--output", metavar="DIR", help="a new folder for the run; by default a fresh one under runs/")
     add("--resume", metavar="DIR", help="go on with the run in this folder, with its settings; see --generations")
     add("--regardless", action="store_true", help="resume with other versions, or before damage to the checkpoint")
@@ -404,7 +407,7 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     if options.resume is None:
         directory.write_config(settings(options, dataset, toolbox))
     directory.trace_weights(toolbox.layout, options.seed)
-    readouts = Readouts(toolbox, directory.path / "readouts.csv")
+    readouts = Readouts(toolbox, directory.path / "readouts.csv", training_size=options.training_size)
     stopping = EarlyStopping(target=options.target, patience=options.patience, max_seconds=options.max_seconds)
     callbacks = [stopping, directory, readouts]
     if not options.no_progress:

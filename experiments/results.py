@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.stats import mannwhitneyu
-from sweep import parse_rows, spread
+from sweep import parse_rows, read_study, spread
 
 from deap_nn.commands import InputError, Parser, run_command
 from deap_nn.logbooks import write_with
@@ -20,9 +20,10 @@ from deap_nn.report import draw_study
 
 Rows = Sequence[Mapping[str, str]]
 
+STUDIES = Path(__file__).resolve().parent / "studies"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
-TABLE = re.compile(r"(<!-- study: ([a-z0-9-]+) -->\n).*?(<!-- end of study -->)", re.S)
-"""What the page has in place of a study's table."""
+TABLE = re.compile(r"(<!-- (?:study|reached): ([a-z0-9-]+) -->\n).*?(<!-- end of (?:study|reached) -->)", re.S)
+"""What the page has in place of a study's table: settings compared, or what each reached and what it took."""
 
 
 def read_runs(path: Path) -> list[dict[str, str]]:
@@ -76,13 +77,35 @@ def table(results: Rows) -> str:
     return "\n".join(lines) + "\n"
 
 
+def reached(results: Rows) -> str:
+    """Return what each setting of a study reached and what it took, in the order of the file.
+
+    Medians over the seeds, of errors with the lowest and the highest.
+    """
+    found: dict[str, list[Mapping[str, str]]] = {}
+    for row in results:
+        found.setdefault(row["setting"], []).append(row)
+    lines = ["| setting | seeds | test error | validation error | evaluations | digits drawn | minutes |"]
+    lines.append("| --- | --- | --- | --- | --- | --- | --- |")
+    for name, rows in found.items():
+        told = [name, ", ".join(row["seed"] for row in rows)]
+        for column in ("test_error", "validation_error"):
+            errors = [float(row[column]) for row in rows]
+            told.append(f"{np.median(errors):.4f} ({min(errors):.4f} to {max(errors):.4f})")
+        told += [f"{np.median([int(row[column]) for row in rows]):,.0f}" for column in ("evaluations", "digits")]
+        told.append(f"{np.median([float(row['seconds']) for row in rows]) / 60:.1f}")
+        lines.append(f"| {' | '.join(told)} |")
+    return "\n".join(lines) + "\n"
+
+
 def tables(text: str, kept: Path) -> Iterator[tuple[str, str]]:
     """Yield the name and the table of each study that a page has a place for."""
-    for _, name, _ in TABLE.findall(text):
+    for begin, name, _ in TABLE.findall(text):
         path = kept / f"{name}.results.csv"
         if not path.exists():
             raise InputError(f"{kept.name}.md has a place for {name}, but there is no {path}")
-        yield name, table(parse_rows(path.read_text(encoding="utf-8")))
+        make = reached if begin.startswith("<!-- reached") else table
+        yield name, make(parse_rows(path.read_text(encoding="utf-8")))
 
 
 def main() -> int:
@@ -106,7 +129,9 @@ def main() -> int:
     text = TABLE.sub(lambda found: found[1] + made[found[2]] + found[3], text)
     write_with(page, lambda partial: Path(partial).write_text(text, encoding="utf-8"))
     for name in made:
-        draw_study(read_runs(kept / f"{name}.runs.csv.gz"), kept / f"{name}.png")
+        file = STUDIES / f"{name}.toml"
+        figure = {"by": (study := read_study(str(file))).by, "known": study.known} if file.exists() else {}
+        draw_study(read_runs(kept / f"{name}.runs.csv.gz"), kept / f"{name}.png", **figure)
     return 0
 
 

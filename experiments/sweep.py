@@ -2,8 +2,9 @@
 
 Run it with ``python -m scoop experiments/sweep.py STUDY`` to use every core. A study is a TOML file: ``seeds``, options
 of ``experiments/mnist.py`` for all runs under ``[common]``, and under ``[settings.NAME]`` those of each; one that has a
-``method`` is run by ``experiments/baselines.py``, and takes of the common ones those that mean the same there. What is
-finished is skipped, what was broken off is resumed, or begun again where it is a baseline.
+``method`` is run by ``experiments/baselines.py``, and takes of the common ones those that mean the same there. The
+figure goes by evaluations, or by generations where ``by = "gen"``, and shows points that are ``[known]`` beside it.
+What is finished is skipped, what was broken off is resumed, or begun again where it is a baseline.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from deap_nn import parallel
+from deap_nn.callbacks import BEST, MEAN, ON_TRAINING
 from deap_nn.commands import InputError, Parser, run_command
 from deap_nn.logbooks import format_row, read_csv, write_with
 from deap_nn.rundir import read_config, read_status
@@ -30,11 +32,17 @@ parallel.prepare_worker("deap_nn.evaluation", "deap_nn.fused", "deap_nn.pooled")
 COLUMNS = ("study", "setting", "seed", "gen", "evaluations", "min", "avg", "train_error", "val_error", "best", "mean")
 """The columns of ``runs.csv``; ``best`` and ``mean`` are the read-outs, the error on all validation digits."""
 
-READOUTS = ("best member", "mean of the parents")
+TRAINING = ("best_training", "mean_training")
+"""What it has beside that where the read-outs were scored on training digits too."""
+
+READOUTS = (BEST, MEAN, *ON_TRAINING.values())
 """The columns of ``readouts.csv``."""
 
 RESULTS = ("validation_error", "test_error", "vote_validation_error", "vote_test_error", "generations", "seconds")
 """What ``results.csv`` takes from the ``status.json`` of each run, beside study, setting and seed."""
+
+COUNTED = ("evaluations", "digits")
+"""What it has beside that: evaluations without those of generation 0, and how many digits its mini-batches drew."""
 
 OF_A_SWEEP = ("output", "resume", "regardless", "seed", "no-progress", "help", "breeding")
 """Options of a run that a study does not set."""
@@ -55,11 +63,17 @@ class Study:
         With each of which every setting is run.
     settings : mapping
         The arguments of each setting's script, by name.
+    by : {"evaluations", "gen"}
+        What its figure goes by.
+    known : mapping
+        A place on that axis and an error of what is known from elsewhere, by name.
     """
 
     name: str
     seeds: tuple[int, ...]
     settings: Mapping[str, tuple[str, ...]]
+    by: Literal["evaluations", "gen"] = "evaluations"
+    known: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def runs(self) -> Iterator[tuple[str, int]]:
@@ -74,9 +88,9 @@ def read_study(path: str) -> Study:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"argument STUDY: {path} cannot be read: {reason}") from error
-    unknown = content.keys() - {"seeds", "common", "settings"}
+    unknown = content.keys() - {"seeds", "common", "settings", "by", "known"}
     if unknown:
-        raise InputError(f"argument STUDY: {path}: {min(unknown)} is none of seeds, common, settings")
+        raise InputError(f"argument STUDY: {path}: {min(unknown)} is none of seeds, common, settings, by, known")
     seeds, common, settings = content.get("seeds"), content.get("common", {}), content.get("settings")
     if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
         raise InputError(f"argument STUDY: {path}: seeds must be a list of integers")
@@ -100,7 +114,20 @@ def read_study(path: str) -> Study:
             left_out = vars(mnist.make_parser().parse_args([])).keys() - baselines.common_options(table["method"])
             options = {option: value for option, value in common.items() if option.replace("-", "_") not in left_out}
         made[name] = tuple(_arguments(options | table, path))
-    return Study(Path(path).stem, tuple(seeds), made)
+    return Study(Path(path).stem, tuple(seeds), made, *_figure(content, path))
+
+
+def _figure(content: Mapping[str, Any], path: str) -> tuple[Any, dict[str, tuple[float, float]]]:
+    """Return what a study's figure goes by and the points that it shows."""
+    by, known = content.get("by", "evaluations"), content.get("known", {})
+    if by not in ("evaluations", "gen"):
+        raise InputError(f"argument STUDY: {path}: by must be evaluations or gen, got {by}")
+    points = known.values() if isinstance(known, dict) else [None]
+    if not all(isinstance(point, list) and [type(x) in (int, float) for x in point] == [True] * 2 for point in points):
+        raise InputError(f"argument STUDY: {path}: known must be a table of points, each a place and an error")
+    if not all(0 < error <= 1 for _, error in points):
+        raise InputError(f"argument STUDY: {path}: the error of a known point must be above 0 and at most 1")
+    return by, {name: (float(place), float(error)) for name, (place, error) in known.items()}
 
 
 def _arguments(options: Mapping[str, Any], path: str) -> Iterator[str]:
@@ -179,7 +206,10 @@ def _figures(status: Mapping[str, Any]) -> str:
 
 def write_tables(study: Study, output: Path) -> dict[str, list[dict[str, Any]]]:
     """Write ``runs.csv`` and ``results.csv`` of all finished runs, and return their results by setting."""
-    rows, results = [format_row(COLUMNS)], [format_row(("study", "setting", "seed", *RESULTS))]
+    on_training = any("--training-size=" in argument for arguments in study.settings.values() for argument in arguments)
+    columns = READOUTS if on_training else READOUTS[:2]
+    rows = [format_row((*COLUMNS, *TRAINING) if on_training else COLUMNS)]
+    results = [format_row(("study", "setting", "seed", *RESULTS, *COUNTED))]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in study.settings}
     for name, seed in study.runs:
         folder = output / f"{name}-{seed}"
@@ -190,16 +220,23 @@ def write_tables(study: Study, output: Path) -> dict[str, list[dict[str, Any]]]:
         read = {gen: place for place, gen in enumerate(readouts["gen"])}
         evaluations = np.cumsum(logbook["nevals"]) - logbook["nevals"][0]
         for i, gen in enumerate(logbook["gen"]):
-            errors = [readouts[kind][read[gen]] if gen in read else np.nan for kind in READOUTS]
+            errors = [readouts[kind][read[gen]] if gen in read and kind in readouts else np.nan for kind in columns]
             errors = ["" if np.isnan(error) else error for error in errors]
             logged = [logbook[column][i] for column in ("min", "avg", "train_error", "val_error")]
             rows.append(format_row([study.name, name, seed, int(gen), int(evaluations[i]), *logged, *errors]))
-        results.append(format_row([study.name, name, seed, *(status.get(column, "") for column in RESULTS)]))
+        counted = int(evaluations[-1]), digits_drawn(read_config(folder, "--output"), len(evaluations))
+        told = [status.get(column, "") for column in RESULTS]
+        results.append(format_row([study.name, name, seed, *told, *counted]))
         found[name].append(status)
     for file, lines in (("runs.csv", rows), ("results.csv", results)):
         text = "".join(lines)
         write_with(output / file, lambda partial, text=text: Path(partial).write_text(text, encoding="utf-8"))
     return found
+
+
+def digits_drawn(config: Mapping[str, Any], generations: int) -> int:
+    """Return how many digits the mini-batches of so many generations, the first among them, have together."""
+    return int(config["batch_size"]) * -(-generations // int(config.get("batch_generations") or 1))
 
 
 def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
@@ -253,7 +290,8 @@ def sweep(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -
         raise InputError(f"argument STUDY: no run of {study.name} is finished in {output}")
     from deap_nn.report import draw_study
 
-    draw_study(parse_rows((output / "runs.csv").read_text(encoding="utf-8")), output / "study.png")
+    rows = parse_rows((output / "runs.csv").read_text(encoding="utf-8"))
+    draw_study(rows, output / "study.png", by=study.by, known=study.known)
     print("\n".join(summary(found)))
     return 0
 

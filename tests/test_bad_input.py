@@ -157,6 +157,7 @@ MNIST_CASES = [
     (["--dataset", "cifar"], "--dataset"),
     (["--dataset", "mnist", "--data", "good.npz", "--batch-size", "1000000"], "--batch-size"),
     (["--validation-size", "0"], "--validation-size"),
+    (["--training-size", "-1"], "--training-size"),
     (["--sigma", "-0.1"], "--sigma"),
     (["--sigma", "nan"], "--sigma"),
     (["--target", "1.5"], "--target"),

@@ -143,6 +143,27 @@ def test_the_best_and_the_mean_are_scored_and_the_better_is_kept(toolbox):
     assert recipes.vote == plain.vote
 
 
+def test_candidates_are_scored_on_training_samples_too_and_those_decide_nothing(toolbox, tmp_path):
+    class Look(Callback):
+        def on_generation(self, evolution):
+            if evolution.last:
+                found["best member"] = copy.deepcopy(evolution.best)
+                found["mean of the parents"] = copy.deepcopy(evolution.mean(evolution.fittest))
+
+    found: dict[str, WeightList] = {}
+    without, path = read_out(toolbox), tmp_path / "readouts.csv"
+    readouts = Readouts(toolbox, path, training_size=70)
+    evolve(toolbox.population(n=20), toolbox, 30, seed=1, callbacks=[readouts, Look()])
+    assert list(readouts.rows[0]) == path.read_text().splitlines()[0].split(",")
+    for name, network in found.items():
+        own = [toolbox.error_rate(network, "train", size=size) for size in (70, 320, 1000, None)]
+        assert readouts.rows[-1][f"{name} on training"] == own[0] != own[1] == own[2] == own[3]
+    assert [{name: row[name] for name in list(row)[:3]} for row in readouts.rows] == without.rows
+    assert readouts.individual.flat.tobytes() == without.individual.flat.tobytes()
+    with pytest.raises(ValueError, match="size must be at least 1, got 0"):
+        toolbox.error_rate(readouts.individual, "train", size=0)
+
+
 @pytest.mark.parametrize("keyframe_seconds", [None, 0.0])
 @pytest.mark.parametrize("stop", [24, 25, 27])
 def test_a_run_that_goes_on_keeps_the_mean(toolbox, tmp_path, stop, keyframe_seconds, monkeypatch):

@@ -77,11 +77,25 @@ def test_the_tables_of_the_page_are_those_of_its_files():
     made = dict(module["tables"](text, PAGE.with_suffix("")))
     assert made
     for _, name, _ in module["TABLE"].findall(text):
-        assert f"<!-- study: {name} -->\n{made[name]}<!-- end of study -->" in text
+        kinds = ("study", "reached")
+        assert any(f"<!-- {kind}: {name} -->\n{made[name]}<!-- end of {kind} -->" in text for kind in kinds)
         assert f"results/{name}.png" in text
         assert (PAGE.with_suffix("") / f"{name}.png").exists()
         study = ROOT / "experiments" / "studies" / f"{name}.toml"
         assert study.name in text
+
+
+def test_what_was_reached_is_told_with_what_it_took(tmp_path):
+    kept = tmp_path / "page"
+    kept.mkdir()
+    head = "study,setting,seed,validation_error,test_error,seconds,evaluations,digits"
+    rows = [f"far,a,{seed},{seed / 10},{seed / 5},{seed * 60},1200,{64 * seed}" for seed in (1, 2, 4)]
+    (kept / "far.results.csv").write_text("\n".join([head, *rows, "far,b,1,0.5,0.25,90,5,6"]) + "\n")
+    text = "<!-- reached: far -->\n<!-- end of reached -->\n"
+    made = dict(runpy.run_path(str(RESULTS))["tables"](text, kept))["far"].splitlines()
+    assert made[0] == "| setting | seeds | test error | validation error | evaluations | digits drawn | minutes |"
+    assert made[2] == "| a | 1, 2, 4 | 0.4000 (0.2000 to 0.8000) | 0.2000 (0.1000 to 0.4000) | 1,200 | 128 | 2.0 |"
+    assert made[3] == "| b | 1 | 0.2500 (0.2500 to 0.2500) | 0.5000 (0.5000 to 0.5000) | 5 | 6 | 1.5 |"
 
 
 def test_the_files_of_the_page_are_small():

@@ -3,6 +3,7 @@
 import csv
 import fcntl
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -52,6 +53,7 @@ def test_every_setting_is_run_with_every_seed_into_one_table(swept):
     for row in results:
         status = json.loads((folder / "out" / f"{row['setting']}-{row['seed']}" / "status.json").read_text())
         assert float(row["test_error"]) == status["test_error"]
+        assert (row["evaluations"], row["digits"]) == ("24", str(4 * 64))
         last = [found for found in rows if found["setting"] == row["setting"] and found["seed"] == row["seed"]][-1]
         assert min(float(last["best"]), float(last["mean"])) >= status["validation_error"]
     assert (folder / "out" / "study.png").read_bytes()[:4] == b"\x89PNG"
@@ -138,6 +140,12 @@ def test_runs_from_before_an_option_was_there_are_taken(swept, run, digits_file,
         ("seeds = [1]\n[settings.a]\nheight = 1", "settings.a: unrecognized arguments"),
         ("seeds = [1]\n[common]\nheight = 1\n[settings.a]\nmethod = 'sgd'", "settings.a: unrecognized arguments"),
         ("seeds = [1]\n[settings.a]\nmethod = 'none'", "settings.a: argument --method"),
+        ("seeds = [1]\nby = 'day'\n[settings.a]", "by must be evaluations or gen, got day"),
+        ("seeds = [1]\nknown = 1\n[settings.a]", "known must be a table of points"),
+        ("seeds = [1]\n[settings.a]\n[known]\nb = 1", "known must be a table of points"),
+        ("seeds = [1]\n[settings.a]\n[known]\nb = [1]", "known must be a table of points"),
+        ("seeds = [1]\n[settings.a]\n[known]\nb = [1, true]", "known must be a table of points"),
+        ("seeds = [1]\n[settings.a]\n[known]\nb = [1, 0]", "must be above 0 and at most 1"),
     ],
 )
 def test_a_study_that_is_wrong_is_refused_in_one_line(run, tmp_path, content, said):
@@ -147,6 +155,46 @@ def test_a_study_that_is_wrong_is_refused_in_one_line(run, tmp_path, content, sa
     assert said in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
+
+
+def test_the_figure_goes_by_what_the_study_says_and_shows_what_is_known(swept, run, digits_file, tmp_path):
+    folder, _ = swept
+    shutil.copytree(folder / "out", tmp_path / "out")
+    drawn = {(tmp_path / "out" / "study.png").read_bytes()}
+    added = ["by = 'gen'\n", "[known]\nelsewhere = [3, 0.5]\n"]
+    for head, tail in ((added[0], ""), ("", added[1]), (added[0], added[1])):
+        (tmp_path / "small.toml").write_text(head + STUDY + tail)
+        arguments = tmp_path / "small.toml", "--data", digits_file, "--output", tmp_path / "out", "--only-draw"
+        assert run(SWEEP, *arguments).returncode == 0
+        drawn.add((tmp_path / "out" / "study.png").read_bytes())
+    assert len(drawn) == 4
+
+
+def test_errors_on_training_digits_are_in_the_table_and_the_figure(run, digits_file, tmp_path):
+    study = STUDY.replace("[common]", "[common]\ntraining_size = 70") + "[settings.adam]\nmethod = 'adam'\n"
+    (tmp_path / "small.toml").write_text(study.replace("seeds = [1, 2]", "seeds = [1]"))
+    arguments = SWEEP, tmp_path / "small.toml", "--data", digits_file, "--output", tmp_path / "out"
+    answer = run(*arguments)
+    assert answer.returncode == 0, answer.stderr
+    rows = {(row["setting"], row["gen"]): row for row in rows_of(tmp_path / "out" / "runs.csv")}
+    for setting in ("mean", "mask-4", "adam"):
+        readouts = rows_of(tmp_path / "out" / f"{setting}-1" / "readouts.csv")
+        assert rows[setting, "3"]["best_training"] == readouts[-1]["best member on training"] != ""
+        assert rows[setting, "3"]["mean_training"] == readouts[-1]["mean of the parents on training"]
+        assert rows[setting, "2"]["best_training"] == ""
+    drawn = (tmp_path / "out" / "study.png").read_bytes()
+    for setting in ("mean", "mask-4", "adam"):
+        path = tmp_path / "out" / f"{setting}-1" / "readouts.csv"
+        gen, *errors = (line.split(",") for line in path.read_text().splitlines())
+        path.write_text("".join(",".join(line[:3]) + "\n" for line in (gen, *errors)))
+    assert run(*arguments, "--only-draw").returncode == 0
+    assert (tmp_path / "out" / "study.png").read_bytes() != drawn
+
+
+@pytest.mark.parametrize(("generations", "config", "digits"), [(4, {}, 256), (5, {"batch_generations": 2}, 192)])
+def test_digits_are_those_of_all_mini_batches(generations, config, digits):
+    module = runpy.run_path(str(SWEEP))
+    assert module["digits_drawn"]({"batch_size": 64, **config}, generations) == digits
 
 
 def test_every_study_that_is_kept_is_right(run):
