@@ -12,7 +12,7 @@ from deap_nn.logbooks import to_csv, to_json
 from deap_nn.mutation import mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.selection import selMirrored, selRankBoosted
-from deap_nn.toolbox import PRESETS, FitnessMin, Individual, make_toolbox
+from deap_nn.toolbox import PRESETS, FitnessMin, Individual, make_toolbox, usual_step
 from deap_nn.weights import Layout, WeightList
 
 __version__ = "0.1.0.dev0"
@@ -53,4 +53,5 @@ __all__ = [
     "selRankBoosted",
     "to_csv",
     "to_json",
+    "usual_step",
 ]

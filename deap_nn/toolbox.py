@@ -55,7 +55,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "boost": 1.0,
         "crossover": "mean",
         "mates": None,
-        "step": 2.0,
+        "step": "usual",
     },
     "mask": {
         "fitness": "cross_entropy",
@@ -87,8 +87,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """Settings of a run by name: what `make_toolbox` takes, but ``parents`` is a share of the population, ``sigma`` the
-first strength of mutation, which falls as ``schedule`` says, ``final_sigma`` a share of it, and ``step`` that of 200
-members: `experiments/mnist.py` lets it grow with the square root of their number."""
+first strength of mutation, which falls as ``schedule`` says, ``final_sigma`` a share of it, and a "usual" ``step`` that
+of `usual_step`."""
 
 
 CROSSOVERS = {
@@ -108,6 +108,30 @@ USUAL_INDPB = {"mask": 0.5, "biased": 0.25, "matrices": 0.5, "units": 0.5, "none
 
 LARGEST_STEP = 1e6
 """No step of `make_toolbox` is as large."""
+
+
+def usual_step(population: int, generations: int, matrices: int) -> float:
+    r"""Return a `step` of `make_toolbox` that learns well with "mean": :math:`\sqrt{24\,n/(G\,L)}`.
+
+    A step towards the mean of so many members goes astray too, by as much as the step is long over the root of their
+    number. This is the step with which `G` of them go astray together as far as with any other number of members and
+    generations; the 24 was measured (docs/results.md).
+
+    Parameters
+    ----------
+    population, generations : int
+        `n` members and `G` generations, each at least 1.
+    matrices : int
+        `L`, the weight matrices that a sample passes one after the other, at least 1: biases are none.
+
+    Examples
+    --------
+    >>> usual_step(200, 300, 4)
+    2.0
+    """
+    for name, value in (("population", population), ("generations", generations), ("matrices", matrices)):
+        _check_count(name, value)
+    return float(np.sqrt(24.0 * population / (generations * matrices)))
 
 
 def make_toolbox(
@@ -200,7 +224,7 @@ def make_toolbox(
         each new one counts so manieth. At least 1, the new one alone.
     step : float
         How far "mean" goes from the centre of a generation to the mean of those drawn, above 0: 1 is that mean, more
-        goes on in its direction.
+        goes on in its direction. `usual_step` gives one that suits the run.
     threads : int
         TensorFlow's threads in each process. Results are the same for any number of workers, but not of threads.
 

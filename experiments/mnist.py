@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import math
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import Any
 
 from deap.base import Toolbox
 
-from deap_nn import PRESETS, evolve, parallel
+from deap_nn import PRESETS, evolve, parallel, usual_step
 from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
 from deap_nn.checkpoint import Checkpoint
 from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
@@ -42,6 +41,9 @@ parallel.prepare_worker("deap_nn.evaluation", "deap_nn.fused", "deap_nn.pooled")
 
 MODELS = {"mnist_deep": 3_274_634, "mlp": 50_890}
 """The built-in models, and how many weights they have."""
+
+LAYERS = {"mnist_deep": 4, "mlp": 2}
+"""How many layers of them have weights."""
 
 
 NOT_STORED = ("output", "resume", "regardless", "no_progress")
@@ -126,10 +128,10 @@ def make_parser() -> Parser:
     )
     add(
         "--step",
-        type=number(0.001, 1000),
+        type=number(1e-6, 999_999),
         metavar="X",
-        help="how far to go from a centre towards the mean of the chosen; "
-        f"{by_preset('step')}, times the square root of a 200th of the population",
+        help="how far to go from a centre towards the mean of the chosen; default: the square root of 24 members for "
+        "each generation and layer",
     )
     add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
     add("--batch-generations", type=integer(1), metavar="N", help="how many generations they stay; by default 1")
@@ -256,8 +258,8 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
     for name in ("mates", "step"):
         if getattr(options, name) is None:
             setattr(options, name, preset[name])
-            if name == "step" and options.step is not None:
-                options.step *= math.sqrt(options.population / 200)
+            if options.step == "usual":
+                options.step = usual_step(options.population, max(1, options.generations), LAYERS[options.model])
         elif preset[name] is None:
             raise InputError(f"argument --{name}: is not for --preset {options.preset}")
     complete_selection(options)

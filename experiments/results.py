@@ -1,6 +1,7 @@
 """Make the tables and figures of ``docs/results.md`` from its CSV files: ``python experiments/results.py``.
 
-``--take DIR...`` first copies to them the tables of studies, each the ``--output`` of ``experiments/sweep.py``.
+``--take DIR...`` first adds to them the runs of studies, each the ``--output`` of ``experiments/sweep.py``: a study can
+be run on several machines, a part of its settings or seeds on each.
 """
 
 from __future__ import annotations
@@ -32,19 +33,44 @@ def read_runs(path: Path) -> list[dict[str, str]]:
 
 
 def take(folder: Path, kept: Path) -> str:
-    """Copy the tables of a study to those that are kept, and return its name."""
+    """Add the runs of a study to those of it that are kept, and return its name.
+
+    A run takes the place of one of the same setting and seed.
+    """
     try:
-        runs, results = (folder / "runs.csv").read_bytes(), (folder / "results.csv").read_bytes()
+        runs, results = ((folder / name).read_text(encoding="utf-8") for name in ("runs.csv", "results.csv"))
     except OSError as error:
         raise InputError(f"argument --take: {folder} has no tables of a study: {error.strerror}") from error
-    rows = parse_rows(results.decode()) if results else []
+    rows = parse_rows(results) if results else []
     if not rows:
         raise InputError(f"argument --take: no run is finished in {folder}")
     name = rows[0]["study"]
     kept.mkdir(parents=True, exist_ok=True)
-    write_with(kept / f"{name}.runs.csv.gz", lambda partial: Path(partial).write_bytes(gzip.compress(runs, 9, mtime=0)))
-    write_with(kept / f"{name}.results.csv", lambda partial: Path(partial).write_bytes(results))
+    files = kept / f"{name}.runs.csv.gz", kept / f"{name}.results.csv"
+    if all(path.exists() for path in files):
+        runs = added(gzip.decompress(files[0].read_bytes()).decode(), runs, folder)
+        results = added(files[1].read_text(encoding="utf-8"), results, folder)
+    write_with(files[0], lambda partial: Path(partial).write_bytes(gzip.compress(runs.encode(), 9, mtime=0)))
+    write_with(files[1], lambda partial: Path(partial).write_text(results, encoding="utf-8"))
     return name
+
+
+def added(before: str, now: str, folder: Path) -> str:
+    """Return a table with the runs of another in place of its own of the same setting and seed, or after them."""
+    (head, *old), (columns, *new) = before.splitlines(), now.splitlines()
+    if head != columns:
+        raise InputError(f"argument --take: {folder} has other columns than what is kept: {columns}, not {head}")
+    which = [head.split(",").index(column) for column in ("setting", "seed")]
+
+    def by_run(lines: Sequence[str]) -> dict[tuple[str, ...], list[str]]:
+        found: dict[tuple[str, ...], list[str]] = {}
+        for line in lines:
+            values = line.split(",")
+            found.setdefault(tuple(values[i] for i in which), []).append(line)
+        return found
+
+    merged = by_run(old) | by_run(new)
+    return "".join(f"{line}\n" for line in (head, *(line for lines in merged.values() for line in lines)))
 
 
 def holm(chances: Sequence[float]) -> list[float]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import MNIST, ROOT, XOR
 
-from deap_nn import NoiseTable
+from deap_nn import NoiseTable, usual_step
 from deap_nn.datasets import load_dataset
 from deap_nn.logbooks import read_csv
 from deap_nn.models import build_model, keras, layout_of, reference_of
@@ -84,6 +84,7 @@ def test_a_run_directory_holds_what_the_contract_says(finished, digits_file):
     assert set(settings.split()) <= set(config)
     assert config["validation_size"] == 80
     assert config["noise_sha256"] == NoiseTable(5, 50_890).sha256()
+    assert config["step"] == usual_step(config["population"], 3, 2)
 
 
 def test_the_trace_follows_100_weights_of_the_best(finished):

@@ -50,6 +50,28 @@ def test_a_study_is_taken_and_its_table_and_figure_made(run, study, tmp_path):
     assert (tmp_path / "page.md").read_text() == text
 
 
+def test_runs_from_elsewhere_are_added_and_take_the_place_of_the_same(run, study, tmp_path):
+    arguments = RESULTS, "--take", study, "--page", tmp_path / "page.md"
+    assert run(*arguments).returncode == 0
+    first = (tmp_path / "page" / "tiny.results.csv").read_text().splitlines()
+    (study / "results.csv").write_text(f"{HEAD}\ntiny,b,5,0.9,0.9\ntiny,c,1,0.3,0.3\n")
+    (study / "runs.csv").write_text(f"{RUNS}\ntiny,b,5,0,0,0.9,\ntiny,c,1,0,0,0.3,\n")
+    assert run(*arguments).returncode == 0
+    found = (tmp_path / "page" / "tiny.results.csv").read_text().splitlines()
+    assert found == [*first[:-1], "tiny,b,5,0.9,0.9", "tiny,c,1,0.3,0.3"]
+    runs = gzip.decompress((tmp_path / "page" / "tiny.runs.csv.gz").read_bytes()).decode().splitlines()
+    assert [line for line in runs if line.startswith(("tiny,b,5", "tiny,c"))] == [
+        "tiny,b,5,0,0,0.9,",
+        "tiny,c,1,0,0,0.3,",
+    ]
+    assert len(runs) == 1 + 18 + 2
+    (study / "results.csv").write_text("study,setting,seed,errors\ntiny,b,5,0.9\n")
+    answer = run(*arguments)
+    assert answer.returncode == 2
+    assert "has other columns than what is kept" in answer.stderr
+    assert (tmp_path / "page" / "tiny.results.csv").read_text().splitlines() == found
+
+
 @pytest.mark.parametrize(
     ("spoil", "arguments", "said"),
     [

@@ -21,6 +21,7 @@ from deap_nn import (
     evolve,
     make_toolbox,
     mutGaussianAdaptive,
+    usual_step,
 )
 from deap_nn.evaluation import Evaluate
 from deap_nn.seeding import takes
@@ -277,6 +278,19 @@ def test_mutation_is_that_of_the_options(digits, keywords):
             assert noise.std() == pytest.approx(0.1 * max(0.01, float(np.sqrt(np.mean(matrix**2)))), rel=0.5)
     else:
         assert sum(bool(noise.any()) for noise in added) == 1
+
+
+def test_the_usual_step_goes_astray_as_far_with_any_numbers():
+    assert usual_step(200, 300, 4) == 2.0
+    assert usual_step(1000, 300, 4) == pytest.approx(2 * math.sqrt(5))
+    assert usual_step(200, 3, 4) == usual_step(200, 300, 4) * 10 == pytest.approx(usual_step(200, 6, 2))
+    astray = {round(generations * usual_step(n, generations, 2) ** 2 / n, 6) for n in (2, 50) for generations in (1, 9)}
+    assert astray == {12.0}
+    for i, name in enumerate(("population", "generations", "matrices")):
+        numbers = [200, 300, 4]
+        numbers[i] = 0
+        with pytest.raises(ValueError, match=f"{name} must be an integer of at least 1, got 0"):
+            usual_step(*numbers)
 
 
 def test_no_crossover_leaves_the_parents_apart(digits):
