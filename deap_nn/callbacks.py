@@ -42,8 +42,8 @@ class Readouts(Callback):
     path : path-like, optional
         A CSV file for ``rows``, a row per scoring.
     training_size : int
-        On how many training samples the candidates are scored too, to see how much better they do there; none by
-        default. They decide nothing.
+        On how many training samples, the first ones, the candidates are scored too, to see how much better they do
+        there; none by default, all if there are fewer. They decide nothing.
 
     Attributes
     ----------
@@ -66,6 +66,8 @@ class Readouts(Callback):
     ) -> None:
         self.toolbox = toolbox
         self.path = path
+        if training_size < 0:
+            raise ValueError(f"training_size must be at least 0, got {training_size!r}")
         self.training_size = training_size
         self._columns = (*COLUMNS, *(ON_TRAINING.values() if training_size else ()))
         self.individual: Any = None

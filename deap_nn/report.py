@@ -20,7 +20,8 @@ from deap_nn.logbooks import read_csv, write_with
 mpl.use("agg")
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")
-_LINES = ("solid", "dashed", "dotted")
+_LINES = ("solid", "dashed", "dotted", "dashdot", (0, (8, 3)))
+_ON_TRAINING = (0, (1, 4))
 Columns = Mapping[str, Sequence[float]]
 
 
@@ -89,10 +90,6 @@ def draw_weights(weights: NDArray[np.float32], matrices: Sequence[str], path: st
         The name of each weight's matrix.
     path : path-like
         The picture, a PNG.
-    by : {"evaluations", "gen"}
-        The column of the horizontal axis.
-    known : mapping of str to (float, float), optional
-        Points to draw beside the lines, each a place on the horizontal axis and an error, by their names.
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = _axes(figure)
@@ -161,7 +158,7 @@ def draw_study(
     by: Literal["evaluations", "gen"] = "evaluations",
     known: Mapping[str, tuple[float, float]] | None = None,
 ) -> None:
-    """Draw the validation error of each setting of a study by evaluations: the median of its seeds, and the quartiles.
+    """Draw the validation error of each setting of a study: the median of its seeds, and the quartiles.
 
     The error is that of the mean of the parents where a row has it, and else of the best member. Where rows have a
     ``mean_training`` or ``best_training`` a dotted line shows the median error on training samples.
@@ -169,8 +166,8 @@ def draw_study(
     Parameters
     ----------
     rows : sequence of mapping
-        What ``experiments/sweep.py`` writes: ``setting``, ``evaluations``, ``best`` and ``mean``; rows without are left
-        out.
+        What ``experiments/sweep.py`` writes: ``setting``, ``evaluations``, ``gen``, ``best`` and ``mean``, and maybe
+        ``best_training`` and ``mean_training``; rows without an error are left out.
     path : path-like
         The picture, a PNG.
     by : {"evaluations", "gen"}
@@ -180,19 +177,18 @@ def draw_study(
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = _axes(figure)
+    lines: dict[str, Any] = {}
     last: dict[str, float] = {}
     for i, name in enumerate(dict.fromkeys(row["setting"] for row in rows)):
         own = [row for row in rows if row["setting"] == name]
         places, (low, middle, high) = _quartiles(own, by, "mean", "best")
-        colour = _COLOURS[i % len(_COLOURS)]
-        axes.plot(places, middle, color=colour, label=name, linestyle=_LINES[i // len(_COLOURS) % len(_LINES)])
+        colour, line = _COLOURS[i % len(_COLOURS)], _LINES[i // len(_COLOURS) % len(_LINES)]
+        lines[name] = axes.plot(places, middle, color=colour, linestyle=line)[0]
         last[name] = float(middle[-1])
         axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
         if any(row.get("best_training") for row in own):
             places, (_, middle, _) = _quartiles(own, by, "mean_training", "best_training")
-            axes.plot(places, middle, color=colour, linestyle=":", label="_on training samples")
-    drawn = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
-    lines = dict(zip(last, drawn, strict=True))
+            axes.plot(places, middle, color=colour, linestyle=_ON_TRAINING)
     for i, (name, (where, reached)) in enumerate((known or {}).items()):
         lines[name] = axes.plot(where, reached, marker="*XsD"[i % 4], color="black", linestyle="none", markersize=9)[0]
         last[name] = reached
@@ -204,6 +200,9 @@ def draw_study(
     axes.xaxis.set_major_locator(MaxNLocator(5))
     names = sorted(last, key=last.__getitem__, reverse=True)  # as the lines end, from above
     handles = [lines[name] for name in names]
+    if any(row.get("best_training") for row in rows):
+        handles += axes.plot([], [], color="black", linestyle=_ON_TRAINING)
+        names.append("on training samples")
     figure.legend(handles, names, frameon=False, loc="outside right upper", fontsize="small")
     _save(figure, Path(path))
 

@@ -52,6 +52,9 @@ ONLY_FOR = {
 }
 """Options that are for some methods alone."""
 
+ADDED = {"training_size": 0}
+"""Options that ``config.json`` of older runs does not have, and what they were then."""
+
 NOT_STORED = ("output", "no_progress")
 """Options that are no settings of a run."""
 
@@ -290,7 +293,7 @@ def make_parser() -> Parser:
     add("--dataset", choices=NAMES, default="auto", help="auto: full MNIST if it is to be had, else mnist5k")
     add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file")
     add("--validation-size", type=integer(1), default=1000, metavar="N", help="validation digits a generation")
-    on_training = "training digits that the network is scored on too; by default none"
+    on_training = "first training digits that the network is scored on too; by default none"
     add("--training-size", type=integer(0), default=0, metavar="N", help=on_training)
     add("--max-seconds", type=number(0), metavar="X", help="stop once X seconds have passed; by default never")
     add("--threads", type=integer(1), default=1, metavar="N", help="TensorFlow's threads in each process")

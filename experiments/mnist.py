@@ -131,7 +131,7 @@ def make_parser() -> Parser:
         type=number(1e-6, 999_999),
         metavar="X",
         help="how far to go from a centre towards the mean of the chosen; default: the square root of 24 members for "
-        "each generation and layer",
+        "each generation and layer; --resume keeps it",
     )
     add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
     add("--batch-generations", type=integer(1), metavar="N", help="how many generations they stay; by default 1")
@@ -164,7 +164,7 @@ def make_parser() -> Parser:
     add("--dataset", choices=NAMES, default="auto", help="auto: full MNIST if it is to be had, else mnist5k")
     add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file; by default --dataset")
     add("--validation-size", type=integer(1), default=1000, metavar="N", help="validation digits a generation")
-    on_training = "training digits that the candidates for the result are scored on too; by default none"
+    on_training = "first training digits that the candidates for the result are scored on too; by default none"
     add("--training-size", type=integer(0), metavar="N", help=on_training)
     add("--output", metavar="DIR", help="a new folder for the run; by default a fresh one under runs/")
     add("--resume", metavar="DIR", help="go on with the run in this folder, with its settings; see --generations")

@@ -16,14 +16,14 @@ from scipy.stats import mannwhitneyu
 from sweep import parse_rows, read_study, spread
 
 from deap_nn.commands import InputError, Parser, run_command
-from deap_nn.logbooks import write_with
+from deap_nn.logbooks import format_row, write_with
 from deap_nn.report import draw_study
 
 Rows = Sequence[Mapping[str, str]]
 
 STUDIES = Path(__file__).resolve().parent / "studies"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
-TABLE = re.compile(r"(<!-- (?:study|reached): ([a-z0-9-]+) -->\n).*?(<!-- end of (?:study|reached) -->)", re.S)
+TABLE = re.compile(r"(<!-- (study|reached): ([a-z0-9-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
 """What the page has in place of a study's table: settings compared, or what each reached and what it took."""
 
 
@@ -47,30 +47,42 @@ def take(folder: Path, kept: Path) -> str:
     name = rows[0]["study"]
     kept.mkdir(parents=True, exist_ok=True)
     files = kept / f"{name}.runs.csv.gz", kept / f"{name}.results.csv"
-    if all(path.exists() for path in files):
-        runs = added(gzip.decompress(files[0].read_bytes()).decode(), runs, folder)
-        results = added(files[1].read_text(encoding="utf-8"), results, folder)
+    if any(path.exists() for path in files):
+        try:
+            before = gzip.decompress(files[0].read_bytes()).decode(), files[1].read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"argument --take: {kept} has not both files of {name}: {error}") from error
+        check_alike(parse_rows(before[1]), rows, folder)
+        runs, results = added(before[0], runs), added(before[1], results)
     write_with(files[0], lambda partial: Path(partial).write_bytes(gzip.compress(runs.encode(), 9, mtime=0)))
     write_with(files[1], lambda partial: Path(partial).write_text(results, encoding="utf-8"))
     return name
 
 
-def added(before: str, now: str, folder: Path) -> str:
-    """Return a table with the runs of another in place of its own of the same setting and seed, or after them."""
-    (head, *old), (columns, *new) = before.splitlines(), now.splitlines()
-    if head != columns:
-        raise InputError(f"argument --take: {folder} has other columns than what is kept: {columns}, not {head}")
-    which = [head.split(",").index(column) for column in ("setting", "seed")]
+def check_alike(before: Rows, now: Rows, folder: Path) -> None:
+    """Raise `InputError` where a setting was run with other options or data than the runs of it that are kept.
 
-    def by_run(lines: Sequence[str]) -> dict[tuple[str, ...], list[str]]:
-        found: dict[tuple[str, ...], list[str]] = {}
-        for line in lines:
-            values = line.split(",")
-            found.setdefault(tuple(values[i] for i in which), []).append(line)
-        return found
+    Runs that are not known by their options, or all of which are replaced, are taken for alike.
+    """
+    replaced = {(row["setting"], row["seed"]) for row in now}
+    kept = {row["setting"]: row.get("options") for row in before if (row["setting"], row["seed"]) not in replaced}
+    for row in now:
+        if kept.get(row["setting"]) and row.get("options") and kept[row["setting"]] != row["options"]:
+            raise InputError(f"argument --take: {folder}: {row['setting']} has other options or data than what is kept")
 
-    merged = by_run(old) | by_run(new)
-    return "".join(f"{line}\n" for line in (head, *(line for lines in merged.values() for line in lines)))
+
+def added(before: str, now: str) -> str:
+    """Return a table with the runs of another in place of its own of the same setting and seed, or beside them.
+
+    Settings stay in their order, seeds are put in theirs. What has no such column is left empty there.
+    """
+    old, new = parse_rows(before), parse_rows(now)
+    columns = list(dict.fromkeys([*before.splitlines()[0].split(","), *now.splitlines()[0].split(",")]))
+    replaced = {(row["setting"], row["seed"]) for row in new}
+    rows = [row for row in old if (row["setting"], row["seed"]) not in replaced] + new
+    settings = list(dict.fromkeys(row["setting"] for row in (*old, *new)))
+    rows.sort(key=lambda row: (settings.index(row["setting"]), int(row["seed"])))
+    return "".join(format_row(line) for line in (columns, *([row.get(name, "") for name in columns] for row in rows)))
 
 
 def holm(chances: Sequence[float]) -> list[float]:
@@ -106,12 +118,13 @@ def table(results: Rows) -> str:
 def reached(results: Rows) -> str:
     """Return what each setting of a study reached and what it took, in the order of the file.
 
-    Medians over the seeds, of errors with the lowest and the highest.
+    Medians over the seeds, of errors with the lowest and the highest. Evaluations and digits are those after
+    generation 0.
     """
     found: dict[str, list[Mapping[str, str]]] = {}
     for row in results:
         found.setdefault(row["setting"], []).append(row)
-    lines = ["| setting | seeds | test error | validation error | evaluations | digits drawn | minutes |"]
+    lines = ["| setting | seeds | test error | validation error | evaluations | digits | minutes |"]
     lines.append("| --- | --- | --- | --- | --- | --- | --- |")
     for name, rows in found.items():
         told = [name, ", ".join(row["seed"] for row in rows)]
@@ -124,20 +137,20 @@ def reached(results: Rows) -> str:
     return "\n".join(lines) + "\n"
 
 
-def tables(text: str, kept: Path) -> Iterator[tuple[str, str]]:
-    """Yield the name and the table of each study that a page has a place for."""
-    for begin, name, _ in TABLE.findall(text):
+def tables(text: str, kept: Path) -> Iterator[tuple[tuple[str, str], str]]:
+    """Yield the kind and name, and the table, of each study that a page has a place for."""
+    for _, kind, name, _ in TABLE.findall(text):
         path = kept / f"{name}.results.csv"
         if not path.exists():
             raise InputError(f"{kept.name}.md has a place for {name}, but there is no {path}")
-        make = reached if begin.startswith("<!-- reached") else table
-        yield name, make(parse_rows(path.read_text(encoding="utf-8")))
+        make = reached if kind == "reached" else table
+        yield (kind, name), make(parse_rows(path.read_text(encoding="utf-8")))
 
 
 def main() -> int:
     """Do what the command line says, and return the exit status."""
     parser = Parser("Make the tables and figures of docs/results.md from the CSV files beside it.")
-    taken = "first copy the tables of these studies, run by experiments/sweep.py"
+    taken = "first add the runs of these studies, done by experiments/sweep.py"
     parser.add_argument("--take", nargs="+", default=[], metavar="DIR", help=taken)
     parser.add_argument(
         "--page", default=str(PAGE), metavar="FILE", help="the page; its files lie in a folder beside it"
@@ -152,9 +165,9 @@ def main() -> int:
     for folder in options.take:
         print(f"{take(Path(folder), kept)}: taken from {folder}")
     made = dict(tables(text, kept))
-    text = TABLE.sub(lambda found: found[1] + made[found[2]] + found[3], text)
+    text = TABLE.sub(lambda found: found[1] + made[found[2], found[3]] + found[4], text)
     write_with(page, lambda partial: Path(partial).write_text(text, encoding="utf-8"))
-    for name in made:
+    for name in dict.fromkeys(name for _, name in made):
         file = STUDIES / f"{name}.toml"
         figure = {"by": (study := read_study(str(file))).by, "known": study.known} if file.exists() else {}
         draw_study(read_runs(kept / f"{name}.runs.csv.gz"), kept / f"{name}.png", **figure)

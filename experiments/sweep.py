@@ -10,6 +10,8 @@ What is finished is skipped, what was broken off is resumed, or begun again wher
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import json
 import os
 import shutil
 import sys
@@ -41,8 +43,12 @@ READOUTS = (BEST, MEAN, *ON_TRAINING.values())
 RESULTS = ("validation_error", "test_error", "vote_validation_error", "vote_test_error", "generations", "seconds")
 """What ``results.csv`` takes from the ``status.json`` of each run, beside study, setting and seed."""
 
-COUNTED = ("evaluations", "digits")
-"""What it has beside that: evaluations without those of generation 0, and how many digits its mini-batches drew."""
+COUNTED = ("evaluations", "digits", "options")
+"""What it has beside that: evaluations, and digits of mini-batches, both after generation 0; and what options and data
+the run had, as a digest."""
+
+NO_MATTER = ("versions", "workers", "seed", "data", "cache", "cache_size", "group_size", "timeout", "keyframes")
+"""Entries of ``config.json`` that do not say how a run learns, or say it for one seed."""
 
 OF_A_SWEEP = ("output", "resume", "regardless", "seed", "no-progress", "help", "breeding")
 """Options of a run that a study does not set."""
@@ -102,7 +108,7 @@ def read_study(path: str) -> Study:
     for name, table in settings.items():
         if table.keys() & set(OF_ALL):
             raise InputError(f"argument STUDY: {path}: {min(table.keys() & set(OF_ALL))} is for [common] alone")
-        if not name.replace("-", "").replace("_", "").isalnum():
+        if not name.replace("-", "").replace("_", "").isalnum() or not name[0].isalnum():
             raise InputError(f"argument STUDY: {path}: the setting {name!r} must be named by letters, digits, - and _")
     made = {}
     for name, table in settings.items():
@@ -125,8 +131,10 @@ def _figure(content: Mapping[str, Any], path: str) -> tuple[Any, dict[str, tuple
     points = known.values() if isinstance(known, dict) else [None]
     if not all(isinstance(point, list) and [type(x) in (int, float) for x in point] == [True] * 2 for point in points):
         raise InputError(f"argument STUDY: {path}: known must be a table of points, each a place and an error")
-    if not all(0 < error <= 1 for _, error in points):
-        raise InputError(f"argument STUDY: {path}: the error of a known point must be above 0 and at most 1")
+    if not all(0 < error <= 1 and 0 <= place < np.inf for place, error in points):
+        raise InputError(f"argument STUDY: {path}: a known point must be at 0 or more, its error above 0 and at most 1")
+    if known.keys() & content["settings"].keys():
+        raise InputError(f"argument STUDY: {path}: {min(known.keys() & content['settings'].keys())} is a setting")
     return by, {name: (float(place), float(error)) for name, (place, error) in known.items()}
 
 
@@ -224,7 +232,8 @@ def write_tables(study: Study, output: Path) -> dict[str, list[dict[str, Any]]]:
             errors = ["" if np.isnan(error) else error for error in errors]
             logged = [logbook[column][i] for column in ("min", "avg", "train_error", "val_error")]
             rows.append(format_row([study.name, name, seed, int(gen), int(evaluations[i]), *logged, *errors]))
-        counted = int(evaluations[-1]), digits_drawn(read_config(folder, "--output"), len(evaluations))
+        config = read_config(folder, "--output")
+        counted = int(evaluations[-1]), digits_drawn(config, len(evaluations) - 1), digest_of(config)
         told = [status.get(column, "") for column in RESULTS]
         results.append(format_row([study.name, name, seed, *told, *counted]))
         found[name].append(status)
@@ -235,8 +244,17 @@ def write_tables(study: Study, output: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def digits_drawn(config: Mapping[str, Any], generations: int) -> int:
-    """Return how many digits the mini-batches of so many generations, the first among them, have together."""
-    return int(config["batch_size"]) * -(-generations // int(config.get("batch_generations") or 1))
+    """Return how many digits the mini-batches of so many generations after the first one have together."""
+    stay = int(config.get("batch_generations") or 1)
+    return int(config["batch_size"]) * len({generation // stay for generation in range(1, generations + 1)})
+
+
+def digest_of(config: Mapping[str, Any]) -> str:
+    """Return a digest of the options and data of a run: the first 12 digits of a SHA-256."""
+    left_out = {*NO_MATTER, "keyframe_space", "noise_sha256"}
+    options = {name: value for name, value in config.items() if name not in left_out and value is not None}
+    text = json.dumps([options, config["data"]["sha256"]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

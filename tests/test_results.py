@@ -1,5 +1,6 @@
 """What ``docs/results.md`` says is what its CSV files hold."""
 
+import contextlib
 import gzip
 import re
 import runpy
@@ -58,18 +59,42 @@ def test_runs_from_elsewhere_are_added_and_take_the_place_of_the_same(run, study
     (study / "runs.csv").write_text(f"{RUNS}\ntiny,b,5,0,0,0.9,\ntiny,c,1,0,0,0.3,\n")
     assert run(*arguments).returncode == 0
     found = (tmp_path / "page" / "tiny.results.csv").read_text().splitlines()
-    assert found == [*first[:-1], "tiny,b,5,0.9,0.9", "tiny,c,1,0.3,0.3"]
+    assert found == [HEAD, *sorted(first[1:-1]), "tiny,b,5,0.9,0.9", "tiny,c,1,0.3,0.3"]
     runs = gzip.decompress((tmp_path / "page" / "tiny.runs.csv.gz").read_bytes()).decode().splitlines()
     assert [line for line in runs if line.startswith(("tiny,b,5", "tiny,c"))] == [
         "tiny,b,5,0,0,0.9,",
         "tiny,c,1,0,0,0.3,",
     ]
     assert len(runs) == 1 + 18 + 2
-    (study / "results.csv").write_text("study,setting,seed,errors\ntiny,b,5,0.9\n")
+    (study / "results.csv").write_text("study,setting,seed,validation_error,test_error,minutes\ntiny,a,2,0.7,0.6,3\n")
+    (study / "runs.csv").write_text(f"{RUNS}\ntiny,a,2,0,0,0.7,\n")
+    assert run(*arguments).returncode == 0
+    head, *rows = (tmp_path / "page" / "tiny.results.csv").read_text().splitlines()
+    assert head == f"{HEAD},minutes"
+    assert rows[:3] == [f"{first[1]},", "tiny,a,2,0.7,0.6,3", f"{first[5]},"]
+    (tmp_path / "page" / "tiny.runs.csv.gz").unlink()
     answer = run(*arguments)
-    assert answer.returncode == 2
-    assert "has other columns than what is kept" in answer.stderr
-    assert (tmp_path / "page" / "tiny.results.csv").read_text().splitlines() == found
+    assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
+    assert "has not both files of tiny" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "seed", "options", "refused"),
+    [
+        ("a", 9, "f00", True),
+        ("a", 9, "abc", False),
+        ("a", 9, "", False),
+        ("b", 9, "f00", False),
+        ("c", 9, "f00", False),
+    ],
+)
+def test_runs_of_other_options_are_not_added_to_those_of_a_setting(tmp_path, setting, seed, options, refused):
+    check_alike = runpy.run_path(str(RESULTS))["check_alike"]
+    kept = [{"setting": "a", "seed": "1", "options": "abc"}, {"setting": "b", "seed": "1"}]
+    now = [{"setting": setting, "seed": str(seed), "options": options}]
+    with pytest.raises(ValueError, match="a has other options or data") if refused else contextlib.nullcontext():
+        check_alike(kept, now, tmp_path)
+    check_alike(kept, [{"setting": "a", "seed": "1", "options": "f00"}], tmp_path)  # all are replaced
 
 
 @pytest.mark.parametrize(
@@ -98,9 +123,8 @@ def test_the_tables_of_the_page_are_those_of_its_files():
     text = PAGE.read_text()
     made = dict(module["tables"](text, PAGE.with_suffix("")))
     assert made
-    for _, name, _ in module["TABLE"].findall(text):
-        kinds = ("study", "reached")
-        assert any(f"<!-- {kind}: {name} -->\n{made[name]}<!-- end of {kind} -->" in text for kind in kinds)
+    for _, kind, name, _ in module["TABLE"].findall(text):
+        assert f"<!-- {kind}: {name} -->\n{made[kind, name]}<!-- end of {kind} -->" in text
         assert f"results/{name}.png" in text
         assert (PAGE.with_suffix("") / f"{name}.png").exists()
         study = ROOT / "experiments" / "studies" / f"{name}.toml"
@@ -113,9 +137,12 @@ def test_what_was_reached_is_told_with_what_it_took(tmp_path):
     head = "study,setting,seed,validation_error,test_error,seconds,evaluations,digits"
     rows = [f"far,a,{seed},{seed / 10},{seed / 5},{seed * 60},1200,{64 * seed}" for seed in (1, 2, 4)]
     (kept / "far.results.csv").write_text("\n".join([head, *rows, "far,b,1,0.5,0.25,90,5,6"]) + "\n")
-    text = "<!-- reached: far -->\n<!-- end of reached -->\n"
-    made = dict(runpy.run_path(str(RESULTS))["tables"](text, kept))["far"].splitlines()
-    assert made[0] == "| setting | seeds | test error | validation error | evaluations | digits drawn | minutes |"
+    text = "".join(f"<!-- {kind}: far -->\n<!-- end of {kind} -->\n" for kind in ("reached", "study"))
+    tables = dict(runpy.run_path(str(RESULTS))["tables"](text, kept))
+    assert list(tables) == [("reached", "far"), ("study", "far")]
+    assert tables["study", "far"].startswith("| setting | seeds | validation error |")
+    made = tables["reached", "far"].splitlines()
+    assert made[0] == "| setting | seeds | test error | validation error | evaluations | digits | minutes |"
     assert made[2] == "| a | 1, 2, 4 | 0.4000 (0.2000 to 0.8000) | 0.2000 (0.1000 to 0.4000) | 1,200 | 128 | 2.0 |"
     assert made[3] == "| b | 1 | 0.2500 (0.2500 to 0.2500) | 0.5000 (0.5000 to 0.5000) | 5 | 6 | 1.5 |"
 

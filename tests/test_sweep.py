@@ -53,7 +53,7 @@ def test_every_setting_is_run_with_every_seed_into_one_table(swept):
     for row in results:
         status = json.loads((folder / "out" / f"{row['setting']}-{row['seed']}" / "status.json").read_text())
         assert float(row["test_error"]) == status["test_error"]
-        assert (row["evaluations"], row["digits"]) == ("24", str(4 * 64))
+        assert (row["evaluations"], row["digits"]) == ("24", str(3 * 64))
         last = [found for found in rows if found["setting"] == row["setting"] and found["seed"] == row["seed"]][-1]
         assert min(float(last["best"]), float(last["mean"])) >= status["validation_error"]
     assert (folder / "out" / "study.png").read_bytes()[:4] == b"\x89PNG"
@@ -145,7 +145,10 @@ def test_runs_from_before_an_option_was_there_are_taken(swept, run, digits_file,
         ("seeds = [1]\n[settings.a]\n[known]\nb = 1", "known must be a table of points"),
         ("seeds = [1]\n[settings.a]\n[known]\nb = [1]", "known must be a table of points"),
         ("seeds = [1]\n[settings.a]\n[known]\nb = [1, true]", "known must be a table of points"),
-        ("seeds = [1]\n[settings.a]\n[known]\nb = [1, 0]", "must be above 0 and at most 1"),
+        ("seeds = [1]\n[settings.a]\n[known]\nb = [1, 0]", "error above 0 and at most 1"),
+        ("seeds = [1]\n[settings.a]\n[known]\nb = [inf, 0.5]", "must be at 0 or more"),
+        ("seeds = [1]\n[settings.a]\n[known]\na = [1, 0.5]", "a is a setting"),
+        ("seeds = [1]\n[settings._a]", "must be named by letters"),
     ],
 )
 def test_a_study_that_is_wrong_is_refused_in_one_line(run, tmp_path, content, said):
@@ -183,6 +186,19 @@ def test_errors_on_training_digits_are_in_the_table_and_the_figure(run, digits_f
         assert rows[setting, "3"]["mean_training"] == readouts[-1]["mean of the parents on training"]
         assert rows[setting, "2"]["best_training"] == ""
     drawn = (tmp_path / "out" / "study.png").read_bytes()
+    digest, results = runpy.run_path(str(SWEEP))["digest_of"], rows_of(tmp_path / "out" / "results.csv")
+    for row in results:
+        config = json.loads((tmp_path / "out" / f"{row['setting']}-1" / "config.json").read_text())
+        assert digest(config | {"seed": 9, "versions": {}, "workers": 7}) == row["options"]
+        data = config["data"] | {"sha256": "0"}
+        others = [digest(config | other) for other in ({"batch_size": 3}, {"generations": 9}, {"data": data})]
+        assert len({*others, row["options"]}) == 4
+    assert len({row["options"] for row in results}) == 3
+    config = tmp_path / "out" / "adam-1" / "config.json"
+    older = {name: value for name, value in json.loads(config.read_text()).items() if name != "training_size"}
+    config.write_text(json.dumps(older))
+    assert "with training_size 0 and not 70" in run(*arguments, "--only-draw").stderr
+    config.write_text(json.dumps(older | {"training_size": 70}))
     for setting in ("mean", "mask-4", "adam"):
         path = tmp_path / "out" / f"{setting}-1" / "readouts.csv"
         gen, *errors = (line.split(",") for line in path.read_text().splitlines())
