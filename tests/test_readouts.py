@@ -115,8 +115,9 @@ def total(individual):
     return individual.flat.tobytes()
 
 
-def read_out(toolbox, folder=None, stop=None, ngen=30, **options):
-    readouts = Readouts(toolbox, folder / "readouts.csv" if folder is not None else None)
+def read_out(toolbox, folder=None, stop=None, ngen=30, training_size=0, **options):
+    path = folder / "readouts.csv" if folder is not None else None
+    readouts = Readouts(toolbox, path, training_size=training_size)
     checkpoint = Checkpoint(folder / "checkpoint") if folder is not None else None
     callbacks = [readouts, *([Stop(stop)] if stop is not None else [])]
     try:
@@ -181,6 +182,19 @@ def test_a_run_that_goes_on_keeps_the_mean(toolbox, tmp_path, stop, keyframe_sec
     lines = (tmp_path / "readouts.csv").read_text().splitlines()
     assert lines[0] == "gen,best member,mean of the parents"
     assert [line.split(",")[0] for line in lines[1:]] == ["0", "25", "30"]
+
+
+def test_a_run_that_goes_on_tells_the_errors_on_training_samples(toolbox, tmp_path):
+    for folder in ("whole", "broken"):
+        (tmp_path / folder).mkdir()
+    read_out(toolbox, tmp_path / "whole", training_size=70)
+    assert read_out(toolbox, tmp_path / "broken", stop=26, training_size=70) is None
+    read_out(toolbox, tmp_path / "broken", training_size=70)
+    whole, broken = ((tmp_path / folder / "readouts.csv").read_text() for folder in ("whole", "broken"))
+    assert whole == broken
+    assert len(whole.splitlines()) == 4
+    with pytest.raises(ValueError, match="training_size must be at least 0, got -1"):
+        Readouts(toolbox, training_size=-1)
 
 
 def test_what_a_mean_descends_from_is_bred_once(toolbox, tmp_path, monkeypatch):
