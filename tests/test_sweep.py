@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from deap_nn import report
+
 SWEEP = ROOT / "experiments" / "sweep.py"
 STUDY = """
 seeds = [1, 2]
@@ -205,6 +207,21 @@ def test_errors_on_training_digits_are_in_the_table_and_the_figure(run, digits_f
         path.write_text("".join(",".join(line[:3]) + "\n" for line in (gen, *errors)))
     assert run(*arguments, "--only-draw").returncode == 0
     assert (tmp_path / "out" / "study.png").read_bytes() != drawn
+
+
+def test_a_figure_has_the_medians_and_known_points_at_their_places(monkeypatch):
+    saved = []
+    monkeypatch.setattr(report, "_save", lambda figure, path: saved.append(figure))
+    rows = [
+        {"setting": "a", "gen": str(gen), "evaluations": str(7 * gen), "best": str(error + gen), "mean": ""}
+        for error in (0.1, 0.2, 0.4)
+        for gen in (0, 2)
+    ]
+    for by, last in (("gen", 2.0), ("evaluations", 14.0)):
+        report.draw_study(rows, "x.png", by=by, known={"elsewhere": (5.0, 0.5)})
+        line, point = saved[-1].axes[0].get_lines()
+        assert (list(line.get_xdata()), list(line.get_ydata())) == ([0.0, last], [0.2, 2.2])
+        assert (list(point.get_xdata()), list(point.get_ydata())) == ([5.0], [0.5])
 
 
 @pytest.mark.parametrize(("generations", "config", "digits"), [(4, {}, 256), (5, {"batch_generations": 2}, 192)])
