@@ -94,6 +94,14 @@ def holm(chances: Sequence[float]) -> list[float]:
     return corrected
 
 
+def by_setting(results: Rows) -> dict[str, list[Mapping[str, str]]]:
+    """Return the rows of each setting, in the order of the file."""
+    found: dict[str, list[Mapping[str, str]]] = {}
+    for row in results:
+        found.setdefault(row["setting"], []).append(row)
+    return found
+
+
 def table(results: Rows) -> str:
     """Return a study's table, the best setting first.
 
@@ -101,9 +109,7 @@ def table(results: Rows) -> str:
     if there were none (two-sided rank test of H. B. Mann and D. R. Whitney, 1947), corrected for the number of them.
     The first one is the best of the same data, so what is left out of account is that it was picked.
     """
-    found: dict[str, list[Mapping[str, str]]] = {}
-    for row in results:
-        found.setdefault(row["setting"], []).append(row)
+    found = by_setting(results)
     errors = {name: [float(row["validation_error"]) for row in rows] for name, rows in found.items()}
     names = sorted(found, key=lambda name: float(np.median(errors[name])))
     lines = ["| setting | seeds | validation error | test error | p |", "| --- | --- | --- | --- | --- |"]
@@ -121,9 +127,7 @@ def reached(results: Rows) -> str:
     Medians over the seeds, of errors with the lowest and the highest. Evaluations and digits are those after
     generation 0.
     """
-    found: dict[str, list[Mapping[str, str]]] = {}
-    for row in results:
-        found.setdefault(row["setting"], []).append(row)
+    found = by_setting(results)
     lines = ["| setting | seeds | test error | validation error | evaluations | digits | minutes |"]
     lines.append("| --- | --- | --- | --- | --- | --- | --- |")
     for name, rows in found.items():

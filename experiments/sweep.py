@@ -47,7 +47,8 @@ COUNTED = ("evaluations", "digits", "options")
 """What it has beside that: evaluations, and digits of mini-batches, both after generation 0; and what options and data
 the run had, as a digest."""
 
-NO_MATTER = ("versions", "workers", "seed", "data", "cache", "cache_size", "group_size", "timeout", "keyframes")
+NO_MATTER = {"versions", "workers", "seed", "noise_sha256", "data", "cache", "cache_size", "group_size", "timeout"}
+NO_MATTER |= {"keyframes", "keyframe_space"}
 """Entries of ``config.json`` that do not say how a run learns, or say it for one seed."""
 
 OF_A_SWEEP = ("output", "resume", "regardless", "seed", "no-progress", "help", "breeding")
@@ -251,8 +252,7 @@ def digits_drawn(config: Mapping[str, Any], generations: int) -> int:
 
 def digest_of(config: Mapping[str, Any]) -> str:
     """Return a digest of the options and data of a run: the first 12 digits of a SHA-256."""
-    left_out = {*NO_MATTER, "keyframe_space", "noise_sha256"}
-    options = {name: value for name, value in config.items() if name not in left_out and value is not None}
+    options = {name: value for name, value in config.items() if name not in NO_MATTER and value is not None}
     text = json.dumps([options, config["data"]["sha256"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
