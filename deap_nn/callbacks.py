@@ -24,8 +24,8 @@ COLUMNS = ("gen", BEST, MEAN)
 ON_TRAINING = {BEST: "best member on training", MEAN: "mean of the parents on training"}
 """The columns of the same candidates' errors on training samples, where those are asked for."""
 
-MOST_VOTERS = 20
-"""No more of the fittest vote at the end."""
+VOTERS = 20
+"""So many of the fittest vote at the end."""
 
 
 class Readouts(Callback):
@@ -44,6 +44,8 @@ class Readouts(Callback):
     training_size : int
         On how many training samples, the first ones, the candidates are scored too, to see how much better they do
         there; none by default, all if there are fewer. They decide nothing.
+    voters : int
+        So many of the fittest vote, or all parents if there are fewer. 0 for no vote.
 
     Attributes
     ----------
@@ -58,17 +60,24 @@ class Readouts(Callback):
     rows : list of dict
         The error rate of each candidate by generation.
     vote : dict
-        After the end: how many voted, and the error rates on all validation and test samples.
+        After the end, if there was one: how many voted, and the error rates on all validation and test samples.
     """
 
     def __init__(
-        self, toolbox: base.Toolbox, path: str | os.PathLike[str] | None = None, *, training_size: int = 0
+        self,
+        toolbox: base.Toolbox,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        training_size: int = 0,
+        voters: int = VOTERS,
     ) -> None:
         self.toolbox = toolbox
         self.path = path
-        if training_size < 0:
-            raise ValueError(f"training_size must be at least 0, got {training_size!r}")
+        for name, value in (("training_size", training_size), ("voters", voters)):
+            if value < 0:
+                raise ValueError(f"{name} must be at least 0, got {value!r}")
         self.training_size = training_size
+        self.voters = voters
         self._columns = (*COLUMNS, *(ON_TRAINING.values() if training_size else ()))
         self.individual: Any = None
         self.validation_error = float("inf")
@@ -92,8 +101,8 @@ class Readouts(Callback):
                 row[ON_TRAINING[readout]] = on_training
         self.rows.append(row)
         self._write(self.rows[-1:])
-        if evolution.last and evolution.parents and hasattr(self.toolbox, "vote_error_rate"):
-            voters = evolution.fittest[:MOST_VOTERS]
+        if evolution.last and evolution.parents and self.voters and hasattr(self.toolbox, "vote_error_rate"):
+            voters = evolution.fittest[: self.voters]
             self.vote = {"voters": len(voters)}
             for split in ("validation", "test"):
                 error = self.toolbox.vote_error_rate(voters, split, map=evolution.map)

@@ -17,7 +17,7 @@ from typing import Any
 from deap.base import Toolbox
 
 from deap_nn import PRESETS, evolve, parallel, usual_step
-from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
+from deap_nn.callbacks import VOTERS, EarlyStopping, ProgressBar, Readouts
 from deap_nn.checkpoint import Checkpoint
 from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
 from deap_nn.datafiles import DataError
@@ -57,6 +57,7 @@ ADDED = {
     "elites": 0,
     "elite_batches": 1,
     "training_size": 0,
+    "voters": VOTERS,
 }
 """Options that ``config.json`` of older runs does not have, and what they were then."""
 
@@ -166,6 +167,7 @@ def make_parser() -> Parser:
     add("--validation-size", type=integer(1), default=1000, metavar="N", help="validation digits a generation")
     on_training = "first training digits that the candidates for the result are scored on too; by default none"
     add("--training-size", type=integer(0), metavar="N", help=on_training)
+    add("--voters", type=integer(0), metavar="N", help=f"so many parents vote at the end; by default {VOTERS}")
     add("--output", metavar="DIR", help="a new folder for the run; by default a fresh one under runs/")
     add("--resume", metavar="DIR", help="go on with the run in this folder, with its settings; see --generations")
     add("--regardless", action="store_true", help="resume with other versions, or before damage to the checkpoint")
@@ -409,7 +411,8 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     if options.resume is None:
         directory.write_config(settings(options, dataset, toolbox))
     directory.trace_weights(toolbox.layout, options.seed)
-    readouts = Readouts(toolbox, directory.path / "readouts.csv", training_size=options.training_size)
+    beside = {"training_size": options.training_size, "voters": options.voters}
+    readouts = Readouts(toolbox, directory.path / "readouts.csv", **beside)
     stopping = EarlyStopping(target=options.target, patience=options.patience, max_seconds=options.max_seconds)
     callbacks = [stopping, directory, readouts]
     if not options.no_progress:

@@ -48,7 +48,7 @@ COUNTED = ("evaluations", "digits", "options")
 the run had, as a digest."""
 
 NO_MATTER = {"versions", "workers", "seed", "noise_sha256", "data", "cache", "cache_size", "group_size", "timeout"}
-NO_MATTER |= {"keyframes", "keyframe_space"}
+NO_MATTER |= {"keyframes", "keyframe_space", "voters"}
 """Entries of ``config.json`` that do not say how a run learns, or say it for one seed."""
 
 OF_A_SWEEP = ("output", "resume", "regardless", "seed", "no-progress", "help", "breeding")

@@ -115,9 +115,9 @@ def total(individual):
     return individual.flat.tobytes()
 
 
-def read_out(toolbox, folder=None, stop=None, ngen=30, training_size=0, **options):
+def read_out(toolbox, folder=None, stop=None, ngen=30, training_size=0, voters=20, **options):
     path = folder / "readouts.csv" if folder is not None else None
-    readouts = Readouts(toolbox, path, training_size=training_size)
+    readouts = Readouts(toolbox, path, training_size=training_size, voters=voters)
     checkpoint = Checkpoint(folder / "checkpoint") if folder is not None else None
     callbacks = [readouts, *([Stop(stop)] if stop is not None else [])]
     try:
@@ -163,6 +163,16 @@ def test_candidates_are_scored_on_training_samples_too_and_those_decide_nothing(
     assert readouts.individual.flat.tobytes() == without.individual.flat.tobytes()
     with pytest.raises(ValueError, match="size must be at least 1, got 0"):
         toolbox.error_rate(readouts.individual, "train", size=0)
+
+
+def test_so_many_vote_as_are_asked_for(toolbox):
+    assert read_out(toolbox).vote["voters"] == 6
+    three = read_out(toolbox, voters=3)
+    assert three.vote["voters"] == 3
+    assert three.vote["vote_test_error"] != read_out(toolbox).vote["vote_test_error"]
+    assert read_out(toolbox, voters=0).vote == {}
+    with pytest.raises(ValueError, match="voters must be at least 0, got -1"):
+        Readouts(toolbox, voters=-1)
 
 
 @pytest.mark.parametrize("keyframe_seconds", [None, 0.0])
