@@ -8,6 +8,7 @@ from deap_nn.datasets import Dataset, load_dataset
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.founders import initPopulation
 from deap_nn.initialisation import initNormal, initScaled
+from deap_nn.keras_problem import KerasProblem
 from deap_nn.logbooks import to_csv, to_json
 from deap_nn.mutation import mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
@@ -30,6 +31,7 @@ __all__ = [
     "Evolution",
     "FitnessMin",
     "Individual",
+    "KerasProblem",
     "Layout",
     "NoiseTable",
     "OneFifth",

@@ -92,7 +92,7 @@ class Dataset:
                 raise DataError(f"{self.name}: {part} has samples of shape {x.shape[1:]}, not {self.x_train.shape[1:]}")
             if not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
                 raise DataError(f"{self.name}: {part} has labels that are not integers from 0")
-        _KNOWN[self.reference.sha256] = self
+        remember(self)
 
     def part(self, split: Split) -> tuple[Array, Array]:
         """Return the samples and labels of a part."""
@@ -125,11 +125,18 @@ class Dataset:
         }
 
 
-_KNOWN: dict[str, Dataset] = {}
+_KNOWN: dict[str, Any] = {}
 
 
-def find_dataset(reference: DataReference) -> Dataset:
+def remember(data: Any) -> None:
+    """Let `find_dataset` find, in this process, what has a ``reference``."""
+    _KNOWN[data.reference.sha256] = data
+
+
+def find_dataset(reference: DataReference) -> Any:
     """Return the data set of a reference: the one that this process holds, or else loaded again.
+
+    It is a `Dataset`, or what `remember` was given.
 
     Raises
     ------

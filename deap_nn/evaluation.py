@@ -245,7 +245,17 @@ def scorer(problem: Problem) -> Scorer:
     return Scorer(problem)
 
 
-class _OnProblem:
+class Pure:
+    """What a callable tells of itself that changes nothing."""
+
+    leaves_weights = True
+    """An individual that is scored stays as it is."""
+
+    may_be_done_twice = True
+    """It is a pure function: what has no answer is done again."""
+
+
+class _OnProblem(Pure):
     """A callable that names its problem and does not hold its data: small where a map sends it with every task.
 
     Parameters
@@ -253,12 +263,6 @@ class _OnProblem:
     problem : Problem
         What to score on.
     """
-
-    leaves_weights = True
-    """An individual that is scored stays as it is."""
-
-    may_be_done_twice = True
-    """It is a pure function: what has no answer is done again."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem

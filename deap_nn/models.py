@@ -2,102 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
-import sys
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+import inspect
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import numpy as np
 
-from deap_nn import parallel
+from deap_nn.tensorflow_setup import configure_tensorflow, keras, tf
 from deap_nn.weights import Layout
-
-
-@contextlib.contextmanager
-def _without_start_up_notices() -> Iterator[None]:
-    """Keep what TensorFlow's libraries write to standard error on import, and pass on all but notices.
-
-    They write before any log level applies, so no setting of theirs silences them.
-    """
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            kept.seek(0)
-            for line in kept.read().decode(errors="replace").splitlines():
-                if not re.match(r"WARNING: All log messages before absl|[IW]\d{4} |E\d{4} .*(cuInit|cuda)", line):
-                    print(line, file=sys.stderr)
-
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-with _without_start_up_notices():
-    import keras
-    import tensorflow as tf
-
-    tf.config.list_physical_devices()
-
-
-def configure_tensorflow(threads: int, device: Literal["cpu", "gpu"] = "cpu") -> None:
-    """Hide GPUs from TensorFlow unless one is asked for, and limit its threads, before it computes in this process.
-
-    Parameters
-    ----------
-    threads : int
-        At least 1. Where TensorFlow already computes with another number, as it does once a script has built a
-        model, a warning says so under SCOOP, whose processes may then differ.
-    device : {"cpu", "gpu"}
-        What to compute on. Results are promised to repeat on a processor alone.
-
-    Raises
-    ------
-    ValueError
-        If a GPU is asked for and TensorFlow sees none.
-    """
-    if device == "gpu" and not tf.config.list_physical_devices("GPU"):
-        raise ValueError("device: TensorFlow sees no GPU")
-    try:
-        if device == "cpu":
-            tf.config.set_visible_devices([], "GPU")
-    except RuntimeError:
-        if tf.config.get_visible_devices("GPU"):
-            warnings.warn("TensorFlow already computes on a GPU: set CUDA_VISIBLE_DEVICES=-1 to hide it", stacklevel=3)
-    config = tf.config.threading
-    for name in ("intra", "inter"):
-        variable = f"TF_NUM_{name.upper()}OP_THREADS"
-        if getattr(config, f"get_{name}_op_parallelism_threads")() == threads or os.environ.get(variable) == str(
-            threads
-        ):
-            continue
-        try:
-            getattr(config, f"set_{name}_op_parallelism_threads")(threads)
-        except RuntimeError:
-            if not parallel.running_under_scoop() or threads in _warned_of:  # one process agrees with itself
-                return
-            warnings.warn(
-                f"TensorFlow already computes, not limited to {threads} thread(s), so the last bits of a fitness may "
-                f"differ between processes: set {variable}={threads} before TensorFlow is imported",
-                stacklevel=3,
-            )
-            _warned_of.add(threads)
-            return
-
-
-_warned_of: set[int] = set()
 
 __all__ = [
     "BUILT_IN",
     "ModelReference",
+    "answers_of",
+    "assign_weights",
     "build_model",
     "check_fit",
     "configure_tensorflow",
@@ -121,12 +43,25 @@ class ModelReference:
     config : str
         Keras' JSON of a model that is not built in; empty otherwise.
     state : tuple of bytes
-        The non-trainable weights of such a model.
+        The non-trainable weights of such a model; nothing in place of a random generator's, which scoring does not use.
+    names, shapes : tuple
+        Of the trainable weights of such a model.
+    classes : tuple of type
+        The classes that are not Keras' own of the model and its layers.
+    called_on : str
+        JSON of what such a class is called on: a shape and a type for each array, without the samples' dimension.
+    held : int
+        If it cannot be built again: under which number this process holds the model itself.
     """
 
     name: str
     config: str = ""
     state: tuple[bytes, ...] = ()
+    names: tuple[str, ...] = ()
+    shapes: tuple[tuple[int, ...], ...] = ()
+    classes: tuple[type, ...] = ()
+    called_on: str = ""
+    held: int = 0
 
 
 def _mnist_deep() -> list[Any]:
@@ -172,33 +107,110 @@ def build_model(name: str) -> keras.Model:
     return keras.Sequential([keras.Input((28, 28, 1)), *BUILT_IN[name]()], name=name)
 
 
-def reference_of(model: str | keras.Model) -> ModelReference:
+def reference_of(model: str | keras.Model, inputs: Any = None) -> ModelReference:
     """Return what another process needs to build `model` again, its trainable weights aside.
+
+    Parameters
+    ----------
+    model : str or keras.Model
+        The name of a built-in model, or a model that is built.
+    inputs : optional
+        One sample or more as the model takes them. With them a subclassed model can be told of too; one that cannot be
+        built again is held by this process, and is of no use to another.
 
     Raises
     ------
     ValueError, TypeError
-        If `model` is an unknown name, is not built, or no Keras model.
+        If `model` is an unknown name, is not built, or no Keras model, or cannot be built again.
     """
     if isinstance(model, str):
         build_model(model)
         return ModelReference(model)
+    check_model(model)
+    state = tuple(b"" if _is_random(v) else np.asarray(v).tobytes() for v in model.non_trainable_variables)
+    shapes = tuple(tuple(variable.shape) for variable in model.trainable_variables)
+    own = {
+        type(layer) for layer in (model, *model._flatten_layers()) if type(layer).__module__.split(".")[0] != "keras"
+    }
+    classes = tuple(sorted(own, key=lambda kind: (kind.__module__, kind.__qualname__)))
+    called_on = "" if inputs is None else json.dumps(keras.tree.map_structure(_outline, inputs))
+    try:
+        reference = ModelReference(
+            model.name, model.to_json(), state, _names(model), shapes, classes if called_on else (), called_on
+        )
+        again = model_of(reference)
+        alike = [v.shape for v in again.trainable_variables] == [v.shape for v in model.trainable_variables]
+    except (TypeError, ValueError, NotImplementedError, AttributeError, KeyError) as error:
+        if called_on:
+            return _hold(model, state, shapes)
+        raise TypeError(
+            f"model {model.name!r} cannot be built again from its configuration: it must be Sequential or functional, "
+            "and layers of your own be registered with keras.saving.register_keras_serializable; "
+            "a KerasProblem takes others"
+        ) from error
+    if alike and (inputs is None or _answers_alike(model, again, inputs)):
+        return reference
+    if called_on:
+        return _hold(model, state, shapes)
+    raise TypeError(f"model {model.name!r} comes out of its configuration with other weights")
+
+
+def check_model(model: Any) -> None:
+    """Raise TypeError where something is no Keras model, ValueError where that is not built."""
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a Keras model or a name, got {type(model).__name__}")
     if not model.built:
         raise ValueError(f"model {model.name!r} must be built: give it an Input or call build()")
-    state = tuple(np.asarray(variable).tobytes() for variable in model.non_trainable_variables)
-    reference = ModelReference(model.name, model.to_json(), state)
-    try:
-        again = model_of(reference)
-    except (TypeError, ValueError, NotImplementedError) as error:
-        raise TypeError(
-            f"model {model.name!r} cannot be built again from its configuration: it must be Sequential or functional, "
-            "and layers of your own be registered with keras.saving.register_keras_serializable"
-        ) from error
-    if [v.shape for v in again.trainable_variables] != [v.shape for v in model.trainable_variables]:
-        raise TypeError(f"model {model.name!r} comes out of its configuration with other weights")
-    return reference
+
+
+def _is_random(variable: Any) -> bool:
+    """Whether a variable is the state of a random generator."""
+    return "seed_generator" in variable.path
+
+
+def _outline(array: Any) -> dict[str, Any]:
+    array = np.asarray(array)
+    return {"shape": list(array.shape[1:]), "dtype": str(array.dtype)}
+
+
+def _names(model: keras.Model) -> tuple[str, ...]:
+    """Return a name for each trainable weight: its path without the model's own name, each once."""
+    paths = [variable.path for variable in model.trainable_variables]
+    if all(path.startswith(f"{model.name}/") for path in paths):
+        paths = [path.removeprefix(f"{model.name}/") for path in paths]
+    seen: Counter[str] = Counter()
+    names = []
+    for path in paths:
+        seen[path] += 1
+        names.append(path if seen[path] == 1 else f"{path}_{seen[path]}")
+    return tuple(names)
+
+
+_held: dict[int, keras.Model] = {}
+
+
+def _hold(model: keras.Model, state: tuple[bytes, ...], shapes: tuple[tuple[int, ...], ...]) -> ModelReference:
+    """Keep a model in this process, since none like it can be built."""
+    number = next((number for number, other in _held.items() if other is model), len(_held) + 1)
+    _held[number] = model
+    return ModelReference(model.name, state=state, names=_names(model), shapes=shapes, held=number)
+
+
+def answers_of(model: keras.Model, weights: Sequence[Any], state: Sequence[Any], inputs: Any) -> Any:
+    """Return a model's outputs with other weights and state, as in inference; the model stays as it is."""
+    said = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
+    outputs, _ = model.stateless_call(list(weights), list(state), inputs, **said)
+    return outputs
+
+
+def _answers_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
+    """Whether a model that was built again gives the same answers to some samples with the same weights."""
+    answers = []
+    weights = [variable.value for variable in model.trainable_variables]
+    for one in (model, again):
+        outputs = answers_of(one, weights, [v.value for v in one.non_trainable_variables], inputs)
+        answers.append([np.asarray(output) for output in keras.tree.flatten(outputs)])
+    return len(answers[0]) == len(answers[1]) and all(map(partial(np.allclose, equal_nan=True), *answers))
 
 
 def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat16"] = "float32") -> keras.Model:
@@ -210,15 +222,53 @@ def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat
         The model.
     precision : {"float32", "bfloat16"}
         "bfloat16" lets every layer compute in it, with weights that are still float32.
+
+    Raises
+    ------
+    TypeError
+        If it can neither be built nor is held by this process.
     """
-    model = keras.models.model_from_json(reference.config) if reference.config else build_model(reference.name)
+    if reference.held:
+        if reference.held not in _held:
+            raise TypeError(
+                f"model {reference.name!r} cannot be built in another process: give its class a get_config() and "
+                "from_config(), and register it with keras.saving.register_keras_serializable"
+            )
+        return _held[reference.held]
+    model = _from_config(reference) if reference.config else build_model(reference.name)
     if precision == "bfloat16":
         for layer in model._flatten_layers(include_self=True):
             layer.dtype_policy = "mixed_bfloat16"
     for variable, content in zip(model.non_trainable_variables, reference.state, strict=True):
-        dtype = np.dtype(variable.dtype)
-        variable.assign(np.frombuffer(content, dtype=dtype).reshape(variable.shape))
+        if content:
+            dtype = np.dtype(variable.dtype)
+            variable.assign(np.frombuffer(content, dtype=dtype).reshape(variable.shape))
     return model
+
+
+def _from_config(reference: ModelReference) -> keras.Model:
+    """Build a model from its configuration, and one of a class of its own from what that was made with."""
+    own: dict[str, Any] = {kind.__name__: kind for kind in reference.classes}
+    said = json.loads(reference.config)
+    kind = own.get(said["class_name"])
+    if kind is None or not issubclass(kind, keras.Model):
+        return keras.models.model_from_json(reference.config, custom_objects=own)
+    with keras.saving.CustomObjectScope(own):
+        known = inspect.signature(kind).parameters
+        takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+        given = said["config"].items()
+        model: keras.Model = kind.from_config({name: value for name, value in given if takes_all or name in known})
+    model(_zeros(json.loads(reference.called_on)))
+    return model
+
+
+def _zeros(outline: Any) -> Any:
+    """Return one sample of zeros for each array of an outline."""
+    if isinstance(outline, dict) and set(outline) == {"shape", "dtype"}:
+        return np.zeros((1, *outline["shape"]), outline["dtype"])
+    if isinstance(outline, dict):
+        return {name: _zeros(part) for name, part in outline.items()}
+    return [_zeros(part) for part in outline]
 
 
 @lru_cache(maxsize=16)
@@ -227,11 +277,10 @@ def layout_of(reference: ModelReference) -> Layout:
 
     A name is the variable's path without the model's own name: ``conv1/kernel``.
     """
-    variables = model_of(reference).trainable_variables
-    paths = [variable.path for variable in variables]
-    if all(path.startswith(f"{reference.name}/") for path in paths):
-        paths = [path.removeprefix(f"{reference.name}/") for path in paths]
-    return Layout(tuple(paths), tuple(tuple(variable.shape) for variable in variables))
+    if reference.names:
+        return Layout(reference.names, reference.shapes)
+    model = model_of(reference)
+    return Layout(_names(model), tuple(tuple(variable.shape) for variable in model.trainable_variables))
 
 
 def trained_model(reference: ModelReference, weights: Sequence[Any]) -> keras.Model:
@@ -246,17 +295,30 @@ def trained_model(reference: ModelReference, weights: Sequence[Any]) -> keras.Mo
 
     Raises
     ------
+    ValueError, TypeError
+        If shapes do not match, or the model cannot be built.
+    """
+    if reference.held:
+        raise TypeError(f"model {reference.name!r} cannot be built again: assign the weights to one of your own making")
+    model = model_of(reference)
+    assign_weights(model, weights)
+    return model
+
+
+def assign_weights(model: keras.Model, weights: Sequence[Any]) -> None:
+    """Make `weights` the trainable weights of a model.
+
+    Raises
+    ------
     ValueError
         If shapes do not match.
     """
-    model = model_of(reference)
     shapes = tuple(np.shape(matrix) for matrix in weights)
     expected = tuple(tuple(variable.shape) for variable in model.trainable_variables)
     if shapes != expected:
         raise ValueError(f"weights must have the shapes {expected}, got {shapes}")
     for variable, matrix in zip(model.trainable_variables, weights, strict=True):
         variable.assign(matrix)
-    return model
 
 
 def check_fit(reference: ModelReference, sample_shape: tuple[int, ...], classes: int) -> None:

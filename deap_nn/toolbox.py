@@ -12,14 +12,16 @@ from deap import base, tools
 from numpy.typing import ArrayLike
 
 from deap_nn import parallel
-from deap_nn.adaptation import Adaptation, ErrorScaled, SelfAdaptive, check_sigma
+from deap_nn.adaptation import Adaptation, Constant, ErrorScaled, SelfAdaptive, check_sigma
 from deap_nn.clock import Clock, GenerationalSelect
 from deap_nn.crossover import MOST_MATES, cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
-from deap_nn.datasets import NAMES, Dataset, load_dataset
+from deap_nn.datasets import Dataset
 from deap_nn.founders import initPopulation
 from deap_nn.initialisation import fan_in_scales, initNormal, initScaled
+from deap_nn.keras_problem import KerasProblem
 from deap_nn.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
+from deap_nn.problems import Batches, of_keras_problem, of_labelled_data
 from deap_nn.seeding import Purpose, check_seed, stream
 from deap_nn.selection import check_ranking, selMirrored, selRankBoosted
 from deap_nn.weights import Layout, WeightList, check_number, check_probability
@@ -135,12 +137,12 @@ def usual_step(population: int, generations: int, matrices: int) -> float:
 
 
 def make_toolbox(
-    model: str | keras.Model,
-    data: str | Path | Dataset,
+    model: str | keras.Model | KerasProblem,
+    data: str | Path | Dataset | None = None,
     *,
     seed: int,
     fitness: Literal["error", "cross_entropy"] = "cross_entropy",
-    batch_size: int = 64,
+    batch_size: int | None = None,
     batch_generations: int = 1,
     validation_size: int = 1000,
     container: Callable[[Iterable[ArrayLike]], Any] = Individual,
@@ -171,29 +173,34 @@ def make_toolbox(
 
     Parameters
     ----------
-    model : str or keras.Model
-        ``"mnist_deep"``, ``"mlp"``, or a built Keras model that answers with logits or a softmax over classes.
+    model : str, keras.Model or KerasProblem
+        ``"mnist_deep"``, ``"mlp"``, or a built Keras model that answers with logits or a softmax over classes. For any
+        other, and other data or fitness, a `KerasProblem`, which has both.
     data : str, path or Dataset
-        A name that ``load_dataset`` knows, a file or folder, or the data themselves.
+        A name that ``load_dataset`` knows, a file or folder, or the data themselves; nothing for a `KerasProblem`.
     seed : int
         Decides everything random.
     fitness : {"error", "cross_entropy"}
-        What is minimised on the mini-batch: the error rate, or the mean cross-entropy in nats.
-    batch_size : int
-        Samples in a mini-batch, at least 1 and at most the training samples.
+        What is minimised on the mini-batch: the error rate, or the mean cross-entropy in nats; a `KerasProblem` has its
+        own.
+    batch_size : int, optional
+        Samples in a mini-batch, at least 1 and at most the training samples. If left out 64, or all if they are fewer.
     batch_generations : int
         How many generations a mini-batch stays before the next one comes, at least 1.
     validation_size : int
         How many validation samples score the best of each generation; all, if there are fewer.
     container : callable
         Makes an individual of a list of matrices; a class made by ``creator.create`` of `WeightList`, or `Individual`.
+        Its fitness says what is minimised and what maximised: for Keras' metrics and several objectives it has to be
+        given.
     init : {"scaled", "normal"}
         `initScaled` or `initNormal`.
     indpb : float, optional
         The probability that `cxMask` exchanges a locus, `cxMatrices` a matrix, `cxUnits` a unit, one half if left out;
         under "biased" the share of the less fit, a quarter if left out. For any other crossover it is left out.
     sigma : float or Adaptation, optional
-        The strength of mutation, copied. Left out, ``ErrorScaled(0.1)``. An `ErrorScaled` that does not say what the
+        The strength of mutation, copied. Left out, ``ErrorScaled(0.1)``, or ``SelfAdaptive(0.1)`` where fitness is
+        neither an error rate nor a cross-entropy. An `ErrorScaled` that does not say what the
         fitness is goes by `fitness`.
     scale : {"fan_in", "own"} or sequence of float, optional
         A factor of `sigma` for each matrix: "fan_in" is the one that `initScaled` draws the matrix with, "own" the size
@@ -256,8 +263,7 @@ def make_toolbox(
     >>> 1.5 < toolbox.evaluate(population[0])[0] < 4.5
     True
     """
-    from deap_nn.evaluation import Assess, ErrorRate, Evaluate, Problem, ToModel, VoteErrorRate
-    from deap_nn.models import check_fit, configure_tensorflow, layout_of, reference_of
+    from deap_nn.models import configure_tensorflow
 
     seed = check_seed(seed)
     _check_choice("fitness", fitness, ("error", "cross_entropy"))
@@ -267,7 +273,7 @@ def make_toolbox(
         raise ValueError(f"step must be above 0 and below {LARGEST_STEP:g}, got {step!r}")
     _check_choice("precision", precision, ("float32", "bfloat16"))
     _check_choice("device", device, ("cpu", "gpu"))
-    batch_size = _check_count("batch_size", batch_size)
+    batch_size = None if batch_size is None else _check_count("batch_size", batch_size)
     stays = _check_count("batch_generations", batch_generations)
     validation_size = _check_count("validation_size", validation_size)
     threads = _check_count("threads", threads)
@@ -298,26 +304,32 @@ def make_toolbox(
         raise ValueError(f"mates must be 2 where crossover is {crossover!r}, got {mates!r}")
     if not isinstance(container(()), WeightList):
         raise TypeError(f"container must make a WeightList with a fitness, got {container!r}")
-    adaptation = ErrorScaled(0.1) if sigma is None else copy.deepcopy(sigma)
+    configure_tensorflow(threads, device)
+    batches = Batches(batch_size, validation_size, seed, threads, device, stays)
+    if isinstance(model, KerasProblem):
+        if data is not None or fitness != "cross_entropy" or precision != "float32":
+            raise ValueError("data, fitness and precision are not for a KerasProblem, which has its own")
+        scoring = of_keras_problem(model, container(()).fitness.weights, batches, says=container is not Individual)
+    else:
+        if data is None:
+            raise TypeError("data must be a name, a path or a Dataset where the model is no KerasProblem")
+        scoring = of_labelled_data(model, data, fitness, precision, batches)
+    layout = scoring.layout
+    if sigma is not None or scoring.fitness is not None:
+        adaptation = ErrorScaled(0.1) if sigma is None else copy.deepcopy(sigma)
+    else:
+        adaptation = Constant(0.1) if crossover == "mean" else SelfAdaptive(0.1, 0.005)
     if not isinstance(adaptation, Adaptation):
         check_sigma(adaptation, "sigma")
     elif isinstance(adaptation, ErrorScaled) and adaptation.fitness is None:
-        adaptation.fitness = fitness
-    dataset = _dataset(data)
-    if batch_size > len(dataset.x_train):
-        raise ValueError(f"batch_size must be at most the {len(dataset.x_train)} training samples, got {batch_size}")
-
-    configure_tensorflow(threads, device)
-    reference = reference_of(model)
-    check_fit(reference, dataset.x_train.shape[1:], dataset.classes)
-    layout = layout_of(reference)
+        if scoring.fitness is None:
+            raise ValueError("ErrorScaled must say what the fitness is where that is not an error or a cross-entropy")
+        adaptation.fitness = scoring.fitness
     scales = fan_in_scales(layout) if scale == "fan_in" else scale
     if scales != "own":
         matrix_factors(1.0, scales, len(layout))
-    problem = Problem(reference, dataset.reference, fitness, batch_size, seed, threads, precision, device, stays)
-
     toolbox = base.Toolbox()
-    toolbox.layout, toolbox.clock, toolbox.problem = layout, Clock(toolbox), problem
+    toolbox.layout, toolbox.clock, toolbox.problem = layout, Clock(toolbox), scoring.problem
     initialise = initScaled if init == "scaled" else initNormal
     rngs = [stream(seed, Purpose.OPERATORS, 0, i) for i in range(4)]
     noise = NoiseTable(seed, layout.size)
@@ -350,12 +362,9 @@ def make_toolbox(
             parents=parents,
             rng=rngs[3],
         )
-    toolbox.register("evaluate", Evaluate(problem))
     toolbox.register("map", parallel.current_map())
-    toolbox.register("assess", Assess(problem, min(validation_size, len(dataset.x_validation))))
-    toolbox.register("error_rate", ErrorRate(problem))
-    toolbox.register("vote_error_rate", VoteErrorRate(problem))
-    toolbox.register("to_model", ToModel(problem))
+    for name, registered in scoring.registered.items():
+        toolbox.register(name, registered)
     return toolbox
 
 
@@ -368,16 +377,6 @@ def _check_count(name: str, value: object, *, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
     return int(value)
-
-
-def _dataset(data: str | Path | Dataset) -> Dataset:
-    if isinstance(data, Dataset):
-        return data
-    if isinstance(data, str) and data in NAMES:
-        return load_dataset(data)
-    if isinstance(data, str | Path):
-        return load_dataset("auto", data)
-    raise TypeError(f"data must be a name, a path or a Dataset, got {type(data).__name__}")
 
 
 def layout_names(layout: Layout, individual: Sequence[Any]) -> dict[str, Any]:

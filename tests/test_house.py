@@ -16,10 +16,12 @@ FLOORS = [
     {"genome_cache", "keyframes", "clock"},
     {"sharing"},
     {"parallel"},
-    {"datasets", "models", "commands", "noise"},
-    {"report", "initialisation", "crossover", "mutation", "selection", "compiled"},
+    {"datasets", "tensorflow_setup", "commands", "noise"},
+    {"models", "report", "initialisation", "crossover", "mutation", "selection", "compiled"},
     {"fused", "pooled"},
-    {"evaluation", "operators", "recipes"},
+    {"evaluation", "operators", "recipes", "samples", "objectives"},
+    {"scoring", "keras_problem"},
+    {"problems"},
     {"genomes", "members", "elitism", "pedigree"},
     {"lineage", "evolution"},
     {"founders", "variation"},
@@ -35,8 +37,8 @@ FLOORS = [
 """From the ground up: a module imports from lower floors alone."""
 
 ROOMS = {
-    "tensorflow": {"evaluation", "models"},
-    "keras": {"evaluation", "models", "toolbox"},
+    "tensorflow": {"tensorflow_setup"},
+    "keras": {"tensorflow_setup", "toolbox", "keras_problem", "problems"},
     "scoop": {"parallel", "scoop_repairs", "launch", "worker"},
     "greenlet": {"parallel"},
     "matplotlib": {"report"},

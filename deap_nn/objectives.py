@@ -1,0 +1,233 @@
+"""What counts as fitness of a Keras model's answers: losses and metrics, and functions of one's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from deap_nn.models import keras, tf
+
+Kind = Literal["error", "cross_entropy", "loss", "metric", "function", "sum"]
+
+WORST_VALUES = {"error": 1.0, "cross_entropy": 1e9}
+"""What NaN and infinity count as where it is not the largest number that is ever told, and the largest of that kind."""
+
+WORST = 1e100
+"""The largest number that is ever told."""
+
+_SHORT = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One number that a network is scored by, in a form that can be sent.
+
+    Parameters
+    ----------
+    kind : {"error", "cross_entropy", "loss", "metric", "function", "sum"}
+        What it is; "sum" is one for each output.
+    name : str
+        What to call it.
+    config : str
+        Keras' JSON of a loss or metric.
+    function : type or callable, optional
+        The class of such a one that is not Keras' own, or a function of (outputs, targets).
+    parts : tuple of Objective
+        The summands of a "sum", by output.
+    """
+
+    kind: Kind
+    name: str
+    config: str = ""
+    function: Callable[..., Any] | None = None
+    parts: tuple[Objective, ...] = ()
+
+    @property
+    def traced(self) -> bool:
+        """Whether TensorFlow computes it."""
+        return self.kind != "function"
+
+    def checked(self, value: float, finite: bool, weight: float) -> float:
+        """Return a value, or what it counts as where it, or an answer, is not finite; always finite."""
+        worst = WORST_VALUES.get(self.kind, -np.copysign(WORST, weight))
+        if not (finite and np.isfinite(value)):
+            return float(worst)
+        return float(min(value, worst) if self.kind in WORST_VALUES else np.clip(value, -WORST, WORST))
+
+
+def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective:
+    """Return the objective that a user names.
+
+    Parameters
+    ----------
+    given : str, keras.losses.Loss, keras.metrics.Metric, callable or dict
+        "error", "cross_entropy", "mse", "mae" or what ``keras.losses.get`` knows; a loss or a metric; a function of
+        (outputs, targets), both as NumPy arrays, that returns a number; or any of the first two kinds for each output
+        by its name. Of a model with several outputs a single one is the sum over them.
+    outputs : sequence of str
+        The outputs' names.
+    argument : str
+        What to call it in errors.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is unknown, or of another kind.
+    """
+    if isinstance(given, Mapping):
+        if set(given) != set(outputs):
+            raise ValueError(f"{argument} must name the outputs {', '.join(outputs)}, got {', '.join(map(str, given))}")
+        parts = tuple(_single(given[name], argument) for name in outputs)
+    else:
+        single = _single(given, argument)
+        if single.kind in ("metric", "function") or len(outputs) == 1:
+            return single
+        parts = (single,) * len(outputs)
+    if not all(part.kind in ("error", "cross_entropy", "loss") for part in parts):
+        raise TypeError(f"{argument} must be a name or a Keras loss for each output")
+    return Objective("sum", argument, parts=parts) if len(parts) > 1 else parts[0]
+
+
+def _single(given: Any, argument: str) -> Objective:
+    if given in ("error", "cross_entropy"):
+        return Objective(given, given)
+    if isinstance(given, str):
+        try:
+            return _of_keras("loss", given, keras.losses.get(_SHORT.get(given, given)))
+        except ValueError as error:
+            known = "'error', 'cross_entropy', 'mse', 'mae' or the name of a Keras loss"
+            raise ValueError(f"{argument} must be {known}, got {given!r}") from error
+    if isinstance(given, keras.losses.Loss):
+        return _of_keras("loss", given.name, given)
+    if isinstance(given, keras.metrics.Metric):
+        return _of_keras("metric", given.name, given)
+    if callable(given) and not isinstance(given, type):
+        return Objective("function", getattr(given, "__name__", type(given).__name__), function=given)
+    raise TypeError(f"{argument} must be a name, a Keras loss or metric, or a function, got {type(given).__name__}")
+
+
+def _of_keras(kind: Literal["loss", "metric"], name: str, thing: Any) -> Objective:
+    if isinstance(thing, keras.losses.Loss | keras.metrics.Metric):
+        own = None if type(thing).__module__.partition(".")[0] == "keras" else type(thing)
+        return Objective(kind, name, json.dumps(keras.saving.serialize_keras_object(thing)), own)
+    return Objective(kind, name, json.dumps(thing.__name__))  # a function of Keras' by its name
+
+
+class Judge:
+    """Objectives made ready in this process.
+
+    Parameters
+    ----------
+    objectives : sequence of Objective
+        What to compute.
+    from_logits : sequence of bool
+        Whether each output answers with logits and not with probabilities.
+    weights : sequence of float
+        The signs of the fitness: negative where an objective is minimised.
+    pack : callable
+        Gives a flat list of outputs the model's own structure, and the one after it a flat list of targets the data's.
+    """
+
+    def __init__(
+        self,
+        objectives: Sequence[Objective],
+        from_logits: Sequence[bool],
+        weights: Sequence[float],
+        pack: tuple[Callable[[Sequence[Any]], Any], Callable[[Sequence[Any]], Any]],
+    ) -> None:
+        self.objectives, self.weights = objectives, weights
+        self._from_logits, self._pack = from_logits, pack
+        self._made = {objective: _make(objective) for objective in _all(objectives) if objective.config}
+
+    def traced(self, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
+        """Return the values of those objectives that are traced, shape (objectives,), and if all answers are finite."""
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(output)) for output in outputs])
+        values = [self._value(o, outputs, targets) for o in self.objectives if o.traced]
+        return tf.stack(values) if values else tf.zeros((0,)), finite
+
+    def fitness(
+        self, traced: Sequence[float], finite: bool, outputs: Sequence[Any], targets: Sequence[Any]
+    ) -> tuple[float, ...]:
+        """Return all values, those of functions computed from the answers, as finite numbers."""
+        known, values = iter(traced), []
+        for objective, weight in zip(self.objectives, self.weights, strict=True):
+            if objective.traced:
+                value = next(known)
+            else:
+                value = _called(objective, self._pack[0](outputs), self._pack[1](targets)) if finite else 0.0
+            values.append(objective.checked(float(value), bool(finite), weight))
+        return tuple(values)
+
+    def _value(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> Any:
+        if objective.kind == "sum":
+            parts = enumerate(objective.parts)
+            return tf.add_n([self._of_output(part, i, outputs[i], targets[i]) for i, part in parts])
+        if objective.kind == "metric":
+            metric = self._made[objective]
+            state = metric.stateless_reset_state()
+            state = metric.stateless_update_state(state, self._pack[1](targets), self._pack[0](outputs))
+            return tf.cast(metric.stateless_result(state), tf.float32)
+        return self._of_output(objective, 0, outputs[0], targets[0])
+
+    def _of_output(self, objective: Objective, place: int, output: Any, target: Any) -> Any:
+        if objective.kind == "error":
+            return _error(output, target, from_logits=self._from_logits[place])
+        if objective.kind == "cross_entropy":
+            return _cross_entropy(output, target, from_logits=self._from_logits[place])
+        return tf.cast(tf.reduce_mean(self._made[objective](target, output)), tf.float32)
+
+
+def _called(objective: Objective, outputs: Any, targets: Any) -> float:
+    """Return what a user's function answers, a number."""
+    value = objective.function(outputs, targets)  # type: ignore[misc]  # of its kind there is one
+    if np.ndim(value) or not np.isrealobj(value):
+        raise TypeError(f"{objective.name} must return a number, got {type(value).__name__}")
+    return float(value)
+
+
+def _all(objectives: Sequence[Objective]) -> list[Objective]:
+    return [part for objective in objectives for part in (objective, *objective.parts)]
+
+
+def _make(objective: Objective) -> Any:
+    config = json.loads(objective.config)
+    if isinstance(config, str):
+        return keras.losses.get(config)
+    own = {objective.function.__name__: objective.function} if objective.function else {}
+    return keras.saving.deserialize_keras_object(config, custom_objects=own)
+
+
+def _classes(output: Any, target: Any) -> Any:
+    """Return the class of each sample: of labels as they are, of one-hot rows where the one is."""
+    if target.shape.rank == output.shape.rank and output.shape[-1] != 1:
+        if target.shape[-1] == 1:
+            return tf.cast(tf.squeeze(target, -1), tf.int32)
+        return tf.argmax(target, axis=-1, output_type=tf.int32)
+    return tf.cast(tf.reshape(target, tf.shape(output)[:-1]) if output.shape[-1] == 1 else target, tf.int32)
+
+
+def _error(output: Any, target: Any, *, from_logits: bool) -> Any:
+    """Return the share that is misread; an answer that is not finite is."""
+    labels = _classes(output, target)
+    finite = tf.reduce_all(tf.math.is_finite(output), axis=-1)
+    if output.shape[-1] == 1:
+        answers = tf.cast(output[..., 0] > (0.0 if from_logits else 0.5), tf.int32)
+    else:
+        answers = tf.argmax(output, axis=-1, output_type=tf.int32)
+    return 1.0 - tf.reduce_mean(tf.cast(tf.equal(answers, labels) & finite, tf.float32))
+
+
+def _cross_entropy(output: Any, target: Any, *, from_logits: bool) -> Any:
+    """Return the mean cross-entropy in nats: of two classes where there is one output, else of as many as there are."""
+    if output.shape[-1] == 1:
+        labels = tf.cast(tf.reshape(target, tf.shape(output)), tf.float32)
+        entropy = keras.ops.binary_crossentropy(labels, output, from_logits=from_logits)
+    elif target.shape.rank == output.shape.rank and target.shape[-1] != 1:
+        entropy = keras.ops.categorical_crossentropy(tf.cast(target, tf.float32), output, from_logits=from_logits)
+    else:
+        entropy = keras.ops.sparse_categorical_crossentropy(_classes(output, target), output, from_logits=from_logits)
+    return tf.reduce_mean(entropy)

@@ -1,0 +1,139 @@
+"""What scores the individuals of a toolbox: labelled data by a model of classes, or a `KerasProblem`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from deap_nn.datasets import NAMES, Dataset, load_dataset
+from deap_nn.keras_problem import KerasProblem
+from deap_nn.weights import Layout
+
+if TYPE_CHECKING:
+    import keras
+
+FitnessName = Literal["error", "cross_entropy"]
+
+USUAL_BATCH_SIZE = 64
+"""Samples in a mini-batch unless it is told, or all if they are fewer."""
+
+
+@dataclass(frozen=True)
+class Batches:
+    """How mini-batches are drawn and scored, as `make_toolbox` takes it."""
+
+    batch_size: int | None
+    validation_size: int
+    seed: int
+    threads: int
+    device: Literal["cpu", "gpu"]
+    batch_generations: int
+
+    def size(self, samples: int) -> int:
+        """Return the batch size for so many training samples."""
+        if self.batch_size is not None and self.batch_size > samples:
+            raise ValueError(f"batch_size must be at most the {samples} training samples, got {self.batch_size}")
+        return min(USUAL_BATCH_SIZE, samples) if self.batch_size is None else self.batch_size
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What scores, and what is registered for it; `fitness` is None where it is neither of the two.
+
+    Parameters
+    ----------
+    problem : Problem or ObjectiveProblem
+        What a worker needs to know.
+    layout : Layout
+        Of the network.
+    fitness : {"error", "cross_entropy"}, optional
+        What is minimised.
+    registered : dict
+        Callables by the name that a toolbox has for them.
+    """
+
+    problem: Any
+    layout: Layout
+    fitness: FitnessName | None
+    registered: dict[str, Callable[..., Any]]
+
+
+def of_labelled_data(
+    model: str | keras.Model,
+    data: str | Path | Dataset,
+    fitness: FitnessName,
+    precision: Literal["float32", "bfloat16"],
+    batches: Batches,
+) -> Scoring:
+    """Return what scores a model of classes on labelled data."""
+    from deap_nn.evaluation import Assess, ErrorRate, Evaluate, Problem, ToModel, VoteErrorRate
+    from deap_nn.models import check_fit, layout_of, reference_of
+
+    dataset = _dataset(data)
+    size = batches.size(len(dataset.x_train))
+    reference = reference_of(model)
+    check_fit(reference, dataset.x_train.shape[1:], dataset.classes)
+    problem = Problem(
+        reference,
+        dataset.reference,
+        fitness,
+        size,
+        batches.seed,
+        batches.threads,
+        precision,
+        batches.device,
+        batches.batch_generations,
+    )
+    registered: dict[str, Callable[..., Any]] = {
+        "evaluate": Evaluate(problem),
+        "assess": Assess(problem, min(batches.validation_size, len(dataset.x_validation))),
+        "error_rate": ErrorRate(problem),
+        "vote_error_rate": VoteErrorRate(problem),
+        "to_model": ToModel(problem),
+    }
+    return Scoring(problem, layout_of(reference), fitness, registered)
+
+
+def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batches, *, says: bool) -> Scoring:
+    """Return what scores a `KerasProblem` for a fitness of some weights; `says` tells whether a user gave them."""
+    from deap_nn.scoring import AssessObjectives, EvaluateObjectives, ObjectiveErrorRate, ObjectiveProblem, Scores
+
+    if len(signs) != len(given.objectives):
+        raise ValueError(f"container must have a fitness of {len(given.objectives)} value(s), got {len(signs)}")
+    metrics = [objective.name for objective in given.objectives if objective.kind == "metric"]
+    if metrics and not says:
+        raise ValueError(f"container must say whether {metrics[0]} is minimised or maximised, by its fitness' weights")
+    problem = ObjectiveProblem(
+        given.reference,
+        given.samples.reference,
+        given.objectives,
+        given.from_logits,
+        tuple(signs),
+        batches.size(len(given.samples)),
+        batches.seed,
+        batches.threads,
+        batches.device,
+        batches.batch_generations,
+    )
+    registered: dict[str, Callable[..., Any]] = {
+        "evaluate": EvaluateObjectives(problem),
+        "assess": AssessObjectives(problem, min(batches.validation_size, given.samples.size("validation"))),
+        "error_rate": ObjectiveErrorRate(problem),
+        "scores": Scores(problem),
+        "to_model": given.to_model,
+    }
+    kinds = [objective.kind for objective in given.objectives]
+    fitness = kinds[0] if kinds in (["error"], ["cross_entropy"]) else None
+    return Scoring(problem, given.layout, cast(Any, fitness), registered)
+
+
+def _dataset(data: str | Path | Dataset) -> Dataset:
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, str) and data in NAMES:
+        return load_dataset(data)
+    if isinstance(data, str | Path):
+        return load_dataset("auto", data)
+    raise TypeError(f"data must be a name, a path or a Dataset, got {type(data).__name__}")

@@ -1,0 +1,337 @@
+"""Score any Keras model on samples of any structure, by objectives: what a toolbox of a `KerasProblem` registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_nn.datasets import DataReference, Split, find_dataset
+from deap_nn.evaluation import GROUPED_CHUNK, GROUPED_WEIGHTS, Map, Pure, batch_indices, shared_tensor
+from deap_nn.models import ModelReference, answers_of, configure_tensorflow, keras, layout_of, model_of, tf
+from deap_nn.objectives import Judge, Objective
+from deap_nn.samples import packed
+from deap_nn.weights import WeightList
+
+CHUNK = 256
+"""How many samples of a part are answered by one task, where the network is large."""
+
+VECTORISED = {
+    *("InputLayer", "Dense", "Flatten", "Reshape", "Activation", "Dropout", "ReLU", "LeakyReLU", "Softmax", "Identity"),
+    *("BatchNormalization", "Rescaling", "Normalization", "Concatenate", "Add", "Multiply", "Sequential", "Functional"),
+}
+"""The layers of models that are computed for a group of genomes at once; any other goes through it one by one."""
+
+
+Part = Split | Literal["batch"]
+"""A part of the samples, or the mini-batch of a generation."""
+
+Task = tuple[WeightList, Part, int, int]
+"""An individual, a part and the samples meant; or a generation, twice."""
+
+
+@dataclass(frozen=True)
+class ObjectiveProblem:
+    """What a genome is scored on, by objectives: small, immutable, and all that a worker needs to know.
+
+    Parameters
+    ----------
+    model : ModelReference
+        The network.
+    data : DataReference
+        The samples.
+    objectives : tuple of Objective
+        What to compute.
+    from_logits : tuple of bool
+        Whether each output of the network answers with logits.
+    weights : tuple of float
+        The fitness' own: negative where an objective is minimised.
+    batch_size, seed, threads, device, batch_generations
+        As of `Problem`.
+    """
+
+    model: ModelReference
+    data: DataReference
+    objectives: tuple[Objective, ...]
+    from_logits: tuple[bool, ...]
+    weights: tuple[float, ...]
+    batch_size: int
+    seed: int
+    threads: int = 1
+    device: str = "cpu"
+    batch_generations: int = 1
+
+
+class ObjectiveScorer:
+    """A problem made ready in this process: the samples, and the network as one traced function.
+
+    Parameters
+    ----------
+    problem : ObjectiveProblem
+        What to score on.
+    """
+
+    def __init__(self, problem: ObjectiveProblem) -> None:
+        configure_tensorflow(problem.threads, problem.device)  # type: ignore[arg-type]  # checked by the toolbox
+        self.problem, self.samples = problem, find_dataset(problem.data)
+        self.layout = layout_of(problem.model)
+        self._model = model_of(problem.model)
+        self._constants = [tf.constant(variable.numpy()) for variable in self._model.non_trainable_variables]
+        self._dtypes = [variable.dtype for variable in self._model.trainable_variables]
+        self._outputs: Any = None
+        self._judge = Judge(
+            problem.objectives, problem.from_logits, problem.weights, (self._as_outputs, self._as_targets)
+        )
+        self._needs_answers = not all(objective.traced for objective in problem.objectives)
+        layers = {type(layer).__name__ for layer in self._model._flatten_layers()}
+        self._vectorises = layers <= VECTORISED and not problem.model.classes
+        self._answers: Any = None
+        self._batch: tuple[int, tuple[list[Any], list[Any]]] | None = None
+        kernel = tf.function(self._trace_group if self.scores_groups else self._trace, autograph=False)
+        shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
+        weights = tf.TensorSpec((None, self.layout.size)) if self.scores_groups else shapes
+        specs = [[tf.TensorSpec(t.shape, t.dtype) for t in half] for half in self._minibatch(0)]
+        self._kernel = kernel.get_concrete_function(weights, *specs)
+
+    def _as_outputs(self, outputs: Sequence[Any]) -> Any:
+        return keras.tree.pack_sequence_as(self._outputs, list(outputs))
+
+    def _as_targets(self, targets: Sequence[Any]) -> Any:
+        return packed(self.samples.targets, targets)
+
+    @property
+    def scores_groups(self) -> bool:
+        """Whether genomes are scored many at a time, and a single one as a group of one, in the same bits."""
+        return self.layout.size < GROUPED_WEIGHTS
+
+    def prepare(self) -> None:
+        """Score something once, so that all is compiled."""
+        self.fitness(WeightList([np.zeros(shape, np.float32) for shape in self.layout.shapes]), 0)
+
+    def _call(self, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+        cast = [w if d == "float32" else tf.cast(w, d) for w, d in zip(weights, self._dtypes, strict=True)]
+        given = packed(self.samples.inputs, inputs)
+        outputs = answers_of(self._model, cast, self._constants, given)
+        if self._outputs is None:
+            self._outputs = keras.tree.map_structure(lambda _: 0, outputs)
+        flat = [tf.convert_to_tensor(output) for output in keras.tree.flatten(outputs)]
+        return [tf.cast(output, tf.float32) for output in flat]
+
+    def _trace(self, weights: Sequence[Any], inputs: Sequence[Any], targets: Sequence[Any]) -> Any:
+        """Return the traced values, whether all answers are finite, and the answers where a function needs them."""
+        outputs = self._call(weights, inputs)
+        values, finite = self._judge.traced(outputs, targets)
+        return values, finite, outputs if self._needs_answers else []
+
+    def _trace_group(self, flats: Any, inputs: Sequence[Any], targets: Sequence[Any]) -> Any:
+        """Return what ``_trace`` does, of many genomes; shape (genomes, weights)."""
+
+        def trace(flat: Any) -> Any:
+            parts = tf.split(flat, self.layout.sizes)
+            weights = [tf.reshape(part, shape) for part, shape in zip(parts, self.layout.shapes, strict=True)]
+            return self._trace(weights, inputs, targets)
+
+        if self._vectorises:
+            return tf.vectorized_map(trace, flats)
+        signature = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), self._traced_once(trace))
+        return tf.map_fn(trace, flats, fn_output_signature=signature)
+
+    def _traced_once(self, trace: Callable[[Any], Any]) -> Any:
+        """Return the tensors of one genome, for their shapes."""
+        return (
+            tf.function(trace, autograph=False)
+            .get_concrete_function(tf.TensorSpec((self.layout.size,)))
+            .structured_outputs
+        )
+
+    def _minibatch(self, generation: int) -> tuple[list[Any], list[Any]]:
+        number = generation // self.problem.batch_generations
+        if self._batch is None or self._batch[0] != number:
+            chosen = batch_indices(self.problem.seed, number, self.problem.batch_size, len(self.samples))
+            inputs, targets = self.samples.part("train")
+            self._batch = number, ([tf.constant(a[chosen]) for a in inputs], [tf.constant(a[chosen]) for a in targets])
+        return self._batch[1]
+
+    def _weights(self, individual: WeightList) -> list[Any]:
+        if individual.shapes != self.layout.shapes:
+            raise ValueError(f"individual must have the shapes {self.layout.shapes}, got {individual.shapes}")
+        return [shared_tensor(matrix) for matrix in self.layout.views(individual.flat)]
+
+    def fitness(self, individual: WeightList, generation: int) -> tuple[float, ...]:
+        """Return the fitness on the mini-batch of a generation, always finite."""
+        weights = self._weights(individual)
+        if self.scores_groups:
+            return self.group_fitness(shared_tensor(individual.flat[None]), generation)[0]
+        inputs, targets = self._minibatch(generation)
+        values, finite, outputs = self._kernel(weights, inputs, targets)
+        return self._judged(values, finite, outputs, targets)
+
+    def group_fitness(self, genomes: Any, generation: int) -> list[tuple[float, ...]]:
+        """Return the fitness of each genome of a group; shape (genomes, weights), float32."""
+        inputs, targets = self._minibatch(generation)
+        values, finite, outputs = self._kernel(genomes, inputs, targets)
+        each = zip(values.numpy(), finite.numpy(), strict=True)
+        answers = [output.numpy() for output in outputs]
+        return [self._judged(v, f, [a[i] for a in answers], targets) for i, (v, f) in enumerate(each)]
+
+    def _judged(self, values: Any, finite: Any, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[float, ...]:
+        arrays = [np.asarray(output) for output in outputs], [target.numpy() for target in targets]
+        return self._judge.fitness(np.asarray(values).tolist(), bool(finite), *arrays)
+
+    def answers(self, individual: WeightList, split: Part, start: int, stop: int) -> list[NDArray[np.float32]]:
+        """Return each output for the samples `start` to `stop` of a part, or a generation's; shape (samples, ...)."""
+        if split == "batch":
+            inputs = self._minibatch(start)[0]
+        else:
+            inputs = [tf.constant(array[start:stop]) for array in self.samples.part(split)[0]]
+        weights = self._weights(individual)
+        if self._answers is None:
+            specs = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in inputs]
+            shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
+            self._answers = tf.function(self._call, autograph=False).get_concrete_function(shapes, specs)
+        return [output.numpy() for output in self._answers(weights, inputs)]
+
+    def judge(self, outputs: Sequence[NDArray[np.float32]], split: Part, stop: int) -> tuple[float, ...]:
+        """Return the values of answers to a part up to the sample `stop`, or to a generation's, always finite."""
+        if split == "batch":
+            targets = self._minibatch(stop)[1]
+        else:
+            targets = [tf.constant(array[:stop]) for array in self.samples.part(split)[1]]
+        values, finite = self._judge.traced([tf.constant(output) for output in outputs], targets)
+        return self._judged(values, finite, outputs, targets)
+
+
+@lru_cache(maxsize=4)
+def objective_scorer(problem: ObjectiveProblem) -> ObjectiveScorer:
+    """Return the scorer of a problem, made once in a process."""
+    return ObjectiveScorer(problem)
+
+
+class _OnObjectives(Pure):
+    """A callable that names its problem and does not hold its data.
+
+    Parameters
+    ----------
+    problem : ObjectiveProblem
+        What to score on.
+    """
+
+    def __init__(self, problem: ObjectiveProblem) -> None:
+        self.problem = problem
+
+    def prepare(self) -> None:
+        """Compile the network in this process, which a limit of time is not to count."""
+        objective_scorer(self.problem).prepare()
+
+
+class EvaluateObjectives(_OnObjectives):
+    """A toolbox's ``evaluate``: the objectives of an individual on the mini-batch of ``generation``.
+
+    Parameters
+    ----------
+    problem : ObjectiveProblem
+        What to score on.
+    generation : int
+        Whose mini-batch; the toolbox moves it on.
+    """
+
+    def __init__(self, problem: ObjectiveProblem, generation: int = 0) -> None:
+        super().__init__(problem)
+        self.generation = generation
+
+    def __call__(self, individual: WeightList) -> tuple[float, ...]:
+        """Return the fitness as DEAP wants it, a tuple."""
+        return objective_scorer(self.problem).fitness(individual, self.generation)
+
+    @property
+    def scores_groups(self) -> bool:
+        """Whether `many` is of use: the network is small."""
+        return objective_scorer(self.problem).scores_groups
+
+    def many(self, genomes: NDArray[np.float32]) -> list[tuple[float, ...]]:
+        """Return the fitness of each genome, shape (genomes, weights), in the bits that a call for each gives."""
+        return objective_scorer(self.problem).group_fitness(shared_tensor(genomes), self.generation)
+
+
+class AnswerObjectives(_OnObjectives):
+    """A task of a map: what an individual answers to a stretch of samples."""
+
+    has_limit = False
+    """A limit of time is for the fitness."""
+
+    def __call__(self, task: Task) -> list[NDArray[np.float32]]:
+        """Return each output, for an individual, a part, the first sample and the one after the last."""
+        return objective_scorer(self.problem).answers(*task)
+
+    def stretches(self, individual: WeightList, split: Split, size: int | None) -> list[Task]:
+        """Return the tasks that together answer to a part, or to its first `size` samples."""
+        if size is not None and size < 1:
+            raise ValueError(f"size must be at least 1, got {size!r}")
+        samples = len(find_dataset(self.problem.data).part(split)[1][0])
+        size = samples if size is None else min(size, samples)
+        chunk = GROUPED_CHUNK if layout_of(self.problem.model).size < GROUPED_WEIGHTS else CHUNK
+        return [(individual, split, start, min(start + chunk, size)) for start in range(0, size, chunk)]
+
+
+class Scores(_OnObjectives):
+    """A toolbox's ``scores``: the objectives on all samples of a part, answered through a map, judged together."""
+
+    def __call__(
+        self, individual: WeightList, split: Split, *, size: int | None = None, map: Map = map
+    ) -> tuple[float, ...]:
+        """Return the value of each objective on a part, or on its first `size` samples, at least 1."""
+        answer = AnswerObjectives(self.problem)
+        tasks = answer.stretches(individual, split, size)
+        return self.judged(list(map(answer, tasks)), split, tasks[-1][-1])
+
+    def judged(self, answers: Iterable[Any], split: Part, stop: int) -> tuple[float, ...]:
+        """Return the values of what was answered, stretch by stretch."""
+        outputs = [np.concatenate(stretches) for stretches in zip(*answers, strict=True)]
+        return objective_scorer(self.problem).judge(outputs, split, stop)
+
+
+class ObjectiveErrorRate(Scores):
+    """A toolbox's ``error_rate`` where fitness is of any kind: the first objective, less is better.
+
+    One that is maximised is told with the opposite sign.
+    """
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> float:  # type: ignore[override]  # the first alone
+        """Return the first objective on a part, or on its first `size` samples."""
+        return self.told(super().__call__(*arguments, **keywords))
+
+    def told(self, values: Sequence[float]) -> float:
+        """Return the first of some values, less is better."""
+        return -values[0] if self.problem.weights[0] > 0 else values[0]
+
+
+class AssessObjectives(_OnObjectives):
+    """A toolbox's ``assess``: the best member's first objective, as ``error_rate`` tells it.
+
+    Parameters
+    ----------
+    problem : ObjectiveProblem
+        What to score on.
+    validation_size : int
+        How many validation samples count; 0 where there are none.
+    """
+
+    def __init__(self, problem: ObjectiveProblem, validation_size: int) -> None:
+        super().__init__(problem)
+        self.validation_size = validation_size
+
+    def __call__(self, individual: WeightList, generation: int, *, map: Map = map) -> dict[str, float]:
+        """Return the value on the generation's mini-batch, and on the first validation samples if there are any."""
+        answer, rate = AnswerObjectives(self.problem), ObjectiveErrorRate(self.problem)
+        tasks: list[Task] = [(individual, "batch", generation, generation)]
+        if self.validation_size:
+            tasks += answer.stretches(individual, "validation", self.validation_size)
+        on_batch, *stretches = map(answer, tasks)
+        row = {"train_error": rate.told(rate.judged([on_batch], "batch", generation))}
+        if stretches:
+            row["val_error"] = rate.told(rate.judged(stretches, "validation", tasks[-1][-1]))
+        return row

@@ -1,0 +1,342 @@
+"""Any Keras model goes in, is scored as it predicts, and comes out."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from architectures import ARCHITECTURES, Subclassed
+from conftest import ROOT
+from deap import base, creator, tools
+
+from deap_nn import Constant, ErrorScaled, Individual, KerasProblem, WeightList, evolve, make_toolbox
+from deap_nn.models import keras
+from deap_nn.samples import Samples, as_arrays, flat, outline, packed
+
+layers = keras.layers
+
+
+def targets_of(model, inputs):
+    """Targets shaped as the model's answers."""
+    answers = [np.asarray(answer) for answer in keras.tree.flatten(model(inputs))]
+    rng = np.random.default_rng(3)
+    made = [rng.normal(size=answer.shape).astype(np.float32) for answer in answers]
+    return made[0] if len(made) == 1 else made
+
+
+def own_classes(model):
+    return {type(one).__name__: type(one) for one in (model, *model._flatten_layers())}
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on saving
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_is_scored_as_it_predicts_and_comes_out(name, tmp_path):
+    model, inputs = ARCHITECTURES[name]()
+    before = [variable.numpy().copy() for variable in model.variables]
+    y = targets_of(model, inputs)
+    problem = KerasProblem(model, inputs, y, loss="mse", validation_split=0)
+    toolbox = make_toolbox(problem, seed=1)
+    assert len(set(problem.layout.names)) == len(problem.layout.names) == len(model.trainable_variables)
+    individual = toolbox.individual()
+    evolved = problem.to_model(individual)
+    for matrix, variable in zip(individual, evolved.trainable_variables, strict=True):
+        assert np.array_equal(matrix, variable.numpy())
+    for variable, other in zip(evolved.non_trainable_variables, model.non_trainable_variables, strict=True):
+        assert "seed_generator" in variable.path or np.array_equal(variable.numpy(), other.numpy())
+    predicted = keras.tree.flatten(evolved.predict(inputs, verbose=0))
+    wanted = sum(np.mean((p - t) ** 2) for p, t in zip(predicted, flat(y), strict=True))
+    assert toolbox.scores(individual, "train")[0] == pytest.approx(wanted, rel=1e-4)
+    assert toolbox.evaluate(individual)[0] == pytest.approx(wanted, rel=1e-4)  # the mini-batch is all there is
+    assert all(np.array_equal(a, v.numpy()) for a, v in zip(before, model.variables, strict=True))
+    evolved.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects=own_classes(evolved))
+    again = keras.tree.flatten(loaded(inputs))
+    assert all(np.allclose(p, a, atol=1e-6) for p, a in zip(predicted, again, strict=True))
+    evolved.save_weights(tmp_path / "model.weights.h5")
+    model_again = problem.to_model(toolbox.individual())
+    model_again.load_weights(tmp_path / "model.weights.h5")
+    assert np.array_equal(model_again.trainable_variables[0].numpy(), individual[0])
+
+
+@pytest.mark.parametrize("name", ["dense", "lstm", "convolution", "batch-norm", "attention", "embedding"])
+def test_a_group_changes_no_bit(name):
+    model, inputs = ARCHITECTURES[name]()
+    y = targets_of(model, inputs)
+    toolbox = make_toolbox(
+        KerasProblem(model, inputs, y, loss=["mae", lambda o, t: float(o.max())]), **two_objectives()
+    )
+    population = toolbox.population(n=5)
+    together = toolbox.evaluate.func.many(np.stack([individual.flat for individual in population]))
+    assert together == [toolbox.evaluate(individual) for individual in population]
+    assert len(set(together)) == 5
+
+
+def two_objectives(weights=(-1.0, -1.0)):
+    name = "Weighted" + "".join("up" if weight > 0 else "down" for weight in weights)
+    if not hasattr(creator, name):
+        creator.create(f"{name}Fitness", base.Fitness, weights=weights)
+        creator.create(name, WeightList, fitness=getattr(creator, f"{name}Fitness"))
+    return {"container": getattr(creator, name), "seed": 1}
+
+
+def dense(units=3, last=None, width=4):
+    return keras.Sequential([keras.Input((width,)), layers.Dense(5, activation="tanh"), layers.Dense(units, last)])
+
+
+def x_of(width=4, samples=40):
+    return np.random.default_rng(1).normal(size=(samples, width)).astype(np.float32)
+
+
+def labels(classes=3, samples=40):
+    return np.random.default_rng(2).integers(0, classes, samples)
+
+
+@pytest.mark.parametrize("last", [None, "softmax"])
+@pytest.mark.parametrize("form", ["labels", "column", "one-hot"])
+def test_error_and_cross_entropy_agree_with_numpy(form, last):
+    x, y = x_of(), labels()
+    given = {"labels": y, "column": y[:, None], "one-hot": np.eye(3)[y]}[form]
+    problem = KerasProblem(dense(last=last), x, given, loss=["error", "cross_entropy"], validation_split=0)
+    toolbox = make_toolbox(problem, **two_objectives())
+    individual = toolbox.individual()
+    answers = problem.to_model(individual).predict(x, verbose=0).astype(np.float64)
+    if last is None:
+        answers = np.exp(answers) / np.exp(answers).sum(1, keepdims=True)
+    error, entropy = toolbox.scores(individual, "train")
+    assert error == pytest.approx(np.mean(answers.argmax(1) != y))
+    assert entropy == pytest.approx(-np.mean(np.log(answers[np.arange(len(y)), y])), rel=1e-4)
+
+
+@pytest.mark.parametrize("last", [None, "sigmoid"])
+@pytest.mark.parametrize("column", [False, True])
+def test_two_classes_may_have_one_output(last, column):
+    x, y = x_of(), labels(2)
+    given = y[:, None] if column else y
+    problem = KerasProblem(dense(1, last), x, given, loss=["error", "cross_entropy"], validation_split=0)
+    toolbox = make_toolbox(problem, **two_objectives())
+    individual = toolbox.individual()
+    answers = problem.to_model(individual).predict(x, verbose=0)[:, 0].astype(np.float64)
+    share = answers if last else 1 / (1 + np.exp(-answers))
+    error, entropy = toolbox.scores(individual, "train")
+    assert error == pytest.approx(np.mean((share > 0.5) != y))
+    assert entropy == pytest.approx(-np.mean(np.log(np.where(y, share, 1 - share))), rel=1e-4)
+
+
+def test_losses_and_functions_of_keras_and_of_ones_own():
+    x, y = x_of(), x_of(2)
+
+    def largest(outputs, targets):
+        return np.abs(outputs - targets).max()
+
+    given = ["mse", "mae", "huber", keras.losses.LogCosh(), keras.metrics.MeanAbsoluteError(), largest]
+    problem = KerasProblem(dense(2), x, y, loss=given, validation_split=0)
+    toolbox = make_toolbox(problem, **two_objectives((-1.0,) * 6))
+    individual = toolbox.individual()
+    away = problem.to_model(individual).predict(x, verbose=0).astype(np.float64) - y
+    huber = np.where(np.abs(away) < 1, away**2 / 2, np.abs(away) - 0.5)
+    mean = np.abs(away).mean()
+    wanted = [(away**2).mean(), mean, huber.mean(), np.log(np.cosh(away)).mean(), mean, np.abs(away).max()]
+    assert toolbox.scores(individual, "train") == pytest.approx(wanted, rel=1e-4)
+    on_half = toolbox.scores(individual, "train", size=20)
+    assert on_half[5] == pytest.approx(np.abs(away[:20]).max(), rel=1e-4)
+
+
+def test_a_loss_for_each_output_by_its_name():
+    a = keras.Input((4,))
+    hidden = layers.Dense(5, activation="relu")(a)
+    model = keras.Model(a, [layers.Dense(3, name="which")(hidden), layers.Dense(1, name="much")(hidden)])
+    x, which, much = x_of(), labels(), x_of(1)
+    problem = KerasProblem(model, x, [which, much], loss={"which": "error", "much": "mse"}, validation_split=0)
+    toolbox = make_toolbox(problem, seed=1)
+    individual = toolbox.individual()
+    first, second = problem.to_model(individual).predict(x, verbose=0)
+    wanted = np.mean(first.argmax(1) != which) + np.mean((second - much) ** 2)
+    assert toolbox.scores(individual, "train")[0] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_what_is_maximised_is_told_with_the_other_sign():
+    problem = KerasProblem(dense(1, "sigmoid"), x_of(), labels(2), loss=keras.metrics.AUC())
+    with pytest.raises(ValueError, match="container must say whether auc"):
+        make_toolbox(problem, seed=1)
+    toolbox = make_toolbox(problem, **two_objectives((1.0,)))
+    individual = toolbox.individual()
+    value = toolbox.scores(individual, "validation")[0]
+    assert 0 < value <= 1
+    assert toolbox.error_rate(individual, "validation") == -value
+    _, logbook = evolve(toolbox.population(n=12), toolbox, 6, seed=1)
+    assert all(-1 <= error <= 0 for error in logbook.select("val_error"))
+    assert np.mean(logbook.select("avg")[-2:]) > logbook.select("avg")[0]  # what is maximised grows
+
+
+@pytest.mark.parametrize(("loss", "worst"), [("error", 1.0), ("cross_entropy", 1e9), ("mse", 1e100)])
+def test_answers_that_are_not_finite_are_the_worst(loss, worst):
+    y = labels() if loss != "mse" else x_of(3)
+    toolbox = make_toolbox(KerasProblem(dense(), x_of(), y, loss=loss), seed=1)
+    individual = toolbox.individual()
+    individual[-1][0] = np.nan
+    assert toolbox.evaluate(individual) == (worst,)
+    toolbox = make_toolbox(KerasProblem(dense(), x_of(), y, loss=lambda o, t: 5.0), **two_objectives((1.0,)))
+    assert toolbox.evaluate(individual) == (-1e100,)
+
+
+def test_a_network_learns_a_curve_and_early_answers_do_not():
+    x = np.linspace(-3, 3, 200, dtype=np.float32)[:, None]
+    x = np.random.default_rng(1).permutation(x)
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(16, activation="tanh"), layers.Dense(1)])
+    problem = KerasProblem(model, x, np.sin(x), loss="mse")
+    toolbox = make_toolbox(problem, seed=1)
+    population, logbook = evolve(toolbox.population(n=60), toolbox, 60, seed=1)
+    best = tools.selBest(population, 1)[0]
+    assert toolbox.error_rate(best, "validation") < 0.05 < logbook[0]["val_error"]
+    predicted = problem.to_model(best).predict(x, verbose=0)
+    assert np.mean((predicted - np.sin(x)) ** 2) < 0.05
+
+
+def test_recipes_and_weights_give_the_same_and_need_no_validation_samples():
+    problem = KerasProblem(dense(2), x_of(), x_of(2), loss="mae", validation_split=0)
+    found = []
+    for breeding in ("recipes", "plain"):
+        toolbox = make_toolbox(problem, seed=1, batch_size=8, sigma=Constant(0.1))
+        population, logbook = evolve(toolbox.population(n=10), toolbox, 3, seed=1, breeding=breeding)
+        assert "val_error" not in logbook[0]
+        found.append((logbook, [individual.flat.tobytes() for individual in population]))
+    assert found[0] == found[1]
+
+
+def test_recalibration_makes_the_statistics_those_of_the_data():
+    model = keras.Sequential([keras.Input((4,)), layers.BatchNormalization(), layers.Dense(2)])
+    x = 3 * x_of() + 5
+    problem = KerasProblem(model, x, x_of(2), loss="mse", validation_split=0)
+    evolved = problem.to_model(make_toolbox(problem, seed=1).individual())
+    norm = evolved.layers[0]
+    assert np.array_equal(norm.moving_mean.numpy(), np.zeros(4))
+    assert problem.recalibrate(evolved, batch_size=20) is evolved
+    assert norm.momentum == model.layers[0].momentum
+    assert norm.moving_mean.numpy() == pytest.approx(x.mean(0), rel=1e-4)
+    assert norm.moving_variance.numpy() == pytest.approx((x[:20].var(0) + x[20:].var(0)) / 2, rel=1e-3)
+    assert np.array_equal(model.layers[0].moving_mean.numpy(), np.zeros(4))
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        problem.recalibrate(evolved, batch_size=0)
+
+
+def test_a_model_that_cannot_be_built_again_is_scored_in_this_process():
+    model = Subclassed(5)  # Keras does not note arguments without names
+    model(x_of())
+    problem = KerasProblem(model, x_of(), x_of(2), loss="mse", validation_split=0)
+    toolbox = make_toolbox(problem, seed=1)
+    individual = toolbox.individual()
+    before = [variable.numpy().copy() for variable in model.variables]
+    value = toolbox.scores(individual, "train")[0]
+    assert all(np.array_equal(a, v.numpy()) for a, v in zip(before, model.variables, strict=True))
+    with pytest.raises(TypeError, match="cannot be built again: assign the weights"):
+        problem.to_model(individual)
+    other = Subclassed(5)
+    other(x_of())
+    predicted = problem.assign(individual, other).predict(x_of(), verbose=0)
+    assert value == pytest.approx(np.mean((predicted - x_of(2)) ** 2), rel=1e-4)
+    reference = pickle.dumps(problem.reference)
+    code = f"import pickle\nfrom deap_nn.models import model_of\nmodel_of(pickle.loads({reference!r}))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert f"TypeError: model {model.name!r} cannot be built in another process" in answer.stderr
+
+
+def test_a_model_of_ones_own_class_is_built_again_in_another_process(tmp_path):
+    model = Subclassed()
+    model(x_of())
+    problem = KerasProblem(model, x_of(), x_of(2), loss="mse")
+    (tmp_path / "reference").write_bytes(pickle.dumps(problem.reference))
+    code = (
+        f"import pickle\nfrom deap_nn.models import layout_of, model_of\n"
+        f"reference = pickle.load(open({str(tmp_path / 'reference')!r}, 'rb'))\n"
+        "print([tuple(v.shape) for v in model_of(reference).trainable_variables], layout_of(reference).names)"
+    )
+    path = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": ""}
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=path, check=True)
+    shapes = [tuple(variable.shape) for variable in model.trainable_variables]
+    assert answer.stdout.strip() == f"{shapes} {problem.layout.names}"
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (
+            {"loss": "nonsense"},
+            ValueError,
+            "loss must be 'error', 'cross_entropy', 'mse', 'mae' or the name of a Keras",
+        ),
+        ({"loss": 3}, TypeError, "loss must be a name, a Keras loss or metric, or a function, got int"),
+        ({"loss": []}, ValueError, "loss must name at least one objective"),
+        ({"loss": {"other": "mse"}}, ValueError, "loss must name the outputs"),
+        ({"y": x_of(2, 39)}, ValueError, "x and y must be of one length, got 40 and 39"),
+        ({"x": np.zeros((40, 5), np.float32)}, ValueError, "model 'sequential.*' does not take x: "),
+        ({"y": x_of(7), "loss": "mse"}, ValueError, "loss does not fit outputs of shape"),
+        ({"y": [x_of(2), x_of(2)]}, ValueError, "the model has 1 outputs, and there are 2 targets"),
+        ({"validation_split": 1.0}, ValueError, "validation_split must be at least 0 and below 1, got 1.0"),
+        ({"validation_split": 0.999}, ValueError, "validation_split leaves none of 40 samples to train on"),
+        ({"validation_data": x_of()}, ValueError, "validation_data must be a pair"),
+        ({"test_data": (x_of(5), x_of(2))}, ValueError, "test must have samples shaped as those of train"),
+        ({"x": np.array([object()] * 40)}, ValueError, "x must be of arrays whose first dimension counts samples"),
+    ],
+)
+def test_bad_arguments_are_named(change, error, message):
+    given = {"x": x_of(), "y": x_of(2), "loss": "mse"} | change
+    with pytest.raises(error, match=message):
+        KerasProblem(dense(2), given.pop("x"), given.pop("y"), **given)
+
+
+def test_a_toolbox_says_what_does_not_go_with_a_problem():
+    problem = KerasProblem(dense(2), x_of(), x_of(2), loss="mse")
+    for given in ({"data": "mnist5k"}, {"fitness": "error"}, {"precision": "bfloat16"}):
+        with pytest.raises(ValueError, match="data, fitness and precision are not for a KerasProblem"):
+            make_toolbox(problem, seed=1, **given)
+    with pytest.raises(ValueError, match="batch_size must be at most the 32 training samples, got 33"):
+        make_toolbox(problem, seed=1, batch_size=33)
+    with pytest.raises(ValueError, match=r"container must have a fitness of 1 value\(s\), got 2"):
+        make_toolbox(problem, **two_objectives())
+    with pytest.raises(ValueError, match="ErrorScaled must say what the fitness is"):
+        make_toolbox(problem, seed=1, sigma=ErrorScaled(0.1))
+    with pytest.raises(TypeError, match="data must be a name, a path or a Dataset where the model is no KerasProblem"):
+        make_toolbox("mlp", seed=1)
+    frozen = dense(2)
+    frozen.trainable = False
+    with pytest.raises(ValueError, match="has no trainable weights"):
+        KerasProblem(frozen, x_of(), x_of(2), loss="mse")
+    toolbox = make_toolbox(problem, seed=1)
+    with pytest.raises(ValueError, match="split must be one of train, validation, got 'test'"):
+        toolbox.error_rate(toolbox.individual(), "test")
+
+    def broken(outputs, targets):
+        return outputs
+
+    toolbox = make_toolbox(KerasProblem(dense(2), x_of(), x_of(2), loss=broken), seed=1)
+    individual = toolbox.individual()
+    with pytest.raises(TypeError, match="broken must return a number, got ndarray"):
+        toolbox.evaluate(individual)
+
+
+def test_nests_are_packed_as_they_were():
+    nest = {"b": [np.zeros(3), np.ones(3)], "a": (np.arange(3),)}
+    assert [array.tolist() for array in flat(nest)] == [[0, 1, 2], [0, 0, 0], [1, 1, 1]]
+    assert outline(nest) == {"b": [None, None], "a": (None,)}
+    again = packed(outline(nest), [1, 2, 3])
+    assert again == {"b": [2, 3], "a": (1,)}
+    assert list(again) == ["b", "a"]
+    assert as_arrays([[0.0, 1.0], [1.0, 0.0]], "x")[0].dtype == np.float32  # a table of numbers is one array
+    samples = Samples({"train": ([[0, 1], [1, 1]], [0, 1])})
+    assert len(samples) == 2
+    assert samples.reference.sha256 != Samples({"train": ([[0, 1], [1, 0]], [0, 1])}).reference.sha256
+
+
+def test_individuals_of_creator_and_deaps_own_loop():
+    from deap import algorithms
+
+    if not hasattr(creator, "KerasFitness"):
+        creator.create("KerasFitness", base.Fitness, weights=(-1.0,))
+        creator.create("KerasIndividual", WeightList, fitness=creator.KerasFitness)
+    problem = KerasProblem(dense(), x_of(), labels(), loss="cross_entropy")
+    toolbox = make_toolbox(problem, seed=1, container=creator.KerasIndividual)
+    population, _ = algorithms.eaSimple(toolbox.population(n=10), toolbox, 0.9, 0.9, 3, verbose=False)
+    assert isinstance(population[0], creator.KerasIndividual)
+    assert not isinstance(population[0], Individual)
+    assert 0 <= toolbox.error_rate(population[0], "validation") < 5
