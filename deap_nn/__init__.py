@@ -7,13 +7,14 @@ from deap_nn.crossover import cxBiased, cxMask, cxMatrices, cxMean, cxScanning, 
 from deap_nn.datasets import Dataset, load_dataset
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.founders import initPopulation
-from deap_nn.initialisation import initNormal, initScaled
+from deap_nn.initialisation import initAround, initNormal, initScaled
 from deap_nn.keras_problem import KerasProblem
 from deap_nn.logbooks import to_csv, to_json
 from deap_nn.mutation import mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.selection import selMirrored, selRankBoosted
 from deap_nn.toolbox import PRESETS, FitnessMin, Individual, make_toolbox, usual_step
+from deap_nn.weight_files import WeightsError, read_weights
 from deap_nn.weights import Layout, WeightList
 
 __version__ = "0.1.0.dev0"
@@ -37,6 +38,7 @@ __all__ = [
     "OneFifth",
     "SelfAdaptive",
     "WeightList",
+    "WeightsError",
     "cxBiased",
     "cxMask",
     "cxMatrices",
@@ -45,12 +47,14 @@ __all__ = [
     "cxSplit",
     "cxUnits",
     "evolve",
+    "initAround",
     "initNormal",
     "initPopulation",
     "initScaled",
     "load_dataset",
     "make_toolbox",
     "mutGaussianAdaptive",
+    "read_weights",
     "selMirrored",
     "selRankBoosted",
     "to_csv",

@@ -61,7 +61,8 @@ def breeder_of(
         return None
     individual, founders_seed = makes[0].args
     shapes, container = population[0].light_shapes, population[0].container
-    individual, mate, mutate = map(_without_state, (individual, toolbox.mate, toolbox.mutate))
+    individual, mate = (_without_state(operator, rng=None) for operator in (individual, toolbox.mate))
+    mutate = _without_state(toolbox.mutate, rng=None, sigma=0.0)
     step = getattr(toolbox, "step", None)
     mates = getattr(toolbox, "mates", 2) if step is None else 2
     sigma = getattr(toolbox.mutate, "keywords", {}).get("sigma")
@@ -82,9 +83,8 @@ def breeder_of(
     )
 
 
-def _without_state(operator: partial[Any]) -> partial[Any]:
-    """Return a registered function without its generator and sigma, which change, and with its noise pinned."""
-    changing = {"rng": None, "sigma": 0.0}
+def _without_state(operator: partial[Any], **changing: Any) -> partial[Any]:
+    """Return a registered function without what changes in it, and with its noise pinned."""
     keywords = {name: changing.get(name, value) for name, value in operator.keywords.items()}
     if isinstance(keywords.get("noise"), NoiseTable):
         keywords["noise"] = keywords["noise"].pinned()

@@ -1,9 +1,10 @@
 """How genomes start, in the form of DEAP's ``init...`` functions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from deap_nn.noise import NoiseTable, disjoint_slices
 from deap_nn.weights import LARGEST_WEIGHT, Layout, Matrix, Vector, check_generator, check_number, empty_vector
@@ -159,4 +160,74 @@ def initScaled(
             matrix *= np.float32(scale * unit)
         else:
             matrix[...] = 1.0 if name.endswith(("gamma", "scale")) else 0.0
+    return container(matrices)
+
+
+def initAround(
+    container: Container[Individual],
+    layout: Layout,
+    *,
+    weights: Sequence[ArrayLike],
+    sigma: float,
+    noise: Vector | NoiseTable | None = None,
+    place: int | None = None,
+    rng: np.random.Generator,
+) -> Individual:
+    """Draw every weight from a normal distribution around a given one, scaled as `initScaled` scales its matrix.
+
+    Parameters
+    ----------
+    container : callable
+        Makes an individual of a list of float32 matrices, as ``creator.Individual`` does.
+    layout : Layout
+        The matrices; ``layout.fan_ins`` scales the noise.
+    weights : sequence of array_like
+        The given ones, a matrix for each of the layout's.
+    sigma : float
+        The standard deviation, where a matrix has a scale of 1; at least 0.
+    noise : numpy.ndarray or NoiseTable, optional
+        As `initNormal` takes it.
+    place : int, optional
+        The individual's number in the population: 0 is left as the weights are given.
+    rng : numpy.random.Generator
+        The source of randomness.
+
+    Returns
+    -------
+    Individual
+        What `container` makes.
+
+    Raises
+    ------
+    ValueError
+        If `sigma` is negative or not finite, or `weights` of other shapes, or `noise` no vector of float32 numbers or
+        too short.
+    TypeError
+        If an argument is of the wrong kind.
+
+    References
+    ----------
+    F. P. Such et al., "Deep neuroevolution: genetic algorithms are a competitive alternative for training deep neural
+    networks for reinforcement learning", arXiv:1712.06567, 2017, where mutations go from such a start.
+
+    Examples
+    --------
+    >>> from deap_nn import Layout, WeightList
+    >>> layout = Layout(("kernel",), ((1, 2),))
+    >>> initAround(WeightList, layout, weights=[[[1, 2]]], sigma=0, rng=np.random.default_rng(1))[0].tolist()
+    [[1.0, 2.0]]
+    """
+    _check(container, layout, rng)
+    if not 0 <= check_number(sigma, "sigma") <= LARGEST_WEIGHT:
+        raise ValueError(f"sigma must be finite and at least 0, got {sigma!r}")
+    shapes = tuple(np.shape(matrix) for matrix in weights)
+    if shapes != layout.shapes:
+        raise ValueError(f"weights must have the shapes {layout.shapes}, got {shapes}")
+    if place == 0:
+        return container([np.array(matrix, dtype=np.float32) for matrix in weights])
+    flat, unit = _drawn(layout, noise, rng)
+    matrices = layout.views(flat)
+    for scale, matrix, given in zip(fan_in_scales(layout), matrices, weights, strict=True):
+        matrix *= np.float32(sigma * scale * unit)
+        matrix += np.asarray(given, dtype=np.float32)
     return container(matrices)

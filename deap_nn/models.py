@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ __all__ = [
     "configure_tensorflow",
     "keras",
     "layout_of",
+    "load_model",
     "model_of",
     "reference_of",
     "tf",
@@ -211,6 +213,21 @@ def _answers_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
         outputs = answers_of(one, weights, [v.value for v in one.non_trainable_variables], inputs)
         answers.append([np.asarray(output) for output in keras.tree.flatten(outputs)])
     return len(answers[0]) == len(answers[1]) and all(map(partial(np.allclose, equal_nan=True), *answers))
+
+
+def load_model(path: Path) -> keras.Model:
+    """Load a model from a ``.keras`` file.
+
+    Raises
+    ------
+    ValueError
+        If that is damaged, or has classes that are not registered; the message is one line.
+    """
+    try:
+        return keras.models.load_model(path)
+    except Exception as error:  # a zip file, JSON and HDF5 in one: of many kinds
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"{path}: cannot be loaded ({type(error).__name__}: {reason})") from error
 
 
 def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat16"] = "float32") -> keras.Model:

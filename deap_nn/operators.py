@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from deap_nn.crossover import cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
-from deap_nn.initialisation import initNormal, initScaled
+from deap_nn.initialisation import initAround, initNormal, initScaled
 from deap_nn.mutation import mutGaussianAdaptive
 from deap_nn.selection import selMirrored, selRankBoosted
 
@@ -29,6 +29,7 @@ class Operator:
 OPERATORS = (
     Operator(initNormal, "init", "the article"),
     Operator(initScaled, "init", "He et al. 2015"),
+    Operator(initAround, "init", "Such et al. 2017"),
     Operator(cxMask, "cx", "the article; Syswerda 1989"),
     Operator(cxScanning, "cx", "Eiben, Raué and Ruttkay 1994"),
     Operator(cxBiased, "cx", "Gonçalves and Resende 2011"),

@@ -282,5 +282,9 @@ def happens(probability: float, seed: int, generation: int, index: int) -> bool:
 
 
 def founder(individual: Callable[..., Any], seed: int, place: int) -> Any:
-    """Return a member of generation 0: what ``toolbox.individual`` makes with the stream of its place."""
-    return seeded(individual, stream(seed, Purpose.INITIALISE, 0, place))()
+    """Return a member of generation 0: what ``toolbox.individual`` makes with the stream of its place.
+
+    It is told the ``place`` too, if it takes that.
+    """
+    known = {"place": place} if takes(individual, "place") else {}
+    return seeded(individual, stream(seed, Purpose.INITIALISE, 0, place))(**known)

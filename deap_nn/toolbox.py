@@ -17,13 +17,14 @@ from deap_nn.clock import Clock, GenerationalSelect
 from deap_nn.crossover import MOST_MATES, cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
 from deap_nn.datasets import Dataset
 from deap_nn.founders import initPopulation
-from deap_nn.initialisation import fan_in_scales, initNormal, initScaled
+from deap_nn.initialisation import fan_in_scales, initAround, initNormal, initScaled
 from deap_nn.keras_problem import KerasProblem
 from deap_nn.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.problems import Batches, of_keras_problem, of_labelled_data
 from deap_nn.seeding import Purpose, check_seed, stream
 from deap_nn.selection import check_ranking, selMirrored, selRankBoosted
+from deap_nn.weight_files import checked_weights
 from deap_nn.weights import Layout, WeightList, check_number, check_probability
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def make_toolbox(
     batch_generations: int = 1,
     validation_size: int = 1000,
     container: Callable[[Iterable[ArrayLike]], Any] = Individual,
-    init: Literal["scaled", "normal"] = "scaled",
+    init: Literal["scaled", "normal"] | Sequence[ArrayLike] = "scaled",
     indpb: float | None = None,
     sigma: float | Adaptation | None = None,
     scale: Literal["fan_in", "own"] | Sequence[float] | None = "fan_in",
@@ -193,8 +194,9 @@ def make_toolbox(
         Makes an individual of a list of matrices; a class made by ``creator.create`` of `WeightList`, or `Individual`.
         Its fitness says what is minimised and what maximised: for Keras' metrics and several objectives it has to be
         given.
-    init : {"scaled", "normal"}
-        `initScaled` or `initNormal`.
+    init : {"scaled", "normal"} or sequence of array_like
+        `initScaled` or `initNormal`; or weights, a matrix for each of the model's (`read_weights` gives those of a
+        file): they are the first member, and the others lie around them, by `initAround` with the first `sigma`.
     indpb : float, optional
         The probability that `cxMask` exchanges a locus, `cxMatrices` a matrix, `cxUnits` a unit, one half if left out;
         under "biased" the share of the less fit, a quarter if left out. For any other crossover it is left out.
@@ -267,7 +269,8 @@ def make_toolbox(
 
     seed = check_seed(seed)
     _check_choice("fitness", fitness, ("error", "cross_entropy"))
-    _check_choice("init", init, ("scaled", "normal"))
+    if isinstance(init, str):
+        _check_choice("init", init, ("scaled", "normal"))
     _check_choice("crossover", crossover, tuple(CROSSOVERS))
     if not 0 < check_number(step, "step") < LARGEST_STEP:
         raise ValueError(f"step must be above 0 and below {LARGEST_STEP:g}, got {step!r}")
@@ -330,10 +333,14 @@ def make_toolbox(
         matrix_factors(1.0, scales, len(layout))
     toolbox = base.Toolbox()
     toolbox.layout, toolbox.clock, toolbox.problem = layout, Clock(toolbox), scoring.problem
-    initialise = initScaled if init == "scaled" else initNormal
     rngs = [stream(seed, Purpose.OPERATORS, 0, i) for i in range(4)]
     noise = NoiseTable(seed, layout.size)
-    toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0])
+    initialise: Callable[..., Any] = initScaled if init == "scaled" else initNormal
+    around: dict[str, Any] = {}
+    if not isinstance(init, str):
+        first = adaptation.sigma if isinstance(adaptation, Adaptation) else adaptation
+        initialise, around = initAround, {"weights": checked_weights(init, layout, "init"), "sigma": float(first)}
+    toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0], **around)
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.mates = mates
     if crossover == "mean":

@@ -18,7 +18,7 @@ FLOORS = [
     {"parallel"},
     {"datasets", "tensorflow_setup", "commands", "noise"},
     {"models", "report", "initialisation", "crossover", "mutation", "selection", "compiled"},
-    {"fused", "pooled"},
+    {"fused", "pooled", "weight_files"},
     {"evaluation", "operators", "recipes", "samples", "objectives"},
     {"scoring", "keras_problem"},
     {"problems"},

@@ -34,6 +34,7 @@ SHAPES = ((3, 4), (4,), (2, 2, 2, 3), (1,))
 SETTINGS = {
     "initNormal": [{}, {"sigma": 0.3}, {"sigma": 0.3, "noise": NoiseTable(1, 1000)}],
     "initScaled": [{}, {"noise": NoiseTable(1, 1000)}],
+    "initAround": [{"sigma": 0.3}, {"sigma": 0.3, "noise": NoiseTable(1, 1000)}],
     "cxMask": [{}, {"indpb": 0.2}],
     "cxBiased": [{}, {"indpb": 0.5}],
     "cxScanning": [{}],
@@ -82,6 +83,8 @@ def call(operator, settings, rng, shapes=SHAPES):
     """Apply an operator to fresh arguments; return the arguments and the result."""
     if operator.kind == "init":
         layout = Layout(tuple(map(str, range(len(shapes)))), shapes)
+        if operator.name == "initAround":
+            settings = {"weights": [np.ones(shape) for shape in shapes], **settings}
         return (), (operator.function(Individual, layout, rng=rng, **settings),)
     if operator.kind == "sel":
         members = population()

@@ -1,0 +1,106 @@
+"""Weights that a population starts around, and the files that they come from."""
+
+import numpy as np
+import pytest
+
+from deap_nn import (
+    Constant,
+    ErrorScaled,
+    Individual,
+    WeightsError,
+    evolve,
+    initAround,
+    initNormal,
+    make_toolbox,
+    read_weights,
+)
+from deap_nn.models import build_model
+from deap_nn.toolbox import layout_names
+
+
+@pytest.fixture(scope="module")
+def toolbox(digits_file):
+    return make_toolbox("mlp", digits_file, seed=1)
+
+
+def test_the_first_is_what_was_given_and_the_others_lie_around(toolbox, digits_file):
+    given = toolbox.individual()
+    around = make_toolbox("mlp", digits_file, seed=1, init=given, sigma=0.3)
+    population = around.population(n=3)
+    assert population[0].flat.tobytes() == given.flat.tobytes()
+    away = population[1].flat - given.flat
+    kernel = away[: 784 * 64]
+    assert abs(kernel.std() / (0.3 * np.sqrt(2 / 784)) - 1) < 5 / np.sqrt(2 * kernel.size)
+    assert abs(kernel.mean()) < 5 * kernel.std() / np.sqrt(kernel.size)
+    assert not np.array_equal(population[2].flat, population[1].flat)
+    none = make_toolbox("mlp", digits_file, seed=1, init=list(given), sigma=Constant(0.0)).population(n=2)
+    assert none[1].flat.tobytes() == given.flat.tobytes()
+    assert around.individual.keywords["sigma"] == 0.3
+    first = make_toolbox("mlp", digits_file, seed=1, init=given, sigma=ErrorScaled(0.2)).individual.keywords["sigma"]
+    assert first == ErrorScaled(0.2).sigma
+
+
+def test_recipes_and_weights_agree_on_where_they_start(toolbox, digits_file):
+    found = []
+    for breeding in ("recipes", "plain"):
+        around = make_toolbox("mlp", digits_file, seed=1, init=[np.full(s, 0.01) for s in toolbox.layout.shapes])
+        population, _ = evolve(around.population(n=6), around, 2, seed=1, breeding=breeding)
+        found.append([member.flat.tobytes() for member in population])
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("init", [initNormal, initAround])
+def test_a_start_keeps_its_own_sigma_in_recipes(toolbox, digits_file, init):
+    given = {"weights": toolbox.individual()} if init is initAround else {}
+    found = []
+    for breeding in ("recipes", "plain"):
+        own = make_toolbox("mlp", digits_file, seed=1)
+        noise = own.individual.keywords["noise"]
+        own.register("individual", init, Individual, own.layout, sigma=0.3, noise=noise, **given)
+        population, _ = evolve(own.population(n=6), own, 2, seed=1, breeding=breeding)
+        found.append([member.flat.tobytes() for member in population])
+    assert found[0] == found[1]
+
+
+SAVING = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@SAVING
+def test_weights_come_from_files_as_they_were_written(toolbox, tmp_path):
+    individual = toolbox.individual()
+    np.savez(tmp_path / "own.npz", **layout_names(toolbox.layout, individual))
+    toolbox.to_model(individual).save(tmp_path / "own.keras")
+    for name in ("own.npz", "own.keras"):
+        found = read_weights(tmp_path / name, toolbox.layout)
+        assert all(np.array_equal(a, b) for a, b in zip(found, individual, strict=True))
+
+
+@SAVING
+def test_a_file_that_is_of_no_use_is_named(toolbox, tmp_path):
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    build_model("mnist_deep").save(tmp_path / "other.keras")
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 and no more")
+    (tmp_path / "broken.keras").write_bytes(b"nothing")
+    (tmp_path / "weights.txt").write_text("0.1")
+    nan = layout_names(toolbox.layout, [np.full(shape, np.nan) for shape in toolbox.layout.shapes])
+    np.savez(tmp_path / "nan.npz", **nan)
+    for name, message in {
+        "none.npz": "no such file",
+        "other.npz": "must hold hidden/kernel, hidden/bias, output/kernel, output/bias, got a",
+        "other.keras": "its weights must have the shapes",
+        "broken.npz": "damaged, or no file of weights",
+        "broken.keras": "cannot be loaded",
+        "weights.txt": "must end in .npz or .keras",
+        "nan.npz": "its weights must be finite",
+    }.items():
+        with pytest.raises(WeightsError, match=message) as caught:
+            read_weights(tmp_path / name, toolbox.layout)
+        assert str(caught.value).startswith(str(tmp_path / name))
+        assert "\n" not in str(caught.value)
+
+
+def test_wrong_weights_are_refused(toolbox, digits_file):
+    with pytest.raises(ValueError, match="init must have the shapes"):
+        make_toolbox("mlp", digits_file, seed=1, init=[np.zeros(3)])
+    with pytest.raises(ValueError, match="sigma must be finite and at least 0, got -1"):
+        initAround(list, toolbox.layout, weights=toolbox.individual(), sigma=-1, rng=np.random.default_rng(1))
