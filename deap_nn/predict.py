@@ -58,7 +58,7 @@ def as_digit(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     weight = small.astype(np.float64)
     centre = [float((np.indices(weight.shape)[i] * weight).sum() / weight.sum()) for i in (0, 1)]
     corner = [
-        int(np.clip(round((SIDE - 1) / 2 - c), 0, SIDE - length)) for c, length in zip(centre, small.shape, strict=True)
+        int(np.clip(round(SIDE / 2 - c), 0, SIDE - length)) for c, length in zip(centre, small.shape, strict=True)
     ]
     digit = np.zeros((SIDE, SIDE), np.uint8)
     digit[corner[0] : corner[0] + height, corner[1] : corner[1] + width] = small
