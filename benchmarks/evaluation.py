@@ -11,9 +11,10 @@ from pathlib import Path
 
 from common import has_bfloat16, run
 
-from deap_nn import make_toolbox
+from deap_nn import KerasProblem, load_dataset, make_toolbox
 from deap_nn.evaluation import scorer
-from deap_nn.models import tf
+from deap_nn.models import build_model, tf
+from deap_nn.scoring import objective_scorer
 
 GENOMES = 20
 TIMES = 100
@@ -34,6 +35,12 @@ def raw(biased: Callable[[object, object], object]) -> Callable[..., object]:
     return tf.function(network, autograph=False)
 
 
+def part_of(name: str) -> tuple[object, object]:
+    """Return the training digits of a data set, as a Keras model takes them, and their labels."""
+    x, y = load_dataset(name).part("train")
+    return x.reshape(-1, 28, 28, 1).astype("float32") / 255.0, y
+
+
 def measure(folder: Path) -> dict[str, float]:
     """Measure all in turn, once."""
     toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1)
@@ -46,6 +53,9 @@ def measure(folder: Path) -> dict[str, float]:
         "TensorFlow's operations, bias_add": lambda genome: fused(scoring._weights(genome), digits, labels).numpy(),
         "TensorFlow's operations, + bias": lambda genome: apart(scoring._weights(genome), digits, labels).numpy(),
     }
+    problem = KerasProblem(build_model("mnist_deep"), *part_of("mnist5k"))
+    general = objective_scorer(make_toolbox(problem, seed=1).problem)
+    ways["KerasProblem"] = lambda genome: general.fitness(genome, 1)
     if has_bfloat16():
         quick = scorer(make_toolbox("mnist_deep", "mnist5k", seed=1, precision="bfloat16").problem)
         ways["Scorer.fitness, bfloat16"] = lambda genome: quick.fitness(genome, 1)
@@ -57,7 +67,8 @@ def measure(folder: Path) -> dict[str, float]:
             if i >= 0:
                 times[name].append(1e3 * (time.perf_counter() - begun))
     rows = {name: statistics.median(values) for name, values in times.items()}
-    rows["Scorer.fitness over the raw operations"] = rows["Scorer.fitness"] / rows["TensorFlow's operations, bias_add"]
+    for name in ("Scorer.fitness", "KerasProblem"):
+        rows[f"{name} over the raw operations"] = rows[name] / rows["TensorFlow's operations, bias_add"]
     return rows
 
 
