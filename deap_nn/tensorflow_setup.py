@@ -37,8 +37,12 @@ def _without_start_up_notices() -> Iterator[None]:
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 with _without_start_up_notices():
-    import keras
-    import tensorflow as tf
+    try:
+        import keras
+        import tensorflow as tf
+    except ModuleNotFoundError as error:
+        missing = "TensorFlow is missing, which scores Keras models: pip install tensorflow"
+        raise ModuleNotFoundError(f"{missing} ({error})", name="tensorflow") from error
 
     tf.config.list_physical_devices()
 

@@ -1,6 +1,7 @@
 """The house: imports point down, and the heavy packages stay in their rooms."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,21 @@ def test_importing_the_package_is_light():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "deap" in loaded
     assert not {"tensorflow", "keras", "scoop", "matplotlib", "numba", "mlxtend", "pandas"} & set(loaded)
+
+
+def test_operators_recipes_and_loop_work_where_tensorflow_is_missing():
+    gone = ["tensorflow", "keras", "scoop", "matplotlib", "scipy", "mlxtend", "PIL", "pandas", "tqdm"]
+    code = (
+        f"import sys, runpy; sys.modules.update(dict.fromkeys({gone})); runpy.run_path('tests/without_tensorflow.py')"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert re.fullmatch(r"\d+ operators, 0\.\d+\n", answer.stdout)
+    code = code.replace(
+        "runpy.run_path('tests/without_tensorflow.py')", "import deap_nn; deap_nn.make_toolbox('mlp', 'auto', seed=1)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert "TensorFlow is missing, which scores Keras models: pip install tensorflow" in answer.stderr.splitlines()[-1]
 
 
 def test_nothing_names_a_registry_or_a_path_of_this_machine():

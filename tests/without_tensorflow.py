@@ -1,0 +1,54 @@
+"""A script that runs where DEAP, NumPy and numba are all there is: operators, loops, recipes and checkpoints."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from deap import algorithms, base, tools
+
+import deap_nn
+from deap_nn import Checkpoint, Individual, Layout, NoiseTable, evolve, initPopulation
+from deap_nn.operators import OPERATORS
+
+x = np.linspace(-3, 3, 50)[:, None]
+layout = Layout(("w1", "b1", "w2"), ((1, 16), (16,), (16, 1)))
+
+
+def error(individual):
+    w1, b1, w2 = individual
+    return (float(np.mean((np.tanh(x @ w1 + b1) @ w2 - np.sin(x)) ** 2)),)
+
+
+def make_toolbox():
+    rng, noise = np.random.default_rng(1), NoiseTable(1, layout.size)
+    toolbox = base.Toolbox()
+    toolbox.register("individual", deap_nn.initScaled, Individual, layout, noise=noise, rng=rng)
+    toolbox.register("population", initPopulation, toolbox, 1)
+    toolbox.register("evaluate", error)
+    toolbox.register("mate", deap_nn.cxMask, rng=rng)
+    toolbox.register("mutate", deap_nn.mutGaussianAdaptive, sigma=0.05, noise=noise, rng=rng)
+    toolbox.register("select", deap_nn.selRankBoosted, parents=10, rng=rng)
+    return toolbox
+
+
+found = []
+for breeding in ("recipes", "plain"):
+    toolbox = make_toolbox()
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Checkpoint(Path(folder, "checkpoint")) if breeding == "recipes" else None
+        population, logbook = evolve(
+            toolbox.population(n=40), toolbox, 20, seed=1, breeding=breeding, checkpoint=checkpoint
+        )
+        if checkpoint is not None:
+            checkpoint.close()
+    found.append([individual.flat.tobytes() for individual in population])
+assert found[0] == found[1], "recipes and weights differ"
+assert logbook[-1]["min"] < logbook[0]["min"], "nothing was learnt"
+toolbox = make_toolbox()
+hall = tools.HallOfFame(3)
+algorithms.eaSimple(toolbox.population(n=20), toolbox, 0.9, 1.0, 3, halloffame=hall, verbose=False)
+assert len(hall) == 3, "the hall of fame is empty"
+missing = [name for name in ("tensorflow", "keras", "scoop", "matplotlib", "scipy") if sys.modules.get(name)]
+assert not missing, f"{missing} was imported"
+print(f"{len(OPERATORS)} operators, {logbook[-1]['min']:.6f}")
