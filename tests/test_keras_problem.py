@@ -11,6 +11,7 @@ from conftest import ROOT
 from deap import base, creator, tools
 
 from deap_nn import Constant, ErrorScaled, Individual, KerasProblem, WeightList, evolve, make_toolbox
+from deap_nn.evaluation import batch_indices
 from deap_nn.models import keras
 from deap_nn.samples import Samples, as_arrays, flat, outline, packed
 
@@ -202,6 +203,49 @@ def test_recipes_and_weights_give_the_same_and_need_no_validation_samples():
         assert "val_error" not in logbook[0]
         found.append((logbook, [individual.flat.tobytes() for individual in population]))
     assert found[0] == found[1]
+
+
+def test_each_generation_has_a_mini_batch_of_its_own():
+    seen = []
+
+    def note(outputs, targets):
+        seen.append(targets[:, 0].tolist())
+        return 0.0
+
+    y = np.arange(40, dtype=np.float32)[:, None]
+    problem = KerasProblem(dense(1), x_of(), y, loss=note, validation_split=0)
+    toolbox = make_toolbox(problem, seed=3, batch_size=8, batch_generations=2)
+    individual = toolbox.individual()
+    evaluate = toolbox.evaluate.func
+    for generation in range(6):
+        evaluate.generation = generation
+        evaluate(individual)
+        assert seen[-1] == batch_indices(3, generation // 2, 8, 40).tolist()
+    assert seen[0] == seen[1] != seen[2]
+
+
+class Factor(keras.Model):
+    """A model whose configuration does not tell what it multiplies with."""
+
+    def __init__(self, factor=1.0):
+        super().__init__()
+        self.factor = factor
+        self.out = layers.Dense(2)
+
+    def call(self, x):
+        return self.factor * self.out(x)
+
+
+def test_a_model_that_comes_out_of_its_configuration_with_other_answers_is_held():
+    model = Factor(3.0)
+    model(x_of())
+    problem = KerasProblem(model, x_of(), x_of(2), loss=lambda outputs, targets: float(np.abs(outputs).max()))
+    toolbox = make_toolbox(problem, seed=1, batch_size=32)
+    individual = toolbox.individual()
+    kernel, bias = individual
+    assert toolbox.scores(individual, "train")[0] == pytest.approx(
+        3 * np.abs(x_of()[:32] @ kernel + bias).max(), rel=1e-4
+    )
 
 
 def test_recalibration_makes_the_statistics_those_of_the_data():
