@@ -5,7 +5,7 @@ from deap_nn.algorithms import evolve
 from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.crossover import cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
 from deap_nn.datasets import Dataset, load_dataset
-from deap_nn.evolution import Callback, Evolution
+from deap_nn.evolution import Callback, CallbackError, Evolution
 from deap_nn.founders import initPopulation
 from deap_nn.initialisation import initNormal, initScaled
 from deap_nn.logbooks import to_csv, to_json
@@ -22,6 +22,7 @@ __all__ = [
     "Adaptation",
     "Annealed",
     "Callback",
+    "CallbackError",
     "Checkpoint",
     "CheckpointError",
     "Constant",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import math
@@ -58,6 +59,27 @@ def rows_of(logbook: tools.Logbook) -> list[Row]:
             row.update({f"{name}.{key}": value for key, value in entry.items() if key not in record})
             entry = next(unplaced, None)
     return [{key: plain(value) for key, value in row.items()} for row in rows]
+
+
+def last_record(logbook: tools.Logbook) -> Row:
+    """Return the last record of a logbook with its chapters' as nested rows, as ``Logbook.record`` takes them."""
+    record: Row = plain(dict(logbook[-1]))
+    for name, chapter in logbook.chapters.items():
+        entry = last_record(chapter) if len(chapter) else {}
+        if entry and all(_same(entry.get(key), value) for key, value in record.items() if not isinstance(value, dict)):
+            record[name] = {key: value for key, value in entry.items() if key not in record}
+    return record
+
+
+def flat(record: Row) -> Row:
+    """Return a record of nested rows as one row, with columns ``chapter.column``."""
+    row: Row = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            row.update({f"{name}.{key}": inner for key, inner in flat(value).items()})
+        else:
+            row[name] = value
+    return row
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -170,6 +192,19 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def append_text(path: str | os.PathLike[str], text: str) -> None:
+    """Append to a text file, all of it or nothing, as where the disk is full."""
+    data = text.encode()
+    with open(path, "ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            if file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except OSError:
+            file.truncate(size)
+            raise
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

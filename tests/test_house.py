@@ -24,7 +24,7 @@ FLOORS = [
     {"lineage", "evolution"},
     {"founders", "variation"},
     {"toolbox"},
-    {"resuming"},
+    {"resuming", "progress", "csv_logger"},
     {"algorithms"},
     {"callbacks"},
     {"rundir"},
