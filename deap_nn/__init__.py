@@ -3,14 +3,18 @@
 from deap_nn.adaptation import Adaptation, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive
 from deap_nn.algorithms import evolve
 from deap_nn.checkpoint import Checkpoint, CheckpointError
+from deap_nn.comparison import Runs, read_runs
 from deap_nn.crossover import cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
 from deap_nn.datasets import Dataset, load_dataset
 from deap_nn.evolution import Callback, CallbackError, Evolution
 from deap_nn.founders import initPopulation
+from deap_nn.frames import to_dataframe, to_parquet
 from deap_nn.initialisation import initNormal, initScaled
 from deap_nn.logbooks import to_csv, to_json
 from deap_nn.mutation import mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
+from deap_nn.population import Population
+from deap_nn.runs import Run, read_run
 from deap_nn.selection import selMirrored, selRankBoosted
 from deap_nn.toolbox import PRESETS, FitnessMin, Individual, make_toolbox, usual_step
 from deap_nn.weights import Layout, WeightList
@@ -34,6 +38,9 @@ __all__ = [
     "Layout",
     "NoiseTable",
     "OneFifth",
+    "Population",
+    "Run",
+    "Runs",
     "SelfAdaptive",
     "WeightList",
     "cxBiased",
@@ -50,9 +57,13 @@ __all__ = [
     "load_dataset",
     "make_toolbox",
     "mutGaussianAdaptive",
+    "read_run",
+    "read_runs",
     "selMirrored",
     "selRankBoosted",
     "to_csv",
+    "to_dataframe",
     "to_json",
+    "to_parquet",
     "usual_step",
 ]

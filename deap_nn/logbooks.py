@@ -87,7 +87,8 @@ def _same(a: Any, b: Any) -> bool:
     return json.dumps(_finite(plain(a)), default=str) == json.dumps(_finite(b), default=str)
 
 
-def _columns(logbook: tools.Logbook, rows: Sequence[Row]) -> list[str]:
+def columns_of(logbook: tools.Logbook, rows: Sequence[Row]) -> list[str]:
+    """Return the names of the columns of `rows_of` a logbook, those of its header first."""
     present = list(dict.fromkeys(key for row in rows for key in row))
     wished = [name for name in (logbook.header or []) if name in present]
     return wished + [name for name in present if name not in wished]
@@ -121,7 +122,7 @@ def to_csv(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
     'gen,fitness.min\n0,0.5\n'
     """
     rows = rows_of(logbook)
-    columns = _columns(logbook, rows)
+    columns = columns_of(logbook, rows)
     lines = [format_row(columns)] if columns else []
     lines += [format_row([row.get(name) for name in columns]) for row in rows]
     write_text(path, "".join(lines))
@@ -147,8 +148,15 @@ def to_json(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
         file.write("\n]\n")
 
 
-def read_csv(path: str | os.PathLike[str]) -> dict[str, list[float]]:
+def read_csv(path: str | os.PathLike[str], *, integers: bool = False) -> dict[str, list[float]]:
     """Read a CSV file of numbers, by column; an empty field is NaN and a torn last row is left out.
+
+    Parameters
+    ----------
+    path : path-like
+        With a head.
+    integers : bool
+        Whether what is written as an integer becomes one; otherwise all become floats.
 
     Raises
     ------
@@ -163,8 +171,9 @@ def read_csv(path: str | os.PathLike[str]) -> dict[str, list[float]]:
     columns: dict[str, list[float]] = {name: [] for name in reader.fieldnames}
     for row in reader:
         for name in columns:
+            field = row[name] or "nan"
             try:
-                columns[name].append(float(row[name] or "nan"))
+                columns[name].append(int(field) if integers and field.isdigit() else float(field))
             except ValueError:
                 raise ValueError(f"{path}: line {reader.line_num}: {name} is no number: {row[name]!r}") from None
     return columns

@@ -11,14 +11,15 @@ from conftest import ROOT
 PACKAGE = ROOT / "deap_nn"
 
 FLOORS = [
+    {"markup", "extras"},
     {"seeding", "weights", "logbooks", "datafiles", "checkpoint", "onlooker", "scoop_repairs"},
-    {"limits", "adaptation"},
+    {"limits", "adaptation", "population", "frames"},
     {"genome_cache", "keyframes", "clock"},
     {"sharing"},
     {"parallel"},
     {"datasets", "models", "commands", "noise"},
-    {"report", "initialisation", "crossover", "mutation", "selection", "compiled"},
-    {"fused", "pooled"},
+    {"report", "runs", "initialisation", "crossover", "mutation", "selection", "compiled"},
+    {"fused", "pooled", "comparison"},
     {"evaluation", "operators", "recipes"},
     {"genomes", "members", "elitism", "pedigree"},
     {"lineage", "evolution"},
@@ -41,6 +42,9 @@ ROOMS = {
     "greenlet": {"parallel"},
     "matplotlib": {"report"},
     "numba": {"compiled", "fused", "pooled"},
+    "pandas": {"frames", "runs", "comparison"},
+    "pyarrow": {"frames"},
+    "IPython": set(),
 }
 
 
@@ -86,7 +90,7 @@ def test_importing_the_package_is_light():
     code = "import sys, deap_nn; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "deap" in loaded
-    assert not {"tensorflow", "keras", "scoop", "matplotlib", "numba", "mlxtend", "pandas"} & set(loaded)
+    assert not {"tensorflow", "keras", "scoop", "matplotlib", "numba", "mlxtend", "pandas", "tqdm"} & set(loaded)
 
 
 def test_nothing_names_a_registry_or_a_path_of_this_machine():
