@@ -13,7 +13,9 @@ from deap import base
 from deap_nn.csv_logger import CSVLogger
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.logbooks import format_row
+from deap_nn.mlflow_logger import MLflowLogger
 from deap_nn.progress import ProgressBar
+from deap_nn.tensorboard_logger import TensorBoardLogger
 
 __all__ = [
     "BEST",
@@ -24,8 +26,10 @@ __all__ = [
     "VOTERS",
     "CSVLogger",
     "EarlyStopping",
+    "MLflowLogger",
     "ProgressBar",
     "Readouts",
+    "TensorBoardLogger",
 ]
 
 READOUT_EVERY = 25

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
 from deap import base, tools
 
 from deap_nn.limits import EvaluationError
 from deap_nn.logbooks import Row, flat, last_record
 from deap_nn.members import mean_of
 from deap_nn.parallel import out_of_memory
+from deap_nn.weights import Layout, Matrix, WeightList
 
 
 @dataclass
@@ -61,6 +63,14 @@ class Evolution:
     def flat_row(self) -> Row:
         """The same with the columns of chapters, named ``chapter.column``, and Python's numbers for NumPy's."""
         return flat(last_record(self.logbook))
+
+    @property
+    def best_weights(self) -> dict[str, Matrix]:
+        """The matrices of the best member by name, valid until the next look; none where it is no `WeightList`."""
+        if not isinstance(self.best, WeightList):
+            return {}
+        layout: Layout = getattr(self.toolbox, "layout", None) or Layout.of(self.best)
+        return dict(zip(layout.names, layout.views(np.asarray(self.look(self.best))), strict=True))
 
     @property
     def fittest(self) -> list[Any]:

@@ -1,16 +1,19 @@
 """What is told of a run: in order, to the end, and whoever fails is named."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
+from conftest import MNIST
 from deap import tools
 from test_algorithms import Screen, members, plain_toolbox
 
 from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox, progress, to_csv
-from deap_nn.callbacks import CSVLogger, ProgressBar
+from deap_nn.callbacks import CSVLogger, MLflowLogger, ProgressBar, TensorBoardLogger
 from deap_nn.limits import EvaluationError
 from deap_nn.rundir import RunDirectory
+from deap_nn.tensorboard_logger import filter_sheet
 
 
 class Failing(Callback):
@@ -206,3 +209,41 @@ def test_a_bar_in_a_notebook_needs_no_terminal(monkeypatch):
     evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[ProgressBar()])
     assert "2/2" in screen.text
     assert "\r" in screen.text
+
+
+@pytest.mark.parametrize(
+    ("logger", "module"), [(TensorBoardLogger, "tensorboard"), (MLflowLogger, "mlflow")], ids=["TensorBoard", "MLflow"]
+)
+def test_a_logger_whose_package_is_missing_says_so_in_one_line(tmp_path, monkeypatch, logger, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=rf"^{module} is not installed: pip install 'deap-nn\[{module}\]'$"):
+        logger(str(tmp_path))
+
+
+def test_so_does_the_experiment_before_it_makes_a_folder(run, tmp_path):
+    arguments = ["mnist.py", "--output", str(tmp_path / "run"), "--tensorboard", str(tmp_path / "log")]
+    code = f"import runpy, sys; sys.modules['tensorboard'] = None; sys.argv = {arguments}"
+    answer = run("-c", f"{code}; runpy.run_path({str(MNIST)!r}, run_name='__main__')")
+    assert answer.returncode == 2
+    missing = "tensorboard is not installed: pip install 'deap-nn[tensorboard]'"
+    assert answer.stderr == f"mnist.py: error: argument --tensorboard: {missing}\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_filters_are_drawn_side_by_side():
+    kernel = np.zeros((2, 2, 3, 5), np.float32)
+    kernel[0, 0, 1, 3], kernel[1, 1, 2, 4] = 2.0, -1.0
+    sheet = filter_sheet(kernel)
+    assert sheet.shape == (7, 10, 3)  # two lines of three, the last place empty
+    assert sheet[4, 1, 1] == 1.0
+    assert sheet[5, 5, 2] == 0.25
+    assert (sheet[::3] == 0).all()
+    assert (sheet[:, ::3] == 0).all()
+    assert (sheet[1:3, 1:3] == 0.5).all()
+    assert (sheet[4:6, 7:9] == 0).all()
+    assert filter_sheet(np.zeros((16, 100), np.float32)).shape == (41, 41, 1)  # 64 of them
+
+
+@pytest.mark.parametrize("shape", [(9, 5), (17, 5), (3, 3, 2, 4), (5,), (2, 2, 2, 1, 3)])
+def test_what_reads_no_images_has_no_filters(shape):
+    assert filter_sheet(np.ones(shape, np.float32)) is None

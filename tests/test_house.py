@@ -25,7 +25,7 @@ FLOORS = [
     {"lineage", "evolution"},
     {"founders", "variation"},
     {"toolbox"},
-    {"resuming", "progress", "csv_logger"},
+    {"resuming", "progress", "csv_logger", "tensorboard_logger", "mlflow_logger"},
     {"algorithms"},
     {"callbacks"},
     {"rundir"},
@@ -44,6 +44,8 @@ ROOMS = {
     "numba": {"compiled", "fused", "pooled"},
     "pandas": {"frames", "runs", "comparison"},
     "pyarrow": {"frames"},
+    "tensorboard": {"tensorboard_logger"},
+    "mlflow": {"mlflow_logger"},
     "IPython": set(),
 }
 
