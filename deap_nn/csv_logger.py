@@ -44,11 +44,10 @@ class CSVLogger(Callback):
         self._columns, self._written = [], 0
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
-        """Write the rows again as they were before the last generation."""
-        rows = rows_of(evolution.logbook)[:-1]
-        if rows:
-            self._columns, self._written = list(rows[0]), len(rows)
-            write_text(self.path, format_row(self._columns) + "".join(map(self._line, rows)))
+        """Write the rows of all generations again: of the last ones some may be lost, or torn."""
+        rows = rows_of(evolution.logbook)
+        self._columns, self._written = list(rows[0]), len(rows)
+        write_text(self.path, format_row(self._columns) + "".join(map(self._line, rows)))
 
     def on_generation(self, evolution: Evolution) -> None:
         """Append a row."""
