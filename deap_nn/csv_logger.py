@@ -58,7 +58,7 @@ class CSVLogger(Callback):
         self._catch_up(evolution)
 
     def _catch_up(self, evolution: Evolution) -> None:
-        if self._written == len(evolution.logbook):
+        if len(evolution.logbook) != self._written + 1:  # nothing new, or it ended before this was restored
             return
         row = evolution.flat_row
         with holding_signals():

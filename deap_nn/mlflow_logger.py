@@ -86,6 +86,7 @@ class MLflowLogger(Callback):
                 self._there |= {(name, metric.step) for metric in self._client.get_metric_history(self.run_id, name)}
         for row in rows[:-1]:
             self._log(row)
+            self._written = row["gen"]
 
     def on_generation(self, evolution: Evolution) -> None:
         """Log the generation."""
@@ -94,7 +95,9 @@ class MLflowLogger(Callback):
     def on_end(self, evolution: Evolution) -> None:
         """Log the last generation if that was not told, the artifacts, and how the run ended."""
         self._catch_up(evolution)
-        run = self._run()
+        if self.run_id is None:
+            return  # it ended before there was anything to log, or before this was restored
+        run = self.run_id
         weights = evolution.best_weights
         if weights:
             with tempfile.TemporaryDirectory() as folder:
@@ -122,7 +125,7 @@ class MLflowLogger(Callback):
         return self.run_id
 
     def _catch_up(self, evolution: Evolution) -> None:
-        if len(evolution.logbook) and evolution.row["gen"] != self._written:
+        if evolution.logbook and evolution.row["gen"] == self._written + 1:
             self._log(evolution.flat_row)
             self._written = evolution.row["gen"]
 

@@ -324,7 +324,7 @@ class RunDirectory(Callback):
 
     def _catch_up(self, evolution: Evolution) -> None:
         """Append what is logged and not yet written, all of it or nothing when the run is interrupted."""
-        if self._written == len(evolution.logbook):
+        if len(evolution.logbook) != self._written + 1:  # nothing new, or it ended before this was restored
             return
         traced = b""
         if self._places is not None:

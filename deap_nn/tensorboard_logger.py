@@ -70,6 +70,7 @@ class TensorBoardLogger(Callback):
         self._there = set(written_in(self.path))
         for row in rows_of(evolution.logbook)[:-1]:
             self._write_scalars(row)
+            self._written = row["gen"]
 
     def on_generation(self, evolution: Evolution) -> None:
         """Write the generation, its weights when it is time."""
@@ -90,8 +91,8 @@ class TensorBoardLogger(Callback):
         self._writer = tf.summary.create_file_writer(str(self.path))
 
     def _catch_up(self, evolution: Evolution) -> None:
-        if not len(evolution.logbook) or evolution.row["gen"] == self._written:
-            return
+        if not evolution.logbook or evolution.row["gen"] != self._written + 1:
+            return  # nothing new, or it ended before this was restored
         if self._writer is None:
             check_new_log(self.path)
             self._open(evolution)

@@ -172,6 +172,24 @@ def test_a_resumed_run_leaves_the_csv_of_an_unbroken_one(digits, tmp_path, last)
     assert path.read_bytes() == (tmp_path / "unbroken.csv").read_bytes()
 
 
+def test_a_run_that_cannot_go_on_leaves_its_files_as_they_are(digits, tmp_path):
+    def run(callback, directory):
+        toolbox, checkpoint = make_toolbox("mlp", digits, seed=1), Checkpoint(tmp_path / "checkpoint")
+        callbacks = [callback, directory, CSVLogger(tmp_path / "log.csv")]
+        try:
+            evolve(toolbox.population(n=4), toolbox, 3, seed=1, callbacks=callbacks, checkpoint=checkpoint)
+        finally:
+            checkpoint.close()
+            directory.close("finished")
+
+    paths = [tmp_path / "log.csv", tmp_path / "run" / "logbook.csv"]
+    run(Failing(), RunDirectory(tmp_path / "run"))
+    before = [path.read_text() for path in paths]
+    with pytest.raises(CallbackError, match=r"Failing\.restore"):
+        run(Failing("restore"), RunDirectory(tmp_path / "run", again=True))
+    assert [path.read_text() for path in paths] == before
+
+
 def test_a_column_that_comes_later_is_named(tmp_path):
     toolbox, columns = plain_toolbox(), {}
     toolbox.register("assess", lambda *_, **__: dict(columns))
