@@ -3,15 +3,19 @@
 from deap_nn.adaptation import Adaptation, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive
 from deap_nn.algorithms import evolve
 from deap_nn.checkpoint import Checkpoint, CheckpointError
+from deap_nn.comparison import Runs, read_runs
 from deap_nn.crossover import cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
 from deap_nn.datasets import Dataset, load_dataset
-from deap_nn.evolution import Callback, Evolution
+from deap_nn.evolution import Callback, CallbackError, Evolution
 from deap_nn.founders import initPopulation
+from deap_nn.frames import to_dataframe, to_parquet
 from deap_nn.initialisation import initAround, initNormal, initScaled
 from deap_nn.keras_problem import KerasProblem
 from deap_nn.logbooks import to_csv, to_json
 from deap_nn.mutation import mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
+from deap_nn.population import Population
+from deap_nn.runs import Run, read_run
 from deap_nn.selection import selMirrored, selRankBoosted
 from deap_nn.toolbox import PRESETS, FitnessMin, Individual, make_toolbox, usual_step
 from deap_nn.weight_files import WeightsError, read_weights
@@ -24,6 +28,7 @@ __all__ = [
     "Adaptation",
     "Annealed",
     "Callback",
+    "CallbackError",
     "Checkpoint",
     "CheckpointError",
     "Constant",
@@ -36,6 +41,9 @@ __all__ = [
     "Layout",
     "NoiseTable",
     "OneFifth",
+    "Population",
+    "Run",
+    "Runs",
     "SelfAdaptive",
     "WeightList",
     "WeightsError",
@@ -54,10 +62,14 @@ __all__ = [
     "load_dataset",
     "make_toolbox",
     "mutGaussianAdaptive",
+    "read_run",
+    "read_runs",
     "read_weights",
     "selMirrored",
     "selRankBoosted",
     "to_csv",
+    "to_dataframe",
     "to_json",
+    "to_parquet",
     "usual_step",
 ]

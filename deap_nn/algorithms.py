@@ -20,12 +20,13 @@ from deap import base, tools
 from deap_nn.checkpoint import Checkpoint
 from deap_nn.clock import Clock
 from deap_nn.elitism import Elitism
-from deap_nn.evolution import Callback, Evolution
+from deap_nn.evolution import Callback, Evolution, tell, telling_start_and_end
 from deap_nn.founders import breeder_of
 from deap_nn.limits import EvaluationError
 from deap_nn.lineage import Lineage
 from deap_nn.members import centre_of
 from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, worker_count
+from deap_nn.progress import ProgressBar, in_notebook
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, go_on, kept_of
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
 from deap_nn.variation import in_order, strength_of, unscored, vary
@@ -85,8 +86,7 @@ def _score(evolution: Evolution, elitism: Elitism, watching: Iterable[Callback])
         individual.fitness.values = elitism.averaged(place, checked)
         evolution.scored += 1
         if time.monotonic() - told > PROGRESS_SECONDS:
-            for callback in watching:
-                callback.on_progress(evolution)
+            tell(watching, "on_progress", evolution)
             told = time.monotonic()
 
 
@@ -162,6 +162,7 @@ def evolve(
     timeout: float | None = None,
     keyframe_seconds: float | None = KEYFRAME_SECONDS,
     keyframe_bytes: int = KEYFRAME_BYTES,
+    progress: bool | None = None,
 ) -> tuple[list[Any], tools.Logbook]:
     """Evolve a population by generations, each replaced by its children and scored on a new mini-batch.
 
@@ -190,7 +191,7 @@ def evolve(
     halloffame : deap.tools.HallOfFame, optional
         Sees every generation.
     callbacks : iterable of Callback
-        Told in this order; one that raises ends the run.
+        Told in this order.
     checkpoint : Checkpoint, optional
         Where to keep each generation. One that has generations goes on after the last: with the same arguments the
         result is that of a run that was never broken. It needs breeding by recipes, and no hall of fame.
@@ -214,6 +215,8 @@ def evolve(
         on never takes much longer. None keeps none.
     keyframe_bytes : int
         What takes more is not kept.
+    progress : bool, optional
+        Whether to add a `ProgressBar` to the callbacks. If left out there is one in a notebook, and none elsewhere.
 
     Returns
     -------
@@ -228,6 +231,8 @@ def evolve(
         If the population is empty, or a number out of range.
     EvaluationError
         If an evaluation raises, takes too long or returns no fitness: it names the generation and the child.
+    CallbackError
+        If a callback raises: it names its class and method, and is raised from what that raised.
 
     Examples
     --------
@@ -264,9 +269,14 @@ def evolve(
     evolution = Evolution(toolbox, population, ngen, toolbox.map)
     if lineage is not None:
         evolution.map, evolution.look, evolution.mean = lineage.map, lineage.look, lineage.mean
+    watching = list(callbacks)
+    if progress is None:
+        progress = in_notebook() and not any(isinstance(callback, ProgressBar) for callback in watching)
+    if progress:
+        watching.append(ProgressBar())
     run = _Run(
         evolution,
-        list(callbacks),
+        watching,
         seed=seed,
         probabilities={"cxpb": cxpb, "mutpb": mutpb},
         lineage=lineage,
@@ -314,27 +324,19 @@ class _Run:
     def run(self) -> None:
         """Go on to the last generation; callbacks are told of the end, however it comes."""
         evolution = self.evolution
-        for callback in self._watching:
-            callback.on_start(evolution)
         try:
-            with heeding_signals():
-                first = self._go_on()
-            for generation in range(first, evolution.generations + 1):
-                if evolution.stop is not None:
-                    break
+            with telling_start_and_end(self._watching, evolution):
                 with heeding_signals():
-                    self._generation(generation)
-        except BaseException as error:
-            evolution.interrupted = isinstance(error, KeyboardInterrupt)
-            try:
-                self._tell_end()
-            except Exception as second:  # what ended the run is what is told
-                error.add_note(f"and then: {type(second).__name__}: {second}")
-            finally:
-                if self._lineage is not None:
-                    self._lineage.close()
+                    first = self._go_on()
+                for generation in range(first, evolution.generations + 1):
+                    if evolution.stop is not None:
+                        break
+                    with heeding_signals():
+                        self._generation(generation)
+        except BaseException:
+            if self._lineage is not None:
+                self._lineage.close()
             raise
-        self._tell_end()
 
     def _go_on(self) -> int:
         """Go back to where the checkpoint ends, and return the first generation that is to be made."""
@@ -342,8 +344,7 @@ class _Run:
             return 0
         go_on(self.evolution, self._lineage, self._clock, self._elitism, self._checkpoint, self._watching)
         self._begun = self._started - self.evolution.elapsed
-        for callback in self._watching:  # they may have seen this generation before, or not
-            callback.on_generation(self.evolution)
+        tell(self._watching, "on_generation", self.evolution)  # they may have seen this generation before, or not
         self._started = time.perf_counter()
         return self.evolution.generation + 1
 
@@ -359,8 +360,7 @@ class _Run:
         self._started = self._begun + evolution.elapsed  # what callbacks take counts for the next generation
         if checkpoint is not None:
             checkpoint.append(kept_of(evolution, self._clock, places, self._watching))
-        for callback in self._watching:
-            callback.on_generation(evolution)
+        tell(self._watching, "on_generation", evolution)
         if checkpoint is not None and self._lineage is not None:
             self._keyframes.keep(self._lineage, checkpoint, self._watching)
 
@@ -385,7 +385,3 @@ class _Run:
         else:
             population[:] = self._lineage.children([*chosen, *kept], generation, self._clock.sigma)
         return [member.recipe.place for member in (*chosen, *kept)] if self._checkpoint is not None else []
-
-    def _tell_end(self) -> None:
-        for callback in self._watching:
-            callback.on_end(self.evolution)

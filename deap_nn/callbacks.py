@@ -1,20 +1,36 @@
-"""What watches a run: the network to keep, the progress bar, the end before its time."""
+"""What watches a run: the network to keep, the end before its time, and by name the callbacks of other modules."""
 
 from __future__ import annotations
 
 import copy
 import os
-import sys
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from deap import base
-from tqdm import tqdm
 
+from deap_nn.csv_logger import CSVLogger
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.logbooks import format_row
+from deap_nn.mlflow_logger import MLflowLogger
+from deap_nn.progress import ProgressBar
+from deap_nn.tensorboard_logger import TensorBoardLogger
+
+__all__ = [
+    "BEST",
+    "COLUMNS",
+    "MEAN",
+    "ON_TRAINING",
+    "READOUT_EVERY",
+    "VOTERS",
+    "CSVLogger",
+    "EarlyStopping",
+    "MLflowLogger",
+    "ProgressBar",
+    "Readouts",
+    "TensorBoardLogger",
+]
 
 READOUT_EVERY = 25
 """Generations between two scorings of the candidates for the result on all validation samples."""
@@ -195,73 +211,3 @@ class EarlyStopping(Callback):
             evolution.stop = f"patience: no lower validation error in {self.patience} generations"
         elif self.max_seconds is not None and evolution.elapsed >= self.max_seconds:
             evolution.stop = f"max-seconds: {evolution.elapsed:.0f} s have passed"
-
-
-class ProgressBar(Callback):
-    """Show generation, best, validation error, sigma, evaluations per second and time left.
-
-    A bar where the output is a terminal, a line per generation elsewhere.
-
-    Parameters
-    ----------
-    file : text file, optional
-        Where to write; standard error if left out.
-    """
-
-    def __init__(self, file: TextIO | None = None) -> None:
-        self.file = file if file is not None else sys.stderr
-        self._bar: tqdm[Any] | None = None
-        self._begun = 0.0
-
-    def on_start(self, evolution: Evolution) -> None:
-        """Show that the run begins."""
-        self._begun = time.perf_counter()
-        if self.file.isatty():
-            self._bar = tqdm(
-                total=evolution.generations + 1,
-                desc="compiling",
-                unit="gen",
-                file=self.file,
-                dynamic_ncols=True,
-                bar_format="{desc}|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
-            )
-
-    def on_progress(self, evolution: Evolution) -> None:
-        """Show how many members of the generation are scored."""
-        if self._bar is not None:
-            done = f"gen {evolution.generation}: {evolution.scored / len(evolution.population):.0%}"
-            self._bar.set_description(done)
-
-    def on_generation(self, evolution: Evolution) -> None:
-        """Show the last row."""
-        row = evolution.row
-        rate = row["nevals"] / evolution.seconds
-        figures = [f"best {row['min']:.4f}"]
-        if "val_error" in row:
-            figures.append(f"val {row['val_error']:.3f}")
-        if "sigma" in row:
-            figures.append(f"sigma {row['sigma']:.3g}")
-        figures.append(f"{rate:.0f} eval/s")
-        if self._bar is not None:
-            self._bar.set_description(f"gen {evolution.generation}", refresh=False)
-            self._bar.set_postfix_str(", ".join(figures), refresh=False)
-            self._bar.update()
-            return
-        left = (evolution.generations - evolution.generation) * (
-            (time.perf_counter() - self._begun) / (evolution.generation + 1)
-        )
-        print(
-            f"gen {evolution.generation}/{evolution.generations}: {', '.join(figures)}, {_clock_time(left)} left",
-            file=self.file,
-            flush=True,
-        )
-
-    def on_end(self, evolution: Evolution) -> None:
-        """Leave the bar as it is."""
-        if self._bar is not None:
-            self._bar.close()
-
-
-def _clock_time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"

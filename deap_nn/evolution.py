@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
 from deap import base, tools
 
+from deap_nn.limits import EvaluationError
+from deap_nn.logbooks import Row, flat, last_record
 from deap_nn.members import mean_of
+from deap_nn.parallel import out_of_memory
+from deap_nn.weights import Layout, Matrix, WeightList
 
 
 @dataclass
@@ -18,9 +24,10 @@ class Evolution:
     """Where a run stands: what its callbacks see.
 
     A callback that sets ``stop`` to a reason ends the run after the generation. ``best`` is the best member of the last
-    generation that was logged, and ``row`` its record; ``scored`` counts the scored members of the present one. While
-    a callback is restored, ``member(generation, place)`` gives a member of an earlier generation back, or the mean of
-    several where it is given their places.
+    generation that was logged, and ``row`` its record; ``scored`` counts the scored members of the present one.
+    ``error`` is what ends the run, if an exception does, and ``interrupted`` whether that is Ctrl-C. While a callback
+    is restored, ``member(generation, place)`` gives a member of an earlier generation back, or the mean of several
+    where it is given their places.
     ``look(member)`` is ``member.flat``, but the member stays light, and what is seen is valid until the next look.
     ``parents`` is how many different parents the present generation has, 0 for the initial one, and ``mean(members)``
     the individual whose weights are the mean of those of some of its members; where children come from one centre, what
@@ -39,6 +46,7 @@ class Evolution:
     elapsed: float = 0.0
     stop: str | None = None
     interrupted: bool = False
+    error: BaseException | None = None
     scored: int = 0
     member: Callable[[int, int], Any] | None = None
     look: Callable[[Any], Any] = attrgetter("flat")
@@ -52,6 +60,19 @@ class Evolution:
         return last
 
     @property
+    def flat_row(self) -> Row:
+        """The same with the columns of chapters, named ``chapter.column``, and Python's numbers for NumPy's."""
+        return flat(last_record(self.logbook))
+
+    @property
+    def best_weights(self) -> dict[str, Matrix]:
+        """The matrices of the best member by name, valid until the next look; none where it is no `WeightList`."""
+        if not isinstance(self.best, WeightList):
+            return {}
+        layout: Layout = getattr(self.toolbox, "layout", None) or Layout.of(self.best)
+        return dict(zip(layout.names, layout.views(np.asarray(self.look(self.best))), strict=True))
+
+    @property
     def fittest(self) -> list[Any]:
         """The best of the generation, as many as it has parents: under `selRankBoosted`, the next parents."""
         return heapq.nlargest(self.parents, self.population, key=attrgetter("fitness"))
@@ -63,7 +84,10 @@ class Evolution:
 
 
 class Callback:
-    """What is told of a run; each method may be left out."""
+    """What is told of a run; each method may be left out.
+
+    An exception in one of them ends the run, as a `CallbackError` that names it; all are still told of the end.
+    """
 
     def on_start(self, evolution: Evolution) -> None:
         """Before the initial population is scored."""
@@ -90,3 +114,73 @@ class Callback:
     def members(self) -> Sequence[Any]:
         """Return the members whose weights ``restore`` will ask for: a keyframe keeps them."""
         return ()
+
+
+class CallbackError(RuntimeError):
+    """A callback that failed: the message names its class and method, and ``__cause__`` is what it raised.
+
+    Attributes
+    ----------
+    callback : Callback
+        Which one.
+    method : str
+        What it was told with, such as ``"on_generation"``.
+    """
+
+    callback: Callback
+    method: str
+
+
+@contextlib.contextmanager
+def naming(callback: Callback, method: str) -> Iterator[None]:
+    """Raise `CallbackError` for what a callback's method, which is the body, raises.
+
+    What has a name already, an evaluation's error, is left as it is, and so is too little memory.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, CallbackError | EvaluationError) or out_of_memory(error):
+            raise
+        made = CallbackError(f"{type(callback).__name__}.{method}: {type(error).__name__}: {error}")
+        made.callback, made.method = callback, method
+        raise made from error
+
+
+def tell(callbacks: Iterable[Callback], method: str, evolution: Evolution) -> None:
+    """Call a method of each callback, such as ``"on_generation"``, in their order."""
+    for callback in callbacks:
+        with naming(callback, method):
+            getattr(callback, method)(evolution)
+
+
+@contextlib.contextmanager
+def telling_start_and_end(callbacks: Iterable[Callback], evolution: Evolution) -> Iterator[None]:
+    """Tell callbacks of the start, and when the body, which is the run, is left, all who know of the start of the end.
+
+    What ends the run is what is raised; what callbacks raise after that are notes to it.
+    """
+    started = []
+    try:
+        for callback in callbacks:
+            started.append(callback)
+            tell([callback], "on_start", evolution)
+        yield
+    except BaseException as error:
+        evolution.error, evolution.interrupted = error, isinstance(error, KeyboardInterrupt)
+        _tell_end(started, evolution)
+        raise
+    _tell_end(started, evolution)
+    if evolution.error is not None:
+        raise evolution.error
+
+
+def _tell_end(callbacks: Iterable[Callback], evolution: Evolution) -> None:
+    for callback in callbacks:
+        try:
+            tell([callback], "on_end", evolution)
+        except Exception as error:
+            if evolution.error is None:
+                evolution.error = error
+            else:
+                evolution.error.add_note(f"and then: {type(error).__name__}: {error}")

@@ -11,11 +11,12 @@ from deap import base
 from deap_nn.adaptation import SelfAdaptive
 from deap_nn.members import LightMember, light_members
 from deap_nn.noise import NoiseTable
+from deap_nn.population import Population
 from deap_nn.recipes import Breeder, Recipe, founder
 from deap_nn.weights import Vector, WeightList
 
 
-def initPopulation(toolbox: base.Toolbox, seed: int, n: int, *, start: int = 0) -> list[Any]:
+def initPopulation(toolbox: base.Toolbox, seed: int, n: int, *, start: int = 0) -> Population:
     """Make `n` individuals, each with random numbers of its own: member `i` is the same however many there are.
 
     Their weights are made when somebody looks at them, so that a large population takes no memory yet.
@@ -33,12 +34,12 @@ def initPopulation(toolbox: base.Toolbox, seed: int, n: int, *, start: int = 0) 
     """
     places = range(start, start + n)
     if not places:
-        return []
+        return Population()
     first = founder(toolbox.individual, seed, start)
     if not isinstance(first, WeightList):
-        return [first, *(founder(toolbox.individual, seed, place) for place in places[1:])]
+        return Population([first, *(founder(toolbox.individual, seed, place) for place in places[1:])])
     make = partial(_founder_weights, toolbox.individual, seed)
-    return light_members(type(first), [Recipe(0, place) for place in places], make, first.shapes)
+    return Population(light_members(type(first), [Recipe(0, place) for place in places], make, first.shapes))
 
 
 def _founder_weights(individual: Callable[..., Any], seed: int, recipe: Recipe) -> Vector:

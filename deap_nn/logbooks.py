@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import math
@@ -60,12 +61,34 @@ def rows_of(logbook: tools.Logbook) -> list[Row]:
     return [{key: plain(value) for key, value in row.items()} for row in rows]
 
 
+def last_record(logbook: tools.Logbook) -> Row:
+    """Return the last record of a logbook with its chapters' as nested rows, as ``Logbook.record`` takes them."""
+    record: Row = plain(dict(logbook[-1]))
+    for name, chapter in logbook.chapters.items():
+        entry = last_record(chapter) if len(chapter) else {}
+        if entry and all(_same(entry.get(key), value) for key, value in record.items() if not isinstance(value, dict)):
+            record[name] = {key: value for key, value in entry.items() if key not in record}
+    return record
+
+
+def flat(record: Row) -> Row:
+    """Return a record of nested rows as one row, with columns ``chapter.column``."""
+    row: Row = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            row.update({f"{name}.{key}": inner for key, inner in flat(value).items()})
+        else:
+            row[name] = value
+    return row
+
+
 def _same(a: Any, b: Any) -> bool:
     """Whether two plain values are the same, NaN and NaN among them."""
     return json.dumps(_finite(plain(a)), default=str) == json.dumps(_finite(b), default=str)
 
 
-def _columns(logbook: tools.Logbook, rows: Sequence[Row]) -> list[str]:
+def columns_of(logbook: tools.Logbook, rows: Sequence[Row]) -> list[str]:
+    """Return the names of the columns of `rows_of` a logbook, those of its header first."""
     present = list(dict.fromkeys(key for row in rows for key in row))
     wished = [name for name in (logbook.header or []) if name in present]
     return wished + [name for name in present if name not in wished]
@@ -99,7 +122,7 @@ def to_csv(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
     'gen,fitness.min\n0,0.5\n'
     """
     rows = rows_of(logbook)
-    columns = _columns(logbook, rows)
+    columns = columns_of(logbook, rows)
     lines = [format_row(columns)] if columns else []
     lines += [format_row([row.get(name) for name in columns]) for row in rows]
     write_text(path, "".join(lines))
@@ -125,8 +148,15 @@ def to_json(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
         file.write("\n]\n")
 
 
-def read_csv(path: str | os.PathLike[str]) -> dict[str, list[float]]:
+def read_csv(path: str | os.PathLike[str], *, integers: bool = False) -> dict[str, list[float]]:
     """Read a CSV file of numbers, by column; an empty field is NaN and a torn last row is left out.
+
+    Parameters
+    ----------
+    path : path-like
+        With a head.
+    integers : bool
+        Whether what is written as an integer becomes one; otherwise all become floats.
 
     Raises
     ------
@@ -141,8 +171,9 @@ def read_csv(path: str | os.PathLike[str]) -> dict[str, list[float]]:
     columns: dict[str, list[float]] = {name: [] for name in reader.fieldnames}
     for row in reader:
         for name in columns:
+            field = row[name] or "nan"
             try:
-                columns[name].append(float(row[name] or "nan"))
+                columns[name].append(int(field) if integers and field.isdigit() else float(field))
             except ValueError:
                 raise ValueError(f"{path}: line {reader.line_num}: {name} is no number: {row[name]!r}") from None
     return columns
@@ -170,6 +201,19 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def append_text(path: str | os.PathLike[str], text: str) -> None:
+    """Append to a text file, all of it or nothing, as where the disk is full."""
+    data = text.encode()
+    with open(path, "ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            if file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except OSError:
+            file.truncate(size)
+            raise
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

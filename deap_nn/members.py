@@ -12,6 +12,7 @@ import numpy as np
 from deap import base
 
 from deap_nn.crossover import further
+from deap_nn.markup import genome
 from deap_nn.recipes import Recipe
 from deap_nn.weights import Shape, Vector, WeightList
 
@@ -29,6 +30,9 @@ class LightMember:
         self.__class__ = self.container  # type: ignore[assignment]  # it becomes one
         del self.make, self.light_shapes
         self._adopt(flat, shapes)  # type: ignore[attr-defined]  # as it now is one
+
+    def _repr_html_(self) -> str:  # without a look at the weights
+        return genome(type(self).__name__, self.light_shapes, getattr(self, "fitness", None))
 
 
 def _loading(name: str) -> Callable[..., Any]:

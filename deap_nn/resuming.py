@@ -7,16 +7,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from deap_nn.checkpoint import Checkpoint, Generation, keyframes_in
 from deap_nn.clock import Clock
 from deap_nn.elitism import Elitism
-from deap_nn.evolution import Callback, Evolution
+from deap_nn.evolution import Callback, Evolution, naming
 from deap_nn.keyframes import Keyframe, KeyframeError
 from deap_nn.lineage import Lineage
-from deap_nn.logbooks import plain
+from deap_nn.logbooks import last_record
 
 KEYFRAME_SECONDS = 20.0
 KEYFRAME_BYTES = 2 << 30
@@ -32,17 +33,30 @@ def _named(watching: Iterable[Callback]) -> Iterator[tuple[str, Callback]]:
         yield f"{place} {type(callback).__name__}", callback
 
 
+def _members(watching: Iterable[Callback]) -> list[Any]:
+    """Return the members that callbacks will ask for when they are restored."""
+    members: list[Any] = []
+    for callback in watching:
+        with naming(callback, "members"):
+            members += callback.members()
+    return members
+
+
 def kept_of(evolution: Evolution, clock: Clock, places: Sequence[int], watching: Iterable[Callback]) -> Generation:
     """Return what a checkpoint keeps of the generation that was logged last."""
+    states = {}
+    for name, callback in _named(watching):
+        with naming(callback, "state"):
+            states[name] = callback.state()
     return Generation(
         number=evolution.generation,
         sigma=clock.sigma,
         adaptation=clock.adaptation.state() if clock.adaptation is not None else {},
-        row=plain(evolution.row),
+        row=last_record(evolution.logbook),
         seconds=evolution.seconds,
         elapsed=evolution.elapsed,
         evaluations=evolution.evaluations,
-        states={name: callback.state() for name, callback in _named(watching)},
+        states=states,
         wvalues=np.array([member.fitness.wvalues for member in evolution.population], dtype=np.float64),
         chosen=np.array(places, dtype=np.uint32),
     )
@@ -79,8 +93,9 @@ def go_on(
     evolution.member = lineage.recall
     clock.restore(last.number, last.adaptation)
     for name, callback in _named(watching):
-        callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
-    wanted = [member for callback in watching for member in callback.members()]
+        with naming(callback, "restore"):
+            callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
+    wanted = _members(watching)
     line = lineage.line(wanted) if last.number else []
     genomes = sum(map(len, line))
     if genomes and lineage.seconds_to_breed(genomes) > KEYFRAME_SECONDS:
@@ -127,7 +142,7 @@ class Keyframes:
             return
         if lineage.seconds_to_breed() <= self.seconds and len(lineage.recipes) < KEYFRAME_RECIPES:
             return
-        others = [member for callback in watching for member in callback.members() if hasattr(member, "recipe")]
+        others = [member for member in _members(watching) if hasattr(member, "recipe")]
         size = lineage.keyframe_bytes(others)
         if size > self.most:
             # Said once: a warning of the same words is.

@@ -30,7 +30,7 @@ from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.commands import InputError
 from deap_nn.datasets import Dataset
 from deap_nn.evolution import Callback, Evolution
-from deap_nn.logbooks import format_row, to_json, write_json, write_text, write_with
+from deap_nn.logbooks import format_row, rows_of, to_json, write_json, write_text, write_with
 from deap_nn.seeding import Purpose, stream
 from deap_nn.toolbox import make_toolbox
 from deap_nn.weights import Layout
@@ -271,7 +271,7 @@ class RunDirectory(Callback):
             return
         if isinstance(error, Exception):
             lines = "".join(traceback.format_exception(error))
-            unwritable = [OSError] if isinstance(error, OSError) else []
+            unwritable = [OSError] if isinstance(error, OSError) or isinstance(error.__cause__, OSError) else []
             with contextlib.suppress(*unwritable):
                 self.close("failed", error=f"{type(error).__name__}: {error}", traceback=lines)
             self.status["state"] = "failed"
@@ -300,7 +300,7 @@ class RunDirectory(Callback):
         for state in seen:
             self._trace_row(bytes.fromhex(state["trace"]))
         self._written = len(seen)
-        rows = [dict(record) for record in evolution.logbook[: len(seen)]]
+        rows = rows_of(evolution.logbook)[: len(seen)]
         lines = [format_row(list(rows[0]))] if rows else []
         write_text(self.path / "logbook.csv", "".join(lines + [format_row(list(row.values())) for row in rows]))
         lines = [format_row(TIMING_COLUMNS)] if rows else []
@@ -324,7 +324,7 @@ class RunDirectory(Callback):
 
     def _catch_up(self, evolution: Evolution) -> None:
         """Append what is logged and not yet written, all of it or nothing when the run is interrupted."""
-        if self._written == len(evolution.logbook):
+        if len(evolution.logbook) != self._written + 1:  # nothing new, or it ended before this was restored
             return
         traced = b""
         if self._places is not None:
@@ -356,7 +356,7 @@ class RunDirectory(Callback):
         self._traced = traced
 
     def _append_rows(self, evolution: Evolution) -> None:
-        row = evolution.row
+        row = evolution.flat_row
         self._append("logbook.csv", list(row), list(row.values()))
         self._timing = [
             row["gen"],

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from deap_nn.markup import genome
+
 Matrix = NDArray[np.float32]
 """A matrix of weights of any number of dimensions."""
 Vector = NDArray[np.float32]
@@ -219,6 +221,9 @@ class WeightList(_MatrixList):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} matrices, {sum(np.size(m) for m in self):,} weights>"
+
+    def _repr_html_(self) -> str:
+        return genome(type(self).__name__, self.shapes, getattr(self, "fitness", None))
 
     __hash__ = None  # mutable, as every list
 

@@ -31,7 +31,7 @@ from deap_nn import make_toolbox, parallel
 from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
 from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
 from deap_nn.datasets import NAMES, Dataset, find_dataset
-from deap_nn.evolution import Evolution
+from deap_nn.evolution import Evolution, tell, telling_start_and_end
 from deap_nn.mutation import matrix_factors
 from deap_nn.recipes import founder
 from deap_nn.rundir import RunDirectory
@@ -341,10 +341,8 @@ def method_of(options: argparse.Namespace, toolbox: Toolbox) -> Method:
 def train(evolution: Evolution, method: Method, watching: Iterable[Any], sigma: float) -> None:
     """Do all steps; the log is that of ``evolve``, with the method's one network in place of the best member."""
     toolbox = evolution.toolbox
-    for callback in watching:
-        callback.on_start(evolution)
     begun = started = time.perf_counter()
-    try:
+    with telling_start_and_end(watching, evolution):
         for generation in range(evolution.generations + 1):
             if evolution.stop is not None:
                 break
@@ -363,14 +361,7 @@ def train(evolution: Evolution, method: Method, watching: Iterable[Any], sigma: 
                 evolution.logbook.header = list(row)
                 evolution.logbook.record(**row)
             with parallel.heeding_signals():
-                for callback in watching:
-                    callback.on_generation(evolution)
-    except BaseException as error:
-        evolution.interrupted = isinstance(error, KeyboardInterrupt)
-        raise
-    finally:
-        for callback in watching:
-            callback.on_end(evolution)
+                tell(watching, "on_generation", evolution)
 
 
 def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) -> None:

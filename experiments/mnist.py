@@ -16,8 +16,8 @@ from typing import Any
 
 from deap.base import Toolbox
 
-from deap_nn import PRESETS, evolve, parallel, usual_step
-from deap_nn.callbacks import VOTERS, EarlyStopping, ProgressBar, Readouts
+from deap_nn import PRESETS, Callback, evolve, parallel, usual_step
+from deap_nn.callbacks import VOTERS, EarlyStopping, ProgressBar, Readouts, TensorBoardLogger
 from deap_nn.checkpoint import Checkpoint
 from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
 from deap_nn.datafiles import DataError
@@ -34,6 +34,7 @@ from deap_nn.rundir import (
     toolbox_of,
 )
 from deap_nn.seeding import MAX_SEED
+from deap_nn.tensorboard_logger import check_new_log
 from deap_nn.toolbox import CROSSOVERS, USUAL_INDPB, layout_names
 from deap_nn.weights import LARGEST_WEIGHT
 
@@ -46,7 +47,7 @@ LAYERS = {"mnist_deep": 4, "mlp": 2}
 """How many layers of them have weights."""
 
 
-NOT_STORED = ("output", "resume", "regardless", "no_progress")
+NOT_STORED = ("output", "resume", "regardless", "no_progress", "tensorboard")
 """Options that are no settings of a run."""
 
 
@@ -205,6 +206,7 @@ def make_parser() -> Parser:
         metavar="MIB",
         help=f"no keyframe that takes more is kept; by default {KEYFRAME_BYTES >> 20}",
     )
+    add("--tensorboard", metavar="DIR", help="write events for TensorBoard there; by default none")
     add("--no-progress", action="store_true", help="show no progress; by default it is shown")
     return parser
 
@@ -220,7 +222,7 @@ def parse_arguments() -> argparse.Namespace:
     named = {argument.partition("=")[0] for argument in sys.argv[1:]}
     given = {action.dest: action for action in parser._actions if named & set(action.option_strings)}
     anew = {"resume", "regardless", "generations", "group_size", "cache", "cache_size", "no_progress"}
-    anew |= {"timeout", "keyframes", "keyframe_space", "data"}
+    anew |= {"timeout", "keyframes", "keyframe_space", "data", "tensorboard"}
     for name, action in given.items():
         if name not in anew:
             raise InputError(f"argument {action.option_strings[0]}: cannot be given with --resume, the run has its own")
@@ -405,7 +407,25 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
     }
 
 
-def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, checkpoint: Checkpoint | None) -> None:
+def events_logger(options: argparse.Namespace) -> TensorBoardLogger | None:
+    """Return what writes events for TensorBoard, if that is asked for."""
+    if options.tensorboard is None:
+        return None
+    try:
+        if options.resume is None:
+            check_new_log(Path(options.tensorboard))
+        return TensorBoardLogger(options.tensorboard)
+    except (ImportError, ValueError) as error:
+        raise InputError(f"argument --tensorboard: {error}") from error
+
+
+def run(
+    options: argparse.Namespace,
+    dataset: Dataset,
+    directory: RunDirectory,
+    checkpoint: Checkpoint | None,
+    events: TensorBoardLogger | None,
+) -> None:
     """Evolve, and leave the whole run in its directory."""
     toolbox = toolbox_of(PRESETS[options.preset] | vars(options), dataset)
     if options.resume is None:
@@ -414,9 +434,11 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     beside = {"training_size": options.training_size, "voters": options.voters}
     readouts = Readouts(toolbox, directory.path / "readouts.csv", **beside)
     stopping = EarlyStopping(target=options.target, patience=options.patience, max_seconds=options.max_seconds)
-    callbacks = [stopping, directory, readouts]
+    callbacks: list[Callback] = [stopping, directory, readouts]
     if not options.no_progress:
         callbacks.append(ProgressBar())
+    if events is not None:
+        callbacks.append(events)
     with keeping_result(directory, toolbox, readouts, options.fitness):
         population = toolbox.population(n=options.population)
         evolve(
@@ -481,6 +503,7 @@ def main() -> int:
     options = parse_arguments()
     if options.output is not None:
         check_new_folder(options.output, "--output")
+    events = events_logger(options)
     dataset = read_data(options)
     going_on: Checkpoint | None = None
     if options.resume is not None:
@@ -492,7 +515,7 @@ def main() -> int:
         if not options.no_progress:
             print(f"{dataset.note}; run: {directory.path}", flush=True)
         with contextlib.closing(going_on) if going_on is not None else contextlib.nullcontext():
-            run(options, dataset, directory, going_on)
+            run(options, dataset, directory, going_on, events)
     return 0
 
 

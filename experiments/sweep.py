@@ -51,7 +51,7 @@ NO_MATTER = {"versions", "workers", "seed", "noise_sha256", "data", "cache", "ca
 NO_MATTER |= {"keyframes", "keyframe_space", "voters"}
 """Entries of ``config.json`` that do not say how a run learns, or say it for one seed."""
 
-OF_A_SWEEP = ("output", "resume", "regardless", "seed", "no-progress", "help", "breeding")
+OF_A_SWEEP = ("output", "resume", "regardless", "seed", "no-progress", "help", "breeding", "tensorboard")
 """Options of a run that a study does not set."""
 
 OF_ALL = ("threads", "device")

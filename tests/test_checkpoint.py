@@ -17,6 +17,7 @@ from test_lineage import LAYOUT, halve, wired
 from deap_nn import (
     Annealed,
     Callback,
+    CallbackError,
     Individual,
     NoiseTable,
     OneFifth,
@@ -348,7 +349,7 @@ def test_a_row_that_cannot_be_written_whole_is_not_written_twice(digits, tmp_pat
         write(traced)
 
     monkeypatch.setattr(directory, "_trace_row", full_once)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(CallbackError, match=r"RunDirectory.on_generation: OSError: .*No space left"):
         evolve(toolbox.population(n=4), toolbox, 9, seed=1, callbacks=[directory])
     directory.close("failed")
     for name in ("logbook.csv", "timing.csv"):

@@ -12,14 +12,15 @@ from conftest import ROOT
 PACKAGE = ROOT / "deap_nn"
 
 FLOORS = [
+    {"markup", "extras"},
     {"seeding", "weights", "logbooks", "datafiles", "checkpoint", "onlooker", "scoop_repairs"},
-    {"limits", "adaptation"},
+    {"limits", "adaptation", "population", "frames"},
     {"genome_cache", "keyframes", "clock"},
     {"sharing"},
     {"parallel"},
     {"datasets", "tensorflow_setup", "commands", "noise"},
-    {"models", "report", "initialisation", "crossover", "mutation", "selection", "compiled"},
-    {"fused", "pooled", "weight_files"},
+    {"models", "report", "runs", "initialisation", "crossover", "mutation", "selection", "compiled"},
+    {"fused", "pooled", "weight_files", "comparison"},
     {"evaluation", "operators", "recipes", "samples", "objectives"},
     {"scoring", "keras_problem"},
     {"problems"},
@@ -27,7 +28,7 @@ FLOORS = [
     {"lineage", "evolution"},
     {"founders", "variation"},
     {"toolbox"},
-    {"resuming"},
+    {"resuming", "progress", "csv_logger", "tensorboard_logger", "mlflow_logger"},
     {"algorithms"},
     {"callbacks"},
     {"rundir"},
@@ -45,6 +46,11 @@ ROOMS = {
     "greenlet": {"parallel"},
     "matplotlib": {"report"},
     "numba": {"compiled", "fused", "pooled"},
+    "pandas": {"frames", "runs", "comparison"},
+    "pyarrow": {"frames"},
+    "tensorboard": {"tensorboard_logger"},
+    "mlflow": {"mlflow_logger"},
+    "IPython": set(),
 }
 
 
@@ -90,7 +96,7 @@ def test_importing_the_package_is_light():
     code = "import sys, deap_nn; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "deap" in loaded
-    assert not {"tensorflow", "keras", "scoop", "matplotlib", "numba", "mlxtend", "pandas"} & set(loaded)
+    assert not {"tensorflow", "keras", "scoop", "matplotlib", "numba", "mlxtend", "pandas", "tqdm"} & set(loaded)
 
 
 def test_operators_recipes_and_loop_work_where_tensorflow_is_missing():

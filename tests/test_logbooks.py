@@ -3,13 +3,14 @@
 import csv
 import json
 import math
+import resource
 
 import numpy as np
 import pytest
 from deap import tools
 
 from deap_nn import to_csv, to_json
-from deap_nn.logbooks import read_csv, write_text, write_with
+from deap_nn.logbooks import append_text, read_csv, write_text, write_with
 
 
 @pytest.fixture
@@ -111,6 +112,21 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
     assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def test_what_is_appended_is_whole_or_nothing(tmp_path):
+    path = tmp_path / "log.csv"
+    append_text(path, "gen\n")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            append_text(path, "0123456789\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_text() == "gen\n"
+    append_text(path, "1\n")
+    assert path.read_text() == "gen\n1\n"
 
 
 def _umask():

@@ -1,0 +1,51 @@
+"""Small pieces of HTML for notebooks: whatever is shown is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from math import prod
+
+
+def paragraph(text: object, *, strong: object = "") -> str:
+    """Return a line of text, what is `strong` before it."""
+    return f"<p><strong>{escape(str(strong))}</strong> {escape(str(text))}</p>"
+
+
+def table(rows: Iterable[Sequence[object]], head: Sequence[object] = ()) -> str:
+    """Return a table; each row begins with what it is about.
+
+    Examples
+    --------
+    >>> table([["state", "<finished>"]])
+    '<table><tbody><tr><th scope="row">state</th><td>&lt;finished&gt;</td></tr></tbody></table>'
+    """
+    heads = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in head)
+    lines = []
+    for first, *others in rows:
+        cells = "".join(f"<td>{escape(shown(value))}</td>" for value in others)
+        lines.append(f'<tr><th scope="row">{escape(shown(first))}</th>{cells}</tr>')
+    top = f"<thead><tr>{heads}</tr></thead>" if heads else ""
+    return f"<table>{top}<tbody>{''.join(lines)}</tbody></table>"
+
+
+def shown(value: object) -> str:
+    """Return a value as people read it: numbers of four digits, several values with commas between them."""
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, tuple):
+        return ", ".join(map(shown, value))
+    return str(value)
+
+
+def genome(kind: str, shapes: Sequence[tuple[int, ...]], fitness: object) -> str:
+    """Return what an individual is: its class, its matrices and its fitness, and no weights."""
+    values: tuple[float, ...] = getattr(fitness, "values", ())
+    scored = f"fitness {shown(tuple(values))}" if values else "not scored"
+    sizes = [prod(shape) for shape in shapes]
+    rows = [(i, " x ".join(map(str, shape)), size) for i, (shape, size) in enumerate(zip(shapes, sizes, strict=True))]
+    return paragraph(f"{sum(sizes):,} weights, {scored}", strong=kind) + table(rows, ("matrix", "shape", "weights"))

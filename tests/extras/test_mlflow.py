@@ -1,0 +1,95 @@
+"""Runs in MLflow's own stores on this machine."""
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from test_algorithms import members, plain_toolbox
+from test_callbacks import Failing, chapters
+
+from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox
+from deap_nn.callbacks import MLflowLogger
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*noload.* loader strategy is deprecated")  # MLflow's use of SQLAlchemy
+
+
+@pytest.fixture(params=["file", "sqlite"])
+def client(request, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.chdir(tmp_path)
+    uri = f"file://{tmp_path}/store" if request.param == "file" else f"sqlite:///{tmp_path}/mlflow.db"
+    return MlflowClient(uri)
+
+
+def logged(client):
+    """The only run there is."""
+    [run] = client.search_runs([client.get_experiment_by_name("trial").experiment_id])
+    return run
+
+
+def steps(client, run, name):
+    return [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, name)]
+
+
+def test_parameters_metrics_and_artifacts(client, tmp_path):
+    (tmp_path / "notes.txt").write_text("of mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    logger = MLflowLogger(
+        "trial",
+        run_name="first",
+        tracking_uri=client.tracking_uri,
+        parameters={"seed": 1, "data": {"name": "made"}, **{f"p{i}": i for i in range(150)}},
+        artifacts=[tmp_path / "notes.txt", tmp_path / "run", tmp_path / "missing"],
+    )
+    population, logbook = evolve(members(), plain_toolbox(), 3, seed=1, stats=chapters(), callbacks=[logger])
+    run = logged(client)
+    assert (run.info.run_name, run.info.status) == ("first", "FINISHED")
+    assert {name: run.data.params[name] for name in ("population", "generations", "seed", "data.name", "p149")} == {
+        "population": "10",
+        "generations": "3",
+        "seed": "1",
+        "data.name": "made",
+        "p149": "149",
+    }
+    assert steps(client, run, "min") == list(enumerate(logbook.select("min")))
+    assert steps(client, run, "fitness.largest") == list(enumerate(logbook.chapters["fitness"].select("largest")))
+    assert "gen" not in run.data.metrics
+    assert {each.path for each in client.list_artifacts(run.info.run_id)} == {"best.npz", "notes.txt", "run"}
+    best = min(population, key=lambda individual: individual.fitness.values)
+    with np.load(client.download_artifacts(run.info.run_id, "best.npz", str(tmp_path))) as weights:
+        assert np.array_equal(weights["matrix_0"], best[0])
+
+
+@pytest.mark.parametrize(("error", "status"), [(None, "FAILED"), (KeyboardInterrupt(), "KILLED")])
+def test_mlflow_is_told_how_a_run_ends(client, error, status):
+    logger = MLflowLogger("trial", tracking_uri=client.tracking_uri)
+    with pytest.raises((CallbackError, KeyboardInterrupt)):
+        evolve(members(), plain_toolbox(), 3, seed=1, callbacks=[Failing("on_generation", error=error), logger])
+    run = logged(client)
+    assert run.info.status == status
+    assert [step for step, _ in steps(client, run, "min")] == [0]
+
+
+@pytest.mark.parametrize("from_the_beginning", [True, False])
+def test_a_resumed_run_goes_on_in_the_same_run(client, digits, tmp_path, from_the_beginning):
+    class Stop(Callback):
+        def on_generation(self, evolution):
+            if evolution.generation == 2:
+                raise KeyboardInterrupt
+
+    def run(first, second):
+        toolbox, checkpoint = make_toolbox("mlp", digits, seed=1), Checkpoint(tmp_path / "checkpoint")
+        try:
+            return evolve(
+                toolbox.population(n=4), toolbox, 4, seed=1, callbacks=[first, second], checkpoint=checkpoint
+            )[1]
+        finally:
+            checkpoint.close()
+
+    first = MLflowLogger("trial", tracking_uri=client.tracking_uri) if from_the_beginning else Callback()
+    with pytest.raises(KeyboardInterrupt):
+        run(first, Stop())
+    logbook = run(MLflowLogger("trial", tracking_uri=client.tracking_uri), Callback())
+    found = logged(client)
+    assert found.info.status == "FINISHED"
+    assert steps(client, found, "val_error") == list(enumerate(logbook.select("val_error")))

@@ -1,0 +1,52 @@
+"""A real notebook, executed by a real kernel."""
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+CELLS = [
+    """
+from deap_nn import evolve, make_toolbox, read_run
+from deap_nn.rundir import RunDirectory
+toolbox = make_toolbox("mlp", DATA, seed=1)
+population = toolbox.population(n=6)
+population[0]
+""",
+    """
+with RunDirectory(FOLDER) as directory:
+    directory.write_config({"seed": 1})
+    _ = evolve(population, toolbox, 3, seed=1, callbacks=[directory])
+    directory.close("finished")
+""",
+    "population",
+    "read_run(FOLDER)",
+    "evolve(toolbox.population(n=4), toolbox, 1, seed=1, progress=False);",
+]
+
+
+@pytest.mark.parametrize("widgets", [True, False], ids=["with ipywidgets", "without"])
+def test_a_notebook_shows_what_it_should(digits_file, tmp_path, widgets):
+    begin = f"from pathlib import Path\nDATA, FOLDER = {str(digits_file)!r}, {str(tmp_path / 'run')!r}"
+    if not widgets:
+        begin += "\nimport sys\nsys.modules['ipywidgets'] = None"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in (begin, *CELLS)])
+    NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    _, individual, evolved, population, run, quiet = (cell.outputs for cell in notebook.cells)
+    assert "50,890 weights, not scored" in html_of(individual)
+    if widgets:
+        [bar] = [output for output in evolved if output.output_type == "display_data"]
+        assert "application/vnd.jupyter.widget-view+json" in bar.data
+        assert "4/4" in str(notebook.metadata.widgets)
+    else:
+        assert "4/4" in "".join(output.text for output in evolved if output.output_type == "stream")
+    assert "Warning" not in str(notebook.cells)
+    assert "6 members, 6 scored" in html_of(population)
+    assert "finished" in html_of(run)
+    assert not [output for output in quiet if output.output_type != "execute_result"]
+
+
+def html_of(outputs):
+    """The HTML that the last output of a cell shows."""
+    return outputs[-1].data["text/html"]

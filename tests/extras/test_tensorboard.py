@@ -1,0 +1,163 @@
+"""Runs in a real TensorBoard."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+from conftest import MNIST
+from test_callbacks import chapters
+
+from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox
+from deap_nn.callbacks import TensorBoardLogger
+from deap_nn.models import tf
+from deap_nn.tensorboard_logger import event_files, written_in
+
+COLUMNS = ["nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma"]
+
+
+class Stop(Callback):
+    def __init__(self, generation):
+        self.generation = generation
+
+    def on_generation(self, evolution):
+        if evolution.generation == self.generation:
+            raise KeyboardInterrupt
+
+
+def evolved(digits, folder, logger, *callbacks, ngen=4, stats=None):
+    """A run with a checkpoint, resumed if there is one; returns its logbook."""
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    checkpoint = Checkpoint(folder)
+    try:
+        population = toolbox.population(n=4)
+        watching = [*callbacks, logger]
+        return evolve(population, toolbox, ngen, seed=1, stats=stats, callbacks=watching, checkpoint=checkpoint)[1]
+    finally:
+        checkpoint.close()
+
+
+def values_in(folder):
+    """What is written, by tag: pairs of step and value, in the order of the files."""
+    found = {}
+    for file in event_files(folder):
+        for record in tf.data.TFRecordDataset(str(file)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append((event.step, tf.make_ndarray(value.tensor)))
+    return found
+
+
+def test_events_are_the_logbook_and_the_best(digits, tmp_path):
+    class Keep(Callback):
+        def on_generation(self, evolution):
+            self.best = {name: matrix.copy() for name, matrix in evolution.best_weights.items()}
+
+    keep = Keep()
+    logger = TensorBoardLogger(tmp_path / "log", every=3)
+    logbook = evolved(digits, tmp_path / "checkpoint", logger, keep, stats=chapters())
+    found = values_in(tmp_path / "log")
+    scalars = [*COLUMNS, "fitness.largest", "size.largest"]
+    weights = [f"weights/{name}" for name in keep.best]
+    filters = f"filters/{next(iter(keep.best))}"
+    assert set(found) == {*scalars, *weights, filters}
+    assert [step for step, _ in found["min"]] == [0, 1, 2, 3, 4]
+    assert [value.item() for _, value in found["min"]] == [np.float32(value) for value in logbook.select("min")]
+    largest = logbook.chapters["fitness"].select("largest")
+    assert [value.item() for _, value in found["fitness.largest"]] == [np.float32(value) for value in largest]
+    for tag in (*weights, filters):
+        assert [step for step, _ in found[tag]] == [0, 3, 4]  # when it is time, and at the end
+    for tag, matrix in zip(weights, keep.best.values(), strict=True):
+        buckets = found[tag][-1][1]
+        assert buckets[:, 2].sum() == matrix.size
+        assert buckets[0, 0] == pytest.approx(matrix.min())
+        assert buckets[-1, 1] == pytest.approx(matrix.max())
+    width, height, png = found[filters][-1][1]
+    assert (int(width), int(height)) == (8 * 29 + 1, 8 * 29 + 1)
+    assert png.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_resumed_run_writes_no_generation_twice(digits, tmp_path, torn):
+    log = tmp_path / "log"
+    evolved(digits, tmp_path / "unbroken", TensorBoardLogger(tmp_path / "whole", every=1))
+    with pytest.raises(KeyboardInterrupt):
+        evolved(digits, tmp_path / "checkpoint", TensorBoardLogger(log, every=1), Stop(2))
+    if torn:  # as where it was killed: the last generation, and a part of the one before, are lost
+        [file] = event_files(log)
+        file.write_bytes(file.read_bytes()[: int(0.6 * file.stat().st_size)])
+        before = set(written_in(log))
+        assert ("min", 0) in before
+        assert ("min", 2) not in before
+    evolved(digits, tmp_path / "checkpoint", TensorBoardLogger(log, every=1))
+    written = list(written_in(log))
+    assert len(written) == len(set(written))
+    whole = set(written_in(tmp_path / "whole"))
+    missing = whole - set(written)
+    assert not set(written) - whole
+    if torn:  # the weights of a generation that is past are not made again
+        assert missing
+        assert all(tag.startswith(("weights/", "filters/")) and step < 2 for tag, step in missing)
+    else:
+        assert not missing
+
+
+def test_a_run_that_began_without_it_is_logged_from_its_beginning(digits, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        evolved(digits, tmp_path / "checkpoint", Callback(), Stop(2))
+    evolved(digits, tmp_path / "checkpoint", TensorBoardLogger(tmp_path / "log"))
+    assert [step for step, _ in values_in(tmp_path / "log")["val_error"]] == [0, 1, 2, 3, 4]
+
+
+def test_two_runs_do_not_share_a_folder(digits, tmp_path):
+    logger = TensorBoardLogger(tmp_path / "log")
+    evolved(digits, tmp_path / "first", logger, ngen=0)
+    with pytest.raises(CallbackError, match=r"TensorBoardLogger.on_generation: .*has the events of another run"):
+        evolved(digits, tmp_path / "second", logger, ngen=0)
+
+
+def test_the_experiment_is_seen_in_a_real_tensorboard(run, digits_file, tmp_path):
+    options = ["--model", "mlp", "--population", 6, "--generations", 2, "--data", digits_file, "--no-progress"]
+    log = tmp_path / "logs" / "first"
+    answer = run(MNIST, *options, "--output", tmp_path / "run", "--tensorboard", log)
+    assert answer.returncode == 0, answer.stderr
+    again = run(MNIST, *options, "--output", tmp_path / "again", "--tensorboard", log)
+    assert again.returncode == 2
+    assert again.stderr.count("\n") == 1
+    assert "argument --tensorboard: " in again.stderr
+    assert not (tmp_path / "again").exists()
+    resumed = run(MNIST, "--resume", tmp_path / "run", "--generations", 3, "--no-progress", "--tensorboard", log)
+    assert resumed.returncode == 0, resumed.stderr
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", tmp_path / "logs", "--port", port]
+    board = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        tags = asked(port, "scalars/tags", lambda found: "val_error" in found.get("first", {}))
+        assert set(tags["first"]) == set(COLUMNS)
+        rows = asked(port, "scalars/scalars?run=first&tag=val_error", lambda found: len(found) == 4)
+        assert [step for _, step, _ in rows] == [0, 1, 2, 3]
+        assert len(asked(port, "histograms/tags", lambda found: found.get("first"))["first"]) == 4
+        [images] = asked(port, "images/tags", lambda found: found.get("first"))["first"]
+        assert images.startswith("filters/")
+    finally:
+        board.terminate()
+        board.wait()
+
+
+def asked(port, question, enough):
+    """What TensorBoard answers, once it has read enough."""
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/data/plugin/{question}", timeout=30) as answer:
+                found = json.load(answer)
+                if enough(found):
+                    return found
+        except OSError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError(f"{question} was not answered")

@@ -1,0 +1,267 @@
+"""What is told of a run: in order, to the end, and whoever fails is named."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from conftest import MNIST
+from deap import tools
+from test_algorithms import Screen, members, plain_toolbox
+
+from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox, progress, to_csv
+from deap_nn.callbacks import CSVLogger, MLflowLogger, ProgressBar, TensorBoardLogger
+from deap_nn.limits import EvaluationError
+from deap_nn.rundir import RunDirectory
+from deap_nn.tensorboard_logger import filter_sheet
+
+
+class Failing(Callback):
+    """Fails in one method; knows what it was told."""
+
+    def __init__(self, *methods, error=None):
+        self.methods, self.error, self.told = methods, error or ZeroDivisionError("of course"), []
+
+    def _tell(self, method):
+        self.told.append(method)
+        if method in self.methods:
+            raise self.error
+
+    def on_start(self, evolution):
+        self._tell("on_start")
+
+    def on_generation(self, evolution):
+        self._tell("on_generation")
+
+    def on_end(self, evolution):
+        self.ended_by = evolution.error
+        self._tell("on_end")
+
+    def state(self):
+        self._tell("state")
+        return {}
+
+    def restore(self, evolution, states):
+        self._tell("restore")
+
+    def members(self):
+        self._tell("members")
+        return ()
+
+
+@pytest.mark.parametrize("method", ["on_start", "on_generation", "on_end"])
+def test_a_callback_that_raises_is_named_and_the_others_are_told_of_the_end(method):
+    before, failing, after = Failing(), Failing(method), Failing()
+    with pytest.raises(CallbackError) as raised:
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[before, failing, after])
+    assert str(raised.value) == f"Failing.{method}: ZeroDivisionError: of course"
+    assert (raised.value.callback, raised.value.method) == (failing, method)
+    assert raised.value.__cause__ is failing.error
+    assert before.told[-1] == "on_end"
+    assert failing.told[-1] == "on_end"
+    assert after.told[-1:] == ([] if method == "on_start" else ["on_end"])  # it never knew of the start
+    if method != "on_end":
+        assert before.ended_by is raised.value
+
+
+@pytest.mark.parametrize("method", ["state", "restore", "members"])
+def test_so_is_one_that_fails_at_a_checkpoint(digits, tmp_path, method):
+    def run(callback, generations):
+        toolbox = make_toolbox("mlp", digits, seed=1)
+        checkpoint = Checkpoint(tmp_path / "checkpoint")
+        try:
+            evolve(
+                toolbox.population(n=4),
+                toolbox,
+                generations,
+                seed=1,
+                callbacks=[callback],
+                checkpoint=checkpoint,
+                keyframe_seconds=0,
+            )
+        finally:
+            checkpoint.close()
+
+    if method == "restore":
+        run(Failing(), 1)
+    with pytest.raises(CallbackError, match=rf"^Failing\.{method}: ZeroDivisionError: of course$"):
+        run(Failing(method), 2)
+
+
+def test_what_fails_at_the_end_too_is_a_note():
+    both = Failing("on_generation", "on_end")
+    with pytest.raises(CallbackError, match="on_generation") as raised:
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[both])
+    assert raised.value.__notes__ == ["and then: CallbackError: Failing.on_end: ZeroDivisionError: of course"]
+
+
+@pytest.mark.parametrize("error", [EvaluationError("child 3"), MemoryError(), KeyboardInterrupt()])
+def test_what_has_a_name_of_its_own_keeps_its_type(error):
+    with pytest.raises(type(error)) as raised:
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[Failing("on_generation", error=error)])
+    assert raised.value is error
+
+
+def test_the_run_directory_says_that_the_run_failed_and_by_whom(tmp_path):
+    with pytest.raises(CallbackError), RunDirectory(tmp_path / "run") as directory:
+        evolve(members(), plain_toolbox(), 3, seed=1, callbacks=[Failing("on_generation"), directory])
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert status["state"] == "failed"
+    assert status["error"] == "CallbackError: Failing.on_generation: ZeroDivisionError: of course"
+    assert (tmp_path / "run" / "logbook.csv").read_text().count("\n") == 2
+
+
+def chapters():
+    statistics = tools.MultiStatistics(
+        fitness=tools.Statistics(lambda i: i.fitness.values[0]), size=tools.Statistics(len)
+    )
+    statistics.register("largest", np.max)
+    return statistics
+
+
+def test_a_csv_logger_writes_what_to_csv_does(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("of another run\n")
+    sizes = []
+
+    class Look(Callback):
+        def on_generation(self, evolution):
+            lines = path.read_text().split("\n")
+            sizes.append((len(lines), lines[-1]))
+
+    logger = CSVLogger(path)
+    _, logbook = evolve(members(), plain_toolbox(), 3, seed=1, stats=chapters(), callbacks=[logger, Look()])
+    assert sizes == [(3, ""), (4, ""), (5, ""), (6, "")]
+    to_csv(logbook, tmp_path / "whole.csv")
+    assert path.read_text() == (tmp_path / "whole.csv").read_text()
+    assert path.read_text().startswith("gen,nevals,min,avg,std,max,sigma,fitness.largest,size.largest\n")
+    evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[logger])
+    assert path.read_text().count("\n") == 3
+
+
+@pytest.mark.parametrize("last", [0, 2])
+def test_a_resumed_run_leaves_the_csv_of_an_unbroken_one(digits, tmp_path, last):
+    def run(name, *callbacks):
+        toolbox = make_toolbox("mlp", digits, seed=1)
+        logger, checkpoint = CSVLogger(tmp_path / f"{name}.csv"), Checkpoint(tmp_path / name)
+        try:
+            evolve(
+                toolbox.population(n=4),
+                toolbox,
+                4,
+                seed=1,
+                stats=chapters(),
+                callbacks=[*callbacks, logger],
+                checkpoint=checkpoint,
+            )
+        finally:
+            checkpoint.close()
+
+    class Stop(Callback):
+        def on_generation(self, evolution):
+            if evolution.generation == last:
+                raise KeyboardInterrupt
+
+    run("unbroken", Callback())
+    with pytest.raises(KeyboardInterrupt):
+        run("broken", Stop())
+    path = tmp_path / "broken.csv"
+    assert path.read_text().count("\n") == last + 2
+    path.write_text(path.read_text()[:-3])  # torn
+    run("broken", Callback())
+    assert path.read_bytes() == (tmp_path / "unbroken.csv").read_bytes()
+
+
+def test_a_run_that_cannot_go_on_leaves_its_files_as_they_are(digits, tmp_path):
+    def run(callback, directory):
+        toolbox, checkpoint = make_toolbox("mlp", digits, seed=1), Checkpoint(tmp_path / "checkpoint")
+        callbacks = [callback, directory, CSVLogger(tmp_path / "log.csv")]
+        try:
+            evolve(toolbox.population(n=4), toolbox, 3, seed=1, callbacks=callbacks, checkpoint=checkpoint)
+        finally:
+            checkpoint.close()
+            directory.close("finished")
+
+    paths = [tmp_path / "log.csv", tmp_path / "run" / "logbook.csv"]
+    run(Failing(), RunDirectory(tmp_path / "run"))
+    before = [path.read_text() for path in paths]
+    with pytest.raises(CallbackError, match=r"Failing\.restore"):
+        run(Failing("restore"), RunDirectory(tmp_path / "run", again=True))
+    assert [path.read_text() for path in paths] == before
+
+
+def test_a_column_that_comes_later_is_named(tmp_path):
+    toolbox, columns = plain_toolbox(), {}
+    toolbox.register("assess", lambda *_, **__: dict(columns))
+
+    class Add(Callback):
+        def on_generation(self, evolution):
+            columns["late"] = 1.0
+
+    with pytest.raises(CallbackError, match=r"CSVLogger.on_generation: .*has no column late"):
+        evolve(members(), toolbox, 3, seed=1, callbacks=[CSVLogger(tmp_path / "log.csv"), Add()])
+    assert (tmp_path / "log.csv").read_text().count("\n") == 2
+
+
+def test_evolve_shows_a_bar_when_asked_to_and_in_a_notebook_by_itself(monkeypatch):
+    screen = Screen(terminal=False)
+    monkeypatch.setattr(progress.sys, "stderr", screen)
+
+    def said(**keywords):
+        screen.text = ""
+        evolve(members(), plain_toolbox(), 1, seed=1, **keywords)
+        return screen.text
+
+    assert said() == ""
+    assert said(progress=True).count("\n") == 2
+    monkeypatch.setattr("deap_nn.algorithms.in_notebook", lambda: True)
+    assert said().count("\n") == 2
+    assert said(progress=False) == ""
+    assert said(callbacks=[ProgressBar()]).count("\n") == 2  # not two of them
+
+
+def test_a_bar_in_a_notebook_needs_no_terminal(monkeypatch):
+    screen = Screen(terminal=False)
+    monkeypatch.setattr(progress.sys, "stderr", screen)
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[ProgressBar()])
+    assert "2/2" in screen.text
+    assert "\r" in screen.text
+
+
+@pytest.mark.parametrize(
+    ("logger", "module"), [(TensorBoardLogger, "tensorboard"), (MLflowLogger, "mlflow")], ids=["TensorBoard", "MLflow"]
+)
+def test_a_logger_whose_package_is_missing_says_so_in_one_line(tmp_path, monkeypatch, logger, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=rf"^{module} is not installed: pip install 'deap-nn\[{module}\]'$"):
+        logger(str(tmp_path))
+
+
+def test_so_does_the_experiment_before_it_makes_a_folder(run, tmp_path):
+    arguments = ["mnist.py", "--output", str(tmp_path / "run"), "--tensorboard", str(tmp_path / "log")]
+    code = f"import runpy, sys; sys.modules['tensorboard'] = None; sys.argv = {arguments}"
+    answer = run("-c", f"{code}; runpy.run_path({str(MNIST)!r}, run_name='__main__')")
+    assert answer.returncode == 2
+    missing = "tensorboard is not installed: pip install 'deap-nn[tensorboard]'"
+    assert answer.stderr == f"mnist.py: error: argument --tensorboard: {missing}\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_filters_are_drawn_side_by_side():
+    kernel = np.zeros((2, 2, 3, 5), np.float32)
+    kernel[0, 0, 1, 3], kernel[1, 1, 2, 4] = 2.0, -1.0
+    sheet = filter_sheet(kernel)
+    assert sheet.shape == (7, 10, 3)  # two lines of three, the last place empty
+    assert sheet[4, 1, 1] == 1.0
+    assert sheet[5, 5, 2] == 0.25
+    assert (sheet[::3] == 0).all()
+    assert (sheet[:, ::3] == 0).all()
+    assert (sheet[1:3, 1:3] == 0.5).all()
+    assert (sheet[4:6, 7:9] == 0).all()
+    assert filter_sheet(np.zeros((16, 100), np.float32)).shape == (41, 41, 1)  # 64 of them
+
+
+@pytest.mark.parametrize("shape", [(9, 5), (17, 5), (3, 3, 2, 4), (5,), (2, 2, 2, 1, 3)])
+def test_what_reads_no_images_has_no_filters(shape):
+    assert filter_sheet(np.ones(shape, np.float32)) is None

@@ -1,0 +1,257 @@
+"""Runs are read back from their folders, and logbooks go into frames."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from deap import tools
+from test_algorithms import members, plain_toolbox
+from test_callbacks import chapters
+
+from deap_nn import evolve, initNormal, read_run, read_runs, to_csv, to_dataframe, to_parquet
+from deap_nn.logbooks import read_csv, rows_of
+from deap_nn.rundir import RunDirectory
+from deap_nn.toolbox import Individual
+from deap_nn.weights import Layout
+
+
+@pytest.fixture
+def logbook():
+    return evolve(members(), plain_toolbox(), 3, seed=1, stats=chapters())[1]
+
+
+def made_run(folder, seed=1, *, ngen=3, **settings):
+    """A finished run without TensorFlow."""
+    layout = Layout.of(members()[0])
+    with RunDirectory(folder) as directory:
+        directory.trace_weights(layout, 1)
+        directory.write_config({"seed": seed, **settings})
+        population, logbook = evolve(
+            members(), plain_toolbox(), ngen, seed=seed, stats=chapters(), callbacks=[directory]
+        )
+        best = min(population, key=lambda individual: individual.fitness.values)
+        directory.write_weights(dict(zip(layout.names, best, strict=True)))
+        directory.close("finished", test_error=0.25)
+    return best, logbook
+
+
+def test_a_frame_is_what_the_csv_says(logbook, tmp_path):
+    frame = to_dataframe(logbook)
+    assert list(frame) == ["gen", "nevals", "min", "avg", "std", "max", "sigma", "fitness.largest", "size.largest"]
+    assert frame["gen"].tolist() == [0, 1, 2, 3]
+    assert [str(frame[name].dtype) for name in ("gen", "min", "fitness.largest", "size.largest")] == [
+        "int64",
+        "float64",
+        "float64",
+        "int64",
+    ]
+    to_csv(logbook, tmp_path / "log.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "log.csv"), frame)
+    levels = frame.copy()
+    levels.columns = levels.columns.str.split(".", expand=True)
+    assert levels["fitness"]["largest"].tolist() == frame["fitness.largest"].tolist()
+
+
+def test_what_a_record_lacks_is_nan_and_an_empty_logbook_an_empty_frame():
+    book = tools.Logbook()
+    book.record(gen=0)
+    book.record(gen=1, part={"a": 3})
+    assert to_dataframe(book)["part.a"].fillna(-1).tolist() == [-1, 3]
+    assert to_dataframe(tools.Logbook()).empty
+
+
+@pytest.mark.parametrize(
+    ("function", "module", "extra"), [(to_dataframe, "pandas", "pandas"), (to_parquet, "pyarrow", "parquet")]
+)
+def test_a_missing_extra_is_one_line(logbook, tmp_path, monkeypatch, function, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    arguments = [tmp_path / "log.parquet"] if function is to_parquet else []
+    with pytest.raises(ImportError, match=rf"^{module} is not installed: pip install 'deap-nn\[{extra}\]'$"):
+        function(logbook, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_read_back(tmp_path):
+    best, logbook = made_run(tmp_path / "run", seed=4, population=10)
+    run = read_run(str(tmp_path / "run"))
+    assert (run.name, run.state) == ("run", "finished")
+    assert run.config["population"] == 10
+    assert run.status["test_error"] == 0.25
+    assert rows_of(run.logbook) == rows_of(logbook)
+    assert run.logbook.chapters["fitness"].select("largest") == logbook.chapters["fitness"].select("largest")
+    assert run.timing["gen"] == [0, 1, 2, 3]
+    assert run.readouts == {}
+    assert run.trace.weights.shape == (4, 9)
+    assert run.trace.matrices == ["matrix_0"] * 9
+    assert np.array_equal(run.weights["matrix_0"], best[0])
+    frame = run.to_dataframe()
+    pd.testing.assert_frame_equal(frame[list(to_dataframe(logbook))], to_dataframe(logbook))
+    assert frame["seconds"].tolist() == run.timing["seconds"]
+
+
+def test_what_the_experiment_writes_is_read_back(finished_run):
+    run = read_run(finished_run)
+    assert run.config["seed"] == 3
+    assert {name: run.logbook.select(name) for name in ("gen", "val_error")} == {
+        name: values for name, values in read_csv(finished_run / "logbook.csv").items() if name in ("gen", "val_error")
+    }
+    frame = run.to_dataframe()
+    assert frame["best member"].notna().tolist() == [gen in run.readouts["gen"] for gen in frame["gen"]]
+    with np.load(finished_run / "best.npz") as best:
+        assert set(run.weights) == set(best.files)
+    assert run.trace.weights.shape == (9, 100)
+
+
+def test_a_run_that_goes_on_is_read_as_far_as_it_is(tmp_path):
+    made_run(tmp_path / "run")
+    for name in ("trace.npz", "best.npz", "timing.csv", "logbook.json"):
+        (tmp_path / "run" / name).unlink()
+    status = tmp_path / "run" / "status.json"
+    status.write_text(json.dumps({"state": "running"}))
+    path = tmp_path / "run" / "logbook.csv"
+    path.write_text(path.read_text()[:-20])
+    run = read_run(tmp_path / "run")
+    assert run.state == "running"
+    assert run.to_dataframe()["gen"].tolist() == [0, 1, 2]
+    assert (run.trace, run.weights, run.timing) == (None, {}, {})
+    path.unlink()
+    assert len(run.logbook) == 3  # it is kept
+    assert len(read_run(tmp_path / "run").logbook) == 0
+    assert read_run(tmp_path / "run").to_dataframe().empty
+
+
+@pytest.mark.parametrize("read", [read_run, read_runs])
+def test_a_folder_that_is_no_run_is_refused_in_one_line(tmp_path, read):
+    with pytest.raises(ValueError, match=r"missing: is no folder$"):
+        read(tmp_path / "missing")
+    (tmp_path / "empty" / "part").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"empty: is not the folder of a run[^\n]*$"):
+        read(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("config.json", "[1]", "is no object"),
+        ("status.json", "{", "Expecting property name"),
+        ("logbook.csv", "gen,min\n0,many\n", "line 2: min is no number: 'many'"),
+        ("logbook.csv", "", "has no head"),
+        ("timing.csv", 'gen\n"0\n', "unexpected end"),
+        ("best.npz", "no archive", "cannot be read"),
+    ],
+)
+def test_a_damaged_file_is_named_in_one_line(tmp_path, name, text, reason):
+    made_run(tmp_path / "run", ngen=0)
+    (tmp_path / "run" / name).write_text(text)
+    run, attribute = read_run(tmp_path / "run"), name.partition(".")[0].replace("best", "weights")
+    with pytest.raises(ValueError, match=rf"^[^\n]*{name}: cannot be read \([^\n]*\)$") as raised:
+        getattr(run, attribute)
+    assert reason in str(raised.value)
+
+
+def test_a_trace_without_its_places_is_named(tmp_path):
+    made_run(tmp_path / "run", ngen=0)
+    np.savez(tmp_path / "run" / "trace.npz", weights=np.zeros((1, 1)))
+    with pytest.raises(ValueError, match=r"trace.npz: cannot be read \(has no places\)"):
+        read_run(tmp_path / "run").trace  # noqa: B018  (it reads)
+
+
+def test_several_runs_are_one_frame_with_what_they_differ_in(tmp_path):
+    for seed in (1, 2):
+        made_run(tmp_path / "study" / f"wide-{seed}", seed, sigma=0.1, width=64, data={"name": "made", "train": seed})
+        made_run(tmp_path / "study" / f"slim-{seed}", seed, sigma=0.2, width=64, elites=3, data={"name": "made"})
+    (tmp_path / "study" / "results.csv").touch()
+    (tmp_path / "study" / "keras").mkdir()
+    runs = read_runs(tmp_path / "study")
+    assert [run.name for run in runs] == ["slim-1", "slim-2", "wide-1", "wide-2"]
+    frame = runs.to_dataframe()
+    assert list(frame)[:6] == ["run", "seed", "config.sigma", "elites", "data.train", "gen"]
+    assert len(frame) == 16
+    assert frame.index.tolist() == list(range(16))
+    assert frame.groupby("run")["config.sigma"].first().to_dict() == {
+        "slim-1": 0.2,
+        "slim-2": 0.2,
+        "wide-1": 0.1,
+        "wide-2": 0.1,
+    }
+    assert frame.loc[frame["run"] == "wide-2", "seed"].tolist() == [2] * 4
+    wide = read_run(tmp_path / "study" / "wide-2").to_dataframe()
+    assert frame.loc[frame["run"] == "wide-2", "min"].tolist() == wide["min"].tolist()
+    results = runs.results()
+    assert results[["run", "state", "test_error"]].values.tolist()[0] == ["slim-1", "finished", 0.25]
+    assert len(results) == 4
+
+
+def test_runs_may_be_named_one_by_one_and_have_the_same_name(tmp_path):
+    for folder in ("a", "b"):
+        made_run(tmp_path / folder / "run", ngen=0)
+    runs = read_runs([tmp_path / "a", tmp_path / "b" / "run"])
+    assert runs.to_dataframe()["run"].tolist() == [str(tmp_path / "a" / "run"), str(tmp_path / "b" / "run")]
+    shutil.rmtree(tmp_path / "a")
+    with RunDirectory(tmp_path / "begun") as directory:
+        directory.close("interrupted")
+    assert read_runs([tmp_path / "begun"]).to_dataframe().columns.tolist() == ["run", "seed"]
+    assert read_runs(tmp_path / "begun").results()["state"].tolist() == ["interrupted"]
+
+
+def test_individual_population_and_run_show_themselves(tmp_path, digits_toolbox):
+    individual = Individual([[[1.25, 2.5]], [3.75]])
+    shown = individual._repr_html_()
+    assert "3 weights, not scored" in shown
+    assert '<th scope="row">0</th><td>1 x 2</td><td>2</td>' in shown
+    assert "1.25" not in shown
+    individual.fitness.values = (0.125,)
+    assert "fitness 0.125" in individual._repr_html_()
+    population = digits_toolbox.population(n=12)
+    light = population[0]
+    assert "50,890 weights" in light._repr_html_()
+    assert "make" in vars(light)  # nobody has looked at its weights
+    evolve(population, digits_toolbox, 1, seed=1)
+    html = population._repr_html_()
+    assert "12 members, 12 scored" in html
+    assert html.count("<tr>") == 11
+    best = min(range(12), key=lambda place: population[place].fitness.values)
+    assert f'<th scope="row">1</th><td>{best}</td>' in html
+    made_run(tmp_path / "<script>", ngen=0)
+    html = read_run(tmp_path / "<script>")._repr_html_()
+    assert "&lt;script&gt;" in html
+    assert "<script>" not in html
+    assert "finished" in html
+    assert "<img" not in html
+    runs = read_runs(tmp_path)._repr_html_()
+    assert "&lt;script&gt;" in runs
+    assert "<script>" not in runs
+
+
+def test_a_run_shows_its_picture_unless_it_is_large(finished_run, tmp_path):
+    html = read_run(finished_run)._repr_html_()
+    assert 'alt="fitness by generation"' in html
+    assert len(html) < 200_000
+    shutil.copytree(finished_run, tmp_path / "run")
+    (tmp_path / "run" / "fitness.png").write_bytes(bytes(200_001))
+    assert "<img" not in read_run(tmp_path / "run")._repr_html_()
+
+
+@pytest.fixture
+def digits_toolbox(digits):
+    from deap_nn import make_toolbox
+
+    return make_toolbox("mlp", digits, seed=1)
+
+
+def test_members_of_a_hand_wired_toolbox_are_a_population_too():
+    from deap import base
+
+    from deap_nn import Population, initPopulation
+
+    toolbox = base.Toolbox()
+    layout = Layout(("w",), ((2, 2),))
+    toolbox.register("individual", initNormal, Individual, layout)
+    for n in (0, 3):
+        made = initPopulation(toolbox, 1, n)
+        assert isinstance(made, Population)
+        assert len(made) == n
+    assert "3 members, 0 scored" in made._repr_html_()
