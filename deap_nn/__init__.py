@@ -9,6 +9,7 @@ from deap_nn.evolution import Callback, Evolution
 from deap_nn.founders import initPopulation
 from deap_nn.initialisation import initNormal, initScaled
 from deap_nn.logbooks import to_csv, to_json
+from deap_nn.maps import MapError, open_map
 from deap_nn.mutation import mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.selection import selMirrored, selRankBoosted
@@ -31,6 +32,7 @@ __all__ = [
     "FitnessMin",
     "Individual",
     "Layout",
+    "MapError",
     "NoiseTable",
     "OneFifth",
     "SelfAdaptive",
@@ -49,6 +51,7 @@ __all__ = [
     "load_dataset",
     "make_toolbox",
     "mutGaussianAdaptive",
+    "open_map",
     "selMirrored",
     "selRankBoosted",
     "to_csv",

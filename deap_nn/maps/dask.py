@@ -1,0 +1,86 @@
+"""Dask: a cluster's workers, by `distributed.Client.map`."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from typing import Any
+
+from deap_nn import parallel
+from deap_nn.extras import optional
+from deap_nn.maps.tasks import MapError, TaskMap, call
+
+CONNECT_SECONDS = 30.0
+"""So long a scheduler has to answer, and its first worker to come."""
+
+
+def _begin() -> None:
+    """Make a worker's host ready: what runs that were killed left on it is removed."""
+    from deap_nn.genome_cache import default_place, sweep
+
+    sweep(default_place())
+
+
+def _forget() -> None:
+    """Let go of what a worker holds of a run: it lives on, and memory with it."""
+    from deap_nn import genomes, sharing
+
+    genomes.forget()
+    sharing.forget()
+
+
+def _client(workers: int | None, address: str | None) -> Any:
+    """Return a client of the scheduler at an address, or of a cluster of its own on this host."""
+    from distributed import Client
+
+    if address is None:
+        count = workers or parallel.processors()
+        options = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "CRITICAL"}
+        with parallel.holding_signals():  # for its processes: a terminal's Ctrl-C is the main one's
+            return Client(**options, set_as_default=False)
+    try:
+        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"address: no Dask scheduler answers at {address}: {error}") from error
+
+
+@contextlib.contextmanager
+def opened(workers: int | None = None, address: str | None = None) -> Iterator[TaskMap]:
+    """Give the map; the workers of a cluster that was there before stay, and forget the run."""
+    with optional("dask"):
+        import cloudpickle
+        from distributed import as_completed
+        from distributed.comm import CommClosedError
+        from distributed.scheduler import KilledWorker
+
+    def send(payloads: Sequence[bytes]) -> Iterator[Any]:
+        try:
+            futures = client.map(call, payloads, pure=False)
+            places = {future.key: place for place, future in enumerate(futures)}
+            answers: dict[int, Any] = {}
+            wanted = 0
+            for future, answer in as_completed(futures, loop=client.loop, with_results=True):
+                answers[places[future.key]] = answer
+                while wanted in answers:
+                    yield answers.pop(wanted)
+                    wanted += 1
+        except KilledWorker as error:
+            raise MapError("dask: several workers ended at the same task: their logs say why") from error
+        except (CancelledError, CommClosedError) as error:
+            raise MapError("dask: the scheduler ended, or is out of reach") from error
+
+    with _client(workers, address) as client:
+        try:
+            client.wait_for_workers(1, CONNECT_SECONDS)
+            client.run(_begin)
+        except TimeoutError as error:
+            raise ValueError(f"address: no worker has come to the Dask scheduler at {address}") from error
+        if max(client.nthreads().values()) > 1:
+            warnings.warn("threads of a Dask worker take turns: start workers with --nthreads 1", stacklevel=3)
+        try:
+            yield TaskMap(send, lambda: max(1, len(client.nthreads())), cloudpickle.dumps)
+        finally:
+            with contextlib.suppress(Exception):  # where the scheduler is gone nobody can be told
+                client.run(_forget, on_error="ignore")
