@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -14,6 +16,8 @@ from deap_nn.maps.tasks import MapError, TaskMap, call
 
 CONNECT_SECONDS = 30.0
 """So long a scheduler has to answer, and its first worker to come."""
+
+GONE = "dask: the scheduler ended, or is out of reach"
 
 
 def _begin() -> None:
@@ -47,6 +51,18 @@ def _client(workers: int | None, address: str | None) -> Any:
 
 
 @contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Let nobody log that connections end, which a run that is broken off leaves in the middle of something."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        gc.collect()  # what was begun and never waited for complains when it is let go of
+        logging.disable(before)
+
+
+@contextlib.contextmanager
 def opened(workers: int | None = None, address: str | None = None) -> Iterator[TaskMap]:
     """Give the map; the workers of a cluster that was there before stay, and forget the run."""
     with optional("dask"):
@@ -62,6 +78,8 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
             answers: dict[int, Any] = {}
             wanted = 0
             for future, answer in as_completed(futures, loop=client.loop, with_results=True):
+                if future.status != "finished":  # what it answers is an error then, which is not raised
+                    raise MapError(GONE)
                 answers[places[future.key]] = answer
                 while wanted in answers:
                     yield answers.pop(wanted)
@@ -69,18 +87,20 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
         except KilledWorker as error:
             raise MapError("dask: several workers ended at the same task: their logs say why") from error
         except (CancelledError, CommClosedError) as error:
-            raise MapError("dask: the scheduler ended, or is out of reach") from error
+            raise MapError(GONE) from error
 
-    with _client(workers, address) as client:
+    client = _client(workers, address)
+    try:
         try:
             client.wait_for_workers(1, CONNECT_SECONDS)
-            client.run(_begin)
         except TimeoutError as error:
             raise ValueError(f"address: no worker has come to the Dask scheduler at {address}") from error
+        client.run(_begin)
         if max(client.nthreads().values()) > 1:
             warnings.warn("threads of a Dask worker take turns: start workers with --nthreads 1", stacklevel=3)
-        try:
-            yield TaskMap(send, lambda: max(1, len(client.nthreads())), cloudpickle.dumps)
-        finally:
-            with contextlib.suppress(Exception):  # where the scheduler is gone nobody can be told
+        yield TaskMap(send, lambda: max(1, len(client.nthreads())), cloudpickle.dumps)
+    finally:
+        with _quietly():
+            if client.status == "running":  # where the scheduler is gone nobody can be told
                 client.run(_forget, on_error="ignore")
+            client.close()
