@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from deap_nn import parallel
 from deap_nn.extras import optional
 from deap_nn.maps.tasks import MapError, TaskMap, call
+
+CONNECT_SECONDS = 10.0
 
 
 @contextlib.contextmanager
@@ -29,15 +32,19 @@ def _join(workers: int | None, address: str | None) -> None:
     """Join the cluster at an address, or start one on this host."""
     import ray
 
+    host, _, port = (address or "").rpartition("//")[2].rpartition(":")
+    if port.isdigit():  # Ray itself would wait for a minute and more
+        try:
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        except OSError as error:
+            raise ValueError(f"address: no Ray cluster answers at {address}: {error}") from error
     options: dict[str, Any] = {"logging_level": "ERROR", "address": address or os.environ.get("RAY_ADDRESS") or "local"}
     if options["address"] == "local":
         options |= {"num_cpus": workers or parallel.processors(), "include_dashboard": False}
     try:
         ray.init(**options)
     except (OSError, ValueError, RuntimeError) as error:
-        if address is None:
-            raise
-        raise ValueError(f"address: no Ray cluster answers at {address}: {error}") from error
+        raise ValueError(f"Ray cannot be joined or started: {error}") from error
 
 
 @contextlib.contextmanager
