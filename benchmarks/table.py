@@ -13,6 +13,8 @@ RESULTS = HERE / "results.json"
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- measured: written by benchmarks/table.py -->\n", "<!-- end of measured -->\n"
 
+MAPS = ("serial", "scoop", "processes", "dask", "ray", "mpi")
+
 Values = Callable[[str, str], list[float]]
 
 
@@ -107,6 +109,11 @@ def rows(values: Values) -> list[tuple[str, str]]:
     quick = "CNN: deap_nn in bfloat16"
     if values("peers", quick):
         made.insert(3, ("the naive port over ours in bfloat16", over(naive, values("peers", quick))))
+    made += [
+        (f"`--map {name}`, two workers: neither breeding nor scoring, a child, ms", figure(values("maps", name)))
+        for name in MAPS
+        if values("maps", name)
+    ]
     return made
 
 
@@ -114,7 +121,7 @@ def table(results: Mapping[str, Any]) -> str:
     """Return the README's table and the lines above it."""
 
     def values(script: str, name: str) -> list[float]:
-        found: list[float] = results["tables"][script]["rows"].get(name, [])
+        found: list[float] = results["tables"].get(script, {"rows": {}})["rows"].get(name, [])
         return found
 
     machine = results["machine"]

@@ -12,6 +12,7 @@ from deap_nn.frames import to_dataframe, to_parquet
 from deap_nn.initialisation import initAround, initNormal, initScaled
 from deap_nn.keras_problem import KerasProblem
 from deap_nn.logbooks import to_csv, to_json
+from deap_nn.maps import MapError, open_map
 from deap_nn.mutation import mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.population import Population
@@ -39,6 +40,7 @@ __all__ = [
     "Individual",
     "KerasProblem",
     "Layout",
+    "MapError",
     "NoiseTable",
     "OneFifth",
     "Population",
@@ -62,6 +64,7 @@ __all__ = [
     "load_dataset",
     "make_toolbox",
     "mutGaussianAdaptive",
+    "open_map",
     "read_run",
     "read_runs",
     "read_weights",

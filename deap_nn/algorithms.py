@@ -25,7 +25,7 @@ from deap_nn.founders import breeder_of
 from deap_nn.limits import EvaluationError
 from deap_nn.lineage import Lineage
 from deap_nn.members import centre_of
-from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, worker_count
+from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, pickler, worker_count
 from deap_nn.progress import ProgressBar, in_notebook
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, go_on, kept_of
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
@@ -52,7 +52,7 @@ def _lineage(
     if breeder is None:
         return None
     try:
-        pickle.dumps((breeder, toolbox.evaluate))
+        pickler(toolbox.map)((breeder, toolbox.evaluate))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         warnings.warn(
             f"weights are sent instead of recipes, since what is registered cannot travel: {error}", stacklevel=3

@@ -398,6 +398,8 @@ def forget() -> None:
     """Let go of what this process holds of earlier runs."""
     contexts.clear()
     for genomes in genomes_by_run.values():
+        if genomes.breeder.noise_table is not None:
+            genomes.breeder.noise_table.forget()
         genomes.cache.close()
     genomes_by_run.clear()
 

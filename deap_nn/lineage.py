@@ -6,7 +6,6 @@ import copy
 import hashlib
 import heapq
 import itertools
-import pickle
 import pickletools
 import time
 import uuid
@@ -31,7 +30,7 @@ from deap_nn.genomes import (
 )
 from deap_nn.keyframes import Keyframe, write_keyframe
 from deap_nn.members import LightMember, light_members
-from deap_nn.parallel import processors
+from deap_nn.parallel import pickler, processors
 from deap_nn.pedigree import Pedigree, Places
 from deap_nn.recipes import MEAN_PLACE, POOL_PLACE, Breeder, Recipe, drawn_places
 from deap_nn.weights import Vector, empty_vector
@@ -108,7 +107,8 @@ class Lineage:
         if shares_noise:
             self._genomes.share_noise()
             room -= noise
-        self._breeder = pickle.dumps((breeder, shares_noise), pickle.HIGHEST_PROTOCOL)
+        self._dumps = pickler(map)
+        self._breeder = self._dumps((breeder, shares_noise))
         self._slot_count = slots_in(room, self._genomes.size)
         self._free: list[int] = []  # of those that were used, a heap
         self._fresh = 0  # the first that was not
@@ -371,7 +371,7 @@ class Lineage:
         if not all(isinstance(item if isinstance(item, Recipe) else item[0], Recipe) for item in sent):
             yield from self._map(function, sent)
             return
-        context, digest = self._context(pickle.dumps(_without_generation(function), pickle.HIGHEST_PROTOCOL))
+        context, digest = self._context(self._dumps(_without_generation(function)))
         sizes = list(self._group_sizes(len(sent)))
         groups = [tuple(sent[end - size : end]) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
         at_once = MOST_TASKS * self._workers

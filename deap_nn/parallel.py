@@ -6,12 +6,14 @@ import contextlib
 import ctypes
 import importlib
 import os
+import pickle
 import platform
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -43,10 +45,20 @@ def hands_status_on() -> bool:
 
 
 def worker_count(map_: Callable[..., Iterable[Any]] | None = None) -> int:
-    """Return how many processes share the work, this one included; of a map that is not SCOOP's, the cores."""
+    """Return how many processes share the work: under SCOOP its, else what the map says, or else the cores."""
     if running_under_scoop():
         return int(sys.modules["scoop"].SIZE)
-    return 1 if getattr(map_, "func", map_) in (None, map) else os.cpu_count() or 1
+    bare = getattr(map_, "func", map_)
+    known: int | None = getattr(bare, "workers", None)
+    if known is not None:
+        return known
+    return 1 if bare in (None, map) else os.cpu_count() or 1
+
+
+def pickler(map_: Callable[..., Iterable[Any]]) -> Callable[[Any], bytes]:
+    """Return what pickles for the workers of a map: its own ``dumps`` if it has one."""
+    own: Callable[[Any], bytes] | None = getattr(getattr(map_, "func", map_), "dumps", None)
+    return own or partial(pickle.dumps, protocol=pickle.HIGHEST_PROTOCOL)
 
 
 def processors() -> int:
@@ -87,11 +99,22 @@ def prepare_worker(*modules: str) -> None:
     if not running_under_scoop() or sys.modules["scoop"].IS_ORIGIN:
         return
     signal.signal(signal.SIGINT, _end_at_once)
-    if sys.platform == "linux" and LAUNCHED not in os.environ:  # `deap_nn.launch` has seen to it
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if LAUNCHED not in os.environ:  # `deap_nn.launch` has seen to it
+        end_with_parent(signal.SIGTERM)
         if os.getppid() == 1:
             os._exit(1)
     threading.Thread(target=lambda: [importlib.import_module(name) for name in modules], daemon=True).start()
+
+
+def end_with_parent(number: signal.Signals, parent: int | None = None) -> None:
+    """Let Linux send this process a signal when the one that started it ends, however it does.
+
+    Where that one's process id is given and it has ended already, this one ends at once.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
 
 
 def _end_at_once(signum: int, frame: FrameType | None) -> None:

@@ -34,8 +34,7 @@ def _individual(named: Named) -> WeightList | None:
     """Return a copy of the individual, or None where its weights are not on this host, or no longer."""
     size = sum(prod(shape) for shape in named.shapes)
     if named.token not in _caches:
-        for token in list(_caches):
-            _caches.pop(token).close()
+        forget()
         _caches[named.token] = GenomeCache(named.token, size, Path(named.place))
     cache = _caches[named.token]
     found = cache.read(named.slot, named.key)
@@ -48,6 +47,12 @@ def _individual(named: Named) -> WeightList | None:
     individual = named.kind.from_flat(flat, named.shapes)
     vars(individual).update(named.extras)
     return individual
+
+
+def forget() -> None:
+    """Let go of what this process holds of earlier maps."""
+    for token in list(_caches):
+        _caches.pop(token).close()
 
 
 class CallNamed:
@@ -130,6 +135,16 @@ class SharedMap:
         _caches[self._token] = cache
         self._finalizer = weakref.finalize(self, _close, self._token, cache)
         return cache
+
+    @property
+    def workers(self) -> int | None:
+        """How many processes share the work, where the map that sends tasks says so."""
+        return getattr(self._map, "workers", None)
+
+    @property
+    def dumps(self) -> Callable[[Any], bytes] | None:
+        """What pickles for the workers, where the map that sends tasks says so."""
+        return getattr(self._map, "dumps", None)
 
     def close(self) -> None:
         """Remove the weights that the last call left; the next call begins anew."""

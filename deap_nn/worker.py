@@ -7,7 +7,6 @@ starts N such processes, and ends them when its input ends or falls silent, as w
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import platform
 import runpy
@@ -29,17 +28,6 @@ CANNOT_IMPORT = 86
 
 SILENT_SECONDS = 30.0
 """Workers of another host end when nothing has been heard of the launcher for so long."""
-
-_PR_SET_PDEATHSIG = 1
-
-
-def end_with_parent(number: signal.Signals) -> None:
-    """Let Linux send this process a signal when the one that started it ends, however it does."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
-    parent = os.environ.get(parallel.LAUNCHED, "")
-    if parent and os.getppid() != int(parent):
-        os._exit(1)
 
 
 def own_address(broker: str, port: int) -> str:
@@ -109,7 +97,8 @@ def run(arguments: Sequence[str]) -> int:
     class Bootstrap(bootstrap.Bootstrap):  # type: ignore[misc]  # SCOOP has no types
         def setScoop(self) -> None:
             super().setScoop()
-            end_with_parent(signal.SIGTERM if scoop.IS_ORIGIN else signal.SIGKILL)
+            parent = int(os.environ.get(parallel.LAUNCHED, "0")) or None
+            parallel.end_with_parent(signal.SIGTERM if scoop.IS_ORIGIN else signal.SIGKILL, parent)
             _listen_narrowly()
             scoop_repairs.mend()
             if not scoop.IS_ORIGIN:

@@ -32,6 +32,8 @@ from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
 from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
 from deap_nn.datasets import NAMES, Dataset, find_dataset
 from deap_nn.evolution import Evolution, tell, telling_start_and_end
+from deap_nn.maps import Map
+from deap_nn.maps.options import MAP_OPTIONS, add_map_options, asked_map
 from deap_nn.mutation import matrix_factors
 from deap_nn.recipes import founder
 from deap_nn.rundir import RunDirectory
@@ -55,7 +57,7 @@ ONLY_FOR = {
 ADDED = {"training_size": 0}
 """Options that ``config.json`` of older runs does not have, and what they were then."""
 
-NOT_STORED = ("output", "no_progress")
+NOT_STORED = ("output", "no_progress", *MAP_OPTIONS)
 """Options that are no settings of a run."""
 
 
@@ -299,6 +301,7 @@ def make_parser() -> Parser:
     add("--threads", type=integer(1), default=1, metavar="N", help="TensorFlow's threads in each process")
     add("--output", metavar="DIR", help="a new folder for the run; by default a fresh one under runs/")
     add("--no-progress", action="store_true", help="show no progress; by default it is shown")
+    add_map_options(parser)
     return parser
 
 
@@ -364,7 +367,7 @@ def train(evolution: Evolution, method: Method, watching: Iterable[Any], sigma: 
                 tell(watching, "on_generation", evolution)
 
 
-def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) -> None:
+def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, map_: Map) -> None:
     """Train, and leave the whole run in its directory."""
     from mnist import keeping_result
 
@@ -377,6 +380,7 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) 
         scale="fan_in" if options.scale == "fan_in" else None,
         threads=options.threads,
     )
+    toolbox.register("map", map_)
     stored = {name: value for name, value in vars(options).items() if name not in NOT_STORED}
     directory.write_config({**stored, "fitness": "cross_entropy", "data": dataset.describe()})
     directory.trace_weights(toolbox.layout, options.seed)
@@ -403,10 +407,10 @@ def main() -> int:
     if options.output is not None:
         check_new_folder(options.output, "--output")
     dataset = read_data(options)
-    with parallel.interruptible(), fresh_directory(options) as directory:
+    with parallel.interruptible(), asked_map(options) as map_, fresh_directory(options) as directory:
         if not options.no_progress:
             print(f"{dataset.note}; run: {directory.path}", flush=True)
-        run(options, dataset, directory)
+        run(options, dataset, directory, map_)
     return 0
 
 

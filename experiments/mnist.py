@@ -23,6 +23,8 @@ from deap_nn.commands import InputError, Parser, check_new_folder, integer, numb
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import NAMES, Dataset, load_dataset
 from deap_nn.genome_cache import FEWEST_SLOTS, slots_in
+from deap_nn.maps import Map
+from deap_nn.maps.options import MAP_OPTIONS, add_map_options, asked_map
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS
 from deap_nn.rundir import (
     RunDirectory,
@@ -47,7 +49,7 @@ LAYERS = {"mnist_deep": 4, "mlp": 2}
 """How many layers of them have weights."""
 
 
-NOT_STORED = ("output", "resume", "regardless", "no_progress", "tensorboard")
+NOT_STORED = ("output", "resume", "regardless", "no_progress", "tensorboard", *MAP_OPTIONS)
 """Options that are no settings of a run."""
 
 
@@ -208,6 +210,7 @@ def make_parser() -> Parser:
     )
     add("--tensorboard", metavar="DIR", help="write events for TensorBoard there; by default none")
     add("--no-progress", action="store_true", help="show no progress; by default it is shown")
+    add_map_options(parser)
     return parser
 
 
@@ -222,7 +225,7 @@ def parse_arguments() -> argparse.Namespace:
     named = {argument.partition("=")[0] for argument in sys.argv[1:]}
     given = {action.dest: action for action in parser._actions if named & set(action.option_strings)}
     anew = {"resume", "regardless", "generations", "group_size", "cache", "cache_size", "no_progress"}
-    anew |= {"timeout", "keyframes", "keyframe_space", "data", "tensorboard"}
+    anew |= {"timeout", "keyframes", "keyframe_space", "data", "tensorboard", *MAP_OPTIONS}
     for name, action in given.items():
         if name not in anew:
             raise InputError(f"argument {action.option_strings[0]}: cannot be given with --resume, the run has its own")
@@ -240,7 +243,7 @@ def parse_arguments() -> argparse.Namespace:
     stored = [
         f"{action.option_strings[0]}={config[action.dest]}"
         for action in parser._actions
-        if action.nargs != 0 and action.dest not in given and config.get(action.dest) is not None
+        if action.nargs != 0 and action.dest not in {*given, *NOT_STORED} and config.get(action.dest) is not None
     ]
     if "generations" not in given and isinstance(config.get("generations"), int):
         stored.append(f"--generations={asked_for(options.resume, config)}")
@@ -403,7 +406,7 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
         "validation_size": toolbox.assess.func.validation_size,
         "noise_sha256": toolbox.mutate.keywords["noise"].sha256(),
         "data": dataset.describe(),
-        "workers": parallel.worker_count(),
+        "workers": parallel.worker_count(toolbox.map),
     }
 
 
@@ -425,9 +428,11 @@ def run(
     directory: RunDirectory,
     checkpoint: Checkpoint | None,
     events: TensorBoardLogger | None,
+    map_: Map,
 ) -> None:
     """Evolve, and leave the whole run in its directory."""
     toolbox = toolbox_of(PRESETS[options.preset] | vars(options), dataset)
+    toolbox.register("map", map_)
     if options.resume is None:
         directory.write_config(settings(options, dataset, toolbox))
     directory.trace_weights(toolbox.layout, options.seed)
@@ -509,13 +514,13 @@ def main() -> int:
     if options.resume is not None:
         check_data(options.resume, dataset.reference.sha256, regardless=options.regardless)
         going_on = open_checkpoint(options.resume, regardless=options.regardless)
-    with parallel.interruptible(), make_directory(options) as directory:
+    with parallel.interruptible(), asked_map(options) as map_, make_directory(options) as directory:
         if options.resume is None:
             going_on = Checkpoint(directory.path / "checkpoint") if options.breeding == "recipes" else None
         if not options.no_progress:
             print(f"{dataset.note}; run: {directory.path}", flush=True)
         with contextlib.closing(going_on) if going_on is not None else contextlib.nullcontext():
-            run(options, dataset, directory, going_on, events)
+            run(options, dataset, directory, going_on, events, map_)
     return 0
 
 

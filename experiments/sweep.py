@@ -27,6 +27,7 @@ from deap_nn import parallel
 from deap_nn.callbacks import BEST, MEAN, ON_TRAINING
 from deap_nn.commands import InputError, Parser, run_command
 from deap_nn.logbooks import format_row, read_csv, write_with
+from deap_nn.maps.options import MAP_OPTIONS, add_map_options
 from deap_nn.rundir import read_config, read_status
 
 parallel.prepare_worker("deap_nn.evaluation", "deap_nn.fused", "deap_nn.pooled")
@@ -51,7 +52,7 @@ NO_MATTER = {"versions", "workers", "seed", "noise_sha256", "data", "cache", "ca
 NO_MATTER |= {"keyframes", "keyframe_space", "voters"}
 """Entries of ``config.json`` that do not say how a run learns, or say it for one seed."""
 
-OF_A_SWEEP = ("output", "resume", "regardless", "seed", "no-progress", "help", "breeding", "tensorboard")
+OF_A_SWEEP = ("output", "resume", "regardless", "seed", "no-progress", "help", "breeding", "tensorboard", *MAP_OPTIONS)
 """Options of a run that a study does not set."""
 
 OF_ALL = ("threads", "device")
@@ -282,6 +283,7 @@ def main() -> int:
     parser.add_argument("--output", metavar="DIR", help="where the runs are kept; by default under runs/")
     parser.add_argument("--data", metavar="PATH", help="read the data from here, whatever the study says")
     parser.add_argument("--only-draw", action="store_true", help="run nothing, make table and figure of what there is")
+    add_map_options(parser)
     options = parser.parse_args()
     study = read_study(options.study)
     output = Path(options.output) if options.output is not None else Path("runs", study.name)
@@ -296,7 +298,8 @@ def main() -> int:
     except OSError as error:
         raise InputError(f"argument --output: {output}: {error.strerror}") from error
     with lock:
-        return sweep(study, output, data, only_draw=options.only_draw)
+        shared = [f"--{name}={getattr(options, name)}" for name in MAP_OPTIONS if getattr(options, name) is not None]
+        return sweep(study, output, [*data, *shared], only_draw=options.only_draw)
 
 
 def sweep(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -> int:

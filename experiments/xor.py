@@ -1,6 +1,6 @@
 """Evolve a network of 2-8-1 units that computes XOR: the article's first test, and how to wire a toolbox by hand.
 
-Run it with plain ``python experiments/xor.py`` or under ``python -m scoop``.
+Run it with plain ``python experiments/xor.py``, under ``python -m scoop``, or with another ``--map``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from deap_nn import (
 from deap_nn.adaptation import Annealed
 from deap_nn.callbacks import ProgressBar
 from deap_nn.commands import Parser, check_new_folder, integer, run_command
+from deap_nn.maps import Map
+from deap_nn.maps.options import MAP_OPTIONS, add_map_options, asked_map
 from deap_nn.rundir import RunDirectory
 from deap_nn.seeding import MAX_SEED
 
@@ -80,7 +82,7 @@ class StopWhenSolved(Callback):
         self.best = evolution.best
 
 
-def make_toolbox(generations: int, seed: int) -> base.Toolbox:
+def make_toolbox(generations: int, seed: int, map_: Map = map) -> base.Toolbox:
     """Wire genome, operators and fitness."""
     toolbox = base.Toolbox()
     toolbox.register("individual", initNormal, Individual, LAYOUT)
@@ -90,7 +92,7 @@ def make_toolbox(generations: int, seed: int) -> base.Toolbox:
     toolbox.register("mutate", mutGaussianAdaptive, sigma=Annealed(0.5, 0.05, generations), noise=noise)
     toolbox.register("select", selRankBoosted, parents=20)
     toolbox.register("evaluate", MeanSquaredError())
-    toolbox.register("map", parallel.current_map())
+    toolbox.register("map", map_)
     return toolbox
 
 
@@ -102,21 +104,27 @@ def main() -> int:
     parser.add_argument("--generations", type=integer(1), default=500, metavar="N", help="give up after N generations")
     parser.add_argument("--output", metavar="DIR", help="a new folder for the run; by default nothing is written")
     parser.add_argument("--no-progress", action="store_true", help="show no progress")
+    add_map_options(parser)
     options = parser.parse_args()
     if options.output is None:
-        with parallel.interruptible():
-            return run(options, None)
+        with parallel.interruptible(), asked_map(options) as map_:
+            return run(options, None, map_)
     check_new_folder(options.output, "--output")
-    with parallel.interruptible(), RunDirectory.create(options.output, "--output") as directory:
+    with (
+        parallel.interruptible(),
+        asked_map(options) as map_,
+        RunDirectory.create(options.output, "--output") as directory,
+    ):
         directory.trace_weights(LAYOUT, options.seed)
-        settings = {name: value for name, value in vars(options).items() if name not in ("output", "no_progress")}
+        left_out = {"output", "no_progress", *MAP_OPTIONS}
+        settings = {name: value for name, value in vars(options).items() if name not in left_out}
         directory.write_config({**settings, "fitness": "mean squared error"})
-        return run(options, directory)
+        return run(options, directory, map_)
 
 
-def run(options: argparse.Namespace, directory: RunDirectory | None) -> int:
+def run(options: argparse.Namespace, directory: RunDirectory | None, map_: Map) -> int:
     """Evolve, say how it went, and write it to the directory if there is one."""
-    toolbox = make_toolbox(options.generations, options.seed)
+    toolbox = make_toolbox(options.generations, options.seed, map_)
     stop = StopWhenSolved()
     callbacks = [stop, *([directory] if directory else []), *([] if options.no_progress else [ProgressBar()])]
     population = toolbox.population(n=options.population)

@@ -1,10 +1,12 @@
 """What the tests share: a small data set, a test of normality and the real commands."""
 
+import json
 import math
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -92,3 +94,49 @@ def run(tmp_path: Path):
         )
 
     return call
+
+
+def status_of(folder):
+    return json.loads((folder / "status.json").read_text())
+
+
+def start(command, folder, *options):
+    """Start a long run in a process group of its own and wait until it has logged some generations."""
+    process = subprocess.Popen(
+        list(map(str, [*command, "--generations", 100_000, *options, "--output", folder])),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    logbook = folder / "logbook.csv"
+    deadline = time.monotonic() + 120
+    while not (logbook.exists() and logbook.read_text().count("\n") > 4):
+        assert time.monotonic() < deadline, process.communicate()
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    return process
+
+
+def alive(group):
+    """The processes of a group that still run, zombies aside."""
+    listed = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()]
+    return [row for row in rows if int(row[0]) == group and not row[1].startswith("Z")]
+
+
+def ended(process):
+    """Wait until a run and all its processes have ended, and return what they printed."""
+    output, _ = process.communicate(timeout=60)
+    deadline = time.monotonic() + 30
+    while alive(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not alive(process.pid)
+    assert "Traceback" not in output
+    return output
+
+
+def interrupt(process, number):
+    """Send a signal to all processes of a run, see that none of them stays, and return what they printed."""
+    os.killpg(process.pid, number)
+    return ended(process)

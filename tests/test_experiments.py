@@ -2,16 +2,14 @@
 
 import csv
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
-from conftest import MNIST, ROOT, XOR
+from conftest import MNIST, ROOT, XOR, interrupt, start, status_of
 
 from deap_nn import NoiseTable, usual_step
 from deap_nn.datasets import load_dataset
@@ -34,10 +32,6 @@ FILES = {
     "checkpoint",
     "status.json",
 }
-
-
-def status_of(folder):
-    return json.loads((folder / "status.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -204,43 +198,12 @@ def test_runs_stop_early(run, tmp_path, digits_file, option, reason):
     assert len(read_csv(tmp_path / "run" / "logbook.csv")["gen"]) == status["generations"] + 1
 
 
-def start(tmp_path, digits_file, *prefix):
-    """Start a long run in a process group of its own and wait until it has logged some generations."""
-    command = [*prefix, MNIST, "--model", "mlp", "--population", 20, "--generations", 100_000, "--data", digits_file]
-    process = subprocess.Popen(
-        [sys.executable, *map(str, command), "--output", str(tmp_path / "run")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    logbook = tmp_path / "run" / "logbook.csv"
-    deadline = time.monotonic() + 120
-    while not (logbook.exists() and logbook.read_text().count("\n") > 4):
-        assert time.monotonic() < deadline, process.communicate()
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.1)
-    return process
-
-
-def alive(group):
-    """The processes of a group that still run, zombies aside."""
-    listed = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()]
-    return [row for row in rows if int(row[0]) == group and not row[1].startswith("Z")]
-
-
 @pytest.mark.parametrize("prefix", [[], ["-m", "scoop", "-n", "3"]], ids=["plain", "scoop"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number):
-    process = start(tmp_path, digits_file, *prefix)
-    os.killpg(process.pid, number)
-    output, _ = process.communicate(timeout=60)
-    deadline = time.monotonic() + 30
-    while alive(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not alive(process.pid)
-    assert "Traceback" not in output
+    sizes = ["--model", "mlp", "--population", 20, "--data", digits_file]
+    process = start([sys.executable, *prefix, MNIST, *sizes], tmp_path / "run")
+    output = interrupt(process, number)
     if not prefix:
         assert process.returncode == 130, output
     folder = tmp_path / "run"

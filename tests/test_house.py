@@ -27,6 +27,10 @@ FLOORS = [
     {"genomes", "members", "elitism", "pedigree"},
     {"lineage", "evolution"},
     {"founders", "variation"},
+    {"maps.tasks"},
+    {"maps.scoop", "maps.serial", "maps.processes", "maps.dask", "maps.ray", "maps.mpi"},
+    {"maps"},
+    {"maps.options"},
     {"toolbox"},
     {"resuming", "progress", "csv_logger", "tensorboard_logger", "mlflow_logger"},
     {"algorithms"},
@@ -51,6 +55,11 @@ ROOMS = {
     "tensorboard": {"tensorboard_logger"},
     "mlflow": {"mlflow_logger"},
     "IPython": set(),
+    "dask": {"maps.dask"},
+    "distributed": {"maps.dask"},
+    "cloudpickle": {"maps.dask"},
+    "ray": {"maps.ray"},
+    "mpi4py": {"maps.mpi"},
 }
 
 
@@ -69,7 +78,13 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
-MODULES = {path.stem: imports_of(path) for path in PACKAGE.glob("*.py")}
+def name_of(path: Path) -> str:
+    """The name of a module of ours without the package's own; a folder's is that of its ``__init__``."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[1:] and parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): imports_of(path) for path in PACKAGE.rglob("*.py")}
 
 
 def test_every_module_has_a_floor():
@@ -96,7 +111,20 @@ def test_importing_the_package_is_light():
     code = "import sys, deap_nn; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "deap" in loaded
-    assert not {"tensorflow", "keras", "scoop", "matplotlib", "numba", "mlxtend", "pandas", "tqdm"} & set(loaded)
+    heavy = {
+        "tensorflow",
+        "keras",
+        "scoop",
+        "matplotlib",
+        "numba",
+        "mlxtend",
+        "pandas",
+        "tqdm",
+        "distributed",
+        "ray",
+        "mpi4py",
+    }
+    assert not heavy & set(loaded)
 
 
 def test_operators_recipes_and_loop_work_where_tensorflow_is_missing():

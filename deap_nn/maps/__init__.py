@@ -1,0 +1,94 @@
+"""The maps that share a run's work: SCOOP's, one process, this host's processes, Dask, Ray and MPI."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+
+from deap_nn import parallel
+from deap_nn.maps.tasks import MapError
+from deap_nn.sharing import SharedMap
+
+Map = Callable[..., Iterable[Any]]
+MapName = Literal["scoop", "serial", "processes", "dask", "ray", "mpi"]
+
+MAPS: tuple[MapName, ...] = ("scoop", "serial", "processes", "dask", "ray", "mpi")
+"""The maps by name; each is a file of this folder."""
+
+STARTING = ("processes", "dask", "ray")
+"""Those that start worker processes, and so take their number."""
+
+JOINING = ("dask", "ray")
+"""Those that can join a cluster that is running, and so take its address."""
+
+__all__ = ["JOINING", "MAPS", "STARTING", "Map", "MapError", "MapName", "open_map"]
+
+
+@contextlib.contextmanager
+def open_map(name: MapName | None = None, *, workers: int | None = None, address: str | None = None) -> Iterator[Map]:
+    """Give a map for a toolbox, with its workers, and end what it started when the body is left.
+
+    ``evolve`` gives the same bytes with each. A script that uses one guards what it runs by
+    ``if __name__ == "__main__":``, since worker processes import it.
+
+    Parameters
+    ----------
+    name : {"scoop", "serial", "processes", "dask", "ray", "mpi"}, optional
+        Which one. Left out, SCOOP's under ``python -m scoop`` and otherwise "serial", which is Python's own ``map``.
+        "processes" are `concurrent.futures`' on this host; "dask" and "ray" go over a cluster's hosts; "mpi" over the
+        ranks of ``mpiexec -n N python -m mpi4py.futures SCRIPT``, of which one only waits.
+    workers : int, optional
+        How many processes "processes", "dask" and "ray" start on this host, at least 1; one for each processor if left
+        out.
+    address : str, optional
+        Of the Dask scheduler (``tcp://alpha:8786``) or Ray cluster (``auto``, ``alpha:6379``) to join instead of
+        starting one.
+
+    Yields
+    ------
+    callable
+        A map, to be registered as a toolbox's ``map``. Its attribute ``workers`` says how many processes share the
+        work, where that is not this one alone.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not for this map, or nobody answers at the address; under ``python -m scoop`` for any map but
+        SCOOP's.
+    ImportError
+        If the package is missing: ``pip install 'deap-nn[NAME]'``.
+    MapError
+        From the map, if workers end before their tasks are done.
+
+    Examples
+    --------
+    >>> from deap_nn import evolve, make_toolbox
+    >>> toolbox = make_toolbox("mlp", "mnist5k", seed=1)
+    >>> with open_map("processes", workers=1) as map_:
+    ...     toolbox.register("map", map_)
+    ...     population, logbook = evolve(toolbox.population(n=4), toolbox, 1, seed=1)
+    >>> logbook.select("gen")
+    [0, 1]
+    """
+    if name is None:
+        name = "scoop" if parallel.running_under_scoop() else "serial"
+    if name not in MAPS:
+        raise ValueError(f"name must be one of {', '.join(MAPS)}, got {name!r}")
+    if parallel.running_under_scoop() and name != "scoop":
+        raise ValueError(f"under python -m scoop the map is SCOOP's, so it cannot be {name}")
+    for argument, value, takers in (("workers", workers, STARTING), ("address", address, JOINING)):
+        if value is not None and name not in takers:
+            raise ValueError(f"{argument} is for {', '.join(takers)}, and not for {name}")
+    if workers is not None and address is not None:
+        raise ValueError("workers are not started where an address says that there are some")
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+        raise ValueError(f"workers must be an integer of at least 1, got {workers!r}")
+    engine = importlib.import_module(f"deap_nn.maps.{name}")
+    with engine.opened(workers, address) as map_:
+        if name in ("scoop", "serial"):
+            yield map_
+            return
+        with contextlib.closing(SharedMap(map_)) as shared:
+            yield shared

@@ -1,0 +1,106 @@
+"""Dask: a cluster's workers, by `distributed.Client.map`."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from typing import Any
+
+from deap_nn import parallel
+from deap_nn.extras import optional
+from deap_nn.maps.tasks import MapError, TaskMap, call
+
+CONNECT_SECONDS = 30.0
+"""So long a scheduler has to answer, and its first worker to come."""
+
+GONE = "dask: the scheduler ended, or is out of reach"
+
+
+def _begin() -> None:
+    """Make a worker's host ready: what runs that were killed left on it is removed."""
+    from deap_nn.genome_cache import default_place, sweep
+
+    sweep(default_place())
+
+
+def _forget() -> None:
+    """Let go of what a worker holds of a run: it lives on, and memory with it."""
+    from deap_nn import genomes, sharing
+
+    genomes.forget()
+    sharing.forget()
+
+
+def _client(workers: int | None, address: str | None) -> Any:
+    """Return a client of the scheduler at an address, or of a cluster of its own on this host."""
+    from distributed import Client
+
+    if address is None:
+        count = workers or parallel.processors()
+        options = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "CRITICAL"}
+        with parallel.holding_signals():  # for its processes: a terminal's Ctrl-C is the main one's
+            return Client(**options, set_as_default=False)
+    try:
+        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"address: no Dask scheduler answers at {address}: {error}") from error
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Let nobody log that connections end, which a run that is broken off leaves in the middle of something."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        gc.collect()  # what was begun and never waited for complains when it is let go of
+        logging.disable(before)
+
+
+@contextlib.contextmanager
+def opened(workers: int | None = None, address: str | None = None) -> Iterator[TaskMap]:
+    """Give the map; the workers of a cluster that was there before stay, and forget the run."""
+    with optional("dask"):
+        import cloudpickle
+        from distributed import as_completed
+        from distributed.comm import CommClosedError
+        from distributed.scheduler import KilledWorker
+
+    def send(payloads: Sequence[bytes]) -> Iterator[Any]:
+        try:
+            futures = client.map(call, payloads, pure=False)
+            places = {future.key: place for place, future in enumerate(futures)}
+            answers: dict[int, Any] = {}
+            wanted = 0
+            for future, answer in as_completed(futures, loop=client.loop, with_results=True):
+                if future.status != "finished":  # what it answers is an error then, which is not raised
+                    raise MapError(GONE)
+                answers[places[future.key]] = answer
+                while wanted in answers:
+                    yield answers.pop(wanted)
+                    wanted += 1
+        except KilledWorker as error:
+            raise MapError("dask: several workers ended at the same task: their logs say why") from error
+        except (CancelledError, CommClosedError) as error:
+            raise MapError(GONE) from error
+
+    client = _client(workers, address)
+    try:
+        try:
+            client.wait_for_workers(1, CONNECT_SECONDS)
+        except TimeoutError as error:
+            raise ValueError(f"address: no worker has come to the Dask scheduler at {address}") from error
+        client.run(_begin)
+        if max(client.nthreads().values()) > 1:
+            warnings.warn("threads of a Dask worker take turns: start workers with --nthreads 1", stacklevel=3)
+        yield TaskMap(send, lambda: max(1, len(client.nthreads())), cloudpickle.dumps)
+    finally:
+        with _quietly():
+            if client.status == "running":  # where the scheduler is gone nobody can be told
+                client.run(_forget, on_error="ignore")
+            client.close()

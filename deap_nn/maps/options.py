@@ -1,0 +1,40 @@
+"""The options of the commands that choose a map."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+
+from deap_nn.commands import InputError, Parser, integer
+from deap_nn.maps import JOINING, MAPS, STARTING, Map, open_map
+
+MAP_OPTIONS = ("map", "workers", "scheduler")
+"""The options: they decide who does the work, and nothing of a run's result."""
+
+
+def add_map_options(parser: Parser) -> None:
+    """Add ``--map``, ``--workers`` and ``--scheduler``."""
+    add = parser.add_argument
+    add("--map", choices=MAPS, help="who shares the work; by default SCOOP under python -m scoop, else one process")
+    started = f"{', '.join(STARTING)}: start N processes on this host; by default one for each processor"
+    add("--workers", type=integer(1), metavar="N", help=started)
+    add("--scheduler", metavar="ADDRESS", help=f"{', '.join(JOINING)}: join the cluster there; by default start one")
+
+
+@contextlib.contextmanager
+def asked_map(options: argparse.Namespace) -> Iterator[Map]:
+    """Open the map that the command line asks for, or raise `InputError`."""
+    for option, takers in (("workers", STARTING), ("scheduler", JOINING)):
+        if getattr(options, option) is not None and options.map not in takers:
+            *first, last = takers
+            raise InputError(f"argument --{option}: is for --map {', '.join(first)} or {last}")
+    if options.workers is not None and options.scheduler is not None:
+        raise InputError("argument --workers: is not for --scheduler, where they are started already")
+    with contextlib.ExitStack() as stack:
+        try:
+            opened = open_map(options.map, workers=options.workers, address=options.scheduler)
+            map_ = stack.enter_context(opened)
+        except (ValueError, ImportError) as error:
+            raise InputError(f"argument --map: {error}") from error
+        yield map_

@@ -1,0 +1,84 @@
+"""Ray: a cluster's workers, by remote functions, which Ray does again elsewhere where a worker is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from deap_nn import parallel
+from deap_nn.extras import optional
+from deap_nn.maps.tasks import MapError, TaskMap, call
+
+CONNECT_SECONDS = 10.0
+
+
+@contextlib.contextmanager
+def _keeping_handlers() -> Iterator[None]:
+    """Keep what SIGTERM does, for which Ray has an idea of its own."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
+def _join(workers: int | None, address: str | None) -> None:
+    """Join the cluster at an address, or start one on this host."""
+    import ray
+
+    host, _, port = (address or "").rpartition("//")[2].rpartition(":")
+    if port.isdigit():  # Ray itself would wait for a minute and more
+        try:
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        except OSError as error:
+            raise ValueError(f"address: no Ray cluster answers at {address}: {error}") from error
+    options: dict[str, Any] = {"logging_level": "ERROR", "address": address or os.environ.get("RAY_ADDRESS") or "local"}
+    if options["address"] == "local":
+        options |= {"num_cpus": workers or parallel.processors(), "include_dashboard": False}
+    try:
+        ray.init(**options)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValueError(f"Ray cannot be joined or started: {error}") from error
+
+
+@contextlib.contextmanager
+def opened(workers: int | None = None, address: str | None = None) -> Iterator[TaskMap]:
+    """Give the map; a Ray that this program had joined before is used as it is, and stays."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to others unless somebody asks for it
+    with optional("ray"), _keeping_handlers():
+        import ray
+        from ray import cloudpickle
+        from ray.exceptions import RayError, RayTaskError
+
+    def send(payloads: Sequence[bytes]) -> Iterator[Any]:
+        answers = [do.remote(payload) for payload in payloads]
+        done = 0
+        try:
+            for answer in answers:
+                yield ray.get(answer)
+                done += 1
+        except RayTaskError as error:
+            raise error.cause from error
+        except RayError as error:
+            raise MapError(f"ray: {str(error).partition(chr(10))[0]}") from error
+        finally:
+            for answer in answers[done:]:
+                ray.cancel(answer, force=True)
+
+    joined = not ray.is_initialized()
+    if joined:
+        with _keeping_handlers():
+            _join(workers, address)
+    try:
+        do = ray.remote(call)
+        yield TaskMap(send, lambda: max(1, int(ray.cluster_resources().get("CPU", 1))), cloudpickle.dumps)
+    finally:
+        if joined:
+            with _keeping_handlers():
+                ray.shutdown()

@@ -1,0 +1,62 @@
+"""What all maps but SCOOP's share: how a task travels, and how a worker process behaves."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from deap_nn import parallel
+
+
+class MapError(RuntimeError):
+    """Workers ended, or cannot be reached: what they had to do is not done."""
+
+
+class TaskMap:
+    """A map whose tasks travel as bytes.
+
+    Parameters
+    ----------
+    send : callable
+        Has `call` called with each of some payloads by the workers, and yields what it returns, in order.
+    workers : callable
+        Returns how many processes share the work at present.
+    dumps : callable
+        Pickles, so that ``pickle.loads`` can read it in a worker.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Sequence[bytes]], Iterable[Any]],
+        workers: Callable[[], int],
+        dumps: Callable[[Any], bytes] = pickle.dumps,
+    ) -> None:
+        self._send = send
+        self._workers = workers
+        self.dumps = dumps
+
+    @property
+    def workers(self) -> int:
+        """How many processes share the work at present."""
+        return self._workers()
+
+    def __call__(self, function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterable[Any]:
+        """Return the function's answers in order, as ``map`` does."""
+        return self._send([self.dumps((function, arguments)) for arguments in zip(*iterables, strict=False)])
+
+
+def call(payload: bytes) -> Any:
+    """Do a task, in a worker."""
+    function, arguments = pickle.loads(payload)  # noqa: S301  (from who started the worker, or whom it works for)
+    return function(*arguments)
+
+
+def be_worker() -> None:
+    """Leave Ctrl-C, which a terminal sends to every process, to the main one, and end when that has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))  # it was started with signals held back
+    parent = multiprocessing.parent_process()
+    parallel.end_with_parent(signal.SIGKILL, parent.pid if parent is not None else None)

@@ -1,0 +1,161 @@
+"""Maps over the real things: a Dask scheduler with two workers, a local Ray, MPI ranks."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import MNIST, ROOT, XOR, interrupt, start, status_of
+
+from deap_nn import evolve, make_toolbox, open_map, parallel
+
+ENGINES = ("dask", "ray", "mpi")
+KEPT = ("logbook.csv", "best.npz", "trace.npz")
+SETTING = ("--model", "mlp", "--population", 20, "--generations", 8, "--seed", 3, "--no-progress")
+BIN = Path(sys.executable).parent
+OWN = ROOT / "tests" / "own_script.py"
+RANKS = 3
+
+ENVIRONMENT = os.environ | {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_btl": "self,sm",  # ranks of one host
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    "PYTHONPATH": str(ROOT),
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+@contextlib.contextmanager
+def dask_cluster(folder):
+    """Start a scheduler and two workers as processes of their own, and give the scheduler's address."""
+    file = folder / "scheduler.json"
+    told = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True, "env": ENVIRONMENT}
+    ends = ["--no-dashboard", "--scheduler-file", file]
+    commands = [["scheduler", "--host", "127.0.0.1", "--port", 0, *ends]]
+    commands += [["worker", "--nthreads", 1, *ends]] * 2
+    processes = [subprocess.Popen([BIN / "dask", *map(str, command)], **told) for command in commands]
+    try:
+        deadline = time.monotonic() + 60
+        while not file.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield json.loads(file.read_text())["address"]
+    finally:
+        for process in reversed(processes):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in processes:
+            process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    with dask_cluster(tmp_path_factory.mktemp("dask")) as address:
+        yield address
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request):
+    return request.param
+
+
+@pytest.fixture
+def command(engine, request):
+    """How a script is started with an engine, and the options that it is given."""
+    if engine == "mpi":
+        return [shutil.which("mpiexec"), "-n", RANKS, sys.executable, "-m", "mpi4py.futures"], ["--map", "mpi"]
+    if engine == "ray":
+        return [sys.executable], ["--map", "ray", "--workers", 2]
+    return [sys.executable], ["--map", "dask", "--scheduler", request.getfixturevalue("scheduler")]
+
+
+def execute(*command, **options):
+    given = {"capture_output": True, "text": True, "check": False, "timeout": 300, "stdin": subprocess.DEVNULL}
+    return subprocess.run(list(map(str, command)), **given, **options)
+
+
+def test_a_run_has_the_bytes_of_a_serial_one(command, tmp_path, digits_file, finished_run):
+    prefix, options = command
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    chosen = [*SETTING, "--data", digits_file, "--output", tmp_path / "run", "--cache", cache, *options]
+    answer = execute(*prefix, MNIST, *chosen)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr == ""
+    for name in KEPT:
+        assert (tmp_path / "run" / name).read_bytes() == (finished_run / name).read_bytes()
+    assert '"workers": 2' in (tmp_path / "run" / "config.json").read_text()
+    assert not list(cache.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_in_order(command, engine, tmp_path, number):
+    prefix, options = command
+    process = start([*prefix, XOR], tmp_path / "run", "--population", 2, *options)
+    output = interrupt(process, number)
+    assert status_of(tmp_path / "run")["state"] == "interrupted", output
+    if engine != "mpi":
+        assert process.returncode == 130, output
+
+
+@pytest.fixture
+def own(command, engine, request):
+    """Run a user's own script, with a fault of its workers or none."""
+
+    def call(fault):
+        where = {"dask": {"address": request.getfixturevalue("scheduler")}, "ray": {"workers": 2}, "mpi": {}}[engine]
+        return execute(*command[0], OWN, engine, fault, json.dumps(where))
+
+    return call
+
+
+def test_an_evaluation_that_raises_names_its_child(own):
+    answer = own("raise")
+    assert answer.returncode == 1
+    named = "generation 0, child [0-9]+: ZeroDivisionError: division by zero"
+    assert re.search(f"^own_script.py: error: EvaluationError: {named}$", answer.stderr, re.M), answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_script_of_ones_own_gives_what_it_gives_serially(own):
+    answer = own("")
+    assert answer.returncode == 0, answer.stderr
+    serial = execute(sys.executable, OWN, "serial", "", "{}")
+    assert serial.returncode == 0, serial.stderr
+    assert answer.stdout == serial.stdout.replace("1 workers", "2 workers")
+
+
+@pytest.mark.parametrize("engine", ["dask", "ray"])  # the ranks of MPI end together
+def test_workers_that_end_again_and_again_are_told_of(own, engine):
+    answer = own("die")
+    assert answer.returncode == 1
+    assert re.search(f"^own_script.py: error: MapError: {engine}: .+$", answer.stderr, re.M), answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("engine", ["dask", "ray"])  # MPI's tasks are those of processes
+def test_recipes_travel_and_not_weights(engine, request, monkeypatch):
+    sent = []
+    where = {"address": request.getfixturevalue("scheduler")} if engine == "dask" else {"workers": 2}
+    toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1)
+    with open_map(engine, **where) as map_:
+        assert parallel.worker_count(map_) == 2
+        dumps = map_.dumps
+        monkeypatch.setattr(map_._map, "dumps", lambda task: sent.append(len(made := dumps(task))) or made)
+        toolbox.register("map", map_)
+        evolve(toolbox.population(n=16), toolbox, 2, seed=1)
+    assert 0 < max(sent) < 20_000
+    assert sorted(sent)[len(sent) // 2] < 2_000

@@ -1,0 +1,175 @@
+"""Maps other than SCOOP's: the same bytes, the number of workers, and how they end."""
+
+import os
+import pickle
+import re
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+from conftest import MNIST, XOR, alive, ended, interrupt, start, status_of
+
+from deap_nn import Individual, open_map, parallel
+from deap_nn.maps import MAPS
+
+KEPT = ("logbook.csv", "best.npz", "trace.npz")
+
+SCRIPT = Path(__file__).with_name("own_script.py")
+
+
+def sizes(function, items):
+    """The bytes of each task that a map of processes sends."""
+    sent = []
+    with open_map("processes", workers=1) as map_:
+        inner = map_._map
+        inner.dumps = lambda task: sent.append(pickle.dumps(task)) or sent[-1]
+        assert list(map_(function, items)) == list(map(function, items))
+    return list(map(len, sent))
+
+
+def test_processes_give_the_bytes_of_one(run, tmp_path, digits_file, finished_run):
+    options = ["--model", "mlp", "--population", 20, "--generations", 8, "--seed", 3, "--no-progress"]
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    chosen = ["--map", "processes", "--workers", 2, "--cache", cache]
+    answer = run(MNIST, *options, "--data", digits_file, "--output", tmp_path / "run", *chosen)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    for name in KEPT:
+        assert (tmp_path / "run" / name).read_bytes() == (finished_run / name).read_bytes()
+    config = (tmp_path / "run" / "config.json").read_text()
+    assert '"workers": 2' in config
+    assert '"map"' not in config
+    assert not list(cache.iterdir())
+
+
+def test_a_script_of_ones_own_gives_the_same_with_each(run):
+    serial = run(SCRIPT, "serial", "", "{}")
+    assert serial.returncode == 0, serial.stderr
+    one, other = serial.stdout.splitlines()
+    assert one == other
+    assert one.startswith("1 workers: [")
+    processes = run(SCRIPT, "processes", "", '{"workers": 2}')
+    assert processes.stdout == serial.stdout.replace("1 workers", "2 workers"), processes.stderr
+
+
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        ("raise", "EvaluationError: generation 0, child [0-9]+: ZeroDivisionError: division by zero"),
+        ("die", "MapError: processes: a worker was killed, by somebody or for want of memory"),
+    ],
+)
+def test_a_worker_that_fails_is_told_of_in_a_line(run, fault, line):
+    answer = run(SCRIPT, "processes", fault, '{"workers": 2}')
+    assert answer.returncode == 1
+    assert re.fullmatch(f"own_script.py: error: {line}\n", answer.stderr), answer.stderr
+
+
+PROCESSES = ["--map", "processes", "--workers", 2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_processes_end_in_order_when_interrupted(tmp_path, number):
+    process = start([sys.executable, XOR], tmp_path / "run", "--population", 2, *PROCESSES)
+    assert len(alive(process.pid)) > 2
+    output = interrupt(process, number)
+    assert process.returncode == 130, output
+    assert status_of(tmp_path / "run")["state"] == "interrupted"
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    process = start([sys.executable, XOR], tmp_path / "run", "--population", 2, *PROCESSES)
+    process.kill()
+    ended(process)
+
+
+def test_plain_individuals_are_named_and_not_sent():
+    small, large = ([Individual([[1.0] * size]) for _ in range(4)] for size in (10, 100_000))
+    assert max(sizes(len, large)) < min(sizes(len, small)) + 100
+
+
+def test_a_map_says_how_many_share_its_work():
+    assert parallel.worker_count(map) == 1
+    with open_map("serial") as map_:
+        assert map_ is map
+    with open_map() as map_:
+        assert map_ is map
+    with open_map("processes", workers=3) as map_:
+        assert parallel.worker_count(map_) == parallel.worker_count(partial(map_)) == 3
+    with open_map("processes") as map_:
+        assert parallel.worker_count(map_) == parallel.processors()
+
+
+def test_an_error_in_the_body_ends_the_processes():
+    def break_off():
+        with open_map("processes", workers=1) as map_:
+            raise KeyError(*map_(process_id, [0]))
+
+    with pytest.raises(KeyError) as caught:
+        break_off()
+    with pytest.raises(ProcessLookupError):
+        os.kill(caught.value.args[0], 0)
+
+
+def process_id(_):
+    return os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "threads"}, "name must be one of scoop, serial, processes, dask, ray, mpi, got 'threads'"),
+        ({"name": "scoop"}, "scoop needs python -m scoop, or python -m deap_nn.launch"),
+        ({"name": "serial", "workers": 2}, "workers is for processes, dask, ray, and not for serial"),
+        ({"workers": 2}, "workers is for processes, dask, ray, and not for serial"),
+        ({"name": "processes", "address": "a:1"}, "address is for dask, ray, and not for processes"),
+        ({"name": "dask", "workers": 2, "address": "a:1"}, "workers are not started where an address says"),
+        ({"name": "processes", "workers": 0}, "workers must be an integer of at least 1, got 0"),
+        ({"name": "processes", "workers": True}, "workers must be an integer of at least 1, got True"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)), open_map(**arguments):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--map", "threads"], "argument --map: invalid choice: 'threads'"),
+        (["--map", "scoop"], "argument --map: scoop needs python -m scoop"),
+        (["--workers", "2"], "argument --workers: is for --map processes, dask or ray"),
+        (["--map", "mpi", "--scheduler", "a:1"], "argument --scheduler: is for --map dask or ray"),
+        (["--map", "dask", "--workers", "2", "--scheduler", "a:1"], "argument --workers: is not for --scheduler"),
+    ],
+)
+def test_wrong_options_are_named_and_no_folder_is_made(run, tmp_path, digits_file, options, message):
+    answer = run(MNIST, "--data", digits_file, "--output", tmp_path / "run", *options)
+    assert answer.returncode == 2
+    assert len(answer.stderr.splitlines()) == 1
+    assert answer.stderr.startswith(f"mnist.py: error: {message}")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("name", "package"), [("dask", "distributed"), ("ray", "ray"), ("mpi", "mpi4py")])
+def test_a_missing_extra_says_how_to_install_it(monkeypatch, name, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, f"deap_nn.maps.{name}", raising=False)
+    message = re.escape(f"is not installed: pip install 'deap-nn[{name}]'")
+    with pytest.raises(ImportError, match=message), open_map(name):
+        pass
+
+
+def test_another_map_than_scoops_is_refused_under_scoop(run, tmp_path, digits_file):
+    options = ["--map", "processes", "--data", digits_file, "--output", tmp_path / "run"]
+    answer = run("-m", "deap_nn.launch", "-n", 1, MNIST, *options)
+    assert answer.returncode == 2
+    refused = "mnist.py: error: argument --map: under python -m scoop the map is SCOOP's, so it cannot be processes"
+    assert answer.stderr.splitlines()[-1] == refused
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_map_is_a_file():
+    assert {path.stem for path in (MNIST.parent.parent / "deap_nn" / "maps").glob("*.py")} >= set(MAPS)
