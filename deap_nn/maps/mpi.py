@@ -27,7 +27,8 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
     executor = MPIPoolExecutor(initializer=be_worker)
 
     def send(payloads: Sequence[bytes]) -> Iterator[Any]:
-        return executor.map(call, payloads)
+        answers: Iterator[Any] = executor.map(call, payloads)
+        return answers
 
     try:
         yield TaskMap(send, lambda: executor.num_workers)
