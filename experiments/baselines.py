@@ -32,6 +32,8 @@ from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
 from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
 from deap_nn.datasets import NAMES, Dataset, find_dataset
 from deap_nn.evolution import Evolution
+from deap_nn.exhibits import FILTERS_FILE, FilterTrace
+from deap_nn.html_report import reported
 from deap_nn.mutation import matrix_factors
 from deap_nn.recipes import founder
 from deap_nn.rundir import RunDirectory
@@ -390,7 +392,8 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory) 
     directory.write_config({**stored, "fitness": "cross_entropy", "data": dataset.describe()})
     directory.trace_weights(toolbox.layout, options.seed)
     readouts = Readouts(toolbox, directory.path / "readouts.csv", training_size=options.training_size)
-    callbacks: list[Any] = [EarlyStopping(max_seconds=options.max_seconds), directory, readouts]
+    filters = FilterTrace(directory.path / FILTERS_FILE, toolbox.layout, dataset.x_train.shape[1:])
+    callbacks: list[Any] = [EarlyStopping(max_seconds=options.max_seconds), directory, readouts, filters]
     if not options.no_progress:
         callbacks.append(ProgressBar())
     with keeping_result(directory, toolbox, readouts, "cross_entropy"):
@@ -412,7 +415,7 @@ def main() -> int:
     if options.output is not None:
         check_new_folder(options.output, "--output")
     dataset = read_data(options)
-    with parallel.interruptible(), fresh_directory(options) as directory:
+    with parallel.interruptible(), reported(fresh_directory(options)) as directory:
         if not options.no_progress:
             print(f"{dataset.note}; run: {directory.path}", flush=True)
         run(options, dataset, directory)

@@ -22,7 +22,9 @@ from deap_nn.checkpoint import Checkpoint
 from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import NAMES, Dataset, load_dataset
+from deap_nn.exhibits import ANSWERS_FILE, FILTERS_FILE, FilterTrace, write_answers
 from deap_nn.genome_cache import FEWEST_SLOTS, slots_in
+from deap_nn.html_report import reported
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS
 from deap_nn.rundir import (
     RunDirectory,
@@ -414,7 +416,8 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     beside = {"training_size": options.training_size, "voters": options.voters}
     readouts = Readouts(toolbox, directory.path / "readouts.csv", **beside)
     stopping = EarlyStopping(target=options.target, patience=options.patience, max_seconds=options.max_seconds)
-    callbacks = [stopping, directory, readouts]
+    filters = FilterTrace(directory.path / FILTERS_FILE, toolbox.layout, dataset.x_train.shape[1:])
+    callbacks = [stopping, directory, readouts, filters]
     if not options.no_progress:
         callbacks.append(ProgressBar())
     with keeping_result(directory, toolbox, readouts, options.fitness):
@@ -462,7 +465,7 @@ def keeping_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts
 
 
 def save_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str) -> None:
-    """Write the network that did best, what is known of it, and the pictures."""
+    """Write the network that did best, what is known of it, what it answers, and the pictures."""
     from deap_nn.report import draw_run
 
     directory.status |= {
@@ -473,6 +476,7 @@ def save_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, f
     }
     directory.write_weights(layout_names(toolbox.layout, readouts.individual))
     directory.write_model(toolbox.to_model(readouts.individual))
+    write_answers(directory.path / ANSWERS_FILE, toolbox, readouts.individual)
     draw_run(directory.path, fitness=fitness)
 
 
@@ -486,7 +490,7 @@ def main() -> int:
     if options.resume is not None:
         check_data(options.resume, dataset.reference.sha256, regardless=options.regardless)
         going_on = open_checkpoint(options.resume, regardless=options.regardless)
-    with parallel.interruptible(), make_directory(options) as directory:
+    with parallel.interruptible(), reported(make_directory(options)) as directory:
         if options.resume is None:
             going_on = Checkpoint(directory.path / "checkpoint") if options.breeding == "recipes" else None
         if not options.no_progress:
