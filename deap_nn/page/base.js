@@ -26,15 +26,17 @@ function short(value, digits = 4) {
   const size = Math.abs(value);
   if (size >= 1e6 || size < 1e-4) return value.toExponential(2).replace("e+", "e").replace("-", "−");
   if (Number.isInteger(value)) return grouped(value);
-  return String(Number(value.toPrecision(digits))).replace("-", "−");
+  const rounded = Number(value.toPrecision(digits));
+  return size >= 1000 ? grouped(rounded) : String(rounded).replace("-", "−");
 }
 
 const grouped = (value) => String(value).replace("-", "−").replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 
-const percent = (value, digits = 1) => (isNumber(value) ? `${(100 * value).toFixed(digits)} %` : "–");
+const percent = (value, digits = 1) => (isNumber(value) ? `${(100 * value).toFixed(digits)}\u00a0%` : "–");
 
 function duration(seconds) {
   if (!isNumber(seconds)) return "–";
+  if (seconds < 1) return `${short(1000 * seconds, 3)} ms`;
   if (seconds < 60) return `${short(seconds, 3)} s`;
   const minutes = Math.round(seconds / 60);
   return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;

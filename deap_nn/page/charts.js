@@ -10,7 +10,7 @@ const resized = new ResizeObserver((entries) => {
 function ticks(low, high, wanted) {
   const rough = (high - low) / Math.max(1, wanted);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((times) => times * power).find((size) => size >= rough * 0.999) || 10 * power;
+  const step = [1, 2, 2.5, 5, 10].map((times) => times * power).find((size) => size >= rough * 0.999) || 10 * power;
   const found = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(Number((i * step).toPrecision(12)));
   return found;
@@ -123,7 +123,7 @@ function drawPlot(plot, width, options, series) {
   let [low, high] = range(options.from === undefined ? values : [...values, options.from]);
   const logarithmic = options.logarithmic && low > 0 && high / low > 20;
   if (high === low) { high += Math.abs(high) / 10 || 1; if (!logarithmic) low -= Math.abs(low) / 10; }
-  const marks = logarithmic ? logTicks(low, high) : ticks(low, high, height / 55);
+  const marks = logarithmic ? logTicks(low, high) : ticks(low, high, height / 42);
   if (!logarithmic) { high += (high - low) * 0.04; if (low !== options.from) low -= (high - low) * 0.04; }
   const labels = marks.map((mark) => (options.format || short)(mark, options.format === percent ? 0 : 4));
   const left = 14 + 7.2 * Math.max(2, ...labels.map((label) => label.length)), right = 14, top = 10, bottom = 38;

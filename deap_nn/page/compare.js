@@ -41,7 +41,7 @@ function comparedCurves(runs) {
   const measure = chooser("compared-measure", "Show", measures.map(([name, { label }]) => [name, label]), show);
   const axis = chooser("compared-axis", "by", axes.map(([name, { label }]) => [name, label]), show);
   show();
-  return section("curves", "Curves", measure.control, " ", axis.control, holder);
+  return section("curves", "Curves", make("div", { class: "choices" }, measure.control, axis.control), holder);
 }
 
 function resultsTable(runs) {
@@ -50,7 +50,7 @@ function resultsTable(runs) {
     const errors = logbook.val_error || [], error = isNumber(status.validation_error) ? status.validation_error : errors[errors.length - 1];
     return [name, status.state || "unknown", percent(error), percent(status.test_error), grouped(logbook.gen[logbook.gen.length - 1]), isNumber(status.evaluations) ? grouped(status.evaluations) : "–", duration(status.seconds)];
   });
-  return section("results", "Results", table("What was reached", heads, rows));
+  return section("results", "Results", table("What was reached", heads, rows, "bare"));
 }
 
 function differences(runs) {
@@ -62,7 +62,7 @@ function differences(runs) {
   const differing = names.filter((name) => new Set(flat.map((settings) => told(settings[name]))).size > 1);
   if (!differing.length) return section("settings", "Settings", make("p", {}, "All runs have the same settings."));
   return section("settings", "Settings that differ", table("Settings that differ", ["setting", ...runs.map((run) => run.name)],
-    differing.map((name) => [name.replaceAll("_", " "), ...flat.map((settings) => told(settings[name]))]), "words"));
+    differing.map((name) => [name.replaceAll("_", " "), ...flat.map((settings) => (name in settings ? told(settings[name]) : "–"))]), "words bare"));
 }
 
 function renderComparison(runs) {

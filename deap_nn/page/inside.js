@@ -40,7 +40,7 @@ function filtersSection(filters) {
     }
     return one && other ? both / Math.sqrt(one * other) : 0;
   };
-  const pictures = make("div", { class: "filters", role: "img" }, canvases);
+  const pictures = make("div", { class: size > 100 ? "filters" : "filters small", role: "img" }, canvases);
   const holder = make("div", {});
   const show = (row) => {
     canvases.forEach((canvas, filter) => paint(canvas, height, width, (i) => tint(level(row, filter, i))));
@@ -53,7 +53,7 @@ function filtersSection(filters) {
   };
   const control = slider("filters-generation", "Generation", filters.generations.length, (row) => short(filters.generations[row], 6), show, true);
   control.start();
-  return section("filters", "First-layer filters of the best member",
+  return section("filters", "First-layer filters",
     make("p", { class: "note" }, `${count(number, "filter")} of ${height} × ${width} of ${filters.matrix}, as the best member of each generation had them.`),
     make("figure", {}, control.control, pictures,
       make("div", { class: "scale", "aria-hidden": "true" }, make("span", {}, `−${short(filters.largest, 2)}`), make("i", {}), make("span", {}, `+${short(filters.largest, 2)}`)), holder));
@@ -100,8 +100,8 @@ function weightsSection(weights) {
     series: weights.matrices.map((name, i) => ({ name, colour: colour[i], dash: 0, y: weights.generations.map((_, row) => at(row, i)) })),
     legend: names.map((name, k) => ({ name, colour: k, dash: 0 })),
   });
-  return section("weights", `${number} weights of the best member`,
-    make("p", { class: "note" }, "Chosen at random, as many of each matrix where it has so many."),
+  return section("weights", "Traced weights",
+    make("p", { class: "note" }, `${number} weights of the best member, chosen at random, of each matrix as many where it has so many.`),
     make("div", { class: "columns" }, chart,
       make("figure", {}, make("figcaption", {}, "Spread at the generation chosen"), box, holder)));
 }
@@ -114,27 +114,28 @@ function confusionSection(answers) {
     const shade = value ? `background: color-mix(in srgb, var(--${i === j ? "right" : "wrong"}) ${Math.round(12 + 58 * part)}%, transparent)` : null;
     return make("td", { class: value ? null : "none", style: shade, title: `${grouped(value)} of ${grouped(totals[i])} samples of class ${i} were taken for ${j}` }, value ? grouped(value) : "·");
   };
-  const head = make("tr", {}, make("th", { scope: "col" }, "is \\ read as"), matrix.map((_, j) => make("th", { scope: "col" }, String(j))), make("th", { scope: "col", class: "share" }, "right"));
+  const above = make("tr", { class: "above" }, make("td", {}), make("td", { colspan: matrix.length }, "read as"), make("td", {}));
+  const head = make("tr", {}, make("th", { scope: "col" }, "is"), matrix.map((_, j) => make("th", { scope: "col" }, String(j))), make("th", { scope: "col", class: "share" }, "right"));
   const body = matrix.map((row, i) => make("tr", {}, make("th", { scope: "row" }, String(i)), row.map((_, j) => cell(i, j)), make("td", { class: "share" }, percent(matrix[i][i] / (totals[i] || 1), 0))));
   const mistakes = matrix.flatMap((row, i) => row.map((value, j) => [value, i, j])).filter(([value, i, j]) => value && i !== j).sort((a, b) => b[0] - a[0]).slice(0, 3);
   const told = mistakes.map(([value, i, j]) => `${i} read as ${j} (${grouped(value)} times)`).join(", ");
   return section("confusion", "What is taken for what",
     make("p", { class: "note" }, `The kept network on all ${grouped(answers.samples)} validation samples; it misreads ${grouped(answers.misread)} (${percent(answers.misread / answers.samples)}).${told ? ` Most often: ${told}.` : ""}`),
     make("div", { class: "scroll confusion", tabindex: "0", role: "region", "aria-label": "Confusion matrix", style: "max-height: none; border: 0" },
-      make("table", {}, make("thead", {}, head), make("tbody", {}, body))));
+      make("table", {}, make("thead", {}, above, head), make("tbody", {}, body))));
 }
 
 function misreadSection(answers) {
   const { digits } = answers, [height, width] = digits.shape, pixels = unpack(digits.images, Uint8Array);
   const one = (place) => {
     const [said, truth] = digits.probabilities[place], label = digits.labels[place], answer = digits.answers[place];
-    const canvas = make("canvas", { role: "img", "aria-label": `validation sample ${digits.samples[place]}` });
+    const canvas = make("canvas", { role: "img", "aria-label": `a ${label}, read as ${answer}, ${percent(said, 0)} sure` });
     paint(canvas, height, width, (i) => { const grey = pixels[place * height * width + i]; return [grey, grey, grey]; });
-    return make("li", { title: `${label} with ${percent(truth)}, ${answer} with ${percent(said)}` }, canvas,
-      make("span", {}, "is ", make("b", {}, String(label)), ", read ", make("b", { class: "said" }, String(answer))), make("small", {}, `${percent(said, 0)} sure`));
+    const title = `validation sample ${digits.samples[place]}: ${label} with ${percent(truth)}, ${answer} with ${percent(said)}`;
+    return make("li", { title }, canvas, make("span", { "aria-hidden": "true" }, `${label} → `, make("b", { class: "said" }, String(answer))), make("small", { "aria-hidden": "true" }, percent(said, 0)));
   };
   const shown = digits.labels.length, all = shown === answers.misread;
-  return section("misread", "Misread",
-    make("p", { class: "note" }, all ? `All ${grouped(shown)} that the kept network misreads, and how sure it was.` : `${grouped(shown)} of the ${grouped(answers.misread)} that the kept network misreads: of each class those it was surest about.`),
+  return section("misread", "What is misread",
+    make("p", { class: "note" }, all ? `All ${grouped(shown)} that the kept network misreads: what it is, what was answered, and how sure the network was.` : `${grouped(shown)} of the ${grouped(answers.misread)} that the kept network misreads: of each class those it was surest about. What it is, what was answered, and how sure the network was.`),
     make("ul", { class: "digits" }, digits.labels.map((_, place) => one(place))));
 }

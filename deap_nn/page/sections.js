@@ -63,12 +63,12 @@ function curvesSection(run) {
 
 function timingSection(run) {
   const { timing } = run, known = timing.seconds.filter(isNumber).sort((a, b) => a - b);
-  const chart = (id, title, name, y, colour, from) => lineChart(id, { title, xLabel: "generation", x: timing.gen, whole: true, from, series: [{ name, colour, y }] });
+  const chart = (id, title, name, y, colour, from) => lineChart(id, { title, xLabel: "generation", x: timing.gen, whole: true, from, logarithmic: from === undefined, series: [{ name, colour, y }] });
   const peak = timing.peak_memory_mib ? Math.max(...timing.peak_memory_mib.filter(isNumber)) : NaN;
   return section("timing", "What it took",
     make("p", { class: "note" }, `A generation took ${duration(known[known.length >> 1])} (median), ${duration(known[0])} to ${duration(known[known.length - 1])}${Number.isFinite(peak) ? `; the main process held ${grouped(Math.round(peak))} MiB at most` : ""}.`),
     make("div", { class: "columns" },
-      chart("seconds-generation", "Seconds a generation", "seconds", timing.seconds, 7, 0),
+      chart("seconds-generation", "Seconds a generation", "seconds", timing.seconds, 7),
       timing.evaluations_per_second ? chart("rate-generation", "Evaluations a second", "evaluations/s", timing.evaluations_per_second, 2, 0) : null,
       timing.peak_memory_mib ? chart("memory-generation", "Peak memory of the main process (MiB)", "MiB", timing.peak_memory_mib, 3, 0) : null));
 }
