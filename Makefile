@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: mnist test test-all lint bench bench-peers clean
+.PHONY: mnist test test-extras test-all lint bench bench-peers clean
 
 # Evolve the CNN on real digits with all cores; options in ARGS, for example ARGS="--population 200".
 mnist: .venv/installed
@@ -14,8 +14,14 @@ mnist: .venv/installed
 test: lint
 	$(BIN)/python -m pytest
 
+# What needs extras: a browser, which comes from Debian. It leaves pictures of reports in build/pictures.
+test-extras: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser]'
+	command -v chromium chromedriver || apt-get install --yes --no-install-recommends chromium chromium-driver
+	$(BIN)/python -m pytest tests/extras
+
 # What takes hours, or needs root and an ssh server: every fault made to happen, hosts made here, more fuzzing, soaking.
-test-all: test
+test-all: test test-extras
 	FUZZED=10000 $(BIN)/python -m pytest tests/test_fuzz.py
 	$(BIN)/python tests/faults/faults.py
 	$(BIN)/python tests/faults/hosts.py

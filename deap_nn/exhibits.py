@@ -75,7 +75,7 @@ def first_filters(layout: Layout, sample_shape: Sequence[int]) -> tuple[str, NDA
         return None
     places = np.moveaxis(places, -1, 0)
     count = max(1, min(MOST_FILTERS, MOST_NUMBERS // places[0].size))
-    return layout.names[first], places[:count]
+    return layout.names[first], places[:count].copy()  # a view would hold all places
 
 
 class FilterTrace(Callback):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deap_nn.commands import InputError
-from deap_nn.logbooks import write_text
+from deap_nn.logbooks import finite, write_text
 from deap_nn.run_files import describe_curves, describe_run
 from deap_nn.rundir import RunDirectory
 
@@ -26,14 +26,14 @@ COMPARED_POINTS, MOST_COMPARED = 400, 60
 
 
 def to_json_text(value: Any) -> str:
-    r"""Return a value as JSON that may stand in a page's script element.
+    r"""Return a value as JSON that may stand in a page's script element; NaN and infinity as null.
 
     Examples
     --------
     >>> print(to_json_text({"name": "</script>"}))
     {"name":"\u003c/script\u003e"}
     """
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(finite(value), separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

@@ -50,19 +50,22 @@ def read_json(path: Path, *needed: str) -> dict[str, Any]:
 
 def read_logbook(path: Path) -> Columns:
     """Return the columns of a ``logbook.csv`` with at least one row, or raise `InputError`."""
-    columns = read_columns(path)
-    missing = [name for name in ("gen", "min", "avg") if not columns.get(name)]
-    if missing:
-        raise InputError(f"{path}: has no {missing[0]}")
+    columns = read_columns(path, "gen", "min", "avg")
+    if not columns["gen"]:
+        raise InputError(f"{path}: has no row")
     return columns
 
 
-def read_columns(path: Path) -> Columns:
-    """Return the columns of a CSV file of numbers, or raise `InputError`."""
+def read_columns(path: Path, *names: str) -> Columns:
+    """Return the columns of a CSV file of numbers, of which it must have some, or raise `InputError`."""
     try:
-        return read_csv(path)
+        columns = read_csv(path)
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    missing = [name for name in names if name not in columns]
+    if missing:
+        raise InputError(f"{path}: has no {missing[0]}")
+    return columns
 
 
 def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
@@ -123,7 +126,7 @@ def describe_curves(folder: Path, points: int = MOST_POINTS) -> dict[str, Any]:
     for name in ("timing", "readouts"):
         path = folder / f"{name}.csv"
         if path.exists():
-            columns = read_columns(path)
+            columns = read_columns(path, "gen", *(["seconds"] if name == "timing" else []))
             described[name] = _thinned(columns, points)
             if name == "timing":
                 described["seconds"] = _running_sum(columns, described[name])

@@ -27,6 +27,9 @@ FILES = {
     "timing.csv",
     "readouts.csv",
     "trace.npz",
+    "filters.npz",
+    "answers.npz",
+    "report.html",
     "fitness.png",
     "weights.png",
     "best.npz",
@@ -358,7 +361,7 @@ def test_the_report_draws_the_pictures_again(finished, run, tmp_path):
         (copy / name).write_bytes((folder / name).read_bytes())
     answer = run("-m", "deap_nn.report", copy)
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.split() == [str(copy / "fitness.png"), str(copy / "weights.png")]
+    assert answer.stdout.split() == [str(copy / name) for name in ("fitness.png", "weights.png", "report.html")]
     for name in ("fitness.png", "weights.png"):
         assert (copy / name).read_bytes() == (folder / name).read_bytes()
 
