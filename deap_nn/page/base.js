@@ -75,6 +75,8 @@ function table(caption, heads, rows, kind = "") {
       make("tbody", {}, rows.map(row))));
 }
 
+const barCell = (part) => make("td", { class: "bars", "aria-hidden": "true" }, make("span", { class: "bar", style: `width: ${6 * part}rem` }));
+
 /* A real slider with what it stands at beside it. At its end it follows a run that goes on. */
 function slider(id, label, size, describe, act, playable = false) {
   const start = Math.min(remembered.positions[id] ?? size - 1, size - 1);

@@ -7,6 +7,12 @@ const resized = new ResizeObserver((entries) => {
   for (const entry of entries) if (entry.contentRect.width > 0 && entry.target.redraw) entry.target.redraw(entry.contentRect.width);
 });
 
+/* Draw a box anew whenever its width changes: its `redraw` is given the width in pixels. */
+function drawByWidth(box) {
+  box.setAttribute("data-drawn", "");
+  resized.observe(box);
+}
+
 function ticks(low, high, wanted) {
   const rough = (high - low) / Math.max(1, wanted);
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -91,7 +97,7 @@ function lineChart(id, options) {
   };
   plot.addEventListener("pointermove", point);
   plot.addEventListener("pointerdown", point);
-  resized.observe(box);
+  drawByWidth(box);
   control.start();
   return make("figure", { class: "chart" },
     make("figcaption", {}, options.title), legend.list, box, control.control,

@@ -23,7 +23,7 @@ function foundersTable(family) {
   const more = family.founders_in_all - family.founders.length;
   return table(`Founders, by their expected share${more > 0 ? ` (and ${grouped(more)} more)` : ""}`, ["member of the initial population", "share", ""],
     family.founders.map((founder) => [String(founder.place), percent(founder.share),
-      make("td", { class: "bars", "aria-hidden": "true" }, make("span", { class: "bar", style: `width: ${(6 * founder.share) / most}rem` }))]));
+      barCell(founder.share / most)]));
 }
 
 /* The nodes of a tree with the places they have at some width, and the lines between them. */
@@ -92,7 +92,7 @@ function treeFigure(family) {
     picture.replaceChildren(...laid.shapes);
     laid.nodes.forEach((one, place) => one.node.addEventListener("pointerenter", () => choose(place)));
   };
-  resized.observe(box);
+  drawByWidth(box);
   const rows = () => laid.nodes.map(({ row, member, parents }) => [String(tree[row].generation), String(member.place), short(member.fitness), percent(member.share), parents.map((parent) => parent.member.place).join(", ")]);
   return make("figure", {}, make("figcaption", {}, `${count(tree.length - 1, "generation")} back`), box, said,
     details("family-numbers", "Numbers", () => table("Ancestors drawn, by generation", ["generation", "member", "fitness", "share", "parents drawn"], rows())));

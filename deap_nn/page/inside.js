@@ -82,7 +82,7 @@ function weightsSection(weights) {
     strip.replaceChildren(...parts);
   };
   box.redraw = (wide) => { width = Math.round(wide); drawStrip(); };
-  resized.observe(box);
+  drawByWidth(box);
   const summary = (k) => {
     const own = weights.matrices.map((_, i) => i).filter((i) => colour[i] === k).map((i) => at(current, i)).sort((a, b) => a - b);
     return [names[k], String(own.length), short(own[0]), short(own[own.length >> 1]), short(own[own.length - 1])];
@@ -117,12 +117,13 @@ function confusionSection(answers) {
   const above = make("tr", { class: "above" }, make("td", {}), make("td", { colspan: matrix.length }, "read as"), make("td", {}));
   const head = make("tr", {}, make("th", { scope: "col" }, "is"), matrix.map((_, j) => make("th", { scope: "col" }, String(j))), make("th", { scope: "col", class: "share" }, "right"));
   const body = matrix.map((row, i) => make("tr", {}, make("th", { scope: "row" }, String(i)), row.map((_, j) => cell(i, j)), make("td", { class: "share" }, percent(matrix[i][i] / (totals[i] || 1), 0))));
-  const mistakes = matrix.flatMap((row, i) => row.map((value, j) => [value, i, j])).filter(([value, i, j]) => value && i !== j).sort((a, b) => b[0] - a[0]).slice(0, 3);
-  const told = mistakes.map(([value, i, j]) => `${i} read as ${j} (${grouped(value)} times)`).join(", ");
+  const mistakes = matrix.flatMap((row, i) => row.map((value, j) => [value, i, j])).filter(([value, i, j]) => value && i !== j).sort((a, b) => b[0] - a[0]);
+  const often = mistakes.slice(0, 8).map(([value, i, j]) => [`${i} read as ${j}`, grouped(value), percent(value / answers.misread, 0), barCell(value / worst)]);
   return section("confusion", "What is taken for what",
-    make("p", { class: "note" }, `The kept network on all ${grouped(answers.samples)} validation samples; it misreads ${grouped(answers.misread)} (${percent(answers.misread / answers.samples)}).${told ? ` Most often: ${told}.` : ""}`),
-    make("div", { class: "scroll confusion", tabindex: "0", role: "region", "aria-label": "Confusion matrix", style: "max-height: none; border: 0" },
-      make("table", {}, make("thead", {}, above, head), make("tbody", {}, body))));
+    make("p", { class: "note" }, `The kept network on all ${grouped(answers.samples)} validation samples; it misreads ${grouped(answers.misread)} (${percent(answers.misread / answers.samples)}).`),
+    make("div", { class: "columns" }, make("div", { class: "scroll confusion", tabindex: "0", role: "region", "aria-label": "Confusion matrix", style: "max-height: none; border: 0" },
+      make("table", {}, make("thead", {}, above, head), make("tbody", {}, body))),
+      often.length ? table("Most often taken for another", ["mistake", "times", "of all mistakes", ""], often) : null));
 }
 
 function misreadSection(answers) {

@@ -45,10 +45,16 @@ async function follow(seconds) {
   }
 }
 
+/* On paper figures are as wide as a column of it, so that their letters are as large as the text's. */
 function openForPrint() {
+  const figures = [...document.querySelectorAll("[data-drawn]")];
+  figures.forEach((box) => box.redraw(box.clientWidth > 640 ? 680 : 330));
   const closed = [...document.querySelectorAll("details[data-print]:not([open])")];
   closed.forEach((node) => node.openForPrint());
-  addEventListener("afterprint", () => closed.forEach((node) => { node.open = false; }), { once: true });
+  addEventListener("afterprint", () => {
+    closed.forEach((node) => { node.open = false; });
+    figures.forEach((box) => box.redraw(box.clientWidth));
+  }, { once: true });
 }
 
 const data = JSON.parse(document.getElementById("data").textContent);
