@@ -216,15 +216,18 @@ def _answers(folder: Path) -> dict[str, Any] | None:
 
 def _family(folder: Path, config: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any] | None:
     path = folder / "checkpoint" / "generations"
-    if not path.exists() or path.stat().st_size > MOST_BYTES or not config.get("population", 0) <= MOST_MEMBERS:
+    if not path.exists() or path.stat().st_size > MOST_BYTES:
         return None
     try:
         past = read_generations(path.parent)
     except (CheckpointError, OSError) as error:
         raise InputError(str(error)) from error
-    if len(past) < 2:
+    if len(past) < 2 or len(past[0].wvalues) > MOST_MEMBERS:
         return None
-    family = describe_family(past, config, status)
+    try:
+        family = describe_family(past, config, status)
+    except (ValueError, TypeError, IndexError) as error:
+        raise InputError(f"{path}: does not fit {folder / 'config.json'} ({error})") from error
     kept = _kept(len(past), MOST_POINTS)
     family["generations"] = kept
     family["surviving"] = [family["surviving"][i] for i in kept]

@@ -29,6 +29,7 @@ from deap_nn import (
 from deap_nn.adaptation import Annealed
 from deap_nn.callbacks import ProgressBar
 from deap_nn.commands import Parser, check_new_folder, integer, run_command
+from deap_nn.html_report import reported
 from deap_nn.rundir import RunDirectory
 from deap_nn.seeding import MAX_SEED
 
@@ -107,7 +108,7 @@ def main() -> int:
         with parallel.interruptible():
             return run(options, None)
     check_new_folder(options.output, "--output")
-    with parallel.interruptible(), RunDirectory.create(options.output, "--output") as directory:
+    with parallel.interruptible(), reported(RunDirectory.create(options.output, "--output")) as directory:
         directory.trace_weights(LAYOUT, options.seed)
         settings = {name: value for name, value in vars(options).items() if name not in ("output", "no_progress")}
         directory.write_config({**settings, "fitness": "mean squared error"})

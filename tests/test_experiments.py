@@ -400,6 +400,7 @@ def test_xor_is_solved_and_drawn(run, tmp_path):
     assert status_of(tmp_path / "xor")["state"] == "finished"
     assert status_of(tmp_path / "xor")["solved"] is True
     assert (tmp_path / "xor" / "xor.png").stat().st_size > 5000
+    assert (tmp_path / "xor" / "report.html").stat().st_size > 5000
     under_scoop = run("-m", "scoop", "-n", 2, XOR, "--seed", 3, "--output", tmp_path / "scoop")
     assert "XOR solved in" in under_scoop.stdout
     for name in ("logbook.csv", "best.npz"):

@@ -177,6 +177,14 @@ def test_a_page_of_a_large_run_stays_small(tmp_path):
     assert Page(path.read_text()).data["weights"]["generations"][-1] == 999
 
 
+def test_a_checkpoint_of_other_settings_is_named(finished_run, tmp_path):
+    config = json.loads((finished_run / "config.json").read_text())
+    folder = bare(tmp_path / "run", config | {"step": None, "mates": "two"})
+    shutil.copytree(finished_run / "checkpoint", folder / "checkpoint")
+    with pytest.raises(InputError, match="does not fit"):
+        describe_run(folder)
+
+
 def test_families_that_would_take_long_are_left_out(finished_run, monkeypatch):
     for name in ("MOST_MEMBERS", "MOST_BYTES"):
         with monkeypatch.context() as patch:

@@ -130,7 +130,8 @@ function drawPlot(plot, width, options, series) {
   const logarithmic = options.logarithmic && low > 0 && high / low > 20;
   if (high === low) { high += Math.abs(high) / 10 || 1; if (!logarithmic) low -= Math.abs(low) / 10; }
   const marks = logarithmic ? logTicks(low, high) : ticks(low, high, height / 42);
-  if (!logarithmic) { high += (high - low) * 0.04; if (low !== options.from) low -= (high - low) * 0.04; }
+  if (logarithmic) { const room = (high / low) ** 0.03; high *= room; low /= room; }
+  else { high += (high - low) * 0.04; if (low !== options.from) low -= (high - low) * 0.04; }
   const labels = marks.map((mark) => (options.format || short)(mark, options.format === percent ? 0 : 4));
   const left = 14 + 7.2 * Math.max(2, ...labels.map((label) => label.length)), right = 14, top = 10, bottom = 38;
   const [first, last] = range(series.flatMap((one) => [one.x[0], one.x[one.x.length - 1]]));

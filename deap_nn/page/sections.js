@@ -21,7 +21,7 @@ function tilesOf(run) {
   if (isNumber(status.vote_test_error)) add("Test error of a vote", percent(status.vote_test_error), `of ${count(status.voters, "parent")}`);
   const generations = logbook.gen[logbook.gen.length - 1];
   add("Generations", grouped(generations), isNumber(status.asked_generations) && status.asked_generations > generations ? `of ${grouped(status.asked_generations)} asked for` : null);
-  if (isNumber(status.evaluations)) add("Evaluations", grouped(status.evaluations), "networks scored on a mini-batch");
+  if (isNumber(status.evaluations)) add("Evaluations", grouped(status.evaluations), "networks scored");
   const took = isNumber(status.seconds) ? status.seconds : seconds ? seconds[seconds.length - 1] : null;
   if (isNumber(took)) add("Time", duration(took), isNumber(status.evaluations) ? `${short(status.evaluations / took, 3)} evaluations/s` : null);
   return make("dl", { class: "tiles" }, tiles);
@@ -29,7 +29,7 @@ function tilesOf(run) {
 
 function headOf(run, sections) {
   const { status } = run, state = status.state || "";
-  const reason = status.stopped_by ? `Stopped early by ${status.stopped_by}.` : status.error ? String(status.error) : null;
+  const reason = status.stopped_by ? `Stopped early: ${status.stopped_by}.` : status.error ? String(status.error) : null;
   return [
     make("div", { class: "title" }, make("h1", {}, run.name), state ? make("span", { class: `state ${state}`, role: "status" }, state) : null),
     make("p", { class: "lead" }, `${modelOf(run.config)}.`),
