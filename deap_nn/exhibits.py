@@ -138,8 +138,10 @@ class FilterTrace(Callback):
         write_with(self.path, lambda partial: np.savez(partial, allow_pickle=False, **arrays))
 
 
-def write_answers(path: str | os.PathLike[str], toolbox: base.Toolbox, individual: Any) -> None:
-    """Write what a network answers to all validation samples, and some that it misreads.
+def write_answers(
+    path: str | os.PathLike[str], toolbox: base.Toolbox, individual: Any, *, size: int | None = None
+) -> None:
+    """Write what a network answers to validation samples, and some that it misreads.
 
     Parameters
     ----------
@@ -152,11 +154,13 @@ def write_answers(path: str | os.PathLike[str], toolbox: base.Toolbox, individua
         As `make_toolbox` wires it.
     individual : WeightList
         The network.
+    size : int, optional
+        How many of the samples, the first ones, at least 1; all if left out.
     """
     from deap_nn.datasets import find_dataset
     from deap_nn.evaluation import Answers, stretches
 
-    x, y = find_dataset(toolbox.problem.data).part("validation")
+    x, y = (part[:size] for part in find_dataset(toolbox.problem.data).part("validation"))
     tasks = stretches(toolbox.problem, individual, "validation", len(y))
     probabilities = np.concatenate(list(map(Answers(toolbox.problem), tasks)))
     answers = probabilities.argmax(axis=1)

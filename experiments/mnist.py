@@ -48,6 +48,9 @@ LAYERS = {"mnist_deep": 4, "mlp": 2}
 """How many layers of them have weights."""
 
 
+QUICK_ANSWERS = 1000
+"""On so many validation digits the answers are kept of a run that is broken off: who ends it does not wait long."""
+
 NOT_STORED = ("output", "resume", "regardless", "no_progress")
 """Options that are no settings of a run."""
 
@@ -456,7 +459,7 @@ def keeping_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts
             print(f"interrupted after generation {after}: {directory.path}", flush=True)
         if readouts.individual is not None:
             try:
-                save_result(directory, toolbox, readouts, fitness)
+                save_result(directory, toolbox, readouts, fitness, size=QUICK_ANSWERS)
             except Exception as second:  # what ended the run is what is told
                 error.add_note(f"and then: {type(second).__name__}: {second}")
         raise
@@ -464,7 +467,9 @@ def keeping_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts
     directory.close("finished")
 
 
-def save_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str) -> None:
+def save_result(
+    directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str, *, size: int | None = None
+) -> None:
     """Write the network that did best, what is known of it, what it answers, and the pictures."""
     from deap_nn.report import draw_run
 
@@ -476,8 +481,8 @@ def save_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, f
     }
     directory.write_weights(layout_names(toolbox.layout, readouts.individual))
     directory.write_model(toolbox.to_model(readouts.individual))
-    write_answers(directory.path / ANSWERS_FILE, toolbox, readouts.individual)
     draw_run(directory.path, fitness=fitness)
+    write_answers(directory.path / ANSWERS_FILE, toolbox, readouts.individual, size=size)
 
 
 def main() -> int:

@@ -125,6 +125,10 @@ def test_answers_add_up_to_the_validation_error(toolbox, digits, tmp_path):
     assert (found["labels"] != found["answers"]).all()
     assert all(confusion[label, answer] for label, answer in zip(found["labels"], found["answers"], strict=True))
     assert (found["probabilities"][:, 0] >= found["probabilities"][:, 1]).all()
+    write_answers(tmp_path / "fewer.npz", toolbox, individual, size=30)
+    fewer = read(tmp_path / "fewer.npz")
+    assert fewer["confusion"].sum() == 30
+    assert fewer["samples"].max() < 30
     first = dict.fromkeys(found["labels"].tolist())
     assert found["labels"][: len(first)].tolist() == sorted(first)  # the surest of each class come first
 

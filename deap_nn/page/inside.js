@@ -106,7 +106,13 @@ function weightsSection(weights) {
       make("figure", {}, make("figcaption", {}, "Spread at the generation chosen"), box, holder)));
 }
 
-function confusionSection(answers) {
+/* On which samples the kept network was asked: of a run that was broken off these are not all. */
+function askedOn(answers, config) {
+  const known = config.data && config.data.validation;
+  return known > answers.samples ? `the first ${grouped(answers.samples)} of ${grouped(known)}` : `all ${grouped(answers.samples)}`;
+}
+
+function confusionSection(answers, config) {
   const matrix = answers.confusion, totals = matrix.map((row) => row.reduce((sum, value) => sum + value, 0));
   const worst = Math.max(1, ...matrix.flatMap((row, i) => row.filter((_, j) => i !== j)));
   const cell = (i, j) => {
@@ -120,7 +126,7 @@ function confusionSection(answers) {
   const mistakes = matrix.flatMap((row, i) => row.map((value, j) => [value, i, j])).filter(([value, i, j]) => value && i !== j).sort((a, b) => b[0] - a[0]);
   const often = mistakes.slice(0, 8).map(([value, i, j]) => [`${i} read as ${j}`, grouped(value), percent(value / answers.misread, 0), barCell(value / worst)]);
   return section("confusion", "What is taken for what",
-    make("p", { class: "note" }, `The kept network on all ${grouped(answers.samples)} validation samples; it misreads ${grouped(answers.misread)} (${percent(answers.misread / answers.samples)}).`),
+    make("p", { class: "note" }, `The kept network on ${askedOn(answers, config)} validation samples; it misreads ${grouped(answers.misread)} (${percent(answers.misread / answers.samples)}).`),
     make("div", { class: "columns" }, make("div", { class: "scroll confusion", tabindex: "0", role: "region", "aria-label": "Confusion matrix", style: "max-height: none; border: 0" },
       make("table", {}, make("thead", {}, above, head), make("tbody", {}, body))),
       often.length ? table("Most often taken for another", ["mistake", "times", "of all mistakes", ""], often) : null));

@@ -97,7 +97,7 @@ function partsOf(run) {
   const parts = [["curves", [run.logbook, run.readouts], () => curvesSection(run)]];
   if (run.filters) parts.push(["filters", run.filters, () => filtersSection(run.filters)]);
   if (run.weights) parts.push(["weights", run.weights, () => weightsSection(run.weights)]);
-  if (run.answers && run.answers.confusion) parts.push(["confusion", run.answers, () => confusionSection(run.answers)]);
+  if (run.answers && run.answers.confusion) parts.push(["confusion", run.answers, () => confusionSection(run.answers, run.config)]);
   if (run.answers && run.answers.digits) parts.push(["misread", run.answers, () => misreadSection(run.answers)]);
   if (run.family) parts.push(["family", run.family, () => familySection(run.family)]);
   if (run.timing && run.timing.gen && run.timing.gen.length) parts.push(["timing", run.timing, () => timingSection(run)]);
