@@ -197,5 +197,5 @@ def _as_bytes(images: NDArray[Any], among: NDArray[Any]) -> NDArray[np.uint8]:
     if images.dtype != np.uint8:
         low, high = float(among.min()), float(among.max())
         images = (images - low) * (255 / (high - low or 1))
-    grey: NDArray[np.uint8] = images.reshape(*images.shape[:3], -1).mean(axis=-1).round().astype(np.uint8)
-    return grey
+    grey = images if images.ndim == 3 else images.mean(axis=-1)
+    return grey.round().astype(np.uint8)

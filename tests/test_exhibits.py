@@ -7,6 +7,7 @@ from test_checkpoint import Stop
 from deap_nn import Callback, Checkpoint, Layout, evolve, exhibits, make_toolbox
 from deap_nn.datasets import Dataset
 from deap_nn.exhibits import FilterTrace, first_filters, image_shape, write_answers
+from deap_nn.run_files import describe_run
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,22 @@ def test_answers_add_up_to_the_validation_error(toolbox, digits, tmp_path):
     assert fewer["samples"].max() < 30
     first = dict.fromkeys(found["labels"].tolist())
     assert found["labels"][: len(first)].tolist() == sorted(first)  # the surest of each class come first
+
+
+def test_a_network_that_misreads_nothing_has_no_misread_samples(digits, tmp_path):
+    individual = make_toolbox("mlp", digits, seed=1).population(n=1)[0]
+    model = make_toolbox("mlp", digits, seed=1).to_model(individual)
+    right = model.predict(digits.x_validation.reshape(-1, 28, 28, 1) / 255.0, verbose=0).argmax(axis=1)
+    parts = {f"{axis}_{name}": getattr(digits, f"{axis}_{name}") for axis in "xy" for name in ("train", "test")}
+    data = Dataset(**parts, x_validation=digits.x_validation, y_validation=right)
+    write_answers(tmp_path / "answers.npz", make_toolbox("mlp", data, seed=1), individual)
+    found = read(tmp_path / "answers.npz")
+    assert found["confusion"].trace() == len(right)
+    assert found["images"].shape == (0, 28, 28)
+    (tmp_path / "config.json").write_text('{"fitness": "error"}')
+    (tmp_path / "logbook.csv").write_text("gen,min,avg\n0,1,1\n")
+    answers = describe_run(tmp_path)["answers"]
+    assert (answers["misread"], "digits" in answers) == (0, False)
 
 
 def test_samples_that_are_no_bytes_are_scaled_and_what_is_no_image_has_none(tmp_path):
