@@ -103,10 +103,10 @@ class FilterTrace(Callback):
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
         """Take the rows of the file that come before the last generation, which is told again."""
         try:
-            with np.load(self.path, allow_pickle=False) as file:
-                rows = dict(zip(file["generations"].tolist(), file["filters"], strict=True))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # not there, or of no use: anew from here
-            return
+            with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+                rows = dict(zip(arrays["generations"].tolist(), arrays["filters"], strict=True))
+        except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile):
+            return  # not there, or of no use: anew from here
         self._rows = {generation: row for generation, row in rows.items() if generation < evolution.generation}
 
     def on_generation(self, evolution: Evolution) -> None:

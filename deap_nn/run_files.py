@@ -71,7 +71,7 @@ def read_columns(path: Path, *names: str) -> Columns:
 def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
     """Return all arrays of an ``.npz`` file, of which it must have some, or raise `InputError`."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             found = {name: archive[name] for name in archive.files}
         missing = [name for name in names if name not in found]
         if missing:

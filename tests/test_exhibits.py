@@ -1,5 +1,7 @@
 """What a run keeps for its report: filters by generation, and what its result answers."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from test_checkpoint import Stop
@@ -93,7 +95,19 @@ def test_a_run_that_goes_on_keeps_the_same_rows(toolbox, tmp_path, monkeypatch, 
     assert (tmp_path / "broken" / "filters.npz").read_bytes() == (tmp_path / "whole" / "filters.npz").read_bytes()
 
 
-def test_a_damaged_file_of_filters_stops_no_run(toolbox, tmp_path):
+def test_rows_that_a_checkpoint_does_not_reach_are_made_anew(toolbox, tmp_path):
+    with contextlib.closing(Checkpoint(tmp_path / "run")) as checkpoint, pytest.raises(KeyboardInterrupt):
+        evolve(toolbox.population(n=8), toolbox, 9, seed=1, callbacks=[Stop(5)], checkpoint=checkpoint)
+    trace = FilterTrace(tmp_path / "filters.npz", toolbox.layout, (28, 28))
+    evolve(toolbox.population(n=8), toolbox, 9, seed=1, callbacks=[trace])
+    trace = FilterTrace(tmp_path / "filters.npz", toolbox.layout, (28, 28))
+    with contextlib.closing(Checkpoint(tmp_path / "run")) as checkpoint:
+        evolve(toolbox.population(n=8), toolbox, 6, seed=1, callbacks=[trace], checkpoint=checkpoint)
+    assert read(tmp_path / "filters.npz")["generations"].tolist() == list(range(7))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"PK\x03\x04 and no more"])
+def test_a_damaged_file_of_filters_stops_no_run(toolbox, tmp_path, content):
     for stop in (3, None):
         checkpoint = Checkpoint(tmp_path / "checkpoint")
         trace = FilterTrace(tmp_path / "filters.npz", toolbox.layout, (28, 28))
@@ -101,7 +115,7 @@ def test_a_damaged_file_of_filters_stops_no_run(toolbox, tmp_path):
         try:
             evolve(toolbox.population(n=8), toolbox, 5, seed=1, callbacks=callbacks, checkpoint=checkpoint)
         except KeyboardInterrupt:
-            (tmp_path / "filters.npz").write_bytes(b"PK")
+            (tmp_path / "filters.npz").write_bytes(content)
         finally:
             checkpoint.close()
     assert read(tmp_path / "filters.npz")["generations"].tolist() == [3, 4, 5]
@@ -124,6 +138,9 @@ def test_answers_add_up_to_the_validation_error(toolbox, digits, tmp_path):
     assert np.array_equal(found["images"], x[found["samples"]])
     assert np.array_equal(found["labels"], y[found["samples"]])
     assert (found["labels"] != found["answers"]).all()
+    for label in set(found["labels"].tolist()):
+        sure = found["probabilities"][found["labels"] == label, 0]
+        assert (np.diff(sure) <= 0).all()
     assert all(confusion[label, answer] for label, answer in zip(found["labels"], found["answers"], strict=True))
     assert (found["probabilities"][:, 0] >= found["probabilities"][:, 1]).all()
     write_answers(tmp_path / "fewer.npz", toolbox, individual, size=30)

@@ -81,4 +81,6 @@ def test_the_parents_are_those_that_were_bred_from(digits, tmp_path, options):
         own = parents_of(past[number], mates=mated, elites=0)
         assert all(set(found.tolist()) <= expected for found, expected in zip(own, seen[number], strict=True))
         assert mated == 1 or [set(found.tolist()) for found in own] == seen[number]
-    assert len(describe_family(past, config, {})["tree"]) == LEVELS
+    family = describe_family(past, config, {})
+    assert len(family["tree"]) == LEVELS
+    assert (family["ancestors"] == [1] * len(past)) == (mated == 1)

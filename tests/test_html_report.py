@@ -205,7 +205,7 @@ def test_families_that_would_take_long_are_left_out(finished_run, monkeypatch):
         ("status.json", "[]", "is no object"),
         ("config.json", "{}", "has no fitness"),
         ("trace.npz", "PK", "cannot be read"),
-        ("filters.npz", "PK", "cannot be read"),
+        ("filters.npz", "PK\x03\x04 and no more", "cannot be read"),
         ("answers.npz", "", "cannot be read"),
         ("checkpoint/generations", "deap", "no checkpoint"),
     ],
