@@ -33,14 +33,14 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Return `value` with NaN and infinity as None, which JSON has a word for."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value
 
 
@@ -84,7 +84,7 @@ def flat(record: Row) -> Row:
 
 def _same(a: Any, b: Any) -> bool:
     """Whether two plain values are the same, NaN and NaN among them."""
-    return json.dumps(_finite(plain(a)), default=str) == json.dumps(_finite(b), default=str)
+    return json.dumps(finite(plain(a)), default=str) == json.dumps(finite(b), default=str)
 
 
 def columns_of(logbook: tools.Logbook, rows: Sequence[Row]) -> list[str]:
@@ -222,7 +222,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(_finite(plain(value)), indent=1, allow_nan=False)
+    return json.dumps(finite(plain(value)), indent=1, allow_nan=False)
 
 
 def write_with(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:

@@ -1,9 +1,9 @@
-"""Draw a run from its files: ``python -m deap_nn.report DIR``."""
+"""Draw runs from their files: ``python -m deap_nn.report DIR [DIR...]``."""
 
 from __future__ import annotations
 
+import argparse
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,15 +14,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
-from deap_nn.commands import InputError, Parser, run_command
-from deap_nn.logbooks import read_csv, write_with
+from deap_nn.commands import InputError, Parser, integer, run_command
+from deap_nn.html_report import write_comparison, write_report
+from deap_nn.live import serve
+from deap_nn.logbooks import write_with
+from deap_nn.run_files import Columns, read_json, read_logbook, read_trace
 
 mpl.use("agg")
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")
 _LINES = ("solid", "dashed", "dotted", "dashdot", (0, (8, 3)))
 _ON_TRAINING = (0, (1, 4))
-Columns = Mapping[str, Sequence[float]]
 
 
 def _axes(figure: Figure, *place: int) -> Any:
@@ -228,54 +230,53 @@ def draw_run(folder: str | os.PathLike[str], *, fitness: str = "fitness") -> lis
         If a file is missing or damaged, naming it.
     """
     folder = Path(folder)
-    columns = _read_logbook(folder / "logbook.csv")
+    columns = read_logbook(folder / "logbook.csv")
     drawn = [folder / "fitness.png"]
     draw_fitness(columns, drawn[0], fitness=fitness)
     trace = folder / "trace.npz"
     if trace.exists():
-        try:
-            with np.load(trace, allow_pickle=False) as archive:
-                weights, matrices = archive["weights"], archive["matrices"].tolist()
-            if weights.ndim != 2 or weights.shape[1] != len(matrices):
-                raise ValueError("weights and matrices differ in number")
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{trace}: cannot be read ({error})") from error
+        weights, matrices = read_trace(trace)
         drawn.append(folder / "weights.png")
         draw_weights(weights, matrices, drawn[1])
     return drawn
 
 
-def _read_logbook(path: Path) -> Columns:
-    try:
-        columns = read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    missing = [name for name in ("gen", "min", "avg") if not columns.get(name)]
-    if missing:
-        raise InputError(f"{path}: has no {missing[0]}")
-    return columns
-
-
-def _fitness_name(folder: Path) -> str:
-    import json
-
-    try:
-        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return str(settings["fitness"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{folder / 'config.json'}: cannot be read ({reason})") from error
+def parse_arguments() -> argparse.Namespace:
+    """Return the options, checked."""
+    parser = Parser(
+        "Draw the pictures and the report of run directories from their files, or follow a run that goes on."
+    )
+    add = parser.add_argument
+    add("folders", metavar="DIR", nargs="+", help="a run directory; several are also compared in one page")
+    add("--output", metavar="FILE", help="the page that compares several; by default comparison.html")
+    add("--serve", type=integer(0, 65535), metavar="PORT", help="show the run while it goes on; 0 takes any free port")
+    add("--host", metavar="ADDRESS", help="where --serve listens; by default 127.0.0.1, which is this host alone")
+    options = parser.parse_args()
+    several = len(options.folders) > 1
+    if options.serve is None and options.host is not None:
+        raise InputError("argument --host: is for --serve")
+    if options.output is not None and not several:
+        raise InputError("argument --output: is for several DIR, which are compared in it")
+    if options.serve is not None and several:
+        raise InputError(f"argument --serve: follows one run, got {len(options.folders)} folders")
+    for folder in options.folders:
+        if not Path(folder).is_dir():
+            raise InputError(f"argument DIR: {folder} is not a folder")
+    return options
 
 
 def main() -> int:
-    """Draw the pictures of the run directory named on the command line again."""
-    parser = Parser("Draw the pictures of a run directory from its files.")
-    parser.add_argument("folder", metavar="DIR", help="the run directory")
-    folder = Path(parser.parse_args().folder)
-    if not folder.is_dir():
-        raise InputError(f"argument DIR: {folder} is not a folder")
-    for path in draw_run(folder, fitness=_fitness_name(folder)):
-        print(path)
+    """Draw the run directories that the command line names again, compare them, or follow one."""
+    options = parse_arguments()
+    folders = [Path(folder) for folder in options.folders]
+    if options.serve is not None:
+        return serve(folders[0], options.serve, host=options.host or "127.0.0.1")
+    for folder in folders:
+        fitness = str(read_json(folder / "config.json", "fitness")["fitness"])
+        for path in (*draw_run(folder, fitness=fitness), write_report(folder)):
+            print(path)
+    if len(folders) > 1:
+        print(write_comparison(folders, options.output or "comparison.html"))
     return 0
 
 

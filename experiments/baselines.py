@@ -32,6 +32,8 @@ from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
 from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
 from deap_nn.datasets import NAMES, Dataset, find_dataset
 from deap_nn.evolution import Evolution, tell, telling_start_and_end
+from deap_nn.exhibits import FILTERS_FILE, FilterTrace
+from deap_nn.html_report import reported
 from deap_nn.maps import Map
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options, asked_map
 from deap_nn.mutation import matrix_factors
@@ -385,7 +387,8 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     directory.write_config({**stored, "fitness": "cross_entropy", "data": dataset.describe()})
     directory.trace_weights(toolbox.layout, options.seed)
     readouts = Readouts(toolbox, directory.path / "readouts.csv", training_size=options.training_size)
-    callbacks: list[Any] = [EarlyStopping(max_seconds=options.max_seconds), directory, readouts]
+    filters = FilterTrace(directory.path / FILTERS_FILE, toolbox.layout, dataset.x_train.shape[1:])
+    callbacks: list[Any] = [EarlyStopping(max_seconds=options.max_seconds), directory, readouts, filters]
     if not options.no_progress:
         callbacks.append(ProgressBar())
     with keeping_result(directory, toolbox, readouts, "cross_entropy"):
@@ -407,7 +410,7 @@ def main() -> int:
     if options.output is not None:
         check_new_folder(options.output, "--output")
     dataset = read_data(options)
-    with parallel.interruptible(), asked_map(options) as map_, fresh_directory(options) as directory:
+    with parallel.interruptible(), asked_map(options) as map_, reported(fresh_directory(options)) as directory:
         if not options.no_progress:
             print(f"{dataset.note}; run: {directory.path}", flush=True)
         run(options, dataset, directory, map_)

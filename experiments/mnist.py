@@ -22,7 +22,9 @@ from deap_nn.checkpoint import Checkpoint
 from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import NAMES, Dataset, load_dataset
+from deap_nn.exhibits import ANSWERS_FILE, FILTERS_FILE, FilterTrace, write_answers
 from deap_nn.genome_cache import FEWEST_SLOTS, slots_in
+from deap_nn.html_report import reported
 from deap_nn.maps import Map
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options, asked_map
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS
@@ -48,6 +50,9 @@ MODELS = {"mnist_deep": 3_274_634, "mlp": 50_890}
 LAYERS = {"mnist_deep": 4, "mlp": 2}
 """How many layers of them have weights."""
 
+
+QUICK_ANSWERS = 1000
+"""On so many validation digits the answers are kept of a run that is broken off: who ends it does not wait long."""
 
 NOT_STORED = ("output", "resume", "regardless", "no_progress", "tensorboard", *MAP_OPTIONS)
 """Options that are no settings of a run."""
@@ -439,7 +444,8 @@ def run(
     beside = {"training_size": options.training_size, "voters": options.voters}
     readouts = Readouts(toolbox, directory.path / "readouts.csv", **beside)
     stopping = EarlyStopping(target=options.target, patience=options.patience, max_seconds=options.max_seconds)
-    callbacks: list[Callback] = [stopping, directory, readouts]
+    filters = FilterTrace(directory.path / FILTERS_FILE, toolbox.layout, dataset.x_train.shape[1:])
+    callbacks: list[Callback] = [stopping, directory, readouts, filters]
     if not options.no_progress:
         callbacks.append(ProgressBar())
     if events is not None:
@@ -480,7 +486,7 @@ def keeping_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts
             print(f"interrupted after generation {after}: {directory.path}", flush=True)
         if readouts.individual is not None:
             try:
-                save_result(directory, toolbox, readouts, fitness)
+                save_result(directory, toolbox, readouts, fitness, size=QUICK_ANSWERS)
             except Exception as second:  # what ended the run is what is told
                 error.add_note(f"and then: {type(second).__name__}: {second}")
         raise
@@ -488,8 +494,10 @@ def keeping_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts
     directory.close("finished")
 
 
-def save_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str) -> None:
-    """Write the network that did best, what is known of it, and the pictures."""
+def save_result(
+    directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str, *, size: int | None = None
+) -> None:
+    """Write the network that did best, what is known of it, what it answers, and the pictures."""
     from deap_nn.report import draw_run
 
     directory.status |= {
@@ -501,6 +509,7 @@ def save_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, f
     directory.write_weights(layout_names(toolbox.layout, readouts.individual))
     directory.write_model(toolbox.to_model(readouts.individual))
     draw_run(directory.path, fitness=fitness)
+    write_answers(directory.path / ANSWERS_FILE, toolbox, readouts.individual, size=size)
 
 
 def main() -> int:
@@ -514,7 +523,7 @@ def main() -> int:
     if options.resume is not None:
         check_data(options.resume, dataset.reference.sha256, regardless=options.regardless)
         going_on = open_checkpoint(options.resume, regardless=options.regardless)
-    with parallel.interruptible(), asked_map(options) as map_, make_directory(options) as directory:
+    with parallel.interruptible(), asked_map(options) as map_, reported(make_directory(options)) as directory:
         if options.resume is None:
             going_on = Checkpoint(directory.path / "checkpoint") if options.breeding == "recipes" else None
         if not options.no_progress:

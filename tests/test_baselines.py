@@ -23,6 +23,7 @@ SCRIPT = ROOT / "experiments" / "baselines.py"
 SMALL = ["--model", "mlp", "--no-progress", "--seed", 3]
 FILES = {"config.json", "status.json", "logbook.csv", "logbook.json", "timing.csv", "readouts.csv", "trace.npz"}
 FILES |= {"best.npz", "best.keras", "fitness.png", "weights.png"}
+FILES |= {"filters.npz", "answers.npz", "report.html"}
 
 
 def mlp(digits, **options):

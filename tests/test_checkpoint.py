@@ -277,7 +277,7 @@ def test_what_a_checkpoint_cannot_do_is_refused(tmp_path):
 
 
 OPTIONS = ["--model", "mlp", "--population", 20, "--seed", 3, "--no-progress"]
-FILES = ["logbook.csv", "logbook.json", "trace.npz", "best.npz", "readouts.csv"]
+FILES = ["logbook.csv", "logbook.json", "trace.npz", "filters.npz", "best.npz", "readouts.csv", "answers.npz"]
 
 
 def killed_after(rows, folder, command):

@@ -25,6 +25,9 @@ FILES = {
     "timing.csv",
     "readouts.csv",
     "trace.npz",
+    "filters.npz",
+    "answers.npz",
+    "report.html",
     "fitness.png",
     "weights.png",
     "best.npz",
@@ -323,7 +326,7 @@ def test_the_report_draws_the_pictures_again(finished, run, tmp_path):
         (copy / name).write_bytes((folder / name).read_bytes())
     answer = run("-m", "deap_nn.report", copy)
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.split() == [str(copy / "fitness.png"), str(copy / "weights.png")]
+    assert answer.stdout.split() == [str(copy / name) for name in ("fitness.png", "weights.png", "report.html")]
     for name in ("fitness.png", "weights.png"):
         assert (copy / name).read_bytes() == (folder / name).read_bytes()
 
@@ -362,6 +365,7 @@ def test_xor_is_solved_and_drawn(run, tmp_path):
     assert status_of(tmp_path / "xor")["state"] == "finished"
     assert status_of(tmp_path / "xor")["solved"] is True
     assert (tmp_path / "xor" / "xor.png").stat().st_size > 5000
+    assert (tmp_path / "xor" / "report.html").stat().st_size > 5000
     under_scoop = run("-m", "scoop", "-n", 2, XOR, "--seed", 3, "--output", tmp_path / "scoop")
     assert "XOR solved in" in under_scoop.stdout
     for name in ("logbook.csv", "best.npz"):

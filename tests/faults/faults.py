@@ -29,7 +29,7 @@ LAUNCH = ("-m", "deap_nn.launch", "-n", 3)
 SETTING = ("--dataset", "mnist5k", "--no-progress", "--seed", 5, "--preset", os.environ.get("PRESET", "default"))
 CNN = (*SETTING, "--population", 24, "--generations", 60)
 MLP = (*SETTING, "--model", "mlp", "--population", 300, "--generations", 60)
-KEPT = ("logbook.csv", "best.npz", "trace.npz")
+KEPT = ("logbook.csv", "best.npz", "trace.npz", "filters.npz")
 
 
 class OtherwiseError(Exception):

@@ -33,7 +33,7 @@ MOST_BYTES = 1024
 GENOME_BYTES = {"cnn": 4 * 3_274_634}
 """By so much memory goes up and down, where that can be told from other growth."""
 
-GROWING = {"logbook.csv", "logbook.json", "timing.csv", "trace.npz", "readouts.csv", "checkpoint"}
+GROWING = {"logbook.csv", "logbook.json", "timing.csv", "trace.npz", "filters.npz", "readouts.csv", "checkpoint"}
 """The files of a run that grow with it."""
 
 

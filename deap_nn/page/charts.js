@@ -1,0 +1,164 @@
+/* Line charts: a crosshair by mouse, finger or slider, readings in the legend, and the numbers as a table. */
+
+const HEIGHT = { low: 190, high: 300 };
+const TABLE_ROWS = 60;
+
+const resized = new ResizeObserver((entries) => {
+  for (const entry of entries) if (entry.contentRect.width > 0 && entry.target.redraw) entry.target.redraw(entry.contentRect.width);
+});
+
+/* Draw a box anew whenever its width changes: its `redraw` is given the width in pixels. */
+function drawByWidth(box) {
+  box.setAttribute("data-drawn", "");
+  resized.observe(box);
+}
+
+function ticks(low, high, wanted) {
+  const rough = (high - low) / Math.max(1, wanted);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 2.5, 5, 10].map((times) => times * power).find((size) => size >= rough * 0.999) || 10 * power;
+  const found = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(Number((i * step).toPrecision(12)));
+  return found;
+}
+
+function logTicks(low, high) {
+  const found = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
+    for (const times of high / low > 1000 ? [1] : [1, 2, 5]) {
+      const value = times * 10 ** power;
+      if (value >= low * 0.999 && value <= high * 1.001) found.push(Number(value.toPrecision(3)));
+    }
+  }
+  return found;
+}
+
+/* The last place of sorted numbers that is not above a value, or -1. */
+function placeOf(sorted, value) {
+  let low = 0, high = sorted.length;
+  while (low < high) { const middle = (low + high) >> 1; if (sorted[middle] <= value) low = middle + 1; else high = middle; }
+  return low - 1;
+}
+
+function reading(series, x) {
+  const place = placeOf(series.x, x);
+  const ended = !series.points && place === series.x.length - 1 && x > series.x[place];
+  return place < 0 || ended ? null : series.y[place];
+}
+
+function lineOf(points) {
+  let path = "", drawn = false;
+  for (const [x, y] of points) {
+    if (y === null) { drawn = false; continue; }
+    path += `${drawn ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
+    drawn = true;
+  }
+  return path;
+}
+
+const styleOf = (series) => `k${series.colour % 8} d${(series.dash ?? Math.floor(series.colour / 8)) % 4}`;
+
+function legendOf(series) {
+  const sample = (one) => draw("svg", { viewBox: "0 0 28 10", "aria-hidden": "true" },
+    one.points ? draw("circle", { cx: 14, cy: 5, r: 4.5, class: `f${one.colour % 8}` }) : draw("path", { d: "M1 5H27", class: `curve ${styleOf(one)}` }));
+  const values = series.map(() => make("b", {}));
+  const list = make("ul", { class: "legend" }, series.map((one, i) => make("li", {}, sample(one), make("span", {}, one.name), values[i])));
+  return { list, values };
+}
+
+/*
+A chart. `options`: title, x (the places of the slider, rising), xLabel, series ({name, y, x, colour, dash, points}),
+format of readings, from (a number that the vertical axis includes), logarithmic, legend (other entries without
+readings), moved (told of each place, and may return what a screen reader is to say), thin (for many lines).
+*/
+function lineChart(id, options) {
+  const { x, format = short } = options;
+  const series = options.series.map((one) => ({ x, ...one }));
+  const legend = legendOf(options.legend || series);
+  const plot = draw("svg", { class: "plot", role: "img", "aria-label": spoken(options, series, format) });
+  const named = options.xName || options.xLabel;
+  let scales = null;
+  const move = (place) => {
+    const readings = series.map((one) => reading(one, x[place]));
+    if (!options.legend) readings.forEach((value, i) => { legend.values[i].textContent = isNumber(value) ? format(value) : ""; });
+    const said = options.moved ? options.moved(place) : null;
+    if (scales) scales.cross(x[place], options.thin ? [] : readings);
+    return said || `${named} ${short(x[place])}: ${series.map((one, i) => `${one.name} ${isNumber(readings[i]) ? format(readings[i]) : "none"}`).join(", ")}`;
+  };
+  const control = slider(id, options.xLabel[0].toUpperCase() + options.xLabel.slice(1), x.length, (place) => short(x[place], 6), move);
+  const box = make("div", { class: "canvas" }, plot);
+  box.redraw = (width) => { scales = drawPlot(plot, Math.round(width), options, series); control.show(control.place()); };
+  const point = (event) => {
+    if (!scales) return;
+    const bounds = plot.getBoundingClientRect();
+    const wanted = scales.invert((event.clientX - bounds.left) * (scales.width / bounds.width));
+    const left = Math.max(0, placeOf(x, wanted));
+    control.show(left + 1 < x.length && x[left + 1] - wanted < wanted - x[left] ? left + 1 : left);
+  };
+  plot.addEventListener("pointermove", point);
+  plot.addEventListener("pointerdown", point);
+  drawByWidth(box);
+  control.start();
+  return make("figure", { class: "chart" },
+    make("figcaption", {}, options.title), legend.list, box, control.control,
+    options.table === false ? null : details(`${id}-numbers`, "Numbers", () => numbers(options, series, x, format)));
+}
+
+function spoken(options, series, format) {
+  if (options.spoken) return options.spoken;
+  const told = series.map((one) => {
+    const known = one.y.map((value, i) => [one.x[i], value]).filter(([, value]) => isNumber(value));
+    if (!known.length) return `${one.name}: nothing`;
+    const [first, last] = [known[0], known[known.length - 1]];
+    return `${one.name}: ${format(first[1])} at ${short(first[0])}, ${format(last[1])} at ${short(last[0])}`;
+  });
+  return `${options.title}, by ${options.xLabel}. ${told.join("; ")}.`;
+}
+
+function numbers(options, series, x, format) {
+  const every = Math.ceil(x.length / TABLE_ROWS);
+  const rows = x.filter((_, i) => i % every === 0 || i === x.length - 1);
+  const caption = options.title + (every > 1 ? ` (every ${every}th ${options.xLabel} that is drawn)` : "");
+  return table(caption, [options.xLabel, ...series.map((one) => one.name)],
+    rows.map((at) => [short(at, 6), ...series.map((one) => { const value = reading(one, at); return isNumber(value) ? format(value) : ""; })]));
+}
+
+function drawPlot(plot, width, options, series) {
+  const height = Math.round(Math.min(HEIGHT.high, Math.max(HEIGHT.low, width * 0.5)));
+  const values = series.flatMap((one) => one.y).filter(isNumber);
+  let [low, high] = range(options.from === undefined ? values : [...values, options.from]);
+  const logarithmic = options.logarithmic && low > 0 && high / low > 20;
+  if (high === low) { high += Math.abs(high) / 10 || 1; if (!logarithmic) low -= Math.abs(low) / 10; }
+  const marks = logarithmic ? logTicks(low, high) : ticks(low, high, height / 42);
+  if (logarithmic) { const room = (high / low) ** 0.03; high *= room; low /= room; }
+  else { high += (high - low) * 0.04; if (low !== options.from) low -= (high - low) * 0.04; }
+  const labels = marks.map((mark) => (options.format || short)(mark, options.format === percent ? 0 : 4));
+  const left = 14 + 7.2 * Math.max(2, ...labels.map((label) => label.length)), right = 14, top = 10, bottom = 38;
+  const [first, last] = range(series.flatMap((one) => [one.x[0], one.x[one.x.length - 1]]));
+  const span = last - first || 1;
+  const toX = (value) => left + ((width - left - right) * (value - first)) / span;
+  const part = logarithmic ? (value) => Math.log(value / low) / Math.log(high / low) : (value) => (value - low) / (high - low);
+  const toY = (value) => (isNumber(value) && !(logarithmic && value <= 0) ? height - bottom - (height - bottom - top) * part(value) : null);
+  plot.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  const parts = marks.flatMap((mark, i) => [
+    draw("line", { x1: left, x2: width - right, y1: toY(mark), y2: toY(mark), class: "grid" }),
+    draw("text", { x: left - 6, y: toY(mark) + 4, "text-anchor": "end" }, labels[i])]);
+  for (const mark of ticks(first, first + span, (width - left) / 75).filter((mark) => !options.whole || Number.isInteger(mark))) {
+    parts.push(draw("line", { x1: toX(mark), x2: toX(mark), y1: height - bottom, y2: height - bottom + 4, class: "axis" }));
+    parts.push(draw("text", { x: toX(mark), y: height - bottom + 17, "text-anchor": "middle" }, short(mark, 6)));
+  }
+  parts.push(draw("line", { x1: left, x2: width - right, y1: height - bottom, y2: height - bottom, class: "axis" }));
+  parts.push(draw("text", { x: (left + width - right) / 2, y: height - 5, "text-anchor": "middle" }, options.xLabel));
+  for (const one of series) {
+    const points = one.x.map((at, i) => [toX(at), toY(one.y[i])]);
+    if (!one.points) parts.push(draw("path", { d: lineOf(points), class: `curve ${styleOf(one)}${options.thin ? " thin" : ""}` }));
+    else for (const [at, y] of points) if (y !== null) parts.push(draw("circle", { cx: at, cy: y, r: 4.5, class: `mark f${one.colour % 8}` }));
+    if (!one.points && points.length === 1 && points[0][1] !== null) parts.push(draw("circle", { cx: points[0][0], cy: points[0][1], r: 3, class: `f${one.colour % 8}` }));
+  }
+  const crossing = draw("g", { "aria-hidden": "true" });
+  plot.replaceChildren(...parts, crossing);
+  const cross = (at, readings) => crossing.replaceChildren(
+    draw("line", { x1: toX(at), x2: toX(at), y1: top, y2: height - bottom, class: "cross" }),
+    ...readings.flatMap((value, i) => (toY(value) === null || series[i].points ? [] : [draw("circle", { cx: toX(at), cy: toY(value), r: 4, class: `mark f${series[i].colour % 8}` })])));
+  return { width, cross, invert: (pixel) => first + (span * (pixel - left)) / (width - left - right) };
+}

@@ -1,0 +1,106 @@
+/* The parts of a run's page: how it went, what it took, how it was set. */
+
+const MODELS = { mnist_deep: "a CNN of 3.27 million weights", mlp: "a 784-64-10 network" };
+const MAIN_SETTINGS = ["preset", "method", "population", "generations", "parents", "crossover", "step", "mates", "rate", "momentum", "fitness", "batch_size",
+  "sigma", "schedule", "final_sigma", "scale", "model", "seed"];
+
+function modelOf(config) {
+  const data = config.data && config.data.name ? ` on ${config.data.name}` : "";
+  const members = isNumber(config.population) ? `, ${count(config.population, "member")}` : "";
+  const how = config.method ? `, trained by ${config.method}` : "";
+  return `${MODELS[config.model] || config.model || "a network"}${data}${members}${how}${isNumber(config.seed) ? `, seed ${config.seed}` : ""}`;
+}
+
+function tilesOf(run) {
+  const { status, logbook, seconds } = run, tiles = [];
+  const add = (name, figure, more) => tiles.push(make("div", { class: "tile" }, make("dt", {}, name), make("dd", {}, make("span", { class: "figure" }, figure), more ? make("span", { class: "more" }, more) : null)));
+  if (isNumber(status.test_error)) add("Test error", percent(status.test_error), "scored once, at the end");
+  if (isNumber(status.validation_error)) add("Validation error", percent(status.validation_error), status.readout ? `${status.readout}, generation ${grouped(status.generation)}` : null);
+  else if (logbook.val_error) add("Validation error", percent(logbook.val_error[logbook.val_error.length - 1]), "the last generation's best member");
+  else add("Best fitness", short(logbook.min[logbook.min.length - 1]), String(run.config.fitness).replaceAll("_", " "));
+  if (isNumber(status.vote_test_error)) add("Test error of a vote", percent(status.vote_test_error), `of ${count(status.voters, "parent")}`);
+  const generations = logbook.gen[logbook.gen.length - 1];
+  add("Generations", grouped(generations), isNumber(status.asked_generations) && status.asked_generations > generations ? `of ${grouped(status.asked_generations)} asked for` : null);
+  if (isNumber(status.evaluations)) add("Evaluations", grouped(status.evaluations), "networks scored");
+  const took = isNumber(status.seconds) ? status.seconds : seconds ? seconds[seconds.length - 1] : null;
+  if (isNumber(took)) add("Time", duration(took), isNumber(status.evaluations) ? `${short(status.evaluations / took, 3)} evaluations/s` : null);
+  return make("dl", { class: "tiles" }, tiles);
+}
+
+function headOf(run, sections) {
+  const { status } = run, state = status.state || "";
+  const reason = status.stopped_by ? `Stopped early: ${status.stopped_by}.` : status.error ? String(status.error) : null;
+  return [
+    make("div", { class: "title" }, make("h1", {}, run.name), state ? make("span", { class: `state ${state}`, role: "status" }, state) : null),
+    make("p", { class: "lead" }, `${modelOf(run.config)}.`),
+    reason ? make("p", { class: status.error ? "alert" : "note" }, reason) : null,
+    tilesOf(run),
+    make("nav", { "aria-label": "Parts of this page" }, make("ul", {}, sections.map((part) => make("li", {}, make("a", { href: `#${part.id}` }, part.querySelector("h2").textContent))))),
+  ];
+}
+
+function curvesSection(run) {
+  const { logbook, readouts, config } = run, x = logbook.gen, figures = [];
+  const fitness = String(config.fitness).replaceAll("_", " ");
+  figures.push(lineChart("fitness-generation", {
+    title: `Fitness (${fitness}, lower is better)`, xLabel: "generation", x, whole: true, logarithmic: true,
+    series: [{ name: "average", colour: 0, y: logbook.avg, dash: 1 }, { name: "best", colour: 1, y: logbook.min, dash: 0 }],
+  }));
+  if (logbook.val_error) {
+    const series = [{ name: "best, on its mini-batch", colour: 1, dash: 2, y: logbook.train_error }, { name: "best, on validation samples", colour: 2, dash: 0, y: logbook.val_error }];
+    const names = Object.keys(readouts || {}).filter((name) => name !== "gen" && readouts[name].some(isNumber));
+    names.forEach((name, i) => series.push({ name: `${name}${name.includes("training") ? "" : ", on all validation samples"}`, colour: [4, 5, 3, 7][i % 4], points: true, x: readouts.gen, y: readouts[name] }));
+    figures.push(lineChart("error-generation", { title: "Error rate", xLabel: "generation", x, whole: true, from: 0, format: percent, series: series.filter((one) => one.y) }));
+  }
+  if (logbook.std && isNumber(config.population)) {
+    figures.push(lineChart("spread-generation", { title: "Spread of the fitness (standard deviation)", xLabel: "generation", x, whole: true, logarithmic: true, from: undefined, series: [{ name: "standard deviation", colour: 0, y: logbook.std }] }));
+  }
+  if (logbook.sigma && logbook.sigma.some((value) => value)) {
+    figures.push(lineChart("sigma-generation", { title: "Strength of mutation", xLabel: "generation", x, whole: true, logarithmic: true, series: [{ name: "sigma", colour: 5, y: logbook.sigma }] }));
+  }
+  return section("curves", "How it learned", make("div", { class: "columns" }, figures));
+}
+
+function timingSection(run) {
+  const { timing } = run, known = timing.seconds.filter(isNumber).sort((a, b) => a - b);
+  const chart = (id, title, name, y, colour, from) => lineChart(id, { title, xLabel: "generation", x: timing.gen, whole: true, from, logarithmic: from === undefined, series: [{ name, colour, y }] });
+  const peak = timing.peak_memory_mib ? Math.max(...timing.peak_memory_mib.filter(isNumber)) : NaN;
+  return section("timing", "What it took",
+    make("p", { class: "note" }, `A generation took ${duration(known[known.length >> 1])} (median), ${duration(known[0])} to ${duration(known[known.length - 1])}${Number.isFinite(peak) ? `; the main process held ${grouped(Math.round(peak))} MiB at most` : ""}.`),
+    make("div", { class: "columns" },
+      chart("seconds-generation", "Seconds a generation", "seconds", timing.seconds, 7),
+      timing.evaluations_per_second ? chart("rate-generation", "Evaluations a second", "evaluations/s", timing.evaluations_per_second, 2, 0) : null,
+      timing.peak_memory_mib ? chart("memory-generation", "Peak memory of the main process (MiB)", "MiB", timing.peak_memory_mib, 3, 0) : null));
+}
+
+function told(value) {
+  if (value === null || value === undefined || value === "") return "none";
+  if (value === true || value === false) return value ? "yes" : "no";
+  return typeof value === "object" ? JSON.stringify(value) : isNumber(value) ? short(value, 6) : String(value);
+}
+
+const rowsOf = (names, values) => names.map((name) => [name.replaceAll("_", " "), told(values[name])]);
+
+function settingsSection(run) {
+  const { config } = run, known = Object.keys(config);
+  const main = MAIN_SETTINGS.filter((name) => known.includes(name) && config[name] !== null);
+  const rest = known.filter((name) => !main.includes(name) && name !== "versions" && name !== "data");
+  const tables = [table("Settings", null, rowsOf(main, config), "words")];
+  if (config.data) tables.push(table("Data", null, rowsOf(Object.keys(config.data), config.data), "words"));
+  if (config.versions) tables.push(table("Made with", null, rowsOf(Object.keys(config.versions), config.versions), "words"));
+  return section("settings", "Settings", make("div", { class: "columns" }, tables[0], make("div", {}, tables.slice(1))),
+    rest.length ? details("settings-rest", "All other settings", () => table("All other settings", null, rowsOf(rest, config), "words"), true) : null);
+}
+
+/* The parts of a run's page, each with what it is drawn from: what has not changed is not drawn anew. */
+function partsOf(run) {
+  const parts = [["curves", [run.logbook, run.readouts], () => curvesSection(run)]];
+  if (run.filters) parts.push(["filters", run.filters, () => filtersSection(run.filters)]);
+  if (run.weights) parts.push(["weights", run.weights, () => weightsSection(run.weights)]);
+  if (run.answers && run.answers.confusion) parts.push(["confusion", run.answers, () => confusionSection(run.answers, run.config)]);
+  if (run.answers && run.answers.digits) parts.push(["misread", run.answers, () => misreadSection(run.answers)]);
+  if (run.family) parts.push(["family", run.family, () => familySection(run.family)]);
+  if (run.timing && run.timing.gen && run.timing.gen.length) parts.push(["timing", run.timing, () => timingSection(run)]);
+  parts.push(["settings", run.config, () => settingsSection(run)]);
+  return parts;
+}

@@ -1,0 +1,286 @@
+"""The report in a real Chromium: nothing fails, every figure is drawn, and the keyboard does what the mouse does.
+
+Pictures of it are left in ``build/pictures``, to be looked at.
+"""
+
+import base64
+import json
+import shutil
+import threading
+
+import pytest
+from conftest import ROOT
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
+from test_html_report import HOSTILE, bare
+
+from deap_nn import live
+from deap_nn.html_report import write_comparison, write_report
+from deap_nn.logbooks import read_csv
+
+PICTURES = ROOT / "build" / "pictures"
+OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+OPTIONS += ["--disable-component-update", "--disable-sync", "--hide-scrollbars", "--window-size=1200,900"]
+SECTIONS = ["curves", "filters", "weights", "confusion", "misread", "family", "timing", "settings"]
+
+BLANK = """
+return [...document.querySelectorAll("canvas")].filter((canvas) => {
+  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  return new Set(new Uint32Array(pixels.buffer)).size < 2;
+}).length;
+"""
+"""How many canvases have one colour alone."""
+
+EMPTY = """
+const drawn = (svg) => svg.getAttribute("viewBox") && svg.querySelector("path, circle");
+return [...document.querySelectorAll("svg.plot, svg.tree")].filter((svg) => !drawn(svg)).length;
+"""
+"""How many figures have nothing in them."""
+
+UNNAMED = """
+const named = (node) => node.ariaLabel || node.closest("[aria-hidden=true]") || (node.labels && node.labels.length);
+const nodes = [...document.querySelectorAll("canvas, svg, input, select")];
+return nodes.filter((node) => !named(node)).map((node) => node.outerHTML.slice(0, 90));
+"""
+"""What a screen reader has no name for."""
+
+FAINT = """
+const parse = (text) => {
+  const [r, g, b, a = 1] = text.replace("srgb", "").match(/[\\d.]+(e-\\d+)?/g).map(Number);
+  return text.startsWith("color(") ? [255 * r, 255 * g, 255 * b, a] : [r, g, b, a];
+};
+const over = (top, bottom) => [0, 1, 2].map((i) => top[i] * top[3] + bottom[i] * (1 - top[3]));
+const ground = (node) => {
+  const layers = [];
+  for (let at = node; at; at = at.parentElement) layers.push(parse(getComputedStyle(at).backgroundColor));
+  return layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255]);
+};
+const light = (rgb) => rgb.map((c) => c / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+  .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+const found = [];
+for (const node of document.querySelectorAll("body *")) {
+  const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+  if (!own || !node.getClientRects().length || node.closest("script, style, noscript, option")) continue;
+  const style = getComputedStyle(node), behind = ground(node);
+  const colour = over(parse(node instanceof SVGElement ? style.fill : style.color), behind);
+  const [high, low] = [light(colour), light(behind)].sort((a, b) => b - a);
+  const contrast = (high + 0.05) / (low + 0.05);
+  if (contrast < 4.5) found.push(`${node.textContent.slice(0, 30)}: ${contrast}`);
+}
+return found;
+"""
+"""Text that has less contrast to what is behind it than WCAG's 4.5."""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    programs = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
+    assert all(programs.values()), f"apt-get install chromium chromium-driver: {programs}"
+    options.binary_location = programs["chromium"]
+    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(programs["chromedriver"]))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def opened(browser):
+    """Open a page at some width, and find at the end that its console has said nothing."""
+
+    def see(page, width=1200, scheme="light"):
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        browser.get(page if isinstance(page, str) else page.absolute().as_uri())
+        WebDriverWait(browser, 10).until(lambda there: there.find_elements(By.CSS_SELECTOR, "main section"))
+        # Two frames: figures are drawn when their width is known.
+        browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+        return browser
+
+    browser.get_log("browser")
+    yield see
+    assert browser.get_log("browser") == []
+
+
+def value_of(browser, name):
+    return int(browser.find_element(By.ID, name).get_property("value"))
+
+
+def picture(browser, name):
+    """Take a picture of the whole page."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    width, height = browser.execute_script(
+        "const e = document.documentElement; return [e.clientWidth, e.scrollHeight];"
+    )
+    clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+    taken = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
+    (PICTURES / f"{name}.png").write_bytes(base64.b64decode(taken["data"]))
+
+
+def check_figures(browser):
+    assert browser.execute_script(EMPTY) == 0
+    assert browser.execute_script(BLANK) == 0
+    assert browser.execute_script(UNNAMED) == []
+    ids = browser.execute_script("return [...document.querySelectorAll('[id]')].map((node) => node.id)")
+    assert len(set(ids)) == len(ids)
+    wide = "const e = document.documentElement; return e.scrollWidth - e.clientWidth"
+    assert browser.execute_script(wide) == 0
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (390, "light"), (320, "dark")])
+def test_every_figure_is_drawn(opened, finished_run, width, scheme):
+    browser = opened(finished_run / "report.html", width, scheme)
+    assert [part.get_attribute("id") for part in browser.find_elements(By.CSS_SELECTOR, "main > section")] == SECTIONS
+    check_figures(browser)
+    assert len(browser.find_elements(By.CSS_SELECTOR, "svg.plot")) == 10
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".filters canvas")) == 16
+    assert browser.execute_script(FAINT) == []
+    picture(browser, f"report-{width}-{scheme}")
+
+
+def test_what_a_run_has_not_leaves_no_gap(opened, tmp_path):
+    browser = opened(write_report(bare(tmp_path / "run")))
+    assert [part.get_attribute("id") for part in browser.find_elements(By.CSS_SELECTOR, "main > section")] == [
+        "curves",
+        "settings",
+    ]
+    check_figures(browser)
+
+
+def test_a_slider_is_moved_by_keys(opened, finished_run):
+    browser = opened(finished_run / "report.html")
+    pixels = "return document.querySelector('.filters canvas').toDataURL()"
+    last = browser.execute_script(pixels)
+    slider = browser.find_element(By.ID, "filters-generation")
+    slider.send_keys(Keys.HOME)
+    assert value_of(browser, "filters-generation") == 0
+    assert slider.get_attribute("aria-valuetext").startswith("generation 0, mean strength")
+    assert browser.execute_script(pixels) != last
+    slider.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert browser.find_element(By.CSS_SELECTOR, "output[for=filters-generation]").text == "2"
+    slider.send_keys(Keys.END)
+    assert browser.execute_script(pixels) == last
+    circle = "return document.querySelector('#weights .columns > figure:last-child circle').getAttribute('cx')"
+    before = browser.execute_script(circle)
+    browser.find_element(By.ID, "weights-generation").send_keys(Keys.HOME)
+    assert browser.execute_script(circle) != before
+
+
+def test_a_curve_is_read_by_mouse_and_by_keys(opened, finished_run):
+    browser, logbook = opened(finished_run / "report.html"), read_csv(finished_run / "logbook.csv")
+    slider = browser.find_element(By.ID, "fitness-generation")
+
+    def readings():
+        shown = browser.find_elements(By.CSS_SELECTOR, "#curves figure:first-child .legend b")
+        return [float(value.text) for value in shown]
+
+    slider.send_keys(Keys.HOME)
+    assert readings() == pytest.approx([logbook["avg"][0], logbook["min"][0]], rel=1e-3)
+    plot = browser.find_element(By.CSS_SELECTOR, "#curves svg.plot")
+    ActionChains(browser).move_to_element(plot).perform()
+    middle = value_of(browser, "fitness-generation")
+    assert 2 <= middle <= 6
+    assert readings() == pytest.approx([logbook["avg"][middle], logbook["min"][middle]], rel=1e-3)
+    assert slider.get_attribute("aria-valuetext").startswith(f"generation {middle}: average ")
+
+
+def test_numbers_and_the_tree_are_reached_by_keys(opened, finished_run):
+    browser = opened(finished_run / "report.html")
+    summary = browser.find_element(By.CSS_SELECTOR, "#fitness-generation-numbers summary")
+    summary.send_keys(Keys.ENTER)
+    table = "#fitness-generation-numbers tbody tr"
+    rows = WebDriverWait(browser, 10).until(lambda _: browser.find_elements(By.CSS_SELECTOR, table))
+    assert [row.find_element(By.TAG_NAME, "th").text for row in rows] == [str(i) for i in range(9)]
+    tree, said = browser.find_element(By.ID, "family-tree"), "#family .hint"
+    tree.send_keys(Keys.ARROW_DOWN)
+    first = browser.find_element(By.CSS_SELECTOR, said).text
+    assert first.startswith("member ")
+    tree.send_keys(Keys.ARROW_RIGHT)
+    assert browser.find_element(By.CSS_SELECTOR, said).text != first
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#family .node.chosen")) >= 1
+
+
+def test_play_goes_from_the_first_generation_to_the_last(opened, finished_run):
+    browser = opened(finished_run / "report.html")
+    button = browser.find_element(By.ID, "filters-generation-play")
+    button.send_keys(Keys.ENTER)
+    assert button.text == "Pause"
+    WebDriverWait(browser, 20).until(lambda _: button.text == "Play")
+    assert value_of(browser, "filters-generation") == 8
+
+
+def test_it_prints_with_its_settings(opened, finished_run):
+    browser = opened(finished_run / "report.html")
+    printed = browser.execute_cdp_cmd(
+        "Page.printToPDF", {"printBackground": True, "paperWidth": 8.27, "paperHeight": 11.69}
+    )
+    content = base64.b64decode(printed["data"])
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    (PICTURES / "report-print.pdf").write_bytes(content)
+    assert content.startswith(b"%PDF")
+    assert 3 <= content.count(b"/Type /Page\n") <= 12
+    details = browser.find_element(By.ID, "settings-rest")
+    assert details.find_elements(By.TAG_NAME, "tr")  # opened for print
+    assert details.get_attribute("open") is None  # and closed after it
+
+
+def test_no_name_is_run_as_a_script(opened, tmp_path):
+    folder = bare(tmp_path / "run", {"fitness": HOSTILE, "model": HOSTILE, HOSTILE: HOSTILE})
+    (folder / "status.json").write_text(json.dumps({"state": HOSTILE, "error": "<img src=x onerror=alert(1)>"}))
+    browser = opened(write_report(folder))
+    assert browser.find_element(By.CSS_SELECTOR, ".alert").text == "<img src=x onerror=alert(1)>"
+    assert not browser.find_elements(By.CSS_SELECTOR, "header img")
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_runs_are_compared(opened, finished_run, tmp_path, width):
+    other = bare(tmp_path / "other", rows=20)
+    browser = opened(write_comparison([finished_run, other], tmp_path / "page.html"), width)
+    check_figures(browser)
+    assert browser.execute_script(FAINT) == []
+    picture(browser, f"comparison-{width}")
+    measure = browser.find_element(By.ID, "compared-measure")
+    measure.send_keys("best")
+    assert browser.find_element(By.CSS_SELECTOR, "#curves figcaption").text == "Best fitness"
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#curves path.curve")) == 4  # two runs, drawn and in the legend
+    browser.find_element(By.ID, "compared-axis").send_keys("evaluations")
+    assert browser.find_element(By.CSS_SELECTOR, "label[for=compared-place]").text == "Evaluations"
+    check_figures(browser)
+
+
+def test_a_run_is_followed(opened, finished_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(live, "SECONDS", 0.1)
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run, folder)
+    (folder / "status.json").write_text('{"state": "running", "asked_generations": 20}')
+    with live.make_server(folder, 0, "127.0.0.1") as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            browser = opened(f"http://127.0.0.1:{server.server_address[1]}/")
+            wait = WebDriverWait(browser, 20)
+            wait.until(lambda _: browser.title == "run: generation 8")
+            assert "family" not in [part.get_attribute("id") for part in browser.find_elements(By.TAG_NAME, "section")]
+            browser.find_element(By.ID, "error-generation").send_keys(Keys.HOME)
+            last = (folder / "logbook.csv").read_text().splitlines()[-1].split(",")
+            with open(folder / "logbook.csv", "a") as file:
+                file.write(",".join(["9", *last[1:]]) + "\n")
+            wait.until(lambda _: browser.title == "run: generation 9")
+            assert value_of(browser, "error-generation") == 0  # where somebody put it
+            assert browser.switch_to.active_element.get_attribute("id") == "error-generation"
+            assert value_of(browser, "fitness-generation") == 9  # follows
+            check_figures(browser)
+            shutil.copy(finished_run / "status.json", folder / "status.json")
+            wait.until(lambda _: browser.find_element(By.CSS_SELECTOR, ".state").text == "finished")
+            wait.until(lambda _: browser.find_elements(By.ID, "family"))
+        finally:
+            browser.get("about:blank")
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,189 @@
+"""What a run keeps for its report: filters by generation, and what its result answers."""
+
+import contextlib
+
+import numpy as np
+import pytest
+from test_checkpoint import Stop
+
+from deap_nn import Callback, Checkpoint, Layout, evolve, exhibits, make_toolbox
+from deap_nn.datasets import Dataset
+from deap_nn.exhibits import FilterTrace, first_filters, image_shape, write_answers
+from deap_nn.run_files import describe_run
+
+
+@pytest.fixture(scope="module")
+def toolbox(digits):
+    return make_toolbox("mlp", digits, seed=1, batch_size=16, parents=6)
+
+
+def read(path):
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "sample", "found"),
+    [
+        (((5, 5, 1, 32), (32,)), (28, 28), (32, 5, 5, 1)),
+        (((3, 3, 3, 8),), (32, 32, 3), (8, 3, 3, 3)),
+        (((784, 64), (64,)), (28, 28), (16, 28, 28, 1)),
+        (((192, 5),), (8, 8, 3), (5, 8, 8, 3)),
+        (((16,), (5, 5, 1, 4)), (28, 28, 1), (4, 5, 5, 1)),
+        (((100_000, 2),), (1000, 100), (1, 1000, 100, 1)),
+        (((784, 64),), (784,), None),
+        (((64, 10),), (28, 28), None),
+        (((1, 1, 1, 4),), (28, 28), None),
+        (((7,),), (28, 28), None),
+    ],
+)
+def test_filters_are_those_of_the_first_layer_if_it_sees_images(shapes, sample, found):
+    layout = Layout(tuple(f"matrix {i}" for i in range(len(shapes))), shapes)
+    filters = first_filters(layout, sample)
+    assert (filters[1].shape if filters else None) == found
+
+
+def test_a_dense_filter_lies_as_the_image_does():
+    _, places = first_filters(Layout(("bias", "kernel"), ((3,), (6, 2))), (2, 3))
+    assert places[1, :, :, 0].tolist() == [[4, 6, 8], [10, 12, 14]]
+    assert image_shape((1, 5)) is None
+
+
+class Best(Callback):
+    """Remember the best member's weights of each generation."""
+
+    def __init__(self):
+        self.seen = {}
+
+    def on_generation(self, evolution):
+        self.seen[evolution.generation] = evolution.look(evolution.best).copy()
+
+
+def test_so_many_rows_are_kept_and_they_are_the_best_members(toolbox, tmp_path, monkeypatch):
+    monkeypatch.setattr(exhibits, "MOST_ROWS", 6)
+    best, path = Best(), tmp_path / "filters.npz"
+    trace = FilterTrace(path, toolbox.layout, (28, 28))
+    evolve(toolbox.population(n=8), toolbox, 13, seed=1, callbacks=[best, trace])
+    kept = read(path)
+    assert kept["generations"].tolist() == [0, 4, 8, 12, 13]
+    assert kept["filters"].dtype == np.float16
+    assert str(kept["matrix"]) == "hidden/kernel"
+    for generation, filters in zip(kept["generations"].tolist(), kept["filters"], strict=True):
+        kernel = best.seen[generation][: 784 * 64].reshape(28, 28, 64)
+        assert np.array_equal(filters, np.moveaxis(kernel, -1, 0)[:16].astype(np.float16))
+
+
+@pytest.mark.parametrize("stops", [(4,), (7, 9), (13,)])
+def test_a_run_that_goes_on_keeps_the_same_rows(toolbox, tmp_path, monkeypatch, stops):
+    monkeypatch.setattr(exhibits, "MOST_ROWS", 6)
+
+    def run(folder, stop=None):
+        folder.mkdir(exist_ok=True)
+        checkpoint = Checkpoint(folder / "checkpoint")
+        trace = FilterTrace(folder / "filters.npz", toolbox.layout, (28, 28))
+        callbacks = [trace, *([Stop(stop)] if stop is not None else [])]
+        try:
+            evolve(toolbox.population(n=8), toolbox, 14, seed=1, callbacks=callbacks, checkpoint=checkpoint)
+        except KeyboardInterrupt:
+            assert stop in read(folder / "filters.npz")["generations"]
+        finally:
+            checkpoint.close()
+
+    run(tmp_path / "whole")
+    for stop in (*stops, None):
+        run(tmp_path / "broken", stop)
+    assert (tmp_path / "broken" / "filters.npz").read_bytes() == (tmp_path / "whole" / "filters.npz").read_bytes()
+
+
+def test_rows_that_a_checkpoint_does_not_reach_are_made_anew(toolbox, tmp_path):
+    with contextlib.closing(Checkpoint(tmp_path / "run")) as checkpoint, pytest.raises(KeyboardInterrupt):
+        evolve(toolbox.population(n=8), toolbox, 9, seed=1, callbacks=[Stop(5)], checkpoint=checkpoint)
+    trace = FilterTrace(tmp_path / "filters.npz", toolbox.layout, (28, 28))
+    evolve(toolbox.population(n=8), toolbox, 9, seed=1, callbacks=[trace])
+    trace = FilterTrace(tmp_path / "filters.npz", toolbox.layout, (28, 28))
+    with contextlib.closing(Checkpoint(tmp_path / "run")) as checkpoint:
+        evolve(toolbox.population(n=8), toolbox, 6, seed=1, callbacks=[trace], checkpoint=checkpoint)
+    assert read(tmp_path / "filters.npz")["generations"].tolist() == list(range(7))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"PK\x03\x04 and no more"])
+def test_a_damaged_file_of_filters_stops_no_run(toolbox, tmp_path, content):
+    for stop in (3, None):
+        checkpoint = Checkpoint(tmp_path / "checkpoint")
+        trace = FilterTrace(tmp_path / "filters.npz", toolbox.layout, (28, 28))
+        callbacks = [trace, *([Stop(stop)] if stop is not None else [])]
+        try:
+            evolve(toolbox.population(n=8), toolbox, 5, seed=1, callbacks=callbacks, checkpoint=checkpoint)
+        except KeyboardInterrupt:
+            (tmp_path / "filters.npz").write_bytes(content)
+        finally:
+            checkpoint.close()
+    assert read(tmp_path / "filters.npz")["generations"].tolist() == [3, 4, 5]
+
+
+def test_nothing_is_kept_of_what_are_no_images(toolbox, tmp_path):
+    trace = FilterTrace(tmp_path / "filters.npz", toolbox.layout, (784,))
+    evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[trace])
+    assert not list(tmp_path.iterdir())
+
+
+def test_answers_add_up_to_the_validation_error(toolbox, digits, tmp_path):
+    individual = toolbox.population(n=1)[0]
+    write_answers(tmp_path / "answers.npz", toolbox, individual)
+    found, (x, y) = read(tmp_path / "answers.npz"), digits.part("validation")
+    confusion = found["confusion"]
+    assert confusion.sum(axis=1).tolist() == np.bincount(y, minlength=10).tolist()
+    assert 1 - confusion.trace() / len(y) == pytest.approx(toolbox.error_rate(individual, "validation"))
+    assert 0 < len(found["samples"]) <= exhibits.MOST_MISREAD
+    assert np.array_equal(found["images"], x[found["samples"]])
+    assert np.array_equal(found["labels"], y[found["samples"]])
+    assert (found["labels"] != found["answers"]).all()
+    for label in set(found["labels"].tolist()):
+        sure = found["probabilities"][found["labels"] == label, 0]
+        assert (np.diff(sure) <= 0).all()
+    assert all(confusion[label, answer] for label, answer in zip(found["labels"], found["answers"], strict=True))
+    assert (found["probabilities"][:, 0] >= found["probabilities"][:, 1]).all()
+    write_answers(tmp_path / "fewer.npz", toolbox, individual, size=30)
+    fewer = read(tmp_path / "fewer.npz")
+    assert fewer["confusion"].sum() == 30
+    assert fewer["samples"].max() < 30
+    first = dict.fromkeys(found["labels"].tolist())
+    assert found["labels"][: len(first)].tolist() == sorted(first)  # the surest of each class come first
+
+
+def test_a_network_that_misreads_nothing_has_no_misread_samples(digits, tmp_path):
+    individual = make_toolbox("mlp", digits, seed=1).population(n=1)[0]
+    model = make_toolbox("mlp", digits, seed=1).to_model(individual)
+    right = model.predict(digits.x_validation.reshape(-1, 28, 28, 1) / 255.0, verbose=0).argmax(axis=1)
+    parts = {f"{axis}_{name}": getattr(digits, f"{axis}_{name}") for axis in "xy" for name in ("train", "test")}
+    data = Dataset(**parts, x_validation=digits.x_validation, y_validation=right)
+    write_answers(tmp_path / "answers.npz", make_toolbox("mlp", data, seed=1), individual)
+    found = read(tmp_path / "answers.npz")
+    assert found["confusion"].trace() == len(right)
+    assert found["images"].shape == (0, 28, 28)
+    (tmp_path / "config.json").write_text('{"fitness": "error"}')
+    (tmp_path / "logbook.csv").write_text("gen,min,avg\n0,1,1\n")
+    answers = describe_run(tmp_path)["answers"]
+    assert (answers["misread"], "digits" in answers) == (0, False)
+
+
+def test_samples_that_are_no_bytes_are_scaled_and_what_is_no_image_has_none(tmp_path):
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(90, 4, 5, 3)), np.arange(90) % 3
+    for name, samples in (("images", x), ("rows", x.reshape(90, 60))):
+        parts = [part for i in range(3) for part in (samples[30 * i : 30 * i + 30], y[30 * i : 30 * i + 30])]
+        data = Dataset(*parts, name=name)
+        toolbox = make_toolbox(dense(60 if name == "rows" else (4, 5, 3)), data, seed=1, batch_size=16)
+        write_answers(tmp_path / f"{name}.npz", toolbox, toolbox.population(n=1)[0])
+    images = read(tmp_path / "images.npz")["images"]
+    assert images.dtype == np.uint8
+    assert images.shape[1:] == (4, 5)
+    assert images.max() - images.min() > 50
+    assert "images" not in read(tmp_path / "rows.npz")
+
+
+def dense(shape):
+    from deap_nn.models import keras
+
+    shape = (shape,) if isinstance(shape, int) else shape
+    return keras.Sequential([keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(3)])

@@ -1,0 +1,86 @@
+"""Who descends from whom, from what a checkpoint keeps."""
+
+import numpy as np
+import pytest
+
+from deap_nn import Callback, Checkpoint, evolve, make_toolbox
+from deap_nn.checkpoint import Generation, read_generations
+from deap_nn.family import LEVELS, Ancestry, describe_family, parents_of
+
+
+def generation(number, chosen, fitness=None):
+    wvalues = -np.array(fitness or [float(i) for i in range(len(chosen) or 4)])[:, None]
+    return Generation(number, None, {}, {}, 1.0, 1.0, 0, {}, wvalues, np.array(chosen, np.uint32))
+
+
+PAST = [generation(0, []), generation(1, [0, 1, 0, 2]), generation(2, [1, 3, 3, 3])]
+"""Four members, mated in twos: generation 1 comes of 0 and 1, and of 0 and 2; nobody of 3."""
+
+
+def test_the_parents_are_those_side_by_side():
+    assert parents_of(PAST[1], mates=2, elites=0).tolist() == [[0, 1], [0, 1], [0, 2], [0, 2]]
+    assert parents_of(generation(1, [3, 2, 1]), mates=2, elites=0).tolist() == [[3, 2], [3, 2], [1, 1]]
+    assert parents_of(generation(1, [3, 2, 1, 0]), mates=2, elites=1).tolist() == [[3, 2], [3, 2], [1, 1], [0, 0]]
+    assert parents_of(generation(1, [3, 2]), mates=1, elites=0).tolist() == [[3], [2]]
+    assert parents_of(generation(1, [3, 2]), mates=2, elites=2).tolist() == [[3, 3], [2, 2]]
+
+
+def test_shares_are_those_of_equal_parents():
+    ancestry = Ancestry(PAST, mates=2)
+    founders, middle, last = ancestry.shares(2, np.array([1.0, 0, 0, 0]))
+    assert last.tolist() == [1, 0, 0, 0]
+    assert middle.tolist() == [0, 0.5, 0, 0.5]
+    assert founders.tolist() == [0.5, 0.25, 0.25, 0]
+    assert ancestry.founders() == [4, 3, 3]
+    alone = Ancestry([*PAST, generation(3, [2, 2, 2, 2])], mates=2)
+    assert alone.founders() == [4, 3, 3, 2]
+
+
+def test_around_a_centre_all_come_of_the_one_drawn_most_often():
+    ancestry = Ancestry(PAST, mates=2, around_centre=True)
+    founders, middle, _ = ancestry.shares(2, np.array([1.0, 0, 0, 0]))
+    assert middle.tolist() == [0, 0.25, 0, 0.75]
+    assert founders.tolist() == [1, 0, 0, 0]
+    assert ancestry.founders() == [4, 1, 1]
+    tied = Ancestry([PAST[0], generation(1, [3, 1, 1, 3])], mates=2, around_centre=True)
+    assert tied.shares(1, np.array([1.0, 0, 0, 0]))[0].tolist() == [0, 0, 0, 1]
+
+
+def test_a_family_names_who_was_kept():
+    family = describe_family(PAST, {"mates": 2}, {"generation": 2, "readout": "best member"})
+    assert (family["of"], family["generation"], family["ancestors"]) == ("best member", 2, [3, 2, 1])
+    assert family["founders"] == [{"place": 0, "share": 0.5}, {"place": 1, "share": 0.25}, {"place": 2, "share": 0.25}]
+    assert [[member["place"] for member in level["members"]] for level in family["tree"]] == [[0], [1, 3], [0, 1, 2]]
+    assert family["tree"][1]["edges"] == [[0, 0], [0, 1], [1, 0], [1, 2]]
+    mean = describe_family(PAST, {"mates": 2}, {"generation": 2, "readout": "mean of the parents"})
+    assert [member["place"] for member in mean["tree"][0]["members"]] == [0, 1]  # generation 2 has two parents
+    assert describe_family(PAST, {"mates": 2}, {})["generation"] == 2
+    assert describe_family(PAST[:2], {"mates": 2}, {"generation": 7})["generation"] == 1
+
+
+@pytest.mark.parametrize("options", [{"crossover": "mask"}, {"crossover": "mean", "step": 2.0}, {"crossover": "none"}])
+def test_the_parents_are_those_that_were_bred_from(digits, tmp_path, options):
+    class Look(Callback):
+        def on_generation(self, evolution):
+            recipes = [member.recipe for member in evolution.population]
+            seen.append([{key & 0xFFFFFFFF for key in recipe.parents} for recipe in recipes])
+
+    seen, toolbox = [], make_toolbox("mlp", digits, seed=1, batch_size=16, parents=6, **options)
+    checkpoint = Checkpoint(tmp_path)
+    evolve(toolbox.population(n=10), toolbox, LEVELS + 3, seed=1, callbacks=[Look()], checkpoint=checkpoint)
+    checkpoint.close()
+    past = read_generations(tmp_path)
+    config = {"mates": None if "step" in options else 2, **options}
+    ancestry = Ancestry.of(past, config)
+    if "step" in options:
+        founder = ancestry.shares(1, np.eye(10)[0])[0]
+        assert seen[1] == [{int(founder.argmax())}] * 10
+        return
+    mated = 1 if options["crossover"] == "none" else 2
+    for number in range(1, len(past)):
+        own = parents_of(past[number], mates=mated, elites=0)
+        assert all(set(found.tolist()) <= expected for found, expected in zip(own, seen[number], strict=True))
+        assert mated == 1 or [set(found.tolist()) for found in own] == seen[number]
+    family = describe_family(past, config, {})
+    assert len(family["tree"]) == LEVELS
+    assert (family["ancestors"] == [1] * len(past)) == (mated == 1)

@@ -1,0 +1,309 @@
+"""A run as one page: the data are right, nothing gets out of its place, and what is missing is left out."""
+
+import base64
+import contextlib
+import html
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from deap_nn import run_files
+from deap_nn.commands import InputError
+from deap_nn.html_report import make_page, reported, write_comparison, write_report
+from deap_nn.logbooks import read_csv
+from deap_nn.run_files import describe_run
+from deap_nn.rundir import RunDirectory
+
+CONFIG = {"fitness": "error", "population": 4}
+PARTS = {"weights", "filters", "answers", "family", "timing", "readouts"}
+
+
+class Page(HTMLParser):
+    """The elements of a page, the text of its scripts, and every address that it names."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.scripts, self.addresses, self.title, self.inside = [], [], [], "", ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.inside = tag
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        self.inside = ""
+
+    def handle_data(self, data):
+        if self.inside == "script":
+            self.scripts[-1] += data
+        if self.inside == "title":
+            self.title += data
+
+    @property
+    def data(self):
+        return json.loads(self.scripts[0])
+
+
+def unpacked(text, dtype):
+    return np.frombuffer(base64.b64decode(text), dtype)
+
+
+def bare(folder, config=CONFIG, rows=3):
+    """A run of a few rows and nothing else."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    lines = ["gen,nevals,min,avg", *(f"{i},4,{1 / (i + 1)!r},{2 / (i + 1)!r}" for i in range(rows))]
+    (folder / "logbook.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_a_run_writes_the_page_that_is_drawn_again_from_its_files(finished_run, tmp_path):
+    folder = tmp_path / finished_run.name
+    shutil.copytree(finished_run, folder)
+    (folder / "report.html").unlink()
+    write_report(folder)
+    assert (folder / "report.html").read_bytes() == (finished_run / "report.html").read_bytes()
+    assert (folder / "report.html").stat().st_size < 2_000_000
+
+
+def test_the_page_has_what_the_files_have(finished_run):
+    page = Page((finished_run / "report.html").read_text())
+    run, logbook = page.data, read_csv(finished_run / "logbook.csv")
+    assert run.keys() >= PARTS
+    assert run["status"]["state"] == "finished"
+    assert run["config"] == json.loads((finished_run / "config.json").read_text())
+    for name, values in logbook.items():
+        assert np.allclose(run["logbook"][name], values, rtol=1e-5, atol=0)
+    assert run["seconds"] == pytest.approx(np.cumsum(read_csv(finished_run / "timing.csv")["seconds"]), abs=1e-3)
+    assert run["readouts"]["mean of the parents"][0] is None
+    with np.load(finished_run / "trace.npz") as trace:
+        assert unpacked(run["weights"]["values"], "<f4").tobytes() == trace["weights"].tobytes()
+        assert run["weights"]["matrices"] == trace["matrices"].tolist()
+    with np.load(finished_run / "filters.npz") as kept:
+        filters, levels = kept["filters"], unpacked(run["filters"]["levels"], np.int8).reshape(kept["filters"].shape)
+        assert run["filters"]["generations"] == list(range(9))
+    shown, inside = levels / 127 * run["filters"]["largest"], np.abs(levels) < 127
+    assert np.abs(shown - filters)[inside].max() < run["filters"]["largest"] / 200
+    assert inside.mean() > 0.99
+    with np.load(finished_run / "answers.npz") as answers:
+        assert run["answers"]["confusion"] == answers["confusion"].tolist()
+        digits = run["answers"]["digits"]
+        assert unpacked(digits["images"], np.uint8).tobytes() == answers["images"].tobytes()
+        assert (digits["labels"], digits["answers"]) == (answers["labels"].tolist(), answers["answers"].tolist())
+    assert run["answers"]["misread"] / run["answers"]["samples"] == pytest.approx(run["status"]["validation_error"])
+    assert len(run["family"]["surviving"]) == 9
+
+
+def test_nothing_is_loaded_from_elsewhere(finished_run):
+    text = (finished_run / "report.html").read_text()
+    page = Page(text)
+    assert all(address.startswith(("#", "data:")) for address in page.addresses)
+    assert not {"link", "img", "iframe"} & (set(page.tags) - {"link"})
+    assert "default-src 'none'" in text
+    named = set(re.findall(r"(?:https?:)?//[\w.-]+\.\w+", text.replace("http://www.w3.org/2000/svg", "")))
+    assert not named
+
+
+HOSTILE = "</script><script>alert(1)</script><!-- & {{DATA}} \u2028'\""
+
+
+def test_no_name_gets_out_of_its_place(tmp_path):
+    folder = bare(tmp_path / "run", CONFIG | {"model": HOSTILE, "data": {"name": HOSTILE}})
+    (folder / "status.json").write_text(json.dumps({"state": HOSTILE, "error": HOSTILE}))
+    page = Page(write_report(folder).read_text())
+    assert page.tags.count("script") == 2
+    assert page.data["config"]["model"] == page.data["status"]["error"] == HOSTILE
+    titled = Page(make_page({"name": "x"}, HOSTILE))
+    assert titled.title == HOSTILE
+    assert titled.tags.count("script") == 2
+    assert html.escape(HOSTILE) in make_page({}, HOSTILE)
+
+
+def test_what_a_run_has_not_is_left_out(tmp_path):
+    run = describe_run(bare(tmp_path / "run"))
+    assert run.keys() == {"name", "config", "status", "logbook"}
+    assert run["status"] == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "part"),
+    [("trace.npz", "weights"), ("filters.npz", "filters"), ("answers.npz", "answers"), ("checkpoint", "family")],
+)
+def test_each_part_is_there_with_its_file_alone(finished_run, tmp_path, file, part):
+    folder = bare(tmp_path / "run", json.loads((finished_run / "config.json").read_text()))
+    copy = shutil.copytree if (finished_run / file).is_dir() else shutil.copy
+    copy(finished_run / file, folder / file)
+    assert describe_run(folder).keys() & PARTS == {part}
+
+
+def test_a_torn_row_and_a_run_in_its_first_generation_are_shown(finished_run, tmp_path):
+    folder = bare(tmp_path / "run", rows=1)
+    with open(folder / "logbook.csv", "a") as file:
+        file.write("1,4,0.")
+    (folder / "timing.csv").write_text("gen,seconds\n0,1.5\n1,")
+    run = Page(write_report(folder).read_text()).data
+    assert run["logbook"]["gen"] == [0]
+    assert run["seconds"] == [1.5]
+
+
+def test_numbers_that_json_has_no_word_for_are_left_out(tmp_path):
+    folder = bare(tmp_path / "run")
+    (folder / "logbook.csv").write_text("gen,min,avg\n0,nan,inf\n1,1,2\n")
+    assert describe_run(folder)["logbook"]["avg"] == [None, 2.0]
+    (folder / "config.json").write_text('{"fitness": "error", "sigma": Infinity}')
+    assert Page(write_report(folder).read_text()).data["config"]["sigma"] is None
+
+
+def test_a_page_of_a_large_run_stays_small(tmp_path):
+    folder, rows = bare(tmp_path / "run", rows=200_000), 200_000
+    rng = np.random.default_rng(1)
+    weights = rng.normal(size=(1000, 100)).astype(np.float32)
+    np.savez(folder / "trace.npz", weights=weights, matrices=np.array(["kernel"] * 100))
+    filters = rng.normal(size=(60, 16, 28, 28)).astype(np.float16)
+    np.savez(folder / "filters.npz", generations=np.arange(60), filters=filters, matrix=np.array("kernel"))
+    (folder / "timing.csv").write_text("gen,seconds\n" + "".join(f"{i},0.123456789\n" for i in range(rows)))
+    path = write_report(folder)
+    assert path.stat().st_size < 2_000_000
+    logbook = Page(path.read_text()).data["logbook"]
+    assert len(logbook["gen"]) <= run_files.MOST_POINTS + 1
+    assert (logbook["gen"][0], logbook["gen"][-1]) == (0, rows - 1)
+    assert Page(path.read_text()).data["weights"]["generations"][-1] == 999
+
+
+def test_a_checkpoint_of_other_settings_is_named(finished_run, tmp_path):
+    config = json.loads((finished_run / "config.json").read_text())
+    folder = bare(tmp_path / "run", config | {"step": None, "mates": "two"})
+    shutil.copytree(finished_run / "checkpoint", folder / "checkpoint")
+    with pytest.raises(InputError, match="does not fit"):
+        describe_run(folder)
+
+
+def test_families_that_would_take_long_are_left_out(finished_run, monkeypatch):
+    for name in ("MOST_MEMBERS", "MOST_BYTES"):
+        with monkeypatch.context() as patch:
+            patch.setattr(run_files, name, 10)
+            assert "family" not in describe_run(finished_run)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("logbook.csv", None, "No such file"),
+        ("logbook.csv", "gen,min\n0,1\n", "has no avg"),
+        ("logbook.csv", "gen,min,avg\n0,1", "has no row"),
+        ("logbook.csv", 'gen,min,avg\n"0,1\n', "cannot be read"),
+        ("timing.csv", "gen,seconds\n0,x\n", "seconds is no number"),
+        ("timing.csv", "gen\n0\n", "has no seconds"),
+        ("status.json", "[", "cannot be read"),
+        ("status.json", "[]", "is no object"),
+        ("config.json", "{}", "has no fitness"),
+        ("trace.npz", "PK", "cannot be read"),
+        ("filters.npz", "PK\x03\x04 and no more", "cannot be read"),
+        ("answers.npz", "", "cannot be read"),
+        ("checkpoint/generations", "deap", "no checkpoint"),
+    ],
+)
+def test_a_damaged_file_is_named_in_one_line(tmp_path, name, content, said):
+    folder = bare(tmp_path / "run")
+    (folder / "checkpoint").mkdir()
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_text(content)
+    with pytest.raises(InputError) as raised:
+        write_report(folder)
+    assert str(folder / name) in str(raised.value)
+    assert said in str(raised.value)
+    assert not (folder / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays", "said"),
+    [
+        ("filters.npz", {"generations": [0, 1], "filters": np.zeros((1, 2, 3, 3)), "matrix": "x"}, "differ in number"),
+        ("filters.npz", {"generations": [0], "matrix": "x"}, "has no filters"),
+        ("answers.npz", {"confusion": np.eye(3)}, "has no samples"),
+        ("trace.npz", {"weights": np.zeros((3, 4)), "matrices": ["kernel"]}, "differ in number"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(tmp_path, name, arrays, said):
+    folder = bare(tmp_path / "run")
+    np.savez(folder / name, **arrays)
+    with pytest.raises(InputError, match=said):
+        write_report(folder)
+
+
+def test_runs_are_compared_in_one_page(finished_run, tmp_path):
+    other = bare(tmp_path / "run", rows=2000)
+    page = Page(write_comparison([finished_run, other], tmp_path / "page.html").read_text())
+    names = [run["name"] for run in page.data["runs"]]
+    assert names == [str(finished_run), str(other)]  # both are called run
+    assert len(page.data["runs"][1]["logbook"]["gen"]) <= 401
+    assert page.data["runs"][0]["status"]["state"] == "finished"
+    assert "filters" not in page.data["runs"][0]
+    with pytest.raises(InputError, match="at most 60 runs are compared, got 61"):
+        write_comparison([other] * 61, tmp_path / "page.html")
+    with pytest.raises(InputError, match=r"argument --output: .* cannot be written"):
+        write_comparison([other], tmp_path / "nowhere" / "page.html")
+
+
+def test_the_command_draws_and_compares(finished_run, run, tmp_path):
+    folders = [bare(tmp_path / name) for name in ("a", "b")]
+    answer = run("-m", "deap_nn.report", *folders)
+    assert answer.returncode == 0, answer.stderr
+    drawn = [str(folder / name) for folder in folders for name in ("fitness.png", "report.html")]
+    assert answer.stdout.split() == [*drawn, "comparison.html"]
+    assert (tmp_path / "comparison.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "argument DIR: nowhere is not a folder"),
+        (["a", "nowhere"], "argument DIR: nowhere is not a folder"),
+        (["a", "b"], "b/config.json: cannot be read (No such file or directory)"),
+        (["a", "--output", "x.html"], "argument --output: is for several DIR, which are compared in it"),
+        (["a", "--host", "0.0.0.0"], "argument --host: is for --serve"),
+        (["a", "b", "--serve", "0"], "argument --serve: follows one run, got 2 folders"),
+        (["a", "--serve", "x"], "argument --serve: must be an integer from 0 to 65535, got 'x'"),
+        (["b", "--serve", "0"], "b/config.json: cannot be read (No such file or directory)"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(tmp_path, monkeypatch, capsys, arguments, said):
+    from deap_nn import report
+    from deap_nn.commands import run_command
+
+    bare(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["report.py", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        run_command(report.main)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == f"report.py: error: {said}\n"
+
+
+def test_a_run_is_reported_however_it_ends(tmp_path):
+    for name, ends in (("done", None), ("stopped", KeyboardInterrupt()), ("failed", ValueError("no luck"))):
+        seen = pytest.raises(type(ends)) if ends is not None else contextlib.nullcontext()
+        with seen, reported(RunDirectory(tmp_path / name)) as directory:
+            directory.write_config(CONFIG)
+            shutil.copy(bare(tmp_path / f"{name} rows") / "logbook.csv", directory.path)
+            if ends is not None:
+                raise ends
+            directory.close("finished")
+        state = {"done": "finished", "stopped": "interrupted", "failed": "failed"}[name]
+        assert Page((tmp_path / name / "report.html").read_text()).data["status"]["state"] == state
+
+
+def test_what_ended_a_run_is_told_and_not_that_there_is_nothing_to_report(tmp_path):
+    with pytest.raises(ZeroDivisionError), reported(RunDirectory(tmp_path / "run")):
+        raise ZeroDivisionError
+    assert not (tmp_path / "run" / "report.html").exists()

@@ -1,0 +1,148 @@
+"""A run in a browser while it goes on: what is answered, and what is refused."""
+
+import http.client
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from test_html_report import Page, bare
+
+from deap_nn import live
+from deap_nn.commands import InputError
+from deap_nn.live import make_server
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A run of three rows, its server, and a function that asks it."""
+    monkeypatch.setattr(live, "SECONDS", 0.0)
+    folder = bare(tmp_path / "run")
+    with make_server(folder, 0, "127.0.0.1") as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+
+        def ask(path, method="GET", **headers):
+            connection = http.client.HTTPConnection(*server.server_address, timeout=10)
+            connection.request(method, path, headers=headers)
+            answer = connection.getresponse()
+            content = answer.read()
+            connection.close()
+            return answer, content
+
+        yield folder, ask
+        server.shutdown()
+        thread.join()
+
+
+def test_the_page_and_its_data_are_served(served):
+    folder, ask = served
+    answer, content = ask("/")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert Page(content.decode()).data == {"live": True, "seconds": 0.0}
+    answer, content = ask("/data.json")
+    assert answer.status == 200
+    assert json.loads(content)["logbook"]["gen"] == [0, 1, 2]
+    assert json.loads(content)["name"] == folder.name
+    answer, content = ask("/data.json", "HEAD")
+    assert (answer.status, content) == (200, b"")
+
+
+def test_what_has_not_changed_is_not_sent_again_and_what_has_is(served):
+    folder, ask = served
+    tag = ask("/data.json")[0].headers["ETag"]
+    answer, content = ask("/data.json", **{"If-None-Match": tag})
+    assert (answer.status, content) == (304, b"")
+    with open(folder / "logbook.csv", "a") as file:
+        file.write("3,4,0.25,0.5\n")
+    answer, content = ask("/data.json", **{"If-None-Match": tag})
+    assert answer.status == 200
+    assert json.loads(content)["logbook"]["gen"] == [0, 1, 2, 3]
+
+
+def test_files_are_read_no_more_often_than_every_so_many_seconds(served, monkeypatch):
+    folder, ask = served
+    before = ask("/data.json")[1]
+    monkeypatch.setattr(live, "SECONDS", 1000.0)
+    (folder / "logbook.csv").write_text("gen,min,avg\n0,1,1\n")
+    assert ask("/data.json")[1] == before
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/config.json",
+        "/logbook.csv",
+        "/../run/config.json",
+        "/%2e%2e/secret",
+        "//etc/passwd",
+        "/data.json/../../secret",
+        "/data.json?x=1",
+        "http://127.0.0.1/etc/passwd",
+        "/report.html",
+    ],
+)
+def test_no_other_path_is_served(served, path):
+    folder, ask = served
+    (folder.parent / "secret").write_text("secret")
+    answer, content = ask(path)
+    assert answer.status == 404
+    assert b"secret\n" not in content
+
+
+def test_nothing_can_be_sent_to_it(served):
+    _, ask = served
+    for method in ("POST", "PUT", "DELETE"):
+        assert ask("/data.json", method)[0].status == 501
+
+
+def test_a_run_without_a_row_is_waited_for(served):
+    folder, ask = served
+    (folder / "logbook.csv").unlink()
+    answer, content = ask("/data.json")
+    assert answer.status == 200
+    assert str(folder / "logbook.csv") in json.loads(content)["waiting"]
+
+
+def test_the_family_is_shown_when_the_run_has_ended(finished_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(live, "SECONDS", 0.0)
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run, folder)
+    follower = live.Follower(folder)
+    assert "family" in json.loads(follower.content()[0])
+    (folder / "status.json").write_text('{"state": "running"}')
+    found = json.loads(follower.content()[0])
+    assert "family" not in found
+    assert "filters" in found
+
+
+def test_an_address_that_cannot_be_had_is_told_in_one_line(tmp_path):
+    folder = bare(tmp_path / "run")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=rf"argument --serve: 127\.0\.0\.1 port {port} cannot be had \(Address"):
+            make_server(folder, port, "127.0.0.1")
+    with pytest.raises(InputError, match="argument --serve: no host port 0 cannot be had"):
+        make_server(folder, 0, "no host")
+
+
+def test_the_command_listens_on_this_host_alone_and_ends_with_ctrl_c(tmp_path):
+    folder = bare(tmp_path / "run")
+    command = [sys.executable, "-m", "deap_nn.report", str(folder), "--serve", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        address = process.stdout.readline().split()[0]
+        host, port = address.removeprefix("http://").split(":")
+        assert host == "127.0.0.1"
+        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        connection.request("GET", "/data.json")
+        assert connection.getresponse().status == 200
+        connection.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+        assert process.stderr.read() == ""
