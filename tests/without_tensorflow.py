@@ -32,23 +32,28 @@ def make_toolbox():
     return toolbox
 
 
-found = []
-for breeding in ("recipes", "plain"):
+def main():
+    found = []
+    for breeding in ("recipes", "plain"):
+        toolbox = make_toolbox()
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = Checkpoint(Path(folder, "checkpoint")) if breeding == "recipes" else None
+            population, logbook = evolve(
+                toolbox.population(n=40), toolbox, 20, seed=1, breeding=breeding, checkpoint=checkpoint
+            )
+            if checkpoint is not None:
+                checkpoint.close()
+        found.append([individual.flat.tobytes() for individual in population])
+    assert found[0] == found[1], "recipes and weights differ"
+    assert logbook[-1]["min"] < logbook[0]["min"], "nothing was learnt"
     toolbox = make_toolbox()
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = Checkpoint(Path(folder, "checkpoint")) if breeding == "recipes" else None
-        population, logbook = evolve(
-            toolbox.population(n=40), toolbox, 20, seed=1, breeding=breeding, checkpoint=checkpoint
-        )
-        if checkpoint is not None:
-            checkpoint.close()
-    found.append([individual.flat.tobytes() for individual in population])
-assert found[0] == found[1], "recipes and weights differ"
-assert logbook[-1]["min"] < logbook[0]["min"], "nothing was learnt"
-toolbox = make_toolbox()
-hall = tools.HallOfFame(3)
-algorithms.eaSimple(toolbox.population(n=20), toolbox, 0.9, 1.0, 3, halloffame=hall, verbose=False)
-assert len(hall) == 3, "the hall of fame is empty"
-missing = [name for name in ("tensorflow", "keras", "scoop", "matplotlib", "scipy") if sys.modules.get(name)]
-assert not missing, f"{missing} was imported"
-print(f"{len(OPERATORS)} operators, {logbook[-1]['min']:.6f}")
+    hall = tools.HallOfFame(3)
+    algorithms.eaSimple(toolbox.population(n=20), toolbox, 0.9, 1.0, 3, halloffame=hall, verbose=False)
+    assert len(hall) == 3, "the hall of fame is empty"
+    missing = [name for name in ("tensorflow", "keras", "scoop", "matplotlib", "scipy") if sys.modules.get(name)]
+    assert not missing, f"{missing} was imported"
+    print(f"{len(OPERATORS)} operators, {logbook[-1]['min']:.6f}")
+
+
+if __name__ == "__main__":
+    main()
