@@ -29,6 +29,30 @@ CHUNK, GROUPED_CHUNK = 100, 1000
 """How many samples of a validation or test part are scored by one task, and where the network is small."""
 
 
+VECTORISED = {
+    *("InputLayer", "Dense", "Flatten", "Reshape", "Activation", "Dropout", "ReLU", "LeakyReLU", "Softmax", "Identity"),
+    *("BatchNormalization", "Rescaling", "Normalization", "Concatenate", "Add", "Multiply", "Sequential", "Functional"),
+}
+"""The layers of models that are computed for a group of genomes at once; any other goes through it one by one."""
+
+
+def is_vectorised(model: keras.Model) -> bool:
+    """Return whether a group of genomes goes through a model at once."""
+    return {type(layer).__name__ for layer in model._flatten_layers()} <= VECTORISED
+
+
+def over_genomes(trace: Callable[[Any], Any], flats: Any, *, at_once: bool) -> Any:
+    """Return the traced answers for each genome, shape (genomes, weights), side by side.
+
+    Where they are not computed at once, a loop goes through them with the operations that a single one has.
+    """
+    if at_once:
+        return tf.vectorized_map(trace, flats)
+    once = tf.function(trace, autograph=False).get_concrete_function(tf.TensorSpec((flats.shape[-1],)))
+    signature = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), once.structured_outputs)
+    return tf.map_fn(trace, flats, fn_output_signature=signature)
+
+
 @dataclass(frozen=True)
 class Problem:
     """What a genome is scored on: small, immutable, and all that a worker needs to know.
@@ -163,7 +187,7 @@ class Scorer:
             weights = [tf.reshape(part, shape) for part, shape in zip(parts, self.layout.shapes, strict=True)]
             return self._trace(model, weights, samples, labels)
 
-        columns: tuple[Any, Any, Any] = tf.vectorized_map(trace, flats)
+        columns: tuple[Any, Any, Any] = over_genomes(trace, flats, at_once=is_vectorised(model))
         return columns
 
     def _trace_answers(self, model: Any, weights: Sequence[Any], samples: Any) -> Any:

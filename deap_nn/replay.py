@@ -23,10 +23,11 @@ from deap_nn.founders import breeder_of
 from deap_nn.lineage import Lineage
 from deap_nn.logbooks import write_with
 from deap_nn.resuming import KEYFRAME_SECONDS, check_keyframe
-from deap_nn.rundir import read_config, toolbox_of
+from deap_nn.rundir import read_config
 from deap_nn.seeding import check_seed
 from deap_nn.toolbox import layout_names
 from deap_nn.weights import check_probability
+from deap_nn.wiring import toolbox_of
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -20,19 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from deap import base
 from numpy.typing import NDArray
 
 from deap_nn import limits, parallel
-from deap_nn.adaptation import Adaptation, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive
 from deap_nn.callbacks import READOUT_EVERY
 from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.commands import InputError
-from deap_nn.datasets import Dataset
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.logbooks import format_row, rows_of, to_json, write_json, write_text, write_with
 from deap_nn.seeding import Purpose, stream
-from deap_nn.toolbox import make_toolbox
 from deap_nn.weights import Layout
 
 TRACED = 100
@@ -152,40 +148,6 @@ def open_checkpoint(path: str | os.PathLike[str], *, regardless: bool) -> Checkp
     elif checkpoint.cut_off:
         warnings.warn(f"an unfinished record after generation {len(checkpoint.past) - 1} was cut off", stacklevel=2)
     return checkpoint
-
-
-def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
-    """Return the toolbox of a run, wired by the settings that ``config.json`` keeps.
-
-    Raises
-    ------
-    ValueError, TypeError, KeyError
-        If a setting is out of range, of the wrong kind or missing.
-    """
-    numbers = ("seed", "batch_size", "validation_size", "pressure", "boost", "parents", "threads")
-    words = ("fitness", "init", "scale", "precision", "device", "crossover")
-    chosen = {name: settings[name] for name in (*numbers, *words)}
-    optional = ["mates", "step", "tournsize", "batch_generations", "elites", "elite_batches", "indpb"]
-    optional += ["mutation_indpb", "mutated_matrices"]
-    chosen |= {name: settings[name] for name in optional if settings.get(name) is not None}
-    if chosen["scale"] == "none":
-        chosen["scale"] = None
-    return make_toolbox(settings["model"], dataset, sigma=_adaptation_of(settings), **chosen)
-
-
-def _adaptation_of(settings: Mapping[str, Any]) -> Adaptation:
-    """Return what the strength of mutation goes by."""
-    schedule, sigma = settings["schedule"], settings["sigma"]
-    if schedule == "error":
-        return ErrorScaled(sigma)
-    if schedule == "constant" or sigma == 0:
-        return Constant(sigma)
-    if schedule == "one-fifth":
-        return OneFifth(sigma, settings["final_sigma"])
-    if schedule == "self-adaptive":
-        return SelfAdaptive(sigma, settings["final_sigma"])
-    generations = max(1, settings["schedule_generations"])
-    return Annealed(sigma, settings["final_sigma"], generations, shape=schedule)
 
 
 def traced_places(layout: Layout, seed: int) -> NDArray[np.int64]:

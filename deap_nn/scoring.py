@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -11,7 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.datasets import DataReference, Split, find_dataset
-from deap_nn.evaluation import GROUPED_CHUNK, GROUPED_WEIGHTS, Map, Pure, batch_indices, shared_tensor
+from deap_nn.evaluation import (
+    GROUPED_CHUNK,
+    GROUPED_WEIGHTS,
+    Map,
+    Pure,
+    batch_indices,
+    is_vectorised,
+    over_genomes,
+    shared_tensor,
+)
 from deap_nn.models import ModelReference, answers_of, configure_tensorflow, keras, layout_of, model_of, tf
 from deap_nn.objectives import Judge, Objective
 from deap_nn.samples import packed
@@ -19,13 +28,6 @@ from deap_nn.weights import WeightList
 
 CHUNK = 256
 """How many samples of a part are answered by one task, where the network is large."""
-
-VECTORISED = {
-    *("InputLayer", "Dense", "Flatten", "Reshape", "Activation", "Dropout", "ReLU", "LeakyReLU", "Softmax", "Identity"),
-    *("BatchNormalization", "Rescaling", "Normalization", "Concatenate", "Add", "Multiply", "Sequential", "Functional"),
-}
-"""The layers of models that are computed for a group of genomes at once; any other goes through it one by one."""
-
 
 Part = Split | Literal["batch"]
 """A part of the samples, or the mini-batch of a generation."""
@@ -87,8 +89,7 @@ class ObjectiveScorer:
             problem.objectives, problem.from_logits, problem.weights, (self._as_outputs, self._as_targets)
         )
         self._needs_answers = not all(objective.traced for objective in problem.objectives)
-        layers = {type(layer).__name__ for layer in self._model._flatten_layers()}
-        self._vectorises = layers <= VECTORISED and not problem.model.classes
+        self._vectorises = is_vectorised(self._model)
         self._answers: Any = None
         self._batch: tuple[int, tuple[list[Any], list[Any]]] | None = None
         kernel = tf.function(self._trace_group if self.scores_groups else self._trace, autograph=False)
@@ -135,18 +136,7 @@ class ObjectiveScorer:
             weights = [tf.reshape(part, shape) for part, shape in zip(parts, self.layout.shapes, strict=True)]
             return self._trace(weights, inputs, targets)
 
-        if self._vectorises:
-            return tf.vectorized_map(trace, flats)
-        signature = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), self._traced_once(trace))
-        return tf.map_fn(trace, flats, fn_output_signature=signature)
-
-    def _traced_once(self, trace: Callable[[Any], Any]) -> Any:
-        """Return the tensors of one genome, for their shapes."""
-        return (
-            tf.function(trace, autograph=False)
-            .get_concrete_function(tf.TensorSpec((self.layout.size,)))
-            .structured_outputs
-        )
+        return over_genomes(trace, flats, at_once=self._vectorises)
 
     def _minibatch(self, generation: int) -> tuple[list[Any], list[Any]]:
         number = generation // self.problem.batch_generations

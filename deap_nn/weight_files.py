@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zipfile
 from collections.abc import Sequence
@@ -33,6 +34,12 @@ def checked_weights(weights: Sequence[ArrayLike], layout: Layout, argument: str)
     if not all(np.isfinite(matrix).all() for matrix in matrices):
         raise ValueError(f"{argument} must be finite")
     return matrices
+
+
+def digest_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_weights(path: str | os.PathLike[str], layout: Layout) -> list[Matrix]:

@@ -117,9 +117,10 @@ def read_study(path: str) -> Study:
         options = common
         if "method" in table:
             import baselines
-            import mnist
+            import mnist_options
 
-            left_out = vars(mnist.make_parser().parse_args([])).keys() - baselines.common_options(table["method"])
+            known = vars(mnist_options.make_parser().parse_args([])).keys()
+            left_out = known - baselines.common_options(table["method"])
             options = {option: value for option, value in common.items() if option.replace("-", "_") not in left_out}
         made[name] = tuple(_arguments(options | table, path))
     return Study(Path(path).stem, tuple(seeds), made, *_figure(content, path))

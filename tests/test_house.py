@@ -32,7 +32,7 @@ FLOORS = [
     {"maps"},
     {"maps.options"},
     {"toolbox"},
-    {"resuming", "progress", "csv_logger", "tensorboard_logger", "mlflow_logger"},
+    {"wiring", "resuming", "progress", "csv_logger", "tensorboard_logger", "mlflow_logger"},
     {"algorithms"},
     {"callbacks", "exhibits"},
     {"rundir", "run_files"},
@@ -132,15 +132,15 @@ def test_importing_the_package_is_light():
 
 def test_operators_recipes_and_loop_work_where_tensorflow_is_missing():
     gone = ["tensorflow", "keras", "scoop", "matplotlib", "scipy", "mlxtend", "PIL", "pandas", "tqdm"]
-    code = f"import sys, runpy; sys.modules.update(dict.fromkeys({gone})); runpy.run_path('tests/without_tensorflow.py', run_name='__main__')"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+
+    def answer_of(what):
+        code = f"import sys, runpy; sys.modules.update(dict.fromkeys({gone})); {what}"
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+
+    answer = answer_of("runpy.run_path('tests/without_tensorflow.py', run_name='__main__')")
     assert answer.returncode == 0, answer.stderr
     assert re.fullmatch(r"\d+ operators, 0\.\d+\n", answer.stdout)
-    code = code.replace(
-        "runpy.run_path('tests/without_tensorflow.py', run_name='__main__')",
-        "import deap_nn; deap_nn.make_toolbox('mlp', 'auto', seed=1)",
-    )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    answer = answer_of("import deap_nn; deap_nn.make_toolbox('mlp', 'auto', seed=1)")
     assert "TensorFlow is missing, which scores Keras models: pip install tensorflow" in answer.stderr.splitlines()[-1]
 
 

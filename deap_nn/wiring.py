@@ -1,0 +1,70 @@
+"""The toolbox of a run, wired by the settings that its folder keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deap import base
+
+from deap_nn.adaptation import Adaptation, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive
+from deap_nn.datasets import Dataset
+from deap_nn.toolbox import make_toolbox
+from deap_nn.weight_files import digest_of, read_weights
+
+
+def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
+    """Return the toolbox of a run, wired by the settings that ``config.json`` keeps.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+        If a setting is out of range, of the wrong kind or missing.
+    """
+    numbers = ("seed", "batch_size", "validation_size", "pressure", "boost", "parents", "threads")
+    words = ("fitness", "init", "scale", "precision", "device", "crossover")
+    chosen = {name: settings[name] for name in (*numbers, *words)}
+    optional = ["mates", "step", "tournsize", "batch_generations", "elites", "elite_batches", "indpb"]
+    optional += ["mutation_indpb", "mutated_matrices"]
+    chosen |= {name: settings[name] for name in optional if settings.get(name) is not None}
+    if chosen["scale"] == "none":
+        chosen["scale"] = None
+    model: Any = settings.get("model")
+    if settings.get("keras") is not None:
+        from deap_nn.models import configure_tensorflow, load_model
+
+        configure_tensorflow(settings["threads"], settings["device"])
+        model = load_model(_same_file(settings, "keras"))
+    elif model is None:
+        raise KeyError("model")
+    if settings.get("init_weights") is not None:
+        from deap_nn.models import layout_of, reference_of
+
+        chosen["init"] = read_weights(_same_file(settings, "init_weights"), layout_of(reference_of(model)))
+    return make_toolbox(model, dataset, sigma=_adaptation_of(settings), **chosen)
+
+
+def _same_file(settings: Mapping[str, Any], name: str) -> Path:
+    """Return the file that a setting names, if it is there and what it was when the run began."""
+    path, digest = Path(settings[name]), settings.get(f"{name}_sha256")
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    if digest is not None and digest_of(path) != digest:
+        raise ValueError(f"{path}: is not what it was when the run began")
+    return path
+
+
+def _adaptation_of(settings: Mapping[str, Any]) -> Adaptation:
+    """Return what the strength of mutation goes by."""
+    schedule, sigma = settings["schedule"], settings["sigma"]
+    if schedule == "error":
+        return ErrorScaled(sigma)
+    if schedule == "constant" or sigma == 0:
+        return Constant(sigma)
+    if schedule == "one-fifth":
+        return OneFifth(sigma, settings["final_sigma"])
+    if schedule == "self-adaptive":
+        return SelfAdaptive(sigma, settings["final_sigma"])
+    generations = max(1, settings["schedule_generations"])
+    return Annealed(sigma, settings["final_sigma"], generations, shape=schedule)

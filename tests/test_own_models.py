@@ -1,0 +1,118 @@
+"""``experiments/mnist.py`` on a model of one's own, and around weights of one's own."""
+
+import hashlib
+import importlib
+import json
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from conftest import MNIST, status_of
+
+from deap_nn import load_dataset, make_toolbox
+from deap_nn.commands import InputError
+from deap_nn.models import build_model, keras
+from deap_nn.wiring import toolbox_of
+
+layers = keras.layers
+
+
+def saved(model, path):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)  # Keras
+        model.save(path)
+    return path
+
+
+def small_model():
+    parts = [layers.Conv2D(4, 5, strides=3), layers.BatchNormalization(), layers.ReLU(), layers.Flatten()]
+    return keras.Sequential([keras.Input((28, 28, 1)), *parts, layers.Dense(10)], name="small")
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    return saved(small_model(), tmp_path_factory.mktemp("model") / "own.keras")
+
+
+def options(digits_file, *more):
+    return [MNIST, "--population", 12, "--data", digits_file, "--no-progress", "--preset", "mask", "--voters", 0, *more]
+
+
+def test_a_saved_model_is_evolved_gone_on_with_and_replayed(run, tmp_path, digits_file, own):
+    given = options(digits_file, "--keras", own, "--init", own)
+    assert run(*given, "--generations", 4, "--output", tmp_path / "whole").returncode == 0
+    assert run(*given, "--generations", 2, "--output", tmp_path / "run").returncode == 0
+    answer = run(MNIST, "--resume", tmp_path / "run", "--generations", 4, "--no-progress")
+    assert answer.returncode == 0, answer.stderr
+    for name in ("logbook.csv", "best.npz"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["keras"] == str(own)
+    assert config["model"] is None
+    assert config["init_weights"] == str(own)
+    assert config["init_weights_sha256"] == config["keras_sha256"] == hashlib.sha256(own.read_bytes()).hexdigest()
+    best = keras.models.load_model(tmp_path / "run" / "best.keras")
+    x, y = load_dataset("auto", digits_file).part("test")
+    answers = np.argmax(best(x[..., None] / np.float32(255)), axis=1)
+    assert np.mean(answers != y) == pytest.approx(status_of(tmp_path / "run")["test_error"])
+    member = tmp_path / "member.npz"
+    answer = run("-m", "deap_nn.replay", tmp_path / "run", "--generation", 4, "--output", member)
+    assert answer.returncode == 0, answer.stderr
+    assert "differs" not in answer.stdout
+
+
+@pytest.fixture
+def checked(monkeypatch, digits_file):
+    """Parses options and checks the files that they name, as the experiment does before it makes a folder."""
+    monkeypatch.syspath_prepend(MNIST.parent)
+    mnist, mnist_options = importlib.import_module("mnist"), importlib.import_module("mnist_options")
+
+    def check(*given):
+        monkeypatch.setattr(sys, "argv", ["mnist.py", *map(str, given)])
+        options_ = mnist_options.parse_arguments()
+        mnist.check_files(options_, mnist.read_data(options_))
+        return options_
+
+    return check
+
+
+def test_another_file_than_the_run_began_with_is_refused(run, tmp_path, digits_file, checked):
+    file = saved(small_model(), tmp_path / "own.keras")
+    assert run(*options(digits_file, "--keras", file, "--generations", 0, "--output", tmp_path / "run")).returncode == 0
+    assert checked("--resume", tmp_path / "run", "--generations", 2).keras == str(file)
+    saved(small_model(), file)
+    with pytest.raises(InputError, match=r"argument --resume: .*own\.keras is not what it was when the run began"):
+        checked("--resume", tmp_path / "run", "--generations", 2)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    with pytest.raises(ValueError, match=r"own\.keras: is not what it was when the run began"):
+        toolbox_of(config, load_dataset("auto", digits_file))
+
+
+def test_files_that_are_of_no_use_are_named(tmp_path, digits_file, own, checked):
+    wrong = saved(keras.Sequential([keras.Input((5,)), layers.Dense(10)], name="of_five"), tmp_path / "wrong.keras")
+    (tmp_path / "broken.keras").write_bytes(b"nothing")
+    np.savez(tmp_path / "other.npz", a=np.zeros(2))
+    for given, message in [
+        (["--keras", wrong], "argument --keras: model 'of_five' takes samples of shape (5,), the data have (28, 28)"),
+        (["--keras", tmp_path / "none.keras"], f"argument --keras: {tmp_path / 'none.keras'}: no such file"),
+        (["--keras", tmp_path / "broken.keras"], f"argument --keras: {tmp_path / 'broken.keras'}: cannot be loaded"),
+        (["--keras", own, "--model", "mlp"], "argument --model: is not for --keras, which names another"),
+        (["--init", tmp_path / "other.npz"], f"argument --init: {tmp_path / 'other.npz'}: must hold conv1/kernel"),
+        (["--keras", own, "--init", wrong], f"argument --init: {wrong}: its weights must have the shapes"),
+    ]:
+        with pytest.raises(InputError) as caught:
+            checked("--data", digits_file, *given)
+        assert str(caught.value).startswith(message)
+        assert "\n" not in str(caught.value)
+    assert checked("--data", digits_file, "--keras", own, "--init", own).model is None
+
+
+def test_small_models_of_convolutions_are_scored_in_groups_that_change_no_bit(digits_file):
+    toolbox = make_toolbox(small_model(), digits_file, seed=1)
+    population = toolbox.population(n=4)
+    together = toolbox.evaluate.func.many(np.stack([individual.flat for individual in population]))
+    assert together == [toolbox.evaluate(individual) for individual in population]
+    assert len(set(together)) == 4
+    mlp = make_toolbox(build_model("mlp"), digits_file, seed=1)
+    assert mlp.evaluate.func.scores_groups
