@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: mnist test test-all lint bench bench-peers clean
+.PHONY: mnist test test-all test-extras lint bench bench-peers clean
 
 # Evolve the CNN on real digits with all cores; options in ARGS, for example ARGS="--population 200".
 mnist: .venv/installed
@@ -15,12 +15,18 @@ test: lint
 	$(BIN)/python -m pytest
 
 # What takes hours, or needs root and an ssh server: every fault made to happen, hosts made here, more fuzzing, soaking.
-test-all: test
+test-all: test test-extras
 	FUZZED=10000 $(BIN)/python -m pytest tests/test_fuzz.py
 	$(BIN)/python tests/faults/faults.py
 	$(BIN)/python tests/faults/hosts.py
 	$(BIN)/python tests/faults/soak.py mlp
 	$(BIN)/python tests/faults/soak.py cnn
+
+EXTRAS := gymnasium
+
+# What needs packages that are there for some users alone.
+test-extras: .venv/installed-extras
+	$(BIN)/python -m pytest tests/extras
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -54,6 +60,10 @@ bench-peers: $(PEERS:%=.venv-peers/%/installed)
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.venv/installed-extras: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,$(EXTRAS)]'
 	@touch $@
 
 clean:

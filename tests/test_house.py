@@ -12,8 +12,9 @@ from conftest import ROOT
 PACKAGE = ROOT / "deap_nn"
 
 FLOORS = [
+    {"extras"},
     {"seeding", "weights", "logbooks", "datafiles", "checkpoint", "onlooker", "scoop_repairs"},
-    {"limits", "adaptation"},
+    {"limits", "adaptation", "charts"},
     {"genome_cache", "keyframes", "clock"},
     {"sharing"},
     {"parallel"},
@@ -43,7 +44,7 @@ ROOMS = {
     "keras": {"tensorflow_setup", "toolbox", "keras_problem", "problems"},
     "scoop": {"parallel", "scoop_repairs", "launch", "worker"},
     "greenlet": {"parallel"},
-    "matplotlib": {"report"},
+    "matplotlib": {"charts", "report"},
     "numba": {"compiled", "fused", "pooled"},
 }
 
