@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from deap import base
+from deap import base, creator
 
 from deap_nn import (
     Callback,
@@ -33,18 +33,8 @@ TRIALS, UNSEEN = range(1000, 1005), range(20)
 """The seeds of the episodes that are the fitness, and of those that tell whether the agent balances."""
 
 
-class FitnessReturn(base.Fitness):
-    """The mean return of some episodes, which is maximised."""
-
-    weights = (1.0,)
-
-
-class Agent(WeightList):
-    """A network that sees position, speed, angle and angular velocity, and pushes left or right."""
-
-    def __init__(self, matrices: list[np.ndarray] | tuple[()] = ()) -> None:
-        super().__init__(matrices)
-        self.fitness = FitnessReturn()
+creator.create("FitnessReturn", base.Fitness, weights=(1.0,))
+creator.create("Agent", WeightList, fitness=creator.FitnessReturn)
 
 
 @cache
@@ -88,7 +78,7 @@ class Watch(Callback):
 def make_toolbox(seed: int) -> base.Toolbox:
     """Wire genome, operators and fitness."""
     toolbox = base.Toolbox()
-    toolbox.register("individual", initNormal, Agent, LAYOUT, sigma=0.5)
+    toolbox.register("individual", initNormal, creator.Agent, LAYOUT, sigma=0.5)
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.register("mate", cxMask)
     toolbox.register("mutate", mutGaussianAdaptive, sigma=0.3)

@@ -7,9 +7,10 @@ from deap import algorithms, tools
 
 from deap_nn import KerasProblem, make_toolbox, parallel
 from deap_nn.commands import Parser, integer, picture, run_command
-from deap_nn.models import keras
+from deap_nn.models import configure_tensorflow, keras
 
 parallel.prepare_worker()
+configure_tensorflow(threads=1)
 
 X = np.linspace(-1, 1, 200, dtype=np.float32)[:, None]
 LAYERS = [keras.Input((1,)), keras.layers.Dense(16, activation="tanh"), keras.layers.Dense(1)]

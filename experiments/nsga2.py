@@ -4,11 +4,9 @@ Run it with plain ``python experiments/nsga2.py`` or under ``python -m scoop``.
 """
 
 import random
-from collections.abc import Iterable
 
 import numpy as np
-from deap import algorithms, base, tools
-from numpy.typing import ArrayLike
+from deap import algorithms, base, creator, tools
 
 from deap_nn import (
     KerasProblem,
@@ -24,23 +22,15 @@ from deap_nn import (
     usual_step,
 )
 from deap_nn.commands import InputError, Parser, integer, picture, run_command
-from deap_nn.models import keras
+from deap_nn.models import configure_tensorflow, keras
 
 parallel.prepare_worker()
+configure_tensorflow(threads=1)
 
 
-class FitnessErrorAndSize(base.Fitness):
-    """An error rate and a number of weights, both minimised."""
-
-    weights = (-1.0, -1.0)
-
-
-class Prunable(WeightList):
-    """A network's matrices, and last a threshold for each: weights below it count as zero."""
-
-    def __init__(self, matrices: Iterable[ArrayLike] = ()) -> None:
-        super().__init__(matrices)
-        self.fitness = FitnessErrorAndSize()
+# An individual is a network's matrices, and last a threshold for each: weights below it count as zero.
+creator.create("FitnessErrorAndSize", base.Fitness, weights=(-1.0, -1.0))
+creator.create("Prunable", WeightList, fitness=creator.FitnessErrorAndSize)
 
 
 def small_digits() -> tuple[np.ndarray, np.ndarray]:
@@ -58,13 +48,13 @@ to_train = KerasProblem(model, x, y, loss="cross_entropy", validation_split=0.3)
 layout = Layout((*problem.layout.names, "thresholds"), (*problem.layout.shapes, (len(problem.layout),)))
 
 
-def pruned(individual: Prunable) -> WeightList:
+def pruned(individual: WeightList) -> WeightList:
     """Return the network that an individual stands for."""
     *matrices, thresholds = individual
     return WeightList([np.where(abs(m) < abs(t), 0, m) for m, t in zip(matrices, thresholds, strict=True)])
 
 
-def evaluate(individual: Prunable) -> tuple[float, float]:
+def evaluate(individual: WeightList) -> tuple[float, float]:
     """Return the error rate on all training digits, and the number of weights that are not zero."""
     network = pruned(individual)
     return (*scoring.evaluate(network), float(np.count_nonzero(network.flat)))
@@ -82,8 +72,8 @@ def make_pruning_toolbox(trained: WeightList) -> base.Toolbox:
     """Wire genomes around a trained network, and DEAP's NSGA-II."""
     toolbox, rngs = base.Toolbox(), [np.random.default_rng((1, number)) for number in range(4)]
 
-    def individual() -> Prunable:
-        made = initAround(Prunable, layout, weights=[*trained, np.zeros(len(trained))], sigma=0.02, rng=rngs[0])
+    def individual() -> WeightList:
+        made = initAround(creator.Prunable, layout, weights=[*trained, np.zeros(len(trained))], sigma=0.02, rng=rngs[0])
         made[-1][:] = rngs[1].uniform(0, 2) * np.array([np.std(matrix) for matrix in trained])
         return made
 
@@ -96,14 +86,14 @@ def make_pruning_toolbox(trained: WeightList) -> base.Toolbox:
     return toolbox
 
 
-def score(individuals: list[Prunable], toolbox: base.Toolbox) -> list[Prunable]:
+def score(individuals: list[WeightList], toolbox: base.Toolbox) -> list[WeightList]:
     """Give individuals their fitness, and return them."""
     for individual, values in zip(individuals, toolbox.map(toolbox.evaluate, individuals), strict=True):
         individual.fitness.values = values
     return individuals
 
 
-def fronts(toolbox: base.Toolbox, population: int, generations: int) -> tuple[list[Prunable], list[Prunable]]:
+def fronts(toolbox: base.Toolbox, population: int, generations: int) -> tuple[list[WeightList], list[WeightList]]:
     """Return the individuals that no other dominates, of the first generation and of the last."""
     chosen = toolbox.select(score(toolbox.population(n=population), toolbox), population)
     first = tools.sortNondominated(chosen, population, first_front_only=True)[0]
@@ -132,8 +122,10 @@ def main() -> int:
     print(f"trained: error {whole[0]:.3f} with {whole[1]} weights")
     last.sort(key=lambda individual: individual.fitness.values[1])
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        error, size = last[round(share * (len(last) - 1))].fitness.values
-        print(f"front: error {error:.3f} with {size:.0f} weights")
+        individual = last[round(share * (len(last) - 1))]
+        error, size = individual.fitness.values
+        unseen = scoring.scores(pruned(individual), "validation")[0]
+        print(f"front: error {error:.3f} with {size:.0f} weights, {unseen:.3f} on validation digits")
     if options.output:
         from deap_nn.charts import Panel, draw_panels
 

@@ -86,7 +86,7 @@ def test_islands_give_the_same_under_scoop(run):
 def test_the_front_of_error_against_size_is_true(scripts, shown):
     nsga2 = scripts("nsga2")
     printed = shown("nsga2", "--training", 3, "--population", 8, "--generations", 2)
-    assert re.match(r"trained: error 0\.\d+ with 970 weights\nfront: error 0\.\d+ with \d+ weights\n", printed)
+    assert re.match(r"trained: error 0\.\d+ with 970 weights\nfront: error 0\.\d+ with \d+ weights, 0\.\d+ on", printed)
     random.seed(1)
     toolbox = nsga2.make_pruning_toolbox(nsga2.train(1))
     first, last = nsga2.fronts(toolbox, 8, 4)
