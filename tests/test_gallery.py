@@ -16,7 +16,7 @@ from deap.benchmarks.tools import hypervolume
 from PIL import Image
 
 from deap_nn import WeightList
-from deap_nn.charts import Panel, draw_genealogy, draw_images, draw_panels
+from deap_nn.charts import COLOURS, Panel, draw_genealogy, draw_images, draw_panels
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +102,21 @@ def test_the_front_of_error_against_size_is_true(scripts, shown):
     assert hypervolume(last, [1.0, 970.0]) > hypervolume(first, [1.0, 970.0])
 
 
+def test_nothing_of_a_front_is_lost_to_worse_children(scripts):
+    nsga2 = scripts("nsga2")
+    toolbox = nsga2.make_pruning_toolbox(nsga2.train(1))
+
+    def spoil(individual):
+        individual.flat[:] = 1.0  # all answers are alike
+        individual[-1][:] = 0.0
+        return (individual,)
+
+    toolbox.register("mutate", spoil)
+    first, last = ([member.fitness.values for member in front] for front in nsga2.fronts(toolbox, 8, 2))
+    assert sorted(last) == sorted(first)
+    assert all(size < 970 for _, size in last)
+
+
 def test_a_population_that_nsga2_cannot_pair_is_refused(scripts, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["nsga2.py", "--population", "10"])
     with pytest.raises(ValueError, match="argument --population: must be a multiple of 4, got 10"):
@@ -185,6 +200,7 @@ def test_a_network_without_a_gradient_learns(scripts, shown):
     genomes = np.random.default_rng(1).standard_normal((2, module.LAYOUT.size), np.float32)
     hidden, threshold, output = module.binary(genomes)
     assert {*np.unique(hidden), *np.unique(output)} == {-1.0, 1.0}
+    assert np.array_equal(threshold, np.round(threshold))
     # Signs are all that counts, and whole numbers of dots: nothing changes by a little, so there is no gradient.
     inputs, labels = (part[:50] for part in module.TEST)
     nudged = np.where(abs(genomes) < 1e-3, genomes, genomes * np.float32(1 + 1e-6))
@@ -210,12 +226,23 @@ def test_cartpole_says_what_is_missing(tmp_path):
 
 @pytest.mark.parametrize(
     ("output", "reason"),
-    [("picture.jpg", "must be a file that ends in .png"), ("none/picture.png", "must be in a folder that can be")],
+    [
+        ("picture.jpg", "must be a file that ends in .png"),
+        ("none/picture.png", "must be in a folder that can be"),
+        (f"{sys.executable}/picture.png", "must be in a folder that can be"),
+    ],
 )
 def test_a_picture_that_cannot_be_written_is_refused_at_once(scripts, monkeypatch, tmp_path, output, reason):
     monkeypatch.setattr(sys, "argv", ["islands.py", "--output", str(tmp_path / output)])
     with pytest.raises(ValueError, match=f"argument --output: {re.escape(reason)}"):
         scripts("islands").main()
+
+
+def dots_of(path, colour):
+    """How many dots of a picture have just this colour."""
+    wanted = tuple(bytes.fromhex(colour.removeprefix("#")))
+    with Image.open(path) as image:
+        return {found: count for count, found in image.convert("RGB").getcolors(1 << 20)}.get(wanted, 0)
 
 
 def test_charts_draw_what_they_are_given(tmp_path):
@@ -229,9 +256,12 @@ def test_charts_draw_what_they_are_given(tmp_path):
     with pytest.raises(ValueError, match="panels must not be empty"):
         draw_panels([], tmp_path / "none.png")
     draw_images(panel, [np.eye(3)] * 5, tmp_path / "images.png", title="five", names=list("abcde"))
-    draw_genealogy({1: 0, 2: 0, 3: 1}, {1: [], 2: [], 3: [1, 2]}, tmp_path / "family.png", best=3)
-    for name in ("images.png", "family.png"):
-        with Image.open(tmp_path / name) as image:
-            colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 20)}
-        assert (0, 0x72, 0xB2) in colours  # the first colour: the line, the founders
+    assert dots_of(tmp_path / "images.png", COLOURS[0]) > 100
+    blue = []
+    for founders in ([1], [1, 2], [1, 2, 4]):
+        family = {3: founders} | {number: [] for number in founders}
+        draw_genealogy({number: int(number == 3) for number in family}, family, tmp_path / "family.png", best=3)
+        blue.append(dots_of(tmp_path / "family.png", COLOURS[0]))
+    assert 0 < blue[0] < blue[1] < blue[2]
+    assert dots_of(tmp_path / "family.png", COLOURS[1]) > 100  # the best
     assert not (tmp_path / "none.png").exists()
