@@ -22,7 +22,7 @@ test-all: test test-extras
 	$(BIN)/python tests/faults/soak.py mlp
 	$(BIN)/python tests/faults/soak.py cnn
 
-EXTRAS := browser,dask,mlflow,mpi,notebook,parquet,ray,tensorboard
+EXTRAS := browser,dask,gymnasium,mlflow,mpi,notebook,parquet,ray,tensorboard
 WITH_MPI := PATH="$$PATH:$(CURDIR)/$(BIN)"
 
 # What needs packages that are there for some users alone, Debian's Chromium, and an MPI library: Debian's, or else PyPI's.

@@ -68,6 +68,16 @@ def number(minimum: float, maximum: float = math.inf) -> Callable[[str], float]:
     return parse
 
 
+def picture(text: str) -> Path:
+    """Return, as an argparse type does, the path of a PNG in a folder that there is and that can be written."""
+    path = Path(text)
+    if path.suffix.lower() != ".png" or path.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a file that ends in .png, got {text!r}")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"must be in a folder that can be written, got {text!r}")
+    return path
+
+
 def run_command(main: Callable[[], int]) -> None:
     """Run a command's main function, report what went wrong in one line, and exit.
 

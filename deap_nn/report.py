@@ -8,35 +8,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
+from deap_nn.charts import COLOURS, new_axes, save_figure
 from deap_nn.commands import InputError, Parser, integer, run_command
 from deap_nn.html_report import write_comparison, write_report
 from deap_nn.live import serve
-from deap_nn.logbooks import write_with
 from deap_nn.run_files import Columns, read_json, read_logbook, read_trace
 
-mpl.use("agg")
-
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")
 _LINES = ("solid", "dashed", "dotted", "dashdot", (0, (8, 3)))
 _ON_TRAINING = (0, (1, 4))
-
-
-def _axes(figure: Figure, *place: int) -> Any:
-    axes = figure.add_subplot(*place)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return axes
-
-
-def _save(figure: Figure, path: Path) -> None:
-    write_with(path, lambda partial: figure.savefig(partial, dpi=120))
 
 
 def draw_fitness(columns: Columns, path: str | os.PathLike[str], *, fitness: str = "fitness") -> None:
@@ -52,23 +36,23 @@ def draw_fitness(columns: Columns, path: str | os.PathLike[str], *, fitness: str
         What the fitness is, for the axis.
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = _axes(figure)
+    axes = new_axes(figure)
     generations = columns["gen"]
-    axes.plot(generations, columns["avg"], color=_COLOURS[0], label="average")
-    axes.plot(generations, columns["min"], color=_COLOURS[1], label="best")
+    axes.plot(generations, columns["avg"], color=COLOURS[0], label="average")
+    axes.plot(generations, columns["min"], color=COLOURS[1], label="best")
     axes.set_xlabel("generation")
     errors = columns.get("val_error")
     rates = fitness.replace("_", " ") == "error" or errors is None
     if errors is None:
         axes.set_ylabel(fitness)
     elif rates:
-        axes.plot(generations, errors, color=_COLOURS[2], label="validation")
+        axes.plot(generations, errors, color=COLOURS[2], label="validation")
         axes.set_ylabel("error rate")
     else:
         axes.set_ylabel(f"{fitness.replace('_', ' ')} on the mini-batch (nats)")
         right = axes.twinx()
         right.spines["top"].set_visible(False)
-        right.plot(generations, errors, color=_COLOURS[2], label="validation error (right)")
+        right.plot(generations, errors, color=COLOURS[2], label="validation error (right)")
         right.set_ylabel("validation error rate")
         right.set_ylim(0, 1)
     if not rates and 0 < 50 * min(columns["min"]) < max(columns["avg"]):
@@ -78,7 +62,7 @@ def draw_fitness(columns: Columns, path: str | os.PathLike[str], *, fitness: str
     lines = [line for part in figure.axes for line in part.get_lines()]
     labels = [str(line.get_label()) for line in lines]
     figure.legend(lines, labels, frameon=False, loc="outside upper center", ncols=len(lines))
-    _save(figure, Path(path))
+    save_figure(figure, path)
 
 
 def draw_weights(weights: NDArray[np.float32], matrices: Sequence[str], path: str | os.PathLike[str]) -> None:
@@ -94,18 +78,18 @@ def draw_weights(weights: NDArray[np.float32], matrices: Sequence[str], path: st
         The picture, a PNG.
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = _axes(figure)
+    axes = new_axes(figure)
     names = list(dict.fromkeys(matrices))
     for i, name in enumerate(names):
         chosen = weights[:, [matrix == name for matrix in matrices]]
-        lines = axes.plot(chosen, color=_COLOURS[i % len(_COLOURS)], linewidth=0.7, alpha=0.8)
+        lines = axes.plot(chosen, color=COLOURS[i % len(COLOURS)], linewidth=0.7, alpha=0.8)
         lines[0].set_label(name)
     axes.set_xlabel("generation")
     axes.set_ylabel(f"value of {weights.shape[1]} weights of the best")
     legend = figure.legend(loc="outside right upper", frameon=False, fontsize="small")
     for handle in legend.get_lines():
         handle.set(linewidth=3, alpha=1)
-    _save(figure, Path(path))
+    save_figure(figure, path)
 
 
 def draw_surface(columns: Columns, surface: NDArray[np.float64], path: str | os.PathLike[str]) -> None:
@@ -121,9 +105,9 @@ def draw_surface(columns: Columns, surface: NDArray[np.float64], path: str | os.
         The picture, a PNG.
     """
     figure = Figure(figsize=(8, 3.6), layout="constrained")
-    curve = _axes(figure, 1, 2, 1)
-    curve.plot(columns["gen"], columns["avg"], color=_COLOURS[0], label="average")
-    curve.plot(columns["gen"], columns["min"], color=_COLOURS[1], label="best")
+    curve = new_axes(figure, 1, 2, 1)
+    curve.plot(columns["gen"], columns["avg"], color=COLOURS[0], label="average")
+    curve.plot(columns["gen"], columns["min"], color=COLOURS[1], label="best")
     curve.set_xlabel("generation")
     curve.set_ylabel("mean squared error")
     curve.set_yscale("log")
@@ -135,7 +119,7 @@ def draw_surface(columns: Columns, surface: NDArray[np.float64], path: str | os.
     square.set_xlabel("first input")
     square.set_ylabel("second input")
     figure.colorbar(image, label="answer of the best network")
-    _save(figure, Path(path))
+    save_figure(figure, path)
 
 
 def _quartiles(rows: Sequence[Mapping[str, str]], by: str, *columns: str) -> tuple[list[float], NDArray[np.float64]]:
@@ -178,13 +162,13 @@ def draw_study(
         Points to draw beside the lines, each a place on the horizontal axis and an error, by their names.
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = _axes(figure)
+    axes = new_axes(figure)
     lines: dict[str, Any] = {}
     last: dict[str, float] = {}
     for i, name in enumerate(dict.fromkeys(row["setting"] for row in rows)):
         own = [row for row in rows if row["setting"] == name]
         places, (low, middle, high) = _quartiles(own, by, "mean", "best")
-        colour, line = _COLOURS[i % len(_COLOURS)], _LINES[i // len(_COLOURS) % len(_LINES)]
+        colour, line = COLOURS[i % len(COLOURS)], _LINES[i // len(COLOURS) % len(_LINES)]
         lines[name] = axes.plot(places, middle, color=colour, linestyle=line)[0]
         last[name] = float(middle[-1])
         axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
@@ -206,7 +190,7 @@ def draw_study(
         handles += axes.plot([], [], color="black", linestyle=_ON_TRAINING)
         names.append("on training samples")
     figure.legend(handles, names, frameon=False, loc="outside right upper", fontsize="small")
-    _save(figure, Path(path))
+    save_figure(figure, path)
 
 
 def draw_run(folder: str | os.PathLike[str], *, fitness: str = "fitness") -> list[Path]:

@@ -5,7 +5,7 @@ import random
 from deap import algorithms, tools
 
 from deap_nn import make_toolbox, parallel
-from deap_nn.commands import Parser, integer, run_command
+from deap_nn.commands import Parser, integer, picture, run_command
 
 parallel.prepare_worker()
 
@@ -17,7 +17,7 @@ if parallel.running_under_scoop():
 
 
 def main() -> int:
-    """Run each loop for a few generations and print the best fitness of its hall of fame."""
+    """Run each loop for a few generations, print the best fitness of its hall of fame, and draw their logbooks."""
     loops = {
         "eaSimple": (algorithms.eaSimple, {"cxpb": 0.9, "mutpb": 0.9}),
         "eaMuPlusLambda": (algorithms.eaMuPlusLambda, {"mu": 10, "lambda_": 20, "cxpb": 0.5, "mutpb": 0.4}),
@@ -25,12 +25,23 @@ def main() -> int:
     }
     parser = Parser("Run DEAP's own loops on the weights of a network.")
     parser.add_argument("generations", nargs="?", type=integer(1), default=5, help="generations of each loop")
-    ngen = parser.parse_args().generations
+    parser.add_argument("--population", type=integer(10), default=20, metavar="N", help="initial members of each loop")
+    parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the best by generation there")
+    options = parser.parse_args()
+    statistics = tools.Statistics(lambda individual: individual.fitness.values[0])
+    statistics.register("min", min)
+    best = {}
     for name, (loop, settings) in loops.items():
         random.seed(1)  # DEAP's loops draw from Python's global generator
-        hall = tools.HallOfFame(3)
-        loop(toolbox.population(n=20), toolbox, ngen=ngen, halloffame=hall, verbose=False, **settings)
+        hall, population = tools.HallOfFame(3), toolbox.population(n=options.population)
+        settings |= {"ngen": options.generations, "stats": statistics, "halloffame": hall, "verbose": False}
+        _, logbook = loop(population, toolbox, **settings)
+        best[name] = logbook.select("gen", "min")
         print(f"{name}: {hall[0].fitness.values[0]!r}")
+    if options.output:
+        from deap_nn.charts import Panel, draw_panels
+
+        draw_panels([Panel("generation", "best cross-entropy on a mini-batch (nats)", best)], options.output)
     return 0
 
 

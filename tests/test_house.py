@@ -14,7 +14,7 @@ PACKAGE = ROOT / "deap_nn"
 FLOORS = [
     {"markup", "extras"},
     {"seeding", "weights", "logbooks", "datafiles", "checkpoint", "onlooker", "scoop_repairs"},
-    {"limits", "adaptation", "population", "frames", "family"},
+    {"limits", "adaptation", "population", "frames", "family", "charts"},
     {"genome_cache", "keyframes", "clock"},
     {"sharing"},
     {"parallel"},
@@ -51,7 +51,7 @@ ROOMS = {
     "keras": {"tensorflow_setup", "toolbox", "keras_problem", "problems"},
     "scoop": {"parallel", "scoop_repairs", "launch", "worker"},
     "greenlet": {"parallel"},
-    "matplotlib": {"report"},
+    "matplotlib": {"charts", "report"},
     "numba": {"compiled", "fused", "pooled"},
     "pandas": {"frames", "runs", "comparison"},
     "pyarrow": {"frames"},

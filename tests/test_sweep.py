@@ -211,7 +211,7 @@ def test_errors_on_training_digits_are_in_the_table_and_the_figure(run, digits_f
 
 def test_a_figure_has_the_medians_and_known_points_at_their_places(monkeypatch):
     saved = []
-    monkeypatch.setattr(report, "_save", lambda figure, path: saved.append(figure))
+    monkeypatch.setattr(report, "save_figure", lambda figure, path: saved.append(figure))
     rows = [
         {"setting": "a", "gen": str(gen), "evaluations": str(7 * gen), "best": str(error + gen), "mean": ""}
         for error in (0.1, 0.2, 0.4)

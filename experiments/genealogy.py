@@ -1,0 +1,91 @@
+"""Who descends from whom: DEAP's ``History`` by numbers alone, without copies of the weights."""
+
+import random
+from types import SimpleNamespace
+
+from deap import algorithms, tools
+
+from deap_nn import Individual, make_toolbox, parallel
+from deap_nn.clock import Clock
+from deap_nn.commands import Parser, integer, picture, run_command
+
+parallel.prepare_worker()
+
+toolbox = make_toolbox("mlp", "mnist5k", seed=1, parents=8)
+
+
+class HistoryOfNumbers(tools.History):
+    """DEAP's history, which deep-copies what it is shown: so it is shown stand-ins that are a number and a generation.
+
+    Parameters
+    ----------
+    clock : Clock
+        The toolbox's own, which knows the generation.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    def update(self, individuals: list[Individual]) -> None:
+        """Give new numbers to individuals; where they have numbers, those are of their parents."""
+        stand_ins = [SimpleNamespace(generation=self.clock.generation) for _ in individuals]
+        for stand_in, individual in zip(stand_ins, individuals, strict=True):
+            if hasattr(individual, "history_index"):
+                stand_in.history_index = individual.history_index
+        super().update(stand_ins)
+        for stand_in, individual in zip(stand_ins, individuals, strict=True):
+            individual.history_index = stand_in.history_index
+
+    def generation(self, number: int) -> int:
+        """Return the generation of an individual."""
+        return self.genealogy_history[number].generation
+
+    def parents(self, number: int) -> list[int]:
+        """Return the parents in earlier generations: a child is numbered when it is mated, and when it is mutated."""
+        found = []
+        for parent in self.genealogy_tree[number]:
+            earlier = self.generation(parent) < self.generation(number)
+            found += [parent] if earlier else self.parents(parent)
+        return list(dict.fromkeys(found))
+
+    def family(self, number: int) -> dict[int, list[int]]:
+        """Return the parents of an individual and of all its ancestors."""
+        family, unseen = {}, [number]
+        while unseen:
+            child = unseen.pop()
+            family[child] = self.parents(child)
+            unseen += [parent for parent in family[child] if parent not in family]
+        return family
+
+
+def main() -> int:
+    """Evolve by DEAP's eaSimple, and draw the family of the best of the last generation."""
+    parser = Parser("Evolve a network that reads digits, and draw the family tree of the best.")
+    parser.add_argument("--generations", type=integer(1), default=10, metavar="N", help="generations")
+    parser.add_argument("--population", type=integer(4), default=16, metavar="N", help="members of the population")
+    parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the family tree there")
+    options = parser.parse_args()
+    random.seed(1)  # eaSimple draws from Python's global generator
+    history = HistoryOfNumbers(toolbox.clock)
+    for operator in ("mate", "mutate"):
+        toolbox.decorate(operator, history.decorator)
+    population = toolbox.population(n=options.population)
+    history.update(population)
+    algorithms.eaSimple(population, toolbox, cxpb=0.6, mutpb=0.9, ngen=options.generations, verbose=False)
+    best = tools.selBest(population, 1)[0]
+    family = history.family(best.history_index)
+    founders = [number for number, parents in family.items() if not parents]
+    print(f"the best has a cross-entropy of {best.fitness.values[0]:.3f} nats on its mini-batch")
+    print(f"{len(family) - 1} of {len(history.genealogy_tree) - 1} others are its ancestors")
+    print(f"{len(founders)} of {options.population} founders have a part in it")
+    if options.output:
+        from deap_nn.charts import draw_genealogy
+
+        generations = {number: history.generation(number) for number in family}
+        draw_genealogy(generations, family, options.output, best=best.history_index)
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,108 @@
+"""Islands: populations of their own that learn two spirals, and DEAP's ``migRing``, which sends the best around.
+
+Run it with plain ``python experiments/islands.py`` or under ``python -m scoop``.
+"""
+
+import random
+
+import numpy as np
+from deap import algorithms, base, tools
+
+from deap_nn import (
+    Individual,
+    Layout,
+    WeightList,
+    cxMask,
+    initPopulation,
+    initScaled,
+    mutGaussianAdaptive,
+    parallel,
+    selRankBoosted,
+)
+from deap_nn.commands import Parser, integer, picture, run_command
+from deap_nn.seeding import MAX_SEED
+
+parallel.prepare_worker()
+
+LAYOUT = Layout(("w1", "b1", "w2", "b2", "w3"), ((2, 12), (12,), (12, 12), (12,), (12, 1)))
+TURN = np.linspace(0.2, 1.0, 60)
+ARM = TURN[:, None] * np.stack([np.cos(8 * TURN), np.sin(8 * TURN)], axis=1)
+INPUTS = np.concatenate([ARM, -ARM]).astype(np.float32)
+TARGETS = np.repeat(np.float32([1, -1]), len(ARM))
+
+
+def answers(individual: WeightList) -> np.ndarray:
+    """Return the answers of a network, -1 to 1, to all points; shape (points,)."""
+    w1, b1, w2, b2, w3 = individual
+    return np.tanh(np.tanh(np.tanh(3 * INPUTS @ w1 + b1) @ w2 + b2) @ w3)[:, 0]
+
+
+def evaluate(individual: WeightList) -> tuple[float]:
+    """Return the mean squared error of a network."""
+    return (float(np.mean((answers(individual) - TARGETS) ** 2)),)
+
+
+def make_toolbox(seed: int) -> base.Toolbox:
+    """Wire the operators, and the migration of the three best from each island to the next."""
+    toolbox, rngs = base.Toolbox(), [np.random.default_rng((seed, number)) for number in range(3)]
+    toolbox.register("individual", initScaled, Individual, LAYOUT)
+    toolbox.register("population", initPopulation, toolbox, seed)
+    toolbox.register("mate", cxMask, rng=rngs[0])
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=0.08, rng=rngs[1])
+    toolbox.register("select", selRankBoosted, parents=10, rng=rngs[2])
+    toolbox.register("migrate", tools.migRing, k=3, selection=tools.selBest, replacement=tools.selWorst)
+    toolbox.register("evaluate", evaluate)
+    toolbox.register("map", parallel.current_map())
+    return toolbox
+
+
+def evolve_islands(islands: list[list[Individual]], toolbox: base.Toolbox, generations: int, every: int) -> np.ndarray:
+    """Evolve the islands in place; return the best error of each by generation, shape (generations + 1, islands)."""
+    best = []
+    for generation in range(generations + 1):
+        for island in islands:
+            children = island
+            if generation:
+                children = algorithms.varAnd(toolbox.select(island, len(island)), toolbox, cxpb=0.7, mutpb=1.0)
+            for individual, values in zip(children, toolbox.map(toolbox.evaluate, children), strict=True):
+                individual.fitness.values = values
+            if generation:
+                island[:] = tools.selBest(island + children, len(island))
+        best.append([min(individual.fitness.values[0] for individual in island) for island in islands])
+        if every and 0 < generation < generations and generation % every == 0:
+            toolbox.migrate(islands)
+    return np.array(best)
+
+
+def main() -> int:
+    """Evolve the islands, print the best of each, and draw them."""
+    parser = Parser("Evolve islands of networks that tell two spirals apart.")
+    parser.add_argument("--generations", type=integer(1), default=100, metavar="N", help="generations")
+    parser.add_argument("--population", type=integer(6), default=50, metavar="N", help="members of each island")
+    parser.add_argument("--islands", type=integer(2, 8), default=4, metavar="N", help="islands")
+    parser.add_argument("--every", type=integer(0), default=25, metavar="N", help="generations to a migration; 0: none")
+    parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
+    parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the best of each island there")
+    options = parser.parse_args()
+    random.seed(options.seed)  # varAnd draws from Python's global generator
+    toolbox, size = make_toolbox(options.seed), options.population
+    islands = [toolbox.population(n=size, start=size * number) for number in range(options.islands)]
+    best = evolve_islands(islands, toolbox, options.generations, options.every)
+    for number, error in enumerate(best[-1], 1):
+        print(f"island {number}: mean squared error {error:.4f}")
+    winner = tools.selBest([individual for island in islands for individual in island], 1)[0]
+    print(f"the best network tells {np.mean(answers(winner) * TARGETS > 0):.1%} of the points apart")
+    if options.output:
+        from deap_nn.charts import Panel, draw_panels
+
+        steps = range(options.generations + 1)
+        lines = {f"island {number}": (steps, errors) for number, errors in enumerate(best.T, 1)}
+        marks = steps[options.every : -1 : options.every] if options.every else ()
+        title = "the best of each island; dotted: migrations" if len(marks) else "the best of each island"
+        panel = Panel("generation", "mean squared error", lines, marks=marks, title=title, log=True)
+        draw_panels([panel], options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

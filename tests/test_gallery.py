@@ -1,0 +1,267 @@
+"""The gallery of experiments: each in a small setting, with its picture, in this process."""
+
+import copy
+import gc
+import importlib.util
+import random
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from deap import algorithms, tools
+from deap.benchmarks.tools import hypervolume
+from PIL import Image
+
+from deap_nn import WeightList
+from deap_nn.charts import COLOURS, Panel, draw_genealogy, draw_images, draw_panels
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    """Import each experiment once."""
+    loaded = {}
+
+    def load(name):
+        if name not in loaded:
+            spec = importlib.util.spec_from_file_location(f"gallery_{name}", ROOT / "experiments" / f"{name}.py")
+            loaded[name] = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(loaded[name])
+        return loaded[name]
+
+    yield load
+    for module in loaded.values():
+        del sys.modules[module.__name__]
+
+
+@pytest.fixture
+def shown(scripts, monkeypatch, capsys, tmp_path):
+    """Run an experiment's main function; what it prints and its picture come back."""
+
+    def call(name, *arguments):
+        picture = tmp_path / f"{name}.png"
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments), "--output", str(picture)])
+        assert scripts(name).main() == 0
+        with Image.open(picture) as image:
+            assert image.format == "PNG"
+            assert len(np.unique(np.asarray(image.convert("L")))) > 20  # something is drawn
+        return capsys.readouterr().out
+
+    return call
+
+
+def test_deaps_loops_are_drawn(shown):
+    assert shown("deap_loops", 1, "--population", 10).count("\n") == 3
+
+
+def test_islands_learn_and_are_drawn(shown):
+    printed = shown("islands", "--generations", 12, "--population", 12, "--islands", 3, "--every", 5)
+    errors = [float(line.split()[-1]) for line in printed.splitlines()[:3]]
+    assert max(errors) < 0.9  # the first are about 1
+    assert re.search(r"the best network tells \d+\.\d% of the points apart\n", printed)
+
+
+def test_migration_sends_the_best_of_an_island_to_the_next(scripts):
+    islands = scripts("islands")
+    random.seed(1)
+    toolbox = islands.make_toolbox(1)
+    first = [toolbox.population(n=8, start=start) for start in (0, 8)]
+    apart = [[copy.deepcopy(member) for member in island] for island in first]
+    found = islands.evolve_islands(first, islands.make_toolbox(1), 2, 1)
+    assert found.shape == (3, 2)
+    assert any(one is other for one in first[0] for other in first[1])
+    islands.evolve_islands(apart, islands.make_toolbox(1), 2, 0)
+    assert not any(one is other for one in apart[0] for other in apart[1])
+
+
+def test_islands_give_the_same_under_scoop(run):
+    options = [ROOT / "experiments" / "islands.py", "--generations", 4, "--population", 6, "--every", 2]
+    serial = run(*options)
+    assert serial.returncode == 0, serial.stderr
+    assert run("-m", "scoop", "-n", 2, *options).stdout == serial.stdout
+
+
+def test_the_front_of_error_against_size_is_true(scripts, shown):
+    nsga2 = scripts("nsga2")
+    printed = shown("nsga2", "--training", 3, "--population", 8, "--generations", 2)
+    assert re.match(r"trained: error 0\.\d+ with 970 weights\nfront: error 0\.\d+ with \d+ weights, 0\.\d+ on", printed)
+    random.seed(1)
+    toolbox = nsga2.make_pruning_toolbox(nsga2.train(1))
+    first, last = nsga2.fronts(toolbox, 8, 4)
+    for individual in last:
+        error, size = individual.fitness.values
+        model = nsga2.problem.to_model(nsga2.pruned(individual))
+        assert sum(np.count_nonzero(matrix) for matrix in model.get_weights()) == size < 970
+        answers = model.predict(nsga2.x[:2450], verbose=0).argmax(axis=1)
+        assert error == pytest.approx(np.mean(answers != nsga2.y[:2450]), abs=1e-6)
+    values = [individual.fitness.values for individual in last]
+    for error, size in values:
+        assert not any(e <= error and s <= size and (e, s) != (error, size) for e, s in values)
+    assert hypervolume(last, [1.0, 970.0]) > hypervolume(first, [1.0, 970.0])
+
+
+def test_nothing_of_a_front_is_lost_to_worse_children(scripts):
+    nsga2 = scripts("nsga2")
+    toolbox = nsga2.make_pruning_toolbox(nsga2.train(1))
+
+    def spoil(individual):
+        individual.flat[:] = 1.0  # all answers are alike
+        individual[-1][:] = 0.0
+        return (individual,)
+
+    toolbox.register("mutate", spoil)
+    first, last = ([member.fitness.values for member in front] for front in nsga2.fronts(toolbox, 8, 2))
+    assert sorted(last) == sorted(first)
+    assert all(size < 970 for _, size in last)
+
+
+def test_a_population_that_nsga2_cannot_pair_is_refused(scripts, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["nsga2.py", "--population", "10"])
+    with pytest.raises(ValueError, match="argument --population: must be a multiple of 4, got 10"):
+        scripts("nsga2").main()
+
+
+def eased(toolbox, history):
+    """Run eaSimple with a history or none; return the copies of weights that were made, and what is left of them."""
+    copies = []
+    before = WeightList.__deepcopy__
+
+    def counted(self, memo):
+        copies.append(None)
+        return before(self, memo)
+
+    kept = {name: getattr(toolbox, name) for name in ("mate", "mutate")}
+    random.seed(1)
+    toolbox.clock.reset()
+    for name in ("mate", "mutate", "select"):
+        source = getattr(toolbox, name).keywords["rng"].bit_generator
+        source.state = type(source)(1).state
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WeightList, "__deepcopy__", counted)
+        population = toolbox.population(n=6)
+        if history is not None:
+            for name in kept:
+                toolbox.decorate(name, history.decorator)
+            history.update(population)
+        algorithms.eaSimple(population, toolbox, cxpb=0.6, mutpb=0.9, ngen=3, verbose=False)
+    for name, function in kept.items():
+        toolbox.register(name, function.func, *function.args, **function.keywords)
+    gc.collect()
+    alive = sum(isinstance(thing, WeightList) for thing in gc.get_objects())
+    return len(copies), alive, population
+
+
+def test_a_history_of_numbers_copies_no_weights(scripts):
+    genealogy = scripts("genealogy")
+    toolbox = genealogy.toolbox
+    plain, alive, population = eased(toolbox, None)
+    del population
+    history = genealogy.HistoryOfNumbers(toolbox.clock)
+    copies, alive_with, population = eased(toolbox, history)
+    assert copies == plain
+    assert alive_with == alive
+    deaps = tools.History()
+    copies_of_deaps, alive_of_deaps, others = eased(toolbox, deaps)
+    assert copies_of_deaps == plain + len(deaps.genealogy_history)
+    assert alive_of_deaps > alive
+    # It is the same tree as DEAP's own.
+    assert history.genealogy_tree == deaps.genealogy_tree
+    for mine, other in zip(population, others, strict=True):
+        assert history.getGenealogy(mine) == deaps.getGenealogy(other)
+
+
+def test_the_family_of_the_best_is_drawn(shown):
+    printed = shown("genealogy", "--generations", 3, "--population", 6)
+    ancestors, others = map(int, re.search(r"(\d+) of (\d+) others are its ancestors", printed).groups())
+    assert 3 <= ancestors < others
+    assert re.search(r"[1-6] of 6 founders have a part in it\n", printed)
+
+
+def test_chapters_are_printed_and_drawn(scripts, shown):
+    printed = shown("multi_statistics", "--generations", 2, "--population", 8).splitlines()
+    assert re.split(r"\s+", printed[0].strip()) == ["fitness", "size"]
+    rows = [line.split() for line in printed if re.match(r"\d", line)]
+    assert [row[0] for row in rows] == ["0", "1", "2"]
+    for row in rows:
+        low, middle, high = map(float, row[2:5])
+        assert 0 < low < middle < high
+        small, usual, large = map(float, row[5:8])
+        assert 0 < small < usual < large
+
+
+def test_a_network_without_a_gradient_learns(scripts, shown):
+    printed = shown("binary_weights", "--generations", 20, "--population", 40)
+    first, last = map(float, re.match(r"test error (\S+) at first, (\S+) after 20", printed).groups())
+    assert first > 0.8
+    assert last < first - 0.1
+    module = scripts("binary_weights")
+    genomes = np.random.default_rng(1).standard_normal((2, module.LAYOUT.size), np.float32)
+    hidden, threshold, output = module.binary(genomes)
+    assert {*np.unique(hidden), *np.unique(output)} == {-1.0, 1.0}
+    assert np.array_equal(threshold, np.round(threshold))
+    # Signs are all that counts, and whole numbers of dots: nothing changes by a little, so there is no gradient.
+    inputs, labels = (part[:50] for part in module.TEST)
+    nudged = np.where(abs(genomes) < 1e-3, genomes, genomes * np.float32(1 + 1e-6))
+    assert np.array_equal(module.error_rates(genomes, inputs, labels), module.error_rates(nudged, inputs, labels))
+    # One after the other they are the same networks.
+    for row in range(2):
+        on = (inputs @ hidden[row] > threshold[row]).astype(np.float32)
+        votes = on @ output[row]
+        share = [(v[label] == v.max()) / np.sum(v == v.max()) for v, label in zip(votes, labels, strict=True)]
+        assert module.error_rates(genomes, inputs, labels)[row] == pytest.approx(1 - np.mean(share))
+
+
+def test_cartpole_says_what_is_missing(tmp_path):
+    code = (
+        "import sys, runpy; sys.modules['gymnasium'] = None; sys.argv = ['cartpole.py'];"
+        f"runpy.run_path({str(ROOT / 'experiments' / 'cartpole.py')!r}, run_name='__main__')"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert answer.returncode == 2
+    line = "cartpole.py: error: gymnasium is not installed: pip install 'deap-nn[gymnasium]'\n"
+    assert answer.stderr == line
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ("picture.jpg", "must be a file that ends in .png"),
+        ("none/picture.png", "must be in a folder that can be"),
+        (f"{sys.executable}/picture.png", "must be in a folder that can be"),
+    ],
+)
+def test_a_picture_that_cannot_be_written_is_refused_at_once(scripts, monkeypatch, tmp_path, output, reason):
+    monkeypatch.setattr(sys, "argv", ["islands.py", "--output", str(tmp_path / output)])
+    with pytest.raises(ValueError, match=f"argument --output: {re.escape(reason)}"):
+        scripts("islands").main()
+
+
+def dots_of(path, colour):
+    """How many dots of a picture have just this colour."""
+    wanted = tuple(bytes.fromhex(colour.removeprefix("#")))
+    with Image.open(path) as image:
+        return {found: count for count, found in image.convert("RGB").getcolors(1 << 20)}.get(wanted, 0)
+
+
+def test_charts_draw_what_they_are_given(tmp_path):
+    panel = Panel("x", "y", {"a": ([0, 1], [1, 2])}, bands={"a": ([0, 1], [0.5, 1], [1.5, 3])}, marks=[0.5], log=True)
+    sizes = []
+    for count in (1, 2):
+        draw_panels([panel] * count, tmp_path / "panels.png")
+        with Image.open(tmp_path / "panels.png") as image:
+            sizes.append(image.size[0])
+    assert sizes[0] < sizes[1]
+    with pytest.raises(ValueError, match="panels must not be empty"):
+        draw_panels([], tmp_path / "none.png")
+    draw_images(panel, [np.eye(3)] * 5, tmp_path / "images.png", title="five", names=list("abcde"))
+    assert dots_of(tmp_path / "images.png", COLOURS[0]) > 100
+    blue = []
+    for founders in ([1], [1, 2], [1, 2, 4]):
+        family = {3: founders} | {number: [] for number in founders}
+        draw_genealogy({number: int(number == 3) for number in family}, family, tmp_path / "family.png", best=3)
+        blue.append(dots_of(tmp_path / "family.png", COLOURS[0]))
+    assert 0 < blue[0] < blue[1] < blue[2]
+    assert dots_of(tmp_path / "family.png", COLOURS[1]) > 100  # the best
+    assert not (tmp_path / "none.png").exists()
