@@ -202,7 +202,9 @@ class EarlyStopping(Callback):
 
     def on_generation(self, evolution: Evolution) -> None:
         """Look at the last row, and stop the run with a reason."""
-        error = evolution.row["val_error"] if "val_error" in evolution.row else evolution.row["min"]
+        error = evolution.row.get("val_error", evolution.best_value)
+        if "val_error" not in evolution.row and evolution.best.fitness.weights[0] > 0:
+            error = -error
         if error < self._lowest:
             self._lowest, self._since = error, evolution.generation
         if self.target is not None and error <= self.target:

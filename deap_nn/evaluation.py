@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.datasets import DataReference, Split, find_dataset
-from deap_nn.models import ModelReference, configure_tensorflow, keras, layout_of, model_of, tf, trained_model
+from deap_nn.models import (
+    ModelReference,
+    answers_with_logits,
+    configure_tensorflow,
+    keras,
+    layout_of,
+    model_of,
+    tf,
+    trained_model,
+)
 from deap_nn.seeding import Purpose, stream
 from deap_nn.weights import ALIGNMENT, WeightList
 
@@ -111,11 +120,6 @@ def _epoch_order(seed: int, epoch: int, samples: int) -> NDArray[np.intp]:
     return stream(seed, Purpose.EPOCH, epoch).permutation(samples)
 
 
-def _answers_with_probabilities(model: keras.Model) -> bool:
-    last = model.layers[-1]
-    return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
-
-
 def shared_tensor(array: NDArray[np.float32]) -> Any:
     """Return a tensor of the array's own memory where TensorFlow can read it as it is, and otherwise a copy."""
     if array.ctypes.data % ALIGNMENT or not (array.flags.writeable and array.flags.c_contiguous):
@@ -139,7 +143,7 @@ class Scorer:
         self.layout = layout_of(problem.model)
         model = model_of(problem.model)
         self._input_shape = tuple(model.input_shape[1:])
-        self._from_logits = not _answers_with_probabilities(model)
+        self._from_logits = answers_with_logits(model)
         self._constants = [tf.constant(variable.numpy()) for variable in model.non_trainable_variables]
         quick = model if problem.precision == "float32" else model_of(problem.model, precision=problem.precision)
         self._kernel = tf.function(partial(self._trace, model), autograph=False)

@@ -73,6 +73,11 @@ class Evolution:
         return dict(zip(layout.names, layout.views(np.asarray(self.look(self.best))), strict=True))
 
     @property
+    def best_value(self) -> float:
+        """The first fitness value of the best member of the last generation that was logged."""
+        return float(self.best.fitness.values[0])
+
+    @property
     def fittest(self) -> list[Any]:
         """The best of the generation, as many as it has parents: under `selRankBoosted`, the next parents."""
         return heapq.nlargest(self.parents, self.population, key=attrgetter("fitness"))

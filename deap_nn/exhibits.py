@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ class FilterTrace(Callback):
         try:
             with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 rows = dict(zip(arrays["generations"].tolist(), arrays["filters"], strict=True))
-        except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
             return  # not there, or of no use: anew from here
         self._rows = {generation: row for generation, row in rows.items() if generation < evolution.generation}
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deap_nn.samples import Nest, packed, split_samples
+from deap_nn.samples import PARTS, Nest, packed, split_samples
 from deap_nn.weights import Layout, WeightList, check_number
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ class KerasProblem:
         "error" (the share that is misread), "cross_entropy" (in nats), "mse", "mae" or any name of a Keras loss; a loss
         or a metric; or a function of (outputs, targets), NumPy arrays in the structure of the model's outputs and of
         `y`, which returns a number and need not be differentiable. A name or loss is of each output, and their sum
-        counts; a dictionary has one by each output's name. A list gives as many fitness values.
+        counts; a dictionary has one by each output's name. A list gives as many fitness values. Masks of outputs do not
+        count: what is masked is scored like the rest.
+    from_logits : bool or sequence of bool, optional
+        Whether outputs are logits, and not probabilities, for "error" and "cross_entropy"; if left out, as the
+        activation of each one's layer says.
     validation_split : float
         This share of the samples, the last ones, is for validation: 0 or more, below 1.
     validation_data, test_data : tuple, optional
@@ -66,12 +71,13 @@ class KerasProblem:
         y: Nest,
         *,
         loss: Any = "cross_entropy",
+        from_logits: bool | Sequence[bool] | None = None,
         validation_split: float = 0.2,
         validation_data: tuple[Nest, Nest] | None = None,
         test_data: tuple[Nest, Nest] | None = None,
     ) -> None:
-        from deap_nn.models import check_model, layout_of, reference_of
-        from deap_nn.objectives import objective_of
+        from deap_nn.models import check_model, keras, layout_of, reference_of
+        from deap_nn.objectives import check_targets, objective_of
 
         if not 0 <= check_number(validation_split, "validation_split") < 1:
             raise ValueError(f"validation_split must be at least 0 and below 1, got {validation_split!r}")
@@ -81,27 +87,34 @@ class KerasProblem:
         inputs, targets = self.samples.part("train")
         few = packed(self.samples.inputs, [array[:SAMPLE] for array in inputs])
         check_model(model)
-        outputs = _outputs(model, few)
+        structure = _outputs(model, few)
+        outputs = [np.asarray(output) for output in keras.tree.flatten(structure)]
         self.reference = reference_of(model, few)
-        names = _output_names(model, len(outputs))
+        names = _output_names(model, structure, len(outputs))
         given = list(loss) if isinstance(loss, list | tuple) else [loss]
         if not given:
             raise ValueError("loss must name at least one objective")
         self.objectives = tuple(objective_of(one, names, "loss") for one in given)
-        self.from_logits = tuple(_answers_with_logits(model, i, output) for i, output in enumerate(outputs))
-        if any(o.kind not in ("metric", "function") for o in self.objectives) and len(outputs) != len(targets):
-            raise ValueError(f"the model has {len(outputs)} outputs, and there are {len(targets)} targets")
+        self.from_logits = _told_logits(from_logits, model, outputs)
+        self.pairs = tuple(range(len(outputs)))
+        if any(objective.kind not in ("metric", "function") for objective in self.objectives):
+            self.pairs = _pairs(structure, names, self.samples.targets, len(targets))
+            for split in PARTS:
+                if self.samples.size(split):
+                    paired = [self.samples.part(split)[1][place] for place in self.pairs]
+                    for objective in self.objectives:
+                        check_targets(objective, outputs, paired)
         self.layout: Layout = layout_of(self.reference)
-        self._try(outputs, [array[:SAMPLE] for array in targets])
+        self._try(outputs, [array[:SAMPLE] for array in targets], structure)
 
-    def _try(self, outputs: Sequence[Any], targets: Sequence[Any]) -> None:
+    def _try(self, outputs: Sequence[Any], targets: Sequence[Any], structure: Any) -> None:
         """Compute the objectives of some answers once, so that what does not fit is told at once."""
-        from deap_nn.models import tf
+        from deap_nn.models import keras, tf
         from deap_nn.objectives import Judge
 
-        judge = Judge(self.objectives, self.from_logits, (-1.0,) * len(self.objectives), (list, list))
-        traced = [objective for objective in self.objectives if objective.traced and objective.kind != "metric"]
-        judge.objectives = traced
+        pack = partial(keras.tree.pack_sequence_as, structure), partial(packed, self.samples.targets)
+        signs = (-1.0,) * len(self.objectives)
+        judge = Judge(self.objectives, self.from_logits, signs, self.pairs, pack)
         try:
             judge.traced([tf.constant(output) for output in outputs], [tf.constant(target) for target in targets])
         except Exception as error:
@@ -160,40 +173,46 @@ class KerasProblem:
         return model
 
 
-def _outputs(model: keras.Model, inputs: Nest) -> list[Any]:
+def _outputs(model: keras.Model, inputs: Nest) -> Nest:
     """Return the model's answers to some inputs, or say in a line why it does not take them."""
-    from deap_nn.models import answers_of, keras
+    from deap_nn.models import answers_of
 
     weights, state = ([v.value for v in some] for some in (model.trainable_variables, model.non_trainable_variables))
-    if not weights:
-        raise ValueError(f"model {model.name!r} has no trainable weights")
     try:
-        outputs = answers_of(model, weights, state, inputs)
+        return answers_of(model, weights, state, inputs)
     except Exception as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise ValueError(
             f"model {model.name!r} does not take x: {lines[0] if lines else type(error).__name__}"
         ) from error
-    return [np.asarray(output) for output in keras.tree.flatten(outputs)]
 
 
-def _output_names(model: keras.Model, count: int) -> list[str]:
+def _output_names(model: keras.Model, structure: Nest, count: int) -> list[str]:
+    if isinstance(structure, Mapping) and len(structure) == count:
+        return sorted(structure)
     names = list(getattr(model, "output_names", None) or ())
     return names if len(names) == count else [f"output_{i}" for i in range(count)]
 
 
-def _answers_with_logits(model: keras.Model, place: int, output: Any) -> bool:
-    """Whether an output is of logits: as the activation of its layer says, or the answers to some samples."""
-    from deap_nn.models import keras
+def _pairs(structure: Nest, names: Sequence[str], targets: Nest, count: int) -> tuple[int, ...]:
+    """Return which target each output has: the one of its name where targets have names, else the one at its place."""
+    if count != len(names):
+        raise ValueError(f"the model has {len(names)} outputs, and there are {count} targets")
+    if isinstance(targets, Mapping):
+        if set(targets) != set(names):
+            raise ValueError(f"y must name the outputs {', '.join(names)}, got {', '.join(map(str, targets))}")
+        return tuple(sorted(targets).index(name) for name in names)
+    if isinstance(structure, Mapping) and count > 1:
+        raise ValueError(f"y must be a dictionary of the outputs {', '.join(names)}")
+    return tuple(range(count))
 
-    tensors = keras.tree.flatten(getattr(model, "outputs", None) or [])
-    layer = tensors[place]._keras_history.operation if place < len(tensors) else None
-    activation = getattr(layer, "activation", None)
-    if isinstance(layer, keras.layers.Softmax) or activation in (keras.activations.softmax, keras.activations.sigmoid):
-        return False
-    if activation is keras.activations.linear:
-        return True
-    values = np.asarray(output, np.float64)
-    if values.ndim and values.shape[-1] == 1:
-        return bool(np.any((values < 0) | (values > 1)))
-    return bool(np.any(values < 0) or not np.allclose(values.sum(-1), 1, atol=1e-3))
+
+def _told_logits(told: bool | Sequence[bool] | None, model: keras.Model, outputs: Sequence[Any]) -> tuple[bool, ...]:
+    from deap_nn.models import answers_with_logits
+
+    if told is None:
+        return tuple(answers_with_logits(model, i, output) for i, output in enumerate(outputs))
+    said = (told,) * len(outputs) if isinstance(told, bool) else tuple(told)
+    if len(said) != len(outputs) or not all(isinstance(one, bool) for one in said):
+        raise ValueError(f"from_logits must be True or False for each of {len(outputs)} outputs, got {told!r}")
+    return said

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import ipaddress
+import socket
 import threading
 import time
 from http import HTTPStatus
@@ -91,7 +94,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Send the page at ``/``, and the run at ``/data.json`` where it has changed."""
-        if self.path == "/":
+        if not self._is_asked_by_name():
+            self.send_error(HTTPStatus.FORBIDDEN)  # a page of somebody else's may have pointed its own name here
+        elif self.path == "/":
             self._send(self._page, "text/html; charset=utf-8")
         elif self.path == "/data.json":
             content, tag = self._follower.content()
@@ -101,6 +106,14 @@ class Handler(BaseHTTPRequestHandler):
                 self._send(content, "application/json", tag=tag)
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
+
+    def _is_asked_by_name(self) -> bool:
+        """Whether the address that was asked for is this host's own: an address, or a name that leads nowhere else."""
+        name = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
+        with contextlib.suppress(ValueError):
+            ipaddress.ip_address(name.strip("[]"))
+            return True
+        return name in ("localhost", socket.gethostname(), socket.getfqdn())
 
     def do_HEAD(self) -> None:
         """Send what `do_GET` does, without its content."""

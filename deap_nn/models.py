@@ -20,6 +20,7 @@ __all__ = [
     "BUILT_IN",
     "ModelReference",
     "answers_of",
+    "answers_with_logits",
     "assign_weights",
     "build_model",
     "check_fit",
@@ -158,11 +159,13 @@ def reference_of(model: str | keras.Model, inputs: Any = None) -> ModelReference
 
 
 def check_model(model: Any) -> None:
-    """Raise TypeError where something is no Keras model, ValueError where that is not built."""
+    """Raise TypeError where something is no Keras model, ValueError where there is nothing in it to evolve."""
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a Keras model or a name, got {type(model).__name__}")
     if not model.built:
         raise ValueError(f"model {model.name!r} must be built: give it an Input or call build()")
+    if not model.trainable_weights:
+        raise ValueError(f"model {model.name!r} has no trainable weights")
 
 
 def _is_random(variable: Any) -> bool:
@@ -203,6 +206,52 @@ def answers_of(model: keras.Model, weights: Sequence[Any], state: Sequence[Any],
     said = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
     outputs, _ = model.stateless_call(list(weights), list(state), inputs, **said)
     return outputs
+
+
+def answers_with_logits(model: keras.Model, place: int = 0, output: Any = None) -> bool:
+    """Return whether an output of a model is of logits, and not of probabilities.
+
+    The activation of the layer that makes it tells, that of a model inside, or one before layers that only arrange;
+    where none does, the answers to some samples.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A built one.
+    place : int
+        Which of its outputs.
+    output : array_like, optional
+        What it answers to some samples; shape (samples, ..., classes).
+    """
+    tensors = keras.tree.flatten(getattr(model, "outputs", None) or [])
+    tensor = tensors[place] if place < len(tensors) else None
+    while tensor is not None:
+        layer = tensor._keras_history.operation
+        if isinstance(layer, keras.Model):
+            return answers_with_logits(layer, tensor._keras_history.tensor_index, output)
+        if not isinstance(layer, _ARRANGING):
+            break
+        tensor = layer.input
+    else:
+        layer = None
+    activation = getattr(layer, "activation", None)
+    if isinstance(layer, keras.layers.Softmax) or activation in (keras.activations.softmax, keras.activations.sigmoid):
+        return False
+    if output is None or activation is keras.activations.linear:
+        return True
+    values = np.asarray(output, np.float64)
+    if values.ndim == 1 or values.shape[-1] == 1:
+        return bool(np.any((values < 0) | (values > 1)))
+    return bool(np.any(values < 0) or not np.allclose(values.sum(-1), 1, atol=1e-3))
+
+
+_ARRANGING = (
+    keras.layers.Reshape,
+    keras.layers.Flatten,
+    keras.layers.Permute,
+    keras.layers.Identity,
+    keras.layers.Dropout,
+)
 
 
 def _answers_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -38,13 +39,16 @@ class Objective:
         The class of such a one that is not Keras' own, or a function of (outputs, targets).
     parts : tuple of Objective
         The summands of a "sum", by output.
+    key : str
+        What a function is known by: a copy of it, as a worker gets with each task, is the same objective.
     """
 
     kind: Kind
     name: str
     config: str = ""
-    function: Callable[..., Any] | None = None
+    function: Callable[..., Any] | None = field(default=None, compare=False)
     parts: tuple[Objective, ...] = ()
+    key: str = ""
 
     @property
     def traced(self) -> bool:
@@ -106,14 +110,18 @@ def _single(given: Any, argument: str) -> Objective:
     if isinstance(given, keras.metrics.Metric):
         return _of_keras("metric", given.name, given)
     if callable(given) and not isinstance(given, type):
-        return Objective("function", getattr(given, "__name__", type(given).__name__), function=given)
+        name = getattr(given, "__name__", type(given).__name__)
+        if getattr(given, "__module__", "").partition(".")[0] == "keras":
+            return _of_keras("loss", name, given)
+        return Objective("function", name, function=given, key=uuid.uuid4().hex)
     raise TypeError(f"{argument} must be a name, a Keras loss or metric, or a function, got {type(given).__name__}")
 
 
 def _of_keras(kind: Literal["loss", "metric"], name: str, thing: Any) -> Objective:
     if isinstance(thing, keras.losses.Loss | keras.metrics.Metric):
         own = None if type(thing).__module__.partition(".")[0] == "keras" else type(thing)
-        return Objective(kind, name, json.dumps(keras.saving.serialize_keras_object(thing)), own)
+        key = uuid.uuid4().hex if own else ""
+        return Objective(kind, name, json.dumps(keras.saving.serialize_keras_object(thing)), own, key=key)
     return Objective(kind, name, json.dumps(thing.__name__))  # a function of Keras' by its name
 
 
@@ -128,6 +136,8 @@ class Judge:
         Whether each output answers with logits and not with probabilities.
     weights : sequence of float
         The signs of the fitness: negative where an objective is minimised.
+    pairs : sequence of int
+        Which target each output has.
     pack : callable
         Gives a flat list of outputs the model's own structure, and the one after it a flat list of targets the data's.
     """
@@ -137,10 +147,11 @@ class Judge:
         objectives: Sequence[Objective],
         from_logits: Sequence[bool],
         weights: Sequence[float],
+        pairs: Sequence[int],
         pack: tuple[Callable[[Sequence[Any]], Any], Callable[[Sequence[Any]], Any]],
     ) -> None:
         self.objectives, self.weights = objectives, weights
-        self._from_logits, self._pack = from_logits, pack
+        self._from_logits, self._pairs, self._pack = from_logits, pairs, pack
         self._made = {objective: _make(objective) for objective in _all(objectives) if objective.config}
 
     def traced(self, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
@@ -165,13 +176,13 @@ class Judge:
     def _value(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> Any:
         if objective.kind == "sum":
             parts = enumerate(objective.parts)
-            return tf.add_n([self._of_output(part, i, outputs[i], targets[i]) for i, part in parts])
+            return tf.add_n([self._of_output(part, i, outputs[i], targets[self._pairs[i]]) for i, part in parts])
         if objective.kind == "metric":
             metric = self._made[objective]
             state = metric.stateless_reset_state()
             state = metric.stateless_update_state(state, self._pack[1](targets), self._pack[0](outputs))
             return tf.cast(metric.stateless_result(state), tf.float32)
-        return self._of_output(objective, 0, outputs[0], targets[0])
+        return self._of_output(objective, 0, outputs[0], targets[self._pairs[0]])
 
     def _of_output(self, objective: Objective, place: int, output: Any, target: Any) -> Any:
         if objective.kind == "error":
@@ -201,6 +212,31 @@ def _make(objective: Objective) -> Any:
     return keras.saving.deserialize_keras_object(config, custom_objects=own)
 
 
+def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> None:
+    """Raise ValueError where "error" or "cross_entropy" has targets that are no classes of its output.
+
+    Parameters
+    ----------
+    objective : Objective
+        One of them, or a "sum"; any other has no classes.
+    outputs, targets : sequence of numpy.ndarray
+        Some answers, and all targets, by output.
+    """
+    for i, part in enumerate(objective.parts or (objective,)):
+        if part.kind not in ("error", "cross_entropy"):
+            continue
+        output, target = np.asarray(outputs[i]), np.asarray(targets[i])
+        classes = 1 if output.ndim == 1 else output.shape[-1]
+        if classes == 1:
+            if not np.all((target == 0) | (target == 1)):
+                raise ValueError(f"{part.name} of one output needs targets of 0 and 1")
+        elif target.ndim == output.ndim and target.shape[-1] == classes:
+            if not (np.all(target >= 0) and np.allclose(target.sum(-1), 1, atol=1e-3)):
+                raise ValueError(f"{part.name} needs rows of one class each: 'binary_crossentropy' is for several")
+        elif np.any(target != np.floor(target)) or np.any((target < 0) | (target >= classes)):
+            raise ValueError(f"{part.name} needs the classes 0 to {classes - 1} as targets")
+
+
 def _classes(output: Any, target: Any) -> Any:
     """Return the class of each sample: of labels as they are, of one-hot rows where the one is."""
     if target.shape.rank == output.shape.rank and output.shape[-1] != 1:
@@ -210,8 +246,14 @@ def _classes(output: Any, target: Any) -> Any:
     return tf.cast(tf.reshape(target, tf.shape(output)[:-1]) if output.shape[-1] == 1 else target, tf.int32)
 
 
+def _column(output: Any) -> Any:
+    """Return an output of a number for each sample as one of a row for each."""
+    return output[:, None] if output.shape.rank == 1 else output
+
+
 def _error(output: Any, target: Any, *, from_logits: bool) -> Any:
     """Return the share that is misread; an answer that is not finite is."""
+    output = _column(output)
     labels = _classes(output, target)
     finite = tf.reduce_all(tf.math.is_finite(output), axis=-1)
     if output.shape[-1] == 1:
@@ -223,6 +265,7 @@ def _error(output: Any, target: Any, *, from_logits: bool) -> Any:
 
 def _cross_entropy(output: Any, target: Any, *, from_logits: bool) -> Any:
     """Return the mean cross-entropy in nats: of two classes where there is one output, else of as many as there are."""
+    output = _column(output)
     if output.shape[-1] == 1:
         labels = tf.cast(tf.reshape(target, tf.shape(output)), tf.float32)
         entropy = keras.ops.binary_crossentropy(labels, output, from_logits=from_logits)

@@ -73,12 +73,13 @@ def read_picture(path: str, *, as_it_is: bool = False) -> NDArray[np.uint8]:
     InputError
         If the file is missing, no picture, or shows nothing.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
-            flat = Image.new("RGBA", image.size, "white")
-            flat.alpha_composite(image.convert("RGBA"))
+            upright = ImageOps.exif_transpose(image)  # a telephone says how it was held
+            flat = Image.new("RGBA", upright.size, "white")
+            flat.alpha_composite(upright.convert("RGBA"))
             pixels = np.asarray(flat.convert("L"))
         if not as_it_is:
             return as_digit(pixels)
@@ -107,7 +108,7 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
     InputError
         If the network is missing, damaged, or takes no such pictures.
     """
-    from deap_nn.models import keras, load_model
+    from deap_nn.models import answers_with_logits, load_model
 
     read_config(run, "RUN")
     path = Path(run, "best.keras")
@@ -121,7 +122,7 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
     if np.prod([side or 0 for side in shape]) != SIDE * SIDE:
         raise InputError(f"argument RUN: its network takes inputs of {shape}, not pictures of {SIDE} x {SIDE}")
     logits = np.asarray(model(digits.reshape(-1, *shape).astype(np.float32) / 255.0, training=False), np.float64)
-    if getattr(model.layers[-1], "activation", None) is keras.activations.softmax:
+    if not answers_with_logits(model):
         return logits
     logits -= logits.max(axis=1, keepdims=True)
     odds = np.exp(logits)

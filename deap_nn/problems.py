@@ -110,6 +110,7 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
         given.samples.reference,
         given.objectives,
         given.from_logits,
+        given.pairs,
         tuple(signs),
         batches.size(len(given.samples)),
         batches.seed,

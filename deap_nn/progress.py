@@ -72,7 +72,7 @@ class ProgressBar(Callback):
         """Show the last row."""
         row = evolution.row
         rate = row["nevals"] / evolution.seconds
-        figures = [f"best {row['min']:.4f}"]
+        figures = [f"best {evolution.best_value:.4f}"]
         if "val_error" in row:
             figures.append(f"val {row['val_error']:.3f}")
         if "sigma" in row:

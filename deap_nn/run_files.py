@@ -7,6 +7,7 @@ import csv
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
         missing = [name for name in names if name not in found]
         if missing:
             raise ValueError(f"has no {missing[0]}")
-    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
     return found
 

@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -152,7 +153,7 @@ class Run:
             return read(path)
         except FileNotFoundError:
             return absent
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             reason = getattr(error, "strerror", None) or str(error).removeprefix(f"{path}: ")
             raise InputError(f"{path}: cannot be read ({reason})") from error
 

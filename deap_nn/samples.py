@@ -101,6 +101,8 @@ class Samples:
             shapes = [[array.shape[1:] for array in half] for half in (inputs, targets)]
             if shapes != [[array.shape[1:] for array in half] for half in first]:
                 raise ValueError(f"{split} must have samples shaped as those of train")
+            for half, trained in ((inputs, first[0]), (targets, first[1])):
+                half[:] = [array.astype(like.dtype, copy=False) for array, like in zip(half, trained, strict=True)]
             self._parts[split] = inputs, targets
         remember(self)
 

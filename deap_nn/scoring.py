@@ -50,6 +50,8 @@ class ObjectiveProblem:
         What to compute.
     from_logits : tuple of bool
         Whether each output of the network answers with logits.
+    pairs : tuple of int
+        Which target each output has.
     weights : tuple of float
         The fitness' own: negative where an objective is minimised.
     batch_size, seed, threads, device, batch_generations
@@ -60,6 +62,7 @@ class ObjectiveProblem:
     data: DataReference
     objectives: tuple[Objective, ...]
     from_logits: tuple[bool, ...]
+    pairs: tuple[int, ...]
     weights: tuple[float, ...]
     batch_size: int
     seed: int
@@ -86,7 +89,11 @@ class ObjectiveScorer:
         self._dtypes = [variable.dtype for variable in self._model.trainable_variables]
         self._outputs: Any = None
         self._judge = Judge(
-            problem.objectives, problem.from_logits, problem.weights, (self._as_outputs, self._as_targets)
+            problem.objectives,
+            problem.from_logits,
+            problem.weights,
+            problem.pairs,
+            (self._as_outputs, self._as_targets),
         )
         self._needs_answers = not all(objective.traced for objective in problem.objectives)
         self._vectorises = is_vectorised(self._model)
@@ -120,7 +127,7 @@ class ObjectiveScorer:
         if self._outputs is None:
             self._outputs = keras.tree.map_structure(lambda _: 0, outputs)
         flat = [tf.convert_to_tensor(output) for output in keras.tree.flatten(outputs)]
-        return [tf.cast(output, tf.float32) for output in flat]
+        return [tf.identity(tf.cast(output, tf.float32)) for output in flat]  # without Keras' mask
 
     def _trace(self, weights: Sequence[Any], inputs: Sequence[Any], targets: Sequence[Any]) -> Any:
         """Return the traced values, whether all answers are finite, and the answers where a function needs them."""

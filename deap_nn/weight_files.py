@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def _of_npz(path: Path, layout: Layout) -> list[NDArray[Any]]:
             if set(file.files) != set(layout.names):
                 raise WeightsError(f"{path}: must hold {', '.join(layout.names)}, got {', '.join(file.files)}")
             return [file[name] for name in layout.names]
-    except (OSError, zipfile.BadZipFile, EOFError, ValueError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         if isinstance(error, WeightsError):
             raise
         raise WeightsError(f"{path}: damaged, or no file of weights ({error})") from error

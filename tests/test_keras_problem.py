@@ -11,9 +11,11 @@ from conftest import ROOT
 from deap import base, creator, tools
 
 from deap_nn import Constant, ErrorScaled, Individual, KerasProblem, WeightList, evolve, make_toolbox
+from deap_nn.callbacks import EarlyStopping, ProgressBar
 from deap_nn.evaluation import batch_indices
-from deap_nn.models import keras
+from deap_nn.models import answers_with_logits, keras
 from deap_nn.samples import Samples, as_arrays, flat, outline, packed
+from deap_nn.scoring import objective_scorer
 
 layers = keras.layers
 
@@ -154,6 +156,125 @@ def test_a_loss_for_each_output_by_its_name():
     first, second = problem.to_model(individual).predict(x, verbose=0)
     wanted = np.mean(first.argmax(1) != which) + np.mean((second - much) ** 2)
     assert toolbox.scores(individual, "train")[0] == pytest.approx(wanted, rel=1e-4)
+
+
+def two_heads(**names):
+    a = keras.Input((4,))
+    hidden = layers.Dense(5, activation="relu")(a)
+    heads = {name: layers.Dense(units, name=name)(hidden) for name, units in names.items()}
+    return a, heads
+
+
+@pytest.mark.parametrize("form", ["list", "dictionary"])
+def test_targets_by_name_go_to_their_outputs(form):
+    a, heads = two_heads(z=1, a=1)  # whose order by name is another
+    model = keras.Model(a, list(heads.values()) if form == "list" else {"second": heads["z"], "first": heads["a"]})
+    x, large, small = x_of(), 100 + x_of(1), x_of(1)
+    y = {"z": large, "a": small} if form == "list" else {"second": large, "first": small}
+    problem = KerasProblem(model, x, y, loss="mse", validation_split=0)
+    toolbox = make_toolbox(problem, seed=1, batch_size=40)
+    individual = toolbox.individual()
+    predicted = problem.to_model(individual).predict(x, verbose=0)
+    z, first = predicted if form == "list" else (predicted["second"], predicted["first"])
+    wanted = np.mean((z - large) ** 2) + np.mean((first - small) ** 2)
+    other = np.mean((z - small) ** 2) + np.mean((first - large) ** 2)
+    assert abs(wanted - other) > 1e-3 * wanted
+    assert toolbox.scores(individual, "train")[0] == pytest.approx(wanted, rel=1e-4)
+    assert toolbox.evaluate(individual)[0] == pytest.approx(wanted, rel=1e-4)
+    with pytest.raises(ValueError, match="y must name the outputs"):
+        KerasProblem(model, x, {"z": large, "other": small}, loss="mse")
+
+
+def test_an_output_of_a_number_a_sample_is_read_as_one():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(1, activation="sigmoid"), layers.Reshape(())])
+    x, y = x_of(), labels(2)
+    toolbox = make_toolbox(
+        KerasProblem(model, x, y, loss=["error", "cross_entropy"], validation_split=0), **two_objectives()
+    )
+    individual = toolbox.individual()
+    share = toolbox.to_model(individual).predict(x, verbose=0).astype(np.float64)
+    assert share.shape == (40,)
+    error, entropy = toolbox.scores(individual, "train")
+    assert error == pytest.approx(np.mean((share > 0.5) != y))
+    assert entropy == pytest.approx(-np.mean(np.log(np.where(y, share, 1 - share))), rel=1e-4)
+
+
+def test_masked_steps_are_scored_alike_by_all():
+    _, inputs = ARCHITECTURES["masked"]()
+    parts = [layers.Embedding(9, 3, mask_zero=True), layers.LSTM(3, return_sequences=True), layers.Dense(4)]
+    steps = keras.Sequential([keras.Input((5,), dtype="int32"), *parts])
+    y = np.random.default_rng(1).integers(0, 4, (8, 5))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    assert (inputs == 0).any()
+    toolbox = make_toolbox(KerasProblem(steps, inputs, y, loss=loss, validation_split=0), seed=1)
+    individual = toolbox.individual()
+    assert toolbox.evaluate(individual)[0] == pytest.approx(toolbox.scores(individual, "train")[0], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ends", "wanted"),
+    [
+        (lambda: [layers.Dense(2)], True),
+        (lambda: [layers.Dense(2, activation="softmax")], False),
+        (lambda: [layers.Dense(2), layers.Softmax()], False),
+        (lambda: [layers.Dense(4, activation="softmax"), layers.Reshape((2, 2))], False),
+        (lambda: [layers.Dense(1, activation="sigmoid"), layers.Reshape(())], False),
+        (lambda: [keras.Sequential([keras.Input((3,)), layers.Dense(2, activation="softmax")])], False),
+        (lambda: [keras.Sequential([keras.Input((3,)), layers.Dense(2)])], True),
+    ],
+)
+def test_logits_and_probabilities_are_told_apart(ends, wanted):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3), *ends()])
+    assert answers_with_logits(model) is wanted
+    told = KerasProblem(model, x_of(), x_of(2), loss=furthest, from_logits=not wanted)
+    assert told.from_logits == (not wanted,)
+
+
+class Furthest:
+    """A function of one's own that pickles anew with each task."""
+
+    def __call__(self, outputs, targets):
+        return float(np.abs(outputs - targets).max())
+
+
+furthest = Furthest()
+
+
+def test_a_copy_of_a_problem_is_the_same_problem():
+    toolbox = make_toolbox(KerasProblem(dense(2), x_of(), x_of(2), loss=furthest), seed=1)
+    evaluate = toolbox.evaluate.func
+    copy = pickle.loads(pickle.dumps(evaluate))
+    assert copy.problem == evaluate.problem
+    assert objective_scorer(copy.problem) is objective_scorer(evaluate.problem)
+    other = make_toolbox(KerasProblem(dense(2), x_of(), x_of(2), loss=Furthest()), seed=1).evaluate.func
+    assert other.problem != evaluate.problem
+
+
+def test_other_dtypes_beside_the_training_samples_are_cast():
+    whole = np.arange(20).reshape(5, 4), np.zeros((5, 2), np.int64)
+    problem = KerasProblem(dense(2), x_of(), x_of(2), loss="mse", validation_data=whole, test_data=whole)
+    toolbox = make_toolbox(problem, seed=1)
+    individual = toolbox.individual()
+    predicted = problem.to_model(individual).predict(whole[0].astype(np.float32), verbose=0)
+    assert toolbox.error_rate(individual, "test") == pytest.approx(np.mean(predicted**2), rel=1e-4)
+    assert toolbox.error_rate(individual, "validation") == pytest.approx(np.mean(predicted**2), rel=1e-4)
+
+
+def test_keras_functions_are_losses_and_not_functions_of_ones_own():
+    problem = KerasProblem(dense(2), x_of(), x_of(2), loss=keras.losses.mean_squared_error, validation_split=0)
+    toolbox = make_toolbox(problem, seed=1)
+    individual = toolbox.individual()
+    predicted = problem.to_model(individual).predict(x_of(), verbose=0)
+    assert toolbox.scores(individual, "train")[0] == pytest.approx(np.mean((predicted - x_of(2)) ** 2), rel=1e-4)
+
+
+def test_early_stopping_and_the_bar_know_what_is_maximised(capsys):
+    problem = KerasProblem(dense(1, "sigmoid"), x_of(), labels(2), loss=keras.metrics.AUC(), validation_split=0)
+    toolbox = make_toolbox(problem, **two_objectives((1.0,)))
+    stopping = EarlyStopping(target=-0.01)
+    _, logbook = evolve(toolbox.population(n=8), toolbox, 5, seed=1, callbacks=[stopping, ProgressBar()])
+    assert len(logbook) == 1  # the best of the first is beyond that already
+    assert f"best {logbook[0]['max']:.4f}" in capsys.readouterr().err
 
 
 def test_what_is_maximised_is_told_with_the_other_sign():
@@ -316,6 +437,10 @@ def test_a_model_of_ones_own_class_is_built_again_in_another_process(tmp_path):
         ({"x": np.zeros((40, 5), np.float32)}, ValueError, "model 'sequential.*' does not take x: "),
         ({"y": x_of(7), "loss": "mse"}, ValueError, "loss does not fit outputs of shape"),
         ({"y": [x_of(2), x_of(2)]}, ValueError, "the model has 1 outputs, and there are 2 targets"),
+        ({"y": labels(3) + 1, "loss": "error"}, ValueError, "error needs the classes 0 to 1 as targets"),
+        ({"y": np.ones((40, 2)), "loss": "cross_entropy"}, ValueError, "cross_entropy needs rows of one class each"),
+        ({"y": labels(), "loss": keras.metrics.F1Score()}, ValueError, "loss does not fit outputs of shape"),
+        ({"from_logits": [True, False]}, ValueError, "from_logits must be True or False for each of 1 outputs"),
         ({"validation_split": 1.0}, ValueError, "validation_split must be at least 0 and below 1, got 1.0"),
         ({"validation_split": 0.999}, ValueError, "validation_split leaves none of 40 samples to train on"),
         ({"validation_data": x_of()}, ValueError, "validation_data must be a pair"),

@@ -39,6 +39,14 @@ def served(tmp_path, monkeypatch):
         thread.join()
 
 
+@pytest.mark.parametrize(
+    ("name", "status"), [("127.0.0.1:80", 200), ("localhost", 200), ("[::1]:80", 200), ("evil.example:80", 403)]
+)
+def test_a_name_that_somebody_points_here_is_not_answered(served, name, status):
+    _, ask = served
+    assert ask("/data.json", Host=name)[0].status == status
+
+
 def test_the_page_and_its_data_are_served(served):
     folder, ask = served
     answer, content = ask("/")

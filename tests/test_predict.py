@@ -15,7 +15,7 @@ from deap_nn import __version__
 from deap_nn.commandline import COMMANDS
 from deap_nn.commands import InputError
 from deap_nn.models import build_model, keras
-from deap_nn.predict import as_digit, main, probabilities
+from deap_nn.predict import as_digit, main, probabilities, read_picture
 
 CONFIG = json.dumps({"versions": {}})
 
@@ -94,6 +94,25 @@ def test_pictures_are_read_from_the_command_line(run, digits, tmp_path):
     best, next_best = np.argsort(row)[::-1][:2]
     told = f"{best} ({row[best]:.1%}; {next_best}: {row[next_best]:.1%})"
     assert first == f"{tmp_path / 'page.jpg'}: {told}"
+
+
+def test_a_picture_is_turned_as_the_telephone_says(digits, tmp_path):
+    page = Image.fromarray(page_of(digits[7], dark=True))
+    page.save(tmp_path / "upright.png")
+    said = Image.Exif()
+    said[0x0112] = 6  # held on its side: a viewer turns it by a quarter
+    page.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=said)
+    assert np.array_equal(read_picture(str(tmp_path / "turned.png")), read_picture(str(tmp_path / "upright.png")))
+
+
+def test_a_softmax_layer_is_known(tmp_path):
+    model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    model.add(keras.layers.Softmax())
+    save(model, tmp_path)
+    (tmp_path / "config.json").write_text(CONFIG)
+    digit = np.full((1, 28, 28), 50, np.uint8)
+    told = probabilities(str(tmp_path), digit)
+    assert told == pytest.approx(np.asarray(model(digit[..., None] / np.float32(255))))
 
 
 @pytest.fixture

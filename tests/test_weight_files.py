@@ -80,6 +80,11 @@ def test_a_file_that_is_of_no_use_is_named(toolbox, tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     build_model("mnist_deep").save(tmp_path / "other.keras")
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 and no more")
+    whole = tmp_path / "torn.npz"
+    np.savez_compressed(whole, **layout_names(toolbox.layout, toolbox.individual()))
+    content = bytearray(whole.read_bytes())
+    content[60:90] = bytes(30)
+    whole.write_bytes(content)
     (tmp_path / "broken.keras").write_bytes(b"nothing")
     (tmp_path / "weights.txt").write_text("0.1")
     nan = layout_names(toolbox.layout, [np.full(shape, np.nan) for shape in toolbox.layout.shapes])
@@ -89,6 +94,7 @@ def test_a_file_that_is_of_no_use_is_named(toolbox, tmp_path):
         "other.npz": "must hold hidden/kernel, hidden/bias, output/kernel, output/bias, got a",
         "other.keras": "its weights must have the shapes",
         "broken.npz": "damaged, or no file of weights",
+        "torn.npz": "damaged, or no file of weights",
         "broken.keras": "cannot be loaded",
         "weights.txt": "must end in .npz or .keras",
         "nan.npz": "its weights must be finite",
