@@ -202,9 +202,10 @@ class EarlyStopping(Callback):
 
     def on_generation(self, evolution: Evolution) -> None:
         """Look at the last row, and stop the run with a reason."""
-        error = evolution.row.get("val_error", evolution.best_value)
-        if "val_error" not in evolution.row and evolution.best.fitness.weights[0] > 0:
-            error = -error
+        if "val_error" in evolution.row:
+            error = evolution.row["val_error"]
+        else:
+            error = -evolution.best_value if evolution.best.fitness.weights[0] > 0 else evolution.best_value
         if error < self._lowest:
             self._lowest, self._since = error, evolution.generation
         if self.target is not None and error <= self.target:

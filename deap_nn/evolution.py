@@ -74,8 +74,9 @@ class Evolution:
 
     @property
     def best_value(self) -> float:
-        """The first fitness value of the best member of the last generation that was logged."""
-        return float(self.best.fitness.values[0])
+        """The best member's first fitness value, or the lowest of the generation where it has none."""
+        values = self.best.fitness.values
+        return float(values[0] if values else self.row["min"])
 
     @property
     def fittest(self) -> list[Any]:

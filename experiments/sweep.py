@@ -156,6 +156,14 @@ def _script(arguments: Sequence[str]) -> Any:
     return baselines if any(argument.startswith("--method=") for argument in arguments) else mnist
 
 
+def _options(arguments: Sequence[str]) -> Any:
+    """Return the module of the options of the script that some arguments are for."""
+    import mnist_options
+
+    script = _script(arguments)
+    return mnist_options if script.__name__ == "mnist" else script
+
+
 def run_one(arguments: Sequence[str]) -> None:
     """Do what a script does with some arguments, in this process and with its map."""
     before = sys.argv
@@ -170,22 +178,22 @@ def run_one(arguments: Sequence[str]) -> None:
 def check(study: Study, output: Path, data: Sequence[str]) -> None:
     """Raise `InputError` where a run's options are wrong, or other ones were run before; before any is begun."""
     for name, seed in study.runs:
-        script = _script(study.settings[name])
+        known = _options(study.settings[name])
         try:
             arguments = [*study.settings[name], *data, f"--seed={seed}"]
-            options = vars(script.complete(script.make_parser().parse_args(arguments)))
+            options = vars(known.complete(known.make_parser().parse_args(arguments)))
         except InputError as error:
             raise InputError(f"argument STUDY: settings.{name}: {error}") from error
         folder = output / f"{name}-{seed}"
         if not (folder / "config.json").exists():
             continue
-        config = getattr(script, "ADDED", {}) | read_config(folder, "--output")
+        config = getattr(known, "ADDED", {}) | read_config(folder, "--output")
         if config.get("scale") is None and options["scale"] == "none":  # as the article's was kept once
             config["scale"] = "none"
         options["validation_size"] = min(
             options["validation_size"], config.get("validation_size") or 0
         )  # if there are fewer
-        for option in sorted(options.keys() - {*script.NOT_STORED, "data"}):
+        for option in sorted(options.keys() - {*known.NOT_STORED, "data"}):
             if config.get(option) != options[option]:
                 was = f"{option} {config.get(option)} and not {options[option]}"
                 raise InputError(f"argument --output: {folder} is a run of other settings, with {was}")

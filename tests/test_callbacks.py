@@ -241,6 +241,7 @@ def test_a_logger_whose_package_is_missing_says_so_in_one_line(tmp_path, monkeyp
 def test_so_does_the_experiment_before_it_makes_a_folder(run, tmp_path):
     arguments = ["mnist.py", "--output", str(tmp_path / "run"), "--tensorboard", str(tmp_path / "log")]
     code = f"import runpy, sys; sys.modules['tensorboard'] = None; sys.argv = {arguments}"
+    code += f"; sys.path.insert(0, {str(MNIST.parent)!r})"
     answer = run("-c", f"{code}; runpy.run_path({str(MNIST)!r}, run_name='__main__')")
     assert answer.returncode == 2
     missing = "tensorboard is not installed: pip install 'deap-nn[tensorboard]'"

@@ -138,7 +138,7 @@ def test_workers_do_score_the_cnn_and_change_no_byte(run, tmp_path):
     assert run(MNIST, *options, "--breeding", "plain", "--output", tmp_path / "plain").returncode == 0
     script = tmp_path / "noting.py"
     script.write_text(
-        "import os, pathlib, runpy\n"
+        "import os, pathlib, runpy, sys\n"
         "from deap_nn import evaluation, parallel\n"
         "parallel.prepare_worker()\n"
         "score = evaluation.Scorer.fitness\n"
@@ -146,6 +146,7 @@ def test_workers_do_score_the_cnn_and_change_no_byte(run, tmp_path):
         "    pathlib.Path(f'scored-{os.getpid()}').touch()\n"
         "    return score(*arguments)\n"
         "evaluation.Scorer.fitness = noting\n"
+        f"sys.path.insert(0, {str(MNIST.parent)!r})\n"
         f"if __name__ == '__main__': runpy.run_path({str(MNIST)!r}, run_name='__main__')\n"
     )
     run("-m", "scoop", "-n", 3, script, *options, "--group-size", 1, "--output", tmp_path / "recipes")
@@ -261,11 +262,12 @@ def test_the_ranking_is_that_of_the_options(run, tmp_path, digits_file):
 
 
 FAILING = """
-import runpy
+import os, runpy, sys
 from deap_nn import evaluation, parallel
 parallel.prepare_worker()
 def fail(*arguments): raise RuntimeError('no such\\nluck')
 evaluation.Scorer.group_fitness = fail
+sys.path.insert(0, os.path.dirname({path!r}))
 if __name__ == '__main__': runpy.run_path({path!r}, run_name='__main__')
 """
 
@@ -291,13 +293,14 @@ def test_a_failing_evaluation_ends_the_run_with_one_line(run, tmp_path, digits_f
 def test_a_run_whose_program_dies_with_scoop_is_said_to_have_failed(run, tmp_path, digits_file):
     script = tmp_path / "dying.py"
     script.write_text(
-        "import runpy\n"
+        "import runpy, sys\n"
         "from deap_nn import parallel\n"
         "import scoop\n"
         "parallel.prepare_worker()\n"
         "def torn(): raise ValueError('torn message')\n"
         "if __name__ == '__main__':\n"
         "    scoop._control.execQueue.socket._recv = torn\n"
+        f"    sys.path.insert(0, {str(MNIST.parent)!r})\n"
         f"    runpy.run_path({str(MNIST)!r}, run_name='__main__')\n"
     )
     run("-m", "scoop", "-n", 2, script, *SETTING, "--data", digits_file, "--output", tmp_path / "run", timeout=60)
