@@ -125,7 +125,8 @@ class FilterTrace(Callback):
             self._keep(evolution)
 
     def _keep(self, evolution: Evolution) -> None:
-        assert self._found is not None  # noqa: S101  (for mypy)
+        if self._found is None:
+            return
         name, places = self._found
         found = np.asarray(evolution.look(evolution.best))[places].mean(axis=-1)
         largest = float(np.finfo(np.float16).max)
