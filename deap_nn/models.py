@@ -287,7 +287,7 @@ def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat
     reference : ModelReference
         The model.
     precision : {"float32", "bfloat16"}
-        "bfloat16" lets every layer compute in it, with weights that are still float32.
+        "bfloat16" lets every layer compute in it but those that give the answers, with weights that are still float32.
 
     Raises
     ------
@@ -303,8 +303,9 @@ def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat
         return _held[reference.held]
     model = _from_config(reference) if reference.config else build_model(reference.name)
     if precision == "bfloat16":
+        last = {id(output._keras_history.operation) for output in getattr(model, "outputs", None) or ()}
         for layer in model._flatten_layers(include_self=True):
-            layer.dtype_policy = "mixed_bfloat16"
+            layer.dtype_policy = "float32" if id(layer) in last else "mixed_bfloat16"
     for variable, content in zip(model.non_trainable_variables, reference.state, strict=True):
         if content:
             dtype = np.dtype(variable.dtype)

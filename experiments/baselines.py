@@ -53,6 +53,7 @@ ONLY_FOR = {
     "population": ("openai-es", "random"),
     "sigma": ("openai-es",),
     "scale": ("openai-es",),
+    "precision": ("openai-es", "random"),
 }
 """Options that are for some methods alone."""
 
@@ -291,6 +292,7 @@ def make_parser() -> Parser:
     add("--population", type=integer(2), metavar="N", help="networks scored a generation; by default 200")
     add("--sigma", type=number(1e-6, LARGEST_WEIGHT), metavar="X", help="strength of openai-es' noise; by default 0.02")
     add("--scale", choices=("none", "fan_in"), help="of openai-es' noise, by matrix; by default none")
+    add("--precision", choices=("float32", "bfloat16"), help="what a population is scored in; by default float32")
     add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
     add("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
     add("--model", choices=("mnist_deep", "mlp"), default="mnist_deep", help="as for experiments/mnist.py")
@@ -310,7 +312,7 @@ def make_parser() -> Parser:
 def common_options(method: str) -> set[str]:
     """Return the names of the options that say the same of a method and of ``experiments/mnist.py``."""
     names = vars(make_parser().parse_args(["--method=sgd"])).keys() - ONLY_FOR.keys()
-    return names | {"population"} if method in ONLY_FOR["population"] else set(names)
+    return names | {name for name in ("population", "precision") if method in ONLY_FOR[name]}
 
 
 def complete(options: argparse.Namespace) -> argparse.Namespace:
@@ -318,7 +320,7 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
     usual = {"rate": RATES[options.method], "momentum": 0.0, "population": 200, "sigma": 0.02, "scale": "none"}
     for name, methods in ONLY_FOR.items():
         if options.method in methods and getattr(options, name) is None:
-            setattr(options, name, usual[name])
+            setattr(options, name, usual.get(name))
         elif options.method not in methods and getattr(options, name) is not None:
             raise InputError(f"argument --{name}: is for --method {' or '.join(methods)}, got {options.method}")
     if options.method == "openai-es" and options.population % 2:
@@ -381,6 +383,7 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
         validation_size=options.validation_size,
         scale="fan_in" if options.scale == "fan_in" else None,
         threads=options.threads,
+        precision=options.precision or "float32",
     )
     toolbox.register("map", map_)
     stored = {name: value for name, value in vars(options).items() if name not in NOT_STORED}

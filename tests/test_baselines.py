@@ -163,6 +163,10 @@ def test_a_run_leaves_what_the_experiment_leaves_with_any_workers(run, tmp_path,
         (["--method", "random", "--rate", "1"], "argument --rate: is for --method sgd or adam or openai-es"),
         (["--method", "adam", "--momentum", "0.9"], "argument --momentum: is for --method sgd"),
         (["--method", "sgd", "--scale", "fan_in"], "argument --scale: is for --method openai-es"),
+        (
+            ["--method", "adam", "--precision", "bfloat16"],
+            "argument --precision: is for --method openai-es or random",
+        ),
         (["--method", "openai-es", "--population", "3"], "argument --population: must be even, got 3"),
         (["--method", "openai-es", "--sigma", "0"], "argument --sigma: must be a number from 1e-06"),
         (["--method", "adam", "--rate", "nan"], "argument --rate: must be a number"),
@@ -184,6 +188,7 @@ seeds = [1]
 model = "mlp"
 population = 6
 generations = 3
+precision = "bfloat16"
 [settings.ours]
 preset = "default"
 [settings.adam]
@@ -204,7 +209,9 @@ def test_a_study_has_baselines_too_and_begins_a_broken_one_again(run, tmp_path, 
     assert [row["evaluations"] for row in rows if row["setting"] == "adam"] == ["0", "1", "2", "3"]
     assert [row["evaluations"] for row in rows if row["setting"] == "es"] == ["0", "6", "12", "18"]
     config = json.loads((tmp_path / "out" / "adam-1" / "config.json").read_text())
-    assert (config["rate"], config["population"]) == (0.01, None)
+    assert (config["rate"], config["population"], config["precision"]) == (0.01, None, None)
+    for setting in ("ours", "es"):
+        assert json.loads((tmp_path / "out" / f"{setting}-1" / "config.json").read_text())["precision"] == "bfloat16"
     broken = tmp_path / "out" / "es-1"
     expected = (broken / "best.npz").read_bytes()
     (broken / "status.json").write_text('{"state": "running"}')

@@ -111,6 +111,15 @@ def test_bfloat16_scores_nearly_the_same_and_validates_exactly_the_same(digits, 
     assert len(counts) == 1
 
 
+@pytest.mark.parametrize("name", ["mlp", "mnist_deep"])
+def test_bfloat16_does_not_round_the_answers(name):
+    model = model_of(reference_of(name), precision="bfloat16")
+    answers = np.asarray(model(np.random.default_rng(0).random((4, *model.input_shape[1:]), np.float32)))
+    assert answers.dtype == np.float32
+    assert (answers != tf.cast(tf.cast(answers, tf.bfloat16), tf.float32).numpy()).any()
+    assert {layer.compute_dtype for layer in model.layers[1:-1] if layer.weights} == {"bfloat16"}
+
+
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     with pytest.raises(ValueError, match="device: TensorFlow sees no GPU"):
