@@ -16,9 +16,10 @@ from deap_nn.maps import MapError, open_map
 from deap_nn.mutation import mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.population import Population
+from deap_nn.presets import PRESETS, preset, usual_step
 from deap_nn.runs import Run, read_run
 from deap_nn.selection import selMirrored, selRankBoosted
-from deap_nn.toolbox import PRESETS, FitnessMin, Individual, make_toolbox, usual_step
+from deap_nn.toolbox import FitnessMin, Individual, make_toolbox
 from deap_nn.weight_files import WeightsError, read_weights
 from deap_nn.weights import Layout, WeightList
 
@@ -65,6 +66,7 @@ __all__ = [
     "make_toolbox",
     "mutGaussianAdaptive",
     "open_map",
+    "preset",
     "read_run",
     "read_runs",
     "read_weights",

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from deap import base, tools
 from numpy.typing import ArrayLike
 
@@ -25,7 +24,7 @@ from deap_nn.problems import Batches, of_keras_problem, of_labelled_data
 from deap_nn.seeding import Purpose, check_seed, stream
 from deap_nn.selection import check_ranking, selMirrored, selRankBoosted
 from deap_nn.weight_files import checked_weights
-from deap_nn.weights import Layout, WeightList, check_number, check_probability
+from deap_nn.weights import Layout, WeightList, check_count, check_number, check_probability
 
 if TYPE_CHECKING:
     import keras
@@ -45,55 +44,6 @@ class Individual(WeightList):
         self.fitness = FitnessMin()
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "default": {
-        "fitness": "cross_entropy",
-        "init": "scaled",
-        "scale": "fan_in",
-        "schedule": "geometric",
-        "sigma": 0.5,
-        "final_sigma": 0.05,
-        "parents": 0.5,
-        "pressure": 1.5,
-        "boost": 1.0,
-        "crossover": "mean",
-        "mates": None,
-        "step": "usual",
-    },
-    "mask": {
-        "fitness": "cross_entropy",
-        "init": "scaled",
-        "scale": "fan_in",
-        "schedule": "error",
-        "sigma": 0.1,
-        "final_sigma": None,
-        "parents": 0.1,
-        "pressure": 1.5,
-        "boost": 1.0,
-        "crossover": "mask",
-        "mates": 2,
-        "step": None,
-    },
-    "article": {
-        "fitness": "error",
-        "init": "normal",
-        "scale": None,
-        "schedule": "error",
-        "sigma": 0.1,
-        "final_sigma": None,
-        "parents": 1.0,
-        "pressure": 2.0,
-        "boost": 100.0,
-        "crossover": "mask",
-        "mates": 2,
-        "step": None,
-    },
-}
-"""Settings of a run by name: what `make_toolbox` takes, but ``parents`` is a share of the population, ``sigma`` the
-first strength of mutation, which falls as ``schedule`` says, ``final_sigma`` a share of it, and a "usual" ``step`` that
-of `usual_step`."""
-
-
 CROSSOVERS = {
     "mask": cxMask,
     "biased": cxBiased,
@@ -111,30 +61,6 @@ USUAL_INDPB = {"mask": 0.5, "biased": 0.25, "matrices": 0.5, "units": 0.5, "none
 
 LARGEST_STEP = 1e6
 """No step of `make_toolbox` is as large."""
-
-
-def usual_step(population: int, generations: int, matrices: int) -> float:
-    r"""Return a `step` of `make_toolbox` that learns well with "mean": :math:`\sqrt{24\,n/(G\,L)}`.
-
-    A step towards the mean of so many members goes astray too, by as much as the step is long over the root of their
-    number. This is the step with which `G` of them go astray together as far as with any other number of members and
-    generations; the 24 was measured (docs/results.md).
-
-    Parameters
-    ----------
-    population, generations : int
-        `n` members and `G` generations, each at least 1.
-    matrices : int
-        `L`, the weight matrices that a sample passes one after the other, at least 1: biases are none.
-
-    Examples
-    --------
-    >>> usual_step(200, 300, 4)
-    2.0
-    """
-    for name, value in (("population", population), ("generations", generations), ("matrices", matrices)):
-        _check_count(name, value)
-    return float(np.sqrt(24.0 * population / (generations * matrices)))
 
 
 def make_toolbox(
@@ -276,21 +202,21 @@ def make_toolbox(
         raise ValueError(f"step must be above 0 and below {LARGEST_STEP:g}, got {step!r}")
     _check_choice("precision", precision, ("float32", "bfloat16"))
     _check_choice("device", device, ("cpu", "gpu"))
-    batch_size = None if batch_size is None else _check_count("batch_size", batch_size)
-    stays = _check_count("batch_generations", batch_generations)
-    validation_size = _check_count("validation_size", validation_size)
-    threads = _check_count("threads", threads)
+    batch_size = None if batch_size is None else check_count(batch_size, "batch_size")
+    stays = check_count(batch_generations, "batch_generations")
+    validation_size = check_count(validation_size, "validation_size")
+    threads = check_count(threads, "threads")
     check_probability(mutation_indpb, "mutation_indpb")
     _check_choice("mutated_matrices", mutated_matrices, ("all", "one"))
     if isinstance(scale, str):
         _check_choice("scale", scale, ("fan_in", "own"))
-    elites = _check_count("elites", elites, least=0)
-    if _check_count("elite_batches", elite_batches) > 1 and not elites:
+    elites = check_count(elites, "elites", 0)
+    if check_count(elite_batches, "elite_batches") > 1 and not elites:
         raise ValueError(f"elite_batches needs elites, got {elite_batches!r}")
     if crossover == "mean" and (elites or isinstance(sigma, SelfAdaptive)):
         raise ValueError("elites and SelfAdaptive are not for crossover 'mean'")
     check_ranking(pressure, boost, boosted, parents)
-    if not 2 <= _check_count("mates", mates) <= MOST_MATES:
+    if not 2 <= check_count(mates, "mates") <= MOST_MATES:
         raise ValueError(f"mates must be 2 to {MOST_MATES}, got {mates!r}")
     if indpb is None:
         indpb = USUAL_INDPB.get(crossover, 0.5)
@@ -300,7 +226,7 @@ def make_toolbox(
     if crossover == "none" and indpb:
         raise ValueError(f"indpb must be 0 where crossover is 'none', got {indpb!r}")
     if tournsize is not None:
-        _check_count("tournsize", tournsize)
+        check_count(tournsize, "tournsize")
         if crossover == "mean":
             raise ValueError(f"tournsize is not for crossover 'mean', got {tournsize!r}")
     if mates > 2 and crossover not in ("mask", "average", "mean"):
@@ -378,12 +304,6 @@ def make_toolbox(
 def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}")
-
-
-def _check_count(name: str, value: object, *, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-    return int(value)
 
 
 def layout_names(layout: Layout, individual: Sequence[Any]) -> dict[str, Any]:

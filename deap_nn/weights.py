@@ -325,12 +325,10 @@ def check_number(value: float, name: str) -> float:
     return float(value)
 
 
-def check_count(value: int, name: str, minimum: int) -> int:
-    """Return an integer of at least `minimum`, or raise TypeError or ValueError naming it."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {value!r}")
+def check_count(value: object, name: str, minimum: int = 1) -> int:
+    """Return an integer of at least `minimum`, or raise ValueError naming it."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
+        raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}")
     return int(value)
 
 

@@ -15,7 +15,7 @@ FLOORS = [
     {"markup", "extras"},
     {"seeding", "weights", "logbooks", "datafiles", "checkpoint", "onlooker", "scoop_repairs"},
     {"limits", "adaptation", "population", "frames", "family", "charts"},
-    {"genome_cache", "keyframes", "clock"},
+    {"genome_cache", "keyframes", "clock", "presets"},
     {"sharing"},
     {"parallel"},
     {"datasets", "tensorflow_setup", "commands", "noise"},

@@ -1,16 +1,20 @@
 """The wired toolbox runs DEAP's own loops, and whatever somebody registers anew is used."""
 
 import copy
+import importlib
 import itertools
 import math
 import pickle
 import random
+import re
 
 import numpy as np
 import pytest
+from conftest import MNIST
 from deap import algorithms, base, creator, tools
 
 from deap_nn import (
+    PRESETS,
     Annealed,
     Callback,
     Dataset,
@@ -21,10 +25,12 @@ from deap_nn import (
     evolve,
     make_toolbox,
     mutGaussianAdaptive,
+    preset,
     usual_step,
 )
 from deap_nn.evaluation import Evaluate
 from deap_nn.seeding import takes
+from deap_nn.wiring import toolbox_of
 
 creator.create("MinimisedInToolboxTests", base.Fitness, weights=(-1.0,))
 creator.create("GenomeInToolboxTests", WeightList, fitness=creator.MinimisedInToolboxTests)
@@ -291,6 +297,40 @@ def test_the_usual_step_goes_astray_as_far_with_any_numbers():
         numbers[i] = 0
         with pytest.raises(ValueError, match=f"{name} must be an integer of at least 1, got 0"):
             usual_step(*numbers)
+
+
+@pytest.mark.parametrize("name", ["default", "mask", "article"])
+def test_a_preset_is_what_the_experiment_does(digits, name, monkeypatch):
+    monkeypatch.syspath_prepend(MNIST.parent)
+    mnist_options = importlib.import_module("mnist_options")
+    toolbox = make_toolbox("mlp", digits, seed=1, **preset(name, population=20, generations=30, matrices=2))
+    options = mnist_options.make_parser().parse_args(
+        ["--preset", name, "--population=20", "--generations=30", "--model=mlp"]
+    )
+    chosen = vars(mnist_options.complete(options)) | {"init": PRESETS[name]["init"]}
+    other = toolbox_of(chosen, digits)
+    for one in ("mate", "mutate", "select", "individual"):
+        keywords = [getattr(made, one).keywords for made in (toolbox, other)]
+        told = [{key: repr(value) for key, value in some.items() if key not in ("rng", "noise")} for some in keywords]
+        assert told[0] == told[1]
+        assert getattr(toolbox, one).func.__class__ is getattr(other, one).func.__class__
+    assert getattr(toolbox, "step", None) == getattr(other, "step", None)
+    assert toolbox.problem == other.problem
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"name": "best"}, "name must be 'default' or 'mask' or 'article', got 'best'"),
+        ({"population": 0}, "population must be an integer of at least 1, got 0"),
+        ({"generations": 1.5}, "generations must be an integer of at least 1, got 1.5"),
+        ({"matrices": True}, "matrices must be an integer of at least 1, got True"),
+    ],
+)
+def test_a_wrong_preset_is_refused(changed, said):
+    given = {"name": "mask", "population": 20, "generations": 30, "matrices": 2} | changed
+    with pytest.raises(ValueError, match=re.escape(said)):
+        preset(**given)
 
 
 def test_no_crossover_leaves_the_parents_apart(digits):
