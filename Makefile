@@ -22,14 +22,14 @@ test-all: test test-extras
 	$(BIN)/python tests/faults/soak.py mlp
 	$(BIN)/python tests/faults/soak.py cnn
 
-EXTRAS := browser,dask,gymnasium,mlflow,mpi,notebook,parquet,ray,tensorboard
+EXTRAS := browser,dask,gymnasium,mlflow,mpi,notebook,parquet,ray,sklearn,tensorboard
 WITH_MPI := PATH="$$PATH:$(CURDIR)/$(BIN)"
 
 # What needs packages that are there for some users alone, Debian's Chromium, and an MPI library: Debian's, or else PyPI's.
 # It leaves pictures of reports in build/pictures.
 test-extras: .venv/installed-extras
 	command -v chromium chromedriver || apt-get install --yes --no-install-recommends chromium chromium-driver
-	$(WITH_MPI) $(BIN)/python -m pytest tests/extras
+	SCIPY_ARRAY_API=1 $(WITH_MPI) $(BIN)/python -m pytest tests/extras
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ import hashlib
 import os
 import threading
 import urllib.request
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -125,12 +126,16 @@ class Dataset:
         }
 
 
-_KNOWN: dict[str, Any] = {}
+_KNOWN: dict[str, weakref.WeakSet[Any]] = {}
+"""What this process holds, by its digest, as long as somebody uses it."""
+
+_LOADED: dict[str, Any] = {}
+"""What `find_dataset` had to load, by its digest: once a process."""
 
 
 def remember(data: Any) -> None:
-    """Let `find_dataset` find, in this process, what has a ``reference``."""
-    _KNOWN[data.reference.sha256] = data
+    """Let `find_dataset` find, in this process and while it lives, what has a ``reference``."""
+    _KNOWN.setdefault(data.reference.sha256, weakref.WeakSet()).add(data)
 
 
 def find_dataset(reference: DataReference) -> Any:
@@ -143,16 +148,18 @@ def find_dataset(reference: DataReference) -> Any:
     DataError
         If it is not to be had here, or what is found has other contents.
     """
-    if reference.sha256 not in _KNOWN:
+    known = next(iter(_KNOWN.get(reference.sha256, ())), _LOADED.get(reference.sha256))
+    if known is None:
         if not reference.path and reference.name not in NAMES:
             raise DataError(
                 f"the data set {reference.name!r} is made of arrays that this process does not hold: make it at the "
                 "top of the script, the same in every process, or read the data from a file"
             )
-        found = load_dataset(reference.name, reference.path or None)
-        if found.reference.sha256 != reference.sha256:
+        known = load_dataset(reference.name, reference.path or None)
+        if known.reference.sha256 != reference.sha256:
             raise DataError(f"{reference.path or reference.name}: other data here than where the run started")
-    return _KNOWN[reference.sha256]
+        _LOADED[reference.sha256] = known
+    return known
 
 
 def split_validation(arrays: RawArrays, *, name: str, path: str = "", note: str = "") -> Dataset:

@@ -89,7 +89,7 @@ class KerasProblem:
         check_model(model)
         structure = _outputs(model, few)
         outputs = [np.asarray(output) for output in keras.tree.flatten(structure)]
-        self.reference = reference_of(model, few)
+        self.model, self.reference = model, reference_of(model, few)
         names = _output_names(model, structure, len(outputs))
         given = list(loss) if isinstance(loss, list | tuple) else [loss]
         if not given:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
+import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -191,12 +193,13 @@ def _names(model: keras.Model) -> tuple[str, ...]:
     return tuple(names)
 
 
-_held: dict[int, keras.Model] = {}
+_held: weakref.WeakValueDictionary[int, keras.Model] = weakref.WeakValueDictionary()
+_numbers = itertools.count(1)
 
 
 def _hold(model: keras.Model, state: tuple[bytes, ...], shapes: tuple[tuple[int, ...], ...]) -> ModelReference:
     """Keep a model in this process, since none like it can be built."""
-    number = next((number for number, other in _held.items() if other is model), len(_held) + 1)
+    number = next((number for number, other in _held.items() if other is model), 0) or next(_numbers)
     _held[number] = model
     return ModelReference(model.name, state=state, names=_names(model), shapes=shapes, held=number)
 

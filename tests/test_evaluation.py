@@ -325,6 +325,7 @@ def test_data_are_loaded_once_a_process(digits_file, mlp, monkeypatch):
     assert np.array_equal(data.x_test, made_digits().x_test)
     loaded = []
     monkeypatch.setattr(datasets, "_KNOWN", {})
+    monkeypatch.setattr(datasets, "_LOADED", {})
     monkeypatch.setattr(datasets, "read_npz", lambda path, read=datasets.read_npz: loaded.append(path) or read(path))
     for generation in range(3):
         Evaluate(problem(data, mlp, seed=99), generation)(individual_for(mlp))

@@ -1,8 +1,10 @@
 """Any Keras model goes in, is scored as it predicts, and comes out."""
 
+import gc
 import pickle
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from deap import base, creator, tools
 
 from deap_nn import Constant, ErrorScaled, Individual, KerasProblem, WeightList, evolve, make_toolbox
 from deap_nn.callbacks import EarlyStopping, ProgressBar
+from deap_nn.datafiles import DataError
+from deap_nn.datasets import find_dataset
 from deap_nn.evaluation import batch_indices
 from deap_nn.models import answers_with_logits, keras
 from deap_nn.samples import Samples, as_arrays, flat, outline, packed
@@ -365,6 +369,31 @@ def test_a_model_that_comes_out_of_its_configuration_with_other_answers_is_held(
     assert toolbox.scores(individual, "train")[0] == pytest.approx(
         3 * np.abs(x_of()[:32] @ kernel + bias).max(), rel=1e-4
     )
+
+
+def test_model_and_data_are_let_go_of_with_their_toolbox():
+    kept, number, x = [], 0, x_of() + 0.5  # nobody else has these
+    for factor in (2.0, 3.0):
+        model = Factor(factor)
+        model(x)
+        problem = KerasProblem(model, x, x[:, :2], loss=lambda outputs, targets: float(np.abs(outputs).max()))
+        assert problem.reference.held > number
+        number = problem.reference.held
+        kept.append((make_toolbox(problem, seed=1, batch_size=32), weakref.ref(model), weakref.ref(problem.samples)))
+    del model, problem
+    reference = kept[0][0].problem.data
+    assert find_dataset(reference) in (kept[0][2](), kept[1][2]())
+    for _ in range(2):
+        toolbox, *references = kept.pop()
+        toolbox.evaluate(toolbox.individual())
+        objective_scorer.cache_clear()
+        del toolbox
+        gc.collect()
+        assert [one() for one in references] == [None, None]
+        if kept:
+            assert find_dataset(reference) is kept[0][2]()
+    with pytest.raises(DataError, match="made of arrays that this process does not hold"):
+        find_dataset(reference)
 
 
 def test_recalibration_makes_the_statistics_those_of_the_data():

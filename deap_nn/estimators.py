@@ -1,0 +1,264 @@
+"""A genetic algorithm in scikit-learn's manners: `EvolvedClassifier` and `EvolvedRegressor`.
+
+References
+----------
+L. Buitinck and others, "API design for machine learning software: experiences from the scikit-learn project", ECML PKDD
+workshop on languages for data mining and machine learning, 2013.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from deap_nn.algorithms import evolve
+from deap_nn.callbacks import EarlyStopping, Readouts
+from deap_nn.extras import optional
+from deap_nn.keras_problem import KerasProblem
+from deap_nn.presets import preset
+from deap_nn.toolbox import make_toolbox
+from deap_nn.weights import check_count, check_number
+
+with optional("sklearn"):
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.utils import check_random_state
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, validate_data
+
+if TYPE_CHECKING:
+    import keras
+
+CHUNK = 256
+"""So many samples are answered at a time, always: what is answered to one does not depend on the others."""
+
+
+class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """What both estimators do: evolve a network that answers with some numbers."""
+
+    _loss: str
+
+    def __init__(
+        self,
+        model: Callable[[int, int], keras.Model] | None = None,
+        *,
+        hidden_layer_sizes: Sequence[int] = (32,),
+        activation: str = "tanh",
+        population: int = 100,
+        generations: int = 200,
+        batch_size: int = 64,
+        validation_fraction: float = 0.1,
+        patience: int | None = None,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.model = model
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.population = population
+        self.generations = generations
+        self.batch_size = batch_size
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _evolve(self, x: NDArray[np.float32], y: NDArray[Any], outputs: int) -> None:
+        """Evolve a network for checked samples and targets, and keep it."""
+        check_count(self.population, "population", 2)
+        check_count(self.generations, "generations")
+        check_count(self.batch_size, "batch_size")
+        if not 0 < check_number(self.validation_fraction, "validation_fraction") < 1:
+            raise ValueError(
+                f"validation_fraction must be above 0 and below 1, got {self.validation_fraction!r}: "
+                "the network is chosen on those samples"
+            )
+        random = check_random_state(self.random_state)
+        order, seed = random.permutation(len(x)), int(random.randint(2**31))
+        x, y = x[order], y[order]
+        if self.model is None:
+            network = _perceptron(x, outputs, self.hidden_layer_sizes, self.activation)
+        else:
+            network = self.model(x.shape[1], outputs)
+        problem = KerasProblem(network, x, y, loss=self._loss, validation_split=self.validation_fraction)
+        matrices = sum(len(shape) > 1 for shape in problem.layout.shapes)
+        settings = preset(
+            "default", population=self.population, generations=self.generations, matrices=max(1, matrices)
+        )
+        size = min(self.batch_size, len(problem.samples))
+        toolbox = make_toolbox(problem, seed=seed, batch_size=size, **settings)
+        toolbox.register("map", map)
+        readouts = Readouts(toolbox, voters=0)
+        callbacks = [EarlyStopping(patience=self.patience), readouts]
+        members = toolbox.population(n=self.population)
+        _, self.logbook_ = evolve(
+            members, toolbox, self.generations, seed=seed, callbacks=callbacks, progress=self.verbose
+        )
+        self.model_ = problem.to_model(readouts.individual)
+        self.n_iter_ = len(self.logbook_) - 1
+
+    def _answers(self, x: ArrayLike) -> NDArray[np.float64]:
+        """Return what the network answers; shape (samples, outputs)."""
+        check_is_fitted(self)
+        samples: NDArray[np.float32] = validate_data(self, x, dtype=np.float32, reset=False)
+        rows = []
+        for start in range(0, len(samples), CHUNK):
+            chunk = samples[start : start + CHUNK]
+            padded = np.zeros((CHUNK, samples.shape[1]), np.float32)
+            padded[: len(chunk)] = chunk
+            rows.append(np.asarray(self.model_(padded, training=False), np.float64)[: len(chunk)])
+        return np.concatenate(rows)
+
+
+class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]
+    """A neural network classifier whose weights are evolved, as a scikit-learn estimator.
+
+    The cross-entropy of one mini-batch a generation is minimised as by ``--preset default``; of every 25th generation
+    the best member and the mean of the parents are scored on the validation samples, and the best of these is kept.
+
+    Parameters
+    ----------
+    model : callable, optional
+        Takes the number of features and of classes, and returns a built Keras model that answers with a softmax or
+        with logits. By default a perceptron, which standardises its inputs.
+    hidden_layer_sizes : sequence of int
+        The units of the perceptron's hidden layers.
+    activation : str
+        Their activation, as Keras names it.
+    population, generations : int
+        How many networks, at least 2, and how often they have children, at least 1.
+    batch_size : int
+        Samples in a mini-batch, at least 1; all, if there are fewer.
+    validation_fraction : float
+        This share of the samples, drawn at random, is not trained on: above 0, below 1.
+    patience : int, optional
+        Stop after so many generations without a lower validation error.
+    random_state : int, numpy.random.RandomState, optional
+        Decides everything random.
+    verbose : bool
+        Whether to show progress.
+
+    Attributes
+    ----------
+    model_ : keras.Model
+        The network.
+    classes_ : numpy.ndarray
+        The labels, sorted.
+    logbook_ : deap.tools.Logbook
+        A row a generation, see `evolve`.
+    n_iter_ : int
+        Generations after the initial population.
+    n_features_in_ : int
+        Features of a sample.
+    feature_names_in_ : numpy.ndarray
+        Their names, where they had any.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> x, y = load_iris(return_X_y=True)
+    >>> classifier = EvolvedClassifier(population=40, generations=60, random_state=1).fit(x, y)
+    >>> classifier.score(x, y) > 0.9
+    True
+    """
+
+    _loss = "cross_entropy"
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> EvolvedClassifier:  # noqa: N803  # scikit-learn's name
+        """Evolve a network for samples of shape (samples, features) and their labels of shape (samples,)."""
+        samples, labels = validate_data(self, X, y, dtype=np.float32, ensure_min_samples=2)
+        check_classification_targets(labels)
+        self.classes_, numbers = np.unique(labels, return_inverse=True)
+        self._evolve(samples, numbers, len(self.classes_))
+        return self
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+        """Return the probability of each class; shape (samples, classes)."""
+        from deap_nn.models import answers_with_logits
+
+        answers = self._answers(X)
+        if answers_with_logits(self.model_):
+            answers = np.exp(answers - answers.max(axis=1, keepdims=True))
+        shares: NDArray[np.float64] = answers / answers.sum(axis=1, keepdims=True)
+        return shares
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
+        """Return the label of each sample; shape (samples,)."""
+        places = self._answers(X).argmax(axis=1)
+        labels: NDArray[Any] = self.classes_[places]
+        return labels
+
+
+class EvolvedRegressor(RegressorMixin, _Evolved):  # type: ignore[misc]
+    """A neural network regressor whose weights are evolved, as a scikit-learn estimator.
+
+    The mean squared error of standardised targets is minimised; all else is as for `EvolvedClassifier`.
+
+    Parameters
+    ----------
+    model : callable, optional
+        Takes the number of features and of targets, and returns a built Keras model that answers with numbers. By
+        default a perceptron, which standardises its inputs.
+    hidden_layer_sizes, activation, population, generations, batch_size, validation_fraction, patience, random_state, \
+verbose
+        As for `EvolvedClassifier`.
+
+    Attributes
+    ----------
+    model_ : keras.Model
+        The network, which answers with standardised targets.
+    target_mean_, target_scale_ : numpy.ndarray
+        What they were standardised with: shape (targets,).
+    logbook_, n_iter_, n_features_in_, feature_names_in_
+        As for `EvolvedClassifier`.
+
+    Examples
+    --------
+    >>> x = np.linspace(-3, 3, 200)[:, None]
+    >>> regressor = EvolvedRegressor(population=40, generations=100, random_state=1).fit(x, np.sin(x[:, 0]))
+    >>> regressor.score(x, np.sin(x[:, 0])) > 0.9
+    True
+    """
+
+    _loss = "mse"
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn is to know: several targets are taken too."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> EvolvedRegressor:  # noqa: N803
+        """Evolve a network for samples of shape (samples, features) and targets of (samples,) or (samples, targets)."""
+        said = {"dtype": np.float32, "multi_output": True, "y_numeric": True, "ensure_min_samples": 2}
+        samples, given = validate_data(self, X, y, **said)
+        self._one_target = np.ndim(given) == 1
+        targets = np.asarray(given, np.float64).reshape(len(samples), -1)
+        self.target_mean_, scale = targets.mean(axis=0), targets.std(axis=0)
+        self.target_scale_ = np.where(scale > 0, scale, 1.0)
+        standardised = ((targets - self.target_mean_) / self.target_scale_).astype(np.float32)
+        self._evolve(samples, standardised, targets.shape[1])
+        return self
+
+    def predict(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+        """Return the targets of each sample; shape (samples,) or (samples, targets), as they were to `fit`."""
+        answers: NDArray[np.float64] = self._answers(X)
+        answers = answers * self.target_scale_ + self.target_mean_
+        return answers[:, 0] if self._one_target else answers
+
+
+def _perceptron(
+    x: NDArray[np.float32], outputs: int, hidden_layer_sizes: Sequence[int], activation: str
+) -> keras.Model:
+    """Return a built perceptron that standardises samples like these."""
+    from deap_nn.models import keras
+
+    mean, variance = x.mean(axis=0, dtype=np.float64), x.var(axis=0, dtype=np.float64)
+    layers = [keras.Input((x.shape[1],)), keras.layers.Normalization(mean=mean, variance=variance)]
+    layers += [keras.layers.Dense(check_count(size, "hidden_layer_sizes"), activation) for size in hidden_layer_sizes]
+    return keras.Sequential([*layers, keras.layers.Dense(outputs)])
+
+
+__all__ = ["EvolvedClassifier", "EvolvedRegressor"]

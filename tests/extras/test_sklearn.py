@@ -1,0 +1,68 @@
+"""The estimators keep scikit-learn's promises."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from deap_nn.estimators import EvolvedClassifier, EvolvedRegressor
+from deap_nn.models import keras
+
+SMALL = {"population": 40, "generations": 60, "random_state": 1}
+
+
+@parametrize_with_checks([EvolvedClassifier(**SMALL), EvolvedRegressor(**SMALL)])
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+def test_it_is_at_home_in_pipelines_and_searches():
+    x, y = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"])[y]
+    piped = make_pipeline(StandardScaler(), EvolvedClassifier(**SMALL))
+    assert cross_val_score(piped, x, names, cv=3).mean() > 0.9
+    search = GridSearchCV(EvolvedClassifier(**SMALL), {"hidden_layer_sizes": [(4,), (16, 8)]}, cv=2).fit(x, names)
+    assert search.best_estimator_.model_.count_params() > 0
+    assert set(search.predict(x)) == set(names)
+    assert search.predict_proba(x).sum(axis=1) == pytest.approx(1)
+
+
+def test_a_model_of_ones_own_is_evolved():
+    def network(features, outputs):
+        layers = [keras.Input((features,)), keras.layers.Dense(9, "relu"), keras.layers.Dense(outputs, "softmax")]
+        return keras.Sequential(layers)
+
+    x, y = load_iris(return_X_y=True)
+    classifier = EvolvedClassifier(network, **SMALL).fit(x, y)
+    assert classifier.model_.layers[0].units == 9
+    assert classifier.predict_proba(x) == pytest.approx(classifier.model_.predict(x, verbose=0), abs=1e-6)
+    assert classifier.score(x, y) > 0.9
+    assert classifier.n_iter_ == len(classifier.logbook_) - 1 == 60
+
+
+def test_several_targets_and_patience():
+    x, y = load_diabetes(return_X_y=True)
+    both = np.stack([y, -2 * y + 5], axis=1)
+    regressor = EvolvedRegressor(**SMALL | {"generations": 2000}, patience=20).fit(x, both)
+    assert regressor.n_iter_ < 2000
+    assert regressor.predict(x[:7]).shape == (7, 2)
+    assert regressor.score(x, both) > 0.3
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"population": 1}, "population must be an integer of at least 2, got 1"),
+        ({"generations": 0}, "generations must be an integer of at least 1, got 0"),
+        ({"batch_size": 0.5}, "batch_size must be an integer of at least 1, got 0.5"),
+        ({"validation_fraction": 0}, "validation_fraction must be above 0 and below 1, got 0"),
+        ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes must be an integer of at least 1, got 0"),
+    ],
+)
+def test_wrong_parameters_are_refused_by_fit(changed, said):
+    x, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match=said):
+        EvolvedClassifier(**changed).fit(x, y)
