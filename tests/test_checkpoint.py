@@ -263,6 +263,21 @@ def test_only_one_process_holds_a_checkpoint(written):
     Checkpoint(path.parent).close()
 
 
+def test_a_folder_is_opened_and_closed_and_an_open_checkpoint_left_open(tmp_path):
+    def log(ngen, checkpoint=None):
+        toolbox = wired()
+        return evolve(toolbox.population(n=6), toolbox, ngen, seed=1, checkpoint=checkpoint)[1]
+
+    log(2, tmp_path / "run")
+    assert log(4, str(tmp_path / "run")) == log(4)
+    with Checkpoint(tmp_path / "run") as checkpoint:
+        assert [generation.number for generation in checkpoint.past] == [0, 1, 2, 3, 4]
+        log(5, checkpoint)
+        with pytest.raises(CheckpointError, match="in use by another run"):
+            log(5, tmp_path / "run")
+    assert log(5, tmp_path / "run") == log(5)
+
+
 def test_what_a_checkpoint_cannot_do_is_refused(tmp_path):
     toolbox, checkpoint = wired(), Checkpoint(tmp_path)
     for refused in ({"breeding": "plain"}, {"halloffame": tools.HallOfFame(1)}):

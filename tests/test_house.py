@@ -48,7 +48,7 @@ FLOORS = [
 
 ROOMS = {
     "tensorflow": {"tensorflow_setup"},
-    "keras": {"tensorflow_setup", "toolbox", "keras_problem", "problems"},
+    "keras": {"tensorflow_setup", "toolbox", "keras_problem", "problems", "estimators"},
     "scoop": {"parallel", "scoop_repairs", "launch", "worker"},
     "greenlet": {"parallel"},
     "matplotlib": {"charts", "report"},

@@ -1,0 +1,19 @@
+"""How Sphinx builds the documentation: ``make docs``."""
+
+from deap_nn import __version__
+
+project, author = "deap_nn", "The deap_nn developers"
+version = release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx.ext.viewcode"]
+exclude_patterns = ["results/*"]
+html_theme, html_title = "furo", f"deap_nn {version}"
+html_show_sphinx = False
+
+default_role = "py:obj"
+add_module_names = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+
+myst_heading_anchors = 3
