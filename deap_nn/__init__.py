@@ -17,6 +17,7 @@ from deap_nn.mutation import mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.population import Population
 from deap_nn.presets import PRESETS, preset, usual_step
+from deap_nn.rundir import RunDirectory
 from deap_nn.runs import Run, read_run
 from deap_nn.selection import selMirrored, selRankBoosted
 from deap_nn.toolbox import FitnessMin, Individual, make_toolbox
@@ -46,6 +47,7 @@ __all__ = [
     "OneFifth",
     "Population",
     "Run",
+    "RunDirectory",
     "Runs",
     "SelfAdaptive",
     "WeightList",

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from deap import base
 from numpy.typing import NDArray
 
 from deap_nn import limits, parallel
@@ -172,11 +173,19 @@ def _peak_memory() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
+def _fitness_name(toolbox: base.Toolbox) -> str:
+    """Return what the first fitness value is, as far as the toolbox tells."""
+    problem = getattr(toolbox, "problem", None)
+    objectives = getattr(problem, "objectives", ())
+    return str(objectives[0].name if objectives else getattr(problem, "fitness", "fitness"))
+
+
 class RunDirectory(Callback):
     """Write a run into a new folder, as it goes.
 
     ``logbook.csv`` and ``timing.csv`` grow by whole rows; every other file appears whole or not at all. As a context
-    manager it writes a ``status.json`` of "failed" or "interrupted" when an exception leaves the body.
+    manager it writes a ``status.json`` of "failed" or "interrupted" when an exception leaves the body, and otherwise of
+    "finished", with the best member of the last generation unless other weights were written.
 
     Parameters
     ----------
@@ -184,6 +193,9 @@ class RunDirectory(Callback):
         The folder, which must not exist.
     again : bool
         Whether it is that of a run to go on with, which must exist.
+    settings : mapping, optional
+        For ``config.json``, which also has the numbers of members and generations, and where the toolbox tells of them
+        the fitness and the data.
     **status
         What ``status.json`` says from the beginning.
 
@@ -191,10 +203,29 @@ class RunDirectory(Callback):
     ------
     OSError
         If the folder exists or cannot be made.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from deap_nn import evolve, make_toolbox, read_run
+    >>> folder, toolbox = Path(tempfile.mkdtemp(), "run"), make_toolbox("mlp", "mnist5k", seed=1)
+    >>> with RunDirectory(folder, settings={"seed": 1}) as directory:
+    ...     _ = evolve(toolbox.population(n=4), toolbox, 2, seed=1, callbacks=[directory])
+    >>> read_run(folder).state, read_run(folder).config["population"]
+    ('finished', 4)
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, again: bool = False, **status: Any) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        again: bool = False,
+        settings: Mapping[str, Any] | None = None,
+        **status: Any,
+    ) -> None:
         self.path = Path(path)
+        self._settings = settings
+        self._evolution: Evolution | None = None
         if not again:
             self.path.mkdir(parents=True)
         self.status: dict[str, Any] = {"state": "running", **status}
@@ -239,6 +270,17 @@ class RunDirectory(Callback):
             self.status["state"] = "failed"
         elif error is not None:
             self.close("interrupted")
+        elif self.status["state"] == "running":
+            self._finish()
+
+    def _finish(self) -> None:
+        """Write the best member of the last generation, if there are no weights yet, and that the run is finished."""
+        if self._evolution is not None and not (self.path / "best.npz").exists():
+            if weights := self._evolution.best_weights:
+                self.write_weights(weights)
+            if hasattr(self._evolution.toolbox, "to_model"):
+                self.write_model(self._evolution.toolbox.to_model(self._evolution.best))
+        self.close("finished")
 
     def trace_weights(self, layout: Layout, seed: int) -> None:
         """Choose the weights of the best member that ``trace.npz`` follows."""
@@ -267,6 +309,18 @@ class RunDirectory(Callback):
         write_text(self.path / "logbook.csv", "".join(lines + [format_row(list(row.values())) for row in rows]))
         lines = [format_row(TIMING_COLUMNS)] if rows else []
         write_text(self.path / "timing.csv", "".join(lines + [format_row(state["timing"]) for state in seen]))
+
+    def on_start(self, evolution: Evolution) -> None:
+        """Write the settings, and choose the weights that are traced, unless somebody has."""
+        self._evolution, toolbox = evolution, evolution.toolbox
+        if not (self.path / "config.json").exists():
+            config: dict[str, Any] = {"population": len(evolution.population), "generations": evolution.generations}
+            config["fitness"] = _fitness_name(toolbox)
+            for data in getattr(toolbox, "source", ())[1:]:
+                config["data"] = data.describe()
+            self.write_config({**config, **(self._settings or {})})
+        if self._places is None and hasattr(toolbox, "layout"):
+            self.trace_weights(toolbox.layout, 0)
 
     def on_generation(self, evolution: Evolution) -> None:
         """Append the generation's rows, and rewrite the other statistics when it is time."""
@@ -352,7 +406,9 @@ class RunDirectory(Callback):
 
     def write_model(self, model: Any) -> None:
         """Write ``best.keras``."""
-        write_with(self.path / "best.keras", model.save)
+        with warnings.catch_warnings():  # Keras' own, of NumPy 2
+            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+            write_with(self.path / "best.keras", model.save)
 
     def close(self, state: str, **result: Any) -> None:
         """Write the last ``status.json``: the `state` ("finished", "interrupted" or "failed") and the result."""

@@ -11,8 +11,10 @@ from deap import tools
 from test_algorithms import members, plain_toolbox
 from test_callbacks import chapters
 
-from deap_nn import evolve, initNormal, read_run, read_runs, to_csv, to_dataframe, to_parquet
+from deap_nn import evolve, initNormal, make_toolbox, read_run, read_runs, to_csv, to_dataframe, to_parquet
+from deap_nn.html_report import write_report
 from deap_nn.logbooks import read_csv, rows_of
+from deap_nn.models import keras
 from deap_nn.rundir import RunDirectory
 from deap_nn.toolbox import Individual
 from deap_nn.weights import Layout
@@ -72,6 +74,42 @@ def test_a_missing_extra_is_one_line(logbook, tmp_path, monkeypatch, function, m
     with pytest.raises(ImportError, match=rf"^{module} is not installed: pip install 'deap-nn\[{extra}\]'$"):
         function(logbook, *arguments)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_script_keeps_its_runs_in_few_lines(tmp_path, digits):
+    for seed in (1, 2):
+        toolbox = make_toolbox("mlp", digits, seed=seed)
+        with RunDirectory(tmp_path / "runs" / str(seed), settings={"seed": seed, "batch": 64}) as directory:
+            population, _ = evolve(toolbox.population(n=5), toolbox, 2, seed=seed, callbacks=[directory])
+        best = min(population, key=lambda individual: individual.fitness.values)
+        run = read_run(directory.path)
+        assert run.state == "finished"
+        assert run.config["data"] == digits.describe()
+        assert (run.config["population"], run.config["generations"], run.config["batch"]) == (5, 2, 64)
+        assert run.config["fitness"] == "cross_entropy"
+        assert "</html>" in write_report(directory.path).read_text()
+        assert all(np.array_equal(a, b) for a, b in zip(best, run.weights.values(), strict=True))
+        assert np.shape(run.trace.weights) == (3, 100)
+        loaded = keras.models.load_model(directory.path / "best.keras")
+        assert all(np.array_equal(a, b) for a, b in zip(best, loaded.get_weights(), strict=True))
+    results = read_runs(tmp_path / "runs").results()
+    assert results["seed"].tolist() == [1, 2]
+    assert results["state"].tolist() == ["finished"] * 2
+
+
+def test_what_a_script_wrote_itself_stays(tmp_path):
+    made_run(tmp_path / "own", population=99)
+    assert read_run(tmp_path / "own").config["population"] == 99
+
+    def fail():
+        with RunDirectory(tmp_path / "failed") as directory:
+            evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[directory])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert read_run(tmp_path / "failed").state == "failed"
+    assert not (tmp_path / "failed" / "best.npz").exists()
 
 
 def test_a_run_is_read_back(tmp_path):
