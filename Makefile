@@ -12,8 +12,9 @@ mnist: $(VENV)/installed
 	case " $(ARGS) " in *" --help "*|*" -h "*) exit 0;; esac; \
 	grep -qs '"state": "finished"' "$$run/status.json" || { echo "the run did not finish" >&2; exit 1; }
 
+# As many at a time as there are processors, but four: most tests start programs of their own.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 # What takes hours, or needs root and an ssh server: every fault made to happen, hosts made here, more fuzzing, soaking.
 test-all: test test-extras dist
