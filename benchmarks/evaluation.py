@@ -14,7 +14,6 @@ from common import has_bfloat16, run
 from deap_nn import KerasProblem, load_dataset, make_toolbox
 from deap_nn.evaluation import scorer
 from deap_nn.models import build_model, tf
-from deap_nn.scoring import objective_scorer
 
 GENOMES = 20
 TIMES = 100
@@ -54,7 +53,7 @@ def measure(folder: Path) -> dict[str, float]:
         "TensorFlow's operations, + bias": lambda genome: apart(scoring._weights(genome), digits, labels).numpy(),
     }
     problem = KerasProblem(build_model("mnist_deep"), *part_of("mnist5k"))
-    general = objective_scorer(make_toolbox(problem, seed=1).problem)
+    general = scorer(make_toolbox(problem, seed=1).problem)
     ways["KerasProblem"] = lambda genome: general.fitness(genome, 1)
     if has_bfloat16():
         quick = scorer(make_toolbox("mnist_deep", "mnist5k", seed=1, precision="bfloat16").problem)

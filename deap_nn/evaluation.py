@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -22,44 +22,28 @@ from deap_nn.models import (
     tf,
     trained_model,
 )
-from deap_nn.seeding import Purpose, stream
-from deap_nn.weights import ALIGNMENT, WeightList
+from deap_nn.scorers import (
+    BaseScorer,
+    Evaluate,
+    Map,
+    OnProblem,
+    batch_indices,
+    is_vectorised,
+    over_genomes,
+    scorer,
+    shared_tensor,
+    size_of_part,
+    stretches,
+)
+from deap_nn.weights import WeightList
 
 FitnessName = Literal["error", "cross_entropy"]
-Map = Callable[..., Iterable[Any]]
 
 WORST_CROSS_ENTROPY = 1e9
 """The cross-entropy of a network that answers with NaN or infinity, and the largest that is ever told."""
 
-GROUPED_WEIGHTS = 1_000_000
-"""Networks of fewer weights are scored many at a time."""
-
-CHUNK, GROUPED_CHUNK = 100, 1000
-"""How many samples of a validation or test part are scored by one task, and where the network is small."""
-
-
-VECTORISED = {
-    *("InputLayer", "Dense", "Flatten", "Reshape", "Activation", "Dropout", "ReLU", "LeakyReLU", "Softmax", "Identity"),
-    *("BatchNormalization", "Rescaling", "Normalization", "Concatenate", "Add", "Multiply", "Sequential", "Functional"),
-}
-"""The layers of models that are computed for a group of genomes at once; any other goes through it one by one."""
-
-
-def is_vectorised(model: keras.Model) -> bool:
-    """Return whether a group of genomes goes through a model at once."""
-    return {type(layer).__name__ for layer in model._flatten_layers()} <= VECTORISED
-
-
-def over_genomes(trace: Callable[[Any], Any], flats: Any, *, at_once: bool) -> Any:
-    """Return the traced answers for each genome, shape (genomes, weights), side by side.
-
-    Where they are not computed at once, a loop goes through them with the operations that a single one has.
-    """
-    if at_once:
-        return tf.vectorized_map(trace, flats)
-    once = tf.function(trace, autograph=False).get_concrete_function(tf.TensorSpec((flats.shape[-1],)))
-    signature = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), once.structured_outputs)
-    return tf.map_fn(trace, flats, fn_output_signature=signature)
+CHUNK = 100
+"""How many samples of a validation or test part are scored by one task, where the network is large."""
 
 
 @dataclass(frozen=True)
@@ -98,36 +82,12 @@ class Problem:
     device: Literal["cpu", "gpu"] = "cpu"
     batch_generations: int = 1
 
-
-def batch_indices(seed: int, number: int, batch_size: int, samples: int) -> NDArray[np.intp]:
-    """Return which samples make a mini-batch, by its number, from 0; shape (batch_size,).
-
-    The mini-batches walk through the whole training part again and again, each pass (epoch) in a new order.
-
-    Examples
-    --------
-    >>> epoch = np.concatenate([batch_indices(1, number, 2, 6) for number in range(3)])
-    >>> sorted(epoch.tolist())
-    [0, 1, 2, 3, 4, 5]
-    """
-    places = np.arange(number * batch_size, (number + 1) * batch_size)
-    epochs, within = np.divmod(places, samples)
-    return np.array([_epoch_order(seed, int(epoch), samples)[i] for epoch, i in zip(epochs, within, strict=True)])
+    def make_scorer(self) -> Scorer:
+        """Return what scores on it."""
+        return Scorer(self)
 
 
-@lru_cache(maxsize=4)
-def _epoch_order(seed: int, epoch: int, samples: int) -> NDArray[np.intp]:
-    return stream(seed, Purpose.EPOCH, epoch).permutation(samples)
-
-
-def shared_tensor(array: NDArray[np.float32]) -> Any:
-    """Return a tensor of the array's own memory where TensorFlow can read it as it is, and otherwise a copy."""
-    if array.ctypes.data % ALIGNMENT or not (array.flags.writeable and array.flags.c_contiguous):
-        return tf.convert_to_tensor(array)
-    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
-
-
-class Scorer:
+class Scorer(BaseScorer):
     """A problem made ready in this process: the data, and the network as one traced function.
 
     Parameters
@@ -218,32 +178,19 @@ class Scorer:
             self._batch = number, self._tensors(x[chosen], y[chosen])
         return self._batch[1]
 
-    def _check(self, individual: WeightList) -> None:
-        if individual.shapes != self.layout.shapes:
-            raise ValueError(f"individual must have the shapes {self.layout.shapes}, got {individual.shapes}")
-
-    def _weights(self, individual: WeightList) -> list[Any]:
-        self._check(individual)
-        return [shared_tensor(matrix) for matrix in self.layout.views(individual.flat)]
-
-    @property
-    def scores_groups(self) -> bool:
-        """Whether genomes are scored many at a time, and a single one as a group of one, in the same bits."""
-        return self.layout.size < GROUPED_WEIGHTS
-
-    def fitness(self, individual: WeightList, generation: int) -> float:
+    def fitness(self, individual: WeightList, generation: int) -> tuple[float, ...]:
         """Return the fitness on the mini-batch of a generation, always finite."""
         if self.scores_groups:
-            self._check(individual)
+            self.check(individual)
             return self.group_fitness(shared_tensor(individual.flat[None]), generation)[0]
-        misread, entropy, finite = self._batch_kernel(self._weights(individual), *self._minibatch(generation))
-        return self._finite_fitness(int(misread), float(entropy), bool(finite))
+        misread, entropy, finite = self._batch_kernel(self.weights(individual), *self._minibatch(generation))
+        return (self._finite_fitness(int(misread), float(entropy), bool(finite)),)
 
-    def group_fitness(self, genomes: Any, generation: int) -> list[float]:
+    def group_fitness(self, genomes: Any, generation: int) -> list[tuple[float, ...]]:
         """Return the fitness of each genome of a group; shape (genomes, weights), float32."""
         columns = self._group_kernel(genomes, *self._minibatch(generation))
         rows = zip(*(column.numpy().tolist() for column in columns), strict=True)
-        return [self._finite_fitness(*row) for row in rows]
+        return [(self._finite_fitness(*row),) for row in rows]
 
     def _finite_fitness(self, misread: int, entropy: float, finite: bool) -> float:
         if self.problem.fitness == "error":
@@ -252,89 +199,26 @@ class Scorer:
 
     def batch_misread(self, individual: WeightList, generation: int) -> int:
         """Return how many samples of the mini-batch of a generation are misread."""
-        return int(self._kernel(self._weights(individual), *self._minibatch(generation))[0])
+        return int(self._kernel(self.weights(individual), *self._minibatch(generation))[0])
 
     def misread(self, individual: WeightList, split: Split, start: int, stop: int) -> int:
         """Return how many of the samples `start` to `stop` of a part are misread."""
         x, y = self.dataset.part(split)
-        return int(self._kernel(self._weights(individual), *self._tensors(x[start:stop], y[start:stop]))[0])
+        return int(self._kernel(self.weights(individual), *self._tensors(x[start:stop], y[start:stop]))[0])
 
     def answers(self, individual: WeightList, split: Split, start: int, stop: int) -> NDArray[np.float32]:
         """Return the probability of each class for the samples `start` to `stop` of a part; NaN counts as none."""
         x, y = self.dataset.part(split)
-        found = self._answers(self._weights(individual), self._tensors(x[start:stop], y[start:stop])[0]).numpy()
+        found = self._answers(self.weights(individual), self._tensors(x[start:stop], y[start:stop])[0]).numpy()
         finite: NDArray[np.float32] = np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
         return finite
-
-
-@lru_cache(maxsize=4)
-def scorer(problem: Problem) -> Scorer:
-    """Return the scorer of a problem, made once in a process."""
-    return Scorer(problem)
-
-
-class Pure:
-    """What a callable tells of itself that changes nothing."""
-
-    leaves_weights = True
-    """An individual that is scored stays as it is."""
-
-    may_be_done_twice = True
-    """It is a pure function: what has no answer is done again."""
-
-
-class _OnProblem(Pure):
-    """A callable that names its problem and does not hold its data: small where a map sends it with every task.
-
-    Parameters
-    ----------
-    problem : Problem
-        What to score on.
-    """
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-
-    def prepare(self) -> None:
-        """Read the data and compile the network in this process, which a limit of time is not to count."""
-        scorer(self.problem).prepare()
-
-
-class Evaluate(_OnProblem):
-    """A toolbox's ``evaluate``: the fitness of an individual on the mini-batch of ``generation``.
-
-    Parameters
-    ----------
-    problem : Problem
-        What to score on.
-    generation : int
-        Whose mini-batch; the toolbox moves it on.
-    """
-
-    def __init__(self, problem: Problem, generation: int = 0) -> None:
-        super().__init__(problem)
-        self.generation = generation
-
-    def __call__(self, individual: WeightList) -> tuple[float]:
-        """Return the fitness as DEAP wants it, a tuple."""
-        return (scorer(self.problem).fitness(individual, self.generation),)
-
-    @property
-    def scores_groups(self) -> bool:
-        """Whether `many` is of use: the network is small."""
-        return scorer(self.problem).scores_groups
-
-    def many(self, genomes: NDArray[np.float32]) -> list[tuple[float]]:
-        """Return the fitness of each genome, shape (genomes, weights), in the bits that a call for each gives."""
-        values = scorer(self.problem).group_fitness(shared_tensor(genomes), self.generation)
-        return [(value,) for value in values]
 
 
 Task = tuple[WeightList, str, int, int]
 """An individual, a part ("batch" for the mini-batch of a generation) and the samples or generation meant."""
 
 
-class CountMisread(_OnProblem):
+class CountMisread(OnProblem):
     """A task of a map: how many samples of a stretch an individual misreads."""
 
     has_limit = False
@@ -343,32 +227,24 @@ class CountMisread(_OnProblem):
     def __call__(self, task: Task) -> int:
         """Return the count for an individual, a part, and the first sample and the one after the last."""
         individual, split, start, stop = task
+        scoring: Scorer = scorer(self.problem)
         if split == "batch":
-            return scorer(self.problem).batch_misread(individual, start)
-        return scorer(self.problem).misread(individual, cast(Split, split), start, stop)
+            return scoring.batch_misread(individual, start)
+        return scoring.misread(individual, cast(Split, split), start, stop)
 
 
-def stretches(problem: Problem, individual: WeightList, split: Split, size: int) -> list[Task]:
-    """Return the tasks that together score the first `size` samples of a part."""
-    chunk = GROUPED_CHUNK if layout_of(problem.model).size < GROUPED_WEIGHTS else CHUNK
-    return [(individual, split, start, min(start + chunk, size)) for start in range(0, size, chunk)]
-
-
-class ErrorRate(_OnProblem):
+class ErrorRate(OnProblem):
     """A toolbox's ``error_rate``: the share of a part that is misread, its stretches scored through a map."""
 
     def __call__(self, individual: WeightList, split: Split, *, size: int | None = None, map: Map = map) -> float:
         """Return the error rate on all of a part, or on its first `size` samples, at least 1; 0 to 1."""
         if split not in ("train", "validation", "test"):
             raise ValueError(f"split must be 'train', 'validation' or 'test', got {split!r}")
-        if size is not None and size < 1:
-            raise ValueError(f"size must be at least 1, got {size!r}")
-        samples = len(find_dataset(self.problem.data).part(split)[1])
-        size = samples if size is None else min(size, samples)
-        return sum(map(CountMisread(self.problem), stretches(self.problem, individual, split, size))) / size
+        size = size_of_part(len(find_dataset(self.problem.data).part(split)[1]), size)
+        return sum(map(CountMisread(self.problem), stretches(self.problem, individual, split, size, CHUNK))) / size
 
 
-class Answers(_OnProblem):
+class Answers(OnProblem):
     """A task of a map: what an individual answers to a stretch of samples."""
 
     has_limit = False
@@ -380,10 +256,11 @@ class Answers(_OnProblem):
         Shape (samples, classes).
         """
         individual, split, start, stop = task
-        return scorer(self.problem).answers(individual, cast(Split, split), start, stop)
+        scoring: Scorer = scorer(self.problem)
+        return scoring.answers(individual, cast(Split, split), start, stop)
 
 
-class VoteErrorRate(_OnProblem):
+class VoteErrorRate(OnProblem):
     """A toolbox's ``vote_error_rate``: the share of a part that several individuals together misread.
 
     The answer is the class to which they give the highest mean probability.
@@ -401,7 +278,7 @@ class VoteErrorRate(_OnProblem):
         if not individuals:
             raise ValueError("individuals must not be empty")
         labels = find_dataset(self.problem.data).part(split)[1]
-        parts = [stretches(self.problem, individual, split, len(labels)) for individual in individuals]
+        parts = [stretches(self.problem, individual, split, len(labels), CHUNK) for individual in individuals]
         answers = iter(map(Answers(self.problem), [task for part in parts for task in part]))
         total: Any = 0.0
         for part in parts:
@@ -409,7 +286,7 @@ class VoteErrorRate(_OnProblem):
         return float(np.mean(np.argmax(total, axis=1) != labels))
 
 
-class ToModel(_OnProblem):
+class ToModel(OnProblem):
     """A toolbox's ``to_model``: the Keras model with an individual's weights."""
 
     def __call__(self, individual: WeightList) -> keras.Model:
@@ -417,7 +294,7 @@ class ToModel(_OnProblem):
         return trained_model(self.problem.model, individual)
 
 
-class Assess(_OnProblem):
+class Assess(OnProblem):
     """A toolbox's ``assess``: what the logbook says about the best member of a generation.
 
     Parameters
@@ -436,7 +313,25 @@ class Assess(_OnProblem):
         """Return the error on the generation's mini-batch and on the first validation samples."""
         tasks: Sequence[Task] = [
             (individual, "batch", generation, generation),
-            *stretches(self.problem, individual, "validation", self.validation_size),
+            *stretches(self.problem, individual, "validation", self.validation_size, CHUNK),
         ]
         on_batch, *counts = map(CountMisread(self.problem), tasks)
         return {"train_error": on_batch / self.problem.batch_size, "val_error": sum(counts) / self.validation_size}
+
+
+__all__ = [
+    "WORST_CROSS_ENTROPY",
+    "Answers",
+    "Assess",
+    "CountMisread",
+    "ErrorRate",
+    "Evaluate",
+    "FitnessName",
+    "Problem",
+    "Scorer",
+    "ToModel",
+    "VoteErrorRate",
+    "batch_indices",
+    "scorer",
+    "shared_tensor",
+]

@@ -160,10 +160,11 @@ def write_answers(
         How many of the samples, the first ones, at least 1; all if left out.
     """
     from deap_nn.datasets import find_dataset
-    from deap_nn.evaluation import Answers, stretches
+    from deap_nn.evaluation import CHUNK, Answers
+    from deap_nn.scorers import stretches
 
     x, y = (part[:size] for part in find_dataset(toolbox.problem.data).part("validation"))
-    tasks = stretches(toolbox.problem, individual, "validation", len(y))
+    tasks = stretches(toolbox.problem, individual, "validation", len(y), CHUNK)
     probabilities = np.concatenate(list(map(Answers(toolbox.problem), tasks)))
     answers = probabilities.argmax(axis=1)
     confusion = np.zeros((probabilities.shape[1],) * 2, np.int64)

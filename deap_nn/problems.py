@@ -101,7 +101,8 @@ def of_labelled_data(
 
 def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batches, *, says: bool) -> Scoring:
     """Return what scores a `KerasProblem` for a fitness of some weights; `says` tells whether a user gave them."""
-    from deap_nn.scoring import AssessObjectives, EvaluateObjectives, ObjectiveErrorRate, ObjectiveProblem, Scores
+    from deap_nn.scorers import Evaluate
+    from deap_nn.scoring import AssessObjectives, ObjectiveErrorRate, ObjectiveProblem, Scores
 
     if len(signs) != len(given.objectives):
         raise ValueError(f"container must have a fitness of {len(given.objectives)} value(s), got {len(signs)}")
@@ -122,7 +123,7 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
         batches.batch_generations,
     )
     registered: dict[str, Callable[..., Any]] = {
-        "evaluate": EvaluateObjectives(problem),
+        "evaluate": Evaluate(problem),
         "assess": AssessObjectives(problem, min(batches.validation_size, given.samples.size("validation"))),
         "error_rate": ObjectiveErrorRate(problem),
         "scores": Scores(problem),

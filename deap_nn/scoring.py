@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.datasets import DataReference, Split, find_dataset
-from deap_nn.evaluation import (
-    GROUPED_CHUNK,
-    GROUPED_WEIGHTS,
-    Map,
-    Pure,
-    batch_indices,
-    is_vectorised,
-    over_genomes,
-    shared_tensor,
-)
 from deap_nn.models import ModelReference, answers_of, configure_tensorflow, keras, layout_of, model_of, tf
 from deap_nn.objectives import Judge, Objective
 from deap_nn.samples import packed
+from deap_nn.scorers import (
+    BaseScorer,
+    Map,
+    OnProblem,
+    batch_indices,
+    is_vectorised,
+    over_genomes,
+    scorer,
+    shared_tensor,
+    size_of_part,
+    stretches,
+)
 from deap_nn.weights import WeightList
 
 CHUNK = 256
@@ -70,8 +71,12 @@ class ObjectiveProblem:
     device: str = "cpu"
     batch_generations: int = 1
 
+    def make_scorer(self) -> ObjectiveScorer:
+        """Return what scores on it."""
+        return ObjectiveScorer(self)
 
-class ObjectiveScorer:
+
+class ObjectiveScorer(BaseScorer):
     """A problem made ready in this process: the samples, and the network as one traced function.
 
     Parameters
@@ -111,11 +116,6 @@ class ObjectiveScorer:
     def _as_targets(self, targets: Sequence[Any]) -> Any:
         return packed(self.samples.targets, targets)
 
-    @property
-    def scores_groups(self) -> bool:
-        """Whether genomes are scored many at a time, and a single one as a group of one, in the same bits."""
-        return self.layout.size < GROUPED_WEIGHTS
-
     def prepare(self) -> None:
         """Score something once, so that all is compiled."""
         self.fitness(WeightList([np.zeros(shape, np.float32) for shape in self.layout.shapes]), 0)
@@ -153,14 +153,9 @@ class ObjectiveScorer:
             self._batch = number, ([tf.constant(a[chosen]) for a in inputs], [tf.constant(a[chosen]) for a in targets])
         return self._batch[1]
 
-    def _weights(self, individual: WeightList) -> list[Any]:
-        if individual.shapes != self.layout.shapes:
-            raise ValueError(f"individual must have the shapes {self.layout.shapes}, got {individual.shapes}")
-        return [shared_tensor(matrix) for matrix in self.layout.views(individual.flat)]
-
     def fitness(self, individual: WeightList, generation: int) -> tuple[float, ...]:
         """Return the fitness on the mini-batch of a generation, always finite."""
-        weights = self._weights(individual)
+        weights = self.weights(individual)
         if self.scores_groups:
             return self.group_fitness(shared_tensor(individual.flat[None]), generation)[0]
         inputs, targets = self._minibatch(generation)
@@ -185,7 +180,7 @@ class ObjectiveScorer:
             inputs = self._minibatch(start)[0]
         else:
             inputs = [tf.constant(array[start:stop]) for array in self.samples.part(split)[0]]
-        weights = self._weights(individual)
+        weights = self.weights(individual)
         if self._answers is None:
             specs = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in inputs]
             shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
@@ -202,59 +197,7 @@ class ObjectiveScorer:
         return self._judged(values, finite, outputs, targets)
 
 
-@lru_cache(maxsize=4)
-def objective_scorer(problem: ObjectiveProblem) -> ObjectiveScorer:
-    """Return the scorer of a problem, made once in a process."""
-    return ObjectiveScorer(problem)
-
-
-class _OnObjectives(Pure):
-    """A callable that names its problem and does not hold its data.
-
-    Parameters
-    ----------
-    problem : ObjectiveProblem
-        What to score on.
-    """
-
-    def __init__(self, problem: ObjectiveProblem) -> None:
-        self.problem = problem
-
-    def prepare(self) -> None:
-        """Compile the network in this process, which a limit of time is not to count."""
-        objective_scorer(self.problem).prepare()
-
-
-class EvaluateObjectives(_OnObjectives):
-    """A toolbox's ``evaluate``: the objectives of an individual on the mini-batch of ``generation``.
-
-    Parameters
-    ----------
-    problem : ObjectiveProblem
-        What to score on.
-    generation : int
-        Whose mini-batch; the toolbox moves it on.
-    """
-
-    def __init__(self, problem: ObjectiveProblem, generation: int = 0) -> None:
-        super().__init__(problem)
-        self.generation = generation
-
-    def __call__(self, individual: WeightList) -> tuple[float, ...]:
-        """Return the fitness as DEAP wants it, a tuple."""
-        return objective_scorer(self.problem).fitness(individual, self.generation)
-
-    @property
-    def scores_groups(self) -> bool:
-        """Whether `many` is of use: the network is small."""
-        return objective_scorer(self.problem).scores_groups
-
-    def many(self, genomes: NDArray[np.float32]) -> list[tuple[float, ...]]:
-        """Return the fitness of each genome, shape (genomes, weights), in the bits that a call for each gives."""
-        return objective_scorer(self.problem).group_fitness(shared_tensor(genomes), self.generation)
-
-
-class AnswerObjectives(_OnObjectives):
+class AnswerObjectives(OnProblem):
     """A task of a map: what an individual answers to a stretch of samples."""
 
     has_limit = False
@@ -262,33 +205,26 @@ class AnswerObjectives(_OnObjectives):
 
     def __call__(self, task: Task) -> list[NDArray[np.float32]]:
         """Return each output, for an individual, a part, the first sample and the one after the last."""
-        return objective_scorer(self.problem).answers(*task)
-
-    def stretches(self, individual: WeightList, split: Split, size: int | None) -> list[Task]:
-        """Return the tasks that together answer to a part, or to its first `size` samples."""
-        if size is not None and size < 1:
-            raise ValueError(f"size must be at least 1, got {size!r}")
-        samples = len(find_dataset(self.problem.data).part(split)[1][0])
-        size = samples if size is None else min(size, samples)
-        chunk = GROUPED_CHUNK if layout_of(self.problem.model).size < GROUPED_WEIGHTS else CHUNK
-        return [(individual, split, start, min(start + chunk, size)) for start in range(0, size, chunk)]
+        found: list[NDArray[np.float32]] = scorer(self.problem).answers(*task)
+        return found
 
 
-class Scores(_OnObjectives):
+class Scores(OnProblem):
     """A toolbox's ``scores``: the objectives on all samples of a part, answered through a map, judged together."""
 
     def __call__(
         self, individual: WeightList, split: Split, *, size: int | None = None, map: Map = map
     ) -> tuple[float, ...]:
         """Return the value of each objective on a part, or on its first `size` samples, at least 1."""
-        answer = AnswerObjectives(self.problem)
-        tasks = answer.stretches(individual, split, size)
-        return self.judged(list(map(answer, tasks)), split, tasks[-1][-1])
+        size = size_of_part(len(find_dataset(self.problem.data).part(split)[1][0]), size)
+        tasks = stretches(self.problem, individual, split, size, CHUNK)
+        return self.judged(list(map(AnswerObjectives(self.problem), tasks)), split, size)
 
     def judged(self, answers: Iterable[Any], split: Part, stop: int) -> tuple[float, ...]:
         """Return the values of what was answered, stretch by stretch."""
         outputs = [np.concatenate(stretches) for stretches in zip(*answers, strict=True)]
-        return objective_scorer(self.problem).judge(outputs, split, stop)
+        values: tuple[float, ...] = scorer(self.problem).judge(outputs, split, stop)
+        return values
 
 
 class ObjectiveErrorRate(Scores):
@@ -306,7 +242,7 @@ class ObjectiveErrorRate(Scores):
         return -values[0] if self.problem.weights[0] > 0 else values[0]
 
 
-class AssessObjectives(_OnObjectives):
+class AssessObjectives(OnProblem):
     """A toolbox's ``assess``: the best member's first objective, as ``error_rate`` tells it.
 
     Parameters
@@ -326,9 +262,9 @@ class AssessObjectives(_OnObjectives):
         answer, rate = AnswerObjectives(self.problem), ObjectiveErrorRate(self.problem)
         tasks: list[Task] = [(individual, "batch", generation, generation)]
         if self.validation_size:
-            tasks += answer.stretches(individual, "validation", self.validation_size)
-        on_batch, *stretches = map(answer, tasks)
+            tasks += stretches(self.problem, individual, "validation", self.validation_size, CHUNK)
+        on_batch, *answers = map(answer, tasks)
         row = {"train_error": rate.told(rate.judged([on_batch], "batch", generation))}
-        if stretches:
-            row["val_error"] = rate.told(rate.judged(stretches, "validation", tasks[-1][-1]))
+        if answers:
+            row["val_error"] = rate.told(rate.judged(answers, "validation", tasks[-1][-1]))
         return row

@@ -19,7 +19,7 @@ from deap_nn.datasets import find_dataset
 from deap_nn.evaluation import batch_indices
 from deap_nn.models import answers_with_logits, keras
 from deap_nn.samples import Samples, as_arrays, flat, outline, packed
-from deap_nn.scoring import objective_scorer
+from deap_nn.scorers import scorer
 
 layers = keras.layers
 
@@ -247,7 +247,7 @@ def test_a_copy_of_a_problem_is_the_same_problem():
     evaluate = toolbox.evaluate.func
     copy = pickle.loads(pickle.dumps(evaluate))
     assert copy.problem == evaluate.problem
-    assert objective_scorer(copy.problem) is objective_scorer(evaluate.problem)
+    assert scorer(copy.problem) is scorer(evaluate.problem)
     other = make_toolbox(KerasProblem(dense(2), x_of(), x_of(2), loss=Furthest()), seed=1).evaluate.func
     assert other.problem != evaluate.problem
 
@@ -386,7 +386,7 @@ def test_model_and_data_are_let_go_of_with_their_toolbox():
     for _ in range(2):
         toolbox, *references = kept.pop()
         toolbox.evaluate(toolbox.individual())
-        objective_scorer.cache_clear()
+        scorer.cache_clear()
         del toolbox
         gc.collect()
         assert [one() for one in references] == [None, None]

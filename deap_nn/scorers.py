@@ -1,0 +1,215 @@
+"""What scorers of all kinds of problems share: groups, mini-batches, and the tasks that name a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_nn.datasets import DataReference, Split
+from deap_nn.models import ModelReference, keras, layout_of, tf
+from deap_nn.seeding import Purpose, stream
+from deap_nn.weights import ALIGNMENT, Layout, WeightList
+
+Map = Callable[..., Iterable[Any]]
+
+GROUPED_WEIGHTS = 1_000_000
+"""Networks of fewer weights are scored many at a time."""
+
+GROUPED_CHUNK = 1000
+"""How many samples of a part are scored by one task, where the network is small."""
+
+VECTORISED = {
+    *("InputLayer", "Dense", "Flatten", "Reshape", "Activation", "Dropout", "ReLU", "LeakyReLU", "Softmax", "Identity"),
+    *("BatchNormalization", "Rescaling", "Normalization", "Concatenate", "Add", "Multiply", "Sequential", "Functional"),
+}
+"""The layers of models that are computed for a group of genomes at once; any other goes through it one by one."""
+
+
+def is_vectorised(model: keras.Model) -> bool:
+    """Return whether a group of genomes goes through a model at once."""
+    return {type(layer).__name__ for layer in model._flatten_layers()} <= VECTORISED
+
+
+def over_genomes(trace: Callable[[Any], Any], flats: Any, *, at_once: bool) -> Any:
+    """Return the traced answers for each genome, shape (genomes, weights), side by side.
+
+    Where they are not computed at once, a loop goes through them with the operations that a single one has.
+    """
+    if at_once:
+        return tf.vectorized_map(trace, flats)
+    once = tf.function(trace, autograph=False).get_concrete_function(tf.TensorSpec((flats.shape[-1],)))
+    signature = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), once.structured_outputs)
+    return tf.map_fn(trace, flats, fn_output_signature=signature)
+
+
+def batch_indices(seed: int, number: int, batch_size: int, samples: int) -> NDArray[np.intp]:
+    """Return which samples make a mini-batch, by its number, from 0; shape (batch_size,).
+
+    The mini-batches walk through the whole training part again and again, each pass (epoch) in a new order.
+
+    Examples
+    --------
+    >>> epoch = np.concatenate([batch_indices(1, number, 2, 6) for number in range(3)])
+    >>> sorted(epoch.tolist())
+    [0, 1, 2, 3, 4, 5]
+    """
+    places = np.arange(number * batch_size, (number + 1) * batch_size)
+    epochs, within = np.divmod(places, samples)
+    return np.array([_epoch_order(seed, int(epoch), samples)[i] for epoch, i in zip(epochs, within, strict=True)])
+
+
+@lru_cache(maxsize=4)
+def _epoch_order(seed: int, epoch: int, samples: int) -> NDArray[np.intp]:
+    return stream(seed, Purpose.EPOCH, epoch).permutation(samples)
+
+
+def shared_tensor(array: NDArray[np.float32]) -> Any:
+    """Return a tensor of the array's own memory where TensorFlow can read it as it is, and otherwise a copy."""
+    if array.ctypes.data % ALIGNMENT or not (array.flags.writeable and array.flags.c_contiguous):
+        return tf.convert_to_tensor(array)
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+
+
+class BaseScorer:
+    """A problem made ready in a process: what each kind of scorer has."""
+
+    layout: Layout
+
+    @property
+    def scores_groups(self) -> bool:
+        """Whether genomes are scored many at a time, and a single one as a group of one, in the same bits."""
+        return self.layout.size < GROUPED_WEIGHTS
+
+    def prepare(self) -> None:
+        """Score something once, so that all is compiled."""
+        raise NotImplementedError
+
+    def fitness(self, individual: WeightList, generation: int) -> tuple[float, ...]:
+        """Return the fitness on the mini-batch of a generation, always finite."""
+        raise NotImplementedError
+
+    def group_fitness(self, genomes: Any, generation: int) -> list[tuple[float, ...]]:
+        """Return the fitness of each genome of a group; shape (genomes, weights), float32."""
+        raise NotImplementedError
+
+    def weights(self, individual: WeightList) -> list[Any]:
+        """Return an individual's matrices as tensors of its own memory, or raise ValueError for other shapes."""
+        self.check(individual)
+        return [shared_tensor(matrix) for matrix in self.layout.views(individual.flat)]
+
+    def check(self, individual: WeightList) -> None:
+        """Raise ValueError where an individual has other shapes than the network."""
+        if individual.shapes != self.layout.shapes:
+            raise ValueError(f"individual must have the shapes {self.layout.shapes}, got {individual.shapes}")
+
+
+class AnyProblem(Protocol):
+    """What a genome is scored on: small, immutable, and all that a worker needs to know."""
+
+    @property
+    def model(self) -> ModelReference:
+        """The network."""
+
+    @property
+    def data(self) -> DataReference:
+        """The samples."""
+
+    def make_scorer(self) -> BaseScorer:
+        """Return what scores on it."""
+
+
+@lru_cache(maxsize=4)
+def scorer(problem: Any) -> Any:
+    """Return the scorer of a problem, made once in a process."""
+    return problem.make_scorer()
+
+
+class Pure:
+    """What a callable tells of itself that changes nothing."""
+
+    leaves_weights = True
+    """An individual that is scored stays as it is."""
+
+    may_be_done_twice = True
+    """It is a pure function: what has no answer is done again."""
+
+
+class OnProblem(Pure):
+    """A callable that names its problem and does not hold its data: small where a map sends it with every task.
+
+    Parameters
+    ----------
+    problem : Problem or ObjectiveProblem
+        What to score on.
+    """
+
+    def __init__(self, problem: Any) -> None:
+        self.problem = problem
+
+    def prepare(self) -> None:
+        """Find the data and compile the network in this process, which a limit of time is not to count."""
+        scorer(self.problem).prepare()
+
+
+class Evaluate(OnProblem):
+    """A toolbox's ``evaluate``: the fitness of an individual on the mini-batch of ``generation``.
+
+    Parameters
+    ----------
+    problem : Problem or ObjectiveProblem
+        What to score on.
+    generation : int
+        Whose mini-batch; the toolbox moves it on.
+    """
+
+    def __init__(self, problem: Any, generation: int = 0) -> None:
+        super().__init__(problem)
+        self.generation = generation
+
+    def __call__(self, individual: WeightList) -> tuple[float, ...]:
+        """Return the fitness as DEAP wants it, a tuple."""
+        found: tuple[float, ...] = scorer(self.problem).fitness(individual, self.generation)
+        return found
+
+    @property
+    def scores_groups(self) -> bool:
+        """Whether `many` is of use: the network is small."""
+        return bool(scorer(self.problem).scores_groups)
+
+    def many(self, genomes: NDArray[np.float32]) -> list[tuple[float, ...]]:
+        """Return the fitness of each genome, shape (genomes, weights), in the bits that a call for each gives."""
+        found: list[tuple[float, ...]] = scorer(self.problem).group_fitness(shared_tensor(genomes), self.generation)
+        return found
+
+
+def stretches(
+    problem: AnyProblem, individual: WeightList, split: Split, size: int, chunk: int
+) -> list[tuple[WeightList, Split, int, int]]:
+    """Return the tasks that together score the first `size` samples of a part: individual, part, start and stop.
+
+    Parameters
+    ----------
+    problem : Problem or ObjectiveProblem
+        What to score on.
+    individual : WeightList
+        What is scored.
+    split : {"train", "validation", "test"}
+        The part.
+    size : int
+        How many samples.
+    chunk : int
+        Samples of a task; ``GROUPED_CHUNK`` where the network is small.
+    """
+    step = GROUPED_CHUNK if layout_of(problem.model).size < GROUPED_WEIGHTS else chunk
+    return [(individual, split, start, min(start + step, size)) for start in range(0, size, step)]
+
+
+def size_of_part(samples: int, size: int | None) -> int:
+    """Return how many samples of a part count: all, or so many of the first, at least 1."""
+    if size is not None and size < 1:
+        raise ValueError(f"size must be at least 1, got {size!r}")
+    return samples if size is None else min(size, samples)
