@@ -7,7 +7,7 @@ version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx.ext.viewcode"]
 exclude_patterns = ["results/*"]
 html_theme, html_title = "furo", f"deap_nn {version}"
-html_show_sphinx = False
+html_show_sphinx = html_show_copyright = False
 
 default_role = "py:obj"
 add_module_names = False
