@@ -23,7 +23,9 @@ _LINES = ("solid", "dashed", "dotted", "dashdot", (0, (8, 3)))
 _ON_TRAINING = (0, (1, 4))
 
 
-def draw_fitness(columns: Columns, path: str | os.PathLike[str], *, fitness: str = "fitness") -> None:
+def draw_fitness(
+    columns: Columns, path: str | os.PathLike[str], *, fitness: str = "fitness", measure: str = "error"
+) -> None:
     """Draw average and best fitness, and the validation error, by generation.
 
     Parameters
@@ -34,6 +36,8 @@ def draw_fitness(columns: Columns, path: str | os.PathLike[str], *, fitness: str
         The picture, a PNG.
     fitness : str
         What the fitness is, for the axis.
+    measure : str
+        What the validation column is; "error" is a share.
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = new_axes(figure)
@@ -42,20 +46,23 @@ def draw_fitness(columns: Columns, path: str | os.PathLike[str], *, fitness: str
     axes.plot(generations, columns["min"], color=COLOURS[1], label="best")
     axes.set_xlabel("generation")
     errors = columns.get("val_error")
-    rates = fitness.replace("_", " ") == "error" or errors is None
+    fitness, measure = fitness.replace("_", " "), measure.replace("_", " ")
+    rates = fitness == "error"
+    named = f"{fitness} (nats)" if fitness == "cross entropy" else fitness
     if errors is None:
-        axes.set_ylabel(fitness)
-    elif rates:
+        axes.set_ylabel(named)
+    elif fitness == measure:
         axes.plot(generations, errors, color=COLOURS[2], label="validation")
-        axes.set_ylabel("error rate")
+        axes.set_ylabel("error rate" if rates else named)
     else:
-        axes.set_ylabel(f"{fitness.replace('_', ' ')} on the mini-batch (nats)")
+        axes.set_ylabel(f"{fitness} on the mini-batch{named.removeprefix(fitness)}")
         right = axes.twinx()
         right.spines["top"].set_visible(False)
-        right.plot(generations, errors, color=COLOURS[2], label="validation error (right)")
-        right.set_ylabel("validation error rate")
-        right.set_ylim(0, 1)
-    if not rates and 0 < 50 * min(columns["min"]) < max(columns["avg"]):
+        right.plot(generations, errors, color=COLOURS[2], label=f"validation {measure} (right)")
+        right.set_ylabel("validation error rate" if measure == "error" else f"validation {measure}")
+        if measure == "error":
+            right.set_ylim(0, 1)
+    if not (rates or errors is None) and 0 < 50 * min(columns["min"]) < max(columns["avg"]):
         axes.set_yscale("log")
     elif min(columns["min"]) >= 0:
         axes.set_ylim(bottom=0)
@@ -193,7 +200,7 @@ def draw_study(
     save_figure(figure, path)
 
 
-def draw_run(folder: str | os.PathLike[str], *, fitness: str = "fitness") -> list[Path]:
+def draw_run(folder: str | os.PathLike[str], *, fitness: str = "fitness", measure: str = "error") -> list[Path]:
     """Draw the pictures of a run directory from its files.
 
     Parameters
@@ -202,6 +209,8 @@ def draw_run(folder: str | os.PathLike[str], *, fitness: str = "fitness") -> lis
         With ``logbook.csv``, and ``trace.npz`` if weights were traced.
     fitness : str
         What the fitness is; taken from ``config.json`` by the command.
+    measure : str
+        What its errors are, likewise; "error", a share, where that does not tell.
 
     Returns
     -------
@@ -216,7 +225,7 @@ def draw_run(folder: str | os.PathLike[str], *, fitness: str = "fitness") -> lis
     folder = Path(folder)
     columns = read_logbook(folder / "logbook.csv")
     drawn = [folder / "fitness.png"]
-    draw_fitness(columns, drawn[0], fitness=fitness)
+    draw_fitness(columns, drawn[0], fitness=fitness, measure=measure)
     trace = folder / "trace.npz"
     if trace.exists():
         weights, matrices = read_trace(trace)
@@ -256,8 +265,9 @@ def main() -> int:
     if options.serve is not None:
         return serve(folders[0], options.serve, host=options.host or "127.0.0.1")
     for folder in folders:
-        fitness = str(read_json(folder / "config.json", "fitness")["fitness"])
-        for path in (*draw_run(folder, fitness=fitness), write_report(folder)):
+        config = read_json(folder / "config.json", "fitness")
+        told = {"fitness": str(config["fitness"]), "measure": str(config.get("measure", "error"))}
+        for path in (*draw_run(folder, **told), write_report(folder)):
             print(path)
     if len(folders) > 1:
         print(write_comparison(folders, options.output or "comparison.html"))

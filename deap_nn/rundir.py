@@ -173,11 +173,14 @@ def _peak_memory() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def _fitness_name(toolbox: base.Toolbox) -> str:
-    """Return what the first fitness value is, as far as the toolbox tells."""
-    problem = getattr(toolbox, "problem", None)
+def _told_of_the_fitness(toolbox: base.Toolbox) -> dict[str, str]:
+    """Return what the first fitness value is, and the errors in the log, as far as the toolbox tells."""
+    problem: Any = getattr(toolbox, "problem", None)
     objectives = getattr(problem, "objectives", ())
-    return str(objectives[0].name if objectives else getattr(problem, "fitness", "fitness"))
+    if not objectives:
+        return {"fitness": str(getattr(problem, "fitness", "fitness")), "measure": "error"}
+    name = str(objectives[0].name)
+    return {"fitness": name, "measure": f"-{name}" if problem.weights[0] > 0 else name}
 
 
 class RunDirectory(Callback):
@@ -315,7 +318,7 @@ class RunDirectory(Callback):
         self._evolution, toolbox = evolution, evolution.toolbox
         if not (self.path / "config.json").exists():
             config: dict[str, Any] = {"population": len(evolution.population), "generations": evolution.generations}
-            config["fitness"] = _fitness_name(toolbox)
+            config |= _told_of_the_fitness(toolbox)
             for data in getattr(toolbox, "source", ())[1:]:
                 config["data"] = data.describe()
             self.write_config({**config, **(self._settings or {})})

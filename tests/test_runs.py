@@ -7,11 +7,23 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from deap import tools
+from deap import base, creator, tools
 from test_algorithms import members, plain_toolbox
 from test_callbacks import chapters
 
-from deap_nn import evolve, initNormal, make_toolbox, read_run, read_runs, to_csv, to_dataframe, to_parquet
+from deap_nn import (
+    KerasProblem,
+    WeightList,
+    evolve,
+    initNormal,
+    make_toolbox,
+    read_run,
+    read_runs,
+    report,
+    to_csv,
+    to_dataframe,
+    to_parquet,
+)
 from deap_nn.html_report import write_report
 from deap_nn.logbooks import read_csv, rows_of
 from deap_nn.models import keras
@@ -95,6 +107,42 @@ def test_a_script_keeps_its_runs_in_few_lines(tmp_path, digits):
     results = read_runs(tmp_path / "runs").results()
     assert results["seed"].tolist() == [1, 2]
     assert results["state"].tolist() == ["finished"] * 2
+
+
+@pytest.mark.parametrize(
+    ("loss", "weight", "measure"), [("mse", -1.0, "mse"), (keras.metrics.R2Score(name="r2"), 1.0, "-r2")]
+)
+def test_a_run_tells_what_its_errors_are(tmp_path, loss, weight, measure):
+    name = f"OfARun{weight:+.0f}"
+    creator.create(f"Fitness{name}", base.Fitness, weights=(weight,))
+    creator.create(f"Genome{name}", WeightList, fitness=getattr(creator, f"Fitness{name}"))
+    x = np.random.default_rng(1).random((40, 3), np.float32)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    problem = KerasProblem(model, x, x[:, :1], loss=loss)
+    toolbox = make_toolbox(problem, seed=1, container=getattr(creator, f"Genome{name}"))
+    with RunDirectory(tmp_path / "run") as directory:
+        evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[directory])
+    config = read_run(directory.path).config
+    assert (config["fitness"], config["measure"]) == (measure.lstrip("-"), measure)
+
+
+@pytest.mark.parametrize(
+    ("fitness", "measure", "labels"),
+    [
+        ("error", "error", ["error rate"]),
+        ("cross_entropy", "error", ["cross entropy on the mini-batch (nats)", "validation error rate"]),
+        ("cross_entropy", "cross_entropy", ["cross entropy (nats)"]),
+        ("mse", "mse", ["mse"]),
+        ("mse", "mae", ["mse on the mini-batch", "validation mae"]),
+    ],
+)
+def test_the_axes_say_what_is_drawn(monkeypatch, tmp_path, fitness, measure, labels):
+    drawn = []
+    monkeypatch.setattr(report, "save_figure", lambda figure, path: drawn.append(figure))
+    columns = {"gen": [0, 1], "avg": [5.0, 4.0], "min": [3.0, 2.0], "val_error": [4.0, 3.0]}
+    report.draw_fitness(columns, tmp_path / "fitness.png", fitness=fitness, measure=measure)
+    assert [axes.get_ylabel() for axes in drawn[0].axes] == labels
+    assert (drawn[0].axes[-1].get_ylim()[1] == 1.0) == (labels[-1] == "validation error rate")
 
 
 def test_what_a_script_wrote_itself_stays(tmp_path):

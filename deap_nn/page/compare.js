@@ -29,8 +29,9 @@ function comparedCurves(runs) {
   const measures = Object.entries(MEASURES).filter(([name]) => runs.some((run) => run.logbook[name]));
   const axes = Object.entries(AXES).filter(([, axis]) => runs.every((run) => axis.of(run)));
   const holder = make("div", {});
+  const shares = runs.every((run) => isShare(run.config));
   const show = () => {
-    const name = measure.value(), { label, format } = MEASURES[name], { of, label: xLabel } = AXES[axis.value()];
+    const name = measure.value(), { label } = MEASURES[name], format = shares ? MEASURES[name].format : short, { of, label: xLabel } = AXES[axis.value()];
     const drawn = runs.map((run, colour) => ({ name: run.name, colour, x: of(run), y: run.logbook[name] })).filter((one) => one.y);
     const union = [...new Set(drawn.flatMap((one) => one.x))].sort((a, b) => a - b), every = Math.ceil(union.length / 400);
     holder.replaceChildren(lineChart("compared-place", {
@@ -46,9 +47,10 @@ function comparedCurves(runs) {
 
 function resultsTable(runs) {
   const heads = ["run", "state", "validation error", "test error", "generations", "evaluations", "time"];
-  const rows = runs.map(({ name, status, logbook }) => {
+  const rows = runs.map(({ name, status, logbook, config }) => {
+    const format = formatOf(config);
     const errors = logbook.val_error || [], error = isNumber(status.validation_error) ? status.validation_error : errors[errors.length - 1];
-    return [name, status.state || "unknown", percent(error), percent(status.test_error), grouped(logbook.gen[logbook.gen.length - 1]), isNumber(status.evaluations) ? grouped(status.evaluations) : "–", duration(status.seconds)];
+    return [name, status.state || "unknown", format(error), format(status.test_error), grouped(logbook.gen[logbook.gen.length - 1]), isNumber(status.evaluations) ? grouped(status.evaluations) : "–", duration(status.seconds)];
   });
   return section("results", "Results", table("What was reached", heads, rows, "bare"));
 }

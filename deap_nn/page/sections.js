@@ -11,12 +11,18 @@ function modelOf(config) {
   return `${MODELS[config.model] || config.model || "a network"}${data}${members}${how}${isNumber(config.seed) ? `, seed ${config.seed}` : ""}`;
 }
 
+/* What the errors of a run are: a share, or another number that is the less the better. */
+const isShare = (config) => !config.measure || config.measure === "error";
+const measureOf = (config) => (isShare(config) ? "error" : String(config.measure).replaceAll("_", " "));
+const formatOf = (config) => (isShare(config) ? percent : short);
+
 function tilesOf(run) {
   const { status, logbook, seconds } = run, tiles = [];
   const add = (name, figure, more) => tiles.push(make("div", { class: "tile" }, make("dt", {}, name), make("dd", {}, make("span", { class: "figure" }, figure), more ? make("span", { class: "more" }, more) : null)));
-  if (isNumber(status.test_error)) add("Test error", percent(status.test_error), "scored once, at the end");
-  if (isNumber(status.validation_error)) add("Validation error", percent(status.validation_error), status.readout ? `${status.readout}, generation ${grouped(status.generation)}` : null);
-  else if (logbook.val_error) add("Validation error", percent(logbook.val_error[logbook.val_error.length - 1]), "the last generation's best member");
+  const measure = measureOf(run.config), format = formatOf(run.config);
+  if (isNumber(status.test_error)) add(`Test ${measure}`, format(status.test_error), "scored once, at the end");
+  if (isNumber(status.validation_error)) add(`Validation ${measure}`, format(status.validation_error), status.readout ? `${status.readout}, generation ${grouped(status.generation)}` : null);
+  else if (logbook.val_error) add(`Validation ${measure}`, format(logbook.val_error[logbook.val_error.length - 1]), "the last generation's best member");
   else add("Best fitness", short(logbook.min[logbook.min.length - 1]), String(run.config.fitness).replaceAll("_", " "));
   if (isNumber(status.vote_test_error)) add("Test error of a vote", percent(status.vote_test_error), `of ${count(status.voters, "parent")}`);
   const generations = logbook.gen[logbook.gen.length - 1];
@@ -50,7 +56,7 @@ function curvesSection(run) {
     const series = [{ name: "best, on its mini-batch", colour: 1, dash: 2, y: logbook.train_error }, { name: "best, on validation samples", colour: 2, dash: 0, y: logbook.val_error }];
     const names = Object.keys(readouts || {}).filter((name) => name !== "gen" && readouts[name].some(isNumber));
     names.forEach((name, i) => series.push({ name: `${name}${name.includes("training") ? "" : ", on all validation samples"}`, colour: [4, 5, 3, 7][i % 4], points: true, x: readouts.gen, y: readouts[name] }));
-    figures.push(lineChart("error-generation", { title: "Error rate", xLabel: "generation", x, whole: true, from: 0, format: percent, series: series.filter((one) => one.y) }));
+    figures.push(lineChart("error-generation", { title: isShare(config) ? "Error rate" : `Best member's ${measureOf(config)} (lower is better)`, xLabel: "generation", x, whole: true, from: isShare(config) ? 0 : undefined, format: formatOf(config), series: series.filter((one) => one.y) }));
   }
   if (logbook.std && isNumber(config.population)) {
     figures.push(lineChart("spread-generation", { title: "Spread of the fitness (standard deviation)", xLabel: "generation", x, whole: true, logarithmic: true, from: undefined, series: [{ name: "standard deviation", colour: 0, y: logbook.std }] }));
