@@ -25,7 +25,7 @@ test-all: test test-extras dist
 	$(BIN)/python tests/faults/soak.py cnn
 
 EXTRAS := browser,dask,gymnasium,mlflow,mpi,notebook,package,parquet,ray,sklearn,tensorboard
-WITH_MPI := PATH="$$PATH:$(CURDIR)/$(BIN)"
+WITH_MPI := PATH="$$PATH:$(abspath $(BIN))"
 
 # What needs packages that are there for some users alone, Debian's Chromium, and an MPI library: Debian's, or else PyPI's.
 # It leaves pictures of reports in build/pictures.
@@ -46,8 +46,10 @@ dist: $(VENV)/installed-extras
 
 # The tests with every Python that there is, each in an environment of its own.
 test-pythons:
-	for python in python3.11 python3.12 python3.13; do if command -v $$python; then \
-		$(MAKE) test PYTHON=$$python VENV=.venv-$$python || exit 1; fi; done
+	@tested=; for python in python3.11 python3.12 python3.13; do \
+		command -v $$python || { echo "$$python is not there"; continue; }; \
+		$(MAKE) test PYTHON=$$python VENV=.venv-$$python || exit 1; tested="$$tested $$python"; done; \
+	[ -n "$$tested" ] && echo "tested with:$$tested"
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ from deap_nn.toolbox import FitnessMin, Individual, make_toolbox
 from deap_nn.weight_files import WeightsError, read_weights
 from deap_nn.weights import Layout, WeightList
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0.dev1"
 
 __all__ = [
     "PRESETS",

@@ -208,7 +208,7 @@ class Checkpoint:
 
     def __init__(self, folder: str | os.PathLike[str], *, regardless: bool = False) -> None:
         self.path = Path(folder, "generations")
-        self.path.parent.mkdir(exist_ok=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115  (open as long as the run, for its lock)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

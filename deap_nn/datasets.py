@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 import urllib.request
-import weakref
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -126,16 +126,22 @@ class Dataset:
         }
 
 
-_KNOWN: dict[str, weakref.WeakSet[Any]] = {}
-"""What this process holds, by its digest, as long as somebody uses it."""
-
-_LOADED: dict[str, Any] = {}
-"""What `find_dataset` had to load, by its digest: once a process."""
+_KNOWN: dict[str, Any] = {}
+_REMEMBERED: Counter[str] = Counter()
 
 
 def remember(data: Any) -> None:
-    """Let `find_dataset` find, in this process and while it lives, what has a ``reference``."""
-    _KNOWN.setdefault(data.reference.sha256, weakref.WeakSet()).add(data)
+    """Let `find_dataset` find, in this process, what has a ``reference``, until it is forgotten as often."""
+    _KNOWN[data.reference.sha256] = data
+    _REMEMBERED[data.reference.sha256] += 1
+
+
+def forget(reference: DataReference) -> None:
+    """Let this process let go of a data set that `remember` was given, unless it was given another like it."""
+    _REMEMBERED[reference.sha256] -= 1
+    if _REMEMBERED[reference.sha256] <= 0:
+        _KNOWN.pop(reference.sha256, None)
+        del _REMEMBERED[reference.sha256]
 
 
 def find_dataset(reference: DataReference) -> Any:
@@ -148,18 +154,16 @@ def find_dataset(reference: DataReference) -> Any:
     DataError
         If it is not to be had here, or what is found has other contents.
     """
-    known = next(iter(_KNOWN.get(reference.sha256, ())), _LOADED.get(reference.sha256))
-    if known is None:
+    if reference.sha256 not in _KNOWN:
         if not reference.path and reference.name not in NAMES:
             raise DataError(
                 f"the data set {reference.name!r} is made of arrays that this process does not hold: make it at the "
                 "top of the script, the same in every process, or read the data from a file"
             )
-        known = load_dataset(reference.name, reference.path or None)
-        if known.reference.sha256 != reference.sha256:
+        found = load_dataset(reference.name, reference.path or None)
+        if found.reference.sha256 != reference.sha256:
             raise DataError(f"{reference.path or reference.name}: other data here than where the run started")
-        _LOADED[reference.sha256] = known
-    return known
+    return _KNOWN[reference.sha256]
 
 
 def split_validation(arrays: RawArrays, *, name: str, path: str = "", note: str = "") -> Dataset:

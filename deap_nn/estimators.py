@@ -44,7 +44,7 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         self,
         model: Callable[[int, int], keras.Model] | None = None,
         *,
-        hidden_layer_sizes: Sequence[int] = (32,),
+        hidden_layer_sizes: int | Sequence[int] = (32,),
         activation: str = "tanh",
         population: int = 100,
         generations: int = 200,
@@ -70,6 +70,8 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         check_count(self.population, "population", 2)
         check_count(self.generations, "generations")
         check_count(self.batch_size, "batch_size")
+        if self.patience is not None:
+            check_count(self.patience, "patience")
         if not 0 < check_number(self.validation_fraction, "validation_fraction") < 1:
             raise ValueError(
                 f"validation_fraction must be above 0 and below 1, got {self.validation_fraction!r}: "
@@ -81,8 +83,16 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         if self.model is None:
             network = _perceptron(x, outputs, self.hidden_layer_sizes, self.activation)
         else:
-            network = self.model(x.shape[1], outputs)
+            network = _of_function(self.model, x.shape[1], outputs)
         problem = KerasProblem(network, x, y, loss=self._loss, validation_split=self.validation_fraction)
+        try:
+            readouts = self._evolve_problem(problem, seed)
+        finally:
+            problem.release()
+        self.model_ = problem.assign(readouts.individual, network)
+        self._from_logits = problem.from_logits[0]
+
+    def _evolve_problem(self, problem: KerasProblem, seed: int) -> Readouts:
         matrices = sum(len(shape) > 1 for shape in problem.layout.shapes)
         settings = preset(
             "default", population=self.population, generations=self.generations, matrices=max(1, matrices)
@@ -96,8 +106,8 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         _, self.logbook_ = evolve(
             members, toolbox, self.generations, seed=seed, callbacks=callbacks, progress=self.verbose
         )
-        self.model_ = problem.to_model(readouts.individual)
         self.n_iter_ = len(self.logbook_) - 1
+        return readouts
 
     def _answers(self, x: ArrayLike) -> NDArray[np.float64]:
         """Return what the network answers; shape (samples, outputs)."""
@@ -122,8 +132,8 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]
     ----------
     model : callable, optional
         Takes the number of features and of classes, and returns a built Keras model that answers with a softmax or
-        with logits. By default a perceptron, which standardises its inputs.
-    hidden_layer_sizes : sequence of int
+        with logits, a number for each class. By default a perceptron, which standardises its inputs.
+    hidden_layer_sizes : int or sequence of int
         The units of the perceptron's hidden layers.
     activation : str
         Their activation, as Keras names it.
@@ -176,10 +186,8 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
         """Return the probability of each class; shape (samples, classes)."""
-        from deap_nn.models import answers_with_logits
-
         answers = self._answers(X)
-        if answers_with_logits(self.model_):
+        if self._from_logits:
             answers = np.exp(answers - answers.max(axis=1, keepdims=True))
         shares: NDArray[np.float64] = answers / answers.sum(axis=1, keepdims=True)
         return shares
@@ -249,15 +257,31 @@ verbose
         return answers[:, 0] if self._one_target else answers
 
 
+def _of_function(model: Any, features: int, outputs: int) -> keras.Model:
+    """Return the model that a user's function builds, or say in a line what is wrong with it."""
+    from deap_nn.models import keras
+
+    if isinstance(model, keras.Model) or not callable(model):
+        raise TypeError(f"model must be a function of the numbers of features and outputs, got {type(model).__name__}")
+    network = model(features, outputs)
+    if not isinstance(network, keras.Model):
+        raise TypeError(f"model must return a Keras model, got {type(network).__name__}")
+    shape = np.shape(network(np.zeros((2, features), np.float32), training=False))
+    if shape != (2, outputs):
+        raise ValueError(f"model must answer with {outputs} numbers a sample, got a shape of {shape} for two samples")
+    return network
+
+
 def _perceptron(
-    x: NDArray[np.float32], outputs: int, hidden_layer_sizes: Sequence[int], activation: str
+    x: NDArray[np.float32], outputs: int, hidden_layer_sizes: int | Sequence[int], activation: str
 ) -> keras.Model:
     """Return a built perceptron that standardises samples like these."""
     from deap_nn.models import keras
 
     mean, variance = x.mean(axis=0, dtype=np.float64), x.var(axis=0, dtype=np.float64)
     layers = [keras.Input((x.shape[1],)), keras.layers.Normalization(mean=mean, variance=variance)]
-    layers += [keras.layers.Dense(check_count(size, "hidden_layer_sizes"), activation) for size in hidden_layer_sizes]
+    sizes = [hidden_layer_sizes] if isinstance(hidden_layer_sizes, int) else hidden_layer_sizes
+    layers += [keras.layers.Dense(check_count(size, "each of hidden_layer_sizes"), activation) for size in sizes]
     return keras.Sequential([*layers, keras.layers.Dense(outputs)])
 
 

@@ -89,7 +89,7 @@ class KerasProblem:
         check_model(model)
         structure = _outputs(model, few)
         outputs = [np.asarray(output) for output in keras.tree.flatten(structure)]
-        self.model, self.reference = model, reference_of(model, few)
+        self.reference = reference_of(model, few)
         names = _output_names(model, structure, len(outputs))
         given = list(loss) if isinstance(loss, list | tuple) else [loss]
         if not given:
@@ -121,6 +121,17 @@ class KerasProblem:
             reason = str(error).strip().partition("\n")[0]
             shapes = f"outputs of shape {[o.shape for o in outputs]} and targets of {[t.shape for t in targets]}"
             raise ValueError(f"loss does not fit {shapes}: {reason}") from error
+
+    def release(self) -> None:
+        """Let this process let go of the samples and the model, once nobody is to score on them any more.
+
+        Otherwise it holds them until it ends, since tasks name them alone. The last few that were scored on stay.
+        """
+        from deap_nn.datasets import forget
+        from deap_nn.models import release
+
+        forget(self.samples.reference)
+        release(self.reference)
 
     def to_model(self, individual: WeightList) -> keras.Model:
         """Return a new Keras model with an individual's weights, which predicts what was scored.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 import itertools
 import json
-import weakref
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -193,7 +192,7 @@ def _names(model: keras.Model) -> tuple[str, ...]:
     return tuple(names)
 
 
-_held: weakref.WeakValueDictionary[int, keras.Model] = weakref.WeakValueDictionary()
+_held: dict[int, keras.Model] = {}
 _numbers = itertools.count(1)
 
 
@@ -202,6 +201,11 @@ def _hold(model: keras.Model, state: tuple[bytes, ...], shapes: tuple[tuple[int,
     number = next((number for number, other in _held.items() if other is model), 0) or next(_numbers)
     _held[number] = model
     return ModelReference(model.name, state=state, names=_names(model), shapes=shapes, held=number)
+
+
+def release(reference: ModelReference) -> None:
+    """Let this process let go of a model that it holds since none like it can be built."""
+    _held.pop(reference.held, None)
 
 
 def answers_of(model: keras.Model, weights: Sequence[Any], state: Sequence[Any], inputs: Any) -> Any:
@@ -246,6 +250,18 @@ def answers_with_logits(model: keras.Model, place: int = 0, output: Any = None) 
     if values.ndim == 1 or values.shape[-1] == 1:
         return bool(np.any((values < 0) | (values > 1)))
     return bool(np.any(values < 0) or not np.allclose(values.sum(-1), 1, atol=1e-3))
+
+
+def _answering_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yield the layers whose answers are a model's, back to the first ones that have weights, in models inside too."""
+    for tensor in keras.tree.flatten(getattr(model, "outputs", None) or []):
+        layer = tensor._keras_history.operation
+        yield layer
+        while isinstance(layer, (*_ARRANGING, keras.layers.Softmax, keras.layers.Activation)):
+            layer = layer.input._keras_history.operation
+            yield layer
+        if isinstance(layer, keras.Model):
+            yield from _answering_layers(layer)
 
 
 _ARRANGING = (
@@ -306,9 +322,9 @@ def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat
         return _held[reference.held]
     model = _from_config(reference) if reference.config else build_model(reference.name)
     if precision == "bfloat16":
-        last = {id(output._keras_history.operation) for output in getattr(model, "outputs", None) or ()}
+        answering = {id(layer) for layer in _answering_layers(model)}
         for layer in model._flatten_layers(include_self=True):
-            layer.dtype_policy = "float32" if id(layer) in last else "mixed_bfloat16"
+            layer.dtype_policy = "float32" if id(layer) in answering else "mixed_bfloat16"
     for variable, content in zip(model.non_trainable_variables, reference.state, strict=True):
         if content:
             dtype = np.dtype(variable.dtype)

@@ -52,15 +52,12 @@ class Scoring:
         What is minimised.
     registered : dict
         Callables by the name that a toolbox has for them.
-    source : tuple
-        The model and the data: a process finds them by their references while somebody holds them.
     """
 
     problem: Any
     layout: Layout
     fitness: FitnessName | None
     registered: dict[str, Callable[..., Any]]
-    source: tuple[Any, Any]
 
 
 def of_labelled_data(
@@ -96,7 +93,7 @@ def of_labelled_data(
         "vote_error_rate": VoteErrorRate(problem),
         "to_model": ToModel(problem),
     }
-    return Scoring(problem, layout_of(reference), fitness, registered, (model, dataset))
+    return Scoring(problem, layout_of(reference), fitness, registered)
 
 
 def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batches, *, says: bool) -> Scoring:
@@ -131,7 +128,7 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
     }
     kinds = [objective.kind for objective in given.objectives]
     fitness = kinds[0] if kinds in (["error"], ["cross_entropy"]) else None
-    return Scoring(problem, given.layout, cast(Any, fitness), registered, (given.model, given.samples))
+    return Scoring(problem, given.layout, cast(Any, fitness), registered)
 
 
 def _dataset(data: str | Path | Dataset) -> Dataset:

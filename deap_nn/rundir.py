@@ -27,6 +27,7 @@ from deap_nn import limits, parallel
 from deap_nn.callbacks import READOUT_EVERY
 from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.commands import InputError
+from deap_nn.datasets import find_dataset
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.logbooks import format_row, rows_of, to_json, write_json, write_text, write_with
 from deap_nn.seeding import Purpose, stream
@@ -173,22 +174,35 @@ def _peak_memory() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def _told_of_the_fitness(toolbox: base.Toolbox) -> dict[str, str]:
-    """Return what the first fitness value is, and the errors in the log, as far as the toolbox tells."""
-    problem: Any = getattr(toolbox, "problem", None)
-    objectives = getattr(problem, "objectives", ())
-    if not objectives:
-        return {"fitness": str(getattr(problem, "fitness", "fitness")), "measure": "error"}
-    name = str(objectives[0].name)
-    return {"fitness": name, "measure": f"-{name}" if problem.weights[0] > 0 else name}
+def _told(value: Any) -> Any:
+    """Return a setting as JSON has it, or else what `repr` tells of it."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return repr(value)
+    return value
+
+
+def _told_of_the_problem(toolbox: base.Toolbox) -> dict[str, Any]:
+    """Return what the first fitness value is, the errors in the log, and the data, as far as the toolbox tells."""
+    evaluate = getattr(toolbox.evaluate, "func", toolbox.evaluate)
+    problem: Any = getattr(evaluate, "problem", None)
+    if problem is None:
+        return {"fitness": "fitness"}
+    data = find_dataset(problem.data).describe()
+    if not hasattr(problem, "objectives"):
+        return {"fitness": str(problem.fitness), "measure": "error", "data": data}
+    name = str(problem.objectives[0].name)
+    return {"fitness": name, "measure": f"-{name}" if problem.weights[0] > 0 else name, "data": data}
 
 
 class RunDirectory(Callback):
     """Write a run into a new folder, as it goes.
 
     ``logbook.csv`` and ``timing.csv`` grow by whole rows; every other file appears whole or not at all. As a context
-    manager it writes a ``status.json`` of "failed" or "interrupted" when an exception leaves the body, and otherwise of
-    "finished", with the best member of the last generation unless other weights were written.
+    manager it writes a ``status.json`` of "failed" or "interrupted" when an exception leaves the body or the run, and
+    otherwise of "finished", with the best member of the last generation unless other weights were written. It is for
+    one run.
 
     Parameters
     ----------
@@ -197,8 +211,8 @@ class RunDirectory(Callback):
     again : bool
         Whether it is that of a run to go on with, which must exist.
     settings : mapping, optional
-        For ``config.json``, which also has the numbers of members and generations, and where the toolbox tells of them
-        the fitness and the data.
+        For ``config.json``, as JSON or else as ``repr`` tells them. It also has the numbers of members and generations,
+        and where the toolbox tells of them the fitness and the data. Not for a run to go on with.
     **status
         What ``status.json`` says from the beginning.
 
@@ -226,9 +240,12 @@ class RunDirectory(Callback):
         settings: Mapping[str, Any] | None = None,
         **status: Any,
     ) -> None:
+        if again and settings is not None:
+            raise ValueError("settings are not for a run to go on with, which has those it was begun with")
         self.path = Path(path)
-        self._settings = settings
+        self._settings = settings or {}
         self._evolution: Evolution | None = None
+        self._has_weights = False
         if not again:
             self.path.mkdir(parents=True)
         self.status: dict[str, Any] = {"state": "running", **status}
@@ -273,17 +290,33 @@ class RunDirectory(Callback):
             self.status["state"] = "failed"
         elif error is not None:
             self.close("interrupted")
-        elif self.status["state"] == "running":
+        elif not self._trace.closed:
             self._finish()
 
     def _finish(self) -> None:
-        """Write the best member of the last generation, if there are no weights yet, and that the run is finished."""
-        if self._evolution is not None and not (self.path / "best.npz").exists():
-            if weights := self._evolution.best_weights:
-                self.write_weights(weights)
-            if hasattr(self._evolution.toolbox, "to_model"):
-                self.write_model(self._evolution.toolbox.to_model(self._evolution.best))
-        self.close("finished")
+        """Write how the run ended, and where it is finished its best member, unless other weights were written."""
+        evolution = self._evolution
+        if evolution is None:
+            self.close("failed", error="no run was told to the folder")
+        elif evolution.interrupted:
+            self.close("interrupted")
+        elif evolution.error is not None:
+            self.close("failed", error=f"{type(evolution.error).__name__}: {evolution.error}")
+        else:
+            try:
+                if not self._has_weights:
+                    self._write_best(evolution)
+            except BaseException as error:
+                self.__exit__(type(error), error, error.__traceback__)
+                raise
+            self.close("finished")
+
+    def _write_best(self, evolution: Evolution) -> None:
+        if weights := evolution.best_weights:
+            self.write_weights(weights)
+        problem: Any = getattr(evolution.toolbox, "problem", None)
+        if hasattr(evolution.toolbox, "to_model") and not problem.model.held:  # else nobody can build it again
+            self.write_model(evolution.toolbox.to_model(evolution.best))
 
     def trace_weights(self, layout: Layout, seed: int) -> None:
         """Choose the weights of the best member that ``trace.npz`` follows."""
@@ -315,13 +348,14 @@ class RunDirectory(Callback):
 
     def on_start(self, evolution: Evolution) -> None:
         """Write the settings, and choose the weights that are traced, unless somebody has."""
+        if self._evolution is not None:
+            raise ValueError(f"{self.path} has a run already: make a RunDirectory for each")
         self._evolution, toolbox = evolution, evolution.toolbox
+        self.status.setdefault("asked_generations", evolution.generations)
         if not (self.path / "config.json").exists():
-            config: dict[str, Any] = {"population": len(evolution.population), "generations": evolution.generations}
-            config |= _told_of_the_fitness(toolbox)
-            for data in getattr(toolbox, "source", ())[1:]:
-                config["data"] = data.describe()
-            self.write_config({**config, **(self._settings or {})})
+            config = {"population": len(evolution.population), "generations": evolution.generations}
+            told = {name: _told(value) for name, value in self._settings.items()}
+            self.write_config({**config, **_told_of_the_problem(toolbox), **told})
         if self._places is None and hasattr(toolbox, "layout"):
             self.trace_weights(toolbox.layout, 0)
 
@@ -405,6 +439,7 @@ class RunDirectory(Callback):
 
     def write_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
         """Write ``best.npz``: matrices by name, and nothing else."""
+        self._has_weights = True
         write_with(self.path / "best.npz", lambda partial: np.savez(partial, allow_pickle=False, **weights))
 
     def write_model(self, model: Any) -> None:

@@ -175,8 +175,7 @@ def make_toolbox(
         With ``individual``, ``population``, ``clone``, ``mate``, ``mutate``, ``select``, ``evaluate`` and ``map``
         (SCOOP's under ``python -m scoop``); beside them ``assess``, ``error_rate`` and ``vote_error_rate``, which
         score on validation and test samples, ``to_model``, which gives a Keras model back, ``layout``, ``clock``,
-        ``mates``, ``elites``, ``elite_batches``, ``problem`` and under "mean" ``step``, which is what tells ``evolve``,
-        and ``source``, the model and the data, which a process lets go of with the toolbox.
+        ``mates``, ``elites``, ``elite_batches``, ``problem`` and under "mean" ``step``, which is what tells ``evolve``.
 
     Raises
     ------
@@ -260,7 +259,6 @@ def make_toolbox(
         matrix_factors(1.0, scales, len(layout))
     toolbox = base.Toolbox()
     toolbox.layout, toolbox.clock, toolbox.problem = layout, Clock(toolbox), scoring.problem
-    toolbox.source = scoring.source
     rngs = [stream(seed, Purpose.OPERATORS, 0, i) for i in range(4)]
     noise = NoiseTable(seed, layout.size)
     initialise: Callable[..., Any] = initScaled if init == "scaled" else initNormal

@@ -235,10 +235,8 @@ def test_a_reference_finds_the_data_again(digits_file, tmp_path, monkeypatch):
     assert len(pickle.dumps(reference)) < 300
     assert find_dataset(reference).reference == reference
     monkeypatch.setattr(datasets, "_KNOWN", {})
-    monkeypatch.setattr(datasets, "_LOADED", {})
     assert np.array_equal(find_dataset(reference).x_train, dataset.x_train)
     monkeypatch.setattr(datasets, "_KNOWN", {})
-    monkeypatch.setattr(datasets, "_LOADED", {})
     with pytest.raises(DataError, match="other data here"):
         find_dataset(DataReference(reference.name, reference.path, "0" * 64))
     with pytest.raises(DataError, match="made of arrays"):

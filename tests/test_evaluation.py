@@ -120,6 +120,17 @@ def test_bfloat16_does_not_round_the_answers(name):
     assert {layer.compute_dtype for layer in model.layers[1:-1] if layer.weights} == {"bfloat16"}
 
 
+def test_bfloat16_does_not_round_the_answers_of_models_inside():
+    dense = [keras.layers.Dense(8, "relu"), keras.layers.Dense(8, "relu")]
+    inner = keras.Sequential([keras.Input((5,)), dense[0], keras.layers.Dense(3, name="last")])
+    nested = keras.Sequential([keras.Input((5,)), inner, keras.layers.Softmax(), keras.layers.Reshape((3,))])
+    model = model_of(reference_of(nested), precision="bfloat16")
+    computed = {layer.name: layer.compute_dtype for layer in model._flatten_layers() if layer.weights}
+    assert computed["last"] == "float32"
+    assert computed[dense[0].name] == "bfloat16"
+    assert np.asarray(model(np.ones((2, 5), np.float32))).dtype == np.float32
+
+
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     with pytest.raises(ValueError, match="device: TensorFlow sees no GPU"):
@@ -325,7 +336,6 @@ def test_data_are_loaded_once_a_process(digits_file, mlp, monkeypatch):
     assert np.array_equal(data.x_test, made_digits().x_test)
     loaded = []
     monkeypatch.setattr(datasets, "_KNOWN", {})
-    monkeypatch.setattr(datasets, "_LOADED", {})
     monkeypatch.setattr(datasets, "read_npz", lambda path, read=datasets.read_npz: loaded.append(path) or read(path))
     for generation in range(3):
         Evaluate(problem(data, mlp, seed=99), generation)(individual_for(mlp))

@@ -371,29 +371,29 @@ def test_a_model_that_comes_out_of_its_configuration_with_other_answers_is_held(
     )
 
 
-def test_model_and_data_are_let_go_of_with_their_toolbox():
-    kept, number, x = [], 0, x_of() + 0.5  # nobody else has these
+def test_model_and_data_are_let_go_of_when_told():
+    problems, x = [], x_of() + 0.5  # nobody else has these
     for factor in (2.0, 3.0):
         model = Factor(factor)
         model(x)
-        problem = KerasProblem(model, x, x[:, :2], loss=lambda outputs, targets: float(np.abs(outputs).max()))
-        assert problem.reference.held > number
-        number = problem.reference.held
-        kept.append((make_toolbox(problem, seed=1, batch_size=32), weakref.ref(model), weakref.ref(problem.samples)))
-    del model, problem
-    reference = kept[0][0].problem.data
-    assert find_dataset(reference) in (kept[0][2](), kept[1][2]())
-    for _ in range(2):
-        toolbox, *references = kept.pop()
-        toolbox.evaluate(toolbox.individual())
-        scorer.cache_clear()
-        del toolbox
-        gc.collect()
-        assert [one() for one in references] == [None, None]
-        if kept:
-            assert find_dataset(reference) is kept[0][2]()
+        problems.append(KerasProblem(model, x, x[:, :2], loss=lambda outputs, targets: float(np.abs(outputs).max())))
+    evaluates = [make_toolbox(problem, seed=1, batch_size=32).evaluate for problem in problems]  # and no toolbox
+    individual = Individual([np.ones((4, 2)), np.zeros(2)])
+    values = [evaluate(individual)[0] for evaluate in evaluates]
+    assert values[1] == pytest.approx(1.5 * values[0])
+    scorer.cache_clear()
+    problems[0].release()
+    assert evaluates[1](individual) == (values[1],)
+    with pytest.raises(TypeError, match="cannot be built in another process"):
+        evaluates[0](individual)
+    problems[1].release()
     with pytest.raises(DataError, match="made of arrays that this process does not hold"):
-        find_dataset(reference)
+        find_dataset(problems[1].samples.reference)
+    kept = weakref.ref(problems[0].samples)
+    scorer.cache_clear()
+    problems.clear()
+    gc.collect()
+    assert kept() is None
 
 
 def test_recalibration_makes_the_statistics_those_of_the_data():

@@ -1,5 +1,6 @@
 """Runs are read back from their folders, and logbooks go into frames."""
 
+import contextlib
 import json
 import shutil
 import sys
@@ -12,6 +13,9 @@ from test_algorithms import members, plain_toolbox
 from test_callbacks import chapters
 
 from deap_nn import (
+    Annealed,
+    Callback,
+    CallbackError,
     KerasProblem,
     WeightList,
     evolve,
@@ -143,6 +147,83 @@ def test_the_axes_say_what_is_drawn(monkeypatch, tmp_path, fitness, measure, lab
     report.draw_fitness(columns, tmp_path / "fitness.png", fitness=fitness, measure=measure)
     assert [axes.get_ylabel() for axes in drawn[0].axes] == labels
     assert (drawn[0].axes[-1].get_ylim()[1] == 1.0) == (labels[-1] == "validation error rate")
+
+
+def test_a_script_goes_on_with_its_run(tmp_path, digits):
+    def go(ngen, **given):
+        toolbox = make_toolbox("mlp", digits, seed=1)
+        with RunDirectory(tmp_path / "run", **given) as directory:
+            members = toolbox.population(n=5)
+            checkpoint = tmp_path / "run" / "checkpoint"
+            return evolve(members, toolbox, ngen, seed=1, callbacks=[directory], checkpoint=checkpoint)[0]
+
+    go(1, settings={"sigma": Annealed(0.5, 0.1, 3), "place": tmp_path, "seed": 1})
+    config = read_run(tmp_path / "run").config
+    assert (config["sigma"], config["place"]) == ("Annealed(0.5, 0.1, 3)", repr(tmp_path))
+    with pytest.raises(ValueError, match="settings are not for a run to go on with"):
+        go(3, again=True, settings={"seed": 2})
+    best = min(go(3, again=True), key=lambda individual: individual.fitness.values)
+    run = read_run(tmp_path / "run")
+    assert run.config == config
+    assert (run.state, run.status["generations"]) == ("finished", 3)
+    assert all(np.array_equal(a, b) for a, b in zip(best, run.weights.values(), strict=True))
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
+@pytest.mark.parametrize("generation", [0, 1])
+def test_what_is_caught_in_the_body_did_not_finish_all_the_same(tmp_path, error, generation):
+    class Ends(Callback):
+        def on_generation(self, evolution):
+            if evolution.generation == generation:
+                raise error
+
+    with RunDirectory(tmp_path / "run") as directory, contextlib.suppress(CallbackError, KeyboardInterrupt):
+        evolve(members(), plain_toolbox(), 3, seed=1, callbacks=[directory, Ends()])
+    status = read_run(tmp_path / "run").status
+    assert status["state"] == ("failed" if isinstance(error, ValueError) else "interrupted")
+    assert status["seconds"] > 0
+    assert not (tmp_path / "run" / "best.npz").exists()
+
+
+def test_a_folder_is_for_one_run(tmp_path):
+    with RunDirectory(tmp_path / "none"):
+        pass
+    assert read_run(tmp_path / "none").status["error"] == "no run was told to the folder"
+    with RunDirectory(tmp_path / "two") as directory:
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[directory])
+        with pytest.raises(CallbackError, match="has a run already: make a RunDirectory for each"):
+            evolve(members(), plain_toolbox(), 1, seed=2, callbacks=[directory])
+    assert read_run(tmp_path / "two").state == "finished"
+
+
+def test_what_cannot_be_built_again_is_kept_as_weights(tmp_path):
+    class Odd(keras.Model):
+        def __init__(self, out):
+            super().__init__()
+            self.out = out
+
+        def call(self, x):
+            return self.out(x)
+
+    x = np.ones((20, 2), np.float32)
+    model = Odd(keras.layers.Dense(1))
+    model(x)
+    toolbox = make_toolbox(KerasProblem(model, x, x[:, :1], loss="mse"), seed=1)
+    with RunDirectory(tmp_path / "run") as directory:
+        evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[directory])
+    assert read_run(tmp_path / "run").state == "finished"
+    assert (tmp_path / "run" / "best.npz").exists()
+    assert not (tmp_path / "run" / "best.keras").exists()
+
+
+def test_a_best_that_cannot_be_written_is_a_failed_run(tmp_path, monkeypatch):
+    def full(self, weights):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RunDirectory, "write_weights", full)
+    with pytest.raises(OSError, match="No space left"), RunDirectory(tmp_path / "run") as directory:
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[directory])
+    assert read_run(tmp_path / "run").state == "failed"
 
 
 def test_what_a_script_wrote_itself_stays(tmp_path):

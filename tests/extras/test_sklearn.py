@@ -8,10 +8,21 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from deap_nn import datasets
 from deap_nn.estimators import EvolvedClassifier, EvolvedRegressor
 from deap_nn.models import keras
 
 SMALL = {"population": 40, "generations": 60, "random_state": 1}
+
+
+def model_of(outputs, *, softmax=False):
+    inputs = keras.Input((4,))
+    answers = keras.layers.Dense(outputs)(inputs)
+    return (
+        keras.Model(inputs, keras.ops.softmax(answers))
+        if softmax
+        else keras.Sequential([inputs, keras.layers.Dense(outputs)])
+    )
 
 
 @parametrize_with_checks([EvolvedClassifier(**SMALL), EvolvedRegressor(**SMALL)])
@@ -25,7 +36,10 @@ def test_it_is_at_home_in_pipelines_and_searches():
     piped = make_pipeline(StandardScaler(), EvolvedClassifier(**SMALL))
     assert cross_val_score(piped, x, names, cv=3).mean() > 0.9
     search = GridSearchCV(EvolvedClassifier(**SMALL), {"hidden_layer_sizes": [(4,), (16, 8)]}, cv=2).fit(x, names)
-    assert search.best_estimator_.model_.count_params() > 0
+    assert [layer.units for layer in search.best_estimator_.model_.layers[1:]] == [
+        *search.best_params_["hidden_layer_sizes"],
+        3,
+    ]
     assert set(search.predict(x)) == set(names)
     assert search.predict_proba(x).sum(axis=1) == pytest.approx(1)
 
@@ -41,6 +55,14 @@ def test_a_model_of_ones_own_is_evolved():
     assert classifier.predict_proba(x) == pytest.approx(classifier.model_.predict(x, verbose=0), abs=1e-6)
     assert classifier.score(x, y) > 0.9
     assert classifier.n_iter_ == len(classifier.logbook_) - 1 == 60
+
+
+def test_probabilities_stay_as_the_network_gives_them_and_nothing_is_held():
+    x, y = load_iris(return_X_y=True)
+    before = dict(datasets._KNOWN)
+    classifier = EvolvedClassifier(lambda features, outputs: model_of(3, softmax=True), **SMALL).fit(x, y)
+    assert classifier.predict_proba(x) == pytest.approx(classifier.model_.predict(x, verbose=0), abs=1e-6)
+    assert before == datasets._KNOWN
 
 
 def test_several_targets_and_patience():
@@ -59,10 +81,18 @@ def test_several_targets_and_patience():
         ({"generations": 0}, "generations must be an integer of at least 1, got 0"),
         ({"batch_size": 0.5}, "batch_size must be an integer of at least 1, got 0.5"),
         ({"validation_fraction": 0}, "validation_fraction must be above 0 and below 1, got 0"),
-        ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes must be an integer of at least 1, got 0"),
+        ({"hidden_layer_sizes": (3, 0)}, "each of hidden_layer_sizes must be an integer of at least 1, got 0"),
+        ({"patience": 0}, "patience must be an integer of at least 1, got 0"),
+        ({"model": "mlp"}, "model must be a function of the numbers of features and outputs, got str"),
+        ({"model": model_of(2)}, "model must be a function of the numbers of features and outputs, got Sequential"),
+        ({"model": lambda features, outputs: outputs}, "model must return a Keras model, got int"),
+        (
+            {"model": lambda features, outputs: model_of(1)},
+            r"model must answer with 3 numbers a sample, got a shape of \(2, 1\) for two samples",
+        ),
     ],
 )
 def test_wrong_parameters_are_refused_by_fit(changed, said):
     x, y = load_iris(return_X_y=True)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises((ValueError, TypeError), match=said):
         EvolvedClassifier(**changed).fit(x, y)
