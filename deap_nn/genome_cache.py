@@ -28,6 +28,8 @@ SEGMENT_BYTES = 1 << 26
 MOST_SLOTS = 4096
 """A segment of tiny genomes has no more, so that a small cache has room for one."""
 
+_BLOCK = 1 << 20
+
 FEWEST_SLOTS = 4
 """Two parents of a child, and two of one of them."""
 
@@ -62,6 +64,15 @@ def sweep(place: Path) -> None:
             continue
 
 
+def claim(descriptor: int, size: int) -> None:
+    """Make an empty file `size` bytes long, with room for all of them, or raise OSError."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+        return
+    for start in range(0, size, _BLOCK):  # as on macOS
+        os.pwrite(descriptor, bytes(min(_BLOCK, size - start)), start)
+
+
 def appear(path: Path, size: int, write: Callable[[int], object]) -> bool:
     """Let a file of `size` bytes appear whole, its room claimed; false where there is no room or no folder.
 
@@ -76,7 +87,7 @@ def appear(path: Path, size: int, write: Callable[[int], object]) -> bool:
     """
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent) as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+            claim(file.fileno(), size)
             write(file.fileno())
             with contextlib.suppress(FileExistsError):
                 os.link(file.name, path)

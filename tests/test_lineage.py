@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import errno
 import gc
 import os
 import pickle
@@ -241,6 +242,18 @@ def test_work_is_shared_out_for_any_map_but_the_built_in_one():
 def test_a_map_of_threads_changes_nothing():
     with ThreadPoolExecutor(3) as pool:
         assert result(wired(map=pool.map), group_size=2) == result(wired(), breeding="plain")
+
+
+@pytest.mark.parametrize("size", [0, 5, genome_cache._BLOCK, 2 * genome_cache._BLOCK + 3])
+def test_room_is_claimed_where_the_system_has_no_call_for_it_too(monkeypatch, tmp_path, size):
+    monkeypatch.delattr(genome_cache.os, "posix_fallocate")
+    assert genome_cache.appear(tmp_path / "made", size + 1, lambda file: os.pwrite(file, b"x", size))
+    assert (tmp_path / "made").read_bytes() == bytes(size) + b"x"
+    assert (tmp_path / "made").stat().st_blocks * 512 >= size
+    full = OSError(errno.ENOSPC, "full")
+    monkeypatch.setattr(genome_cache.os, "pwrite", lambda *arguments: (_ for _ in ()).throw(full))
+    assert not genome_cache.appear(tmp_path / "none", 5, lambda file: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
 def test_a_cache_with_less_room_than_parents_changes_nothing(tmp_path, monkeypatch):
