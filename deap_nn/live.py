@@ -17,7 +17,8 @@ from typing import Any
 from deap_nn.commands import InputError
 from deap_nn.exhibits import ANSWERS_FILE, FILTERS_FILE
 from deap_nn.html_report import make_page, to_json_text
-from deap_nn.run_files import describe_run, read_json
+from deap_nn.reading import read_json
+from deap_nn.run_files import describe_run
 
 SECONDS = 2.0
 """The run's files are read no more often, however many look."""

@@ -17,7 +17,8 @@ from deap_nn.charts import COLOURS, new_axes, save_figure
 from deap_nn.commands import InputError, Parser, integer, run_command
 from deap_nn.html_report import write_comparison, write_report
 from deap_nn.live import serve
-from deap_nn.run_files import Columns, read_json, read_logbook, read_trace
+from deap_nn.reading import Columns, read_json
+from deap_nn.run_files import read_logbook, read_trace
 
 _LINES = ("solid", "dashed", "dotted", "dashdot", (0, (8, 3)))
 _ON_TRAINING = (0, (1, 4))

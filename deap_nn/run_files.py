@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import base64
-import csv
-import json
 import math
-import zipfile
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +15,7 @@ from deap_nn.checkpoint import CheckpointError, read_generations
 from deap_nn.commands import InputError
 from deap_nn.exhibits import ANSWERS_FILE, FILTERS_FILE
 from deap_nn.family import describe_family
-from deap_nn.logbooks import read_csv
-
-Columns = Mapping[str, Sequence[float]]
+from deap_nn.reading import Columns, read_arrays, read_columns, read_json
 
 MOST_POINTS = 1500
 """A curve has so many points at most."""
@@ -36,50 +30,12 @@ MOST_MEMBERS, MOST_BYTES = 5_000, 64 << 20
 """A family is drawn of no more members, and from no larger checkpoint: it would take many seconds."""
 
 
-def read_json(path: Path, *needed: str) -> dict[str, Any]:
-    """Return the object of a JSON file, or raise `InputError` where it cannot be read or lacks a key."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        missing = [name for name in needed if name not in found]
-        if missing or not isinstance(found, dict):
-            raise ValueError(f"has no {missing[0]}" if missing else "is no object")
-    except (OSError, ValueError, TypeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read ({reason})") from error
-    return found
-
-
 def read_logbook(path: Path) -> Columns:
     """Return the columns of a ``logbook.csv`` with at least one row, or raise `InputError`."""
     columns = read_columns(path, "gen", "min", "avg")
     if not columns["gen"]:
         raise InputError(f"{path}: has no row")
     return columns
-
-
-def read_columns(path: Path, *names: str) -> Columns:
-    """Return the columns of a CSV file of numbers, of which it must have some, or raise `InputError`."""
-    try:
-        columns = read_csv(path)
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    missing = [name for name in names if name not in columns]
-    if missing:
-        raise InputError(f"{path}: has no {missing[0]}")
-    return columns
-
-
-def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
-    """Return all arrays of an ``.npz`` file, of which it must have some, or raise `InputError`."""
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
-        missing = [name for name in names if name not in found]
-        if missing:
-            raise ValueError(f"has no {missing[0]}")
-    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
-    return found
 
 
 def read_trace(path: Path) -> tuple[NDArray[np.float32], list[str]]:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import base64
-import csv
-import json
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,8 +16,8 @@ from numpy.typing import NDArray
 from deap_nn.commands import InputError
 from deap_nn.extras import optional
 from deap_nn.frames import to_dataframe
-from deap_nn.logbooks import read_csv
 from deap_nn.markup import paragraph, table
+from deap_nn.reading import Columns, read_arrays, read_columns, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +27,6 @@ SHOWN = ("state", "generations", "evaluations", "validation_error", "test_error"
 
 LARGEST_PICTURE = 200_000
 """Bytes: a notebook shows no larger picture."""
-
-Columns = Mapping[str, list[float]]
 
 
 class Trace(NamedTuple):
@@ -80,12 +74,12 @@ class Run:
     @cached_property
     def config(self) -> dict[str, Any]:
         """Every setting: ``config.json``."""
-        return self._read("config.json", _read_json, {})
+        return self._read("config.json", read_json, {})
 
     @cached_property
     def status(self) -> dict[str, Any]:
         """How far it is and how it ended: ``status.json``."""
-        return self._read("status.json", _read_json, {})
+        return self._read("status.json", read_json, {})
 
     @property
     def state(self) -> str:
@@ -96,7 +90,7 @@ class Run:
     def logbook(self) -> tools.Logbook:
         """The logbook that the run returned, as far as it is written, with its chapters."""
         logbook = tools.Logbook()
-        columns = self._read("logbook.csv", _read_columns, {})
+        columns = self._read("logbook.csv", partial(read_columns, integers=True), {})
         for values in zip(*columns.values(), strict=True):
             record = _nested(dict(zip(columns, values, strict=True)))
             logbook.header = logbook.header or list(record)
@@ -106,28 +100,25 @@ class Run:
     @cached_property
     def timing(self) -> Columns:
         """What differs between repeats, by columns: ``timing.csv``."""
-        return self._read("timing.csv", _read_columns, {})
+        return self._read("timing.csv", partial(read_columns, integers=True), {})
 
     @cached_property
     def readouts(self) -> Columns:
         """The errors of the candidates for the result on all validation samples, by columns: ``readouts.csv``."""
-        return self._read("readouts.csv", _read_columns, {})
+        return self._read("readouts.csv", partial(read_columns, integers=True), {})
 
     @cached_property
     def trace(self) -> Trace | None:
         """Some weights of the best by generation: ``trace.npz``."""
-        arrays = self._read("trace.npz", _read_arrays, {})
-        if not arrays:
+        if not (self.path / "trace.npz").exists():
             return None
-        missing = [name for name in Trace._fields if name not in arrays]
-        if missing:
-            raise InputError(f"{self.path / 'trace.npz'}: cannot be read (has no {missing[0]})")
+        arrays = read_arrays(self.path / "trace.npz", *Trace._fields)
         return Trace(arrays["weights"], arrays["places"], arrays["matrices"].tolist())
 
     @cached_property
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """The matrices of the best network by name: ``best.npz``."""
-        return self._read("best.npz", _read_arrays, {})
+        return self._read("best.npz", read_arrays, {})
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return logbook, timing and read-outs as one pandas DataFrame, a row per generation.
@@ -149,13 +140,7 @@ class Run:
     def _read(self, name: str, read: Callable[[Path], dict[str, Any]], absent: dict[str, Any]) -> dict[str, Any]:
         """Return what a file holds, or what is said where there is none."""
         path = self.path / name
-        try:
-            return read(path)
-        except FileNotFoundError:
-            return absent
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            reason = getattr(error, "strerror", None) or str(error).removeprefix(f"{path}: ")
-            raise InputError(f"{path}: cannot be read ({reason})") from error
+        return read(path) if path.exists() else absent
 
     def _repr_html_(self) -> str:
         rows = [("seed", self.config["seed"])] if "seed" in self.config else []
@@ -194,27 +179,6 @@ def read_run(path: str | os.PathLike[str]) -> Run:
 def is_run(folder: Path) -> bool:
     """Return whether a folder is that of a run."""
     return (folder / "status.json").is_file() or (folder / "config.json").is_file()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
-        raise ValueError("is no object")
-    return found
-
-
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as archive:
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("is no .npz file")
-        return {name: archive[name] for name in archive.files}
-
-
-def _read_columns(path: Path) -> dict[str, list[float]]:
-    try:
-        return read_csv(path, integers=True)
-    except csv.Error as error:
-        raise ValueError(error) from error
 
 
 def _nested(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ FLOORS = [
     {"sharing"},
     {"parallel"},
     {"datasets", "tensorflow_setup", "commands", "noise"},
+    {"reading"},
     {"models", "runs", "initialisation", "crossover", "mutation", "selection", "compiled"},
     {"fused", "pooled", "weight_files", "comparison"},
     {"scorers", "operators", "recipes", "samples", "objectives"},
