@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
 from deap_nn.charts import COLOURS, new_axes, save_figure
@@ -189,6 +189,7 @@ def draw_study(
     axes.set_xlabel("generations" if by == "gen" else "evaluations after the initial population")
     axes.set_ylabel("error on all validation samples")
     axes.set_yscale("log")
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 4, 6)))  # more would be written over each other
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.yaxis.set_minor_formatter(ScalarFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(5))
