@@ -194,6 +194,7 @@ def test_who_looks_on_leaves_nothing_open(monkeypatch):
         names = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
         return sum(name.startswith("/deap_nn-") for name in names)
 
+    monkeypatch.setattr(limits, "status_files", [Path("/nowhere/before")])
     with time_limit(9, "it"):
         before, opened = queues(), []  # one, and what a test before this has left in the middle
     for i in range(4):
@@ -241,8 +242,8 @@ import time
 from deap_nn import limits
 limits.STUCK_SECONDS = 0.3
 with limits.time_limit(2.0, "it"):
-    print("begun", flush=True)
     before = now = time.monotonic()
+    print("begun", flush=True)
     while now - before < 3.0:  # until it was stopped for so long
         before, now = now, time.monotonic()
 print("done")
