@@ -14,7 +14,7 @@ mnist: $(VENV)/installed
 
 # As many at a time as there are processors, but four: most tests start programs of their own.
 test: lint
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 # What takes hours, or needs root and an ssh server: every fault made to happen, hosts made here, more fuzzing, soaking.
 test-all: test test-extras dist

@@ -373,6 +373,8 @@ class RunDirectory(Callback):
             self.status["state"] = "interrupted"
             self._write_status()
         self._catch_up(evolution)
+        if evolution.interrupted:
+            self._write_status()
         self._write_statistics(evolution)
 
     def _catch_up(self, evolution: Evolution) -> None:
@@ -441,6 +443,11 @@ class RunDirectory(Callback):
         """Write ``best.npz``: matrices by name, and nothing else."""
         self._has_weights = True
         write_with(self.path / "best.npz", lambda partial: np.savez(partial, allow_pickle=False, **weights))
+
+    def tell(self, **status: Any) -> None:
+        """Add to what ``status.json`` says, at once."""
+        self.status.update(status)
+        self._write_status()
 
     def write_model(self, model: Any) -> None:
         """Write ``best.keras``."""

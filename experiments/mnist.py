@@ -201,12 +201,8 @@ def save_result(
     """Write the network that did best, what is known of it, what it answers, and the pictures."""
     from deap_nn.report import draw_run
 
-    directory.status |= {
-        "validation_error": readouts.validation_error,
-        "generation": readouts.generation,
-        "readout": readouts.readout,
-        **readouts.vote,
-    }
+    told = {"validation_error": readouts.validation_error, "generation": readouts.generation}
+    directory.tell(**told, readout=readouts.readout, **readouts.vote)
     directory.write_weights(layout_names(toolbox.layout, readouts.individual))
     directory.write_model(toolbox.to_model(readouts.individual))
     draw_run(directory.path, fitness=fitness)

@@ -23,6 +23,17 @@ settings.register_profile("shared-machine", deadline=None)  # a time limit says 
 settings.load_profile("shared-machine")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+IN_TURN = {"checkpoint", "experiments", "keyframes", "launch", "limits", "live", "maps", "replay"}
+"""Files of tests that start several processes, or stop and kill them: one at a time of these, beside others."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem.removeprefix("test_") in IN_TURN:
+            item.add_marker(pytest.mark.xdist_group("in turn"))
+
+
 MNIST = ROOT / "experiments" / "mnist.py"
 XOR = ROOT / "experiments" / "xor.py"
 
