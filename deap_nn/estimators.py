@@ -122,7 +122,7 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         return np.concatenate(rows)
 
 
-class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]
+class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor have these
     """A neural network classifier whose weights are evolved, as a scikit-learn estimator.
 
     The cross-entropy of one mini-batch a generation is minimised as by ``--preset default``; of every 25th generation
@@ -176,7 +176,7 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]
 
     _loss = "cross_entropy"
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> EvolvedClassifier:  # noqa: N803  # scikit-learn's name
+    def fit(self, X: ArrayLike, y: ArrayLike) -> EvolvedClassifier:
         """Evolve a network for samples of shape (samples, features) and their labels of shape (samples,)."""
         samples, labels = validate_data(self, X, y, dtype=np.float32, ensure_min_samples=2)
         check_classification_targets(labels)
@@ -184,7 +184,7 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]
         self._evolve(samples, numbers, len(self.classes_))
         return self
 
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of each class; shape (samples, classes)."""
         answers = self._answers(X)
         if self._from_logits:
@@ -192,14 +192,14 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]
         shares: NDArray[np.float64] = answers / answers.sum(axis=1, keepdims=True)
         return shares
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the label of each sample; shape (samples,)."""
         places = self._answers(X).argmax(axis=1)
         labels: NDArray[Any] = self.classes_[places]
         return labels
 
 
-class EvolvedRegressor(RegressorMixin, _Evolved):  # type: ignore[misc]
+class EvolvedRegressor(RegressorMixin, _Evolved):  # type: ignore[misc]  # nor have these
     """A neural network regressor whose weights are evolved, as a scikit-learn estimator.
 
     The mean squared error of standardised targets is minimised; all else is as for `EvolvedClassifier`.
@@ -238,7 +238,7 @@ verbose
         tags.target_tags.multi_output = True
         return tags
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> EvolvedRegressor:  # noqa: N803
+    def fit(self, X: ArrayLike, y: ArrayLike) -> EvolvedRegressor:
         """Evolve a network for samples of shape (samples, features) and targets of (samples,) or (samples, targets)."""
         said = {"dtype": np.float32, "multi_output": True, "y_numeric": True, "ensure_min_samples": 2}
         samples, given = validate_data(self, X, y, **said)
@@ -250,7 +250,7 @@ verbose
         self._evolve(samples, standardised, targets.shape[1])
         return self
 
-    def predict(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+    def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the targets of each sample; shape (samples,) or (samples, targets), as they were to `fit`."""
         answers: NDArray[np.float64] = self._answers(X)
         answers = answers * self.target_scale_ + self.target_mean_
