@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deap_nn.seeding import global_state_kept
 from deap_nn.tensorflow_setup import configure_tensorflow, keras, tf
 from deap_nn.weights import Layout
 
@@ -98,6 +99,7 @@ dropout plays no part in evaluation; ``mlp`` is 784-64-10.
 """
 
 
+@global_state_kept()
 def build_model(name: str) -> keras.Model:
     """Build a built-in model, with Keras' own initial weights.
 
@@ -283,6 +285,7 @@ def _answers_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
     return len(answers[0]) == len(answers[1]) and all(map(partial(np.allclose, equal_nan=True), *answers))
 
 
+@global_state_kept()
 def load_model(path: Path) -> keras.Model:
     """Load a model from a ``.keras`` file.
 
@@ -298,6 +301,7 @@ def load_model(path: Path) -> keras.Model:
         raise ValueError(f"{path}: cannot be loaded ({type(error).__name__}: {reason})") from error
 
 
+@global_state_kept()
 def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat16"] = "float32") -> keras.Model:
     """Build the model of a reference anew; its trainable weights are Keras' initial ones.
 

@@ -11,7 +11,8 @@ References
 
 import inspect
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from functools import partial
 from typing import Any
@@ -105,13 +106,24 @@ def seeded(operator: Callable[..., Any], rng: np.random.Generator) -> Callable[.
     return partial(operator, rng=rng) if takes(operator, "rng") else partial(_with_global_state, operator, rng)
 
 
-def _with_global_state(operator: Callable[..., Any], rng: np.random.Generator, *arguments: Any) -> Any:
-    # NumPy's legacy generator too: an operator of somebody's own may draw from either.
+@contextmanager
+def global_state_kept() -> Iterator[None]:
+    """Put the states of ``random`` and ``numpy.random`` back on the way out, as a context or as a decorator.
+
+    A script's own draws are then the same whether or not what is called here has drawn: Keras draws a seed for each
+    initializer that it makes.
+    """
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    random.seed(rng.bytes(32))
-    np.random.seed(rng.integers(2**32, size=4))  # noqa: NPY002
     try:
-        return operator(*arguments)
+        yield
     finally:
         random.setstate(python)
         np.random.set_state(legacy)  # noqa: NPY002
+
+
+@global_state_kept()
+def _with_global_state(operator: Callable[..., Any], rng: np.random.Generator, *arguments: Any) -> Any:
+    # NumPy's legacy generator too: an operator of somebody's own may draw from either.
+    random.seed(rng.bytes(32))
+    np.random.seed(rng.integers(2**32, size=4))  # noqa: NPY002
+    return operator(*arguments)

@@ -2,6 +2,7 @@
 
 import gc
 import pickle
+import random
 import subprocess
 import sys
 import weakref
@@ -40,6 +41,7 @@ def test_every_architecture_is_scored_as_it_predicts_and_comes_out(name, tmp_pat
     model, inputs = ARCHITECTURES[name]()
     before = [variable.numpy().copy() for variable in model.variables]
     y = targets_of(model, inputs)
+    drawn = random.getstate()
     problem = KerasProblem(model, inputs, y, loss="mse", validation_split=0)
     toolbox = make_toolbox(problem, seed=1)
     assert len(set(problem.layout.names)) == len(problem.layout.names) == len(model.trainable_variables)
@@ -53,6 +55,7 @@ def test_every_architecture_is_scored_as_it_predicts_and_comes_out(name, tmp_pat
     wanted = sum(np.mean((p - t) ** 2) for p, t in zip(predicted, flat(y), strict=True))
     assert toolbox.scores(individual, "train")[0] == pytest.approx(wanted, rel=1e-4)
     assert toolbox.evaluate(individual)[0] == pytest.approx(wanted, rel=1e-4)  # the mini-batch is all there is
+    assert random.getstate() == drawn
     assert all(np.array_equal(a, v.numpy()) for a, v in zip(before, model.variables, strict=True))
     evolved.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects=own_classes(evolved))
