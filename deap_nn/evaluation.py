@@ -11,10 +11,10 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_nn.answers import answers_with_logits
 from deap_nn.datasets import DataReference, Split, find_dataset
 from deap_nn.models import (
     ModelReference,
-    answers_with_logits,
     configure_tensorflow,
     keras,
     layout_of,

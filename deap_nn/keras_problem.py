@@ -186,7 +186,7 @@ class KerasProblem:
 
 def _outputs(model: keras.Model, inputs: Nest) -> Nest:
     """Return the model's answers to some inputs, or say in a line why it does not take them."""
-    from deap_nn.models import answers_of
+    from deap_nn.answers import answers_of
 
     weights, state = ([v.value for v in some] for some in (model.trainable_variables, model.non_trainable_variables))
     try:
@@ -219,7 +219,7 @@ def _pairs(structure: Nest, names: Sequence[str], targets: Nest, count: int) -> 
 
 
 def _told_logits(told: bool | Sequence[bool] | None, model: keras.Model, outputs: Sequence[Any]) -> tuple[bool, ...]:
-    from deap_nn.models import answers_with_logits
+    from deap_nn.answers import answers_with_logits
 
     if told is None:
         return tuple(answers_with_logits(model, i, output) for i, output in enumerate(outputs))

@@ -6,7 +6,7 @@ import inspect
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deap_nn.answers import answering_layers, answers_of
 from deap_nn.seeding import global_state_kept
 from deap_nn.tensorflow_setup import configure_tensorflow, keras, tf
 from deap_nn.weights import Layout
@@ -21,8 +22,6 @@ from deap_nn.weights import Layout
 __all__ = [
     "BUILT_IN",
     "ModelReference",
-    "answers_of",
-    "answers_with_logits",
     "assign_weights",
     "build_model",
     "check_fit",
@@ -210,71 +209,6 @@ def release(reference: ModelReference) -> None:
     _held.pop(reference.held, None)
 
 
-def answers_of(model: keras.Model, weights: Sequence[Any], state: Sequence[Any], inputs: Any) -> Any:
-    """Return a model's outputs with other weights and state, as in inference; the model stays as it is."""
-    said = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
-    outputs, _ = model.stateless_call(list(weights), list(state), inputs, **said)
-    return outputs
-
-
-def answers_with_logits(model: keras.Model, place: int = 0, output: Any = None) -> bool:
-    """Return whether an output of a model is of logits, and not of probabilities.
-
-    The activation of the layer that makes it tells, that of a model inside, or one before layers that only arrange;
-    where none does, the answers to some samples.
-
-    Parameters
-    ----------
-    model : keras.Model
-        A built one.
-    place : int
-        Which of its outputs.
-    output : array_like, optional
-        What it answers to some samples; shape (samples, ..., classes).
-    """
-    tensors = keras.tree.flatten(getattr(model, "outputs", None) or [])
-    tensor = tensors[place] if place < len(tensors) else None
-    while tensor is not None:
-        layer = tensor._keras_history.operation
-        if isinstance(layer, keras.Model):
-            return answers_with_logits(layer, tensor._keras_history.tensor_index, output)
-        if not isinstance(layer, _ARRANGING):
-            break
-        tensor = layer.input
-    else:
-        layer = None
-    activation = getattr(layer, "activation", None)
-    if isinstance(layer, keras.layers.Softmax) or activation in (keras.activations.softmax, keras.activations.sigmoid):
-        return False
-    if output is None or activation is keras.activations.linear:
-        return True
-    values = np.asarray(output, np.float64)
-    if values.ndim == 1 or values.shape[-1] == 1:
-        return bool(np.any((values < 0) | (values > 1)))
-    return bool(np.any(values < 0) or not np.allclose(values.sum(-1), 1, atol=1e-3))
-
-
-def _answering_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yield the layers whose answers are a model's, back to the first ones that have weights, in models inside too."""
-    for tensor in keras.tree.flatten(getattr(model, "outputs", None) or []):
-        layer = tensor._keras_history.operation
-        yield layer
-        while isinstance(layer, (*_ARRANGING, keras.layers.Softmax, keras.layers.Activation)):
-            layer = layer.input._keras_history.operation
-            yield layer
-        if isinstance(layer, keras.Model):
-            yield from _answering_layers(layer)
-
-
-_ARRANGING = (
-    keras.layers.Reshape,
-    keras.layers.Flatten,
-    keras.layers.Permute,
-    keras.layers.Identity,
-    keras.layers.Dropout,
-)
-
-
 def _answers_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
     """Whether a model that was built again gives the same answers to some samples with the same weights."""
     answers = []
@@ -326,7 +260,7 @@ def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat
         return _held[reference.held]
     model = _from_config(reference) if reference.config else build_model(reference.name)
     if precision == "bfloat16":
-        answering = {id(layer) for layer in _answering_layers(model)}
+        answering = {id(layer) for layer in answering_layers(model)}
         for layer in model._flatten_layers(include_self=True):
             layer.dtype_policy = "float32" if id(layer) in answering else "mixed_bfloat16"
     for variable, content in zip(model.non_trainable_variables, reference.state, strict=True):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.commands import InputError, Parser, run_command
-from deap_nn.rundir import read_config
+from deap_nn.run_settings import read_config
 
 SIDE, BOX = 28, 20
 """Pixels of a side of MNIST's pictures, and of the box that a digit fills."""
@@ -108,7 +108,8 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
     InputError
         If the network is missing, damaged, or takes no such pictures.
     """
-    from deap_nn.models import answers_with_logits, load_model
+    from deap_nn.answers import answers_with_logits
+    from deap_nn.models import load_model
 
     read_config(run, "RUN")
     path = Path(run, "best.keras")

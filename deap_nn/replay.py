@@ -23,7 +23,7 @@ from deap_nn.founders import breeder_of
 from deap_nn.lineage import Lineage
 from deap_nn.logbooks import write_with
 from deap_nn.resuming import KEYFRAME_SECONDS, check_keyframe
-from deap_nn.rundir import read_config
+from deap_nn.run_settings import read_config
 from deap_nn.seeding import check_seed
 from deap_nn.toolbox import layout_names
 from deap_nn.weights import check_probability

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_nn.answers import answers_of
 from deap_nn.datasets import DataReference, Split, find_dataset
-from deap_nn.models import ModelReference, answers_of, configure_tensorflow, keras, layout_of, model_of, tf
+from deap_nn.models import ModelReference, configure_tensorflow, keras, layout_of, model_of, tf
 from deap_nn.objectives import Judge, Objective
 from deap_nn.samples import packed
 from deap_nn.scorers import (

@@ -26,7 +26,8 @@ from deap_nn.exhibits import ANSWERS_FILE, FILTERS_FILE, FilterTrace, write_answ
 from deap_nn.html_report import reported
 from deap_nn.maps import Map
 from deap_nn.maps.options import asked_map
-from deap_nn.rundir import RunDirectory, check_data, open_checkpoint, read_config
+from deap_nn.run_settings import check_data, open_checkpoint, read_config
+from deap_nn.rundir import RunDirectory
 from deap_nn.tensorboard_logger import check_new_log
 from deap_nn.toolbox import layout_names
 from deap_nn.weight_files import WeightsError, digest_of, read_weights

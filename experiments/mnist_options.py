@@ -14,7 +14,7 @@ from deap_nn.datasets import NAMES
 from deap_nn.genome_cache import FEWEST_SLOTS, slots_in
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS
-from deap_nn.rundir import asked_for, check_resumable, read_config
+from deap_nn.run_settings import asked_for, check_resumable, read_config
 from deap_nn.seeding import MAX_SEED
 from deap_nn.toolbox import CROSSOVERS, USUAL_INDPB
 from deap_nn.weights import LARGEST_WEIGHT

@@ -28,7 +28,7 @@ from deap_nn.callbacks import BEST, MEAN, ON_TRAINING
 from deap_nn.commands import InputError, Parser, run_command
 from deap_nn.logbooks import format_row, read_csv, write_with
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options
-from deap_nn.rundir import read_config, read_status
+from deap_nn.run_settings import read_config, read_status
 
 parallel.prepare_worker("deap_nn.evaluation", "deap_nn.fused", "deap_nn.pooled")
 

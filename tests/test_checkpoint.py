@@ -34,7 +34,8 @@ from deap_nn import (
 )
 from deap_nn.checkpoint import MAGIC, Checkpoint, CheckpointError, Generation
 from deap_nn.logbooks import read_csv, rows_of
-from deap_nn.rundir import RunDirectory, asked_for, read_config
+from deap_nn.run_settings import asked_for, read_config
+from deap_nn.rundir import RunDirectory
 
 
 class Stop(Callback):

@@ -16,7 +16,7 @@ from deap_nn.datasets import load_dataset
 from deap_nn.genome_cache import sweep
 from deap_nn.logbooks import read_csv
 from deap_nn.models import build_model, keras, layout_of, reference_of
-from deap_nn.rundir import read_config
+from deap_nn.run_settings import read_config
 from deap_nn.wiring import toolbox_of
 
 SETTING = ["--model", "mlp", "--population", 12, "--generations", 3, "--seed", 5]

@@ -21,7 +21,7 @@ from deap_nn.commands import InputError
 from deap_nn.datafiles import DataError, read_idx, read_npz
 from deap_nn.keyframes import Keyframe, KeyframeError, write_keyframe
 from deap_nn.logbooks import read_csv
-from deap_nn.rundir import read_config
+from deap_nn.run_settings import read_config
 
 COUNT = int(os.environ.get("FUZZED", "300"))
 SPARE = 256 << 20

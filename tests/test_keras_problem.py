@@ -14,11 +14,12 @@ from conftest import ROOT
 from deap import base, creator, tools
 
 from deap_nn import Constant, ErrorScaled, Individual, KerasProblem, WeightList, evolve, make_toolbox
+from deap_nn.answers import answers_with_logits
 from deap_nn.callbacks import EarlyStopping, ProgressBar
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import find_dataset
 from deap_nn.evaluation import batch_indices
-from deap_nn.models import answers_with_logits, keras
+from deap_nn.models import keras
 from deap_nn.samples import Samples, as_arrays, flat, outline, packed
 from deap_nn.scorers import scorer
 

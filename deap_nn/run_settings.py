@@ -1,0 +1,128 @@
+"""The settings of a run on disk and the versions of what made it, and whether a command can go on with it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import warnings
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from deap_nn.checkpoint import Checkpoint, CheckpointError
+from deap_nn.commands import InputError
+
+PINNED = ("deap-nn", "deap", "numpy", "tensorflow", "keras")
+"""The packages with other versions of which a run goes on only when told to."""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, the system and the packages that results depend on."""
+    packages = ("deap-nn", "deap", "numpy", "tensorflow", "keras", "scoop")
+    found = {"python": platform.python_version(), "system": platform.platform(), "processor": _processor()}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _processor() -> str:
+    """Name the processor and those of its abilities that TensorFlow chooses its kernels by."""
+    found: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            found.setdefault(name.strip(), value.strip())
+    abilities = [flag for flag in found.get("flags", "").split() if flag.startswith(("avx", "amx", "fma", "sve"))]
+    return " ".join([found.get("model name", platform.processor()), found.get("cpu family", ""), *sorted(abilities)])
+
+
+def read_config(path: str | os.PathLike[str], option: str) -> dict[str, Any]:
+    """Return the ``config.json`` of the run that a command's `option` names, or raise `InputError`."""
+    file = Path(path, "config.json")
+    if not Path(path).is_dir():
+        raise InputError(f"argument {option}: {path} is no folder")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"argument {option}: {path} has no config.json, so there is nothing to go on with") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"argument {option}: {file} cannot be read: {error}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("versions"), dict):
+        raise InputError(f"argument {option}: {file} is not the config.json of a run")
+    return config
+
+
+def read_status(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return a run's ``status.json``, or nothing where it cannot be read: a run that is killed may leave none."""
+    try:
+        status = json.loads(Path(path, "status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def asked_for(path: str | os.PathLike[str], config: Mapping[str, Any]) -> int:
+    """Return how many generations a run is to have: what its settings say, or what was asked for later."""
+    asked = read_status(path).get("asked_generations")
+    return max(int(config["generations"]), asked if isinstance(asked, int) else 0)
+
+
+def check_resumable(
+    path: str | os.PathLike[str], config: Mapping[str, Any], generations: int, *, regardless: bool
+) -> None:
+    """Raise `InputError` where a run is finished, or was made with versions other than those here.
+
+    Parameters
+    ----------
+    path : path-like
+        The run's folder.
+    config : mapping
+        Its settings.
+    generations : int
+        How many generations it is to have.
+    regardless : bool
+        Go on with other versions.
+    """
+    if not isinstance(config.get("generations"), int):
+        raise InputError("argument --resume: config.json has no generations")
+    if generations < config["generations"]:
+        raise InputError(f"argument --generations: must be at least the run's {config['generations']}")
+    if read_status(path).get("state") == "finished" and generations <= asked_for(path, config):
+        raise InputError(f"argument --resume: the run in {path} is finished")
+    here = versions()
+    changed = [
+        f"{name} {config['versions'].get(name)} and not {here[name]}"
+        for name in PINNED
+        if config["versions"].get(name) != here[name]
+    ]
+    if changed and not regardless:
+        raise InputError(f"argument --resume: the run was made with {', '.join(changed)}; --regardless goes on")
+    if config["versions"].get("processor") != here["processor"]:
+        warnings.warn("the run was begun on another processor: fitness may differ in its last bits", stacklevel=2)
+
+
+def check_data(path: str | os.PathLike[str], sha256: str, *, regardless: bool) -> None:
+    """Raise `InputError` where the data at hand are not those of the run in a folder."""
+    known = read_config(path, "--resume").get("data")
+    if (not isinstance(known, dict) or known.get("sha256") != sha256) and not regardless:
+        raise InputError("argument --resume: the data are not those that the run was begun with; --regardless goes on")
+
+
+def open_checkpoint(path: str | os.PathLike[str], *, regardless: bool) -> Checkpoint:
+    """Open the checkpoint of a run to go on with, or raise `InputError`."""
+    try:
+        checkpoint = Checkpoint(Path(path, "checkpoint"), regardless=regardless)
+    except (CheckpointError, OSError) as error:
+        raise InputError(f"argument --resume: {error}") from error
+    if checkpoint.kept_aside is not None:
+        after = f"damaged after generation {len(checkpoint.past) - 1}"
+        warnings.warn(f"the checkpoint is {after}; all of it is kept as {checkpoint.kept_aside}", stacklevel=2)
+    elif checkpoint.cut_off:
+        warnings.warn(f"an unfinished record after generation {len(checkpoint.past) - 1} was cut off", stacklevel=2)
+    return checkpoint
