@@ -17,17 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from deap_nn.genome_cache import FEWEST_SLOTS, default_place, free_bytes, slots_in, sweep
-from deap_nn.genomes import (
-    MOST_CONTEXTS,
-    Genomes,
-    LackingError,
-    SentContext,
-    Task,
-    busy,
-    contexts,
-    genomes_by_run,
-    run_group,
-)
+from deap_nn.genome_tasks import MOST_CONTEXTS, SentContext, Task, busy, contexts, genomes_by_run, run_group
+from deap_nn.genomes import Genomes, LackingError
 from deap_nn.keyframes import Keyframe, write_keyframe
 from deap_nn.members import LightMember, light_members
 from deap_nn.parallel import pickler, processors

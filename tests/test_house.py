@@ -27,6 +27,7 @@ FLOORS = [
     {"evaluation", "scoring", "keras_problem"},
     {"problems"},
     {"genomes", "members", "elitism", "pedigree"},
+    {"genome_tasks"},
     {"lineage", "evolution"},
     {"founders", "variation"},
     {"maps.tasks"},

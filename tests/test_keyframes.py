@@ -11,9 +11,11 @@ from test_checkpoint import WIRINGS, Count, Stop
 from test_checkpoint import result as whole_result
 from test_lineage import wired
 
-from deap_nn import Callback, Checkpoint, evolve, genomes, resuming, selRankBoosted
+from deap_nn import Callback, Checkpoint, evolve, genome_tasks, resuming, selRankBoosted
 from deap_nn.checkpoint import keyframes_in
+from deap_nn.genomes import Genomes
 from deap_nn.keyframes import MAGIC, Keyframe, KeyframeError, write_keyframe
+from deap_nn.recipes import Breeder
 
 
 class Best(Callback):
@@ -74,9 +76,9 @@ def test_only_the_newest_is_kept_and_goes_back_no_further(tmp_path, monkeypatch)
     generation_8 = [key for key in Keyframe(path)._genomes if key >> 32 == 7]
     assert 0 < len(generation_8) <= 6  # the parents of generation 8
     bred = []
-    breed = genomes.Genomes._breed_with
+    breed = Genomes._breed_with
     monkeypatch.setattr(
-        genomes.Genomes,
+        Genomes,
         "_breed_with",
         lambda self, parents, recipes, outs: bred.extend(recipes) or breed(self, parents, recipes, outs),
     )
@@ -88,9 +90,9 @@ def test_only_the_newest_is_kept_and_goes_back_no_further(tmp_path, monkeypatch)
 def test_without_keyframes_it_goes_back_to_the_seeds(tmp_path, monkeypatch):
     evolved(tmp_path, stop=9, seconds=None)
     bred = []
-    founder = genomes.Breeder.breed
+    founder = Breeder.breed
     monkeypatch.setattr(
-        genomes.Breeder, "breed", lambda self, recipe, *rest: bred.append(recipe) or founder(self, recipe, *rest)
+        Breeder, "breed", lambda self, recipe, *rest: bred.append(recipe) or founder(self, recipe, *rest)
     )
     evolved(tmp_path, seconds=None)
     assert min(recipe.generation for recipe in bred if recipe.parents) == 1
@@ -187,10 +189,10 @@ def test_lineage_in_tasks_goes_back_to_the_keyframe_which_a_host_without_it_is_s
             known.extend(recipe.generation for recipe in task.known)
             path = str(Path("/nowhere", Path(task.keyframe).name)) if task.keyframe else None
             with monkeypatch.context() as there:
-                there.setattr(genomes, "contexts", OrderedDict())
-                there.setattr(genomes, "genomes_by_run", {})
+                there.setattr(genome_tasks, "contexts", OrderedDict())
+                there.setattr(genome_tasks, "genomes_by_run", {})
                 yield function(task._replace(place=str(host), keyframe=path))
-                genomes.forget()
+                genome_tasks.forget()
 
     for folder in ("host", "run", "whole"):
         (tmp_path / folder).mkdir()

@@ -40,7 +40,7 @@ from deap_nn import (
     cxUnits,
     evolve,
     genome_cache,
-    genomes,
+    genome_tasks,
     initNormal,
     lineage,
     make_toolbox,
@@ -612,20 +612,20 @@ def test_a_pool_too_large_for_every_task_reaches_who_lacks_it(tmp_path, monkeypa
 
     def elsewhere(function, tasks):
         """A host of its own, which keeps what it makes."""
-        here = genomes.contexts, genomes.genomes_by_run
+        here = genome_tasks.contexts, genome_tasks.genomes_by_run
         for task in tasks:
             sent.append(task)
-            genomes.contexts, genomes.genomes_by_run = there
+            genome_tasks.contexts, genome_tasks.genomes_by_run = there
             try:
                 yield function(task._replace(place=str(tmp_path)))
             finally:
-                genomes.contexts, genomes.genomes_by_run = here
+                genome_tasks.contexts, genome_tasks.genomes_by_run = here
 
-    there, here = (OrderedDict(), {}), (genomes.contexts, genomes.genomes_by_run)
+    there, here = (OrderedDict(), {}), (genome_tasks.contexts, genome_tasks.genomes_by_run)
     assert result(wired(**around, map=elsewhere), group_size=4) == expected
-    genomes.contexts, genomes.genomes_by_run = there
-    genomes.forget()
-    genomes.contexts, genomes.genomes_by_run = here
+    genome_tasks.contexts, genome_tasks.genomes_by_run = there
+    genome_tasks.forget()
+    genome_tasks.contexts, genome_tasks.genomes_by_run = here
     pools = [sum(bool(recipe.drawn) for recipe in task.known) for task in sent if task.generation == 6]
     assert set(pools) == {0, 1}
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_checkpoint import Stop
 
-from deap_nn import Checkpoint, WeightList, evolve, genomes, make_toolbox
+from deap_nn import Checkpoint, WeightList, evolve, genome_tasks, make_toolbox
 from deap_nn.callbacks import Readouts
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.genomes import Genomes
@@ -90,10 +90,10 @@ def test_the_mean_is_bred_where_it_is_scored(toolbox, tmp_path, monkeypatch):
         for task in tasks:
             tasks_sent.append(task)
             with monkeypatch.context() as there:
-                there.setattr(genomes, "contexts", OrderedDict())
-                there.setattr(genomes, "genomes_by_run", {})
+                there.setattr(genome_tasks, "contexts", OrderedDict())
+                there.setattr(genome_tasks, "genomes_by_run", {})
                 yield function(task._replace(place=str(tmp_path)))
-                genomes.forget()
+                genome_tasks.forget()
 
     class Score(Callback):
         def on_generation(self, evolution):

@@ -29,9 +29,9 @@ def _begin() -> None:
 
 def _forget() -> None:
     """Let go of what a worker holds of a run: it lives on, and memory with it."""
-    from deap_nn import genomes, sharing
+    from deap_nn import genome_tasks, sharing
 
-    genomes.forget()
+    genome_tasks.forget()
     sharing.forget()
 
 
