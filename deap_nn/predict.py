@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_nn import keras_extras
 from deap_nn.commands import InputError, Parser, run_command
 from deap_nn.run_settings import read_config
 
@@ -142,6 +143,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> int:
     """Print a line for each picture, and return the exit status."""
+    keras_extras.leave_out()
     options = parse_arguments()
     digits = np.stack([read_picture(path, as_it_is=options.as_it_is) for path in options.images])
     for path, row in zip(options.images, probabilities(options.run, digits), strict=True):

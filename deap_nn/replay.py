@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from deap import base
 
-from deap_nn import parallel
+from deap_nn import keras_extras, parallel
 from deap_nn.checkpoint import CheckpointError, Generation, read_generations
 from deap_nn.commands import InputError, Parser, integer, run_command
 from deap_nn.datafiles import DataError
@@ -118,6 +118,7 @@ def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Too
 
 def main() -> int:
     """Do what the command line says, and return the exit status."""
+    keras_extras.leave_out()
     options = parse_arguments()
     output = Path(options.output)
     if output.suffix not in (".npz", ".keras"):

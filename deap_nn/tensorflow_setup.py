@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Literal
 
-from deap_nn import parallel
+from deap_nn import keras_extras, parallel
 
 
 @contextlib.contextmanager
@@ -36,7 +36,7 @@ def _without_start_up_notices() -> Iterator[None]:
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-with _without_start_up_notices():
+with _without_start_up_notices(), keras_extras.left_out_if_asked():
     try:
         import keras
         import tensorflow as tf

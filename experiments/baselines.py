@@ -27,7 +27,7 @@ import numpy as np
 from deap.base import Toolbox
 from numpy.typing import NDArray
 
-from deap_nn import make_toolbox, parallel
+from deap_nn import keras_extras, make_toolbox, parallel
 from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
 from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
 from deap_nn.datasets import NAMES, Dataset, find_dataset
@@ -42,6 +42,7 @@ from deap_nn.rundir import RunDirectory
 from deap_nn.seeding import MAX_SEED
 from deap_nn.weights import LARGEST_WEIGHT, WeightList, empty_vector
 
+keras_extras.leave_out()
 parallel.prepare_worker("deap_nn.evaluation", "deap_nn.pooled")
 
 RATES = {"sgd": 0.1, "adam": 0.001, "openai-es": 0.01, "random": None}

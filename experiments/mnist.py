@@ -16,7 +16,7 @@ from typing import Any
 from deap.base import Toolbox
 from mnist_options import FILES, NOT_STORED, parse_arguments
 
-from deap_nn import PRESETS, Callback, evolve, parallel
+from deap_nn import PRESETS, Callback, evolve, keras_extras, parallel
 from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts, TensorBoardLogger
 from deap_nn.checkpoint import Checkpoint
 from deap_nn.commands import InputError, check_new_folder, run_command
@@ -33,6 +33,7 @@ from deap_nn.toolbox import layout_names
 from deap_nn.weight_files import WeightsError, digest_of, read_weights
 from deap_nn.wiring import toolbox_of
 
+keras_extras.leave_out()
 parallel.prepare_worker("deap_nn.evaluation", "deap_nn.fused", "deap_nn.pooled")
 
 QUICK_ANSWERS = 1000

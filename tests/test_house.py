@@ -12,7 +12,7 @@ from conftest import ROOT
 PACKAGE = ROOT / "deap_nn"
 
 FLOORS = [
-    {"markup", "extras"},
+    {"markup", "extras", "keras_extras"},
     {"seeding", "weights", "logbooks", "datafiles", "checkpoint", "onlooker", "scoop_repairs"},
     {"limits", "adaptation", "population", "frames", "family", "charts"},
     {"genome_cache", "keyframes", "clock", "presets"},
