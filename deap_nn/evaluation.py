@@ -19,6 +19,7 @@ from deap_nn.models import (
     keras,
     layout_of,
     model_of,
+    rounded_weights,
     tf,
     trained_model,
 )
@@ -35,7 +36,7 @@ from deap_nn.scorers import (
     size_of_part,
     stretches,
 )
-from deap_nn.weights import WeightList
+from deap_nn.weights import Halves, Vector, WeightList, empty_halves, split_vector
 
 FitnessName = Literal["error", "cross_entropy"]
 
@@ -106,6 +107,7 @@ class Scorer(BaseScorer):
         self._from_logits = answers_with_logits(model)
         self._constants = [tf.constant(variable.numpy()) for variable in model.non_trainable_variables]
         quick = model if problem.precision == "float32" else model_of(problem.model, precision=problem.precision)
+        self._halves = empty_halves(0)
         self._kernel = tf.function(partial(self._trace, model), autograph=False)
         self._answers = tf.function(partial(self._trace_answers, model), autograph=False)
         x, _ = self.dataset.part("train")
@@ -118,7 +120,11 @@ class Scorer(BaseScorer):
             group = tf.function(partial(self._trace_group, quick), autograph=False)
             self._group_kernel = group.get_concrete_function(tf.TensorSpec((None, self.layout.size)), samples, labels)
         else:
-            weights = [tf.TensorSpec(shape) for shape in self.layout.shapes]
+            if quick is not model:
+                self.rounded = rounded_weights(quick)
+                self._halves = empty_halves(self.layout.size)
+            types = [tf.uint16 if rounded else tf.float32 for rounded in self.rounded or [False] * len(self.layout)]
+            weights = [tf.TensorSpec(shape, kind) for shape, kind in zip(self.layout.shapes, types, strict=True)]
             single = tf.function(partial(self._trace, quick), autograph=False)
             self._batch_kernel = single.get_concrete_function(weights, samples, labels)
         self._batch: tuple[int, tuple[Any, Any]] | None = None
@@ -129,13 +135,15 @@ class Scorer(BaseScorer):
             if self.scores_groups:
                 self.group_fitness(tf.zeros((1, self.layout.size)), 0)
             else:
-                self._batch_kernel([tf.zeros(shape) for shape in self.layout.shapes], *self._minibatch(0))
+                size = self.layout.size
+                self._fitness(self._matrices(np.zeros(size, np.float32), np.zeros(size, np.uint16)), 0)
 
     def _trace(self, model: Any, weights: Sequence[Any], samples: Any, labels: Any) -> tuple[Any, Any, Any]:
         """Return how many samples are misread, their mean cross-entropy, and whether all answers are finite."""
         if samples.dtype == tf.uint8:
             samples = tf.cast(samples, tf.float32) / 255.0
-        outputs, _ = model.stateless_call(list(weights), self._constants, samples, training=False)
+        weights = [tf.bitcast(w, tf.bfloat16) if w.dtype == tf.uint16 else w for w in weights]
+        outputs, _ = model.stateless_call(weights, self._constants, samples, training=False)
         outputs = tf.cast(outputs, tf.float32)
         finite = tf.reduce_all(tf.math.is_finite(outputs), axis=-1)
         right = tf.equal(tf.argmax(outputs, axis=-1, output_type=tf.int32), labels) & finite
@@ -183,7 +191,27 @@ class Scorer(BaseScorer):
         if self.scores_groups:
             self.check(individual)
             return self.group_fitness(shared_tensor(individual.flat[None]), generation)[0]
-        misread, entropy, finite = self._batch_kernel(self.weights(individual), *self._minibatch(generation))
+        self.check(individual)
+        if self.rounded:
+            from deap_nn.rounding import round_weights
+
+            round_weights(individual.flat, self._halves, self.layout.shapes, np.array(self.rounded))
+        return self._fitness(self._matrices(individual.flat, self._halves), generation)
+
+    def rounded_fitness(self, flat: Vector, halves: Halves, generation: int) -> tuple[float, ...]:
+        """Return what `fitness` does, of a genome whose matrices are rounded already."""
+        return self._fitness(self._matrices(flat, halves), generation)
+
+    def _matrices(self, flat: Vector, halves: Halves) -> list[NDArray[Any]]:
+        whole = self.layout.views(flat)
+        if not self.rounded:
+            return list(whole)
+        both = zip(self.rounded, whole, split_vector(halves, self.layout.shapes), strict=True)
+        return [half if rounded else matrix for rounded, matrix, half in both]
+
+    def _fitness(self, matrices: Sequence[NDArray[Any]], generation: int) -> tuple[float, ...]:
+        tensors = [shared_tensor(matrix) for matrix in matrices]
+        misread, entropy, finite = self._batch_kernel(tensors, *self._minibatch(generation))
         return (self._finite_fitness(int(misread), float(entropy), bool(finite)),)
 
     def group_fitness(self, genomes: Any, generation: int) -> list[tuple[float, ...]]:

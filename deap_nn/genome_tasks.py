@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from deap_nn import parallel
 from deap_nn.genomes import Genomes, LackingError
 from deap_nn.limits import EvaluationError, time_limit
@@ -117,6 +119,11 @@ def run_group(task: Task) -> list[Any] | None:
             for genomes_together in genomes.groups(task.items):
                 some = recipes[len(answers) : len(answers) + len(genomes_together)]
                 answers.extend(_call(partial(target.many, genomes_together), some, timeout))
+            return answers
+        if bare and any(getattr(target, "rounded", ())):
+            rounded = np.array(target.rounded)
+            for recipe, (flat, halves) in zip(recipes, genomes.rounded(recipes, rounded), strict=True):
+                answers.append(_call(partial(target.of_rounded, flat, halves), (recipe,), timeout))
             return answers
         individuals = genomes.individuals(recipes, kept=getattr(target, "leaves_weights", False))
         for item, recipe, individual in zip(task.items, recipes, individuals, strict=True):

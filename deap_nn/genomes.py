@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from deap_nn.genome_cache import GenomeCache, appear
 from deap_nn.keyframes import Keyframe, KeyframeError
 from deap_nn.recipes import Breeder, Recipe
-from deap_nn.weights import Vector, Vectors, empty_vector
+from deap_nn.weights import Halves, Vector, Vectors, empty_halves, empty_vector
 
 _NOTHING: Vector = empty_vector(0)
 
@@ -69,6 +69,7 @@ class Genomes:
         self._room = _NOTHING
         self._scratch = [empty_vector(self.size)]  # more when siblings come
         self._in_scratch: Sequence[Recipe] = ()
+        self._halves: list[Halves] = []
 
     def share_noise(self) -> None:
         """Read the table of noise from a file in the cache from now on, as the host's other processes do."""
@@ -137,6 +138,49 @@ class Genomes:
             genomes = self._room[: len(some) * self.size].reshape(len(some), self.size)
             self._breed_group(some, genomes)
             yield genomes
+
+    def rounded(self, recipes: Sequence[Recipe], rounded: NDArray[np.bool_]) -> Iterator[tuple[Vector, Halves]]:
+        """Yield the genome of each recipe with some matrices as bfloat16, valid until the next.
+
+        Parameters
+        ----------
+        recipes : sequence of Recipe
+            Which.
+        rounded : numpy.ndarray
+            Whether each matrix is wanted as bfloat16, as `round_weights` takes them.
+
+        Yields
+        ------
+        tuple of numpy.ndarray
+            The genome, float32, in which nothing is told of the matrices that are rounded, and their bits, uint16.
+        """
+        from deap_nn.rounding import round_weights
+
+        self._in_scratch = ()
+        for _, run in self._runs(recipes):
+            while len(self._scratch) < len(run):
+                self._scratch.append(empty_vector(self.size))
+            while len(self._halves) < len(run):
+                self._halves.append(empty_halves(self.size))
+            outs, halves = self._scratch[: len(run)], self._halves[: len(run)]
+            if not self._breed_rounded(run, outs, halves, rounded):
+                self.breed(run, outs)
+                for out, half in zip(outs, halves, strict=True):
+                    round_weights(out, half, self.breeder.shapes, rounded)
+            yield from zip(outs, halves, strict=True)
+
+    def _breed_rounded(
+        self, run: Sequence[Recipe], outs: Vectors, halves: Sequence[Halves], rounded: NDArray[np.bool_]
+    ) -> bool:
+        """Breed siblings and round them in one pass, where that can be and their centre is at hand."""
+        if run[0].is_mean or not self.breeder.rounds(run):
+            return False
+        (key,) = run[0].parents
+        centre = self._find(key)
+        if centre is None:
+            return False
+        self.breeder.breed_around(run, centre, outs, halves, rounded)
+        return self._find(key) is centre  # else its slot was used again meanwhile
 
     def _runs(self, recipes: Sequence[Recipe]) -> Iterator[tuple[int, Sequence[Recipe]]]:
         """Yield stretches of one recipe, or of siblings side by side, and the place of the first."""

@@ -31,6 +31,7 @@ __all__ = [
     "load_model",
     "model_of",
     "reference_of",
+    "rounded_weights",
     "tf",
     "trained_model",
 ]
@@ -244,7 +245,8 @@ def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat
     reference : ModelReference
         The model.
     precision : {"float32", "bfloat16"}
-        "bfloat16" lets every layer compute in it but those that give the answers, with weights that are still float32.
+        "bfloat16" lets every layer compute in it but those that give the answers; the model is then for
+        ``stateless_call``, with weights that are float32 or, those that `rounded_weights` tells, bfloat16.
 
     Raises
     ------
@@ -263,11 +265,23 @@ def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat
         answering = {id(layer) for layer in answering_layers(model)}
         for layer in model._flatten_layers(include_self=True):
             layer.dtype_policy = "float32" if id(layer) in answering else "mixed_bfloat16"
+        for variable, rounded in zip(model.trainable_variables, rounded_weights(model), strict=True):
+            if rounded:  # given as bfloat16, it is used as it is, and not made float32 and rounded again
+                variable._dtype = "bfloat16"
     for variable, content in zip(model.non_trainable_variables, reference.state, strict=True):
         if content:
             dtype = np.dtype(variable.dtype)
             variable.assign(np.frombuffer(content, dtype=dtype).reshape(variable.shape))
     return model
+
+
+def rounded_weights(model: keras.Model) -> tuple[bool, ...]:
+    """Return for each trainable weight of a model whether all that use it compute in bfloat16."""
+    used_by: dict[int, list[bool]] = {}
+    for layer in model._flatten_layers(include_self=True, recursive=True):
+        for variable in layer._trainable_variables:
+            used_by.setdefault(id(variable), []).append(variable._autocast and layer.compute_dtype == "bfloat16")
+    return tuple(all(used_by.get(id(variable), [False])) for variable in model.trainable_variables)
 
 
 def _from_config(reference: ModelReference) -> keras.Model:

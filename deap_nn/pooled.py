@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numba
@@ -11,12 +12,14 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from deap_nn.compiled import LARGE, checked_ends, compiled, fence, place_in_table
-from deap_nn.weights import Shape, Vector, Vectors
+from deap_nn.rounding import round_block
+from deap_nn.weights import Halves, Shape, Vector, Vectors
 
 _BLOCK = 1 << 12
 """So many weights of a centre are summed at a time: they stay in the processor's nearest cache."""
 
 _NOTHING = np.empty(0, dtype=np.float32)
+_NO_HALVES = np.empty(0, dtype=np.uint16)
 
 
 def _shift(context: Any, out: Any, centre: Any, noise: Any, factor: Any, k: Any) -> Any:
@@ -87,6 +90,50 @@ def _mutation_pass(
 
 
 @compiled
+def _mutate_rounded(halves: Halves, centre: Vector, noise: Vector, factor: np.float32, block: Vector) -> None:
+    """Mutate a stretch of a child, of one matrix, and keep it as bfloat16 alone."""
+    for k in range(halves.size):
+        block[k] = centre[k] + factor * noise[k]
+    round_block(block, halves)
+
+
+@compiled
+def _rounded_mutation_pass(
+    out: Vector,
+    halves: Halves,
+    twin: Vector,
+    twin_halves: Halves,
+    centre: Vector,
+    table: Vector,
+    factors: Vector,
+    ends: NDArray[np.int64],
+    rounded: NDArray[np.bool_],
+    run_seed: int,
+    born: int,
+    place: int,
+) -> None:
+    places = np.uint64(table.size - out.size + 1)
+    start = place_in_table(np.uint64(run_seed), np.uint64(born), np.uint64(place // 2), places)
+    sign = np.float32(-1.0) if place % 2 else np.float32(1.0)
+    block = np.empty(_BLOCK, dtype=np.float32)
+    begin = 0
+    for matrix in range(len(ends)):
+        while begin < ends[matrix]:
+            stop = min(ends[matrix], begin + _BLOCK)
+            factor, own = sign * factors[matrix], centre[begin:stop]
+            noise = table[start + begin : start + stop]
+            if rounded[matrix]:
+                _mutate_rounded(halves[begin:stop], own, noise, factor, block)
+                if twin.size:
+                    _mutate_rounded(twin_halves[begin:stop], own, noise, -factor, block)
+            else:
+                _mutate(out[begin:stop], own, noise, factor, False)
+                if twin.size:
+                    _mutate(twin[begin:stop], own, noise, -factor, False)
+            begin = stop
+
+
+@compiled
 def _pooling_pass(
     out: Vector,
     centre: Vector,
@@ -134,6 +181,8 @@ def mutate_around(
     seed: int,
     generation: int,
     place: int,
+    halves: Sequence[Halves] = (),
+    rounded: NDArray[np.bool_] | None = None,
 ) -> None:
     """Write a child that `mutGaussianAdaptive` makes of a centre, or it and the one mirrored at the centre.
 
@@ -147,6 +196,9 @@ def mutate_around(
         As `cross_and_mutate` takes them.
     place : int
         Where the (first) child stands; at an odd place stands the mirrored one of a pair.
+    halves, rounded
+        Where the matrices of each child go that are wanted as bfloat16 alone, and which these are, as `round_weights`
+        takes them; `outs` have the others then.
 
     Raises
     ------
@@ -157,8 +209,16 @@ def mutate_around(
         raise ValueError(f"children must be one or two, got {len(outs)}")
     out, twin = outs if len(outs) == 2 else (outs[0], _NOTHING)
     ends = checked_ends(outs, (centre,), table, factors, shapes)
-    if len(ends) and ends[-1]:
+    if not (len(ends) and ends[-1]):
+        return
+    if rounded is None:
         _mutation_pass(out, twin, centre, table, factors, ends, seed, generation, place)
+        return
+    if [half.shape for half in halves] != [out.shape for out in outs] or len(rounded) != len(ends):
+        raise ValueError("each child must have its halves, and each matrix say whether it is rounded")
+    half, twin_half = halves if len(halves) == 2 else (halves[0], _NO_HALVES)
+    key = (seed, generation, place)
+    _rounded_mutation_pass(out, half, twin, twin_half, centre, table, factors, ends, rounded, *key)
 
 
 def pool(

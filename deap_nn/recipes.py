@@ -17,7 +17,7 @@ from deap_nn.crossover import cxMask, cxMean, cxScanning, further
 from deap_nn.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import LARGEST_TABLE, NoiseTable, noise_numbers
 from deap_nn.seeding import Purpose, seeded, stream, takes
-from deap_nn.weights import Shape, Vector, Vectors, WeightList, empty_vector
+from deap_nn.weights import Halves, Shape, Vector, Vectors, WeightList, empty_vector
 
 MEAN_PLACE, POOL_PLACE = 0xFFFFFFFF, 0xFFFFFFFE
 """The places of what is no child but a mean: of its parents to be looked at, or the pool that children come from."""
@@ -190,6 +190,36 @@ class Breeder:
         for turn, (recipe, out) in enumerate(zip(recipes, outs, strict=False)):
             self.breed(recipe, [*parents[turn:], *parents[:turn]], out)
 
+    def rounds(self, recipes: Sequence[Recipe]) -> bool:
+        """Whether siblings are bred around one centre in one pass, which can round them to bfloat16."""
+        around = self.fused and self.step is not None and len(recipes[0].parents) == 1
+        return around and not recipes[0].drawn and not recipes[0].copied and all(map(self._mutated, recipes))
+
+    def breed_around(
+        self,
+        recipes: Sequence[Recipe],
+        centre: Vector,
+        outs: Vectors,
+        halves: Sequence[Halves] = (),
+        rounded: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Write siblings as `mutate_around` makes them; `outs` have only the matrices that are not rounded."""
+        from deap_nn.pooled import mutate_around
+
+        first = recipes[0]
+        mutate_around(
+            outs,
+            centre,
+            self._table,
+            self._factors(check_sigma(first.sigma or 0.0, "sigma")),
+            self.shapes,
+            seed=self.seed,
+            generation=first.generation,
+            place=first.place,
+            halves=halves,
+            rounded=rounded,
+        )
+
     def _pool(self, recipe: Recipe, centre: Vector, out: Vector) -> None:
         """Write the centre of the children of those that were drawn among the children of `centre`."""
         counts = recipe.counts
@@ -212,16 +242,14 @@ class Breeder:
         return self.fused and len(parents) == (self.mates if self.step is None else 1)
 
     def _fused_pass(self, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
+        if self.step is not None:
+            self.breed_around(recipes, parents[0], outs[: len(recipes)])
+            return
         from deap_nn.fused import cross_and_mutate, scan_and_mutate
 
         recipe = recipes[0]
         factors = self._factors(check_sigma(recipe.sigma or 0.0, "sigma"))
         key = {"seed": self.seed, "generation": recipe.generation, "place": recipe.place}
-        if self.step is not None:
-            from deap_nn.pooled import mutate_around
-
-            mutate_around(outs[: len(recipes)], parents[0], self._table, factors, self.shapes, **key)
-            return
         if self.mates == SCANNED:
             scan_and_mutate(outs[: len(recipes)], parents, self._table, factors, self.shapes, **key)
             return

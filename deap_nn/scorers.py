@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deap_nn.datasets import DataReference, Split
 from deap_nn.models import ModelReference, keras, layout_of, tf
 from deap_nn.seeding import Purpose, stream
-from deap_nn.weights import ALIGNMENT, Layout, WeightList
+from deap_nn.weights import ALIGNMENT, Halves, Layout, Vector, WeightList
 
 Map = Callable[..., Iterable[Any]]
 
@@ -67,7 +67,7 @@ def _epoch_order(seed: int, epoch: int, samples: int) -> NDArray[np.intp]:
     return stream(seed, Purpose.EPOCH, epoch).permutation(samples)
 
 
-def shared_tensor(array: NDArray[np.float32]) -> Any:
+def shared_tensor(array: NDArray[Any]) -> Any:
     """Return a tensor of the array's own memory where TensorFlow can read it as it is, and otherwise a copy."""
     if array.ctypes.data % ALIGNMENT or not (array.flags.writeable and array.flags.c_contiguous):
         return tf.convert_to_tensor(array)
@@ -78,6 +78,9 @@ class BaseScorer:
     """A problem made ready in a process: what each kind of scorer has."""
 
     layout: Layout
+
+    rounded: tuple[bool, ...] = ()
+    """Whether each matrix is wanted as bfloat16 for the fitness, where `rounded_fitness` takes them so."""
 
     @property
     def scores_groups(self) -> bool:
@@ -90,6 +93,20 @@ class BaseScorer:
 
     def fitness(self, individual: WeightList, generation: int) -> tuple[float, ...]:
         """Return the fitness on the mini-batch of a generation, always finite."""
+        raise NotImplementedError
+
+    def rounded_fitness(self, flat: Vector, halves: Halves, generation: int) -> tuple[float, ...]:
+        """Return what `fitness` does, of a genome whose matrices are rounded already.
+
+        Parameters
+        ----------
+        flat : numpy.ndarray
+            The genome, in which the matrices that are not rounded count, shape (weights,), float32.
+        halves : numpy.ndarray
+            The bits of the others, each at its weight's place, shape (weights,), uint16.
+        generation : int
+            Whose mini-batch.
+        """
         raise NotImplementedError
 
     def group_fitness(self, genomes: Any, generation: int) -> list[tuple[float, ...]]:
@@ -179,6 +196,17 @@ class Evaluate(OnProblem):
     def scores_groups(self) -> bool:
         """Whether `many` is of use: the network is small."""
         return bool(scorer(self.problem).scores_groups)
+
+    @property
+    def rounded(self) -> tuple[bool, ...]:
+        """Whether each matrix is wanted as bfloat16: `of_rounded` takes them so."""
+        found: tuple[bool, ...] = scorer(self.problem).rounded
+        return found
+
+    def of_rounded(self, flat: Vector, halves: Halves) -> tuple[float, ...]:
+        """Return the fitness of a genome whose matrices are rounded, in the bits that a call with all of it gives."""
+        found: tuple[float, ...] = scorer(self.problem).rounded_fitness(flat, halves, self.generation)
+        return found
 
     def many(self, genomes: NDArray[np.float32]) -> list[tuple[float, ...]]:
         """Return the fitness of each genome, shape (genomes, weights), in the bits that a call for each gives."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +20,10 @@ Matrix = NDArray[np.float32]
 Vector = NDArray[np.float32]
 Vectors = Sequence[Vector] | NDArray[np.float32]
 """All weights of a genome in one dimension."""
+Halves = NDArray[np.uint16]
+"""The bits of its weights as bfloat16 numbers, which NumPy has no type for."""
 Shape = tuple[int, ...]
+_Number = TypeVar("_Number", bound=np.generic)
 
 if TYPE_CHECKING:
     _MatrixList = list[Matrix]
@@ -40,7 +43,12 @@ def empty_vector(size: int) -> Vector:
     return padded[start : start + size]
 
 
-def split_vector(flat: Vector, shapes: Sequence[Shape]) -> list[Matrix]:
+def empty_halves(size: int) -> Halves:
+    """Return room for the bits of `size` bfloat16 numbers that starts on a 64-byte boundary."""
+    return empty_vector(-(-size // 2)).view(np.uint16)[:size]
+
+
+def split_vector(flat: NDArray[_Number], shapes: Sequence[Shape]) -> list[NDArray[_Number]]:
     """Return views of consecutive parts of `flat`, one of each shape."""
     views = []
     start = 0

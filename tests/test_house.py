@@ -22,6 +22,7 @@ FLOORS = [
     {"answers"},
     {"reading", "run_settings"},
     {"models", "runs", "initialisation", "crossover", "mutation", "selection", "compiled"},
+    {"rounding"},
     {"fused", "pooled", "weight_files", "comparison"},
     {"scorers", "operators", "recipes", "samples", "objectives"},
     {"evaluation", "scoring", "keras_problem"},
