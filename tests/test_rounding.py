@@ -83,24 +83,25 @@ def test_sizes_that_do_not_fit_are_refused():
             mutate_around([flat.copy()], flat, np.ones(9, np.float32), **sizes, halves=halves, rounded=np.array(flags))
 
 
+@pytest.mark.parametrize("mutpb", [1, 0.5])
 @pytest.mark.parametrize("name", ["default", "mask"])
-def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch, name):
+def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch, name, mutpb):
     monkeypatch.setattr(scorers, "GROUPED_WEIGHTS", 1)  # each genome alone, as those of large networks
     settings = preset(name, population=10, generations=4, matrices=4)
     toolbox = make_toolbox("mlp", digits, seed=101, precision="bfloat16", **settings)
     passes, scored = [], []
 
     def counting(counted, method):
-        return lambda self, *arguments: counted.append(1) or method(self, *arguments)
+        return lambda self, *arguments: counted.append(len(arguments)) or method(self, *arguments)
 
-    whole = evolve(toolbox.population(n=10), toolbox, 4, seed=1, breeding="plain")
+    whole = evolve(toolbox.population(n=10), toolbox, 4, seed=1, mutpb=mutpb, breeding="plain")
     monkeypatch.setattr(Breeder, "breed_around", counting(passes, Breeder.breed_around))
     monkeypatch.setattr(Scorer, "rounded_fitness", counting(scored, Scorer.rounded_fitness))
-    by_recipes = evolve(toolbox.population(n=10), toolbox, 4, seed=1, breeding="recipes")
+    by_recipes = evolve(toolbox.population(n=10), toolbox, 4, seed=1, mutpb=mutpb, breeding="recipes")
     assert by_recipes[1] == whole[1]
     assert [member.flat.tobytes() for member in by_recipes[0]] == [member.flat.tobytes() for member in whole[0]]
     assert len(scored) == 50
-    assert bool(passes) is (name == "default")
+    assert (5 in passes) is (name == "default")  # with the halves; not all are mutated where mutpb is less than 1
 
 
 def test_a_rounded_genome_has_the_fitness_that_its_rounding_gives(digits, monkeypatch):
@@ -129,3 +130,23 @@ def test_weights_that_something_uses_in_float32_are_not_rounded():
     rounded = {path.split("/")[-2] for path, flag in found.items() if flag}
     assert "first" in rounded
     assert not {"shared", "last"} & rounded
+
+
+class Tied(keras.layers.Layer):
+    """A layer that has a weight of another."""
+
+    def __init__(self, other, **keywords):
+        super().__init__(**keywords)
+        self.kernel = other.kernel
+
+    def call(self, inputs):
+        return inputs @ self.kernel
+
+
+def test_a_weight_of_two_layers_is_rounded_where_both_would_round_it():
+    first = keras.layers.Dense(4, use_bias=False, dtype="mixed_bfloat16")
+    given = keras.Input((4,))
+    middle = first(given)
+    for policy, rounded in (("float32", False), ("mixed_bfloat16", True)):
+        model = keras.Model(given, Tied(first, dtype=policy)(middle))
+        assert rounded_weights(model) == (rounded,)
