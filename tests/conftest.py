@@ -24,7 +24,7 @@ settings.load_profile("shared-machine")
 
 ROOT = Path(__file__).resolve().parent.parent
 
-IN_TURN = {"checkpoint", "experiments", "keyframes", "launch", "limits", "live", "maps", "replay"}
+IN_TURN = {"checkpoint", "launch", "limits", "live", "maps"}
 """Files of tests that start several processes, or stop and kill them: one at a time of these, beside others."""
 
 

@@ -19,6 +19,9 @@ from deap_nn.models import build_model, keras, layout_of, reference_of
 from deap_nn.run_settings import read_config
 from deap_nn.wiring import toolbox_of
 
+in_turn = pytest.mark.xdist_group("in turn")
+"""For tests of several processes, or that stop them: as all of the files that `conftest.py` names."""
+
 SETTING = ["--model", "mlp", "--population", 12, "--generations", 3, "--seed", 5]
 FILES = {
     "config.json",
@@ -117,6 +120,7 @@ def test_the_saved_model_and_the_saved_weights_score_the_test_error(finished, di
     assert test_error(fresh) == status_of(folder)["test_error"]
 
 
+@in_turn
 @pytest.mark.parametrize("breeding", ["recipes", "plain"])
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, workers, breeding):
@@ -133,6 +137,7 @@ def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, work
     assert {path.name for path in (tmp_path / "run").iterdir()} == FILES - unkept
 
 
+@in_turn
 def test_workers_do_score_the_cnn_and_change_no_byte(run, tmp_path):
     """The CNN, plain and serial, against recipes with three processes that note who scored."""
     options = ["--population", 8, "--generations", 2, "--voters", 0, "--no-progress"]
@@ -156,6 +161,7 @@ def test_workers_do_score_the_cnn_and_change_no_byte(run, tmp_path):
     assert len(list(tmp_path.glob("scored-*"))) >= 2
 
 
+@in_turn
 def test_large_tasks_arrive_whole_while_scoop_reports(run):
     answer = run("-m", "scoop", "-n", 3, ROOT / "tests" / "scoop_large_tasks.py", 10, timeout=120)
     assert answer.stdout == "all arrived 3\n", answer.stderr
@@ -215,6 +221,7 @@ def test_runs_stop_early(run, tmp_path, digits_file, option, reason):
     assert len(read_csv(tmp_path / "run" / "logbook.csv")["gen"]) == status["generations"] + 1
 
 
+@in_turn
 @pytest.mark.parametrize("prefix", [[], ["-m", "scoop", "-n", "3"]], ids=["plain", "scoop"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number):
@@ -284,6 +291,7 @@ if __name__ == '__main__': runpy.run_path({path!r}, run_name='__main__')
 """
 
 
+@in_turn
 @pytest.mark.parametrize("prefix", [[], ["-m", "scoop", "-n", 2]], ids=["plain", "scoop"])
 def test_a_failing_evaluation_ends_the_run_with_one_line(run, tmp_path, digits_file, prefix):
     script = tmp_path / "failing.py"
@@ -304,6 +312,7 @@ def test_a_failing_evaluation_ends_the_run_with_one_line(run, tmp_path, digits_f
     assert not list(tmp_path.glob("deap_nn-*"))
 
 
+@in_turn
 def test_a_run_whose_program_dies_with_scoop_is_said_to_have_failed(run, tmp_path, digits_file):
     script = tmp_path / "dying.py"
     script.write_text(
@@ -376,6 +385,7 @@ def test_the_report_names_a_damaged_file(finished, run, tmp_path, name, content)
     assert str(copy / name) in answer.stderr
 
 
+@in_turn
 def test_xor_is_solved_and_drawn(run, tmp_path):
     answer = run(XOR, "--seed", 3, "--output", tmp_path / "xor", "--no-progress")
     assert answer.returncode == 0, answer.stderr
