@@ -103,18 +103,27 @@ def peer_output(
 
 PASSES = """
 import statistics, sys, time
+import numpy as np
 from deap_nn import make_toolbox
 from deap_nn.evaluation import scorer
+from deap_nn.rounding import round_weights
+from deap_nn.weights import empty_halves
 toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, precision=sys.argv[1])
 genomes = [toolbox.individual() for _ in range(20)]
 scoring = scorer(toolbox.problem)
-scoring.fitness(genomes[0], 1)
+score = scoring.fitness
+if scoring.rounded:  # as children come that are rounded as they are bred
+    rounded = [(genome.flat, empty_halves(genome.flat.size)) for genome in genomes]
+    for flat, halves in rounded:
+        round_weights(flat, halves, scoring.layout.shapes, np.array(scoring.rounded))
+    genomes, score = rounded, lambda genome, generation: scoring.rounded_fitness(*genome, generation)
+score(genomes[0], 1)
 print("ready", flush=True)
 input()
 times = []
 for i in range(300):
     begun = time.perf_counter()
-    scoring.fitness(genomes[i % 20], 1)
+    score(genomes[i % 20], 1)
     times.append(time.perf_counter() - begun)
 print(1e3 * statistics.median(times))
 """

@@ -49,8 +49,8 @@ def measure(folder: Path) -> dict[str, float]:
     fused, apart = raw(tf.nn.bias_add), raw(lambda x, b: x + b)
     ways: dict[str, Callable[[object], object]] = {
         "Scorer.fitness": lambda genome: scoring.fitness(genome, 1),
-        "TensorFlow's operations, bias_add": lambda genome: fused(scoring._weights(genome), digits, labels).numpy(),
-        "TensorFlow's operations, + bias": lambda genome: apart(scoring._weights(genome), digits, labels).numpy(),
+        "TensorFlow's operations, bias_add": lambda genome: fused(scoring.weights(genome), digits, labels).numpy(),
+        "TensorFlow's operations, + bias": lambda genome: apart(scoring.weights(genome), digits, labels).numpy(),
     }
     problem = KerasProblem(build_model("mnist_deep"), *part_of("mnist5k"))
     general = scorer(make_toolbox(problem, seed=1).problem)

@@ -19,6 +19,7 @@ from deap_nn.callbacks import EarlyStopping, Readouts
 from deap_nn.extras import optional
 from deap_nn.keras_problem import KerasProblem
 from deap_nn.presets import preset
+from deap_nn.seeding import global_state_kept
 from deap_nn.toolbox import make_toolbox
 from deap_nn.weights import check_count, check_number
 
@@ -272,6 +273,7 @@ def _of_function(model: Any, features: int, outputs: int) -> keras.Model:
     return network
 
 
+@global_state_kept()
 def _perceptron(
     x: NDArray[np.float32], outputs: int, hidden_layer_sizes: int | Sequence[int], activation: str
 ) -> keras.Model:

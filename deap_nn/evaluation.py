@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from deap_nn.models import (
     keras,
     layout_of,
     model_of,
-    rounded_weights,
+    take_rounded,
     tf,
     trained_model,
 )
@@ -107,7 +108,7 @@ class Scorer(BaseScorer):
         self._from_logits = answers_with_logits(model)
         self._constants = [tf.constant(variable.numpy()) for variable in model.non_trainable_variables]
         quick = model if problem.precision == "float32" else model_of(problem.model, precision=problem.precision)
-        self._halves = empty_halves(0)
+        self._own = threading.local()
         self._kernel = tf.function(partial(self._trace, model), autograph=False)
         self._answers = tf.function(partial(self._trace_answers, model), autograph=False)
         x, _ = self.dataset.part("train")
@@ -121,8 +122,8 @@ class Scorer(BaseScorer):
             self._group_kernel = group.get_concrete_function(tf.TensorSpec((None, self.layout.size)), samples, labels)
         else:
             if quick is not model:
-                self.rounded = rounded_weights(quick)
-                self._halves = empty_halves(self.layout.size)
+                flags = take_rounded(quick)
+                self.rounded = flags if any(flags) else ()
             types = [tf.uint16 if rounded else tf.float32 for rounded in self.rounded or [False] * len(self.layout)]
             weights = [tf.TensorSpec(shape, kind) for shape, kind in zip(self.layout.shapes, types, strict=True)]
             single = tf.function(partial(self._trace, quick), autograph=False)
@@ -192,22 +193,23 @@ class Scorer(BaseScorer):
             self.check(individual)
             return self.group_fitness(shared_tensor(individual.flat[None]), generation)[0]
         self.check(individual)
-        if self.rounded:
-            from deap_nn.rounding import round_weights
+        if not self.rounded:
+            return self._fitness(self.layout.views(individual.flat), generation)
+        from deap_nn.rounding import round_weights
 
-            round_weights(individual.flat, self._halves, self.layout.shapes, np.array(self.rounded))
-        return self._fitness(self._matrices(individual.flat, self._halves), generation)
+        if not hasattr(self._own, "halves"):  # of this thread: others score at the same time
+            self._own.halves = empty_halves(self.layout.size)
+        round_weights(individual.flat, self._own.halves, self.layout.shapes, np.array(self.rounded))
+        return self.rounded_fitness(individual.flat, self._own.halves, generation)
 
     def rounded_fitness(self, flat: Vector, halves: Halves, generation: int) -> tuple[float, ...]:
         """Return what `fitness` does, of a genome whose matrices are rounded already."""
         return self._fitness(self._matrices(flat, halves), generation)
 
     def _matrices(self, flat: Vector, halves: Halves) -> list[NDArray[Any]]:
-        whole = self.layout.views(flat)
-        if not self.rounded:
-            return list(whole)
-        both = zip(self.rounded, whole, split_vector(halves, self.layout.shapes), strict=True)
-        return [half if rounded else matrix for rounded, matrix, half in both]
+        both = zip(self.layout.views(flat), split_vector(halves, self.layout.shapes), strict=True)
+        flags = self.rounded or (False,) * len(self.layout)
+        return [half if rounded else whole for rounded, (whole, half) in zip(flags, both, strict=True)]
 
     def _fitness(self, matrices: Sequence[NDArray[Any]], generation: int) -> tuple[float, ...]:
         tensors = [shared_tensor(matrix) for matrix in matrices]

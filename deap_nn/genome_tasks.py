@@ -120,7 +120,7 @@ def run_group(task: Task) -> list[Any] | None:
                 some = recipes[len(answers) : len(answers) + len(genomes_together)]
                 answers.extend(_call(partial(target.many, genomes_together), some, timeout))
             return answers
-        if bare and any(getattr(target, "rounded", ())):
+        if bare and hasattr(target, "of_rounded") and any(target.rounded):
             rounded = np.array(target.rounded)
             for recipe, (flat, halves) in zip(recipes, genomes.rounded(recipes, rounded), strict=True):
                 answers.append(_call(partial(target.of_rounded, flat, halves), (recipe,), timeout))

@@ -18,7 +18,7 @@ _left_out: list[bool] = []
 def leave_out() -> None:
     """Let this process import Keras without its extras: for a program that has no use for them.
 
-    Call it before anything imports Keras. ``keras.wrappers``, ``keras.visualization`` and tables in ``fit`` then say
+    Call it before anything imports Keras. ``keras.wrappers`` and ``keras.visualization`` then say
     that a library is not installed; the program itself can import it as ever.
     """
     _left_out.append(True)

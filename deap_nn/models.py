@@ -31,7 +31,7 @@ __all__ = [
     "load_model",
     "model_of",
     "reference_of",
-    "rounded_weights",
+    "take_rounded",
     "tf",
     "trained_model",
 ]
@@ -99,7 +99,6 @@ dropout plays no part in evaluation; ``mlp`` is 784-64-10.
 """
 
 
-@global_state_kept()
 def build_model(name: str) -> keras.Model:
     """Build a built-in model, with Keras' own initial weights.
 
@@ -108,9 +107,13 @@ def build_model(name: str) -> keras.Model:
     ValueError
         If `name` is none of ``BUILT_IN``.
     """
+    _check_name(name)
+    return keras.Sequential([keras.Input((28, 28, 1)), *BUILT_IN[name]()], name=name)
+
+
+def _check_name(name: str) -> None:
     if name not in BUILT_IN:
         raise ValueError(f"model must be a Keras model or one of {', '.join(BUILT_IN)}, got {name!r}")
-    return keras.Sequential([keras.Input((28, 28, 1)), *BUILT_IN[name]()], name=name)
 
 
 def reference_of(model: str | keras.Model, inputs: Any = None) -> ModelReference:
@@ -130,7 +133,7 @@ def reference_of(model: str | keras.Model, inputs: Any = None) -> ModelReference
         If `model` is an unknown name, is not built, or no Keras model, or cannot be built again.
     """
     if isinstance(model, str):
-        build_model(model)
+        _check_name(model)
         return ModelReference(model)
     check_model(model)
     state = tuple(b"" if _is_random(v) else np.asarray(v).tobytes() for v in model.non_trainable_variables)
@@ -245,8 +248,7 @@ def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat
     reference : ModelReference
         The model.
     precision : {"float32", "bfloat16"}
-        "bfloat16" lets every layer compute in it but those that give the answers; the model is then for
-        ``stateless_call``, with weights that are float32 or, those that `rounded_weights` tells, bfloat16.
+        "bfloat16" lets every layer compute in it but those that give the answers, with weights that are still float32.
 
     Raises
     ------
@@ -265,9 +267,6 @@ def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat
         answering = {id(layer) for layer in answering_layers(model)}
         for layer in model._flatten_layers(include_self=True):
             layer.dtype_policy = "float32" if id(layer) in answering else "mixed_bfloat16"
-        for variable, rounded in zip(model.trainable_variables, rounded_weights(model), strict=True):
-            if rounded:  # given as bfloat16, it is used as it is, and not made float32 and rounded again
-                variable._dtype = "bfloat16"
     for variable, content in zip(model.non_trainable_variables, reference.state, strict=True):
         if content:
             dtype = np.dtype(variable.dtype)
@@ -275,13 +274,38 @@ def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat
     return model
 
 
-def rounded_weights(model: keras.Model) -> tuple[bool, ...]:
-    """Return for each trainable weight of a model whether all that use it compute in bfloat16."""
-    used_by: dict[int, list[bool]] = {}
-    for layer in model._flatten_layers(include_self=True, recursive=True):
-        for variable in layer._trainable_variables:
-            used_by.setdefault(id(variable), []).append(variable._autocast and layer.compute_dtype == "bfloat16")
-    return tuple(all(used_by.get(id(variable), [False])) for variable in model.trainable_variables)
+def take_rounded(model: keras.Model) -> tuple[bool, ...]:
+    """Let a model of `model_of` take some of its weights as bfloat16, and return for each whether it does.
+
+    It does where a weight would be rounded first thing: a kernel or bias of a dense or convolutional layer that
+    computes in bfloat16 and that nothing else reads, in a model all of whose layers are Keras' own. It then gives the
+    bits that it gave before, and is for ``stateless_call`` alone.
+    """
+    plain = {id(variable) for layer in _plain_layers(model) for variable in layer.trainable_variables}
+    for variable in model.trainable_variables:
+        if id(variable) in plain:
+            variable._dtype = "bfloat16"  # else it is made float32 and rounded again
+    return tuple(id(variable) in plain for variable in model.trainable_variables)
+
+
+def _plain_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    every = list(model._flatten_layers())
+    if not all(type(layer).__module__.startswith("keras.") for layer in every):
+        return []
+    wrappers = [layer for layer in every if not isinstance(layer, keras.Model)]
+    inside = {id(layer) for wrapper in wrappers for layer in wrapper._flatten_layers(include_self=False)}
+    return [
+        layer
+        for layer in every
+        if type(layer) in _ROUNDING
+        and id(layer) not in inside
+        and layer.autocast
+        and layer.compute_dtype == "bfloat16"
+        and all(variable._dtype == "float32" for variable in layer.trainable_variables)
+    ]
+
+
+_ROUNDING = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
 
 def _from_config(reference: ModelReference) -> keras.Model:

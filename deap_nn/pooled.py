@@ -211,10 +211,11 @@ def mutate_around(
     ends = checked_ends(outs, (centre,), table, factors, shapes)
     if not (len(ends) and ends[-1]):
         return
-    if rounded is None:
+    if rounded is None and not halves:
         _mutation_pass(out, twin, centre, table, factors, ends, seed, generation, place)
         return
-    if [half.shape for half in halves] != [out.shape for out in outs] or len(rounded) != len(ends):
+    fit = [half.shape for half in halves] == [out.shape for out in outs]
+    if rounded is None or len(rounded) != len(ends) or not fit:
         raise ValueError("each child must have its halves, and each matrix say whether it is rounded")
     half, twin_half = halves if len(halves) == 2 else (halves[0], _NO_HALVES)
     key = (seed, generation, place)

@@ -1,4 +1,4 @@
-"""Weights rounded to bfloat16 as they are bred: half of what would else be written, and nothing to be rounded later."""
+"""Weights rounded to bfloat16, in a compiled pass of its own or in that of `pooled`."""
 
 from __future__ import annotations
 

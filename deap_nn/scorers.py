@@ -193,14 +193,19 @@ class Evaluate(OnProblem):
         return found
 
     @property
+    def _is_itself(self) -> bool:
+        """Whether a call does what is done here: who derives a class may do more."""
+        return type(self).__call__ is Evaluate.__call__
+
+    @property
     def scores_groups(self) -> bool:
         """Whether `many` is of use: the network is small."""
-        return bool(scorer(self.problem).scores_groups)
+        return self._is_itself and bool(scorer(self.problem).scores_groups)
 
     @property
     def rounded(self) -> tuple[bool, ...]:
         """Whether each matrix is wanted as bfloat16: `of_rounded` takes them so."""
-        found: tuple[bool, ...] = scorer(self.problem).rounded
+        found: tuple[bool, ...] = scorer(self.problem).rounded if self._is_itself else ()
         return found
 
     def of_rounded(self, flat: Vector, halves: Halves) -> tuple[float, ...]:

@@ -1,5 +1,6 @@
 """Genomes that are scored in bfloat16 are rounded as they are bred, to the bits that rounding them later gives."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import ml_dtypes
@@ -8,11 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deap_nn import evolve, make_toolbox, preset, scorers
+from deap_nn import Individual, evaluation, evolve, make_toolbox, preset, scorers
 from deap_nn.evaluation import Evaluate, Scorer
-from deap_nn.models import keras, model_of, reference_of, rounded_weights
+from deap_nn.genomes import Genomes
+from deap_nn.models import keras
 from deap_nn.pooled import mutate_around
-from deap_nn.recipes import Breeder
+from deap_nn.recipes import Breeder, Recipe
 from deap_nn.rounding import round_weights
 from deap_nn.weights import empty_halves, empty_vector
 
@@ -81,6 +83,8 @@ def test_sizes_that_do_not_fit_are_refused():
     for halves, flags in (([], [True]), ([empty_halves(5)], [True]), ([empty_halves(6)], [True, False])):
         with pytest.raises(ValueError, match="must have its halves"):
             mutate_around([flat.copy()], flat, np.ones(9, np.float32), **sizes, halves=halves, rounded=np.array(flags))
+    with pytest.raises(ValueError, match="must have its halves"):
+        mutate_around([flat.copy()], flat, np.ones(9, np.float32), **sizes, halves=[empty_halves(6)])
 
 
 @pytest.mark.parametrize("mutpb", [1, 0.5])
@@ -119,34 +123,175 @@ def test_a_rounded_genome_has_the_fitness_that_its_rounding_gives(digits, monkey
     assert score(last) != score(individual)
 
 
-def test_weights_that_something_uses_in_float32_are_not_rounded():
-    layers = keras.layers
-    shared = layers.Dense(4, name="shared")
-    given = keras.Input((4,))
-    middle = layers.BatchNormalization(name="normal")(layers.Dense(4, name="first")(shared(given)))
-    model = keras.Model(given, [shared(middle), layers.Dense(2, name="last")(middle)])
-    quick = model_of(reference_of(model), precision="bfloat16")
-    found = dict(zip([variable.path for variable in quick.trainable_variables], rounded_weights(quick), strict=True))
-    rounded = {path.split("/")[-2] for path, flag in found.items() if flag}
-    assert "first" in rounded
-    assert not {"shared", "last"} & rounded
+def test_threads_that_score_at_the_same_time_do_not_mix_their_genomes(digits, monkeypatch):
+    monkeypatch.setattr(scorers, "GROUPED_WEIGHTS", 1)
+    layers = [keras.layers.Flatten(), keras.layers.Dense(400), keras.layers.Dense(10)]
+    model = keras.Sequential([keras.Input((28, 28, 1)), *layers])
+    toolbox = make_toolbox(model, digits, seed=103, precision="bfloat16")
+    genomes = [toolbox.individual() for _ in range(8)]
+    alone = [toolbox.evaluate(genome) for genome in genomes]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            assert list(pool.map(toolbox.evaluate, genomes)) == alone
 
 
+def test_a_centre_that_is_overwritten_while_it_is_read_is_read_again(tmp_path):
+    class Overwriting:
+        """Breeds a copy of the centre, whose slot is given to another genome meanwhile."""
+
+        shapes, container, noise_table, mates, calls = ((3,),), Individual, None, 2, 0
+
+        def rounds(self, recipes):
+            return True
+
+        def breed_around(self, recipes, centre, outs, halves, rounded):
+            self.calls += 1
+            with genomes.cache.writing(0, 99) as room:
+                room[:] = 7
+            round_weights(centre, halves[0], self.shapes, rounded)
+
+        def breed(self, recipe, parents, out):
+            out[:] = parents[0]
+
+    genomes = Genomes(Overwriting(), "run", tmp_path)
+    genomes.slots = {1: 0}
+    genomes._kept[1] = np.full(3, 5, np.float32)
+    with genomes.cache.writing(0, 1) as room:
+        room[:] = 5
+    ((_, halves),) = genomes.rounded([Recipe(1, 0, (1,))], np.array([True]))
+    assert halves.view(ml_dtypes.bfloat16).tolist() == [5, 5, 5]
+    assert genomes.breeder.calls == 1
+    genomes.cache.remove()
+
+
+class Decayed(Evaluate):
+    """An evaluation of somebody's own that adds to what it derives from."""
+
+    def __call__(self, individual):
+        (loss,) = super().__call__(individual)
+        return (loss + float((individual.flat**2).sum()),)
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_what_somebody_derives_does_what_it_says(digits, monkeypatch, grouped):
+    monkeypatch.setattr(scorers, "GROUPED_WEIGHTS", 1_000_000 if grouped else 1)
+    toolbox = make_toolbox("mlp", digits, seed=104 + grouped, precision="bfloat16", parents=4)
+    toolbox.register("evaluate", Decayed(toolbox.problem))
+    logs = [evolve(toolbox.population(n=6), toolbox, 2, seed=1, breeding=way)[1] for way in ("plain", "recipes")]
+    assert logs[0] == logs[1]
+    assert logs[0][0]["min"] > 20  # of the weights
+
+
+def own_evaluation(individual):
+    return (float((individual.flat**2).sum()),)
+
+
+own_evaluation.rounded = True
+
+
+def test_a_function_may_have_an_attribute_of_that_name(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, parents=4)
+    toolbox.register("evaluate", own_evaluation)
+    assert evolve(toolbox.population(n=6), toolbox, 1, seed=1, breeding="recipes")[1][1]["nevals"] == 6
+
+
+@keras.saving.register_keras_serializable("test_rounding")
+class Scaled(keras.Sequential):
+    """A model with a weight of its own."""
+
+    def __init__(self, layers=None, trainable=True, name=None):
+        super().__init__(layers, trainable=trainable, name=name)
+        self.scale = self.add_weight(shape=(10,), initializer="ones", name="scale")
+
+    def call(self, inputs, training=None):
+        return keras.ops.convert_to_tensor(self.scale) * super().call(inputs)
+
+
+@keras.saving.register_keras_serializable("test_rounding")
 class Tied(keras.layers.Layer):
-    """A layer that has a weight of another."""
+    """An answering layer that has another inside and reads its weight too."""
 
-    def __init__(self, other, **keywords):
+    def __init__(self, **keywords):
         super().__init__(**keywords)
-        self.kernel = other.kernel
+        self.inside = layers.Dense(10)
+
+    def build(self, shape):
+        self.inside.build(shape)
 
     def call(self, inputs):
-        return inputs @ self.kernel
+        return self.inside(inputs) + keras.ops.convert_to_tensor(self.inside.bias)
 
 
-def test_a_weight_of_two_layers_is_rounded_where_both_would_round_it():
-    first = keras.layers.Dense(4, use_bias=False, dtype="mixed_bfloat16")
-    given = keras.Input((4,))
-    middle = first(given)
-    for policy, rounded in (("float32", False), ("mixed_bfloat16", True)):
-        model = keras.Model(given, Tied(first, dtype=policy)(middle))
-        assert rounded_weights(model) == (rounded,)
+@keras.saving.register_keras_serializable("test_rounding")
+class Exact(keras.layers.Layer):
+    """A layer whose weights are not cast."""
+
+    def __init__(self, **keywords):
+        super().__init__(autocast=False, **keywords)
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 10), name="kernel")
+
+    def call(self, inputs):
+        return keras.ops.cast(inputs, "float32") @ self.kernel
+
+
+layers = keras.layers
+
+
+def dense(*more):
+    return keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), layers.Dense(10, "relu", name="first"), *more])
+
+
+def convolution():
+    inner = keras.Sequential([keras.Input((14, 14, 4)), layers.Conv2D(4, 3, name="inner"), layers.BatchNormalization()])
+    first = [
+        layers.Conv2D(4, 3, padding="same", name="outer"),
+        layers.MaxPooling2D(2),
+        inner,
+        layers.DepthwiseConv2D(3),
+    ]
+    return keras.Sequential([keras.Input((28, 28, 1)), *first, layers.Flatten(), layers.Dense(10)])
+
+
+def shared():
+    given, twice = keras.Input((28, 28, 1)), layers.Dense(10, "relu", name="twice")
+    middle = layers.Dense(10, "relu", name="before")(layers.Flatten()(given))
+    middle = layers.SpectralNormalization(layers.Dense(10))(twice(twice(middle)))
+    return keras.Model(given, layers.Dense(10)(layers.Dropout(0.5)(middle)))
+
+
+def recurrent():
+    rows = [layers.Reshape((28, 28)), layers.TimeDistributed(layers.Dense(9))]
+    last = [layers.LSTM(8), layers.LayerNormalization(), layers.Dense(10)]
+    return keras.Sequential([keras.Input((28, 28, 1)), *rows, *last])
+
+
+OF_KERAS = {
+    "dense": (lambda: dense(layers.Dense(10)), ["first"]),
+    "convolution": (convolution, ["outer", "inner"]),
+    "shared": (shared, ["before", "twice"]),
+    "recurrent": (recurrent, []),
+    "half": (lambda: dense(layers.Dense(10, dtype="float16"), layers.Dense(10)), ["first"]),
+    "a weight of the model": (lambda: Scaled(dense(layers.Dense(10)).layers, name="scaled"), []),
+    "an answer that reads what is inside": (lambda: dense(Tied()), []),
+    "not cast": (lambda: dense(Exact(), layers.Dense(10)), []),
+}
+
+
+@pytest.mark.parametrize("name", OF_KERAS)
+def test_no_model_answers_otherwise_because_its_weights_are_rounded_before(digits, monkeypatch, name):
+    monkeypatch.setattr(scorers, "GROUPED_WEIGHTS", 1)
+    build, expected = OF_KERAS[name]
+    model = build()
+    if not model.built:
+        model.build((None, 28, 28, 1))
+    toolbox = make_toolbox(model, digits, seed=1, precision="bfloat16")
+    rounding = Scorer(toolbox.problem)
+    flags = rounding.rounded or [False] * len(toolbox.layout)
+    found = {path.split("/")[-2] for path, flag in zip(toolbox.layout.names, flags, strict=True) if flag}
+    assert found == set(expected)
+    monkeypatch.setattr(evaluation, "take_rounded", lambda model: (False,))
+    before = Scorer(toolbox.problem)
+    for individual in (toolbox.individual(), toolbox.individual()):
+        assert rounding.fitness(individual, 2) == before.fitness(individual, 2)
