@@ -299,7 +299,6 @@ def _plain_layers(model: keras.Model) -> list[keras.layers.Layer]:
         for layer in every
         if type(layer) in _ROUNDING
         and id(layer) not in inside
-        and layer.autocast
         and layer.compute_dtype == "bfloat16"
         and all(variable._dtype == "float32" for variable in layer.trainable_variables)
     ]

@@ -21,6 +21,9 @@ from deap_nn.report import draw_study
 
 Rows = Sequence[Mapping[str, str]]
 
+FITNESS = ("min", "avg")
+"""The columns of ``runs.csv`` that are as exact as the fitness is."""
+
 STUDIES = Path(__file__).resolve().parent / "studies"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 TABLE = re.compile(r"(<!-- (study|reached): ([a-z0-9-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
@@ -35,7 +38,7 @@ def read_runs(path: Path) -> list[dict[str, str]]:
 def take(folder: Path, kept: Path) -> str:
     """Add the runs of a study to those of it that are kept, and return its name.
 
-    A run takes the place of one of the same setting and seed.
+    A run takes the place of one of the same setting and seed. The fitness of each generation is kept with four digits.
     """
     try:
         runs, results = ((folder / name).read_text(encoding="utf-8") for name in ("runs.csv", "results.csv"))
@@ -45,6 +48,7 @@ def take(folder: Path, kept: Path) -> str:
     if not rows:
         raise InputError(f"argument --take: no run is finished in {folder}")
     name = rows[0]["study"]
+    runs = shortened(runs)
     kept.mkdir(parents=True, exist_ok=True)
     files = kept / f"{name}.runs.csv.gz", kept / f"{name}.results.csv"
     if any(path.exists() for path in files):
@@ -57,6 +61,14 @@ def take(folder: Path, kept: Path) -> str:
     write_with(files[0], lambda partial: Path(partial).write_bytes(gzip.compress(runs.encode(), 9, mtime=0)))
     write_with(files[1], lambda partial: Path(partial).write_text(results, encoding="utf-8"))
     return name
+
+
+def shortened(runs: str) -> str:
+    """Return the rows of a ``runs.csv`` with four digits of the fitness, which would be most of the file."""
+    rows = parse_rows(runs)
+    for row in rows:
+        row.update({name: f"{float(row[name]):.4g}" for name in FITNESS if row.get(name)})
+    return "".join(map(format_row, (runs.splitlines()[0].split(","), *(list(row.values()) for row in rows))))
 
 
 def check_alike(before: Rows, now: Rows, folder: Path) -> None:
