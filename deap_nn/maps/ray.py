@@ -61,8 +61,9 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
         done = 0
         try:
             for answer in answers:
-                yield ray.get(answer)
-                done += 1
+                found = ray.get(answer)
+                done += 1  # before it is given: who wants no more does not come back, and what is done is not cancelled
+                yield found
         except RayTaskError as error:
             raise error.cause from error
         except RayError as error:

@@ -159,3 +159,18 @@ def test_recipes_travel_and_not_weights(engine, request, monkeypatch):
         evolve(toolbox.population(n=16), toolbox, 2, seed=1)
     assert 0 < max(sent) < 20_000
     assert sorted(sent)[len(sent) // 2] < 2_000
+
+
+def test_ray_is_not_told_to_cancel_what_is_done(monkeypatch):
+    """It may just be putting it away, and end the program over it."""
+    import ray
+
+    cancelled = []
+    monkeypatch.setattr(ray, "cancel", lambda answer, force: cancelled.append(answer))
+    with open_map("ray", workers=1) as map_:
+        assert [answer for _, answer in zip(range(3), map_(abs, [-1, -2, -3]), strict=False)] == [1, 2, 3]
+        assert not cancelled
+        answers = iter(map_(abs, [-1, -2, -3]))
+        assert next(answers) == 1
+        answers.close()
+        assert len(cancelled) == 2
