@@ -114,7 +114,25 @@ def by_setting(results: Rows) -> dict[str, list[Mapping[str, str]]]:
     return found
 
 
-def table(results: Rows) -> str:
+def training_errors(runs: Rows) -> dict[str, list[float]]:
+    """Return by setting what error each run's network has on training digits, where that was measured.
+
+    It is that of the candidate, and at the generation, whose error on validation digits is the lowest.
+    """
+    found: dict[tuple[str, str], tuple[float, float]] = {}
+    for row in runs:
+        for name in ("best", "mean"):
+            if row.get(name) and row.get(f"{name}_training"):
+                key, now = (row["setting"], row["seed"]), (float(row[name]), float(row[f"{name}_training"]))
+                if key not in found or now[0] < found[key][0]:
+                    found[key] = now
+    errors: dict[str, list[float]] = {}
+    for (setting, _), (_, error) in found.items():
+        errors.setdefault(setting, []).append(error)
+    return errors
+
+
+def table(results: Rows, runs: Rows = ()) -> str:
     """Return a study's table, the best setting first.
 
     Medians and quartiles over the seeds, and the chance to see such a difference from the first one's validation errors
@@ -124,12 +142,16 @@ def table(results: Rows) -> str:
     found = by_setting(results)
     errors = {name: [float(row["validation_error"]) for row in rows] for name, rows in found.items()}
     names = sorted(found, key=lambda name: float(np.median(errors[name])))
-    lines = ["| setting | seeds | validation error | test error | p |", "| --- | --- | --- | --- | --- |"]
+    training = training_errors(runs)
+    columns = ["setting", "seeds", *(["training error"] if training else []), "validation error", "test error", "p"]
+    lines = [f"| {' | '.join(columns)} |", f"| {' | '.join(['---'] * len(columns))} |"]
     chances = holm([float(mannwhitneyu(errors[names[0]], errors[name]).pvalue) for name in names[1:]])
     told = ["", *(f"{chance:.2g}" for chance in chances)]
     for name, chance in zip(names, told, strict=True):
         tests = [float(row["test_error"]) for row in found[name]]
-        lines.append(f"| {name} | {len(tests)} | {spread(errors[name])} | {spread(tests)} | {chance} |")
+        told_first = [spread(training[name])] if training else []
+        cells = [name, str(len(tests)), *told_first, spread(errors[name]), spread(tests), chance]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -159,8 +181,9 @@ def tables(text: str, kept: Path) -> Iterator[tuple[tuple[str, str], str]]:
         path = kept / f"{name}.results.csv"
         if not path.exists():
             raise InputError(f"{kept.name}.md has a place for {name}, but there is no {path}")
-        make = reached if kind == "reached" else table
-        yield (kind, name), make(parse_rows(path.read_text(encoding="utf-8")))
+        results = parse_rows(path.read_text(encoding="utf-8"))
+        made = reached(results) if kind == "reached" else table(results, read_runs(kept / f"{name}.runs.csv.gz"))
+        yield (kind, name), made
 
 
 def main() -> int:

@@ -54,6 +54,22 @@ def test_a_study_is_taken_and_its_table_and_figure_made(run, study, tmp_path):
     assert (tmp_path / "page.md").read_text() == text
 
 
+def test_errors_on_training_digits_are_those_of_the_network_that_is_kept(run, study, tmp_path):
+    rows = [f"{RUNS},best_training,mean_training"]
+    for setting, shift in (("a", 0.1), ("b", 0)):
+        for seed in range(1, 6):
+            start = f"tiny,{setting},{seed}"
+            rows.append(f"{start},0,0,2,3,0.4,0.3,{0.9 + shift},{0.2 + shift}")  # the mean is kept
+            rows.append(f"{start},1,20,2,3,,,,")
+            rows.append(f"{start},2,40,2,3,0.35,,{0.5 + shift},")
+    (study / "runs.csv").write_text("\n".join(rows) + "\n")
+    assert run(RESULTS, "--take", study, "--page", tmp_path / "page.md").returncode == 0
+    lines = [line.strip("| ").split(" | ") for line in (tmp_path / "page.md").read_text().splitlines()]
+    assert lines[2] == ["setting", "seeds", "training error", "validation error", "test error", "p"]
+    assert lines[4][:3] == ["b", "5", "0.2000 (0.2000 to 0.2000)"]
+    assert lines[5][:3] == ["a", "5", "0.3000 (0.3000 to 0.3000)"]
+
+
 def test_runs_from_elsewhere_are_added_and_take_the_place_of_the_same(run, study, tmp_path):
     arguments = RESULTS, "--take", study, "--page", tmp_path / "page.md"
     assert run(*arguments).returncode == 0
@@ -140,6 +156,7 @@ def test_what_was_reached_is_told_with_what_it_took(tmp_path):
     head = "study,setting,seed,validation_error,test_error,seconds,evaluations,digits"
     rows = [f"far,a,{seed},{seed / 10},{seed / 5},{seed * 60},1200,{64 * seed}" for seed in (1, 2, 4)]
     (kept / "far.results.csv").write_text("\n".join([head, *rows, "far,b,1,0.5,0.25,90,5,6"]) + "\n")
+    (kept / "far.runs.csv.gz").write_bytes(gzip.compress(f"{RUNS}\n".encode()))
     text = "".join(f"<!-- {kind}: far -->\n<!-- end of {kind} -->\n" for kind in ("reached", "study"))
     tables = dict(runpy.run_path(str(RESULTS))["tables"](text, kept))
     assert list(tables) == [("reached", "far"), ("study", "far")]
