@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.answers import answers_with_logits
+from deap_nn.answers import answers_with_logits, take_rounded
 from deap_nn.datasets import DataReference, Split, find_dataset
 from deap_nn.models import (
     ModelReference,
@@ -20,7 +20,6 @@ from deap_nn.models import (
     keras,
     layout_of,
     model_of,
-    take_rounded,
     tf,
     trained_model,
 )
