@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import itertools
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,7 @@ def keeping_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts
                 save_result(directory, toolbox, readouts, fitness, size=QUICK_ANSWERS)
             except Exception as second:  # what ended the run is what is told
                 error.add_note(f"and then: {type(second).__name__}: {second}")
+                warnings.warn(f"the result is not whole: {type(second).__name__}: {second}", stacklevel=2)
         raise
     save_result(directory, toolbox, readouts, fitness)
     directory.close("finished")

@@ -1,18 +1,23 @@
 """What the tests share: a small data set, a test of normality and the real commands."""
 
+import contextlib
+import io
 import json
 import math
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+from deap_nn import keras_extras
 from deap_nn.datafiles import RawArrays
 from deap_nn.datasets import split_validation
 from deap_nn.models import configure_tensorflow
@@ -81,9 +86,9 @@ def digits(digits_file: Path):
 def finished_run(tmp_path_factory: pytest.TempPathFactory, digits_file: Path) -> Path:
     """Make a small run once; who changes it takes a copy."""
     folder = tmp_path_factory.mktemp("finished") / "run"
-    options = ["--model", "mlp", "--population", "20", "--generations", "8", "--seed", "3", "--no-progress"]
-    command = [sys.executable, str(MNIST), *options, "--data", str(digits_file), "--output", str(folder)]
-    subprocess.run(command, check=True, capture_output=True)
+    options = ["--model", "mlp", "--population", 20, "--generations", 8, "--seed", 3, "--no-progress"]
+    answer = run_here(MNIST, *options, "--data", digits_file, "--output", folder, cwd=folder.parent)
+    assert answer.returncode == 0, answer.stderr
     return folder
 
 
@@ -103,6 +108,50 @@ def run(tmp_path: Path):
             stdin=subprocess.DEVNULL,
             check=False,
         )
+
+    return call
+
+
+def run_here(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a Python command in this process, which has imported TensorFlow already.
+
+    Warnings are shown as Python shows them, and what a command changes of its process is put back.
+    """
+    module = arguments[0] == "-m"
+    given = list(map(str, arguments[1:] if module else arguments))
+    path, argv, left_out = sys.path.copy(), sys.argv, keras_extras._left_out.copy()
+    output, errors = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("default")
+        warnings.filterwarnings("ignore", "'.*' found in sys.modules", RuntimeWarning)  # by runpy, which runs it again
+        for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", category)
+        try:
+            sys.argv = given
+            if module:
+                runpy.run_module(given[0], run_name="__main__", alter_sys=True)
+            else:
+                sys.path.insert(0, str(Path(given[0]).parent))
+                runpy.run_path(given[0], run_name="__main__")
+            status = 0
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        finally:
+            sys.path[:], sys.argv, keras_extras._left_out[:] = path, argv, left_out
+    return subprocess.CompletedProcess(given, status, output.getvalue(), errors.getvalue())
+
+
+@pytest.fixture
+def here(tmp_path: Path):
+    """As `run`, but in the process of the tests: for commands whose process is not what is tested."""
+
+    def call(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return run_here(*arguments, cwd=cwd or tmp_path)
 
     return call
 

@@ -128,10 +128,10 @@ def test_a_run_that_is_interrupted_has_the_network_of_its_last_row(digits, metho
 
 
 @pytest.mark.parametrize("method", ["sgd", "openai-es", "random"])
-def test_a_run_leaves_what_the_experiment_leaves_with_any_workers(run, tmp_path, digits_file, method):
+def test_a_run_leaves_what_the_experiment_leaves_with_any_workers(here, run, tmp_path, digits_file, method):
     sizes = ["--population", 10] if method in ("openai-es", "random") else []
     options = ["--method", method, *SMALL, *sizes, "--generations", 30, "--data", digits_file, "--output"]
-    answer = run(SCRIPT, *options, "a")
+    answer = here(SCRIPT, *options, "a")
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
     assert {path.name for path in (tmp_path / "a").iterdir()} == FILES
     columns, timing = read_csv(tmp_path / "a" / "logbook.csv"), read_csv(tmp_path / "a" / "timing.csv")
@@ -174,9 +174,9 @@ def test_a_run_leaves_what_the_experiment_leaves_with_any_workers(run, tmp_path,
         (["--method", "adam", "--data", "nothing.npz"], "argument --data"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(run, tmp_path, digits_file, options, said):
+def test_bad_input_is_one_line_and_status_2(here, tmp_path, digits_file, options, said):
     data = [] if "--data" in options else ["--data", digits_file]
-    answer = run(SCRIPT, *options, *data, "--output", "run")
+    answer = here(SCRIPT, *options, *data, "--output", "run")
     assert (answer.returncode, answer.stdout, len(answer.stderr.splitlines())) == (2, "", 1)
     assert said in answer.stderr
     assert not (tmp_path / "run").exists()
@@ -202,10 +202,10 @@ precision = "float32"
 """
 
 
-def test_a_study_has_baselines_too_and_begins_a_broken_one_again(run, tmp_path, digits_file):
+def test_a_study_has_baselines_too_and_begins_a_broken_one_again(here, tmp_path, digits_file):
     (tmp_path / "small.toml").write_text(STUDY)
     sweep = ROOT / "experiments" / "sweep.py", "small.toml", "--data", digits_file, "--output", "out"
-    answer = run(*sweep)
+    answer = here(*sweep)
     assert answer.returncode == 0, answer.stderr
     with open(tmp_path / "out" / "runs.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -222,9 +222,9 @@ def test_a_study_has_baselines_too_and_begins_a_broken_one_again(run, tmp_path, 
     expected = (broken / "best.npz").read_bytes()
     (broken / "status.json").write_text('{"state": "running"}')
     (broken / "best.npz").unlink()
-    assert run(*sweep).returncode == 0
+    assert here(*sweep).returncode == 0
     assert (broken / "best.npz").read_bytes() == expected
     (tmp_path / "small.toml").write_text(STUDY.replace("0.01", "0.02"))
-    answer = run(*sweep)
+    answer = here(*sweep)
     assert answer.returncode == 2
     assert "is a run of other settings, with rate 0.01 and not 0.02" in answer.stderr

@@ -175,10 +175,10 @@ def test_another_seed_differs_and_no_progress_is_silent(finished, run, tmp_path,
     assert (tmp_path / "run" / "logbook.csv").read_bytes() != (folder / "logbook.csv").read_bytes()
 
 
-def test_without_output_each_run_goes_to_a_fresh_folder(run, tmp_path, digits_file):
+def test_without_output_each_run_goes_to_a_fresh_folder(here, tmp_path, digits_file):
     for _ in range(2):
         arguments = ["--model", "mlp", "--population", 4, "--generations", 0, "--data", digits_file]
-        assert run(MNIST, *arguments).returncode == 0
+        assert here(MNIST, *arguments).returncode == 0
     folders = list((tmp_path / "runs").iterdir())
     assert len(folders) == 2
     assert all(status_of(folder)["state"] == "finished" for folder in folders)
@@ -210,9 +210,9 @@ def test_the_cnn_runs_on_mlxtends_digits_with_the_articles_preset(run, tmp_path)
     ("option", "reason"),
     [(["--target", 1], "target"), (["--patience", 1], "patience"), (["--max-seconds", 0], "max-seconds")],
 )
-def test_runs_stop_early(run, tmp_path, digits_file, option, reason):
+def test_runs_stop_early(here, tmp_path, digits_file, option, reason):
     arguments = ["--model", "mlp", "--population", 4, "--generations", 500, "--data", digits_file]
-    answer = run(MNIST, *arguments, *option, "--output", tmp_path / "run")
+    answer = here(MNIST, *arguments, *option, "--output", tmp_path / "run")
     assert answer.returncode == 0
     status = status_of(tmp_path / "run")
     assert status["state"] == "finished"
@@ -252,25 +252,25 @@ OTHER_OPTIONS = [
 
 
 @pytest.mark.parametrize("given", OTHER_OPTIONS)
-def test_other_operators_are_chosen_kept_and_gone_on_with(run, tmp_path, digits_file, given):
+def test_other_operators_are_chosen_kept_and_gone_on_with(here, tmp_path, digits_file, given):
     options = given.split()
     arguments = [MNIST, *SETTING, "--preset", "mask", *options, "--data", digits_file, "--output"]
-    assert run(*arguments, tmp_path / "plain", "--generations", 6, "--breeding", "plain").returncode == 0
-    assert run(*arguments, tmp_path / "run", "--generations", 3).returncode == 0
-    assert run(MNIST, "--resume", tmp_path / "run", "--generations", 6, "--no-progress").returncode == 0
+    assert here(*arguments, tmp_path / "plain", "--generations", 6, "--breeding", "plain").returncode == 0
+    assert here(*arguments, tmp_path / "run", "--generations", 3).returncode == 0
+    assert here(MNIST, "--resume", tmp_path / "run", "--generations", 6, "--no-progress").returncode == 0
     for name in ("logbook.csv", "best.npz"):
         assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     for name, value in zip(options[::2], options[1::2], strict=True):
         assert str(config[name.removeprefix("--").replace("-", "_")]) == value
-    answer = run("-m", "deap_nn.replay", tmp_path / "run", "--generation", 6, "--output", tmp_path / "member.npz")
+    answer = here("-m", "deap_nn.replay", tmp_path / "run", "--generation", 6, "--output", tmp_path / "member.npz")
     assert answer.returncode == 0, answer.stderr
     assert "differs" not in answer.stdout
 
 
-def test_the_ranking_is_that_of_the_options(run, tmp_path, digits_file):
+def test_the_ranking_is_that_of_the_options(here, tmp_path, digits_file):
     options = ["--preset", "mask", "--pressure", 2, "--boost", 9, "--parents", 7]
-    assert run(MNIST, *SETTING, *options, "--data", digits_file, "--output", "run").returncode == 0
+    assert here(MNIST, *SETTING, *options, "--data", digits_file, "--output", "run").returncode == 0
     config = read_config(tmp_path / "run", "--output")
     toolbox = toolbox_of(config, load_dataset("auto", digits_file))
     assert {name: toolbox.select.keywords[name] for name in ("pressure", "boost", "parents")} == {
@@ -345,13 +345,13 @@ def test_help_explains_every_option_with_its_default(run):
     assert run("-m", "scoop", "-n", 2, MNIST, "--help").stdout == answer.stdout
 
 
-def test_the_report_draws_the_pictures_again(finished, run, tmp_path):
+def test_the_report_draws_the_pictures_again(finished, here, tmp_path):
     folder, _ = finished
     copy = tmp_path / "copy"
     copy.mkdir()
     for name in ("logbook.csv", "trace.npz", "config.json"):
         (copy / name).write_bytes((folder / name).read_bytes())
-    answer = run("-m", "deap_nn.report", copy)
+    answer = here("-m", "deap_nn.report", copy)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.split() == [str(copy / name) for name in ("fitness.png", "weights.png", "report.html")]
     for name in ("fitness.png", "weights.png"):
@@ -370,7 +370,7 @@ def test_the_report_draws_the_pictures_again(finished, run, tmp_path):
         ("config.json", None),
     ],
 )
-def test_the_report_names_a_damaged_file(finished, run, tmp_path, name, content):
+def test_the_report_names_a_damaged_file(finished, here, tmp_path, name, content):
     folder, _ = finished
     copy = tmp_path / "copy"
     copy.mkdir()
@@ -379,7 +379,7 @@ def test_the_report_names_a_damaged_file(finished, run, tmp_path, name, content)
     (copy / name).unlink()
     if content is not None:
         (copy / name).write_bytes(content)
-    answer = run("-m", "deap_nn.report", copy)
+    answer = here("-m", "deap_nn.report", copy)
     assert answer.returncode == 2
     assert answer.stderr.count("\n") == 1
     assert str(copy / name) in answer.stderr
@@ -400,8 +400,8 @@ def test_xor_is_solved_and_drawn(run, tmp_path):
         assert (tmp_path / "scoop" / name).read_bytes() == (tmp_path / "xor" / name).read_bytes()
 
 
-def test_xor_that_is_not_solved_exits_1(run, tmp_path):
-    answer = run(XOR, "--population", 2, "--generations", 2, "--output", tmp_path / "xor")
+def test_xor_that_is_not_solved_exits_1(here, tmp_path):
+    answer = here(XOR, "--population", 2, "--generations", 2, "--output", tmp_path / "xor")
     assert answer.returncode == 1
     assert "not solved within 2 generations" in answer.stdout
     assert status_of(tmp_path / "xor")["solved"] is False
@@ -416,14 +416,14 @@ def test_the_picture_of_a_real_run_is_in_the_readme():
         assert f"docs/{picture.name}" in readme
 
 
-def test_the_schedule_runs_over_the_generations_first_asked_for(run, digits_file, tmp_path):
+def test_the_schedule_runs_over_the_generations_first_asked_for(here, digits_file, tmp_path):
     options = ["--model", "mlp", "--population", 6, "--data", digits_file, "--no-progress"]
     for schedule, middle in (("geometric", 0.2), ("linear", 0.25)):
         folder = tmp_path / schedule
         sigmas = "--schedule", schedule, "--sigma", 0.4, "--final-sigma", 0.1
-        answer = run(MNIST, *options, *sigmas, "--generations", 4, "--output", folder)
+        answer = here(MNIST, *options, *sigmas, "--generations", 4, "--output", folder)
         assert answer.returncode == 0, answer.stderr
-        answer = run(MNIST, "--resume", folder, "--generations", 6, "--no-progress")
+        answer = here(MNIST, "--resume", folder, "--generations", 6, "--no-progress")
         assert answer.returncode == 0, answer.stderr
         found = read_csv(folder / "logbook.csv")["sigma"]
         assert np.allclose([found[0], found[2]], [0.4, middle])

@@ -39,11 +39,11 @@ def options(digits_file, *more):
     return [MNIST, "--population", 12, "--data", digits_file, "--no-progress", "--preset", "mask", "--voters", 0, *more]
 
 
-def test_a_saved_model_is_evolved_gone_on_with_and_replayed(run, tmp_path, digits_file, own):
+def test_a_saved_model_is_evolved_gone_on_with_and_replayed(here, tmp_path, digits_file, own):
     given = options(digits_file, "--keras", own, "--init", own)
-    assert run(*given, "--generations", 4, "--output", tmp_path / "whole").returncode == 0
-    assert run(*given, "--generations", 2, "--output", tmp_path / "run").returncode == 0
-    answer = run(MNIST, "--resume", tmp_path / "run", "--generations", 4, "--no-progress")
+    assert here(*given, "--generations", 4, "--output", tmp_path / "whole").returncode == 0
+    assert here(*given, "--generations", 2, "--output", tmp_path / "run").returncode == 0
+    answer = here(MNIST, "--resume", tmp_path / "run", "--generations", 4, "--no-progress")
     assert answer.returncode == 0, answer.stderr
     for name in ("logbook.csv", "best.npz"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
@@ -57,7 +57,7 @@ def test_a_saved_model_is_evolved_gone_on_with_and_replayed(run, tmp_path, digit
     answers = np.argmax(best(x[..., None] / np.float32(255)), axis=1)
     assert np.mean(answers != y) == pytest.approx(status_of(tmp_path / "run")["test_error"])
     member = tmp_path / "member.npz"
-    answer = run("-m", "deap_nn.replay", tmp_path / "run", "--generation", 4, "--output", member)
+    answer = here("-m", "deap_nn.replay", tmp_path / "run", "--generation", 4, "--output", member)
     assert answer.returncode == 0, answer.stderr
     assert "differs" not in answer.stdout
 
@@ -77,9 +77,11 @@ def checked(monkeypatch, digits_file):
     return check
 
 
-def test_another_file_than_the_run_began_with_is_refused(run, tmp_path, digits_file, checked):
+def test_another_file_than_the_run_began_with_is_refused(here, tmp_path, digits_file, checked):
     file = saved(small_model(), tmp_path / "own.keras")
-    assert run(*options(digits_file, "--keras", file, "--generations", 0, "--output", tmp_path / "run")).returncode == 0
+    assert (
+        here(*options(digits_file, "--keras", file, "--generations", 0, "--output", tmp_path / "run")).returncode == 0
+    )
     assert checked("--resume", tmp_path / "run", "--generations", 2).keras == str(file)
     saved(small_model(), file)
     with pytest.raises(InputError, match=r"argument --resume: .*own\.keras is not what it was when the run began"):

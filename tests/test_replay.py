@@ -14,11 +14,11 @@ def weights_of(path):
         return {name: arrays[name] for name in arrays.files}
 
 
-def test_the_network_that_was_kept_is_given_back(run, finished_run, tmp_path):
+def test_the_network_that_was_kept_is_given_back(here, finished_run, tmp_path):
     status = json.loads((finished_run / "status.json").read_text())
     which = ["--mean"] if status["readout"] == "mean of the parents" else []
     target = "--output", tmp_path / "best.npz"
-    answer = run(*REPLAY, finished_run, "--generation", status["generation"], *which, *target, "--test")
+    answer = here(*REPLAY, finished_run, "--generation", status["generation"], *which, *target, "--test")
     assert (answer.returncode, answer.stderr) == (0, "")
     found, kept = weights_of(tmp_path / "best.npz"), weights_of(finished_run / "best.npz")
     assert found.keys() == kept.keys()
@@ -27,8 +27,8 @@ def test_the_network_that_was_kept_is_given_back(run, finished_run, tmp_path):
     assert "differs" not in answer.stdout
 
 
-def test_any_member_is_given_back_and_what_differs_is_said(run, finished_run, tmp_path):
-    answer = run(*REPLAY, finished_run, "--generation", 4, "--member", 17, "--output", tmp_path / "a.npz")
+def test_any_member_is_given_back_and_what_differs_is_said(here, finished_run, tmp_path):
+    answer = here(*REPLAY, finished_run, "--generation", 4, "--member", 17, "--output", tmp_path / "a.npz")
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.startswith("generation 4, member 17: fitness ")
     assert "differs" not in answer.stdout
@@ -37,7 +37,7 @@ def test_any_member_is_given_back_and_what_differs_is_said(run, finished_run, tm
     config = json.loads((folder / "config.json").read_text())
     config["batch_size"] = 32  # another score of the same weights
     (folder / "config.json").write_text(json.dumps(config))
-    answer = run(*REPLAY, folder, "--generation", 4, "--member", 17, "--output", tmp_path / "b.npz")
+    answer = here(*REPLAY, folder, "--generation", 4, "--member", 17, "--output", tmp_path / "b.npz")
     assert "which differs from the logged" in answer.stdout
     assert all(
         np.array_equal(one, other)
@@ -47,19 +47,19 @@ def test_any_member_is_given_back_and_what_differs_is_said(run, finished_run, tm
     )
 
 
-def test_a_keras_model_is_written_too(run, finished_run, tmp_path):
-    answer = run(*REPLAY, finished_run, "--generation", 0, "--output", tmp_path / "first.keras")
+def test_a_keras_model_is_written_too(here, finished_run, tmp_path):
+    answer = here(*REPLAY, finished_run, "--generation", 0, "--output", tmp_path / "first.keras")
     assert answer.returncode == 0, answer.stderr
     import keras
 
     assert keras.models.load_model(tmp_path / "first.keras").count_params() == 50_890
 
 
-def test_the_fitness_of_one_that_lived_on_is_said_to_be_a_mean(run, digits_file, tmp_path):
+def test_the_fitness_of_one_that_lived_on_is_said_to_be_a_mean(here, digits_file, tmp_path):
     options = "--preset mask --model mlp --population 10 --generations 5 --elites 3 --elite-batches 4 --no-progress"
     arguments = [*options.split(), "--data", digits_file, "--output", tmp_path / "run"]
-    assert run(MNIST, *arguments).returncode == 0
-    answer = run(*REPLAY, tmp_path / "run", "--generation", 5, "--member", 8, "--output", tmp_path / "it.npz")
+    assert here(MNIST, *arguments).returncode == 0
+    answer = here(*REPLAY, tmp_path / "run", "--generation", 5, "--member", 8, "--output", tmp_path / "it.npz")
     assert answer.returncode == 0, answer.stderr
     assert "on this batch, logged as " in answer.stdout
     assert "differs" not in answer.stdout

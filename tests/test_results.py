@@ -35,8 +35,8 @@ def study(tmp_path):
     return folder
 
 
-def test_a_study_is_taken_and_its_table_and_figure_made(run, study, tmp_path):
-    answer = run(RESULTS, "--take", study, "--page", tmp_path / "page.md")
+def test_a_study_is_taken_and_its_table_and_figure_made(here, study, tmp_path):
+    answer = here(RESULTS, "--take", study, "--page", tmp_path / "page.md")
     assert (answer.returncode, answer.stdout) == (0, f"tiny: taken from {study}\n"), answer.stderr
     text = (tmp_path / "page.md").read_text()
     assert text.startswith("before\n<!-- study: tiny -->\n| setting | seeds |")
@@ -49,12 +49,12 @@ def test_a_study_is_taken_and_its_table_and_figure_made(run, study, tmp_path):
     whole = (study / "runs.csv").read_bytes()
     assert gzip.decompress((kept / "tiny.runs.csv.gz").read_bytes()) == whole.replace(b"0.123456", b"0.1235")
     before = {path.name: path.read_bytes() for path in kept.iterdir()}
-    assert run(RESULTS, "--page", tmp_path / "page.md").returncode == 0
+    assert here(RESULTS, "--page", tmp_path / "page.md").returncode == 0
     assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
     assert (tmp_path / "page.md").read_text() == text
 
 
-def test_errors_on_training_digits_are_those_of_the_network_that_is_kept(run, study, tmp_path):
+def test_errors_on_training_digits_are_those_of_the_network_that_is_kept(here, study, tmp_path):
     rows = [f"{RUNS},best_training,mean_training"]
     for setting, shift in (("a", 0.1), ("b", 0)):
         for seed in range(1, 6):
@@ -63,20 +63,20 @@ def test_errors_on_training_digits_are_those_of_the_network_that_is_kept(run, st
             rows.append(f"{start},1,20,2,3,,,,")
             rows.append(f"{start},2,40,2,3,0.35,,{0.5 + shift},")
     (study / "runs.csv").write_text("\n".join(rows) + "\n")
-    assert run(RESULTS, "--take", study, "--page", tmp_path / "page.md").returncode == 0
+    assert here(RESULTS, "--take", study, "--page", tmp_path / "page.md").returncode == 0
     lines = [line.strip("| ").split(" | ") for line in (tmp_path / "page.md").read_text().splitlines()]
     assert lines[2] == ["setting", "seeds", "training error", "validation error", "test error", "p"]
     assert lines[4][:3] == ["b", "5", "0.2000 (0.2000 to 0.2000)"]
     assert lines[5][:3] == ["a", "5", "0.3000 (0.3000 to 0.3000)"]
 
 
-def test_runs_from_elsewhere_are_added_and_take_the_place_of_the_same(run, study, tmp_path):
+def test_runs_from_elsewhere_are_added_and_take_the_place_of_the_same(here, study, tmp_path):
     arguments = RESULTS, "--take", study, "--page", tmp_path / "page.md"
-    assert run(*arguments).returncode == 0
+    assert here(*arguments).returncode == 0
     first = (tmp_path / "page" / "tiny.results.csv").read_text().splitlines()
     (study / "results.csv").write_text(f"{HEAD}\ntiny,b,5,0.9,0.9\ntiny,c,1,0.3,0.3\n")
     (study / "runs.csv").write_text(f"{RUNS}\ntiny,b,5,0,0,,,0.9,\ntiny,c,1,0,0,2,1e20,0.3,\n")
-    assert run(*arguments).returncode == 0
+    assert here(*arguments).returncode == 0
     found = (tmp_path / "page" / "tiny.results.csv").read_text().splitlines()
     assert found == [HEAD, *sorted(first[1:-1]), "tiny,b,5,0.9,0.9", "tiny,c,1,0.3,0.3"]
     runs = gzip.decompress((tmp_path / "page" / "tiny.runs.csv.gz").read_bytes()).decode().splitlines()
@@ -87,12 +87,12 @@ def test_runs_from_elsewhere_are_added_and_take_the_place_of_the_same(run, study
     assert len(runs) == 1 + 18 + 2
     (study / "results.csv").write_text("study,setting,seed,validation_error,test_error,minutes\ntiny,a,2,0.7,0.6,3\n")
     (study / "runs.csv").write_text(f"{RUNS}\ntiny,a,2,0,0,,,0.7,\n")
-    assert run(*arguments).returncode == 0
+    assert here(*arguments).returncode == 0
     head, *rows = (tmp_path / "page" / "tiny.results.csv").read_text().splitlines()
     assert head == f"{HEAD},minutes"
     assert rows[:3] == [f"{first[1]},", "tiny,a,2,0.7,0.6,3", f"{first[5]},"]
     (tmp_path / "page" / "tiny.runs.csv.gz").unlink()
-    answer = run(*arguments)
+    answer = here(*arguments)
     assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
     assert "has not both files of tiny" in answer.stderr
 

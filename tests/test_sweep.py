@@ -65,7 +65,7 @@ def test_every_setting_is_run_with_every_seed_into_one_table(swept):
         assert told == f"{np.median(errors):.4f}"
 
 
-def test_what_is_finished_is_skipped_and_what_is_not_is_done(swept, run, digits_file, tmp_path):
+def test_what_is_finished_is_skipped_and_what_is_not_is_done(swept, here, digits_file, tmp_path):
     folder, _ = swept
     shutil.copytree(folder / "out", tmp_path / "out")
     kept = tmp_path / "out" / "mean-1" / "logbook.csv"
@@ -74,17 +74,17 @@ def test_what_is_finished_is_skipped_and_what_is_not_is_done(swept, run, digits_
     before = (tmp_path / "out" / "runs.csv").read_bytes()
     (tmp_path / "out" / "runs.csv").unlink()
     arguments = folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out"
-    drawn = run(SWEEP, *arguments, "--only-draw")
+    drawn = here(SWEEP, *arguments, "--only-draw")
     assert drawn.returncode == 0, drawn.stderr
     assert len(rows_of(tmp_path / "out" / "runs.csv")) == 12
-    answer = run(SWEEP, *arguments)
+    answer = here(SWEEP, *arguments)
     assert answer.returncode == 0, answer.stderr
     assert [line for line in answer.stderr.splitlines() if " of 4: " in line] == ["4 of 4: mask-4, seed 2"]
     assert (tmp_path / "out" / "runs.csv").read_bytes() == before
     assert kept.stat().st_mtime_ns == times
 
 
-def test_what_was_broken_off_is_resumed(swept, run, digits_file, tmp_path):
+def test_what_was_broken_off_is_resumed(swept, here, digits_file, tmp_path):
     folder, _ = swept
     shutil.copytree(folder / "out", tmp_path / "out")
     broken = tmp_path / "out" / "mean-2"
@@ -92,24 +92,24 @@ def test_what_was_broken_off_is_resumed(swept, run, digits_file, tmp_path):
     status = json.loads((broken / "status.json").read_text()) | {"state": "running"}
     (broken / "status.json").write_text(json.dumps(status))
     (broken / "best.npz").unlink()
-    answer = run(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
+    answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
     assert answer.returncode == 0, answer.stderr
     assert (broken / "best.npz").read_bytes() == expected
 
 
-def test_a_study_is_run_by_one_sweep_at_a_time_and_drawn_by_any(swept, run, digits_file, tmp_path):
+def test_a_study_is_run_by_one_sweep_at_a_time_and_drawn_by_any(swept, here, digits_file, tmp_path):
     folder, _ = swept
     shutil.copytree(folder / "out", tmp_path / "out")
     arguments = SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out"
     with open(tmp_path / "out" / ".lock", "ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
-        answer = run(*arguments)
+        answer = here(*arguments)
         assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
         assert "is in use by another sweep" in answer.stderr
-        assert run(*arguments, "--only-draw").returncode == 0
+        assert here(*arguments, "--only-draw").returncode == 0
 
 
-def test_runs_from_before_an_option_was_there_are_taken(swept, run, digits_file, tmp_path):
+def test_runs_from_before_an_option_was_there_are_taken(swept, here, digits_file, tmp_path):
     folder, _ = swept
     shutil.copytree(folder / "out", tmp_path / "out")
     path = tmp_path / "out" / "mask-4-1" / "config.json"
@@ -118,10 +118,10 @@ def test_runs_from_before_an_option_was_there_are_taken(swept, run, digits_file,
         del config[name]
     path.write_text(json.dumps(config))
     arguments = SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out", "--only-draw"
-    answer = run(*arguments)
+    answer = here(*arguments)
     assert answer.returncode == 0, answer.stderr
     path.write_text(json.dumps(config | {"batch_generations": 2}))
-    assert "with batch_generations 2 and not 1" in run(*arguments).stderr
+    assert "with batch_generations 2 and not 1" in here(*arguments).stderr
 
 
 @pytest.mark.parametrize(
@@ -153,16 +153,16 @@ def test_runs_from_before_an_option_was_there_are_taken(swept, run, digits_file,
         ("seeds = [1]\n[settings._a]", "must be named by letters"),
     ],
 )
-def test_a_study_that_is_wrong_is_refused_in_one_line(run, tmp_path, content, said):
+def test_a_study_that_is_wrong_is_refused_in_one_line(here, tmp_path, content, said):
     (tmp_path / "study.toml").write_text(content)
-    answer = run(SWEEP, "study.toml")
+    answer = here(SWEEP, "study.toml")
     assert (answer.returncode, answer.stdout) == (2, "")
     assert said in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
 
 
-def test_the_figure_goes_by_what_the_study_says_and_shows_what_is_known(swept, run, digits_file, tmp_path):
+def test_the_figure_goes_by_what_the_study_says_and_shows_what_is_known(swept, here, digits_file, tmp_path):
     folder, _ = swept
     shutil.copytree(folder / "out", tmp_path / "out")
     drawn = {(tmp_path / "out" / "study.png").read_bytes()}
@@ -170,16 +170,16 @@ def test_the_figure_goes_by_what_the_study_says_and_shows_what_is_known(swept, r
     for head, tail in ((added[0], ""), ("", added[1]), (added[0], added[1])):
         (tmp_path / "small.toml").write_text(head + STUDY + tail)
         arguments = tmp_path / "small.toml", "--data", digits_file, "--output", tmp_path / "out", "--only-draw"
-        assert run(SWEEP, *arguments).returncode == 0
+        assert here(SWEEP, *arguments).returncode == 0
         drawn.add((tmp_path / "out" / "study.png").read_bytes())
     assert len(drawn) == 4
 
 
-def test_errors_on_training_digits_are_in_the_table_and_the_figure(run, digits_file, tmp_path):
+def test_errors_on_training_digits_are_in_the_table_and_the_figure(here, digits_file, tmp_path):
     study = STUDY.replace("[common]", "[common]\ntraining_size = 70") + "[settings.adam]\nmethod = 'adam'\n"
     (tmp_path / "small.toml").write_text(study.replace("seeds = [1, 2]", "seeds = [1]"))
     arguments = SWEEP, tmp_path / "small.toml", "--data", digits_file, "--output", tmp_path / "out"
-    answer = run(*arguments)
+    answer = here(*arguments)
     assert answer.returncode == 0, answer.stderr
     rows = {(row["setting"], row["gen"]): row for row in rows_of(tmp_path / "out" / "runs.csv")}
     for setting in ("mean", "mask-4", "adam"):
@@ -199,13 +199,13 @@ def test_errors_on_training_digits_are_in_the_table_and_the_figure(run, digits_f
     config = tmp_path / "out" / "adam-1" / "config.json"
     older = {name: value for name, value in json.loads(config.read_text()).items() if name != "training_size"}
     config.write_text(json.dumps(older))
-    assert "with training_size 0 and not 70" in run(*arguments, "--only-draw").stderr
+    assert "with training_size 0 and not 70" in here(*arguments, "--only-draw").stderr
     config.write_text(json.dumps(older | {"training_size": 70}))
     for setting in ("mean", "mask-4", "adam"):
         path = tmp_path / "out" / f"{setting}-1" / "readouts.csv"
         gen, *errors = (line.split(",") for line in path.read_text().splitlines())
         path.write_text("".join(",".join(line[:3]) + "\n" for line in (gen, *errors)))
-    assert run(*arguments, "--only-draw").returncode == 0
+    assert here(*arguments, "--only-draw").returncode == 0
     assert (tmp_path / "out" / "study.png").read_bytes() != drawn
 
 
@@ -230,13 +230,13 @@ def test_digits_are_those_of_all_mini_batches(generations, config, digits):
     assert module["digits_drawn"]({"batch_size": 64, **config}, generations) == digits
 
 
-def test_every_study_that_is_kept_is_right(run):
+def test_every_study_that_is_kept_is_right(here):
     for path in (ROOT / "experiments" / "studies").glob("*.toml"):
-        answer = run(SWEEP, path, "--only-draw", "--output", "nothing")
+        answer = here(SWEEP, path, "--only-draw", "--output", "nothing")
         assert "is finished in nothing" in answer.stderr, answer.stderr
 
 
-def test_a_run_that_was_killed_before_it_had_settings_is_begun_again(swept, run, digits_file, tmp_path):
+def test_a_run_that_was_killed_before_it_had_settings_is_begun_again(swept, here, digits_file, tmp_path):
     folder, _ = swept
     shutil.copytree(folder / "out", tmp_path / "out")
     broken = tmp_path / "out" / "mean-2"
@@ -245,17 +245,17 @@ def test_a_run_that_was_killed_before_it_had_settings_is_begun_again(swept, run,
         if path.is_file() and path.name != "status.json":
             path.unlink()
     (broken / "status.json").write_text('{"state": "running"}')
-    answer = run(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
+    answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
     assert answer.returncode == 0, answer.stderr
     assert (broken / "best.npz").read_bytes() == expected
 
 
-def test_runs_of_other_settings_are_not_taken_for_those_of_the_study(swept, run, digits_file, tmp_path):
+def test_runs_of_other_settings_are_not_taken_for_those_of_the_study(swept, here, digits_file, tmp_path):
     folder, _ = swept
     (tmp_path / "small.toml").write_text(STUDY.replace("generations = 3", "generations = 4"))
-    answer = run(SWEEP, "small.toml", "--data", digits_file, "--output", folder / "out")
+    answer = here(SWEEP, "small.toml", "--data", digits_file, "--output", folder / "out")
     assert answer.returncode == 2
     assert "is a run of other settings, with generations 3 and not 4" in answer.stderr
-    answer = run(SWEEP, folder / "small.toml", "--data", digits_file, "--output", "small.toml")
+    answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", "small.toml")
     assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
     assert "argument --output: small.toml" in answer.stderr
