@@ -1,11 +1,13 @@
 """The real commands, run as a user runs them."""
 
 import csv
+import importlib
 import json
 import re
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -242,6 +244,21 @@ def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number)
     assert status["generations"] > 0
     assert f"interrupted after generation {status['generations']}: {folder}" in output
     assert keras.models.load_model(folder / "best.keras").count_params() == 50_890
+
+
+def test_a_result_that_cannot_be_saved_of_a_run_that_is_broken_off_is_told(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(MNIST.parent)
+    mnist = importlib.import_module("mnist")
+
+    def full(**told):
+        raise OSError("no space left")
+
+    directory = SimpleNamespace(path=tmp_path, status={}, tell=full)
+    readouts = SimpleNamespace(individual=[], validation_error=0.5, generation=1, readout="best member", vote={})
+    warned = pytest.warns(UserWarning, match="the result is not whole: OSError: no space left")
+    with warned, pytest.raises(KeyboardInterrupt) as raised, mnist.keeping_result(directory, None, readouts, "error"):
+        raise KeyboardInterrupt
+    assert raised.value.__notes__ == ["and then: OSError: no space left"]
 
 
 OTHER_OPTIONS = [
