@@ -81,6 +81,20 @@ def _mnist_deep() -> list[Any]:
     ]
 
 
+def _lenet5() -> list[Any]:
+    layers = keras.layers
+    return [
+        layers.Conv2D(6, 5, padding="same", activation="relu", name="conv1"),
+        layers.MaxPooling2D(2, name="pool1"),
+        layers.Conv2D(16, 5, activation="relu", name="conv2"),
+        layers.MaxPooling2D(2, name="pool2"),
+        layers.Flatten(name="flatten"),
+        layers.Dense(120, activation="relu", name="fc1"),
+        layers.Dense(84, activation="relu", name="fc2"),
+        layers.Dense(10, name="fc3"),
+    ]
+
+
 def _mlp() -> list[Any]:
     layers = keras.layers
     return [
@@ -90,11 +104,17 @@ def _mlp() -> list[Any]:
     ]
 
 
-BUILT_IN: dict[str, Callable[[], list[Any]]] = {"mnist_deep": _mnist_deep, "mlp": _mlp}
+BUILT_IN: dict[str, Callable[[], list[Any]]] = {
+    "mnist_deep": _mnist_deep,
+    "lenet5": _lenet5,
+    "mlp": _mlp,
+}
 """The layers of the built-in models for images of 28 x 28 x 1; all answer with ten logits.
 
 ``mnist_deep`` is the network of TensorFlow's tutorial "Deep MNIST for Experts" (3,274,634 weights), whose
-dropout plays no part in evaluation; ``mlp`` is 784-64-10.
+dropout plays no part in evaluation. ``lenet5`` is LeNet-5 (Y. LeCun and others, "Gradient-based learning applied to
+document recognition", Proceedings of the IEEE 86 (11), 1998) as it is used today, with rectified units, the largest of
+four pixels and logits (61,706 weights). ``mlp`` is 784-64-10.
 """
 
 

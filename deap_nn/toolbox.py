@@ -101,8 +101,8 @@ def make_toolbox(
     Parameters
     ----------
     model : str, keras.Model or KerasProblem
-        ``"mnist_deep"``, ``"mlp"``, or a built Keras model that answers with logits or a softmax over classes. For any
-        other, and other data or fitness, a `KerasProblem`, which has both.
+        ``"mnist_deep"``, ``"lenet5"``, ``"mlp"``, or a built Keras model that answers with logits or a softmax over
+        classes. For any other, and other data or fitness, a `KerasProblem`, which has both.
     data : str, path or Dataset
         A name that ``load_dataset`` knows, a file or folder, or the data themselves; nothing for a `KerasProblem`.
     seed : int

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from deap.base import Toolbox
+from mnist_options import MODELS
 from numpy.typing import NDArray
 
 from deap_nn import keras_extras, make_toolbox, parallel
@@ -296,7 +297,7 @@ def make_parser() -> Parser:
     add("--precision", choices=("float32", "bfloat16"), help="what a population is scored in; by default float32")
     add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
     add("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
-    add("--model", choices=("mnist_deep", "mlp"), default="mnist_deep", help="as for experiments/mnist.py")
+    add("--model", choices=tuple(MODELS), default="mnist_deep", help="as for experiments/mnist.py")
     add("--dataset", choices=NAMES, default="auto", help="auto: full MNIST if it is to be had, else mnist5k")
     add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file")
     add("--validation-size", type=integer(1), default=1000, metavar="N", help="validation digits a generation")

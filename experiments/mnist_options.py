@@ -19,10 +19,10 @@ from deap_nn.seeding import MAX_SEED
 from deap_nn.toolbox import CROSSOVERS, USUAL_INDPB
 from deap_nn.weights import LARGEST_WEIGHT
 
-MODELS = {"mnist_deep": 3_274_634, "mlp": 50_890}
+MODELS = {"mnist_deep": 3_274_634, "lenet5": 61_706, "mlp": 50_890}
 """The built-in models, and how many weights they have."""
 
-LAYERS = {"mnist_deep": 4, "mlp": 2}
+LAYERS = {"mnist_deep": 4, "lenet5": 5, "mlp": 2}
 """How many layers of them have weights."""
 
 
@@ -135,7 +135,8 @@ def make_parser() -> Parser:
     add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
     add("--batch-generations", type=integer(1), metavar="N", help="how many generations they stay; by default 1")
     add("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
-    add("--model", choices=tuple(MODELS), help="a CNN of 3.27 million weights, or 784-64-10; by default mnist_deep")
+    networks = "a CNN of 3.27 million weights, LeNet-5 of 61,706, or 784-64-10; by default mnist_deep"
+    add("--model", choices=tuple(MODELS), help=networks)
     add("--keras", metavar="FILE", help="evolve the model of this .keras file instead")
     start = "start around the weights in this .npz or .keras file, the first member there; by default at random"
     add("--init", dest="init_weights", metavar="FILE", help=start)

@@ -276,7 +276,7 @@ def test_a_users_keras_model_with_state_goes_in_and_comes_out(digits, last):
 
 
 def test_bad_models_raise():
-    with pytest.raises(ValueError, match="one of mnist_deep, mlp, got 'cnn'"):
+    with pytest.raises(ValueError, match="one of mnist_deep, lenet5, mlp, got 'cnn'"):
         reference_of("cnn")
     with pytest.raises(TypeError, match="model must be a Keras model"):
         reference_of(3)

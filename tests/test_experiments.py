@@ -17,7 +17,7 @@ from deap_nn import NoiseTable, usual_step
 from deap_nn.datasets import load_dataset
 from deap_nn.genome_cache import sweep
 from deap_nn.logbooks import read_csv
-from deap_nn.models import build_model, keras, layout_of, reference_of
+from deap_nn.models import BUILT_IN, build_model, keras, layout_of, reference_of
 from deap_nn.run_settings import read_config
 from deap_nn.wiring import toolbox_of
 
@@ -259,6 +259,16 @@ def test_a_result_that_cannot_be_saved_of_a_run_that_is_broken_off_is_told(monke
     with warned, pytest.raises(KeyboardInterrupt) as raised, mnist.keeping_result(directory, None, readouts, "error"):
         raise KeyboardInterrupt
     assert raised.value.__notes__ == ["and then: OSError: no space left"]
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_options_know_the_built_in_models(monkeypatch, name):
+    monkeypatch.syspath_prepend(MNIST.parent)
+    options = importlib.import_module("mnist_options")
+    model = build_model(name)
+    kernels = [variable for variable in model.trainable_variables if variable.name == "kernel"]
+    assert (options.MODELS[name], options.LAYERS[name]) == (model.count_params(), len(kernels))
+    assert list(options.MODELS) == list(BUILT_IN)
 
 
 OTHER_OPTIONS = [

@@ -1,6 +1,6 @@
 /* The parts of a run's page: how it went, what it took, how it was set. */
 
-const MODELS = { mnist_deep: "a CNN of 3.27 million weights", mlp: "a 784-64-10 network" };
+const MODELS = { mnist_deep: "a CNN of 3.27 million weights", lenet5: "LeNet-5, 61,706 weights", mlp: "a 784-64-10 network" };
 const MAIN_SETTINGS = ["preset", "method", "population", "generations", "parents", "crossover", "step", "mates", "rate", "momentum", "fitness", "batch_size",
   "sigma", "schedule", "final_sigma", "scale", "model", "seed"];
 
