@@ -16,13 +16,13 @@ mnist: $(VENV)/installed
 test: lint
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-# What takes hours, or needs root and an ssh server: every fault made to happen, hosts made here, more fuzzing, soaking.
+# What takes hours, or needs root and an ssh server: every fault made to happen, hosts made here, more fuzzing, an hour of
+# soaking with each network at the same time.
 test-all: test test-extras dist
 	FUZZED=10000 $(BIN)/python -m pytest tests/test_fuzz.py
 	$(BIN)/python tests/faults/faults.py
 	$(BIN)/python tests/faults/hosts.py
-	$(BIN)/python tests/faults/soak.py mlp
-	$(BIN)/python tests/faults/soak.py cnn
+	$(BIN)/python tests/faults/soak.py mlp & mlp=$$!; $(BIN)/python tests/faults/soak.py cnn; cnn=$$?; wait $$mlp && exit $$cnn
 
 EXTRAS := browser,dask,gymnasium,mlflow,mpi,notebook,package,parquet,ray,sklearn,tensorboard
 WITH_MPI := PATH="$$PATH:$(abspath $(BIN))"
