@@ -24,6 +24,9 @@ Rows = Sequence[Mapping[str, str]]
 FITNESS = ("min", "avg")
 """The columns of ``runs.csv`` that are as exact as the fitness is."""
 
+WHOLE = 300
+"""Of later generations only those with read-outs are kept."""
+
 STUDIES = Path(__file__).resolve().parent / "studies"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 TABLE = re.compile(r"(<!-- (study|reached): ([a-z0-9-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
@@ -38,7 +41,8 @@ def read_runs(path: Path) -> list[dict[str, str]]:
 def take(folder: Path, kept: Path) -> str:
     """Add the runs of a study to those of it that are kept, and return its name.
 
-    A run takes the place of one of the same setting and seed. The fitness of each generation is kept with four digits.
+    A run takes the place of one of the same setting and seed. The fitness is kept with four digits, and of generations
+    after the 300th only those with read-outs are, which are all that tables and figures show.
     """
     try:
         runs, results = ((folder / name).read_text(encoding="utf-8") for name in ("runs.csv", "results.csv"))
@@ -64,8 +68,8 @@ def take(folder: Path, kept: Path) -> str:
 
 
 def shortened(runs: str) -> str:
-    """Return the rows of a ``runs.csv`` with four digits of the fitness, which would be most of the file."""
-    rows = parse_rows(runs)
+    """Return the rows of a ``runs.csv`` that are kept, with four digits of the fitness: all would be large."""
+    rows = [row for row in parse_rows(runs) if int(row["gen"]) <= WHOLE or row.get("best") or row.get("mean")]
     for row in rows:
         row.update({name: f"{float(row[name]):.4g}" for name in FITNESS if row.get(name)})
     return "".join(map(format_row, (runs.splitlines()[0].split(","), *(list(row.values()) for row in rows))))

@@ -9,8 +9,10 @@ What is finished is skipped, what was broken off is resumed, or begun again wher
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -328,9 +330,8 @@ def sweep(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -
 
 
 def parse_rows(text: str) -> list[dict[str, str]]:
-    """Return the rows of a CSV text without quotes."""
-    head, *lines = text.splitlines()
-    return [dict(zip(head.split(","), line.split(","), strict=True)) for line in lines]
+    """Return the rows of a CSV text."""
+    return list(csv.DictReader(io.StringIO(text)))
 
 
 if __name__ == "__main__":

@@ -54,6 +54,19 @@ def test_a_study_is_taken_and_its_table_and_figure_made(here, study, tmp_path):
     assert (tmp_path / "page.md").read_text() == text
 
 
+def test_of_late_generations_only_those_with_read_outs_are_kept(here, study, tmp_path):
+    late = [
+        "tiny,a,1,300,6000,1,2,,",
+        "tiny,a,1,301,6020,1,2,,",
+        "tiny,a,1,325,6500,1,2,0.4,",
+        "tiny,a,1,326,6520,1,2,,0.4",
+    ]
+    (study / "runs.csv").write_text((study / "runs.csv").read_text() + "\n".join(late) + "\n")
+    assert here(RESULTS, "--take", study, "--page", tmp_path / "page.md").returncode == 0
+    kept = gzip.decompress((tmp_path / "page" / "tiny.runs.csv.gz").read_bytes()).decode().splitlines()
+    assert [line for line in kept if line in late] == [late[0], *late[2:]]
+
+
 def test_errors_on_training_digits_are_those_of_the_network_that_is_kept(here, study, tmp_path):
     rows = [f"{RUNS},best_training,mean_training"]
     for setting, shift in (("a", 0.1), ("b", 0)):
