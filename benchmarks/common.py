@@ -20,6 +20,7 @@ from deap_nn.logbooks import read_csv
 HERE = Path(__file__).resolve().parent
 EXPERIMENTS = HERE.parent / "experiments"
 SCOOP = ("-m", "scoop", "-n", "2")
+DEFAULT = ("--preset", "default")
 Rows = Mapping[str, float]
 
 
@@ -161,7 +162,7 @@ def processor() -> str:
     return f"{name}, family {found.get('cpu family')}, model {found.get('model')}, {os.cpu_count()} cores"
 
 
-def run(script: str, measure: Callable[[Path], Rows], *, unit: str, repeats: int = 5) -> None:
+def run(script: str, measure: Callable[[Path], Rows], *, unit: str, repeats: int = 3) -> None:
     """Measure several times in turn, print a table of medians and spread, and keep it where ``--save`` says.
 
     Parameters

@@ -9,7 +9,7 @@ import os
 import time
 from pathlib import Path
 
-from common import family, mnist, run
+from common import DEFAULT, family, mnist, run
 
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -45,12 +45,20 @@ class Watch:
         return (total - used) / (ended - begun) / 2
 
 
+def share(folder: Path, *options: object) -> float:
+    """Return the share of two cores that a run uses."""
+    watch = Watch(folder)
+    mnist(folder, "--population", 200, "--generations", 12, *options, watch=watch)
+    return watch.busy
+
+
 def measure(folder: Path) -> dict[str, float]:
     """Measure once."""
-    watch = Watch(folder / "run")
-    mnist(folder / "run", "--population", 200, "--parents", 20, "--generations", 12, watch=watch)
-    return {"share of two cores in use, 200 members, 20 parents": watch.busy}
+    return {
+        "share of two cores in use, 200 members, 20 parents": share(folder / "mask", "--parents", 20),
+        "share of two cores in use, 200 members, --preset default": share(folder / "default", *DEFAULT),
+    }
 
 
 if __name__ == "__main__":
-    run(__file__, measure, unit="the CNN, two workers", repeats=3)
+    run(__file__, measure, unit="the CNN, two workers")

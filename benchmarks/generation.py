@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import has_bfloat16, mnist, passes, run, steady
+from common import DEFAULT, has_bfloat16, mnist, passes, run, steady
 
 from deap_nn.pooled import pool
 from deap_nn.weights import empty_vector
@@ -40,24 +40,25 @@ def centre(parents: int = 100, repeats: int = 11) -> float:
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Measure all once."""
+    """Measure all once, two parents crossed by a mask if nothing else is said."""
     rows = {"forward pass, one process": passes(1), "recipes, serial": child(folder / "rs", 1)}
+    rows["recipes, --preset default, serial"] = child(folder / "ds", 1, *DEFAULT)
     rows["the next centre of 100 parents"] = centre()
     rows["the next centre of 100 parents, of a forward pass"] = centre() / rows["forward pass, one process"]
     before = passes(2)
     rows["recipes, 2 workers"] = child(folder / "r2", 2)
-    rows["recipes, --preset default, 2 workers"] = child(folder / "d2", 2, "--preset", "default")
+    rows["recipes, --preset default, 2 workers"] = child(folder / "d2", 2, *DEFAULT)
     rows["forward pass, two at once, a process"] = (before + passes(2)) / 2
-    rows["recipes, 2 workers, over the floor"] = (
-        2 * rows["recipes, 2 workers"] / rows["forward pass, two at once, a process"]
-    )
-    rows["recipes, --preset default, 2 workers, over the floor"] = (
-        2 * rows["recipes, --preset default, 2 workers"] / rows["forward pass, two at once, a process"]
-    )
-    rows["recipes, two workers over one, in speed"] = rows["recipes, serial"] / rows["recipes, 2 workers"]
+    for name in ("recipes", "recipes, --preset default"):
+        two = rows[f"{name}, 2 workers"]
+        rows[f"{name}, 2 workers, over the floor"] = 2 * two / rows["forward pass, two at once, a process"]
+        rows[f"{name}, two workers over one, in speed"] = rows[f"{name}, serial"] / two
     if has_bfloat16():
         rows["forward pass in bfloat16, two at once, a process"] = passes(2, "bfloat16")
         rows["recipes in bfloat16, 2 workers"] = child(folder / "b2", 2, "--parents", 20, "--precision", "bfloat16")
+        rows["recipes in bfloat16, --preset default, 2 workers"] = child(
+            folder / "bd", 2, *DEFAULT, "--precision", "bfloat16"
+        )
     return rows
 
 

@@ -7,7 +7,7 @@ pages of the cache that are in use too).
 
 from pathlib import Path
 
-from common import family, mnist, run
+from common import DEFAULT, family, mnist, run
 
 
 def memory(processes: list[int]) -> float:
@@ -32,7 +32,8 @@ def peak(folder: Path, *options: object) -> float:
 def measure(folder: Path) -> dict[str, float]:
     """Measure all once."""
     return {
-        "peak memory, 1,000 members, 100 parents, GiB": peak(folder / "default", "--parents", 100, "--generations", 3),
+        "peak memory, 1,000 members, 100 parents, GiB": peak(folder / "mask", "--parents", 100, "--generations", 3),
+        "peak memory, 1,000 members, --preset default, GiB": peak(folder / "default", *DEFAULT, "--generations", 3),
         "peak memory, 1,000 members, --preset article, GiB": peak(
             folder / "article", "--preset", "article", "--generations", 20
         ),

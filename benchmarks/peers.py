@@ -11,10 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import EXPERIMENTS, has_bfloat16, mnist, peer_output, run, steady
+from common import DEFAULT, EXPERIMENTS, has_bfloat16, mnist, peer_output, run, steady
 
 MEMBERS = 200
-SIZES = ("--population", MEMBERS, "--parents", 20, "--generations", 9)
+SIZES = ("--population", MEMBERS, "--generations", 9)
 
 XOR = """
 import statistics, sys
@@ -41,7 +41,8 @@ def peer(name: str, network: str, members: int, generations: int, *, way: str = 
 def measure(folder: Path) -> dict[str, float]:
     """Measure all once."""
     rows = {
-        "CNN: deap_nn": steady(mnist(folder / "ours", *SIZES), MEMBERS),
+        "CNN: deap_nn": steady(mnist(folder / "ours", *SIZES, "--parents", 20), MEMBERS),
+        "CNN: deap_nn, --preset default": steady(mnist(folder / "default", *SIZES, *DEFAULT), MEMBERS),
         "CNN: naive DEAP, TensorFlow and SCOOP": peer("naive", "cnn", MEMBERS, 1, scoop=True),
         "CNN: evosax SimpleGA, lax.map": peer("evosax_ga", "cnn", 20, 2, way="map"),
         "CNN: evosax SimpleGA, vmap": peer("evosax_ga", "cnn", 8, 2, way="vmap"),
@@ -50,6 +51,9 @@ def measure(folder: Path) -> dict[str, float]:
         "CNN: PyGAD with kerasga": peer("pygad_ga", "cnn", 5, 2),
         "mlp, 1,000 members: deap_nn": steady(
             mnist(folder / "mlp", "--model", "mlp", "--population", 1000, "--generations", 12), 1000
+        ),
+        "mlp, 1,000 members: deap_nn, --preset default": steady(
+            mnist(folder / "mlpd", "--model", "mlp", "--population", 1000, "--generations", 12, *DEFAULT), 1000
         ),
         "mlp, 1,000 members: evosax SimpleGA, lax.map": peer("evosax_ga", "mlp", 1000, 5, way="map"),
         "mlp, 1,000 members: evosax SimpleGA, vmap": peer("evosax_ga", "mlp", 1000, 5, way="vmap"),
@@ -60,7 +64,9 @@ def measure(folder: Path) -> dict[str, float]:
         * peer("evosax_ga", "xor", 200, 500, way="vmap"),
     }
     if has_bfloat16():
-        rows["CNN: deap_nn in bfloat16"] = steady(mnist(folder / "b", *SIZES, "--precision", "bfloat16"), MEMBERS)
+        quick = (*SIZES, "--precision", "bfloat16")
+        rows["CNN: deap_nn in bfloat16"] = steady(mnist(folder / "b", *quick, "--parents", 20), MEMBERS)
+        rows["CNN: deap_nn in bfloat16, --preset default"] = steady(mnist(folder / "db", *quick, *DEFAULT), MEMBERS)
     return rows
 
 

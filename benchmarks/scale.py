@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from common import HERE, SCOOP, finished, mnist, passes, quiet, run, steady
+from common import DEFAULT, HERE, SCOOP, finished, mnist, passes, quiet, run, steady
 
 from deap_nn import Callback, Evolution, evolve, make_toolbox
 from deap_nn.recipes import Recipe
@@ -44,37 +44,43 @@ def own_cost(members: int) -> float:
     return steady(seconds, members)
 
 
-def bytes_sent(folder: Path, members: int, generations: int) -> float:
+def bytes_sent(folder: Path, preset: str, members: int, generations: int) -> float:
     """Return the bytes that all processes send through SCOOP, over the children."""
     environment = {**os.environ, "COUNTED": str(folder)}
-    finished(quiet((sys.executable, *SCOOP, HERE / "counted.py", members, generations), env=environment))
+    finished(quiet((sys.executable, *SCOOP, HERE / "counted.py", preset, members, generations), env=environment))
     return sum(map(float, (path.read_text() for path in folder.glob("*.bytes")))) / (members * generations)
 
 
-def measure(folder: Path) -> dict[str, float]:
-    """Measure all once."""
-    parents = ("--parents", 100)
-    hundred = steady(mnist(folder / "100", "--population", 100, *parents, "--generations", 8), 100)
-    thousand = steady(mnist(folder / "1000", "--population", 1000, *parents, "--generations", 3), 1000)
-    long = mnist(folder / "long", "--population", 30, "--generations", 306)
+def growth(folder: Path, name: str, *options: object, parents: int | None = None) -> dict[str, float]:
+    """Return how the cost of a child grows with the population and with the generations."""
+    chosen = (*options, *(() if parents is None else ("--parents", parents)))
+    hundred = steady(mnist(folder / "100", "--population", 100, *chosen, "--generations", 8), 100)
+    thousand = steady(mnist(folder / "1000", "--population", 1000, *chosen, "--generations", 5), 1000)
+    long = mnist(folder / "long", "--population", 30, *options, "--generations", 306)
     early, late = statistics.median(long[5:16]), statistics.median(long[295:306])
+    return {
+        f"milliseconds a child, 100 members{name}": hundred,
+        f"milliseconds a child, 1,000 members{name}": thousand,
+        f"1,000 members over 100, a child{name}": thousand / hundred,
+        f"milliseconds a child, generations 5 to 15{name}": 1e3 * early / 30,
+        f"milliseconds a child, generations 295 to 305{name}": 1e3 * late / 30,
+        f"generation 300 over generation 10, a child{name}": late / early,
+    }
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """Measure all once, two parents crossed by a mask if nothing else is said."""
+    rows = growth(folder / "mask", "", parents=100) | growth(folder / "default", ", --preset default", *DEFAULT)
     code = f"import sys; sys.path[:0] = [{str(HERE)!r}]; from scale import own_cost; print(own_cost(1000))"
     quietly = {"capture_output": True, "text": True, "check": True}
     own = float(subprocess.run([sys.executable, "-c", code], **quietly).stdout)
-    counted = folder / "bytes"
-    counted.mkdir()
-    sent = bytes_sent(counted, 400, 3)
-    return {
-        "milliseconds a child, 100 members": hundred,
-        "milliseconds a child, 1,000 members": thousand,
-        "1,000 members over 100, a child": thousand / hundred,
-        "milliseconds a child, generations 5 to 15": 1e3 * early / 30,
-        "milliseconds a child, generations 295 to 305": 1e3 * late / 30,
-        "generation 300 over generation 10, a child": late / early,
-        "milliseconds of the main process a child, 1,000 members": own,
-        "milliseconds of the main process a child, of a forward pass": own / passes(1),
-        "bytes through SCOOP a child, both ways": sent,
-    }
+    rows["milliseconds of the main process a child, 1,000 members"] = own
+    rows["milliseconds of the main process a child, of a forward pass"] = own / passes(1)
+    for name, preset in (("", "mask"), (", --preset default", "default")):
+        counted = folder / f"bytes {preset}"
+        counted.mkdir()
+        rows[f"bytes through SCOOP a child, both ways{name}"] = bytes_sent(counted, preset, 400, 3)
+    return rows
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ compiles is compiled before.
 import time
 from pathlib import Path
 
-from common import mnist, peer_output, run
+from common import DEFAULT, mnist, peer_output, run
 
-SIZES = ("--population", 200, "--parents", 20, "--generations", 1)
+SIZES = ("--population", 200, "--generations", 1)
 
 
-def ours(folder: Path) -> float:
+def ours(folder: Path, *options: object) -> float:
     """Return our seconds."""
     begun = time.time()
     ended: list[float] = []
@@ -22,7 +22,7 @@ def ours(folder: Path) -> float:
         if not ended and timing.exists() and timing.read_text().count("\n") > 1:
             ended.append(timing.stat().st_mtime if timing.read_text().count("\n") == 2 else time.time())
 
-    mnist(folder, *SIZES, watch=watch)
+    mnist(folder, *SIZES, *options, watch=watch)
     return ended[0] - begun
 
 
@@ -30,7 +30,8 @@ def measure(folder: Path) -> dict[str, float]:
     """Measure both once."""
     output, begun = peer_output("naive", "cnn", 200, 1, scoop=True)
     return {
-        "deap_nn": ours(folder / "ours"),
+        "deap_nn": ours(folder / "ours", "--parents", 20),
+        "deap_nn, --preset default": ours(folder / "default", *DEFAULT),
         "naive DEAP, TensorFlow and SCOOP": float(output.split("generation 0 ends at ")[1].split()[0]) - begun,
     }
 

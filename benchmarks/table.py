@@ -24,13 +24,14 @@ def best(values: Values, *names: str) -> list[float]:
 
 
 def over(above: list[float], below: list[float]) -> str:
-    """Return the median of the ratios of the repeats, and their spread."""
-    ratios = sorted(a / b for a, b in zip(above, below, strict=True))
-    return f"{rounded(statistics.median(ratios))} ({rounded(ratios[0])} to {rounded(ratios[-1])})"
+    """Return the median of the ratios of the repeats, and their spread; nothing where one was not measured."""
+    return figure([a / b for a, b in zip(above, below, strict=True)]) if above and below else ""
 
 
 def figure(values: list[float]) -> str:
-    """Return the median and the spread."""
+    """Return the median and the spread; nothing where it was not measured."""
+    if not values:
+        return ""
     return f"{rounded(statistics.median(values))} ({rounded(min(values))} to {rounded(max(values))})"
 
 
@@ -39,53 +40,88 @@ def rounded(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def rows(values: Values) -> list[tuple[str, str]]:
-    """Return what the table says: a ratio is that of two figures of the same repeat."""
-    ours, evosax = values("peers", "CNN: deap_nn"), ("lax.map", "vmap")
+def of_presets(values: Values) -> list[tuple[str, str, str]]:
+    """Return what is measured with both presets: what it is, the default's figure and that of ``mask``."""
     naive = values("peers", "CNN: naive DEAP, TensorFlow and SCOOP")
+    evosax = best(values, *(f"CNN: evosax SimpleGA, {way}" for way in ("lax.map", "vmap")))
     torch = best(values, *(f"CNN: EvoTorch GeneticAlgorithm, {way}" for way in ("one by one", "vmap")))
-    made = [
+    small = best(values, *(f"mlp, 1,000 members: evosax SimpleGA, {way}" for way in ("lax.map", "vmap")))
+    pygad = values("peers", "CNN: PyGAD with kerasga")
+
+    def ratio(above: list[float], script: str, name: str) -> tuple[str, str]:
+        return over(above, values(script, f"{name}, --preset default")), over(above, values(script, name))
+
+    def both(script: str, name: str, default: str | None = None) -> tuple[str, str]:
+        return figure(values(script, default or f"{name}, --preset default")), figure(values(script, name))
+
+    started = [
+        over(values("start", name), values("start", "naive DEAP, TensorFlow and SCOOP"))
+        for name in ("deap_nn, --preset default", "deap_nn")
+    ]
+    alone = "recipes, --preset default, "
+    return [
         (
-            "the CNN, 200 members, 20 parents, two workers, over the forward pass alone in two processes",
-            figure(values("generation", "recipes, 2 workers, over the floor")),
+            "200 members, two workers, over the forward pass alone in two processes",
+            *both("generation", "recipes, 2 workers, over the floor", f"{alone}2 workers, over the floor"),
         ),
+        ("a naive port to DEAP, TensorFlow and SCOOP over ours", *ratio(naive, "peers", "CNN: deap_nn")),
+        ("the naive port over ours in bfloat16", *ratio(naive, "peers", "CNN: deap_nn in bfloat16")),
+        ("evosax SimpleGA over ours", *ratio(evosax, "peers", "CNN: deap_nn")),
+        ("EvoTorch GeneticAlgorithm over ours", *ratio(torch, "peers", "CNN: deap_nn")),
+        ("PyGAD with kerasga over ours", *ratio(pygad, "peers", "CNN: deap_nn")),
+        (
+            "speed of two workers over one",
+            *both("generation", "recipes, two workers over one, in speed", f"{alone}two workers over one, in speed"),
+        ),
+        ("a child at 1,000 members over one at 100", *both("scale", "1,000 members over 100, a child")),
+        (
+            "a child at generation 300 over one at generation 10",
+            *both("scale", "generation 300 over generation 10, a child"),
+        ),
+        (
+            "peak memory of all processes and the cache, 1,000 members (mask: 100 parents), GiB",
+            *both(
+                "memory",
+                "peak memory, 1,000 members, 100 parents, GiB",
+                "peak memory, 1,000 members, --preset default, GiB",
+            ),
+        ),
+        (
+            "share of two cores in use, whole generations",
+            *both(
+                "cores",
+                "share of two cores in use, 200 members, 20 parents",
+                "share of two cores in use, 200 members, --preset default",
+            ),
+        ),
+        ("bytes through SCOOP a child, both ways", *both("scale", "bytes through SCOOP a child, both ways")),
+        ("`mlp`, 1,000 members: evosax SimpleGA over ours", *ratio(small, "peers", "mlp, 1,000 members: deap_nn")),
+        ("from the command to the end of generation 0: ours over the naive port's", started[0], started[1]),
+    ]
+
+
+def of_one(values: Values) -> list[tuple[str, str]]:
+    """Return what else was measured."""
+    made = [
         (
             "a forward pass of one of two processes, ms",
             figure(values("generation", "forward pass, two at once, a process")),
         ),
-        ("a naive port to DEAP, TensorFlow and SCOOP over ours", over(naive, ours)),
-        ("evosax SimpleGA over ours", over(best(values, *(f"CNN: evosax SimpleGA, {way}" for way in evosax)), ours)),
-        ("EvoTorch GeneticAlgorithm over ours", over(torch, ours)),
-        ("PyGAD with kerasga over ours", over(values("peers", "CNN: PyGAD with kerasga"), ours)),
-        ("speed of two workers over one", figure(values("generation", "recipes, two workers over one, in speed"))),
-        ("a child at 1,000 members over one at 100", figure(values("scale", "1,000 members over 100, a child"))),
         (
-            "a child at generation 300 over one at generation 10",
-            figure(values("scale", "generation 300 over generation 10, a child")),
+            "a `KerasProblem`'s forward pass over TensorFlow's raw operations",
+            figure(values("evaluation", "KerasProblem over the raw operations")),
         ),
         (
-            "peak memory of all processes and the cache, 1,000 members, 100 parents, GiB",
-            figure(values("memory", "peak memory, 1,000 members, 100 parents, GiB")),
+            "the next centre of 100 parents (`--preset default`, once a generation), in forward passes",
+            figure(values("generation", "the next centre of 100 parents, of a forward pass")),
         ),
         (
-            "the same with `--preset article`, all of them parents, GiB",
-            figure(values("memory", "peak memory, 1,000 members, --preset article, GiB")),
-        ),
-        (
-            "share of two cores in use, whole generations",
-            figure(values("cores", "share of two cores in use, 200 members, 20 parents")),
-        ),
-        (
-            "the main process' own cost a child, of a forward pass",
+            "the main process' own cost a child (`--preset mask`), of a forward pass",
             figure(values("scale", "milliseconds of the main process a child, of a forward pass")),
         ),
-        ("bytes through SCOOP a child, both ways", figure(values("scale", "bytes through SCOOP a child, both ways"))),
         (
-            "`mlp`, 1,000 members: evosax SimpleGA over ours",
-            over(
-                best(values, *(f"mlp, 1,000 members: evosax SimpleGA, {way}" for way in evosax)),
-                values("peers", "mlp, 1,000 members: deap_nn"),
-            ),
+            "peak memory, 1,000 members, `--preset article`, all of them parents, GiB",
+            figure(values("memory", "peak memory, 1,000 members, --preset article, GiB")),
         ),
         (
             "XOR, 200 members, serial: ours over evosax SimpleGA",
@@ -98,23 +134,12 @@ def rows(values: Values) -> list[tuple[str, str]]:
             "plain `eaSimple` under SCOOP: neither variation nor scoring, a child, of a forward pass",
             over(values("easimple", "neither variation nor scoring"), values("easimple", "scoring")),
         ),
-        (
-            "from the command to the end of generation 0: ours over the naive port's",
-            over(
-                values("start", "deap_nn"),
-                values("start", "naive DEAP, TensorFlow and SCOOP"),
-            ),
+        *(
+            (f"`--map {name}`, two workers: neither breeding nor scoring, a child, ms", figure(values("maps", name)))
+            for name in MAPS
         ),
     ]
-    quick = "CNN: deap_nn in bfloat16"
-    if values("peers", quick):
-        made.insert(3, ("the naive port over ours in bfloat16", over(naive, values("peers", quick))))
-    made += [
-        (f"`--map {name}`, two workers: neither breeding nor scoring, a child, ms", figure(values("maps", name)))
-        for name in MAPS
-        if values("maps", name)
-    ]
-    return made
+    return [(name, told) for name, told in made if told]
 
 
 def table(results: Mapping[str, Any]) -> str:
@@ -131,9 +156,17 @@ def table(results: Mapping[str, Any]) -> str:
         "Medians, and in brackets the lowest and the highest, of repeats in turn; all figures are in",
         "[benchmarks/results.json](benchmarks/results.json), the peers' versions in `benchmarks/peers/*.txt`.",
         "",
-        "| the CNN of 3.27 million weights, if nothing else is said | measured |",
+        "| the CNN of 3.27 million weights, if nothing else is said | `--preset default` | `--preset mask` |",
+        "| --- | --- | --- |",
+        *(
+            f"| {name} | {default or '-'} | {mask or '-'} |"
+            for name, default, mask in of_presets(values)
+            if default or mask
+        ),
+        "",
+        "| the same CNN, of any preset if none is named | measured |",
         "| --- | --- |",
-        *(f"| {name} | {value} |" for name, value in rows(values)),
+        *(f"| {name} | {value} |" for name, value in of_one(values)),
     ]
     return "\n".join(lines) + "\n"
 

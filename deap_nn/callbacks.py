@@ -12,7 +12,7 @@ from deap import base
 
 from deap_nn.csv_logger import CSVLogger
 from deap_nn.evolution import Callback, Evolution
-from deap_nn.logbooks import format_row
+from deap_nn.logbooks import append_text, format_row
 from deap_nn.mlflow_logger import MLflowLogger
 from deap_nn.progress import ProgressBar
 from deap_nn.tensorboard_logger import TensorBoardLogger
@@ -166,8 +166,7 @@ class Readouts(Callback):
         if self.path is None or not rows:
             return
         head = "" if Path(self.path).exists() else format_row(self._columns)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(head + "".join(format_row(list(row.values())) for row in rows))
+        append_text(self.path, head + "".join(format_row(list(row.values())) for row in rows))
 
 
 class EarlyStopping(Callback):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 
 from deap_nn.algorithms import evolve
 from deap_nn.callbacks import EarlyStopping, Readouts
@@ -188,9 +189,9 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of each class; shape (samples, classes)."""
         answers = self._answers(X)
-        if self._from_logits:
-            answers = np.exp(answers - answers.max(axis=1, keepdims=True))
-        shares: NDArray[np.float64] = answers / answers.sum(axis=1, keepdims=True)
+        shares: NDArray[np.float64] = (
+            softmax(answers, axis=1) if self._from_logits else answers / answers.sum(axis=1, keepdims=True)
+        )
         return shares
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import center_of_mass
+from scipy.special import softmax
 
 from deap_nn import keras_extras
 from deap_nn.commands import InputError, Parser, run_command
@@ -56,8 +58,7 @@ def as_digit(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     factor = BOX / max(cut.shape)
     height, width = (max(1, round(factor * length)) for length in cut.shape)
     small = np.asarray(Image.fromarray(cut.astype(np.uint8)).resize((width, height), Image.Resampling.LANCZOS))
-    weight = small.astype(np.float64)
-    centre = [float((np.indices(weight.shape)[i] * weight).sum() / weight.sum()) for i in (0, 1)]
+    centre = center_of_mass(small.astype(np.float64))
     corner = [
         int(np.clip(round(SIDE / 2 - c), 0, SIDE - length)) for c, length in zip(centre, small.shape, strict=True)
     ]
@@ -124,11 +125,7 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
     if np.prod([side or 0 for side in shape]) != SIDE * SIDE:
         raise InputError(f"argument RUN: its network takes inputs of {shape}, not pictures of {SIDE} x {SIDE}")
     logits = np.asarray(model(digits.reshape(-1, *shape).astype(np.float32) / 255.0, training=False), np.float64)
-    if not answers_with_logits(model):
-        return logits
-    logits -= logits.max(axis=1, keepdims=True)
-    odds = np.exp(logits)
-    answer: NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
+    answer: NDArray[np.float64] = softmax(logits, axis=1) if answers_with_logits(model) else logits
     return answer
 
 

@@ -127,9 +127,9 @@ def make_toolbox(
         The probability that `cxMask` exchanges a locus, `cxMatrices` a matrix, `cxUnits` a unit, one half if left out;
         under "biased" the share of the less fit, a quarter if left out. For any other crossover it is left out.
     sigma : float or Adaptation, optional
-        The strength of mutation, copied. Left out, ``ErrorScaled(0.1)``, or ``SelfAdaptive(0.1)`` where fitness is
-        neither an error rate nor a cross-entropy. An `ErrorScaled` that does not say what the
-        fitness is goes by `fitness`.
+        The strength of mutation, copied. Left out, ``ErrorScaled(0.1)``; where fitness is neither an error rate nor a
+        cross-entropy, ``Constant(0.1)`` with "mean" and else ``SelfAdaptive(0.1, 0.005)``. An `ErrorScaled` that does
+        not say what the fitness is goes by `fitness`.
     scale : {"fan_in", "own"} or sequence of float, optional
         A factor of `sigma` for each matrix: "fan_in" is the one that `initScaled` draws the matrix with, "own" the size
         of its weights at present, with which breeding takes much longer. None for none.

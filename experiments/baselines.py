@@ -27,6 +27,7 @@ import numpy as np
 from deap.base import Toolbox
 from mnist_options import MODELS
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from deap_nn import keras_extras, make_toolbox, parallel
 from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
@@ -232,9 +233,8 @@ class OpenAIES:
 
 def centred_ranks(scores: Sequence[float]) -> NDArray[np.float64]:
     """Return the ranks of two or more, from -1/2 (lowest) to 1/2 (highest); those of equals are their mean."""
-    _, places, often = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(often) - (often + 1) / 2
-    return ranks[places] / (len(scores) - 1) - 0.5
+    ranks: NDArray[np.float64] = rankdata(scores)
+    return (ranks - 1) / (len(scores) - 1) - 0.5
 
 
 class ScoreFounder:
