@@ -165,8 +165,9 @@ class Readouts(Callback):
     def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if self.path is None or not rows:
             return
-        head = "" if Path(self.path).exists() else format_row(self._columns)
-        append_text(self.path, head + "".join(format_row(list(row.values())) for row in rows))
+        path = Path(self.path)
+        head = "" if path.exists() and path.stat().st_size else format_row(self._columns)
+        append_text(path, head + "".join(format_row(list(row.values())) for row in rows))
 
 
 class EarlyStopping(Callback):

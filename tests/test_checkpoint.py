@@ -1,6 +1,7 @@
 """A run goes on from its checkpoint as if it had never been broken."""
 
 import errno
+import resource
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,7 @@ from deap_nn import (
     selMirrored,
     selRankBoosted,
 )
+from deap_nn.callbacks import Readouts
 from deap_nn.checkpoint import MAGIC, Checkpoint, CheckpointError, Generation
 from deap_nn.logbooks import read_csv, rows_of
 from deap_nn.run_settings import asked_for, read_config
@@ -372,6 +374,37 @@ def test_a_row_that_cannot_be_written_whole_is_not_written_twice(digits, tmp_pat
         assert read_csv(directory.path / name)["gen"] == [0, 1, 2]  # the last one when there was room again, at the end
     with np.load(directory.path / "trace.npz") as trace:
         assert trace["weights"].tobytes() == b"".join([*rows[:2], rows[-1]])
+
+
+@pytest.mark.parametrize("name", ["logbook.csv", "readouts.csv"])
+def test_a_full_disk_leaves_no_part_of_a_line(digits, tmp_path, name):
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    directory, path = RunDirectory(tmp_path / "run"), tmp_path / "run" / name
+    readouts = Readouts(toolbox, tmp_path / "run" / "readouts.csv")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    class Full(Callback):
+        def on_generation(self, evolution):
+            room = path.stat().st_size + 5 if path.exists() else 5
+            if evolution.generation == (2 if name == "logbook.csv" else 0):
+                resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+
+        def on_end(self, evolution):
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    order = [Full(), directory, readouts] if name == "logbook.csv" else [directory, Full(), readouts]
+    try:
+        with pytest.raises(CallbackError, match="No space left"):
+            evolve(toolbox.population(n=4), toolbox, 9, seed=1, callbacks=order)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        directory.close("failed")
+    if name == "logbook.csv":
+        assert read_csv(path)["gen"] == [0, 1, 2]  # the last one when there was room again
+    else:
+        assert path.read_text() == ""
+        evolve(toolbox.population(n=4), toolbox, 0, seed=1, callbacks=[Readouts(toolbox, path)])
+        assert read_csv(path)["gen"] == [0]
 
 
 def edited(folder, old, new):
