@@ -26,7 +26,7 @@ from deap_nn.callbacks import READOUT_EVERY
 from deap_nn.commands import InputError
 from deap_nn.datasets import find_dataset
 from deap_nn.evolution import Callback, Evolution
-from deap_nn.logbooks import append_text, format_row, rows_of, to_json, write_json, write_text, write_with
+from deap_nn.logbooks import format_row, rows_of, to_json, write_json, write_text, write_with
 from deap_nn.run_settings import versions
 from deap_nn.seeding import Purpose, stream
 from deap_nn.weights import Layout
@@ -310,7 +310,9 @@ class RunDirectory(Callback):
             self.status["stopped_by"] = evolution.stop
 
     def _append(self, name: str, columns: Any, values: Any) -> None:
-        append_text(self.path / name, ("" if self._written else format_row(columns)) + format_row(values))
+        text = "" if self._written else format_row(columns)
+        with open(self.path / name, "a", encoding="utf-8") as file:
+            file.write(text + format_row(values))
 
     def _write_statistics(self, evolution: Evolution) -> None:
         to_json(evolution.logbook, self.path / "logbook.json")

@@ -193,7 +193,8 @@ def keeping_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts
                 save_result(directory, toolbox, readouts, fitness, size=QUICK_ANSWERS)
             except Exception as second:  # what ended the run is what is told
                 error.add_note(f"and then: {type(second).__name__}: {second}")
-                warnings.warn(f"the result is not whole: {type(second).__name__}: {second}", stacklevel=2)
+                if not isinstance(error, Exception):  # an interrupt, of which no other line tells
+                    warnings.warn(f"the result is not whole: {type(second).__name__}: {second}", stacklevel=2)
         raise
     save_result(directory, toolbox, readouts, fitness)
     directory.close("finished")

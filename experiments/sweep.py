@@ -330,8 +330,9 @@ def sweep(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -
 
 
 def parse_rows(text: str) -> list[dict[str, str]]:
-    """Return the rows of a CSV text."""
-    return list(csv.DictReader(io.StringIO(text)))
+    """Return the rows of a CSV text, which must have all its columns in each."""
+    head, *rows = csv.reader(io.StringIO(text))
+    return [dict(zip(head, row, strict=True)) for row in rows]
 
 
 if __name__ == "__main__":

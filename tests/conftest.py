@@ -21,6 +21,7 @@ from deap_nn import keras_extras
 from deap_nn.datafiles import RawArrays
 from deap_nn.datasets import split_validation
 from deap_nn.models import configure_tensorflow
+from deap_nn.seeding import global_state_kept
 
 configure_tensorflow(threads=1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts with & ignore Ctrl-C
@@ -97,7 +98,7 @@ def run(tmp_path: Path):
     """Run a Python command in an empty folder, where no data is cached and nothing can be downloaded."""
 
     def call(*arguments: object, timeout: float = 300, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"KERAS_HOME": str(tmp_path / "keras"), "https_proxy": "http://127.0.0.1:9"}
+        environment = os.environ | alone(tmp_path)
         return subprocess.run(
             [sys.executable, *map(str, arguments)],
             capture_output=True,
@@ -112,16 +113,26 @@ def run(tmp_path: Path):
     return call
 
 
+def alone(folder: Path) -> dict[str, str]:
+    """Return an environment in which no data are cached and nothing can be downloaded."""
+    return {"KERAS_HOME": str(folder / "keras"), "https_proxy": "http://127.0.0.1:9"}
+
+
 def run_here(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a Python command in this process, which has imported TensorFlow already.
 
-    Warnings are shown as Python shows them, and what a command changes of its process is put back.
+    No data are cached and nothing can be downloaded. Warnings are shown as Python shows them; folder, path, arguments,
+    environment and global random states are put back. What native code prints is not seen.
     """
     module = arguments[0] == "-m"
     given = list(map(str, arguments[1:] if module else arguments))
     path, argv, left_out = sys.path.copy(), sys.argv, keras_extras._left_out.copy()
     output, errors = io.StringIO(), io.StringIO()
+    environment = pytest.MonkeyPatch()
+    for name, value in alone(cwd).items():
+        environment.setenv(name, value)
     with (
+        global_state_kept(),
         contextlib.chdir(cwd),
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(errors),
@@ -143,12 +154,13 @@ def run_here(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
             status = int(stop.code or 0)
         finally:
             sys.path[:], sys.argv, keras_extras._left_out[:] = path, argv, left_out
+            environment.undo()
     return subprocess.CompletedProcess(given, status, output.getvalue(), errors.getvalue())
 
 
 @pytest.fixture
 def here(tmp_path: Path):
-    """As `run`, but in the process of the tests: for commands whose process is not what is tested."""
+    """As `run`, but in the process of the tests and without a time limit: where a command's process is not tested."""
 
     def call(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         return run_here(*arguments, cwd=cwd or tmp_path)

@@ -128,10 +128,10 @@ def test_a_run_that_is_interrupted_has_the_network_of_its_last_row(digits, metho
 
 
 @pytest.mark.parametrize("method", ["sgd", "openai-es", "random"])
-def test_a_run_leaves_what_the_experiment_leaves_with_any_workers(here, run, tmp_path, digits_file, method):
+def test_a_run_leaves_what_the_experiment_leaves_with_any_workers(run, tmp_path, digits_file, method):
     sizes = ["--population", 10] if method in ("openai-es", "random") else []
     options = ["--method", method, *SMALL, *sizes, "--generations", 30, "--data", digits_file, "--output"]
-    answer = here(SCRIPT, *options, "a")
+    answer = run(SCRIPT, *options, "a")
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
     assert {path.name for path in (tmp_path / "a").iterdir()} == FILES
     columns, timing = read_csv(tmp_path / "a" / "logbook.csv"), read_csv(tmp_path / "a" / "timing.csv")

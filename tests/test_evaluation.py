@@ -17,6 +17,7 @@ from deap_nn.evaluation import (
     shared_tensor,
 )
 from deap_nn.models import (
+    BUILT_IN,
     build_model,
     configure_tensorflow,
     keras,
@@ -96,7 +97,7 @@ def test_where_the_weights_lie_in_memory_does_not_matter(digits, mlp):
     assert Evaluate(problem(digits, mlp))(Individual.from_flat(flat, individual.shapes)) == expected
 
 
-@pytest.mark.parametrize("name", ["mlp", "mnist_deep"])
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_bfloat16_scores_nearly_the_same_and_validates_exactly_the_same(digits, name):
     reference = reference_of(name)
     individual = individual_for(reference)
@@ -111,7 +112,7 @@ def test_bfloat16_scores_nearly_the_same_and_validates_exactly_the_same(digits, 
     assert len(counts) == 1
 
 
-@pytest.mark.parametrize("name", ["mlp", "mnist_deep"])
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_bfloat16_does_not_round_the_answers(name):
     model = model_of(reference_of(name), precision="bfloat16")
     answers = np.asarray(model(np.random.default_rng(0).random((4, *model.input_shape[1:]), np.float32)))

@@ -246,7 +246,7 @@ def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number)
     assert keras.models.load_model(folder / "best.keras").count_params() == 50_890
 
 
-def test_a_result_that_cannot_be_saved_of_a_run_that_is_broken_off_is_told(monkeypatch, tmp_path):
+def test_a_result_that_cannot_be_saved_of_a_run_that_is_interrupted_is_told(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(MNIST.parent)
     mnist = importlib.import_module("mnist")
 
@@ -258,6 +258,9 @@ def test_a_result_that_cannot_be_saved_of_a_run_that_is_broken_off_is_told(monke
     warned = pytest.warns(UserWarning, match="the result is not whole: OSError: no space left")
     with warned, pytest.raises(KeyboardInterrupt) as raised, mnist.keeping_result(directory, None, readouts, "error"):
         raise KeyboardInterrupt
+    assert raised.value.__notes__ == ["and then: OSError: no space left"]
+    with pytest.raises(MemoryError) as raised, mnist.keeping_result(directory, None, readouts, "error"):
+        raise MemoryError  # which has a line of its own: warnings are errors here
     assert raised.value.__notes__ == ["and then: OSError: no space left"]
 
 

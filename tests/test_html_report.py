@@ -254,9 +254,9 @@ def test_runs_are_compared_in_one_page(finished_run, tmp_path):
         write_comparison([other], tmp_path / "nowhere" / "page.html")
 
 
-def test_the_command_draws_and_compares(finished_run, here, tmp_path):
+def test_the_command_draws_and_compares(finished_run, run, tmp_path):
     folders = [bare(tmp_path / name) for name in ("a", "b")]
-    answer = here("-m", "deap_nn.report", *folders)
+    answer = run("-m", "deap_nn.report", *folders)
     assert answer.returncode == 0, answer.stderr
     drawn = [str(folder / name) for folder in folders for name in ("fitness.png", "report.html")]
     assert answer.stdout.split() == [*drawn, "comparison.html"]

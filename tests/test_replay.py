@@ -47,8 +47,8 @@ def test_any_member_is_given_back_and_what_differs_is_said(here, finished_run, t
     )
 
 
-def test_a_keras_model_is_written_too(here, finished_run, tmp_path):
-    answer = here(*REPLAY, finished_run, "--generation", 0, "--output", tmp_path / "first.keras")
+def test_a_keras_model_is_written_too(run, finished_run, tmp_path):
+    answer = run(*REPLAY, finished_run, "--generation", 0, "--output", tmp_path / "first.keras")
     assert answer.returncode == 0, answer.stderr
     import keras
 
