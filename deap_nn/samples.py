@@ -43,7 +43,8 @@ def packed(template: Nest, arrays: Sequence[Any]) -> Nest:
             made = {name: pack(part[name]) for name in sorted(part)}
             return {name: made[name] for name in part}
         if _is_nest(part):
-            return type(part)(pack(inner) for inner in part)
+            inner = [pack(one) for one in part]
+            return part._make(inner) if hasattr(part, "_make") else type(part)(inner)  # a named tuple, or a plain one
         return next(rest)
 
     rest = iter(arrays)

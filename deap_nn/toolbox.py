@@ -13,11 +13,12 @@ from numpy.typing import ArrayLike
 from deap_nn import parallel
 from deap_nn.adaptation import Adaptation, Constant, ErrorScaled, SelfAdaptive, check_sigma
 from deap_nn.clock import Clock, GenerationalSelect
-from deap_nn.crossover import MOST_MATES, cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
+from deap_nn.crossover import cxMean, cxScanning
 from deap_nn.datasets import Dataset
 from deap_nn.founders import initPopulation
 from deap_nn.initialisation import fan_in_scales, initAround, initNormal, initScaled
 from deap_nn.keras_problem import KerasProblem
+from deap_nn.mating import CROSSOVERS, checked_indpb
 from deap_nn.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.problems import Batches, of_keras_problem, of_labelled_data
@@ -43,21 +44,6 @@ class Individual(WeightList):
         super().__init__(matrices)
         self.fitness = FitnessMin()
 
-
-CROSSOVERS = {
-    "mask": cxMask,
-    "biased": cxBiased,
-    "split": cxSplit,
-    "matrices": cxMatrices,
-    "units": cxUnits,
-    "average": cxMean,
-    "none": cxMask,
-    "mean": cxMean,
-}
-"""What `make_toolbox` calls them; "none" is a mask that exchanges nothing."""
-
-USUAL_INDPB = {"mask": 0.5, "biased": 0.25, "matrices": 0.5, "units": 0.5, "none": 0.0}
-"""The crossovers that have a probability, and what it is unless it is given."""
 
 LARGEST_STEP = 1e6
 """No step of `make_toolbox` is as large."""
@@ -162,7 +148,6 @@ def make_toolbox(
         goes on in its direction. `usual_step` gives one that suits the run.
     threads : int
         TensorFlow's threads in each process. Results are the same for any number of workers, but not of threads.
-
     precision : {"float32", "bfloat16"}
         What the fitness is computed in. Processors with AVX-512 BF16 or AMX are faster in bfloat16, in which the
         layers that give the answers do not compute; validation and test are always computed in float32.
@@ -216,21 +201,11 @@ def make_toolbox(
     if crossover == "mean" and (elites or isinstance(sigma, SelfAdaptive)):
         raise ValueError("elites and SelfAdaptive are not for crossover 'mean'")
     check_ranking(pressure, boost, boosted, parents)
-    if not 2 <= check_count(mates, "mates") <= MOST_MATES:
-        raise ValueError(f"mates must be 2 to {MOST_MATES}, got {mates!r}")
-    if indpb is None:
-        indpb = USUAL_INDPB.get(crossover, 0.5)
-    elif crossover not in USUAL_INDPB or mates > 2:
-        raise ValueError(f"indpb is for two mates and a crossover of {', '.join(USUAL_INDPB)}, got {indpb!r}")
-    check_probability(indpb, "indpb")
-    if crossover == "none" and indpb:
-        raise ValueError(f"indpb must be 0 where crossover is 'none', got {indpb!r}")
+    indpb = checked_indpb(crossover, mates, indpb)
     if tournsize is not None:
         check_count(tournsize, "tournsize")
         if crossover == "mean":
             raise ValueError(f"tournsize is not for crossover 'mean', got {tournsize!r}")
-    if mates > 2 and crossover not in ("mask", "average", "mean"):
-        raise ValueError(f"mates must be 2 where crossover is {crossover!r}, got {mates!r}")
     if not isinstance(container(()), WeightList):
         raise TypeError(f"container must make a WeightList with a fitness, got {container!r}")
     configure_tensorflow(threads, device)
@@ -273,7 +248,7 @@ def make_toolbox(
         toolbox.step, toolbox.mates = float(step), 2
         toolbox.register("mate", cxMean, rng=rngs[1])
     elif mates == 2 or crossover == "average":
-        chance = {"indpb": float(indpb)} if crossover in USUAL_INDPB else {}
+        chance = {} if indpb is None else {"indpb": indpb}
         toolbox.register("mate", CROSSOVERS[crossover], **chance, rng=rngs[1])
     else:
         toolbox.register("mate", cxScanning, rng=rngs[1])

@@ -13,10 +13,10 @@ from deap_nn.commands import InputError, Parser, integer, number
 from deap_nn.datasets import NAMES
 from deap_nn.genome_cache import FEWEST_SLOTS, slots_in
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options
+from deap_nn.mating import CROSSOVERS, ArgumentError, checked_indpb
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS
 from deap_nn.run_settings import asked_for, check_resumable, read_config
 from deap_nn.seeding import MAX_SEED
-from deap_nn.toolbox import CROSSOVERS, USUAL_INDPB
 from deap_nn.weights import LARGEST_WEIGHT
 
 MODELS = {"mnist_deep": 3_274_634, "lenet5": 61_706, "mlp": 50_890}
@@ -276,15 +276,10 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
             setattr(options, name, usual)
     if options.scale is None:
         options.scale = preset["scale"] or "none"
-    if options.mates is not None and options.mates > 2 and options.crossover not in ("mask", "average"):
-        raise InputError(f"argument --mates: must be 2 where --crossover is {options.crossover}, got {options.mates}")
-    has_indpb = options.crossover in USUAL_INDPB and options.mates == 2
-    if options.indpb is not None and not has_indpb:
-        raise InputError(f"argument --indpb: is for two mates and --crossover {' or '.join(USUAL_INDPB)}")
-    if options.indpb is None and has_indpb:
-        options.indpb = USUAL_INDPB[options.crossover]
-    if options.indpb and options.crossover == "none":
-        raise InputError(f"argument --indpb: must be 0 where --crossover is none, got {options.indpb:g}")
+    try:
+        options.indpb = checked_indpb(options.crossover, options.mates or 2, options.indpb)
+    except ArgumentError as error:
+        raise InputError(f"argument --{error.argument}: {error.why}") from error
     complete_elites(options)
     complete_schedule(options)
     if options.cache is not None and not Path(options.cache).is_dir():

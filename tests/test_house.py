@@ -23,7 +23,7 @@ FLOORS = [
     {"reading", "run_settings"},
     {"models", "runs", "initialisation", "crossover", "mutation", "selection", "compiled"},
     {"rounding"},
-    {"fused", "pooled", "weight_files", "comparison"},
+    {"fused", "pooled", "weight_files", "comparison", "mating"},
     {"scorers", "operators", "recipes", "samples", "objectives"},
     {"evaluation", "scoring", "keras_problem"},
     {"problems"},

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import weakref
+from collections import OrderedDict, namedtuple
 
 import numpy as np
 import pytest
@@ -522,6 +523,10 @@ def test_nests_are_packed_as_they_were():
     again = packed(outline(nest), [1, 2, 3])
     assert again == {"b": [2, 3], "a": (1,)}
     assert list(again) == ["b", "a"]
+    pair = namedtuple("pair", "left right")
+    assert packed(pair(np.zeros(3), np.ones(3)), [1, 2]) == pair(1, 2)
+    mixed = OrderedDict(b=np.zeros(1), a=np.ones(1))  # by name, as all dictionaries
+    assert [array.tolist() for array in flat(mixed)] == [[1], [0]]
     assert as_arrays([[0.0, 1.0], [1.0, 0.0]], "x")[0].dtype == np.float32  # a table of numbers is one array
     samples = Samples({"train": ([[0, 1], [1, 1]], [0, 1])})
     assert len(samples) == 2

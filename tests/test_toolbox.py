@@ -193,7 +193,7 @@ def test_data_may_be_a_path_or_a_name(digits_file):
         ({"crossover": "mean", "tournsize": 3}, ValueError, "tournsize is not for crossover 'mean'"),
         ({"crossover": "two-point"}, ValueError, "crossover must be 'mask' or 'biased' or 'split'"),
         ({"crossover": "units", "mates": 3}, ValueError, "mates must be 2 where crossover is 'units'"),
-        ({"crossover": "split", "indpb": 0.5}, ValueError, "indpb is for two mates and a crossover of mask, biased"),
+        ({"crossover": "split", "indpb": 0.5}, ValueError, "indpb is for two mates and a crossover of mask or biased"),
         ({"mates": 4, "indpb": 0.5}, ValueError, "indpb is for two mates"),
         ({"crossover": "biased", "mates": 4}, ValueError, "mates must be 2 where crossover is 'biased'"),
         ({"crossover": "biased", "indpb": 7}, ValueError, "indpb must be between 0 and 1"),
