@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import psutil
+
 from deap_nn.logbooks import read_csv
 
 HERE = Path(__file__).resolve().parent
@@ -59,20 +61,13 @@ def mnist(folder: Path, *options: object, workers: int = 2, watch: Callable[[int
     return list(read_csv(folder / "timing.csv")["seconds"])
 
 
-def family(root: int) -> list[int]:
-    """Return a process and all that descend from it."""
-    parents: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (path / "stat").read_text().rpartition(")")[2].split()
-        except OSError:  # ended meanwhile
-            continue
-        parents.setdefault(int(fields[1]), []).append(int(path.name))
-    found, waiting = [], [root]
-    while waiting:
-        found.append(waiting.pop())
-        waiting.extend(parents.get(found[-1], ()))
-    return found
+def family(root: int) -> list[psutil.Process]:
+    """Return a process and all that descend from it, none if it has ended."""
+    try:
+        process = psutil.Process(root)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def steady(seconds: Sequence[float], members: int, *, skip: int = 3) -> float:

@@ -1,29 +1,26 @@
 """How busy the cores are: the share of two that a run with two workers uses, whole generations.
 
 Run it with ``python benchmarks/cores.py`` on Linux. Once a generation the processor time of SCOOP's launcher and all
-its descendants is read (``/proc/PID/stat``); the share is what they used from the end of generation 2 to the end of the
-last, over twice the time that passed.
+its descendants is read; the share is what they used from the end of generation 2 to the end of the last, over twice the
+time that passed.
 """
 
-import os
+import contextlib
 import time
 from pathlib import Path
 
+import psutil
 from common import DEFAULT, family, mnist, run
 
-TICK = os.sysconf("SC_CLK_TCK")
 
-
-def processor_seconds(processes: list[int]) -> float:
+def processor_seconds(processes: list[psutil.Process]) -> float:
     """Return how many seconds some processes have run."""
-    total = 0
-    for pid in processes:
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        total += int(fields[11]) + int(fields[12])
-    return total / TICK
+    total = 0.0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended meanwhile
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 class Watch:

@@ -1,25 +1,24 @@
 """The peak memory of a run: of all processes and the cache.
 
 Run it with ``python benchmarks/memory.py`` on Linux. Ten times a second the proportional set sizes of SCOOP's launcher
-and all its descendants are added up (``Pss`` of ``/proc/PID/smaps_rollup``, which shares out what processes share, the
-pages of the cache that are in use too).
+and all its descendants are added up (psutil's ``pss``, which shares out what processes share, the pages of the
+cache that are in use too).
 """
 
+import contextlib
 from pathlib import Path
 
+import psutil
 from common import DEFAULT, family, mnist, run
 
 
-def memory(processes: list[int]) -> float:
+def memory(processes: list[psutil.Process]) -> float:
     """Return the proportional set size of some processes in GiB."""
     total = 0
-    for pid in processes:
-        try:
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        except OSError:  # ended meanwhile
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total / 2**20
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended meanwhile
+            total += process.memory_full_info().pss
+    return total / 2**30
 
 
 def peak(folder: Path, *options: object) -> float:

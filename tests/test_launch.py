@@ -6,9 +6,9 @@ import subprocess
 import sys
 import time
 from collections import deque
-from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import zmq
 from conftest import MNIST
@@ -43,15 +43,9 @@ def said(answer):
 
 def processes(marker):
     """The processes of a run, by something in their command lines."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (path / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if any(str(marker).encode() in argument for argument in command) and int(path.name) != os.getpid():
-            found.append(int(path.name))
-    return found
+    found = psutil.process_iter(["cmdline"])
+    mine = [one for one in found if any(str(marker) in argument for argument in one.info["cmdline"] or ())]
+    return [one for one in mine if one.pid != os.getpid()]
 
 
 def gone(marker, seconds):
@@ -114,7 +108,7 @@ def test_a_worker_that_is_killed_is_named_and_the_run_goes_on(run, tmp_path, dig
     while not (outputs[1] / "logbook.csv").exists():
         assert process.poll() is None
         time.sleep(0.05)
-    worker = max(pid for pid in processes(outputs[1]) if b"--origin" not in Path(f"/proc/{pid}/cmdline").read_bytes())
+    worker = max(one.pid for one in processes(outputs[1]) if "--origin" not in one.info["cmdline"])
     os.kill(worker, signal.SIGKILL)
     _, stderr = process.communicate(timeout=55)  # SCOOP takes a minute to miss it
     assert process.returncode == 0
@@ -161,20 +155,10 @@ def test_it_listens_on_this_host_alone(tmp_path):
     process = subprocess.Popen(list(map(str, [sys.executable, *LAUNCH, path])), stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     process.stdout.readline()
-    inodes = {
-        str(link.readlink())
-        for pid in processes(path)
-        for link in Path(f"/proc/{pid}/fd").glob("*")
-        if link.is_symlink()
-    }
-    listening = []
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
-                listening.append(fields[1].partition(":")[0])
+    connections = [found for one in processes(path) for found in one.net_connections("tcp")]
+    listening = [found.laddr.ip for found in connections if found.status == psutil.CONN_LISTEN]
     assert len(listening) == 5  # two of the broker, one of each worker
-    assert set(listening) <= {"0100007F", "0000000000000000FFFF00000100007F"}
+    assert set(listening) <= {"127.0.0.1", "::ffff:127.0.0.1"}
     process.terminate()
     process.communicate(timeout=10)
 

@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import psutil
+
 from deap_nn.checkpoint import keyframes_in, read_generations
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,20 +74,24 @@ class Command:
             time.sleep(0.01)
 
 
-def processes(marker: object) -> list[int]:
+def processes(marker: object) -> list[psutil.Process]:
     """Return the processes with something in their command lines, the workers of a run in the order they started."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if str(marker).encode() in (path / "cmdline").read_bytes() and int(path.name) != os.getpid():
-                found.append(int(path.name))
-    return sorted(found)
+    found = psutil.process_iter(["cmdline"])
+    mine = [one for one in found if any(str(marker) in argument for argument in one.info["cmdline"] or ())]
+    return sorted((one for one in mine if one.pid != os.getpid()), key=lambda one: one.pid)
 
 
 def workers(output: Path) -> list[int]:
     """Return the workers of a run, the origin left out."""
-    lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes(output)}
-    return [pid for pid, line in lines.items() if b"deap_nn.worker" in line and b"--origin" not in line]
+    lines = {one.pid: " ".join(one.info["cmdline"]) for one in processes(output)}
+    return [pid for pid, line in lines.items() if "deap_nn.worker" in line and "--origin" not in line]
+
+
+def kill_all(marker: object) -> None:
+    """Kill the processes with something in their command lines."""
+    for process in processes(marker):
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended meanwhile
+            process.kill()
 
 
 def status_of(output: Path) -> dict[str, object]:
@@ -163,9 +169,7 @@ def kill_everything(folder: Path) -> str:
             shutil.rmtree(output)
             anew += 1
             continue
-        for pid in processes(output):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill_all(output)
         command.wait()
         kills += 1
     if not (output / "config.json").exists():  # killed before there was anything to go on with
@@ -210,8 +214,7 @@ def little_memory(folder: Path) -> str:
     command = Command(folder, *LAUNCH, MNIST, *setting, "--output", output)
     command.rows(output, 5)
     (limited, *_) = workers(output)
-    pages = int(Path(f"/proc/{limited}/statm").read_text().split()[0])
-    resource.prlimit(limited, resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**20,) * 2)
+    psutil.Process(limited).rlimit(resource.RLIMIT_AS, (psutil.Process(limited).memory_info().vms + 2**20,) * 2)
     answer = finish(command, output, expected)
     told = [line for line in command.said if str(limited) in line]
     must(bool(told), "it managed, and nothing was told")
@@ -273,8 +276,7 @@ def full_log(folder: Path) -> str:
     with mounted(folder, "5m"):
         command = Command(folder, *LAUNCH, MNIST, *setting, "--output", output)
         command.rows(output, 5)
-        for pid in processes(output):
-            os.kill(pid, signal.SIGKILL)
+        kill_all(output)
         command.wait()
         shutil.copytree(output / "checkpoint", elsewhere)
         subprocess.run(["mount", "--bind", str(elsewhere), str(output / "checkpoint")], check=True)
@@ -393,9 +395,7 @@ def many_parents(folder: Path) -> str:
     command.rows(output, 2 * int(first.name.rpartition("-")[2]) - 4)
     took = []
     for workers in (2, 1):
-        for pid in processes(output):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill_all(output)
         command.wait()
         rows = (output / "logbook.csv").read_text().count("\n")
         begun = time.monotonic()
@@ -449,8 +449,7 @@ def main() -> int:
             except (OtherwiseError, subprocess.SubprocessError, OSError) as error:
                 failed += 1
                 seen = f"FAILED: {type(error).__name__}: {error}"
-            for pid in processes(folder):
-                os.kill(pid, signal.SIGKILL)
+            kill_all(folder)
             print(f"| {name} | {seen} |  <!-- {time.monotonic() - begun:.0f} s -->", flush=True)
     print(f"{len(chosen) - failed} passed, {failed} failed")
     return int(failed > 0)

@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
@@ -35,16 +36,6 @@ GENOME_BYTES = {"cnn": 4 * 3_274_634}
 
 GROWING = {"logbook.csv", "logbook.json", "timing.csv", "trace.npz", "filters.npz", "readouts.csv", "checkpoint"}
 """The files of a run that grow with it."""
-
-
-def family(root: int) -> list[int]:
-    """Return a process and all that descend from it."""
-    found, waiting = [], [root]
-    while waiting:
-        found.append(waiting.pop())
-        for children in Path(f"/proc/{found[-1]}/task").glob("*/children"):
-            waiting.extend(map(int, children.read_text().split()))
-    return found
 
 
 def anonymous(pid: int) -> int:
@@ -64,9 +55,10 @@ def sample(root: int, output: Path, cache: Path) -> dict[str, float]:
     """Return what there is to be seen at a moment."""
     seen: dict[str, float] = {"time": time.monotonic()}
     seen["generation"] = (output / "logbook.csv").read_bytes().count(b"\n") - 2
-    for i, pid in enumerate(sorted(family(root))):
+    family = [root, *(child.pid for child in psutil.Process(root).children(recursive=True))]
+    for i, pid in enumerate(sorted(family)):
         seen[f"memory of process {i}"] = anonymous(pid)
-        seen[f"open files of process {i}"] = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        seen[f"open files of process {i}"] = psutil.Process(pid).num_fds()
     seen["cache"] = size_of(cache)
     for path in output.iterdir():
         if not path.name.startswith("."):
