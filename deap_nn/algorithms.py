@@ -24,14 +24,16 @@ from deap_nn.clock import Clock
 from deap_nn.elitism import Elitism
 from deap_nn.evolution import Callback, Evolution, tell, telling_start_and_end
 from deap_nn.founders import breeder_of
-from deap_nn.limits import EvaluationError
+from deap_nn.limits import WORST, EvaluationError
 from deap_nn.lineage import Lineage
+from deap_nn.maps.tasks import MapError
 from deap_nn.members import centre_of
 from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, pickler, worker_count
 from deap_nn.progress import ProgressBar, in_notebook
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, go_on, kept_of
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
 from deap_nn.variation import in_order, strength_of, unscored, vary
+from deap_nn.weights import check_count
 
 COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma")
 """The columns of a logbook, of which a toolbox without ``assess`` or an adaptation lacks the last."""
@@ -42,24 +44,20 @@ __all__ = ["COLUMNS", "WORST", "Callback", "Evolution", "evolve", "vary"]
 PROGRESS_SECONDS = 0.5
 """While a generation is scored, callbacks are told no more often."""
 
-WORST = 1e100
-"""What a fitness of NaN or infinity counts as, with the sign that is worse; also the largest that is ever told."""
-
 
 def _lineage(
     population: list[Any], toolbox: base.Toolbox, seed: int, cxpb: float, mutpb: float, options: Mapping[str, Any]
-) -> Lineage | None:
-    """Return the lineage of a run by recipes, or None where it has to be the plain way."""
+) -> Lineage | str:
+    """Return the lineage of a run by recipes, or why it has to be the plain way."""
     breeder = breeder_of(population, toolbox, seed=seed, cxpb=cxpb, mutpb=mutpb)
-    if breeder is None:
-        return None
+    if isinstance(breeder, str):
+        return breeder
     try:
         pickler(toolbox.map)((breeder, toolbox.evaluate))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
-        warnings.warn(
-            f"weights are sent instead of recipes, since what is registered cannot travel: {error}", stacklevel=3
-        )
-        return None
+        reason = f"what is registered cannot travel: {error}"
+        warnings.warn(f"weights are sent instead of recipes, since {reason}", stacklevel=3)
+        return reason
     lineage = Lineage(breeder, toolbox.map, workers=worker_count(toolbox.map), **options)
     population[:] = lineage.members([member.recipe for member in population])
     return lineage
@@ -80,9 +78,8 @@ def _elitism(toolbox: base.Toolbox, size: int) -> Elitism:
 def _score(evolution: Evolution, elitism: Elitism, watching: Iterable[Callback]) -> None:
     population, evaluate = evolution.population, evolution.toolbox.evaluate
     evolution.scored, told = 0, time.monotonic()
-    answers = evolution.map(evaluate, population)
-    if evolution.map is evolution.toolbox.map:  # the plain way; by recipes it is the worker who names the child
-        answers = _naming(evolution, answers)
+    plainly = evolution.map is evolution.toolbox.map  # by recipes it is the worker who names the child
+    answers = _naming(evolution) if plainly else evolution.map(evaluate, population)
     for place, (individual, values) in enumerate(zip(population, answers, strict=True)):
         checked = _checked(values, individual.fitness.weights, evolution.generation, place)
         individual.fitness.values = elitism.averaged(place, checked)
@@ -92,12 +89,12 @@ def _score(evolution: Evolution, elitism: Elitism, watching: Iterable[Callback])
             told = time.monotonic()
 
 
-def _naming(evolution: Evolution, answers: Iterable[Any]) -> Iterator[Any]:
+def _naming(evolution: Evolution) -> Iterator[Any]:
     """Yield answers; what a map raises names the generation, and the child where the map goes one by one."""
     try:
-        yield from answers
+        yield from evolution.map(evolution.toolbox.evaluate, evolution.population)
     except Exception as error:
-        if isinstance(error, EvaluationError) or out_of_memory(error):
+        if isinstance(error, EvaluationError | MapError) or out_of_memory(error):
             raise
         child = f", child {evolution.scored}" if worker_count(evolution.map) == 1 else ""
         raise EvaluationError.of(f"generation {evolution.generation}{child}", error) from error
@@ -135,7 +132,7 @@ def _record(evolution: Evolution, clock: Clock, stats: Any, begun: float, starte
     if clock.sigma is not None:
         row["sigma"] = clock.sigma
     if stats is not None:
-        row.update(stats.compile(population))
+        row.update({name: _column(name, value) for name, value in stats.compile(population).items()})
     with holding_signals():
         evolution.best = best
         evolution.evaluations += len(population)
@@ -143,6 +140,15 @@ def _record(evolution: Evolution, clock: Clock, stats: Any, begun: float, starte
         evolution.seconds, evolution.elapsed = now - started, now - begun
         evolution.logbook.header = list(row)
         evolution.logbook.record(**row)
+
+
+def _column(name: str, value: Any) -> Any:
+    """Return a value of somebody's statistics, which for a column of ours must be a number as that is."""
+    if name not in COLUMNS:
+        return value
+    if np.size(value) != 1 or not np.issubdtype(np.asarray(value).dtype, np.number):
+        raise ValueError(f"stats: column {name!r} must be a number, or have another name, got {reprlib.repr(value)}")
+    return np.asarray(value).item()
 
 
 def evolve(
@@ -159,7 +165,7 @@ def evolve(
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     breeding: Literal["recipes", "plain"] = "recipes",
     group_size: int | None = None,
-    cache: Path | None = None,
+    cache: str | os.PathLike[str] | None = None,
     cache_size: int | None = None,
     timeout: float | None = None,
     keyframe_seconds: float | None = KEYFRAME_SECONDS,
@@ -206,7 +212,7 @@ def evolve(
         weights are made when somebody looks at them, and what a callback writes to them is not inherited.
     group_size : int, optional
         Members in a task of the map; chosen well if left out.
-    cache : Path, optional
+    cache : path-like, optional
         The folder in which this host's processes share the parents' weights; shared memory if left out.
     cache_size : int, optional
         How many bytes that may take; three quarters of what is free there if left out.
@@ -231,7 +237,7 @@ def evolve(
     Raises
     ------
     ValueError
-        If the population is empty, or a number out of range.
+        If the population is empty, a number out of range, or a checkpoint that of another run.
     EvaluationError
         If an evaluation raises, takes too long or returns no fitness: it names the generation and the child.
     CallbackError
@@ -248,8 +254,13 @@ def evolve(
     seed = check_seed(seed)
     if not population:
         raise ValueError("population must not be empty")
-    if ngen < 0:
-        raise ValueError(f"ngen must be at least 0, got {ngen!r}")
+    ngen = check_count(ngen, "ngen", 0)
+    group_size = None if group_size is None else check_count(group_size, "group_size")
+    cache_size = None if cache_size is None else check_count(cache_size, "cache_size", 0)
+    keyframe_bytes = check_count(keyframe_bytes, "keyframe_bytes", 0)
+    cache = None if cache is None else Path(cache)
+    if cache is not None and not cache.is_dir():
+        raise ValueError(f"cache must be a folder, got {cache}")
     for name, value in (("cxpb", cxpb), ("mutpb", mutpb)):
         if not 0 <= value <= 1:
             raise ValueError(f"{name} must be between 0 and 1, got {value!r}")
@@ -261,16 +272,18 @@ def evolve(
         raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
     if strength_of(toolbox.mutate) is not None and getattr(toolbox, "step", None) is not None:
         raise ValueError("SelfAdaptive is not for a toolbox where all the chosen are mated at once")
-    lineage = None
+    if checkpoint is not None and halloffame is not None:
+        raise ValueError("halloffame cannot be kept in a checkpoint")
+    lineage: Lineage | str = "breeding is 'plain'"
     if breeding == "recipes":
         options = {"group_size": group_size, "place": cache, "size": cache_size, "timeout": timeout}
         lineage = _lineage(population, toolbox, seed, cxpb, mutpb, options)
-    if checkpoint is not None and (lineage is None or halloffame is not None):
-        raise ValueError("a checkpoint needs breeding by recipes, and no halloffame")
-    if timeout is not None and lineage is None:
-        raise ValueError("timeout needs breeding by recipes")
+    if isinstance(lineage, str):
+        for name, given in (("checkpoint", checkpoint is not None), ("timeout", timeout is not None)):
+            if given:
+                raise ValueError(f"{name} needs breeding by recipes: {lineage}")
     evolution = Evolution(toolbox, population, ngen, toolbox.map)
-    if lineage is not None:
+    if isinstance(lineage, Lineage):
         evolution.map, evolution.look, evolution.mean = lineage.map, lineage.look, lineage.mean
     watching = list(callbacks)
     if progress is None:
@@ -285,7 +298,7 @@ def evolve(
             watching,
             seed=seed,
             probabilities={"cxpb": cxpb, "mutpb": mutpb},
-            lineage=lineage,
+            lineage=lineage if isinstance(lineage, Lineage) else None,
             stats=stats,
             halloffame=halloffame,
             checkpoint=checkpoint,
@@ -346,7 +359,7 @@ class _Run:
 
     def _go_on(self) -> int:
         """Go back to where the checkpoint ends, and return the first generation that is to be made."""
-        if self._lineage is None or self._checkpoint is None or not self._checkpoint.past:
+        if self._lineage is None or self._checkpoint is None or not self._checkpoint.read_past():
             return 0
         go_on(self.evolution, self._lineage, self._clock, self._elitism, self._checkpoint, self._watching)
         self._begun = self._started - self.evolution.elapsed
@@ -364,8 +377,8 @@ class _Run:
             self._halloffame.update(evolution.population)
         _record(evolution, self._clock, self._stats, self._begun, self._started)
         self._started = self._begun + evolution.elapsed  # what callbacks take counts for the next generation
-        if checkpoint is not None:
-            checkpoint.append(kept_of(evolution, self._clock, places, self._watching))
+        if checkpoint is not None and self._lineage is not None:
+            checkpoint.append(kept_of(evolution, self._lineage, self._clock, places, self._watching))
         tell(self._watching, "on_generation", evolution)
         if checkpoint is not None and self._lineage is not None:
             self._keyframes.keep(self._lineage, checkpoint, self._watching)
@@ -375,19 +388,22 @@ class _Run:
         toolbox, population = self.evolution.toolbox, self.evolution.population
         rng = stream(self._seed, Purpose.SELECT, generation)
         kept = self._elitism.choose(population)
-        drawn = seeded(toolbox.select, rng)(population, len(population) - len(kept))
+        wanted = len(population) - len(kept)
+        drawn = seeded(toolbox.select, rng)(population, wanted)
+        if len(drawn) != wanted:
+            raise ValueError(f"select must return {wanted} individuals, got {len(drawn)}")
         chosen = in_order(drawn, toolbox.mate)
         if self._clock.generation < generation:  # somebody registered another select, which moves no clock
             self._clock.advance(population)
         self.evolution.parents = len({id(member) for member in chosen})
-        population.clear()  # those that were not chosen are not needed any more
-        if self._lineage is None:
-            if getattr(toolbox, "step", None) is not None:
-                centre = centre_of(chosen, self._centre, toolbox.step)
-                self._centre, chosen = centre, [centre] * len(chosen)
-                self.evolution.mean = partial(centre_of, centre=centre, step=toolbox.step)
-            population[:] = vary(chosen, toolbox, seed=self._seed, generation=generation, **self._probabilities)
-            population += unscored(map(toolbox.clone, kept))
-        else:
+        if self._lineage is not None:
             population[:] = self._lineage.children([*chosen, *kept], generation, self._clock.sigma)
-        return [member.recipe.place for member in (*chosen, *kept)] if self._checkpoint is not None else []
+            return [member.recipe.place for member in (*chosen, *kept)] if self._checkpoint is not None else []
+        population[:] = [*chosen, *kept]  # those that were not chosen are not needed any more
+        if getattr(toolbox, "step", None) is not None:
+            centre = centre_of(chosen, self._centre, toolbox.step)
+            self._centre, chosen = centre, [centre] * len(chosen)
+            self.evolution.mean = partial(centre_of, centre=centre, step=toolbox.step)
+        children = vary(chosen, toolbox, seed=self._seed, generation=generation, **self._probabilities)
+        population[:] = [*children, *unscored(map(toolbox.clone, kept))]
+        return []

@@ -101,15 +101,19 @@ class Readouts(Callback):
         self.readout = ""
         self.rows: list[dict[str, Any]] = []
         self.vote: dict[str, Any] = {}
+        self._seen = -1
 
     def on_generation(self, evolution: Evolution) -> None:
         """Score the candidates, when it is time."""
-        if evolution.generation % READOUT_EVERY and not evolution.last:
-            return
+        if evolution.last or not evolution.generation % READOUT_EVERY:
+            self._read_out(evolution)
+
+    def _read_out(self, evolution: Evolution) -> None:
         candidates = {BEST: evolution.best}
         if evolution.parents:
             candidates[MEAN] = evolution.mean(evolution.fittest)
         row: dict[str, Any] = {**dict.fromkeys(self._columns), "gen": evolution.generation}
+        self._seen = evolution.generation if evolution.last else -1
         for readout, candidate in candidates.items():
             row[readout] = self._score(evolution, candidate, readout, evolution.map)
             if self.training_size:
@@ -125,9 +129,14 @@ class Readouts(Callback):
                 self.vote[f"vote_{split}_error"] = error
 
     def on_end(self, evolution: Evolution) -> None:
-        """Score the best member of an interrupted run, in this process: the others may be gone."""
+        """Score the candidates, where a later callback has ended the run; of an interrupted run its best member.
+
+        That is done in this process: the others may be gone.
+        """
         if evolution.interrupted and evolution.logbook:
             self._score(evolution, evolution.best, BEST, map)
+        elif evolution.error is None and evolution.stop is not None and self._seen != evolution.generation:
+            self._read_out(evolution)
 
     def state(self) -> dict[str, Any]:
         """Return which network was best, how good, and the last row."""
@@ -197,7 +206,9 @@ class EarlyStopping(Callback):
         return {"lowest": self._lowest, "since": self._since}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
-        """Take the last state."""
+        """Take the last state, if the run that goes on was watched before."""
+        if not states[-1]:
+            return
         self._lowest, self._since = states[-1]["lowest"], states[-1]["since"]
 
     def on_generation(self, evolution: Evolution) -> None:

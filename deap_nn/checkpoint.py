@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-MAGIC = b"deap_nn checkpoint 2\n"
+MAGIC = b"deap_nn checkpoint 3\n"
 SYNC_SECONDS = 1.0
 _FRAME = struct.Struct("<II8s")
 """A record's length, a checksum of that and its number, and the digest of its content."""
@@ -50,6 +50,9 @@ class Generation:
         The run's evaluations with it.
     states : dict
         By callback, what `Callback.state` returned before it saw this generation.
+    history : str
+        What tells the run, up to this generation, from others: a digest of its seed, of all other numbers that
+        breeding goes by, and of who descends from whom.
     wvalues : numpy.ndarray
         The weighted fitness values, shape (members, objectives), float64.
     chosen : numpy.ndarray
@@ -65,6 +68,7 @@ class Generation:
     elapsed: float
     evaluations: int
     states: dict[str, Any]
+    history: str
     wvalues: NDArray[np.float64] = field(repr=False)
     chosen: NDArray[np.uint32] = field(repr=False)
 
@@ -194,7 +198,7 @@ class Checkpoint:
     Attributes
     ----------
     past : list of Generation
-        What the run has behind it.
+        What the run has behind it; ``evolve`` lets go of it once it has gone on.
     cut_off : bool
         Whether an unfinished record was cut off.
     kept_aside : Path or None
@@ -221,6 +225,7 @@ class Checkpoint:
         self._timer: threading.Timer | None = None
         self._unsynced = False
         self._failure: OSError | None = None
+        self._syncing = threading.Lock()
         try:
             self._read(regardless)
         except BaseException:
@@ -228,7 +233,7 @@ class Checkpoint:
             raise
 
     def _read(self, regardless: bool) -> None:
-        size = os.fstat(self._file.fileno()).st_size
+        size, self._count = os.fstat(self._file.fileno()).st_size, 0
         if size < len(MAGIC):  # killed before the first record
             os.ftruncate(self._file.fileno(), 0)
             self._file.write(MAGIC)
@@ -248,6 +253,7 @@ class Checkpoint:
                 if end < size:
                     self.kept_aside = self._keep_aside()
         os.ftruncate(self._file.fileno(), whole)
+        self._count = len(self.past)
         for path in self.path.parent.glob("keyframe-*.partial"):
             path.unlink()
         for path in keyframes_in(self.path.parent):
@@ -268,8 +274,24 @@ class Checkpoint:
         sync_folder(self.path.parent)
         return path
 
+    def read_past(self) -> list[Generation]:
+        """Return ``past``, read again where it was let go of."""
+        if len(self.past) < self._count:
+            self.past = read_generations(self.path.parent)
+        return self.past
+
     def append(self, generation: Generation) -> None:
-        """Add a generation: in the kernel's hands at once, on the disk within a second."""
+        """Add a generation: in the kernel's hands at once, on the disk within a second.
+
+        Raises
+        ------
+        CheckpointError
+            If it is not the next one.
+        OSError
+            If it cannot be written, or one before it could not be brought to the disk.
+        """
+        if generation.number != self._count:
+            raise CheckpointError(f"{self.path} has {self._count} generations, the next cannot be {generation.number}")
         content = generation.to_bytes()
         if self._failure is not None:
             raise self._failure
@@ -281,19 +303,21 @@ class Checkpoint:
         except OSError:
             os.ftruncate(self._file.fileno(), whole)
             raise
-        self._unsynced = True
-        if self._timer is None or not self._timer.is_alive():
-            self._timer = threading.Timer(SYNC_SECONDS, self._sync_what_came)
-            self._timer.daemon = True
-            self._timer.start()
+        self._count += 1
+        with self._syncing:
+            if not self._unsynced:
+                self._unsynced = True
+                self._timer = threading.Timer(SYNC_SECONDS, self._sync_what_came)
+                self._timer.daemon = True
+                self._timer.start()
 
     def _sync_what_came(self) -> None:
-        while self._unsynced:
-            self._unsynced = False
-            try:
-                self.sync()
-            except OSError as error:  # told by the next append
-                self._failure = error
+        with self._syncing:
+            self._unsynced = False  # what comes from now on has a timer of its own
+        try:
+            self.sync()
+        except OSError as error:  # told by the next append, or by close
+            self._failure = error
 
     def sync(self) -> None:
         """Bring what was added to the disk."""
@@ -315,7 +339,13 @@ class Checkpoint:
         self.close()
 
     def close(self) -> None:
-        """Bring everything to the disk, and let another process have it."""
+        """Bring everything to the disk, and let another process have it.
+
+        Raises
+        ------
+        OSError
+            If something could not be brought to the disk, at any time.
+        """
         if self._file.closed:
             return
         if self._timer is not None:
@@ -323,5 +353,7 @@ class Checkpoint:
             self._timer.join()
         try:
             self.sync()
+            if self._failure is not None:
+                raise self._failure
         finally:
             self._file.close()

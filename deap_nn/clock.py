@@ -36,7 +36,8 @@ class Clock:
     def sigma(self) -> float | None:
         """The strength of mutation at present, or None where the registered mutation has no ``sigma``."""
         sigma = getattr(self.toolbox.mutate, "keywords", {}).get("sigma")
-        return sigma.sigma if isinstance(sigma, Adaptation) else sigma
+        amount = sigma.sigma if isinstance(sigma, Adaptation) else sigma
+        return None if amount is None else float(amount)
 
     def _set(self, generation: int) -> None:
         self.generation = generation

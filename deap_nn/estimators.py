@@ -9,6 +9,7 @@ workshop on languages for data mining and machine learning, 2013.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -283,7 +284,7 @@ def _perceptron(
 
     mean, variance = x.mean(axis=0, dtype=np.float64), x.var(axis=0, dtype=np.float64)
     layers = [keras.Input((x.shape[1],)), keras.layers.Normalization(mean=mean, variance=variance)]
-    sizes = [hidden_layer_sizes] if isinstance(hidden_layer_sizes, int) else hidden_layer_sizes
+    sizes: Any = [hidden_layer_sizes] if isinstance(hidden_layer_sizes, Integral) else hidden_layer_sizes
     layers += [keras.layers.Dense(check_count(size, "each of hidden_layer_sizes"), activation) for size in sizes]
     return keras.Sequential([*layers, keras.layers.Dense(outputs)])
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deap_nn.answers import answers_with_logits, take_rounded
 from deap_nn.datasets import DataReference, Split, find_dataset
+from deap_nn.limits import WORST_CROSS_ENTROPY
 from deap_nn.models import (
     ModelReference,
     configure_tensorflow,
@@ -39,9 +40,6 @@ from deap_nn.scorers import (
 from deap_nn.weights import Halves, Vector, WeightList, empty_halves, split_vector
 
 FitnessName = Literal["error", "cross_entropy"]
-
-WORST_CROSS_ENTROPY = 1e9
-"""The cross-entropy of a network that answers with NaN or infinity, and the largest that is ever told."""
 
 CHUNK = 100
 """How many samples of a validation or test part are scored by one task, where the network is large."""

@@ -149,7 +149,8 @@ def describe_family(past: Sequence[Generation], config: Mapping[str, Any], statu
     for generation in range(number, max(-1, number - LEVELS), -1):
         order = np.argsort(-shares[generation], kind="stable")
         order = order[shares[generation][order] > 0]
-        tree.append(_level(past[generation], order[:NODES], shares[generation], len(order)))
+        fitness = past[generation].wvalues[:, 0] / first_weight(config)
+        tree.append(_level(generation, order[:NODES], fitness, shares[generation], len(order)))
     for level, above in itertools.pairwise(tree):
         places = [[node["place"] for node in part["members"]] for part in (level, above)]
         level["edges"] = ancestry.edges(level["generation"], places[0], places[1])
@@ -168,9 +169,18 @@ def describe_family(past: Sequence[Generation], config: Mapping[str, Any], statu
     }
 
 
-def _level(generation: Generation, places: NDArray[np.intp], shares: NDArray[np.float64], count: int) -> dict[str, Any]:
-    members = [
-        {"place": int(i), "fitness": abs(float(generation.wvalues[i, 0])), "share": round(float(shares[i]), 5)}
-        for i in places
-    ]
-    return {"generation": generation.number, "members": members, "in_all": count, "edges": []}
+def first_weight(config: Mapping[str, Any]) -> float:
+    """Return the weight of a run's first fitness value, as its settings tell: -1 where they do not."""
+    weights = config.get("weights")
+    return float(weights[0]) if isinstance(weights, list) and weights and weights[0] else -1.0
+
+
+def _level(
+    generation: int,
+    places: NDArray[np.intp],
+    fitness: NDArray[np.float64],
+    shares: NDArray[np.float64],
+    count: int,
+) -> dict[str, Any]:
+    members = [{"place": int(i), "fitness": float(fitness[i]), "share": round(float(shares[i]), 5)} for i in places]
+    return {"generation": generation, "members": members, "in_all": count, "edges": []}

@@ -9,6 +9,7 @@ from typing import Any
 from deap import base
 
 from deap_nn.adaptation import SelfAdaptive
+from deap_nn.lineage import Lineage
 from deap_nn.members import LightMember, light_members
 from deap_nn.noise import NoiseTable
 from deap_nn.population import Population
@@ -47,20 +48,34 @@ def _founder_weights(individual: Callable[..., Any], seed: int, recipe: Recipe) 
     return weights
 
 
+def _origin(member: LightMember) -> tuple[Any, ...] | None:
+    """Return the function that makes a founder, and the seed, whether or not a run has taken it over."""
+    if getattr(member.make, "func", None) is _founder_weights:
+        arguments: tuple[Any, ...] = member.make.args
+        return arguments
+    lineage = getattr(member.make, "__self__", None)
+    return (lineage.breeder.individual, lineage.breeder.founders_seed) if isinstance(lineage, Lineage) else None
+
+
 def breeder_of(
     population: Sequence[Any], toolbox: base.Toolbox, *, seed: int, cxpb: float, mutpb: float
-) -> Breeder | None:
-    """Return what the recipes of a run have in common, or None where there can be none.
+) -> Breeder | str:
+    """Return what the recipes of a run have in common, or why there can be none.
 
     There are recipes for a population that `initPopulation` has made and nobody has looked into since: any other is not
     a function of a seed.
     """
-    if not all(isinstance(member, LightMember) and member.recipe.generation == 0 for member in population):
-        return None
-    makes = [member.make for member in population]
-    if any(make.func is not _founder_weights or make.args != makes[0].args for make in makes):
-        return None
-    individual, founders_seed = makes[0].args
+    fresh = "the population must be fresh from toolbox.population"
+    if not all(isinstance(member, WeightList) for member in population):
+        return f"{fresh}, of WeightLists, got {type(population[0]).__name__}"
+    if not all(isinstance(member, LightMember) for member in population):
+        return f"{fresh}, and nobody may have looked at its members' weights"
+    if any(member.recipe.generation for member in population):
+        return f"{fresh}, not one that has been evolved"
+    origins = [_origin(member) for member in population]
+    if origins[0] is None or any(origin != origins[0] for origin in origins):
+        return f"{fresh}, all of it from one"
+    individual, founders_seed = origins[0]
     shapes, container = population[0].light_shapes, population[0].container
     individual, mate = (_without_state(operator, rng=None) for operator in (individual, toolbox.mate))
     mutate = _without_state(toolbox.mutate, rng=None, sigma=0.0)

@@ -58,9 +58,7 @@ def sweep(place: Path) -> None:
             with open(folder / "lock", "rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)
-        except BlockingIOError:
-            continue
-        except FileNotFoundError:  # being made or removed at this moment
+        except OSError:  # it is in use, being made or removed at this moment, or no cache of ours
             continue
 
 

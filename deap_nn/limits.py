@@ -26,6 +26,13 @@ STUCK_SECONDS = 5.0
 """A call that does not even notice that its time is up has so many seconds more before its process is ended."""
 
 
+WORST = 1e100
+"""What a fitness of NaN or infinity counts as, with the sign that is worse; also the largest that is ever told."""
+
+WORST_CROSS_ENTROPY = 1e9
+"""The cross-entropy of a network that answers with NaN or infinity, and the largest that is ever told."""
+
+
 class EvaluationError(RuntimeError):
     """An evaluation that failed: the message names the generation and the child."""
 

@@ -123,6 +123,11 @@ class Lineage:
         self._contexts: dict[bytes, tuple[SentContext, bytes]] = {}
         self.generation = 0
 
+    @property
+    def history(self) -> str:
+        """What tells this run, up to its present generation, from others."""
+        return self._pedigree.history
+
     def members(self, recipes: Iterable[Recipe]) -> list[Any]:
         """Return light members, which have a fitness, a recipe and their weights on demand."""
         made = light_members(self.breeder.container, recipes, self.weights, self.breeder.shapes)

@@ -10,15 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deap_nn.limits import WORST, WORST_CROSS_ENTROPY
 from deap_nn.models import keras, tf
 
 Kind = Literal["error", "cross_entropy", "loss", "metric", "function", "sum"]
 
-WORST_VALUES = {"error": 1.0, "cross_entropy": 1e9}
+WORST_VALUES = {"error": 1.0, "cross_entropy": WORST_CROSS_ENTROPY}
 """What NaN and infinity count as where it is not the largest number that is ever told, and the largest of that kind."""
-
-WORST = 1e100
-"""The largest number that is ever told."""
 
 _SHORT = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
 

@@ -102,8 +102,8 @@ def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Too
     probabilities = {name: float(config.get(name, 1.0)) for name in ("cxpb", "mutpb")}
     population = toolbox.population(n=len(last.wvalues))
     breeder = breeder_of(population, toolbox, seed=config["seed"], **probabilities)
-    if breeder is None:
-        raise AssertionError  # a fresh population of a toolbox has recipes
+    if isinstance(breeder, str):
+        raise AssertionError(breeder)  # a fresh population of a toolbox has recipes
     lineage = Lineage(breeder, map)
     with contextlib.closing(lineage):
         keyframe = check_keyframe(Path(options.run, "checkpoint"), last.number)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from deap_nn.charts import COLOURS, new_axes, save_figure
 from deap_nn.commands import InputError, Parser, integer, run_command
+from deap_nn.family import first_weight
 from deap_nn.html_report import write_comparison, write_report
 from deap_nn.live import serve
 from deap_nn.reading import Columns, read_json
@@ -25,26 +26,34 @@ _ON_TRAINING = (0, (1, 4))
 
 
 def draw_fitness(
-    columns: Columns, path: str | os.PathLike[str], *, fitness: str = "fitness", measure: str = "error"
+    columns: Columns,
+    path: str | os.PathLike[str],
+    *,
+    fitness: str = "fitness",
+    measure: str = "error",
+    maximised: bool = False,
 ) -> None:
     """Draw average and best fitness, and the validation error, by generation.
 
     Parameters
     ----------
     columns : mapping
-        A logbook by columns: ``gen``, ``min``, ``avg``, and ``val_error`` if there is one.
+        A logbook by columns: ``gen``, ``min``, ``avg``, ``max`` where that is the best, and ``val_error`` if there is
+        one.
     path : path-like
         The picture, a PNG.
     fitness : str
         What the fitness is, for the axis.
     measure : str
         What the validation column is; "error" is a share.
+    maximised : bool
+        Whether the most is the best.
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = new_axes(figure)
-    generations = columns["gen"]
+    generations, best = columns["gen"], columns["max" if maximised else "min"]
     axes.plot(generations, columns["avg"], color=COLOURS[0], label="average")
-    axes.plot(generations, columns["min"], color=COLOURS[1], label="best")
+    axes.plot(generations, best, color=COLOURS[1], label="best")
     axes.set_xlabel("generation")
     errors = columns.get("val_error")
     fitness, measure = fitness.replace("_", " "), measure.replace("_", " ")
@@ -63,9 +72,9 @@ def draw_fitness(
         right.set_ylabel("validation error rate" if measure == "error" else f"validation {measure}")
         if measure == "error":
             right.set_ylim(0, 1)
-    if not (rates or errors is None) and 0 < 50 * min(columns["min"]) < max(columns["avg"]):
+    if not (rates or errors is None or maximised) and 0 < 50 * min(best) < max(columns["avg"]):
         axes.set_yscale("log")
-    elif min(columns["min"]) >= 0:
+    elif min(*best, *columns["avg"]) >= 0:
         axes.set_ylim(bottom=0)
     lines = [line for part in figure.axes for line in part.get_lines()]
     labels = [str(line.get_label()) for line in lines]
@@ -202,7 +211,9 @@ def draw_study(
     save_figure(figure, path)
 
 
-def draw_run(folder: str | os.PathLike[str], *, fitness: str = "fitness", measure: str = "error") -> list[Path]:
+def draw_run(
+    folder: str | os.PathLike[str], *, fitness: str = "fitness", measure: str = "error", maximised: bool = False
+) -> list[Path]:
     """Draw the pictures of a run directory from its files.
 
     Parameters
@@ -213,6 +224,8 @@ def draw_run(folder: str | os.PathLike[str], *, fitness: str = "fitness", measur
         What the fitness is; taken from ``config.json`` by the command.
     measure : str
         What its errors are, likewise; "error", a share, where that does not tell.
+    maximised : bool
+        Whether the most fitness is the best, likewise.
 
     Returns
     -------
@@ -227,7 +240,7 @@ def draw_run(folder: str | os.PathLike[str], *, fitness: str = "fitness", measur
     folder = Path(folder)
     columns = read_logbook(folder / "logbook.csv")
     drawn = [folder / "fitness.png"]
-    draw_fitness(columns, drawn[0], fitness=fitness, measure=measure)
+    draw_fitness(columns, drawn[0], fitness=fitness, measure=measure, maximised=maximised)
     trace = folder / "trace.npz"
     if trace.exists():
         weights, matrices = read_trace(trace)
@@ -269,7 +282,7 @@ def main() -> int:
     for folder in folders:
         config = read_json(folder / "config.json", "fitness")
         told = {"fitness": str(config["fitness"]), "measure": str(config.get("measure", "error"))}
-        for path in (*draw_run(folder, **told), write_report(folder)):
+        for path in (*draw_run(folder, **told, maximised=first_weight(config) > 0), write_report(folder)):
             print(path)
     if len(folders) > 1:
         print(write_comparison(folders, options.output or "comparison.html"))

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deap_nn.checkpoint import Checkpoint, Generation, keyframes_in
+from deap_nn.checkpoint import Checkpoint, CheckpointError, Generation, keyframes_in
 from deap_nn.clock import Clock
 from deap_nn.elitism import Elitism
 from deap_nn.evolution import Callback, Evolution, naming
 from deap_nn.keyframes import Keyframe, KeyframeError
 from deap_nn.lineage import Lineage
-from deap_nn.logbooks import last_record
+from deap_nn.logbooks import last_record, plain
 
 KEYFRAME_SECONDS = 20.0
 KEYFRAME_BYTES = 2 << 30
@@ -28,9 +29,12 @@ KEYFRAME_RECIPES = 20_000
 
 
 def _named(watching: Iterable[Callback]) -> Iterator[tuple[str, Callback]]:
-    """Yield each callback with the name that a checkpoint knows it by."""
-    for place, callback in enumerate(watching):
-        yield f"{place} {type(callback).__name__}", callback
+    """Yield each callback with the name that a checkpoint knows it by: its class, and which one of that it is."""
+    seen: Counter[str] = Counter()
+    for callback in watching:
+        name = type(callback).__name__
+        yield f"{name} {seen[name]}", callback
+        seen[name] += 1
 
 
 def _members(watching: Iterable[Callback]) -> list[Any]:
@@ -42,7 +46,9 @@ def _members(watching: Iterable[Callback]) -> list[Any]:
     return members
 
 
-def kept_of(evolution: Evolution, clock: Clock, places: Sequence[int], watching: Iterable[Callback]) -> Generation:
+def kept_of(
+    evolution: Evolution, lineage: Lineage, clock: Clock, places: Sequence[int], watching: Iterable[Callback]
+) -> Generation:
     """Return what a checkpoint keeps of the generation that was logged last."""
     states = {}
     for name, callback in _named(watching):
@@ -51,12 +57,13 @@ def kept_of(evolution: Evolution, clock: Clock, places: Sequence[int], watching:
     return Generation(
         number=evolution.generation,
         sigma=clock.sigma,
-        adaptation=clock.adaptation.state() if clock.adaptation is not None else {},
+        adaptation=plain(clock.adaptation.state()) if clock.adaptation is not None else {},
         row=last_record(evolution.logbook),
         seconds=evolution.seconds,
         elapsed=evolution.elapsed,
         evaluations=evolution.evaluations,
         states=states,
+        history=lineage.history,
         wvalues=np.array([member.fitness.wvalues for member in evolution.population], dtype=np.float64),
         chosen=np.array(places, dtype=np.uint32),
     )
@@ -71,12 +78,15 @@ def go_on(
     watching: Iterable[Callback],
 ) -> None:
     """Put a run back where its last generation was logged."""
-    past = checkpoint.past
+    past = checkpoint.read_past()
     last, population = past[-1], evolution.population
     if len(population) != len(last.wvalues):
-        raise ValueError(f"the checkpoint has {len(last.wvalues)} members, the population {len(population)}")
+        raise CheckpointError(f"the checkpoint has {len(last.wvalues)} members, the population {len(population)}")
     keyframe = check_keyframe(checkpoint.path.parent, last.number)
     lineage.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
+    if lineage.history != last.history:
+        same = "seed, cxpb, mutpb, the population's seed and the toolbox's mates, step and elites must be the same"
+        raise CheckpointError(f"{checkpoint.path.parent} is of another run: {same}")
     if last.number:
         population[:] = lineage.last_members()
     for member, wvalues in zip(population, last.wvalues.tolist(), strict=True):
@@ -121,7 +131,7 @@ def check_keyframe(folder: Path, generation: int) -> Path | None:
     return None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Keyframes:
     """When keyframes are made, and how large they may be.
 
@@ -135,6 +145,7 @@ class Keyframes:
 
     seconds: float | None
     most: int
+    _told: bool = field(default=False, init=False)
 
     def keep(self, lineage: Lineage, checkpoint: Checkpoint, watching: Iterable[Callback]) -> None:
         """Make a keyframe, if breeding the parents again would take long enough."""
@@ -145,8 +156,10 @@ class Keyframes:
         others = [member for member in _members(watching) if hasattr(member, "recipe")]
         size = lineage.keyframe_bytes(others)
         if size > self.most:
-            # Said once: a warning of the same words is.
-            warnings.warn(f"no keyframe is kept, it would take {size >> 20} MiB: see --keyframe-space", stacklevel=3)
+            if not self._told:
+                self._told = True
+                takes = f"it would take {size >> 20} MiB"
+                warnings.warn(f"no keyframe is kept, {takes}: see --keyframe-space", stacklevel=3)
         else:
             checkpoint.sync()  # a keyframe is of no use to a checkpoint that does not reach so far
             lineage.keep_keyframe(checkpoint.keyframe_path(lineage.generation), others)

@@ -131,6 +131,7 @@ class RunDirectory(Callback):
         self._settings = settings or {}
         self._evolution: Evolution | None = None
         self._has_weights = False
+        self._restored = not again
         if not again:
             self.path.mkdir(parents=True)
         self.status: dict[str, Any] = {"state": "running", **status}
@@ -220,8 +221,17 @@ class RunDirectory(Callback):
         return {"timing": self._timing, "trace": self._traced.hex()}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
-        """Write the files again as they were before the last generation."""
+        """Write the files again as they were before the last generation.
+
+        Raises
+        ------
+        ValueError
+            If the checkpoint is of a run that did not write into a folder.
+        """
         seen = states[1:]
+        if not all(seen):
+            raise ValueError(f"{self.path}: the checkpoint is of a run without a RunDirectory")
+        self._restored = True
         for state in seen:
             self._trace_row(bytes.fromhex(state["trace"]))
         self._written = len(seen)
@@ -237,15 +247,25 @@ class RunDirectory(Callback):
             raise ValueError(f"{self.path} has a run already: make a RunDirectory for each")
         self._evolution, toolbox = evolution, evolution.toolbox
         self.status.setdefault("asked_generations", evolution.generations)
+        self._restored |= not (self.path / "logbook.csv").exists()
         if not (self.path / "config.json").exists():
             config = {"population": len(evolution.population), "generations": evolution.generations}
             told = {name: _told(value) for name, value in self._settings.items()}
-            self.write_config({**config, **_told_of_the_problem(toolbox), **told})
+            signs = {"weights": list(evolution.population[0].fitness.weights)}
+            self.write_config({**config, **signs, **_told_of_the_problem(toolbox), **told})
         if self._places is None and hasattr(toolbox, "layout"):
             self.trace_weights(toolbox.layout, 0)
 
     def on_generation(self, evolution: Evolution) -> None:
-        """Append the generation's rows, and rewrite the other statistics when it is time."""
+        """Append the generation's rows, and rewrite the other statistics when it is time.
+
+        Raises
+        ------
+        ValueError
+            If the folder has a run already with which this one does not go on.
+        """
+        if not self._restored:
+            raise ValueError(f"{self.path} has a run, of which this is another: go on with its checkpoint")
         self._catch_up(evolution)
         if evolution.generation >= self._next_statistics:
             self._write_statistics(evolution)
@@ -257,6 +277,8 @@ class RunDirectory(Callback):
         if evolution.interrupted:  # at once: who interrupts may not wait for what is saved after this
             self.status["state"] = "interrupted"
             self._write_status()
+        if not self._restored:  # what is there is not ours
+            return
         self._catch_up(evolution)
         if evolution.interrupted:
             self._write_status()
@@ -282,7 +304,7 @@ class RunDirectory(Callback):
         traced = self._trace.tell()
         try:
             yield
-        except OSError:
+        except BaseException:
             for path, size in zip(paths, sizes, strict=True):
                 if path.exists():
                     os.truncate(path, size)

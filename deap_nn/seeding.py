@@ -122,8 +122,8 @@ def global_state_kept() -> Iterator[None]:
 
 
 @global_state_kept()
-def _with_global_state(operator: Callable[..., Any], rng: np.random.Generator, *arguments: Any) -> Any:
+def _with_global_state(operator: Callable[..., Any], rng: np.random.Generator, *arguments: Any, **keywords: Any) -> Any:
     # NumPy's legacy generator too: an operator of somebody's own may draw from either.
     random.seed(rng.bytes(32))
     np.random.seed(rng.integers(2**32, size=4))  # noqa: NPY002
-    return operator(*arguments)
+    return operator(*arguments, **keywords)

@@ -124,7 +124,8 @@ class Layout:
         """How many values each unit of a matrix sums: the product of all dimensions but the last.
 
         For a dense kernel that is its rows, for a convolution's kernel height x width x channels, and for a
-        vector, such as a bias, 1.
+        vector, such as a bias, 1. It is more than a unit sums for embeddings, for depthwise convolutions and for the
+        kernels by which attention makes several heads.
         """
         return tuple(prod(shape[:-1]) for shape in self.shapes)
 

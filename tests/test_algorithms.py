@@ -1,10 +1,14 @@
 """The loop: the same result for any map, and what is registered is what runs."""
 
+import contextlib
 import math
 import os
 import random
 import signal
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,7 +27,9 @@ from deap_nn import (
 )
 from deap_nn.algorithms import COLUMNS, vary
 from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
+from deap_nn.limits import EvaluationError
 from deap_nn.logbooks import rows_of
+from deap_nn.maps import MapError
 
 
 @pytest.fixture
@@ -264,6 +270,12 @@ def test_a_callback_that_raises_ends_the_run_after_on_end():
     [
         (([], 1), "population"),
         ((members(), -1), "ngen"),
+        ((members(), 2.0), "ngen must be an integer of at least 0, got 2.0"),
+        ((members(), 1, {"group_size": -1}), "group_size must be an integer of at least 1, got -1"),
+        ((members(), 1, {"group_size": 2.5}), "group_size must be an integer"),
+        ((members(), 1, {"cache_size": -1}), "cache_size must be an integer of at least 0"),
+        ((members(), 1, {"keyframe_bytes": 1.5}), "keyframe_bytes must be an integer"),
+        ((members(), 1, {"cache": "no/folder"}), "cache must be a folder, got no/folder"),
         ((members(), 1, {"cxpb": 1.5}), "cxpb"),
         ((members(), 1, {"mutpb": -0.1}), "mutpb"),
         ((members(), 1, {"seed": -1}), "seed"),
@@ -273,6 +285,71 @@ def test_bad_arguments_are_named(arguments, message):
     population, ngen, *keywords = arguments
     with pytest.raises(ValueError, match=message):
         evolve(population, plain_toolbox(), ngen, **({"seed": 1} | dict(*keywords)))
+
+
+def test_a_selection_of_another_number_is_refused():
+    with pytest.raises(ValueError, match="select must return 10 individuals, got 3"):
+        evolve(members(), plain_toolbox(select=lambda individuals, k: individuals[:3]), 2, seed=1)
+
+
+def test_statistics_with_the_names_of_our_columns_must_be_numbers():
+    statistics = tools.Statistics(lambda individual: individual.fitness.values)
+    statistics.register("min", np.min, axis=0)  # DEAP's own way, a list of one
+    _, logbook = evolve(members(), plain_toolbox(), 1, seed=1, stats=statistics)
+    assert all(isinstance(value, float) for value in logbook.select("min"))
+    for wrong in (np.shape, lambda values: "small"):
+        statistics.register("max", wrong)
+        with pytest.raises(ValueError, match="stats: column 'max' must be a number, or have another name, got "):
+            evolve(members(), plain_toolbox(), 1, seed=1, stats=statistics)
+
+
+def test_an_error_under_a_map_that_does_all_at_once_is_named():
+    def fails(individual):
+        raise ZeroDivisionError("of course")
+
+    toolbox = plain_toolbox(evaluate=fails, map=lambda function, items: list(map(function, items)))
+    with pytest.raises(EvaluationError, match="generation 0: ZeroDivisionError: of course"):
+        evolve(members(), toolbox, 1, seed=1)
+    toolbox.register("map", lambda function, items: (_ for _ in ()).throw(MapError("the cluster is gone")))
+    with pytest.raises(MapError, match="the cluster is gone"):
+        evolve(members(), toolbox, 1, seed=1)
+
+
+def interrupted_by(body):
+    """What is raised, and whether the body came to its end."""
+    ended = []
+
+    def held():
+        with parallel.holding_signals():
+            body()
+            ended.append(True)
+        ended.append(False)
+
+    with pytest.raises(KeyboardInterrupt):
+        held()
+    return ended
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_signals_are_held_however_many_threads_there_are(nested):
+    done = threading.Event()
+    other = threading.Thread(target=done.wait)
+    other.start()  # the system may give it the signal
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def body():
+        with parallel.holding_signals() if nested else contextlib.nullcontext():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+
+    try:
+        assert interrupted_by(body) == [True]
+        assert interrupted_by(partial(signal.raise_signal, signal.SIGINT)) == [True]
+    finally:
+        done.set()
+        other.join()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGINT, signal.SIGTERM}
 
 
 def stopped_by(errors, **settings):

@@ -205,7 +205,8 @@ def written(tmp_path):
     for number in range(3):
         values = {"number": number, "sigma": 0.1 + number, "adaptation": {"error": 1 / 3}, "row": {"gen": number}}
         arrays = {"wvalues": np.full((5, 2), -number / 7), "chosen": np.arange(5 if number else 0, dtype=np.uint32)}
-        checkpoint.append(Generation(**values, seconds=0.5, elapsed=1.5, evaluations=5, states={"a": {}}, **arrays))
+        values |= {"seconds": 0.5, "elapsed": 1.5, "evaluations": 5, "states": {"a": {}}, "history": "of the run"}
+        checkpoint.append(Generation(**values, **arrays))
         ends.append(checkpoint.path.stat().st_size)
     checkpoint.close()
     return checkpoint.path, ends
@@ -217,6 +218,7 @@ def test_what_is_read_is_what_was_written(written):
     assert [generation.number for generation in checkpoint.past] == [0, 1, 2]
     last = checkpoint.past[-1]
     assert (last.sigma, last.adaptation, last.row, last.states) == (2.1, {"error": 1 / 3}, {"gen": 2}, {"a": {}})
+    assert last.history == "of the run"
     assert last.wvalues.tolist() == [[-2 / 7, -2 / 7]] * 5
     assert last.chosen.tolist() == [0, 1, 2, 3, 4]
     checkpoint.close()
@@ -257,6 +259,22 @@ def test_damage_is_named_with_its_place(written):
         Checkpoint(path.parent)
 
 
+def test_sigmas_of_numpy_are_kept_and_gone_on_with(tmp_path):
+    class Own(Shrinking):
+        """An adaptation of somebody's own, that speaks NumPy."""
+
+        def update(self, individuals, generation):
+            self.sigma = np.float32(self.sigma) * np.float32(0.9)
+
+    for name, sigma in (("number", np.float32(0.1)), ("double", np.float64(0.1)), ("own", Own())):
+        folder = tmp_path / name
+        for ngen in (3, 6):
+            toolbox = wired(mutate=partial(mutGaussianAdaptive, sigma=sigma, noise=NoiseTable(1, LAYOUT.size)))
+            population, logbook = evolve(toolbox.population(n=6), toolbox, ngen, seed=1, checkpoint=folder)
+        whole = evolve(toolbox.population(n=6), toolbox, 6, seed=1)
+        assert result(toolbox, population, logbook) == result(toolbox, *whole)
+
+
 def test_only_one_process_holds_a_checkpoint(written):
     path, _ = written
     holder = Checkpoint(path.parent)
@@ -283,8 +301,11 @@ def test_a_folder_is_opened_and_closed_and_an_open_checkpoint_left_open(tmp_path
 
 def test_what_a_checkpoint_cannot_do_is_refused(tmp_path):
     toolbox, checkpoint = wired(), Checkpoint(tmp_path)
-    for refused in ({"breeding": "plain"}, {"halloffame": tools.HallOfFame(1)}):
-        with pytest.raises(ValueError, match="a checkpoint needs breeding by recipes, and no halloffame"):
+    for refused, said in (
+        ({"breeding": "plain"}, "checkpoint needs breeding by recipes: breeding is 'plain'"),
+        ({"halloffame": tools.HallOfFame(1)}, "halloffame cannot be kept in a checkpoint"),
+    ):
+        with pytest.raises(ValueError, match=said):
             evolve(toolbox.population(n=4), toolbox, 1, seed=1, checkpoint=checkpoint, **refused)
     evolve(toolbox.population(n=4), toolbox, 1, seed=1, checkpoint=checkpoint)
     checkpoint.close()

@@ -10,7 +10,7 @@ from deap_nn.family import LEVELS, Ancestry, describe_family, parents_of
 
 def generation(number, chosen, fitness=None):
     wvalues = -np.array(fitness or [float(i) for i in range(len(chosen) or 4)])[:, None]
-    return Generation(number, None, {}, {}, 1.0, 1.0, 0, {}, wvalues, np.array(chosen, np.uint32))
+    return Generation(number, None, {}, {}, 1.0, 1.0, 0, {}, "", wvalues, np.array(chosen, np.uint32))
 
 
 PAST = [generation(0, []), generation(1, [0, 1, 0, 2]), generation(2, [1, 3, 3, 3])]

@@ -1,5 +1,6 @@
 """Keyframes: weights on disk, so that neither memory nor resuming goes back to the seeds."""
 
+import itertools
 import shutil
 from collections import OrderedDict
 from functools import partial
@@ -104,6 +105,16 @@ def test_no_more_than_the_space_is_taken(tmp_path):
     assert keyframes_in(tmp_path) == []
     with pytest.raises(ValueError, match="keyframe_seconds must be at least 0"):
         evolved(tmp_path, seconds=-1.0)
+
+
+def test_that_there_is_no_space_is_said_once(tmp_path, monkeypatch, recwarn):
+    sizes = itertools.count(5 << 20, 1 << 20)
+    monkeypatch.setattr("deap_nn.lineage.Lineage.keyframe_bytes", lambda *_: next(sizes))
+    evolved(tmp_path, keyframe_bytes=100)
+    assert next(sizes) > 10 << 20
+    assert [str(warning.message) for warning in recwarn] == [
+        "no keyframe is kept, it would take 5 MiB: see --keyframe-space"
+    ]
 
 
 def test_many_recipes_call_for_one_too(tmp_path, monkeypatch):

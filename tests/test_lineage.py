@@ -548,8 +548,10 @@ def test_two_runs_never_meet_and_a_dead_runs_cache_is_swept(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
     assert len(list(tmp_path.iterdir())) == 2
+    other = living.folder.with_name(living.folder.name + "-file")  # somebody else's, of such a name
+    other.write_text("no folder")
     sweep(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [living.folder.name]
+    assert sorted(tmp_path.iterdir()) == sorted([living.folder, other])
     living.remove()
 
 

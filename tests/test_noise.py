@@ -8,6 +8,7 @@ from conftest import normal_moments_fit
 
 import deap_nn
 from deap_nn import Layout, NoiseTable, WeightList
+from deap_nn.initialisation import fan_in_scales
 
 
 def test_a_noise_table_is_normal_and_gives_slices_of_itself():
@@ -55,6 +56,17 @@ def test_scaled_start_has_the_variance_of_he():
     assert not normal_moments_fit(dense.ravel(), math.sqrt(1 / 1000))
     assert not bias.any()
     assert (gamma == 1).all()
+
+
+def test_biases_and_gains_of_two_dimensions_are_no_matrices():
+    layout = Layout(
+        ("gru/kernel", "gru/bias", "attention/query/bias", "norm/gamma"), ((8, 30), (2, 30), (4, 3), (2, 3))
+    )
+    kernel, *vectors, gamma = deap_nn.initScaled(list, layout, rng=np.random.default_rng(1))
+    assert kernel.all()
+    assert not any(vector.any() for vector in vectors)
+    assert (gamma == 1).all()
+    assert fan_in_scales(layout) == (0.5,) * 4
 
 
 @pytest.mark.parametrize(("init", "deviation"), [("initNormal", 1.0), ("initScaled", math.sqrt(2 / 300))])

@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from deap_nn import (
     WeightList,
     evolve,
     initNormal,
+    initPopulation,
     make_toolbox,
     read_run,
     read_runs,
@@ -31,6 +33,7 @@ from deap_nn import (
 from deap_nn.html_report import write_report
 from deap_nn.logbooks import read_csv, rows_of
 from deap_nn.models import keras
+from deap_nn.run_files import describe_run
 from deap_nn.rundir import RunDirectory
 from deap_nn.toolbox import Individual
 from deap_nn.weights import Layout
@@ -147,6 +150,51 @@ def test_the_axes_say_what_is_drawn(monkeypatch, tmp_path, fitness, measure, lab
     report.draw_fitness(columns, tmp_path / "fitness.png", fitness=fitness, measure=measure)
     assert [axes.get_ylabel() for axes in drawn[0].axes] == labels
     assert (drawn[0].axes[-1].get_ylim()[1] == 1.0) == (labels[-1] == "validation error rate")
+
+
+def test_the_best_is_the_most_where_that_is_wanted(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(report, "save_figure", lambda figure, path: drawn.append(figure))
+    columns = {"gen": [0, 1], "avg": [-5.0, -4.0], "min": [-9.0, -8.0], "max": [-3.0, -2.0]}
+    report.draw_fitness(columns, tmp_path / "fitness.png", maximised=True)
+    lines = {line.get_label(): list(line.get_ydata()) for line in drawn[0].axes[0].get_lines()}
+    assert lines == {"average": [-5.0, -4.0], "best": [-3.0, -2.0]}
+    assert drawn[0].axes[0].get_ylim()[0] < -5
+
+
+class Gain(base.Fitness):
+    weights = (2.0,)
+
+
+class Gaining(Individual):
+    def __init__(self, matrices=()):
+        super().__init__(matrices)
+        self.fitness = Gain()
+
+
+def negated(individual):
+    return (-float((individual.flat**2).sum()),)
+
+
+def test_the_report_of_a_run_that_maximises(tmp_path, monkeypatch, capsys):
+    layout = Layout(("kernel",), ((3, 3),))
+    toolbox = plain_toolbox(evaluate=negated, individual=partial(initNormal, Gaining, layout))
+    toolbox.register("population", initPopulation, toolbox, 1)
+    folder = tmp_path / "run"
+    with RunDirectory(folder) as directory:
+        members, _ = evolve(
+            toolbox.population(n=6), toolbox, 3, seed=1, callbacks=[directory], checkpoint=folder / "checkpoint"
+        )
+    run = describe_run(folder)
+    assert run["config"]["weights"] == [2.0]
+    assert run["logbook"]["max"][-1] == pytest.approx(max(negated(member)[0] for member in members))
+    values = [node["fitness"] for node in run["family"]["tree"][0]["members"]]
+    assert values[0] == pytest.approx(run["logbook"]["max"][-1])
+    told = {}
+    monkeypatch.setattr("deap_nn.report.draw_fitness", lambda columns, path, **options: told.update(options))
+    monkeypatch.setattr(sys, "argv", ["report", str(folder)])
+    assert report.main() == 0
+    assert told["maximised"]
 
 
 def test_a_script_goes_on_with_its_run(tmp_path, digits):

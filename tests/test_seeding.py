@@ -1,8 +1,11 @@
 """Streams are a function of their key alone."""
 
+import random
+
 import numpy as np
 import pytest
 
+from deap_nn.recipes import founder
 from deap_nn.seeding import MAX_SEED, Purpose, check_seed, stream
 
 
@@ -19,6 +22,19 @@ def test_neighbouring_streams_do_not_overlap():
     other = stream(1, Purpose.MATE, 0, 1).integers(0, 2**63, 50_000)
     assert not np.intersect1d(long, other).size
     assert np.intersect1d(long, stream(1, Purpose.MATE, 0, 0).integers(0, 2**63, 10)).size == 10
+
+
+def test_a_founder_that_takes_its_place_and_draws_from_anywhere():
+    def individual(place):
+        return place, random.random()
+
+    random.seed(1)
+    state = random.getstate()
+    drawn = [founder(individual, 1, place) for place in (3, 4, 3)]
+    assert [place for place, _ in drawn] == [3, 4, 3]
+    assert drawn[0] == drawn[2]
+    assert drawn[0][1] != drawn[1][1]
+    assert random.getstate() == state
 
 
 @pytest.mark.parametrize(

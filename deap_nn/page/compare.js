@@ -32,7 +32,7 @@ function comparedCurves(runs) {
   const shares = runs.every((run) => isShare(run.config));
   const show = () => {
     const name = measure.value(), { label } = MEASURES[name], format = shares ? MEASURES[name].format : short, { of, label: xLabel } = AXES[axis.value()];
-    const drawn = runs.map((run, colour) => ({ name: run.name, colour, x: of(run), y: run.logbook[name] })).filter((one) => one.y);
+    const drawn = runs.map((run, colour) => ({ name: run.name, colour, x: of(run), y: name === "min" ? bestOf(run) : run.logbook[name] })).filter((one) => one.y);
     const union = [...new Set(drawn.flatMap((one) => one.x))].sort((a, b) => a - b), every = Math.ceil(union.length / 400);
     holder.replaceChildren(lineChart("compared-place", {
       title: label[0].toUpperCase() + label.slice(1), xLabel, x: union.filter((_, i) => i % every === 0 || i === union.length - 1),

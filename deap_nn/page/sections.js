@@ -14,6 +14,8 @@ function modelOf(config) {
 /* What the errors of a run are: a share, or another number that is the less the better. */
 const isShare = (config) => !config.measure || config.measure === "error";
 const measureOf = (config) => (isShare(config) ? "error" : String(config.measure).replaceAll("_", " "));
+const isMaximised = (config) => Array.isArray(config.weights) && config.weights[0] > 0;
+const bestOf = (run) => (isMaximised(run.config) && run.logbook.max) || run.logbook.min;
 const formatOf = (config) => (isShare(config) ? percent : short);
 
 function tilesOf(run) {
@@ -23,7 +25,7 @@ function tilesOf(run) {
   if (isNumber(status.test_error)) add(`Test ${measure}`, format(status.test_error), "scored once, at the end");
   if (isNumber(status.validation_error)) add(`Validation ${measure}`, format(status.validation_error), status.readout ? `${status.readout}, generation ${grouped(status.generation)}` : null);
   else if (logbook.val_error) add(`Validation ${measure}`, format(logbook.val_error[logbook.val_error.length - 1]), "the last generation's best member");
-  else add("Best fitness", short(logbook.min[logbook.min.length - 1]), String(run.config.fitness).replaceAll("_", " "));
+  else add("Best fitness", short(bestOf(run).at(-1)), String(run.config.fitness).replaceAll("_", " "));
   if (isNumber(status.vote_test_error)) add("Test error of a vote", percent(status.vote_test_error), `of ${count(status.voters, "parent")}`);
   const generations = logbook.gen[logbook.gen.length - 1];
   add("Generations", grouped(generations), isNumber(status.asked_generations) && status.asked_generations > generations ? `of ${grouped(status.asked_generations)} asked for` : null);
@@ -49,8 +51,8 @@ function curvesSection(run) {
   const { logbook, readouts, config } = run, x = logbook.gen, figures = [];
   const fitness = String(config.fitness).replaceAll("_", " ");
   figures.push(lineChart("fitness-generation", {
-    title: `Fitness (${fitness}, lower is better)`, xLabel: "generation", x, whole: true, logarithmic: true,
-    series: [{ name: "average", colour: 0, y: logbook.avg, dash: 1 }, { name: "best", colour: 1, y: logbook.min, dash: 0 }],
+    title: `Fitness (${fitness}, ${isMaximised(config) ? "higher" : "lower"} is better)`, xLabel: "generation", x, whole: true, logarithmic: true,
+    series: [{ name: "average", colour: 0, y: logbook.avg, dash: 1 }, { name: "best", colour: 1, y: bestOf(run), dash: 0 }],
   }));
   if (logbook.val_error) {
     const series = [{ name: "best, on its mini-batch", colour: 1, dash: 2, y: logbook.train_error }, { name: "best, on validation samples", colour: 2, dash: 0, y: logbook.val_error }];

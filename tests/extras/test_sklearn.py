@@ -44,6 +44,13 @@ def test_it_is_at_home_in_pipelines_and_searches():
     assert search.predict_proba(x).sum(axis=1) == pytest.approx(1)
 
 
+def test_the_size_of_a_hidden_layer_may_be_numpys():
+    x, y = load_iris(return_X_y=True)
+    sizes = np.arange(4, 8, 2)
+    search = GridSearchCV(EvolvedClassifier(**SMALL), {"hidden_layer_sizes": sizes}, cv=2).fit(x, y)
+    assert search.best_estimator_.model_.layers[1].units in sizes
+
+
 def test_a_model_of_ones_own_is_evolved():
     def network(features, outputs):
         layers = [keras.Input((features,)), keras.layers.Dense(9, "relu"), keras.layers.Dense(outputs, "softmax")]

@@ -1,0 +1,152 @@
+"""A second run where there was one: in the same checkpoint, the same folder, with the same population."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+from test_algorithms import members, plain_toolbox
+from test_lineage import wired
+
+from deap_nn import Callback, CallbackError, Checkpoint, evolve, read_run
+from deap_nn.callbacks import EarlyStopping, Readouts
+from deap_nn.checkpoint import CheckpointError
+from deap_nn.rundir import RunDirectory
+
+
+def run(ngen, *, n=6, seed=1, toolbox=None, **keywords):
+    toolbox = toolbox or wired()
+    return evolve(toolbox.population(n=n), toolbox, ngen, seed=seed, **keywords)
+
+
+def test_an_open_checkpoint_is_gone_on_with_as_often_as_one_likes(tmp_path):
+    _, expected = run(7)
+    with Checkpoint(tmp_path) as checkpoint:
+        for ngen in (2, 5, 5, 7):
+            _, logbook = run(ngen, checkpoint=checkpoint)
+    assert logbook == expected
+    with Checkpoint(tmp_path) as checkpoint:
+        assert [generation.number for generation in checkpoint.past] == list(range(8))
+
+
+def test_a_generation_out_of_turn_is_refused_and_nothing_is_lost(tmp_path):
+    with Checkpoint(tmp_path) as checkpoint:
+        run(2, checkpoint=checkpoint)
+        content = checkpoint.path.read_bytes()
+        first = checkpoint.read_past()[0]
+        with pytest.raises(CheckpointError, match="has 3 generations, the next cannot be 0"):
+            checkpoint.append(first)
+        assert checkpoint.path.read_bytes() == content
+
+
+@pytest.mark.parametrize("other", [{"seed": 2}, {"cxpb": 0.5}, {"mutpb": 0.5}, {"toolbox": wired(mates=4)}])
+@pytest.mark.parametrize("ngen", [0, 3])
+def test_a_checkpoint_of_another_run_is_refused_and_nothing_is_lost(tmp_path, other, ngen):
+    run(ngen, checkpoint=tmp_path)
+    content = (tmp_path / "generations").read_bytes()
+    with pytest.raises(CheckpointError, match="is of another run: seed, cxpb, mutpb"):
+        run(5, checkpoint=tmp_path, **other)
+    assert (tmp_path / "generations").read_bytes() == content
+    assert run(5, checkpoint=tmp_path)[1] == run(5)[1]
+
+
+def test_a_failure_to_reach_the_disk_is_told_at_the_end_at_the_latest(tmp_path, monkeypatch):
+    checkpoint = Checkpoint(tmp_path)
+    run(1, checkpoint=checkpoint)
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "sync", lambda: (_ for _ in ()).throw(OSError(errno.EIO, os.strerror(errno.EIO))))
+        checkpoint._sync_what_came()
+    with pytest.raises(OSError, match="Input/output error"):
+        checkpoint.close()
+    Checkpoint(tmp_path).close()  # it was closed all the same
+
+
+class Interrupt(Callback):
+    def on_progress(self, evolution):
+        raise KeyboardInterrupt
+
+
+def test_a_population_whose_run_ended_in_generation_0_can_be_run_again(monkeypatch, tmp_path):
+    toolbox = wired()
+    expected = evolve(toolbox.population(n=6), toolbox, 3, seed=1)[1]
+    population = toolbox.population(n=6)
+    monkeypatch.setattr("deap_nn.algorithms.PROGRESS_SECONDS", -1)
+    with pytest.raises(KeyboardInterrupt):
+        evolve(population, toolbox, 3, seed=1, callbacks=[Interrupt()])
+    assert evolve(population, toolbox, 0, seed=1)[1] == expected[:1]
+    assert evolve(population, toolbox, 3, seed=1, checkpoint=tmp_path)[1] == expected
+    with pytest.raises(ValueError, match=r"checkpoint needs .*: the population must be fresh .* has been evolved"):
+        evolve(population, toolbox, 3, seed=1, checkpoint=tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda population: population[0].flat, "nobody may have looked at its members' weights"),
+        (lambda population: population.__setitem__(0, [1.0]), "of WeightLists, got list"),
+        (lambda population: population.__setitem__(0, wired().population(n=1)[0]), "all of it from one"),
+    ],
+)
+def test_why_a_population_has_no_recipes_is_told(tmp_path, spoil, reason):
+    toolbox = wired()
+    population = toolbox.population(n=4)
+    spoil(population)
+    with pytest.raises(ValueError, match=f"checkpoint needs breeding by recipes: .*{reason}"):
+        evolve(population, toolbox, 1, seed=1, checkpoint=tmp_path)
+
+
+def test_an_error_between_two_generations_leaves_the_population(monkeypatch):
+    toolbox = wired()
+    population = toolbox.population(n=6)
+    monkeypatch.setattr("deap_nn.lineage.Lineage.children", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        evolve(population, toolbox, 3, seed=1)
+    assert [member.fitness.valid for member in population] == [True] * 6
+    population = members(6)
+    with pytest.raises(ZeroDivisionError):
+        evolve(population, plain_toolbox(mutate=lambda individual: 1 / 0), 3, seed=1)
+    assert [member.fitness.valid for member in population] == [True] * 6
+
+
+def test_a_folder_with_a_run_is_not_written_over_by_another(tmp_path):
+    folder = tmp_path / "run"
+    with RunDirectory(folder) as directory:
+        evolve(members(), plain_toolbox(), 2, seed=1, callbacks=[directory])
+    kept = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "status.json"}
+    with (
+        pytest.raises(CallbackError, match="has a run, of which this is another: go on with its checkpoint"),
+        RunDirectory(folder, again=True) as directory,
+    ):
+        evolve(members(), plain_toolbox(), 3, seed=1, callbacks=[directory])
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "status.json"} == kept
+    assert read_run(folder).logbook.select("gen") == [0, 1, 2]
+
+
+def test_callbacks_may_come_and_change_places_where_a_run_goes_on(tmp_path):
+    folder = tmp_path / "run"
+    with RunDirectory(folder) as directory:
+        run(3, checkpoint=tmp_path / "kept", callbacks=[directory])
+    stopping = EarlyStopping(patience=100)
+    with RunDirectory(folder, again=True) as directory:
+        run(5, checkpoint=tmp_path / "kept", callbacks=[stopping, directory])
+    assert read_run(folder).logbook.select("gen") == list(range(6))
+    assert np.isfinite(stopping.state()["lowest"])
+    run(3, checkpoint=tmp_path / "bare")
+    with (
+        pytest.raises(CallbackError, match="the checkpoint is of a run without a RunDirectory"),
+        RunDirectory(tmp_path / "new") as directory,
+    ):
+        run(5, checkpoint=tmp_path / "bare", callbacks=[directory])
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_last_generation_is_read_out_whoever_ends_the_run(first):
+    toolbox = wired()
+    toolbox.register("error_rate", lambda individual, split, **_: float(np.abs(individual.flat).sum()))
+    toolbox.register("vote_error_rate", lambda voters, split, **_: len(voters))
+    readouts, stopping = Readouts(toolbox), EarlyStopping(patience=0)
+    callbacks = [readouts, stopping] if first else [stopping, readouts]
+    stopping.on_generation = lambda evolution: setattr(evolution, "stop", "here" if evolution.generation == 4 else None)
+    run(9, toolbox=toolbox, callbacks=callbacks)
+    assert [row["gen"] for row in readouts.rows] == [0, 4]
+    assert readouts.vote["voters"]
