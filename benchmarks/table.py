@@ -61,14 +61,14 @@ def of_presets(values: Values) -> list[tuple[str, str, str]]:
     alone = "recipes, --preset default, "
     return [
         (
-            "200 members, two workers, over the forward pass alone in two processes",
+            "200 members, two workers: a child over the forward pass alone in two processes",
             *both("generation", "recipes, 2 workers, over the floor", f"{alone}2 workers, over the floor"),
         ),
-        ("a naive port to DEAP, TensorFlow and SCOOP over ours", *ratio(naive, "peers", "CNN: deap_nn")),
-        ("the naive port over ours in bfloat16", *ratio(naive, "peers", "CNN: deap_nn in bfloat16")),
-        ("evosax SimpleGA over ours", *ratio(evosax, "peers", "CNN: deap_nn")),
-        ("EvoTorch GeneticAlgorithm over ours", *ratio(torch, "peers", "CNN: deap_nn")),
-        ("PyGAD with kerasga over ours", *ratio(pygad, "peers", "CNN: deap_nn")),
+        ("a naive port to DEAP, TensorFlow and SCOOP takes so many times our time", *ratio(naive, "peers", "CNN: deap_nn")),
+        ("the naive port, with ours in bfloat16", *ratio(naive, "peers", "CNN: deap_nn in bfloat16")),
+        ("evosax SimpleGA takes so many times our time", *ratio(evosax, "peers", "CNN: deap_nn")),
+        ("EvoTorch GeneticAlgorithm takes so many times our time", *ratio(torch, "peers", "CNN: deap_nn")),
+        ("PyGAD with kerasga takes so many times our time", *ratio(pygad, "peers", "CNN: deap_nn")),
         (
             "speed of two workers over one",
             *both("generation", "recipes, two workers over one, in speed", f"{alone}two workers over one, in speed"),
@@ -95,8 +95,8 @@ def of_presets(values: Values) -> list[tuple[str, str, str]]:
             ),
         ),
         ("bytes through SCOOP a child, both ways", *both("scale", "bytes through SCOOP a child, both ways")),
-        ("`mlp`, 1,000 members: evosax SimpleGA over ours", *ratio(small, "peers", "mlp, 1,000 members: deap_nn")),
-        ("from the command to the end of generation 0: ours over the naive port's", started[0], started[1]),
+        ("`mlp`, 1,000 members: evosax SimpleGA takes so many times our time", *ratio(small, "peers", "mlp, 1,000 members: deap_nn")),
+        ("from the command to the end of generation 0: our time, as a share of the naive port's", started[0], started[1]),
     ]
 
 
@@ -124,7 +124,7 @@ def of_one(values: Values) -> list[tuple[str, str]]:
             figure(values("memory", "peak memory, 1,000 members, --preset article, GiB")),
         ),
         (
-            "XOR, 200 members, serial: ours over evosax SimpleGA",
+            "XOR, 200 members, serial: we take so many times the time of evosax SimpleGA",
             over(
                 values("peers", "XOR, 200 members, a generation, serial: deap_nn"),
                 values("peers", "XOR, 200 members, a generation, serial: evosax SimpleGA, vmap"),
@@ -154,7 +154,7 @@ def table(results: Mapping[str, Any]) -> str:
     lines = [
         f"Measured with `{machine['command']}` on {machine['processor']}, Python {machine['python']}, {versions}.",
         "Medians, and in brackets the lowest and the highest, of repeats in turn; all figures are in",
-        "[benchmarks/results.json](benchmarks/results.json), the peers' versions in `benchmarks/peers/*.txt`.",
+        "`benchmarks/results.json`, the peers' versions in `benchmarks/peers/*.txt`.",
         "",
         "| the CNN of 3.27 million weights, if nothing else is said | `--preset default` | `--preset mask` |",
         "| --- | --- | --- |",

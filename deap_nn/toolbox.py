@@ -149,8 +149,9 @@ def make_toolbox(
     threads : int
         TensorFlow's threads in each process. Results are the same for any number of workers, but not of threads.
     precision : {"float32", "bfloat16"}
-        What the fitness is computed in. Processors with AVX-512 BF16 or AMX are faster in bfloat16, in which the
-        layers that give the answers do not compute; validation and test are always computed in float32.
+        What the fitness is computed in. Processors with AMX, and some that have AVX-512 BF16 alone, are faster in
+        bfloat16, in which the layers that give the answers do not compute; validation and test are always computed in
+        float32.
     device : {"cpu", "gpu"}
         What TensorFlow computes on; the same bits are promised on a processor alone.
 

@@ -123,14 +123,14 @@ def make_parser() -> Parser:
         "--indpb",
         type=number(0, 1),
         metavar="X",
-        help="a locus, matrix or unit is exchanged so probably; biased: is the less fit one's",
+        help="the probability that a locus, matrix or unit is exchanged, or with biased comes from the less fit parent",
     )
     add(
         "--step",
         type=number(1e-6, 999_999),
         metavar="X",
-        help="how far to go from a centre towards the mean of the chosen; default: the square root of 24 members for "
-        "each generation and layer; --resume keeps it",
+        help="how far to go from a centre towards the mean of the chosen; default: "
+        "sqrt(24 * members / (generations * layers)); --resume keeps it",
     )
     add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
     add("--batch-generations", type=integer(1), metavar="N", help="how many generations they stay; by default 1")
