@@ -64,7 +64,10 @@ def of_presets(values: Values) -> list[tuple[str, str, str]]:
             "200 members, two workers: a child over the forward pass alone in two processes",
             *both("generation", "recipes, 2 workers, over the floor", f"{alone}2 workers, over the floor"),
         ),
-        ("a naive port to DEAP, TensorFlow and SCOOP takes so many times our time", *ratio(naive, "peers", "CNN: deap_nn")),
+        (
+            "a naive port to DEAP, TensorFlow and SCOOP takes so many times our time",
+            *ratio(naive, "peers", "CNN: deap_nn"),
+        ),
         ("the naive port, with ours in bfloat16", *ratio(naive, "peers", "CNN: deap_nn in bfloat16")),
         ("evosax SimpleGA takes so many times our time", *ratio(evosax, "peers", "CNN: deap_nn")),
         ("EvoTorch GeneticAlgorithm takes so many times our time", *ratio(torch, "peers", "CNN: deap_nn")),
@@ -95,8 +98,15 @@ def of_presets(values: Values) -> list[tuple[str, str, str]]:
             ),
         ),
         ("bytes through SCOOP a child, both ways", *both("scale", "bytes through SCOOP a child, both ways")),
-        ("`mlp`, 1,000 members: evosax SimpleGA takes so many times our time", *ratio(small, "peers", "mlp, 1,000 members: deap_nn")),
-        ("from the command to the end of generation 0: our time, as a share of the naive port's", started[0], started[1]),
+        (
+            "`mlp`, 1,000 members: evosax SimpleGA takes so many times our time",
+            *ratio(small, "peers", "mlp, 1,000 members: deap_nn"),
+        ),
+        (
+            "from the command to the end of generation 0: our time, as a share of the naive port's",
+            started[0],
+            started[1],
+        ),
     ]
 
 

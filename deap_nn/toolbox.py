@@ -124,7 +124,7 @@ def make_toolbox(
     mutated_matrices : {"all", "one"}
         Whether all matrices are mutated, or one of each child, drawn at random; then breeding takes much longer.
     pressure, boost, boosted, parents
-        As `selRankBoosted` takes them; `parents` may be larger than the population.
+        As `selRankBoosted` takes them, if with other defaults; `parents` may be larger than the population.
     mates : int
         How many parents are mated at a time, 2 to 256: two by `cxMask`, more by `cxScanning`, any by "average". DEAP's
         own loops mate two all the same.
@@ -159,8 +159,8 @@ def make_toolbox(
     -------
     deap.base.Toolbox
         With ``individual``, ``population``, ``clone``, ``mate``, ``mutate``, ``select``, ``evaluate`` and ``map``
-        (SCOOP's under ``python -m scoop``); beside them ``assess``, ``error_rate`` and ``vote_error_rate``, which
-        score on validation and test samples, ``to_model``, which gives a Keras model back, ``layout``, ``clock``,
+        (SCOOP's under ``python -m scoop``); beside them ``assess`` and ``error_rate``, which score on validation
+        and test samples, for labelled data ``vote_error_rate`` and for a `KerasProblem` ``scores``, ``to_model``, which gives a Keras model back, ``layout``, ``clock``,
         ``mates``, ``elites``, ``elite_batches``, ``problem`` and under "mean" ``step``, which is what tells ``evolve``.
 
     Raises
