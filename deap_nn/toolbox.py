@@ -159,9 +159,10 @@ def make_toolbox(
     -------
     deap.base.Toolbox
         With ``individual``, ``population``, ``clone``, ``mate``, ``mutate``, ``select``, ``evaluate`` and ``map``
-        (SCOOP's under ``python -m scoop``); beside them ``assess`` and ``error_rate``, which score on validation
-        and test samples, for labelled data ``vote_error_rate`` and for a `KerasProblem` ``scores``, ``to_model``, which gives a Keras model back, ``layout``, ``clock``,
-        ``mates``, ``elites``, ``elite_batches``, ``problem`` and under "mean" ``step``, which is what tells ``evolve``.
+        (SCOOP's under ``python -m scoop``); beside them ``assess`` and ``error_rate``, which score on
+        validation and test samples, for labelled data ``vote_error_rate`` and for a `KerasProblem` ``scores``,
+        ``to_model``, which gives a Keras model back, ``layout``, ``clock``, ``mates``, ``elites``,
+        ``elite_batches``, ``problem`` and under "mean" ``step``, which is what tells ``evolve``.
 
     Raises
     ------
