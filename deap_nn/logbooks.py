@@ -101,6 +101,12 @@ def format_row(values: Sequence[Any]) -> str:
     return text.getvalue()
 
 
+def parse_rows(text: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV text, which must have all its columns in each."""
+    head, *rows = csv.reader(io.StringIO(text))
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
 def to_csv(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
     r"""Write a logbook as CSV, a row per record.
 

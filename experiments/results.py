@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 from scipy.stats import mannwhitneyu
-from sweep import parse_rows, read_study, spread
+from sweep import read_study, spread
 
 from deap_nn.commands import InputError, Parser, run_command
-from deap_nn.logbooks import format_row, write_with
+from deap_nn.logbooks import format_row, parse_rows, write_with
 from deap_nn.report import draw_study
 
 Rows = Sequence[Mapping[str, str]]

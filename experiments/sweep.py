@@ -9,10 +9,8 @@ What is finished is skipped, what was broken off is resumed, or begun again wher
 
 from __future__ import annotations
 
-import csv
 import fcntl
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -28,7 +26,7 @@ import numpy as np
 from deap_nn import keras_extras, parallel
 from deap_nn.callbacks import BEST, MEAN, ON_TRAINING
 from deap_nn.commands import InputError, Parser, run_command
-from deap_nn.logbooks import format_row, read_csv, write_with
+from deap_nn.logbooks import format_row, parse_rows, read_csv, write_with
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options
 from deap_nn.run_settings import read_config, read_status
 
@@ -327,12 +325,6 @@ def sweep(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -
     draw_study(rows, output / "study.png", by=study.by, known=study.known)
     print("\n".join(summary(found)))
     return 0
-
-
-def parse_rows(text: str) -> list[dict[str, str]]:
-    """Return the rows of a CSV text, which must have all its columns in each."""
-    head, *rows = csv.reader(io.StringIO(text))
-    return [dict(zip(head, row, strict=True)) for row in rows]
 
 
 if __name__ == "__main__":

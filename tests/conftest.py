@@ -126,35 +126,32 @@ def run_here(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     """
     module = arguments[0] == "-m"
     given = list(map(str, arguments[1:] if module else arguments))
-    path, argv, left_out = sys.path.copy(), sys.argv, keras_extras._left_out.copy()
-    output, errors = io.StringIO(), io.StringIO()
-    environment = pytest.MonkeyPatch()
-    for name, value in alone(cwd).items():
-        environment.setenv(name, value)
+    output, errors, status = io.StringIO(), io.StringIO(), 0
     with (
+        pytest.MonkeyPatch.context() as patched,
         global_state_kept(),
         contextlib.chdir(cwd),
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(errors),
         warnings.catch_warnings(),
     ):
+        for name, value in alone(cwd).items():
+            patched.setenv(name, value)
+        patched.setattr(sys, "argv", given)
+        patched.setattr(sys, "path", sys.path.copy())
+        patched.setattr(keras_extras, "_left_out", keras_extras._left_out.copy())
         warnings.simplefilter("default")
         warnings.filterwarnings("ignore", "'.*' found in sys.modules", RuntimeWarning)  # by runpy, which runs it again
         for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
             warnings.simplefilter("ignore", category)
         try:
-            sys.argv = given
             if module:
                 runpy.run_module(given[0], run_name="__main__", alter_sys=True)
             else:
                 sys.path.insert(0, str(Path(given[0]).parent))
                 runpy.run_path(given[0], run_name="__main__")
-            status = 0
         except SystemExit as stop:
             status = int(stop.code or 0)
-        finally:
-            sys.path[:], sys.argv, keras_extras._left_out[:] = path, argv, left_out
-            environment.undo()
     return subprocess.CompletedProcess(given, status, output.getvalue(), errors.getvalue())
 
 
