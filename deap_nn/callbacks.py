@@ -101,19 +101,19 @@ class Readouts(Callback):
         self.readout = ""
         self.rows: list[dict[str, Any]] = []
         self.vote: dict[str, Any] = {}
-        self._seen = -1
 
     def on_generation(self, evolution: Evolution) -> None:
         """Score the candidates, when it is time."""
         if evolution.last or not evolution.generation % READOUT_EVERY:
             self._read_out(evolution)
+        if evolution.last:
+            self._vote(evolution)
 
     def _read_out(self, evolution: Evolution) -> None:
         candidates = {BEST: evolution.best}
         if evolution.parents:
             candidates[MEAN] = evolution.mean(evolution.fittest)
         row: dict[str, Any] = {**dict.fromkeys(self._columns), "gen": evolution.generation}
-        self._seen = evolution.generation if evolution.last else -1
         for readout, candidate in candidates.items():
             row[readout] = self._score(evolution, candidate, readout, evolution.map)
             if self.training_size:
@@ -121,7 +121,9 @@ class Readouts(Callback):
                 row[ON_TRAINING[readout]] = on_training
         self.rows.append(row)
         self._write(self.rows[-1:])
-        if evolution.last and evolution.parents and self.voters and hasattr(self.toolbox, "vote_error_rate"):
+
+    def _vote(self, evolution: Evolution) -> None:
+        if evolution.parents and self.voters and hasattr(self.toolbox, "vote_error_rate"):
             voters = evolution.fittest[: self.voters]
             self.vote = {"voters": len(voters)}
             for split in ("validation", "test"):
@@ -133,10 +135,15 @@ class Readouts(Callback):
 
         That is done in this process: the others may be gone.
         """
-        if evolution.interrupted and evolution.logbook:
+        if not evolution.logbook:
+            return
+        if evolution.interrupted:
             self._score(evolution, evolution.best, BEST, map)
-        elif evolution.error is None and evolution.stop is not None and self._seen != evolution.generation:
-            self._read_out(evolution)
+        elif evolution.error is None and evolution.stop is not None:
+            if not self.rows or self.rows[-1]["gen"] != evolution.generation:
+                self._read_out(evolution)
+            if not self.vote:
+                self._vote(evolution)
 
     def state(self) -> dict[str, Any]:
         """Return which network was best, how good, and the last row."""

@@ -11,7 +11,7 @@ import shutil
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAGIC = b"deap_nn checkpoint 3\n"
+READABLE = (MAGIC, b"deap_nn checkpoint 2\n")
+"""Version 2 knows no history, and callbacks by their places: it is read, and not gone on with."""
+
 SYNC_SECONDS = 1.0
 _FRAME = struct.Struct("<II8s")
 """A record's length, a checksum of that and its number, and the digest of its content."""
@@ -94,7 +97,7 @@ class Generation:
         """
         try:
             length, members, objectives = _SIZES.unpack_from(content)
-            values = json.loads(content[_SIZES.size : _SIZES.size + length])
+            values = {"history": ""} | json.loads(content[_SIZES.size : _SIZES.size + length])
             rest = content[_SIZES.size + length :]
             split = 8 * members * objectives
             if len(rest) not in (split, split + 4 * members) or len(rest[:split]) != split:
@@ -145,7 +148,7 @@ def read_generations(folder: str | os.PathLike[str]) -> list[Generation]:
     """
     path = Path(folder, "generations")
     found: list[Generation] = []
-    for end, generation in _records(path):
+    for end, generation in _records(path, READABLE):
         if generation is not None:
             found.append(generation)
         elif end < path.stat().st_size:
@@ -153,11 +156,11 @@ def read_generations(folder: str | os.PathLike[str]) -> list[Generation]:
     return found
 
 
-def _records(path: Path) -> Iterator[tuple[int, Generation | None]]:
+def _records(path: Path, versions: Sequence[bytes] = (MAGIC,)) -> Iterator[tuple[int, Generation | None]]:
     """Yield where each record ends and its generation; None for one that is damaged, or cut off at the end."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        if file.read(len(MAGIC)) != MAGIC:
+        if file.read(len(MAGIC)) not in versions:
             raise CheckpointError(f"{path} is no checkpoint of this version")
         ordinal, place = 0, len(MAGIC)
         while place < size:
@@ -225,7 +228,7 @@ class Checkpoint:
         self._timer: threading.Timer | None = None
         self._unsynced = False
         self._failure: OSError | None = None
-        self._syncing = threading.Lock()
+        self._syncing, self._noting = threading.Lock(), threading.Lock()
         try:
             self._read(regardless)
         except BaseException:
@@ -300,11 +303,12 @@ class Checkpoint:
         try:
             while record:
                 record = record[self._file.write(record) :]
-        except OSError:
+            self._count = generation.number + 1
+        except BaseException:
             os.ftruncate(self._file.fileno(), whole)
+            self._count = generation.number
             raise
-        self._count += 1
-        with self._syncing:
+        with self._noting:
             if not self._unsynced:
                 self._unsynced = True
                 self._timer = threading.Timer(SYNC_SECONDS, self._sync_what_came)
@@ -312,12 +316,14 @@ class Checkpoint:
                 self._timer.start()
 
     def _sync_what_came(self) -> None:
-        with self._syncing:
-            self._unsynced = False  # what comes from now on has a timer of its own
-        try:
-            self.sync()
-        except OSError as error:  # told by the next append, or by close
-            self._failure = error
+        with self._syncing:  # one after the other
+            with self._noting:
+                self._unsynced = False  # what comes from now on has a timer of its own
+            try:
+                if not self._file.closed:
+                    self.sync()
+            except OSError as error:  # told by the next append, or by close
+                self._failure = error
 
     def sync(self) -> None:
         """Bring what was added to the disk."""
@@ -351,9 +357,10 @@ class Checkpoint:
         if self._timer is not None:
             self._timer.cancel()
             self._timer.join()
-        try:
-            self.sync()
-            if self._failure is not None:
-                raise self._failure
-        finally:
-            self._file.close()
+        with self._syncing:
+            try:
+                self.sync()
+                if self._failure is not None:
+                    raise self._failure
+            finally:
+                self._file.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class Clock:
         """The strength of mutation at present, or None where the registered mutation has no ``sigma``."""
         sigma = getattr(self.toolbox.mutate, "keywords", {}).get("sigma")
         amount = sigma.sigma if isinstance(sigma, Adaptation) else sigma
-        return None if amount is None else float(amount)
+        return float(amount) if isinstance(amount, Real) else amount
 
     def _set(self, generation: int) -> None:
         self.generation = generation

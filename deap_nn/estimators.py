@@ -96,7 +96,7 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         self._from_logits = problem.from_logits[0]
 
     def _evolve_problem(self, problem: KerasProblem, seed: int) -> Readouts:
-        matrices = sum(len(shape) > 1 for shape in problem.layout.shapes)
+        matrices = problem.layout.vectors.count(False)
         settings = preset(
             "default", population=self.population, generations=self.generations, matrices=max(1, matrices)
         )

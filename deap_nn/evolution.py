@@ -185,8 +185,8 @@ def _tell_end(callbacks: Iterable[Callback], evolution: Evolution) -> None:
     for callback in callbacks:
         try:
             tell([callback], "on_end", evolution)
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             if evolution.error is None:
-                evolution.error = error
+                evolution.error, evolution.interrupted = error, isinstance(error, KeyboardInterrupt)
             else:
                 evolution.error.add_note(f"and then: {type(error).__name__}: {error}")

@@ -171,7 +171,7 @@ def describe_family(past: Sequence[Generation], config: Mapping[str, Any], statu
 
 def first_weight(config: Mapping[str, Any]) -> float:
     """Return the weight of a run's first fitness value, as its settings tell: -1 where they do not."""
-    weights = config.get("weights")
+    weights = config.get("fitness_weights")
     return float(weights[0]) if isinstance(weights, list) and weights and weights[0] else -1.0
 
 

@@ -13,7 +13,7 @@ from deap_nn.lineage import Lineage
 from deap_nn.members import LightMember, light_members
 from deap_nn.noise import NoiseTable
 from deap_nn.population import Population
-from deap_nn.recipes import Breeder, Recipe, founder
+from deap_nn.recipes import POOL_PLACE, Breeder, Recipe, founder
 from deap_nn.weights import Vector, WeightList
 
 
@@ -66,11 +66,12 @@ def breeder_of(
     a function of a seed.
     """
     fresh = "the population must be fresh from toolbox.population"
-    if not all(isinstance(member, WeightList) for member in population):
-        return f"{fresh}, of WeightLists, got {type(population[0]).__name__}"
+    for member in population:
+        if not isinstance(member, WeightList):
+            return f"{fresh}, of WeightLists, got {type(member).__name__}"
     if not all(isinstance(member, LightMember) for member in population):
         return f"{fresh}, and nobody may have looked at its members' weights"
-    if any(member.recipe.generation for member in population):
+    if any(member.recipe.generation or member.recipe.place >= POOL_PLACE for member in population):
         return f"{fresh}, not one that has been evolved"
     origins = [_origin(member) for member in population]
     if origins[0] is None or any(origin != origins[0] for origin in origins):

@@ -7,7 +7,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from deap_nn.noise import NoiseTable, disjoint_slices
-from deap_nn.weights import LARGEST_WEIGHT, Layout, Matrix, Shape, Vector, check_generator, check_number, empty_vector
+from deap_nn.weights import (
+    GAINS,
+    LARGEST_WEIGHT,
+    Layout,
+    Matrix,
+    Vector,
+    check_generator,
+    check_number,
+    empty_vector,
+    last_part,
+)
 
 Individual = TypeVar("Individual")
 Container = Callable[[list[Matrix]], Individual]
@@ -87,19 +97,12 @@ def initNormal(
     return container(layout.views(flat))
 
 
-_BIASES, _GAINS = ("bias", "beta"), ("gamma", "scale")
-
-
-def _is_vector(name: str, shape: Shape) -> bool:
-    return len(shape) < 2 or name.endswith(_BIASES + _GAINS)
-
-
 def fan_in_scales(layout: Layout) -> tuple[float, ...]:
     r"""Return the standard deviation :math:`\sqrt{2/n}` of each matrix' start, for a fan-in of `n`.
 
     A vector takes that of the matrix before it, whose biases it holds, or 1 where there is none: as the scales of
-    a mutation they change both in proportion. Biases and gains of more dimensions, as Keras' GRU has them, are told
-    from matrices by their names, see `initScaled`.
+    a mutation they change both in proportion. ``layout.vectors`` tells them, also those of more dimensions that Keras'
+    GRU and attention layers have.
 
     Examples
     --------
@@ -107,9 +110,9 @@ def fan_in_scales(layout: Layout) -> tuple[float, ...]:
     (0.2, 0.2)
     """
     scales: list[float] = []
-    for name, shape, fan_in in zip(layout.names, layout.shapes, layout.fan_ins, strict=True):
+    for is_vector, fan_in in zip(layout.vectors, layout.fan_ins, strict=True):
         before = scales[-1] if scales else 1.0
-        scales.append(before if _is_vector(name, shape) else float(np.sqrt(2.0 / fan_in)))
+        scales.append(before if is_vector else float(np.sqrt(2.0 / fan_in)))
     return tuple(scales)
 
 
@@ -123,7 +126,7 @@ def initScaled(
     """Draw every matrix with a variance of 2 / fan-in, and start vectors at zero.
 
     Vectors are biases, which start at 0, or the gains of a normalisation (a name that ends in ``gamma`` or
-    ``scale``), which start at 1; what is named so, or ``bias`` or ``beta``, is no matrix whatever its dimensions.
+    ``scale``), which start at 1; ``layout.vectors`` tells which they are.
 
     Parameters
     ----------
@@ -163,9 +166,11 @@ def initScaled(
     _check(container, layout, rng)
     flat, unit = _drawn(layout, noise, rng)
     matrices = layout.views(flat)
-    for name, scale, matrix in zip(layout.names, fan_in_scales(layout), matrices, strict=True):
-        if _is_vector(name, matrix.shape):
-            matrix[...] = 1.0 if name.endswith(_GAINS) else 0.0
+    for name, is_vector, scale, matrix in zip(
+        layout.names, layout.vectors, fan_in_scales(layout), matrices, strict=True
+    ):
+        if is_vector:
+            matrix[...] = 1.0 if last_part(name).endswith(GAINS) else 0.0
         else:
             matrix *= np.float32(scale * unit)
     return container(matrices)

@@ -175,6 +175,29 @@ def heeding_signals() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+class _Holding:
+    """A handler of signals that notes them for as long as it is ``on``, and then does what the one before it does."""
+
+    def __init__(self, before: dict[int, Any]) -> None:
+        self.before, self.held, self.on = before, list[int](), True
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        handler = self.before[number]
+        if self.on:
+            self.held.append(number)
+        elif callable(handler):
+            handler(number, frame)
+        else:
+            signal.signal(number, handler)
+            signal.raise_signal(number)
+
+
+def _raise_all(numbers: list[int]) -> None:
+    with contextlib.ExitStack() as stack:
+        for number in reversed(list(dict.fromkeys(numbers))):
+            stack.callback(signal.raise_signal, number)
+
+
 @contextlib.contextmanager
 def holding_signals() -> Iterator[None]:
     """Keep SIGINT and SIGTERM waiting until the body, which should be short, is left.
@@ -185,18 +208,21 @@ def holding_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    held: list[int] = []
-    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not None]
-    handlers = {number: signal.signal(number, lambda number, frame: held.append(number)) for number in numbers}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    holding = _Holding({number: handler for number, handler in before.items() if handler is not None})
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        for number in holding.before:
+            signal.signal(number, holding)
+        signal.pthread_sigmask(signal.SIG_BLOCK, before)
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        if held:
-            signal.raise_signal(held[0])
+        with contextlib.ExitStack() as stack:  # all of it, whatever one raises
+            stack.callback(_raise_all, holding.held)
+            for number, handler in holding.before.items():
+                stack.callback(signal.signal, number, handler)
+            stack.callback(setattr, holding, "on", False)
+            stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
 
 
 def _thrower() -> Callable[[], None]:

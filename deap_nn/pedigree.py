@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,11 @@ class Pedigree:
 
     def __init__(self, breeder: Breeder) -> None:
         self._breeder = breeder
-        known = [breeder.seed, breeder.founders_seed, breeder.shapes, breeder.cxpb, breeder.mutpb, breeder.mates]
-        known += [] if breeder.step is None else [breeder.step]
-        known += [breeder.elites] if breeder.elites else []
+        shapes = tuple(tuple(map(int, shape)) for shape in breeder.shapes)
+        known: list[Any] = [int(breeder.seed), int(breeder.founders_seed), shapes]
+        known += [float(breeder.cxpb), float(breeder.mutpb), int(breeder.mates)]
+        known += [] if breeder.step is None else [float(breeder.step)]
+        known += [int(breeder.elites)] if breeder.elites else []
         self._history = hashlib.blake2b(repr(tuple(known)).encode(), digest_size=16)
         self._past: list[tuple[Places, Strengths]] = []
         self._founder = 0

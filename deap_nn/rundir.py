@@ -59,6 +59,10 @@ def _peak_memory() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
+def _content(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
 def _told(value: Any) -> Any:
     """Return a setting as JSON has it, or else what `repr` tells of it."""
     try:
@@ -132,6 +136,7 @@ class RunDirectory(Callback):
         self._evolution: Evolution | None = None
         self._has_weights = False
         self._restored = not again
+        self._before = _content(self.path / "status.json") if again else None
         if not again:
             self.path.mkdir(parents=True)
         self.status: dict[str, Any] = {"state": "running", **status}
@@ -216,8 +221,7 @@ class RunDirectory(Callback):
 
     def state(self) -> dict[str, Any]:
         """Return what was written last of what no other record has: a row of ``timing.csv``, the traced weights."""
-        if not self._written:
-            return {}
+        self._check_restored()
         return {"timing": self._timing, "trace": self._traced.hex()}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
@@ -228,9 +232,9 @@ class RunDirectory(Callback):
         ValueError
             If the checkpoint is of a run that did not write into a folder.
         """
-        seen = states[1:]
-        if not all(seen):
+        if not all(states):
             raise ValueError(f"{self.path}: the checkpoint is of a run without a RunDirectory")
+        seen = states[1:]
         self._restored = True
         for state in seen:
             self._trace_row(bytes.fromhex(state["trace"]))
@@ -251,7 +255,7 @@ class RunDirectory(Callback):
         if not (self.path / "config.json").exists():
             config = {"population": len(evolution.population), "generations": evolution.generations}
             told = {name: _told(value) for name, value in self._settings.items()}
-            signs = {"weights": list(evolution.population[0].fitness.weights)}
+            signs = {"fitness_weights": list(evolution.population[0].fitness.weights)}
             self.write_config({**config, **signs, **_told_of_the_problem(toolbox), **told})
         if self._places is None and hasattr(toolbox, "layout"):
             self.trace_weights(toolbox.layout, 0)
@@ -264,8 +268,7 @@ class RunDirectory(Callback):
         ValueError
             If the folder has a run already with which this one does not go on.
         """
-        if not self._restored:
-            raise ValueError(f"{self.path} has a run, of which this is another: go on with its checkpoint")
+        self._check_restored()
         self._catch_up(evolution)
         if evolution.generation >= self._next_statistics:
             self._write_statistics(evolution)
@@ -274,15 +277,19 @@ class RunDirectory(Callback):
 
     def on_end(self, evolution: Evolution) -> None:
         """Rewrite the statistics that do not grow by rows."""
+        if not self._restored:  # what is there is not ours
+            return
         if evolution.interrupted:  # at once: who interrupts may not wait for what is saved after this
             self.status["state"] = "interrupted"
             self._write_status()
-        if not self._restored:  # what is there is not ours
-            return
         self._catch_up(evolution)
         if evolution.interrupted:
             self._write_status()
         self._write_statistics(evolution)
+
+    def _check_restored(self) -> None:
+        if not self._restored:
+            raise ValueError(f"{self.path} has a run, and this one begins anew: go on with its checkpoint")
 
     def _catch_up(self, evolution: Evolution) -> None:
         """Append what is logged and not yet written, all of it or nothing when the run is interrupted."""
@@ -369,7 +376,10 @@ class RunDirectory(Callback):
         self._trace.close()
         if self._status_path in limits.status_files:
             limits.status_files.remove(self._status_path)
-        self._write_status()
+        if self._restored or self._before is None:
+            self._write_status()
+        else:  # a run that was not gone on with is as it was
+            write_text(self._status_path, self._before)
 
     def _write_status(self) -> None:
         write_json(self.path / "status.json", self.status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,6 +58,15 @@ def split_vector(flat: NDArray[_Number], shapes: Sequence[Shape]) -> list[NDArra
         views.append(flat[start:stop].reshape(shape))
         start = stop
     return views
+
+
+BIASES, GAINS = ("bias", "beta"), ("gamma", "scale")
+"""How the last part of the name of a bias and of a normalisation's gain ends."""
+
+
+def last_part(name: str) -> str:
+    """Return the last part of a name of matrices, such as "bias" of ``gru/bias_2``."""
+    return re.sub(r"_\d+$", "", name.rpartition("/")[2])
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,17 @@ class Layout:
         kernels by which attention makes several heads.
         """
         return tuple(prod(shape[:-1]) for shape in self.shapes)
+
+    @cached_property
+    def vectors(self) -> tuple[bool, ...]:
+        """Which of the matrices are biases or gains: they have one dimension, or are named as Keras names such.
+
+        The last part of the name counts, without a number behind it: "bias", "beta", "gamma" or "scale".
+        """
+        return tuple(
+            len(shape) < 2 or last_part(name) in BIASES + GAINS
+            for name, shape in zip(self.names, self.shapes, strict=True)
+        )
 
     def views(self, flat: Vector) -> list[Matrix]:
         """Return the matrices as views of `flat`.

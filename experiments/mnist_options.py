@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from pathlib import Path
 
@@ -62,17 +61,17 @@ FILES = ("keras", "init_weights")
 
 
 def size_of(options: argparse.Namespace) -> tuple[int, int]:
-    """Return how many weights the model has, and how many of its matrices are no vectors."""
+    """Return how many weights the model has, and how many of its matrices are no biases or gains."""
     if options.keras is None:
         return MODELS[options.model], LAYERS[options.model]
-    from deap_nn.models import configure_tensorflow, load_model
+    from deap_nn.models import configure_tensorflow, layout_of, load_model, reference_of
 
     configure_tensorflow(options.threads, options.device)
     try:
-        shapes = [variable.shape for variable in load_model(Path(options.keras)).trainable_variables]
+        layout = layout_of(reference_of(load_model(Path(options.keras))))
     except ValueError as error:
         raise InputError(f"argument --keras: {error}") from error
-    return sum(math.prod(shape) for shape in shapes), max(1, sum(len(shape) > 1 for shape in shapes))
+    return layout.size, max(1, layout.vectors.count(False))
 
 
 def seconds_or_off(text: str) -> float | str:

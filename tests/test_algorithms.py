@@ -287,6 +287,11 @@ def test_bad_arguments_are_named(arguments, message):
         evolve(population, plain_toolbox(), ngen, **({"seed": 1} | dict(*keywords)))
 
 
+def test_deaps_mutation_with_a_sigma_for_each_matrix_is_logged_as_it_is():
+    toolbox = plain_toolbox(mutate=partial(tools.mutGaussian, mu=0, sigma=[0.1], indpb=0.0))
+    assert evolve(members(), toolbox, 2, seed=1)[1].select("sigma") == [[0.1]] * 3
+
+
 def test_a_selection_of_another_number_is_refused():
     with pytest.raises(ValueError, match="select must return 10 individuals, got 3"):
         evolve(members(), plain_toolbox(select=lambda individuals, k: individuals[:3]), 2, seed=1)
@@ -350,6 +355,32 @@ def test_signals_are_held_however_many_threads_there_are(nested):
         other.join()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGINT, signal.SIGTERM}
+
+
+def test_every_signal_that_was_held_comes_and_a_handler_that_is_left_does_what_the_first_would():
+    came = []
+    before = {number: signal.signal(number, lambda *told: came.append(told[0])) for number in (2, 15)}
+    try:
+        with parallel.holding_signals():
+            left = signal.getsignal(15)
+            for number in (15, 2, 15):
+                signal.raise_signal(number)
+            assert came == []
+        assert sorted(came) == [2, 15]
+        left(15, None)
+        assert came[2:] == [15]
+        signal.signal(2, signal.SIG_IGN)
+        with parallel.holding_signals():
+            signal.getsignal(2)
+            signal.raise_signal(2)
+            left = signal.getsignal(2)
+        assert signal.getsignal(2) is signal.SIG_IGN
+        signal.signal(2, left)
+        signal.raise_signal(2)
+        assert signal.getsignal(2) is signal.SIG_IGN
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def stopped_by(errors, **settings):

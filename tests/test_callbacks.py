@@ -49,6 +49,14 @@ class Failing(Callback):
         return ()
 
 
+def test_who_is_interrupted_at_the_end_leaves_the_end_to_the_others():
+    failing, after = Failing("on_end", error=KeyboardInterrupt()), Failing()
+    with pytest.raises(KeyboardInterrupt):
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[failing, after])
+    assert after.told[-1] == "on_end"
+    assert after.ended_by is failing.error
+
+
 @pytest.mark.parametrize("method", ["on_start", "on_generation", "on_end"])
 def test_a_callback_that_raises_is_named_and_the_others_are_told_of_the_end(method):
     before, failing, after = Failing(), Failing(method), Failing()

@@ -2,15 +2,20 @@
 
 import errno
 import os
+import signal
+import threading
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from test_algorithms import members, plain_toolbox
 from test_lineage import wired
 
-from deap_nn import Callback, CallbackError, Checkpoint, evolve, read_run
+from deap_nn import Callback, CallbackError, Checkpoint, cxMean, evolve, initPopulation, read_run, selMirrored
 from deap_nn.callbacks import EarlyStopping, Readouts
-from deap_nn.checkpoint import CheckpointError
+from deap_nn.checkpoint import MAGIC, CheckpointError, read_generations
+from deap_nn.recipes import MEAN_PLACE, Recipe
 from deap_nn.rundir import RunDirectory
 
 
@@ -37,6 +42,86 @@ def test_a_generation_out_of_turn_is_refused_and_nothing_is_lost(tmp_path):
         with pytest.raises(CheckpointError, match="has 3 generations, the next cannot be 0"):
             checkpoint.append(first)
         assert checkpoint.path.read_bytes() == content
+
+
+def test_how_a_number_is_written_makes_no_other_run(tmp_path):
+    def population(toolbox, seed):
+        return initPopulation(toolbox, seed, 6)
+
+    toolbox = wired(mate=cxMean, select=selMirrored, step=2)
+    evolve(population(toolbox, 1), toolbox, 2, seed=1, cxpb=1, mutpb=1, checkpoint=tmp_path)
+    toolbox = wired(mate=cxMean, select=selMirrored, step=np.float64(2))
+    numbers = {"seed": np.int64(1), "cxpb": np.float64(1), "mutpb": 1.0}
+    _, logbook = evolve(population(toolbox, np.int64(1)), toolbox, 4, checkpoint=tmp_path, **numbers)
+    assert len(logbook) == 5
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("generation", [0, 2])
+def test_an_interrupt_while_a_generation_is_kept_spoils_nothing(tmp_path, when, generation):
+    class Interrupting:
+        """A file that is interrupted where it is written to."""
+
+        def __init__(self, file, wanted):
+            self.file, self.wanted = file, wanted
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def write(self, record):
+            self.wanted -= 1
+            if self.wanted == -1 and when == "before":
+                signal.raise_signal(signal.SIGINT)
+            written = self.file.write(record)
+            if self.wanted == -1 and when == "after":
+                signal.raise_signal(signal.SIGINT)
+            return written
+
+    with Checkpoint(tmp_path) as checkpoint:
+        checkpoint._file = Interrupting(checkpoint._file, generation)
+        with pytest.raises(KeyboardInterrupt):
+            run(5, checkpoint=checkpoint)
+        assert run(5, checkpoint=checkpoint)[1] == run(5)[1]
+    with Checkpoint(tmp_path) as checkpoint:
+        assert len(checkpoint.past) == 6
+        file, generation = checkpoint._file, checkpoint.past[-1]
+        checkpoint._file = Interrupting(file, 0)
+        with pytest.raises(KeyboardInterrupt):  # where nobody holds it, all or nothing
+            checkpoint.append(replace(generation, number=6))
+        checkpoint._file = file
+        checkpoint.append(replace(generation, number=6))
+        assert len(read_generations(tmp_path)) == 7
+
+
+def test_the_end_waits_for_what_is_on_its_way_to_the_disk(tmp_path, monkeypatch):
+    begun, failed = threading.Event(), OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def slow():
+        if begun.is_set():
+            return
+        begun.set()
+        time.sleep(0.3)
+        raise failed
+
+    monkeypatch.setattr("deap_nn.checkpoint.SYNC_SECONDS", 0.01)
+    checkpoint = Checkpoint(tmp_path)
+    monkeypatch.setattr(checkpoint, "sync", slow)
+    run(0, checkpoint=checkpoint)
+    assert begun.wait(10)
+    checkpoint.append(replace(checkpoint.read_past()[0], number=1))  # while the first is on its way
+    with pytest.raises(OSError, match="Input/output error"):
+        checkpoint.close()
+
+
+def test_a_checkpoint_of_version_2_is_read_and_not_gone_on_with(tmp_path):
+    run(3, checkpoint=tmp_path)
+    path = tmp_path / "generations"
+    content = path.read_bytes().replace(MAGIC, b"deap_nn checkpoint 2\n")
+    path.write_bytes(content)
+    assert [generation.number for generation in read_generations(tmp_path)] == [0, 1, 2, 3]
+    with pytest.raises(CheckpointError, match="is no checkpoint of this version"):
+        run(5, checkpoint=tmp_path)
+    assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("other", [{"seed": 2}, {"cxpb": 0.5}, {"mutpb": 0.5}, {"toolbox": wired(mates=4)}])
@@ -83,7 +168,8 @@ def test_a_population_whose_run_ended_in_generation_0_can_be_run_again(monkeypat
     ("spoil", "reason"),
     [
         (lambda population: population[0].flat, "nobody may have looked at its members' weights"),
-        (lambda population: population.__setitem__(0, [1.0]), "of WeightLists, got list"),
+        (lambda population: population.__setitem__(2, [1.0]), "of WeightLists, got list"),
+        (lambda population: setattr(population[1], "recipe", Recipe(0, MEAN_PLACE, (0, 1))), "has been evolved"),
         (lambda population: population.__setitem__(0, wired().population(n=1)[0]), "all of it from one"),
     ],
 )
@@ -112,13 +198,22 @@ def test_a_folder_with_a_run_is_not_written_over_by_another(tmp_path):
     folder = tmp_path / "run"
     with RunDirectory(folder) as directory:
         evolve(members(), plain_toolbox(), 2, seed=1, callbacks=[directory])
-    kept = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "status.json"}
-    with (
-        pytest.raises(CallbackError, match="has a run, of which this is another: go on with its checkpoint"),
-        RunDirectory(folder, again=True) as directory,
-    ):
-        evolve(members(), plain_toolbox(), 3, seed=1, callbacks=[directory])
-    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "status.json"} == kept
+    kept = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def go_on(checkpoint=None):
+        toolbox = wired() if checkpoint else plain_toolbox()
+        population = toolbox.population(n=6) if checkpoint else members()
+        with RunDirectory(folder, again=True) as directory:
+            evolve(population, toolbox, 3, seed=1, callbacks=[directory], checkpoint=checkpoint)
+
+    for checkpoint in (None, tmp_path / "new", tmp_path / "new"):
+        with pytest.raises(CallbackError, match="has a run, and this one begins anew: go on with its checkpoint"):
+            go_on(checkpoint)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
+    run(0, checkpoint=tmp_path / "bare")
+    with pytest.raises(CallbackError, match="the checkpoint is of a run without a RunDirectory"):
+        go_on(tmp_path / "bare")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
     assert read_run(folder).logbook.select("gen") == [0, 1, 2]
 
 
@@ -139,14 +234,18 @@ def test_callbacks_may_come_and_change_places_where_a_run_goes_on(tmp_path):
         run(5, checkpoint=tmp_path / "bare", callbacks=[directory])
 
 
+@pytest.mark.parametrize(("last", "rows"), [(4, [0, 4]), (0, [0]), (25, [0, 25])])
 @pytest.mark.parametrize("first", [True, False])
-def test_the_last_generation_is_read_out_whoever_ends_the_run(first):
+def test_the_last_generation_is_read_out_once_whoever_ends_the_run(first, last, rows):
     toolbox = wired()
     toolbox.register("error_rate", lambda individual, split, **_: float(np.abs(individual.flat).sum()))
     toolbox.register("vote_error_rate", lambda voters, split, **_: len(voters))
     readouts, stopping = Readouts(toolbox), EarlyStopping(patience=0)
     callbacks = [readouts, stopping] if first else [stopping, readouts]
-    stopping.on_generation = lambda evolution: setattr(evolution, "stop", "here" if evolution.generation == 4 else None)
-    run(9, toolbox=toolbox, callbacks=callbacks)
-    assert [row["gen"] for row in readouts.rows] == [0, 4]
-    assert readouts.vote["voters"]
+    ends = {last: "here"}
+    stopping.on_generation = lambda evolution: setattr(evolution, "stop", ends.get(evolution.generation))
+    run(30, toolbox=toolbox, callbacks=callbacks)
+    assert [row["gen"] for row in readouts.rows] == rows
+    assert bool(readouts.vote) == (last > 0)  # founders were nobody's parents
+    stopping.on_start = lambda evolution: setattr(evolution, "stop", "before it begins")
+    assert run(30, toolbox=toolbox, callbacks=callbacks)[1] == []

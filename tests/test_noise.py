@@ -67,6 +67,10 @@ def test_biases_and_gains_of_two_dimensions_are_no_matrices():
     assert not any(vector.any() for vector in vectors)
     assert (gamma == 1).all()
     assert fan_in_scales(layout) == (0.5,) * 4
+    assert layout.vectors == (False, True, True, True)
+    own = Layout(("up_scale", "unbias", "gamma_2", "kernel_3"), ((3, 3), (3, 3), (3,), (3, 3)))
+    assert own.vectors == (False, False, True, False)
+    assert [bool(matrix.all()) for matrix in deap_nn.initScaled(list, own, rng=np.random.default_rng(1))] == [True] * 4
 
 
 @pytest.mark.parametrize(("init", "deviation"), [("initNormal", 1.0), ("initScaled", math.sqrt(2 / 300))])

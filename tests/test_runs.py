@@ -181,12 +181,13 @@ def test_the_report_of_a_run_that_maximises(tmp_path, monkeypatch, capsys):
     toolbox = plain_toolbox(evaluate=negated, individual=partial(initNormal, Gaining, layout))
     toolbox.register("population", initPopulation, toolbox, 1)
     folder = tmp_path / "run"
-    with RunDirectory(folder) as directory:
+    with RunDirectory(folder, settings={"weights": [-0.3]}) as directory:
         members, _ = evolve(
             toolbox.population(n=6), toolbox, 3, seed=1, callbacks=[directory], checkpoint=folder / "checkpoint"
         )
     run = describe_run(folder)
-    assert run["config"]["weights"] == [2.0]
+    assert run["config"]["fitness_weights"] == [2.0]
+    assert run["config"]["weights"] == [-0.3]
     assert run["logbook"]["max"][-1] == pytest.approx(max(negated(member)[0] for member in members))
     values = [node["fitness"] for node in run["family"]["tree"][0]["members"]]
     assert values[0] == pytest.approx(run["logbook"]["max"][-1])

@@ -14,7 +14,7 @@ function modelOf(config) {
 /* What the errors of a run are: a share, or another number that is the less the better. */
 const isShare = (config) => !config.measure || config.measure === "error";
 const measureOf = (config) => (isShare(config) ? "error" : String(config.measure).replaceAll("_", " "));
-const isMaximised = (config) => Array.isArray(config.weights) && config.weights[0] > 0;
+const isMaximised = (config) => Array.isArray(config.fitness_weights) && config.fitness_weights[0] > 0;
 const bestOf = (run) => (isMaximised(run.config) && run.logbook.max) || run.logbook.min;
 const formatOf = (config) => (isShare(config) ? percent : short);
 

@@ -446,7 +446,7 @@ def main() -> int:
             begun = time.monotonic()
             try:
                 seen = happen(folder)
-            except (OtherwiseError, subprocess.SubprocessError, OSError) as error:
+            except (OtherwiseError, subprocess.SubprocessError, OSError, psutil.Error) as error:
                 failed += 1
                 seen = f"FAILED: {type(error).__name__}: {error}"
             kill_all(folder)

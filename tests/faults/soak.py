@@ -89,7 +89,7 @@ def main() -> int:
             if (output / "logbook.csv").exists():
                 try:
                     samples.append(sample(run.pid, output, cache))
-                except (OSError, StopIteration):  # a process or a file was just going
+                except (OSError, StopIteration, psutil.Error):  # a process or a file was just going
                     continue
         if run.returncode:
             sys.exit(f"the run ended with {run.returncode}")
