@@ -378,9 +378,7 @@ class _Run:
         _record(evolution, self._clock, self._stats, self._begun, self._started)
         self._started = self._begun + evolution.elapsed  # what callbacks take counts for the next generation
         if checkpoint is not None and self._lineage is not None:
-            kept = kept_of(evolution, self._lineage, self._clock, places, self._watching)
-            with holding_signals():
-                checkpoint.append(kept)
+            checkpoint.append(kept_of(evolution, self._lineage, self._clock, places, self._watching))
         tell(self._watching, "on_generation", evolution)
         if checkpoint is not None and self._lineage is not None:
             self._keyframes.keep(self._lineage, checkpoint, self._watching)
