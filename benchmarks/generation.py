@@ -14,6 +14,7 @@ import numpy as np
 from common import DEFAULT, has_bfloat16, mnist, passes, run, steady
 
 from deap_nn.pooled import pool
+from deap_nn.selection import recombination_weights
 from deap_nn.weights import empty_vector
 
 MEMBERS, SIZE = 200, 3_274_634
@@ -25,16 +26,16 @@ def child(folder: Path, workers: int, *options: object) -> float:
     return steady(mnist(folder, *SIZES, *(options or ("--parents", 20)), workers=workers), MEMBERS)
 
 
-def centre(parents: int = 100, repeats: int = 11) -> float:
-    """Return the milliseconds of making the next centre of so many parents, which the main process does alone."""
+def centre(members: int = MEMBERS, repeats: int = 11) -> float:
+    """Return the milliseconds of making the next centre of so many members, while the workers wait."""
     rng, times = np.random.default_rng(1), []
     old, new, table = empty_vector(SIZE), empty_vector(SIZE), rng.standard_normal(8 * SIZE, dtype=np.float32)
     old[:] = rng.standard_normal(SIZE, dtype=np.float32)
-    drawn, counts = np.arange(0, 2 * parents, 2), np.ones(parents)
+    drawn, counts = np.arange(0, 2 * members, 2), recombination_weights(members)
     for generation in range(repeats):
         key = {"seed": 1, "generation": generation}
         begun = time.perf_counter()
-        pool(new, old, table, np.ones(1, np.float32), ((SIZE,),), **key, drawn=drawn, counts=counts, step=2.0)
+        pool(new, old, table, np.ones(1, np.float32), ((SIZE,),), **key, drawn=drawn, counts=counts, step=2.0, kept=1.0)
         times.append(1e3 * (time.perf_counter() - begun))
     return statistics.median(times[1:])
 
@@ -43,8 +44,8 @@ def measure(folder: Path) -> dict[str, float]:
     """Measure all once, two parents crossed by a mask if nothing else is said."""
     rows = {"forward pass, one process": passes(1), "recipes, serial": child(folder / "rs", 1)}
     rows["recipes, --preset default, serial"] = child(folder / "ds", 1, *DEFAULT)
-    rows["the next centre of 100 parents"] = centre()
-    rows["the next centre of 100 parents, of a forward pass"] = centre() / rows["forward pass, one process"]
+    rows["the next centre of 200 members"] = centre()
+    rows["the next centre of 200 members, of a forward pass"] = centre() / rows["forward pass, one process"]
     before = passes(2)
     rows["recipes, 2 workers"] = child(folder / "r2", 2)
     rows["recipes, --preset default, 2 workers"] = child(folder / "d2", 2, *DEFAULT)

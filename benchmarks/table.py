@@ -122,8 +122,8 @@ def of_one(values: Values) -> list[tuple[str, str]]:
             figure(values("evaluation", "KerasProblem over the raw operations")),
         ),
         (
-            "the next centre of 100 parents (`--preset default`, once a generation), in forward passes",
-            figure(values("generation", "the next centre of 100 parents, of a forward pass")),
+            "the next centre of 200 members (`--preset default`, once a generation), in forward passes",
+            figure(values("generation", "the next centre of 200 members, of a forward pass")),
         ),
         (
             "the main process' own cost a child (`--preset mask`), of a forward pass",

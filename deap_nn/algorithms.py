@@ -32,6 +32,7 @@ from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, pi
 from deap_nn.progress import ProgressBar, in_notebook
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, go_on, kept_of
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
+from deap_nn.selection import weights_of
 from deap_nn.variation import in_order, strength_of, unscored, vary
 from deap_nn.weights import check_count
 
@@ -389,10 +390,14 @@ class _Run:
         rng = stream(self._seed, Purpose.SELECT, generation)
         kept = self._elitism.choose(population)
         wanted = len(population) - len(kept)
-        drawn = seeded(toolbox.select, rng)(population, wanted)
-        if len(drawn) != wanted:
-            raise ValueError(f"select must return {wanted} individuals, got {len(drawn)}")
-        chosen = in_order(drawn, toolbox.mate)
+        weigh = weights_of(toolbox.select) if getattr(toolbox, "step", None) is not None else None
+        if weigh is None:
+            drawn = seeded(toolbox.select, rng)(population, wanted)
+            if len(drawn) != wanted:
+                raise ValueError(f"select must return {wanted} individuals, got {len(drawn)}")
+            chosen = in_order(drawn, toolbox.mate)
+        else:  # all count, best first
+            chosen = sorted(population, key=attrgetter("fitness"), reverse=True)
         if self._clock.generation < generation:  # somebody registered another select, which moves no clock
             self._clock.advance(population)
         self.evolution.parents = len({id(member) for member in chosen})
@@ -401,9 +406,9 @@ class _Run:
             return [member.recipe.place for member in (*chosen, *kept)] if self._checkpoint is not None else []
         population[:] = [*chosen, *kept]  # those that were not chosen are not needed any more
         if getattr(toolbox, "step", None) is not None:
-            centre = centre_of(chosen, self._centre, toolbox.step)
+            centre = centre_of(chosen, self._centre, toolbox.step, weigh)
             self._centre, chosen = centre, [centre] * len(chosen)
-            self.evolution.mean = partial(centre_of, centre=centre, step=toolbox.step)
+            self.evolution.mean = partial(centre_of, centre=centre, step=toolbox.step, weigh=weigh)
         children = vary(chosen, toolbox, seed=self._seed, generation=generation, **self._probabilities)
         population[:] = [*children, *unscored(map(toolbox.clone, kept))]
         return []

@@ -48,8 +48,8 @@ class Readouts(Callback):
     """Keep the one network that did best on all validation samples.
 
     The candidates are scored on all of them every ``READOUT_EVERY`` generations and at the end: the best member, and
-    the mean of the fittest, as many as the generation has parents. When the run is interrupted it is the best member
-    alone. At the very end the fittest also vote.
+    the mean of the fittest, as many as the generation has parents; where children come from one centre, that is the
+    next centre. When the run is interrupted it is the best member alone. At the very end the fittest also vote.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class Readouts(Callback):
 
     def _vote(self, evolution: Evolution) -> None:
         if evolution.parents and self.voters and hasattr(self.toolbox, "vote_error_rate"):
-            voters = evolution.fittest[: self.voters]
+            voters = evolution.voters[: self.voters]
             self.vote = {"voters": len(voters)}
             for split in ("validation", "test"):
                 error = self.toolbox.vote_error_rate(voters, split, map=evolution.map)

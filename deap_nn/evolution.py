@@ -16,6 +16,7 @@ from deap_nn.limits import EvaluationError
 from deap_nn.logbooks import Row, flat, last_record
 from deap_nn.members import mean_of
 from deap_nn.parallel import out_of_memory
+from deap_nn.selection import weights_of
 from deap_nn.weights import Layout, Matrix, WeightList
 
 
@@ -30,8 +31,9 @@ class Evolution:
     where it is given their places.
     ``look(member)`` is ``member.flat``, but the member stays light, and what is seen is valid until the next look.
     ``parents`` is how many different parents the present generation has, 0 for the initial one, and ``mean(members)``
-    the individual whose weights are the mean of those of some of its members; where children come from one centre, what
-    lies as many times as far from that as the toolbox' ``step`` says.
+    the individual whose weights are the mean of those of some of its members. Where children come from one centre, it
+    lies as many times as far from that as the toolbox' ``step`` says: of ``fittest`` it is the next centre, towards
+    which the worse half counts against (`recombination_weights`) if the toolbox' ``select`` does so.
     """
 
     toolbox: base.Toolbox
@@ -80,8 +82,18 @@ class Evolution:
 
     @property
     def fittest(self) -> list[Any]:
-        """The best of the generation, as many as it has parents: under `selRankBoosted`, the next parents."""
+        """The best of the generation, as many as it has parents: under `selRankBoosted`, the next parents.
+
+        Where all count around a centre it is everybody, best first.
+        """
         return heapq.nlargest(self.parents, self.population, key=attrgetter("fitness"))
+
+    @property
+    def voters(self) -> list[Any]:
+        """Those of the fittest that the next generation comes from, and does not go away from."""
+        weigh = weights_of(self.toolbox.select) if getattr(self.toolbox, "step", None) is not None else None
+        fittest = self.fittest
+        return fittest if weigh is None else fittest[: np.count_nonzero(weigh(len(self.population)) > 0)]
 
     @property
     def last(self) -> bool:

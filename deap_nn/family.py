@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.checkpoint import Generation
+from deap_nn.selection import recombination_weights
 
 LEVELS, NODES = 7, 12
 """So many generations of a family are drawn, and so many members of each."""
@@ -54,20 +55,40 @@ class Ancestry:
         So many live on.
     around_centre : bool
         Whether all the chosen are mated at once, and children come from one centre.
+    weighted : bool
+        Whether everybody is chosen there, best first, and the better count by `recombination_weights`.
+    parents : int, optional
+        How many of them do.
     """
 
-    def __init__(self, past: Sequence[Generation], *, mates: int, elites: int = 0, around_centre: bool = False) -> None:
+    def __init__(
+        self,
+        past: Sequence[Generation],
+        *,
+        mates: int,
+        elites: int = 0,
+        around_centre: bool = False,
+        weighted: bool = False,
+        parents: int | None = None,
+    ) -> None:
         self.past = past
         self.members = len(past[0].wvalues)
         self.around_centre = around_centre
-        self._mates, self._elites = mates, elites
+        self._mates, self._elites, self._weighted, self._parents = mates, elites, weighted, parents
 
     @classmethod
     def of(cls, past: Sequence[Generation], config: Mapping[str, Any]) -> Ancestry:
         """Return that of a run with these settings."""
         around_centre = config.get("step") is not None
         mates = 1 if config.get("crossover") == "none" else config.get("mates") or 2
-        return cls(past, mates=int(mates), elites=int(config.get("elites") or 0), around_centre=around_centre)
+        return cls(
+            past,
+            mates=int(mates),
+            elites=int(config.get("elites") or 0),
+            around_centre=around_centre,
+            weighted=around_centre and config.get("sampling") == "independent",
+            parents=config.get("parents"),
+        )
 
     def _back(self, number: int, shares: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return which share each member of the generation before has in some of a generation's."""
@@ -75,7 +96,7 @@ class Ancestry:
             chosen = self.past[number].chosen
             counts = np.bincount(chosen, minlength=self.members)
             if number > 1:
-                return counts / len(chosen)
+                return self.of_mean(chosen) if self._weighted else counts / len(chosen)
             # The founders have nothing in common: the one drawn most often, of several the first, is the first centre.
             first = np.zeros(self.members)
             first[chosen[np.argmax(counts[chosen])]] = 1
@@ -103,6 +124,18 @@ class Ancestry:
         for generation in range(number, 0, -1):
             found.append(self._back(generation, found[-1]))
         return found[::-1]
+
+    def of_mean(self, ranked: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        """Return what each member counts in the mean of some, best first, each once: shape (members,), together 1.
+
+        Those that a centre goes away from are no parents.
+        """
+        weights = np.ones(len(ranked))
+        if self._weighted:
+            weights = np.maximum(recombination_weights(len(ranked), self._parents), 0)
+        shares = np.zeros(self.members)
+        shares[ranked] = weights / weights.sum()
+        return shares
 
     def founders(self) -> list[int]:
         """Return how many of the initial population have descendants in each generation."""
@@ -140,11 +173,10 @@ def describe_family(past: Sequence[Generation], config: Mapping[str, Any], statu
     ancestry = Ancestry.of(past, config)
     kept = status.get("generation")
     number = kept if isinstance(kept, int) and 0 <= kept < len(past) else len(past) - 1
-    best, last = past[number].wvalues[:, 0], np.zeros(ancestry.members)
+    best = past[number].wvalues[:, 0]
     several = number > 0 and status.get("readout") == "mean of the parents"
     count = past[number].parents(ancestry._elites) if several else 1
-    last[np.argsort(-best, kind="stable")[:count]] = 1 / count
-    shares = ancestry.shares(number, last)
+    shares = ancestry.shares(number, ancestry.of_mean(np.argsort(-best, kind="stable")[:count]))
     tree: list[dict[str, Any]] = []
     for generation in range(number, max(-1, number - LEVELS), -1):
         order = np.argsort(-shares[generation], kind="stable")

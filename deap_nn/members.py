@@ -13,7 +13,7 @@ from deap import base
 
 from deap_nn.crossover import further
 from deap_nn.markup import genome
-from deap_nn.recipes import Recipe
+from deap_nn.recipes import Recipe, Weigh, counts_and_kept
 from deap_nn.weights import Shape, Vector, WeightList
 
 
@@ -142,27 +142,30 @@ def mean_of(individuals: Sequence[Any]) -> Any:
     return made
 
 
-def centre_of(chosen: Sequence[Any], centre: Any, step: float) -> Any:
+def centre_of(chosen: Sequence[Any], centre: Any, step: float, weigh: Weigh = None) -> Any:
     """Return what the next generation comes from: `step` times as far from a centre as the mean of the chosen.
 
     Parameters
     ----------
     chosen : sequence of WeightList
-        Each as often as it counts.
+        Each as often as it counts; where there are weights everybody, best first.
     centre : WeightList, optional
         What they come from. Left out, they are founders, of which the one that counts most is returned.
     step : float
         1 for the mean itself.
+    weigh : callable, optional
+        How much each counts, see `Breeder`.
     """
-    counts = Counter(map(id, chosen))
     if centre is None:
-        return next(individual for individual in chosen if id(individual) == counts.most_common(1)[0][0])
+        ((most, _),) = Counter(map(id, chosen)).most_common(1)
+        return next(individual for individual in chosen if id(individual) == most)
     each = {id(individual): individual for individual in chosen}
-    total = np.zeros(centre.flat.size)
-    for key, individual in each.items():
-        total += np.multiply(individual.flat, counts[key], dtype=np.float64)
+    counts, kept = counts_and_kept(list(map(id, chosen)), weigh)
+    total = kept * centre.flat.astype(np.float64)
+    for key, count in counts.items():
+        total += np.multiply(each[key].flat, count, dtype=np.float64)
     made = copy.deepcopy(centre)
     if hasattr(made, "fitness"):
         del made.fitness.values
-    further(centre.flat, total / len(chosen), step, made.flat)
+    further(centre.flat, total / (1.0 if kept else sum(counts.values())), step, made.flat)
     return made

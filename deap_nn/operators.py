@@ -7,7 +7,7 @@ from typing import Any, Literal
 from deap_nn.crossover import cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
 from deap_nn.initialisation import initAround, initNormal, initScaled
 from deap_nn.mutation import mutGaussianAdaptive
-from deap_nn.selection import selMirrored, selRankBoosted
+from deap_nn.selection import selLogRank, selMirrored, selRankBoosted
 
 Kind = Literal["init", "cx", "mut", "sel"]
 
@@ -39,5 +39,6 @@ OPERATORS = (
     Operator(cxMean, "cx", "Michalewicz 1992; Beyer 1995"),
     Operator(mutGaussianAdaptive, "mut", "the article; Beyer and Schwefel 2002"),
     Operator(selRankBoosted, "sel", "the article; Baker 1985"),
+    Operator(selLogRank, "sel", "Arnold 2006; Hansen and Ostermeier 2001; Baker 1987"),
     Operator(selMirrored, "sel", "Brockhoff et al. 2010; Hansen and Ostermeier 2001; Baker 1987"),
 )

@@ -38,6 +38,7 @@ class Pedigree:
         known += [float(breeder.cxpb), float(breeder.mutpb), int(breeder.mates)]
         known += [] if breeder.step is None else [float(breeder.step)]
         known += [int(breeder.elites)] if breeder.elites else []
+        known += [] if breeder.weigh is None else [breeder.weigh(64).tolist()]
         self._history = hashlib.blake2b(repr(tuple(known)).encode(), digest_size=16)
         self._past: list[tuple[Places, Strengths]] = []
         self._founder = 0

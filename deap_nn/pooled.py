@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
@@ -12,6 +14,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from deap_nn.compiled import LARGE, checked_ends, compiled, fence, place_in_table
+from deap_nn.parallel import processors
 from deap_nn.rounding import round_block
 from deap_nn.weights import Halves, Shape, Vector, Vectors
 
@@ -61,6 +64,14 @@ def _mutate(child: Vector, centre: Vector, noise: Vector, factor: np.float32, pa
 
 
 @compiled
+def _place_and_sign(table: Vector, out: Vector, run_seed: int, born: int, place: int) -> tuple[np.int64, np.float32]:
+    """Return where a child's noise begins in the table, and its sign: at an odd place it is the other's negated."""
+    places = np.uint64(table.size - out.size + 1)
+    start = place_in_table(np.uint64(run_seed), np.uint64(born), np.uint64(place // 2), places)
+    return start, np.float32(-1.0) if place % 2 else np.float32(1.0)
+
+
+@compiled
 def _mutation_pass(
     out: Vector,
     twin: Vector,
@@ -71,19 +82,20 @@ def _mutation_pass(
     run_seed: int,
     born: int,
     place: int,
+    twins: int,
 ) -> None:
-    places = np.uint64(table.size - out.size + 1)
-    start = place_in_table(np.uint64(run_seed), np.uint64(born), np.uint64(place // 2), places)
+    start, sign = _place_and_sign(table, out, run_seed, born, place)
+    twin_start, twin_sign = _place_and_sign(table, out, run_seed, born, twins)
     past_caches = out.size >= LARGE
-    sign = np.float32(-1.0) if place % 2 else np.float32(1.0)
     begin = 0
     for matrix in range(len(ends)):
         while begin < ends[matrix]:
             stop = min(ends[matrix], begin + _BLOCK)
-            factor, noise = sign * factors[matrix], table[start + begin : start + stop]
-            _mutate(out[begin:stop], centre[begin:stop], noise, factor, past_caches)
+            own, factor = centre[begin:stop], factors[matrix]
+            _mutate(out[begin:stop], own, table[start + begin : start + stop], sign * factor, past_caches)
             if twin.size:  # what was just read is still in the cache
-                _mutate(twin[begin:stop], centre[begin:stop], noise, -factor, past_caches)
+                noise = table[twin_start + begin : twin_start + stop]
+                _mutate(twin[begin:stop], own, noise, twin_sign * factor, past_caches)
             begin = stop
     if past_caches:
         fence()
@@ -111,25 +123,26 @@ def _rounded_mutation_pass(
     run_seed: int,
     born: int,
     place: int,
+    twins: int,
 ) -> None:
-    places = np.uint64(table.size - out.size + 1)
-    start = place_in_table(np.uint64(run_seed), np.uint64(born), np.uint64(place // 2), places)
-    sign = np.float32(-1.0) if place % 2 else np.float32(1.0)
+    start, sign = _place_and_sign(table, out, run_seed, born, place)
+    twin_start, twin_sign = _place_and_sign(table, out, run_seed, born, twins)
     block = np.empty(_BLOCK, dtype=np.float32)
     begin = 0
     for matrix in range(len(ends)):
         while begin < ends[matrix]:
             stop = min(ends[matrix], begin + _BLOCK)
             factor, own = sign * factors[matrix], centre[begin:stop]
-            noise = table[start + begin : start + stop]
+            twin_factor = twin_sign * factors[matrix]
+            noise, twin_noise = table[start + begin : start + stop], table[twin_start + begin : twin_start + stop]
             if rounded[matrix]:
                 _mutate_rounded(halves[begin:stop], own, noise, factor, block)
                 if twin.size:
-                    _mutate_rounded(twin_halves[begin:stop], own, noise, -factor, block)
+                    _mutate_rounded(twin_halves[begin:stop], own, twin_noise, twin_factor, block)
             else:
                 _mutate(out[begin:stop], own, noise, factor, False)
                 if twin.size:
-                    _mutate(twin[begin:stop], own, noise, -factor, False)
+                    _mutate(twin[begin:stop], own, twin_noise, twin_factor, False)
             begin = stop
 
 
@@ -144,23 +157,29 @@ def _pooling_pass(
     born: int,
     drawn: NDArray[np.int64],
     counts: NDArray[np.float64],
+    kept: float,
+    everybody: float,
     step: float,
+    first: int,
+    last: int,
 ) -> None:
-    places = np.uint64(table.size - out.size + 1)
-    starts = np.empty(drawn.size, dtype=np.int64)
+    """Write the weights of a centre from `first` up to `last`."""
+    starts, signs = np.empty(drawn.size, dtype=np.int64), np.empty(drawn.size, dtype=np.float32)
     for i in range(drawn.size):
-        starts[i] = place_in_table(np.uint64(run_seed), np.uint64(born), np.uint64(drawn[i] // 2), places)
-    everybody = counts.sum()
+        starts[i], signs[i] = _place_and_sign(table, out, run_seed, born, drawn[i])
     total = np.empty(_BLOCK, dtype=np.float64)
-    begin = 0
+    begin = first
     for matrix in range(len(ends)):
-        while begin < ends[matrix]:
-            stop = min(ends[matrix], begin + _BLOCK)
+        while begin < min(ends[matrix], last):
+            stop = min(ends[matrix], begin + _BLOCK, last)
             own = centre[begin:stop]
             some = total[: stop - begin]
             some[:] = 0.0
+            if kept:
+                for k in range(some.size):
+                    some[k] = kept * np.float64(own[k])
             for i in range(drawn.size):
-                factor = -factors[matrix] if drawn[i] % 2 else factors[matrix]
+                factor = signs[i] * factors[matrix]
                 noise = table[starts[i] + begin : starts[i] + stop]
                 count = counts[i]
                 for k in range(some.size):
@@ -180,22 +199,22 @@ def mutate_around(
     *,
     seed: int,
     generation: int,
-    place: int,
+    places: Sequence[int],
     halves: Sequence[Halves] = (),
     rounded: NDArray[np.bool_] | None = None,
 ) -> None:
-    """Write a child that `mutGaussianAdaptive` makes of a centre, or it and the one mirrored at the centre.
+    """Write a child that `mutGaussianAdaptive` makes of a centre, or two, which may be mirrored at the centre.
 
     Parameters
     ----------
     outs : sequence of numpy.ndarray
-        Where the child goes, or both of a pair, each of shape (n,), float32.
+        Where the child goes, or both, each of shape (n,), float32.
     centre : numpy.ndarray
         What is mutated, shape (n,), float32, left unchanged.
     table, factors, shapes, seed, generation
         As `cross_and_mutate` takes them.
-    place : int
-        Where the (first) child stands; at an odd place stands the mirrored one of a pair.
+    places : sequence of int
+        As many, each at least 0: which noise a child has, 2i that of stream i and 2i + 1 the same negated.
     halves, rounded
         Where the matrices of each child go that are wanted as bfloat16 alone, and which these are, as `round_weights`
         takes them; `outs` have the others then.
@@ -205,20 +224,20 @@ def mutate_around(
     ValueError
         If a size does not fit the shapes, or there are more than two children: the compiled pass does not check.
     """
-    if not 1 <= len(outs) <= 2:
-        raise ValueError(f"children must be one or two, got {len(outs)}")
+    if not 1 <= len(outs) == len(places) <= 2:
+        raise ValueError(f"children must be one or two, each with a place, got {len(outs)} and {len(places)} places")
     out, twin = outs if len(outs) == 2 else (outs[0], _NOTHING)
     ends = checked_ends(outs, (centre,), table, factors, shapes)
     if not (len(ends) and ends[-1]):
         return
     if rounded is None and not halves:
-        _mutation_pass(out, twin, centre, table, factors, ends, seed, generation, place)
+        _mutation_pass(out, twin, centre, table, factors, ends, seed, generation, places[0], places[-1])
         return
     fit = [half.shape for half in halves] == [out.shape for out in outs]
     if rounded is None or len(rounded) != len(ends) or not fit:
         raise ValueError("each child must have its halves, and each matrix say whether it is rounded")
     half, twin_half = halves if len(halves) == 2 else (halves[0], _NO_HALVES)
-    key = (seed, generation, place)
+    key = (seed, generation, places[0], places[-1])
     _rounded_mutation_pass(out, half, twin, twin_half, centre, table, factors, ends, rounded, *key)
 
 
@@ -234,8 +253,11 @@ def pool(
     drawn: NDArray[np.int64],
     counts: NDArray[np.float64],
     step: float,
+    kept: float = 0.0,
 ) -> None:
     """Write what `Breeder.pool` makes of children that `mutate_around` gives, without making them, bit for bit.
+
+    A large one is written by as many threads as there are processors: the workers have nothing to do until it is there.
 
     Parameters
     ----------
@@ -244,9 +266,12 @@ def pool(
     centre, table, factors, shapes, seed, generation
         As `mutate_around` takes them: those of the children.
     drawn, counts : numpy.ndarray
-        The places of the children that were drawn, and how often each was; shape (children,), int64 and float64.
+        The places of the children that were drawn, and how often each was, below 0 where its opposite was; shape
+        (children,), int64 and float64.
     step : float
         How far to go from the centre to their mean, 1 for the mean itself.
+    kept : float
+        How often the centre itself counts. If it counts, all must count 1 together.
 
     Raises
     ------
@@ -255,4 +280,26 @@ def pool(
     """
     ends = checked_ends((out,), (centre,), table, factors, shapes)
     if len(ends) and ends[-1]:
-        _pooling_pass(out, centre, table, factors, ends, seed, generation, drawn, counts, step)
+        everybody = 1.0 if kept else float(counts.sum())
+        known: tuple[Any, ...] = (
+            out,
+            centre,
+            table,
+            factors,
+            ends,
+            seed,
+            generation,
+            drawn,
+            counts,
+            kept,
+            everybody,
+            step,
+        )
+        parts = processors() if out.size >= LARGE else 1
+        bounds = [out.size * part // parts for part in range(parts + 1)]
+        if parts == 1:
+            _pooling_pass(*known, *bounds)
+            return
+        with ThreadPoolExecutor(parts) as threads:
+            for done in [threads.submit(_pooling_pass, *known, *part) for part in itertools.pairwise(bounds)]:
+                done.result()

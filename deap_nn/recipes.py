@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +39,8 @@ class Recipe(NamedTuple):
     sigma : float, optional
         The strength of mutation, where the toolbox's mutation has a ``sigma``.
     drawn : bytes
-        Of a pool, the places of the children of its one parent that were drawn, each as often as it was, as
-        `drawn_places` makes them; empty for any other.
+        Of a pool, the places of the children of its one parent that were drawn, each as often as it was, or of all of
+        them, best first, as `drawn_places` makes them; empty for any other.
     copied : bool
         Whether it is its one parent, which lives on.
     """
@@ -73,12 +72,37 @@ class Recipe(NamedTuple):
         """The places of those whose mean it is, or None where it is a member."""
         if self.place != MEAN_PLACE:
             return None
-        return list(self.counts) if self.drawn else [key & 0xFFFFFFFF for key in self.parents]
+        return list(dict.fromkeys(self.places)) if self.drawn else [key & 0xFFFFFFFF for key in self.parents]
 
     @property
-    def counts(self) -> dict[int, int]:
-        """The places that were drawn, in their order, and how often each was."""
-        return Counter(np.frombuffer(self.drawn, dtype="<u4").tolist())
+    def places(self) -> list[int]:
+        """The places that were drawn, in their order."""
+        places: list[int] = np.frombuffer(self.drawn, dtype="<u4").tolist()
+        return places
+
+
+Weigh = Callable[[int], NDArray[np.float64]] | None
+"""What says how much each counts, best first, given how many there are; None where they count as often as drawn."""
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def counts_and_kept(drawn: Sequence[Key], weigh: Weigh) -> tuple[dict[Key, float], float]:
+    """Return how much each of those counts that a centre is made of, in their order, and how much the one before it.
+
+    Parameters
+    ----------
+    drawn : sequence
+        Who was drawn, each as often as it was; where there are weights everybody, best first.
+    weigh : callable or None
+        What gives the weights.
+    """
+    counts: dict[Key, float] = {}
+    weights = np.ones(len(drawn)) if weigh is None else weigh(len(drawn))
+    for key, weight in zip(drawn, weights.tolist(), strict=True):
+        if weight:
+            counts[key] = counts.get(key, 0.0) + weight
+    return counts, 0.0 if weigh is None else 1.0 - float(weights.sum())
 
 
 def drawn_places(places: Iterable[int]) -> bytes:
@@ -106,11 +130,15 @@ class Breeder:
         How many are mated at a time.
     step : float, optional
         Where all the chosen are mated at once: how far their children go from the centre they had to the mean of what
-        was chosen of them. The children come in pairs, mirrored at their centre; `mates` is 2 and `cxpb` plays no part.
+        was chosen of them; `mates` is 2 and `cxpb` plays no part.
     strength : SelfAdaptive, optional
         What each child's own strength of mutation comes from.
     elites : int
         So many of the last of each generation but the first are copies of their parents.
+    weigh : callable, optional
+        Where all are mated at once: given how many there are, how much each counts, best first, as
+        `recombination_weights` says. Left out, each counts as often as it was drawn, and children come in pairs,
+        mirrored at their centre.
     """
 
     seed: int
@@ -126,6 +154,12 @@ class Breeder:
     step: float | None = None
     strength: SelfAdaptive | None = None
     elites: int = 0
+    weigh: Weigh = None
+
+    @property
+    def paired(self) -> bool:
+        """Whether children come in pairs, mirrored at their centre."""
+        return self.step is not None and self.weigh is None
 
     @functools.cached_property
     def fused(self) -> bool:
@@ -178,8 +212,7 @@ class Breeder:
             mutate = self.mutate
             if recipe.sigma is not None:
                 mutate = functools.partial(mutate, sigma=recipe.sigma)
-            paired = self.step is not None
-            (child,) = mutation_of(mutate, self.seed, recipe.generation, recipe.place, paired=paired)(child)
+            (child,) = mutation_of(mutate, self.seed, recipe.generation, recipe.place, paired=self.paired)(child)
         np.copyto(out, child.flat)
 
     def breed_siblings(self, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
@@ -215,28 +248,33 @@ class Breeder:
             self.shapes,
             seed=self.seed,
             generation=first.generation,
-            place=first.place,
+            places=[self._noise_place(recipe.place) for recipe in recipes],
             halves=halves,
             rounded=rounded,
         )
 
     def _pool(self, recipe: Recipe, centre: Vector, out: Vector) -> None:
         """Write the centre of the children of those that were drawn among the children of `centre`."""
-        counts = recipe.counts
-        step, everybody = float(self.step or 0.0), sum(counts.values())
+        counts, kept = counts_and_kept(recipe.places, self.weigh)
+        step = float(self.step or 0.0)
         if self.fused and self.mutpb >= 1:
             from deap_nn.pooled import pool
 
             factors = self._factors(check_sigma(recipe.sigma or 0.0, "sigma"))
-            drawn, often = np.array(list(counts), np.int64), np.array(list(counts.values()), np.float64)
-            key = {"seed": self.seed, "generation": recipe.generation}
-            pool(out, centre, self._table, factors, self.shapes, **key, drawn=drawn, counts=often, step=step)
+            drawn = np.array([self._noise_place(place) for place in counts], np.int64)
+            key: dict[str, Any] = {"seed": self.seed, "generation": recipe.generation, "drawn": drawn}
+            key |= {"counts": np.array(list(counts.values()), np.float64), "kept": kept, "step": step}
+            pool(out, centre, self._table, factors, self.shapes, **key)
             return
-        total, child = np.zeros(centre.size), empty_vector(centre.size)
+        total, child = kept * centre.astype(np.float64), empty_vector(centre.size)
         for place, count in counts.items():
             self.breed(Recipe(recipe.generation, place, recipe.parents, recipe.sigma), [centre], child)
             total += np.multiply(child, count, dtype=np.float64)
-        further(centre, total / everybody, step, out)
+        further(centre, total / (1.0 if kept else sum(counts.values())), step, out)
+
+    def _noise_place(self, place: int) -> int:
+        """Return which noise a child around a centre has, as the compiled passes count it."""
+        return place if self.paired else 2 * place
 
     def _one_pass(self, parents: Sequence[Vector]) -> bool:
         return self.fused and len(parents) == (self.mates if self.step is None else 1)

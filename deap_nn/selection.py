@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -131,10 +132,133 @@ def selRankBoosted(
 
 
 def log_rank_weights(size: int) -> NDArray[np.float64]:
-    r"""Return the share of each rank `i` of `n`, best first, that `selMirrored` draws: :math:`\ln(n + 1/2) - \ln i`."""
+    r"""Return the share of each rank `i` of `n`, best first, that a draw by it has: :math:`\ln(n + 1/2) - \ln i`."""
     weights = np.log(size + 0.5) - np.log(np.arange(1, size + 1))
     shares: NDArray[np.float64] = weights / weights.sum()
     return shares
+
+
+def recombination_weights(size: int, parents: int | None = None) -> NDArray[np.float64]:
+    """Return how much each of a whole population counts, best first, where all of it is recombined around a centre.
+
+    The better half counts by the logarithm of its ranks; the worse half, the very worst first, as much against: what
+    did badly says where not to go. Together the sizes are 1 and the weights 0, or 1 where there is one alone.
+
+    Parameters
+    ----------
+    size : int
+        How many there are, at least 1.
+    parents : int, optional
+        So many of the best and of the worst count, at least 1, half of all at most. Left out, half of all.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (size,), float64.
+
+    References
+    ----------
+    D. V. Arnold, "Weighted multirecombination evolution strategies", Theoretical Computer Science 361, 2006 (weights
+    below 0); N. Hansen and A. Ostermeier, "Completely derandomized self-adaptation in evolution strategies",
+    Evolutionary Computation 9, 2001 (the logarithm).
+
+    Examples
+    --------
+    >>> recombination_weights(3).tolist()
+    [0.5, 0.0, -0.5]
+    """
+    weights = np.zeros(size)
+    if size == 1:
+        weights[0] = 1.0
+        return weights
+    shares = log_rank_weights(min(size // 2, size if parents is None else parents)) / 2
+    weights[: len(shares)] = shares
+    weights[size - len(shares) :] = -shares[::-1]
+    return weights
+
+
+def selLogRank(
+    individuals: Sequence[Individual],
+    k: int,
+    *,
+    parents: int | None = None,
+    rng: np.random.Generator,
+    fit_attr: str = "fitness",
+) -> list[Individual]:
+    """Draw `k` of the better half by the logarithm of their rank, with as little chance as can be.
+
+    Each is drawn as often as its share of `k` says, rounded up or down (stochastic universal sampling), the best first.
+    Around a centre `evolve` draws nobody: there all count, by `recombination_weights`.
+
+    Parameters
+    ----------
+    individuals : sequence
+        Evaluated individuals.
+    k : int
+        How many to draw, at least 0.
+    parents : int, optional
+        Draw from the best `parents` alone, at least 1, half of all at most. Left out, from half of all.
+    rng : numpy.random.Generator
+        The source of randomness.
+    fit_attr : str
+        The attribute that holds the fitness, compared by its own comparison.
+
+    Returns
+    -------
+    list
+        The drawn individuals themselves, no copies.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, there is nobody to draw from, or somebody has no valid fitness.
+    TypeError
+        If an argument is of the wrong kind.
+
+    References
+    ----------
+    N. Hansen and A. Ostermeier, "Completely derandomized self-adaptation in evolution strategies", Evolutionary
+    Computation 9, 2001 (the weights); J. E. Baker, "Reducing bias and inefficiency in the selection algorithm", ICGA
+    1987 (universal sampling).
+
+    Examples
+    --------
+    >>> from deap import base, creator
+    >>> creator.create("FitnessOfLog", base.Fitness, weights=(-1.0,))
+    >>> creator.create("OfLog", list, fitness=creator.FitnessOfLog)
+    >>> population = [creator.OfLog([i]) for i in range(4)]
+    >>> for i, individual in enumerate(population):
+    ...     individual.fitness.values = (i,)
+    >>> selLogRank(population, 4, rng=np.random.default_rng(1))
+    [[0], [0], [0], [1]]
+    """
+    check_generator(rng)
+    check_count(k, "k", 0)
+    if parents is not None:
+        check_count(parents, "parents", 1)
+    fitness = _fitness_of(individuals, fit_attr)
+    most = max(1, len(individuals) // 2)
+    return _universal(heapq.nlargest(min(most, parents or most), individuals, key=fitness), k, rng)
+
+
+selLogRank.recombination_weights = recombination_weights  # type: ignore[attr-defined]
+
+
+def _universal(ranked: list[Individual], k: int, rng: np.random.Generator) -> list[Individual]:
+    """Draw `k` of some by the logarithm of their rank (stochastic universal sampling)."""
+    ends = np.cumsum(log_rank_weights(len(ranked)))
+    points = (rng.random() + np.arange(k)) / max(k, 1)
+    return [ranked[place] for place in np.minimum(np.searchsorted(ends, points, side="right"), len(ranked) - 1)]
+
+
+def weights_of(select: Callable[..., Any]) -> Callable[[int], NDArray[np.float64]] | None:
+    """Return what says how much each of a population counts around a centre, if a registered selection has it.
+
+    It is told by an attribute ``recombination_weights`` of the function, which is given how many there are and the
+    ``parents`` that the selection was registered with.
+    """
+    weigh = getattr(getattr(select, "func", select), "recombination_weights", None)
+    return None if weigh is None else partial(weigh, parents=getattr(select, "keywords", {}).get("parents"))
 
 
 def selMirrored(
@@ -201,10 +325,7 @@ def selMirrored(
     fitness = _fitness_of(individuals, fit_attr)
     pairs = [individuals[start : start + 2] for start in range(0, len(individuals), 2)]
     better = sorted((max(pair, key=fitness) for pair in pairs), key=fitness, reverse=True)[:parents]
-    ends = np.cumsum(log_rank_weights(len(better)))
-    points = (rng.random() + np.arange(k)) / max(k, 1)
-    places = np.minimum(np.searchsorted(ends, points, side="right"), len(better) - 1)
-    return [better[place] for place in places]
+    return _universal(better, k, rng)
 
 
 def _fitness_of(individuals: Sequence[Any], fit_attr: str) -> Callable[[Any], Any]:

@@ -23,7 +23,7 @@ from deap_nn.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.problems import Batches, of_keras_problem, of_labelled_data
 from deap_nn.seeding import Purpose, check_seed, stream
-from deap_nn.selection import check_ranking, selMirrored, selRankBoosted
+from deap_nn.selection import check_ranking, selLogRank, selMirrored, selRankBoosted
 from deap_nn.weight_files import checked_weights
 from deap_nn.weights import Layout, WeightList, check_count, check_number, check_probability
 
@@ -75,6 +75,7 @@ def make_toolbox(
     elites: int = 0,
     elite_batches: int = 1,
     step: float = 6.0,
+    sampling: Literal["independent", "mirrored"] = "independent",
     threads: int = 1,
     precision: Literal["float32", "bfloat16"] = "float32",
     device: Literal["cpu", "gpu"] = "cpu",
@@ -130,10 +131,9 @@ def make_toolbox(
         own loops mate two all the same.
     crossover : {"mask", "biased", "split", "matrices", "units", "average", "none", "mean"}
         `cxMask` for as many as `mates` says, `cxBiased`, `cxSplit`, `cxMatrices`, `cxUnits`, the mean of as many as
-        `mates` says by `cxMean`, or none. "mean" mates all that
-        `selMirrored` draws at once: the children of the next generation are mutated around one centre, in mirrored
-        pairs, by ``evolve``, which leaves ``mate`` and ``cxpb`` aside then. `pressure`, `boost`, `boosted`, `mates`,
-        `indpb` and `tournsize` are not for "mean". DEAP's own loops take the mean of two.
+        `mates` says by `cxMean`, or none. "mean" mates all at once: the children of the next generation are mutated
+        around one centre by ``evolve``, which leaves ``mate`` and ``cxpb`` aside then. `pressure`, `boost`, `boosted`,
+        `mates`, `indpb` and `tournsize` are not for "mean". DEAP's own loops take the mean of two.
     tournsize : int, optional
         Draw parents by `deap.tools.selTournament` with so many contestants, at least 1, from all: `pressure`, `boost`,
         `boosted` and `parents` are not for it.
@@ -146,6 +146,10 @@ def make_toolbox(
     step : float
         How far "mean" goes from the centre of a generation to the mean of those drawn, above 0: 1 is that mean, more
         goes on in its direction. `usual_step` gives one that suits the run.
+    sampling : {"independent", "mirrored"}
+        Of "mean". Independent children all have noise of their own, and `selLogRank` tells how much each counts, the
+        worse half against (`recombination_weights`). Mirrored ones come in pairs with the same noise, added and
+        taken away, of which `selMirrored` draws the better ones: half as many directions are tried.
     threads : int
         TensorFlow's threads in each process. Results are the same for any number of workers, but not of threads.
     precision : {"float32", "bfloat16"}
@@ -187,6 +191,7 @@ def make_toolbox(
     _check_choice("crossover", crossover, tuple(CROSSOVERS))
     if not 0 < check_number(step, "step") < LARGEST_STEP:
         raise ValueError(f"step must be above 0 and below {LARGEST_STEP:g}, got {step!r}")
+    _check_choice("sampling", sampling, ("independent", "mirrored"))
     _check_choice("precision", precision, ("float32", "bfloat16"))
     _check_choice("device", device, ("cpu", "gpu"))
     batch_size = None if batch_size is None else check_count(batch_size, "batch_size")
@@ -258,7 +263,8 @@ def make_toolbox(
     strength = {"sigma": adaptation, "indpb": float(mutation_indpb), "scale": scales, "matrices": mutated_matrices}
     toolbox.register("mutate", mutGaussianAdaptive, **strength, noise=noise, rng=rngs[2])
     if crossover == "mean":
-        toolbox.register("select", GenerationalSelect(toolbox.clock, selMirrored), parents=parents, rng=rngs[3])
+        chosen = selLogRank if sampling == "independent" else selMirrored
+        toolbox.register("select", GenerationalSelect(toolbox.clock, chosen), parents=parents, rng=rngs[3])
     elif tournsize is not None:
         select = GenerationalSelect(toolbox.clock, tools.selTournament)
         toolbox.register("select", select, tournsize=tournsize, rng=rngs[3])

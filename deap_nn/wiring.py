@@ -28,6 +28,8 @@ def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
     optional = ["mates", "step", "tournsize", "batch_generations", "elites", "elite_batches", "indpb"]
     optional += ["mutation_indpb", "mutated_matrices"]
     chosen |= {name: settings[name] for name in optional if settings.get(name) is not None}
+    if settings.get("step") is not None:
+        chosen["sampling"] = settings.get("sampling") or "mirrored"  # as it was before there was a choice
     if chosen["scale"] == "none":
         chosen["scale"] = None
     model: Any = settings.get("model")

@@ -142,7 +142,9 @@ class Around:
         """Write the two networks of the pair at a place, as flat vectors."""
         from deap_nn.pooled import mutate_around
 
-        mutate_around(outs, centre, self._noise.array(), self._factors, self._shapes, **self._key, place=place)
+        mutate_around(
+            outs, centre, self._noise.array(), self._factors, self._shapes, **self._key, places=(place, place + 1)
+        )
 
     def sum(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the sum of all noise, that of each pair's first network with its weight; shape (size,)."""

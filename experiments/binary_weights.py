@@ -102,7 +102,7 @@ def make_toolbox(population: int, generations: int, seed: int) -> base.Toolbox:
     """Wire genome, operators and fitness: children lie around one centre, which moves to the mean of the better."""
     toolbox = base.Toolbox()
     noise, clock = NoiseTable(seed, LAYOUT.size), Clock(toolbox)
-    toolbox.clock, toolbox.step = clock, usual_step(population, generations, 2) / 3
+    toolbox.clock, toolbox.step = clock, usual_step(population, generations, 2, "mirrored") / 3
     toolbox.register("individual", initNormal, Individual, LAYOUT, sigma=0.3, noise=noise)
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.register("mate", cxMean)

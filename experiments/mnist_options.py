@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from deap_nn import PRESETS, usual_step
 from deap_nn.callbacks import VOTERS
@@ -13,6 +14,7 @@ from deap_nn.datasets import NAMES
 from deap_nn.genome_cache import FEWEST_SLOTS, slots_in
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options
 from deap_nn.mating import CROSSOVERS, ArgumentError, checked_indpb
+from deap_nn.presets import SPREADS
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS
 from deap_nn.run_settings import asked_for, check_resumable, read_config
 from deap_nn.seeding import MAX_SEED
@@ -39,6 +41,11 @@ ADDED = {
     "voters": VOTERS,
 }
 """Options that ``config.json`` of older runs does not have, and what they were then."""
+
+
+def as_now(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's settings, with how children are sampled around a centre as it was before there was a choice."""
+    return {"sampling": "mirrored"} | config if config.get("crossover") == "mean" else config
 
 
 SCHEDULES = ("error", "linear", "geometric", "constant", "one-fifth", "self-adaptive")
@@ -129,7 +136,14 @@ def make_parser() -> Parser:
         type=number(1e-6, 999_999),
         metavar="X",
         help="how far to go from a centre towards the mean of the chosen; default: "
-        "sqrt(24 * members / (generations * layers)); --resume keeps it",
+        "sqrt(48 * members / (generations * layers)), with --sampling mirrored half that under the root; "
+        "--resume keeps it",
+    )
+    add(
+        "--sampling",
+        choices=tuple(SPREADS),
+        help="children around a centre: with noise of their own, or in pairs, the same added and taken away; "
+        f"{by_preset('sampling')}",
     )
     add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
     add("--batch-generations", type=integer(1), metavar="N", help="how many generations they stay; by default 1")
@@ -227,7 +241,7 @@ def parse_arguments() -> argparse.Namespace:
     for name, action in given.items():
         if name not in anew:
             raise InputError(f"argument {action.option_strings[0]}: cannot be given with --resume, the run has its own")
-    config = read_config(options.resume, "--resume")
+    config = as_now(read_config(options.resume, "--resume"))
     if config.get("breeding") == "plain":
         raise InputError("argument --resume: a run that was bred the plain way has no checkpoint")
     data = config.pop("data", None)
@@ -262,11 +276,12 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
         options.crossover = preset["crossover"]
     elif (options.crossover == "mean") != (preset["crossover"] == "mean"):
         raise InputError(f"argument --crossover: {options.crossover} is not for --preset {options.preset}")
-    for name in ("mates", "step"):
+    for name in ("mates", "sampling", "step"):
         if getattr(options, name) is None:
             setattr(options, name, preset[name])
             if options.step == "usual":
-                options.step = usual_step(options.population, max(1, options.generations), layers)
+                generations = max(1, options.generations)
+                options.step = usual_step(options.population, generations, layers, options.sampling)
         elif preset[name] is None:
             raise InputError(f"argument --{name}: is not for --preset {options.preset}")
     complete_selection(options)

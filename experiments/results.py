@@ -10,9 +10,10 @@ import gzip
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from scipy.stats import mannwhitneyu
+from scipy.stats import PermutationMethod, mannwhitneyu
 from sweep import read_study, spread
 
 from deap_nn.commands import InputError, Parser, run_command
@@ -52,6 +53,7 @@ def take(folder: Path, kept: Path) -> str:
     if not rows:
         raise InputError(f"argument --take: no run is finished in {folder}")
     name = rows[0]["study"]
+    check_alike([], rows, folder)
     runs = shortened(runs)
     kept.mkdir(parents=True, exist_ok=True)
     files = kept / f"{name}.runs.csv.gz", kept / f"{name}.results.csv"
@@ -81,10 +83,14 @@ def check_alike(before: Rows, now: Rows, folder: Path) -> None:
     Runs that are not known by their options, or all of which are replaced, are taken for alike.
     """
     replaced = {(row["setting"], row["seed"]) for row in now}
-    kept = {row["setting"]: row.get("options") for row in before if (row["setting"], row["seed"]) not in replaced}
-    for row in now:
-        if kept.get(row["setting"]) and row.get("options") and kept[row["setting"]] != row["options"]:
-            raise InputError(f"argument --take: {folder}: {row['setting']} has other options or data than what is kept")
+    known: dict[str, set[str]] = {}
+    for row in (*(row for row in before if (row["setting"], row["seed"]) not in replaced), *now):
+        if row.get("options"):
+            known.setdefault(row["setting"], set()).add(row["options"])
+    for setting in dict.fromkeys(row["setting"] for row in now):
+        if len(known.get(setting, ())) > 1:
+            kept = "what is kept" if before else "others of its own"
+            raise InputError(f"argument --take: {folder}: {setting} has other options or data than {kept}")
 
 
 def added(before: str, now: str) -> str:
@@ -108,6 +114,15 @@ def holm(chances: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(chances) - done) * chances[place]))
         corrected[place] = largest
     return corrected
+
+
+def chance_of(some: Sequence[float], others: Sequence[float]) -> float:
+    """Return the chance of a difference at least as large if there were none (Mann and Whitney's test, two-sided).
+
+    It is exact, of all orders, where errors are the same too.
+    """
+    exact: Any = PermutationMethod(n_resamples=np.inf) if min(len(some), len(others)) > 1 else "auto"
+    return float(mannwhitneyu(some, others, method=exact).pvalue)
 
 
 def by_setting(results: Rows) -> dict[str, list[Mapping[str, str]]]:
@@ -149,7 +164,7 @@ def table(results: Rows, runs: Rows = ()) -> str:
     training = training_errors(runs)
     columns = ["setting", "seeds", *(["training error"] if training else []), "validation error", "test error", "p"]
     lines = [f"| {' | '.join(columns)} |", f"| {' | '.join(['---'] * len(columns))} |"]
-    chances = holm([float(mannwhitneyu(errors[names[0]], errors[name]).pvalue) for name in names[1:]])
+    chances = holm([chance_of(errors[names[0]], errors[name]) for name in names[1:]])
     told = ["", *(f"{chance:.2g}" for chance in chances)]
     for name, chance in zip(names, told, strict=True):
         tests = [float(row["test_error"]) for row in found[name]]

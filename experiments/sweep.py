@@ -26,6 +26,7 @@ import numpy as np
 from deap_nn import keras_extras, parallel
 from deap_nn.callbacks import BEST, MEAN, ON_TRAINING
 from deap_nn.commands import InputError, Parser, run_command
+from deap_nn.datasets import DataError, load_dataset
 from deap_nn.logbooks import format_row, parse_rows, read_csv, write_with
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options
 from deap_nn.run_settings import read_config, read_status
@@ -176,8 +177,10 @@ def run_one(arguments: Sequence[str]) -> None:
         sys.argv = before
 
 
-def check(study: Study, output: Path, data: Sequence[str]) -> None:
-    """Raise `InputError` where a run's options are wrong, or other ones were run before; before any is begun."""
+def check(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -> None:
+    """Raise `InputError` where a run's options are wrong, or others or other data were run; before any is begun."""
+    begun: dict[tuple[str, str | None], tuple[str, Path]] = {}
+    whole = True
     for name, seed in study.runs:
         known = _options(study.settings[name])
         try:
@@ -186,18 +189,36 @@ def check(study: Study, output: Path, data: Sequence[str]) -> None:
         except InputError as error:
             raise InputError(f"argument STUDY: settings.{name}: {error}") from error
         folder = output / f"{name}-{seed}"
+        status = read_status(folder)
+        whole &= status.get("state") == "finished"
         if not (folder / "config.json").exists():
             continue
-        config = getattr(known, "ADDED", {}) | read_config(folder, "--output")
+        config = getattr(known, "ADDED", {}) | getattr(known, "as_now", dict)(read_config(folder, "--output"))
         if config.get("scale") is None and options["scale"] == "none":  # as the article's was kept once
             config["scale"] = "none"
-        options["validation_size"] = min(
-            options["validation_size"], config.get("validation_size") or 0
-        )  # if there are fewer
-        for option in sorted(options.keys() - {*known.NOT_STORED, "data"}):
+        described = config.get("data") or {}
+        for sizes in (options, config):
+            sizes["validation_size"] = min(sizes.get("validation_size") or 0, described.get("validation", np.inf))
+        if "asked_generations" in status:  # more than in config.json, where the run was gone on with
+            config["generations"] = status["asked_generations"]
+        for option in sorted(options.keys() - {*known.NOT_STORED, *(NO_MATTER - {"seed"})}):
             if config.get(option) != options[option]:
                 was = f"{option} {config.get(option)} and not {options[option]}"
                 raise InputError(f"argument --output: {folder} is a run of other settings, with {was}")
+        digest = described.get("sha256", "")
+        before, other = begun.setdefault((options["dataset"], options["data"]), (digest, folder))
+        if digest != before:
+            raise InputError(f"argument --output: {folder} is a run on other data than {other}")
+    for (name, path), (digest, folder) in begun.items() if not (whole or only_draw) else ():
+        if _digest_of_data(name, path) != digest:
+            raise InputError(f"argument --output: {folder} is a run on other data than {path or f'--dataset {name}'}")
+
+
+def _digest_of_data(name: str, path: str | None) -> str:
+    try:
+        return load_dataset(name, path).reference.sha256
+    except DataError as error:
+        raise InputError(f"argument --data: {error}") from error
 
 
 def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
@@ -209,13 +230,16 @@ def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
             continue
         print(f"{number} of {len(runs)}: {name}, seed {seed}", file=sys.stderr, flush=True)
         begun = (folder / "config.json").exists()
-        if (folder / "status.json").exists() and (not begun or "method" in read_config(folder, "--output")):
+        if folder.exists() and (not begun or "method" in read_config(folder, "--output")):
             shutil.rmtree(folder)  # it was killed before there was anything to go on with, or is a baseline
             begun = False
-        if begun:
-            run_one(["--resume", str(folder), *data, "--no-progress"])
-        else:
-            run_one([*study.settings[name], *data, f"--seed={seed}", f"--output={folder}", "--no-progress"])
+        try:
+            if begun:
+                run_one(["--resume", str(folder), *data, "--no-progress"])
+            else:
+                run_one([*study.settings[name], *data, f"--seed={seed}", f"--output={folder}", "--no-progress"])
+        except InputError as error:
+            raise InputError(f"{folder}: {error}") from error
         if read_status(folder).get("state") == "finished":
             print(f"  {_figures(read_status(folder))}", file=sys.stderr, flush=True)
 
@@ -264,6 +288,8 @@ def digits_drawn(config: Mapping[str, Any], generations: int) -> int:
 def digest_of(config: Mapping[str, Any]) -> str:
     """Return a digest of the options and data of a run: the first 12 digits of a SHA-256."""
     options = {name: value for name, value in config.items() if name not in NO_MATTER and value is not None}
+    if options.get("sampling") == "mirrored":  # as it was before there was a choice, and digests stay the same
+        del options["sampling"]
     text = json.dumps([options, config["data"]["sha256"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -298,7 +324,7 @@ def main() -> int:
     study = read_study(options.study)
     output = Path(options.output) if options.output is not None else Path("runs", study.name)
     data = [f"--data={options.data}"] if options.data is not None else []
-    check(study, output, data)
+    check(study, output, data, only_draw=options.only_draw)
     try:
         output.mkdir(parents=True, exist_ok=True)
         lock = open(os.devnull if options.only_draw else output / ".lock", "ab")  # noqa: SIM115  (closed below)

@@ -46,6 +46,22 @@ def test_around_a_centre_all_come_of_the_one_drawn_most_often():
     assert tied.shares(1, np.array([1.0, 0, 0, 0]))[0].tolist() == [0, 0, 0, 1]
 
 
+def test_around_a_centre_the_better_half_are_parents_by_their_weight():
+    past = [generation(0, [], [0.0] * 5), generation(1, [2, 0, 1, 3, 4]), generation(2, [3, 4, 0, 1, 2])]
+    config = {"step": 2.0, "sampling": "independent"}
+    founders, middle, _ = Ancestry.of(past, config).shares(2, np.array([1.0, 0, 0, 0, 0]))
+    first, second = np.log(2.5), np.log(2.5 / 2)
+    assert middle == pytest.approx([0, 0, 0, first / (first + second), second / (first + second)])
+    assert founders.tolist() == [0, 0, 1, 0, 0]
+    assert Ancestry.of(past, config | {"parents": 1}).shares(2, np.eye(5)[0])[1].tolist() == [0, 0, 0, 1, 0]
+    status = {"generation": 2, "readout": "mean of the parents"}
+    tree = describe_family(past, config, status)["tree"]
+    assert [(member["place"], member["share"]) for member in tree[0]["members"]] == [
+        (0, pytest.approx(first / (first + second), abs=1e-5)),
+        (1, pytest.approx(second / (first + second), abs=1e-5)),
+    ]
+
+
 def test_a_family_names_who_was_kept():
     family = describe_family(PAST, {"mates": 2}, {"generation": 2, "readout": "best member"})
     assert (family["of"], family["generation"], family["ancestors"]) == ("best member", 2, [3, 2, 1])
@@ -58,7 +74,10 @@ def test_a_family_names_who_was_kept():
     assert describe_family(PAST[:2], {"mates": 2}, {"generation": 7})["generation"] == 1
 
 
-@pytest.mark.parametrize("options", [{"crossover": "mask"}, {"crossover": "mean", "step": 2.0}, {"crossover": "none"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"crossover": "mask"}, {"crossover": "mean", "step": 2.0, "sampling": "mirrored"}, {"crossover": "none"}],
+)
 def test_the_parents_are_those_that_were_bred_from(digits, tmp_path, options):
     class Look(Callback):
         def on_generation(self, evolution):

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "deap_nn"
 FLOORS = [
     {"markup", "extras", "keras_extras"},
     {"seeding", "weights", "logbooks", "datafiles", "checkpoint", "onlooker", "scoop_repairs"},
-    {"limits", "adaptation", "population", "frames", "family", "charts"},
+    {"limits", "adaptation", "population", "frames", "charts"},
     {"genome_cache", "keyframes", "clock", "presets"},
     {"sharing"},
     {"parallel"},
@@ -23,7 +23,7 @@ FLOORS = [
     {"reading", "run_settings"},
     {"models", "runs", "initialisation", "crossover", "mutation", "selection", "compiled"},
     {"rounding"},
-    {"fused", "pooled", "weight_files", "comparison", "mating"},
+    {"fused", "pooled", "weight_files", "comparison", "mating", "family"},
     {"scorers", "operators", "recipes", "samples", "objectives"},
     {"evaluation", "scoring", "keras_problem"},
     {"problems"},

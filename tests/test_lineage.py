@@ -45,6 +45,7 @@ from deap_nn import (
     lineage,
     make_toolbox,
     mutGaussianAdaptive,
+    selLogRank,
     selMirrored,
     selRankBoosted,
 )
@@ -150,6 +151,13 @@ OPERATORS = {
     "DEAP's selection": lambda: {"select": partial(tools.selTournament, tournsize=3)},
     "around a centre": lambda: {"mate": cxMean, "select": selMirrored, "step": 2.5},
     "around a centre, best few": lambda: {"mate": cxMean, "select": partial(selMirrored, parents=2), "step": 0.5},
+    "around a centre, all by weight": lambda: {"mate": cxMean, "select": selLogRank, "step": 2.5},
+    "around a centre, the ends by weight": lambda: {
+        "mate": cxMean,
+        "select": partial(selLogRank, parents=2),
+        "mutate": partial(mutGaussianAdaptive, sigma=0.1),
+        "step": 0.5,
+    },
     "around a centre, drawn noise": lambda: {
         "mate": cxMean,
         "mutate": partial(mutGaussianAdaptive, sigma=0.1),

@@ -25,10 +25,11 @@ from deap_nn import (
     cxMean,
     cxScanning,
     mutGaussianAdaptive,
+    selLogRank,
     selMirrored,
 )
 from deap_nn.operators import OPERATORS
-from deap_nn.selection import _draw_pairs, log_rank_weights, rank_weights
+from deap_nn.selection import _draw_pairs, log_rank_weights, rank_weights, recombination_weights
 
 SHAPES = ((3, 4), (4,), (2, 2, 2, 3), (1,))
 SETTINGS = {
@@ -52,6 +53,7 @@ SETTINGS = {
         {"sigma": SelfAdaptive(0.1, 0.01)},
     ],
     "selRankBoosted": [{}, {"pressure": 2.0, "boost": 5.0, "boosted": 2, "parents": 3}],
+    "selLogRank": [{}, {"parents": 2}],
     "selMirrored": [{}, {"parents": 2}],
 }
 WITHOUT_CHANCE = {"cxMean"}
@@ -580,6 +582,34 @@ def test_the_better_of_each_pair_is_drawn_by_the_logarithm_of_its_rank(fitnesses
     assert len(places) == k
     assert places == sorted(places, key=better.index)  # the best first, and nobody else
     assert all(abs(places.count(i) - share) < 1 + 1e-9 for i, share in zip(better, expected, strict=True))
+
+
+@given(
+    fitnesses=st.lists(st.integers(0, 5), min_size=1, max_size=15),
+    k=st.integers(0, 60),
+    parents=st.none() | st.integers(1, 9),
+    seed=st.integers(0, 100),
+)
+def test_the_better_half_is_drawn_by_the_logarithm_of_its_rank(fitnesses, k, parents, seed):
+    members = paired(fitnesses)
+    drawn = selLogRank(members, k, parents=parents, rng=np.random.default_rng(seed))
+    places = [next(i for i, member in enumerate(members) if member is found) for found in drawn]
+    better = sorted(range(len(members)), key=lambda i: fitnesses[i])[: max(1, len(members) // 2)][:parents]
+    weights = np.array([math.log((len(better) + 0.5) / rank) for rank in range(1, len(better) + 1)])
+    expected = k * weights / weights.sum()
+    assert len(places) == k
+    assert places == sorted(places, key=better.index)  # the best first, and nobody else
+    assert all(abs(places.count(i) - share) < 1 + 1e-9 for i, share in zip(better, expected, strict=True))
+
+
+@given(size=st.integers(2, 300), parents=st.none() | st.integers(1, 200))
+def test_the_worse_half_counts_as_much_against_as_the_better_for(size, parents):
+    weights = recombination_weights(size, parents)
+    half = min(size // 2, parents or size)
+    assert np.array_equal(weights, -weights[::-1])
+    assert np.abs(weights).sum() == pytest.approx(1)
+    assert np.allclose(weights[:half] * 2, log_rank_weights(half))
+    assert not weights[half : size - half].any()
 
 
 def test_universal_sampling_is_fair():

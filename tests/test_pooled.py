@@ -11,6 +11,7 @@ from deap_nn import Individual, NoiseTable, cxMean, initNormal, mutGaussianAdapt
 from deap_nn.compiled import LARGE
 from deap_nn.pooled import mutate_around, pool
 from deap_nn.recipes import POOL_PLACE, Breeder, Recipe, drawn_places
+from deap_nn.selection import recombination_weights
 from deap_nn.weights import empty_vector
 
 
@@ -24,8 +25,24 @@ def bred(breeder, recipe, centre):
     return out
 
 
-@example(shapes=((130, 130), (), (7,), (200, 201), (3,)), sigma=0.3, seed=1, scaled=True, places=[5, 4, 9, 9], step=6.0)
-@example(shapes=((LARGE + 21,), (3,)), sigma=0.3, seed=1, scaled=False, places=[1, 0, 0], step=1.0)
+@example(
+    shapes=((130, 130), (), (7,), (200, 201), (3,)),
+    sigma=0.3,
+    seed=1,
+    scaled=True,
+    places=[5, 4, 9, 9],
+    step=6.0,
+    weigh=None,
+)
+@example(
+    shapes=((LARGE + 21,), (3,)),
+    sigma=0.3,
+    seed=1,
+    scaled=False,
+    places=[1, 0, 2],
+    step=1.0,
+    weigh=recombination_weights,
+)
 @given(
     shapes=st.lists(st.lists(st.integers(1, 6), max_size=3).map(tuple), min_size=1, max_size=5).map(tuple),
     sigma=st.floats(0, 10),
@@ -33,15 +50,17 @@ def bred(breeder, recipe, centre):
     scaled=st.booleans(),
     places=st.lists(st.integers(0, 9), min_size=1, max_size=12),
     step=st.floats(0.1, 20),
+    weigh=st.sampled_from([None, recombination_weights, partial(recombination_weights, parents=2)]),
 )
-def test_the_passes_equal_the_operators(shapes, sigma, seed, scaled, places, step):
+def test_the_passes_equal_the_operators(shapes, sigma, seed, scaled, places, step, weigh):
     centre = Individual([np.random.default_rng(seed).standard_normal(shape) for shape in shapes]).flat
     centre[0] = np.float32(-0.0)
     scale = [0.5 + i for i in range(len(shapes))] if scaled else None
     common = seed, 0, shapes, Individual, partial(initNormal), partial(cxMean)
     keywords = {"sigma": 0.0, "noise": NoiseTable(1, centre.size), "scale": scale}
-    fused = Breeder(*common, partial(mutGaussianAdaptive, **keywords), 1.0, 1.0, step=step)
-    apart = Breeder(*common, partial(not_known_to_the_pass, **keywords), 1.0, 1.0, step=step)
+    around = {"step": step, "weigh": weigh}
+    fused = Breeder(*common, partial(mutGaussianAdaptive, **keywords), 1.0, 1.0, **around)
+    apart = Breeder(*common, partial(not_known_to_the_pass, **keywords), 1.0, 1.0, **around)
     assert (fused.fused, apart.fused) == (True, False)
     pair = [Recipe(3, place, (7,), sigma) for place in (4, 5)]
     twins = [empty_vector(centre.size), empty_vector(centre.size)]
@@ -66,15 +85,34 @@ def test_a_pool_goes_as_many_times_as_far_as_the_mean_of_its_children():
     assert not np.allclose(pair[0], centre)
 
 
+def test_a_pool_goes_towards_the_better_half_and_away_from_the_worse():
+    centre = np.random.default_rng(1).standard_normal(60).astype(np.float32)
+    mutation = partial(mutGaussianAdaptive, sigma=0.0, noise=NoiseTable(1, 60))
+    common = 1, 0, ((6, 10),), Individual, partial(initNormal), partial(cxMean), mutation, 1.0, 1.0
+    breeder = Breeder(*common, step=4.0, weigh=recombination_weights)
+    ranked = [4, 0, 3, 1, 2]
+    children = np.array([bred(breeder, Recipe(2, place, (7,), 0.5), centre) for place in ranked], np.float64)
+    found = bred(breeder, Recipe(2, POOL_PLACE, (7,), 0.5, drawn_places(ranked)), centre)
+    first, second = np.log(2.5), np.log(2.5 / 2)
+    move = (first * (children[0] - children[4]) + second * (children[1] - children[3])) / (2 * (first + second))
+    assert np.allclose(found, centre + 4.0 * move, atol=1e-5)
+    alone = bred(breeder, Recipe(2, POOL_PLACE, (7,), 0.5, drawn_places([3])), centre)
+    assert np.allclose(alone, centre + 4.0 * (children[2] - centre), atol=1e-5)
+    noises = children - centre
+    assert abs(np.corrcoef(noises)[np.triu_indices(5, 1)]).max() < 0.6  # no two are mirrored
+
+
 def test_what_does_not_fit_is_refused():
     vector, factors = empty_vector(6), np.ones(1, np.float32)
     key = {"seed": 1, "generation": 1}
     drawn = {"drawn": np.zeros(1, np.int64), "counts": np.ones(1), "step": 1.0}
     with pytest.raises(ValueError, match="must have 6 weights"):
-        mutate_around([vector], empty_vector(5), empty_vector(9), factors, ((2, 3),), **key, place=0)
+        mutate_around([vector], empty_vector(5), empty_vector(9), factors, ((2, 3),), **key, places=[0])
     with pytest.raises(ValueError, match="must have 6 weights"):
         pool(empty_vector(5), vector, empty_vector(9), factors, ((2, 3),), **key, **drawn)
-    with pytest.raises(ValueError, match="one or two, got 3"):
-        mutate_around([vector] * 3, vector, empty_vector(9), factors, ((2, 3),), **key, place=0)
+    with pytest.raises(ValueError, match="one or two, each with a place, got 3"):
+        mutate_around([vector] * 3, vector, empty_vector(9), factors, ((2, 3),), **key, places=[0, 1, 2])
+    with pytest.raises(ValueError, match="each with a place, got 1 and 2 places"):
+        mutate_around([vector], vector, empty_vector(9), factors, ((2, 3),), **key, places=[0, 1])
     with pytest.raises(ValueError, match="table of noise"):
         pool(vector, vector, empty_vector(5), factors, ((2, 3),), **key, **drawn)

@@ -74,6 +74,17 @@ def test_around_a_centre_the_mean_goes_as_far_as_the_next_centre(digits):
     assert 1.5 < further < 6
 
 
+def test_who_a_centre_goes_away_from_does_not_vote(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, crossover="mean", step=3.0)
+    population = toolbox.population(n=5)
+    for place, member in enumerate(population):
+        member.fitness.values = (float(place * 3 % 5),)
+    evolution = Evolution(toolbox, population, 1, map, parents=5)
+    assert evolution.voters == [population[0], population[2]]
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, crossover="mean", step=3.0, sampling="mirrored")
+    assert Evolution(toolbox, population, 1, map, parents=3).voters == [population[0], population[2], population[4]]
+
+
 def test_the_fittest_are_the_best_of_the_population(toolbox):
     population = toolbox.population(n=5)
     for place, member in enumerate(population):

@@ -63,3 +63,21 @@ def test_the_fitness_of_one_that_lived_on_is_said_to_be_a_mean(here, digits_file
     assert answer.returncode == 0, answer.stderr
     assert "on this batch, logged as " in answer.stdout
     assert "differs" not in answer.stdout
+
+
+def test_a_run_from_before_sampling_was_a_choice_is_of_mirrored_pairs(here, digits_file, tmp_path):
+    folder, network = tmp_path / "run", tmp_path / "network.npz"
+    arguments = "--model", "mlp", "--population", "8", "--generations", "3", "--data", digits_file, "--no-progress"
+    assert here(MNIST, *arguments, "--sampling", "mirrored", "--output", folder).returncode == 0
+    config = json.loads((folder / "config.json").read_text())
+    assert config.pop("sampling") == "mirrored"
+    (folder / "config.json").write_text(json.dumps(config))
+    generation = str(json.loads((folder / "status.json").read_text())["generation"])
+    mean = ["--mean"] if json.loads((folder / "status.json").read_text())["readout"] == "mean of the parents" else []
+    answer = here("-m", "deap_nn.replay", folder, "--generation", generation, *mean, "--output", network)
+    assert answer.returncode == 0, answer.stderr
+    with np.load(folder / "best.npz") as kept, np.load(network) as found:
+        assert all(np.array_equal(kept[name], found[name]) for name in kept)
+    answer = here(MNIST, "--resume", folder, "--generations", "5", "--no-progress")
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads((folder / "status.json").read_text())["generations"] == 5

@@ -127,6 +127,12 @@ def test_runs_of_other_options_are_not_added_to_those_of_a_setting(tmp_path, set
     with pytest.raises(ValueError, match="a has other options or data") if refused else contextlib.nullcontext():
         check_alike(kept, now, tmp_path)
     check_alike(kept, [{"setting": "a", "seed": "1", "options": "f00"}], tmp_path)  # all are replaced
+    with pytest.raises(ValueError, match="a has other options or data"):
+        check_alike(
+            [*kept, {"setting": "a", "seed": "2"}], [*now, {**now[0], "setting": "a", "options": "f00"}], tmp_path
+        )
+    with pytest.raises(ValueError, match="x has other options or data than others of its own"):
+        check_alike([], [{"setting": "x", "seed": str(i), "options": f"f{i}"} for i in range(2)], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +214,8 @@ def test_the_rank_test_tells_what_differs_from_what_does_not():
             for error in errors
         ]
 
+    ties = table(rows(a=[1, 1, 2, 2, 2], b=[3, 3, 4, 4, 4])).splitlines()[-1]
+    assert ties.split("|")[-2].strip() == "0.0079"  # two of the 252 orders
     same = table(rows(a=rng.random(9), b=rng.random(9))).splitlines()[-1]
     apart = table(rows(a=rng.random(9), b=rng.random(9) + 1)).splitlines()[-1]
     assert float(same.split("|")[-2]) > 0.05 > 0.001 > float(apart.split("|")[-2])

@@ -62,7 +62,7 @@ def test_children_around_a_centre_are_rounded_in_the_pass(shapes, sigma, seed, p
             shapes=shapes,
             seed=seed,
             generation=3,
-            place=place,
+            places=[place, 2 * place + 1][:children],
         )
         around(plain)
         around(outs, halves=halves, rounded=rounded)
@@ -79,7 +79,7 @@ def test_sizes_that_do_not_fit_are_refused():
     for arguments in ((flat[:5], empty_halves(6), flags), (flat, empty_halves(7), flags), (flat, empty_halves(6), [])):
         with pytest.raises(ValueError, match="6 weights, and a flag for each of 1 matrices"):
             round_weights(*arguments[:2], ((2, 3),), np.array(arguments[2], bool))
-    sizes = {"factors": np.ones(1, np.float32), "shapes": ((6,),), "seed": 1, "generation": 1, "place": 0}
+    sizes = {"factors": np.ones(1, np.float32), "shapes": ((6,),), "seed": 1, "generation": 1, "places": [0]}
     for halves, flags in (([], [True]), ([empty_halves(5)], [True]), ([empty_halves(6)], [True, False])):
         with pytest.raises(ValueError, match="must have its halves"):
             mutate_around([flat.copy()], flat, np.ones(9, np.float32), **sizes, halves=halves, rounded=np.array(flags))

@@ -122,6 +122,12 @@ def test_runs_from_before_an_option_was_there_are_taken(swept, here, digits_file
     assert answer.returncode == 0, answer.stderr
     path.write_text(json.dumps(config | {"batch_generations": 2}))
     assert "with batch_generations 2 and not 1" in here(*arguments).stderr
+    path.write_text(json.dumps(config))
+    path = tmp_path / "out" / "mean-1" / "config.json"
+    config = json.loads(path.read_text())
+    assert config.pop("sampling") == "independent"
+    path.write_text(json.dumps(config))
+    assert "with sampling mirrored and not independent" in here(*arguments).stderr
 
 
 @pytest.mark.parametrize(
@@ -259,3 +265,74 @@ def test_runs_of_other_settings_are_not_taken_for_those_of_the_study(swept, here
     answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", "small.toml")
     assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
     assert "argument --output: small.toml" in answer.stderr
+
+
+def spoilt(folder, name, **changes):
+    path = folder / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_runs_that_were_gone_on_with_or_validated_on_fewer_are_not_taken(swept, here, digits_file, tmp_path):
+    folder, _ = swept
+    arguments = SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out", "--only-draw"
+    for name, changes, said in (
+        ("status.json", {"asked_generations": 9}, "generations 9 and not 3"),
+        ("config.json", {"validation_size": 10}, "validation_size 10 and not "),
+    ):
+        shutil.copytree(folder / "out", tmp_path / "out")
+        spoilt(tmp_path / "out" / "mean-2", name, **changes)
+        answer = here(*arguments)
+        assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
+        assert f"mean-2 is a run of other settings, with {said}" in answer.stderr
+        shutil.rmtree(tmp_path / "out")
+
+
+def test_a_study_is_of_the_same_data_throughout(swept, here, digits_file, tmp_path):
+    folder, _ = swept
+    shutil.copytree(folder / "out", tmp_path / "out")
+    arguments = SWEEP, folder / "small.toml", "--output", tmp_path / "out"
+    shutil.rmtree(tmp_path / "out" / "mask-4-2")
+    answer = here(*arguments, "--data", other_digits(digits_file, tmp_path / "other.npz"))
+    assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
+    assert "mean-1 is a run on other data than" in answer.stderr
+    config = json.loads((tmp_path / "out" / "mean-2" / "config.json").read_text())
+    spoilt(tmp_path / "out" / "mean-2", "config.json", data=config["data"] | {"sha256": "f00"})
+    answer = here(*arguments, "--data", digits_file)
+    assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
+    assert "mean-2 is a run on other data than" in answer.stderr
+
+
+def other_digits(digits_file, path):
+    with np.load(digits_file) as arrays:
+        np.savez(path, **{name: array[::-1] for name, array in arrays.items()})
+    return path
+
+
+def test_who_votes_does_not_make_another_run(swept, here, digits_file, tmp_path):
+    folder, _ = swept
+    shutil.copytree(folder / "out", tmp_path / "out")
+    spoilt(tmp_path / "out" / "mean-2", "config.json", voters=0)
+    answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out", "--only-draw")
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_a_run_that_has_a_folder_alone_is_begun(swept, here, digits_file, tmp_path):
+    folder, _ = swept
+    shutil.copytree(folder / "out", tmp_path / "out")
+    broken = tmp_path / "out" / "mean-2"
+    expected = (broken / "best.npz").read_bytes()
+    shutil.rmtree(broken)
+    broken.mkdir()
+    answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
+    assert answer.returncode == 0, answer.stderr
+    assert (broken / "best.npz").read_bytes() == expected
+
+
+def test_a_run_that_cannot_be_gone_on_with_is_named(swept, here, digits_file, tmp_path):
+    folder, _ = swept
+    shutil.copytree(folder / "out", tmp_path / "out")
+    spoilt(tmp_path / "out" / "mask-4-2", "status.json", state="running")
+    spoilt(tmp_path / "out" / "mask-4-2", "config.json", versions={"numpy": "0.1"})
+    answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
+    assert answer.returncode == 2
+    assert "mask-4-2: argument --resume: " in answer.stderr.splitlines()[-1]

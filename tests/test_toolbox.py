@@ -287,11 +287,13 @@ def test_mutation_is_that_of_the_options(digits, keywords):
 
 
 def test_the_usual_step_goes_astray_as_far_with_any_numbers():
-    assert usual_step(200, 300, 4) == 2.0
-    assert usual_step(1000, 300, 4) == pytest.approx(2 * math.sqrt(5))
+    assert usual_step(100, 300, 4) == 2.0 == usual_step(200, 300, 4, "mirrored")
+    assert usual_step(500, 300, 4) == pytest.approx(2 * math.sqrt(5))
     assert usual_step(200, 3, 4) == usual_step(200, 300, 4) * 10 == pytest.approx(usual_step(200, 6, 2))
     astray = {round(generations * usual_step(n, generations, 2) ** 2 / n, 6) for n in (2, 50) for generations in (1, 9)}
-    assert astray == {12.0}
+    assert astray == {24.0}
+    with pytest.raises(ValueError, match="sampling must be 'independent' or 'mirrored', got 'paired'"):
+        usual_step(200, 300, 4, "paired")
     for i, name in enumerate(("population", "generations", "matrices")):
         numbers = [200, 300, 4]
         numbers[i] = 0
