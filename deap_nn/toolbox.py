@@ -68,7 +68,7 @@ def make_toolbox(
     pressure: float = 1.5,
     boost: float = 1.0,
     boosted: int = 1,
-    parents: int | None = 10,
+    parents: int | Literal["usual"] | None = "usual",
     mates: int = 2,
     crossover: Literal["mask", "biased", "split", "matrices", "units", "average", "none", "mean"] = "mask",
     tournsize: int | None = None,
@@ -125,7 +125,8 @@ def make_toolbox(
     mutated_matrices : {"all", "one"}
         Whether all matrices are mutated, or one of each child, drawn at random; then breeding takes much longer.
     pressure, boost, boosted, parents
-        As `selRankBoosted` takes them, if with other defaults; `parents` may be larger than the population.
+        As `selRankBoosted` takes them, if with other defaults; `parents` may be larger than the population, and are
+        usually 10, with "mean" half of all.
     mates : int
         How many parents are mated at a time, 2 to 256: two by `cxMask`, more by `cxScanning`, any by "average". DEAP's
         own loops mate two all the same.
@@ -207,6 +208,8 @@ def make_toolbox(
         raise ValueError(f"elite_batches needs elites, got {elite_batches!r}")
     if crossover == "mean" and (elites or isinstance(sigma, SelfAdaptive)):
         raise ValueError("elites and SelfAdaptive are not for crossover 'mean'")
+    if parents == "usual":
+        parents = None if crossover == "mean" else 10
     check_ranking(pressure, boost, boosted, parents)
     indpb = checked_indpb(crossover, mates, indpb)
     if tournsize is not None:

@@ -26,6 +26,7 @@ from deap_nn import (
     make_toolbox,
     mutGaussianAdaptive,
     preset,
+    selLogRank,
     usual_step,
 )
 from deap_nn.evaluation import Evaluate
@@ -284,6 +285,14 @@ def test_mutation_is_that_of_the_options(digits, keywords):
             assert noise.std() == pytest.approx(0.1 * max(0.01, float(np.sqrt(np.mean(matrix**2)))), rel=0.5)
     else:
         assert sum(bool(noise.any()) for noise in added) == 1
+
+
+@pytest.mark.parametrize(("given", "parents"), [({}, 10), ({"parents": None}, None), ({"parents": 4}, 4)])
+def test_around_a_centre_half_of_all_count_if_nothing_is_said(digits, given, parents):
+    chosen = make_toolbox("mlp", digits, seed=1, **given).select.keywords["parents"]
+    around = make_toolbox("mlp", digits, seed=1, crossover="mean", **given).select
+    assert (chosen, around.keywords["parents"]) == (parents, None if parents == 10 else parents)
+    assert around.func.operator is selLogRank
 
 
 def test_the_usual_step_goes_astray_as_far_with_any_numbers():
