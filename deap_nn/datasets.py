@@ -7,7 +7,7 @@ import os
 import threading
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -128,6 +128,7 @@ class Dataset:
 
 _KNOWN: dict[str, Any] = {}
 _REMEMBERED: Counter[str] = Counter()
+_LENT: set[str] = set()
 
 
 def remember(data: Any) -> None:
@@ -142,6 +143,28 @@ def forget(reference: DataReference) -> None:
     if _REMEMBERED[reference.sha256] <= 0:
         _KNOWN.pop(reference.sha256, None)
         del _REMEMBERED[reference.sha256]
+
+
+def made_of_arrays() -> dict[str, Any]:
+    """Return by digest the data sets of this process that no other finds by a name or a path."""
+    return {
+        digest: data for digest, data in _KNOWN.items() if not data.reference.path and data.reference.name not in NAMES
+    }
+
+
+def lend(data: Mapping[str, Any]) -> None:
+    """Let `find_dataset` find what `made_of_arrays` has returned elsewhere, until `give_back`."""
+    for digest in data.keys() - _KNOWN.keys():
+        _KNOWN[digest] = data[digest]
+        _LENT.add(digest)
+
+
+def give_back() -> None:
+    """Let go of what `lend` was given."""
+    for digest in _LENT:
+        if not _REMEMBERED[digest]:
+            _KNOWN.pop(digest, None)
+    _LENT.clear()
 
 
 def find_dataset(reference: DataReference) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 from deap_nn import parallel
 from deap_nn.extras import optional
-from deap_nn.maps.tasks import MapError, TaskMap, call
+from deap_nn.maps.tasks import Lending, MapError, TaskMap, call_with
 
 CONNECT_SECONDS = 30.0
 """So long a scheduler has to answer, and its first worker to come."""
@@ -29,10 +29,11 @@ def _begin() -> None:
 
 def _forget() -> None:
     """Let go of what a worker holds of a run: it lives on, and memory with it."""
-    from deap_nn import genome_tasks, sharing
+    from deap_nn import datasets, genome_tasks, sharing
 
     genome_tasks.forget()
     sharing.forget()
+    datasets.give_back()
 
 
 def _client(workers: int | None, address: str | None) -> Any:
@@ -73,7 +74,7 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
 
     def send(payloads: Sequence[bytes]) -> Iterator[Any]:
         try:
-            futures = client.map(call, payloads, pure=False)
+            futures = client.map(call_with, payloads, data=lending(), pure=False)
             places = {future.key: place for place, future in enumerate(futures)}
             answers: dict[int, Any] = {}
             wanted = 0
@@ -98,6 +99,7 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
         client.run(_begin)
         if max(client.nthreads().values()) > 1:
             warnings.warn("threads of a Dask worker take turns: start workers with --nthreads 1", stacklevel=3)
+        lending = Lending(lambda data: client.scatter([data], broadcast=True, hash=False)[0])
         yield TaskMap(send, lambda: max(1, len(client.nthreads())), cloudpickle.dumps)
     finally:
         with _quietly():

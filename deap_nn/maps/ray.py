@@ -12,7 +12,7 @@ from typing import Any
 
 from deap_nn import parallel
 from deap_nn.extras import optional
-from deap_nn.maps.tasks import MapError, TaskMap, call
+from deap_nn.maps.tasks import Lending, MapError, TaskMap, call_with
 
 CONNECT_SECONDS = 10.0
 
@@ -57,7 +57,8 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
         from ray.exceptions import RayError, RayTaskError
 
     def send(payloads: Sequence[bytes]) -> Iterator[Any]:
-        answers = [do.remote(payload) for payload in payloads]
+        data = lending()
+        answers = [do.remote(payload, data) for payload in payloads]
         done = 0
         try:
             for answer in answers:
@@ -77,7 +78,7 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
         with _keeping_handlers():
             _join(workers, address)
     try:
-        do = ray.remote(call)
+        do, lending = ray.remote(call_with), Lending(ray.put)
         yield TaskMap(send, lambda: max(1, int(ray.cluster_resources().get("CPU", 1))), cloudpickle.dumps)
     finally:
         if joined:

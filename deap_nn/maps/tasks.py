@@ -5,10 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from deap_nn import parallel
+from deap_nn.datasets import lend, made_of_arrays
 
 
 class MapError(RuntimeError):
@@ -52,6 +53,34 @@ def call(payload: bytes) -> Any:
     """Do a task, in a worker."""
     function, arguments = pickle.loads(payload)  # noqa: S301  (from who started the worker, or whom it works for)
     return function(*arguments)
+
+
+def call_with(payload: bytes, data: Mapping[str, Any]) -> Any:
+    """Do a task, in a worker that is lent the data sets that the main process holds as arrays."""
+    lend(data)
+    return call(payload)
+
+
+class Lending:
+    """What the main process holds as arrays, put once where the workers of a cluster find it.
+
+    Parameters
+    ----------
+    put : callable
+        Is given data sets by their digests, and returns what tasks name them by.
+    """
+
+    def __init__(self, put: Callable[[Mapping[str, Any]], Any]) -> None:
+        self._put = put
+        self._put_before: set[str] | None = None
+        self._named: Any = None
+
+    def __call__(self) -> Any:
+        """Return what a task names the data by."""
+        held = made_of_arrays()
+        if held.keys() != self._put_before:
+            self._named, self._put_before = self._put(held), set(held)
+        return self._named
 
 
 def be_worker() -> None:

@@ -11,10 +11,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import MNIST, ROOT, XOR, interrupt, start, status_of
 
-from deap_nn import evolve, make_toolbox, open_map, parallel
+from deap_nn import Dataset, KerasProblem, evolve, make_toolbox, open_map, parallel
 
 ENGINES = ("dask", "ray", "mpi")
 KEPT = ("logbook.csv", "best.npz", "trace.npz")
@@ -174,3 +175,27 @@ def test_ray_is_not_told_to_cancel_what_is_done(monkeypatch):
         assert next(answers) == 1
         answers.close()
         assert len(cancelled) == 2
+
+
+@pytest.mark.parametrize("engine", ["dask", "ray"])  # the ranks of MPI run the script, and have its arrays
+@pytest.mark.parametrize("kind", ["a Keras model", "labelled images"])
+def test_the_workers_of_a_cluster_are_lent_what_the_main_process_holds_as_arrays(engine, kind, request):
+    import keras
+
+    rng = np.random.default_rng(1)
+    if kind == "a Keras model":
+        x, layers = rng.standard_normal((60, 4)).astype("float32"), keras.layers
+        model = keras.Sequential([keras.Input((4,)), layers.Dense(8, activation="tanh"), layers.Dense(2)])
+        problem = KerasProblem(model, x, (x[:, 0] > x[:, 1]).astype(int)), None
+    else:
+        parts = [(rng.integers(0, 256, (n, 28, 28, 1), np.uint8), rng.integers(0, 10, n)) for n in (60, 20, 20)]
+        problem = "mlp", Dataset(*(array for part in parts for array in part), name="made here")
+    found = {}
+    where = {"address": request.getfixturevalue("scheduler")} if engine == "dask" else {"workers": 2}
+    for name in ("serial", engine):
+        with open_map(name, **(where if name == engine else {})) as map_:
+            toolbox = make_toolbox(*problem, seed=1, batch_size=16)
+            toolbox.register("map", map_)
+            population, logbook = evolve(toolbox.population(n=12), toolbox, 3, seed=1)
+            found[name] = [member.flat.tobytes() for member in population], logbook
+    assert found["serial"] == found[engine]
