@@ -66,7 +66,10 @@ def test_every_architecture_is_scored_as_it_predicts_and_comes_out(name, tmp_pat
     evolved.save_weights(tmp_path / "model.weights.h5")
     model_again = problem.to_model(toolbox.individual())
     model_again.load_weights(tmp_path / "model.weights.h5")
-    assert np.array_equal(model_again.trainable_variables[0].numpy(), individual[0])
+    for variable, other in zip(model_again.weights, evolved.weights, strict=True):
+        assert np.array_equal(variable.numpy(), other.numpy())
+    again = keras.tree.flatten(model_again.predict(inputs, verbose=0))
+    assert all(map(np.array_equal, predicted, again))
 
 
 @pytest.mark.parametrize("name", ["dense", "lstm", "convolution", "batch-norm", "attention", "embedding"])
