@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,16 @@ def answers_of(model: keras.Model, weights: Sequence[Any], state: Sequence[Any],
     said = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
     outputs, _ = model.stateless_call(list(weights), list(state), inputs, **said)
     return outputs
+
+
+def answers_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
+    """Return whether a model that was built again gives the same answers to some samples with the same weights."""
+    answers = []
+    weights = [variable.value for variable in model.trainable_variables]
+    for one in (model, again):
+        outputs = answers_of(one, weights, [v.value for v in one.non_trainable_variables], inputs)
+        answers.append([np.asarray(output) for output in keras.tree.flatten(outputs)])
+    return len(answers[0]) == len(answers[1]) and all(map(partial(np.allclose, equal_nan=True), *answers))
 
 
 def answers_with_logits(model: keras.Model, place: int = 0, output: Any = None) -> bool:

@@ -19,7 +19,7 @@ FLOORS = [
     {"sharing"},
     {"parallel"},
     {"datasets", "tensorflow_setup", "commands", "noise"},
-    {"answers"},
+    {"answers", "own_parts"},
     {"reading", "run_settings"},
     {"models", "runs", "initialisation", "crossover", "mutation", "selection", "compiled"},
     {"rounding"},

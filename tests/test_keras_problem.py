@@ -20,7 +20,8 @@ from deap_nn.callbacks import EarlyStopping, ProgressBar
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import find_dataset
 from deap_nn.evaluation import batch_indices
-from deap_nn.models import keras
+from deap_nn.models import keras, reference_of
+from deap_nn.own_parts import by_name, own_parts
 from deap_nn.samples import Samples, as_arrays, flat, outline, packed
 from deap_nn.scorers import scorer
 
@@ -33,8 +34,8 @@ def targets_of(model, inputs):
     return keras.tree.map_structure(lambda answer: rng.normal(size=answer.shape).astype(np.float32), model(inputs))
 
 
-def own_classes(model):
-    return {type(one).__name__: type(one) for one in (model, *model._flatten_layers())}
+def custom_objects(model):
+    return by_name(own_parts((model, *model._flatten_layers())))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on saving
@@ -60,7 +61,7 @@ def test_every_architecture_is_scored_as_it_predicts_and_comes_out(name, tmp_pat
     assert random.getstate() == drawn
     assert all(np.array_equal(a, v.numpy()) for a, v in zip(before, model.variables, strict=True))
     evolved.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects=own_classes(evolved))
+    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects=custom_objects(evolved))
     again = keras.tree.flatten(loaded(inputs))
     assert all(np.allclose(p, a, atol=1e-6) for p, a in zip(predicted, again, strict=True))
     evolved.save_weights(tmp_path / "model.weights.h5")
@@ -429,7 +430,7 @@ def test_a_model_that_cannot_be_built_again_is_scored_in_this_process():
     before = [variable.numpy().copy() for variable in model.variables]
     value = toolbox.scores(individual, "train")[0]
     assert all(np.array_equal(a, v.numpy()) for a, v in zip(before, model.variables, strict=True))
-    with pytest.raises(TypeError, match="cannot be built again: assign the weights"):
+    with pytest.raises(TypeError, match=r"cannot be built again: assign the weights.*register_keras_serializable$"):
         problem.to_model(individual)
     other = Subclassed(5)
     other(x_of())
@@ -441,10 +442,14 @@ def test_a_model_that_cannot_be_built_again_is_scored_in_this_process():
     assert f"TypeError: model {model.name!r} cannot be built in another process" in answer.stderr
 
 
-def test_a_model_of_ones_own_class_is_built_again_in_another_process(tmp_path):
-    model = Subclassed()
-    model(x_of())
-    problem = KerasProblem(model, x_of(), x_of(2), loss="mse")
+@pytest.mark.parametrize("name", ["subclassed-without-configuration", "own-activation", "lambda"])
+def test_a_model_of_ones_own_parts_is_built_again_in_another_process(tmp_path, name):
+    if name in ARCHITECTURES:
+        model, x = ARCHITECTURES[name]()
+    else:
+        model, x = Subclassed(), x_of()
+        model(x)
+    problem = KerasProblem(model, x, x_of(2, len(x)), loss="mse")
     (tmp_path / "reference").write_bytes(pickle.dumps(problem.reference))
     code = (
         f"import pickle\nfrom deap_nn.models import layout_of, model_of\n"
@@ -455,6 +460,38 @@ def test_a_model_of_ones_own_class_is_built_again_in_another_process(tmp_path):
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=path, check=True)
     shapes = [tuple(variable.shape) for variable in model.trainable_variables]
     assert answer.stdout.strip() == f"{shapes} {problem.layout.names}"
+
+
+def relu(x):
+    """Has the name of Keras' own, and differs for large numbers alone."""
+    return keras.ops.minimum(keras.ops.relu(x), 100.0)
+
+
+def local():
+    def relu(x):
+        return keras.ops.minimum(keras.ops.relu(x), 100.0)
+
+    return relu
+
+
+@pytest.mark.parametrize("activation", [lambda x: 2 * x, relu, local()], ids=["lambda", "name of Keras' own", "local"])
+def test_functions_that_cannot_be_found_or_told_apart_are_for_this_process_alone(activation):
+    parts = [layers.Dense(3, activation="relu"), layers.Activation(activation), layers.Dense(2)]
+    model = keras.Sequential([keras.Input((4,)), *parts])
+    problem = KerasProblem(model, x_of(), x_of(2), loss="mse")
+    assert problem.reference.held
+    toolbox = make_toolbox(problem, seed=1)
+    toolbox.evaluate(toolbox.individual())
+    with pytest.raises(TypeError, match=r"cannot be built again: .*define functions of its own by def"):
+        problem.to_model(toolbox.individual())
+    with pytest.raises(TypeError, match=r"cannot be built again from|with other weights or functions"):
+        reference_of(model)
+
+
+def test_a_lambda_whose_source_is_not_there_is_for_this_process_alone():
+    activation = eval("lambda x: 2 * x")
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2, activation=activation)])
+    assert KerasProblem(model, x_of(), x_of(2), loss="mse").reference.held
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""What of a model, a loss or a metric is not Keras' own: the classes and functions that building it again takes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from types import FunctionType
+from typing import Any
+
+
+def is_own(part: Any) -> bool:
+    """Return whether a class or function is a user's: neither Keras' nor TensorFlow's."""
+    return str(part.__module__).partition(".")[0] not in ("keras", "tensorflow")
+
+
+def functions_of(holder: Any) -> dict[str, FunctionType]:
+    """Return the users' functions that a layer, a loss or a metric holds, by attribute.
+
+    Methods that Keras wraps, which lie among its attributes too, are none.
+    """
+    return {
+        name: value
+        for name, value in vars(holder).items()
+        if isinstance(value, FunctionType) and is_own(value) and not hasattr(type(holder), name)
+    }
+
+
+def own_parts(holders: Iterable[Any]) -> tuple[Any, ...]:
+    """Return the users' classes of some layers, losses or metrics, and the functions they hold, each once.
+
+    A function is among them if it is at the top of its module: another process finds it there.
+    """
+    holders = list(holders)
+    found: set[Any] = {type(holder) for holder in holders if is_own(type(holder))}
+    found |= {function for holder in holders for function in functions_of(holder).values() if _is_at_top(function)}
+    return tuple(sorted(found, key=lambda part: (part.__module__, part.__qualname__)))
+
+
+def by_name(parts: Iterable[Any]) -> dict[str, Any]:
+    """Return classes and functions as Keras takes custom objects."""
+    return {part.__name__: part for part in parts}
+
+
+def holds_alike(one: Any, other: Any) -> bool:
+    """Return whether two layers, losses or metrics hold the same functions of users', as far as their code tells."""
+    codes = [{name: function.__code__ for name, function in functions_of(o).items()} for o in (one, other)]
+    return codes[0] == codes[1]
+
+
+def _is_at_top(function: FunctionType) -> bool:
+    return getattr(sys.modules.get(function.__module__), function.__qualname__, None) is function
