@@ -155,7 +155,8 @@ class KerasProblem:
     def recalibrate(self, model: keras.Model, *, batch_size: int = 256) -> keras.Model:
         """Estimate the statistics of a model's BatchNormalization layers anew, from the training inputs.
 
-        They become the mean over all mini-batches, each gone through as in training, so that Dropout drops.
+        They become the mean over all mini-batches, each gone through as in training, so that Dropout drops. Nothing
+        else of the model changes: a layer that normalises its own weights in training has them as they are.
 
         Parameters
         ----------
@@ -164,23 +165,16 @@ class KerasProblem:
         batch_size : int
             Samples at a time, at least 1.
         """
-        from deap_nn.models import keras
+        from deap_nn.answers import recalibrate
 
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size!r}")
-        layers = [one for one in model._flatten_layers() if isinstance(one, keras.layers.BatchNormalization)]
-        before = [layer.momentum for layer in layers]
         arrays = self.samples.part("train")[0]
-        try:
-            for number, start in enumerate(range(0, len(self.samples), batch_size), 1):
-                for layer in layers:
-                    layer.momentum = 1.0 - 1.0 / number
-                model(
-                    packed(self.samples.inputs, [array[start : start + batch_size] for array in arrays]), training=True
-                )
-        finally:
-            for layer, momentum in zip(layers, before, strict=True):
-                layer.momentum = momentum
+        starts = range(0, len(self.samples), batch_size)
+        recalibrate(
+            model,
+            (packed(self.samples.inputs, [array[start : start + batch_size] for array in arrays]) for start in starts),
+        )
         return model
 
 

@@ -421,6 +421,21 @@ def test_recalibration_makes_the_statistics_those_of_the_data():
         problem.recalibrate(evolved, batch_size=0)
 
 
+def test_recalibration_changes_nothing_but_the_statistics():
+    norms = [layers.BatchNormalization(), layers.BatchNormalization(trainable=False)]
+    parts = [layers.SpectralNormalization(layers.Dense(5)), *norms, layers.Dropout(0.5), layers.Dense(2)]
+    model = keras.Sequential([keras.Input((4,)), *parts])
+    problem = KerasProblem(model, x_of(), x_of(2), loss="mse", validation_split=0)
+    evolved = problem.to_model(make_toolbox(problem, seed=1).individual())
+    before = [variable.numpy().copy() for variable in evolved.variables]
+    problem.recalibrate(evolved, batch_size=20)
+    norm = evolved.layers[1]
+    changed = [v for v, kept in zip(evolved.variables, before, strict=True) if not np.array_equal(kept, v.numpy())]
+    assert [id(variable) for variable in changed] == [id(norm.moving_mean), id(norm.moving_variance)]
+    kernel, bias = evolved.layers[0].layer.get_weights()
+    assert norm.moving_mean.numpy() == pytest.approx((x_of() @ kernel + bias).mean(0), rel=1e-4)
+
+
 def test_a_model_that_cannot_be_built_again_is_scored_in_this_process():
     model = Subclassed(5)  # Keras does not note arguments without names
     model(x_of())
