@@ -34,8 +34,10 @@ class KerasProblem:
         "error" (the share that is misread), "cross_entropy" (in nats), "mse", "mae" or any name of a Keras loss; a loss
         or a metric; or a function of (outputs, targets), NumPy arrays in the structure of the model's outputs and of
         `y`, which returns a number and need not be differentiable. A name or loss is of each output, and their sum
-        counts; a dictionary has one by each output's name. A list gives as many fitness values. Masks of outputs do not
-        count: what is masked is scored like the rest.
+        counts; a dictionary has one by an output's name, and other outputs do not count in it: names and losses of
+        several, whose sum counts, or a metric or function of one. A list gives as many fitness values. Masks of outputs
+        do not count: what is masked is scored like the rest. A loss or metric of your own is built again from what its
+        ``get_config`` tells, in this process too.
     from_logits : bool or sequence of bool, optional
         Whether outputs are logits, and not probabilities, for "error" and "cross_entropy"; if left out, as the
         activation of each one's layer says.
@@ -97,7 +99,7 @@ class KerasProblem:
         self.objectives = tuple(objective_of(one, names, "loss") for one in given)
         self.from_logits = _told_logits(from_logits, model, outputs)
         self.pairs = tuple(range(len(outputs)))
-        if any(objective.kind not in ("metric", "function") for objective in self.objectives):
+        if any(objective.paired for objective in self.objectives):
             self.pairs = _pairs(structure, names, self.samples.targets, len(targets))
             for split in PARTS:
                 if self.samples.size(split):

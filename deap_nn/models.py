@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import itertools
 import json
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from deap_nn.answers import answering_layers, answers_alike
-from deap_nn.own_parts import by_name, holds_alike, own_parts
+from deap_nn.own_parts import by_name, holds_alike, own_parts, silent_on_lambdas
 from deap_nn.seeding import global_state_kept
 from deap_nn.tensorflow_setup import configure_tensorflow, keras, tf
 from deap_nn.weights import Layout
@@ -159,13 +158,12 @@ def reference_of(model: str | keras.Model, inputs: Any = None) -> ModelReference
     check_model(model)
     state = tuple(b"" if _is_random(v) else np.asarray(v).tobytes() for v in model.non_trainable_variables)
     shapes = tuple(tuple(variable.shape) for variable in model.trainable_variables)
-    own = own_parts((model, *model._flatten_layers()))
     called_on = "" if inputs is None else json.dumps(keras.tree.map_structure(_outline, inputs))
     try:
-        config = _json_of(model)
-        reference = ModelReference(
-            model.name, config, state, _names(model), shapes, own if called_on else (), called_on
-        )
+        with silent_on_lambdas():
+            config = model.to_json()
+        own = own_parts((model, *model._flatten_layers())) if called_on else ()
+        reference = ModelReference(model.name, config, state, _names(model), shapes, own, called_on)
         again = model_of(reference)
         alike = _made_alike(model, again)
     except (TypeError, ValueError, NotImplementedError, AttributeError, KeyError, OSError) as error:
@@ -191,14 +189,6 @@ def check_model(model: Any) -> None:
         raise ValueError(f"model {model.name!r} must be built: give it an Input or call build()")
     if not model.trainable_weights:
         raise ValueError(f"model {model.name!r} has no trainable weights")
-
-
-def _json_of(model: keras.Model) -> str:
-    """Return a model's configuration; what Keras says of a lambda is no matter, since none is read again."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`", UserWarning)
-        config: str = model.to_json()
-    return config
 
 
 def _is_random(variable: Any) -> bool:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import sys
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from types import FunctionType
 from typing import Any
+
+import numpy as np
+
+_COMPARED = {"name", "reduction", "dtype"}
+"""Arguments of every loss or metric, which Keras keeps as texts; its losses' configurations leave out the last."""
 
 
 def is_own(part: Any) -> bool:
@@ -45,6 +53,37 @@ def holds_alike(one: Any, other: Any) -> bool:
     """Return whether two layers, losses or metrics hold the same functions of users', as far as their code tells."""
     codes = [{name: function.__code__ for name, function in functions_of(o).items()} for o in (one, other)]
     return codes[0] == codes[1]
+
+
+def untold(thing: Any, again: Any, config: Mapping[str, Any]) -> list[str]:
+    """Return what a configuration leaves out of a loss or metric of a user's, by name, sorted.
+
+    That is every argument that it does not have, whatever was given, and every number, text or array that is another.
+
+    Parameters
+    ----------
+    thing, again
+        The one that is there, and the one that was built from its configuration.
+    config : mapping
+        What its ``get_config`` returned.
+    """
+    plain = {name for name, value in vars(thing).items() if isinstance(value, int | float | str | bytes | np.ndarray)}
+    out = {name for name in plain if not np.array_equal(getattr(thing, name), getattr(again, name, ()))}
+    if not is_own(type(thing).from_config):
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        parameters = inspect.signature(type(thing)).parameters.values()
+        out |= {parameter.name for parameter in parameters if parameter.kind in named} - set(config) - _COMPARED
+    if not holds_alike(thing, again):
+        out |= functions_of(thing).keys() | functions_of(again).keys()
+    return sorted(name.lstrip("_") for name in out)
+
+
+@contextlib.contextmanager
+def silent_on_lambdas() -> Iterator[None]:
+    """Keep Keras from warning of a lambda in a configuration, since none is read again."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`", UserWarning)
+        yield
 
 
 def _is_at_top(function: FunctionType) -> bool:
