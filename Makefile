@@ -47,7 +47,7 @@ dist: $(VENV)/installed-extras
 # The tests with every Python that there is, each in an environment of its own.
 test-pythons:
 	@tested=; for python in python3.11 python3.12 python3.13; do \
-		command -v $$python || { echo "$$python is not there"; continue; }; \
+		$$python -c pass 2>/dev/null || { echo "$$python is not there"; continue; }; \
 		$(MAKE) test PYTHON=$$python VENV=.venv-$$python || exit 1; tested="$$tested $$python"; done; \
 	[ -n "$$tested" ] && echo "tested with:$$tested"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,16 @@ def answers_of(model: keras.Model, weights: Sequence[Any], state: Sequence[Any],
     said = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
     outputs, _ = model.stateless_call(list(weights), list(state), inputs, **said)
     return outputs
+
+
+def answers_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
+    """Return whether a model that was built again gives the same answers to some samples with the same weights."""
+    answers = []
+    weights = [variable.value for variable in model.trainable_variables]
+    for one in (model, again):
+        outputs = answers_of(one, weights, [v.value for v in one.non_trainable_variables], inputs)
+        answers.append([np.asarray(output) for output in keras.tree.flatten(outputs)])
+    return len(answers[0]) == len(answers[1]) and all(map(partial(np.allclose, equal_nan=True), *answers))
 
 
 def answers_with_logits(model: keras.Model, place: int = 0, output: Any = None) -> bool:
@@ -75,6 +86,39 @@ def answering_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
             yield layer
         if isinstance(layer, keras.Model):
             yield from answering_layers(layer)
+
+
+class _KeptWeights(keras.StatelessScope):  # type: ignore[misc]  # Keras is not typed
+    """A scope in which a model stays as it is, and some variables are seen as they are, whatever layers assign."""
+
+    def __init__(self, kept: Iterable[Any]) -> None:
+        super().__init__()
+        self._kept = {id(variable) for variable in kept}
+
+    def add_update(self, update: tuple[Any, Any]) -> None:
+        if id(update[0]) not in self._kept:
+            super().add_update(update)
+
+
+def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
+    """Make the statistics of BatchNormalization layers the mean over some mini-batches, and change nothing else."""
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    statistics = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
+    changing = {id(variable) for variable in statistics}
+    before = [layer.momentum for layer in layers]
+    scope = _KeptWeights(variable for variable in model.weights if id(variable) not in changing)
+    try:
+        with scope:
+            for number, inputs in enumerate(batches, 1):
+                for layer in layers:
+                    layer.momentum = 1.0 - 1.0 / number
+                model(inputs, training=True)
+    finally:
+        for layer, momentum in zip(layers, before, strict=True):
+            layer.momentum = momentum
+    for variable in statistics:
+        if (value := scope.get_current_value(variable)) is not None:  # a frozen layer keeps its own
+            variable.assign(value)
 
 
 def take_rounded(model: keras.Model) -> tuple[bool, ...]:

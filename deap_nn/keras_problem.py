@@ -34,8 +34,10 @@ class KerasProblem:
         "error" (the share that is misread), "cross_entropy" (in nats), "mse", "mae" or any name of a Keras loss; a loss
         or a metric; or a function of (outputs, targets), NumPy arrays in the structure of the model's outputs and of
         `y`, which returns a number and need not be differentiable. A name or loss is of each output, and their sum
-        counts; a dictionary has one by each output's name. A list gives as many fitness values. Masks of outputs do not
-        count: what is masked is scored like the rest.
+        counts; a dictionary has one by an output's name, and other outputs do not count in it: names and losses of
+        several, whose sum counts, or a metric or function of one. A list gives as many fitness values. Masks of outputs
+        do not count: what is masked is scored like the rest. A loss or metric of your own is built again from what its
+        ``get_config`` tells, in this process too.
     from_logits : bool or sequence of bool, optional
         Whether outputs are logits, and not probabilities, for "error" and "cross_entropy"; if left out, as the
         activation of each one's layer says.
@@ -97,7 +99,7 @@ class KerasProblem:
         self.objectives = tuple(objective_of(one, names, "loss") for one in given)
         self.from_logits = _told_logits(from_logits, model, outputs)
         self.pairs = tuple(range(len(outputs)))
-        if any(objective.kind not in ("metric", "function") for objective in self.objectives):
+        if any(objective.paired for objective in self.objectives):
             self.pairs = _pairs(structure, names, self.samples.targets, len(targets))
             for split in PARTS:
                 if self.samples.size(split):
@@ -155,7 +157,8 @@ class KerasProblem:
     def recalibrate(self, model: keras.Model, *, batch_size: int = 256) -> keras.Model:
         """Estimate the statistics of a model's BatchNormalization layers anew, from the training inputs.
 
-        They become the mean over all mini-batches, each gone through as in training, so that Dropout drops.
+        They become the mean over all mini-batches, each gone through as in training, so that Dropout drops. Nothing
+        else of the model changes: a layer that normalises its own weights in training has them as they are.
 
         Parameters
         ----------
@@ -164,23 +167,16 @@ class KerasProblem:
         batch_size : int
             Samples at a time, at least 1.
         """
-        from deap_nn.models import keras
+        from deap_nn.answers import recalibrate
 
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size!r}")
-        layers = [one for one in model._flatten_layers() if isinstance(one, keras.layers.BatchNormalization)]
-        before = [layer.momentum for layer in layers]
         arrays = self.samples.part("train")[0]
-        try:
-            for number, start in enumerate(range(0, len(self.samples), batch_size), 1):
-                for layer in layers:
-                    layer.momentum = 1.0 - 1.0 / number
-                model(
-                    packed(self.samples.inputs, [array[start : start + batch_size] for array in arrays]), training=True
-                )
-        finally:
-            for layer, momentum in zip(layers, before, strict=True):
-                layer.momentum = momentum
+        starts = range(0, len(self.samples), batch_size)
+        recalibrate(
+            model,
+            (packed(self.samples.inputs, [array[start : start + batch_size] for array in arrays]) for start in starts),
+        )
         return model
 
 

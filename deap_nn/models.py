@@ -8,13 +8,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from deap_nn.answers import answering_layers, answers_of
+from deap_nn.answers import answering_layers, answers_alike
+from deap_nn.own_parts import by_name, holds_alike, own_parts, silent_on_lambdas
 from deap_nn.seeding import global_state_kept
 from deap_nn.tensorflow_setup import configure_tensorflow, keras, tf
 from deap_nn.weights import Layout
@@ -50,10 +51,10 @@ class ModelReference:
         The non-trainable weights of such a model; nothing in place of a random generator's, which scoring does not use.
     names, shapes : tuple
         Of the trainable weights of such a model.
-    classes : tuple of type
-        The classes that are not Keras' own of the model and its layers.
+    own : tuple of type and callable
+        The classes of the model and its layers that are not Keras' own, and the functions that these hold.
     called_on : str
-        JSON of what such a class is called on: a shape and a type for each array, without the samples' dimension.
+        JSON of what it is called on: a shape and a type for each array, without the samples' dimension.
     held : int
         If it cannot be built again: under which number this process holds the model itself.
     """
@@ -63,7 +64,7 @@ class ModelReference:
     state: tuple[bytes, ...] = ()
     names: tuple[str, ...] = ()
     shapes: tuple[tuple[int, ...], ...] = ()
-    classes: tuple[type, ...] = ()
+    own: tuple[Any, ...] = ()
     called_on: str = ""
     held: int = 0
 
@@ -157,30 +158,27 @@ def reference_of(model: str | keras.Model, inputs: Any = None) -> ModelReference
     check_model(model)
     state = tuple(b"" if _is_random(v) else np.asarray(v).tobytes() for v in model.non_trainable_variables)
     shapes = tuple(tuple(variable.shape) for variable in model.trainable_variables)
-    own = {
-        type(layer) for layer in (model, *model._flatten_layers()) if type(layer).__module__.split(".")[0] != "keras"
-    }
-    classes = tuple(sorted(own, key=lambda kind: (kind.__module__, kind.__qualname__)))
     called_on = "" if inputs is None else json.dumps(keras.tree.map_structure(_outline, inputs))
     try:
-        reference = ModelReference(
-            model.name, model.to_json(), state, _names(model), shapes, classes if called_on else (), called_on
-        )
+        with silent_on_lambdas():
+            config = model.to_json()
+        own = own_parts((model, *model._flatten_layers())) if called_on else ()
+        reference = ModelReference(model.name, config, state, _names(model), shapes, own, called_on)
         again = model_of(reference)
-        alike = [v.shape for v in again.trainable_variables] == [v.shape for v in model.trainable_variables]
-    except (TypeError, ValueError, NotImplementedError, AttributeError, KeyError) as error:
+        alike = _made_alike(model, again)
+    except (TypeError, ValueError, NotImplementedError, AttributeError, KeyError, OSError) as error:
         if called_on:
             return _hold(model, state, shapes)
         raise TypeError(
             f"model {model.name!r} cannot be built again from its configuration: it must be Sequential or functional, "
-            "and layers of your own be registered with keras.saving.register_keras_serializable; "
+            "and layers and functions of your own be registered with keras.saving.register_keras_serializable; "
             "a KerasProblem takes others"
         ) from error
-    if alike and (inputs is None or _answers_alike(model, again, inputs)):
+    if alike and (inputs is None or answers_alike(model, again, inputs)):
         return reference
     if called_on:
         return _hold(model, state, shapes)
-    raise TypeError(f"model {model.name!r} comes out of its configuration with other weights")
+    raise TypeError(f"model {model.name!r} comes out of its configuration with other weights or functions")
 
 
 def check_model(model: Any) -> None:
@@ -232,14 +230,11 @@ def release(reference: ModelReference) -> None:
     _held.pop(reference.held, None)
 
 
-def _answers_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
-    """Whether a model that was built again gives the same answers to some samples with the same weights."""
-    answers = []
-    weights = [variable.value for variable in model.trainable_variables]
-    for one in (model, again):
-        outputs = answers_of(one, weights, [v.value for v in one.non_trainable_variables], inputs)
-        answers.append([np.asarray(output) for output in keras.tree.flatten(outputs)])
-    return len(answers[0]) == len(answers[1]) and all(map(partial(np.allclose, equal_nan=True), *answers))
+def _made_alike(model: keras.Model, again: keras.Model) -> bool:
+    """Whether a model that was built again has weights of the same shapes, and the same functions of a user's own."""
+    shapes = [[variable.shape for variable in one.trainable_variables] for one in (model, again)]
+    layers = [list(one._flatten_layers()) for one in (model, again)]
+    return shapes[0] == shapes[1] and len(layers[0]) == len(layers[1]) and all(map(holds_alike, *layers))
 
 
 @global_state_kept()
@@ -277,8 +272,9 @@ def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat
     if reference.held:
         if reference.held not in _held:
             raise TypeError(
-                f"model {reference.name!r} cannot be built in another process: give its class a get_config() and "
-                "from_config(), and register it with keras.saving.register_keras_serializable"
+                f"model {reference.name!r} cannot be built in another process: give classes of its own a get_config() "
+                "and from_config(), define functions of its own by def, and register them with "
+                "keras.saving.register_keras_serializable"
             )
         return _held[reference.held]
     model = _from_config(reference) if reference.config else build_model(reference.name)
@@ -295,7 +291,7 @@ def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat
 
 def _from_config(reference: ModelReference) -> keras.Model:
     """Build a model from its configuration, and one of a class of its own from what that was made with."""
-    own: dict[str, Any] = {kind.__name__: kind for kind in reference.classes}
+    own = by_name(reference.own)
     said = json.loads(reference.config)
     kind = own.get(said["class_name"])
     if kind is None or not issubclass(kind, keras.Model):
@@ -346,7 +342,11 @@ def trained_model(reference: ModelReference, weights: Sequence[Any]) -> keras.Mo
         If shapes do not match, or the model cannot be built.
     """
     if reference.held:
-        raise TypeError(f"model {reference.name!r} cannot be built again: assign the weights to one of your own making")
+        raise TypeError(
+            f"model {reference.name!r} cannot be built again: assign the weights to one of your own making, or give "
+            "classes of its own a get_config(), define functions of its own by def, and register them with "
+            "keras.saving.register_keras_serializable"
+        )
     model = model_of(reference)
     assign_weights(model, weights)
     return model

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from deap_nn.limits import WORST, WORST_CROSS_ENTROPY
 from deap_nn.models import keras, tf
+from deap_nn.own_parts import by_name, own_parts, silent_on_lambdas, untold
 
 Kind = Literal["error", "cross_entropy", "loss", "metric", "function", "sum"]
 
@@ -33,20 +35,31 @@ class Objective:
         What to call it.
     config : str
         Keras' JSON of a loss or metric.
-    function : type or callable, optional
-        The class of such a one that is not Keras' own, or a function of (outputs, targets).
+    own : tuple of type and callable
+        The classes and functions of such a one that are not Keras' own.
+    function : callable, optional
+        A function of (outputs, targets).
     parts : tuple of Objective
-        The summands of a "sum", by output.
+        The summands of a "sum".
+    place : int, optional
+        Which output it is of; left out where it is of all together.
     key : str
-        What a function is known by: a copy of it, as a worker gets with each task, is the same objective.
+        What a user's code is known by: a copy of it, as a worker gets with each task, is the same objective.
     """
 
     kind: Kind
     name: str
     config: str = ""
+    own: tuple[Any, ...] = field(default=(), compare=False)
     function: Callable[..., Any] | None = field(default=None, compare=False)
     parts: tuple[Objective, ...] = ()
+    place: int | None = None
     key: str = ""
+
+    @property
+    def paired(self) -> bool:
+        """Whether it is of outputs that have a target each, and not of all together."""
+        return self.place is not None or bool(self.parts)
 
     @property
     def traced(self) -> bool:
@@ -68,8 +81,9 @@ def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective
     ----------
     given : str, keras.losses.Loss, keras.metrics.Metric, callable or dict
         "error", "cross_entropy", "mse", "mae" or what ``keras.losses.get`` knows; a loss or a metric; a function of
-        (outputs, targets), both as NumPy arrays, that returns a number; or any of the first two kinds for each output
-        by its name. Of a model with several outputs a single one is the sum over them.
+        (outputs, targets), both as NumPy arrays, that returns a number; or any of these by an output's name, where
+        several names or losses are the sum over their outputs. Of a model with several outputs a single name or loss
+        is the sum over all.
     outputs : sequence of str
         The outputs' names.
     argument : str
@@ -81,17 +95,20 @@ def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective
         If it is unknown, or of another kind.
     """
     if isinstance(given, Mapping):
-        if set(given) != set(outputs):
-            raise ValueError(f"{argument} must name the outputs {', '.join(outputs)}, got {', '.join(map(str, given))}")
-        parts = tuple(_single(given[name], argument) for name in outputs)
+        if not given or not set(given) <= set(outputs):
+            got = ", ".join(map(str, given)) or "none"
+            raise ValueError(f"{argument} must name some of the outputs {', '.join(outputs)}, got {got}")
+        parts = tuple(replace(_single(given[n], argument), place=i) for i, n in enumerate(outputs) if n in given)
     else:
         single = _single(given, argument)
-        if single.kind in ("metric", "function") or len(outputs) == 1:
+        if single.kind in ("metric", "function"):
             return single
-        parts = (single,) * len(outputs)
-    if not all(part.kind in ("error", "cross_entropy", "loss") for part in parts):
-        raise TypeError(f"{argument} must be a name or a Keras loss for each output")
-    return Objective("sum", argument, parts=parts) if len(parts) > 1 else parts[0]
+        parts = tuple(replace(single, place=i) for i in range(len(outputs)))
+    if len(parts) == 1:
+        return parts[0]
+    if any(part.kind in ("metric", "function") for part in parts):
+        raise TypeError(f"{argument} must be a name or a Keras loss for each output where it names several")
+    return Objective("sum", argument, parts=parts)
 
 
 def _single(given: Any, argument: str) -> Objective:
@@ -99,28 +116,45 @@ def _single(given: Any, argument: str) -> Objective:
         return Objective(given, given)
     if isinstance(given, str):
         try:
-            return _of_keras("loss", given, keras.losses.get(_SHORT.get(given, given)))
+            return _of_keras("loss", given, keras.losses.get(_SHORT.get(given, given)), argument)
         except ValueError as error:
             known = "'error', 'cross_entropy', 'mse', 'mae' or the name of a Keras loss"
             raise ValueError(f"{argument} must be {known}, got {given!r}") from error
     if isinstance(given, keras.losses.Loss):
-        return _of_keras("loss", given.name, given)
+        return _of_keras("loss", given.name, given, argument)
     if isinstance(given, keras.metrics.Metric):
-        return _of_keras("metric", given.name, given)
+        return _of_keras("metric", given.name, given, argument)
     if callable(given) and not isinstance(given, type):
         name = getattr(given, "__name__", type(given).__name__)
         if getattr(given, "__module__", "").partition(".")[0] == "keras":
-            return _of_keras("loss", name, given)
+            return _of_function(name, given, argument)
         return Objective("function", name, function=given, key=uuid.uuid4().hex)
     raise TypeError(f"{argument} must be a name, a Keras loss or metric, or a function, got {type(given).__name__}")
 
 
-def _of_keras(kind: Literal["loss", "metric"], name: str, thing: Any) -> Objective:
-    if isinstance(thing, keras.losses.Loss | keras.metrics.Metric):
-        own = None if type(thing).__module__.partition(".")[0] == "keras" else type(thing)
-        key = uuid.uuid4().hex if own else ""
-        return Objective(kind, name, json.dumps(keras.saving.serialize_keras_object(thing)), own, key=key)
-    return Objective(kind, name, json.dumps(thing.__name__))  # a function of Keras' by its name
+def _of_function(name: str, given: Any, argument: str) -> Objective:
+    """Return a function of Keras' as the loss that it is, or as the metric of its mean, as accuracies are."""
+    with contextlib.suppress(ValueError):
+        if keras.losses.get(name) is given:
+            return _of_keras("loss", name, given, argument)
+    return _of_keras("metric", name, keras.metrics.MeanMetricWrapper(given, name), argument)
+
+
+def _of_keras(kind: Literal["loss", "metric"], name: str, thing: Any, argument: str) -> Objective:
+    if not isinstance(thing, keras.losses.Loss | keras.metrics.Metric):
+        return Objective(kind, name, json.dumps(thing.__name__))  # a function of Keras' by its name
+    own = own_parts([thing])
+    said = f"{argument} {type(thing).__name__} cannot be built again: give it a get_config() "
+    try:
+        with silent_on_lambdas():
+            config = keras.saving.serialize_keras_object(thing)
+        objective = Objective(kind, name, json.dumps(config), own, key=uuid.uuid4().hex if own else "")
+        again = _make(objective)
+    except Exception as error:  # Keras' are of many kinds and of many lines
+        raise TypeError(f"{said}of what __init__ takes, and define functions at the top of a module") from error
+    if own and (names := untold(thing, again, config["config"])):
+        raise TypeError(f"{said}that tells {', '.join(names)}")
+    return objective
 
 
 class Judge:
@@ -167,27 +201,40 @@ class Judge:
             if objective.traced:
                 value = next(known)
             else:
-                value = _called(objective, self._pack[0](outputs), self._pack[1](targets)) if finite else 0.0
+                value = _called(objective, *self._seen(objective, outputs, targets)) if finite else 0.0
             values.append(objective.checked(float(value), bool(finite), weight))
         return tuple(values)
 
     def _value(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> Any:
-        if objective.kind == "sum":
-            parts = enumerate(objective.parts)
-            return tf.add_n([self._of_output(part, i, outputs[i], targets[self._pairs[i]]) for i, part in parts])
-        if objective.kind == "metric":
-            metric = self._made[objective]
-            state = metric.stateless_reset_state()
-            state = metric.stateless_update_state(state, self._pack[1](targets), self._pack[0](outputs))
-            return tf.cast(metric.stateless_result(state), tf.float32)
-        return self._of_output(objective, 0, outputs[0], targets[self._pairs[0]])
-
-    def _of_output(self, objective: Objective, place: int, output: Any, target: Any) -> Any:
+        if objective.parts:
+            return tf.add_n([self._value(part, outputs, targets) for part in objective.parts])
+        output, target = self._seen(objective, outputs, targets)
+        logits = objective.place is not None and self._from_logits[objective.place]
         if objective.kind == "error":
-            return _error(output, target, from_logits=self._from_logits[place])
+            return _error(output, target, from_logits=logits)
         if objective.kind == "cross_entropy":
-            return _cross_entropy(output, target, from_logits=self._from_logits[place])
+            return _cross_entropy(output, target, from_logits=logits)
+        if objective.kind == "metric":
+            return _measured(self._made[objective], output, target)
         return tf.cast(tf.reduce_mean(self._made[objective](target, output)), tf.float32)
+
+    def _seen(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
+        """Return what an objective is of: one output and its target, or all in the structures of model and data."""
+        if objective.place is None:
+            return self._pack[0](outputs), self._pack[1](targets)
+        return outputs[objective.place], targets[self._pairs[objective.place]]
+
+
+def _measured(metric: keras.metrics.Metric, outputs: Any, targets: Any) -> Any:
+    """Return the value of a metric, which is read while its state is there: it may be a variable of it."""
+    state = metric.stateless_update_state(metric.stateless_reset_state(), targets, outputs)
+    with keras.StatelessScope(list(zip(metric.variables, state, strict=True))):
+        result = metric.result()
+        value = result if isinstance(result, Mapping) else tf.cast(result, tf.float32)
+    if isinstance(value, Mapping) or value.shape.rank:
+        got = "several by name" if isinstance(value, Mapping) else f"an array of shape {tuple(value.shape)}"
+        raise TypeError(f"{metric.name} must give a single number, got {got}")
+    return value
 
 
 def _called(objective: Objective, outputs: Any, targets: Any) -> float:
@@ -206,8 +253,7 @@ def _make(objective: Objective) -> Any:
     config = json.loads(objective.config)
     if isinstance(config, str):
         return keras.losses.get(config)
-    own = {objective.function.__name__: objective.function} if objective.function else {}
-    return keras.saving.deserialize_keras_object(config, custom_objects=own)
+    return keras.saving.deserialize_keras_object(config, custom_objects=by_name(objective.own))
 
 
 def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> None:
@@ -220,10 +266,10 @@ def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequenc
     outputs, targets : sequence of numpy.ndarray
         Some answers, and all targets, by output.
     """
-    for i, part in enumerate(objective.parts or (objective,)):
-        if part.kind not in ("error", "cross_entropy"):
+    for part in objective.parts or (objective,):
+        if part.place is None or part.kind not in ("error", "cross_entropy"):
             continue
-        output, target = np.asarray(outputs[i]), np.asarray(targets[i])
+        output, target = np.asarray(outputs[part.place]), np.asarray(targets[part.place])
         classes = 1 if output.ndim == 1 else output.shape[-1]
         if classes == 1:
             if not np.all((target == 0) | (target == 1)):

@@ -206,8 +206,15 @@ class RunDirectory(Callback):
         if weights := evolution.best_weights:
             self.write_weights(weights)
         problem: Any = getattr(evolution.toolbox, "problem", None)
-        if hasattr(evolution.toolbox, "to_model") and not problem.model.held:  # else nobody can build it again
-            self.write_model(evolution.toolbox.to_model(evolution.best))
+        if hasattr(evolution.toolbox, "to_model"):
+            try:
+                model = evolution.toolbox.to_model(evolution.best)
+            except TypeError as error:
+                if not problem.model.held:
+                    raise
+                warnings.warn(f"{self.path / 'best.keras'} is not written: {error}", stacklevel=2)
+            else:
+                self.write_model(model)
 
     def trace_weights(self, layout: Layout, seed: int) -> None:
         """Choose the weights of the best member that ``trace.npz`` follows."""

@@ -21,6 +21,16 @@ class Gain(layers.Layer):
         return x * self.gain
 
 
+def step(x):
+    """An activation as users write it: a function at the top of a module."""
+    return keras.ops.cast(x > 0, "float32")
+
+
+def doubled(x, by=2.0):
+    """What a Lambda layer calls."""
+    return by * x
+
+
 class Subclassed(keras.Model):
     """As users write it: no configuration, and a call without ``training``."""
 
@@ -155,6 +165,9 @@ ARCHITECTURES = {
     "time-distributed": lambda: _line(_draw(5, 3), layers.TimeDistributed(layers.Dense(2)), layers.Flatten()),
     "einsum": lambda: _line(_draw(5, 3), layers.EinsumDense("abc,cd->abd", (None, 2), bias_axes="d")),
     "scalar": lambda: _line(_draw(4), Gain(), layers.Dense(2), Gain()),
+    "own-activation": lambda: _line(_draw(4), layers.Dense(5, activation=step), layers.Dense(2)),
+    "lambda": lambda: _line(_draw(4), layers.Dense(5), layers.Lambda(doubled, arguments={"by": 3.0}), layers.Dense(2)),
+    "own-in-a-cell": lambda: _line(_draw(5, 3), layers.LSTM(4, activation=doubled), layers.Dense(2)),
     "attention": _attention,
     "two-inputs": _two_inputs,
     "two-outputs": _two_outputs,

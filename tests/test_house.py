@@ -1,6 +1,7 @@
 """The house: imports point down, and the heavy packages stay in their rooms."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -19,7 +20,7 @@ FLOORS = [
     {"sharing"},
     {"parallel"},
     {"datasets", "tensorflow_setup", "commands", "noise"},
-    {"answers"},
+    {"answers", "own_parts"},
     {"reading", "run_settings"},
     {"models", "runs", "initialisation", "crossover", "mutation", "selection", "compiled"},
     {"rounding"},
@@ -147,6 +148,19 @@ def test_operators_recipes_and_loop_work_where_tensorflow_is_missing():
     assert re.fullmatch(r"\d+ operators, 0\.\d+\n", answer.stdout)
     answer = answer_of("import deap_nn; deap_nn.make_toolbox('mlp', 'auto', seed=1)")
     assert "TensorFlow is missing, which scores Keras models: pip install tensorflow" in answer.stderr.splitlines()[-1]
+
+
+def test_a_python_that_does_not_run_is_not_there(tmp_path):
+    names = ("python3.11", "python3.12", "python3.13")
+    for name in names:  # as pyenv has one for every Python that any of its environments has
+        (tmp_path / name).write_text("#!/bin/sh\nexit 127\n")
+        (tmp_path / name).chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    command = ["make", "--file", ROOT / "Makefile", "test-pythons"]
+    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert answer.returncode != 0  # none is tested
+    said = [line for line in answer.stdout.splitlines() if not line.startswith("make")]
+    assert said == [f"{name} is not there" for name in names]
 
 
 def test_nothing_names_a_registry_or_a_path_of_this_machine():

@@ -20,7 +20,8 @@ from deap_nn.callbacks import EarlyStopping, ProgressBar
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import find_dataset
 from deap_nn.evaluation import batch_indices
-from deap_nn.models import keras
+from deap_nn.models import keras, reference_of
+from deap_nn.own_parts import by_name, own_parts
 from deap_nn.samples import Samples, as_arrays, flat, outline, packed
 from deap_nn.scorers import scorer
 
@@ -33,8 +34,8 @@ def targets_of(model, inputs):
     return keras.tree.map_structure(lambda answer: rng.normal(size=answer.shape).astype(np.float32), model(inputs))
 
 
-def own_classes(model):
-    return {type(one).__name__: type(one) for one in (model, *model._flatten_layers())}
+def custom_objects(model):
+    return by_name(own_parts((model, *model._flatten_layers())))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on saving
@@ -60,13 +61,16 @@ def test_every_architecture_is_scored_as_it_predicts_and_comes_out(name, tmp_pat
     assert random.getstate() == drawn
     assert all(np.array_equal(a, v.numpy()) for a, v in zip(before, model.variables, strict=True))
     evolved.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects=own_classes(evolved))
+    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects=custom_objects(evolved))
     again = keras.tree.flatten(loaded(inputs))
     assert all(np.allclose(p, a, atol=1e-6) for p, a in zip(predicted, again, strict=True))
     evolved.save_weights(tmp_path / "model.weights.h5")
     model_again = problem.to_model(toolbox.individual())
     model_again.load_weights(tmp_path / "model.weights.h5")
-    assert np.array_equal(model_again.trainable_variables[0].numpy(), individual[0])
+    for variable, other in zip(model_again.weights, evolved.weights, strict=True):
+        assert np.array_equal(variable.numpy(), other.numpy())
+    again = keras.tree.flatten(model_again.predict(inputs, verbose=0))
+    assert all(map(np.array_equal, predicted, again))
 
 
 @pytest.mark.parametrize("name", ["dense", "lstm", "convolution", "batch-norm", "attention", "embedding"])
@@ -163,6 +167,150 @@ def test_a_loss_for_each_output_by_its_name():
     first, second = problem.to_model(individual).predict(x, verbose=0)
     wanted = np.mean(first.argmax(1) != which) + np.mean((second - much) ** 2)
     assert toolbox.scores(individual, "train")[0] == pytest.approx(wanted, rel=1e-4)
+
+
+class CountsPositives(keras.metrics.Metric):
+    """As Keras' documentation has it: its result is a variable of its own."""
+
+    def __init__(self, name="positives", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.count = self.add_weight(shape=(), initializer="zeros", name="count")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.count.assign_add(keras.ops.sum(keras.ops.cast(y_pred > 0, "float32")))
+
+    def result(self):
+        return self.count
+
+
+class Named(CountsPositives):
+    def __init__(self, name="named", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def result(self):
+        return {"count": self.count}
+
+
+class Scaled(keras.losses.Loss):
+    """Its configuration does not tell by how much."""
+
+    def __init__(self, k=2.0, **kwargs):
+        super().__init__(**kwargs)
+        self.k = k
+
+    def call(self, y_true, y_pred):
+        return self.k * keras.ops.mean((y_true - y_pred) ** 2, axis=-1)
+
+
+class Hidden(Scaled):
+    """Nothing of it tells."""
+
+    def __init__(self, k=2.0, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = [k]
+
+    def call(self, y_true, y_pred):
+        return self.scale[0] * super().call(y_true, y_pred)
+
+
+class Strict(Scaled):
+    """Does not take what Keras' configuration has."""
+
+    def __init__(self, k=2.0):
+        super().__init__(k)
+
+
+class Later(keras.losses.Loss):
+    """Is told by how much once it is there."""
+
+    k = 2.0
+
+    def set(self, k):
+        self.k = k
+        return self
+
+    def call(self, y_true, y_pred):
+        return self.k * keras.ops.mean((y_true - y_pred) ** 2, axis=-1)
+
+
+class Told(Scaled):
+    """As Keras wants it, but for the dtype, which its own losses do not tell of either."""
+
+    def __init__(self, k=2.0, name="told", reduction="sum_over_batch_size", dtype=None):
+        super().__init__(k, name=name, reduction=reduction, dtype=dtype)
+
+    def get_config(self):
+        return super().get_config() | {"k": self.k}
+
+
+def squared(y_true, y_pred, k=1.0):
+    return k * (y_true - y_pred) ** 2
+
+
+def wrapped(function, **arguments):
+    return keras.metrics.MeanMetricWrapper(function, **arguments)
+
+
+def test_losses_and_metrics_of_ones_own_are_scored_as_they_are():
+    x, y = x_of(), x_of(2)
+    given = [CountsPositives(), Told(), Told(5.0), Later(), wrapped(squared, k=3.0)]
+    problem = KerasProblem(dense(2), x, y, loss=given, validation_split=0)
+    toolbox = make_toolbox(problem, **two_objectives((-1.0,) * 5))
+    individual = toolbox.individual()
+    answers = problem.to_model(individual).predict(x, verbose=0).astype(np.float64)
+    square = np.mean((answers - y) ** 2)
+    wanted = [(answers > 0).sum(), 2 * square, 5 * square, 2 * square, 3 * square]
+    assert wanted[0] > 0
+    assert toolbox.scores(individual, "train") == pytest.approx(wanted, rel=1e-4)
+    assert toolbox.evaluate(individual) == pytest.approx(wanted, rel=1e-4)  # the mini-batch is all there is
+    evaluate = pickle.loads(pickle.dumps(toolbox.evaluate.func))
+    scorer.cache_clear()
+    assert evaluate(individual) == toolbox.evaluate(individual)
+
+
+def test_accuracies_of_keras_are_metrics():
+    x, y = x_of(), np.eye(3)[labels()]
+    problem = KerasProblem(dense(last="softmax"), x, y, loss=keras.metrics.categorical_accuracy, validation_split=0)
+    with pytest.raises(ValueError, match="container must say whether categorical_accuracy is minimised or maximised"):
+        make_toolbox(problem, seed=1)
+    toolbox = make_toolbox(problem, **two_objectives((1.0,)))
+    individual = toolbox.individual()
+    answers = problem.to_model(individual).predict(x, verbose=0)
+    assert toolbox.scores(individual, "train")[0] == pytest.approx(np.mean(answers.argmax(1) == labels()))
+
+
+def test_an_objective_may_be_of_some_outputs():
+    a, heads = two_heads(c=3, r=1, s=1)
+    model = keras.Model(a, list(heads.values()))
+    x, y = x_of(), [labels(), x_of(1), x_of(1) + 1]
+    given = [
+        {"c": "error"},
+        {"r": "mse"},
+        {"s": "mae", "c": "cross_entropy"},
+        {"c": keras.metrics.SparseCategoricalAccuracy()},
+        {"s": lambda outputs, targets: float(np.abs(outputs - targets).max())},
+    ]
+    problem = KerasProblem(model, x, y, loss=given, validation_split=0)
+    toolbox = make_toolbox(problem, **two_objectives((-1.0, -1.0, -1.0, 1.0, -1.0)))
+    individual = toolbox.individual()
+    c, r, s = (answer.astype(np.float64) for answer in problem.to_model(individual).predict(x, verbose=0))
+    entropy = np.mean(np.log(np.exp(c).sum(1)) - c[np.arange(40), y[0]])
+    error = np.mean(c.argmax(1) != y[0])
+    away = np.abs(s - y[2])
+    wanted = [error, np.mean((r - y[1]) ** 2), away.mean() + entropy, 1 - error, away.max()]
+    assert toolbox.scores(individual, "train") == pytest.approx(wanted, rel=1e-4)
+    assert toolbox.evaluate(individual) == pytest.approx(wanted, rel=1e-4)
+    for loss, message in [
+        ({"c": "error", "q": "mse"}, "loss must name some of the outputs c, r, s, got c, q"),
+        ({"r": "error"}, "error of one output needs targets of 0 and 1"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            KerasProblem(model, x, y, loss=loss)
+    for other in (keras.metrics.MeanSquaredError(), lambda outputs, targets: 0.0):
+        with pytest.raises(
+            TypeError, match="loss must be a name or a Keras loss for each output where it names several"
+        ):
+            KerasProblem(model, x, y, loss={"c": "error", "r": other})
 
 
 def two_heads(**names):
@@ -417,6 +565,21 @@ def test_recalibration_makes_the_statistics_those_of_the_data():
         problem.recalibrate(evolved, batch_size=0)
 
 
+def test_recalibration_changes_nothing_but_the_statistics():
+    norms = [layers.BatchNormalization(), layers.BatchNormalization(trainable=False)]
+    parts = [layers.SpectralNormalization(layers.Dense(5)), *norms, layers.Dropout(0.5), layers.Dense(2)]
+    model = keras.Sequential([keras.Input((4,)), *parts])
+    problem = KerasProblem(model, x_of(), x_of(2), loss="mse", validation_split=0)
+    evolved = problem.to_model(make_toolbox(problem, seed=1).individual())
+    before = [variable.numpy().copy() for variable in evolved.variables]
+    problem.recalibrate(evolved, batch_size=20)
+    norm = evolved.layers[1]
+    changed = [v for v, kept in zip(evolved.variables, before, strict=True) if not np.array_equal(kept, v.numpy())]
+    assert [id(variable) for variable in changed] == [id(norm.moving_mean), id(norm.moving_variance)]
+    kernel, bias = evolved.layers[0].layer.get_weights()
+    assert norm.moving_mean.numpy() == pytest.approx((x_of() @ kernel + bias).mean(0), rel=1e-4)
+
+
 def test_a_model_that_cannot_be_built_again_is_scored_in_this_process():
     model = Subclassed(5)  # Keras does not note arguments without names
     model(x_of())
@@ -426,7 +589,7 @@ def test_a_model_that_cannot_be_built_again_is_scored_in_this_process():
     before = [variable.numpy().copy() for variable in model.variables]
     value = toolbox.scores(individual, "train")[0]
     assert all(np.array_equal(a, v.numpy()) for a, v in zip(before, model.variables, strict=True))
-    with pytest.raises(TypeError, match="cannot be built again: assign the weights"):
+    with pytest.raises(TypeError, match=r"cannot be built again: assign the weights.*register_keras_serializable$"):
         problem.to_model(individual)
     other = Subclassed(5)
     other(x_of())
@@ -438,10 +601,14 @@ def test_a_model_that_cannot_be_built_again_is_scored_in_this_process():
     assert f"TypeError: model {model.name!r} cannot be built in another process" in answer.stderr
 
 
-def test_a_model_of_ones_own_class_is_built_again_in_another_process(tmp_path):
-    model = Subclassed()
-    model(x_of())
-    problem = KerasProblem(model, x_of(), x_of(2), loss="mse")
+@pytest.mark.parametrize("name", ["subclassed-without-configuration", "own-activation", "lambda"])
+def test_a_model_of_ones_own_parts_is_built_again_in_another_process(tmp_path, name):
+    if name in ARCHITECTURES:
+        model, x = ARCHITECTURES[name]()
+    else:
+        model, x = Subclassed(), x_of()
+        model(x)
+    problem = KerasProblem(model, x, x_of(2, len(x)), loss="mse")
     (tmp_path / "reference").write_bytes(pickle.dumps(problem.reference))
     code = (
         f"import pickle\nfrom deap_nn.models import layout_of, model_of\n"
@@ -454,6 +621,38 @@ def test_a_model_of_ones_own_class_is_built_again_in_another_process(tmp_path):
     assert answer.stdout.strip() == f"{shapes} {problem.layout.names}"
 
 
+def relu(x):
+    """Has the name of Keras' own, and differs for large numbers alone."""
+    return keras.ops.minimum(keras.ops.relu(x), 100.0)
+
+
+def local():
+    def relu(x):
+        return keras.ops.minimum(keras.ops.relu(x), 100.0)
+
+    return relu
+
+
+@pytest.mark.parametrize("activation", [lambda x: 2 * x, relu, local()], ids=["lambda", "name of Keras' own", "local"])
+def test_functions_that_cannot_be_found_or_told_apart_are_for_this_process_alone(activation):
+    parts = [layers.Dense(3, activation="relu"), layers.Activation(activation), layers.Dense(2)]
+    model = keras.Sequential([keras.Input((4,)), *parts])
+    problem = KerasProblem(model, x_of(), x_of(2), loss="mse")
+    assert problem.reference.held
+    toolbox = make_toolbox(problem, seed=1)
+    toolbox.evaluate(toolbox.individual())
+    with pytest.raises(TypeError, match=r"cannot be built again: .*define functions of its own by def"):
+        problem.to_model(toolbox.individual())
+    with pytest.raises(TypeError, match=r"cannot be built again from|with other weights or functions"):
+        reference_of(model)
+
+
+def test_a_lambda_whose_source_is_not_there_is_for_this_process_alone():
+    activation = eval("lambda x: 2 * x")
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2, activation=activation)])
+    assert KerasProblem(model, x_of(), x_of(2), loss="mse").reference.held
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -464,7 +663,8 @@ def test_a_model_of_ones_own_class_is_built_again_in_another_process(tmp_path):
         ),
         ({"loss": 3}, TypeError, "loss must be a name, a Keras loss or metric, or a function, got int"),
         ({"loss": []}, ValueError, "loss must name at least one objective"),
-        ({"loss": {"other": "mse"}}, ValueError, "loss must name the outputs"),
+        ({"loss": {"other": "mse"}}, ValueError, "loss must name some of the outputs .*, got other"),
+        ({"loss": {}}, ValueError, "loss must name some of the outputs .*, got none"),
         ({"y": x_of(2, 39)}, ValueError, "x and y must be of one length, got 40 and 39"),
         ({"x": np.zeros((40, 5), np.float32)}, ValueError, "model 'sequential.*' does not take x: "),
         ({"y": x_of(7), "loss": "mse"}, ValueError, "loss does not fit outputs of shape"),
@@ -472,6 +672,30 @@ def test_a_model_of_ones_own_class_is_built_again_in_another_process(tmp_path):
         ({"y": labels(3) + 1, "loss": "error"}, ValueError, "error needs the classes 0 to 1 as targets"),
         ({"y": np.ones((40, 2)), "loss": "cross_entropy"}, ValueError, "cross_entropy needs rows of one class each"),
         ({"y": labels(), "loss": keras.metrics.F1Score()}, ValueError, "loss does not fit outputs of shape"),
+        (
+            {"loss": keras.metrics.F1Score()},
+            ValueError,
+            r"f1_score must give a single number, got an array of shape \(2",
+        ),
+        ({"loss": Named()}, ValueError, "named must give a single number, got several by name"),
+        (
+            {"loss": Scaled(5.0)},
+            TypeError,
+            r"^loss Scaled cannot be built again: give it a get_config\(\) that tells k$",
+        ),
+        (
+            {"loss": Hidden(5.0)},
+            TypeError,
+            r"^loss Hidden cannot be built again: give it a get_config\(\) that tells k$",
+        ),
+        (
+            {"loss": Strict(5.0)},
+            TypeError,
+            r"^loss Strict cannot .* get_config\(\) of what __init__ takes, and define.*",
+        ),
+        ({"loss": Told(dtype="float64")}, TypeError, r"^loss Told cannot be built .* get_config\(\) that tells dtype$"),
+        ({"loss": Later().set(3.0)}, TypeError, r"^loss Later cannot be built .* get_config\(\) that tells k$"),
+        ({"loss": wrapped(lambda t, p: t - p)}, TypeError, "^loss MeanMetricWrapper cannot .* at the top of a module$"),
         ({"from_logits": [True, False]}, ValueError, "from_logits must be True or False for each of 1 outputs"),
         ({"validation_split": 1.0}, ValueError, "validation_split must be at least 0 and below 1, got 1.0"),
         ({"validation_split": 0.999}, ValueError, "validation_split leaves none of 40 samples to train on"),

@@ -1,0 +1,90 @@
+"""What of a model, a loss or a metric is not Keras' own: the classes and functions that building it again takes."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+_COMPARED = {"name", "reduction", "dtype"}
+"""Arguments of every loss or metric, which Keras keeps as texts; its losses' configurations leave out the last."""
+
+
+def is_own(part: Any) -> bool:
+    """Return whether a class or function is a user's: neither Keras' nor TensorFlow's."""
+    return str(part.__module__).partition(".")[0] not in ("keras", "tensorflow")
+
+
+def functions_of(holder: Any) -> dict[str, FunctionType]:
+    """Return the users' functions that a layer, a loss or a metric holds, by attribute.
+
+    Methods that Keras wraps, which lie among its attributes too, are none.
+    """
+    return {
+        name: value
+        for name, value in vars(holder).items()
+        if isinstance(value, FunctionType) and is_own(value) and not hasattr(type(holder), name)
+    }
+
+
+def own_parts(holders: Iterable[Any]) -> tuple[Any, ...]:
+    """Return the users' classes of some layers, losses or metrics, and the functions they hold, each once.
+
+    A function is among them if it is at the top of its module: another process finds it there.
+    """
+    holders = list(holders)
+    found: set[Any] = {type(holder) for holder in holders if is_own(type(holder))}
+    found |= {function for holder in holders for function in functions_of(holder).values() if _is_at_top(function)}
+    return tuple(sorted(found, key=lambda part: (part.__module__, part.__qualname__)))
+
+
+def by_name(parts: Iterable[Any]) -> dict[str, Any]:
+    """Return classes and functions as Keras takes custom objects."""
+    return {part.__name__: part for part in parts}
+
+
+def holds_alike(one: Any, other: Any) -> bool:
+    """Return whether two layers, losses or metrics hold the same functions of users', as far as their code tells."""
+    codes = [{name: function.__code__ for name, function in functions_of(o).items()} for o in (one, other)]
+    return codes[0] == codes[1]
+
+
+def untold(thing: Any, again: Any, config: Mapping[str, Any]) -> list[str]:
+    """Return what a configuration leaves out of a loss or metric of a user's, by name, sorted.
+
+    That is every argument that it does not have, whatever was given, and every number, text or array that is another.
+
+    Parameters
+    ----------
+    thing, again
+        The one that is there, and the one that was built from its configuration.
+    config : mapping
+        What its ``get_config`` returned.
+    """
+    plain = {name for name, value in vars(thing).items() if isinstance(value, int | float | str | bytes | np.ndarray)}
+    out = {name for name in plain if not np.array_equal(getattr(thing, name), getattr(again, name, ()))}
+    if not is_own(type(thing).from_config):
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        parameters = inspect.signature(type(thing)).parameters.values()
+        out |= {parameter.name for parameter in parameters if parameter.kind in named} - set(config) - _COMPARED
+    if not holds_alike(thing, again):
+        out |= functions_of(thing).keys() | functions_of(again).keys()
+    return sorted(name.lstrip("_") for name in out)
+
+
+@contextlib.contextmanager
+def silent_on_lambdas() -> Iterator[None]:
+    """Keep Keras from warning of a lambda in a configuration, since none is read again."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`", UserWarning)
+        yield
+
+
+def _is_at_top(function: FunctionType) -> bool:
+    return getattr(sys.modules.get(function.__module__), function.__qualname__, None) is function
