@@ -85,7 +85,8 @@ def go_on(
     keyframe = check_keyframe(checkpoint.path.parent, last.number)
     lineage.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
     if lineage.history != last.history:
-        same = "seed, cxpb, mutpb, the population's seed and the toolbox's mates, step and elites must be the same"
+        own = "the toolbox's mates, step, elites and, around a centre, parents"
+        same = f"seed, cxpb, mutpb, the population's seed and {own} must be the same"
         raise CheckpointError(f"{checkpoint.path.parent} is of another run: {same}")
     if last.number:
         population[:] = lineage.last_members()
