@@ -19,7 +19,7 @@ from deap_nn.population import Population
 from deap_nn.presets import PRESETS, preset, usual_step
 from deap_nn.rundir import RunDirectory
 from deap_nn.runs import Run, read_run
-from deap_nn.selection import selLogRank, selMirrored, selRankBoosted
+from deap_nn.selection import recombination_weights, selLogRank, selMirrored, selRankBoosted
 from deap_nn.toolbox import FitnessMin, Individual, make_toolbox
 from deap_nn.weight_files import WeightsError, read_weights
 from deap_nn.weights import Layout, WeightList
@@ -72,6 +72,7 @@ __all__ = [
     "read_run",
     "read_runs",
     "read_weights",
+    "recombination_weights",
     "selLogRank",
     "selMirrored",
     "selRankBoosted",

@@ -27,12 +27,12 @@ from deap_nn.founders import breeder_of
 from deap_nn.limits import WORST, EvaluationError
 from deap_nn.lineage import Lineage
 from deap_nn.maps.tasks import MapError
-from deap_nn.members import centre_of
+from deap_nn.members import centre_of, mean_around
 from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, pickler, worker_count
 from deap_nn.progress import ProgressBar, in_notebook
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, go_on, kept_of
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
-from deap_nn.selection import weights_of
+from deap_nn.selection import is_log_rank
 from deap_nn.variation import in_order, strength_of, unscored, vary
 from deap_nn.weights import check_count
 
@@ -273,6 +273,11 @@ def evolve(
         raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
     if strength_of(toolbox.mutate) is not None and getattr(toolbox, "step", None) is not None:
         raise ValueError("SelfAdaptive is not for a toolbox where all the chosen are mated at once")
+    if getattr(toolbox, "step", None) is not None and getattr(toolbox, "weigh", None) is not None:
+        if np.shape(toolbox.weigh(len(population))) != (len(population),):
+            raise ValueError(f"weigh must return a weight for each of {len(population)} members")
+        if not is_log_rank(toolbox.select):
+            raise ValueError("select is not asked where weigh says how much each counts: delete toolbox.weigh to draw")
     if checkpoint is not None and halloffame is not None:
         raise ValueError("halloffame cannot be kept in a checkpoint")
     lineage: Lineage | str = "breeding is 'plain'"
@@ -390,7 +395,7 @@ class _Run:
         rng = stream(self._seed, Purpose.SELECT, generation)
         kept = self._elitism.choose(population)
         wanted = len(population) - len(kept)
-        weigh = weights_of(toolbox.select) if getattr(toolbox, "step", None) is not None else None
+        weigh = getattr(toolbox, "weigh", None) if getattr(toolbox, "step", None) is not None else None
         if weigh is None:
             drawn = seeded(toolbox.select, rng)(population, wanted)
             if len(drawn) != wanted:
@@ -408,7 +413,8 @@ class _Run:
         if getattr(toolbox, "step", None) is not None:
             centre = centre_of(chosen, self._centre, toolbox.step, weigh)
             self._centre, chosen = centre, [centre] * len(chosen)
-            self.evolution.mean = partial(centre_of, centre=centre, step=toolbox.step, weigh=weigh)
+            around = {"centre": centre, "step": toolbox.step, "weigh": weigh, "size": len(population)}
+            self.evolution.mean = partial(mean_around, **around)
         children = vary(chosen, toolbox, seed=self._seed, generation=generation, **self._probabilities)
         population[:] = [*children, *unscored(map(toolbox.clone, kept))]
         return []

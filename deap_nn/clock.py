@@ -79,9 +79,6 @@ class GenerationalSelect:
     def __init__(self, clock: Clock, operator: Callable[..., list[Any]]) -> None:
         self.clock = clock
         self.operator = operator
-        weights = getattr(operator, "recombination_weights", None)
-        if weights is not None:
-            self.recombination_weights = weights
 
     def __call__(self, individuals: Sequence[Any], k: int, *, rng: np.random.Generator, **keywords: Any) -> list[Any]:
         """Select `k` of the evaluated `individuals` as `operator` does."""

@@ -153,18 +153,14 @@ def made_of_arrays() -> dict[str, Any]:
 
 
 def lend(data: Mapping[str, Any]) -> None:
-    """Let `find_dataset` find what `made_of_arrays` has returned elsewhere, until `give_back`."""
+    """Let `find_dataset` find what `made_of_arrays` has returned elsewhere, and let go of what was lent before."""
+    for digest in _LENT - data.keys():
+        if not _REMEMBERED[digest]:
+            _KNOWN.pop(digest, None)
+    _LENT.intersection_update(data)
     for digest in data.keys() - _KNOWN.keys():
         _KNOWN[digest] = data[digest]
         _LENT.add(digest)
-
-
-def give_back() -> None:
-    """Let go of what `lend` was given."""
-    for digest in _LENT:
-        if not _REMEMBERED[digest]:
-            _KNOWN.pop(digest, None)
-    _LENT.clear()
 
 
 def find_dataset(reference: DataReference) -> Any:

@@ -16,7 +16,6 @@ from deap_nn.limits import EvaluationError
 from deap_nn.logbooks import Row, flat, last_record
 from deap_nn.members import mean_of
 from deap_nn.parallel import out_of_memory
-from deap_nn.selection import weights_of
 from deap_nn.weights import Layout, Matrix, WeightList
 
 
@@ -32,8 +31,8 @@ class Evolution:
     ``look(member)`` is ``member.flat``, but the member stays light, and what is seen is valid until the next look.
     ``parents`` is how many different parents the present generation has, 0 for the initial one, and ``mean(members)``
     the individual whose weights are the mean of those of some of its members. Where children come from one centre, it
-    lies as many times as far from that as the toolbox' ``step`` says: of ``fittest`` it is the next centre, towards
-    which the worse half counts against (`recombination_weights`) if the toolbox' ``select`` does so.
+    lies as many times as far from that as the toolbox' ``step`` says; of all members it is the next centre if the
+    toolbox has a ``weigh``, by which they count there.
     """
 
     toolbox: base.Toolbox
@@ -91,7 +90,7 @@ class Evolution:
     @property
     def voters(self) -> list[Any]:
         """Those of the fittest that the next generation comes from, and does not go away from."""
-        weigh = weights_of(self.toolbox.select) if getattr(self.toolbox, "step", None) is not None else None
+        weigh = getattr(self.toolbox, "weigh", None) if getattr(self.toolbox, "step", None) is not None else None
         fittest = self.fittest
         return fittest if weigh is None else fittest[: np.count_nonzero(weigh(len(self.population)) > 0)]
 

@@ -14,7 +14,6 @@ from deap_nn.members import LightMember, light_members
 from deap_nn.noise import NoiseTable
 from deap_nn.population import Population
 from deap_nn.recipes import POOL_PLACE, Breeder, Recipe, founder
-from deap_nn.selection import weights_of
 from deap_nn.weights import Vector, WeightList
 
 
@@ -98,7 +97,7 @@ def breeder_of(
         step,
         strength=sigma if isinstance(sigma, SelfAdaptive) else None,
         elites=getattr(toolbox, "elites", 0),
-        weigh=None if step is None else weights_of(toolbox.select),
+        weigh=None if step is None else getattr(toolbox, "weigh", None),
     )
 
 

@@ -13,6 +13,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ class Lineage:
         self._keyframe: Path | None = None
         self._keyframe_history = ""
         self._pedigree = Pedigree(breeder)
-        self._bred_since = 0
+        self._bred_since = self._size = 0
         self._seconds = 0.0
         self._digests: set[bytes] = set()
         self._contexts: dict[bytes, tuple[SentContext, bytes]] = {}
@@ -152,6 +153,7 @@ class Lineage:
         self._settle(parents)
         bred = self._pedigree.generation(generation, places, [recipe.sigma for recipe in recipes], sigma)
         self._bred_since += len(parents)
+        self._size = len(places)
         if self.breeder.step is not None:  # what all need is made once for this host
             with busy:
                 self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
@@ -160,9 +162,11 @@ class Lineage:
 
     def mean(self, members: Iterable[Any]) -> Any:
         """Return the mean of members of this generation as a light member: to be looked at before the next one."""
-        recipes = {member.recipe.id: member.recipe for member in members}
+        members = list(members)
         if self.breeder.step is not None and self.generation:
-            return self.members([_mean_around(list(recipes.values()))])[0]
+            ranked = sorted(members, key=attrgetter("fitness"), reverse=True)
+            return self.members([self._mean_around([member.recipe for member in ranked], self._size)])[0]
+        recipes = {member.recipe.id: member.recipe for member in members}
         self._averaged |= recipes.keys() - self.recipes.keys()
         self.recipes.update(recipes)
         return self.members([Recipe(self.generation, MEAN_PLACE, tuple(recipes))])[0]
@@ -218,6 +222,7 @@ class Lineage:
 
     def last_members(self) -> list[Any]:
         """Return the members of the last generation of a run that goes on."""
+        self._size = self._pedigree.members
         return self.members(
             map(partial(self._pedigree.recipe, self._pedigree.generations), range(self._pedigree.members))
         )
@@ -294,7 +299,8 @@ class Lineage:
         else:
             recipe = Recipe(generation, MEAN_PLACE, tuple(generation << 32 | i for i in place))
             if self.breeder.step is not None and generation:
-                recipe = _mean_around([self._pedigree.recipe(generation, i) for i in place])
+                recipes = [self._pedigree.recipe(generation, i) for i in place]
+                recipe = self._mean_around(recipes, self._pedigree.members)
         waiting = [] if self._genomes.in_keyframe(recipe.id) else list(recipe.parents)
         while waiting:
             key = waiting.pop()
@@ -302,6 +308,16 @@ class Lineage:
                 self.recipes[key] = self._pedigree.recipe(key >> 32, key & _PLACE)
                 waiting.extend(self.recipes[key].parents)
         return self.members([recipe])[0]
+
+    def _mean_around(self, recipes: Sequence[Recipe], size: int) -> Recipe:
+        """Return the recipe of the pool that some of `size` children of one centre make, each drawn once, best first.
+
+        Where they count by weights all of them make the next centre.
+        """
+        first, places = recipes[0], list(dict.fromkeys(recipe.place for recipe in recipes))
+        whole = self.breeder.weigh is not None and len(places) == size
+        place = POOL_PLACE if whole else MEAN_PLACE
+        return Recipe(first.generation, place, first.parents, first.sigma, drawn_places(places))
 
     def _settle(self, parents: dict[int, Recipe]) -> None:
         """Give the parents of a generation their slots; those of the one before keep theirs, to breed them from."""
@@ -458,13 +474,6 @@ class Lineage:
             flat = empty_vector(self._genomes.size)
             self._genomes.breed((recipe,), (flat,))
         return flat
-
-
-def _mean_around(recipes: Sequence[Recipe]) -> Recipe:
-    """Return the recipe of the pool that some children of one centre make, each drawn once."""
-    first = recipes[0]
-    drawn = drawn_places(recipe.place for recipe in recipes)
-    return Recipe(first.generation, MEAN_PLACE, first.parents, first.sigma, drawn)
 
 
 def _close(token: str, genomes: Genomes) -> None:

@@ -6,6 +6,7 @@ import copy
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,15 @@ def mean_of(individuals: Sequence[Any]) -> Any:
         del made.fitness.values
     vars(made).pop("recipe", None)
     return made
+
+
+def mean_around(members: Iterable[Any], centre: Any, step: float, weigh: Weigh, size: int) -> Any:
+    """Return what lies `step` times as far from a centre as the mean of some of its `size` children.
+
+    Of all of them that is the next centre: they count as `weigh` says, the best first.
+    """
+    ranked = sorted(members, key=attrgetter("fitness"), reverse=True)
+    return centre_of(ranked, centre, step, weigh if len({id(member) for member in ranked}) == size else None)
 
 
 def centre_of(chosen: Sequence[Any], centre: Any, step: float, weigh: Weigh = None) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 
 from deap_nn.limits import WORST, WORST_CROSS_ENTROPY
 from deap_nn.models import keras, tf
-from deap_nn.own_parts import by_name, own_parts, silent_on_lambdas, untold
+from deap_nn.own_parts import by_name, left_out, own_parts, silent_on_lambdas, untold
 
 Kind = Literal["error", "cross_entropy", "loss", "metric", "function", "sum"]
 
@@ -148,11 +148,13 @@ def _of_keras(kind: Literal["loss", "metric"], name: str, thing: Any, argument: 
     try:
         with silent_on_lambdas():
             config = keras.saving.serialize_keras_object(thing)
+        if not own:  # some of Keras' own leave out arguments, which their functions are given
+            config["config"] = left_out(thing) | config["config"]
         objective = Objective(kind, name, json.dumps(config), own, key=uuid.uuid4().hex if own else "")
         again = _make(objective)
     except Exception as error:  # Keras' are of many kinds and of many lines
         raise TypeError(f"{said}of what __init__ takes, and define functions at the top of a module") from error
-    if own and (names := untold(thing, again, config["config"])):
+    if names := untold(thing, again, config["config"]):
         raise TypeError(f"{said}that tells {', '.join(names)}")
     return objective
 

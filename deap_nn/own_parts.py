@@ -56,9 +56,10 @@ def holds_alike(one: Any, other: Any) -> bool:
 
 
 def untold(thing: Any, again: Any, config: Mapping[str, Any]) -> list[str]:
-    """Return what a configuration leaves out of a loss or metric of a user's, by name, sorted.
+    """Return what a configuration leaves out of a loss or metric, by name, sorted.
 
-    That is every argument that it does not have, whatever was given, and every number, text or array that is another.
+    That is every number, text or array that is another, and of a user's every argument that it does not have, whatever
+    was given.
 
     Parameters
     ----------
@@ -67,9 +68,9 @@ def untold(thing: Any, again: Any, config: Mapping[str, Any]) -> list[str]:
     config : mapping
         What its ``get_config`` returned.
     """
-    plain = {name for name, value in vars(thing).items() if isinstance(value, int | float | str | bytes | np.ndarray)}
-    out = {name for name in plain if not np.array_equal(getattr(thing, name), getattr(again, name, ()))}
-    if not is_own(type(thing).from_config):
+    held, rebuilt = _plain(thing), _plain(again)
+    out = {name for name, value in held.items() if not _same(value, rebuilt.get(name))}
+    if is_own(type(thing)) and not is_own(type(thing).from_config):
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         parameters = inspect.signature(type(thing)).parameters.values()
         out |= {parameter.name for parameter in parameters if parameter.kind in named} - set(config) - _COMPARED
@@ -84,6 +85,29 @@ def silent_on_lambdas() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`", UserWarning)
         yield
+
+
+def left_out(thing: Any) -> dict[str, Any]:
+    """Return the arguments of a loss or metric of Keras' that it holds for its function."""
+    takes = inspect.signature(type(thing)).parameters
+    return {name: value for name, value in (getattr(thing, "_fn_kwargs", None) or {}).items() if name in takes}
+
+
+def _plain(thing: Any) -> dict[str, Any]:
+    """Return the numbers, texts and arrays that a loss or metric holds, and what Keras' hold for their functions."""
+    simple = int | float | str | bytes
+    return {
+        name: value
+        for name, value in {**vars(thing), **(getattr(thing, "_fn_kwargs", None) or {})}.items()
+        if isinstance(value, simple)
+        or (isinstance(value, list | tuple) and all(isinstance(item, simple) for item in value))
+        or (hasattr(value, "__array__") and not hasattr(value, "assign"))  # a variable is a metric's state
+    }
+
+
+def _same(one: Any, other: Any) -> bool:
+    one, other = np.asarray(one), np.asarray(other)
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f" == other.dtype.kind)
 
 
 def _is_at_top(function: FunctionType) -> bool:

@@ -38,7 +38,6 @@ class Pedigree:
         known += [float(breeder.cxpb), float(breeder.mutpb), int(breeder.mates)]
         known += [] if breeder.step is None else [float(breeder.step)]
         known += [int(breeder.elites)] if breeder.elites else []
-        known += [] if breeder.weigh is None else [breeder.weigh(64).tolist()]
         self._history = hashlib.blake2b(repr(tuple(known)).encode(), digest_size=16)
         self._past: list[tuple[Places, Strengths]] = []
         self._founder = 0
@@ -132,6 +131,8 @@ class Pedigree:
         self.drawn = drawn_places(places)
         if generation == 1 and self._breeder.step is not None:
             self._founder = _most_often(list(map(int, places)))
+        if generation == 1 and self._breeder.weigh is not None:
+            self._history.update(self._breeder.weigh(len(places)).tobytes())
         self._history.update(self.drawn + repr(strengths).encode())
         return strengths
 

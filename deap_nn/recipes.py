@@ -69,8 +69,8 @@ class Recipe(NamedTuple):
 
     @property
     def averaged(self) -> list[int] | None:
-        """The places of those whose mean it is, or None where it is a member."""
-        if self.place != MEAN_PLACE:
+        """The places of those whose mean it is, best first around a centre, or None where it is a member."""
+        if self.place < POOL_PLACE:
             return None
         return list(dict.fromkeys(self.places)) if self.drawn else [key & 0xFFFFFFFF for key in self.parents]
 
@@ -255,7 +255,7 @@ class Breeder:
 
     def _pool(self, recipe: Recipe, centre: Vector, out: Vector) -> None:
         """Write the centre of the children of those that were drawn among the children of `centre`."""
-        counts, kept = counts_and_kept(recipe.places, self.weigh)
+        counts, kept = counts_and_kept(recipe.places, self.weigh if recipe.place == POOL_PLACE else None)
         step = float(self.step or 0.0)
         if self.fused and self.mutpb >= 1:
             from deap_nn.pooled import pool

@@ -156,6 +156,11 @@ def recombination_weights(size: int, parents: int | None = None) -> NDArray[np.f
     numpy.ndarray
         Shape (size,), float64.
 
+    Raises
+    ------
+    ValueError
+        If a number is not an integer of at least 1.
+
     References
     ----------
     D. V. Arnold, "Weighted multirecombination evolution strategies", Theoretical Computer Science 361, 2006 (weights
@@ -167,6 +172,9 @@ def recombination_weights(size: int, parents: int | None = None) -> NDArray[np.f
     >>> recombination_weights(3).tolist()
     [0.5, 0.0, -0.5]
     """
+    check_count(size, "size")
+    if parents is not None:
+        check_count(parents, "parents")
     weights = np.zeros(size)
     if size == 1:
         weights[0] = 1.0
@@ -188,7 +196,7 @@ def selLogRank(
     """Draw `k` of the better half by the logarithm of their rank, with as little chance as can be.
 
     Each is drawn as often as its share of `k` says, rounded up or down (stochastic universal sampling), the best first.
-    Around a centre `evolve` draws nobody: there all count, by `recombination_weights`.
+    With a toolbox' ``weigh`` `evolve` draws nobody: there all count, by `recombination_weights`.
 
     Parameters
     ----------
@@ -241,7 +249,11 @@ def selLogRank(
     return _universal(heapq.nlargest(min(most, parents or most), individuals, key=fitness), k, rng)
 
 
-selLogRank.recombination_weights = recombination_weights  # type: ignore[attr-defined]
+def is_log_rank(select: Any) -> bool:
+    """Return whether a registered selection is `selLogRank`, and nobody has decorated it."""
+    while isinstance(select, partial) or hasattr(select, "operator"):
+        select = select.func if isinstance(select, partial) else select.operator
+    return select is selLogRank
 
 
 def _universal(ranked: list[Individual], k: int, rng: np.random.Generator) -> list[Individual]:
@@ -249,16 +261,6 @@ def _universal(ranked: list[Individual], k: int, rng: np.random.Generator) -> li
     ends = np.cumsum(log_rank_weights(len(ranked)))
     points = (rng.random() + np.arange(k)) / max(k, 1)
     return [ranked[place] for place in np.minimum(np.searchsorted(ends, points, side="right"), len(ranked) - 1)]
-
-
-def weights_of(select: Callable[..., Any]) -> Callable[[int], NDArray[np.float64]] | None:
-    """Return what says how much each of a population counts around a centre, if a registered selection has it.
-
-    It is told by an attribute ``recombination_weights`` of the function, which is given how many there are and the
-    ``parents`` that the selection was registered with.
-    """
-    weigh = getattr(getattr(select, "func", select), "recombination_weights", None)
-    return None if weigh is None else partial(weigh, parents=getattr(select, "keywords", {}).get("parents"))
 
 
 def selMirrored(

@@ -23,7 +23,7 @@ from deap_nn.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.problems import Batches, of_keras_problem, of_labelled_data
 from deap_nn.seeding import Purpose, check_seed, stream
-from deap_nn.selection import check_ranking, selLogRank, selMirrored, selRankBoosted
+from deap_nn.selection import check_ranking, recombination_weights, selLogRank, selMirrored, selRankBoosted
 from deap_nn.weight_files import checked_weights
 from deap_nn.weights import Layout, WeightList, check_count, check_number, check_probability
 
@@ -148,9 +148,10 @@ def make_toolbox(
         How far "mean" goes from the centre of a generation to the mean of those drawn, above 0: 1 is that mean, more
         goes on in its direction. `usual_step` gives one that suits the run.
     sampling : {"independent", "mirrored"}
-        Of "mean". Independent children all have noise of their own, and `selLogRank` tells how much each counts, the
-        worse half against (`recombination_weights`). Mirrored ones come in pairs with the same noise, added and
-        taken away, of which `selMirrored` draws the better ones: half as many directions are tried.
+        Of "mean". Independent children all have noise of their own, and ``toolbox.weigh`` says how much each counts,
+        the worse half against (`recombination_weights`); `selLogRank` is for DEAP's own loops. Mirrored ones come in
+        pairs with the same noise, added and taken away, of which `selMirrored` draws the better ones: half as many
+        directions are tried. To draw parents by a selection of your own, take the mirrored ones.
     threads : int
         TensorFlow's threads in each process. Results are the same for any number of workers, but not of threads.
     precision : {"float32", "bfloat16"}
@@ -167,7 +168,7 @@ def make_toolbox(
         (SCOOP's under ``python -m scoop``); beside them ``assess`` and ``error_rate``, which score on
         validation and test samples, for labelled data ``vote_error_rate`` and for a `KerasProblem` ``scores``,
         ``to_model``, which gives a Keras model back, ``layout``, ``clock``, ``mates``, ``elites``,
-        ``elite_batches``, ``problem`` and under "mean" ``step``, which is what tells ``evolve``.
+        ``elite_batches``, ``problem`` and under "mean" ``step``, which is what tells ``evolve``, and ``weigh``.
 
     Raises
     ------
@@ -267,6 +268,8 @@ def make_toolbox(
     toolbox.register("mutate", mutGaussianAdaptive, **strength, noise=noise, rng=rngs[2])
     if crossover == "mean":
         chosen = selLogRank if sampling == "independent" else selMirrored
+        if sampling == "independent":
+            toolbox.register("weigh", recombination_weights, parents=parents)
         toolbox.register("select", GenerationalSelect(toolbox.clock, chosen), parents=parents, rng=rngs[3])
     elif tournsize is not None:
         select = GenerationalSelect(toolbox.clock, tools.selTournament)

@@ -12,7 +12,6 @@ from deap import base
 from deap_nn.adaptation import SelfAdaptive
 from deap_nn.recipes import happens, mutation_of
 from deap_nn.seeding import Purpose, seeded, stream
-from deap_nn.selection import weights_of
 
 
 def strength_of(mutate: Callable[..., Any]) -> SelfAdaptive | None:
@@ -42,10 +41,10 @@ def vary(
     chosen : sequence
         Parents; places 2i and 2i+1 are mated, or as many side by side as the toolbox' ``mates`` says, without their
         fitness: a ``mate`` with an attribute ``fitter_first`` is given the fitter of two first. They stay as they are.
-        Under a toolbox with a ``step`` they are mutated alone, two side by side in opposite directions unless its
-        ``select`` has weights.
+        Under a toolbox with a ``step`` they are mutated alone, and without ``weigh`` two side by side in opposite
+        directions.
     toolbox : deap.base.Toolbox
-        With ``clone``, ``mate`` and ``mutate``, with a ``step`` also ``select``.
+        With ``clone``, ``mate`` and ``mutate``.
     seed, generation : int
         The key of the streams.
     cxpb, mutpb : float
@@ -59,7 +58,7 @@ def vary(
     chosen = in_order(chosen, toolbox.mate)
     children = unscored(toolbox.clone(parent) for parent in chosen)
     mates, around_centre = getattr(toolbox, "mates", 2), getattr(toolbox, "step", None) is not None
-    paired = around_centre and weights_of(toolbox.select) is None
+    paired = around_centre and getattr(toolbox, "weigh", None) is None
     strength, amounts = strength_of(toolbox.mutate), list[float]()
     if strength is not None:
         amounts = strength.inherited([strength.of(parent) for parent in chosen], seed, generation)

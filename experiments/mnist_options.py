@@ -96,7 +96,7 @@ def make_parser() -> Parser:
         "--parents",
         type=integer(2),
         metavar="N",
-        help="only the best N have children, under --preset default of the better ones of each pair; "
+        help="only the best N have children; under --preset default the best and worst N count, at most half of all; "
         f"{by_preset('parents')} of the population",
     )
     add(
@@ -326,7 +326,7 @@ def complete_model(options: argparse.Namespace) -> None:
 
 
 def complete_selection(options: argparse.Namespace) -> None:
-    """Fill in how parents are drawn: by rank, by tournaments, or the better ones of pairs."""
+    """Fill in how parents are drawn: by rank, by tournaments, or around a centre."""
     preset, by_tournament = PRESETS[options.preset], options.tournsize is not None
     if by_tournament and options.crossover == "mean":
         raise InputError(f"argument --tournsize: is not for --preset {options.preset}")

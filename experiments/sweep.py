@@ -230,9 +230,13 @@ def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
             continue
         print(f"{number} of {len(runs)}: {name}, seed {seed}", file=sys.stderr, flush=True)
         begun = (folder / "config.json").exists()
-        if folder.exists() and (not begun or "method" in read_config(folder, "--output")):
-            shutil.rmtree(folder)  # it was killed before there was anything to go on with, or is a baseline
+        if begun and "method" in read_config(folder, "--output"):
+            shutil.rmtree(folder)  # a baseline cannot be gone on with
             begun = False
+        elif not begun and folder.exists():  # it was killed before there was anything to go on with
+            if not (folder / "status.json").exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise InputError(f"argument --output: {folder} is in the way, and no run")
+            shutil.rmtree(folder)
         try:
             if begun:
                 run_one(["--resume", str(folder), *data, "--no-progress"])

@@ -30,6 +30,7 @@ from deap_nn import (
     evolve,
     make_toolbox,
     mutGaussianAdaptive,
+    recombination_weights,
     selLogRank,
     selMirrored,
     selRankBoosted,
@@ -130,7 +131,12 @@ WIRINGS = {
     "four mates": lambda: {"mate": cxScanning, "mates": 4},
     "three mates": lambda: {"mate": cxScanning, "mates": 3},
     "around a centre": lambda: {"mate": cxMean, "select": selMirrored, "step": 2.5},
-    "around a centre, all by weight": lambda: {"mate": cxMean, "select": selLogRank, "step": 2.5},
+    "around a centre, all by weight": lambda: {
+        "mate": cxMean,
+        "select": selLogRank,
+        "weigh": recombination_weights,
+        "step": 2.5,
+    },
 }
 
 

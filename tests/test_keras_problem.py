@@ -233,6 +233,20 @@ class Later(keras.losses.Loss):
         return self.k * keras.ops.mean((y_true - y_pred) ** 2, axis=-1)
 
 
+class Listed(keras.losses.Loss):
+    """Keeps its argument in a list, and tells another."""
+
+    def __init__(self, k=2.0, **keywords):
+        super().__init__(**keywords)
+        self.k = [k]
+
+    def call(self, y_true, y_pred):
+        return self.k[0] * keras.ops.mean((y_true - y_pred) ** 2, axis=-1)
+
+    def get_config(self):
+        return super().get_config() | {"k": 2.0}
+
+
 class Told(Scaled):
     """As Keras wants it, but for the dtype, which its own losses do not tell of either."""
 
@@ -694,6 +708,7 @@ def test_a_lambda_whose_source_is_not_there_is_for_this_process_alone():
             r"^loss Strict cannot .* get_config\(\) of what __init__ takes, and define.*",
         ),
         ({"loss": Told(dtype="float64")}, TypeError, r"^loss Told cannot be built .* get_config\(\) that tells dtype$"),
+        ({"loss": Listed(5.0)}, TypeError, r"^loss Listed cannot be built .* get_config\(\) that tells k$"),
         ({"loss": Later().set(3.0)}, TypeError, r"^loss Later cannot be built .* get_config\(\) that tells k$"),
         ({"loss": wrapped(lambda t, p: t - p)}, TypeError, "^loss MeanMetricWrapper cannot .* at the top of a module$"),
         ({"from_logits": [True, False]}, ValueError, "from_logits must be True or False for each of 1 outputs"),
@@ -708,6 +723,21 @@ def test_bad_arguments_are_named(change, error, message):
     given = {"x": x_of(), "y": x_of(2), "loss": "mse"} | change
     with pytest.raises(error, match=message):
         KerasProblem(dense(2), given.pop("x"), given.pop("y"), **given)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [keras.losses.Huber(delta=0.1), keras.losses.CosineSimilarity(axis=0), keras.losses.Dice(axis=1)],
+    ids=["huber", "cosine", "dice"],
+)
+def test_keras_own_losses_are_scored_with_the_arguments_that_they_were_given(loss):
+    """Keras' configurations of some leave them out."""
+    x, y = x_of(), x_of(2)
+    problem = KerasProblem(dense(2), x, y, loss=loss, validation_split=0)
+    toolbox = make_toolbox(problem, seed=1, batch_size=40)
+    member = toolbox.individual()
+    answers = problem.to_model(member).predict(x, verbose=0)
+    assert toolbox.evaluate(member)[0] == pytest.approx(float(loss(y, answers)), rel=1e-5)
 
 
 def test_a_toolbox_says_what_does_not_go_with_a_problem():

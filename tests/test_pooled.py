@@ -7,11 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deap_nn import Individual, NoiseTable, cxMean, initNormal, mutGaussianAdaptive
+from deap_nn import Individual, NoiseTable, cxMean, initNormal, mutGaussianAdaptive, recombination_weights
 from deap_nn.compiled import LARGE
 from deap_nn.pooled import mutate_around, pool
 from deap_nn.recipes import POOL_PLACE, Breeder, Recipe, drawn_places
-from deap_nn.selection import recombination_weights
 from deap_nn.weights import empty_vector
 
 

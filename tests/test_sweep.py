@@ -328,6 +328,19 @@ def test_a_run_that_has_a_folder_alone_is_begun(swept, here, digits_file, tmp_pa
     assert (broken / "best.npz").read_bytes() == expected
 
 
+def test_what_is_no_run_is_not_removed(swept, here, digits_file, tmp_path):
+    folder, _ = swept
+    shutil.copytree(folder / "out", tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / "mean-2")
+    for make in (lambda path: path.write_text("mine"), lambda path: (path.mkdir(), (path / "mine").touch())):
+        make(tmp_path / "out" / "mean-2")
+        answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
+        assert (answer.returncode, "mean-2 is in the way, and no run" in answer.stderr.splitlines()[-1]) == (2, True)
+        assert (tmp_path / "out" / "mean-2").exists()
+        if (tmp_path / "out" / "mean-2").is_file():
+            (tmp_path / "out" / "mean-2").unlink()
+
+
 def test_a_run_that_cannot_be_gone_on_with_is_named(swept, here, digits_file, tmp_path):
     folder, _ = swept
     shutil.copytree(folder / "out", tmp_path / "out")

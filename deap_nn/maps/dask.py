@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import pickle
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -33,7 +34,7 @@ def _forget() -> None:
 
     genome_tasks.forget()
     sharing.forget()
-    datasets.give_back()
+    datasets.lend({})
 
 
 def _client(workers: int | None, address: str | None) -> Any:
@@ -74,7 +75,9 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
 
     def send(payloads: Sequence[bytes]) -> Iterator[Any]:
         try:
-            futures = client.map(call_with, payloads, data=lending(), pure=False)
+            digests, data = lending()
+            same = [[one] * len(payloads) for one in (digests, *data)]
+            futures = client.map(call_with, payloads, *same, pure=False)
             places = {future.key: place for place, future in enumerate(futures)}
             answers: dict[int, Any] = {}
             wanted = 0
@@ -90,6 +93,12 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
         except (CancelledError, CommClosedError) as error:
             raise MapError(GONE) from error
 
+    def put(data: Any) -> Any:
+        """Have a worker unpickle a data set, which another does again where that one is lost."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+            return client.submit(pickle.loads, pickle.dumps(data, pickle.HIGHEST_PROTOCOL), pure=False)
+
     client = _client(workers, address)
     try:
         try:
@@ -99,7 +108,7 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
         client.run(_begin)
         if max(client.nthreads().values()) > 1:
             warnings.warn("threads of a Dask worker take turns: start workers with --nthreads 1", stacklevel=3)
-        lending = Lending(lambda data: client.scatter([data], broadcast=True, hash=False)[0])
+        lending = Lending(put)
         yield TaskMap(send, lambda: max(1, len(client.nthreads())), cloudpickle.dumps)
     finally:
         with _quietly():

@@ -57,8 +57,8 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
         from ray.exceptions import RayError, RayTaskError
 
     def send(payloads: Sequence[bytes]) -> Iterator[Any]:
-        data = lending()
-        answers = [do.remote(payload, data) for payload in payloads]
+        digests, data = lending()
+        answers = [do.remote(payload, digests, *data) for payload in payloads]
         done = 0
         try:
             for answer in answers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from deap_nn import parallel
@@ -55,32 +55,32 @@ def call(payload: bytes) -> Any:
     return function(*arguments)
 
 
-def call_with(payload: bytes, data: Mapping[str, Any]) -> Any:
-    """Do a task, in a worker that is lent the data sets that the main process holds as arrays."""
-    lend(data)
+def call_with(payload: bytes, digests: Sequence[str], *data: Any) -> Any:
+    """Do a task, in a worker that is lent the data sets that the main process holds as arrays, and no others."""
+    lend(dict(zip(digests, data, strict=True)))
     return call(payload)
 
 
 class Lending:
-    """What the main process holds as arrays, put once where the workers of a cluster find it.
+    """What the main process holds as arrays, put where the workers of a cluster find it, each data set once.
 
     Parameters
     ----------
     put : callable
-        Is given data sets by their digests, and returns what tasks name them by.
+        Is given a data set, and returns what the cluster takes for it as an argument of a task.
     """
 
-    def __init__(self, put: Callable[[Mapping[str, Any]], Any]) -> None:
+    def __init__(self, put: Callable[[Any], Any]) -> None:
         self._put = put
-        self._put_before: set[str] | None = None
-        self._named: Any = None
+        self._lent: dict[str, Any] = {}
 
-    def __call__(self) -> Any:
-        """Return what a task names the data by."""
+    def __call__(self) -> tuple[tuple[str, ...], list[Any]]:
+        """Return the digests of the data, and what stands for them."""
         held = made_of_arrays()
-        if held.keys() != self._put_before:
-            self._named, self._put_before = self._put(held), set(held)
-        return self._named
+        self._lent = {
+            digest: self._lent[digest] if digest in self._lent else self._put(data) for digest, data in held.items()
+        }
+        return tuple(self._lent), list(self._lent.values())
 
 
 def be_worker() -> None:

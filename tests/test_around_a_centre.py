@@ -1,0 +1,99 @@
+"""All children of a generation around one centre, and what each counts in the next."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from test_lineage import wired
+
+from deap_nn import Callback, CheckpointError, cxMean, evolve, recombination_weights, selLogRank, selMirrored
+from deap_nn.members import mean_of
+
+
+def around(**registered):
+    weighed = {"mate": cxMean, "select": selLogRank, "weigh": recombination_weights, "step": 2.5}
+    return wired(**weighed | registered)
+
+
+def half(individuals, k):
+    """A selection of a user's own."""
+    return sorted(individuals, key=lambda member: member.fitness, reverse=True)[: k // 2] * 2
+
+
+class Means(Callback):
+    """Keep means of members of the last generation, and the centre that comes of it."""
+
+    def on_generation(self, evolution):
+        ranked = sorted(evolution.population, key=lambda member: member.fitness, reverse=True)
+        if evolution.generation == 2:
+            self.best = evolution.mean(ranked[:3]).flat.copy()
+            self.plain = mean_of(ranked[:3]).flat.copy()
+            self.whole = evolution.mean(evolution.fittest).flat.copy()
+            self.other_order = evolution.mean(evolution.population).flat.copy()
+            self.members = [member.flat.copy() for member in ranked]
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_the_mean_of_all_is_the_next_centre_and_that_of_some_goes_towards_them(breeding):
+    watch = Means()
+    toolbox = around(step=2.0)
+    evolve(toolbox.population(n=8), toolbox, 2, seed=1, callbacks=[watch], breeding=breeding)
+    assert watch.whole.tobytes() == watch.other_order.tobytes()
+    ranked, weights = np.array(watch.members, np.float64), recombination_weights(8)
+    centre = 2 * watch.plain - watch.best  # of some it lies twice as far from the centre as their mean
+    assert np.allclose(watch.whole, centre + 2.0 * weights @ ranked, atol=1e-5)
+    assert not np.allclose(watch.whole, watch.best, atol=1e-3)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_few_members_will_do(number):
+    found = []
+    for breeding in ("recipes", "plain"):
+        toolbox = around()
+        population, _ = evolve(toolbox.population(n=number), toolbox, 3, seed=1, breeding=breeding)
+        found.append([member.flat.tobytes() for member in population])
+    assert found[0] == found[1]
+    assert len(set(found[0])) == number
+
+
+def decorated(individuals, k, *, rng):
+    """A selection that somebody has wrapped."""
+    return selLogRank(individuals, k, parents=3, rng=rng)
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+@pytest.mark.parametrize("select", [half, selMirrored, decorated])
+def test_a_select_that_would_not_be_asked_is_refused(breeding, select):
+    toolbox = around(select=select)
+    with pytest.raises(ValueError, match=r"select is not asked where weigh .*: delete toolbox.weigh to draw"):
+        evolve(toolbox.population(n=8), toolbox, 1, seed=1, breeding=breeding)
+    del toolbox.weigh
+    population, _ = evolve(toolbox.population(n=8), toolbox, 2, seed=1, breeding=breeding)
+    pair = [member.flat.astype(np.float64) for member in population[:2]]
+    others = [member.flat.astype(np.float64) for member in population[2:4]]
+    assert np.allclose(sum(pair), sum(others), atol=1e-5)  # mirrored at the same centre
+
+
+@pytest.mark.parametrize("parents", [0, -1, 2.5, "x"])
+def test_parents_that_are_no_number_are_refused(parents):
+    toolbox = around(weigh=partial(recombination_weights, parents=parents))
+    with pytest.raises(ValueError, match="parents must be an integer of at least 1"):
+        evolve(toolbox.population(n=8), toolbox, 1, seed=1)
+
+
+def test_each_member_has_a_weight():
+    toolbox = around(weigh=lambda number: np.ones(3))
+    with pytest.raises(ValueError, match="weigh must return a weight for each of 8 members"):
+        evolve(toolbox.population(n=8), toolbox, 1, seed=1)
+
+
+def test_a_run_is_not_gone_on_with_by_other_weights(tmp_path):
+    def goes_on(parents, generations):
+        toolbox = around(weigh=partial(recombination_weights, parents=parents))
+        evolve(toolbox.population(n=90), toolbox, generations, seed=1, checkpoint=tmp_path)
+
+    goes_on(40, 2)
+    for parents in (35, None):
+        with pytest.raises(CheckpointError, match="around a centre, parents must be the same"):
+            goes_on(parents, 3)
+    goes_on(40, 3)
