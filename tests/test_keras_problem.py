@@ -700,7 +700,7 @@ def test_a_lambda_whose_source_is_not_there_is_for_this_process_alone():
         (
             {"loss": Hidden(5.0)},
             TypeError,
-            r"^loss Hidden cannot be built again: give it a get_config\(\) that tells k$",
+            r"^loss Hidden cannot be built again: give it a get_config\(\) that tells k, scale$",
         ),
         (
             {"loss": Strict(5.0)},

@@ -44,7 +44,8 @@ def _client(workers: int | None, address: str | None) -> Any:
     if address is None:
         count = workers or parallel.processors()
         options = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "CRITICAL"}
-        with parallel.holding_signals():  # for its processes: a terminal's Ctrl-C is the main one's
+        with parallel.holding_signals(), warnings.catch_warnings():  # for its processes: Ctrl-C is the main one's
+            warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)  # another cluster's dashboard
             return Client(**options, set_as_default=False)
     try:
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
