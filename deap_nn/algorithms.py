@@ -30,6 +30,7 @@ from deap_nn.maps.tasks import MapError
 from deap_nn.members import centre_of, mean_around
 from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, pickler, worker_count
 from deap_nn.progress import ProgressBar, in_notebook
+from deap_nn.recipes import weigh_of
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, go_on, kept_of
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
 from deap_nn.selection import is_log_rank
@@ -273,8 +274,9 @@ def evolve(
         raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
     if strength_of(toolbox.mutate) is not None and getattr(toolbox, "step", None) is not None:
         raise ValueError("SelfAdaptive is not for a toolbox where all the chosen are mated at once")
-    if getattr(toolbox, "step", None) is not None and getattr(toolbox, "weigh", None) is not None:
-        if np.shape(toolbox.weigh(len(population))) != (len(population),):
+    weigh = weigh_of(toolbox)
+    if weigh is not None:
+        if np.shape(weigh(len(population))) != (len(population),):
             raise ValueError(f"weigh must return a weight for each of {len(population)} members")
         if not is_log_rank(toolbox.select):
             raise ValueError("select is not asked where weigh says how much each counts: delete toolbox.weigh to draw")
@@ -395,7 +397,7 @@ class _Run:
         rng = stream(self._seed, Purpose.SELECT, generation)
         kept = self._elitism.choose(population)
         wanted = len(population) - len(kept)
-        weigh = getattr(toolbox, "weigh", None) if getattr(toolbox, "step", None) is not None else None
+        weigh = weigh_of(toolbox)
         if weigh is None:
             drawn = seeded(toolbox.select, rng)(population, wanted)
             if len(drawn) != wanted:

@@ -16,6 +16,7 @@ from deap_nn.limits import EvaluationError
 from deap_nn.logbooks import Row, flat, last_record
 from deap_nn.members import mean_of
 from deap_nn.parallel import out_of_memory
+from deap_nn.recipes import weigh_of
 from deap_nn.weights import Layout, Matrix, WeightList
 
 
@@ -90,8 +91,7 @@ class Evolution:
     @property
     def voters(self) -> list[Any]:
         """Those of the fittest that the next generation comes from, and does not go away from."""
-        weigh = getattr(self.toolbox, "weigh", None) if getattr(self.toolbox, "step", None) is not None else None
-        fittest = self.fittest
+        weigh, fittest = weigh_of(self.toolbox), self.fittest
         return fittest if weigh is None else fittest[: np.count_nonzero(weigh(len(self.population)) > 0)]
 
     @property

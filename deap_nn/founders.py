@@ -13,7 +13,7 @@ from deap_nn.lineage import Lineage
 from deap_nn.members import LightMember, light_members
 from deap_nn.noise import NoiseTable
 from deap_nn.population import Population
-from deap_nn.recipes import POOL_PLACE, Breeder, Recipe, founder
+from deap_nn.recipes import POOL_PLACE, Breeder, Recipe, founder, weigh_of
 from deap_nn.weights import Vector, WeightList
 
 
@@ -97,7 +97,7 @@ def breeder_of(
         step,
         strength=sigma if isinstance(sigma, SelfAdaptive) else None,
         elites=getattr(toolbox, "elites", 0),
-        weigh=None if step is None else getattr(toolbox, "weigh", None),
+        weigh=weigh_of(toolbox),
     )
 
 

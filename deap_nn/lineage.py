@@ -118,7 +118,7 @@ class Lineage:
         self._keyframe: Path | None = None
         self._keyframe_history = ""
         self._pedigree = Pedigree(breeder)
-        self._bred_since = self._size = 0
+        self._bred_since = 0
         self._seconds = 0.0
         self._digests: set[bytes] = set()
         self._contexts: dict[bytes, tuple[SentContext, bytes]] = {}
@@ -153,7 +153,6 @@ class Lineage:
         self._settle(parents)
         bred = self._pedigree.generation(generation, places, [recipe.sigma for recipe in recipes], sigma)
         self._bred_since += len(parents)
-        self._size = len(places)
         if self.breeder.step is not None:  # what all need is made once for this host
             with busy:
                 self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
@@ -165,7 +164,7 @@ class Lineage:
         members = list(members)
         if self.breeder.step is not None and self.generation:
             ranked = sorted(members, key=attrgetter("fitness"), reverse=True)
-            return self.members([self._mean_around([member.recipe for member in ranked], self._size)])[0]
+            return self.members([self._mean_around([member.recipe for member in ranked])])[0]
         recipes = {member.recipe.id: member.recipe for member in members}
         self._averaged |= recipes.keys() - self.recipes.keys()
         self.recipes.update(recipes)
@@ -222,7 +221,6 @@ class Lineage:
 
     def last_members(self) -> list[Any]:
         """Return the members of the last generation of a run that goes on."""
-        self._size = self._pedigree.members
         return self.members(
             map(partial(self._pedigree.recipe, self._pedigree.generations), range(self._pedigree.members))
         )
@@ -299,8 +297,7 @@ class Lineage:
         else:
             recipe = Recipe(generation, MEAN_PLACE, tuple(generation << 32 | i for i in place))
             if self.breeder.step is not None and generation:
-                recipes = [self._pedigree.recipe(generation, i) for i in place]
-                recipe = self._mean_around(recipes, self._pedigree.members)
+                recipe = self._mean_around([self._pedigree.recipe(generation, i) for i in place])
         waiting = [] if self._genomes.in_keyframe(recipe.id) else list(recipe.parents)
         while waiting:
             key = waiting.pop()
@@ -309,13 +306,13 @@ class Lineage:
                 waiting.extend(self.recipes[key].parents)
         return self.members([recipe])[0]
 
-    def _mean_around(self, recipes: Sequence[Recipe], size: int) -> Recipe:
-        """Return the recipe of the pool that some of `size` children of one centre make, each drawn once, best first.
+    def _mean_around(self, recipes: Sequence[Recipe]) -> Recipe:
+        """Return the recipe of the pool that some children of one centre make, each drawn once, best first.
 
         Where they count by weights all of them make the next centre.
         """
         first, places = recipes[0], list(dict.fromkeys(recipe.place for recipe in recipes))
-        whole = self.breeder.weigh is not None and len(places) == size
+        whole = self.breeder.weigh is not None and len(places) == self._pedigree.members
         place = POOL_PLACE if whole else MEAN_PLACE
         return Recipe(first.generation, place, first.parents, first.sigma, drawn_places(places))
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.recipes import POOL_PLACE, Breeder, Recipe, drawn_places
+from deap_nn.recipes import PLACE_BYTES, POOL_PLACE, Breeder, Recipe, drawn_places
 
 Places = Sequence[int] | NDArray[np.uint32]
 Strengths = float | tuple[float, ...] | None
@@ -56,8 +56,8 @@ class Pedigree:
 
     @property
     def members(self) -> int:
-        """How many members the last generation that is remembered has."""
-        return len(self._past[-1][0]) if self._past else 0
+        """How many members the last generation has, 0 for the initial one."""
+        return len(self.drawn) // PLACE_BYTES
 
     def generation(
         self, generation: int, places: Places, inherited: Sequence[float | None], sigma: float | None

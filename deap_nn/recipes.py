@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from deap import base
 from numpy.typing import NDArray
 
 from deap_nn.adaptation import SelfAdaptive, check_sigma
@@ -87,6 +88,11 @@ Weigh = Callable[[int], NDArray[np.float64]] | None
 Key = TypeVar("Key", bound=Hashable)
 
 
+def weigh_of(toolbox: base.Toolbox) -> Weigh:
+    """Return what a toolbox says that each counts by, which is for one with a ``step``."""
+    return getattr(toolbox, "weigh", None) if getattr(toolbox, "step", None) is not None else None
+
+
 def counts_and_kept(drawn: Sequence[Key], weigh: Weigh) -> tuple[dict[Key, float], float]:
     """Return how much each of those counts that a centre is made of, in their order, and how much the one before it.
 
@@ -103,6 +109,10 @@ def counts_and_kept(drawn: Sequence[Key], weigh: Weigh) -> tuple[dict[Key, float
         if weight:
             counts[key] = counts.get(key, 0.0) + weight
     return counts, 0.0 if weigh is None else 1.0 - float(weights.sum())
+
+
+PLACE_BYTES = 4
+"""So many bytes `drawn_places` makes of a place."""
 
 
 def drawn_places(places: Iterable[int]) -> bytes:

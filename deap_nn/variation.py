@@ -10,7 +10,7 @@ from typing import Any
 from deap import base
 
 from deap_nn.adaptation import SelfAdaptive
-from deap_nn.recipes import happens, mutation_of
+from deap_nn.recipes import happens, mutation_of, weigh_of
 from deap_nn.seeding import Purpose, seeded, stream
 
 
@@ -58,7 +58,7 @@ def vary(
     chosen = in_order(chosen, toolbox.mate)
     children = unscored(toolbox.clone(parent) for parent in chosen)
     mates, around_centre = getattr(toolbox, "mates", 2), getattr(toolbox, "step", None) is not None
-    paired = around_centre and getattr(toolbox, "weigh", None) is None
+    paired = around_centre and weigh_of(toolbox) is None
     strength, amounts = strength_of(toolbox.mutate), list[float]()
     if strength is not None:
         amounts = strength.inherited([strength.of(parent) for parent in chosen], seed, generation)
