@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 from deap_nn.commands import InputError
 from deap_nn.logbooks import finite, write_text
 from deap_nn.run_files import describe_curves, describe_run
-from deap_nn.rundir import RunDirectory
 
 REPORT_FILE = "report.html"
 
@@ -112,22 +110,3 @@ def write_comparison(folders: Sequence[str | os.PathLike[str]], path: str | os.P
     except OSError as error:
         raise InputError(f"argument --output: {path} cannot be written ({error.strerror})") from error
     return Path(path)
-
-
-@contextlib.contextmanager
-def reported(directory: RunDirectory) -> Iterator[RunDirectory]:
-    """Keep a run's directory while it is the body, and write its report when it is closed, however the run ended.
-
-    Parameters
-    ----------
-    directory : RunDirectory
-        Of the run.
-    """
-    try:
-        with directory:
-            yield directory
-    except BaseException:
-        with contextlib.suppress(OSError, ValueError):  # what ended the run is what is told
-            write_report(directory.path)
-        raise
-    write_report(directory.path)

@@ -19,7 +19,7 @@ from deap_nn.family import first_weight
 from deap_nn.html_report import write_comparison, write_report
 from deap_nn.live import serve
 from deap_nn.reading import Columns, read_json
-from deap_nn.run_files import read_logbook, read_trace
+from deap_nn.run_files import FITNESS, read_logbook, read_trace
 
 _LINES = ("solid", "dashed", "dotted", "dashdot", (0, (8, 3)))
 _ON_TRAINING = (0, (1, 4))
@@ -280,8 +280,8 @@ def main() -> int:
     if options.serve is not None:
         return serve(folders[0], options.serve, host=options.host or "127.0.0.1")
     for folder in folders:
-        config = read_json(folder / "config.json", "fitness")
-        told = {"fitness": str(config["fitness"]), "measure": str(config.get("measure", "error"))}
+        config = read_json(folder / "config.json")
+        told = {"fitness": str(config.get("fitness", FITNESS)), "measure": str(config.get("measure", "error"))}
         for path in (*draw_run(folder, **told, maximised=first_weight(config) > 0), write_report(folder)):
             print(path)
     if len(folders) > 1:

@@ -29,6 +29,9 @@ MOST_CLASSES = 40
 MOST_MEMBERS, MOST_BYTES = 5_000, 64 << 20
 """A family is drawn of no more members, and from no larger checkpoint: it would take many seconds."""
 
+FITNESS = "fitness"
+"""What the fitness is called where the settings do not tell."""
+
 
 def read_logbook(path: Path) -> Columns:
     """Return the columns of a ``logbook.csv`` with at least one row, or raise `InputError`."""
@@ -73,7 +76,7 @@ def describe_run(folder: Path, *, with_family: bool = True) -> dict[str, Any]:
 
 def describe_curves(folder: Path, points: int = MOST_POINTS) -> dict[str, Any]:
     """Return a run's settings, status and curves of so many points at most, ready for JSON; see `describe_run`."""
-    config = read_json(folder / "config.json", "fitness")
+    config = {"fitness": FITNESS} | read_json(folder / "config.json")
     described: dict[str, Any] = {
         "name": folder.resolve().name,
         "config": config,

@@ -26,6 +26,7 @@ from deap_nn.callbacks import READOUT_EVERY
 from deap_nn.commands import InputError
 from deap_nn.datasets import find_dataset
 from deap_nn.evolution import Callback, Evolution
+from deap_nn.html_report import REPORT_FILE, write_report
 from deap_nn.logbooks import format_row, rows_of, to_json, write_json, write_text, write_with
 from deap_nn.run_settings import versions
 from deap_nn.seeding import Purpose, stream
@@ -90,8 +91,8 @@ class RunDirectory(Callback):
 
     ``logbook.csv`` and ``timing.csv`` grow by whole rows; every other file appears whole or not at all. As a context
     manager it writes a ``status.json`` of "failed" or "interrupted" when an exception leaves the body or the run, and
-    otherwise of "finished", with the best member of the last generation unless other weights were written. It is for
-    one run.
+    otherwise of "finished", with the best member of the last generation unless other weights were written, and then the
+    run's page, ``report.html``; that the page cannot be written is a warning. It is for one run.
 
     Parameters
     ----------
@@ -171,6 +172,20 @@ class RunDirectory(Callback):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._end(error)
+        self._report(error)
+
+    def _report(self, error: BaseException | None) -> None:
+        """Write the run's page, if it has a generation. That it cannot be is said, unless an error ended the run."""
+        if not (self.path / "logbook.csv").exists():
+            return
+        try:
+            write_report(self.path)
+        except (OSError, ValueError) as failure:
+            if error is None:
+                warnings.warn(f"{self.path / REPORT_FILE} is not written: {failure}", stacklevel=3)
+
+    def _end(self, error: BaseException | None) -> None:
         if self.status["state"] not in ("running", "interrupted"):
             return
         if isinstance(error, Exception):
@@ -198,7 +213,7 @@ class RunDirectory(Callback):
                 if not self._has_weights:
                     self._write_best(evolution)
             except BaseException as error:
-                self.__exit__(type(error), error, error.__traceback__)
+                self._end(error)
                 raise
             self.close("finished")
 

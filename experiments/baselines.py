@@ -35,7 +35,6 @@ from deap_nn.commands import InputError, Parser, check_new_folder, integer, numb
 from deap_nn.datasets import NAMES, Dataset, find_dataset
 from deap_nn.evolution import Evolution, tell, telling_start_and_end
 from deap_nn.exhibits import FILTERS_FILE, FilterTrace
-from deap_nn.html_report import reported
 from deap_nn.maps import Map
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options, asked_map
 from deap_nn.mutation import matrix_factors
@@ -417,7 +416,7 @@ def main() -> int:
     if options.output is not None:
         check_new_folder(options.output, "--output")
     dataset = read_data(options)
-    with parallel.interruptible(), asked_map(options) as map_, reported(fresh_directory(options)) as directory:
+    with parallel.interruptible(), asked_map(options) as map_, fresh_directory(options) as directory:
         if not options.no_progress:
             print(f"{dataset.note}; run: {directory.path}", flush=True)
         run(options, dataset, directory, map_)

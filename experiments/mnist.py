@@ -24,7 +24,6 @@ from deap_nn.commands import InputError, check_new_folder, run_command
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import Dataset, load_dataset
 from deap_nn.exhibits import ANSWERS_FILE, FILTERS_FILE, FilterTrace, write_answers
-from deap_nn.html_report import reported
 from deap_nn.maps import Map
 from deap_nn.maps.options import asked_map
 from deap_nn.run_settings import check_data, open_checkpoint, read_config
@@ -226,7 +225,7 @@ def main() -> int:
     if options.resume is not None:
         check_data(options.resume, dataset.reference.sha256, regardless=options.regardless)
         going_on = open_checkpoint(options.resume, regardless=options.regardless)
-    with parallel.interruptible(), asked_map(options) as map_, reported(make_directory(options)) as directory:
+    with parallel.interruptible(), asked_map(options) as map_, make_directory(options) as directory:
         if options.resume is None:
             going_on = Checkpoint(directory.path / "checkpoint") if options.breeding == "recipes" else None
         if not options.no_progress:

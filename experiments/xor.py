@@ -29,7 +29,6 @@ from deap_nn import (
 from deap_nn.adaptation import Annealed
 from deap_nn.callbacks import ProgressBar
 from deap_nn.commands import Parser, check_new_folder, integer, run_command
-from deap_nn.html_report import reported
 from deap_nn.maps import Map
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options, asked_map
 from deap_nn.rundir import RunDirectory
@@ -114,7 +113,7 @@ def main() -> int:
     with (
         parallel.interruptible(),
         asked_map(options) as map_,
-        reported(RunDirectory.create(options.output, "--output")) as directory,
+        RunDirectory.create(options.output, "--output") as directory,
     ):
         directory.trace_weights(LAYOUT, options.seed)
         left_out = {"output", "no_progress", *MAP_OPTIONS}

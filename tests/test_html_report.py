@@ -11,9 +11,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from deap_nn import run_files
+from deap_nn import evolve, make_toolbox, run_files
 from deap_nn.commands import InputError
-from deap_nn.html_report import make_page, reported, write_comparison, write_report
+from deap_nn.html_report import make_page, write_comparison, write_report
 from deap_nn.logbooks import read_csv
 from deap_nn.run_files import describe_run
 from deap_nn.rundir import RunDirectory
@@ -203,7 +203,7 @@ def test_families_that_would_take_long_are_left_out(finished_run, monkeypatch):
         ("timing.csv", "gen\n0\n", "has no seconds"),
         ("status.json", "[", "cannot be read"),
         ("status.json", "[]", "is no object"),
-        ("config.json", "{}", "has no fitness"),
+        ("config.json", "[]", "is no object"),
         ("trace.npz", "PK", "cannot be read"),
         ("filters.npz", "PK\x03\x04 and no more", "cannot be read"),
         ("answers.npz", "", "cannot be read"),
@@ -293,7 +293,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, monkeypatch, capsys, arguments,
 def test_a_run_is_reported_however_it_ends(tmp_path):
     for name, ends in (("done", None), ("stopped", KeyboardInterrupt()), ("failed", ValueError("no luck"))):
         seen = pytest.raises(type(ends)) if ends is not None else contextlib.nullcontext()
-        with seen, reported(RunDirectory(tmp_path / name)) as directory:
+        with seen, RunDirectory(tmp_path / name) as directory:
             directory.write_config(CONFIG)
             shutil.copy(bare(tmp_path / f"{name} rows") / "logbook.csv", directory.path)
             if ends is not None:
@@ -304,6 +304,34 @@ def test_a_run_is_reported_however_it_ends(tmp_path):
 
 
 def test_what_ended_a_run_is_told_and_not_that_there_is_nothing_to_report(tmp_path):
-    with pytest.raises(ZeroDivisionError), reported(RunDirectory(tmp_path / "run")):
-        raise ZeroDivisionError
-    assert not (tmp_path / "run" / "report.html").exists()
+    def fail(folder, rows):
+        with RunDirectory(folder):
+            if rows:
+                shutil.copy(bare(tmp_path / "rows") / "logbook.csv", folder)
+            raise ZeroDivisionError
+
+    for rows in (False, True):  # no generation, and some without the settings
+        with pytest.raises(ZeroDivisionError):
+            fail(tmp_path / f"{rows}", rows)
+        assert not (tmp_path / f"{rows}" / "report.html").exists()
+
+
+def test_a_script_has_its_report(tmp_path):
+    toolbox = make_toolbox("mlp", "mnist5k", seed=1)
+    with RunDirectory(tmp_path / "run") as directory:
+        evolve(toolbox.population(n=4), toolbox, 2, seed=1, callbacks=[directory])
+    data = Page((tmp_path / "run" / "report.html").read_text()).data
+    assert (data["status"]["state"], data["logbook"]["gen"]) == ("finished", [0, 1, 2])
+
+
+def test_a_run_is_not_lost_for_its_report(tmp_path):
+    def damaged(folder):
+        with RunDirectory(folder) as directory:
+            shutil.copy(bare(tmp_path / "rows") / "logbook.csv", folder)
+            (folder / "config.json").write_text("{")
+            directory.close("finished")
+
+    said = re.escape(f"{tmp_path / 'run' / 'report.html'} is not written: {tmp_path / 'run' / 'config.json'}")
+    with pytest.warns(UserWarning, match=said):
+        damaged(tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "finished"
