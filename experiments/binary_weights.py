@@ -27,6 +27,8 @@ from deap_nn import (
 )
 from deap_nn.clock import Clock, GenerationalSelect
 from deap_nn.commands import Parser, integer, picture, run_command
+from deap_nn.maps import Map
+from deap_nn.maps.options import add_map_options, asked_map
 from deap_nn.seeding import MAX_SEED
 
 parallel.prepare_worker()
@@ -98,7 +100,7 @@ class Watch(Callback):
             self.errors.append(float(error_rates(self.network.flat[None], *TEST)[0]))
 
 
-def make_toolbox(population: int, generations: int, seed: int) -> base.Toolbox:
+def make_toolbox(population: int, generations: int, seed: int, map_: Map = map) -> base.Toolbox:
     """Wire genome, operators and fitness: children lie around one centre, which moves to the mean of the better."""
     toolbox = base.Toolbox()
     noise, clock = NoiseTable(seed, LAYOUT.size), Clock(toolbox)
@@ -109,7 +111,7 @@ def make_toolbox(population: int, generations: int, seed: int) -> base.Toolbox:
     toolbox.register("mutate", mutGaussianAdaptive, sigma=Annealed(0.3, 0.1, generations), noise=noise)
     toolbox.register("select", GenerationalSelect(clock, selMirrored), parents=population // 2)
     toolbox.register("evaluate", ErrorRate())
-    toolbox.register("map", parallel.current_map())
+    toolbox.register("map", map_)
     return toolbox
 
 
@@ -120,10 +122,12 @@ def main() -> int:
     parser.add_argument("--population", type=integer(4), default=100, metavar="N", help="members of the population")
     parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
     parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the run and the hidden weights there")
+    add_map_options(parser)
     options = parser.parse_args()
-    toolbox, watch = make_toolbox(options.population, options.generations, options.seed), Watch()
-    population = toolbox.population(n=options.population)
-    with parallel.interruptible():
+    watch = Watch()
+    with parallel.interruptible(), asked_map(options) as map_:
+        toolbox = make_toolbox(options.population, options.generations, options.seed, map_)
+        population = toolbox.population(n=options.population)
         _, logbook = evolve(population, toolbox, options.generations, seed=options.seed, callbacks=[watch])
     print(f"test error {watch.errors[0]:.3f} at first, {watch.errors[-1]:.3f} after {options.generations} generations")
     if options.output:

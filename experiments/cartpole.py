@@ -24,6 +24,8 @@ from deap_nn import (
 )
 from deap_nn.commands import InputError, Parser, integer, picture, run_command
 from deap_nn.extras import optional
+from deap_nn.maps import Map
+from deap_nn.maps.options import add_map_options, asked_map
 from deap_nn.seeding import MAX_SEED
 
 parallel.prepare_worker()
@@ -75,7 +77,7 @@ class Watch(Callback):
             evolution.stop = "balanced"
 
 
-def make_toolbox(seed: int) -> base.Toolbox:
+def make_toolbox(seed: int, map_: Map = map) -> base.Toolbox:
     """Wire genome, operators and fitness."""
     toolbox = base.Toolbox()
     toolbox.register("individual", initNormal, creator.Agent, LAYOUT, sigma=0.5)
@@ -84,7 +86,7 @@ def make_toolbox(seed: int) -> base.Toolbox:
     toolbox.register("mutate", mutGaussianAdaptive, sigma=0.3)
     toolbox.register("select", selRankBoosted, parents=10)
     toolbox.register("evaluate", evaluate)
-    toolbox.register("map", parallel.current_map())
+    toolbox.register("map", map_)
     return toolbox
 
 
@@ -95,14 +97,16 @@ def main() -> int:
     parser.add_argument("--population", type=integer(2), default=40, metavar="N", help="members of the population")
     parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
     parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the run and the pole there")
+    add_map_options(parser)
     options = parser.parse_args()
     try:
         environment()
     except ImportError as error:
         raise InputError(error) from error
-    toolbox, watch = make_toolbox(options.seed), Watch()
-    population = toolbox.population(n=options.population)
-    with parallel.interruptible():
+    watch = Watch()
+    with parallel.interruptible(), asked_map(options) as map_:
+        toolbox = make_toolbox(options.seed, map_)
+        population = toolbox.population(n=options.population)
         _, logbook = evolve(population, toolbox, options.generations, seed=options.seed, callbacks=[watch])
     returns = [len(episode(watch.best, seed)) for seed in UNSEEN]
     print(f"{logbook[-1]['gen']} generations, best mean return of {len(TRIALS)} episodes: {logbook[-1]['max']:.1f}")

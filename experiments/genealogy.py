@@ -8,6 +8,7 @@ from deap import algorithms, tools
 from deap_nn import Individual, make_toolbox, parallel
 from deap_nn.clock import Clock
 from deap_nn.commands import Parser, integer, picture, run_command
+from deap_nn.maps.options import add_map_options, asked_map
 
 parallel.prepare_worker()
 
@@ -65,6 +66,7 @@ def main() -> int:
     parser.add_argument("--generations", type=integer(1), default=10, metavar="N", help="generations")
     parser.add_argument("--population", type=integer(4), default=16, metavar="N", help="members of the population")
     parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the family tree there")
+    add_map_options(parser)
     options = parser.parse_args()
     random.seed(1)  # eaSimple draws from Python's global generator
     history = HistoryOfNumbers(toolbox.clock)
@@ -72,7 +74,9 @@ def main() -> int:
         toolbox.decorate(operator, history.decorator)
     population = toolbox.population(n=options.population)
     history.update(population)
-    algorithms.eaSimple(population, toolbox, cxpb=0.6, mutpb=0.9, ngen=options.generations, verbose=False)
+    with asked_map(options) as map_:
+        toolbox.register("map", map_)
+        algorithms.eaSimple(population, toolbox, cxpb=0.6, mutpb=0.9, ngen=options.generations, verbose=False)
     best = tools.selBest(population, 1)[0]
     family = history.family(best.history_index)
     founders = [number for number, parents in family.items() if not parents]

@@ -1,6 +1,6 @@
 """Islands: populations of their own that learn two spirals, and DEAP's ``migRing``, which sends the best around.
 
-Run it with plain ``python experiments/islands.py`` or under ``python -m scoop``.
+Run it with plain ``python experiments/islands.py``, with ``--map``, or under ``python -m scoop``.
 """
 
 import random
@@ -20,6 +20,8 @@ from deap_nn import (
     selRankBoosted,
 )
 from deap_nn.commands import Parser, integer, picture, run_command
+from deap_nn.maps import Map
+from deap_nn.maps.options import add_map_options, asked_map
 from deap_nn.seeding import MAX_SEED
 
 parallel.prepare_worker()
@@ -42,7 +44,7 @@ def evaluate(individual: WeightList) -> tuple[float]:
     return (float(np.mean((answers(individual) - TARGETS) ** 2)),)
 
 
-def make_toolbox(seed: int) -> base.Toolbox:
+def make_toolbox(seed: int, map_: Map = map) -> base.Toolbox:
     """Wire the operators, and the migration of the three best from each island to the next."""
     toolbox, rngs = base.Toolbox(), [np.random.default_rng((seed, number)) for number in range(3)]
     toolbox.register("individual", initScaled, Individual, LAYOUT)
@@ -52,7 +54,7 @@ def make_toolbox(seed: int) -> base.Toolbox:
     toolbox.register("select", selRankBoosted, parents=10, rng=rngs[2])
     toolbox.register("migrate", tools.migRing, k=3, selection=tools.selBest, replacement=tools.selWorst)
     toolbox.register("evaluate", evaluate)
-    toolbox.register("map", parallel.current_map())
+    toolbox.register("map", map_)
     return toolbox
 
 
@@ -83,11 +85,13 @@ def main() -> int:
     parser.add_argument("--every", type=integer(0), default=25, metavar="N", help="generations to a migration; 0: none")
     parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
     parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the best of each island there")
+    add_map_options(parser)
     options = parser.parse_args()
     random.seed(options.seed)  # varAnd draws from Python's global generator
-    toolbox, size = make_toolbox(options.seed), options.population
-    islands = [toolbox.population(n=size, start=size * number) for number in range(options.islands)]
-    best = evolve_islands(islands, toolbox, options.generations, options.every)
+    with asked_map(options) as map_:
+        toolbox, size = make_toolbox(options.seed, map_), options.population
+        islands = [toolbox.population(n=size, start=size * number) for number in range(options.islands)]
+        best = evolve_islands(islands, toolbox, options.generations, options.every)
     for number, error in enumerate(best[-1], 1):
         print(f"island {number}: mean squared error {error:.4f}")
     winner = tools.selBest([individual for island in islands for individual in island], 1)[0]

@@ -7,6 +7,7 @@ from deap import algorithms, tools
 
 from deap_nn import KerasProblem, make_toolbox, parallel
 from deap_nn.commands import Parser, integer, picture, run_command
+from deap_nn.maps.options import add_map_options, asked_map
 from deap_nn.models import configure_tensorflow, keras
 
 parallel.prepare_worker()
@@ -34,10 +35,13 @@ def main() -> int:
     parser.add_argument("--generations", type=integer(1), default=60, metavar="N", help="generations")
     parser.add_argument("--population", type=integer(4), default=60, metavar="N", help="members of the population")
     parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the chapters there")
+    add_map_options(parser)
     options = parser.parse_args()
     random.seed(1)  # eaSimple draws from Python's global generator
     settings = {"cxpb": 0.6, "mutpb": 0.9, "ngen": options.generations, "stats": make_statistics(), "verbose": False}
-    _, logbook = algorithms.eaSimple(toolbox.population(n=options.population), toolbox, **settings)
+    with asked_map(options) as map_:
+        toolbox.register("map", map_)
+        _, logbook = algorithms.eaSimple(toolbox.population(n=options.population), toolbox, **settings)
     logbook.chapters["fitness"].header = logbook.chapters["size"].header = ["min", "avg", "max"]
     print(logbook)
     if options.output:

@@ -22,6 +22,8 @@ from deap_nn import (
     usual_step,
 )
 from deap_nn.commands import InputError, Parser, integer, picture, run_command
+from deap_nn.maps import Map
+from deap_nn.maps.options import add_map_options, asked_map
 from deap_nn.models import configure_tensorflow, keras
 
 parallel.prepare_worker()
@@ -60,15 +62,16 @@ def evaluate(individual: WeightList) -> tuple[float, float]:
     return (*scoring.evaluate(network), float(np.count_nonzero(network.flat)))
 
 
-def train(generations: int) -> WeightList:
+def train(generations: int, map_: Map = map) -> WeightList:
     """Evolve the network that is to be pruned, on mini-batches and by the cross-entropy."""
     mean = {"crossover": "mean", "parents": 50, "sigma": 0.1, "step": usual_step(100, max(generations, 1), 2)}
     toolbox = make_toolbox(to_train, seed=1, batch_size=256, **mean)
+    toolbox.register("map", map_)
     population, _ = evolve(toolbox.population(n=100), toolbox, generations, seed=1)
     return tools.selBest(population, 1)[0]
 
 
-def make_pruning_toolbox(trained: WeightList) -> base.Toolbox:
+def make_pruning_toolbox(trained: WeightList, map_: Map = map) -> base.Toolbox:
     """Wire genomes around a trained network, and DEAP's NSGA-II."""
     toolbox, rngs = base.Toolbox(), [np.random.default_rng((1, number)) for number in range(4)]
 
@@ -82,7 +85,7 @@ def make_pruning_toolbox(trained: WeightList) -> base.Toolbox:
     toolbox.register("mutate", mutGaussianAdaptive, sigma=0.02, rng=rngs[3])
     toolbox.register("select", tools.selNSGA2)
     toolbox.register("evaluate", evaluate)
-    toolbox.register("map", parallel.current_map())
+    toolbox.register("map", map_)
     return toolbox
 
 
@@ -111,13 +114,15 @@ def main() -> int:
     parser.add_argument("--population", type=integer(4), default=100, metavar="N", help="members, a multiple of 4")
     parser.add_argument("--training", type=integer(1), default=300, metavar="N", help="generations before pruning")
     parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the front there")
+    add_map_options(parser)
     options = parser.parse_args()
     if options.population % 4:
         raise InputError(f"argument --population: must be a multiple of 4, got {options.population}")
     random.seed(1)  # DEAP's functions draw from Python's global generator
-    trained = train(options.training)
-    toolbox = make_pruning_toolbox(trained)
-    first, last = fronts(toolbox, options.population, options.generations)
+    with asked_map(options) as map_:
+        trained = train(options.training, map_)
+        toolbox = make_pruning_toolbox(trained, map_)
+        first, last = fronts(toolbox, options.population, options.generations)
     whole = (*scoring.evaluate(trained), np.count_nonzero(trained.flat))
     print(f"trained: error {whole[0]:.3f} with {whole[1]} weights")
     last.sort(key=lambda individual: individual.fitness.values[1])

@@ -1,5 +1,6 @@
 """The gallery of experiments: each in a small setting, with its picture, in this process."""
 
+import contextlib
 import copy
 import gc
 import importlib.util
@@ -76,11 +77,37 @@ def test_migration_sends_the_best_of_an_island_to_the_next(scripts):
     assert not any(one is other for one in apart[0] for other in apart[1])
 
 
-def test_islands_give_the_same_under_scoop(run):
+def test_islands_give_the_same_on_any_map(run):
     options = [ROOT / "experiments" / "islands.py", "--generations", 4, "--population", 6, "--every", 2]
     serial = run(*options)
     assert serial.returncode == 0, serial.stderr
     assert run("-m", "scoop", "-n", 2, *options).stdout == serial.stdout
+    assert run(*options, "--map", "processes", "--workers", 2).stdout == serial.stdout
+
+
+@pytest.mark.parametrize("name", ["binary_weights", "genealogy", "islands", "multi_statistics", "nsga2"])
+def test_the_map_that_is_asked_for_does_the_work(scripts, monkeypatch, name):
+    done = []
+
+    @contextlib.contextmanager
+    def opened(asked, **given):
+        def counted(function, *arguments):
+            found = list(map(function, *arguments))
+            done.append(len(found))
+            return found
+
+        assert asked == "serial"
+        yield counted
+
+    monkeypatch.setattr("deap_nn.maps.options.open_map", opened)
+    training = ["--training", "1"] if name == "nsga2" else []
+    arguments = ["--population", "8", "--generations", "1", *training, "--map", "serial"]
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+    script = scripts(name)
+    if hasattr(script, "toolbox"):  # what is registered in it stays
+        monkeypatch.setattr(script, "toolbox", copy.copy(script.toolbox))
+    assert script.main() == 0
+    assert sum(done) >= 8
 
 
 def test_the_front_of_error_against_size_is_true(scripts, shown):
