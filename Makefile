@@ -37,12 +37,12 @@ test-extras: $(VENV)/installed-extras
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
 
-# A wheel and an sdist into dist, looked at, and the wheel used without the source tree by a new user's scripts.
+# A wheel and an sdist into dist, looked at, and used without the source tree by a new user's scripts, with each Python.
 dist: $(VENV)/installed-extras
 	rm -rf dist build/lib
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/python -m twine check --strict dist/*
-	$(BIN)/python tests/extras/wheel.py dist/*.whl
+	$(BIN)/python tests/extras/wheel.py dist/*.whl dist/*.tar.gz
 
 # The tests with every Python that there is, each in an environment of its own.
 test-pythons:

@@ -1,6 +1,7 @@
-"""Use a wheel as a new user would: in a fresh environment, in an empty folder, without the source tree.
+"""Use wheel and sdist as a new user would: in a fresh environment, in an empty folder, without the source tree.
 
-``python tests/extras/wheel.py dist/*.whl`` stops with the first thing that does not work.
+``python tests/extras/wheel.py dist/*.whl dist/*.tar.gz`` does so with each Python that is there, and stops with the
+first thing that does not work.
 """
 
 import os
@@ -9,7 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-CONSTRAINTS = Path(__file__).resolve().parents[2] / "constraints.txt"
+TESTS = Path(__file__).resolve().parents[1]
+CONSTRAINTS, WITHOUT = TESTS.parent / "constraints.txt", TESTS / "without_tensorflow.py"
 
 KERAS = """
 import keras, numpy as np
@@ -82,7 +84,23 @@ if __name__ == "__main__":
 """
 
 TYPED = """
-from deap_nn import Callback, Evolution, Individual, KerasProblem, evolve, make_toolbox, preset, to_csv
+import keras  # type: ignore[import-untyped]
+import numpy as np
+from deap import tools  # type: ignore[import-untyped]
+
+from deap_nn import (
+    Callback,
+    Evolution,
+    Individual,
+    KerasProblem,
+    RunDirectory,
+    evolve,
+    make_toolbox,
+    open_map,
+    preset,
+    read_run,
+    to_csv,
+)
 
 
 class Told(Callback):
@@ -91,10 +109,21 @@ class Told(Callback):
 
 
 def run(seed: int) -> Individual:
-    toolbox = make_toolbox("mlp", "mnist5k", seed=seed, **preset("mask", population=6, generations=2, matrices=2))
-    population, logbook = evolve(toolbox.population(n=6), toolbox, 2, seed=seed, callbacks=[Told()])
+    x = np.random.default_rng(seed).standard_normal((60, 4)).astype(np.float32)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    problem = KerasProblem(model, x, (x[:, 0] > 0).astype(int), loss="cross_entropy")
+    toolbox = make_toolbox(problem, seed=seed, **preset("mask", population=6, generations=2, matrices=1))
+    statistics = tools.Statistics(lambda individual: individual.fitness.values[0])
+    statistics.register("median", np.median)
+    with open_map("serial") as map_, RunDirectory(f"typed-{seed}") as directory:
+        toolbox.register("map", map_)
+        population, logbook = evolve(
+            toolbox.population(n=6), toolbox, 2, seed=seed, stats=statistics, callbacks=[Told(), directory]
+        )
     to_csv(logbook, "typed.csv")
     best: Individual = min(population, key=lambda individual: individual.fitness.values)
+    assert np.array_equal(best[0], problem.to_model(best).get_weights()[0])
+    print(read_run(directory.path).state)
     return best
 
 
@@ -102,41 +131,108 @@ if __name__ == "__main__":
     print(run(1).flat.shape)
 """
 
+MISSING = "import importlib.util as u; assert not any(map(u.find_spec, ('tensorflow', 'scoop', 'tqdm', 'matplotlib')))"
 
-def main(wheel: str) -> None:
-    """Install the wheel in an environment of its own, and do what its users do."""
-    with tempfile.TemporaryDirectory() as place:
-        environment, folder = Path(place, "environment"), Path(place, "empty")
-        folder.mkdir()
-        clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        clean["PATH"] = f"{environment / 'bin'}{os.pathsep}{clean['PATH']}"
+PYTHONS = ("python3.11", "python3.12", "python3.13")
 
-        def call(*command: object) -> str:
-            print("$", *command, flush=True)
-            done = subprocess.run(
-                [str(part) for part in command], cwd=folder, env=clean, text=True, stdout=subprocess.PIPE, check=True
-            )
-            return done.stdout
 
-        call(sys.executable, "-m", "venv", environment)
-        named = f"{Path(wheel).resolve()}[dask,pandas]"
-        call("python", "-m", "pip", "install", "--quiet", "--constraint", CONSTRAINTS, named, "mypy")
-        where = call("python", "-c", "import deap_nn, sys; print(deap_nn.__file__, 'tensorflow' in sys.modules)")
-        assert where.startswith(str(environment)), where
+def pythons() -> list[str]:
+    """Return the Pythons that are there, this one first."""
+    found, versions = [sys.executable], [sys.version_info[:2]]
+    for name in PYTHONS:
+        asked = [name, "-c", "import ensurepip, sys; print(*sys.version_info[:2])"]
+        try:
+            done = subprocess.run(asked, capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            print(f"{name} is not there")
+            continue
+        version = tuple(map(int, done.stdout.split()))
+        if version not in versions:
+            found.append(name)
+            versions.append(version)
+    return found
+
+
+class Place:
+    """An environment of its own and an empty folder to work in, which cannot see the source tree."""
+
+    def __init__(self, place: str, python: str) -> None:
+        self.environment, self.folder = Path(place, "environment"), Path(place, "empty")
+        self.folder.mkdir()
+        self.variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        self.variables["PATH"] = f"{self.environment / 'bin'}{os.pathsep}{self.variables['PATH']}"
+        self.call(python, "-m", "venv", self.environment)
+
+    def call(self, *command: object) -> str:
+        """Run a command in the folder, and return what it printed."""
+        print("$", *command, flush=True)
+        done = subprocess.run(
+            [str(part) for part in command],
+            cwd=self.folder,
+            env=self.variables,
+            text=True,
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+        if done.returncode:
+            sys.exit(f"{done.stdout}exit status {done.returncode}")
+        return done.stdout
+
+    def install(self, *named: object) -> None:
+        """Install packages, in the versions that are tested."""
+        self.call("python", "-m", "pip", "install", "--quiet", "--constraint", CONSTRAINTS, *named)
+
+    def check(self) -> None:
+        """See that it is the installed package that is imported, and that it brings no TensorFlow by itself."""
+        where = self.call("python", "-c", "import deap_nn, sys; print(deap_nn.__file__, 'tensorflow' in sys.modules)")
+        assert where.startswith(str(self.environment)), where
         assert where.endswith("False\n"), where
+
+
+def use_whole(wheel: Path, python: str) -> None:
+    """Install the wheel and what it needs, and do what its users do."""
+    with tempfile.TemporaryDirectory() as path:
+        place = Place(path, python)
+        call, folder = place.call, place.folder
+        place.install(f"{wheel}[dask,pandas]", "mypy")
+        place.check()
         for name, script in (("own", KERAS), ("loop", DEAP), ("sweep", SWEEP), ("cluster", DASK), ("typed", TYPED)):
             Path(folder, f"{name}.py").write_text(script)
             print(call("python", f"{name}.py"), end="")
         assert len(KERAS.strip().splitlines()) < 20
         print(call("mypy", "--strict", "typed.py"), end="")
+        page = Path(folder, "mine", "report.html")
+        assert "</html>" in page.read_text(encoding="utf-8")
+        page.unlink()
         for path in call("deap-nn", "report", "mine", "sweep/mask-1").splitlines():
             assert Path(folder, path).stat().st_size > 0, path
-        page = Path(folder, "mine", "report.html").read_text(encoding="utf-8")
-        assert "</html>" in page
+        assert page.exists()
         for command in ("launch", "predict", "replay", "report"):
             assert call("deap-nn", command, "--help").startswith("usage: ")
 
 
+def use_bare(archive: Path, python: str) -> None:
+    """Install wheel or sdist alone, with DEAP, NumPy and numba, and breed there."""
+    with tempfile.TemporaryDirectory() as path:
+        place = Place(path, python)
+        place.install("--no-deps", archive)
+        place.install("deap", "numpy", "numba")
+        place.check()
+        missing = (
+            "import importlib.util as u; assert not [n for n in ('tensorflow', 'scoop', 'tqdm') if u.find_spec(n)]"
+        )
+        place.call("python", "-c", missing)
+        print(place.call("python", WITHOUT), end="")
+
+
+def main(wheel: str, sdist: str) -> None:
+    """Use both with each Python that is there."""
+    for python in pythons():
+        use_whole(Path(wheel).resolve(), python)
+        for archive in (wheel, sdist):
+            use_bare(Path(archive).resolve(), python)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
     print("all of it works")

@@ -1,0 +1,115 @@
+"""What the documentation tells people to type: its options are those of the commands, and its job script works."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT, ended, run_here, status_of
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CODE = re.compile(r"^```([^\n]*)\n(.*?)^```|`([^`]+)`", re.S | re.M)
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+COMMAND = re.compile(
+    r"experiments/(\w+)\.py|deap_nn\.(launch|replay|predict|report)\b|deap-nn (launch|replay|predict|report)\b"
+)
+
+OF_OTHERS = {"--cpus-per-task", "--head", "--nodes", "--nthreads", "--ntasks-per-node", "--nworkers", "--tunnel"}
+OF_OTHERS |= {"--address", "--signal", "--time"}
+"""Options of Dask, Ray, SCOOP and SLURM."""
+
+SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py") if path.stem != "mnist_options")
+MODULES = ["launch", "predict", "replay", "report"]
+
+
+@pytest.fixture(scope="module")
+def options_of(tmp_path_factory):
+    """The options of each command, as its ``--help`` tells them."""
+    found = {}
+    for name in [*SCRIPTS, *MODULES]:
+        command = ["-m", f"deap_nn.{name}"] if name in MODULES else [ROOT / "experiments" / f"{name}.py"]
+        answer = run_here(*command, "--help", cwd=tmp_path_factory.mktemp("empty"))
+        assert answer.returncode == 0
+        found[name] = set(OPTION.findall(answer.stdout))
+    return found
+
+
+def codes(page):
+    """The pieces of code of a page, a line each."""
+    for language, block, span in CODE.findall(page.read_text()):
+        if language in ("", "sh"):
+            yield from (block or span.replace("\n", " ")).splitlines()
+
+
+def named_commands(line):
+    """The commands that a line names, each with the options that follow it."""
+    found = list(COMMAND.finditer(line))
+    for command, following in zip(found, [*found[1:], None][: len(found)], strict=True):
+        part = line[command.end() : following.start() if following else None]
+        yield next(filter(None, command.groups())), set(OPTION.findall(part.split(" #")[0]))
+
+
+def test_the_options_that_are_named_exist(options_of):
+    known, named = set.union(*options_of.values()), 0
+    for page in PAGES:
+        for line in codes(page):
+            options = set(OPTION.findall(line))
+            named += len(options)
+            assert options <= known | OF_OTHERS, (page, line)
+    assert named > 100
+
+
+def test_the_commands_have_the_options_that_are_given_them(options_of):
+    seen = set()
+    for page in PAGES:
+        for line in codes(page):
+            for name, options in named_commands(line):
+                seen |= {name} if options else set()
+                assert options <= options_of.get(name, set()), (page, line)
+    assert seen >= {"mnist", "sweep", "results", "launch", "replay", "report"}
+
+
+def test_the_job_script_goes_on_where_the_job_before_was_ended(tmp_path):
+    text = (ROOT / "docs" / "cluster.md").read_text()
+    script = next(block for block in re.findall(r"```sh\n(.*?)```", text, re.S) if "#SBATCH" in block)
+    small = "--model mlp --dataset mnist5k --population 20 --generations 60"
+    assert "--population 1000 --generations 300 --output run" in script
+    (tmp_path / "job").write_text(script.replace("--population 1000 --generations 300", small))
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (tmp_path / "scontrol").write_text('#!/bin/sh\n[ "$*" = "show hostnames node" ] && echo 127.0.0.1\n')
+    for path in (tmp_path / ".venv" / "bin" / "python", tmp_path / "scontrol"):
+        path.chmod(0o755)
+    slurm = {"SLURM_SUBMIT_DIR": tmp_path, "SLURM_JOB_NODELIST": "node", "SLURM_CPUS_PER_TASK": 2, "SLURM_JOB_ID": 7}
+    environment = os.environ | {name: str(value) for name, value in slurm.items()}
+    environment["PATH"] = f"{tmp_path}{os.pathsep}{environment['PATH']}"
+
+    def submit():
+        return subprocess.Popen(
+            ["bash", tmp_path / "job"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    first, logbook = submit(), tmp_path / "run" / "logbook.csv"
+    deadline = time.monotonic() + 120
+    while not (logbook.exists() and logbook.read_text().count("\n") > 4):
+        assert time.monotonic() < deadline
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.1)
+    first.send_signal(signal.SIGTERM)
+    ended(first)
+    status = status_of(tmp_path / "run")
+    assert (first.returncode, status["state"]) == (130, "interrupted")
+    assert (tmp_path / "hosts.7").read_text() == "127.0.0.1 2\n"
+    second = submit()
+    ended(second)
+    assert (second.returncode, status_of(tmp_path / "run")["state"]) == (0, "finished")
+    assert status["generations"] < 60 == status_of(tmp_path / "run")["generations"]
