@@ -84,7 +84,7 @@ class Evolution:
     def fittest(self) -> list[Any]:
         """The best of the generation, as many as it has parents: under `selRankBoosted`, the next parents.
 
-        Where all count around a centre it is everybody, best first.
+        Where all count around a centre it is everybody, best first. Nobody in generation 0, which has no parents.
         """
         return heapq.nlargest(self.parents, self.population, key=attrgetter("fitness"))
 

@@ -162,6 +162,8 @@ class Lineage:
     def mean(self, members: Iterable[Any]) -> Any:
         """Return the mean of members of this generation as a light member: to be looked at before the next one."""
         members = list(members)
+        if not members:
+            raise ValueError("individuals must not be empty")
         if self.breeder.step is not None and self.generation:
             ranked = sorted(members, key=attrgetter("fitness"), reverse=True)
             return self.members([self._mean_around([member.recipe for member in ranked])])[0]

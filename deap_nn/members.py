@@ -149,6 +149,8 @@ def mean_around(members: Iterable[Any], centre: Any, step: float, weigh: Weigh, 
     Of all of them that is the next centre: they count as `weigh` says, the best first.
     """
     ranked = sorted(members, key=attrgetter("fitness"), reverse=True)
+    if not ranked:
+        raise ValueError("individuals must not be empty")
     return centre_of(ranked, centre, step, weigh if len({id(member) for member in ranked}) == size else None)
 
 

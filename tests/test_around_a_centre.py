@@ -45,6 +45,22 @@ def test_the_mean_of_all_is_the_next_centre_and_that_of_some_goes_towards_them(b
     assert not np.allclose(watch.whole, watch.best, atol=1e-3)
 
 
+class MeanOfNobody(Callback):
+    """Ask for it in each generation, the first of which has no parents and so no fittest."""
+
+    def on_generation(self, evolution):
+        assert len(evolution.fittest) == evolution.parents
+        with pytest.raises(ValueError, match="individuals must not be empty"):
+            evolution.mean([] if evolution.generation else evolution.fittest)
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+@pytest.mark.parametrize("wire", [around, wired])
+def test_nobody_has_no_mean(breeding, wire):
+    toolbox = wire()
+    evolve(toolbox.population(n=8), toolbox, 2, seed=1, callbacks=[MeanOfNobody()], breeding=breeding)
+
+
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_few_members_will_do(number):
     found = []
