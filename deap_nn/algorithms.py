@@ -30,10 +30,10 @@ from deap_nn.maps.tasks import MapError
 from deap_nn.members import centre_of, mean_around
 from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, pickler, worker_count
 from deap_nn.progress import ProgressBar, in_notebook
-from deap_nn.recipes import weigh_of
+from deap_nn.recipes import weigh_of, weights_of
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, go_on, kept_of
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
-from deap_nn.selection import is_log_rank
+from deap_nn.selection import is_log_rank, operator_of
 from deap_nn.variation import in_order, strength_of, unscored, vary
 from deap_nn.weights import check_count
 
@@ -42,6 +42,9 @@ COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_erro
 
 
 __all__ = ["COLUMNS", "WORST", "Callback", "Evolution", "evolve", "vary"]
+
+_TAKING_THE_BEST = (tools.selBest, tools.selWorst, tools.selNSGA2, tools.selNSGA3, tools.selSPEA2)
+"""They choose among more than they are asked for, as parents and children together."""
 
 PROGRESS_SECONDS = 0.5
 """While a generation is scored, callbacks are told no more often."""
@@ -144,6 +147,15 @@ def _record(evolution: Evolution, clock: Clock, stats: Any, begun: float, starte
         evolution.logbook.record(**row)
 
 
+def _checked_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
+    """Return callbacks as a list, or raise TypeError."""
+    given: Any = list(callbacks) if isinstance(callbacks, Iterable) else [type(callbacks)]
+    for one in given:
+        if not isinstance(one, Callback):
+            raise TypeError(f"callbacks must be a list of Callback objects, got {reprlib.repr(one)}")
+    return list(given)
+
+
 def _column(name: str, value: Any) -> Any:
     """Return a value of somebody's statistics, which for a column of ours must be a number as that is."""
     if name not in COLUMNS:
@@ -185,9 +197,11 @@ def evolve(
     population : list
         Individuals; replaced in place by each next generation.
     toolbox : deap.base.Toolbox
-        With ``clone``, ``mate``, ``mutate``, ``select``, ``evaluate`` and ``map``; ``assess``, if there is one, adds
-        columns about the best. If there is a number ``elites``, so many of the best live on unchanged at the last
-        places of the next generation and are scored again there; their fitness is a running mean, of which a new
+        With ``clone``, ``mate``, ``mutate``, ``select``, ``evaluate`` and ``map``. As many parents are drawn as there
+        are members: selections that take the best of more, such as DEAP's ``selNSGA2``, are for its own loops. Of
+        several objectives the first decides under `make_toolbox`'s selections, and is logged. ``assess``, if there is
+        one, adds columns about the best. If there is a number ``elites``, so many of the best live on unchanged at the
+        last places of the next generation and are scored again there; their fitness is a running mean, of which a new
         mini-batch is one part in ``elite_batches``, 1 if left out.
     ngen : int
         Generations after the initial one, at least 0.
@@ -276,10 +290,12 @@ def evolve(
         raise ValueError("SelfAdaptive is not for a toolbox where all the chosen are mated at once")
     weigh = weigh_of(toolbox)
     if weigh is not None:
-        if np.shape(weigh(len(population))) != (len(population),):
-            raise ValueError(f"weigh must return a weight for each of {len(population)} members")
+        weights_of(weigh, len(population))
         if not is_log_rank(toolbox.select):
             raise ValueError("select is not asked where weigh says how much each counts: delete toolbox.weigh to draw")
+    elif operator_of(toolbox.select) in _TAKING_THE_BEST:
+        name = operator_of(toolbox.select).__name__
+        raise ValueError(f"select: as many parents are drawn as there are members, which is everybody with {name}")
     if checkpoint is not None and halloffame is not None:
         raise ValueError("halloffame cannot be kept in a checkpoint")
     lineage: Lineage | str = "breeding is 'plain'"
@@ -290,10 +306,11 @@ def evolve(
         for name, given in (("checkpoint", checkpoint is not None), ("timeout", timeout is not None)):
             if given:
                 raise ValueError(f"{name} needs breeding by recipes: {lineage}")
-    evolution = Evolution(toolbox, population, ngen, toolbox.map)
+    probabilities = {"cxpb": cxpb, "mutpb": mutpb}
+    evolution = Evolution(toolbox, population, ngen, toolbox.map, settings={"seed": seed, **probabilities})
     if isinstance(lineage, Lineage):
         evolution.map, evolution.look, evolution.mean = lineage.map, lineage.look, lineage.mean
-    watching = list(callbacks)
+    watching = _checked_callbacks(callbacks)
     if progress is None:
         progress = in_notebook() and not any(isinstance(callback, ProgressBar) for callback in watching)
     if progress:
@@ -305,7 +322,7 @@ def evolve(
             evolution,
             watching,
             seed=seed,
-            probabilities={"cxpb": cxpb, "mutpb": mutpb},
+            probabilities=probabilities,
             lineage=lineage if isinstance(lineage, Lineage) else None,
             stats=stats,
             halloffame=halloffame,

@@ -5,17 +5,17 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from deap import base
 
 from deap_nn.csv_logger import CSVLogger
 from deap_nn.evolution import Callback, Evolution
-from deap_nn.logbooks import append_text, format_row
+from deap_nn.logbooks import append_text, format_row, write_text
 from deap_nn.mlflow_logger import MLflowLogger
 from deap_nn.progress import ProgressBar
 from deap_nn.tensorboard_logger import TensorBoardLogger
+from deap_nn.weights import check_count, check_number
 
 __all__ = [
     "BEST",
@@ -56,7 +56,7 @@ class Readouts(Callback):
     toolbox : deap.base.Toolbox
         With ``error_rate``, and ``vote_error_rate`` if there is to be a vote.
     path : path-like, optional
-        A CSV file for ``rows``, a row per scoring.
+        A CSV file for ``rows``, a row per scoring; replaced when a run begins.
     training_size : int
         On how many training samples, the first ones, the candidates are scored too, to see how much better they do
         there; none by default, all if there are fewer. They decide nothing.
@@ -95,12 +95,19 @@ class Readouts(Callback):
         self.training_size = training_size
         self.voters = voters
         self._columns = (*COLUMNS, *(ON_TRAINING.values() if training_size else ()))
+        self._forget()
+
+    def _forget(self) -> None:
         self.individual: Any = None
         self.validation_error = float("inf")
         self.generation = -1
         self.readout = ""
         self.rows: list[dict[str, Any]] = []
         self.vote: dict[str, Any] = {}
+
+    def on_start(self, evolution: Evolution) -> None:
+        """Forget the run before."""
+        self._forget()
 
     def on_generation(self, evolution: Evolution) -> None:
         """Score the candidates, when it is time."""
@@ -120,7 +127,7 @@ class Readouts(Callback):
                 on_training = self.toolbox.error_rate(candidate, "train", size=self.training_size, map=evolution.map)
                 row[ON_TRAINING[readout]] = on_training
         self.rows.append(row)
-        self._write(self.rows[-1:])
+        self._write()
 
     def _vote(self, evolution: Evolution) -> None:
         if evolution.parents and self.voters and hasattr(self.toolbox, "vote_error_rate"):
@@ -163,9 +170,7 @@ class Readouts(Callback):
             self.readout = state["readout"]
         rows = [state["row"] for state in states if state.get("row")]
         self.rows = list({row["gen"]: row for row in rows}.values())
-        if self.path is not None:
-            Path(self.path).unlink(missing_ok=True)
-        self._write(self.rows)
+        self._write(anew=True)
 
     def members(self) -> Sequence[Any]:
         """Return the best so far."""
@@ -178,35 +183,52 @@ class Readouts(Callback):
             self.validation_error, self.generation, self.readout = error, evolution.row["gen"], readout
         return error
 
-    def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        if self.path is None or not rows:
+    def _write(self, *, anew: bool = False) -> None:
+        """Append the last row to the file, or write them all where it is the first, or what is there is not to stay."""
+        lines = [format_row(list(row.values())) for row in self.rows]
+        if self.path is None:
             return
-        path = Path(self.path)
-        head = "" if path.exists() and path.stat().st_size else format_row(self._columns)
-        append_text(path, head + "".join(format_row(list(row.values())) for row in rows))
+        if anew or len(lines) == 1:
+            write_text(self.path, "".join([format_row(self._columns), *lines] if lines else []))
+        else:
+            append_text(self.path, lines[-1])
 
 
 class EarlyStopping(Callback):
     """End a run when the validation error is low enough, no longer falls, or time is up.
 
+    That error is the column ``val_error``: of labelled data the share that the best member misreads, of a
+    `KerasProblem` its first objective, of which less is better: one that is maximised has the opposite sign there, so
+    for an accuracy of 0.9 the `target` is -0.9. In a toolbox without an ``assess`` it is the best fitness, likewise.
+
     Parameters
     ----------
     target : float, optional
-        Stop at a ``val_error`` of at most this.
+        Stop at an error of at most this.
     patience : int, optional
-        Stop after so many generations without a new lowest ``val_error``.
+        Stop after so many generations, at least 1, without a new lowest error.
     max_seconds : float, optional
-        Stop after the generation in which so many seconds have passed since the run began.
+        Stop after the generation in which so many seconds, at least 0, have passed since the run began.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
     """
 
     def __init__(
         self, *, target: float | None = None, patience: int | None = None, max_seconds: float | None = None
     ) -> None:
-        self.target = target
-        self.patience = patience
-        self.max_seconds = max_seconds
-        self._lowest = float("inf")
-        self._since = 0
+        self.target = None if target is None else check_number(target, "target")
+        self.patience = None if patience is None else check_count(patience, "patience")
+        self.max_seconds = None if max_seconds is None else check_number(max_seconds, "max_seconds")
+        if self.max_seconds is not None and not self.max_seconds >= 0:
+            raise ValueError(f"max_seconds must be at least 0, got {max_seconds!r}")
+        self._lowest, self._since = float("inf"), 0
+
+    def on_start(self, evolution: Evolution) -> None:
+        """Forget the run before."""
+        self._lowest, self._since = float("inf"), 0
 
     def state(self) -> dict[str, Any]:
         """Return the lowest error and its generation."""

@@ -95,6 +95,10 @@ class Dataset:
                 raise DataError(f"{self.name}: {part} has labels that are not integers from 0")
         remember(self)
 
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{len(getattr(self, f'y_{part}'))} {part}" for part in ("train", "validation", "test"))
+        return f"<Dataset {self.name}: {sizes}, each of shape {self.x_train.shape[1:]}, {self.classes} classes>"
+
     def part(self, split: Split) -> tuple[Array, Array]:
         """Return the samples and labels of a part."""
         return getattr(self, f"x_{split}"), getattr(self, f"y_{split}")

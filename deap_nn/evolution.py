@@ -16,7 +16,7 @@ from deap_nn.limits import EvaluationError
 from deap_nn.logbooks import Row, flat, last_record
 from deap_nn.members import mean_of
 from deap_nn.parallel import out_of_memory
-from deap_nn.recipes import weigh_of
+from deap_nn.recipes import weigh_of, weights_of
 from deap_nn.weights import Layout, Matrix, WeightList
 
 
@@ -33,7 +33,8 @@ class Evolution:
     ``parents`` is how many different parents the present generation has, 0 for the initial one, and ``mean(members)``
     the individual whose weights are the mean of those of some of its members. Where children come from one centre, it
     lies as many times as far from that as the toolbox' ``step`` says; of all members it is the next centre if the
-    toolbox has a ``weigh``, by which they count there.
+    toolbox has a ``weigh``, by which they count there. ``settings`` are arguments of `evolve` that decide a result:
+    ``seed``, ``cxpb`` and ``mutpb``.
     """
 
     toolbox: base.Toolbox
@@ -54,6 +55,7 @@ class Evolution:
     look: Callable[[Any], Any] = attrgetter("flat")
     parents: int = 0
     mean: Callable[[Sequence[Any]], Any] = mean_of
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def row(self) -> dict[str, Any]:
@@ -92,7 +94,7 @@ class Evolution:
     def voters(self) -> list[Any]:
         """Those of the fittest that the next generation comes from, and does not go away from."""
         weigh, fittest = weigh_of(self.toolbox), self.fittest
-        return fittest if weigh is None else fittest[: np.count_nonzero(weigh(len(self.population)) > 0)]
+        return fittest if weigh is None else fittest[: np.count_nonzero(weights_of(weigh, len(self.population)) > 0)]
 
     @property
     def last(self) -> bool:

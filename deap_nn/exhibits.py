@@ -143,7 +143,7 @@ class FilterTrace(Callback):
 def write_answers(
     path: str | os.PathLike[str], toolbox: base.Toolbox, individual: Any, *, size: int | None = None
 ) -> None:
-    """Write what a network answers to validation samples, and some that it misreads.
+    """Write what a network answers to validation samples, and some that it misreads; where it has classes at all.
 
     Parameters
     ----------
@@ -153,19 +153,17 @@ def write_answers(
         places in the validation part), ``labels``, ``answers``, ``probabilities`` (that of the answer and that of the
         label, shape (misread, 2)) and ``images``, bytes, if they are images.
     toolbox : deap.base.Toolbox
-        As `make_toolbox` wires it.
+        As `make_toolbox` wires it, of labelled data, or of a `KerasProblem` with "error" or "cross_entropy" of a single
+        output and with validation samples.
     individual : WeightList
         The network.
     size : int, optional
         How many of the samples, the first ones, at least 1; all if left out.
     """
-    from deap_nn.datasets import find_dataset
-    from deap_nn.evaluation import CHUNK, Answers
-    from deap_nn.scorers import stretches
-
-    x, y = (part[:size] for part in find_dataset(toolbox.problem.data).part("validation"))
-    tasks = stretches(toolbox.problem, individual, "validation", len(y), CHUNK)
-    probabilities = np.concatenate(list(map(Answers(toolbox.problem), tasks)))
+    answered = _answered(getattr(toolbox, "problem", None), individual, size)
+    if answered is None:
+        return
+    x, y, probabilities = answered
     answers = probabilities.argmax(axis=1)
     confusion = np.zeros((probabilities.shape[1],) * 2, np.int64)
     np.add.at(confusion, (y, answers), 1)
@@ -178,9 +176,34 @@ def write_answers(
         "answers": answers[chosen],
         "probabilities": np.stack([sure[chosen], probabilities[chosen, y[chosen]]], axis=1),
     }
-    if image_shape(x.shape[1:]) is not None:
+    if x is not None and image_shape(x.shape[1:]) is not None:
         arrays["images"] = _as_bytes(x[chosen], x)
     write_with(path, lambda partial: np.savez_compressed(partial, allow_pickle=False, **arrays))
+
+
+def _answered(problem: Any, individual: Any, size: int | None) -> tuple[Any, NDArray[Any], NDArray[Any]] | None:
+    """Return validation samples, None where a sample has several inputs, their classes, and how probable each is."""
+    from deap_nn.datasets import Dataset, find_dataset
+
+    if problem is None:
+        return None
+    data = find_dataset(problem.data)
+    if isinstance(data, Dataset):
+        from deap_nn.evaluation import CHUNK, Answers
+        from deap_nn.scorers import stretches
+
+        x, y = (part[:size] for part in data.part("validation"))
+        tasks = stretches(problem, individual, "validation", len(y), CHUNK)
+        return x, y, np.concatenate(list(map(Answers(problem), tasks)))
+    from deap_nn.scoring import class_probabilities
+
+    if not data.size("validation"):
+        return None
+    found = class_probabilities(problem, individual, size)
+    if found is None:
+        return None
+    inputs = data.part("validation")[0]
+    return (inputs[0][:size] if len(inputs) == 1 else None), *found
 
 
 def _in_turn(labels: NDArray[Any], sure: NDArray[Any], misread: NDArray[np.intp]) -> NDArray[np.intp]:

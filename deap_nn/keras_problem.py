@@ -40,7 +40,8 @@ class KerasProblem:
         ``get_config`` tells, in this process too.
     from_logits : bool or sequence of bool, optional
         Whether outputs are logits, and not probabilities, for "error" and "cross_entropy"; if left out, as the
-        activation of each one's layer says.
+        activation of each one's layer says. Keras' own losses have an argument of that name, and are for probabilities
+        where they are named by a string.
     validation_split : float
         This share of the samples, the last ones, is for validation: 0 or more, below 1.
     validation_data, test_data : tuple, optional
@@ -79,7 +80,7 @@ class KerasProblem:
         test_data: tuple[Nest, Nest] | None = None,
     ) -> None:
         from deap_nn.models import check_model, keras, layout_of, reference_of
-        from deap_nn.objectives import check_targets, objective_of
+        from deap_nn.objectives import asks_for_logits, check_targets, objective_of
 
         if not 0 <= check_number(validation_split, "validation_split") < 1:
             raise ValueError(f"validation_split must be at least 0 and below 1, got {validation_split!r}")
@@ -98,6 +99,8 @@ class KerasProblem:
             raise ValueError("loss must name at least one objective")
         self.objectives = tuple(objective_of(one, names, "loss") for one in given)
         self.from_logits = _told_logits(from_logits, model, outputs)
+        if from_logits is not None and not any(map(asks_for_logits, self.objectives)):
+            raise ValueError("from_logits is for 'error' and 'cross_entropy': Keras' losses and metrics take their own")
         self.pairs = tuple(range(len(outputs)))
         if any(objective.paired for objective in self.objectives):
             self.pairs = _pairs(structure, names, self.samples.targets, len(targets))
@@ -123,6 +126,10 @@ class KerasProblem:
             reason = str(error).strip().partition("\n")[0]
             shapes = f"outputs of shape {[o.shape for o in outputs]} and targets of {[t.shape for t in targets]}"
             raise ValueError(f"loss does not fit {shapes}: {reason}") from error
+
+    def __repr__(self) -> str:
+        named = ", ".join(objective.name for objective in self.objectives)
+        return f"<KerasProblem: {self.layout.size} weights, {len(self.samples)} samples, {named}>"
 
     def release(self) -> None:
         """Let this process let go of the samples and the model, once nobody is to score on them any more.

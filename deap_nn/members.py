@@ -14,7 +14,7 @@ from deap import base
 
 from deap_nn.crossover import further
 from deap_nn.markup import genome
-from deap_nn.recipes import Recipe, Weigh, counts_and_kept
+from deap_nn.recipes import Recipe, Weigh, counted, counts_and_kept
 from deap_nn.weights import Shape, Vector, WeightList
 
 
@@ -179,5 +179,5 @@ def centre_of(chosen: Sequence[Any], centre: Any, step: float, weigh: Weigh = No
     made = copy.deepcopy(centre)
     if hasattr(made, "fitness"):
         del made.fitness.values
-    further(centre.flat, total / (1.0 if kept else sum(counts.values())), step, made.flat)
+    further(centre.flat, total / counted(counts.values(), kept), step, made.flat)
     return made

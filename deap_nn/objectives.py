@@ -118,7 +118,7 @@ def _single(given: Any, argument: str) -> Objective:
         try:
             return _of_keras("loss", given, keras.losses.get(_SHORT.get(given, given)), argument)
         except ValueError as error:
-            known = "'error', 'cross_entropy', 'mse', 'mae' or the name of a Keras loss"
+            known = "'error', 'cross_entropy', 'mse', 'mae', the name of a Keras loss, or a loss or metric itself"
             raise ValueError(f"{argument} must be {known}, got {given!r}") from error
     if isinstance(given, keras.losses.Loss):
         return _of_keras("loss", given.name, given, argument)
@@ -272,6 +272,8 @@ def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequenc
         if part.place is None or part.kind not in ("error", "cross_entropy"):
             continue
         output, target = np.asarray(outputs[part.place]), np.asarray(targets[part.place])
+        if target.dtype.kind not in "biuf":
+            raise ValueError(f"{part.name} needs numbers as targets, got {target.dtype.name}")
         classes = 1 if output.ndim == 1 else output.shape[-1]
         if classes == 1:
             if not np.all((target == 0) | (target == 1)):
@@ -281,6 +283,11 @@ def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequenc
                 raise ValueError(f"{part.name} needs rows of one class each: 'binary_crossentropy' is for several")
         elif np.any(target != np.floor(target)) or np.any((target < 0) | (target >= classes)):
             raise ValueError(f"{part.name} needs the classes 0 to {classes - 1} as targets")
+
+
+def asks_for_logits(objective: Objective) -> bool:
+    """Return whether it matters to an objective if an output is of logits."""
+    return any(part.kind in ("error", "cross_entropy") for part in objective.parts or (objective,))
 
 
 def _classes(output: Any, target: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.recipes import PLACE_BYTES, POOL_PLACE, Breeder, Recipe, drawn_places
+from deap_nn.recipes import PLACE_BYTES, POOL_PLACE, Breeder, Recipe, drawn_places, weights_of
 
 Places = Sequence[int] | NDArray[np.uint32]
 Strengths = float | tuple[float, ...] | None
@@ -132,7 +132,7 @@ class Pedigree:
         if generation == 1 and self._breeder.step is not None:
             self._founder = _most_often(list(map(int, places)))
         if generation == 1 and self._breeder.weigh is not None:
-            self._history.update(self._breeder.weigh(len(places)).tobytes())
+            self._history.update(weights_of(self._breeder.weigh, len(places)).tobytes())
         self._history.update(self.drawn + repr(strengths).encode())
         return strengths
 

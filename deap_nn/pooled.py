@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -280,7 +281,7 @@ def pool(
     """
     ends = checked_ends((out,), (centre,), table, factors, shapes)
     if len(ends) and ends[-1]:
-        everybody = 1.0 if kept else float(counts.sum())
+        everybody = 1.0 if kept else math.fsum(counts)
         known: tuple[Any, ...] = (
             out,
             centre,

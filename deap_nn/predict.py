@@ -121,8 +121,8 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
         model = load_model(path)
     except ValueError as error:
         raise InputError(f"argument RUN: {error}") from error
-    shape = tuple(model.input_shape[1:])
-    if np.prod([side or 0 for side in shape]) != SIDE * SIDE:
+    shape = tuple(model.input_shape[1:]) if isinstance(model.input_shape, tuple) else model.input_shape
+    if not isinstance(shape, tuple) or np.prod([side or 0 for side in shape]) != SIDE * SIDE:
         raise InputError(f"argument RUN: its network takes inputs of {shape}, not pictures of {SIDE} x {SIDE}")
     logits = np.asarray(model(digits.reshape(-1, *shape).astype(np.float32) / 255.0, training=False), np.float64)
     answer: NDArray[np.float64] = softmax(logits, axis=1) if answers_with_logits(model) else logits

@@ -93,6 +93,14 @@ def weigh_of(toolbox: base.Toolbox) -> Weigh:
     return getattr(toolbox, "weigh", None) if getattr(toolbox, "step", None) is not None else None
 
 
+def weights_of(weigh: Callable[[int], Any], size: int) -> NDArray[np.float64]:
+    """Return how much each of `size` members counts, best first, or raise ValueError where that is not told."""
+    weights = np.asarray(weigh(size), np.float64)
+    if weights.shape != (size,) or not np.isfinite(weights).all():
+        raise ValueError(f"weigh must return a weight for each of {size} members, a finite number")
+    return weights
+
+
 def counts_and_kept(drawn: Sequence[Key], weigh: Weigh) -> tuple[dict[Key, float], float]:
     """Return how much each of those counts that a centre is made of, in their order, and how much the one before it.
 
@@ -104,11 +112,16 @@ def counts_and_kept(drawn: Sequence[Key], weigh: Weigh) -> tuple[dict[Key, float
         What gives the weights.
     """
     counts: dict[Key, float] = {}
-    weights = np.ones(len(drawn)) if weigh is None else weigh(len(drawn))
+    weights = np.ones(len(drawn)) if weigh is None else weights_of(weigh, len(drawn))
     for key, weight in zip(drawn, weights.tolist(), strict=True):
         if weight:
             counts[key] = counts.get(key, 0.0) + weight
     return counts, 0.0 if weigh is None else 1.0 - float(weights.sum())
+
+
+def counted(counts: Iterable[float], kept: float) -> float:
+    """Return what all count together, the centre before them too: the same wherever a centre is made."""
+    return 1.0 if kept else math.fsum(counts)
 
 
 PLACE_BYTES = 4
@@ -280,7 +293,7 @@ class Breeder:
         for place, count in counts.items():
             self.breed(Recipe(recipe.generation, place, recipe.parents, recipe.sigma), [centre], child)
             total += np.multiply(child, count, dtype=np.float64)
-        further(centre, total / (1.0 if kept else sum(counts.values())), step, out)
+        further(centre, total / counted(counts.values(), kept), step, out)
 
     def _noise_place(self, place: int) -> int:
         """Return which noise a child around a centre has, as the compiled passes count it."""

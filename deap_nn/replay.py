@@ -51,6 +51,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def read_past(options: argparse.Namespace) -> list[Generation]:
     """Return the generations of the run's checkpoint, up to the one that is asked for."""
+    if not Path(options.run, "checkpoint").is_dir():
+        raise InputError(f"argument DIR: {options.run} has no checkpoint")
     try:
         past = read_generations(Path(options.run, "checkpoint"))
     except (CheckpointError, OSError) as error:
@@ -128,6 +130,8 @@ def main() -> int:
     if not output.absolute().parent.is_dir():
         raise InputError(f"argument --output: {output.absolute().parent} is no folder")
     config = read_config(options.run, "DIR")
+    if "preset" not in config and "model" not in config:
+        raise InputError("argument DIR: experiments/mnist.py made what can be replayed, no script's toolbox is known")
     past = read_past(options)
     dataset = read_data(options, config)
     toolbox = wire(config, dataset)

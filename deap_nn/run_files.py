@@ -112,7 +112,9 @@ def _kept(rows: int, most: int) -> list[int]:
 
 
 def _rounded(value: float) -> float | None:
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+    if not math.isfinite(value):
+        return None
+    return value if float(value).is_integer() else float(f"{value:.6g}")
 
 
 def _packed(array: NDArray[Any]) -> str:
@@ -176,7 +178,7 @@ def _answers(folder: Path) -> dict[str, Any] | None:
 
 def _family(folder: Path, config: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any] | None:
     path = folder / "checkpoint" / "generations"
-    if not path.exists() or path.stat().st_size > MOST_BYTES:
+    if not path.exists() or path.stat().st_size > MOST_BYTES or config.get("family", ...) is None:
         return None
     try:
         past = read_generations(path.parent)

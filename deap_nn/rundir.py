@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
-import json
 import os
 import resource
 import sys
@@ -14,18 +13,19 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from deap import base
 from numpy.typing import NDArray
 
 from deap_nn import limits, parallel
 from deap_nn.callbacks import READOUT_EVERY
 from deap_nn.commands import InputError
-from deap_nn.datasets import find_dataset
+from deap_nn.descriptions import sample_shape, settings_of
 from deap_nn.evolution import Callback, Evolution
+from deap_nn.exhibits import ANSWERS_FILE, FILTERS_FILE, FilterTrace, write_answers
 from deap_nn.html_report import REPORT_FILE, write_report
 from deap_nn.logbooks import format_row, rows_of, to_json, write_json, write_text, write_with
 from deap_nn.run_settings import versions
@@ -64,32 +64,16 @@ def _content(path: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.exists() else None
 
 
-def _told(value: Any) -> Any:
-    """Return a setting as JSON has it, or else what `repr` tells of it."""
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        return repr(value)
-    return value
-
-
-def _told_of_the_problem(toolbox: base.Toolbox) -> dict[str, Any]:
-    """Return what the first fitness value is, the errors in the log, and the data, as far as the toolbox tells."""
-    evaluate = getattr(toolbox.evaluate, "func", toolbox.evaluate)
-    problem: Any = getattr(evaluate, "problem", None)
-    if problem is None:
-        return {"fitness": "fitness"}
-    data = find_dataset(problem.data).describe()
-    if not hasattr(problem, "objectives"):
-        return {"fitness": str(problem.fitness), "measure": "error", "data": data}
-    name = str(problem.objectives[0].name)
-    return {"fitness": name, "measure": f"-{name}" if problem.weights[0] > 0 else name, "data": data}
+def _is_number(value: Any) -> bool:
+    """Return whether a CSV file of numbers has a place for a value."""
+    return value is None or (isinstance(value, Real) and not isinstance(value, bool))
 
 
 class RunDirectory(Callback):
     """Write a run into a new folder, as it goes.
 
-    ``logbook.csv`` and ``timing.csv`` grow by whole rows; every other file appears whole or not at all. As a context
+    ``logbook.csv``, of the columns that are numbers, and ``timing.csv`` grow by whole rows; every other file appears
+    whole or not at all. As a context
     manager it writes a ``status.json`` of "failed" or "interrupted" when an exception leaves the body or the run, and
     otherwise of "finished", with the best member of the last generation unless other weights were written, and then the
     run's page, ``report.html``; that the page cannot be written is a warning. It is for one run.
@@ -102,7 +86,8 @@ class RunDirectory(Callback):
         Whether it is that of a run to go on with, which must exist.
     settings : mapping, optional
         For ``config.json``, as JSON or else as ``repr`` tells them. It also has the numbers of members and generations,
-        and where the toolbox tells of them the fitness and the data. Not for a run to go on with.
+        the seed, the operators, and where the toolbox tells of them the fitness and the data. Not for a run to go on
+        with.
     **status
         What ``status.json`` says from the beginning.
 
@@ -135,7 +120,10 @@ class RunDirectory(Callback):
         self.path = Path(path)
         self._settings = settings or {}
         self._evolution: Evolution | None = None
-        self._has_weights = False
+        self._has_run = self._has_weights = False
+        self._filters: FilterTrace | None = None
+        self._columns: list[str] = []
+        self._left_out: set[str] = set()
         self._restored = not again
         self._before = _content(self.path / "status.json") if again else None
         if not again:
@@ -181,9 +169,10 @@ class RunDirectory(Callback):
             return
         try:
             write_report(self.path)
-        except (OSError, ValueError) as failure:
+        except Exception as failure:  # of whatever kind: the run is not to be lost for it
             if error is None:
-                warnings.warn(f"{self.path / REPORT_FILE} is not written: {failure}", stacklevel=3)
+                told = failure if isinstance(failure, OSError | ValueError) else f"{type(failure).__name__}: {failure}"
+                warnings.warn(f"{self.path / REPORT_FILE} is not written: {told}", stacklevel=3)
 
     def _end(self, error: BaseException | None) -> None:
         if self.status["state"] not in ("running", "interrupted"):
@@ -220,6 +209,7 @@ class RunDirectory(Callback):
     def _write_best(self, evolution: Evolution) -> None:
         if weights := evolution.best_weights:
             self.write_weights(weights)
+            write_answers(self.path / ANSWERS_FILE, evolution.toolbox, evolution.best)
         problem: Any = getattr(evolution.toolbox, "problem", None)
         if hasattr(evolution.toolbox, "to_model"):
             try:
@@ -258,29 +248,34 @@ class RunDirectory(Callback):
             raise ValueError(f"{self.path}: the checkpoint is of a run without a RunDirectory")
         seen = states[1:]
         self._restored = True
+        self._begun -= evolution.elapsed
+        if self._filters is not None:
+            self._filters.restore(evolution, states)
         for state in seen:
             self._trace_row(bytes.fromhex(state["trace"]))
         self._written = len(seen)
         rows = rows_of(evolution.logbook)[: len(seen)]
-        lines = [format_row(list(rows[0]))] if rows else []
-        write_text(self.path / "logbook.csv", "".join(lines + [format_row(list(row.values())) for row in rows]))
+        self._columns = [name for name, value in rows[0].items() if _is_number(value)] if rows else []
+        self._left_out = set(rows[0]) - set(self._columns) if rows else set()
+        lines = [format_row(self._columns)] if rows else []
+        write_text(self.path / "logbook.csv", "".join(lines + [self._line(row) for row in rows]))
         lines = [format_row(TIMING_COLUMNS)] if rows else []
         write_text(self.path / "timing.csv", "".join(lines + [format_row(state["timing"]) for state in seen]))
 
     def on_start(self, evolution: Evolution) -> None:
         """Write the settings, and choose the weights that are traced, unless somebody has."""
-        if self._evolution is not None:
+        if self._has_run:
             raise ValueError(f"{self.path} has a run already: make a RunDirectory for each")
-        self._evolution, toolbox = evolution, evolution.toolbox
+        self._has_run, self._evolution, toolbox = True, evolution, evolution.toolbox
         self.status.setdefault("asked_generations", evolution.generations)
         self._restored |= not (self.path / "logbook.csv").exists()
         if not (self.path / "config.json").exists():
-            config = {"population": len(evolution.population), "generations": evolution.generations}
-            told = {name: _told(value) for name, value in self._settings.items()}
-            signs = {"fitness_weights": list(evolution.population[0].fitness.weights)}
-            self.write_config({**config, **signs, **_told_of_the_problem(toolbox), **told})
+            self.write_config(settings_of(evolution, self._settings))
         if self._places is None and hasattr(toolbox, "layout"):
             self.trace_weights(toolbox.layout, 0)
+        shape = sample_shape(toolbox)
+        if shape is not None:
+            self._filters = FilterTrace(self.path / FILTERS_FILE, toolbox.layout, shape)
 
     def on_generation(self, evolution: Evolution) -> None:
         """Append the generation's rows, and rewrite the other statistics when it is time.
@@ -292,6 +287,8 @@ class RunDirectory(Callback):
         """
         self._check_restored()
         self._catch_up(evolution)
+        if self._filters is not None:
+            self._filters.on_generation(evolution)
         if evolution.generation >= self._next_statistics:
             self._write_statistics(evolution)
             # Ever later, since each time they are written whole.
@@ -305,9 +302,13 @@ class RunDirectory(Callback):
             self.status["state"] = "interrupted"
             self._write_status()
         self._catch_up(evolution)
+        if evolution.stop is not None:  # by a callback that was told after this one
+            self.status["stopped_by"] = evolution.stop
         if evolution.interrupted:
             self._write_status()
         self._write_statistics(evolution)
+        if self._filters is not None:
+            self._filters.on_end(evolution)
 
     def _check_restored(self) -> None:
         if not self._restored:
@@ -348,22 +349,32 @@ class RunDirectory(Callback):
 
     def _append_rows(self, evolution: Evolution) -> None:
         row = evolution.flat_row
-        self._append("logbook.csv", list(row), list(row.values()))
+        if not self._written:
+            self._columns = [name for name, value in row.items() if _is_number(value)]
+            self._left_out = row.keys() - self._columns
+        self._append("logbook.csv", self._columns, self._line(row))
         self._timing = [
             row["gen"],
             round(evolution.seconds, 4),
             round(row["nevals"] / evolution.seconds, 2),
             round(_peak_memory(), 1),
         ]
-        self._append("timing.csv", TIMING_COLUMNS, self._timing)
+        self._append("timing.csv", TIMING_COLUMNS, format_row(self._timing))
         self.status.update(generations=row["gen"], evaluations=evolution.evaluations)
         if evolution.stop is not None:
             self.status["stopped_by"] = evolution.stop
 
-    def _append(self, name: str, columns: Any, values: Any) -> None:
-        text = "" if self._written else format_row(columns)
+    def _line(self, row: Mapping[str, Any]) -> str:
+        """Return a row of the logbook as a line of the columns that are numbers; what it lacks is empty."""
+        new = [name for name in row if name not in self._columns and name not in self._left_out]
+        if new:
+            raise ValueError(f"logbook.csv has no column {new[0]}, which the first generation did not have")
+        return format_row([row.get(name) for name in self._columns])
+
+    def _append(self, name: str, columns: Sequence[str], line: str) -> None:
+        head = "" if self._written else format_row(columns)
         with open(self.path / name, "a", encoding="utf-8") as file:
-            file.write(text + format_row(values))
+            file.write(head + line)
 
     def _write_statistics(self, evolution: Evolution) -> None:
         to_json(evolution.logbook, self.path / "logbook.json")
@@ -396,6 +407,8 @@ class RunDirectory(Callback):
         seconds = round(time.perf_counter() - self._begun, 3)
         self.status.update(result, state=state, seconds=seconds)
         self._trace.close()
+        atexit.unregister(self._note_an_early_end)
+        self._evolution = None  # and with it the population, and the genomes in shared memory
         if self._status_path in limits.status_files:
             limits.status_files.remove(self._status_path)
         if self._restored or self._before is None:

@@ -103,7 +103,7 @@ class Samples:
             if shapes != [[array.shape[1:] for array in half] for half in first]:
                 raise ValueError(f"{split} must have samples shaped as those of train")
             for half, trained in ((inputs, first[0]), (targets, first[1])):
-                half[:] = [array.astype(like.dtype, copy=False) for array, like in zip(half, trained, strict=True)]
+                half[:] = [_as_trained(array, like, split) for array, like in zip(half, trained, strict=True)]
             self._parts[split] = inputs, targets
         remember(self)
 
@@ -140,6 +140,17 @@ class Samples:
     def describe(self) -> dict[str, Any]:
         """Return name, sizes of the parts and digest, ready for JSON."""
         return {"name": "arrays", **{split: self.size(split) for split in PARTS}, "sha256": self.reference.sha256}
+
+
+def _as_trained(array: NDArray[Any], like: NDArray[Any], split: Split) -> NDArray[Any]:
+    """Return an array of another part in the type that the training part has, or say that it does not hold it."""
+    if array.dtype == like.dtype or (array.dtype.kind in "SU" and array.dtype.kind == like.dtype.kind):
+        return array  # strings may be longer than those of training
+    with np.errstate(invalid="ignore"):
+        made = array.astype(like.dtype)
+    if made.dtype.kind in "SU" or not (array.dtype.kind == made.dtype.kind == "f" or np.array_equal(made, array)):
+        raise ValueError(f"{split} has samples of {array.dtype.name}, which {like.dtype.name} of train does not hold")
+    return made
 
 
 def split_samples(

@@ -269,3 +269,40 @@ class AssessObjectives(OnProblem):
         if answers:
             row["val_error"] = rate.told(rate.judged(answers, "validation", tasks[-1][-1]))
         return row
+
+
+def class_probabilities(
+    problem: ObjectiveProblem, individual: WeightList, size: int | None = None
+) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Return classes of validation samples, and how probable each is to a network; None where it answers with none.
+
+    Parameters
+    ----------
+    problem : ObjectiveProblem
+        Its first objective must be "error" or "cross_entropy" of the only output, an answer for each sample.
+    individual : WeightList
+        The network.
+    size : int, optional
+        How many of the samples, the first ones, at least 1; all if left out.
+
+    Returns
+    -------
+    tuple of (numpy.ndarray, numpy.ndarray) or None
+        Shapes (samples,) and (samples, classes).
+    """
+    from scipy.special import expit, softmax
+
+    targets = find_dataset(problem.data).part("validation")[1]
+    if len(problem.pairs) != 1 or problem.objectives[0].kind not in ("error", "cross_entropy"):
+        return None
+    labels = np.asarray(targets[0][:size])
+    tasks = stretches(problem, individual, "validation", len(labels), CHUNK)
+    (outputs,) = (np.concatenate(each) for each in zip(*map(AnswerObjectives(problem), tasks), strict=True))
+    answers = outputs.astype(np.float64).reshape(len(outputs), -1)
+    if outputs.ndim > 2 or not np.isfinite(answers).all():
+        return None
+    if answers.shape[1] == 1:
+        shares = expit(answers) if problem.from_logits[0] else answers
+        return labels.reshape(-1).astype(np.int64), np.hstack([1 - shares, shares])
+    classes = labels.argmax(axis=1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.reshape(-1)
+    return classes.astype(np.int64), softmax(answers, axis=1) if problem.from_logits[0] else answers

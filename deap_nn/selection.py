@@ -249,11 +249,16 @@ def selLogRank(
     return _universal(heapq.nlargest(min(most, parents or most), individuals, key=fitness), k, rng)
 
 
-def is_log_rank(select: Any) -> bool:
-    """Return whether a registered selection is `selLogRank`, and nobody has decorated it."""
+def operator_of(select: Any) -> Any:
+    """Return the function that a registered selection comes down to."""
     while isinstance(select, partial) or hasattr(select, "operator"):
         select = select.func if isinstance(select, partial) else select.operator
-    return select is selLogRank
+    return select
+
+
+def is_log_rank(select: Any) -> bool:
+    """Return whether a registered selection is `selLogRank`, and nobody has decorated it."""
+    return operator_of(select) is selLogRank
 
 
 def _universal(ranked: list[Individual], k: int, rng: np.random.Generator) -> list[Individual]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from deap_nn import keras_extras, parallel
+from deap_nn.seeding import global_state_kept
 
 
 @contextlib.contextmanager
@@ -36,7 +37,7 @@ def _without_start_up_notices() -> Iterator[None]:
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-with _without_start_up_notices(), keras_extras.left_out_if_asked():
+with _without_start_up_notices(), keras_extras.left_out_if_asked(), global_state_kept():  # Keras' rich draws numbers
     try:
         import keras
         import tensorflow as tf

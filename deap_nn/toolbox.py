@@ -240,14 +240,14 @@ def make_toolbox(
         if scoring.fitness is None:
             raise ValueError("ErrorScaled must say what the fitness is where that is not an error or a cross-entropy")
         adaptation.fitness = scoring.fitness
-    scales = fan_in_scales(layout) if scale == "fan_in" else scale
-    if scales != "own":
+    scales = fan_in_scales(layout) if isinstance(scale, str) and scale == "fan_in" else scale
+    if not isinstance(scales, str):
         matrix_factors(1.0, scales, len(layout))
     toolbox = base.Toolbox()
     toolbox.layout, toolbox.clock, toolbox.problem = layout, Clock(toolbox), scoring.problem
     rngs = [stream(seed, Purpose.OPERATORS, 0, i) for i in range(4)]
     noise = NoiseTable(seed, layout.size)
-    initialise: Callable[..., Any] = initScaled if init == "scaled" else initNormal
+    initialise: Callable[..., Any] = initScaled if isinstance(init, str) and init == "scaled" else initNormal
     around: dict[str, Any] = {}
     if not isinstance(init, str):
         first = adaptation.sigma if isinstance(adaptation, Adaptation) else adaptation

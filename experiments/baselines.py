@@ -34,7 +34,6 @@ from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
 from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
 from deap_nn.datasets import NAMES, Dataset, find_dataset
 from deap_nn.evolution import Evolution, tell, telling_start_and_end
-from deap_nn.exhibits import FILTERS_FILE, FilterTrace
 from deap_nn.maps import Map
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options, asked_map
 from deap_nn.mutation import matrix_factors
@@ -393,8 +392,7 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     directory.write_config({**stored, "fitness": "cross_entropy", "data": dataset.describe()})
     directory.trace_weights(toolbox.layout, options.seed)
     readouts = Readouts(toolbox, directory.path / "readouts.csv", training_size=options.training_size)
-    filters = FilterTrace(directory.path / FILTERS_FILE, toolbox.layout, dataset.x_train.shape[1:])
-    callbacks: list[Any] = [EarlyStopping(max_seconds=options.max_seconds), directory, readouts, filters]
+    callbacks: list[Any] = [EarlyStopping(max_seconds=options.max_seconds), directory, readouts]
     if not options.no_progress:
         callbacks.append(ProgressBar())
     with keeping_result(directory, toolbox, readouts, "cross_entropy"):

@@ -23,7 +23,7 @@ from deap_nn.checkpoint import Checkpoint
 from deap_nn.commands import InputError, check_new_folder, run_command
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import Dataset, load_dataset
-from deap_nn.exhibits import ANSWERS_FILE, FILTERS_FILE, FilterTrace, write_answers
+from deap_nn.exhibits import ANSWERS_FILE, write_answers
 from deap_nn.maps import Map
 from deap_nn.maps.options import asked_map
 from deap_nn.run_settings import check_data, open_checkpoint, read_config
@@ -147,8 +147,7 @@ def run(
     beside = {"training_size": options.training_size, "voters": options.voters}
     readouts = Readouts(toolbox, directory.path / "readouts.csv", **beside)
     stopping = EarlyStopping(target=options.target, patience=options.patience, max_seconds=options.max_seconds)
-    filters = FilterTrace(directory.path / FILTERS_FILE, toolbox.layout, dataset.x_train.shape[1:])
-    callbacks: list[Callback] = [stopping, directory, readouts, filters]
+    callbacks: list[Callback] = [stopping, directory, readouts]
     if not options.no_progress:
         callbacks.append(ProgressBar())
     if events is not None:

@@ -262,6 +262,8 @@ def parse_arguments() -> argparse.Namespace:
     try:
         going_on = complete(parser.parse_args([*sys.argv[1:], *stored]))
     except InputError as error:
+        if any(f"argument {option}:" in str(error) for action in given.values() for option in action.option_strings):
+            raise
         raise InputError(f"argument --resume: config.json: {error}") from error
     check_resumable(options.resume, config, going_on.generations, regardless=options.regardless)
     return going_on
@@ -377,6 +379,8 @@ def complete_schedule(options: argparse.Namespace) -> None:
             options.final_sigma = (preset["final_sigma"] or 0.05) * options.sigma
         if options.final_sigma == 0 and options.sigma > 0:
             raise InputError("argument --final-sigma: must be above 0")
+        if options.final_sigma > 0 and options.sigma == 0:
+            raise InputError("argument --final-sigma: must be 0 where --sigma is")
         if options.final_sigma > options.sigma and options.schedule not in NEEDED["schedule_generations"]:
             raise InputError(f"argument --final-sigma: must be at most --sigma {options.sigma:g}")
     if options.schedule in NEEDED["schedule_generations"] and options.schedule_generations is None:

@@ -52,6 +52,7 @@ the run had, as a digest."""
 
 NO_MATTER = {"versions", "workers", "seed", "noise_sha256", "data", "cache", "cache_size", "group_size", "timeout"}
 NO_MATTER |= {"keyframes", "keyframe_space", "voters"}
+NO_MATTER |= {"keras", "init_weights"}  # where the files were: their digests say what they were
 """Entries of ``config.json`` that do not say how a run learns, or say it for one seed."""
 
 OF_A_SWEEP = ("output", "resume", "regardless", "seed", "no-progress", "help", "breeding", "tensorboard", *MAP_OPTIONS)
@@ -106,7 +107,7 @@ def read_study(path: str) -> Study:
         raise InputError(f"argument STUDY: {path}: seeds must be a list of integers")
     if len(set(seeds)) != len(seeds):
         raise InputError(f"argument STUDY: {path}: seeds must differ")
-    tables = [common, *settings.values()] if isinstance(settings, dict) else []
+    tables = [common, *settings.values()] if isinstance(settings, dict) else [settings]
     if not settings or not all(isinstance(table, dict) for table in tables):
         raise InputError(f"argument STUDY: {path}: common and each of settings must be a table of options")
     for name, table in settings.items():

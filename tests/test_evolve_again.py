@@ -240,7 +240,7 @@ def test_the_last_generation_is_read_out_once_whoever_ends_the_run(first, last, 
     toolbox = wired()
     toolbox.register("error_rate", lambda individual, split, **_: float(np.abs(individual.flat).sum()))
     toolbox.register("vote_error_rate", lambda voters, split, **_: len(voters))
-    readouts, stopping = Readouts(toolbox), EarlyStopping(patience=0)
+    readouts, stopping = Readouts(toolbox), EarlyStopping()
     callbacks = [readouts, stopping] if first else [stopping, readouts]
     ends = {last: "here"}
     stopping.on_generation = lambda evolution: setattr(evolution, "stop", ends.get(evolution.generation))

@@ -39,7 +39,7 @@ FLOORS = [
     {"toolbox"},
     {"wiring", "resuming", "progress", "csv_logger", "tensorboard_logger", "mlflow_logger"},
     {"algorithms"},
-    {"callbacks", "exhibits"},
+    {"callbacks", "exhibits", "descriptions"},
     {"run_files", "estimators"},
     {"html_report"},
     {"rundir"},

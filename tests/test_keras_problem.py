@@ -395,7 +395,8 @@ def test_masked_steps_are_scored_alike_by_all():
 def test_logits_and_probabilities_are_told_apart(ends, wanted):
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3), *ends()])
     assert answers_with_logits(model) is wanted
-    told = KerasProblem(model, x_of(), x_of(2), loss=furthest, from_logits=not wanted)
+    classes = np.zeros((len(x_of()), *model.output_shape[1:-1]), int)
+    told = KerasProblem(model, x_of(), classes, loss="error", from_logits=not wanted)
     assert told.from_logits == (not wanted,)
 
 
@@ -673,7 +674,7 @@ def test_a_lambda_whose_source_is_not_there_is_for_this_process_alone():
         (
             {"loss": "nonsense"},
             ValueError,
-            "loss must be 'error', 'cross_entropy', 'mse', 'mae' or the name of a Keras",
+            "loss must be 'error', 'cross_entropy', 'mse', 'mae', the name of a Keras",
         ),
         ({"loss": 3}, TypeError, "loss must be a name, a Keras loss or metric, or a function, got int"),
         ({"loss": []}, ValueError, "loss must name at least one objective"),
@@ -712,6 +713,12 @@ def test_a_lambda_whose_source_is_not_there_is_for_this_process_alone():
         ({"loss": Later().set(3.0)}, TypeError, r"^loss Later cannot be built .* get_config\(\) that tells k$"),
         ({"loss": wrapped(lambda t, p: t - p)}, TypeError, "^loss MeanMetricWrapper cannot .* at the top of a module$"),
         ({"from_logits": [True, False]}, ValueError, "from_logits must be True or False for each of 1 outputs"),
+        (
+            {"from_logits": True},
+            ValueError,
+            "from_logits is for 'error' and 'cross_entropy': Keras' losses and metrics",
+        ),
+        ({"loss": "error", "y": np.array(["a", "b"] * 20)}, ValueError, "error needs numbers as targets, got str32"),
         ({"validation_split": 1.0}, ValueError, "validation_split must be at least 0 and below 1, got 1.0"),
         ({"validation_split": 0.999}, ValueError, "validation_split leaves none of 40 samples to train on"),
         ({"validation_data": x_of()}, ValueError, "validation_data must be a pair"),

@@ -18,6 +18,9 @@ from deap_nn.maps.tasks import Lending, MapError, TaskMap, call_with
 CONNECT_SECONDS = 30.0
 """So long a scheduler has to answer, and its first worker to come."""
 
+BUSY_SECONDS = 2.0
+"""So long a worker that is told to forget a run waits for a task of another."""
+
 GONE = "dask: the scheduler ended, or is out of reach"
 
 
@@ -32,9 +35,13 @@ def _forget() -> None:
     """Let go of what a worker holds of a run: it lives on, and memory with it."""
     from deap_nn import datasets, genome_tasks, sharing
 
-    genome_tasks.forget()
-    sharing.forget()
-    datasets.lend({})
+    if genome_tasks.busy.acquire(timeout=BUSY_SECONDS):  # a task of another run is not disturbed, and forgets it too
+        try:
+            genome_tasks.forget()
+            sharing.forget()
+            datasets.lend({})
+        finally:
+            genome_tasks.busy.release()
 
 
 def _client(workers: int | None, address: str | None) -> Any:

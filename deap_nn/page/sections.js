@@ -2,7 +2,7 @@
 
 const MODELS = { mnist_deep: "a CNN of 3.27 million weights", lenet5: "LeNet-5, 61,706 weights", mlp: "a 784-64-10 network" };
 const MAIN_SETTINGS = ["preset", "method", "population", "generations", "parents", "crossover", "step", "mates", "rate", "momentum", "fitness", "batch_size",
-  "sigma", "schedule", "final_sigma", "scale", "model", "seed"];
+  "mate", "mutate", "select", "sigma", "schedule", "final_sigma", "scale", "model", "seed"];
 
 function modelOf(config) {
   const data = config.data && config.data.name ? ` on ${config.data.name}` : "";
@@ -92,7 +92,7 @@ const rowsOf = (names, values) => names.map((name) => [name.replaceAll("_", " ")
 function settingsSection(run) {
   const { config } = run, known = Object.keys(config);
   const main = MAIN_SETTINGS.filter((name) => known.includes(name) && config[name] !== null);
-  const rest = known.filter((name) => !main.includes(name) && name !== "versions" && name !== "data");
+  const rest = known.filter((name) => !main.includes(name) && !["versions", "data", "family"].includes(name));
   const tables = [table("Settings", null, rowsOf(main, config), "words")];
   if (config.data) tables.push(table("Data", null, rowsOf(Object.keys(config.data), config.data), "words"));
   if (config.versions) tables.push(table("Made with", null, rowsOf(Object.keys(config.versions), config.versions), "words"));
