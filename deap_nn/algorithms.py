@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import pickle
@@ -26,6 +27,7 @@ from deap_nn.evolution import Callback, Evolution, tell, telling_start_and_end
 from deap_nn.founders import breeder_of
 from deap_nn.limits import WORST, EvaluationError
 from deap_nn.lineage import Lineage
+from deap_nn.logbooks import plain
 from deap_nn.maps.tasks import MapError
 from deap_nn.members import centre_of, mean_around
 from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, pickler, worker_count
@@ -119,8 +121,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, Real)
 
 
-def _record(evolution: Evolution, clock: Clock, stats: Any, begun: float, started: float) -> None:
-    """Log the generation, and with the same stroke make its best the run's."""
+def _record(evolution: Evolution, clock: Clock, stats: Any, begun: float, started: float, *, kept: bool) -> None:
+    """Log the generation, and with the same stroke make its best the run's; `kept` says if there is a checkpoint."""
     toolbox, population = evolution.toolbox, evolution.population
     best = max(population, key=attrgetter("fitness"))
     values = [individual.fitness.values[0] for individual in population]
@@ -137,7 +139,7 @@ def _record(evolution: Evolution, clock: Clock, stats: Any, begun: float, starte
     if clock.sigma is not None:
         row["sigma"] = clock.sigma
     if stats is not None:
-        row.update({name: _column(name, value) for name, value in stats.compile(population).items()})
+        row.update({name: _column(name, value, kept=kept) for name, value in stats.compile(population).items()})
     with holding_signals():
         evolution.best = best
         evolution.evaluations += len(population)
@@ -152,12 +154,17 @@ def _checked_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
     given: Any = list(callbacks) if isinstance(callbacks, Iterable) else [type(callbacks)]
     for one in given:
         if not isinstance(one, Callback):
-            raise TypeError(f"callbacks must be a list of Callback objects, got {reprlib.repr(one)}")
+            raise TypeError(f"callbacks must be a list of Callback objects, got {repr(one)[:60]}")
     return list(given)
 
 
-def _column(name: str, value: Any) -> Any:
+def _column(name: str, value: Any, *, kept: bool) -> Any:
     """Return a value of somebody's statistics, which for a column of ours must be a number as that is."""
+    try:
+        json.dumps(plain(value))
+    except (TypeError, ValueError) as error:
+        if kept:
+            raise ValueError(f"stats: column {name!r} cannot be kept in a checkpoint: {error}") from error
     if name not in COLUMNS:
         return value
     if np.size(value) != 1 or not np.issubdtype(np.asarray(value).dtype, np.number):
@@ -400,7 +407,7 @@ class _Run:
         _score(evolution, self._elitism, self._watching)
         if self._halloffame is not None:
             self._halloffame.update(evolution.population)
-        _record(evolution, self._clock, self._stats, self._begun, self._started)
+        _record(evolution, self._clock, self._stats, self._begun, self._started, kept=checkpoint is not None)
         self._started = self._begun + evolution.elapsed  # what callbacks take counts for the next generation
         if checkpoint is not None and self._lineage is not None:
             checkpoint.append(kept_of(evolution, self._lineage, self._clock, places, self._watching))

@@ -79,14 +79,24 @@ class KerasProblem:
         validation_data: tuple[Nest, Nest] | None = None,
         test_data: tuple[Nest, Nest] | None = None,
     ) -> None:
-        from deap_nn.models import check_model, keras, layout_of, reference_of
-        from deap_nn.objectives import asks_for_logits, check_targets, objective_of
+        from deap_nn.datasets import forget
 
         if not 0 <= check_number(validation_split, "validation_split") < 1:
             raise ValueError(f"validation_split must be at least 0 and below 1, got {validation_split!r}")
         self.samples = split_samples(
             x, y, validation_split=validation_split, validation_data=validation_data, test_data=test_data
         )
+        try:
+            self._fit(model, loss, from_logits)
+        except BaseException:
+            forget(self.samples.reference)  # nobody can release what is not there
+            raise
+
+    def _fit(self, model: keras.Model, loss: Any, from_logits: bool | Sequence[bool] | None) -> None:
+        """Take model and objectives, as far as they go together with the samples."""
+        from deap_nn.models import check_model, keras, layout_of, reference_of
+        from deap_nn.objectives import asks_for_logits, check_targets, objective_of
+
         inputs, targets = self.samples.part("train")
         few = packed(self.samples.inputs, [array[:SAMPLE] for array in inputs])
         check_model(model)

@@ -20,6 +20,9 @@ from deap_nn.seeding import global_state_kept
 from deap_nn.tensorflow_setup import configure_tensorflow, keras, tf
 from deap_nn.weights import Layout
 
+LEAST_SCALE = 0.1
+"""A layer that scales by less is for bytes, and not for pixels of 0 to 1."""
+
 __all__ = [
     "BUILT_IN",
     "ModelReference",
@@ -28,6 +31,7 @@ __all__ = [
     "check_fit",
     "configure_tensorflow",
     "keras",
+    "layer_for_bytes",
     "layout_of",
     "load_model",
     "model_of",
@@ -366,6 +370,13 @@ def assign_weights(model: keras.Model, weights: Sequence[Any]) -> None:
         raise ValueError(f"weights must have the shapes {expected}, got {shapes}")
     for variable, matrix in zip(model.trainable_variables, weights, strict=True):
         variable.assign(matrix)
+
+
+def layer_for_bytes(reference: ModelReference) -> str | None:
+    """Return the name of a layer by which a model scales bytes, as ``Rescaling(1 / 255)`` does, or None."""
+    layers = model_of(reference)._flatten_layers()
+    scaling = (layer for layer in layers if isinstance(layer, keras.layers.Rescaling))
+    return next((layer.name for layer in scaling if np.max(layer.scale) < LEAST_SCALE), None)
 
 
 def check_fit(reference: ModelReference, sample_shape: tuple[int, ...], classes: int) -> None:

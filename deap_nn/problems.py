@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
 
 from deap_nn.datasets import NAMES, Dataset, load_dataset
 from deap_nn.keras_problem import KerasProblem
@@ -69,12 +72,16 @@ def of_labelled_data(
 ) -> Scoring:
     """Return what scores a model of classes on labelled data."""
     from deap_nn.evaluation import Assess, ErrorRate, Evaluate, Problem, ToModel, VoteErrorRate
-    from deap_nn.models import check_fit, layout_of, reference_of
+    from deap_nn.models import check_fit, layer_for_bytes, layout_of, reference_of
 
     dataset = _dataset(data)
     size = batches.size(len(dataset.x_train))
     reference = reference_of(model)
     check_fit(reference, dataset.x_train.shape[1:], dataset.classes)
+    if dataset.x_train.dtype == np.uint8 and (layer := layer_for_bytes(reference)) is not None:
+        warnings.warn(
+            f"bytes are divided by 255 before the model sees them, and layer {layer} does so again", stacklevel=3
+        )
     problem = Problem(
         reference,
         dataset.reference,

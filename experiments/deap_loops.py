@@ -1,4 +1,4 @@
-"""DEAP's own loops, unmodified, on the weights of a network: serially, or under ``python -m scoop``."""
+"""DEAP's own loops, unmodified, on the weights of a network: by any map, or under ``python -m scoop``."""
 
 import random
 
@@ -6,14 +6,11 @@ from deap import algorithms, tools
 
 from deap_nn import make_toolbox, parallel
 from deap_nn.commands import Parser, integer, picture, run_command
+from deap_nn.maps.options import add_map_options, asked_map
 
 parallel.prepare_worker()
 
 toolbox = make_toolbox("mlp", "mnist5k", seed=1)
-if parallel.running_under_scoop():
-    from scoop import futures
-
-    toolbox.register("map", futures.map)
 
 
 def main() -> int:
@@ -27,17 +24,24 @@ def main() -> int:
     parser.add_argument("generations", nargs="?", type=integer(1), default=5, help="generations of each loop")
     parser.add_argument("--population", type=integer(10), default=20, metavar="N", help="initial members of each loop")
     parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the best by generation there")
+    add_map_options(parser)
     options = parser.parse_args()
     statistics = tools.Statistics(lambda individual: individual.fitness.values[0])
     statistics.register("min", min)
     best = {}
-    for name, (loop, settings) in loops.items():
-        random.seed(1)  # DEAP's loops draw from Python's global generator
-        hall, population = tools.HallOfFame(3), toolbox.population(n=options.population)
-        settings |= {"ngen": options.generations, "stats": statistics, "halloffame": hall, "verbose": False}
-        _, logbook = loop(population, toolbox, **settings)
-        best[name] = logbook.select("gen", "min")
-        print(f"{name}: {hall[0].fitness.values[0]!r}")
+    with asked_map(options) as map_:
+        toolbox.register("map", map_)
+        if parallel.running_under_scoop():
+            from scoop import futures
+
+            toolbox.register("map", futures.map)  # SCOOP's own will do, too
+        for name, (loop, settings) in loops.items():
+            random.seed(1)  # DEAP's loops draw from Python's global generator
+            hall, population = tools.HallOfFame(3), toolbox.population(n=options.population)
+            settings |= {"ngen": options.generations, "stats": statistics, "halloffame": hall, "verbose": False}
+            _, logbook = loop(population, toolbox, **settings)
+            best[name] = logbook.select("gen", "min")
+            print(f"{name}: {hall[0].fitness.values[0]!r}")
     if options.output:
         from deap_nn.charts import Panel, draw_panels
 

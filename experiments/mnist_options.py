@@ -150,7 +150,7 @@ def make_parser() -> Parser:
     add("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
     networks = "a CNN of 3.27 million weights, LeNet-5 of 61,706, or 784-64-10; by default mnist_deep"
     add("--model", choices=tuple(MODELS), help=networks)
-    add("--keras", metavar="FILE", help="evolve the model of this .keras file instead")
+    add("--keras", metavar="FILE", help="evolve the model of this .keras file, for pixels of 0 to 1")
     start = "start around the weights in this .npz or .keras file, the first member there; by default at random"
     add("--init", dest="init_weights", metavar="FILE", help=start)
     add("--fitness", choices=("error", "cross_entropy"), help=f"what is minimised; {by_preset('fitness')}")

@@ -445,3 +445,32 @@ def test_progress_is_a_bar_on_a_terminal(toolbox):
     assert "3/3" in screen.text
     assert "val 0." in screen.text
     assert screen.text.count("\n") == 1
+
+
+@pytest.mark.parametrize("select", [tools.selBest, tools.selNSGA2])
+def test_a_selection_that_would_take_everybody_is_refused(toolbox, select):
+    toolbox.register("select", select)
+    said = f"select: as many parents are drawn as there are members, which is everybody with {select.__name__}"
+    with pytest.raises(ValueError, match=said):
+        evolve(toolbox.population(n=4), toolbox, 1, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "said"),
+    [
+        ([EarlyStopping], "callbacks must be a list of Callback objects, got <class .*EarlyStopping"),
+        (EarlyStopping(patience=1), "callbacks must be a list of Callback objects, got <class .*EarlyStopping"),
+        ([print], "callbacks must be a list of Callback objects, got <built-in function print>"),
+    ],
+)
+def test_what_is_no_callback_is_named(toolbox, callbacks, said):
+    with pytest.raises(TypeError, match=said):
+        evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=callbacks)
+
+
+def test_a_statistic_that_cannot_be_kept_is_named(toolbox, tmp_path):
+    statistics = tools.Statistics(lambda individual: individual.fitness.values)
+    statistics.register("odd", lambda values: object())
+    evolve(toolbox.population(n=4), toolbox, 1, seed=1, stats=statistics)
+    with pytest.raises(ValueError, match="stats: column 'odd' cannot be kept in a checkpoint: Object of type object"):
+        evolve(toolbox.population(n=4), toolbox, 1, seed=1, stats=statistics, checkpoint=tmp_path)

@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 from test_lineage import wired
 
-from deap_nn import Callback, CheckpointError, cxMean, evolve, recombination_weights, selLogRank, selMirrored
+from deap_nn import (
+    Callback,
+    CheckpointError,
+    cxMean,
+    evolve,
+    mutGaussianAdaptive,
+    recombination_weights,
+    selLogRank,
+    selMirrored,
+)
 from deap_nn.members import mean_of
+from deap_nn.selection import log_rank_weights
 
 
 def around(**registered):
@@ -101,6 +111,35 @@ def test_each_member_has_a_weight():
     toolbox = around(weigh=lambda number: np.ones(3))
     with pytest.raises(ValueError, match="weigh must return a weight for each of 8 members"):
         evolve(toolbox.population(n=8), toolbox, 1, seed=1)
+    toolbox = around(weigh=lambda number: [float("nan")] * number)
+    with pytest.raises(ValueError, match="weigh must return a weight for each of 8 members, a finite number"):
+        evolve(toolbox.population(n=8), toolbox, 1, seed=1)
+
+
+def first_two(number, kind=list):
+    return kind([1.0, -1.0] + [0.0] * (number - 2))
+
+
+def test_weights_may_be_a_list():
+    found = []
+    for kind in (list, np.array):
+        for breeding in ("recipes", "plain"):
+            toolbox = around(weigh=partial(first_two, kind=kind))
+            population, _ = evolve(toolbox.population(n=6), toolbox, 3, seed=1, breeding=breeding)
+            found.append([member.flat.tobytes() for member in population])
+    assert all(one == found[0] for one in found)
+
+
+def test_what_all_count_together_is_the_same_wherever_a_centre_is_made():
+    """The sums of these 40 weights one after the other, in pairs and exactly differ, and a long step shows it."""
+    assert len({sum(log_rank_weights(40).tolist()), float(log_rank_weights(40).sum())}) == 2
+    found = []
+    for breeding in ("recipes", "plain"):
+        toolbox = around(weigh=log_rank_weights, step=1e6)
+        toolbox.register("mutate", mutGaussianAdaptive, sigma=1e-3, noise=toolbox.mutate.keywords["noise"])
+        population, _ = evolve(toolbox.population(n=40), toolbox, 3, seed=1, breeding=breeding)
+        found.append([member.flat.tobytes() for member in population])
+    assert found[0] == found[1]
 
 
 def test_a_run_is_not_gone_on_with_by_other_weights(tmp_path):

@@ -234,6 +234,35 @@ def test_callbacks_may_come_and_change_places_where_a_run_goes_on(tmp_path):
         run(5, checkpoint=tmp_path / "bare", callbacks=[directory])
 
 
+def test_callbacks_forget_the_run_before(tmp_path):
+    stopping, again = EarlyStopping(patience=2), {"before": [0.1, 0.2, 0.3], "after": [0.9, 0.8, 0.7, 0.6]}
+    toolbox = wired()
+    toolbox.register("error_rate", lambda individual, split, **_: 0.1 if "before" in again else 0.5)
+    readouts = Readouts(toolbox, tmp_path / "readouts.csv")
+    for name in list(again):
+        errors = iter(again[name])
+        toolbox.assess = lambda *_, errors=errors, **__: {"val_error": next(errors)}
+        _, logbook = run(3, toolbox=toolbox, callbacks=[readouts, stopping])
+        assert len(logbook) == len(again.pop(name))
+        assert [row["gen"] for row in readouts.rows] == [0, len(logbook) - 1]
+    assert (readouts.validation_error, readouts.generation) == (0.5, 0)
+    lines = (tmp_path / "readouts.csv").read_text().splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["gen", "0", "3"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"patience": 0}, "patience must be an integer of at least 1, got 0"),
+        ({"max_seconds": -1}, "max_seconds must be at least 0, got -1"),
+        ({"max_seconds": float("nan")}, "max_seconds must be at least 0, got nan"),
+    ],
+)
+def test_an_end_that_makes_no_sense_is_refused(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        EarlyStopping(**arguments)
+
+
 @pytest.mark.parametrize(("last", "rows"), [(4, [0, 4]), (0, [0]), (25, [0, 25])])
 @pytest.mark.parametrize("first", [True, False])
 def test_the_last_generation_is_read_out_once_whoever_ends_the_run(first, last, rows):

@@ -335,3 +335,17 @@ def test_a_run_is_not_lost_for_its_report(tmp_path):
     with pytest.warns(UserWarning, match=said):
         damaged(tmp_path / "run")
     assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "finished"
+
+
+def test_a_very_long_run_has_a_page(tmp_path):
+    """A million generations and more are told apart."""
+    rows, every = [1_000_000 + i for i in range(7)], [0.25] * 7
+    lines = ["gen,min,avg\n", *(f"{number},1.0,2.0\n" for number in rows)]
+    (tmp_path / "config.json").write_text('{"fitness": "error"}')
+    (tmp_path / "logbook.csv").write_text("".join(lines))
+    (tmp_path / "timing.csv").write_text(
+        "gen,seconds\n" + "".join(f"{n},{s}\n" for n, s in zip(rows, every, strict=True))
+    )
+    run = describe_run(tmp_path)
+    assert run["logbook"]["gen"] == rows
+    assert run["seconds"] == [0.25 * (i + 1) for i in range(7)]

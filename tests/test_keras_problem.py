@@ -14,15 +14,15 @@ from architectures import ARCHITECTURES, Subclassed
 from conftest import ROOT
 from deap import base, creator, tools
 
-from deap_nn import Constant, ErrorScaled, Individual, KerasProblem, WeightList, evolve, make_toolbox
+from deap_nn import Constant, ErrorScaled, Individual, KerasProblem, WeightList, datasets, evolve, make_toolbox
 from deap_nn.answers import answers_with_logits
 from deap_nn.callbacks import EarlyStopping, ProgressBar
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import find_dataset
 from deap_nn.evaluation import batch_indices
-from deap_nn.models import keras, reference_of
+from deap_nn.models import keras, reference_of, tf
 from deap_nn.own_parts import by_name, own_parts
-from deap_nn.samples import Samples, as_arrays, flat, outline, packed
+from deap_nn.samples import Samples, as_arrays, flat, outline, packed, split_samples
 from deap_nn.scorers import scorer
 
 layers = keras.layers
@@ -806,3 +806,59 @@ def test_individuals_of_creator_and_deaps_own_loop():
     assert isinstance(population[0], creator.KerasIndividual)
     assert not isinstance(population[0], Individual)
     assert 0 <= toolbox.error_rate(population[0], "validation") < 5
+
+
+@pytest.mark.parametrize(
+    ("train", "other", "said"),
+    [
+        (np.arange(40), np.array([2.5] * 4), "validation has samples of float32, which int64 of train does not hold"),
+        (np.arange(40, dtype=np.uint8), np.array([300] * 4), "validation has samples of int64, which uint8 of train"),
+        (np.array(["a"] * 40), np.arange(4), "validation has samples of int64, which str32 of train does not hold"),
+        (np.arange(40), np.array([7] * 4, np.uint8), None),
+        (np.arange(40) / 2, np.arange(4), None),
+        (np.arange(40, dtype=np.float16), np.array([0.1] * 4), None),
+        (np.array(["good", "bad"] * 20), np.array(["excellent", "awful"] * 2), None),
+    ],
+)
+def test_samples_of_another_type_are_held_whole_or_refused(train, other, said):
+    y = np.zeros(40)
+    given = {"validation_split": 0, "validation_data": (other, y[:4])}
+    if said is not None:
+        with pytest.raises(ValueError, match=said):
+            split_samples(train, y, **given)
+        return
+    (held,), _ = split_samples(train, y, **given).part("validation")
+    assert held.tolist() == other.astype(held.dtype).tolist()
+    assert held.dtype.kind == train.dtype.kind
+    if held.dtype.kind == "U":
+        assert held.tolist() == other.tolist()
+
+
+def test_longer_strings_are_scored():
+    words, y = np.array(["good", "bad"] * 20)[:, None], np.array([0, 1] * 20)
+    lookup = layers.TextVectorization(vocabulary=["good", "bad", "excellent"], output_sequence_length=1)
+    inputs = keras.Input((1,), dtype="string")
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layers.Embedding(5, 2)(lookup(inputs)))))
+    validation = np.array(["excellent", "bad"] * 5)[:, None], np.array([0, 1] * 5)
+    problem = KerasProblem(model, words, y, validation_data=validation)
+    toolbox = make_toolbox(problem, seed=1)
+    individual = toolbox.individual()
+    labels = problem.to_model(individual)
+    expected = np.mean(labels(tf.constant(validation[0])).numpy().argmax(axis=1) != validation[1])
+    error = make_toolbox(KerasProblem(model, words, y, loss="error", validation_data=validation), seed=1)
+    assert error.scores(individual, "validation")[0] == pytest.approx(expected)
+
+
+def test_what_could_not_be_made_holds_no_samples():
+    x, y = x_of() + 7, x_of(2)
+    with pytest.raises(ValueError, match="loss must be"):
+        KerasProblem(dense(2), x, y, loss="no such loss")
+    problem = KerasProblem(dense(2), x, y, loss="mse")
+    problem.release()
+    assert problem.samples.reference.sha256 not in datasets.made_of_arrays()
+
+
+def test_problem_and_data_say_what_they_are(digits):
+    assert repr(KerasProblem(dense(2), x_of(), x_of(2), loss="mse")).startswith("<KerasProblem: 37 weights, 32 samples")
+    assert repr(digits).startswith("<Dataset ")
+    assert len(repr(digits)) < 200

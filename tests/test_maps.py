@@ -5,6 +5,7 @@ import pickle
 import re
 import signal
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -173,3 +174,31 @@ def test_another_map_than_scoops_is_refused_under_scoop(run, tmp_path, digits_fi
 
 def test_every_map_is_a_file():
     assert {path.stem for path in (MNIST.parent.parent / "deap_nn" / "maps").glob("*.py")} >= set(MAPS)
+
+
+def test_a_run_that_ends_waits_for_the_task_of_another(monkeypatch):
+    """Workers of a shared Dask cluster forget a run between tasks, not while one makes use of what they hold."""
+    from deap_nn import genome_tasks
+    from deap_nn.maps import dask
+
+    monkeypatch.setattr(dask, "BUSY_SECONDS", 0.05)
+    forgotten = []
+    monkeypatch.setattr(genome_tasks, "forget", lambda: forgotten.append(genome_tasks.busy._is_owned()))
+    begun, done = threading.Event(), threading.Event()
+
+    def work():
+        with genome_tasks.busy:
+            begun.set()
+            done.wait()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    begun.wait()
+    dask._forget()
+    assert not forgotten
+    done.set()
+    worker.join()
+    dask._forget()
+    assert forgotten == [True]
+    assert genome_tasks.busy.acquire(blocking=False)
+    genome_tasks.busy.release()

@@ -140,6 +140,11 @@ def test_what_is_no_picture_or_no_run_is_told_in_a_line(run, tmp_path, predict):
     (tmp_path / "early" / "config.json").write_text(CONFIG)
     (tmp_path / "other" / "config.json").write_text(CONFIG)
     save(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]), tmp_path / "other")
+    (tmp_path / "several").mkdir()
+    (tmp_path / "several" / "config.json").write_text(CONFIG)
+    inputs = [keras.Input((28, 28)), keras.Input((4,))]
+    flat = keras.layers.Concatenate()([keras.layers.Flatten()(inputs[0]), inputs[1]])
+    save(keras.Model(inputs, keras.layers.Dense(10)(flat)), tmp_path / "several")
     black = tmp_path / "black.png"
     for arguments, message in {
         (run, tmp_path / "none.png"): "none.png: No such file or directory",
@@ -148,6 +153,7 @@ def test_what_is_no_picture_or_no_run_is_told_in_a_line(run, tmp_path, predict):
         (run, tmp_path / "white.png", "--as-it-is"): "white.png: has 40 x 30 pixels, not 28 x 28",
         (tmp_path / "empty", black, "--as-it-is"): "has no config.json",
         (tmp_path / "early", black, "--as-it-is"): "has no best.keras yet",
+        (tmp_path / "several", black, "--as-it-is"): r"its network takes inputs of .*, not pictures of 28 x 28",
         (tmp_path / "other", black, "--as-it-is"): r"its network takes inputs of \(4,\), not pictures of 28 x 28",
     }.items():
         with pytest.raises(InputError, match=message):

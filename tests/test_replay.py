@@ -55,6 +55,21 @@ def test_a_keras_model_is_written_too(run, finished_run, tmp_path):
     assert keras.models.load_model(tmp_path / "first.keras").count_params() == 50_890
 
 
+def test_what_cannot_be_replayed_is_told_why(here, digits_file, finished_run, tmp_path):
+    (tmp_path / "script").mkdir()
+    (tmp_path / "script" / "config.json").write_text('{"versions": {}, "data": {"name": "arrays"}}')
+    bare = tmp_path / "bare"
+    shutil.copytree(finished_run, bare)
+    shutil.rmtree(bare / "checkpoint")
+    for folder, why in (
+        (tmp_path / "script", "experiments/mnist.py made what can be replayed, no script's toolbox is known"),
+        (bare, f"{bare} has no checkpoint"),
+    ):
+        answer = here(*REPLAY, folder, "--generation", 0, "--output", tmp_path / "out.npz")
+        assert answer.stderr.endswith(f"error: argument DIR: {why}\n")
+        assert answer.returncode == 2
+
+
 def test_the_fitness_of_one_that_lived_on_is_said_to_be_a_mean(here, digits_file, tmp_path):
     options = "--preset mask --model mlp --population 10 --generations 5 --elites 3 --elite-batches 4 --no-progress"
     arguments = [*options.split(), "--data", digits_file, "--output", tmp_path / "run"]

@@ -138,6 +138,8 @@ def test_runs_from_before_an_option_was_there_are_taken(swept, here, digits_file
         ("seeds = [1, 1]\n[settings.a]", "seeds must differ"),
         ("seeds = [true]\n[settings.a]", "seeds must be a list of integers"),
         ("seeds = [1]", "must be a table of options"),
+        ("seeds = [1]\nsettings = 'a'", "must be a table of options"),
+        ("seeds = [1]\n[[settings]]\nmodel = 'mlp'", "must be a table of options"),
         ("seeds = [1]\nmodel = 'mlp'\n[settings.a]", "model is none of"),
         ("seeds = [1]\n[settings.'../a']", "must be named by letters"),
         ("seeds = [1]\n[settings.a]\noutput = 'x'", "output is not for a study to set"),
@@ -199,6 +201,8 @@ def test_errors_on_training_digits_are_in_the_table_and_the_figure(here, digits_
         config = json.loads((tmp_path / "out" / f"{row['setting']}-1" / "config.json").read_text())
         assert digest(config | {"seed": 9, "versions": {}, "workers": 7}) == row["options"]
         data = config["data"] | {"sha256": "0"}
+        moved = {"keras": "/here/a.keras", "keras_sha256": "1"}, {"keras": "/there/a.keras", "keras_sha256": "1"}
+        assert digest(config | moved[0]) == digest(config | moved[1]) != digest(config | {"keras_sha256": "2"})
         others = [digest(config | other) for other in ({"batch_size": 3}, {"generations": 9}, {"data": data})]
         assert len({*others, row["options"]}) == 4
     assert len({row["options"] for row in results}) == 3

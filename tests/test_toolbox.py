@@ -30,6 +30,7 @@ from deap_nn import (
     usual_step,
 )
 from deap_nn.evaluation import Evaluate
+from deap_nn.models import keras
 from deap_nn.seeding import takes
 from deap_nn.wiring import toolbox_of
 
@@ -391,3 +392,27 @@ def test_individuals_have_a_fitness_of_their_own():
     a.fitness.values = (1.0,)
     assert not b.fitness.valid
     assert pickle.loads(pickle.dumps(a)).fitness.values == (1.0,)
+
+
+def test_arrays_will_do_where_sequences_of_numbers_are_asked_for(digits):
+    made = []
+    for kind in (list, np.array):
+        toolbox = make_toolbox("mlp", digits, seed=1, scale=kind([1.0, 0.5, 1.0, 0.5]))
+        made.append(toolbox.mutate(toolbox.individual())[0].flat.tobytes())
+    assert made[0] == made[1]
+    model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10, use_bias=False)])
+    start = np.random.default_rng(1).random((1, 784, 10), np.float32)
+    toolbox = make_toolbox(model, digits, seed=1, init=start)
+    assert np.array_equal(toolbox.population(n=2)[0][0], start[0])
+
+
+def test_a_model_for_bytes_is_warned_of(digits):
+    layers = [keras.Input((28, 28)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(10)]
+    model = keras.Sequential(layers)
+    said = "bytes are divided by 255 before the model sees them, and layer rescaling.* does so again"
+    with pytest.warns(UserWarning, match=said):
+        make_toolbox(model, digits, seed=1)
+    make_toolbox(keras.Sequential([layers[0], keras.layers.Rescaling(2.0, -1.0), *layers[2:]]), digits, seed=1)
+    parts = [getattr(digits, f"{axis}_{part}") for part in ("train", "validation", "test") for axis in "xy"]
+    floats = Dataset(*[part.astype(np.float32) if part.ndim > 1 else part for part in parts])
+    make_toolbox(model, floats, seed=1)
