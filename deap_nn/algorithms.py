@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import pickle
@@ -23,11 +22,11 @@ from deap import base, tools
 from deap_nn.checkpoint import Checkpoint
 from deap_nn.clock import Clock
 from deap_nn.elitism import Elitism
-from deap_nn.evolution import Callback, Evolution, tell, telling_start_and_end
+from deap_nn.evolution import Callback, Evolution, checked_callbacks, tell, telling_start_and_end
 from deap_nn.founders import breeder_of
 from deap_nn.limits import WORST, EvaluationError
 from deap_nn.lineage import Lineage
-from deap_nn.logbooks import plain
+from deap_nn.logbooks import statistic
 from deap_nn.maps.tasks import MapError
 from deap_nn.members import centre_of, mean_around
 from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, pickler, worker_count
@@ -138,8 +137,8 @@ def _record(evolution: Evolution, clock: Clock, stats: Any, begun: float, starte
         row.update(toolbox.assess(best, evolution.generation, map=evolution.map))
     if clock.sigma is not None:
         row["sigma"] = clock.sigma
-    if stats is not None:
-        row.update({name: _column(name, value, kept=kept) for name, value in stats.compile(population).items()})
+    for name, value in (stats.compile(population) if stats is not None else {}).items():
+        row[name] = statistic(name, value, ours=name in COLUMNS, kept=kept)
     with holding_signals():
         evolution.best = best
         evolution.evaluations += len(population)
@@ -147,29 +146,6 @@ def _record(evolution: Evolution, clock: Clock, stats: Any, begun: float, starte
         evolution.seconds, evolution.elapsed = now - started, now - begun
         evolution.logbook.header = list(row)
         evolution.logbook.record(**row)
-
-
-def _checked_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
-    """Return callbacks as a list, or raise TypeError."""
-    given: Any = list(callbacks) if isinstance(callbacks, Iterable) else [type(callbacks)]
-    for one in given:
-        if not isinstance(one, Callback):
-            raise TypeError(f"callbacks must be a list of Callback objects, got {repr(one)[:60]}")
-    return list(given)
-
-
-def _column(name: str, value: Any, *, kept: bool) -> Any:
-    """Return a value of somebody's statistics, which for a column of ours must be a number as that is."""
-    try:
-        json.dumps(plain(value))
-    except (TypeError, ValueError) as error:
-        if kept:
-            raise ValueError(f"stats: column {name!r} cannot be kept in a checkpoint: {error}") from error
-    if name not in COLUMNS:
-        return value
-    if np.size(value) != 1 or not np.issubdtype(np.asarray(value).dtype, np.number):
-        raise ValueError(f"stats: column {name!r} must be a number, or have another name, got {reprlib.repr(value)}")
-    return np.asarray(value).item()
 
 
 def evolve(
@@ -317,7 +293,7 @@ def evolve(
     evolution = Evolution(toolbox, population, ngen, toolbox.map, settings={"seed": seed, **probabilities})
     if isinstance(lineage, Lineage):
         evolution.map, evolution.look, evolution.mean = lineage.map, lineage.look, lineage.mean
-    watching = _checked_callbacks(callbacks)
+    watching = checked_callbacks(callbacks)
     if progress is None:
         progress = in_notebook() and not any(isinstance(callback, ProgressBar) for callback in watching)
     if progress:

@@ -150,6 +150,15 @@ class CallbackError(RuntimeError):
     method: str
 
 
+def checked_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
+    """Return callbacks as a list, or raise TypeError."""
+    given: Any = list(callbacks) if isinstance(callbacks, Iterable) else [type(callbacks)]
+    for one in given:
+        if not isinstance(one, Callback):
+            raise TypeError(f"callbacks must be a list of Callback objects, got {repr(one)[:60]}")
+    return list(given)
+
+
 @contextlib.contextmanager
 def naming(callback: Callback, method: str) -> Iterator[None]:
     """Raise `CallbackError` for what a callback's method, which is the body, raises.

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import reprlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -85,6 +86,37 @@ def flat(record: Row) -> Row:
 def _same(a: Any, b: Any) -> bool:
     """Whether two plain values are the same, NaN and NaN among them."""
     return json.dumps(finite(plain(a)), default=str) == json.dumps(finite(b), default=str)
+
+
+def statistic(name: str, value: Any, *, ours: bool, kept: bool) -> Any:
+    """Return a value of somebody's statistics for a logbook.
+
+    Parameters
+    ----------
+    name : str
+        Its column.
+    value : Any
+        The value.
+    ours : bool
+        Whether the logbook has such a column itself: what takes its place must be a number.
+    kept : bool
+        Whether a checkpoint is to keep it.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be that.
+    """
+    if kept:
+        try:
+            json.dumps(plain(value))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"stats: column {name!r} cannot be kept in a checkpoint: {error}") from error
+    if not ours:
+        return value
+    if np.size(value) != 1 or not np.issubdtype(np.asarray(value).dtype, np.number):
+        raise ValueError(f"stats: column {name!r} must be a number, or have another name, got {reprlib.repr(value)}")
+    return np.asarray(value).item()
 
 
 def columns_of(logbook: tools.Logbook, rows: Sequence[Row]) -> list[str]:
