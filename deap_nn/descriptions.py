@@ -15,7 +15,7 @@ from deap_nn.logbooks import plain
 from deap_nn.recipes import weigh_of
 from deap_nn.selection import operator_of, recombination_weights
 
-OURS = ("data", "family", "fitness_weights")
+OURS = ("ancestry", "data", "fitness_weights")
 """Settings that a script cannot name otherwise: the report goes by them."""
 
 
@@ -39,7 +39,7 @@ def settings_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any
         **_of_the_problem(toolbox),
         **{name: _told_of(getattr(toolbox, name)) for name in ("mate", "mutate", "select") if hasattr(toolbox, name)},
         **{name: getattr(toolbox, name) for name in ("step", "mates", "elites") if hasattr(toolbox, name)},
-        "family": _family(toolbox, evolution.settings),
+        "ancestry": _ancestry(toolbox, evolution.settings),
     }
     return found | {name: _told(value) for name, value in given.items() if not (name in OURS and name in found)}
 
@@ -88,7 +88,7 @@ def _of_the_problem(toolbox: base.Toolbox) -> dict[str, Any]:
     return {"fitness": name, "measure": f"-{name}" if problem.weights[0] > 0 else name, **about}
 
 
-def _family(toolbox: base.Toolbox, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+def _ancestry(toolbox: base.Toolbox, settings: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return how members come from those before, as `Ancestry` takes it, or None where their places do not tell."""
     if getattr(toolbox, "step", None) is not None:
         weigh = weigh_of(toolbox)

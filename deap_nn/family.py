@@ -79,8 +79,8 @@ class Ancestry:
     @classmethod
     def of(cls, past: Sequence[Generation], config: Mapping[str, Any]) -> Ancestry:
         """Return that of a run with these settings."""
-        if isinstance(config.get("family"), Mapping):
-            return cls(past, **config["family"])
+        if isinstance(config.get("ancestry"), Mapping):
+            return cls(past, **config["ancestry"])
         around_centre = config.get("step") is not None
         mates = 1 if config.get("crossover") == "none" else config.get("mates") or 2
         return cls(

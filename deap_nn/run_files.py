@@ -178,7 +178,7 @@ def _answers(folder: Path) -> dict[str, Any] | None:
 
 def _family(folder: Path, config: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any] | None:
     path = folder / "checkpoint" / "generations"
-    if not path.exists() or path.stat().st_size > MOST_BYTES or config.get("family", ...) is None:
+    if not path.exists() or path.stat().st_size > MOST_BYTES or config.get("ancestry", ...) is None:
         return None
     try:
         past = read_generations(path.parent)

@@ -202,3 +202,15 @@ def test_a_run_that_ends_waits_for_the_task_of_another(monkeypatch):
     assert forgotten == [True]
     assert genome_tasks.busy.acquire(blocking=False)
     genome_tasks.busy.release()
+
+
+def test_what_is_lent_stays_as_long_as_a_task_needs_it(monkeypatch):
+    """The end of another run on the same Dask worker comes before a task or after it."""
+    from deap_nn import genome_tasks
+    from deap_nn.maps import tasks
+
+    lent = []
+    monkeypatch.setattr(tasks, "lend", lambda data: lent.append((dict(data), genome_tasks.busy._is_owned())))
+    payload = pickle.dumps((genome_tasks.busy.__class__.__name__.upper, ()))
+    assert tasks.call_with(payload, ("1",), "data") == "RLOCK"
+    assert lent == [({"1": "data"}, True)]

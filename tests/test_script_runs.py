@@ -48,12 +48,12 @@ def test_mates_and_elites_are_those_of_the_toolbox(tmp_path, digits):
     toolbox = make_toolbox("mlp", digits, seed=1, mates=4, elites=2, parents=8)
     folder = tmp_path / "four"
     assert kept(folder, toolbox, n=10)["family"]["members"] == 10
-    told = read_run(folder).config["family"]
+    told = read_run(folder).config["ancestry"]
     assert told == {"mates": 4, "elites": 2, "around_centre": False}
     alone = wired()
     alone.register("mate", cxMask, indpb=0.0)
     kept(tmp_path / "alone", alone)
-    assert read_run(tmp_path / "alone").config["family"]["mates"] == 1
+    assert read_run(tmp_path / "alone").config["ancestry"]["mates"] == 1
     assert "family" not in kept(tmp_path / "maybe", wired(), cxpb=0.5)  # who was mated the places do not tell
 
 

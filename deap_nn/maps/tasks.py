@@ -10,6 +10,7 @@ from typing import Any
 
 from deap_nn import parallel
 from deap_nn.datasets import lend, made_of_arrays
+from deap_nn.genome_tasks import busy
 
 
 class MapError(RuntimeError):
@@ -57,8 +58,9 @@ def call(payload: bytes) -> Any:
 
 def call_with(payload: bytes, digests: Sequence[str], *data: Any) -> Any:
     """Do a task, in a worker that is lent the data sets that the main process holds as arrays, and no others."""
-    lend(dict(zip(digests, data, strict=True)))
-    return call(payload)
+    with busy:  # what is lent stays as long as the task needs it
+        lend(dict(zip(digests, data, strict=True)))
+        return call(payload)
 
 
 class Lending:

@@ -92,7 +92,7 @@ const rowsOf = (names, values) => names.map((name) => [name.replaceAll("_", " ")
 function settingsSection(run) {
   const { config } = run, known = Object.keys(config);
   const main = MAIN_SETTINGS.filter((name) => known.includes(name) && config[name] !== null);
-  const rest = known.filter((name) => !main.includes(name) && !["versions", "data", "family"].includes(name));
+  const rest = known.filter((name) => !main.includes(name) && !["versions", "data", "ancestry"].includes(name));
   const tables = [table("Settings", null, rowsOf(main, config), "words")];
   if (config.data) tables.push(table("Data", null, rowsOf(Object.keys(config.data), config.data), "words"));
   if (config.versions) tables.push(table("Made with", null, rowsOf(Object.keys(config.versions), config.versions), "words"));
