@@ -185,13 +185,13 @@ class Readouts(Callback):
 
     def _write(self, *, anew: bool = False) -> None:
         """Append the last row to the file, or write them all where it is the first, or what is there is not to stay."""
-        lines = [format_row(list(row.values())) for row in self.rows]
         if self.path is None:
             return
-        if anew or len(lines) == 1:
-            write_text(self.path, "".join([format_row(self._columns), *lines] if lines else []))
-        else:
-            append_text(self.path, lines[-1])
+        anew |= len(self.rows) == 1
+        if anew:
+            write_text(self.path, "")
+        lines = [format_row(list(row.values())) for row in (self.rows if anew else self.rows[-1:])]
+        append_text(self.path, "".join([format_row(self._columns), *lines] if anew and lines else lines))
 
 
 class EarlyStopping(Callback):

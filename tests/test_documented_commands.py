@@ -9,6 +9,7 @@ import time
 
 import pytest
 from conftest import ROOT, ended, run_here, status_of
+from deap import creator
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CODE = re.compile(r"^```([^\n]*)\n(.*?)^```|`([^`]+)`", re.S | re.M)
@@ -28,12 +29,15 @@ MODULES = ["launch", "predict", "replay", "report"]
 @pytest.fixture(scope="module")
 def options_of(tmp_path_factory):
     """The options of each command, as its ``--help`` tells them."""
-    found = {}
+    found, classes = {}, dict(vars(creator))
     for name in [*SCRIPTS, *MODULES]:
         command = ["-m", f"deap_nn.{name}"] if name in MODULES else [ROOT / "experiments" / f"{name}.py"]
         answer = run_here(*command, "--help", cwd=tmp_path_factory.mktemp("empty"))
         assert answer.returncode == 0
         found[name] = set(OPTION.findall(answer.stdout))
+    for name in vars(creator).keys() - classes.keys():  # of the scripts, which others may import anew
+        delattr(creator, name)
+    vars(creator).update(classes)
     return found
 
 
