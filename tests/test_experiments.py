@@ -233,7 +233,7 @@ def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number)
     if not prefix:
         assert process.returncode == 130, output
     folder = tmp_path / "run"
-    assert {path.name for path in folder.iterdir()} == FILES
+    assert {path.name for path in folder.iterdir()} == FILES, output
     status = status_of(folder)
     assert status["state"] == "interrupted"
     rows = read_csv(folder / "logbook.csv")["gen"]
