@@ -7,7 +7,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from deap import base, tools
@@ -156,7 +156,7 @@ def checked_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
     for one in given:
         if not isinstance(one, Callback):
             raise TypeError(f"callbacks must be a list of Callback objects, got {repr(one)[:60]}")
-    return list(given)
+    return cast(list[Callback], given)
 
 
 @contextlib.contextmanager

@@ -255,8 +255,7 @@ class RunDirectory(Callback):
             self._trace_row(bytes.fromhex(state["trace"]))
         self._written = len(seen)
         rows = rows_of(evolution.logbook)[: len(seen)]
-        self._columns = [name for name, value in rows[0].items() if _is_number(value)] if rows else []
-        self._left_out = set(rows[0]) - set(self._columns) if rows else set()
+        self._take_columns(rows[0] if rows else {})
         lines = [format_row(self._columns)] if rows else []
         write_text(self.path / "logbook.csv", "".join(lines + [self._line(row) for row in rows]))
         lines = [format_row(TIMING_COLUMNS)] if rows else []
@@ -350,8 +349,7 @@ class RunDirectory(Callback):
     def _append_rows(self, evolution: Evolution) -> None:
         row = evolution.flat_row
         if not self._written:
-            self._columns = [name for name, value in row.items() if _is_number(value)]
-            self._left_out = row.keys() - self._columns
+            self._take_columns(row)
         self._append("logbook.csv", self._columns, self._line(row))
         self._timing = [
             row["gen"],
@@ -363,6 +361,11 @@ class RunDirectory(Callback):
         self.status.update(generations=row["gen"], evaluations=evolution.evaluations)
         if evolution.stop is not None:
             self.status["stopped_by"] = evolution.stop
+
+    def _take_columns(self, row: Mapping[str, Any]) -> None:
+        """Let the columns of ``logbook.csv`` be those that are numbers in the first row."""
+        self._columns = [name for name, value in row.items() if _is_number(value)]
+        self._left_out = row.keys() - self._columns
 
     def _line(self, row: Mapping[str, Any]) -> str:
         """Return a row of the logbook as a line of the columns that are numbers; what it lacks is empty."""
