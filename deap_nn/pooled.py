@@ -20,7 +20,10 @@ from deap_nn.rounding import round_block
 from deap_nn.weights import Halves, Shape, Vector, Vectors
 
 _BLOCK = 1 << 12
-"""So many weights of a centre are summed at a time: they stay in the processor's nearest cache."""
+"""So many weights of a centre are read at a time, for two children: they stay in the processor's nearest cache."""
+
+_SUMMED = 1 << 11
+"""So many weights of a centre are summed at a time: with their sums and four children's noise they stay there."""
 
 _NOTHING = np.empty(0, dtype=np.float32)
 _NO_HALVES = np.empty(0, dtype=np.uint16)
@@ -148,6 +151,31 @@ def _rounded_mutation_pass(
 
 
 @compiled
+def _add_four(
+    total: NDArray[np.float64],
+    own: Vector,
+    noise: tuple[Vector, Vector, Vector, Vector],
+    factors: Vector,
+    counts: NDArray[np.float64],
+) -> None:
+    """Add a stretch of four children, of one matrix: one after the other, but reading the centre and the sum once."""
+    a, b, c, d = noise
+    for k in range(total.size):
+        some = total[k]
+        some += counts[0] * np.float64(own[k] + factors[0] * a[k])
+        some += counts[1] * np.float64(own[k] + factors[1] * b[k])
+        some += counts[2] * np.float64(own[k] + factors[2] * c[k])
+        total[k] = some + counts[3] * np.float64(own[k] + factors[3] * d[k])
+
+
+@compiled
+def _add_one(total: NDArray[np.float64], own: Vector, noise: Vector, factor: np.float32, count: np.float64) -> None:
+    """Add a stretch of a child, of one matrix."""
+    for k in range(total.size):
+        total[k] += count * np.float64(own[k] + factor * noise[k])
+
+
+@compiled
 def _pooling_pass(
     out: Vector,
     centre: Vector,
@@ -168,23 +196,30 @@ def _pooling_pass(
     starts, signs = np.empty(drawn.size, dtype=np.int64), np.empty(drawn.size, dtype=np.float32)
     for i in range(drawn.size):
         starts[i], signs[i] = _place_and_sign(table, out, run_seed, born, drawn[i])
-    total = np.empty(_BLOCK, dtype=np.float64)
+    strengths = np.empty_like(signs)
+    fours = drawn.size // 4 * 4
+    total = np.empty(_SUMMED, dtype=np.float64)
     begin = first
     for matrix in range(len(ends)):
         while begin < min(ends[matrix], last):
-            stop = min(ends[matrix], begin + _BLOCK, last)
+            stop = min(ends[matrix], begin + _SUMMED, last)
             own = centre[begin:stop]
             some = total[: stop - begin]
             some[:] = 0.0
             if kept:
                 for k in range(some.size):
                     some[k] = kept * np.float64(own[k])
-            for i in range(drawn.size):
-                factor = signs[i] * factors[matrix]
-                noise = table[starts[i] + begin : starts[i] + stop]
-                count = counts[i]
-                for k in range(some.size):
-                    some[k] += count * np.float64(own[k] + factor * noise[k])
+            strengths[:] = signs * factors[matrix]
+            for i in range(0, fours, 4):
+                four = (
+                    table[starts[i] + begin : starts[i] + stop],
+                    table[starts[i + 1] + begin : starts[i + 1] + stop],
+                    table[starts[i + 2] + begin : starts[i + 2] + stop],
+                    table[starts[i + 3] + begin : starts[i + 3] + stop],
+                )
+                _add_four(some, own, four, strengths[i : i + 4], counts[i : i + 4])
+            for i in range(fours, drawn.size):
+                _add_one(some, own, table[starts[i] + begin : starts[i] + stop], strengths[i], counts[i])
             for k in range(some.size):
                 mean = some[k] / everybody
                 out[begin + k] = np.float32(np.float64(own[k]) + step * (mean - np.float64(own[k])))
