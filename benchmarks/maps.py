@@ -23,6 +23,11 @@ parallel.prepare_worker()
 MEMBERS, GENERATIONS, SKIPPED = 200, 10, 3
 WORKERS = 2
 RANKS = ("mpiexec", "-n", WORKERS + 1)
+MPI = {  # Open MPI starts neither as root nor more ranks than there are cores, unless it is told to
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+}
 
 
 class Noted:
@@ -94,7 +99,7 @@ def measure(folder: Path) -> dict[str, float]:
             "scoop": (sys.executable, *SCOOP),
             "mpi": (*RANKS, sys.executable, "-m", "mpi4py.futures"),
         }.get(name, (sys.executable,))
-        output = finished(quiet((*prefix, __file__, "--once", name, folder / name)))
+        output = finished(quiet((*prefix, __file__, "--once", name, folder / name), env=os.environ | MPI))
         (line,) = (line for line in output.splitlines() if line.startswith('{"rest"'))
         rows[name] = json.loads(line)["rest"]
     return rows

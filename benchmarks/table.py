@@ -145,8 +145,8 @@ def of_one(values: Values) -> list[tuple[str, str]]:
             over(values("easimple", "neither variation nor scoring"), values("easimple", "scoring")),
         ),
         *(
-            (f"`--map {name}`, two workers: neither breeding nor scoring, a child, ms", figure(values("maps", name)))
-            for name in MAPS
+            (f"`--map {name}`{workers}: neither breeding nor scoring, a child, ms", figure(values("maps", name)))
+            for name, workers in zip(MAPS, ("", *[", two workers"] * 5), strict=True)
         ),
     ]
     return [(name, told) for name, told in made if told]
