@@ -145,8 +145,11 @@ def of_one(values: Values) -> list[tuple[str, str]]:
             over(values("easimple", "neither variation nor scoring"), values("easimple", "scoring")),
         ),
         *(
-            (f"`--map {name}`{workers}: neither breeding nor scoring, a child, ms", figure(values("maps", name)))
-            for name, workers in zip(MAPS, ("", *[", two workers"] * 5), strict=True)
+            (
+                f"`--map {name}`{'' if name == 'serial' else ', two workers'}: neither breeding nor scoring, a child, ms",
+                figure(values("maps", name)),
+            )
+            for name in MAPS
         ),
     ]
     return [(name, told) for name, told in made if told]
@@ -163,8 +166,8 @@ def table(results: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     lines = [
         f"Measured with `{machine['command']}` on {machine['processor']}, Python {machine['python']}, {versions}.",
-        "Medians, and in brackets the lowest and the highest, of repeats in turn; all figures are in",
-        "`benchmarks/results.json`, the peers' versions in `benchmarks/peers/*.txt`.",
+        "Medians, and in brackets the lowest and the highest, of repeats in turn (of memory one run); all figures",
+        "are in `benchmarks/results.json`, the peers' versions in `benchmarks/peers/*.txt`.",
         "",
         "| the CNN of 3.27 million weights, if nothing else is said | `--preset default` | `--preset mask` |",
         "| --- | --- | --- |",
