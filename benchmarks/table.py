@@ -146,7 +146,8 @@ def of_one(values: Values) -> list[tuple[str, str]]:
         ),
         *(
             (
-                f"`--map {name}`{'' if name == 'serial' else ', two workers'}: neither breeding nor scoring, a child, ms",
+                f"`--map {name}`{'' if name == 'serial' else ', two workers'}:"
+                " neither breeding nor scoring, a child, ms",
                 figure(values("maps", name)),
             )
             for name in MAPS
