@@ -2,51 +2,34 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
+import contextlib
 import heapq
-import itertools
-import pickletools
 import time
 import uuid
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from deap_nn.dispatch import Dispatch, Known, Map
 from deap_nn.genome_cache import FEWEST_SLOTS, default_place, free_bytes, slots_in, sweep
-from deap_nn.genome_tasks import MOST_CONTEXTS, SentContext, Task, busy, contexts, genomes_by_run, run_group
-from deap_nn.genomes import Genomes, LackingError
+from deap_nn.genome_tasks import busy, contexts, genomes_by_run
+from deap_nn.genomes import Genomes
 from deap_nn.keyframes import Keyframe, write_keyframe
 from deap_nn.members import LightMember, light_members
-from deap_nn.parallel import pickler, processors
+from deap_nn.parallel import processors
 from deap_nn.pedigree import Pedigree, Places
 from deap_nn.recipes import MEAN_PLACE, POOL_PLACE, Breeder, Recipe, drawn_places
 from deap_nn.weights import Vector, empty_vector
 
-Map = Callable[..., Iterable[Any]]
-
 _PLACE = 0xFFFFFFFF
 """The part of a recipe's id that is its place."""
 
-MOST_TASKS = 128
-"""So many tasks a process are given to the map at a time: a map makes and sends all at once."""
-
-MOST_SENT = 1 << 31
-"""So many bytes of a keyframe are sent at a time, or one copy."""
-
 COLD = 2.0
 """One genome after the other takes so much longer to breed than one again and again (measured: 2.05 ms for 1.23)."""
-
-WORTHWHILE_WEIGHTS = 1_600_000
-"""A task of fewer weights costs more to send than to do."""
-
-
-MOST_DRAWN = 1 << 12
-"""A pool whose recipe takes more bytes is sent to those who lack it alone."""
 
 
 class Lineage:
@@ -82,12 +65,7 @@ class Lineage:
         timeout: float | None = None,
     ) -> None:
         self.breeder = breeder
-        self._map = map
-        self._workers = workers
-        self._group_size = group_size
-        self._timeout = timeout
         place = place or default_place()
-        self._place = place
         sweep(place)
         self.token = uuid.uuid4().hex
         self._genomes = Genomes(breeder, self.token, place)
@@ -99,8 +77,6 @@ class Lineage:
         if shares_noise:
             self._genomes.share_noise()
             room -= noise
-        self._dumps = pickler(map)
-        self._breeder = self._dumps((breeder, shares_noise))
         self._slot_count = slots_in(room, self._genomes.size)
         self._free: list[int] = []  # of those that were used, a heap
         self._fresh = 0  # the first that was not
@@ -111,18 +87,33 @@ class Lineage:
             held = f"{self._slot_count} genomes of {self._genome_mib:.1f} MiB, at least {FEWEST_SLOTS} are needed"
             helps = "more --cache-size, another --cache or --breeding plain help"
             raise ValueError(f"cache: {room / 2**20:.1f} MiB in {place} hold {held}: {helps}")
-        self.recipes: dict[int, Recipe] = {}
-        self._slots: dict[int, int] = {}
-        self._before: set[int] = set()
+        self._known = Known()
         self._averaged: set[int] = set()
-        self._keyframe: Path | None = None
-        self._keyframe_history = ""
         self._pedigree = Pedigree(breeder)
         self._bred_since = 0
         self._seconds = 0.0
-        self._digests: set[bytes] = set()
-        self._contexts: dict[bytes, tuple[SentContext, bytes]] = {}
-        self.generation = 0
+        self._dispatch = Dispatch(
+            breeder,
+            map,
+            self._known,
+            token=self.token,
+            place=place,
+            size=self._genomes.size,
+            shares_noise=shares_noise,
+            workers=workers,
+            group_size=group_size,
+            timeout=timeout,
+        )
+
+    @property
+    def generation(self) -> int:
+        """The number of the present generation."""
+        return self._known.generation
+
+    @property
+    def recipes(self) -> Mapping[int, Recipe]:
+        """Of the ancestors that are known, by their ids."""
+        return self._known.recipes
 
     @property
     def history(self) -> str:
@@ -141,9 +132,9 @@ class Lineage:
     def children(self, chosen: Sequence[Any], generation: int, sigma: float | None) -> list[Any]:
         """Return the children of the chosen parents; those side by side are mated, and the last live on themselves."""
         recipes = [member.recipe for member in chosen]
-        self.generation = generation
+        self._known.generation = generation
         for key in self._averaged:
-            self.recipes.pop(key, None)
+            self._known.recipes.pop(key, None)
         self._averaged.clear()
         places = [recipe.place for recipe in recipes]
         parents = {recipe.id: recipe for recipe in recipes}
@@ -154,9 +145,8 @@ class Lineage:
         bred = self._pedigree.generation(generation, places, [recipe.sigma for recipe in recipes], sigma)
         self._bred_since += len(parents)
         if self.breeder.step is not None:  # what all need is made once for this host
-            with busy:
-                self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
-                self._genomes.keep(parents)
+            with self._at_work() as genomes:
+                genomes.keep(parents)
         return self.members(bred)
 
     def mean(self, members: Iterable[Any]) -> Any:
@@ -169,7 +159,7 @@ class Lineage:
             return self.members([self._mean_around([member.recipe for member in ranked])])[0]
         recipes = {member.recipe.id: member.recipe for member in members}
         self._averaged |= recipes.keys() - self.recipes.keys()
-        self.recipes.update(recipes)
+        self._known.recipes.update(recipes)
         return self.members([Recipe(self.generation, MEAN_PLACE, tuple(recipes))])[0]
 
     def remember(self, past: Sequence[tuple[Places, float | None]], keyframe: Path | None = None) -> None:
@@ -189,7 +179,7 @@ class Lineage:
             if found is None or found.generation != generation:
                 continue
             if found.history == self._pedigree.history:
-                self._keyframe, self._keyframe_history = keyframe, found.history
+                self._known.keyframe, self._known.history = keyframe, found.history
                 self._genomes.use_keyframe(keyframe, found.history)
             else:
                 warnings.warn(f"the keyframe is not used: {keyframe} is of another run", stacklevel=2)
@@ -216,7 +206,7 @@ class Lineage:
             places |= others.get(generation, set())
             parents = sorted({key for place in places for key in recipe_of(generation, place).parents})
             line.append([recipe_of(generation - 1, key & _PLACE) for key in parents])
-            if self._keyframe is not None and all(self._genomes.in_keyframe(key) for key in parents):
+            if self._known.keyframe is not None and all(self._genomes.in_keyframe(key) for key in parents):
                 break
             places = {key & _PLACE for key in parents}
         return line[::-1]
@@ -234,12 +224,11 @@ class Lineage:
             if isinstance(member, LightMember):
                 waiting.setdefault(member.recipe.generation, []).append(member)
         for parents in line:
-            self.generation = parents[0].generation + 1
+            self._known.generation = parents[0].generation + 1
             self._settle({recipe.id: recipe for recipe in parents})
             self._bred_since += len(parents)
-            with busy:
-                self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
-                self._genomes.keep((recipe.id for recipe in parents), threads=processors())
+            with self._at_work() as genomes:
+                genomes.keep((recipe.id for recipe in parents), threads=processors())
             for member in waiting.pop(self.generation, ()):
                 member.flat  # noqa: B018  (while what it is bred from is in the cache)
         for members in waiting.values():
@@ -265,7 +254,7 @@ class Lineage:
 
     def keyframe_bytes(self, others: Iterable[Any] = ()) -> int:
         """Return how much a keyframe of the present generation takes, with some other members."""
-        return 4 * self._genomes.size * (len(self._before) + len(list(others)))
+        return 4 * self._genomes.size * (len(self._known.parents) + len(list(others)))
 
     def keep_keyframe(self, path: Path, others: Iterable[Any] = ()) -> None:
         """Write the weights of the present generation's parents, and forget how those came about.
@@ -278,16 +267,15 @@ class Lineage:
             Members whose weights are kept too.
         """
         more = {member.recipe.id: member.flat for member in others}
-        keys = sorted(self._before | more.keys())
-        with busy:
-            self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
+        keys = sorted(self._known.parents | more.keys())
+        with self._at_work() as genomes:
             history = self._pedigree.history
             write_keyframe(
-                path, self.generation, history, keys, lambda key: more[key] if key in more else self._genomes.get(key)
+                path, self.generation, history, keys, lambda key: more[key] if key in more else genomes.get(key)
             )
-            self._keyframe, self._keyframe_history = path, history
-            self._genomes.use_keyframe(path, history)
-        self.recipes = {key: self.recipes[key] for key in self._before}
+            self._known.keyframe, self._known.history = path, history
+            genomes.use_keyframe(path, history)
+        self._known.recipes = {key: self._known.recipes[key] for key in self._known.parents}
         self._bred_since = 0
 
     def recall(self, generation: int, place: int | Sequence[int]) -> Any:
@@ -304,8 +292,8 @@ class Lineage:
         while waiting:
             key = waiting.pop()
             if key not in self.recipes and not self._genomes.in_keyframe(key):
-                self.recipes[key] = self._pedigree.recipe(key >> 32, key & _PLACE)
-                waiting.extend(self.recipes[key].parents)
+                self._known.recipes[key] = self._pedigree.recipe(key >> 32, key & _PLACE)
+                waiting.extend(self._known.recipes[key].parents)
         return self.members([recipe])[0]
 
     def _mean_around(self, recipes: Sequence[Recipe]) -> Recipe:
@@ -320,18 +308,19 @@ class Lineage:
 
     def _settle(self, parents: dict[int, Recipe]) -> None:
         """Give the parents of a generation their slots; those of the one before keep theirs, to breed them from."""
-        self.recipes.update(parents)
-        needed = parents.keys() | self._before
-        for key in [key for key in self._slots if key not in needed]:
-            heapq.heappush(self._free, self._slots.pop(key))
+        known = self._known
+        known.recipes.update(parents)
+        needed = parents.keys() | known.parents
+        for key in [key for key in known.slots if key not in needed]:
+            heapq.heappush(self._free, known.slots.pop(key))
         for key in parents:
-            if key in self._slots:
+            if key in known.slots:
                 continue
             if self._free:
-                self._slots[key] = heapq.heappop(self._free)
+                known.slots[key] = heapq.heappop(self._free)
             elif self._fresh < self._slot_count:
-                self._slots[key], self._fresh = self._fresh, self._fresh + 1
-        homeless = sum(key not in self._slots for key in parents)
+                known.slots[key], self._fresh = self._fresh, self._fresh + 1
+        homeless = sum(key not in known.slots for key in parents)
         if homeless and not self._warned:
             self._warned = True
             missing = f"{homeless} of {len(parents)} parents of {self._genome_mib:.1f} MiB each"
@@ -340,138 +329,34 @@ class Lineage:
                 f"the cache has no room for {missing}, which are bred again whenever they are needed: {helps}",
                 stacklevel=2,
             )
-        self._before = set(parents)
-
-    def _ancestry(self, keys: Iterable[int]) -> dict[int, Recipe]:
-        """Return the recipes of some ids and of all their ancestors."""
-        found: dict[int, Recipe] = {}
-        waiting = list(keys)
-        while waiting:
-            key = waiting.pop()
-            if key not in found and key in self.recipes:
-                found[key] = self.recipes[key]
-                waiting.extend(found[key].parents)
-        return found
-
-    def _task(
-        self,
-        digest: bytes,
-        context: SentContext | None,
-        items: tuple[Any, ...],
-        *,
-        whole: bool,
-        large: bool = False,
-    ) -> Task:
-        recipes = [item if isinstance(item, Recipe) else item[0] for item in items]
-        parents = {parent for recipe in recipes for parent in recipe.parents}
-        known = self._ancestry(parents) if whole else {key: self.recipes[key] for key in parents if key in self.recipes}
-        if not large:
-            known = {key: recipe for key, recipe in known.items() if len(recipe.drawn) <= MOST_DRAWN}
-        useful = parents | {parent for recipe in known.values() for parent in recipe.parents}
-        slots = tuple((key, self._slots[key]) for key in sorted(useful) if key in self._slots)
-        keyframe = str(self._keyframe) if self._keyframe is not None else None
-        places = self.token, str(self._place), digest, context, self.generation
-        return Task(*places, items, tuple(known.values()), slots, keyframe, self._keyframe_history)
+        known.parents = set(parents)
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-        """Map a function over members, or over tuples whose first element is one; recipes travel, not weights.
+        """Map a function over members, or over tuples whose first element is one, as `Dispatch` does."""
+        return self._dispatch.map(function, items)
 
-        A function with an attribute ``generation`` is called with the run's.
-        """
-        sent = [_as_recipe(item) for item in items]
-        if not all(isinstance(item if isinstance(item, Recipe) else item[0], Recipe) for item in sent):
-            yield from self._map(function, sent)
-            return
-        context, digest = self._context(self._dumps(_without_generation(function)))
-        sizes = list(self._group_sizes(len(sent)))
-        groups = [tuple(sent[end - size : end]) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
-        at_once = MOST_TASKS * self._workers
-        for start in range(0, len(groups), at_once):
-            yield from self._answers(digest, context, groups[start : start + at_once])
-
-    def _answers(self, digest: bytes, context: SentContext, groups: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-        """Send groups to the workers, again with all that they need where they lack it, and yield what is answered."""
-        known = digest in self._digests
-        self._digests.add(digest)
-        tasks = [self._task(digest, None if known else context, group, whole=False) for group in groups]
-        lacking: dict[int, tuple[Any, ...]] = {}
-        waiting: dict[int, list[Any]] = {}
-        for i, answer in enumerate(self._map(run_group, tasks)):
-            if answer is None:
-                lacking[i] = groups[i]
-            elif lacking:
-                waiting[i] = answer
-            else:
-                yield from answer
-        content: bytes | None = None
-        whole = all(len(self.recipes[key].drawn) <= MOST_DRAWN for key in self._before if key in self.recipes)
-        while lacking:
-            again = [self._task(digest, context, group, whole=whole, large=True) for group in lacking.values()]
-            if content is not None:  # as many copies as are worth it: who lacks it may get any of the tasks
-                copies = max(1, MOST_SENT // max(1, len(content)))
-                again[:copies] = [task._replace(content=content) for task in again[:copies]]
-            answers = dict(zip(lacking, self._map(run_group, again), strict=True))
-            if content is not None and None in answers.values():  # the last resort is this process
-                answers = dict(zip(lacking, map(run_group, again), strict=True))
-            waiting.update({i: answer for i, answer in answers.items() if answer is not None})
-            lacking = {i: group for i, group in lacking.items() if answers[i] is None}
-            if lacking and not whole:  # what was too large to be sent with every task was not all
-                whole = True
-                continue
-            if lacking and (content is not None or self._keyframe is None):
-                raise LackingError(f"generation {self.generation} cannot be made of what is known of its ancestors")
-            # A host that has no such file is sent it with one task, and keeps it for the others.
-            content = self._keyframe.read_bytes() if lacking and self._keyframe is not None else None
-        for i in sorted(waiting):
-            yield from waiting[i]
-
-    def _context(self, function: bytes) -> tuple[SentContext, bytes]:
-        """Return what a worker needs to know of a pickled function, and its digest."""
-        if function not in self._contexts:
-            # Which objects pickle memoizes varies with who else holds them; without that the digest would too.
-            context = self._breeder, pickletools.optimize(function), self._timeout
-            known_by = b"".join((self.token.encode(), *context[:2]))  # another run has genomes of its own
-            self._contexts[function] = context, hashlib.sha256(known_by).digest()[:12]
-            while len(self._contexts) > MOST_CONTEXTS:
-                self._contexts.pop(next(iter(self._contexts)))
-        return self._contexts[function]
-
-    def _group_sizes(self, members: int) -> Iterator[int]:
-        """Tell how many members each task has: enough to be worth sending, and few towards the end.
-
-        Each is a share of what is left, so that the processes end at about the same time (guided self-scheduling:
-        C. D. Polychronopoulos and D. J. Kuck, IEEE Transactions on Computers C-36, 1987).
-        """
-        mates = self.breeder.mates
-        most = 16 if self._genomes.size >= 1_000_000 else 256
-        largest = self._group_size or max(mates, most // mates * mates)
-        smallest = min(WORTHWHILE_WEIGHTS // max(1, self._genomes.size), -(-members // (2 * self._workers)))
-        while members:
-            size = self._group_size or max(smallest, -(-members // (4 * self._workers)))
-            if self._workers == 1:
-                size = largest
-            elif size > 1 and not self._group_size:
-                size += -size % mates  # all children of a group
-            yield min(size, largest, members)
-            members -= min(size, largest, members)
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[Genomes]:
+        """Give what makes genomes in this process, told what is known."""
+        with busy:
+            self._genomes.recipes, self._genomes.slots = self._known.recipes, self._known.slots
+            yield self._genomes
 
     def look(self, member: Any) -> Vector:
         """Return the weights of a member, valid until the next look or task; a light one stays light."""
         if not isinstance(member, LightMember):
             weights: Vector = member.flat
             return weights
-        with busy:
-            self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
-            (individual,) = self._genomes.individuals((member.recipe,), kept=True)
+        with self._at_work() as genomes:
+            (individual,) = genomes.individuals((member.recipe,), kept=True)
             weights = individual.flat
         return weights
 
     def weights(self, recipe: Recipe) -> Vector:
         """Return the genome of a recipe, bred here, as a new vector."""
-        with busy:
-            self._genomes.recipes, self._genomes.slots = self.recipes, self._slots
-            flat = empty_vector(self._genomes.size)
-            self._genomes.breed((recipe,), (flat,))
+        with self._at_work() as genomes:
+            flat = empty_vector(genomes.size)
+            genomes.breed((recipe,), (flat,))
         return flat
 
 
@@ -482,21 +367,3 @@ def _close(token: str, genomes: Genomes) -> None:
     if genomes.breeder.noise_table is not None:
         genomes.breeder.noise_table.forget()
     genomes.cache.remove()
-
-
-def _as_recipe(item: Any) -> Any:
-    """Return an item with its member replaced by the member's recipe."""
-    if isinstance(item, tuple):
-        return (getattr(item[0], "recipe", item[0]), *item[1:])
-    return getattr(item, "recipe", item)
-
-
-def _without_generation(function: Any) -> Any:
-    """Return the function, or a copy whose generation is 0, so that its digest stays the same."""
-    if isinstance(function, partial):
-        return partial(_without_generation(function.func), *function.args, **function.keywords)
-    if not hasattr(function, "generation"):
-        return function
-    still = copy.copy(function)
-    still.generation = 0
-    return still

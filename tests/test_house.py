@@ -30,6 +30,7 @@ FLOORS = [
     {"problems"},
     {"genomes", "members", "elitism", "pedigree"},
     {"genome_tasks"},
+    {"dispatch"},
     {"lineage", "evolution"},
     {"founders", "variation"},
     {"maps.tasks"},

@@ -2,23 +2,12 @@
 
 import contextlib
 import copy
-import errno
-import gc
-import os
 import pickle
-import shutil
-import subprocess
-import sys
-from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from deap import base, tools
-from hypothesis import given
-from hypothesis import strategies as st
 
 from deap_nn import (
     Annealed,
@@ -30,7 +19,6 @@ from deap_nn import (
     OneFifth,
     SelfAdaptive,
     WeightList,
-    algorithms,
     cxBiased,
     cxMask,
     cxMatrices,
@@ -39,10 +27,7 @@ from deap_nn import (
     cxSplit,
     cxUnits,
     evolve,
-    genome_cache,
-    genome_tasks,
     initNormal,
-    lineage,
     make_toolbox,
     mutGaussianAdaptive,
     recombination_weights,
@@ -51,13 +36,11 @@ from deap_nn import (
     selRankBoosted,
 )
 from deap_nn.founders import breeder_of, initPopulation
-from deap_nn.genome_cache import GenomeCache, sweep
+from deap_nn.genome_cache import GenomeCache
 from deap_nn.genomes import Genomes
 from deap_nn.lineage import Lineage
 from deap_nn.logbooks import rows_of
 from deap_nn.members import LightMember
-from deap_nn.parallel import worker_count
-from deap_nn.recipes import Recipe
 from deap_nn.sharing import SharedMap
 from deap_nn.weights import empty_vector
 
@@ -205,116 +188,6 @@ def test_a_crossover_that_wants_the_fitter_first_is_given_it(breeding, n):
         assert [made[2 * i : 2 * i + 2] for i in range(len(fitter))] == [[weights] * 2 for weights in fitter]
 
 
-@given(
-    members=st.integers(0, 2000),
-    workers=st.integers(1, 9),
-    group_size=st.none() | st.integers(1, 300),
-    weights=st.sampled_from([3_000_000, 50_000]),
-    mates=st.sampled_from([2, 3, 4]),
-)
-def test_groups_hold_everybody_and_keep_siblings_together(members, workers, group_size, weights, mates):
-    lineage = Lineage.__new__(Lineage)
-    lineage.breeder = SimpleNamespace(mates=mates)
-    lineage._workers, lineage._group_size = workers, group_size
-    lineage._genomes = SimpleNamespace(size=weights)
-    sizes = list(lineage._group_sizes(members))
-    assert sum(sizes) == members
-    assert all(size >= 1 for size in sizes)
-    if group_size is not None:
-        assert set(sizes[:-1]) <= {group_size}
-        return
-    assert max(sizes, default=0) <= (16 if weights == 3_000_000 else 256)
-    assert sizes == sorted(sizes, reverse=True)
-    whole = [size for size in sizes if size > 1]
-    assert all(size % mates == 0 for size in whole[:-1])
-    assert sizes.count(1) <= 4 * workers
-
-
-@pytest.mark.parametrize("group_size", [1, 2, 3, 5, 100])
-def test_groups_change_nothing(group_size):
-    assert result(wired(), group_size=group_size) == result(wired(), breeding="plain")
-
-
-def test_a_large_population_is_given_to_the_map_in_parts(monkeypatch):
-    monkeypatch.setattr(lineage, "MOST_TASKS", 2)
-    monkeypatch.setattr(algorithms, "worker_count", lambda map_: 1)
-    calls = []
-
-    def noting(function, tasks):
-        calls.append(len(list(tasks)))
-        return map(function, tasks)
-
-    assert result(wired(map=noting), group_size=3, n=20) == result(wired(), n=20, breeding="plain")
-    assert [count for count in calls if count] == 7 * [2, 2, 2, 1]  # nothing lacks, so nothing is sent again
-
-
-def test_work_is_shared_out_for_any_map_but_the_built_in_one():
-    assert worker_count() == worker_count(map) == worker_count(partial(map)) == 1
-    with ThreadPoolExecutor(3) as pool:
-        assert worker_count(pool.map) == os.cpu_count()
-
-
-def test_a_map_of_threads_changes_nothing():
-    with ThreadPoolExecutor(3) as pool:
-        assert result(wired(map=pool.map), group_size=2) == result(wired(), breeding="plain")
-
-
-@pytest.mark.parametrize("size", [0, 5, genome_cache._BLOCK, 2 * genome_cache._BLOCK + 3])
-def test_room_is_claimed_where_the_system_has_no_call_for_it_too(monkeypatch, tmp_path, size):
-    monkeypatch.delattr(genome_cache.os, "posix_fallocate")
-    assert genome_cache.appear(tmp_path / "made", size + 1, lambda file: os.pwrite(file, b"x", size))
-    assert (tmp_path / "made").read_bytes() == bytes(size) + b"x"
-    assert (tmp_path / "made").stat().st_blocks * 512 >= size
-    full = OSError(errno.ENOSPC, "full")
-    monkeypatch.setattr(genome_cache.os, "pwrite", lambda *arguments: (_ for _ in ()).throw(full))
-    assert not genome_cache.appear(tmp_path / "none", 5, lambda file: None)
-    assert [path.name for path in tmp_path.iterdir()] == ["made"]
-
-
-def test_a_cache_with_less_room_than_parents_changes_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)  # a slot a segment
-    expected = result(wired(), breeding="plain")
-    bytes_per_slot = 2 * genome_cache._PAGE
-    for slots in (4, 5):
-        with pytest.warns(UserWarning, match=r"no room for \d of \d parents .* --cache-size"):
-            assert result(wired(), cache=tmp_path, cache_size=slots * bytes_per_slot) == expected
-    assert result(wired(), cache=tmp_path, cache_size=100 * bytes_per_slot) == expected
-    gc.collect()
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_cache_without_room_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"cache: 0\.1 MiB in .* hold 0 genomes .* --cache-size"):
-        result(wired(), cache=tmp_path, cache_size=100_000)
-    assert not list(tmp_path.iterdir())
-
-
-def test_the_caches_files_may_vanish(tmp_path, monkeypatch):
-    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)
-    removed = []
-
-    def remove(evolution):
-        if evolution.generation in (2, 4):
-            for folder in tmp_path.iterdir():
-                removed.append(folder)
-                shutil.rmtree(folder)
-
-    found = result(wired(), cache=tmp_path, callbacks=[Watch(remove)])
-    assert len(removed) >= 1
-    assert found == result(wired(), breeding="plain")
-
-
-def test_damaged_headers_are_bred_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)
-
-    def damage(evolution):
-        for path in tmp_path.glob("*/segment*"):
-            with open(path, "r+b") as file:
-                file.write(b"\x07" * 8)
-
-    assert result(wired(), cache=tmp_path, callbacks=[Watch(damage)]) == result(wired(), breeding="plain")
-
-
 def test_a_member_is_an_individual_to_whoever_looks():
     seen = []
 
@@ -444,84 +317,6 @@ def test_an_evaluate_with_arguments_is_called_with_them():
     )
 
 
-def test_a_run_shares_its_table_if_a_quarter_of_the_cache_is_room_for_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)
-    seen = []
-    watch = Watch(lambda run: seen.extend(path.name for path in tmp_path.glob("*/noise-*")))
-    expected = result(wired(), breeding="plain")
-    table = 4 * NoiseTable(1, LAYOUT.size).size  # 4 MiB
-    assert result(wired(), cache=tmp_path, cache_size=4 * table - 1, callbacks=[watch]) == expected
-    assert not seen
-    assert result(wired(), cache=tmp_path, cache_size=4 * table, callbacks=[watch]) == expected
-    assert seen
-    gc.collect()
-    assert not list(tmp_path.iterdir())
-    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 4 * table)  # with the table there is no room for a segment
-    seen.clear()
-    assert result(wired(), cache=tmp_path, cache_size=5 * table, callbacks=[watch]) == expected
-    assert not seen
-
-
-def test_a_parent_that_is_overwritten_while_it_is_read_is_read_again(tmp_path):
-    class Overwriting:
-        """Breeds a copy of its parent, whose slot is given to another genome meanwhile."""
-
-        shapes, container, noise_table, calls = ((3,),), Individual, None, 0
-
-        def breed(self, recipe, parents, out):
-            self.calls += 1
-            if self.calls == 1:
-                with genomes.cache.writing(0, 99) as room:
-                    room[:] = 7
-            out[:] = parents[0]
-
-    genomes = Genomes(Overwriting(), "run", tmp_path)
-    genomes.slots = {1: 0}
-    genomes._kept[1] = np.full(3, 5, np.float32)
-    with genomes.cache.writing(0, 1) as room:
-        room[:] = 5
-    out = empty_vector(3)
-    genomes.breed([Recipe(1, 0, (1,))], [out])
-    assert out.tolist() == [5, 5, 5]
-    assert genomes.breeder.calls == 2
-    genomes.cache.remove()
-
-
-def test_slots_are_read_only_while_they_hold_what_is_asked_for(tmp_path):
-    cache, other = GenomeCache("run", 10, tmp_path), GenomeCache("run", 10, tmp_path)
-    assert cache.read(3, 7) is None
-    with cache.writing(3, 7) as room:
-        room[:] = 5
-        assert other.read(3, 7) is None  # not before it is whole
-    assert other.read(3, 7).tolist() == [5] * 10
-    with pytest.raises(RuntimeError), other.writing(3, 8):
-        raise RuntimeError
-    assert cache.read(3, 7) is None
-    assert cache.read(3, 8) is None
-    assert (cache.folder.stat().st_mode & 0o777) == 0o700
-    cache.close()
-    assert other.folder.exists()
-    other.close()
-    assert not other.folder.exists()
-
-
-def test_a_slot_that_another_process_writes_is_not_waited_for(tmp_path):
-    cache = GenomeCache("run", 10, tmp_path)
-    with cache.writing(0, 1):
-        pass
-    code = (
-        "import sys; from pathlib import Path; from deap_nn.genome_cache import GenomeCache\n"
-        "cache = GenomeCache('run', 10, Path(sys.argv[1]))\n"
-        "with cache.writing(0, 2) as room:\n"
-        "    print(room is None, flush=True)\n"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    with cache.writing(0, 1):
-        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
-    cache.remove()
-
-
 def test_a_shared_map_sends_names_and_weights_where_it_must(tmp_path, monkeypatch):
     individuals = [Individual([np.full((40, 30), i), np.full(9, -i)]) for i in range(6)]
     for i, individual in enumerate(individuals):
@@ -553,42 +348,6 @@ def seen(individual):
     return type(individual), individual.flat.sum(), individual.shapes, individual.fitness.values, individual.sigma
 
 
-def test_two_runs_never_meet_and_a_dead_runs_cache_is_swept(tmp_path):
-    living = GenomeCache("living", 10, tmp_path)
-    code = (
-        "import os, sys; from pathlib import Path; from deap_nn.genome_cache import GenomeCache\n"
-        "cache = GenomeCache('killed', 10, Path(sys.argv[1]))\n"
-        "with cache.writing(0, 2): pass\n"
-        "os.kill(os.getpid(), 9)\n"
-    )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
-    assert len(list(tmp_path.iterdir())) == 2
-    other = living.folder.with_name(living.folder.name + "-file")  # somebody else's, of such a name
-    other.write_text("no folder")
-    sweep(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted([living.folder, other])
-    living.remove()
-
-
-def test_no_file_stays_after_an_exception(tmp_path):
-    def fail(evolution):
-        if evolution.generation == 2:
-            assert list(tmp_path.iterdir())
-            raise RuntimeError("stop")
-
-    with pytest.raises(RuntimeError, match="stop"):
-        result(wired(), cache=tmp_path, callbacks=[Watch(fail)])
-    assert not list(tmp_path.iterdir())
-
-
-def test_claimed_room_that_is_not_there_is_no_error(tmp_path, monkeypatch):
-    def full(*arguments):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    assert result(wired(), cache=tmp_path) == result(wired(), breeding="plain")
-
-
 def test_the_cnn_sized_toolbox_agrees_too(digits):
     def run(**options):
         toolbox = make_toolbox("mlp", digits, seed=1, parents=4)
@@ -605,46 +364,6 @@ def test_what_make_toolbox_registers_takes_the_fused_pass(digits):
         assert len(pickle.dumps(breeder)) < 2000
     toolbox.register("mate", tools.cxTwoPoint)
     assert not breeder_of(toolbox.population(n=2), toolbox, seed=1, cxpb=1.0, mutpb=1.0).fused
-
-
-def test_a_task_is_small():
-    sizes = []
-
-    def measured(function, tasks):
-        tasks = list(tasks)
-        sizes.append((len(tasks), sum(len(pickle.dumps(task, pickle.HIGHEST_PROTOCOL)) for task in tasks)))
-        return [function(task) for task in tasks]
-
-    evolve(wired().population(n=64), wired(map=measured), 4, seed=1, group_size=8)
-    later = [size for tasks, size in sizes[2:] if tasks == 8]
-    assert later
-    assert max(later) / 64 < 200  # bytes a child
-
-
-def test_a_pool_too_large_for_every_task_reaches_who_lacks_it(tmp_path, monkeypatch):
-    """A host without the cache is sent the pool alone first, and all its ancestors only where it knows none."""
-    monkeypatch.setattr("deap_nn.lineage.MOST_DRAWN", 8)
-    around = {"mate": cxMean, "select": selMirrored, "step": 2.5}
-    expected, sent = result(wired(**around)), []
-
-    def elsewhere(function, tasks):
-        """A host of its own, which keeps what it makes."""
-        here = genome_tasks.contexts, genome_tasks.genomes_by_run
-        for task in tasks:
-            sent.append(task)
-            genome_tasks.contexts, genome_tasks.genomes_by_run = there
-            try:
-                yield function(task._replace(place=str(tmp_path)))
-            finally:
-                genome_tasks.contexts, genome_tasks.genomes_by_run = here
-
-    there, here = (OrderedDict(), {}), (genome_tasks.contexts, genome_tasks.genomes_by_run)
-    assert result(wired(**around, map=elsewhere), group_size=4) == expected
-    genome_tasks.contexts, genome_tasks.genomes_by_run = there
-    genome_tasks.forget()
-    genome_tasks.contexts, genome_tasks.genomes_by_run = here
-    pools = [sum(bool(recipe.drawn) for recipe in task.known) for task in sent if task.generation == 6]
-    assert set(pools) == {0, 1}
 
 
 def test_a_place_that_is_no_members_is_refused():

@@ -1,0 +1,251 @@
+"""Recipes on their way: groups of members to the workers of a map, and again with what those lack."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import itertools
+import pickletools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from deap_nn.genome_tasks import MOST_CONTEXTS, SentContext, Task, run_group
+from deap_nn.genomes import LackingError
+from deap_nn.parallel import pickler
+from deap_nn.recipes import Breeder, Recipe
+
+Map = Callable[..., Iterable[Any]]
+
+MOST_TASKS = 128
+"""So many tasks a process are given to the map at a time: a map makes and sends all at once."""
+
+MOST_SENT = 1 << 31
+"""So many bytes of a keyframe are sent at a time, or one copy."""
+
+WORTHWHILE_WEIGHTS = 1_600_000
+"""A task of fewer weights costs more to send than to do."""
+
+MOST_DRAWN = 1 << 12
+"""A pool whose recipe takes more bytes is sent to those who lack it alone."""
+
+
+@dataclass
+class Known:
+    """What a run knows of a generation's ancestors, of which each task is told a part.
+
+    Attributes
+    ----------
+    generation : int
+        The present one.
+    recipes : dict
+        Of the ancestors, by their ids.
+    slots : dict
+        Which slot of this host's cache has the weights of an id.
+    parents : set
+        The ids of what the present generation is bred from.
+    keyframe : Path, optional
+        A file of weights that need not be bred again.
+    history : str
+        What tells the run up to that keyframe from others.
+    """
+
+    generation: int = 0
+    recipes: dict[int, Recipe] = field(default_factory=dict)
+    slots: dict[int, int] = field(default_factory=dict)
+    parents: set[int] = field(default_factory=set)
+    keyframe: Path | None = None
+    history: str = ""
+
+    def ancestry(self, keys: Iterable[int]) -> dict[int, Recipe]:
+        """Return the recipes of some ids and of all their ancestors."""
+        found: dict[int, Recipe] = {}
+        waiting = list(keys)
+        while waiting:
+            key = waiting.pop()
+            if key not in found and key in self.recipes:
+                found[key] = self.recipes[key]
+                waiting.extend(found[key].parents)
+        return found
+
+    def has_large_pools(self) -> bool:
+        """Return whether what the present generation is bred from takes more than is sent with every task."""
+        return any(len(self.recipes[key].drawn) > MOST_DRAWN for key in self.parents if key in self.recipes)
+
+
+class Dispatch:
+    """Sends the members of a run to a map as recipes, a group to a task.
+
+    Parameters
+    ----------
+    breeder : Breeder
+        What recipes have in common.
+    map : callable
+        The toolbox's map.
+    known : Known
+        What is known of the ancestors, kept up by whoever made this.
+    token : str
+        Names the run.
+    place : Path
+        Where this host's cache is.
+    size : int
+        How many weights a member has.
+    shares_noise : bool
+        Whether the noise table lies in that cache.
+    workers : int
+        How many processes share the work, for the size of groups.
+    group_size : int, optional
+        How many members a task has; chosen by the size of the genome and of the population if left out.
+    timeout : float, optional
+        How many seconds a call of the function that is mapped may take; no limit if left out.
+    """
+
+    def __init__(
+        self,
+        breeder: Breeder,
+        map: Map,
+        known: Known,
+        *,
+        token: str,
+        place: Path,
+        size: int,
+        shares_noise: bool = False,
+        workers: int = 1,
+        group_size: int | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self._map = map
+        self._known = known
+        self._token = token
+        self._place = place
+        self._size = size
+        self._mates = breeder.mates
+        self._workers = workers
+        self._group_size = group_size
+        self._timeout = timeout
+        self._dumps = pickler(map)
+        self._breeder = self._dumps((breeder, shares_noise))
+        self._digests: set[bytes] = set()
+        self._contexts: dict[bytes, tuple[SentContext, bytes]] = {}
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        """Map a function over members, or over tuples whose first element is one; recipes travel, not weights.
+
+        A function with an attribute ``generation`` is called with the run's.
+        """
+        sent = [_as_recipe(item) for item in items]
+        if not all(isinstance(item if isinstance(item, Recipe) else item[0], Recipe) for item in sent):
+            yield from self._map(function, sent)
+            return
+        context, digest = self._context(self._dumps(_without_generation(function)))
+        sizes = list(self.group_sizes(len(sent)))
+        groups = [tuple(sent[end - size : end]) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
+        at_once = MOST_TASKS * self._workers
+        for start in range(0, len(groups), at_once):
+            yield from self._answers(digest, context, groups[start : start + at_once])
+
+    def group_sizes(self, members: int) -> Iterator[int]:
+        """Tell how many members each task has: enough to be worth sending, and few towards the end.
+
+        Each is a share of what is left, so that the processes end at about the same time (guided self-scheduling:
+        C. D. Polychronopoulos and D. J. Kuck, IEEE Transactions on Computers C-36, 1987).
+        """
+        mates = self._mates
+        most = 16 if self._size >= 1_000_000 else 256
+        largest = self._group_size or max(mates, most // mates * mates)
+        smallest = min(WORTHWHILE_WEIGHTS // max(1, self._size), -(-members // (2 * self._workers)))
+        while members:
+            size = self._group_size or max(smallest, -(-members // (4 * self._workers)))
+            if self._workers == 1:
+                size = largest
+            elif size > 1 and not self._group_size:
+                size += -size % mates  # all children of a group
+            yield min(size, largest, members)
+            members -= min(size, largest, members)
+
+    def _answers(self, digest: bytes, context: SentContext, groups: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+        """Send groups to the workers, again with all that they need where they lack it, and yield what is answered."""
+        known = digest in self._digests
+        self._digests.add(digest)
+        tasks = [self._task(digest, None if known else context, group, whole=False) for group in groups]
+        lacking: dict[int, tuple[Any, ...]] = {}
+        waiting: dict[int, list[Any]] = {}
+        for i, answer in enumerate(self._map(run_group, tasks)):
+            if answer is None:
+                lacking[i] = groups[i]
+            elif lacking:
+                waiting[i] = answer
+            else:
+                yield from answer
+        content: bytes | None = None
+        keyframe, whole = self._known.keyframe, not self._known.has_large_pools()
+        while lacking:
+            again = [self._task(digest, context, group, whole=whole, large=True) for group in lacking.values()]
+            if content is not None:  # as many copies as are worth it: who lacks it may get any of the tasks
+                copies = max(1, MOST_SENT // max(1, len(content)))
+                again[:copies] = [task._replace(content=content) for task in again[:copies]]
+            answers = dict(zip(lacking, self._map(run_group, again), strict=True))
+            if content is not None and None in answers.values():  # the last resort is this process
+                answers = dict(zip(lacking, map(run_group, again), strict=True))
+            waiting.update({i: answer for i, answer in answers.items() if answer is not None})
+            lacking = {i: group for i, group in lacking.items() if answers[i] is None}
+            if lacking and not whole:  # what was too large to be sent with every task was not all
+                whole = True
+                continue
+            if lacking and (content is not None or keyframe is None):
+                generation = self._known.generation
+                raise LackingError(f"generation {generation} cannot be made of what is known of its ancestors")
+            # A host that has no such file is sent it with one task, and keeps it for the others.
+            content = keyframe.read_bytes() if lacking and keyframe is not None else None
+        for i in sorted(waiting):
+            yield from waiting[i]
+
+    def _task(
+        self, digest: bytes, context: SentContext | None, items: tuple[Any, ...], *, whole: bool, large: bool = False
+    ) -> Task:
+        """Return the task of a group, with the recipes of its parents, or where `whole` of all its ancestors."""
+        all_known = self._known
+        recipes = [item if isinstance(item, Recipe) else item[0] for item in items]
+        parents = {parent for recipe in recipes for parent in recipe.parents}
+        if whole:
+            known = all_known.ancestry(parents)
+        else:
+            known = {key: all_known.recipes[key] for key in parents if key in all_known.recipes}
+        if not large:
+            known = {key: recipe for key, recipe in known.items() if len(recipe.drawn) <= MOST_DRAWN}
+        useful = parents | {parent for recipe in known.values() for parent in recipe.parents}
+        slots = tuple((key, all_known.slots[key]) for key in sorted(useful) if key in all_known.slots)
+        keyframe = str(all_known.keyframe) if all_known.keyframe is not None else None
+        places = self._token, str(self._place), digest, context, all_known.generation
+        return Task(*places, items, tuple(known.values()), slots, keyframe, all_known.history)
+
+    def _context(self, function: bytes) -> tuple[SentContext, bytes]:
+        """Return what a worker needs to know of a pickled function, and its digest."""
+        if function not in self._contexts:
+            # Which objects pickle memoizes varies with who else holds them; without that the digest would too.
+            context = self._breeder, pickletools.optimize(function), self._timeout
+            known_by = b"".join((self._token.encode(), *context[:2]))  # another run has genomes of its own
+            self._contexts[function] = context, hashlib.sha256(known_by).digest()[:12]
+            while len(self._contexts) > MOST_CONTEXTS:
+                self._contexts.pop(next(iter(self._contexts)))
+        return self._contexts[function]
+
+
+def _as_recipe(item: Any) -> Any:
+    """Return an item with its member replaced by the member's recipe."""
+    if isinstance(item, tuple):
+        return (getattr(item[0], "recipe", item[0]), *item[1:])
+    return getattr(item, "recipe", item)
+
+
+def _without_generation(function: Any) -> Any:
+    """Return the function, or a copy whose generation is 0, so that its digest stays the same."""
+    if isinstance(function, partial):
+        return partial(_without_generation(function.func), *function.args, **function.keywords)
+    if not hasattr(function, "generation"):
+        return function
+    still = copy.copy(function)
+    still.generation = 0
+    return still

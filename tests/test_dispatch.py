@@ -1,0 +1,109 @@
+"""Recipes on their way to the workers of a map, and what is sent again."""
+
+import os
+import pickle
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_lineage import result, wired
+
+from deap_nn import algorithms, cxMean, dispatch, evolve, genome_tasks, selMirrored
+from deap_nn.dispatch import Dispatch, Known
+from deap_nn.parallel import worker_count
+
+
+@given(
+    members=st.integers(0, 2000),
+    workers=st.integers(1, 9),
+    group_size=st.none() | st.integers(1, 300),
+    weights=st.sampled_from([3_000_000, 50_000]),
+    mates=st.sampled_from([2, 3, 4]),
+)
+def test_groups_hold_everybody_and_keep_siblings_together(members, workers, group_size, weights, mates):
+    options = {"token": "", "place": Path(), "size": weights, "workers": workers, "group_size": group_size}
+    sizes = list(Dispatch(SimpleNamespace(mates=mates), map, Known(), **options).group_sizes(members))
+    assert sum(sizes) == members
+    assert all(size >= 1 for size in sizes)
+    if group_size is not None:
+        assert set(sizes[:-1]) <= {group_size}
+        return
+    assert max(sizes, default=0) <= (16 if weights == 3_000_000 else 256)
+    assert sizes == sorted(sizes, reverse=True)
+    whole = [size for size in sizes if size > 1]
+    assert all(size % mates == 0 for size in whole[:-1])
+    assert sizes.count(1) <= 4 * workers
+
+
+@pytest.mark.parametrize("group_size", [1, 2, 3, 5, 100])
+def test_groups_change_nothing(group_size):
+    assert result(wired(), group_size=group_size) == result(wired(), breeding="plain")
+
+
+def test_a_large_population_is_given_to_the_map_in_parts(monkeypatch):
+    monkeypatch.setattr(dispatch, "MOST_TASKS", 2)
+    monkeypatch.setattr(algorithms, "worker_count", lambda map_: 1)
+    calls = []
+
+    def noting(function, tasks):
+        calls.append(len(list(tasks)))
+        return map(function, tasks)
+
+    assert result(wired(map=noting), group_size=3, n=20) == result(wired(), n=20, breeding="plain")
+    assert [count for count in calls if count] == 7 * [2, 2, 2, 1]  # nothing lacks, so nothing is sent again
+
+
+def test_work_is_shared_out_for_any_map_but_the_built_in_one():
+    assert worker_count() == worker_count(map) == worker_count(partial(map)) == 1
+    with ThreadPoolExecutor(3) as pool:
+        assert worker_count(pool.map) == os.cpu_count()
+
+
+def test_a_map_of_threads_changes_nothing():
+    with ThreadPoolExecutor(3) as pool:
+        assert result(wired(map=pool.map), group_size=2) == result(wired(), breeding="plain")
+
+
+def test_a_task_is_small():
+    sizes = []
+
+    def measured(function, tasks):
+        tasks = list(tasks)
+        sizes.append((len(tasks), sum(len(pickle.dumps(task, pickle.HIGHEST_PROTOCOL)) for task in tasks)))
+        return [function(task) for task in tasks]
+
+    evolve(wired().population(n=64), wired(map=measured), 4, seed=1, group_size=8)
+    later = [size for tasks, size in sizes[2:] if tasks == 8]
+    assert later
+    assert max(later) / 64 < 200  # bytes a child
+
+
+def test_a_pool_too_large_for_every_task_reaches_who_lacks_it(tmp_path, monkeypatch):
+    """A host without the cache is sent the pool alone first, and all its ancestors only where it knows none."""
+    monkeypatch.setattr("deap_nn.dispatch.MOST_DRAWN", 8)
+    around = {"mate": cxMean, "select": selMirrored, "step": 2.5}
+    expected, sent = result(wired(**around)), []
+
+    def elsewhere(function, tasks):
+        """A host of its own, which keeps what it makes."""
+        here = genome_tasks.contexts, genome_tasks.genomes_by_run
+        for task in tasks:
+            sent.append(task)
+            genome_tasks.contexts, genome_tasks.genomes_by_run = there
+            try:
+                yield function(task._replace(place=str(tmp_path)))
+            finally:
+                genome_tasks.contexts, genome_tasks.genomes_by_run = here
+
+    there, here = (OrderedDict(), {}), (genome_tasks.contexts, genome_tasks.genomes_by_run)
+    assert result(wired(**around, map=elsewhere), group_size=4) == expected
+    genome_tasks.contexts, genome_tasks.genomes_by_run = there
+    genome_tasks.forget()
+    genome_tasks.contexts, genome_tasks.genomes_by_run = here
+    pools = [sum(bool(recipe.drawn) for recipe in task.known) for task in sent if task.generation == 6]
+    assert set(pools) == {0, 1}

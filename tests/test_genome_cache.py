@@ -1,0 +1,188 @@
+"""The cache that the processes of a host share: with little room, damaged, or gone."""
+
+import errno
+import gc
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from test_lineage import LAYOUT, Watch, result, wired
+
+from deap_nn import Individual, NoiseTable, genome_cache
+from deap_nn.genome_cache import GenomeCache, sweep
+from deap_nn.genomes import Genomes
+from deap_nn.recipes import Recipe
+from deap_nn.weights import empty_vector
+
+
+@pytest.mark.parametrize("size", [0, 5, genome_cache._BLOCK, 2 * genome_cache._BLOCK + 3])
+def test_room_is_claimed_where_the_system_has_no_call_for_it_too(monkeypatch, tmp_path, size):
+    monkeypatch.delattr(genome_cache.os, "posix_fallocate")
+    assert genome_cache.appear(tmp_path / "made", size + 1, lambda file: os.pwrite(file, b"x", size))
+    assert (tmp_path / "made").read_bytes() == bytes(size) + b"x"
+    assert (tmp_path / "made").stat().st_blocks * 512 >= size
+    full = OSError(errno.ENOSPC, "full")
+    monkeypatch.setattr(genome_cache.os, "pwrite", lambda *arguments: (_ for _ in ()).throw(full))
+    assert not genome_cache.appear(tmp_path / "none", 5, lambda file: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_a_cache_with_less_room_than_parents_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)  # a slot a segment
+    expected = result(wired(), breeding="plain")
+    bytes_per_slot = 2 * genome_cache._PAGE
+    for slots in (4, 5):
+        with pytest.warns(UserWarning, match=r"no room for \d of \d parents .* --cache-size"):
+            assert result(wired(), cache=tmp_path, cache_size=slots * bytes_per_slot) == expected
+    assert result(wired(), cache=tmp_path, cache_size=100 * bytes_per_slot) == expected
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_without_room_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"cache: 0\.1 MiB in .* hold 0 genomes .* --cache-size"):
+        result(wired(), cache=tmp_path, cache_size=100_000)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_caches_files_may_vanish(tmp_path, monkeypatch):
+    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)
+    removed = []
+
+    def remove(evolution):
+        if evolution.generation in (2, 4):
+            for folder in tmp_path.iterdir():
+                removed.append(folder)
+                shutil.rmtree(folder)
+
+    found = result(wired(), cache=tmp_path, callbacks=[Watch(remove)])
+    assert len(removed) >= 1
+    assert found == result(wired(), breeding="plain")
+
+
+def test_damaged_headers_are_bred_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)
+
+    def damage(evolution):
+        for path in tmp_path.glob("*/segment*"):
+            with open(path, "r+b") as file:
+                file.write(b"\x07" * 8)
+
+    assert result(wired(), cache=tmp_path, callbacks=[Watch(damage)]) == result(wired(), breeding="plain")
+
+
+def test_a_run_shares_its_table_if_a_quarter_of_the_cache_is_room_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)
+    seen = []
+    watch = Watch(lambda run: seen.extend(path.name for path in tmp_path.glob("*/noise-*")))
+    expected = result(wired(), breeding="plain")
+    table = 4 * NoiseTable(1, LAYOUT.size).size  # 4 MiB
+    assert result(wired(), cache=tmp_path, cache_size=4 * table - 1, callbacks=[watch]) == expected
+    assert not seen
+    assert result(wired(), cache=tmp_path, cache_size=4 * table, callbacks=[watch]) == expected
+    assert seen
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 4 * table)  # with the table there is no room for a segment
+    seen.clear()
+    assert result(wired(), cache=tmp_path, cache_size=5 * table, callbacks=[watch]) == expected
+    assert not seen
+
+
+def test_a_parent_that_is_overwritten_while_it_is_read_is_read_again(tmp_path):
+    class Overwriting:
+        """Breeds a copy of its parent, whose slot is given to another genome meanwhile."""
+
+        shapes, container, noise_table, calls = ((3,),), Individual, None, 0
+
+        def breed(self, recipe, parents, out):
+            self.calls += 1
+            if self.calls == 1:
+                with genomes.cache.writing(0, 99) as room:
+                    room[:] = 7
+            out[:] = parents[0]
+
+    genomes = Genomes(Overwriting(), "run", tmp_path)
+    genomes.slots = {1: 0}
+    genomes._kept[1] = np.full(3, 5, np.float32)
+    with genomes.cache.writing(0, 1) as room:
+        room[:] = 5
+    out = empty_vector(3)
+    genomes.breed([Recipe(1, 0, (1,))], [out])
+    assert out.tolist() == [5, 5, 5]
+    assert genomes.breeder.calls == 2
+    genomes.cache.remove()
+
+
+def test_slots_are_read_only_while_they_hold_what_is_asked_for(tmp_path):
+    cache, other = GenomeCache("run", 10, tmp_path), GenomeCache("run", 10, tmp_path)
+    assert cache.read(3, 7) is None
+    with cache.writing(3, 7) as room:
+        room[:] = 5
+        assert other.read(3, 7) is None  # not before it is whole
+    assert other.read(3, 7).tolist() == [5] * 10
+    with pytest.raises(RuntimeError), other.writing(3, 8):
+        raise RuntimeError
+    assert cache.read(3, 7) is None
+    assert cache.read(3, 8) is None
+    assert (cache.folder.stat().st_mode & 0o777) == 0o700
+    cache.close()
+    assert other.folder.exists()
+    other.close()
+    assert not other.folder.exists()
+
+
+def test_a_slot_that_another_process_writes_is_not_waited_for(tmp_path):
+    cache = GenomeCache("run", 10, tmp_path)
+    with cache.writing(0, 1):
+        pass
+    code = (
+        "import sys; from pathlib import Path; from deap_nn.genome_cache import GenomeCache\n"
+        "cache = GenomeCache('run', 10, Path(sys.argv[1]))\n"
+        "with cache.writing(0, 2) as room:\n"
+        "    print(room is None, flush=True)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with cache.writing(0, 1):
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
+    cache.remove()
+
+
+def test_two_runs_never_meet_and_a_dead_runs_cache_is_swept(tmp_path):
+    living = GenomeCache("living", 10, tmp_path)
+    code = (
+        "import os, sys; from pathlib import Path; from deap_nn.genome_cache import GenomeCache\n"
+        "cache = GenomeCache('killed', 10, Path(sys.argv[1]))\n"
+        "with cache.writing(0, 2): pass\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    other = living.folder.with_name(living.folder.name + "-file")  # somebody else's, of such a name
+    other.write_text("no folder")
+    sweep(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([living.folder, other])
+    living.remove()
+
+
+def test_no_file_stays_after_an_exception(tmp_path):
+    def fail(evolution):
+        if evolution.generation == 2:
+            assert list(tmp_path.iterdir())
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        result(wired(), cache=tmp_path, callbacks=[Watch(fail)])
+    assert not list(tmp_path.iterdir())
+
+
+def test_claimed_room_that_is_not_there_is_no_error(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    assert result(wired(), cache=tmp_path) == result(wired(), breeding="plain")
