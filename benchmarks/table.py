@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from deap_nn.maps import MAPS
+
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.json"
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- measured: written by benchmarks/table.py -->\n", "<!-- end of measured -->\n"
-
-MAPS = ("serial", "scoop", "processes", "dask", "ray", "mpi")
 
 Values = Callable[[str, str], list[float]]
 

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_nn.operators import operator
 from deap_nn.weights import Vector, WeightList, check_generator, check_genome, check_pair, check_probability
 
 Genome = TypeVar("Genome", bound=WeightList)
@@ -21,6 +22,7 @@ def mask_bits(size: int, indpb: float, rng: np.random.Generator) -> NDArray[np.b
     return rng.random(size, dtype=np.float32) < np.float32(indpb)
 
 
+@operator("the article; Syswerda 1989")
 def cxMask(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Generator) -> tuple[Genome, Genome]:
     """Exchange weights where a random 0/1 mask says so, matrix by matrix.
 
@@ -77,6 +79,7 @@ def _exchange(flat1: Vector, flat2: Vector, mask: NDArray[np.bool_]) -> None:
     bits2 ^= exchange
 
 
+@operator("Gonçalves and Resende 2011")
 def cxBiased(ind1: Genome, ind2: Genome, *, indpb: float = 0.25, rng: np.random.Generator) -> tuple[Genome, Genome]:
     """Let both individuals have a share of their weights from the less fit, and the rest from the fitter one.
 
@@ -138,6 +141,7 @@ def _is_fitter(one: object, other: object) -> bool:
     return all(getattr(fitness, "valid", False) for fitness in fitnesses) and bool(fitnesses[0] > fitnesses[1])
 
 
+@operator("the article; Holland 1975")
 def cxSplit(ind1: Genome, ind2: Genome, *, rng: np.random.Generator) -> tuple[Genome, Genome]:
     """Split each pair of matrices at a random place and concatenate the one's head with the other's tail.
 
@@ -185,6 +189,7 @@ def cxSplit(ind1: Genome, ind2: Genome, *, rng: np.random.Generator) -> tuple[Ge
     return ind1, ind2
 
 
+@operator("Montana and Davis 1989")
 def cxMatrices(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Generator) -> tuple[Genome, Genome]:
     """Exchange whole matrices, each or not at random.
 
@@ -230,6 +235,7 @@ def cxMatrices(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random
     return ind1, ind2
 
 
+@operator("Montana and Davis 1989")
 def cxUnits(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Generator) -> tuple[Genome, Genome]:
     """Exchange whole units: all weights that lead into one go together, its bias among them.
 
@@ -300,6 +306,7 @@ def rotations(size: int, count: int, rng: np.random.Generator) -> NDArray[np.uin
     return (octets.astype(np.uint16) * np.uint16(count) >> 8).astype(np.uint8)
 
 
+@operator("Eiben, Raué and Ruttkay 1994")
 def cxScanning(*individuals: Genome, rng: np.random.Generator) -> tuple[Genome, ...]:
     """Let the values of each locus change places among several individuals, by a random rotation.
 
@@ -358,6 +365,7 @@ def further(centre: Vector, mean: NDArray[np.float64], step: float, out: Vector)
     np.add(start, step * (mean - start), out=out, casting="same_kind")
 
 
+@operator("Michalewicz 1992; Beyer 1995")
 def cxMean(*individuals: Genome, rng: np.random.Generator) -> tuple[Genome, ...]:
     """Let each individual become the mean of all (intermediate recombination, arithmetic crossover).
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from deap_nn.noise import NoiseTable, disjoint_slices
+from deap_nn.operators import operator
 from deap_nn.weights import (
     GAINS,
     LARGEST_WEIGHT,
@@ -42,6 +43,7 @@ def _drawn(layout: Layout, noise: Vector | NoiseTable | None, rng: np.random.Gen
     return flat, 0.5**0.5
 
 
+@operator("the article")
 def initNormal(
     container: Container[Individual],
     layout: Layout,
@@ -116,6 +118,7 @@ def fan_in_scales(layout: Layout) -> tuple[float, ...]:
     return tuple(scales)
 
 
+@operator("He et al. 2015")
 def initScaled(
     container: Container[Individual],
     layout: Layout,
@@ -176,6 +179,7 @@ def initScaled(
     return container(matrices)
 
 
+@operator("Such et al. 2017")
 def initAround(
     container: Container[Individual],
     layout: Layout,

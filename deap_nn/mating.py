@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from deap_nn.crossover import MOST_MATES, cxBiased, cxMask, cxMatrices, cxMean, cxSplit, cxUnits
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from deap_nn.crossover import MOST_MATES, cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
 from deap_nn.weights import check_count, check_probability
 
-CROSSOVERS = {
-    "mask": cxMask,
-    "biased": cxBiased,
-    "split": cxSplit,
-    "matrices": cxMatrices,
-    "units": cxUnits,
-    "average": cxMean,
-    "none": cxMask,
-    "mean": cxMean,
+CrossoverName = Literal["mask", "biased", "split", "matrices", "units", "average", "none", "mean"]
+
+
+class Crossover(NamedTuple):
+    """A crossover of two, the probability that it has unless one is given, and what takes its place for more mates."""
+
+    function: Callable[..., Any]
+    indpb: float | None = None
+    of_many: Callable[..., Any] | None = None
+
+
+CROSSOVERS: Mapping[CrossoverName, Crossover] = {
+    "mask": Crossover(cxMask, 0.5, of_many=cxScanning),
+    "biased": Crossover(cxBiased, 0.25),
+    "split": Crossover(cxSplit),
+    "matrices": Crossover(cxMatrices, 0.5),
+    "units": Crossover(cxUnits, 0.5),
+    "average": Crossover(cxMean, of_many=cxMean),
+    "none": Crossover(cxMask, 0.0),
+    "mean": Crossover(cxMean, of_many=cxMean),
 }
 """What `make_toolbox` calls them; "none" is a mask that exchanges nothing."""
-
-USUAL_INDPB = {"mask": 0.5, "biased": 0.25, "matrices": 0.5, "units": 0.5, "none": 0.0}
-"""The crossovers that have a probability, and what it is unless it is given."""
-
-OF_MANY = ("mask", "average", "mean")
-"""The crossovers of more than two mates."""
 
 
 class ArgumentError(ValueError):
@@ -44,7 +52,7 @@ class ArgumentError(ValueError):
         return f"{self.argument} {self.why}"
 
 
-def checked_indpb(crossover: str, mates: int, indpb: float | None) -> float | None:
+def checked_indpb(crossover: CrossoverName, mates: int, indpb: float | None) -> float | None:
     """Return the probability that a crossover of so many mates has, None if it has none.
 
     Raises
@@ -56,13 +64,13 @@ def checked_indpb(crossover: str, mates: int, indpb: float | None) -> float | No
     """
     if not 2 <= check_count(mates, "mates") <= MOST_MATES:
         raise ArgumentError("mates", f"must be 2 to {MOST_MATES}, got {mates!r}")
-    if mates > 2 and crossover not in OF_MANY:
+    if mates > 2 and CROSSOVERS[crossover].of_many is None:
         raise ArgumentError("mates", f"must be 2 where crossover is {crossover!r}, got {mates!r}")
-    has_one = crossover in USUAL_INDPB and mates == 2
+    usual = CROSSOVERS[crossover].indpb if mates == 2 else None
     if indpb is None:
-        return USUAL_INDPB[crossover] if has_one else None
-    if not has_one:
-        allowed = " or ".join(USUAL_INDPB)
+        return usual
+    if usual is None:
+        allowed = " or ".join(name for name, named in CROSSOVERS.items() if named.indpb is not None)
         raise ArgumentError("indpb", f"is for two mates and a crossover of {allowed}, got {indpb!r}")
     check_probability(indpb, "indpb")
     if crossover == "none" and indpb:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from deap_nn.adaptation import Adaptation, SelfAdaptive, check_sigma
 from deap_nn.noise import NoiseTable, noise_slice
+from deap_nn.operators import operator
 from deap_nn.weights import (
     LARGEST_WEIGHT,
     Vector,
@@ -63,6 +64,7 @@ def _size(matrix: NDArray[np.float32], most: float) -> float:
     return min(size, most) if size > LEAST_SIZE else LEAST_SIZE
 
 
+@operator("the article; Beyer and Schwefel 2002")
 def mutGaussianAdaptive(
     individual: Genome,
     *,

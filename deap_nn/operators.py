@@ -2,14 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from deap_nn.crossover import cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
-from deap_nn.initialisation import initAround, initNormal, initScaled
-from deap_nn.mutation import mutGaussianAdaptive
-from deap_nn.selection import selLogRank, selMirrored, selRankBoosted
+from typing import Any, Literal, TypeVar, get_args
 
 Kind = Literal["init", "cx", "mut", "sel"]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -26,19 +22,25 @@ class Operator:
         return self.function.__name__
 
 
-OPERATORS = (
-    Operator(initNormal, "init", "the article"),
-    Operator(initScaled, "init", "He et al. 2015"),
-    Operator(initAround, "init", "Such et al. 2017"),
-    Operator(cxMask, "cx", "the article; Syswerda 1989"),
-    Operator(cxScanning, "cx", "Eiben, Raué and Ruttkay 1994"),
-    Operator(cxBiased, "cx", "Gonçalves and Resende 2011"),
-    Operator(cxSplit, "cx", "the article; Holland 1975"),
-    Operator(cxMatrices, "cx", "Montana and Davis 1989"),
-    Operator(cxUnits, "cx", "Montana and Davis 1989"),
-    Operator(cxMean, "cx", "Michalewicz 1992; Beyer 1995"),
-    Operator(mutGaussianAdaptive, "mut", "the article; Beyer and Schwefel 2002"),
-    Operator(selRankBoosted, "sel", "the article; Baker 1985"),
-    Operator(selLogRank, "sel", "Arnold 2006; Hansen and Ostermeier 2001; Baker 1987"),
-    Operator(selMirrored, "sel", "Brockhoff et al. 2010; Hansen and Ostermeier 2001; Baker 1987"),
-)
+OPERATORS: list[Operator] = []
+"""All that are listed, which those of this package are once it has been imported."""
+
+
+def operator(reference: str) -> Callable[[Function], Function]:
+    """List the function that this decorates as an operator, and where it comes from.
+
+    Raises
+    ------
+    ValueError
+        If its name does not begin with what the kind of operator is called in DEAP.
+    """
+
+    def listed(function: Function) -> Function:
+        for kind in get_args(Kind):
+            if function.__name__.startswith(kind):
+                OPERATORS.append(Operator(function, kind, reference))
+                return function
+        prefixes = " or ".join(get_args(Kind))
+        raise ValueError(f"the name of an operator must begin with {prefixes}, got {function.__name__}")
+
+    return listed

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_nn.operators import operator
 from deap_nn.weights import check_count, check_generator, check_number
 
 Individual = TypeVar("Individual")
@@ -55,6 +56,7 @@ def _draw_pairs(weights: NDArray[np.float64], pairs: int, rng: np.random.Generat
     return np.stack([first, second], axis=1)
 
 
+@operator("the article; Baker 1985")
 def selRankBoosted(
     individuals: Sequence[Individual],
     k: int,
@@ -185,6 +187,7 @@ def recombination_weights(size: int, parents: int | None = None) -> NDArray[np.f
     return weights
 
 
+@operator("Arnold 2006; Hansen and Ostermeier 2001; Baker 1987")
 def selLogRank(
     individuals: Sequence[Individual],
     k: int,
@@ -268,6 +271,7 @@ def _universal(ranked: list[Individual], k: int, rng: np.random.Generator) -> li
     return [ranked[place] for place in np.minimum(np.searchsorted(ends, points, side="right"), len(ranked) - 1)]
 
 
+@operator("Brockhoff et al. 2010; Hansen and Ostermeier 2001; Baker 1987")
 def selMirrored(
     individuals: Sequence[Individual],
     k: int,

@@ -13,12 +13,11 @@ from numpy.typing import ArrayLike
 from deap_nn import parallel
 from deap_nn.adaptation import Adaptation, Constant, ErrorScaled, SelfAdaptive, check_sigma
 from deap_nn.clock import Clock, GenerationalSelect
-from deap_nn.crossover import cxMean, cxScanning
 from deap_nn.datasets import Dataset
 from deap_nn.founders import initPopulation
 from deap_nn.initialisation import fan_in_scales, initAround, initNormal, initScaled
 from deap_nn.keras_problem import KerasProblem
-from deap_nn.mating import CROSSOVERS, checked_indpb
+from deap_nn.mating import CROSSOVERS, CrossoverName, checked_indpb
 from deap_nn.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.problems import Batches, of_keras_problem, of_labelled_data
@@ -70,7 +69,7 @@ def make_toolbox(
     boosted: int = 1,
     parents: int | Literal["usual"] | None = "usual",
     mates: int = 2,
-    crossover: Literal["mask", "biased", "split", "matrices", "units", "average", "none", "mean"] = "mask",
+    crossover: CrossoverName = "mask",
     tournsize: int | None = None,
     elites: int = 0,
     elite_batches: int = 1,
@@ -257,12 +256,9 @@ def make_toolbox(
     toolbox.mates = mates
     if crossover == "mean":
         toolbox.step, toolbox.mates = float(step), 2
-        toolbox.register("mate", cxMean, rng=rngs[1])
-    elif mates == 2 or crossover == "average":
-        chance = {} if indpb is None else {"indpb": indpb}
-        toolbox.register("mate", CROSSOVERS[crossover], **chance, rng=rngs[1])
-    else:
-        toolbox.register("mate", cxScanning, rng=rngs[1])
+    mate = CROSSOVERS[crossover]
+    chance = {} if indpb is None else {"indpb": indpb}
+    toolbox.register("mate", mate.function if mates == 2 else mate.of_many, **chance, rng=rngs[1])
     toolbox.elites, toolbox.elite_batches = elites, elite_batches
     strength = {"sigma": adaptation, "indpb": float(mutation_indpb), "scale": scales, "matrices": mutated_matrices}
     toolbox.register("mutate", mutGaussianAdaptive, **strength, noise=noise, rng=rngs[2])

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from deap_nn.maps import MAPS
+
 PACKAGE = ROOT / "deap_nn"
 
 FLOORS = [
     {"markup", "extras", "keras_extras"},
-    {"seeding", "weights", "logbooks", "datafiles", "checkpoint", "onlooker", "scoop_repairs"},
+    {"seeding", "weights", "operators", "logbooks", "datafiles", "checkpoint", "onlooker", "scoop_repairs"},
     {"limits", "adaptation", "population", "frames", "charts"},
     {"genome_cache", "keyframes", "clock", "presets"},
     {"sharing"},
@@ -25,7 +27,7 @@ FLOORS = [
     {"models", "runs", "initialisation", "crossover", "mutation", "selection", "compiled"},
     {"rounding"},
     {"fused", "pooled", "weight_files", "comparison", "mating", "family"},
-    {"scorers", "operators", "recipes", "samples", "objectives"},
+    {"scorers", "recipes", "samples", "objectives"},
     {"evaluation", "scoring", "keras_problem"},
     {"problems"},
     {"genomes", "members", "elitism", "pedigree"},
@@ -34,7 +36,7 @@ FLOORS = [
     {"lineage", "evolution"},
     {"founders", "variation"},
     {"maps.tasks"},
-    {"maps.scoop", "maps.serial", "maps.processes", "maps.dask", "maps.ray", "maps.mpi"},
+    {f"maps.{name}" for name in MAPS},
     {"maps"},
     {"maps.options"},
     {"toolbox"},

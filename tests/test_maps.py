@@ -13,7 +13,7 @@ import pytest
 from conftest import MNIST, XOR, alive, ended, interrupt, start, status_of
 
 from deap_nn import Individual, open_map, parallel
-from deap_nn.maps import MAPS
+from deap_nn.maps import MAPS, maps_taking
 
 KEPT = ("logbook.csv", "best.npz", "trace.npz")
 
@@ -173,7 +173,10 @@ def test_another_map_than_scoops_is_refused_under_scoop(run, tmp_path, digits_fi
 
 
 def test_every_map_is_a_file():
-    assert {path.stem for path in (MNIST.parent.parent / "deap_nn" / "maps").glob("*.py")} >= set(MAPS)
+    files = {path.stem for path in (MNIST.parent.parent / "deap_nn" / "maps").glob("*.py")}
+    assert files == {*MAPS, "__init__", "tasks", "options"}
+    assert maps_taking("workers") == ("processes", "dask", "ray")
+    assert maps_taking("address") == ("dask", "ray")
 
 
 def test_a_run_that_ends_waits_for_the_task_of_another(monkeypatch):

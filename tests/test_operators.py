@@ -7,6 +7,7 @@ import pickle
 import random
 from collections import Counter
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -28,7 +29,8 @@ from deap_nn import (
     selLogRank,
     selMirrored,
 )
-from deap_nn.operators import OPERATORS
+from deap_nn.mating import CROSSOVERS, CrossoverName
+from deap_nn.operators import OPERATORS, operator
 from deap_nn.selection import _draw_pairs, log_rank_weights, rank_weights, recombination_weights
 
 SHAPES = ((3, 4), (4,), (2, 2, 2, 3), (1,))
@@ -104,6 +106,20 @@ def test_every_public_operator_is_registered_and_tested():
     assert all(SETTINGS[name] for name in public)
     assert all(getattr(deap_nn, operator.name) is operator.function for operator in OPERATORS)
     assert all(operator.name.startswith(operator.kind) for operator in OPERATORS)
+    assert len({operator.name for operator in OPERATORS}) == len(OPERATORS)
+
+
+def test_an_operator_is_named_as_deaps_are():
+    before = list(OPERATORS)
+    with pytest.raises(ValueError, match="must begin with init or cx or mut or sel, got crossMask"):
+        operator("nobody")(SimpleNamespace(__name__="crossMask"))
+    assert before == OPERATORS
+
+
+def test_every_crossover_of_a_toolbox_has_its_name_in_the_type():
+    assert get_args(CrossoverName) == tuple(CROSSOVERS)
+    functions = {operator.function for operator in OPERATORS if operator.kind == "cx"}
+    assert {crossover.function for crossover in CROSSOVERS.values()} < functions
 
 
 @cases("init", "cx", "mut", "sel")

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
+import inspect
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from deap_nn import parallel
-from deap_nn.maps.tasks import MapError
+from deap_nn.maps.tasks import MapError, TaskMap
 from deap_nn.sharing import SharedMap
 
 Map = Callable[..., Iterable[Any]]
 MapName = Literal["scoop", "serial", "processes", "dask", "ray", "mpi"]
 
-MAPS: tuple[MapName, ...] = ("scoop", "serial", "processes", "dask", "ray", "mpi")
-"""The maps by name; each is a file of this folder."""
+MAPS: tuple[MapName, ...] = get_args(MapName)
+"""The maps by name; each is a file of this folder, whose ``opened`` gives it."""
 
-STARTING = ("processes", "dask", "ray")
-"""Those that start worker processes, and so take their number."""
+__all__ = ["MAPS", "Map", "MapError", "MapName", "maps_taking", "open_map"]
 
-JOINING = ("dask", "ray")
-"""Those that can join a cluster that is running, and so take its address."""
 
-__all__ = ["JOINING", "MAPS", "STARTING", "Map", "MapError", "MapName", "open_map"]
+@functools.cache
+def maps_taking(argument: Literal["workers", "address"]) -> tuple[MapName, ...]:
+    """Return the maps that start so many workers, or that join a cluster at an address: their ``opened`` takes it."""
+    return tuple(name for name in MAPS if argument in inspect.signature(_opened(name)).parameters)
+
+
+def _opened(name: MapName) -> Callable[..., contextlib.AbstractContextManager[Map]]:
+    opened: Callable[..., contextlib.AbstractContextManager[Map]]
+    opened = importlib.import_module(f"deap_nn.maps.{name}").opened
+    return opened
 
 
 @contextlib.contextmanager
@@ -78,16 +86,18 @@ def open_map(name: MapName | None = None, *, workers: int | None = None, address
         raise ValueError(f"name must be one of {', '.join(MAPS)}, got {name!r}")
     if parallel.running_under_scoop() and name != "scoop":
         raise ValueError(f"under python -m scoop the map is SCOOP's, so it cannot be {name}")
-    for argument, value, takers in (("workers", workers, STARTING), ("address", address, JOINING)):
-        if value is not None and name not in takers:
-            raise ValueError(f"{argument} is for {', '.join(takers)}, and not for {name}")
+    given = {"workers": workers, "address": address}
+    for argument in ("workers", "address"):
+        if given[argument] is None:
+            del given[argument]
+        elif name not in maps_taking(argument):
+            raise ValueError(f"{argument} is for {', '.join(maps_taking(argument))}, and not for {name}")
     if workers is not None and address is not None:
         raise ValueError("workers are not started where an address says that there are some")
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
         raise ValueError(f"workers must be an integer of at least 1, got {workers!r}")
-    engine = importlib.import_module(f"deap_nn.maps.{name}")
-    with engine.opened(workers, address) as map_:
-        if name in ("scoop", "serial"):
+    with _opened(name)(**given) as map_:
+        if not isinstance(map_, TaskMap):
             yield map_
             return
         with contextlib.closing(SharedMap(map_)) as shared:

@@ -14,7 +14,7 @@ COMMAND = "mpiexec -n N python -m mpi4py.futures SCRIPT"
 
 
 @contextlib.contextmanager
-def opened(workers: int | None = None, address: str | None = None) -> Iterator[TaskMap]:
+def opened() -> Iterator[TaskMap]:
     """Give the map: the first rank runs the script and waits, the others work."""
     try:
         with optional("mpi"):

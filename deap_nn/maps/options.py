@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator
 
 from deap_nn.commands import InputError, Parser, integer
-from deap_nn.maps import JOINING, MAPS, STARTING, Map, open_map
+from deap_nn.maps import MAPS, Map, maps_taking, open_map
 
 MAP_OPTIONS = ("map", "workers", "scheduler")
 """The options: they decide who does the work, and nothing of a run's result."""
@@ -17,15 +17,16 @@ def add_map_options(parser: Parser) -> None:
     """Add ``--map``, ``--workers`` and ``--scheduler``."""
     add = parser.add_argument
     add("--map", choices=MAPS, help="who shares the work; by default SCOOP under python -m scoop, else one process")
-    started = f"{', '.join(STARTING)}: start N processes on this host; by default one for each processor"
+    started = f"{', '.join(maps_taking('workers'))}: start N processes on this host; by default one for each processor"
     add("--workers", type=integer(1), metavar="N", help=started)
-    add("--scheduler", metavar="ADDRESS", help=f"{', '.join(JOINING)}: join the cluster there; by default start one")
+    joined = f"{', '.join(maps_taking('address'))}: join the cluster there; by default start one"
+    add("--scheduler", metavar="ADDRESS", help=joined)
 
 
 @contextlib.contextmanager
 def asked_map(options: argparse.Namespace) -> Iterator[Map]:
     """Open the map that the command line asks for, or raise `InputError`."""
-    for option, takers in (("workers", STARTING), ("scheduler", JOINING)):
+    for option, takers in (("workers", maps_taking("workers")), ("scheduler", maps_taking("address"))):
         if getattr(options, option) is not None and options.map not in takers:
             *first, last = takers
             raise InputError(f"argument --{option}: is for --map {', '.join(first)} or {last}")

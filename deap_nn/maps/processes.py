@@ -28,7 +28,7 @@ class _Context(SpawnContext):
 
 
 @contextlib.contextmanager
-def opened(workers: int | None = None, address: str | None = None) -> Iterator[TaskMap]:
+def opened(workers: int | None = None) -> Iterator[TaskMap]:
     """Give the map; its processes are started with the first tasks, and killed where the body is broken off."""
     count = workers or parallel.processors()
     context = _Context()

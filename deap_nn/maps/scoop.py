@@ -10,7 +10,7 @@ from deap_nn import parallel
 
 
 @contextlib.contextmanager
-def opened(workers: int | None = None, address: str | None = None) -> Iterator[Callable[..., Iterable[Any]]]:
+def opened() -> Iterator[Callable[..., Iterable[Any]]]:
     """Give the map; SCOOP has started its workers, and ends them."""
     if not parallel.running_under_scoop():
         raise ValueError("scoop needs python -m scoop, or python -m deap_nn.launch")

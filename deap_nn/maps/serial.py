@@ -8,6 +8,6 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def opened(workers: int | None = None, address: str | None = None) -> Iterator[Callable[..., Iterable[Any]]]:
+def opened() -> Iterator[Callable[..., Iterable[Any]]]:
     """Give the map."""
     yield map
