@@ -48,7 +48,7 @@ class Known:
         The ids of what the present generation is bred from.
     keyframe : Path, optional
         A file of weights that need not be bred again.
-    history : str
+    keyframe_history : str
         What tells the run up to that keyframe from others.
     """
 
@@ -57,7 +57,7 @@ class Known:
     slots: dict[int, int] = field(default_factory=dict)
     parents: set[int] = field(default_factory=set)
     keyframe: Path | None = None
-    history: str = ""
+    keyframe_history: str = ""
 
     def ancestry(self, keys: Iterable[int]) -> dict[int, Recipe]:
         """Return the recipes of some ids and of all their ancestors."""
@@ -90,8 +90,8 @@ class Dispatch:
         Names the run.
     place : Path
         Where this host's cache is.
-    size : int
-        How many weights a member has.
+    weights : int
+        How many a member has.
     shares_noise : bool
         Whether the noise table lies in that cache.
     workers : int
@@ -110,7 +110,7 @@ class Dispatch:
         *,
         token: str,
         place: Path,
-        size: int,
+        weights: int,
         shares_noise: bool = False,
         workers: int = 1,
         group_size: int | None = None,
@@ -120,7 +120,7 @@ class Dispatch:
         self._known = known
         self._token = token
         self._place = place
-        self._size = size
+        self._weights = weights
         self._mates = breeder.mates
         self._workers = workers
         self._group_size = group_size
@@ -153,9 +153,9 @@ class Dispatch:
         C. D. Polychronopoulos and D. J. Kuck, IEEE Transactions on Computers C-36, 1987).
         """
         mates = self._mates
-        most = 16 if self._size >= 1_000_000 else 256
+        most = 16 if self._weights >= 1_000_000 else 256
         largest = self._group_size or max(mates, most // mates * mates)
-        smallest = min(WORTHWHILE_WEIGHTS // max(1, self._size), -(-members // (2 * self._workers)))
+        smallest = min(WORTHWHILE_WEIGHTS // max(1, self._weights), -(-members // (2 * self._workers)))
         while members:
             size = self._group_size or max(smallest, -(-members // (4 * self._workers)))
             if self._workers == 1:
@@ -206,20 +206,20 @@ class Dispatch:
         self, digest: bytes, context: SentContext | None, items: tuple[Any, ...], *, whole: bool, large: bool = False
     ) -> Task:
         """Return the task of a group, with the recipes of its parents, or where `whole` of all its ancestors."""
-        all_known = self._known
+        known = self._known
         recipes = [item if isinstance(item, Recipe) else item[0] for item in items]
         parents = {parent for recipe in recipes for parent in recipe.parents}
         if whole:
-            known = all_known.ancestry(parents)
+            told = known.ancestry(parents)
         else:
-            known = {key: all_known.recipes[key] for key in parents if key in all_known.recipes}
+            told = {key: known.recipes[key] for key in parents if key in known.recipes}
         if not large:
-            known = {key: recipe for key, recipe in known.items() if len(recipe.drawn) <= MOST_DRAWN}
-        useful = parents | {parent for recipe in known.values() for parent in recipe.parents}
-        slots = tuple((key, all_known.slots[key]) for key in sorted(useful) if key in all_known.slots)
-        keyframe = str(all_known.keyframe) if all_known.keyframe is not None else None
-        places = self._token, str(self._place), digest, context, all_known.generation
-        return Task(*places, items, tuple(known.values()), slots, keyframe, all_known.history)
+            told = {key: recipe for key, recipe in told.items() if len(recipe.drawn) <= MOST_DRAWN}
+        useful = parents | {parent for recipe in told.values() for parent in recipe.parents}
+        slots = tuple((key, known.slots[key]) for key in sorted(useful) if key in known.slots)
+        keyframe = str(known.keyframe) if known.keyframe is not None else None
+        places = self._token, str(self._place), digest, context, known.generation
+        return Task(*places, items, tuple(told.values()), slots, keyframe, known.keyframe_history)
 
     def _context(self, function: bytes) -> tuple[SentContext, bytes]:
         """Return what a worker needs to know of a pickled function, and its digest."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import time
 import uuid
@@ -98,7 +97,7 @@ class Lineage:
             self._known,
             token=self.token,
             place=place,
-            size=self._genomes.size,
+            weights=self._genomes.size,
             shares_noise=shares_noise,
             workers=workers,
             group_size=group_size,
@@ -112,7 +111,7 @@ class Lineage:
 
     @property
     def recipes(self) -> Mapping[int, Recipe]:
-        """Of the ancestors that are known, by their ids."""
+        """The recipes of the ancestors that are known, by their ids."""
         return self._known.recipes
 
     @property
@@ -145,7 +144,8 @@ class Lineage:
         bred = self._pedigree.generation(generation, places, [recipe.sigma for recipe in recipes], sigma)
         self._bred_since += len(parents)
         if self.breeder.step is not None:  # what all need is made once for this host
-            with self._at_work() as genomes:
+            with busy:
+                genomes = self._informed()
                 genomes.keep(parents)
         return self.members(bred)
 
@@ -158,7 +158,7 @@ class Lineage:
             ranked = sorted(members, key=attrgetter("fitness"), reverse=True)
             return self.members([self._mean_around([member.recipe for member in ranked])])[0]
         recipes = {member.recipe.id: member.recipe for member in members}
-        self._averaged |= recipes.keys() - self.recipes.keys()
+        self._averaged |= recipes.keys() - self._known.recipes.keys()
         self._known.recipes.update(recipes)
         return self.members([Recipe(self.generation, MEAN_PLACE, tuple(recipes))])[0]
 
@@ -179,7 +179,7 @@ class Lineage:
             if found is None or found.generation != generation:
                 continue
             if found.history == self._pedigree.history:
-                self._known.keyframe, self._known.history = keyframe, found.history
+                self._known.keyframe, self._known.keyframe_history = keyframe, found.history
                 self._genomes.use_keyframe(keyframe, found.history)
             else:
                 warnings.warn(f"the keyframe is not used: {keyframe} is of another run", stacklevel=2)
@@ -227,7 +227,8 @@ class Lineage:
             self._known.generation = parents[0].generation + 1
             self._settle({recipe.id: recipe for recipe in parents})
             self._bred_since += len(parents)
-            with self._at_work() as genomes:
+            with busy:
+                genomes = self._informed()
                 genomes.keep((recipe.id for recipe in parents), threads=processors())
             for member in waiting.pop(self.generation, ()):
                 member.flat  # noqa: B018  (while what it is bred from is in the cache)
@@ -268,12 +269,13 @@ class Lineage:
         """
         more = {member.recipe.id: member.flat for member in others}
         keys = sorted(self._known.parents | more.keys())
-        with self._at_work() as genomes:
+        with busy:
+            genomes = self._informed()
             history = self._pedigree.history
             write_keyframe(
                 path, self.generation, history, keys, lambda key: more[key] if key in more else genomes.get(key)
             )
-            self._known.keyframe, self._known.history = path, history
+            self._known.keyframe, self._known.keyframe_history = path, history
             genomes.use_keyframe(path, history)
         self._known.recipes = {key: self._known.recipes[key] for key in self._known.parents}
         self._bred_since = 0
@@ -291,7 +293,7 @@ class Lineage:
         waiting = [] if self._genomes.in_keyframe(recipe.id) else list(recipe.parents)
         while waiting:
             key = waiting.pop()
-            if key not in self.recipes and not self._genomes.in_keyframe(key):
+            if key not in self._known.recipes and not self._genomes.in_keyframe(key):
                 self._known.recipes[key] = self._pedigree.recipe(key >> 32, key & _PLACE)
                 waiting.extend(self._known.recipes[key].parents)
         return self.members([recipe])[0]
@@ -333,28 +335,28 @@ class Lineage:
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         """Map a function over members, or over tuples whose first element is one, as `Dispatch` does."""
-        return self._dispatch.map(function, items)
+        yield from self._dispatch.map(function, items)  # and holds the lineage, whose cache goes with it
 
-    @contextlib.contextmanager
-    def _at_work(self) -> Iterator[Genomes]:
-        """Give what makes genomes in this process, told what is known."""
-        with busy:
-            self._genomes.recipes, self._genomes.slots = self._known.recipes, self._known.slots
-            yield self._genomes
+    def _informed(self) -> Genomes:
+        """Return what makes genomes in this process, told what is known; to be used while others are kept out."""
+        self._genomes.recipes, self._genomes.slots = self._known.recipes, self._known.slots
+        return self._genomes
 
     def look(self, member: Any) -> Vector:
         """Return the weights of a member, valid until the next look or task; a light one stays light."""
         if not isinstance(member, LightMember):
             weights: Vector = member.flat
             return weights
-        with self._at_work() as genomes:
+        with busy:
+            genomes = self._informed()
             (individual,) = genomes.individuals((member.recipe,), kept=True)
             weights = individual.flat
         return weights
 
     def weights(self, recipe: Recipe) -> Vector:
         """Return the genome of a recipe, bred here, as a new vector."""
-        with self._at_work() as genomes:
+        with busy:
+            genomes = self._informed()
             flat = empty_vector(genomes.size)
             genomes.breed((recipe,), (flat,))
         return flat

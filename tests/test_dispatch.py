@@ -1,5 +1,6 @@
 """Recipes on their way to the workers of a map, and what is sent again."""
 
+import gc
 import os
 import pickle
 from collections import OrderedDict
@@ -15,7 +16,10 @@ from test_lineage import result, wired
 
 from deap_nn import algorithms, cxMean, dispatch, evolve, genome_tasks, selMirrored
 from deap_nn.dispatch import Dispatch, Known
+from deap_nn.founders import breeder_of
+from deap_nn.lineage import Lineage
 from deap_nn.parallel import worker_count
+from deap_nn.recipes import Recipe
 
 
 @given(
@@ -26,7 +30,7 @@ from deap_nn.parallel import worker_count
     mates=st.sampled_from([2, 3, 4]),
 )
 def test_groups_hold_everybody_and_keep_siblings_together(members, workers, group_size, weights, mates):
-    options = {"token": "", "place": Path(), "size": weights, "workers": workers, "group_size": group_size}
+    options = {"token": "", "place": Path(), "weights": weights, "workers": workers, "group_size": group_size}
     sizes = list(Dispatch(SimpleNamespace(mates=mates), map, Known(), **options).group_sizes(members))
     assert sum(sizes) == members
     assert all(size >= 1 for size in sizes)
@@ -107,3 +111,19 @@ def test_a_pool_too_large_for_every_task_reaches_who_lacks_it(tmp_path, monkeypa
     genome_tasks.contexts, genome_tasks.genomes_by_run = here
     pools = [sum(bool(recipe.drawn) for recipe in task.known) for task in sent if task.generation == 6]
     assert set(pools) == {0, 1}
+
+
+def test_a_cache_stays_until_what_is_mapped_is_done(tmp_path):
+    toolbox = wired()
+    breeder = breeder_of(toolbox.population(n=4), toolbox, seed=1, cxpb=1.0, mutpb=1.0)
+    lineage = Lineage(breeder, map, place=tmp_path, group_size=1)
+    lineage.children(lineage.members([Recipe(0, place) for place in range(4)]), 1, 0.1)
+    answers = lineage.map(toolbox.evaluate, iter(lineage.members([Recipe(0, 0)] * 2)))
+    next(answers)
+    closing, lineage = lineage.close, None
+    gc.collect()
+    assert closing.alive
+    assert len(list(answers)) == 1
+    gc.collect()
+    assert not closing.alive
+    assert not list(tmp_path.iterdir())

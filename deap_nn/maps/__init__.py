@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator
@@ -19,12 +18,14 @@ MapName = Literal["scoop", "serial", "processes", "dask", "ray", "mpi"]
 MAPS: tuple[MapName, ...] = get_args(MapName)
 """The maps by name; each is a file of this folder, whose ``opened`` gives it."""
 
+Argument = Literal["workers", "address"]
+"""What some maps are told: how many workers to start, or the cluster to join."""
+
 __all__ = ["MAPS", "Map", "MapError", "MapName", "maps_taking", "open_map"]
 
 
-@functools.cache
-def maps_taking(argument: Literal["workers", "address"]) -> tuple[MapName, ...]:
-    """Return the maps that start so many workers, or that join a cluster at an address: their ``opened`` takes it."""
+def maps_taking(argument: Argument) -> tuple[MapName, ...]:
+    """Return the maps whose ``opened`` takes an argument."""
     return tuple(name for name in MAPS if argument in inspect.signature(_opened(name)).parameters)
 
 
@@ -86,11 +87,10 @@ def open_map(name: MapName | None = None, *, workers: int | None = None, address
         raise ValueError(f"name must be one of {', '.join(MAPS)}, got {name!r}")
     if parallel.running_under_scoop() and name != "scoop":
         raise ValueError(f"under python -m scoop the map is SCOOP's, so it cannot be {name}")
-    given = {"workers": workers, "address": address}
-    for argument in ("workers", "address"):
-        if given[argument] is None:
-            del given[argument]
-        elif name not in maps_taking(argument):
+    asked: dict[Argument, Any] = {"workers": workers, "address": address}
+    given = {argument: value for argument, value in asked.items() if value is not None}
+    for argument in given:
+        if name not in maps_taking(argument):
             raise ValueError(f"{argument} is for {', '.join(maps_taking(argument))}, and not for {name}")
     if workers is not None and address is not None:
         raise ValueError("workers are not started where an address says that there are some")
