@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import errno
 import os
 import resource
 import sys
-import tempfile
 import time
 import traceback
 import warnings
@@ -29,29 +27,10 @@ from deap_nn.exhibits import ANSWERS_FILE, FILTERS_FILE, FilterTrace, write_answ
 from deap_nn.html_report import REPORT_FILE, write_report
 from deap_nn.logbooks import format_row, rows_of, to_json, write_json, write_text, write_with
 from deap_nn.run_settings import versions
-from deap_nn.seeding import Purpose, stream
+from deap_nn.weight_trace import WeightTrace
 from deap_nn.weights import Layout
 
-TRACED = 100
-"""How many weights of the best member are kept for each generation."""
-
 TIMING_COLUMNS = ("gen", "seconds", "evaluations_per_second", "peak_memory_mib")
-
-
-def traced_places(layout: Layout, seed: int) -> NDArray[np.int64]:
-    """Return which weights are traced: ``TRACED`` places of the flat vector, sorted, shared out evenly.
-
-    Each matrix has the same share; what a small one lacks goes to those that have more.
-    """
-    rng = stream(seed, Purpose.TRACE)
-    places: list[NDArray[np.int64]] = []
-    wanted = min(TRACED, layout.size)
-    by_size = sorted(range(len(layout)), key=lambda i: layout.sizes[i])
-    for done, i in enumerate(by_size):
-        share = min(layout.sizes[i], round(wanted / (len(layout) - done)))
-        wanted -= share
-        places.append(layout.offsets[i] + rng.choice(layout.sizes[i], share, replace=False))
-    return np.sort(np.concatenate(places))
 
 
 def _peak_memory() -> float:
@@ -130,11 +109,7 @@ class RunDirectory(Callback):
             self.path.mkdir(parents=True)
         self.status: dict[str, Any] = {"state": "running", **status}
         self._begun = time.perf_counter()
-        self._places: NDArray[np.int64] | None = None
-        self._names: list[str] = []
-        # A row of weights after the other, in a file that has no name: in memory they would take more than the logbook.
-        self._trace = tempfile.TemporaryFile(dir=self.path, buffering=0)  # noqa: SIM115  (open as long as the run)
-        self._traced = b""
+        self._trace = WeightTrace(self.path)
         self._written = 0
         self._next_statistics = 0
         self._timing: list[float] = []
@@ -185,7 +160,7 @@ class RunDirectory(Callback):
             self.status["state"] = "failed"
         elif error is not None:
             self.close("interrupted")
-        elif not self._trace.closed:
+        elif not self._trace.is_closed:
             self._finish()
 
     def _finish(self) -> None:
@@ -223,9 +198,7 @@ class RunDirectory(Callback):
 
     def trace_weights(self, layout: Layout, seed: int) -> None:
         """Choose the weights of the best member that ``trace.npz`` follows."""
-        places = self._places = traced_places(layout, seed)
-        matrices = np.searchsorted(np.array(layout.offsets), places, side="right") - 1
-        self._names = [layout.names[i] for i in matrices]
+        self._trace.choose(layout, seed)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write ``config.json``: the settings, and the versions of what runs."""
@@ -234,7 +207,7 @@ class RunDirectory(Callback):
     def state(self) -> dict[str, Any]:
         """Return what was written last of what no other record has: a row of ``timing.csv``, the traced weights."""
         self._check_restored()
-        return {"timing": self._timing, "trace": self._traced.hex()}
+        return {"timing": self._timing, "trace": self._trace.last.hex()}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
         """Write the files again as they were before the last generation.
@@ -252,7 +225,7 @@ class RunDirectory(Callback):
         if self._filters is not None:
             self._filters.restore(evolution, states)
         for state in seen:
-            self._trace_row(bytes.fromhex(state["trace"]))
+            self._trace.append(bytes.fromhex(state["trace"]))
         self._written = len(seen)
         rows = rows_of(evolution.logbook)[: len(seen)]
         self._take_columns(rows[0] if rows else {})
@@ -270,7 +243,7 @@ class RunDirectory(Callback):
         self._restored |= not (self.path / "logbook.csv").exists()
         if not (self.path / "config.json").exists():
             self.write_config(settings_of(evolution, self._settings))
-        if self._places is None and hasattr(toolbox, "layout"):
+        if not self._trace.is_chosen and hasattr(toolbox, "layout"):
             self.trace_weights(toolbox.layout, 0)
         shape = sample_shape(toolbox)
         if shape is not None:
@@ -317,12 +290,10 @@ class RunDirectory(Callback):
         """Append what is logged and not yet written, all of it or nothing when the run is interrupted."""
         if len(evolution.logbook) != self._written + 1:  # nothing new, or it ended before this was restored
             return
-        traced = b""
-        if self._places is not None:
-            traced = np.asarray(evolution.look(evolution.best)[self._places], "<f4").tobytes()
+        traced = self._trace.row_of(evolution)
         with parallel.holding_signals(), self._whole_or_nothing():
             self._append_rows(evolution)
-            self._trace_row(traced)
+            self._trace.append(traced)
             self._written += 1
 
     @contextlib.contextmanager
@@ -330,21 +301,15 @@ class RunDirectory(Callback):
         """Take back what was appended in the body, if the body fails, as where the disk is full."""
         paths = [self.path / name for name in ("logbook.csv", "timing.csv")]
         sizes = [path.stat().st_size if path.exists() else 0 for path in paths]
-        traced = self._trace.tell()
+        end = self._trace.end
         try:
             yield
         except BaseException:
             for path, size in zip(paths, sizes, strict=True):
                 if path.exists():
                     os.truncate(path, size)
-            self._trace.truncate(traced)
-            self._trace.seek(traced)
+            self._trace.cut(end)
             raise
-
-    def _trace_row(self, traced: bytes) -> None:
-        if self._trace.write(traced) != len(traced):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-        self._traced = traced
 
     def _append_rows(self, evolution: Evolution) -> None:
         row = evolution.flat_row
@@ -381,13 +346,7 @@ class RunDirectory(Callback):
 
     def _write_statistics(self, evolution: Evolution) -> None:
         to_json(evolution.logbook, self.path / "logbook.json")
-        if self._places is not None and self._traced:
-            arrays: dict[str, NDArray[Any]] = {
-                "weights": np.memmap(self._trace, "<f4", "r").reshape(-1, len(self._names)),
-                "places": self._places,
-                "matrices": np.array(self._names),
-            }
-            write_with(self.path / "trace.npz", lambda partial: np.savez(partial, allow_pickle=False, **arrays))
+        self._trace.write(self.path / "trace.npz")
 
     def write_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
         """Write ``best.npz``: matrices by name, and nothing else."""

@@ -386,16 +386,17 @@ def test_a_row_that_cannot_be_written_whole_is_not_written_twice(digits, tmp_pat
     toolbox = make_toolbox("mlp", digits, seed=1)
     directory = RunDirectory(tmp_path / "run")
     directory.trace_weights(toolbox.layout, 1)
-    write, rows = directory._trace_row, []
+    trace, rows = directory._trace, []
+    write = trace.append
 
     def full_once(traced):
         rows.append(traced)
         if len(rows) == 3:
-            directory._trace.write(traced[:7])
+            write(traced[:7])
             raise OSError(errno.ENOSPC, "No space left on device")
         write(traced)
 
-    monkeypatch.setattr(directory, "_trace_row", full_once)
+    monkeypatch.setattr(trace, "append", full_once)
     with pytest.raises(CallbackError, match=r"RunDirectory.on_generation: OSError: .*No space left"):
         evolve(toolbox.population(n=4), toolbox, 9, seed=1, callbacks=[directory])
     directory.close("failed")

@@ -43,7 +43,7 @@ FLOORS = [
     {"wiring", "resuming", "progress", "csv_logger", "tensorboard_logger", "mlflow_logger"},
     {"algorithms"},
     {"callbacks", "exhibits", "descriptions"},
-    {"run_files", "estimators"},
+    {"run_files", "estimators", "weight_trace"},
     {"html_report"},
     {"rundir"},
     {"live"},
