@@ -40,6 +40,7 @@ from deap_nn.checkpoint import MAGIC, Checkpoint, CheckpointError, Generation
 from deap_nn.logbooks import read_csv, rows_of
 from deap_nn.run_settings import asked_for, read_config
 from deap_nn.rundir import RunDirectory
+from deap_nn.weight_trace import WeightTrace
 
 
 class Stop(Callback):
@@ -404,6 +405,24 @@ def test_a_row_that_cannot_be_written_whole_is_not_written_twice(digits, tmp_pat
         assert read_csv(directory.path / name)["gen"] == [0, 1, 2]  # the last one when there was room again, at the end
     with np.load(directory.path / "trace.npz") as trace:
         assert trace["weights"].tobytes() == b"".join([*rows[:2], rows[-1]])
+
+
+def test_a_part_of_a_row_of_weights_is_taken_back(tmp_path):
+    trace = WeightTrace(tmp_path)
+    trace.choose(LAYOUT, 1)
+    rows = [np.arange(63, dtype="<f4").tobytes(), np.ones(63, dtype="<f4").tobytes()]  # the layout has no more
+    trace.append(rows[0])
+    end = trace.end
+    trace.append(rows[1][:7])
+    trace.cut(end)
+    trace.write(tmp_path / "trace.npz")
+    trace.append(rows[1])
+    trace.write(tmp_path / "longer.npz")
+    trace.close()
+    for name, expected in (("trace", rows[:1]), ("longer", rows)):
+        with np.load(tmp_path / f"{name}.npz") as arrays:
+            assert arrays["weights"].tobytes() == b"".join(expected)
+            assert arrays["matrices"].tolist() == sorted(arrays["matrices"], key=LAYOUT.names.index)
 
 
 def test_a_full_disk_leaves_no_part_of_a_line_of_read_outs(digits, tmp_path):
