@@ -21,7 +21,7 @@ from deap_nn.live import serve
 from deap_nn.reading import Columns, read_json
 from deap_nn.run_files import FITNESS, read_logbook, read_trace
 
-_LINES = ("solid", "dashed", "dotted", "dashdot", (0, (8, 3)))
+_LINES = ("solid", "dashed", "dotted", "dashdot", (0, (5, 1, 1, 1, 1, 1)))
 _ON_TRAINING = (0, (1, 4))
 
 
@@ -154,6 +154,10 @@ def _quartiles(rows: Sequence[Mapping[str, str]], by: str, *columns: str) -> tup
     return places, quartiles
 
 
+LEGEND_INCHES = 0.19
+"""The height of a line of a legend."""
+
+
 def draw_study(
     rows: Sequence[Mapping[str, str]],
     path: str | os.PathLike[str],
@@ -207,6 +211,7 @@ def draw_study(
     if any(row.get("best_training") for row in rows):
         handles += axes.plot([], [], color="black", linestyle=_ON_TRAINING)
         names.append("on training samples")
+    figure.set_figheight(max(figure.get_figheight(), LEGEND_INCHES * len(names)))
     figure.legend(handles, names, frameon=False, loc="outside right upper", fontsize="small")
     save_figure(figure, path)
 

@@ -234,6 +234,21 @@ def test_a_figure_has_the_medians_and_known_points_at_their_places(monkeypatch):
         assert (list(point.get_xdata()), list(point.get_ydata())) == ([5.0], [0.5])
 
 
+def test_a_figure_is_as_high_as_its_legend(monkeypatch):
+    saved = []
+    monkeypatch.setattr(report, "save_figure", lambda figure, path: saved.append(figure))
+    for count in (3, 40):
+        rows = [
+            {"setting": f"s{i}", "gen": "0", "evaluations": "0", "best": str(0.1 + i), "mean": ""} for i in range(count)
+        ]
+        report.draw_study(rows, "x.png")
+        saved[-1].draw_without_rendering()
+        legend, page = saved[-1].legends[0].get_window_extent(), saved[-1].bbox
+        assert page.y0 <= legend.y0
+        assert legend.y1 <= page.y1
+    assert saved[0].get_figheight() == 4.2
+
+
 @pytest.mark.parametrize(("generations", "config", "digits"), [(4, {}, 256), (5, {"batch_generations": 2}, 192)])
 def test_digits_are_those_of_all_mini_batches(generations, config, digits):
     module = runpy.run_path(str(SWEEP))
