@@ -145,8 +145,7 @@ class Lineage:
         self._bred_since += len(parents)
         if self.breeder.step is not None:  # what all need is made once for this host
             with busy:
-                genomes = self._informed()
-                genomes.keep(parents)
+                self._informed().keep(parents)
         return self.members(bred)
 
     def mean(self, members: Iterable[Any]) -> Any:
@@ -348,8 +347,7 @@ class Lineage:
             weights: Vector = member.flat
             return weights
         with busy:
-            genomes = self._informed()
-            (individual,) = genomes.individuals((member.recipe,), kept=True)
+            (individual,) = self._informed().individuals((member.recipe,), kept=True)
             weights = individual.flat
         return weights
 
