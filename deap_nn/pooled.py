@@ -23,7 +23,7 @@ _BLOCK = 1 << 12
 """So many weights of a centre are read at a time, for two children: they stay in the processor's nearest cache."""
 
 _SUMMED = 1 << 11
-"""So many weights of a centre are summed at a time: with their sums and four children's noise they stay there."""
+"""So many weights of a centre are summed at a time: with their sums and eight children's noise they stay there."""
 
 _NOTHING = np.empty(0, dtype=np.float32)
 _NO_HALVES = np.empty(0, dtype=np.uint16)
@@ -151,21 +151,21 @@ def _rounded_mutation_pass(
 
 
 @compiled
-def _add_four(
-    total: NDArray[np.float64],
-    own: Vector,
-    noise: tuple[Vector, Vector, Vector, Vector],
-    factors: Vector,
-    counts: NDArray[np.float64],
+def _add_eight(
+    total: NDArray[np.float64], own: Vector, noise: tuple[Vector, ...], factors: Vector, counts: NDArray[np.float64]
 ) -> None:
-    """Add a stretch of four children, of one matrix: one after the other, but reading the centre and the sum once."""
-    a, b, c, d = noise
+    """Add a stretch of eight children, of one matrix: one after the other, but reading the centre and the sum once."""
+    a, b, c, d, e, f, g, h = noise
     for k in range(total.size):
         some = total[k]
         some += counts[0] * np.float64(own[k] + factors[0] * a[k])
         some += counts[1] * np.float64(own[k] + factors[1] * b[k])
         some += counts[2] * np.float64(own[k] + factors[2] * c[k])
-        total[k] = some + counts[3] * np.float64(own[k] + factors[3] * d[k])
+        some += counts[3] * np.float64(own[k] + factors[3] * d[k])
+        some += counts[4] * np.float64(own[k] + factors[4] * e[k])
+        some += counts[5] * np.float64(own[k] + factors[5] * f[k])
+        some += counts[6] * np.float64(own[k] + factors[6] * g[k])
+        total[k] = some + counts[7] * np.float64(own[k] + factors[7] * h[k])
 
 
 @compiled
@@ -197,7 +197,7 @@ def _pooling_pass(
     for i in range(drawn.size):
         starts[i], signs[i] = _place_and_sign(table, out, run_seed, born, drawn[i])
     strengths = np.empty_like(signs)
-    fours = drawn.size // 4 * 4
+    eights = drawn.size // 8 * 8
     total = np.empty(_SUMMED, dtype=np.float64)
     begin = first
     for matrix in range(len(ends)):
@@ -210,15 +210,19 @@ def _pooling_pass(
                 for k in range(some.size):
                     some[k] = kept * np.float64(own[k])
             strengths[:] = signs * factors[matrix]
-            for i in range(0, fours, 4):
-                four = (
+            for i in range(0, eights, 8):
+                eight = (
                     table[starts[i] + begin : starts[i] + stop],
                     table[starts[i + 1] + begin : starts[i + 1] + stop],
                     table[starts[i + 2] + begin : starts[i + 2] + stop],
                     table[starts[i + 3] + begin : starts[i + 3] + stop],
+                    table[starts[i + 4] + begin : starts[i + 4] + stop],
+                    table[starts[i + 5] + begin : starts[i + 5] + stop],
+                    table[starts[i + 6] + begin : starts[i + 6] + stop],
+                    table[starts[i + 7] + begin : starts[i + 7] + stop],
                 )
-                _add_four(some, own, four, strengths[i : i + 4], counts[i : i + 4])
-            for i in range(fours, drawn.size):
+                _add_eight(some, own, eight, strengths[i : i + 8], counts[i : i + 8])
+            for i in range(eights, drawn.size):
                 _add_one(some, own, table[starts[i] + begin : starts[i] + stop], strengths[i], counts[i])
             for k in range(some.size):
                 mean = some[k] / everybody

@@ -119,12 +119,12 @@ def _guard_scoop() -> None:
 class _Call:
     """One call of a map: its tasks, the answers that have come, and when those that have not are missed."""
 
-    def __init__(self, function: Callable[[Any], Any], tasks: list[Any]) -> None:
+    def __init__(self, function: Callable[[Any], Any]) -> None:
         from scoop import _control
 
         self.root = _control.current
         self.function = function
-        self.tasks = tasks
+        self.tasks: list[Any] = []
         self.answers: dict[int, Any] = {}
         self.failure: BaseException | None = None
         self._places: dict[Any, int] = {}
@@ -132,11 +132,12 @@ class _Call:
         self._since: dict[Any, float] = {}
         self._took: list[float] = []
 
-    def send(self, place: int) -> None:
+    def send(self, task: Any) -> None:
         """Give a task to SCOOP."""
         from scoop import _control, futures
 
-        self._add(futures._createFuture(self.function, self.tasks[place]), place, _control.execQueue.append)
+        self.tasks.append(task)
+        self._add(futures._createFuture(self.function, task), len(self.tasks) - 1, _control.execQueue.append)
 
     def _add(self, future: Any, place: int, queue: Callable[[Any], None]) -> None:
         future.index = place
@@ -213,11 +214,11 @@ def first_answers(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Itera
     """
     from scoop import futures
 
-    call = _Call(function, list(tasks))
-    for place in range(len(call.tasks)):
-        call.send(place)
+    call = _Call(function)
     _calls.append(call)
     try:
+        for task in tasks:  # each is sent before the next is made
+            call.send(task)
         for place in range(len(call.tasks)):
             while place not in call.answers:
                 call.root.stopWatch.halt()

@@ -100,15 +100,22 @@ class SharedMap:
         return self._shared(function, items)
 
     def _shared(self, function: Callable[..., Any], items: list[WeightList]) -> Iterator[Any]:
-        named = [self._name(slot, item) for slot, item in enumerate(items)]
-        there = [name for name in named if name is not None]
+        names: list[Named] = []
         answers: dict[int, Any] = {}
-        for name, answer in zip(there, self._map(CallNamed(function), there), strict=True):
+        for number, answer in enumerate(self._map(CallNamed(function), self._naming(items, names))):
             if answer is not None:
-                answers[name.slot] = answer[0]
+                answers[names[number].slot] = answer[0]
         lacking = [slot for slot in range(len(items)) if slot not in answers]
         answers.update(zip(lacking, self._map(function, [items[slot] for slot in lacking]), strict=True))
         yield from (answers[slot] for slot in range(len(items)))
+
+    def _naming(self, items: Iterable[WeightList], names: list[Named]) -> Iterator[Named]:
+        """Name those that there is room for, one when it is asked for: workers begin before the last is copied."""
+        for slot, item in enumerate(items):
+            name = self._name(slot, item)
+            if name is not None:
+                names.append(name)
+                yield name
 
     def _name(self, slot: int, item: WeightList) -> Named | None:
         """Put an individual's weights into a slot; None where there is no room."""

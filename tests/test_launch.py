@@ -144,6 +144,31 @@ def test_a_worker_that_cannot_import_the_script_says_so(run, tmp_path):
     )
 
 
+LAZY = """
+import pathlib, sys, time
+from deap_nn.parallel import current_map
+begun = pathlib.Path(sys.argv[1])
+def do(task):
+    begun.touch()
+    return task
+do.may_be_done_twice = True
+def tasks():
+    yield from range(6)
+    while not begun.exists():
+        time.sleep(0.01)
+    yield 6
+if __name__ == "__main__":
+    print(list(current_map()._map(do, tasks())))  # what sends the tasks, also those that are names of members
+"""
+
+
+def test_workers_begin_before_the_last_task_is_made(run, tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(LAZY)
+    answer = run(*LAUNCH, path, tmp_path / "begun", timeout=60)
+    assert (answer.returncode, answer.stdout) == (0, "[0, 1, 2, 3, 4, 5, 6]\n"), answer.stderr
+
+
 def test_fewer_workers_than_asked_for_are_counted(run, tmp_path):
     path = tmp_path / "script.py"
     path.write_text("if __name__ != '__main__':\n    raise OSError('not here')\nimport time\ntime.sleep(3)\n")

@@ -344,6 +344,21 @@ def test_a_shared_map_sends_names_and_weights_where_it_must(tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
+def test_a_shared_map_copies_a_member_when_its_task_is_asked_for(tmp_path, monkeypatch):
+    copied, counts = [], []
+    writing = GenomeCache.writing
+    monkeypatch.setattr(GenomeCache, "writing", lambda self, slot, key: copied.append(slot) or writing(self, slot, key))
+
+    def one_by_one(function, tasks):
+        for task in tasks:
+            counts.append(len(copied))
+            yield function(task)
+
+    with contextlib.closing(SharedMap(one_by_one, tmp_path)) as shared:
+        assert list(shared(len, [WeightList([np.zeros(9)]) for _ in range(4)])) == [1] * 4
+    assert counts == [1, 2, 3, 4]
+
+
 def seen(individual):
     return type(individual), individual.flat.sum(), individual.shapes, individual.fitness.values, individual.sigma
 
