@@ -15,7 +15,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 CODE = re.compile(r"^```([^\n]*)\n(.*?)^```|`([^`]+)`", re.S | re.M)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 COMMAND = re.compile(
-    r"experiments/(\w+)\.py|deap_nn\.(launch|replay|predict|report)\b|deap-nn (launch|replay|predict|report)\b"
+    r"(?:experiments|benchmarks)/(\w+)\.py"
+    r"|deap_nn\.(launch|replay|predict|report)\b|deap-nn (launch|replay|predict|report)\b"
 )
 
 OF_OTHERS = {"--cpus-per-task", "--head", "--nodes", "--nthreads", "--ntasks-per-node", "--nworkers", "--tunnel"}
@@ -23,6 +24,7 @@ OF_OTHERS |= {"--address", "--signal", "--time"}
 """Options of Dask, Ray, SCOOP and SLURM."""
 
 SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py") if path.stem != "mnist_options")
+BENCHMARKS = [path.stem for path in (ROOT / "benchmarks").glob("*.py") if "run(__file__" in path.read_text()]
 MODULES = ["launch", "predict", "replay", "report"]
 
 
@@ -30,8 +32,11 @@ MODULES = ["launch", "predict", "replay", "report"]
 def options_of(tmp_path_factory):
     """The options of each command, as its ``--help`` tells them."""
     found, classes = {}, dict(vars(creator))
-    for name in [*SCRIPTS, *MODULES]:
-        command = ["-m", f"deap_nn.{name}"] if name in MODULES else [ROOT / "experiments" / f"{name}.py"]
+    commands = {name: [ROOT / "experiments" / f"{name}.py"] for name in SCRIPTS}
+    commands |= {name: [ROOT / "benchmarks" / f"{name}.py"] for name in BENCHMARKS}
+    commands |= {name: ["-m", f"deap_nn.{name}"] for name in MODULES}
+    assert len(commands) == len(SCRIPTS) + len(BENCHMARKS) + len(MODULES)  # no name twice
+    for name, command in commands.items():
         answer = run_here(*command, "--help", cwd=tmp_path_factory.mktemp("empty"))
         assert answer.returncode == 0
         found[name] = set(OPTION.findall(answer.stdout))
@@ -73,7 +78,7 @@ def test_the_commands_have_the_options_that_are_given_them(options_of):
             for name, options in named_commands(line):
                 seen |= {name} if options else set()
                 assert options <= options_of.get(name, set()), (page, line)
-    assert seen >= {"mnist", "sweep", "results", "launch", "replay", "report"}
+    assert seen >= {"mnist", "sweep", "results", "scale", "launch", "replay", "report"}
 
 
 def test_the_job_script_goes_on_where_the_job_before_was_ended(tmp_path):
