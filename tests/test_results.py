@@ -163,6 +163,8 @@ def test_the_tables_of_the_page_are_those_of_its_files():
     assert made
     for _, kind, name, _ in module["TABLE"].findall(text):
         assert f"<!-- {kind}: {name} -->\n{made[kind, name]}<!-- end of {kind} -->" in text
+        if name == "all":  # of all studies
+            continue
         assert f"results/{name}.png" in text
         assert (PAGE.with_suffix("") / f"{name}.png").exists()
         study = ROOT / "experiments" / "studies" / f"{name}.toml"
@@ -184,6 +186,57 @@ def test_what_was_reached_is_told_with_what_it_took(tmp_path):
     assert made[0] == "| setting | seeds | test error | validation error | evaluations | digits | minutes |"
     assert made[2] == "| a | 1, 2, 4 | 0.4000 (0.2000 to 0.8000) | 0.2000 (0.1000 to 0.4000) | 1,200 | 128 | 2.0 |"
     assert made[3] == "| b | 1 | 0.2500 (0.2500 to 0.2500) | 0.5000 (0.5000 to 0.5000) | 5 | 6 | 1.5 |"
+
+
+@pytest.fixture
+def tables_of(tmp_path):
+    """What a page has in place of tables, by kind, of the files of studies that hold these settings."""
+    module = runpy.run_path(str(RESULTS))
+
+    def made(kind, results, runs):
+        rows = module["TARGETS"] if kind == "targets" else module["READ_OUTS"]
+        named = [(row.study, row.setting) for row in rows] if kind == "targets" else rows
+        for study in {study for study, _ in named}:
+            settings = [setting for name, setting in named if name == study]
+            lines = [line.replace("?", f"{study},{setting}") for setting in settings for line in results[1:]]
+            (tmp_path / f"{study}.results.csv").write_text("\n".join([results[0], *lines]) + "\n")
+            lines = [line.replace("?", f"{study},{setting}") for setting in settings for line in runs[1:]]
+            text = "\n".join([runs[0], *lines]) + "\n"
+            (tmp_path / f"{study}.runs.csv.gz").write_bytes(gzip.compress(text.encode()))
+        table = dict(module["tables"](f"<!-- {kind}: all -->\n<!-- end of {kind} -->", tmp_path))[kind, "all"]
+        return [line.strip("| ").split(" | ") for line in table.splitlines()], named
+
+    return made
+
+
+def test_targets_are_told_beside_what_was_reached(tables_of):
+    results = ["study,setting,seed,test_error,seconds,evaluations,digits"]
+    results += [f"?,{seed},{seed / 10},{seed * 60},{seed}000,{64 * seed}" for seed in (1, 2, 4)]
+    rows, named = tables_of("targets", results, [RUNS])
+    assert rows[0][1:] == [
+        *("the article, validation error", "must", "aim", "test error", "seeds", "evaluations", "digits", "minutes")
+    ]
+    assert len(rows) == len(named) + 2
+    assert rows[2][0] == "the CNN, 200 members, 300 generations"
+    for row in rows[2:]:
+        assert row[4:] == ["0.200 (0.100 to 0.400)", "3", "2,000", "128", "2.0"]
+    assert all(float(row[2]) > float(row[3]) for row in rows[2:] if row[2])
+
+
+def test_read_outs_are_those_of_the_last_generation_and_votes_are_counted(tables_of):
+    results = ["study,setting,seed,test_error,vote_test_error", "?,1,0.5,0.4", "?,2,0.5,0.4", "?,3,0.5,0.5"]
+    results += ["?,4,0.5,0.6", "?,5,0.5,"]
+    runs = [
+        RUNS,
+        *(f"?,{seed},{gen},,,,{best},{best / 2}" for seed in range(1, 4) for gen, best in ((0, 0.9), (8, 0.2))),
+    ]
+    rows, named = tables_of("read-outs", results, runs)
+    assert [tuple(row[:2]) for row in rows[2:]] == list(named)
+    for row in rows[2:]:
+        assert row[2:4] == ["0.2000 (0.2000 to 0.2000)", "0.1000 (0.1000 to 0.1000)"]
+        assert row[4:] == ["0.5000 (0.5000 to 0.5000)", "0.4500 (0.4000 to 0.5250)", "2", "1"]
+    results = [results[0], *(line.rpartition(",")[0] + "," for line in results[1:])]
+    assert tables_of("read-outs", results, runs)[0][2][5:] == ["-", "-", "-"]
 
 
 def test_the_files_of_the_page_are_small():
