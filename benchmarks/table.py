@@ -166,11 +166,12 @@ def table(results: Mapping[str, Any]) -> str:
     machine = results["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     tables = (table["rows"].values() for name, table in results["tables"].items() if name != "memory")
-    repeats = sorted({len(values) for rows in tables for values in rows})
+    counts = [len(values) for rows in tables for values in rows]
+    repeats = " to ".join(map(str, sorted({min(counts), max(counts)})))
     lines = [
         f"Measured with `{machine['command']}` on {machine['processor']}, Python {machine['python']}, {versions}.",
         "Medians, and in brackets the lowest and the highest, of "
-        f"{' to '.join(map(str, [*repeats[:1], *repeats[1:][-1:]]))} repeats in turn (of memory one run); all figures",
+        f"{repeats} repeats in turn (of memory one run); all figures",
         "are in `benchmarks/results.json`, the peers' versions in `benchmarks/peers/*.txt`.",
         "",
         "| the CNN of 3.27 million weights, if nothing else is said | `--preset default` | `--preset mask` |",

@@ -230,15 +230,19 @@ def reached(results: Rows) -> str:
         told = [name, ", ".join(row["seed"] for row in rows)]
         for column in ("test_error", "validation_error"):
             told.append(lowest_to_highest([float(row[column]) for row in rows]))
-        told += [f"{np.median([int(row[column]) for row in rows]):,.0f}" for column in ("evaluations", "digits")]
-        told.append(f"{np.median([float(row['seconds']) for row in rows]) / 60:.1f}")
-        lines.append(f"| {' | '.join(told)} |")
+        lines.append(f"| {' | '.join(told + cost(rows))} |")
     return "\n".join(lines) + "\n"
 
 
 def lowest_to_highest(errors: Sequence[float], digits: int = 4) -> str:
     """Return the median of some errors with the lowest and the highest."""
     return f"{np.median(errors):.{digits}f} ({min(errors):.{digits}f} to {max(errors):.{digits}f})"
+
+
+def cost(rows: Rows) -> list[str]:
+    """Return how many evaluations, digits and minutes some runs took: medians."""
+    counts = [f"{np.median([int(row[column]) for row in rows]):,.0f}" for column in ("evaluations", "digits")]
+    return [*counts, f"{np.median([float(row['seconds']) for row in rows]) / 60:.1f}"]
 
 
 def targets(kept: Path) -> str:
@@ -251,8 +255,7 @@ def targets(kept: Path) -> str:
         rows = by_setting(read_results(kept, target.study))[target.setting]
         told = [target.budget, target.article, target.must, target.aim]
         told += [lowest_to_highest([float(row["test_error"]) for row in rows], 3), str(len(rows))]
-        told += [f"{np.median([int(row[column]) for row in rows]):,.0f}" for column in ("evaluations", "digits")]
-        lines.append(f"| {' | '.join(told)} | {np.median([float(row['seconds']) for row in rows]) / 60:.1f} |")
+        lines.append(f"| {' | '.join(told + cost(rows))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -281,7 +284,10 @@ def read_outs(kept: Path) -> str:
 
 def read_results(kept: Path, name: str) -> list[dict[str, str]]:
     """Return the rows of a study's ``results.csv``."""
-    return parse_rows((kept / f"{name}.results.csv").read_text(encoding="utf-8"))
+    path = kept / f"{name}.results.csv"
+    if not path.exists():
+        raise InputError(f"{kept.name}.md has a place for {name}, but there is no {path}")
+    return parse_rows(path.read_text(encoding="utf-8"))
 
 
 def tables(text: str, kept: Path) -> Iterator[tuple[tuple[str, str], str]]:
@@ -290,9 +296,6 @@ def tables(text: str, kept: Path) -> Iterator[tuple[tuple[str, str], str]]:
         if kind in ("targets", "read-outs"):
             yield (kind, name), (targets if kind == "targets" else read_outs)(kept)
             continue
-        path = kept / f"{name}.results.csv"
-        if not path.exists():
-            raise InputError(f"{kept.name}.md has a place for {name}, but there is no {path}")
         results = read_results(kept, name)
         made = reached(results) if kind == "reached" else table(results, read_runs(kept / f"{name}.runs.csv.gz"))
         yield (kind, name), made
