@@ -282,6 +282,10 @@ def read_outs(kept: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+OF_ALL = {"targets": targets, "read-outs": read_outs}
+"""The tables that are made of more than one study, and have no figure."""
+
+
 def read_results(kept: Path, name: str) -> list[dict[str, str]]:
     """Return the rows of a study's ``results.csv``."""
     path = kept / f"{name}.results.csv"
@@ -293,8 +297,8 @@ def read_results(kept: Path, name: str) -> list[dict[str, str]]:
 def tables(text: str, kept: Path) -> Iterator[tuple[tuple[str, str], str]]:
     """Yield the kind and name, and the table, of each study that a page has a place for."""
     for _, kind, name, _ in TABLE.findall(text):
-        if kind in ("targets", "read-outs"):
-            yield (kind, name), (targets if kind == "targets" else read_outs)(kept)
+        if kind in OF_ALL:
+            yield (kind, name), OF_ALL[kind](kept)
             continue
         results = read_results(kept, name)
         made = reached(results) if kind == "reached" else table(results, read_runs(kept / f"{name}.runs.csv.gz"))
@@ -321,7 +325,7 @@ def main() -> int:
     made = dict(tables(text, kept))
     text = TABLE.sub(lambda found: found[1] + made[found[2], found[3]] + found[4], text)
     write_with(page, lambda partial: Path(partial).write_text(text, encoding="utf-8"))
-    for name in dict.fromkeys(name for kind, name in made if kind in ("study", "reached")):
+    for name in dict.fromkeys(name for kind, name in made if kind not in OF_ALL):
         file = STUDIES / f"{name}.toml"
         figure = {"by": (study := read_study(str(file))).by, "known": study.known} if file.exists() else {}
         draw_study(read_runs(kept / f"{name}.runs.csv.gz"), kept / f"{name}.png", **figure)
