@@ -20,13 +20,13 @@ import numpy as np
 from deap import base, tools
 
 from deap_nn.checkpoint import Checkpoint
-from deap_nn.clock import Clock
+from deap_nn.clock import Clock, Scoring, told_of
 from deap_nn.elitism import Elitism
 from deap_nn.evolution import Callback, Evolution, checked_callbacks, tell, telling_start_and_end
 from deap_nn.founders import breeder_of
 from deap_nn.limits import WORST, EvaluationError
 from deap_nn.lineage import Lineage
-from deap_nn.logbooks import statistic
+from deap_nn.logbooks import record, statistic
 from deap_nn.maps.tasks import MapError
 from deap_nn.members import centre_of, mean_around
 from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, pickler, worker_count
@@ -36,7 +36,7 @@ from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, go_on,
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
 from deap_nn.selection import is_log_rank, operator_of
 from deap_nn.variation import in_order, strength_of, unscored, vary
-from deap_nn.weights import check_count
+from deap_nn.weights import check_count, check_number, check_probability
 
 COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma")
 """The columns of a logbook, of which a toolbox without ``assess`` or an adaptation lacks the last."""
@@ -97,8 +97,11 @@ def _score(evolution: Evolution, elitism: Elitism, watching: Iterable[Callback])
 
 def _naming(evolution: Evolution) -> Iterator[Any]:
     """Yield answers; what a map raises names the generation, and the child where the map goes one by one."""
+    evaluate = evolution.toolbox.evaluate
+    if not any(told_of(evaluate)):
+        evaluate = Scoring(evaluate, evolution.generation)
     try:
-        yield from evolution.map(evolution.toolbox.evaluate, evolution.population)
+        yield from evolution.map(evaluate, evolution.population)
     except Exception as error:
         if isinstance(error, EvaluationError | MapError) or out_of_memory(error):
             raise
@@ -145,7 +148,7 @@ def _record(evolution: Evolution, clock: Clock, stats: Any, begun: float, starte
         now = time.perf_counter()
         evolution.seconds, evolution.elapsed = now - started, now - begun
         evolution.logbook.header = list(row)
-        evolution.logbook.record(**row)
+        record(evolution.logbook, row)
 
 
 def evolve(
@@ -260,13 +263,15 @@ def evolve(
     cache = None if cache is None else Path(cache)
     if cache is not None and not cache.is_dir():
         raise ValueError(f"cache must be a folder, got {cache}")
-    for name, value in (("cxpb", cxpb), ("mutpb", mutpb)):
-        if not 0 <= value <= 1:
-            raise ValueError(f"{name} must be between 0 and 1, got {value!r}")
-    if timeout is not None and not 0 < timeout < math.inf:
+    check_probability(cxpb, "cxpb")
+    check_probability(mutpb, "mutpb")
+    if timeout is not None and not 0 < check_number(timeout, "timeout") < math.inf:
         raise ValueError(f"timeout must be a positive number of seconds, got {timeout!r}")
-    if keyframe_seconds is not None and not keyframe_seconds >= 0:
+    if keyframe_seconds is not None and not check_number(keyframe_seconds, "keyframe_seconds") >= 0:
         raise ValueError(f"keyframe_seconds must be at least 0, got {keyframe_seconds!r}")
+    for name, given, method in (("stats", stats, "compile"), ("halloffame", halloffame, "update")):
+        if given is not None and not hasattr(given, method):
+            raise TypeError(f"{name} must have a method {method}, got {given!r}")
     if breeding not in ("recipes", "plain"):
         raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
     if strength_of(toolbox.mutate) is not None and getattr(toolbox, "step", None) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -220,6 +221,8 @@ class EarlyStopping(Callback):
         self, *, target: float | None = None, patience: int | None = None, max_seconds: float | None = None
     ) -> None:
         self.target = None if target is None else check_number(target, "target")
+        if self.target is not None and math.isnan(self.target):
+            raise ValueError("target must be a number that an error can reach, got nan")
         self.patience = None if patience is None else check_count(patience, "patience")
         self.max_seconds = None if max_seconds is None else check_number(max_seconds, "max_seconds")
         if self.max_seconds is not None and not self.max_seconds >= 0:

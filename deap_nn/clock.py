@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -13,6 +15,58 @@ from deap import base
 from deap_nn.adaptation import Adaptation
 from deap_nn.seeding import seeded
 
+_scored: ContextVar[int | None] = ContextVar("scored", default=None)
+
+
+def told_of(function: Any) -> Iterator[Any]:
+    """Yield what has an attribute ``generation`` of a function, what it is a partial call of, and what it decorates.
+
+    All of them: `functools.wraps` gives a decorator's function a copy of the attribute.
+    """
+    inner: Any = function
+    while inner is not None:
+        if hasattr(inner, "generation"):
+            yield inner
+        inner = inner.func if isinstance(inner, partial) else getattr(inner, "__wrapped__", None)
+
+
+@contextmanager
+def scoring(generation: int) -> Iterator[None]:
+    """Let whatever scores inside, in this thread, score the mini-batch of a generation."""
+    token = _scored.set(generation)
+    try:
+        yield
+    finally:
+        _scored.reset(token)
+
+
+def scored_generation(otherwise: int) -> int:
+    """Return the generation that is being scored, or another where nobody said."""
+    generation = _scored.get()
+    return otherwise if generation is None else generation
+
+
+class Scoring:
+    """A function that has no generation of its own, though it may call what has one, called in a generation.
+
+    Parameters
+    ----------
+    function : callable
+        Scores an individual.
+    generation : int
+        That of whose mini-batch it is.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], generation: int) -> None:
+        self.function = function
+        self.generation = generation
+        self.may_be_done_twice = getattr(getattr(function, "func", function), "may_be_done_twice", False)
+
+    def __call__(self, individual: Any) -> Any:
+        """Return what the function answers."""
+        with scoring(self.generation):
+            return self.function(individual)
+
 
 class Clock:
     """The generation that a toolbox is in: it moves the mini-batch on and shows the population to the adaptation.
@@ -20,12 +74,14 @@ class Clock:
     Parameters
     ----------
     toolbox : deap.base.Toolbox
-        Whatever is registered as its ``evaluate`` and ``mutate`` when the generation changes is told.
+        Whatever is registered as its ``evaluate`` and ``mutate`` when the generation changes is told, and so is what is
+        registered as ``evaluate`` now, which another may call.
     """
 
     def __init__(self, toolbox: base.Toolbox) -> None:
         self.toolbox = toolbox
         self.generation = 0
+        self._first = getattr(toolbox, "evaluate", None)
 
     @property
     def adaptation(self) -> Adaptation | None:
@@ -42,9 +98,9 @@ class Clock:
 
     def _set(self, generation: int) -> None:
         self.generation = generation
-        evaluate = getattr(self.toolbox.evaluate, "func", self.toolbox.evaluate)
-        if hasattr(evaluate, "generation"):
-            evaluate.generation = generation
+        for evaluate in (self._first, self.toolbox.evaluate):
+            for told in told_of(evaluate):
+                told.generation = generation
 
     def reset(self) -> None:
         """Go back to generation 0 and the first strength of mutation."""

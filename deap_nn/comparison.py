@@ -17,8 +17,11 @@ from deap_nn.runs import Run, is_run, read_run
 if TYPE_CHECKING:
     import pandas as pd
 
-LEFT_OUT = ("seed", "versions", "noise_sha256", "adaptation")
+LEFT_OUT = ("seed", "versions", "noise_sha256")
 """Settings that are no column of several runs' frame: it has the seed anyway, and the others follow from the rest."""
+
+NAMED = ("run", "seed")
+"""Columns that each frame has."""
 
 
 class Runs(list[Run]):
@@ -31,18 +34,20 @@ class Runs(list[Run]):
         -------
         pandas.DataFrame
             Before the columns of each run it has ``run``, the folder's name (its path where two have the same name),
-            ``seed``, and the settings in which the runs differ; a setting called as a column of the logbook is
-            ``config.NAME``.
+            ``seed``, and the settings in which the runs differ. A setting called as one of these columns or as one of
+            the logbook is ``config.NAME``, a column of the logbook called ``run`` or ``seed`` is ``logbook.NAME``.
 
         Raises
         ------
         ImportError
             If pandas is not installed: ``pip install 'deap-nn[pandas]'``.
         """
-        return self._beside_settings([run.to_dataframe() for run in self])
+        return self._beside_settings([run.to_dataframe() for run in self], "logbook")
 
     def results(self) -> pd.DataFrame:
         """Return how each run ended, a row per run: ``run``, ``seed``, the settings that differ, and its status.
+
+        What else the status calls ``run`` or ``seed`` is ``status.run`` or ``status.seed``.
 
         Raises
         ------
@@ -52,9 +57,9 @@ class Runs(list[Run]):
         with optional("pandas"):
             import pandas as pd
         told = [{name: value for name, value in run.status.items() if name != "traceback"} for run in self]
-        return self._beside_settings([pd.DataFrame([status]) for status in told])
+        return self._beside_settings([pd.DataFrame([status]) for status in told], "status")
 
-    def _beside_settings(self, frames: list[pd.DataFrame]) -> pd.DataFrame:
+    def _beside_settings(self, frames: list[pd.DataFrame], kind: str) -> pd.DataFrame:
         with optional("pandas"):
             import pandas as pd
         names, settings = [run.name for run in self], [_flat_settings(run.config) for run in self]
@@ -63,7 +68,8 @@ class Runs(list[Run]):
             for name in dict.fromkeys(name for each in settings for name in each)
             if len({json.dumps(each.get(name)) for each in settings}) > 1
         ]
-        taken = {name for frame in frames for name in frame}
+        frames = [frame.rename(columns={name: f"{kind}.{name}" for name in NAMED}) for frame in frames]
+        taken = {*NAMED, *(name for frame in frames for name in frame)}
         made = []
         for run, frame, each in zip(self, frames, settings, strict=True):
             named = {
@@ -106,5 +112,6 @@ def read_runs(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) 
 
 
 def _flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings by name, those about the data as ``data.NAME``."""
-    return flat({name: value for name, value in config.items() if name not in LEFT_OUT})
+    """Return settings by name, those about the data as ``data.NAME``; the adaptation is told by others of a run's."""
+    left_out = (*LEFT_OUT, "adaptation") if "schedule" in config else LEFT_OUT
+    return flat({name: value for name, value in config.items() if name not in left_out})

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from deap_nn.genome_tasks import MOST_CONTEXTS, SentContext, Task, run_group
 from deap_nn.genomes import LackingError
 from deap_nn.parallel import pickler
 from deap_nn.recipes import Breeder, Recipe
+from deap_nn.weights import MOST_TOGETHER
 
 Map = Callable[..., Iterable[Any]]
 
@@ -153,7 +155,7 @@ class Dispatch:
         C. D. Polychronopoulos and D. J. Kuck, IEEE Transactions on Computers C-36, 1987).
         """
         mates = self._mates
-        most = 16 if self._weights >= 1_000_000 else 256
+        most = 16 if self._weights >= 1_000_000 else MOST_TOGETHER
         largest = self._group_size or max(mates, most // mates * mates)
         smallest = min(WORTHWHILE_WEIGHTS // max(1, self._weights), -(-members // (2 * self._workers)))
         while members:
@@ -244,7 +246,7 @@ def _without_generation(function: Any) -> Any:
     """Return the function, or a copy whose generation is 0, so that its digest stays the same."""
     if isinstance(function, partial):
         return partial(_without_generation(function.func), *function.args, **function.keywords)
-    if not hasattr(function, "generation"):
+    if not hasattr(function, "generation") or isinstance(function, FunctionType):
         return function
     still = copy.copy(function)
     still.generation = 0

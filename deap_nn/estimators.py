@@ -8,7 +8,7 @@ workshop on languages for data mining and machine learning, 2013.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -90,9 +90,12 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         problem = KerasProblem(network, x, y, loss=self._loss, validation_split=self.validation_fraction)
         try:
             readouts = self._evolve_problem(problem, seed)
+            try:
+                self.model_ = problem.to_model(readouts.individual)  # a function may return one model again and again
+            except TypeError:  # it cannot be built again
+                self.model_ = problem.assign(readouts.individual, network)
         finally:
             problem.release()
-        self.model_ = problem.assign(readouts.individual, network)
         self._from_logits = problem.from_logits[0]
 
     def _evolve_problem(self, problem: KerasProblem, seed: int) -> Readouts:
@@ -285,6 +288,8 @@ def _perceptron(
     mean, variance = x.mean(axis=0, dtype=np.float64), x.var(axis=0, dtype=np.float64)
     layers = [keras.Input((x.shape[1],)), keras.layers.Normalization(mean=mean, variance=variance)]
     sizes: Any = [hidden_layer_sizes] if isinstance(hidden_layer_sizes, Integral) else hidden_layer_sizes
+    if not isinstance(sizes, Iterable):
+        raise TypeError(f"hidden_layer_sizes must be an integer or a sequence of them, got {sizes!r}")
     layers += [keras.layers.Dense(check_count(size, "each of hidden_layer_sizes"), activation) for size in sizes]
     return keras.Sequential([*layers, keras.layers.Dense(outputs)])
 

@@ -27,11 +27,11 @@ from deap_nn.models import (
 from deap_nn.scorers import (
     BaseScorer,
     Evaluate,
+    GroupKernel,
     Map,
     OnProblem,
     batch_indices,
     is_vectorised,
-    over_genomes,
     scorer,
     shared_tensor,
     size_of_part,
@@ -113,10 +113,13 @@ class Scorer(BaseScorer):
             (problem.batch_size, *self._sample_shape(x)), tf.uint8 if x.dtype == np.uint8 else tf.float32
         )
         labels = tf.TensorSpec((problem.batch_size,), tf.int32)
+        self._batch: tuple[int, tuple[Any, Any]] | None = None
+        self._is_ready = False
         # Called as they are: finding which trace fits would take a tenth of a group's time.
         if self.scores_groups:
-            group = tf.function(partial(self._trace_group, quick), autograph=False)
-            self._group_kernel = group.get_concrete_function(tf.TensorSpec((None, self.layout.size)), samples, labels)
+            trace = partial(self._trace_member, quick)
+            given = self._minibatch(0)
+            self._group_kernel = GroupKernel(trace, self.layout, given, at_once=is_vectorised(quick))
         else:
             if quick is not model:
                 flags = take_rounded(quick)
@@ -125,19 +128,23 @@ class Scorer(BaseScorer):
             weights = [tf.TensorSpec(shape, kind) for shape, kind in zip(self.layout.shapes, types, strict=True)]
             single = tf.function(partial(self._trace, quick), autograph=False)
             self._batch_kernel = single.get_concrete_function(weights, samples, labels)
-        self._batch: tuple[int, tuple[Any, Any]] | None = None
 
     def prepare(self) -> None:
         """Score something once, so that all is compiled."""
-        if self._batch is None:
+        if not self._is_ready:
+            size = self.layout.size
             if self.scores_groups:
-                self.group_fitness(tf.zeros((1, self.layout.size)), 0)
+                self.group_fitness(tf.zeros((1, size)), 0)
             else:
-                size = self.layout.size
                 self._fitness(self._matrices(np.zeros(size, np.float32), np.zeros(size, np.uint16)), 0)
+            self._is_ready = True
 
     def _trace(self, model: Any, weights: Sequence[Any], samples: Any, labels: Any) -> tuple[Any, Any, Any]:
         """Return how many samples are misread, their mean cross-entropy, and whether all answers are finite."""
+        return self._trace_member(model, weights, samples, labels)[:3]
+
+    def _trace_member(self, model: Any, weights: Sequence[Any], samples: Any, labels: Any) -> tuple[Any, Any, Any, Any]:
+        """Return what ``_trace`` does, and the answers."""
         if samples.dtype == tf.uint8:
             samples = tf.cast(samples, tf.float32) / 255.0
         weights = [tf.bitcast(w, tf.bfloat16) if w.dtype == tf.uint16 else w for w in weights]
@@ -147,18 +154,7 @@ class Scorer(BaseScorer):
         right = tf.equal(tf.argmax(outputs, axis=-1, output_type=tf.int32), labels) & finite
         misread = tf.size(labels) - tf.reduce_sum(tf.cast(right, tf.int32))
         entropy = keras.ops.sparse_categorical_crossentropy(labels, outputs, from_logits=self._from_logits)
-        return misread, tf.reduce_mean(entropy), tf.reduce_all(finite)
-
-    def _trace_group(self, model: Any, flats: Any, samples: Any, labels: Any) -> tuple[Any, Any, Any]:
-        """Return what ``_trace`` does, of many genomes at once; shape (genomes, weights)."""
-
-        def trace(flat: Any) -> tuple[Any, Any, Any]:
-            parts = tf.split(flat, self.layout.sizes)
-            weights = [tf.reshape(part, shape) for part, shape in zip(parts, self.layout.shapes, strict=True)]
-            return self._trace(model, weights, samples, labels)
-
-        columns: tuple[Any, Any, Any] = over_genomes(trace, flats, at_once=is_vectorised(model))
-        return columns
+        return misread, tf.reduce_mean(entropy), tf.reduce_all(finite), outputs
 
     def _trace_answers(self, model: Any, weights: Sequence[Any], samples: Any) -> Any:
         """Return the probability of each class; shape (samples, classes)."""
@@ -215,8 +211,8 @@ class Scorer(BaseScorer):
 
     def group_fitness(self, genomes: Any, generation: int) -> list[tuple[float, ...]]:
         """Return the fitness of each genome of a group; shape (genomes, weights), float32."""
-        columns = self._group_kernel(genomes, *self._minibatch(generation))
-        rows = zip(*(column.numpy().tolist() for column in columns), strict=True)
+        columns = self._group_kernel(genomes, *self._minibatch(generation))[:3]
+        rows = zip(*(column.tolist() for column in columns), strict=True)
         return [(self._finite_fitness(*row),) for row in rows]
 
     def _finite_fitness(self, misread: int, entropy: float, finite: bool) -> float:

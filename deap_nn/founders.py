@@ -14,7 +14,7 @@ from deap_nn.members import LightMember, light_members
 from deap_nn.noise import NoiseTable
 from deap_nn.population import Population
 from deap_nn.recipes import POOL_PLACE, Breeder, Recipe, founder, weigh_of
-from deap_nn.weights import Vector, WeightList
+from deap_nn.weights import Vector, WeightList, check_count
 
 
 def initPopulation(toolbox: base.Toolbox, seed: int, n: int, *, start: int = 0) -> Population:
@@ -32,8 +32,14 @@ def initPopulation(toolbox: base.Toolbox, seed: int, n: int, *, start: int = 0) 
         How many.
     start : int
         The number of the first: islands that are to differ each begin where another ends.
+
+    Raises
+    ------
+    ValueError
+        If `n` or `start` is no integer of at least 0.
     """
-    places = range(start, start + n)
+    start = check_count(start, "start", 0)
+    places = range(start, start + check_count(n, "n", 0))
     if not places:
         return Population()
     first = founder(toolbox.individual, seed, start)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deap_nn import parallel
+from deap_nn.clock import scoring, told_of
 from deap_nn.genomes import Genomes, LackingError
 from deap_nn.limits import EvaluationError, time_limit
 from deap_nn.recipes import Recipe
@@ -98,12 +99,12 @@ def run_group(task: Task) -> list[Any] | None:
     EvaluationError
         If the function raises or takes too long, naming the child.
     """
-    with busy, contextlib.suppress(LackingError), parallel.ending_without_memory():
+    with busy, scoring(task.generation), contextlib.suppress(LackingError), parallel.ending_without_memory():
         context = _context(task)
         genomes, function = context.genomes, context.function
         target: Any = getattr(function, "func", function)
-        if hasattr(target, "generation"):
-            target.generation = task.generation
+        for told in told_of(function):
+            told.generation = task.generation
         genomes.recipes = {recipe.id: recipe for recipe in task.known}
         genomes.slots = dict(task.slots)
         path = Path(task.keyframe) if task.keyframe is not None else None

@@ -19,12 +19,9 @@ from numpy.typing import NDArray
 from deap_nn.genome_cache import GenomeCache, appear
 from deap_nn.keyframes import Keyframe, KeyframeError
 from deap_nn.recipes import Breeder, Recipe
-from deap_nn.weights import Halves, Vector, Vectors, empty_halves, empty_vector
+from deap_nn.weights import MOST_TOGETHER, TOGETHER_BYTES, Halves, Vector, Vectors, empty_halves, empty_vector
 
 _NOTHING: Vector = empty_vector(0)
-
-TOGETHER_BYTES = 3 << 20
-"""Small genomes are bred and scored so many bytes at a time."""
 
 
 class LackingError(LookupError):
@@ -130,7 +127,8 @@ class Genomes:
         What is yielded is valid until the next.
         """
         mates = self.breeder.mates
-        together = max(mates, TOGETHER_BYTES // (4 * max(1, self.size)) // mates * mates)
+        most = min(MOST_TOGETHER, TOGETHER_BYTES // (4 * max(1, self.size)))
+        together = max(mates, most // mates * mates)
         for start in range(0, len(recipes), together):
             some = recipes[start : start + together]
             if self._room.size < len(some) * self.size:

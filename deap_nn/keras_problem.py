@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deap_nn.datasets import Split
 from deap_nn.samples import PARTS, Nest, packed, split_samples
 from deap_nn.weights import Layout, WeightList, check_number
 
@@ -120,7 +122,18 @@ class KerasProblem:
                     for objective in self.objectives:
                         check_targets(objective, outputs, paired)
         self.layout: Layout = layout_of(self.reference)
+        for split in PARTS:
+            self._warn_of_gaps(split)
         self._try(outputs, [array[:SAMPLE] for array in targets], structure)
+
+    def _warn_of_gaps(self, split: Split) -> None:
+        """Warn of samples with NaN or infinity: a mini-batch that has one tells nothing of any network."""
+        parts = zip(("inputs", "targets"), self.samples.part(split), strict=True) if self.samples.size(split) else ()
+        for half, arrays in parts:
+            floats = [array for array in arrays if array.dtype.kind == "f"]
+            gaps = [~np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in floats]
+            if count := int(np.any(gaps, axis=0).sum()) if gaps else 0:
+                warnings.warn(f"{count} of the {len(arrays[0])} {half} of {split} have NaN or infinity", stacklevel=4)
 
     def _try(self, outputs: Sequence[Any], targets: Sequence[Any], structure: Any) -> None:
         """Compute the objectives of some answers once, so that what does not fit is told at once."""

@@ -20,6 +20,9 @@ from deap import tools
 
 Row = dict[str, Any]
 
+SHARED = "gen"
+"""What of a record `record` repeats in each chapter."""
+
 
 def plain(value: Any) -> Any:
     """Return `value` with NumPy's numbers and arrays as Python's."""
@@ -45,31 +48,54 @@ def finite(value: Any) -> Any:
     return value
 
 
+def record(logbook: tools.Logbook, row: Mapping[str, Any]) -> None:
+    """Add a record, of which mappings are chapters' own, as ``Logbook.record`` does but for names that are in both.
+
+    DEAP writes all that stands beside chapters into each of them, over what they call alike. Here a chapter's entry has
+    ``gen`` beside its own, and no more.
+    """
+    beside = {name: value for name, value in row.items() if not isinstance(value, Mapping)}
+    logbook.record(**beside)
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            record(logbook.chapters[name], {SHARED: row[SHARED], **value} if SHARED in row else value)
+
+
 def rows_of(logbook: tools.Logbook) -> list[Row]:
     """Return the records of a logbook as flat rows, a chapter's columns named ``chapter.column``.
 
-    What DEAP repeats in a chapter of the record itself is left out; a record without some chapter lacks its columns.
+    What DEAP or `record` repeats in a chapter of the record itself is left out; a record without some chapter lacks its
+    columns.
     """
     rows = [dict(record) for record in logbook]
     for name, chapter in logbook.chapters.items():
         unplaced = iter(rows_of(chapter))
         entry = next(unplaced, None)
         for row, record in zip(rows, logbook, strict=True):
-            if entry is None or not all(_same(entry.get(key), plain(value)) for key, value in record.items()):
-                continue
-            row.update({f"{name}.{key}": value for key, value in entry.items() if key not in record})
-            entry = next(unplaced, None)
+            own = None if entry is None else _own(entry, plain(record))
+            if own is not None:
+                row.update({f"{name}.{key}": value for key, value in own.items()})
+                entry = next(unplaced, None)
     return [{key: plain(value) for key, value in row.items()} for row in rows]
 
 
 def last_record(logbook: tools.Logbook) -> Row:
     """Return the last record of a logbook with its chapters' as nested rows, as ``Logbook.record`` takes them."""
-    record: Row = plain(dict(logbook[-1]))
+    beside = plain(dict(logbook[-1]))
+    record: Row = dict(beside)
     for name, chapter in logbook.chapters.items():
-        entry = last_record(chapter) if len(chapter) else {}
-        if entry and all(_same(entry.get(key), value) for key, value in record.items() if not isinstance(value, dict)):
-            record[name] = {key: value for key, value in entry.items() if key not in record}
+        own = _own(last_record(chapter), beside) if len(chapter) else None
+        if own is not None:
+            record[name] = own
     return record
+
+
+def _own(entry: Mapping[str, Any], record: Mapping[str, Any]) -> Row | None:
+    """Return what a chapter's entry has of its own, or None where it belongs to another record than this."""
+    repeated = record.keys() if record.keys() <= entry.keys() else {SHARED}
+    if not all(key in entry and key in record and _same(entry[key], record[key]) for key in repeated):
+        return None
+    return {key: value for key, value in entry.items() if key not in repeated}
 
 
 def flat(record: Row) -> Row:

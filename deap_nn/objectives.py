@@ -218,7 +218,10 @@ class Judge:
             return _cross_entropy(output, target, from_logits=logits)
         if objective.kind == "metric":
             return _measured(self._made[objective], output, target)
-        return tf.cast(tf.reduce_mean(self._made[objective](target, output)), tf.float32)
+        loss = self._made[objective]
+        if not isinstance(loss, keras.losses.Loss):
+            target, output = _of_one_rank(target, output)
+        return tf.cast(tf.reduce_mean(loss(target, output)), tf.float32)
 
     def _seen(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
         """Return what an objective is of: one output and its target, or all in the structures of model and data."""
@@ -237,6 +240,16 @@ def _measured(metric: keras.metrics.Metric, outputs: Any, targets: Any) -> Any:
         got = "several by name" if isinstance(value, Mapping) else f"an array of shape {tuple(value.shape)}"
         raise TypeError(f"{metric.name} must give a single number, got {got}")
     return value
+
+
+def _of_one_rank(target: Any, output: Any) -> tuple[Any, Any]:
+    """Return a target and an output as Keras' losses align them and its functions do not: (n,) beside (n, 1)."""
+    more = target if target.shape.rank > output.shape.rank else output
+    if abs(target.shape.rank - output.shape.rank) != 1 or more.shape[-1] != 1:
+        return target, output
+    if more.shape.rank > 2:
+        return (tf.squeeze(target, -1), output) if more is target else (target, tf.squeeze(output, -1))
+    return (target, output[:, None]) if more is target else (target[:, None], output)
 
 
 def _called(objective: Objective, outputs: Any, targets: Any) -> float:

@@ -80,6 +80,8 @@ def read_picture(path: str, *, as_it_is: bool = False) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)  # a telephone says how it was held
+            if upright.mode.startswith("I;16"):  # a scanner's: Pillow would cut all above 255 off
+                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
             flat = Image.new("RGBA", upright.size, "white")
             flat.alpha_composite(upright.convert("RGBA"))
             pixels = np.asarray(flat.convert("L"))

@@ -18,7 +18,7 @@ from deap_nn.elitism import Elitism
 from deap_nn.evolution import Callback, Evolution, naming
 from deap_nn.keyframes import Keyframe, KeyframeError
 from deap_nn.lineage import Lineage
-from deap_nn.logbooks import last_record, plain
+from deap_nn.logbooks import last_record, plain, record
 
 KEYFRAME_SECONDS = 20.0
 KEYFRAME_BYTES = 2 << 30
@@ -96,7 +96,7 @@ def go_on(
         elitism.go_on(generation.chosen[len(population) - elitism.count :].tolist(), len(population))
     for generation in past:
         evolution.logbook.header = list(generation.row)
-        evolution.logbook.record(**generation.row)
+        record(evolution.logbook, generation.row)
     evolution.generation, evolution.evaluations = last.number, last.evaluations
     evolution.parents = last.parents(elitism.count)
     evolution.seconds, evolution.elapsed = last.seconds, last.elapsed

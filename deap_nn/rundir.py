@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import os
 import resource
 import sys
@@ -105,6 +106,8 @@ class RunDirectory(Callback):
         self._left_out: set[str] = set()
         self._restored = not again
         self._before = _content(self.path / "status.json") if again else None
+        if again and not self.path.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "no such folder to go on with", str(self.path))
         if not again:
             self.path.mkdir(parents=True)
         self.status: dict[str, Any] = {"state": "running", **status}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from deap_nn.commands import InputError
 from deap_nn.extras import optional
 from deap_nn.frames import to_dataframe
+from deap_nn.logbooks import record
 from deap_nn.markup import paragraph, table
 from deap_nn.reading import Columns, read_arrays, read_columns, read_json
 
@@ -92,9 +93,9 @@ class Run:
         logbook = tools.Logbook()
         columns = self._read("logbook.csv", partial(read_columns, integers=True), {})
         for values in zip(*columns.values(), strict=True):
-            record = _nested(dict(zip(columns, values, strict=True)))
-            logbook.header = logbook.header or list(record)
-            logbook.record(**record)
+            row = _nested(dict(zip(columns, values, strict=True)))
+            logbook.header = logbook.header or list(row)
+            record(logbook, row)
         return logbook
 
     @cached_property

@@ -16,11 +16,11 @@ from deap_nn.objectives import Judge, Objective
 from deap_nn.samples import packed
 from deap_nn.scorers import (
     BaseScorer,
+    GroupKernel,
     Map,
     OnProblem,
     batch_indices,
     is_vectorised,
-    over_genomes,
     scorer,
     shared_tensor,
     size_of_part,
@@ -102,14 +102,16 @@ class ObjectiveScorer(BaseScorer):
             (self._as_outputs, self._as_targets),
         )
         self._needs_answers = not all(objective.traced for objective in problem.objectives)
-        self._vectorises = is_vectorised(self._model)
         self._answers: Any = None
         self._batch: tuple[int, tuple[list[Any], list[Any]]] | None = None
-        kernel = tf.function(self._trace_group if self.scores_groups else self._trace, autograph=False)
-        shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
-        weights = tf.TensorSpec((None, self.layout.size)) if self.scores_groups else shapes
-        specs = [[tf.TensorSpec(t.shape, t.dtype) for t in half] for half in self._minibatch(0)]
-        self._kernel = kernel.get_concrete_function(weights, *specs)
+        given = self._minibatch(0)
+        if self.scores_groups:
+            at_once = is_vectorised(self._model)
+            self._kernel = GroupKernel(self._trace, self.layout, given, at_once=at_once)
+        else:
+            shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
+            specs = [[tf.TensorSpec(t.shape, t.dtype) for t in half] for half in given]
+            self._kernel = tf.function(self._trace, autograph=False).get_concrete_function(shapes, *specs)
 
     def _as_outputs(self, outputs: Sequence[Any]) -> Any:
         return keras.tree.pack_sequence_as(self._outputs, list(outputs))
@@ -131,20 +133,10 @@ class ObjectiveScorer(BaseScorer):
         return [tf.identity(tf.cast(output, tf.float32)) for output in flat]  # without Keras' mask
 
     def _trace(self, weights: Sequence[Any], inputs: Sequence[Any], targets: Sequence[Any]) -> Any:
-        """Return the traced values, whether all answers are finite, and the answers where a function needs them."""
+        """Return the traced values, whether all answers are finite, and the answers."""
         outputs = self._call(weights, inputs)
         values, finite = self._judge.traced(outputs, targets)
-        return values, finite, outputs if self._needs_answers else []
-
-    def _trace_group(self, flats: Any, inputs: Sequence[Any], targets: Sequence[Any]) -> Any:
-        """Return what ``_trace`` does, of many genomes; shape (genomes, weights)."""
-
-        def trace(flat: Any) -> Any:
-            parts = tf.split(flat, self.layout.sizes)
-            weights = [tf.reshape(part, shape) for part, shape in zip(parts, self.layout.shapes, strict=True)]
-            return self._trace(weights, inputs, targets)
-
-        return over_genomes(trace, flats, at_once=self._vectorises)
+        return values, finite, outputs
 
     def _minibatch(self, generation: int) -> tuple[list[Any], list[Any]]:
         number = generation // self.problem.batch_generations
@@ -161,14 +153,14 @@ class ObjectiveScorer(BaseScorer):
             return self.group_fitness(shared_tensor(individual.flat[None]), generation)[0]
         inputs, targets = self._minibatch(generation)
         values, finite, outputs = self._kernel(weights, inputs, targets)
-        return self._judged(values, finite, outputs, targets)
+        return self._judged(values, finite, outputs if self._needs_answers else [], targets)
 
     def group_fitness(self, genomes: Any, generation: int) -> list[tuple[float, ...]]:
         """Return the fitness of each genome of a group; shape (genomes, weights), float32."""
         inputs, targets = self._minibatch(generation)
         values, finite, outputs = self._kernel(genomes, inputs, targets)
-        each = zip(values.numpy(), finite.numpy(), strict=True)
-        answers = [output.numpy() for output in outputs]
+        each = zip(values, finite, strict=True)
+        answers = outputs if self._needs_answers else []
         return [self._judged(v, f, [a[i] for a in answers], targets) for i, (v, f) in enumerate(each)]
 
     def _judged(self, values: Any, finite: Any, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[float, ...]:

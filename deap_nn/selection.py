@@ -253,8 +253,11 @@ def selLogRank(
 
 
 def operator_of(select: Any) -> Any:
-    """Return the function that a registered selection comes down to."""
-    while isinstance(select, partial) or hasattr(select, "operator"):
+    """Return the function that a registered selection comes down to; a decorated one is a function of its own.
+
+    `functools.wraps` gives a decorator's function all attributes of what it wraps, ``operator`` among them.
+    """
+    while isinstance(select, partial) or (hasattr(select, "operator") and not hasattr(select, "__wrapped__")):
         select = select.func if isinstance(select, partial) else select.operator
     return select
 

@@ -36,6 +36,12 @@ LARGEST_WEIGHT = float(np.finfo(np.float32).max)
 ALIGNMENT = 64
 """Bytes: TensorFlow reads a buffer that starts on such a boundary without copying it."""
 
+TOGETHER_BYTES = 3 << 20
+"""Small genomes are bred and scored so many bytes at a time, which stay in the processor's cache,"""
+
+MOST_TOGETHER = 256
+"""and no more of them."""
+
 
 def empty_vector(size: int) -> Vector:
     """Return an uninitialised float32 vector of `size` elements that starts on a 64-byte boundary."""

@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -474,3 +475,24 @@ def test_a_statistic_that_cannot_be_kept_is_named(toolbox, tmp_path):
     evolve(toolbox.population(n=4), toolbox, 1, seed=1, stats=statistics)
     with pytest.raises(ValueError, match="stats: column 'odd' cannot be kept in a checkpoint: Object of type object"):
         evolve(toolbox.population(n=4), toolbox, 1, seed=1, stats=statistics, checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"cxpb": "1"}, "cxpb must be a number, got '1'"),
+        ({"mutpb": 1.5}, "mutpb must be between 0 and 1, got 1.5"),
+        ({"timeout": "1"}, "timeout must be a number, got '1'"),
+        ({"keyframe_seconds": "1"}, "keyframe_seconds must be a number, got '1'"),
+        ({"stats": "x"}, "stats must have a method compile, got 'x'"),
+        ({"halloffame": []}, "halloffame must have a method update, got []"),
+    ],
+)
+def test_an_argument_of_another_kind_is_named(settings, error):
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(error)}$"):
+        evolve(members(), plain_toolbox(), 1, seed=1, **settings)
+
+
+def test_a_target_that_nothing_reaches_is_refused():
+    with pytest.raises(ValueError, match=r"^target must be a number that an error can reach, got nan$"):
+        EarlyStopping(target=math.nan)

@@ -12,6 +12,7 @@ from test_algorithms import Screen, members, plain_toolbox
 from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox, progress, to_csv
 from deap_nn.callbacks import CSVLogger, MLflowLogger, ProgressBar, TensorBoardLogger
 from deap_nn.limits import EvaluationError
+from deap_nn.logbooks import read_csv, rows_of
 from deap_nn.rundir import RunDirectory
 from deap_nn.tensorboard_logger import filter_sheet
 
@@ -119,12 +120,32 @@ def test_the_run_directory_says_that_the_run_failed_and_by_whom(tmp_path):
     assert (tmp_path / "run" / "logbook.csv").read_text().count("\n") == 2
 
 
-def chapters():
+def chapters(*names):
     statistics = tools.MultiStatistics(
         fitness=tools.Statistics(lambda i: i.fitness.values[0]), size=tools.Statistics(len)
     )
-    statistics.register("largest", np.max)
+    for name in names or ["largest"]:
+        statistics.register(name, np.max)
     return statistics
+
+
+def test_chapters_may_have_names_of_the_logbooks_own_columns(tmp_path):
+    statistics = tools.MultiStatistics(
+        fitness=tools.Statistics(lambda i: i.fitness.values[0]), length=tools.Statistics(lambda i: float(len(i) + 7))
+    )
+    for name, function in (("avg", np.mean), ("min", np.min), ("max", np.max), ("std", np.std)):
+        statistics.register(name, function)
+    logger = CSVLogger(tmp_path / "log.csv")
+    population, logbook = evolve(members(), plain_toolbox(), 3, seed=1, stats=statistics, callbacks=[logger])
+    lengths, last = logbook.chapters["length"], statistics.compile(population)
+    assert lengths.select("avg") == [len(population[0]) + 7.0] * 4
+    assert logbook.chapters["fitness"].select("avg") == logbook.select("avg")
+    assert lengths.select("gen") == [0, 1, 2, 3]
+    rows = rows_of(logbook)
+    assert {name: rows[-1][f"length.{name}"] for name in last["length"]} == last["length"]
+    assert {name: rows[-1][f"fitness.{name}"] for name in last["fitness"]} == last["fitness"]
+    assert set(read_csv(tmp_path / "log.csv")) == set(rows[-1])
+    assert "length" in str(logbook)
 
 
 def test_a_csv_logger_writes_what_to_csv_does(tmp_path):
@@ -158,7 +179,7 @@ def test_a_resumed_run_leaves_the_csv_of_an_unbroken_one(digits, tmp_path, last)
                 toolbox,
                 4,
                 seed=1,
-                stats=chapters(),
+                stats=chapters("largest", "avg"),
                 callbacks=[*callbacks, logger],
                 checkpoint=checkpoint,
             )

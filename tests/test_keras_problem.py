@@ -862,3 +862,47 @@ def test_problem_and_data_say_what_they_are(digits):
     assert repr(KerasProblem(dense(2), x_of(), x_of(2), loss="mse")).startswith("<KerasProblem: 37 weights, 32 samples")
     assert repr(digits).startswith("<Dataset ")
     assert len(repr(digits)) < 200
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on evaluating
+@pytest.mark.parametrize(
+    ("loss", "more"),
+    [
+        *(("hinge", "targets"), ("hinge", "none"), ("hinge", "outputs"), ("categorical_hinge", "outputs")),
+        *(("poisson", "outputs"), ("kl_divergence", "outputs"), ("dice", "outputs"), ("mse", "outputs")),
+        *(("binary_crossentropy", "outputs"), ("binary_focal_crossentropy", "outputs"), ("huber", "targets")),
+    ],
+)
+def test_a_named_loss_sees_targets_as_keras_does(loss, more):
+    x = np.random.default_rng(0).standard_normal((60, 3)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(np.float32)
+    given = [keras.Input((3,)), layers.Dense(1, "sigmoid")]
+    model = keras.Sequential([*given, layers.Reshape(())] if more == "targets" else given)
+    y = y if more == "outputs" else y[:, None]
+    toolbox = make_toolbox(KerasProblem(model, x, y, loss=loss, validation_split=0), seed=1, batch_size=60)
+    individual = toolbox.individual()
+    evolved = toolbox.to_model(individual)
+    evolved.compile(loss={"mse": "mean_squared_error", "mae": "mean_absolute_error"}.get(loss, loss))
+    wanted = evolved.evaluate(x, y, batch_size=60, verbose=0)
+    assert toolbox.evaluate(individual)[0] == pytest.approx(wanted, rel=1e-5, abs=1e-6)
+
+
+def test_a_named_loss_of_steps_sees_targets_as_keras_does():
+    x = np.random.default_rng(0).standard_normal((60, 5, 1)).astype(np.float32)
+    model = keras.Sequential([keras.Input((5, 1)), layers.Dense(1)])
+    scores = [
+        make_toolbox(KerasProblem(model, x, y, loss="hinge", validation_split=0), seed=1, batch_size=60)
+        for y in (np.sign(x), np.sign(x[:, :, 0]))
+    ]
+    values = [toolbox.evaluate(toolbox.individual())[0] for toolbox in scores]
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("half", ["inputs", "targets"])
+def test_gaps_in_the_samples_are_warned_of(half):
+    x, y = np.ones((50, 3), np.float32), np.ones((50, 1), np.float32)
+    (x if half == "inputs" else y)[[3, 7], 0] = np.nan, np.inf
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    with pytest.warns(UserWarning, match=rf"^2 of the 40 {half} of train have NaN or infinity$") as found:
+        KerasProblem(model, x, y, loss="mse")
+    assert [warning.filename for warning in found] == [__file__]

@@ -174,3 +174,12 @@ def test_one_command_does_all(tmp_path):
     for arguments in ((), ("nonsense",), ("report", tmp_path / "none")):
         answer = command(*arguments)
         assert (answer.returncode, answer.stderr.count("\n")) == (2, 1)
+
+
+def test_a_scanner_s_picture_of_16_bits_is_read_as_one_of_8(digits, tmp_path):
+    page = page_of(digits[3], dark=True)
+    Image.fromarray(page).save(tmp_path / "8.png")
+    Image.fromarray(page.astype(np.uint16) * 257).save(tmp_path / "16.png")
+    with Image.open(tmp_path / "16.png") as image:
+        assert image.mode.startswith("I;16")
+    assert np.array_equal(read_picture(str(tmp_path / "16.png")), read_picture(str(tmp_path / "8.png")))

@@ -471,3 +471,31 @@ def test_members_of_a_hand_wired_toolbox_are_a_population_too():
         assert isinstance(made, Population)
         assert len(made) == n
     assert "3 members, 0 scored" in made._repr_html_()
+
+
+def test_names_of_a_runs_own_do_not_get_into_one_anothers_way(tmp_path):
+    statistics = tools.Statistics(len)
+    statistics.register("seed", lambda values: 5.0)
+    for seed in (1, 2):
+        more = {} if seed == 1 else {"note": "longer"}
+        settings = {"run": f"baseline {seed}", "adaptation": f"rule {seed}"}
+        with RunDirectory(tmp_path / "study" / f"r{seed}", settings=settings, seed=seed + 10, **more) as directory:
+            evolve(members(), plain_toolbox(), 1, seed=seed, stats=statistics, callbacks=[directory])
+    runs = read_runs(tmp_path / "study")
+    results, frame = runs.results(), runs.to_dataframe()
+    assert results["run"].tolist() == ["r1", "r2"]
+    assert results["seed"].tolist() == [1, 2]
+    assert results["status.seed"].tolist() == [11, 12]
+    assert results["config.run"].tolist() == ["baseline 1", "baseline 2"]
+    assert results["adaptation"].tolist() == ["rule 1", "rule 2"]
+    assert results["note"].isna().tolist() == [True, False]
+    assert frame["seed"].tolist() == [1, 1, 2, 2]
+    assert frame["logbook.seed"].tolist() == [5.0] * 4
+    assert frame.columns.is_unique
+    assert results.columns.is_unique
+
+
+def test_a_folder_that_is_not_there_cannot_be_gone_on_with(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no such folder to go on with: '.*none'$"):
+        RunDirectory(tmp_path / "none", again=True)
+    assert not (tmp_path / "none").exists()

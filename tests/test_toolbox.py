@@ -1,6 +1,7 @@
 """The wired toolbox runs DEAP's own loops, and whatever somebody registers anew is used."""
 
 import copy
+import functools
 import importlib
 import itertools
 import math
@@ -157,6 +158,41 @@ def test_a_decorated_operator_keeps_its_streams(digits):
         return population
 
     assert run() == run()
+
+
+@pytest.mark.filterwarnings("ignore:weights are sent instead of recipes")  # what DEAP defines inside cannot travel
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_a_decorated_evaluate_follows_the_mini_batches(digits, breeding):
+    def log(*decorators):
+        toolbox = make_toolbox("mlp", digits, seed=1)
+        for decorator in decorators:
+            toolbox.decorate("evaluate", decorator)
+        return evolve(toolbox.population(n=4), toolbox, 3, seed=1, breeding=breeding)[1]
+
+    usual = log()
+    assert log(tools.DeltaPenalty(lambda individual: True, 100.0)) == usual
+    assert log(*[tools.DeltaPenalty(lambda individual: True, 100.0)] * 2) == usual
+    assert len(set(usual.select("min"))) == 4
+
+
+def test_a_decorated_select_is_not_passed_over(digits):
+    called = []
+
+    def noting(select):
+        @functools.wraps(select)
+        def noted(*arguments, **keywords):
+            called.append(keywords)
+            return select(*arguments, **keywords)
+
+        return noted
+
+    toolbox = make_toolbox("mlp", digits, seed=1, **preset("default", population=4, generations=2, matrices=2))
+    toolbox.decorate("select", noting)
+    with pytest.raises(ValueError, match=r"^select is not asked where weigh says"):
+        evolve(toolbox.population(n=4), toolbox, 2, seed=1)
+    del toolbox.weigh
+    evolve(toolbox.population(n=4), toolbox, 2, seed=1)
+    assert len(called) == 2
 
 
 def test_the_toolbox_pickles(toolbox):
@@ -416,3 +452,9 @@ def test_a_model_for_bytes_is_warned_of(digits):
     parts = [getattr(digits, f"{axis}_{part}") for part in ("train", "validation", "test") for axis in "xy"]
     floats = Dataset(*[part.astype(np.float32) if part.ndim > 1 else part for part in parts])
     make_toolbox(model, floats, seed=1)
+
+
+@pytest.mark.parametrize(("n", "start", "name"), [(-1, 0, "n"), (2.5, 0, "n"), (2, -1, "start")])
+def test_a_population_of_less_than_nobody_is_refused(toolbox, n, start, name):
+    with pytest.raises(ValueError, match=rf"^{name} must be an integer of at least 0, got"):
+        toolbox.population(n=n, start=start)

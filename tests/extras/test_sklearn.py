@@ -103,3 +103,23 @@ def test_wrong_parameters_are_refused_by_fit(changed, said):
     x, y = load_iris(return_X_y=True)
     with pytest.raises((ValueError, TypeError), match=said):
         EvolvedClassifier(**changed).fit(x, y)
+
+
+def test_a_model_that_is_given_again_and_again_is_left_to_who_gave_it():
+    x = np.random.default_rng(0).standard_normal((90, 4)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(int)
+    model = model_of(2)
+    before = [weights.copy() for weights in model.get_weights()]
+    first = EvolvedClassifier(lambda features, classes: model, **SMALL).fit(x, y)
+    shares = first.predict_proba(x)
+    second = EvolvedClassifier(lambda features, classes: model, **SMALL).fit(x, 1 - y)
+    assert np.array_equal(first.predict_proba(x), shares)
+    assert first.score(x, y) > 0.9
+    assert second.score(x, 1 - y) > 0.9
+    assert all(map(np.array_equal, model.get_weights(), before))
+
+
+@pytest.mark.parametrize("sizes", [None, 3.5])
+def test_layers_that_are_no_sizes_are_named(sizes):
+    with pytest.raises(TypeError, match=rf"^hidden_layer_sizes must be an integer or a sequence of them, got {sizes}$"):
+        EvolvedRegressor(hidden_layer_sizes=sizes, **SMALL).fit(np.zeros((20, 2)), np.arange(20.0))

@@ -1,0 +1,142 @@
+"""Small networks are scored in groups, each in the bits that it has alone."""
+
+import sys
+
+import numpy as np
+import pytest
+from deap import base
+
+from deap_nn import KerasProblem, evolve, make_toolbox, mutGaussianAdaptive, open_map, scorers
+from deap_nn.clock import Clock, scored_generation, scoring
+from deap_nn.models import keras, tf
+from deap_nn.weights import Layout
+
+NETWORKS = {
+    "no hidden layer": [(2, None)],
+    "ten classes": [(10, None)],
+    "narrow": [(8, "tanh"), (2, None)],
+    "one logit": [(5, "relu"), (1, None)],
+    "two hidden layers": [(32, "tanh"), (16, "relu"), (8, None)],
+    "wide": [(64, "relu"), (10, None)],
+}
+LAYOUT = Layout(("weights",), ((3, 2),))
+
+
+def samples(count=400):
+    x = np.random.default_rng(0).standard_normal((count, 4)).astype(np.float32)
+    return x, (x[:, 0] * x[:, 1] > 0).astype(int)
+
+
+def problem_of(name):
+    dense = [keras.layers.Dense(units, activation) for units, activation in NETWORKS[name]]
+    return KerasProblem(keras.Sequential([keras.Input((4,)), *dense]), *samples(), loss="cross_entropy")
+
+
+@pytest.mark.parametrize("batch_size", [16, 200])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_group_of_any_size_scores_as_each_alone(name, batch_size):
+    toolbox = make_toolbox(problem_of(name), seed=1, batch_size=batch_size)
+    members = toolbox.population(n=60)
+    genomes = np.stack([member.flat for member in members])
+    alone = [toolbox.evaluate(member) for member in members]
+    for together in (2, 3, 7, 60):
+        groups = [genomes[start : start + together].copy() for start in range(0, 60, together)]
+        assert [values for group in groups for values in toolbox.evaluate.func.many(group)] == alone
+
+
+def log_of(data, map_=None, **settings):
+    dense = [keras.layers.Dense(3, "tanh"), keras.layers.Dense(10)]
+    model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), *dense])
+    toolbox = make_toolbox(model, data, seed=1, batch_size=16)
+    if map_ is not None:
+        toolbox.register("map", map_)
+    population, logbook = evolve(toolbox.population(n=7), toolbox, 10, seed=1, **settings)
+    return logbook, [member.flat.tolist() for member in population]
+
+
+def test_a_narrow_network_has_the_same_run_in_any_groups_and_processes(digits_file):
+    serial = log_of(digits_file)
+    assert log_of(digits_file, breeding="plain") == serial
+    assert log_of(digits_file, group_size=3) == serial
+    with open_map("processes", workers=2) as map_:
+        assert log_of(digits_file, map_) == serial
+
+
+def doubled(weights, factor):
+    return weights[0] * factor, [tf.reduce_sum(weights[0])]
+
+
+def counting_kernel(monkeypatch, sizes, alters=lambda genomes: genomes):
+    """What `GroupKernel` makes of `doubled`, where the sizes of groups that are computed at once are noted."""
+
+    def noting(trace, genomes):
+        tf.py_function(lambda count: sizes.append(int(count)), [tf.shape(genomes)[0]], [])
+        return vectorized(trace, alters(genomes))
+
+    vectorized = tf.vectorized_map
+    monkeypatch.setattr(tf, "vectorized_map", noting)
+    return scorers.GroupKernel(doubled, LAYOUT, [tf.constant(2.0)], at_once=True)
+
+
+def check_doubled(kernel, count):
+    genomes = np.arange(6 * count, dtype=np.float32).reshape(count, 6)
+    products, (sums,) = kernel(tf.constant(genomes), tf.constant(2.0))
+    assert np.array_equal(products, genomes.reshape(count, 3, 2) * 2)
+    assert np.array_equal(sums, genomes.sum(axis=1))
+
+
+def test_genomes_are_computed_at_once_in_groups_of_sizes_that_were_tried(monkeypatch):
+    sizes = []
+    kernel = counting_kernel(monkeypatch, sizes)
+    tried = set(sizes)
+    assert tried == {1, 2, 4, 8, 16, 32, 64, 128, 256}
+    sizes.clear()
+    check_doubled(kernel, 300)
+    assert sizes == [256, 32, 8, 4]
+
+
+@pytest.mark.parametrize("size", [1, 2, 32, 256])
+def test_where_a_size_changes_a_bit_a_loop_goes_through_the_genomes(monkeypatch, size):
+    def altered(genomes):  # as a library does that has a kernel for so many rows
+        last = tf.one_hot(size - 1, tf.shape(genomes)[0], dtype=tf.float32)[:, None]
+        return genomes * tf.where(tf.shape(genomes)[0] == size, 1 + 1e-6 * last, 1.0)
+
+    sizes = []
+    kernel = counting_kernel(monkeypatch, sizes, altered)
+    assert size in sizes
+    sizes.clear()
+    check_doubled(kernel, 300)
+    assert sizes == []
+
+
+INNER = None
+
+
+def doubled_loss(individual):
+    return (2 * INNER(individual)[0],)
+
+
+def test_an_evaluate_of_ones_own_is_called_in_the_generation(digits, monkeypatch):
+    def run(*twice, **settings):
+        toolbox = make_toolbox("mlp", digits, seed=1, sigma=0.1)
+        if twice:
+            monkeypatch.setattr(sys.modules[__name__], "INNER", toolbox.evaluate)
+            toolbox.register("evaluate", *twice)
+        return [row["min"] for row in evolve(toolbox.population(n=4), toolbox, 3, seed=1, **settings)[1]]
+
+    usual = run()
+    assert run(doubled_loss) == [2 * value for value in usual]
+    assert run(doubled_loss, breeding="plain") == [2 * value for value in usual]
+    assert len(set(usual)) == 4
+
+
+def test_toolboxes_share_no_generation():
+    first, second = (base.Toolbox() for _ in range(2))
+    for toolbox in (first, second):
+        toolbox.register("evaluate", scorers.Evaluate(None))
+        toolbox.register("mutate", mutGaussianAdaptive, sigma=0.1)
+    Clock(first).restore(3, {})
+    assert (first.evaluate.func.generation, second.evaluate.func.generation) == (3, 0)
+    with scoring(5):
+        assert scored_generation(0) == 5
+    assert scored_generation(2) == 2
