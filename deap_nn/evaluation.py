@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deap_nn.answers import answers_with_logits, take_rounded
 from deap_nn.datasets import DataReference, Split, find_dataset
+from deap_nn.groups import GroupKernel, is_vectorised
 from deap_nn.limits import WORST_CROSS_ENTROPY
 from deap_nn.models import (
     ModelReference,
@@ -27,11 +28,9 @@ from deap_nn.models import (
 from deap_nn.scorers import (
     BaseScorer,
     Evaluate,
-    GroupKernel,
     Map,
     OnProblem,
     batch_indices,
-    is_vectorised,
     scorer,
     shared_tensor,
     size_of_part,

@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 
 from deap_nn.answers import answers_of
 from deap_nn.datasets import DataReference, Split, find_dataset
+from deap_nn.groups import GroupKernel, is_vectorised
 from deap_nn.models import ModelReference, configure_tensorflow, keras, layout_of, model_of, tf
 from deap_nn.objectives import Judge, Objective
 from deap_nn.samples import packed
 from deap_nn.scorers import (
     BaseScorer,
-    GroupKernel,
     Map,
     OnProblem,
     batch_indices,
-    is_vectorised,
     scorer,
     shared_tensor,
     size_of_part,

@@ -8,6 +8,7 @@ from deap import base
 
 from deap_nn import KerasProblem, evolve, make_toolbox, mutGaussianAdaptive, open_map, scorers
 from deap_nn.clock import Clock, scored_generation, scoring
+from deap_nn.groups import GroupKernel
 from deap_nn.models import keras, tf
 from deap_nn.weights import Layout
 
@@ -75,7 +76,7 @@ def counting_kernel(monkeypatch, sizes, alters=lambda genomes: genomes):
 
     vectorized = tf.vectorized_map
     monkeypatch.setattr(tf, "vectorized_map", noting)
-    return scorers.GroupKernel(doubled, LAYOUT, [tf.constant(2.0)], at_once=True)
+    return GroupKernel(doubled, LAYOUT, [tf.constant(2.0)], at_once=True)
 
 
 def check_doubled(kernel, count):
