@@ -87,9 +87,9 @@ class GroupKernel:
 
     def _changes_no_bit(self, given: Sequence[Any]) -> bool:
         """Return whether random genomes answer alike alone and in groups of each size, wherever in them."""
-        genomes = stream(0, Purpose.OPERATORS, 0).standard_normal((TRIED, self._layout.size), dtype=np.float32)
-        genomes *= np.geomspace(0.05, 0.5, TRIED, dtype=np.float32)[:, None]  # small and large answers
-        tried = genomes[: max(self._sizes)]
+        count = min(TRIED, max(self._sizes))
+        tried = stream(0, Purpose.OPERATORS, 0).standard_normal((count, self._layout.size), dtype=np.float32)
+        tried *= np.geomspace(0.05, 0.5, count, dtype=np.float32)[:, None]  # small and large answers
 
         def answers(genomes: NDArray[np.float32], size: int) -> list[NDArray[Any]]:
             groups = [tf.constant(genomes[start : start + size]) for start in range(0, len(genomes), size)]
