@@ -107,17 +107,12 @@ class Scorer(BaseScorer):
         self._own = threading.local()
         self._kernel = tf.function(partial(self._trace, model), autograph=False)
         self._answers = tf.function(partial(self._trace_answers, model), autograph=False)
-        x, _ = self.dataset.part("train")
-        samples = tf.TensorSpec(
-            (problem.batch_size, *self._sample_shape(x)), tf.uint8 if x.dtype == np.uint8 else tf.float32
-        )
-        labels = tf.TensorSpec((problem.batch_size,), tf.int32)
         self._batch: tuple[int, tuple[Any, Any]] | None = None
         self._is_ready = False
+        given = self._minibatch(0)
         # Called as they are: finding which trace fits would take a tenth of a group's time.
         if self.scores_groups:
             trace = partial(self._trace_member, quick)
-            given = self._minibatch(0)
             self._group_kernel = GroupKernel(trace, self.layout, given, at_once=is_vectorised(quick))
         else:
             if quick is not model:
@@ -125,8 +120,9 @@ class Scorer(BaseScorer):
                 self.rounded = flags if any(flags) else ()
             types = [tf.uint16 if rounded else tf.float32 for rounded in self.rounded or [False] * len(self.layout)]
             weights = [tf.TensorSpec(shape, kind) for shape, kind in zip(self.layout.shapes, types, strict=True)]
+            specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in given]
             single = tf.function(partial(self._trace, quick), autograph=False)
-            self._batch_kernel = single.get_concrete_function(weights, samples, labels)
+            self._batch_kernel = single.get_concrete_function(weights, *specs)
 
     def prepare(self) -> None:
         """Score something once, so that all is compiled."""
