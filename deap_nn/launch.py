@@ -24,8 +24,8 @@ from deap_nn import parallel
 from deap_nn.commands import InputError, Parser, integer, run_command
 from deap_nn.worker import CANNOT_IMPORT, how_it_ended, own_address
 
-LEAVE_SECONDS = 3.5
-"""After a signal the script has so long to save what there is, before all is ended."""
+LEAVE_SECONDS = parallel.SAVE_SECONDS + 1.0
+"""After a signal the script has so long to save what there is and to leave, before all is ended."""
 
 ALIVE_SECONDS = 5.0
 """How often other hosts hear of this one."""

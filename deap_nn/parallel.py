@@ -8,6 +8,7 @@ import importlib
 import os
 import pickle
 import platform
+import queue
 import signal
 import sys
 import threading
@@ -30,6 +31,9 @@ _unheeded: list[int] = []
 
 LAUNCHED = "DEAP_NN_LAUNCHED"
 """The environment of processes that `deap_nn.launch` started says so, with the process id of who did."""
+
+SAVE_SECONDS = 3.0
+"""Under `deap_nn.launch` an interrupted program has so long to save what there is; all ends within 5 s."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -127,17 +131,23 @@ def interruptible() -> Iterator[None]:
 
     SCOOP runs the program, its own waiting and each task in greenlets. An exception raised in SCOOP's would end
     the process without the program's clean-up, so it is thrown into the program's. For the ten seconds after the first
-    signal others are ignored, so that what is being saved is saved; later ones act as they always do.
+    signal others are ignored, so that what is being saved is saved; later ones act as they always do. Under
+    `deap_nn.launch` the process ends `SAVE_SECONDS` after the first, with the status of one that was interrupted,
+    where the body has not ended by then.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     throw = _thrower()
+    ends: queue.SimpleQueue[bool] = queue.SimpleQueue()  # a handler may put into it, wherever it is called
+    if running_under_scoop() and hands_status_on():
+        threading.Thread(target=_leave_in_time, args=(ends,), daemon=True).start()
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         if not _told:
             _told.append(time.monotonic())
             _unheeded.append(signum)
+            ends.put(False)
             throw()
         elif time.monotonic() - _told[0] > GRACE_SECONDS:
             signal.signal(signum, signal.SIG_DFL)
@@ -147,10 +157,22 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
+        ends.put(True)
         for number, handler in before.items():
             signal.signal(number, handler)
         _told.clear()
         _unheeded.clear()
+
+
+def _leave_in_time(ends: queue.SimpleQueue[bool]) -> None:
+    """Wait for a signal or the body's end, and after a signal no longer than there is for saving."""
+    if ends.get():
+        return
+    with contextlib.suppress(queue.Empty):
+        ends.get(timeout=SAVE_SECONDS)
+        return
+    sys.stderr.write(f"after {SAVE_SECONDS:g} s not all was saved that an interrupted program saves\n")
+    leave_now(130)
 
 
 @contextlib.contextmanager

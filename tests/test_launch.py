@@ -98,6 +98,38 @@ def test_a_signal_ends_everything_in_time(tmp_path, number, digits_file):
     assert '"interrupted"' in (output / "status.json").read_text()
 
 
+SAVING = """
+import sys, time
+from deap_nn import parallel
+from deap_nn.commands import run_command
+def main():
+    with parallel.interruptible():
+        try:
+            print("begun", flush=True)
+            time.sleep(600)
+        finally:
+            time.sleep({takes})
+            print("saved", flush=True)
+if __name__ == "__main__":
+    run_command(main)
+"""
+
+
+@pytest.mark.parametrize(("takes", "told"), [(0.1, "saved"), (600, "after 3 s not all was saved")])
+def test_who_saves_too_long_ends_as_interrupted_and_says_so(tmp_path, takes, told):
+    path = tmp_path / "script.py"
+    path.write_text(SAVING.format(takes=takes))
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen([sys.executable, *map(str, LAUNCH), path], **piped)
+    while "begun" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, output
+    assert told in output
+    assert ("saved\n" in output.splitlines(keepends=True)) == (takes < 1)
+
+
 @pytest.mark.parametrize("breeding", ["recipes", "plain"])
 def test_a_worker_that_is_killed_is_named_and_the_run_goes_on(run, tmp_path, digits_file, breeding):
     outputs = [tmp_path / "whole", tmp_path / "run"]
