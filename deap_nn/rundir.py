@@ -75,6 +75,8 @@ class RunDirectory(Callback):
     ------
     OSError
         If the folder exists or cannot be made.
+    ValueError
+        If there are settings for a run to go on with, or one is named ``versions``.
 
     Examples
     --------
@@ -97,6 +99,8 @@ class RunDirectory(Callback):
     ) -> None:
         if again and settings is not None:
             raise ValueError("settings are not for a run to go on with, which has those it was begun with")
+        if settings and "versions" in settings:
+            raise ValueError("settings must not name 'versions', where config.json has those of the packages")
         self.path = Path(path)
         self._settings = settings or {}
         self._evolution: Evolution | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -50,7 +51,8 @@ def read_weights(path: str | os.PathLike[str], layout: Layout) -> list[Matrix]:
     ----------
     path : path-like
         An ``.npz`` with a matrix by each of the layout's names, as ``best.npz`` of a run is, or a ``.keras`` model
-        whose trainable weights are taken in their order.
+        whose trainable weights are taken in their order. So are an ``.npz``'s whose names differ from the layout's by
+        numbers alone: Keras counts on where a model is built again ("dense_2" for "dense").
     layout : Layout
         Of the network that they are for.
 
@@ -88,10 +90,17 @@ def _of_keras(path: Path) -> list[NDArray[Any]]:
 def _of_npz(path: Path, layout: Layout) -> list[NDArray[Any]]:
     try:
         with open(path, "rb") as whole, np.load(whole, allow_pickle=False) as file:
-            if set(file.files) != set(layout.names):
-                raise WeightsError(f"{path}: must hold {', '.join(layout.names)}, got {', '.join(file.files)}")
-            return [file[name] for name in layout.names]
+            if set(file.files) == set(layout.names):
+                return [file[name] for name in layout.names]
+            if _without_numbers(file.files) == _without_numbers(layout.names):
+                return [file[name] for name in file.files]
+            raise WeightsError(f"{path}: must hold {', '.join(layout.names)}, got {', '.join(file.files)}")
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         if isinstance(error, WeightsError):
             raise
         raise WeightsError(f"{path}: damaged, or no file of weights ({error})") from error
+
+
+def _without_numbers(names: Sequence[str]) -> list[str]:
+    """Return names without the numbers by which Keras tells layers apart that nobody has named."""
+    return [re.sub(r"_\d+(?=/|$)", "", name) for name in names]

@@ -68,6 +68,12 @@ def test_a_folder_knows_its_run(tmp_path, digits):
     assert config["mutate"].startswith("mutGaussianAdaptive(sigma=ErrorScaled(0.1, fitness='cross_entropy')")
 
 
+def test_a_setting_that_the_run_writes_itself_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="settings must not name 'versions'"):
+        RunDirectory(tmp_path / "run", settings={"versions": {"mine": 2}})
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_digit_readers_page_has_its_filters_and_what_it_answers(tmp_path, digits):
     run = kept(tmp_path / "run", make_toolbox("mlp", digits, seed=1), checkpoint=False)
     assert run.keys() >= {"filters", "answers", "weights", "logbook"}

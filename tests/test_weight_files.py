@@ -1,5 +1,6 @@
 """Weights that a population starts around, and the files that they come from."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -7,6 +8,8 @@ from deap_nn import (
     Constant,
     ErrorScaled,
     Individual,
+    KerasProblem,
+    Layout,
     WeightsError,
     evolve,
     initAround,
@@ -103,6 +106,23 @@ def test_a_file_that_is_of_no_use_is_named(toolbox, tmp_path):
             read_weights(tmp_path / name, toolbox.layout)
         assert str(caught.value).startswith(str(tmp_path / name))
         assert "\n" not in str(caught.value)
+
+
+def test_weights_of_a_model_are_read_into_the_same_one_built_again(tmp_path):
+    found = []
+    for _ in range(2):
+        model = keras.Sequential(
+            [keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(4), keras.layers.Dense(2)]
+        )
+        found.append(KerasProblem(model, np.zeros((8, 3)), np.zeros((8, 2)), loss="mse"))
+    first, again = (problem.layout for problem in found)
+    assert first.names != again.names
+    weights = initNormal(Individual, first, sigma=1.0, rng=np.random.default_rng(1))
+    np.savez(tmp_path / "best.npz", **layout_names(first, weights))
+    assert all(np.array_equal(a, b) for a, b in zip(read_weights(tmp_path / "best.npz", again), weights, strict=True))
+    other = Layout((*again.names[:-1], "dense/scale"), again.shapes)
+    with pytest.raises(WeightsError, match="must hold"):
+        read_weights(tmp_path / "best.npz", other)
 
 
 def test_wrong_weights_are_refused(toolbox, digits_file):
