@@ -47,6 +47,13 @@ return nodes.filter((node) => !named(node)).map((node) => node.outerHTML.slice(0
 """
 """What a screen reader has no name for."""
 
+OUTSIDE = """
+const right = (node) => node.getBoundingClientRect().right;
+const nodes = [...document.querySelectorAll("section .control > *")];
+return nodes.filter((node) => right(node) > right(node.closest("section"))).map((node) => node.outerHTML.slice(0, 90));
+"""
+"""What somebody moves or chooses with, and stands out of its section."""
+
 FAINT = """
 const parse = (text) => {
   const [r, g, b, a = 1] = text.replace("srgb", "").match(/[\\d.]+(e-\\d+)?/g).map(Number);
@@ -132,6 +139,7 @@ def check_figures(browser):
     assert len(set(ids)) == len(ids)
     wide = "const e = document.documentElement; return e.scrollWidth - e.clientWidth"
     assert browser.execute_script(wide) == 0
+    assert browser.execute_script(OUTSIDE) == []
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (390, "light"), (320, "dark")])
