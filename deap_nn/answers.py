@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -27,6 +28,14 @@ def answers_of(model: keras.Model, weights: Sequence[Any], state: Sequence[Any],
     said = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
     outputs, _ = model.stateless_call(list(weights), list(state), inputs, **said)
     return outputs
+
+
+def reason_of(error: Exception) -> str:
+    """Return in one line why Keras or TensorFlow raised: where a layer failed, after the line that names it."""
+    lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in str(error).splitlines()]
+    lines = [line for line in lines if line] or [type(error).__name__]
+    inside = lines[0].startswith("Exception encountered when calling") and len(lines) > 1
+    return f"{lines[0].rstrip('.')}: {lines[1]}" if inside else lines[0]
 
 
 def answers_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:

@@ -137,6 +137,7 @@ class KerasProblem:
 
     def _try(self, outputs: Sequence[Any], targets: Sequence[Any], structure: Any) -> None:
         """Compute the objectives of some answers once, so that what does not fit is told at once."""
+        from deap_nn.answers import reason_of
         from deap_nn.models import keras, tf
         from deap_nn.objectives import Judge
 
@@ -146,7 +147,7 @@ class KerasProblem:
         try:
             judge.traced([tf.constant(output) for output in outputs], [tf.constant(target) for target in targets])
         except Exception as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = reason_of(error)
             shapes = f"outputs of shape {[o.shape for o in outputs]} and targets of {[t.shape for t in targets]}"
             raise ValueError(f"loss does not fit {shapes}: {reason}") from error
 
@@ -212,16 +213,13 @@ class KerasProblem:
 
 def _outputs(model: keras.Model, inputs: Nest) -> Nest:
     """Return the model's answers to some inputs, or say in a line why it does not take them."""
-    from deap_nn.answers import answers_of
+    from deap_nn.answers import answers_of, reason_of
 
     weights, state = ([v.value for v in some] for some in (model.trainable_variables, model.non_trainable_variables))
     try:
         return answers_of(model, weights, state, inputs)
     except Exception as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise ValueError(
-            f"model {model.name!r} does not take x: {lines[0] if lines else type(error).__name__}"
-        ) from error
+        raise ValueError(f"model {model.name!r} does not take x: {reason_of(error)}") from error
 
 
 def _output_names(model: keras.Model, structure: Nest, count: int) -> list[str]:

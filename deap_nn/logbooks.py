@@ -247,7 +247,10 @@ def read_csv(path: str | os.PathLike[str], *, integers: bool = False) -> dict[st
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Name a file beside `path` to write; when the body succeeds it takes the place of `path`, else it goes."""
     target = Path(path)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=target.suffix)
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=target.suffix)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     os.close(handle)
     partial = Path(name)
     try:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from deap_nn.answers import answering_layers, answers_alike
+from deap_nn.answers import answering_layers, answers_alike, reason_of
+from deap_nn.model_state import Asset, assets_of, state_of, take_state
 from deap_nn.own_parts import by_name, holds_alike, own_parts, silent_on_lambdas
 from deap_nn.seeding import global_state_kept
 from deap_nn.tensorflow_setup import configure_tensorflow, keras, tf
@@ -28,6 +31,7 @@ __all__ = [
     "ModelReference",
     "assign_weights",
     "build_model",
+    "check_alike",
     "check_fit",
     "configure_tensorflow",
     "keras",
@@ -59,6 +63,8 @@ class ModelReference:
         The classes of the model and its layers that are not Keras' own, and the functions that these hold.
     called_on : str
         JSON of what it is called on: a shape and a type for each array, without the samples' dimension.
+    assets : tuple of Asset
+        What its layers keep in files, such as vocabularies.
     held : int
         If it cannot be built again: under which number this process holds the model itself.
     """
@@ -70,6 +76,7 @@ class ModelReference:
     shapes: tuple[tuple[int, ...], ...] = ()
     own: tuple[Any, ...] = ()
     called_on: str = ""
+    assets: tuple[Asset, ...] = ()
     held: int = 0
 
 
@@ -160,29 +167,45 @@ def reference_of(model: str | keras.Model, inputs: Any = None) -> ModelReference
         _check_name(model)
         return ModelReference(model)
     check_model(model)
-    state = tuple(b"" if _is_random(v) else np.asarray(v).tobytes() for v in model.non_trainable_variables)
+    state, names = state_of(model), _names(model)
     shapes = tuple(tuple(variable.shape) for variable in model.trainable_variables)
     called_on = "" if inputs is None else json.dumps(keras.tree.map_structure(_outline, inputs))
+    failure: Exception | None = None
     try:
-        with silent_on_lambdas():
-            config = model.to_json()
         own = own_parts((model, *model._flatten_layers())) if called_on else ()
-        reference = ModelReference(model.name, config, state, _names(model), shapes, own, called_on)
-        again = model_of(reference)
-        alike = _made_alike(model, again)
-    except (TypeError, ValueError, NotImplementedError, AttributeError, KeyError, OSError) as error:
-        if called_on:
-            return _hold(model, state, shapes)
-        raise TypeError(
-            f"model {model.name!r} cannot be built again from its configuration: it must be Sequential or functional, "
-            "and layers and functions of your own be registered with keras.saving.register_keras_serializable; "
-            "a KerasProblem takes others"
-        ) from error
-    if alike and (inputs is None or answers_alike(model, again, inputs)):
-        return reference
+        assets = assets_of(model)
+        for config in _configurations(model):
+            reference = ModelReference(model.name, config, state, names, shapes, own, called_on, assets)
+            try:
+                if _made_alike(model, model_of(reference), inputs):
+                    return reference
+            except _NOT_AGAIN as error:
+                failure = error
+    except _NOT_AGAIN as error:
+        failure = error
     if called_on:
         return _hold(model, state, shapes)
-    raise TypeError(f"model {model.name!r} comes out of its configuration with other weights or functions")
+    if failure is None:
+        raise TypeError(f"model {model.name!r} comes out of its configuration with other weights or functions")
+    raise TypeError(
+        f"model {model.name!r} cannot be built again from its configuration: it must be Sequential or functional, "
+        "and layers and functions of your own be registered with keras.saving.register_keras_serializable; "
+        "a KerasProblem takes others"
+    ) from failure
+
+
+_NOT_AGAIN = (TypeError, ValueError, NotImplementedError, AttributeError, KeyError, OSError, tf.errors.OpError)
+"""What Keras and layers raise where a model cannot be built again."""
+
+
+def _configurations(model: keras.Model) -> Iterator[str]:
+    """Yield Keras' JSON of a model, and where it was compiled that without how, since scoring does not use it."""
+    with silent_on_lambdas():
+        config = model.to_json()
+    yield config
+    said = json.loads(config)
+    if said.pop("compile_config", None):
+        yield json.dumps(said)
 
 
 def check_model(model: Any) -> None:
@@ -193,11 +216,6 @@ def check_model(model: Any) -> None:
         raise ValueError(f"model {model.name!r} must be built: give it an Input or call build()")
     if not model.trainable_weights:
         raise ValueError(f"model {model.name!r} has no trainable weights")
-
-
-def _is_random(variable: Any) -> bool:
-    """Whether a variable is the state of a random generator."""
-    return "seed_generator" in variable.path
 
 
 def _outline(array: Any) -> dict[str, Any]:
@@ -234,11 +252,13 @@ def release(reference: ModelReference) -> None:
     _held.pop(reference.held, None)
 
 
-def _made_alike(model: keras.Model, again: keras.Model) -> bool:
-    """Whether a model that was built again has weights of the same shapes, and the same functions of a user's own."""
+def _made_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
+    """Whether a model that was built again has the same shapes and users' functions, and answers the same if called."""
     shapes = [[variable.shape for variable in one.trainable_variables] for one in (model, again)]
     layers = [list(one._flatten_layers()) for one in (model, again)]
-    return shapes[0] == shapes[1] and len(layers[0]) == len(layers[1]) and all(map(holds_alike, *layers))
+    if shapes[0] != shapes[1] or len(layers[0]) != len(layers[1]) or not all(map(holds_alike, *layers)):
+        return False
+    return inputs is None or answers_alike(model, again, inputs)
 
 
 @global_state_kept()
@@ -251,10 +271,11 @@ def load_model(path: Path) -> keras.Model:
         If that is damaged, or has classes that are not registered; the message is one line.
     """
     try:
-        return keras.models.load_model(path)
+        with contextlib.suppress(Exception):  # a loss of one's own is in the way of loading, and of no use here
+            return keras.models.load_model(path)
+        return keras.models.load_model(path, compile=False)
     except Exception as error:  # a zip file, JSON and HDF5 in one: of many kinds
-        reason = str(error).strip().partition("\n")[0]
-        raise ValueError(f"{path}: cannot be loaded ({type(error).__name__}: {reason})") from error
+        raise ValueError(f"{path}: cannot be loaded ({type(error).__name__}: {reason_of(error)})") from error
 
 
 @global_state_kept()
@@ -286,10 +307,7 @@ def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat
         answering = {id(layer) for layer in answering_layers(model)}
         for layer in model._flatten_layers(include_self=True):
             layer.dtype_policy = "float32" if id(layer) in answering else "mixed_bfloat16"
-    for variable, content in zip(model.non_trainable_variables, reference.state, strict=True):
-        if content:
-            dtype = np.dtype(variable.dtype)
-            variable.assign(np.frombuffer(content, dtype=dtype).reshape(variable.shape))
+    take_state(model, reference.state, reference.assets)
     return model
 
 
@@ -377,6 +395,27 @@ def layer_for_bytes(reference: ModelReference) -> str | None:
     layers = model_of(reference)._flatten_layers()
     scaling = (layer for layer in layers if isinstance(layer, keras.layers.Rescaling))
     return next((layer.name for layer in scaling if np.max(layer.scale) < LEAST_SCALE), None)
+
+
+def check_alike(reference: ModelReference, model: keras.Model, samples: NDArray[Any]) -> None:
+    """Raise TypeError where a model answers otherwise when it is built again.
+
+    Parameters
+    ----------
+    reference : ModelReference
+        Of the model, which has one input.
+    model : keras.Model
+        The model itself.
+    samples : numpy.ndarray
+        Some samples as a data set has them, bytes or numbers; the first dimension counts them.
+    """
+    shape = tuple(model.inputs[0].shape[1:])
+    inputs = samples.astype(np.float32) / (255 if samples.dtype == np.uint8 else 1)
+    if not answers_alike(model, model_of(reference), inputs if None in shape else inputs.reshape(-1, *shape)):
+        raise TypeError(
+            f"model {model.name!r} answers otherwise when it is built again from its configuration: a layer of your "
+            "own may keep what its get_config() does not tell, which a KerasProblem allows"
+        )
 
 
 def check_fit(reference: ModelReference, sample_shape: tuple[int, ...], classes: int) -> None:

@@ -255,7 +255,7 @@ def _of_one_rank(target: Any, output: Any) -> tuple[Any, Any]:
 def _called(objective: Objective, outputs: Any, targets: Any) -> float:
     """Return what a user's function answers, a number."""
     value = objective.function(outputs, targets)  # type: ignore[misc]  # of its kind there is one
-    if np.ndim(value) or not np.isrealobj(value):
+    if value is None or np.ndim(value) or not np.isrealobj(value):
         raise TypeError(f"{objective.name} must return a number, got {type(value).__name__}")
     return float(value)
 

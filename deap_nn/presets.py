@@ -103,6 +103,9 @@ def usual_step(
 def preset(name: str, *, population: int, generations: int, matrices: int) -> dict[str, Any]:
     """Return what `make_toolbox` takes for a run of a preset, which may be changed before it is given.
 
+    With "mask" and "article" mutation is as strong as the error is large: where the fitness is neither an error nor a
+    cross-entropy, give another ``sigma`` with them. "article" is for a `KerasProblem` whose ``loss`` is "error".
+
     Parameters
     ----------
     name : {"default", "mask", "article"}

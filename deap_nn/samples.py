@@ -62,18 +62,32 @@ def as_arrays(nest: Nest, argument: str) -> list[NDArray[Any]]:
     Raises
     ------
     ValueError
-        If there is none, one has no samples, or they are of different lengths.
+        If there is none, one is of something else or has no samples, or they are of different lengths.
     """
-    arrays = [np.asarray(array) for array in flat(nest)]
-    arrays = [array.astype(np.float32) if array.dtype == np.float64 else array for array in arrays]
+    arrays = [_as_array(array, argument) for array in flat(nest)]
     if not arrays:
         raise ValueError(f"{argument} must hold an array")
     for array in arrays:
-        if array.dtype == object or not array.ndim:
-            raise ValueError(f"{argument} must be of arrays whose first dimension counts samples, got {array.dtype}")
         if len(array) != len(arrays[0]) or not len(array):
             raise ValueError(f"{argument} must be of arrays of one length, at least 1, got {[len(a) for a in arrays]}")
     return arrays
+
+
+def _as_array(given: Any, argument: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(given)
+    except ValueError:  # of lists whose lengths differ
+        array = np.empty(0, object)
+    if array.dtype == object and array.size:  # as TensorFlow and pandas give strings
+        kinds = {type(value) for value in array.flat}
+        array = array.astype(str if kinds == {str} else bytes) if kinds in ({str}, {bytes}) else array
+    if array.dtype == object or not array.ndim:
+        kind = type(given).__name__
+        what = f"{kind} of mixed types" if array.size > 1 else kind
+        raise ValueError(
+            f"{argument} must be of arrays of numbers or of strings whose first dimension counts samples, got {what}"
+        )
+    return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
 class Samples:
@@ -120,7 +134,9 @@ class Samples:
             If there is no such part.
         """
         if split not in self._parts:
-            raise ValueError(f"split must be one of {', '.join(self._parts)}, got {split!r}")
+            if split in PARTS:
+                raise ValueError(f"there are no {split} samples, only those of {' and '.join(self._parts)}")
+            raise ValueError(f"split must be one of {', '.join(PARTS)}, got {split!r}")
         return self._parts[split]
 
     def size(self, split: Split) -> int:

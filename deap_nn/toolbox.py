@@ -221,7 +221,8 @@ def make_toolbox(
     configure_tensorflow(threads, device)
     batches = Batches(batch_size, validation_size, seed, threads, device, stays)
     if isinstance(model, KerasProblem):
-        if data is not None or fitness != "cross_entropy" or precision != "float32":
+        own = [objective.kind for objective in model.objectives]
+        if data is not None or (fitness != "cross_entropy" and own != [fitness]) or precision != "float32":
             raise ValueError("data, fitness and precision are not for a KerasProblem, which has its own")
         scoring = of_keras_problem(model, container(()).fitness.weights, batches, says=container is not Individual)
     else:
@@ -237,7 +238,10 @@ def make_toolbox(
         check_sigma(adaptation, "sigma")
     elif isinstance(adaptation, ErrorScaled) and adaptation.fitness is None:
         if scoring.fitness is None:
-            raise ValueError("ErrorScaled must say what the fitness is where that is not an error or a cross-entropy")
+            raise ValueError(
+                "ErrorScaled must say what the fitness is where that is not an error or a cross-entropy; "
+                "Annealed and the other adaptations go without"
+            )
         adaptation.fitness = scoring.fitness
     scales = fan_in_scales(layout) if isinstance(scale, str) and scale == "fan_in" else scale
     if not isinstance(scales, str):

@@ -123,6 +123,27 @@ def _attention() -> tuple[Any, Any]:
     return keras.Model(a, layers.Dense(2)(layers.GlobalAveragePooling1D()(hidden))), _draw(5, 8)
 
 
+def _adapted(layer: Any, samples: Any) -> Any:
+    """A layer that has seen data, as users prepare inputs."""
+    layer.adapt(samples)
+    return layer
+
+
+def _normalised() -> tuple[Any, Any]:
+    samples = 100 * _draw(4) + 7
+    return _line(samples, _adapted(layers.Normalization(), samples), layers.Dense(2))
+
+
+def _looked_up() -> tuple[Any, Any]:
+    samples = 3 * _words(4) + 2
+    return _line(samples, _adapted(layers.IntegerLookup(), samples), layers.Embedding(11, 2), layers.Flatten())
+
+
+def _in_bins() -> tuple[Any, Any]:
+    bins = _adapted(layers.Discretization(num_bins=4, output_mode="one_hot"), _draw(1))
+    return _line(_draw(1), bins, layers.Dense(2))
+
+
 def _nested() -> tuple[Any, Any]:
     inner = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="relu")], name="inner")
     a = keras.Input((4,))
@@ -169,6 +190,9 @@ ARCHITECTURES = {
     "lambda": lambda: _line(_draw(4), layers.Dense(5), layers.Lambda(doubled, arguments={"by": 3.0}), layers.Dense(2)),
     "own-in-a-cell": lambda: _line(_draw(5, 3), layers.LSTM(4, activation=doubled), layers.Dense(2)),
     "attention": _attention,
+    "normalised": _normalised,
+    "looked-up": _looked_up,
+    "in-bins": _in_bins,
     "two-inputs": _two_inputs,
     "two-outputs": _two_outputs,
     "dictionaries": _dictionaries,

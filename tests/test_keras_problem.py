@@ -20,7 +20,7 @@ from deap_nn.callbacks import EarlyStopping, ProgressBar
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import find_dataset
 from deap_nn.evaluation import batch_indices
-from deap_nn.models import keras, reference_of, tf
+from deap_nn.models import keras, load_model, reference_of, tf
 from deap_nn.own_parts import by_name, own_parts
 from deap_nn.samples import Samples, as_arrays, flat, outline, packed, split_samples
 from deap_nn.scorers import scorer
@@ -636,6 +636,36 @@ def test_a_model_of_ones_own_parts_is_built_again_in_another_process(tmp_path, n
     assert answer.stdout.strip() == f"{shapes} {problem.layout.names}"
 
 
+def focal(y_true, y_pred):
+    """A loss that no file can bring."""
+    return keras.ops.mean(keras.ops.square(y_true - y_pred) ** 2)
+
+
+class Own(keras.losses.Loss):
+    """One of a user's own."""
+
+    def call(self, y_true, y_pred):
+        return keras.ops.mean(y_true - y_pred)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on saving
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+@pytest.mark.parametrize("loss", [focal, lambda t, p: focal(t, p), Own(), "mse"])
+def test_how_a_model_was_compiled_is_in_nobodys_way(loss, tmp_path):
+    model = dense(2)
+    model.compile("adam", loss)
+    model.fit(x_of(), x_of(2), epochs=1, verbose=0)
+    problem = KerasProblem(model, x_of(), x_of(2), loss="mse", validation_split=0)
+    toolbox = make_toolbox(problem, seed=1)
+    individual = toolbox.individual()
+    evolved = problem.to_model(individual)
+    assert toolbox.evaluate(individual)[0] == pytest.approx(np.mean((evolved(x_of()) - x_of(2)) ** 2), rel=1e-4)
+    assert evolved.compiled == (loss == "mse")
+    assert reference_of(model).config
+    model.save(tmp_path / "own.keras")
+    assert np.array_equal(load_model(tmp_path / "own.keras")(x_of()), model(x_of()))
+
+
 def relu(x):
     """Has the name of Keras' own, and differs for large numbers alone."""
     return keras.ops.minimum(keras.ops.relu(x), 100.0)
@@ -723,7 +753,14 @@ def test_a_lambda_whose_source_is_not_there_is_for_this_process_alone():
         ({"validation_split": 0.999}, ValueError, "validation_split leaves none of 40 samples to train on"),
         ({"validation_data": x_of()}, ValueError, "validation_data must be a pair"),
         ({"test_data": (x_of(5), x_of(2))}, ValueError, "test must have samples shaped as those of train"),
-        ({"x": np.array([object()] * 40)}, ValueError, "x must be of arrays whose first dimension counts samples"),
+        (
+            {"x": np.array([object()] * 40)},
+            ValueError,
+            "x must be of arrays of numbers or .*, got ndarray of mixed types$",
+        ),
+        ({"x": (row for row in x_of())}, ValueError, "x must be of arrays of numbers or of strings .*, got generator$"),
+        ({"x": [[1.0, 2.0], [3.0]]}, ValueError, "x must be of arrays of numbers or of strings .*, got list"),
+        ({"y": None}, ValueError, "y must be of arrays of numbers or of strings .*, got NoneType$"),
     ],
 )
 def test_bad_arguments_are_named(change, error, message):
@@ -765,7 +802,7 @@ def test_a_toolbox_says_what_does_not_go_with_a_problem():
     with pytest.raises(ValueError, match="has no trainable weights"):
         KerasProblem(frozen, x_of(), x_of(2), loss="mse")
     toolbox = make_toolbox(problem, seed=1)
-    with pytest.raises(ValueError, match="split must be one of train, validation, got 'test'"):
+    with pytest.raises(ValueError, match="there are no test samples, only those of train and validation"):
         toolbox.error_rate(toolbox.individual(), "test")
 
     def broken(outputs, targets):
@@ -847,6 +884,39 @@ def test_longer_strings_are_scored():
     expected = np.mean(labels(tf.constant(validation[0])).numpy().argmax(axis=1) != validation[1])
     error = make_toolbox(KerasProblem(model, words, y, loss="error", validation_data=validation), seed=1)
     assert error.scores(individual, "validation")[0] == pytest.approx(expected)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on saving
+@pytest.mark.parametrize("mode", ["int", "multi_hot", "tf_idf"])
+@pytest.mark.parametrize("form", [str, object, bytes])
+def test_vocabularies_that_were_adapted_come_along(mode, form, tmp_path):
+    words, y = np.array([["good day"], ["bad day"], ["good"], ["bad"]] * 10), np.array([0, 1, 0, 1] * 10)
+    words = tf.constant(words) if form is bytes else words.astype(form)
+    lookup = layers.TextVectorization(output_mode=mode, output_sequence_length=2 if mode == "int" else None)
+    lookup.adapt(words)
+    inside = [layers.Embedding(5, 2), layers.Flatten()] if mode == "int" else []
+    model = keras.Sequential([keras.Input((1,), dtype="string"), lookup, *inside, layers.Dense(2)])
+    problem = KerasProblem(model, words, y, loss="cross_entropy", validation_split=0)
+    toolbox = make_toolbox(problem, seed=1, batch_size=40)
+    assert not problem.reference.held
+    evolved = problem.to_model(toolbox.individual())
+    inputs = tf.constant(words)
+    expected = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(y, evolved(inputs))
+    individual = [variable.numpy() for variable in evolved.trainable_variables]
+    assert toolbox.evaluate(problem_individual(toolbox, individual))[0] == pytest.approx(float(expected), rel=1e-4)
+    evolved.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert np.allclose(loaded(inputs), evolved(inputs), atol=1e-6)
+    for variable, matrix in zip(model.trainable_variables, individual, strict=True):
+        variable.assign(matrix)
+    assert np.allclose(model(inputs), evolved(inputs), atol=1e-6)
+
+
+def problem_individual(toolbox, matrices):
+    individual = toolbox.individual()
+    for place, matrix in zip(individual, matrices, strict=True):
+        place[...] = matrix
+    return individual
 
 
 def test_what_could_not_be_made_holds_no_samples():

@@ -62,7 +62,7 @@ class Command:
         lines = self._stderr.read_text().splitlines()
         return [line for line in lines if line and "listens at the ports" not in line]
 
-    def wait(self, seconds: float = 300) -> int:
+    def wait(self, seconds: float = 900) -> int:
         """Wait for the end."""
         return self.process.wait(seconds)
 
@@ -118,7 +118,7 @@ def whole(folder: Path, setting: Sequence[object]) -> Path:
     """Return a serial run that nothing happened to."""
     key = tuple(setting)
     if key not in _whole:
-        output = folder.parent / f"whole{len(_whole)}"
+        output = Path(tempfile.mkdtemp(dir=folder.parent, prefix="whole")) / "run"  # one that failed may lie there
         must(Command(folder, MNIST, *setting, "--output", output).wait() == 0, "the whole run failed")
         _whole[key] = output
     return _whole[key]
