@@ -38,7 +38,8 @@ class KerasProblem:
         `y`, which returns a number and need not be differentiable. A name or loss is of each output, and their sum
         counts; a dictionary has one by an output's name, and other outputs do not count in it: names and losses of
         several, whose sum counts, or a metric or function of one. A list gives as many fitness values. Masks of outputs
-        do not count: what is masked is scored like the rest. A loss or metric of your own is built again from what its
+        do not count: what is masked is scored like the rest; nor do losses that layers add, as a ``kernel_regularizer``
+        or ``add_loss`` does. A loss or metric of your own is built again from what its
         ``get_config`` tells, in this process too.
     from_logits : bool or sequence of bool, optional
         Whether outputs are logits, and not probabilities, for "error" and "cross_entropy"; if left out, as the

@@ -23,7 +23,7 @@ from deap_nn.founders import breeder_of
 from deap_nn.lineage import Lineage
 from deap_nn.logbooks import write_with
 from deap_nn.resuming import KEYFRAME_SECONDS, check_keyframe
-from deap_nn.run_settings import read_config
+from deap_nn.run_settings import kept_files, read_config
 from deap_nn.seeding import check_seed
 from deap_nn.toolbox import layout_names
 from deap_nn.weights import check_probability
@@ -130,6 +130,7 @@ def main() -> int:
     if not output.absolute().parent.is_dir():
         raise InputError(f"argument --output: {output.absolute().parent} is no folder")
     config = read_config(options.run, "DIR")
+    config |= kept_files(options.run, config)
     if "preset" not in config and "model" not in config:
         raise InputError("argument DIR: experiments/mnist.py made what can be replayed, no script's toolbox is known")
     past = read_past(options)

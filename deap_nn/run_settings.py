@@ -6,17 +6,40 @@ import contextlib
 import json
 import os
 import platform
+import shutil
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.commands import InputError
+from deap_nn.logbooks import write_with
 
 PINNED = ("deap-nn", "deap", "numpy", "tensorflow", "keras")
 """The packages with other versions of which a run goes on only when told to."""
+
+
+FILES = {"keras": "model", "init_weights": "init"}
+"""The settings that name a file, whose digest is stored beside it; how the run's own copy of it is called."""
+
+
+def _copies(folder: Path, settings: Mapping[str, Any]) -> dict[str, Path]:
+    named = {name: settings[name] for name in FILES if isinstance(settings.get(name), str)}
+    return {name: folder / f"{FILES[name]}{Path(path).suffix}" for name, path in named.items()}
+
+
+def keep_files(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Copy the files that settings name into a run's folder, which is then whole without them."""
+    for name, copy in _copies(folder, settings).items():
+        write_with(copy, partial(shutil.copyfile, settings[name]))
+
+
+def kept_files(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that name a file of which a run's folder has a copy, with the copies in their places."""
+    return {name: str(copy) for name, copy in _copies(Path(folder), settings).items() if copy.is_file()}
 
 
 def versions() -> dict[str, str]:

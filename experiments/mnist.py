@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from deap.base import Toolbox
-from mnist_options import FILES, NOT_STORED, parse_arguments
+from mnist_options import NOT_STORED, parse_arguments
 
 from deap_nn import PRESETS, Callback, evolve, keras_extras, parallel
 from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts, TensorBoardLogger
@@ -26,7 +26,7 @@ from deap_nn.datasets import Dataset, load_dataset
 from deap_nn.exhibits import ANSWERS_FILE, write_answers
 from deap_nn.maps import Map
 from deap_nn.maps.options import asked_map
-from deap_nn.run_settings import check_data, open_checkpoint, read_config
+from deap_nn.run_settings import FILES, check_data, keep_files, open_checkpoint, read_config
 from deap_nn.rundir import RunDirectory
 from deap_nn.tensorboard_logger import check_new_log
 from deap_nn.toolbox import layout_names
@@ -142,6 +142,7 @@ def run(
     toolbox = toolbox_of(PRESETS[options.preset] | vars(options), dataset)
     toolbox.register("map", map_)
     if options.resume is None:
+        keep_files(directory.path, vars(options))
         directory.write_config(settings(options, dataset, toolbox))
     directory.trace_weights(toolbox.layout, options.seed)
     beside = {"training_size": options.training_size, "voters": options.voters}

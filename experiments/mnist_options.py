@@ -16,7 +16,7 @@ from deap_nn.maps.options import MAP_OPTIONS, add_map_options
 from deap_nn.mating import CROSSOVERS, ArgumentError, checked_indpb
 from deap_nn.presets import SPREADS
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS
-from deap_nn.run_settings import asked_for, check_resumable, read_config
+from deap_nn.run_settings import FILES, asked_for, check_resumable, kept_files, read_config
 from deap_nn.seeding import MAX_SEED
 from deap_nn.weights import LARGEST_WEIGHT
 
@@ -61,10 +61,6 @@ def by_preset(name: str, *, but: str = "") -> str:
     said = {preset: settings[name] for preset, settings in PRESETS.items() if settings[name] is not None}
     said.pop(but, None)
     return ", ".join(f"{preset}: {value}" for preset, value in said.items())
-
-
-FILES = ("keras", "init_weights")
-"""Options that name a file, whose digest is stored beside it."""
 
 
 def size_of(options: argparse.Namespace) -> tuple[int, int]:
@@ -244,6 +240,7 @@ def parse_arguments() -> argparse.Namespace:
     config = as_now(read_config(options.resume, "--resume"))
     if config.get("breeding") == "plain":
         raise InputError("argument --resume: a run that was bred the plain way has no checkpoint")
+    config |= kept_files(options.resume, config)
     data = config.pop("data", None)
     if isinstance(data, dict) and "data" not in given:
         config |= {"data": data["path"]} if data.get("path") else {"dataset": data.get("name")}

@@ -22,7 +22,7 @@ FLOORS = [
     {"sharing"},
     {"parallel"},
     {"datasets", "tensorflow_setup", "commands", "noise"},
-    {"answers", "own_parts"},
+    {"answers", "own_parts", "model_state"},
     {"reading", "run_settings"},
     {"models", "runs", "initialisation", "crossover", "mutation", "selection", "compiled"},
     {"rounding"},

@@ -39,6 +39,9 @@ def options(digits_file, *more):
     return [MNIST, "--population", 12, "--data", digits_file, "--no-progress", "--preset", "mask", "--voters", 0, *more]
 
 
+REPLAY = ("-m", "deap_nn.replay")
+
+
 def test_a_saved_model_is_evolved_gone_on_with_and_replayed(here, tmp_path, digits_file, own):
     given = options(digits_file, "--keras", own, "--init", own)
     assert here(*given, "--generations", 4, "--output", tmp_path / "whole").returncode == 0
@@ -52,6 +55,8 @@ def test_a_saved_model_is_evolved_gone_on_with_and_replayed(here, tmp_path, digi
     assert config["model"] is None
     assert config["init_weights"] == str(own)
     assert config["init_weights_sha256"] == config["keras_sha256"] == hashlib.sha256(own.read_bytes()).hexdigest()
+    for copy in ("model.keras", "init.keras"):
+        assert (tmp_path / "run" / copy).read_bytes() == own.read_bytes()
     best = keras.models.load_model(tmp_path / "run" / "best.keras")
     x, y = load_dataset("auto", digits_file).part("test")
     answers = np.argmax(best(x[..., None] / np.float32(255)), axis=1)
@@ -82,6 +87,21 @@ def test_another_file_than_the_run_began_with_is_refused(here, tmp_path, digits_
     assert (
         here(*options(digits_file, "--keras", file, "--generations", 0, "--output", tmp_path / "run")).returncode == 0
     )
+    copy = tmp_path / "run" / "model.keras"
+    file.rename(tmp_path / "elsewhere.keras")  # the folder is whole without it
+    assert checked("--resume", tmp_path / "run", "--generations", 2).keras == str(copy)
+    gone = tmp_path / "moved"
+    (tmp_path / "run").rename(gone)
+    answer = here(*REPLAY, gone, "--generation", 0, "--output", tmp_path / "member.npz")
+    assert answer.returncode == 0, answer.stderr
+    gone.rename(tmp_path / "run")
+    saved(small_model(), copy)
+    with pytest.raises(InputError, match=r"argument --resume: .*model\.keras is not what it was when the run began"):
+        checked("--resume", tmp_path / "run", "--generations", 2)
+    copy.unlink()  # as of a run before there were copies
+    with pytest.raises(InputError, match=r"--keras: .*own\.keras: no such file"):
+        checked("--resume", tmp_path / "run", "--generations", 2)
+    (tmp_path / "elsewhere.keras").rename(file)
     assert checked("--resume", tmp_path / "run", "--generations", 2).keras == str(file)
     saved(small_model(), file)
     with pytest.raises(InputError, match=r"argument --resume: .*own\.keras is not what it was when the run began"):
