@@ -70,7 +70,7 @@ ROOMS = {
     "IPython": set(),
     "dask": {"maps.dask"},
     "distributed": {"maps.dask"},
-    "cloudpickle": {"maps.dask"},
+    "cloudpickle": {"maps.dask", "maps.processes"},
     "ray": {"maps.ray"},
     "mpi4py": {"maps.mpi"},
 }

@@ -8,12 +8,13 @@ import sys
 import threading
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from conftest import MNIST, XOR, alive, ended, interrupt, start, status_of
 
 from deap_nn import Individual, open_map, parallel
-from deap_nn.maps import MAPS, maps_taking
+from deap_nn.maps import MAPS, MapError, maps_taking
 
 KEPT = ("logbook.csv", "best.npz", "trace.npz")
 
@@ -53,6 +54,49 @@ def test_a_script_of_ones_own_gives_the_same_with_each(run):
     assert one.startswith("1 workers: [")
     processes = run(SCRIPT, "processes", "", '{"workers": 2}')
     assert processes.stdout == serial.stdout.replace("1 workers", "2 workers"), processes.stderr
+
+
+GUARDED = """
+import keras, numpy as np
+from deap_nn import KerasProblem, evolve, make_toolbox, open_map
+
+def run(problem, map_=map):
+    toolbox = make_toolbox(problem, seed=1, batch_size=20)
+    toolbox.register("map", map_)
+    return evolve(toolbox.population(n=6), toolbox, 2, seed=1)[1].select("min", "val_error")
+
+def problem(seed):
+    x = np.random.default_rng(seed).standard_normal((40, 3))
+    return KerasProblem(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), x, (x[:, 0] > 0).astype(int))
+
+if __name__ == "__main__":
+    first = problem(1)
+    with open_map("processes", workers=2) as map_:
+        there = [run(first, map_)]
+        there += [run(problem(2), map_)]  # made while there are workers
+    print(there == [run(first), run(problem(2))])
+"""
+
+
+def test_processes_are_lent_what_the_script_makes_as_it_runs(run, tmp_path):
+    (tmp_path / "script.py").write_text(GUARDED)
+    answer = run(tmp_path / "script.py")
+    assert (answer.returncode, answer.stdout) == (0, "True\n"), answer.stderr
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["with cloudpickle", "without"])
+def test_what_a_notebook_defines_goes_to_processes_by_itself(monkeypatch, there):
+    main = ModuleType("__main__")  # no file, as under a kernel
+    exec("def doubled(x):\n    return 2 * x", vars(main))
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    if not there:
+        monkeypatch.setitem(sys.modules, "cloudpickle", None)
+    with open_map("processes", workers=1) as map_:
+        if there:
+            assert list(map_._map(main.doubled, [1, 2])) == [2, 4]
+        else:
+            with pytest.raises(MapError, match=r"cannot find what a task is made of \(Can't get attribute 'doubled'"):
+                list(map_._map(main.doubled, [1, 2]))
 
 
 @pytest.mark.parametrize(

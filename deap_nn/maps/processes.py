@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Any
+from typing import Any, cast
 
 from deap_nn import parallel
+from deap_nn.datasets import made_of_arrays
 from deap_nn.maps.tasks import MapError, TaskMap, be_worker, call
 
 SIGNAL_SECONDS = 0.2
@@ -27,27 +30,49 @@ class _Context(SpawnContext):
         return self.started[-1]
 
 
+def _dumps() -> Callable[[Any], bytes]:
+    """Return what pickles a task: in a notebook, whose cells no worker can import, with what they define."""
+    if not hasattr(sys.modules["__main__"], "__file__"):
+        with contextlib.suppress(ImportError):
+            import cloudpickle
+
+            return cast(Callable[[Any], bytes], cloudpickle.dumps)
+    return pickle.dumps
+
+
 @contextlib.contextmanager
 def opened(workers: int | None = None) -> Iterator[TaskMap]:
     """Give the map; its processes are started with the first tasks, and killed where the body is broken off."""
     count = workers or parallel.processors()
     context = _Context()
-    executor = ProcessPoolExecutor(count, context, be_worker)
+    begun: list[ProcessPoolExecutor] = []
+    lent: set[str] = set()
+
+    def executor() -> ProcessPoolExecutor:
+        """Return the processes, started anew where the main one holds arrays that they were not lent."""
+        held = made_of_arrays()
+        if not begun or held.keys() - lent:
+            if begun:
+                begun[-1].shutdown()
+            lent.update(held)
+            begun.append(ProcessPoolExecutor(count, context, be_worker, (held,)))
+        return begun[-1]
 
     def send(payloads: Sequence[bytes]) -> Iterator[Any]:
         try:
             with parallel.holding_signals():  # processes that are started meanwhile hold them too
-                answers = executor.map(call, payloads)
+                answers = executor().map(call, payloads)
             yield from answers
         except BrokenProcessPool as error:
             time.sleep(SIGNAL_SECONDS)  # one that was meant for this process too ends it otherwise
             raise MapError("processes: a worker was killed, by somebody or for want of memory") from error
 
     try:
-        yield TaskMap(send, lambda: count)
+        yield TaskMap(send, lambda: count, _dumps())
     except BaseException:
         for process in context.started:
             process.kill()
         raise
     finally:
-        executor.shutdown(cancel_futures=True)
+        for one in begun:
+            one.shutdown(cancel_futures=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from deap_nn import parallel
@@ -52,7 +52,13 @@ class TaskMap:
 
 def call(payload: bytes) -> Any:
     """Do a task, in a worker."""
-    function, arguments = pickle.loads(payload)  # noqa: S301  (from who started the worker, or whom it works for)
+    try:
+        function, arguments = pickle.loads(payload)  # noqa: S301  (from who started the worker, or whom it works for)
+    except AttributeError as error:
+        raise MapError(
+            f"a worker cannot find what a task is made of ({error}): put it at the top of a module that is imported; "
+            "what a notebook's cells define takes pip install 'deap-nn[notebook]'"
+        ) from error
     return function(*arguments)
 
 
@@ -85,8 +91,12 @@ class Lending:
         return tuple(self._lent), list(self._lent.values())
 
 
-def be_worker() -> None:
-    """Leave Ctrl-C, which a terminal sends to every process, to the main one, and end when that has ended."""
+def be_worker(lent: Mapping[str, Any] | None = None) -> None:
+    """Leave Ctrl-C, which a terminal sends to every process, to the main one, and end when that has ended.
+
+    What is lent are data sets that the main process holds as arrays, by digest.
+    """
+    lend(lent or {})
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))  # it was started with signals held back
     parent = multiprocessing.parent_process()

@@ -23,6 +23,44 @@ with RunDirectory(FOLDER) as directory:
     "evolve(toolbox.population(n=4), toolbox, 1, seed=1, progress=False);",
 ]
 
+WITH_PROCESSES = """
+import keras, numpy as np
+from deap_nn import KerasProblem, evolve, make_toolbox, open_map
+
+class Net(keras.Model):
+    def __init__(self, units=3):
+        super().__init__()
+        self.units, self.inside = units, keras.layers.Dense(units)
+
+    def call(self, x):
+        return self.inside(x)
+
+    def get_config(self):
+        return {"units": self.units}
+
+def misread(outputs, targets):
+    return float((outputs.argmax(1) != targets).mean())
+
+x = np.random.default_rng(1).standard_normal((60, 4)).astype("float32")
+model = Net(2)
+model(x)
+toolbox = make_toolbox(KerasProblem(model, x, (x[:, 0] > 0).astype(int), loss=misread), seed=1, batch_size=20)
+serial = evolve(toolbox.population(n=6), toolbox, 2, seed=1, progress=False)[1]
+with open_map("processes", workers=2) as map_:
+    toolbox.register("map", map_)
+    there = evolve(toolbox.population(n=6), toolbox, 2, seed=1, progress=False)[1]
+assert there == serial
+len(there)
+"""
+
+
+def test_processes_take_what_a_notebook_defines(tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(WITH_PROCESSES)])
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+    assert notebook.cells[0].outputs[-1].data["text/plain"] == "3"
+    assert "Warning" not in str(notebook.cells)
+
 
 @pytest.mark.parametrize("widgets", [True, False], ids=["with ipywidgets", "without"])
 def test_a_notebook_shows_what_it_should(digits_file, tmp_path, widgets):
