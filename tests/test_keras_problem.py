@@ -14,7 +14,17 @@ from architectures import ARCHITECTURES, Subclassed
 from conftest import ROOT
 from deap import base, creator, tools
 
-from deap_nn import Constant, ErrorScaled, Individual, KerasProblem, WeightList, datasets, evolve, make_toolbox
+from deap_nn import (
+    Constant,
+    ErrorScaled,
+    Individual,
+    KerasProblem,
+    WeightList,
+    datasets,
+    evolve,
+    make_toolbox,
+    preset,
+)
 from deap_nn.answers import answers_with_logits
 from deap_nn.callbacks import EarlyStopping, ProgressBar
 from deap_nn.datafiles import DataError
@@ -812,6 +822,17 @@ def test_a_toolbox_says_what_does_not_go_with_a_problem():
     individual = toolbox.individual()
     with pytest.raises(TypeError, match="broken must return a number, got ndarray"):
         toolbox.evaluate(individual)
+
+
+@pytest.mark.parametrize("name", ["default", "mask", "article"])
+def test_presets_are_for_problems_too(name):
+    loss = "error" if name == "article" else "cross_entropy"
+    settings = preset(name, population=6, generations=2, matrices=2)
+    toolbox = make_toolbox(KerasProblem(dense(3), x_of(), labels(), loss=loss), seed=1, batch_size=20, **settings)
+    assert len(evolve(toolbox.population(n=6), toolbox, 2, seed=1)[1]) == 3
+    if name == "article":  # which names its fitness
+        with pytest.raises(ValueError, match="data, fitness and precision are not for a KerasProblem"):
+            make_toolbox(KerasProblem(dense(3), x_of(), labels()), seed=1, **settings)
 
 
 def test_nests_are_packed_as_they_were():
