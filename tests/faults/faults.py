@@ -282,7 +282,7 @@ def full_log(folder: Path) -> str:
         subprocess.run(["mount", "--bind", str(elsewhere), str(output / "checkpoint")], check=True)
         try:
             free = os.statvfs(output)
-            (output.parent / "full").write_bytes(b"x" * (free.f_bavail * free.f_frsize - 2**15))
+            (output.parent / "full").write_bytes(b"x" * (free.f_bavail * free.f_frsize - 2**18))
             command = Command(folder, *LAUNCH, MNIST, "--resume", output, "--no-progress")
             must(command.wait() == 1, f"status {command.process.returncode}")
             must(len(command.said) == 1 and "No space left" in command.said[0], command.said)
