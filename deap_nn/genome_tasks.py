@@ -61,6 +61,27 @@ genomes_by_run: dict[str, Genomes] = {}
 busy = threading.RLock()  # a map of threads makes one genome at a time
 
 
+class UnknownPartError(RuntimeError):
+    """A worker cannot find a class or function by its name."""
+
+
+def unpickled(content: bytes) -> Any:
+    """Return what somebody has pickled who may have code run here.
+
+    Raises
+    ------
+    UnknownPartError
+        If it is made of something that this process does not find.
+    """
+    try:
+        return pickle.loads(content)  # noqa: S301  (see above)
+    except AttributeError as error:
+        raise UnknownPartError(
+            f"a worker cannot find what a task is made of ({error}): put it at the top of a module that is imported; "
+            "what a notebook's cells define takes the package cloudpickle"
+        ) from error
+
+
 def _context(task: Task) -> Context:
     """Return what a task is done with, made once in a process."""
     if task.digest not in contexts:
@@ -70,12 +91,12 @@ def _context(task: Task) -> Context:
         breeder_bytes, function_bytes, timeout = task.context
         if task.token not in genomes_by_run:
             # Not where the run is known: unpickling a class of DEAP's creator would replace the user's.
-            breeder, shares_noise = pickle.loads(breeder_bytes)  # noqa: S301  (see above)
+            breeder, shares_noise = unpickled(breeder_bytes)
             forget()
             genomes_by_run[task.token] = Genomes(breeder, task.token, Path(task.place))
             if shares_noise:
                 genomes_by_run[task.token].share_noise()
-        contexts[task.digest] = Context(genomes_by_run[task.token], pickle.loads(function_bytes), timeout)  # noqa: S301  (see above)
+        contexts[task.digest] = Context(genomes_by_run[task.token], unpickled(function_bytes), timeout)
         while len(contexts) > MOST_CONTEXTS:
             contexts.popitem(last=False)
     return contexts[task.digest]

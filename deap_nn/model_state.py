@@ -37,7 +37,8 @@ def assets_of(model: keras.Model) -> tuple[Asset, ...]:
             kept: dict[str, Any] = {}
             layer.save_own_variables(kept)
             content = io.BytesIO()
-            np.savez(content, allow_pickle=False, **{name: np.asarray(value) for name, value in kept.items()})
+            arrays = {f"own {name}": np.asarray(value) for name, value in kept.items()}
+            np.savez(content, allow_pickle=False, **arrays)
             assets.append((place, OWN_VARIABLES, content.getvalue()))
     return tuple(assets)
 
@@ -55,13 +56,18 @@ def take_state(model: keras.Model, state: Sequence[bytes], assets: Sequence[Asse
     for place, grouped in itertools.groupby(assets, key=lambda asset: asset[0]):
         files = {name: content for _, name, content in grouped}
         with np.load(io.BytesIO(files.pop(OWN_VARIABLES))) as kept:
-            layers[place].load_own_variables(dict(kept))
+            layers[place].load_own_variables({name.removeprefix("own "): kept[name] for name in kept.files})
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
                 path = Path(folder, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
             layers[place].load_assets(folder)
+
+
+def draws(model: keras.Model) -> bool:
+    """Whether a model has a random generator, which layers such as Dropout may use in inference too."""
+    return any(map(_is_random, model.non_trainable_variables))
 
 
 def _is_random(variable: Any) -> bool:

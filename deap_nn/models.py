@@ -7,14 +7,13 @@ import inspect
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deap_nn.answers import answering_layers, answers_alike, reason_of
 from deap_nn.model_state import Asset, assets_of, state_of, take_state
@@ -23,19 +22,13 @@ from deap_nn.seeding import global_state_kept
 from deap_nn.tensorflow_setup import configure_tensorflow, keras, tf
 from deap_nn.weights import Layout
 
-LEAST_SCALE = 0.1
-"""A layer that scales by less is for bytes, and not for pixels of 0 to 1."""
-
 __all__ = [
     "BUILT_IN",
     "ModelReference",
     "assign_weights",
     "build_model",
-    "check_alike",
-    "check_fit",
     "configure_tensorflow",
     "keras",
-    "layer_for_bytes",
     "layout_of",
     "load_model",
     "model_of",
@@ -179,6 +172,7 @@ def reference_of(model: str | keras.Model, inputs: Any = None) -> ModelReference
             try:
                 if _made_alike(model, model_of(reference), inputs):
                     return reference
+                failure = None
             except _NOT_AGAIN as error:
                 failure = error
     except _NOT_AGAIN as error:
@@ -194,18 +188,26 @@ def reference_of(model: str | keras.Model, inputs: Any = None) -> ModelReference
     ) from failure
 
 
-_NOT_AGAIN = (TypeError, ValueError, NotImplementedError, AttributeError, KeyError, OSError, tf.errors.OpError)
+_NOT_AGAIN = (TypeError, ValueError, NotImplementedError, AttributeError, LookupError, OSError, tf.errors.OpError)
 """What Keras and layers raise where a model cannot be built again."""
 
 
-def _configurations(model: keras.Model) -> Iterator[str]:
-    """Yield Keras' JSON of a model, and where it was compiled that without how, since scoring does not use it."""
+def _configurations(model: keras.Model) -> list[str]:
+    """Return Keras' JSON of a model, and where it was compiled that without how, since scoring does not use it."""
+    compiled = [one for one in model._flatten_layers() if isinstance(one, keras.Model) and one.compiled]
+    found = []
     with silent_on_lambdas():
-        config = model.to_json()
-    yield config
-    said = json.loads(config)
-    if said.pop("compile_config", None):
-        yield json.dumps(said)
+        if compiled:
+            with contextlib.suppress(*_NOT_AGAIN):
+                found.append(model.to_json())
+        for one in compiled:  # not by setattr, of which Keras would take note
+            vars(one)["get_compile_config"] = dict
+        try:
+            found.append(model.to_json())
+        finally:
+            for one in compiled:
+                del vars(one)["get_compile_config"]
+    return found
 
 
 def check_model(model: Any) -> None:
@@ -271,9 +273,7 @@ def load_model(path: Path) -> keras.Model:
         If that is damaged, or has classes that are not registered; the message is one line.
     """
     try:
-        with contextlib.suppress(Exception):  # a loss of one's own is in the way of loading, and of no use here
-            return keras.models.load_model(path)
-        return keras.models.load_model(path, compile=False)
+        return keras.models.load_model(path, compile=False)  # a loss of one's own is in nobody's way
     except Exception as error:  # a zip file, JSON and HDF5 in one: of many kinds
         raise ValueError(f"{path}: cannot be loaded ({type(error).__name__}: {reason_of(error)})") from error
 
@@ -388,54 +388,3 @@ def assign_weights(model: keras.Model, weights: Sequence[Any]) -> None:
         raise ValueError(f"weights must have the shapes {expected}, got {shapes}")
     for variable, matrix in zip(model.trainable_variables, weights, strict=True):
         variable.assign(matrix)
-
-
-def layer_for_bytes(reference: ModelReference) -> str | None:
-    """Return the name of a layer by which a model scales bytes, as ``Rescaling(1 / 255)`` does, or None."""
-    layers = model_of(reference)._flatten_layers()
-    scaling = (layer for layer in layers if isinstance(layer, keras.layers.Rescaling))
-    return next((layer.name for layer in scaling if np.max(layer.scale) < LEAST_SCALE), None)
-
-
-def check_alike(reference: ModelReference, model: keras.Model, samples: NDArray[Any]) -> None:
-    """Raise TypeError where a model answers otherwise when it is built again.
-
-    Parameters
-    ----------
-    reference : ModelReference
-        Of the model, which has one input.
-    model : keras.Model
-        The model itself.
-    samples : numpy.ndarray
-        Some samples as a data set has them, bytes or numbers; the first dimension counts them.
-    """
-    shape = tuple(model.inputs[0].shape[1:])
-    inputs = samples.astype(np.float32) / (255 if samples.dtype == np.uint8 else 1)
-    if not answers_alike(model, model_of(reference), inputs if None in shape else inputs.reshape(-1, *shape)):
-        raise TypeError(
-            f"model {model.name!r} answers otherwise when it is built again from its configuration: a layer of your "
-            "own may keep what its get_config() does not tell, which a KerasProblem allows"
-        )
-
-
-def check_fit(reference: ModelReference, sample_shape: tuple[int, ...], classes: int) -> None:
-    """Raise ValueError where samples do not fit a model's input, or classes its output.
-
-    Parameters
-    ----------
-    reference : ModelReference
-        The model.
-    sample_shape : tuple of int
-        The shape of one sample.
-    classes : int
-        How many classes the labels name.
-    """
-    model = model_of(reference)
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ValueError(f"model {reference.name!r} must have one input and one output")
-    wanted, answers = tuple(model.inputs[0].shape[1:]), int(model.outputs[0].shape[-1])
-    fits = None in wanted if None in wanted else np.prod(sample_shape) == np.prod(wanted)
-    if not fits:
-        raise ValueError(f"model {reference.name!r} takes samples of shape {wanted}, the data have {sample_shape}")
-    if classes > answers:
-        raise ValueError(f"model {reference.name!r} tells {answers} classes apart, the data have {classes}")

@@ -157,11 +157,13 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        ends.put(True)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        _told.clear()
-        _unheeded.clear()
+        try:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        finally:  # a signal may come in between
+            ends.put(True)
+            _told.clear()
+            _unheeded.clear()
 
 
 def _leave_in_time(ends: queue.SimpleQueue[bool]) -> None:

@@ -23,10 +23,6 @@ USUAL_BATCH_SIZE = 64
 """Samples in a mini-batch unless it is told, or all if they are fewer."""
 
 
-FEW = 32
-"""On so many samples it is tried whether a model answers the same when it is built again."""
-
-
 @dataclass(frozen=True)
 class Batches:
     """How mini-batches are drawn and scored, as `make_toolbox` takes it."""
@@ -76,14 +72,15 @@ def of_labelled_data(
 ) -> Scoring:
     """Return what scores a model of classes on labelled data."""
     from deap_nn.evaluation import Assess, ErrorRate, Evaluate, Problem, ToModel, VoteErrorRate
-    from deap_nn.models import check_alike, check_fit, layer_for_bytes, layout_of, reference_of
+    from deap_nn.model_fit import check_alike, check_fit, layer_for_bytes
+    from deap_nn.models import layout_of, reference_of
 
     dataset = _dataset(data)
     size = batches.size(len(dataset.x_train))
     reference = reference_of(model)
     check_fit(reference, dataset.x_train.shape[1:], dataset.classes)
     if not isinstance(model, str):
-        check_alike(reference, model, dataset.x_train[:FEW])
+        check_alike(reference, model, dataset.x_train)
     if dataset.x_train.dtype == np.uint8 and (layer := layer_for_bytes(reference)) is not None:
         warnings.warn(
             f"bytes are divided by 255 before the model sees them, and layer {layer} does so again", stacklevel=3

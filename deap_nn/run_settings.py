@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import platform
@@ -26,6 +27,12 @@ FILES = {"keras": "model", "init_weights": "init"}
 """The settings that name a file, whose digest is stored beside it; how the run's own copy of it is called."""
 
 
+def digest_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _copies(folder: Path, settings: Mapping[str, Any]) -> dict[str, Path]:
     named = {name: settings[name] for name in FILES if isinstance(settings.get(name), str)}
     return {name: folder / f"{FILES[name]}{Path(path).suffix}" for name, path in named.items()}
@@ -38,8 +45,13 @@ def keep_files(folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 def kept_files(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings that name a file of which a run's folder has a copy, with the copies in their places."""
-    return {name: str(copy) for name, copy in _copies(Path(folder), settings).items() if copy.is_file()}
+    """Return the settings that name a file of which a run's folder has a whole copy, with that in its place."""
+    copies = _copies(Path(folder), settings)
+    return {
+        name: str(copy)
+        for name, copy in copies.items()
+        if copy.is_file() and digest_of(copy) == settings.get(f"{name}_sha256")
+    }
 
 
 def versions() -> dict[str, str]:

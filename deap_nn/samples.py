@@ -76,14 +76,15 @@ def as_arrays(nest: Nest, argument: str) -> list[NDArray[Any]]:
 def _as_array(given: Any, argument: str) -> NDArray[Any]:
     try:
         array = np.asarray(given)
-    except ValueError:  # of lists whose lengths differ
-        array = np.empty(0, object)
-    if array.dtype == object and array.size:  # as TensorFlow and pandas give strings
-        kinds = {type(value) for value in array.flat}
-        array = array.astype(str if kinds == {str} else bytes) if kinds in ({str}, {bytes}) else array
+    except ValueError as error:  # of lists whose lengths differ
+        raise ValueError(f"{argument} must be of arrays, got a {type(given).__name__} of parts that differ") from error
+    if array.dtype == object and all(isinstance(value, str | bytes) for value in array.flat):
+        # As TensorFlow and pandas give strings: in UTF-8 they take a quarter of the room.
+        texts = [value.encode() if isinstance(value, str) else value for value in array.flat]
+        array = np.array(texts, bytes).reshape(array.shape) if texts else array
     if array.dtype == object or not array.ndim:
-        kind = type(given).__name__
-        what = f"{kind} of mixed types" if array.size > 1 else kind
+        kinds = sorted({type(value).__name__ for value in array.flat}) if array.ndim else []
+        what = f"{type(given).__name__}{' of ' + ', '.join(kinds) if kinds else ''}"
         raise ValueError(
             f"{argument} must be of arrays of numbers or of strings whose first dimension counts samples, got {what}"
         )

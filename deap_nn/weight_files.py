@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import zipfile
@@ -38,12 +37,6 @@ def checked_weights(weights: Sequence[ArrayLike], layout: Layout, argument: str)
     return matrices
 
 
-def digest_of(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def read_weights(path: str | os.PathLike[str], layout: Layout) -> list[Matrix]:
     """Read the weights of a network from a file.
 
@@ -52,7 +45,7 @@ def read_weights(path: str | os.PathLike[str], layout: Layout) -> list[Matrix]:
     path : path-like
         An ``.npz`` with a matrix by each of the layout's names, as ``best.npz`` of a run is, or a ``.keras`` model
         whose trainable weights are taken in their order. So are an ``.npz``'s whose names differ from the layout's by
-        numbers alone: Keras counts on where a model is built again ("dense_2" for "dense").
+        numbers of Keras' own alone, which counts on where a model is built again ("dense_2" for "dense").
     layout : Layout
         Of the network that they are for.
 
@@ -92,7 +85,7 @@ def _of_npz(path: Path, layout: Layout) -> list[NDArray[Any]]:
         with open(path, "rb") as whole, np.load(whole, allow_pickle=False) as file:
             if set(file.files) == set(layout.names):
                 return [file[name] for name in layout.names]
-            if _without_numbers(file.files) == _without_numbers(layout.names):
+            if [*map(_without_number, file.files)] == [*map(_without_number, layout.names)]:
                 return [file[name] for name in file.files]
             raise WeightsError(f"{path}: must hold {', '.join(layout.names)}, got {', '.join(file.files)}")
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
@@ -101,6 +94,12 @@ def _of_npz(path: Path, layout: Layout) -> list[NDArray[Any]]:
         raise WeightsError(f"{path}: damaged, or no file of weights ({error})") from error
 
 
-def _without_numbers(names: Sequence[str]) -> list[str]:
-    """Return names without the numbers by which Keras tells layers apart that nobody has named."""
-    return [re.sub(r"_\d+(?=/|$)", "", name) for name in names]
+def _without_number(name: str) -> str:
+    """Return a weight's name without the numbers of layers that Keras has named: by their class, as "dense_2"."""
+    from deap_nn.tensorflow_setup import keras
+
+    *parts, last = name.split("/")
+    bare = [re.sub(r"_\d+$", "", part) for part in parts]
+    own = {"sequential", "functional", *(kind.lower() for kind in vars(keras.layers) if kind[0].isupper())}
+    known = [one if one.replace("_", "") in own else part for one, part in zip(bare, parts, strict=True)]
+    return "/".join([*known, last])

@@ -10,8 +10,9 @@ from deap import base
 
 from deap_nn.adaptation import Adaptation, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive
 from deap_nn.datasets import Dataset
+from deap_nn.run_settings import digest_of
 from deap_nn.toolbox import make_toolbox
-from deap_nn.weight_files import digest_of, read_weights
+from deap_nn.weight_files import read_weights
 
 
 def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:

@@ -26,11 +26,11 @@ from deap_nn.datasets import Dataset, load_dataset
 from deap_nn.exhibits import ANSWERS_FILE, write_answers
 from deap_nn.maps import Map
 from deap_nn.maps.options import asked_map
-from deap_nn.run_settings import FILES, check_data, keep_files, open_checkpoint, read_config
+from deap_nn.run_settings import FILES, check_data, digest_of, keep_files, open_checkpoint, read_config
 from deap_nn.rundir import RunDirectory
 from deap_nn.tensorboard_logger import check_new_log
 from deap_nn.toolbox import layout_names
-from deap_nn.weight_files import WeightsError, digest_of, read_weights
+from deap_nn.weight_files import WeightsError, read_weights
 from deap_nn.wiring import toolbox_of
 
 keras_extras.leave_out()
@@ -59,13 +59,17 @@ def check_files(options: argparse.Namespace, dataset: Dataset) -> None:
     """Check the files that are given of a model and of weights, before there is a folder."""
     if options.keras is None and options.init_weights is None:
         return
-    from deap_nn.models import check_fit, configure_tensorflow, layout_of, load_model, reference_of
+    from deap_nn.model_fit import check_alike, check_fit
+    from deap_nn.models import configure_tensorflow, layout_of, load_model, reference_of
 
     configure_tensorflow(options.threads, options.device)
 
     try:
-        reference = reference_of(load_model(Path(options.keras)) if options.keras is not None else options.model)
+        model = load_model(Path(options.keras)) if options.keras is not None else options.model
+        reference = reference_of(model)
         check_fit(reference, dataset.x_train.shape[1:], dataset.classes)
+        if options.keras is not None:
+            check_alike(reference, model, dataset.x_train)
     except (ValueError, TypeError) as error:
         raise InputError(f"argument --keras: {error}") from error
     try:

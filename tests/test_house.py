@@ -26,7 +26,7 @@ FLOORS = [
     {"reading", "run_settings"},
     {"models", "runs", "initialisation", "crossover", "mutation", "selection", "compiled"},
     {"rounding"},
-    {"fused", "pooled", "groups", "weight_files", "comparison", "mating", "family"},
+    {"fused", "pooled", "groups", "weight_files", "model_fit", "comparison", "mating", "family"},
     {"scorers", "recipes", "samples", "objectives"},
     {"evaluation", "scoring", "keras_problem"},
     {"problems"},

@@ -766,10 +766,11 @@ def test_a_lambda_whose_source_is_not_there_is_for_this_process_alone():
         (
             {"x": np.array([object()] * 40)},
             ValueError,
-            "x must be of arrays of numbers or .*, got ndarray of mixed types$",
+            "x must be of arrays of numbers or .*, got ndarray of object$",
         ),
         ({"x": (row for row in x_of())}, ValueError, "x must be of arrays of numbers or of strings .*, got generator$"),
-        ({"x": [[1.0, 2.0], [3.0]]}, ValueError, "x must be of arrays of numbers or of strings .*, got list"),
+        ({"x": [[1.0, 2.0], [3.0]]}, ValueError, "x must be of arrays, got a list of parts that differ$"),
+        ({"x": np.array([1, None, "a"] * 20)[:40]}, ValueError, "x must be of .*, got ndarray of NoneType, int, str$"),
         ({"y": None}, ValueError, "y must be of arrays of numbers or of strings .*, got NoneType$"),
     ],
 )

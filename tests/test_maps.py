@@ -14,7 +14,8 @@ import pytest
 from conftest import MNIST, XOR, alive, ended, interrupt, start, status_of
 
 from deap_nn import Individual, open_map, parallel
-from deap_nn.maps import MAPS, MapError, maps_taking
+from deap_nn.genome_tasks import UnknownPartError
+from deap_nn.maps import MAPS, maps_taking
 
 KEPT = ("logbook.csv", "best.npz", "trace.npz")
 
@@ -59,6 +60,7 @@ def test_a_script_of_ones_own_gives_the_same_with_each(run):
 GUARDED = """
 import keras, numpy as np
 from deap_nn import KerasProblem, evolve, make_toolbox, open_map
+from deap_nn.genome_cache import default_place
 
 def run(problem, map_=map):
     toolbox = make_toolbox(problem, seed=1, batch_size=20)
@@ -66,22 +68,34 @@ def run(problem, map_=map):
     return evolve(toolbox.population(n=6), toolbox, 2, seed=1)[1].select("min", "val_error")
 
 def problem(seed):
-    x = np.random.default_rng(seed).standard_normal((40, 3))
+    x = np.random.default_rng(seed).standard_normal((100_000, 3))  # more than a pipe takes at a time
     return KerasProblem(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), x, (x[:, 0] > 0).astype(int))
 
 if __name__ == "__main__":
     first = problem(1)
+    digest = first.samples.reference.sha256
     with open_map("processes", workers=2) as map_:
         there = [run(first, map_)]
-        there += [run(problem(2), map_)]  # made while there are workers
-    print(there == [run(first), run(problem(2))])
+        second = problem(2)  # made while there are workers
+        there += [run(second, map_)]
+        first.release()
+        folder, = [folder for folder in default_place().glob("deap_nn-*") if (folder / digest).exists()]
+        there += [run(second, map_), len(list(folder.iterdir())), run(problem(1), map_)]
+    print(there == [run(problem(1)), run(second), run(second), 2, run(problem(1))], folder.exists())
 """
 
 
 def test_processes_are_lent_what_the_script_makes_as_it_runs(run, tmp_path):
     (tmp_path / "script.py").write_text(GUARDED)
     answer = run(tmp_path / "script.py")
-    assert (answer.returncode, answer.stdout) == (0, "True\n"), answer.stderr
+    assert (answer.returncode, answer.stdout) == (0, "True False\n"), answer.stderr
+
+
+def test_a_script_that_is_not_guarded_is_told_so(run, tmp_path):
+    (tmp_path / "script.py").write_text(GUARDED.replace('if __name__ == "__main__":', "if True:"))
+    answer = run(tmp_path / "script.py")
+    assert answer.returncode == 1
+    assert "MapError: processes: a worker was killed" in answer.stderr
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["with cloudpickle", "without"])
@@ -95,7 +109,9 @@ def test_what_a_notebook_defines_goes_to_processes_by_itself(monkeypatch, there)
         if there:
             assert list(map_._map(main.doubled, [1, 2])) == [2, 4]
         else:
-            with pytest.raises(MapError, match=r"cannot find what a task is made of \(Can't get attribute 'doubled'"):
+            with pytest.raises(
+                UnknownPartError, match=r"cannot find what a task is made of \(Can't get attribute 'doubled'"
+            ):
                 list(map_._map(main.doubled, [1, 2]))
 
 

@@ -95,12 +95,10 @@ def test_another_file_than_the_run_began_with_is_refused(here, tmp_path, digits_
     answer = here(*REPLAY, gone, "--generation", 0, "--output", tmp_path / "member.npz")
     assert answer.returncode == 0, answer.stderr
     gone.rename(tmp_path / "run")
-    saved(small_model(), copy)
-    with pytest.raises(InputError, match=r"argument --resume: .*model\.keras is not what it was when the run began"):
-        checked("--resume", tmp_path / "run", "--generations", 2)
-    copy.unlink()  # as of a run before there were copies
-    with pytest.raises(InputError, match=r"--keras: .*own\.keras: no such file"):
-        checked("--resume", tmp_path / "run", "--generations", 2)
+    for damage in (lambda: copy.write_bytes(b"torn"), lambda: saved(small_model(), copy), copy.unlink):
+        damage()
+        with pytest.raises(InputError, match=r"--keras: .*own\.keras: no such file"):
+            checked("--resume", tmp_path / "run", "--generations", 2)
     (tmp_path / "elsewhere.keras").rename(file)
     assert checked("--resume", tmp_path / "run", "--generations", 2).keras == str(file)
     saved(small_model(), file)
@@ -138,3 +136,44 @@ def test_small_models_of_convolutions_are_scored_in_groups_that_change_no_bit(di
     assert len(set(together)) == 4
     mlp = make_toolbox(build_model("mlp"), digits_file, seed=1)
     assert mlp.evaluate.func.scores_groups
+
+
+def test_a_model_that_has_adapted_to_data_is_scored_as_it_predicts(here, tmp_path, digits_file):
+    dataset = load_dataset("auto", digits_file)
+    normalisation = layers.Normalization(axis=None)
+    normalisation.adapt(dataset.x_train / np.float32(255))
+    model = keras.Sequential([keras.Input((28, 28)), normalisation, layers.Flatten(), layers.Dense(10)])
+    file = saved(model, tmp_path / "own.keras")
+    answer = here(*options(digits_file, "--keras", file, "--generations", 1, "--output", tmp_path / "run"))
+    assert answer.returncode == 0, answer.stderr
+    x, y = dataset.part("test")
+    wrong = keras.models.load_model(tmp_path / "run" / "best.keras")(x / np.float32(255)).numpy().argmax(axis=1) != y
+    assert wrong.mean() == pytest.approx(status_of(tmp_path / "run")["test_error"])
+
+
+@keras.saving.register_keras_serializable("tests")
+class Forgetful(layers.Layer):
+    """A layer whose configuration does not tell what it does."""
+
+    factor = 1.0
+
+    def call(self, x):
+        return self.factor * x
+
+
+def test_a_model_that_answers_otherwise_when_built_again_is_refused(digits_file):
+    forgetful = Forgetful()
+    forgetful.factor = 3.0
+    model = keras.Sequential([keras.Input((28, 28)), forgetful, layers.Flatten(), layers.Dense(10)])
+    with pytest.raises(TypeError, match=r"answers otherwise when it is built again from its configuration"):
+        make_toolbox(model, digits_file, seed=1)
+    drawing = keras.Sequential([keras.Input((28, 28)), layers.Flatten(), layers.Dropout(0.5), layers.Dense(10)])
+    drawn = keras.Model(drawing.inputs, drawing(drawing.inputs[0], training=True))
+    assert make_toolbox(drawn, digits_file, seed=1).individual().flat.size == 7850
+
+
+def test_a_copy_that_is_damaged_is_passed_over_where_the_file_is_there(here, tmp_path, digits_file, own, checked):
+    answer = here(*options(digits_file, "--keras", own, "--generations", 0, "--output", tmp_path / "run"))
+    assert answer.returncode == 0, answer.stderr
+    (tmp_path / "run" / "model.keras").write_bytes(b"torn")
+    assert checked("--resume", tmp_path / "run", "--generations", 2).keras == str(own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import pickle
 import sys
 import time
@@ -13,8 +14,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, cast
 
 from deap_nn import parallel
-from deap_nn.datasets import made_of_arrays
-from deap_nn.maps.tasks import MapError, TaskMap, be_worker, call
+from deap_nn.maps.tasks import LendingByFiles, MapError, TaskMap, be_worker, call_lent
 
 SIGNAL_SECONDS = 0.2
 
@@ -45,23 +45,12 @@ def opened(workers: int | None = None) -> Iterator[TaskMap]:
     """Give the map; its processes are started with the first tasks, and killed where the body is broken off."""
     count = workers or parallel.processors()
     context = _Context()
-    begun: list[ProcessPoolExecutor] = []
-    lent: set[str] = set()
-
-    def executor() -> ProcessPoolExecutor:
-        """Return the processes, started anew where the main one holds arrays that they were not lent."""
-        held = made_of_arrays()
-        if not begun or held.keys() - lent:
-            if begun:
-                begun[-1].shutdown()
-            lent.update(held)
-            begun.append(ProcessPoolExecutor(count, context, be_worker, (held,)))
-        return begun[-1]
+    executor, lending = ProcessPoolExecutor(count, context, be_worker), LendingByFiles()
 
     def send(payloads: Sequence[bytes]) -> Iterator[Any]:
         try:
             with parallel.holding_signals():  # processes that are started meanwhile hold them too
-                answers = executor().map(call, payloads)
+                answers = executor.map(call_lent, payloads, itertools.repeat(lending()))
             yield from answers
         except BrokenProcessPool as error:
             time.sleep(SIGNAL_SECONDS)  # one that was meant for this process too ends it otherwise
@@ -74,5 +63,5 @@ def opened(workers: int | None = None) -> Iterator[TaskMap]:
             process.kill()
         raise
     finally:
-        for one in begun:
-            one.shutdown(cancel_futures=True)
+        executor.shutdown(cancel_futures=True)
+        lending.close()

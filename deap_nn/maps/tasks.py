@@ -5,12 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from deap_nn import parallel
 from deap_nn.datasets import lend, made_of_arrays
-from deap_nn.genome_tasks import busy
+from deap_nn.genome_cache import GenomeCache, default_place, sweep
+from deap_nn.genome_tasks import busy, unpickled
 
 
 class MapError(RuntimeError):
@@ -52,13 +55,7 @@ class TaskMap:
 
 def call(payload: bytes) -> Any:
     """Do a task, in a worker."""
-    try:
-        function, arguments = pickle.loads(payload)  # noqa: S301  (from who started the worker, or whom it works for)
-    except AttributeError as error:
-        raise MapError(
-            f"a worker cannot find what a task is made of ({error}): put it at the top of a module that is imported; "
-            "what a notebook's cells define takes pip install 'deap-nn[notebook]'"
-        ) from error
+    function, arguments = unpickled(payload)  # from who started the worker, or whom it works for
     return function(*arguments)
 
 
@@ -91,12 +88,63 @@ class Lending:
         return tuple(self._lent), list(self._lent.values())
 
 
-def be_worker(lent: Mapping[str, Any] | None = None) -> None:
-    """Leave Ctrl-C, which a terminal sends to every process, to the main one, and end when that has ended.
+class LendingByFiles:
+    """What the main process holds as arrays, each data set in a file where the processes of its host find it.
 
-    What is lent are data sets that the main process holds as arrays, by digest.
+    The files lie among the run's caches, so that those of a program that was killed are removed as these are.
     """
-    lend(lent or {})
+
+    def __init__(self) -> None:
+        self._cache: GenomeCache | None = None
+        self._files: dict[str, str] = {}
+
+    def __call__(self) -> dict[str, str]:
+        """Return the files by the digests of the data."""
+        held = made_of_arrays()
+        for digest in self._files.keys() - held.keys():
+            Path(self._files.pop(digest)).unlink()
+        for digest in held.keys() - self._files.keys():
+            if self._cache is None:
+                sweep(default_place())
+                self._cache = GenomeCache(uuid.uuid4().hex, 1, default_place())
+            path = self._cache.folder / digest
+            with open(path, "wb") as file:
+                pickle.dump(held[digest], file, pickle.HIGHEST_PROTOCOL)
+            self._files[digest] = str(path)
+        return dict(self._files)
+
+    def close(self) -> None:
+        """Remove the files."""
+        if self._cache is not None:
+            self._cache.remove()
+
+
+class _Read(Mapping[str, Any]):
+    """Data sets by digest, each read from its file when it is asked for."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._files = files
+
+    def __getitem__(self, digest: str) -> Any:
+        with open(self._files[digest], "rb") as file:
+            return pickle.load(file)  # noqa: S301  (the main process, which started this one, has written it)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def call_lent(payload: bytes, files: Mapping[str, str]) -> Any:
+    """Do a task, in a worker that reads what the main process holds as arrays from files, unless it has it."""
+    with busy:
+        lend(_Read(files))
+        return call(payload)
+
+
+def be_worker() -> None:
+    """Leave Ctrl-C, which a terminal sends to every process, to the main one, and end when that has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))  # it was started with signals held back
     parent = multiprocessing.parent_process()
