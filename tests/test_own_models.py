@@ -167,9 +167,9 @@ def test_a_model_that_answers_otherwise_when_built_again_is_refused(digits_file)
     model = keras.Sequential([keras.Input((28, 28)), forgetful, layers.Flatten(), layers.Dense(10)])
     with pytest.raises(TypeError, match=r"answers otherwise when it is built again from its configuration"):
         make_toolbox(model, digits_file, seed=1)
-    drawing = keras.Sequential([keras.Input((28, 28)), layers.Flatten(), layers.Dropout(0.5), layers.Dense(10)])
-    drawn = keras.Model(drawing.inputs, drawing(drawing.inputs[0], training=True))
-    assert make_toolbox(drawn, digits_file, seed=1).individual().flat.size == 7850
+    inputs = keras.Input((28, 28))
+    drawing = keras.Model(inputs, layers.Dense(10)(layers.Dropout(0.5)(layers.Flatten()(inputs), training=True)))
+    assert make_toolbox(drawing, digits_file, seed=1).individual().flat.size == 7850
 
 
 def test_a_copy_that_is_damaged_is_passed_over_where_the_file_is_there(here, tmp_path, digits_file, own, checked):
