@@ -105,7 +105,8 @@ def main() -> int:
 
 def judge(model: str, samples: list[dict[str, float]]) -> int:
     """Tell how much everything grew, and return whether something grew that must not."""
-    samples = samples[:-1]  # at the end pictures are drawn
+    last = samples[-1]["generation"]
+    samples = [seen for seen in samples if seen["generation"] < last]  # at the end pictures are drawn
     middle, genome, wrong = len(samples) // 2, GENOME_BYTES.get(model), []
     generations = np.array([seen["generation"] for seen in samples[middle:]])
     for name in samples[middle]:
