@@ -7,15 +7,14 @@ a generation is what sending and waiting cost: time - variation - scoring / 2, a
 
 import os
 import statistics
-import tempfile
 import time
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from common import run
-from deap import algorithms
+from deap import algorithms, base
 
-from deap_nn import make_toolbox, parallel
+from deap_nn import Individual, make_toolbox, parallel
 
 parallel.prepare_worker()
 
@@ -40,30 +39,30 @@ def noted(operator, *arguments):
     return made
 
 
-def measure(toolbox, population, times, folder):
+@cache
+def prepared() -> tuple[base.Toolbox, list[Individual]]:
+    """Wire the toolbox, and run a generation in which all is compiled, once."""
+    toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, parents=20)
+    for name in ("clone", "mate", "mutate"):
+        setattr(toolbox, name, partial(noted, getattr(toolbox, name)))
+    population = toolbox.population(n=MEMBERS)
+    algorithms.eaSimple(population, toolbox, cxpb=1.0, mutpb=1.0, ngen=1, verbose=False)
+    toolbox.register("scored", scored, toolbox.evaluate)
+    return toolbox, population
+
+
+def measure(folder: Path) -> dict[str, float]:
     """Run a generation of eaSimple, which DEAP begins by scoring those without a fitness, once."""
+    toolbox, population = prepared()
+    toolbox.register("evaluate", toolbox.scored, folder)
     VARIED[0] = 0.0
-    for path in times.iterdir():
-        path.unlink()
     begun = time.perf_counter()
     algorithms.eaSimple(population, toolbox, cxpb=1.0, mutpb=1.0, ngen=1, verbose=False)
     took = time.perf_counter() - begun
-    scoring = [float(line) for path in times.iterdir() for line in path.read_text().split()]
+    scoring = [float(line) for path in folder.iterdir() for line in path.read_text().split()]
     rest = 1e3 * (took - VARIED[0] - sum(scoring) / 2) / MEMBERS
     return {"neither variation nor scoring": rest, "scoring": 1e3 * statistics.median(scoring)}
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, parents=20)
-        for name in ("clone", "mate", "mutate"):
-            setattr(toolbox, name, partial(noted, getattr(toolbox, name)))
-        toolbox.evaluate = partial(scored, toolbox.evaluate, folder)
-        population = toolbox.population(n=MEMBERS)
-        algorithms.eaSimple(population, toolbox, cxpb=1.0, mutpb=1.0, ngen=1, verbose=False)
-        unit = "milliseconds a child of the CNN, eaSimple, 2 workers"
-        run(__file__, partial(measure, toolbox, population, Path(folder)), unit=unit)
-
-
 if __name__ == "__main__":
-    main()
+    run(__file__, measure, unit="milliseconds a child of the CNN, eaSimple, 2 workers")

@@ -336,10 +336,10 @@ def killed_after(rows, folder, command):
     return process
 
 
-def test_the_command_killed_again_and_again_goes_on_to_the_same_bytes(run, digits_file, tmp_path):
+def test_the_command_killed_again_and_again_goes_on_to_the_same_bytes(run, here, digits_file, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     data = ["--data", digits_file, "--generations", 60]
-    assert run(MNIST, *OPTIONS, *data, "--output", whole).returncode == 0
+    assert here(MNIST, *OPTIONS, *data, "--output", whole).returncode == 0
     first = [sys.executable, MNIST, *OPTIONS, *data, "--output", broken]
     again = [sys.executable, MNIST, "--resume", broken, "--no-progress"]
     for rows, command in ((3, first), (26, again), (40, again)):
@@ -352,17 +352,17 @@ def test_the_command_killed_again_and_again_goes_on_to_the_same_bytes(run, digit
         assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
     timing = (broken / "timing.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in timing[1:]] == list(map(str, range(61)))
-    answer = run(MNIST, "--resume", broken)
+    answer = here(MNIST, "--resume", broken)
     assert (answer.returncode, answer.stderr) == (
         2,
         f"mnist.py: error: argument --resume: the run in {broken} is finished\n",
     )
 
 
-def test_sigterm_leaves_a_run_that_goes_on(run, digits_file, tmp_path):
+def test_sigterm_leaves_a_run_that_goes_on(run, here, digits_file, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     data = ["--data", digits_file, "--generations", 30]
-    assert run(MNIST, *OPTIONS, *data, "--output", whole).returncode == 0
+    assert here(MNIST, *OPTIONS, *data, "--output", whole).returncode == 0
     process = killed_after(5, broken, [sys.executable, MNIST, *OPTIONS, *data, "--output", broken])
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 130
@@ -454,11 +454,11 @@ def edited(folder, old, new):
     path.write_text(text.replace(old, new, 1))
 
 
-def test_other_versions_are_gone_on_with_when_told_to(run, finished_run, tmp_path):
+def test_other_versions_are_gone_on_with_when_told_to(here, finished_run, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished_run, folder)
     edited(folder, '"numpy": "', '"numpy": "0.')
-    assert run(MNIST, "--resume", folder, "--generations", 9).returncode == 2
-    answer = run(MNIST, "--resume", folder, "--generations", 9, "--regardless")
+    assert here(MNIST, "--resume", folder, "--generations", 9).returncode == 2
+    answer = here(MNIST, "--resume", folder, "--generations", 9, "--regardless")
     assert answer.returncode == 0, answer.stderr
     assert (folder / "logbook.csv").read_text().count("\n") == 11

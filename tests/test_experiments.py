@@ -140,10 +140,10 @@ def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, work
 
 
 @in_turn
-def test_workers_do_score_the_cnn_and_change_no_byte(run, tmp_path):
+def test_workers_do_score_the_cnn_and_change_no_byte(run, here, tmp_path):
     """The CNN, plain and serial, against recipes with three processes that note who scored."""
     options = ["--population", 8, "--generations", 2, "--voters", 0, "--no-progress"]
-    assert run(MNIST, *options, "--breeding", "plain", "--output", tmp_path / "plain").returncode == 0
+    assert here(MNIST, *options, "--breeding", "plain", "--output", tmp_path / "plain").returncode == 0
     script = tmp_path / "noting.py"
     script.write_text(
         "import os, pathlib, runpy, sys\n"
@@ -416,8 +416,8 @@ def test_the_report_names_a_damaged_file(finished, here, tmp_path, name, content
 
 
 @in_turn
-def test_xor_is_solved_and_drawn(run, tmp_path):
-    answer = run(XOR, "--seed", 3, "--output", tmp_path / "xor", "--no-progress")
+def test_xor_is_solved_and_drawn(run, here, tmp_path):
+    answer = here(XOR, "--seed", 3, "--output", tmp_path / "xor", "--no-progress")
     assert answer.returncode == 0, answer.stderr
     assert "XOR solved in" in answer.stdout
     assert status_of(tmp_path / "xor")["state"] == "finished"

@@ -131,10 +131,10 @@ def test_who_saves_too_long_ends_as_interrupted_and_says_so(tmp_path, takes, tol
 
 
 @pytest.mark.parametrize("breeding", ["recipes", "plain"])
-def test_a_worker_that_is_killed_is_named_and_the_run_goes_on(run, tmp_path, digits_file, breeding):
+def test_a_worker_that_is_killed_is_named_and_the_run_goes_on(here, tmp_path, digits_file, breeding):
     outputs = [tmp_path / "whole", tmp_path / "run"]
     options = ["--data", digits_file, "--model", "mlp", "--generations", 30, "--no-progress", "--breeding", breeding]
-    assert run(MNIST, *options, "--output", outputs[0]).returncode == 0
+    assert here(MNIST, *options, "--output", outputs[0]).returncode == 0
     command = [sys.executable, *LAUNCH, MNIST, *options, "--output", outputs[1]]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
     while not (outputs[1] / "logbook.csv").exists():

@@ -1,0 +1,29 @@
+"""A small Keras model with its data, for the tests of `KerasProblem`."""
+
+import numpy as np
+from deap import base, creator
+
+from deap_nn import WeightList
+from deap_nn.models import keras
+
+layers = keras.layers
+
+
+def two_objectives(weights=(-1.0, -1.0)):
+    name = "Weighted" + "".join("up" if weight > 0 else "down" for weight in weights)
+    if not hasattr(creator, name):
+        creator.create(f"{name}Fitness", base.Fitness, weights=weights)
+        creator.create(name, WeightList, fitness=getattr(creator, f"{name}Fitness"))
+    return {"container": getattr(creator, name), "seed": 1}
+
+
+def dense(units=3, last=None, width=4):
+    return keras.Sequential([keras.Input((width,)), layers.Dense(5, activation="tanh"), layers.Dense(units, last)])
+
+
+def x_of(width=4, samples=40):
+    return np.random.default_rng(1).normal(size=(samples, width)).astype(np.float32)
+
+
+def labels(classes=3, samples=40):
+    return np.random.default_rng(2).integers(0, classes, samples)

@@ -1,0 +1,193 @@
+"""Models with parts of a user's own: built again elsewhere, or held by this process."""
+
+import gc
+import pickle
+import subprocess
+import sys
+import weakref
+
+import numpy as np
+import pytest
+from architectures import ARCHITECTURES, Subclassed
+from conftest import ROOT
+from keras_models import dense, x_of
+
+from deap_nn import Individual, KerasProblem, make_toolbox
+from deap_nn.datafiles import DataError
+from deap_nn.datasets import find_dataset
+from deap_nn.models import keras, load_model, reference_of
+from deap_nn.scorers import scorer
+
+layers = keras.layers
+
+
+class Furthest:
+    """A function of one's own that pickles anew with each task."""
+
+    def __call__(self, outputs, targets):
+        return float(np.abs(outputs - targets).max())
+
+
+furthest = Furthest()
+
+
+def test_a_copy_of_a_problem_is_the_same_problem():
+    toolbox = make_toolbox(KerasProblem(dense(2), x_of(), x_of(2), loss=furthest), seed=1)
+    evaluate = toolbox.evaluate.func
+    copy = pickle.loads(pickle.dumps(evaluate))
+    assert copy.problem == evaluate.problem
+    assert scorer(copy.problem) is scorer(evaluate.problem)
+    other = make_toolbox(KerasProblem(dense(2), x_of(), x_of(2), loss=Furthest()), seed=1).evaluate.func
+    assert other.problem != evaluate.problem
+
+
+class Factor(keras.Model):
+    """A model whose configuration does not tell what it multiplies with."""
+
+    def __init__(self, factor=1.0):
+        super().__init__()
+        self.factor = factor
+        self.out = layers.Dense(2)
+
+    def call(self, x):
+        return self.factor * self.out(x)
+
+
+def test_a_model_that_comes_out_of_its_configuration_with_other_answers_is_held():
+    model = Factor(3.0)
+    model(x_of())
+    problem = KerasProblem(model, x_of(), x_of(2), loss=lambda outputs, targets: float(np.abs(outputs).max()))
+    toolbox = make_toolbox(problem, seed=1, batch_size=32)
+    individual = toolbox.individual()
+    kernel, bias = individual
+    assert toolbox.scores(individual, "train")[0] == pytest.approx(
+        3 * np.abs(x_of()[:32] @ kernel + bias).max(), rel=1e-4
+    )
+
+
+def test_model_and_data_are_let_go_of_when_told():
+    problems, x = [], x_of() + 0.5  # nobody else has these
+    for factor in (2.0, 3.0):
+        model = Factor(factor)
+        model(x)
+        problems.append(KerasProblem(model, x, x[:, :2], loss=lambda outputs, targets: float(np.abs(outputs).max())))
+    evaluates = [make_toolbox(problem, seed=1, batch_size=32).evaluate for problem in problems]  # and no toolbox
+    individual = Individual([np.ones((4, 2)), np.zeros(2)])
+    values = [evaluate(individual)[0] for evaluate in evaluates]
+    assert values[1] == pytest.approx(1.5 * values[0])
+    scorer.cache_clear()
+    problems[0].release()
+    assert evaluates[1](individual) == (values[1],)
+    with pytest.raises(TypeError, match="cannot be built in another process"):
+        evaluates[0](individual)
+    problems[1].release()
+    with pytest.raises(DataError, match="made of arrays that this process does not hold"):
+        find_dataset(problems[1].samples.reference)
+    kept = weakref.ref(problems[0].samples)
+    scorer.cache_clear()
+    problems.clear()
+    gc.collect()
+    assert kept() is None
+
+
+def test_a_model_that_cannot_be_built_again_is_scored_in_this_process():
+    model = Subclassed(5)  # Keras does not note arguments without names
+    model(x_of())
+    problem = KerasProblem(model, x_of(), x_of(2), loss="mse", validation_split=0)
+    toolbox = make_toolbox(problem, seed=1)
+    individual = toolbox.individual()
+    before = [variable.numpy().copy() for variable in model.variables]
+    value = toolbox.scores(individual, "train")[0]
+    assert all(np.array_equal(a, v.numpy()) for a, v in zip(before, model.variables, strict=True))
+    with pytest.raises(TypeError, match=r"cannot be built again: assign the weights.*register_keras_serializable$"):
+        problem.to_model(individual)
+    other = Subclassed(5)
+    other(x_of())
+    predicted = problem.assign(individual, other).predict(x_of(), verbose=0)
+    assert value == pytest.approx(np.mean((predicted - x_of(2)) ** 2), rel=1e-4)
+    reference = pickle.dumps(problem.reference)
+    code = f"import pickle\nfrom deap_nn.models import model_of\nmodel_of(pickle.loads({reference!r}))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert f"TypeError: model {model.name!r} cannot be built in another process" in answer.stderr
+
+
+@pytest.mark.parametrize("name", ["subclassed-without-configuration", "own-activation", "lambda"])
+def test_a_model_of_ones_own_parts_is_built_again_in_another_process(tmp_path, name):
+    if name in ARCHITECTURES:
+        model, x = ARCHITECTURES[name]()
+    else:
+        model, x = Subclassed(), x_of()
+        model(x)
+    problem = KerasProblem(model, x, x_of(2, len(x)), loss="mse")
+    (tmp_path / "reference").write_bytes(pickle.dumps(problem.reference))
+    code = (
+        f"import pickle\nfrom deap_nn.models import layout_of, model_of\n"
+        f"reference = pickle.load(open({str(tmp_path / 'reference')!r}, 'rb'))\n"
+        "print([tuple(v.shape) for v in model_of(reference).trainable_variables], layout_of(reference).names)"
+    )
+    path = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": ""}
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=path, check=True)
+    shapes = [tuple(variable.shape) for variable in model.trainable_variables]
+    assert answer.stdout.strip() == f"{shapes} {problem.layout.names}"
+
+
+def focal(y_true, y_pred):
+    """A loss that no file can bring."""
+    return keras.ops.mean(keras.ops.square(y_true - y_pred) ** 2)
+
+
+class Own(keras.losses.Loss):
+    """One of a user's own."""
+
+    def call(self, y_true, y_pred):
+        return keras.ops.mean(y_true - y_pred)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on saving
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+@pytest.mark.parametrize("loss", [focal, lambda t, p: focal(t, p), Own(), "mse"])
+def test_how_a_model_was_compiled_is_in_nobodys_way(loss, tmp_path):
+    model = dense(2)
+    model.compile("adam", loss)
+    model.fit(x_of(), x_of(2), epochs=1, verbose=0)
+    problem = KerasProblem(model, x_of(), x_of(2), loss="mse", validation_split=0)
+    toolbox = make_toolbox(problem, seed=1)
+    individual = toolbox.individual()
+    evolved = problem.to_model(individual)
+    assert toolbox.evaluate(individual)[0] == pytest.approx(np.mean((evolved(x_of()) - x_of(2)) ** 2), rel=1e-4)
+    assert evolved.compiled == (loss == "mse")
+    assert reference_of(model).config
+    model.save(tmp_path / "own.keras")
+    assert np.array_equal(load_model(tmp_path / "own.keras")(x_of()), model(x_of()))
+
+
+def relu(x):
+    """Has the name of Keras' own, and differs for large numbers alone."""
+    return keras.ops.minimum(keras.ops.relu(x), 100.0)
+
+
+def local():
+    def relu(x):
+        return keras.ops.minimum(keras.ops.relu(x), 100.0)
+
+    return relu
+
+
+@pytest.mark.parametrize("activation", [lambda x: 2 * x, relu, local()], ids=["lambda", "name of Keras' own", "local"])
+def test_functions_that_cannot_be_found_or_told_apart_are_for_this_process_alone(activation):
+    parts = [layers.Dense(3, activation="relu"), layers.Activation(activation), layers.Dense(2)]
+    model = keras.Sequential([keras.Input((4,)), *parts])
+    problem = KerasProblem(model, x_of(), x_of(2), loss="mse")
+    assert problem.reference.held
+    toolbox = make_toolbox(problem, seed=1)
+    toolbox.evaluate(toolbox.individual())
+    with pytest.raises(TypeError, match=r"cannot be built again: .*define functions of its own by def"):
+        problem.to_model(toolbox.individual())
+    with pytest.raises(TypeError, match=r"cannot be built again from|with other weights or functions"):
+        reference_of(model)
+
+
+def test_a_lambda_whose_source_is_not_there_is_for_this_process_alone():
+    activation = eval("lambda x: 2 * x")
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2, activation=activation)])
+    assert KerasProblem(model, x_of(), x_of(2), loss="mse").reference.held

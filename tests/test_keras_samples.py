@@ -1,0 +1,159 @@
+"""Samples of any form are held as they were given, or refused."""
+
+from collections import OrderedDict, namedtuple
+
+import numpy as np
+import pytest
+from keras_models import dense, x_of
+
+from deap_nn import KerasProblem, datasets, make_toolbox
+from deap_nn.evaluation import batch_indices
+from deap_nn.models import keras, tf
+from deap_nn.samples import Samples, as_arrays, flat, outline, packed, split_samples
+
+layers = keras.layers
+
+
+def test_other_dtypes_beside_the_training_samples_are_cast():
+    whole = np.arange(20).reshape(5, 4), np.zeros((5, 2), np.int64)
+    problem = KerasProblem(dense(2), x_of(), x_of(2), loss="mse", validation_data=whole, test_data=whole)
+    toolbox = make_toolbox(problem, seed=1)
+    individual = toolbox.individual()
+    predicted = problem.to_model(individual).predict(whole[0].astype(np.float32), verbose=0)
+    assert toolbox.error_rate(individual, "test") == pytest.approx(np.mean(predicted**2), rel=1e-4)
+    assert toolbox.error_rate(individual, "validation") == pytest.approx(np.mean(predicted**2), rel=1e-4)
+
+
+def test_each_generation_has_a_mini_batch_of_its_own():
+    seen = []
+
+    def note(outputs, targets):
+        seen.append(targets[:, 0].tolist())
+        return 0.0
+
+    y = np.arange(40, dtype=np.float32)[:, None]
+    problem = KerasProblem(dense(1), x_of(), y, loss=note, validation_split=0)
+    toolbox = make_toolbox(problem, seed=3, batch_size=8, batch_generations=2)
+    individual = toolbox.individual()
+    evaluate = toolbox.evaluate.func
+    for generation in range(6):
+        evaluate.generation = generation
+        evaluate(individual)
+        assert seen[-1] == batch_indices(3, generation // 2, 8, 40).tolist()
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_nests_are_packed_as_they_were():
+    nest = {"b": [np.zeros(3), np.ones(3)], "a": (np.arange(3),)}
+    assert [array.tolist() for array in flat(nest)] == [[0, 1, 2], [0, 0, 0], [1, 1, 1]]
+    assert outline(nest) == {"b": [None, None], "a": (None,)}
+    again = packed(outline(nest), [1, 2, 3])
+    assert again == {"b": [2, 3], "a": (1,)}
+    assert list(again) == ["b", "a"]
+    pair = namedtuple("pair", "left right")
+    assert packed(pair(np.zeros(3), np.ones(3)), [1, 2]) == pair(1, 2)
+    mixed = OrderedDict(b=np.zeros(1), a=np.ones(1))  # by name, as all dictionaries
+    assert [array.tolist() for array in flat(mixed)] == [[1], [0]]
+    assert as_arrays([[0.0, 1.0], [1.0, 0.0]], "x")[0].dtype == np.float32  # a table of numbers is one array
+    samples = Samples({"train": ([[0, 1], [1, 1]], [0, 1])})
+    assert len(samples) == 2
+    assert samples.reference.sha256 != Samples({"train": ([[0, 1], [1, 0]], [0, 1])}).reference.sha256
+
+
+@pytest.mark.parametrize(
+    ("train", "other", "said"),
+    [
+        (np.arange(40), np.array([2.5] * 4), "validation has samples of float32, which int64 of train does not hold"),
+        (np.arange(40, dtype=np.uint8), np.array([300] * 4), "validation has samples of int64, which uint8 of train"),
+        (np.array(["a"] * 40), np.arange(4), "validation has samples of int64, which str32 of train does not hold"),
+        (np.arange(40), np.array([7] * 4, np.uint8), None),
+        (np.arange(40) / 2, np.arange(4), None),
+        (np.arange(40, dtype=np.float16), np.array([0.1] * 4), None),
+        (np.array(["good", "bad"] * 20), np.array(["excellent", "awful"] * 2), None),
+    ],
+)
+def test_samples_of_another_type_are_held_whole_or_refused(train, other, said):
+    y = np.zeros(40)
+    given = {"validation_split": 0, "validation_data": (other, y[:4])}
+    if said is not None:
+        with pytest.raises(ValueError, match=said):
+            split_samples(train, y, **given)
+        return
+    (held,), _ = split_samples(train, y, **given).part("validation")
+    assert held.tolist() == other.astype(held.dtype).tolist()
+    assert held.dtype.kind == train.dtype.kind
+    if held.dtype.kind == "U":
+        assert held.tolist() == other.tolist()
+
+
+def test_longer_strings_are_scored():
+    words, y = np.array(["good", "bad"] * 20)[:, None], np.array([0, 1] * 20)
+    lookup = layers.TextVectorization(vocabulary=["good", "bad", "excellent"], output_sequence_length=1)
+    inputs = keras.Input((1,), dtype="string")
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layers.Embedding(5, 2)(lookup(inputs)))))
+    validation = np.array(["excellent", "bad"] * 5)[:, None], np.array([0, 1] * 5)
+    problem = KerasProblem(model, words, y, validation_data=validation)
+    toolbox = make_toolbox(problem, seed=1)
+    individual = toolbox.individual()
+    labels = problem.to_model(individual)
+    expected = np.mean(labels(tf.constant(validation[0])).numpy().argmax(axis=1) != validation[1])
+    error = make_toolbox(KerasProblem(model, words, y, loss="error", validation_data=validation), seed=1)
+    assert error.scores(individual, "validation")[0] == pytest.approx(expected)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on saving
+@pytest.mark.parametrize("mode", ["int", "multi_hot", "tf_idf"])
+@pytest.mark.parametrize("form", [str, object, bytes])
+def test_vocabularies_that_were_adapted_come_along(mode, form, tmp_path):
+    words, y = np.array([["good day"], ["bad day"], ["good"], ["bad"]] * 10), np.array([0, 1, 0, 1] * 10)
+    words = tf.constant(words) if form is bytes else words.astype(form)
+    lookup = layers.TextVectorization(output_mode=mode, output_sequence_length=2 if mode == "int" else None)
+    lookup.adapt(words)
+    inside = [layers.Embedding(5, 2), layers.Flatten()] if mode == "int" else []
+    model = keras.Sequential([keras.Input((1,), dtype="string"), lookup, *inside, layers.Dense(2)])
+    problem = KerasProblem(model, words, y, loss="cross_entropy", validation_split=0)
+    toolbox = make_toolbox(problem, seed=1, batch_size=40)
+    assert not problem.reference.held
+    evolved = problem.to_model(toolbox.individual())
+    inputs = tf.constant(words)
+    expected = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(y, evolved(inputs))
+    individual = [variable.numpy() for variable in evolved.trainable_variables]
+    assert toolbox.evaluate(problem_individual(toolbox, individual))[0] == pytest.approx(float(expected), rel=1e-4)
+    evolved.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert np.allclose(loaded(inputs), evolved(inputs), atol=1e-6)
+    for variable, matrix in zip(model.trainable_variables, individual, strict=True):
+        variable.assign(matrix)
+    assert np.allclose(model(inputs), evolved(inputs), atol=1e-6)
+
+
+def problem_individual(toolbox, matrices):
+    individual = toolbox.individual()
+    for place, matrix in zip(individual, matrices, strict=True):
+        place[...] = matrix
+    return individual
+
+
+def test_what_could_not_be_made_holds_no_samples():
+    x, y = x_of() + 7, x_of(2)
+    with pytest.raises(ValueError, match="loss must be"):
+        KerasProblem(dense(2), x, y, loss="no such loss")
+    problem = KerasProblem(dense(2), x, y, loss="mse")
+    problem.release()
+    assert problem.samples.reference.sha256 not in datasets.made_of_arrays()
+
+
+def test_problem_and_data_say_what_they_are(digits):
+    assert repr(KerasProblem(dense(2), x_of(), x_of(2), loss="mse")).startswith("<KerasProblem: 37 weights, 32 samples")
+    assert repr(digits).startswith("<Dataset ")
+    assert len(repr(digits)) < 200
+
+
+@pytest.mark.parametrize("half", ["inputs", "targets"])
+def test_gaps_in_the_samples_are_warned_of(half):
+    x, y = np.ones((50, 3), np.float32), np.ones((50, 1), np.float32)
+    (x if half == "inputs" else y)[[3, 7], 0] = np.nan, np.inf
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    with pytest.warns(UserWarning, match=rf"^2 of the 40 {half} of train have NaN or infinity$") as found:
+        KerasProblem(model, x, y, loss="mse")
+    assert [warning.filename for warning in found] == [__file__]
