@@ -115,8 +115,15 @@ def _checked(values: Any, weights: Sequence[float], generation: int, place: int)
         wanted = f"evaluate must return a tuple of {len(weights)} number(s)"
         raise EvaluationError(f"generation {generation}, child {place}: {wanted}, got {reprlib.repr(values)}")
     worst = (-math.copysign(WORST, weight) for weight in weights)
-    found = ((float(value), bad) for value, bad in zip(values, worst, strict=True))
+    found = ((_as_float(value), bad) for value, bad in zip(values, worst, strict=True))
     return tuple(min(max(value, -WORST), WORST) if math.isfinite(value) else bad for value, bad in found)
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # of an integer, or a fraction
+        return math.inf
 
 
 def _is_number(value: Any) -> bool:
@@ -205,13 +212,15 @@ def evolve(
     checkpoint : Checkpoint or path-like, optional
         Where to keep each generation: a folder, or one that was opened and is left open. One that has generations goes
         on after the last: with the same arguments the result is that of a run that was never broken. It needs breeding
-        by recipes, and no hall of fame.
+        by recipes, no hall of fame, and an `ngen` that it has not gone beyond.
     breeding : {"recipes", "plain"}
         Whether the map is sent recipes, and children are bred where they are scored, or their weights. Both give the
         same result: ``mate`` sees weights without a fitness in either, and one with an attribute ``fitter_first`` is
         given the fitter of two first. Recipes need a population fresh from a toolbox whose ``population`` is
         `initPopulation`'s, as `make_toolbox` registers it; any other is bred the plain way. Under recipes a member's
-        weights are made when somebody looks at them, and what a callback writes to them is not inherited.
+        weights are made when somebody looks at them, and what a callback writes to them is not inherited, nor can the
+        next generation be bred from what it puts into the population. With a checkpoint, weights that nobody has looked
+        at may be lost in a later generation: copy a member that is to be kept, or let `Callback.members` name it.
     group_size : int, optional
         Members in a task of the map; chosen well if left out.
     cache : path-like, optional

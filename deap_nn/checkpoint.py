@@ -148,10 +148,11 @@ def read_generations(folder: str | os.PathLike[str]) -> list[Generation]:
     """
     path = Path(folder, "generations")
     found: list[Generation] = []
+    size = path.stat().st_size  # before it is read: it may grow meanwhile
     for end, generation in _records(path, READABLE):
         if generation is not None:
             found.append(generation)
-        elif end < path.stat().st_size:
+        elif end < size:
             raise CheckpointError(f"{path} is damaged in generation {len(found)}")
     return found
 

@@ -131,6 +131,7 @@ class Dataset:
 
 
 _KNOWN: dict[str, Any] = {}
+_LOADED: set[str] = set()  # the digests of what is loaded again by its name or path
 _REMEMBERED: Counter[str] = Counter()
 _LENT: set[str] = set()
 
@@ -151,9 +152,7 @@ def forget(reference: DataReference) -> None:
 
 def made_of_arrays() -> dict[str, Any]:
     """Return by digest the data sets of this process that no other finds by a name or a path."""
-    return {
-        digest: data for digest, data in _KNOWN.items() if not data.reference.path and data.reference.name not in NAMES
-    }
+    return {digest: data for digest, data in _KNOWN.items() if digest not in _LOADED}
 
 
 def lend(data: Mapping[str, Any]) -> None:
@@ -223,9 +222,7 @@ def load_dataset(name: str = "auto", path: str | os.PathLike[str] | None = None)
     DataError
         If the data are missing or damaged; the message is one line and names the file.
     """
-    if path is not None:
-        return _load_path(name, str(Path(path).absolute()))
-    if name not in NAMES:
+    if path is None and name not in NAMES:
         raise DataError(f"unknown data set {name!r}, known are {', '.join(NAMES)}")
     loaders: dict[str, Callable[[], Dataset]] = {
         "auto": _load_auto,
@@ -233,7 +230,9 @@ def load_dataset(name: str = "auto", path: str | os.PathLike[str] | None = None)
         "mnist5k": _load_mnist5k,
         "fashion-mnist": _load_fashion_mnist,
     }
-    return loaders[name]()
+    found = loaders[name]() if path is None else _load_path(name, str(Path(path).absolute()))
+    _LOADED.add(found.reference.sha256)
+    return found
 
 
 def _load_path(name: str, path: str) -> Dataset:
@@ -277,7 +276,12 @@ def _load_mnist5k() -> Dataset:
 
 def _keras_cache() -> Path:
     home = os.environ.get("KERAS_HOME")
-    return (Path(home) if home else Path.home() / ".keras") / "datasets"
+    try:
+        folder = (Path(home) if home else Path.home() / ".keras") / "datasets"
+        folder.exists()  # or this user may not look
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"Keras' cache cannot be entered: {error}") from error
+    return folder
 
 
 def _load_mnist() -> Dataset:

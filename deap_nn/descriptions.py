@@ -77,15 +77,27 @@ def _told_of(operator: Any) -> str:
 
 def _of_the_problem(toolbox: base.Toolbox) -> dict[str, Any]:
     """Return what the first fitness value is, the errors in the log, and the data, as far as the toolbox tells."""
-    evaluate = getattr(toolbox.evaluate, "func", toolbox.evaluate)
-    problem: Any = getattr(evaluate, "problem", None)
-    if problem is None:
-        return {"fitness": "fitness"}
-    about = {"batch_size": problem.batch_size, "data": find_dataset(problem.data).describe()}
-    if not hasattr(problem, "objectives"):
-        return {"fitness": str(problem.fitness), "measure": "error", **about}
-    name = str(problem.objectives[0].name)
-    return {"fitness": name, "measure": f"-{name}" if problem.weights[0] > 0 else name, **about}
+    found: dict[str, Any] = {"fitness": "fitness"}
+    if (scored := _problem_of(toolbox.evaluate)) is not None:
+        found = {"fitness": _measure_of(scored, "fitness"), "batch_size": scored.batch_size}
+    assessed = _problem_of(getattr(toolbox, "assess", None))
+    if (problem := scored if assessed is None else assessed) is not None:
+        name = _measure_of(problem, "error")
+        maximised = hasattr(problem, "objectives") and problem.weights[0] > 0
+        found |= {"measure": f"-{name}" if maximised else name, "data": find_dataset(problem.data).describe()}
+    return found
+
+
+def _problem_of(function: Any) -> Any:
+    """Return what a function that may be registered scores on, or None where it is one of the user's own."""
+    return getattr(getattr(function, "func", function), "problem", None)
+
+
+def _measure_of(problem: Any, what: str) -> str:
+    """Return the name of a problem's first objective, or of labelled data its fitness or that it is an error."""
+    if hasattr(problem, "objectives"):
+        return str(problem.objectives[0].name)
+    return str(problem.fitness) if what == "fitness" else what
 
 
 def _ancestry(toolbox: base.Toolbox, settings: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from deap_nn.clock import told_of
 from deap_nn.genome_tasks import MOST_CONTEXTS, SentContext, Task, run_group
 from deap_nn.genomes import LackingError
 from deap_nn.parallel import pickler
@@ -132,15 +133,30 @@ class Dispatch:
         self._digests: set[bytes] = set()
         self._contexts: dict[bytes, tuple[SentContext, bytes]] = {}
 
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Any], recipe_of: Callable[[Any], Recipe | None]
+    ) -> Iterator[Any]:
         """Map a function over members, or over tuples whose first element is one; recipes travel, not weights.
 
         A function with an attribute ``generation`` is called with the run's.
+
+        Parameters
+        ----------
+        function : callable
+            What is mapped.
+        items : sequence
+            The members or tuples.
+        recipe_of : callable
+            Returns the recipe of a member, or None where that does not give its weights: then weights are sent.
         """
-        sent = [_as_recipe(item) for item in items]
-        if not all(isinstance(item if isinstance(item, Recipe) else item[0], Recipe) for item in sent):
-            yield from self._map(function, sent)
+        recipes = [recipe_of(_member_of(item)) for item in items]
+        if any(recipe is None for recipe in recipes):
+            for told in told_of(function):
+                told.generation = self._known.generation
+            yield from self._map(function, items)
             return
+        both = zip(items, recipes, strict=True)
+        sent = [(recipe, *item[1:]) if isinstance(item, tuple) else recipe for item, recipe in both]
         context, digest = self._context(self._dumps(_without_generation(function)))
         sizes = list(self.group_sizes(len(sent)))
         groups = [tuple(sent[end - size : end]) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
@@ -235,11 +251,9 @@ class Dispatch:
         return self._contexts[function]
 
 
-def _as_recipe(item: Any) -> Any:
-    """Return an item with its member replaced by the member's recipe."""
-    if isinstance(item, tuple):
-        return (getattr(item[0], "recipe", item[0]), *item[1:])
-    return getattr(item, "recipe", item)
+def _member_of(item: Any) -> Any:
+    """Return what is mapped, without what it is mapped with."""
+    return item[0] if isinstance(item, tuple) else item
 
 
 def _without_generation(function: Any) -> Any:

@@ -68,6 +68,8 @@ class Problem:
         What it is computed on.
     batch_generations : int
         How many generations a mini-batch stays.
+    from_logits : bool, optional
+        Whether the model answers with logits and not with probabilities; if left out, its last layer tells.
     """
 
     model: ModelReference
@@ -79,6 +81,7 @@ class Problem:
     precision: Literal["float32", "bfloat16"] = "float32"
     device: Literal["cpu", "gpu"] = "cpu"
     batch_generations: int = 1
+    from_logits: bool | None = None
 
     def make_scorer(self) -> Scorer:
         """Return what scores on it."""
@@ -101,7 +104,8 @@ class Scorer(BaseScorer):
         self.layout = layout_of(problem.model)
         model = model_of(problem.model)
         self._input_shape = tuple(model.input_shape[1:])
-        self._from_logits = answers_with_logits(model)
+        told = problem.from_logits
+        self._from_logits = answers_with_logits(model) if told is None else told
         self._constants = [tf.constant(variable.numpy()) for variable in model.non_trainable_variables]
         quick = model if problem.precision == "float32" else model_of(problem.model, precision=problem.precision)
         self._own = threading.local()

@@ -103,10 +103,16 @@ def _segment(weights: int) -> tuple[int, int, int]:
     return stride, slots, -(-slots * 8 // _PAGE) * _PAGE
 
 
+def segment_bytes(weights: int) -> int:
+    """Return the size of each file of a cache for genomes of so many weights."""
+    stride, slots, head = _segment(weights)
+    return head + slots * stride
+
+
 def slots_in(size: int, weights: int) -> int:
     """Return how many genomes of so many weights a cache of `size` bytes holds."""
-    stride, slots, head = _segment(weights)
-    return size // (head + slots * stride) * slots
+    _, slots, _ = _segment(weights)
+    return size // segment_bytes(weights) * slots
 
 
 class GenomeCache:
@@ -133,9 +139,18 @@ class GenomeCache:
         self._segments: dict[int, tuple[IO[bytes], memoryview, mmap.mmap, dict[int, Vector]]] = {}
         self._opening = threading.Lock()  # a file opened twice loses its locks when one is closed
         self.full = False
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        self._lock = open(self.folder / "lock", "ab")  # noqa: SIM115  (held as long as the cache)
-        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        self._lock = self._locked()
+
+    def _locked(self) -> IO[bytes]:
+        """Make the folder, and return its lock, held as long as the cache; another run's `sweep` may come between."""
+        while True:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                lock = open(self.folder / "lock", "ab")  # noqa: SIM115  (see above)
+                fcntl.flock(lock, fcntl.LOCK_SH)
+                if os.fstat(lock.fileno()).st_nlink:
+                    return lock
+                lock.close()
 
     def _open(self, number: int, *, create: bool) -> bool:
         with self._opening:

@@ -314,7 +314,10 @@ class Genomes:
         return sorted(missing)  # an id grows with the generation
 
     def _ancestors(self, recipe: Recipe, map_: Callable[..., Iterable[Any]] = map) -> dict[int, Vector]:
-        """Breed the missing ancestors of a recipe, and return those that the cache has no room for."""
+        """Breed the missing ancestors of a recipe, and return those that the cache has no room for.
+
+        What this process had kept of its parents is returned too: it may not be kept any longer.
+        """
         made: dict[int, Vector] = {}
         missing = [self.recipes[key] for key in self._missing(recipe)]
         needed = Counter(parent for ancestor in missing for parent in ancestor.parents)
@@ -329,10 +332,11 @@ class Genomes:
                     needed[parent] -= 1
                     if not needed[parent]:
                         made.pop(parent, None)
+        had = {key: self._kept[key] for key in recipe.parents if key in self._kept}
         self._kept.update(made)
         while len(self._kept) > self.KEPT:
             self._kept.popitem(last=False)
-        return made
+        return had | made
 
     def _breed_ancestor(self, recipe: Recipe, made: dict[int, Vector]) -> Recipe:
         if not self._breed_into_cache(recipe, made):

@@ -19,8 +19,6 @@ from deap_nn.weights import Vector
 MAGIC = b"deap_nn keyframe 2\n"
 _PAGE = 4096
 _HEAD = struct.Struct("<I16s")
-MOST_HEAD = 1 << 24
-"""A head of more bytes is none of ours."""
 
 
 class KeyframeError(ValueError):
@@ -61,7 +59,7 @@ class Keyframe:
             if len(start) < len(MAGIC) + _HEAD.size or not start.startswith(MAGIC):
                 raise KeyframeError(f"{path} is no keyframe of this version")
             length, digest = _HEAD.unpack(start[len(MAGIC) :])
-            text = file.read(length) if length <= MOST_HEAD else b""
+            text = file.read(length) if length < os.fstat(file.fileno()).st_size else b""
             if len(text) != length or _digest(text) != digest:
                 raise KeyframeError(f"{path}: its head is damaged")
             head = json.loads(text)

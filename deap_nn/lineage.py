@@ -13,10 +13,12 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from deap_nn.dispatch import Dispatch, Known, Map
-from deap_nn.genome_cache import FEWEST_SLOTS, default_place, free_bytes, slots_in, sweep
+from deap_nn.genome_cache import FEWEST_SLOTS, default_place, free_bytes, segment_bytes, slots_in, sweep
 from deap_nn.genome_tasks import busy, contexts, genomes_by_run
-from deap_nn.genomes import Genomes
+from deap_nn.genomes import Genomes, LackingError
 from deap_nn.keyframes import Keyframe, write_keyframe
 from deap_nn.members import LightMember, light_members
 from deap_nn.parallel import processors
@@ -84,6 +86,7 @@ class Lineage:
         if self._slot_count < FEWEST_SLOTS:
             self.close()
             held = f"{self._slot_count} genomes of {self._genome_mib:.1f} MiB, at least {FEWEST_SLOTS} are needed"
+            held += f" and its files have {segment_bytes(self._genomes.size) / 2**20:.0f} MiB each"
             helps = "more --cache-size, another --cache or --breeding plain help"
             raise ValueError(f"cache: {room / 2**20:.1f} MiB in {place} hold {held}: {helps}")
         self._known = Known()
@@ -115,6 +118,11 @@ class Lineage:
         return self._known.recipes
 
     @property
+    def dispensable(self) -> int:
+        """How many recipes a keyframe would let this process forget."""
+        return len(self._known.recipes) - len(self._known.parents)
+
+    @property
     def history(self) -> str:
         """What tells this run, up to its present generation, from others."""
         return self._pedigree.history
@@ -130,7 +138,7 @@ class Lineage:
 
     def children(self, chosen: Sequence[Any], generation: int, sigma: float | None) -> list[Any]:
         """Return the children of the chosen parents; those side by side are mated, and the last live on themselves."""
-        recipes = [member.recipe for member in chosen]
+        recipes = [_recipe_in(generation - 1, member) for member in chosen]
         self._known.generation = generation
         for key in self._averaged:
             self._known.recipes.pop(key, None)
@@ -159,7 +167,8 @@ class Lineage:
         recipes = {member.recipe.id: member.recipe for member in members}
         self._averaged |= recipes.keys() - self._known.recipes.keys()
         self._known.recipes.update(recipes)
-        return self.members([Recipe(self.generation, MEAN_PLACE, tuple(recipes))])[0]
+        keys = tuple(member.recipe.id for member in members)
+        return self.members([Recipe(self.generation, MEAN_PLACE, keys)])[0]
 
     def remember(self, past: Sequence[tuple[Places, float | None]], keyframe: Path | None = None) -> None:
         """Take over what a checkpoint says of a run's past, before anything is bred.
@@ -298,12 +307,12 @@ class Lineage:
         return self.members([recipe])[0]
 
     def _mean_around(self, recipes: Sequence[Recipe]) -> Recipe:
-        """Return the recipe of the pool that some children of one centre make, each drawn once, best first.
+        """Return the recipe of the pool that some children of one centre make, each as often as it comes, best first.
 
         Where they count by weights all of them make the next centre.
         """
-        first, places = recipes[0], list(dict.fromkeys(recipe.place for recipe in recipes))
-        whole = self.breeder.weigh is not None and len(places) == self._pedigree.members
+        first, places = recipes[0], [recipe.place for recipe in recipes]
+        whole = self.breeder.weigh is not None and len(set(places)) == len(places) == self._pedigree.members
         place = POOL_PLACE if whole else MEAN_PLACE
         return Recipe(first.generation, place, first.parents, first.sigma, drawn_places(places))
 
@@ -334,7 +343,26 @@ class Lineage:
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         """Map a function over members, or over tuples whose first element is one, as `Dispatch` does."""
-        yield from self._dispatch.map(function, items)  # and holds the lineage, whose cache goes with it
+        found: dict[int, Recipe | None] = {}
+
+        def recipe_of(member: Any) -> Recipe | None:
+            if id(member) not in found:
+                found[id(member)] = self._recipe_of(member)
+            return found[id(member)]
+
+        yield from self._dispatch.map(function, list(items), recipe_of)  # and holds the lineage with its cache
+
+    def _recipe_of(self, member: Any) -> Recipe | None:
+        """Return a member's recipe, or None where that does not give the weights that it has."""
+        recipe = getattr(member, "recipe", None)
+        if isinstance(member, LightMember) or not isinstance(recipe, Recipe):
+            return recipe
+        try:
+            with busy:
+                (bred,) = self._informed().individuals((recipe,), kept=True)
+                return recipe if bred.shapes == member.shapes and np.array_equal(bred.flat, member.flat) else None
+        except LackingError:
+            return None
 
     def _informed(self) -> Genomes:
         """Return what makes genomes in this process, told what is known; to be used while others are kept out."""
@@ -352,12 +380,35 @@ class Lineage:
         return weights
 
     def weights(self, recipe: Recipe) -> Vector:
-        """Return the genome of a recipe, bred here, as a new vector."""
+        """Return the genome of a recipe, bred here, as a new vector.
+
+        Raises
+        ------
+        LackingError
+            If its ancestors are not known any more.
+        """
         with busy:
             genomes = self._informed()
             flat = empty_vector(genomes.size)
-            genomes.breed((recipe,), (flat,))
+            try:
+                genomes.breed((recipe,), (flat,))
+            except LackingError as error:
+                raise LackingError(
+                    f"the weights of a member of generation {recipe.generation} cannot be made in generation "
+                    f"{self.generation} any more: copy it in its own (copy.deepcopy), or name it in Callback.members()"
+                ) from error
         return flat
+
+
+def _recipe_in(generation: int, member: Any) -> Recipe:
+    """Return the recipe of a member of a generation, or raise ValueError where it is none."""
+    recipe = getattr(member, "recipe", None)
+    if isinstance(recipe, Recipe) and recipe.generation == generation and recipe.place < POOL_PLACE:
+        return recipe
+    raise ValueError(
+        f"population: generation {generation + 1} cannot be bred by recipes from what was put into the one before: "
+        "breeding='plain' can, and toolbox.elites keeps the best"
+    )
 
 
 def _close(token: str, genomes: Genomes) -> None:

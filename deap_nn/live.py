@@ -81,6 +81,12 @@ class Follower:
         return run
 
 
+@functools.cache
+def own_names() -> frozenset[str]:
+    """Return the names of this host, in lower case; one of them may take a server of names seconds to tell."""
+    return frozenset(name.lower() for name in ("localhost", socket.gethostname(), socket.getfqdn()))
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answer for two addresses, the page and what it shows, and for no other."""
 
@@ -114,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(ValueError):
             ipaddress.ip_address(name.strip("[]"))
             return True
-        return name in ("localhost", socket.gethostname(), socket.getfqdn())
+        return name.lower().rstrip(".") in own_names()
 
     def do_HEAD(self) -> None:
         """Send what `do_GET` does, without its content."""

@@ -151,7 +151,8 @@ def mean_around(members: Iterable[Any], centre: Any, step: float, weigh: Weigh, 
     ranked = sorted(members, key=attrgetter("fitness"), reverse=True)
     if not ranked:
         raise ValueError("individuals must not be empty")
-    return centre_of(ranked, centre, step, weigh if len({id(member) for member in ranked}) == size else None)
+    whole = len({id(member) for member in ranked}) == len(ranked) == size
+    return centre_of(ranked, centre, step, weigh if whole else None)
 
 
 def centre_of(chosen: Sequence[Any], centre: Any, step: float, weigh: Weigh = None) -> Any:

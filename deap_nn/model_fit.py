@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.answers import answers_alike
+from deap_nn.answers import answers_alike, answers_with_logits
 from deap_nn.model_state import draws
 from deap_nn.models import ModelReference, model_of
 from deap_nn.tensorflow_setup import keras
@@ -16,7 +16,7 @@ LEAST_SCALE = 0.1
 """A layer that scales by less is for bytes, and not for pixels of 0 to 1."""
 
 FEW = 32
-"""On so many samples it is tried whether a model answers the same when it is built again."""
+"""On so many samples it is tried how a model answers."""
 
 
 def layer_for_bytes(reference: ModelReference) -> str | None:
@@ -40,13 +40,32 @@ def check_alike(reference: ModelReference, model: keras.Model, samples: NDArray[
     """
     if draws(model):  # which never answers the same
         return
-    shape, few = tuple(model.inputs[0].shape[1:]), samples[:FEW]
-    inputs = few.astype(np.float32) / (255 if samples.dtype == np.uint8 else 1)
-    if not answers_alike(model, model_of(reference), inputs if None in shape else inputs.reshape(-1, *shape)):
+    if not answers_alike(model, model_of(reference), _few(model, samples)):
         raise TypeError(
             f"model {model.name!r} answers otherwise when it is built again from its configuration: a layer of your "
             "own may keep what its get_config() does not tell, which a KerasProblem allows"
         )
+
+
+def gives_logits(reference: ModelReference, samples: NDArray[Any]) -> bool:
+    """Return whether a model of classes answers with logits: its layers tell, or else its answers to a few samples.
+
+    Parameters
+    ----------
+    reference : ModelReference
+        Of the model, which has one input and one output.
+    samples : numpy.ndarray
+        Samples as a data set has them, bytes or numbers; the first dimension counts them.
+    """
+    model = model_of(reference)
+    return answers_with_logits(model, output=model(_few(model, samples), training=False))
+
+
+def _few(model: keras.Model, samples: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a few samples as a model with one input takes them."""
+    shape, few = tuple(model.inputs[0].shape[1:]), samples[:FEW]
+    inputs = few.astype(np.float32) / np.float32(255 if samples.dtype == np.uint8 else 1)
+    return inputs if None in shape else inputs.reshape(-1, *shape)
 
 
 def check_fit(reference: ModelReference, sample_shape: tuple[int, ...], classes: int) -> None:

@@ -11,12 +11,14 @@ Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digi
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import center_of_mass
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 from deap_nn import keras_extras
 from deap_nn.commands import InputError, Parser, run_command
@@ -58,6 +60,8 @@ def as_digit(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     factor = BOX / max(cut.shape)
     height, width = (max(1, round(factor * length)) for length in cut.shape)
     small = np.asarray(Image.fromarray(cut.astype(np.uint8)).resize((width, height), Image.Resampling.LANCZOS))
+    if not small.any():  # specks far apart
+        raise ValueError("shows nothing that stands out")
     centre = center_of_mass(small.astype(np.float64))
     corner = [
         int(np.clip(round(SIDE / 2 - c), 0, SIDE - length)) for c, length in zip(centre, small.shape, strict=True)
@@ -110,10 +114,10 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        If the network is missing, damaged, or takes no such pictures.
+        If the network is missing, damaged, takes no such pictures, or does not answer with classes.
     """
     from deap_nn.answers import answers_with_logits
-    from deap_nn.models import load_model
+    from deap_nn.models import keras, load_model
 
     read_config(run, "RUN")
     path = Path(run, "best.keras")
@@ -126,9 +130,20 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
     shape = tuple(model.input_shape[1:]) if isinstance(model.input_shape, tuple) else model.input_shape
     if not isinstance(shape, tuple) or np.prod([side or 0 for side in shape]) != SIDE * SIDE:
         raise InputError(f"argument RUN: its network takes inputs of {shape}, not pictures of {SIDE} x {SIDE}")
-    logits = np.asarray(model(digits.reshape(-1, *shape).astype(np.float32) / 255.0, training=False), np.float64)
-    answer: NDArray[np.float64] = softmax(logits, axis=1) if answers_with_logits(model) else logits
-    return answer
+    answers = keras.tree.flatten(model(digits.reshape(-1, *shape).astype(np.float32) / 255.0, training=False))
+    if len(answers) != 1 or answers[0].ndim != 2:
+        raise InputError(f"argument RUN: its network answers with {_shapes(answers)}, not with classes")
+    values = np.asarray(answers[0], np.float64)
+    logits = answers_with_logits(model, output=values)
+    if values.shape[1] == 1:  # of the second of two classes
+        second = expit(values) if logits else values
+        return np.hstack([1 - second, second])
+    found: NDArray[np.float64] = softmax(values, axis=1) if logits else values
+    return found
+
+
+def _shapes(answers: Sequence[Any]) -> str:
+    return " and ".join(f"an array of shape {tuple(answer.shape[1:])}" for answer in answers)
 
 
 def parse_arguments() -> argparse.Namespace:

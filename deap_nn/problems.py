@@ -72,7 +72,7 @@ def of_labelled_data(
 ) -> Scoring:
     """Return what scores a model of classes on labelled data."""
     from deap_nn.evaluation import Assess, ErrorRate, Evaluate, Problem, ToModel, VoteErrorRate
-    from deap_nn.model_fit import check_alike, check_fit, layer_for_bytes
+    from deap_nn.model_fit import check_alike, check_fit, gives_logits, layer_for_bytes
     from deap_nn.models import layout_of, reference_of
 
     dataset = _dataset(data)
@@ -95,6 +95,7 @@ def of_labelled_data(
         precision,
         batches.device,
         batches.batch_generations,
+        gives_logits(reference, dataset.x_train),
     )
     registered: dict[str, Callable[..., Any]] = {
         "evaluate": Evaluate(problem),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from deap_nn.evolution import Callback, Evolution
@@ -47,10 +48,11 @@ class ProgressBar(Callback):
         self.file = file if file is not None else sys.stderr
         self._bar: tqdm[Any] | None = None
         self._begun = 0.0
+        self._first = 0
 
     def on_start(self, evolution: Evolution) -> None:
         """Show that the run begins."""
-        self._begun = time.perf_counter()
+        self._begun, self._first = time.perf_counter(), 0
         self._bar = None
         if self._in_notebook or self.file.isatty():
             self._bar = _bar_class(self._in_notebook)(
@@ -61,6 +63,12 @@ class ProgressBar(Callback):
                 dynamic_ncols=True,
                 bar_format="{desc}|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
             )
+
+    def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
+        """Count time from here on, and not what was done before."""
+        self._first = evolution.generation + 1
+        if self._bar is not None:
+            self._bar.n, self._bar.initial = evolution.generation, self._first
 
     def on_progress(self, evolution: Evolution) -> None:
         """Show how many members of the generation are scored."""
@@ -83,9 +91,11 @@ class ProgressBar(Callback):
             self._bar.set_postfix_str(", ".join(figures), refresh=False)
             self._bar.update()
             return
-        left = (evolution.generations - evolution.generation) * (
-            (time.perf_counter() - self._begun) / (evolution.generation + 1)
-        )
+        if (done := evolution.generation + 1 - self._first) > 0:
+            each = (time.perf_counter() - self._begun) / done
+        else:  # it goes on
+            each, self._begun = evolution.seconds, time.perf_counter()
+        left = (evolution.generations - evolution.generation) * each
         print(
             f"gen {evolution.generation}/{evolution.generations}: {', '.join(figures)}, {_clock_time(left)} left",
             file=self.file,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -55,7 +56,10 @@ class Recipe(NamedTuple):
 
     @property
     def id(self) -> int:
-        """A number of its own within the run."""
+        """A number of its own within the run: it grows with the generation, and is below 0 for a mean."""
+        if self.place == MEAN_PLACE:  # there may be several of a generation
+            told = repr((self.generation, self.parents, self.drawn)).encode()
+            return -1 - int.from_bytes(hashlib.blake2b(told, digest_size=7).digest(), "little")
         return self.generation << 32 | self.place
 
     @property
@@ -73,7 +77,7 @@ class Recipe(NamedTuple):
         """The places of those whose mean it is, best first around a centre, or None where it is a member."""
         if self.place < POOL_PLACE:
             return None
-        return list(dict.fromkeys(self.places)) if self.drawn else [key & 0xFFFFFFFF for key in self.parents]
+        return self.places if self.drawn else [key & 0xFFFFFFFF for key in self.parents]
 
     @property
     def places(self) -> list[int]:

@@ -25,7 +25,7 @@ KEYFRAME_BYTES = 2 << 30
 """When a keyframe is made, and how large one may be, unless `evolve` is told otherwise."""
 
 KEYFRAME_RECIPES = 20_000
-"""So many recipes since the last keyframe call for one too: they take some megabytes of memory."""
+"""So many recipes that one would let go of call for one too: they take some megabytes of memory."""
 
 
 def _named(watching: Iterable[Callback]) -> Iterator[tuple[str, Callback]]:
@@ -82,6 +82,9 @@ def go_on(
     last, population = past[-1], evolution.population
     if len(population) != len(last.wvalues):
         raise CheckpointError(f"the checkpoint has {len(last.wvalues)} members, the population {len(population)}")
+    if last.number > evolution.generations:
+        least = f"the {last.number} generations of {checkpoint.path.parent}"
+        raise CheckpointError(f"ngen must be at least {least}, got {evolution.generations}")
     keyframe = check_keyframe(checkpoint.path.parent, last.number)
     lineage.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
     if lineage.history != last.history:
@@ -152,7 +155,7 @@ class Keyframes:
         """Make a keyframe, if breeding the parents again would take long enough."""
         if self.seconds is None or not lineage.generation:
             return
-        if lineage.seconds_to_breed() <= self.seconds and len(lineage.recipes) < KEYFRAME_RECIPES:
+        if lineage.seconds_to_breed() <= self.seconds and lineage.dispensable < KEYFRAME_RECIPES:
             return
         others = [member for member in _members(watching) if hasattr(member, "recipe")]
         size = lineage.keyframe_bytes(others)

@@ -23,7 +23,7 @@ def _is_nest(nest: Nest) -> bool:
     if isinstance(nest, Mapping):
         return True
     inner = nest if isinstance(nest, list | tuple) else ()
-    return any(part is None or hasattr(part, "shape") or _is_nest(part) for part in inner)
+    return any(part is None or getattr(part, "shape", ()) != () or _is_nest(part) for part in inner)
 
 
 def flat(nest: Nest) -> list[NDArray[Any]]:

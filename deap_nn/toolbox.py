@@ -228,6 +228,9 @@ def make_toolbox(
     else:
         if data is None:
             raise TypeError("data must be a name, a path or a Dataset where the model is no KerasProblem")
+        signs = container(()).fitness.weights
+        if len(signs) != 1 or signs[0] >= 0:
+            raise ValueError(f"container must have a fitness of one value that is minimised, got weights {signs}")
         scoring = of_labelled_data(model, data, fitness, precision, batches)
     layout = scoring.layout
     if sigma is not None or scoring.fitness is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import os
 import time
 import warnings
 from collections.abc import Iterator
@@ -99,8 +100,13 @@ def fresh_directory(options: argparse.Namespace) -> RunDirectory:
         return RunDirectory.create(check_new_folder(options.output, "--output"), "--output", **asked)
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{options.seed}"
     for name in itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2))):
-        with contextlib.suppress(FileExistsError):
-            return RunDirectory(Path("runs", name), **asked)
+        folder = Path("runs", name)
+        try:
+            return RunDirectory(folder, **asked)
+        except OSError as error:
+            if not (isinstance(error, FileExistsError) and os.path.lexists(folder)):
+                why = f"{error.strerror}: {error.filename}"
+                raise InputError(f"{folder} cannot be made ({why}): name another folder by --output") from error
     raise AssertionError  # the names do not end
 
 

@@ -11,7 +11,7 @@ from deap_nn import PRESETS, usual_step
 from deap_nn.callbacks import VOTERS
 from deap_nn.commands import InputError, Parser, integer, number
 from deap_nn.datasets import NAMES
-from deap_nn.genome_cache import FEWEST_SLOTS, slots_in
+from deap_nn.genome_cache import FEWEST_SLOTS, segment_bytes, slots_in
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options
 from deap_nn.mating import CROSSOVERS, ArgumentError, checked_indpb
 from deap_nn.presets import SPREADS
@@ -298,7 +298,10 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
     if options.cache is not None and not Path(options.cache).is_dir():
         raise InputError(f"argument --cache: {options.cache} is not a folder")
     if options.cache_size is not None and slots_in(options.cache_size * 2**20, weights) < FEWEST_SLOTS:
-        raise InputError(f"argument --cache-size: {options.cache_size} MiB hold fewer than {FEWEST_SLOTS} networks")
+        files = f"in files of {segment_bytes(weights) / 2**20:.0f} MiB"
+        raise InputError(
+            f"argument --cache-size: {options.cache_size} MiB hold fewer than {FEWEST_SLOTS} networks {files}"
+        )
     for name in ("group_size", "cache", "cache_size", "timeout", "keyframes", "keyframe_space"):
         if options.breeding == "plain" and getattr(options, name) is not None:
             raise InputError(f"argument --{name.replace('_', '-')}: needs --breeding recipes")

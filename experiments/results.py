@@ -34,7 +34,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 ORDERS = 100_000
 """The rank test goes through so many orders, where errors are the same."""
 
-TABLE = re.compile(r"(<!-- (study|reached|targets|read-outs): ([a-z0-9-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
+TABLE = re.compile(r"(<!-- (study|reached|targets|read-outs): ([\w.-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
 """What the page has in place of a table: a study's settings compared, or what each reached and what it took; or, of all
 studies, what was aimed at and the read-outs."""
 
@@ -320,8 +320,12 @@ def main() -> int:
         text = page.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"argument --page: {page}: {error.strerror}") from error
+    places = {name for _, _, name, _ in TABLE.findall(text)}
     for folder in options.take:
-        print(f"{take(Path(folder), kept)}: taken from {folder}")
+        name = take(Path(folder), kept)
+        print(f"{name}: taken from {folder}")
+        if name not in places:
+            raise InputError(f"argument --page: {page} has no place for {name}: <!-- study: {name} -->")
     made = dict(tables(text, kept))
     text = TABLE.sub(lambda found: found[1] + made[found[2], found[3]] + found[4], text)
     write_with(page, lambda partial: Path(partial).write_text(text, encoding="utf-8"))

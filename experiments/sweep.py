@@ -29,7 +29,8 @@ from deap_nn.commands import InputError, Parser, run_command
 from deap_nn.datasets import DataError, load_dataset
 from deap_nn.logbooks import format_row, parse_rows, read_csv, write_with
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options
-from deap_nn.run_settings import read_config, read_status
+from deap_nn.run_settings import FILES, read_config, read_status
+from deap_nn.run_settings import digest_of as digest_of_file
 
 keras_extras.leave_out()
 parallel.prepare_worker("deap_nn.evaluation", "deap_nn.fused", "deap_nn.pooled")
@@ -206,6 +207,10 @@ def check(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -
             if config.get(option) != options[option]:
                 was = f"{option} {config.get(option)} and not {options[option]}"
                 raise InputError(f"argument --output: {folder} is a run of other settings, with {was}")
+        for option in FILES:
+            path = options.get(option)
+            if config.get(f"{option}_sha256") != (None if path is None else digest_of_file(path)):
+                raise InputError(f"argument --output: {folder} is a run of another file, or none, than {option} {path}")
         digest = described.get("sha256", "")
         before, other = begun.setdefault((options["dataset"], options["data"]), (digest, folder))
         if digest != before:

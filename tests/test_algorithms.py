@@ -1,6 +1,7 @@
 """The loop: the same result for any map, and what is registered is what runs."""
 
 import contextlib
+import itertools
 import math
 import os
 import random
@@ -10,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -437,6 +439,19 @@ def test_progress_is_a_line_per_generation_where_there_is_no_terminal(toolbox):
     assert len(lines) == 3
     for word in ("gen 2/2:", "best ", "val 0.", "sigma 0.", "eval/s", "0:00 left"):
         assert word in lines[-1]
+
+
+def test_progress_of_a_run_that_goes_on_counts_from_there(toolbox, tmp_path, monkeypatch):
+    run(toolbox, ngen=20, checkpoint=tmp_path)
+    screen, seconds = Screen(terminal=False), itertools.count()
+    with monkeypatch.context() as patched:  # a clock that goes on by a second when it is looked at
+        patched.setattr("deap_nn.progress.time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+        run(toolbox, ngen=22, checkpoint=tmp_path, callbacks=[ProgressBar(screen)])
+    assert [line.split(":")[0] for line in screen.text.splitlines()] == ["gen 20/22", "gen 21/22", "gen 22/22"]
+    assert screen.text.splitlines()[1].endswith("0:01 left")
+    screen = Screen(terminal=True)
+    run(toolbox, ngen=24, checkpoint=tmp_path, callbacks=[ProgressBar(screen)])
+    assert "25/25" in screen.text
 
 
 def test_progress_is_a_bar_on_a_terminal(toolbox):

@@ -1,5 +1,6 @@
 """Every file is checked, and what is wrong is said in one line that names it."""
 
+import errno
 import gzip
 import hashlib
 import http.server
@@ -9,6 +10,8 @@ import socket
 import struct
 import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,6 +79,28 @@ def test_auto_says_why_it_takes_mnist5k():
     assert "\n" not in dataset.note
     assert "mnist5k" in dataset.note
     assert "could not be downloaded" in dataset.note
+
+
+def test_auto_takes_mnist5k_where_the_cache_cannot_be_entered(monkeypatch):
+    def denied(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", denied)
+    assert load_dataset("auto").name == "mnist5k"
+    with pytest.raises(DataError, match=r"^Keras' cache cannot be entered: .*Permission denied"):
+        load_dataset("mnist")
+    monkeypatch.delenv("KERAS_HOME")
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    with pytest.raises(DataError, match=r"^Keras' cache cannot be entered: no home$"):
+        load_dataset("fashion-mnist")
+
+
+def test_what_was_made_of_what_was_loaded_is_lent_to_others(digits_file):
+    loaded = [load_dataset("mnist5k"), load_dataset("auto", digits_file)]
+    made = [replace(data, x_train=data.x_train[:50], y_train=data.y_train[:50]) for data in loaded]
+    lent = datasets.made_of_arrays()
+    assert not {data.reference.sha256 for data in loaded} & lent.keys()
+    assert {data.reference.sha256 for data in made} <= lent.keys()
 
 
 def test_auto_takes_mnist_from_the_keras_cache(keras_home, digits_file):

@@ -9,6 +9,7 @@ from conftest import made_digits
 from deap_nn import Dataset, Individual, datasets, initScaled, make_toolbox
 from deap_nn.evaluation import (
     WORST_CROSS_ENTROPY,
+    Answers,
     CountMisread,
     Evaluate,
     Problem,
@@ -275,6 +276,26 @@ def test_a_users_keras_model_with_state_goes_in_and_comes_out(digits, last):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=last == "logits")
     assert fitness == pytest.approx(float(loss(digits.y_train[chosen], outputs)), rel=1e-4)
     assert np.array_equal(result.layers[2].moving_mean, np.linspace(-1, 1, 8, dtype=np.float32))
+
+
+@pytest.mark.parametrize("probabilities", [True, False])
+def test_answers_of_layers_that_do_not_tell_are_looked_at(digits, tmp_path, probabilities):
+    layers, last = keras.layers, "softmax" if probabilities else None
+    inputs = keras.Input((28, 28))
+    flat = layers.Flatten()(inputs)
+    answers = layers.Average()([layers.Dense(10, last)(flat), layers.Dense(10, last)(flat)])
+    model = keras.Model(inputs, answers)
+    toolbox = make_toolbox(model, digits, seed=1, batch_size=50)
+    individual = toolbox.individual()
+    evolved = toolbox.to_model(individual)
+    chosen = batch_indices(1, 0, 50, len(digits.x_train))
+    outputs = evolved.predict(digits.x_train[chosen] / 255.0, verbose=0)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
+    assert toolbox.evaluate(individual)[0] == pytest.approx(float(loss(digits.y_train[chosen], outputs)), rel=1e-4)
+    told = Answers(toolbox.problem)((individual, "validation", 0, len(digits.x_validation)))
+    expected = np.asarray(evolved(digits.x_validation / 255.0), np.float64)
+    expected = expected if probabilities else np.exp(expected) / np.exp(expected).sum(1, keepdims=True)
+    assert np.asarray(told) == pytest.approx(expected, rel=1e-4)
 
 
 def test_bad_models_raise():

@@ -44,6 +44,31 @@ def test_a_generation_out_of_turn_is_refused_and_nothing_is_lost(tmp_path):
         assert checkpoint.path.read_bytes() == content
 
 
+def test_fewer_generations_than_there_are_is_refused(tmp_path):
+    run(4, checkpoint=tmp_path)
+    with pytest.raises(CheckpointError, match=rf"^ngen must be at least the 4 generations of {tmp_path}, got 2$"):
+        run(2, checkpoint=tmp_path)
+    assert len(run(4, checkpoint=tmp_path)[1]) == 5
+
+
+def test_a_record_that_is_being_written_is_no_damage(tmp_path, monkeypatch):
+    run(3, checkpoint=tmp_path)
+    path = tmp_path / "generations"
+    content = path.read_bytes()
+    path.write_bytes(content[:-9])
+    real = os.fstat
+
+    def fstat(handle):
+        seen = real(handle)
+        path.write_bytes(content)  # the writer ends meanwhile
+        return seen
+
+    monkeypatch.setattr("deap_nn.checkpoint.os.fstat", fstat)
+    assert [generation.number for generation in read_generations(tmp_path)] == [0, 1, 2]
+    monkeypatch.undo()
+    assert len(read_generations(tmp_path)) == 4
+
+
 def test_how_a_number_is_written_makes_no_other_run(tmp_path):
     def population(toolbox, seed):
         return initPopulation(toolbox, seed, 6)

@@ -186,6 +186,13 @@ def test_without_output_each_run_goes_to_a_fresh_folder(here, tmp_path, digits_f
     assert all(status_of(folder)["state"] == "finished" for folder in folders)
 
 
+def test_runs_that_lead_nowhere_are_told_in_a_line(here, tmp_path, digits_file):
+    (tmp_path / "runs").symlink_to(tmp_path / "gone")
+    answer = here(MNIST, "--model", "mlp", "--population", 4, "--generations", 0, "--data", digits_file)
+    assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
+    assert re.search(r"runs/.* cannot be made \(File exists: runs\): name another folder by --output", answer.stderr)
+
+
 def test_the_cnn_runs_on_mlxtends_digits_with_the_articles_preset(run, tmp_path):
     arguments = [
         "--preset",

@@ -1,17 +1,19 @@
 """The cache that the processes of a host share: with little room, damaged, or gone."""
 
 import errno
+import fcntl
 import gc
 import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 from test_lineage import LAYOUT, Watch, result, wired
 
-from deap_nn import Individual, NoiseTable, genome_cache
+from deap_nn import Individual, NoiseTable, cxScanning, genome_cache, selRankBoosted
 from deap_nn.genome_cache import GenomeCache, sweep
 from deap_nn.genomes import Genomes
 from deap_nn.recipes import Recipe
@@ -42,8 +44,48 @@ def test_a_cache_with_less_room_than_parents_changes_nothing(tmp_path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("mates", [2, 16])
+@pytest.mark.parametrize("slots", [4, 12, 24])
+def test_what_needs_many_genomes_at_a_time_ends_with_little_room_too(tmp_path, monkeypatch, mates, slots):
+    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)
+    monkeypatch.setattr("deap_nn.lineage.slots_in", lambda *_: slots)
+
+    def means(**options):
+        found = []
+        watch = Watch(
+            lambda evolution: found.append(evolution.mean(evolution.fittest or evolution.population).flat.tobytes())
+        )
+        toolbox = wired(mates=mates, mate=cxScanning, select=partial(selRankBoosted, parents=30))
+        return result(toolbox, n=48, ngen=4, callbacks=[watch], **options), found
+
+    with pytest.warns(UserWarning, match="the cache has no room for"):
+        found = means(cache=tmp_path)
+    assert found == means(breeding="plain")
+
+
+def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    lock, swept = fcntl.flock, []
+
+    def late(file, how):
+        if how == fcntl.LOCK_SH and not swept:
+            swept.append(file.name)
+            sweep(tmp_path)
+        return lock(file, how)
+
+    monkeypatch.setattr(genome_cache.fcntl, "flock", late)
+    cache = GenomeCache("token", 8, tmp_path)
+    assert swept
+    assert cache.folder.is_dir()
+    assert os.path.samestat(os.fstat(cache._lock.fileno()), (cache.folder / "lock").stat())
+    sweep(tmp_path)
+    assert cache.folder.is_dir()
+    cache.remove()
+
+
 def test_a_cache_without_room_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"cache: 0\.1 MiB in .* hold 0 genomes .* --cache-size"):
+    with pytest.raises(
+        ValueError, match=r"cache: 0\.1 MiB in .* hold 0 genomes .* its files have 16 MiB each: .* --cache-size"
+    ):
         result(wired(), cache=tmp_path, cache_size=100_000)
     assert not list(tmp_path.iterdir())
 

@@ -12,7 +12,7 @@ from test_checkpoint import WIRINGS, Count, Stop
 from test_checkpoint import result as whole_result
 from test_lineage import wired
 
-from deap_nn import Callback, Checkpoint, evolve, genome_tasks, resuming, selRankBoosted
+from deap_nn import Callback, Checkpoint, evolve, genome_tasks, lineage, resuming, selRankBoosted
 from deap_nn.checkpoint import keyframes_in
 from deap_nn.genomes import Genomes
 from deap_nn.keyframes import MAGIC, Keyframe, KeyframeError, write_keyframe
@@ -121,6 +121,21 @@ def test_many_recipes_call_for_one_too(tmp_path, monkeypatch):
     monkeypatch.setattr(resuming, "KEYFRAME_RECIPES", 20)
     evolved(tmp_path, seconds=1e6)
     assert len(keyframes_in(tmp_path)) == 1
+
+
+def test_parents_that_stay_known_call_for_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(resuming, "KEYFRAME_RECIPES", 8)  # 6 parents stay known, and 6 are added in a generation
+    written = []
+    monkeypatch.setattr(lineage, "write_keyframe", lambda *given: written.append(given[1]) or write_keyframe(*given))
+    evolved(tmp_path, seconds=1e6)
+    assert 0 < len(written) <= 6
+
+
+def test_a_head_of_many_members_is_read(tmp_path):
+    keys = range(400_000)
+    write_keyframe(tmp_path / "keyframe-1", 1, "", keys, lambda key: np.full(1, key, np.float32))
+    found = Keyframe(tmp_path / "keyframe-1")
+    assert found.find(399_999).tolist() == [399_999]
 
 
 def test_a_keyframe_of_another_run_is_said_and_not_used(tmp_path):

@@ -81,7 +81,11 @@ class Answer:
         return self.answer
 
 
-@pytest.mark.parametrize("answer", [np.nan, np.inf, -np.inf, 1e300, np.float32(np.nan)], ids=repr)
+@pytest.mark.parametrize(
+    "answer",
+    [np.nan, np.inf, -np.inf, 1e300, np.float32(np.nan), pytest.param(10**400, id="more than a float holds")],
+    ids=repr,
+)
 def test_nan_and_infinity_are_the_worst_fitness(answer):
     _, logbook = outcome(Answer((answer,)))
     worst = logbook[2]["max"]

@@ -47,6 +47,18 @@ def test_a_name_that_somebody_points_here_is_not_answered(served, name, status):
     assert ask("/data.json", Host=name)[0].status == status
 
 
+def test_a_name_of_this_host_is_answered_however_it_is_written(served, monkeypatch):
+    _, ask = served
+    asked = []
+    monkeypatch.setattr(live.socket, "gethostname", lambda: "DESKTOP-ABC")
+    monkeypatch.setattr(live.socket, "getfqdn", lambda: asked.append(1) or "Desktop-ABC.Local")
+    live.own_names.cache_clear()
+    names = ["desktop-abc:80", "DESKTOP-ABC", "desktop-abc.local", "desktop-abc.local.:80", "other.local"]
+    assert [ask("/data.json", Host=name)[0].status for name in names] == [200] * 4 + [403]
+    assert asked == [1]
+    live.own_names.cache_clear()
+
+
 def test_the_page_and_its_data_are_served(served):
     folder, ask = served
     answer, content = ask("/")

@@ -115,6 +115,31 @@ def test_a_softmax_layer_is_known(tmp_path):
     assert told == pytest.approx(np.asarray(model(digit[..., None] / np.float32(255))))
 
 
+def test_the_answers_tell_where_the_last_layer_does_not(tmp_path):
+    inputs = keras.Input((28, 28))
+    flat = keras.layers.Flatten()(inputs)
+    halves = [keras.layers.Dense(3, "softmax")(flat) for _ in range(2)]
+    model = keras.Model(inputs, keras.layers.Average()(halves))
+    save(model, tmp_path)
+    (tmp_path / "config.json").write_text(CONFIG)
+    digit = np.full((1, 28, 28), 50, np.uint8)
+    assert probabilities(str(tmp_path), digit) == pytest.approx(np.asarray(model(digit / np.float32(255))))
+
+
+@pytest.mark.parametrize("last", ["sigmoid", None])
+def test_one_output_is_of_two_classes(tmp_path, predict, last):
+    model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(1, last)])
+    save(model, tmp_path)
+    (tmp_path / "config.json").write_text(CONFIG)
+    digit = np.random.default_rng(1).integers(0, 255, (28, 28), np.uint8)
+    Image.fromarray(digit).save(tmp_path / "noise.png")
+    value = float(np.asarray(model(digit[None] / np.float32(255)))[0, 0])
+    second = value if last else 1 / (1 + np.exp(-value))
+    best = int(second > 0.5)
+    told = f"{best} ({max(second, 1 - second):.1%}; {1 - best}: {min(second, 1 - second):.1%})"
+    assert predict(tmp_path, tmp_path / "noise.png", "--as-it-is") == f"{tmp_path / 'noise.png'}: {told}\n"
+
+
 @pytest.fixture
 def predict(monkeypatch, capsys):
     def call(*arguments):
@@ -145,10 +170,18 @@ def test_what_is_no_picture_or_no_run_is_told_in_a_line(run, tmp_path, predict):
     inputs = [keras.Input((28, 28)), keras.Input((4,))]
     flat = keras.layers.Concatenate()([keras.layers.Flatten()(inputs[0]), inputs[1]])
     save(keras.Model(inputs, keras.layers.Dense(10)(flat)), tmp_path / "several")
+    (tmp_path / "steps").mkdir()
+    (tmp_path / "steps" / "config.json").write_text(CONFIG)
+    save(keras.Sequential([keras.Input((28, 28)), keras.layers.Dense(2)]), tmp_path / "steps")
     black = tmp_path / "black.png"
+    specks = np.full((3000, 3000), 255, np.uint8)
+    specks[10, 10] = specks[2900, 2900] = 0
+    Image.fromarray(specks).save(tmp_path / "specks.png")
     for arguments, message in {
         (run, tmp_path / "none.png"): "none.png: No such file or directory",
         (run, tmp_path / "text.png"): "text.png: no picture that can be read",
+        (run, tmp_path / "specks.png"): "specks.png: shows nothing that stands out",
+        (tmp_path / "steps", black, "--as-it-is"): r"answers with an array of shape \(28, 2\), not with classes",
         (run, tmp_path / "white.png"): "white.png: shows nothing that stands out",
         (run, tmp_path / "white.png", "--as-it-is"): "white.png: has 40 x 30 pixels, not 28 x 28",
         (tmp_path / "empty", black, "--as-it-is"): "has no config.json",

@@ -54,6 +54,20 @@ def test_a_study_is_taken_and_its_table_and_figure_made(here, run, study, tmp_pa
     assert (tmp_path / "page.md").read_text() == text
 
 
+@pytest.mark.parametrize("name", ["small_study", "Small.2"])
+def test_a_study_may_be_named_as_a_file_and_has_a_place(here, study, tmp_path, name):
+    for file in ("runs.csv", "results.csv"):
+        (study / file).write_text((study / file).read_text().replace("tiny,", f"{name},"))
+    answer = here(RESULTS, "--take", study, "--page", tmp_path / "page.md")
+    assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
+    assert f"page.md has no place for {name}: <!-- study: {name} -->" in answer.stderr
+    assert (tmp_path / "page.md").read_text() == TEXT
+    (tmp_path / "page.md").write_text(TEXT.replace("tiny", name))
+    assert here(RESULTS, "--take", study, "--page", tmp_path / "page.md").returncode == 0
+    assert "| setting | seeds |" in (tmp_path / "page.md").read_text()
+    assert (tmp_path / "page" / f"{name}.png").exists()
+
+
 def test_of_late_generations_only_those_with_read_outs_are_kept(here, study, tmp_path):
     late = [
         "tiny,a,1,300,6000,1,2,,",

@@ -132,6 +132,28 @@ def test_a_run_tells_what_its_errors_are(tmp_path, loss, weight, measure):
     assert (config["fitness"], config["measure"]) == (measure.lstrip("-"), measure)
 
 
+def test_a_run_with_an_evaluate_of_ones_own_tells_what_its_errors_are(tmp_path):
+    x = np.random.default_rng(1).random((40, 3), np.float32)
+    problem = KerasProblem(keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]), x, x[:, :1], loss="mse")
+    toolbox = make_toolbox(problem, seed=1)
+    toolbox.register("evaluate", Doubled(toolbox.evaluate))
+    with RunDirectory(tmp_path / "run") as directory:
+        evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[directory])
+    config = read_run(directory.path).config
+    assert (config["fitness"], config["measure"], config["data"]["train"]) == ("fitness", "mse", 32)
+    assert "batch_size" not in config
+
+
+class Doubled:
+    """A fitness of one's own."""
+
+    def __init__(self, evaluate):
+        self.evaluate = evaluate
+
+    def __call__(self, individual):
+        return (2 * self.evaluate(individual)[0],)
+
+
 @pytest.mark.parametrize(
     ("fitness", "measure", "labels"),
     [

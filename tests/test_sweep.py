@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT
 
 from deap_nn import report
+from deap_nn.models import layout_of, reference_of
 
 SWEEP = ROOT / "experiments" / "sweep.py"
 STUDY = """
@@ -319,6 +320,21 @@ def test_a_study_is_of_the_same_data_throughout(swept, here, digits_file, tmp_pa
     answer = here(*arguments, "--data", digits_file)
     assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
     assert "mean-2 is a run on other data than" in answer.stderr
+
+
+def test_a_study_begins_with_the_same_file_throughout(here, digits_file, tmp_path):
+    settings = '[settings]\na = { init = "start.npz", model = "mlp", population = 4, generations = 1 }\n'
+    (tmp_path / "study.toml").write_text(f"seeds = [1]\n{settings}")
+    layout = layout_of(reference_of("mlp"))
+    weights = dict(zip(layout.names, (np.zeros(shape, np.float32) for shape in layout.shapes), strict=True))
+    np.savez(tmp_path / "start.npz", **weights)
+    arguments = SWEEP, tmp_path / "study.toml", "--data", digits_file, "--output", tmp_path / "out"
+    assert here(*arguments).returncode == 0
+    assert here(*arguments).returncode == 0
+    np.savez(tmp_path / "start.npz", **{name: array + 1 for name, array in weights.items()})
+    answer = here(*arguments)
+    assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
+    assert f"a-1 is a run of another file, or none, than init_weights {tmp_path / 'start.npz'}\n" in answer.stderr
 
 
 def other_digits(digits_file, path):

@@ -208,6 +208,18 @@ def test_data_may_be_a_path_or_a_name(digits_file):
     assert make_toolbox("mlp", "mnist5k", seed=1).problem.data.name == "mnist5k"
 
 
+def of_weights(*weights):
+    """A container whose fitness has some weights."""
+    kind = type("OfWeights", (base.Fitness,), {"weights": weights})
+
+    def made(matrices):
+        individual = WeightList(matrices)
+        individual.fitness = kind()
+        return individual
+
+    return made
+
+
 @pytest.mark.parametrize(
     ("keywords", "error", "message"),
     [
@@ -248,6 +260,8 @@ def test_data_may_be_a_path_or_a_name(digits_file):
         ({"sigma": -1}, ValueError, "sigma"),
         ({"scale": [1.0]}, ValueError, "scale"),
         ({"container": list}, TypeError, "container"),
+        ({"container": of_weights(1.0)}, ValueError, r"container must have .* minimised, got weights \(1.0,\)"),
+        ({"container": of_weights(-1.0, -1.0)}, ValueError, "container must have a fitness of one value"),
         ({"data": Dataset(*[np.zeros((70, 3)), np.arange(70) % 5] * 3)}, ValueError, "takes samples of shape"),
         (
             {"data": Dataset(*[np.zeros((70, 784)), np.arange(70)] * 3)},

@@ -1,0 +1,177 @@
+"""What a callback may do with members: score changed copies, average, keep them, put others into the population."""
+
+import copy
+from functools import partial
+
+import numpy as np
+import pytest
+from test_lineage import Watch, result, sum_of_squares, wired
+
+from deap_nn import Callback, Individual, cxMean, evolve, recombination_weights, selLogRank
+from deap_nn.genomes import LackingError
+from deap_nn.members import LightMember
+
+AROUND = {"mate": cxMean, "select": partial(selLogRank, parents=6), "step": 1.0}
+
+
+class Squares:
+    """Notes in which generation it was asked."""
+
+    generation = 0
+
+    def __call__(self, individual):
+        return (*sum_of_squares(individual), self.generation)
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_what_is_mapped_is_scored_as_it_is(breeding):
+    found, wanted = [], []
+
+    def look(evolution):
+        best, evaluate = evolution.best, evolution.toolbox.evaluate
+        changed = copy.deepcopy(best)
+        changed.flat[:] = np.arange(changed.flat.size)
+        (mutated,) = evolution.toolbox.mutate(copy.deepcopy(best), rng=np.random.default_rng(1))
+        fresh = Individual([matrix + 1 for matrix in best])
+        same, light = copy.deepcopy(best), evolution.population[-1]
+        some = [changed, mutated, same, fresh, light]
+        found.extend(evolution.map(evaluate, some[:3]))
+        found.extend(evolution.map(evaluate, some))
+        found.extend(evolution.map(Squares(), some))
+        wanted.extend([*map(sum_of_squares, some[:3]), *map(sum_of_squares, some)])
+        wanted.extend(
+            (*sum_of_squares(individual), evolution.generation * (breeding == "recipes")) for individual in some
+        )
+
+    result(wired(), breeding=breeding, callbacks=[Watch(look)])
+    assert found == wanted
+    assert len({values[0] for values in wanted[:3]}) == 3
+
+
+def test_copies_that_are_as_they_were_travel_as_recipes(monkeypatch):
+    sent = []
+
+    def look(evolution):
+        sent.clear()
+        some = [copy.deepcopy(evolution.best), evolution.best, evolution.population[-1]]
+        assert list(evolution.map(evolution.toolbox.evaluate, some)) == [one.fitness.values for one in some]
+
+    def noting(function, tasks):
+        tasks = list(tasks)
+        sent.extend(type(task).__name__ for task in tasks)
+        return map(function, tasks)
+
+    result(wired(map=noting), callbacks=[Watch(look)])
+    assert set(sent) == {"Task"}
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda evolution: Individual([np.ones((5, 7)), np.ones(7), np.ones((7, 3))]),
+        lambda evolution: evolution.mean(evolution.population[:2]),
+    ],
+)
+@pytest.mark.parametrize("registered", [{}, AROUND], ids=["pairs", "around a centre"])
+def test_what_is_put_into_the_population_is_no_parent_by_recipes(put, registered):
+    def change(evolution):
+        evolution.population[0] = put(evolution)
+        evolution.population[0].fitness.values = (0.0,)
+
+    with pytest.raises(ValueError, match=r"^population: generation 1 cannot be bred by recipes .* toolbox.elites"):
+        result(wired(**registered), callbacks=[Watch(change)])
+    if not registered:
+        assert len(result(wired(), breeding="plain", callbacks=[Watch(change)])[1]) == 7
+
+
+def test_a_member_of_an_earlier_generation_is_no_parent_by_recipes():
+    class Elite(Callback):
+        best = None
+
+        def on_generation(self, evolution):
+            if self.best is not None:
+                evolution.population[0] = copy.deepcopy(self.best)
+            self.best = self.best or evolution.best
+
+    with pytest.raises(
+        ValueError, match="generation 2 cannot be bred by recipes from what was put into the one before"
+    ):
+        result(wired(), callbacks=[Elite()])
+    assert len(result(wired(), breeding="plain", callbacks=[Elite()])[1]) == 7
+
+
+def test_a_member_that_cannot_be_made_any_more_says_what_to_do(tmp_path):
+    kept = []
+    watch = Watch(lambda evolution: kept.append(evolution.best))
+    evolve(wired().population(n=12), wired(), 6, seed=1, callbacks=[watch], checkpoint=tmp_path, keyframe_seconds=0)
+    assert isinstance(kept[1], LightMember)
+    with pytest.raises(
+        LackingError, match=r"of generation 1 cannot be made in generation 6 any more: copy it in its own"
+    ):
+        kept[1].flat  # noqa: B018
+
+
+def test_a_copy_outlives_what_a_keyframe_forgets(tmp_path):
+    kept, found = [], []
+
+    def look(evolution):
+        kept.append(copy.deepcopy(evolution.best))
+        found.append(list(evolution.map(evolution.toolbox.evaluate, kept)))
+
+    options = {"callbacks": [Watch(look)], "checkpoint": tmp_path, "keyframe_seconds": 0}
+    evolve(wired().population(n=12), wired(), 6, seed=1, **options)
+    assert found[-1] == [sum_of_squares(individual) for individual in kept]
+
+
+class TwoMeans(Callback):
+    """Keeps two means of generation 2."""
+
+    def __init__(self):
+        self.means, self.weights = [], []
+
+    def on_generation(self, evolution):
+        if evolution.generation == 2:
+            ranked = sorted(evolution.population, key=lambda member: member.fitness, reverse=True)
+            self.means = [evolution.mean(ranked[:3]), evolution.mean(ranked[:9])]
+            self.weights = [mean.flat.copy() for mean in self.means]
+
+    def members(self):
+        return self.means
+
+    def state(self):
+        return {"places": [mean.recipe.averaged for mean in self.means]}
+
+    def restore(self, evolution, states):
+        self.means = [evolution.member(2, places) for places in states[-1]["places"]]
+
+
+@pytest.mark.parametrize("registered", [{}, AROUND], ids=["pairs", "around a centre"])
+def test_means_of_one_generation_are_told_apart_in_a_keyframe(tmp_path, registered):
+    first, again = TwoMeans(), TwoMeans()
+    for ngen, callback in ((5, first), (7, again)):
+        toolbox = wired(**registered)
+        options = {"callbacks": [callback], "checkpoint": tmp_path, "keyframe_seconds": 0}
+        evolve(toolbox.population(n=12), toolbox, ngen, seed=1, **options)
+    assert first.weights[0].tobytes() != first.weights[1].tobytes()
+    assert [mean.flat.tobytes() for mean in again.means] == [weights.tobytes() for weights in first.weights]
+
+
+@pytest.mark.parametrize("registered", [{}, AROUND], ids=["pairs", "around a centre"])
+def test_who_is_there_twice_counts_twice_in_a_mean(registered):
+    def means(breeding):
+        found = []
+
+        def look(evolution):
+            first, second, *_ = evolution.population
+            found.append(evolution.mean([first, first, second]).flat.tobytes())
+            found.append(evolution.mean([first, second]).flat.tobytes())
+            found.append(evolution.mean([*evolution.population, first]).flat.tobytes())
+
+        toolbox = wired(**registered)
+        if registered:
+            toolbox.register("weigh", recombination_weights)
+        result(toolbox, breeding=breeding, callbacks=[Watch(look)])
+        return found
+
+    assert means("recipes") == means("plain")
+    assert len(set(means("plain"))) == 21
