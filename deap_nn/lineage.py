@@ -138,7 +138,12 @@ class Lineage:
 
     def children(self, chosen: Sequence[Any], generation: int, sigma: float | None) -> list[Any]:
         """Return the children of the chosen parents; those side by side are mated, and the last live on themselves."""
-        recipes = [_recipe_in(generation - 1, member) for member in chosen]
+        recipes = _recipes_in(
+            generation - 1,
+            chosen,
+            f"population: generation {generation} cannot be bred by recipes from what was put into the one before: "
+            "breeding='plain' can, and toolbox.elites keeps the best",
+        )
         self._known.generation = generation
         for key in self._averaged:
             self._known.recipes.pop(key, None)
@@ -161,6 +166,7 @@ class Lineage:
         members = list(members)
         if not members:
             raise ValueError("individuals must not be empty")
+        _recipes_in(self.generation, members, f"individuals must be members of generation {self.generation}")
         if self.breeder.step is not None and self.generation:
             ranked = sorted(members, key=attrgetter("fitness"), reverse=True)
             return self.members([self._mean_around([member.recipe for member in ranked])])[0]
@@ -400,15 +406,12 @@ class Lineage:
         return flat
 
 
-def _recipe_in(generation: int, member: Any) -> Recipe:
-    """Return the recipe of a member of a generation, or raise ValueError where it is none."""
-    recipe = getattr(member, "recipe", None)
-    if isinstance(recipe, Recipe) and recipe.generation == generation and recipe.place < POOL_PLACE:
-        return recipe
-    raise ValueError(
-        f"population: generation {generation + 1} cannot be bred by recipes from what was put into the one before: "
-        "breeding='plain' can, and toolbox.elites keeps the best"
-    )
+def _recipes_in(generation: int, members: Iterable[Any], wrong: str) -> list[Recipe]:
+    """Return the recipes of members of a generation, or raise ValueError, which says what is `wrong`, for any other."""
+    recipes: list[Recipe] = [getattr(member, "recipe", Recipe(-1, 0)) for member in members]
+    if not all(recipe.generation == generation and recipe.place < POOL_PLACE for recipe in recipes):
+        raise ValueError(wrong)
+    return recipes
 
 
 def _close(token: str, genomes: Genomes) -> None:

@@ -175,3 +175,18 @@ def test_who_is_there_twice_counts_twice_in_a_mean(registered):
 
     assert means("recipes") == means("plain")
     assert len(set(means("plain"))) == 21
+
+
+@pytest.mark.parametrize("registered", [{}, AROUND], ids=["pairs", "around a centre"])
+def test_means_by_recipes_are_of_members_of_their_generation(registered):
+    kept = []
+
+    def look(evolution):
+        kept.append(evolution.best)
+        others = [Individual([np.ones(3)]), evolution.mean(evolution.population), *kept[:-1]]
+        for other in others:
+            with pytest.raises(ValueError, match=f"^individuals must be members of generation {evolution.generation}$"):
+                evolution.mean([evolution.best, other])
+
+    result(wired(**registered), callbacks=[Watch(look)])
+    assert len(kept) == 7
