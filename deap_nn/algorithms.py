@@ -20,7 +20,7 @@ import numpy as np
 from deap import base, tools
 
 from deap_nn.checkpoint import Checkpoint
-from deap_nn.clock import Clock, Scoring, told_of
+from deap_nn.clock import Clock, Scoring, problem_of, told_of
 from deap_nn.elitism import Elitism
 from deap_nn.evolution import Callback, Evolution, checked_callbacks, tell, telling_start_and_end
 from deap_nn.founders import breeder_of
@@ -65,8 +65,18 @@ def _lineage(
         warnings.warn(f"weights are sent instead of recipes, since {reason}", stacklevel=3)
         return reason
     lineage = Lineage(breeder, toolbox.map, workers=worker_count(toolbox.map), **options)
-    population[:] = lineage.members([member.recipe for member in population])
+    population[:] = lineage.present([member.recipe for member in population])
     return lineage
+
+
+def _check_signs(population: Sequence[Any], toolbox: base.Toolbox) -> None:
+    """Raise ValueError where one value is to be minimised, as `make_toolbox`'s on labelled data, and not."""
+    fitness = getattr(problem_of(toolbox.evaluate), "fitness", None)
+    weights = population[0].fitness.weights
+    if fitness is not None and (len(weights) != 1 or weights[0] > 0):
+        raise ValueError(
+            f"population must have a fitness of one value that is minimised, as {fitness} is, got {weights}"
+        )
 
 
 def _elitism(toolbox: base.Toolbox, size: int) -> Elitism:
@@ -285,6 +295,7 @@ def evolve(
         raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
     if strength_of(toolbox.mutate) is not None and getattr(toolbox, "step", None) is not None:
         raise ValueError("SelfAdaptive is not for a toolbox where all the chosen are mated at once")
+    _check_signs(population, toolbox)
     weigh = weigh_of(toolbox)
     if weigh is not None:
         weights_of(weigh, len(population))

@@ -48,11 +48,10 @@ def answers_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
     return len(answers[0]) == len(answers[1]) and all(map(partial(np.allclose, equal_nan=True), *answers))
 
 
-def answers_with_logits(model: keras.Model, place: int = 0, output: Any = None) -> bool:
-    """Return whether an output of a model is of logits, and not of probabilities.
+def layers_give_logits(model: keras.Model, place: int = 0) -> bool | None:
+    """Return whether an output of a model is of logits, or None where its layers do not tell.
 
-    The activation of the layer that makes it tells, that of a model inside, or one before layers that only arrange;
-    where none does, the answers to some samples.
+    The activation of the layer that makes it tells, that of a model inside, or one before layers that only arrange.
 
     Parameters
     ----------
@@ -60,15 +59,13 @@ def answers_with_logits(model: keras.Model, place: int = 0, output: Any = None) 
         A built one.
     place : int
         Which of its outputs.
-    output : array_like, optional
-        What it answers to some samples; shape (samples, ..., classes).
     """
     tensors = keras.tree.flatten(getattr(model, "outputs", None) or [])
     tensor = tensors[place] if place < len(tensors) else None
     while tensor is not None:
         layer = tensor._keras_history.operation
         if isinstance(layer, keras.Model):
-            return answers_with_logits(layer, tensor._keras_history.tensor_index, output)
+            return layers_give_logits(layer, tensor._keras_history.tensor_index)
         if not isinstance(layer, _ARRANGING):
             break
         tensor = layer.input
@@ -77,9 +74,29 @@ def answers_with_logits(model: keras.Model, place: int = 0, output: Any = None) 
     activation = getattr(layer, "activation", None)
     if isinstance(layer, keras.layers.Softmax) or activation in (keras.activations.softmax, keras.activations.sigmoid):
         return False
-    if output is None or activation is keras.activations.linear:
+    return True if activation is keras.activations.linear else None
+
+
+def answers_with_logits(model: keras.Model, place: int = 0, output: Any = None) -> bool:
+    """Return whether an output of a model is of logits, and not of probabilities.
+
+    Its layers tell; where they do not, the answers to some samples.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A built one.
+    place : int
+        Which of its outputs.
+    output : array_like or callable, optional
+        What it answers to some samples, or what returns that; shape (samples, ..., classes).
+    """
+    told = layers_give_logits(model, place)
+    if told is not None:
+        return told
+    if output is None:
         return True
-    values = np.asarray(output, np.float64)
+    values = np.asarray(output() if callable(output) else output, np.float64)
     if values.ndim == 1 or values.shape[-1] == 1:
         return bool(np.any((values < 0) | (values > 1)))
     return bool(np.any(values < 0) or not np.allclose(values.sum(-1), 1, atol=1e-3))

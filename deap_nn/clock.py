@@ -30,6 +30,11 @@ def told_of(function: Any) -> Iterator[Any]:
         inner = inner.func if isinstance(inner, partial) else getattr(inner, "__wrapped__", None)
 
 
+def problem_of(function: Any) -> Any:
+    """Return what a function that may be registered scores on, or None where it is one of the user's own."""
+    return getattr(getattr(function, "func", function), "problem", None)
+
+
 @contextmanager
 def scoring(generation: int) -> Iterator[None]:
     """Let whatever scores inside, in this thread, score the mini-batch of a generation."""

@@ -131,15 +131,19 @@ class Dataset:
 
 
 _KNOWN: dict[str, Any] = {}
-_LOADED: set[str] = set()  # the digests of what is loaded again by its name or path
+_LOADED: set[str] = set()  # the digests of what was loaded
+_UNNAMED: set[str] = set()  # and of what has no name or path to load it by
 _REMEMBERED: Counter[str] = Counter()
 _LENT: set[str] = set()
 
 
 def remember(data: Any) -> None:
     """Let `find_dataset` find, in this process, what has a ``reference``, until it is forgotten as often."""
-    _KNOWN[data.reference.sha256] = data
-    _REMEMBERED[data.reference.sha256] += 1
+    reference: DataReference = data.reference
+    _KNOWN[reference.sha256] = data
+    _REMEMBERED[reference.sha256] += 1
+    if not reference.path and reference.name not in NAMES:
+        _UNNAMED.add(reference.sha256)
 
 
 def forget(reference: DataReference) -> None:
@@ -147,12 +151,13 @@ def forget(reference: DataReference) -> None:
     _REMEMBERED[reference.sha256] -= 1
     if _REMEMBERED[reference.sha256] <= 0:
         _KNOWN.pop(reference.sha256, None)
+        _UNNAMED.discard(reference.sha256)
         del _REMEMBERED[reference.sha256]
 
 
 def made_of_arrays() -> dict[str, Any]:
     """Return by digest the data sets of this process that no other finds by a name or a path."""
-    return {digest: data for digest, data in _KNOWN.items() if digest not in _LOADED}
+    return {digest: data for digest, data in _KNOWN.items() if digest not in _LOADED - _UNNAMED}
 
 
 def lend(data: Mapping[str, Any]) -> None:
@@ -278,7 +283,7 @@ def _keras_cache() -> Path:
     home = os.environ.get("KERAS_HOME")
     try:
         folder = (Path(home) if home else Path.home() / ".keras") / "datasets"
-        folder.exists()  # or this user may not look
+        (folder / "mnist.npz").exists()  # or this user may not look
     except (OSError, RuntimeError) as error:
         raise DataError(f"Keras' cache cannot be entered: {error}") from error
     return folder

@@ -9,6 +9,7 @@ from typing import Any
 
 from deap import base
 
+from deap_nn.clock import problem_of
 from deap_nn.datasets import Dataset, find_dataset
 from deap_nn.evolution import Evolution
 from deap_nn.logbooks import plain
@@ -78,19 +79,14 @@ def _told_of(operator: Any) -> str:
 def _of_the_problem(toolbox: base.Toolbox) -> dict[str, Any]:
     """Return what the first fitness value is, the errors in the log, and the data, as far as the toolbox tells."""
     found: dict[str, Any] = {"fitness": "fitness"}
-    if (scored := _problem_of(toolbox.evaluate)) is not None:
+    if (scored := problem_of(toolbox.evaluate)) is not None:
         found = {"fitness": _measure_of(scored, "fitness"), "batch_size": scored.batch_size}
-    assessed = _problem_of(getattr(toolbox, "assess", None))
+    assessed = problem_of(getattr(toolbox, "assess", None))
     if (problem := scored if assessed is None else assessed) is not None:
         name = _measure_of(problem, "error")
         maximised = hasattr(problem, "objectives") and problem.weights[0] > 0
         found |= {"measure": f"-{name}" if maximised else name, "data": find_dataset(problem.data).describe()}
     return found
-
-
-def _problem_of(function: Any) -> Any:
-    """Return what a function that may be registered scores on, or None where it is one of the user's own."""
-    return getattr(getattr(function, "func", function), "problem", None)
 
 
 def _measure_of(problem: Any, what: str) -> str:

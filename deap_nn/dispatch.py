@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from deap_nn.clock import told_of
+from deap_nn.clock import Scoring, told_of
 from deap_nn.genome_tasks import MOST_CONTEXTS, SentContext, Task, run_group
 from deap_nn.genomes import LackingError
 from deap_nn.parallel import pickler
@@ -150,13 +150,29 @@ class Dispatch:
             Returns the recipe of a member, or None where that does not give its weights: then weights are sent.
         """
         recipes = [recipe_of(_member_of(item)) for item in items]
-        if any(recipe is None for recipe in recipes):
-            for told in told_of(function):
-                told.generation = self._known.generation
-            yield from self._map(function, items)
+        whole = self._of_whole(function, [item for item, recipe in zip(items, recipes, strict=True) if recipe is None])
+        made = [(item, recipe) for item, recipe in zip(items, recipes, strict=True) if recipe is not None]
+        sent = [(recipe, *item[1:]) if isinstance(item, tuple) else recipe for item, recipe in made]
+        answers = self._of_recipes(function, sent)
+        if not whole:
+            yield from answers
             return
-        both = zip(items, recipes, strict=True)
-        sent = [(recipe, *item[1:]) if isinstance(item, tuple) else recipe for item, recipe in both]
+        for recipe in recipes:
+            yield whole.pop() if recipe is None else next(answers)
+
+    def _of_whole(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        """Return the answers to what is sent with its weights, the last first."""
+        if not items:
+            return []
+        for told in told_of(function):
+            told.generation = self._known.generation
+        if not any(told_of(function)):
+            function = Scoring(function, self._known.generation)
+        return list(self._map(function, items))[::-1]
+
+    def _of_recipes(self, function: Callable[[Any], Any], sent: Sequence[Any]) -> Iterator[Any]:
+        if not sent:
+            return
         context, digest = self._context(self._dumps(_without_generation(function)))
         sizes = list(self.group_sizes(len(sent)))
         groups = [tuple(sent[end - size : end]) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]

@@ -8,11 +8,12 @@ workshop on languages for data mining and machine learning, 2013.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from deap.tools import Logbook
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
@@ -33,6 +34,9 @@ with optional("sklearn"):
 
 if TYPE_CHECKING:
     import keras
+
+FURTHEST = 1e18
+"""Samples are no more standard deviations from their mean."""
 
 CHUNK = 256
 """So many samples are answered at a time, always: what is answered to one does not depend on the others."""
@@ -68,8 +72,12 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         self.random_state = random_state
         self.verbose = verbose
 
-    def _evolve(self, x: NDArray[np.float32], y: NDArray[Any], outputs: int) -> None:
-        """Evolve a network for checked samples and targets, and keep it."""
+    def _samples_type(self) -> type[np.floating[Any]]:
+        """Return what samples are checked as: the perceptron's are standardised before they are rounded to float32."""
+        return np.float64 if self.model is None else np.float32
+
+    def _evolve(self, x: NDArray[Any], y: NDArray[Any], outputs: int) -> dict[str, Any]:
+        """Evolve a network for checked samples and targets, and return what there is to be kept, by attribute."""
         check_count(self.population, "population", 2)
         check_count(self.generations, "generations")
         check_count(self.batch_size, "batch_size")
@@ -80,25 +88,38 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
                 f"validation_fraction must be above 0 and below 1, got {self.validation_fraction!r}: "
                 "the network is chosen on those samples"
             )
+        if round(self.validation_fraction * len(x)) >= len(x):
+            raise ValueError(
+                f"validation_fraction leaves none of {len(x)} samples to train on, got {self.validation_fraction!r}"
+            )
         random = check_random_state(self.random_state)
         order, seed = random.permutation(len(x)), int(random.randint(2**31))
         x, y = x[order], y[order]
+        kept: dict[str, Any] = {"input_mean_": None, "input_scale_": None}
         if self.model is None:
-            network = _perceptron(x, outputs, self.hidden_layer_sizes, self.activation)
+            mean, scale = _mean_and_scale(x)
+            kept, x = {"input_mean_": mean, "input_scale_": scale}, _standardised(x, mean, scale)
+            network = _perceptron(x.shape[1], outputs, self.hidden_layer_sizes, self.activation)
         else:
             network = _of_function(self.model, x.shape[1], outputs)
         problem = KerasProblem(network, x, y, loss=self._loss, validation_split=self.validation_fraction)
         try:
-            readouts = self._evolve_problem(problem, seed)
+            readouts, logbook = self._evolve_problem(problem, seed)
             try:
-                self.model_ = problem.to_model(readouts.individual)  # a function may return one model again and again
+                model = problem.to_model(readouts.individual)  # a function may return one model again and again
             except TypeError:  # it cannot be built again
-                self.model_ = problem.assign(readouts.individual, network)
+                model = problem.assign(readouts.individual, network)
         finally:
             problem.release()
-        self._from_logits = problem.from_logits[0]
+        told = {"_from_logits": problem.from_logits[0], "logbook_": logbook, "n_iter_": len(logbook) - 1}
+        return {"model_": model, **kept, **told}
 
-    def _evolve_problem(self, problem: KerasProblem, seed: int) -> Readouts:
+    def _keep(self, found: Mapping[str, Any]) -> None:
+        """Take over what was found, all of it at once: a `fit` that fails leaves what was there."""
+        for name, value in found.items():
+            setattr(self, name, value)
+
+    def _evolve_problem(self, problem: KerasProblem, seed: int) -> tuple[Readouts, Logbook]:
         matrices = problem.layout.vectors.count(False)
         settings = preset(
             "default", population=self.population, generations=self.generations, matrices=max(1, matrices)
@@ -109,16 +130,16 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         readouts = Readouts(toolbox, voters=0)
         callbacks = [EarlyStopping(patience=self.patience), readouts]
         members = toolbox.population(n=self.population)
-        _, self.logbook_ = evolve(
-            members, toolbox, self.generations, seed=seed, callbacks=callbacks, progress=self.verbose
-        )
-        self.n_iter_ = len(self.logbook_) - 1
-        return readouts
+        _, logbook = evolve(members, toolbox, self.generations, seed=seed, callbacks=callbacks, progress=self.verbose)
+        return readouts, logbook
 
     def _answers(self, x: ArrayLike) -> NDArray[np.float64]:
         """Return what the network answers; shape (samples, outputs)."""
-        check_is_fitted(self)
-        samples: NDArray[np.float32] = validate_data(self, x, dtype=np.float32, reset=False)
+        check_is_fitted(self, "model_")
+        plain = self.input_mean_ is None
+        samples = validate_data(self, x, dtype=np.float32 if plain else np.float64, reset=False)
+        if not plain:
+            samples = _standardised(samples, self.input_mean_, self.input_scale_)
         rows = []
         for start in range(0, len(samples), CHUNK):
             chunk = samples[start : start + CHUNK]
@@ -138,7 +159,7 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor
     ----------
     model : callable, optional
         Takes the number of features and of classes, and returns a built Keras model that answers with a softmax or
-        with logits, a number for each class. By default a perceptron, which standardises its inputs.
+        with logits, a number for each class. By default a perceptron on standardised samples.
     hidden_layer_sizes : int or sequence of int
         The units of the perceptron's hidden layers.
     activation : str
@@ -159,7 +180,9 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor
     Attributes
     ----------
     model_ : keras.Model
-        The network.
+        The network; samples are standardised before it sees them.
+    input_mean_, input_scale_ : numpy.ndarray or None
+        What they are standardised with, shape (features,); None where `model` was given, which sees them as they are.
     classes_ : numpy.ndarray
         The labels, sorted.
     logbook_ : deap.tools.Logbook
@@ -184,10 +207,10 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> EvolvedClassifier:
         """Evolve a network for samples of shape (samples, features) and their labels of shape (samples,)."""
-        samples, labels = validate_data(self, X, y, dtype=np.float32, ensure_min_samples=2)
+        samples, labels = validate_data(self, X, y, dtype=self._samples_type(), ensure_min_samples=2)
         check_classification_targets(labels)
-        self.classes_, numbers = np.unique(labels, return_inverse=True)
-        self._evolve(samples, numbers, len(self.classes_))
+        classes, numbers = np.unique(labels, return_inverse=True)
+        self._keep({**self._evolve(samples, numbers, len(classes)), "classes_": classes})
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -214,7 +237,7 @@ class EvolvedRegressor(RegressorMixin, _Evolved):  # type: ignore[misc]  # nor h
     ----------
     model : callable, optional
         Takes the number of features and of targets, and returns a built Keras model that answers with numbers. By
-        default a perceptron, which standardises its inputs.
+        default a perceptron on standardised samples.
     hidden_layer_sizes, activation, population, generations, batch_size, validation_fraction, patience, random_state, \
 verbose
         As for `EvolvedClassifier`.
@@ -222,7 +245,9 @@ verbose
     Attributes
     ----------
     model_ : keras.Model
-        The network, which answers with standardised targets.
+        The network, which answers with standardised targets; samples are standardised too before it sees them.
+    input_mean_, input_scale_
+        As for `EvolvedClassifier`.
     target_mean_, target_scale_ : numpy.ndarray
         What they were standardised with: shape (targets,).
     logbook_, n_iter_, n_features_in_, feature_names_in_
@@ -246,14 +271,12 @@ verbose
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> EvolvedRegressor:
         """Evolve a network for samples of shape (samples, features) and targets of (samples,) or (samples, targets)."""
-        said = {"dtype": np.float32, "multi_output": True, "y_numeric": True, "ensure_min_samples": 2}
+        said = {"dtype": self._samples_type(), "multi_output": True, "y_numeric": True, "ensure_min_samples": 2}
         samples, given = validate_data(self, X, y, **said)
-        self._one_target = np.ndim(given) == 1
         targets = np.asarray(given, np.float64).reshape(len(samples), -1)
-        self.target_mean_, scale = targets.mean(axis=0), targets.std(axis=0)
-        self.target_scale_ = np.where(scale > 0, scale, 1.0)
-        standardised = ((targets - self.target_mean_) / self.target_scale_).astype(np.float32)
-        self._evolve(samples, standardised, targets.shape[1])
+        mean, scale = _mean_and_scale(targets)
+        found = self._evolve(samples, _standardised(targets, mean, scale), targets.shape[1])
+        self._keep({**found, "target_mean_": mean, "target_scale_": scale, "_one_target": np.ndim(given) == 1})
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -278,15 +301,27 @@ def _of_function(model: Any, features: int, outputs: int) -> keras.Model:
     return network
 
 
+def _mean_and_scale(x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation of each column, 1 where it is constant; each of shape (columns,)."""
+    constant = (x == x[:1]).all(axis=0)
+    mean = np.where(constant, x[0], x.mean(axis=0, dtype=np.float64))
+    away = x - mean
+    most = np.where(constant, 1.0, np.abs(away).max(axis=0))  # whose square may be more than a float holds
+    return mean, np.where(constant, 1.0, most * (away / most).std(axis=0))
+
+
+def _standardised(x: NDArray[Any], mean: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return columns with their mean taken away and by their scale, none beyond what a float32 can be squared of."""
+    found: NDArray[np.float32] = np.clip((x - mean) / scale, -FURTHEST, FURTHEST).astype(np.float32)
+    return found
+
+
 @global_state_kept()
-def _perceptron(
-    x: NDArray[np.float32], outputs: int, hidden_layer_sizes: int | Sequence[int], activation: str
-) -> keras.Model:
-    """Return a built perceptron that standardises samples like these."""
+def _perceptron(features: int, outputs: int, hidden_layer_sizes: int | Sequence[int], activation: str) -> keras.Model:
+    """Return a built perceptron."""
     from deap_nn.models import keras
 
-    mean, variance = x.mean(axis=0, dtype=np.float64), x.var(axis=0, dtype=np.float64)
-    layers = [keras.Input((x.shape[1],)), keras.layers.Normalization(mean=mean, variance=variance)]
+    layers = [keras.Input((features,))]
     sizes: Any = [hidden_layer_sizes] if isinstance(hidden_layer_sizes, Integral) else hidden_layer_sizes
     if not isinstance(sizes, Iterable):
         raise TypeError(f"hidden_layer_sizes must be an integer or a sequence of them, got {sizes!r}")

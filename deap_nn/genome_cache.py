@@ -145,11 +145,13 @@ class GenomeCache:
         """Make the folder, and return its lock, held as long as the cache; another run's `sweep` may come between."""
         while True:
             self.folder.mkdir(mode=0o700, exist_ok=True)
+            path = self.folder / "lock"
             with contextlib.suppress(FileNotFoundError):
-                lock = open(self.folder / "lock", "ab")  # noqa: SIM115  (see above)
+                lock = open(path, "ab")  # noqa: SIM115  (see above)
                 fcntl.flock(lock, fcntl.LOCK_SH)
-                if os.fstat(lock.fileno()).st_nlink:
-                    return lock
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                        return lock
                 lock.close()
 
     def _open(self, number: int, *, create: bool) -> bool:

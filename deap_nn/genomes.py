@@ -246,12 +246,14 @@ class Genomes:
         total = np.zeros(self.size)
         for key in recipe.parents:
             while not self._copy(key, out):
+                if key not in self.recipes:  # and it is not kept any longer
+                    raise LackingError(key)
                 try:
                     self._breed_from((self.recipes[key],), made, (out,))
                     break
                 except _MissingError:  # what all of them descend from is bred once
                     with contextlib.suppress(_MissingError):
-                        parents = {parent for key in lacking for parent in self.recipes[key].parents}
+                        parents = {parent for one in {*lacking, key} for parent in self.recipes[one].parents}
                         made = self._ancestors(Recipe(0, 0, tuple(sorted(parents))))
             total += out
         np.divide(total, len(recipe.parents), out=out, casting="same_kind")

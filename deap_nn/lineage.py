@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import time
 import uuid
@@ -28,6 +29,8 @@ from deap_nn.weights import Vector, empty_vector
 
 _PLACE = 0xFFFFFFFF
 """The part of a recipe's id that is its place."""
+
+_NOBODY = Recipe(-1, 0)
 
 COLD = 2.0
 """One genome after the other takes so much longer to breed than one again and again (measured: 2.05 ms for 1.23)."""
@@ -91,6 +94,7 @@ class Lineage:
             raise ValueError(f"cache: {room / 2**20:.1f} MiB in {place} hold {held}: {helps}")
         self._known = Known()
         self._averaged: set[int] = set()
+        self._present: dict[int, int] = {}  # who the members of the present generation are, by their places
         self._pedigree = Pedigree(breeder)
         self._bred_since = 0
         self._seconds = 0.0
@@ -136,9 +140,15 @@ class Lineage:
                     member.strategy = member.recipe.sigma
         return made
 
+    def present(self, recipes: Sequence[Recipe]) -> list[Any]:
+        """Return the members of the present generation."""
+        made = self.members(recipes)
+        self._present = {member.recipe.place: id(member) for member in made}
+        return made
+
     def children(self, chosen: Sequence[Any], generation: int, sigma: float | None) -> list[Any]:
         """Return the children of the chosen parents; those side by side are mated, and the last live on themselves."""
-        recipes = _recipes_in(
+        recipes = self._recipes_in(
             generation - 1,
             chosen,
             f"population: generation {generation} cannot be bred by recipes from what was put into the one before: "
@@ -159,14 +169,14 @@ class Lineage:
         if self.breeder.step is not None:  # what all need is made once for this host
             with busy:
                 self._informed().keep(parents)
-        return self.members(bred)
+        return self.present(bred)
 
     def mean(self, members: Iterable[Any]) -> Any:
         """Return the mean of members of this generation as a light member: to be looked at before the next one."""
         members = list(members)
         if not members:
             raise ValueError("individuals must not be empty")
-        _recipes_in(self.generation, members, f"individuals must be members of generation {self.generation}")
+        self._recipes_in(self.generation, members, f"individuals must be members of generation {self.generation}")
         if self.breeder.step is not None and self.generation:
             ranked = sorted(members, key=attrgetter("fitness"), reverse=True)
             return self.members([self._mean_around([member.recipe for member in ranked])])[0]
@@ -227,9 +237,8 @@ class Lineage:
 
     def last_members(self) -> list[Any]:
         """Return the members of the last generation of a run that goes on."""
-        return self.members(
-            map(partial(self._pedigree.recipe, self._pedigree.generations), range(self._pedigree.members))
-        )
+        places = range(self._pedigree.members)
+        return self.present(list(map(partial(self._pedigree.recipe, self._pedigree.generations), places)))
 
     def replay(self, line: Sequence[Sequence[Recipe]], wanted: Iterable[Any] = ()) -> None:
         """Breed again what a run that goes on needs, on all processors, and on the way the weights of some members."""
@@ -281,18 +290,28 @@ class Lineage:
         others : iterable
             Members whose weights are kept too.
         """
-        more = {member.recipe.id: member.flat for member in others}
+        more = {member.recipe.id: self._as_bred(member) for member in others}
         keys = sorted(self._known.parents | more.keys())
         with busy:
             genomes = self._informed()
             history = self._pedigree.history
             write_keyframe(
-                path, self.generation, history, keys, lambda key: more[key] if key in more else genomes.get(key)
+                path,
+                self.generation,
+                history,
+                keys,
+                lambda key: genomes.get(key) if key in self._known.parents else more[key],
             )
             self._known.keyframe, self._known.keyframe_history = path, history
             genomes.use_keyframe(path, history)
         self._known.recipes = {key: self._known.recipes[key] for key in self._known.parents}
         self._bred_since = 0
+
+    def _as_bred(self, member: Any) -> Vector:
+        """Return a member's weights; in the present generation, which is bred from, as they were bred."""
+        written = member.recipe.generation == self.generation and self._recipe_of(member) is None
+        weights: Vector = self.weights(member.recipe) if written else member.flat
+        return weights
 
     def recall(self, generation: int, place: int | Sequence[int]) -> Any:
         """Return a member of an earlier generation of a run that goes on, or the mean of several."""
@@ -358,11 +377,27 @@ class Lineage:
 
         yield from self._dispatch.map(function, list(items), recipe_of)  # and holds the lineage with its cache
 
+    def _recipes_in(self, generation: int, members: Sequence[Any], wrong: str) -> list[Recipe]:
+        """Return the recipes of members of a generation, or raise ValueError, which says what is `wrong`, for others.
+
+        A copy of a member is as good as the member while it has its weights.
+        """
+        recipes: list[Recipe] = [getattr(member, "recipe", _NOBODY) for member in members]
+        for member, recipe in zip(members, recipes, strict=True):
+            present = self._present.get(recipe.place) if recipe.generation == generation else None
+            if present == id(member):
+                continue
+            if present is None or isinstance(member, LightMember) or self._recipe_of(member) is None:
+                raise ValueError(wrong)
+        return recipes
+
     def _recipe_of(self, member: Any) -> Recipe | None:
-        """Return a member's recipe, or None where that does not give the weights that it has."""
+        """Return a member's recipe, or None where that does not give the weights that it has, or not at once."""
         recipe = getattr(member, "recipe", None)
         if isinstance(member, LightMember) or not isinstance(recipe, Recipe):
             return recipe
+        if recipe.generation < self.generation:
+            return None
         try:
             with busy:
                 (bred,) = self._informed().individuals((recipe,), kept=True)
@@ -380,7 +415,7 @@ class Lineage:
         if not isinstance(member, LightMember):
             weights: Vector = member.flat
             return weights
-        with busy:
+        with busy, self._explaining(member.recipe):
             (individual,) = self._informed().individuals((member.recipe,), kept=True)
             weights = individual.flat
         return weights
@@ -393,25 +428,22 @@ class Lineage:
         LackingError
             If its ancestors are not known any more.
         """
-        with busy:
+        with busy, self._explaining(recipe):
             genomes = self._informed()
             flat = empty_vector(genomes.size)
-            try:
-                genomes.breed((recipe,), (flat,))
-            except LackingError as error:
-                raise LackingError(
-                    f"the weights of a member of generation {recipe.generation} cannot be made in generation "
-                    f"{self.generation} any more: copy it in its own (copy.deepcopy), or name it in Callback.members()"
-                ) from error
+            genomes.breed((recipe,), (flat,))
         return flat
 
-
-def _recipes_in(generation: int, members: Iterable[Any], wrong: str) -> list[Recipe]:
-    """Return the recipes of members of a generation, or raise ValueError, which says what is `wrong`, for any other."""
-    recipes: list[Recipe] = [getattr(member, "recipe", Recipe(-1, 0)) for member in members]
-    if not all(recipe.generation == generation and recipe.place < POOL_PLACE for recipe in recipes):
-        raise ValueError(wrong)
-    return recipes
+    @contextlib.contextmanager
+    def _explaining(self, recipe: Recipe) -> Iterator[None]:
+        """Say what helps where a genome cannot be made any more."""
+        try:
+            yield
+        except LackingError as error:
+            raise LackingError(
+                f"the weights of a member of generation {recipe.generation} cannot be made in generation "
+                f"{self.generation} any more: copy it in its own (copy.deepcopy), or name it in Callback.members()"
+            ) from error
 
 
 def _close(token: str, genomes: Genomes) -> None:

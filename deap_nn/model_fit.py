@@ -58,7 +58,7 @@ def gives_logits(reference: ModelReference, samples: NDArray[Any]) -> bool:
         Samples as a data set has them, bytes or numbers; the first dimension counts them.
     """
     model = model_of(reference)
-    return answers_with_logits(model, output=model(_few(model, samples), training=False))
+    return answers_with_logits(model, output=lambda: model(_few(model, samples), training=False))
 
 
 def _few(model: keras.Model, samples: NDArray[Any]) -> NDArray[np.float32]:

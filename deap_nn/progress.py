@@ -67,8 +67,6 @@ class ProgressBar(Callback):
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
         """Count time from here on, and not what was done before."""
         self._first = evolution.generation + 1
-        if self._bar is not None:
-            self._bar.n, self._bar.initial = evolution.generation, self._first
 
     def on_progress(self, evolution: Evolution) -> None:
         """Show how many members of the generation are scored."""
@@ -78,6 +76,9 @@ class ProgressBar(Callback):
 
     def on_generation(self, evolution: Evolution) -> None:
         """Show the last row."""
+        goes_on = evolution.generation + 1 == self._first
+        if goes_on:
+            self._begun = time.perf_counter()
         row = evolution.row
         rate = row["nevals"] / evolution.seconds
         figures = [f"best {evolution.best_value:.4f}"]
@@ -87,14 +88,16 @@ class ProgressBar(Callback):
             figures.append(f"sigma {row['sigma']:.3g}")
         figures.append(f"{rate:.0f} eval/s")
         if self._bar is not None:
+            if goes_on:
+                self._bar.n = self._bar.last_print_n = evolution.generation
+                self._bar.initial = self._first
+                self._bar.start_t = self._bar.last_print_t = time.time()
             self._bar.set_description(f"gen {evolution.generation}", refresh=False)
             self._bar.set_postfix_str(", ".join(figures), refresh=False)
             self._bar.update()
             return
-        if (done := evolution.generation + 1 - self._first) > 0:
-            each = (time.perf_counter() - self._begun) / done
-        else:  # it goes on
-            each, self._begun = evolution.seconds, time.perf_counter()
+        took = time.perf_counter() - self._begun
+        each = evolution.seconds if goes_on else took / (evolution.generation + 1 - self._first)
         left = (evolution.generations - evolution.generation) * each
         print(
             f"gen {evolution.generation}/{evolution.generations}: {', '.join(figures)}, {_clock_time(left)} left",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -71,7 +72,7 @@ class CallNamed:
 class SharedMap:
     """Map a function over individuals: a worker on this host is sent a name, one elsewhere the weights.
 
-    Anything but `WeightList` s of one size is mapped as it is.
+    Anything but `WeightList` s of one size is mapped as it is, and so is what another thread maps at the same time.
 
     Parameters
     ----------
@@ -89,6 +90,7 @@ class SharedMap:
         self._room = 0
         self._key = 0
         self._finalizer: weakref.finalize[..., Any] | None = None
+        self._in_use = threading.Lock()
 
     def __call__(self, function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterable[Any]:
         """Return the function's answers in order, as ``map`` does."""
@@ -100,6 +102,15 @@ class SharedMap:
         return self._shared(function, items)
 
     def _shared(self, function: Callable[..., Any], items: list[WeightList]) -> Iterator[Any]:
+        if not self._in_use.acquire(blocking=False):  # by another thread, or for answers that are still being taken
+            yield from self._map(function, items)
+            return
+        try:
+            yield from self._by_names(function, items)
+        finally:
+            self._in_use.release()
+
+    def _by_names(self, function: Callable[..., Any], items: list[WeightList]) -> Iterator[Any]:
         names: list[Named] = []
         answers: dict[int, Any] = {}
         for number, answer in enumerate(self._map(CallNamed(function), self._naming(items, names))):

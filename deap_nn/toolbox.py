@@ -216,7 +216,9 @@ def make_toolbox(
         check_count(tournsize, "tournsize")
         if crossover == "mean":
             raise ValueError(f"tournsize is not for crossover 'mean', got {tournsize!r}")
-    if not isinstance(container(()), WeightList):
+    made = container(())
+    its_fitness = getattr(made, "fitness", None)
+    if not isinstance(made, WeightList) or not isinstance(its_fitness, base.Fitness):
         raise TypeError(f"container must make a WeightList with a fitness, got {container!r}")
     configure_tensorflow(threads, device)
     batches = Batches(batch_size, validation_size, seed, threads, device, stays)
@@ -224,13 +226,10 @@ def make_toolbox(
         own = [objective.kind for objective in model.objectives]
         if data is not None or (fitness != "cross_entropy" and own != [fitness]) or precision != "float32":
             raise ValueError("data, fitness and precision are not for a KerasProblem, which has its own")
-        scoring = of_keras_problem(model, container(()).fitness.weights, batches, says=container is not Individual)
+        scoring = of_keras_problem(model, its_fitness.weights, batches, says=container is not Individual)
     else:
         if data is None:
             raise TypeError("data must be a name, a path or a Dataset where the model is no KerasProblem")
-        signs = container(()).fitness.weights
-        if len(signs) != 1 or signs[0] >= 0:
-            raise ValueError(f"container must have a fitness of one value that is minimised, got weights {signs}")
         scoring = of_labelled_data(model, data, fitness, precision, batches)
     layout = scoring.layout
     if sigma is not None or scoring.fitness is not None:

@@ -26,8 +26,10 @@ def checked_weights(weights: Sequence[ArrayLike], layout: Layout, argument: str)
     Raises
     ------
     ValueError
-        If shapes differ, or a weight is not finite.
+        If shapes differ, or a weight is not finite or no real number.
     """
+    if any(np.iscomplexobj(matrix) for matrix in weights):
+        raise ValueError(f"{argument} must be real numbers")
     matrices = [np.array(matrix, dtype=np.float32) for matrix in weights]
     shapes = tuple(matrix.shape for matrix in matrices)
     if shapes != layout.shapes:
@@ -88,7 +90,7 @@ def _of_npz(path: Path, layout: Layout) -> list[NDArray[Any]]:
             if [*map(_without_number, file.files)] == [*map(_without_number, layout.names)]:
                 return [file[name] for name in file.files]
             raise WeightsError(f"{path}: must hold {', '.join(layout.names)}, got {', '.join(file.files)}")
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+    except (OSError, RuntimeError, TypeError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         if isinstance(error, WeightsError):
             raise
         raise WeightsError(f"{path}: damaged, or no file of weights ({error})") from error

@@ -50,6 +50,12 @@ class HistoryOfNumbers(tools.History):
             found += [parent] if earlier else self.parents(parent)
         return list(dict.fromkeys(found))
 
+    def lived(self) -> list[int]:
+        """Return the numbers that individuals kept: a child that is mutated after it was mated had another before."""
+        tree = self.genealogy_tree
+        born = {(parent, self.generation(number)) for number, parents in tree.items() for parent in parents}
+        return [number for number in tree if (number, self.generation(number)) not in born]
+
     def family(self, number: int) -> dict[int, list[int]]:
         """Return the parents of an individual and of all its ancestors."""
         family, unseen = {}, [number]
@@ -81,7 +87,7 @@ def main() -> int:
     family = history.family(best.history_index)
     founders = [number for number, parents in family.items() if not parents]
     print(f"the best has a cross-entropy of {best.fitness.values[0]:.3f} nats on its mini-batch")
-    print(f"{len(family) - 1} of {len(history.genealogy_tree) - 1} others are its ancestors")
+    print(f"{len(family) - 1} of {len(history.lived()) - 1} others are its ancestors")
     print(f"{len(founders)} of {options.population} founders have a part in it")
     if options.output:
         from deap_nn.charts import draw_genealogy

@@ -321,9 +321,11 @@ def main() -> int:
     except OSError as error:
         raise InputError(f"argument --page: {page}: {error.strerror}") from error
     places = {name for _, _, name, _ in TABLE.findall(text)}
+    taken_names = []
     for folder in options.take:
-        name = take(Path(folder), kept)
-        print(f"{name}: taken from {folder}")
+        taken_names.append(take(Path(folder), kept))
+        print(f"{taken_names[-1]}: taken from {folder}")
+    for name in taken_names:
         if name not in places:
             raise InputError(f"argument --page: {page} has no place for {name}: <!-- study: {name} -->")
     made = dict(tables(text, kept))

@@ -165,6 +165,22 @@ def here(tmp_path: Path):
     return call
 
 
+@contextlib.contextmanager
+def not_for_ever(seconds=120):
+    """Fail where the body, which takes a moment, does not end."""
+
+    def fail(number, frame):
+        raise AssertionError(f"it has not ended after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def status_of(folder):
     return json.loads((folder / "status.json").read_text())
 

@@ -95,12 +95,20 @@ def test_auto_takes_mnist5k_where_the_cache_cannot_be_entered(monkeypatch):
         load_dataset("fashion-mnist")
 
 
-def test_what_was_made_of_what_was_loaded_is_lent_to_others(digits_file):
-    loaded = [load_dataset("mnist5k"), load_dataset("auto", digits_file)]
+@pytest.mark.parametrize("loaded_first", [True, False])
+def test_what_was_made_of_what_was_loaded_is_lent_to_others(tmp_path, loaded_first):
+    np.savez(tmp_path / "digits.npz", **made_digits(seed=9 + loaded_first)._asdict())
+    loaded = [load_dataset("mnist5k"), load_dataset("auto", tmp_path / "digits.npz")]
     made = [replace(data, x_train=data.x_train[:50], y_train=data.y_train[:50]) for data in loaded]
     lent = datasets.made_of_arrays()
     assert not {data.reference.sha256 for data in loaded} & lent.keys()
     assert {data.reference.sha256 for data in made} <= lent.keys()
+    same = replace(loaded[1], name="mine", path="")  # which no worker finds by its name
+    if loaded_first:
+        load_dataset("auto", tmp_path / "digits.npz")
+    assert same.reference.sha256 == loaded[1].reference.sha256
+    assert same.reference.sha256 in datasets.made_of_arrays()
+    datasets.forget(same.reference)
 
 
 def test_auto_takes_mnist_from_the_keras_cache(keras_home, digits_file):

@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from conftest import not_for_ever
 from test_lineage import LAYOUT, Watch, result, wired
 
 from deap_nn import Individual, NoiseTable, cxScanning, genome_cache, selRankBoosted
@@ -58,7 +59,7 @@ def test_what_needs_many_genomes_at_a_time_ends_with_little_room_too(tmp_path, m
         toolbox = wired(mates=mates, mate=cxScanning, select=partial(selRankBoosted, parents=30))
         return result(toolbox, n=48, ngen=4, callbacks=[watch], **options), found
 
-    with pytest.warns(UserWarning, match="the cache has no room for"):
+    with pytest.warns(UserWarning, match="the cache has no room for"), not_for_ever():
         found = means(cache=tmp_path)
     assert found == means(breeding="plain")
 

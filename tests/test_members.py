@@ -1,14 +1,28 @@
 """What a callback may do with members: score changed copies, average, keep them, put others into the population."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 import pytest
+from conftest import not_for_ever
 from test_lineage import Watch, result, sum_of_squares, wired
 
-from deap_nn import Callback, Individual, cxMean, evolve, recombination_weights, selLogRank
+from deap_nn import (
+    Callback,
+    Individual,
+    cxMean,
+    evolve,
+    genome_cache,
+    initPopulation,
+    make_toolbox,
+    recombination_weights,
+    selLogRank,
+    selRankBoosted,
+)
 from deap_nn.genomes import LackingError
+from deap_nn.logbooks import rows_of
 from deap_nn.members import LightMember
 
 AROUND = {"mate": cxMean, "select": partial(selLogRank, parents=6), "step": 1.0}
@@ -190,3 +204,124 @@ def test_means_by_recipes_are_of_members_of_their_generation(registered):
 
     result(wired(**registered), callbacks=[Watch(look)])
     assert len(kept) == 7
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_copy_may_be_put_back_while_it_has_its_weights(changed):
+    def put(evolution):
+        twin = copy.deepcopy(evolution.population[0])
+        if changed:
+            twin.flat[:] = 0
+        evolution.population[0] = twin
+
+    if not changed:
+        assert result(wired(), callbacks=[Watch(put)]) == result(wired())
+        return
+    with pytest.raises(ValueError, match=r"generation \d cannot be bred by recipes"):
+        result(wired(), callbacks=[Watch(put)])
+
+
+def test_members_of_another_run_are_no_parents():
+    others = []
+    toolbox = wired()
+    options = {"seed": 5, "callbacks": [Watch(lambda evolution: others.append(list(evolution.population)))]}
+    evolve(initPopulation(toolbox, 5, 12), toolbox, 2, **options)
+    for made in (lambda member: member, copy.deepcopy):
+
+        def put(evolution, made=made):
+            if evolution.generation == 2:
+                evolution.population[:4] = map(made, others[2][:4])
+
+        with pytest.raises(ValueError, match="generation 3 cannot be bred by recipes"):
+            result(wired(), callbacks=[Watch(put)])
+
+
+class Doubled:
+    """A fitness of one's own around one that has a mini-batch a generation."""
+
+    def __init__(self, evaluate):
+        self.evaluate = evaluate
+
+    def __call__(self, individual):
+        return (2 * self.evaluate(individual)[0],)
+
+
+def test_what_is_sent_with_its_weights_is_scored_on_the_same_mini_batch(digits):
+    found = []
+
+    def look(evolution):
+        twin, changed = copy.deepcopy(evolution.best), copy.deepcopy(evolution.best)
+        changed.flat[0] += 1
+        *_, (of_best,) = evolution.map(evolution.toolbox.evaluate, [changed, twin])
+        found.append(of_best == evolution.best.fitness.values[0])
+        found.append(evolution.map(evolution.toolbox.evaluate, [changed]) is not None)
+
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    toolbox.register("evaluate", Doubled(toolbox.evaluate))
+    evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[Watch(look)])
+    kept = []
+
+    def of_an_earlier_one(evolution):
+        kept.append(copy.deepcopy(evolution.best))
+        (value,) = next(iter(evolution.map(evolution.toolbox.evaluate, [kept[0]])))
+        wanted = copy.copy(toolbox.evaluate.func.evaluate.func)
+        wanted.generation = evolution.generation
+        found.append(value == 2 * wanted(kept[0])[0])
+
+    evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[Watch(of_an_earlier_one)])
+    assert found == [True] * 15
+
+
+def test_threads_may_map_changed_members_beside_light_ones():
+    def look(evolution):
+        changed = copy.deepcopy(evolution.best)
+        changed.flat[:] = 1
+        tasks = [(member, i) for member in (changed, *evolution.population) for i in range(20)]
+        answers = list(evolution.map(first, tasks))
+        assert answers == [first((member, i)) for member, i in tasks]
+
+    with ThreadPoolExecutor(8) as pool:
+        result(wired(map=pool.map), callbacks=[Watch(look)])
+
+
+def first(task):
+    return float(task[0].flat[0]), task[1]
+
+
+def test_a_mean_that_is_looked_at_later_is_made_with_little_room_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)
+    monkeypatch.setattr("deap_nn.lineage.slots_in", lambda *_: 4)
+    kept = []
+
+    def look(evolution):
+        if evolution.generation == 2:
+            weights = np.mean([copy.deepcopy(member).flat.astype(float) for member in evolution.fittest[:14]], axis=0)
+            kept.extend([evolution.mean(evolution.fittest[:14]), weights])  # parents of the next generation
+        if evolution.generation == 3:
+            for member in evolution.population[::3]:
+                evolution.look(member)
+            with not_for_ever():
+                assert kept[0].flat == pytest.approx(kept[1], abs=1e-6)
+
+    toolbox = wired(select=partial(selRankBoosted, parents=20))
+    with pytest.warns(UserWarning, match="the cache has no room"):
+        result(toolbox, n=200, cache=tmp_path, callbacks=[Watch(look)])
+    assert len(kept) == 2
+
+
+@pytest.mark.parametrize("seconds", [0, None])
+def test_what_is_written_to_a_member_is_in_no_keyframe(tmp_path, seconds):
+    class Halving(Callback):
+        best = None
+
+        def on_generation(self, evolution):
+            self.best = evolution.best
+            self.best.flat[:] = 0
+
+        def members(self):
+            return () if self.best is None else (self.best,)
+
+    options = {"callbacks": [Halving()], "checkpoint": tmp_path, "keyframe_seconds": seconds}
+    toolbox = wired()
+    _, logbook = evolve(toolbox.population(n=12), toolbox, 6, seed=1, **options)
+    assert rows_of(logbook) == result(wired())[1]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import MNIST
 from deap import algorithms, base, creator, tools
+from keras_models import two_objectives
 
 from deap_nn import (
     PRESETS,
@@ -208,18 +209,6 @@ def test_data_may_be_a_path_or_a_name(digits_file):
     assert make_toolbox("mlp", "mnist5k", seed=1).problem.data.name == "mnist5k"
 
 
-def of_weights(*weights):
-    """A container whose fitness has some weights."""
-    kind = type("OfWeights", (base.Fitness,), {"weights": weights})
-
-    def made(matrices):
-        individual = WeightList(matrices)
-        individual.fitness = kind()
-        return individual
-
-    return made
-
-
 @pytest.mark.parametrize(
     ("keywords", "error", "message"),
     [
@@ -260,8 +249,7 @@ def of_weights(*weights):
         ({"sigma": -1}, ValueError, "sigma"),
         ({"scale": [1.0]}, ValueError, "scale"),
         ({"container": list}, TypeError, "container"),
-        ({"container": of_weights(1.0)}, ValueError, r"container must have .* minimised, got weights \(1.0,\)"),
-        ({"container": of_weights(-1.0, -1.0)}, ValueError, "container must have a fitness of one value"),
+        ({"container": WeightList}, TypeError, "container must make a WeightList with a fitness"),
         ({"data": Dataset(*[np.zeros((70, 3)), np.arange(70) % 5] * 3)}, ValueError, "takes samples of shape"),
         (
             {"data": Dataset(*[np.zeros((70, 784)), np.arange(70)] * 3)},
@@ -472,3 +460,12 @@ def test_a_model_for_bytes_is_warned_of(digits):
 def test_a_population_of_less_than_nobody_is_refused(toolbox, n, start, name):
     with pytest.raises(ValueError, match=rf"^{name} must be an integer of at least 0, got"):
         toolbox.population(n=n, start=start)
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (-1.0, -1.0)])
+def test_a_fitness_that_is_not_what_evaluate_gives_is_refused(digits, weights):
+    toolbox = make_toolbox("mlp", digits, **two_objectives(weights))
+    with pytest.raises(ValueError, match=r"^population must have a fitness of one value that is minimised, as cross_"):
+        evolve(toolbox.population(n=4), toolbox, 1, seed=1)
+    toolbox.register("evaluate", lambda individual: (0.5,) * len(weights))
+    assert len(evolve(toolbox.population(n=4), toolbox, 1, seed=1, breeding="plain")[1]) == 2

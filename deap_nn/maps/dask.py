@@ -112,7 +112,8 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
         try:
             client.wait_for_workers(1, CONNECT_SECONDS)
         except TimeoutError as error:
-            raise ValueError(f"address: no worker has come to the Dask scheduler at {address}") from error
+            whose = f"address: no worker has come to the Dask scheduler at {address}"
+            raise ValueError(whose if address is not None else "workers: none of Dask's has begun its work") from error
         client.run(_begin)
         if max(client.nthreads().values()) > 1:
             warnings.warn("threads of a Dask worker take turns: start workers with --nthreads 1", stacklevel=3)

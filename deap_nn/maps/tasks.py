@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.process
+import os
 import pickle
 import signal
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deap_nn import parallel
 from deap_nn.datasets import lend, made_of_arrays
 from deap_nn.genome_cache import GenomeCache, default_place, sweep
 from deap_nn.genome_tasks import busy, unpickled
@@ -147,5 +149,10 @@ def be_worker() -> None:
     """Leave Ctrl-C, which a terminal sends to every process, to the main one, and end when that has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))  # it was started with signals held back
-    parent = multiprocessing.parent_process()
-    parallel.end_with_parent(signal.SIGKILL, parent.pid if parent is not None else None)
+    if (parent := multiprocessing.parent_process()) is not None:  # and not the thread of it that asked for this one
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os._exit(1)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -36,7 +37,7 @@ def test_it_is_at_home_in_pipelines_and_searches():
     piped = make_pipeline(StandardScaler(), EvolvedClassifier(**SMALL))
     assert cross_val_score(piped, x, names, cv=3).mean() > 0.9
     search = GridSearchCV(EvolvedClassifier(**SMALL), {"hidden_layer_sizes": [(4,), (16, 8)]}, cv=2).fit(x, names)
-    assert [layer.units for layer in search.best_estimator_.model_.layers[1:]] == [
+    assert [layer.units for layer in search.best_estimator_.model_.layers] == [
         *search.best_params_["hidden_layer_sizes"],
         3,
     ]
@@ -48,7 +49,7 @@ def test_the_size_of_a_hidden_layer_may_be_numpys():
     x, y = load_iris(return_X_y=True)
     sizes = np.arange(4, 8, 2)
     search = GridSearchCV(EvolvedClassifier(**SMALL), {"hidden_layer_sizes": sizes}, cv=2).fit(x, y)
-    assert search.best_estimator_.model_.layers[1].units in sizes
+    assert search.best_estimator_.model_.layers[0].units in sizes
 
 
 def test_a_model_of_ones_own_is_evolved():
@@ -123,3 +124,56 @@ def test_a_model_that_is_given_again_and_again_is_left_to_who_gave_it():
 def test_layers_that_are_no_sizes_are_named(sizes):
     with pytest.raises(TypeError, match=rf"^hidden_layer_sizes must be an integer or a sequence of them, got {sizes}$"):
         EvolvedRegressor(hidden_layer_sizes=sizes, **SMALL).fit(np.zeros((20, 2)), np.arange(20.0))
+
+
+def columns(samples=600):
+    x = np.random.default_rng(0).standard_normal((samples, 3))
+    return x, x[:, 0] * x[:, 1] > 0
+
+
+def test_a_column_that_was_constant_hardly_matters_when_it_is_not():
+    x, y = columns()
+    x[:, 2] = 0.1  # whose mean is not 0.1 in floating point
+    classifier = EvolvedClassifier(**SMALL).fit(x, y)
+    assert classifier.input_scale_[2] == 1
+    assert classifier.input_mean_[2] == 0.1
+    moved = x + np.array([0, 0, 1e-3])
+    assert np.mean(classifier.predict(moved) == classifier.predict(x)) > 0.98
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-10, 1e20, 1e200])
+def test_the_scale_of_samples_does_not_matter(scale):
+    x, y = columns()
+    answers = [EvolvedClassifier(**SMALL).fit(x * s, y).predict_proba(x * s) for s in (1.0, scale)]
+    assert np.mean(answers[0].argmax(1) == answers[1].argmax(1)) > 0.98
+
+
+def test_samples_are_standardised_before_they_are_rounded():
+    seconds = np.arange(600.0)[:, None]
+    y = np.sin(seconds[:, 0] / 60)
+    near, late = (EvolvedRegressor(**SMALL).fit(seconds + t, y).predict(seconds + t) for t in (0, 1.7e9))
+    assert late == pytest.approx(near, abs=0.01)
+
+
+def test_what_is_far_out_is_answered_with_numbers():
+    x, y = columns()
+    assert np.isfinite(EvolvedRegressor(activation="relu", **SMALL).fit(x, y).predict(x * 1e300)).all()
+
+
+@pytest.mark.parametrize("kind", [EvolvedClassifier, EvolvedRegressor])
+def test_a_fit_that_fails_leaves_what_was_there(kind):
+    x, y = columns()
+    estimator = kind(**SMALL | {"generations": 2}, batch_size=0)
+    with pytest.raises(ValueError, match="batch_size"):
+        estimator.fit(x, y)
+    with pytest.raises(NotFittedError):
+        estimator.predict(x)
+    before = estimator.set_params(batch_size=64).fit(x, y).predict(x)
+    with pytest.raises(ValueError, match="batch_size"):
+        estimator.set_params(batch_size=0).fit(x, 5 + 3 * y)
+    assert np.array_equal(estimator.predict(x), before)
+
+
+def test_a_validation_fraction_that_leaves_nothing_is_named():
+    with pytest.raises(ValueError, match=r"^validation_fraction leaves none of 2 samples to train on, got 0\.9$"):
+        EvolvedRegressor(validation_fraction=0.9).fit(np.eye(2), np.arange(2.0))
