@@ -96,8 +96,10 @@ class ProgressBar(Callback):
             self._bar.set_postfix_str(", ".join(figures), refresh=False)
             self._bar.update()
             return
-        took = time.perf_counter() - self._begun
-        each = evolution.seconds if goes_on else took / (evolution.generation + 1 - self._first)
+        if goes_on:
+            each = evolution.seconds
+        else:
+            each = (time.perf_counter() - self._begun) / (evolution.generation + 1 - self._first)
         left = (evolution.generations - evolution.generation) * each
         print(
             f"gen {evolution.generation}/{evolution.generations}: {', '.join(figures)}, {_clock_time(left)} left",

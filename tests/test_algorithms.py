@@ -449,9 +449,10 @@ def test_progress_of_a_run_that_goes_on_counts_from_there(toolbox, tmp_path, mon
         run(toolbox, ngen=22, checkpoint=tmp_path, callbacks=[ProgressBar(screen)])
     assert [line.split(":")[0] for line in screen.text.splitlines()] == ["gen 20/22", "gen 21/22", "gen 22/22"]
     assert screen.text.splitlines()[1].endswith("0:01 left")
-    screen = Screen(terminal=True)
-    run(toolbox, ngen=24, checkpoint=tmp_path, callbacks=[ProgressBar(screen)])
-    assert "25/25" in screen.text
+    bar = ProgressBar(Screen(terminal=True))
+    run(toolbox, ngen=24, checkpoint=tmp_path, callbacks=[bar])
+    assert "25/25" in bar.file.text
+    assert (bar._bar.n, bar._bar.initial) == (25, 23)  # by what is done since it goes on tqdm tells what is left
 
 
 def test_progress_is_a_bar_on_a_terminal(toolbox):

@@ -199,6 +199,20 @@ def test_a_history_of_numbers_copies_no_weights(scripts):
         assert history.getGenealogy(mine) == deaps.getGenealogy(other)
 
 
+def test_those_who_lived_are_those_who_were_scored(scripts, monkeypatch):
+    genealogy = scripts("genealogy")
+    history, scored = genealogy.HistoryOfNumbers(genealogy.toolbox.clock), []
+
+    def evaluate(individual):
+        scored.append(individual.history_index)
+        return (float(len(scored)),)
+
+    monkeypatch.setattr(genealogy.toolbox, "evaluate", evaluate)
+    eased(genealogy.toolbox, history)
+    assert sorted(history.lived()) == sorted(scored)
+    assert len(scored) < len(history.genealogy_tree)
+
+
 def test_the_family_of_the_best_is_drawn(shown):
     printed = shown("genealogy", "--generations", 3, "--population", 6)
     ancestors, others = map(int, re.search(r"(\d+) of (\d+) others are its ancestors", printed).groups())

@@ -305,6 +305,7 @@ def test_masked_steps_are_scored_alike_by_all():
 def test_logits_and_probabilities_are_told_apart(ends, wanted):
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3), *ends()])
     assert answers_with_logits(model) is wanted
+    assert answers_with_logits(model, output=lambda: pytest.fail("the layers tell")) is wanted
     classes = np.zeros((len(x_of()), *model.output_shape[1:-1]), int)
     told = KerasProblem(model, x_of(), classes, loss="error", from_logits=not wanted)
     assert told.from_logits == (not wanted,)

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import pickle
+import threading
 from functools import partial
 
 import numpy as np
@@ -342,6 +343,31 @@ def test_a_shared_map_sends_names_and_weights_where_it_must(tmp_path, monkeypatc
     assert list(tmp_path.iterdir())
     shared.close()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_shared_map_keeps_apart_what_threads_map(tmp_path, monkeypatch):
+    mine, other = Individual([np.full(9, 1)]), Individual([np.full(9, 2)])
+    writing, found = GenomeCache.writing, []
+
+    @contextlib.contextmanager
+    def interrupted(self, slot, key):
+        with writing(self, slot, key) as room:
+            yield room
+        if not found:
+            found.append(None)
+            thread = threading.Thread(target=lambda: found.append(list(shared(total, [other]))))
+            thread.start()
+            thread.join()
+
+    monkeypatch.setattr(GenomeCache, "writing", interrupted)
+    with contextlib.closing(SharedMap(map, tmp_path)) as shared:
+        assert list(shared(total, [mine])) == [9]
+        assert found == [None, [18]]
+        assert list(shared(total, [other])) == [18]
+
+
+def total(individual):
+    return float(individual.flat.sum())
 
 
 def test_a_shared_map_copies_a_member_when_its_task_is_asked_for(tmp_path, monkeypatch):

@@ -91,6 +91,25 @@ def test_processes_are_lent_what_the_script_makes_as_it_runs(run, tmp_path):
     assert (answer.returncode, answer.stdout) == (0, "True False\n"), answer.stderr
 
 
+THREADS = """
+import threading
+from deap_nn.maps import open_map
+
+if __name__ == "__main__":
+    with open_map("processes", workers=1) as map_:
+        for _ in range(2):
+            thread = threading.Thread(target=lambda: print(list(map_(abs, [-1, -2]))))
+            thread.start()
+            thread.join()
+"""
+
+
+def test_processes_outlive_the_thread_that_asked_for_them(run, tmp_path):
+    (tmp_path / "script.py").write_text(THREADS)
+    answer = run(tmp_path / "script.py")
+    assert (answer.returncode, answer.stdout) == (0, "[1, 2]\n" * 2), answer.stderr
+
+
 def test_a_script_that_is_not_guarded_is_told_so(run, tmp_path):
     (tmp_path / "script.py").write_text(GUARDED.replace('if __name__ == "__main__":', "if True:"))
     answer = run(tmp_path / "script.py")

@@ -61,6 +61,7 @@ def test_a_study_may_be_named_as_a_file_and_has_a_place(here, study, tmp_path, n
     answer = here(RESULTS, "--take", study, "--page", tmp_path / "page.md")
     assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
     assert f"page.md has no place for {name}: <!-- study: {name} -->" in answer.stderr
+    assert {path.name for path in (tmp_path / "page").iterdir()} == {f"{name}.runs.csv.gz", f"{name}.results.csv"}
     assert (tmp_path / "page.md").read_text() == TEXT
     (tmp_path / "page.md").write_text(TEXT.replace("tiny", name))
     assert here(RESULTS, "--take", study, "--page", tmp_path / "page.md").returncode == 0

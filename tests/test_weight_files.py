@@ -92,7 +92,13 @@ def test_a_file_that_is_of_no_use_is_named(toolbox, tmp_path):
     (tmp_path / "weights.txt").write_text("0.1")
     nan = layout_names(toolbox.layout, [np.full(shape, np.nan) for shape in toolbox.layout.shapes])
     np.savez(tmp_path / "nan.npz", **nan)
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    complex_ = layout_names(toolbox.layout, [np.full(shape, 1j) for shape in toolbox.layout.shapes])
+    np.savez(tmp_path / "complex.npz", **complex_)
     for name, message in {
+        "array.npz": "damaged, or no file of weights",
+        "complex.npz": "its weights must be real numbers",
         "none.npz": "no such file",
         "other.npz": "must hold hidden/kernel, hidden/bias, output/kernel, output/bias, got a",
         "other.keras": "its weights must have the shapes",
