@@ -20,7 +20,7 @@ import numpy as np
 from deap import base, tools
 
 from deap_nn.checkpoint import Checkpoint
-from deap_nn.clock import Clock, Scoring, problem_of, told_of
+from deap_nn.clock import Clock, Scoring, told_of
 from deap_nn.elitism import Elitism
 from deap_nn.evolution import Callback, Evolution, checked_callbacks, tell, telling_start_and_end
 from deap_nn.founders import breeder_of
@@ -71,8 +71,8 @@ def _lineage(
 
 def _check_signs(population: Sequence[Any], toolbox: base.Toolbox) -> None:
     """Raise ValueError where one value is to be minimised, as `make_toolbox`'s on labelled data, and not."""
-    fitness = getattr(problem_of(toolbox.evaluate), "fitness", None)
-    weights = population[0].fitness.weights
+    evaluate, weights = operator_of(toolbox.evaluate), population[0].fitness.weights
+    fitness = getattr(evaluate.problem, "fitness", None) if getattr(type(evaluate), "is_of_problem", False) else None
     if fitness is not None and (len(weights) != 1 or weights[0] > 0):
         raise ValueError(
             f"population must have a fitness of one value that is minimised, as {fitness} is, got {weights}"

@@ -8,7 +8,8 @@ workshop on languages for data mining and machine learning, 2013.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -76,8 +77,8 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         """Return what samples are checked as: the perceptron's are standardised before they are rounded to float32."""
         return np.float64 if self.model is None else np.float32
 
-    def _evolve(self, x: NDArray[Any], y: NDArray[Any], outputs: int) -> dict[str, Any]:
-        """Evolve a network for checked samples and targets, and return what there is to be kept, by attribute."""
+    def _evolve(self, x: NDArray[Any], y: NDArray[Any], outputs: int) -> None:
+        """Evolve a network for checked samples and targets, and keep it."""
         check_count(self.population, "population", 2)
         check_count(self.generations, "generations")
         check_count(self.batch_size, "batch_size")
@@ -95,10 +96,11 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         random = check_random_state(self.random_state)
         order, seed = random.permutation(len(x)), int(random.randint(2**31))
         x, y = x[order], y[order]
-        kept: dict[str, Any] = {"input_mean_": None, "input_scale_": None}
+        self.input_mean_: Any = None
+        self.input_scale_: Any = None
         if self.model is None:
             mean, scale = _mean_and_scale(x)
-            kept, x = {"input_mean_": mean, "input_scale_": scale}, _standardised(x, mean, scale)
+            x, self.input_mean_, self.input_scale_ = _standardised(x, mean, scale), mean, scale
             network = _perceptron(x.shape[1], outputs, self.hidden_layer_sizes, self.activation)
         else:
             network = _of_function(self.model, x.shape[1], outputs)
@@ -111,13 +113,22 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
                 model = problem.assign(readouts.individual, network)
         finally:
             problem.release()
-        told = {"_from_logits": problem.from_logits[0], "logbook_": logbook, "n_iter_": len(logbook) - 1}
-        return {"model_": model, **kept, **told}
+        self.model_, self.logbook_, self.n_iter_ = model, logbook, len(logbook) - 1
+        self._from_logits = problem.from_logits[0]
 
-    def _keep(self, found: Mapping[str, Any]) -> None:
-        """Take over what was found, all of it at once: a `fit` that fails leaves what was there."""
-        for name, value in found.items():
-            setattr(self, name, value)
+    @contextlib.contextmanager
+    def _leaving_what_was_there(self) -> Iterator[None]:
+        """Put everything back where the body, a `fit`, fails."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            self.__dict__ = before
+            raise
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Return whether there is a network."""
+        return hasattr(self, "model_")
 
     def _evolve_problem(self, problem: KerasProblem, seed: int) -> tuple[Readouts, Logbook]:
         matrices = problem.layout.vectors.count(False)
@@ -135,11 +146,11 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
 
     def _answers(self, x: ArrayLike) -> NDArray[np.float64]:
         """Return what the network answers; shape (samples, outputs)."""
-        check_is_fitted(self, "model_")
-        plain = self.input_mean_ is None
-        samples = validate_data(self, x, dtype=np.float32 if plain else np.float64, reset=False)
-        if not plain:
-            samples = _standardised(samples, self.input_mean_, self.input_scale_)
+        check_is_fitted(self)
+        mean = getattr(self, "input_mean_", None)
+        samples = validate_data(self, x, dtype=np.float32 if mean is None else np.float64, reset=False)
+        if mean is not None:
+            samples = _standardised(samples, mean, self.input_scale_)
         rows = []
         for start in range(0, len(samples), CHUNK):
             chunk = samples[start : start + CHUNK]
@@ -180,7 +191,7 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor
     Attributes
     ----------
     model_ : keras.Model
-        The network; samples are standardised before it sees them.
+        The network; where it is a perceptron, samples are standardised before it sees them.
     input_mean_, input_scale_ : numpy.ndarray or None
         What they are standardised with, shape (features,); None where `model` was given, which sees them as they are.
     classes_ : numpy.ndarray
@@ -207,10 +218,11 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> EvolvedClassifier:
         """Evolve a network for samples of shape (samples, features) and their labels of shape (samples,)."""
-        samples, labels = validate_data(self, X, y, dtype=self._samples_type(), ensure_min_samples=2)
-        check_classification_targets(labels)
-        classes, numbers = np.unique(labels, return_inverse=True)
-        self._keep({**self._evolve(samples, numbers, len(classes)), "classes_": classes})
+        with self._leaving_what_was_there():
+            samples, labels = validate_data(self, X, y, dtype=self._samples_type(), ensure_min_samples=2)
+            check_classification_targets(labels)
+            self.classes_, numbers = np.unique(labels, return_inverse=True)
+            self._evolve(samples, numbers, len(self.classes_))
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -245,7 +257,7 @@ verbose
     Attributes
     ----------
     model_ : keras.Model
-        The network, which answers with standardised targets; samples are standardised too before it sees them.
+        The network, which answers with standardised targets; samples as for `EvolvedClassifier`.
     input_mean_, input_scale_
         As for `EvolvedClassifier`.
     target_mean_, target_scale_ : numpy.ndarray
@@ -272,11 +284,12 @@ verbose
     def fit(self, X: ArrayLike, y: ArrayLike) -> EvolvedRegressor:
         """Evolve a network for samples of shape (samples, features) and targets of (samples,) or (samples, targets)."""
         said = {"dtype": self._samples_type(), "multi_output": True, "y_numeric": True, "ensure_min_samples": 2}
-        samples, given = validate_data(self, X, y, **said)
-        targets = np.asarray(given, np.float64).reshape(len(samples), -1)
-        mean, scale = _mean_and_scale(targets)
-        found = self._evolve(samples, _standardised(targets, mean, scale), targets.shape[1])
-        self._keep({**found, "target_mean_": mean, "target_scale_": scale, "_one_target": np.ndim(given) == 1})
+        with self._leaving_what_was_there():
+            samples, given = validate_data(self, X, y, **said)
+            self._one_target = np.ndim(given) == 1
+            targets = np.asarray(given, np.float64).reshape(len(samples), -1)
+            self.target_mean_, self.target_scale_ = _mean_and_scale(targets)
+            self._evolve(samples, _standardised(targets, self.target_mean_, self.target_scale_), targets.shape[1])
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -303,16 +316,23 @@ def _of_function(model: Any, features: int, outputs: int) -> keras.Model:
 
 def _mean_and_scale(x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and standard deviation of each column, 1 where it is constant; each of shape (columns,)."""
-    constant = (x == x[:1]).all(axis=0)
-    mean = np.where(constant, x[0], x.mean(axis=0, dtype=np.float64))
-    away = x - mean
-    most = np.where(constant, 1.0, np.abs(away).max(axis=0))  # whose square may be more than a float holds
-    return mean, np.where(constant, 1.0, most * (away / most).std(axis=0))
+    means, scales = np.empty(x.shape[1]), np.empty(x.shape[1])
+    for place, column in enumerate(x.T):
+        most = np.abs(column).max() or 1.0
+        part = column / most  # the squares of some, or their sum, are more than a float holds
+        part -= (first := part[0])
+        mean = part.mean()  # of what is small: that of large numbers that differ little would be rounded
+        means[place], scales[place] = most * (first + mean), most * part.std()
+        if (column == column[0]).all():
+            means[place], scales[place] = column[0], 1.0
+    return means, scales
 
 
 def _standardised(x: NDArray[Any], mean: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return columns with their mean taken away and by their scale, none beyond what a float32 can be squared of."""
-    found: NDArray[np.float32] = np.clip((x - mean) / scale, -FURTHEST, FURTHEST).astype(np.float32)
+    found = np.empty(x.shape, np.float32)
+    for place, column in enumerate(x.T):  # for little memory
+        found[:, place] = np.clip((column - mean[place]) / scale[place], -FURTHEST, FURTHEST)
     return found
 
 

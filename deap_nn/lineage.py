@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deap_nn.dispatch import Dispatch, Known, Map
 from deap_nn.genome_cache import FEWEST_SLOTS, default_place, free_bytes, segment_bytes, slots_in, sweep
@@ -94,7 +95,7 @@ class Lineage:
             raise ValueError(f"cache: {room / 2**20:.1f} MiB in {place} hold {held}: {helps}")
         self._known = Known()
         self._averaged: set[int] = set()
-        self._present: dict[int, int] = {}  # who the members of the present generation are, by their places
+        self._present: set[int] = set()  # who the members of the present generation are
         self._pedigree = Pedigree(breeder)
         self._bred_since = 0
         self._seconds = 0.0
@@ -143,7 +144,7 @@ class Lineage:
     def present(self, recipes: Sequence[Recipe]) -> list[Any]:
         """Return the members of the present generation."""
         made = self.members(recipes)
-        self._present = {member.recipe.place: id(member) for member in made}
+        self._present = set(map(id, made))
         return made
 
     def children(self, chosen: Sequence[Any], generation: int, sigma: float | None) -> list[Any]:
@@ -384,10 +385,10 @@ class Lineage:
         """
         recipes: list[Recipe] = [getattr(member, "recipe", _NOBODY) for member in members]
         for member, recipe in zip(members, recipes, strict=True):
-            present = self._present.get(recipe.place) if recipe.generation == generation else None
-            if present == id(member):
+            own = recipe.generation == generation and recipe.place < POOL_PLACE
+            if own and id(member) in self._present:
                 continue
-            if present is None or isinstance(member, LightMember) or self._recipe_of(member) is None:
+            if not own or isinstance(member, LightMember) or self._recipe_of(member) is None:
                 raise ValueError(wrong)
         return recipes
 
@@ -401,7 +402,8 @@ class Lineage:
         try:
             with busy:
                 (bred,) = self._informed().individuals((recipe,), kept=True)
-                return recipe if bred.shapes == member.shapes and np.array_equal(bred.flat, member.flat) else None
+                same = bred.shapes == member.shapes and np.array_equal(_bits(bred), _bits(member))
+                return recipe if same else None
         except LackingError:
             return None
 
@@ -444,6 +446,12 @@ class Lineage:
                 f"the weights of a member of generation {recipe.generation} cannot be made in generation "
                 f"{self.generation} any more: copy it in its own (copy.deepcopy), or name it in Callback.members()"
             ) from error
+
+
+def _bits(individual: Any) -> NDArray[np.uint32]:
+    """Return weights as what compares as equal, NaN too."""
+    bits: NDArray[np.uint32] = individual.flat.view(np.uint32)
+    return bits
 
 
 def _close(token: str, genomes: Genomes) -> None:

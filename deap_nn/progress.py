@@ -88,13 +88,14 @@ class ProgressBar(Callback):
             figures.append(f"sigma {row['sigma']:.3g}")
         figures.append(f"{rate:.0f} eval/s")
         if self._bar is not None:
-            if goes_on:
-                self._bar.n = self._bar.last_print_n = evolution.generation
-                self._bar.initial = self._first
-                self._bar.start_t = self._bar.last_print_t = time.time()
             self._bar.set_description(f"gen {evolution.generation}", refresh=False)
             self._bar.set_postfix_str(", ".join(figures), refresh=False)
-            self._bar.update()
+            if goes_on:
+                self._bar.n = self._bar.last_print_n = self._bar.initial = self._first
+                self._bar.start_t = self._bar.last_print_t = time.time()
+                self._bar.refresh()
+            else:
+                self._bar.update()
             return
         if goes_on:
             each = evolution.seconds

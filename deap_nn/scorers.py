@@ -162,6 +162,9 @@ class Evaluate(OnProblem):
         user's function that calls this one, in worker processes too.
     """
 
+    is_of_problem = True
+    """It gives the problem's own fitness, which a decorated one need not."""
+
     def __init__(self, problem: Any, generation: int = 0) -> None:
         super().__init__(problem)
         self.generation = generation

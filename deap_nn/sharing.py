@@ -72,7 +72,7 @@ class CallNamed:
 class SharedMap:
     """Map a function over individuals: a worker on this host is sent a name, one elsewhere the weights.
 
-    Anything but `WeightList` s of one size is mapped as it is, and so is what another thread maps at the same time.
+    Anything but `WeightList` s of one size is mapped as it is, and so is what is mapped while another call is at work.
 
     Parameters
     ----------
@@ -102,15 +102,16 @@ class SharedMap:
         return self._shared(function, items)
 
     def _shared(self, function: Callable[..., Any], items: list[WeightList]) -> Iterator[Any]:
-        if not self._in_use.acquire(blocking=False):  # by another thread, or for answers that are still being taken
+        if not self._in_use.acquire(blocking=False):  # by another thread, or by what a task's answer led to
             yield from self._map(function, items)
             return
         try:
-            yield from self._by_names(function, items)
+            answers = self._by_names(function, items)
         finally:
             self._in_use.release()
+        yield from answers
 
-    def _by_names(self, function: Callable[..., Any], items: list[WeightList]) -> Iterator[Any]:
+    def _by_names(self, function: Callable[..., Any], items: list[WeightList]) -> list[Any]:
         names: list[Named] = []
         answers: dict[int, Any] = {}
         for number, answer in enumerate(self._map(CallNamed(function), self._naming(items, names))):
@@ -118,7 +119,11 @@ class SharedMap:
                 answers[names[number].slot] = answer[0]
         lacking = [slot for slot in range(len(items)) if slot not in answers]
         answers.update(zip(lacking, self._map(function, [items[slot] for slot in lacking]), strict=True))
-        yield from (answers[slot] for slot in range(len(items)))
+        return [answers[slot] for slot in range(len(items))]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes a map like it, which has nothing in slots yet."""
+        return SharedMap, (self._map, self._place)
 
     def _naming(self, items: Iterable[WeightList], names: list[Named]) -> Iterator[Named]:
         """Name those that there is room for, one when it is asked for: workers begin before the last is copied."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -230,6 +231,8 @@ def make_toolbox(
     else:
         if data is None:
             raise TypeError("data must be a name, a path or a Dataset where the model is no KerasProblem")
+        if len(its_fitness.weights) == 1 and its_fitness.weights[0] > 0:
+            warnings.warn(f"container is maximised, and evaluate gives the {fitness}: register another", stacklevel=2)
         scoring = of_labelled_data(model, data, fitness, precision, batches)
     layout = scoring.layout
     if sigma is not None or scoring.fitness is not None:

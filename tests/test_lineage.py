@@ -366,6 +366,27 @@ def test_a_shared_map_keeps_apart_what_threads_map(tmp_path, monkeypatch):
         assert list(shared(total, [other])) == [18]
 
 
+def test_a_shared_map_is_free_again_before_its_answers_are_taken(tmp_path):
+    individuals = [Individual([np.full(9, i)]) for i in range(3)]
+    sent = []
+
+    def sending(function, tasks):
+        tasks = list(tasks)
+        sent.extend(type(task).__name__ for task in tasks)
+        return map(function, tasks)
+
+    with contextlib.closing(SharedMap(sending, tmp_path)) as shared:
+        first = iter(shared(total, individuals))
+        assert next(first) == 0
+        assert list(shared(total, individuals)) == [0, 9, 18]
+        assert list(first) == [9, 18]
+        twin = copy.deepcopy(shared)
+    assert set(sent) == {"Named"}
+    with contextlib.closing(twin):
+        assert list(twin(total, individuals)) == [0, 9, 18]
+    assert isinstance(pickle.loads(pickle.dumps(SharedMap(map))), SharedMap)
+
+
 def total(individual):
     return float(individual.flat.sum())
 

@@ -4,8 +4,10 @@ import os
 import pickle
 import re
 import signal
+import subprocess
 import sys
 import threading
+import time
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -161,6 +163,34 @@ def test_processes_end_in_order_when_interrupted(tmp_path, number):
 
 def test_processes_end_with_the_one_that_started_them(tmp_path):
     process = start([sys.executable, XOR], tmp_path / "run", "--population", 2, *PROCESSES)
+    process.kill()
+    ended(process)
+
+
+HELD = """
+import os, pathlib, sys
+from collections import deque
+from itertools import repeat
+from deap_nn.maps import open_map
+
+def hold(path):
+    pathlib.Path(path).write_text(str(os.getpid()))
+    deque(repeat(0), maxlen=0)  # which does not let go of Python's lock
+
+if __name__ == "__main__":
+    with open_map("processes", workers=1) as map_:
+        list(map_(hold, [sys.argv[1]]))
+"""
+
+
+def test_processes_that_hold_pythons_lock_end_with_the_one_that_started_them(tmp_path):
+    (tmp_path / "script.py").write_text(HELD)
+    command = [sys.executable, tmp_path / "script.py", tmp_path / "worker"]
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, start_new_session=True, **piped)
+    while not (tmp_path / "worker").exists() or not (tmp_path / "worker").read_text():
+        assert process.poll() is None
+        time.sleep(0.05)
     process.kill()
     ended(process)
 

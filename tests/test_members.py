@@ -325,3 +325,31 @@ def test_what_is_written_to_a_member_is_in_no_keyframe(tmp_path, seconds):
     toolbox = wired()
     _, logbook = evolve(toolbox.population(n=12), toolbox, 6, seed=1, **options)
     assert rows_of(logbook) == result(wired())[1]
+
+
+def test_founders_may_come_twice():
+    def population():
+        toolbox = wired()
+        return [*initPopulation(toolbox, 5, 6), *initPopulation(toolbox, 5, 6), *initPopulation(toolbox, 5, 6, start=9)]
+
+    found = [evolve(population(), wired(), 4, seed=1, breeding=breeding)[1] for breeding in ("recipes", "plain")]
+    assert rows_of(found[0]) == rows_of(found[1])
+
+
+def nan(individual):
+    """A mutation that goes wrong."""
+    individual.flat[0] = np.nan
+    return (individual,)
+
+
+def count_of_nan(individual):
+    return (float(np.isnan(individual.flat).sum()),)
+
+
+def test_a_selection_may_return_copies():
+    def select(individuals, k):
+        return copy.deepcopy(selRankBoosted(individuals, k, parents=6, rng=np.random.default_rng(1)))
+
+    for registered in ({}, {"mutate": nan, "evaluate": count_of_nan}):
+        toolbox = wired(select=select, **registered)
+        assert result(toolbox) == result(toolbox, breeding="plain")

@@ -1,5 +1,6 @@
 """The wired toolbox runs DEAP's own loops, and whatever somebody registers anew is used."""
 
+import contextlib
 import copy
 import functools
 import importlib
@@ -462,10 +463,17 @@ def test_a_population_of_less_than_nobody_is_refused(toolbox, n, start, name):
         toolbox.population(n=n, start=start)
 
 
+def several(number, evaluate):
+    """Decorate as one does: with the attributes of what is decorated."""
+    return functools.wraps(evaluate)(lambda individual: evaluate(individual) * number)
+
+
 @pytest.mark.parametrize("weights", [(1.0,), (-1.0, -1.0)])
 def test_a_fitness_that_is_not_what_evaluate_gives_is_refused(digits, weights):
-    toolbox = make_toolbox("mlp", digits, **two_objectives(weights))
+    warned = pytest.warns(UserWarning, match="container is maximised, and evaluate gives the cross_entropy: register")
+    with warned if weights == (1.0,) else contextlib.nullcontext():
+        toolbox = make_toolbox("mlp", digits, **two_objectives(weights))
     with pytest.raises(ValueError, match=r"^population must have a fitness of one value that is minimised, as cross_"):
         evolve(toolbox.population(n=4), toolbox, 1, seed=1)
-    toolbox.register("evaluate", lambda individual: (0.5,) * len(weights))
+    toolbox.decorate("evaluate", functools.partial(several, len(weights)))
     assert len(evolve(toolbox.population(n=4), toolbox, 1, seed=1, breeding="plain")[1]) == 2

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import multiprocessing.process
 import os
 import pickle
 import signal
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from deap_nn import parallel
 from deap_nn.datasets import lend, made_of_arrays
 from deap_nn.genome_cache import GenomeCache, default_place, sweep
 from deap_nn.genome_tasks import busy, unpickled
@@ -149,8 +152,16 @@ def be_worker() -> None:
     """Leave Ctrl-C, which a terminal sends to every process, to the main one, and end when that has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))  # it was started with signals held back
-    if (parent := multiprocessing.parent_process()) is not None:  # and not the thread of it that asked for this one
-        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+    parent = multiprocessing.parent_process()
+    if parent is None:  # of MPI's ranks, which their launcher has started
+        parallel.end_with_parent(signal.SIGKILL)
+        return
+    # Not when the thread of it ends that asked for this one: when all of it has, which ends a pipe that it holds.
+    if sys.platform == "linux":  # also where a task does not let go of Python's lock
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)
+    threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
 
 
 def _end_after(parent: multiprocessing.process.BaseProcess) -> None:
