@@ -52,13 +52,7 @@ def layers_give_logits(model: keras.Model, place: int = 0) -> bool | None:
     """Return whether an output of a model is of logits, or None where its layers do not tell.
 
     The activation of the layer that makes it tells, that of a model inside, or one before layers that only arrange.
-
-    Parameters
-    ----------
-    model : keras.Model
-        A built one.
-    place : int
-        Which of its outputs.
+    The arguments are those of `answers_with_logits`.
     """
     tensors = keras.tree.flatten(getattr(model, "outputs", None) or [])
     tensor = tensors[place] if place < len(tensors) else None
