@@ -323,7 +323,7 @@ def _mean_and_scale(x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.fl
         part -= (first := part[0])
         mean = part.mean()  # of what is small: that of large numbers that differ little would be rounded
         means[place], scales[place] = most * (first + mean), most * part.std()
-        if (column == column[0]).all():
+        if (column == column[0]).all() or not scales[place]:  # or it differs by less than is left of it
             means[place], scales[place] = column[0], 1.0
     return means, scales
 

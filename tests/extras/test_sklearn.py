@@ -157,6 +157,14 @@ def test_large_numbers_that_differ_little_have_their_mean_taken_away():
     assert (np.abs(_standardised(x, mean, scale).mean(axis=0, dtype=float)) < 1e-2).all()
 
 
+@pytest.mark.parametrize("values", [(5e-324, *[0.0] * 9), (1.0, 1.0 + 2**-52, 1.0), (3.0, 3.0, 3.0)])
+def test_columns_that_hardly_differ_are_answered_with_numbers(values):
+    x = np.array(values)[:, None]
+    mean, scale = _mean_and_scale(x)
+    assert (scale > 0).all()
+    assert np.isfinite(_standardised(x, mean, scale)).all()
+
+
 def test_samples_are_standardised_before_they_are_rounded():
     seconds = np.arange(600.0)[:, None]
     y = np.sin(seconds[:, 0] / 60)
