@@ -1,6 +1,9 @@
 """A toolbox for DEAP that trains neural networks with a genetic algorithm instead of backpropagation."""
 
-from deap_nn.adaptation import Adaptation, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive
+from typing import Any
+
+from deap_nn import presets
+from deap_nn.adaptation import Adaptation, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive, adapting
 from deap_nn.algorithms import evolve
 from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.comparison import Runs, read_runs
@@ -16,7 +19,7 @@ from deap_nn.maps import MapError, open_map
 from deap_nn.mutation import mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.population import Population
-from deap_nn.presets import PRESETS, preset, usual_step
+from deap_nn.presets import preset, usual_step
 from deap_nn.rundir import RunDirectory
 from deap_nn.runs import Run, read_run
 from deap_nn.selection import recombination_weights, selLogRank, selMirrored, selRankBoosted
@@ -27,7 +30,6 @@ from deap_nn.weights import Layout, WeightList
 __version__ = "0.1.0.dev1"
 
 __all__ = [
-    "PRESETS",
     "Adaptation",
     "Annealed",
     "Callback",
@@ -52,6 +54,7 @@ __all__ = [
     "SelfAdaptive",
     "WeightList",
     "WeightsError",
+    "adapting",
     "cxBiased",
     "cxMask",
     "cxMatrices",
@@ -82,3 +85,9 @@ __all__ = [
     "to_parquet",
     "usual_step",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "PRESETS":
+        return presets.PRESETS
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,12 +1,15 @@
-"""Adaptations: what says how strong mutation is, and follows a run."""
+"""Adaptations of the mutation step size sigma, and selections that update them."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from functools import partial
 from math import exp
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from deap_nn.seeding import Purpose, stream
+from deap_nn.seeding import Purpose, seeded, stream
 from deap_nn.weights import LARGEST_WEIGHT, check_number
 
 State = Mapping[str, float]
@@ -84,18 +87,19 @@ class Constant:
 
 
 class Annealed:
-    r"""An amount that falls with the generations, from a first to a last one.
+    r"""A sigma that falls with the generations, from a first to a last one.
 
-    With a part :math:`t = g/G` of the generations done, the amount is :math:`\sigma_0 (\sigma_1/\sigma_0)^t`, or
-    :math:`\sigma_0 + (\sigma_1 - \sigma_0) t` where `shape` is "linear"; it stays at :math:`\sigma_1` after
+    With a part :math:`t = g/G` of the generations done, sigma is :math:`\sigma_0 (\sigma_1/\sigma_0)^t`, or
+    :math:`\sigma_0 + (\sigma_1 - \sigma_0) t` if `shape` is "linear"; it stays at :math:`\sigma_1` after
     generation `G`.
 
     Parameters
     ----------
     sigma, final : float
         The first and the last standard deviation, both above 0.
-    generations : int
-        `G`, at least 1.
+    generations : int, optional
+        `G`, at least 1. Left out, it is the number of generations of the run, which `evolve` fills in; DEAP's own
+        loops cannot, and need it here or as ``make_toolbox(generations=...)``.
     shape : {"geometric", "linear"}
         How it falls.
 
@@ -112,24 +116,48 @@ class Annealed:
     """
 
     def __init__(
-        self, sigma: float, final: float, generations: int, *, shape: Literal["geometric", "linear"] = "geometric"
+        self,
+        sigma: float,
+        final: float,
+        generations: int | None = None,
+        *,
+        shape: Literal["geometric", "linear"] = "geometric",
     ) -> None:
         self.first = check_sigma(sigma, "sigma")
         self.final = check_sigma(final, "final")
         if min(self.first, self.final) == 0:
             raise ValueError(f"sigma and final must be above 0, got {sigma!r} and {final!r}")
-        if generations < 1:
+        if generations is not None and generations < 1:
             raise ValueError(f"generations must be at least 1, got {generations!r}")
         if shape not in ("geometric", "linear"):
             raise ValueError(f"shape must be 'geometric' or 'linear', got {shape!r}")
-        self.generations = int(generations)
+        self.generations = None if generations is None else int(generations)
         self.shape = shape
         self._generation = 0
+        self._of_the_run: int | None = None
+
+    def run_of(self, generations: int) -> None:
+        """Take the number of generations of a run, at least 0, as `G` if none was given."""
+        self._of_the_run = max(1, int(generations))
 
     @property
     def sigma(self) -> float:
-        """The standard deviation of the noise at present."""
-        done = min(self._generation / self.generations, 1.0)
+        """The standard deviation of the noise at present.
+
+        Raises
+        ------
+        ValueError
+            After generation 0, if the number of generations is not known.
+        """
+        if not self._generation:
+            return self.first
+        length = self.generations or self._of_the_run
+        if length is None:
+            raise ValueError(
+                f"{self!r} needs the number of generations outside evolve: give it as Annealed(..., generations=N) "
+                "or make_toolbox(..., generations=N)"
+            )
+        done = min(self._generation / length, 1.0)
         if self.shape == "linear":
             return self.first * (1.0 - done) + self.final * done
         return self.first * float((self.final / self.first) ** done)
@@ -151,8 +179,9 @@ class Annealed:
         self._generation = int(state["generation"])
 
     def __repr__(self) -> str:
+        length = "" if self.generations is None else f", {self.generations}"
         shape = "" if self.shape == "geometric" else f", shape={self.shape!r}"
-        return f"Annealed({self.first}, {self.final}, {self.generations}{shape})"
+        return f"Annealed({self.first}, {self.final}{length}{shape})"
 
 
 class ErrorScaled:
@@ -370,3 +399,138 @@ def _check_floor(sigma: float, floor: float) -> tuple[float, float]:
     if not 0 < check_sigma(floor, "floor") <= check_sigma(sigma, "sigma"):
         raise ValueError(f"floor must be above 0 and at most sigma, got {floor!r} and {sigma!r}")
     return float(sigma), float(floor)
+
+
+_updated: ContextVar[tuple[int, frozenset[int]] | None] = ContextVar("updated", default=None)
+"""In a selection that updates adaptations: the generation that begins, and the identities of those updated already."""
+
+
+class Adapting:
+    """A selection that first updates adaptations, which is what `adapting` returns.
+
+    Parameters
+    ----------
+    operator : callable
+        Selects, in DEAP's form.
+    *adaptations : Adaptation
+        Updated with the individuals of each call. Nested in another such selection, as a decorated one is, those that
+        the outer one has updated are left alone.
+    """
+
+    def __init__(self, operator: Callable[..., list[Any]], *adaptations: Any) -> None:
+        self.operator = operator
+        self.adaptations = adaptations
+        self.generation = 0
+        for adaptation in adaptations:
+            hold(adaptation)
+
+    def __call__(self, individuals: Sequence[Any], *arguments: Any, **keywords: Any) -> list[Any]:
+        """Update the adaptations, and select of the evaluated `individuals` as `operator` does."""
+        outer = _updated.get()
+        if outer is None:
+            self.generation += 1
+        generation, done = outer or (self.generation, frozenset())
+        fresh = [adaptation for adaptation in self.adaptations if id(adaptation) not in done]
+        token = _updated.set((generation, done | set(map(id, fresh))))
+        try:
+            for adaptation in fresh:
+                adaptation.update(individuals, generation)
+            rng = keywords.pop("rng", None)
+            select = partial(self.operator, **keywords)
+            chosen: list[Any] = (select if rng is None else seeded(select, rng))(individuals, *arguments)
+            return chosen
+        finally:
+            _updated.reset(token)
+
+
+class Updated(Protocol):
+    """What `adapting` updates: an `Adaptation`, or anything else that is to see each population."""
+
+    def update(self, individuals: Sequence[Any], generation: int) -> None:
+        """Take note of the evaluated `individuals` that become the parents of `generation`."""
+
+
+def adapting(select: Callable[..., list[Any]], *adaptations: Updated) -> Adapting:
+    """Return a selection that updates adaptations with each population that it selects from.
+
+    DEAP's loops call ``select`` once a generation, so that is where an adaptation sees the evaluated population;
+    `make_toolbox` registers its selections so. The returned selection takes what `select` takes; an ``rng`` also seeds
+    one of DEAP's own, which take none.
+
+    Parameters
+    ----------
+    select : callable
+        A selection in DEAP's form, such as `selRankBoosted` or ``deap.tools.selTournament``.
+    *adaptations : Adaptation
+        Such as the ``sigma`` that ``mutate`` is registered with: objects with a method ``update(individuals,
+        generation)``.
+
+    Raises
+    ------
+    TypeError
+        If `select` is not callable, or an adaptation has no ``update``.
+
+    Examples
+    --------
+    >>> from deap import base
+    >>> from deap_nn import mutGaussianAdaptive, selRankBoosted
+    >>> sigma, rng = ErrorScaled(0.1), np.random.default_rng(1)
+    >>> toolbox = base.Toolbox()
+    >>> toolbox.register("mutate", mutGaussianAdaptive, sigma=sigma, rng=rng)
+    >>> toolbox.register("select", adapting(selRankBoosted, sigma), parents=20, rng=rng)
+    """
+    if not callable(select):
+        raise TypeError(f"select must be a function in DEAP's form, got {select!r}")
+    for adaptation in adaptations:
+        if not callable(getattr(adaptation, "update", None)):
+            raise TypeError(f"adaptations must have a method update, got {adaptation!r}")
+    return Adapting(select, *adaptations)
+
+
+def note_update(adaptation: Any, generation: int) -> None:
+    """Tell the selection that is under way, if there is one, which generation begins and that an adaptation is done."""
+    under_way = _updated.get()
+    if under_way is not None:
+        _updated.set((generation, under_way[1] | {id(adaptation)}))
+
+
+def hold(adaptation: Any) -> None:
+    """Note on an adaptation that something updates it, so that `warn_if_never_updated` keeps quiet."""
+    if hasattr(adaptation, "__dict__"):
+        vars(adaptation)["_held"] = True
+
+
+def warn_if_never_updated(adaptation: Adaptation, individual: Any) -> None:
+    """Warn once if an adaptation reaches a second generation of mutations and nothing has updated it.
+
+    The first individual that it mutates tells the generations apart: once that has been scored, a mutation belongs to a
+    later generation. Its fitness object is kept for that, which outlives the individual.
+
+    Parameters
+    ----------
+    adaptation : Adaptation
+        What gives the sigma. One without a changing state, and `SelfAdaptive`, need no update.
+    individual : Any
+        The individual that is to be mutated.
+    """
+    known = getattr(adaptation, "__dict__", None)
+    if known is None or known.get("_held") or isinstance(adaptation, Constant | SelfAdaptive):
+        return
+    fitness = getattr(individual, "fitness", None)
+    if fitness is None:
+        return
+    first = known.get("_first_mutated")
+    if first is None:
+        if state := adaptation.state():
+            known["_first_mutated"] = (fitness, fitness.values if fitness.valid else None, dict(state))
+        return
+    scored, before, state = first
+    if scored.valid and scored.values != before:
+        known["_held"] = True  # once
+        if adaptation.state() == state:
+            warnings.warn(
+                f"sigma stays at {adaptation.sigma:g}: nothing updates {adaptation!r}. Register the selection as "
+                "adapting(select, sigma)",
+                stacklevel=3,
+            )
+        del known["_first_mutated"]

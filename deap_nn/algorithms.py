@@ -19,15 +19,20 @@ from typing import Any, Literal
 import numpy as np
 from deap import base, tools
 
+from deap_nn.adaptation import adapting
+from deap_nn.algorithm_names import describe_algorithm
 from deap_nn.checkpoint import Checkpoint
 from deap_nn.clock import Clock, Scoring, told_of
+from deap_nn.crossover import cxMean
 from deap_nn.elitism import Elitism
 from deap_nn.evolution import Callback, Evolution, checked_callbacks, tell, telling_start_and_end
 from deap_nn.founders import breeder_of
 from deap_nn.limits import WORST, EvaluationError
 from deap_nn.lineage import Lineage
 from deap_nn.logbooks import record, statistic
+from deap_nn.made_toolbox import MadeToolbox
 from deap_nn.maps.tasks import MapError
+from deap_nn.mating import mates_of
 from deap_nn.members import centre_of, mean_around
 from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, pickler, worker_count
 from deap_nn.progress import ProgressBar, in_notebook
@@ -38,8 +43,9 @@ from deap_nn.selection import is_log_rank, operator_of
 from deap_nn.variation import in_order, strength_of, unscored, vary
 from deap_nn.weights import check_count, check_number, check_probability
 
-COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma")
-"""The columns of a logbook, of which a toolbox without ``assess`` or an adaptation lacks the last."""
+COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma", "best_pairs")
+"""The columns of a logbook. A toolbox without ``assess`` has no errors, one whose mutation has no ``sigma`` lacks that,
+and ``best_pairs``, the number of groups in which the best of the generation before is a parent, needs groups."""
 
 
 __all__ = ["COLUMNS", "WORST", "Callback", "Evolution", "evolve", "vary"]
@@ -140,7 +146,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, Real)
 
 
-def _record(evolution: Evolution, clock: Clock, stats: Any, begun: float, started: float, *, kept: bool) -> None:
+def _record(
+    evolution: Evolution, clock: Clock, stats: Any, begun: float, started: float, best_pairs: int | None, *, kept: bool
+) -> None:
     """Log the generation, and with the same stroke make its best the run's; `kept` says if there is a checkpoint."""
     toolbox, population = evolution.toolbox, evolution.population
     best = max(population, key=attrgetter("fitness"))
@@ -157,6 +165,8 @@ def _record(evolution: Evolution, clock: Clock, stats: Any, begun: float, starte
         row.update(toolbox.assess(best, evolution.generation, map=evolution.map))
     if clock.sigma is not None:
         row["sigma"] = clock.sigma
+    if best_pairs is not None:
+        row["best_pairs"] = best_pairs
     for name, value in (stats.compile(population) if stats is not None else {}).items():
         row[name] = statistic(name, value, ours=name in COLUMNS, kept=kept)
     with holding_signals():
@@ -173,7 +183,7 @@ def evolve(
     toolbox: base.Toolbox,
     ngen: int,
     *,
-    seed: int,
+    seed: int | None = None,
     cxpb: float = 1.0,
     mutpb: float = 1.0,
     stats: tools.Statistics | tools.MultiStatistics | None = None,
@@ -188,6 +198,7 @@ def evolve(
     keyframe_seconds: float | None = KEYFRAME_SECONDS,
     keyframe_bytes: int = KEYFRAME_BYTES,
     progress: bool | None = None,
+    verbose: bool = False,
 ) -> tuple[list[Any], tools.Logbook]:
     """Evolve a population by generations, each replaced by its children and scored on a new mini-batch.
 
@@ -200,19 +211,21 @@ def evolve(
     population : list
         Individuals; replaced in place by each next generation.
     toolbox : deap.base.Toolbox
-        With ``clone``, ``mate``, ``mutate``, ``select``, ``evaluate`` and ``map``. As many parents are drawn as there
-        are members: selections that take the best of more, such as DEAP's ``selNSGA2``, are for its own loops. Of
-        several objectives the first decides under `make_toolbox`'s selections, and is logged. ``assess``, if there is
-        one, adds columns about the best. If there is a number ``elites``, so many of the best live on unchanged at the
-        last places of the next generation and are scored again there; their fitness is a running mean, of which a new
-        mini-batch is one part in ``elite_batches``, 1 if left out.
+        With ``clone``, ``mate``, ``mutate``, ``select``, ``evaluate`` and ``map``. ``mate`` is called with two
+        individuals, as in DEAP's loops; one whose signature takes ``*individuals`` with the number that the toolbox'
+        ``mates`` says. As many parents are drawn as there are members: selections that take the best of more, such as
+        DEAP's ``selNSGA2``, are for its own loops. Of several objectives the first decides under `make_toolbox`'s
+        selections, and is logged. ``assess``, if there is one, adds columns about the best. If there is a number
+        ``elites``, that number of the best live on unchanged at the last places of the next generation and are scored
+        again there; their fitness is a running mean, of which a new mini-batch is one part in ``elite_batches``, 1 if
+        left out.
     ngen : int
         Generations after the initial one, at least 0.
-    seed : int
-        The run's seed.
+    seed : int, optional
+        The run's seed; that of a toolbox by `make_toolbox` if left out.
     cxpb, mutpb : float
-        The probabilities that a pair is mated and that a child is mutated, 0 to 1. Where the toolbox has a ``step`` all
-        the chosen are mated, always.
+        The probabilities that a group is mated and that a child is mutated, 0 to 1. In a toolbox with a ``step``, where
+        children come from one centre, `cxpb` plays no part.
     stats : deap.tools.Statistics, optional
         Adds its columns or chapters to the logbook.
     halloffame : deap.tools.HallOfFame, optional
@@ -247,6 +260,8 @@ def evolve(
         What takes more is not kept.
     progress : bool, optional
         Whether to add a `ProgressBar` to the callbacks. If left out there is one in a notebook, and none elsewhere.
+    verbose : bool
+        Whether to print the algorithm and, as DEAP's loops do, the logbook's stream.
 
     Returns
     -------
@@ -258,7 +273,8 @@ def evolve(
     Raises
     ------
     ValueError
-        If the population is empty, a number out of range, or a checkpoint that of another run.
+        If the population is empty, a number out of range, a checkpoint that of another run, `seed` not that of the
+        toolbox, or something registered that the toolbox' algorithm does not call.
     EvaluationError
         If an evaluation raises, takes too long or returns no fitness: it names the generation and the child.
     CallbackError
@@ -272,10 +288,12 @@ def evolve(
     >>> logbook.select("gen")
     [0, 1, 2]
     """
-    seed = check_seed(seed)
+    seed = _seed_of(toolbox, seed)
     if not population:
         raise ValueError("population must not be empty")
     ngen = check_count(ngen, "ngen", 0)
+    if isinstance(toolbox, MadeToolbox):
+        toolbox.plan(len(population), ngen)
     group_size = None if group_size is None else check_count(group_size, "group_size")
     cache_size = None if cache_size is None else check_count(cache_size, "cache_size", 0)
     keyframe_bytes = check_count(keyframe_bytes, "keyframe_bytes", 0)
@@ -297,9 +315,11 @@ def evolve(
         raise ValueError("SelfAdaptive is not for a toolbox where all the chosen are mated at once")
     _check_signs(population, toolbox)
     weigh = weigh_of(toolbox)
+    if getattr(toolbox, "step", None) is not None and operator_of(getattr(toolbox, "mate", cxMean)) is not cxMean:
+        raise ValueError("mate is not called where a toolbox has a step: children come from one centre")
     if weigh is not None:
         weights_of(weigh, len(population))
-        if not is_log_rank(toolbox.select):
+        if hasattr(toolbox, "select") and not is_log_rank(toolbox.select):
             raise ValueError("select is not asked where weigh says how much each counts: delete toolbox.weigh to draw")
     elif operator_of(toolbox.select) in _TAKING_THE_BEST:
         name = operator_of(toolbox.select).__name__
@@ -314,6 +334,8 @@ def evolve(
         for name, given in (("checkpoint", checkpoint is not None), ("timeout", timeout is not None)):
             if given:
                 raise ValueError(f"{name} needs breeding by recipes: {lineage}")
+    if verbose:
+        print(describe_algorithm(toolbox, len(population)))
     probabilities = {"cxpb": cxpb, "mutpb": mutpb}
     evolution = Evolution(toolbox, population, ngen, toolbox.map, settings={"seed": seed, **probabilities})
     if isinstance(lineage, Lineage):
@@ -336,9 +358,22 @@ def evolve(
             halloffame=halloffame,
             checkpoint=checkpoint,
             keyframes=Keyframes(keyframe_seconds, keyframe_bytes),
+            verbose=verbose,
         )
         run.run()
     return population, evolution.logbook
+
+
+def _seed_of(toolbox: base.Toolbox, seed: int | None) -> int:
+    """Return the seed of a run: the given one, or that of the toolbox, with which a given one has to agree."""
+    known = getattr(toolbox, "seed", None)
+    if seed is None:
+        if known is None:
+            raise ValueError("seed must be given where the toolbox is not by make_toolbox, which has one")
+        return check_seed(known)
+    if isinstance(toolbox, MadeToolbox) and check_seed(seed) != known:
+        raise ValueError(f"seed must be that of the toolbox, {known}, or left out, got {seed}")
+    return check_seed(seed)
 
 
 class _Run:
@@ -356,6 +391,7 @@ class _Run:
         halloffame: tools.HallOfFame | None,
         checkpoint: Checkpoint | None,
         keyframes: Keyframes,
+        verbose: bool,
     ) -> None:
         self.evolution = evolution
         self._watching = watching
@@ -366,11 +402,14 @@ class _Run:
         self._halloffame = halloffame
         self._checkpoint = checkpoint
         self._keyframes = keyframes
+        self._verbose = verbose
         self._centre: Any = None
+        self._best_pairs: int | None = 0
         toolbox = evolution.toolbox
         self._elitism = _elitism(toolbox, len(evolution.population))
         self._clock: Clock = getattr(toolbox, "clock", None) or Clock(toolbox)
-        self._clock.reset()
+        named = getattr(toolbox, "generations", None)
+        self._clock.reset(evolution.generations if named is None else named)
         self._begun = self._started = time.perf_counter()
 
     def run(self) -> None:
@@ -396,6 +435,8 @@ class _Run:
             return 0
         go_on(self.evolution, self._lineage, self._clock, self._elitism, self._checkpoint, self._watching)
         self._begun = self._started - self.evolution.elapsed
+        if "best_pairs" not in self.evolution.row:  # a run of before there was this column
+            self._best_pairs = None
         tell(self._watching, "on_generation", self.evolution)  # they may have seen this generation before, or not
         self._started = time.perf_counter()
         return self.evolution.generation + 1
@@ -408,7 +449,11 @@ class _Run:
         _score(evolution, self._elitism, self._watching)
         if self._halloffame is not None:
             self._halloffame.update(evolution.population)
-        _record(evolution, self._clock, self._stats, self._begun, self._started, kept=checkpoint is not None)
+        pairs = None if getattr(evolution.toolbox, "step", None) is not None else self._best_pairs
+        kept = checkpoint is not None
+        _record(evolution, self._clock, self._stats, self._begun, self._started, pairs, kept=kept)
+        if self._verbose:
+            print(evolution.logbook.stream)
         self._started = self._begun + evolution.elapsed  # what callbacks take counts for the next generation
         if checkpoint is not None and self._lineage is not None:
             checkpoint.append(kept_of(evolution, self._lineage, self._clock, places, self._watching))
@@ -422,22 +467,25 @@ class _Run:
         rng = stream(self._seed, Purpose.SELECT, generation)
         kept = self._elitism.choose(population)
         wanted = len(population) - len(kept)
-        weigh = weigh_of(toolbox)
+        weigh, around_centre = weigh_of(toolbox), getattr(toolbox, "step", None) is not None
         if weigh is None:
-            drawn = seeded(toolbox.select, rng)(population, wanted)
+            drawn = adapting(seeded(toolbox.select, rng), self._clock)(population, wanted)
             if len(drawn) != wanted:
                 raise ValueError(f"select must return {wanted} individuals, got {len(drawn)}")
-            chosen = in_order(drawn, toolbox.mate)
+            chosen = list(drawn) if around_centre else in_order(drawn, toolbox.mate)
         else:  # all count, best first
             chosen = sorted(population, key=attrgetter("fitness"), reverse=True)
-        if self._clock.generation < generation:  # somebody registered another select, which moves no clock
             self._clock.advance(population)
+        if not around_centre and self._best_pairs is not None:
+            best, mates = max(population, key=attrgetter("fitness")), mates_of(toolbox)
+            groups = (chosen[start : start + mates] for start in range(0, len(chosen), mates))
+            self._best_pairs = sum(any(parent is best for parent in group) for group in groups)
         self.evolution.parents = len({id(member) for member in chosen})
         if self._lineage is not None:
             population[:] = self._lineage.children([*chosen, *kept], generation, self._clock.sigma)
             return [member.recipe.place for member in (*chosen, *kept)] if self._checkpoint is not None else []
         population[:] = [*chosen, *kept]  # those that were not chosen are not needed any more
-        if getattr(toolbox, "step", None) is not None:
+        if around_centre:
             centre = centre_of(chosen, self._centre, toolbox.step, weigh)
             self._centre, chosen = centre, [centre] * len(chosen)
             around = {"centre": centre, "step": toolbox.step, "weigh": weigh, "size": len(population)}

@@ -9,11 +9,9 @@ from functools import partial
 from numbers import Real
 from typing import Any
 
-import numpy as np
 from deap import base
 
-from deap_nn.adaptation import Adaptation
-from deap_nn.seeding import seeded
+from deap_nn.adaptation import Adaptation, Annealed, hold, note_update
 
 _scored: ContextVar[int | None] = ContextVar("scored", default=None)
 
@@ -86,20 +84,28 @@ class Clock:
     def __init__(self, toolbox: base.Toolbox) -> None:
         self.toolbox = toolbox
         self.generation = 0
+        self.generations: int | None = None
         self._first = getattr(toolbox, "evaluate", None)
 
     @property
     def adaptation(self) -> Adaptation | None:
         """What the registered mutation takes its sigma from, if that is an adaptation."""
         sigma = getattr(self.toolbox.mutate, "keywords", {}).get("sigma")
-        return sigma if isinstance(sigma, Adaptation) else None
+        if not isinstance(sigma, Adaptation):
+            return None
+        if isinstance(sigma, Annealed) and self.generations is not None:
+            sigma.run_of(self.generations)
+        hold(sigma)
+        return sigma
 
     @property
     def sigma(self) -> float | None:
-        """The strength of mutation at present, or None where the registered mutation has no ``sigma``."""
+        """The mutation step size at present, or None if the registered mutation has no ``sigma``."""
+        adaptation = self.adaptation
+        if adaptation is not None:
+            return float(adaptation.sigma)
         sigma = getattr(self.toolbox.mutate, "keywords", {}).get("sigma")
-        amount = sigma.sigma if isinstance(sigma, Adaptation) else sigma
-        return float(amount) if isinstance(amount, Real) else amount
+        return float(sigma) if isinstance(sigma, Real) else sigma
 
     def _set(self, generation: int) -> None:
         self.generation = generation
@@ -107,8 +113,9 @@ class Clock:
             for told in told_of(evaluate):
                 told.generation = generation
 
-    def reset(self) -> None:
-        """Go back to generation 0 and the first strength of mutation."""
+    def reset(self, generations: int | None = None) -> None:
+        """Go back to generation 0 and the first sigma, at the start of a run of a number of generations."""
+        self.generations = self.generations if generations is None else generations
         self._set(0)
         if self.adaptation is not None:
             self.adaptation.reset()
@@ -122,27 +129,11 @@ class Clock:
     def advance(self, individuals: Sequence[Any]) -> None:
         """Begin the next generation, whose parents come from the evaluated `individuals`."""
         self._set(self.generation + 1)
-        if self.adaptation is not None:
-            self.adaptation.update(individuals, self.generation)
+        adaptation = self.adaptation
+        if adaptation is not None:
+            adaptation.update(individuals, self.generation)
+        note_update(adaptation, self.generation)
 
-
-class GenerationalSelect:
-    """A toolbox's ``select``: it begins the next generation and then selects.
-
-    Parameters
-    ----------
-    clock : Clock
-        What moves on.
-    operator : callable
-        Selects, in DEAP's form.
-    """
-
-    def __init__(self, clock: Clock, operator: Callable[..., list[Any]]) -> None:
-        self.clock = clock
-        self.operator = operator
-
-    def __call__(self, individuals: Sequence[Any], k: int, *, rng: np.random.Generator, **keywords: Any) -> list[Any]:
-        """Select `k` of the evaluated `individuals` as `operator` does."""
-        self.clock.advance(individuals)
-        chosen: list[Any] = seeded(partial(self.operator, **keywords), rng)(individuals, k)
-        return chosen
+    def update(self, individuals: Sequence[Any], generation: int) -> None:
+        """Advance, as `adapting` asks of what it updates; the clock counts the generations by itself."""
+        self.advance(individuals)

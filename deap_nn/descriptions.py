@@ -9,10 +9,12 @@ from typing import Any
 
 from deap import base
 
+from deap_nn.algorithm_names import describe_algorithm
 from deap_nn.clock import problem_of
 from deap_nn.datasets import Dataset, find_dataset
 from deap_nn.evolution import Evolution
 from deap_nn.logbooks import plain
+from deap_nn.mating import mates_of
 from deap_nn.recipes import weigh_of
 from deap_nn.selection import operator_of, recombination_weights
 
@@ -40,6 +42,7 @@ def settings_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any
         **_of_the_problem(toolbox),
         **{name: _told_of(getattr(toolbox, name)) for name in ("mate", "mutate", "select") if hasattr(toolbox, name)},
         **{name: getattr(toolbox, name) for name in ("step", "mates", "elites") if hasattr(toolbox, name)},
+        "algorithm": describe_algorithm(toolbox, len(evolution.population)),
         "ancestry": _ancestry(toolbox, evolution.settings),
     }
     return found | {name: _told(value) for name, value in given.items() if not (name in OURS and name in found)}
@@ -108,5 +111,5 @@ def _ancestry(toolbox: base.Toolbox, settings: Mapping[str, Any]) -> dict[str, A
     crossed = getattr(toolbox.mate, "keywords", {}).get("indpb") != 0
     if crossed and settings.get("cxpb", 1.0) < 1:
         return None
-    mates = int(getattr(toolbox, "mates", 2)) if crossed and settings.get("cxpb", 1.0) else 1
+    mates = mates_of(toolbox) if crossed and settings.get("cxpb", 1.0) else 1
     return {"mates": mates, "elites": int(getattr(toolbox, "elites", 0)), "around_centre": False}

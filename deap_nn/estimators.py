@@ -22,7 +22,6 @@ from deap_nn.algorithms import evolve
 from deap_nn.callbacks import EarlyStopping, Readouts
 from deap_nn.extras import optional
 from deap_nn.keras_problem import KerasProblem
-from deap_nn.presets import preset
 from deap_nn.seeding import global_state_kept
 from deap_nn.toolbox import make_toolbox
 from deap_nn.weights import check_count, check_number
@@ -131,12 +130,7 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         return hasattr(self, "model_")
 
     def _evolve_problem(self, problem: KerasProblem, seed: int) -> tuple[Readouts, Logbook]:
-        matrices = problem.layout.vectors.count(False)
-        settings = preset(
-            "default", population=self.population, generations=self.generations, matrices=max(1, matrices)
-        )
-        size = min(self.batch_size, len(problem.samples))
-        toolbox = make_toolbox(problem, seed=seed, batch_size=size, **settings)
+        toolbox = make_toolbox(problem, seed=seed, batch_size=min(self.batch_size, len(problem.samples)))
         toolbox.register("map", map)
         readouts = Readouts(toolbox, voters=0)
         callbacks = [EarlyStopping(patience=self.patience), readouts]
@@ -163,7 +157,7 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
 class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor have these
     """A neural network classifier whose weights are evolved, as a scikit-learn estimator.
 
-    The cross-entropy of one mini-batch a generation is minimised as by ``--preset default``; of every 25th generation
+    The cross-entropy of one mini-batch a generation is minimised by `make_toolbox`'s "ga"; of every 25th generation
     the best member and the mean of the parents are scored on the validation samples, and the best of these is kept.
 
     Parameters

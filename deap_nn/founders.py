@@ -10,6 +10,7 @@ from deap import base
 
 from deap_nn.adaptation import SelfAdaptive
 from deap_nn.lineage import Lineage
+from deap_nn.mating import mates_of
 from deap_nn.members import LightMember, light_members
 from deap_nn.noise import NoiseTable
 from deap_nn.population import Population
@@ -84,10 +85,11 @@ def breeder_of(
         return f"{fresh}, all of it from one"
     individual, founders_seed = origins[0]
     shapes, container = population[0].light_shapes, population[0].container
-    individual, mate = (_without_state(operator, rng=None) for operator in (individual, toolbox.mate))
-    mutate = _without_state(toolbox.mutate, rng=None, sigma=0.0)
     step = getattr(toolbox, "step", None)
-    mates = getattr(toolbox, "mates", 2) if step is None else 2
+    individual = _without_state(individual, rng=None)
+    mate = _without_state(toolbox.mate, rng=None) if step is None else None
+    mutate = _without_state(toolbox.mutate, rng=None, sigma=0.0)
+    mates = mates_of(toolbox) if step is None else 2
     sigma = getattr(toolbox.mutate, "keywords", {}).get("sigma")
     return Breeder(
         seed,

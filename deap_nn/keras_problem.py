@@ -31,16 +31,17 @@ class KerasProblem:
         Built, on TensorFlow's backend: sequential, functional with any inputs and outputs, or subclassed. In other
         processes it is built again from its configuration; one that cannot be is for this process alone.
     x, y : array_like, or a list or dictionary of them
-        Inputs as the model takes them, and targets; the first dimension counts samples. Bytes are not scaled.
-    loss : str, keras.losses.Loss, keras.metrics.Metric, callable or dict, or a list of them
-        "error" (the share that is misread), "cross_entropy" (in nats), "mse", "mae" or any name of a Keras loss; a loss
-        or a metric; or a function of (outputs, targets), NumPy arrays in the structure of the model's outputs and of
-        `y`, which returns a number and need not be differentiable. A name or loss is of each output, and their sum
-        counts; a dictionary has one by an output's name, and other outputs do not count in it: names and losses of
-        several, whose sum counts, or a metric or function of one. A list gives as many fitness values. Masks of outputs
-        do not count: what is masked is scored like the rest; nor do losses that layers add, as a ``kernel_regularizer``
-        or ``add_loss`` does. A loss or metric of your own is built again from what its
-        ``get_config`` tells, in this process too.
+        Inputs as the model takes them, and targets; the first dimension counts samples. Bytes are not scaled. A tuple
+        (x, y) in place of both will do.
+    loss : str, keras.losses.Loss, keras.metrics.Metric, callable or dict, or a list of them, optional
+        If left out, the loss that the model is compiled with, or else "cross_entropy". "error" (the share that is
+        misread), "cross_entropy" (in nats), "mse", "mae" or any name of a Keras loss; a loss or a metric; or a function
+        of (outputs, targets), NumPy arrays in the structure of the model's outputs and of `y`, which returns a number
+        and need not be differentiable. A name or loss is of each output, and their sum counts; a dictionary has one by
+        an output's name, and other outputs do not count in it: names and losses of several, whose sum counts, or a
+        metric or function of one. A list gives as many fitness values. Masks of outputs do not count: what is masked is
+        scored like the rest; nor do losses that layers add, as a ``kernel_regularizer`` or ``add_loss`` does. A loss or
+        metric of your own is built again from what its ``get_config`` tells, in this process too.
     from_logits : bool or sequence of bool, optional
         Whether outputs are logits, and not probabilities, for "error" and "cross_entropy"; if left out, as the
         activation of each one's layer says. Keras' own losses have an argument of that name, and are for probabilities
@@ -74,9 +75,9 @@ class KerasProblem:
         self,
         model: keras.Model,
         x: Nest,
-        y: Nest,
+        y: Nest = None,
         *,
-        loss: Any = "cross_entropy",
+        loss: Any = None,
         from_logits: bool | Sequence[bool] | None = None,
         validation_split: float = 0.2,
         validation_data: tuple[Nest, Nest] | None = None,
@@ -84,6 +85,8 @@ class KerasProblem:
     ) -> None:
         from deap_nn.datasets import forget
 
+        if y is None and isinstance(x, tuple) and len(x) == 2:
+            x, y = x
         if not 0 <= check_number(validation_split, "validation_split") < 1:
             raise ValueError(f"validation_split must be at least 0 and below 1, got {validation_split!r}")
         self.samples = split_samples(
@@ -107,6 +110,7 @@ class KerasProblem:
         outputs = [np.asarray(output) for output in keras.tree.flatten(structure)]
         self.reference = reference_of(model, few)
         names = _output_names(model, structure, len(outputs))
+        loss = _compiled_loss(model, names) if loss is None else loss
         given = list(loss) if isinstance(loss, list | tuple) else [loss]
         if not given:
             raise ValueError("loss must name at least one objective")
@@ -221,6 +225,18 @@ def _outputs(model: keras.Model, inputs: Nest) -> Nest:
         return answers_of(model, weights, state, inputs)
     except Exception as error:
         raise ValueError(f"model {model.name!r} does not take x: {reason_of(error)}") from error
+
+
+def _compiled_loss(model: keras.Model, names: Sequence[str]) -> Any:
+    """Return the loss that a model is compiled with, as an argument of `KerasProblem`, or the cross-entropy."""
+    loss = getattr(model, "loss", None)
+    if not getattr(model, "compiled", False) or loss is None:
+        return "cross_entropy"
+    if isinstance(loss, list | tuple):  # of Keras one for each output; of a KerasProblem several fitness values
+        if len(loss) != len(names):
+            raise ValueError(f"loss: the model is compiled with {len(loss)} losses for {len(names)} outputs")
+        return dict(zip(names, loss, strict=True))
+    return loss
 
 
 def _output_names(model: keras.Model, structure: Nest, count: int) -> list[str]:

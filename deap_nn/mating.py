@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -30,6 +31,27 @@ CROSSOVERS: Mapping[CrossoverName, Crossover] = {
     "mean": Crossover(cxMean, of_many=cxMean),
 }
 """What `make_toolbox` calls them; "none" is a mask that exchanges nothing."""
+
+
+def takes_many(mate: Callable[..., Any]) -> bool:
+    """Return whether a registered crossover takes any number of individuals, as ``*individuals`` of its signature says.
+
+    Any other takes two, as in every loop of DEAP.
+    """
+    if getattr(mate, "takes_many", False):
+        return True
+    try:
+        parameters = inspect.signature(mate).parameters
+    except (TypeError, ValueError):  # a function of C without a signature
+        return False
+    many = parameters.get("individuals")
+    return many is not None and many.kind is inspect.Parameter.VAR_POSITIONAL
+
+
+def mates_of(toolbox: Any) -> int:
+    """Return the number of parents that `evolve` crosses at a time: ``toolbox.mates``, if ``mate`` takes them, or 2."""
+    mates = int(getattr(toolbox, "mates", 2))
+    return mates if mates == 2 or takes_many(toolbox.mate) else 2
 
 
 class ArgumentError(ValueError):

@@ -32,6 +32,17 @@ class LightMember:
         del self.make, self.light_shapes
         self._adopt(flat, shapes)  # type: ignore[attr-defined]  # as it now is one
 
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The shape of each matrix, without a look at the weights."""
+        return self.light_shapes
+
+    def transient(self) -> WeightList:
+        """Return an individual with the same weights, which this member does not keep: it stays light."""
+        made = self.container.from_flat(self.make(self.recipe), self.light_shapes)
+        vars(made).update({name: value for name, value in vars(self).items() if name not in ("make", "light_shapes")})
+        return made
+
     def _repr_html_(self) -> str:  # without a look at the weights
         return genome(type(self).__name__, self.light_shapes, getattr(self, "fitness", None))
 
@@ -58,7 +69,7 @@ _METHODS = """
 @functools.lru_cache(maxsize=16)
 def _light_class(container: type[WeightList]) -> type[Any]:
     methods: dict[str, Any] = {name: _loading(name) for name in _METHODS.split()}
-    methods |= {name: _loading_property(name) for name in ("flat", "shapes")}
+    methods |= {"flat": _loading_property("flat")}
     methods |= {"__hash__": None, "container": container}
     # Past the metaclass of DEAP's creator, which makes classes of one base.
     made: type[Any] = type.__new__(type(container), container.__name__, (LightMember, container), methods)

@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.adaptation import Adaptation, SelfAdaptive, check_sigma
+from deap_nn.adaptation import Adaptation, SelfAdaptive, check_sigma, warn_if_never_updated
 from deap_nn.noise import NoiseTable, noise_slice
 from deap_nn.operators import operator
 from deap_nn.weights import (
@@ -134,6 +134,8 @@ def mutGaussianAdaptive(
     flat = check_genome(individual)
     if isinstance(sigma, SelfAdaptive):
         sigma = vars(individual)["strategy"] = sigma.varied(sigma.of(individual), rng)
+    if isinstance(sigma, Adaptation):
+        warn_if_never_updated(sigma, individual)
     amount = check_sigma(sigma.sigma if isinstance(sigma, Adaptation) else sigma, "sigma")
     factors = matrix_factors(amount, scales_of(individual, scale, amount), len(individual))
     if mirrored:

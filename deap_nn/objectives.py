@@ -20,6 +20,9 @@ Kind = Literal["error", "cross_entropy", "loss", "metric", "function", "sum"]
 WORST_VALUES = {"error": 1.0, "cross_entropy": WORST_CROSS_ENTROPY}
 """What NaN and infinity count as where it is not the largest number that is ever told, and the largest of that kind."""
 
+ACCURACIES = ("accuracy", "acc", "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy")
+"""Keras' names of shares that are read right."""
+
 _SHORT = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
 
 
@@ -114,6 +117,8 @@ def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective
 def _single(given: Any, argument: str) -> Objective:
     if given in ("error", "cross_entropy"):
         return Objective(given, given)
+    if isinstance(given, str) and given in ACCURACIES:
+        raise ValueError(f'{argument} is minimised: take "error", which is 1 - accuracy, in place of {given!r}')
     if isinstance(given, str):
         try:
             return _of_keras("loss", given, keras.losses.get(_SHORT.get(given, given)), argument)

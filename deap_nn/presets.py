@@ -1,7 +1,8 @@
-"""Settings by name, those that were measured to learn best among them."""
+"""The algorithms by name: which operators run, and with which arguments."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Literal
 
 import numpy as np
@@ -9,8 +10,29 @@ import numpy as np
 from deap_nn.adaptation import Annealed, ErrorScaled
 from deap_nn.weights import check_count
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "default": {
+PresetName = Literal["ga", "es", "article"]
+
+FEWEST_PARENTS = 10
+"""The least number of parents where they are a share of the population: fewer lose the founders' variety too soon."""
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "ga": {
+        "fitness": "cross_entropy",
+        "init": "scaled",
+        "scale": "fan_in",
+        "schedule": "error",
+        "sigma": 0.1,
+        "final_sigma": None,
+        "parents": 0.25,
+        "fewest": FEWEST_PARENTS,
+        "pressure": 1.5,
+        "boost": 2.0,
+        "crossover": "mask",
+        "mates": 4,
+        "step": None,
+        "sampling": None,
+    },
+    "es": {
         "fitness": "cross_entropy",
         "init": "scaled",
         "scale": "fan_in",
@@ -18,27 +40,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "sigma": 0.5,
         "final_sigma": 0.05,
         "parents": 0.5,
+        "fewest": 2,
         "pressure": 1.5,
         "boost": 1.0,
         "crossover": "mean",
         "mates": None,
         "step": "usual",
         "sampling": "independent",
-    },
-    "mask": {
-        "fitness": "cross_entropy",
-        "init": "scaled",
-        "scale": "fan_in",
-        "schedule": "error",
-        "sigma": 0.1,
-        "final_sigma": None,
-        "parents": 0.1,
-        "pressure": 1.5,
-        "boost": 1.0,
-        "crossover": "mask",
-        "mates": 2,
-        "step": None,
-        "sampling": None,
     },
     "article": {
         "fitness": "error",
@@ -48,6 +56,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "sigma": 0.1,
         "final_sigma": None,
         "parents": 1.0,
+        "fewest": 2,
         "pressure": 2.0,
         "boost": 100.0,
         "crossover": "mask",
@@ -55,31 +64,67 @@ PRESETS: dict[str, dict[str, Any]] = {
         "step": None,
         "sampling": None,
     },
+    "mask": {
+        "fitness": "cross_entropy",
+        "init": "scaled",
+        "scale": "fan_in",
+        "schedule": "error",
+        "sigma": 0.1,
+        "final_sigma": None,
+        "parents": 0.1,
+        "fewest": 2,
+        "pressure": 1.5,
+        "boost": 1.0,
+        "crossover": "mask",
+        "mates": 2,
+        "step": None,
+        "sampling": None,
+    },
 }
-"""Settings of a run by name: what `make_toolbox` takes, but ``parents`` is a share of the population, ``sigma`` the
-first strength of mutation, which falls as ``schedule`` says, ``final_sigma`` a share of it, and a "usual" ``step`` that
-of `usual_step`."""
+"""The arguments of each algorithm. ``parents`` is a share of the population and ``fewest`` the least number of them;
+``sigma`` is the first mutation step size, ``schedule`` its adaptation and ``final_sigma`` a share of it; a "usual"
+``step`` is that of `usual_step`. "mask" is kept for runs and studies that name it."""
 
+NAMES: tuple[PresetName, ...] = ("ga", "es", "article")
+"""The algorithms that help texts name, the default first."""
+
+ALIASES = {"default": "es"}
+"""Former names of algorithms."""
 
 SPREADS = {"independent": 48.0, "mirrored": 24.0}
-"""How far the steps of a whole run may go astray, by how children are sampled; see `usual_step`."""
+"""The constant of `usual_step` for each kind of sampling."""
+
+
+def canonical(name: str) -> str:
+    """Return the present name of an algorithm.
+
+    Raises
+    ------
+    ValueError
+        If no algorithm has this name.
+    """
+    known = ALIASES.get(name, name) if isinstance(name, str) else name
+    if known not in SETTINGS:
+        raise ValueError(f"preset must be {' or '.join(map(repr, NAMES))}, got {name!r}")
+    return known
 
 
 def usual_step(
     population: int, generations: int, matrices: int, sampling: Literal["independent", "mirrored"] = "independent"
 ) -> float:
-    r"""Return a `step` of `make_toolbox` that learns well with "mean": :math:`\sqrt{48\,n/(G\,L)}`.
+    r"""Return the `step` of an evolution strategy that suits a run: :math:`\sqrt{48\,n/(G\,L)}`.
 
-    A step towards the mean of so many members goes astray too, by as much as the step is long over the root of their
-    number. This is the step with which `G` of them go astray together as far as with any other number of members and
-    generations; the 48 was measured (docs/results.md). Mirrored children have half as many noises: there it is 24.
+    A step towards the mean of the chosen members also has an error, in proportion to the step and to the inverse root
+    of their number. This step keeps the errors of all `G` generations together the same for any number of members and
+    generations. The 48 was measured (docs/results.md); mirrored children have half as many noise vectors, so it is 24
+    there.
 
     Parameters
     ----------
     population, generations : int
         `n` members and `G` generations, each at least 1.
     matrices : int
-        `L`, the weight matrices that a sample passes one after the other, at least 1: biases are none.
+        `L`, the number of weight matrices that a sample passes one after the other, at least 1: biases do not count.
     sampling : {"independent", "mirrored"}
         As `make_toolbox` takes it.
 
@@ -101,38 +146,35 @@ def usual_step(
 
 
 def preset(name: str, *, population: int, generations: int, matrices: int) -> dict[str, Any]:
-    """Return what `make_toolbox` takes for a run of a preset, which may be changed before it is given.
-
-    With "mask" and "article" mutation is as strong as the error is large: where the fitness is neither an error nor a
-    cross-entropy, give another ``sigma`` with them. "article" is for a `KerasProblem` whose ``loss`` is "error".
+    """Return the arguments of `make_toolbox` for an algorithm. Deprecated: `make_toolbox` takes ``preset=name``.
 
     Parameters
     ----------
-    name : {"default", "mask", "article"}
-        All the chosen mated at once, which learns best; two crossed by a mask; the article's settings.
-    population, generations : int
-        Of the run, each at least 1: how many may be parents, how far to step, and how fast the noise falls go by them.
-    matrices : int
-        How many weight matrices a sample passes one after the other, at least 1: biases are none.
+    name : {"ga", "es", "article"}
+        The algorithm.
+    population, generations, matrices : int
+        As for `usual_step`.
 
     Raises
     ------
     ValueError
-        If there is no such preset, or a number is not an integer of at least 1.
-
-    Examples
-    --------
-    >>> settings = preset("default", population=100, generations=300, matrices=4)
-    >>> settings["crossover"], settings["parents"], settings["step"], settings["sigma"]
-    ('mean', 50, 2.0, Annealed(0.5, 0.025, 300))
+        If no algorithm has this name, or a number is not an integer of at least 1.
     """
-    if name not in PRESETS:
-        raise ValueError(f"name must be {' or '.join(map(repr, PRESETS))}, got {name!r}")
+    warnings.warn(f"preset() is deprecated: make_toolbox takes preset={name!r}", DeprecationWarning, stacklevel=2)
     step = usual_step(population, generations, matrices)
-    chosen = {key: value for key, value in PRESETS[name].items() if key == "scale" or value is not None}
+    chosen = {key: value for key, value in SETTINGS[canonical(name)].items() if key == "scale" or value is not None}
     schedule, sigma, share = (chosen.pop(key, None) for key in ("schedule", "sigma", "final_sigma"))
     chosen["sigma"] = ErrorScaled(sigma) if schedule == "error" else Annealed(sigma, share * sigma, generations)
-    chosen["parents"] = max(2, round(chosen["parents"] * population))
+    chosen["parents"] = max(chosen.pop("fewest"), round(chosen["parents"] * population))
     if "step" in chosen:
         chosen["step"] = step
     return chosen
+
+
+def __getattr__(name: str) -> Any:
+    if name != "PRESETS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn("PRESETS is deprecated: make_toolbox takes preset='ga'", DeprecationWarning, stacklevel=2)
+    former = {key: value for key, value in SETTINGS["es"].items() if key != "fewest"}
+    others = {name: {key: value for key, value in SETTINGS[name].items() if key != "fewest"} for name in SETTINGS}
+    return {"default": former} | others

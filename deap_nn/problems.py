@@ -137,9 +137,22 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
         "scores": Scores(problem),
         "to_model": given.to_model,
     }
-    kinds = [objective.kind for objective in given.objectives]
-    fitness = kinds[0] if kinds in (["error"], ["cross_entropy"]) else None
+    fitness = _fitness_of(given.objectives)
     return Scoring(problem, given.layout, cast(Any, fitness), registered)
+
+
+CROSS_ENTROPIES = ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy")
+"""Keras' losses that are a cross-entropy in nats."""
+
+
+def _fitness_of(objectives: Sequence[Any]) -> str | None:
+    """Return what an `ErrorScaled` sigma can follow: "error" or "cross_entropy", or None."""
+    if len(objectives) != 1:
+        return None
+    kind, name = objectives[0].kind, objectives[0].name
+    if kind in ("error", "cross_entropy"):
+        return str(kind)
+    return "cross_entropy" if kind == "loss" and name in CROSS_ENTROPIES else None
 
 
 def _dataset(data: str | Path | Dataset) -> Dataset:

@@ -14,7 +14,7 @@ from deap import base
 from numpy.typing import NDArray
 
 from deap_nn.adaptation import SelfAdaptive, check_sigma
-from deap_nn.crossover import cxMask, cxMean, cxScanning, further
+from deap_nn.crossover import cxMask, cxScanning, further
 from deap_nn.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import LARGEST_TABLE, NoiseTable, noise_numbers
 from deap_nn.seeding import Purpose, seeded, stream, takes
@@ -150,7 +150,7 @@ class Breeder:
     container : type
         The class of the individuals, a `WeightList`.
     individual, mate, mutate : functools.partial
-        The toolbox's operators.
+        The toolbox's operators; no `mate` where children come from one centre.
     cxpb, mutpb : float
         The probabilities that a group is mated and that a child is mutated.
     mates : int
@@ -173,7 +173,7 @@ class Breeder:
     shapes: tuple[Shape, ...]
     container: type[WeightList]
     individual: functools.partial[Any]
-    mate: functools.partial[Any]
+    mate: functools.partial[Any] | None
     mutate: functools.partial[Any]
     cxpb: float
     mutpb: float
@@ -192,8 +192,8 @@ class Breeder:
     def fused(self) -> bool:
         """Whether one pass over the genome does what is registered."""
         mate, mutate = self.mate, self.mutate
-        if self.step is not None:
-            known = getattr(mate, "func", None) is cxMean
+        if self.step is not None or mate is None:
+            known = self.step is not None
         elif getattr(mate, "func", None) is cxMask:
             known = self.mates == 2 and 0 <= mate.keywords.get("indpb", 0.5) <= 1
         else:
@@ -201,7 +201,7 @@ class Breeder:
         return (
             known
             and getattr(mutate, "func", None) is mutGaussianAdaptive
-            and not (mate.args or mutate.args)
+            and not (getattr(mate, "args", ()) or mutate.args)
             and getattr(mutate.keywords.get("noise"), "size", LARGEST_TABLE) < LARGEST_TABLE
             and mutate.keywords.get("indpb", 1.0) == 1.0
             and mutate.keywords.get("matrices", "all") == "all"
@@ -232,7 +232,7 @@ class Breeder:
         side = recipe.place % self.mates
         made = [self._copy_of(parent) for parent in parents]
         child = made[0]
-        if mated and self.step is None:
+        if mated and self.mate is not None and self.step is None:
             made = made[-side:] + made[:-side]
             child = seeded(self.mate, self._mating(recipe))(*made)[side]
         if mutated:
@@ -318,7 +318,7 @@ class Breeder:
         if self.mates == SCANNED:
             scan_and_mutate(outs[: len(recipes)], parents, self._table, factors, self.shapes, **key)
             return
-        indpb = self.mate.keywords.get("indpb", 0.5)
+        indpb = self.mate.keywords.get("indpb", 0.5) if self.mate is not None else 0.5
         cross_and_mutate(
             outs[: len(recipes)], parents[0], parents[1], self._table, factors, self.shapes, **key, indpb=indpb
         )

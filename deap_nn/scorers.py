@@ -171,7 +171,8 @@ class Evaluate(OnProblem):
 
     def __call__(self, individual: WeightList) -> tuple[float, ...]:
         """Return the fitness as DEAP wants it, a tuple."""
-        found: tuple[float, ...] = scorer(self.problem).fitness(individual, self._scored)
+        read = individual.transient() if isinstance(individual, WeightList) else individual
+        found: tuple[float, ...] = scorer(self.problem).fitness(read, self._scored)
         return found
 
     @property

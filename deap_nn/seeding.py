@@ -88,8 +88,14 @@ def stream(seed: int, purpose: Purpose, generation: int = 0, index: int = 0) -> 
 
 
 def takes(operator: Callable[..., Any], keyword: str) -> bool:
-    """Return whether a registered function takes a keyword: it says so, or was registered with it."""
+    """Return whether a registered function takes a keyword: it says so, or was registered with it.
+
+    A selection that calls another one, its ``operator``, as `adapting` makes it, takes what that takes.
+    """
     if keyword in getattr(operator, "keywords", {}):
+        return True
+    inner = getattr(operator, "operator", None)
+    if callable(inner) and takes(inner, keyword):
         return True
     try:
         return keyword in inspect.signature(operator).parameters

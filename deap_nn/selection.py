@@ -28,15 +28,55 @@ def rank_weights(size: int, pressure: float, boost: float, boosted: int) -> NDAr
     return probabilities
 
 
-def check_ranking(pressure: float, boost: float, boosted: int, parents: int | None) -> None:
-    """Raise ValueError where a setting of `selRankBoosted` is out of range, naming it."""
+FEWEST_OF_A_SHARE = 2
+"""The least number of parents that a share of the individuals gives if nothing is said: a pair has two."""
+
+
+def check_parents(parents: float | None, fewest: int = FEWEST_OF_A_SHARE) -> None:
+    """Raise ValueError if a number of parents, or a share of the individuals, is out of range."""
+    check_count(fewest, "fewest")
+    if isinstance(parents, float | np.floating):
+        if not 0 < parents <= 1:
+            raise ValueError(
+                f"parents must be an integer of at least 1, or a share above 0 and up to 1, got {parents!r}"
+            )
+    elif parents is not None:
+        check_count(parents, "parents", 1)
+
+
+def number_of_parents(parents: float | None, size: int, fewest: int = FEWEST_OF_A_SHARE) -> int | None:
+    """Return how many of `size` individuals are parents; None for all.
+
+    Parameters
+    ----------
+    parents : int or float, optional
+        An integer is their number; a float is a share of the individuals, above 0 and up to 1.
+    size : int
+        The number of individuals.
+    fewest : int
+        The least number that a share gives, if there are as many individuals.
+
+    Examples
+    --------
+    >>> number_of_parents(0.25, 200), number_of_parents(0.25, 20, fewest=10), number_of_parents(7, 20)
+    (50, 10, 7)
+    """
+    check_parents(parents, fewest)
+    if parents is None or not isinstance(parents, float | np.floating):
+        return parents
+    return min(size, max(fewest, round(float(parents) * size)))
+
+
+def check_ranking(
+    pressure: float, boost: float, boosted: int, parents: float | None, fewest: int = FEWEST_OF_A_SHARE
+) -> None:
+    """Raise ValueError if an argument of `selRankBoosted` is out of range, naming it."""
     if not 1.0 <= check_number(pressure, "pressure") <= 2.0:
         raise ValueError(f"pressure must be between 1 and 2, got {pressure!r}")
     if not 0 < check_number(boost, "boost") < np.inf:
         raise ValueError(f"boost must be finite and above 0, got {boost!r}")
     check_count(boosted, "boosted", 0)
-    if parents is not None:
-        check_count(parents, "parents", 1)
+    check_parents(parents, fewest)
 
 
 def _draw_pairs(weights: NDArray[np.float64], pairs: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -64,7 +104,8 @@ def selRankBoosted(
     pressure: float = 1.5,
     boost: float = 2.0,
     boosted: int = 1,
-    parents: int | None = None,
+    parents: float | None = None,
+    fewest: int = FEWEST_OF_A_SHARE,
     rng: np.random.Generator,
     fit_attr: str = "fitness",
 ) -> list[Individual]:
@@ -84,8 +125,11 @@ def selRankBoosted(
         The weight of the best `boosted` is multiplied by it, above 0; 1 is plain linear ranking.
     boosted : int
         How many of the best are boosted, at least 0.
-    parents : int, optional
-        Draw from the best `parents` alone (truncation), at least 1. Left out, from all.
+    parents : int or float, optional
+        Draw only from the best `parents` (truncation): an integer of at least 1, or a share of the individuals, above 0
+        and up to 1. Left out, from all.
+    fewest : int
+        The least number of parents that a share gives.
     rng : numpy.random.Generator
         The source of randomness.
     fit_attr : str
@@ -122,13 +166,14 @@ def selRankBoosted(
     """
     check_generator(rng)
     check_count(k, "k", 0)
-    check_ranking(pressure, boost, boosted, parents)
+    check_ranking(pressure, boost, boosted, parents, fewest)
     fitness = _fitness_of(individuals, fit_attr)
     candidates = list({id(individual): individual for individual in individuals}.values())
-    if parents is None:
+    most = number_of_parents(parents, len(candidates), fewest)
+    if most is None:
         candidates.sort(key=fitness, reverse=True)
     else:
-        candidates = heapq.nlargest(parents, candidates, key=fitness)
+        candidates = heapq.nlargest(most, candidates, key=fitness)
     places = _draw_pairs(rank_weights(len(candidates), pressure, boost, boosted), (k + 1) // 2, rng)
     return [candidates[place] for place in places.ravel()[:k]]
 
@@ -140,7 +185,7 @@ def log_rank_weights(size: int) -> NDArray[np.float64]:
     return shares
 
 
-def recombination_weights(size: int, parents: int | None = None) -> NDArray[np.float64]:
+def recombination_weights(size: int, parents: float | None = None) -> NDArray[np.float64]:
     """Return how much each of a whole population counts, best first, where all of it is recombined around a centre.
 
     The better half counts by the logarithm of its ranks; the worse half, the very worst first, as much against: what
@@ -150,8 +195,9 @@ def recombination_weights(size: int, parents: int | None = None) -> NDArray[np.f
     ----------
     size : int
         How many there are, at least 1.
-    parents : int, optional
-        So many of the best and of the worst count, at least 1, half of all at most. Left out, half of all.
+    parents : int or float, optional
+        The number of the best that count, and of the worst, at least 1 and at most half of all; a float is a share of
+        all. Left out, half of all.
 
     Returns
     -------
@@ -175,8 +221,7 @@ def recombination_weights(size: int, parents: int | None = None) -> NDArray[np.f
     [0.5, 0.0, -0.5]
     """
     check_count(size, "size")
-    if parents is not None:
-        check_count(parents, "parents")
+    parents = number_of_parents(parents, size)
     weights = np.zeros(size)
     if size == 1:
         weights[0] = 1.0
@@ -192,7 +237,7 @@ def selLogRank(
     individuals: Sequence[Individual],
     k: int,
     *,
-    parents: int | None = None,
+    parents: float | None = None,
     rng: np.random.Generator,
     fit_attr: str = "fitness",
 ) -> list[Individual]:
@@ -207,8 +252,9 @@ def selLogRank(
         Evaluated individuals.
     k : int
         How many to draw, at least 0.
-    parents : int, optional
-        Draw from the best `parents` alone, at least 1, half of all at most. Left out, from half of all.
+    parents : int or float, optional
+        Draw only from the best `parents`, at least 1 and at most half of all; a float is a share of all. Left out, from
+        half of all.
     rng : numpy.random.Generator
         The source of randomness.
     fit_attr : str
@@ -245,8 +291,7 @@ def selLogRank(
     """
     check_generator(rng)
     check_count(k, "k", 0)
-    if parents is not None:
-        check_count(parents, "parents", 1)
+    parents = number_of_parents(parents, len(individuals))
     fitness = _fitness_of(individuals, fit_attr)
     most = max(1, len(individuals) // 2)
     return _universal(heapq.nlargest(min(most, parents or most), individuals, key=fitness), k, rng)
@@ -279,7 +324,7 @@ def selMirrored(
     individuals: Sequence[Individual],
     k: int,
     *,
-    parents: int | None = None,
+    parents: float | None = None,
     rng: np.random.Generator,
     fit_attr: str = "fitness",
 ) -> list[Individual]:
@@ -295,8 +340,9 @@ def selMirrored(
         Evaluated individuals.
     k : int
         How many to draw, at least 0.
-    parents : int, optional
-        Draw from the best `parents` of the better ones alone, at least 1. Left out, from all.
+    parents : int or float, optional
+        Draw only from the best `parents` of the better ones, at least 1; a float is a share of all individuals. Left
+        out, from all of the better ones.
     rng : numpy.random.Generator
         The source of randomness.
     fit_attr : str
@@ -334,8 +380,7 @@ def selMirrored(
     """
     check_generator(rng)
     check_count(k, "k", 0)
-    if parents is not None:
-        check_count(parents, "parents", 1)
+    parents = number_of_parents(parents, len(individuals))
     fitness = _fitness_of(individuals, fit_attr)
     pairs = [individuals[start : start + 2] for start in range(0, len(individuals), 2)]
     better = sorted((max(pair, key=fitness) for pair in pairs), key=fitness, reverse=True)[:parents]

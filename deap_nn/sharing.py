@@ -135,6 +135,7 @@ class SharedMap:
 
     def _name(self, slot: int, item: WeightList) -> Named | None:
         """Put an individual's weights into a slot; None where there is no room."""
+        item = item.transient()
         flat: Vector = item.flat
         cache = self._cache_for(flat.size)
         if slot >= self._room:

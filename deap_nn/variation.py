@@ -10,6 +10,7 @@ from typing import Any
 from deap import base
 
 from deap_nn.adaptation import SelfAdaptive
+from deap_nn.mating import mates_of
 from deap_nn.recipes import happens, mutation_of, weigh_of
 from deap_nn.seeding import Purpose, seeded, stream
 
@@ -39,10 +40,10 @@ def vary(
     Parameters
     ----------
     chosen : sequence
-        Parents; places 2i and 2i+1 are mated, or as many side by side as the toolbox' ``mates`` says, without their
-        fitness: a ``mate`` with an attribute ``fitter_first`` is given the fitter of two first. They stay as they are.
-        Under a toolbox with a ``step`` they are mutated alone, and without ``weigh`` two side by side in opposite
-        directions.
+        Parents; places 2i and 2i+1 are mated, or as many side by side as the toolbox' ``mates`` says if its ``mate``
+        takes ``*individuals``, without their fitness: a ``mate`` with an attribute ``fitter_first`` is given the fitter
+        of two first. They stay as they are. Under a toolbox with a ``step`` they are only mutated, and without
+        ``weigh`` two side by side in opposite directions.
     toolbox : deap.base.Toolbox
         With ``clone``, ``mate`` and ``mutate``.
     seed, generation : int
@@ -55,9 +56,10 @@ def vary(
     list
         As many children, without a valid fitness.
     """
-    chosen = in_order(chosen, toolbox.mate)
+    around_centre = getattr(toolbox, "step", None) is not None
+    chosen = list(chosen) if around_centre else in_order(chosen, toolbox.mate)
     children = unscored(toolbox.clone(parent) for parent in chosen)
-    mates, around_centre = getattr(toolbox, "mates", 2), getattr(toolbox, "step", None) is not None
+    mates = 2 if around_centre else mates_of(toolbox)
     paired = around_centre and weigh_of(toolbox) is None
     strength, amounts = strength_of(toolbox.mutate), list[float]()
     if strength is not None:

@@ -233,6 +233,10 @@ class WeightList(_MatrixList):
         """The shape of each matrix."""
         return tuple(np.shape(matrix) for matrix in self)
 
+    def transient(self) -> WeightList:
+        """Return an individual with these weights to read: this one; of a lazy member one that it does not keep."""
+        return self
+
     def __deepcopy__(self, memo: dict[int, Any]) -> WeightList:
         source = self.flat
         flat = empty_vector(source.size)

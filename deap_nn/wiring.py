@@ -10,6 +10,7 @@ from deap import base
 
 from deap_nn.adaptation import Adaptation, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive
 from deap_nn.datasets import Dataset
+from deap_nn.presets import ALIASES, SETTINGS
 from deap_nn.run_settings import digest_of
 from deap_nn.toolbox import make_toolbox
 from deap_nn.weight_files import read_weights
@@ -23,14 +24,26 @@ def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
     ValueError, TypeError, KeyError
         If a setting is out of range, of the wrong kind or missing.
     """
-    numbers = ("seed", "batch_size", "validation_size", "pressure", "boost", "parents", "threads")
-    words = ("fitness", "init", "scale", "precision", "device", "crossover")
-    chosen = {name: settings[name] for name in (*numbers, *words)}
-    optional = ["mates", "step", "tournsize", "batch_generations", "elites", "elite_batches", "indpb"]
-    optional += ["mutation_indpb", "mutated_matrices"]
+    names = ["seed", "batch_size", "validation_size", "parents", "threads", "fitness", "init", "scale", "precision"]
+    names += ["device"]
+    optional = ["batch_generations", "mutation_indpb", "mutated_matrices"]
+    around_centre = settings.get("step") is not None
+    if around_centre:
+        optional.append("step")
+    else:
+        names.append("crossover")
+        optional += ["mates", "tournsize", "elites", "elite_batches", "indpb"]
+        if settings.get("tournsize") is None:
+            names += ["pressure", "boost"]
+    chosen = {name: settings[name] for name in names}
     chosen |= {name: settings[name] for name in optional if settings.get(name) is not None}
-    if settings.get("step") is not None:
+    if around_centre:
         chosen["sampling"] = settings.get("sampling") or "mirrored"  # as it was before there was a choice
+    else:
+        chosen.setdefault("mates", 2)  # as it was before there was a choice
+        if settings.get("tournsize") is not None:
+            del chosen["parents"]
+    chosen["preset"] = _preset_of(settings, around_centre=around_centre)
     if chosen["scale"] == "none":
         chosen["scale"] = None
     model: Any = settings.get("model")
@@ -46,6 +59,15 @@ def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
 
         chosen["init"] = read_weights(_same_file(settings, "init_weights"), layout_of(reference_of(model)))
     return make_toolbox(model, dataset, sigma=_adaptation_of(settings), **chosen)
+
+
+def _preset_of(settings: Mapping[str, Any], *, around_centre: bool) -> str:
+    """Return the name of a run's algorithm, which older runs call otherwise; all its arguments are in the settings."""
+    name = str(settings.get("preset"))
+    known = ALIASES.get(name, name)
+    if known in SETTINGS and (SETTINGS[known]["step"] is not None) == around_centre:
+        return known
+    return "es" if around_centre else "ga"
 
 
 def _same_file(settings: Mapping[str, Any], name: str) -> Path:

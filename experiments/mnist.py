@@ -18,7 +18,8 @@ from typing import Any
 from deap.base import Toolbox
 from mnist_options import NOT_STORED, parse_arguments
 
-from deap_nn import PRESETS, Callback, evolve, keras_extras, parallel
+from deap_nn import Callback, evolve, keras_extras, parallel
+from deap_nn.algorithm_names import describe_algorithm
 from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts, TensorBoardLogger
 from deap_nn.checkpoint import Checkpoint
 from deap_nn.commands import InputError, check_new_folder, run_command
@@ -27,6 +28,7 @@ from deap_nn.datasets import Dataset, load_dataset
 from deap_nn.exhibits import ANSWERS_FILE, write_answers
 from deap_nn.maps import Map
 from deap_nn.maps.options import asked_map
+from deap_nn.presets import SETTINGS
 from deap_nn.run_settings import FILES, check_data, digest_of, keep_files, open_checkpoint, read_config
 from deap_nn.rundir import RunDirectory
 from deap_nn.tensorboard_logger import check_new_log
@@ -116,8 +118,9 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
     return {
         **chosen,
         **{f"{name}_sha256": digest_of(chosen[name]) for name in FILES if chosen[name] is not None},
-        "init": PRESETS[options.preset]["init"],
-        "boosted": toolbox.select.keywords.get("boosted"),
+        "algorithm": describe_algorithm(toolbox, options.population),
+        "init": SETTINGS[options.preset]["init"],
+        "boosted": getattr(getattr(toolbox, "select", None), "keywords", {}).get("boosted"),
         "cxpb": 1.0,
         "mutpb": 1.0,
         "adaptation": repr(toolbox.clock.adaptation),
@@ -149,8 +152,10 @@ def run(
     map_: Map,
 ) -> None:
     """Evolve, and leave the whole run in its directory."""
-    toolbox = toolbox_of(PRESETS[options.preset] | vars(options), dataset)
+    toolbox = toolbox_of(SETTINGS[options.preset] | vars(options), dataset)
     toolbox.register("map", map_)
+    if not options.no_progress:
+        print(f"{describe_algorithm(toolbox, options.population)}\n{dataset.note}; run: {directory.path}", flush=True)
     if options.resume is None:
         keep_files(directory.path, vars(options))
         directory.write_config(settings(options, dataset, toolbox))
@@ -238,8 +243,6 @@ def main() -> int:
     with parallel.interruptible(), asked_map(options) as map_, make_directory(options) as directory:
         if options.resume is None:
             going_on = Checkpoint(directory.path / "checkpoint") if options.breeding == "recipes" else None
-        if not options.no_progress:
-            print(f"{dataset.note}; run: {directory.path}", flush=True)
         with contextlib.closing(going_on) if going_on is not None else contextlib.nullcontext():
             run(options, dataset, directory, going_on, events, map_)
     return 0

@@ -7,17 +7,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from deap_nn import PRESETS, usual_step
+from deap_nn import usual_step
 from deap_nn.callbacks import VOTERS
 from deap_nn.commands import InputError, Parser, integer, number
 from deap_nn.datasets import NAMES
 from deap_nn.genome_cache import FEWEST_SLOTS, segment_bytes, slots_in
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options
 from deap_nn.mating import CROSSOVERS, ArgumentError, checked_indpb
-from deap_nn.presets import SPREADS
+from deap_nn.presets import ALIASES, SETTINGS, SPREADS, canonical
+from deap_nn.presets import NAMES as PRESETS
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS
 from deap_nn.run_settings import FILES, asked_for, check_resumable, kept_files, read_config
 from deap_nn.seeding import MAX_SEED
+from deap_nn.selection import number_of_parents
 from deap_nn.weights import LARGEST_WEIGHT
 
 MODELS = {"mnist_deep": 3_274_634, "lenet5": 61_706, "mlp": 50_890}
@@ -44,8 +46,18 @@ ADDED = {
 
 
 def as_now(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a run's settings, with how children are sampled around a centre as it was before there was a choice."""
+    """Return a run's settings as they are named now, and with what older runs did before there was a choice."""
+    if config.get("preset") in ALIASES:
+        config = config | {"preset": ALIASES[config["preset"]]}
     return {"sampling": "mirrored"} | config if config.get("crossover") == "mean" else config
+
+
+def preset_name(text: str) -> str:
+    """Return the name of an algorithm, as an argparse type does; former names are taken too."""
+    try:
+        return canonical(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be {', '.join(PRESETS[:-1])} or {PRESETS[-1]}, got {text!r}") from None
 
 
 SCHEDULES = ("error", "linear", "geometric", "constant", "one-fifth", "self-adaptive")
@@ -57,8 +69,8 @@ NEEDED = {
 
 
 def by_preset(name: str, *, but: str = "") -> str:
-    """Return what each preset says that it is for, for the help."""
-    said = {preset: settings[name] for preset, settings in PRESETS.items() if settings[name] is not None}
+    """Return the value of an option under each preset, for the help."""
+    said = {preset: SETTINGS[preset][name] for preset in PRESETS if SETTINGS[preset][name] is not None}
     said.pop(but, None)
     return ", ".join(f"{preset}: {value}" for preset, value in said.items())
 
@@ -92,34 +104,36 @@ def make_parser() -> Parser:
         "--parents",
         type=integer(2),
         metavar="N",
-        help="only the best N have children; under --preset default the best and worst N count, at most half of all; "
-        f"{by_preset('parents')} of the population",
+        help="only the best N have children; under --preset es the best and worst N count, at most half of all; "
+        f"{by_preset('parents')} of the population, under ga at least 10",
     )
     add(
         "--crossover",
         choices=tuple(CROSSOVERS),
-        help=f"of two parents, under --preset default of all at once; {by_preset('crossover')}",
+        metavar="{" + ",".join(name for name in CROSSOVERS if name != "mean") + "}",
+        help=f"how parents are crossed; {by_preset('crossover', but='es')}",
     )
     add(
         "--pressure",
         type=number(1, 2),
         metavar="X",
-        help=f"of the linear ranking; {by_preset('pressure', but='default')}",
+        help=f"of the linear ranking; {by_preset('pressure', but='es')}",
     )
     add(
         "--boost",
         type=number(0.001, 1e9),
         metavar="X",
-        help=f"the very best counts so many times; {by_preset('boost', but='default')}",
+        help=f"factor of the very best one's weight in the ranking; {by_preset('boost', but='es')}",
     )
-    add("--tournsize", type=integer(1), metavar="N", help="mask, article: draw parents by tournaments of N")
-    add("--elites", type=integer(0), metavar="N", help="mask, article: so many of the best live on; by default none")
+    add("--tournsize", type=integer(1), metavar="N", help="draw parents by tournaments of N members")
+    add("--elites", type=integer(0), metavar="N", help="the best N live on; by default none")
     add("--elite-batches", type=integer(1), metavar="N", help="a new batch is an Nth of their fitness; by default all")
     add(
         "--mates",
         type=integer(2, 256),
         metavar="N",
-        help=f"mask, average: how many are mated at a time; {by_preset('mates')}",
+        help=f"mask, average: the number of parents of a child; {by_preset('mates')}; 2 with another --crossover or "
+        "--indpb",
     )
     add(
         "--indpb",
@@ -131,14 +145,14 @@ def make_parser() -> Parser:
         "--step",
         type=number(1e-6, 999_999),
         metavar="X",
-        help="how far to go from a centre towards the mean of the chosen; default: "
+        help="es: how far to go from a centre towards the mean of the chosen; by default "
         "sqrt(48 * members / (generations * layers)), with --sampling mirrored half that under the root; "
         "--resume keeps it",
     )
     add(
         "--sampling",
         choices=tuple(SPREADS),
-        help="children around a centre: with noise of their own, or in pairs, the same added and taken away; "
+        help="es: each child has noise of its own, or two have the same, added and subtracted; "
         f"{by_preset('sampling')}",
     )
     add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
@@ -152,9 +166,11 @@ def make_parser() -> Parser:
     add("--fitness", choices=("error", "cross_entropy"), help=f"what is minimised; {by_preset('fitness')}")
     add(
         "--preset",
-        choices=tuple(PRESETS),
-        default="default",
-        help="all the chosen are mated at once, which learns best, or two by a mask, or the article's settings",
+        type=preset_name,
+        metavar="{" + ",".join(PRESETS) + "}",
+        default=PRESETS[0],
+        help="the algorithm: a genetic algorithm (mask crossover, adaptive mutation, boosted ranks), an evolution "
+        "strategy (children of one centre, no crossover), or the article's settings",
     )
     strength = number(0, LARGEST_WEIGHT)
     add("--sigma", type=strength, metavar="X", help=f"strength of mutation at first; {by_preset('sigma')}")
@@ -270,19 +286,8 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
     """Fill in the options that a preset decides, and check those that depend on each other."""
     complete_model(options)
     weights, layers = size_of(options)
-    preset = PRESETS[options.preset]
-    if options.crossover is None:
-        options.crossover = preset["crossover"]
-    elif (options.crossover == "mean") != (preset["crossover"] == "mean"):
-        raise InputError(f"argument --crossover: {options.crossover} is not for --preset {options.preset}")
-    for name in ("mates", "sampling", "step"):
-        if getattr(options, name) is None:
-            setattr(options, name, preset[name])
-            if options.step == "usual":
-                generations = max(1, options.generations)
-                options.step = usual_step(options.population, generations, layers, options.sampling)
-        elif preset[name] is None:
-            raise InputError(f"argument --{name}: is not for --preset {options.preset}")
+    preset = SETTINGS[options.preset]
+    complete_crossover(options, layers)
     complete_selection(options)
     for name, usual in ADDED.items():
         if getattr(options, name) is None:
@@ -327,49 +332,77 @@ def complete_model(options: argparse.Namespace) -> None:
             setattr(options, name, str(Path(path).absolute()))
 
 
+def complete_crossover(options: argparse.Namespace, layers: int) -> None:
+    """Fill in how children come about: of parents that are crossed, or around a centre."""
+    preset = SETTINGS[options.preset]
+    around_centre = preset["step"] is not None
+    if options.crossover is not None and (options.crossover == "mean") != around_centre:
+        raise InputError(f"argument --crossover: {options.crossover} {needs(around_centre)}")
+    for name in ("mates", "indpb", "elites", "elite_batches", "tournsize"):
+        given = getattr(options, name)
+        if around_centre and given is not None and given != ADDED.get(name):
+            raise InputError(f"argument --{name.replace('_', '-')}: {needs(around_centre)}")
+    for name in ("sampling", "step"):
+        if not around_centre and getattr(options, name) is not None:
+            raise InputError(f"argument --{name}: {needs(around_centre)}")
+    usual_crossover = options.crossover in (None, preset["crossover"])
+    options.crossover = options.crossover or preset["crossover"]
+    if not around_centre and options.mates is None:
+        options.mates = preset["mates"] if usual_crossover and options.indpb is None else 2
+    if around_centre:
+        options.sampling = options.sampling or preset["sampling"]
+        if options.step is None:
+            options.step = usual_step(options.population, max(1, options.generations), layers, options.sampling)
+
+
+def needs(around_centre: bool) -> str:
+    """Return which preset an option is for, as the end of a message."""
+    if around_centre:
+        return "needs --preset ga or article: es has children of one centre, no crossover and no drawn parents"
+    return "needs --preset es: ga and article cross parents and have no centre"
+
+
 def complete_selection(options: argparse.Namespace) -> None:
     """Fill in how parents are drawn: by rank, by tournaments, or around a centre."""
-    preset, by_tournament = PRESETS[options.preset], options.tournsize is not None
-    if by_tournament and options.crossover == "mean":
-        raise InputError(f"argument --tournsize: is not for --preset {options.preset}")
+    preset, by_tournament = SETTINGS[options.preset], options.tournsize is not None
+    around_centre = preset["step"] is not None
     if options.parents is None:
-        share = 1.0 if by_tournament else preset["parents"]
-        options.parents = max(2, round(share * options.population))
+        share, fewest = 1.0 if by_tournament else preset["parents"], max(preset["fewest"], options.mates or 2)
+        options.parents = number_of_parents(share, options.population, fewest)
     elif options.parents > options.population:
         raise InputError(
             f"argument --parents: must be at most the population of {options.population}, got {options.parents}"
         )
     elif by_tournament and options.parents < options.population:
         raise InputError("argument --parents: is not for --tournsize, which draws from all")
-    other = "--tournsize" if by_tournament else f"--preset {options.preset}"
     for name in ("pressure", "boost"):
         if getattr(options, name) is None:
             setattr(options, name, preset[name])
-        elif getattr(options, name) != preset[name] and (by_tournament or options.crossover == "mean"):
-            raise InputError(f"argument --{name}: is not for {other}")
+        elif getattr(options, name) != preset[name] and by_tournament:
+            raise InputError(f"argument --{name}: is not for --tournsize")
+        elif getattr(options, name) != preset[name] and around_centre:
+            raise InputError(f"argument --{name}: {needs(around_centre)}")
 
 
 def complete_elites(options: argparse.Namespace) -> None:
-    """Check who lives on."""
+    """Check the number of members that live on."""
     if options.elites >= options.population:
         raise InputError(
             f"argument --elites: must be below the population of {options.population}, got {options.elites}"
         )
-    if options.elites and options.crossover == "mean":
-        raise InputError(f"argument --elites: is not for --preset {options.preset}")
     if options.elite_batches > 1 and not options.elites:
         raise InputError("argument --elite-batches: needs --elites")
 
 
 def complete_schedule(options: argparse.Namespace) -> None:
-    """Fill in how the strength of mutation falls."""
-    preset = PRESETS[options.preset]
+    """Fill in how sigma follows the run."""
+    preset = SETTINGS[options.preset]
     if options.sigma is None:
         options.sigma = preset["sigma"]
     if options.schedule is None:
         options.schedule = preset["schedule"]
     if options.schedule == "self-adaptive" and options.crossover == "mean":
-        raise InputError(f"argument --schedule: self-adaptive is not for --preset {options.preset}")
+        raise InputError(f"argument --schedule: self-adaptive {needs(around_centre=True)}")
     for name, schedules in NEEDED.items():
         if getattr(options, name) is not None and options.schedule not in schedules:
             option, needed = f"--{name.replace('_', '-')}", " or ".join(schedules)

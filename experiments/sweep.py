@@ -54,6 +54,7 @@ the run had, as a digest."""
 NO_MATTER = {"versions", "workers", "seed", "noise_sha256", "data", "cache", "cache_size", "group_size", "timeout"}
 NO_MATTER |= {"keyframes", "keyframe_space", "voters"}
 NO_MATTER |= {"keras", "init_weights"}  # where the files were: their digests say what they were
+NO_MATTER |= {"algorithm"}  # a sentence about the settings
 """Entries of ``config.json`` that do not say how a run learns, or say it for one seed."""
 
 OF_A_SWEEP = ("output", "resume", "regardless", "seed", "no-progress", "help", "breeding", "tensorboard", *MAP_OPTIONS)
@@ -300,6 +301,8 @@ def digest_of(config: Mapping[str, Any]) -> str:
     options = {name: value for name, value in config.items() if name not in NO_MATTER and value is not None}
     if options.get("sampling") == "mirrored":  # as it was before there was a choice, and digests stay the same
         del options["sampling"]
+    if options.get("preset") == "es":  # its former name, and digests stay the same
+        options["preset"] = "default"
     text = json.dumps([options, config["data"]["sha256"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

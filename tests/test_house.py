@@ -35,6 +35,8 @@ FLOORS = [
     {"dispatch"},
     {"lineage", "evolution"},
     {"founders", "variation"},
+    {"made_toolbox"},
+    {"generate_update", "algorithm_names"},
     {"maps.tasks"},
     {f"maps.{name}" for name in MAPS},
     {"maps"},
