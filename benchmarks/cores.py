@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import psutil
-from common import DEFAULT, family, mnist, run
+from common import ES, family, mnist, run
 
 
 def processor_seconds(processes: list[psutil.Process]) -> float:
@@ -53,7 +53,7 @@ def measure(folder: Path) -> dict[str, float]:
     """Measure once."""
     return {
         "share of two cores in use, 200 members, 20 parents": share(folder / "mask", "--parents", 20),
-        "share of two cores in use, 200 members, --preset default": share(folder / "default", *DEFAULT),
+        "share of two cores in use, 200 members, --preset es": share(folder / "default", *ES),
     }
 
 

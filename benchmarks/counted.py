@@ -22,17 +22,16 @@ def _counting(method):
 
 zmq.Socket.send_multipart = _counting(zmq.Socket.send_multipart)
 
-from deap_nn import evolve, make_toolbox, parallel, preset  # noqa: E402  (after the sockets are counted)
+from deap_nn import evolve, make_toolbox, parallel  # noqa: E402  (after the sockets are counted)
 
 parallel.prepare_worker()
 
 
 def main() -> None:
     name, members, generations = sys.argv[1], *map(int, sys.argv[2:])
-    settings = preset(name, population=members, generations=generations, matrices=4)
-    toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, **settings)
+    toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, preset=name)
     population = toolbox.population(n=members)
-    evolve(population, toolbox, generations - 1, seed=1)
+    evolve(population, toolbox, generations - 1)
 
 
 if __name__ == "__main__":

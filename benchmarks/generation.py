@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import DEFAULT, has_bfloat16, mnist, passes, run, steady
+from common import ES, has_bfloat16, mnist, passes, run, steady
 
 from deap_nn.pooled import pool
 from deap_nn.selection import recombination_weights
@@ -43,23 +43,21 @@ def centre(members: int = MEMBERS, repeats: int = 11) -> float:
 def measure(folder: Path) -> dict[str, float]:
     """Measure all once, two parents crossed by a mask if nothing else is said."""
     rows = {"forward pass, one process": passes(1), "recipes, serial": child(folder / "rs", 1)}
-    rows["recipes, --preset default, serial"] = child(folder / "ds", 1, *DEFAULT)
+    rows["recipes, --preset es, serial"] = child(folder / "ds", 1, *ES)
     rows["the next centre of 200 members"] = centre()
     rows["the next centre of 200 members, of a forward pass"] = centre() / rows["forward pass, one process"]
     before = passes(2)
     rows["recipes, 2 workers"] = child(folder / "r2", 2)
-    rows["recipes, --preset default, 2 workers"] = child(folder / "d2", 2, *DEFAULT)
+    rows["recipes, --preset es, 2 workers"] = child(folder / "d2", 2, *ES)
     rows["forward pass, two at once, a process"] = (before + passes(2)) / 2
-    for name in ("recipes", "recipes, --preset default"):
+    for name in ("recipes", "recipes, --preset es"):
         two = rows[f"{name}, 2 workers"]
         rows[f"{name}, 2 workers, over the floor"] = 2 * two / rows["forward pass, two at once, a process"]
         rows[f"{name}, two workers over one, in speed"] = rows[f"{name}, serial"] / two
     if has_bfloat16():
         rows["forward pass in bfloat16, two at once, a process"] = passes(2, "bfloat16")
         rows["recipes in bfloat16, 2 workers"] = child(folder / "b2", 2, "--parents", 20, "--precision", "bfloat16")
-        rows["recipes in bfloat16, --preset default, 2 workers"] = child(
-            folder / "bd", 2, *DEFAULT, "--precision", "bfloat16"
-        )
+        rows["recipes in bfloat16, --preset es, 2 workers"] = child(folder / "bd", 2, *ES, "--precision", "bfloat16")
     return rows
 
 

@@ -9,7 +9,7 @@ import contextlib
 from pathlib import Path
 
 import psutil
-from common import DEFAULT, family, mnist, run
+from common import ES, family, mnist, run
 
 
 def memory(processes: list[psutil.Process]) -> float:
@@ -32,7 +32,7 @@ def measure(folder: Path) -> dict[str, float]:
     """Measure all once."""
     return {
         "peak memory, 1,000 members, 100 parents, GiB": peak(folder / "mask", "--parents", 100, "--generations", 3),
-        "peak memory, 1,000 members, --preset default, GiB": peak(folder / "default", *DEFAULT, "--generations", 3),
+        "peak memory, 1,000 members, --preset es, GiB": peak(folder / "default", *ES, "--generations", 3),
         "peak memory, 1,000 members, --preset article, GiB": peak(
             folder / "article", "--preset", "article", "--generations", 20
         ),

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import DEFAULT, EXPERIMENTS, has_bfloat16, mnist, peer_output, run, steady
+from common import ES, EXPERIMENTS, has_bfloat16, mnist, peer_output, run, steady
 
 MEMBERS = 200
 SIZES = ("--population", MEMBERS, "--generations", 9)
@@ -42,7 +42,7 @@ def measure(folder: Path) -> dict[str, float]:
     """Measure all once."""
     rows = {
         "CNN: deap_nn": steady(mnist(folder / "ours", *SIZES, "--parents", 20), MEMBERS),
-        "CNN: deap_nn, --preset default": steady(mnist(folder / "default", *SIZES, *DEFAULT), MEMBERS),
+        "CNN: deap_nn, --preset es": steady(mnist(folder / "default", *SIZES, *ES), MEMBERS),
         "CNN: naive DEAP, TensorFlow and SCOOP": peer("naive", "cnn", MEMBERS, 1, scoop=True),
         "CNN: evosax SimpleGA, lax.map": peer("evosax_ga", "cnn", 20, 2, way="map"),
         "CNN: evosax SimpleGA, vmap": peer("evosax_ga", "cnn", 8, 2, way="vmap"),
@@ -52,8 +52,8 @@ def measure(folder: Path) -> dict[str, float]:
         "mlp, 1,000 members: deap_nn": steady(
             mnist(folder / "mlp", "--model", "mlp", "--population", 1000, "--generations", 12), 1000
         ),
-        "mlp, 1,000 members: deap_nn, --preset default": steady(
-            mnist(folder / "mlpd", "--model", "mlp", "--population", 1000, "--generations", 12, *DEFAULT), 1000
+        "mlp, 1,000 members: deap_nn, --preset es": steady(
+            mnist(folder / "mlpd", "--model", "mlp", "--population", 1000, "--generations", 12, *ES), 1000
         ),
         "mlp, 1,000 members: evosax SimpleGA, lax.map": peer("evosax_ga", "mlp", 1000, 5, way="map"),
         "mlp, 1,000 members: evosax SimpleGA, vmap": peer("evosax_ga", "mlp", 1000, 5, way="vmap"),
@@ -66,7 +66,7 @@ def measure(folder: Path) -> dict[str, float]:
     if has_bfloat16():
         quick = (*SIZES, "--precision", "bfloat16")
         rows["CNN: deap_nn in bfloat16"] = steady(mnist(folder / "b", *quick, "--parents", 20), MEMBERS)
-        rows["CNN: deap_nn in bfloat16, --preset default"] = steady(mnist(folder / "db", *quick, *DEFAULT), MEMBERS)
+        rows["CNN: deap_nn in bfloat16, --preset es"] = steady(mnist(folder / "db", *quick, *ES), MEMBERS)
     return rows
 
 

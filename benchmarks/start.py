@@ -7,7 +7,7 @@ compiles is compiled before.
 import time
 from pathlib import Path
 
-from common import DEFAULT, mnist, peer_output, run
+from common import ES, mnist, peer_output, run
 
 SIZES = ("--population", 200, "--generations", 1)
 
@@ -31,7 +31,7 @@ def measure(folder: Path) -> dict[str, float]:
     output, begun = peer_output("naive", "cnn", 200, 1, scoop=True)
     return {
         "deap_nn": ours(folder / "ours", "--parents", 20),
-        "deap_nn, --preset default": ours(folder / "default", *DEFAULT),
+        "deap_nn, --preset es": ours(folder / "default", *ES),
         "naive DEAP, TensorFlow and SCOOP": float(output.split("generation 0 ends at ")[1].split()[0]) - begun,
     }
 

@@ -49,16 +49,16 @@ def of_presets(values: Values) -> list[tuple[str, str, str]]:
     pygad = values("peers", "CNN: PyGAD with kerasga")
 
     def ratio(above: list[float], script: str, name: str) -> tuple[str, str]:
-        return over(above, values(script, f"{name}, --preset default")), over(above, values(script, name))
+        return over(above, values(script, f"{name}, --preset es")), over(above, values(script, name))
 
     def both(script: str, name: str, default: str | None = None) -> tuple[str, str]:
-        return figure(values(script, default or f"{name}, --preset default")), figure(values(script, name))
+        return figure(values(script, default or f"{name}, --preset es")), figure(values(script, name))
 
     started = [
         over(values("start", name), values("start", "naive DEAP, TensorFlow and SCOOP"))
-        for name in ("deap_nn, --preset default", "deap_nn")
+        for name in ("deap_nn, --preset es", "deap_nn")
     ]
-    alone = "recipes, --preset default, "
+    alone = "recipes, --preset es, "
     return [
         (
             "200 members, two workers: a child over the forward pass alone in two processes",
@@ -86,7 +86,7 @@ def of_presets(values: Values) -> list[tuple[str, str, str]]:
             *both(
                 "memory",
                 "peak memory, 1,000 members, 100 parents, GiB",
-                "peak memory, 1,000 members, --preset default, GiB",
+                "peak memory, 1,000 members, --preset es, GiB",
             ),
         ),
         (
@@ -94,7 +94,7 @@ def of_presets(values: Values) -> list[tuple[str, str, str]]:
             *both(
                 "cores",
                 "share of two cores in use, 200 members, 20 parents",
-                "share of two cores in use, 200 members, --preset default",
+                "share of two cores in use, 200 members, --preset es",
             ),
         ),
         ("bytes through SCOOP a child, both ways", *both("scale", "bytes through SCOOP a child, both ways")),
@@ -122,7 +122,7 @@ def of_one(values: Values) -> list[tuple[str, str]]:
             figure(values("evaluation", "KerasProblem over the raw operations")),
         ),
         (
-            "the next centre of 200 members (`--preset default`, once a generation), in forward passes",
+            "the next centre of 200 members (`--preset es`, once a generation), in forward passes",
             figure(values("generation", "the next centre of 200 members, of a forward pass")),
         ),
         (
@@ -174,7 +174,7 @@ def table(results: Mapping[str, Any]) -> str:
         f"{repeats} repeats in turn (of memory one run); all figures",
         "are in `benchmarks/results.json`, the peers' versions in `benchmarks/peers/*.txt`.",
         "",
-        "| the CNN of 3.27 million weights, if nothing else is said | `--preset default` | `--preset mask` |",
+        "| the CNN of 3.27 million weights, if nothing else is said | `--preset es` | `--preset mask` |",
         "| --- | --- | --- |",
         *(
             f"| {name} | {default or '-'} | {mask or '-'} |"

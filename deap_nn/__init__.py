@@ -16,6 +16,7 @@ from deap_nn.initialisation import initAround, initNormal, initScaled
 from deap_nn.keras_problem import KerasProblem
 from deap_nn.logbooks import to_csv, to_json
 from deap_nn.maps import MapError, open_map
+from deap_nn.model_evolution import EvolvedModel, evolve_model
 from deap_nn.mutation import mutGaussianAdaptive
 from deap_nn.noise import NoiseTable
 from deap_nn.population import Population
@@ -40,6 +41,7 @@ __all__ = [
     "Dataset",
     "ErrorScaled",
     "Evolution",
+    "EvolvedModel",
     "FitnessMin",
     "Individual",
     "KerasProblem",
@@ -63,6 +65,7 @@ __all__ = [
     "cxSplit",
     "cxUnits",
     "evolve",
+    "evolve_model",
     "initAround",
     "initNormal",
     "initPopulation",

@@ -110,7 +110,7 @@ class KerasProblem:
         outputs = [np.asarray(output) for output in keras.tree.flatten(structure)]
         self.reference = reference_of(model, few)
         names = _output_names(model, structure, len(outputs))
-        loss = _compiled_loss(model, names) if loss is None else loss
+        self.loss = loss = _compiled_loss(model, names) if loss is None else loss
         given = list(loss) if isinstance(loss, list | tuple) else [loss]
         if not given:
             raise ValueError("loss must name at least one objective")

@@ -94,7 +94,7 @@ def takes(operator: Callable[..., Any], keyword: str) -> bool:
     """
     if keyword in getattr(operator, "keywords", {}):
         return True
-    inner = getattr(operator, "operator", None)
+    inner = getattr(operator, "func", None) or getattr(operator, "operator", None)
     if callable(inner) and takes(inner, keyword):
         return True
     try:

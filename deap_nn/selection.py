@@ -291,8 +291,9 @@ def selLogRank(
     """
     check_generator(rng)
     check_count(k, "k", 0)
-    parents = number_of_parents(parents, len(individuals))
+    check_parents(parents)
     fitness = _fitness_of(individuals, fit_attr)
+    parents = number_of_parents(parents, len(individuals))
     most = max(1, len(individuals) // 2)
     return _universal(heapq.nlargest(min(most, parents or most), individuals, key=fitness), k, rng)
 
@@ -380,8 +381,9 @@ def selMirrored(
     """
     check_generator(rng)
     check_count(k, "k", 0)
-    parents = number_of_parents(parents, len(individuals))
+    check_parents(parents)
     fitness = _fitness_of(individuals, fit_attr)
+    parents = number_of_parents(parents, len(individuals))
     pairs = [individuals[start : start + 2] for start in range(0, len(individuals), 2)]
     better = sorted((max(pair, key=fitness) for pair in pairs), key=fitness, reverse=True)[:parents]
     return _universal(better, k, rng)

@@ -15,7 +15,6 @@ from deap_nn import (
     Layout,
     NoiseTable,
     WeightList,
-    cxMean,
     evolve,
     initNormal,
     initPopulation,
@@ -25,7 +24,6 @@ from deap_nn import (
     selMirrored,
     usual_step,
 )
-from deap_nn.clock import Clock, GenerationalSelect
 from deap_nn.commands import Parser, integer, picture, run_command
 from deap_nn.maps import Map
 from deap_nn.maps.options import add_map_options, asked_map
@@ -103,13 +101,12 @@ class Watch(Callback):
 def make_toolbox(population: int, generations: int, seed: int, map_: Map = map) -> base.Toolbox:
     """Wire genome, operators and fitness: children lie around one centre, which moves to the mean of the better."""
     toolbox = base.Toolbox()
-    noise, clock = NoiseTable(seed, LAYOUT.size), Clock(toolbox)
-    toolbox.clock, toolbox.step = clock, usual_step(population, generations, 2, "mirrored") / 3
+    noise = NoiseTable(seed, LAYOUT.size)
+    toolbox.step = usual_step(population, generations, 2, "mirrored") / 3
     toolbox.register("individual", initNormal, Individual, LAYOUT, sigma=0.3, noise=noise)
     toolbox.register("population", initPopulation, toolbox, seed)
-    toolbox.register("mate", cxMean)
     toolbox.register("mutate", mutGaussianAdaptive, sigma=Annealed(0.3, 0.1, generations), noise=noise)
-    toolbox.register("select", GenerationalSelect(clock, selMirrored), parents=population // 2)
+    toolbox.register("select", selMirrored, parents=population // 2)
     toolbox.register("evaluate", ErrorRate())
     toolbox.register("map", map_)
     return toolbox

@@ -19,7 +19,6 @@ from deap_nn import (
     make_toolbox,
     mutGaussianAdaptive,
     parallel,
-    usual_step,
 )
 from deap_nn.commands import InputError, Parser, integer, picture, run_command
 from deap_nn.maps import Map
@@ -64,10 +63,9 @@ def evaluate(individual: WeightList) -> tuple[float, float]:
 
 def train(generations: int, map_: Map = map) -> WeightList:
     """Evolve the network that is to be pruned, on mini-batches and by the cross-entropy."""
-    mean = {"crossover": "mean", "parents": 50, "sigma": 0.1, "step": usual_step(100, max(generations, 1), 2)}
-    toolbox = make_toolbox(to_train, seed=1, batch_size=256, **mean)
+    toolbox = make_toolbox(to_train, seed=1, preset="es", batch_size=256, sigma=0.1)
     toolbox.register("map", map_)
-    population, _ = evolve(toolbox.population(n=100), toolbox, generations, seed=1)
+    population, _ = evolve(toolbox.population(n=100), toolbox, generations)
     return tools.selBest(population, 1)[0]
 
 

@@ -88,7 +88,9 @@ def test_one_seed_one_result_for_any_map_and_twice_on_one_toolbox(toolbox, digit
         threaded, other = run(toolbox)
     assert (threaded, rows_of(other)) == (population, rows_of(logbook))
     toolbox.register("map", map)
-    assert run(toolbox, seed=2)[0] != population
+    assert run(make_toolbox("mlp", digits, seed=2, parents=4), seed=2)[0] != population
+    with pytest.raises(ValueError, match="seed must be that of the toolbox, 1, or left out, got 2"):
+        run(toolbox, seed=2)
 
 
 def test_global_random_state_neither_matters_nor_changes(toolbox):

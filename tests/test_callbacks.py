@@ -163,7 +163,7 @@ def test_a_csv_logger_writes_what_to_csv_does(tmp_path):
     assert sizes == [(3, ""), (4, ""), (5, ""), (6, "")]
     to_csv(logbook, tmp_path / "whole.csv")
     assert path.read_text() == (tmp_path / "whole.csv").read_text()
-    assert path.read_text().startswith("gen,nevals,min,avg,std,max,sigma,fitness.largest,size.largest\n")
+    assert path.read_text().startswith("gen,nevals,min,avg,std,max,sigma,best_pairs,fitness.largest,size.largest\n")
     evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[logger])
     assert path.read_text().count("\n") == 3
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_lineage import Watch, wired
 
-from deap_nn import Individual, SelfAdaptive, evolve, mutGaussianAdaptive, selMirrored
+from deap_nn import Individual, SelfAdaptive, cxMean, evolve, mutGaussianAdaptive, selMirrored
 from deap_nn.elitism import Elitism
 
 
@@ -93,7 +93,10 @@ def test_the_fitness_is_a_running_mean_of_the_batches(scores, batches):
     [
         ({"elites": 9}, "elites must be at least 0 and below the population of 9, got 9"),
         ({"elites": -1}, "elites must be at least 0"),
-        ({"elites": 1, "step": 1.0, "select": selMirrored}, "elites must be 0 where all the chosen are mated at once"),
+        (
+            {"elites": 1, "step": 1.0, "mate": cxMean, "select": selMirrored},
+            "elites must be 0 where all the chosen are mated at once",
+        ),
         ({"elites": 1, "elite_batches": 0}, "elite_batches must be at least 1"),
     ],
 )
@@ -104,7 +107,7 @@ def test_what_cannot_be_is_refused(registered, message):
 
 
 def test_an_own_strength_is_not_for_one_centre():
-    toolbox = wired(step=1.0, select=selMirrored)
+    toolbox = wired(step=1.0, mate=cxMean, select=selMirrored)
     toolbox.register("mutate", mutGaussianAdaptive, sigma=SelfAdaptive(0.1, 0.01))
     with pytest.raises(ValueError, match="SelfAdaptive is not for"):
         evolve(toolbox.population(n=9), toolbox, 1, seed=1)

@@ -12,7 +12,17 @@ import pytest
 from test_algorithms import members, plain_toolbox
 from test_lineage import wired
 
-from deap_nn import Callback, CallbackError, Checkpoint, cxMean, evolve, initPopulation, read_run, selMirrored
+from deap_nn import (
+    Callback,
+    CallbackError,
+    Checkpoint,
+    cxMean,
+    cxScanning,
+    evolve,
+    initPopulation,
+    read_run,
+    selMirrored,
+)
 from deap_nn.callbacks import EarlyStopping, Readouts
 from deap_nn.checkpoint import MAGIC, CheckpointError, read_generations
 from deap_nn.recipes import MEAN_PLACE, Recipe
@@ -149,7 +159,9 @@ def test_a_checkpoint_of_version_2_is_read_and_not_gone_on_with(tmp_path):
     assert path.read_bytes() == content
 
 
-@pytest.mark.parametrize("other", [{"seed": 2}, {"cxpb": 0.5}, {"mutpb": 0.5}, {"toolbox": wired(mates=4)}])
+@pytest.mark.parametrize(
+    "other", [{"seed": 2}, {"cxpb": 0.5}, {"mutpb": 0.5}, {"toolbox": wired(mates=4, mate=cxScanning)}]
+)
 @pytest.mark.parametrize("ngen", [0, 3])
 def test_a_checkpoint_of_another_run_is_refused_and_nothing_is_lost(tmp_path, other, ngen):
     run(ngen, checkpoint=tmp_path)

@@ -76,7 +76,7 @@ def test_a_family_names_who_was_kept():
 
 @pytest.mark.parametrize(
     "options",
-    [{"crossover": "mask"}, {"crossover": "mean", "step": 2.0, "sampling": "mirrored"}, {"crossover": "none"}],
+    [{"mates": 2}, {"preset": "es", "step": 2.0, "sampling": "mirrored"}, {"crossover": "none"}],
 )
 def test_the_parents_are_those_that_were_bred_from(digits, tmp_path, options):
     class Look(Callback):
@@ -95,7 +95,7 @@ def test_the_parents_are_those_that_were_bred_from(digits, tmp_path, options):
         founder = ancestry.shares(1, np.eye(10)[0])[0]
         assert seen[1] == [{int(founder.argmax())}] * 10
         return
-    mated = 1 if options["crossover"] == "none" else 2
+    mated = 1 if options.get("crossover") == "none" else 2
     for number in range(1, len(past)):
         own = parents_of(past[number], mates=mated, elites=0)
         assert all(set(found.tolist()) <= expected for found, expected in zip(own, seen[number], strict=True))

@@ -45,7 +45,7 @@ FLOORS = [
     {"wiring", "resuming", "progress", "csv_logger", "tensorboard_logger", "mlflow_logger"},
     {"algorithms"},
     {"callbacks", "exhibits", "descriptions"},
-    {"run_files", "estimators", "weight_trace"},
+    {"run_files", "estimators", "model_evolution", "weight_trace"},
     {"html_report"},
     {"rundir"},
     {"live"},
@@ -59,7 +59,7 @@ FLOORS = [
 
 ROOMS = {
     "tensorflow": {"tensorflow_setup"},
-    "keras": {"tensorflow_setup", "toolbox", "keras_problem", "problems", "estimators"},
+    "keras": {"tensorflow_setup", "toolbox", "keras_problem", "model_evolution", "problems", "estimators"},
     "scoop": {"parallel", "scoop_repairs", "launch", "worker"},
     "greenlet": {"parallel"},
     "matplotlib": {"charts", "report"},

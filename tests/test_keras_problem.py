@@ -8,7 +8,7 @@ from architectures import ARCHITECTURES
 from deap import base, creator, tools
 from keras_models import dense, labels, two_objectives, x_of
 
-from deap_nn import Constant, ErrorScaled, Individual, KerasProblem, WeightList, evolve, make_toolbox, preset
+from deap_nn import Constant, ErrorScaled, Individual, KerasProblem, WeightList, evolve, make_toolbox
 from deap_nn.models import keras
 from deap_nn.own_parts import by_name, own_parts
 from deap_nn.samples import flat
@@ -140,7 +140,9 @@ def test_a_toolbox_says_what_does_not_go_with_a_problem():
         make_toolbox(problem, **two_objectives())
     with pytest.raises(ValueError, match="ErrorScaled must say what the fitness is"):
         make_toolbox(problem, seed=1, sigma=ErrorScaled(0.1))
-    with pytest.raises(TypeError, match="data must be a name, a path or a Dataset where the model is no KerasProblem"):
+    with pytest.raises(
+        TypeError, match=r"data must be a name, a path, a Dataset or \(x, y\) where the model is no KerasProblem"
+    ):
         make_toolbox("mlp", seed=1)
     frozen = dense(2)
     frozen.trainable = False
@@ -159,15 +161,15 @@ def test_a_toolbox_says_what_does_not_go_with_a_problem():
         toolbox.evaluate(individual)
 
 
-@pytest.mark.parametrize("name", ["default", "mask", "article"])
+@pytest.mark.parametrize("name", ["ga", "es", "article"])
 def test_presets_are_for_problems_too(name):
     loss = "error" if name == "article" else "cross_entropy"
-    settings = preset(name, population=6, generations=2, matrices=2)
-    toolbox = make_toolbox(KerasProblem(dense(3), x_of(), labels(), loss=loss), seed=1, batch_size=20, **settings)
-    assert len(evolve(toolbox.population(n=6), toolbox, 2, seed=1)[1]) == 3
-    if name == "article":  # which names its fitness
-        with pytest.raises(ValueError, match="data, fitness and precision are not for a KerasProblem"):
-            make_toolbox(KerasProblem(dense(3), x_of(), labels()), seed=1, **settings)
+    toolbox = make_toolbox(KerasProblem(dense(3), x_of(), labels(), loss=loss), seed=1, batch_size=20, preset=name)
+    assert len(evolve(toolbox.population(n=6), toolbox, 2)[1]) == 3
+    with pytest.raises(ValueError, match="data, fitness and precision are not for a KerasProblem"):
+        make_toolbox(
+            KerasProblem(dense(3), x_of(), labels(), loss="cross_entropy"), seed=1, preset=name, fitness="error"
+        )
 
 
 def test_individuals_of_creator_and_deaps_own_loop():

@@ -83,7 +83,7 @@ def test_the_fitness_of_one_that_lived_on_is_said_to_be_a_mean(here, digits_file
 def test_a_run_from_before_sampling_was_a_choice_is_of_mirrored_pairs(here, digits_file, tmp_path):
     folder, network = tmp_path / "run", tmp_path / "network.npz"
     arguments = "--model", "mlp", "--population", "8", "--generations", "3", "--data", digits_file, "--no-progress"
-    assert here(MNIST, *arguments, "--sampling", "mirrored", "--output", folder).returncode == 0
+    assert here(MNIST, *arguments, "--preset", "es", "--sampling", "mirrored", "--output", folder).returncode == 0
     config = json.loads((folder / "config.json").read_text())
     assert config.pop("sampling") == "mirrored"
     (folder / "config.json").write_text(json.dumps(config))

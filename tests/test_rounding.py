@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deap_nn import Individual, evaluation, evolve, make_toolbox, preset, scorers
+from deap_nn import Individual, evaluation, evolve, make_toolbox, scorers
 from deap_nn.evaluation import Evaluate, Scorer
 from deap_nn.genomes import Genomes
 from deap_nn.models import keras
@@ -88,24 +88,23 @@ def test_sizes_that_do_not_fit_are_refused():
 
 
 @pytest.mark.parametrize("mutpb", [1, 0.5])
-@pytest.mark.parametrize("name", ["default", "mask"])
+@pytest.mark.parametrize("name", ["es", "mask", "ga"])
 def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch, name, mutpb):
     monkeypatch.setattr(scorers, "GROUPED_WEIGHTS", 1)  # each genome alone, as those of large networks
-    settings = preset(name, population=10, generations=4, matrices=4)
-    toolbox = make_toolbox("mlp", digits, seed=101, precision="bfloat16", **settings)
+    toolbox = make_toolbox("mlp", digits, seed=101, precision="bfloat16", preset=name)
     passes, scored = [], []
 
     def counting(counted, method):
         return lambda self, *arguments: counted.append(len(arguments)) or method(self, *arguments)
 
-    whole = evolve(toolbox.population(n=10), toolbox, 4, seed=1, mutpb=mutpb, breeding="plain")
+    whole = evolve(toolbox.population(n=10), toolbox, 4, mutpb=mutpb, breeding="plain")
     monkeypatch.setattr(Breeder, "breed_around", counting(passes, Breeder.breed_around))
     monkeypatch.setattr(Scorer, "rounded_fitness", counting(scored, Scorer.rounded_fitness))
-    by_recipes = evolve(toolbox.population(n=10), toolbox, 4, seed=1, mutpb=mutpb, breeding="recipes")
+    by_recipes = evolve(toolbox.population(n=10), toolbox, 4, mutpb=mutpb, breeding="recipes")
     assert by_recipes[1] == whole[1]
     assert [member.flat.tobytes() for member in by_recipes[0]] == [member.flat.tobytes() for member in whole[0]]
     assert len(scored) == 50
-    assert (5 in passes) is (name == "default")  # with the halves; not all are mutated where mutpb is less than 1
+    assert (5 in passes) is (name == "es")  # with the halves; not all are mutated where mutpb is less than 1
 
 
 def test_a_rounded_genome_has_the_fitness_that_its_rounding_gives(digits, monkeypatch):
@@ -177,7 +176,7 @@ def test_what_somebody_derives_does_what_it_says(digits, monkeypatch, grouped):
     monkeypatch.setattr(scorers, "GROUPED_WEIGHTS", 1_000_000 if grouped else 1)
     toolbox = make_toolbox("mlp", digits, seed=104 + grouped, precision="bfloat16", parents=4)
     toolbox.register("evaluate", Decayed(toolbox.problem))
-    logs = [evolve(toolbox.population(n=6), toolbox, 2, seed=1, breeding=way)[1] for way in ("plain", "recipes")]
+    logs = [evolve(toolbox.population(n=6), toolbox, 2, breeding=way)[1] for way in ("plain", "recipes")]
     assert logs[0] == logs[1]
     assert logs[0][0]["min"] > 20  # of the weights
 

@@ -60,7 +60,18 @@ def made_run(folder, seed=1, *, ngen=3, **settings):
 
 def test_a_frame_is_what_the_csv_says(logbook, tmp_path):
     frame = to_dataframe(logbook)
-    assert list(frame) == ["gen", "nevals", "min", "avg", "std", "max", "sigma", "fitness.largest", "size.largest"]
+    assert list(frame) == [
+        "gen",
+        "nevals",
+        "min",
+        "avg",
+        "std",
+        "max",
+        "sigma",
+        "best_pairs",
+        "fitness.largest",
+        "size.largest",
+    ]
     assert frame["gen"].tolist() == [0, 1, 2, 3]
     assert [str(frame[name].dtype) for name in ("gen", "min", "fitness.largest", "size.largest")] == [
         "int64",

@@ -20,7 +20,6 @@ from deap_nn import (
     cxMask,
     evolve,
     make_toolbox,
-    preset,
     read_run,
 )
 from deap_nn.callbacks import EarlyStopping
@@ -38,7 +37,7 @@ def kept(folder, toolbox, ngen=3, *, n=8, settings=None, checkpoint=True, **keyw
 
 @pytest.mark.parametrize("settings", [None, {"parents": "usual", "step": None, "crossover": "mask"}])
 def test_the_family_is_that_of_the_toolbox_whatever_the_settings_say(tmp_path, digits, settings):
-    toolbox = make_toolbox("mlp", digits, seed=1, **preset("default", population=8, generations=3, matrices=2))
+    toolbox = make_toolbox("mlp", digits, seed=1, preset="es")
     family = kept(tmp_path / "run", toolbox, settings=settings)["family"]
     assert (family["around_centre"], family["surviving"]) == (True, [8, 1, 1, 1])
     assert [founder["share"] for founder in family["founders"]] == [1.0]
@@ -64,7 +63,7 @@ def test_a_folder_knows_its_run(tmp_path, digits):
     assert (config["seed"], config["cxpb"], config["mutpb"], config["batch_size"]) == (7, 1.0, 0.5, 32)
     assert config["n"] == 5
     assert config["data"]["sha256"] == digits.reference.sha256
-    assert config["select"].startswith("selRankBoosted(pressure=1.5, boost=1.0")
+    assert config["select"].startswith("selRankBoosted(pressure=1.5, boost=2.0")
     assert config["mutate"].startswith("mutGaussianAdaptive(sigma=ErrorScaled(0.1, fitness='cross_entropy')")
 
 

@@ -1,5 +1,6 @@
 """The wired toolbox runs DEAP's own loops, and whatever somebody registers anew is used."""
 
+import ast
 import contextlib
 import copy
 import functools
@@ -8,7 +9,6 @@ import itertools
 import math
 import pickle
 import random
-import re
 
 import numpy as np
 import pytest
@@ -17,7 +17,6 @@ from deap import algorithms, base, creator, tools
 from keras_models import two_objectives
 
 from deap_nn import (
-    PRESETS,
     Annealed,
     Callback,
     Dataset,
@@ -28,13 +27,13 @@ from deap_nn import (
     evolve,
     make_toolbox,
     mutGaussianAdaptive,
-    preset,
-    selLogRank,
     usual_step,
 )
 from deap_nn.evaluation import Evaluate
 from deap_nn.models import keras
+from deap_nn.presets import SETTINGS
 from deap_nn.seeding import takes
+from deap_nn.selection import number_of_parents
 from deap_nn.wiring import toolbox_of
 
 creator.create("MinimisedInToolboxTests", base.Fitness, weights=(-1.0,))
@@ -188,13 +187,19 @@ def test_a_decorated_select_is_not_passed_over(digits):
 
         return noted
 
-    toolbox = make_toolbox("mlp", digits, seed=1, **preset("default", population=4, generations=2, matrices=2))
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    toolbox.decorate("select", noting)
+    evolve(toolbox.population(n=4), toolbox, 2)
+    assert len(called) == 2
+    assert toolbox.clock.generation == 2
+    with pytest.warns(DeprecationWarning, match="crossover='mean' is deprecated"):
+        toolbox = make_toolbox("mlp", digits, seed=1, crossover="mean")
     toolbox.decorate("select", noting)
     with pytest.raises(ValueError, match=r"^select is not asked where weigh says"):
         evolve(toolbox.population(n=4), toolbox, 2, seed=1)
     del toolbox.weigh
     evolve(toolbox.population(n=4), toolbox, 2, seed=1)
-    assert len(called) == 2
+    assert len(called) == 4
 
 
 def test_the_toolbox_pickles(toolbox):
@@ -230,15 +235,36 @@ def test_data_may_be_a_path_or_a_name(digits_file):
         ({"boosted": -3}, ValueError, "boosted"),
         ({"parents": 0}, ValueError, "parents"),
         ({"tournsize": 0}, ValueError, "tournsize must be an integer of at least 1"),
-        ({"crossover": "mean", "tournsize": 3}, ValueError, "tournsize is not for crossover 'mean'"),
+        ({"preset": "es", "tournsize": 3}, ValueError, "tournsize needs preset='ga': 'es' has children of one centre"),
+        ({"tournsize": 3, "boost": 2}, ValueError, "boost is not for tournsize, which draws from all, got 2"),
+        ({"tournsize": 3, "parents": 5}, ValueError, "parents is not for tournsize, which draws from all, got 5"),
+        ({"preset": "best"}, ValueError, "preset must be 'ga' or 'es' or 'article', got 'best'"),
+        ({"preset": "es", "crossover": "mask"}, ValueError, "crossover needs preset='ga': 'es' has"),
+        ({"preset": "es", "mates": 2}, ValueError, "mates needs preset='ga'"),
+        ({"preset": "es", "boost": 2.0}, ValueError, "boost needs preset='ga'"),
+        ({"step": 2.0}, ValueError, "step needs preset='es': 'ga' has no centre, got 2.0"),
+        (
+            {"sampling": "mirrored", "preset": "article"},
+            ValueError,
+            "sampling needs preset='es': 'article' has no centre",
+        ),
+        ({"population": 0}, ValueError, "population must be an integer of at least 1"),
+        ({"generations": -1}, ValueError, "generations must be an integer of at least 0"),
+        ({"parents": 1.5}, ValueError, "parents must be an integer of at least 1, or a share above 0 and up to 1"),
+        ({"data": (1, 2, 3), "model": keras.Sequential()}, ValueError, r"data must be \(x, y\), inputs and targets"),
+        ({"data": (1, 2)}, TypeError, r"data of \(x, y\) need a Keras model"),
         ({"crossover": "two-point"}, ValueError, "crossover must be 'mask' or 'biased' or 'split'"),
         ({"crossover": "units", "mates": 3}, ValueError, "mates must be 2 where crossover is 'units'"),
         ({"crossover": "split", "indpb": 0.5}, ValueError, "indpb is for two mates and a crossover of mask or biased"),
         ({"mates": 4, "indpb": 0.5}, ValueError, "indpb is for two mates"),
         ({"crossover": "biased", "mates": 4}, ValueError, "mates must be 2 where crossover is 'biased'"),
         ({"crossover": "biased", "indpb": 7}, ValueError, "indpb must be between 0 and 1"),
-        ({"crossover": "mean", "elites": 1}, ValueError, "elites and SelfAdaptive are not for crossover 'mean'"),
-        ({"crossover": "mean", "sigma": SelfAdaptive(0.1, 0.01)}, ValueError, "SelfAdaptive are not for"),
+        ({"preset": "es", "elites": 1}, ValueError, "elites needs preset='ga'"),
+        (
+            {"preset": "es", "sigma": SelfAdaptive(0.1, 0.01)},
+            ValueError,
+            "SelfAdaptive are not for an evolution strategy",
+        ),
         ({"elites": -1}, ValueError, "elites must be an integer of at least 0"),
         ({"elites": 1.5}, ValueError, "elites must be an integer"),
         ({"elite_batches": 2}, ValueError, "elite_batches needs elites"),
@@ -268,14 +294,13 @@ def test_bad_arguments_are_named(digits, keywords, error, message):
 @pytest.mark.parametrize(
     ("crossover", "mate", "indpb"),
     [
-        ("mask", "cxMask", 0.5),
+        ("mask", "cxScanning", None),
         ("biased", "cxBiased", 0.25),
         ("split", "cxSplit", None),
         ("matrices", "cxMatrices", 0.5),
         ("units", "cxUnits", 0.5),
         ("average", "cxMean", None),
         ("none", "cxMask", 0.0),
-        ("mean", "cxMean", None),
     ],
 )
 def test_a_crossover_by_its_name(digits, crossover, mate, indpb):
@@ -284,9 +309,10 @@ def test_a_crossover_by_its_name(digits, crossover, mate, indpb):
     assert toolbox.mate.keywords.get("indpb") == indpb
     if crossover == "none":
         assert make_toolbox("mlp", digits, seed=1, crossover=crossover, indpb=0.0).mate.keywords["indpb"] == 0
-    if indpb:
+    if indpb or crossover == "mask":
         given = make_toolbox("mlp", digits, seed=1, crossover=crossover, indpb=0.1)
         assert given.mate.keywords["indpb"] == 0.1
+    assert make_toolbox("mlp", digits, seed=1, mates=2).mate.keywords["indpb"] == 0.5
 
 
 def test_means_of_as_many_as_are_mated(digits):
@@ -327,12 +353,13 @@ def test_mutation_is_that_of_the_options(digits, keywords):
         assert sum(bool(noise.any()) for noise in added) == 1
 
 
-@pytest.mark.parametrize(("given", "parents"), [({}, 10), ({"parents": None}, None), ({"parents": 4}, 4)])
+@pytest.mark.parametrize(("given", "parents"), [({}, 0.25), ({"parents": None}, None), ({"parents": 4}, 4)])
 def test_around_a_centre_half_of_all_count_if_nothing_is_said(digits, given, parents):
     chosen = make_toolbox("mlp", digits, seed=1, **given).select.keywords["parents"]
-    around = make_toolbox("mlp", digits, seed=1, crossover="mean", **given).select
-    assert (chosen, around.keywords["parents"]) == (parents, None if parents == 10 else parents)
-    assert around.func.operator is selLogRank
+    around = make_toolbox("mlp", digits, seed=1, preset="es", **given).weigh
+    assert (chosen, around.keywords["parents"]) == (parents, 0.5 if parents == 0.25 else parents)
+    counted = around(20)
+    assert np.count_nonzero(counted > 0) == (parents if parents == 4 else 10)
 
 
 def test_the_usual_step_goes_astray_as_far_with_any_numbers():
@@ -350,38 +377,32 @@ def test_the_usual_step_goes_astray_as_far_with_any_numbers():
             usual_step(*numbers)
 
 
-@pytest.mark.parametrize("name", ["default", "mask", "article"])
+@pytest.mark.parametrize("name", ["ga", "es", "article", "mask"])
 def test_a_preset_is_what_the_experiment_does(digits, name, monkeypatch):
     monkeypatch.syspath_prepend(MNIST.parent)
     mnist_options = importlib.import_module("mnist_options")
-    toolbox = make_toolbox("mlp", digits, seed=1, **preset(name, population=20, generations=30, matrices=2))
+    toolbox = make_toolbox("mlp", digits, seed=1, preset=name, population=20, generations=30)
     options = mnist_options.make_parser().parse_args(
         ["--preset", name, "--population=20", "--generations=30", "--model=mlp"]
     )
-    chosen = vars(mnist_options.complete(options)) | {"init": PRESETS[name]["init"]}
+    chosen = vars(mnist_options.complete(options)) | {"init": SETTINGS[name]["init"]}
     other = toolbox_of(chosen, digits)
-    for one in ("mate", "mutate", "select", "individual"):
+    parents = number_of_parents(SETTINGS[name]["parents"], 20, SETTINGS[name]["fewest"])
+    assert chosen["parents"] == parents
+    for one in ("mutate", "individual", *(("weigh",) if name == "es" else ("mate", "select"))):
         keywords = [getattr(made, one).keywords for made in (toolbox, other)]
         told = [{key: repr(value) for key, value in some.items() if key not in ("rng", "noise")} for some in keywords]
+        for words in told:
+            words.pop("sigma", None)  # one knows the generations by the toolbox, the other by its own length
+            if "parents" in words:
+                given = ast.literal_eval(words["parents"])
+                words["parents"] = number_of_parents(given, 20, SETTINGS[name]["fewest"])
         assert told[0] == told[1]
         assert getattr(toolbox, one).func.__class__ is getattr(other, one).func.__class__
+    results = [evolve(made.population(n=20), made, 3)[1] for made in (toolbox, other)]
+    assert results[0] == results[1]
     assert getattr(toolbox, "step", None) == getattr(other, "step", None)
     assert toolbox.problem == other.problem
-
-
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        ({"name": "best"}, "name must be 'default' or 'mask' or 'article', got 'best'"),
-        ({"population": 0}, "population must be an integer of at least 1, got 0"),
-        ({"generations": 1.5}, "generations must be an integer of at least 1, got 1.5"),
-        ({"matrices": True}, "matrices must be an integer of at least 1, got True"),
-    ],
-)
-def test_a_wrong_preset_is_refused(changed, said):
-    given = {"name": "mask", "population": 20, "generations": 30, "matrices": 2} | changed
-    with pytest.raises(ValueError, match=re.escape(said)):
-        preset(**given)
 
 
 def test_no_crossover_leaves_the_parents_apart(digits):

@@ -15,15 +15,15 @@ CONSTRAINTS, WITHOUT = TESTS.parent / "constraints.txt", TESTS / "without_tensor
 
 KERAS = """
 import keras, numpy as np
-from deap_nn import KerasProblem, RunDirectory, evolve, make_toolbox, preset
+from deap_nn import KerasProblem, RunDirectory, evolve, make_toolbox
 
 x = np.random.default_rng(1).standard_normal((600, 4)).astype("float32")
 y = (x[:, 0] * x[:, 1] > 0).astype(int)
 model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(2)])
 problem = KerasProblem(model, x, y, loss="cross_entropy")
-toolbox = make_toolbox(problem, seed=1, **preset("default", population=100, generations=100, matrices=2))
+toolbox = make_toolbox(problem, seed=1)
 with RunDirectory("mine", settings={"seed": 1}) as directory:
-    population, logbook = evolve(toolbox.population(n=100), toolbox, 100, seed=1, callbacks=[directory])
+    population, logbook = evolve(toolbox.population(n=100), toolbox, 100, callbacks=[directory])
 model = keras.models.load_model("mine/best.keras")
 right = (model.predict(x, verbose=0).argmax(axis=1) == y).mean()
 assert right > 0.8, right
@@ -54,14 +54,13 @@ assert hall[0].fitness.values[0] < 0.05, hall[0].fitness
 """
 
 SWEEP = """
-from deap_nn import RunDirectory, evolve, make_toolbox, preset, read_runs
+from deap_nn import RunDirectory, evolve, make_toolbox, read_runs
 
-for name in ("default", "mask"):
+for name in ("ga", "es"):
     for seed in (1, 2):
-        settings = preset(name, population=30, generations=10, matrices=2)
-        toolbox = make_toolbox("mlp", "mnist5k", seed=seed, **settings)
+        toolbox = make_toolbox("mlp", "mnist5k", seed=seed, preset=name)
         with RunDirectory(f"sweep/{name}-{seed}", settings={"seed": seed, "preset": name}) as directory:
-            evolve(toolbox.population(n=30), toolbox, 10, seed=seed, callbacks=[directory])
+            evolve(toolbox.population(n=30), toolbox, 10, callbacks=[directory])
 frame = read_runs("sweep").to_dataframe()
 print(frame.groupby(["preset", "gen"])["val_error"].median().unstack(0).tail(3))
 assert len(frame) == 4 * 11
@@ -97,7 +96,6 @@ from deap_nn import (
     evolve,
     make_toolbox,
     open_map,
-    preset,
     read_run,
     to_csv,
 )
@@ -112,13 +110,13 @@ def run(seed: int) -> Individual:
     x = np.random.default_rng(seed).standard_normal((60, 4)).astype(np.float32)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     problem = KerasProblem(model, x, (x[:, 0] > 0).astype(int), loss="cross_entropy")
-    toolbox = make_toolbox(problem, seed=seed, **preset("mask", population=6, generations=2, matrices=1))
+    toolbox = make_toolbox(problem, seed=seed)
     statistics = tools.Statistics(lambda individual: individual.fitness.values[0])
     statistics.register("median", np.median)
     with open_map("serial") as map_, RunDirectory(f"typed-{seed}") as directory:
         toolbox.register("map", map_)
         population, logbook = evolve(
-            toolbox.population(n=6), toolbox, 2, seed=seed, stats=statistics, callbacks=[Told(), directory]
+            toolbox.population(n=6), toolbox, 2, stats=statistics, callbacks=[Told(), directory]
         )
     to_csv(logbook, "typed.csv")
     best: Individual = min(population, key=lambda individual: individual.fitness.values)

@@ -1,0 +1,170 @@
+"""One call that evolves the weights of a Keras model."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from deap import base
+from deap.tools import Logbook
+from numpy.typing import ArrayLike
+
+from deap_nn.algorithms import evolve
+from deap_nn.callbacks import Readouts
+from deap_nn.evolution import checked_callbacks
+from deap_nn.keras_problem import KerasProblem
+from deap_nn.toolbox import make_toolbox
+from deap_nn.weights import WeightList, check_count
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class EvolvedModel:
+    """The result of `evolve_model`.
+
+    Attributes
+    ----------
+    model : keras.Model
+        A new model with the weights that did best on the validation samples.
+    individual : WeightList
+        These weights.
+    logbook : deap.tools.Logbook
+        A row a generation, see `evolve`.
+    population : list
+        The last generation.
+    validation_error : float
+        The first objective on all validation samples, less is better; NaN without validation samples.
+    toolbox : deap.base.Toolbox
+        The toolbox of the run.
+    problem : KerasProblem
+        The model, the samples and the loss.
+    """
+
+    model: keras.Model
+    individual: WeightList
+    logbook: Logbook
+    population: list[Any] = field(repr=False)
+    validation_error: float
+    toolbox: base.Toolbox = field(repr=False)
+    problem: KerasProblem
+    _from_logits: Any = field(default=None, repr=False)
+
+    def evaluate(self, x: Any, y: Any, *, loss: Any = None) -> dict[str, float]:
+        """Return each objective of the network on some samples, by its name.
+
+        Parameters
+        ----------
+        x, y : array_like, or a list or dictionary of them
+            As `KerasProblem` takes them.
+        loss : optional
+            Other objectives, as `KerasProblem` takes them, such as "error", which is 1 - accuracy.
+        """
+        own = {"loss": self.problem.loss, "from_logits": self._from_logits}
+        words = own if loss is None else {"loss": loss}
+        problem = KerasProblem(self.model, x, y, validation_split=0.0, **words)
+        toolbox = make_toolbox(problem, seed=0, container=_container(len(problem.objectives)))
+        values = toolbox.scores(self.individual, "train")
+        problem.release()
+        return {objective.name: value for objective, value in zip(problem.objectives, values, strict=True)}
+
+
+def _container(objectives: int) -> type[WeightList]:
+    """Return a class of individuals with a number of objectives, which are only read."""
+    fitness = type("Scores", (base.Fitness,), {"weights": (-1.0,) * objectives})
+
+    class Scored(WeightList):
+        def __init__(self, matrices: Iterable[ArrayLike] = ()) -> None:
+            super().__init__(matrices)
+            self.fitness = fitness()
+
+    return Scored
+
+
+def _names(function: Callable[..., Any]) -> set[str]:
+    """Return the keyword-only arguments of a function."""
+    parameters = inspect.signature(function).parameters.values()
+    return {parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def evolve_model(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    population: int = 100,
+    generations: int = 200,
+    seed: int,
+    **options: Any,
+) -> EvolvedModel:
+    """Evolve the weights of a Keras model on samples, and return the best network.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Built, as `KerasProblem` takes it; it is not changed. If it is compiled, its loss is minimised, else the
+        cross-entropy.
+    x, y : array_like, or a list or dictionary of them
+        Inputs and targets; the last fifth is for validation.
+    population, generations : int
+        The number of members, at least 2, and of generations after the initial one, at least 0.
+    seed : int
+        Decides everything random.
+    **options
+        Arguments of `KerasProblem` (such as ``loss`` or ``validation_data``), `make_toolbox` (``preset``,
+        ``batch_size``, ``sigma``) and `evolve` (``callbacks``, ``verbose``), and ``map``, which shares the work.
+
+    Returns
+    -------
+    EvolvedModel
+        With ``model``, ``logbook``, ``individual`` and ``evaluate(x, y)``.
+
+    Raises
+    ------
+    TypeError
+        If an option is an argument of none of the three, or `model` is no Keras model.
+    ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deap_nn.models import keras
+    >>> x = np.linspace(-3, 3, 80, dtype=np.float32)[:, None]
+    >>> layers = [keras.Input((1,)), keras.layers.Dense(8, activation="tanh"), keras.layers.Dense(1)]
+    >>> result = evolve_model(keras.Sequential(layers), x, np.sin(x), loss="mse", generations=20, seed=1)
+    >>> result.model.predict(x, verbose=0).shape, list(result.evaluate(x, np.sin(x)))
+    ((80, 1), ['mean_squared_error'])
+    """
+    check_count(population, "population", 2)
+    check_count(generations, "generations", 0)
+    of_problem, of_toolbox, of_evolve = _names(KerasProblem), _names(make_toolbox), _names(evolve)
+    taken = {"population", "generations", "seed", "fitness"}
+    unknown = options.keys() - ((of_problem | of_toolbox | of_evolve | {"map"}) - taken)
+    if unknown:
+        raise TypeError(f"{min(unknown)} is no argument of KerasProblem, make_toolbox or evolve")
+    chosen = {name: options[name] for name in options.keys() & of_problem}
+    problem = KerasProblem(model, x, y, **chosen)
+    toolbox = make_toolbox(problem, seed=seed, **{name: options[name] for name in options.keys() & of_toolbox})
+    if "map" in options:
+        toolbox.register("map", options["map"])
+    chosen = {name: options[name] for name in options.keys() & of_evolve}
+    kept = Readouts(toolbox, voters=0) if problem.samples.size("validation") else None
+    watching = checked_callbacks(chosen.pop("callbacks", ()))
+    members, logbook = evolve(
+        toolbox.population(n=population),
+        toolbox,
+        generations,
+        callbacks=watching if kept is None else [kept, *watching],
+        **chosen,
+    )
+    best = max(members, key=lambda member: member.fitness) if kept is None else kept.individual
+    error = float("nan") if kept is None else kept.validation_error
+    try:
+        network = problem.to_model(best)
+    except TypeError:  # it cannot be built again from its configuration
+        network = problem.assign(best, model)
+    return EvolvedModel(network, best, logbook, members, error, toolbox, problem, options.get("from_logits"))
