@@ -19,8 +19,8 @@ from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.commands import InputError
 from deap_nn.logbooks import write_with
 
-PINNED = ("deap-nn", "deap", "numpy", "tensorflow", "keras")
-"""The packages with other versions of which a run goes on only when told to."""
+PINNED = ("deap", "numpy", "tensorflow", "keras")
+"""The packages on whose versions a run's numbers depend: with others a run is resumed only when told to."""
 
 
 FILES = {"keras": "model", "init_weights": "init"}
@@ -138,6 +138,9 @@ def check_resumable(
     ]
     if changed and not regardless:
         raise InputError(f"argument --resume: the run was made with {', '.join(changed)}; --regardless goes on")
+    before = config["versions"].get("deap-nn")
+    if before != here["deap-nn"]:
+        warnings.warn(f"the run was made with deap-nn {before}, this is {here['deap-nn']}", stacklevel=2)
     if config["versions"].get("processor") != here["processor"]:
         warnings.warn("the run was begun on another processor: fitness may differ in its last bits", stacklevel=2)
 

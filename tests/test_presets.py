@@ -1,0 +1,471 @@
+"""The algorithms by name, in DEAP's loops and under `evolve`; nothing that is registered is passed over."""
+
+import functools
+import random
+
+import numpy as np
+import pytest
+from deap import algorithms, tools
+
+import deap_nn
+from deap_nn import (
+    Annealed,
+    Callback,
+    SelfAdaptive,
+    cxMask,
+    evolve,
+    make_toolbox,
+    mutGaussianAdaptive,
+    presets,
+    usual_step,
+)
+from deap_nn.algorithm_names import describe_algorithm
+from deap_nn.members import LightMember
+
+MEMBERS, GENERATIONS = 12, 4
+
+
+def logged(population, logbook):
+    return [member.flat.tobytes() for member in population], [dict(row) for row in logbook]
+
+
+def cx_rows(ind1, ind2, *, rng):
+    """Exchange whole rows of each pair of matrices, as the how-to does."""
+    for a, b in zip(ind1, ind2, strict=True):
+        rows = rng.random(len(a)) < 0.5
+        a[rows], b[rows] = b[rows], a[rows].copy()
+    return ind1, ind2
+
+
+class Counted:
+    """A function that counts its calls, and with how many individuals."""
+
+    def __init__(self, function):
+        self.function, self.calls, self.given = function, 0, set()
+
+    def __call__(self, *individuals, **keywords):
+        self.calls += 1
+        self.given.add(len(individuals))
+        return self.function(*individuals, **keywords)
+
+
+CROSSOVERS = {
+    "cxUniform": (tools.cxUniform, {"indpb": 0.5}),
+    "cxMask": (cxMask, {"rng": np.random.default_rng(1)}),
+    "cxRows": (cx_rows, {"rng": np.random.default_rng(1)}),
+}
+
+
+@pytest.mark.parametrize("name", CROSSOVERS)
+def test_a_crossover_of_two_that_is_registered_anew_gets_two(digits, name):
+    function, words = CROSSOVERS[name]
+    found = []
+    for breeding in ("recipes", "plain"):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+        assert toolbox.mates == 4
+        toolbox.register("mate", function, **words)
+        found.append(logged(*evolve(toolbox.population(n=MEMBERS), toolbox, 2, breeding=breeding)))
+    assert found[0] == found[1]
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    assert found[0] != logged(*evolve(toolbox.population(n=MEMBERS), toolbox, 2))
+    counted = Counted(function)
+    toolbox.register("mate", counted, **words)
+    random.seed(1)
+    algorithms.eaSimple(toolbox.population(n=MEMBERS), toolbox, cxpb=1.0, mutpb=1.0, ngen=2, verbose=False)
+    assert (counted.calls, counted.given) == (MEMBERS, {2})
+
+
+def test_a_crossover_of_any_number_gets_as_many_as_the_toolbox_says(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+
+    def several(*individuals, rng):
+        seen.add(len(individuals))
+        return individuals
+
+    seen: set[int] = set()
+    toolbox.register("mate", several, rng=None)
+    evolve(toolbox.population(n=MEMBERS), toolbox, 1, breeding="plain")
+    assert seen == {4}
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    toolbox.decorate("mate", tools.History().decorator)  # whose function takes anything
+    counted = Counted(toolbox.mate.func)
+    toolbox.mate = functools.partial(counted, **toolbox.mate.keywords)
+    toolbox.mate.takes_many = True
+    evolve(toolbox.population(n=MEMBERS), toolbox, 1, breeding="plain")
+    assert counted.given == {4}
+
+
+def test_every_child_goes_through_mate_and_mutate_and_every_parent_through_select(digits):
+    """In the plain way; its bytes are those of recipes."""
+    by_recipes = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    expected = logged(*evolve(by_recipes.population(n=MEMBERS), by_recipes, GENERATIONS))
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    mated, mutated, selected = [], [], []
+
+    def noting(kept, function, *, of_one):
+        @functools.wraps(function)
+        def noted(*individuals, **keywords):
+            kept.append(list(map(id, individuals)) if not of_one else id(individuals[0]))
+            return function(*individuals, **keywords)
+
+        return noted
+
+    def selecting(function):
+        @functools.wraps(function)
+        def noted(individuals, k, **keywords):
+            chosen = function(individuals, k, **keywords)
+            selected.append(({id(individual) for individual in individuals}, list(map(id, chosen)), k))
+            return chosen
+
+        return noted
+
+    toolbox.decorate("mate", functools.partial(noting, mated, of_one=False))
+    toolbox.decorate("mutate", functools.partial(noting, mutated, of_one=True))
+    toolbox.decorate("select", selecting)
+
+    class Children(Callback):
+        def on_generation(self, evolution):
+            if evolution.generation:
+                children = list(map(id, evolution.population))
+                groups = mated[-MEMBERS // 4 :]
+                assert [child for group in groups for child in group] == children
+                assert all(len(group) == 4 for group in groups)
+                assert mutated[-MEMBERS:] == children
+                among, chosen, count = selected[-1]
+                assert count == len(chosen) == MEMBERS
+                assert set(chosen) <= among
+
+    found = logged(
+        *evolve(toolbox.population(n=MEMBERS), toolbox, GENERATIONS, breeding="plain", callbacks=[Children()])
+    )
+    assert found == expected
+    assert (len(mated), len(mutated), len(selected)) == (MEMBERS // 4 * GENERATIONS, MEMBERS * GENERATIONS, GENERATIONS)
+
+
+def test_the_best_is_in_clearly_more_groups(digits):
+    def pairs(**arguments):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, parents=20, **arguments)
+        _, logbook = evolve(toolbox.population(n=80), toolbox, 6)
+        assert logbook[0]["best_pairs"] == 0
+        return np.mean(logbook.select("best_pairs")[1:])
+
+    assert pairs(boost=8) > 1.7 * pairs(boost=1) > 0
+
+
+def test_best_pairs_counts_the_groups_of_the_best(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, elites=2)
+    best, counted = [], []
+
+    class Count(Callback):
+        def on_generation(self, evolution):
+            recipes = [member.recipe for member in evolution.population]
+            if evolution.generation:
+                groups = {recipe.place // 4: set(recipe.parents) for recipe in recipes if not recipe.copied}
+                counted.append(sum(best[-1] in group for group in groups.values()))
+                assert evolution.row["best_pairs"] == counted[-1]
+            best.append(max(evolution.population, key=lambda member: member.fitness).recipe.id)
+
+    evolve(toolbox.population(n=17), toolbox, GENERATIONS, callbacks=[Count()])
+    assert sum(counted) > 0
+
+
+LOOPS = {
+    "eaSimple": lambda population, toolbox: algorithms.eaSimple(population, toolbox, 0.9, 0.9, 3, verbose=False),
+    "eaMuPlusLambda": lambda population, toolbox: algorithms.eaMuPlusLambda(
+        population, toolbox, 8, 12, 0.5, 0.4, 3, verbose=False
+    ),
+    "eaMuCommaLambda": lambda population, toolbox: algorithms.eaMuCommaLambda(
+        population, toolbox, 8, 12, 0.5, 0.4, 3, verbose=False
+    ),
+}
+
+
+@pytest.mark.parametrize("preset", ["ga", "article", "mask"])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_deaps_loops_run_on_pairs(digits, preset, loop):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset=preset)
+    random.seed(1)
+    population, logbook = LOOPS[loop](toolbox.population(n=12), toolbox)
+    assert len(logbook) == 4
+    assert all(individual.fitness.valid for individual in population)
+    assert toolbox.clock.generation == toolbox.evaluate.func.generation == 3
+    assert toolbox.clock.sigma != 0.1  # it follows the error
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_deaps_loops_of_pairs_say_that_a_strategy_has_none(digits, loop):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es")
+    with pytest.raises(AttributeError, match=r'^(mate|select): an evolution strategy has no .*preset="ga"'):
+        LOOPS[loop](toolbox.population(n=12), toolbox)
+
+
+class TestGenerateUpdate:
+    """An evolution strategy in DEAP's form."""
+
+    @staticmethod
+    def statistics():
+        statistics = tools.Statistics(lambda individual: individual.fitness.values[0])
+        for name, function in (("min", np.min), ("avg", np.mean), ("max", np.max)):
+            statistics.register(name, function)
+        return statistics
+
+    @pytest.mark.parametrize("sampling", ["independent", "mirrored"])
+    @pytest.mark.parametrize("members", [2, 7, 12])
+    def test_the_fitness_is_that_of_evolve(self, digits, sampling, members):
+        words = {"seed": 3, "batch_size": 16, "preset": "es", "sampling": sampling}
+        toolbox = make_toolbox("mlp", digits, **words)
+        population, expected = evolve(toolbox.population(n=members), toolbox, GENERATIONS)
+        toolbox = make_toolbox("mlp", digits, population=members, generations=GENERATIONS, **words)
+        hall, statistics = tools.HallOfFame(2), self.statistics()
+        found, logbook = algorithms.eaGenerateUpdate(
+            toolbox, ngen=GENERATIONS + 1, halloffame=hall, stats=statistics, verbose=False
+        )
+        for name in ("min", "avg", "max"):
+            assert logbook.select(name) == expected.select(name)
+        assert [member.flat.tobytes() for member in found] == [member.flat.tobytes() for member in population]
+        assert hall[0].fitness.values[0] == min(expected.select("min"))
+
+    def test_the_members_stay_light_until_somebody_reads_them(self, digits):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=2)
+        for _ in range(3):
+            population = toolbox.generate()
+            for individual in population:
+                individual.fitness.values = toolbox.evaluate(individual)
+            assert all(isinstance(individual, LightMember) for individual in population)
+            toolbox.update(population)
+        assert all(isinstance(individual, LightMember) for individual in population)
+        assert population[0].flat.shape == (toolbox.layout.size,)
+
+    def test_members_that_are_changed_move_the_centre_as_they_are(self, digits):
+        def run(change):
+            toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=3)
+            for generation in range(3):
+                population = toolbox.generate()
+                for individual in population:
+                    individual.fitness.values = toolbox.evaluate(individual)
+                if generation == 1:
+                    change(population)
+                toolbox.update(population)
+            return toolbox.generate()[0].flat.copy()
+
+        def read(population):
+            for individual in population[:3]:
+                assert individual.flat.size
+
+        def shift(population):
+            for individual in population:
+                individual.flat[:] += np.float32(1.0)
+
+        plain = run(lambda population: None)
+        assert run(read).tobytes() == plain.tobytes()
+        shifted = run(shift)
+        # Weights of a sum of 0 count no shift of all, and the centre itself is not shifted.
+        assert np.allclose(shifted, plain, atol=1e-3)
+
+        def shift_the_best(population):
+            best = max(population, key=lambda individual: individual.fitness)
+            best.flat[:] += np.float32(1.0)
+
+        assert np.mean(run(shift_the_best) - plain) > 0.1
+
+    def test_evolve_in_between_begins_anew(self, digits):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=3)
+        first = algorithms.eaGenerateUpdate(toolbox, ngen=4, stats=self.statistics(), verbose=False)[1]
+        evolve(toolbox.population(n=8), toolbox, 1)
+        again = algorithms.eaGenerateUpdate(toolbox, ngen=4, stats=self.statistics(), verbose=False)[1]
+        assert again.select("min") == first.select("min")
+
+    @pytest.mark.parametrize("given", [{}, {"population": 8}, {"generations": 8}])
+    def test_without_the_numbers_it_says_so(self, digits, given):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", **given)
+        with pytest.raises(ValueError, match=r"^generate needs to know the run: .*population=N, generations=G"):
+            toolbox.generate()
+
+    def test_a_population_that_does_not_fit_is_refused(self, digits):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=4, generations=2)
+        population = toolbox.generate()
+        with pytest.raises(ValueError, match="population must have a valid fitness in all its members"):
+            toolbox.update(population)
+        with pytest.raises(ValueError, match="population must have the 4 members that generate gives, got 3"):
+            toolbox.update(population[:3])
+        with pytest.raises(ValueError, match="population must have the 4 members of make_toolbox, got 5"):
+            evolve(toolbox.population(n=5), toolbox, 2)
+
+    def test_nothing_can_be_registered_that_nothing_calls(self, digits):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es")
+        for name in ("mate", "select"):
+            assert not hasattr(toolbox, name)
+            with pytest.raises(ValueError, match=rf'^{name}: an evolution strategy has no .*preset="ga"'):
+                toolbox.register(name, cxMask)
+            with pytest.raises(AttributeError, match='preset="ga"'):
+                getattr(toolbox, name)
+        with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+            toolbox.nothing  # noqa: B018
+        mirrored = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", sampling="mirrored")
+        assert hasattr(mirrored, "select")
+        mirrored.register("select", tools.selTournament, tournsize=2)
+        evolve(mirrored.population(n=6), mirrored, 2)
+        with pytest.raises(ValueError, match="mate: "):
+            mirrored.register("mate", cxMask)
+        own = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=4, generations=2)
+        own.register("mutate", mutGaussianAdaptive, sigma=SelfAdaptive(0.1, 0.01))
+        own.update(scored(own, own.generate()))
+        with pytest.raises(
+            ValueError, match="mutate: an evolution strategy has one sigma for all members, so SelfAdaptive"
+        ):
+            own.generate()
+
+
+def scored(toolbox, population):
+    for individual in population:
+        individual.fitness.values = toolbox.evaluate(individual)
+    return population
+
+
+class TestNoNumberTwice:
+    """What follows from model, population and generations is not asked for."""
+
+    def test_step_and_schedule_follow_from_the_run(self, digits):
+        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, preset="es")
+        assert toolbox.step == "usual"
+        for members, generations in ((8, 3), (12, 6)):
+            _, logbook = evolve(toolbox.population(n=members), toolbox, generations)
+            assert toolbox.step == usual_step(members, generations, 2)
+            assert logbook[0]["sigma"] == 0.5
+            assert logbook[-1]["sigma"] == pytest.approx(0.025)
+        told = make_toolbox("mlp", digits, seed=5, batch_size=16, preset="es", generations=12)
+        _, logbook = evolve(told.population(n=12), told, 6)
+        assert told.step == usual_step(12, 12, 2)
+        assert logbook[-1]["sigma"] == pytest.approx(0.5 * 0.05**0.5)
+
+    def test_given_arguments_take_the_place_of_the_presets(self, digits):
+        toolbox = make_toolbox(
+            "mlp", digits, seed=5, batch_size=16, preset="es", step=1.5, sigma=Annealed(0.2, 0.1), parents=3
+        )
+        _, logbook = evolve(toolbox.population(n=8), toolbox, 4)
+        assert (toolbox.step, logbook[-1]["sigma"]) == (1.5, pytest.approx(0.1))
+        assert np.count_nonzero(toolbox.weigh(20) > 0) == 3
+        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, boost=7, parents=0.5, sigma=0.2, mates=2)
+        assert toolbox.select.keywords["boost"] == 7
+        assert toolbox.mate.func is cxMask
+
+    def test_parents_are_a_share_or_a_number(self, digits):
+        seen = {}
+
+        class Parents(Callback):
+            def on_generation(self, evolution):
+                seen[len(evolution.population)] = max(evolution.parents, seen.get(len(evolution.population), 0))
+
+        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, parents=0.25)
+        for members in (8, 80):
+            evolve(toolbox.population(n=members), toolbox, 6, callbacks=[Parents()])
+        assert seen[8] <= 8
+        assert 15 <= seen[80] <= 20
+        assert toolbox.select.keywords["fewest"] == 10
+
+    def test_the_seed_is_that_of_the_toolbox(self, digits):
+        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16)
+        first = logged(*evolve(toolbox.population(n=6), toolbox, 2))
+        assert first == logged(*evolve(toolbox.population(n=6), toolbox, 2, seed=5))
+        with pytest.raises(ValueError, match="seed must be that of the toolbox, 5, or left out, got 6"):
+            evolve(toolbox.population(n=6), toolbox, 2, seed=6)
+        with pytest.raises(ValueError, match="seed must be given"):
+            evolve(toolbox.population(n=6), without_seed(toolbox), 2)
+
+    def test_a_population_by_the_named_number(self, digits):
+        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, population=7)
+        assert (len(toolbox.population()), len(toolbox.population(n=3))) == (7, 3)
+
+    def test_an_annealed_without_length_says_what_it_lacks(self, digits):
+        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, sigma=Annealed(0.5, 0.05))
+        with pytest.raises(ValueError, match=r"Annealed\(0.5, 0.05\) needs the number of generations outside evolve"):
+            algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.9, 0.9, 3, verbose=False)
+        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, sigma=Annealed(0.5, 0.05), generations=3)
+        algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.9, 0.9, 3, verbose=False)
+        assert toolbox.clock.sigma == pytest.approx(0.05)
+
+
+def without_seed(toolbox):
+    from deap import base
+
+    bare = base.Toolbox()
+    for name in ("mate", "mutate", "select", "evaluate"):
+        setattr(bare, name, getattr(toolbox, name))
+    return bare
+
+
+def test_verbose_prints_the_algorithm_and_the_stream(digits, capsys):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    evolve(toolbox.population(n=12), toolbox, 2, verbose=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == (
+        "genetic algorithm (ga): four parents crossed by a random mask (cxScanning), Gaussian mutation whose sigma is 0.1 "
+        "times the error of the best, from its cross-entropy (mutGaussianAdaptive), selection by rank of the best 10 with "
+        "pressure 1.5, the best boosted by 2 (selRankBoosted)"
+    )
+    assert lines[1].split("\t")[0].strip() == "gen"
+    assert [line.split("\t")[0].strip() for line in lines[2:]] == ["0", "1", "2"]
+    evolve(toolbox.population(n=12), toolbox, 1)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            {"preset": "es"},
+            "evolution strategy (es): children of one centre, which moves towards the best 6 of 12",
+        ),
+        ({"preset": "article"}, "genetic algorithm (article): two parents crossed by a 0/1 mask (cxMask)"),
+        ({"crossover": "units"}, "two parents crossed (cxUnits)"),
+        ({"crossover": "none"}, "no crossover"),
+        ({"tournsize": 3}, "selection by selTournament"),
+        ({"sigma": 0.2}, "Gaussian mutation whose sigma is 0.2 (mutGaussianAdaptive)"),
+        (
+            {"sigma": SelfAdaptive(0.1, 0.005)},
+            "each member's own, from 0.1 and at least 0.005 (self-adaptive)",
+        ),
+        (
+            {"preset": "es", "sampling": "mirrored"},
+            "towards the better of each mirrored pair with a step by the size of",
+        ),
+    ],
+)
+def test_the_sentence_names_what_runs(digits, arguments, said):
+    assert said in describe_algorithm(make_toolbox("mlp", digits, seed=1, batch_size=16, **arguments), 12)
+
+
+def test_the_sentence_names_a_function_of_a_users_own(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    toolbox.register("mate", cx_rows)
+    toolbox.register("mutate", tools.mutShuffleIndexes, indpb=0.5)
+    said = describe_algorithm(toolbox, 12)
+    assert "two parents crossed (cx_rows), mutation by mutShuffleIndexes, selection by rank of the best 10" in said
+
+
+def test_former_ways_work_with_a_warning(digits):
+    with pytest.warns(DeprecationWarning, match=r"preset\(\) is deprecated: make_toolbox takes preset='default'"):
+        former = deap_nn.preset("default", population=12, generations=4, matrices=2)
+    assert former["step"] == usual_step(12, 4, 2)
+    with pytest.warns(DeprecationWarning, match="crossover='mean' is deprecated: take preset='es'"):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, **former)
+    now = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es")
+    expected = logged(*evolve(now.population(n=12), now, 4))
+    assert logged(*evolve(toolbox.population(n=12), toolbox, 4)) == expected
+    assert algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.9, 0.9, 2, verbose=False)[1]
+    with pytest.warns(DeprecationWarning, match="PRESETS is deprecated"):
+        assert deap_nn.PRESETS["default"]["crossover"] == "mean"
+    with pytest.warns(DeprecationWarning, match="PRESETS is deprecated"):
+        assert set(presets.PRESETS) == {"default", "ga", "es", "article", "mask"}
+    with pytest.warns(DeprecationWarning, match="preset 'default' is now called 'es'"):
+        make_toolbox("mlp", digits, seed=1, batch_size=16, preset="default")
+    with pytest.warns(DeprecationWarning, match=r"preset\(\) is deprecated"):
+        two = deap_nn.preset("mask", population=40, generations=4, matrices=2)
+    mask = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="mask")
+    given = make_toolbox("mlp", digits, seed=1, batch_size=16, **two)
+    found = [logged(*evolve(made.population(n=40), made, 3)) for made in (mask, given)]
+    assert found[0] == found[1]
+    with pytest.raises(AttributeError, match="has no attribute 'NOTHING'"):
+        deap_nn.NOTHING  # noqa: B018
+    with pytest.raises(AttributeError, match="has no attribute 'NOTHING'"):
+        presets.NOTHING  # noqa: B018

@@ -1,0 +1,124 @@
+"""Folders of runs, and pickles, that were made before the presets had their present names.
+
+They were made by the commit 588466b: ``experiments/mnist.py --dataset mnist5k --keras tiny.keras --preset NAME
+--population 8 --generations 4 --batch-size 16 --validation-size 100 --seed 3 --voters 0``, pictures and reports left
+out, for the presets that were called default, mask and article.
+"""
+
+import json
+import pickle
+import random
+import shutil
+
+import numpy as np
+import pytest
+from conftest import MNIST, ROOT
+from deap import base, creator
+
+from deap_nn import Individual, WeightList, load_dataset, read_run
+from deap_nn.logbooks import read_csv
+from deap_nn.wiring import toolbox_of
+
+BEFORE = ROOT / "tests" / "runs_before"
+PRESETS = ("default", "mask", "article")
+
+
+@pytest.fixture(params=PRESETS)
+def folder(request, tmp_path):
+    """Copy a run: who resumes it changes it."""
+    return shutil.copytree(BEFORE / request.param, tmp_path / request.param)
+
+
+def test_it_is_resumed(here, folder):
+    before = (folder / "logbook.csv").read_text()
+    answer = here(MNIST, "--resume", folder, "--generations", 6, "--regardless")
+    assert answer.returncode == 0, answer.stderr
+    after = (folder / "logbook.csv").read_text()
+    assert after.startswith(before)  # the same columns, of which there are more now
+    assert list(read_csv(folder / "logbook.csv")["gen"]) == list(range(7))
+    assert json.loads((folder / "status.json").read_text())["state"] == "finished"
+    algorithm = "evolution strategy (es)" if folder.name == "default" else f"genetic algorithm ({folder.name})"
+    assert answer.stdout.startswith(f"{algorithm}: ")
+    assert (folder / "report.html").exists()
+
+
+def test_its_networks_are_given_back_bit_by_bit(here, folder, tmp_path):
+    status = json.loads((folder / "status.json").read_text())
+    mean = ["--mean"] if status["readout"] == "mean of the parents" else []
+    target = ("--output", tmp_path / "again.npz")
+    answer = here("-m", "deap_nn.replay", folder, "--generation", status["generation"], *mean, *target)
+    assert answer.returncode == 0, answer.stderr
+    with np.load(folder / "best.npz") as kept, np.load(tmp_path / "again.npz") as found:
+        assert kept.files == found.files
+        assert all(kept[name].tobytes() == found[name].tobytes() for name in kept.files)
+
+
+def test_it_has_a_report(here, folder):
+    answer = here("-m", "deap_nn.report", folder)
+    assert answer.returncode == 0, answer.stderr
+    assert (folder / "report.html").stat().st_size > 50_000
+    assert (folder / "fitness.png").exists()
+    run = read_run(folder)
+    assert (run.status["generations"], len(run.logbook)) == (4, 5)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_run_by_a_former_name_is_the_same(here, tmp_path, name):
+    """Members are bred from the same streams, with the same arguments."""
+    options = ["--preset", name, "--population", 8, "--generations", 4, "--batch-size", 16, "--validation-size", 100]
+    options += ["--seed", 3, "--voters", 0]
+    folder = BEFORE / name
+    network = ("--dataset", "mnist5k", "--keras", folder / "model.keras")
+    answer = here(MNIST, *options, *network, "--output", tmp_path / "now")
+    assert answer.returncode == 0, answer.stderr
+    now, before = read_run(tmp_path / "now"), read_run(folder)
+    assert now.config["preset"] == {"default": "es"}.get(name, name)
+    for column in ("min", "avg", "sigma"):  # on another processor other last bits
+        assert now.logbook.select(column) == pytest.approx(before.logbook.select(column), rel=1e-4)
+    decide = ("step", "parents", "sigma", "final_sigma", "schedule", "scale", "fitness", "init", "sampling", "boost")
+    for setting in (*decide, "pressure", "mates", "crossover", "indpb"):
+        assert now.config[setting] == before.config[setting], setting
+
+
+def test_former_names_in_a_config_warn_nobody(folder):
+    config = json.loads((folder / "config.json").read_text()) | {"keras": None, "model": "mlp"}
+    made = toolbox_of(config, load_dataset("mnist5k"))  # a warning is an error here
+    assert made.algorithm == {"default": "es"}.get(folder.name, folder.name)
+    assert hasattr(made, "mate") is (folder.name != "default")
+
+
+def test_another_version_of_this_package_warns(here, tmp_path):
+    folder = shutil.copytree(BEFORE / "mask", tmp_path / "mask")
+    config = json.loads((folder / "config.json").read_text())
+    config["versions"]["deap-nn"] = "0.0.1"
+    (folder / "config.json").write_text(json.dumps(config))
+    answer = here(MNIST, "--resume", folder, "--generations", 5, "--regardless", "--no-progress")
+    assert answer.returncode == 0, answer.stderr
+    assert "warning: the run was made with deap-nn 0.0.1, this is " in answer.stderr
+
+
+def test_a_checkpoint_of_deap_is_read():
+    """DEAP's documentation keeps a dictionary of population, generation, hall of fame, logbook and random state."""
+    for name, made in (("FitnessOfOldCheckpoint", base.Fitness), ("IndividualOfOldCheckpoint", WeightList)):
+        if not hasattr(creator, name):
+            extra = {"weights": (-1.0,)} if made is base.Fitness else {"fitness": creator.FitnessOfOldCheckpoint}
+            creator.create(name, made, **extra)
+    with open(BEFORE / "deap_checkpoint.pickle", "rb") as file:
+        kept = pickle.load(file)
+    assert kept["halloffame"][0].flat.tolist() == kept["expected"]["best"]
+    assert [member.flat.tolist() for member in kept["evolved"]] == kept["expected"]["evolved"]
+    assert [member.fitness.values for member in kept["evolved"]] == kept["expected"]["fitness"]
+    assert all(isinstance(member, Individual) for member in kept["evolved"])
+    assert all(member.fitness.valid for member in kept["population"])
+    state = random.getstate()
+    try:
+        random.setstate(kept["rndstate"])
+    finally:
+        random.setstate(state)
+    sigma, annealed, one_fifth, own = kept["adaptations"]
+    assert 0 < sigma.sigma <= 0.1
+    assert annealed.sigma == pytest.approx(0.5 * 0.1**0.4)
+    one_fifth.update(kept["population"], 2)
+    assert one_fifth.sigma >= 0.01
+    assert own.sigma == 0.1
+    assert kept["logbook"].select("gen") == [0, 1, 2, 3]
