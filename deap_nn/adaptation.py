@@ -482,8 +482,8 @@ def adapting(select: Callable[..., list[Any]], *adaptations: Updated) -> Adaptin
     if not callable(select):
         raise TypeError(f"select must be a function in DEAP's form, got {select!r}")
     for adaptation in adaptations:
-        if not callable(getattr(adaptation, "update", None)):
-            raise TypeError(f"adaptations must have a method update, got {adaptation!r}")
+        if isinstance(adaptation, type) or not callable(getattr(adaptation, "update", None)):
+            raise TypeError(f"adaptations must be objects with a method update, got {adaptation!r}")
     return Adapting(select, *adaptations)
 
 
@@ -503,8 +503,8 @@ def hold(adaptation: Any) -> None:
 def warn_if_never_updated(adaptation: Adaptation, individual: Any) -> None:
     """Warn once if an adaptation reaches a second generation of mutations and nothing has updated it.
 
-    The first individual that it mutates tells the generations apart: once that has been scored, a mutation belongs to a
-    later generation. Its fitness object is kept for that, which outlives the individual.
+    Once the individual that it mutated last has been scored, a mutation belongs to a later generation. The fitness
+    object of that individual is kept to see this, and not the individual, which may have died.
 
     Parameters
     ----------
@@ -514,23 +514,20 @@ def warn_if_never_updated(adaptation: Adaptation, individual: Any) -> None:
         The individual that is to be mutated.
     """
     known = getattr(adaptation, "__dict__", None)
-    if known is None or known.get("_held") or isinstance(adaptation, Constant | SelfAdaptive):
-        return
     fitness = getattr(individual, "fitness", None)
-    if fitness is None:
+    if known is None or fitness is None or known.get("_held") or isinstance(adaptation, Constant | SelfAdaptive):
         return
-    first = known.get("_first_mutated")
-    if first is None:
-        if state := adaptation.state():
-            known["_first_mutated"] = (fitness, fitness.values if fitness.valid else None, dict(state))
+    scored, values, state = known.get("_mutated") or (None, None, dict(adaptation.state()))
+    if not state:
         return
-    scored, before, state = first
-    if scored.valid and scored.values != before:
-        known["_held"] = True  # once
-        if adaptation.state() == state:
-            warnings.warn(
-                f"sigma stays at {adaptation.sigma:g}: nothing updates {adaptation!r}. Register the selection as "
-                "adapting(select, sigma)",
-                stacklevel=3,
-            )
-        del known["_first_mutated"]
+    known["_mutated"] = fitness, fitness.values if fitness.valid else None, state
+    if scored is None or not scored.valid or scored.values == values:
+        return
+    del known["_mutated"]
+    known["_held"] = True  # it warns once, and not if somebody updates it by hand
+    if adaptation.state() == state:
+        warnings.warn(
+            f"sigma stays at {adaptation.sigma:g}: nothing updates {adaptation!r}. Register the selection as "
+            "adapting(select, sigma)",
+            stacklevel=3,
+        )

@@ -107,6 +107,11 @@ class Clock:
         sigma = getattr(self.toolbox.mutate, "keywords", {}).get("sigma")
         return float(sigma) if isinstance(sigma, Real) else sigma
 
+    def watch(self, evaluate: Callable[..., Any]) -> None:
+        """Tell a registered evaluation each new generation, also once another is registered that may call it."""
+        if self._first is None:
+            self._first = evaluate
+
     def _set(self, generation: int) -> None:
         self.generation = generation
         for evaluate in (self._first, self.toolbox.evaluate):

@@ -48,6 +48,8 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         if alias == "select":
             function = adapting(function, self.clock)
         super().register(alias, function, *args, **kargs)
+        if alias == "evaluate":
+            self.clock.watch(self.evaluate)
 
     def decorate(self, alias: str, *decorators: Callable[..., Any]) -> None:
         """Decorate a function, as DEAP does; a ``mate`` of several individuals remains one."""

@@ -137,7 +137,7 @@ def evolve_model(
     >>> layers = [keras.Input((1,)), keras.layers.Dense(8, activation="tanh"), keras.layers.Dense(1)]
     >>> result = evolve_model(keras.Sequential(layers), x, np.sin(x), loss="mse", generations=20, seed=1)
     >>> result.model.predict(x, verbose=0).shape, list(result.evaluate(x, np.sin(x)))
-    ((80, 1), ['mean_squared_error'])
+    ((80, 1), ['mse'])
     """
     check_count(population, "population", 2)
     check_count(generations, "generations", 0)

@@ -399,9 +399,9 @@ def test_verbose_prints_the_algorithm_and_the_stream(digits, capsys):
     evolve(toolbox.population(n=12), toolbox, 2, verbose=True)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == (
-        "genetic algorithm (ga): four parents crossed by a random mask (cxScanning), Gaussian mutation whose sigma is 0.1 "
-        "times the error of the best, from its cross-entropy (mutGaussianAdaptive), selection by rank of the best 10 with "
-        "pressure 1.5, the best boosted by 2 (selRankBoosted)"
+        "genetic algorithm (ga): four parents crossed by a random mask (cxScanning), Gaussian mutation whose sigma is "
+        "0.1 times the error of the best, from its cross-entropy (mutGaussianAdaptive), selection by rank of the best "
+        "10 with pressure 1.5, the best boosted by 2 (selRankBoosted)"
     )
     assert lines[1].split("\t")[0].strip() == "gen"
     assert [line.split("\t")[0].strip() for line in lines[2:]] == ["0", "1", "2"]

@@ -1,0 +1,303 @@
+"""Adaptations follow the population in every loop that selects, and a toolbox' generation with them."""
+
+import functools
+import random
+
+import numpy as np
+import pytest
+from deap import algorithms, base, creator, tools
+
+from deap_nn import (
+    Annealed,
+    Constant,
+    ErrorScaled,
+    Layout,
+    OneFifth,
+    SelfAdaptive,
+    WeightList,
+    adapting,
+    cxMask,
+    evolve,
+    initScaled,
+    make_toolbox,
+    mutGaussianAdaptive,
+    selRankBoosted,
+)
+
+creator.create("FitnessOfAdapting", base.Fitness, weights=(-1.0,))
+creator.create("IndividualOfAdapting", WeightList, fitness=creator.FitnessOfAdapting)
+
+LAYOUT = Layout(("w1", "b1", "w2"), ((1, 6), (6,), (6, 1)))
+X = np.linspace(-3, 3, 20, dtype=np.float32)[:, None]
+
+
+def error(w):
+    """A share of 1 at most, as an error rate is."""
+    return (float(np.tanh(np.mean((np.tanh(X @ w[0] + w[1]) @ w[2] - np.sin(X)) ** 2))),)
+
+
+def by_hand(sigma, *, held=True, select=selRankBoosted, **words):
+    """A toolbox that nobody but its user has wired, as DEAP's examples do."""
+    toolbox, rng = base.Toolbox(), np.random.default_rng(1)
+    toolbox.register("individual", initScaled, creator.IndividualOfAdapting, LAYOUT, rng=rng)
+    toolbox.register("population", tools.initRepeat, list, toolbox.individual)
+    toolbox.register("evaluate", error)
+    toolbox.register("mate", cxMask, rng=rng)
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=sigma, rng=rng)
+    words = words or {"parents": 6, "rng": rng}
+    toolbox.register("select", adapting(select, sigma) if held else select, **words)
+    return toolbox
+
+
+def simple(toolbox, population, ngen):
+    return algorithms.eaSimple(population, toolbox, 0.9, 1.0, ngen, verbose=False)[0]
+
+
+def plus(toolbox, population, ngen):
+    return algorithms.eaMuPlusLambda(population, toolbox, len(population), 12, 0.3, 0.7, ngen, verbose=False)[0]
+
+
+def comma(toolbox, population, ngen):
+    return algorithms.eaMuCommaLambda(population, toolbox, 6, 12, 0.3, 0.7, ngen, verbose=False)[0]
+
+
+def var_and(toolbox, population, ngen):
+    scored(toolbox, population)
+    for _ in range(ngen):
+        population = algorithms.varAnd(toolbox.select(population, len(population)), toolbox, 0.9, 1.0)
+        scored(toolbox, population)
+    return population
+
+
+def written_out(toolbox, population, ngen):
+    """The loop of DEAP's tutorial."""
+    scored(toolbox, population)
+    for _ in range(ngen):
+        offspring = list(map(toolbox.clone, toolbox.select(population, len(population))))
+        for child1, child2 in zip(offspring[::2], offspring[1::2], strict=False):
+            if random.random() < 0.5:
+                toolbox.mate(child1, child2)
+                del child1.fitness.values
+                del child2.fitness.values
+        for mutant in offspring:
+            if random.random() < 0.7:
+                toolbox.mutate(mutant)
+                del mutant.fitness.values
+        scored(toolbox, [individual for individual in offspring if not individual.fitness.valid])
+        population[:] = offspring
+    return population
+
+
+def scored(toolbox, population):
+    for individual, values in zip(population, toolbox.map(toolbox.evaluate, population), strict=True):
+        individual.fitness.values = values
+
+
+LOOPS = [simple, plus, comma, var_and, written_out]
+
+
+class Recorder:
+    """An adaptation that notes what it is shown."""
+
+    def __init__(self):
+        self.sigma, self.seen = 0.1, []
+
+    def update(self, individuals, generation):
+        self.seen.append((generation, len(individuals), min(one.fitness.values[0] for one in individuals)))
+
+    def reset(self):
+        self.seen = []
+
+    def state(self):
+        return {"seen": float(len(self.seen))}
+
+    def restore(self, state):
+        self.seen = self.seen[: int(state["seen"])]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_adaptation_sees_each_population_once(loop):
+    recorder = Recorder()
+    toolbox = by_hand(recorder)
+    random.seed(1)
+    loop(toolbox, toolbox.population(n=6), 5)
+    assert [generation for generation, _, _ in recorder.seen] == [1, 2, 3, 4, 5]
+    assert {size for _, size, _ in recorder.seen} == ({18} if loop is plus else {12} if loop is comma else {6})
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_sigma_follows_the_error(loop):
+    sigma = ErrorScaled(0.5)
+    toolbox = by_hand(sigma)
+    random.seed(1)
+    population = loop(toolbox, toolbox.population(n=20), 15)
+    assert sigma.sigma < 0.25
+    assert sigma.sigma == pytest.approx(0.5 * min(individual.fitness.values[0] for individual in population), rel=0.6)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(
+    "make", [lambda: ErrorScaled(0.1), lambda: OneFifth(0.1, 0.01), lambda: Annealed(0.2, 0.1, 9), Recorder]
+)
+def test_one_that_nothing_updates_warns_once(loop, make):
+    toolbox = by_hand(make(), held=False)
+    random.seed(1)
+    with pytest.warns(UserWarning, match=r"sigma stays at 0\.\d: nothing updates .* Register .* adapting") as caught:
+        loop(toolbox, toolbox.population(n=8), 5)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("sigma", [Constant(0.1), SelfAdaptive(0.1, 0.01), 0.1], ids=repr)
+def test_one_that_needs_no_update_never_warns(loop, sigma):
+    toolbox = by_hand(sigma, held=False)
+    loop(toolbox, toolbox.population(n=8), 4)  # a warning is an error here
+
+
+def test_the_warning_waits_for_a_second_generation():
+    sigma = ErrorScaled(0.1)
+    toolbox = by_hand(sigma, held=False)
+    for _ in range(50):  # individuals without a score are no generation
+        toolbox.mutate(toolbox.individual())
+    simple(toolbox, toolbox.population(n=8), 1)
+    with pytest.warns(UserWarning, match="nothing updates"):
+        simple(toolbox, toolbox.population(n=8), 2)
+
+
+def test_who_updates_it_by_hand_is_left_alone():
+    sigma = OneFifth(0.1, 0.01)
+    toolbox = by_hand(sigma, held=False)
+    population = toolbox.population(n=8)
+    scored(toolbox, population)
+    for generation in range(1, 5):
+        sigma.update(population, generation)
+        population = algorithms.varAnd(toolbox.select(population, 8), toolbox, 0.9, 1.0)
+        scored(toolbox, population)
+    assert sigma.sigma != 0.1
+
+
+class TestUnderEvolve:
+    """`evolve` updates what ``mutate`` has, whether or not the selection does as well."""
+
+    @pytest.mark.parametrize("breeding", ["recipes", "plain"])
+    @pytest.mark.parametrize("held", [True, False])
+    def test_once_a_generation(self, digits, held, breeding):
+        recorder = Recorder()
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+        toolbox.register("mutate", mutGaussianAdaptive, sigma=recorder)
+        select = adapting(selRankBoosted, recorder) if held else selRankBoosted
+        toolbox.register("select", select, parents=4, rng=np.random.default_rng(1))
+        evolve(toolbox.population(n=8), toolbox, 4, breeding=breeding)
+        assert [generation for generation, _, _ in recorder.seen] == [1, 2, 3, 4]
+
+    def test_another_adaptation_is_told_the_generation(self, digits):
+        recorder = Recorder()
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+        toolbox.register("select", adapting(selRankBoosted, recorder), parents=4, rng=np.random.default_rng(1))
+        for _ in range(2):
+            recorder.reset()
+            evolve(toolbox.population(n=8), toolbox, 3)
+            assert [generation for generation, _, _ in recorder.seen] == [1, 2, 3]
+
+    def test_a_toolbox_by_hand(self):
+        sigma = ErrorScaled(0.5)
+        toolbox = by_hand(sigma)
+        _, logbook = evolve(toolbox.population(n=12), toolbox, 6, seed=1, breeding="plain")
+        follows = [0.5, *(0.5 * best for best in logbook.select("min")[:-1])]
+        assert logbook.select("sigma") == pytest.approx(follows)
+
+
+SELECTIONS = {
+    "selTournament": (tools.selTournament, {"tournsize": 2}),
+    "selBest": (tools.selBest, {}),
+    "selRankBoosted": (selRankBoosted, {"parents": 4, "rng": np.random.default_rng(1)}),
+    "selNSGA2": (tools.selNSGA2, {}),
+}
+
+
+class TestMadeToolbox:
+    """Whatever is registered as ``select`` on a made toolbox advances its generation."""
+
+    @pytest.mark.parametrize("name", SELECTIONS)
+    def test_any_selection_advances(self, digits, name):
+        function, words = SELECTIONS[name]
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+        toolbox.register("select", function, **words)
+        assert toolbox.select.keywords == words
+        batches, evaluate = [], toolbox.evaluate.func
+
+        def noting(individual):
+            batches.append(evaluate.generation)
+            return evaluate(individual)
+
+        toolbox.register("evaluate", noting)
+        random.seed(1)
+        plus(toolbox, toolbox.population(n=6), 4)
+        assert sorted(set(batches)) == [0, 1, 2, 3]
+        assert toolbox.clock.generation == 4
+        assert toolbox.clock.sigma < 0.1
+
+    def test_a_decorated_one_advances_once(self, digits):
+        def passing(select):
+            @functools.wraps(select)
+            def passed(*arguments, **keywords):
+                return select(*arguments, **keywords)
+
+            return passed
+
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+        toolbox.register("select", passing(passing(toolbox.select)))
+        toolbox.decorate("select", passing)
+        random.seed(1)
+        simple(toolbox, toolbox.population(n=6), 3)
+        assert toolbox.clock.generation == 3
+
+    def test_a_loop_that_never_selects(self, digits):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+        population = toolbox.population(n=6)
+        scored(toolbox, population)
+        toolbox.next_generation(population)
+        best = min(individual.fitness.values[0] for individual in population)
+        assert toolbox.evaluate.func.generation == toolbox.clock.generation == 1
+        assert toolbox.clock.sigma == pytest.approx(0.1 * (1 - np.exp(-best)))
+
+    def test_register_gives_partials(self, digits):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+        for name in ("mate", "mutate", "select", "evaluate"):
+            assert isinstance(getattr(toolbox, name), functools.partial)
+        toolbox.register("select", tools.selTournament, 4, tournsize=2)
+        assert (toolbox.select.args, toolbox.select.keywords) == ((4,), {"tournsize": 2})
+        assert toolbox.select.func.operator is tools.selTournament
+
+    def test_a_selection_without_rng_draws_from_the_global_state_under_deaps_loops(self, digits):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+        toolbox.register("select", tools.selTournament, tournsize=2)
+        population = toolbox.population(n=30)
+        for place, individual in enumerate(population):
+            individual.fitness.values = (float(place),)
+
+        def drawn():
+            random.seed(5)
+            return [individual.fitness.values[0] for individual in toolbox.select(population, 30)]
+
+        assert drawn() == drawn()
+        random.seed(5)
+        assert drawn() == [one.fitness.values[0] for one in seeded_tournament(population)]
+
+
+def seeded_tournament(population):
+    random.seed(5)
+    return tools.selTournament(population, 30, tournsize=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((3,), "select must be a function in DEAP's form, got 3"),
+        ((selRankBoosted, 0.1), "adaptations must be objects with a method update, got 0.1"),
+        ((selRankBoosted, Constant), "adaptations must be objects with a method update, got <class"),
+    ],
+)
+def test_adapting_says_what_is_wrong(given, said):
+    with pytest.raises(TypeError, match=said):
+        adapting(*given)

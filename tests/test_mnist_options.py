@@ -1,0 +1,214 @@
+"""Each option of ``experiments/mnist.py`` has an effect under the default preset, or names what gives it one."""
+
+import csv
+import importlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+from conftest import MNIST, ROOT, made_digits, run_here
+
+import deap_nn
+from deap_nn.models import keras
+
+SIZES = ("--model", "mlp", "--population", 12, "--generations", 3)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, digits_file):
+    """Make the files that options name, and a run without any more options."""
+    folder = tmp_path_factory.mktemp("options")
+    shutil.copy(ROOT / "tests" / "runs_before" / "mask" / "model.keras", folder / "own.keras")
+    np.savez(folder / "other.npz", **made_digits(seed=5)._asdict())
+    answer = run_here(MNIST, *SIZES, "--data", digits_file, "--output", folder / "base", cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.startswith("genetic algorithm (ga): four parents crossed by a random mask")
+    return folder
+
+
+def rows(folder):
+    with open(folder / "logbook.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def status(folder):
+    return json.loads((folder / "status.json").read_text())
+
+
+NUMBERS = {
+    "--population": [14],
+    "--parents": [3],
+    "--crossover": ["split"],
+    "--pressure": [2],
+    "--boost": [9],
+    "--tournsize": [3],
+    "--elites": [2],
+    "--mates": [2],
+    "--indpb": [0.2],
+    "--batch-size": [16],
+    "--batch-generations": [3],
+    "--seed": [2],
+    "--fitness": ["error"],
+    "--preset": ["article"],
+    "--sigma": [0.3],
+    "--schedule": ["constant"],
+    "--scale": ["none"],
+    "--mutation-indpb": [0.5],
+    "--mutated-matrices": ["one"],
+    "--validation-size": [10],
+    "--precision": ["bfloat16"],
+}
+"""They change the numbers of ``logbook.csv``."""
+
+REFUSED = {
+    "--step": ([2], "--step: needs --preset es"),
+    "--sampling": (["mirrored"], "--sampling: needs --preset es"),
+    "--final-sigma": ([0.01], "--final-sigma: needs --schedule linear or geometric or one-fifth or self-adaptive"),
+    "--schedule-generations": ([9], "--schedule-generations: needs --schedule linear or geometric"),
+    "--elite-batches": ([3], "--elite-batches: needs --elites"),
+    "--regardless": ([], "--regardless: is for --resume"),
+    "--workers": ([2], "--workers"),
+    "--scheduler": (["tcp://127.0.0.1:1"], "--scheduler"),
+}
+"""They need another option, which the message names."""
+
+PASSED_ON = {
+    "--group-size": ([3], {"group_size": 3}),
+    "--cache-size": ([500], {"cache_size": 500 * 2**20}),
+    "--timeout": ([50], {"timeout": 50.0}),
+    "--keyframes": ([7], {"keyframe_seconds": 7.0}),
+    "--keyframe-space": ([9], {"keyframe_bytes": 9 * 2**20}),
+}
+"""`evolve` is called with them, whose own tests show what they do."""
+
+
+@pytest.mark.parametrize("option", NUMBERS)
+def test_it_changes_the_numbers(place, here, digits_file, option):
+    values = NUMBERS[option]
+    answer = here(MNIST, *SIZES, "--data", digits_file, "--output", "run", "--no-progress", option, *values, cwd=place)
+    folder = (place / "run").rename(place / option)
+    assert answer.returncode == 0, answer.stderr
+    assert rows(folder) != rows(place / "base")
+    name = option.removeprefix("--").replace("-", "_")
+    assert json.loads((folder / "config.json").read_text())[name] == values[0]
+
+
+@pytest.mark.parametrize("option", REFUSED)
+def test_it_names_the_option_that_it_needs(place, here, digits_file, option):
+    values, said = REFUSED[option]
+    answer = here(MNIST, *SIZES, "--data", digits_file, "--output", "refused", option, *values, cwd=place)
+    assert answer.returncode == 2
+    assert f"error: argument {said}" in answer.stderr
+    assert not (place / "refused").exists()
+
+
+@pytest.mark.parametrize("option", [*PASSED_ON, "--cache"])
+def test_the_loop_is_called_with_it(place, here, digits_file, tmp_path, monkeypatch, option):
+    values, expected = PASSED_ON.get(option, ([tmp_path], {"cache": tmp_path}))
+    called, evolve = {}, deap_nn.evolve
+
+    def noting(*arguments, **keywords):
+        called.update(keywords)
+        return evolve(*arguments, **keywords)
+
+    monkeypatch.setattr(deap_nn, "evolve", noting)
+    answer = here(MNIST, *SIZES, "--data", digits_file, "--output", tmp_path / "run", option, *values, cwd=place)
+    assert answer.returncode == 0, answer.stderr
+    assert {name: called[name] for name in expected} == expected
+    assert rows(tmp_path / "run") == rows(place / "base")
+
+
+def ends_early(folder, place):
+    assert len(rows(folder)) < len(rows(place / "base"))
+
+
+def has_other_weights(folder, place):
+    with np.load(folder / "best.npz") as own, np.load(place / "base" / "best.npz") as base:
+        assert own.files != base.files or any((own[name] != base[name]).any() for name in own.files)
+
+
+def is_of_the_model(folder, place):
+    assert keras.models.load_model(folder / "best.keras").count_params() == 7_850
+
+
+def has_no_checkpoint(folder, place):
+    assert not (folder / "checkpoint").exists()
+    assert rows(folder) == rows(place / "base")
+
+
+def has_no_vote(folder, place):
+    assert "vote_test_error" in status(place / "base")
+    assert "vote_test_error" not in status(folder)
+
+
+def is_scored_on_training_digits(folder, place):
+    assert "training" in (folder / "readouts.csv").read_text().splitlines()[0]
+
+
+def has_a_longer_logbook(folder, place):
+    assert len(rows(folder)) == 6
+
+
+def has_the_same_numbers(folder, place):
+    assert rows(folder) == rows(place / "base")
+
+
+def is_of_other_data(folder, place):
+    kept = [json.loads((run / "config.json").read_text())["data"]["sha256"] for run in (folder, place / "base")]
+    assert kept[0] != kept[1]
+
+
+EFFECTS = {
+    "--generations": ([5], has_a_longer_logbook),
+    "--model": (["lenet5"], has_other_weights),
+    "--keras": (["own.keras"], is_of_the_model),
+    "--init": (["base/best.npz"], has_other_weights),
+    "--data": (["other.npz"], is_of_other_data),
+    "--dataset": (["mnist5k"], is_of_other_data),
+    "--training-size": ([50], is_scored_on_training_digits),
+    "--voters": ([0], has_no_vote),
+    "--target": ([1.0], ends_early),
+    "--patience": ([1], ends_early),
+    "--max-seconds": ([0], ends_early),
+    "--breeding": (["plain"], has_no_checkpoint),
+    "--map": (["serial"], has_the_same_numbers),
+}
+"""What a run's folder shows of them."""
+
+
+@pytest.mark.parametrize("option", EFFECTS)
+def test_the_folder_shows_it(place, here, digits_file, tmp_path, option):
+    values, effect = EFFECTS[option]
+    sizes = SIZES[2:] if option in ("--model", "--keras") else SIZES
+    data = () if option in ("--data", "--dataset") else ("--data", digits_file)
+    given = (MNIST, *sizes, *data, "--output", tmp_path / "run", "--no-progress")
+    answer = here(*given, option, *values, cwd=place)
+    assert answer.returncode == 0, answer.stderr
+    effect(tmp_path / "run", place)
+
+
+def test_the_rest_are_of_the_process_or_the_folder(place, here, run, digits_file, tmp_path):
+    given = (MNIST, *SIZES, "--data", digits_file, "--no-progress", "--output")
+    answer = run(*given, tmp_path / "run", "--threads", 2)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout == ""
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["threads"] == 2
+    answer = run(*given, tmp_path / "gpu", "--device", "gpu")
+    assert answer.returncode == 0 or "device: TensorFlow sees no GPU" in answer.stderr
+    copy = shutil.copytree(place / "base", tmp_path / "base")
+    answer = here(MNIST, "--resume", copy, "--generations", 4, cwd=place)
+    assert answer.returncode == 0, answer.stderr
+    assert len(rows(copy)) == 5
+
+
+ELSEWHERE = {"--output", "--resume", "--threads", "--device", "--no-progress", "--help", "--tensorboard"}
+"""The last is tested where its package is installed, in ``tests/extras``."""
+
+
+def test_no_option_is_forgotten(monkeypatch):
+    monkeypatch.syspath_prepend(MNIST.parent)
+    parser = importlib.import_module("mnist_options").make_parser()
+    known = {action.option_strings[-1] for action in parser._actions}
+    walked = {*NUMBERS, *REFUSED, *PASSED_ON, *EFFECTS, *ELSEWHERE, "--cache"}
+    assert known == walked

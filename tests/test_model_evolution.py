@@ -1,0 +1,155 @@
+"""One call for a Keras model; (x, y) and compiled losses where a problem or a toolbox takes data."""
+
+import numpy as np
+import pytest
+
+from deap_nn import Callback, KerasProblem, SelfAdaptive, evolve, evolve_model, make_toolbox
+from deap_nn.adaptation import ErrorScaled
+from deap_nn.models import keras
+
+RNG = np.random.default_rng(1)
+X = RNG.standard_normal((200, 4)).astype(np.float32)
+LABELS = (X[:, 0] > 0).astype(int)
+
+
+def network(outputs=2, activation=None):
+    layers = [keras.Input((4,)), keras.layers.Dense(6, "tanh"), keras.layers.Dense(outputs, activation)]
+    return keras.Sequential(layers)
+
+
+def compiled(loss, outputs=2, activation=None):
+    model = network(outputs, activation)
+    model.compile(optimizer="sgd", loss=loss)
+    return model
+
+
+def test_the_best_network_comes_out():
+    model = network()
+    before = [weights.copy() for weights in model.get_weights()]
+    result = evolve_model(model, X, LABELS, population=30, generations=30, seed=1)
+    assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
+    right = np.mean(result.model.predict(X, verbose=0).argmax(axis=1) == LABELS)
+    assert right > 0.9
+    assert 1 - result.evaluate(X, LABELS, loss="error")["error"] == pytest.approx(right, abs=1e-6)
+    assert result.logbook.select("gen") == list(range(31))
+    assert [matrix.shape for matrix in result.individual] == [w.shape for w in model.get_weights()]
+    on_validation = result.evaluate(X[160:], LABELS[160:])
+    assert on_validation == {"cross_entropy": pytest.approx(result.validation_error, rel=1e-5)}
+    assert len(result.population) == 30
+
+
+def test_the_same_seed_gives_the_same_network():
+    first, again, other = (
+        evolve_model(network(), X, LABELS, population=12, generations=3, seed=seed) for seed in (1, 1, 2)
+    )
+    assert first.individual.flat.tobytes() == again.individual.flat.tobytes()
+    assert first.individual.flat.tobytes() != other.individual.flat.tobytes()
+
+
+def test_options_go_where_they_belong(capsys):
+    class Watch(Callback):
+        seen = 0
+
+        def on_generation(self, evolution):
+            self.seen += 1
+
+    watch, called = Watch(), []
+
+    def noting_map(function, items):
+        called.append(function)
+        return map(function, items)
+
+    result = evolve_model(
+        network(1),
+        X,
+        X[:, :1],
+        population=12,
+        generations=2,
+        seed=1,
+        loss="mse",
+        validation_split=0.5,
+        preset="es",
+        batch_size=50,
+        callbacks=[watch],
+        verbose=True,
+        map=noting_map,
+    )
+    assert watch.seen == 3
+    assert called
+    assert capsys.readouterr().out.startswith("evolution strategy (es)")
+    assert result.problem.samples.size("validation") == 100
+    assert result.toolbox.problem.batch_size == 50
+    assert list(result.evaluate(X, X[:, :1])) == ["mse"]
+
+
+def test_without_validation_samples_the_best_of_the_last_generation_is_taken():
+    result = evolve_model(network(), X, LABELS, population=12, generations=2, seed=1, validation_split=0.0)
+    best = max(result.population, key=lambda member: member.fitness)
+    assert result.individual.flat.tobytes() == best.flat.tobytes()
+    assert np.isnan(result.validation_error)
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "said"),
+    [
+        ({"learning_rate": 0.1}, TypeError, "learning_rate is no argument of KerasProblem, make_toolbox or evolve"),
+        ({"fitness": "error"}, TypeError, "fitness is no argument"),
+        ({"population": 1}, ValueError, "population must be an integer of at least 2, got 1"),
+        ({"generations": -1}, ValueError, "generations must be an integer of at least 0, got -1"),
+        ({"loss": "accuracy"}, ValueError, 'loss is minimised: take "error", which is 1 - accuracy'),
+    ],
+)
+def test_what_is_wrong_is_named(words, error, said):
+    with pytest.raises(error, match=said):
+        evolve_model(network(), X, LABELS, **{"seed": 1} | words)
+
+
+LOSSES = {
+    "named": ("sparse_categorical_crossentropy", 2, "softmax", "sparse_categorical_crossentropy"),
+    "from logits": (keras.losses.SparseCategoricalCrossentropy(from_logits=True), 2, None, None),
+    "mse": ("mse", 1, None, "mse"),
+    "a list of one": (["mse"], 1, None, "mse"),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_compiled_loss_is_that_of_the_problem(name):
+    loss, outputs, activation, called = LOSSES[name]
+    model = compiled(loss, outputs, activation)
+    targets = LABELS if outputs == 2 else X[:, :1]
+    problem = KerasProblem(model, X, targets)
+    assert called is None or problem.objectives[0].name == called
+    toolbox = make_toolbox(problem, seed=1, batch_size=160)
+    individual = toolbox.individual()
+    same = problem.to_model(individual)
+    same.compile(optimizer="sgd", loss=loss)
+    expected = same.evaluate(X[:160], targets[:160], verbose=0, batch_size=160)
+    assert toolbox.evaluate(individual)[0] == pytest.approx(expected, rel=1e-4)
+    kind = ErrorScaled if outputs == 2 else SelfAdaptive
+    assert isinstance(toolbox.clock.adaptation, kind)
+
+
+def test_a_model_that_is_not_compiled_has_the_cross_entropy():
+    assert KerasProblem(network(), X, LABELS).objectives[0].name == "cross_entropy"
+    assert KerasProblem(compiled("mse", 1), X, X[:, :1], loss="mae").objectives[0].name == "mae"
+
+
+def test_a_pair_will_do_for_x_and_y():
+    problem = KerasProblem(network(), (X, LABELS))
+    assert len(problem.samples) == 160
+    results = []
+    for made in (make_toolbox(network(), (X, LABELS), seed=1), make_toolbox(problem, seed=1)):
+        _, logbook = evolve(made.population(n=12), made, 2)
+        results.append(logbook)
+    assert results[0] == results[1]
+    toolbox = make_toolbox(network(), (X, LABELS), seed=1, fitness="error")
+    assert toolbox.problem.objectives[0].name == "error"
+
+
+def test_the_sigma_of_another_fitness_is_each_members_own(capsys):
+    toolbox = make_toolbox(KerasProblem(network(1), X, X[:, :1], loss="mse"), seed=1)
+    adaptation = toolbox.clock.adaptation
+    assert isinstance(adaptation, SelfAdaptive)
+    assert (adaptation.first, adaptation.floor) == (0.1, 0.005)
+    evolve(toolbox.population(n=12), toolbox, 1, verbose=True)
+    assert "each member's own, from 0.1 and at least 0.005 (self-adaptive)" in capsys.readouterr().out.splitlines()[0]
