@@ -18,6 +18,8 @@ const isMaximised = (config) => Array.isArray(config.fitness_weights) && config.
 const bestOf = (run) => (isMaximised(run.config) && run.logbook.max) || run.logbook.min;
 const formatOf = (config) => (isShare(config) ? percent : short);
 
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 function tilesOf(run) {
   const { status, logbook, seconds } = run, tiles = [];
   const add = (name, figure, more) => tiles.push(make("div", { class: "tile" }, make("dt", {}, name), make("dd", {}, make("span", { class: "figure" }, figure), more ? make("span", { class: "more" }, more) : null)));
@@ -41,6 +43,7 @@ function headOf(run, sections) {
   return [
     make("div", { class: "title" }, make("h1", {}, run.name), state ? make("span", { class: `state ${state}`, role: "status" }, state) : null),
     make("p", { class: "lead" }, `${modelOf(run.config)}.`),
+    typeof run.config.algorithm === "string" ? make("p", { class: "note" }, `${capital(run.config.algorithm)}.`) : null,
     reason ? make("p", { class: status.error ? "alert" : "note" }, reason) : null,
     tilesOf(run),
     make("nav", { "aria-label": "Parts of this page" }, make("ul", {}, sections.map((part) => make("li", {}, make("a", { href: `#${part.id}` }, part.querySelector("h2").textContent))))),
@@ -92,7 +95,7 @@ const rowsOf = (names, values) => names.map((name) => [name.replaceAll("_", " ")
 function settingsSection(run) {
   const { config } = run, known = Object.keys(config);
   const main = MAIN_SETTINGS.filter((name) => known.includes(name) && config[name] !== null);
-  const rest = known.filter((name) => !main.includes(name) && !["versions", "data", "ancestry"].includes(name));
+  const rest = known.filter((name) => !main.includes(name) && !["versions", "data", "ancestry", "algorithm"].includes(name));
   const tables = [table("Settings", null, rowsOf(main, config), "words")];
   if (config.data) tables.push(table("Data", null, rowsOf(Object.keys(config.data), config.data), "words"));
   if (config.versions) tables.push(table("Made with", null, rowsOf(Object.keys(config.versions), config.versions), "words"));
