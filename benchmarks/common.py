@@ -22,6 +22,7 @@ from deap_nn.logbooks import read_csv
 HERE = Path(__file__).resolve().parent
 EXPERIMENTS = HERE.parent / "experiments"
 SCOOP = ("-m", "scoop", "-n", "2")
+GA = ("--preset", "ga")
 ES = ("--preset", "es")
 Rows = Mapping[str, float]
 

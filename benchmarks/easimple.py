@@ -42,7 +42,7 @@ def noted(operator, *arguments):
 @cache
 def prepared() -> tuple[base.Toolbox, list[Individual]]:
     """Wire the toolbox, and run a generation in which all is compiled, once."""
-    toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, parents=20)
+    toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, preset="mask")
     for name in ("clone", "mate", "mutate"):
         setattr(toolbox, name, partial(noted, getattr(toolbox, name)))
     population = toolbox.population(n=MEMBERS)

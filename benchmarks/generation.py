@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import ES, has_bfloat16, mnist, passes, run, steady
+from common import ES, GA, has_bfloat16, mnist, passes, run, steady
 
 from deap_nn.pooled import pool
 from deap_nn.selection import recombination_weights
@@ -43,14 +43,16 @@ def centre(members: int = MEMBERS, repeats: int = 11) -> float:
 def measure(folder: Path) -> dict[str, float]:
     """Measure all once, two parents crossed by a mask if nothing else is said."""
     rows = {"forward pass, one process": passes(1), "recipes, serial": child(folder / "rs", 1)}
+    rows["recipes, --preset ga, serial"] = child(folder / "gs", 1, *GA)
     rows["recipes, --preset es, serial"] = child(folder / "ds", 1, *ES)
     rows["the next centre of 200 members"] = centre()
     rows["the next centre of 200 members, of a forward pass"] = centre() / rows["forward pass, one process"]
     before = passes(2)
     rows["recipes, 2 workers"] = child(folder / "r2", 2)
+    rows["recipes, --preset ga, 2 workers"] = child(folder / "g2", 2, *GA)
     rows["recipes, --preset es, 2 workers"] = child(folder / "d2", 2, *ES)
     rows["forward pass, two at once, a process"] = (before + passes(2)) / 2
-    for name in ("recipes", "recipes, --preset es"):
+    for name in ("recipes", "recipes, --preset ga", "recipes, --preset es"):
         two = rows[f"{name}, 2 workers"]
         rows[f"{name}, 2 workers, over the floor"] = 2 * two / rows["forward pass, two at once, a process"]
         rows[f"{name}, two workers over one, in speed"] = rows[f"{name}, serial"] / two

@@ -25,7 +25,7 @@ FITNESS_NAMES = {"error": "the error of the best", "cross_entropy": "the error o
 """What an `ErrorScaled` follows."""
 
 
-def describe_algorithm(toolbox: base.Toolbox, members: int) -> str:
+def describe_algorithm(toolbox: base.Toolbox, members: int, *, mates: int | None = None) -> str:
     """Return a sentence about the algorithm that `evolve` runs on a toolbox: its name and its operators.
 
     Parameters
@@ -34,6 +34,8 @@ def describe_algorithm(toolbox: base.Toolbox, members: int) -> str:
         With the operators.
     members : int
         The size of the population, from which follows the number of parents.
+    mates : int, optional
+        The number of parents that the loop crosses at a time: 2 for DEAP's own. Left out, that of `evolve`.
 
     Examples
     --------
@@ -46,7 +48,7 @@ times the error of the best (mutGaussianAdaptive), selection by rank with pressu
     named = f" ({toolbox.algorithm})" if hasattr(toolbox, "algorithm") else ""
     if getattr(toolbox, "step", None) is not None:
         return f"evolution strategy{named}: {_around_centre(toolbox, members)}"
-    parts = (_crossover(toolbox), _mutation(toolbox.mutate), _selection(toolbox.select, members))
+    parts = (_crossover(toolbox.mate, mates_of(toolbox) if mates is None else mates), _mutation(toolbox.mutate), _selection(toolbox.select, members))
     return f"genetic algorithm{named}: {', '.join(parts)}"
 
 
@@ -65,8 +67,7 @@ COUNTS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "
 """Small numbers in words."""
 
 
-def _crossover(toolbox: base.Toolbox) -> str:
-    mate, mates = toolbox.mate, mates_of(toolbox)
+def _crossover(mate: Any, mates: int) -> str:
     count = COUNTS.get(mates, str(mates))
     function = operator_of(mate)
     if function is cxMask and _words(mate).get("indpb") == 0:

@@ -18,18 +18,21 @@ import argparse
 import copy
 import itertools
 import math
+import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, Protocol
 
 import numpy as np
+from deap import algorithms, tools
 from deap.base import Toolbox
 from mnist_options import MODELS
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from deap_nn import keras_extras, make_toolbox, parallel
+from deap_nn.algorithm_names import describe_algorithm
 from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
 from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
 from deap_nn.datasets import NAMES, Dataset, find_dataset
@@ -40,21 +43,22 @@ from deap_nn.mutation import matrix_factors
 from deap_nn.recipes import founder
 from deap_nn.rundir import RunDirectory
 from deap_nn.seeding import MAX_SEED
+from deap_nn.selection import number_of_parents
 from deap_nn.weights import LARGEST_WEIGHT, WeightList, empty_vector
 
 keras_extras.leave_out()
 parallel.prepare_worker("deap_nn.evaluation", "deap_nn.pooled")
 
-RATES = {"sgd": 0.1, "adam": 0.001, "openai-es": 0.01, "random": None}
+RATES = {"sgd": 0.1, "adam": 0.001, "openai-es": 0.01, "random": None, "easimple": None}
 """The methods, and the learning rate of each where it has one."""
 
 ONLY_FOR = {
     "rate": ("sgd", "adam", "openai-es"),
     "momentum": ("sgd",),
-    "population": ("openai-es", "random"),
+    "population": ("openai-es", "random", "easimple"),
     "sigma": ("openai-es",),
     "scale": ("openai-es",),
-    "precision": ("openai-es", "random"),
+    "precision": ("openai-es", "random", "easimple"),
 }
 """Options that are for some methods alone."""
 
@@ -283,6 +287,43 @@ class RandomSearch:
         return scores
 
 
+class EASimple:
+    """DEAP's unmodified ``eaSimple`` on the toolbox that `make_toolbox` wires, a generation at a time.
+
+    Parameters
+    ----------
+    toolbox : deap.base.Toolbox
+        Of the problem, with the operators of the default preset.
+    population : int
+        Networks scored a generation.
+    seed : int
+        Of Python's global generator, from which DEAP's loops draw.
+    """
+
+    def __init__(self, toolbox: Toolbox, population: int, seed: int) -> None:
+        self._toolbox = toolbox
+        self.population = toolbox.population(n=population)
+        words = toolbox.select.keywords
+        self.parents = number_of_parents(words["parents"], population, words["fewest"]) or population
+        random.seed(seed)
+        algorithms.eaSimple(self.population, toolbox, cxpb=1.0, mutpb=1.0, ngen=0, verbose=False)
+
+    @property
+    def network(self) -> WeightList:
+        """The best member."""
+        return tools.selBest(self.population, 1)[0]
+
+    @property
+    def sigma(self) -> float:
+        """The mutation step size at present."""
+        return float(self._toolbox.clock.sigma)
+
+    def step(self, generation: int) -> Sequence[float]:
+        """Run a generation of the loop, and return the fitness of each member."""
+        algorithms.eaSimple(self.population, self._toolbox, cxpb=1.0, mutpb=1.0, ngen=1, verbose=False)
+        return [individual.fitness.values[0] for individual in self.population]
+
+
 def make_parser() -> Parser:
     """Return the parser of the command line."""
     parser = Parser("Train a network that reads digits by another method than a genetic algorithm.")
@@ -309,6 +350,20 @@ def make_parser() -> Parser:
     add("--no-progress", action="store_true", help="show no progress; by default it is shown")
     add_map_options(parser)
     return parser
+
+
+def describe_method(options: argparse.Namespace, toolbox: Toolbox) -> str:
+    """Return a sentence about the method."""
+    if options.method == "easimple":
+        return f"DEAP's eaSimple, {describe_algorithm(toolbox, options.population, mates=2)}"
+    named = {
+        "sgd": f"stochastic gradient descent with momentum {options.momentum}",
+        "adam": "Adam",
+        "openai-es": f"OpenAI's evolution strategy, mirrored noise of a constant sigma {options.sigma}, ranks, Adam",
+        "random": "random search",
+    }
+    rate = "" if options.rate is None else f", learning rate {options.rate:g}"
+    return f"{named[options.method]}{rate}"
 
 
 def common_options(method: str) -> set[str]:
@@ -338,6 +393,8 @@ def method_of(options: argparse.Namespace, toolbox: Toolbox) -> Method:
     network = founder(toolbox.individual, options.seed, 0)
     if options.method == "random":
         return RandomSearch(toolbox, network, options.population)
+    if options.method == "easimple":
+        return EASimple(toolbox, options.population, options.seed)
     if options.method == "sgd":
         sgd = keras.optimizers.SGD(options.rate, momentum=options.momentum)
         return Backpropagation(toolbox, network, sgd)
@@ -361,7 +418,10 @@ def train(evolution: Evolution, method: Method, watching: Iterable[Any], sigma: 
                 network = copy.deepcopy(method.network)
                 assessed = toolbox.assess(network, generation, map=evolution.map)
             row = {"gen": generation, "nevals": len(scores), "min": min(scores), "avg": float(np.mean(scores))}
-            row |= {"std": float(np.std(scores)), "max": max(scores), **assessed, "sigma": sigma}
+            row |= {"std": float(np.std(scores)), "max": max(scores), **assessed}
+            row["sigma"] = method.sigma if isinstance(method, EASimple) else sigma
+            if isinstance(method, EASimple) and generation:
+                evolution.population, evolution.parents = method.population, method.parents
             with parallel.holding_signals():
                 evolution.best = network
                 now = time.perf_counter()
@@ -383,13 +443,16 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
         seed=options.seed,
         batch_size=options.batch_size,
         validation_size=options.validation_size,
-        scale="fan_in" if options.scale == "fan_in" else None,
+        scale="fan_in" if options.scale == "fan_in" or options.method == "easimple" else None,
         threads=options.threads,
         precision=options.precision or "float32",
     )
     toolbox.register("map", map_)
+    if not options.no_progress:
+        print(f"{describe_method(options, toolbox)}\n{dataset.note}; run: {directory.path}", flush=True)
     stored = {name: value for name, value in vars(options).items() if name not in NOT_STORED}
-    directory.write_config({**stored, "fitness": "cross_entropy", "data": dataset.describe()})
+    known = {"fitness": "cross_entropy", "algorithm": describe_method(options, toolbox), "data": dataset.describe()}
+    directory.write_config({**stored, **known})
     directory.trace_weights(toolbox.layout, options.seed)
     readouts = Readouts(toolbox, directory.path / "readouts.csv", training_size=options.training_size)
     callbacks: list[Any] = [EarlyStopping(max_seconds=options.max_seconds), directory, readouts]
@@ -415,8 +478,6 @@ def main() -> int:
         check_new_folder(options.output, "--output")
     dataset = read_data(options)
     with parallel.interruptible(), asked_map(options) as map_, fresh_directory(options) as directory:
-        if not options.no_progress:
-            print(f"{dataset.note}; run: {directory.path}", flush=True)
         run(options, dataset, directory, map_)
     return 0
 
