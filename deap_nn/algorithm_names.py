@@ -48,7 +48,8 @@ times the error of the best (mutGaussianAdaptive), selection by rank with pressu
     named = f" ({toolbox.algorithm})" if hasattr(toolbox, "algorithm") else ""
     if getattr(toolbox, "step", None) is not None:
         return f"evolution strategy{named}: {_around_centre(toolbox, members)}"
-    parts = (_crossover(toolbox.mate, mates_of(toolbox) if mates is None else mates), _mutation(toolbox.mutate), _selection(toolbox.select, members))
+    crossed = _crossover(toolbox.mate, mates_of(toolbox) if mates is None else mates)
+    parts = (crossed, _mutation(toolbox.mutate), _selection(toolbox.select, members))
     return f"genetic algorithm{named}: {', '.join(parts)}"
 
 
