@@ -41,7 +41,7 @@ def rounded(value: float) -> str:
 
 
 def of_presets(values: Values) -> list[tuple[str, str, str]]:
-    """Return what is measured with both presets: what it is, the default's figure and that of ``mask``."""
+    """Return the rows that both presets have: a name, the figure of ``es`` and that of ``mask``."""
     naive = values("peers", "CNN: naive DEAP, TensorFlow and SCOOP")
     evosax = best(values, *(f"CNN: evosax SimpleGA, {way}" for way in ("lax.map", "vmap")))
     torch = best(values, *(f"CNN: EvoTorch GeneticAlgorithm, {way}" for way in ("one by one", "vmap")))
@@ -51,8 +51,8 @@ def of_presets(values: Values) -> list[tuple[str, str, str]]:
     def ratio(above: list[float], script: str, name: str) -> tuple[str, str]:
         return over(above, values(script, f"{name}, --preset es")), over(above, values(script, name))
 
-    def both(script: str, name: str, default: str | None = None) -> tuple[str, str]:
-        return figure(values(script, default or f"{name}, --preset es")), figure(values(script, name))
+    def both(script: str, name: str, of_es: str | None = None) -> tuple[str, str]:
+        return figure(values(script, of_es or f"{name}, --preset es")), figure(values(script, name))
 
     started = [
         over(values("start", name), values("start", "naive DEAP, TensorFlow and SCOOP"))
@@ -118,6 +118,10 @@ def of_one(values: Values) -> list[tuple[str, str]]:
             figure(values("generation", "forward pass, two at once, a process")),
         ),
         (
+            "`--preset ga`, 200 members, two workers: a child over the forward pass alone in two processes",
+            figure(values("generation", "recipes, --preset ga, 2 workers, over the floor")),
+        ),
+        (
             "a `KerasProblem`'s forward pass over TensorFlow's raw operations",
             figure(values("evaluation", "KerasProblem over the raw operations")),
         ),
@@ -176,11 +180,7 @@ def table(results: Mapping[str, Any]) -> str:
         "",
         "| the CNN of 3.27 million weights, if nothing else is said | `--preset es` | `--preset mask` |",
         "| --- | --- | --- |",
-        *(
-            f"| {name} | {default or '-'} | {mask or '-'} |"
-            for name, default, mask in of_presets(values)
-            if default or mask
-        ),
+        *(f"| {name} | {es or '-'} | {mask or '-'} |" for name, es, mask in of_presets(values) if es or mask),
         "",
         "| the same CNN, of any preset if none is named | measured |",
         "| --- | --- |",

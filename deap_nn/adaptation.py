@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
 from math import exp
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 
@@ -38,6 +38,11 @@ class Adaptation(Protocol):
 
     def restore(self, state: State) -> None:
         """Put back what ``state`` returned."""
+
+
+def is_adaptation(value: object) -> TypeGuard[Adaptation]:
+    """Return whether an object has the methods of an `Adaptation`; its ``sigma``, which may be unknown, is not read."""
+    return all(callable(getattr(value, name, None)) for name in ("update", "reset", "state", "restore"))
 
 
 def check_sigma(value: float, name: str) -> float:
@@ -134,11 +139,12 @@ class Annealed:
         self.generations = None if generations is None else int(generations)
         self.shape = shape
         self._generation = 0
-        self._of_the_run: int | None = None
 
-    def run_of(self, generations: int) -> None:
-        """Take the number of generations of a run, at least 0, as `G` if none was given."""
-        self._of_the_run = max(1, int(generations))
+    _of_the_run: int | None = None
+
+    def run_of(self, generations: int | None) -> None:
+        """Take the number of generations of a run, at least 0, as `G` if none was given; None for an unknown one."""
+        self._of_the_run = None if generations is None else max(1, int(generations))
 
     @property
     def sigma(self) -> float:
@@ -164,6 +170,7 @@ class Annealed:
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
         """Take note of the generation."""
+        hold(self)
         self._generation = int(generation)
 
     def reset(self) -> None:
@@ -171,12 +178,16 @@ class Annealed:
         self._generation = 0
 
     def state(self) -> dict[str, float]:
-        """Return the generation."""
-        return {"generation": self._generation}
+        """Return the generation, and the number of generations if it is that of the run."""
+        of_the_run = self._of_the_run if self.generations is None else None
+        state: dict[str, float] = {"generation": self._generation}
+        return state if of_the_run is None else state | {"generations": of_the_run}
 
     def restore(self, state: State) -> None:
-        """Put the generation back."""
+        """Put the generation back, and the number of generations that the run was begun with."""
         self._generation = int(state["generation"])
+        if "generations" in state:
+            self.run_of(int(state["generations"]))
 
     def __repr__(self) -> str:
         length = "" if self.generations is None else f", {self.generations}"
@@ -223,6 +234,7 @@ class ErrorScaled:
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
         """Take the error of the best of the evaluated `individuals`."""
+        hold(self)
         evaluated = [individual.fitness for individual in individuals if individual.fitness.valid]
         if not evaluated:
             raise ValueError("individuals must hold at least one with a valid fitness")
@@ -292,7 +304,8 @@ class OneFifth:
         return self._sigma
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
-        """Count who succeeded among the evaluated `individuals`, by their first fitness value."""
+        """Count the successes among the evaluated `individuals`, by their first fitness value."""
+        hold(self)
         values = np.array([member.fitness.wvalues[0] for member in individuals if member.fitness.valid])
         if not values.size:
             raise ValueError("individuals must hold at least one with a valid fitness")
@@ -430,7 +443,8 @@ class Adapting:
         if outer is None:
             self.generation += 1
         generation, done = outer or (self.generation, frozenset())
-        fresh = [adaptation for adaptation in self.adaptations if id(adaptation) not in done]
+        each = {id(adaptation): adaptation for adaptation in self.adaptations}
+        fresh = [adaptation for key, adaptation in each.items() if key not in done]
         token = _updated.set((generation, done | set(map(id, fresh))))
         try:
             for adaptation in fresh:
@@ -496,8 +510,17 @@ def note_update(adaptation: Any, generation: int) -> None:
 
 def hold(adaptation: Any) -> None:
     """Note on an adaptation that something updates it, so that `warn_if_never_updated` keeps quiet."""
-    if hasattr(adaptation, "__dict__"):
+    if isinstance(getattr(adaptation, "__dict__", None), dict):
         vars(adaptation)["_held"] = True
+
+
+def adaptations_of(select: Any) -> list[Any]:
+    """Return all that a registered selection updates, and those that it calls, in their order."""
+    found: list[Any] = []
+    while select is not None:
+        found += getattr(select, "adaptations", ()) if isinstance(select, Adapting) else ()
+        select = getattr(select, "func", None) or getattr(select, "operator", None)
+    return found
 
 
 def warn_if_never_updated(adaptation: Adaptation, individual: Any) -> None:

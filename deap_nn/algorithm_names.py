@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 from typing import Any
 
 from deap import base
 
-from deap_nn.adaptation import Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive
+from deap_nn.adaptation import Adapting, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive
 from deap_nn.crossover import cxMask, cxScanning
 from deap_nn.mating import mates_of
 from deap_nn.mutation import mutGaussianAdaptive
@@ -48,8 +49,10 @@ times the error of the best (mutGaussianAdaptive), selection by rank with pressu
     named = f" ({toolbox.algorithm})" if hasattr(toolbox, "algorithm") else ""
     if getattr(toolbox, "step", None) is not None:
         return f"evolution strategy{named}: {_around_centre(toolbox, members)}"
-    crossed = _crossover(toolbox.mate, mates_of(toolbox) if mates is None else mates)
-    parts = (crossed, _mutation(toolbox.mutate), _selection(toolbox.select, members))
+    crossed = _crossover(toolbox.mate, min(members, mates_of(toolbox) if mates is None else mates))
+    parts = [crossed, _mutation(toolbox.mutate), _selection(toolbox.select, members)]
+    if getattr(toolbox, "elites", 0):
+        parts.append(f"the best {toolbox.elites} live on")
     return f"genetic algorithm{named}: {', '.join(parts)}"
 
 
@@ -58,9 +61,11 @@ def _words(registered: Any) -> dict[str, Any]:
 
 
 def _name(registered: Any) -> str:
-    function = operator_of(registered)
+    function = inspect.unwrap(operator_of(registered))
     while isinstance(function, partial):
-        function = function.func
+        function = inspect.unwrap(function.func)
+    if isinstance(function, Adapting):
+        return _name(function.operator)
     return str(getattr(function, "__name__", type(function).__name__))
 
 
@@ -70,7 +75,7 @@ COUNTS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "
 
 def _crossover(mate: Any, mates: int) -> str:
     count = COUNTS.get(mates, str(mates))
-    function = operator_of(mate)
+    function = inspect.unwrap(operator_of(mate))
     if function is cxMask and _words(mate).get("indpb") == 0:
         return "no crossover"
     how = " by a 0/1 mask" if function is cxMask else " by a random mask" if function is cxScanning else ""
@@ -81,7 +86,8 @@ def _sigma(sigma: Any) -> str:
     if isinstance(sigma, ErrorScaled):
         return f"is {sigma.factor:g} times {FITNESS_NAMES[sigma.fitness or 'error']}"
     if isinstance(sigma, Annealed):
-        return f"falls from {sigma.first:g} to {sigma.final:g}"
+        goes = "falls" if sigma.final <= sigma.first else "rises"
+        return f"{goes} from {sigma.first:g} to {sigma.final:g}"
     if isinstance(sigma, SelfAdaptive):
         return f"is each member's own, from {sigma.first:g} and at least {sigma.floor:g} (self-adaptive)"
     if isinstance(sigma, OneFifth):
@@ -92,15 +98,18 @@ def _sigma(sigma: Any) -> str:
 
 
 def _mutation(mutate: Any) -> str:
-    if operator_of(mutate) is not mutGaussianAdaptive:
+    if _name(mutate) != mutGaussianAdaptive.__name__:
         return f"mutation by {_name(mutate)}"
-    return f"Gaussian mutation whose sigma {_sigma(_words(mutate).get('sigma'))} (mutGaussianAdaptive)"
+    words = _words(mutate)
+    share = "" if words.get("indpb", 1.0) == 1 else f" of {words['indpb']:.0%} of the weights"
+    one = " of one matrix" if words.get("matrices") == "one" else ""
+    return f"Gaussian mutation{share}{one} whose sigma {_sigma(words.get('sigma'))} (mutGaussianAdaptive)"
 
 
 def _selection(select: Any, members: int) -> str:
     words = _words(select)
-    if operator_of(select) is not selRankBoosted:
-        return f"selection by {_name(select)}"
+    if _name(select) != selRankBoosted.__name__:
+        return f"selection by {_name(select)}" + (f" of {words['tournsize']}" if "tournsize" in words else "")
     parents = number_of_parents(words.get("parents"), members, words.get("fewest", FEWEST_OF_A_SHARE))
     of = f" of the best {parents}" if parents is not None and parents < members else ""
     boost, boosted = words.get("boost", 2.0), words.get("boosted", 1)

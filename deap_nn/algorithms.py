@@ -23,24 +23,24 @@ from deap_nn.adaptation import adapting
 from deap_nn.algorithm_names import describe_algorithm
 from deap_nn.checkpoint import Checkpoint
 from deap_nn.clock import Clock, Scoring, told_of
-from deap_nn.crossover import cxMean
 from deap_nn.elitism import Elitism
 from deap_nn.evolution import Callback, Evolution, checked_callbacks, tell, telling_start_and_end
 from deap_nn.founders import breeder_of
+from deap_nn.generate_update import check_named
 from deap_nn.limits import WORST, EvaluationError
 from deap_nn.lineage import Lineage
 from deap_nn.logbooks import record, statistic
-from deap_nn.made_toolbox import MadeToolbox
+from deap_nn.made_toolbox import MadeToolbox, check_called
 from deap_nn.maps.tasks import MapError
 from deap_nn.mating import mates_of
 from deap_nn.members import centre_of, mean_around
 from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, pickler, worker_count
 from deap_nn.progress import ProgressBar, in_notebook
-from deap_nn.recipes import weigh_of, weights_of
-from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, go_on, kept_of
+from deap_nn.recipes import weigh_of
+from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, begun_with, go_on, kept_of
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
-from deap_nn.selection import is_log_rank, operator_of
-from deap_nn.variation import in_order, strength_of, unscored, vary
+from deap_nn.selection import operator_of
+from deap_nn.variation import in_order, unscored, vary
 from deap_nn.weights import check_count, check_number, check_probability
 
 COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma", "best_pairs")
@@ -49,9 +49,6 @@ and ``best_pairs``, the number of groups in which the best of the generation bef
 
 
 __all__ = ["COLUMNS", "WORST", "Callback", "Evolution", "evolve", "vary"]
-
-_TAKING_THE_BEST = (tools.selBest, tools.selWorst, tools.selNSGA2, tools.selNSGA3, tools.selSPEA2)
-"""They choose among more than they are asked for, as parents and children together."""
 
 PROGRESS_SECONDS = 0.5
 """While a generation is scored, callbacks are told no more often."""
@@ -90,8 +87,6 @@ def _elitism(toolbox: base.Toolbox, size: int) -> Elitism:
     elites, batches = getattr(toolbox, "elites", 0), getattr(toolbox, "elite_batches", 1)
     if not 0 <= elites < size:
         raise ValueError(f"elites must be at least 0 and below the population of {size}, got {elites!r}")
-    if elites and getattr(toolbox, "step", None) is not None:
-        raise ValueError(f"elites must be 0 where all the chosen are mated at once, got {elites!r}")
     if batches < 1:
         raise ValueError(f"elite_batches must be at least 1, got {batches!r}")
     return Elitism(elites, batches)
@@ -292,8 +287,9 @@ def evolve(
     if not population:
         raise ValueError("population must not be empty")
     ngen = check_count(ngen, "ngen", 0)
+    begun = begun_with(checkpoint) if checkpoint is not None else None
     if isinstance(toolbox, MadeToolbox):
-        toolbox.plan(len(population), ngen)
+        toolbox.plan(len(population), ngen if begun is None else begun)
     group_size = None if group_size is None else check_count(group_size, "group_size")
     cache_size = None if cache_size is None else check_count(cache_size, "cache_size", 0)
     keyframe_bytes = check_count(keyframe_bytes, "keyframe_bytes", 0)
@@ -311,19 +307,9 @@ def evolve(
             raise TypeError(f"{name} must have a method {method}, got {given!r}")
     if breeding not in ("recipes", "plain"):
         raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
-    if strength_of(toolbox.mutate) is not None and getattr(toolbox, "step", None) is not None:
-        raise ValueError("SelfAdaptive is not for a toolbox where all the chosen are mated at once")
     _check_signs(population, toolbox)
-    weigh = weigh_of(toolbox)
-    if getattr(toolbox, "step", None) is not None and operator_of(getattr(toolbox, "mate", cxMean)) is not cxMean:
-        raise ValueError("mate is not called where a toolbox has a step: children come from one centre")
-    if weigh is not None:
-        weights_of(weigh, len(population))
-        if hasattr(toolbox, "select") and not is_log_rank(toolbox.select):
-            raise ValueError("select is not asked where weigh says how much each counts: delete toolbox.weigh to draw")
-    elif operator_of(toolbox.select) in _TAKING_THE_BEST:
-        name = operator_of(toolbox.select).__name__
-        raise ValueError(f"select: as many parents are drawn as there are members, which is everybody with {name}")
+    check_called(toolbox, len(population))
+    check_named(toolbox)
     if checkpoint is not None and halloffame is not None:
         raise ValueError("halloffame cannot be kept in a checkpoint")
     lineage: Lineage | str = "breeding is 'plain'"

@@ -11,7 +11,7 @@ from typing import Any
 
 from deap import base
 
-from deap_nn.adaptation import Adaptation, Annealed, hold, note_update
+from deap_nn.adaptation import Adaptation, Adapting, Annealed, adaptations_of, hold, is_adaptation, note_update
 
 _scored: ContextVar[int | None] = ContextVar("scored", default=None)
 
@@ -79,19 +79,30 @@ class Clock:
     toolbox : deap.base.Toolbox
         Whatever is registered as its ``evaluate`` and ``mutate`` when the generation changes is told, and so is what is
         registered as ``evaluate`` now, which another may call.
+
+    Attributes
+    ----------
+    generation : int
+        The present one.
+    generations : int or None
+        The number of generations of the run, where it is known.
+    runs : int
+        How often it was reset.
     """
+
+    generations: int | None = None
+    runs = 0
 
     def __init__(self, toolbox: base.Toolbox) -> None:
         self.toolbox = toolbox
         self.generation = 0
-        self.generations: int | None = None
         self._first = getattr(toolbox, "evaluate", None)
 
     @property
     def adaptation(self) -> Adaptation | None:
         """What the registered mutation takes its sigma from, if that is an adaptation."""
         sigma = getattr(self.toolbox.mutate, "keywords", {}).get("sigma")
-        if not isinstance(sigma, Adaptation):
+        if not is_adaptation(sigma):
             return None
         if isinstance(sigma, Annealed) and self.generations is not None:
             sigma.run_of(self.generations)
@@ -107,6 +118,11 @@ class Clock:
         sigma = getattr(self.toolbox.mutate, "keywords", {}).get("sigma")
         return float(sigma) if isinstance(sigma, Real) else sigma
 
+    def _others(self) -> list[Adaptation]:
+        """Return the adaptations that the registered selection updates beside that of the mutation."""
+        own, found = self.adaptation, adaptations_of(getattr(self.toolbox, "select", None))
+        return [other for other in found if is_adaptation(other) and other is not own and not isinstance(other, Clock)]
+
     def watch(self, evaluate: Callable[..., Any]) -> None:
         """Tell a registered evaluation each new generation, also once another is registered that may call it."""
         if self._first is None:
@@ -121,15 +137,28 @@ class Clock:
     def reset(self, generations: int | None = None) -> None:
         """Go back to generation 0 and the first sigma, at the start of a run of a number of generations."""
         self.generations = self.generations if generations is None else generations
+        self.runs += 1
         self._set(0)
-        if self.adaptation is not None:
-            self.adaptation.reset()
+        for adaptation in (self.adaptation, *self._others()):
+            if adaptation is not None:
+                adaptation.reset()
+
+    def state(self) -> dict[str, Any]:
+        """Return the states of the adaptations, for `restore`."""
+        state: dict[str, Any] = dict(self.adaptation.state()) if self.adaptation is not None else {}
+        others = [dict(other.state()) for other in self._others()]
+        return state | ({"others": others} if any(others) else {})
 
     def restore(self, generation: int, adaptation: Mapping[str, Any]) -> None:
-        """Go to a generation, and put the adaptation into the state that it had then."""
+        """Go to a generation, and put the adaptations into the state that they had then."""
         self._set(generation)
+        state = dict(adaptation)
+        for other, kept in zip(self._others(), state.pop("others", ()), strict=False):
+            other.restore(kept)
+        if "generations" in state:  # those that the run was begun with
+            self.generations = int(state["generations"])
         if self.adaptation is not None:
-            self.adaptation.restore(dict(adaptation))
+            self.adaptation.restore(state)
 
     def advance(self, individuals: Sequence[Any]) -> None:
         """Begin the next generation, whose parents come from the evaluated `individuals`."""
@@ -142,3 +171,15 @@ class Clock:
     def update(self, individuals: Sequence[Any], generation: int) -> None:
         """Advance, as `adapting` asks of what it updates; the clock counts the generations by itself."""
         self.advance(individuals)
+
+
+class GenerationalSelect(Adapting):
+    """The selection of toolboxes that were pickled before there was `adapting`."""
+
+    def __init__(self, clock: Clock, operator: Callable[..., list[Any]]) -> None:
+        super().__init__(operator, clock)
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Take the state of such a pickle."""
+        vars(self).update({"operator": state["operator"], "generation": 0})
+        self.adaptations = state["adaptations"] if "adaptations" in state else (state["clock"],)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from deap_nn.recipes import POOL_PLACE, Breeder, Recipe, founder, weigh_of
 from deap_nn.weights import Vector, WeightList, check_count
 
 
-def initPopulation(toolbox: base.Toolbox, seed: int, n: int, *, start: int = 0) -> Population:
+def initPopulation(toolbox: base.Toolbox, seed: int, n: int | None = None, *, start: int = 0) -> Population:
     """Make `n` individuals, each with random numbers of its own: member `i` is the same however many there are.
 
     Their weights are made when somebody looks at them, so that a large population takes no memory yet.
@@ -29,8 +30,8 @@ def initPopulation(toolbox: base.Toolbox, seed: int, n: int, *, start: int = 0) 
         With ``individual`` registered.
     seed : int
         The run's seed.
-    n : int
-        How many.
+    n : int, optional
+        The number of individuals; that of ``make_toolbox(population=...)`` if left out.
     start : int
         The number of the first: islands that are to differ each begin where another ends.
 
@@ -39,6 +40,10 @@ def initPopulation(toolbox: base.Toolbox, seed: int, n: int, *, start: int = 0) 
     ValueError
         If `n` or `start` is no integer of at least 0.
     """
+    if n is None:
+        n = getattr(toolbox, "members", None)
+        if n is None:
+            raise ValueError("n must be given where make_toolbox was not given the population")
     start = check_count(start, "start", 0)
     places = range(start, start + check_count(n, "n", 0))
     if not places:
@@ -72,6 +77,8 @@ def breeder_of(
     There are recipes for a population that `initPopulation` has made and nobody has looked into since: any other is not
     a function of a seed.
     """
+    if getattr(toolbox.clone, "func", toolbox.clone) is not copy.deepcopy:
+        return "clone is registered anew, and children of recipes are not cloned"
     fresh = "the population must be fresh from toolbox.population"
     for member in population:
         if not isinstance(member, WeightList):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
-from deap import tools
+from deap import base
 
 from deap_nn.founders import breeder_of
-from deap_nn.made_toolbox import StrategyToolbox
+from deap_nn.made_toolbox import StrategyToolbox, check_called
 from deap_nn.members import centre_of, light_members
 from deap_nn.population import Population
 from deap_nn.recipes import POOL_PLACE, Breeder, Recipe, drawn_places, weigh_of
@@ -40,7 +41,7 @@ class GenerateUpdate:
         self._breeder: Breeder | None = None
         self._centre: Vector | None = None
         self._sigma: float | None = None
-        self._generation = 0
+        self._run = 0
 
     def generate(self) -> Population:
         """Return the next population: its members are bred when their weights are read, and not kept by `evaluate`.
@@ -52,9 +53,10 @@ class GenerateUpdate:
         """
         toolbox = self.toolbox
         members, _ = toolbox.named()
-        if self._centre is None or toolbox.clock.generation != self._generation:  # a new run, or `evolve` in between
+        if self._centre is None or toolbox.clock.runs != self._run:  # a new run, or `evolve` in between
             self._centre = None
             toolbox.clock.reset()
+            self._run = toolbox.clock.runs
             return Population(toolbox.population(n=members))
         breeder = self._breeder = self._breeder_now()
         generation, self._sigma = toolbox.clock.generation, toolbox.clock.sigma
@@ -80,18 +82,21 @@ class GenerateUpdate:
             raise ValueError(f"population must have the {members} members that generate gives, got {len(population)}")
         if not all(individual.fitness.valid for individual in population):
             raise ValueError("population must have a valid fitness in all its members")
+        shapes = {individual.shapes for individual in population}
+        if shapes != {toolbox.layout.shapes}:
+            raise ValueError(f"population must have the shapes {toolbox.layout.shapes}, got {shapes.pop()}")
+        check_called(toolbox, members)
         weigh, generation = weigh_of(toolbox), toolbox.clock.generation
         if weigh is None:
             rng = stream(toolbox.seed, Purpose.SELECT, generation + 1)
             chosen = seeded(toolbox.select, rng)(population, members)
         else:
-            chosen = tools.selBest(population, members)
-            toolbox.next_generation(population)
+            chosen = sorted(population, key=_worth, reverse=True)
+            toolbox.clock.advance(population)
         if self._centre is None:
             self._centre = _copied(centre_of(chosen, None, 0.0).transient().flat)
         else:
             self._centre = self._next_centre(chosen, generation)
-        self._generation = toolbox.clock.generation
 
     def _next_centre(self, chosen: Sequence[Any], generation: int) -> Vector:
         """Return the centre of the next generation, made from recipes where the members are as they were bred."""
@@ -125,11 +130,13 @@ class GenerateUpdate:
         breeder = breeder_of(toolbox.population(n=1), toolbox, seed=toolbox.seed, cxpb=1.0, mutpb=1.0)
         if isinstance(breeder, str):
             raise ValueError(f"generate: {breeder}")
-        if breeder.strength is not None:
-            raise ValueError(
-                "mutate: an evolution strategy has one sigma for all members, so SelfAdaptive is not for it"
-            )
+        check_called(toolbox, self.toolbox.named()[0])
         return breeder
+
+
+def _worth(individual: Any) -> tuple[float, ...]:
+    """Return the weighted fitness values; what is no number is the worst, as `evolve` has it."""
+    return tuple(-math.inf if math.isnan(value) else value for value in individual.fitness.wvalues)
 
 
 def _copied(weights: Vector) -> Vector:
@@ -145,6 +152,16 @@ def _bred(breeder: Breeder, centre: Vector, recipe: Recipe) -> Vector:
     return out
 
 
+def check_named(toolbox: base.Toolbox) -> None:
+    """Raise ValueError if ``generate`` or ``update`` of a strategy is registered anew, which `evolve` does not call."""
+    if not isinstance(toolbox, StrategyToolbox):
+        return
+    for name in ("generate", "update"):
+        registered = getattr(toolbox, name, None)
+        if not isinstance(getattr(getattr(registered, "func", None), "__self__", None), GenerateUpdate):
+            raise ValueError(f"{name} is not called by evolve: deap.algorithms.eaGenerateUpdate calls it")
+
+
 def register_strategy(toolbox: StrategyToolbox) -> None:
     """Register ``generate`` and ``update`` of an evolution strategy."""
     strategy = GenerateUpdate(toolbox)
@@ -152,4 +169,4 @@ def register_strategy(toolbox: StrategyToolbox) -> None:
     toolbox.register("update", strategy.update)
 
 
-__all__ = ["GenerateUpdate", "register_strategy"]
+__all__ = ["GenerateUpdate", "check_named", "register_strategy"]

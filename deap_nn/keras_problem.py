@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,27 @@ from deap_nn.weights import Layout, WeightList, check_number
 
 if TYPE_CHECKING:
     import keras
+
+
+class CompiledFunction:
+    """A loss function as Keras calls it, with (targets, outputs) tensors, in the form of a `KerasProblem`'s.
+
+    Parameters
+    ----------
+    function : callable
+        Returns a loss for each sample, or one of all.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+
+    def __call__(self, outputs: Any, targets: Any) -> float:
+        """Return the mean loss of the samples."""
+        from deap_nn.models import tf
+
+        return float(np.mean(self.function(tf.constant(targets), tf.constant(outputs))))
+
 
 SAMPLE = 32
 """So many samples say whether outputs are probabilities, and whether a model that was built again is the same."""
@@ -232,11 +253,30 @@ def _compiled_loss(model: keras.Model, names: Sequence[str]) -> Any:
     loss = getattr(model, "loss", None)
     if not getattr(model, "compiled", False) or loss is None:
         return "cross_entropy"
+    weights = getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
+    if weights is not None:
+        raise ValueError(
+            f"loss: the loss_weights {weights!r} that the model is compiled with are not used: give a loss"
+        )
     if isinstance(loss, list | tuple):  # of Keras one for each output; of a KerasProblem several fitness values
         if len(loss) != len(names):
             raise ValueError(f"loss: the model is compiled with {len(loss)} losses for {len(names)} outputs")
-        return dict(zip(names, loss, strict=True))
-    return loss
+        loss = dict(zip(names, loss, strict=True))
+    if isinstance(loss, Mapping):
+        loss = {name: _as_keras_calls(one) for name, one in loss.items() if one is not None}
+        return next(iter(loss.values())) if len(names) == 1 else loss
+    return _as_keras_calls(loss)
+
+
+def _as_keras_calls(loss: Any) -> Any:
+    """Return a compiled loss; a function, which Keras calls with (targets, outputs), as a Keras loss."""
+    from deap_nn.models import keras
+
+    if not callable(loss) or isinstance(loss, keras.losses.Loss | type):
+        return loss
+    if getattr(loss, "__module__", "").partition(".")[0] == "keras":
+        return loss
+    return CompiledFunction(loss)
 
 
 def _output_names(model: keras.Model, structure: Nest, count: int) -> list[str]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, NoReturn
 
-from deap import base
+from deap import base, tools
 
-from deap_nn.adaptation import adapting
+from deap_nn.adaptation import SelfAdaptive, adaptations_of, adapting
 from deap_nn.clock import Clock
+from deap_nn.crossover import cxMean
 from deap_nn.mating import takes_many
 from deap_nn.presets import usual_step
+from deap_nn.recipes import weigh_of, weights_of
+from deap_nn.selection import is_log_rank, operator_of
 from deap_nn.weights import Layout
 
 
@@ -47,9 +51,16 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         """Register a function, as DEAP does; a ``select`` advances the generation before it selects."""
         if alias == "select":
             function = adapting(function, self.clock)
+        if alias == "weigh" and getattr(self, "step", None) is None:
+            raise ValueError("weigh: a genetic algorithm selects parents; preset='es' weighs all members")
         super().register(alias, function, *args, **kargs)
         if alias == "evaluate":
             self.clock.watch(self.evaluate)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "select" and not any(found is self.clock for found in adaptations_of(value)):
+            value = partial(adapting(value, self.clock))
+        super().__setattr__(name, value)
 
     def decorate(self, alias: str, *decorators: Callable[..., Any]) -> None:
         """Decorate a function, as DEAP does; a ``mate`` of several individuals remains one."""
@@ -67,6 +78,38 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
 
     def plan(self, members: int, generations: int) -> None:
         """Note the size of a run by `evolve`, from which follow the step and the length of a schedule."""
+
+
+TAKING_THE_BEST = (tools.selBest, tools.selWorst, tools.selNSGA2, tools.selNSGA3, tools.selSPEA2)
+"""They select among more individuals than they are asked for, as parents and children together."""
+
+
+def check_called(toolbox: base.Toolbox, members: int) -> None:
+    """Raise ValueError if the loop of a toolbox' algorithm would not call something that is registered, naming it.
+
+    Parameters
+    ----------
+    toolbox : deap.base.Toolbox
+        Any; one with a ``step`` breeds the children of one centre.
+    members : int
+        The size of the population.
+    """
+    around_centre = getattr(toolbox, "step", None) is not None
+    sigma = getattr(toolbox.mutate, "keywords", {}).get("sigma")
+    if around_centre and isinstance(sigma, SelfAdaptive):
+        raise ValueError("mutate: SelfAdaptive is not for an evolution strategy, whose members share one sigma")
+    if around_centre and operator_of(getattr(toolbox, "mate", cxMean)) is not cxMean:
+        raise ValueError("mate is not called where a toolbox has a step: children come from one centre")
+    weigh, select = weigh_of(toolbox), getattr(toolbox, "select", None)
+    if weigh is not None:
+        weights_of(weigh, members)
+        if select is not None and not is_log_rank(select):
+            raise ValueError("select is not called where weigh says how much each counts: delete toolbox.weigh to draw")
+    elif operator_of(select) in TAKING_THE_BEST:
+        name = operator_of(select).__name__
+        raise ValueError(f"select: the number of parents is that of the members, which is all of them with {name}")
+    if around_centre and getattr(toolbox, "elites", None):
+        raise ValueError(f"elites must be 0 where all the chosen are mated at once, got {toolbox.elites!r}")
 
 
 class StrategyToolbox(MadeToolbox):
@@ -142,6 +185,10 @@ class StrategyToolbox(MadeToolbox):
         if alias == "mate" or (alias == "select" and self.sampling != "mirrored"):
             raise ValueError(f"{alias}: {self._why_not(alias)}")
         super().register(alias, function, *args, **kargs)
+
+    def next_generation(self, population: Sequence[Any]) -> None:
+        """Raise ValueError: ``update`` begins the next generation."""
+        raise ValueError("next_generation: update(population) begins the next generation of an evolution strategy")
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in ("mate", "select"):

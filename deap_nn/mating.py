@@ -48,6 +48,15 @@ def takes_many(mate: Callable[..., Any]) -> bool:
     return many is not None and many.kind is inspect.Parameter.VAR_POSITIONAL
 
 
+def checked_children(children: Any, count: int, mate: Callable[..., Any]) -> tuple[Any, ...]:
+    """Return the children that a crossover has returned, or raise ValueError if they are not as many as its parents."""
+    if not isinstance(children, tuple | list) or len(children) != count:
+        got = f"{len(children)}" if isinstance(children, tuple | list) else type(children).__name__
+        name = getattr(getattr(mate, "func", mate), "__name__", "mate")
+        raise ValueError(f"mate must return its {count} individuals, got {got} from {name}")
+    return tuple(children)
+
+
 def mates_of(toolbox: Any) -> int:
     """Return the number of parents that `evolve` crosses at a time: ``toolbox.mates``, if ``mate`` takes them, or 2."""
     mates = int(getattr(toolbox, "mates", 2))

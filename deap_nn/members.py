@@ -7,7 +7,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from deap import base
@@ -43,6 +43,9 @@ class LightMember:
         vars(made).update({name: value for name, value in vars(self).items() if name not in ("make", "light_shapes")})
         return made
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        return self.transient().__reduce_ex__(protocol)
+
     def _repr_html_(self) -> str:  # without a look at the weights
         return genome(type(self).__name__, self.light_shapes, getattr(self, "fitness", None))
 
@@ -61,7 +64,7 @@ def _loading_property(name: str) -> property:
 
 _METHODS = """
     __len__ __iter__ __getitem__ __setitem__ __delitem__ __contains__ __reversed__ __eq__ __ne__ __lt__ __le__ __gt__
-    __ge__ __add__ __iadd__ __mul__ __imul__ __deepcopy__ __copy__ __reduce_ex__ __repr__ append clear copy count
+    __ge__ __add__ __iadd__ __mul__ __imul__ __deepcopy__ __copy__ __repr__ append clear copy count
     extend index insert pop remove reverse sort
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -105,7 +106,8 @@ def evolve_model(
     Parameters
     ----------
     model : keras.Model
-        Built, as `KerasProblem` takes it; it is not changed. If it is compiled, its loss is minimised, else the
+        Built, as `KerasProblem` takes it; it is not changed, unless it cannot be built again from its configuration:
+        then it gets the weights itself, with a warning. If it is compiled, its loss is minimised, else the
         cross-entropy.
     x, y : array_like, or a list or dictionary of them
         Inputs and targets; the last fifth is for validation.
@@ -165,6 +167,7 @@ def evolve_model(
     error = float("nan") if kept is None else kept.validation_error
     try:
         network = problem.to_model(best)
-    except TypeError:  # it cannot be built again from its configuration
+    except TypeError:
+        warnings.warn("model cannot be built again from its configuration, so it got the weights itself", stacklevel=2)
         network = problem.assign(best, model)
     return EvolvedModel(network, best, logbook, members, error, toolbox, problem, options.get("from_logits"))

@@ -1,12 +1,12 @@
 """Gaussian mutation, in DEAP's form."""
 
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.adaptation import Adaptation, SelfAdaptive, check_sigma, warn_if_never_updated
+from deap_nn.adaptation import Adaptation, SelfAdaptive, check_sigma, is_adaptation, warn_if_never_updated
 from deap_nn.noise import NoiseTable, noise_slice
 from deap_nn.operators import operator
 from deap_nn.weights import (
@@ -134,9 +134,9 @@ def mutGaussianAdaptive(
     flat = check_genome(individual)
     if isinstance(sigma, SelfAdaptive):
         sigma = vars(individual)["strategy"] = sigma.varied(sigma.of(individual), rng)
-    if isinstance(sigma, Adaptation):
+    if is_adaptation(sigma):
         warn_if_never_updated(sigma, individual)
-    amount = check_sigma(sigma.sigma if isinstance(sigma, Adaptation) else sigma, "sigma")
+    amount = check_sigma(cast(float, sigma.sigma if is_adaptation(sigma) else sigma), "sigma")
     factors = matrix_factors(amount, scales_of(individual, scale, amount), len(individual))
     if mirrored:
         factors = [-factor for factor in factors]

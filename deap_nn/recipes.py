@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from deap_nn.adaptation import SelfAdaptive, check_sigma
 from deap_nn.crossover import cxMask, cxScanning, further
+from deap_nn.mating import checked_children
 from deap_nn.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.noise import LARGEST_TABLE, NoiseTable, noise_numbers
 from deap_nn.seeding import Purpose, seeded, stream, takes
@@ -234,7 +235,7 @@ class Breeder:
         child = made[0]
         if mated and self.mate is not None and self.step is None:
             made = made[-side:] + made[:-side]
-            child = seeded(self.mate, self._mating(recipe))(*made)[side]
+            child = checked_children(seeded(self.mate, self._mating(recipe))(*made), len(made), self.mate)[side]
         if mutated:
             mutate = self.mutate
             if recipe.sigma is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from deap_nn.checkpoint import Checkpoint, CheckpointError, Generation, keyframes_in
+from deap_nn.checkpoint import Checkpoint, CheckpointError, Generation, keyframes_in, read_generations
 from deap_nn.clock import Clock
 from deap_nn.elitism import Elitism
 from deap_nn.evolution import Callback, Evolution, naming
@@ -57,7 +58,7 @@ def kept_of(
     return Generation(
         number=evolution.generation,
         sigma=clock.sigma,
-        adaptation=plain(clock.adaptation.state()) if clock.adaptation is not None else {},
+        adaptation=plain(clock.state()),
         row=last_record(evolution.logbook),
         seconds=evolution.seconds,
         elapsed=evolution.elapsed,
@@ -67,6 +68,17 @@ def kept_of(
         wvalues=np.array([member.fitness.wvalues for member in evolution.population], dtype=np.float64),
         chosen=np.array(places, dtype=np.uint32),
     )
+
+
+def begun_with(checkpoint: Checkpoint | str | os.PathLike[str]) -> int | None:
+    """Return the number of generations that the schedule of a kept run goes by, or None where there is none."""
+    if isinstance(checkpoint, Checkpoint):
+        past = checkpoint.read_past()
+    else:
+        path = Path(checkpoint, "generations")
+        past = read_generations(checkpoint) if path.is_file() and path.stat().st_size else []
+    found = past[0].adaptation.get("generations") if past else None
+    return None if found is None else int(found)
 
 
 def go_on(
@@ -88,7 +100,8 @@ def go_on(
     keyframe = check_keyframe(checkpoint.path.parent, last.number)
     lineage.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
     if lineage.history != last.history:
-        own = "the toolbox's mates, step, elites and, around a centre, parents"
+        own = "the toolbox's mates, elites and, around a centre, parents and step, which follows from the generations "
+        own += "that make_toolbox(generations=N) names,"
         same = f"seed, cxpb, mutpb, the population's seed and {own} must be the same"
         raise CheckpointError(f"{checkpoint.path.parent} is of another run: {same}")
     if last.number:

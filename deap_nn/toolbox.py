@@ -12,7 +12,15 @@ from deap import base, tools
 from numpy.typing import ArrayLike
 
 from deap_nn import parallel
-from deap_nn.adaptation import Adaptation, Annealed, Constant, ErrorScaled, SelfAdaptive, check_sigma
+from deap_nn.adaptation import (
+    Adaptation,
+    Annealed,
+    Constant,
+    ErrorScaled,
+    SelfAdaptive,
+    check_sigma,
+    is_adaptation,
+)
 from deap_nn.datasets import Dataset
 from deap_nn.founders import initPopulation
 from deap_nn.generate_update import register_strategy
@@ -264,9 +272,9 @@ def make_toolbox(
         "pressure": usual["pressure"] if pressure is None else pressure,
         "boost": usual["boost"] if boost is None else boost,
         "boosted": 1 if boosted is None else boosted,
-        "parents": (None if former else usual["parents"]) if isinstance(parents, str) else parents,
+        "parents": (None if former else usual["parents"]) if parents == "usual" else parents,
     }
-    ranking["fewest"] = max(usual["fewest"], mates or 2)
+    ranking["fewest"] = max(usual["fewest"] if parents == "usual" else 2, mates or 2)
     check_ranking(**ranking)
     configure_tensorflow(threads, device)
     batches = Batches(batch_size, validation_size, seed, threads, device, stays)
@@ -274,10 +282,12 @@ def make_toolbox(
     layout = scoring.layout
     if sigma is None:
         sigma = _usual_sigma("es" if around_centre and not former else "pairs", scoring.fitness, usual, former)
-    adaptation = copy.deepcopy(sigma)
-    if not isinstance(adaptation, Adaptation):
+    adaptation: Any = copy.deepcopy(sigma)
+    if is_adaptation(adaptation):
+        adaptation.reset()  # it may have been used
+    else:
         check_sigma(adaptation, "sigma")
-    elif isinstance(adaptation, ErrorScaled) and adaptation.fitness is None:
+    if isinstance(adaptation, ErrorScaled) and adaptation.fitness is None:
         if scoring.fitness is None:
             raise ValueError(
                 "ErrorScaled must say what the fitness is where that is not an error or a cross-entropy; "
@@ -297,21 +307,20 @@ def make_toolbox(
     initialise: Callable[..., Any] = initScaled if isinstance(init, str) and init == "scaled" else initNormal
     around: dict[str, Any] = {}
     if not isinstance(init, str):
-        first = adaptation.sigma if isinstance(adaptation, Adaptation) else adaptation
+        first = adaptation.sigma if is_adaptation(adaptation) else adaptation
         initialise, around = initAround, {"weights": checked_weights(init, layout, "init"), "sigma": float(first)}
     toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0], **around)
-    size = {} if members is None else {"n": members}
-    toolbox.register("population", initPopulation, toolbox, seed, **size)
+    toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.mates, toolbox.elites, toolbox.elite_batches = mates or 2, elites, elite_batches
     strength = {"sigma": adaptation, "indpb": float(mutation_indpb), "scale": scales, "matrices": mutated_matrices}
     toolbox.register("mutate", mutGaussianAdaptive, **strength, noise=noise, rng=rngs[2])
     if around_centre:
         counted = {"parents": ranking["parents"]}
-        if sampling == "independent":
-            toolbox.register("weigh", recombination_weights, **counted)
         if former:
             toolbox.step = FORMER_STEP if step is None else float(step)
             toolbox.register("mate", CROSSOVERS["mean"].function, rng=rngs[1])
+        if sampling == "independent":
+            toolbox.register("weigh", recombination_weights, **counted)
         if former or sampling == "mirrored":
             chosen = selLogRank if sampling == "independent" else selMirrored
             toolbox.register("select", chosen, **counted, rng=rngs[3])
@@ -366,7 +375,8 @@ def _scoring(
     if isinstance(data, tuple) and not isinstance(data, Dataset) and not isinstance(model, KerasProblem):
         if isinstance(model, str):
             raise TypeError("data of (x, y) need a Keras model; for a model by name give a Dataset")
-        model, data, fitness = KerasProblem(model, *_pair(data), loss=fitness), None, None
+        loss = fitness or ("error" if usual_fitness == "error" else None)
+        model, data, fitness = KerasProblem(model, *_pair(data), loss=loss), None, None
     if isinstance(model, KerasProblem):
         own = [objective.kind for objective in model.objectives]
         if data is not None or (fitness is not None and own != [fitness]) or precision != "float32":

@@ -10,7 +10,7 @@ from typing import Any
 from deap import base
 
 from deap_nn.adaptation import SelfAdaptive
-from deap_nn.mating import mates_of
+from deap_nn.mating import checked_children, mates_of
 from deap_nn.recipes import happens, mutation_of, weigh_of
 from deap_nn.seeding import Purpose, seeded, stream
 
@@ -67,7 +67,8 @@ def vary(
     for group, start in enumerate(range(0, len(children) - 1, mates)):
         if not around_centre and happens(cxpb, seed, generation, 2 * group):
             mate = seeded(toolbox.mate, stream(seed, Purpose.MATE, generation, group))
-            children[start : start + mates] = mate(*children[start : start + mates])
+            made = children[start : start + mates]
+            children[start : start + mates] = checked_children(mate(*made), len(made), toolbox.mate)
     for place, child in enumerate(children):
         if happens(mutpb, seed, generation, 2 * place + 1):
             mutate = toolbox.mutate if strength is None else partial(toolbox.mutate, sigma=amounts[place])

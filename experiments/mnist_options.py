@@ -60,6 +60,13 @@ def preset_name(text: str) -> str:
         raise argparse.ArgumentTypeError(f"must be {', '.join(PRESETS[:-1])} or {PRESETS[-1]}, got {text!r}") from None
 
 
+def without_effect(config: dict[str, Any]) -> tuple[str, ...]:
+    """Return the settings that ``config.json`` of a run has though they decide nothing."""
+    if config.get("step") is not None:
+        return ("pressure", "boost", "mates", "indpb", "elites", "elite_batches", "tournsize")
+    return ("pressure", "boost", "parents") if config.get("tournsize") is not None else ()
+
+
 SCHEDULES = ("error", "linear", "geometric", "constant", "one-fifth", "self-adaptive")
 NEEDED = {
     "final_sigma": ("linear", "geometric", "one-fifth", "self-adaptive"),
@@ -265,10 +272,11 @@ def parse_arguments() -> argparse.Namespace:
     if missing:
         raise InputError(f"argument --resume: config.json has no {min(missing)}")
     # The stored settings are read as a command line is, so that they are checked like one.
+    unused = {*NOT_STORED, *without_effect(config)}
     stored = [
         f"{action.option_strings[0]}={config[action.dest]}"
         for action in parser._actions
-        if action.nargs != 0 and action.dest not in {*given, *NOT_STORED} and config.get(action.dest) is not None
+        if action.nargs != 0 and action.dest not in {*given, *unused} and config.get(action.dest) is not None
     ]
     if "generations" not in given and isinstance(config.get("generations"), int):
         stored.append(f"--generations={asked_for(options.resume, config)}")
@@ -339,8 +347,7 @@ def complete_crossover(options: argparse.Namespace, layers: int) -> None:
     if options.crossover is not None and (options.crossover == "mean") != around_centre:
         raise InputError(f"argument --crossover: {options.crossover} {needs(around_centre)}")
     for name in ("mates", "indpb", "elites", "elite_batches", "tournsize"):
-        given = getattr(options, name)
-        if around_centre and given is not None and given != ADDED.get(name):
+        if around_centre and getattr(options, name) is not None:
             raise InputError(f"argument --{name.replace('_', '-')}: {needs(around_centre)}")
     for name in ("sampling", "step"):
         if not around_centre and getattr(options, name) is not None:
@@ -373,14 +380,14 @@ def complete_selection(options: argparse.Namespace) -> None:
         raise InputError(
             f"argument --parents: must be at most the population of {options.population}, got {options.parents}"
         )
-    elif by_tournament and options.parents < options.population:
+    elif by_tournament:
         raise InputError("argument --parents: is not for --tournsize, which draws from all")
     for name in ("pressure", "boost"):
         if getattr(options, name) is None:
             setattr(options, name, preset[name])
-        elif getattr(options, name) != preset[name] and by_tournament:
+        elif by_tournament:
             raise InputError(f"argument --{name}: is not for --tournsize")
-        elif getattr(options, name) != preset[name] and around_centre:
+        elif around_centre:
             raise InputError(f"argument --{name}: {needs(around_centre)}")
 
 

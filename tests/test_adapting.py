@@ -206,6 +206,19 @@ class TestUnderEvolve:
         follows = [0.5, *(0.5 * best for best in logbook.select("min")[:-1])]
         assert logbook.select("sigma") == pytest.approx(follows)
 
+    @pytest.mark.parametrize("stop", [None, 2])
+    def test_all_of_a_selection_are_reset_and_kept(self, digits, tmp_path, stop):
+        """Beside that of the mutation: two runs on one toolbox are the same, and so is a resumed one."""
+        rule = OneFifth(0.1, 0.001)
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+        toolbox.register("select", adapting(selRankBoosted, rule, rule), parents=4, rng=np.random.default_rng(1))
+        evolve(toolbox.population(n=8), toolbox, 4)
+        expected = rule.state()
+        for generations in (4,) if stop is None else (stop, 4):
+            place = None if stop is None else tmp_path
+            evolve(toolbox.population(n=8), toolbox, generations, checkpoint=place)
+        assert rule.state() == expected != OneFifth(0.1, 0.001).state()
+
 
 SELECTIONS = {
     "selTournament": (tools.selTournament, {"tournsize": 2}),
@@ -249,6 +262,12 @@ class TestMadeToolbox:
         toolbox.register("select", passing(passing(toolbox.select)))
         toolbox.decorate("select", passing)
         random.seed(1)
+        simple(toolbox, toolbox.population(n=6), 3)
+        assert toolbox.clock.generation == 3
+
+    def test_one_that_is_assigned_advances_too(self, digits):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+        toolbox.select = functools.partial(tools.selTournament, tournsize=2)
         simple(toolbox, toolbox.population(n=6), 3)
         assert toolbox.clock.generation == 3
 

@@ -469,7 +469,7 @@ def test_progress_is_a_bar_on_a_terminal(toolbox):
 @pytest.mark.parametrize("select", [tools.selBest, tools.selNSGA2])
 def test_a_selection_that_would_take_everybody_is_refused(toolbox, select):
     toolbox.register("select", select)
-    said = f"select: as many parents are drawn as there are members, which is everybody with {select.__name__}"
+    said = f"select: the number of parents is that of the members, which is all of them with {select.__name__}"
     with pytest.raises(ValueError, match=said):
         evolve(toolbox.population(n=4), toolbox, 1, seed=1)
 

@@ -173,9 +173,9 @@ def test_nothing_names_a_registry_or_a_path_of_this_machine():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     for name in listed:
         path = ROOT / name
-        if path.suffix in {".png", ".gz", ".npz"} or not path.exists():
+        if not path.is_file():
             continue
-        text = path.read_text()
+        text = path.read_text(errors="ignore")  # of pictures and arrays too
         assert "/wo" + "rk/" not in text, name
         assert "/simple" + "/" not in text, name
 

@@ -5,7 +5,7 @@ import pytest
 
 from deap_nn import Callback, KerasProblem, SelfAdaptive, evolve, evolve_model, make_toolbox
 from deap_nn.adaptation import ErrorScaled
-from deap_nn.models import keras
+from deap_nn.models import keras, tf
 
 RNG = np.random.default_rng(1)
 X = RNG.standard_normal((200, 4)).astype(np.float32)
@@ -127,6 +127,38 @@ def test_a_compiled_loss_is_that_of_the_problem(name):
     assert toolbox.evaluate(individual)[0] == pytest.approx(expected, rel=1e-4)
     kind = ErrorScaled if outputs == 2 else SelfAdaptive
     assert isinstance(toolbox.clock.adaptation, kind)
+
+
+def lopsided(y_true, y_pred):
+    """Ten times as much for what is too low, for each sample."""
+    short = tf.maximum(y_true - y_pred, 0.0)
+    return tf.reduce_mean(10.0 * short + tf.maximum(y_pred - y_true, 0.0), axis=-1)
+
+
+@pytest.mark.parametrize("name", ["function", "list", "dict"])
+def test_a_compiled_function_is_called_as_keras_calls_it(name):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(1, name="answer")(inputs))
+    loss = {"function": lopsided, "list": [lopsided], "dict": {"answer": lopsided}}[name]
+    model.compile(optimizer="sgd", loss=loss)
+    toolbox = make_toolbox(KerasProblem(model, X, X[:, :1]), seed=1, batch_size=160)
+    individual = toolbox.individual()
+    predicted = toolbox.to_model(individual).predict(X[:160], verbose=0)
+    assert toolbox.evaluate(individual)[0] == pytest.approx(float(np.mean(lopsided(X[:160, :1], predicted))), rel=1e-5)
+
+
+def test_outputs_that_are_compiled_without_a_loss_do_not_count():
+    inputs = keras.Input((4,))
+    outputs = [keras.layers.Dense(2, name="a")(inputs), keras.layers.Dense(1, name="b")(inputs)]
+    model = keras.Model(inputs, outputs)
+    model.compile(loss=[None, "mse"])
+    toolbox = make_toolbox(KerasProblem(model, X, [LABELS, X[:, :1]]), seed=1, batch_size=160)
+    individual = toolbox.individual()
+    predicted = toolbox.to_model(individual).predict(X[:160], verbose=0)[1]
+    assert toolbox.evaluate(individual)[0] == pytest.approx(float(np.mean((predicted - X[:160, :1]) ** 2)), rel=1e-5)
+    model.compile(loss=["mse", "mse"], loss_weights=[1.0, 100.0])
+    with pytest.raises(ValueError, match=r"loss: the loss_weights \[1.0, 100.0\] .* are not used: give a loss"):
+        KerasProblem(model, X, [X[:, :2], X[:, :1]])
 
 
 def test_a_model_that_is_not_compiled_has_the_cross_entropy():

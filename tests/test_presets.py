@@ -1,6 +1,8 @@
 """The algorithms by name, in DEAP's loops and under `evolve`; nothing that is registered is passed over."""
 
+import copy
 import functools
+import pickle
 import random
 
 import numpy as np
@@ -11,6 +13,7 @@ import deap_nn
 from deap_nn import (
     Annealed,
     Callback,
+    ErrorScaled,
     SelfAdaptive,
     cxMask,
     evolve,
@@ -20,6 +23,7 @@ from deap_nn import (
     usual_step,
 )
 from deap_nn.algorithm_names import describe_algorithm
+from deap_nn.limits import EvaluationError
 from deap_nn.members import LightMember
 
 MEMBERS, GENERATIONS = 12, 4
@@ -268,10 +272,20 @@ class TestGenerateUpdate:
 
         assert np.mean(run(shift_the_best) - plain) > 0.1
 
-    def test_evolve_in_between_begins_anew(self, digits):
+    def test_a_map_that_pickles_leaves_the_members_light(self, digits):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=2)
+        toolbox.update(scored(toolbox, toolbox.generate()))
+        population = toolbox.generate()
+        sent = pickle.loads(pickle.dumps(population))
+        assert all(isinstance(individual, LightMember) for individual in population)
+        assert not any(isinstance(individual, LightMember) for individual in sent)
+        assert [one.flat.tobytes() for one in sent] == [one.flat.tobytes() for one in population]
+
+    @pytest.mark.parametrize("ngen", [1, 3, 5])
+    def test_evolve_in_between_begins_anew(self, digits, ngen):
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=3)
         first = algorithms.eaGenerateUpdate(toolbox, ngen=4, stats=self.statistics(), verbose=False)[1]
-        evolve(toolbox.population(n=8), toolbox, 1)
+        evolve(toolbox.population(n=8), toolbox, ngen)
         again = algorithms.eaGenerateUpdate(toolbox, ngen=4, stats=self.statistics(), verbose=False)[1]
         assert again.select("min") == first.select("min")
 
@@ -309,11 +323,42 @@ class TestGenerateUpdate:
             mirrored.register("mate", cxMask)
         own = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=4, generations=2)
         own.register("mutate", mutGaussianAdaptive, sigma=SelfAdaptive(0.1, 0.01))
-        own.update(scored(own, own.generate()))
-        with pytest.raises(
-            ValueError, match="mutate: an evolution strategy has one sigma for all members, so SelfAdaptive"
-        ):
-            own.generate()
+        with pytest.raises(ValueError, match="mutate: SelfAdaptive is not for an evolution strategy"):
+            own.update(scored(own, own.generate()))
+        with pytest.raises(ValueError, match=r"next_generation: update.* begins the next generation"):
+            own.next_generation([])
+        with pytest.raises(ValueError, match="weigh: a genetic algorithm selects parents; preset='es'"):
+            make_toolbox("mlp", digits, seed=1, batch_size=16).register("weigh", np.ones)
+        for name in ("generate", "update"):
+            anew = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es")
+            anew.register(name, list)
+            with pytest.raises(ValueError, match=f"{name} is not called by evolve: deap.algorithms.eaGenerateUpdate"):
+                evolve(anew.population(n=4), anew, 1)
+
+    def test_something_else_that_advances_the_clock_begins_nothing_anew(self, digits):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=3)
+        first = scored(toolbox, toolbox.generate())
+        toolbox.update(first)
+        toolbox.clock.advance(first)
+        assert toolbox.generate()[0] != first[0]
+
+    def test_nan_is_the_worst(self, digits):
+        def centre(worst):
+            toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=6, generations=3)
+            for _ in range(2):
+                population = scored(toolbox, toolbox.generate())
+                population[3].fitness.values = (worst,)
+                toolbox.update(population)
+            return toolbox.generate()[0].flat.tobytes()
+
+        assert centre(float("nan")) == centre(1e300)
+
+    def test_other_shapes_are_refused(self, digits):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=2, generations=3)
+        population = scored(toolbox, toolbox.generate())
+        del population[0][3]
+        with pytest.raises(ValueError, match=r"population must have the shapes \(\(784, 64\).* got"):
+            toolbox.update(population)
 
 
 def scored(toolbox, population):
@@ -359,9 +404,10 @@ class TestNoNumberTwice:
         toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, parents=0.25)
         for members in (8, 80):
             evolve(toolbox.population(n=members), toolbox, 6, callbacks=[Parents()])
-        assert seen[8] <= 8
+        assert seen[8] <= 4
         assert 15 <= seen[80] <= 20
-        assert toolbox.select.keywords["fewest"] == 10
+        usual = make_toolbox("mlp", digits, seed=5, batch_size=16).select.keywords
+        assert (usual["parents"], usual["fewest"]) == (0.25, 10)
 
     def test_the_seed_is_that_of_the_toolbox(self, digits):
         toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16)
@@ -374,7 +420,34 @@ class TestNoNumberTwice:
 
     def test_a_population_by_the_named_number(self, digits):
         toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, population=7)
-        assert (len(toolbox.population()), len(toolbox.population(n=3))) == (7, 3)
+        assert [len(toolbox.population()), len(toolbox.population(n=3)), len(toolbox.population(5))] == [7, 3, 5]
+        with pytest.raises(ValueError, match="n must be given where make_toolbox was not given the population"):
+            make_toolbox("mlp", digits, seed=5, batch_size=16).population()
+
+    @pytest.mark.parametrize("arguments", [{"sigma": Annealed(0.5, 0.05)}, {"preset": "es"}], ids=["ga", "es"])
+    def test_a_resumed_run_keeps_the_schedule_it_was_begun_with(self, digits, tmp_path, arguments):
+        def run(ngen, **more):
+            toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, **arguments, **more)
+            return evolve(toolbox.population(n=8), toolbox, ngen, checkpoint=tmp_path / "kept" if not more else None)
+
+        _, first = run(3)
+        _, resumed = run(6)
+        assert resumed[:4] == first
+        assert resumed.select("sigma")[3:] == [first[-1]["sigma"]] * 4
+        assert resumed == run(6, generations=3)[1]
+
+    def test_a_refused_loop_does_not_spoil_the_toolbox(self, digits):
+        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, sigma=Annealed(0.5, 0.1))
+        with pytest.raises(ValueError, match="needs the number of generations outside evolve"):
+            algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.9, 0.9, 3, verbose=False)
+        _, logbook = evolve(toolbox.population(n=6), toolbox, 3)
+        assert logbook[-1]["sigma"] == pytest.approx(0.1)
+
+    def test_a_used_adaptation_begins_anew_in_another_toolbox(self, digits):
+        used = ErrorScaled(0.5)
+        first = make_toolbox("mlp", digits, seed=5, batch_size=16, sigma=used)
+        evolve(first.population(n=6), first, 2)
+        assert make_toolbox("mlp", digits, seed=5, batch_size=16, sigma=first.clock.adaptation).clock.sigma == 0.5
 
     def test_an_annealed_without_length_says_what_it_lacks(self, digits):
         toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, sigma=Annealed(0.5, 0.05))
@@ -392,6 +465,33 @@ def without_seed(toolbox):
     for name in ("mate", "mutate", "select", "evaluate"):
         setattr(bare, name, getattr(toolbox, name))
     return bare
+
+
+def test_a_clone_that_is_registered_anew_is_called(digits):
+    toolbox, calls = make_toolbox("mlp", digits, seed=1, batch_size=16), []
+
+    def clone(individual):
+        calls.append(individual)
+        return copy.deepcopy(individual)
+
+    expected = logged(*evolve(toolbox.population(n=8), toolbox, 2))
+    toolbox.register("clone", clone)
+    assert logged(*evolve(toolbox.population(n=8), toolbox, 2)) == expected
+    assert len(calls) == 16
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+@pytest.mark.parametrize(("result", "got"), [((), "0"), (None, "NoneType"), (5, "int")])
+def test_a_crossover_that_returns_something_else_is_named(digits, breeding, result, got):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    toolbox.register("mate", functools.partial(returning, result))
+    said = f"mate must return its 2 individuals, got {got}"
+    with pytest.raises((ValueError, EvaluationError), match=said):
+        evolve(toolbox.population(n=8), toolbox, 1, breeding=breeding)
+
+
+def returning(result, ind1, ind2):
+    return result
 
 
 def test_verbose_prints_the_algorithm_and_the_stream(digits, capsys):

@@ -15,7 +15,7 @@ import pytest
 from conftest import MNIST, ROOT
 from deap import base, creator
 
-from deap_nn import Individual, WeightList, load_dataset, read_run
+from deap_nn import Individual, WeightList, evolve, load_dataset, read_run
 from deap_nn.logbooks import read_csv
 from deap_nn.wiring import toolbox_of
 
@@ -122,3 +122,16 @@ def test_a_checkpoint_of_deap_is_read():
     assert one_fifth.sigma >= 0.01
     assert own.sigma == 0.1
     assert kept["logbook"].select("gen") == [0, 1, 2, 3]
+
+
+def test_a_pickled_toolbox_is_read():
+    """``make_toolbox("mlp", "mnist5k", seed=4)`` after a first ``select``."""
+    toolbox = pickle.loads((BEFORE / "toolbox.pickle").read_bytes())
+    assert toolbox.clock.generation == toolbox.evaluate.func.generation == 1
+    population = toolbox.population(n=4)
+    for individual in population:
+        individual.fitness.values = toolbox.evaluate(individual)
+    assert len(toolbox.select(population, 2)) == 2
+    assert toolbox.clock.generation == toolbox.evaluate.func.generation == 2
+    _, logbook = evolve(toolbox.population(n=4), toolbox, 2, seed=4)
+    assert logbook.select("gen") == [0, 1, 2]

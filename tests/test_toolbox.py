@@ -195,7 +195,7 @@ def test_a_decorated_select_is_not_passed_over(digits):
     with pytest.warns(DeprecationWarning, match="crossover='mean' is deprecated"):
         toolbox = make_toolbox("mlp", digits, seed=1, crossover="mean")
     toolbox.decorate("select", noting)
-    with pytest.raises(ValueError, match=r"^select is not asked where weigh says"):
+    with pytest.raises(ValueError, match=r"^select is not called where weigh says"):
         evolve(toolbox.population(n=4), toolbox, 2, seed=1)
     del toolbox.weigh
     evolve(toolbox.population(n=4), toolbox, 2, seed=1)
@@ -250,6 +250,7 @@ def test_data_may_be_a_path_or_a_name(digits_file):
         ),
         ({"population": 0}, ValueError, "population must be an integer of at least 1"),
         ({"generations": -1}, ValueError, "generations must be an integer of at least 0"),
+        ({"parents": "0.02"}, ValueError, "parents must be an integer"),
         ({"parents": 1.5}, ValueError, "parents must be an integer of at least 1, or a share above 0 and up to 1"),
         ({"data": (1, 2, 3), "model": keras.Sequential()}, ValueError, r"data must be \(x, y\), inputs and targets"),
         ({"data": (1, 2)}, TypeError, r"data of \(x, y\) need a Keras model"),
@@ -394,6 +395,7 @@ def test_a_preset_is_what_the_experiment_does(digits, name, monkeypatch):
         told = [{key: repr(value) for key, value in some.items() if key not in ("rng", "noise")} for some in keywords]
         for words in told:
             words.pop("sigma", None)  # one knows the generations by the toolbox, the other by its own length
+            words.pop("fewest", None)  # of a share
             if "parents" in words:
                 given = ast.literal_eval(words["parents"])
                 words["parents"] = number_of_parents(given, 20, SETTINGS[name]["fewest"])
