@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 mnist: $(VENV)/installed
 	@run=$$(echo " $(ARGS) " | sed -n 's/.* --output[= ]\([^ ]*\) .*/\1/p'); \
 	[ -n "$$run" ] || { run=runs/mnist-$$(date +%Y%m%d-%H%M%S); set -- --output "$$run"; }; \
-	$(BIN)/python -m scoop experiments/mnist.py "$$@" $(ARGS); \
+	$(BIN)/python -m deap_nn.launch experiments/mnist.py "$$@" $(ARGS); \
 	case " $(ARGS) " in *" --help "*|*" -h "*) exit 0;; esac; \
 	grep -qs '"state": "finished"' "$$run/status.json" || { echo "the run did not finish" >&2; exit 1; }
 

@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from deap_nn import parallel
+from deap_nn.broker_sockets import ENDPOINT, Folder, has_curve, private_broker, public_broker, reason_to_drop
 from deap_nn.commands import InputError, Parser, integer, run_command
 from deap_nn.worker import CANNOT_IMPORT, how_it_ended, own_address
 
@@ -34,6 +35,9 @@ COME_SECONDS = 30.0
 """After so long those workers are named that have not come."""
 
 SSH = "ssh -x -T -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=5 -o ServerAliveCountMax=3"
+
+DISCARD = 9
+"""A port that SCOOP asks for to find this host's address: workers are told elsewhere where the broker listens."""
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -115,6 +119,9 @@ class _Forgiving:
         from scoop.broker import brokerzmq
 
         message: list[bytes] = self._target.recv_multipart()
+        while (reason := reason_to_drop(message)) is not None:
+            say(f"a message to the broker is dropped: {reason}")
+            message = self._target.recv_multipart()
         if message[1] == brokerzmq.INIT:
             self.came.add(message[0])
         elif message[1] == brokerzmq.TASK:
@@ -158,22 +165,24 @@ class Launch:
     """
 
     def __init__(self, hosts: Sequence[Host], address: str, ssh: str, python: str, command: Sequence[str]) -> None:
-        from scoop.broker.brokerzmq import Broker
-
         self.hosts = hosts
         self._address = address
         self._ssh = ssh
         self._python = python
         self._command = command
         self.size = sum(host.workers for host in hosts)
-        listening = socket.gethostbyname(address)
-        broker = Broker(tSock=f"tcp://{listening}:*", mSock=f"tcp://{listening}:*")
+        self._folder = Folder() if all(host.local for host in hosts) else None
+        if self._folder is not None:
+            broker, self._endpoint = private_broker(self._folder)
+            said = f"the broker listens in {self._folder.path}, for this user alone"
+        else:
+            listening = socket.gethostbyname(address)
+            broker, self._endpoint = public_broker(listening)
+            ports = " and ".join(map(str, broker.getPorts()))
+            said = f"{listening} listens at the ports {ports}, for workers with the key of this run"
         self._socket = broker.task_socket = _Forgiving(broker.task_socket, broker)
-        self._ports = broker.getPorts()
         threading.Thread(target=self._run_broker, args=(broker,), daemon=True).start()
-        where = "for this host alone" if listening.startswith("127.") else "for whoever reaches it: trust that network"
-        ports = " and ".join(map(str, self._ports))
-        say(f"{self.size} worker(s); {listening} listens at the ports {ports}, and one a worker, {where}")
+        say(f"{self.size} worker(s); {said}")
         self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
         self._signal: int | None = None
         self._until = float("inf")
@@ -188,9 +197,9 @@ class Launch:
     def _start(self) -> None:
         options = ["--size", self.size, "--workingDirectory", Path.cwd(), "--backend=ZMQ"]
         options += ["--brokerHostname", self._address, "--externalBrokerHostname", self._address]
-        options += ["--taskPort", self._ports[0], "--metaPort", self._ports[1]]
+        options += ["--taskPort", DISCARD, "--metaPort", DISCARD]
         arguments = [*map(str, options), "--origin", *self._command]
-        environment = {**os.environ, parallel.LAUNCHED: str(os.getpid())}
+        environment = {**os.environ, parallel.LAUNCHED: str(os.getpid()), ENDPOINT: self._endpoint.to_text()}
         for host in self.hosts:
             if host.local:
                 for i in range(host.workers):
@@ -205,6 +214,9 @@ class Launch:
             line = f"cd {shlex.quote(str(Path.cwd()))} && exec {shlex.join([*there, *arguments])}"
             command = [*shlex.split(self._ssh), host.name, line]
             process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
+            with contextlib.suppress(OSError):  # it has ended, which is told as that of any other
+                process.stdin.write(f"{self._endpoint.to_text()}\n".encode())  # type: ignore[union-attr]  # a pipe
+                process.stdin.flush()  # type: ignore[union-attr]
             self._processes.append((f"the {host.workers} worker(s) on {host.name}", process))
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
@@ -232,6 +244,8 @@ class Launch:
             return self._watch()
         finally:
             self._end()
+            if self._folder is not None:
+                self._folder.close()
 
     def _watch(self) -> int:
         origin = self._processes[0][1]
@@ -312,6 +326,8 @@ def main() -> int:
     if not hosts[0].local:
         raise InputError(f"argument --hostfile: the first host must be this one, {socket.gethostname()}")
     address = options.address or (LOCAL[0] if all(host.local for host in hosts) else hosts[0].name)
+    if not all(host.local for host in hosts) and not has_curve():
+        raise InputError("argument --hostfile: several hosts need a ZeroMQ with CURVE, which this pyzmq has not")
     ssh = shlex.split(options.ssh)
     if not all(host.local for host in hosts) and (not ssh or shutil.which(ssh[0]) is None):
         raise InputError(f"argument --ssh: {options.ssh!r} is no command here")

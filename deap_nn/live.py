@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import hmac
 import ipaddress
+import secrets
 import socket
 import threading
 import time
@@ -94,18 +96,22 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60
 
-    def __init__(self, follower: Follower, page: bytes, *arguments: Any) -> None:
+    def __init__(self, follower: Follower, page: bytes, token: str, *arguments: Any) -> None:
         self._follower = follower
         self._page = page
+        self._token = token
         super().__init__(*arguments)
 
     def do_GET(self) -> None:
-        """Send the page at ``/``, and the run at ``/data.json`` where it has changed."""
+        """Send the page at ``/``, and the run at ``/data.json`` if it has changed, to a request with the token."""
+        path, _, query = self.path.partition("?")
         if not self._is_asked_by_name():
             self.send_error(HTTPStatus.FORBIDDEN)  # a page of somebody else's may have pointed its own name here
-        elif self.path == "/":
+        elif not hmac.compare_digest(query.encode(), f"token={self._token}".encode()):
+            self.send_error(HTTPStatus.FORBIDDEN, "the address lacks the token that the command printed")
+        elif path == "/":
             self._send(self._page, "text/html; charset=utf-8")
-        elif self.path == "/data.json":
+        elif path == "/data.json":
             content, tag = self._follower.content()
             if self.headers.get("If-None-Match") == tag:
                 self._send(b"", "application/json", HTTPStatus.NOT_MODIFIED, tag)
@@ -131,6 +137,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Cache-Control", "no-cache")
+        self.send_header("Referrer-Policy", "no-referrer")  # the token stands in the address
         if tag:
             self.send_header("ETag", tag)
         if status is not HTTPStatus.NOT_MODIFIED:
@@ -150,8 +157,19 @@ class _Server(ThreadingHTTPServer):
         """Say nothing where a browser went away."""
 
 
-def make_server(folder: Path, port: int, host: str) -> ThreadingHTTPServer:
+def make_server(folder: Path, port: int, host: str, token: str) -> ThreadingHTTPServer:
     """Return a server of a run that listens, and answers once its ``serve_forever`` is called.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    port : int
+        Where to listen, 0 for any that is free.
+    host : str
+        The address to listen at.
+    token : str
+        Requests without it are refused.
 
     Raises
     ------
@@ -161,13 +179,13 @@ def make_server(folder: Path, port: int, host: str) -> ThreadingHTTPServer:
     read_json(folder / "config.json", "fitness")
     page = make_page({"live": True, "seconds": SECONDS}, f"{folder.resolve().name}: a run of deap_nn").encode()
     try:
-        return _Server((host, port), functools.partial(Handler, Follower(folder), page))
+        return _Server((host, port), functools.partial(Handler, Follower(folder), page, token))
     except OSError as error:
         raise InputError(f"argument --serve: {host} port {port} cannot be had ({error.strerror})") from error
 
 
 def serve(folder: Path, port: int, *, host: str = "127.0.0.1") -> int:
-    """Serve a run that goes on, or has ended, until Ctrl-C; say where, and return 0.
+    """Serve a run that goes on, or has ended, until Ctrl-C; print the address with its token, and return 0.
 
     Parameters
     ----------
@@ -178,10 +196,10 @@ def serve(folder: Path, port: int, *, host: str = "127.0.0.1") -> int:
     host : str
         The address to listen at; by default nobody but this host can reach it.
     """
-    with make_server(folder, port, host) as server:
-        print(
-            f"http://{server.server_address[0]!s}:{server.server_address[1]} shows {folder}; Ctrl-C ends it", flush=True
-        )
+    token = secrets.token_urlsafe(24)
+    with make_server(folder, port, host, token) as server:
+        name, listening = server.server_address[:2]
+        print(f"http://{name!s}:{listening}/?token={token} shows {folder}; Ctrl-C ends it", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

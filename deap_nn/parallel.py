@@ -13,12 +13,14 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import FrameType
 from typing import Any
 
 from deap_nn import limits, scoop_repairs
+from deap_nn.broker_sockets import listen_nowhere
 from deap_nn.sharing import SharedMap
 
 GRACE_SECONDS = 10.0
@@ -100,14 +102,29 @@ def prepare_worker(*modules: str) -> None:
     *modules : str
         What its first task will need, such as ``"deap_nn.evaluation"``, imported while there is no task yet.
     """
-    if not running_under_scoop() or sys.modules["scoop"].IS_ORIGIN:
+    if not running_under_scoop():
+        return
+    if LAUNCHED not in os.environ:  # `deap_nn.launch` has seen to it
+        listen_nowhere()
+    if sys.modules["scoop"].IS_ORIGIN:
         return
     signal.signal(signal.SIGINT, _end_at_once)
-    if LAUNCHED not in os.environ:  # `deap_nn.launch` has seen to it
+    if LAUNCHED not in os.environ:
         end_with_parent(signal.SIGTERM)
         if os.getppid() == 1:
             os._exit(1)
     threading.Thread(target=lambda: [importlib.import_module(name) for name in modules], daemon=True).start()
+
+
+def warn_of_open_broker() -> None:
+    """Warn if SCOOP's own launcher has started this program: its broker listens on every interface."""
+    if running_under_scoop() and LAUNCHED not in os.environ and sys.modules["scoop"].IS_ORIGIN:
+        script = os.path.relpath(sys.modules["scoop"].MAIN_MODULE)
+        warnings.warn(
+            "the broker of python -m scoop listens on every network interface and runs what it is sent; "
+            f"python -m deap_nn.launch {script} does the same work behind closed doors",
+            stacklevel=2,
+        )
 
 
 def end_with_parent(number: signal.Signals, parent: int | None = None) -> None:

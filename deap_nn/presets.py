@@ -64,26 +64,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "step": None,
         "sampling": None,
     },
-    "mask": {
-        "fitness": "cross_entropy",
-        "init": "scaled",
-        "scale": "fan_in",
-        "schedule": "error",
-        "sigma": 0.1,
-        "final_sigma": None,
-        "parents": 0.1,
-        "fewest": 2,
-        "pressure": 1.5,
-        "boost": 1.0,
-        "crossover": "mask",
-        "mates": 2,
-        "step": None,
-        "sampling": None,
-    },
 }
 """The arguments of each algorithm. ``parents`` is a share of the population and ``fewest`` the least number of them;
 ``sigma`` is the first mutation step size, ``schedule`` its adaptation and ``final_sigma`` a share of it; a "usual"
-``step`` is that of `usual_step`. "mask" is kept for runs and studies that name it."""
+``step`` is that of `usual_step`."""
+
+# Two parents of the best tenth and no boost: for the runs, studies and benchmarks that name it.
+SETTINGS["mask"] = SETTINGS["ga"] | {"parents": 0.1, "fewest": 2, "boost": 1.0, "mates": 2}
 
 NAMES: tuple[PresetName, ...] = ("ga", "es", "article")
 """The algorithms that help texts name, the default first."""

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deap_nn import parallel, scoop_repairs
+from deap_nn.broker_sockets import ENDPOINT, Endpoint, join
 from deap_nn.genome_cache import default_place, sweep
 
 CANNOT_IMPORT = 86
@@ -37,31 +38,6 @@ def own_address(broker: str, port: int) -> str:
         probe.connect(address)
         found: str = probe.getsockname()[0]
     return found
-
-
-def _listen_narrowly() -> None:
-    """Let SCOOP's socket for answers listen in the broker's network alone, and not on every interface."""
-    import scoop
-    import zmq
-    from scoop._comm.scoopzmq import ZMQCommunicator
-
-    class Narrow(zmq.Socket[bytes]):
-        def bind(self, addr: str) -> Any:
-            address = own_address(scoop.BROKER.hostname, scoop.BROKER.task_port)
-            return super().bind(addr.replace("*", f"[{address}]" if ":" in address else address))
-
-    make = ZMQCommunicator.createZMQSocket
-
-    def make_narrow(self: Any, kind: int) -> Any:
-        context = self.ZMQcontext
-        plain = context.socket
-        context.socket = lambda asked: Narrow(context, asked)
-        try:
-            return make(self, kind)
-        finally:
-            context.socket = plain
-
-    ZMQCommunicator.createZMQSocket = make_narrow
 
 
 class _Program:
@@ -99,7 +75,7 @@ def run(arguments: Sequence[str]) -> int:
             super().setScoop()
             parent = int(os.environ.get(parallel.LAUNCHED, "0")) or None
             parallel.end_with_parent(signal.SIGTERM if scoop.IS_ORIGIN else signal.SIGKILL, parent)
-            _listen_narrowly()
+            join(Endpoint.from_text(os.environ.pop(ENDPOINT)))
             scoop_repairs.mend()
             if not scoop.IS_ORIGIN:
                 _end_alone()
@@ -138,11 +114,15 @@ def _end_alone() -> None:
 
 
 def hold(count: int, arguments: Sequence[str]) -> int:
-    """Start some processes, and end them when this one's input ends or is silent for long."""
+    """Start some processes, and end them when this one's input ends or is silent for long.
+
+    The first line of the input is where the broker listens, and the keys.
+    """
     processes = []
+    endpoint = _first_line(0).decode()
     for i in range(count):
         own = [argument for argument in arguments if not (i and argument == "--origin")]
-        environment = {**os.environ, parallel.LAUNCHED: str(os.getpid())}
+        environment = {**os.environ, parallel.LAUNCHED: str(os.getpid()), ENDPOINT: endpoint}
         command = [sys.executable, "-m", "deap_nn.worker", *own]
         processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment))
     told: set[int] = set()
@@ -165,6 +145,17 @@ def hold(count: int, arguments: Sequence[str]) -> int:
         process.wait()
     sweep(default_place())
     return 0
+
+
+def _first_line(source: int) -> bytes:
+    """Read a file descriptor up to the end of its first line, and no further."""
+    line = b""
+    while not line.endswith(b"\n"):
+        character = os.read(source, 1)
+        if not character:
+            break
+        line += character
+    return line
 
 
 def how_it_ended(status: int) -> str:

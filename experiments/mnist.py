@@ -156,6 +156,7 @@ def run(
     toolbox.register("map", map_)
     if not options.no_progress:
         print(f"{describe_algorithm(toolbox, options.population)}\n{dataset.note}; run: {directory.path}", flush=True)
+    parallel.warn_of_open_broker()
     if options.resume is None:
         keep_files(directory.path, vars(options))
         directory.write_config(settings(options, dataset, toolbox))

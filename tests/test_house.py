@@ -16,7 +16,8 @@ PACKAGE = ROOT / "deap_nn"
 
 FLOORS = [
     {"markup", "extras", "keras_extras"},
-    {"seeding", "weights", "operators", "logbooks", "datafiles", "checkpoint", "onlooker", "scoop_repairs"},
+    {"seeding", "weights", "operators", "logbooks", "datafiles", "checkpoint", "onlooker", "scoop_repairs"}
+    | {"broker_sockets"},
     {"limits", "adaptation", "population", "frames", "charts"},
     {"genome_cache", "keyframes", "clock", "presets"},
     {"sharing"},
@@ -60,7 +61,7 @@ FLOORS = [
 ROOMS = {
     "tensorflow": {"tensorflow_setup"},
     "keras": {"tensorflow_setup", "toolbox", "keras_problem", "model_evolution", "problems", "estimators"},
-    "scoop": {"parallel", "scoop_repairs", "launch", "worker"},
+    "scoop": {"parallel", "scoop_repairs", "broker_sockets", "launch", "worker"},
     "greenlet": {"parallel"},
     "matplotlib": {"charts", "report"},
     "numba": {"compiled", "fused", "pooled"},

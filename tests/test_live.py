@@ -16,19 +16,21 @@ from deap_nn import live
 from deap_nn.commands import InputError
 from deap_nn.live import make_server
 
+TOKEN = "a-token"
+
 
 @pytest.fixture
 def served(tmp_path, monkeypatch):
     """A run of three rows, its server, and a function that asks it."""
     monkeypatch.setattr(live, "SECONDS", 0.0)
     folder = bare(tmp_path / "run")
-    with make_server(folder, 0, "127.0.0.1") as server:
+    with make_server(folder, 0, "127.0.0.1", TOKEN) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
 
-        def ask(path, method="GET", **headers):
+        def ask(path, method="GET", token=TOKEN, **headers):
             connection = http.client.HTTPConnection(*server.server_address, timeout=10)
-            connection.request(method, path, headers=headers)
+            connection.request(method, path if token is None else f"{path}?token={token}", headers=headers)
             answer = connection.getresponse()
             content = answer.read()
             connection.close()
@@ -101,7 +103,6 @@ def test_files_are_read_no_more_often_than_every_so_many_seconds(served, monkeyp
         "/%2e%2e/secret",
         "//etc/passwd",
         "/data.json/../../secret",
-        "/data.json?x=1",
         "http://127.0.0.1/etc/passwd",
         "/report.html",
     ],
@@ -112,6 +113,17 @@ def test_no_other_path_is_served(served, path):
     answer, content = ask(path)
     assert answer.status == 404
     assert b"secret\n" not in content
+
+
+@pytest.mark.parametrize("token", [None, "", "a-toke", "a-token-", "A-TOKEN", "\u00e4", "a-token&x=1"])
+@pytest.mark.parametrize("path", ["/", "/data.json", "/config.json"])
+def test_without_the_token_nothing_is_served(served, path, token):
+    _, ask = served
+    if token == "\u00e4":
+        token = "%C3%A4"
+    answer, content = ask(path, token=token)
+    assert answer.status == 403
+    assert b"logbook" not in content
 
 
 def test_nothing_can_be_sent_to_it(served):
@@ -147,9 +159,9 @@ def test_an_address_that_cannot_be_had_is_told_in_one_line(tmp_path):
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=rf"argument --serve: 127\.0\.0\.1 port {port} cannot be had \(Address"):
-            make_server(folder, port, "127.0.0.1")
+            make_server(folder, port, "127.0.0.1", TOKEN)
     with pytest.raises(InputError, match="argument --serve: no host port 0 cannot be had"):
-        make_server(folder, 0, "no host")
+        make_server(folder, 0, "no host", TOKEN)
 
 
 def test_the_command_listens_on_this_host_alone_and_ends_with_ctrl_c(tmp_path):
@@ -157,12 +169,15 @@ def test_the_command_listens_on_this_host_alone_and_ends_with_ctrl_c(tmp_path):
     command = [sys.executable, "-m", "deap_nn.report", str(folder), "--serve", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         address = process.stdout.readline().split()[0]
-        host, port = address.removeprefix("http://").split(":")
+        host, port = address.removeprefix("http://").partition("/")[0].split(":")
+        query = address.partition("?")[2]
         assert host == "127.0.0.1"
-        connection = http.client.HTTPConnection(host, int(port), timeout=10)
-        connection.request("GET", "/data.json")
-        assert connection.getresponse().status == 200
-        connection.close()
+        assert len(query) > 32
+        for path, status in ((f"/data.json?{query}", 200), ("/data.json", 403)):
+            connection = http.client.HTTPConnection(host, int(port), timeout=10)
+            connection.request("GET", path)
+            assert connection.getresponse().status == status
+            connection.close()
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
         assert process.stderr.read() == ""

@@ -44,20 +44,34 @@ def _forget() -> None:
             genome_tasks.busy.release()
 
 
-def _client(workers: int | None, address: str | None) -> Any:
-    """Return a client of the scheduler at an address, or of a cluster of its own on this host."""
-    from distributed import Client
+def _client(workers: int | None, address: str | None) -> tuple[Any, Any]:
+    """Return a client of the scheduler at an address, or of a cluster on this host, which is the second or None."""
+    import dask
+    from distributed import Client, LocalCluster
 
     if address is None:
         count = workers or parallel.processors()
         options = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "CRITICAL"}
-        with parallel.holding_signals(), warnings.catch_warnings():  # for its processes: Ctrl-C is the main one's
+        # Scheduler and workers run what they are sent: only this process, which has the certificate, may send it.
+        options |= {"protocol": "tls", "security": _certificate()}
+        quiet = {f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker")}  # pages for anybody
+        with parallel.holding_signals(), warnings.catch_warnings(), dask.config.set(quiet):  # Ctrl-C is ours
             warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)  # another cluster's dashboard
-            return Client(**options, set_as_default=False)
+            cluster = LocalCluster(**options)
+            return Client(cluster, set_as_default=False), cluster
     try:
-        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False), None
     except (OSError, ValueError) as error:
         raise ValueError(f"address: no Dask scheduler answers at {address}: {error}") from error
+
+
+def _certificate() -> Any:
+    """Return a certificate that is made for one cluster."""
+    from distributed.security import Security
+
+    with optional("dask"):
+        import cryptography  # noqa: F401  (which Security needs, and says so less plainly)
+    return Security.temporary()
 
 
 @contextlib.contextmanager
@@ -107,7 +121,7 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
             return client.submit(pickle.loads, pickle.dumps(data, pickle.HIGHEST_PROTOCOL), pure=False)
 
-    client = _client(workers, address)
+    client, cluster = _client(workers, address)
     try:
         try:
             client.wait_for_workers(1, CONNECT_SECONDS)
@@ -124,3 +138,5 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
             if client.status == "running":  # where the scheduler is gone nobody can be told
                 client.run(_forget, on_error="ignore")
             client.close()
+            if cluster is not None:
+                cluster.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import threading
@@ -15,6 +16,10 @@ from deap_nn.extras import optional
 from deap_nn.maps.tasks import Lending, MapError, TaskMap, call_with
 
 CONNECT_SECONDS = 10.0
+"""The time that a cluster has to answer."""
+
+FIRST_WITH_TOKENS = (2, 52)
+"""The version of Ray from which on a cluster can ask for a token."""
 
 
 @contextlib.contextmanager
@@ -26,6 +31,22 @@ def _keeping_handlers() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
+
+
+def _ask_for_a_token() -> None:
+    """Let a Ray that is started here admit only who has its token: it runs what it is sent.
+
+    Raises
+    ------
+    ValueError
+        If this version of Ray knows no tokens.
+    """
+    import ray
+
+    version = tuple(int(part) for part in re.findall(r"\d+", ray.__version__)[:2])
+    if version < FIRST_WITH_TOKENS:
+        raise ValueError(f"Ray {ray.__version__} admits whoever reaches its ports: 2.52 or newer has tokens")
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _join(workers: int | None, address: str | None) -> None:
@@ -40,6 +61,7 @@ def _join(workers: int | None, address: str | None) -> None:
             raise ValueError(f"address: no Ray cluster answers at {address}: {error}") from error
     options: dict[str, Any] = {"logging_level": "ERROR", "address": address or os.environ.get("RAY_ADDRESS") or "local"}
     if options["address"] == "local":
+        _ask_for_a_token()
         options |= {"num_cpus": workers or parallel.processors(), "include_dashboard": False}
     try:
         ray.init(**options)

@@ -25,7 +25,7 @@ async function follow(seconds) {
   const say = (text) => { if (foot.textContent !== text) foot.textContent = text; };
   while (going) {
     try {
-      const answer = await fetch("data.json", { headers: tag ? { "If-None-Match": tag } : {}, cache: "no-store" });
+      const answer = await fetch(`data.json${location.search}`, { headers: tag ? { "If-None-Match": tag } : {}, cache: "no-store" });
       if (answer.status === 200) {
         tag = answer.headers.get("ETag");
         const run = await answer.json();

@@ -1,0 +1,314 @@
+"""Only a run's own processes reach its broker: on one host by a folder, on several by a key."""
+
+import contextlib
+import fcntl
+import os
+import pickle
+import re
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import zmq
+
+from deap_nn.broker_sockets import (
+    ABANDONED_SECONDS,
+    PREFIX,
+    Endpoint,
+    Folder,
+    public_broker,
+    reason_to_drop,
+    sweep,
+    worker_name,
+)
+
+LAUNCH = ("-m", "deap_nn.launch", "-n", "3")
+
+SCRIPT = """
+import os, random, sys, time
+random.seed(1)  # SCOOP's own names of workers would all be one
+from scoop import futures
+def square(x):
+    time.sleep(0.05)
+    return x * x, sys.modules["scoop"].worker
+if __name__ == "__main__":
+    found = list(futures.map(square, range(30)))
+    print(sum(value for value, _ in found), len({name for _, name in found}), flush=True)
+    while not os.path.exists("go"):
+        time.sleep(0.05)
+    print(sum(value for value, _ in futures.map(square, range(30))), flush=True)
+"""
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """A folder for temporary files, whose path is as short as a socket needs it."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        yield Path(folder)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+
+@contextlib.contextmanager
+def running(folder, *, script=SCRIPT):
+    """A run that waits for its input in mid-way, and what it has printed of its start."""
+    folder.mkdir(exist_ok=True)
+    (folder / "script.py").write_text(script)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, *LAUNCH, "script.py"], cwd=folder, **pipes)
+    said = process.stderr.readline()
+    try:
+        yield process, said
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def go_on(folder):
+    (folder / "go").touch()
+
+
+def own(process):
+    """A run's processes."""
+    return [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+
+
+def messages_get_through(address, endpoint=None, *, seconds=1.0):
+    """Whether a broker answers to one who comes, as a worker does."""
+    context = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    socket.linger = 0
+    if endpoint is not None:
+        endpoint.secure(socket)
+    try:
+        socket.connect(address)
+        socket.send_multipart([b"I", pickle.dumps({})])
+        return bool(socket.poll(int(1000 * seconds)))
+    finally:
+        context.destroy(linger=0)
+
+
+class TestOneHost:
+    """A run of one host."""
+
+    def test_nothing_listens_that_another_user_reaches(self, temporary, tmp_path):
+        with running(tmp_path) as (process, said):
+            assert process.stdout.readline() == "8555 3\n"
+            place = Path(re.search(r"the broker listens in (\S+), for this user alone", said)[1])
+            assert place.parent == temporary
+            found = place.lstat()
+            assert (stat.S_IMODE(found.st_mode), found.st_uid) == (0o700, os.getuid())
+            for one in own(process):
+                assert [c for c in one.net_connections("inet") if c.status == psutil.CONN_LISTEN] == []
+                abstract = [c.laddr for c in one.net_connections("unix") if str(c.laddr).startswith(("@", "\0"))]
+                assert abstract == []
+                assert str(place) not in " ".join(one.cmdline())
+            assert messages_get_through(f"ipc://{place}/task")  # who may enter the folder may talk to it
+            go_on(tmp_path)
+            assert process.stdout.readline() == "8555\n"
+            assert process.wait(20) == 0
+        assert list(temporary.glob(f"{PREFIX}*")) == []
+
+    def test_a_bad_message_is_dropped_with_one_line(self, temporary, tmp_path):
+        """The messages of a peer that may enter the folder: an INIT with an int once ended the broker."""
+        with running(tmp_path) as (process, said):
+            assert process.stdout.readline() == "8555 3\n"
+            place = re.search(r"listens in (\S+),", said)[1]
+            context = zmq.Context()
+            socket = context.socket(zmq.DEALER)
+            socket.linger = 1000
+            socket.connect(f"ipc://{place}/task")
+            bad = [[b"I", pickle.dumps(7)], [b"I", b"no pickle"], [b"I"], [b"T", b"x"], [b"X", b"y"], [b""], [b"RP"]]
+            for message in [*bad, [b"C", pickle.dumps([])]]:
+                socket.send_multipart(message)
+            lines = [process.stderr.readline() for _ in range(8)]
+            assert all(line.startswith("launch: a message to the broker is dropped: it ") for line in lines)
+            context.destroy(linger=1000)
+            go_on(tmp_path)
+            assert process.stdout.readline() == "8555\n"
+            assert process.wait(20) == 0
+
+    def test_runs_at_the_same_time_have_a_folder_each(self, temporary, tmp_path):
+        with running(tmp_path / "a") as (first, one), running(tmp_path / "b") as (second, other):
+            assert one.split("listens in ")[1] != other.split("listens in ")[1]
+            assert [process.stdout.readline() for process in (first, second)] == ["8555 3\n"] * 2
+            go_on(tmp_path / "a")
+            assert first.wait(20) == 0
+            go_on(tmp_path / "b")
+            assert second.stdout.readline() == "8555\n"
+            assert second.wait(20) == 0
+
+
+PLAIN = """
+import os, time
+from deap_nn import parallel
+parallel.prepare_worker()
+from scoop import futures
+def square(x):
+    time.sleep(0.05)
+    return x * x
+if __name__ == "__main__":
+    print(sum(futures.map(square, range(30))), flush=True)
+    parallel.warn_of_open_broker()
+    while not os.path.exists("go"):
+        time.sleep(0.05)
+    print(sum(futures.map(square, range(30))), flush=True)
+"""
+
+
+def test_under_scoops_own_launcher_only_its_broker_listens(tmp_path):
+    (tmp_path / "script.py").write_text(PLAIN)
+    command = [sys.executable, "-W", "always", "-m", "scoop", "-n", "2", "script.py"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+        assert process.stdout.readline() == "8555\n"
+        listening = {
+            one.pid: len([c for c in one.net_connections("inet") if c.status == psutil.CONN_LISTEN])
+            for one in own(process)
+        }
+        assert listening.pop(process.pid) == 2  # the broker is in the launcher
+        assert set(listening.values()) == {0}
+        go_on(tmp_path)
+        assert process.stdout.readline() == "8555\n"
+        said = process.stderr.read()
+    assert "the broker of python -m scoop listens on every network interface and runs what it is sent" in said
+    assert "python -m deap_nn.launch script.py" in said
+
+
+class TestFolder:
+    """The folder of a run's sockets."""
+
+    def test_what_killed_runs_left_is_removed_by_the_next(self, temporary):
+        held, left = Folder(), Folder()
+        (left.path / "task").write_text("")
+        os.close(left._lock)  # as the end of its process does
+        other = Folder()
+        assert not left.path.exists()
+        assert held.path.exists()
+        for folder in (held, other):
+            folder.close()
+        assert list(temporary.iterdir()) == []
+
+    @pytest.mark.parametrize("kind", ["fifo", "link", "folder", "file", "none"])
+    def test_something_else_by_that_name_is_neither_waited_for_nor_followed(self, temporary, kind):
+        odd, elsewhere = temporary / f"{PREFIX}odd", temporary / "elsewhere"
+        elsewhere.write_text("kept")
+        odd.mkdir(mode=0o700)
+        if kind == "fifo":
+            os.mkfifo(odd / "lock")
+        elif kind == "link":
+            (odd / "lock").symlink_to(elsewhere)
+        elif kind == "folder":
+            (odd / "lock").mkdir()
+        elif kind == "file":
+            odd.rmdir()
+            odd.write_text("")
+        threads = threading.Thread(target=sweep, args=(temporary,), daemon=True)
+        threads.start()
+        threads.join(10)
+        assert not threads.is_alive()
+        assert elsewhere.read_text() == "kept"
+        assert odd.exists()
+        if kind == "none":
+            os.utime(odd, (0, time.time() - 2 * ABANDONED_SECONDS))
+            sweep(temporary)
+            assert not odd.exists()
+
+    def test_a_path_that_is_too_long_for_a_socket_is_not_taken(self, monkeypatch, tmp_path):
+        long = tmp_path / ("x" * 100)
+        long.mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(long))
+        folder = Folder()
+        assert folder.path.parent == Path("/tmp")
+        with open(folder.path / "lock") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        folder.close()
+
+
+@pytest.fixture(scope="module")
+def broker():
+    """Where a broker listens by TCP, here for one host only."""
+    broker, endpoint = public_broker("127.0.0.1")
+    threading.Thread(target=broker.run, daemon=True).start()
+    yield endpoint
+    context = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    endpoint.secure(socket)
+    socket.connect(endpoint.task)
+    socket.send(b"S")
+    context.destroy(linger=1000)
+
+
+class TestSeveralHosts:
+    """Who gets through to a broker that listens by TCP."""
+
+    def test_the_key_of_the_run_is_let_in_and_no_other(self, broker):
+        server = broker.server
+        public, secret = (key.decode() for key in zmq.curve_keypair())
+        assert messages_get_through(broker.task, broker, seconds=10)
+        assert not messages_get_through(broker.task)
+        assert not messages_get_through(broker.task, Endpoint(broker.task, broker.info, server, public, secret))
+        other = zmq.curve_keypair()[0].decode()
+        wrong = Endpoint(broker.task, broker.info, other, broker.public, broker.secret)
+        assert not messages_get_through(broker.task, wrong)
+        assert messages_get_through(broker.task, broker, seconds=10)
+
+    def test_news_of_the_run_are_for_those_with_the_key(self, broker):
+        def heard(endpoint):
+            context = zmq.Context()
+            news = context.socket(zmq.SUB)
+            news.linger = 0
+            if endpoint is not None:
+                endpoint.secure(news)
+            news.connect(broker.info)
+            news.subscribe(b"")
+            sender = context.socket(zmq.DEALER)
+            sender.linger = 1000
+            broker.secure(sender)
+            sender.connect(broker.task)
+            try:
+                for _ in range(20):
+                    sender.send_multipart([b"V", b"key", b"value", b"name"])
+                    if news.poll(100):
+                        return True
+                return False
+            finally:
+                context.destroy(linger=0)
+
+        assert heard(broker)
+        assert not heard(None)
+
+
+def test_names_of_workers_differ():
+    assert len({worker_name() for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ([b"w", b"I", pickle.dumps({})], None),
+        ([b"w", b"RQ"], None),
+        ([b"w", b"T", b"id", b"task"], None),
+        ([b"w"], "it is no message of a worker"),
+        ([b"w", b"T", b"id"], "it has 3 frames"),
+        ([b"w", b"I", pickle.dumps([])], "it has no settings"),
+        ([b"w", b"I", b"\x80"], "it cannot be read: "),
+    ],
+)
+def test_what_a_broker_cannot_take_has_a_reason(message, said):
+    found = reason_to_drop(message)
+    assert found == said or (said is not None and found.startswith(said))
+
+
+def test_an_endpoint_is_one_line():
+    endpoint = Endpoint("tcp://a:1", "tcp://a:2", "s", "p", "q")
+    assert Endpoint.from_text(endpoint.to_text()) == endpoint
+    assert "\n" not in endpoint.to_text()

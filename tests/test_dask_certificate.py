@@ -1,0 +1,73 @@
+"""A Dask cluster that this package starts is for the process that started it."""
+
+import contextlib
+import logging
+
+import psutil
+import pytest
+from distributed import Client
+from distributed.security import Security
+
+from deap_nn import evolve, make_toolbox, open_map
+from deap_nn.maps import dask as dask_map
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A map over a cluster of one worker, and the cluster."""
+    made, make = [], dask_map._client
+
+    def noting(workers, address):
+        client, cluster = make(workers, address)
+        made.append(cluster)
+        return client, cluster
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(dask_map, "_client", noting)
+        with open_map("dask", workers=1) as map_:
+            yield map_, made[0]
+
+
+def refused(address, **words):
+    logging.disable(logging.CRITICAL)
+    try:
+        with contextlib.closing(Client(address, timeout="3s", set_as_default=False, **words)):
+            return False
+    except (OSError, TypeError, ValueError, TimeoutError):
+        return True
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def test_the_scheduler_refuses_a_client_without_its_certificate(cluster):
+    _, started = cluster
+    address = started.scheduler_address
+    assert address.startswith("tls://127.0.0.1:")
+    assert refused(address.replace("tls://", "tcp://"))
+    assert refused(address, security=Security.temporary())
+    assert not refused(address, security=started.security)
+
+
+def test_the_workers_refuse_it_too(cluster):
+    _, started = cluster
+    for worker in started.scheduler.workers:
+        assert worker.startswith("tls://127.0.0.1:")
+        assert refused(worker.replace("tls://", "tcp://"))
+        assert refused(worker, security=Security.temporary())
+
+
+def test_no_page_is_served_and_nothing_listens_elsewhere(cluster):
+    me = psutil.Process()
+    for process in (me, *me.children(recursive=True)):
+        listening = [c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+        assert set(listening) <= {"127.0.0.1", "::1"}
+
+
+def test_a_run_is_shared_as_before(cluster, digits):
+    map_, _ = cluster
+    logs = []
+    for shared in (map, map_):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+        toolbox.register("map", shared)
+        logs.append(evolve(toolbox.population(n=6), toolbox, 2)[1])
+    assert logs[0] == logs[1]
