@@ -50,6 +50,9 @@ and ``best_pairs``, the number of groups in which the best of the generation bef
 
 __all__ = ["COLUMNS", "WORST", "Callback", "Evolution", "evolve", "vary"]
 
+_NOTHING = object()
+"""What is given where there is no answer."""
+
 PROGRESS_SECONDS = 0.5
 """While a generation is scored, callbacks are told no more often."""
 
@@ -96,14 +99,20 @@ def _score(evolution: Evolution, elitism: Elitism, watching: Iterable[Callback])
     population, evaluate = evolution.population, evolution.toolbox.evaluate
     evolution.scored, told = 0, time.monotonic()
     plainly = evolution.map is evolution.toolbox.map  # by recipes it is the worker who names the child
-    answers = _naming(evolution) if plainly else evolution.map(evaluate, population)
-    for place, (individual, values) in enumerate(zip(population, answers, strict=True)):
+    answers = iter(_naming(evolution) if plainly else evolution.map(evaluate, population))
+    for place, individual in enumerate(population):
+        values = next(answers, _NOTHING)
+        if values is _NOTHING:  # the built-in map takes StopIteration of what it calls for its own end
+            reason = "the map gave no answer, as it does where evaluate raises StopIteration"
+            raise EvaluationError(f"generation {evolution.generation}, child {place}: {reason}")
         checked = _checked(values, individual.fitness.weights, evolution.generation, place)
         individual.fitness.values = elitism.averaged(place, checked)
         evolution.scored += 1
         if time.monotonic() - told > PROGRESS_SECONDS:
             tell(watching, "on_progress", evolution)
             told = time.monotonic()
+    if next(answers, _NOTHING) is not _NOTHING:
+        raise EvaluationError(f"generation {evolution.generation}: the map gave more answers than there are members")
 
 
 def _naming(evolution: Evolution) -> Iterator[Any]:

@@ -159,19 +159,25 @@ def checked_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
     return cast(list[Callback], given)
 
 
-@contextlib.contextmanager
-def naming(callback: Callback, method: str) -> Iterator[None]:
+class naming:  # noqa: N801  (a context manager; one made of a generator cannot rename StopIteration)
     """Raise `CallbackError` for what a callback's method, which is the body, raises.
 
     What has a name already, an evaluation's error, is left as it is, and so is too little memory.
     """
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, CallbackError | EvaluationError) or out_of_memory(error):
-            raise
-        made = CallbackError(f"{type(callback).__name__}.{method}: {type(error).__name__}: {error}")
-        made.callback, made.method = callback, method
+
+    def __init__(self, callback: Callback, method: str) -> None:
+        self._callback, self._method = callback, method
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, Exception) or isinstance(error, CallbackError | EvaluationError):
+            return
+        if out_of_memory(error):
+            return
+        made = CallbackError(f"{type(self._callback).__name__}.{self._method}: {type(error).__name__}: {error}")
+        made.callback, made.method = self._callback, self._method
         raise made from error
 
 

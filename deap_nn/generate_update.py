@@ -109,7 +109,7 @@ class GenerateUpdate:
             out = empty_vector(before.size)
             breeder.breed(Recipe(generation, POOL_PLACE, (0,), self._sigma, places), [before], out)
             return out
-        around = breeder.container.from_flat(before, breeder.shapes)
+        around = breeder.container._wrapped(before, breeder.shapes)
         return _copied(centre_of(chosen, around, float(breeder.step or 0.0), breeder.weigh).flat)
 
     def _recipe_of(self, individual: Any, generation: int) -> Recipe | None:

@@ -39,7 +39,7 @@ class LightMember:
 
     def transient(self) -> WeightList:
         """Return an individual with the same weights, which this member does not keep: it stays light."""
-        made = self.container.from_flat(self.make(self.recipe), self.light_shapes)
+        made = self.container._wrapped(self.make(self.recipe), self.light_shapes)
         vars(made).update({name: value for name, value in vars(self).items() if name not in ("make", "light_shapes")})
         return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, Protocol
@@ -118,9 +119,33 @@ class AnyProblem(Protocol):
 
 
 @lru_cache(maxsize=4)
-def scorer(problem: Any) -> Any:
-    """Return the scorer of a problem, made once in a process."""
+def _scorer(problem: Any) -> Any:
     return problem.make_scorer()
+
+
+_processes: list[int] = []
+"""The process in which a scorer was made: TensorFlow does not survive a fork, and a child would wait for ever."""
+
+
+def scorer(problem: Any) -> Any:
+    """Return the scorer of a problem, made once in a process.
+
+    Raises
+    ------
+    RuntimeError
+        If this process was forked from one that has scored, as by ``multiprocessing.Pool()`` on Linux.
+    """
+    if _processes and _processes[0] != os.getpid():
+        raise RuntimeError(
+            "TensorFlow does not compute in a process that was forked after it has computed: take "
+            "deap_nn.open_map('processes'), or multiprocessing.get_context('spawn').Pool()"
+        )
+    if not _processes:
+        _processes.append(os.getpid())
+    return _scorer(problem)
+
+
+scorer.cache_clear = _scorer.cache_clear  # type: ignore[attr-defined]
 
 
 class Pure:

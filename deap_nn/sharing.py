@@ -45,7 +45,7 @@ def _individual(named: Named) -> WeightList | None:
     flat[:] = found
     if not cache.holds(named.slot, named.key):
         return None
-    individual = named.kind.from_flat(flat, named.shapes)
+    individual = named.kind._wrapped(flat, named.shapes)
     vars(individual).update(named.extras)
     return individual
 

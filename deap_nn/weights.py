@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -198,11 +199,35 @@ class WeightList(_MatrixList):
 
     def __init__(self, matrices: Iterable[ArrayLike] = ()) -> None:
         super().__init__()
-        self._pack([np.asarray(matrix, dtype=np.float32) for matrix in matrices])
+        self._pack([_as_weights(matrix) for matrix in matrices])
 
     @classmethod
-    def from_flat(cls, flat: Vector, shapes: Sequence[Shape]) -> WeightList:
-        """Wrap `flat`, without copying it and without calling ``__init__``."""
+    def from_flat(cls, flat: ArrayLike, shapes: Sequence[Shape]) -> WeightList:
+        """Return a whole individual, with a fitness of its own if the class has one, whose weights are a vector.
+
+        Parameters
+        ----------
+        flat : array_like
+            Shape (n,). A contiguous float32 array is wrapped and not copied.
+        shapes : sequence of tuple of int
+            The shapes of the matrices, `n` weights in all.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `flat` is not one vector of this number of weights, or not of real numbers.
+        """
+        vector = np.ascontiguousarray(_as_weights(flat))
+        size = sum(map(math.prod, shapes))
+        if np.ndim(flat) != 1 or vector.size != size:
+            raise ValueError(f"flat must have the shape ({size},), got {np.shape(flat)}")
+        new = cls(())
+        new._adopt(vector, shapes)
+        return new
+
+    @classmethod
+    def _wrapped(cls, flat: Vector, shapes: Sequence[Shape]) -> WeightList:
+        """Wrap `flat` without calling ``__init__``: whoever calls this gives it what else an individual has."""
         new = cls.__new__(cls)
         new._adopt(flat, shapes)
         return new
@@ -241,7 +266,7 @@ class WeightList(_MatrixList):
         source = self.flat
         flat = empty_vector(source.size)
         np.copyto(flat, source)
-        new = self.from_flat(flat, self.shapes)
+        new = self._wrapped(flat, self.shapes)
         memo[id(self)] = new
         for name, value in self._extras().items():
             setattr(new, name, copy.deepcopy(value, memo))
@@ -323,7 +348,16 @@ class WeightList(_MatrixList):
 
 
 def _rebuild(cls: type[WeightList], flat: Vector, shapes: Sequence[Shape]) -> WeightList:
-    return cls.from_flat(flat, shapes)
+    return cls._wrapped(flat, shapes)
+
+
+def _as_weights(matrix: ArrayLike) -> Matrix:
+    """Return an array as float32, or raise TypeError if that would lose an imaginary part, a mask, or is no number."""
+    found = np.asanyarray(matrix)
+    if isinstance(found, np.ma.MaskedArray) or found.dtype.kind not in "biuf":
+        kind = "a masked array" if isinstance(found, np.ma.MaskedArray) else f"{found.dtype}"
+        raise TypeError(f"weights must be real numbers, got {kind}")
+    return np.asarray(found, dtype=np.float32)
 
 
 def check_pair(ind1: WeightList, ind2: WeightList) -> tuple[Vector, Vector]:

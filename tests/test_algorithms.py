@@ -19,6 +19,7 @@ from deap import base, tools
 
 from deap_nn import (
     Callback,
+    CallbackError,
     ErrorScaled,
     Individual,
     algorithms,
@@ -514,3 +515,27 @@ def test_an_argument_of_another_kind_is_named(settings, error):
 def test_a_target_that_nothing_reaches_is_refused():
     with pytest.raises(ValueError, match=r"^target must be a number that an error can reach, got nan$"):
         EarlyStopping(target=math.nan)
+
+
+def stops(individual):
+    raise StopIteration
+
+
+class Stops(Callback):
+    def on_generation(self, evolution):
+        raise StopIteration("enough")
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_stop_iteration_is_named(toolbox, breeding):
+    with pytest.raises(CallbackError, match=r"^Stops.on_generation: StopIteration: enough$"):
+        run(toolbox, breeding=breeding, callbacks=[Stops()])
+    toolbox.register("evaluate", stops)
+    with pytest.raises(EvaluationError, match=r"^generation 0, child 0: .*StopIteration"):
+        run(toolbox, breeding=breeding)
+
+
+def test_a_map_that_answers_too_much_is_named(toolbox):
+    toolbox.register("map", lambda function, items: [*map(function, items), (1.0,)])
+    with pytest.raises(EvaluationError, match="generation 0: the map gave more answers than there are members"):
+        run(toolbox, breeding="plain")

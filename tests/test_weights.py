@@ -215,3 +215,36 @@ def test_layout_refuses(names, shapes, message):
 def test_layout_views_refuse_another_size():
     with pytest.raises(ValueError, match=r"shape \(4,\)"):
         Layout(("a",), ((2, 2),)).views(np.zeros(5, dtype=np.float32))
+
+
+def test_a_vector_makes_a_whole_individual():
+    """One of DEAP's creator had the class of its fitness for a fitness, which the first score changed for all."""
+    if not hasattr(creator, "WholeInWeightsTests"):
+        creator.create("FitnessInWeightsTests", base.Fitness, weights=(-1.0,))
+        creator.create("WholeInWeightsTests", WeightList, fitness=creator.FitnessInWeightsTests)
+    one, other = (creator.WholeInWeightsTests.from_flat(np.arange(6.0), ((2, 2), (2,))) for _ in range(2))
+    one.fitness.values = (1.0,)
+    assert not other.fitness.valid
+    assert isinstance(creator.WholeInWeightsTests.fitness, type)
+    assert (one.flat.dtype, one.shapes) == (np.float32, ((2, 2), (2,)))
+    flat = np.zeros(6, np.float32)
+    assert creator.WholeInWeightsTests.from_flat(flat, ((6,),)).flat is flat
+    for wrong in (np.zeros(5), np.zeros((2, 3))):
+        with pytest.raises(ValueError, match=r"flat must have the shape \(6,\), got"):
+            WeightList.from_flat(wrong, ((2, 2), (2,)))
+
+
+@pytest.mark.parametrize(
+    ("matrix", "said"),
+    [
+        (np.array([1 + 2j]), "weights must be real numbers, got complex128"),
+        (np.ma.masked_array([1.0, 2.0], [True, False]), "weights must be real numbers, got a masked array"),
+        (np.array([1.0, None]), "weights must be real numbers, got object"),
+        (np.array(["1.0"]), "weights must be real numbers, got <U3"),
+    ],
+)
+def test_what_would_be_lost_is_refused(matrix, said):
+    with pytest.raises(TypeError, match=said):
+        WeightList([matrix])
+    with pytest.raises(TypeError, match=said):
+        WeightList.from_flat(matrix, ((matrix.size,),))

@@ -54,7 +54,9 @@ def _client(workers: int | None, address: str | None) -> tuple[Any, Any]:
         options = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "CRITICAL"}
         # Scheduler and workers run what they are sent: only this process, which has the certificate, may send it.
         options |= {"protocol": "tls", "security": _certificate()}
-        quiet = {f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker")}  # pages for anybody
+        quiet: dict[str, list[str]] = {
+            f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker")
+        }  # pages for anybody
         with parallel.holding_signals(), warnings.catch_warnings(), dask.config.set(quiet):  # Ctrl-C is ours
             warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)  # another cluster's dashboard
             cluster = LocalCluster(**options)
