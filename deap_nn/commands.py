@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO
 
 from deap_nn import parallel
 
@@ -78,6 +78,55 @@ def picture(text: str) -> Path:
     return path
 
 
+class _Unbroken:
+    """A stream that drops its text once nobody reads it: ``| head -1`` ends no run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _doing(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return method(*arguments)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())  # for what is still to come, and Python's own flush at the end
+            os.close(nowhere)
+            return None
+
+    def write(self, text: str) -> int:
+        """Write text, if somebody reads it."""
+        self._doing(self._stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if somebody reads it."""
+        self._doing(self._stream.flush)
+
+
+def mend_streams() -> None:
+    """Open what was closed of input, output and errors, as by ``2>&-``, and let output outlive its reader.
+
+    A descriptor that is left closed is given to the next file that is opened, and what is printed goes into that.
+    """
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, mode)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            stream = os.fdopen(number, "w", closefd=False)
+        if not isinstance(stream, _Unbroken):
+            setattr(sys, name, _Unbroken(stream))
+
+
 def run_command(main: Callable[[], int]) -> None:
     """Run a command's main function, report what went wrong in one line, and exit.
 
@@ -85,6 +134,7 @@ def run_command(main: Callable[[], int]) -> None:
     ``python -m scoop``, which makes a traceback of every exit, it returns instead.
     """
     warnings.showwarning = _warn_in_one_line
+    mend_streams()
     try:
         status = main()
     except InputError as error:
