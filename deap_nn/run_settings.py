@@ -154,6 +154,12 @@ def check_data(path: str | os.PathLike[str], sha256: str, *, regardless: bool) -
 
 def open_checkpoint(path: str | os.PathLike[str], *, regardless: bool) -> Checkpoint:
     """Open the checkpoint of a run to go on with, or raise `InputError`."""
+    kept, logged = Path(path, "checkpoint", "generations"), Path(path, "logbook.csv")
+    if not (kept.is_file() and kept.stat().st_size) and logged.is_file() and logged.read_bytes().count(b"\n") > 1:
+        raise InputError(
+            f"argument --resume: {path} has no checkpoint, without which its generations cannot be bred again: put "
+            f"{kept} back, or begin anew with the settings of {Path(path, 'config.json')} in another --output"
+        )
     try:
         checkpoint = Checkpoint(Path(path, "checkpoint"), regardless=regardless)
     except (CheckpointError, OSError) as error:

@@ -135,3 +135,21 @@ def test_a_pickled_toolbox_is_read():
     assert toolbox.clock.generation == toolbox.evaluate.func.generation == 2
     _, logbook = evolve(toolbox.population(n=4), toolbox, 2, seed=4)
     assert logbook.select("gen") == [0, 1, 2]
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty file"])
+def test_a_run_without_its_checkpoint_says_what_helps(here, tmp_path, left):
+    folder = shutil.copytree(BEFORE / "mask", tmp_path / "mask")
+    if left == "nothing":
+        shutil.rmtree(folder / "checkpoint")
+    else:
+        (folder / "checkpoint" / "generations").write_bytes(b"")
+    before = (folder / "logbook.csv").read_bytes()
+    answer = here(MNIST, "--resume", folder, "--generations", 6, "--regardless", "--no-progress")
+    assert answer.returncode == 2
+    assert (
+        f"argument --resume: {folder} has no checkpoint, without which its generations cannot be bred" in answer.stderr
+    )
+    assert "or begin anew with the settings of" in answer.stderr
+    assert (folder / "logbook.csv").read_bytes() == before
+    assert (folder / "checkpoint").exists() is (left != "nothing")
