@@ -8,8 +8,10 @@ import fcntl
 import mmap
 import os
 import shutil
+import stat
 import tempfile
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -54,12 +56,43 @@ def free_bytes(place: Path) -> int:
 def sweep(place: Path) -> None:
     """Remove the caches at a place that no living process of their runs holds."""
     for folder in place.glob(f"{_PREFIX}{os.getuid()}-*"):
-        try:
-            with open(folder / "lock", "rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # it is in use, being made or removed at this moment, or no cache of ours
-            continue
+        with contextlib.suppress(OSError):  # it is in use, being made or removed at this moment, or no cache of ours
+            if not is_foreign(folder):
+                with open_lock(folder / "lock", os.O_RDONLY) as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_foreign(path: Path) -> bool:
+    """Return whether something is at a path that is no directory of this user's, closed to all others.
+
+    The shared folders for temporary files are open to all users, who may put anything there under any name.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or bool(found.st_mode & 0o077)
+
+
+def _is_special(path: Path) -> bool:
+    """Return whether something is at a path that is no regular file; a link is none."""
+    try:
+        return not stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def open_lock(path: Path, flags: int) -> IO[bytes]:
+    """Open a regular file, without waiting and without following a link, or raise OSError.
+
+    The opening of a named pipe waits for its other end, for ever where none comes.
+    """
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return open(descriptor, "rb" if flags == os.O_RDONLY else "ab")
 
 
 def claim(descriptor: int, size: int) -> None:
@@ -142,12 +175,20 @@ class GenomeCache:
         self._lock = self._locked()
 
     def _locked(self) -> IO[bytes]:
-        """Make the folder, and return its lock, held as long as the cache; another run's `sweep` may come between."""
+        """Make the folder, and return its lock, held as long as the cache; another run's `sweep` may come between.
+
+        If something else is there by that name, the folder has another: this process shares no genomes then.
+        """
+        name = self.folder.name
         while True:
-            self.folder.mkdir(mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                self.folder.mkdir(mode=0o700)
             path = self.folder / "lock"
+            if is_foreign(self.folder) or _is_special(path):
+                self.folder = self.folder.with_name(f"{name}-{uuid.uuid4().hex}")
+                continue
             with contextlib.suppress(FileNotFoundError):
-                lock = open(path, "ab")  # noqa: SIM115  (see above)
+                lock = open_lock(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
                 fcntl.flock(lock, fcntl.LOCK_SH)
                 with contextlib.suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(lock.fileno()), path.stat()):

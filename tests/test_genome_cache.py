@@ -83,6 +83,53 @@ def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(tmp_path, monk
     cache.remove()
 
 
+OBSTACLES = {
+    "pipe": os.mkfifo,
+    "file": lambda path: path.write_bytes(b"theirs"),
+    "link to a directory": lambda path: path.symlink_to(path.parent / "elsewhere"),
+    "link to nothing": lambda path: path.symlink_to(path.parent / "nowhere"),
+    "open directory": lambda path: (path.mkdir(), path.chmod(0o777)),
+}
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "name"),
+    [
+        pytest.param(kind, name, id=f"{kind} {name}")
+        for kind in OBSTACLES
+        for name in ("", "lock")
+        if kind + name != "filelock"
+    ],
+)
+def test_what_others_put_at_its_place_is_left_alone_and_not_waited_for(tmp_path, obstacle, name):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    (elsewhere / "kept").touch()
+    folder = tmp_path / f"deap_nn-{os.getuid()}-token"
+    if name:
+        folder.mkdir(mode=0o700)
+    OBSTACLES[obstacle](folder / name)
+    before = (folder / name).lstat()
+    with not_for_ever():
+        sweep(tmp_path)
+        cache = GenomeCache("token", 8, tmp_path)
+    assert cache.folder != folder
+    assert cache.folder.stat().st_mode & 0o777 == 0o700
+    cache.remove()
+    assert (folder / name).lstat().st_ino == before.st_ino
+    assert [path.name for path in elsewhere.iterdir()] == ["kept"]
+
+
+def test_a_folder_of_another_user_is_left_alone(tmp_path, monkeypatch):
+    folder = tmp_path / "deap_nn-4711-token"
+    folder.mkdir(mode=0o700)
+    (folder / "lock").touch()
+    monkeypatch.setattr(os, "getuid", lambda: 4711)
+    assert genome_cache.is_foreign(folder)
+    sweep(tmp_path)
+    assert (folder / "lock").exists()
+
+
 def test_a_cache_without_room_is_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r"cache: 0\.1 MiB in .* hold 0 genomes .* its files have 16 MiB each: .* --cache-size"
