@@ -60,6 +60,7 @@ def test_a_script_of_ones_own_gives_the_same_with_each(run):
 
 
 GUARDED = """
+import os
 import keras, numpy as np
 from deap_nn import KerasProblem, evolve, make_toolbox, open_map
 from deap_nn.genome_cache import default_place
@@ -74,16 +75,17 @@ def problem(seed):
     return KerasProblem(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), x, (x[:, 0] > 0).astype(int))
 
 if __name__ == "__main__":
-    first = problem(1)
+    one, other = os.getpid(), os.getpid() + 1  # data that no other run of this script has
+    first = problem(one)
     digest = first.samples.reference.sha256
     with open_map("processes", workers=1) as map_:
         there = [run(first, map_)]
-        second = problem(2)  # made while there are workers
+        second = problem(other)  # made while there are workers
         there += [run(second, map_)]
         first.release()
         folder, = [folder for folder in default_place().glob("deap_nn-*") if (folder / digest).exists()]
-        there += [run(second, map_), len(list(folder.iterdir())), run(problem(1), map_)]
-    print(there == [run(problem(1)), run(second), run(second), 2, run(problem(1))], folder.exists())
+        there += [run(second, map_), len(list(folder.iterdir())), run(problem(one), map_)]
+    print(there == [run(problem(one)), run(second), run(second), 2, run(problem(one))], folder.exists())
 """
 
 
