@@ -18,13 +18,13 @@ import json
 import os
 import pickle
 import platform
-import stat
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from deap_nn.private_folders import sweep_folders
 
 if TYPE_CHECKING:
     import zmq
@@ -40,9 +40,6 @@ DOMAIN = "deap_nn"
 
 LONGEST_PATH = 107
 """A socket's path has at most this number of bytes."""
-
-ABANDONED_SECONDS = 3600.0
-"""A folder without a lock is removed after this time: a run that starts makes the lock at once."""
 
 
 @dataclass(frozen=True)
@@ -101,28 +98,7 @@ class Folder:
 
 def sweep(place: Path) -> None:
     """Remove the folders of this user's runs that have ended without removing them."""
-    for path in place.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # another user's, or one that is being removed
-            found = path.lstat()
-            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and _is_abandoned(path, found.st_mtime):
-                _remove(path)
-
-
-def _is_abandoned(path: Path, modified: float) -> bool:
-    """Return whether no process holds a folder's lock."""
-    try:
-        lock = os.open(path / "lock", os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return time.time() - modified > ABANDONED_SECONDS
-    try:
-        if not stat.S_ISREG(os.fstat(lock).st_mode):
-            return False
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(lock)
-    return True
+    sweep_folders(place, f"{PREFIX}*")
 
 
 def _remove(path: Path) -> None:

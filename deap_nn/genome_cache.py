@@ -18,6 +18,7 @@ from typing import IO
 
 import numpy as np
 
+from deap_nn.private_folders import is_foreign, open_lock, sweep_folders
 from deap_nn.weights import Vector
 
 _PREFIX = "deap_nn-"
@@ -55,24 +56,7 @@ def free_bytes(place: Path) -> int:
 
 def sweep(place: Path) -> None:
     """Remove the caches at a place that no living process of their runs holds."""
-    for folder in place.glob(f"{_PREFIX}{os.getuid()}-*"):
-        with contextlib.suppress(OSError):  # it is in use, being made or removed at this moment, or no cache of ours
-            if not is_foreign(folder):
-                with open_lock(folder / "lock", os.O_RDONLY) as lock:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(folder, ignore_errors=True)
-
-
-def is_foreign(path: Path) -> bool:
-    """Return whether something is at a path that is no directory of this user's, closed to all others.
-
-    The shared folders for temporary files are open to all users, who may put anything there under any name.
-    """
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return False
-    return not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or bool(found.st_mode & 0o077)
+    sweep_folders(place, f"{_PREFIX}{os.getuid()}-*")
 
 
 def _is_special(path: Path) -> bool:
@@ -81,18 +65,6 @@ def _is_special(path: Path) -> bool:
         return not stat.S_ISREG(path.lstat().st_mode)
     except FileNotFoundError:
         return False
-
-
-def open_lock(path: Path, flags: int) -> IO[bytes]:
-    """Open a regular file, without waiting and without following a link, or raise OSError.
-
-    The opening of a named pipe waits for its other end, for ever where none comes.
-    """
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "no regular file", str(path))
-    return open(descriptor, "rb" if flags == os.O_RDONLY else "ab")
 
 
 def claim(descriptor: int, size: int) -> None:

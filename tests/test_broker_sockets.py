@@ -17,7 +17,6 @@ import pytest
 import zmq
 
 from deap_nn.broker_sockets import (
-    ABANDONED_SECONDS,
     PREFIX,
     Endpoint,
     Folder,
@@ -26,6 +25,7 @@ from deap_nn.broker_sockets import (
     sweep,
     worker_name,
 )
+from deap_nn.private_folders import ABANDONED_SECONDS
 
 LAUNCH = ("-m", "deap_nn.launch", "-n", "3")
 

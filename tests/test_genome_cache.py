@@ -17,6 +17,7 @@ from test_lineage import LAYOUT, Watch, result, wired
 from deap_nn import Individual, NoiseTable, cxScanning, genome_cache, selRankBoosted
 from deap_nn.genome_cache import GenomeCache, sweep
 from deap_nn.genomes import Genomes
+from deap_nn.private_folders import ABANDONED_SECONDS, is_foreign
 from deap_nn.recipes import Recipe
 from deap_nn.weights import empty_vector
 
@@ -125,9 +126,21 @@ def test_a_folder_of_another_user_is_left_alone(tmp_path, monkeypatch):
     folder.mkdir(mode=0o700)
     (folder / "lock").touch()
     monkeypatch.setattr(os, "getuid", lambda: 4711)
-    assert genome_cache.is_foreign(folder)
+    assert is_foreign(folder)
     sweep(tmp_path)
     assert (folder / "lock").exists()
+
+
+def test_a_folder_without_a_lock_is_swept_when_it_is_old(tmp_path):
+    folder = tmp_path / f"deap_nn-{os.getuid()}-token"
+    folder.mkdir(mode=0o700)
+    (folder / "segment0").touch()
+    sweep(tmp_path)
+    assert folder.is_dir()
+    old = folder.stat().st_mtime - 2 * ABANDONED_SECONDS
+    os.utime(folder, (old, old))
+    sweep(tmp_path)
+    assert not folder.exists()
 
 
 def test_a_cache_without_room_is_refused(tmp_path):

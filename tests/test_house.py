@@ -15,7 +15,7 @@ from deap_nn.maps import MAPS
 PACKAGE = ROOT / "deap_nn"
 
 FLOORS = [
-    {"markup", "extras", "keras_extras"},
+    {"markup", "extras", "keras_extras", "private_folders"},
     {"seeding", "weights", "operators", "logbooks", "datafiles", "checkpoint", "onlooker", "scoop_repairs"}
     | {"broker_sockets"},
     {"limits", "adaptation", "population", "frames", "charts"},
