@@ -19,9 +19,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_nn.plain_files import open_plain
+
 MAGIC = b"deap_nn checkpoint 3\n"
 READABLE = (MAGIC, b"deap_nn checkpoint 2\n")
 """Version 2 knows no history, and callbacks by their places: it is read, and not gone on with."""
+
+LARGEST_RECORD = 1 << 30
+"""The largest record that is read: of a generation of some eighty million members."""
 
 SYNC_SECONDS = 1.0
 _FRAME = struct.Struct("<II8s")
@@ -61,6 +66,8 @@ class Generation:
     chosen : numpy.ndarray
         The place of the parent, in the generation before, whose place each child takes; shape (members,), uint32, or
         (0,) in generation 0. Places 2i and 2i+1 were mated; the last ones, of elites, are their own.
+    settings : dict, optional
+        Of generation 0: what decides the run's numbers, as `settings_record` tells of it; not in older checkpoints.
     """
 
     number: int
@@ -74,6 +81,7 @@ class Generation:
     history: str
     wvalues: NDArray[np.float64] = field(repr=False)
     chosen: NDArray[np.uint32] = field(repr=False)
+    settings: dict[str, Any] | None = None
 
     def parents(self, elites: int) -> int:
         """Return how many different parents its children have, those that live on themselves at its end left out."""
@@ -82,6 +90,8 @@ class Generation:
     def to_bytes(self) -> bytes:
         """Return a record's content."""
         values = {name: value for name, value in vars(self).items() if name not in ("wvalues", "chosen")}
+        if self.settings is None:
+            del values["settings"]
         text = json.dumps(values, separators=(",", ":")).encode()
         sizes = _SIZES.pack(len(text), *self.wvalues.shape)
         return sizes + text + self.wvalues.astype("<f8").tobytes() + self.chosen.astype("<u4").tobytes()
@@ -148,7 +158,7 @@ def read_generations(folder: str | os.PathLike[str]) -> list[Generation]:
     """
     path = Path(folder, "generations")
     found: list[Generation] = []
-    size = path.stat().st_size  # before it is read: it may grow meanwhile
+    size = path.lstat().st_size  # before it is read: it may grow meanwhile
     for end, generation in _records(path, READABLE):
         if generation is not None:
             found.append(generation)
@@ -159,7 +169,7 @@ def read_generations(folder: str | os.PathLike[str]) -> list[Generation]:
 
 def _records(path: Path, versions: Sequence[bytes] = (MAGIC,)) -> Iterator[tuple[int, Generation | None]]:
     """Yield where each record ends and its generation; None for one that is damaged, or cut off at the end."""
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
         if file.read(len(MAGIC)) not in versions:
             raise CheckpointError(f"{path} is no checkpoint of this version")
@@ -176,6 +186,8 @@ def _records(path: Path, versions: Sequence[bytes] = (MAGIC,)) -> Iterator[tuple
             if place + _FRAME.size + length > size:
                 yield size, None
                 return
+            if length > LARGEST_RECORD:
+                raise CheckpointError(f"{path}: generation {ordinal} has {length:,} bytes, too many to be read")
             content = file.read(length)
             place += _FRAME.size + length
             if _digest(ordinal, content) != digest:
@@ -197,7 +209,8 @@ class Checkpoint:
         Made if it is not there. What it holds is read, and a record that a killed run left unfinished at the end is
         cut off.
     regardless : bool
-        Go back to the last whole generation where the file is damaged further up; a copy of it is kept.
+        Go back to the last whole generation where the file is damaged further up; a copy of it is kept. And go on with
+        other data than the run was begun with.
 
     Attributes
     ----------
@@ -217,15 +230,19 @@ class Checkpoint:
     def __init__(self, folder: str | os.PathLike[str], *, regardless: bool = False) -> None:
         self.path = Path(folder, "generations")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115  (open as long as the run, for its lock)
+        self._file = open_plain(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)  # as long as the run, for its lock
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()
             raise CheckpointError(f"{self.path.parent} is in use by another run") from None
+        if os.fstat(self._file.fileno()).st_nlink > 1:  # what is appended under one name would be under the other too
+            self._file.close()
+            raise CheckpointError(f"{self.path} has a second name (a hard link): copy the run's folder, and take that")
         self.past: list[Generation] = []
         self.cut_off = False
         self.kept_aside: Path | None = None
+        self.regardless = regardless
         self._timer: threading.Timer | None = None
         self._unsynced = False
         self._failure: OSError | None = None
@@ -271,8 +288,9 @@ class Checkpoint:
     def _keep_aside(self) -> Path:
         """Copy the damaged file to a name of its own, on the disk before anything is cut off."""
         names = ("damaged" if number == 1 else f"damaged-{number}" for number in itertools.count(1))
-        path = next(path for path in map(self.path.parent.joinpath, names) if not path.exists())
-        shutil.copyfile(self.path, path)
+        path = next(path for path in map(self.path.parent.joinpath, names) if not os.path.lexists(path))
+        with open_plain(self.path) as damaged, open(path, "xb") as copy:
+            shutil.copyfileobj(damaged, copy)
         with open(path, "rb") as file:
             os.fsync(file.fileno())
         sync_folder(self.path.parent)

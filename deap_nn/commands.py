@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from deap_nn import parallel
+from deap_nn.plain_files import printable
 
 
 class InputError(ValueError):
@@ -152,13 +153,18 @@ def run_command(main: Callable[[], int]) -> None:
 
 
 def _warn_in_one_line(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"{Path(sys.argv[0]).name}: warning: {message}", file=sys.stderr, flush=True)
+    _say("warning", message)
 
 
 def _complain(message: object, status: int) -> int:
-    line = " ".join(str(message).split())
-    print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr, flush=True)
+    _say("error", message)
     return status
+
+
+def _say(kind: str, message: object) -> None:
+    """Print one line, in which names that a stranger chose cannot move the terminal's cursor."""
+    line = printable(" ".join(str(message).split()))
+    print(f"{Path(sys.argv[0]).name}: {kind}: {line}", file=sys.stderr, flush=True)
 
 
 def check_new_folder(path: str | os.PathLike[str], option: str) -> Path:

@@ -17,6 +17,7 @@ import numpy as np
 
 from deap_nn.datafiles import IDX_STEMS, Array, DataError, RawArrays, read_idx, read_idx_folder, read_npz
 from deap_nn.logbooks import replacing
+from deap_nn.plain_files import LARGEST_BYTES, is_regular, printable
 
 Split = Literal["train", "validation", "test"]
 
@@ -243,8 +244,10 @@ def load_dataset(name: str = "auto", path: str | os.PathLike[str] | None = None)
 def _load_path(name: str, path: str) -> Dataset:
     if not os.path.exists(path):
         raise DataError(f"{path}: no such file or folder")
+    if not os.path.isdir(path) and not is_regular(Path(path)):
+        raise DataError(f"{path}: must be a folder, or a regular file of at most {LARGEST_BYTES:,} bytes")
     arrays = read_idx_folder(Path(path)) if os.path.isdir(path) else read_npz(Path(path))
-    note = f"data: {len(arrays.x_train):,} training images of {path}"
+    note = f"data: {len(arrays.x_train):,} training images of {printable(path)}"
     return split_validation(arrays, name=Path(path).name if name == "auto" else name, path=path, note=note)
 
 

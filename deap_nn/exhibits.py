@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.logbooks import write_with
+from deap_nn.plain_files import open_plain
 from deap_nn.weights import Layout
 
 FILTERS_FILE, ANSWERS_FILE = "filters.npz", "answers.npz"
@@ -24,6 +25,9 @@ MOST_ROWS = 60
 
 MOST_FILTERS, MOST_NUMBERS = 32, 16 * 28 * 28
 """So many filters are kept of a generation, and fewer where they would have more numbers."""
+
+MOST_CLASSES = 2_000
+"""Answers of more classes are not kept: their confusion matrix would be larger than what is read of a run."""
 
 MOST_MISREAD = 48
 """So many misread samples are kept with their images."""
@@ -104,7 +108,7 @@ class FilterTrace(Callback):
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
         """Take the rows of the file that come before the last generation, which is told again."""
         try:
-            with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with open_plain(self.path) as file, np.load(file, allow_pickle=False) as arrays:
                 rows = dict(zip(arrays["generations"].tolist(), arrays["filters"], strict=True))
         except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
             return  # not there, or of no use: anew from here
@@ -143,7 +147,9 @@ class FilterTrace(Callback):
 def write_answers(
     path: str | os.PathLike[str], toolbox: base.Toolbox, individual: Any, *, size: int | None = None
 ) -> None:
-    """Write what a network answers to validation samples, and some that it misreads; where it has classes at all.
+    """Write what a network answers to validation samples, and some that it misreads.
+
+    Nothing is written where it has no classes, or more than ``MOST_CLASSES``.
 
     Parameters
     ----------
@@ -164,6 +170,8 @@ def write_answers(
     if answered is None:
         return
     x, y, probabilities = answered
+    if probabilities.shape[1] > MOST_CLASSES:
+        return
     answers = probabilities.argmax(axis=1)
     confusion = np.zeros((probabilities.shape[1],) * 2, np.int64)
     np.add.at(confusion, (y, answers), 1)

@@ -18,7 +18,8 @@ from typing import IO
 
 import numpy as np
 
-from deap_nn.private_folders import is_foreign, open_lock, sweep_folders
+from deap_nn.plain_files import open_plain
+from deap_nn.private_folders import is_foreign, sweep_folders
 from deap_nn.weights import Vector
 
 _PREFIX = "deap_nn-"
@@ -160,7 +161,7 @@ class GenomeCache:
                 self.folder = self.folder.with_name(f"{name}-{uuid.uuid4().hex}")
                 continue
             with contextlib.suppress(FileNotFoundError):
-                lock = open_lock(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+                lock = open_plain(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
                 fcntl.flock(lock, fcntl.LOCK_SH)
                 with contextlib.suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(lock.fileno()), path.stat()):

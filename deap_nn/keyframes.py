@@ -14,9 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from deap_nn.checkpoint import sync_folder
+from deap_nn.plain_files import open_plain
 from deap_nn.weights import Vector
 
 MAGIC = b"deap_nn keyframe 2\n"
+LARGEST_HEAD = 1 << 30
+"""What says which members a keyframe has is read up to so many bytes: those of some fifteen million."""
+
 _PAGE = 4096
 _HEAD = struct.Struct("<I16s")
 
@@ -54,12 +58,12 @@ class Keyframe:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             start = file.read(len(MAGIC) + _HEAD.size)
             if len(start) < len(MAGIC) + _HEAD.size or not start.startswith(MAGIC):
                 raise KeyframeError(f"{path} is no keyframe of this version")
             length, digest = _HEAD.unpack(start[len(MAGIC) :])
-            text = file.read(length) if length < os.fstat(file.fileno()).st_size else b""
+            text = file.read(length) if length < min(os.fstat(file.fileno()).st_size, LARGEST_HEAD) else b""
             if len(text) != length or _digest(text) != digest:
                 raise KeyframeError(f"{path}: its head is damaged")
             head = json.loads(text)
@@ -113,7 +117,8 @@ def write_keyframe(
     digests = dict.fromkeys(keys, "0" * 32)
     partial = Path(f"{os.fspath(path)}.partial")
     try:
-        with open(partial, "wb") as file:
+        partial.unlink(missing_ok=True)
+        with open(partial, "xb") as file:
             size = 0
             for number, key in enumerate(keys):
                 genome = weights(key).astype("<f4", copy=False)

@@ -67,7 +67,7 @@ class Follower:
 
     def _look(self, name: str) -> tuple[int, int] | None:
         try:
-            found = (self.folder / name).stat()
+            found = (self.folder / name).lstat()
         except OSError:
             return None
         return found.st_mtime_ns, found.st_size

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from deap import tools
 
+from deap_nn.plain_files import LARGEST_BYTES, open_plain, read_plain
+
 Row = dict[str, Any]
 
 SHARED = "gen"
@@ -212,7 +214,9 @@ def to_json(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
         file.write("\n]\n")
 
 
-def read_csv(path: str | os.PathLike[str], *, integers: bool = False) -> dict[str, list[float]]:
+def read_csv(
+    path: str | os.PathLike[str], *, integers: bool = False, most: int = LARGEST_BYTES
+) -> dict[str, list[float]]:
     """Read a CSV file of numbers, by column; an empty field is NaN and a torn last row is left out.
 
     Parameters
@@ -221,13 +225,17 @@ def read_csv(path: str | os.PathLike[str], *, integers: bool = False) -> dict[st
         With a head.
     integers : bool
         Whether what is written as an integer becomes one; otherwise all become floats.
+    most : int
+        A file of more bytes is not read.
 
     Raises
     ------
     ValueError
         If the file has no head, or a field is no number.
+    OSError
+        If it is too large, no regular file, or cannot be read.
     """
-    text = Path(path).read_text(encoding="utf-8")
+    text = read_plain(path, most).decode()
     whole = text[: text.rfind("\n") + 1]
     reader = csv.DictReader(io.StringIO(whole), strict=True)
     if not reader.fieldnames:
@@ -273,7 +281,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def append_text(path: str | os.PathLike[str], text: str) -> None:
     """Append to a text file, all of it or nothing, as where the disk is full."""
     data = text.encode()
-    with open(path, "ab", buffering=0) as file:
+    with open_plain(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as file:
         size = file.seek(0, os.SEEK_END)
         try:
             if file.write(data) != len(data):

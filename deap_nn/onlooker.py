@@ -49,7 +49,9 @@ def tell(reason: str, files: list[str]) -> None:
             status = json.loads(path.read_text(encoding="utf-8"))
             if status["state"] == "running":
                 partial = path.with_name(".status.json.partial")
-                partial.write_text(json.dumps(status | {"state": "failed", "error": reason}, indent=1) + "\n")
+                partial.unlink(missing_ok=True)
+                with open(partial, "x", encoding="utf-8") as file:  # a link there would be followed otherwise
+                    file.write(json.dumps(status | {"state": "failed", "error": reason}, indent=1) + "\n")
                 partial.replace(path)
 
 

@@ -11,6 +11,7 @@ Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digi
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,17 @@ from scipy.special import expit, softmax
 
 from deap_nn import keras_extras
 from deap_nn.commands import InputError, Parser, run_command
+from deap_nn.plain_files import is_plain, printable
 from deap_nn.run_settings import read_config
 
 SIDE, BOX = 28, 20
 """Pixels of a side of MNIST's pictures, and of the box that a digit fills."""
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+"""The formats of pictures that are read: Pillow's other readers are many, and of various quality."""
+
+MOST_PIXELS = 50_000_000
+"""A picture of more pixels is not read."""
 
 LEAST_CONTRAST = 32
 """A picture whose lightest and darkest pixels differ by less shows nothing."""
@@ -82,7 +90,9 @@ def read_picture(path: str, *, as_it_is: bool = False) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
+            if (size := math.prod(image.size)) > MOST_PIXELS:
+                raise ValueError(f"has {size:,} pixels, at most {MOST_PIXELS:,} are read")
             upright = ImageOps.exif_transpose(image)  # a telephone says how it was held
             if upright.mode.startswith("I;16"):  # a scanner's: Pillow would cut all above 255 off
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
@@ -94,7 +104,7 @@ def read_picture(path: str, *, as_it_is: bool = False) -> NDArray[np.uint8]:
         if pixels.shape != (SIDE, SIDE):
             raise ValueError(f"has {pixels.shape[1]} x {pixels.shape[0]} pixels, not {SIDE} x {SIDE}")
     except UnidentifiedImageError as error:
-        raise InputError(f"argument IMAGES: {path}: no picture that can be read") from error
+        raise InputError(f"argument IMAGES: {path}: no picture in {', '.join(FORMATS)} that can be read") from error
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"argument IMAGES: {path}: {reason}") from error
@@ -121,8 +131,8 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
 
     read_config(run, "RUN")
     path = Path(run, "best.keras")
-    if not path.is_file():
-        raise InputError(f"argument RUN: {run} has no best.keras yet")
+    if not is_plain(path):
+        raise InputError(f"argument RUN: {run} has no best.keras yet, or a link in its place")
     try:
         model = load_model(path)
     except ValueError as error:
@@ -162,7 +172,7 @@ def main() -> int:
     digits = np.stack([read_picture(path, as_it_is=options.as_it_is) for path in options.images])
     for path, row in zip(options.images, probabilities(options.run, digits), strict=True):
         first, second = np.argsort(row)[::-1][:2]
-        print(f"{path}: {first} ({row[first]:.1%}; {second}: {row[second]:.1%})")
+        print(f"{printable(path)}: {first} ({row[first]:.1%}; {second}: {row[second]:.1%})")
     return 0
 
 

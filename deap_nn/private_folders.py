@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import shutil
 import stat
 import time
 from pathlib import Path
-from typing import IO
+
+from deap_nn.plain_files import open_plain
 
 ABANDONED_SECONDS = 3600.0
 """A folder without a lock is removed after this time: a run that starts makes the lock at once."""
@@ -26,7 +26,7 @@ def sweep_folders(place: Path, pattern: str) -> None:
 
 def _remove_abandoned(folder: Path) -> None:
     try:
-        lock = open_lock(folder / "lock", os.O_RDONLY)
+        lock = open_plain(folder / "lock")
     except FileNotFoundError:
         if time.time() - folder.lstat().st_mtime > ABANDONED_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
@@ -46,15 +46,3 @@ def is_foreign(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or bool(found.st_mode & 0o077)
-
-
-def open_lock(path: Path, flags: int) -> IO[bytes]:
-    """Open a regular file, without waiting and without following a link, or raise OSError.
-
-    The opening of a named pipe waits for its other end, for ever where none comes.
-    """
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "no regular file", str(path))
-    return open(descriptor, "rb" if flags == os.O_RDONLY else "ab")

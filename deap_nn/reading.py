@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +18,18 @@ from numpy.typing import NDArray
 
 from deap_nn.commands import InputError
 from deap_nn.logbooks import read_csv
+from deap_nn.plain_files import LARGEST_BYTES, SMALL_BYTES, open_plain, read_plain
 
 Columns = Mapping[str, Sequence[float]]
+
+ALWAYS_READ = 64 << 20
+"""A file is read that has no more bytes, unpacked, whatever the settings say."""
+
+SLACK = 4
+"""A file is read up to so many times the size that the run's settings or the file's own size imply."""
+
+COLUMN_BYTES, MOST_COLUMNS = 26, 100
+"""So long is a number with its comma at most, and so many columns have the statistics of a run."""
 
 
 @contextmanager
@@ -31,6 +43,7 @@ def _naming(path: Path) -> Iterator[None]:
         TypeError,
         AttributeError,
         EOFError,
+        MemoryError,
         csv.Error,
         zipfile.BadZipFile,
         zlib.error,
@@ -42,7 +55,7 @@ def _naming(path: Path) -> Iterator[None]:
 def read_json(path: Path, *needed: str) -> dict[str, Any]:
     """Return the object of a JSON file, or raise `InputError` where it cannot be read or lacks a key."""
     with _naming(path):
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_plain(path, SMALL_BYTES).decode())
         if not isinstance(found, dict):
             raise ValueError("is no object")
         _check_names(found, needed)
@@ -50,21 +63,57 @@ def read_json(path: Path, *needed: str) -> dict[str, Any]:
 
 
 def read_columns(path: Path, *names: str, integers: bool = False) -> dict[str, list[float]]:
-    """Return the columns of a CSV file of numbers, of which it must have some, or raise `InputError`."""
+    """Return the columns of a CSV file of numbers, of which it must have some, or raise `InputError`.
+
+    The file may be four times as large as the run has generations for, by the settings beside it.
+    """
     with _naming(path):
-        columns: dict[str, list[float]] = read_csv(path, integers=integers)
+        most = min(LARGEST_BYTES, max(ALWAYS_READ, SLACK * _generations(path.parent) * MOST_COLUMNS * COLUMN_BYTES))
+        columns: dict[str, list[float]] = read_csv(path, integers=integers, most=most)
         _check_names(columns, names)
     return columns
 
 
+def _generations(folder: Path) -> int:
+    """Return how many generations the settings and the status of a run tell of, 0 where they do not."""
+    told = []
+    for name in ("config.json", "status.json"):
+        if os.path.lexists(folder / name):
+            found = read_json(folder / name)
+            told += [found.get(key) for key in ("generations", "asked_generations")]
+    return max((value for value in told if isinstance(value, int)), default=0)
+
+
 def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
-    """Return all arrays of an ``.npz`` file, of which it must have some, or raise `InputError`."""
-    with _naming(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("is no .npz file")
-        found = {name: archive[name] for name in archive.files}
+    """Return all arrays of an ``.npz`` file, of which it must have some, or raise `InputError`.
+
+    They may take four times the file's size, or ``ALWAYS_READ``: a small file may else unpack to all memory there is.
+    """
+    with _naming(path), open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_BYTES:
+            raise ValueError(f"has {size:,} bytes, at most {LARGEST_BYTES:,} are read")
+        with np.load(file, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("is no .npz file")
+            left = max(ALWAYS_READ, SLACK * size)
+            found = {}
+            for name in archive.files:
+                left -= _unpacked(archive, name)
+                if left < 0:
+                    raise ValueError(f"unpacks to more than {max(ALWAYS_READ, SLACK * size):,} bytes")
+                found[name] = archive[name]
         _check_names(found, names)
     return found
+
+
+def _unpacked(archive: Any, name: str) -> int:
+    """Return how many bytes an array of an archive takes, by its own head."""
+    with archive.zip.open(f"{name}.npy" if f"{name}.npy" in archive.zip.namelist() else name) as member:
+        version = np.lib.format.read_magic(member)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(member)
+    return math.prod(shape) * dtype.itemsize
 
 
 def _check_names(found: Mapping[str, Any], names: Sequence[str]) -> None:

@@ -22,9 +22,11 @@ from deap_nn.datasets import Dataset, load_dataset
 from deap_nn.founders import breeder_of
 from deap_nn.lineage import Lineage
 from deap_nn.logbooks import write_with
+from deap_nn.plain_files import check_folder
 from deap_nn.resuming import KEYFRAME_SECONDS, check_keyframe
 from deap_nn.run_settings import kept_files, read_config
 from deap_nn.seeding import check_seed
+from deap_nn.settings_record import check_settings, settings_record
 from deap_nn.toolbox import layout_names
 from deap_nn.weights import check_probability
 from deap_nn.wiring import toolbox_of
@@ -54,9 +56,12 @@ def read_past(options: argparse.Namespace) -> list[Generation]:
     if not Path(options.run, "checkpoint").is_dir():
         raise InputError(f"argument DIR: {options.run} has no checkpoint")
     try:
+        check_folder(Path(options.run, "checkpoint"))
         past = read_generations(Path(options.run, "checkpoint"))
-    except (CheckpointError, OSError) as error:
+    except CheckpointError as error:
         raise InputError(f"argument DIR: {error}") from error
+    except OSError as error:
+        raise InputError(f"argument DIR: {error.filename}: {error.strerror}") from error
     if options.generation >= len(past):
         has = f"the run has the generations 0 to {len(past) - 1}" if past else "the run has none yet"
         raise InputError(f"argument --generation: {has}, got {options.generation}")
@@ -103,6 +108,12 @@ def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Too
     toolbox.clock.restore(last.number, last.adaptation)
     probabilities = {name: float(config.get(name, 1.0)) for name in ("cxpb", "mutpb")}
     population = toolbox.population(n=len(last.wvalues))
+    present = settings_record(toolbox, population, seed=config["seed"], **probabilities)
+    present["population"] = config.get("population", len(population))
+    try:
+        check_settings(past[0].settings, present, Path(options.run, "checkpoint"))
+    except CheckpointError as error:
+        raise InputError(f"argument DIR: {error}") from error
     breeder = breeder_of(population, toolbox, seed=config["seed"], **probabilities)
     if isinstance(breeder, str):
         raise AssertionError(breeder)  # a fresh population of a toolbox has recipes
@@ -119,7 +130,7 @@ def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Too
 
 
 def main() -> int:
-    """Do what the command line says, and return the exit status."""
+    """Do what the command line says, and return the exit status: 1 where the fitness is not the logged one."""
     keras_extras.leave_out()
     options = parse_arguments()
     output = Path(options.output)
@@ -146,16 +157,16 @@ def main() -> int:
     else:
         weights = layout_names(toolbox.layout, member)
         write_with(output, lambda partial: np.savez(partial, allow_pickle=False, **weights))
-    named, said = "mean of the parents", f"fitness {fitness:.6g}"
+    status, named, said = 0, "mean of the parents", f"fitness {fitness:.6g}"
     if not options.mean:
         named, logged = f"member {place}", abs(float(past[-1].wvalues[place, 0]))
         lives_on = past[-1].number and place >= len(past[-1].wvalues) - toolbox.elites and toolbox.elite_batches > 1
         if lives_on:
             said += f" on this batch, logged as {logged:.6g}, a mean over its batches"
         elif fitness != logged:
-            said += f", which differs from the logged {logged:.6g}"
+            status, said = 1, f"{said}, which differs from the logged {logged:.6g}"
     print(f"generation {past[-1].number}, {named}: {said}, {', '.join(errors)}: {output}")
-    return 0
+    return status
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from deap_nn.evolution import Callback, Evolution, naming
 from deap_nn.keyframes import Keyframe, KeyframeError
 from deap_nn.lineage import Lineage
 from deap_nn.logbooks import last_record, plain, record
+from deap_nn.settings_record import check_settings, settings_record
 
 KEYFRAME_SECONDS = 20.0
 KEYFRAME_BYTES = 2 << 30
@@ -47,6 +48,10 @@ def _members(watching: Iterable[Callback]) -> list[Any]:
     return members
 
 
+def _settings_of(evolution: Evolution) -> dict[str, Any]:
+    return settings_record(evolution.toolbox, evolution.population, **evolution.settings)
+
+
 def kept_of(
     evolution: Evolution, lineage: Lineage, clock: Clock, places: Sequence[int], watching: Iterable[Callback]
 ) -> Generation:
@@ -67,6 +72,7 @@ def kept_of(
         history=lineage.history,
         wvalues=np.array([member.fitness.wvalues for member in evolution.population], dtype=np.float64),
         chosen=np.array(places, dtype=np.uint32),
+        settings=None if evolution.generation else _settings_of(evolution),
     )
 
 
@@ -92,6 +98,8 @@ def go_on(
     """Put a run back where its last generation was logged."""
     past = checkpoint.read_past()
     last, population = past[-1], evolution.population
+    may_differ = ("data",) if checkpoint.regardless else ()
+    check_settings(past[0].settings, _settings_of(evolution), checkpoint.path.parent, but=may_differ)
     if len(population) != len(last.wvalues):
         raise CheckpointError(f"the checkpoint has {len(last.wvalues)} members, the population {len(population)}")
     if last.number > evolution.generations:

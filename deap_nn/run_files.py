@@ -15,6 +15,7 @@ from deap_nn.checkpoint import CheckpointError, read_generations
 from deap_nn.commands import InputError
 from deap_nn.exhibits import ANSWERS_FILE, FILTERS_FILE
 from deap_nn.family import describe_family
+from deap_nn.plain_files import check_folder
 from deap_nn.reading import Columns, read_arrays, read_columns, read_json
 
 MOST_POINTS = 1500
@@ -181,9 +182,12 @@ def _family(folder: Path, config: Mapping[str, Any], status: Mapping[str, Any]) 
     if not path.exists() or path.stat().st_size > MOST_BYTES or config.get("ancestry", ...) is None:
         return None
     try:
+        check_folder(path.parent)
         past = read_generations(path.parent)
-    except (CheckpointError, OSError) as error:
+    except CheckpointError as error:
         raise InputError(str(error)) from error
+    except OSError as error:
+        raise InputError(f"{error.filename}: {error.strerror}") from error
     if len(past) < 2 or len(past[0].wvalues) > MOST_MEMBERS:
         return None
     try:

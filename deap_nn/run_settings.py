@@ -18,6 +18,7 @@ from typing import Any
 from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.commands import InputError
 from deap_nn.logbooks import write_with
+from deap_nn.plain_files import SMALL_BYTES, check_folder, is_plain, read_plain
 
 PINNED = ("deap", "numpy", "tensorflow", "keras")
 """The packages on whose versions a run's numbers depend: with others a run is resumed only when told to."""
@@ -50,7 +51,7 @@ def kept_files(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> d
     return {
         name: str(copy)
         for name, copy in copies.items()
-        if copy.is_file() and digest_of(copy) == settings.get(f"{name}_sha256")
+        if is_plain(copy) and digest_of(copy) == settings.get(f"{name}_sha256")
     }
 
 
@@ -83,11 +84,12 @@ def read_config(path: str | os.PathLike[str], option: str) -> dict[str, Any]:
     if not Path(path).is_dir():
         raise InputError(f"argument {option}: {path} is no folder")
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = json.loads(read_plain(file, SMALL_BYTES).decode())
     except FileNotFoundError:
         raise InputError(f"argument {option}: {path} has no config.json, so there is nothing to go on with") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"argument {option}: {file} cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"argument {option}: {file} cannot be read: {reason}") from error
     if not isinstance(config, dict) or not isinstance(config.get("versions"), dict):
         raise InputError(f"argument {option}: {file} is not the config.json of a run")
     return config
@@ -96,7 +98,7 @@ def read_config(path: str | os.PathLike[str], option: str) -> dict[str, Any]:
 def read_status(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return a run's ``status.json``, or nothing where it cannot be read: a run that is killed may leave none."""
     try:
-        status = json.loads(Path(path, "status.json").read_text(encoding="utf-8"))
+        status = json.loads(read_plain(Path(path, "status.json"), SMALL_BYTES).decode())
     except (OSError, ValueError):
         return {}
     return status if isinstance(status, dict) else {}
@@ -126,6 +128,7 @@ def check_resumable(
     """
     if not isinstance(config.get("generations"), int):
         raise InputError("argument --resume: config.json has no generations")
+    _check_status(Path(path, "status.json"))
     if generations < config["generations"]:
         raise InputError(f"argument --generations: must be at least the run's {config['generations']}")
     if read_status(path).get("state") == "finished" and generations <= asked_for(path, config):
@@ -137,7 +140,7 @@ def check_resumable(
         if config["versions"].get(name) != here[name]
     ]
     if changed and not regardless:
-        raise InputError(f"argument --resume: the run was made with {', '.join(changed)}; --regardless goes on")
+        raise InputError(f"argument --resume: the run was made with {', '.join(changed)}; --force goes on")
     before = config["versions"].get("deap-nn")
     if before != here["deap-nn"]:
         warnings.warn(f"the run was made with deap-nn {before}, this is {here['deap-nn']}", stacklevel=2)
@@ -145,25 +148,44 @@ def check_resumable(
         warnings.warn("the run was begun on another processor: fitness may differ in its last bits", stacklevel=2)
 
 
+def _check_status(path: Path) -> None:
+    """Raise `InputError` where a run's status is no file of its own; say where it is damaged, since it is remade."""
+    try:
+        json.loads(read_plain(path, SMALL_BYTES).decode())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"argument --resume: {path} {error.strerror}") from error
+    except ValueError as error:
+        warnings.warn(f"{path} cannot be read ({error}): it is written anew", stacklevel=3)
+
+
 def check_data(path: str | os.PathLike[str], sha256: str, *, regardless: bool) -> None:
     """Raise `InputError` where the data at hand are not those of the run in a folder."""
     known = read_config(path, "--resume").get("data")
     if (not isinstance(known, dict) or known.get("sha256") != sha256) and not regardless:
-        raise InputError("argument --resume: the data are not those that the run was begun with; --regardless goes on")
+        raise InputError("argument --resume: the data are not those that the run was begun with; --force goes on")
 
 
 def open_checkpoint(path: str | os.PathLike[str], *, regardless: bool) -> Checkpoint:
     """Open the checkpoint of a run to go on with, or raise `InputError`."""
     kept, logged = Path(path, "checkpoint", "generations"), Path(path, "logbook.csv")
-    if not (kept.is_file() and kept.stat().st_size) and logged.is_file() and logged.read_bytes().count(b"\n") > 1:
+    try:
+        check_folder(kept.parent)
+        begun = logged.is_file() and read_plain(logged).count(b"\n") > 1
+    except OSError as error:
+        raise InputError(f"argument --resume: {error.filename} {error.strerror}") from error
+    if begun and not (kept.is_file() and kept.stat().st_size):
         raise InputError(
             f"argument --resume: {path} has no checkpoint, without which its generations cannot be bred again: put "
             f"{kept} back, or begin anew with the settings of {Path(path, 'config.json')} in another --output"
         )
     try:
         checkpoint = Checkpoint(Path(path, "checkpoint"), regardless=regardless)
-    except (CheckpointError, OSError) as error:
+    except CheckpointError as error:
         raise InputError(f"argument --resume: {error}") from error
+    except OSError as error:
+        raise InputError(f"argument --resume: {error.filename}: {error.strerror}") from error
     if checkpoint.kept_aside is not None:
         after = f"damaged after generation {len(checkpoint.past) - 1}"
         warnings.warn(f"the checkpoint is {after}; all of it is kept as {checkpoint.kept_aside}", stacklevel=2)

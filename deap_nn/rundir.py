@@ -26,7 +26,8 @@ from deap_nn.descriptions import sample_shape, settings_of
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.exhibits import ANSWERS_FILE, FILTERS_FILE, FilterTrace, write_answers
 from deap_nn.html_report import REPORT_FILE, write_report
-from deap_nn.logbooks import format_row, rows_of, to_json, write_json, write_text, write_with
+from deap_nn.logbooks import append_text, format_row, rows_of, to_json, write_json, write_text, write_with
+from deap_nn.plain_files import SMALL_BYTES, read_plain
 from deap_nn.run_settings import versions
 from deap_nn.weight_trace import WeightTrace
 from deap_nn.weights import Layout
@@ -40,8 +41,8 @@ def _peak_memory() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def _content(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.exists() else None
+def _content(path: Path) -> bytes | None:
+    return read_plain(path, SMALL_BYTES) if os.path.lexists(path) else None
 
 
 def _is_number(value: Any) -> bool:
@@ -147,7 +148,7 @@ class RunDirectory(Callback):
 
     def _report(self, error: BaseException | None) -> None:
         """Write the run's page, if it has a generation. That it cannot be is said, unless an error ended the run."""
-        if not (self.path / "logbook.csv").exists():
+        if not (self.path / "logbook.csv").exists() or not self._restored:  # none, or what is there is not ours
             return
         try:
             write_report(self.path)
@@ -348,8 +349,7 @@ class RunDirectory(Callback):
 
     def _append(self, name: str, columns: Sequence[str], line: str) -> None:
         head = "" if self._written else format_row(columns)
-        with open(self.path / name, "a", encoding="utf-8") as file:
-            file.write(head + line)
+        append_text(self.path / name, head + line)
 
     def _write_statistics(self, evolution: Evolution) -> None:
         to_json(evolution.logbook, self.path / "logbook.json")
@@ -383,7 +383,8 @@ class RunDirectory(Callback):
         if self._restored or self._before is None:
             self._write_status()
         else:  # a run that was not gone on with is as it was
-            write_text(self._status_path, self._before)
+            before = self._before
+            write_with(self._status_path, lambda partial: partial.write_bytes(before))
 
     def _write_status(self) -> None:
         write_json(self.path / "status.json", self.status)

@@ -18,6 +18,7 @@ from deap_nn.extras import optional
 from deap_nn.frames import to_dataframe
 from deap_nn.logbooks import record
 from deap_nn.markup import paragraph, table
+from deap_nn.plain_files import read_plain
 from deap_nn.reading import Columns, read_arrays, read_columns, read_json
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Run:
     @cached_property
     def trace(self) -> Trace | None:
         """Some weights of the best by generation: ``trace.npz``."""
-        if not (self.path / "trace.npz").exists():
+        if not os.path.lexists(self.path / "trace.npz"):
             return None
         arrays = read_arrays(self.path / "trace.npz", *Trace._fields)
         return Trace(arrays["weights"], arrays["places"], arrays["matrices"].tolist())
@@ -141,7 +142,7 @@ class Run:
     def _read(self, name: str, read: Callable[[Path], dict[str, Any]], absent: dict[str, Any]) -> dict[str, Any]:
         """Return what a file holds, or what is said where there is none."""
         path = self.path / name
-        return read(path) if path.exists() else absent
+        return read(path) if os.path.lexists(path) else absent
 
     def _repr_html_(self) -> str:
         rows = [("seed", self.config["seed"])] if "seed" in self.config else []
@@ -150,9 +151,10 @@ class Run:
 
     def _picture(self) -> str:
         path = self.path / "fitness.png"
-        if not path.is_file() or path.stat().st_size > LARGEST_PICTURE:
+        try:
+            data = base64.b64encode(read_plain(path, LARGEST_PICTURE)).decode("ascii")
+        except OSError:  # none, or a large one
             return ""
-        data = base64.b64encode(path.read_bytes()).decode("ascii")
         return f'<img alt="fitness by generation" width="560" src="data:image/png;base64,{data}">'
 
 

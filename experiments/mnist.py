@@ -21,7 +21,7 @@ from mnist_options import NOT_STORED, parse_arguments
 from deap_nn import Callback, evolve, keras_extras, parallel
 from deap_nn.algorithm_names import describe_algorithm
 from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts, TensorBoardLogger
-from deap_nn.checkpoint import Checkpoint
+from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.commands import InputError, check_new_folder, run_command
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import Dataset, load_dataset
@@ -239,13 +239,18 @@ def main() -> int:
     check_files(options, dataset)
     going_on: Checkpoint | None = None
     if options.resume is not None:
-        check_data(options.resume, dataset.reference.sha256, regardless=options.regardless)
-        going_on = open_checkpoint(options.resume, regardless=options.regardless)
+        check_data(options.resume, dataset.reference.sha256, regardless=options.force)
+        going_on = open_checkpoint(options.resume, regardless=options.force)
     with parallel.interruptible(), asked_map(options) as map_, make_directory(options) as directory:
         if options.resume is None:
             going_on = Checkpoint(directory.path / "checkpoint") if options.breeding == "recipes" else None
         with contextlib.closing(going_on) if going_on is not None else contextlib.nullcontext():
-            run(options, dataset, directory, going_on, events, map_)
+            try:
+                run(options, dataset, directory, going_on, events, map_)
+            except CheckpointError as error:
+                if options.resume is None:
+                    raise
+                raise InputError(f"argument --resume: {error}") from error
     return 0
 
 

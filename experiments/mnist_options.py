@@ -29,7 +29,7 @@ LAYERS = {"mnist_deep": 4, "lenet5": 5, "mlp": 2}
 """How many layers of them have weights."""
 
 
-NOT_STORED = ("output", "resume", "regardless", "no_progress", "tensorboard", *MAP_OPTIONS)
+NOT_STORED = ("output", "resume", "force", "no_progress", "tensorboard", *MAP_OPTIONS)
 """Options that are no settings of a run."""
 
 
@@ -204,7 +204,8 @@ def make_parser() -> Parser:
     add("--voters", type=integer(0), metavar="N", help=f"so many parents vote at the end; by default {VOTERS}")
     add("--output", metavar="DIR", help="a new folder for the run; by default a fresh one under runs/")
     add("--resume", metavar="DIR", help="go on with the run in this folder, with its settings; see --generations")
-    add("--regardless", action="store_true", help="resume with other versions, or before damage to the checkpoint")
+    add("--force", action="store_true", help="resume with other versions, or before damage to the checkpoint")
+    add("--regardless", action="store_true", dest="force", help=argparse.SUPPRESS)  # as it was called before
     add("--target", type=number(0, 1), metavar="X", help="stop at a validation error of at most X; by default never")
     add(
         "--patience",
@@ -250,12 +251,12 @@ def parse_arguments() -> argparse.Namespace:
     parser = make_parser()
     options = parser.parse_args()
     if options.resume is None:
-        if options.regardless:
-            raise InputError("argument --regardless: is for --resume")
+        if options.force:
+            raise InputError("argument --force: is for --resume")
         return complete(options)
     named = {argument.partition("=")[0] for argument in sys.argv[1:]}
     given = {action.dest: action for action in parser._actions if named & set(action.option_strings)}
-    anew = {"resume", "regardless", "generations", "group_size", "cache", "cache_size", "no_progress"}
+    anew = {"resume", "force", "generations", "group_size", "cache", "cache_size", "no_progress"}
     anew |= {"timeout", "keyframes", "keyframe_space", "data", "tensorboard", *MAP_OPTIONS}
     for name, action in given.items():
         if name not in anew:
@@ -264,6 +265,7 @@ def parse_arguments() -> argparse.Namespace:
     if config.get("breeding") == "plain":
         raise InputError("argument --resume: a run that was bred the plain way has no checkpoint")
     config |= kept_files(options.resume, config)
+    config.pop("cache", None)  # a folder that the processes make, fill and remove: only who resumes may name one
     data = config.pop("data", None)
     if isinstance(data, dict) and "data" not in given:
         config |= {"data": data["path"]} if data.get("path") else {"dataset": data.get("name")}
@@ -286,7 +288,7 @@ def parse_arguments() -> argparse.Namespace:
         if any(f"argument {option}:" in str(error) for action in given.values() for option in action.option_strings):
             raise
         raise InputError(f"argument --resume: config.json: {error}") from error
-    check_resumable(options.resume, config, going_on.generations, regardless=options.regardless)
+    check_resumable(options.resume, config, going_on.generations, regardless=options.force)
     return going_on
 
 

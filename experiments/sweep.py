@@ -57,7 +57,8 @@ NO_MATTER |= {"keras", "init_weights"}  # where the files were: their digests sa
 NO_MATTER |= {"algorithm"}  # a sentence about the settings
 """Entries of ``config.json`` that do not say how a run learns, or say it for one seed."""
 
-OF_A_SWEEP = ("output", "resume", "regardless", "seed", "no-progress", "help", "breeding", "tensorboard", *MAP_OPTIONS)
+OF_A_SWEEP = ("output", "resume", "force", "regardless", "seed", "no-progress", "help", "breeding", "tensorboard")
+OF_A_SWEEP += MAP_OPTIONS
 """Options of a run that a study does not set."""
 
 OF_ALL = ("threads", "device")
@@ -246,7 +247,8 @@ def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
             shutil.rmtree(folder)
         try:
             if begun:
-                run_one(["--resume", str(folder), *data, "--no-progress"])
+                anew = [argument for argument in study.settings[name] if argument.startswith("--cache=")]
+                run_one(["--resume", str(folder), *anew, *data, "--no-progress"])
             else:
                 run_one([*study.settings[name], *data, f"--seed={seed}", f"--output={folder}", "--no-progress"])
         except InputError as error:

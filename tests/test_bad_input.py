@@ -201,7 +201,8 @@ MNIST_CASES = [
     (["--data", "objects.npz"], "--data"),
     (["--data", "bomb"], "at most 2,147,483,648 are read"),
     (["--timeout", "0"], "--timeout"),
-    (["--regardless"], "--regardless"),
+    (["--force"], "--force"),
+    (["--regardless"], "--force"),
     *(
         ([option, value, "--breeding", "plain"], f"{option}: needs --breeding recipes")
         for option, value in [

@@ -15,7 +15,8 @@ from deap_nn.maps import MAPS
 PACKAGE = ROOT / "deap_nn"
 
 FLOORS = [
-    {"markup", "extras", "keras_extras", "private_folders"},
+    {"markup", "extras", "keras_extras", "plain_files"},
+    {"private_folders"},
     {"seeding", "weights", "operators", "logbooks", "datafiles", "checkpoint", "onlooker", "scoop_repairs"}
     | {"broker_sockets"},
     {"limits", "adaptation", "population", "frames", "charts"},
@@ -42,7 +43,7 @@ FLOORS = [
     {f"maps.{name}" for name in MAPS},
     {"maps"},
     {"maps.options"},
-    {"toolbox"},
+    {"toolbox", "settings_record"},
     {"wiring", "resuming", "progress", "csv_logger", "tensorboard_logger", "mlflow_logger"},
     {"algorithms"},
     {"callbacks", "exhibits", "descriptions"},

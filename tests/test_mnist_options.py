@@ -67,7 +67,8 @@ REFUSED = {
     "--final-sigma": ([0.01], "--final-sigma: needs --schedule linear or geometric or one-fifth or self-adaptive"),
     "--schedule-generations": ([9], "--schedule-generations: needs --schedule linear or geometric"),
     "--elite-batches": ([3], "--elite-batches: needs --elites"),
-    "--regardless": ([], "--regardless: is for --resume"),
+    "--force": ([], "--force: is for --resume"),
+    "--regardless": ([], "--force: is for --resume"),
     "--workers": ([2], "--workers"),
     "--scheduler": (["tcp://127.0.0.1:1"], "--scheduler"),
 }

@@ -179,7 +179,7 @@ def test_what_is_no_picture_or_no_run_is_told_in_a_line(run, tmp_path, predict):
     Image.fromarray(specks).save(tmp_path / "specks.png")
     for arguments, message in {
         (run, tmp_path / "none.png"): "none.png: No such file or directory",
-        (run, tmp_path / "text.png"): "text.png: no picture that can be read",
+        (run, tmp_path / "text.png"): "text.png: no picture in PNG, JPEG, GIF, BMP, TIFF, WEBP, PPM that can be read",
         (run, tmp_path / "specks.png"): "specks.png: shows nothing that stands out",
         (tmp_path / "steps", black, "--as-it-is"): r"answers with an array of shape \(28, 2\), not with classes",
         (run, tmp_path / "white.png"): "white.png: shows nothing that stands out",

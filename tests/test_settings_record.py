@@ -1,0 +1,227 @@
+"""A checkpoint holds what decides a run's numbers: with another setting no run goes on, and none is replayed."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+from conftest import MNIST, run_here
+from deap import tools
+
+from deap_nn import (
+    Annealed,
+    Checkpoint,
+    Constant,
+    ErrorScaled,
+    KerasProblem,
+    RunDirectory,
+    evolve,
+    make_toolbox,
+    replay,
+)
+from deap_nn.checkpoint import CheckpointError, read_generations
+from deap_nn.reading import read_arrays
+from deap_nn.settings_record import check_settings, settings_record
+
+
+@pytest.fixture
+def folder(finished_run, tmp_path):
+    return shutil.copytree(finished_run, tmp_path / "run")
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def change(folder, **settings):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | settings))
+
+
+CHANGED = [
+    ({"batch_size": 32}, "batch_size was 64 when the run began, and is 32"),
+    ({"sigma": 0.2}, "mutate.sigma was"),
+    ({"schedule": "constant"}, "mutate.sigma was"),
+    ({"fitness": "error"}, "fitness was 'cross_entropy' when the run began, and is 'error'"),
+    ({"scale": "none"}, "mutate.scale was"),
+    ({"crossover": "biased", "mates": 2}, "mate was 'cxScanning' when the run began, and is 'cxBiased'"),
+    ({"parents": 11}, "select.parents was 10 when the run began, and is 11"),
+    ({"population": 22}, "population was 20 when the run began, and is 22"),
+]
+
+
+@pytest.mark.parametrize(("settings", "named"), CHANGED, ids=lambda value: ",".join(value) if value is dict else None)
+def test_a_changed_setting_ends_resume_and_replay_in_one_line(folder, digits_file, settings, named):
+    change(folder, **settings)
+    before = contents(folder)
+    resumed = run_here(
+        MNIST, "--resume", folder, "--generations", 9, "--no-progress", "--data", digits_file, cwd=folder.parent
+    )
+    out = folder.parent / "out.npz"
+    replayed = run_here(
+        replay.__file__, folder, "--generation", 2, "--output", out, "--data", digits_file, cwd=folder.parent
+    )
+    for answer in (resumed, replayed):
+        assert answer.returncode == 2, answer.stderr
+        (line,) = answer.stderr.splitlines()
+        assert named in line
+    assert contents(folder) == before
+    assert not out.exists()
+
+
+def test_a_replay_that_differs_from_the_log_ends_with_status_1(folder, digits_file, monkeypatch, capsys):
+    records = read_generations(folder / "checkpoint")
+    records[2] = dataclasses.replace(records[2], wvalues=records[2].wvalues - 0.5)
+    monkeypatch.setattr(replay, "read_generations", lambda path: records)
+    options = ["--generation", "2", "--output", str(folder / "out.npz"), "--data", str(digits_file)]
+    monkeypatch.setattr("sys.argv", ["replay.py", str(folder), *options])
+    assert replay.main() == 1
+    assert ", which differs from the logged " in capsys.readouterr().out
+    assert read_arrays(folder / "out.npz").keys() == read_arrays(folder / "best.npz").keys()
+
+
+def test_what_does_not_decide_a_number_may_change(folder, digits_file):
+    changed = {"keyframes": 1.5, "timeout": 50.0, "group_size": 3, "voters": 2, "workers": 9, "target": None}
+    change(folder, **changed, data={**json.loads((folder / "config.json").read_text())["data"], "path": "elsewhere"})
+    options = ["--generations", 9, "--no-progress", "--data", digits_file]
+    answer = run_here(MNIST, "--resume", folder, *options, cwd=folder.parent)
+    assert answer.returncode == 0, answer.stderr
+
+
+def small(digits, **arguments):
+    return make_toolbox("mlp", digits, **({"seed": 3, "batch_size": 16} | arguments))
+
+
+def penalised(evaluate, individual):
+    return (evaluate(individual)[0] + 1.0,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"batch_size": 17}, "batch_size"),
+        ({"batch_generations": 2}, "batch_generations"),
+        ({"sigma": Constant(0.1)}, "mutate.sigma"),
+        ({"sigma": ErrorScaled(0.11)}, "mutate.sigma"),
+        ({"fitness": "error"}, "fitness"),
+        ({"scale": None}, "mutate.scale"),
+        ({"mutation_indpb": 0.5}, "mutate.indpb"),
+        ({"mutated_matrices": "one"}, "mutate.matrices"),
+        ({"pressure": 1.6}, "select.pressure"),
+        ({"boost": 3.0}, "select.boost"),
+        ({"boosted": 2}, "select.boosted"),
+        ({"parents": 0.5}, "select"),
+        ({"mates": 3}, "mates"),
+        ({"mates": 2, "indpb": 0.3}, "mate"),
+        ({"crossover": "split"}, "mate"),
+        ({"tournsize": 4}, "select"),
+        ({"elites": 1}, "elites"),
+        ({"elites": 1, "elite_batches": 3}, "elite_batches"),
+        ({"validation_size": 40}, "validation_size"),
+        ({"precision": "bfloat16"}, "precision"),
+        ({"init": "normal"}, "individual"),
+        ({"seed": 4}, "seed"),
+        ({"preset": "es", "step": 2.0}, "step"),
+    ],
+    ids=str,
+)
+def test_each_argument_that_decides_a_number_is_recorded(digits, tmp_path, arguments, named):
+    found = []
+    for toolbox in (small(digits), small(digits, **arguments)):
+        population = toolbox.population(n=8)
+        found.append(settings_record(toolbox, population, seed=toolbox.seed, cxpb=1.0, mutpb=1.0))
+    assert json.loads(json.dumps(found)) == found
+    with pytest.raises(CheckpointError, match=r"other settings: [a-z_.]+ was "):
+        check_settings(*found, tmp_path)
+    differing = {name for name in found[0].keys() | found[1].keys() if found[0].get(name) != found[1].get(name)}
+    assert any(name == named or name.startswith(f"{named}.") for name in differing)
+
+
+def test_a_setting_at_its_neutral_value_is_left_out(digits):
+    toolbox = small(digits)
+    record = settings_record(toolbox, toolbox.population(n=8), seed=3, cxpb=1.0, mutpb=1.0)
+    assert not {"cxpb", "elites", "precision", "mutate.indpb", "select.boosted"} & record.keys()
+    assert record["version"] == 1
+
+
+def test_the_number_of_generations_is_no_setting(digits, tmp_path):
+    toolbox = small(digits, sigma=Annealed(0.1, 0.01))
+    evolve(toolbox.population(n=8), toolbox, 2, checkpoint=tmp_path)
+    again = small(digits, sigma=Annealed(0.1, 0.01))
+    _, logbook = evolve(again.population(n=8), again, 4, checkpoint=tmp_path)
+    assert logbook.select("gen") == [0, 1, 2, 3, 4]
+
+
+def test_a_script_is_held_to_its_settings_too(digits, tmp_path):
+    toolbox = small(digits)
+    evolve(toolbox.population(n=8), toolbox, 1, checkpoint=tmp_path)
+    other = small(digits)
+    other.register("select", tools.selTournament, tournsize=3)
+    with pytest.raises(CheckpointError, match="select was 'selRankBoosted' when the run began, and is 'selTournament'"):
+        evolve(other.population(n=8), other, 2, checkpoint=tmp_path)
+    wrapped = small(digits)
+    wrapped.register("evaluate", penalised, wrapped.evaluate)
+    with pytest.raises(CheckpointError, match="evaluate was None when the run began, and is 'penalised'"):
+        evolve(wrapped.population(n=8), wrapped, 2, checkpoint=tmp_path)
+
+
+def test_a_model_counts_by_what_it_computes_and_not_by_keras_numbers(tmp_path):
+    import keras
+
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(40, 5)), rng.integers(0, 3, 40)
+
+    def record(activation):
+        model = keras.Sequential(
+            [keras.Input((5,)), keras.layers.Dense(4, activation=activation), keras.layers.Dense(3)]
+        )
+        toolbox = make_toolbox(KerasProblem(model, x, y), seed=1)
+        return settings_record(toolbox, toolbox.population(n=4), seed=1, cxpb=1.0, mutpb=1.0)
+
+    check_settings(record("relu"), record("relu"), tmp_path)
+    with pytest.raises(CheckpointError, match="model was"):
+        check_settings(record("relu"), record("tanh"), tmp_path)
+
+
+def test_other_data_are_a_difference_unless_told(digits, tmp_path):
+    from conftest import made_digits
+
+    from deap_nn.datasets import split_validation
+
+    toolbox = small(digits)
+    evolve(toolbox.population(n=8), toolbox, 1, checkpoint=tmp_path)
+    others = split_validation(made_digits(seed=5), name="others")
+    other = small(others)
+    with pytest.raises(CheckpointError, match="data was"):
+        evolve(other.population(n=8), other, 2, checkpoint=tmp_path)
+    with Checkpoint(tmp_path, regardless=True) as checkpoint:
+        evolve(other.population(n=8), other, 2, checkpoint=checkpoint)
+
+
+def test_a_checkpoint_without_settings_goes_on_with_one_warning(digits, tmp_path, monkeypatch):
+    toolbox = small(digits)
+    with monkeypatch.context() as patch:
+        patch.setattr("deap_nn.resuming._settings_of", lambda evolution: None)
+        evolve(toolbox.population(n=8), toolbox, 1, checkpoint=tmp_path / "checkpoint")
+    assert b'"settings"' not in (tmp_path / "checkpoint" / "generations").read_bytes()
+    other = small(digits, seed=4)
+    ignored = pytest.warns(UserWarning, match="are not compared")
+    with ignored, pytest.raises(CheckpointError, match="is of another run: seed, cxpb, mutpb"):
+        evolve(other.population(n=8), other, 2, checkpoint=tmp_path / "checkpoint")
+    again = small(digits)
+    with pytest.warns(UserWarning, match="does not hold the run's settings") as warned:
+        evolve(again.population(n=8), again, 2, checkpoint=tmp_path / "checkpoint")
+    assert len(warned) == 1
+
+
+def test_a_refused_run_leaves_its_folder_as_it_was(digits, tmp_path):
+    toolbox = small(digits)
+    with RunDirectory(tmp_path / "run") as directory:
+        kept = tmp_path / "run" / "checkpoint"
+        evolve(toolbox.population(n=8), toolbox, 1, checkpoint=kept, callbacks=[directory])
+    before = contents(tmp_path / "run")
+    other = small(digits, boost=5.0)
+    with pytest.raises(CheckpointError), RunDirectory(tmp_path / "run", again=True) as directory:
+        evolve(other.population(n=8), other, 2, checkpoint=kept, callbacks=[directory])
+    assert contents(tmp_path / "run") == before

@@ -1,0 +1,283 @@
+"""A run's folder may come from anybody: what is in it is data, and nothing outside it is touched for it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from conftest import MNIST, alone, run_here
+
+from deap_nn import RunDirectory, read_run, replay, report
+from deap_nn.checkpoint import Checkpoint, CheckpointError
+from deap_nn.commands import InputError
+from deap_nn.exhibits import MOST_CLASSES
+from deap_nn.keyframes import write_keyframe
+from deap_nn.onlooker import tell
+from deap_nn.plain_files import open_plain, printable, read_plain
+from deap_nn.predict import MOST_PIXELS, read_picture
+from deap_nn.reading import read_arrays, read_columns, read_json
+
+FILES = ("config.json", "status.json", "logbook.csv", "timing.csv", "readouts.csv", "filters.npz", "trace.npz")
+RECORDS = "checkpoint/generations"
+
+
+@pytest.fixture
+def folder(finished_run, tmp_path):
+    """A copy of a run, as if it had been unpacked from somebody's archive."""
+    return shutil.copytree(finished_run, tmp_path / "run")
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """What is the user's own, and must stay as it is."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "mine").write_text("mine\n")
+    return tmp_path / "outside"
+
+
+def resume(folder, digits_file, *options, generations=9):
+    return run_here(
+        MNIST,
+        "--resume",
+        folder,
+        "--generations",
+        generations,
+        "--data",
+        digits_file,
+        "--no-progress",
+        *options,
+        cwd=folder.parent,
+    )
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def only_line(answer, status=2):
+    assert answer.returncode == status, answer.stderr
+    lines = answer.stderr.splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+@pytest.mark.parametrize("name", ["logbook.csv", "timing.csv", "readouts.csv", "trace.npz", "report.html", "best.npz"])
+def test_a_link_in_the_place_of_a_file_that_is_written_leads_nowhere(folder, outside, digits_file, name):
+    (folder / name).unlink()
+    (folder / name).symlink_to(outside / "mine")
+    before = contents(outside)
+    resume(folder, digits_file)
+    assert contents(outside) == before
+
+
+@pytest.mark.parametrize("name", ["new", "mine"])
+@pytest.mark.parametrize("place", ["checkpoint", RECORDS, "config.json", "status.json"])
+def test_a_link_in_the_place_of_what_is_read_first_is_refused(folder, outside, digits_file, place, name):
+    path = folder / place
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    path.symlink_to(outside if place == "checkpoint" else outside / name)
+    before = contents(outside)
+    line = only_line(resume(folder, digits_file))
+    assert "links are not followed" in line or "has no checkpoint" in line
+    assert contents(outside) == before
+
+
+def test_records_with_a_second_name_are_not_appended_to(folder, outside, digits_file):
+    os.link(folder / RECORDS, outside / "other")
+    before = contents(outside)
+    assert "second name (a hard link)" in only_line(resume(folder, digits_file))
+    assert contents(outside) == before
+
+
+def test_damage_is_kept_aside_where_no_link_leads(folder, outside, digits_file):
+    content = bytearray((folder / RECORDS).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / RECORDS).write_bytes(content)
+    (folder / "checkpoint" / "damaged").symlink_to(outside / "new")
+    answer = resume(folder, digits_file, "--regardless")
+    assert answer.returncode == 0, answer.stderr
+    assert sorted(contents(outside)) == [(outside / "mine").relative_to(outside)]
+    assert (folder / "checkpoint" / "damaged-2").read_bytes() == bytes(content)
+
+
+def test_a_keyframe_is_not_written_where_a_link_leads(outside, tmp_path):
+    (tmp_path / "keyframe-3.partial").symlink_to(outside / "mine")
+    write_keyframe(tmp_path / "keyframe-3", 3, "history", [1], lambda key: np.ones(5, np.float32))
+    assert (outside / "mine").read_text() == "mine\n"
+    assert not (tmp_path / "keyframe-3").is_symlink()
+
+
+def test_the_onlooker_does_not_write_where_a_link_leads(folder, outside):
+    (folder / "status.json").write_text('{"state": "running"}')
+    (folder / ".status.json.partial").symlink_to(outside / "mine")
+    tell("too long", [str(folder / "status.json")])
+    assert json.loads((folder / "status.json").read_text())["error"] == "too long"
+    assert (outside / "mine").read_text() == "mine\n"
+
+
+COMMANDS = {
+    "resume": [MNIST, "--resume", "run", "--generations", "9"],
+    "report": ["-m", "deap_nn.report", "run"],
+    "replay": ["-m", "deap_nn.replay", "run", "--generation", "1", "--output", "out.npz"],
+    "read": ["-c", "import deap_nn; r = deap_nn.read_run('run'); r.config, r.status, r.logbook, r.timing, r.trace"],
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("resume", "config.json"),
+        ("resume", "status.json"),
+        ("resume", "logbook.csv"),
+        ("resume", RECORDS),
+        ("resume", "filters.npz"),
+        ("report", "status.json"),
+        ("report", "answers.npz"),
+        ("report", RECORDS),
+        ("replay", RECORDS),
+        ("replay", "config.json"),
+        ("read", "config.json"),
+        ("read", "timing.csv"),
+    ],
+)
+def test_nothing_waits_for_a_pipe(folder, digits_file, command, name):
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    data = ["--data", str(digits_file)] if command in ("resume", "replay") else []
+    subprocess.run(
+        [sys.executable, *map(str, COMMANDS[command]), *data],
+        cwd=folder.parent,
+        env=os.environ | alone(folder.parent),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )  # a time limit of its own: what waits raises TimeoutExpired
+
+
+def test_the_cache_of_another_is_not_touched(folder, outside, digits_file):
+    (outside / "deap_nn-0-x").mkdir()
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"cache": str(outside), "cache_size": 100}))
+    before, at = contents(outside), outside.stat().st_mtime_ns
+    assert resume(folder, digits_file).returncode == 0
+    assert contents(outside) == before
+    assert outside.stat().st_mtime_ns == at
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "pipe", "huge"])
+def test_data_are_a_regular_file_of_some_size(folder, path, tmp_path):
+    if path == "pipe":
+        os.mkfifo(tmp_path / path)
+    if path == "huge":
+        (tmp_path / path).touch()
+        os.truncate(tmp_path / path, (4 << 30) + 1)
+    config = json.loads((folder / "config.json").read_text())
+    config["data"]["path"] = str(tmp_path / path)
+    (folder / "config.json").write_text(json.dumps(config))
+    answer = run_here(MNIST, "--resume", folder, "--generations", 9, cwd=tmp_path)
+    assert "must be a folder, or a regular file of at most 4,294,967,296 bytes" in only_line(answer)
+    out = ["--generation", 1, "--output", tmp_path / "out.npz"]
+    assert "must be a folder, or a regular file" in only_line(run_here(replay.__file__, folder, *out, cwd=tmp_path))
+
+
+def test_a_small_file_that_unpacks_to_all_memory_is_refused(folder):
+    with zipfile.ZipFile(folder / "answers.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("confusion", "samples", "labels", "answers", "probabilities"):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                header = {"descr": "|u1", "fortran_order": False, "shape": (32 << 20, 8)}
+                np.lib.format.write_array_header_1_0(member, header)
+                member.write(bytes(1 << 20))
+    with pytest.raises(InputError, match="unpacks to more than 67,108,864 bytes"):
+        read_arrays(folder / "answers.npz")
+    answer = run_here(report.__file__, folder, cwd=folder.parent)
+    assert "answers.npz: cannot be read (unpacks" in only_line(answer)
+
+
+def test_files_of_numbers_are_read_up_to_what_the_settings_imply(folder):
+    path = folder / "logbook.csv"
+    rows = len(path.read_text().splitlines())
+    os.truncate(path, 65 << 20)  # of nothing, which takes no room
+    with pytest.raises(InputError, match="at most 67,108,864 are read"):
+        read_columns(path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"generations": 10**7}))
+    assert len(read_columns(path)["gen"]) == rows - 1
+    os.truncate(folder / "config.json", 17 << 20)
+    with pytest.raises(InputError, match="at most 16,777,216 are read"):
+        read_json(folder / "config.json")
+
+
+def test_a_status_that_is_no_text_is_named_and_written_anew(folder, digits_file):
+    (folder / "status.json").write_bytes(b"\xff\xfe\x00")
+    answer = resume(folder, digits_file)
+    assert answer.returncode == 0, answer.stderr
+    assert "status.json cannot be read" in answer.stderr
+    assert read_run(folder).state == "finished"
+
+
+def test_a_folder_that_is_not_gone_on_with_keeps_its_status_whatever_it_is(folder):
+    (folder / "status.json").write_bytes(b"\xff\xfe\x00")
+    with RunDirectory(folder, again=True):
+        pass
+    assert (folder / "status.json").read_bytes() == b"\xff\xfe\x00"
+
+
+def test_names_cannot_move_the_cursor(folder, digits_file):
+    config = json.loads((folder / "config.json").read_text())
+    config["data"]["path"] = "\x1b[2J\x1b]0;owned\x07x.npz"
+    (folder / "config.json").write_text(json.dumps(config))
+    answer = run_here(MNIST, "--resume", folder, "--generations", 9, cwd=folder.parent)
+    line = only_line(answer)
+    assert r"\x1b[2J\x1b]0;owned\x07x.npz" in line
+    assert line.isprintable()
+    assert printable("naïve 数 \u202e\n") == "naïve 数 \\u202e\\n"
+
+
+def test_a_picture_is_of_a_known_format_and_size(tmp_path):
+    from PIL import Image
+
+    Image.new("L", (30, 30), 255).save(tmp_path / "picture.ico")
+    with pytest.raises(InputError, match="no picture in PNG, JPEG"):
+        read_picture(str(tmp_path / "picture.ico"))
+    Image.new("1", (MOST_PIXELS // 1000 + 1, 1000)).save(tmp_path / "large.png")
+    with pytest.raises(InputError, match="has 50,001,000 pixels, at most 50,000,000 are read"):
+        read_picture(str(tmp_path / "large.png"))
+
+
+def test_answers_of_very_many_classes_are_not_kept(tmp_path, monkeypatch):
+    from deap_nn import exhibits
+
+    def answers(classes):
+        found = (None, np.zeros(3, int), np.full((3, classes), 1 / classes))
+        monkeypatch.setattr(exhibits, "_answered", lambda *arguments: found)
+        exhibits.write_answers(tmp_path / f"{classes}.npz", None, None)
+
+    answers(MOST_CLASSES)
+    answers(MOST_CLASSES + 1)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{MOST_CLASSES}.npz"]
+    assert read_arrays(tmp_path / f"{MOST_CLASSES}.npz")["confusion"].shape == (MOST_CLASSES,) * 2
+
+
+def test_plain_files_are_regular_files(tmp_path):
+    (tmp_path / "file").write_text("here")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert read_plain(tmp_path / "file", 4) == b"here"
+    for name, reason in (("pipe", "no regular file"), ("link", "is a link"), (".", "no regular file")):
+        with pytest.raises(OSError, match=reason):
+            open_plain(tmp_path / name)
+    with pytest.raises(OSError, match="has 4 bytes, at most 3 are read"):
+        read_plain(tmp_path / "file", 3)
+    with pytest.raises(OSError, match="is a link"):
+        open_plain(tmp_path / "link", os.O_WRONLY | os.O_APPEND)
+
+
+def test_a_record_of_all_memory_is_refused(folder, monkeypatch):
+    monkeypatch.setattr("deap_nn.checkpoint.LARGEST_RECORD", 100)
+    with pytest.raises(CheckpointError, match="too many to be read"):
+        Checkpoint(folder / "checkpoint")
