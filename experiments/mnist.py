@@ -58,6 +58,18 @@ def read_data(options: argparse.Namespace) -> Dataset:
     return dataset
 
 
+def check_device(options: argparse.Namespace) -> None:
+    """Check that there is what the fitness is to be computed on, before there is a folder."""
+    if options.device == "cpu":
+        return
+    from deap_nn.models import configure_tensorflow
+
+    try:
+        configure_tensorflow(options.threads, options.device)
+    except ValueError as error:
+        raise InputError(f"argument --{error}") from error
+
+
 def check_files(options: argparse.Namespace, dataset: Dataset) -> None:
     """Check the files that are given of a model and of weights, before there is a folder."""
     if options.keras is None and options.init_weights is None:
@@ -236,6 +248,7 @@ def main() -> int:
         check_new_folder(options.output, "--output")
     events = events_logger(options)
     dataset = read_data(options)
+    check_device(options)
     check_files(options, dataset)
     going_on: Checkpoint | None = None
     if options.resume is not None:

@@ -382,6 +382,11 @@ def complete_selection(options: argparse.Namespace) -> None:
         raise InputError(
             f"argument --parents: must be at most the population of {options.population}, got {options.parents}"
         )
+    elif around_centre and options.resume is None and options.parents > max(2, options.population // 2):
+        raise InputError(
+            f"argument --parents: must be at most half of the population of {options.population} under --preset es, "
+            f"got {options.parents}"
+        )
     elif by_tournament:
         raise InputError("argument --parents: is not for --tournsize, which draws from all")
     for name in ("pressure", "boost"):

@@ -196,7 +196,10 @@ def test_the_rest_are_of_the_process_or_the_folder(place, here, run, digits_file
     assert answer.stdout == ""
     assert json.loads((tmp_path / "run" / "config.json").read_text())["threads"] == 2
     answer = run(*given, tmp_path / "gpu", "--device", "gpu")
-    assert answer.returncode == 0 or "device: TensorFlow sees no GPU" in answer.stderr
+    if answer.returncode:  # as where there is none
+        assert answer.returncode == 2
+        assert answer.stderr == "mnist.py: error: argument --device: TensorFlow sees no GPU\n"
+        assert not (tmp_path / "gpu").exists()
     copy = shutil.copytree(place / "base", tmp_path / "base")
     answer = here(MNIST, "--resume", copy, "--generations", 4, cwd=place)
     assert answer.returncode == 0, answer.stderr
