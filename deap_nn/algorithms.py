@@ -24,6 +24,7 @@ from deap_nn.algorithm_names import describe_algorithm
 from deap_nn.checkpoint import Checkpoint
 from deap_nn.clock import Clock, Scoring, told_of
 from deap_nn.elitism import Elitism
+from deap_nn.environment import Expected, environment
 from deap_nn.evolution import Callback, Evolution, checked_callbacks, tell, telling_start_and_end
 from deap_nn.founders import breeder_of
 from deap_nn.generate_update import check_named
@@ -37,7 +38,7 @@ from deap_nn.members import centre_of, mean_around
 from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, pickler, worker_count
 from deap_nn.progress import ProgressBar, in_notebook
 from deap_nn.recipes import weigh_of
-from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, begun_with, go_on, kept_of
+from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, begun_with, go_on, kept_of, refer
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
 from deap_nn.selection import operator_of
 from deap_nn.variation import in_order, unscored, vary
@@ -203,6 +204,7 @@ def evolve(
     keyframe_bytes: int = KEYFRAME_BYTES,
     progress: bool | None = None,
     verbose: bool = False,
+    force: bool = False,
 ) -> tuple[list[Any], tools.Logbook]:
     """Evolve a population by generations, each replaced by its children and scored on a new mini-batch.
 
@@ -266,6 +268,9 @@ def evolve(
         Whether to add a `ProgressBar` to the callbacks. If left out there is one in a notebook, and none elsewhere.
     verbose : bool
         Whether to print the algorithm and, as DEAP's loops do, the logbook's stream.
+    force : bool
+        Whether to go on where a process, or the run's past, has other versions, or other threads or variables of
+        TensorFlow, with which the same seed may give other last bits. Of the processes this is known under recipes.
 
     Returns
     -------
@@ -281,6 +286,8 @@ def evolve(
         toolbox, or something registered that the toolbox' algorithm does not call.
     EvaluationError
         If an evaluation raises, takes too long or returns no fitness: it names the generation and the child.
+    EnvironmentDiffersError
+        If a process computes otherwise than this one, unless `force` says to go on; another processor is a warning.
     CallbackError
         If a callback raises: it names its class and method, and is raised from what that raised.
 
@@ -323,7 +330,9 @@ def evolve(
         raise ValueError("halloffame cannot be kept in a checkpoint")
     lineage: Lineage | str = "breeding is 'plain'"
     if breeding == "recipes":
-        options = {"group_size": group_size, "place": cache, "size": cache_size, "timeout": timeout}
+        force = force or getattr(checkpoint, "regardless", False)
+        options: dict[str, Any] = {"group_size": group_size, "place": cache, "size": cache_size, "timeout": timeout}
+        options["expected"] = Expected(environment(toolbox.map), force)
         lineage = _lineage(population, toolbox, seed, cxpb, mutpb, options)
     if isinstance(lineage, str):
         for name, given in (("checkpoint", checkpoint is not None), ("timeout", timeout is not None)):
@@ -342,7 +351,9 @@ def evolve(
         watching.append(ProgressBar())
     with contextlib.ExitStack() as stack:
         if isinstance(checkpoint, str | os.PathLike):
-            checkpoint = stack.enter_context(Checkpoint(checkpoint))
+            checkpoint = stack.enter_context(Checkpoint(checkpoint, regardless=force))
+        elif checkpoint is not None:
+            checkpoint.regardless |= force
         run = _Run(
             evolution,
             watching,
@@ -447,6 +458,8 @@ class _Run:
         pairs = None if getattr(evolution.toolbox, "step", None) is not None else self._best_pairs
         kept = checkpoint is not None
         _record(evolution, self._clock, self._stats, self._begun, self._started, pairs, kept=kept)
+        if self._lineage is not None and not self._lineage.same_bytes:
+            evolution.same_bytes = False
         if self._verbose:
             print(evolution.logbook.stream)
         self._started = self._begun + evolution.elapsed  # what callbacks take counts for the next generation
@@ -455,6 +468,8 @@ class _Run:
         tell(self._watching, "on_generation", evolution)
         if checkpoint is not None and self._lineage is not None:
             self._keyframes.keep(self._lineage, checkpoint, self._watching)
+        if not generation and self._lineage is not None:
+            refer(evolution, self._lineage, evolution.population[0].fitness.wvalues)
 
     def _breed(self, generation: int) -> list[int]:
         """Let the children take the places of the population, and return those of their parents under a checkpoint."""

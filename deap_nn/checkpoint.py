@@ -68,6 +68,8 @@ class Generation:
         (0,) in generation 0. Places 2i and 2i+1 were mated; the last ones, of elites, are their own.
     settings : dict, optional
         Of generation 0: what decides the run's numbers, as `settings_record` tells of it; not in older checkpoints.
+    environment : dict, optional
+        Of generation 0, likewise: what of the process that began the run decides the last bits.
     """
 
     number: int
@@ -82,6 +84,7 @@ class Generation:
     wvalues: NDArray[np.float64] = field(repr=False)
     chosen: NDArray[np.uint32] = field(repr=False)
     settings: dict[str, Any] | None = None
+    environment: dict[str, Any] | None = None
 
     def parents(self, elites: int) -> int:
         """Return how many different parents its children have, those that live on themselves at its end left out."""
@@ -90,8 +93,9 @@ class Generation:
     def to_bytes(self) -> bytes:
         """Return a record's content."""
         values = {name: value for name, value in vars(self).items() if name not in ("wvalues", "chosen")}
-        if self.settings is None:
-            del values["settings"]
+        for name in ("settings", "environment"):
+            if values[name] is None:
+                del values[name]
         text = json.dumps(values, separators=(",", ":")).encode()
         sizes = _SIZES.pack(len(text), *self.wvalues.shape)
         return sizes + text + self.wvalues.astype("<f8").tobytes() + self.chosen.astype("<u4").tobytes()
@@ -210,7 +214,7 @@ class Checkpoint:
         cut off.
     regardless : bool
         Go back to the last whole generation where the file is damaged further up; a copy of it is kept. And go on with
-        other data than the run was begun with.
+        other data than the run was begun with, other versions, or other threads or variables of TensorFlow.
 
     Attributes
     ----------

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import itertools
 import pickletools
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +15,8 @@ from types import FunctionType
 from typing import Any
 
 from deap_nn.clock import Scoring, told_of
-from deap_nn.genome_tasks import MOST_CONTEXTS, SentContext, Task, run_group
+from deap_nn.environment import Expected
+from deap_nn.genome_tasks import MOST_CONTEXTS, Odd, Reference, SentContext, Task, run_group
 from deap_nn.genomes import LackingError
 from deap_nn.parallel import pickler
 from deap_nn.recipes import Breeder, Recipe
@@ -103,6 +105,13 @@ class Dispatch:
         How many members a task has; chosen by the size of the genome and of the population if left out.
     timeout : float, optional
         How many seconds a call of the function that is mapped may take; no limit if left out.
+    expected : Expected, optional
+        What the processes are held against; nothing if left out.
+
+    Attributes
+    ----------
+    odd : dict
+        By host, what is other in a process there than in the one that began the run.
     """
 
     def __init__(
@@ -118,7 +127,11 @@ class Dispatch:
         workers: int = 1,
         group_size: int | None = None,
         timeout: float | None = None,
+        expected: Expected | None = None,
     ) -> None:
+        self.odd: dict[str, str] = {}
+        self._expected = expected
+        self._reference: tuple[bytes, Reference] | None = None
         self._map = map
         self._known = known
         self._token = token
@@ -207,6 +220,7 @@ class Dispatch:
         lacking: dict[int, tuple[Any, ...]] = {}
         waiting: dict[int, list[Any]] = {}
         for i, answer in enumerate(self._map(run_group, tasks)):
+            self._note(answer)
             if answer is None:
                 lacking[i] = groups[i]
             elif lacking:
@@ -236,6 +250,26 @@ class Dispatch:
         for i in sorted(waiting):
             yield from waiting[i]
 
+    def refer(self, evaluate: Callable[[Any], Any], reference: Reference) -> None:
+        """Hold each process against the fitness of the first founder, once.
+
+        Parameters
+        ----------
+        evaluate : callable
+            What scores it.
+        reference : tuple
+            The weights of its fitness, and its weighted values.
+        """
+        self._reference = self._context(self._dumps(_without_generation(evaluate)))[1], reference
+
+    def _note(self, answer: Any) -> None:
+        """Say once a host what is other in a process that has answered."""
+        if isinstance(answer, Odd) and answer.host not in self.odd:
+            self.odd[answer.host] = answer.reason
+            warnings.warn(
+                f"a process on {answer.host} may compute other last bits: {answer.reason}", RuntimeWarning, stacklevel=2
+            )
+
     def _task(
         self, digest: bytes, context: SentContext | None, items: tuple[Any, ...], *, whole: bool, large: bool = False
     ) -> Task:
@@ -253,13 +287,16 @@ class Dispatch:
         slots = tuple((key, known.slots[key]) for key in sorted(useful) if key in known.slots)
         keyframe = str(known.keyframe) if known.keyframe is not None else None
         places = self._token, str(self._place), digest, context, known.generation
-        return Task(*places, items, tuple(told.values()), slots, keyframe, known.keyframe_history)
+        task = Task(*places, items, tuple(told.values()), slots, keyframe, known.keyframe_history)
+        if self._reference is not None and self._reference[0] == digest:
+            task = task._replace(reference=self._reference[1])
+        return task
 
     def _context(self, function: bytes) -> tuple[SentContext, bytes]:
         """Return what a worker needs to know of a pickled function, and its digest."""
         if function not in self._contexts:
             # Which objects pickle memoizes varies with who else holds them; without that the digest would too.
-            context = self._breeder, pickletools.optimize(function), self._timeout
+            context = self._breeder, pickletools.optimize(function), self._timeout, self._expected
             known_by = b"".join((self._token.encode(), *context[:2]))  # another run has genomes of its own
             self._contexts[function] = context, hashlib.sha256(known_by).digest()[:12]
             while len(self._contexts) > MOST_CONTEXTS:

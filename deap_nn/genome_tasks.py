@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
+import platform
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -15,20 +17,25 @@ import numpy as np
 
 from deap_nn import parallel
 from deap_nn.clock import scoring, told_of
+from deap_nn.environment import EnvironmentDiffersError, Expected, difference, environment
 from deap_nn.genomes import Genomes, LackingError
 from deap_nn.limits import EvaluationError, time_limit
 from deap_nn.recipes import Recipe
 
-SentContext = tuple[bytes, bytes, float | None]
+SentContext = tuple[bytes, bytes, float | None, Expected | None]
+
+Reference = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 class Task(NamedTuple):
     """What a map sends to a worker: recipes of a group, and what is needed to make their parents.
 
-    ``context`` is the pickled breeder and function and a limit of time, or None where the worker should know it by its
-    digest. ``items`` are recipes, or tuples whose first element is one. ``known`` are recipes of ancestors, ``slots``
-    pairs of an id and its slot, and ``generation`` is set on the function if it has such an attribute. ``keyframe`` is
-    the path of a keyframe, if there is one, and ``content`` what is in it, for a host that has no such file.
+    ``context`` is the pickled breeder and function, a limit of time and the environment that is expected, or None where
+    the worker should know it by its digest. ``items`` are recipes, or tuples whose first element is one. ``known`` are
+    recipes of ancestors, ``slots`` pairs of an id and its slot, and ``generation`` is set on the function if it has
+    such an attribute. ``keyframe`` is the path of a keyframe, if there is one, and ``content`` what is in it, for a
+    host that has no such file.
+    ``reference`` has the weights of the first founder's fitness and its weighted values, if the function scores.
     """
 
     token: str
@@ -42,6 +49,7 @@ class Task(NamedTuple):
     keyframe: str | None = None
     history: str = ""
     content: bytes | None = None
+    reference: Reference | None = None
 
 
 MOST_CONTEXTS = 8
@@ -49,14 +57,26 @@ MOST_CONTEXTS = 8
 
 
 class Context(NamedTuple):
-    """What makes genomes, the function that scores them, and the seconds that a call of it may take."""
+    """What makes genomes, the function that scores them, the seconds that a call may take, and what is expected."""
 
     genomes: Genomes
     function: Callable[[Any], Any]
     timeout: float | None
+    expected: Expected | None
+
+
+class Odd(list[Any]):
+    """Answers of a process that may compute other last bits than the one that began the run."""
+
+    host: str = ""
+    reason: str = ""
 
 
 contexts: OrderedDict[bytes, Context] = OrderedDict()
+compared: dict[str, str] = {}
+"""The runs whose environment was compared with this process', and what is other here, if anything is."""
+referred: set[str] = set()
+"""The runs whose first founder this process has scored."""
 genomes_by_run: dict[str, Genomes] = {}
 busy = threading.RLock()  # a map of threads makes one genome at a time
 
@@ -88,7 +108,7 @@ def _context(task: Task) -> Context:
         if task.context is None:
             raise LackingError(task.digest)
         # The map has unpickled the task, from the same sender.
-        breeder_bytes, function_bytes, timeout = task.context
+        breeder_bytes, function_bytes, timeout, expected = task.context
         if task.token not in genomes_by_run:
             # Not where the run is known: unpickling a class of DEAP's creator would replace the user's.
             breeder, shares_noise = unpickled(breeder_bytes)
@@ -96,7 +116,7 @@ def _context(task: Task) -> Context:
             genomes_by_run[task.token] = Genomes(breeder, task.token, Path(task.place))
             if shares_noise:
                 genomes_by_run[task.token].share_noise()
-        contexts[task.digest] = Context(genomes_by_run[task.token], unpickled(function_bytes), timeout)
+        contexts[task.digest] = Context(genomes_by_run[task.token], unpickled(function_bytes), timeout, expected)
         while len(contexts) > MOST_CONTEXTS:
             contexts.popitem(last=False)
     return contexts[task.digest]
@@ -105,6 +125,8 @@ def _context(task: Task) -> Context:
 def forget() -> None:
     """Let go of what this process holds of earlier runs."""
     contexts.clear()
+    compared.clear()
+    referred.clear()
     for genomes in genomes_by_run.values():
         if genomes.breeder.noise_table is not None:
             genomes.breeder.noise_table.forget()
@@ -119,13 +141,65 @@ def run_group(task: Task) -> list[Any] | None:
     ------
     EvaluationError
         If the function raises or takes too long, naming the child.
+    EnvironmentDiffersError
+        If this process computes otherwise than the one that began the run, but for its processor.
     """
-    with busy, scoring(task.generation), contextlib.suppress(LackingError), parallel.ending_without_memory():
+    with busy, contextlib.suppress(LackingError), parallel.ending_without_memory():
         context = _context(task)
+        answers = _answers(task, context)
+        odd = _compared(task, context)
+        if odd:
+            answers = Odd(answers)
+            answers.host, answers.reason = platform.node(), odd
+        return answers
+    return None
+
+
+def _compared(task: Task, context: Context) -> str:
+    """Return what is other in this process than in the one that began the run, or raise where it must not be."""
+    if context.expected is None:
+        return ""
+    known, force = context.expected
+    if task.token not in compared:  # once there are answers: TensorFlow may come with the first
+        here = environment()
+        differs = difference(known, here)
+        if differs is not None and not force:
+            raise EnvironmentDiffersError(f"process {os.getpid()} on {platform.node()}: {differs}; --force goes on")
+        if differs is None and here["processor"] != known["processor"]:
+            differs = "it has another processor than the one where the run began"
+        compared[task.token] = differs or ""
+    if task.reference is not None and task.token not in referred:
+        referred.add(task.token)
+        if not compared[task.token] and not _scores_alike(task, context, task.reference):
+            differs = "by the same versions and variables, a network has another fitness than where the run began"
+            if not force:
+                raise EnvironmentDiffersError(f"process {os.getpid()} on {platform.node()}: {differs}; --force goes on")
+            compared[task.token] = differs
+    return compared[task.token]
+
+
+def _scores_alike(task: Task, context: Context, reference: Reference) -> bool:
+    """Return whether the first founder has the fitness here that it had when the run began."""
+    weights, wvalues = reference
+    first = task._replace(items=(Recipe(0, 0),), generation=0, known=(), slots=())
+    try:
+        (values,) = _answers(first, context)
+    finally:
+        _tell_generation(context.function, task.generation)
+    return tuple(value * weight for value, weight in zip(values, weights, strict=True)) == wvalues
+
+
+def _tell_generation(function: Any, generation: int) -> None:
+    for told in told_of(function):
+        told.generation = generation
+
+
+def _answers(task: Task, context: Context) -> list[Any]:
+    """Return what the function answers to the individuals of a group."""
+    with scoring(task.generation):
         genomes, function = context.genomes, context.function
         target: Any = getattr(function, "func", function)
-        for told in told_of(function):
-            told.generation = task.generation
+        _tell_generation(function, task.generation)
         genomes.recipes = {recipe.id: recipe for recipe in task.known}
         genomes.slots = dict(task.slots)
         path = Path(task.keyframe) if task.keyframe is not None else None
@@ -152,7 +226,6 @@ def run_group(task: Task) -> list[Any] | None:
             given = individual if isinstance(item, Recipe) else (individual, *item[1:])
             answers.append(_call(partial(function, given), (recipe,), timeout))
         return answers
-    return None
 
 
 run_group.may_be_done_twice = True  # type: ignore[attr-defined]  # it is a pure function

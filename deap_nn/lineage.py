@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.dispatch import Dispatch, Known, Map
+from deap_nn.environment import Expected
 from deap_nn.genome_cache import FEWEST_SLOTS, default_place, free_bytes, segment_bytes, slots_in, sweep
 from deap_nn.genome_tasks import busy, contexts, genomes_by_run
 from deap_nn.genomes import Genomes, LackingError
@@ -56,6 +57,8 @@ class Lineage:
         How many members a task has; chosen by the size of the genome and of the population if left out.
     timeout : float, optional
         How many seconds a call of the function that is mapped may take; no limit if left out.
+    expected : Expected, optional
+        What the processes of the map are held against; nothing if left out.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Lineage:
         size: int | None = None,
         group_size: int | None = None,
         timeout: float | None = None,
+        expected: Expected | None = None,
     ) -> None:
         self.breeder = breeder
         place = place or default_place()
@@ -110,7 +114,14 @@ class Lineage:
             workers=workers,
             group_size=group_size,
             timeout=timeout,
+            expected=expected,
         )
+        self.refer = self._dispatch.refer
+
+    @property
+    def same_bytes(self) -> bool:
+        """Whether all processes that have answered compute as the one that began the run."""
+        return not self._dispatch.odd
 
     @property
     def generation(self) -> int:

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from deap_nn.checkpoint import Checkpoint, CheckpointError, Generation, keyframes_in, read_generations
-from deap_nn.clock import Clock
+from deap_nn.clock import Clock, problem_of
 from deap_nn.elitism import Elitism
+from deap_nn.environment import difference, environment
 from deap_nn.evolution import Callback, Evolution, naming
 from deap_nn.keyframes import Keyframe, KeyframeError
+from deap_nn.limits import WORST
 from deap_nn.lineage import Lineage
 from deap_nn.logbooks import last_record, plain, record
 from deap_nn.settings_record import check_settings, settings_record
@@ -73,6 +75,7 @@ def kept_of(
         wvalues=np.array([member.fitness.wvalues for member in evolution.population], dtype=np.float64),
         chosen=np.array(places, dtype=np.uint32),
         settings=None if evolution.generation else _settings_of(evolution),
+        environment=None if evolution.generation else environment(evolution.toolbox.map),
     )
 
 
@@ -98,13 +101,19 @@ def go_on(
     """Put a run back where its last generation was logged."""
     past = checkpoint.read_past()
     last, population = past[-1], evolution.population
-    may_differ = ("data",) if checkpoint.regardless else ()
-    check_settings(past[0].settings, _settings_of(evolution), checkpoint.path.parent, but=may_differ)
+    may_differ, present = ("data",) if checkpoint.regardless else (), _settings_of(evolution)
+    check_settings(past[0].settings, present, checkpoint.path.parent, but=may_differ)
+    if past[0].settings is not None and past[0].settings.get("data") != present.get("data"):
+        evolution.same_bytes = False
     if len(population) != len(last.wvalues):
         raise CheckpointError(f"the checkpoint has {len(last.wvalues)} members, the population {len(population)}")
     if last.number > evolution.generations:
         least = f"the {last.number} generations of {checkpoint.path.parent}"
         raise CheckpointError(f"ngen must be at least {least}, got {evolution.generations}")
+    _check_environment(evolution, checkpoint)
+    whole = past[0].settings is not None and past[0].environment is not None
+    if whole and not checkpoint.regardless and refer(evolution, lineage, past[0].wvalues[0]):
+        list(evolution.map(evolution.toolbox.evaluate, population[:1]))  # who differs says so before anything is done
     keyframe = check_keyframe(checkpoint.path.parent, last.number)
     lineage.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
     if lineage.history != last.history:
@@ -140,6 +149,46 @@ def go_on(
     evolution.member = None
     lineage.forget_past()
     past.clear()  # the logbook and the lineage have what is needed of it
+
+
+def _check_environment(evolution: Evolution, checkpoint: Checkpoint) -> None:
+    """Hold this process against the one that began a run."""
+    recorded, here = checkpoint.past[0].environment, environment(evolution.toolbox.map)
+    if recorded is None:
+        return
+    folder, differs = checkpoint.path.parent, difference(recorded, here)
+    if differs is not None and not checkpoint.regardless:
+        helps = "--force, or Checkpoint(folder, regardless=True), goes on all the same"
+        raise CheckpointError(f"{folder} is of a run by another TensorFlow: {differs}: {helps}")
+    if differs is None and here["processor"] != recorded["processor"]:
+        differs = "this processor is another than the one where the run began"
+    if differs is not None:
+        evolution.same_bytes = False
+        warnings.warn(f"the last bits of a fitness may be others: {differs}", stacklevel=4)
+
+
+def refer(evolution: Evolution, lineage: Lineage, wvalues: Sequence[float]) -> bool:
+    """Let each process score the first founder once, and return whether they do.
+
+    They do where the fitness is one of ours, computed on processors of one kind.
+
+    Parameters
+    ----------
+    evolution : Evolution
+        The run.
+    lineage : Lineage
+        Its recipes.
+    wvalues : sequence of float
+        The weighted values of the first founder's fitness when the run began.
+    """
+    evaluate = evolution.toolbox.evaluate
+    problem = problem_of(evaluate)
+    values = tuple(map(float, wvalues))
+    comparable = problem is not None and problem.device == "cpu" and max(map(abs, values)) < WORST
+    if comparable and evolution.same_bytes:
+        lineage.refer(evaluate, (tuple(evolution.population[0].fitness.weights), values))
+        return True
+    return False
 
 
 def check_keyframe(folder: Path, generation: int) -> Path | None:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import platform
 import shutil
 import warnings
 from collections.abc import Mapping
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.commands import InputError
+from deap_nn.environment import PINNED, versions
 from deap_nn.logbooks import write_with
 from deap_nn.plain_files import SMALL_BYTES, check_folder, is_plain, read_plain
-
-PINNED = ("deap", "numpy", "tensorflow", "keras")
-"""The packages on whose versions a run's numbers depend: with others a run is resumed only when told to."""
-
 
 FILES = {"keras": "model", "init_weights": "init"}
 """The settings that name a file, whose digest is stored beside it; how the run's own copy of it is called."""
@@ -53,29 +47,6 @@ def kept_files(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> d
         for name, copy in copies.items()
         if is_plain(copy) and digest_of(copy) == settings.get(f"{name}_sha256")
     }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python, the system and the packages that results depend on."""
-    packages = ("deap-nn", "deap", "numpy", "tensorflow", "keras", "scoop")
-    found = {"python": platform.python_version(), "system": platform.platform(), "processor": _processor()}
-    for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
-def _processor() -> str:
-    """Name the processor and those of its abilities that TensorFlow chooses its kernels by."""
-    found: dict[str, str] = {}
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition(":")
-            found.setdefault(name.strip(), value.strip())
-    abilities = [flag for flag in found.get("flags", "").split() if flag.startswith(("avx", "amx", "fma", "sve"))]
-    return " ".join([found.get("model name", platform.processor()), found.get("cpu family", ""), *sorted(abilities)])
 
 
 def read_config(path: str | os.PathLike[str], option: str) -> dict[str, Any]:
@@ -144,8 +115,6 @@ def check_resumable(
     before = config["versions"].get("deap-nn")
     if before != here["deap-nn"]:
         warnings.warn(f"the run was made with deap-nn {before}, this is {here['deap-nn']}", stacklevel=2)
-    if config["versions"].get("processor") != here["processor"]:
-        warnings.warn("the run was begun on another processor: fitness may differ in its last bits", stacklevel=2)
 
 
 def _check_status(path: Path) -> None:

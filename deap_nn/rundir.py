@@ -23,12 +23,12 @@ from deap_nn import limits, parallel
 from deap_nn.callbacks import READOUT_EVERY
 from deap_nn.commands import InputError
 from deap_nn.descriptions import sample_shape, settings_of
+from deap_nn.environment import versions
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.exhibits import ANSWERS_FILE, FILTERS_FILE, FilterTrace, write_answers
 from deap_nn.html_report import REPORT_FILE, write_report
 from deap_nn.logbooks import append_text, format_row, rows_of, to_json, write_json, write_text, write_with
 from deap_nn.plain_files import SMALL_BYTES, read_plain
-from deap_nn.run_settings import versions
 from deap_nn.weight_trace import WeightTrace
 from deap_nn.weights import Layout
 
@@ -116,6 +116,8 @@ class RunDirectory(Callback):
         if not again:
             self.path.mkdir(parents=True)
         self.status: dict[str, Any] = {"state": "running", **status}
+        if self._before is not None and b'"same_bytes": false' in self._before:  # once so, always
+            self.status["same_bytes"] = False
         self._begun = time.perf_counter()
         self._trace = WeightTrace(self.path)
         self._written = 0
@@ -266,6 +268,8 @@ class RunDirectory(Callback):
             If the folder has a run already with which this one does not go on.
         """
         self._check_restored()
+        if not evolution.same_bytes:
+            self.status["same_bytes"] = False
         self._catch_up(evolution)
         if self._filters is not None:
             self._filters.on_generation(evolution)

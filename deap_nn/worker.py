@@ -22,6 +22,7 @@ from typing import Any
 
 from deap_nn import parallel, scoop_repairs
 from deap_nn.broker_sockets import ENDPOINT, Endpoint, join
+from deap_nn.environment import let_tensorflow_have
 from deap_nn.genome_cache import default_place, sweep
 
 CANNOT_IMPORT = 86
@@ -94,6 +95,7 @@ def run(arguments: Sequence[str]) -> int:
                 print(f"launch: {who} cannot import {scoop.MAIN_MODULE}: {reason}", file=sys.stderr, flush=True)
                 os._exit(CANNOT_IMPORT)
 
+    let_tensorflow_have(1)
     program = _Program()
     bootstrap.runpy = program
     sys.argv[1:] = arguments

@@ -25,6 +25,7 @@ from deap_nn.checkpoint import Checkpoint, CheckpointError
 from deap_nn.commands import InputError, check_new_folder, run_command
 from deap_nn.datafiles import DataError
 from deap_nn.datasets import Dataset, load_dataset
+from deap_nn.environment import EnvironmentDiffersError
 from deap_nn.exhibits import ANSWERS_FILE, write_answers
 from deap_nn.maps import Map
 from deap_nn.maps.options import asked_map
@@ -197,6 +198,7 @@ def run(
             timeout=options.timeout,
             keyframe_seconds=None if options.keyframes == "off" else options.keyframes,
             keyframe_bytes=(options.keyframe_space or 0) * 2**20,
+            force=options.force,
         )
         directory.status["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
     if not options.no_progress:
@@ -260,7 +262,7 @@ def main() -> int:
         with contextlib.closing(going_on) if going_on is not None else contextlib.nullcontext():
             try:
                 run(options, dataset, directory, going_on, events, map_)
-            except CheckpointError as error:
+            except (CheckpointError, EnvironmentDiffersError) as error:
                 if options.resume is None:
                     raise
                 raise InputError(f"argument --resume: {error}") from error

@@ -204,7 +204,7 @@ def make_parser() -> Parser:
     add("--voters", type=integer(0), metavar="N", help=f"so many parents vote at the end; by default {VOTERS}")
     add("--output", metavar="DIR", help="a new folder for the run; by default a fresh one under runs/")
     add("--resume", metavar="DIR", help="go on with the run in this folder, with its settings; see --generations")
-    add("--force", action="store_true", help="resume with other versions, or before damage to the checkpoint")
+    add("--force", action="store_true", help="go on with processes of other versions, and resume before damage")
     add("--regardless", action="store_true", dest="force", help=argparse.SUPPRESS)  # as it was called before
     add("--target", type=number(0, 1), metavar="X", help="stop at a validation error of at most X; by default never")
     add(
@@ -251,8 +251,6 @@ def parse_arguments() -> argparse.Namespace:
     parser = make_parser()
     options = parser.parse_args()
     if options.resume is None:
-        if options.force:
-            raise InputError("argument --force: is for --resume")
         return complete(options)
     named = {argument.partition("=")[0] for argument in sys.argv[1:]}
     given = {action.dest: action for action in parser._actions if named & set(action.option_strings)}

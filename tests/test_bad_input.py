@@ -201,9 +201,7 @@ MNIST_CASES = [
     (["--data", "objects.npz"], "--data"),
     (["--data", "bomb"], "at most 2,147,483,648 are read"),
     (["--timeout", "0"], "--timeout"),
-    (["--force"], "--force"),
     (["--preset", "es", "--population", "20", "--parents", "11"], "--parents: must be at most half of the population"),
-    (["--regardless"], "--force"),
     *(
         ([option, value, "--breeding", "plain"], f"{option}: needs --breeding recipes")
         for option, value in [

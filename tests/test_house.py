@@ -23,7 +23,7 @@ FLOORS = [
     {"genome_cache", "keyframes", "clock", "presets"},
     {"sharing"},
     {"parallel"},
-    {"datasets", "tensorflow_setup", "commands", "noise"},
+    {"datasets", "tensorflow_setup", "commands", "noise", "environment"},
     {"answers", "own_parts", "model_state"},
     {"reading", "run_settings"},
     {"models", "runs", "initialisation", "crossover", "mutation", "selection", "compiled"},

@@ -67,8 +67,6 @@ REFUSED = {
     "--final-sigma": ([0.01], "--final-sigma: needs --schedule linear or geometric or one-fifth or self-adaptive"),
     "--schedule-generations": ([9], "--schedule-generations: needs --schedule linear or geometric"),
     "--elite-batches": ([3], "--elite-batches: needs --elites"),
-    "--force": ([], "--force: is for --resume"),
-    "--regardless": ([], "--force: is for --resume"),
     "--workers": ([2], "--workers"),
     "--scheduler": (["tcp://127.0.0.1:1"], "--scheduler"),
 }
@@ -207,6 +205,7 @@ def test_the_rest_are_of_the_process_or_the_folder(place, here, run, digits_file
 
 
 ELSEWHERE = {"--output", "--resume", "--threads", "--device", "--no-progress", "--help", "--tensorboard"}
+ELSEWHERE |= {"--force", "--regardless"}
 """The last is tested where its package is installed, in ``tests/extras``."""
 
 

@@ -1,0 +1,206 @@
+"""What decides the last bits beside the settings: versions, TensorFlow's variables and threads, the processor."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import MNIST, ROOT, alone, run_here
+
+from deap_nn import Checkpoint, RunDirectory, environment, evolve, genome_tasks, make_toolbox, read_run
+from deap_nn.checkpoint import CheckpointError, read_generations
+from deap_nn.environment import EnvironmentDiffersError, difference, let_tensorflow_have
+from deap_nn.genome_tasks import Odd
+from deap_nn.maps import open_map
+
+HERE = environment.environment()
+
+
+def small(digits, **arguments):
+    return make_toolbox("mlp", digits, **({"seed": 3, "batch_size": 16} | arguments))
+
+
+def go(toolbox, ngen, **arguments):
+    return evolve(toolbox.population(n=8), toolbox, ngen, **arguments)
+
+
+def changed(**parts):
+    return {name: value | parts[name] if name in parts and isinstance(value, dict) else parts.get(name, value)
+            for name, value in HERE.items()}  # fmt: skip
+
+
+OTHERS = [
+    ({"variables": {"TF_ENABLE_ONEDNN_OPTS": "0"}}, "TF_ENABLE_ONEDNN_OPTS was not set .*, and is '0'"),
+    ({"variables": {"ONEDNN_MAX_CPU_ISA": "AVX2"}}, "ONEDNN_MAX_CPU_ISA was not set .*, and is 'AVX2'"),
+    ({"variables": {"DNNL_MAX_CPU_ISA": "AVX2"}}, "DNNL_MAX_CPU_ISA was not set .*, and is 'AVX2'"),
+    ({"variables": {"XLA_FLAGS": "--x"}}, "XLA_FLAGS was not set .*, and is '--x'"),
+    ({"versions": {"numpy": "0.1"}}, "numpy was '.*' where the run began, and is '0.1'"),
+    ({"threads": [7, 1]}, "TensorFlow had 1 and 1 threads where the run began, and has 7 and 1"),
+]
+
+
+@pytest.mark.parametrize(("other", "named"), OTHERS, ids=lambda value: next(iter(value)) if value is dict else None)
+def test_a_run_is_not_gone_on_with_where_bits_are_other(digits, tmp_path, monkeypatch, other, named):
+    go(small(digits), 1, checkpoint=tmp_path)
+    assert read_generations(tmp_path)[0].environment == HERE
+    monkeypatch.setattr("deap_nn.resuming.environment", lambda map_=None: changed(**other))
+    before = (tmp_path / "generations").read_bytes()
+    with pytest.raises(CheckpointError, match=f"{named}.*--force"):
+        go(small(digits), 2, checkpoint=tmp_path)
+    assert (tmp_path / "generations").read_bytes() == before
+    with pytest.warns(UserWarning, match="the last bits of a fitness may be others"):
+        go(small(digits), 2, checkpoint=tmp_path, force=True)
+    with pytest.warns(UserWarning, match="may be others"), Checkpoint(tmp_path, regardless=True) as checkpoint:
+        go(small(digits), 3, checkpoint=checkpoint)
+
+
+@pytest.mark.parametrize(("other", "named"), OTHERS, ids=lambda value: next(iter(value)) if value is dict else None)
+def test_a_process_whose_bits_are_other_is_refused(digits, monkeypatch, other, named):
+    monkeypatch.setattr(genome_tasks, "environment", lambda: changed(**other))
+    with pytest.raises(EnvironmentDiffersError, match=rf"process \d+ on \S+: {named}"):
+        go(small(digits), 1)
+    with pytest.warns(RuntimeWarning, match="may compute other last bits") as warned:
+        _, logbook = go(small(digits), 2, force=True)
+    assert len(warned) == 1
+    assert len(logbook) == 3
+
+
+def test_another_processor_is_a_warning_and_the_folder_says_so(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(genome_tasks, "environment", lambda: changed(processor="another"))
+    folder = tmp_path / "run"
+    with pytest.warns(RuntimeWarning, match="another processor") as warned, RunDirectory(folder) as directory:
+        go(small(digits), 2, callbacks=[directory], checkpoint=folder / "checkpoint")
+    assert len(warned) == 1  # once a host
+    assert json.loads((folder / "status.json").read_text())["same_bytes"] is False
+    monkeypatch.undo()
+    with RunDirectory(folder, again=True) as directory:  # what was so remains so
+        go(small(digits), 3, callbacks=[directory], checkpoint=folder / "checkpoint")
+    assert json.loads((folder / "status.json").read_text())["same_bytes"] is False
+
+
+def test_a_run_that_goes_on_on_another_processor_says_so(digits, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    with RunDirectory(folder) as directory:
+        go(small(digits), 1, callbacks=[directory], checkpoint=folder / "checkpoint")
+    assert "same_bytes" not in read_run(folder).status
+    monkeypatch.setattr("deap_nn.resuming.environment", lambda map_=None: changed(processor="another"))
+    with pytest.warns(UserWarning, match="this processor is another"), RunDirectory(folder, again=True) as directory:
+        go(small(digits), 2, callbacks=[directory], checkpoint=folder / "checkpoint")
+    assert read_run(folder).status["same_bytes"] is False
+
+
+def test_other_bits_by_the_same_versions_and_variables_are_refused(digits, tmp_path, monkeypatch):
+    """Whatever makes them other: the first founder is scored again, by each process and by one that goes on."""
+    go(small(digits), 1, checkpoint=tmp_path)
+    answers = genome_tasks._answers
+
+    def other(task, context):
+        found = answers(task, context)
+        return [(value[0] + 1e-12,) for value in found] if isinstance(found[0], tuple) else found
+
+    monkeypatch.setattr(genome_tasks, "_answers", other)
+    with pytest.raises(
+        EnvironmentDiffersError, match="by the same versions and variables, a network has another fitness"
+    ):
+        go(small(digits), 2, checkpoint=tmp_path)
+    monkeypatch.undo()
+    seen = []
+
+    def later(task, context):  # the process that is asked in generation 1 is another than that of generation 0
+        seen.append(task.generation)
+        return other(task, context) if any(seen) else answers(task, context)
+
+    monkeypatch.setattr(genome_tasks, "_answers", later)
+    with pytest.raises(EnvironmentDiffersError, match="another fitness"):
+        go(small(digits), 2)
+
+
+def test_the_founder_is_scored_again_once_in_a_process(digits, monkeypatch):
+    asked = []
+    alike = genome_tasks._scores_alike
+    monkeypatch.setattr(genome_tasks, "_scores_alike", lambda *given: asked.append(given) or alike(*given))
+    go(small(digits), 4)
+    assert len(asked) == 1
+    plain = small(digits)
+    go(plain, 2, breeding="plain")
+    assert len(asked) == 1
+
+
+def test_processes_agree_with_the_one_that_leads(digits, tmp_path):
+    _, alone_ = go(small(digits), 2, checkpoint=tmp_path)
+    with open_map("processes", workers=2) as map_:
+        toolbox = small(digits)
+        toolbox.register("map", map_)
+        _, shared = go(toolbox, 3, checkpoint=tmp_path)
+    assert shared[:3] == alone_[:3]
+
+
+def test_answers_of_an_odd_process_travel_with_their_reason():
+    import pickle
+
+    odd = Odd([(1.0,)])
+    odd.host, odd.reason = "there", "it is other"
+    back = pickle.loads(pickle.dumps(odd))
+    assert (list(back), back.host, back.reason) == ([(1.0,)], "there", "it is other")
+
+
+def test_threads_that_are_not_known_do_not_count():
+    assert difference(HERE, changed(threads=None)) is None
+    assert difference(changed(processor="another"), HERE) is None
+    assert HERE["threads"] == [1, 1]
+
+
+def test_tensorflow_is_limited_unless_the_user_has_limited_it(monkeypatch):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    monkeypatch.delenv("TF_NUM_INTEROP_THREADS", raising=False)
+    let_tensorflow_have(1)
+    assert (os.environ["TF_NUM_INTRAOP_THREADS"], os.environ["TF_NUM_INTEROP_THREADS"]) == ("3", "1")
+
+
+MODEL_FIRST = """
+import keras, numpy as np
+from deap_nn import KerasProblem, evolve, make_toolbox, environment
+from deap_nn.parallel import current_map
+
+model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4, activation="tanh"), keras.layers.Dense(3)])
+model(np.zeros((1, 5)))
+rng = np.random.default_rng(1)
+problem = KerasProblem(model, rng.normal(size=(40, 5)), rng.integers(0, 3, 40))
+if __name__ == "__main__":
+    toolbox = make_toolbox(problem, seed=1)
+    evolve(toolbox.population(n=8), toolbox, 2)
+    print(environment.environment()["threads"])
+"""
+
+
+def test_a_model_before_a_toolbox_leaves_no_unlimited_threads_under_the_launcher(tmp_path):
+    (tmp_path / "script.py").write_text(MODEL_FIRST)
+    answer = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "deap_nn.launch", "-n", "2", "script.py"],
+        cwd=tmp_path,
+        env=os.environ | alone(tmp_path) | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines()[-1] == "[1, 1]"
+    assert "already computes" not in answer.stderr
+
+
+def test_the_experiment_refuses_other_variables_in_one_line(finished_run, digits_file, tmp_path, monkeypatch):
+    folder = shutil.copytree(finished_run, tmp_path / "run")
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    options = ["--resume", folder, "--generations", 9, "--data", digits_file, "--no-progress"]
+    status = (folder / "status.json").read_bytes()
+    answer = run_here(MNIST, *options, cwd=tmp_path)
+    assert answer.returncode == 2
+    (line,) = answer.stderr.splitlines()
+    assert "TF_ENABLE_ONEDNN_OPTS was not set where the run began, and is '0'" in line
+    assert (folder / "status.json").read_bytes() == status
+    answer = run_here(MNIST, *options, "--force", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert read_run(folder).status["same_bytes"] is False
