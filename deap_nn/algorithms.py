@@ -35,7 +35,7 @@ from deap_nn.made_toolbox import MadeToolbox, check_called
 from deap_nn.maps.tasks import MapError
 from deap_nn.mating import mates_of
 from deap_nn.members import centre_of, mean_around
-from deap_nn.parallel import heeding_signals, holding_signals, out_of_memory, pickler, worker_count
+from deap_nn.parallel import heeding_signals, holding_signals, keeping_order, out_of_memory, pickler, worker_count
 from deap_nn.progress import ProgressBar, in_notebook
 from deap_nn.recipes import weigh_of
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, begun_with, go_on, kept_of, refer
@@ -99,7 +99,7 @@ def _elitism(toolbox: base.Toolbox, size: int) -> Elitism:
 def _score(evolution: Evolution, elitism: Elitism, watching: Iterable[Callback]) -> None:
     population, evaluate = evolution.population, evolution.toolbox.evaluate
     evolution.scored, told = 0, time.monotonic()
-    plainly = evolution.map is evolution.toolbox.map  # by recipes it is the worker who names the child
+    plainly = not isinstance(getattr(evolution.map, "__self__", None), Lineage)  # else the worker names the child
     answers = iter(_naming(evolution) if plainly else evolution.map(evaluate, population))
     for place, individual in enumerate(population):
         values = next(answers, _NOTHING)
@@ -341,7 +341,9 @@ def evolve(
     if verbose:
         print(describe_algorithm(toolbox, len(population)))
     probabilities = {"cxpb": cxpb, "mutpb": mutpb}
-    evolution = Evolution(toolbox, population, ngen, toolbox.map, settings={"seed": seed, **probabilities})
+    evolution = Evolution(
+        toolbox, population, ngen, keeping_order(toolbox.map), settings={"seed": seed, **probabilities}
+    )
     if isinstance(lineage, Lineage):
         evolution.map, evolution.look, evolution.mean = lineage.map, lineage.look, lineage.mean
     watching = checked_callbacks(callbacks)

@@ -16,9 +16,9 @@ from typing import Any
 
 from deap_nn.clock import Scoring, told_of
 from deap_nn.environment import Expected
-from deap_nn.genome_tasks import MOST_CONTEXTS, Odd, Reference, SentContext, Task, run_group
+from deap_nn.genome_tasks import MOST_CONTEXTS, Group, Reference, SentContext, Task, run_group
 from deap_nn.genomes import LackingError
-from deap_nn.parallel import pickler
+from deap_nn.parallel import keeping_order, pickler
 from deap_nn.recipes import Breeder, Recipe
 from deap_nn.weights import MOST_TOGETHER
 
@@ -181,7 +181,7 @@ class Dispatch:
             told.generation = self._known.generation
         if not any(told_of(function)):
             function = Scoring(function, self._known.generation)
-        return list(self._map(function, items))[::-1]
+        return list(keeping_order(self._map)(function, items))[::-1]
 
     def _of_recipes(self, function: Callable[[Any], Any], sent: Sequence[Any]) -> Iterator[Any]:
         if not sent:
@@ -216,29 +216,40 @@ class Dispatch:
         """Send groups to the workers, again with all that they need where they lack it, and yield what is answered."""
         known = digest in self._digests
         self._digests.add(digest)
-        tasks = [self._task(digest, None if known else context, group, whole=False) for group in groups]
+        tasks = [
+            self._task(digest, None if known else context, group, whole=False)._replace(number=number)
+            for number, group in enumerate(groups)
+        ]
         lacking: dict[int, tuple[Any, ...]] = {}
         waiting: dict[int, list[Any]] = {}
-        for i, answer in enumerate(self._map(run_group, tasks)):
+        twice: list[Any] = []
+        due = 0  # the number of the group whose answers are next
+        for answer in self._map(run_group, tasks):
             self._note(answer)
-            if answer is None:
-                lacking[i] = groups[i]
-            elif lacking:
-                waiting[i] = answer
+            if answer.values is None:
+                lacking[answer.number] = groups[answer.number]
+            elif answer.number < due or answer.number in waiting:
+                twice += answer.values
             else:
-                yield from answer
+                waiting[answer.number] = answer.values
+            while due in waiting:
+                yield from waiting.pop(due)
+                due += 1
         content: bytes | None = None
         keyframe, whole = self._known.keyframe, not self._known.has_large_pools()
         while lacking:
-            again = [self._task(digest, context, group, whole=whole, large=True) for group in lacking.values()]
+            again = [
+                self._task(digest, context, group, whole=whole, large=True)._replace(number=number)
+                for number, group in lacking.items()
+            ]
             if content is not None:  # as many copies as are worth it: who lacks it may get any of the tasks
                 copies = max(1, MOST_SENT // max(1, len(content)))
                 again[:copies] = [task._replace(content=content) for task in again[:copies]]
-            answers = dict(zip(lacking, self._map(run_group, again), strict=True))
-            if content is not None and None in answers.values():  # the last resort is this process
-                answers = dict(zip(lacking, map(run_group, again), strict=True))
-            waiting.update({i: answer for i, answer in answers.items() if answer is not None})
-            lacking = {i: group for i, group in lacking.items() if answers[i] is None}
+            answers = self._values(self._map(run_group, again))
+            if content is not None and len(answers) < len(lacking):  # the last resort is this process
+                answers = self._values(map(run_group, again))
+            waiting.update(answers)
+            lacking = {number: group for number, group in lacking.items() if number not in answers}
             if lacking and not whole:  # what was too large to be sent with every task was not all
                 whole = True
                 continue
@@ -247,8 +258,19 @@ class Dispatch:
                 raise LackingError(f"generation {generation} cannot be made of what is known of its ancestors")
             # A host that has no such file is sent it with one task, and keeps it for the others.
             content = keyframe.read_bytes() if lacking and keyframe is not None else None
-        for i in sorted(waiting):
-            yield from waiting[i]
+        while due in waiting:
+            yield from waiting.pop(due)
+            due += 1
+        yield from twice  # too many answers, as the caller will see; where one is missing it ends here
+
+    def _values(self, answers: Iterable[Group]) -> dict[int, list[Any]]:
+        """Return the answers to tasks by their numbers; what lacks something has none."""
+        found: dict[int, list[Any]] = {}
+        for answer in answers:
+            self._note(answer)
+            if answer.values is not None:
+                found[answer.number] = answer.values
+        return found
 
     def refer(self, evaluate: Callable[[Any], Any], reference: Reference) -> None:
         """Hold each process against the fitness of the first founder, once.
@@ -262,9 +284,9 @@ class Dispatch:
         """
         self._reference = self._context(self._dumps(_without_generation(evaluate)))[1], reference
 
-    def _note(self, answer: Any) -> None:
+    def _note(self, answer: Group) -> None:
         """Say once a host what is other in a process that has answered."""
-        if isinstance(answer, Odd) and answer.host not in self.odd:
+        if answer.reason and answer.host not in self.odd:
             self.odd[answer.host] = answer.reason
             warnings.warn(
                 f"a process on {answer.host} may compute other last bits: {answer.reason}", RuntimeWarning, stacklevel=2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -110,8 +111,13 @@ class FilterTrace(Callback):
         try:
             with open_plain(self.path) as file, np.load(file, allow_pickle=False) as arrays:
                 rows = dict(zip(arrays["generations"].tolist(), arrays["filters"], strict=True))
-        except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
-            return  # not there, or of no use: anew from here
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            again = f"it is made again from generation {evolution.generation} on"
+            warnings.warn(f"{self.path} cannot be read ({reason}): {again}", stacklevel=2)
+            return
         self._rows = {generation: row for generation, row in rows.items() if generation < evolution.generation}
 
     def on_generation(self, evolution: Evolution) -> None:

@@ -35,7 +35,8 @@ class Task(NamedTuple):
     recipes of ancestors, ``slots`` pairs of an id and its slot, and ``generation`` is set on the function if it has
     such an attribute. ``keyframe`` is the path of a keyframe, if there is one, and ``content`` what is in it, for a
     host that has no such file.
-    ``reference`` has the weights of the first founder's fitness and its weighted values, if the function scores.
+    ``reference`` has the weights of the first founder's fitness and its weighted values, if the function scores, and
+    ``number`` is what the answer is known by.
     """
 
     token: str
@@ -50,6 +51,7 @@ class Task(NamedTuple):
     history: str = ""
     content: bytes | None = None
     reference: Reference | None = None
+    number: int = 0
 
 
 MOST_CONTEXTS = 8
@@ -65,9 +67,15 @@ class Context(NamedTuple):
     expected: Expected | None
 
 
-class Odd(list[Any]):
-    """Answers of a process that may compute other last bits than the one that began the run."""
+class Group(NamedTuple):
+    """What a worker has to say of a task, with the task's number: a map may answer out of order.
 
+    ``values`` are the answers, or None if something lacks. ``reason`` says what is other in the process on ``host``,
+    which may compute other last bits than the one that began the run.
+    """
+
+    number: int
+    values: list[Any] | None
     host: str = ""
     reason: str = ""
 
@@ -134,8 +142,8 @@ def forget() -> None:
     genomes_by_run.clear()
 
 
-def run_group(task: Task) -> list[Any] | None:
-    """Make the individuals of a group one by one and return what the function answers; None if something lacks.
+def run_group(task: Task) -> Group:
+    """Make the individuals of a group one by one and return what the function answers.
 
     Raises
     ------
@@ -147,12 +155,8 @@ def run_group(task: Task) -> list[Any] | None:
     with busy, contextlib.suppress(LackingError), parallel.ending_without_memory():
         context = _context(task)
         answers = _answers(task, context)
-        odd = _compared(task, context)
-        if odd:
-            answers = Odd(answers)
-            answers.host, answers.reason = platform.node(), odd
-        return answers
-    return None
+        return Group(task.number, answers, platform.node(), _compared(task, context))
+    return Group(task.number, None)
 
 
 def _compared(task: Task, context: Context) -> str:

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from deap_nn import limits, scoop_repairs
 from deap_nn.broker_sockets import listen_nowhere
@@ -59,6 +59,46 @@ def worker_count(map_: Callable[..., Iterable[Any]] | None = None) -> int:
     if known is not None:
         return known
     return 1 if bare in (None, map) else os.cpu_count() or 1
+
+
+def keeping_order(map_: Callable[..., Iterable[Any]]) -> Callable[..., Iterable[Any]]:
+    """Return a map of functions of one argument that yields answers in order, whatever the order of another's.
+
+    The built-in map, SCOOP's and those of this package keep the order, and are returned as they are.
+    """
+    bare = getattr(map_, "func", map_)
+    return map_ if bare is map or isinstance(bare, SharedMap) or hasattr(bare, "workers") else partial(_in_order, map_)
+
+
+class _Placed(NamedTuple):
+    """An answer, and the place of the item that it is to."""
+
+    place: int
+    answer: Any
+
+
+def _in_order(
+    map_: Callable[..., Iterable[Any]], function: Callable[[Any], Any], items: Iterable[Any]
+) -> Iterator[Any]:
+    """Yield answers in the order of the items; where one is missing it ends, and what is too much comes last."""
+    waiting: dict[int, Any] = {}
+    too_many: list[Any] = []
+    due = 0
+    for found in map_(partial(_with_place, function), list(enumerate(items))):
+        if not isinstance(found, _Placed) or found.place < due or found.place in waiting:
+            too_many.append(found)
+        else:
+            waiting[found.place] = found.answer
+        while due in waiting:
+            yield waiting.pop(due)
+            due += 1
+    yield from too_many
+
+
+def _with_place(function: Callable[[Any], Any], numbered: tuple[int, Any]) -> _Placed:
+    """Return the place of an item, and what a function answers to it."""
+    place, item = numbered
+    return _Placed(place, function(item))
 
 
 def pickler(map_: Callable[..., Iterable[Any]]) -> Callable[[Any], bytes]:

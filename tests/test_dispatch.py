@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_lineage import result, wired
 
-from deap_nn import algorithms, cxMean, dispatch, evolve, genome_tasks, selMirrored
+from deap_nn import algorithms, cxMean, dispatch, evolve, genome_tasks, make_toolbox, selMirrored
 from deap_nn.dispatch import Dispatch, Known
 from deap_nn.founders import breeder_of
+from deap_nn.limits import EvaluationError
 from deap_nn.lineage import Lineage
 from deap_nn.parallel import worker_count
 from deap_nn.recipes import Recipe
@@ -127,3 +128,37 @@ def test_a_cache_stays_until_what_is_mapped_is_done(tmp_path):
     gc.collect()
     assert not closing.alive
     assert not list(tmp_path.iterdir())
+
+
+def backwards(function, items):
+    """A map that answers in another order, as ``imap_unordered`` of a pool may."""
+    return [function(item) for item in items][::-1]
+
+
+def only_first(function, items):
+    return [function(item) for item in items][:1]
+
+
+def first_twice(function, items):
+    answers = [function(item) for item in items]
+    return [*answers, answers[0]]
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_answers_out_of_order_are_put_at_their_places(digits, breeding):
+    logged = []
+    for map_ in (map, backwards):
+        toolbox = make_toolbox("mlp", digits, seed=2, batch_size=16)
+        toolbox.register("map", map_)
+        population, logbook = evolve(toolbox.population(n=9), toolbox, 3, breeding=breeding, group_size=2)
+        logged.append(([member.fitness.values for member in population], list(logbook)))
+    assert logged[0] == logged[1]
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+@pytest.mark.parametrize(("map_", "said"), [(only_first, "the map gave no answer"), (first_twice, "answer")])
+def test_too_few_and_too_many_answers_are_an_error(digits, breeding, map_, said):
+    toolbox = make_toolbox("mlp", digits, seed=2, batch_size=16)
+    toolbox.register("map", map_)
+    with pytest.raises(EvaluationError, match=said):
+        evolve(toolbox.population(n=9), toolbox, 1, breeding=breeding, group_size=2)

@@ -12,7 +12,6 @@ from conftest import MNIST, ROOT, alone, run_here
 from deap_nn import Checkpoint, RunDirectory, environment, evolve, genome_tasks, make_toolbox, read_run
 from deap_nn.checkpoint import CheckpointError, read_generations
 from deap_nn.environment import EnvironmentDiffersError, difference, let_tensorflow_have
-from deap_nn.genome_tasks import Odd
 from deap_nn.maps import open_map
 
 HERE = environment.environment()
@@ -135,15 +134,6 @@ def test_processes_agree_with_the_one_that_leads(digits, tmp_path):
         toolbox.register("map", map_)
         _, shared = go(toolbox, 3, checkpoint=tmp_path)
     assert shared[:3] == alone_[:3]
-
-
-def test_answers_of_an_odd_process_travel_with_their_reason():
-    import pickle
-
-    odd = Odd([(1.0,)])
-    odd.host, odd.reason = "there", "it is other"
-    back = pickle.loads(pickle.dumps(odd))
-    assert (list(back), back.host, back.reason) == ([(1.0,)], "there", "it is other")
 
 
 def test_threads_that_are_not_known_do_not_count():

@@ -107,7 +107,8 @@ def test_rows_that_a_checkpoint_does_not_reach_are_made_anew(toolbox, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"PK\x03\x04 and no more"])
-def test_a_damaged_file_of_filters_stops_no_run(toolbox, tmp_path, content):
+@pytest.mark.filterwarnings("default:.*filters.npz cannot be read:UserWarning")
+def test_a_damaged_file_of_filters_is_said_and_stops_no_run(toolbox, tmp_path, content, recwarn):
     for stop in (3, None):
         checkpoint = Checkpoint(tmp_path / "checkpoint")
         trace = FilterTrace(tmp_path / "filters.npz", toolbox.layout, (28, 28))
@@ -118,6 +119,7 @@ def test_a_damaged_file_of_filters_stops_no_run(toolbox, tmp_path, content):
             (tmp_path / "filters.npz").write_bytes(content)
         finally:
             checkpoint.close()
+    assert ["it is made again from generation 3 on" in str(warning.message) for warning in recwarn] == [True]
     assert read(tmp_path / "filters.npz")["generations"].tolist() == [3, 4, 5]
 
 
