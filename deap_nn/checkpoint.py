@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.plain_files import open_plain
+from deap_nn.plain_files import open_plain, sync_folder
 
 MAGIC = b"deap_nn checkpoint 3\n"
 READABLE = (MAGIC, b"deap_nn checkpoint 2\n")
@@ -135,15 +135,6 @@ def _digest(ordinal: int, content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=8, salt=ordinal.to_bytes(8, "little")).digest()
 
 
-def sync_folder(folder: Path) -> None:
-    """Bring a folder's entries to the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def keyframes_in(folder: Path) -> list[Path]:
     """Return the keyframes in a checkpoint's folder, the newest first; there is more than one only after a kill."""
     names = [path for path in folder.glob("keyframe-*") if path.name.removeprefix("keyframe-").isdigit()]
@@ -169,6 +160,17 @@ def read_generations(folder: str | os.PathLike[str]) -> list[Generation]:
         elif end < size:
             raise CheckpointError(f"{path} is damaged in generation {len(found)}")
     return found
+
+
+def read_first(folder: str | os.PathLike[str]) -> Generation | None:
+    """Return generation 0 of the checkpoint in a run's folder, or None where its record is not whole.
+
+    Raises
+    ------
+    CheckpointError, OSError
+        If there is no checkpoint that can be read.
+    """
+    return next((generation for _, generation in _records(Path(folder, "generations"), READABLE)), None)
 
 
 def _records(path: Path, versions: Sequence[bytes] = (MAGIC,)) -> Iterator[tuple[int, Generation | None]]:
@@ -263,6 +265,7 @@ class Checkpoint:
             os.ftruncate(self._file.fileno(), 0)
             self._file.write(MAGIC)
             sync_folder(self.path.parent)
+            sync_folder(self.path.parent.parent)
             return
         whole = len(MAGIC)
         for end, generation in _records(self.path):

@@ -192,7 +192,7 @@ def write_answers(
     }
     if x is not None and image_shape(x.shape[1:]) is not None:
         arrays["images"] = _as_bytes(x[chosen], x)
-    write_with(path, lambda partial: np.savez_compressed(partial, allow_pickle=False, **arrays))
+    write_with(path, lambda partial: np.savez_compressed(partial, allow_pickle=False, **arrays), durable=True)
 
 
 def _answered(problem: Any, individual: Any, size: int | None) -> tuple[Any, NDArray[Any], NDArray[Any]] | None:

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deap_nn.checkpoint import sync_folder
-from deap_nn.plain_files import open_plain
+from deap_nn.plain_files import open_plain, sync_folder
 from deap_nn.weights import Vector
 
 MAGIC = b"deap_nn keyframe 2\n"

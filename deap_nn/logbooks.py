@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from deap import tools
 
-from deap_nn.plain_files import LARGEST_BYTES, open_plain, read_plain
+from deap_nn.plain_files import LARGEST_BYTES, open_plain, read_plain, sync_folder
 
 Row = dict[str, Any]
 
@@ -210,7 +210,7 @@ def to_json(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
         file.write("[")
         for number, row in enumerate(rows):
             file.write(",\n" if number else "\n")
-            file.write(_json(row))
+            file.write(json_text(row))
         file.write("\n]\n")
 
 
@@ -252,8 +252,12 @@ def read_csv(
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Name a file beside `path` to write; when the body succeeds it takes the place of `path`, else it goes."""
+def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
+    """Name a file beside `path` to write; when the body succeeds it takes the place of `path`, else it goes.
+
+    A `durable` one is on the disk then, and so is its name: without that a power cut may leave an empty file, whatever
+    was there before.
+    """
     target = Path(path)
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=target.suffix)
@@ -266,15 +270,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         partial.chmod(0o666 & ~umask)  # mkstemp keeps files to their owner
+        if durable:
+            with open(partial, "rb") as file:
+                os.fsync(file.fileno())
         partial.replace(target)
+        if durable:
+            sync_folder(target.parent)
     except BaseException:
         partial.unlink()
         raise
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file whole or not at all."""
-    with replacing(path) as partial:
+def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = False) -> None:
+    """Write a text file whole or not at all; `durable` as for `replacing`."""
+    with replacing(path, durable=durable) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
@@ -291,16 +300,17 @@ def append_text(path: str | os.PathLike[str], text: str) -> None:
             raise
 
 
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
+def write_json(path: str | os.PathLike[str], value: Any, *, durable: bool = False) -> None:
     """Write a JSON file whole or not at all; NumPy's numbers as numbers, NaN and infinity as null."""
-    write_text(path, _json(value) + "\n")
+    write_text(path, json_text(value) + "\n", durable=durable)
 
 
-def _json(value: Any) -> str:
+def json_text(value: Any) -> str:
+    """Return a value as JSON; NumPy's numbers as numbers, NaN and infinity as null."""
     return json.dumps(finite(plain(value)), indent=1, allow_nan=False)
 
 
-def write_with(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
-    """Let `write` make a file, whole or not at all."""
-    with replacing(path) as partial:
+def write_with(path: str | os.PathLike[str], write: Callable[[Path], object], *, durable: bool = False) -> None:
+    """Let `write` make a file, whole or not at all; `durable` as for `replacing`."""
+    with replacing(path, durable=durable) as partial:
         write(partial)

@@ -82,6 +82,15 @@ def printable(text: str) -> str:
     )
 
 
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Bring a folder's entries to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def is_regular(path: Path) -> bool:
     """Return whether a path, if need be by links, is a regular file of at most ``LARGEST_BYTES``."""
     found = path.stat()

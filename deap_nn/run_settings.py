@@ -12,11 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deap_nn.checkpoint import Checkpoint, CheckpointError
+from deap_nn.checkpoint import Checkpoint, CheckpointError, read_first
 from deap_nn.commands import InputError
 from deap_nn.environment import PINNED, versions
-from deap_nn.logbooks import write_with
+from deap_nn.logbooks import write_json, write_with
 from deap_nn.plain_files import SMALL_BYTES, check_folder, is_plain, read_plain
+
+CONFIG = "config"
+"""What the first record of a checkpoint calls the content of ``config.json``, in the state of a `RunDirectory`."""
 
 FILES = {"keras": "model", "init_weights": "init"}
 """The settings that name a file, whose digest is stored beside it; how the run's own copy of it is called."""
@@ -36,7 +39,7 @@ def _copies(folder: Path, settings: Mapping[str, Any]) -> dict[str, Path]:
 def keep_files(folder: Path, settings: Mapping[str, Any]) -> None:
     """Copy the files that settings name into a run's folder, which is then whole without them."""
     for name, copy in _copies(folder, settings).items():
-        write_with(copy, partial(shutil.copyfile, settings[name]))
+        write_with(copy, partial(shutil.copyfile, settings[name]), durable=True)
 
 
 def kept_files(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> dict[str, str]:
@@ -47,6 +50,33 @@ def kept_files(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> d
         for name, copy in copies.items()
         if is_plain(copy) and digest_of(copy) == settings.get(f"{name}_sha256")
     }
+
+
+def restore_config(path: str | os.PathLike[str]) -> None:
+    """Write ``config.json`` of a run again from the first record of its checkpoint, where it is missing or damaged.
+
+    A power cut may leave an empty one on a disk that does not keep what it was told to. It is said in a warning; where
+    the records do not have it either, nothing is done.
+    """
+    file = Path(path, "config.json")
+    try:
+        json.loads(read_plain(file, SMALL_BYTES).decode())
+        return
+    except FileNotFoundError:
+        reason = "is missing"
+    except OSError:  # no file, and not ours to replace
+        return
+    except ValueError:
+        reason = "is damaged"
+    try:
+        check_folder(Path(path, "checkpoint"))
+        first = read_first(Path(path, "checkpoint"))
+    except (CheckpointError, OSError):
+        return
+    kept = [state[CONFIG] for state in first.states.values() if state.get(CONFIG)] if first is not None else []
+    if kept:
+        warnings.warn(f"{file} {reason}: it is made again from the checkpoint", stacklevel=2)
+        write_json(file, kept[0], durable=True)
 
 
 def read_config(path: str | os.PathLike[str], option: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import json
 import os
 import resource
 import sys
@@ -27,8 +28,9 @@ from deap_nn.environment import versions
 from deap_nn.evolution import Callback, Evolution
 from deap_nn.exhibits import ANSWERS_FILE, FILTERS_FILE, FilterTrace, write_answers
 from deap_nn.html_report import REPORT_FILE, write_report
-from deap_nn.logbooks import append_text, format_row, rows_of, to_json, write_json, write_text, write_with
-from deap_nn.plain_files import SMALL_BYTES, read_plain
+from deap_nn.logbooks import append_text, format_row, json_text, rows_of, to_json, write_json, write_text, write_with
+from deap_nn.plain_files import SMALL_BYTES, read_plain, sync_folder
+from deap_nn.run_settings import CONFIG, restore_config
 from deap_nn.weight_trace import WeightTrace
 from deap_nn.weights import Layout
 
@@ -109,11 +111,14 @@ class RunDirectory(Callback):
         self._filters: FilterTrace | None = None
         self._columns: list[str] = []
         self._left_out: set[str] = set()
+        self._config: dict[str, Any] | None = None
         self._restored = not again
         self._before = _content(self.path / "status.json") if again else None
         if again and not self.path.is_dir():
             raise FileNotFoundError(errno.ENOENT, "no such folder to go on with", str(self.path))
-        if not again:
+        if again:
+            restore_config(self.path)
+        else:
             self.path.mkdir(parents=True)
         self.status: dict[str, Any] = {"state": "running", **status}
         if self._before is not None and b'"same_bytes": false' in self._before:  # once so, always
@@ -212,12 +217,15 @@ class RunDirectory(Callback):
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write ``config.json``: the settings, and the versions of what runs."""
-        write_json(self.path / "config.json", {**config, "versions": versions()})
+        self._config = json.loads(json_text({**config, "versions": versions()}))
+        write_json(self.path / "config.json", self._config, durable=True)
+        sync_folder(self.path.absolute().parent)
 
     def state(self) -> dict[str, Any]:
         """Return what was written last of what no other record has: a row of ``timing.csv``, the traced weights."""
         self._check_restored()
-        return {"timing": self._timing, "trace": self._trace.last.hex()}
+        state = {"timing": self._timing, "trace": self._trace.last.hex()}
+        return state if self._written else state | {CONFIG: self._config}  # once: it makes config.json again
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
         """Write the files again as they were before the last generation.
@@ -362,7 +370,8 @@ class RunDirectory(Callback):
     def write_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
         """Write ``best.npz``: matrices by name, and nothing else."""
         self._has_weights = True
-        write_with(self.path / "best.npz", lambda partial: np.savez(partial, allow_pickle=False, **weights))
+        target = self.path / "best.npz"
+        write_with(target, lambda partial: np.savez(partial, allow_pickle=False, **weights), durable=True)
 
     def tell(self, **status: Any) -> None:
         """Add to what ``status.json`` says, at once."""
@@ -373,7 +382,7 @@ class RunDirectory(Callback):
         """Write ``best.keras``."""
         with warnings.catch_warnings():  # Keras' own, of NumPy 2
             warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-            write_with(self.path / "best.keras", model.save)
+            write_with(self.path / "best.keras", model.save, durable=True)
 
     def close(self, state: str, **result: Any) -> None:
         """Write the last ``status.json``: the `state` ("finished", "interrupted" or "failed") and the result."""
@@ -385,10 +394,10 @@ class RunDirectory(Callback):
         if self._status_path in limits.status_files:
             limits.status_files.remove(self._status_path)
         if self._restored or self._before is None:
-            self._write_status()
+            self._write_status(durable=True)
         else:  # a run that was not gone on with is as it was
             before = self._before
             write_with(self._status_path, lambda partial: partial.write_bytes(before))
 
-    def _write_status(self) -> None:
-        write_json(self.path / "status.json", self.status)
+    def _write_status(self, *, durable: bool = False) -> None:
+        write_json(self.path / "status.json", self.status, durable=durable)

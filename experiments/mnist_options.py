@@ -17,7 +17,7 @@ from deap_nn.mating import CROSSOVERS, ArgumentError, checked_indpb
 from deap_nn.presets import ALIASES, SETTINGS, SPREADS, canonical
 from deap_nn.presets import NAMES as PRESETS
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS
-from deap_nn.run_settings import FILES, asked_for, check_resumable, kept_files, read_config
+from deap_nn.run_settings import FILES, asked_for, check_resumable, kept_files, read_config, restore_config
 from deap_nn.seeding import MAX_SEED
 from deap_nn.selection import number_of_parents
 from deap_nn.weights import LARGEST_WEIGHT
@@ -259,6 +259,7 @@ def parse_arguments() -> argparse.Namespace:
     for name, action in given.items():
         if name not in anew:
             raise InputError(f"argument {action.option_strings[0]}: cannot be given with --resume, the run has its own")
+    restore_config(options.resume)
     config = as_now(read_config(options.resume, "--resume"))
     if config.get("breeding") == "plain":
         raise InputError("argument --resume: a run that was bred the plain way has no checkpoint")

@@ -52,6 +52,14 @@ def unlink(name):
     return lambda run: (run / name).unlink()
 
 
+def without_records(damage):
+    def change(run):
+        damage(run)
+        shutil.rmtree(run / "checkpoint")
+
+    return change
+
+
 def setting(**changed):
     def change(run):
         config = json.loads((run / "config.json").read_text())
@@ -222,9 +230,9 @@ MNIST_CASES = [
 
 RESUME_CASES = [
     (lambda run: shutil.rmtree(run), RESUME, "run is no folder"),
-    (unlink("config.json"), RESUME, "no config.json"),
-    (lambda run: os.truncate(run / "config.json", 40), RESUME, "config.json cannot be read"),
-    (write("config.json", b"\xff\xfe"), RESUME, "config.json cannot be read"),
+    (without_records(unlink("config.json")), RESUME, "no config.json"),
+    (without_records(lambda run: os.truncate(run / "config.json", 40)), RESUME, "config.json cannot be read"),
+    (without_records(write("config.json", b"\xff\xfe")), RESUME, "config.json cannot be read"),
     (write("config.json", b"[]"), RESUME, "not the config.json of a run"),
     (write("config.json", b'{"versions": 3}'), RESUME, "not the config.json of a run"),
     (setting(population=-3), RESUME, "config.json: argument --population"),
