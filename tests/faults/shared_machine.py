@@ -2,8 +2,8 @@
 
 The other user is ``nobody``, who puts things under the names that a run uses and knocks at its broker. The power cut is
 a copy of a disk image, taken while a run writes into the file system on it: what was not brought to the disk is not in
-the copy. That file system is ext4 without the habit that brings renamed files to the disk by itself. It needs Linux, root,
-``setpriv``, ``ss``, ``mkfs.ext4`` and ``mount``; what it makes it removes again.
+the copy. That file system is ext4 without the habit that brings renamed files to the disk by itself. It needs Linux,
+root, ``setpriv``, ``ss``, ``mkfs.ext4`` and ``mount``; what it makes it removes again.
 """
 
 from __future__ import annotations
@@ -63,6 +63,11 @@ def end(run: subprocess.Popen[bytes]) -> None:
     run.wait()
 
 
+def folders_of_runs() -> set[Path]:
+    """Return the folders of brokers and of genomes that this user's runs have on this host."""
+    return {*Path("/tmp").glob("deap_nn-scoop-*"), *Path("/dev/shm").glob("deap_nn-0-*")}
+
+
 def another_user(folder: Path) -> None:
     """Let another user be in the way, in every form, of a run that starts; and knock at one that goes on."""
     places = {"/dev/shm": "deap_nn-0-", "/tmp": "deap_nn-scoop-"}
@@ -88,12 +93,12 @@ def another_user(folder: Path) -> None:
     finally:
         for path in made:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
-    before = call("ss", "-Hltn").stdout
+    before, there = call("ss", "-Hltn").stdout, folders_of_runs()
     run = launched("--generations", 5000, "--output", folder / "knocked")
     try:
         wait_for_rows(run, folder / "knocked", 3)
         seen.append(("no process of the run listens on TCP", call("ss", "-Hltn").stdout == before))
-        (broker,) = Path("/tmp").glob("deap_nn-scoop-*")
+        broker, cache = sorted(folders_of_runs() - there, key=lambda path: path.name.startswith("deap_nn-0-"))
         sockets = [path for path in broker.iterdir() if path.is_socket()]
         knock = "import socket, sys\ns = socket.socket(socket.AF_UNIX)\n"
         knock += "\n".join(
@@ -104,11 +109,13 @@ def another_user(folder: Path) -> None:
         seen.append((f"another user at {len(sockets)} sockets of the broker gets {answers}", set(answers) == {"13"}))
         abstract = [line for line in Path("/proc/net/unix").read_text().splitlines() if "@" in line and "deap" in line]
         seen.append(("there is no abstract socket", not abstract))
-        (cache,) = (path for path in Path("/dev/shm").glob("deap_nn-0-*") if path.is_dir())
         listed = as_nobody(f"import os\ntry: print(os.listdir({str(cache)!r}))\nexcept OSError as e: print(e.errno)")
         seen.append(("another user does not see the genomes", listed == "13"))
     finally:
         end(run)
+        time.sleep(2)
+        for path in folders_of_runs() - there:  # a killed run leaves them to the next one
+            shutil.rmtree(path)
 
 
 @contextlib.contextmanager
@@ -119,7 +126,9 @@ def mounted(image: Path, place: Path) -> Iterator[Path]:
     try:
         yield place
     finally:
-        call("umount", place)
+        until = time.monotonic() + 30
+        while call("umount", place, check=False).returncode and time.monotonic() < until:
+            time.sleep(0.5)  # what was killed is not yet gone
 
 
 def power_cut(folder: Path) -> None:
@@ -158,7 +167,7 @@ def main() -> int:
     if os.geteuid() != 0:
         print("it needs root", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         another_user(Path(name))
         power_cut(Path(name))
     for what, right in seen:
