@@ -106,7 +106,7 @@ def make_parser() -> Parser:
     parser = Parser("Evolve the weights of a network that reads digits, with a genetic algorithm.")
     add = parser.add_argument
     add("--population", type=integer(2), default=200, metavar="N", help="members of the population")
-    add("--generations", type=integer(0), default=100, metavar="N", help="generations after the initial population")
+    add("--generations", type=integer(0), default=150, metavar="N", help="generations after the initial population")
     add(
         "--parents",
         type=integer(2),
