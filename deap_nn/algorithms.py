@@ -24,7 +24,7 @@ from deap_nn.algorithm_names import describe_algorithm
 from deap_nn.checkpoint import Checkpoint
 from deap_nn.clock import Clock, Scoring, told_of
 from deap_nn.elitism import Elitism
-from deap_nn.environment import Expected, environment
+from deap_nn.environment import Expected, environment_of, this_process
 from deap_nn.evolution import Callback, Evolution, checked_callbacks, tell, telling_start_and_end
 from deap_nn.founders import breeder_of
 from deap_nn.generate_update import check_named
@@ -35,10 +35,18 @@ from deap_nn.made_toolbox import MadeToolbox, check_called
 from deap_nn.maps.tasks import MapError
 from deap_nn.mating import mates_of
 from deap_nn.members import centre_of, mean_around
-from deap_nn.parallel import heeding_signals, holding_signals, keeping_order, out_of_memory, pickler, worker_count
+from deap_nn.parallel import (
+    heeding_signals,
+    holding_signals,
+    is_serial,
+    keeping_order,
+    out_of_memory,
+    pickler,
+    worker_count,
+)
 from deap_nn.progress import ProgressBar, in_notebook
 from deap_nn.recipes import weigh_of
-from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, begun_with, go_on, kept_of, refer
+from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, begun_with, go_on, kept_of, reference_of
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
 from deap_nn.selection import operator_of
 from deap_nn.variation import in_order, unscored, vary
@@ -332,7 +340,7 @@ def evolve(
     if breeding == "recipes":
         force = force or getattr(checkpoint, "regardless", False)
         options: dict[str, Any] = {"group_size": group_size, "place": cache, "size": cache_size, "timeout": timeout}
-        options["expected"] = Expected(environment(toolbox.map), force)
+        options["expected"] = Expected(environment_of(toolbox), this_process(), force)
         lineage = _lineage(population, toolbox, seed, cxpb, mutpb, options)
     if isinstance(lineage, str):
         for name, given in (("checkpoint", checkpoint is not None), ("timeout", timeout is not None)):
@@ -455,6 +463,10 @@ class _Run:
         evolution.generation = generation
         places = self._breed(generation) if generation else []
         _score(evolution, self._elitism, self._watching)
+        if not generation and self._lineage is not None and not is_serial(evolution.toolbox.map):
+            reference = reference_of(evolution, evolution.population[0].fitness.wvalues)
+            if reference is not None:
+                self._lineage.refer(*reference)
         if self._halloffame is not None:
             self._halloffame.update(evolution.population)
         pairs = None if getattr(evolution.toolbox, "step", None) is not None else self._best_pairs
@@ -470,8 +482,6 @@ class _Run:
         tell(self._watching, "on_generation", evolution)
         if checkpoint is not None and self._lineage is not None:
             self._keyframes.keep(self._lineage, checkpoint, self._watching)
-        if not generation and self._lineage is not None:
-            refer(evolution, self._lineage, evolution.population[0].fitness.wvalues)
 
     def _breed(self, generation: int) -> list[int]:
         """Let the children take the places of the population, and return those of their parents under a checkpoint."""

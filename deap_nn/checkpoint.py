@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 
 from deap_nn.plain_files import open_plain, sync_folder
 
-MAGIC = b"deap_nn checkpoint 3\n"
-READABLE = (MAGIC, b"deap_nn checkpoint 2\n")
+MAGIC = b"deap_nn checkpoint 4\n"
+GONE_ON_WITH = (MAGIC, b"deap_nn checkpoint 3\n")
+"""Version 3 has no settings."""
+READABLE = (*GONE_ON_WITH, b"deap_nn checkpoint 2\n")
 """Version 2 knows no history, and callbacks by their places: it is read, and not gone on with."""
 
 LARGEST_RECORD = 1 << 30
@@ -117,9 +119,30 @@ class Generation:
             if len(rest) not in (split, split + 4 * members) or len(rest[:split]) != split:
                 raise ValueError("it has another size than it says")
             wvalues = np.frombuffer(rest[:split], dtype="<f8").reshape(members, objectives)
+            _check_record(values)
             return cls(**values, wvalues=wvalues, chosen=np.frombuffer(rest[split:], dtype="<u4"))
-        except (struct.error, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (struct.error, TypeError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"a record is no generation: {error}") from error
+
+
+def _check_record(values: dict[str, Any]) -> None:
+    """Raise TypeError where an entry of a record is of another kind than it should be."""
+    for name in ("row", "adaptation", "states"):
+        if not isinstance(values.get(name), dict):
+            raise TypeError(f"its {name} are no object")
+    if not all(isinstance(state, dict) for state in values["states"].values()):
+        raise TypeError("the state of a callback is no object")
+    if not isinstance(values.get("settings"), dict | None):
+        raise TypeError("its settings are no object")
+    known = values.get("environment")
+    if known is None:
+        return
+    parts = {"variables": dict, "versions": dict, "threads": list | None, "processor": str}
+    if not isinstance(known, dict) or not all(isinstance(known.get(part, 0), kind) for part, kind in parts.items()):
+        raise TypeError("its environment is none")
+    threads = known["threads"]
+    if threads is not None and not (len(threads) == 2 and all(isinstance(number, int) for number in threads)):
+        raise TypeError("its threads are no two numbers")
 
 
 def _frame(ordinal: int, content: bytes) -> bytes:
@@ -173,7 +196,7 @@ def read_first(folder: str | os.PathLike[str]) -> Generation | None:
     return next((generation for _, generation in _records(Path(folder, "generations"), READABLE)), None)
 
 
-def _records(path: Path, versions: Sequence[bytes] = (MAGIC,)) -> Iterator[tuple[int, Generation | None]]:
+def _records(path: Path, versions: Sequence[bytes] = GONE_ON_WITH) -> Iterator[tuple[int, Generation | None]]:
     """Yield where each record ends and its generation; None for one that is damaged, or cut off at the end."""
     with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size

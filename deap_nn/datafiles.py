@@ -97,7 +97,11 @@ def read_npz(path: Path) -> RawArrays:
             missing = [key for key in _NPZ_KEYS if key not in archive]
             if missing:
                 raise DataError(f"{path}: has no {missing[0]}, needed are {', '.join(_NPZ_KEYS)}")
-            for member in archive.zip.infolist() if archive.zip is not None else ():
+            members = archive.zip.infolist() if archive.zip is not None else []
+            if (total := sum(member.file_size for member in members)) > 2 * LARGEST_BYTES:
+                says = f"says it holds {total:,} bytes, at most {2 * LARGEST_BYTES:,} are read"
+                raise DataError(f"{path}: {says}")
+            for member in members:
                 if member.file_size > LARGEST_BYTES:
                     says = f"says it holds {member.file_size:,} bytes, at most {LARGEST_BYTES:,} are read"
                     raise DataError(f"{path}: {member.filename} {says}")

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import itertools
 import pickletools
+import reprlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from deap_nn.clock import Scoring, told_of
 from deap_nn.environment import Expected
 from deap_nn.genome_tasks import MOST_CONTEXTS, Group, Reference, SentContext, Task, run_group
 from deap_nn.genomes import LackingError
+from deap_nn.limits import EvaluationError
 from deap_nn.parallel import keeping_order, pickler
 from deap_nn.recipes import Breeder, Recipe
 from deap_nn.weights import MOST_TOGETHER
@@ -261,7 +263,9 @@ class Dispatch:
         while due in waiting:
             yield from waiting.pop(due)
             due += 1
-        yield from twice  # too many answers, as the caller will see; where one is missing it ends here
+        if due < len(groups) or twice:
+            what = "no answer to a task" if due < len(groups) else "more answers than there are tasks"
+            raise EvaluationError(f"generation {self._known.generation}: the map gave {what}")
 
     def _values(self, answers: Iterable[Group]) -> dict[int, list[Any]]:
         """Return the answers to tasks by their numbers; what lacks something has none."""
@@ -285,7 +289,10 @@ class Dispatch:
         self._reference = self._context(self._dumps(_without_generation(evaluate)))[1], reference
 
     def _note(self, answer: Group) -> None:
-        """Say once a host what is other in a process that has answered."""
+        """Say once a host what is other in a process that has answered, or raise where that is no answer."""
+        if not isinstance(answer, Group):
+            answered = f"{reprlib.repr(answer)} to a task: a worker may have another version of deap_nn"
+            raise EvaluationError(f"generation {self._known.generation}: the map answered {answered}")
         if answer.reason and answer.host not in self.odd:
             self.odd[answer.host] = answer.reason
             warnings.warn(

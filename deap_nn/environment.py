@@ -6,13 +6,13 @@ import contextlib
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deap_nn.parallel import processors, running_under_scoop, worker_count
+from deap_nn.parallel import is_serial, processors, running_under_scoop
 
 PINNED = ("deap", "numpy", "tensorflow", "keras")
 """The packages on whose versions a run's numbers depend: with others a run goes on only when told to."""
@@ -28,10 +28,19 @@ class EnvironmentDiffersError(RuntimeError):
 
 
 class Expected(NamedTuple):
-    """What a process of a run is held against: the environment of the one that began it, unless it is to go on."""
+    """What a process of a run is held against: the environment of the one that began it, unless it is to go on.
+
+    ``leader`` is that process, as `this_process` tells of it.
+    """
 
     environment: Mapping[str, Any]
+    leader: tuple[str, int]
     force: bool = False
+
+
+def this_process() -> tuple[str, int]:
+    """Return the name of this host, and the number of this process."""
+    return platform.node(), os.getpid()
 
 
 def versions() -> dict[str, str]:
@@ -41,12 +50,16 @@ def versions() -> dict[str, str]:
     return found | {package: _version(package) for package in packages}
 
 
-@lru_cache
 def _version(package: str) -> str:
     try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
+        return _installed(package)
+    except metadata.PackageNotFoundError:  # TensorFlow is also distributed by other names
+        return str(getattr(sys.modules.get(package), "__version__", "not installed"))
+
+
+@lru_cache
+def _installed(package: str) -> str:
+    return metadata.version(package)
 
 
 @lru_cache
@@ -57,26 +70,26 @@ def processor() -> str:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition(":")
             found.setdefault(name.strip(), value.strip())
-    abilities = [flag for flag in found.get("flags", "").split() if flag.startswith(("avx", "amx", "fma", "sve"))]
-    return " ".join([found.get("model name", platform.processor()), found.get("cpu family", ""), *sorted(abilities)])
+    flags = found.get("flags", found.get("Features", "")).split()  # the second on ARM, as the last two
+    abilities = [flag for flag in flags if flag.startswith(("avx", "amx", "fma", "sve", "bf16"))]
+    named = [found.get(name, "") for name in ("cpu family", "CPU implementer", "CPU part")]
+    return " ".join([found.get("model name", platform.processor()), *named, *sorted(abilities)]).strip()
 
 
-def environment(map_: Callable[..., Any] | None = None) -> dict[str, Any]:
-    """Return what decides this process' bits, ready for JSON.
-
-    Parameters
-    ----------
-    map_ : callable, optional
-        The map of a run that this process leads. The threads are None if it leaves all scoring to others, and as long
-        as it has no TensorFlow.
-    """
-    scores = map_ is None or running_under_scoop() or worker_count(map_) == 1
+def environment() -> dict[str, Any]:
+    """Return what decides this process' bits, ready for JSON; its threads are None as long as it has no TensorFlow."""
     return {
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "versions": {package: _version(package) for package in PINNED},
-        "threads": _threads() if scores else None,
+        "threads": _threads(),
         "processor": processor(),
     }
+
+
+def environment_of(toolbox: Any) -> dict[str, Any]:
+    """Return the environment of the process that leads a run; without threads if it leaves all scoring to others."""
+    found = environment()
+    return found if is_serial(toolbox.map) or running_under_scoop() else found | {"threads": None}
 
 
 def _threads() -> list[int] | None:

@@ -17,14 +17,15 @@ import numpy as np
 
 from deap_nn import parallel
 from deap_nn.clock import scoring, told_of
-from deap_nn.environment import EnvironmentDiffersError, Expected, difference, environment
+from deap_nn.environment import EnvironmentDiffersError, Expected, difference, environment, this_process
 from deap_nn.genomes import Genomes, LackingError
 from deap_nn.limits import EvaluationError, time_limit
 from deap_nn.recipes import Recipe
 
 SentContext = tuple[bytes, bytes, float | None, Expected | None]
 
-Reference = tuple[tuple[float, ...], tuple[float, ...]]
+Reference = tuple[Recipe, tuple[float, ...], tuple[float, ...]]
+"""A founder, the weights of its fitness, and the weighted values that it had when the run began."""
 
 
 class Task(NamedTuple):
@@ -35,8 +36,7 @@ class Task(NamedTuple):
     recipes of ancestors, ``slots`` pairs of an id and its slot, and ``generation`` is set on the function if it has
     such an attribute. ``keyframe`` is the path of a keyframe, if there is one, and ``content`` what is in it, for a
     host that has no such file.
-    ``reference`` has the weights of the first founder's fitness and its weighted values, if the function scores, and
-    ``number`` is what the answer is known by.
+    ``reference`` is there if the function scores, and ``number`` is what the answer is known by.
     """
 
     token: str
@@ -163,10 +163,10 @@ def _compared(task: Task, context: Context) -> str:
     """Return what is other in this process than in the one that began the run, or raise where it must not be."""
     if context.expected is None:
         return ""
-    known, force = context.expected
+    known, leader, force = context.expected
     if task.token not in compared:  # once there are answers: TensorFlow may come with the first
         here = environment()
-        differs = difference(known, here)
+        differs = None if this_process() == leader else difference(known, here)
         if differs is not None and not force:
             raise EnvironmentDiffersError(f"process {os.getpid()} on {platform.node()}: {differs}; --force goes on")
         if differs is None and here["processor"] != known["processor"]:
@@ -183,9 +183,9 @@ def _compared(task: Task, context: Context) -> str:
 
 
 def _scores_alike(task: Task, context: Context, reference: Reference) -> bool:
-    """Return whether the first founder has the fitness here that it had when the run began."""
-    weights, wvalues = reference
-    first = task._replace(items=(Recipe(0, 0),), generation=0, known=(), slots=())
+    """Return whether a founder has the fitness here that it had when the run began."""
+    recipe, weights, wvalues = reference
+    first = task._replace(items=(recipe,), generation=0, known=(), slots=())
     try:
         (values,) = _answers(first, context)
     finally:

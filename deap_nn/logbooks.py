@@ -274,11 +274,11 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
             with open(partial, "rb") as file:
                 os.fsync(file.fileno())
         partial.replace(target)
-        if durable:
-            sync_folder(target.parent)
     except BaseException:
-        partial.unlink()
+        partial.unlink(missing_ok=True)
         raise
+    if durable:
+        sync_folder(target.parent)
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = False) -> None:

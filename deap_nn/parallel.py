@@ -61,13 +61,19 @@ def worker_count(map_: Callable[..., Iterable[Any]] | None = None) -> int:
     return 1 if bare in (None, map) else os.cpu_count() or 1
 
 
-def keeping_order(map_: Callable[..., Iterable[Any]]) -> Callable[..., Iterable[Any]]:
-    """Return a map of functions of one argument that yields answers in order, whatever the order of another's.
+def is_serial(map_: Callable[..., Iterable[Any]]) -> bool:
+    """Return whether a map is the built-in one."""
+    return getattr(map_, "func", map_) is map
 
-    The built-in map, SCOOP's and those of this package keep the order, and are returned as they are.
+
+def keeping_order(map_: Callable[..., Iterable[Any]]) -> Callable[..., Iterable[Any]]:
+    """Return a map that yields answers in the order of the items, whatever the order of another's.
+
+    The built-in map and those of this package keep the order, and are returned as they are. Any other is given pairs of
+    a place and an item.
     """
-    bare = getattr(map_, "func", map_)
-    return map_ if bare is map or isinstance(bare, SharedMap) or hasattr(bare, "workers") else partial(_in_order, map_)
+    ours = getattr(type(getattr(map_, "func", map_)), "keeps_order", False)
+    return map_ if ours or is_serial(map_) else partial(_in_order, map_)
 
 
 class _Placed(NamedTuple):
@@ -78,13 +84,13 @@ class _Placed(NamedTuple):
 
 
 def _in_order(
-    map_: Callable[..., Iterable[Any]], function: Callable[[Any], Any], items: Iterable[Any]
+    map_: Callable[..., Iterable[Any]], function: Callable[..., Any], *iterables: Iterable[Any]
 ) -> Iterator[Any]:
     """Yield answers in the order of the items; where one is missing it ends, and what is too much comes last."""
     waiting: dict[int, Any] = {}
     too_many: list[Any] = []
     due = 0
-    for found in map_(partial(_with_place, function), list(enumerate(items))):
+    for found in map_(partial(_with_place, function), list(enumerate(zip(*iterables, strict=False)))):
         if not isinstance(found, _Placed) or found.place < due or found.place in waiting:
             too_many.append(found)
         else:
@@ -95,10 +101,10 @@ def _in_order(
     yield from too_many
 
 
-def _with_place(function: Callable[[Any], Any], numbered: tuple[int, Any]) -> _Placed:
-    """Return the place of an item, and what a function answers to it."""
-    place, item = numbered
-    return _Placed(place, function(item))
+def _with_place(function: Callable[..., Any], numbered: tuple[int, tuple[Any, ...]]) -> _Placed:
+    """Return the place of some arguments, and what a function answers to them."""
+    place, arguments = numbered
+    return _Placed(place, function(*arguments))
 
 
 def pickler(map_: Callable[..., Iterable[Any]]) -> Callable[[Any], bytes]:

@@ -83,12 +83,16 @@ def printable(text: str) -> str:
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """Bring a folder's entries to the disk."""
-    handle = os.open(folder, os.O_RDONLY)
+    """Bring a folder's entries to the disk, where this user may, and the file system knows how to."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 def is_regular(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
@@ -28,6 +29,12 @@ ALWAYS_READ = 64 << 20
 SLACK = 4
 """A file is read up to so many times the size that the run's settings or the file's own size imply."""
 
+LARGEST_HEAD = 1 << 16
+"""The head of an array, which says its shape, is read up to so many bytes."""
+
+LARGEST_TABLE = 512 << 20
+"""No table of numbers is read that is larger: it takes several times as much as objects."""
+
 COLUMN_BYTES, MOST_COLUMNS = 26, 100
 """So long is a number with its comma at most, and so many columns have the statistics of a run."""
 
@@ -44,6 +51,7 @@ def _naming(path: Path) -> Iterator[None]:
         AttributeError,
         EOFError,
         MemoryError,
+        RecursionError,
         csv.Error,
         zipfile.BadZipFile,
         zlib.error,
@@ -68,7 +76,7 @@ def read_columns(path: Path, *names: str, integers: bool = False) -> dict[str, l
     The file may be four times as large as the run has generations for, by the settings beside it.
     """
     with _naming(path):
-        most = min(LARGEST_BYTES, max(ALWAYS_READ, SLACK * _generations(path.parent) * MOST_COLUMNS * COLUMN_BYTES))
+        most = min(LARGEST_TABLE, max(ALWAYS_READ, SLACK * _generations(path.parent) * MOST_COLUMNS * COLUMN_BYTES))
         columns: dict[str, list[float]] = read_csv(path, integers=integers, most=most)
         _check_names(columns, names)
     return columns
@@ -108,11 +116,18 @@ def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
 
 
 def _unpacked(archive: Any, name: str) -> int:
-    """Return how many bytes an array of an archive takes, by its own head."""
+    """Return how many bytes an array of an archive takes, by its own head, which is small."""
+    if archive.files.count(name) > 1:
+        raise ValueError(f"has two arrays {name}")
     with archive.zip.open(f"{name}.npy" if f"{name}.npy" in archive.zip.namelist() else name) as member:
         version = np.lib.format.read_magic(member)
+        start = member.read(2 if version == (1, 0) else 4)
+        length = int.from_bytes(start, "little")
+        if length > LARGEST_HEAD:
+            raise ValueError(f"has an array {name} with a head of {length:,} bytes")
+        head = io.BytesIO(start + member.read(length))
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(member)
+        shape, _, dtype = read(head)
     return math.prod(shape) * dtype.itemsize
 
 

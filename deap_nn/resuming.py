@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 
 from deap_nn.checkpoint import Checkpoint, CheckpointError, Generation, keyframes_in, read_generations
-from deap_nn.clock import Clock, problem_of
+from deap_nn.clock import Clock
 from deap_nn.elitism import Elitism
-from deap_nn.environment import difference, environment
+from deap_nn.environment import difference, environment_of
 from deap_nn.evolution import Callback, Evolution, naming
+from deap_nn.genome_tasks import Reference
 from deap_nn.keyframes import Keyframe, KeyframeError
 from deap_nn.limits import WORST
 from deap_nn.lineage import Lineage
 from deap_nn.logbooks import last_record, plain, record
-from deap_nn.settings_record import check_settings, settings_record
+from deap_nn.settings_record import check_settings, own_problem, settings_record
 
 KEYFRAME_SECONDS = 20.0
 KEYFRAME_BYTES = 2 << 30
@@ -75,7 +76,7 @@ def kept_of(
         wvalues=np.array([member.fitness.wvalues for member in evolution.population], dtype=np.float64),
         chosen=np.array(places, dtype=np.uint32),
         settings=None if evolution.generation else _settings_of(evolution),
-        environment=None if evolution.generation else environment(evolution.toolbox.map),
+        environment=None if evolution.generation else environment_of(evolution.toolbox),
     )
 
 
@@ -112,7 +113,9 @@ def go_on(
         raise CheckpointError(f"ngen must be at least {least}, got {evolution.generations}")
     _check_environment(evolution, checkpoint)
     whole = past[0].settings is not None and past[0].environment is not None
-    if whole and not checkpoint.regardless and refer(evolution, lineage, past[0].wvalues[0]):
+    reference = reference_of(evolution, past[0].wvalues[0])
+    if whole and not checkpoint.regardless and reference is not None and evolution.same_bytes:
+        lineage.refer(*reference)
         list(evolution.map(evolution.toolbox.evaluate, population[:1]))  # who differs says so before anything is done
     keyframe = check_keyframe(checkpoint.path.parent, last.number)
     lineage.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
@@ -153,8 +156,12 @@ def go_on(
 
 def _check_environment(evolution: Evolution, checkpoint: Checkpoint) -> None:
     """Hold this process against the one that began a run."""
-    recorded, here = checkpoint.past[0].environment, environment(evolution.toolbox.map)
+    recorded, here = checkpoint.past[0].environment, environment_of(evolution.toolbox)
     if recorded is None:
+        if checkpoint.past[0].settings is not None:
+            warnings.warn(
+                f"{checkpoint.path.parent} does not hold the run's environment: it is not compared", stacklevel=4
+            )
         return
     folder, differs = checkpoint.path.parent, difference(recorded, here)
     if differs is not None and not checkpoint.regardless:
@@ -167,28 +174,31 @@ def _check_environment(evolution: Evolution, checkpoint: Checkpoint) -> None:
         warnings.warn(f"the last bits of a fitness may be others: {differs}", stacklevel=4)
 
 
-def refer(evolution: Evolution, lineage: Lineage, wvalues: Sequence[float]) -> bool:
-    """Let each process score the first founder once, and return whether they do.
+def reference_of(evolution: Evolution, wvalues: Sequence[float]) -> tuple[Any, Reference] | None:
+    """Return what the processes of a run are held against: the function that scores, and what the first founder got.
 
-    They do where the fitness is one of ours, computed on processors of one kind.
+    None where the fitness may be other each time: one that is not ours, has a user's own functions or layers in it, or
+    is computed on a GPU.
 
     Parameters
     ----------
     evolution : Evolution
-        The run.
-    lineage : Lineage
-        Its recipes.
+        The run, in generation 0.
     wvalues : sequence of float
-        The weighted values of the first founder's fitness when the run began.
+        The weighted values of the first founder's fitness.
     """
-    evaluate = evolution.toolbox.evaluate
-    problem = problem_of(evaluate)
-    values = tuple(map(float, wvalues))
-    comparable = problem is not None and problem.device == "cpu" and max(map(abs, values)) < WORST
-    if comparable and evolution.same_bytes:
-        lineage.refer(evaluate, (tuple(evolution.population[0].fitness.weights), values))
-        return True
-    return False
+    evaluate, first = evolution.toolbox.evaluate, evolution.population[0]
+    problem, values = own_problem(evaluate), tuple(map(float, wvalues))
+    if problem is None or problem.device != "cpu" or max(map(abs, values)) >= WORST:
+        return None
+    if problem.model.own or problem.model.held or any(map(_has_own, getattr(problem, "objectives", ()))):
+        return None
+    return evaluate, (first.recipe, tuple(first.fitness.weights), values)
+
+
+def _has_own(objective: Any) -> bool:
+    """Return whether a user's own function or class is in an objective."""
+    return objective.function is not None or bool(objective.own) or any(map(_has_own, objective.parts))
 
 
 def check_keyframe(folder: Path, generation: int) -> Path | None:

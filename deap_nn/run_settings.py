@@ -66,14 +66,15 @@ def restore_config(path: str | os.PathLike[str]) -> None:
         reason = "is missing"
     except OSError:  # no file, and not ours to replace
         return
-    except ValueError:
+    except (ValueError, RecursionError):
         reason = "is damaged"
     try:
         check_folder(Path(path, "checkpoint"))
         first = read_first(Path(path, "checkpoint"))
     except (CheckpointError, OSError):
         return
-    kept = [state[CONFIG] for state in first.states.values() if state.get(CONFIG)] if first is not None else []
+    kept = [state.get(CONFIG) for state in first.states.values()] if first is not None else []
+    kept = [config for config in kept if isinstance(config, dict)]
     if kept:
         warnings.warn(f"{file} {reason}: it is made again from the checkpoint", stacklevel=2)
         write_json(file, kept[0], durable=True)
@@ -88,7 +89,7 @@ def read_config(path: str | os.PathLike[str], option: str) -> dict[str, Any]:
         config = json.loads(read_plain(file, SMALL_BYTES).decode())
     except FileNotFoundError:
         raise InputError(f"argument {option}: {path} has no config.json, so there is nothing to go on with") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"argument {option}: {file} cannot be read: {reason}") from error
     if not isinstance(config, dict) or not isinstance(config.get("versions"), dict):
@@ -100,7 +101,7 @@ def read_status(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return a run's ``status.json``, or nothing where it cannot be read: a run that is killed may leave none."""
     try:
         status = json.loads(read_plain(Path(path, "status.json"), SMALL_BYTES).decode())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return status if isinstance(status, dict) else {}
 
@@ -155,7 +156,7 @@ def _check_status(path: Path) -> None:
         return
     except OSError as error:
         raise InputError(f"argument --resume: {path} {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         warnings.warn(f"{path} cannot be read ({error}): it is written anew", stacklevel=3)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import reprlib
 import warnings
@@ -17,7 +18,6 @@ from deap import base
 
 from deap_nn.adaptation import is_adaptation
 from deap_nn.checkpoint import CheckpointError
-from deap_nn.clock import problem_of
 from deap_nn.noise import NoiseTable
 from deap_nn.recipes import weigh_of
 from deap_nn.selection import operator_of
@@ -43,7 +43,7 @@ NEUTRAL: dict[str, Any] = {
 }
 """A setting that is not recorded has this value, so that one which comes later is no difference to runs before it."""
 
-OPERATORS = ("individual", "mate", "mutate", "select")
+OPERATORS = ("individual", "mate", "mutate", "select", "evaluate")
 
 CHANGING = ("rng", "noise")
 """Arguments of operators that follow from the seed."""
@@ -52,10 +52,11 @@ CHANGING = ("rng", "noise")
 def settings_record(
     toolbox: base.Toolbox, population: Sequence[Any], *, seed: int, cxpb: float, mutpb: float
 ) -> dict[str, Any]:
-    """Return all settings that decide a number of the logbook or a weight, by names of their own, ready for JSON.
+    """Return the settings that decide a number of the logbook or a weight, by names of their own, ready for JSON.
 
     Numbers, texts and the names of functions stand for themselves, arrays, data and models for a digest. How many
-    generations a run has, who does the work and where files lie is no part of it.
+    generations a run has, the map, and where files lie is no part of it. Of a user's own functions the name and the
+    arguments are known, and not what they do.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ def settings_record(
     }
     found["fitness_weights"] = list(map(float, population[0].fitness.weights))
     for name in OPERATORS:
-        if hasattr(toolbox, name):
+        if hasattr(toolbox, name) and not (name == "evaluate" and own_problem(toolbox.evaluate) is not None):
             found |= _of_operator(name, getattr(toolbox, name))
     if (weigh := weigh_of(toolbox)) is not None:
         found |= _of_operator("weigh", weigh)
@@ -115,7 +116,7 @@ def check_settings(
         return
     for name in sorted((recorded.keys() | present.keys()) - {*but}):
         was, now = (record.get(name, NEUTRAL.get(name)) for record in (recorded, present))
-        if was != now:
+        if json.dumps(was) != json.dumps(now):  # NaN is NaN
             values = f"was {reprlib.repr(was)} when the run began, and is {reprlib.repr(now)}"
             raise SettingsError(f"{folder} is of a run with other settings: {name} {values}")
 
@@ -140,14 +141,12 @@ def _of_operator(name: str, registered: Any) -> dict[str, Any]:
 def _of_evaluation(toolbox: base.Toolbox, seed: int) -> dict[str, Any]:
     """Return what members are scored on, and how many validation samples the best of them."""
     found: dict[str, Any] = {}
-    problem = problem_of(toolbox.evaluate)
-    if problem is None:
-        found["evaluate"] = _named(operator_of(toolbox.evaluate))
+    problem = own_problem(toolbox.evaluate)
     assess = getattr(toolbox, "assess", None)
     size = getattr(getattr(assess, "func", assess), "validation_size", None)
     if size is not None:
         found["validation_size"] = int(size)
-    known = problem if problem is not None else problem_of(assess)
+    known = problem if problem is not None else own_problem(assess)
     if known is None:
         return found
     if known.seed != seed:
@@ -158,6 +157,13 @@ def _of_evaluation(toolbox: base.Toolbox, seed: int) -> dict[str, Any]:
     for objective in getattr(known, "objectives", ()):
         found.setdefault("objectives", []).append(_of_objective(objective))
     return found | {"data": known.data.sha256[:16], "model": _of_model(known.model)}
+
+
+def own_problem(function: Any) -> Any:
+    """Return what an evaluation of this package's scores on; None for a user's own, and for one that is decorated."""
+    unbound = isinstance(function, partial) and not (function.args or function.keywords)
+    bare: Any = function.func if unbound else function
+    return getattr(bare, "problem", None) if type(bare).__module__.startswith("deap_nn.") else None
 
 
 def _of_objective(objective: Any) -> str:
@@ -171,6 +177,8 @@ def _of_objective(objective: Any) -> str:
 
 def _of_model(model: Any) -> str:
     """Return the name of a built-in model, or a digest of what another computes and of its fixed weights."""
+    if model.held:
+        return _digest(re.sub(r"_\d+$", "", model.name).encode() + repr(model.shapes).encode())
     if not model.config:
         return str(model.name)
     state = b"".join(part if isinstance(part, bytes) else b"" for part in model.state)
@@ -186,12 +194,16 @@ def _told(value: Any) -> Any:
     """Return an argument as JSON has it: what is no number or text by its name or a digest."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, np.generic):
-        return value.item()
+    if isinstance(value, np.generic | complex | bytes):
+        item = value.item() if isinstance(value, np.generic) else value
+        return item if isinstance(item, bool | int | float | str) else repr(item)
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        return [list(value.shape), *map(_told, value.ravel().tolist())]
     if isinstance(value, np.ndarray):
         return _digest(repr((value.dtype.str, value.shape)).encode() + np.ascontiguousarray(value).tobytes())
     if is_adaptation(value):
-        return repr(value) if type(value).__module__.startswith("deap_nn.") else _named(type(value))
+        public = {name: _told(own) for name, own in vars(value).items() if not name.startswith("_")}
+        return repr(value) if type(value).__module__.startswith("deap_nn.") else [_named(type(value)), public]
     if isinstance(value, NoiseTable | np.random.Generator):
         return None
     if isinstance(value, list | tuple):

@@ -82,6 +82,8 @@ class SharedMap:
         Where the weights are kept; shared memory if left out.
     """
 
+    keeps_order = True
+
     def __init__(self, map: Map, place: Path | None = None) -> None:
         self._map = map
         self._place = place or default_place()

@@ -6,10 +6,22 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import MNIST, ROOT, alone, run_here
 
-from deap_nn import Checkpoint, RunDirectory, environment, evolve, genome_tasks, make_toolbox, read_run
+from deap_nn import (
+    Callback,
+    Checkpoint,
+    Constant,
+    KerasProblem,
+    RunDirectory,
+    environment,
+    evolve,
+    genome_tasks,
+    make_toolbox,
+    read_run,
+)
 from deap_nn.checkpoint import CheckpointError, read_generations
 from deap_nn.environment import EnvironmentDiffersError, difference, let_tensorflow_have
 from deap_nn.maps import open_map
@@ -21,8 +33,20 @@ def small(digits, **arguments):
     return make_toolbox("mlp", digits, **({"seed": 3, "batch_size": 16} | arguments))
 
 
-def go(toolbox, ngen, **arguments):
+def go(toolbox, ngen, map_=map, **arguments):
+    toolbox.register("map", map_)
     return evolve(toolbox.population(n=8), toolbox, ngen, **arguments)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """Let tasks be done as if by another process than the one that leads the run."""
+    monkeypatch.setattr(genome_tasks, "this_process", lambda: ("elsewhere", 1))
+
+
+def listing(function, *iterables):
+    """A map that is not known to keep the order, or to be that of one process."""
+    return list(map(function, *iterables))
 
 
 def changed(**parts):
@@ -44,7 +68,7 @@ OTHERS = [
 def test_a_run_is_not_gone_on_with_where_bits_are_other(digits, tmp_path, monkeypatch, other, named):
     go(small(digits), 1, checkpoint=tmp_path)
     assert read_generations(tmp_path)[0].environment == HERE
-    monkeypatch.setattr("deap_nn.resuming.environment", lambda map_=None: changed(**other))
+    monkeypatch.setattr("deap_nn.resuming.environment_of", lambda toolbox: changed(**other))
     before = (tmp_path / "generations").read_bytes()
     with pytest.raises(CheckpointError, match=f"{named}.*--force"):
         go(small(digits), 2, checkpoint=tmp_path)
@@ -56,7 +80,7 @@ def test_a_run_is_not_gone_on_with_where_bits_are_other(digits, tmp_path, monkey
 
 
 @pytest.mark.parametrize(("other", "named"), OTHERS, ids=lambda value: next(iter(value)) if value is dict else None)
-def test_a_process_whose_bits_are_other_is_refused(digits, monkeypatch, other, named):
+def test_a_process_whose_bits_are_other_is_refused(digits, elsewhere, monkeypatch, other, named):
     monkeypatch.setattr(genome_tasks, "environment", lambda: changed(**other))
     with pytest.raises(EnvironmentDiffersError, match=rf"process \d+ on \S+: {named}"):
         go(small(digits), 1)
@@ -66,7 +90,7 @@ def test_a_process_whose_bits_are_other_is_refused(digits, monkeypatch, other, n
     assert len(logbook) == 3
 
 
-def test_another_processor_is_a_warning_and_the_folder_says_so(digits, tmp_path, monkeypatch):
+def test_another_processor_is_a_warning_and_the_folder_says_so(digits, elsewhere, tmp_path, monkeypatch):
     monkeypatch.setattr(genome_tasks, "environment", lambda: changed(processor="another"))
     folder = tmp_path / "run"
     with pytest.warns(RuntimeWarning, match="another processor") as warned, RunDirectory(folder) as directory:
@@ -84,7 +108,7 @@ def test_a_run_that_goes_on_on_another_processor_says_so(digits, tmp_path, monke
     with RunDirectory(folder) as directory:
         go(small(digits), 1, callbacks=[directory], checkpoint=folder / "checkpoint")
     assert "same_bytes" not in read_run(folder).status
-    monkeypatch.setattr("deap_nn.resuming.environment", lambda map_=None: changed(processor="another"))
+    monkeypatch.setattr("deap_nn.resuming.environment_of", lambda toolbox: changed(processor="another"))
     with pytest.warns(UserWarning, match="this processor is another"), RunDirectory(folder, again=True) as directory:
         go(small(digits), 2, callbacks=[directory], checkpoint=folder / "checkpoint")
     assert read_run(folder).status["same_bytes"] is False
@@ -113,26 +137,88 @@ def test_other_bits_by_the_same_versions_and_variables_are_refused(digits, tmp_p
 
     monkeypatch.setattr(genome_tasks, "_answers", later)
     with pytest.raises(EnvironmentDiffersError, match="another fitness"):
-        go(small(digits), 2)
+        go(small(digits), 2, listing)
 
 
 def test_the_founder_is_scored_again_once_in_a_process(digits, monkeypatch):
     asked = []
     alike = genome_tasks._scores_alike
     monkeypatch.setattr(genome_tasks, "_scores_alike", lambda *given: asked.append(given) or alike(*given))
-    go(small(digits), 4)
+    go(small(digits), 4, listing)
     assert len(asked) == 1
-    plain = small(digits)
-    go(plain, 2, breeding="plain")
+    go(small(digits), 2, breeding="plain")
+    go(small(digits), 2)  # one process agrees with itself
     assert len(asked) == 1
+
+
+def test_the_founder_is_that_of_the_population_whatever_a_callback_does_with_it(digits):
+    class Sorting(Callback):
+        def on_generation(self, evolution):
+            evolution.population.sort(key=lambda member: member.fitness, reverse=True)
+
+    def backwards(function, *iterables):
+        return listing(function, *iterables)[::-1]
+
+    toolbox = small(digits)
+    toolbox.register("map", backwards)
+    for population in (toolbox.population(n=6, start=10), toolbox.population(n=9)[4:]):
+        evolve(population, toolbox, 2, callbacks=[Sorting()])
+
+
+def test_a_fitness_that_is_other_each_time_is_no_other_process(tmp_path):
+    import keras
+
+    rng = np.random.default_rng(1)
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
+    problem = KerasProblem(model, rng.normal(size=(40, 5)), rng.integers(0, 3, 40), loss=noisy)
+    for ngen in (2, 3):
+        go(make_toolbox(problem, seed=1, sigma=Constant(0.1)), ngen, listing, checkpoint=tmp_path)
+
+
+def noisy(outputs, targets):
+    return float(np.random.default_rng().normal())
+
+
+class OfTheirOwn:
+    """An evaluation with an attribute that ours have too."""
+
+    problem = "xor"
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, individual):
+        return (self.factor * float(np.abs(individual.flat).sum()),)
+
+
+def test_an_evaluation_of_ones_own_may_have_any_attribute(digits, tmp_path):
+    for ngen in (1, 2):
+        toolbox = small(digits)
+        toolbox.register("evaluate", OfTheirOwn(2.0))
+        del toolbox.assess
+        go(toolbox, ngen, listing, checkpoint=tmp_path)
+
+
+def test_a_toolbox_from_a_pickle_agrees_with_itself(digits):
+    """TensorFlow's threads are limited when the first network is scored, and not before."""
+    code = "import pickle, sys; from deap_nn import evolve; toolbox = pickle.load(open(sys.argv[1], 'rb')); "
+    code += "print(len(evolve(toolbox.population(n=4), toolbox, 1)[1]))"
+    import pickle
+    import tempfile
+
+    with tempfile.NamedTemporaryFile() as file:
+        toolbox = make_toolbox("mlp", "mnist5k", seed=1)
+        toolbox.register("map", map)
+        pickle.dump(toolbox, file)
+        file.flush()
+        answer = subprocess.run([sys.executable, "-c", code, file.name], capture_output=True, text=True, check=False)
+    assert answer.stdout == "2\n", answer.stderr
 
 
 def test_processes_agree_with_the_one_that_leads(digits, tmp_path):
     _, alone_ = go(small(digits), 2, checkpoint=tmp_path)
-    with open_map("processes", workers=2) as map_:
-        toolbox = small(digits)
-        toolbox.register("map", map_)
-        _, shared = go(toolbox, 3, checkpoint=tmp_path)
+    with open_map("processes", workers=1) as map_:
+        _, shared = go(small(digits), 3, map_, checkpoint=tmp_path)
     assert shared[:3] == alone_[:3]
 
 

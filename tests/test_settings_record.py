@@ -225,3 +225,58 @@ def test_a_refused_run_leaves_its_folder_as_it_was(digits, tmp_path):
     with pytest.raises(CheckpointError), RunDirectory(tmp_path / "run", again=True) as directory:
         evolve(other.population(n=8), other, 2, checkpoint=kept, callbacks=[directory])
     assert contents(tmp_path / "run") == before
+
+
+class Own:
+    """An adaptation of a user's."""
+
+    def __init__(self, rate):
+        self.rate, self.sigma, self._seen = rate, rate, 0
+
+    def update(self, individuals, generation):
+        self._seen += 1
+
+    def reset(self):
+        self._seen = 0
+
+    def state(self):
+        return {}
+
+    def restore(self, state):
+        pass
+
+
+def penalty(individual, factor):
+    return (factor * float(np.abs(individual.flat).sum()),)
+
+
+def hand_wired(digits, **arguments):
+    toolbox = small(digits, **({"sigma": arguments.pop("sigma")} if "sigma" in arguments else {}))
+    toolbox.register("evaluate", penalty, **({"factor": 2.0} | arguments))
+    return toolbox
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "named"),
+    [
+        ({"factor": 0.1}, {"factor": 0.5}, "evaluate.factor was 0.1 when the run began, and is 0.5"),
+        ({"sigma": Own(0.1)}, {"sigma": Own(0.3)}, "mutate.sigma was"),
+        ({"factor": np.float64(2)}, {"factor": 2.0}, None),
+        ({"factor": float("nan")}, {"factor": float("nan")}, None),
+        ({"factor": np.array([1, "a", None], dtype=object)}, {"factor": np.array([1, "a", None], dtype=object)}, None),
+        ({"factor": np.bytes_(b"x")}, {"factor": b"x"}, None),
+        ({"factor": np.complex64(1j)}, {"factor": 1j}, None),
+    ],
+    ids=str,
+)
+def test_arguments_of_ones_own_are_compared_and_never_crash(digits, tmp_path, one, other, named):
+    records = []
+    for arguments in (one, other):
+        toolbox = hand_wired(digits, **arguments)
+        records.append(settings_record(toolbox, toolbox.population(n=4), seed=3, cxpb=1.0, mutpb=1.0))
+    stored = json.loads(json.dumps(records[0]))
+    if named is None:
+        check_settings(stored, records[1], tmp_path)
+    else:
+        with pytest.raises(CheckpointError, match=named):
+            check_settings(stored, records[1], tmp_path)

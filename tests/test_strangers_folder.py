@@ -1,5 +1,6 @@
 """A run's folder may come from anybody: what is in it is data, and nothing outside it is touched for it."""
 
+import io
 import json
 import os
 import shutil
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 from conftest import MNIST, alone, run_here
 
-from deap_nn import RunDirectory, read_run, replay, report
-from deap_nn.checkpoint import Checkpoint, CheckpointError
+from deap_nn import RunDirectory, checkpoint, read_run, replay, report
+from deap_nn.checkpoint import MAGIC, Checkpoint, CheckpointError
 from deap_nn.commands import InputError
 from deap_nn.exhibits import MOST_CLASSES
 from deap_nn.keyframes import write_keyframe
@@ -281,3 +282,57 @@ def test_a_record_of_all_memory_is_refused(folder, monkeypatch):
     monkeypatch.setattr("deap_nn.checkpoint.LARGEST_RECORD", 100)
     with pytest.raises(CheckpointError, match="too many to be read"):
         Checkpoint(folder / "checkpoint")
+
+
+def test_an_archive_with_two_arrays_of_a_name_or_a_large_head_is_refused(tmp_path):
+    small, large = io.BytesIO(), io.BytesIO()
+    np.save(small, np.zeros(3))
+    np.save(large, np.zeros(1 << 20))
+    with zipfile.ZipFile(tmp_path / "twice.npz", "w") as archive:
+        archive.writestr("a.npy", small.getvalue())
+        archive.writestr("a", large.getvalue())
+    with pytest.raises(InputError, match="has two arrays a"):
+        read_arrays(tmp_path / "twice.npz")
+    with zipfile.ZipFile(tmp_path / "head.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\x02\x00" + (1 << 30).to_bytes(4, "little") + b" " * 999)
+    with pytest.raises(InputError, match="with a head of 1,073,741,824 bytes"):
+        read_arrays(tmp_path / "head.npz")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"environment": []},
+        {"environment": {}},
+        {"environment": {"variables": {}, "versions": {}, "threads": ["a"], "processor": ""}},
+        {"settings": [1]},
+        {"states": [1]},
+        {"states": {"RunDirectory 0": 1}},
+        {"row": 3},
+        {"adaptation": None},
+    ],
+    ids=str,
+)
+def test_a_record_of_another_kind_is_refused_in_one_line(folder, digits_file, changed):
+    rewrite_first(folder / RECORDS, changed)
+    assert "generation 0" in only_line(resume(folder, digits_file))
+
+
+def test_a_deep_file_of_settings_is_refused(folder):
+    (folder / "config.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"config.json: cannot be read"):
+        read_json(folder / "config.json")
+
+
+def rewrite_first(path, changed):
+    """Change entries of the first record, and all that says that it is whole."""
+    content = path.read_bytes()
+    place = len(MAGIC)
+    length, _, _ = checkpoint._FRAME.unpack_from(content, place)
+    body = content[place + checkpoint._FRAME.size :][:length]
+    rest = content[place + checkpoint._FRAME.size + length :]
+    size, *shape = checkpoint._SIZES.unpack_from(body)
+    start = checkpoint._SIZES.size
+    text = json.dumps(json.loads(body[start : start + size]) | changed).encode()
+    body = checkpoint._SIZES.pack(len(text), *shape) + text + body[start + size :]
+    path.write_bytes(content[:place] + checkpoint._frame(0, body) + body + rest)

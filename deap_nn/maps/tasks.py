@@ -38,6 +38,8 @@ class TaskMap:
         Pickles, so that ``pickle.loads`` can read it in a worker.
     """
 
+    keeps_order = True
+
     def __init__(
         self,
         send: Callable[[Sequence[bytes]], Iterable[Any]],
