@@ -24,7 +24,7 @@ from deap_nn.algorithm_names import describe_algorithm
 from deap_nn.checkpoint import Checkpoint
 from deap_nn.clock import Clock, Scoring, told_of
 from deap_nn.elitism import Elitism
-from deap_nn.environment import Expected, environment_of, this_process
+from deap_nn.environment import Expected, this_process
 from deap_nn.evolution import Callback, Evolution, checked_callbacks, tell, telling_start_and_end
 from deap_nn.founders import breeder_of
 from deap_nn.generate_update import check_named
@@ -49,6 +49,7 @@ from deap_nn.recipes import weigh_of
 from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Keyframes, begun_with, go_on, kept_of, reference_of
 from deap_nn.seeding import Purpose, check_seed, seeded, stream
 from deap_nn.selection import operator_of
+from deap_nn.settings_record import environment_of
 from deap_nn.variation import in_order, unscored, vary
 from deap_nn.weights import check_count, check_number, check_probability
 

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deap_nn.parallel import is_serial, processors, running_under_scoop
+from deap_nn.parallel import processors
 
 PINNED = ("deap", "numpy", "tensorflow", "keras")
 """The packages on whose versions a run's numbers depend: with others a run goes on only when told to."""
@@ -84,12 +84,6 @@ def environment() -> dict[str, Any]:
         "threads": _threads(),
         "processor": processor(),
     }
-
-
-def environment_of(toolbox: Any) -> dict[str, Any]:
-    """Return the environment of the process that leads a run; without threads if it leaves all scoring to others."""
-    found = environment()
-    return found if is_serial(toolbox.map) or running_under_scoop() else found | {"threads": None}
 
 
 def _threads() -> list[int] | None:

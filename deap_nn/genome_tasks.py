@@ -155,7 +155,8 @@ def run_group(task: Task) -> Group:
     with busy, contextlib.suppress(LackingError), parallel.ending_without_memory():
         context = _context(task)
         answers = _answers(task, context)
-        return Group(task.number, answers, platform.node(), _compared(task, context))
+        reason = _compared(task, context)
+        return Group(task.number, answers, platform.node() if reason else "", reason)
     return Group(task.number, None)
 
 

@@ -16,14 +16,14 @@ import numpy as np
 from deap_nn.checkpoint import Checkpoint, CheckpointError, Generation, keyframes_in, read_generations
 from deap_nn.clock import Clock
 from deap_nn.elitism import Elitism
-from deap_nn.environment import difference, environment_of
+from deap_nn.environment import difference
 from deap_nn.evolution import Callback, Evolution, naming
 from deap_nn.genome_tasks import Reference
 from deap_nn.keyframes import Keyframe, KeyframeError
 from deap_nn.limits import WORST
 from deap_nn.lineage import Lineage
 from deap_nn.logbooks import last_record, plain, record
-from deap_nn.settings_record import check_settings, own_problem, settings_record
+from deap_nn.settings_record import check_settings, environment_of, own_problem, settings_record
 
 KEYFRAME_SECONDS = 20.0
 KEYFRAME_BYTES = 2 << 30

@@ -18,7 +18,9 @@ from deap import base
 
 from deap_nn.adaptation import is_adaptation
 from deap_nn.checkpoint import CheckpointError
+from deap_nn.environment import environment
 from deap_nn.noise import NoiseTable
+from deap_nn.parallel import is_serial, running_under_scoop
 from deap_nn.recipes import weigh_of
 from deap_nn.selection import operator_of
 
@@ -157,6 +159,16 @@ def _of_evaluation(toolbox: base.Toolbox, seed: int) -> dict[str, Any]:
     for objective in getattr(known, "objectives", ()):
         found.setdefault("objectives", []).append(_of_objective(objective))
     return found | {"data": known.data.sha256[:16], "model": _of_model(known.model)}
+
+
+def environment_of(toolbox: base.Toolbox) -> dict[str, Any]:
+    """Return the environment of the process that leads a run.
+
+    It has TensorFlow's threads only if this process scores too, by TensorFlow as this package uses it.
+    """
+    scores = is_serial(toolbox.map) or running_under_scoop()
+    found = environment()
+    return found if scores and own_problem(toolbox.evaluate) is not None else found | {"threads": None}
 
 
 def own_problem(function: Any) -> Any:

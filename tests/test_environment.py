@@ -25,6 +25,7 @@ from deap_nn import (
 from deap_nn.checkpoint import CheckpointError, read_generations
 from deap_nn.environment import EnvironmentDiffersError, difference, let_tensorflow_have
 from deap_nn.maps import open_map
+from deap_nn.settings_record import environment_of
 
 HERE = environment.environment()
 
@@ -197,6 +198,17 @@ def test_an_evaluation_of_ones_own_may_have_any_attribute(digits, tmp_path):
         toolbox.register("evaluate", OfTheirOwn(2.0))
         del toolbox.assess
         go(toolbox, ngen, listing, checkpoint=tmp_path)
+
+
+def test_threads_count_only_where_tensorflow_scores_in_this_process(digits):
+    toolbox = small(digits)
+    toolbox.register("map", map)
+    assert environment_of(toolbox)["threads"] == [1, 1]
+    toolbox.register("map", listing)
+    assert environment_of(toolbox)["threads"] is None
+    toolbox.register("map", map)
+    toolbox.register("evaluate", OfTheirOwn(2.0))
+    assert environment_of(toolbox)["threads"] is None
 
 
 def test_a_toolbox_from_a_pickle_agrees_with_itself(digits):
