@@ -108,12 +108,12 @@ class Dispatch:
     timeout : float, optional
         How many seconds a call of the function that is mapped may take; no limit if left out.
     expected : Expected, optional
-        What the processes are held against; nothing if left out.
+        The environment that the processes must have; any if left out.
 
     Attributes
     ----------
     odd : dict
-        By host, what is other in a process there than in the one that began the run.
+        By host, how a process there differs from the one that began the run.
     """
 
     def __init__(
@@ -268,7 +268,7 @@ class Dispatch:
             raise EvaluationError(f"generation {self._known.generation}: the map gave {what}")
 
     def _values(self, answers: Iterable[Group]) -> dict[int, list[Any]]:
-        """Return the answers to tasks by their numbers; what lacks something has none."""
+        """Return the answers to tasks by their numbers, without those of workers that lack something."""
         found: dict[int, list[Any]] = {}
         for answer in answers:
             self._note(answer)
@@ -282,14 +282,14 @@ class Dispatch:
         Parameters
         ----------
         evaluate : callable
-            What scores it.
+            The function that scores it.
         reference : tuple
             The weights of its fitness, and its weighted values.
         """
         self._reference = self._context(self._dumps(_without_generation(evaluate)))[1], reference
 
     def _note(self, answer: Group) -> None:
-        """Say once a host what is other in a process that has answered, or raise where that is no answer."""
+        """Warn, once a host, of a process that differs, or raise if the answer is none of a worker's."""
         if not isinstance(answer, Group):
             answered = f"{reprlib.repr(answer)} to a task: a worker may have another version of deap_nn"
             raise EvaluationError(f"generation {self._known.generation}: the map answered {answered}")

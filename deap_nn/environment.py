@@ -1,4 +1,4 @@
-"""What of a process decides the last bits of a fitness: versions, TensorFlow's variables and threads, the processor."""
+"""The environment that decides the last bits of a fitness: versions, TensorFlow's variables and threads, the processor."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
 class EnvironmentDiffersError(RuntimeError):
-    """A process computes other bits than the one that began the run; the message names what differs."""
+    """A process computes other bits than the one that began the run; the message names the difference."""
 
 
 class Expected(NamedTuple):
-    """What a process of a run is held against: the environment of the one that began it, unless it is to go on.
+    """The environment that each process of a run must have: that of its leader, the process that began or resumed it.
 
-    ``leader`` is that process, as `this_process` tells of it.
+    ``leader`` names that process, as `this_process` does. With ``force`` a difference is a warning.
     """
 
     environment: Mapping[str, Any]
@@ -77,7 +77,7 @@ def processor() -> str:
 
 
 def environment() -> dict[str, Any]:
-    """Return what decides this process' bits, ready for JSON; its threads are None as long as it has no TensorFlow."""
+    """Return the environment of this process, ready for JSON; its threads are None before TensorFlow is imported."""
     return {
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "versions": {package: _version(package) for package in PINNED},
@@ -100,7 +100,7 @@ def _threads() -> list[int] | None:
 
 
 def difference(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> str | None:
-    """Return what differs between two environments, with both values, or None; the processor does not count."""
+    """Name the first difference between two environments, with both values, or return None; processors may differ."""
     for part in ("variables", "versions"):
         was, now = recorded[part], present[part]
         for name in sorted(was.keys() | now.keys()):

@@ -59,7 +59,7 @@ MOST_CONTEXTS = 8
 
 
 class Context(NamedTuple):
-    """What makes genomes, the function that scores them, the seconds that a call may take, and what is expected."""
+    """The genomes, the function that scores them, the seconds that a call may take, and the expected environment."""
 
     genomes: Genomes
     function: Callable[[Any], Any]
@@ -68,10 +68,10 @@ class Context(NamedTuple):
 
 
 class Group(NamedTuple):
-    """What a worker has to say of a task, with the task's number: a map may answer out of order.
+    """A worker's answer to a task, with the task's number, since a map may answer out of order.
 
-    ``values`` are the answers, or None if something lacks. ``reason`` says what is other in the process on ``host``,
-    which may compute other last bits than the one that began the run.
+    ``values`` are None if the worker lacks something. ``reason`` names a difference of its process, on ``host``, from
+    the one that began the run: it may compute other last bits.
     """
 
     number: int
@@ -82,7 +82,7 @@ class Group(NamedTuple):
 
 contexts: OrderedDict[bytes, Context] = OrderedDict()
 compared: dict[str, str] = {}
-"""The runs whose environment was compared with this process', and what is other here, if anything is."""
+"""By run that this process has compared its environment with: the difference, empty if there is none."""
 referred: set[str] = set()
 """The runs whose first founder this process has scored."""
 genomes_by_run: dict[str, Genomes] = {}
@@ -161,7 +161,7 @@ def run_group(task: Task) -> Group:
 
 
 def _compared(task: Task, context: Context) -> str:
-    """Return what is other in this process than in the one that began the run, or raise where it must not be."""
+    """Return how this process differs from the one that began the run, or raise if it must not."""
     if context.expected is None:
         return ""
     known, leader, force = context.expected

@@ -58,7 +58,7 @@ class Lineage:
     timeout : float, optional
         How many seconds a call of the function that is mapped may take; no limit if left out.
     expected : Expected, optional
-        What the processes of the map are held against; nothing if left out.
+        The environment that the processes of the map must have; any if left out.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ def open_plain(path: str | os.PathLike[str], flags: int = os.O_RDONLY) -> IO[byt
 
 
 def read_plain(path: str | os.PathLike[str], most: int = LARGEST_BYTES) -> bytes:
-    """Return what a regular file of so many bytes at most holds.
+    """Return the content of a regular file of at most `most` bytes.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def check_folder(path: str | os.PathLike[str]) -> None:
 
 
 def printable(text: str) -> str:
-    r"""Return text with what a terminal would obey, and not show, escaped.
+    r"""Return text in which control characters, which a terminal would obey, are escaped.
 
     Examples
     --------

@@ -175,7 +175,7 @@ def _check_environment(evolution: Evolution, checkpoint: Checkpoint) -> None:
 
 
 def reference_of(evolution: Evolution, wvalues: Sequence[float]) -> tuple[Any, Reference] | None:
-    """Return what the processes of a run are held against: the function that scores, and what the first founder got.
+    """Return the function that scores, and the first founder with its fitness, which each process must compute alike.
 
     None where the fitness may be other each time: one that is not ours, has a user's own functions or layers in it, or
     is computed on a GPU.

@@ -19,7 +19,7 @@ from deap_nn.logbooks import write_json, write_with
 from deap_nn.plain_files import SMALL_BYTES, check_folder, is_plain, read_plain
 
 CONFIG = "config"
-"""What the first record of a checkpoint calls the content of ``config.json``, in the state of a `RunDirectory`."""
+"""The name of the content of ``config.json`` in the first record of a checkpoint, in the state of a `RunDirectory`."""
 
 FILES = {"keras": "model", "init_weights": "init"}
 """The settings that name a file, whose digest is stored beside it; how the run's own copy of it is called."""
@@ -55,8 +55,8 @@ def kept_files(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> d
 def restore_config(path: str | os.PathLike[str]) -> None:
     """Write ``config.json`` of a run again from the first record of its checkpoint, where it is missing or damaged.
 
-    A power cut may leave an empty one on a disk that does not keep what it was told to. It is said in a warning; where
-    the records do not have it either, nothing is done.
+    A power cut may leave an empty one on a disk that does not keep its promises. A warning says so. Nothing is done if
+    the records do not have it either.
     """
     file = Path(path, "config.json")
     try:

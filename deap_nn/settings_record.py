@@ -1,4 +1,4 @@
-"""What decides a run's numbers, as one flat mapping that a checkpoint keeps and a run that goes on is held against."""
+"""The settings that decide a run's numbers, in one flat mapping: a checkpoint keeps it, and compares it at resume."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def settings_record(
     """Return the settings that decide a number of the logbook or a weight, by names of their own, ready for JSON.
 
     Numbers, texts and the names of functions stand for themselves, arrays, data and models for a digest. How many
-    generations a run has, the map, and where files lie is no part of it. Of a user's own functions the name and the
-    arguments are known, and not what they do.
+    generations a run has, the map, and where files lie is no part of it. Of a user's own functions it has the names
+    and arguments, not the code.
 
     Parameters
     ----------
@@ -105,9 +105,9 @@ def check_settings(
     Parameters
     ----------
     recorded : mapping or None
-        What a checkpoint holds; None of one made before there were settings in it.
+        That of a checkpoint; None if it was made before checkpoints had one.
     present : mapping
-        What `settings_record` says now.
+        The present one, from `settings_record`.
     folder : Path
         Of the checkpoint, for the message.
     but : collection of str
@@ -141,7 +141,7 @@ def _of_operator(name: str, registered: Any) -> dict[str, Any]:
 
 
 def _of_evaluation(toolbox: base.Toolbox, seed: int) -> dict[str, Any]:
-    """Return what members are scored on, and how many validation samples the best of them."""
+    """Return the settings of the evaluation."""
     found: dict[str, Any] = {}
     problem = own_problem(toolbox.evaluate)
     assess = getattr(toolbox, "assess", None)
@@ -172,7 +172,7 @@ def environment_of(toolbox: base.Toolbox) -> dict[str, Any]:
 
 
 def own_problem(function: Any) -> Any:
-    """Return what an evaluation of this package's scores on; None for a user's own, and for one that is decorated."""
+    """Return the problem of an evaluation by this package; None for a user's own function, and for a decorated one."""
     unbound = isinstance(function, partial) and not (function.args or function.keywords)
     bare: Any = function.func if unbound else function
     return getattr(bare, "problem", None) if type(bare).__module__.startswith("deap_nn.") else None
@@ -188,7 +188,7 @@ def _of_objective(objective: Any) -> str:
 
 
 def _of_model(model: Any) -> str:
-    """Return the name of a built-in model, or a digest of what another computes and of its fixed weights."""
+    """Return the name of a built-in model, or a digest of another's configuration and fixed weights."""
     if model.held:
         return _digest(re.sub(r"_\d+$", "", model.name).encode() + repr(model.shapes).encode())
     if not model.config:
@@ -203,7 +203,7 @@ def _unnumbered(config: str) -> str:
 
 
 def _told(value: Any) -> Any:
-    """Return an argument as JSON has it: what is no number or text by its name or a digest."""
+    """Return an argument in the form of JSON; other values than numbers and texts by their names or a digest."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic | complex | bytes):
