@@ -1,4 +1,4 @@
-"""The environment that decides the last bits of a fitness: versions, TensorFlow's variables and threads, the processor."""
+"""The environment, which decides the last bits of a fitness: versions, TensorFlow's threads and variables, processor."""
 
 from __future__ import annotations
 
