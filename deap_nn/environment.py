@@ -1,4 +1,4 @@
-"""The environment, which decides the last bits of a fitness: versions, TensorFlow's threads and variables, processor."""
+"""What decides the last bits of a fitness in a process: versions, TensorFlow's variables and threads, processor."""
 
 from __future__ import annotations
 
