@@ -267,7 +267,7 @@ def hand_wired(digits, **arguments):
         ({"factor": np.bytes_(b"x")}, {"factor": b"x"}, None),
         ({"factor": np.complex64(1j)}, {"factor": 1j}, None),
     ],
-    ids=str,
+    ids=["argument", "adaptation", "numpy", "nan", "objects", "bytes", "complex"],
 )
 def test_arguments_of_ones_own_are_compared_and_never_crash(digits, tmp_path, one, other, named):
     records = []
