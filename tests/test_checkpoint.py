@@ -319,7 +319,7 @@ def test_what_a_checkpoint_cannot_do_is_refused(tmp_path):
     evolve(toolbox.population(n=4), toolbox, 1, seed=1, checkpoint=checkpoint)
     checkpoint.close()
     checkpoint = Checkpoint(tmp_path)
-    with pytest.raises(ValueError, match="the checkpoint has 4 members, the population 6"):
+    with pytest.raises(ValueError, match="population was 4 when the run began, and is 6"):
         evolve(toolbox.population(n=6), toolbox, 1, seed=1, checkpoint=checkpoint)
     checkpoint.close()
 
