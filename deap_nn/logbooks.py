@@ -235,7 +235,7 @@ def read_csv(
     OSError
         If it is too large, no regular file, or cannot be read.
     """
-    text = read_plain(path, most).decode()
+    text = io.TextIOWrapper(io.BytesIO(read_plain(path, most)), encoding="utf-8").read()
     whole = text[: text.rfind("\n") + 1]
     reader = csv.DictReader(io.StringIO(whole), strict=True)
     if not reader.fieldnames:

@@ -44,10 +44,9 @@ def read_plain(path: str | os.PathLike[str], most: int = LARGEST_BYTES) -> bytes
     """
     with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
-        content = file.read(most + 1) if size <= most else b""
-    if size > most or len(content) > most:
-        raise OSError(errno.EFBIG, f"has {max(size, len(content)):,} bytes, at most {most:,} are read", str(path))
-    return content
+        if size > most:
+            raise OSError(errno.EFBIG, f"has {size:,} bytes, at most {most:,} are read", str(path))
+        return file.read(size)  # and no more, if it grows meanwhile
 
 
 def is_plain(path: str | os.PathLike[str]) -> bool:
@@ -74,8 +73,8 @@ def printable(text: str) -> str:
 
     Examples
     --------
-    >>> printable("caf\u00e9\x1b[2J")
-    'caf\u00e9\\x1b[2J'
+    >>> print(printable("digit.png" + chr(27) + "[2J"))
+    digit.png\x1b[2J
     """
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
