@@ -232,10 +232,10 @@ def test_targets_are_told_beside_what_was_reached(tables_of):
         *("the article, validation error", "must", "aim", "test error", "seeds", "evaluations", "digits", "minutes")
     ]
     assert len(rows) == len(named) + 2
-    assert rows[2][0] == "the CNN, 200 members, 300 generations"
+    assert rows[2][0] == "the CNN, 200 members, 300 generations, `--preset ga`"
     for row in rows[2:]:
         assert row[4:] == ["0.200 (0.100 to 0.400)", "3", "2,000", "128", "2.0"]
-    assert all(float(row[2]) > float(row[3]) for row in rows[2:] if row[2])
+    assert all(float(row[2]) > float(row[3]) for row in rows[2:] if row[3])
 
 
 def test_read_outs_are_those_of_the_last_generation_and_votes_are_counted(tables_of):

@@ -120,12 +120,16 @@ def test_the_onlooker_does_not_write_where_a_link_leads(folder, outside):
     assert (outside / "mine").read_text() == "mine\n"
 
 
+class Waits(BaseException):
+    """It waits; no handler of errors may take it for one."""
+
+
 @contextlib.contextmanager
 def in_a_minute():
     """Raise in the body if it waits, as the opening of a pipe does, which a signal ends."""
 
     def waits(number, frame):
-        raise TimeoutError("it waits")
+        raise Waits
 
     before = signal.signal(signal.SIGALRM, waits)
     signal.alarm(60)
@@ -172,8 +176,7 @@ def test_nothing_waits_for_a_pipe(folder, digits_file, command, name):
     (folder / name).unlink(missing_ok=True)
     os.mkfifo(folder / name)
     with in_a_minute():
-        answer = command(folder, digits_file)
-    assert "it waits" not in getattr(answer, "stderr", "")
+        command(folder, digits_file)
 
 
 def test_the_cache_of_another_is_not_touched(folder, outside, digits_file):
