@@ -119,6 +119,8 @@ class Generation:
             if len(rest) not in (split, split + 4 * members) or len(rest[:split]) != split:
                 raise ValueError("it has another size than it says")
             wvalues = np.frombuffer(rest[:split], dtype="<f8").reshape(members, objectives)
+            if isinstance(values.get("states"), list):  # of version 2, by the callbacks' places
+                values["states"] = {str(place): state for place, state in enumerate(values["states"])}
             _check_record(values)
             return cls(**values, wvalues=wvalues, chosen=np.frombuffer(rest[split:], dtype="<u4"))
         except (struct.error, TypeError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:

@@ -118,7 +118,7 @@ def check_settings(
         return
     for name in sorted((recorded.keys() | present.keys()) - {*but}):
         was, now = (record.get(name, NEUTRAL.get(name)) for record in (recorded, present))
-        if json.dumps(was) != json.dumps(now):  # NaN is NaN
+        if was != now and json.dumps(was) != json.dumps(now):  # NaN is NaN, and 2 is 2.0
             values = f"was {reprlib.repr(was)} when the run began, and is {reprlib.repr(now)}"
             raise SettingsError(f"{folder} is of a run with other settings: {name} {values}")
 

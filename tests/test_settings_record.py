@@ -262,12 +262,13 @@ def hand_wired(digits, **arguments):
         ({"factor": 0.1}, {"factor": 0.5}, "evaluate.factor was 0.1 when the run began, and is 0.5"),
         ({"sigma": Own(0.1)}, {"sigma": Own(0.3)}, "mutate.sigma was"),
         ({"factor": np.float64(2)}, {"factor": 2.0}, None),
+        ({"factor": 2}, {"factor": 2.0}, None),
         ({"factor": float("nan")}, {"factor": float("nan")}, None),
         ({"factor": np.array([1, "a", None], dtype=object)}, {"factor": np.array([1, "a", None], dtype=object)}, None),
         ({"factor": np.bytes_(b"x")}, {"factor": b"x"}, None),
         ({"factor": np.complex64(1j)}, {"factor": 1j}, None),
     ],
-    ids=["argument", "adaptation", "numpy", "nan", "objects", "bytes", "complex"],
+    ids=["argument", "adaptation", "numpy", "integer", "nan", "objects", "bytes", "complex"],
 )
 def test_arguments_of_ones_own_are_compared_and_never_crash(digits, tmp_path, one, other, named):
     records = []
