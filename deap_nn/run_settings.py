@@ -24,6 +24,9 @@ CONFIG = "config"
 FILES = {"keras": "model", "init_weights": "init"}
 """The settings that name a file, whose digest is stored beside it; how the run's own copy of it is called."""
 
+WRITTEN = {".csv", ".html", ".json", ".keras", ".npz", ".png"}
+"""The suffixes of files that a run writes into its folder."""
+
 
 def digest_of(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file, in hexadecimal digits."""
@@ -131,6 +134,9 @@ def check_resumable(
     if not isinstance(config.get("generations"), int):
         raise InputError("argument --resume: config.json has no generations")
     _check_status(Path(path, "status.json"))
+    for place in sorted(Path(path).iterdir()):
+        if place.suffix in WRITTEN and not place.is_symlink() and place.is_dir():
+            raise InputError(f"argument --resume: {place} is a folder, where the run writes a file: move it away")
     if generations < config["generations"]:
         raise InputError(f"argument --generations: must be at least the run's {config['generations']}")
     if read_status(path).get("state") == "finished" and generations <= asked_for(path, config):

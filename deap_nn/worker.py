@@ -41,6 +41,11 @@ def own_address(broker: str, port: int) -> str:
     return found
 
 
+def _launcher() -> int | None:
+    """The id of the process that started this one for a run, also after its end."""
+    return int(os.environ.get(parallel.LAUNCHED, "0")) or None
+
+
 class _Program:
     """Runs the script for SCOOP, which makes a traceback of every exit, and remembers how it ended."""
 
@@ -51,9 +56,8 @@ class _Program:
         """Run a script as ``runpy.run_path`` does, until it ends in whatever way."""
         scoop_repairs.watch()
         try:
-            names = runpy.run_path(path, run_name=run_name)
+            runpy.run_path(path, run_name=run_name)
             self.status = 0
-            return names
         except SystemExit as stop:
             self.status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
             if isinstance(stop.code, str):
@@ -63,6 +67,8 @@ class _Program:
         except BaseException:
             traceback.print_exc()
             self.status = 1
+        if _launcher() not in (None, os.getppid()):
+            parallel.leave_now(self.status)  # SCOOP would wait for a broker that ended with the launcher
         return {}
 
 
@@ -74,8 +80,7 @@ def run(arguments: Sequence[str]) -> int:
     class Bootstrap(bootstrap.Bootstrap):  # type: ignore[misc]  # SCOOP has no types
         def setScoop(self) -> None:
             super().setScoop()
-            parent = int(os.environ.get(parallel.LAUNCHED, "0")) or None
-            parallel.end_with_parent(signal.SIGTERM if scoop.IS_ORIGIN else signal.SIGKILL, parent)
+            parallel.end_with_parent(signal.SIGTERM if scoop.IS_ORIGIN else signal.SIGKILL, _launcher())
             join(Endpoint.from_text(os.environ.pop(ENDPOINT)))
             scoop_repairs.mend()
             if not scoop.IS_ORIGIN:

@@ -179,6 +179,41 @@ def test_a_worker_that_cannot_import_the_script_says_so(run, tmp_path):
     )
 
 
+FAILING_TO_SAVE = """
+import time
+from deap_nn import parallel
+from scoop import futures
+def slow(x):
+    time.sleep(0.05)
+    return x
+if __name__ == "__main__":
+    try:
+        with parallel.interruptible():
+            while list(futures.map(slow, range(8))):
+                print("begun", flush=True)
+    except KeyboardInterrupt:
+        {end}
+"""
+
+
+@pytest.mark.parametrize("end", ["raise OSError('no room to save')", "pass"])
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends processes with the one that started them")
+def test_a_program_whose_launcher_is_gone_ends_however_it_ends(tmp_path, end):
+    path = tmp_path / "script.py"
+    path.write_text(FAILING_TO_SAVE.format(end=end))
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
+    process = subprocess.Popen([sys.executable, *map(str, LAUNCH), path], **piped)
+    while "begun" not in process.stdout.readline():
+        assert process.poll() is None
+    process.kill()
+    try:
+        assert gone(path, 10)
+    finally:
+        for left in processes(path):
+            left.kill()
+    process.communicate(timeout=10)
+
+
 LAZY = """
 import pathlib, sys, time
 from deap_nn.parallel import current_map

@@ -240,6 +240,16 @@ def test_a_status_that_is_no_text_is_named_and_written_anew(folder, digits_file)
     assert read_run(folder).state == "finished"
 
 
+@pytest.mark.parametrize("name", ["logbook.csv", "trace.npz", "report.html"])
+def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_written(folder, digits_file, name):
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).mkdir()
+    before = contents(folder)
+    said = only_line(resume(folder, digits_file))
+    assert f"{name} is a folder, where the run writes a file: move it away" in said
+    assert contents(folder) == before
+
+
 def test_a_folder_that_is_not_gone_on_with_keeps_its_status_whatever_it_is(folder):
     (folder / "status.json").write_bytes(b"\xff\xfe\x00")
     with RunDirectory(folder, again=True):
