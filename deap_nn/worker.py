@@ -42,7 +42,7 @@ def own_address(broker: str, port: int) -> str:
 
 
 def _launcher() -> int | None:
-    """The id of the process that started this one for a run, also after its end."""
+    """Return the id of the process that started this one for a run, also after its end."""
     return int(os.environ.get(parallel.LAUNCHED, "0")) or None
 
 
