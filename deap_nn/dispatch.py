@@ -313,6 +313,7 @@ class Dispatch:
         if not large:
             told = {key: recipe for key, recipe in told.items() if len(recipe.drawn) <= MOST_DRAWN}
         useful = parents | {parent for recipe in told.values() for parent in recipe.parents}
+        useful |= {recipe.id for recipe in recipes}
         slots = tuple((key, known.slots[key]) for key in sorted(useful) if key in known.slots)
         keyframe = str(known.keyframe) if known.keyframe is not None else None
         places = self._token, str(self._place), digest, context, known.generation

@@ -224,12 +224,22 @@ def _answers(task: Task, context: Context) -> list[Any]:
         if bare and hasattr(target, "of_rounded") and any(target.rounded):
             rounded = np.array(target.rounded)
             for recipe, (flat, halves) in zip(recipes, genomes.rounded(recipes, rounded), strict=True):
-                answers.append(_call(partial(target.of_rounded, flat, halves), (recipe,), timeout))
+                answer = _call(partial(target.of_rounded, flat, halves), (recipe,), timeout)
+                if not genomes.is_whole(recipe):  # a late task of another generation used its slot meanwhile
+                    ((flat, halves),) = genomes.rounded((recipe,), rounded, kept=False)
+                    answer = _call(partial(target.of_rounded, flat, halves), (recipe,), timeout)
+                answers.append(answer)
             return answers
-        individuals = genomes.individuals(recipes, kept=getattr(target, "leaves_weights", False))
+        kept = getattr(target, "leaves_weights", False)
+        individuals = genomes.individuals(recipes, kept=kept)
         for item, recipe, individual in zip(task.items, recipes, individuals, strict=True):
             given = individual if isinstance(item, Recipe) else (individual, *item[1:])
-            answers.append(_call(partial(function, given), (recipe,), timeout))
+            answer = _call(partial(function, given), (recipe,), timeout)
+            if kept and not genomes.is_whole(recipe):  # a late task of another generation used its slot meanwhile
+                (again,) = genomes.individuals((recipe,))
+                given = again if isinstance(item, Recipe) else (again, *item[1:])
+                answer = _call(partial(function, given), (recipe,), timeout)
+            answers.append(answer)
         return answers
 
 

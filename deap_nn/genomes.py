@@ -66,6 +66,7 @@ class Genomes:
         self._room = _NOTHING
         self._scratch = [empty_vector(self.size)]  # more when siblings come
         self._in_scratch: Sequence[Recipe] = ()
+        self._in_slots: Sequence[Recipe] = ()
         self._halves: list[Halves] = []
 
     def share_noise(self) -> None:
@@ -107,19 +108,56 @@ class Genomes:
         recipes : iterable of Recipe
             Which; siblings side by side are bred in one pass.
         kept : bool
-            Whether who gets them leaves them as they are: the next is not bred again where it is the same.
+            Whether who gets them leaves them as they are: the next is not bred again where it is the same, and what
+            has a slot is bred into it. Such a slot may be used again meanwhile: `is_whole` tells.
         """
         for _, run in self._runs(list(recipes)):
+            outs = self._breed_into_slots(run) if kept else None
+            if kept:
+                self._in_slots = run if outs is not None else ()
+            if outs is not None:
+                yield from map(self._individual, outs)
+                continue
             if not kept or run != self._in_scratch:
                 while len(self._scratch) < len(run):
                     self._scratch.append(empty_vector(self.size))
                 self._in_scratch = ()
                 self.breed(run, self._scratch)
             self._in_scratch = run if kept else ()
-            for out in self._scratch[: len(run)]:
-                made = self.breeder.container(())
-                made._adopt(out, self.breeder.shapes)
-                yield made
+            yield from map(self._individual, self._scratch[: len(run)])
+
+    def is_whole(self, recipe: Recipe) -> bool:
+        """Return whether the genome that `individuals` or `rounded` gave last for a recipe is still that one."""
+        return recipe not in self._in_slots or self.cache.holds(self.slots[recipe.id], recipe.id)
+
+    def _individual(self, flat: Vector) -> Any:
+        made = self.breeder.container(())
+        made._adopt(flat, self.breeder.shapes)
+        return made
+
+    def _breed_into_slots(self, run: Sequence[Recipe]) -> list[Vector] | None:
+        """Return the slots of siblings, bred into them unless they are there; None where not all have one.
+
+        Who is a parent of the next generation need not be bred again then.
+        """
+        slots = [self.slots[recipe.id] for recipe in run if recipe.id in self.slots]
+        if len(slots) < len(run):
+            return None
+        for _ in range(2):
+            found = [self.cache.read(slot, recipe.id) for slot, recipe in zip(slots, run, strict=True)]
+            there = [genome for genome in found if genome is not None]
+            if len(there) == len(run):
+                return there
+            with contextlib.suppress(_MissingError), contextlib.ExitStack() as stack:
+                rooms = [
+                    stack.enter_context(self.cache.writing(slot, recipe.id))
+                    for slot, recipe in zip(slots, run, strict=True)
+                ]
+                outs = [room for room in rooms if room is not None]
+                if len(outs) < len(run):
+                    raise _MissingError  # so that no slot says that it holds what it does not
+                self.breed(run, outs)
+        return None
 
     def groups(self, recipes: Sequence[Recipe]) -> Iterator[NDArray[np.float32]]:
         """Yield the genomes of some recipes, as many at a time as stay in the cache; each shape (some, weights).
@@ -137,7 +175,9 @@ class Genomes:
             self._breed_group(some, genomes)
             yield genomes
 
-    def rounded(self, recipes: Sequence[Recipe], rounded: NDArray[np.bool_]) -> Iterator[tuple[Vector, Halves]]:
+    def rounded(
+        self, recipes: Sequence[Recipe], rounded: NDArray[np.bool_], *, kept: bool = True
+    ) -> Iterator[tuple[Vector, Halves]]:
         """Yield the genome of each recipe with some matrices as bfloat16, valid until the next.
 
         Parameters
@@ -146,6 +186,8 @@ class Genomes:
             Which.
         rounded : numpy.ndarray
             Whether each matrix is wanted as bfloat16, as `round_weights` takes them.
+        kept : bool
+            As for `individuals`.
 
         Yields
         ------
@@ -161,8 +203,14 @@ class Genomes:
             while len(self._halves) < len(run):
                 self._halves.append(empty_halves(self.size))
             outs, halves = self._scratch[: len(run)], self._halves[: len(run)]
+            if kept:
+                self._in_slots = ()
             if not self._breed_rounded(run, outs, halves, rounded):
-                self.breed(run, outs)
+                found = self._breed_into_slots(run) if kept else None
+                if found is None:
+                    self.breed(run, outs)
+                else:
+                    outs, self._in_slots = found, run
                 for out, half in zip(outs, halves, strict=True):
                     round_weights(out, half, self.breeder.shapes, rounded)
             yield from zip(outs, halves, strict=True)

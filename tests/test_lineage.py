@@ -4,6 +4,7 @@ import contextlib
 import copy
 import pickle
 import threading
+from collections import Counter
 from functools import partial
 
 import numpy as np
@@ -29,6 +30,7 @@ from deap_nn import (
     cxUnits,
     evolve,
     initNormal,
+    lineage,
     make_toolbox,
     mutGaussianAdaptive,
     recombination_weights,
@@ -38,10 +40,12 @@ from deap_nn import (
 )
 from deap_nn.founders import breeder_of, initPopulation
 from deap_nn.genome_cache import GenomeCache
+from deap_nn.genome_tasks import forget, genomes_by_run
 from deap_nn.genomes import Genomes
 from deap_nn.lineage import Lineage
 from deap_nn.logbooks import rows_of
 from deap_nn.members import LightMember
+from deap_nn.recipes import Breeder
 from deap_nn.sharing import SharedMap
 from deap_nn.weights import empty_vector
 
@@ -258,6 +262,81 @@ class Reader:
 
     def __call__(self, item):
         return item[0].flat.tobytes(), item[1]
+
+
+class Squares:
+    """The sum of squares, which leaves individuals as they are."""
+
+    leaves_weights = True
+
+    def __call__(self, individual):
+        return sum_of_squares(individual)
+
+
+OVERWRITTEN = Counter()
+
+
+class Overwritten(Squares):
+    """The same; each slot is used again before what it holds is scored there, as a late task would."""
+
+    def __call__(self, individual):
+        (genomes,) = genomes_by_run.values()
+        for recipe in genomes._in_slots:
+            slot = genomes.slots[recipe.id]
+            if genomes.cache.read(slot, recipe.id) is individual.flat and not OVERWRITTEN[recipe]:
+                OVERWRITTEN[recipe] += 1
+                with genomes.cache.writing(slot, 12345) as room:
+                    room[:] = 7
+        return super().__call__(individual)
+
+
+@pytest.mark.parametrize("registered", OPERATORS.values(), ids=OPERATORS)
+def test_children_with_slots_of_their_own_are_those_of_the_plain_way(monkeypatch, registered):
+    monkeypatch.setattr(lineage, "LODGED_WEIGHTS", 1)
+    lodged = []
+    watch = Watch(lambda run: lodged.append(len(run.population[0].make.__self__._known.slots)))
+    here = result(wired(**registered(), evaluate=Squares()), callbacks=[watch])
+    assert here == result(wired(**registered()), breeding="plain")
+    assert ("step" in registered()) or min(lodged[1:]) > 6  # more than there are parents
+
+
+@pytest.mark.parametrize("evaluate", [Squares(), sum_of_squares], ids=["leaves weights", "may change weights"])
+def test_who_has_a_slot_is_not_bred_again_as_a_parent(monkeypatch, evaluate):
+    bred = Counter()
+
+    def breed(self, recipe, parents, out, breed=Breeder.breed):
+        bred[recipe.generation] += 1
+        breed(self, recipe, parents, out)
+
+    monkeypatch.setattr(Breeder, "breed", breed)  # one alone: siblings are bred together
+    toolbox = wired(mate=cxScanning, mates=4, evaluate=evaluate)
+    before = result(toolbox)
+    alone, bred = dict(bred), Counter()
+    monkeypatch.setattr(lineage, "LODGED_WEIGHTS", 1)
+    assert result(toolbox) == before
+    assert alone[2] > 0
+    assert (bred[2] == 0) == hasattr(evaluate, "leaves_weights")
+
+
+def test_a_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_anew(monkeypatch):
+    monkeypatch.setattr(lineage, "LODGED_WEIGHTS", 1)
+    forget()
+    OVERWRITTEN.clear()
+    assert result(wired(evaluate=Overwritten())) == result(wired(), breeding="plain")
+    assert len(OVERWRITTEN) == 6 * 12
+
+
+def test_children_have_a_quarter_of_the_cache(monkeypatch):
+    monkeypatch.setattr(lineage, "LODGED_WEIGHTS", 1)
+    monkeypatch.setattr(lineage, "slots_in", lambda *_: 20)
+    lodged = []
+
+    def note(run):
+        known = run.population[0].make.__self__._known
+        lodged.append(len([key for key in known.slots if key >> 32 == run.generation]))
+
+    assert result(wired(evaluate=Squares()), callbacks=[Watch(note)]) == result(wired(), breeding="plain")
+    assert lodged == [0] + [5] * 6
 
 
 def test_two_runs_of_one_seed_in_a_process_have_genomes_of_their_own():

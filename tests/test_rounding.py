@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deap_nn import Individual, evaluation, evolve, make_toolbox, scorers
+from deap_nn import Individual, evaluation, evolve, lineage, make_toolbox, scorers
 from deap_nn.evaluation import Evaluate, Scorer
 from deap_nn.genomes import Genomes
 from deap_nn.models import keras
@@ -87,10 +87,11 @@ def test_sizes_that_do_not_fit_are_refused():
         mutate_around([flat.copy()], flat, np.ones(9, np.float32), **sizes, halves=[empty_halves(6)])
 
 
-@pytest.mark.parametrize("mutpb", [1, 0.5])
-@pytest.mark.parametrize("name", ["es", "mask", "ga"])
-def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch, name, mutpb):
+@pytest.mark.parametrize("lodged", [1, 1_000_000])
+@pytest.mark.parametrize(("name", "mutpb"), [("es", 1), ("es", 0.5), ("mask", 1), ("ga", 1), ("ga", 0.5)])
+def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch, name, mutpb, lodged):
     monkeypatch.setattr(scorers, "GROUPED_WEIGHTS", 1)  # each genome alone, as those of large networks
+    monkeypatch.setattr(lineage, "LODGED_WEIGHTS", lodged)
     toolbox = make_toolbox("mlp", digits, seed=101, precision="bfloat16", preset=name)
     passes, scored = [], []
 
