@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import PermutationMethod, mannwhitneyu
 from sweep import read_study, spread
 
-from deap_nn.commands import InputError, Parser, run_command
+from deap_nn.commands import InputError, Parser, integer, run_command
 from deap_nn.logbooks import format_row, parse_rows, write_with
 from deap_nn.report import draw_study
 
@@ -27,7 +27,7 @@ FITNESS = ("min", "avg")
 """The columns of ``runs.csv`` that are as exact as the fitness is."""
 
 WHOLE = 300
-"""Of later generations only those with read-outs are kept."""
+"""Of later generations only those with read-outs are kept, if nothing else is said."""
 
 STUDIES = Path(__file__).resolve().parent / "studies"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
@@ -81,11 +81,11 @@ def read_runs(path: Path) -> list[dict[str, str]]:
     return parse_rows(gzip.decompress(path.read_bytes()).decode())
 
 
-def take(folder: Path, kept: Path) -> str:
+def take(folder: Path, kept: Path, whole: int = WHOLE) -> str:
     """Add the runs of a study to those of it that are kept, and return its name.
 
     A run takes the place of one of the same setting and seed. The fitness is kept with four digits, and of generations
-    after the 300th only those with read-outs are, which are all that tables and figures show.
+    after the `whole`-th only those with read-outs are, which are all that tables and figures show.
     """
     try:
         runs, results = ((folder / name).read_text(encoding="utf-8") for name in ("runs.csv", "results.csv"))
@@ -96,7 +96,7 @@ def take(folder: Path, kept: Path) -> str:
         raise InputError(f"argument --take: no run is finished in {folder}")
     name = rows[0]["study"]
     check_alike([], rows, folder)
-    runs = shortened(runs)
+    runs = shortened(runs, whole)
     kept.mkdir(parents=True, exist_ok=True)
     files = kept / f"{name}.runs.csv.gz", kept / f"{name}.results.csv"
     if any(path.exists() for path in files):
@@ -111,9 +111,9 @@ def take(folder: Path, kept: Path) -> str:
     return name
 
 
-def shortened(runs: str) -> str:
+def shortened(runs: str, whole: int) -> str:
     """Return the rows of a ``runs.csv`` that are kept, with four digits of the fitness: all would be large."""
-    rows = [row for row in parse_rows(runs) if int(row["gen"]) <= WHOLE or row.get("best") or row.get("mean")]
+    rows = [row for row in parse_rows(runs) if int(row["gen"]) <= whole or row.get("best") or row.get("mean")]
     for row in rows:
         row.update({name: f"{float(row[name]):.4g}" for name in FITNESS if row.get(name)})
     return "".join(map(format_row, (runs.splitlines()[0].split(","), *(list(row.values()) for row in rows))))
@@ -312,6 +312,8 @@ def main() -> int:
     parser = Parser("Make the tables and figures of docs/results.md from the CSV files beside it.")
     taken = "first add the runs of these studies, done by experiments/sweep.py"
     parser.add_argument("--take", nargs="+", default=[], metavar="DIR", help=taken)
+    late = "of the generations after this one of the studies taken, keep only those with read-outs"
+    parser.add_argument("--whole", type=integer(0), default=WHOLE, help=late)
     parser.add_argument(
         "--page", default=str(PAGE), metavar="FILE", help="the page; its files lie in a folder beside it"
     )
@@ -325,7 +327,7 @@ def main() -> int:
     places = {name for _, _, name, _ in TABLE.findall(text)}
     taken_names = []
     for folder in options.take:
-        taken_names.append(take(Path(folder), kept))
+        taken_names.append(take(Path(folder), kept, options.whole))
         print(f"{taken_names[-1]}: taken from {folder}")
     for name in taken_names:
         if name not in places:

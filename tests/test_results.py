@@ -80,6 +80,9 @@ def test_of_late_generations_only_those_with_read_outs_are_kept(here, study, tmp
     assert here(RESULTS, "--take", study, "--page", tmp_path / "page.md").returncode == 0
     kept = gzip.decompress((tmp_path / "page" / "tiny.runs.csv.gz").read_bytes()).decode().splitlines()
     assert [line for line in kept if line in late] == [late[0], *late[2:]]
+    assert here(RESULTS, "--take", study, "--whole", 0, "--page", tmp_path / "page.md").returncode == 0
+    kept = gzip.decompress((tmp_path / "page" / "tiny.runs.csv.gz").read_bytes()).decode().splitlines()
+    assert [line for line in kept if line in late] == late[2:]
 
 
 def test_errors_on_training_digits_are_those_of_the_network_that_is_kept(here, study, tmp_path):
