@@ -38,7 +38,10 @@ _NOBODY = Recipe(-1, 0)
 LODGED_WEIGHTS = 1_000_000
 """Children of fewer weights are bred again, which takes little."""
 
-LODGED_SHARE = 0.25
+LODGED_MATES = 3
+"""Children of fewer parents are bred again: one of a pair takes a third more than it takes beside its twin."""
+
+LODGED_SHARE = 0.125
 """A generation's children have at most this share of the cache: other runs of this host use the same memory."""
 
 COLD = 2.0
@@ -387,7 +390,7 @@ class Lineage:
 
         To breed one genome of four parents takes twice what it takes beside its three siblings.
         """
-        if self._genomes.size < LODGED_WEIGHTS:
+        if self._genomes.size < LODGED_WEIGHTS or self.breeder.mates < LODGED_MATES:
             return
         bred = (child for child in children if not child.copied)
         for child in itertools.islice(bred, int(self._slot_count * LODGED_SHARE)):

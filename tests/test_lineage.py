@@ -264,6 +264,12 @@ class Reader:
         return item[0].flat.tobytes(), item[1]
 
 
+def lodge(monkeypatch):
+    """Let children have slots of their own, however small and however many parents they have."""
+    monkeypatch.setattr(lineage, "LODGED_WEIGHTS", 1)
+    monkeypatch.setattr(lineage, "LODGED_MATES", 1)
+
+
 class Squares:
     """The sum of squares, which leaves individuals as they are."""
 
@@ -292,7 +298,7 @@ class Overwritten(Squares):
 
 @pytest.mark.parametrize("registered", OPERATORS.values(), ids=OPERATORS)
 def test_children_with_slots_of_their_own_are_those_of_the_plain_way(monkeypatch, registered):
-    monkeypatch.setattr(lineage, "LODGED_WEIGHTS", 1)
+    lodge(monkeypatch)
     lodged = []
     watch = Watch(lambda run: lodged.append(len(run.population[0].make.__self__._known.slots)))
     here = result(wired(**registered(), evaluate=Squares()), callbacks=[watch])
@@ -312,23 +318,23 @@ def test_who_has_a_slot_is_not_bred_again_as_a_parent(monkeypatch, evaluate):
     toolbox = wired(mate=cxScanning, mates=4, evaluate=evaluate)
     before = result(toolbox)
     alone, bred = dict(bred), Counter()
-    monkeypatch.setattr(lineage, "LODGED_WEIGHTS", 1)
+    lodge(monkeypatch)
     assert result(toolbox) == before
     assert alone[2] > 0
     assert (bred[2] == 0) == hasattr(evaluate, "leaves_weights")
 
 
 def test_a_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_anew(monkeypatch):
-    monkeypatch.setattr(lineage, "LODGED_WEIGHTS", 1)
+    lodge(monkeypatch)
     forget()
     OVERWRITTEN.clear()
     assert result(wired(evaluate=Overwritten())) == result(wired(), breeding="plain")
     assert len(OVERWRITTEN) == 6 * 12
 
 
-def test_children_have_a_quarter_of_the_cache(monkeypatch):
-    monkeypatch.setattr(lineage, "LODGED_WEIGHTS", 1)
-    monkeypatch.setattr(lineage, "slots_in", lambda *_: 20)
+def test_children_have_an_eighth_of_the_cache(monkeypatch):
+    lodge(monkeypatch)
+    monkeypatch.setattr(lineage, "slots_in", lambda *_: 40)
     lodged = []
 
     def note(run):
@@ -337,6 +343,12 @@ def test_children_have_a_quarter_of_the_cache(monkeypatch):
 
     assert result(wired(evaluate=Squares()), callbacks=[Watch(note)]) == result(wired(), breeding="plain")
     assert lodged == [0] + [5] * 6
+    lodged.clear()
+    monkeypatch.setattr(lineage, "LODGED_MATES", 3)
+    result(wired(evaluate=Squares()), callbacks=[Watch(note)])
+    assert lodged == [0] * 7
+    result(wired(evaluate=Squares(), mate=cxScanning, mates=4), callbacks=[Watch(note)])
+    assert lodged[7:] == [0] + [5] * 6
 
 
 def test_two_runs_of_one_seed_in_a_process_have_genomes_of_their_own():

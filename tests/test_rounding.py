@@ -92,6 +92,7 @@ def test_sizes_that_do_not_fit_are_refused():
 def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch, name, mutpb, lodged):
     monkeypatch.setattr(scorers, "GROUPED_WEIGHTS", 1)  # each genome alone, as those of large networks
     monkeypatch.setattr(lineage, "LODGED_WEIGHTS", lodged)
+    monkeypatch.setattr(lineage, "LODGED_MATES", 1)
     toolbox = make_toolbox("mlp", digits, seed=101, precision="bfloat16", preset=name)
     passes, scored = [], []
 
