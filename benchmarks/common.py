@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from deap_nn.logbooks import read_csv
+from deap_nn.core.logbooks import read_csv
 
 HERE = Path(__file__).resolve().parent
 EXPERIMENTS = HERE.parent / "experiments"
@@ -102,9 +102,9 @@ PASSES = """
 import statistics, sys, time
 import numpy as np
 from deap_nn import make_toolbox
-from deap_nn.evaluation import scorer
-from deap_nn.rounding import round_weights
-from deap_nn.weights import empty_halves
+from deap_nn.problems.scorer import scorer
+from deap_nn.operators.compiled.bfloat16 import round_weights
+from deap_nn.genome.vectors import empty_halves
 toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, precision=sys.argv[1])
 genomes = [toolbox.individual() for _ in range(20)]
 scoring = scorer(toolbox.problem)

@@ -14,9 +14,10 @@ from pathlib import Path
 from common import run
 from deap import algorithms, base
 
-from deap_nn import Individual, make_toolbox, parallel
+from deap_nn import Individual, make_toolbox
+from deap_nn.maps.scoop import prepare_worker
 
-parallel.prepare_worker()
+prepare_worker()
 
 MEMBERS = 200
 VARIED = [0.0]

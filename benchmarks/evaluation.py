@@ -12,8 +12,9 @@ from pathlib import Path
 from common import has_bfloat16, run
 
 from deap_nn import KerasProblem, load_dataset, make_toolbox
-from deap_nn.evaluation import scorer
-from deap_nn.models import build_model, tf
+from deap_nn.models.built_in import build_model
+from deap_nn.models.tensorflow import tf
+from deap_nn.problems.scorer import scorer
 
 GENOMES = 20
 TIMES = 100

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from common import ES, GA, has_bfloat16, mnist, passes, run, steady
 
-from deap_nn.pooled import pool
-from deap_nn.selection import recombination_weights
-from deap_nn.weights import empty_vector
+from deap_nn.genome.vectors import empty_vector
+from deap_nn.operators.compiled.centre import pool
+from deap_nn.operators.ranking import recombination_weights
 
 MEMBERS, SIZE = 200, 3_274_634
 SIZES = ("--population", MEMBERS, "--generations", 9)

@@ -15,10 +15,12 @@ from pathlib import Path
 
 from common import SCOOP, finished, quiet, run
 
-from deap_nn import Callback, evolve, make_toolbox, open_map, parallel
+from deap_nn import Callback, evolve, make_toolbox, open_map
 from deap_nn.maps import MAPS, maps_taking
+from deap_nn.maps.scoop import prepare_worker
+from deap_nn.process import workers
 
-parallel.prepare_worker()
+prepare_worker()
 
 MEMBERS, GENERATIONS, SKIPPED = 200, 10, 3
 WORKERS = 2
@@ -53,8 +55,8 @@ class NotingMap:
     def __init__(self, map_, folder):
         self._map = map_
         self._folder = folder
-        self.workers = parallel.worker_count(map_)
-        self.dumps = parallel.pickler(map_)
+        self.workers = workers.worker_count(map_)
+        self.dumps = workers.pickler(map_)
 
     def __call__(self, function, tasks):
         return self._map(Noted(function, self._folder), tasks)

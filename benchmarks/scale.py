@@ -17,7 +17,7 @@ from typing import Any
 from common import ES, HERE, SCOOP, finished, mnist, passes, quiet, run, steady
 
 from deap_nn import Callback, Evolution, evolve, make_toolbox
-from deap_nn.recipes import Recipe
+from deap_nn.breeding.recipe import Recipe
 
 
 class Answers:

@@ -1,34 +1,131 @@
 """A toolbox for DEAP that trains neural networks with a genetic algorithm instead of backpropagation."""
 
-from typing import Any
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
 
-from deap_nn import presets
-from deap_nn.adaptation import Adaptation, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive, adapting
-from deap_nn.algorithms import evolve
-from deap_nn.checkpoint import Checkpoint, CheckpointError
-from deap_nn.comparison import Runs, read_runs
-from deap_nn.crossover import cxBiased, cxMask, cxMatrices, cxMean, cxScanning, cxSplit, cxUnits
-from deap_nn.datasets import Dataset, load_dataset
-from deap_nn.evolution import Callback, CallbackError, Evolution
-from deap_nn.founders import initPopulation
-from deap_nn.frames import to_dataframe, to_parquet
-from deap_nn.initialisation import initAround, initNormal, initScaled
-from deap_nn.keras_problem import KerasProblem
-from deap_nn.logbooks import to_csv, to_json
-from deap_nn.maps import MapError, open_map
-from deap_nn.model_evolution import EvolvedModel, evolve_model
-from deap_nn.mutation import mutGaussianAdaptive
-from deap_nn.noise import NoiseTable
-from deap_nn.population import Population
-from deap_nn.presets import preset, usual_step
-from deap_nn.rundir import RunDirectory
-from deap_nn.runs import Run, read_run
-from deap_nn.selection import recombination_weights, selLogRank, selMirrored, selRankBoosted
-from deap_nn.toolbox import FitnessMin, Individual, make_toolbox
-from deap_nn.weight_files import WeightsError, read_weights
-from deap_nn.weights import Layout, WeightList
+from deap_nn import moved
+from deap_nn.core.optional import lazy
+
+if TYPE_CHECKING:
+    from deap_nn.algorithms.evolving import evolve as evolve
+    from deap_nn.algorithms.toolbox.make import make_toolbox as make_toolbox
+    from deap_nn.algorithms.toolbox.presets import preset as preset
+    from deap_nn.algorithms.toolbox.presets import usual_step as usual_step
+    from deap_nn.breeding.founders import initPopulation as initPopulation
+    from deap_nn.callbacks.base import Callback as Callback
+    from deap_nn.callbacks.base import CallbackError as CallbackError
+    from deap_nn.callbacks.base import Evolution as Evolution
+    from deap_nn.callbacks.run_directory import RunDirectory as RunDirectory
+    from deap_nn.core.errors import MapError as MapError
+    from deap_nn.core.frames import to_dataframe as to_dataframe
+    from deap_nn.core.frames import to_parquet as to_parquet
+    from deap_nn.core.logbooks import to_csv as to_csv
+    from deap_nn.core.logbooks import to_json as to_json
+    from deap_nn.data.dataset import Dataset as Dataset
+    from deap_nn.data.loading import load_dataset as load_dataset
+    from deap_nn.genome.individual import FitnessMin as FitnessMin
+    from deap_nn.genome.individual import Individual as Individual
+    from deap_nn.genome.layout import Layout as Layout
+    from deap_nn.genome.noise import NoiseTable as NoiseTable
+    from deap_nn.genome.population import Population as Population
+    from deap_nn.genome.weight_list import WeightList as WeightList
+    from deap_nn.maps import open_map as open_map
+    from deap_nn.model_evolution import EvolvedModel as EvolvedModel
+    from deap_nn.model_evolution import evolve_model as evolve_model
+    from deap_nn.models.weight_files import WeightsError as WeightsError
+    from deap_nn.models.weight_files import read_weights as read_weights
+    from deap_nn.operators.adaptation.feedback import ErrorScaled as ErrorScaled
+    from deap_nn.operators.adaptation.feedback import OneFifth as OneFifth
+    from deap_nn.operators.adaptation.feedback import SelfAdaptive as SelfAdaptive
+    from deap_nn.operators.adaptation.protocol import Adaptation as Adaptation
+    from deap_nn.operators.adaptation.schedules import Annealed as Annealed
+    from deap_nn.operators.adaptation.schedules import Constant as Constant
+    from deap_nn.operators.adaptation.selections import adapting as adapting
+    from deap_nn.operators.crossover import cxBiased as cxBiased
+    from deap_nn.operators.crossover import cxMask as cxMask
+    from deap_nn.operators.crossover import cxMatrices as cxMatrices
+    from deap_nn.operators.crossover import cxSplit as cxSplit
+    from deap_nn.operators.crossover import cxUnits as cxUnits
+    from deap_nn.operators.initialisation import initAround as initAround
+    from deap_nn.operators.initialisation import initNormal as initNormal
+    from deap_nn.operators.initialisation import initScaled as initScaled
+    from deap_nn.operators.mutation import mutGaussianAdaptive as mutGaussianAdaptive
+    from deap_nn.operators.ranking import recombination_weights as recombination_weights
+    from deap_nn.operators.recombination import cxMean as cxMean
+    from deap_nn.operators.recombination import cxScanning as cxScanning
+    from deap_nn.operators.selection import selLogRank as selLogRank
+    from deap_nn.operators.selection import selMirrored as selMirrored
+    from deap_nn.operators.selection import selRankBoosted as selRankBoosted
+    from deap_nn.problems.keras_problem import KerasProblem as KerasProblem
+    from deap_nn.runs.checkpoint import Checkpoint as Checkpoint
+    from deap_nn.runs.generations import CheckpointError as CheckpointError
+    from deap_nn.runs.run import Run as Run
+    from deap_nn.runs.run import read_run as read_run
+    from deap_nn.runs.several import Runs as Runs
+    from deap_nn.runs.several import read_runs as read_runs
 
 __version__ = "0.1.0.dev1"
+
+_PLACES = {
+    "Adaptation": "operators.adaptation.protocol",
+    "Annealed": "operators.adaptation.schedules",
+    "Callback": "callbacks.base",
+    "CallbackError": "callbacks.base",
+    "Checkpoint": "runs.checkpoint",
+    "CheckpointError": "runs.generations",
+    "Constant": "operators.adaptation.schedules",
+    "Dataset": "data.dataset",
+    "ErrorScaled": "operators.adaptation.feedback",
+    "Evolution": "callbacks.base",
+    "EvolvedModel": "model_evolution",
+    "FitnessMin": "genome.individual",
+    "Individual": "genome.individual",
+    "KerasProblem": "problems.keras_problem",
+    "Layout": "genome.layout",
+    "MapError": "core.errors",
+    "NoiseTable": "genome.noise",
+    "OneFifth": "operators.adaptation.feedback",
+    "Population": "genome.population",
+    "Run": "runs.run",
+    "RunDirectory": "callbacks.run_directory",
+    "Runs": "runs.several",
+    "SelfAdaptive": "operators.adaptation.feedback",
+    "WeightList": "genome.weight_list",
+    "WeightsError": "models.weight_files",
+    "adapting": "operators.adaptation.selections",
+    "cxBiased": "operators.crossover",
+    "cxMask": "operators.crossover",
+    "cxMatrices": "operators.crossover",
+    "cxMean": "operators.recombination",
+    "cxScanning": "operators.recombination",
+    "cxSplit": "operators.crossover",
+    "cxUnits": "operators.crossover",
+    "evolve": "algorithms.evolving",
+    "evolve_model": "model_evolution",
+    "initAround": "operators.initialisation",
+    "initNormal": "operators.initialisation",
+    "initPopulation": "breeding.founders",
+    "initScaled": "operators.initialisation",
+    "load_dataset": "data.loading",
+    "make_toolbox": "algorithms.toolbox.make",
+    "mutGaussianAdaptive": "operators.mutation",
+    "open_map": "maps",
+    "preset": "algorithms.toolbox.presets",
+    "read_run": "runs.run",
+    "read_runs": "runs.several",
+    "read_weights": "models.weight_files",
+    "recombination_weights": "operators.ranking",
+    "selLogRank": "operators.selection",
+    "selMirrored": "operators.selection",
+    "selRankBoosted": "operators.selection",
+    "to_csv": "core.logbooks",
+    "to_dataframe": "core.frames",
+    "to_json": "core.logbooks",
+    "to_parquet": "core.frames",
+    "usual_step": "algorithms.toolbox.presets",
+}
+"""By name the module that has it, which is imported when the name is looked for."""
 
 __all__ = [
     "Adaptation",
@@ -89,8 +186,18 @@ __all__ = [
     "usual_step",
 ]
 
+moved.install()
+if "scoop" in sys.modules and getattr(sys.modules["scoop"], "IS_RUNNING", False):
+    importlib.import_module("deap_nn.maps.scoop.repairs").mend()
+
 
 def __getattr__(name: str) -> Any:
     if name == "PRESETS":
-        return presets.PRESETS
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return importlib.import_module("deap_nn.algorithms.toolbox.presets").PRESETS
+    if name in moved.MOVED:
+        return moved.module_of(name)
+    return lazy(__name__, _PLACES, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

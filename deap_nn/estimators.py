@@ -18,13 +18,17 @@ from deap.tools import Logbook
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
-from deap_nn.algorithms import evolve
-from deap_nn.callbacks import EarlyStopping, Readouts
-from deap_nn.extras import optional
-from deap_nn.keras_problem import KerasProblem
-from deap_nn.seeding import global_state_kept
-from deap_nn.toolbox import make_toolbox
-from deap_nn.weights import check_count, check_number
+from deap_nn.algorithms.evolving import evolve
+from deap_nn.algorithms.toolbox.make import make_toolbox
+from deap_nn.callbacks.early_stopping import EarlyStopping
+from deap_nn.callbacks.readouts import Readouts
+from deap_nn.core.arguments import check_count, check_number
+from deap_nn.core.optional import optional
+from deap_nn.core.seeding import global_state_kept
+from deap_nn.problems.keras_problem import KerasProblem
+
+if TYPE_CHECKING:
+    import keras
 
 with optional("sklearn"):
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -32,8 +36,6 @@ with optional("sklearn"):
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
 
-if TYPE_CHECKING:
-    import keras
 
 FURTHEST = 1e18
 """Samples are no more standard deviations from their mean."""
@@ -295,7 +297,7 @@ verbose
 
 def _of_function(model: Any, features: int, outputs: int) -> keras.Model:
     """Return the model that a user's function builds, or say in a line what is wrong with it."""
-    from deap_nn.models import keras
+    from deap_nn.models.tensorflow import keras
 
     if isinstance(model, keras.Model) or not callable(model):
         raise TypeError(f"model must be a function of the numbers of features and outputs, got {type(model).__name__}")
@@ -333,7 +335,7 @@ def _standardised(x: NDArray[Any], mean: NDArray[np.float64], scale: NDArray[np.
 @global_state_kept()
 def _perceptron(features: int, outputs: int, hidden_layer_sizes: int | Sequence[int], activation: str) -> keras.Model:
     """Return a built perceptron."""
-    from deap_nn.models import keras
+    from deap_nn.models.tensorflow import keras
 
     layers = [keras.Input((features,))]
     sizes: Any = [hidden_layer_sizes] if isinstance(hidden_layer_sizes, Integral) else hidden_layer_sizes

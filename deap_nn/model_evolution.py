@@ -12,12 +12,13 @@ from deap import base
 from deap.tools import Logbook
 from numpy.typing import ArrayLike
 
-from deap_nn.algorithms import evolve
-from deap_nn.callbacks import Readouts
-from deap_nn.evolution import checked_callbacks
-from deap_nn.keras_problem import KerasProblem
-from deap_nn.toolbox import make_toolbox
-from deap_nn.weights import WeightList, check_count
+from deap_nn.algorithms.evolving import evolve
+from deap_nn.algorithms.toolbox.make import make_toolbox
+from deap_nn.callbacks.base import checked_callbacks
+from deap_nn.callbacks.readouts import Readouts
+from deap_nn.core.arguments import check_count
+from deap_nn.genome.weight_list import WeightList
+from deap_nn.problems.keras_problem import KerasProblem
 
 if TYPE_CHECKING:
     import keras
@@ -134,7 +135,7 @@ def evolve_model(
     Examples
     --------
     >>> import numpy as np
-    >>> from deap_nn.models import keras
+    >>> from deap_nn.models.tensorflow import keras
     >>> x = np.linspace(-3, 3, 80, dtype=np.float32)[:, None]
     >>> layers = [keras.Input((1,)), keras.layers.Dense(8, activation="tanh"), keras.layers.Dense(1)]
     >>> result = evolve_model(keras.Sequential(layers), x, np.sin(x), loss="mse", generations=20, seed=1)

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import center_of_mass
 from scipy.special import expit, softmax
 
-from deap_nn import keras_extras
-from deap_nn.commands import InputError, Parser, run_command
-from deap_nn.plain_files import is_plain, printable
-from deap_nn.run_settings import read_config
+from deap_nn.core.errors import InputError
+from deap_nn.core.files import is_plain, printable
+from deap_nn.models import keras_extras
+from deap_nn.process.cli import Parser, run_command
+from deap_nn.runs.config import read_config
 
 SIDE, BOX = 28, 20
 """Pixels of a side of MNIST's pictures, and of the box that a digit fills."""
@@ -126,8 +127,9 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
     InputError
         If the network is missing, damaged, takes no such pictures, or does not answer with classes.
     """
-    from deap_nn.answers import answers_with_logits
-    from deap_nn.models import keras, load_model
+    from deap_nn.models.outputs import answers_with_logits
+    from deap_nn.models.reference import load_model
+    from deap_nn.models.tensorflow import keras
 
     read_config(run, "RUN")
     path = Path(run, "best.keras")

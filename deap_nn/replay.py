@@ -14,22 +14,24 @@ from typing import Any
 import numpy as np
 from deap import base
 
-from deap_nn import keras_extras, parallel
-from deap_nn.checkpoint import CheckpointError, Generation, read_generations
-from deap_nn.commands import InputError, Parser, integer, run_command
-from deap_nn.datafiles import DataError
-from deap_nn.datasets import Dataset, load_dataset
-from deap_nn.founders import breeder_of
-from deap_nn.lineage import Lineage
-from deap_nn.logbooks import write_with
-from deap_nn.plain_files import check_folder
-from deap_nn.resuming import KEYFRAME_SECONDS, check_keyframe
-from deap_nn.run_settings import kept_files, read_config
-from deap_nn.seeding import check_seed
-from deap_nn.settings_record import check_settings, settings_record
-from deap_nn.toolbox import layout_names
-from deap_nn.weights import check_probability
-from deap_nn.wiring import toolbox_of
+from deap_nn.algorithms.resuming import KEYFRAME_SECONDS, check_keyframe
+from deap_nn.algorithms.settings_record import check_settings, settings_record
+from deap_nn.algorithms.toolbox.from_settings import toolbox_of
+from deap_nn.algorithms.toolbox.make import layout_names
+from deap_nn.breeding.founders import breeder_of
+from deap_nn.breeding.lineage import Lineage
+from deap_nn.core.arguments import check_probability
+from deap_nn.core.errors import InputError
+from deap_nn.core.files import check_folder, write_with
+from deap_nn.core.seeding import check_seed
+from deap_nn.data.dataset import Dataset
+from deap_nn.data.image_files import DataError
+from deap_nn.data.loading import load_dataset
+from deap_nn.models import keras_extras
+from deap_nn.process import signals
+from deap_nn.process.cli import Parser, integer, run_command
+from deap_nn.runs.config import kept_files, read_config
+from deap_nn.runs.generations import CheckpointError, Generation, read_generations
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -170,5 +172,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    with parallel.interruptible():
+    with signals.interruptible():
         run_command(main)

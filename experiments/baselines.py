@@ -31,23 +31,33 @@ from mnist_options import MODELS
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from deap_nn import keras_extras, make_toolbox, parallel
-from deap_nn.algorithm_names import describe_algorithm
-from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
-from deap_nn.commands import InputError, Parser, check_new_folder, integer, number, run_command
-from deap_nn.datasets import NAMES, Dataset, find_dataset
-from deap_nn.evolution import Evolution, tell, telling_start_and_end
+from deap_nn import make_toolbox
+from deap_nn.breeding.breeder import founder
+from deap_nn.callbacks.base import Evolution, tell, telling_start_and_end
+from deap_nn.callbacks.early_stopping import EarlyStopping
+from deap_nn.callbacks.progress import ProgressBar
+from deap_nn.callbacks.readouts import Readouts
+from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.core.errors import InputError
+from deap_nn.core.seeding import MAX_SEED
+from deap_nn.data.dataset import Dataset
+from deap_nn.data.loading import find_dataset
+from deap_nn.data.registry import NAMES
+from deap_nn.genome.vectors import LARGEST_WEIGHT, empty_vector
+from deap_nn.genome.weight_list import WeightList
 from deap_nn.maps import Map
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options, asked_map
-from deap_nn.mutation import matrix_factors
-from deap_nn.recipes import founder
-from deap_nn.rundir import RunDirectory
-from deap_nn.seeding import MAX_SEED
-from deap_nn.selection import number_of_parents
-from deap_nn.weights import LARGEST_WEIGHT, WeightList, empty_vector
+from deap_nn.maps.scoop import prepare_worker
+from deap_nn.models import keras_extras
+from deap_nn.operators.describe import describe_algorithm
+from deap_nn.operators.mutation import matrix_factors
+from deap_nn.operators.ranking import number_of_parents
+from deap_nn.process import signals
+from deap_nn.process.cli import Parser, check_new_folder, integer, number, run_command
+from deap_nn.process.workers import worker_count
 
 keras_extras.leave_out()
-parallel.prepare_worker("deap_nn.evaluation", "deap_nn.pooled")
+prepare_worker("deap_nn.problems.labelled", "deap_nn.operators.compiled.centre")
 
 RATES = {"sgd": 0.1, "adam": 0.001, "openai-es": 0.01, "random": None, "easimple": None}
 """The methods, and the learning rate of each where it has one."""
@@ -92,7 +102,7 @@ class Backpropagation:
     """
 
     def __init__(self, toolbox: Toolbox, network: WeightList, optimizer: Any) -> None:
-        from deap_nn.models import keras
+        from deap_nn.models.tensorflow import keras
 
         self._network = network
         self._toolbox = toolbox
@@ -109,7 +119,8 @@ class Backpropagation:
 
     def step(self, generation: int) -> Sequence[float]:
         """Descend along the gradient, and return the cross-entropy before that."""
-        from deap_nn.evaluation import WORST_CROSS_ENTROPY, batch_indices
+        from deap_nn.core.errors import WORST_CROSS_ENTROPY
+        from deap_nn.problems.scorer import batch_indices
 
         problem = self._toolbox.problem
         x, y = find_dataset(problem.data).part("train")
@@ -142,7 +153,7 @@ class Around:
 
     def write(self, outs: Sequence[Any], centre: Any, place: int) -> None:
         """Write the two networks of the pair at a place, as flat vectors."""
-        from deap_nn.pooled import mutate_around
+        from deap_nn.operators.compiled.centre import mutate_around
 
         mutate_around(
             outs, centre, self._noise.array(), self._factors, self._shapes, **self._key, places=(place, place + 1)
@@ -150,7 +161,7 @@ class Around:
 
     def sum(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the sum of all noise, that of each pair's first network with its weight; shape (size,)."""
-        from deap_nn.pooled import pool
+        from deap_nn.operators.compiled.centre import pool
 
         size = sum(map(np.prod, self._shapes))
         total, counts = empty_vector(size), np.abs(weights)
@@ -209,7 +220,7 @@ class OpenAIES:
     """
 
     def __init__(self, toolbox: Toolbox, network: WeightList, optimizer: Any, population: int, sigma: float) -> None:
-        from deap_nn.models import keras
+        from deap_nn.models.tensorflow import keras
 
         self.network = network
         self._toolbox = toolbox
@@ -220,7 +231,7 @@ class OpenAIES:
 
     def step(self, generation: int) -> Sequence[float]:
         """Score the population, go down, and return the fitness of each."""
-        toolbox, workers = self._toolbox, parallel.worker_count(self._toolbox.map)
+        toolbox, workers = self._toolbox, worker_count(self._toolbox.map)
         around = Around(toolbox, toolbox.problem.seed, generation, self._sigma)
         ends = 2 * np.linspace(0, self._population // 2, min(8 * workers, self._population // 2) + 1).astype(int)
         tasks = []
@@ -387,7 +398,7 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
 
 def method_of(options: argparse.Namespace, toolbox: Toolbox) -> Method:
     """Return the method that the options ask for, at its beginning: the first member of mnist.py's population."""
-    from deap_nn.models import keras
+    from deap_nn.models.tensorflow import keras
 
     keras.utils.set_random_seed(options.seed % 2**32)
     network = founder(toolbox.individual, options.seed, 0)
@@ -413,7 +424,7 @@ def train(evolution: Evolution, method: Method, watching: Iterable[Any], sigma: 
             if evolution.stop is not None:
                 break
             evolution.generation = toolbox.evaluate.func.generation = generation
-            with parallel.heeding_signals():
+            with signals.heeding_signals():
                 scores = method.step(generation) if generation else [toolbox.evaluate(method.network)[0]]
                 network = copy.deepcopy(method.network)
                 assessed = toolbox.assess(network, generation, map=evolution.map)
@@ -422,14 +433,14 @@ def train(evolution: Evolution, method: Method, watching: Iterable[Any], sigma: 
             row["sigma"] = method.sigma if isinstance(method, EASimple) else sigma
             if isinstance(method, EASimple) and generation:
                 evolution.population, evolution.parents = method.population, method.parents
-            with parallel.holding_signals():
+            with signals.holding_signals():
                 evolution.best = network
                 now = time.perf_counter()
                 evolution.seconds, evolution.elapsed, started = now - started, now - begun, now
                 evolution.evaluations += len(scores)
                 evolution.logbook.header = list(row)
                 evolution.logbook.record(**row)
-            with parallel.heeding_signals():
+            with signals.heeding_signals():
                 tell(watching, "on_generation", evolution)
 
 
@@ -477,7 +488,7 @@ def main() -> int:
     if options.output is not None:
         check_new_folder(options.output, "--output")
     dataset = read_data(options)
-    with parallel.interruptible(), asked_map(options) as map_, fresh_directory(options) as directory:
+    with signals.interruptible(), asked_map(options) as map_, fresh_directory(options) as directory:
         run(options, dataset, directory, map_)
     return 0
 

@@ -20,16 +20,17 @@ from deap_nn import (
     initPopulation,
     load_dataset,
     mutGaussianAdaptive,
-    parallel,
     selMirrored,
     usual_step,
 )
-from deap_nn.commands import Parser, integer, picture, run_command
+from deap_nn.core.seeding import MAX_SEED
 from deap_nn.maps import Map
 from deap_nn.maps.options import add_map_options, asked_map
-from deap_nn.seeding import MAX_SEED
+from deap_nn.maps.scoop import prepare_worker
+from deap_nn.process import signals
+from deap_nn.process.cli import Parser, integer, picture, run_command
 
-parallel.prepare_worker()
+prepare_worker()
 
 BLAS = ThreadpoolController()  # mlxtend brings it: matrices as small as these are multiplied faster by one thread
 SIDE, UNITS, BATCH = 14, 36, 250
@@ -122,13 +123,13 @@ def main() -> int:
     add_map_options(parser)
     options = parser.parse_args()
     watch = Watch()
-    with parallel.interruptible(), asked_map(options) as map_:
+    with signals.interruptible(), asked_map(options) as map_:
         toolbox = make_toolbox(options.population, options.generations, options.seed, map_)
         population = toolbox.population(n=options.population)
         _, logbook = evolve(population, toolbox, options.generations, seed=options.seed, callbacks=[watch])
     print(f"test error {watch.errors[0]:.3f} at first, {watch.errors[-1]:.3f} after {options.generations} generations")
     if options.output:
-        from deap_nn.charts import Panel, draw_images
+        from deap_nn.report.style import Panel, draw_images
 
         panel = Panel("generation", "error rate", zero=True)
         panel.lines = {

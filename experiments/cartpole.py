@@ -19,16 +19,18 @@ from deap_nn import (
     initNormal,
     initPopulation,
     mutGaussianAdaptive,
-    parallel,
     selRankBoosted,
 )
-from deap_nn.commands import InputError, Parser, integer, picture, run_command
-from deap_nn.extras import optional
+from deap_nn.core.errors import InputError
+from deap_nn.core.optional import optional
+from deap_nn.core.seeding import MAX_SEED
 from deap_nn.maps import Map
 from deap_nn.maps.options import add_map_options, asked_map
-from deap_nn.seeding import MAX_SEED
+from deap_nn.maps.scoop import prepare_worker
+from deap_nn.process import signals
+from deap_nn.process.cli import Parser, integer, picture, run_command
 
-parallel.prepare_worker()
+prepare_worker()
 
 LAYOUT = Layout(("hidden", "bias", "output"), ((4, 8), (8,), (8, 2)))
 TRIALS, UNSEEN = range(1000, 1005), range(20)
@@ -104,7 +106,7 @@ def main() -> int:
     except ImportError as error:
         raise InputError(error) from error
     watch = Watch()
-    with parallel.interruptible(), asked_map(options) as map_:
+    with signals.interruptible(), asked_map(options) as map_:
         toolbox = make_toolbox(options.seed, map_)
         population = toolbox.population(n=options.population)
         _, logbook = evolve(population, toolbox, options.generations, seed=options.seed, callbacks=[watch])
@@ -112,7 +114,7 @@ def main() -> int:
     print(f"{logbook[-1]['gen']} generations, best mean return of {len(TRIALS)} episodes: {logbook[-1]['max']:.1f}")
     print(f"mean return of {len(UNSEEN)} other episodes: {np.mean(returns):.1f}, lowest {min(returns)}, of 500")
     if options.output:
-        from deap_nn.charts import Panel, draw_panels
+        from deap_nn.report.style import Panel, draw_panels
 
         gen, middle, best = logbook.select("gen", "avg", "max")
         run = Panel("generation", "mean return of 5 episodes (steps)", {"average": (gen, middle), "best": (gen, best)})

@@ -4,11 +4,13 @@ import random
 
 from deap import algorithms, tools
 
-from deap_nn import make_toolbox, parallel
-from deap_nn.commands import Parser, integer, picture, run_command
+from deap_nn import make_toolbox
 from deap_nn.maps.options import add_map_options, asked_map
+from deap_nn.maps.scoop import prepare_worker
+from deap_nn.process import workers
+from deap_nn.process.cli import Parser, integer, picture, run_command
 
-parallel.prepare_worker()
+prepare_worker()
 
 toolbox = make_toolbox("mlp", "mnist5k", seed=1)
 
@@ -31,7 +33,7 @@ def main() -> int:
     best = {}
     with asked_map(options) as map_:
         toolbox.register("map", map_)
-        if parallel.running_under_scoop():
+        if workers.running_under_scoop():
             from scoop import futures
 
             toolbox.register("map", futures.map)  # SCOOP's own will do, too
@@ -43,7 +45,7 @@ def main() -> int:
             best[name] = logbook.select("gen", "min")
             print(f"{name}: {hall[0].fitness.values[0]!r}")
     if options.output:
-        from deap_nn.charts import Panel, draw_panels
+        from deap_nn.report.style import Panel, draw_panels
 
         draw_panels([Panel("generation", "best cross-entropy on a mini-batch (nats)", best)], options.output)
     return 0

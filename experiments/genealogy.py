@@ -5,12 +5,13 @@ from types import SimpleNamespace
 
 from deap import algorithms, tools
 
-from deap_nn import Individual, make_toolbox, parallel
-from deap_nn.clock import Clock
-from deap_nn.commands import Parser, integer, picture, run_command
+from deap_nn import Individual, make_toolbox
+from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.maps.options import add_map_options, asked_map
+from deap_nn.maps.scoop import prepare_worker
+from deap_nn.process.cli import Parser, integer, picture, run_command
 
-parallel.prepare_worker()
+prepare_worker()
 
 toolbox = make_toolbox("mlp", "mnist5k", seed=1, parents=8)
 
@@ -90,7 +91,7 @@ def main() -> int:
     print(f"{len(family) - 1} of {len(history.lived()) - 1} others are its ancestors")
     print(f"{len(founders)} of {options.population} founders have a part in it")
     if options.output:
-        from deap_nn.charts import draw_genealogy
+        from deap_nn.report.style import draw_genealogy
 
         generations = {number: history.generation(number) for number in family}
         draw_genealogy(generations, family, options.output, best=best.history_index)

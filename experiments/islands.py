@@ -16,15 +16,15 @@ from deap_nn import (
     initPopulation,
     initScaled,
     mutGaussianAdaptive,
-    parallel,
     selRankBoosted,
 )
-from deap_nn.commands import Parser, integer, picture, run_command
+from deap_nn.core.seeding import MAX_SEED
 from deap_nn.maps import Map
 from deap_nn.maps.options import add_map_options, asked_map
-from deap_nn.seeding import MAX_SEED
+from deap_nn.maps.scoop import prepare_worker
+from deap_nn.process.cli import Parser, integer, picture, run_command
 
-parallel.prepare_worker()
+prepare_worker()
 
 LAYOUT = Layout(("w1", "b1", "w2", "b2", "w3"), ((2, 12), (12,), (12, 12), (12,), (12, 1)))
 TURN = np.linspace(0.2, 1.0, 60)
@@ -97,7 +97,7 @@ def main() -> int:
     winner = tools.selBest([individual for island in islands for individual in island], 1)[0]
     print(f"the best network tells {np.mean(answers(winner) * TARGETS > 0):.1%} of the points apart")
     if options.output:
-        from deap_nn.charts import Panel, draw_panels
+        from deap_nn.report.style import Panel, draw_panels
 
         steps = range(options.generations + 1)
         lines = {f"island {number}": (steps, errors) for number, errors in enumerate(best.T, 1)}

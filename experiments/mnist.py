@@ -18,27 +18,36 @@ from typing import Any
 from deap.base import Toolbox
 from mnist_options import NOT_STORED, parse_arguments
 
-from deap_nn import Callback, evolve, keras_extras, parallel
-from deap_nn.algorithm_names import describe_algorithm
-from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts, TensorBoardLogger
-from deap_nn.checkpoint import Checkpoint, CheckpointError
-from deap_nn.commands import InputError, check_new_folder, run_command
-from deap_nn.datafiles import DataError
-from deap_nn.datasets import Dataset, load_dataset
-from deap_nn.environment import EnvironmentDiffersError
-from deap_nn.exhibits import ANSWERS_FILE, write_answers
+from deap_nn import Callback, evolve
+from deap_nn.algorithms.toolbox.from_settings import toolbox_of
+from deap_nn.algorithms.toolbox.make import layout_names
+from deap_nn.algorithms.toolbox.presets import SETTINGS
+from deap_nn.callbacks.early_stopping import EarlyStopping
+from deap_nn.callbacks.progress import ProgressBar
+from deap_nn.callbacks.readouts import Readouts
+from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.callbacks.run_directory.answers import write_answers
+from deap_nn.callbacks.tensorboard_logger import TensorBoardLogger, check_new_log
+from deap_nn.core.environment import EnvironmentDiffersError
+from deap_nn.core.errors import InputError
+from deap_nn.data.dataset import Dataset
+from deap_nn.data.image_files import DataError
+from deap_nn.data.loading import load_dataset
 from deap_nn.maps import Map
 from deap_nn.maps.options import asked_map
-from deap_nn.presets import SETTINGS
-from deap_nn.run_settings import FILES, check_data, digest_of, keep_files, open_checkpoint, read_config
-from deap_nn.rundir import RunDirectory
-from deap_nn.tensorboard_logger import check_new_log
-from deap_nn.toolbox import layout_names
-from deap_nn.weight_files import WeightsError, read_weights
-from deap_nn.wiring import toolbox_of
+from deap_nn.maps.scoop import prepare_worker, warn_of_open_broker
+from deap_nn.models import keras_extras
+from deap_nn.models.weight_files import WeightsError, read_weights
+from deap_nn.operators.describe import describe_algorithm
+from deap_nn.process import signals, workers
+from deap_nn.process.cli import check_new_folder, run_command
+from deap_nn.runs.checkpoint import Checkpoint
+from deap_nn.runs.config import FILES, check_data, digest_of, keep_files, open_checkpoint, read_config
+from deap_nn.runs.generations import CheckpointError
+from deap_nn.runs.reading import ANSWERS_FILE
 
 keras_extras.leave_out()
-parallel.prepare_worker("deap_nn.evaluation", "deap_nn.fused", "deap_nn.pooled")
+prepare_worker("deap_nn.problems.labelled", "deap_nn.operators.compiled.crossing", "deap_nn.operators.compiled.centre")
 
 QUICK_ANSWERS = 1000
 """On so many validation digits the answers are kept of a run that is broken off: who ends it does not wait long."""
@@ -63,7 +72,7 @@ def check_device(options: argparse.Namespace) -> None:
     """Check that there is what the fitness is to be computed on, before there is a folder."""
     if options.device == "cpu":
         return
-    from deap_nn.models import configure_tensorflow
+    from deap_nn.models.tensorflow import configure_tensorflow
 
     try:
         configure_tensorflow(options.threads, options.device)
@@ -75,8 +84,9 @@ def check_files(options: argparse.Namespace, dataset: Dataset) -> None:
     """Check the files that are given of a model and of weights, before there is a folder."""
     if options.keras is None and options.init_weights is None:
         return
-    from deap_nn.model_fit import check_alike, check_fit
-    from deap_nn.models import configure_tensorflow, layout_of, load_model, reference_of
+    from deap_nn.models.checks import check_alike, check_fit
+    from deap_nn.models.reference import layout_of, load_model, reference_of
+    from deap_nn.models.tensorflow import configure_tensorflow
 
     configure_tensorflow(options.threads, options.device)
 
@@ -140,7 +150,7 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
         "validation_size": toolbox.assess.func.validation_size,
         "noise_sha256": toolbox.mutate.keywords["noise"].sha256(),
         "data": dataset.describe(),
-        "workers": parallel.worker_count(toolbox.map),
+        "workers": workers.worker_count(toolbox.map),
     }
 
 
@@ -169,7 +179,7 @@ def run(
     toolbox.register("map", map_)
     if not options.no_progress:
         print(f"{describe_algorithm(toolbox, options.population)}\n{dataset.note}; run: {directory.path}", flush=True)
-    parallel.warn_of_open_broker()
+    warn_of_open_broker()
     if options.resume is None:
         keep_files(directory.path, vars(options))
         directory.write_config(settings(options, dataset, toolbox))
@@ -211,7 +221,7 @@ def run(
 def keeping_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str) -> Iterator[None]:
     """Save the result of the run that is the body, also of one that is broken off."""
     try:
-        with parallel.heeding_signals():
+        with signals.heeding_signals():
             yield
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
@@ -233,7 +243,7 @@ def save_result(
     directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str, *, size: int | None = None
 ) -> None:
     """Write the network that did best, what is known of it, what it answers, and the pictures."""
-    from deap_nn.report import draw_run
+    from deap_nn.report.figures import draw_run
 
     told = {"validation_error": readouts.validation_error, "generation": readouts.generation}
     directory.tell(**told, readout=readouts.readout, **readouts.vote)
@@ -256,7 +266,7 @@ def main() -> int:
     if options.resume is not None:
         check_data(options.resume, dataset.reference.sha256, regardless=options.force)
         going_on = open_checkpoint(options.resume, regardless=options.force)
-    with parallel.interruptible(), asked_map(options) as map_, make_directory(options) as directory:
+    with signals.interruptible(), asked_map(options) as map_, make_directory(options) as directory:
         if options.resume is None:
             going_on = Checkpoint(directory.path / "checkpoint") if options.breeding == "recipes" else None
         with contextlib.closing(going_on) if going_on is not None else contextlib.nullcontext():

@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from deap_nn import usual_step
-from deap_nn.callbacks import VOTERS
-from deap_nn.commands import InputError, Parser, integer, number
-from deap_nn.datasets import NAMES
-from deap_nn.genome_cache import FEWEST_SLOTS, segment_bytes, slots_in
+from deap_nn.algorithms.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS
+from deap_nn.algorithms.toolbox.presets import ALIASES, SETTINGS, SPREADS, canonical
+from deap_nn.algorithms.toolbox.presets import NAMES as PRESETS
+from deap_nn.breeding.store.slots import FEWEST_SLOTS, segment_bytes, slots_in
+from deap_nn.callbacks.readouts import VOTERS
+from deap_nn.core.errors import InputError
+from deap_nn.core.seeding import MAX_SEED
+from deap_nn.data.registry import NAMES
+from deap_nn.genome.vectors import LARGEST_WEIGHT
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options
-from deap_nn.mating import CROSSOVERS, ArgumentError, checked_indpb
-from deap_nn.presets import ALIASES, SETTINGS, SPREADS, canonical
-from deap_nn.presets import NAMES as PRESETS
-from deap_nn.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS
-from deap_nn.run_settings import FILES, asked_for, check_resumable, kept_files, read_config, restore_config
-from deap_nn.seeding import MAX_SEED
-from deap_nn.selection import number_of_parents
-from deap_nn.weights import LARGEST_WEIGHT
+from deap_nn.operators.by_name import CROSSOVERS, ArgumentError, checked_indpb
+from deap_nn.operators.ranking import number_of_parents
+from deap_nn.process.cli import Parser, integer, number
+from deap_nn.runs.config import FILES, asked_for, check_resumable, kept_files, read_config, restore_config
 
 MODELS = {"mnist_deep": 3_274_634, "lenet5": 61_706, "mlp": 50_890}
 """The built-in models, and how many weights they have."""
@@ -86,7 +87,8 @@ def size_of(options: argparse.Namespace) -> tuple[int, int]:
     """Return how many weights the model has, and how many of its matrices are no biases or gains."""
     if options.keras is None:
         return MODELS[options.model], LAYERS[options.model]
-    from deap_nn.models import configure_tensorflow, layout_of, load_model, reference_of
+    from deap_nn.models.reference import layout_of, load_model, reference_of
+    from deap_nn.models.tensorflow import configure_tensorflow
 
     configure_tensorflow(options.threads, options.device)
     try:

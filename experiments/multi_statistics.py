@@ -5,12 +5,13 @@ import random
 import numpy as np
 from deap import algorithms, tools
 
-from deap_nn import KerasProblem, make_toolbox, parallel
-from deap_nn.commands import Parser, integer, picture, run_command
+from deap_nn import KerasProblem, make_toolbox
 from deap_nn.maps.options import add_map_options, asked_map
-from deap_nn.models import configure_tensorflow, keras
+from deap_nn.maps.scoop import prepare_worker
+from deap_nn.models.tensorflow import configure_tensorflow, keras
+from deap_nn.process.cli import Parser, integer, picture, run_command
 
-parallel.prepare_worker()
+prepare_worker()
 configure_tensorflow(threads=1)
 
 X = np.linspace(-1, 1, 200, dtype=np.float32)[:, None]
@@ -45,7 +46,7 @@ def main() -> int:
     logbook.chapters["fitness"].header = logbook.chapters["size"].header = ["min", "avg", "max"]
     print(logbook)
     if options.output:
-        from deap_nn.charts import Panel, draw_panels
+        from deap_nn.report.style import Panel, draw_panels
 
         panels = []
         for chapter, label in (("fitness", "mean squared error"), ("size", "root mean square of the weights")):

@@ -18,14 +18,15 @@ from deap_nn import (
     load_dataset,
     make_toolbox,
     mutGaussianAdaptive,
-    parallel,
 )
-from deap_nn.commands import InputError, Parser, integer, picture, run_command
+from deap_nn.core.errors import InputError
 from deap_nn.maps import Map
 from deap_nn.maps.options import add_map_options, asked_map
-from deap_nn.models import configure_tensorflow, keras
+from deap_nn.maps.scoop import prepare_worker
+from deap_nn.models.tensorflow import configure_tensorflow, keras
+from deap_nn.process.cli import Parser, integer, picture, run_command
 
-parallel.prepare_worker()
+prepare_worker()
 configure_tensorflow(threads=1)
 
 
@@ -130,7 +131,7 @@ def main() -> int:
         unseen = scoring.scores(pruned(individual), "validation")[0]
         print(f"front: error {error:.3f} with {size:.0f} weights, {unseen:.3f} on validation digits")
     if options.output:
-        from deap_nn.charts import Panel, draw_panels
+        from deap_nn.report.style import Panel, draw_panels
 
         panel = Panel("weights that are not zero", "error rate on 2,450 training digits")
         for name, front in (("front of generation 0", first), (f"front of generation {options.generations}", last)):

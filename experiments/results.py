@@ -17,9 +17,11 @@ import numpy as np
 from scipy.stats import PermutationMethod, mannwhitneyu
 from sweep import read_study, spread
 
-from deap_nn.commands import InputError, Parser, integer, run_command
-from deap_nn.logbooks import format_row, parse_rows, write_with
-from deap_nn.report import draw_study
+from deap_nn.core.errors import InputError
+from deap_nn.core.files import write_with
+from deap_nn.core.logbooks import format_row, parse_rows
+from deap_nn.process.cli import Parser, integer, run_command
+from deap_nn.report.figures import draw_study
 
 Rows = Sequence[Mapping[str, str]]
 

@@ -23,17 +23,21 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deap_nn import keras_extras, parallel
-from deap_nn.callbacks import BEST, MEAN, ON_TRAINING
-from deap_nn.commands import InputError, Parser, run_command
-from deap_nn.datasets import DataError, load_dataset
-from deap_nn.logbooks import format_row, parse_rows, read_csv, write_with
+from deap_nn.callbacks.readouts import BEST, MEAN, ON_TRAINING
+from deap_nn.core.errors import InputError
+from deap_nn.core.files import write_with
+from deap_nn.core.logbooks import format_row, parse_rows, read_csv
+from deap_nn.data.image_files import DataError
+from deap_nn.data.loading import load_dataset
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options
-from deap_nn.run_settings import FILES, read_config, read_status
-from deap_nn.run_settings import digest_of as digest_of_file
+from deap_nn.maps.scoop import prepare_worker
+from deap_nn.models import keras_extras
+from deap_nn.process.cli import Parser, run_command
+from deap_nn.runs.config import FILES, read_config, read_status
+from deap_nn.runs.config import digest_of as digest_of_file
 
 keras_extras.leave_out()
-parallel.prepare_worker("deap_nn.evaluation", "deap_nn.fused", "deap_nn.pooled")
+prepare_worker("deap_nn.problems.labelled", "deap_nn.operators.compiled.crossing", "deap_nn.operators.compiled.centre")
 
 COLUMNS = ("study", "setting", "seed", "gen", "evaluations", "min", "avg", "train_error", "val_error", "best", "mean")
 """The columns of ``runs.csv``; ``best`` and ``mean`` are the read-outs, the error on all validation digits."""
@@ -360,7 +364,7 @@ def sweep(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -
     found = write_tables(study, output)
     if not any(found.values()):
         raise InputError(f"argument STUDY: no run of {study.name} is finished in {output}")
-    from deap_nn.report import draw_study
+    from deap_nn.report.figures import draw_study
 
     rows = parse_rows((output / "runs.csv").read_text(encoding="utf-8"))
     draw_study(rows, output / "study.png", by=study.by, known=study.known)

@@ -23,18 +23,19 @@ from deap_nn import (
     initNormal,
     initPopulation,
     mutGaussianAdaptive,
-    parallel,
     selRankBoosted,
 )
-from deap_nn.adaptation import Annealed
-from deap_nn.callbacks import ProgressBar
-from deap_nn.commands import Parser, check_new_folder, integer, run_command
+from deap_nn.callbacks.progress import ProgressBar
+from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.core.seeding import MAX_SEED
 from deap_nn.maps import Map
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options, asked_map
-from deap_nn.rundir import RunDirectory
-from deap_nn.seeding import MAX_SEED
+from deap_nn.maps.scoop import prepare_worker
+from deap_nn.operators.adaptation.schedules import Annealed
+from deap_nn.process import signals
+from deap_nn.process.cli import Parser, check_new_folder, integer, run_command
 
-parallel.prepare_worker()
+prepare_worker()
 
 LAYOUT = Layout(("hidden/kernel", "hidden/bias", "output/kernel", "output/bias"), ((2, 8), (8,), (8, 1), (1,)))
 INPUTS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
@@ -107,11 +108,11 @@ def main() -> int:
     add_map_options(parser)
     options = parser.parse_args()
     if options.output is None:
-        with parallel.interruptible(), asked_map(options) as map_:
+        with signals.interruptible(), asked_map(options) as map_:
             return run(options, None, map_)
     check_new_folder(options.output, "--output")
     with (
-        parallel.interruptible(),
+        signals.interruptible(),
         asked_map(options) as map_,
         RunDirectory.create(options.output, "--output") as directory,
     ):
@@ -139,8 +140,8 @@ def run(options: argparse.Namespace, directory: RunDirectory | None, map_: Map) 
 
 def save(directory: RunDirectory, best: WeightList) -> None:
     """Write the best network and its picture."""
-    from deap_nn.logbooks import read_csv
-    from deap_nn.report import draw_surface
+    from deap_nn.core.logbooks import read_csv
+    from deap_nn.report.figures import draw_surface
 
     directory.write_weights(dict(zip(LAYOUT.names, best, strict=True)))
     ticks = np.linspace(0, 1, 101, dtype=np.float32)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from deap_nn.models import keras
+from deap_nn.models.tensorflow import keras
 
 layers = keras.layers
 SAMPLES = 8

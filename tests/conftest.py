@@ -17,13 +17,16 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from deap_nn import keras_extras
-from deap_nn.datafiles import RawArrays
-from deap_nn.datasets import split_validation
-from deap_nn.models import configure_tensorflow
-from deap_nn.seeding import global_state_kept
+import deap_nn
+from deap_nn.core.seeding import global_state_kept
+from deap_nn.data.image_files import RawArrays
+from deap_nn.data.loading import split_validation
+from deap_nn.models import keras_extras
+from deap_nn.models.tensorflow import configure_tensorflow
 
 configure_tensorflow(threads=1)
+for name in deap_nn.__all__:  # each is imported when it is looked for, and enters its operators then
+    getattr(deap_nn, name)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts with & ignore Ctrl-C
 settings.register_profile("shared-machine", deadline=None)  # a time limit says nothing on a busy machine
 settings.load_profile("shared-machine")

@@ -4,7 +4,7 @@ import numpy as np
 from deap import base, creator
 
 from deap_nn import WeightList
-from deap_nn.models import keras
+from deap_nn.models.tensorflow import keras
 
 layers = keras.layers
 

@@ -16,10 +16,10 @@ from deap_nn import (
     initPopulation,
     mutGaussianAdaptive,
     open_map,
-    parallel,
     selRankBoosted,
 )
-from deap_nn.commands import run_command
+from deap_nn.process import workers
+from deap_nn.process.cli import run_command
 
 LAYOUT = Layout(("w",), ((3000,),))
 FAULT = sys.argv[2] if __name__ == "__main__" else ""
@@ -50,7 +50,7 @@ def main():
         toolbox.register("map", map_)
         for breeding in ("recipes", "plain"):
             _, logbook = evolve(toolbox.population(n=20), toolbox, 3, seed=1, breeding=breeding)
-            print(parallel.worker_count(toolbox.map), "workers:", logbook.select("min"))
+            print(workers.worker_count(toolbox.map), "workers:", logbook.select("min"))
     return 0
 
 

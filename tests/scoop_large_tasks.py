@@ -5,7 +5,7 @@ import sys
 import scoop
 from scoop import futures
 
-from deap_nn import parallel
+from deap_nn.process import workers
 
 scoop.TIME_BETWEEN_STATUS_REPORTS = 0.002
 
@@ -19,4 +19,4 @@ if __name__ == "__main__":
     for _ in range(int(sys.argv[1])):
         sizes = list(futures.map(length, [bytes(3_000_000 + i) for i in range(20)]))
         assert sizes == [3_000_000 + i for i in range(20)]
-    print("all arrived", parallel.worker_count())
+    print("all arrived", workers.worker_count())

@@ -17,23 +17,16 @@ import numpy as np
 import pytest
 from deap import base, tools
 
-from deap_nn import (
-    Callback,
-    CallbackError,
-    ErrorScaled,
-    Individual,
-    algorithms,
-    cxMask,
-    evolve,
-    make_toolbox,
-    mutGaussianAdaptive,
-    parallel,
-)
-from deap_nn.algorithms import COLUMNS, vary
-from deap_nn.callbacks import EarlyStopping, ProgressBar, Readouts
-from deap_nn.limits import EvaluationError
-from deap_nn.logbooks import rows_of
-from deap_nn.maps import MapError
+from deap_nn import Callback, CallbackError, ErrorScaled, Individual, cxMask, evolve, make_toolbox, mutGaussianAdaptive
+from deap_nn.algorithms import loop
+from deap_nn.algorithms.loop import COLUMNS
+from deap_nn.breeding.variation import vary
+from deap_nn.callbacks.early_stopping import EarlyStopping
+from deap_nn.callbacks.progress import ProgressBar
+from deap_nn.callbacks.readouts import Readouts
+from deap_nn.core.errors import EvaluationError, MapError
+from deap_nn.core.logbooks import rows_of
+from deap_nn.process import signals
 
 
 @pytest.fixture
@@ -199,7 +192,7 @@ def test_an_interrupt_that_came_to_nothing_ends_the_run(toolbox, fate):
             self.end = evolution.generation, evolution.interrupted
 
     watching = Interrupted()
-    with parallel.interruptible():
+    with signals.interruptible():
         with pytest.raises(KeyboardInterrupt):
             run(toolbox, ngen=20, callbacks=[watching])
         assert watching.end == (3, True)
@@ -244,7 +237,7 @@ def test_callbacks_are_told_in_order_and_can_stop():
 
 
 def test_progress_is_told_while_a_generation_is_scored(monkeypatch):
-    monkeypatch.setattr(algorithms, "PROGRESS_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "PROGRESS_SECONDS", -1.0)
     screen, told = Screen(terminal=True), []
 
     class Watch(Callback):
@@ -331,7 +324,7 @@ def interrupted_by(body):
     ended = []
 
     def held():
-        with parallel.holding_signals():
+        with signals.holding_signals():
             body()
             ended.append(True)
         ended.append(False)
@@ -349,7 +342,7 @@ def test_signals_are_held_however_many_threads_there_are(nested):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
     def body():
-        with parallel.holding_signals() if nested else contextlib.nullcontext():
+        with signals.holding_signals() if nested else contextlib.nullcontext():
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.1)
 
@@ -367,7 +360,7 @@ def test_every_signal_that_was_held_comes_and_a_handler_that_is_left_does_what_t
     came = []
     before = {number: signal.signal(number, lambda *told: came.append(told[0])) for number in (2, 15)}
     try:
-        with parallel.holding_signals():
+        with signals.holding_signals():
             left = signal.getsignal(15)
             for number in (15, 2, 15):
                 signal.raise_signal(number)
@@ -376,7 +369,7 @@ def test_every_signal_that_was_held_comes_and_a_handler_that_is_left_does_what_t
         left(15, None)
         assert came[2:] == [15]
         signal.signal(2, signal.SIG_IGN)
-        with parallel.holding_signals():
+        with signals.holding_signals():
             signal.getsignal(2)
             signal.raise_signal(2)
             left = signal.getsignal(2)
@@ -448,7 +441,7 @@ def test_progress_of_a_run_that_goes_on_counts_from_there(toolbox, tmp_path, mon
     run(toolbox, ngen=20, checkpoint=tmp_path)
     screen, seconds = Screen(terminal=False), itertools.count()
     with monkeypatch.context() as patched:  # a clock that goes on by a second when it is looked at
-        patched.setattr("deap_nn.progress.time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+        patched.setattr("deap_nn.callbacks.progress.time", SimpleNamespace(perf_counter=lambda: next(seconds)))
         run(toolbox, ngen=22, checkpoint=tmp_path, callbacks=[ProgressBar(screen)])
     assert [line.split(":")[0] for line in screen.text.splitlines()] == ["gen 20/22", "gen 21/22", "gen 22/22"]
     assert screen.text.splitlines()[1].endswith("0:01 left")

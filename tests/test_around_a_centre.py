@@ -16,8 +16,8 @@ from deap_nn import (
     selLogRank,
     selMirrored,
 )
-from deap_nn.members import mean_of
-from deap_nn.selection import log_rank_weights
+from deap_nn.breeding.centre import mean_of
+from deap_nn.operators.ranking import log_rank_weights
 
 
 def around(**registered):

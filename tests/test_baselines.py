@@ -12,11 +12,12 @@ from conftest import ROOT
 from deap import algorithms, tools
 
 from deap_nn import make_toolbox
-from deap_nn.evaluation import WORST_CROSS_ENTROPY, batch_indices
-from deap_nn.evolution import Evolution
-from deap_nn.logbooks import read_csv
-from deap_nn.models import keras
-from deap_nn.recipes import founder
+from deap_nn.breeding.breeder import founder
+from deap_nn.callbacks.base import Evolution
+from deap_nn.core.errors import WORST_CROSS_ENTROPY
+from deap_nn.core.logbooks import read_csv
+from deap_nn.models.tensorflow import keras
+from deap_nn.problems.scorer import batch_indices
 
 sys.path.append(str(ROOT / "experiments"))
 import baselines

@@ -16,16 +16,8 @@ import psutil
 import pytest
 import zmq
 
-from deap_nn.broker_sockets import (
-    PREFIX,
-    Endpoint,
-    Folder,
-    public_broker,
-    reason_to_drop,
-    sweep,
-    worker_name,
-)
-from deap_nn.private_folders import ABANDONED_SECONDS
+from deap_nn.maps.scoop.sockets import PREFIX, Endpoint, Folder, public_broker, reason_to_drop, sweep, worker_name
+from deap_nn.process.private_folders import ABANDONED_SECONDS
 
 LAUNCH = ("-m", "deap_nn.launch", "-n", "3")
 
@@ -149,7 +141,7 @@ class TestOneHost:
 
 PLAIN = """
 import os, time
-from deap_nn import parallel
+from deap_nn.maps import scoop as parallel
 parallel.prepare_worker()
 from scoop import futures
 def square(x):

@@ -9,12 +9,15 @@ from conftest import MNIST
 from deap import tools
 from test_algorithms import Screen, members, plain_toolbox
 
-from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox, progress, to_csv
-from deap_nn.callbacks import CSVLogger, MLflowLogger, ProgressBar, TensorBoardLogger
-from deap_nn.limits import EvaluationError
-from deap_nn.logbooks import read_csv, rows_of
-from deap_nn.rundir import RunDirectory
-from deap_nn.tensorboard_logger import filter_sheet
+from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox, to_csv
+from deap_nn.callbacks import progress
+from deap_nn.callbacks.csv_logger import CSVLogger
+from deap_nn.callbacks.mlflow_logger import MLflowLogger
+from deap_nn.callbacks.progress import ProgressBar
+from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.callbacks.tensorboard_logger import TensorBoardLogger, filter_sheet
+from deap_nn.core.errors import EvaluationError
+from deap_nn.core.logbooks import read_csv, rows_of
 
 
 class Failing(Callback):
@@ -243,7 +246,7 @@ def test_evolve_shows_a_bar_when_asked_to_and_in_a_notebook_by_itself(monkeypatc
 
     assert said() == ""
     assert said(progress=True).count("\n") == 2
-    monkeypatch.setattr("deap_nn.algorithms.in_notebook", lambda: True)
+    monkeypatch.setattr("deap_nn.algorithms.evolving.in_notebook", lambda: True)
     assert said().count("\n") == 2
     assert said(progress=False) == ""
     assert said(callbacks=[ProgressBar()]).count("\n") == 2  # not two of them

@@ -35,12 +35,13 @@ from deap_nn import (
     selMirrored,
     selRankBoosted,
 )
-from deap_nn.callbacks import Readouts
-from deap_nn.checkpoint import MAGIC, Checkpoint, CheckpointError, Generation
-from deap_nn.logbooks import read_csv, rows_of
-from deap_nn.run_settings import asked_for, read_config
-from deap_nn.rundir import RunDirectory
-from deap_nn.weight_trace import WeightTrace
+from deap_nn.callbacks.readouts import Readouts
+from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.callbacks.run_directory.weight_trace import WeightTrace
+from deap_nn.core.logbooks import read_csv, rows_of
+from deap_nn.runs.checkpoint import Checkpoint
+from deap_nn.runs.config import asked_for, read_config
+from deap_nn.runs.generations import MAGIC, CheckpointError, Generation
 
 
 class Stop(Callback):

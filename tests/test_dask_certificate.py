@@ -9,13 +9,13 @@ from distributed import Client
 from distributed.security import Security
 
 from deap_nn import evolve, make_toolbox, open_map
-from deap_nn.maps import dask as dask_map
+from deap_nn.maps import dask
 
 
 @pytest.fixture(scope="module")
 def cluster():
     """A map over a cluster of one worker, and the cluster."""
-    made, make = [], dask_map._client
+    made, make = [], dask._client
 
     def noting(workers, address):
         client, cluster = make(workers, address)
@@ -23,7 +23,7 @@ def cluster():
         return client, cluster
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(dask_map, "_client", noting)
+        patched.setattr(dask, "_client", noting)
         with open_map("dask", workers=1) as map_:
             yield map_, made[0]
 

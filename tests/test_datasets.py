@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 from conftest import made_digits
 
-from deap_nn import Dataset, datafiles, datasets, load_dataset
-from deap_nn.datafiles import DataError, RawArrays, read_idx
-from deap_nn.datasets import DataReference, find_dataset, split_validation
+from deap_nn import Dataset, load_dataset
+from deap_nn.data import image_files, loading, registry
+from deap_nn.data.image_files import DataError, RawArrays, read_idx
+from deap_nn.data.loading import find_dataset, split_validation
+from deap_nn.data.registry import DataReference
 
 STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -38,7 +40,7 @@ def idx_folder(tmp_path):
 @pytest.fixture(autouse=True)
 def keras_home(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setattr(datasets, "_KERAS_FILES", "http://127.0.0.1:9/")
+    monkeypatch.setattr(loading, "_KERAS_FILES", "http://127.0.0.1:9/")
     return tmp_path / "keras" / "datasets"
 
 
@@ -100,15 +102,15 @@ def test_what_was_made_of_what_was_loaded_is_lent_to_others(tmp_path, loaded_fir
     np.savez(tmp_path / "digits.npz", **made_digits(seed=9 + loaded_first)._asdict())
     loaded = [load_dataset("mnist5k"), load_dataset("auto", tmp_path / "digits.npz")]
     made = [replace(data, x_train=data.x_train[:50], y_train=data.y_train[:50]) for data in loaded]
-    lent = datasets.made_of_arrays()
+    lent = registry.made_of_arrays()
     assert not {data.reference.sha256 for data in loaded} & lent.keys()
     assert {data.reference.sha256 for data in made} <= lent.keys()
     same = replace(loaded[1], name="mine", path="")  # which no worker finds by its name
     if loaded_first:
         load_dataset("auto", tmp_path / "digits.npz")
     assert same.reference.sha256 == loaded[1].reference.sha256
-    assert same.reference.sha256 in datasets.made_of_arrays()
-    datasets.forget(same.reference)
+    assert same.reference.sha256 in registry.made_of_arrays()
+    registry.forget(same.reference)
 
 
 def test_auto_takes_mnist_from_the_keras_cache(keras_home, digits_file):
@@ -135,7 +137,7 @@ def server(tmp_path, monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
         thread = threading.Thread(target=httpd.serve_forever)
         thread.start()
-        monkeypatch.setattr(datasets, "_KERAS_FILES", f"http://127.0.0.1:{httpd.server_port}/")
+        monkeypatch.setattr(loading, "_KERAS_FILES", f"http://127.0.0.1:{httpd.server_port}/")
         yield folder
         httpd.shutdown()
         thread.join()
@@ -147,7 +149,7 @@ def test_mnist_is_downloaded_once_and_checked(server, keras_home, digits_file, m
     with pytest.raises(DataError, match="arrived damaged"):
         load_dataset("mnist")
     assert not list(keras_home.iterdir())
-    monkeypatch.setattr(datasets, "_MNIST_SHA256", hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(loading, "_MNIST_SHA256", hashlib.sha256(content).hexdigest())
     assert load_dataset("mnist").name == "mnist"
     (server / "mnist.npz").unlink()
     assert len(load_dataset("mnist").x_test) == 100
@@ -166,8 +168,8 @@ def test_fashion_mnist_is_downloaded(server):
 
 def test_the_wait_for_a_download_is_bounded(monkeypatch, keras_home):
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setattr(datasets, "_KERAS_FILES", f"http://127.0.0.1:{silent.getsockname()[1]}/")
-        monkeypatch.setattr(datasets, "DOWNLOAD_SECONDS", 0.5)
+        monkeypatch.setattr(loading, "_KERAS_FILES", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        monkeypatch.setattr(loading, "DOWNLOAD_SECONDS", 0.5)
         begun = time.monotonic()
         with pytest.raises(DataError, match=r"took over 0\.5 s|timed out"):
             load_dataset("mnist")
@@ -267,9 +269,9 @@ def test_a_reference_finds_the_data_again(digits_file, tmp_path, monkeypatch):
     reference = pickle.loads(pickle.dumps(dataset.reference))
     assert len(pickle.dumps(reference)) < 300
     assert find_dataset(reference).reference == reference
-    monkeypatch.setattr(datasets, "_KNOWN", {})
+    monkeypatch.setattr(registry, "_KNOWN", {})
     assert np.array_equal(find_dataset(reference).x_train, dataset.x_train)
-    monkeypatch.setattr(datasets, "_KNOWN", {})
+    monkeypatch.setattr(registry, "_KNOWN", {})
     with pytest.raises(DataError, match="other data here"):
         find_dataset(DataReference(reference.name, reference.path, "0" * 64))
     with pytest.raises(DataError, match="made of arrays"):
@@ -302,6 +304,6 @@ def test_read_idx_of_one_file(idx_folder):
 
 
 def test_an_npz_file_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(digits_file, monkeypatch):
-    monkeypatch.setattr(datafiles, "LARGEST_BYTES", 300_000)
+    monkeypatch.setattr(image_files, "LARGEST_BYTES", 300_000)
     with pytest.raises(DataError, match=r"x_train\.npy says it holds [\d,]+ bytes, at most 300,000 are read"):
-        datafiles.read_npz(digits_file)
+        image_files.read_npz(digits_file)

@@ -14,13 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_lineage import result, wired
 
-from deap_nn import algorithms, cxMean, dispatch, evolve, genome_tasks, make_toolbox, selMirrored
-from deap_nn.dispatch import Dispatch, Known
-from deap_nn.founders import breeder_of
-from deap_nn.limits import EvaluationError
-from deap_nn.lineage import Lineage
-from deap_nn.parallel import worker_count
-from deap_nn.recipes import Recipe
+from deap_nn import cxMean, evolve, make_toolbox, selMirrored
+from deap_nn.breeding import dispatch
+from deap_nn.breeding import task as genome_tasks
+from deap_nn.breeding.dispatch import Dispatch, Known
+from deap_nn.breeding.founders import breeder_of
+from deap_nn.breeding.lineage import Lineage
+from deap_nn.breeding.recipe import Recipe
+from deap_nn.core.errors import EvaluationError
+from deap_nn.process.workers import worker_count
 
 
 @given(
@@ -52,7 +54,8 @@ def test_groups_change_nothing(group_size):
 
 def test_a_large_population_is_given_to_the_map_in_parts(monkeypatch):
     monkeypatch.setattr(dispatch, "MOST_TASKS", 2)
-    monkeypatch.setattr(algorithms, "worker_count", lambda map_: 1)
+    for module in ("evolving", "loop"):
+        monkeypatch.setattr(f"deap_nn.algorithms.{module}.worker_count", lambda map_: 1)
     calls = []
 
     def noting(function, tasks):
@@ -90,7 +93,7 @@ def test_a_task_is_small():
 
 def test_a_pool_too_large_for_every_task_reaches_who_lacks_it(tmp_path, monkeypatch):
     """A host without the cache is sent the pool alone first, and all its ancestors only where it knows none."""
-    monkeypatch.setattr("deap_nn.dispatch.MOST_DRAWN", 8)
+    monkeypatch.setattr("deap_nn.breeding.dispatch.MOST_DRAWN", 8)
     around = {"mate": cxMean, "select": selMirrored, "step": 2.5}
     expected, sent = result(wired(**around)), []
 

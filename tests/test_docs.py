@@ -32,7 +32,7 @@ def test_it_is_built_without_a_warning(tmp_path):
     assert (answer.returncode, answer.stderr) == (0, "")
     reference = (tmp_path / "html" / "reference.html").read_text()
     for name in deap_nn.__all__:
-        assert re.search(rf'id="deap_nn\.(presets\.)?{name}"', reference), name
+        assert re.search(rf'id="deap_nn\.(algorithms\.toolbox\.presets\.)?{name}"', reference), name
     for page in PAGES:
         assert (tmp_path / "html" / page.relative_to(DOCS).with_suffix(".html")).exists()
 
@@ -40,7 +40,7 @@ def test_it_is_built_without_a_warning(tmp_path):
 def test_what_a_contributor_is_sent_to_is_there():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     named = re.findall(r"`(\w+)`\s\(`([\w/]+\.py)`\)", text)
-    assert {("CROSSOVERS", "mating.py"), ("MapName", "maps/__init__.py")} <= set(named)
+    assert {("CROSSOVERS", "operators/by_name.py"), ("MapName", "maps/__init__.py")} <= set(named)
     for name, module in named:
         assert name in text
         assert re.search(rf"^(class )?{name}\b", (ROOT / "deap_nn" / module).read_text(), re.M), (name, module)

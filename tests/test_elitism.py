@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from test_lineage import Watch, wired
 
 from deap_nn import Individual, SelfAdaptive, cxMean, evolve, mutGaussianAdaptive, selMirrored
-from deap_nn.elitism import Elitism
+from deap_nn.operators.elitism import Elitism
 
 
 class Drifting:

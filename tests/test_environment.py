@@ -10,22 +10,13 @@ import numpy as np
 import pytest
 from conftest import MNIST, ROOT, alone, run_here
 
-from deap_nn import (
-    Callback,
-    Checkpoint,
-    Constant,
-    KerasProblem,
-    RunDirectory,
-    environment,
-    evolve,
-    genome_tasks,
-    make_toolbox,
-    read_run,
-)
-from deap_nn.checkpoint import CheckpointError, read_generations
-from deap_nn.environment import EnvironmentDiffersError, difference, let_tensorflow_have
+from deap_nn import Callback, Checkpoint, Constant, KerasProblem, RunDirectory, evolve, make_toolbox, read_run
+from deap_nn.algorithms.settings_record import environment_of
+from deap_nn.breeding import task as genome_tasks
+from deap_nn.core import environment
+from deap_nn.core.environment import EnvironmentDiffersError, difference, let_tensorflow_have
 from deap_nn.maps import open_map
-from deap_nn.settings_record import environment_of
+from deap_nn.runs.generations import CheckpointError, read_generations
 
 HERE = environment.environment()
 
@@ -69,7 +60,7 @@ OTHERS = [
 def test_a_run_is_not_gone_on_with_where_bits_are_other(digits, tmp_path, monkeypatch, other, named):
     go(small(digits), 1, checkpoint=tmp_path)
     assert read_generations(tmp_path)[0].environment == HERE
-    monkeypatch.setattr("deap_nn.resuming.environment_of", lambda toolbox: changed(**other))
+    monkeypatch.setattr("deap_nn.algorithms.resuming.environment_of", lambda toolbox: changed(**other))
     before = (tmp_path / "generations").read_bytes()
     with pytest.raises(CheckpointError, match=f"{named}.*--force"):
         go(small(digits), 2, checkpoint=tmp_path)
@@ -109,7 +100,7 @@ def test_a_run_that_goes_on_on_another_processor_says_so(digits, tmp_path, monke
     with RunDirectory(folder) as directory:
         go(small(digits), 1, callbacks=[directory], checkpoint=folder / "checkpoint")
     assert "same_bytes" not in read_run(folder).status
-    monkeypatch.setattr("deap_nn.resuming.environment_of", lambda toolbox: changed(processor="another"))
+    monkeypatch.setattr("deap_nn.algorithms.resuming.environment_of", lambda toolbox: changed(processor="another"))
     with pytest.warns(UserWarning, match="this processor is another"), RunDirectory(folder, again=True) as directory:
         go(small(digits), 2, callbacks=[directory], checkpoint=folder / "checkpoint")
     assert read_run(folder).status["same_bytes"] is False
@@ -249,8 +240,9 @@ def test_tensorflow_is_limited_unless_the_user_has_limited_it(monkeypatch):
 
 MODEL_FIRST = """
 import keras, numpy as np
-from deap_nn import KerasProblem, evolve, make_toolbox, environment
-from deap_nn.parallel import current_map
+from deap_nn import KerasProblem, evolve, make_toolbox
+from deap_nn.core import environment
+from deap_nn.maps.scoop import current_map
 
 model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4, activation="tanh"), keras.layers.Dense(3)])
 model(np.zeros((1, 5)))

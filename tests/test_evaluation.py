@@ -6,29 +6,17 @@ import numpy as np
 import pytest
 from conftest import made_digits
 
-from deap_nn import Dataset, Individual, datasets, initScaled, make_toolbox
-from deap_nn.evaluation import (
-    WORST_CROSS_ENTROPY,
-    Answers,
-    CountMisread,
-    Evaluate,
-    Problem,
-    Scorer,
-    batch_indices,
-    shared_tensor,
-)
-from deap_nn.models import (
-    BUILT_IN,
-    build_model,
-    configure_tensorflow,
-    keras,
-    layout_of,
-    model_of,
-    reference_of,
-    tf,
-    trained_model,
-)
-from deap_nn.weights import empty_vector
+from deap_nn import Dataset, Individual, initScaled, make_toolbox
+from deap_nn.core.errors import WORST_CROSS_ENTROPY
+from deap_nn.data import image_files, loading, registry
+from deap_nn.genome.vectors import empty_vector
+from deap_nn.models.built_in import BUILT_IN, build_model
+from deap_nn.models.reference import layout_of, model_of, reference_of, trained_model
+from deap_nn.models.tensorflow import configure_tensorflow, keras, tf
+from deap_nn.problems.evaluate import Evaluate
+from deap_nn.problems.labelled import Problem, Scorer
+from deap_nn.problems.measures import Answers, CountMisread
+from deap_nn.problems.scorer import batch_indices, shared_tensor
 
 
 @pytest.fixture(scope="module")
@@ -355,11 +343,11 @@ def test_a_model_of_any_length_of_samples_is_scored():
 
 
 def test_data_are_loaded_once_a_process(digits_file, mlp, monkeypatch):
-    data = datasets.load_dataset("mnist", digits_file)
+    data = loading.load_dataset("mnist", digits_file)
     assert np.array_equal(data.x_test, made_digits().x_test)
     loaded = []
-    monkeypatch.setattr(datasets, "_KNOWN", {})
-    monkeypatch.setattr(datasets, "read_npz", lambda path, read=datasets.read_npz: loaded.append(path) or read(path))
+    monkeypatch.setattr(registry, "_KNOWN", {})
+    monkeypatch.setattr(loading, "read_npz", lambda path, read=image_files.read_npz: loaded.append(path) or read(path))
     for generation in range(3):
         Evaluate(problem(data, mlp, seed=99), generation)(individual_for(mlp))
     assert len(loaded) == 1

@@ -23,10 +23,11 @@ from deap_nn import (
     read_run,
     selMirrored,
 )
-from deap_nn.callbacks import EarlyStopping, Readouts
-from deap_nn.checkpoint import MAGIC, CheckpointError, read_generations
-from deap_nn.recipes import MEAN_PLACE, Recipe
-from deap_nn.rundir import RunDirectory
+from deap_nn.breeding.recipe import MEAN_PLACE, Recipe
+from deap_nn.callbacks.early_stopping import EarlyStopping
+from deap_nn.callbacks.readouts import Readouts
+from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.runs.generations import MAGIC, CheckpointError, read_generations
 
 
 def run(ngen, *, n=6, seed=1, toolbox=None, **keywords):
@@ -75,7 +76,7 @@ def test_a_record_that_is_being_written_is_no_damage(tmp_path, monkeypatch):
             path.write_bytes(content)
         return seen
 
-    monkeypatch.setattr("deap_nn.checkpoint.os.fstat", fstat)
+    monkeypatch.setattr("deap_nn.runs.checkpoint.os.fstat", fstat)
     assert [generation.number for generation in read_generations(tmp_path)] == [0, 1, 2]
     monkeypatch.undo()
     assert len(read_generations(tmp_path)) == 4
@@ -140,7 +141,7 @@ def test_the_end_waits_for_what_is_on_its_way_to_the_disk(tmp_path, monkeypatch)
         time.sleep(0.3)
         raise failed
 
-    monkeypatch.setattr("deap_nn.checkpoint.SYNC_SECONDS", 0.01)
+    monkeypatch.setattr("deap_nn.runs.checkpoint.SYNC_SECONDS", 0.01)
     checkpoint = Checkpoint(tmp_path)
     monkeypatch.setattr(checkpoint, "sync", slow)
     run(0, checkpoint=checkpoint)
@@ -194,7 +195,7 @@ def test_a_population_whose_run_ended_in_generation_0_can_be_run_again(monkeypat
     toolbox = wired()
     expected = evolve(toolbox.population(n=6), toolbox, 3, seed=1)[1]
     population = toolbox.population(n=6)
-    monkeypatch.setattr("deap_nn.algorithms.PROGRESS_SECONDS", -1)
+    monkeypatch.setattr("deap_nn.algorithms.loop.PROGRESS_SECONDS", -1)
     with pytest.raises(KeyboardInterrupt):
         evolve(population, toolbox, 3, seed=1, callbacks=[Interrupt()])
     assert evolve(population, toolbox, 0, seed=1)[1] == expected[:1]
@@ -223,7 +224,9 @@ def test_why_a_population_has_no_recipes_is_told(tmp_path, spoil, reason):
 def test_an_error_between_two_generations_leaves_the_population(monkeypatch):
     toolbox = wired()
     population = toolbox.population(n=6)
-    monkeypatch.setattr("deap_nn.lineage.Lineage.children", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        "deap_nn.breeding.lineage.Lineage.children", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with pytest.raises(KeyboardInterrupt):
         evolve(population, toolbox, 3, seed=1)
     assert [member.fitness.valid for member in population] == [True] * 6

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from test_checkpoint import Stop
 
-from deap_nn import Callback, Checkpoint, Layout, evolve, exhibits, make_toolbox
-from deap_nn.datasets import Dataset
-from deap_nn.exhibits import FilterTrace, first_filters, image_shape, write_answers
-from deap_nn.run_files import describe_run
+from deap_nn import Callback, Checkpoint, Layout, evolve, make_toolbox
+from deap_nn.callbacks.run_directory import answers as answers_module
+from deap_nn.callbacks.run_directory import filters as exhibits
+from deap_nn.callbacks.run_directory.answers import write_answers
+from deap_nn.callbacks.run_directory.filters import FilterTrace, first_filters, image_shape
+from deap_nn.data.dataset import Dataset
+from deap_nn.report.describe import describe_run
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +139,7 @@ def test_answers_add_up_to_the_validation_error(toolbox, digits, tmp_path):
     confusion = found["confusion"]
     assert confusion.sum(axis=1).tolist() == np.bincount(y, minlength=10).tolist()
     assert 1 - confusion.trace() / len(y) == pytest.approx(toolbox.error_rate(individual, "validation"))
-    assert 0 < len(found["samples"]) <= exhibits.MOST_MISREAD
+    assert 0 < len(found["samples"]) <= answers_module.MOST_MISREAD
     assert np.array_equal(found["images"], x[found["samples"]])
     assert np.array_equal(found["labels"], y[found["samples"]])
     assert (found["labels"] != found["answers"]).all()
@@ -185,7 +188,7 @@ def test_samples_that_are_no_bytes_are_scaled_and_what_is_no_image_has_none(tmp_
 
 
 def dense(shape):
-    from deap_nn.models import keras
+    from deap_nn.models.tensorflow import keras
 
     shape = (shape,) if isinstance(shape, int) else shape
     return keras.Sequential([keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(3)])

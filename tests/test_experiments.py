@@ -14,12 +14,14 @@ import pytest
 from conftest import MNIST, ROOT, XOR, interrupt, start, status_of
 
 from deap_nn import NoiseTable
-from deap_nn.datasets import load_dataset
-from deap_nn.genome_cache import sweep
-from deap_nn.logbooks import read_csv
-from deap_nn.models import BUILT_IN, build_model, keras, layout_of, reference_of
-from deap_nn.run_settings import read_config
-from deap_nn.wiring import toolbox_of
+from deap_nn.algorithms.toolbox.from_settings import toolbox_of
+from deap_nn.breeding.store.slots import sweep
+from deap_nn.core.logbooks import read_csv
+from deap_nn.data.loading import load_dataset
+from deap_nn.models.built_in import BUILT_IN, build_model
+from deap_nn.models.reference import layout_of, reference_of
+from deap_nn.models.tensorflow import keras
+from deap_nn.runs.config import read_config
 
 in_turn = pytest.mark.xdist_group("in turn")
 """For tests of several processes, or that stop them: as all of the files that `conftest.py` names."""
@@ -149,7 +151,7 @@ def test_workers_do_score_the_cnn_and_change_no_byte(run, here, tmp_path):
     script = tmp_path / "noting.py"
     script.write_text(
         "import os, pathlib, runpy, sys\n"
-        "from deap_nn import evaluation, parallel\n"
+        "from deap_nn.maps import scoop as parallel; from deap_nn.problems import labelled as evaluation\n"
         "parallel.prepare_worker()\n"
         "score = evaluation.Scorer.fitness\n"
         "def noting(*arguments):\n"
@@ -323,7 +325,8 @@ def test_the_ranking_is_that_of_the_options(here, tmp_path, digits_file):
 
 FAILING = """
 import os, runpy, sys
-from deap_nn import evaluation, parallel
+from deap_nn.maps import scoop as parallel
+from deap_nn.problems import labelled as evaluation
 parallel.prepare_worker()
 def fail(*arguments): raise RuntimeError('no such\\nluck')
 evaluation.Scorer.group_fitness = fail
@@ -362,7 +365,7 @@ def test_a_run_whose_program_dies_with_scoop_is_said_to_have_failed(run, tmp_pat
     script = tmp_path / "dying.py"
     script.write_text(
         "import runpy, sys\n"
-        "from deap_nn import parallel\n"
+        "from deap_nn.maps import scoop as parallel\n"
         "import scoop\n"
         "parallel.prepare_worker()\n"
         "def torn(): raise ValueError('torn message')\n"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from deap_nn import Callback, Checkpoint, evolve, make_toolbox
-from deap_nn.checkpoint import Generation, read_generations
-from deap_nn.family import LEVELS, Ancestry, describe_family, parents_of
+from deap_nn.report.family import LEVELS, Ancestry, describe_family, parents_of
+from deap_nn.runs.generations import Generation, read_generations
 
 
 def generation(number, chosen, fitness=None):

@@ -9,11 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deap_nn import Individual, NoiseTable, cxMask, cxScanning, initNormal, mutGaussianAdaptive
-from deap_nn.compiled import LARGE
-from deap_nn.fused import cross_and_mutate
-from deap_nn.recipes import Breeder, Recipe
-from deap_nn.seeding import Purpose, stream
-from deap_nn.weights import empty_vector
+from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.recipe import Recipe
+from deap_nn.core.seeding import Purpose, stream
+from deap_nn.genome.vectors import empty_vector
+from deap_nn.operators.compiled.common import LARGE
+from deap_nn.operators.compiled.crossing import cross_and_mutate
 
 
 @example(shapes=((130, 130), (), (7,), (200, 201), (3,)), indpb=0.5, sigma=0.3, seed=1, scaled=True)

@@ -16,12 +16,13 @@ import pytest
 from conftest import made_digits
 from test_datasets import idx_bytes
 
-from deap_nn.checkpoint import Checkpoint, CheckpointError, Generation, read_generations
-from deap_nn.commands import InputError
-from deap_nn.datafiles import DataError, read_idx, read_npz
-from deap_nn.keyframes import Keyframe, KeyframeError, write_keyframe
-from deap_nn.logbooks import read_csv
-from deap_nn.run_settings import read_config
+from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError, write_keyframe
+from deap_nn.core.errors import InputError
+from deap_nn.core.logbooks import read_csv
+from deap_nn.data.image_files import DataError, read_idx, read_npz
+from deap_nn.runs.checkpoint import Checkpoint
+from deap_nn.runs.config import read_config
+from deap_nn.runs.generations import CheckpointError, Generation, read_generations
 
 COUNT = int(os.environ.get("FUZZED", "300"))
 SPARE = 256 << 20

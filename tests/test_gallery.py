@@ -17,7 +17,7 @@ from deap.benchmarks.tools import hypervolume
 from PIL import Image
 
 from deap_nn import WeightList
-from deap_nn.charts import COLOURS, Panel, draw_genealogy, draw_images, draw_panels
+from deap_nn.report.style import COLOURS, Panel, draw_genealogy, draw_images, draw_panels
 
 
 @pytest.fixture(scope="module")

@@ -14,23 +14,25 @@ import pytest
 from conftest import not_for_ever
 from test_lineage import LAYOUT, Watch, result, wired
 
-from deap_nn import Individual, NoiseTable, cxScanning, genome_cache, selRankBoosted
-from deap_nn.genome_cache import GenomeCache, sweep
-from deap_nn.genomes import Genomes
-from deap_nn.private_folders import ABANDONED_SECONDS, is_foreign
-from deap_nn.recipes import Recipe
-from deap_nn.weights import empty_vector
+from deap_nn import Individual, NoiseTable, cxScanning, selRankBoosted
+from deap_nn.breeding.recipe import Recipe
+from deap_nn.breeding.store import slots as genome_cache
+from deap_nn.breeding.store.genomes import Genomes
+from deap_nn.breeding.store.slots import GenomeCache, sweep
+from deap_nn.core import files
+from deap_nn.genome.vectors import empty_vector
+from deap_nn.process.private_folders import ABANDONED_SECONDS, is_foreign
 
 
-@pytest.mark.parametrize("size", [0, 5, genome_cache._BLOCK, 2 * genome_cache._BLOCK + 3])
+@pytest.mark.parametrize("size", [0, 5, files._BLOCK, 2 * files._BLOCK + 3])
 def test_room_is_claimed_where_the_system_has_no_call_for_it_too(monkeypatch, tmp_path, size):
     monkeypatch.delattr(genome_cache.os, "posix_fallocate")
-    assert genome_cache.appear(tmp_path / "made", size + 1, lambda file: os.pwrite(file, b"x", size))
+    assert files.appear(tmp_path / "made", size + 1, lambda file: os.pwrite(file, b"x", size))
     assert (tmp_path / "made").read_bytes() == bytes(size) + b"x"
     assert (tmp_path / "made").stat().st_blocks * 512 >= size
     full = OSError(errno.ENOSPC, "full")
     monkeypatch.setattr(genome_cache.os, "pwrite", lambda *arguments: (_ for _ in ()).throw(full))
-    assert not genome_cache.appear(tmp_path / "none", 5, lambda file: None)
+    assert not files.appear(tmp_path / "none", 5, lambda file: None)
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
@@ -50,7 +52,7 @@ def test_a_cache_with_less_room_than_parents_changes_nothing(tmp_path, monkeypat
 @pytest.mark.parametrize("slots", [4, 12, 24])
 def test_what_needs_many_genomes_at_a_time_ends_with_little_room_too(tmp_path, monkeypatch, mates, slots):
     monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)
-    monkeypatch.setattr("deap_nn.lineage.slots_in", lambda *_: slots)
+    monkeypatch.setattr("deap_nn.breeding.lineage.slots_in", lambda *_: slots)
 
     def means(**options):
         found = []
@@ -243,7 +245,7 @@ def test_a_slot_that_another_process_writes_is_not_waited_for(tmp_path):
     with cache.writing(0, 1):
         pass
     code = (
-        "import sys; from pathlib import Path; from deap_nn.genome_cache import GenomeCache\n"
+        "import sys; from pathlib import Path; from deap_nn.breeding.store.slots import GenomeCache\n"
         "cache = GenomeCache('run', 10, Path(sys.argv[1]))\n"
         "with cache.writing(0, 2) as room:\n"
         "    print(room is None, flush=True)\n"
@@ -258,7 +260,7 @@ def test_a_slot_that_another_process_writes_is_not_waited_for(tmp_path):
 def test_two_runs_never_meet_and_a_dead_runs_cache_is_swept(tmp_path):
     living = GenomeCache("living", 10, tmp_path)
     code = (
-        "import os, sys; from pathlib import Path; from deap_nn.genome_cache import GenomeCache\n"
+        "import os, sys; from pathlib import Path; from deap_nn.breeding.store.slots import GenomeCache\n"
         "cache = GenomeCache('killed', 10, Path(sys.argv[1]))\n"
         "with cache.writing(0, 2): pass\n"
         "os.kill(os.getpid(), 9)\n"

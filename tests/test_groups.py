@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from deap import base
 
-from deap_nn import KerasProblem, evolve, make_toolbox, mutGaussianAdaptive, open_map, scorers
-from deap_nn.clock import Clock, scored_generation, scoring
-from deap_nn.groups import GroupKernel
-from deap_nn.models import keras, tf
-from deap_nn.weights import Layout
+from deap_nn import KerasProblem, evolve, make_toolbox, mutGaussianAdaptive, open_map
+from deap_nn.algorithms.toolbox.clock import Clock
+from deap_nn.core.generation import scored_generation, scoring
+from deap_nn.genome.layout import Layout
+from deap_nn.models.tensorflow import keras, tf
+from deap_nn.problems import evaluate
+from deap_nn.problems.groups import GroupKernel
 
 NETWORKS = {
     "no hidden layer": [(2, None)],
@@ -134,7 +136,7 @@ def test_an_evaluate_of_ones_own_is_called_in_the_generation(digits, monkeypatch
 def test_toolboxes_share_no_generation():
     first, second = (base.Toolbox() for _ in range(2))
     for toolbox in (first, second):
-        toolbox.register("evaluate", scorers.Evaluate(None))
+        toolbox.register("evaluate", evaluate.Evaluate(None))
         toolbox.register("mutate", mutGaussianAdaptive, sigma=0.1)
     Clock(first).restore(3, {})
     assert (first.evaluate.func.generation, second.evaluate.func.generation) == (3, 0)

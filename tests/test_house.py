@@ -10,122 +10,115 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from deap_nn.maps import MAPS
-
 PACKAGE = ROOT / "deap_nn"
 
 FLOORS = [
-    {"markup", "extras", "keras_extras", "plain_files"},
-    {"private_folders"},
-    {"seeding", "weights", "operators", "logbooks", "datafiles", "checkpoint", "onlooker", "scoop_repairs"}
-    | {"broker_sockets"},
-    {"limits", "adaptation", "population", "frames", "charts"},
-    {"genome_cache", "keyframes", "clock", "presets"},
-    {"sharing"},
-    {"parallel"},
-    {"datasets", "tensorflow_setup", "commands", "noise", "environment"},
-    {"answers", "own_parts", "model_state"},
-    {"reading", "run_settings"},
-    {"models", "runs", "initialisation", "crossover", "mutation", "selection", "compiled"},
-    {"rounding"},
-    {"fused", "pooled", "groups", "weight_files", "model_fit", "comparison", "mating", "family"},
-    {"scorers", "recipes", "samples", "objectives"},
-    {"evaluation", "scoring", "keras_problem"},
-    {"problems"},
-    {"genomes", "members", "elitism", "pedigree"},
-    {"genome_tasks"},
-    {"dispatch"},
-    {"lineage", "evolution"},
-    {"founders", "variation"},
-    {"made_toolbox"},
-    {"generate_update", "algorithm_names"},
-    {"maps.tasks"},
-    {f"maps.{name}" for name in MAPS},
-    {"maps"},
-    {"maps.options"},
-    {"toolbox", "settings_record"},
-    {"wiring", "resuming", "progress", "csv_logger", "tensorboard_logger", "mlflow_logger"},
+    {"core"},
+    {"genome", "data", "runs", "process"},
+    {"operators", "models"},
+    {"breeding", "problems", "report"},
+    {"maps", "callbacks"},
     {"algorithms"},
-    {"callbacks", "exhibits", "descriptions"},
-    {"run_files", "estimators", "model_evolution", "weight_trace"},
-    {"html_report"},
-    {"rundir"},
-    {"live"},
-    {"report"},
-    {"__init__"},
-    {"replay", "worker", "predict"},
-    {"launch"},
-    {"commandline"},
+    {"the roof"},
 ]
-"""From the ground up: a module imports from lower floors alone."""
+"""From the ground up: a folder imports from lower floors alone, and the roof is what lies in none."""
+
+MOST_FILES = 10
+"""In a folder, beside its ``__init__``."""
 
 ROOMS = {
-    "tensorflow": {"tensorflow_setup"},
-    "keras": {"tensorflow_setup", "toolbox", "keras_problem", "model_evolution", "problems", "estimators"},
-    "scoop": {"parallel", "scoop_repairs", "broker_sockets", "launch", "worker"},
-    "greenlet": {"parallel"},
-    "matplotlib": {"charts", "report"},
-    "numba": {"compiled", "fused", "pooled"},
-    "pandas": {"frames", "runs", "comparison"},
-    "pyarrow": {"frames"},
-    "tensorboard": {"tensorboard_logger"},
-    "mlflow": {"mlflow_logger"},
-    "sklearn": {"estimators"},
+    "tensorflow": {"models"},
+    "keras": {"models", "problems", "algorithms", "the roof"},
+    "scoop": {"maps"},
+    "greenlet": {"process"},
+    "matplotlib": {"report"},
+    "numba": {"operators"},
+    "pandas": {"core", "runs"},
+    "pyarrow": {"core"},
+    "tensorboard": {"callbacks"},
+    "mlflow": {"callbacks"},
+    "sklearn": {"the roof"},
     "IPython": set(),
-    "dask": {"maps.dask"},
-    "distributed": {"maps.dask"},
-    "cloudpickle": {"maps.dask", "maps.processes"},
-    "ray": {"maps.ray"},
-    "mpi4py": {"maps.mpi"},
+    "dask": {"maps"},
+    "distributed": {"maps"},
+    "cloudpickle": {"maps"},
+    "ray": {"maps"},
+    "mpi4py": {"maps"},
 }
+"""The folders that may import each of the heavy packages."""
 
 
 def imports_of(path: Path) -> set[str]:
-    """The top-level packages and the modules of ours that a file imports, anywhere in it."""
+    """The packages and the modules of ours that a file imports, anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name} imports relatively"
-            if node.module == "deap_nn":
-                found |= {f"deap_nn.{alias.name}" for alias in node.names}
-            else:
-                found.add(node.module)
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & NAMES
+            found |= submodules or {node.module}
     return found
 
 
 def name_of(path: Path) -> str:
-    """The name of a module of ours without the package's own; a folder's is that of its ``__init__``."""
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[1:] and parts[-1] == "__init__" else parts)
+    """The name of a module of ours; a folder's is that of its ``__init__``."""
+    parts = ["deap_nn", *path.relative_to(PACKAGE).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def room_of(module: str) -> str:
+    """The folder that a module of ours lies in, or the roof."""
+    room = module.split(".")[1] if "." in module else ""
+    return room if (PACKAGE / room).is_dir() and room else "the roof"
+
+
+NAMES = {name_of(path) for path in PACKAGE.rglob("*.py")}
 MODULES = {name_of(path): imports_of(path) for path in PACKAGE.rglob("*.py")}
+HEIGHT = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
-def test_every_module_has_a_floor():
-    assert set().union(*FLOORS) == set(MODULES)
-    assert sum(map(len, FLOORS)) == len(MODULES)
+def test_every_folder_has_a_floor():
+    assert set(HEIGHT) == {room_of(module) for module in MODULES}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_point_down(module):
-    height = {name: floor for floor, names in enumerate(FLOORS) for name in names}
-    for imported in MODULES[module]:
-        if imported.startswith("deap_nn."):
-            other = imported.removeprefix("deap_nn.")
-            assert height[other] < height[module], f"{module} imports {other}"
+    for imported in MODULES[module] & NAMES:
+        here, there = room_of(module), room_of(imported)
+        assert here == there or HEIGHT[there] < HEIGHT[here], f"{module} imports {imported}"
+
+
+def test_no_import_leads_back():
+    done = set()
+
+    def follow(module, way):
+        assert module not in way, " -> ".join([*way[way.index(module) :], module])
+        if module not in done:
+            for imported in sorted(MODULES[module] & NAMES):
+                follow(imported, [*way, module])
+            done.add(module)
+
+    for module in sorted(MODULES):
+        follow(module, [])
+
+
+def test_folders_stay_small():
+    for folder in {path.parent for path in PACKAGE.rglob("*.py")}:
+        files = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(files) <= MOST_FILES, folder
 
 
 @pytest.mark.parametrize("package", sorted(ROOMS))
-def test_heavy_packages_stay_in_their_rooms(package):
-    users = {module for module, found in MODULES.items() if any(name.split(".")[0] == package for name in found)}
+def test_heavy_packages_stay_in_their_folders(package):
+    of = {module: {name.partition(".")[0] for name in found} for module, found in MODULES.items()}
+    users = {room_of(module) for module, found in of.items() if package in found}
     assert users <= ROOMS[package]
 
 
 def test_importing_the_package_is_light():
-    code = "import sys, deap_nn; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    code = "import sys, deap_nn; [getattr(deap_nn, name) for name in deap_nn.__all__]; "
+    code += "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "deap" in loaded
     heavy = {
@@ -184,6 +177,7 @@ def test_nothing_names_a_registry_or_a_path_of_this_machine():
 
 def test_importing_tensorflow_draws_no_random_numbers():
     """Keras' rich draws one, so what `random.seed` before the first toolbox gives would depend on what came before."""
-    code = "import random; before = random.getstate(); import deap_nn.models; print(random.getstate() == before)"
+    code = "import random; before = random.getstate(); import deap_nn.models.tensorflow; "
+    code += "print(random.getstate() == before)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout == "True\n"

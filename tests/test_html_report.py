@@ -11,12 +11,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from deap_nn import evolve, make_toolbox, run_files
-from deap_nn.commands import InputError
-from deap_nn.html_report import make_page, write_comparison, write_report
-from deap_nn.logbooks import read_csv
-from deap_nn.run_files import describe_run
-from deap_nn.rundir import RunDirectory
+from deap_nn import evolve, make_toolbox
+from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.core.errors import InputError
+from deap_nn.core.logbooks import read_csv
+from deap_nn.report import __main__, describe
+from deap_nn.report.describe import describe_run
+from deap_nn.report.html import make_page, write_comparison, write_report
 
 CONFIG = {"fitness": "error", "population": 4}
 PARTS = {"weights", "filters", "answers", "family", "timing", "readouts"}
@@ -172,7 +173,7 @@ def test_a_page_of_a_large_run_stays_small(tmp_path):
     path = write_report(folder)
     assert path.stat().st_size < 2_000_000
     logbook = Page(path.read_text()).data["logbook"]
-    assert len(logbook["gen"]) <= run_files.MOST_POINTS + 1
+    assert len(logbook["gen"]) <= describe.MOST_POINTS + 1
     assert (logbook["gen"][0], logbook["gen"][-1]) == (0, rows - 1)
     assert Page(path.read_text()).data["weights"]["generations"][-1] == 999
 
@@ -188,7 +189,7 @@ def test_a_checkpoint_of_other_settings_is_named(finished_run, tmp_path):
 def test_families_that_would_take_long_are_left_out(finished_run, monkeypatch):
     for name in ("MOST_MEMBERS", "MOST_BYTES"):
         with monkeypatch.context() as patch:
-            patch.setattr(run_files, name, 10)
+            patch.setattr(describe, name, 10)
             assert "family" not in describe_run(finished_run)
 
 
@@ -277,15 +278,14 @@ def test_the_command_draws_and_compares(finished_run, run, tmp_path):
     ],
 )
 def test_bad_input_is_told_in_one_line(tmp_path, monkeypatch, capsys, arguments, said):
-    from deap_nn import report
-    from deap_nn.commands import run_command
+    from deap_nn.process.cli import run_command
 
     bare(tmp_path / "a")
     (tmp_path / "b").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["report.py", *arguments])
     with pytest.raises(SystemExit) as stopped:
-        run_command(report.main)
+        run_command(__main__.main)
     assert stopped.value.code == 2
     assert capsys.readouterr().err == f"report.py: error: {said}\n"
 

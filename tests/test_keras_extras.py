@@ -8,21 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from conftest import ROOT
 
-from deap_nn import keras_extras
-from deap_nn.keras_extras import EXTRAS
+from deap_nn.models import keras_extras
+from deap_nn.models.keras_extras import EXTRAS
 
 LEFT_OUT = f"""
 import importlib, sys
-from deap_nn import keras_extras
+from deap_nn.models import keras_extras
 keras_extras.leave_out()
-import deap_nn.tensorflow_setup
+import deap_nn.models.tensorflow
 print(sorted(set({EXTRAS}) & set(sys.modules)))
 for name in {EXTRAS}:
     importlib.import_module(name)
 """
 
 AS_EVER = """
-import deap_nn.tensorflow_setup
+import deap_nn.models.tensorflow
 from keras.wrappers import SKLearnClassifier
 SKLearnClassifier(model=None)
 """

@@ -8,10 +8,11 @@ from architectures import ARCHITECTURES
 from keras_models import dense, labels, two_objectives, x_of
 
 from deap_nn import KerasProblem, evolve, make_toolbox
-from deap_nn.answers import answers_with_logits
-from deap_nn.callbacks import EarlyStopping, ProgressBar
-from deap_nn.models import keras
-from deap_nn.scorers import scorer
+from deap_nn.callbacks.early_stopping import EarlyStopping
+from deap_nn.callbacks.progress import ProgressBar
+from deap_nn.models.outputs import answers_with_logits
+from deap_nn.models.tensorflow import keras
+from deap_nn.problems.scorer import scorer
 
 layers = keras.layers
 

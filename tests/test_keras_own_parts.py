@@ -13,10 +13,11 @@ from conftest import ROOT
 from keras_models import dense, x_of
 
 from deap_nn import Individual, KerasProblem, make_toolbox
-from deap_nn.datafiles import DataError
-from deap_nn.datasets import find_dataset
-from deap_nn.models import keras, load_model, reference_of
-from deap_nn.scorers import scorer
+from deap_nn.data.image_files import DataError
+from deap_nn.data.loading import find_dataset
+from deap_nn.models.reference import load_model, reference_of
+from deap_nn.models.tensorflow import keras
+from deap_nn.problems.scorer import scorer
 
 layers = keras.layers
 
@@ -106,7 +107,7 @@ def test_a_model_that_cannot_be_built_again_is_scored_in_this_process():
     predicted = problem.assign(individual, other).predict(x_of(), verbose=0)
     assert value == pytest.approx(np.mean((predicted - x_of(2)) ** 2), rel=1e-4)
     reference = pickle.dumps(problem.reference)
-    code = f"import pickle\nfrom deap_nn.models import model_of\nmodel_of(pickle.loads({reference!r}))"
+    code = f"import pickle\nfrom deap_nn.models.reference import model_of\nmodel_of(pickle.loads({reference!r}))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert f"TypeError: model {model.name!r} cannot be built in another process" in answer.stderr
 
@@ -121,7 +122,7 @@ def test_a_model_of_ones_own_parts_is_built_again_in_another_process(tmp_path, n
     problem = KerasProblem(model, x, x_of(2, len(x)), loss="mse")
     (tmp_path / "reference").write_bytes(pickle.dumps(problem.reference))
     code = (
-        f"import pickle\nfrom deap_nn.models import layout_of, model_of\n"
+        f"import pickle\nfrom deap_nn.models.reference import layout_of, model_of\n"
         f"reference = pickle.load(open({str(tmp_path / 'reference')!r}, 'rb'))\n"
         "print([tuple(v.shape) for v in model_of(reference).trainable_variables], layout_of(reference).names)"
     )

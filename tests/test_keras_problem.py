@@ -9,9 +9,9 @@ from deap import base, creator, tools
 from keras_models import dense, labels, two_objectives, x_of
 
 from deap_nn import Constant, ErrorScaled, Individual, KerasProblem, WeightList, evolve, make_toolbox
-from deap_nn.models import keras
-from deap_nn.own_parts import by_name, own_parts
-from deap_nn.samples import flat
+from deap_nn.data.samples import flat
+from deap_nn.models.custom_objects import by_name, own_parts
+from deap_nn.models.tensorflow import keras
 
 layers = keras.layers
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from keras_models import dense, x_of
 
-from deap_nn import KerasProblem, datasets, make_toolbox
-from deap_nn.evaluation import batch_indices
-from deap_nn.models import keras, tf
-from deap_nn.samples import Samples, as_arrays, flat, outline, packed, split_samples
+from deap_nn import KerasProblem, make_toolbox
+from deap_nn.data import registry
+from deap_nn.data.samples import Samples, as_arrays, flat, outline, packed, split_samples
+from deap_nn.models.tensorflow import keras, tf
+from deap_nn.problems.scorer import batch_indices
 
 layers = keras.layers
 
@@ -141,7 +142,7 @@ def test_what_could_not_be_made_holds_no_samples():
         KerasProblem(dense(2), x, y, loss="no such loss")
     problem = KerasProblem(dense(2), x, y, loss="mse")
     problem.release()
-    assert problem.samples.reference.sha256 not in datasets.made_of_arrays()
+    assert problem.samples.reference.sha256 not in registry.made_of_arrays()
 
 
 def test_problem_and_data_say_what_they_are(digits):

@@ -12,11 +12,14 @@ from test_checkpoint import WIRINGS, Count, Stop
 from test_checkpoint import result as whole_result
 from test_lineage import wired
 
-from deap_nn import Callback, Checkpoint, evolve, genome_tasks, lineage, resuming, selRankBoosted
-from deap_nn.checkpoint import keyframes_in
-from deap_nn.genomes import Genomes
-from deap_nn.keyframes import MAGIC, Keyframe, KeyframeError, write_keyframe
-from deap_nn.recipes import Breeder
+from deap_nn import Callback, Checkpoint, evolve, selRankBoosted
+from deap_nn.algorithms import resuming
+from deap_nn.breeding import lineage
+from deap_nn.breeding import task as genome_tasks
+from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.store.genomes import Genomes
+from deap_nn.breeding.store.keyframes import MAGIC, Keyframe, KeyframeError, write_keyframe
+from deap_nn.runs.generations import keyframes_in
 
 
 class Best(Callback):
@@ -109,7 +112,7 @@ def test_no_more_than_the_space_is_taken(tmp_path):
 
 def test_that_there_is_no_space_is_said_once(tmp_path, monkeypatch, recwarn):
     sizes = itertools.count(5 << 20, 1 << 20)
-    monkeypatch.setattr("deap_nn.lineage.Lineage.keyframe_bytes", lambda *_: next(sizes))
+    monkeypatch.setattr("deap_nn.breeding.lineage.Lineage.keyframe_bytes", lambda *_: next(sizes))
     evolved(tmp_path, keyframe_bytes=100)
     assert next(sizes) > 10 << 20
     assert [str(warning.message) for warning in recwarn] == [

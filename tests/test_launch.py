@@ -14,8 +14,9 @@ import pytest
 import zmq
 from conftest import MNIST
 
-from deap_nn.commands import InputError
-from deap_nn.launch import Host, _Forgiving, read_hosts, shared_out
+from deap_nn.core.errors import InputError
+from deap_nn.maps.scoop.hosts import Host, read_hosts, shared_out
+from deap_nn.maps.scoop.launcher import _Forgiving
 
 LAUNCH = ("-m", "deap_nn.launch", "-n", 3)
 MAPPING = """
@@ -103,8 +104,8 @@ def test_a_signal_ends_everything_in_time(tmp_path, number, digits_file):
 
 SAVING = """
 import sys, time
-from deap_nn import parallel
-from deap_nn.commands import run_command
+from deap_nn.process import signals as parallel
+from deap_nn.process.cli import run_command
 def main():
     with parallel.interruptible():
         try:
@@ -181,7 +182,7 @@ def test_a_worker_that_cannot_import_the_script_says_so(run, tmp_path):
 
 FAILING_TO_SAVE = """
 import time
-from deap_nn import parallel
+from deap_nn.process import signals as parallel
 from scoop import futures
 def slow(x):
     time.sleep(0.05)
@@ -216,7 +217,7 @@ def test_a_program_whose_launcher_is_gone_ends_however_it_ends(tmp_path, end):
 
 LAZY = """
 import pathlib, sys, time
-from deap_nn.parallel import current_map
+from deap_nn.maps.scoop import current_map
 begun = pathlib.Path(sys.argv[1])
 def do(task):
     begun.touch()

@@ -13,9 +13,10 @@ import pytest
 from deap import base, creator
 from test_lineage import LAYOUT, sum_of_squares, wired
 
-from deap_nn import WeightList, evolve, initNormal, limits
-from deap_nn.algorithms import WORST
-from deap_nn.limits import EvaluationError, time_limit
+from deap_nn import WeightList, evolve, initNormal
+from deap_nn.core.errors import WORST, EvaluationError
+from deap_nn.process import time_limit as limits
+from deap_nn.process.time_limit import time_limit
 
 creator.create("FitnessInLimitsTests", base.Fitness, weights=(1.0, -1.0))
 creator.create("GenomeInLimitsTests", WeightList, fitness=creator.FitnessInLimitsTests)
@@ -140,7 +141,7 @@ def test_a_limit_is_over_with_its_body():
 
 STUCK = """
 import hashlib, resource, signal
-from deap_nn import limits
+from deap_nn.process import time_limit as limits
 {before}
 limits.STUCK_SECONDS = 0.3
 with limits.time_limit(0.2, "generation 5, child 1"):
@@ -166,7 +167,7 @@ def test_a_call_that_never_notices_ends_its_process(before, status):
 
 FORKED = """
 import hashlib, os, signal, time
-from deap_nn import limits
+from deap_nn.process import time_limit as limits
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what ends a forked one, also where the tests run under nohup
 limits.STUCK_SECONDS = 0.3
 with limits.time_limit(9, "the parent"):
@@ -194,7 +195,7 @@ def test_processes_that_are_forked_have_limits_of_their_own():
 
 LOOKING_ON = """
 from pathlib import Path
-from deap_nn import limits
+from deap_nn.process import time_limit as limits
 opened = []
 for i in range(5):
     limits.status_files[:] = [Path(f"/nowhere/{i}")]
@@ -221,7 +222,7 @@ def test_a_call_that_notices_late_is_too_late():
 
 HOLDING = """
 import collections, itertools, json, pathlib, sys
-from deap_nn import limits
+from deap_nn.process import time_limit as limits
 limits.STUCK_SECONDS = 1.0
 status = pathlib.Path(sys.argv[1])
 status.write_text(json.dumps({"state": "running", "generations": 4}))
@@ -245,7 +246,7 @@ def test_a_call_that_holds_python_itself_is_named_and_ends_its_process(tmp_path)
 
 STOPPED = """
 import time
-from deap_nn import limits
+from deap_nn.process import time_limit as limits
 limits.STUCK_SECONDS = 0.3
 with limits.time_limit(2.0, "it"):
     before = now = time.monotonic()
@@ -281,7 +282,7 @@ def test_a_limit_needs_nobody_who_looks_on(monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells here whose children there are")
 def test_who_looks_on_ends_with_the_process_it_looks_at():
-    code = "import os\nfrom deap_nn.limits import time_limit\n"
+    code = "import os\nfrom deap_nn.process.time_limit import time_limit\n"
     code += "with time_limit(9, 'it'): print(open(f'/proc/self/task/{os.getpid()}/children').read(), flush=True)\n"
     code += "os._exit(3)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

@@ -30,7 +30,6 @@ from deap_nn import (
     cxUnits,
     evolve,
     initNormal,
-    lineage,
     make_toolbox,
     mutGaussianAdaptive,
     recombination_weights,
@@ -38,16 +37,17 @@ from deap_nn import (
     selMirrored,
     selRankBoosted,
 )
-from deap_nn.founders import breeder_of, initPopulation
-from deap_nn.genome_cache import GenomeCache
-from deap_nn.genome_tasks import forget, genomes_by_run
-from deap_nn.genomes import Genomes
-from deap_nn.lineage import Lineage
-from deap_nn.logbooks import rows_of
-from deap_nn.members import LightMember
-from deap_nn.recipes import Breeder
-from deap_nn.sharing import SharedMap
-from deap_nn.weights import empty_vector
+from deap_nn.breeding import lineage
+from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.founders import breeder_of, initPopulation
+from deap_nn.breeding.lineage import Lineage
+from deap_nn.breeding.members import LightMember
+from deap_nn.breeding.store.genomes import Genomes
+from deap_nn.breeding.store.slots import GenomeCache
+from deap_nn.breeding.task import forget, genomes_by_run
+from deap_nn.core.logbooks import rows_of
+from deap_nn.genome.vectors import empty_vector
+from deap_nn.maps.shared import SharedMap
 
 LAYOUT = Layout(("kernel", "bias", "out"), ((5, 7), (7,), (7, 3)))
 TABLE = NoiseTable(1, LAYOUT.size)

@@ -12,9 +12,9 @@ import threading
 import pytest
 from test_html_report import Page, bare
 
-from deap_nn import live
-from deap_nn.commands import InputError
-from deap_nn.live import make_server
+from deap_nn.core.errors import InputError
+from deap_nn.report import server as live
+from deap_nn.report.server import make_server
 
 TOKEN = "a-token"
 

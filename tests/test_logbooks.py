@@ -10,7 +10,8 @@ import pytest
 from deap import tools
 
 from deap_nn import to_csv, to_json
-from deap_nn.logbooks import append_text, read_csv, write_text, write_with
+from deap_nn.core.files import append_text, write_text, write_with
+from deap_nn.core.logbooks import read_csv
 
 
 @pytest.fixture

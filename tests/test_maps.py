@@ -15,9 +15,12 @@ from types import ModuleType
 import pytest
 from conftest import MNIST, XOR, alive, ended, interrupt, start, status_of
 
-from deap_nn import Individual, open_map, parallel
-from deap_nn.genome_tasks import UnknownPartError
-from deap_nn.maps import MAPS, maps_taking
+from deap_nn import Individual, open_map
+from deap_nn.breeding import task as genome_tasks
+from deap_nn.breeding.task import UnknownPartError
+from deap_nn.core import environment
+from deap_nn.maps import MAPS, dask, lending, maps_taking
+from deap_nn.process import workers
 
 KEPT = ("logbook.csv", "best.npz", "trace.npz")
 
@@ -63,7 +66,7 @@ GUARDED = """
 import os
 import keras, numpy as np
 from deap_nn import KerasProblem, evolve, make_toolbox, open_map
-from deap_nn.genome_cache import default_place
+from deap_nn.breeding.store.slots import default_place
 
 def run(problem, map_=map):
     toolbox = make_toolbox(problem, seed=1, batch_size=20)
@@ -203,15 +206,15 @@ def test_plain_individuals_are_named_and_not_sent():
 
 
 def test_a_map_says_how_many_share_its_work():
-    assert parallel.worker_count(map) == 1
+    assert workers.worker_count(map) == 1
     with open_map("serial") as map_:
         assert map_ is map
     with open_map() as map_:
         assert map_ is map
     with open_map("processes", workers=3) as map_:
-        assert parallel.worker_count(map_) == parallel.worker_count(partial(map_)) == 3
+        assert workers.worker_count(map_) == workers.worker_count(partial(map_)) == 3
     with open_map("processes") as map_:
-        assert parallel.worker_count(map_) == parallel.processors()
+        assert workers.worker_count(map_) == environment.processors()
 
 
 def test_an_error_in_the_body_ends_the_processes():
@@ -283,17 +286,15 @@ def test_another_map_than_scoops_is_refused_under_scoop(run, tmp_path, digits_fi
     assert not (tmp_path / "run").exists()
 
 
-def test_every_map_is_a_file():
-    files = {path.stem for path in (MNIST.parent.parent / "deap_nn" / "maps").glob("*.py")}
-    assert files == {*MAPS, "__init__", "tasks", "options"}
+def test_every_map_is_a_module():
+    files = {path.stem for path in (MNIST.parent.parent / "deap_nn" / "maps").iterdir()} - {"__pycache__"}
+    assert files == {*MAPS, "__init__", "tasks", "options", "lending", "shared"}
     assert maps_taking("workers") == ("processes", "dask", "ray")
     assert maps_taking("address") == ("dask", "ray")
 
 
 def test_a_run_that_ends_waits_for_the_task_of_another(monkeypatch):
     """Workers of a shared Dask cluster forget a run between tasks, not while one makes use of what they hold."""
-    from deap_nn import genome_tasks
-    from deap_nn.maps import dask
 
     monkeypatch.setattr(dask, "BUSY_SECONDS", 0.05)
     forgotten = []
@@ -320,11 +321,9 @@ def test_a_run_that_ends_waits_for_the_task_of_another(monkeypatch):
 
 def test_what_is_lent_stays_as_long_as_a_task_needs_it(monkeypatch):
     """The end of another run on the same Dask worker comes before a task or after it."""
-    from deap_nn import genome_tasks
-    from deap_nn.maps import tasks
 
     lent = []
-    monkeypatch.setattr(tasks, "lend", lambda data: lent.append((dict(data), genome_tasks.busy._is_owned())))
+    monkeypatch.setattr(lending, "lend", lambda data: lent.append((dict(data), genome_tasks.busy._is_owned())))
     payload = pickle.dumps((genome_tasks.busy.__class__.__name__.upper, ()))
-    assert tasks.call_with(payload, ("1",), "data") == "RLOCK"
+    assert lending.call_with(payload, ("1",), "data") == "RLOCK"
     assert lent == [({"1": "data"}, True)]

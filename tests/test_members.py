@@ -14,16 +14,16 @@ from deap_nn import (
     Individual,
     cxMean,
     evolve,
-    genome_cache,
     initPopulation,
     make_toolbox,
     recombination_weights,
     selLogRank,
     selRankBoosted,
 )
-from deap_nn.genomes import LackingError
-from deap_nn.logbooks import rows_of
-from deap_nn.members import LightMember
+from deap_nn.breeding.members import LightMember
+from deap_nn.breeding.store import slots
+from deap_nn.breeding.store.genomes import LackingError
+from deap_nn.core.logbooks import rows_of
 
 AROUND = {"mate": cxMean, "select": partial(selLogRank, parents=6), "step": 1.0}
 
@@ -289,8 +289,8 @@ def first(task):
 
 
 def test_a_mean_that_is_looked_at_later_is_made_with_little_room_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 1)
-    monkeypatch.setattr("deap_nn.lineage.slots_in", lambda *_: 4)
+    monkeypatch.setattr(slots, "SEGMENT_BYTES", 1)
+    monkeypatch.setattr("deap_nn.breeding.lineage.slots_in", lambda *_: 4)
     kept = []
 
     def look(evolution):

@@ -10,7 +10,7 @@ import pytest
 from conftest import MNIST, ROOT, made_digits, run_here
 
 import deap_nn
-from deap_nn.models import keras
+from deap_nn.models.tensorflow import keras
 
 SIZES = ("--model", "mlp", "--population", 12, "--generations", 3)
 

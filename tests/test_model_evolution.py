@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from deap_nn import Callback, KerasProblem, SelfAdaptive, evolve, evolve_model, make_toolbox
-from deap_nn.adaptation import ErrorScaled
-from deap_nn.models import keras, tf
+from deap_nn.models.tensorflow import keras, tf
+from deap_nn.operators.adaptation.feedback import ErrorScaled
 
 RNG = np.random.default_rng(1)
 X = RNG.standard_normal((200, 4)).astype(np.float32)

@@ -8,7 +8,7 @@ from conftest import normal_moments_fit
 
 import deap_nn
 from deap_nn import Layout, NoiseTable, WeightList
-from deap_nn.initialisation import fan_in_scales
+from deap_nn.operators.initialisation import fan_in_scales
 
 
 def test_a_noise_table_is_normal_and_gives_slices_of_itself():

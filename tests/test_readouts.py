@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from test_checkpoint import Stop
 
-from deap_nn import Checkpoint, WeightList, evolve, genome_tasks, make_toolbox
-from deap_nn.callbacks import Readouts
-from deap_nn.evolution import Callback, Evolution
-from deap_nn.genomes import Genomes
-from deap_nn.members import mean_of
-from deap_nn.models import model_of
-from deap_nn.recipes import Breeder
+from deap_nn import Checkpoint, WeightList, evolve, make_toolbox
+from deap_nn.breeding import task as genome_tasks
+from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.centre import mean_of
+from deap_nn.breeding.store.genomes import Genomes
+from deap_nn.callbacks.base import Callback, Evolution
+from deap_nn.callbacks.readouts import Readouts
+from deap_nn.models.reference import model_of
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +276,7 @@ def test_a_vote_needs_voters_and_a_part(toolbox):
 
 @pytest.mark.parametrize("wiring", [{"preset": "ga"}, {"preset": "es", "step": 1.0}], ids=["ga", "es"])
 def test_a_mean_that_did_best_is_the_same_network_after_a_resume(digits, tmp_path, monkeypatch, wiring):
-    monkeypatch.setattr("deap_nn.callbacks.READOUT_EVERY", 1)
+    monkeypatch.setattr("deap_nn.callbacks.readouts.READOUT_EVERY", 1)
 
     def run(stop, checkpoint=None):
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, parents=40, **wiring)

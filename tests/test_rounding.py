@@ -9,14 +9,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deap_nn import Individual, evaluation, evolve, lineage, make_toolbox, scorers
-from deap_nn.evaluation import Evaluate, Scorer
-from deap_nn.genomes import Genomes
-from deap_nn.models import keras
-from deap_nn.pooled import mutate_around
-from deap_nn.recipes import Breeder, Recipe
-from deap_nn.rounding import round_weights
-from deap_nn.weights import empty_halves, empty_vector
+from deap_nn import Individual, evolve, make_toolbox
+from deap_nn.breeding import lineage
+from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.recipe import Recipe
+from deap_nn.breeding.store.genomes import Genomes
+from deap_nn.genome.vectors import empty_halves, empty_vector
+from deap_nn.models.tensorflow import keras
+from deap_nn.operators.compiled.bfloat16 import round_weights
+from deap_nn.operators.compiled.centre import mutate_around
+from deap_nn.problems import groups, labelled
+from deap_nn.problems.evaluate import Evaluate
+from deap_nn.problems.labelled import Scorer
 
 SHAPES = st.lists(st.lists(st.integers(1, 6), max_size=3).map(tuple), min_size=1, max_size=5).map(tuple)
 UNTOUCHED = 0x1234
@@ -90,7 +94,7 @@ def test_sizes_that_do_not_fit_are_refused():
 @pytest.mark.parametrize("lodged", [1, 1_000_000])
 @pytest.mark.parametrize(("name", "mutpb"), [("es", 1), ("es", 0.5), ("mask", 1), ("ga", 1), ("ga", 0.5)])
 def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch, name, mutpb, lodged):
-    monkeypatch.setattr(scorers, "GROUPED_WEIGHTS", 1)  # each genome alone, as those of large networks
+    monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)  # each genome alone, as those of large networks
     monkeypatch.setattr(lineage, "LODGED_WEIGHTS", lodged)
     monkeypatch.setattr(lineage, "LODGED_MATES", 1)
     toolbox = make_toolbox("mlp", digits, seed=101, precision="bfloat16", preset=name)
@@ -110,7 +114,7 @@ def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch
 
 
 def test_a_rounded_genome_has_the_fitness_that_its_rounding_gives(digits, monkeypatch):
-    monkeypatch.setattr(scorers, "GROUPED_WEIGHTS", 1)
+    monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)
     toolbox = make_toolbox("mlp", digits, seed=102, precision="bfloat16")
     individual = toolbox.individual()
     again = toolbox.clone(individual)
@@ -125,7 +129,7 @@ def test_a_rounded_genome_has_the_fitness_that_its_rounding_gives(digits, monkey
 
 
 def test_threads_that_score_at_the_same_time_do_not_mix_their_genomes(digits, monkeypatch):
-    monkeypatch.setattr(scorers, "GROUPED_WEIGHTS", 1)
+    monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)
     layers = [keras.layers.Flatten(), keras.layers.Dense(400), keras.layers.Dense(10)]
     model = keras.Sequential([keras.Input((28, 28, 1)), *layers])
     toolbox = make_toolbox(model, digits, seed=103, precision="bfloat16")
@@ -175,7 +179,7 @@ class Decayed(Evaluate):
 
 @pytest.mark.parametrize("grouped", [True, False])
 def test_what_somebody_derives_does_what_it_says(digits, monkeypatch, grouped):
-    monkeypatch.setattr(scorers, "GROUPED_WEIGHTS", 1_000_000 if grouped else 1)
+    monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1_000_000 if grouped else 1)
     toolbox = make_toolbox("mlp", digits, seed=104 + grouped, precision="bfloat16", parents=4)
     toolbox.register("evaluate", Decayed(toolbox.problem))
     logs = [evolve(toolbox.population(n=6), toolbox, 2, breeding=way)[1] for way in ("plain", "recipes")]
@@ -282,7 +286,7 @@ OF_KERAS = {
 
 @pytest.mark.parametrize("name", OF_KERAS)
 def test_no_model_answers_otherwise_because_its_weights_are_rounded_before(digits, monkeypatch, name):
-    monkeypatch.setattr(scorers, "GROUPED_WEIGHTS", 1)
+    monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)
     build, expected = OF_KERAS[name]
     model = build()
     if not model.built:
@@ -292,7 +296,7 @@ def test_no_model_answers_otherwise_because_its_weights_are_rounded_before(digit
     flags = rounding.rounded or [False] * len(toolbox.layout)
     found = {path.split("/")[-2] for path, flag in zip(toolbox.layout.names, flags, strict=True) if flag}
     assert found == set(expected)
-    monkeypatch.setattr(evaluation, "take_rounded", lambda model: (False,))
+    monkeypatch.setattr(labelled, "take_rounded", lambda model: (False,))
     before = Scorer(toolbox.problem)
     for individual in (toolbox.individual(), toolbox.individual()):
         assert rounding.fitness(individual, 2) == before.fitness(individual, 2)

@@ -25,17 +25,17 @@ from deap_nn import (
     make_toolbox,
     read_run,
     read_runs,
-    report,
     to_csv,
     to_dataframe,
     to_parquet,
 )
-from deap_nn.logbooks import read_csv, rows_of
-from deap_nn.models import keras
-from deap_nn.run_files import describe_run
-from deap_nn.rundir import RunDirectory
-from deap_nn.toolbox import Individual
-from deap_nn.weights import Layout
+from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.core.logbooks import read_csv, rows_of
+from deap_nn.genome.individual import Individual
+from deap_nn.genome.layout import Layout
+from deap_nn.models.tensorflow import keras
+from deap_nn.report import __main__, figures
+from deap_nn.report.describe import describe_run
 
 
 @pytest.fixture
@@ -177,18 +177,18 @@ class Doubled:
 )
 def test_the_axes_say_what_is_drawn(monkeypatch, tmp_path, fitness, measure, labels):
     drawn = []
-    monkeypatch.setattr(report, "save_figure", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr(figures, "save_figure", lambda figure, path: drawn.append(figure))
     columns = {"gen": [0, 1], "avg": [5.0, 4.0], "min": [3.0, 2.0], "val_error": [4.0, 3.0]}
-    report.draw_fitness(columns, tmp_path / "fitness.png", fitness=fitness, measure=measure)
+    figures.draw_fitness(columns, tmp_path / "fitness.png", fitness=fitness, measure=measure)
     assert [axes.get_ylabel() for axes in drawn[0].axes] == labels
     assert (drawn[0].axes[-1].get_ylim()[1] == 1.0) == (labels[-1] == "validation error rate")
 
 
 def test_the_best_is_the_most_where_that_is_wanted(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(report, "save_figure", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr(figures, "save_figure", lambda figure, path: drawn.append(figure))
     columns = {"gen": [0, 1], "avg": [-5.0, -4.0], "min": [-9.0, -8.0], "max": [-3.0, -2.0]}
-    report.draw_fitness(columns, tmp_path / "fitness.png", maximised=True)
+    figures.draw_fitness(columns, tmp_path / "fitness.png", maximised=True)
     lines = {line.get_label(): list(line.get_ydata()) for line in drawn[0].axes[0].get_lines()}
     assert lines == {"average": [-5.0, -4.0], "best": [-3.0, -2.0]}
     assert drawn[0].axes[0].get_ylim()[0] < -5
@@ -224,9 +224,9 @@ def test_the_report_of_a_run_that_maximises(tmp_path, monkeypatch, capsys):
     values = [node["fitness"] for node in run["family"]["tree"][0]["members"]]
     assert values[0] == pytest.approx(run["logbook"]["max"][-1])
     told = {}
-    monkeypatch.setattr("deap_nn.report.draw_fitness", lambda columns, path, **options: told.update(options))
+    monkeypatch.setattr("deap_nn.report.figures.draw_fitness", lambda columns, path, **options: told.update(options))
     monkeypatch.setattr(sys, "argv", ["report", str(folder)])
-    assert report.main() == 0
+    assert __main__.main() == 0
     assert told["maximised"]
 
 

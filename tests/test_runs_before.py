@@ -16,8 +16,8 @@ from conftest import MNIST, ROOT
 from deap import base, creator
 
 from deap_nn import Individual, WeightList, evolve, load_dataset, read_run
-from deap_nn.logbooks import read_csv
-from deap_nn.wiring import toolbox_of
+from deap_nn.algorithms.toolbox.from_settings import toolbox_of
+from deap_nn.core.logbooks import read_csv
 
 BEFORE = ROOT / "tests" / "runs_before"
 PRESETS = ("default", "mask", "article")

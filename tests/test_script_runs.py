@@ -12,20 +12,11 @@ from deap import tools
 from test_algorithms import members, plain_toolbox
 from test_lineage import wired
 
-from deap_nn import (
-    Callback,
-    CallbackError,
-    KerasProblem,
-    RunDirectory,
-    cxMask,
-    evolve,
-    make_toolbox,
-    read_run,
-)
-from deap_nn.callbacks import EarlyStopping
-from deap_nn.exhibits import write_answers
-from deap_nn.lineage import Lineage
-from deap_nn.run_files import describe_run
+from deap_nn import Callback, CallbackError, KerasProblem, RunDirectory, cxMask, evolve, make_toolbox, read_run
+from deap_nn.breeding.lineage import Lineage
+from deap_nn.callbacks.early_stopping import EarlyStopping
+from deap_nn.callbacks.run_directory.answers import write_answers
+from deap_nn.report.describe import describe_run
 
 
 def kept(folder, toolbox, ngen=3, *, n=8, settings=None, checkpoint=True, **keywords):

@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from deap_nn.recipes import founder
-from deap_nn.seeding import MAX_SEED, Purpose, check_seed, stream
+from deap_nn.breeding.breeder import founder
+from deap_nn.core.seeding import MAX_SEED, Purpose, check_seed, stream
 
 
 def test_every_part_of_the_key_makes_another_stream():

@@ -20,9 +20,9 @@ from deap_nn import (
     make_toolbox,
     replay,
 )
-from deap_nn.checkpoint import CheckpointError, read_generations
-from deap_nn.reading import read_arrays
-from deap_nn.settings_record import check_settings, settings_record
+from deap_nn.algorithms.settings_record import check_settings, settings_record
+from deap_nn.runs.generations import CheckpointError, read_generations
+from deap_nn.runs.reading import read_arrays
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_a_model_counts_by_what_it_computes_and_not_by_keras_numbers(tmp_path):
 def test_other_data_are_a_difference_unless_told(digits, tmp_path):
     from conftest import made_digits
 
-    from deap_nn.datasets import split_validation
+    from deap_nn.data.loading import split_validation
 
     toolbox = small(digits)
     evolve(toolbox.population(n=8), toolbox, 1, checkpoint=tmp_path)
@@ -202,7 +202,7 @@ def test_other_data_are_a_difference_unless_told(digits, tmp_path):
 def test_a_checkpoint_without_settings_goes_on_with_one_warning(digits, tmp_path, monkeypatch):
     toolbox = small(digits)
     with monkeypatch.context() as patch:
-        patch.setattr("deap_nn.resuming._settings_of", lambda evolution: None)
+        patch.setattr("deap_nn.algorithms.resuming._settings_of", lambda evolution: None)
         evolve(toolbox.population(n=8), toolbox, 1, checkpoint=tmp_path / "checkpoint")
     assert b'"settings"' not in (tmp_path / "checkpoint" / "generations").read_bytes()
     other = small(digits, seed=4)

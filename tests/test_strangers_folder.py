@@ -12,15 +12,18 @@ import numpy as np
 import pytest
 from conftest import MNIST, run_here
 
-from deap_nn import RunDirectory, checkpoint, read_run, replay, report
-from deap_nn.checkpoint import MAGIC, Checkpoint, CheckpointError
-from deap_nn.commands import InputError
-from deap_nn.exhibits import MOST_CLASSES
-from deap_nn.keyframes import write_keyframe
-from deap_nn.onlooker import tell
-from deap_nn.plain_files import open_plain, printable, read_plain
+from deap_nn import RunDirectory, read_run, replay
+from deap_nn.breeding.store.keyframes import write_keyframe
+from deap_nn.callbacks.run_directory import answers as exhibits
+from deap_nn.callbacks.run_directory.answers import MOST_CLASSES
+from deap_nn.core.errors import InputError
+from deap_nn.core.files import open_plain, printable, read_plain
 from deap_nn.predict import MOST_PIXELS, read_picture
-from deap_nn.reading import read_arrays, read_columns, read_json
+from deap_nn.process.watchdog import tell
+from deap_nn.runs import generations as checkpoint
+from deap_nn.runs.checkpoint import Checkpoint
+from deap_nn.runs.generations import MAGIC, CheckpointError
+from deap_nn.runs.reading import read_arrays, read_columns, read_json
 
 FILES = ("config.json", "status.json", "logbook.csv", "timing.csv", "readouts.csv", "filters.npz", "trace.npz")
 RECORDS = "checkpoint/generations"
@@ -152,7 +155,7 @@ def replayed(folder, digits_file):
 
 
 def reported(folder, digits_file):
-    return run_here(report.__file__, folder, cwd=folder.parent)
+    return run_here("-m", "deap_nn.report", folder, cwd=folder.parent)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +217,7 @@ def test_a_small_file_that_unpacks_to_all_memory_is_refused(folder):
                 member.write(bytes(1 << 20))
     with pytest.raises(InputError, match="unpacks to more than 67,108,864 bytes"):
         read_arrays(folder / "answers.npz")
-    answer = run_here(report.__file__, folder, cwd=folder.parent)
+    answer = run_here("-m", "deap_nn.report", folder, cwd=folder.parent)
     assert "answers.npz: cannot be read (unpacks" in only_line(answer)
 
 
@@ -280,7 +283,6 @@ def test_a_picture_is_of_a_known_format_and_size(tmp_path):
 
 
 def test_answers_of_very_many_classes_are_not_kept(tmp_path, monkeypatch):
-    from deap_nn import exhibits
 
     def answers(classes):
         found = (None, np.zeros(3, int), np.full((3, classes), 1 / classes))
@@ -308,7 +310,7 @@ def test_plain_files_are_regular_files(tmp_path):
 
 
 def test_a_record_of_all_memory_is_refused(folder, monkeypatch):
-    monkeypatch.setattr("deap_nn.checkpoint.LARGEST_RECORD", 100)
+    monkeypatch.setattr("deap_nn.runs.generations.LARGEST_RECORD", 100)
     with pytest.raises(CheckpointError, match="too many to be read"):
         Checkpoint(folder / "checkpoint")
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from deap_nn import report
-from deap_nn.models import layout_of, reference_of
+from deap_nn.models.reference import layout_of, reference_of
+from deap_nn.report import figures
 
 SWEEP = ROOT / "experiments" / "sweep.py"
 STUDY = """
@@ -222,14 +222,14 @@ def test_errors_on_training_digits_are_in_the_table_and_the_figure(here, digits_
 
 def test_a_figure_has_the_medians_and_known_points_at_their_places(monkeypatch):
     saved = []
-    monkeypatch.setattr(report, "save_figure", lambda figure, path: saved.append(figure))
+    monkeypatch.setattr(figures, "save_figure", lambda figure, path: saved.append(figure))
     rows = [
         {"setting": "a", "gen": str(gen), "evaluations": str(7 * gen), "best": str(error + gen), "mean": ""}
         for error in (0.1, 0.2, 0.4)
         for gen in (0, 2)
     ]
     for by, last in (("gen", 2.0), ("evaluations", 14.0)):
-        report.draw_study(rows, "x.png", by=by, known={"elsewhere": (5.0, 0.5)})
+        figures.draw_study(rows, "x.png", by=by, known={"elsewhere": (5.0, 0.5)})
         line, point = saved[-1].axes[0].get_lines()
         assert (list(line.get_xdata()), list(line.get_ydata())) == ([0.0, last], [0.2, 2.2])
         assert (list(point.get_xdata()), list(point.get_ydata())) == ([5.0], [0.5])
@@ -237,12 +237,12 @@ def test_a_figure_has_the_medians_and_known_points_at_their_places(monkeypatch):
 
 def test_a_figure_is_as_high_as_its_legend(monkeypatch):
     saved = []
-    monkeypatch.setattr(report, "save_figure", lambda figure, path: saved.append(figure))
+    monkeypatch.setattr(figures, "save_figure", lambda figure, path: saved.append(figure))
     for count in (3, 40):
         rows = [
             {"setting": f"s{i}", "gen": "0", "evaluations": "0", "best": str(0.1 + i), "mean": ""} for i in range(count)
         ]
-        report.draw_study(rows, "x.png")
+        figures.draw_study(rows, "x.png")
         saved[-1].draw_without_rendering()
         legend, page = saved[-1].legends[0].get_window_extent(), saved[-1].bbox
         assert page.y0 <= legend.y0

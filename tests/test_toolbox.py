@@ -29,12 +29,12 @@ from deap_nn import (
     mutGaussianAdaptive,
     usual_step,
 )
-from deap_nn.evaluation import Evaluate
-from deap_nn.models import keras
-from deap_nn.presets import SETTINGS
-from deap_nn.seeding import takes
-from deap_nn.selection import number_of_parents
-from deap_nn.wiring import toolbox_of
+from deap_nn.algorithms.toolbox.from_settings import toolbox_of
+from deap_nn.algorithms.toolbox.presets import SETTINGS
+from deap_nn.core.seeding import takes
+from deap_nn.models.tensorflow import keras
+from deap_nn.operators.ranking import number_of_parents
+from deap_nn.problems.evaluate import Evaluate
 
 creator.create("MinimisedInToolboxTests", base.Fitness, weights=(-1.0,))
 creator.create("GenomeInToolboxTests", WeightList, fitness=creator.MinimisedInToolboxTests)

@@ -17,8 +17,8 @@ from deap_nn import (
     make_toolbox,
     read_weights,
 )
-from deap_nn.models import build_model
-from deap_nn.toolbox import layout_names
+from deap_nn.algorithms.toolbox.make import layout_names
+from deap_nn.models.built_in import build_model
 
 
 @pytest.fixture(scope="module")

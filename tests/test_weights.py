@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deap_nn import Layout, WeightList
-from deap_nn.weights import split_vector
+from deap_nn.genome.vectors import split_vector
 
 creator.create("MinimisedInTests", base.Fitness, weights=(-1.0,))
 creator.create("GenomeInTests", WeightList, fitness=creator.MinimisedInTests)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deap_nn import Individual, Layout, NoiseTable, WeightList
-from deap_nn.operators import OPERATORS
-from deap_nn.seeding import stream
+from deap_nn.core.seeding import stream
+from deap_nn.operators.registry import OPERATORS
 
 SHAPES = ((3, 2), (4,))
 

@@ -9,7 +9,7 @@ from deap import algorithms, base, tools
 
 import deap_nn
 from deap_nn import Checkpoint, Individual, Layout, NoiseTable, evolve, initPopulation
-from deap_nn.operators import OPERATORS
+from deap_nn.operators.registry import OPERATORS
 
 x = np.linspace(-3, 3, 50)[:, None]
 layout = Layout(("w1", "b1", "w2"), ((1, 16), (16,), (16, 1)))

@@ -8,15 +8,16 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, get_args
 
-from deap_nn import parallel
-from deap_nn.maps.tasks import MapError, TaskMap
-from deap_nn.sharing import SharedMap
+from deap_nn.core.errors import MapError
+from deap_nn.maps.shared import SharedMap
+from deap_nn.maps.tasks import TaskMap
+from deap_nn.process.workers import running_under_scoop
 
 Map = Callable[..., Iterable[Any]]
 MapName = Literal["scoop", "serial", "processes", "dask", "ray", "mpi"]
 
 MAPS: tuple[MapName, ...] = get_args(MapName)
-"""The maps by name; each is a file of this folder, whose ``opened`` gives it."""
+"""The maps by name; each is a module of this folder, whose ``opened`` gives it."""
 
 Argument = Literal["workers", "address"]
 """What some maps are told: how many workers to start, or the cluster to join."""
@@ -82,10 +83,10 @@ def open_map(name: MapName | None = None, *, workers: int | None = None, address
     [0, 1]
     """
     if name is None:
-        name = "scoop" if parallel.running_under_scoop() else "serial"
+        name = "scoop" if running_under_scoop() else "serial"
     if name not in MAPS:
         raise ValueError(f"name must be one of {', '.join(MAPS)}, got {name!r}")
-    if parallel.running_under_scoop() and name != "scoop":
+    if running_under_scoop() and name != "scoop":
         raise ValueError(f"under python -m scoop the map is SCOOP's, so it cannot be {name}")
     asked: dict[Argument, Any] = {"workers": workers, "address": address}
     given = {argument: value for argument, value in asked.items() if value is not None}

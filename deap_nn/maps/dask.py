@@ -11,9 +11,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from typing import Any
 
-from deap_nn import parallel
-from deap_nn.extras import optional
-from deap_nn.maps.tasks import Lending, MapError, TaskMap, call_with
+from deap_nn.breeding import task
+from deap_nn.core import environment
+from deap_nn.core.errors import MapError
+from deap_nn.core.optional import optional
+from deap_nn.data import registry
+from deap_nn.maps import shared
+from deap_nn.maps.lending import Lending, call_with
+from deap_nn.maps.tasks import TaskMap
+from deap_nn.process import signals
 
 CONNECT_SECONDS = 30.0
 """So long a scheduler has to answer, and its first worker to come."""
@@ -26,22 +32,20 @@ GONE = "dask: the scheduler ended, or is out of reach"
 
 def _begin() -> None:
     """Make a worker's host ready: what runs that were killed left on it is removed."""
-    from deap_nn.genome_cache import default_place, sweep
+    from deap_nn.breeding.store.slots import default_place, sweep
 
     sweep(default_place())
 
 
 def _forget() -> None:
     """Let go of what a worker holds of a run: it lives on, and memory with it."""
-    from deap_nn import datasets, genome_tasks, sharing
-
-    if genome_tasks.busy.acquire(timeout=BUSY_SECONDS):  # a task of another run is not disturbed, and forgets it too
+    if task.busy.acquire(timeout=BUSY_SECONDS):  # a task of another run is not disturbed, and forgets it too
         try:
-            genome_tasks.forget()
-            sharing.forget()
-            datasets.lend({})
+            task.forget()
+            shared.forget()
+            registry.lend({})
         finally:
-            genome_tasks.busy.release()
+            task.busy.release()
 
 
 def _client(workers: int | None, address: str | None) -> tuple[Any, Any]:
@@ -50,14 +54,14 @@ def _client(workers: int | None, address: str | None) -> tuple[Any, Any]:
     from distributed import Client, LocalCluster
 
     if address is None:
-        count = workers or parallel.processors()
+        count = workers or environment.processors()
         options = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "CRITICAL"}
         # Scheduler and workers run what they are sent: only this process, which has the certificate, may send it.
         options |= {"protocol": "tls", "security": _certificate()}
         quiet: dict[str, list[str]] = {
             f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker")
         }  # pages for anybody
-        with parallel.holding_signals(), warnings.catch_warnings(), dask.config.set(quiet):  # Ctrl-C is ours
+        with signals.holding_signals(), warnings.catch_warnings(), dask.config.set(quiet):  # Ctrl-C is ours
             warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)  # another cluster's dashboard
             cluster = LocalCluster(**options)
             return Client(cluster, set_as_default=False), cluster

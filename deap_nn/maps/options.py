@@ -6,8 +6,9 @@ import argparse
 import contextlib
 from collections.abc import Iterator
 
-from deap_nn.commands import InputError, Parser, integer
+from deap_nn.core.errors import InputError
 from deap_nn.maps import MAPS, Map, maps_taking, open_map
+from deap_nn.process.cli import Parser, integer
 
 MAP_OPTIONS = ("map", "workers", "scheduler")
 """The options: they decide who does the work, and nothing of a run's result."""

@@ -13,8 +13,11 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, cast
 
-from deap_nn import parallel
-from deap_nn.maps.tasks import LendingByFiles, MapError, TaskMap, be_worker, call_lent
+from deap_nn.core import environment
+from deap_nn.core.errors import MapError
+from deap_nn.maps.lending import LendingByFiles, call_lent
+from deap_nn.maps.tasks import TaskMap, be_worker
+from deap_nn.process import signals
 
 SIGNAL_SECONDS = 0.2
 
@@ -43,13 +46,13 @@ def _dumps() -> Callable[[Any], bytes]:
 @contextlib.contextmanager
 def opened(workers: int | None = None) -> Iterator[TaskMap]:
     """Give the map; its processes are started with the first tasks, and killed where the body is broken off."""
-    count = workers or parallel.processors()
+    count = workers or environment.processors()
     context = _Context()
     executor, lending = ProcessPoolExecutor(count, context, be_worker), LendingByFiles()
 
     def send(payloads: Sequence[bytes]) -> Iterator[Any]:
         try:
-            with parallel.holding_signals():  # processes that are started meanwhile hold them too
+            with signals.holding_signals():  # processes that are started meanwhile hold them too
                 answers = executor.map(call_lent, payloads, itertools.repeat(lending()))
             yield from answers
         except BrokenProcessPool as error:

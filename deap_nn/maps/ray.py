@@ -11,9 +11,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from deap_nn import parallel
-from deap_nn.extras import optional
-from deap_nn.maps.tasks import Lending, MapError, TaskMap, call_with
+from deap_nn.core import environment
+from deap_nn.core.errors import MapError
+from deap_nn.core.optional import optional
+from deap_nn.maps.lending import Lending, call_with
+from deap_nn.maps.tasks import TaskMap
 
 CONNECT_SECONDS = 10.0
 """The time that a cluster has to answer."""
@@ -62,7 +64,7 @@ def _join(workers: int | None, address: str | None) -> None:
     options: dict[str, Any] = {"logging_level": "ERROR", "address": address or os.environ.get("RAY_ADDRESS") or "local"}
     if options["address"] == "local":
         _ask_for_a_token()
-        options |= {"num_cpus": workers or parallel.processors(), "include_dashboard": False}
+        options |= {"num_cpus": workers or environment.processors(), "include_dashboard": False}
     try:
         ray.init(**options)
     except (OSError, ValueError, RuntimeError) as error:

@@ -10,19 +10,11 @@ import pickle
 import signal
 import sys
 import threading
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from deap_nn import parallel
-from deap_nn.datasets import lend, made_of_arrays
-from deap_nn.genome_cache import GenomeCache, default_place, sweep
-from deap_nn.genome_tasks import busy, unpickled
-
-
-class MapError(RuntimeError):
-    """Workers ended, or cannot be reached: what they had to do is not done."""
+from deap_nn.breeding.task import unpickled
+from deap_nn.process.workers import end_with_parent
 
 
 class TaskMap:
@@ -66,97 +58,13 @@ def call(payload: bytes) -> Any:
     return function(*arguments)
 
 
-def call_with(payload: bytes, digests: Sequence[str], *data: Any) -> Any:
-    """Do a task, in a worker that is lent the data sets that the main process holds as arrays, and no others."""
-    with busy:  # what is lent stays as long as the task needs it
-        lend(dict(zip(digests, data, strict=True)))
-        return call(payload)
-
-
-class Lending:
-    """What the main process holds as arrays, put where the workers of a cluster find it, each data set once.
-
-    Parameters
-    ----------
-    put : callable
-        Is given a data set, and returns what the cluster takes for it as an argument of a task.
-    """
-
-    def __init__(self, put: Callable[[Any], Any]) -> None:
-        self._put = put
-        self._lent: dict[str, Any] = {}
-
-    def __call__(self) -> tuple[tuple[str, ...], list[Any]]:
-        """Return the digests of the data, and what stands for them."""
-        held = made_of_arrays()
-        self._lent = {
-            digest: self._lent[digest] if digest in self._lent else self._put(data) for digest, data in held.items()
-        }
-        return tuple(self._lent), list(self._lent.values())
-
-
-class LendingByFiles:
-    """What the main process holds as arrays, each data set in a file where the processes of its host find it.
-
-    The files lie among the run's caches, so that those of a program that was killed are removed as these are.
-    """
-
-    def __init__(self) -> None:
-        self._cache: GenomeCache | None = None
-        self._files: dict[str, str] = {}
-
-    def __call__(self) -> dict[str, str]:
-        """Return the files by the digests of the data."""
-        held = made_of_arrays()
-        for digest in self._files.keys() - held.keys():
-            Path(self._files.pop(digest)).unlink()
-        for digest in held.keys() - self._files.keys():
-            if self._cache is None:
-                sweep(default_place())
-                self._cache = GenomeCache(uuid.uuid4().hex, 1, default_place())
-            path = self._cache.folder / digest
-            with open(path, "wb") as file:
-                pickle.dump(held[digest], file, pickle.HIGHEST_PROTOCOL)
-            self._files[digest] = str(path)
-        return dict(self._files)
-
-    def close(self) -> None:
-        """Remove the files."""
-        if self._cache is not None:
-            self._cache.remove()
-
-
-class _Read(Mapping[str, Any]):
-    """Data sets by digest, each read from its file when it is asked for."""
-
-    def __init__(self, files: Mapping[str, str]) -> None:
-        self._files = files
-
-    def __getitem__(self, digest: str) -> Any:
-        with open(self._files[digest], "rb") as file:
-            return pickle.load(file)  # noqa: S301  (the main process, which started this one, has written it)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._files)
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-
-def call_lent(payload: bytes, files: Mapping[str, str]) -> Any:
-    """Do a task, in a worker that reads what the main process holds as arrays from files, unless it has it."""
-    with busy:
-        lend(_Read(files))
-        return call(payload)
-
-
 def be_worker() -> None:
     """Leave Ctrl-C, which a terminal sends to every process, to the main one, and end when that has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))  # it was started with signals held back
     parent = multiprocessing.parent_process()
     if parent is None:  # of MPI's ranks, which their launcher has started
-        parallel.end_with_parent(signal.SIGKILL)
+        end_with_parent(signal.SIGKILL)
         return
     # Not when the thread of it ends that asked for this one: when all of it has, which ends a pipe that it holds.
     if sys.platform == "linux":  # also where a task does not let go of Python's lock

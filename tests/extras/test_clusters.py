@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from conftest import MNIST, ROOT, XOR, interrupt, start, status_of
 
-from deap_nn import Dataset, KerasProblem, evolve, make_toolbox, open_map, parallel
+from deap_nn import Dataset, KerasProblem, evolve, make_toolbox, open_map
+from deap_nn.process import workers
 
 ENGINES = ("dask", "ray", "mpi")
 KEPT = ("logbook.csv", "best.npz", "trace.npz")
@@ -154,7 +155,7 @@ def test_recipes_travel_and_not_weights(engine, request, monkeypatch):
     where = {"address": request.getfixturevalue("scheduler")} if engine == "dask" else {"workers": 2}
     toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1)
     with open_map(engine, **where) as map_:
-        assert parallel.worker_count(map_) == 2
+        assert workers.worker_count(map_) == 2
         dumps = map_.dumps
         monkeypatch.setattr(map_._map, "dumps", lambda task: sent.append(len(made := dumps(task))) or made)
         toolbox.register("map", map_)

@@ -7,7 +7,7 @@ from test_algorithms import members, plain_toolbox
 from test_callbacks import Failing, chapters
 
 from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox
-from deap_nn.callbacks import MLflowLogger
+from deap_nn.callbacks.mlflow_logger import MLflowLogger
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload.* loader strategy is deprecated")  # MLflow's use of SQLAlchemy
 

@@ -7,7 +7,7 @@ from nbclient import NotebookClient
 CELLS = [
     """
 from deap_nn import evolve, make_toolbox, read_run
-from deap_nn.rundir import RunDirectory
+from deap_nn.callbacks.run_directory import RunDirectory
 toolbox = make_toolbox("mlp", DATA, seed=1)
 population = toolbox.population(n=6)
 population[0]

@@ -17,9 +17,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 from test_html_report import HOSTILE, bare
 
-from deap_nn import live
-from deap_nn.html_report import write_comparison, write_report
-from deap_nn.logbooks import read_csv
+from deap_nn.core.logbooks import read_csv
+from deap_nn.report import server as live
+from deap_nn.report.html import write_comparison, write_report
 
 PICTURES = ROOT / "build" / "pictures"
 OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]

@@ -10,9 +10,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted
 
-from deap_nn import datasets
+from deap_nn.data import registry
 from deap_nn.estimators import EvolvedClassifier, EvolvedRegressor, _mean_and_scale, _standardised
-from deap_nn.models import keras
+from deap_nn.models.tensorflow import keras
 
 SMALL = {"population": 40, "generations": 60, "random_state": 1}
 
@@ -68,10 +68,10 @@ def test_a_model_of_ones_own_is_evolved():
 
 def test_probabilities_stay_as_the_network_gives_them_and_nothing_is_held():
     x, y = load_iris(return_X_y=True)
-    before = dict(datasets._KNOWN)
+    before = dict(registry._KNOWN)
     classifier = EvolvedClassifier(lambda features, outputs: model_of(3, softmax=True), **SMALL).fit(x, y)
     assert classifier.predict_proba(x) == pytest.approx(classifier.model_.predict(x, verbose=0), abs=1e-6)
-    assert before == datasets._KNOWN
+    assert before == registry._KNOWN
 
 
 def test_several_targets_and_patience():

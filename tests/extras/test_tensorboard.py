@@ -13,9 +13,8 @@ from conftest import MNIST
 from test_callbacks import chapters
 
 from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox
-from deap_nn.callbacks import TensorBoardLogger
-from deap_nn.models import tf
-from deap_nn.tensorboard_logger import event_files, written_in
+from deap_nn.callbacks.tensorboard_logger import TensorBoardLogger, event_files, written_in
+from deap_nn.models.tensorflow import tf
 
 COLUMNS = ["nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma"]
 

@@ -87,18 +87,8 @@ import keras  # type: ignore[import-untyped]
 import numpy as np
 from deap import tools  # type: ignore[import-untyped]
 
-from deap_nn import (
-    Callback,
-    Evolution,
-    Individual,
-    KerasProblem,
-    RunDirectory,
-    evolve,
-    make_toolbox,
-    open_map,
-    read_run,
-    to_csv,
-)
+from deap_nn import Callback, Evolution, Individual, KerasProblem, RunDirectory, evolve, make_toolbox, open_map
+from deap_nn import read_run, to_csv
 
 
 class Told(Callback):

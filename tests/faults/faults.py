@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from deap_nn.checkpoint import keyframes_in, read_generations
+from deap_nn.runs.generations import keyframes_in, read_generations
 
 ROOT = Path(__file__).resolve().parents[2]
 MNIST = ROOT / "experiments" / "mnist.py"
@@ -84,7 +84,7 @@ def processes(marker: object) -> list[psutil.Process]:
 def workers(output: Path) -> list[int]:
     """Return the workers of a run, the origin left out."""
     lines = {one.pid: " ".join(one.info["cmdline"]) for one in processes(output)}
-    return [pid for pid, line in lines.items() if "deap_nn.worker" in line and "--origin" not in line]
+    return [pid for pid, line in lines.items() if "deap_nn.maps.scoop.worker" in line and "--origin" not in line]
 
 
 def kill_all(marker: object) -> None:

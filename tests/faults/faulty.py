@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from deap_nn import make_toolbox, parallel
-from deap_nn.algorithms import evolve
-from deap_nn.checkpoint import Checkpoint
-from deap_nn.commands import Parser, number, run_command
-from deap_nn.rundir import RunDirectory
+from deap_nn import make_toolbox
+from deap_nn.algorithms.evolving import evolve
+from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.maps.scoop import prepare_worker
+from deap_nn.process import signals
+from deap_nn.process.cli import Parser, number, run_command
+from deap_nn.runs.checkpoint import Checkpoint
 
-parallel.prepare_worker()
+prepare_worker()
 
 FAULTS = {
     "raise": lambda: 1 / 0,
@@ -64,7 +66,7 @@ def main() -> int:
     toolbox = make_toolbox("mlp", "mnist5k", seed=1)
     toolbox.register("evaluate", Faulty(options.fault))
     del toolbox.assess
-    with parallel.interruptible(), RunDirectory(options.output) as directory:
+    with signals.interruptible(), RunDirectory(options.output) as directory:
         with contextlib.closing(Checkpoint(directory.path / "checkpoint")) as checkpoint:
             population = toolbox.population(n=60)
             arguments = {"seed": 1, "callbacks": [directory], "checkpoint": checkpoint, "timeout": options.timeout}

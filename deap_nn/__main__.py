@@ -1,0 +1,53 @@
+"""The one command ``deap-nn``: what ``python -m deap_nn.NAME`` does, by name."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from deap_nn.core.errors import InputError
+from deap_nn.process import signals
+from deap_nn.process.cli import run_command
+
+COMMANDS = {
+    "launch": "run a script under SCOOP, on this host or several",
+    "predict": "read pictures of digits with the network that a run kept",
+    "replay": "give the weights of any member of any generation of a run back",
+    "report": "draw the pictures of a run again",
+}
+"""What it does: the modules of the package, and what each is for."""
+
+
+def usage() -> str:
+    """Return what ``deap-nn --help`` prints."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {purpose}" for name, purpose in COMMANDS.items()]
+    return "\n".join(["usage: deap-nn COMMAND ...", "", *lines, "", "deap-nn COMMAND --help tells more."])
+
+
+def main() -> int:
+    """Do what the command line says, and return the exit status."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in ("-h", "--help"):
+        print(usage())
+        return 0
+    if name == "--version":
+        print(importlib.import_module("deap_nn").__version__)
+        return 0
+    if name not in COMMANDS:
+        raise InputError(f"argument COMMAND: must be one of {', '.join(COMMANDS)}, got {name!r}")
+    module = importlib.import_module(f"deap_nn.{name}")
+    sys.argv = [f"deap-nn {name}", *sys.argv[2:]]
+    if name != "replay":
+        return int(module.main())
+    with signals.interruptible():  # it breeds, and leaves files behind if it is just killed
+        return int(module.main())
+
+
+def run() -> None:
+    """Be the command."""
+    run_command(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,267 @@
+"""The generational loop: breed, score, select, log."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import pickle
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from deap import base, tools
+
+from deap_nn.algorithms.loop import _Run
+from deap_nn.algorithms.resuming import (
+    KEYFRAME_BYTES,
+    KEYFRAME_SECONDS,
+    Keyframes,
+    begun_with,
+)
+from deap_nn.algorithms.settings_record import environment_of
+from deap_nn.algorithms.toolbox.generate_update import check_named
+from deap_nn.algorithms.toolbox.made import MadeToolbox, check_called
+from deap_nn.breeding.founders import breeder_of
+from deap_nn.breeding.lineage import Lineage
+from deap_nn.callbacks.base import Callback, Evolution, checked_callbacks
+from deap_nn.callbacks.progress import ProgressBar, in_notebook
+from deap_nn.core.arguments import check_count, check_number, check_probability
+from deap_nn.core.environment import Expected, this_process
+from deap_nn.core.seeding import check_seed
+from deap_nn.operators.describe import describe_algorithm
+from deap_nn.operators.selection import operator_of
+from deap_nn.process.workers import keeping_order, pickler, worker_count
+from deap_nn.runs.checkpoint import Checkpoint
+
+__all__ = ["evolve"]
+
+
+def _lineage(
+    population: list[Any], toolbox: base.Toolbox, seed: int, cxpb: float, mutpb: float, options: Mapping[str, Any]
+) -> Lineage | str:
+    """Return the lineage of a run by recipes, or why it has to be the plain way."""
+    breeder = breeder_of(population, toolbox, seed=seed, cxpb=cxpb, mutpb=mutpb)
+    if isinstance(breeder, str):
+        return breeder
+    try:
+        pickler(toolbox.map)((breeder, toolbox.evaluate))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        reason = f"what is registered cannot travel: {error}"
+        warnings.warn(f"weights are sent instead of recipes, since {reason}", stacklevel=3)
+        return reason
+    lineage = Lineage(breeder, toolbox.map, workers=worker_count(toolbox.map), **options)
+    population[:] = lineage.present([member.recipe for member in population])
+    return lineage
+
+
+def _check_signs(population: Sequence[Any], toolbox: base.Toolbox) -> None:
+    """Raise ValueError where one value is to be minimised, as `make_toolbox`'s on labelled data, and not."""
+    evaluate, weights = operator_of(toolbox.evaluate), population[0].fitness.weights
+    fitness = getattr(evaluate.problem, "fitness", None) if getattr(type(evaluate), "is_of_problem", False) else None
+    if fitness is not None and (len(weights) != 1 or weights[0] > 0):
+        raise ValueError(
+            f"population must have a fitness of one value that is minimised, as {fitness} is, got {weights}"
+        )
+
+
+def evolve(
+    population: list[Any],
+    toolbox: base.Toolbox,
+    ngen: int,
+    *,
+    seed: int | None = None,
+    cxpb: float = 1.0,
+    mutpb: float = 1.0,
+    stats: tools.Statistics | tools.MultiStatistics | None = None,
+    halloffame: tools.HallOfFame | None = None,
+    callbacks: Iterable[Callback] = (),
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+    breeding: Literal["recipes", "plain"] = "recipes",
+    group_size: int | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    cache_size: int | None = None,
+    timeout: float | None = None,
+    keyframe_seconds: float | None = KEYFRAME_SECONDS,
+    keyframe_bytes: int = KEYFRAME_BYTES,
+    progress: bool | None = None,
+    verbose: bool = False,
+    force: bool = False,
+) -> tuple[list[Any], tools.Logbook]:
+    """Evolve a population by generations, each replaced by its children and scored on a new mini-batch.
+
+    The random numbers of every mating and mutation are a function of (seed, generation, pair or child), so a result
+    does not depend on the map, the number of workers or their timing. An operator is given its stream as ``rng`` if it
+    takes one. Every member is scored in every generation.
+
+    Parameters
+    ----------
+    population : list
+        Individuals; replaced in place by each next generation.
+    toolbox : deap.base.Toolbox
+        With ``clone``, ``mate``, ``mutate``, ``select``, ``evaluate`` and ``map``. ``mate`` is called with two
+        individuals, as in DEAP's loops; one whose signature takes ``*individuals`` with the number that the toolbox'
+        ``mates`` says. As many parents are drawn as there are members: selections that take the best of more, such as
+        DEAP's ``selNSGA2``, are for its own loops. Of several objectives the first decides under `make_toolbox`'s
+        selections, and is logged. ``assess``, if there is one, adds columns about the best. If there is a number
+        ``elites``, that number of the best live on unchanged at the last places of the next generation and are scored
+        again there; their fitness is a running mean, of which a new mini-batch is one part in ``elite_batches``, 1 if
+        left out.
+    ngen : int
+        Generations after the initial one, at least 0.
+    seed : int, optional
+        The run's seed; that of a toolbox by `make_toolbox` if left out.
+    cxpb, mutpb : float
+        The probabilities that a group is mated and that a child is mutated, 0 to 1. In a toolbox with a ``step``, where
+        children come from one centre, `cxpb` plays no part.
+    stats : deap.tools.Statistics, optional
+        Adds its columns or chapters to the logbook.
+    halloffame : deap.tools.HallOfFame, optional
+        Sees every generation.
+    callbacks : iterable of Callback
+        Told in this order.
+    checkpoint : Checkpoint or path-like, optional
+        Where to keep each generation: a folder, or one that was opened and is left open. One that has generations goes
+        on after the last: with the same arguments the result is that of a run that was never broken. It needs breeding
+        by recipes, no hall of fame, and an `ngen` that it has not gone beyond.
+    breeding : {"recipes", "plain"}
+        Whether the map is sent recipes, and children are bred where they are scored, or their weights. Both give the
+        same result: ``mate`` sees weights without a fitness in either, and one with an attribute ``fitter_first`` is
+        given the fitter of two first. Recipes need a population fresh from a toolbox whose ``population`` is
+        `initPopulation`'s, as `make_toolbox` registers it; any other is bred the plain way. Under recipes a member's
+        weights are made when somebody looks at them, and what a callback writes to them is not inherited, nor can the
+        next generation be bred from what it puts into the population. With a checkpoint, weights that nobody has looked
+        at may be lost in a later generation: copy a member that is to be kept, or let `Callback.members` name it.
+    group_size : int, optional
+        Members in a task of the map; chosen well if left out.
+    cache : path-like, optional
+        The folder in which this host's processes share the parents' weights; shared memory if left out.
+    cache_size : int, optional
+        How many bytes that may take; three quarters of what is free there if left out.
+    timeout : float, optional
+        How many seconds an evaluation may take, or one of a group of small networks; no limit if left out. It needs
+        breeding by recipes.
+    keyframe_seconds : float, optional
+        With a checkpoint: the parents' weights are kept too once breeding them again would take longer, so that going
+        on never takes much longer. None keeps none.
+    keyframe_bytes : int
+        What takes more is not kept.
+    progress : bool, optional
+        Whether to add a `ProgressBar` to the callbacks. If left out there is one in a notebook, and none elsewhere.
+    verbose : bool
+        Whether to print the algorithm and, as DEAP's loops do, the logbook's stream.
+    force : bool
+        Whether to go on where a process, or the run's past, has other versions, or other threads or variables of
+        TensorFlow, with which the same seed may give other last bits. Of the processes this is known under recipes.
+
+    Returns
+    -------
+    population : list
+        The same list.
+    logbook : deap.tools.Logbook
+        A record per generation, with the columns of ``COLUMNS``.
+
+    Raises
+    ------
+    ValueError
+        If the population is empty, a number out of range, a checkpoint that of another run, `seed` not that of the
+        toolbox, or something registered that the toolbox' algorithm does not call.
+    EvaluationError
+        If an evaluation raises, takes too long or returns no fitness: it names the generation and the child.
+    EnvironmentDiffersError
+        If a process computes otherwise than this one, unless `force` says to go on; another processor is a warning.
+    CallbackError
+        If a callback raises: it names its class and method, and is raised from what that raised.
+
+    Examples
+    --------
+    >>> from deap_nn import make_toolbox
+    >>> toolbox = make_toolbox("mlp", "mnist5k", seed=1)
+    >>> population, logbook = evolve(toolbox.population(n=4), toolbox, 2, seed=1)
+    >>> logbook.select("gen")
+    [0, 1, 2]
+    """
+    seed = _seed_of(toolbox, seed)
+    if not population:
+        raise ValueError("population must not be empty")
+    ngen = check_count(ngen, "ngen", 0)
+    begun = begun_with(checkpoint) if checkpoint is not None else None
+    if isinstance(toolbox, MadeToolbox):
+        toolbox.plan(len(population), ngen if begun is None else begun)
+    group_size = None if group_size is None else check_count(group_size, "group_size")
+    cache_size = None if cache_size is None else check_count(cache_size, "cache_size", 0)
+    keyframe_bytes = check_count(keyframe_bytes, "keyframe_bytes", 0)
+    cache = None if cache is None else Path(cache)
+    if cache is not None and not cache.is_dir():
+        raise ValueError(f"cache must be a folder, got {cache}")
+    check_probability(cxpb, "cxpb")
+    check_probability(mutpb, "mutpb")
+    if timeout is not None and not 0 < check_number(timeout, "timeout") < math.inf:
+        raise ValueError(f"timeout must be a positive number of seconds, got {timeout!r}")
+    if keyframe_seconds is not None and not check_number(keyframe_seconds, "keyframe_seconds") >= 0:
+        raise ValueError(f"keyframe_seconds must be at least 0, got {keyframe_seconds!r}")
+    for name, given, method in (("stats", stats, "compile"), ("halloffame", halloffame, "update")):
+        if given is not None and not hasattr(given, method):
+            raise TypeError(f"{name} must have a method {method}, got {given!r}")
+    if breeding not in ("recipes", "plain"):
+        raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
+    _check_signs(population, toolbox)
+    check_called(toolbox, len(population))
+    check_named(toolbox)
+    if checkpoint is not None and halloffame is not None:
+        raise ValueError("halloffame cannot be kept in a checkpoint")
+    lineage: Lineage | str = "breeding is 'plain'"
+    if breeding == "recipes":
+        force = force or getattr(checkpoint, "regardless", False)
+        options: dict[str, Any] = {"group_size": group_size, "place": cache, "size": cache_size, "timeout": timeout}
+        options["expected"] = Expected(environment_of(toolbox), this_process(), force)
+        lineage = _lineage(population, toolbox, seed, cxpb, mutpb, options)
+    if isinstance(lineage, str):
+        for name, given in (("checkpoint", checkpoint is not None), ("timeout", timeout is not None)):
+            if given:
+                raise ValueError(f"{name} needs breeding by recipes: {lineage}")
+    if verbose:
+        print(describe_algorithm(toolbox, len(population)))
+    probabilities = {"cxpb": cxpb, "mutpb": mutpb}
+    evolution = Evolution(
+        toolbox, population, ngen, keeping_order(toolbox.map), settings={"seed": seed, **probabilities}
+    )
+    if isinstance(lineage, Lineage):
+        evolution.map, evolution.look, evolution.mean = lineage.map, lineage.look, lineage.mean
+    watching = checked_callbacks(callbacks)
+    if progress is None:
+        progress = in_notebook() and not any(isinstance(callback, ProgressBar) for callback in watching)
+    if progress:
+        watching.append(ProgressBar())
+    with contextlib.ExitStack() as stack:
+        if isinstance(checkpoint, str | os.PathLike):
+            checkpoint = stack.enter_context(Checkpoint(checkpoint, regardless=force))
+        elif checkpoint is not None:
+            checkpoint.regardless |= force
+        run = _Run(
+            evolution,
+            watching,
+            seed=seed,
+            probabilities=probabilities,
+            lineage=lineage if isinstance(lineage, Lineage) else None,
+            stats=stats,
+            halloffame=halloffame,
+            checkpoint=checkpoint,
+            keyframes=Keyframes(keyframe_seconds, keyframe_bytes),
+            verbose=verbose,
+        )
+        run.run()
+    return population, evolution.logbook
+
+
+def _seed_of(toolbox: base.Toolbox, seed: int | None) -> int:
+    """Return the seed of a run: the given one, or that of the toolbox, with which a given one has to agree."""
+    known = getattr(toolbox, "seed", None)
+    if seed is None:
+        if known is None:
+            raise ValueError("seed must be given where the toolbox is not by make_toolbox, which has one")
+        return check_seed(known)
+    if isinstance(toolbox, MadeToolbox) and check_seed(seed) != known:
+        raise ValueError(f"seed must be that of the toolbox, {known}, or left out, got {seed}")
+    return check_seed(seed)

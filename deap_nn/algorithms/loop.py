@@ -1,0 +1,270 @@
+"""One run: breed, score, record."""
+
+from __future__ import annotations
+
+import math
+import reprlib
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from numbers import Real
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+from deap import base, tools
+
+from deap_nn.algorithms.resuming import (
+    Keyframes,
+    go_on,
+    kept_of,
+    reference_of,
+)
+from deap_nn.algorithms.toolbox.clock import Clock
+from deap_nn.breeding.centre import centre_of, mean_around
+from deap_nn.breeding.lineage import Lineage
+from deap_nn.breeding.variation import in_order, unscored, vary
+from deap_nn.callbacks.base import Callback, Evolution, tell, telling_start_and_end
+from deap_nn.core.errors import WORST, EvaluationError, MapError
+from deap_nn.core.generation import Scoring, told_of
+from deap_nn.core.logbooks import record, statistic
+from deap_nn.core.seeding import Purpose, seeded, stream
+from deap_nn.operators.adaptation.selections import adapting
+from deap_nn.operators.by_name import mates_of
+from deap_nn.operators.elitism import Elitism
+from deap_nn.operators.ranking import weigh_of
+from deap_nn.process.signals import heeding_signals, holding_signals
+from deap_nn.process.workers import is_serial, out_of_memory, worker_count
+from deap_nn.runs.checkpoint import Checkpoint
+
+COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma", "best_pairs")
+"""The columns of a logbook. A toolbox without ``assess`` has no errors, one whose mutation has no ``sigma`` lacks that,
+and ``best_pairs``, the number of groups in which the best of the generation before is a parent, needs groups."""
+
+_NOTHING = object()
+"""What is given where there is no answer."""
+
+PROGRESS_SECONDS = 0.5
+"""While a generation is scored, callbacks are told no more often."""
+
+
+def _elitism(toolbox: base.Toolbox, size: int) -> Elitism:
+    """Return how members of a population of some size live on."""
+    elites, batches = getattr(toolbox, "elites", 0), getattr(toolbox, "elite_batches", 1)
+    if not 0 <= elites < size:
+        raise ValueError(f"elites must be at least 0 and below the population of {size}, got {elites!r}")
+    if batches < 1:
+        raise ValueError(f"elite_batches must be at least 1, got {batches!r}")
+    return Elitism(elites, batches)
+
+
+def _score(evolution: Evolution, elitism: Elitism, watching: Iterable[Callback]) -> None:
+    population, evaluate = evolution.population, evolution.toolbox.evaluate
+    evolution.scored, told = 0, time.monotonic()
+    plainly = not isinstance(getattr(evolution.map, "__self__", None), Lineage)  # else the worker names the child
+    answers = iter(_naming(evolution) if plainly else evolution.map(evaluate, population))
+    for place, individual in enumerate(population):
+        values = next(answers, _NOTHING)
+        if values is _NOTHING:  # the built-in map takes StopIteration of what it calls for its own end
+            reason = "the map gave no answer, as it does where evaluate raises StopIteration"
+            raise EvaluationError(f"generation {evolution.generation}, child {place}: {reason}")
+        checked = _checked(values, individual.fitness.weights, evolution.generation, place)
+        individual.fitness.values = elitism.averaged(place, checked)
+        evolution.scored += 1
+        if time.monotonic() - told > PROGRESS_SECONDS:
+            tell(watching, "on_progress", evolution)
+            told = time.monotonic()
+    if next(answers, _NOTHING) is not _NOTHING:
+        raise EvaluationError(f"generation {evolution.generation}: the map gave more answers than there are members")
+
+
+def _naming(evolution: Evolution) -> Iterator[Any]:
+    """Yield answers; what a map raises names the generation, and the child where the map goes one by one."""
+    evaluate = evolution.toolbox.evaluate
+    if not any(told_of(evaluate)):
+        evaluate = Scoring(evaluate, evolution.generation)
+    try:
+        yield from evolution.map(evaluate, evolution.population)
+    except Exception as error:
+        if isinstance(error, EvaluationError | MapError) or out_of_memory(error):
+            raise
+        child = f", child {evolution.scored}" if worker_count(evolution.map) == 1 else ""
+        raise EvaluationError.of(f"generation {evolution.generation}{child}", error) from error
+
+
+def _checked(values: Any, weights: Sequence[float], generation: int, place: int) -> tuple[float, ...]:
+    """Return fitness values as finite floats; NaN and infinity are the worst there is."""
+    if not isinstance(values, tuple | list) or len(values) != len(weights) or not all(map(_is_number, values)):
+        wanted = f"evaluate must return a tuple of {len(weights)} number(s)"
+        raise EvaluationError(f"generation {generation}, child {place}: {wanted}, got {reprlib.repr(values)}")
+    worst = (-math.copysign(WORST, weight) for weight in weights)
+    found = ((_as_float(value), bad) for value, bad in zip(values, worst, strict=True))
+    return tuple(min(max(value, -WORST), WORST) if math.isfinite(value) else bad for value, bad in found)
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # of an integer, or a fraction
+        return math.inf
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real)
+
+
+def _record(
+    evolution: Evolution, clock: Clock, stats: Any, begun: float, started: float, best_pairs: int | None, *, kept: bool
+) -> None:
+    """Log the generation, and with the same stroke make its best the run's; `kept` says if there is a checkpoint."""
+    toolbox, population = evolution.toolbox, evolution.population
+    best = max(population, key=attrgetter("fitness"))
+    values = [individual.fitness.values[0] for individual in population]
+    row: dict[str, Any] = {
+        "gen": evolution.generation,
+        "nevals": len(population),
+        "min": min(values),
+        "avg": float(np.mean(values)),
+        "std": float(np.std(values)),
+        "max": max(values),
+    }
+    if hasattr(toolbox, "assess"):
+        row.update(toolbox.assess(best, evolution.generation, map=evolution.map))
+    if clock.sigma is not None:
+        row["sigma"] = clock.sigma
+    if best_pairs is not None:
+        row["best_pairs"] = best_pairs
+    for name, value in (stats.compile(population) if stats is not None else {}).items():
+        row[name] = statistic(name, value, ours=name in COLUMNS, kept=kept)
+    with holding_signals():
+        evolution.best = best
+        evolution.evaluations += len(population)
+        now = time.perf_counter()
+        evolution.seconds, evolution.elapsed = now - started, now - begun
+        evolution.logbook.header = list(row)
+        record(evolution.logbook, row)
+
+
+class _Run:
+    """One call of `evolve`."""
+
+    def __init__(
+        self,
+        evolution: Evolution,
+        watching: Sequence[Callback],
+        *,
+        seed: int,
+        probabilities: Mapping[str, float],
+        lineage: Lineage | None,
+        stats: tools.Statistics | tools.MultiStatistics | None,
+        halloffame: tools.HallOfFame | None,
+        checkpoint: Checkpoint | None,
+        keyframes: Keyframes,
+        verbose: bool,
+    ) -> None:
+        self.evolution = evolution
+        self._watching = watching
+        self._seed = seed
+        self._probabilities = probabilities
+        self._lineage = lineage
+        self._stats = stats
+        self._halloffame = halloffame
+        self._checkpoint = checkpoint
+        self._keyframes = keyframes
+        self._verbose = verbose
+        self._centre: Any = None
+        self._best_pairs: int | None = 0
+        toolbox = evolution.toolbox
+        self._elitism = _elitism(toolbox, len(evolution.population))
+        self._clock: Clock = getattr(toolbox, "clock", None) or Clock(toolbox)
+        named = getattr(toolbox, "generations", None)
+        self._clock.reset(evolution.generations if named is None else named)
+        self._begun = self._started = time.perf_counter()
+
+    def run(self) -> None:
+        """Go on to the last generation; callbacks are told of the end, however it comes."""
+        evolution = self.evolution
+        try:
+            with telling_start_and_end(self._watching, evolution):
+                with heeding_signals():
+                    first = self._go_on()
+                for generation in range(first, evolution.generations + 1):
+                    if evolution.stop is not None:
+                        break
+                    with heeding_signals():
+                        self._generation(generation)
+        except BaseException:
+            if self._lineage is not None:
+                self._lineage.close()
+            raise
+
+    def _go_on(self) -> int:
+        """Go back to where the checkpoint ends, and return the first generation that is to be made."""
+        if self._lineage is None or self._checkpoint is None or not self._checkpoint.read_past():
+            return 0
+        go_on(self.evolution, self._lineage, self._clock, self._elitism, self._checkpoint, self._watching)
+        self._begun = self._started - self.evolution.elapsed
+        if "best_pairs" not in self.evolution.row:  # a run of before there was this column
+            self._best_pairs = None
+        tell(self._watching, "on_generation", self.evolution)  # they may have seen this generation before, or not
+        self._started = time.perf_counter()
+        return self.evolution.generation + 1
+
+    def _generation(self, generation: int) -> None:
+        """Breed, score and log a generation, and tell of it."""
+        evolution, checkpoint = self.evolution, self._checkpoint
+        evolution.generation = generation
+        places = self._breed(generation) if generation else []
+        _score(evolution, self._elitism, self._watching)
+        if not generation and self._lineage is not None and not is_serial(evolution.toolbox.map):
+            reference = reference_of(evolution, evolution.population[0].fitness.wvalues)
+            if reference is not None:
+                self._lineage.refer(*reference)
+        if self._halloffame is not None:
+            self._halloffame.update(evolution.population)
+        pairs = None if getattr(evolution.toolbox, "step", None) is not None else self._best_pairs
+        kept = checkpoint is not None
+        _record(evolution, self._clock, self._stats, self._begun, self._started, pairs, kept=kept)
+        if self._lineage is not None and not self._lineage.same_bytes:
+            evolution.same_bytes = False
+        if self._verbose:
+            print(evolution.logbook.stream)
+        self._started = self._begun + evolution.elapsed  # what callbacks take counts for the next generation
+        if checkpoint is not None and self._lineage is not None:
+            checkpoint.append(kept_of(evolution, self._lineage, self._clock, places, self._watching))
+        tell(self._watching, "on_generation", evolution)
+        if checkpoint is not None and self._lineage is not None:
+            self._keyframes.keep(self._lineage, checkpoint, self._watching)
+
+    def _breed(self, generation: int) -> list[int]:
+        """Let the children take the places of the population, and return those of their parents under a checkpoint."""
+        toolbox, population = self.evolution.toolbox, self.evolution.population
+        rng = stream(self._seed, Purpose.SELECT, generation)
+        kept = self._elitism.choose(population)
+        wanted = len(population) - len(kept)
+        weigh, around_centre = weigh_of(toolbox), getattr(toolbox, "step", None) is not None
+        if weigh is None:
+            drawn = adapting(seeded(toolbox.select, rng), self._clock)(population, wanted)
+            if len(drawn) != wanted:
+                raise ValueError(f"select must return {wanted} individuals, got {len(drawn)}")
+            chosen = list(drawn) if around_centre else in_order(drawn, toolbox.mate)
+        else:  # all count, best first
+            chosen = sorted(population, key=attrgetter("fitness"), reverse=True)
+            self._clock.advance(population)
+        if not around_centre and self._best_pairs is not None:
+            best, mates = max(population, key=attrgetter("fitness")), mates_of(toolbox)
+            groups = (chosen[start : start + mates] for start in range(0, len(chosen), mates))
+            self._best_pairs = sum(any(parent is best for parent in group) for group in groups)
+        self.evolution.parents = len({id(member) for member in chosen})
+        if self._lineage is not None:
+            population[:] = self._lineage.children([*chosen, *kept], generation, self._clock.sigma)
+            return [member.recipe.place for member in (*chosen, *kept)] if self._checkpoint is not None else []
+        population[:] = [*chosen, *kept]  # those that were not chosen are not needed any more
+        if around_centre:
+            centre = centre_of(chosen, self._centre, toolbox.step, weigh)
+            self._centre, chosen = centre, [centre] * len(chosen)
+            around = {"centre": centre, "step": toolbox.step, "weigh": weigh, "size": len(population)}
+            self.evolution.mean = partial(mean_around, **around)
+        children = vary(chosen, toolbox, seed=self._seed, generation=generation, **self._probabilities)
+        population[:] = [*children, *unscored(map(toolbox.clone, kept))]
+        return []

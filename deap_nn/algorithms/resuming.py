@@ -1,0 +1,252 @@
+"""What a run keeps so that it can go on, and how it goes on."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deap_nn.algorithms.settings_record import check_settings, environment_of, own_problem, settings_record
+from deap_nn.algorithms.toolbox.clock import Clock
+from deap_nn.breeding.lineage import Lineage
+from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError
+from deap_nn.breeding.task import Reference
+from deap_nn.callbacks.base import Callback, Evolution, naming
+from deap_nn.core.environment import difference
+from deap_nn.core.errors import WORST
+from deap_nn.core.files import plain
+from deap_nn.core.logbooks import last_record, record
+from deap_nn.operators.elitism import Elitism
+from deap_nn.runs.checkpoint import Checkpoint
+from deap_nn.runs.generations import CheckpointError, Generation, keyframes_in, read_generations
+
+KEYFRAME_SECONDS = 20.0
+KEYFRAME_BYTES = 2 << 30
+"""When a keyframe is made, and how large one may be, unless `evolve` is told otherwise."""
+
+KEYFRAME_RECIPES = 20_000
+"""So many recipes that one would let go of call for one too: they take some megabytes of memory."""
+
+
+def _named(watching: Iterable[Callback]) -> Iterator[tuple[str, Callback]]:
+    """Yield each callback with the name that a checkpoint knows it by: its class, and which one of that it is."""
+    seen: Counter[str] = Counter()
+    for callback in watching:
+        name = type(callback).__name__
+        yield f"{name} {seen[name]}", callback
+        seen[name] += 1
+
+
+def _members(watching: Iterable[Callback]) -> list[Any]:
+    """Return the members that callbacks will ask for when they are restored."""
+    members: list[Any] = []
+    for callback in watching:
+        with naming(callback, "members"):
+            members += callback.members()
+    return members
+
+
+def _settings_of(evolution: Evolution) -> dict[str, Any]:
+    return settings_record(evolution.toolbox, evolution.population, **evolution.settings)
+
+
+def kept_of(
+    evolution: Evolution, lineage: Lineage, clock: Clock, places: Sequence[int], watching: Iterable[Callback]
+) -> Generation:
+    """Return what a checkpoint keeps of the generation that was logged last."""
+    states = {}
+    for name, callback in _named(watching):
+        with naming(callback, "state"):
+            states[name] = callback.state()
+    return Generation(
+        number=evolution.generation,
+        sigma=clock.sigma,
+        adaptation=plain(clock.state()),
+        row=last_record(evolution.logbook),
+        seconds=evolution.seconds,
+        elapsed=evolution.elapsed,
+        evaluations=evolution.evaluations,
+        states=states,
+        history=lineage.history,
+        wvalues=np.array([member.fitness.wvalues for member in evolution.population], dtype=np.float64),
+        chosen=np.array(places, dtype=np.uint32),
+        settings=None if evolution.generation else _settings_of(evolution),
+        environment=None if evolution.generation else environment_of(evolution.toolbox),
+    )
+
+
+def begun_with(checkpoint: Checkpoint | str | os.PathLike[str]) -> int | None:
+    """Return the number of generations that the schedule of a kept run goes by, or None where there is none."""
+    if isinstance(checkpoint, Checkpoint):
+        past = checkpoint.read_past()
+    else:
+        path = Path(checkpoint, "generations")
+        past = read_generations(checkpoint) if path.is_file() and path.stat().st_size else []
+    found = past[0].adaptation.get("generations") if past else None
+    return None if found is None else int(found)
+
+
+def go_on(
+    evolution: Evolution,
+    lineage: Lineage,
+    clock: Clock,
+    elitism: Elitism,
+    checkpoint: Checkpoint,
+    watching: Iterable[Callback],
+) -> None:
+    """Put a run back where its last generation was logged."""
+    past = checkpoint.read_past()
+    last, population = past[-1], evolution.population
+    may_differ, present = ("data",) if checkpoint.regardless else (), _settings_of(evolution)
+    check_settings(past[0].settings, present, checkpoint.path.parent, but=may_differ)
+    if past[0].settings is not None and past[0].settings.get("data") != present.get("data"):
+        evolution.same_bytes = False
+    if len(population) != len(last.wvalues):
+        raise CheckpointError(f"the checkpoint has {len(last.wvalues)} members, the population {len(population)}")
+    if last.number > evolution.generations:
+        least = f"the {last.number} generations of {checkpoint.path.parent}"
+        raise CheckpointError(f"ngen must be at least {least}, got {evolution.generations}")
+    _check_environment(evolution, checkpoint)
+    whole = past[0].settings is not None and past[0].environment is not None
+    reference = reference_of(evolution, past[0].wvalues[0])
+    if whole and not checkpoint.regardless and reference is not None and evolution.same_bytes:
+        lineage.refer(*reference)
+        list(evolution.map(evolution.toolbox.evaluate, population[:1]))  # who differs says so before anything is done
+    keyframe = check_keyframe(checkpoint.path.parent, last.number)
+    lineage.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
+    if lineage.history != last.history:
+        own = "the toolbox's mates, elites and, around a centre, parents and step, which follows from the generations "
+        own += "that make_toolbox(generations=N) names,"
+        same = f"seed, cxpb, mutpb, the population's seed and {own} must be the same"
+        raise CheckpointError(f"{checkpoint.path.parent} is of another run: {same}")
+    if last.number:
+        population[:] = lineage.last_members()
+    for member, wvalues in zip(population, last.wvalues.tolist(), strict=True):
+        member.fitness.wvalues = tuple(wvalues)
+    for generation in past[1:]:
+        elitism.go_on(generation.chosen[len(population) - elitism.count :].tolist(), len(population))
+    for generation in past:
+        evolution.logbook.header = list(generation.row)
+        record(evolution.logbook, generation.row)
+    evolution.generation, evolution.evaluations = last.number, last.evaluations
+    evolution.parents = last.parents(elitism.count)
+    evolution.seconds, evolution.elapsed = last.seconds, last.elapsed
+    evolution.best = max(population, key=attrgetter("fitness"))
+    evolution.member = lineage.recall
+    clock.restore(last.number, last.adaptation)
+    for name, callback in _named(watching):
+        with naming(callback, "restore"):
+            callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
+    wanted = _members(watching)
+    line = lineage.line(wanted) if last.number else []
+    genomes = sum(map(len, line))
+    if genomes and lineage.seconds_to_breed(genomes) > KEYFRAME_SECONDS:
+        takes = f"takes about {lineage.seconds_to_breed(genomes):.0f} s"
+        warnings.warn(f"{genomes} genomes are bred again, which {takes}", stacklevel=3)
+    lineage.replay(line, wanted)
+    evolution.member = None
+    lineage.forget_past()
+    past.clear()  # the logbook and the lineage have what is needed of it
+
+
+def _check_environment(evolution: Evolution, checkpoint: Checkpoint) -> None:
+    """Hold this process against the one that began a run."""
+    recorded, here = checkpoint.past[0].environment, environment_of(evolution.toolbox)
+    if recorded is None:
+        if checkpoint.past[0].settings is not None:
+            warnings.warn(
+                f"{checkpoint.path.parent} does not hold the run's environment: it is not compared", stacklevel=4
+            )
+        return
+    folder, differs = checkpoint.path.parent, difference(recorded, here)
+    if differs is not None and not checkpoint.regardless:
+        helps = "--force, or Checkpoint(folder, regardless=True), goes on all the same"
+        raise CheckpointError(f"{folder} is of a run by another TensorFlow: {differs}: {helps}")
+    if differs is None and here["processor"] != recorded["processor"]:
+        differs = "this processor is another than the one where the run began"
+    if differs is not None:
+        evolution.same_bytes = False
+        warnings.warn(f"the last bits of a fitness may be others: {differs}", stacklevel=4)
+
+
+def reference_of(evolution: Evolution, wvalues: Sequence[float]) -> tuple[Any, Reference] | None:
+    """Return the function that scores, and the first founder with its fitness, which each process must compute alike.
+
+    None where the fitness may be other each time: one that is not ours, has a user's own functions or layers in it, or
+    is computed on a GPU.
+
+    Parameters
+    ----------
+    evolution : Evolution
+        The run, in generation 0.
+    wvalues : sequence of float
+        The weighted values of the first founder's fitness.
+    """
+    evaluate, first = evolution.toolbox.evaluate, evolution.population[0]
+    problem, values = own_problem(evaluate), tuple(map(float, wvalues))
+    if problem is None or problem.device != "cpu" or max(map(abs, values)) >= WORST:
+        return None
+    if problem.model.own or problem.model.held or any(map(_has_own, getattr(problem, "objectives", ()))):
+        return None
+    return evaluate, (first.recipe, tuple(first.fitness.weights), values)
+
+
+def _has_own(objective: Any) -> bool:
+    """Return whether a user's own function or class is in an objective."""
+    return objective.function is not None or bool(objective.own) or any(map(_has_own, objective.parts))
+
+
+def check_keyframe(folder: Path, generation: int) -> Path | None:
+    """Return the newest keyframe in a checkpoint's folder that is whole, and not newer than a generation.
+
+    One that is damaged is said to be so, and not used.
+    """
+    for path in keyframes_in(folder):
+        try:
+            if Keyframe(path).generation <= generation:
+                return path
+        except (KeyframeError, OSError) as error:
+            warnings.warn(f"the keyframe is not used: {error}", stacklevel=3)
+    return None
+
+
+@dataclass
+class Keyframes:
+    """When keyframes are made, and how large they may be.
+
+    Parameters
+    ----------
+    seconds : float, optional
+        One is made when breeding the parents again would take longer; none ever if left out.
+    most : int
+        One of more bytes is not kept.
+    """
+
+    seconds: float | None
+    most: int
+    _told: bool = field(default=False, init=False)
+
+    def keep(self, lineage: Lineage, checkpoint: Checkpoint, watching: Iterable[Callback]) -> None:
+        """Make a keyframe, if breeding the parents again would take long enough."""
+        if self.seconds is None or not lineage.generation:
+            return
+        if lineage.seconds_to_breed() <= self.seconds and lineage.dispensable < KEYFRAME_RECIPES:
+            return
+        others = [member for member in _members(watching) if hasattr(member, "recipe")]
+        size = lineage.keyframe_bytes(others)
+        if size > self.most:
+            if not self._told:
+                self._told = True
+                takes = f"it would take {size >> 20} MiB"
+                warnings.warn(f"no keyframe is kept, {takes}: see --keyframe-space", stacklevel=3)
+        else:
+            checkpoint.sync()  # a keyframe is of no use to a checkpoint that does not reach so far
+            lineage.keep_keyframe(checkpoint.keyframe_path(lineage.generation), others)
+            checkpoint.keep_newest_keyframe()

@@ -1,0 +1,237 @@
+"""The settings that decide a run's numbers, in one flat mapping: a checkpoint keeps it, and compares it at resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import reprlib
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from deap import base
+
+from deap_nn.core.environment import environment
+from deap_nn.genome.noise import NoiseTable
+from deap_nn.operators.adaptation.protocol import is_adaptation
+from deap_nn.operators.ranking import weigh_of
+from deap_nn.operators.selection import operator_of
+from deap_nn.process.workers import is_serial, running_under_scoop
+from deap_nn.runs.generations import CheckpointError
+
+VERSION = 1
+"""Another version of the names below is not compared."""
+
+NEUTRAL: dict[str, Any] = {
+    "cxpb": 1.0,
+    "mutpb": 1.0,
+    "elites": 0,
+    "elite_batches": 1,
+    "mutate.indpb": 1.0,
+    "mutate.matrices": "all",
+    "mutate.scale": None,
+    "batch_generations": 1,
+    "precision": "float32",
+    "device": "cpu",
+    "select.boosted": 1,
+    "select.fewest": 2,
+    "select.parents": None,
+    "weigh.parents": None,
+}
+"""A setting that is not recorded has this value, so that one which comes later is no difference to runs before it."""
+
+OPERATORS = ("individual", "mate", "mutate", "select", "evaluate")
+
+CHANGING = ("rng", "noise")
+"""Arguments of operators that follow from the seed."""
+
+
+def settings_record(
+    toolbox: base.Toolbox, population: Sequence[Any], *, seed: int, cxpb: float, mutpb: float
+) -> dict[str, Any]:
+    """Return the settings that decide a number of the logbook or a weight, by names of their own, ready for JSON.
+
+    Numbers, texts and the names of functions stand for themselves, arrays, data and models for a digest. How many
+    generations a run has, the map, and where files lie is no part of it. Of a user's own functions it has the names
+    and arguments, not the code.
+
+    Parameters
+    ----------
+    toolbox : deap.base.Toolbox
+        Of the run.
+    population : sequence
+        Its members; their number and the weights of their fitness count.
+    seed, cxpb, mutpb
+        As `evolve` has them.
+    """
+    found: dict[str, Any] = {
+        "population": len(population),
+        "seed": int(seed),
+        "cxpb": float(cxpb),
+        "mutpb": float(mutpb),
+    }
+    found["fitness_weights"] = list(map(float, population[0].fitness.weights))
+    for name in OPERATORS:
+        if hasattr(toolbox, name) and not (name == "evaluate" and own_problem(toolbox.evaluate) is not None):
+            found |= _of_operator(name, getattr(toolbox, name))
+    if (weigh := weigh_of(toolbox)) is not None:
+        found |= _of_operator("weigh", weigh)
+    for name in ("mates", "elites", "elite_batches", "step"):
+        value = getattr(toolbox, name, None)
+        if isinstance(value, Real):
+            found[name] = float(value) if name == "step" else int(float(value))
+    if getattr(toolbox, "step", None) is not None:
+        found.pop("mates", None)
+    found |= _of_evaluation(toolbox, seed)
+    return {"version": VERSION} | {
+        name: value for name, value in sorted(found.items()) if not (name in NEUTRAL and value == NEUTRAL[name])
+    }
+
+
+class SettingsError(CheckpointError):
+    """A run has other settings than its checkpoint was made with."""
+
+
+def check_settings(
+    recorded: Mapping[str, Any] | None, present: Mapping[str, Any], folder: Path, *, but: Collection[str] = ()
+) -> None:
+    """Raise `SettingsError`, naming the first setting that differs; warn where none are recorded.
+
+    Parameters
+    ----------
+    recorded : mapping or None
+        That of a checkpoint; None if it was made before checkpoints had one.
+    present : mapping
+        The present one, from `settings_record`.
+    folder : Path
+        Of the checkpoint, for the message.
+    but : collection of str
+        Settings that may differ.
+    """
+    if recorded is None or recorded.get("version") != VERSION:
+        warnings.warn(f"{folder} does not hold the run's settings: they are not compared", stacklevel=3)
+        return
+    for name in sorted((recorded.keys() | present.keys()) - {*but}):
+        was, now = (record.get(name, NEUTRAL.get(name)) for record in (recorded, present))
+        if was != now and json.dumps(was) != json.dumps(now):  # NaN is NaN, and 2 is 2.0
+            values = f"was {reprlib.repr(was)} when the run began, and is {reprlib.repr(now)}"
+            raise SettingsError(f"{folder} is of a run with other settings: {name} {values}")
+
+
+def _of_operator(name: str, registered: Any) -> dict[str, Any]:
+    """Return the name of a registered function and its arguments, those of partial calls inside it too."""
+    keywords: dict[str, Any] = {}
+    inner, arguments = registered, tuple[Any, ...]()
+    while inner is not None:
+        if isinstance(inner, partial):
+            keywords = dict(inner.keywords) | keywords
+            arguments = (*inner.args, *arguments)
+        decorated = hasattr(inner, "__wrapped__")
+        inner = inner.func if isinstance(inner, partial) else None if decorated else getattr(inner, "operator", None)
+    if name == "individual":  # the container and the layout, of which the second is the model's
+        arguments = ()
+    found = {name: _named(operator_of(registered))}
+    found |= {f"{name}.{place}": _told(value) for place, value in enumerate(arguments)}
+    return found | {f"{name}.{key}": _told(value) for key, value in keywords.items() if key not in CHANGING}
+
+
+def _of_evaluation(toolbox: base.Toolbox, seed: int) -> dict[str, Any]:
+    """Return the settings of the evaluation."""
+    found: dict[str, Any] = {}
+    problem = own_problem(toolbox.evaluate)
+    assess = getattr(toolbox, "assess", None)
+    size = getattr(getattr(assess, "func", assess), "validation_size", None)
+    if size is not None:
+        found["validation_size"] = int(size)
+    known = problem if problem is not None else own_problem(assess)
+    if known is None:
+        return found
+    if known.seed != seed:
+        found["seed_of_batches"] = int(known.seed)
+    for name in ("fitness", "batch_size", "batch_generations", "precision", "device"):
+        if hasattr(known, name):
+            found[name] = getattr(known, name)
+    for objective in getattr(known, "objectives", ()):
+        found.setdefault("objectives", []).append(_of_objective(objective))
+    return found | {"data": known.data.sha256[:16], "model": _of_model(known.model)}
+
+
+def environment_of(toolbox: base.Toolbox) -> dict[str, Any]:
+    """Return the environment of the process that leads a run.
+
+    It has TensorFlow's threads only if this process scores too, by TensorFlow as this package uses it.
+    """
+    scores = is_serial(toolbox.map) or running_under_scoop()
+    found = environment()
+    return found if scores and own_problem(toolbox.evaluate) is not None else found | {"threads": None}
+
+
+def own_problem(function: Any) -> Any:
+    """Return the problem of an evaluation by this package; None for a user's own function, and for a decorated one."""
+    unbound = isinstance(function, partial) and not (function.args or function.keywords)
+    bare: Any = function.func if unbound else function
+    return getattr(bare, "problem", None) if type(bare).__module__.startswith("deap_nn.") else None
+
+
+def _of_objective(objective: Any) -> str:
+    told = [objective.kind, objective.name, str(objective.place)]
+    if objective.config:
+        told.append(_digest(_unnumbered(objective.config).encode()))
+    if objective.function is not None:
+        told.append(_named(objective.function))
+    return " ".join([*told, *map(_of_objective, objective.parts)])
+
+
+def _of_model(model: Any) -> str:
+    """Return the name of a built-in model, or a digest of another's configuration and fixed weights."""
+    if model.held:
+        return _digest(re.sub(r"_\d+$", "", model.name).encode() + repr(model.shapes).encode())
+    if not model.config:
+        return str(model.name)
+    state = b"".join(part if isinstance(part, bytes) else b"" for part in model.state)
+    return _digest(_unnumbered(model.config).encode() + repr(model.shapes).encode() + state)
+
+
+def _unnumbered(config: str) -> str:
+    """Return a configuration without the numbers by which Keras tells layers of one class that a process has made."""
+    return re.sub(r'_\d+(?=[/"])', "", config)
+
+
+def _told(value: Any) -> Any:
+    """Return an argument in the form of JSON; other values than numbers and texts by their names or a digest."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic | complex | bytes):
+        item = value.item() if isinstance(value, np.generic) else value
+        return item if isinstance(item, bool | int | float | str) else repr(item)
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        return [list(value.shape), *map(_told, value.ravel().tolist())]
+    if isinstance(value, np.ndarray):
+        return _digest(repr((value.dtype.str, value.shape)).encode() + np.ascontiguousarray(value).tobytes())
+    if is_adaptation(value):
+        public = {name: _told(own) for name, own in vars(value).items() if not name.startswith("_")}
+        return repr(value) if type(value).__module__.startswith("deap_nn.") else [_named(type(value)), public]
+    if isinstance(value, NoiseTable | np.random.Generator):
+        return None
+    if isinstance(value, list | tuple):
+        return [_told(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _told(item) for key, item in value.items()}
+    return _named(value)
+
+
+def _named(function: Any) -> str:
+    """Return the name of a function or class, or of the class of anything else.
+
+    Without its module: that of a script is ``__main__`` in one process, and its file's name in another.
+    """
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -1,0 +1,128 @@
+"""The generation that a toolbox is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+from deap import base
+
+from deap_nn.core.generation import told_of
+from deap_nn.operators.adaptation.protocol import Adaptation, hold, is_adaptation
+from deap_nn.operators.adaptation.schedules import Annealed
+from deap_nn.operators.adaptation.selections import Adapting, adaptations_of, note_update
+
+
+class Clock:
+    """The generation that a toolbox is in: it moves the mini-batch on and shows the population to the adaptation.
+
+    Parameters
+    ----------
+    toolbox : deap.base.Toolbox
+        Whatever is registered as its ``evaluate`` and ``mutate`` when the generation changes is told, and so is what is
+        registered as ``evaluate`` now, which another may call.
+
+    Attributes
+    ----------
+    generation : int
+        The present one.
+    generations : int or None
+        The number of generations of the run, where it is known.
+    runs : int
+        How often it was reset.
+    """
+
+    generations: int | None = None
+    runs = 0
+
+    def __init__(self, toolbox: base.Toolbox) -> None:
+        self.toolbox = toolbox
+        self.generation = 0
+        self._first = getattr(toolbox, "evaluate", None)
+
+    @property
+    def adaptation(self) -> Adaptation | None:
+        """What the registered mutation takes its sigma from, if that is an adaptation."""
+        sigma = getattr(self.toolbox.mutate, "keywords", {}).get("sigma")
+        if not is_adaptation(sigma):
+            return None
+        if isinstance(sigma, Annealed) and self.generations is not None:
+            sigma.run_of(self.generations)
+        hold(sigma)
+        return sigma
+
+    @property
+    def sigma(self) -> float | None:
+        """The mutation step size at present, or None if the registered mutation has no ``sigma``."""
+        adaptation = self.adaptation
+        if adaptation is not None:
+            return float(adaptation.sigma)
+        sigma = getattr(self.toolbox.mutate, "keywords", {}).get("sigma")
+        return float(sigma) if isinstance(sigma, Real) else sigma
+
+    def _others(self) -> list[Adaptation]:
+        """Return the adaptations that the registered selection updates beside that of the mutation."""
+        own, found = self.adaptation, adaptations_of(getattr(self.toolbox, "select", None))
+        return [other for other in found if is_adaptation(other) and other is not own and not isinstance(other, Clock)]
+
+    def watch(self, evaluate: Callable[..., Any]) -> None:
+        """Tell a registered evaluation each new generation, also once another is registered that may call it."""
+        if self._first is None:
+            self._first = evaluate
+
+    def _set(self, generation: int) -> None:
+        self.generation = generation
+        for evaluate in (self._first, self.toolbox.evaluate):
+            for told in told_of(evaluate):
+                told.generation = generation
+
+    def reset(self, generations: int | None = None) -> None:
+        """Go back to generation 0 and the first sigma, at the start of a run of a number of generations."""
+        self.generations = self.generations if generations is None else generations
+        self.runs += 1
+        self._set(0)
+        for adaptation in (self.adaptation, *self._others()):
+            if adaptation is not None:
+                adaptation.reset()
+
+    def state(self) -> dict[str, Any]:
+        """Return the states of the adaptations, for `restore`."""
+        state: dict[str, Any] = dict(self.adaptation.state()) if self.adaptation is not None else {}
+        others = [dict(other.state()) for other in self._others()]
+        return state | ({"others": others} if any(others) else {})
+
+    def restore(self, generation: int, adaptation: Mapping[str, Any]) -> None:
+        """Go to a generation, and put the adaptations into the state that they had then."""
+        self._set(generation)
+        state = dict(adaptation)
+        for other, kept in zip(self._others(), state.pop("others", ()), strict=False):
+            other.restore(kept)
+        if "generations" in state:  # those that the run was begun with
+            self.generations = int(state["generations"])
+        if self.adaptation is not None:
+            self.adaptation.restore(state)
+
+    def advance(self, individuals: Sequence[Any]) -> None:
+        """Begin the next generation, whose parents come from the evaluated `individuals`."""
+        self._set(self.generation + 1)
+        adaptation = self.adaptation
+        if adaptation is not None:
+            adaptation.update(individuals, self.generation)
+        note_update(adaptation, self.generation)
+
+    def update(self, individuals: Sequence[Any], generation: int) -> None:
+        """Advance, as `adapting` asks of what it updates; the clock counts the generations by itself."""
+        self.advance(individuals)
+
+
+class GenerationalSelect(Adapting):
+    """The selection of toolboxes that were pickled before there was `adapting`."""
+
+    def __init__(self, clock: Clock, operator: Callable[..., list[Any]]) -> None:
+        super().__init__(operator, clock)
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Take the state of such a pickle."""
+        vars(self).update({"operator": state["operator"], "generation": 0})
+        self.adaptations = state["adaptations"] if "adaptations" in state else (state["clock"],)

@@ -1,0 +1,176 @@
+"""DEAP's ``generate`` and ``update`` of an evolution strategy around one centre."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from deap import base
+
+from deap_nn.algorithms.toolbox.made import StrategyToolbox, check_called
+from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.centre import centre_of
+from deap_nn.breeding.founders import breeder_of
+from deap_nn.breeding.members import light_members
+from deap_nn.breeding.recipe import POOL_PLACE, Recipe, drawn_places
+from deap_nn.core.seeding import Purpose, seeded, stream
+from deap_nn.genome.population import Population
+from deap_nn.genome.vectors import Vector, empty_vector
+from deap_nn.genome.weight_list import WeightList
+from deap_nn.operators.ranking import weigh_of
+
+
+class GenerateUpdate:
+    """The state of an evolution strategy between the calls of ``deap.algorithms.eaGenerateUpdate``.
+
+    The populations are those of `evolve` with the same seed and sizes, generation by generation: the first call of
+    `generate` gives the initial population, so ``ngen`` of DEAP's loop is one more than that of `evolve`.
+
+    Parameters
+    ----------
+    toolbox : StrategyToolbox
+        With ``population``, ``mutate``, and ``weigh`` or else ``select``.
+
+    References
+    ----------
+    Y. Collette, N. Hansen, G. Pujol, D. Salazar Aponte and R. Le Riche, "On object-oriented programming of optimizers",
+    2010 (the ask and tell interface); see `recombination_weights` for the strategy.
+    """
+
+    def __init__(self, toolbox: StrategyToolbox) -> None:
+        self.toolbox = toolbox
+        self._breeder: Breeder | None = None
+        self._centre: Vector | None = None
+        self._sigma: float | None = None
+        self._run = 0
+
+    def generate(self) -> Population:
+        """Return the next population: its members are bred when their weights are read, and not kept by `evaluate`.
+
+        Raises
+        ------
+        ValueError
+            If `make_toolbox` was not given ``population`` and ``generations``.
+        """
+        toolbox = self.toolbox
+        members, _ = toolbox.named()
+        if self._centre is None or toolbox.clock.runs != self._run:  # a new run, or `evolve` in between
+            self._centre = None
+            toolbox.clock.reset()
+            self._run = toolbox.clock.runs
+            return Population(toolbox.population(n=members))
+        breeder = self._breeder = self._breeder_now()
+        generation, self._sigma = toolbox.clock.generation, toolbox.clock.sigma
+        recipes = [Recipe(generation, place, (0,), self._sigma) for place in range(members)]
+        make = partial(_bred, breeder, self._centre)
+        return Population(light_members(breeder.container, recipes, make, breeder.shapes))
+
+    def update(self, population: Sequence[Any]) -> None:
+        """Move the centre by the evaluated population, and begin the next generation.
+
+        Parameters
+        ----------
+        population : sequence
+            What `generate` returned, or individuals in its place that were changed or made otherwise.
+
+        Raises
+        ------
+        ValueError
+            If it has another size, or an individual has no valid fitness.
+        """
+        toolbox, (members, _) = self.toolbox, self.toolbox.named()
+        if len(population) != members:
+            raise ValueError(f"population must have the {members} members that generate gives, got {len(population)}")
+        if not all(individual.fitness.valid for individual in population):
+            raise ValueError("population must have a valid fitness in all its members")
+        shapes = {individual.shapes for individual in population}
+        if shapes != {toolbox.layout.shapes}:
+            raise ValueError(f"population must have the shapes {toolbox.layout.shapes}, got {shapes.pop()}")
+        check_called(toolbox, members)
+        weigh, generation = weigh_of(toolbox), toolbox.clock.generation
+        if weigh is None:
+            rng = stream(toolbox.seed, Purpose.SELECT, generation + 1)
+            chosen = seeded(toolbox.select, rng)(population, members)
+        else:
+            chosen = sorted(population, key=_worth, reverse=True)
+            toolbox.clock.advance(population)
+        if self._centre is None:
+            self._centre = _copied(centre_of(chosen, None, 0.0).transient().flat)
+        else:
+            self._centre = self._next_centre(chosen, generation)
+
+    def _next_centre(self, chosen: Sequence[Any], generation: int) -> Vector:
+        """Return the centre of the next generation, made from recipes where the members are as they were bred."""
+        breeder, before = self._breeder, self._centre
+        if breeder is None or before is None:
+            raise ValueError("update needs the population that generate returned")
+        recipes = [self._recipe_of(individual, generation) for individual in chosen]
+        if None not in recipes:
+            places = drawn_places(recipe.place for recipe in recipes if recipe is not None)
+            out = empty_vector(before.size)
+            breeder.breed(Recipe(generation, POOL_PLACE, (0,), self._sigma, places), [before], out)
+            return out
+        around = breeder.container._wrapped(before, breeder.shapes)
+        return _copied(centre_of(chosen, around, float(breeder.step or 0.0), breeder.weigh).flat)
+
+    def _recipe_of(self, individual: Any, generation: int) -> Recipe | None:
+        """Return the recipe of a member of this generation, or None where its weights are not those of the recipe."""
+        recipe = getattr(individual, "recipe", None)
+        if not isinstance(recipe, Recipe) or recipe.generation != generation or not isinstance(individual, WeightList):
+            return None
+        if getattr(individual, "make", None) is not None:  # nobody has read its weights, so nobody has changed them
+            return recipe
+        if self._breeder is None or self._centre is None or individual.shapes != self._breeder.shapes:
+            return None
+        bred = _bred(self._breeder, self._centre, recipe)
+        return recipe if bred.tobytes() == individual.flat.tobytes() else None
+
+    def _breeder_now(self) -> Breeder:
+        """Return what the children of this generation have in common, by what is registered now."""
+        toolbox = self.toolbox
+        breeder = breeder_of(toolbox.population(n=1), toolbox, seed=toolbox.seed, cxpb=1.0, mutpb=1.0)
+        if isinstance(breeder, str):
+            raise ValueError(f"generate: {breeder}")
+        check_called(toolbox, self.toolbox.named()[0])
+        return breeder
+
+
+def _worth(individual: Any) -> tuple[float, ...]:
+    """Return the weighted fitness values; what is no number is the worst, as `evolve` has it."""
+    return tuple(-math.inf if math.isnan(value) else value for value in individual.fitness.wvalues)
+
+
+def _copied(weights: Vector) -> Vector:
+    out = empty_vector(weights.size)
+    np.copyto(out, weights)
+    return out
+
+
+def _bred(breeder: Breeder, centre: Vector, recipe: Recipe) -> Vector:
+    """Return the weights of a child of a centre."""
+    out = empty_vector(centre.size)
+    breeder.breed(recipe, [centre], out)
+    return out
+
+
+def check_named(toolbox: base.Toolbox) -> None:
+    """Raise ValueError if ``generate`` or ``update`` of a strategy is registered anew, which `evolve` does not call."""
+    if not isinstance(toolbox, StrategyToolbox):
+        return
+    for name in ("generate", "update"):
+        registered = getattr(toolbox, name, None)
+        if not isinstance(getattr(getattr(registered, "func", None), "__self__", None), GenerateUpdate):
+            raise ValueError(f"{name} is not called by evolve: deap.algorithms.eaGenerateUpdate calls it")
+
+
+def register_strategy(toolbox: StrategyToolbox) -> None:
+    """Register ``generate`` and ``update`` of an evolution strategy."""
+    strategy = GenerateUpdate(toolbox)
+    toolbox.register("generate", strategy.generate)
+    toolbox.register("update", strategy.update)
+
+
+__all__ = ["GenerateUpdate", "check_named", "register_strategy"]

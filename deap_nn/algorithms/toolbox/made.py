@@ -1,0 +1,202 @@
+"""The toolboxes that `make_toolbox` returns: DEAP's, with a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal, NoReturn
+
+from deap import base, tools
+
+from deap_nn.algorithms.toolbox.clock import Clock
+from deap_nn.algorithms.toolbox.presets import usual_step
+from deap_nn.genome.layout import Layout
+from deap_nn.operators.adaptation.feedback import SelfAdaptive
+from deap_nn.operators.adaptation.selections import adaptations_of, adapting
+from deap_nn.operators.by_name import takes_many
+from deap_nn.operators.ranking import weigh_of, weights_of
+from deap_nn.operators.recombination import cxMean
+from deap_nn.operators.selection import is_log_rank, operator_of
+
+
+class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
+    """A DEAP toolbox in which whatever is registered as ``select`` begins the next generation.
+
+    Parameters
+    ----------
+    layout : Layout
+        The shapes and names of the weight matrices.
+    seed : int
+        The seed of the toolbox, which is that of a run by `evolve` if none is given there.
+    algorithm : str
+        The name of the algorithm, such as ``"ga"``.
+    members, generations : int, optional
+        The size of the population and the number of generations, if they were given.
+
+    Attributes
+    ----------
+    clock : Clock
+        The generation, and what follows it.
+    """
+
+    def __init__(
+        self, layout: Layout, *, seed: int, algorithm: str, members: int | None = None, generations: int | None = None
+    ) -> None:
+        super().__init__()
+        self.layout, self.seed, self.algorithm = layout, seed, algorithm
+        self.members, self.generations = members, generations
+        self.clock = Clock(self)
+        self.clock.generations = generations
+
+    def register(self, alias: str, function: Callable[..., Any], *args: Any, **kargs: Any) -> None:
+        """Register a function, as DEAP does; a ``select`` advances the generation before it selects."""
+        if alias == "select":
+            function = adapting(function, self.clock)
+        if alias == "weigh" and getattr(self, "step", None) is None:
+            raise ValueError("weigh: a genetic algorithm selects parents; preset='es' weighs all members")
+        super().register(alias, function, *args, **kargs)
+        if alias == "evaluate":
+            self.clock.watch(self.evaluate)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "select" and not any(found is self.clock for found in adaptations_of(value)):
+            value = partial(adapting(value, self.clock))
+        super().__setattr__(name, value)
+
+    def decorate(self, alias: str, *decorators: Callable[..., Any]) -> None:
+        """Decorate a function, as DEAP does; a ``mate`` of several individuals remains one."""
+        many = alias == "mate" and takes_many(self.mate)
+        super().decorate(alias, *decorators)
+        if many:
+            self.mate.takes_many = True
+
+    def next_generation(self, population: Sequence[Any]) -> None:
+        """Begin the next generation after the evaluated `population`: for loops that never call ``select``.
+
+        The next evaluation is on the next mini-batch, and the adaptation of sigma has seen the population.
+        """
+        self.clock.advance(population)
+
+    def plan(self, members: int, generations: int) -> None:
+        """Note the size of a run by `evolve`, from which follow the step and the length of a schedule."""
+
+
+TAKING_THE_BEST = (tools.selBest, tools.selWorst, tools.selNSGA2, tools.selNSGA3, tools.selSPEA2)
+"""They select among more individuals than they are asked for, as parents and children together."""
+
+
+def check_called(toolbox: base.Toolbox, members: int) -> None:
+    """Raise ValueError if the loop of a toolbox' algorithm would not call something that is registered, naming it.
+
+    Parameters
+    ----------
+    toolbox : deap.base.Toolbox
+        Any; one with a ``step`` breeds the children of one centre.
+    members : int
+        The size of the population.
+    """
+    around_centre = getattr(toolbox, "step", None) is not None
+    sigma = getattr(toolbox.mutate, "keywords", {}).get("sigma")
+    if around_centre and isinstance(sigma, SelfAdaptive):
+        raise ValueError("mutate: SelfAdaptive is not for an evolution strategy, whose members share one sigma")
+    if around_centre and operator_of(getattr(toolbox, "mate", cxMean)) is not cxMean:
+        raise ValueError("mate is not called where a toolbox has a step: children come from one centre")
+    weigh, select = weigh_of(toolbox), getattr(toolbox, "select", None)
+    if weigh is not None:
+        weights_of(weigh, members)
+        if select is not None and not is_log_rank(select):
+            raise ValueError("select is not called where weigh says how much each counts: delete toolbox.weigh to draw")
+    elif operator_of(select) in TAKING_THE_BEST:
+        name = operator_of(select).__name__
+        raise ValueError(f"select: the number of parents is that of the members, which is all of them with {name}")
+    if around_centre and getattr(toolbox, "elites", None):
+        raise ValueError(f"elites must be 0 where all the chosen are mated at once, got {toolbox.elites!r}")
+
+
+class StrategyToolbox(MadeToolbox):
+    """The toolbox of an evolution strategy around one centre: ``generate`` and ``update``, no ``mate``.
+
+    Parameters
+    ----------
+    layout, seed, algorithm, members, generations
+        As for `MadeToolbox`.
+    sampling : {"independent", "mirrored"}
+        As for `make_toolbox`.
+    step : float, optional
+        As for `make_toolbox`. Left out, `usual_step`.
+    """
+
+    def __init__(
+        self, *arguments: Any, sampling: Literal["independent", "mirrored"], step: float | None, **keywords: Any
+    ) -> None:
+        super().__init__(*arguments, **keywords)
+        self.sampling = sampling
+        self._step = step
+        self._planned: tuple[int, int] | None = None
+
+    @property
+    def step(self) -> float | Literal["usual"]:
+        """How far the centre moves; "usual" as long as no size of the run is known."""
+        if self._step is not None:
+            return self._step
+        if self._planned is None and (self.members is None or self.generations is None):
+            return "usual"
+        members, generations = self._planned or self.named()
+        matrices = max(1, self.layout.vectors.count(False))
+        return usual_step(members, max(1, generations), matrices, self.sampling)
+
+    @step.setter
+    def step(self, value: float | None) -> None:
+        self._step = value
+
+    def plan(self, members: int, generations: int) -> None:
+        """Note the size of a run by `evolve`; a number that `make_toolbox` was given has to agree, or takes its place.
+
+        Raises
+        ------
+        ValueError
+            If the toolbox was made for another size of the population.
+        """
+        if self.members is not None and self.members != members:
+            raise ValueError(f"population must have the {self.members} members of make_toolbox, got {members}")
+        self._planned = members, generations if self.generations is None else self.generations
+
+    def named(self) -> tuple[int, int]:
+        """Return the size of the population and the number of generations that `make_toolbox` was given.
+
+        Raises
+        ------
+        ValueError
+            If one of them was not given.
+        """
+        if self.members is None or self.generations is None:
+            raise ValueError(
+                "generate needs to know the run: make_toolbox(..., preset='es', population=N, generations=G)"
+            )
+        return self.members, self.generations
+
+    def register(self, alias: str, function: Callable[..., Any], *args: Any, **kargs: Any) -> None:
+        """Register a function, as DEAP does.
+
+        Raises
+        ------
+        ValueError
+            For ``mate``, and for ``select`` without mirrored sampling: nothing would call them.
+        """
+        if alias == "mate" or (alias == "select" and self.sampling != "mirrored"):
+            raise ValueError(f"{alias}: {self._why_not(alias)}")
+        super().register(alias, function, *args, **kargs)
+
+    def next_generation(self, population: Sequence[Any]) -> None:
+        """Raise ValueError: ``update`` begins the next generation."""
+        raise ValueError("next_generation: update(population) begins the next generation of an evolution strategy")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in ("mate", "select"):
+            raise AttributeError(f"{name}: {self._why_not(name)}")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @staticmethod
+    def _why_not(alias: str) -> str:
+        what = "no pairwise crossover" if alias == "mate" else "no selection of parents: all members count by rank"
+        return f'an evolution strategy has {what}; make_toolbox(..., preset="ga") has one'

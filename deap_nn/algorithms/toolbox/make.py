@@ -1,0 +1,400 @@
+"""The wiring of a DEAP toolbox that evolves the weights of a Keras model."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from deap import base, tools
+from numpy.typing import ArrayLike
+
+from deap_nn.algorithms.toolbox.generate_update import register_strategy
+from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox
+from deap_nn.algorithms.toolbox.presets import ALIASES, SETTINGS, canonical
+from deap_nn.breeding.founders import initPopulation
+from deap_nn.core.arguments import check_count, check_number, check_probability
+from deap_nn.core.seeding import Purpose, check_seed, stream
+from deap_nn.data.dataset import Dataset
+from deap_nn.genome.individual import Individual
+from deap_nn.genome.layout import Layout
+from deap_nn.genome.noise import NoiseTable
+from deap_nn.genome.weight_list import WeightList
+from deap_nn.maps.scoop import current_map
+from deap_nn.models.weight_files import checked_weights
+from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
+from deap_nn.operators.adaptation.protocol import Adaptation, check_sigma, is_adaptation
+from deap_nn.operators.adaptation.schedules import Annealed, Constant
+from deap_nn.operators.by_name import CROSSOVERS, CrossoverName, checked_indpb
+from deap_nn.operators.initialisation import fan_in_scales, initAround, initNormal, initScaled
+from deap_nn.operators.mutation import matrix_factors, mutGaussianAdaptive
+from deap_nn.operators.ranking import check_ranking, recombination_weights
+from deap_nn.operators.selection import selLogRank, selMirrored, selRankBoosted
+from deap_nn.problems.keras_problem import KerasProblem
+from deap_nn.problems.wiring import Batches, Scoring, of_keras_problem, of_labelled_data
+
+if TYPE_CHECKING:
+    import keras
+
+LARGEST_STEP = 1e6
+"""No step of `make_toolbox` is as large."""
+
+
+def make_toolbox(
+    model: str | keras.Model | KerasProblem,
+    data: str | Path | Dataset | tuple[Any, Any] | None = None,
+    *,
+    seed: int,
+    preset: Literal["ga", "es", "article"] = "ga",
+    population: int | None = None,
+    generations: int | None = None,
+    fitness: Literal["error", "cross_entropy"] | None = None,
+    batch_size: int | None = None,
+    batch_generations: int = 1,
+    validation_size: int = 1000,
+    container: Callable[[Iterable[ArrayLike]], Any] = Individual,
+    init: Literal["scaled", "normal"] | Sequence[ArrayLike] | None = None,
+    indpb: float | None = None,
+    sigma: float | Adaptation | None = None,
+    scale: Literal["usual", "fan_in", "own"] | Sequence[float] | None = "usual",
+    mutation_indpb: float = 1.0,
+    mutated_matrices: Literal["all", "one"] = "all",
+    pressure: float | None = None,
+    boost: float | None = None,
+    boosted: int | None = None,
+    parents: float | Literal["usual"] | None = "usual",
+    mates: int | None = None,
+    crossover: CrossoverName | None = None,
+    tournsize: int | None = None,
+    elites: int | None = None,
+    elite_batches: int | None = None,
+    step: float | None = None,
+    sampling: Literal["independent", "mirrored"] | None = None,
+    threads: int = 1,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    device: Literal["cpu", "gpu"] = "cpu",
+) -> base.Toolbox:
+    """Wire a DEAP toolbox for evolving the weights of a model on labelled data.
+
+    `preset` names the algorithm, and an argument that is given takes the place of the preset's. DEAP's own loops run on
+    the toolbox: ``eaSimple``, ``eaMuPlusLambda`` and ``eaMuCommaLambda`` on "ga" and "article", ``eaGenerateUpdate`` on
+    "es"; and `evolve` runs on all. Anything may be registered anew. Whatever is registered as ``select`` begins a new
+    generation when it is called: a new mini-batch, and a new sigma. A loop that never selects calls
+    ``toolbox.next_generation(population)``.
+
+    Parameters
+    ----------
+    model : str, keras.Model or KerasProblem
+        ``"mnist_deep"``, ``"lenet5"``, ``"mlp"``, or a built Keras model whose outputs are logits or a softmax over
+        classes. For any other, and other data or fitness, a `KerasProblem`, which has both.
+    data : str, path, Dataset or (x, y)
+        A name that ``load_dataset`` knows, a file or folder, or the data themselves; nothing for a `KerasProblem`. A
+        tuple of inputs and targets makes a `KerasProblem` of the model, with the loss that it is compiled with, or else
+        the cross-entropy.
+    seed : int
+        Decides everything random; `evolve` takes it for its own.
+    preset : {"ga", "es", "article"}
+        A genetic algorithm: four parents crossed by a random mask, Gaussian mutation whose sigma follows the error,
+        selection by rank from the best quarter, the very best boosted. Or an evolution strategy: children around one
+        centre, with ``generate`` and ``update`` in place of ``mate`` and ``select``. Or the article's settings.
+    population, generations : int, optional
+        The number of members and the number of generations after the initial one, each at least 1 and 0. `evolve` knows
+        them by itself; ``eaGenerateUpdate`` needs them, and a `Annealed` sigma without a length the second.
+    fitness : {"error", "cross_entropy"}, optional
+        The quantity to minimise on the mini-batch: the error rate, or the mean cross-entropy in nats; a `KerasProblem`
+        has its own. The preset's if left out: "error" for "article", else "cross_entropy".
+    batch_size : int, optional
+        Samples in a mini-batch, at least 1 and at most the training samples. If left out 64, or all if they are fewer.
+    batch_generations : int
+        The number of generations that a mini-batch serves, at least 1.
+    validation_size : int
+        The number of validation samples that score the best of each generation; all, if there are fewer.
+    container : callable
+        Makes an individual of a list of matrices; a class made by ``creator.create`` of `WeightList`, or `Individual`.
+        Its fitness says which values are minimised and which maximised: for Keras' metrics and several objectives it
+        has to be given.
+    init : {"scaled", "normal"} or sequence of array_like, optional
+        `initScaled` or `initNormal`; or weights, a matrix for each of the model's (`read_weights` gives those of a
+        file): they are the first member, and the others lie around them, by `initAround` with the first `sigma`.
+        "normal" for "article", else "scaled", if left out.
+    indpb : float, optional
+        The probability that `cxMask` exchanges a locus, `cxMatrices` a matrix, `cxUnits` a unit, one half if left out;
+        under "biased" the share of the less fit, a quarter if left out. It needs two `mates`.
+    sigma : float or Adaptation, optional
+        The mutation step size, copied. Left out, ``ErrorScaled(0.1)``, or ``SelfAdaptive(0.1, 0.005)`` if the fitness
+        is neither an error rate nor a cross-entropy; for "es" ``Annealed(0.5, 0.025)``. An `ErrorScaled` that does not
+        say what the fitness is goes by `fitness`.
+    scale : {"fan_in", "own"} or sequence of float, optional
+        A factor of `sigma` for each matrix: "fan_in" is the one that `initScaled` draws the matrix with, "own" the size
+        of its weights at present, with which breeding takes much longer. None for none. None for "article", else
+        "fan_in", if left out.
+    mutation_indpb : float
+        The probability that a weight is mutated, 0 to 1; below 1 breeding takes much longer.
+    mutated_matrices : {"all", "one"}
+        Whether all matrices are mutated, or one of each child, drawn at random; then breeding takes much longer.
+    pressure, boost, boosted : float, float, int, optional
+        As `selRankBoosted` takes them; 1.5, 2 and 1 for "ga", 2, 100 and 1 for "article", if left out.
+    parents : int or float, optional
+        As `selRankBoosted` takes it: a number, or a share of the population; None for all. If left out, for "ga" the
+        best quarter and at least 10, for "article" all. For "es" the number of the best that count, and of the worst;
+        half of all if left out.
+    mates : int, optional
+        The number of parents that are crossed at a time, 2 to 256: two by `cxMask`, more by `cxScanning`, any by
+        "average". DEAP's own loops cross two all the same. Left out, four for the mask of "ga", else two.
+    crossover : {"mask", "biased", "split", "matrices", "units", "average", "none"}, optional
+        `cxMask` or `cxScanning` for the number of `mates`, `cxBiased`, `cxSplit`, `cxMatrices`, `cxUnits`, the mean of
+        `mates` by `cxMean`, or none. The mask if left out.
+    tournsize : int, optional
+        Draw parents by `deap.tools.selTournament` with this number of contestants, at least 1, from all: `pressure`,
+        `boost`, `boosted` and `parents` are not for it.
+    elites : int, optional
+        The number of the best that live on unchanged in the next generation and are scored again there, by ``evolve``.
+    elite_batches : int, optional
+        The fitness of a member that lives on is a running mean over its mini-batches: of all of them up to this number;
+        after that a new one has a weight of 1/`elite_batches`. At least 1, the default: only the new one counts.
+    step : float, optional
+        Of "es": how far the centre moves, in units of the way to the mean of the chosen members, above 0. Left out,
+        `usual_step` for the model and the size of the run.
+    sampling : {"independent", "mirrored"}, optional
+        Of "es". Independent children have noise of their own, and ``toolbox.weigh`` gives the recombination weight of
+        each rank, negative for the worse half (`recombination_weights`). Mirrored ones come in pairs with the same
+        noise, added and subtracted; ``toolbox.select`` is `selMirrored`, which draws the better ones.
+    threads : int
+        TensorFlow's threads in each process. Results are the same for any number of workers, but not of threads.
+    precision : {"float32", "bfloat16"}
+        The arithmetic of the fitness. Processors with AMX, and some that have AVX-512 BF16 alone, are faster in
+        bfloat16, in which the output layers do not compute; validation and test are always computed in float32.
+    device : {"cpu", "gpu"}
+        Where TensorFlow computes; the same bits are promised on a processor alone.
+
+    Returns
+    -------
+    deap.base.Toolbox
+        With ``individual``, ``population``, ``clone``, ``mutate``, ``evaluate``, ``map`` (SCOOP's under
+        ``python -m scoop``), and ``mate`` and ``select``, or for "es" ``generate`` and ``update``; beside them
+        ``next_generation``, ``assess`` and ``error_rate``, which score on validation and test samples, for labelled
+        data ``vote_error_rate`` and for a `KerasProblem` ``scores``, ``to_model``, which gives a Keras model back, and
+        ``layout``, ``clock``, ``seed``, ``mates``, ``elites``, ``elite_batches``, ``problem``, and for "es" ``step``
+        and ``weigh``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong kind, naming it, or is not for the preset.
+
+    Examples
+    --------
+    >>> toolbox = make_toolbox("mlp", "mnist5k", seed=1)
+    >>> population = toolbox.population(n=2)
+    >>> population[0].shapes
+    ((784, 64), (64,), (64, 10), (10,))
+    >>> 1.5 < toolbox.evaluate(population[0])[0] < 4.5
+    True
+    """
+    from deap_nn.models.tensorflow import configure_tensorflow
+
+    seed, algorithm = check_seed(seed), canonical(preset)
+    if preset in ALIASES:
+        warnings.warn(f"preset {preset!r} is now called {algorithm!r}", DeprecationWarning, stacklevel=2)
+    former = crossover == "mean" and SETTINGS[algorithm]["step"] is None
+    if crossover == "mean":
+        warnings.warn("crossover='mean' is deprecated: take preset='es'", DeprecationWarning, stacklevel=2)
+    usual = SETTINGS[algorithm]
+    of_pairs = {"pressure": pressure, "boost": boost, "boosted": boosted, "mates": mates, "indpb": indpb}
+    of_pairs |= {"tournsize": tournsize, "elites": elites, "elite_batches": elite_batches}
+    around_centre = former or usual["step"] is not None
+    algorithm = "es" if former else algorithm
+    _check_for_algorithm(
+        canonical(preset), of_pairs, {"crossover": crossover, "step": step, "sampling": sampling}, former
+    )
+    if fitness is not None:
+        _check_choice("fitness", fitness, ("error", "cross_entropy"))
+    init = usual["init"] if init is None else init
+    if isinstance(init, str):
+        _check_choice("init", init, ("scaled", "normal"))
+    crossover = crossover or usual["crossover"]
+    _check_choice("crossover", crossover, tuple(CROSSOVERS))
+    if step is not None and not 0 < check_number(step, "step") < LARGEST_STEP:
+        raise ValueError(f"step must be above 0 and below {LARGEST_STEP:g}, got {step!r}")
+    sampling = sampling or "independent"
+    _check_choice("sampling", sampling, ("independent", "mirrored"))
+    _check_choice("precision", precision, ("float32", "bfloat16"))
+    _check_choice("device", device, ("cpu", "gpu"))
+    members = None if population is None else check_count(population, "population")
+    generations = None if generations is None else check_count(generations, "generations", 0)
+    batch_size = None if batch_size is None else check_count(batch_size, "batch_size")
+    stays = check_count(batch_generations, "batch_generations")
+    validation_size = check_count(validation_size, "validation_size")
+    threads = check_count(threads, "threads")
+    check_probability(mutation_indpb, "mutation_indpb")
+    _check_choice("mutated_matrices", mutated_matrices, ("all", "one"))
+    scale = usual["scale"] if isinstance(scale, str) and scale == "usual" else scale
+    if isinstance(scale, str):
+        _check_choice("scale", scale, ("fan_in", "own"))
+    elites = 0 if elites is None else check_count(elites, "elites", 0)
+    elite_batches = 1 if elite_batches is None else check_count(elite_batches, "elite_batches")
+    if elite_batches > 1 and not elites:
+        raise ValueError(f"elite_batches needs elites, got {elite_batches!r}")
+    if around_centre and (elites or isinstance(sigma, SelfAdaptive)):
+        raise ValueError("elites and SelfAdaptive are not for an evolution strategy around one centre")
+    if mates is None:
+        mates = usual["mates"] if crossover == usual["crossover"] and indpb is None else 2
+    indpb = checked_indpb(crossover, mates or 2, indpb)
+    if tournsize is not None:
+        check_count(tournsize, "tournsize")
+        for name, given in (*of_pairs.items(), ("parents", None if parents == "usual" else parents)):
+            if name in ("pressure", "boost", "boosted", "parents") and given is not None:
+                raise ValueError(f"{name} is not for tournsize, which draws from all, got {given!r}")
+    made = container(())
+    its_fitness = getattr(made, "fitness", None)
+    if not isinstance(made, WeightList) or not isinstance(its_fitness, base.Fitness):
+        raise TypeError(f"container must make a WeightList with a fitness, got {container!r}")
+    ranking: dict[str, Any] = {
+        "pressure": usual["pressure"] if pressure is None else pressure,
+        "boost": usual["boost"] if boost is None else boost,
+        "boosted": 1 if boosted is None else boosted,
+        "parents": (None if former else usual["parents"]) if parents == "usual" else parents,
+    }
+    ranking["fewest"] = max(usual["fewest"] if parents == "usual" else 2, mates or 2)
+    check_ranking(**ranking)
+    configure_tensorflow(threads, device)
+    batches = Batches(batch_size, validation_size, seed, threads, device, stays)
+    scoring = _scoring(model, data, fitness, usual["fitness"], precision, its_fitness, batches, container)
+    layout = scoring.layout
+    if sigma is None:
+        sigma = _usual_sigma("es" if around_centre and not former else "pairs", scoring.fitness, usual, former)
+    adaptation: Any = copy.deepcopy(sigma)
+    if is_adaptation(adaptation):
+        adaptation.reset()  # it may have been used
+    else:
+        check_sigma(adaptation, "sigma")
+    if isinstance(adaptation, ErrorScaled) and adaptation.fitness is None:
+        if scoring.fitness is None:
+            raise ValueError(
+                "ErrorScaled must say what the fitness is where that is not an error or a cross-entropy; "
+                "Annealed and the other adaptations go without"
+            )
+        adaptation.fitness = scoring.fitness
+    scales = fan_in_scales(layout) if isinstance(scale, str) and scale == "fan_in" else scale
+    if not isinstance(scales, str):
+        matrix_factors(1.0, scales, len(layout))
+    known: dict[str, Any] = {"seed": seed, "algorithm": algorithm, "members": members, "generations": generations}
+    toolbox: MadeToolbox = MadeToolbox(layout, **known)
+    if around_centre and not former:
+        toolbox = StrategyToolbox(layout, sampling=sampling, step=None if step is None else float(step), **known)
+    toolbox.problem = scoring.problem
+    rngs = [stream(seed, Purpose.OPERATORS, 0, i) for i in range(4)]
+    noise = NoiseTable(seed, layout.size)
+    initialise: Callable[..., Any] = initScaled if isinstance(init, str) and init == "scaled" else initNormal
+    around: dict[str, Any] = {}
+    if not isinstance(init, str):
+        first = adaptation.sigma if is_adaptation(adaptation) else adaptation
+        initialise, around = initAround, {"weights": checked_weights(init, layout, "init"), "sigma": float(first)}
+    toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0], **around)
+    toolbox.register("population", initPopulation, toolbox, seed)
+    toolbox.mates, toolbox.elites, toolbox.elite_batches = mates or 2, elites, elite_batches
+    strength = {"sigma": adaptation, "indpb": float(mutation_indpb), "scale": scales, "matrices": mutated_matrices}
+    toolbox.register("mutate", mutGaussianAdaptive, **strength, noise=noise, rng=rngs[2])
+    if around_centre:
+        counted = {"parents": ranking["parents"]}
+        if former:
+            toolbox.step = FORMER_STEP if step is None else float(step)
+            toolbox.register("mate", CROSSOVERS["mean"].function, rng=rngs[1])
+        if sampling == "independent":
+            toolbox.register("weigh", recombination_weights, **counted)
+        if former or sampling == "mirrored":
+            chosen = selLogRank if sampling == "independent" else selMirrored
+            toolbox.register("select", chosen, **counted, rng=rngs[3])
+    else:
+        mate = CROSSOVERS[crossover]
+        chance = {} if indpb is None else {"indpb": indpb}
+        crossing = mate.of_many if mates != 2 and mate.of_many is not None else mate.function
+        toolbox.register("mate", crossing, **chance, rng=rngs[1])
+        if tournsize is not None:
+            toolbox.register("select", tools.selTournament, tournsize=tournsize, rng=rngs[3])
+        else:
+            toolbox.register("select", selRankBoosted, **ranking, rng=rngs[3])
+    toolbox.register("map", current_map())
+    for name, registered in scoring.registered.items():
+        toolbox.register(name, registered)
+    if isinstance(toolbox, StrategyToolbox):
+        register_strategy(toolbox)
+    return toolbox
+
+
+FORMER_STEP = 6.0
+"""The step of ``crossover="mean"`` if none is given."""
+
+
+def _check_for_algorithm(algorithm: str, of_pairs: Mapping[str, Any], others: Mapping[str, Any], former: bool) -> None:
+    """Raise ValueError if an argument is given that the algorithm does not use, naming the preset that does."""
+    around_centre = SETTINGS[algorithm]["step"] is not None
+    if around_centre:
+        for name, value in (*of_pairs.items(), ("crossover", others["crossover"])):
+            if value is not None and not (name == "crossover" and value == "mean"):
+                raise ValueError(f"{name} needs preset='ga': {algorithm!r} has children of one centre, got {value!r}")
+    elif former:
+        if of_pairs["tournsize"] is not None:
+            raise ValueError(f"tournsize is not for crossover 'mean', got {of_pairs['tournsize']!r}")
+    else:
+        for name in ("step", "sampling"):
+            if others[name] is not None:
+                raise ValueError(f"{name} needs preset='es': {algorithm!r} has no centre, got {others[name]!r}")
+
+
+def _scoring(
+    model: Any,
+    data: Any,
+    fitness: Literal["error", "cross_entropy"] | None,
+    usual_fitness: Literal["error", "cross_entropy"],
+    precision: Literal["float32", "bfloat16"],
+    its_fitness: base.Fitness,
+    batches: Batches,
+    container: Any,
+) -> Scoring:
+    """Return what scores the individuals: a `KerasProblem`, given or made of (x, y), or labelled data."""
+    if isinstance(data, tuple) and not isinstance(data, Dataset) and not isinstance(model, KerasProblem):
+        if isinstance(model, str):
+            raise TypeError("data of (x, y) need a Keras model; for a model by name give a Dataset")
+        loss = fitness or ("error" if usual_fitness == "error" else None)
+        model, data, fitness = KerasProblem(model, *_pair(data), loss=loss), None, None
+    if isinstance(model, KerasProblem):
+        own = [objective.kind for objective in model.objectives]
+        if data is not None or (fitness is not None and own != [fitness]) or precision != "float32":
+            raise ValueError("data, fitness and precision are not for a KerasProblem, which has its own")
+        return of_keras_problem(model, its_fitness.weights, batches, says=container is not Individual)
+    if data is None:
+        raise TypeError("data must be a name, a path, a Dataset or (x, y) where the model is no KerasProblem")
+    fitness = fitness or usual_fitness
+    if len(its_fitness.weights) == 1 and its_fitness.weights[0] > 0:
+        warnings.warn(f"container is maximised, and evaluate gives the {fitness}: register another", stacklevel=3)
+    return of_labelled_data(model, data, fitness, precision, batches)
+
+
+def _pair(data: tuple[Any, ...]) -> tuple[Any, Any]:
+    if len(data) != 2:
+        raise ValueError(f"data must be (x, y), inputs and targets, got a tuple of {len(data)}")
+    return data[0], data[1]
+
+
+def _usual_sigma(
+    kind: Literal["es", "pairs"], fitness: str | None, usual: Mapping[str, Any], former: bool
+) -> Adaptation:
+    """Return the sigma of a preset, by what the fitness is."""
+    if kind == "es":
+        return Annealed(usual["sigma"], usual["final_sigma"] * usual["sigma"])
+    if fitness is not None:
+        return ErrorScaled(usual["sigma"])
+    return Constant(0.1) if former else SelfAdaptive(0.1, 0.005)
+
+
+def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}")
+
+
+def layout_names(layout: Layout, individual: Sequence[Any]) -> dict[str, Any]:
+    """Return the matrices of an individual by the layout's names, as ``best.npz`` holds them."""
+    return dict(zip(layout.names, individual, strict=True))

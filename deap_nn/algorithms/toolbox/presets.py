@@ -1,0 +1,168 @@
+"""The algorithms by name: which operators run, and with which arguments."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+
+from deap_nn.core.arguments import check_count
+from deap_nn.operators.adaptation.feedback import ErrorScaled
+from deap_nn.operators.adaptation.schedules import Annealed
+
+PresetName = Literal["ga", "es", "article"]
+
+FEWEST_PARENTS = 10
+"""The least number of parents where they are a share of the population: fewer lose the founders' variety too soon."""
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "ga": {
+        "fitness": "cross_entropy",
+        "init": "scaled",
+        "scale": "fan_in",
+        "schedule": "error",
+        "sigma": 0.1,
+        "final_sigma": None,
+        "parents": 0.25,
+        "fewest": FEWEST_PARENTS,
+        "pressure": 1.5,
+        "boost": 2.0,
+        "crossover": "mask",
+        "mates": 4,
+        "step": None,
+        "sampling": None,
+    },
+    "es": {
+        "fitness": "cross_entropy",
+        "init": "scaled",
+        "scale": "fan_in",
+        "schedule": "geometric",
+        "sigma": 0.5,
+        "final_sigma": 0.05,
+        "parents": 0.5,
+        "fewest": 2,
+        "pressure": 1.5,
+        "boost": 1.0,
+        "crossover": "mean",
+        "mates": None,
+        "step": "usual",
+        "sampling": "independent",
+    },
+    "article": {
+        "fitness": "error",
+        "init": "normal",
+        "scale": None,
+        "schedule": "error",
+        "sigma": 0.1,
+        "final_sigma": None,
+        "parents": 1.0,
+        "fewest": 2,
+        "pressure": 2.0,
+        "boost": 100.0,
+        "crossover": "mask",
+        "mates": 2,
+        "step": None,
+        "sampling": None,
+    },
+}
+"""The arguments of each algorithm. ``parents`` is a share of the population and ``fewest`` the least number of them;
+``sigma`` is the first mutation step size, ``schedule`` its adaptation and ``final_sigma`` a share of it; a "usual"
+``step`` is that of `usual_step`."""
+
+# Two parents of the best tenth and no boost: for the runs, studies and benchmarks that name it.
+SETTINGS["mask"] = SETTINGS["ga"] | {"parents": 0.1, "fewest": 2, "boost": 1.0, "mates": 2}
+
+NAMES: tuple[PresetName, ...] = ("ga", "es", "article")
+"""The algorithms that help texts name, the default first."""
+
+ALIASES = {"default": "es"}
+"""Former names of algorithms."""
+
+SPREADS = {"independent": 48.0, "mirrored": 24.0}
+"""The constant of `usual_step` for each kind of sampling."""
+
+
+def canonical(name: str) -> str:
+    """Return the present name of an algorithm.
+
+    Raises
+    ------
+    ValueError
+        If no algorithm has this name.
+    """
+    known = ALIASES.get(name, name) if isinstance(name, str) else name
+    if known not in SETTINGS:
+        raise ValueError(f"preset must be {' or '.join(map(repr, NAMES))}, got {name!r}")
+    return known
+
+
+def usual_step(
+    population: int, generations: int, matrices: int, sampling: Literal["independent", "mirrored"] = "independent"
+) -> float:
+    r"""Return the `step` of an evolution strategy that suits a run: :math:`\sqrt{48\,n/(G\,L)}`.
+
+    A step towards the mean of the chosen members also has an error, in proportion to the step and to the inverse root
+    of their number. This step keeps the errors of all `G` generations together the same for any number of members and
+    generations. The 48 was measured (docs/results.md); mirrored children have half as many noise vectors, so it is 24
+    there.
+
+    Parameters
+    ----------
+    population, generations : int
+        `n` members and `G` generations, each at least 1.
+    matrices : int
+        `L`, the number of weight matrices that a sample passes one after the other, at least 1: biases do not count.
+    sampling : {"independent", "mirrored"}
+        As `make_toolbox` takes it.
+
+    Raises
+    ------
+    ValueError
+        If a number is not an integer of at least 1, or `sampling` is neither.
+
+    Examples
+    --------
+    >>> usual_step(100, 300, 4), usual_step(200, 300, 4, "mirrored")
+    (2.0, 2.0)
+    """
+    for name, value in (("population", population), ("generations", generations), ("matrices", matrices)):
+        check_count(value, name)
+    if sampling not in SPREADS:
+        raise ValueError(f"sampling must be {' or '.join(map(repr, SPREADS))}, got {sampling!r}")
+    return float(np.sqrt(SPREADS[sampling] * population / (generations * matrices)))
+
+
+def preset(name: str, *, population: int, generations: int, matrices: int) -> dict[str, Any]:
+    """Return the arguments of `make_toolbox` for an algorithm. Deprecated: `make_toolbox` takes ``preset=name``.
+
+    Parameters
+    ----------
+    name : {"ga", "es", "article"}
+        The algorithm.
+    population, generations, matrices : int
+        As for `usual_step`.
+
+    Raises
+    ------
+    ValueError
+        If no algorithm has this name, or a number is not an integer of at least 1.
+    """
+    warnings.warn(f"preset() is deprecated: make_toolbox takes preset={name!r}", DeprecationWarning, stacklevel=2)
+    step = usual_step(population, generations, matrices)
+    chosen = {key: value for key, value in SETTINGS[canonical(name)].items() if key == "scale" or value is not None}
+    schedule, sigma, share = (chosen.pop(key, None) for key in ("schedule", "sigma", "final_sigma"))
+    chosen["sigma"] = ErrorScaled(sigma) if schedule == "error" else Annealed(sigma, share * sigma, generations)
+    chosen["parents"] = max(chosen.pop("fewest"), round(chosen["parents"] * population))
+    if "step" in chosen:
+        chosen["step"] = step
+    return chosen
+
+
+def __getattr__(name: str) -> Any:
+    if name != "PRESETS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn("PRESETS is deprecated: make_toolbox takes preset='ga'", DeprecationWarning, stacklevel=2)
+    former = {key: value for key, value in SETTINGS["es"].items() if key != "fewest"}
+    others = {name: {key: value for key, value in SETTINGS[name].items() if key != "fewest"} for name in SETTINGS}
+    return {"default": former} | others

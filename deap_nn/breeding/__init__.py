@@ -1,0 +1,1 @@
+"""Children as recipes: who descends from whom, and genomes made where they are scored."""

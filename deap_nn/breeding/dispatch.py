@@ -1,0 +1,351 @@
+"""Recipes on their way: groups of members to the workers of a map, and again with what those lack."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import itertools
+import pickletools
+import reprlib
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.recipe import Recipe
+from deap_nn.breeding.store.genomes import LackingError
+from deap_nn.breeding.task import MOST_CONTEXTS, Group, Reference, SentContext, Task, run_group
+from deap_nn.core.environment import Expected
+from deap_nn.core.errors import EvaluationError
+from deap_nn.core.generation import Scoring, told_of
+from deap_nn.genome.vectors import MOST_TOGETHER
+from deap_nn.process.workers import keeping_order, pickler
+
+Map = Callable[..., Iterable[Any]]
+
+MOST_TASKS = 128
+"""So many tasks a process are given to the map at a time: a map makes and sends all at once."""
+
+MOST_SENT = 1 << 31
+"""So many bytes of a keyframe are sent at a time, or one copy."""
+
+WORTHWHILE_WEIGHTS = 1_600_000
+"""A task of fewer weights costs more to send than to do."""
+
+MOST_DRAWN = 1 << 12
+"""A pool whose recipe takes more bytes is sent to those who lack it alone."""
+
+
+@dataclass
+class Known:
+    """What a run knows of a generation's ancestors, of which each task is told a part.
+
+    Attributes
+    ----------
+    generation : int
+        The present one.
+    recipes : dict
+        Of the ancestors, by their ids.
+    slots : dict
+        Which slot of this host's cache has the weights of an id.
+    parents : set
+        The ids of what the present generation is bred from.
+    keyframe : Path, optional
+        A file of weights that need not be bred again.
+    keyframe_history : str
+        What tells the run up to that keyframe from others.
+    """
+
+    generation: int = 0
+    recipes: dict[int, Recipe] = field(default_factory=dict)
+    slots: dict[int, int] = field(default_factory=dict)
+    parents: set[int] = field(default_factory=set)
+    keyframe: Path | None = None
+    keyframe_history: str = ""
+
+    def ancestry(self, keys: Iterable[int]) -> dict[int, Recipe]:
+        """Return the recipes of some ids and of all their ancestors."""
+        found: dict[int, Recipe] = {}
+        waiting = list(keys)
+        while waiting:
+            key = waiting.pop()
+            if key not in found and key in self.recipes:
+                found[key] = self.recipes[key]
+                waiting.extend(found[key].parents)
+        return found
+
+    def has_large_pools(self) -> bool:
+        """Return whether what the present generation is bred from takes more than is sent with every task."""
+        return any(len(self.recipes[key].drawn) > MOST_DRAWN for key in self.parents if key in self.recipes)
+
+
+class Dispatch:
+    """Sends the members of a run to a map as recipes, a group to a task.
+
+    Parameters
+    ----------
+    breeder : Breeder
+        What recipes have in common.
+    map : callable
+        The toolbox's map.
+    known : Known
+        What is known of the ancestors, kept up by whoever made this.
+    token : str
+        Names the run.
+    place : Path
+        Where this host's cache is.
+    weights : int
+        How many a member has.
+    shares_noise : bool
+        Whether the noise table lies in that cache.
+    workers : int
+        How many processes share the work, for the size of groups.
+    group_size : int, optional
+        How many members a task has; chosen by the size of the genome and of the population if left out.
+    timeout : float, optional
+        How many seconds a call of the function that is mapped may take; no limit if left out.
+    expected : Expected, optional
+        The environment that the processes must have; any if left out.
+
+    Attributes
+    ----------
+    odd : dict
+        By host, how a process there differs from the one that began the run.
+    """
+
+    def __init__(
+        self,
+        breeder: Breeder,
+        map: Map,
+        known: Known,
+        *,
+        token: str,
+        place: Path,
+        weights: int,
+        shares_noise: bool = False,
+        workers: int = 1,
+        group_size: int | None = None,
+        timeout: float | None = None,
+        expected: Expected | None = None,
+    ) -> None:
+        self.odd: dict[str, str] = {}
+        self._expected = expected
+        self._reference: tuple[bytes, Reference] | None = None
+        self._map = map
+        self._known = known
+        self._token = token
+        self._place = place
+        self._weights = weights
+        self._mates = breeder.mates
+        self._workers = workers
+        self._group_size = group_size
+        self._timeout = timeout
+        self._dumps = pickler(map)
+        self._breeder = self._dumps((breeder, shares_noise))
+        self._digests: set[bytes] = set()
+        self._contexts: dict[bytes, tuple[SentContext, bytes]] = {}
+
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Any], recipe_of: Callable[[Any], Recipe | None]
+    ) -> Iterator[Any]:
+        """Map a function over members, or over tuples whose first element is one; recipes travel, not weights.
+
+        A function with an attribute ``generation`` is called with the run's.
+
+        Parameters
+        ----------
+        function : callable
+            What is mapped.
+        items : sequence
+            The members or tuples.
+        recipe_of : callable
+            Returns the recipe of a member, or None where that does not give its weights: then weights are sent.
+        """
+        recipes = [recipe_of(_member_of(item)) for item in items]
+        whole = self._of_whole(function, [item for item, recipe in zip(items, recipes, strict=True) if recipe is None])
+        made = [(item, recipe) for item, recipe in zip(items, recipes, strict=True) if recipe is not None]
+        sent = [(recipe, *item[1:]) if isinstance(item, tuple) else recipe for item, recipe in made]
+        answers = self._of_recipes(function, sent)
+        if not whole:
+            yield from answers
+            return
+        for recipe in recipes:
+            yield whole.pop() if recipe is None else next(answers)
+
+    def _of_whole(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        """Return the answers to what is sent with its weights, the last first."""
+        if not items:
+            return []
+        for told in told_of(function):
+            told.generation = self._known.generation
+        if not any(told_of(function)):
+            function = Scoring(function, self._known.generation)
+        return list(keeping_order(self._map)(function, items))[::-1]
+
+    def _of_recipes(self, function: Callable[[Any], Any], sent: Sequence[Any]) -> Iterator[Any]:
+        if not sent:
+            return
+        context, digest = self._context(self._dumps(_without_generation(function)))
+        sizes = list(self.group_sizes(len(sent)))
+        groups = [tuple(sent[end - size : end]) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
+        at_once = MOST_TASKS * self._workers
+        for start in range(0, len(groups), at_once):
+            yield from self._answers(digest, context, groups[start : start + at_once])
+
+    def group_sizes(self, members: int) -> Iterator[int]:
+        """Tell how many members each task has: enough to be worth sending, and few towards the end.
+
+        Each is a share of what is left, so that the processes end at about the same time (guided self-scheduling:
+        C. D. Polychronopoulos and D. J. Kuck, IEEE Transactions on Computers C-36, 1987).
+        """
+        mates = self._mates
+        most = 16 if self._weights >= 1_000_000 else MOST_TOGETHER
+        largest = self._group_size or max(mates, most // mates * mates)
+        smallest = min(WORTHWHILE_WEIGHTS // max(1, self._weights), -(-members // (2 * self._workers)))
+        while members:
+            size = self._group_size or max(smallest, -(-members // (4 * self._workers)))
+            if self._workers == 1:
+                size = largest
+            elif size > 1 and not self._group_size:
+                size += -size % mates  # all children of a group
+            yield min(size, largest, members)
+            members -= min(size, largest, members)
+
+    def _answers(self, digest: bytes, context: SentContext, groups: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+        """Send groups to the workers, again with all that they need where they lack it, and yield what is answered."""
+        known = digest in self._digests
+        self._digests.add(digest)
+        tasks = [
+            self._task(digest, None if known else context, group, whole=False)._replace(number=number)
+            for number, group in enumerate(groups)
+        ]
+        lacking: dict[int, tuple[Any, ...]] = {}
+        waiting: dict[int, list[Any]] = {}
+        twice: list[Any] = []
+        due = 0  # the number of the group whose answers are next
+        for answer in self._map(run_group, tasks):
+            self._note(answer)
+            if answer.values is None:
+                lacking[answer.number] = groups[answer.number]
+            elif answer.number < due or answer.number in waiting:
+                twice += answer.values
+            else:
+                waiting[answer.number] = answer.values
+            while due in waiting:
+                yield from waiting.pop(due)
+                due += 1
+        content: bytes | None = None
+        keyframe, whole = self._known.keyframe, not self._known.has_large_pools()
+        while lacking:
+            again = [
+                self._task(digest, context, group, whole=whole, large=True)._replace(number=number)
+                for number, group in lacking.items()
+            ]
+            if content is not None:  # as many copies as are worth it: who lacks it may get any of the tasks
+                copies = max(1, MOST_SENT // max(1, len(content)))
+                again[:copies] = [task._replace(content=content) for task in again[:copies]]
+            answers = self._values(self._map(run_group, again))
+            if content is not None and len(answers) < len(lacking):  # the last resort is this process
+                answers = self._values(map(run_group, again))
+            waiting.update(answers)
+            lacking = {number: group for number, group in lacking.items() if number not in answers}
+            if lacking and not whole:  # what was too large to be sent with every task was not all
+                whole = True
+                continue
+            if lacking and (content is not None or keyframe is None):
+                generation = self._known.generation
+                raise LackingError(f"generation {generation} cannot be made of what is known of its ancestors")
+            # A host that has no such file is sent it with one task, and keeps it for the others.
+            content = keyframe.read_bytes() if lacking and keyframe is not None else None
+        while due in waiting:
+            yield from waiting.pop(due)
+            due += 1
+        if due < len(groups) or twice:
+            what = "no answer to a task" if due < len(groups) else "more answers than there are tasks"
+            raise EvaluationError(f"generation {self._known.generation}: the map gave {what}")
+
+    def _values(self, answers: Iterable[Group]) -> dict[int, list[Any]]:
+        """Return the answers to tasks by their numbers, without those of workers that lack something."""
+        found: dict[int, list[Any]] = {}
+        for answer in answers:
+            self._note(answer)
+            if answer.values is not None:
+                found[answer.number] = answer.values
+        return found
+
+    def refer(self, evaluate: Callable[[Any], Any], reference: Reference) -> None:
+        """Hold each process against the fitness of the first founder, once.
+
+        Parameters
+        ----------
+        evaluate : callable
+            The function that scores it.
+        reference : tuple
+            The weights of its fitness, and its weighted values.
+        """
+        self._reference = self._context(self._dumps(_without_generation(evaluate)))[1], reference
+
+    def _note(self, answer: Group) -> None:
+        """Warn, once a host, of a process that differs, or raise if the answer is none of a worker's."""
+        if not isinstance(answer, Group):
+            answered = f"{reprlib.repr(answer)} to a task: a worker may have another version of deap_nn"
+            raise EvaluationError(f"generation {self._known.generation}: the map answered {answered}")
+        if answer.reason and answer.host not in self.odd:
+            self.odd[answer.host] = answer.reason
+            warnings.warn(
+                f"a process on {answer.host} may compute other last bits: {answer.reason}", RuntimeWarning, stacklevel=2
+            )
+
+    def _task(
+        self, digest: bytes, context: SentContext | None, items: tuple[Any, ...], *, whole: bool, large: bool = False
+    ) -> Task:
+        """Return the task of a group, with the recipes of its parents, or where `whole` of all its ancestors."""
+        known = self._known
+        recipes = [item if isinstance(item, Recipe) else item[0] for item in items]
+        parents = {parent for recipe in recipes for parent in recipe.parents}
+        if whole:
+            told = known.ancestry(parents)
+        else:
+            told = {key: known.recipes[key] for key in parents if key in known.recipes}
+        if not large:
+            told = {key: recipe for key, recipe in told.items() if len(recipe.drawn) <= MOST_DRAWN}
+        useful = parents | {parent for recipe in told.values() for parent in recipe.parents}
+        useful |= {recipe.id for recipe in recipes}
+        slots = tuple((key, known.slots[key]) for key in sorted(useful) if key in known.slots)
+        keyframe = str(known.keyframe) if known.keyframe is not None else None
+        places = self._token, str(self._place), digest, context, known.generation
+        task = Task(*places, items, tuple(told.values()), slots, keyframe, known.keyframe_history)
+        if self._reference is not None and self._reference[0] == digest:
+            task = task._replace(reference=self._reference[1])
+        return task
+
+    def _context(self, function: bytes) -> tuple[SentContext, bytes]:
+        """Return what a worker needs to know of a pickled function, and its digest."""
+        if function not in self._contexts:
+            # Which objects pickle memoizes varies with who else holds them; without that the digest would too.
+            context = self._breeder, pickletools.optimize(function), self._timeout, self._expected
+            known_by = b"".join((self._token.encode(), *context[:2]))  # another run has genomes of its own
+            self._contexts[function] = context, hashlib.sha256(known_by).digest()[:12]
+            while len(self._contexts) > MOST_CONTEXTS:
+                self._contexts.pop(next(iter(self._contexts)))
+        return self._contexts[function]
+
+
+def _member_of(item: Any) -> Any:
+    """Return what is mapped, without what it is mapped with."""
+    return item[0] if isinstance(item, tuple) else item
+
+
+def _without_generation(function: Any) -> Any:
+    """Return the function, or a copy whose generation is 0, so that its digest stays the same."""
+    if isinstance(function, partial):
+        return partial(_without_generation(function.func), *function.args, **function.keywords)
+    if not hasattr(function, "generation") or isinstance(function, FunctionType):
+        return function
+    still = copy.copy(function)
+    still.generation = 0
+    return still

@@ -1,0 +1,128 @@
+"""The initial population, and what a run by recipes begins with."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from deap import base
+
+from deap_nn.breeding.breeder import Breeder, founder
+from deap_nn.breeding.lineage import Lineage
+from deap_nn.breeding.members import LightMember, light_members
+from deap_nn.breeding.recipe import POOL_PLACE, Recipe
+from deap_nn.core.arguments import check_count
+from deap_nn.genome.noise import NoiseTable
+from deap_nn.genome.population import Population
+from deap_nn.genome.vectors import Vector
+from deap_nn.genome.weight_list import WeightList
+from deap_nn.operators.adaptation.feedback import SelfAdaptive
+from deap_nn.operators.by_name import mates_of
+from deap_nn.operators.ranking import weigh_of
+
+
+def initPopulation(toolbox: base.Toolbox, seed: int, n: int | None = None, *, start: int = 0) -> Population:
+    """Make `n` individuals, each with random numbers of its own: member `i` is the same however many there are.
+
+    Their weights are made when somebody looks at them, so that a large population takes no memory yet.
+
+    Parameters
+    ----------
+    toolbox : deap.base.Toolbox
+        With ``individual`` registered.
+    seed : int
+        The run's seed.
+    n : int, optional
+        The number of individuals; that of ``make_toolbox(population=...)`` if left out.
+    start : int
+        The number of the first: islands that are to differ each begin where another ends.
+
+    Raises
+    ------
+    ValueError
+        If `n` or `start` is no integer of at least 0.
+    """
+    if n is None:
+        n = getattr(toolbox, "members", None)
+        if n is None:
+            raise ValueError("n must be given where make_toolbox was not given the population")
+    start = check_count(start, "start", 0)
+    places = range(start, start + check_count(n, "n", 0))
+    if not places:
+        return Population()
+    first = founder(toolbox.individual, seed, start)
+    if not isinstance(first, WeightList):
+        return Population([first, *(founder(toolbox.individual, seed, place) for place in places[1:])])
+    make = partial(_founder_weights, toolbox.individual, seed)
+    return Population(light_members(type(first), [Recipe(0, place) for place in places], make, first.shapes))
+
+
+def _founder_weights(individual: Callable[..., Any], seed: int, recipe: Recipe) -> Vector:
+    weights: Vector = founder(individual, seed, recipe.place).flat
+    return weights
+
+
+def _origin(member: LightMember) -> tuple[Any, ...] | None:
+    """Return the function that makes a founder, and the seed, whether or not a run has taken it over."""
+    if getattr(member.make, "func", None) is _founder_weights:
+        arguments: tuple[Any, ...] = member.make.args
+        return arguments
+    lineage = getattr(member.make, "__self__", None)
+    return (lineage.breeder.individual, lineage.breeder.founders_seed) if isinstance(lineage, Lineage) else None
+
+
+def breeder_of(
+    population: Sequence[Any], toolbox: base.Toolbox, *, seed: int, cxpb: float, mutpb: float
+) -> Breeder | str:
+    """Return what the recipes of a run have in common, or why there can be none.
+
+    There are recipes for a population that `initPopulation` has made and nobody has looked into since: any other is not
+    a function of a seed.
+    """
+    if getattr(toolbox.clone, "func", toolbox.clone) is not copy.deepcopy:
+        return "clone is registered anew, and children of recipes are not cloned"
+    fresh = "the population must be fresh from toolbox.population"
+    for member in population:
+        if not isinstance(member, WeightList):
+            return f"{fresh}, of WeightLists, got {type(member).__name__}"
+    if not all(isinstance(member, LightMember) for member in population):
+        return f"{fresh}, and nobody may have looked at its members' weights"
+    if any(member.recipe.generation or member.recipe.place >= POOL_PLACE for member in population):
+        return f"{fresh}, not one that has been evolved"
+    origins = [_origin(member) for member in population]
+    if origins[0] is None or any(origin != origins[0] for origin in origins):
+        return f"{fresh}, all of it from one"
+    individual, founders_seed = origins[0]
+    shapes, container = population[0].light_shapes, population[0].container
+    step = getattr(toolbox, "step", None)
+    individual = _without_state(individual, rng=None)
+    mate = _without_state(toolbox.mate, rng=None) if step is None else None
+    mutate = _without_state(toolbox.mutate, rng=None, sigma=0.0)
+    mates = mates_of(toolbox) if step is None else 2
+    sigma = getattr(toolbox.mutate, "keywords", {}).get("sigma")
+    return Breeder(
+        seed,
+        founders_seed,
+        shapes,
+        container,
+        individual,
+        mate,
+        mutate,
+        cxpb,
+        mutpb,
+        mates,
+        step,
+        strength=sigma if isinstance(sigma, SelfAdaptive) else None,
+        elites=getattr(toolbox, "elites", 0),
+        weigh=weigh_of(toolbox),
+    )
+
+
+def _without_state(operator: partial[Any], **changing: Any) -> partial[Any]:
+    """Return a registered function without what changes in it, and with its noise pinned."""
+    keywords = {name: changing.get(name, value) for name, value in operator.keywords.items()}
+    if isinstance(keywords.get("noise"), NoiseTable):
+        keywords["noise"] = keywords["noise"].pinned()
+    return partial(operator.func, *operator.args, **keywords)

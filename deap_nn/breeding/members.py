@@ -1,0 +1,121 @@
+"""Light members of a population: a fitness and a recipe, and an individual to whoever looks at the weights."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, SupportsIndex
+
+from deap import base
+
+from deap_nn.breeding.recipe import Recipe
+from deap_nn.core.notebook import genome
+from deap_nn.genome.vectors import Shape, Vector
+from deap_nn.genome.weight_list import WeightList
+
+
+class LightMember:
+    """A member that is a fitness and a recipe until somebody looks at its weights; then it is an individual."""
+
+    recipe: Recipe
+    make: Any
+    light_shapes: tuple[Shape, ...]
+    container: type[WeightList]
+
+    def _load(self) -> None:
+        flat, shapes = self.make(self.recipe), self.light_shapes
+        self.__class__ = self.container  # type: ignore[assignment]  # it becomes one
+        del self.make, self.light_shapes
+        self._adopt(flat, shapes)  # type: ignore[attr-defined]  # as it now is one
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The shape of each matrix, without a look at the weights."""
+        return self.light_shapes
+
+    def transient(self) -> WeightList:
+        """Return an individual with the same weights, which this member does not keep: it stays light."""
+        made = self.container._wrapped(self.make(self.recipe), self.light_shapes)
+        vars(made).update({name: value for name, value in vars(self).items() if name not in ("make", "light_shapes")})
+        return made
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        return self.transient().__reduce_ex__(protocol)
+
+    def _repr_html_(self) -> str:  # without a look at the weights
+        return genome(type(self).__name__, self.light_shapes, getattr(self, "fitness", None))
+
+
+def _loading(name: str) -> Callable[..., Any]:
+    def method(self: Any, *arguments: Any) -> Any:
+        self._load()
+        return getattr(self, name)(*arguments)
+
+    return method
+
+
+def _loading_property(name: str) -> property:
+    return property(lambda self: (self._load(), getattr(self, name))[1])
+
+
+_METHODS = """
+    __len__ __iter__ __getitem__ __setitem__ __delitem__ __contains__ __reversed__ __eq__ __ne__ __lt__ __le__ __gt__
+    __ge__ __add__ __iadd__ __mul__ __imul__ __deepcopy__ __copy__ __repr__ append clear copy count
+    extend index insert pop remove reverse sort
+"""
+
+
+@functools.lru_cache(maxsize=16)
+def _light_class(container: type[WeightList]) -> type[Any]:
+    methods: dict[str, Any] = {name: _loading(name) for name in _METHODS.split()}
+    methods |= {"flat": _loading_property("flat")}
+    methods |= {"__hash__": None, "container": container}
+    # Past the metaclass of DEAP's creator, which makes classes of one base.
+    made: type[Any] = type.__new__(type(container), container.__name__, (LightMember, container), methods)
+    return made
+
+
+def light_members(
+    container: type[WeightList],
+    recipes: Iterable[Recipe],
+    make: Callable[[Recipe], Vector],
+    shapes: tuple[Shape, ...],
+) -> list[Any]:
+    """Return a light member for each recipe.
+
+    Parameters
+    ----------
+    container : type
+        The class of the individuals that they become; its ``__init__`` gives each a fitness.
+    recipes : iterable of Recipe
+        How their genomes come about.
+    make : callable
+        Makes the genome of a recipe, shape (n,), float32.
+    shapes : tuple of tuple of int
+        The shapes of their matrices.
+    """
+    kind: Any = _light_class(container)
+    extras, fitness = _extras(container)
+    members = []
+    for recipe in recipes:
+        member = kind.__new__(kind)
+        attributes = member.__dict__
+        if extras:
+            attributes.update(copy.deepcopy(extras))
+        if fitness is not None:
+            attributes["fitness"] = base.Fitness.__new__(fitness)  # without values its __init__ would set nothing
+        attributes["recipe"], attributes["make"], attributes["light_shapes"] = recipe, make, shapes
+        members.append(member)
+    return members
+
+
+@functools.lru_cache(maxsize=16)
+def _extras(container: type[WeightList]) -> tuple[dict[str, Any], type[base.Fitness] | None]:
+    """Return what a new individual has beside its weights; a fitness that is nothing but its class apart."""
+    extras = container(())._extras()
+    fitness = extras.get("fitness")
+    if isinstance(fitness, base.Fitness) and not vars(fitness):
+        del extras["fitness"]
+        return extras, type(fitness)
+    return extras, None

@@ -1,0 +1,1 @@
+"""The genomes that a host keeps."""

@@ -1,0 +1,74 @@
+"""The end of a run before its time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from deap_nn.callbacks.base import Callback, Evolution
+from deap_nn.core.arguments import check_count, check_number
+
+
+class EarlyStopping(Callback):
+    """End a run when the validation error is low enough, no longer falls, or time is up.
+
+    That error is the column ``val_error``: of labelled data the share that the best member misreads, of a
+    `KerasProblem` its first objective, of which less is better: one that is maximised has the opposite sign there, so
+    for an accuracy of 0.9 the `target` is -0.9. In a toolbox without an ``assess`` it is the best fitness, likewise.
+
+    Parameters
+    ----------
+    target : float, optional
+        Stop at an error of at most this.
+    patience : int, optional
+        Stop after so many generations, at least 1, without a new lowest error.
+    max_seconds : float, optional
+        Stop after the generation in which so many seconds, at least 0, have passed since the run began.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+    """
+
+    def __init__(
+        self, *, target: float | None = None, patience: int | None = None, max_seconds: float | None = None
+    ) -> None:
+        self.target = None if target is None else check_number(target, "target")
+        if self.target is not None and math.isnan(self.target):
+            raise ValueError("target must be a number that an error can reach, got nan")
+        self.patience = None if patience is None else check_count(patience, "patience")
+        self.max_seconds = None if max_seconds is None else check_number(max_seconds, "max_seconds")
+        if self.max_seconds is not None and not self.max_seconds >= 0:
+            raise ValueError(f"max_seconds must be at least 0, got {max_seconds!r}")
+        self._lowest, self._since = float("inf"), 0
+
+    def on_start(self, evolution: Evolution) -> None:
+        """Forget the run before."""
+        self._lowest, self._since = float("inf"), 0
+
+    def state(self) -> dict[str, Any]:
+        """Return the lowest error and its generation."""
+        return {"lowest": self._lowest, "since": self._since}
+
+    def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
+        """Take the last state, if the run that goes on was watched before."""
+        if not states[-1]:
+            return
+        self._lowest, self._since = states[-1]["lowest"], states[-1]["since"]
+
+    def on_generation(self, evolution: Evolution) -> None:
+        """Look at the last row, and stop the run with a reason."""
+        if "val_error" in evolution.row:
+            error = evolution.row["val_error"]
+        else:
+            error = -evolution.best_value if evolution.best.fitness.weights[0] > 0 else evolution.best_value
+        if error < self._lowest:
+            self._lowest, self._since = error, evolution.generation
+        if self.target is not None and error <= self.target:
+            evolution.stop = f"target: validation error {error:.4f} is at most {self.target:g}"
+        elif self.patience is not None and evolution.generation - self._since >= self.patience:
+            evolution.stop = f"patience: no lower validation error in {self.patience} generations"
+        elif self.max_seconds is not None and evolution.elapsed >= self.max_seconds:
+            evolution.stop = f"max-seconds: {evolution.elapsed:.0f} s have passed"

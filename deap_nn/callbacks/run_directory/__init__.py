@@ -1,0 +1,414 @@
+"""A run on disk: settings, statistics as they come, and the result."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import errno
+import json
+import os
+import resource
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_nn.callbacks.base import Callback, Evolution
+from deap_nn.callbacks.readouts import READOUT_EVERY
+from deap_nn.callbacks.run_directory.answers import write_answers
+from deap_nn.callbacks.run_directory.filters import FilterTrace
+from deap_nn.callbacks.run_directory.settings import sample_shape, settings_of
+from deap_nn.callbacks.run_directory.weight_trace import WeightTrace
+from deap_nn.core.environment import versions
+from deap_nn.core.errors import InputError
+from deap_nn.core.files import (
+    SMALL_BYTES,
+    append_text,
+    json_text,
+    read_plain,
+    sync_folder,
+    write_json,
+    write_text,
+    write_with,
+)
+from deap_nn.core.logbooks import format_row, rows_of, to_json
+from deap_nn.genome.layout import Layout
+from deap_nn.process import signals, time_limit
+from deap_nn.report.html import REPORT_FILE, write_report
+from deap_nn.runs.config import CONFIG, restore_config
+from deap_nn.runs.reading import ANSWERS_FILE, FILTERS_FILE
+
+TIMING_COLUMNS = ("gen", "seconds", "evaluations_per_second", "peak_memory_mib")
+
+
+def _peak_memory() -> float:
+    """Return the largest memory that this process has held, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def _content(path: Path) -> bytes | None:
+    return read_plain(path, SMALL_BYTES) if os.path.lexists(path) else None
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a CSV file of numbers has a place for a value."""
+    return value is None or (isinstance(value, Real) and not isinstance(value, bool))
+
+
+class RunDirectory(Callback):
+    """Write a run into a new folder, as it goes.
+
+    ``logbook.csv``, of the columns that are numbers, and ``timing.csv`` grow by whole rows; every other file appears
+    whole or not at all. As a context
+    manager it writes a ``status.json`` of "failed" or "interrupted" when an exception leaves the body or the run, and
+    otherwise of "finished", with the best member of the last generation unless other weights were written, and then the
+    run's page, ``report.html``; that the page cannot be written is a warning. It is for one run.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder, which must not exist.
+    again : bool
+        Whether it is that of a run to go on with, which must exist.
+    settings : mapping, optional
+        For ``config.json``, as JSON or else as ``repr`` tells them. It also has the numbers of members and generations,
+        the seed, the operators, and where the toolbox tells of them the fitness and the data. Not for a run to go on
+        with.
+    **status
+        What ``status.json`` says from the beginning.
+
+    Raises
+    ------
+    OSError
+        If the folder exists or cannot be made.
+    ValueError
+        If there are settings for a run to go on with, or one is named ``versions``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from deap_nn import evolve, make_toolbox, read_run
+    >>> folder, toolbox = Path(tempfile.mkdtemp(), "run"), make_toolbox("mlp", "mnist5k", seed=1)
+    >>> with RunDirectory(folder, settings={"seed": 1}) as directory:
+    ...     _ = evolve(toolbox.population(n=4), toolbox, 2, seed=1, callbacks=[directory])
+    >>> read_run(folder).state, read_run(folder).config["population"]
+    ('finished', 4)
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        again: bool = False,
+        settings: Mapping[str, Any] | None = None,
+        **status: Any,
+    ) -> None:
+        if again and settings is not None:
+            raise ValueError("settings are not for a run to go on with, which has those it was begun with")
+        if settings and "versions" in settings:
+            raise ValueError("settings must not name 'versions', where config.json has those of the packages")
+        self.path = Path(path)
+        self._settings = settings or {}
+        self._evolution: Evolution | None = None
+        self._has_run = self._has_weights = False
+        self._filters: FilterTrace | None = None
+        self._columns: list[str] = []
+        self._left_out: set[str] = set()
+        self._config: dict[str, Any] | None = None
+        self._restored = not again
+        self._before = _content(self.path / "status.json") if again else None
+        if again and not self.path.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "no such folder to go on with", str(self.path))
+        if again:
+            restore_config(self.path)
+        else:
+            self.path.mkdir(parents=True)
+        self.status: dict[str, Any] = {"state": "running", **status}
+        if self._before is not None and b'"same_bytes": false' in self._before:  # once so, always
+            self.status["same_bytes"] = False
+        self._begun = time.perf_counter()
+        self._trace = WeightTrace(self.path)
+        self._written = 0
+        self._next_statistics = 0
+        self._timing: list[float] = []
+        self._write_status()
+        atexit.register(self._note_an_early_end)
+        self._status_path = Path(os.path.abspath(self.path), "status.json")
+        time_limit.status_files.append(self._status_path)
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], option: str, **status: Any) -> RunDirectory:
+        """Make the folder that a command's `option` names, or raise `InputError`."""
+        try:
+            return cls(path, **status)
+        except OSError as error:
+            raise InputError(f"argument {option}: {path} cannot be made ({error.strerror})") from error
+
+    def _note_an_early_end(self) -> None:
+        """Write that the run failed, if the program ends and nobody has said how, as where SCOOP itself fails."""
+        if self.status["state"] == "running" and self.path.is_dir():
+            self.close("failed", error="the program ended before the run did")
+
+    def __enter__(self) -> RunDirectory:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._end(error)
+        self._report(error)
+
+    def _report(self, error: BaseException | None) -> None:
+        """Write the run's page, if it has a generation. That it cannot be is said, unless an error ended the run."""
+        if not (self.path / "logbook.csv").exists() or not self._restored:  # none, or what is there is not ours
+            return
+        try:
+            write_report(self.path)
+        except Exception as failure:  # of whatever kind: the run is not to be lost for it
+            if error is None:
+                told = failure if isinstance(failure, OSError | ValueError) else f"{type(failure).__name__}: {failure}"
+                warnings.warn(f"{self.path / REPORT_FILE} is not written: {told}", stacklevel=3)
+
+    def _end(self, error: BaseException | None) -> None:
+        if self.status["state"] not in ("running", "interrupted"):
+            return
+        if isinstance(error, Exception):
+            lines = "".join(traceback.format_exception(error))
+            unwritable = [OSError] if isinstance(error, OSError) or isinstance(error.__cause__, OSError) else []
+            with contextlib.suppress(*unwritable):
+                self.close("failed", error=f"{type(error).__name__}: {error}", traceback=lines)
+            self.status["state"] = "failed"
+        elif error is not None:
+            self.close("interrupted")
+        elif not self._trace.is_closed:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Write how the run ended, and where it is finished its best member, unless other weights were written."""
+        evolution = self._evolution
+        if evolution is None:
+            self.close("failed", error="no run was told to the folder")
+        elif evolution.interrupted:
+            self.close("interrupted")
+        elif evolution.error is not None:
+            self.close("failed", error=f"{type(evolution.error).__name__}: {evolution.error}")
+        else:
+            try:
+                if not self._has_weights:
+                    self._write_best(evolution)
+            except BaseException as error:
+                self._end(error)
+                raise
+            self.close("finished")
+
+    def _write_best(self, evolution: Evolution) -> None:
+        if weights := evolution.best_weights:
+            self.write_weights(weights)
+            write_answers(self.path / ANSWERS_FILE, evolution.toolbox, evolution.best)
+        problem: Any = getattr(evolution.toolbox, "problem", None)
+        if hasattr(evolution.toolbox, "to_model"):
+            try:
+                model = evolution.toolbox.to_model(evolution.best)
+            except TypeError as error:
+                if not problem.model.held:
+                    raise
+                warnings.warn(f"{self.path / 'best.keras'} is not written: {error}", stacklevel=2)
+            else:
+                self.write_model(model)
+
+    def trace_weights(self, layout: Layout, seed: int) -> None:
+        """Choose the weights of the best member that ``trace.npz`` follows."""
+        self._trace.choose(layout, seed)
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write ``config.json``: the settings, and the versions of what runs."""
+        self._config = json.loads(json_text({**config, "versions": versions()}))
+        write_json(self.path / "config.json", self._config, durable=True)
+        sync_folder(self.path.absolute().parent)
+
+    def state(self) -> dict[str, Any]:
+        """Return what was written last of what no other record has: a row of ``timing.csv``, the traced weights."""
+        self._check_restored()
+        state = {"timing": self._timing, "trace": self._trace.last.hex()}
+        return state if self._written else state | {CONFIG: self._config}  # once: it makes config.json again
+
+    def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
+        """Write the files again as they were before the last generation.
+
+        Raises
+        ------
+        ValueError
+            If the checkpoint is of a run that did not write into a folder.
+        """
+        if not all(states):
+            raise ValueError(f"{self.path}: the checkpoint is of a run without a RunDirectory")
+        seen = states[1:]
+        self._restored = True
+        self._begun -= evolution.elapsed
+        if self._filters is not None:
+            self._filters.restore(evolution, states)
+        for state in seen:
+            self._trace.append(bytes.fromhex(state["trace"]))
+        self._written = len(seen)
+        rows = rows_of(evolution.logbook)[: len(seen)]
+        self._take_columns(rows[0] if rows else {})
+        lines = [format_row(self._columns)] if rows else []
+        write_text(self.path / "logbook.csv", "".join(lines + [self._line(row) for row in rows]))
+        lines = [format_row(TIMING_COLUMNS)] if rows else []
+        write_text(self.path / "timing.csv", "".join(lines + [format_row(state["timing"]) for state in seen]))
+
+    def on_start(self, evolution: Evolution) -> None:
+        """Write the settings, and choose the weights that are traced, unless somebody has."""
+        if self._has_run:
+            raise ValueError(f"{self.path} has a run already: make a RunDirectory for each")
+        self._has_run, self._evolution, toolbox = True, evolution, evolution.toolbox
+        self.status.setdefault("asked_generations", evolution.generations)
+        self._restored |= not (self.path / "logbook.csv").exists()
+        if not (self.path / "config.json").exists():
+            self.write_config(settings_of(evolution, self._settings))
+        if not self._trace.is_chosen and hasattr(toolbox, "layout"):
+            self.trace_weights(toolbox.layout, 0)
+        shape = sample_shape(toolbox)
+        if shape is not None:
+            self._filters = FilterTrace(self.path / FILTERS_FILE, toolbox.layout, shape)
+
+    def on_generation(self, evolution: Evolution) -> None:
+        """Append the generation's rows, and rewrite the other statistics when it is time.
+
+        Raises
+        ------
+        ValueError
+            If the folder has a run already with which this one does not go on.
+        """
+        self._check_restored()
+        if not evolution.same_bytes:
+            self.status["same_bytes"] = False
+        self._catch_up(evolution)
+        if self._filters is not None:
+            self._filters.on_generation(evolution)
+        if evolution.generation >= self._next_statistics:
+            self._write_statistics(evolution)
+            # Ever later, since each time they are written whole.
+            self._next_statistics = evolution.generation + max(READOUT_EVERY, evolution.generation // 10)
+
+    def on_end(self, evolution: Evolution) -> None:
+        """Rewrite the statistics that do not grow by rows."""
+        if not self._restored:  # what is there is not ours
+            return
+        if evolution.interrupted:  # at once: who interrupts may not wait for what is saved after this
+            self.status["state"] = "interrupted"
+            self._write_status()
+        self._catch_up(evolution)
+        if evolution.stop is not None:  # by a callback that was told after this one
+            self.status["stopped_by"] = evolution.stop
+        if evolution.interrupted:
+            self._write_status()
+        self._write_statistics(evolution)
+        if self._filters is not None:
+            self._filters.on_end(evolution)
+
+    def _check_restored(self) -> None:
+        if not self._restored:
+            raise ValueError(f"{self.path} has a run, and this one begins anew: go on with its checkpoint")
+
+    def _catch_up(self, evolution: Evolution) -> None:
+        """Append what is logged and not yet written, all of it or nothing when the run is interrupted."""
+        if len(evolution.logbook) != self._written + 1:  # nothing new, or it ended before this was restored
+            return
+        traced = self._trace.row_of(evolution)
+        with signals.holding_signals(), self._whole_or_nothing():
+            self._append_rows(evolution)
+            self._trace.append(traced)
+            self._written += 1
+
+    @contextlib.contextmanager
+    def _whole_or_nothing(self) -> Iterator[None]:
+        """Take back what was appended in the body, if the body fails, as where the disk is full."""
+        paths = [self.path / name for name in ("logbook.csv", "timing.csv")]
+        sizes = [path.stat().st_size if path.exists() else 0 for path in paths]
+        end = self._trace.end
+        try:
+            yield
+        except BaseException:
+            for path, size in zip(paths, sizes, strict=True):
+                if path.exists():
+                    os.truncate(path, size)
+            self._trace.cut(end)
+            raise
+
+    def _append_rows(self, evolution: Evolution) -> None:
+        row = evolution.flat_row
+        if not self._written:
+            self._take_columns(row)
+        self._append("logbook.csv", self._columns, self._line(row))
+        self._timing = [
+            row["gen"],
+            round(evolution.seconds, 4),
+            round(row["nevals"] / evolution.seconds, 2),
+            round(_peak_memory(), 1),
+        ]
+        self._append("timing.csv", TIMING_COLUMNS, format_row(self._timing))
+        self.status.update(generations=row["gen"], evaluations=evolution.evaluations)
+        if evolution.stop is not None:
+            self.status["stopped_by"] = evolution.stop
+
+    def _take_columns(self, row: Mapping[str, Any]) -> None:
+        """Let the columns of ``logbook.csv`` be those that are numbers in the first row."""
+        self._columns = [name for name, value in row.items() if _is_number(value)]
+        self._left_out = row.keys() - self._columns
+
+    def _line(self, row: Mapping[str, Any]) -> str:
+        """Return a row of the logbook as a line of the columns that are numbers; what it lacks is empty."""
+        new = [name for name in row if name not in self._columns and name not in self._left_out]
+        if new:
+            raise ValueError(f"logbook.csv has no column {new[0]}, which the first generation did not have")
+        return format_row([row.get(name) for name in self._columns])
+
+    def _append(self, name: str, columns: Sequence[str], line: str) -> None:
+        head = "" if self._written else format_row(columns)
+        append_text(self.path / name, head + line)
+
+    def _write_statistics(self, evolution: Evolution) -> None:
+        to_json(evolution.logbook, self.path / "logbook.json")
+        self._trace.write(self.path / "trace.npz")
+
+    def write_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        """Write ``best.npz``: matrices by name, and nothing else."""
+        self._has_weights = True
+        target = self.path / "best.npz"
+        write_with(target, lambda partial: np.savez(partial, allow_pickle=False, **weights), durable=True)
+
+    def tell(self, **status: Any) -> None:
+        """Add to what ``status.json`` says, at once."""
+        self.status.update(status)
+        self._write_status()
+
+    def write_model(self, model: Any) -> None:
+        """Write ``best.keras``."""
+        with warnings.catch_warnings():  # Keras' own, of NumPy 2
+            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+            write_with(self.path / "best.keras", model.save, durable=True)
+
+    def close(self, state: str, **result: Any) -> None:
+        """Write the last ``status.json``: the `state` ("finished", "interrupted" or "failed") and the result."""
+        seconds = round(time.perf_counter() - self._begun, 3)
+        self.status.update(result, state=state, seconds=seconds)
+        self._trace.close()
+        atexit.unregister(self._note_an_early_end)
+        self._evolution = None  # and with it the population, and the genomes in shared memory
+        if self._status_path in time_limit.status_files:
+            time_limit.status_files.remove(self._status_path)
+        if self._restored or self._before is None:
+            self._write_status(durable=True)
+        else:  # a run that was not gone on with is as it was
+            before = self._before
+            write_with(self._status_path, lambda partial: partial.write_bytes(before))
+
+    def _write_status(self, *, durable: bool = False) -> None:
+        write_json(self.path / "status.json", self.status, durable=durable)

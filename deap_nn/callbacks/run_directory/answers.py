@@ -1,0 +1,112 @@
+"""The answers of a run's result: what a report shows and no other file of a run has."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from deap import base
+from numpy.typing import NDArray
+
+from deap_nn.callbacks.run_directory.filters import image_shape
+from deap_nn.core.files import write_with
+
+MOST_CLASSES = 2_000
+"""Answers of more classes are not kept: their confusion matrix would be larger than what is read of a run."""
+
+MOST_MISREAD = 48
+"""So many misread samples are kept with their images."""
+
+
+def write_answers(
+    path: str | os.PathLike[str], toolbox: base.Toolbox, individual: Any, *, size: int | None = None
+) -> None:
+    """Write what a network answers to validation samples, and some that it misreads.
+
+    Nothing is written where it has no classes, or more than ``MOST_CLASSES``.
+
+    Parameters
+    ----------
+    path : path-like
+        An ``.npz`` file: ``confusion``, shape (classes, classes), how often a class (row) was taken for another
+        (column); and of at most ``MOST_MISREAD`` misread samples, the surest of each class in turn, ``samples`` (their
+        places in the validation part), ``labels``, ``answers``, ``probabilities`` (that of the answer and that of the
+        label, shape (misread, 2)) and ``images``, bytes, if they are images.
+    toolbox : deap.base.Toolbox
+        As `make_toolbox` wires it, of labelled data, or of a `KerasProblem` with "error" or "cross_entropy" of a single
+        output and with validation samples.
+    individual : WeightList
+        The network.
+    size : int, optional
+        How many of the samples, the first ones, at least 1; all if left out.
+    """
+    answered = _answered(getattr(toolbox, "problem", None), individual, size)
+    if answered is None:
+        return
+    x, y, probabilities = answered
+    if probabilities.shape[1] > MOST_CLASSES:
+        return
+    answers = probabilities.argmax(axis=1)
+    confusion = np.zeros((probabilities.shape[1],) * 2, np.int64)
+    np.add.at(confusion, (y, answers), 1)
+    sure = probabilities.max(axis=1)
+    chosen = _in_turn(y, sure, np.flatnonzero(answers != y))[:MOST_MISREAD]
+    arrays: dict[str, Any] = {
+        "confusion": confusion,
+        "samples": chosen,
+        "labels": y[chosen],
+        "answers": answers[chosen],
+        "probabilities": np.stack([sure[chosen], probabilities[chosen, y[chosen]]], axis=1),
+    }
+    if x is not None and image_shape(x.shape[1:]) is not None:
+        arrays["images"] = _as_bytes(x[chosen], x)
+    write_with(path, lambda partial: np.savez_compressed(partial, allow_pickle=False, **arrays), durable=True)
+
+
+def _answered(problem: Any, individual: Any, size: int | None) -> tuple[Any, NDArray[Any], NDArray[Any]] | None:
+    """Return validation samples, None where a sample has several inputs, their classes, and how probable each is."""
+    from deap_nn.data.dataset import Dataset
+    from deap_nn.data.loading import find_dataset
+
+    if problem is None:
+        return None
+    data = find_dataset(problem.data)
+    if isinstance(data, Dataset):
+        from deap_nn.problems.evaluate import stretches
+        from deap_nn.problems.labelled import CHUNK
+        from deap_nn.problems.measures import Answers
+
+        x, y = (part[:size] for part in data.part("validation"))
+        tasks = stretches(problem, individual, "validation", len(y), CHUNK)
+        return x, y, np.concatenate(list(map(Answers(problem), tasks)))
+    from deap_nn.problems.objective_scorer import class_probabilities
+
+    if not data.size("validation"):
+        return None
+    found = class_probabilities(problem, individual, size)
+    if found is None:
+        return None
+    inputs = data.part("validation")[0]
+    return (inputs[0][:size] if len(inputs) == 1 else None), *found
+
+
+def _in_turn(labels: NDArray[Any], sure: NDArray[Any], misread: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the misread samples: the surest of each class, then the next of each."""
+    order = sorted(misread.tolist(), key=lambda i: -sure[i])
+    seen: dict[int, int] = {}
+    turns = []
+    for i in order:
+        label = int(labels[i])
+        turns.append((seen.setdefault(label, 0), label, i))
+        seen[label] += 1
+    return np.array([i for _, _, i in sorted(turns)], dtype=np.intp)
+
+
+def _as_bytes(images: NDArray[Any], among: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return images as bytes, shape (images, height, width); what is no bytes is scaled by the range of all."""
+    if images.dtype != np.uint8:
+        low, high = float(among.min()), float(among.max())
+        images = (images - low) * (255 / (high - low or 1))
+    grey = images if images.ndim == 3 else images.mean(axis=-1)
+    return grey.round().astype(np.uint8)

@@ -1,0 +1,116 @@
+"""What a run's folder tells of a run that a script makes, as far as population, toolbox and problem say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from deap import base
+
+from deap_nn.callbacks.base import Evolution
+from deap_nn.core.files import plain
+from deap_nn.core.generation import problem_of
+from deap_nn.data.dataset import Dataset
+from deap_nn.data.loading import find_dataset
+from deap_nn.operators.by_name import mates_of
+from deap_nn.operators.describe import describe_algorithm
+from deap_nn.operators.ranking import recombination_weights, weigh_of
+from deap_nn.operators.selection import operator_of
+
+OURS = ("ancestry", "data", "fitness_weights")
+"""Settings that a script cannot name otherwise: the report goes by them."""
+
+
+def settings_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run for its ``config.json``: what is known of it, and what a script tells.
+
+    Parameters
+    ----------
+    evolution : Evolution
+        The run.
+    given : mapping
+        The script's own, as JSON or else as ``repr`` tells them; they take the place of what is known, but for
+        ``OURS``.
+    """
+    toolbox = evolution.toolbox
+    found: dict[str, Any] = {
+        "population": len(evolution.population),
+        "generations": evolution.generations,
+        **evolution.settings,
+        "fitness_weights": list(evolution.population[0].fitness.weights),
+        **_of_the_problem(toolbox),
+        **{name: _told_of(getattr(toolbox, name)) for name in ("mate", "mutate", "select") if hasattr(toolbox, name)},
+        **{name: getattr(toolbox, name) for name in ("step", "mates", "elites") if hasattr(toolbox, name)},
+        "algorithm": describe_algorithm(toolbox, len(evolution.population)),
+        "ancestry": _ancestry(toolbox, evolution.settings),
+    }
+    return found | {name: _told(value) for name, value in given.items() if not (name in OURS and name in found)}
+
+
+def sample_shape(toolbox: base.Toolbox) -> tuple[int, ...] | None:
+    """Return the shape of a sample, where a toolbox has a problem with one input."""
+    problem: Any = getattr(toolbox, "problem", None)
+    if problem is None:
+        return None
+    data = find_dataset(problem.data)
+    if isinstance(data, Dataset):
+        return tuple(data.x_train.shape[1:])
+    inputs = data.part("train")[0]
+    return tuple(inputs[0].shape[1:]) if len(inputs) == 1 else None
+
+
+def _told(value: Any) -> Any:
+    """Return a setting as JSON has it, or else what `repr` tells of it."""
+    value = plain(value)
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return repr(value)
+    return value
+
+
+def _told_of(operator: Any) -> str:
+    """Return the name of an operator, and those of its arguments that are short."""
+    keywords = getattr(operator, "keywords", {})
+    words = {name: value for name, value in keywords.items() if name not in ("rng", "noise")}
+    short = [f"{name}={value!r}" for name, value in words.items() if len(repr(value)) < 80]
+    function = operator_of(operator)
+    return f"{getattr(function, '__name__', type(function).__name__)}({', '.join(short)})"
+
+
+def _of_the_problem(toolbox: base.Toolbox) -> dict[str, Any]:
+    """Return what the first fitness value is, the errors in the log, and the data, as far as the toolbox tells."""
+    found: dict[str, Any] = {"fitness": "fitness"}
+    if (scored := problem_of(toolbox.evaluate)) is not None:
+        found = {"fitness": _measure_of(scored, "fitness"), "batch_size": scored.batch_size}
+    assessed = problem_of(getattr(toolbox, "assess", None))
+    if (problem := scored if assessed is None else assessed) is not None:
+        name = _measure_of(problem, "error")
+        maximised = hasattr(problem, "objectives") and problem.weights[0] > 0
+        found |= {"measure": f"-{name}" if maximised else name, "data": find_dataset(problem.data).describe()}
+    return found
+
+
+def _measure_of(problem: Any, what: str) -> str:
+    """Return the name of a problem's first objective, or of labelled data its fitness or that it is an error."""
+    if hasattr(problem, "objectives"):
+        return str(problem.objectives[0].name)
+    return str(problem.fitness) if what == "fitness" else what
+
+
+def _ancestry(toolbox: base.Toolbox, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return how members come from those before, as `Ancestry` takes it, or None where their places do not tell."""
+    if getattr(toolbox, "step", None) is not None:
+        weigh = weigh_of(toolbox)
+        known = isinstance(weigh, partial) and weigh.func is recombination_weights
+        if weigh not in (None, recombination_weights) and not known:
+            return None
+        parents = weigh.keywords.get("parents") if isinstance(weigh, partial) else None
+        return {"mates": 2, "elites": 0, "around_centre": True, "weighted": weigh is not None, "parents": parents}
+    crossed = getattr(toolbox.mate, "keywords", {}).get("indpb") != 0
+    if crossed and settings.get("cxpb", 1.0) < 1:
+        return None
+    mates = mates_of(toolbox) if crossed and settings.get("cxpb", 1.0) else 1
+    return {"mates": mates, "elites": int(getattr(toolbox, "elites", 0)), "around_centre": False}

@@ -1,0 +1,121 @@
+"""Some weights of the best member, generation by generation."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_nn.callbacks.base import Evolution
+from deap_nn.core.files import write_with
+from deap_nn.core.seeding import Purpose, stream
+from deap_nn.genome.layout import Layout
+
+TRACED = 100
+"""How many weights of the best member are kept for each generation."""
+
+
+def traced_places(layout: Layout, seed: int) -> NDArray[np.int64]:
+    """Return which weights are traced: ``TRACED`` places of the flat vector, sorted, shared out evenly.
+
+    Each matrix has the same share; what a small one lacks goes to those that have more.
+    """
+    rng = stream(seed, Purpose.TRACE)
+    places: list[NDArray[np.int64]] = []
+    wanted = min(TRACED, layout.size)
+    by_size = sorted(range(len(layout)), key=lambda i: layout.sizes[i])
+    for done, i in enumerate(by_size):
+        share = min(layout.sizes[i], round(wanted / (len(layout) - done)))
+        wanted -= share
+        places.append(layout.offsets[i] + rng.choice(layout.sizes[i], share, replace=False))
+    return np.sort(np.concatenate(places))
+
+
+class WeightTrace:
+    """A row of weights for each generation, in a file without a name: in memory they would take more than the logbook.
+
+    Parameters
+    ----------
+    folder : Path
+        Where that file is.
+
+    Attributes
+    ----------
+    last : bytes
+        The last row, float32 with the least significant byte first; empty as long as no weights are chosen.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  (open as long as the run)
+        self._places: NDArray[np.int64] | None = None
+        self._names: list[str] = []
+        self.last = b""
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether somebody has chosen what is traced."""
+        return self._places is not None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the rows are gone."""
+        return self._file.closed
+
+    @property
+    def end(self) -> int:
+        """Where the next row begins, in bytes."""
+        return self._file.tell()
+
+    def choose(self, layout: Layout, seed: int) -> None:
+        """Choose the weights that are traced."""
+        self._places = traced_places(layout, seed)
+        matrices = np.searchsorted(np.array(layout.offsets), self._places, side="right") - 1
+        self._names = [layout.names[i] for i in matrices]
+
+    def row_of(self, evolution: Evolution) -> bytes:
+        """Return the row of a run's best member."""
+        if self._places is None:
+            return b""
+        return np.asarray(evolution.look(evolution.best)[self._places], "<f4").tobytes()
+
+    def append(self, row: bytes) -> None:
+        """Add a row.
+
+        Raises
+        ------
+        OSError
+            If the disk is full.
+        """
+        if self._file.write(row) != len(row):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._folder))
+        self.last = row
+
+    def cut(self, end: int) -> None:
+        """Take back what was added after an `end`."""
+        self._file.truncate(end)
+        self._file.seek(end)
+
+    def write(self, path: Path) -> None:
+        """Write all rows into an ``.npz`` file.
+
+        It has ``weights``, shape (generations, weights), float32, their ``places`` in the flat vector, and
+        ``matrices``, the name of the one that each is of. Nothing is written where there is no row.
+        """
+        if self._places is None or not self.last:
+            return
+        arrays: dict[str, NDArray[Any]] = {
+            "weights": np.memmap(self._file, "<f4", "r").reshape(-1, len(self._names)),
+            "places": self._places,
+            "matrices": np.array(self._names),
+        }
+        write_with(path, lambda partial: np.savez(partial, allow_pickle=False, **arrays))
+
+    def close(self) -> None:
+        """Let go of the rows."""
+        self._file.close()

@@ -1,0 +1,188 @@
+"""A run for TensorBoard."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_nn.callbacks.base import Callback, Evolution
+from deap_nn.core.arguments import check_count
+from deap_nn.core.logbooks import Row, rows_of
+from deap_nn.core.optional import optional
+
+EVERY = 25
+"""Generations between two looks at the weights of the best."""
+
+MOST_WEIGHTS = 100_000
+"""A histogram is of no more weights of a matrix: TensorFlow would take some seconds and a gigabyte for millions."""
+
+MOST_FILTERS = 64
+"""So many filters are shown, the first ones."""
+
+SMALLEST_SIDE = 4
+"""A dense layer of fewer inputs than the square of this reads no image."""
+
+
+class TensorBoardLogger(Callback):
+    """Write a run as events for TensorBoard (``tensorboard --logdir PATH``).
+
+    Each column of the logbook is a scalar, a chapter's named ``chapter.column``. Every so many generations, and at the
+    end, there are histograms of the weights of the best member, matrix by matrix, and an image of its first layer's
+    filters, if those read images: the kernel of a convolution of 1 or 3 channels, or the weights of each unit of a
+    dense layer with a square number of inputs. A run that is resumed goes on in the same folder, and writes no
+    generation twice.
+
+    Parameters
+    ----------
+    path : path-like
+        A folder without the events of another run.
+    every : int
+        Generations between two histograms and images, at least 1; 0 for none.
+
+    Raises
+    ------
+    ImportError
+        If TensorBoard is not installed: ``pip install 'deap-nn[tensorboard]'``.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, every: int = EVERY) -> None:
+        with optional("tensorboard"):
+            import tensorboard  # noqa: F401  (TensorFlow takes it)
+        self.path = Path(path)
+        self.every = check_count(every, "every", 0)
+        self._writer: Any = None
+        self._written = -1
+        self._there: set[tuple[str, int]] = set()
+
+    def on_start(self, evolution: Evolution) -> None:
+        """Forget the run before."""
+        self._writer, self._written, self._there = None, -1, set()
+
+    def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
+        """Look what is there, and write the scalars of earlier generations that are not."""
+        self._open(evolution)
+        self._there = set(written_in(self.path))
+        for row in rows_of(evolution.logbook)[:-1]:
+            self._write_scalars(row)
+            self._written = row["gen"]
+
+    def on_generation(self, evolution: Evolution) -> None:
+        """Write the generation, its weights when it is time."""
+        self._catch_up(evolution)
+
+    def on_end(self, evolution: Evolution) -> None:
+        """Write the last generation, where the run was interrupted before that was told."""
+        self._catch_up(evolution)
+        if self._writer is not None:
+            self._writer.close()
+
+    def _open(self, evolution: Evolution) -> None:
+        from deap_nn.models.tensorflow import configure_tensorflow, tf
+
+        # TensorFlow takes its number of threads from who makes it compute first, as a writer does.
+        problem = getattr(getattr(evolution.toolbox.evaluate, "func", None), "problem", None)
+        configure_tensorflow(getattr(problem, "threads", 1), getattr(problem, "device", "cpu"))
+        self._writer = tf.summary.create_file_writer(str(self.path))
+
+    def _catch_up(self, evolution: Evolution) -> None:
+        if not evolution.logbook or evolution.row["gen"] != self._written + 1:
+            return  # nothing new, or it ended before this was restored
+        if self._writer is None:
+            check_new_log(self.path)
+            self._open(evolution)
+        row = evolution.flat_row
+        self._write_scalars(row)
+        due = self.every and (row["gen"] % self.every == 0 or evolution.last or evolution.error is not None)
+        if due:
+            self._write_weights(evolution, row["gen"])
+        self._writer.flush()
+        self._written = row["gen"]
+
+    def _write_scalars(self, row: Row) -> None:
+        from deap_nn.models.tensorflow import tf
+
+        with self._writer.as_default(step=row["gen"]):
+            for name, value in row.items():
+                if name != "gen" and isinstance(value, int | float) and (name, row["gen"]) not in self._there:
+                    tf.summary.scalar(name, value)
+
+    def _write_weights(self, evolution: Evolution, generation: int) -> None:
+        from deap_nn.models.tensorflow import tf
+
+        weights = evolution.best_weights
+        first = next(iter(weights), "")
+        sheet = filter_sheet(weights[first]) if weights else None
+        with self._writer.as_default(step=generation):
+            for name, matrix in weights.items():
+                tag = f"weights/{name}"
+                if (tag, generation) not in self._there:
+                    tf.summary.histogram(tag, matrix.ravel()[:: math.ceil(matrix.size / MOST_WEIGHTS)])
+            tag = f"filters/{first}"
+            if sheet is not None and (tag, generation) not in self._there:
+                tf.summary.image(tag, sheet[None])
+
+
+def filter_sheet(matrix: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Return a picture of a layer's filters side by side, or None where it reads no images.
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray
+        The layer's weights: shape (height, width, channels, filters) with 1 or 3 channels, or (inputs, filters) with a
+        square number of inputs.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (height, width, channels), from 0 to 1: half for a weight of 0, black lines between the filters.
+
+    Examples
+    --------
+    >>> filter_sheet(np.ones((5, 5, 1, 4), np.float32)).shape
+    (13, 13, 1)
+    """
+    if matrix.ndim == 2:
+        side = math.isqrt(len(matrix))
+        if side < SMALLEST_SIDE or side * side != len(matrix):
+            return None
+        matrix = matrix.reshape(side, side, 1, -1)
+    if matrix.ndim != 4 or matrix.shape[2] not in (1, 3):
+        return None
+    filters = np.moveaxis(matrix[..., :MOST_FILTERS], -1, 0)
+    largest = float(np.abs(filters).max()) or 1.0
+    tiles = np.pad(0.5 + filters / (2 * largest), ((0, 0), (1, 0), (1, 0), (0, 0)))
+    columns = math.ceil(math.sqrt(len(tiles)))
+    tiles = np.concatenate([tiles, np.zeros((-len(tiles) % columns, *tiles.shape[1:]))])
+    lines = [np.concatenate(list(line), axis=1) for line in tiles.reshape(-1, columns, *tiles.shape[1:])]
+    sheet: NDArray[np.float32] = np.pad(np.concatenate(lines), ((0, 1), (0, 1), (0, 0))).astype(np.float32)
+    return sheet
+
+
+def event_files(path: Path) -> list[Path]:
+    """Return the files with events in a folder."""
+    return sorted(path.glob("events.out.tfevents.*"))
+
+
+def check_new_log(path: Path) -> None:
+    """Raise ValueError where a folder has events already."""
+    if event_files(path):
+        raise ValueError(f"{path} has the events of another run, each needs a folder of its own")
+
+
+def written_in(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield the tag and the step of everything that is written in a folder, up to where a file is torn."""
+    from deap_nn.models.tensorflow import tf
+
+    for file in event_files(path):
+        try:
+            for record in tf.data.TFRecordDataset(str(file)):
+                event = tf.compat.v1.Event.FromString(record.numpy())
+                yield from ((value.tag, event.step) for value in event.summary.value)
+        except tf.errors.DataLossError:
+            continue

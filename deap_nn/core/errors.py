@@ -1,0 +1,30 @@
+"""The errors that a user may meet, and the fitness of what cannot be scored."""
+
+from __future__ import annotations
+
+import traceback
+
+WORST = 1e100
+"""What a fitness of NaN or infinity counts as, with the sign that is worse; also the largest that is ever told."""
+
+WORST_CROSS_ENTROPY = 1e9
+"""The cross-entropy of a network that answers with NaN or infinity, and the largest that is ever told."""
+
+
+class EvaluationError(RuntimeError):
+    """An evaluation that failed: the message names the generation and the child."""
+
+    @classmethod
+    def of(cls, named: str, error: BaseException) -> EvaluationError:
+        """Return the error of the child `named`, with the trace of what it raised as a note."""
+        made = cls(f"{named}: {type(error).__name__}: {error}")
+        made.add_note("".join(traceback.format_exception(error)))
+        return made
+
+
+class InputError(ValueError):
+    """Bad input of a command's user: told in one line, with exit status 2."""
+
+
+class MapError(RuntimeError):
+    """Workers ended, or cannot be reached: what they had to do is not done."""

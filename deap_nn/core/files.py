@@ -1,0 +1,234 @@
+"""Files that appear whole or not at all, and files of a folder that anybody may have made."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import math
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+SMALL_BYTES = 16 << 20
+"""The largest file of settings or of a run's status that is read."""
+
+LARGEST_BYTES = 4 << 30
+"""The largest file that is read at all."""
+
+
+def open_plain(path: str | os.PathLike[str], flags: int = os.O_RDONLY) -> IO[bytes]:
+    """Open a regular file to read, or with other flags to append, unbuffered.
+
+    The opening of a named pipe would wait for its other end, for ever where none comes.
+
+    Raises
+    ------
+    OSError
+        If it is a link, a pipe, a device or a folder, or cannot be opened.
+    """
+    if Path(path).is_symlink():
+        raise OSError(errno.ELOOP, "is a link, and links are not followed", str(path))
+    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return os.fdopen(handle, "rb") if flags == os.O_RDONLY else os.fdopen(handle, "ab", buffering=0)
+
+
+def read_plain(path: str | os.PathLike[str], most: int = LARGEST_BYTES) -> bytes:
+    """Return the content of a regular file of at most `most` bytes.
+
+    Raises
+    ------
+    OSError
+        If it is larger, no regular file, or cannot be read.
+    """
+    with open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"has {size:,} bytes, at most {most:,} are read", str(path))
+        return file.read(size)  # and no more, if it grows meanwhile
+
+
+def is_plain(path: str | os.PathLike[str]) -> bool:
+    """Return whether there is a regular file at a path, and no link to one."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Raise OSError where there is something at a path that is no folder, such as a link to one."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        what = "is a link, and links are not followed" if stat.S_ISLNK(found.st_mode) else "is no folder"
+        raise OSError(errno.ENOTDIR, what, str(path))
+
+
+def printable(text: str) -> str:
+    r"""Return text in which control characters, which a terminal would obey, are escaped.
+
+    Examples
+    --------
+    >>> print(printable("digit.png" + chr(27) + "[2J"))
+    digit.png\x1b[2J
+    """
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Bring a folder's entries to the disk, where this user may, and the file system knows how to."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP):
+            raise
+
+
+def is_regular(path: Path) -> bool:
+    """Return whether a path, if need be by links, is a regular file of at most ``LARGEST_BYTES``."""
+    found = path.stat()
+    return stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST_BYTES
+
+
+def plain(value: Any) -> Any:
+    """Return `value` with NumPy's numbers and arrays as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def finite(value: Any) -> Any:
+    """Return `value` with NaN and infinity as None, which JSON has a word for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return value
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
+    """Name a file beside `path` to write; when the body succeeds it takes the place of `path`, else it goes.
+
+    A `durable` one is on the disk then, and so is its name: without that a power cut may leave an empty file, whatever
+    was there before.
+    """
+    target = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=target.suffix)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        umask = os.umask(0)
+        os.umask(umask)
+        partial.chmod(0o666 & ~umask)  # mkstemp keeps files to their owner
+        if durable:
+            with open(partial, "rb") as file:
+                os.fsync(file.fileno())
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_folder(target.parent)
+
+
+def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = False) -> None:
+    """Write a text file whole or not at all; `durable` as for `replacing`."""
+    with replacing(path, durable=durable) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def append_text(path: str | os.PathLike[str], text: str) -> None:
+    """Append to a text file, all of it or nothing, as where the disk is full."""
+    data = text.encode()
+    with open_plain(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            if file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except OSError:
+            file.truncate(size)
+            raise
+
+
+def write_json(path: str | os.PathLike[str], value: Any, *, durable: bool = False) -> None:
+    """Write a JSON file whole or not at all; NumPy's numbers as numbers, NaN and infinity as null."""
+    write_text(path, json_text(value) + "\n", durable=durable)
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON; NumPy's numbers as numbers, NaN and infinity as null."""
+    return json.dumps(finite(plain(value)), indent=1, allow_nan=False)
+
+
+def write_with(path: str | os.PathLike[str], write: Callable[[Path], object], *, durable: bool = False) -> None:
+    """Let `write` make a file, whole or not at all; `durable` as for `replacing`."""
+    with replacing(path, durable=durable) as partial:
+        write(partial)
+
+
+_BLOCK = 1 << 20
+
+
+def claim(descriptor: int, size: int) -> None:
+    """Make an empty file `size` bytes long, with room for all of them, or raise OSError."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+        return
+    for start in range(0, size, _BLOCK):  # as on macOS
+        os.pwrite(descriptor, bytes(min(_BLOCK, size - start)), start)
+
+
+def appear(path: Path, size: int, write: Callable[[int], object]) -> bool:
+    """Let a file of `size` bytes appear whole, its room claimed; false where there is no room or no folder.
+
+    Parameters
+    ----------
+    path : Path
+        The file. Where another process was first, that one's stays.
+    size : int
+        Its size in bytes.
+    write : callable
+        Is given the open file's descriptor and writes what is not to be zero.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent) as file:
+            claim(file.fileno(), size)
+            write(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(file.name, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.ENOENT):
+            raise
+        return False
+    return True

@@ -1,0 +1,230 @@
+"""DEAP logbooks as CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from deap import tools
+
+from deap_nn.core.files import (
+    LARGEST_BYTES,
+    finite,
+    json_text,
+    plain,
+    read_plain,
+    replacing,
+    write_text,
+)
+
+Row = dict[str, Any]
+
+SHARED = "gen"
+"""What of a record `record` repeats in each chapter."""
+
+
+def record(logbook: tools.Logbook, row: Mapping[str, Any]) -> None:
+    """Add a record, of which mappings are chapters' own, as ``Logbook.record`` does but for names that are in both.
+
+    DEAP writes all that stands beside chapters into each of them, over what they call alike. Here a chapter's entry has
+    ``gen`` beside its own, and no more.
+    """
+    beside = {name: value for name, value in row.items() if not isinstance(value, Mapping)}
+    logbook.record(**beside)
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            record(logbook.chapters[name], {SHARED: row[SHARED], **value} if SHARED in row else value)
+
+
+def rows_of(logbook: tools.Logbook) -> list[Row]:
+    """Return the records of a logbook as flat rows, a chapter's columns named ``chapter.column``.
+
+    What DEAP or `record` repeats in a chapter of the record itself is left out; a record without some chapter lacks its
+    columns.
+    """
+    rows = [dict(record) for record in logbook]
+    for name, chapter in logbook.chapters.items():
+        unplaced = iter(rows_of(chapter))
+        entry = next(unplaced, None)
+        for row, record in zip(rows, logbook, strict=True):
+            own = None if entry is None else _own(entry, plain(record))
+            if own is not None:
+                row.update({f"{name}.{key}": value for key, value in own.items()})
+                entry = next(unplaced, None)
+    return [{key: plain(value) for key, value in row.items()} for row in rows]
+
+
+def last_record(logbook: tools.Logbook) -> Row:
+    """Return the last record of a logbook with its chapters' as nested rows, as ``Logbook.record`` takes them."""
+    beside = plain(dict(logbook[-1]))
+    record: Row = dict(beside)
+    for name, chapter in logbook.chapters.items():
+        own = _own(last_record(chapter), beside) if len(chapter) else None
+        if own is not None:
+            record[name] = own
+    return record
+
+
+def _own(entry: Mapping[str, Any], record: Mapping[str, Any]) -> Row | None:
+    """Return what a chapter's entry has of its own, or None where it belongs to another record than this."""
+    repeated = record.keys() if record.keys() <= entry.keys() else {SHARED}
+    if not all(key in entry and key in record and _same(entry[key], record[key]) for key in repeated):
+        return None
+    return {key: value for key, value in entry.items() if key not in repeated}
+
+
+def flat(record: Row) -> Row:
+    """Return a record of nested rows as one row, with columns ``chapter.column``."""
+    row: Row = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            row.update({f"{name}.{key}": inner for key, inner in flat(value).items()})
+        else:
+            row[name] = value
+    return row
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two plain values are the same, NaN and NaN among them."""
+    return json.dumps(finite(plain(a)), default=str) == json.dumps(finite(b), default=str)
+
+
+def statistic(name: str, value: Any, *, ours: bool, kept: bool) -> Any:
+    """Return a value of somebody's statistics for a logbook.
+
+    Parameters
+    ----------
+    name : str
+        Its column.
+    value : Any
+        The value.
+    ours : bool
+        Whether the logbook has such a column itself: what takes its place must be a number.
+    kept : bool
+        Whether a checkpoint is to keep it.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be that.
+    """
+    if kept:
+        try:
+            json.dumps(plain(value))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"stats: column {name!r} cannot be kept in a checkpoint: {error}") from error
+    if not ours:
+        return value
+    if np.size(value) != 1 or not np.issubdtype(np.asarray(value).dtype, np.number):
+        raise ValueError(f"stats: column {name!r} must be a number, or have another name, got {reprlib.repr(value)}")
+    return np.asarray(value).item()
+
+
+def columns_of(logbook: tools.Logbook, rows: Sequence[Row]) -> list[str]:
+    """Return the names of the columns of `rows_of` a logbook, those of its header first."""
+    present = list(dict.fromkeys(key for row in rows for key in row))
+    wished = [name for name in (logbook.header or []) if name in present]
+    return wished + [name for name in present if name not in wished]
+
+
+def format_row(values: Sequence[Any]) -> str:
+    """Return a line of CSV, its end included; floats in full precision."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(["" if value is None else value for value in values])
+    return text.getvalue()
+
+
+def parse_rows(text: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV text, which must have all its columns in each."""
+    head, *rows = csv.reader(io.StringIO(text))
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def to_csv(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
+    r"""Write a logbook as CSV, a row per record.
+
+    Parameters
+    ----------
+    logbook : deap.tools.Logbook
+        Its chapters become columns named ``chapter.column``; NumPy numbers are written as numbers.
+    path : path-like
+        Replaced whole.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> logbook = tools.Logbook()
+    >>> logbook.record(gen=0, fitness={"min": np.float64(0.5)})
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "logbook.csv")
+    >>> to_csv(logbook, path)
+    >>> path.read_text()
+    'gen,fitness.min\n0,0.5\n'
+    """
+    rows = rows_of(logbook)
+    columns = columns_of(logbook, rows)
+    lines = [format_row(columns)] if columns else []
+    lines += [format_row([row.get(name) for name in columns]) for row in rows]
+    write_text(path, "".join(lines))
+
+
+def to_json(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
+    """Write a logbook as JSON: a list with an object per record.
+
+    Parameters
+    ----------
+    logbook : deap.tools.Logbook
+        Its chapters become keys ``chapter.column``; NumPy numbers are written as numbers, NaN and infinity as null.
+    path : path-like
+        Replaced whole.
+    """
+    # A row at a time: a long run's are some hundred megabytes as objects.
+    rows: Iterable[Row] = rows_of(logbook) if logbook.chapters else map(dict, logbook)
+    with replacing(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        file.write("[")
+        for number, row in enumerate(rows):
+            file.write(",\n" if number else "\n")
+            file.write(json_text(row))
+        file.write("\n]\n")
+
+
+def read_csv(
+    path: str | os.PathLike[str], *, integers: bool = False, most: int = LARGEST_BYTES
+) -> dict[str, list[float]]:
+    """Read a CSV file of numbers, by column; an empty field is NaN and a torn last row is left out.
+
+    Parameters
+    ----------
+    path : path-like
+        With a head.
+    integers : bool
+        Whether what is written as an integer becomes one; otherwise all become floats.
+    most : int
+        A file of more bytes is not read.
+
+    Raises
+    ------
+    ValueError
+        If the file has no head, or a field is no number.
+    OSError
+        If it is too large, no regular file, or cannot be read.
+    """
+    text = io.TextIOWrapper(io.BytesIO(read_plain(path, most)), encoding="utf-8").read()
+    whole = text[: text.rfind("\n") + 1]
+    reader = csv.DictReader(io.StringIO(whole), strict=True)
+    if not reader.fieldnames:
+        raise ValueError(f"{path}: has no head")
+    columns: dict[str, list[float]] = {name: [] for name in reader.fieldnames}
+    for row in reader:
+        for name in columns:
+            field = row[name] or "nan"
+            try:
+                columns[name].append(int(field) if integers and field.isdigit() else float(field))
+            except ValueError:
+                raise ValueError(f"{path}: line {reader.line_num}: {name} is no number: {row[name]!r}") from None
+    return columns

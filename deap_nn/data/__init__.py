@@ -1,0 +1,1 @@
+"""Labelled images and other samples: found, read, checked, split and named."""

@@ -1,0 +1,98 @@
+"""Labelled images, split for training, validation and test."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from deap_nn.data.image_files import Array, DataError
+from deap_nn.data.registry import DataReference, remember
+
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled samples in three parts: training, validation and test.
+
+    Parameters
+    ----------
+    x_train, x_validation, x_test : numpy.ndarray
+        Samples, the first dimension counts them. Bytes are taken for pixels and divided by 255 when scored.
+    y_train, y_validation, y_test : numpy.ndarray
+        The class of each sample, integers from 0; shape (samples,).
+    name : str
+        What to call it.
+    path : str
+        The file or folder it was read from, if it was.
+    note : str
+        One line that says where the data came from.
+
+    Raises
+    ------
+    DataError
+        If a part is empty, counts differ, or a label is no class.
+    """
+
+    x_train: Array
+    y_train: Array
+    x_validation: Array
+    y_validation: Array
+    x_test: Array
+    y_test: Array
+    name: str = "arrays"
+    path: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for part in ("train", "validation", "test"):
+            x, y = np.asarray(getattr(self, f"x_{part}")), np.asarray(getattr(self, f"y_{part}"))
+            object.__setattr__(self, f"x_{part}", x)
+            object.__setattr__(self, f"y_{part}", y)
+            if len(x) != len(y) or y.ndim != 1:
+                raise DataError(f"{self.name}: {part} has {len(x)} samples and labels of shape {y.shape}")
+            if not len(x):
+                raise DataError(f"{self.name}: {part} has no samples")
+            if x.shape[1:] != self.x_train.shape[1:]:
+                raise DataError(f"{self.name}: {part} has samples of shape {x.shape[1:]}, not {self.x_train.shape[1:]}")
+            if not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
+                raise DataError(f"{self.name}: {part} has labels that are not integers from 0")
+        remember(self)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{len(getattr(self, f'y_{part}'))} {part}" for part in ("train", "validation", "test"))
+        return f"<Dataset {self.name}: {sizes}, each of shape {self.x_train.shape[1:]}, {self.classes} classes>"
+
+    def part(self, split: Split) -> tuple[Array, Array]:
+        """Return the samples and labels of a part."""
+        return getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
+
+    @property
+    def classes(self) -> int:
+        """The number of classes: the largest label plus one."""
+        return 1 + int(max(self.y_train.max(), self.y_validation.max(), self.y_test.max()))
+
+    @cached_property
+    def reference(self) -> DataReference:
+        """What another process needs to find the same data."""
+        digest = hashlib.sha256()
+        for split in ("train", "validation", "test"):
+            for array in (getattr(self, f"x_{split}"), getattr(self, f"y_{split}")):
+                digest.update(f"{array.dtype.str}{array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).data)
+        return DataReference(self.name, self.path, digest.hexdigest())
+
+    def describe(self) -> dict[str, Any]:
+        """Return name, source, sizes of the parts and digest, ready for JSON."""
+        return {
+            "name": self.name,
+            "path": self.path,
+            "train": len(self.x_train),
+            "validation": len(self.x_validation),
+            "test": len(self.x_test),
+            "sha256": self.reference.sha256,
+        }

@@ -1,0 +1,28 @@
+"""The fitness and the individual that a toolbox uses if none are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from deap import base
+from numpy.typing import ArrayLike
+
+from deap_nn.genome.weight_list import WeightList
+
+if TYPE_CHECKING:
+    pass
+
+
+class FitnessMin(base.Fitness):  # type: ignore[misc]  # DEAP has no types
+    """A fitness of one value that is minimised."""
+
+    weights = (-1.0,)
+
+
+class Individual(WeightList):
+    """A genome with a `FitnessMin`, which needs no ``creator`` and pickles by its name."""
+
+    def __init__(self, matrices: Iterable[ArrayLike] = ()) -> None:
+        super().__init__(matrices)
+        self.fitness = FitnessMin()

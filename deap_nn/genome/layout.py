@@ -1,0 +1,116 @@
+"""The layout of a genome: the names and shapes of its matrices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from deap_nn.genome.vectors import Matrix, Shape, Vector, split_vector
+
+BIASES, GAINS = ("bias", "beta"), ("gamma", "scale")
+"""How the last part of the name of a bias and of a normalisation's gain ends."""
+
+
+def last_part(name: str) -> str:
+    """Return the last part of a name of matrices, such as "bias" of ``gru/bias_2``."""
+    return re.sub(r"_\d+$", "", name.rpartition("/")[2])
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The names and shapes of a genome's matrices.
+
+    Parameters
+    ----------
+    names : tuple of str
+        A name for each matrix, each once.
+    shapes : tuple of tuple of int
+        The shape of each matrix, every dimension at least 1.
+
+    Raises
+    ------
+    ValueError
+        If names and shapes differ in number, a name comes twice, or a dimension is less than 1.
+
+    Examples
+    --------
+    >>> layout = Layout(("kernel", "bias"), ((3, 2), (2,)))
+    >>> layout.size, layout.offsets
+    (8, (0, 6))
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(str(name) for name in self.names))
+        object.__setattr__(self, "shapes", tuple(tuple(int(d) for d in shape) for shape in self.shapes))
+        if len(self.names) != len(self.shapes):
+            raise ValueError(f"names and shapes must be as many, got {len(self.names)} and {len(self.shapes)}")
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"names must differ, got {self.names}")
+        if any(dimension < 1 for shape in self.shapes for dimension in shape):
+            raise ValueError(f"shapes must have dimensions of at least 1, got {self.shapes}")
+
+    @classmethod
+    def of(cls, matrices: Iterable[ArrayLike]) -> Layout:
+        """Return the layout of `matrices`, named ``matrix_0``, ``matrix_1`` and so on."""
+        shapes = tuple(np.shape(matrix) for matrix in matrices)
+        return cls(tuple(f"matrix_{i}" for i in range(len(shapes))), shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of weights in each matrix."""
+        return tuple(prod(shape) for shape in self.shapes)
+
+    @cached_property
+    def size(self) -> int:
+        """The number of weights in all matrices."""
+        return sum(self.sizes)
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """Where each matrix begins in the flat vector, in elements."""
+        return tuple(sum(self.sizes[:i]) for i in range(len(self)))
+
+    @cached_property
+    def fan_ins(self) -> tuple[int, ...]:
+        """How many values each unit of a matrix sums: the product of all dimensions but the last.
+
+        For a dense kernel that is its rows, for a convolution's kernel height x width x channels, and for a
+        vector, such as a bias, 1. It is more than a unit sums for embeddings, for depthwise convolutions and for the
+        kernels by which attention makes several heads.
+        """
+        return tuple(prod(shape[:-1]) for shape in self.shapes)
+
+    @cached_property
+    def vectors(self) -> tuple[bool, ...]:
+        """Which of the matrices are biases or gains: they have one dimension, or are named as Keras names such.
+
+        The last part of the name counts, without a number behind it: "bias", "beta", "gamma" or "scale".
+        """
+        return tuple(
+            len(shape) < 2 or last_part(name) in BIASES + GAINS
+            for name, shape in zip(self.names, self.shapes, strict=True)
+        )
+
+    def views(self, flat: Vector) -> list[Matrix]:
+        """Return the matrices as views of `flat`.
+
+        Raises
+        ------
+        ValueError
+            If `flat` is not one vector of ``size`` elements.
+        """
+        if flat.shape != (self.size,):
+            raise ValueError(f"flat must have the shape ({self.size},), got {flat.shape}")
+        return split_vector(flat, self.shapes)

@@ -1,0 +1,171 @@
+"""A table of normal numbers that founders and mutations take their noise from."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import platform
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from deap_nn.core.files import appear
+from deap_nn.core.seeding import Purpose, stream
+from deap_nn.genome.vectors import Vector, empty_vector
+
+SMALLEST_TABLE = 1 << 20
+LARGEST_TABLE = 1 << 32
+"""The fused pass takes tables of fewer numbers: it draws where a slice begins as a number of 32 bits."""
+
+
+@dataclass(frozen=True)
+class NoiseTable:
+    """Standard normal float32 numbers, a function of a seed, made when a process first needs them.
+
+    A mutation adds a slice that begins at a random place, which costs a tenth of drawing as many numbers. Two slices
+    share numbers, but at different loci.
+
+    Parameters
+    ----------
+    seed : int
+        The run's seed.
+    weights : int
+        The size of the genomes that slices are taken for, at least 1: the table has room for four side by side.
+    digest : str
+        The SHA-256 that the numbers must have, or nothing: a process whose NumPy makes others is refused.
+
+    References
+    ----------
+    T. Salimans, J. Ho, X. Chen, S. Sidor and I. Sutskever, "Evolution strategies as a scalable alternative to
+    reinforcement learning", arXiv:1703.03864, 2017, section 2.
+
+    Examples
+    --------
+    >>> table = NoiseTable(seed=1, weights=100)
+    >>> table.size, table.array().dtype.name
+    (1048576, 'float32')
+    """
+
+    seed: int
+    weights: int
+    digest: str = ""
+
+    @property
+    def size(self) -> int:
+        """How many numbers the table has."""
+        return max(SMALLEST_TABLE, 4 * self.weights)
+
+    def array(self) -> Vector:
+        """Return the numbers, shape (size,), read-only; they are made or mapped once, not at every call.
+
+        Raises
+        ------
+        ValueError
+            If they are others than `digest` says.
+        """
+        key = self.seed, self.size
+        table = _tables.get(key)
+        if table is None:
+            table = _keep(key, _drawn(self.seed, self.size))
+        if self.digest and (*key, self.digest) not in _checked:
+            if _digest(table) != self.digest:
+                self.forget()
+                host, version = platform.node(), np.__version__
+                raise ValueError(
+                    f"the noise table on {host} differs from the run's: NumPy {version} makes other numbers"
+                )
+            _checked.add((*key, self.digest))
+        return table
+
+    def share(self, folder: Path) -> None:
+        """Read the numbers from a file in a folder from now on, which the first of a host's processes makes.
+
+        Where it cannot be made, this process keeps numbers of its own.
+        """
+        path = folder / f"noise-{self.seed}-{self.size}"
+        if not path.exists():
+            numbers = self.array()
+            appear(path, numbers.nbytes, lambda file: _write_all(file, numbers))
+        try:
+            with open(path, "rb") as file:
+                mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except FileNotFoundError:  # there is no room, or somebody removed the folder
+            return
+        _keep((self.seed, self.size), np.frombuffer(mapping, dtype=np.float32))
+
+    def forget(self) -> None:
+        """Let go of the numbers, which are made again when they are needed."""
+        _tables.pop((self.seed, self.size), None)
+
+    def sha256(self) -> str:
+        """Return the digest of the numbers' bytes."""
+        return self.digest or _digest(self.array())
+
+    def pinned(self) -> NoiseTable:
+        """Return the same table with its digest, for other processes to be checked against."""
+        return replace(self, digest=self.sha256())
+
+
+_tables: OrderedDict[tuple[int, int], Vector] = OrderedDict()
+_checked: set[tuple[int, int, str]] = set()
+
+
+def _keep(key: tuple[int, int], table: Vector) -> Vector:
+    """Let a process have these numbers, and those of one table before."""
+    _tables[key] = table
+    _tables.move_to_end(key)
+    while len(_tables) > 2:
+        _tables.popitem(last=False)
+    _checked.difference_update([found for found in _checked if found[:2] == key or found[:2] not in _tables])
+    return table
+
+
+def _digest(table: Vector) -> str:
+    return hashlib.sha256(table.data).hexdigest()
+
+
+def _drawn(seed: int, size: int) -> Vector:
+    table = empty_vector(size)
+    stream(seed, Purpose.NOISE).standard_normal(dtype=np.float32, out=table)
+    table.flags.writeable = False
+    return table
+
+
+def _write_all(file: int, numbers: Vector) -> None:
+    with open(file, "wb", closefd=False) as target:
+        target.write(numbers.data)
+
+
+def noise_numbers(noise: Vector | NoiseTable, size: int) -> Vector:
+    """Return the numbers of a table, of which slices of `size` are to be taken.
+
+    Raises
+    ------
+    ValueError
+        If the table is no float32 vector of at least `size` numbers.
+    TypeError
+        If it is neither a vector nor a `NoiseTable`.
+    """
+    table = noise.array() if isinstance(noise, NoiseTable) else noise
+    if not isinstance(table, np.ndarray):
+        raise TypeError(f"noise must be a NoiseTable or a float32 vector, got {type(noise).__name__}")
+    if table.ndim != 1 or table.dtype != np.float32 or table.size < size:
+        found = f"{table.dtype} of shape {table.shape}"
+        raise ValueError(f"noise must be a float32 vector of at least {size} numbers, got {found}")
+    return table
+
+
+def noise_slice(noise: Vector | NoiseTable, size: int, rng: np.random.Generator) -> Vector:
+    """Return `size` consecutive numbers of a table from a random place on, as a view."""
+    table = noise_numbers(noise, size)
+    start = int(rng.integers(table.size - size + 1))
+    return table[start : start + size]
+
+
+def disjoint_slices(noise: Vector | NoiseTable, size: int, rng: np.random.Generator) -> tuple[Vector, Vector]:
+    """Return two stretches of `size` consecutive numbers of a table, from random places on, that share none."""
+    table = noise_numbers(noise, 2 * size)
+    first, second = sorted(rng.integers(table.size - 2 * size + 1, size=2).tolist())
+    return table[first : first + size], table[second + size : second + 2 * size]

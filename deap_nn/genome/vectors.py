@@ -1,0 +1,54 @@
+"""Contiguous float32 vectors, and the matrices that are views of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_nn.core.arguments import _Number
+
+Matrix = NDArray[np.float32]
+"""A matrix of weights of any number of dimensions."""
+Vector = NDArray[np.float32]
+Vectors = Sequence[Vector] | NDArray[np.float32]
+"""All weights of a genome in one dimension."""
+Halves = NDArray[np.uint16]
+"""The bits of its weights as bfloat16 numbers, which NumPy has no type for."""
+Shape = tuple[int, ...]
+
+LARGEST_WEIGHT = float(np.finfo(np.float32).max)
+
+ALIGNMENT = 64
+"""Bytes: TensorFlow reads a buffer that starts on such a boundary without copying it."""
+
+TOGETHER_BYTES = 3 << 20
+"""Small genomes are bred and scored so many bytes at a time, which stay in the processor's cache,"""
+
+MOST_TOGETHER = 256
+"""and no more of them."""
+
+
+def empty_vector(size: int) -> Vector:
+    """Return an uninitialised float32 vector of `size` elements that starts on a 64-byte boundary."""
+    padded = np.empty(size + ALIGNMENT // 4, dtype=np.float32)
+    start = -padded.ctypes.data % ALIGNMENT // 4
+    return padded[start : start + size]
+
+
+def empty_halves(size: int) -> Halves:
+    """Return room for the bits of `size` bfloat16 numbers that starts on a 64-byte boundary."""
+    return empty_vector(-(-size // 2)).view(np.uint16)[:size]
+
+
+def split_vector(flat: NDArray[_Number], shapes: Sequence[Shape]) -> list[NDArray[_Number]]:
+    """Return views of consecutive parts of `flat`, one of each shape."""
+    views = []
+    start = 0
+    for shape in shapes:
+        stop = start + prod(shape)
+        views.append(flat[start:stop].reshape(shape))
+        start = stop
+    return views

@@ -1,0 +1,235 @@
+"""The genome: a DEAP list of float32 matrices that share one contiguous buffer."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from deap_nn.core.notebook import genome
+from deap_nn.genome.vectors import Matrix, Shape, Vector, empty_vector, split_vector
+
+if TYPE_CHECKING:
+    _MatrixList = list[Matrix]
+else:
+    _MatrixList = list
+
+
+class WeightList(_MatrixList):
+    """A list of float32 matrices that are views of one contiguous vector, ``flat``.
+
+    It is meant as the base of a DEAP individual, ``creator.create("Individual", WeightList,
+    fitness=creator.FitnessMin)``, and behaves as a list in every DEAP operator. Comparisons answer one bool.
+    Whoever rebinds an element, as DEAP's crossovers do, makes ``flat`` a new vector at its next reading.
+
+    Parameters
+    ----------
+    matrices : iterable of array_like
+        Copied, as float32.
+
+    Examples
+    --------
+    >>> a = WeightList([[[1, 2], [3, 4]], [5, 6]])
+    >>> a.flat
+    array([1., 2., 3., 4., 5., 6.], dtype=float32)
+    >>> a == WeightList(a), a in [WeightList([[0.0]])]
+    (True, False)
+    >>> a[1] = np.zeros(2)
+    >>> a.flat
+    array([1., 2., 3., 4., 0., 0.], dtype=float32)
+    """
+
+    _flat: Vector
+    _views: tuple[Matrix, ...]
+
+    def __init__(self, matrices: Iterable[ArrayLike] = ()) -> None:
+        super().__init__()
+        self._pack([_as_weights(matrix) for matrix in matrices])
+
+    @classmethod
+    def from_flat(cls, flat: ArrayLike, shapes: Sequence[Shape]) -> WeightList:
+        """Return a whole individual, with a fitness of its own if the class has one, whose weights are a vector.
+
+        Parameters
+        ----------
+        flat : array_like
+            Shape (n,). A contiguous float32 array is wrapped and not copied.
+        shapes : sequence of tuple of int
+            The shapes of the matrices, `n` weights in all.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `flat` is not one vector of this number of weights, or not of real numbers.
+        """
+        vector = np.ascontiguousarray(_as_weights(flat))
+        size = sum(map(math.prod, shapes))
+        if np.ndim(flat) != 1 or vector.size != size:
+            raise ValueError(f"flat must have the shape ({size},), got {np.shape(flat)}")
+        new = cls(())
+        new._adopt(vector, shapes)
+        return new
+
+    @classmethod
+    def _wrapped(cls, flat: Vector, shapes: Sequence[Shape]) -> WeightList:
+        """Wrap `flat` without calling ``__init__``: whoever calls this gives it what else an individual has."""
+        new = cls.__new__(cls)
+        new._adopt(flat, shapes)
+        return new
+
+    def _adopt(self, flat: Vector, shapes: Sequence[Shape]) -> None:
+        self._flat = flat
+        self._views = tuple(split_vector(flat, shapes))
+        super().__setitem__(slice(None), self._views)
+
+    def _pack(self, matrices: Sequence[Matrix]) -> None:
+        flat = empty_vector(sum(matrix.size for matrix in matrices))
+        start = 0
+        for matrix in matrices:
+            flat[start : start + matrix.size] = matrix.ravel()
+            start += matrix.size
+        self._adopt(flat, [matrix.shape for matrix in matrices])
+
+    @property
+    def flat(self) -> Vector:
+        """All weights, shape (n,), float32, contiguous; writing to it writes to the matrices."""
+        views = self._views
+        if len(self) != len(views) or any(mine is not view for mine, view in zip(self, views, strict=True)):
+            self._pack([np.asarray(matrix, dtype=np.float32) for matrix in self])
+        return self._flat
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The shape of each matrix."""
+        return tuple(np.shape(matrix) for matrix in self)
+
+    def transient(self) -> WeightList:
+        """Return an individual with these weights to read: this one; of a lazy member one that it does not keep."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> WeightList:
+        source = self.flat
+        flat = empty_vector(source.size)
+        np.copyto(flat, source)
+        new = self._wrapped(flat, self.shapes)
+        memo[id(self)] = new
+        for name, value in self._extras().items():
+            setattr(new, name, copy.deepcopy(value, memo))
+        return new
+
+    def __copy__(self) -> WeightList:
+        new = self.__class__.__new__(self.__class__)
+        new.__dict__.update(self.__dict__)
+        list.extend(new, self)
+        return new
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.flat, self.shapes), self._extras()
+
+    def _extras(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_flat", "_views")}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self)} matrices, {sum(np.size(m) for m in self):,} weights>"
+
+    def _repr_html_(self) -> str:
+        return genome(type(self).__name__, self.shapes, getattr(self, "fitness", None))
+
+    __hash__ = None  # mutable, as every list
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, list):
+            return NotImplemented
+        return len(self) == len(other) and all(map(np.array_equal, self, other))
+
+    def __ne__(self, other: object) -> bool:
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
+
+    def _precedes(self, other: list[Matrix], *, if_equal: bool) -> bool:
+        """Compare as lists of flattened matrices do, by the first weight that differs."""
+        for mine, theirs in zip(self, other, strict=False):
+            a, b = np.ravel(mine), np.ravel(theirs)
+            shared = min(a.size, b.size)
+            differing = np.flatnonzero(a[:shared] != b[:shared])
+            if differing.size:
+                return bool(a[differing[0]] < b[differing[0]])
+            if a.size != b.size:
+                return a.size < b.size
+        return if_equal if len(self) == len(other) else len(self) < len(other)
+
+    def __lt__(self, other: list[Matrix]) -> bool:
+        return self._precedes(other, if_equal=False)
+
+    def __le__(self, other: list[Matrix]) -> bool:
+        return self._precedes(other, if_equal=True)
+
+    def __gt__(self, other: list[Matrix]) -> bool:
+        return not self._precedes(other, if_equal=True)
+
+    def __ge__(self, other: list[Matrix]) -> bool:
+        return not self._precedes(other, if_equal=False)
+
+    def index(self, value: Any, start: SupportsIndex = 0, stop: SupportsIndex | None = None) -> int:
+        """Return the first place of a matrix equal to `value`; ValueError where there is none."""
+        places = range(*slice(start, stop).indices(len(self)))
+        for place in places:
+            if np.array_equal(self[place], value):
+                return place
+        raise ValueError("no matrix of this WeightList equals the value")
+
+    def count(self, value: Any) -> int:
+        """Return how many matrices equal `value`."""
+        return sum(np.array_equal(matrix, value) for matrix in self)
+
+    def __contains__(self, value: Any) -> bool:
+        return self.count(value) > 0
+
+    def remove(self, value: Any) -> None:
+        """Remove the first matrix equal to `value`; ValueError where there is none."""
+        del self[self.index(value)]
+
+
+def _rebuild(cls: type[WeightList], flat: Vector, shapes: Sequence[Shape]) -> WeightList:
+    return cls._wrapped(flat, shapes)
+
+
+def _as_weights(matrix: ArrayLike) -> Matrix:
+    """Return an array as float32, or raise TypeError if that would lose an imaginary part, a mask, or is no number."""
+    found = np.asanyarray(matrix)
+    if isinstance(found, np.ma.MaskedArray) or found.dtype.kind not in "biuf":
+        kind = "a masked array" if isinstance(found, np.ma.MaskedArray) else f"{found.dtype}"
+        raise TypeError(f"weights must be real numbers, got {kind}")
+    return np.asarray(found, dtype=np.float32)
+
+
+def check_pair(ind1: WeightList, ind2: WeightList) -> tuple[Vector, Vector]:
+    """Return the flat vectors of two genomes of the same shapes.
+
+    Raises
+    ------
+    TypeError
+        If one is no `WeightList`.
+    ValueError
+        If their shapes differ.
+    """
+    flat1, flat2 = check_genome(ind1, "ind1"), check_genome(ind2, "ind2")
+    if ind1.shapes != ind2.shapes:
+        raise ValueError(f"ind1 and ind2 must have the same shapes, got {ind1.shapes} and {ind2.shapes}")
+    return flat1, flat2
+
+
+def check_genome(individual: WeightList, name: str = "individual") -> Vector:
+    """Return the flat vector of a genome, or raise TypeError naming the argument."""
+    if not isinstance(individual, WeightList):
+        raise TypeError(f"{name} must be a WeightList, got {type(individual).__name__}")
+    flat = individual.flat
+    if not flat.flags.writeable:
+        raise ValueError(f"{name} must be writable")
+    return flat

@@ -1,0 +1,87 @@
+"""SCOOP's map, under ``python -m scoop``."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from types import FrameType
+from typing import Any
+
+from deap_nn.maps.scoop import repairs
+from deap_nn.maps.scoop.sockets import listen_nowhere
+from deap_nn.maps.shared import SharedMap
+from deap_nn.process import workers
+from deap_nn.process.workers import LAUNCHED, end_with_parent, running_under_scoop
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[Callable[..., Iterable[Any]]]:
+    """Give the map; SCOOP has started its workers, and ends them."""
+    if not workers.running_under_scoop():
+        raise ValueError("scoop needs python -m scoop, or python -m deap_nn.launch")
+    yield current_map()
+
+
+def current_map() -> Callable[..., Iterable[Any]]:
+    """Return SCOOP's map under ``python -m scoop``, and the built-in ``map`` otherwise.
+
+    SCOOP's is wrapped in a `SharedMap`, which leaves the weights of individuals in shared memory and sends their names.
+    """
+    if not running_under_scoop():
+        return map
+    return SharedMap(_scoop_map)
+
+
+def _scoop_map(function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterable[Any]:
+    """Map with SCOOP; what is late is done again where the function says that it may be."""
+    if len(iterables) == 1 and getattr(getattr(function, "func", function), "may_be_done_twice", False):
+        return repairs.first_answers(function, iterables[0])
+    from scoop import futures
+
+    answers: Iterable[Any] = futures.map(function, *iterables)
+    return answers
+
+
+def prepare_worker(*modules: str) -> None:
+    """Let this process, if it is a SCOOP worker, end without a word on Ctrl-C, and when its launcher is gone.
+
+    Call it where the script is imported. A terminal sends Ctrl-C to every process; the origin saves what there is.
+
+    Parameters
+    ----------
+    *modules : str
+        What its first task will need, such as ``"deap_nn.problems.labelled"``, imported while there is no task yet.
+    """
+    if not running_under_scoop():
+        return
+    if LAUNCHED not in os.environ:  # `deap_nn.launch` has seen to it
+        listen_nowhere()
+    if sys.modules["scoop"].IS_ORIGIN:
+        return
+    signal.signal(signal.SIGINT, _end_at_once)
+    if LAUNCHED not in os.environ:
+        end_with_parent(signal.SIGTERM)
+        if os.getppid() == 1:
+            os._exit(1)
+    threading.Thread(target=lambda: [importlib.import_module(name) for name in modules], daemon=True).start()
+
+
+def warn_of_open_broker() -> None:
+    """Warn if SCOOP's own launcher has started this program: its broker listens on every interface."""
+    if running_under_scoop() and LAUNCHED not in os.environ and sys.modules["scoop"].IS_ORIGIN:
+        script = os.path.relpath(sys.modules["scoop"].MAIN_MODULE)
+        warnings.warn(
+            "the broker of python -m scoop listens on every network interface and runs what it is sent; "
+            f"python -m deap_nn.launch {script} does the same work behind closed doors",
+            stacklevel=2,
+        )
+
+
+def _end_at_once(signum: int, frame: FrameType | None) -> None:
+    os._exit(130)

@@ -1,0 +1,247 @@
+"""The processes of a run under SCOOP: started, watched and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from deap_nn.maps.scoop.hosts import Host
+from deap_nn.maps.scoop.sockets import ENDPOINT, Folder, private_broker, public_broker, reason_to_drop
+from deap_nn.maps.scoop.worker import CANNOT_IMPORT, how_it_ended
+from deap_nn.process import signals, workers
+
+LEAVE_SECONDS = signals.SAVE_SECONDS + 1.0
+"""After a signal the script has so long to save what there is and to leave, before all is ended."""
+
+ALIVE_SECONDS = 5.0
+"""How often other hosts hear of this one."""
+
+COME_SECONDS = 30.0
+"""After so long those workers are named that have not come."""
+
+SSH = "ssh -x -T -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=5 -o ServerAliveCountMax=3"
+
+DISCARD = 9
+"""A port that SCOOP asks for to find this host's address: workers are told elsewhere where the broker listens."""
+
+
+def say(line: str) -> None:
+    """Tell the user something in one line."""
+    print(f"launch: {line}", file=sys.stderr, flush=True)
+
+
+class _Forgiving:
+    """The broker's socket: a message to a worker that is gone does not end the broker."""
+
+    def __init__(self, target: Any, broker: Any) -> None:
+        self._target = target
+        self._broker = broker
+        self._ids: dict[bytes, bytes] = {}
+        self.came: set[bytes] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+    def recv_multipart(self) -> list[bytes]:
+        """Receive a message, and note who came and which task it brings."""
+        from scoop.broker import brokerzmq
+
+        message: list[bytes] = self._target.recv_multipart()
+        while (reason := reason_to_drop(message)) is not None:
+            say(f"a message to the broker is dropped: {reason}")
+            message = self._target.recv_multipart()
+        if message[1] == brokerzmq.INIT:
+            self.came.add(message[0])
+        elif message[1] == brokerzmq.TASK:
+            self._ids[message[3]] = message[2]
+        return message
+
+    def send_multipart(self, message: list[bytes]) -> None:
+        """Send a message; a task whose worker is gone goes to the next, or waits for one."""
+        import zmq
+        from scoop.broker import brokerzmq
+
+        task = message[2] if message[1] == brokerzmq.TASK else b""
+        try:
+            self._target.send_multipart(message)
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            if not task:
+                return
+            if self._broker.available_workers:
+                self.send_multipart([self._broker.available_workers.popleft(), *message[1:]])
+            else:
+                self._broker.unassigned_tasks.append((self._ids[task], task))
+        else:
+            self._ids.pop(task, None)
+
+
+class Launch:
+    """The processes of one run.
+
+    Parameters
+    ----------
+    hosts : sequence of Host
+        Where, and how many; the first has the script's own process among them.
+    address : str
+        What all hosts know this one by.
+    ssh, python : str
+        The command that reaches another host, and the interpreter there.
+    command : sequence of str
+        The script and its arguments.
+    """
+
+    def __init__(self, hosts: Sequence[Host], address: str, ssh: str, python: str, command: Sequence[str]) -> None:
+        self.hosts = hosts
+        self._address = address
+        self._ssh = ssh
+        self._python = python
+        self._command = command
+        self.size = sum(host.workers for host in hosts)
+        self._folder = Folder() if all(host.local for host in hosts) else None
+        if self._folder is not None:
+            broker, self._endpoint = private_broker(self._folder)
+            said = f"the broker listens in {self._folder.path}, for this user alone"
+        else:
+            listening = socket.gethostbyname(address)
+            broker, self._endpoint = public_broker(listening)
+            ports = " and ".join(map(str, broker.getPorts()))
+            said = f"{listening} listens at the ports {ports}, for workers with the key of this run"
+        self._socket = broker.task_socket = _Forgiving(broker.task_socket, broker)
+        threading.Thread(target=self._run_broker, args=(broker,), daemon=True).start()
+        say(f"{self.size} worker(s); {said}")
+        self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self._signal: int | None = None
+        self._until = float("inf")
+
+    def _run_broker(self, broker: Any) -> None:
+        """Run SCOOP's broker until the script has ended."""
+        try:
+            broker.run()
+        except Exception as error:
+            say(f"SCOOP's broker failed, and the script goes on alone: {type(error).__name__}: {error}")
+
+    def _start(self) -> None:
+        options = ["--size", self.size, "--workingDirectory", Path.cwd(), "--backend=ZMQ"]
+        options += ["--brokerHostname", self._address, "--externalBrokerHostname", self._address]
+        options += ["--taskPort", DISCARD, "--metaPort", DISCARD]
+        arguments = [*map(str, options), "--origin", *self._command]
+        environment = {**os.environ, workers.LAUNCHED: str(os.getpid()), ENDPOINT: self._endpoint.to_text()}
+        for host in self.hosts:
+            if host.local:
+                for i in range(host.workers):
+                    command = [sys.executable, "-m", "deap_nn.maps.scoop.worker", *arguments]
+                    # A group of its own: Ctrl-C is passed on to it, once.
+                    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, process_group=0)
+                    self._processes.append((f"worker {i + 1} on this host (process {process.pid})", process))
+                    arguments = [argument for argument in arguments if argument != "--origin"]
+                continue
+            paths = os.environ.get("PYTHONPATH", "")
+            there = [
+                "env",
+                f"PYTHONPATH={paths}",
+                self._python,
+                "-m",
+                "deap_nn.maps.scoop.worker",
+                "--count",
+                str(host.workers),
+            ]
+            line = f"cd {shlex.quote(str(Path.cwd()))} && exec {shlex.join([*there, *arguments])}"
+            command = [*shlex.split(self._ssh), host.name, line]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
+            with contextlib.suppress(OSError):  # it has ended, which is told as that of any other
+                process.stdin.write(f"{self._endpoint.to_text()}\n".encode())  # type: ignore[union-attr]  # a pipe
+                process.stdin.flush()  # type: ignore[union-attr]
+            self._processes.append((f"the {host.workers} worker(s) on {host.name}", process))
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        """Pass a signal on to the script; a second one ends all at once."""
+        again = self._signal is not None
+        self._signal = number
+        self._until = time.monotonic() if again else time.monotonic() + LEAVE_SECONDS
+        if self._processes and not again:
+            self._send_signal()
+
+    def _send_signal(self) -> None:
+        """Pass on what came; a terminal that hangs up ends a run in order, too."""
+        if self._signal is not None:
+            number = signal.SIGTERM if self._signal == signal.SIGHUP else self._signal
+            self._processes[0][1].send_signal(number)
+
+    def run(self) -> int:
+        """Run the script to its end, and return its exit status."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                signal.signal(number, self._pass_on)
+        try:
+            self._start()
+            self._send_signal()  # one that came before there was anybody to pass it on to
+            return self._watch()
+        finally:
+            self._end()
+            if self._folder is not None:
+                self._folder.close()
+
+    def _watch(self) -> int:
+        origin = self._processes[0][1]
+        told: set[int] = set()
+        begun, alive, counted = time.monotonic(), time.monotonic(), False
+        while origin.poll() is None:
+            if time.monotonic() > self._until:
+                return 128 + (self._signal or 0)
+            time.sleep(0.05)
+            if time.monotonic() > alive + ALIVE_SECONDS:
+                alive = time.monotonic()
+                self._say_alive()
+            for name, process in self._processes[1:]:
+                status = process.poll()
+                if status is not None and process.pid not in told and origin.poll() is None and self._signal is None:
+                    told.add(process.pid)
+                    if status not in (0, CANNOT_IMPORT):  # it has said so itself, or ends with the script
+                        say(f"{name} {how_it_ended(status)}: the others do its work")
+            late = time.monotonic() - begun > COME_SECONDS
+            alone = len(told) == len(self._processes) - 1 > 0 and len(self._socket.came) > 0
+            if not counted and (late or alone):
+                counted = True
+                if len(self._socket.came) < self.size:
+                    say(f"only {len(self._socket.came)} of {self.size} workers came")
+        if origin.returncode < 0:
+            say(f"the script was ended by signal {-origin.returncode}")
+        return origin.returncode if origin.returncode >= 0 else 128 - origin.returncode
+
+    def _say_alive(self) -> None:
+        """Let other hosts hear of this one."""
+        for _, process in self._processes:
+            if process.stdin is not None and process.poll() is None:
+                with contextlib.suppress(OSError):
+                    process.stdin.write(b".")
+                    process.stdin.flush()
+
+    def _end(self) -> None:
+        """End all processes, those on other hosts by the end of their input."""
+        running = [process for _, process in self._processes if process.poll() is None]
+        for process in running:
+            if process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
+            else:
+                process.kill()
+        until = time.monotonic() + 0.5
+        for process in running:
+            try:
+                process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

@@ -1,0 +1,288 @@
+"""The sockets of a run under SCOOP: the broker listens for this user's processes, the workers do not listen.
+
+SCOOP's broker, and each worker's socket for answers, unpickle what they receive before anything is checked, so a peer
+that reaches them runs code as the user. On one host the broker listens in a folder that only this user can enter. On
+several hosts it listens by TCP, encrypts by CURVE, and admits the one key that was made for the run.
+
+References
+----------
+P. Hintjens, "CurveZMQ", ZeroMQ RFC 26; the ZeroMQ Authentication Protocol (ZAP), ZeroMQ RFC 27.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hmac
+import json
+import os
+import pickle
+import platform
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deap_nn.process.private_folders import sweep_folders
+
+if TYPE_CHECKING:
+    import zmq
+
+ENDPOINT = "DEAP_NN_BROKER"
+"""The environment variable that tells a worker where the broker listens, and the keys: a command line is public."""
+
+PREFIX = "deap_nn-scoop-"
+"""What the names of a run's folders begin with."""
+
+DOMAIN = "deap_nn"
+"""The name under which a broker's sockets ask whom to admit."""
+
+LONGEST_PATH = 107
+"""A socket's path has at most this number of bytes."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a broker listens.
+
+    Parameters
+    ----------
+    task, info : str
+        The addresses of its two sockets, as ZeroMQ has them.
+    server, public, secret : str
+        The broker's public key and the pair of keys of the run's workers, in Z85; empty on one host.
+    """
+
+    task: str
+    info: str
+    server: str = ""
+    public: str = ""
+    secret: str = ""
+
+    def to_text(self) -> str:
+        """Return it as one line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Endpoint:
+        """Return the endpoint of a line of `to_text`."""
+        return cls(**json.loads(text))
+
+    def secure(self, socket: zmq.Socket[Any]) -> None:
+        """Let a worker's socket encrypt, before it connects, if there are keys."""
+        if self.server:
+            socket.curve_serverkey = self.server.encode()
+            socket.curve_publickey = self.public.encode()
+            socket.curve_secretkey = self.secret.encode()
+
+
+class Folder:
+    """A folder for the sockets of one run, which only this user can enter; removed by `close`, or by the next run."""
+
+    def __init__(self) -> None:
+        place = Path(tempfile.gettempdir())
+        if len(os.fsencode(place / f"{PREFIX}{'x' * 8}" / "task")) >= LONGEST_PATH:
+            place = Path("/tmp")  # noqa: S108  (mkdtemp makes a folder of 0700 in it)
+        sweep(place)
+        self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+        self._lock = os.open(self.path / "lock", os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def close(self) -> None:
+        """Remove the folder."""
+        _remove(self.path)
+        with contextlib.suppress(OSError):
+            os.close(self._lock)
+
+
+def sweep(place: Path) -> None:
+    """Remove the folders of this user's runs that have ended without removing them."""
+    sweep_folders(place, f"{PREFIX}*")
+
+
+def _remove(path: Path) -> None:
+    for name in ("task", "info", "lock"):
+        with contextlib.suppress(OSError):
+            (path / name).unlink()
+    with contextlib.suppress(OSError):
+        path.rmdir()
+
+
+class _OneKey:
+    """Admits the workers of a run, by their one public key."""
+
+    def __init__(self, public: bytes) -> None:
+        self._public = public
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Return whether a peer's key is that of the run."""
+        return hmac.compare_digest(key, self._public)
+
+
+class _ZmqWith:
+    """The module ``zmq``, whose contexts are one that is given: SCOOP's broker makes its own."""
+
+    def __init__(self, context: zmq.Context[Any]) -> None:
+        self._context = context
+
+    def __getattr__(self, name: str) -> Any:
+        import zmq
+
+        return getattr(zmq, name)
+
+    def Context(self, *arguments: Any) -> zmq.Context[Any]:
+        return self._context
+
+
+def private_broker(folder: Folder) -> tuple[Any, Endpoint]:
+    """Return SCOOP's broker for the processes of one host, and where it listens."""
+    from scoop.broker.brokerzmq import Broker
+
+    endpoint = Endpoint(f"ipc://{folder.path}/task", f"ipc://{folder.path}/info")
+    return Broker(tSock=endpoint.task, mSock=endpoint.info), endpoint
+
+
+def has_curve() -> bool:
+    """Return whether ZeroMQ was built with what encrypts."""
+    import zmq
+
+    return bool(zmq.has("curve"))
+
+
+def public_broker(address: str) -> tuple[Any, Endpoint]:
+    """Return SCOOP's broker for several hosts, at free ports of an address, and where it listens with which keys."""
+    import zmq
+    from scoop.broker import brokerzmq
+    from zmq.auth.thread import ThreadAuthenticator
+
+    server, server_secret = zmq.curve_keypair()
+    public, secret = zmq.curve_keypair()
+
+    class Secured(zmq.Context[Any]):
+        def socket(self, socket_type: int, socket_class: Any = None, **kwargs: Any) -> Any:
+            made = super().socket(socket_type, socket_class, **kwargs)
+            if socket_type in (zmq.ROUTER, zmq.PUB):
+                made.curve_server = True
+                made.curve_secretkey = server_secret
+                made.zap_domain = DOMAIN.encode()
+            return made
+
+    context = Secured(1)
+    # Without an authenticator each peer that knows the broker's public key is let in.
+    authenticator = ThreadAuthenticator(context)
+    authenticator.start()
+    authenticator.configure_curve_callback(domain=DOMAIN, credentials_provider=_OneKey(public))
+    plain = brokerzmq.zmq
+    brokerzmq.zmq = _ZmqWith(context)
+    try:
+        broker = brokerzmq.Broker(tSock=f"tcp://{address}:*", mSock=f"tcp://{address}:*")
+    finally:
+        brokerzmq.zmq = plain
+    broker.authenticator = authenticator
+    task, info = (f"tcp://{address}:{port}" for port in broker.getPorts())
+    return broker, Endpoint(task, info, server.decode(), public.decode(), secret.decode())
+
+
+def worker_name() -> bytes:
+    """Return a name that no other worker has: the host, the process, and random bytes of the system.
+
+    SCOOP's own names rest on ``random``, which a script may seed.
+    """
+    return f"{platform.node()}:{os.getpid()}:{os.urandom(8).hex()}".encode()
+
+
+def join(endpoint: Endpoint) -> None:
+    """Let SCOOP's communicator, which this process is about to make, connect to a broker and listen nowhere."""
+    import zmq
+    from scoop._comm.scoopzmq import ZMQCommunicator
+
+    listen_nowhere()
+    make = ZMQCommunicator.createZMQSocket
+
+    def make_socket(self: Any, kind: int) -> Any:
+        made = make(self, kind)
+        if kind != zmq.ROUTER:
+            endpoint.secure(made)
+        return made
+
+    def add_broker(self: Any, broker: Any) -> None:
+        self.socket.connect(endpoint.task)
+        self.infoSocket.connect(endpoint.info)
+        self.infoSocket.setsockopt(zmq.SUBSCRIBE, b"")
+        self.broker_set.add(broker)
+
+    ZMQCommunicator.createZMQSocket = make_socket
+    ZMQCommunicator._addBroker = add_broker
+
+
+def listen_nowhere() -> None:
+    """Let SCOOP's communicator, which this process is about to make, not listen for answers of other workers.
+
+    They come through the broker then. One that was made already, as that of the main process before its script, is
+    closed to the network.
+    """
+    import scoop
+    import zmq
+    from scoop import _control
+    from scoop._comm.scoopzmq import ZMQCommunicator
+
+    if _control.execQueue is not None:
+        socket = _control.execQueue.socket.direct_socket
+        with contextlib.suppress(zmq.ZMQError):  # it is unbound already
+            socket.unbind(socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode())
+        return
+    name = worker_name()
+
+    class Silent(zmq.Socket[bytes]):
+        """The socket for answers between workers: bound and connected nowhere, so answers go through the broker."""
+
+        def bind(self, addr: str) -> Any:
+            return None
+
+        def connect(self, addr: str) -> Any:
+            return None
+
+        def setsockopt(self, option: int, value: Any) -> None:
+            if option == zmq.IDENTITY:  # SCOOP has just made a name of an address and a port
+                scoop.worker = value = name
+            super().setsockopt(option, value)
+
+    make = ZMQCommunicator.createZMQSocket
+
+    def make_socket(self: Any, kind: int) -> Any:
+        if kind != zmq.ROUTER:
+            return make(self, kind)
+        context = self.ZMQcontext
+        plain = context.socket
+        context.socket = lambda asked: Silent(context, asked)
+        try:
+            return make(self, kind)
+        finally:
+            context.socket = plain
+
+    ZMQCommunicator.createZMQSocket = make_socket
+
+
+def _is_settings(frame: bytes) -> bool:
+    """Return whether a frame holds the settings that a worker sends when it comes."""
+    return isinstance(pickle.loads(frame), Mapping)  # noqa: S301  (a peer that has the key, or this user)
+
+
+FRAMES: dict[bytes, int] = {b"I": 3, b"RQ": 2, b"T": 4, b"RP": 4, b"S": 2, b"V": 5, b"SR": 3, b"SD": 3, b"SU": 3}
+"""The least number of frames of each message that SCOOP's workers send, with the sender's name."""
+
+
+def reason_to_drop(message: list[bytes], is_settings: Callable[[bytes], bool] = _is_settings) -> str | None:
+    """Return why a broker cannot take a message, or None if it can."""
+    if len(message) < 2 or message[1] not in FRAMES:
+        return "it is no message of a worker"
+    if len(message) < FRAMES[message[1]]:
+        return f"it has {len(message)} frames"
+    if message[1] == b"I":
+        try:
+            if not is_settings(message[2]):
+                return "it has no settings"
+        except Exception as error:  # whatever it holds, the run goes on
+            return f"it cannot be read: {type(error).__name__}"
+    return None

@@ -1,0 +1,186 @@
+"""A map for individuals: their weights lie in shared memory, and tasks name them."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from deap_nn.breeding.store.slots import GenomeCache, default_place, free_bytes, slots_in, sweep
+from deap_nn.genome.vectors import Shape, Vector, empty_vector
+from deap_nn.genome.weight_list import WeightList
+
+Map = Callable[..., Iterable[Any]]
+
+
+class Named(NamedTuple):
+    """An individual without its weights: where they lie, and what else it has."""
+
+    token: str
+    place: str
+    slot: int
+    key: int
+    kind: type[WeightList]
+    shapes: tuple[Shape, ...]
+    extras: dict[str, Any]
+
+
+_caches: dict[str, GenomeCache] = {}
+
+
+def _individual(named: Named) -> WeightList | None:
+    """Return a copy of the individual, or None where its weights are not on this host, or no longer."""
+    size = sum(prod(shape) for shape in named.shapes)
+    if named.token not in _caches:
+        forget()
+        _caches[named.token] = GenomeCache(named.token, size, Path(named.place))
+    cache = _caches[named.token]
+    found = cache.read(named.slot, named.key)
+    if found is None:
+        return None
+    flat = empty_vector(size)
+    flat[:] = found
+    if not cache.holds(named.slot, named.key):
+        return None
+    individual = named.kind._wrapped(flat, named.shapes)
+    vars(individual).update(named.extras)
+    return individual
+
+
+def forget() -> None:
+    """Let go of what this process holds of earlier maps."""
+    for token in list(_caches):
+        _caches.pop(token).close()
+
+
+class CallNamed:
+    """Call a function with the individual that a name stands for; answers None for one that is not to be had here."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+        self.may_be_done_twice = getattr(getattr(function, "func", function), "may_be_done_twice", False)
+
+    def __call__(self, named: Named) -> tuple[Any] | None:
+        """Return the answer in a tuple, or None."""
+        individual = _individual(named)
+        return None if individual is None else (self.function(individual),)
+
+
+class SharedMap:
+    """Map a function over individuals: a worker on this host is sent a name, one elsewhere the weights.
+
+    Anything but `WeightList` s of one size is mapped as it is, and so is what is mapped while another call is at work.
+
+    Parameters
+    ----------
+    map : callable
+        The map that sends tasks, such as ``scoop.futures.map``.
+    place : Path, optional
+        Where the weights are kept; shared memory if left out.
+    """
+
+    keeps_order = True
+
+    def __init__(self, map: Map, place: Path | None = None) -> None:
+        self._map = map
+        self._place = place or default_place()
+        self._cache: GenomeCache | None = None
+        self._size = 0
+        self._room = 0
+        self._key = 0
+        self._finalizer: weakref.finalize[..., Any] | None = None
+        self._in_use = threading.Lock()
+
+    def __call__(self, function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterable[Any]:
+        """Return the function's answers in order, as ``map`` does."""
+        if len(iterables) != 1:
+            return self._map(function, *iterables)
+        items = list(iterables[0])
+        if not all(isinstance(item, WeightList) for item in items) or len({item.shapes for item in items}) != 1:
+            return self._map(function, items)
+        return self._shared(function, items)
+
+    def _shared(self, function: Callable[..., Any], items: list[WeightList]) -> Iterator[Any]:
+        if not self._in_use.acquire(blocking=False):  # by another thread, or by what a task's answer led to
+            yield from self._map(function, items)
+            return
+        try:
+            answers = self._by_names(function, items)
+        finally:
+            self._in_use.release()
+        yield from answers
+
+    def _by_names(self, function: Callable[..., Any], items: list[WeightList]) -> list[Any]:
+        names: list[Named] = []
+        answers: dict[int, Any] = {}
+        for number, answer in enumerate(self._map(CallNamed(function), self._naming(items, names))):
+            if answer is not None:
+                answers[names[number].slot] = answer[0]
+        lacking = [slot for slot in range(len(items)) if slot not in answers]
+        answers.update(zip(lacking, self._map(function, [items[slot] for slot in lacking]), strict=True))
+        return [answers[slot] for slot in range(len(items))]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes a map like it, which has nothing in slots yet."""
+        return SharedMap, (self._map, self._place)
+
+    def _naming(self, items: Iterable[WeightList], names: list[Named]) -> Iterator[Named]:
+        """Name those that there is room for, one when it is asked for: workers begin before the last is copied."""
+        for slot, item in enumerate(items):
+            name = self._name(slot, item)
+            if name is not None:
+                names.append(name)
+                yield name
+
+    def _name(self, slot: int, item: WeightList) -> Named | None:
+        """Put an individual's weights into a slot; None where there is no room."""
+        item = item.transient()
+        flat: Vector = item.flat
+        cache = self._cache_for(flat.size)
+        if slot >= self._room:
+            return None
+        self._key += 1
+        with cache.writing(slot, self._key) as room:
+            if room is not None:
+                room[:] = flat
+        if not cache.holds(slot, self._key):
+            return None
+        return Named(self._token, str(self._place), slot, self._key, type(item), item.shapes, item._extras())
+
+    def _cache_for(self, size: int) -> GenomeCache:
+        if self._cache is not None and self._size == size:
+            return self._cache
+        self.close()
+        sweep(self._place)
+        self._token = uuid.uuid4().hex
+        cache = self._cache = GenomeCache(self._token, size, self._place)
+        self._size, self._room = size, slots_in(free_bytes(self._place), size)
+        _caches[self._token] = cache
+        self._finalizer = weakref.finalize(self, _close, self._token, cache)
+        return cache
+
+    @property
+    def workers(self) -> int | None:
+        """How many processes share the work, where the map that sends tasks says so."""
+        return getattr(self._map, "workers", None)
+
+    @property
+    def dumps(self) -> Callable[[Any], bytes] | None:
+        """What pickles for the workers, where the map that sends tasks says so."""
+        return getattr(self._map, "dumps", None)
+
+    def close(self) -> None:
+        """Remove the weights that the last call left; the next call begins anew."""
+        self._cache = None
+        if self._finalizer is not None:
+            self._finalizer()
+
+
+def _close(token: str, cache: GenomeCache) -> None:
+    """Remove the weights: when nobody refers to the map any more, or the program ends."""
+    _caches.pop(token, None)
+    cache.remove()

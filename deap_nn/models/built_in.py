@@ -1,0 +1,75 @@
+"""The built-in networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from deap_nn.models.tensorflow import keras
+
+
+def _mnist_deep() -> list[Any]:
+    layers = keras.layers
+    return [
+        layers.Conv2D(32, 5, padding="same", activation="relu", name="conv1"),
+        layers.MaxPooling2D(2, name="pool1"),
+        layers.Conv2D(64, 5, padding="same", activation="relu", name="conv2"),
+        layers.MaxPooling2D(2, name="pool2"),
+        layers.Flatten(name="flatten"),
+        layers.Dense(1024, activation="relu", name="fc1"),
+        layers.Dense(10, name="fc2"),
+    ]
+
+
+def _lenet5() -> list[Any]:
+    layers = keras.layers
+    return [
+        layers.Conv2D(6, 5, padding="same", activation="relu", name="conv1"),
+        layers.MaxPooling2D(2, name="pool1"),
+        layers.Conv2D(16, 5, activation="relu", name="conv2"),
+        layers.MaxPooling2D(2, name="pool2"),
+        layers.Flatten(name="flatten"),
+        layers.Dense(120, activation="relu", name="fc1"),
+        layers.Dense(84, activation="relu", name="fc2"),
+        layers.Dense(10, name="fc3"),
+    ]
+
+
+def _mlp() -> list[Any]:
+    layers = keras.layers
+    return [
+        layers.Flatten(name="flatten"),
+        layers.Dense(64, activation="relu", name="hidden"),
+        layers.Dense(10, name="output"),
+    ]
+
+
+BUILT_IN: dict[str, Callable[[], list[Any]]] = {
+    "mnist_deep": _mnist_deep,
+    "lenet5": _lenet5,
+    "mlp": _mlp,
+}
+"""The layers of the built-in models for images of 28 x 28 x 1; all answer with ten logits.
+
+``mnist_deep`` is the network of TensorFlow's tutorial "Deep MNIST for Experts" (3,274,634 weights), whose
+dropout plays no part in evaluation. ``lenet5`` is LeNet-5 (Y. LeCun and others, "Gradient-based learning applied to
+document recognition", Proceedings of the IEEE 86 (11), 1998) as it is used today, with rectified units, the largest of
+four pixels and logits (61,706 weights). ``mlp`` is 784-64-10.
+"""
+
+
+def build_model(name: str) -> keras.Model:
+    """Build a built-in model, with Keras' own initial weights.
+
+    Raises
+    ------
+    ValueError
+        If `name` is none of ``BUILT_IN``.
+    """
+    _check_name(name)
+    return keras.Sequential([keras.Input((28, 28, 1)), *BUILT_IN[name]()], name=name)
+
+
+def _check_name(name: str) -> None:
+    if name not in BUILT_IN:
+        raise ValueError(f"model must be a Keras model or one of {', '.join(BUILT_IN)}, got {name!r}")

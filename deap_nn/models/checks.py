@@ -1,0 +1,91 @@
+"""Whether a model goes together with labelled data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_nn.models.outputs import answers_alike, answers_with_logits
+from deap_nn.models.reference import ModelReference, model_of
+from deap_nn.models.state import draws
+from deap_nn.models.tensorflow import keras
+
+LEAST_SCALE = 0.1
+"""A layer that scales by less is for bytes, and not for pixels of 0 to 1."""
+
+FEW = 32
+"""On so many samples it is tried how a model answers."""
+
+
+def layer_for_bytes(reference: ModelReference) -> str | None:
+    """Return the name of a layer by which a model scales bytes, as ``Rescaling(1 / 255)`` does, or None."""
+    layers = model_of(reference)._flatten_layers()
+    scaling = (layer for layer in layers if isinstance(layer, keras.layers.Rescaling))
+    return next((layer.name for layer in scaling if np.max(layer.scale) < LEAST_SCALE), None)
+
+
+def check_alike(reference: ModelReference, model: keras.Model, samples: NDArray[Any]) -> None:
+    """Raise TypeError where a model answers otherwise when it is built again.
+
+    Parameters
+    ----------
+    reference : ModelReference
+        Of the model, which has one input.
+    model : keras.Model
+        The model itself.
+    samples : numpy.ndarray
+        Samples as a data set has them, bytes or numbers, of which a few are tried; the first dimension counts them.
+    """
+    if draws(model):  # which never answers the same
+        return
+    if not answers_alike(model, model_of(reference), _few(model, samples)):
+        raise TypeError(
+            f"model {model.name!r} answers otherwise when it is built again from its configuration: a layer of your "
+            "own may keep what its get_config() does not tell, which a KerasProblem allows"
+        )
+
+
+def gives_logits(reference: ModelReference, samples: NDArray[Any]) -> bool:
+    """Return whether a model of classes answers with logits: its layers tell, or else its answers to a few samples.
+
+    Parameters
+    ----------
+    reference : ModelReference
+        Of the model, which has one input and one output.
+    samples : numpy.ndarray
+        Samples as a data set has them, bytes or numbers; the first dimension counts them.
+    """
+    model = model_of(reference)
+    return answers_with_logits(model, output=lambda: model(_few(model, samples), training=False))
+
+
+def _few(model: keras.Model, samples: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a few samples as a model with one input takes them."""
+    shape, few = tuple(model.inputs[0].shape[1:]), samples[:FEW]
+    inputs = few.astype(np.float32) / np.float32(255 if samples.dtype == np.uint8 else 1)
+    return inputs if None in shape else inputs.reshape(-1, *shape)
+
+
+def check_fit(reference: ModelReference, sample_shape: tuple[int, ...], classes: int) -> None:
+    """Raise ValueError where samples do not fit a model's input, or classes its output.
+
+    Parameters
+    ----------
+    reference : ModelReference
+        The model.
+    sample_shape : tuple of int
+        The shape of one sample.
+    classes : int
+        How many classes the labels name.
+    """
+    model = model_of(reference)
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(f"model {reference.name!r} must have one input and one output")
+    wanted, answers = tuple(model.inputs[0].shape[1:]), int(model.outputs[0].shape[-1])
+    fits = None in wanted if None in wanted else np.prod(sample_shape) == np.prod(wanted)
+    if not fits:
+        raise ValueError(f"model {reference.name!r} takes samples of shape {wanted}, the data have {sample_shape}")
+    if classes > answers:
+        raise ValueError(f"model {reference.name!r} tells {answers} classes apart, the data have {classes}")

@@ -1,0 +1,139 @@
+"""What a Keras model answers, also with weights from elsewhere: logits or probabilities, by which layers."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from deap_nn.models.tensorflow import keras
+
+_ARRANGING = (
+    keras.layers.Reshape,
+    keras.layers.Flatten,
+    keras.layers.Permute,
+    keras.layers.Identity,
+    keras.layers.Dropout,
+)
+
+
+def answers_of(model: keras.Model, weights: Sequence[Any], state: Sequence[Any], inputs: Any) -> Any:
+    """Return a model's outputs with other weights and state, as in inference; the model stays as it is."""
+    said = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
+    outputs, _ = model.stateless_call(list(weights), list(state), inputs, **said)
+    return outputs
+
+
+def reason_of(error: Exception) -> str:
+    """Return in one line why Keras or TensorFlow raised: where a layer failed, after the line that names it."""
+    lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in str(error).splitlines()]
+    lines = [line for line in lines if line] or [type(error).__name__]
+    inside = lines[0].startswith("Exception encountered when calling") and len(lines) > 1
+    return f"{lines[0].rstrip('.')}: {lines[1]}" if inside else lines[0]
+
+
+def answers_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
+    """Return whether a model that was built again gives the same answers to some samples with the same weights."""
+    answers = []
+    weights = [variable.value for variable in model.trainable_variables]
+    for one in (model, again):
+        outputs = answers_of(one, weights, [v.value for v in one.non_trainable_variables], inputs)
+        answers.append([np.asarray(output) for output in keras.tree.flatten(outputs)])
+    return len(answers[0]) == len(answers[1]) and all(map(partial(np.allclose, equal_nan=True), *answers))
+
+
+def layers_give_logits(model: keras.Model, place: int = 0) -> bool | None:
+    """Return whether an output of a model is of logits, or None where its layers do not tell.
+
+    The activation of the layer that makes it tells, that of a model inside, or one before layers that only arrange.
+    The arguments are those of `answers_with_logits`.
+    """
+    tensors = keras.tree.flatten(getattr(model, "outputs", None) or [])
+    tensor = tensors[place] if place < len(tensors) else None
+    while tensor is not None:
+        layer = tensor._keras_history.operation
+        if isinstance(layer, keras.Model):
+            return layers_give_logits(layer, tensor._keras_history.tensor_index)
+        if not isinstance(layer, _ARRANGING):
+            break
+        tensor = layer.input
+    else:
+        layer = None
+    activation = getattr(layer, "activation", None)
+    if isinstance(layer, keras.layers.Softmax) or activation in (keras.activations.softmax, keras.activations.sigmoid):
+        return False
+    return True if activation is keras.activations.linear else None
+
+
+def answers_with_logits(model: keras.Model, place: int = 0, output: Any = None) -> bool:
+    """Return whether an output of a model is of logits, and not of probabilities.
+
+    Its layers tell; where they do not, the answers to some samples.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A built one.
+    place : int
+        Which of its outputs.
+    output : array_like or callable, optional
+        What it answers to some samples, or what returns that; shape (samples, ..., classes).
+    """
+    told = layers_give_logits(model, place)
+    if told is not None:
+        return told
+    if output is None:
+        return True
+    values = np.asarray(output() if callable(output) else output, np.float64)
+    if values.ndim == 1 or values.shape[-1] == 1:
+        return bool(np.any((values < 0) | (values > 1)))
+    return bool(np.any(values < 0) or not np.allclose(values.sum(-1), 1, atol=1e-3))
+
+
+def answering_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yield the layers whose answers are a model's, back to the first ones that have weights, in models inside too."""
+    for tensor in keras.tree.flatten(getattr(model, "outputs", None) or []):
+        layer = tensor._keras_history.operation
+        yield layer
+        while isinstance(layer, (*_ARRANGING, keras.layers.Softmax, keras.layers.Activation)):
+            layer = layer.input._keras_history.operation
+            yield layer
+        if isinstance(layer, keras.Model):
+            yield from answering_layers(layer)
+
+
+class _KeptWeights(keras.StatelessScope):  # type: ignore[misc]  # Keras is not typed
+    """A scope in which a model stays as it is, and some variables are seen as they are, whatever layers assign."""
+
+    def __init__(self, kept: Iterable[Any]) -> None:
+        super().__init__()
+        self._kept = {id(variable) for variable in kept}
+
+    def add_update(self, update: tuple[Any, Any]) -> None:
+        if id(update[0]) not in self._kept:
+            super().add_update(update)
+
+
+def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
+    """Make the statistics of BatchNormalization layers the mean over some mini-batches, and change nothing else."""
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    statistics = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
+    changing = {id(variable) for variable in statistics}
+    before = [layer.momentum for layer in layers]
+    scope = _KeptWeights(variable for variable in model.weights if id(variable) not in changing)
+    try:
+        with scope:
+            for number, inputs in enumerate(batches, 1):
+                for layer in layers:
+                    layer.momentum = 1.0 - 1.0 / number
+                model(inputs, training=True)
+    finally:
+        for layer, momentum in zip(layers, before, strict=True):
+            layer.momentum = momentum
+    for variable in statistics:
+        if (value := scope.get_current_value(variable)) is not None:  # a frozen layer keeps its own
+            variable.assign(value)

@@ -1,0 +1,311 @@
+"""Keras models: the way from a model to a genome and back."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import itertools
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from deap_nn.core.seeding import global_state_kept
+from deap_nn.genome.layout import Layout
+from deap_nn.models.built_in import _check_name, build_model
+from deap_nn.models.custom_objects import by_name, holds_alike, own_parts, silent_on_lambdas
+from deap_nn.models.outputs import answering_layers, answers_alike, reason_of
+from deap_nn.models.state import Asset, assets_of, state_of, take_state
+from deap_nn.models.tensorflow import keras, tf
+
+__all__ = ["ModelReference", "assign_weights", "layout_of", "load_model", "model_of", "reference_of", "trained_model"]
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """A model in a form that can be sent: small, unless the model has large weights that are not trained.
+
+    Parameters
+    ----------
+    name : str
+        The name of a built-in model, or the model's own.
+    config : str
+        Keras' JSON of a model that is not built in; empty otherwise.
+    state : tuple of bytes
+        The non-trainable weights of such a model; nothing in place of a random generator's, which scoring does not use.
+    names, shapes : tuple
+        Of the trainable weights of such a model.
+    own : tuple of type and callable
+        The classes of the model and its layers that are not Keras' own, and the functions that these hold.
+    called_on : str
+        JSON of what it is called on: a shape and a type for each array, without the samples' dimension.
+    assets : tuple of Asset
+        What its layers keep in files, such as vocabularies.
+    held : int
+        If it cannot be built again: under which number this process holds the model itself.
+    """
+
+    name: str
+    config: str = ""
+    state: tuple[bytes, ...] = ()
+    names: tuple[str, ...] = ()
+    shapes: tuple[tuple[int, ...], ...] = ()
+    own: tuple[Any, ...] = ()
+    called_on: str = ""
+    assets: tuple[Asset, ...] = ()
+    held: int = 0
+
+
+def reference_of(model: str | keras.Model, inputs: Any = None) -> ModelReference:
+    """Return what another process needs to build `model` again, its trainable weights aside.
+
+    Parameters
+    ----------
+    model : str or keras.Model
+        The name of a built-in model, or a model that is built.
+    inputs : optional
+        One sample or more as the model takes them. With them a subclassed model can be told of too; one that cannot be
+        built again is held by this process, and is of no use to another.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `model` is an unknown name, is not built, or no Keras model, or cannot be built again.
+    """
+    if isinstance(model, str):
+        _check_name(model)
+        return ModelReference(model)
+    check_model(model)
+    state, names = state_of(model), _names(model)
+    shapes = tuple(tuple(variable.shape) for variable in model.trainable_variables)
+    called_on = "" if inputs is None else json.dumps(keras.tree.map_structure(_outline, inputs))
+    failure: Exception | None = None
+    try:
+        own = own_parts((model, *model._flatten_layers())) if called_on else ()
+        assets = assets_of(model)
+        for config in _configurations(model):
+            reference = ModelReference(model.name, config, state, names, shapes, own, called_on, assets)
+            try:
+                if _made_alike(model, model_of(reference), inputs):
+                    return reference
+                failure = None
+            except _NOT_AGAIN as error:
+                failure = error
+    except _NOT_AGAIN as error:
+        failure = error
+    if called_on:
+        return _hold(model, state, shapes)
+    if failure is None:
+        raise TypeError(f"model {model.name!r} comes out of its configuration with other weights or functions")
+    raise TypeError(
+        f"model {model.name!r} cannot be built again from its configuration: it must be Sequential or functional, "
+        "and layers and functions of your own be registered with keras.saving.register_keras_serializable; "
+        "a KerasProblem takes others"
+    ) from failure
+
+
+_NOT_AGAIN = (TypeError, ValueError, NotImplementedError, AttributeError, LookupError, OSError, tf.errors.OpError)
+"""What Keras and layers raise where a model cannot be built again."""
+
+
+def _configurations(model: keras.Model) -> list[str]:
+    """Return Keras' JSON of a model, and where it was compiled that without how, since scoring does not use it."""
+    compiled = [one for one in model._flatten_layers() if isinstance(one, keras.Model) and one.compiled]
+    found = []
+    with silent_on_lambdas():
+        if compiled:
+            with contextlib.suppress(*_NOT_AGAIN):
+                found.append(model.to_json())
+        for one in compiled:  # not by setattr, of which Keras would take note
+            vars(one)["get_compile_config"] = dict
+        try:
+            found.append(model.to_json())
+        finally:
+            for one in compiled:
+                del vars(one)["get_compile_config"]
+    return found
+
+
+def check_model(model: Any) -> None:
+    """Raise TypeError where something is no Keras model, ValueError where there is nothing in it to evolve."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model must be a Keras model or a name, got {type(model).__name__}")
+    if not model.built:
+        raise ValueError(f"model {model.name!r} must be built: give it an Input or call build()")
+    if not model.trainable_weights:
+        raise ValueError(f"model {model.name!r} has no trainable weights")
+
+
+def _outline(array: Any) -> dict[str, Any]:
+    array = np.asarray(array)
+    return {"shape": list(array.shape[1:]), "dtype": str(array.dtype)}
+
+
+def _names(model: keras.Model) -> tuple[str, ...]:
+    """Return a name for each trainable weight: its path without the model's own name, each once."""
+    paths = [variable.path for variable in model.trainable_variables]
+    if all(path.startswith(f"{model.name}/") for path in paths):
+        paths = [path.removeprefix(f"{model.name}/") for path in paths]
+    seen: Counter[str] = Counter()
+    names = []
+    for path in paths:
+        seen[path] += 1
+        names.append(path if seen[path] == 1 else f"{path}_{seen[path]}")
+    return tuple(names)
+
+
+_held: dict[int, keras.Model] = {}
+_numbers = itertools.count(1)
+
+
+def _hold(model: keras.Model, state: tuple[bytes, ...], shapes: tuple[tuple[int, ...], ...]) -> ModelReference:
+    """Keep a model in this process, since none like it can be built."""
+    number = next((number for number, other in _held.items() if other is model), 0) or next(_numbers)
+    _held[number] = model
+    return ModelReference(model.name, state=state, names=_names(model), shapes=shapes, held=number)
+
+
+def release(reference: ModelReference) -> None:
+    """Let this process let go of a model that it holds since none like it can be built."""
+    _held.pop(reference.held, None)
+
+
+def _made_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
+    """Whether a model that was built again has the same shapes and users' functions, and answers the same if called."""
+    shapes = [[variable.shape for variable in one.trainable_variables] for one in (model, again)]
+    layers = [list(one._flatten_layers()) for one in (model, again)]
+    if shapes[0] != shapes[1] or len(layers[0]) != len(layers[1]) or not all(map(holds_alike, *layers)):
+        return False
+    return inputs is None or answers_alike(model, again, inputs)
+
+
+@global_state_kept()
+def load_model(path: Path) -> keras.Model:
+    """Load a model from a ``.keras`` file.
+
+    Raises
+    ------
+    ValueError
+        If that is damaged, or has classes that are not registered; the message is one line.
+    """
+    try:
+        return keras.models.load_model(path, compile=False)  # a loss of one's own is in nobody's way
+    except Exception as error:  # a zip file, JSON and HDF5 in one: of many kinds
+        raise ValueError(f"{path}: cannot be loaded ({type(error).__name__}: {reason_of(error)})") from error
+
+
+@global_state_kept()
+def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat16"] = "float32") -> keras.Model:
+    """Build the model of a reference anew; its trainable weights are Keras' initial ones.
+
+    Parameters
+    ----------
+    reference : ModelReference
+        The model.
+    precision : {"float32", "bfloat16"}
+        "bfloat16" lets every layer compute in it but those that give the answers, with weights that are still float32.
+
+    Raises
+    ------
+    TypeError
+        If it can neither be built nor is held by this process.
+    """
+    if reference.held:
+        if reference.held not in _held:
+            raise TypeError(
+                f"model {reference.name!r} cannot be built in another process: give classes of its own a get_config() "
+                "and from_config(), define functions of its own by def, and register them with "
+                "keras.saving.register_keras_serializable"
+            )
+        return _held[reference.held]
+    model = _from_config(reference) if reference.config else build_model(reference.name)
+    if precision == "bfloat16":
+        answering = {id(layer) for layer in answering_layers(model)}
+        for layer in model._flatten_layers(include_self=True):
+            layer.dtype_policy = "float32" if id(layer) in answering else "mixed_bfloat16"
+    take_state(model, reference.state, reference.assets)
+    return model
+
+
+def _from_config(reference: ModelReference) -> keras.Model:
+    """Build a model from its configuration, and one of a class of its own from what that was made with."""
+    own = by_name(reference.own)
+    said = json.loads(reference.config)
+    kind = own.get(said["class_name"])
+    if kind is None or not issubclass(kind, keras.Model):
+        return keras.models.model_from_json(reference.config, custom_objects=own)
+    with keras.saving.CustomObjectScope(own):
+        known = inspect.signature(kind).parameters
+        takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+        given = said["config"].items()
+        model: keras.Model = kind.from_config({name: value for name, value in given if takes_all or name in known})
+    model(_zeros(json.loads(reference.called_on)))
+    return model
+
+
+def _zeros(outline: Any) -> Any:
+    """Return one sample of zeros for each array of an outline."""
+    if isinstance(outline, dict) and set(outline) == {"shape", "dtype"}:
+        return np.zeros((1, *outline["shape"]), outline["dtype"])
+    if isinstance(outline, dict):
+        return {name: _zeros(part) for name, part in outline.items()}
+    return [_zeros(part) for part in outline]
+
+
+@lru_cache(maxsize=16)
+def layout_of(reference: ModelReference) -> Layout:
+    """Return names and shapes of the trainable weights, in the model's order.
+
+    A name is the variable's path without the model's own name: ``conv1/kernel``.
+    """
+    if reference.names:
+        return Layout(reference.names, reference.shapes)
+    model = model_of(reference)
+    return Layout(_names(model), tuple(tuple(variable.shape) for variable in model.trainable_variables))
+
+
+def trained_model(reference: ModelReference, weights: Sequence[Any]) -> keras.Model:
+    """Build the model of a reference with `weights` as its trainable weights.
+
+    Parameters
+    ----------
+    reference : ModelReference
+        The model.
+    weights : sequence of array_like
+        A matrix for each trainable weight: an individual.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes do not match, or the model cannot be built.
+    """
+    if reference.held:
+        raise TypeError(
+            f"model {reference.name!r} cannot be built again: assign the weights to one of your own making, or give "
+            "classes of its own a get_config(), define functions of its own by def, and register them with "
+            "keras.saving.register_keras_serializable"
+        )
+    model = model_of(reference)
+    assign_weights(model, weights)
+    return model
+
+
+def assign_weights(model: keras.Model, weights: Sequence[Any]) -> None:
+    """Make `weights` the trainable weights of a model.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match.
+    """
+    shapes = tuple(np.shape(matrix) for matrix in weights)
+    expected = tuple(tuple(variable.shape) for variable in model.trainable_variables)
+    if shapes != expected:
+        raise ValueError(f"weights must have the shapes {expected}, got {shapes}")
+    for variable, matrix in zip(model.trainable_variables, weights, strict=True):
+        variable.assign(matrix)

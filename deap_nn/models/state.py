@@ -1,0 +1,75 @@
+"""What a Keras model holds beside its trainable weights: other variables, and what layers have adapted to data."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deap_nn.models.tensorflow import keras
+
+Asset = tuple[int, str, bytes]
+"""A file of a layer's, such as a vocabulary: the layer's place, the file's name, its content."""
+
+OWN_VARIABLES = ".npz"
+"""The name of what such a layer keeps beside its files, arrays by name."""
+
+
+def state_of(model: keras.Model) -> tuple[bytes, ...]:
+    """Return the non-trainable weights, with nothing in place of a random generator's, which scoring does not use."""
+    return tuple(b"" if _is_random(v) else np.asarray(v).tobytes() for v in model.non_trainable_variables)
+
+
+def assets_of(model: keras.Model) -> tuple[Asset, ...]:
+    """Return what layers keep in files of their own when a model is saved."""
+    assets = []
+    for place, layer in enumerate(model._flatten_layers()):
+        if hasattr(layer, "save_assets"):
+            with tempfile.TemporaryDirectory() as folder:
+                layer.save_assets(folder)
+                files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+                assets += [(place, str(path.relative_to(folder)), path.read_bytes()) for path in files]
+            kept: dict[str, Any] = {}
+            layer.save_own_variables(kept)
+            content = io.BytesIO()
+            arrays = {f"own {name}": np.asarray(value) for name, value in kept.items()}
+            np.savez(content, allow_pickle=False, **arrays)
+            assets.append((place, OWN_VARIABLES, content.getvalue()))
+    return tuple(assets)
+
+
+def take_state(model: keras.Model, state: Sequence[bytes], assets: Sequence[Asset]) -> None:
+    """Give a model that was built again the state and the files of the one that it was built from."""
+    for variable, content in zip(model.non_trainable_variables, state, strict=True):
+        if content:
+            dtype = np.dtype(variable.dtype)
+            variable.assign(np.frombuffer(content, dtype=dtype).reshape(variable.shape))
+    layers = list(model._flatten_layers())
+    for layer in layers:
+        if isinstance(layer, keras.layers.Normalization):  # computes with what it makes of its variables
+            layer.finalize_state()
+    for place, grouped in itertools.groupby(assets, key=lambda asset: asset[0]):
+        files = {name: content for _, name, content in grouped}
+        with np.load(io.BytesIO(files.pop(OWN_VARIABLES))) as kept:
+            layers[place].load_own_variables({name.removeprefix("own "): kept[name] for name in kept.files})
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            layers[place].load_assets(folder)
+
+
+def draws(model: keras.Model) -> bool:
+    """Whether a model has a random generator, which layers such as Dropout may use in inference too."""
+    return any(map(_is_random, model.non_trainable_variables))
+
+
+def _is_random(variable: Any) -> bool:
+    """Whether a variable is the state of a random generator."""
+    return "seed_generator" in variable.path

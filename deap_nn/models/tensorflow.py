@@ -1,0 +1,99 @@
+"""TensorFlow and Keras as this package uses them: imported without notices, with a limited number of threads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from typing import Literal
+
+from deap_nn.core.seeding import global_state_kept
+from deap_nn.models import keras_extras
+from deap_nn.process import workers
+
+
+@contextlib.contextmanager
+def _without_start_up_notices() -> Iterator[None]:
+    """Keep what TensorFlow's libraries write to standard error on import, and pass on all but notices.
+
+    They write before any log level applies, so no setting of theirs silences them.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            kept.seek(0)
+            for line in kept.read().decode(errors="replace").splitlines():
+                if not re.match(r"WARNING: All log messages before absl|[IW]\d{4} |E\d{4} .*(cuInit|cuda)", line):
+                    print(line, file=sys.stderr)
+
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+with _without_start_up_notices(), keras_extras.left_out_if_asked(), global_state_kept():  # Keras' rich draws numbers
+    try:
+        import keras
+        import tensorflow as tf
+    except ModuleNotFoundError as error:
+        missing = "TensorFlow is missing, which scores Keras models: pip install tensorflow"
+        raise ModuleNotFoundError(f"{missing} ({error})", name="tensorflow") from error
+
+    tf.config.list_physical_devices()
+
+
+def configure_tensorflow(threads: int, device: Literal["cpu", "gpu"] = "cpu") -> None:
+    """Hide GPUs from TensorFlow unless one is asked for, and limit its threads, before it computes in this process.
+
+    Parameters
+    ----------
+    threads : int
+        At least 1. Where TensorFlow already computes with another number, as it does once a script has built a
+        model, a warning says so under SCOOP, whose processes may then differ.
+    device : {"cpu", "gpu"}
+        What to compute on. Results are promised to repeat on a processor alone.
+
+    Raises
+    ------
+    ValueError
+        If a GPU is asked for and TensorFlow sees none.
+    """
+    if device == "gpu" and not tf.config.list_physical_devices("GPU"):
+        raise ValueError("device: TensorFlow sees no GPU")
+    try:
+        if device == "cpu":
+            tf.config.set_visible_devices([], "GPU")
+    except RuntimeError:
+        if tf.config.get_visible_devices("GPU"):
+            warnings.warn("TensorFlow already computes on a GPU: set CUDA_VISIBLE_DEVICES=-1 to hide it", stacklevel=3)
+    config = tf.config.threading
+    for name in ("intra", "inter"):
+        variable = f"TF_NUM_{name.upper()}OP_THREADS"
+        if getattr(config, f"get_{name}_op_parallelism_threads")() == threads or os.environ.get(variable) == str(
+            threads
+        ):
+            continue
+        try:
+            getattr(config, f"set_{name}_op_parallelism_threads")(threads)
+        except RuntimeError:
+            if not workers.running_under_scoop() or threads in _warned_of:  # one process agrees with itself
+                return
+            warnings.warn(
+                f"TensorFlow already computes, not limited to {threads} thread(s), so the last bits of a fitness may "
+                f"differ between processes: set {variable}={threads} before TensorFlow is imported",
+                stacklevel=3,
+            )
+            _warned_of.add(threads)
+            return
+
+
+_warned_of: set[int] = set()
+
+__all__ = ["configure_tensorflow", "keras", "tf"]

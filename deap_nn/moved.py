@@ -1,0 +1,176 @@
+"""The modules that stood in one folder before: their names lead, for one version, to where each of theirs is now."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import sys
+import types
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+MOVED: dict[str, list[str]] = {
+    "adaptation": [
+        "operators.adaptation.feedback",
+        "operators.adaptation.protocol",
+        "operators.adaptation.schedules",
+        "operators.adaptation.selections",
+    ],
+    "algorithm_names": ["operators.describe"],
+    "answers": ["models.outputs", "models.bfloat16"],
+    "broker_sockets": ["maps.scoop.sockets"],
+    "charts": ["report.style"],
+    "checkpoint": ["runs.checkpoint", "runs.generations"],
+    "clock": ["algorithms.toolbox.clock", "core.generation"],
+    "commandline": ["__main__"],
+    "commands": ["process.cli", "core.errors"],
+    "comparison": ["runs.several"],
+    "compiled": ["operators.compiled.common"],
+    "crossover": ["operators.crossover", "operators.recombination"],
+    "csv_logger": ["callbacks.csv_logger"],
+    "datafiles": ["data.image_files"],
+    "datasets": ["data.loading", "data.registry", "data.dataset"],
+    "descriptions": ["callbacks.run_directory.settings"],
+    "dispatch": ["breeding.dispatch"],
+    "elitism": ["operators.elitism"],
+    "environment": ["core.environment"],
+    "evaluation": ["problems.labelled", "problems.measures", "problems.evaluate"],
+    "evolution": ["callbacks.base"],
+    "exhibits": ["callbacks.run_directory.answers", "runs.reading", "callbacks.run_directory.filters"],
+    "extras": ["core.optional"],
+    "family": ["report.family"],
+    "founders": ["breeding.founders"],
+    "frames": ["core.frames"],
+    "fused": ["operators.compiled.crossing"],
+    "generate_update": ["algorithms.toolbox.generate_update"],
+    "genome_cache": ["breeding.store.slots", "core.files"],
+    "genome_tasks": ["breeding.task"],
+    "genomes": ["breeding.store.genomes"],
+    "groups": ["problems.groups"],
+    "html_report": ["report.html"],
+    "initialisation": ["operators.initialisation"],
+    "keras_extras": ["models.keras_extras"],
+    "keras_problem": ["problems.keras_problem"],
+    "keyframes": ["breeding.store.keyframes"],
+    "limits": ["process.time_limit", "core.errors"],
+    "lineage": ["breeding.lineage"],
+    "live": ["report.server"],
+    "logbooks": ["core.logbooks", "core.files"],
+    "made_toolbox": ["algorithms.toolbox.made"],
+    "markup": ["core.notebook"],
+    "mating": ["operators.by_name"],
+    "members": ["breeding.members", "breeding.centre"],
+    "mlflow_logger": ["callbacks.mlflow_logger"],
+    "model_fit": ["models.checks"],
+    "model_state": ["models.state"],
+    "mutation": ["operators.mutation"],
+    "noise": ["genome.noise"],
+    "objectives": ["problems.objectives", "problems.judge"],
+    "onlooker": ["process.watchdog"],
+    "own_parts": ["models.custom_objects"],
+    "parallel": ["process.signals", "process.workers", "core.environment", "maps.scoop"],
+    "pedigree": ["breeding.pedigree"],
+    "plain_files": ["core.files"],
+    "pooled": ["operators.compiled.centre"],
+    "population": ["genome.population"],
+    "presets": ["algorithms.toolbox.presets"],
+    "private_folders": ["process.private_folders"],
+    "progress": ["callbacks.progress"],
+    "reading": ["runs.reading"],
+    "recipes": ["breeding.recipe", "breeding.breeder", "operators.ranking"],
+    "resuming": ["algorithms.resuming"],
+    "rounding": ["operators.compiled.bfloat16"],
+    "run_files": ["report.describe"],
+    "run_settings": ["runs.config"],
+    "rundir": ["callbacks.run_directory"],
+    "samples": ["data.samples"],
+    "scoop_repairs": ["maps.scoop.repairs"],
+    "scorers": ["problems.scorer", "problems.evaluate", "problems.groups"],
+    "scoring": ["problems.objective_scorer"],
+    "seeding": ["core.seeding"],
+    "selection": ["operators.selection", "operators.ranking"],
+    "settings_record": ["algorithms.settings_record"],
+    "sharing": ["maps.shared"],
+    "tensorboard_logger": ["callbacks.tensorboard_logger"],
+    "tensorflow_setup": ["models.tensorflow"],
+    "toolbox": ["algorithms.toolbox.make", "genome.individual"],
+    "variation": ["breeding.variation"],
+    "weight_files": ["models.weight_files"],
+    "weight_trace": ["callbacks.run_directory.weight_trace"],
+    "weights": ["genome.weight_list", "core.arguments", "genome.vectors", "genome.layout"],
+    "wiring": ["algorithms.toolbox.from_settings"],
+    "worker": ["maps.scoop.worker"],
+}
+"""By a module's former name the modules, within ``deap_nn``, that have its parts."""
+
+IN_PICKLES = {
+    *("adaptation", "clock", "crossover", "datasets", "elitism", "evaluation", "founders", "generate_update", "groups"),
+    *("initialisation", "keras_problem", "made_toolbox", "mating", "members", "mutation", "noise", "objectives"),
+    *("population", "recipes", "samples", "scorers", "scoring", "selection", "toolbox", "weights"),
+}
+"""Modules that pickles of populations and toolboxes name, where nobody can change it: they do not warn."""
+
+
+class _Moved(types.ModuleType):
+    """A module that has each of its names where that is now."""
+
+    def _place_of(self, name: str) -> types.ModuleType:
+        for place in MOVED[self.__name__.removeprefix("deap_nn.")]:
+            module = importlib.import_module(f"deap_nn.{place}")
+            if hasattr(module, name):
+                return module
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        return getattr(self._place_of(name), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("__"):  # Python's own, of the module that this is
+            super().__setattr__(name, value)
+        else:
+            setattr(self._place_of(name), name, value)
+
+
+class _Finder:
+    """Finds modules by their former names, as ``sys.meta_path`` has it, and is their loader."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        package, _, module = name.partition(".")
+        if package != "deap_nn" or module not in MOVED:
+            return None
+        return importlib.machinery.ModuleSpec(name, self)  # type: ignore[arg-type]  # a loader by what it does
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        return _Moved(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        former = module.__name__.removeprefix("deap_nn.")
+        importlib.import_module(f"deap_nn.{MOVED[former][0]}")  # for what importing it does
+        if former not in IN_PICKLES:
+            warn(former, 2)
+
+
+def warn(former: str, stacklevel: int) -> None:
+    """Say where a module is now."""
+    now = " and ".join(f"deap_nn.{place}" for place in MOVED[former])
+    warnings.warn(f"deap_nn.{former} is {now} now", DeprecationWarning, stacklevel=stacklevel + 1)
+
+
+def module_of(former: str) -> types.ModuleType:
+    """Return a module by its former name, for ``from deap_nn import NAME``, and say where it is now."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        module = importlib.import_module(f"deap_nn.{former}")
+    warn(former, 3)
+    return module
+
+
+def install() -> None:
+    """Let Python find modules by their former names, after all others."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())

@@ -1,0 +1,58 @@
+"""What an adaptation of sigma is."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeGuard, runtime_checkable
+
+from deap_nn.core.arguments import check_number
+from deap_nn.genome.vectors import LARGEST_WEIGHT
+
+State = Mapping[str, float]
+
+
+@runtime_checkable
+class Adaptation(Protocol):
+    """How the amount of mutation follows a run.
+
+    ``update`` sees the population once a generation, and ``sigma`` is what mutation uses until the next time. ``reset``
+    goes back to the beginning; ``state`` and ``restore`` read and put back all that changes.
+    """
+
+    @property
+    def sigma(self) -> float:
+        """The standard deviation of the noise at present, at least 0."""
+
+    def update(self, individuals: Sequence[Any], generation: int) -> None:
+        """Take note of the evaluated `individuals` that become the parents of `generation`."""
+
+    def reset(self) -> None:
+        """Go back to the first amount, as a run does when it begins."""
+
+    def state(self) -> dict[str, float]:
+        """Return all that changes, as numbers by name."""
+
+    def restore(self, state: State) -> None:
+        """Put back what ``state`` returned."""
+
+
+def is_adaptation(value: object) -> TypeGuard[Adaptation]:
+    """Return whether an object has the methods of an `Adaptation`; its ``sigma``, which may be unknown, is not read."""
+    return all(callable(getattr(value, name, None)) for name in ("update", "reset", "state", "restore"))
+
+
+def check_sigma(value: float, name: str) -> float:
+    """Return a strength of mutation, or raise ValueError where it is negative or not finite."""
+    if not 0 <= check_number(value, name) <= LARGEST_WEIGHT:
+        raise ValueError(f"{name} must be finite and at least 0, a float32, got {value!r}")
+    return float(value)
+
+
+def _check_floor(sigma: float, floor: float) -> tuple[float, float]:
+    if not 0 < check_sigma(floor, "floor") <= check_sigma(sigma, "sigma"):
+        raise ValueError(f"floor must be above 0 and at most sigma, got {floor!r} and {sigma!r}")
+    return float(sigma), float(floor)
+
+
+def hold(adaptation: Any) -> None:
+    """Note on an adaptation that something updates it, so that `warn_if_never_updated` keeps quiet."""
+    if isinstance(getattr(adaptation, "__dict__", None), dict):
+        vars(adaptation)["_held"] = True

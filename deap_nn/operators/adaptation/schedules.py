@@ -1,0 +1,149 @@
+"""Sigma that is constant, or follows the generation."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from deap_nn.operators.adaptation.protocol import State, check_sigma, hold
+
+
+class Constant:
+    """The same amount of mutation all along.
+
+    Parameters
+    ----------
+    sigma : float
+        The standard deviation of the noise, at least 0.
+
+    Examples
+    --------
+    >>> Constant(0.1).sigma
+    0.1
+    """
+
+    def __init__(self, sigma: float) -> None:
+        self._sigma = check_sigma(sigma, "sigma")
+
+    @property
+    def sigma(self) -> float:
+        """The standard deviation of the noise."""
+        return self._sigma
+
+    def update(self, individuals: Sequence[Any], generation: int) -> None:
+        """Do nothing."""
+
+    def reset(self) -> None:
+        """Do nothing."""
+
+    def state(self) -> dict[str, float]:
+        """Return an empty state."""
+        return {}
+
+    def restore(self, state: State) -> None:
+        """Do nothing."""
+
+    def __repr__(self) -> str:
+        return f"Constant({self._sigma})"
+
+
+class Annealed:
+    r"""A sigma that falls with the generations, from a first to a last one.
+
+    With a part :math:`t = g/G` of the generations done, sigma is :math:`\sigma_0 (\sigma_1/\sigma_0)^t`, or
+    :math:`\sigma_0 + (\sigma_1 - \sigma_0) t` if `shape` is "linear"; it stays at :math:`\sigma_1` after
+    generation `G`.
+
+    Parameters
+    ----------
+    sigma, final : float
+        The first and the last standard deviation, both above 0.
+    generations : int, optional
+        `G`, at least 1. Left out, it is the number of generations of the run, which `evolve` fills in; DEAP's own
+        loops cannot, and need it here or as ``make_toolbox(generations=...)``.
+    shape : {"geometric", "linear"}
+        How it falls.
+
+    Examples
+    --------
+    >>> annealed = Annealed(0.4, 0.1, 2)
+    >>> annealed.update([], 1)
+    >>> round(annealed.sigma, 3)
+    0.2
+    >>> linear = Annealed(0.4, 0.1, 2, shape="linear")
+    >>> linear.update([], 1)
+    >>> linear.sigma
+    0.25
+    """
+
+    def __init__(
+        self,
+        sigma: float,
+        final: float,
+        generations: int | None = None,
+        *,
+        shape: Literal["geometric", "linear"] = "geometric",
+    ) -> None:
+        self.first = check_sigma(sigma, "sigma")
+        self.final = check_sigma(final, "final")
+        if min(self.first, self.final) == 0:
+            raise ValueError(f"sigma and final must be above 0, got {sigma!r} and {final!r}")
+        if generations is not None and generations < 1:
+            raise ValueError(f"generations must be at least 1, got {generations!r}")
+        if shape not in ("geometric", "linear"):
+            raise ValueError(f"shape must be 'geometric' or 'linear', got {shape!r}")
+        self.generations = None if generations is None else int(generations)
+        self.shape = shape
+        self._generation = 0
+
+    _of_the_run: int | None = None
+
+    def run_of(self, generations: int | None) -> None:
+        """Take the number of generations of a run, at least 0, as `G` if none was given; None for an unknown one."""
+        self._of_the_run = None if generations is None else max(1, int(generations))
+
+    @property
+    def sigma(self) -> float:
+        """The standard deviation of the noise at present.
+
+        Raises
+        ------
+        ValueError
+            After generation 0, if the number of generations is not known.
+        """
+        if not self._generation:
+            return self.first
+        length = self.generations or self._of_the_run
+        if length is None:
+            raise ValueError(
+                f"{self!r} needs the number of generations outside evolve: give it as Annealed(..., generations=N) "
+                "or make_toolbox(..., generations=N)"
+            )
+        done = min(self._generation / length, 1.0)
+        if self.shape == "linear":
+            return self.first * (1.0 - done) + self.final * done
+        return self.first * float((self.final / self.first) ** done)
+
+    def update(self, individuals: Sequence[Any], generation: int) -> None:
+        """Take note of the generation."""
+        hold(self)
+        self._generation = int(generation)
+
+    def reset(self) -> None:
+        """Go back to generation 0."""
+        self._generation = 0
+
+    def state(self) -> dict[str, float]:
+        """Return the generation, and the number of generations if it is that of the run."""
+        of_the_run = self._of_the_run if self.generations is None else None
+        state: dict[str, float] = {"generation": self._generation}
+        return state if of_the_run is None else state | {"generations": of_the_run}
+
+    def restore(self, state: State) -> None:
+        """Put the generation back, and the number of generations that the run was begun with."""
+        self._generation = int(state["generation"])
+        if "generations" in state:
+            self.run_of(int(state["generations"]))
+
+    def __repr__(self) -> str:
+        length = "" if self.generations is None else f", {self.generations}"
+        shape = "" if self.shape == "geometric" else f", shape={self.shape!r}"
+        return f"Annealed({self.first}, {self.final}{length}{shape})"

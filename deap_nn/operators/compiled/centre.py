@@ -1,0 +1,345 @@
+"""Mutation around one centre, and the centre of the next generation, in compiled passes over a genome."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from deap_nn.core.environment import processors
+from deap_nn.genome.vectors import Halves, Shape, Vector, Vectors
+from deap_nn.operators.compiled.bfloat16 import round_block
+from deap_nn.operators.compiled.common import LARGE, checked_ends, compiled, fence, place_in_table
+
+_BLOCK = 1 << 12
+"""So many weights of a centre are read at a time, for two children: they stay in the processor's nearest cache."""
+
+_SUMMED = 1 << 11
+"""So many weights of a centre are summed at a time: with their sums and eight children's noise they stay there."""
+
+_NOTHING = np.empty(0, dtype=np.float32)
+_NO_HALVES = np.empty(0, dtype=np.uint16)
+
+
+def _shift(context: Any, out: Any, centre: Any, noise: Any, factor: Any, k: Any) -> Any:
+    """Mutate 16 weights from the place k on and write them past the caches; ``out[k]`` begins a line of them."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        floats = ir.VectorType(ir.FloatType(), 16)
+
+        def place(i: int) -> Any:
+            data = context.make_array(signature.args[i])(context, builder, arguments[i]).data
+            return builder.bitcast(builder.gep(data, [arguments[4]]), ir.PointerType(floats))
+
+        mine, z = builder.load(place(1), align=4), builder.load(place(2), align=4)
+        none, lanes = ir.Constant(floats, ir.Undefined), ir.VectorType(ir.IntType(32), 16)
+        one = builder.insert_element(none, arguments[3], ir.Constant(ir.IntType(32), 0))
+        strength = builder.shuffle_vector(one, none, ir.Constant(lanes, [0] * 16))
+        store = builder.store(builder.fadd(mine, builder.fmul(strength, z)), place(0), align=64)
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        return context.get_dummy_value()
+
+    return numba.void(out, centre, noise, factor, k), generate
+
+
+_shift_16: Any = intrinsic(_shift)
+
+
+@compiled
+def _mutate(child: Vector, centre: Vector, noise: Vector, factor: np.float32, past_caches: bool) -> None:
+    """Mutate a stretch of a child, of one matrix."""
+    size = child.size
+    lines = min(size, -(child.ctypes.data // 4) % 16) if past_caches else size
+    for k in range(lines):
+        child[k] = centre[k] + factor * noise[k]
+    rest = lines + (size - lines) // 16 * 16
+    for k in range(lines, rest, 16):
+        _shift_16(child, centre, noise, factor, k)
+    for k in range(rest, size):
+        child[k] = centre[k] + factor * noise[k]
+
+
+@compiled
+def _place_and_sign(table: Vector, out: Vector, run_seed: int, born: int, place: int) -> tuple[np.int64, np.float32]:
+    """Return where a child's noise begins in the table, and its sign: at an odd place it is the other's negated."""
+    places = np.uint64(table.size - out.size + 1)
+    start = place_in_table(np.uint64(run_seed), np.uint64(born), np.uint64(place // 2), places)
+    return start, np.float32(-1.0) if place % 2 else np.float32(1.0)
+
+
+@compiled
+def _mutation_pass(
+    out: Vector,
+    twin: Vector,
+    centre: Vector,
+    table: Vector,
+    factors: Vector,
+    ends: NDArray[np.int64],
+    run_seed: int,
+    born: int,
+    place: int,
+    twins: int,
+) -> None:
+    start, sign = _place_and_sign(table, out, run_seed, born, place)
+    twin_start, twin_sign = _place_and_sign(table, out, run_seed, born, twins)
+    past_caches = out.size >= LARGE
+    begin = 0
+    for matrix in range(len(ends)):
+        while begin < ends[matrix]:
+            stop = min(ends[matrix], begin + _BLOCK)
+            own, factor = centre[begin:stop], factors[matrix]
+            _mutate(out[begin:stop], own, table[start + begin : start + stop], sign * factor, past_caches)
+            if twin.size:  # what was just read is still in the cache
+                noise = table[twin_start + begin : twin_start + stop]
+                _mutate(twin[begin:stop], own, noise, twin_sign * factor, past_caches)
+            begin = stop
+    if past_caches:
+        fence()
+
+
+@compiled
+def _mutate_rounded(halves: Halves, centre: Vector, noise: Vector, factor: np.float32, block: Vector) -> None:
+    """Mutate a stretch of a child, of one matrix, and keep it as bfloat16 alone."""
+    for k in range(halves.size):
+        block[k] = centre[k] + factor * noise[k]
+    round_block(block, halves)
+
+
+@compiled
+def _rounded_mutation_pass(
+    out: Vector,
+    halves: Halves,
+    twin: Vector,
+    twin_halves: Halves,
+    centre: Vector,
+    table: Vector,
+    factors: Vector,
+    ends: NDArray[np.int64],
+    rounded: NDArray[np.bool_],
+    run_seed: int,
+    born: int,
+    place: int,
+    twins: int,
+) -> None:
+    start, sign = _place_and_sign(table, out, run_seed, born, place)
+    twin_start, twin_sign = _place_and_sign(table, out, run_seed, born, twins)
+    block = np.empty(_BLOCK, dtype=np.float32)
+    begin = 0
+    for matrix in range(len(ends)):
+        while begin < ends[matrix]:
+            stop = min(ends[matrix], begin + _BLOCK)
+            factor, own = sign * factors[matrix], centre[begin:stop]
+            twin_factor = twin_sign * factors[matrix]
+            noise, twin_noise = table[start + begin : start + stop], table[twin_start + begin : twin_start + stop]
+            if rounded[matrix]:
+                _mutate_rounded(halves[begin:stop], own, noise, factor, block)
+                if twin.size:
+                    _mutate_rounded(twin_halves[begin:stop], own, twin_noise, twin_factor, block)
+            else:
+                _mutate(out[begin:stop], own, noise, factor, False)
+                if twin.size:
+                    _mutate(twin[begin:stop], own, twin_noise, twin_factor, False)
+            begin = stop
+
+
+@compiled
+def _add_eight(
+    total: NDArray[np.float64], own: Vector, noise: tuple[Vector, ...], factors: Vector, counts: NDArray[np.float64]
+) -> None:
+    """Add a stretch of eight children, of one matrix: one after the other, but reading the centre and the sum once."""
+    a, b, c, d, e, f, g, h = noise
+    for k in range(total.size):
+        some = total[k]
+        some += counts[0] * np.float64(own[k] + factors[0] * a[k])
+        some += counts[1] * np.float64(own[k] + factors[1] * b[k])
+        some += counts[2] * np.float64(own[k] + factors[2] * c[k])
+        some += counts[3] * np.float64(own[k] + factors[3] * d[k])
+        some += counts[4] * np.float64(own[k] + factors[4] * e[k])
+        some += counts[5] * np.float64(own[k] + factors[5] * f[k])
+        some += counts[6] * np.float64(own[k] + factors[6] * g[k])
+        total[k] = some + counts[7] * np.float64(own[k] + factors[7] * h[k])
+
+
+@compiled
+def _add_one(total: NDArray[np.float64], own: Vector, noise: Vector, factor: np.float32, count: np.float64) -> None:
+    """Add a stretch of a child, of one matrix."""
+    for k in range(total.size):
+        total[k] += count * np.float64(own[k] + factor * noise[k])
+
+
+@compiled
+def _pooling_pass(
+    out: Vector,
+    centre: Vector,
+    table: Vector,
+    factors: Vector,
+    ends: NDArray[np.int64],
+    run_seed: int,
+    born: int,
+    drawn: NDArray[np.int64],
+    counts: NDArray[np.float64],
+    kept: float,
+    everybody: float,
+    step: float,
+    first: int,
+    last: int,
+) -> None:
+    """Write the weights of a centre from `first` up to `last`."""
+    starts, signs = np.empty(drawn.size, dtype=np.int64), np.empty(drawn.size, dtype=np.float32)
+    for i in range(drawn.size):
+        starts[i], signs[i] = _place_and_sign(table, out, run_seed, born, drawn[i])
+    strengths = np.empty_like(signs)
+    eights = drawn.size // 8 * 8
+    total = np.empty(_SUMMED, dtype=np.float64)
+    begin = first
+    for matrix in range(len(ends)):
+        while begin < min(ends[matrix], last):
+            stop = min(ends[matrix], begin + _SUMMED, last)
+            own = centre[begin:stop]
+            some = total[: stop - begin]
+            some[:] = 0.0
+            if kept:
+                for k in range(some.size):
+                    some[k] = kept * np.float64(own[k])
+            strengths[:] = signs * factors[matrix]
+            for i in range(0, eights, 8):
+                eight = (
+                    table[starts[i] + begin : starts[i] + stop],
+                    table[starts[i + 1] + begin : starts[i + 1] + stop],
+                    table[starts[i + 2] + begin : starts[i + 2] + stop],
+                    table[starts[i + 3] + begin : starts[i + 3] + stop],
+                    table[starts[i + 4] + begin : starts[i + 4] + stop],
+                    table[starts[i + 5] + begin : starts[i + 5] + stop],
+                    table[starts[i + 6] + begin : starts[i + 6] + stop],
+                    table[starts[i + 7] + begin : starts[i + 7] + stop],
+                )
+                _add_eight(some, own, eight, strengths[i : i + 8], counts[i : i + 8])
+            for i in range(eights, drawn.size):
+                _add_one(some, own, table[starts[i] + begin : starts[i] + stop], strengths[i], counts[i])
+            for k in range(some.size):
+                mean = some[k] / everybody
+                out[begin + k] = np.float32(np.float64(own[k]) + step * (mean - np.float64(own[k])))
+            begin = stop
+
+
+def mutate_around(
+    outs: Vectors,
+    centre: Vector,
+    table: Vector,
+    factors: Vector,
+    shapes: tuple[Shape, ...],
+    *,
+    seed: int,
+    generation: int,
+    places: Sequence[int],
+    halves: Sequence[Halves] = (),
+    rounded: NDArray[np.bool_] | None = None,
+) -> None:
+    """Write a child that `mutGaussianAdaptive` makes of a centre, or two, which may be mirrored at the centre.
+
+    Parameters
+    ----------
+    outs : sequence of numpy.ndarray
+        Where the child goes, or both, each of shape (n,), float32.
+    centre : numpy.ndarray
+        What is mutated, shape (n,), float32, left unchanged.
+    table, factors, shapes, seed, generation
+        As `cross_and_mutate` takes them.
+    places : sequence of int
+        As many, each at least 0: which noise a child has, 2i that of stream i and 2i + 1 the same negated.
+    halves, rounded
+        Where the matrices of each child go that are wanted as bfloat16 alone, and which these are, as `round_weights`
+        takes them; `outs` have the others then.
+
+    Raises
+    ------
+    ValueError
+        If a size does not fit the shapes, or there are more than two children: the compiled pass does not check.
+    """
+    if not 1 <= len(outs) == len(places) <= 2:
+        raise ValueError(f"children must be one or two, each with a place, got {len(outs)} and {len(places)} places")
+    out, twin = outs if len(outs) == 2 else (outs[0], _NOTHING)
+    ends = checked_ends(outs, (centre,), table, factors, shapes)
+    if not (len(ends) and ends[-1]):
+        return
+    if rounded is None and not halves:
+        _mutation_pass(out, twin, centre, table, factors, ends, seed, generation, places[0], places[-1])
+        return
+    fit = [half.shape for half in halves] == [out.shape for out in outs]
+    if rounded is None or len(rounded) != len(ends) or not fit:
+        raise ValueError("each child must have its halves, and each matrix say whether it is rounded")
+    half, twin_half = halves if len(halves) == 2 else (halves[0], _NO_HALVES)
+    key = (seed, generation, places[0], places[-1])
+    _rounded_mutation_pass(out, half, twin, twin_half, centre, table, factors, ends, rounded, *key)
+
+
+def pool(
+    out: Vector,
+    centre: Vector,
+    table: Vector,
+    factors: Vector,
+    shapes: tuple[Shape, ...],
+    *,
+    seed: int,
+    generation: int,
+    drawn: NDArray[np.int64],
+    counts: NDArray[np.float64],
+    step: float,
+    kept: float = 0.0,
+) -> None:
+    """Write what `Breeder.pool` makes of children that `mutate_around` gives, without making them, bit for bit.
+
+    A large one is written by as many threads as there are processors: the workers have nothing to do until it is there.
+
+    Parameters
+    ----------
+    out : numpy.ndarray
+        Where the next centre goes, shape (n,), float32.
+    centre, table, factors, shapes, seed, generation
+        As `mutate_around` takes them: those of the children.
+    drawn, counts : numpy.ndarray
+        The places of the children that were drawn, and how often each was, below 0 where its opposite was; shape
+        (children,), int64 and float64.
+    step : float
+        How far to go from the centre to their mean, 1 for the mean itself.
+    kept : float
+        How often the centre itself counts. If it counts, all must count 1 together.
+
+    Raises
+    ------
+    ValueError
+        If a size does not fit the shapes: the compiled pass does not check its bounds.
+    """
+    ends = checked_ends((out,), (centre,), table, factors, shapes)
+    if len(ends) and ends[-1]:
+        everybody = 1.0 if kept else math.fsum(counts)
+        known: tuple[Any, ...] = (
+            out,
+            centre,
+            table,
+            factors,
+            ends,
+            seed,
+            generation,
+            drawn,
+            counts,
+            kept,
+            everybody,
+            step,
+        )
+        parts = processors() if out.size >= LARGE else 1
+        bounds = [out.size * part // parts for part in range(parts + 1)]
+        if parts == 1:
+            _pooling_pass(*known, *bounds)
+            return
+        with ThreadPoolExecutor(parts) as threads:
+            for done in [threads.submit(_pooling_pass, *known, *part) for part in itertools.pairwise(bounds)]:
+                done.result()

@@ -1,0 +1,116 @@
+"""What compiled passes over genomes have in common: the compiler, random numbers, and the order of writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import accumulate
+from math import prod
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from deap_nn.core.seeding import Purpose
+from deap_nn.genome.noise import LARGEST_TABLE
+from deap_nn.genome.vectors import Shape, Vector, Vectors
+
+LARGE = 1_000_000
+"""A child of so many weights does not stay in the caches anyway: it is written past them."""
+
+LOW = np.uint64(0xFFFFFFFF)
+_MUTATE = np.uint64(Purpose.MUTATE)
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile for the processor at hand: no fast-math and no fused multiply-add, so that all give the same bits."""
+    try:
+        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    except RuntimeError:  # nowhere to keep the compiled code
+        return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+def _multiply(context: Any, a: Any, b: Any) -> Any:
+    """Return the upper 64 bits of the product of two 64-bit numbers."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = ir.IntType(128)
+        product = builder.mul(*(builder.zext(argument, wide) for argument in arguments))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    return numba.uint64(numba.uint64, numba.uint64), generate
+
+
+_high_product: Any = intrinsic(_multiply)
+
+
+def _order(context: Any) -> Any:
+    """Let other processes see what was written past the caches before anything written later."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return numba.void(), generate
+
+
+fence: Any = intrinsic(_order)
+
+
+@compiled
+def philox(
+    seed: np.uint64, purpose: np.uint64, generation: np.uint64, index: np.uint64, block: np.uint64
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+    """Return four numbers of the stream that `seeding.stream` makes: NumPy's Philox, whose first block is 1."""
+    a, b, c, d = block, np.uint64(0), index, generation
+    key, other_key = seed, purpose
+    for turn in range(10):
+        if turn:
+            key += np.uint64(0x9E3779B97F4A7C15)
+            other_key += np.uint64(0xBB67AE8584CAA73B)
+        high, low = _high_product(np.uint64(0xD2E7470EE14C6C93), a), np.uint64(0xD2E7470EE14C6C93) * a
+        other_high, other_low = _high_product(np.uint64(0xCA5A826395121157), c), np.uint64(0xCA5A826395121157) * c
+        a, b, c, d = other_high ^ b ^ key, other_low, high ^ d ^ other_key, low
+    return a, b, c, d
+
+
+@compiled
+def place_in_table(seed: np.uint64, generation: np.uint64, index: np.uint64, places: np.uint64) -> np.int64:
+    """Return what ``integers(places)`` draws from the stream of a mutation (D. Lemire, TOMACS 29, 2019)."""
+    if places <= np.uint64(1):
+        return np.int64(0)
+    unfair = (LOW - (places - np.uint64(1))) % places
+    block = np.uint64(0)
+    while True:
+        block += np.uint64(1)
+        for word in philox(seed, _MUTATE, generation, index, block):
+            for half in (word & LOW, word >> np.uint64(32)):
+                product = half * places
+                if (product & LOW) >= unfair:
+                    return np.int64(product >> np.uint64(32))
+
+
+@lru_cache(maxsize=16)
+def ends_of(shapes: tuple[Shape, ...]) -> NDArray[np.int64]:
+    """Return where each matrix ends in a genome."""
+    return np.array(list(accumulate(prod(shape) for shape in shapes)), dtype=np.int64)
+
+
+def checked_ends(
+    outs: Vectors, parents: Vectors, table: Vector, factors: Vector, shapes: tuple[Shape, ...]
+) -> NDArray[np.int64]:
+    """Return where each matrix ends, or raise ValueError where something does not fit."""
+    ends = ends_of(shapes)
+    size = int(ends[-1]) if len(ends) else 0
+    if any(vector.size != size for vector in (*outs, *parents)) or len(factors) != len(ends):
+        raise ValueError(
+            f"children and parents must have {size} weights, and a factor for each of {len(ends)} matrices"
+        )
+    if not size <= table.size < LARGEST_TABLE:
+        raise ValueError(f"the table of noise must have {size} to {LARGEST_TABLE - 1} numbers, got {table.size}")
+    if not all(vector.flags.c_contiguous for vector in (*outs, *parents, table, factors)):
+        raise ValueError("children, parents, the table of noise and factors must have contiguous memory")
+    return ends

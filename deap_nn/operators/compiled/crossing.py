@@ -1,0 +1,374 @@
+"""Mask crossover and Gaussian mutation in one compiled pass over a genome, its random numbers included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from deap_nn.core.seeding import Purpose
+from deap_nn.genome.vectors import Shape, Vector, Vectors
+from deap_nn.operators.compiled.common import LARGE, LOW, checked_ends, compiled, fence, philox, place_in_table
+
+_BLOCK = 1 << 14
+"""So many weights are bred at a time, a multiple of 256: their mask stays in the processor's cache."""
+
+_NOTHING = np.empty(0, dtype=np.float32)
+_MATE = np.uint64(Purpose.MATE)
+
+
+def _stream(context: Any, out: Any, mine: Any, other: Any, exchanged: Any, noise: Any, factor: Any, k: Any) -> Any:
+    """Breed 16 weights from the place k on and write them past the caches; ``out[k]`` must begin a line of 64 bytes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        floats, octets = ir.VectorType(ir.FloatType(), 16), ir.VectorType(ir.IntType(8), 16)
+
+        def place(i: int, vector: Any) -> Any:
+            data = context.make_array(signature.args[i])(context, builder, arguments[i]).data
+            return builder.bitcast(builder.gep(data, [arguments[6]]), ir.PointerType(vector))
+
+        a, b, z = (builder.load(place(i, floats), align=4) for i in (1, 2, 4))
+        chosen = builder.icmp_unsigned("!=", builder.load(place(3, octets), align=1), ir.Constant(octets, [0] * 16))
+        none, lanes = ir.Constant(floats, ir.Undefined), ir.VectorType(ir.IntType(32), 16)
+        one = builder.insert_element(none, arguments[5], ir.Constant(ir.IntType(32), 0))
+        strength = builder.shuffle_vector(one, none, ir.Constant(lanes, [0] * 16))
+        child = builder.fadd(builder.select(chosen, b, a), builder.fmul(strength, z))
+        store = builder.store(child, place(0, floats), align=64)
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        return context.get_dummy_value()
+
+    return numba.void(out, mine, other, exchanged, noise, factor, k), generate
+
+
+_breed_16: Any = intrinsic(_stream)
+
+
+def _scan(context: Any, out: Any, a: Any, b: Any, c: Any, d: Any, turns: Any, noise: Any, factor: Any, k: Any) -> Any:
+    """Breed 16 weights of one of four parents each, as `_stream` does."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        floats, octets = ir.VectorType(ir.FloatType(), 16), ir.VectorType(ir.IntType(8), 16)
+
+        def place(i: int, vector: Any) -> Any:
+            data = context.make_array(signature.args[i])(context, builder, arguments[i]).data
+            return builder.bitcast(builder.gep(data, [arguments[8]]), ir.PointerType(vector))
+
+        child, *others = (builder.load(place(i, floats), align=4) for i in (1, 2, 3, 4))
+        turn, z = builder.load(place(5, octets), align=1), builder.load(place(6, floats), align=4)
+        for number, other in enumerate(others, start=1):
+            child = builder.select(builder.icmp_unsigned("==", turn, ir.Constant(octets, [number] * 16)), other, child)
+        none, lanes = ir.Constant(floats, ir.Undefined), ir.VectorType(ir.IntType(32), 16)
+        one = builder.insert_element(none, arguments[7], ir.Constant(ir.IntType(32), 0))
+        strength = builder.shuffle_vector(one, none, ir.Constant(lanes, [0] * 16))
+        store = builder.store(builder.fadd(child, builder.fmul(strength, z)), place(0, floats), align=64)
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        return context.get_dummy_value()
+
+    return numba.void(out, a, b, c, d, turns, noise, factor, k), generate
+
+
+_scan_16: Any = intrinsic(_scan)
+
+
+def _spread(context: Any, exchanged: Any, k: Any, word: Any) -> Any:
+    """Write 64 bits, the lowest first, as 64 bytes of 0 or 1 from the place k on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits, octets = ir.VectorType(ir.IntType(1), 64), ir.VectorType(ir.IntType(8), 64)
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.PointerType(octets))
+        builder.store(builder.zext(builder.bitcast(arguments[2], bits), octets), place, align=1)
+        return context.get_dummy_value()
+
+    return numba.void(exchanged, k, word), generate
+
+
+_write_bits: Any = intrinsic(_spread)
+
+
+def _quarter(context: Any, turns: Any, k: Any, word: Any) -> Any:
+    """Write the upper two bits of each of 8 bytes, the lowest first, as bytes of 0 to 3 from the place k on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        octets = ir.VectorType(ir.IntType(8), 8)
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.PointerType(octets))
+        upper = builder.lshr(builder.bitcast(arguments[2], octets), ir.Constant(octets, [6] * 8))
+        builder.store(upper, place, align=1)
+        return context.get_dummy_value()
+
+    return numba.void(turns, k, word), generate
+
+
+_write_turns: Any = intrinsic(_quarter)
+
+
+@compiled
+def _blend(
+    child: Vector,
+    mine: Vector,
+    other: Vector,
+    exchanged: NDArray[np.bool_],
+    noise: Vector,
+    factor: np.float32,
+    past_caches: bool,
+) -> None:
+    """Breed a stretch of a child, of one matrix."""
+    size = child.size
+    lines = min(size, -(child.ctypes.data // 4) % 16) if past_caches else size
+    for k in range(lines):
+        a = mine[k]
+        b = other[k]
+        child[k] = (b if exchanged[k] else a) + factor * noise[k]
+    rest = lines + (size - lines) // 16 * 16
+    for k in range(lines, rest, 16):
+        _breed_16(child, mine, other, exchanged, noise, factor, k)
+    for k in range(rest, size):
+        a = mine[k]
+        b = other[k]
+        child[k] = (b if exchanged[k] else a) + factor * noise[k]
+
+
+@compiled
+def _pick_each(
+    child: Vector,
+    a: Vector,
+    b: Vector,
+    c: Vector,
+    d: Vector,
+    turns: NDArray[np.uint8],
+    noise: Vector,
+    factor: np.float32,
+) -> None:
+    """Breed weights of one of four parents each; all four are read, so that it is done many at a time."""
+    for k in range(child.size):
+        one = a[k]
+        two = b[k]
+        three = c[k]
+        four = d[k]
+        turn = turns[k]
+        low = two if turn == 1 else one
+        high = four if turn == 3 else three
+        child[k] = (high if turn > 1 else low) + factor * noise[k]
+
+
+@compiled
+def _pick(
+    child: Vector,
+    a: Vector,
+    b: Vector,
+    c: Vector,
+    d: Vector,
+    turns: NDArray[np.uint8],
+    noise: Vector,
+    factor: np.float32,
+    past_caches: bool,
+) -> None:
+    """Breed a stretch of a child of four parents, of one matrix."""
+    size = child.size
+    lines = min(size, -(child.ctypes.data // 4) % 16) if past_caches else size
+    _pick_each(child[:lines], a, b, c, d, turns, noise, factor)
+    rest = lines + (size - lines) // 16 * 16
+    for k in range(lines, rest, 16):
+        _scan_16(child, a, b, c, d, turns, noise, factor, k)
+    if rest < size:
+        _pick_each(child[rest:], a[rest:], b[rest:], c[rest:], d[rest:], turns[rest:], noise[rest:], factor)
+
+
+@compiled
+def _scanning_pass(
+    out: Vector,
+    out1: Vector,
+    out2: Vector,
+    out3: Vector,
+    a: Vector,
+    b: Vector,
+    c: Vector,
+    d: Vector,
+    table: Vector,
+    factors: Vector,
+    ends: NDArray[np.int64],
+    run_seed: int,
+    born: int,
+    place: int,
+) -> None:
+    seed, generation, group = np.uint64(run_seed), np.uint64(born), np.uint64(place // 4)
+    size = out.size
+    places = np.uint64(table.size - size + 1)
+    noise = table[place_in_table(seed, generation, np.uint64(place), places) :]
+    noise1 = table[place_in_table(seed, generation, np.uint64(place + 1), places) :] if out1.size else table
+    noise2 = table[place_in_table(seed, generation, np.uint64(place + 2), places) :] if out2.size else table
+    noise3 = table[place_in_table(seed, generation, np.uint64(place + 3), places) :] if out3.size else table
+    past_caches = size >= LARGE
+    turns = np.empty(_BLOCK, dtype=np.uint8)
+    counter = np.uint64(0)
+    matrix = 0
+    for start in range(0, size, _BLOCK):
+        end = min(size, start + _BLOCK)
+        for i in range(0, end - start, 32):
+            counter += np.uint64(1)
+            k = i
+            for word in philox(seed, _MATE, generation, group, counter):
+                _write_turns(turns, k, word)
+                k += 8
+        begin = start
+        while begin < end:
+            while ends[matrix] <= begin:
+                matrix += 1
+            stop = min(end, ends[matrix])
+            pa, pb, pc, pd = a[begin:stop], b[begin:stop], c[begin:stop], d[begin:stop]
+            turn, factor = turns[begin - start : stop - start], factors[matrix]
+            _pick(out[begin:stop], pa, pb, pc, pd, turn, noise[begin:stop], factor, past_caches)
+            if out1.size:  # what was just read of the parents is still in the cache
+                _pick(out1[begin:stop], pb, pc, pd, pa, turn, noise1[begin:stop], factor, past_caches)
+            if out2.size:
+                _pick(out2[begin:stop], pc, pd, pa, pb, turn, noise2[begin:stop], factor, past_caches)
+            if out3.size:
+                _pick(out3[begin:stop], pd, pa, pb, pc, turn, noise3[begin:stop], factor, past_caches)
+            begin = stop
+    if past_caches:
+        fence()
+
+
+@compiled
+def _pass(
+    out: Vector,
+    twin: Vector,
+    first: Vector,
+    second: Vector,
+    table: Vector,
+    factors: Vector,
+    ends: NDArray[np.int64],
+    run_seed: int,
+    born: int,
+    place: int,
+    halves: bool,
+    indpb: np.float32,
+) -> None:
+    seed, generation, pair = np.uint64(run_seed), np.uint64(born), np.uint64(place // 2)
+    places = np.uint64(table.size - out.size + 1)
+    noise = table[place_in_table(seed, generation, np.uint64(place), places) :]
+    twin_noise = table[place_in_table(seed, generation, np.uint64(place + 1), places) :] if twin.size else table
+    past_caches = out.size >= LARGE
+    exchanged = np.empty(_BLOCK, dtype=np.bool_)
+    counter = np.uint64(0)
+    matrix = 0
+    for start in range(0, out.size, _BLOCK):
+        end = min(out.size, start + _BLOCK)
+        if halves:
+            for i in range(0, end - start, 256):
+                counter += np.uint64(1)
+                k = i
+                for word in philox(seed, _MATE, generation, pair, counter):
+                    _write_bits(exchanged, k, word)
+                    k += 64
+        else:
+            for i in range(0, end - start, 8):
+                counter += np.uint64(1)
+                k = i
+                for word in philox(seed, _MATE, generation, pair, counter):
+                    for half in (word & LOW, word >> np.uint64(32)):
+                        exchanged[k] = np.float32(half >> np.uint64(8)) * np.float32(1.0 / 16777216.0) < indpb
+                        k += 1
+        begin = start
+        while begin < end:
+            while ends[matrix] <= begin:
+                matrix += 1
+            stop = min(end, ends[matrix])
+            a, b, mask = first[begin:stop], second[begin:stop], exchanged[begin - start : stop - start]
+            _blend(out[begin:stop], a, b, mask, noise[begin:stop], factors[matrix], past_caches)
+            if twin.size:  # what was just read of the parents is still in the cache
+                _blend(twin[begin:stop], b, a, mask, twin_noise[begin:stop], factors[matrix], past_caches)
+            begin = stop
+    if past_caches:
+        fence()
+
+
+def cross_and_mutate(
+    outs: Vectors,
+    first: Vector,
+    second: Vector,
+    table: Vector,
+    factors: Vector,
+    shapes: tuple[Shape, ...],
+    *,
+    seed: int,
+    generation: int,
+    place: int,
+    indpb: float,
+) -> None:
+    """Write the child or both children that `cxMask` and then `mutGaussianAdaptive` make of two parents, bit for bit.
+
+    Both at once cost less than one after the other, since what is read of the parents is read once.
+
+    Parameters
+    ----------
+    outs : sequence of numpy.ndarray
+        Where one child goes, or both of a pair, each of shape (n,), float32.
+    first, second : numpy.ndarray
+        The parent whose place the (first) child takes, and the other; shape (n,), float32, left unchanged.
+    table : numpy.ndarray
+        Standard normal numbers to take a slice of for each child, contiguous; at least n, and fewer than
+        ``LARGEST_TABLE``.
+    factors : numpy.ndarray
+        What the noise of each matrix is multiplied by, float32.
+    shapes : tuple of tuple of int
+        The shapes of the matrices.
+    seed, generation, place : int
+        The run's seed, and where the (first) child stands: they key its streams.
+    indpb : float
+        The probability that a locus is exchanged.
+
+    Raises
+    ------
+    ValueError
+        If a size does not fit the shapes: the compiled pass does not check its bounds.
+    """
+    out, twin = outs if len(outs) == 2 else (outs[0], _NOTHING)
+    ends = checked_ends(outs, (first, second), table, factors, shapes)
+    if len(ends) and ends[-1]:
+        key = seed, generation, place
+        _pass(out, twin, first, second, table, factors, ends, *key, indpb == 0.5, np.float32(indpb))
+
+
+def scan_and_mutate(
+    outs: Vectors,
+    parents: Vectors,
+    table: Vector,
+    factors: Vector,
+    shapes: tuple[Shape, ...],
+    *,
+    seed: int,
+    generation: int,
+    place: int,
+) -> None:
+    """Write one to four children side by side that `cxScanning` and then `mutGaussianAdaptive` make of four parents.
+
+    The same bits as those give one after the other.
+
+    Parameters
+    ----------
+    outs : sequence of numpy.ndarray
+        Where the children go, each of shape (n,), float32.
+    parents : sequence of numpy.ndarray
+        Four, the one whose place the first child takes and the others in turn; shape (n,), float32, left unchanged.
+    table, factors, shapes, seed, generation
+        As `cross_and_mutate` takes them.
+    place : int
+        Where the first child stands.
+
+    Raises
+    ------
+    ValueError
+        If a size does not fit the shapes: the compiled pass does not check its bounds.
+    """
+    if not 1 <= len(outs) <= len(parents) == 4:
+        raise ValueError(f"one to four children must have four parents, got {len(outs)} and {len(parents)}")
+    ends = checked_ends(outs, parents, table, factors, shapes)
+    if len(ends) and ends[-1]:
+        four = [*outs, *[_NOTHING] * (4 - len(outs))]
+        _scanning_pass(*four, *parents, table, factors, ends, seed, generation, place)

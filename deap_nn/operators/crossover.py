@@ -1,0 +1,295 @@
+"""Crossovers of network weights, in DEAP's form: in place, the same two objects back."""
+
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_nn.core.arguments import check_generator, check_probability
+from deap_nn.genome.vectors import Vector
+from deap_nn.genome.weight_list import WeightList, check_pair
+from deap_nn.operators.registry import operator
+
+Genome = TypeVar("Genome", bound=WeightList)
+
+
+def mask_bits(size: int, indpb: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw a mask whose elements are true with the probability `indpb`; shape (size,).
+
+    A probability of one half takes one random bit an element; any other compares 24-bit numbers.
+    """
+    if indpb == 0.5:
+        octets = np.frombuffer(rng.bytes((size + 7) // 8), dtype=np.uint8)
+        return np.unpackbits(octets, count=size, bitorder="little").view(np.bool_)
+    return rng.random(size, dtype=np.float32) < np.float32(indpb)
+
+
+@operator("the article; Syswerda 1989")
+def cxMask(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Generator) -> tuple[Genome, Genome]:
+    """Exchange weights where a random 0/1 mask says so, matrix by matrix.
+
+    With the masks :math:`m` the children are :math:`(1-m) a + m b` and :math:`m a + (1-m) b`, so each locus
+    keeps its two values.
+
+    Parameters
+    ----------
+    ind1, ind2 : WeightList
+        Of the same shapes; modified in place.
+    indpb : float
+        The probability that a locus is exchanged, 0 to 1, both exact.
+    rng : numpy.random.Generator
+        The source of randomness.
+
+    Returns
+    -------
+    tuple of WeightList
+        The same two objects.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or `indpb` is out of range.
+    TypeError
+        If an individual is no `WeightList`.
+
+    References
+    ----------
+    G. Syswerda, "Uniform crossover in genetic algorithms", ICGA 1989.
+
+    Examples
+    --------
+    >>> from deap_nn import WeightList
+    >>> a, b = WeightList([[0.0, 0.0, 0.0]]), WeightList([[1.0, 1.0, 1.0]])
+    >>> a, b = cxMask(a, b, rng=np.random.default_rng(3))
+    >>> (a.flat + b.flat).tolist()
+    [1.0, 1.0, 1.0]
+    """
+    check_generator(rng)
+    check_probability(indpb, "indpb")
+    flat1, flat2 = check_pair(ind1, ind2)
+    _exchange(flat1, flat2, mask_bits(flat1.size, indpb, rng))
+    return ind1, ind2
+
+
+def _exchange(flat1: Vector, flat2: Vector, mask: NDArray[np.bool_]) -> None:
+    """Exchange the weights of two vectors where a mask says so; all of shape (n,)."""
+    bits1, bits2 = flat1.view(np.uint32), flat2.view(np.uint32)
+    exchange = mask.astype(np.uint32)
+    np.negative(exchange, out=exchange)  # all ones where a locus is exchanged
+    exchange &= bits1 ^ bits2
+    bits1 ^= exchange
+    bits2 ^= exchange
+
+
+@operator("Gonçalves and Resende 2011")
+def cxBiased(ind1: Genome, ind2: Genome, *, indpb: float = 0.25, rng: np.random.Generator) -> tuple[Genome, Genome]:
+    """Let both individuals have a share of their weights from the less fit, and the rest from the fitter one.
+
+    Each locus of each child has the value of the less fit with the probability `indpb`, independently; otherwise that
+    of the fitter one. Where the fitnesses are equal or not valid, `ind1` counts as the fitter one: ``evolve``, where
+    they are not, gives `ind1` the fitter one, which a function around this one asks for by ``fitter_first = True``.
+
+    Parameters
+    ----------
+    ind1, ind2 : WeightList
+        Of the same shapes, with a fitness; modified in place.
+    indpb : float
+        The share of the less fit, 0 to 1.
+    rng : numpy.random.Generator
+        The source of randomness.
+
+    Returns
+    -------
+    tuple of WeightList
+        The same two objects.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or `indpb` is out of range.
+    TypeError
+        If an individual is no `WeightList`.
+
+    References
+    ----------
+    J. F. Gonçalves and M. G. C. Resende, "Biased random-key genetic algorithms for combinatorial optimization", Journal
+    of Heuristics 17, 2011.
+
+    Examples
+    --------
+    >>> from deap_nn import WeightList
+    >>> a, b = WeightList([[0.0, 0.0, 0.0]]), WeightList([[1.0, 1.0, 1.0]])
+    >>> a, b = cxBiased(a, b, rng=np.random.default_rng(2))
+    >>> a.flat.tolist(), b.flat.tolist()
+    ([0.0, 0.0, 1.0], [0.0, 0.0, 0.0])
+    """
+    check_generator(rng)
+    check_probability(indpb, "indpb")
+    flat1, flat2 = check_pair(ind1, ind2)
+    fitter, other = (flat2, flat1) if _is_fitter(ind2, ind1) else (flat1, flat2)
+    values = fitter.copy(), other.copy()
+    for flat in (flat1, flat2):
+        np.copyto(flat, values[0])
+        np.copyto(flat, values[1], where=mask_bits(flat.size, indpb, rng))
+    return ind1, ind2
+
+
+cxBiased.fitter_first = True  # type: ignore[attr-defined]  # `evolve` gives it pairs in this order
+
+
+def _is_fitter(one: object, other: object) -> bool:
+    """Return whether one has a better fitness than the other; not where either has none that is valid."""
+    fitnesses: list[Any] = [getattr(individual, "fitness", None) for individual in (one, other)]
+    return all(getattr(fitness, "valid", False) for fitness in fitnesses) and bool(fitnesses[0] > fitnesses[1])
+
+
+@operator("the article; Holland 1975")
+def cxSplit(ind1: Genome, ind2: Genome, *, rng: np.random.Generator) -> tuple[Genome, Genome]:
+    """Split each pair of matrices at a random place and concatenate the one's head with the other's tail.
+
+    One-point crossover of each matrix, read row by row; all places are equally probable, the ends among them.
+
+    Parameters
+    ----------
+    ind1, ind2 : WeightList
+        Of the same shapes; modified in place.
+    rng : numpy.random.Generator
+        The source of randomness.
+
+    Returns
+    -------
+    tuple of WeightList
+        The same two objects.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    TypeError
+        If an individual is no `WeightList`.
+
+    References
+    ----------
+    J. H. Holland, "Adaptation in Natural and Artificial Systems", 1975 (one-point crossover).
+
+    Examples
+    --------
+    >>> from deap_nn import WeightList
+    >>> a, b = WeightList([[0.0, 0.0, 0.0]]), WeightList([[1.0, 1.0, 1.0]])
+    >>> a, b = cxSplit(a, b, rng=np.random.default_rng(1))
+    >>> a.flat.tolist(), b.flat.tolist()
+    ([0.0, 1.0, 1.0], [1.0, 0.0, 0.0])
+    """
+    check_generator(rng)
+    flat1, flat2 = check_pair(ind1, ind2)
+    start = 0
+    for matrix in ind1:
+        end = start + matrix.size
+        cut = int(rng.integers(start, end + 1))
+        flat1[cut:end], flat2[cut:end] = flat2[cut:end].copy(), flat1[cut:end].copy()
+        start = end
+    return ind1, ind2
+
+
+@operator("Montana and Davis 1989")
+def cxMatrices(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Generator) -> tuple[Genome, Genome]:
+    """Exchange whole matrices, each or not at random.
+
+    Parameters
+    ----------
+    ind1, ind2 : WeightList
+        Of the same shapes; modified in place.
+    indpb : float
+        The probability that a matrix is exchanged, 0 to 1.
+    rng : numpy.random.Generator
+        The source of randomness.
+
+    Returns
+    -------
+    tuple of WeightList
+        The same two objects.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or `indpb` is out of range.
+    TypeError
+        If an individual is no `WeightList`.
+
+    References
+    ----------
+    D. J. Montana and L. Davis, "Training feedforward neural networks using genetic algorithms", IJCAI 1989 (exchange of
+    larger parts of a network).
+
+    Examples
+    --------
+    >>> from deap_nn import WeightList
+    >>> a, b = WeightList([[0.0, 0.0], [0.0]]), WeightList([[1.0, 1.0], [1.0]])
+    >>> a, b = cxMatrices(a, b, rng=np.random.default_rng(4))
+    >>> a.flat.tolist(), b.flat.tolist()
+    ([0.0, 0.0, 1.0], [1.0, 1.0, 0.0])
+    """
+    check_generator(rng)
+    check_probability(indpb, "indpb")
+    flat1, flat2 = check_pair(ind1, ind2)
+    sizes = [matrix.size for matrix in ind1]
+    _exchange(flat1, flat2, np.repeat(mask_bits(len(sizes), indpb, rng), sizes))
+    return ind1, ind2
+
+
+@operator("Montana and Davis 1989")
+def cxUnits(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Generator) -> tuple[Genome, Genome]:
+    """Exchange whole units: all weights that lead into one go together, its bias among them.
+
+    The units of a matrix are counted by its last axis, as Keras has it: the neurons of a dense layer, the filters of a
+    convolution. A vector that has as many elements as the matrix before it has units is taken for their biases; any
+    other vector's elements are units by themselves.
+
+    Parameters
+    ----------
+    ind1, ind2 : WeightList
+        Of the same shapes; modified in place.
+    indpb : float
+        The probability that a unit is exchanged, 0 to 1.
+    rng : numpy.random.Generator
+        The source of randomness.
+
+    Returns
+    -------
+    tuple of WeightList
+        The same two objects.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or `indpb` is out of range.
+    TypeError
+        If an individual is no `WeightList`.
+
+    References
+    ----------
+    D. J. Montana and L. Davis, "Training feedforward neural networks using genetic algorithms", IJCAI 1989
+    (crossover-nodes).
+
+    Examples
+    --------
+    >>> from deap_nn import WeightList
+    >>> a, b = WeightList([[[0.0] * 3] * 2, [0.0] * 3]), WeightList([[[1.0] * 3] * 2, [1.0] * 3])
+    >>> a, b = cxUnits(a, b, rng=np.random.default_rng(8))
+    >>> a[0].tolist(), a[1].tolist()
+    ([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]], [0.0, 0.0, 1.0])
+    """
+    check_generator(rng)
+    check_probability(indpb, "indpb")
+    flat1, flat2 = check_pair(ind1, ind2)
+    masks, units = [], None
+    for matrix in ind1:
+        shape = matrix.shape or (1,)
+        if matrix.ndim != 1 or units is None or len(units) != len(matrix):
+            units = mask_bits(shape[-1], indpb, rng)
+        masks.append(np.broadcast_to(units, shape).ravel())
+        if matrix.ndim < 2:
+            units = None
+    if masks:
+        _exchange(flat1, flat2, np.concatenate(masks))
+    return ind1, ind2

@@ -1,0 +1,132 @@
+"""The algorithm of a toolbox, and its operators, in a sentence."""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial
+from typing import Any
+
+from deap import base
+
+from deap_nn.operators.adaptation.feedback import ErrorScaled, OneFifth, SelfAdaptive
+from deap_nn.operators.adaptation.schedules import Annealed, Constant
+from deap_nn.operators.adaptation.selections import Adapting
+from deap_nn.operators.by_name import mates_of
+from deap_nn.operators.crossover import cxMask
+from deap_nn.operators.mutation import mutGaussianAdaptive
+from deap_nn.operators.ranking import FEWEST_OF_A_SHARE, number_of_parents, recombination_weights, weigh_of
+from deap_nn.operators.recombination import cxScanning
+from deap_nn.operators.selection import operator_of, selMirrored, selRankBoosted
+
+FITNESS_NAMES = {"error": "the error of the best", "cross_entropy": "the error of the best, from its cross-entropy"}
+"""What an `ErrorScaled` follows."""
+
+
+def describe_algorithm(toolbox: base.Toolbox, members: int, *, mates: int | None = None) -> str:
+    """Return a sentence about the algorithm that `evolve` runs on a toolbox: its name and its operators.
+
+    Parameters
+    ----------
+    toolbox : deap.base.Toolbox
+        With the operators.
+    members : int
+        The size of the population, from which follows the number of parents.
+    mates : int, optional
+        The number of parents that the loop crosses at a time: 2 for DEAP's own. Left out, that of `evolve`.
+
+    Examples
+    --------
+    >>> from deap_nn import make_toolbox
+    >>> print(describe_algorithm(make_toolbox("mlp", "mnist5k", seed=1, preset="article"), 200))
+    genetic algorithm (article): two parents crossed by a 0/1 mask (cxMask), Gaussian mutation whose sigma is 0.1 \
+times the error of the best (mutGaussianAdaptive), selection by rank with pressure 2, the best boosted by 100 \
+(selRankBoosted)
+    """
+    named = f" ({toolbox.algorithm})" if hasattr(toolbox, "algorithm") else ""
+    if getattr(toolbox, "step", None) is not None:
+        return f"evolution strategy{named}: {_around_centre(toolbox, members)}"
+    crossed = _crossover(toolbox.mate, min(members, mates_of(toolbox) if mates is None else mates))
+    parts = [crossed, _mutation(toolbox.mutate), _selection(toolbox.select, members)]
+    if getattr(toolbox, "elites", 0):
+        parts.append(f"the best {toolbox.elites} live on")
+    return f"genetic algorithm{named}: {', '.join(parts)}"
+
+
+def _words(registered: Any) -> dict[str, Any]:
+    return dict(getattr(registered, "keywords", {}))
+
+
+def _name(registered: Any) -> str:
+    function = inspect.unwrap(operator_of(registered))
+    while isinstance(function, partial):
+        function = inspect.unwrap(function.func)
+    if isinstance(function, Adapting):
+        return _name(function.operator)
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+COUNTS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight"}
+"""Small numbers in words."""
+
+
+def _crossover(mate: Any, mates: int) -> str:
+    count = COUNTS.get(mates, str(mates))
+    function = inspect.unwrap(operator_of(mate))
+    if function is cxMask and _words(mate).get("indpb") == 0:
+        return "no crossover"
+    how = " by a 0/1 mask" if function is cxMask else " by a random mask" if function is cxScanning else ""
+    return f"{count} parents crossed{how} ({_name(mate)})"
+
+
+def _sigma(sigma: Any) -> str:
+    if isinstance(sigma, ErrorScaled):
+        return f"is {sigma.factor:g} times {FITNESS_NAMES[sigma.fitness or 'error']}"
+    if isinstance(sigma, Annealed):
+        goes = "falls" if sigma.final <= sigma.first else "rises"
+        return f"{goes} from {sigma.first:g} to {sigma.final:g}"
+    if isinstance(sigma, SelfAdaptive):
+        return f"is each member's own, from {sigma.first:g} and at least {sigma.floor:g} (self-adaptive)"
+    if isinstance(sigma, OneFifth):
+        return f"follows the one-fifth rule from {sigma.first:g}"
+    if isinstance(sigma, Constant):
+        return f"is {sigma.sigma:g}"
+    return f"is {sigma:g}" if isinstance(sigma, int | float) else f"is {sigma!r}"
+
+
+def _mutation(mutate: Any) -> str:
+    if _name(mutate) != mutGaussianAdaptive.__name__:
+        return f"mutation by {_name(mutate)}"
+    words = _words(mutate)
+    share = "" if words.get("indpb", 1.0) == 1 else f" of {words['indpb']:.0%} of the weights"
+    one = " of one matrix" if words.get("matrices") == "one" else ""
+    return f"Gaussian mutation{share}{one} whose sigma {_sigma(words.get('sigma'))} (mutGaussianAdaptive)"
+
+
+def _selection(select: Any, members: int) -> str:
+    words = _words(select)
+    if _name(select) != selRankBoosted.__name__:
+        return f"selection by {_name(select)}" + (f" of {words['tournsize']}" if "tournsize" in words else "")
+    parents = number_of_parents(words.get("parents"), members, words.get("fewest", FEWEST_OF_A_SHARE))
+    of = f" of the best {parents}" if parents is not None and parents < members else ""
+    boost, boosted = words.get("boost", 2.0), words.get("boosted", 1)
+    best = "the best" if boosted == 1 else f"the best {boosted}"
+    boosting = f", {best} boosted by {boost:g}" if boosted and boost != 1 else ""
+    return f"selection by rank{of} with pressure {words.get('pressure', 1.5):g}{boosting} (selRankBoosted)"
+
+
+def _around_centre(toolbox: base.Toolbox, members: int) -> str:
+    step = toolbox.step
+    how = f"a step of {step:.3g}" if isinstance(step, float | int) else "a step by the size of the run"
+    weigh = weigh_of(toolbox)
+    if weigh is None:
+        function = operator_of(toolbox.select)
+        which = (
+            "the better of each mirrored pair" if function is selMirrored else f"those that {_name(function)} selects"
+        )
+    elif operator_of(weigh) is recombination_weights:
+        parents = number_of_parents(_words(weigh).get("parents"), members) or members
+        half = max(1, min(members // 2, parents))
+        which = f"the best {half} of {members} by rank and away from the worst {half}"
+    else:
+        which = f"all by {_name(weigh)}"
+    return f"children of one centre, which moves towards {which} with {how}, {_mutation(toolbox.mutate)}"

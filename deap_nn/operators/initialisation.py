@@ -1,0 +1,242 @@
+"""How genomes start, in the form of DEAP's ``init...`` functions."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from deap_nn.core.arguments import check_generator, check_number
+from deap_nn.genome.layout import GAINS, Layout, last_part
+from deap_nn.genome.noise import NoiseTable, disjoint_slices
+from deap_nn.genome.vectors import LARGEST_WEIGHT, Matrix, Vector, empty_vector
+from deap_nn.operators.registry import operator
+
+Individual = TypeVar("Individual")
+Container = Callable[[list[Matrix]], Individual]
+"""Makes an individual of a list of matrices: a class such as ``creator.Individual``."""
+
+
+def _check(container: object, layout: object, rng: np.random.Generator) -> None:
+    check_generator(rng)
+    if not callable(container):
+        raise TypeError(f"container must be a class or another callable, got {container!r}")
+    if not isinstance(layout, Layout):
+        raise TypeError(f"layout must be a Layout, got {type(layout).__name__}")
+
+
+def _drawn(layout: Layout, noise: Vector | NoiseTable | None, rng: np.random.Generator) -> tuple[Vector, float]:
+    """Return normal numbers, and what they have to be multiplied by to be standard normal."""
+    flat = empty_vector(layout.size)
+    if noise is None:
+        rng.standard_normal(dtype=np.float32, out=flat)
+        return flat, 1.0
+    np.add(*disjoint_slices(noise, layout.size, rng), out=flat)
+    return flat, 0.5**0.5
+
+
+@operator("the article")
+def initNormal(
+    container: Container[Individual],
+    layout: Layout,
+    *,
+    sigma: float = 1.0,
+    noise: Vector | NoiseTable | None = None,
+    rng: np.random.Generator,
+) -> Individual:
+    """Draw every weight from a normal distribution around zero.
+
+    Parameters
+    ----------
+    container : callable
+        Makes an individual of a list of float32 matrices, as ``creator.Individual`` does.
+    layout : Layout
+        The matrices to draw.
+    sigma : float
+        The standard deviation, at least 0; 1 is the article's.
+    noise : numpy.ndarray or NoiseTable, optional
+        Standard normal numbers, shape (n,), float32, at least two for each weight: the sum of two stretches of them is
+        taken, which costs a fifth of drawing as many and has the same distribution. Drawn afresh if left out.
+    rng : numpy.random.Generator
+        The source of randomness.
+
+    Returns
+    -------
+    Individual
+        What `container` makes.
+
+    Raises
+    ------
+    ValueError
+        If `sigma` is negative or not finite, or `noise` no vector of float32 numbers or too short.
+    TypeError
+        If an argument is of the wrong kind.
+
+    References
+    ----------
+    The start of "My experiments in replacing deep learning backpropagation (SGD) with a genetic algorithm",
+    Towards Data Science.
+
+    Examples
+    --------
+    >>> from deap_nn import Layout, WeightList
+    >>> initNormal(WeightList, Layout(("kernel",), ((2, 3),)), rng=np.random.default_rng(1)).shapes
+    ((2, 3),)
+    """
+    _check(container, layout, rng)
+    if not 0 <= check_number(sigma, "sigma") <= LARGEST_WEIGHT:
+        raise ValueError(f"sigma must be finite and at least 0, got {sigma!r}")
+    flat, unit = _drawn(layout, noise, rng)
+    flat *= np.float32(sigma * unit)
+    return container(layout.views(flat))
+
+
+def fan_in_scales(layout: Layout) -> tuple[float, ...]:
+    r"""Return the standard deviation :math:`\sqrt{2/n}` of each matrix' start, for a fan-in of `n`.
+
+    A vector takes that of the matrix before it, whose biases it holds, or 1 where there is none: as the scales of
+    a mutation they change both in proportion. ``layout.vectors`` tells them, also those of more dimensions that Keras'
+    GRU and attention layers have.
+
+    Examples
+    --------
+    >>> fan_in_scales(Layout(("kernel", "bias"), ((50, 10), (10,))))
+    (0.2, 0.2)
+    """
+    scales: list[float] = []
+    for is_vector, fan_in in zip(layout.vectors, layout.fan_ins, strict=True):
+        before = scales[-1] if scales else 1.0
+        scales.append(before if is_vector else float(np.sqrt(2.0 / fan_in)))
+    return tuple(scales)
+
+
+@operator("He et al. 2015")
+def initScaled(
+    container: Container[Individual],
+    layout: Layout,
+    *,
+    noise: Vector | NoiseTable | None = None,
+    rng: np.random.Generator,
+) -> Individual:
+    """Draw every matrix with a variance of 2 / fan-in, and start vectors at zero.
+
+    Vectors are biases, which start at 0, or the gains of a normalisation (a name that ends in ``gamma`` or
+    ``scale``), which start at 1; ``layout.vectors`` tells which they are.
+
+    Parameters
+    ----------
+    container : callable
+        Makes an individual of a list of float32 matrices, as ``creator.Individual`` does.
+    layout : Layout
+        The matrices to draw; ``layout.fan_ins`` scales them.
+    noise : numpy.ndarray or NoiseTable, optional
+        As `initNormal` takes it.
+    rng : numpy.random.Generator
+        The source of randomness.
+
+    Returns
+    -------
+    Individual
+        What `container` makes.
+
+    Raises
+    ------
+    ValueError
+        If `noise` is no vector of float32 numbers, or too short.
+    TypeError
+        If an argument is of the wrong kind.
+
+    References
+    ----------
+    K. He, X. Zhang, S. Ren and J. Sun, "Delving deep into rectifiers", ICCV 2015, equation 10.
+
+    Examples
+    --------
+    >>> from deap_nn import Layout, WeightList
+    >>> layout = Layout(("kernel", "bias"), ((200, 50), (50,)))
+    >>> kernel, bias = initScaled(WeightList, layout, rng=np.random.default_rng(1))
+    >>> round(float(kernel.std()), 2), float(bias.std())
+    (0.1, 0.0)
+    """
+    _check(container, layout, rng)
+    flat, unit = _drawn(layout, noise, rng)
+    matrices = layout.views(flat)
+    for name, is_vector, scale, matrix in zip(
+        layout.names, layout.vectors, fan_in_scales(layout), matrices, strict=True
+    ):
+        if is_vector:
+            matrix[...] = 1.0 if last_part(name).endswith(GAINS) else 0.0
+        else:
+            matrix *= np.float32(scale * unit)
+    return container(matrices)
+
+
+@operator("Such et al. 2017")
+def initAround(
+    container: Container[Individual],
+    layout: Layout,
+    *,
+    weights: Sequence[ArrayLike],
+    sigma: float,
+    noise: Vector | NoiseTable | None = None,
+    place: int | None = None,
+    rng: np.random.Generator,
+) -> Individual:
+    """Draw every weight from a normal distribution around a given one, scaled as `initScaled` scales its matrix.
+
+    Parameters
+    ----------
+    container : callable
+        Makes an individual of a list of float32 matrices, as ``creator.Individual`` does.
+    layout : Layout
+        The matrices; ``layout.fan_ins`` scales the noise.
+    weights : sequence of array_like
+        The given ones, a matrix for each of the layout's.
+    sigma : float
+        The standard deviation, where a matrix has a scale of 1; at least 0.
+    noise : numpy.ndarray or NoiseTable, optional
+        As `initNormal` takes it.
+    place : int, optional
+        The individual's number in the population: 0 is left as the weights are given.
+    rng : numpy.random.Generator
+        The source of randomness.
+
+    Returns
+    -------
+    Individual
+        What `container` makes.
+
+    Raises
+    ------
+    ValueError
+        If `sigma` is negative or not finite, or `weights` of other shapes, or `noise` no vector of float32 numbers or
+        too short.
+    TypeError
+        If an argument is of the wrong kind.
+
+    References
+    ----------
+    F. P. Such et al., "Deep neuroevolution: genetic algorithms are a competitive alternative for training deep neural
+    networks for reinforcement learning", arXiv:1712.06567, 2017, where mutations go from such a start.
+
+    Examples
+    --------
+    >>> from deap_nn import Layout, WeightList
+    >>> layout = Layout(("kernel",), ((1, 2),))
+    >>> initAround(WeightList, layout, weights=[[[1, 2]]], sigma=0, rng=np.random.default_rng(1))[0].tolist()
+    [[1.0, 2.0]]
+    """
+    _check(container, layout, rng)
+    if not 0 <= check_number(sigma, "sigma") <= LARGEST_WEIGHT:
+        raise ValueError(f"sigma must be finite and at least 0, got {sigma!r}")
+    shapes = tuple(np.shape(matrix) for matrix in weights)
+    if shapes != layout.shapes:
+        raise ValueError(f"weights must have the shapes {layout.shapes}, got {shapes}")
+    if place == 0:
+        return container([np.array(matrix, dtype=np.float32) for matrix in weights])
+    flat, unit = _drawn(layout, noise, rng)
+    matrices = layout.views(flat)
+    for scale, matrix, given in zip(fan_in_scales(layout), matrices, weights, strict=True):
+        matrix *= np.float32(sigma * scale * unit)
+        matrix += np.asarray(given, dtype=np.float32)
+    return container(matrices)

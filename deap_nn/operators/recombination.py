@@ -1,0 +1,132 @@
+"""Crossovers of more than two parents."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_nn.core.arguments import check_generator
+from deap_nn.genome.vectors import Vector
+from deap_nn.genome.weight_list import check_genome, check_pair
+from deap_nn.operators.crossover import Genome
+from deap_nn.operators.registry import operator
+
+MOST_MATES = 256
+"""As many genomes can be mated at a time."""
+
+
+def rotations(size: int, count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Draw a number from 0 to `count` - 1 for each locus, from a random byte; shape (size,), uint8.
+
+    All are equally probable where `count` is a power of two, and to within 1/256 elsewhere.
+    """
+    octets = np.frombuffer(rng.bytes(size), dtype=np.uint8)
+    return (octets.astype(np.uint16) * np.uint16(count) >> 8).astype(np.uint8)
+
+
+@operator("Eiben, Raué and Ruttkay 1994")
+def cxScanning(*individuals: Genome, rng: np.random.Generator) -> tuple[Genome, ...]:
+    """Let the values of each locus change places among several individuals, by a random rotation.
+
+    A child's locus has the value of any of its parents with the same probability, independently of its other loci, and
+    each locus keeps all its values. With two individuals that is `cxMask` with one half, from other random numbers.
+
+    Parameters
+    ----------
+    *individuals : WeightList
+        Two to ``MOST_MATES``, of the same shapes; modified in place.
+    rng : numpy.random.Generator
+        The source of randomness.
+
+    Returns
+    -------
+    tuple of WeightList
+        The same objects.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or there are too few or too many.
+    TypeError
+        If an individual is no `WeightList`.
+
+    References
+    ----------
+    A. E. Eiben, P.-E. Raué and Zs. Ruttkay, "Genetic algorithms with multi-parent recombination", PPSN III, 1994
+    (uniform scanning); H. Mühlenbein and H.-M. Voigt, "Gene pool recombination in genetic algorithms", 1995.
+
+    Examples
+    --------
+    >>> from deap_nn import WeightList
+    >>> three = [WeightList([[float(i)] * 4]) for i in range(3)]
+    >>> children = cxScanning(*three, rng=np.random.default_rng(1))
+    >>> sum(child.flat for child in children).tolist()
+    [3.0, 3.0, 3.0, 3.0]
+    """
+    check_generator(rng)
+    count = len(individuals)
+    if not 2 <= count <= MOST_MATES:
+        raise ValueError(f"individuals must be 2 to {MOST_MATES}, got {count}")
+    flats = [check_genome(individual, f"ind{place}") for place, individual in enumerate(individuals, start=1)]
+    for individual in individuals[1:]:
+        check_pair(individuals[0], individual)
+    before = np.stack(flats)
+    rotated = rotations(flats[0].size, count, rng).astype(np.intp)
+    for place, flat in enumerate(flats):
+        flat[:] = np.take_along_axis(before, (rotated + place)[None] % count, axis=0)[0]
+    return individuals
+
+
+def further(centre: Vector, mean: NDArray[np.float64], step: float, out: Vector) -> None:
+    """Write what lies `step` times as far from a centre as a mean does, in its direction; all of shape (n,)."""
+    start = centre.astype(np.float64)
+    np.add(start, step * (mean - start), out=out, casting="same_kind")
+
+
+@operator("Michalewicz 1992; Beyer 1995")
+def cxMean(*individuals: Genome, rng: np.random.Generator) -> tuple[Genome, ...]:
+    """Let each individual become the mean of all (intermediate recombination, arithmetic crossover).
+
+    Parameters
+    ----------
+    *individuals : WeightList
+        At least two, of the same shapes; modified in place.
+    rng : numpy.random.Generator
+        Not drawn from: there is nothing random about a mean.
+
+    Returns
+    -------
+    tuple of WeightList
+        The same objects.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or there are fewer than two.
+    TypeError
+        If an individual is no `WeightList`.
+
+    References
+    ----------
+    H.-G. Beyer, "Toward a theory of evolution strategies: on the benefits of sex - the (mu/mu, lambda) theory",
+    Evolutionary Computation 3, 1995; Z. Michalewicz, "Genetic Algorithms + Data Structures = Evolution Programs", 1992
+    (arithmetic crossover of two).
+
+    Examples
+    --------
+    >>> from deap_nn import WeightList
+    >>> three = [WeightList([[float(i)] * 2]) for i in range(3)]
+    >>> [child.flat.tolist() for child in cxMean(*three, rng=np.random.default_rng(1))]
+    [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
+    """
+    check_generator(rng)
+    if len(individuals) < 2:
+        raise ValueError(f"individuals must be at least 2, got {len(individuals)}")
+    flats = [check_genome(individual, f"ind{place}") for place, individual in enumerate(individuals, start=1)]
+    for individual in individuals[1:]:
+        check_pair(individuals[0], individual)
+    total = np.zeros(flats[0].size)
+    for flat in flats:
+        total += flat
+    total /= len(flats)
+    for flat in flats:
+        np.copyto(flat, total, casting="same_kind")
+    return individuals

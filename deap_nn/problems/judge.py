@@ -1,0 +1,155 @@
+"""The fitness of a model's outputs, by the objectives of a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from deap_nn.models.tensorflow import keras, tf
+from deap_nn.problems.objectives import Objective, _make
+
+
+class Judge:
+    """Objectives made ready in this process.
+
+    Parameters
+    ----------
+    objectives : sequence of Objective
+        What to compute.
+    from_logits : sequence of bool
+        Whether each output answers with logits and not with probabilities.
+    weights : sequence of float
+        The signs of the fitness: negative where an objective is minimised.
+    pairs : sequence of int
+        Which target each output has.
+    pack : callable
+        Gives a flat list of outputs the model's own structure, and the one after it a flat list of targets the data's.
+    """
+
+    def __init__(
+        self,
+        objectives: Sequence[Objective],
+        from_logits: Sequence[bool],
+        weights: Sequence[float],
+        pairs: Sequence[int],
+        pack: tuple[Callable[[Sequence[Any]], Any], Callable[[Sequence[Any]], Any]],
+    ) -> None:
+        self.objectives, self.weights = objectives, weights
+        self._from_logits, self._pairs, self._pack = from_logits, pairs, pack
+        self._made = {objective: _make(objective) for objective in _all(objectives) if objective.config}
+
+    def traced(self, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
+        """Return the values of those objectives that are traced, shape (objectives,), and if all answers are finite."""
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(output)) for output in outputs])
+        values = [self._value(o, outputs, targets) for o in self.objectives if o.traced]
+        return tf.stack(values) if values else tf.zeros((0,)), finite
+
+    def fitness(
+        self, traced: Sequence[float], finite: bool, outputs: Sequence[Any], targets: Sequence[Any]
+    ) -> tuple[float, ...]:
+        """Return all values, those of functions computed from the answers, as finite numbers."""
+        known, values = iter(traced), []
+        for objective, weight in zip(self.objectives, self.weights, strict=True):
+            if objective.traced:
+                value = next(known)
+            else:
+                value = _called(objective, *self._seen(objective, outputs, targets)) if finite else 0.0
+            values.append(objective.checked(float(value), bool(finite), weight))
+        return tuple(values)
+
+    def _value(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> Any:
+        if objective.parts:
+            return tf.add_n([self._value(part, outputs, targets) for part in objective.parts])
+        output, target = self._seen(objective, outputs, targets)
+        logits = objective.place is not None and self._from_logits[objective.place]
+        if objective.kind == "error":
+            return _error(output, target, from_logits=logits)
+        if objective.kind == "cross_entropy":
+            return _cross_entropy(output, target, from_logits=logits)
+        if objective.kind == "metric":
+            return _measured(self._made[objective], output, target)
+        loss = self._made[objective]
+        if not isinstance(loss, keras.losses.Loss):
+            target, output = _of_one_rank(target, output)
+        return tf.cast(tf.reduce_mean(loss(target, output)), tf.float32)
+
+    def _seen(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
+        """Return what an objective is of: one output and its target, or all in the structures of model and data."""
+        if objective.place is None:
+            return self._pack[0](outputs), self._pack[1](targets)
+        return outputs[objective.place], targets[self._pairs[objective.place]]
+
+
+def _measured(metric: keras.metrics.Metric, outputs: Any, targets: Any) -> Any:
+    """Return the value of a metric, which is read while its state is there: it may be a variable of it."""
+    state = metric.stateless_update_state(metric.stateless_reset_state(), targets, outputs)
+    with keras.StatelessScope(list(zip(metric.variables, state, strict=True))):
+        result = metric.result()
+        value = result if isinstance(result, Mapping) else tf.cast(result, tf.float32)
+    if isinstance(value, Mapping) or value.shape.rank:
+        got = "several by name" if isinstance(value, Mapping) else f"an array of shape {tuple(value.shape)}"
+        raise TypeError(f"{metric.name} must give a single number, got {got}")
+    return value
+
+
+def _of_one_rank(target: Any, output: Any) -> tuple[Any, Any]:
+    """Return a target and an output as Keras' losses align them and its functions do not: (n,) beside (n, 1)."""
+    more = target if target.shape.rank > output.shape.rank else output
+    if abs(target.shape.rank - output.shape.rank) != 1 or more.shape[-1] != 1:
+        return target, output
+    if more.shape.rank > 2:
+        return (tf.squeeze(target, -1), output) if more is target else (target, tf.squeeze(output, -1))
+    return (target, output[:, None]) if more is target else (target[:, None], output)
+
+
+def _called(objective: Objective, outputs: Any, targets: Any) -> float:
+    """Return what a user's function answers, a number."""
+    value = objective.function(outputs, targets)  # type: ignore[misc]  # of its kind there is one
+    if value is None or np.ndim(value) or not np.isrealobj(value):
+        raise TypeError(f"{objective.name} must return a number, got {type(value).__name__}")
+    return float(value)
+
+
+def _all(objectives: Sequence[Objective]) -> list[Objective]:
+    return [part for objective in objectives for part in (objective, *objective.parts)]
+
+
+def _classes(output: Any, target: Any) -> Any:
+    """Return the class of each sample: of labels as they are, of one-hot rows where the one is."""
+    if target.shape.rank == output.shape.rank and output.shape[-1] != 1:
+        if target.shape[-1] == 1:
+            return tf.cast(tf.squeeze(target, -1), tf.int32)
+        return tf.argmax(target, axis=-1, output_type=tf.int32)
+    return tf.cast(tf.reshape(target, tf.shape(output)[:-1]) if output.shape[-1] == 1 else target, tf.int32)
+
+
+def _column(output: Any) -> Any:
+    """Return an output of a number for each sample as one of a row for each."""
+    return output[:, None] if output.shape.rank == 1 else output
+
+
+def _error(output: Any, target: Any, *, from_logits: bool) -> Any:
+    """Return the share that is misread; an answer that is not finite is."""
+    output = _column(output)
+    labels = _classes(output, target)
+    finite = tf.reduce_all(tf.math.is_finite(output), axis=-1)
+    if output.shape[-1] == 1:
+        answers = tf.cast(output[..., 0] > (0.0 if from_logits else 0.5), tf.int32)
+    else:
+        answers = tf.argmax(output, axis=-1, output_type=tf.int32)
+    return 1.0 - tf.reduce_mean(tf.cast(tf.equal(answers, labels) & finite, tf.float32))
+
+
+def _cross_entropy(output: Any, target: Any, *, from_logits: bool) -> Any:
+    """Return the mean cross-entropy in nats: of two classes where there is one output, else of as many as there are."""
+    output = _column(output)
+    if output.shape[-1] == 1:
+        labels = tf.cast(tf.reshape(target, tf.shape(output)), tf.float32)
+        entropy = keras.ops.binary_crossentropy(labels, output, from_logits=from_logits)
+    elif target.shape.rank == output.shape.rank and target.shape[-1] != 1:
+        entropy = keras.ops.categorical_crossentropy(tf.cast(target, tf.float32), output, from_logits=from_logits)
+    else:
+        entropy = keras.ops.sparse_categorical_crossentropy(_classes(output, target), output, from_logits=from_logits)
+    return tf.reduce_mean(entropy)

@@ -1,0 +1,313 @@
+"""Any Keras model as a problem to evolve: its trainable weights, some data, and what counts as fitness."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deap_nn.core.arguments import check_number
+from deap_nn.data.dataset import Split
+from deap_nn.data.samples import PARTS, Nest, packed, split_samples
+from deap_nn.genome.layout import Layout
+from deap_nn.genome.weight_list import WeightList
+
+if TYPE_CHECKING:
+    import keras
+
+
+class CompiledFunction:
+    """A loss function as Keras calls it, with (targets, outputs) tensors, in the form of a `KerasProblem`'s.
+
+    Parameters
+    ----------
+    function : callable
+        Returns a loss for each sample, or one of all.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+
+    def __call__(self, outputs: Any, targets: Any) -> float:
+        """Return the mean loss of the samples."""
+        from deap_nn.models.tensorflow import tf
+
+        return float(np.mean(self.function(tf.constant(targets), tf.constant(outputs))))
+
+
+SAMPLE = 32
+"""So many samples say whether outputs are probabilities, and whether a model that was built again is the same."""
+
+
+class KerasProblem:
+    """A Keras model, samples, and the fitness of its answers: what `make_toolbox` takes in place of a model and data.
+
+    Trainable weights alone are evolved; all other state stays as it is. The model itself is never changed.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Built, on TensorFlow's backend: sequential, functional with any inputs and outputs, or subclassed. In other
+        processes it is built again from its configuration; one that cannot be is for this process alone.
+    x, y : array_like, or a list or dictionary of them
+        Inputs as the model takes them, and targets; the first dimension counts samples. Bytes are not scaled. A tuple
+        (x, y) in place of both will do.
+    loss : str, keras.losses.Loss, keras.metrics.Metric, callable or dict, or a list of them, optional
+        If left out, the loss that the model is compiled with, or else "cross_entropy". "error" (the share that is
+        misread), "cross_entropy" (in nats), "mse", "mae" or any name of a Keras loss; a loss or a metric; or a function
+        of (outputs, targets), NumPy arrays in the structure of the model's outputs and of `y`, which returns a number
+        and need not be differentiable. A name or loss is of each output, and their sum counts; a dictionary has one by
+        an output's name, and other outputs do not count in it: names and losses of several, whose sum counts, or a
+        metric or function of one. A list gives as many fitness values. Masks of outputs do not count: what is masked is
+        scored like the rest; nor do losses that layers add, as a ``kernel_regularizer`` or ``add_loss`` does. A loss or
+        metric of your own is built again from what its ``get_config`` tells, in this process too.
+    from_logits : bool or sequence of bool, optional
+        Whether outputs are logits, and not probabilities, for "error" and "cross_entropy"; if left out, as the
+        activation of each one's layer says. Keras' own losses have an argument of that name, and are for probabilities
+        where they are named by a string.
+    validation_split : float
+        This share of the samples, the last ones, is for validation: 0 or more, below 1.
+    validation_data, test_data : tuple, optional
+        Pairs of inputs and targets; the first takes the place of the split.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is of the wrong kind, samples differ in number, or the model does not take them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deap_nn import KerasProblem, evolve, make_toolbox
+    >>> from deap_nn.models.tensorflow import keras
+    >>> x = np.linspace(-3, 3, 80, dtype=np.float32)[:, None]
+    >>> layers = [keras.Input((1,)), keras.layers.Dense(8, activation="tanh"), keras.layers.Dense(1)]
+    >>> problem = KerasProblem(keras.Sequential(layers), x, np.sin(x), loss="mse")
+    >>> toolbox = make_toolbox(problem, seed=1)
+    >>> population, logbook = evolve(toolbox.population(n=20), toolbox, 5, seed=1)
+    >>> model = problem.to_model(population[0])
+    >>> model.predict(x, verbose=0).shape
+    (80, 1)
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        x: Nest,
+        y: Nest = None,
+        *,
+        loss: Any = None,
+        from_logits: bool | Sequence[bool] | None = None,
+        validation_split: float = 0.2,
+        validation_data: tuple[Nest, Nest] | None = None,
+        test_data: tuple[Nest, Nest] | None = None,
+    ) -> None:
+        from deap_nn.data.registry import forget
+
+        if y is None and isinstance(x, tuple) and len(x) == 2:
+            x, y = x
+        if not 0 <= check_number(validation_split, "validation_split") < 1:
+            raise ValueError(f"validation_split must be at least 0 and below 1, got {validation_split!r}")
+        self.samples = split_samples(
+            x, y, validation_split=validation_split, validation_data=validation_data, test_data=test_data
+        )
+        try:
+            self._fit(model, loss, from_logits)
+        except BaseException:
+            forget(self.samples.reference)  # nobody can release what is not there
+            raise
+
+    def _fit(self, model: keras.Model, loss: Any, from_logits: bool | Sequence[bool] | None) -> None:
+        """Take model and objectives, as far as they go together with the samples."""
+        from deap_nn.models.reference import check_model, layout_of, reference_of
+        from deap_nn.models.tensorflow import keras
+        from deap_nn.problems.objectives import asks_for_logits, check_targets, objective_of
+
+        inputs, targets = self.samples.part("train")
+        few = packed(self.samples.inputs, [array[:SAMPLE] for array in inputs])
+        check_model(model)
+        structure = _outputs(model, few)
+        outputs = [np.asarray(output) for output in keras.tree.flatten(structure)]
+        self.reference = reference_of(model, few)
+        names = _output_names(model, structure, len(outputs))
+        self.loss = loss = _compiled_loss(model, names) if loss is None else loss
+        given = list(loss) if isinstance(loss, list | tuple) else [loss]
+        if not given:
+            raise ValueError("loss must name at least one objective")
+        self.objectives = tuple(objective_of(one, names, "loss") for one in given)
+        self.from_logits = _told_logits(from_logits, model, outputs)
+        if from_logits is not None and not any(map(asks_for_logits, self.objectives)):
+            raise ValueError("from_logits is for 'error' and 'cross_entropy': Keras' losses and metrics take their own")
+        self.pairs = tuple(range(len(outputs)))
+        if any(objective.paired for objective in self.objectives):
+            self.pairs = _pairs(structure, names, self.samples.targets, len(targets))
+            for split in PARTS:
+                if self.samples.size(split):
+                    paired = [self.samples.part(split)[1][place] for place in self.pairs]
+                    for objective in self.objectives:
+                        check_targets(objective, outputs, paired)
+        self.layout: Layout = layout_of(self.reference)
+        for split in PARTS:
+            self._warn_of_gaps(split)
+        self._try(outputs, [array[:SAMPLE] for array in targets], structure)
+
+    def _warn_of_gaps(self, split: Split) -> None:
+        """Warn of samples with NaN or infinity: a mini-batch that has one tells nothing of any network."""
+        parts = zip(("inputs", "targets"), self.samples.part(split), strict=True) if self.samples.size(split) else ()
+        for half, arrays in parts:
+            floats = [array for array in arrays if array.dtype.kind == "f"]
+            gaps = [~np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in floats]
+            if count := int(np.any(gaps, axis=0).sum()) if gaps else 0:
+                warnings.warn(f"{count} of the {len(arrays[0])} {half} of {split} have NaN or infinity", stacklevel=4)
+
+    def _try(self, outputs: Sequence[Any], targets: Sequence[Any], structure: Any) -> None:
+        """Compute the objectives of some answers once, so that what does not fit is told at once."""
+        from deap_nn.models.outputs import reason_of
+        from deap_nn.models.tensorflow import keras, tf
+        from deap_nn.problems.judge import Judge
+
+        pack = partial(keras.tree.pack_sequence_as, structure), partial(packed, self.samples.targets)
+        signs = (-1.0,) * len(self.objectives)
+        judge = Judge(self.objectives, self.from_logits, signs, self.pairs, pack)
+        try:
+            judge.traced([tf.constant(output) for output in outputs], [tf.constant(target) for target in targets])
+        except Exception as error:
+            reason = reason_of(error)
+            shapes = f"outputs of shape {[o.shape for o in outputs]} and targets of {[t.shape for t in targets]}"
+            raise ValueError(f"loss does not fit {shapes}: {reason}") from error
+
+    def __repr__(self) -> str:
+        named = ", ".join(objective.name for objective in self.objectives)
+        return f"<KerasProblem: {self.layout.size} weights, {len(self.samples)} samples, {named}>"
+
+    def release(self) -> None:
+        """Let this process let go of the samples and the model, once nobody is to score on them any more.
+
+        Otherwise it holds them until it ends, since tasks name them alone. The last few that were scored on stay.
+        """
+        from deap_nn.data.registry import forget
+        from deap_nn.models.reference import release
+
+        forget(self.samples.reference)
+        release(self.reference)
+
+    def to_model(self, individual: WeightList) -> keras.Model:
+        """Return a new Keras model with an individual's weights, which predicts what was scored.
+
+        Raises
+        ------
+        TypeError
+            If the model cannot be built again: `assign` takes one that the user has made.
+        """
+        from deap_nn.models.reference import trained_model
+
+        return trained_model(self.reference, individual)
+
+    def assign(self, individual: WeightList, model: keras.Model) -> keras.Model:
+        """Make an individual's weights those of a model of the same kind, and return it."""
+        from deap_nn.models.reference import assign_weights
+
+        assign_weights(model, individual)
+        return model
+
+    def recalibrate(self, model: keras.Model, *, batch_size: int = 256) -> keras.Model:
+        """Estimate the statistics of a model's BatchNormalization layers anew, from the training inputs.
+
+        They become the mean over all mini-batches, each gone through as in training, so that Dropout drops. Nothing
+        else of the model changes: a layer that normalises its own weights in training has them as they are.
+
+        Parameters
+        ----------
+        model : keras.Model
+            One that `to_model` gave; modified in place.
+        batch_size : int
+            Samples at a time, at least 1.
+        """
+        from deap_nn.models.outputs import recalibrate
+
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size!r}")
+        arrays = self.samples.part("train")[0]
+        starts = range(0, len(self.samples), batch_size)
+        recalibrate(
+            model,
+            (packed(self.samples.inputs, [array[start : start + batch_size] for array in arrays]) for start in starts),
+        )
+        return model
+
+
+def _outputs(model: keras.Model, inputs: Nest) -> Nest:
+    """Return the model's answers to some inputs, or say in a line why it does not take them."""
+    from deap_nn.models.outputs import answers_of, reason_of
+
+    weights, state = ([v.value for v in some] for some in (model.trainable_variables, model.non_trainable_variables))
+    try:
+        return answers_of(model, weights, state, inputs)
+    except Exception as error:
+        raise ValueError(f"model {model.name!r} does not take x: {reason_of(error)}") from error
+
+
+def _compiled_loss(model: keras.Model, names: Sequence[str]) -> Any:
+    """Return the loss that a model is compiled with, as an argument of `KerasProblem`, or the cross-entropy."""
+    loss = getattr(model, "loss", None)
+    if not getattr(model, "compiled", False) or loss is None:
+        return "cross_entropy"
+    weights = getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
+    if weights is not None:
+        raise ValueError(
+            f"loss: the loss_weights {weights!r} that the model is compiled with are not used: give a loss"
+        )
+    if isinstance(loss, list | tuple):  # of Keras one for each output; of a KerasProblem several fitness values
+        if len(loss) != len(names):
+            raise ValueError(f"loss: the model is compiled with {len(loss)} losses for {len(names)} outputs")
+        loss = dict(zip(names, loss, strict=True))
+    if isinstance(loss, Mapping):
+        loss = {name: _as_keras_calls(one) for name, one in loss.items() if one is not None}
+        return next(iter(loss.values())) if len(names) == 1 else loss
+    return _as_keras_calls(loss)
+
+
+def _as_keras_calls(loss: Any) -> Any:
+    """Return a compiled loss; a function, which Keras calls with (targets, outputs), as a Keras loss."""
+    from deap_nn.models.tensorflow import keras
+
+    if not callable(loss) or isinstance(loss, keras.losses.Loss | type):
+        return loss
+    if getattr(loss, "__module__", "").partition(".")[0] == "keras":
+        return loss
+    return CompiledFunction(loss)
+
+
+def _output_names(model: keras.Model, structure: Nest, count: int) -> list[str]:
+    if isinstance(structure, Mapping) and len(structure) == count:
+        return sorted(structure)
+    names = list(getattr(model, "output_names", None) or ())
+    return names if len(names) == count else [f"output_{i}" for i in range(count)]
+
+
+def _pairs(structure: Nest, names: Sequence[str], targets: Nest, count: int) -> tuple[int, ...]:
+    """Return which target each output has: the one of its name where targets have names, else the one at its place."""
+    if count != len(names):
+        raise ValueError(f"the model has {len(names)} outputs, and there are {count} targets")
+    if isinstance(targets, Mapping):
+        if set(targets) != set(names):
+            raise ValueError(f"y must name the outputs {', '.join(names)}, got {', '.join(map(str, targets))}")
+        return tuple(sorted(targets).index(name) for name in names)
+    if isinstance(structure, Mapping) and count > 1:
+        raise ValueError(f"y must be a dictionary of the outputs {', '.join(names)}")
+    return tuple(range(count))
+
+
+def _told_logits(told: bool | Sequence[bool] | None, model: keras.Model, outputs: Sequence[Any]) -> tuple[bool, ...]:
+    from deap_nn.models.outputs import answers_with_logits
+
+    if told is None:
+        return tuple(answers_with_logits(model, i, output) for i, output in enumerate(outputs))
+    said = (told,) * len(outputs) if isinstance(told, bool) else tuple(told)
+    if len(said) != len(outputs) or not all(isinstance(one, bool) for one in said):
+        raise ValueError(f"from_logits must be True or False for each of {len(outputs)} outputs, got {told!r}")
+    return said

@@ -1,0 +1,1 @@
+"""A process: its signals, its limits of time, its command line, and those beside it."""

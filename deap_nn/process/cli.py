@@ -1,0 +1,189 @@
+"""What the commands share: one line for bad input, and true exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+from deap_nn.core.errors import InputError
+from deap_nn.core.files import printable
+from deap_nn.process import signals, workers
+
+
+class _WithDefaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Add each option's default to its help, where it has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises `InputError` where argparse prints the usage and exits."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__(_program(), description=description, allow_abbrev=False, formatter_class=_WithDefaults)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `InputError`."""
+        raise InputError(message)
+
+
+def _program() -> str:
+    """Return the name of this program: its file's, or that of the folder which ``python -m`` runs."""
+    path = Path(sys.argv[0])
+    if path.name != "__main__.py":
+        return path.name
+    return "deap-nn" if path.parent.name == "deap_nn" else f"{path.parent.name}.py"
+
+
+def integer(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
+    """Return an argparse type: an integer from `minimum` to `maximum`."""
+    allowed = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = minimum - 1
+        if value < minimum or (maximum is not None and value > maximum):
+            raise argparse.ArgumentTypeError(f"must be an integer {allowed}, got {text!r}")
+        return value
+
+    return parse
+
+
+def number(minimum: float, maximum: float = math.inf) -> Callable[[str], float]:
+    """Return an argparse type: a finite number from `minimum` to `maximum`."""
+    allowed = f"at least {minimum:g}" if maximum == math.inf else f"from {minimum:g} to {maximum:g}"
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and minimum <= value <= maximum):
+            raise argparse.ArgumentTypeError(f"must be a number {allowed}, got {text!r}")
+        return value
+
+    return parse
+
+
+def picture(text: str) -> Path:
+    """Return, as an argparse type does, the path of a PNG in a folder that there is and that can be written."""
+    path = Path(text)
+    if path.suffix.lower() != ".png" or path.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a file that ends in .png, got {text!r}")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"must be in a folder that can be written, got {text!r}")
+    return path
+
+
+class _Unbroken:
+    """A stream that drops its text once nobody reads it: ``| head -1`` ends no run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _doing(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return method(*arguments)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())  # for what is still to come, and Python's own flush at the end
+            os.close(nowhere)
+            return None
+
+    def write(self, text: str) -> int:
+        """Write text, if somebody reads it."""
+        self._doing(self._stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if somebody reads it."""
+        self._doing(self._stream.flush)
+
+
+def mend_streams() -> None:
+    """Open what was closed of input, output and errors, as by ``2>&-``, and let output outlive its reader.
+
+    A descriptor that is left closed is given to the next file that is opened, and what is printed goes into that.
+    """
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, mode)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            stream = os.fdopen(number, "w", closefd=False)
+        if not isinstance(stream, _Unbroken):
+            setattr(sys, name, _Unbroken(stream))
+
+
+def run_command(main: Callable[[], int]) -> None:
+    """Run a command's main function, report what went wrong in one line, and exit.
+
+    The status is what `main` returns; 2 for `InputError`, 130 when interrupted, 1 for any other exception. Under
+    ``python -m scoop``, which makes a traceback of every exit, it returns instead.
+    """
+    warnings.showwarning = _warn_in_one_line
+    mend_streams()
+    try:
+        status = main()
+    except InputError as error:
+        status = _complain(error, 2)
+    except KeyboardInterrupt:
+        status = 130
+    except SystemExit as stop:  # argparse after --help
+        status = stop.code if isinstance(stop.code, int) else 0
+    except Exception as error:  # the last resort of a command: its user sees one line
+        status = _complain(f"{type(error).__name__}: {error}", 1)
+    if status == 130 and workers.running_under_scoop():
+        signals.leave_now(status)
+    if workers.hands_status_on():
+        sys.exit(status)
+
+
+def _warn_in_one_line(message: Warning | str, *_: object, **__: object) -> None:
+    _say("warning", message)
+
+
+def _complain(message: object, status: int) -> int:
+    _say("error", message)
+    return status
+
+
+def _say(kind: str, message: object) -> None:
+    """Print one line, in which names that a stranger chose cannot move the terminal's cursor."""
+    line = printable(" ".join(str(message).split()))
+    print(f"{_program()}: {kind}: {line}", file=sys.stderr, flush=True)
+
+
+def check_new_folder(path: str | os.PathLike[str], option: str) -> Path:
+    """Return `path` as a Path if a folder of that name can be made there.
+
+    Raises
+    ------
+    InputError
+        If something is there already, or the nearest folder above it cannot be written.
+    """
+    folder = Path(path)
+    if os.path.lexists(folder):
+        raise InputError(f"argument {option}: {folder} exists already")
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"argument {option}: {folder} cannot be made, {above} is not a folder that can be written")
+    return folder

@@ -1,0 +1,182 @@
+"""How a run is interrupted in order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from deap_nn.process import time_limit
+from deap_nn.process.workers import hands_status_on, running_under_scoop
+
+GRACE_SECONDS = 10.0
+
+_told: list[float] = []
+"""When a signal first asked the body of `interruptible` to end."""
+
+_unheeded: list[int] = []
+"""That signal, until its KeyboardInterrupt is seen to leave the body of `heeding_signals`."""
+
+SAVE_SECONDS = 3.0
+"""Under `deap_nn.launch` an interrupted program has so long to save what there is; all ends within 5 s."""
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise KeyboardInterrupt in the body, once, on SIGINT or SIGTERM, also where SCOOP is waiting for results.
+
+    SCOOP runs the program, its own waiting and each task in greenlets. An exception raised in SCOOP's would end
+    the process without the program's clean-up, so it is thrown into the program's. For the ten seconds after the first
+    signal others are ignored, so that what is being saved is saved; later ones act as they always do. Under
+    `deap_nn.launch` the process ends `SAVE_SECONDS` after the first, with the status of one that was interrupted,
+    where the body has not ended by then.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    throw = _thrower()
+    ends: queue.SimpleQueue[bool] = queue.SimpleQueue()  # a handler may put into it, wherever it is called
+    if running_under_scoop() and hands_status_on():
+        threading.Thread(target=_leave_in_time, args=(ends,), daemon=True).start()
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        if not _told:
+            _told.append(time.monotonic())
+            _unheeded.append(signum)
+            ends.put(False)
+            throw()
+        elif time.monotonic() - _told[0] > GRACE_SECONDS:
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        try:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        finally:  # a signal may come in between
+            ends.put(True)
+            _told.clear()
+            _unheeded.clear()
+
+
+def _leave_in_time(ends: queue.SimpleQueue[bool]) -> None:
+    """Wait for a signal or the body's end, and after a signal no longer than there is for saving."""
+    if ends.get():
+        return
+    with contextlib.suppress(queue.Empty):
+        ends.get(timeout=SAVE_SECONDS)
+        return
+    sys.stderr.write(f"after {SAVE_SECONDS:g} s not all was saved that an interrupted program saves\n")
+    leave_now(130)
+
+
+@contextlib.contextmanager
+def heeding_signals() -> Iterator[None]:
+    """Raise KeyboardInterrupt where the one that a signal raised, inside `interruptible`, came to nothing.
+
+    Python raises it wherever it is just then: in a library's clean-up it is printed and lost, in an import it may
+    become another exception.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        _unheeded.clear()
+        raise
+    except Exception as error:
+        if not _unheeded:
+            raise
+        _unheeded.clear()
+        raise KeyboardInterrupt from error
+    if _unheeded:
+        _unheeded.clear()
+        raise KeyboardInterrupt
+
+
+class _Holding:
+    """A handler of signals that notes them for as long as it is ``on``, and then does what the one before it does."""
+
+    def __init__(self, before: dict[int, Any]) -> None:
+        self.before, self.held, self.on = before, list[int](), True
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        handler = self.before[number]
+        if self.on:
+            self.held.append(number)
+        elif callable(handler):
+            handler(number, frame)
+        else:
+            signal.signal(number, handler)
+            signal.raise_signal(number)
+
+
+def _raise_all(numbers: list[int]) -> None:
+    with contextlib.ExitStack() as stack:
+        for number in reversed(list(dict.fromkeys(numbers))):
+            stack.callback(signal.raise_signal, number)
+
+
+@contextlib.contextmanager
+def holding_signals() -> Iterator[None]:
+    """Keep SIGINT and SIGTERM waiting until the body, which should be short, is left.
+
+    Processes that are started in the body never get them. The mask that those inherit does not hold here: another
+    thread takes the signal, and Python calls the handler in this one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    holding = _Holding({number: handler for number, handler in before.items() if handler is not None})
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        for number in holding.before:
+            signal.signal(number, holding)
+        signal.pthread_sigmask(signal.SIG_BLOCK, before)
+        yield
+    finally:
+        with contextlib.ExitStack() as stack:  # all of it, whatever one raises
+            stack.callback(_raise_all, holding.held)
+            for number, handler in holding.before.items():
+                stack.callback(signal.signal, number, handler)
+            stack.callback(setattr, holding, "on", False)
+            stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
+
+
+def _thrower() -> Callable[[], None]:
+    if not running_under_scoop():
+
+        def raise_here() -> None:
+            raise KeyboardInterrupt
+
+        return raise_here
+    import greenlet
+
+    program = greenlet.getcurrent()
+
+    def raise_in_program() -> None:
+        time_limit.disarm()  # of the task that is left in its greenlet
+        if greenlet.getcurrent() is program:
+            raise KeyboardInterrupt
+        program.throw(KeyboardInterrupt)
+
+    return raise_in_program
+
+
+def leave_now(status: int) -> None:
+    """End this process at once, its output flushed: for an interrupted program under SCOOP.
+
+    SCOOP's launcher sees the origin end and terminates the workers.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,200 @@
+"""Reading the files of a run directory: what is there, checked, and an error that names the file otherwise."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_nn.core.errors import InputError
+from deap_nn.core.files import check_folder
+from deap_nn.report.family import describe_family
+from deap_nn.runs.generations import CheckpointError, read_generations
+from deap_nn.runs.reading import ANSWERS_FILE, FILTERS_FILE, Columns, read_arrays, read_columns, read_json
+
+MOST_POINTS = 1500
+"""A curve has so many points at most."""
+
+MOST_TRACED = 300
+"""So many generations of traced weights are shown at most."""
+
+MOST_CLASSES = 40
+"""A confusion matrix of more classes is not shown."""
+
+MOST_MEMBERS, MOST_BYTES = 5_000, 64 << 20
+"""A family is drawn of no more members, and from no larger checkpoint: it would take many seconds."""
+
+FITNESS = "fitness"
+"""What the fitness is called where the settings do not tell."""
+
+
+def read_logbook(path: Path) -> Columns:
+    """Return the columns of a ``logbook.csv`` with at least one row, or raise `InputError`."""
+    columns = read_columns(path, "gen", "min", "avg")
+    if not columns["gen"]:
+        raise InputError(f"{path}: has no row")
+    return columns
+
+
+def read_trace(path: Path) -> tuple[NDArray[np.float32], list[str]]:
+    """Return the traced weights of a ``trace.npz``, shape (generations, weights), and the name of each one's matrix."""
+    arrays = read_arrays(path, "weights", "matrices")
+    weights, matrices = arrays["weights"], arrays["matrices"].tolist()
+    if weights.ndim != 2 or weights.shape[1] != len(matrices):
+        raise InputError(f"{path}: cannot be read (weights and matrices differ in number)")
+    return weights, matrices
+
+
+def describe_run(folder: Path, *, with_family: bool = True) -> dict[str, Any]:
+    """Return what a report shows of a run, ready for JSON; what the run has not is left out.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder: ``config.json`` and ``logbook.csv`` with a row must be there.
+    with_family : bool
+        Whether the checkpoint is read for the family of the best.
+
+    Raises
+    ------
+    InputError
+        If a file is damaged, or one of those two missing: it names the file.
+    """
+    described = describe_curves(folder)
+    for name, describe in (("weights", _weights), ("filters", _filters), ("answers", _answers)):
+        found = describe(folder)
+        if found is not None:
+            described[name] = found
+    family = _family(folder, described["config"], described["status"]) if with_family else None
+    return described | ({"family": family} if family is not None else {})
+
+
+def describe_curves(folder: Path, points: int = MOST_POINTS) -> dict[str, Any]:
+    """Return a run's settings, status and curves of so many points at most, ready for JSON; see `describe_run`."""
+    config = {"fitness": FITNESS} | read_json(folder / "config.json")
+    described: dict[str, Any] = {
+        "name": folder.resolve().name,
+        "config": config,
+        "status": read_json(folder / "status.json") if (folder / "status.json").exists() else {},
+        "logbook": _thinned(read_logbook(folder / "logbook.csv"), points),
+    }
+    for name in ("timing", "readouts"):
+        path = folder / f"{name}.csv"
+        if path.exists():
+            columns = read_columns(path, "gen", *(["seconds"] if name == "timing" else []))
+            described[name] = _thinned(columns, points)
+            if name == "timing":
+                described["seconds"] = _running_sum(columns, described[name])
+    return described
+
+
+def _running_sum(columns: Columns, thinned: Columns) -> list[float]:
+    """Return the seconds up to each generation that is left of some."""
+    upto = dict(zip(columns["gen"], np.cumsum(columns["seconds"]).tolist(), strict=True))
+    return [round(upto[generation], 3) for generation in thinned["gen"]]
+
+
+def _thinned(columns: Columns, most: int) -> dict[str, list[float | None]]:
+    """Return every so many-th row, and the last, with NaN as None; numbers of six digits are exact enough to draw."""
+    rows = min((len(values) for values in columns.values()), default=0)
+    return {name: [_rounded(values[i]) for i in _kept(rows, most)] for name, values in columns.items()}
+
+
+def _kept(rows: int, most: int) -> list[int]:
+    """Return every so many-th of some rows, so that there are at most so many, and the last."""
+    every = max(1, math.ceil(rows / most))
+    return [i for i in range(rows) if i % every == 0 or i == rows - 1]
+
+
+def _rounded(value: float) -> float | None:
+    if not math.isfinite(value):
+        return None
+    return value if float(value).is_integer() else float(f"{value:.6g}")
+
+
+def _packed(array: NDArray[Any]) -> str:
+    """Return the bytes of an array, little-endian, in base 64."""
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")
+
+
+def _weights(folder: Path) -> dict[str, Any] | None:
+    path = folder / "trace.npz"
+    if not path.exists():
+        return None
+    weights, matrices = read_trace(path)
+    if not weights.size:
+        return None
+    kept = _kept(len(weights), MOST_TRACED)
+    found = np.nan_to_num(weights[kept]).astype("<f4")
+    return {"generations": kept, "matrices": matrices, "values": _packed(found)}
+
+
+def _filters(folder: Path) -> dict[str, Any] | None:
+    path = folder / FILTERS_FILE
+    if not path.exists():
+        return None
+    arrays = read_arrays(path, "generations", "filters", "matrix")
+    filters, generations = arrays["filters"].astype(np.float32), arrays["generations"].tolist()
+    if filters.ndim != 4 or len(filters) != len(generations) or not filters.size:
+        raise InputError(f"{path}: cannot be read (generations and filters differ in number)")
+    # A few weights far out would leave the others grey.
+    largest = float(np.quantile(np.abs(filters), 0.995)) or 1.0
+    levels = np.clip(np.round(filters / largest * 127), -127, 127).astype(np.int8)
+    return {
+        "generations": generations,
+        "shape": list(filters.shape[1:]),
+        "matrix": str(arrays["matrix"]),
+        "largest": _rounded(largest),
+        "levels": _packed(levels),
+    }
+
+
+def _answers(folder: Path) -> dict[str, Any] | None:
+    path = folder / ANSWERS_FILE
+    if not path.exists():
+        return None
+    arrays = read_arrays(path, "confusion", "samples", "labels", "answers", "probabilities")
+    confusion, misread = arrays["confusion"], len(arrays["samples"])
+    parts = [arrays[name] for name in ("labels", "answers", "probabilities", "images") if name in arrays]
+    if confusion.ndim != 2 or any(len(part) != misread for part in parts):
+        raise InputError(f"{path}: cannot be read (its arrays differ in number)")
+    found: dict[str, Any] = {"samples": int(confusion.sum()), "misread": int(confusion.sum() - confusion.trace())}
+    if len(confusion) <= MOST_CLASSES:
+        found["confusion"] = confusion.tolist()
+    if "images" in arrays and misread:
+        found["digits"] = {
+            "shape": list(arrays["images"].shape[1:]),
+            "images": _packed(arrays["images"].astype(np.uint8)),
+            **{name: arrays[name].tolist() for name in ("samples", "labels", "answers")},
+            "probabilities": arrays["probabilities"].round(4).tolist(),
+        }
+    return found
+
+
+def _family(folder: Path, config: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any] | None:
+    path = folder / "checkpoint" / "generations"
+    if not path.exists() or path.stat().st_size > MOST_BYTES or config.get("ancestry", ...) is None:
+        return None
+    try:
+        check_folder(path.parent)
+        past = read_generations(path.parent)
+    except CheckpointError as error:
+        raise InputError(str(error)) from error
+    except OSError as error:
+        raise InputError(f"{error.filename}: {error.strerror}") from error
+    if len(past) < 2 or len(past[0].wvalues) > MOST_MEMBERS:
+        return None
+    try:
+        family = describe_family(past, config, status)
+    except (ValueError, TypeError, IndexError) as error:
+        raise InputError(f"{path}: does not fit {folder / 'config.json'} ({error})") from error
+    kept = _kept(len(past), MOST_POINTS)
+    family["generations"] = kept
+    family["surviving"] = [family["surviving"][i] for i in kept]
+    family["ancestors"] = [family["ancestors"][i] if i < len(family["ancestors"]) else None for i in kept]
+    return family

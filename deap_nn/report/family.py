@@ -1,0 +1,220 @@
+"""Who descends from whom: the family of a run's best, from the places in its checkpoint."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_nn.operators.ranking import recombination_weights
+from deap_nn.runs.generations import Generation
+
+LEVELS, NODES = 7, 12
+"""So many generations of a family are drawn, and so many members of each."""
+
+FOUNDERS = 12
+"""So many founders are named."""
+
+
+def parents_of(generation: Generation, *, mates: int, elites: int) -> NDArray[np.int64]:
+    """Return the places of each member's parents in the generation before; shape (members, mates).
+
+    Who has fewer parents has some of them more than once.
+
+    Parameters
+    ----------
+    generation : Generation
+        Not the initial one.
+    mates : int
+        How many are mated at a time, at least 1.
+    elites : int
+        So many at the end are the one before, living on.
+    """
+    chosen = generation.chosen.astype(np.int64)
+    bred = len(chosen) - elites
+    whole = bred - bred % mates
+    groups = np.repeat(chosen[:whole].reshape(-1, mates), mates, axis=0)
+    rest = np.tile(np.resize(chosen[whole:bred], mates) if bred > whole else np.empty(mates), (bred - whole, 1))
+    alone = np.repeat(chosen[bred:, None], mates, axis=1)
+    return np.concatenate([groups, rest.astype(np.int64), alone])
+
+
+class Ancestry:
+    """The parents in all generations of a run.
+
+    Parameters
+    ----------
+    past : sequence of Generation
+        All of them, from the initial one.
+    mates : int
+        How many are mated at a time, 1 where nobody is.
+    elites : int
+        So many live on.
+    around_centre : bool
+        Whether all the chosen are mated at once, and children come from one centre.
+    weighted : bool
+        Whether everybody is chosen there, best first, and the better count by `recombination_weights`.
+    parents : int, optional
+        How many of them do.
+    """
+
+    def __init__(
+        self,
+        past: Sequence[Generation],
+        *,
+        mates: int,
+        elites: int = 0,
+        around_centre: bool = False,
+        weighted: bool = False,
+        parents: int | None = None,
+    ) -> None:
+        self.past = past
+        self.members = len(past[0].wvalues)
+        self.around_centre = around_centre
+        self._mates, self._elites, self._weighted, self._parents = mates, elites, weighted, parents
+
+    @classmethod
+    def of(cls, past: Sequence[Generation], config: Mapping[str, Any]) -> Ancestry:
+        """Return that of a run with these settings."""
+        if isinstance(config.get("ancestry"), Mapping):
+            return cls(past, **config["ancestry"])
+        around_centre = config.get("step") is not None
+        mates = 1 if config.get("crossover") == "none" else config.get("mates") or 2
+        return cls(
+            past,
+            mates=int(mates),
+            elites=int(config.get("elites") or 0),
+            around_centre=around_centre,
+            weighted=around_centre and config.get("sampling") == "independent",
+            parents=config.get("parents"),
+        )
+
+    def _back(self, number: int, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return which share each member of the generation before has in some of a generation's."""
+        if self.around_centre:
+            chosen = self.past[number].chosen
+            counts = np.bincount(chosen, minlength=self.members)
+            if number > 1:
+                return self.of_mean(chosen) if self._weighted else counts / len(chosen)
+            # The founders have nothing in common: the one drawn most often, of several the first, is the first centre.
+            first = np.zeros(self.members)
+            first[chosen[np.argmax(counts[chosen])]] = 1
+            return first
+        parents = parents_of(self.past[number], mates=self._mates, elites=self._elites)
+        weights = np.repeat(shares / self._mates, self._mates)
+        return np.bincount(parents.ravel(), weights=weights, minlength=self.members).astype(np.float64)
+
+    def shares(self, number: int, shares: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Return the expected share of each member of each generation in some of the generation `number`.
+
+        Parameters
+        ----------
+        number : int
+            Which generation.
+        shares : numpy.ndarray
+            What each of its members counts, shape (members,); together 1.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            From generation 0 on: parents who are mated have equal shares in their children.
+        """
+        found = [shares]
+        for generation in range(number, 0, -1):
+            found.append(self._back(generation, found[-1]))
+        return found[::-1]
+
+    def of_mean(self, ranked: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        """Return what each member counts in the mean of some, best first, each once: shape (members,), together 1.
+
+        Those that a centre goes away from are no parents.
+        """
+        weights = np.ones(len(ranked))
+        if self._weighted:
+            weights = np.maximum(recombination_weights(len(ranked), self._parents), 0)
+        shares = np.zeros(self.members)
+        shares[ranked] = weights / weights.sum()
+        return shares
+
+    def founders(self) -> list[int]:
+        """Return how many of the initial population have descendants in each generation."""
+        if self.around_centre:
+            return [self.members, *[1] * (len(self.past) - 1)]
+        descent = np.packbits(np.eye(self.members, dtype=bool), axis=1)
+        counts = [self.members]
+        for generation in self.past[1:]:
+            parents = parents_of(generation, mates=self._mates, elites=self._elites)
+            descent = np.bitwise_or.reduce(descent[parents], axis=1)
+            counts.append(int(np.unpackbits(np.bitwise_or.reduce(descent, axis=0)).sum()))
+        return counts
+
+    def edges(self, number: int, children: Sequence[int], parents: Sequence[int]) -> list[list[int]]:
+        """Return who of some members of a generation is the child of whom: pairs of their positions in the sequences.
+
+        Around a centre each of the chosen is a parent of all.
+        """
+        if self.around_centre:
+            return [[i, j] for i in range(len(children)) for j in range(len(parents))]
+        own = parents_of(self.past[number], mates=self._mates, elites=self._elites)
+        return [[i, j] for i, child in enumerate(children) for j, one in enumerate(parents) if one in own[child]]
+
+
+def describe_family(past: Sequence[Generation], config: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the family of a run's best, ready for JSON.
+
+    Parameters
+    ----------
+    past : sequence of Generation
+        The run's generations, at least one.
+    config, status : mapping
+        Its settings, and what ``status.json`` says: which generation and read-out was kept.
+    """
+    ancestry = Ancestry.of(past, config)
+    kept = status.get("generation")
+    number = kept if isinstance(kept, int) and 0 <= kept < len(past) else len(past) - 1
+    best = past[number].wvalues[:, 0]
+    several = number > 0 and status.get("readout") == "mean of the parents"
+    count = past[number].parents(ancestry._elites) if several else 1
+    shares = ancestry.shares(number, ancestry.of_mean(np.argsort(-best, kind="stable")[:count]))
+    tree: list[dict[str, Any]] = []
+    for generation in range(number, max(-1, number - LEVELS), -1):
+        order = np.argsort(-shares[generation], kind="stable")
+        order = order[shares[generation][order] > 0]
+        fitness = past[generation].wvalues[:, 0] / first_weight(config)
+        tree.append(_level(generation, order[:NODES], fitness, shares[generation], len(order)))
+    for level, above in itertools.pairwise(tree):
+        places = [[node["place"] for node in part["members"]] for part in (level, above)]
+        level["edges"] = ancestry.edges(level["generation"], places[0], places[1])
+    order = np.argsort(-shares[0], kind="stable")
+    named = order[shares[0][order] > 0]
+    return {
+        "of": "mean of the parents" if several else "best member",
+        "generation": number,
+        "members": ancestry.members,
+        "around_centre": ancestry.around_centre,
+        "surviving": ancestry.founders(),
+        "ancestors": [int(np.count_nonzero(share)) for share in shares],
+        "founders": [{"place": int(i), "share": round(float(shares[0][i]), 5)} for i in named[:FOUNDERS]],
+        "founders_in_all": len(named),
+        "tree": tree,
+    }
+
+
+def first_weight(config: Mapping[str, Any]) -> float:
+    """Return the weight of a run's first fitness value, as its settings tell: -1 where they do not."""
+    weights = config.get("fitness_weights")
+    return float(weights[0]) if isinstance(weights, list) and weights and weights[0] else -1.0
+
+
+def _level(
+    generation: int,
+    places: NDArray[np.intp],
+    fitness: NDArray[np.float64],
+    shares: NDArray[np.float64],
+    count: int,
+) -> dict[str, Any]:
+    members = [{"place": int(i), "fitness": float(fitness[i]), "share": round(float(shares[i]), 5)} for i in places]
+    return {"generation": generation, "members": members, "in_all": count, "edges": []}

@@ -1,0 +1,112 @@
+"""A run as one page: ``report.html``, which loads nothing from elsewhere."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from deap_nn.core.errors import InputError
+from deap_nn.core.files import finite, write_text
+from deap_nn.report.describe import describe_curves, describe_run
+
+REPORT_FILE = "report.html"
+
+SCRIPTS = ("base.js", "charts.js", "inside.js", "family.js", "sections.js", "compare.js", "main.js")
+"""What the page's script is put together from, in this order."""
+
+COMPARED_POINTS, MOST_COMPARED = 400, 60
+"""So many points has a curve where runs are compared, and so many runs at most."""
+
+
+def to_json_text(value: Any) -> str:
+    r"""Return a value as JSON that may stand in a page's script element; NaN and infinity as null.
+
+    Examples
+    --------
+    >>> print(to_json_text({"name": "</script>"}))
+    {"name":"\u003c/script\u003e"}
+    """
+    text = json.dumps(finite(value), separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def make_page(data: Mapping[str, Any], title: str) -> str:
+    """Return a whole page.
+
+    Parameters
+    ----------
+    data : mapping
+        What its script draws, ready for JSON: a run, as `describe_run` returns it, ``{"runs": [...]}`` for a
+        comparison, or ``{"live": true}`` for what is asked for again and again.
+    title : str
+        Its title, any text.
+    """
+    rooms = resources.files("deap_nn.report") / "page"
+
+    def read(name: str) -> str:
+        return (rooms / name).read_text(encoding="utf-8")
+
+    parts = {
+        "TITLE": html.escape(title),
+        "STYLE": read("page.css"),
+        "SCRIPT": "\n".join(map(read, SCRIPTS)),
+        "DATA": to_json_text(data),
+    }
+    head, *rest = read("page.html").split("{{")
+    pieces = [head]
+    for piece in rest:  # in one walk, so that nothing that was put in is looked at again
+        name, _, text = piece.partition("}}")
+        pieces += [parts[name], text]
+    return "".join(pieces)
+
+
+def write_report(folder: str | os.PathLike[str]) -> Path:
+    """Write ``report.html`` of a run directory, from its files alone, and return its path.
+
+    Parameters
+    ----------
+    folder : path-like
+        With ``config.json`` and ``logbook.csv``; what else it has is shown.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, naming it.
+    """
+    run, path = describe_run(Path(folder)), Path(folder, REPORT_FILE)
+    write_text(path, make_page(run, f"{run['name']}: a run of deap_nn"))
+    return path
+
+
+def write_comparison(folders: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) -> Path:
+    """Write a page that compares runs, from their files alone, and return its path.
+
+    Parameters
+    ----------
+    folders : sequence of path-like
+        Run directories, at most ``MOST_COMPARED``.
+    path : path-like
+        The page; replaced whole.
+
+    Raises
+    ------
+    InputError
+        If there are too many, a file of a run is missing or damaged, or the page cannot be written.
+    """
+    if len(folders) > MOST_COMPARED:
+        raise InputError(f"argument DIR: at most {MOST_COMPARED} runs are compared, got {len(folders)}")
+    runs = [describe_curves(Path(folder), COMPARED_POINTS) for folder in folders]
+    names = [run["name"] for run in runs]
+    for run, folder in zip(runs, folders, strict=True):
+        if names.count(run["name"]) > 1:
+            run["name"] = os.fspath(folder)
+    try:
+        write_text(path, make_page({"runs": runs}, f"{len(runs)} runs of deap_nn"))
+    except OSError as error:
+        raise InputError(f"argument --output: {path} cannot be written ({error.strerror})") from error
+    return Path(path)

@@ -1,0 +1,200 @@
+"""The settings of a run on disk and the versions of what made it, and whether a command can go on with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from deap_nn.core.environment import PINNED, versions
+from deap_nn.core.errors import InputError
+from deap_nn.core.files import SMALL_BYTES, check_folder, is_plain, read_plain, write_json, write_with
+from deap_nn.runs.checkpoint import Checkpoint
+from deap_nn.runs.generations import CheckpointError, read_first
+
+CONFIG = "config"
+"""The name of the content of ``config.json`` in the first record of a checkpoint, in the state of a `RunDirectory`."""
+
+FILES = {"keras": "model", "init_weights": "init"}
+"""The settings that name a file, whose digest is stored beside it; how the run's own copy of it is called."""
+
+WRITTEN = {".csv", ".html", ".json", ".keras", ".npz", ".png"}
+"""The suffixes of files that a run writes into its folder."""
+
+
+def digest_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _copies(folder: Path, settings: Mapping[str, Any]) -> dict[str, Path]:
+    named = {name: settings[name] for name in FILES if isinstance(settings.get(name), str)}
+    return {name: folder / f"{FILES[name]}{Path(path).suffix}" for name, path in named.items()}
+
+
+def keep_files(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Copy the files that settings name into a run's folder, which is then whole without them."""
+    for name, copy in _copies(folder, settings).items():
+        write_with(copy, partial(shutil.copyfile, settings[name]), durable=True)
+
+
+def kept_files(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that name a file of which a run's folder has a whole copy, with that in its place."""
+    copies = _copies(Path(folder), settings)
+    return {
+        name: str(copy)
+        for name, copy in copies.items()
+        if is_plain(copy) and digest_of(copy) == settings.get(f"{name}_sha256")
+    }
+
+
+def restore_config(path: str | os.PathLike[str]) -> None:
+    """Write ``config.json`` of a run again from the first record of its checkpoint, where it is missing or damaged.
+
+    A power cut may leave an empty one on a disk that does not keep its promises. A warning says so. Nothing is done if
+    the records do not have it either.
+    """
+    file = Path(path, "config.json")
+    try:
+        json.loads(read_plain(file, SMALL_BYTES).decode())
+        return
+    except FileNotFoundError:
+        reason = "is missing"
+    except OSError:  # no file, and not ours to replace
+        return
+    except (ValueError, RecursionError):
+        reason = "is damaged"
+    try:
+        check_folder(Path(path, "checkpoint"))
+        first = read_first(Path(path, "checkpoint"))
+    except (CheckpointError, OSError):
+        return
+    kept = [state.get(CONFIG) for state in first.states.values()] if first is not None else []
+    kept = [config for config in kept if isinstance(config, dict)]
+    if kept:
+        warnings.warn(f"{file} {reason}: it is made again from the checkpoint", stacklevel=2)
+        write_json(file, kept[0], durable=True)
+
+
+def read_config(path: str | os.PathLike[str], option: str) -> dict[str, Any]:
+    """Return the ``config.json`` of the run that a command's `option` names, or raise `InputError`."""
+    file = Path(path, "config.json")
+    if not Path(path).is_dir():
+        raise InputError(f"argument {option}: {path} is no folder")
+    try:
+        config = json.loads(read_plain(file, SMALL_BYTES).decode())
+    except FileNotFoundError:
+        raise InputError(f"argument {option}: {path} has no config.json, so there is nothing to go on with") from None
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"argument {option}: {file} cannot be read: {reason}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("versions"), dict):
+        raise InputError(f"argument {option}: {file} is not the config.json of a run")
+    return config
+
+
+def read_status(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return a run's ``status.json``, or nothing where it cannot be read: a run that is killed may leave none."""
+    try:
+        status = json.loads(read_plain(Path(path, "status.json"), SMALL_BYTES).decode())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def asked_for(path: str | os.PathLike[str], config: Mapping[str, Any]) -> int:
+    """Return how many generations a run is to have: what its settings say, or what was asked for later."""
+    asked = read_status(path).get("asked_generations")
+    return max(int(config["generations"]), asked if isinstance(asked, int) else 0)
+
+
+def check_resumable(
+    path: str | os.PathLike[str], config: Mapping[str, Any], generations: int, *, regardless: bool
+) -> None:
+    """Raise `InputError` where a run is finished, or was made with versions other than those here.
+
+    Parameters
+    ----------
+    path : path-like
+        The run's folder.
+    config : mapping
+        Its settings.
+    generations : int
+        How many generations it is to have.
+    regardless : bool
+        Go on with other versions.
+    """
+    if not isinstance(config.get("generations"), int):
+        raise InputError("argument --resume: config.json has no generations")
+    _check_status(Path(path, "status.json"))
+    for place in sorted(Path(path).iterdir()):
+        if place.suffix in WRITTEN and not place.is_symlink() and place.is_dir():
+            raise InputError(f"argument --resume: {place} is a folder, where the run writes a file: move it away")
+    if generations < config["generations"]:
+        raise InputError(f"argument --generations: must be at least the run's {config['generations']}")
+    if read_status(path).get("state") == "finished" and generations <= asked_for(path, config):
+        raise InputError(f"argument --resume: the run in {path} is finished")
+    here = versions()
+    changed = [
+        f"{name} {config['versions'].get(name)} and not {here[name]}"
+        for name in PINNED
+        if config["versions"].get(name) != here[name]
+    ]
+    if changed and not regardless:
+        raise InputError(f"argument --resume: the run was made with {', '.join(changed)}; --force goes on")
+    before = config["versions"].get("deap-nn")
+    if before != here["deap-nn"]:
+        warnings.warn(f"the run was made with deap-nn {before}, this is {here['deap-nn']}", stacklevel=2)
+
+
+def _check_status(path: Path) -> None:
+    """Raise `InputError` where a run's status is no file of its own; say where it is damaged, since it is remade."""
+    try:
+        json.loads(read_plain(path, SMALL_BYTES).decode())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"argument --resume: {path} {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        warnings.warn(f"{path} cannot be read ({error}): it is written anew", stacklevel=3)
+
+
+def check_data(path: str | os.PathLike[str], sha256: str, *, regardless: bool) -> None:
+    """Raise `InputError` where the data at hand are not those of the run in a folder."""
+    known = read_config(path, "--resume").get("data")
+    if (not isinstance(known, dict) or known.get("sha256") != sha256) and not regardless:
+        raise InputError("argument --resume: the data are not those that the run was begun with; --force goes on")
+
+
+def open_checkpoint(path: str | os.PathLike[str], *, regardless: bool) -> Checkpoint:
+    """Open the checkpoint of a run to go on with, or raise `InputError`."""
+    kept, logged = Path(path, "checkpoint", "generations"), Path(path, "logbook.csv")
+    try:
+        check_folder(kept.parent)
+        begun = logged.is_file() and read_plain(logged).count(b"\n") > 1
+    except OSError as error:
+        raise InputError(f"argument --resume: {error.filename} {error.strerror}") from error
+    if begun and not (kept.is_file() and kept.stat().st_size):
+        raise InputError(
+            f"argument --resume: {path} has no checkpoint, without which its generations cannot be bred again: put "
+            f"{kept} back, or begin anew with the settings of {Path(path, 'config.json')} in another --output"
+        )
+    try:
+        checkpoint = Checkpoint(Path(path, "checkpoint"), regardless=regardless)
+    except CheckpointError as error:
+        raise InputError(f"argument --resume: {error}") from error
+    except OSError as error:
+        raise InputError(f"argument --resume: {error.filename}: {error.strerror}") from error
+    if checkpoint.kept_aside is not None:
+        after = f"damaged after generation {len(checkpoint.past) - 1}"
+        warnings.warn(f"the checkpoint is {after}; all of it is kept as {checkpoint.kept_aside}", stacklevel=2)
+    elif checkpoint.cut_off:
+        warnings.warn(f"an unfinished record after generation {len(checkpoint.past) - 1} was cut off", stacklevel=2)
+    return checkpoint

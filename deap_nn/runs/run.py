@@ -1,0 +1,198 @@
+"""Runs read back from their folders."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from deap import tools
+from numpy.typing import NDArray
+
+from deap_nn.core.errors import InputError
+from deap_nn.core.files import read_plain
+from deap_nn.core.frames import to_dataframe
+from deap_nn.core.logbooks import record
+from deap_nn.core.notebook import paragraph, table
+from deap_nn.core.optional import optional
+from deap_nn.runs.reading import Columns, read_arrays, read_columns, read_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN = ("state", "generations", "evaluations", "validation_error", "test_error", "seconds", "stopped_by", "error")
+"""What a notebook shows of a run's status."""
+
+LARGEST_PICTURE = 200_000
+"""Bytes: a notebook shows no larger picture."""
+
+
+class Trace(NamedTuple):
+    """Some weights of the best member by generation.
+
+    Attributes
+    ----------
+    weights : numpy.ndarray
+        Shape (generations, weights), float32.
+    places : numpy.ndarray
+        Where they are in the flat vector, shape (weights,), int64.
+    matrices : list of str
+        The name of each one's matrix.
+    """
+
+    weights: NDArray[np.float32]
+    places: NDArray[np.int64]
+    matrices: list[str]
+
+
+class Run:
+    """A run's folder as one object: each file is read when it is first asked for, and then kept.
+
+    Of a run that goes on, what is asked for first is of now; `read_run` again to see what came since. What a run does
+    not have, or not yet, is empty, ``trace`` None. A file that cannot be read raises `InputError`, a ValueError, which
+    names it.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.path}: {self.state}>"
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.resolve().name
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Every setting: ``config.json``."""
+        return self._read("config.json", read_json, {})
+
+    @cached_property
+    def status(self) -> dict[str, Any]:
+        """How far it is and how it ended: ``status.json``."""
+        return self._read("status.json", read_json, {})
+
+    @property
+    def state(self) -> str:
+        """Either "running", as a run that was killed says too, or "finished", "interrupted" or "failed"."""
+        return str(self.status.get("state", "unknown"))
+
+    @cached_property
+    def logbook(self) -> tools.Logbook:
+        """The logbook that the run returned, as far as it is written, with its chapters."""
+        logbook = tools.Logbook()
+        columns = self._read("logbook.csv", partial(read_columns, integers=True), {})
+        for values in zip(*columns.values(), strict=True):
+            row = _nested(dict(zip(columns, values, strict=True)))
+            logbook.header = logbook.header or list(row)
+            record(logbook, row)
+        return logbook
+
+    @cached_property
+    def timing(self) -> Columns:
+        """What differs between repeats, by columns: ``timing.csv``."""
+        return self._read("timing.csv", partial(read_columns, integers=True), {})
+
+    @cached_property
+    def readouts(self) -> Columns:
+        """The errors of the candidates for the result on all validation samples, by columns: ``readouts.csv``."""
+        return self._read("readouts.csv", partial(read_columns, integers=True), {})
+
+    @cached_property
+    def trace(self) -> Trace | None:
+        """Some weights of the best by generation: ``trace.npz``."""
+        if not os.path.lexists(self.path / "trace.npz"):
+            return None
+        arrays = read_arrays(self.path / "trace.npz", *Trace._fields)
+        return Trace(arrays["weights"], arrays["places"], arrays["matrices"].tolist())
+
+    @cached_property
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """The matrices of the best network by name: ``best.npz``."""
+        return self._read("best.npz", read_arrays, {})
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return logbook, timing and read-outs as one pandas DataFrame, a row per generation.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed: ``pip install 'deap-nn[pandas]'``.
+        """
+        frame = to_dataframe(self.logbook)
+        with optional("pandas"):
+            import pandas as pd
+        for name in ("timing", "readouts"):
+            columns = getattr(self, name)
+            if columns and len(frame):
+                frame = frame.merge(pd.DataFrame(columns), on="gen", how="left", suffixes=("", f"_{name}"))
+        return frame
+
+    def _read(self, name: str, read: Callable[[Path], dict[str, Any]], absent: dict[str, Any]) -> dict[str, Any]:
+        """Return what a file holds, or what is said where there is none."""
+        path = self.path / name
+        return read(path) if os.path.lexists(path) else absent
+
+    def _repr_html_(self) -> str:
+        rows = [("seed", self.config["seed"])] if "seed" in self.config else []
+        rows += [(name.replace("_", " "), self.status[name]) for name in SHOWN if name in self.status]
+        return paragraph(self.path, strong="Run") + table(rows) + self._picture()
+
+    def _picture(self) -> str:
+        path = self.path / "fitness.png"
+        try:
+            data = base64.b64encode(read_plain(path, LARGEST_PICTURE)).decode("ascii")
+        except OSError:  # none, or a large one
+            return ""
+        return f'<img alt="fitness by generation" width="560" src="data:image/png;base64,{data}">'
+
+
+def read_run(path: str | os.PathLike[str]) -> Run:
+    """Return the run in a folder, finished or going on.
+
+    Parameters
+    ----------
+    path : path-like
+        What `RunDirectory` writes: ``status.json`` or ``config.json`` must be there.
+
+    Raises
+    ------
+    InputError
+        A ValueError, if it is no folder, or not that of a run.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder")
+    if not is_run(folder):
+        raise InputError(f"{folder}: is not the folder of a run, it has no status.json and no config.json")
+    return Run(folder)
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is that of a run."""
+    return (folder / "status.json").is_file() or (folder / "config.json").is_file()
+
+
+def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with columns ``chapter.column`` as `Logbook.record` takes it; the chapter lacks what is NaN."""
+    record: dict[str, Any] = {}
+    for name, value in row.items():
+        *chapters, column = name.split(".")
+        if chapters and np.isnan(value):
+            continue
+        inner = record
+        for chapter in chapters:
+            inner = inner.setdefault(chapter, {})
+        inner[column] = value
+    return record
