@@ -212,7 +212,8 @@ def test_who_looks_on_leaves_nothing_open():
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "[1, 1, 1, 1, 1]\n", "")
 
 
-def test_a_call_that_notices_late_is_too_late():
+def test_a_call_that_notices_late_is_too_late(monkeypatch):
+    monkeypatch.setattr(limits, "STUCK_SECONDS", 60.0)  # a busy machine may take several times the seconds aimed at
     begun = time.monotonic()
     hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000)
     rounds = int(100_000 * 1.5 / (time.monotonic() - begun))
