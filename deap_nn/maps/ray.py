@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from typing import Any
 
 from deap_nn.core import environment
@@ -38,17 +41,30 @@ def _keeping_handlers() -> Iterator[None]:
 def _ask_for_a_token() -> None:
     """Let a Ray that is started here admit only who has its token: it runs what it is sent.
 
+    Ray reads the variable when it is imported, so this comes before.
+
     Raises
     ------
     ValueError
-        If this version of Ray knows no tokens.
+        If this version of Ray knows no tokens, or has been imported without them.
     """
-    import ray
+    if "RAY_AUTH_MODE" in os.environ:  # by its user
+        return
+    found = metadata.version("ray")
+    if tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < FIRST_WITH_TOKENS:
+        raise ValueError(f"Ray {found} admits whoever reaches its ports: 2.52 or newer has tokens")
+    if "ray" in sys.modules:
+        raise ValueError("ray was imported before its map was opened: set RAY_AUTH_MODE=token in the environment")
+    os.environ["RAY_AUTH_MODE"] = "token"
+    # Ray's own token would lie in a file that other users may read.
+    if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
-    version = tuple(int(part) for part in re.findall(r"\d+", ray.__version__)[:2])
-    if version < FIRST_WITH_TOKENS:
-        raise ValueError(f"Ray {ray.__version__} admits whoever reaches its ports: 2.52 or newer has tokens")
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+def _is_joined() -> bool:
+    """Return whether this program has joined a Ray."""
+    ray: Any = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
 
 
 def _join(workers: int | None, address: str | None) -> None:
@@ -63,7 +79,6 @@ def _join(workers: int | None, address: str | None) -> None:
             raise ValueError(f"address: no Ray cluster answers at {address}: {error}") from error
     options: dict[str, Any] = {"logging_level": "ERROR", "address": address or os.environ.get("RAY_ADDRESS") or "local"}
     if options["address"] == "local":
-        _ask_for_a_token()
         options |= {"num_cpus": workers or environment.processors(), "include_dashboard": False}
     try:
         ray.init(**options)
@@ -76,6 +91,8 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
     """Give the map; a Ray that this program had joined before is used as it is, and stays."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to others unless somebody asks for it
     with optional("ray"), _keeping_handlers():
+        if not (address or os.environ.get("RAY_ADDRESS") or _is_joined()):
+            _ask_for_a_token()
         import ray
         from ray import cloudpickle
         from ray.exceptions import RayError, RayTaskError

@@ -164,6 +164,39 @@ def test_recipes_travel_and_not_weights(engine, request, monkeypatch):
     assert sorted(sent)[len(sent) // 2] < 2_000
 
 
+JOINING = """
+import sys, ray
+ray.init(address=sys.argv[1], logging_level="CRITICAL")
+print("joined", int(ray.cluster_resources()["CPU"]), flush=True)
+"""
+
+TOKENS = """
+import os, subprocess, sys
+from deap_nn import open_map
+if __name__ == "__main__":
+    with open_map("ray", workers=1) as map_:
+        import ray
+        print(list(map_(abs, [-1, -2])), len(os.environ["RAY_AUTH_TOKEN"]), flush=True)
+        own = dict(os.environ)
+        bare = {name: value for name, value in own.items() if not name.startswith("RAY_AUTH")}
+        address = ray.get_runtime_context().gcs_address
+        for environment in (own, bare, bare | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": 64 * "0"}):
+            command = [sys.executable, sys.argv[1], address]
+            try:
+                answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
+                print(answer.stdout.strip() or "refused", flush=True)
+            except subprocess.TimeoutExpired:
+                print("refused", flush=True)
+"""
+
+
+def test_a_ray_that_is_started_here_admits_only_who_has_its_token(run, tmp_path):
+    (tmp_path / "joining.py").write_text(JOINING)
+    (tmp_path / "tokens.py").write_text(TOKENS)
+    answer = run(tmp_path / "tokens.py", tmp_path / "joining.py", timeout=200)
+    assert answer.stdout.splitlines() == ["[1, 2] 64", "joined 1", "refused", "refused"], answer.stderr
+
+
 def test_ray_is_not_told_to_cancel_what_is_done(monkeypatch):
     """It may just be putting it away, and end the program over it."""
     import ray
