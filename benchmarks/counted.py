@@ -23,7 +23,7 @@ def _counting(method):
 zmq.Socket.send_multipart = _counting(zmq.Socket.send_multipart)
 
 from deap_nn import evolve, make_toolbox  # noqa: E402  (after the sockets are counted)
-from deap_nn.maps.scoop import prepare_worker  # noqa: E402
+from deap_nn.maps.scoop import prepare_worker  # noqa: E402  (after the sockets are counted)
 
 prepare_worker()
 

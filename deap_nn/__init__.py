@@ -125,7 +125,7 @@ _PLACES = {
     "to_parquet": "core.frames",
     "usual_step": "algorithms.toolbox.presets",
 }
-"""By name the module that has it, which is imported when the name is looked for."""
+"""The module that defines each name; it is imported at first use."""
 
 __all__ = [
     "Adaptation",

@@ -1,4 +1,4 @@
-"""The modules that stood in one folder before: their names lead, for one version, to where each of theirs is now."""
+"""Former module names, from before the folders: for one version they still import the parts of each module."""
 
 from __future__ import annotations
 
@@ -102,40 +102,41 @@ MOVED: dict[str, list[str]] = {
     "wiring": ["algorithms.toolbox.from_settings"],
     "worker": ["maps.scoop.worker"],
 }
-"""By a module's former name the modules, within ``deap_nn``, that have its parts."""
+"""The modules, within ``deap_nn``, that hold the parts of each former module."""
 
 IN_PICKLES = {
     *("adaptation", "clock", "crossover", "datasets", "elitism", "evaluation", "founders", "generate_update", "groups"),
     *("initialisation", "keras_problem", "made_toolbox", "mating", "members", "mutation", "noise", "objectives"),
     *("population", "recipes", "samples", "scorers", "scoring", "selection", "toolbox", "weights"),
 }
-"""Modules that pickles of populations and toolboxes name, where nobody can change it: they do not warn."""
+"""Modules that older pickles of populations and toolboxes refer to: they do not warn."""
 
 
 class _Moved(types.ModuleType):
-    """A module that has each of its names where that is now."""
+    """A former module: its attributes are those of the modules that hold its parts."""
 
-    def _place_of(self, name: str) -> types.ModuleType:
-        for place in MOVED[self.__name__.removeprefix("deap_nn.")]:
-            module = importlib.import_module(f"deap_nn.{place}")
-            if hasattr(module, name):
-                return module
-        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+    def _places_of(self, name: str) -> list[types.ModuleType]:
+        if name.startswith("__"):  # Python's own, of the module that this is
+            return []
+        places = MOVED[self.__name__.removeprefix("deap_nn.")]
+        modules = [importlib.import_module(f"deap_nn.{place}") for place in places]
+        return [module for module in modules if hasattr(module, name)]
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        return getattr(self._place_of(name), name)
+        for module in self._places_of(name):
+            return getattr(module, name)
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name.startswith("__"):  # Python's own, of the module that this is
+        modules = self._places_of(name)
+        for module in modules:
+            setattr(module, name, value)
+        if not modules:
             super().__setattr__(name, value)
-        else:
-            setattr(self._place_of(name), name, value)
 
 
 class _Finder:
-    """Finds modules by their former names, as ``sys.meta_path`` has it, and is their loader."""
+    """The finder (for ``sys.meta_path``) and loader of former modules."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: Any = None
@@ -143,26 +144,26 @@ class _Finder:
         package, _, module = name.partition(".")
         if package != "deap_nn" or module not in MOVED:
             return None
-        return importlib.machinery.ModuleSpec(name, self)  # type: ignore[arg-type]  # a loader by what it does
+        return importlib.machinery.ModuleSpec(name, self)  # type: ignore[arg-type]  # it has a loader's methods
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         return _Moved(spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:
         former = module.__name__.removeprefix("deap_nn.")
-        importlib.import_module(f"deap_nn.{MOVED[former][0]}")  # for what importing it does
+        importlib.import_module(f"deap_nn.{MOVED[former][0]}")  # its import may have side effects
         if former not in IN_PICKLES:
             warn(former, 2)
 
 
 def warn(former: str, stacklevel: int) -> None:
-    """Say where a module is now."""
+    """Warn that a module has moved."""
     now = " and ".join(f"deap_nn.{place}" for place in MOVED[former])
     warnings.warn(f"deap_nn.{former} is {now} now", DeprecationWarning, stacklevel=stacklevel + 1)
 
 
 def module_of(former: str) -> types.ModuleType:
-    """Return a module by its former name, for ``from deap_nn import NAME``, and say where it is now."""
+    """Return a former module, for ``from deap_nn import NAME``, with a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         module = importlib.import_module(f"deap_nn.{former}")
@@ -171,6 +172,6 @@ def module_of(former: str) -> types.ModuleType:
 
 
 def install() -> None:
-    """Let Python find modules by their former names, after all others."""
+    """Register the finder of former modules, after all other finders."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())

@@ -141,10 +141,10 @@ def test_deaps_operators_and_replaced_ones_are_used():
         return (individual,)
 
     population = [Individual([np.ones((2, 2)) * i, np.ones(3) * i]) for i in range(1, 7)]
-    before = random.getstate(), str(np.random.get_state(legacy=False))  # noqa: NPY002
+    before = random.getstate(), str(np.random.get_state(legacy=False))  # noqa: NPY002  (the global state must not change)
     evolve(population, plain_toolbox(mate=mate, mutate=mutate), 2, seed=1)
     assert used == (["mate"] * 3 + ["mutate"] * 6) * 2
-    assert (random.getstate(), str(np.random.get_state(legacy=False))) == before  # noqa: NPY002
+    assert (random.getstate(), str(np.random.get_state(legacy=False))) == before  # noqa: NPY002  (the global state must not change)
 
 
 def test_an_adaptation_registered_by_hand_is_updated():

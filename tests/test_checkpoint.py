@@ -100,7 +100,7 @@ def drawn_globally():
     """An individual whose random numbers come from nowhere that is given to it, drawn with a pause in between."""
     drawn = []
     for shape in LAYOUT.shapes:
-        drawn.append(np.random.standard_normal(shape))  # noqa: NPY002
+        drawn.append(np.random.standard_normal(shape))  # noqa: NPY002  (an operator may draw from it)
         time.sleep(0.0002)
     return Individual(drawn)
 

@@ -43,7 +43,7 @@ def listing(function, *iterables):
 
 def changed(**parts):
     return {name: value | parts[name] if name in parts and isinstance(value, dict) else parts.get(name, value)
-            for name, value in HERE.items()}  # fmt: skip
+            for name, value in HERE.items()}  # fmt: skip  # one entry a line would hide what differs
 
 
 OTHERS = [

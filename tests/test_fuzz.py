@@ -70,7 +70,7 @@ def check_config(path):
 
 def check_checkpoint(path):
     for number, generation in enumerate(read_generations(path.parent)):
-        assert generation.number == number or generation.wvalues.ndim == 2
+        assert generation.number == number
     checkpoint = Checkpoint(path.parent)
     assert all(generation.number == number for number, generation in enumerate(checkpoint.past))
     checkpoint.close()

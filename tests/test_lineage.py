@@ -179,7 +179,7 @@ def test_a_crossover_that_wants_the_fitter_first_is_given_it(breeding, n):
 
     def select(individuals, k, *, rng):
         chosen = selRankBoosted(individuals, k, rng=rng)
-        pairs.append([min(pair, key=sum_of_squares).flat.tobytes() for pair in zip(chosen[::2], chosen[1::2])])  # noqa: B905
+        pairs.append([min(pair, key=sum_of_squares).flat.tobytes() for pair in zip(chosen[::2], chosen[1::2])])  # noqa: B905  (the last may be alone)
         return chosen
 
     toolbox = wired(select=select, mate=partial(cxBiased, indpb=0.0), mutate=partial(mutGaussianAdaptive, sigma=0.0))

@@ -10,7 +10,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from conftest import MNIST, XOR, alive, ended, interrupt, start, status_of
@@ -19,7 +19,7 @@ from deap_nn import Individual, open_map
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.task import UnknownPartError
 from deap_nn.core import environment
-from deap_nn.maps import MAPS, dask, lending, maps_taking
+from deap_nn.maps import MAPS, dask, lending, maps_taking, ray
 from deap_nn.process import workers
 
 KEPT = ("logbook.csv", "best.npz", "trace.npz")
@@ -291,6 +291,43 @@ def test_every_map_is_a_module():
     assert files == {*MAPS, "__init__", "tasks", "options", "lending", "shared"}
     assert maps_taking("workers") == ("processes", "dask", "ray")
     assert maps_taking("address") == ("dask", "ray")
+
+
+def ask_for_a_token(monkeypatch, version="2.60.0", imported=False, **given):
+    """What Ray would find in the environment."""
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.setenv(name, "")  # so that it is put back, whatever it is set to
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(ray.metadata, "version", lambda package: version)
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    if imported:
+        monkeypatch.setitem(sys.modules, "ray", SimpleNamespace())
+    ray._ask_for_a_token()
+    return os.environ.get("RAY_AUTH_MODE"), os.environ.get("RAY_AUTH_TOKEN")
+
+
+def test_a_ray_that_is_started_has_a_token_before_it_is_imported(monkeypatch):
+    mode, token = ask_for_a_token(monkeypatch)
+    assert (mode, len(token)) == ("token", 64)
+    assert ask_for_a_token(monkeypatch)[1] != token
+    assert ask_for_a_token(monkeypatch, RAY_AUTH_MODE="token")[1] is not None
+    assert ask_for_a_token(monkeypatch, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="own") == ("token", "own")
+    assert ask_for_a_token(monkeypatch, RAY_AUTH_TOKEN_PATH="own") == ("token", None)
+    assert ask_for_a_token(monkeypatch, RAY_AUTH_MODE="disabled") == ("disabled", None)
+    assert ask_for_a_token(monkeypatch, imported=True, RAY_AUTH_MODE="token") == ("token", None)
+
+
+@pytest.mark.parametrize("given", [{}, {"RAY_AUTH_MODE": "token"}])
+def test_a_ray_without_tokens_is_refused(monkeypatch, given):
+    with pytest.raises(ValueError, match=r"Ray 2\.51\.1 admits whoever reaches its ports: 2\.52 or newer has tokens"):
+        ask_for_a_token(monkeypatch, version="2.51.1", **given)
+
+
+def test_a_ray_that_was_imported_without_a_token_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match="set RAY_AUTH_MODE=token in the environment"):
+        ask_for_a_token(monkeypatch, imported=True)
 
 
 def test_a_run_that_ends_waits_for_the_task_of_another(monkeypatch):

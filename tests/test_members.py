@@ -122,7 +122,7 @@ def test_a_member_that_cannot_be_made_any_more_says_what_to_do(tmp_path):
     with pytest.raises(
         LackingError, match=r"of generation 1 cannot be made in generation 6 any more: copy it in its own"
     ):
-        kept[1].flat  # noqa: B018
+        kept[1].flat  # noqa: B018  (it raises)
 
 
 def test_a_copy_outlives_what_a_keyframe_forgets(tmp_path):

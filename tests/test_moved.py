@@ -11,22 +11,134 @@ import pytest
 import deap_nn
 from deap_nn.moved import IN_PICKLES, MOVED
 
+FORMER = {
+    "adaptation": "State Constant ErrorScaled Adapting",
+    "algorithm_names": "FITNESS_NAMES",
+    "answers": "answers_of take_rounded",
+    "broker_sockets": "ENDPOINT",
+    "charts": "COLOURS",
+    "checkpoint": "MAGIC SYNC_SECONDS",
+    "clock": "told_of Clock",
+    "commandline": "COMMANDS",
+    "commands": "InputError Parser",
+    "comparison": "LEFT_OUT",
+    "compiled": "LARGE",
+    "crossover": "Genome MOST_MATES",
+    "csv_logger": "CSVLogger",
+    "datafiles": "Array",
+    "datasets": "Split NAMES VALIDATION_SIZE",
+    "descriptions": "OURS",
+    "dispatch": "Map",
+    "elitism": "Elitism",
+    "environment": "PINNED",
+    "evaluation": "FitnessName Task",
+    "evolution": "Evolution",
+    "exhibits": "MOST_ROWS MOST_CLASSES",
+    "extras": "optional",
+    "family": "FOUNDERS",
+    "founders": "initPopulation",
+    "frames": "to_dataframe",
+    "fused": "cross_and_mutate",
+    "generate_update": "GenerateUpdate",
+    "genome_cache": "SEGMENT_BYTES claim",
+    "genome_tasks": "SentContext",
+    "genomes": "LackingError",
+    "groups": "VECTORISED",
+    "html_report": "REPORT_FILE",
+    "initialisation": "Individual",
+    "keras_extras": "EXTRAS",
+    "keras_problem": "CompiledFunction",
+    "keyframes": "MAGIC",
+    "limits": "STUCK_SECONDS WORST",
+    "lineage": "COLD",
+    "live": "SECONDS",
+    "logbooks": "Row plain",
+    "made_toolbox": "MadeToolbox",
+    "markup": "paragraph",
+    "mating": "CrossoverName",
+    "members": "LightMember mean_of",
+    "mlflow_logger": "MOST_AT_ONCE",
+    "model_fit": "LEAST_SCALE",
+    "model_state": "Asset",
+    "mutation": "Genome",
+    "noise": "SMALLEST_TABLE",
+    "objectives": "Kind Judge",
+    "onlooker": "CALL",
+    "own_parts": "is_own",
+    "parallel": "GRACE_SECONDS LAUNCHED processors current_map",
+    "pedigree": "Places",
+    "plain_files": "SMALL_BYTES",
+    "pooled": "mutate_around",
+    "population": "SHOWN",
+    "presets": "PresetName",
+    "private_folders": "ABANDONED_SECONDS",
+    "progress": "in_notebook",
+    "reading": "Columns",
+    "recipes": "SCANNED Recipe Weigh",
+    "resuming": "KEYFRAME_SECONDS",
+    "rounding": "round_block",
+    "run_files": "MOST_POINTS",
+    "run_settings": "CONFIG",
+    "rundir": "TIMING_COLUMNS",
+    "samples": "Nest",
+    "scoop_repairs": "REPORT_SECONDS",
+    "scorers": "Map GROUPED_WEIGHTS GROUPED_CHUNK",
+    "scoring": "CHUNK",
+    "seeding": "MAX_SEED",
+    "selection": "Individual rank_weights",
+    "settings_record": "VERSION",
+    "sharing": "Map",
+    "tensorboard_logger": "EVERY",
+    "tensorflow_setup": "configure_tensorflow",
+    "toolbox": "FitnessMin LARGEST_STEP",
+    "variation": "strength_of",
+    "weight_files": "WeightsError",
+    "weight_trace": "TRACED",
+    "weights": "Matrix check_generator last_part WeightList",
+    "wiring": "toolbox_of",
+    "worker": "CANNOT_IMPORT",
+}
+"""Of each module that has moved some names that it had, at least one from each of its parts."""
 
-@pytest.mark.parametrize("former", sorted(MOVED))
+
+def test_each_former_module_is_known():
+    assert sorted(FORMER) == sorted(MOVED)
+
+
+@pytest.mark.parametrize("former", sorted(FORMER))
 def test_a_former_name_leads_to_the_parts(former):
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         sys.modules.pop(f"deap_nn.{former}", None)
         module = importlib.import_module(f"deap_nn.{former}")
     said = [str(warning.message) for warning in found if warning.category is DeprecationWarning]
-    assert bool(said) == (former not in IN_PICKLES)
-    for place in MOVED[former]:
-        now = importlib.import_module(f"deap_nn.{place}")
-        assert not said or now.__name__ in said[0]
-        own = [value for value in vars(now).values() if getattr(value, "__module__", None) == now.__name__]
-        assert any(getattr(module, value.__name__) is value for value in own if hasattr(value, "__name__")) or not own
+    told = [f"deap_nn.{former} is {' and '.join(f'deap_nn.{place}' for place in MOVED[former])} now"]
+    assert said == ([] if former in IN_PICKLES else told)
+    places = [importlib.import_module(f"deap_nn.{place}") for place in MOVED[former]]
+    for name in FORMER[former].split():
+        assert [getattr(module, name) is getattr(place, name) for place in places if hasattr(place, name)]
     with pytest.raises(AttributeError, match=f"module 'deap_nn.{former}' has no attribute 'nothing'"):
-        module.nothing  # noqa: B018
+        module.nothing  # noqa: B018  (it raises)
+
+
+def test_what_is_set_in_a_former_module_is_set_where_it_is_read():
+    former, now = (importlib.import_module(f"deap_nn.{name}") for name in ("weights", "genome.vectors"))
+    before = now.ALIGNMENT
+    former.ALIGNMENT = 2 * before
+    try:
+        assert 2 * before == now.ALIGNMENT
+    finally:
+        now.ALIGNMENT = before
+    assert before == former.ALIGNMENT
+
+
+def test_a_module_that_is_imported_from_the_package_by_its_former_name_is_warned_of():
+    sys.modules.pop("deap_nn.parallel", None)
+    vars(deap_nn).pop("parallel", None)
+    with pytest.warns(DeprecationWarning, match=r"deap_nn\.parallel is deap_nn\.process\.signals and") as found:
+        from deap_nn import parallel
+    assert [warning.filename for warning in found] == [__file__]
+    assert callable(parallel.prepare_worker)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +178,7 @@ def test_a_module_that_never_was_is_not_found():
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("deap_nn.nothing")
     with pytest.raises(AttributeError):
-        deap_nn.nothing  # noqa: B018
+        deap_nn.nothing  # noqa: B018  (it raises)
 
 
 def test_a_pickle_by_the_former_name_loads_without_a_warning():

@@ -146,13 +146,13 @@ def test_same_seed_same_result_and_another_seed_another(operator, settings):
 @cases("init", "cx", "mut", "sel")
 def test_global_random_state_is_left_alone(operator, settings):
     def states():
-        return random.getstate(), str(np.random.get_state(legacy=False))  # noqa: NPY002
+        return random.getstate(), str(np.random.get_state(legacy=False))  # noqa: NPY002  (the global state must not change)
 
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)  # noqa: NPY002  (the global state must not change)
     before = states()
     call(operator, settings, np.random.default_rng(1))
     assert states() == before
-    np.random.random()  # noqa: NPY002
+    np.random.random()  # noqa: NPY002  (the global state must not change)
     assert states() != before
 
 

@@ -314,7 +314,7 @@ class TestGenerateUpdate:
             with pytest.raises(AttributeError, match='preset="ga"'):
                 getattr(toolbox, name)
         with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-            toolbox.nothing  # noqa: B018
+            toolbox.nothing  # noqa: B018  (it raises)
         mirrored = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", sampling="mirrored")
         assert hasattr(mirrored, "select")
         mirrored.register("select", tools.selTournament, tournsize=2)
@@ -566,6 +566,6 @@ def test_former_ways_work_with_a_warning(digits):
     found = [logged(*evolve(made.population(n=40), made, 3)) for made in (mask, given)]
     assert found[0] == found[1]
     with pytest.raises(AttributeError, match="has no attribute 'NOTHING'"):
-        deap_nn.NOTHING  # noqa: B018
+        deap_nn.NOTHING  # noqa: B018  (it raises)
     with pytest.raises(AttributeError, match="has no attribute 'NOTHING'"):
-        presets.NOTHING  # noqa: B018
+        presets.NOTHING  # noqa: B018  (it raises)

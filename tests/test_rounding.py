@@ -14,6 +14,7 @@ from deap_nn.breeding import lineage
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.store.genomes import Genomes
+from deap_nn.breeding.task import forget, genomes_by_run
 from deap_nn.genome.vectors import empty_halves, empty_vector
 from deap_nn.models.tensorflow import keras
 from deap_nn.operators.compiled.bfloat16 import round_weights
@@ -111,6 +112,30 @@ def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch
     assert [member.flat.tobytes() for member in by_recipes[0]] == [member.flat.tobytes() for member in whole[0]]
     assert len(scored) == 50
     assert (5 in passes) is (name == "es")  # with the halves; not all are mutated where mutpb is less than 1
+
+
+def test_a_rounded_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_anew(digits, monkeypatch):
+    monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)
+    monkeypatch.setattr(lineage, "LODGED_WEIGHTS", 1)
+    toolbox = make_toolbox("mlp", digits, seed=111, precision="bfloat16")
+    whole = evolve(toolbox.population(n=8), toolbox, 3, breeding="plain")
+    overwritten = set()
+
+    def fitness(self, flat, halves, generation, score=Scorer.rounded_fitness):
+        (genomes,) = genomes_by_run.values()
+        for recipe in genomes._in_slots:
+            slot = genomes.slots[recipe.id]
+            if genomes.cache.read(slot, recipe.id) is flat and recipe not in overwritten:
+                overwritten.add(recipe)
+                with genomes.cache.writing(slot, 12345) as room:  # as a late task of an earlier generation
+                    room[:] = 7
+        return score(self, flat, halves, generation)
+
+    forget()
+    monkeypatch.setattr(Scorer, "rounded_fitness", fitness)
+    by_recipes = evolve(toolbox.population(n=8), toolbox, 3, breeding="recipes")
+    assert by_recipes[1] == whole[1]
+    assert len(overwritten) == 3 * 8
 
 
 def test_a_rounded_genome_has_the_fitness_that_its_rounding_gives(digits, monkeypatch):

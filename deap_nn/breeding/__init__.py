@@ -1,1 +1,1 @@
-"""Children as recipes: who descends from whom, and genomes made where they are scored."""
+"""Children as recipes: their ancestry, and breeding them in the process that scores them."""

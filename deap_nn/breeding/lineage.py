@@ -36,13 +36,13 @@ _PLACE = 0xFFFFFFFF
 _NOBODY = Recipe(-1, 0)
 
 LODGED_WEIGHTS = 1_000_000
-"""Children of fewer weights are bred again, which takes little."""
+"""Smaller children get no slots: breeding them a second time is cheap."""
 
 LODGED_MATES = 3
-"""Children of fewer parents are bred again: one of a pair takes a third more than it takes beside its twin."""
+"""Children of fewer parents get no slots: breeding one of a pair alone costs only a third more than its share."""
 
 LODGED_SHARE = 0.125
-"""A generation's children have at most this share of the cache: other runs of this host use the same memory."""
+"""The largest share of the cache for the children of a generation: other runs of the host use the same memory."""
 
 COLD = 2.0
 """One genome after the other takes so much longer to breed than one again and again (measured: 2.05 ms for 1.23)."""
@@ -386,9 +386,9 @@ class Lineage:
         known.parents = set(parents)
 
     def _lodge(self, children: Iterable[Recipe]) -> None:
-        """Give children slots of their own, while there is plenty of room: who is chosen need not be bred again.
+        """Give children slots of their own, so that those chosen as parents are not bred a second time.
 
-        To breed one genome of four parents takes twice what it takes beside its three siblings.
+        Breeding one child of four parents alone costs about twice its share of breeding all four siblings.
         """
         if self._genomes.size < LODGED_WEIGHTS or self.breeder.mates < LODGED_MATES:
             return

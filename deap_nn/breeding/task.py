@@ -103,7 +103,7 @@ def unpickled(content: bytes) -> Any:
         If it is made of something that this process does not find.
     """
     try:
-        return pickle.loads(content)  # noqa: S301  (see above)
+        return pickle.loads(content)  # noqa: S301  (from a process that may run code here)
     except AttributeError as error:
         raise UnknownPartError(
             f"a worker cannot find what a task is made of ({error}): put it at the top of a module that is imported; "
@@ -214,6 +214,16 @@ def _answers(task: Task, context: Context) -> list[Any]:
         bare = not bound and all(isinstance(item, Recipe) for item in task.items)
         recipes = [item if isinstance(item, Recipe) else item[0] for item in task.items]
         answers: list[Any] = []
+
+        def scored(score: Callable[[], Any], item: Any, recipe: Recipe) -> Any:
+            answer = _call(score, (recipe,), timeout)
+            if genomes.is_whole(recipe):
+                return answer
+            # A late task of an earlier generation wrote to the slot meanwhile.
+            individual = genomes.anew(recipe)
+            given = individual if isinstance(item, Recipe) else (individual, *item[1:])
+            return _call(partial(function, given), (recipe,), timeout)
+
         timeout = context.timeout if getattr(target, "has_limit", True) else None
         if hasattr(target, "prepare"):
             _call(target.prepare, recipes, None)
@@ -225,22 +235,12 @@ def _answers(task: Task, context: Context) -> list[Any]:
         if bare and hasattr(target, "of_rounded") and any(target.rounded):
             rounded = np.array(target.rounded)
             for recipe, (flat, halves) in zip(recipes, genomes.rounded(recipes, rounded), strict=True):
-                answer = _call(partial(target.of_rounded, flat, halves), (recipe,), timeout)
-                if not genomes.is_whole(recipe):  # a late task of another generation used its slot meanwhile
-                    ((flat, halves),) = genomes.rounded((recipe,), rounded, kept=False)
-                    answer = _call(partial(target.of_rounded, flat, halves), (recipe,), timeout)
-                answers.append(answer)
+                answers.append(scored(partial(target.of_rounded, flat, halves), recipe, recipe))
             return answers
-        kept = getattr(target, "leaves_weights", False)
-        individuals = genomes.individuals(recipes, kept=kept)
+        individuals = genomes.individuals(recipes, kept=getattr(target, "leaves_weights", False))
         for item, recipe, individual in zip(task.items, recipes, individuals, strict=True):
             given = individual if isinstance(item, Recipe) else (individual, *item[1:])
-            answer = _call(partial(function, given), (recipe,), timeout)
-            if kept and not genomes.is_whole(recipe):  # a late task of another generation used its slot meanwhile
-                (again,) = genomes.individuals((recipe,))
-                given = again if isinstance(item, Recipe) else (again, *item[1:])
-                answer = _call(partial(function, given), (recipe,), timeout)
-            answers.append(answer)
+            answers.append(scored(partial(function, given), item, recipe))
         return answers
 
 

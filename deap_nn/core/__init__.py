@@ -1,1 +1,1 @@
-"""What everything else stands on: arguments, errors, files, logbooks and random streams."""
+"""Foundations: arguments, errors, files, logbooks and random streams."""

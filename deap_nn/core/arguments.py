@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import TypeVar
 
 import numpy as np
-
-_Number = TypeVar("_Number", bound=np.generic)
 
 
 def check_generator(rng: np.random.Generator) -> None:

@@ -1,4 +1,4 @@
-"""The errors that a user may meet, and the fitness of what cannot be scored."""
+"""The errors that a user may meet, and the worst fitness, for genomes that cannot be scored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and files of a folder that anybody may have made."""
+"""Files that appear whole or not at all, and safe reading of files from untrusted folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which generation is being scored."""
+"""The generation that is being scored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is imported when it is needed: names of a package, and packages that are there only where somebody asked."""
+"""Imports on demand: the names of a package, and optional packages."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def optional(extra: str) -> Iterator[None]:
 
 
 def lazy(package: str, places: Mapping[str, str], name: str) -> Any:
-    """Return what a package names, from the module that has it: for the package's ``__getattr__`` (PEP 562).
+    """Return an attribute of a package from the module that defines it: for its ``__getattr__`` (PEP 562).
 
     Parameters
     ----------
     package : str
         The package's name.
     places : mapping
-        By name the module, within ``deap_nn``, that has it.
+        The defining module, within ``deap_nn``, of each name.
     name : str
-        The name that is looked for.
+        The attribute's name.
 
     Raises
     ------

@@ -119,17 +119,17 @@ def global_state_kept() -> Iterator[None]:
     A script's own draws are then the same whether or not what is called here has drawn: Keras draws a seed for each
     initializer that it makes.
     """
-    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002  (users' operators may draw from it)
     try:
         yield
     finally:
         random.setstate(python)
-        np.random.set_state(legacy)  # noqa: NPY002
+        np.random.set_state(legacy)  # noqa: NPY002  (users' operators may draw from it)
 
 
 @global_state_kept()
 def _with_global_state(operator: Callable[..., Any], rng: np.random.Generator, *arguments: Any, **keywords: Any) -> Any:
     # NumPy's legacy generator too: an operator of somebody's own may draw from either.
     random.seed(rng.bytes(32))
-    np.random.seed(rng.integers(2**32, size=4))  # noqa: NPY002
+    np.random.seed(rng.integers(2**32, size=4))  # noqa: NPY002  (users' operators may draw from it)
     return operator(*arguments, **keywords)

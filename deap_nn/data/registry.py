@@ -1,4 +1,4 @@
-"""Data sets by their digests, which is how a task names them."""
+"""Data sets by their digests, by which tasks name them."""
 
 from __future__ import annotations
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.core.arguments import _Number
+_Number = TypeVar("_Number", bound=np.generic)
 
 Matrix = NDArray[np.float32]
 """A matrix of weights of any number of dimensions."""

@@ -28,7 +28,7 @@ class _Context(SpawnContext):
     def __init__(self) -> None:
         self.started: list[SpawnProcess] = []
 
-    def Process(self, *arguments: Any, **keywords: Any) -> SpawnProcess:  # type: ignore[override]
+    def Process(self, *arguments: Any, **keywords: Any) -> SpawnProcess:  # type: ignore[override]  # the base has a class there
         self.started.append(SpawnProcess(*arguments, **keywords))
         return self.started[-1]
 

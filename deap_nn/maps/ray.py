@@ -39,25 +39,25 @@ def _keeping_handlers() -> Iterator[None]:
 
 
 def _ask_for_a_token() -> None:
-    """Let a Ray that is started here admit only who has its token: it runs what it is sent.
+    """Make a Ray cluster that is started here require a token, since a cluster runs any code that it is sent.
 
-    Ray reads the variable when it is imported, so this comes before.
+    Ray reads these variables when it is imported, so they are set before.
 
     Raises
     ------
     ValueError
-        If this version of Ray knows no tokens, or has been imported without them.
+        If this version of Ray has no tokens, or Ray was imported before without one.
     """
-    if "RAY_AUTH_MODE" in os.environ:  # by its user
-        return
     found = metadata.version("ray")
     if tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < FIRST_WITH_TOKENS:
         raise ValueError(f"Ray {found} admits whoever reaches its ports: 2.52 or newer has tokens")
-    if "ray" in sys.modules:
-        raise ValueError("ray was imported before its map was opened: set RAY_AUTH_MODE=token in the environment")
-    os.environ["RAY_AUTH_MODE"] = "token"
-    # Ray's own token would lie in a file that other users may read.
-    if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+    if sys.modules.get("ray") is not None:
+        if "RAY_AUTH_MODE" not in os.environ:
+            raise ValueError("ray was imported before its map was opened: set RAY_AUTH_MODE=token in the environment")
+        return
+    token = os.environ.setdefault("RAY_AUTH_MODE", "token") == "token"
+    # Without this Ray makes a token itself, in a file that other users may be able to read.
+    if token and not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 

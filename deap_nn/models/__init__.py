@@ -1,4 +1,4 @@
-"""Keras models: the built-in ones, files of weights, and what a worker needs to build a model again."""
+"""Keras models: the built-in ones, files of weights, and references by which a worker rebuilds a model."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a Keras model answers, also with weights from elsewhere: logits or probabilities, by which layers."""
+"""Outputs of a Keras model: logits or probabilities, from which layers, and with other weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What scores a genome: a Keras model, data and objectives."""
+"""Problems: a Keras model, data and objectives, which give a genome its fitness."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What scorers of all kinds of problems share: a problem made ready in a process, and its mini-batches."""
+"""The base of all scorers: a problem made ready in a process, and its mini-batches."""
 
 from __future__ import annotations
 
@@ -142,4 +142,4 @@ def scorer(problem: Any) -> Any:
     return _scorer(problem)
 
 
-scorer.cache_clear = _scorer.cache_clear  # type: ignore[attr-defined]
+scorer.cache_clear = _scorer.cache_clear  # type: ignore[attr-defined]  # a function has attributes

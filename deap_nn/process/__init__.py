@@ -1,1 +1,1 @@
-"""A process: its signals, its limits of time, its command line, and those beside it."""
+"""A process: its signals, its time limits, its command line, and its workers."""

@@ -1,4 +1,4 @@
-"""How a run is interrupted in order."""
+"""Interrupting a run: signals become KeyboardInterrupt, and the program saves before it ends."""
 
 from __future__ import annotations
 

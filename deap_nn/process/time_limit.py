@@ -1,4 +1,4 @@
-"""What an evaluation may do: raise, which names the child, and take its time, which has an end."""
+"""Limits of an evaluation: an exception names the child, and a call has a time limit."""
 
 from __future__ import annotations
 

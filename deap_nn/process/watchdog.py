@@ -1,4 +1,4 @@
-"""The onlooker, beside a process that keeps a limit of time: it names, and ends, what does not notice that time is up.
+"""The onlooker, beside a process that keeps a limit of time: it names, and ends, a call that ignores the limit.
 
 ``python watchdog.py PID FD[,QUEUE] FILE...`` is started by `deap_nn.process.time_limit` in the process ``PID``.
 ``FD`` is a file that both see: the number of the call that is being watched, 0 for none, the seconds that it has, how

@@ -83,9 +83,9 @@ if __name__ == "__main__":
 """
 
 TYPED = """
-import keras  # type: ignore[import-untyped]
+import keras  # type: ignore[import-untyped]  # Keras has no types
 import numpy as np
-from deap import tools  # type: ignore[import-untyped]
+from deap import tools  # type: ignore[import-untyped]  # DEAP has no types
 
 from deap_nn import Callback, Evolution, Individual, KerasProblem, RunDirectory, evolve, make_toolbox, open_map
 from deap_nn import read_run, to_csv

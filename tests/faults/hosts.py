@@ -63,7 +63,7 @@ class Host:
             f"mkdir -p /run/sshd; exec {shutil.which('sshd') or '/usr/sbin/sshd'} -D -e -f {config}"
         )
         apart = ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", inside]
-        log = open(folder / f"log-{self.name}", "w")  # noqa: SIM115  (open as long as the host)
+        log = open(folder / f"log-{self.name}", "w")  # noqa: SIM115  (the process keeps it open)  (open as long as the host)
         self.process = subprocess.Popen(["ip", "netns", "exec", self.namespace, *apart], stderr=log)
 
     def command(self, *command: object) -> list[str]:
@@ -133,7 +133,7 @@ def main() -> int:
             output = "/tmp/run"
             launch = [sys.executable, "-m", "deap_nn.launch", "--hostfile", folder / "hosts", "--ssh", folder / "ssh"]
             script = [ROOT / "experiments/mnist.py", *SETTING, "--output", output]
-            log = open(folder / "log", "w")  # noqa: SIM115
+            log = open(folder / "log", "w")  # noqa: SIM115  (the process keeps it open)
             run = subprocess.Popen(alpha.command(*launch, *script), cwd=ROOT, stdout=log, stderr=log)
             while rows(alpha, output) < 5 and run.poll() is None:
                 time.sleep(0.1)

@@ -110,13 +110,12 @@ class Genomes:
         recipes : iterable of Recipe
             Which; siblings side by side are bred in one pass.
         kept : bool
-            Whether who gets them leaves them as they are: the next is not bred again where it is the same, and what
-            has a slot is bred into it. Such a slot may be used again meanwhile: `is_whole` tells.
+            Whether the caller leaves their weights unchanged. Then the same recipe is not bred twice in a row, and a
+            recipe with a slot is bred into it. Another process may write to that slot meanwhile (see `is_whole`).
         """
         for _, run in self._runs(list(recipes)):
             outs = self._breed_into_slots(run) if kept else None
-            if kept:
-                self._in_slots = run if outs is not None else ()
+            self._in_slots = run if outs is not None else ()
             if outs is not None:
                 yield from map(self._individual, outs)
                 continue
@@ -129,8 +128,14 @@ class Genomes:
             yield from map(self._individual, self._scratch[: len(run)])
 
     def is_whole(self, recipe: Recipe) -> bool:
-        """Return whether the genome that `individuals` or `rounded` gave last for a recipe is still that one."""
+        """Return False if `individuals` or `rounded` bred a recipe into a slot that holds another genome by now."""
         return recipe not in self._in_slots or self.cache.holds(self.slots[recipe.id], recipe.id)
+
+    def anew(self, recipe: Recipe) -> Any:
+        """Return the individual of a recipe, bred into new memory."""
+        flat = empty_vector(self.size)
+        self.breed((recipe,), (flat,))
+        return self._individual(flat)
 
     def _individual(self, flat: Vector) -> Any:
         made = self.breeder.container(())
@@ -138,9 +143,9 @@ class Genomes:
         return made
 
     def _breed_into_slots(self, run: Sequence[Recipe]) -> list[Vector] | None:
-        """Return the slots of siblings, bred into them unless they are there; None where not all have one.
+        """Breed siblings into their slots unless they are there, and return the slots; None if one has no slot.
 
-        Who is a parent of the next generation need not be bred again then.
+        A sibling that becomes a parent of the next generation is not bred a second time.
         """
         slots = [self.slots[recipe.id] for recipe in run if recipe.id in self.slots]
         if len(slots) < len(run):
@@ -157,7 +162,7 @@ class Genomes:
                 ]
                 outs = [room for room in rooms if room is not None]
                 if len(outs) < len(run):
-                    raise _MissingError  # so that no slot says that it holds what it does not
+                    raise _MissingError  # so that no slot is marked as written
                 self.breed(run, outs)
         return None
 
@@ -177,9 +182,7 @@ class Genomes:
             self._breed_group(some, genomes)
             yield genomes
 
-    def rounded(
-        self, recipes: Sequence[Recipe], rounded: NDArray[np.bool_], *, kept: bool = True
-    ) -> Iterator[tuple[Vector, Halves]]:
+    def rounded(self, recipes: Sequence[Recipe], rounded: NDArray[np.bool_]) -> Iterator[tuple[Vector, Halves]]:
         """Yield the genome of each recipe with some matrices as bfloat16, valid until the next.
 
         Parameters
@@ -188,8 +191,6 @@ class Genomes:
             Which.
         rounded : numpy.ndarray
             Whether each matrix is wanted as bfloat16, as `round_weights` takes them.
-        kept : bool
-            As for `individuals`.
 
         Yields
         ------
@@ -205,10 +206,9 @@ class Genomes:
             while len(self._halves) < len(run):
                 self._halves.append(empty_halves(self.size))
             outs, halves = self._scratch[: len(run)], self._halves[: len(run)]
-            if kept:
-                self._in_slots = ()
+            self._in_slots = ()
             if not self._breed_rounded(run, outs, halves, rounded):
-                found = self._breed_into_slots(run) if kept else None
+                found = self._breed_into_slots(run)
                 if found is None:
                     self.breed(run, outs)
                 else:

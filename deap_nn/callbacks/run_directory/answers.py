@@ -1,4 +1,4 @@
-"""The answers of a run's result: what a report shows and no other file of a run has."""
+"""The outputs of a run's result on validation samples, which the report shows."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ class Launch:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
             with contextlib.suppress(OSError):  # it has ended, which is told as that of any other
                 process.stdin.write(f"{self._endpoint.to_text()}\n".encode())  # type: ignore[union-attr]  # a pipe
-                process.stdin.flush()  # type: ignore[union-attr]
+                process.stdin.flush()  # type: ignore[union-attr]  # a pipe
             self._processes.append((f"the {host.workers} worker(s) on {host.name}", process))
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""What an adaptation of sigma is."""
+"""The protocol of an adaptation of sigma."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeGuard, runtime_checkable
