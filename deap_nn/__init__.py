@@ -1,11 +1,11 @@
 """A toolbox for DEAP that trains neural networks with a genetic algorithm instead of backpropagation."""
 
 import importlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 from deap_nn import moved
 from deap_nn.core.optional import lazy
+from deap_nn.process.workers import running_under_scoop
 
 if TYPE_CHECKING:
     from deap_nn.algorithms.evolving import evolve as evolve
@@ -187,7 +187,7 @@ __all__ = [
 ]
 
 moved.install()
-if "scoop" in sys.modules and getattr(sys.modules["scoop"], "IS_RUNNING", False):
+if running_under_scoop():
     importlib.import_module("deap_nn.maps.scoop.repairs").mend()
 
 
