@@ -19,7 +19,7 @@ test: lint
 # What takes hours, or needs root and an ssh server: every fault made to happen, hosts made here, more fuzzing, an hour of
 # soaking with each network at the same time.
 test-all: test test-extras dist
-	FUZZED=10000 $(BIN)/python -m pytest tests/test_fuzz.py
+	FUZZED=10000 $(BIN)/python -m pytest tests/breeding/test_fuzz.py
 	$(BIN)/python tests/faults/faults.py
 	$(BIN)/python tests/faults/hosts.py
 	$(BIN)/python tests/faults/shared_machine.py

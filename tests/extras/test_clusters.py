@@ -22,7 +22,7 @@ ENGINES = ("dask", "ray", "mpi")
 KEPT = ("logbook.csv", "best.npz", "trace.npz")
 SETTING = ("--model", "mlp", "--population", 20, "--generations", 8, "--seed", 3, "--no-progress")
 BIN = Path(sys.executable).parent
-OWN = ROOT / "tests" / "own_script.py"
+OWN = ROOT / "tests" / "maps" / "own_script.py"
 LENT = ROOT / "tests" / "extras" / "lent_script.py"
 RANKS = 3
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from test_algorithms import members, plain_toolbox
-from test_callbacks import Failing, chapters
+from wirings import Failing, chapters, members, plain_toolbox
 
 from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox
 from deap_nn.callbacks.mlflow_logger import MLflowLogger

@@ -2,8 +2,7 @@
 
 import pandas as pd
 import pyarrow.parquet
-from test_algorithms import members, plain_toolbox
-from test_callbacks import chapters
+from wirings import chapters, members, plain_toolbox
 
 from deap_nn import evolve, to_dataframe, to_parquet
 

@@ -15,7 +15,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
-from test_html_report import HOSTILE, bare
+from wirings import HOSTILE, bare
 
 from deap_nn.core.logbooks import read_csv
 from deap_nn.report import server as live

@@ -6,10 +6,10 @@ import html
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from wirings import CONFIG, HOSTILE, Page, bare
 
 from deap_nn import evolve, make_toolbox
 from deap_nn.callbacks.run_directory import RunDirectory
@@ -19,50 +19,11 @@ from deap_nn.report import __main__, describe
 from deap_nn.report.describe import describe_run
 from deap_nn.report.html import make_page, write_comparison, write_report
 
-CONFIG = {"fitness": "error", "population": 4}
 PARTS = {"weights", "filters", "answers", "family", "timing", "readouts"}
-
-
-class Page(HTMLParser):
-    """The elements of a page, the text of its scripts, and every address that it names."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.scripts, self.addresses, self.title, self.inside = [], [], [], "", ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.inside = tag
-        self.addresses += [value for name, value in attrs if name in ("src", "href")]
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_endtag(self, tag):
-        self.inside = ""
-
-    def handle_data(self, data):
-        if self.inside == "script":
-            self.scripts[-1] += data
-        if self.inside == "title":
-            self.title += data
-
-    @property
-    def data(self):
-        return json.loads(self.scripts[0])
 
 
 def unpacked(text, dtype):
     return np.frombuffer(base64.b64decode(text), dtype)
-
-
-def bare(folder, config=CONFIG, rows=3):
-    """A run of a few rows and nothing else."""
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(config))
-    lines = ["gen,nevals,min,avg", *(f"{i},4,{1 / (i + 1)!r},{2 / (i + 1)!r}" for i in range(rows))]
-    (folder / "logbook.csv").write_text("\n".join(lines) + "\n")
-    return folder
 
 
 def test_a_run_writes_the_page_that_is_drawn_again_from_its_files(finished_run, tmp_path):
@@ -110,9 +71,6 @@ def test_nothing_is_loaded_from_elsewhere(finished_run):
     assert "default-src 'none'" in text
     named = set(re.findall(r"(?:https?:)?//[\w.-]+\.\w+", text.replace("http://www.w3.org/2000/svg", "")))
     assert not named
-
-
-HOSTILE = "</script><script>alert(1)</script><!-- & {{DATA}} \u2028'\""
 
 
 def test_no_name_gets_out_of_its_place(tmp_path):

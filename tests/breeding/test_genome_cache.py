@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import pytest
 from conftest import not_for_ever
-from test_lineage import LAYOUT, Watch, result, wired
+from wirings import LAYOUT, Watch, result, wired
 
 from deap_nn import Individual, NoiseTable, cxScanning, selRankBoosted
 from deap_nn.breeding.recipe import Recipe

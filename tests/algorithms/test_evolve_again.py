@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_algorithms import members, plain_toolbox
-from test_lineage import wired
+from wirings import members, plain_toolbox, wired
 
 from deap_nn import (
     Callback,

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from test_lineage import wired
+from wirings import wired
 
 from deap_nn import (
     Callback,

@@ -9,14 +9,12 @@ from functools import partial
 
 import numpy as np
 import pytest
-from deap import base, tools
+from deap import tools
+from wirings import LAYOUT, TABLE, Watch, halve, result, sum_of_squares, wired
 
 from deap_nn import (
     Annealed,
-    Callback,
-    ErrorScaled,
     Individual,
-    Layout,
     NoiseTable,
     OneFifth,
     SelfAdaptive,
@@ -29,7 +27,6 @@ from deap_nn import (
     cxSplit,
     cxUnits,
     evolve,
-    initNormal,
     make_toolbox,
     mutGaussianAdaptive,
     recombination_weights,
@@ -49,53 +46,10 @@ from deap_nn.core.logbooks import rows_of
 from deap_nn.genome.vectors import empty_vector
 from deap_nn.maps.shared import SharedMap
 
-LAYOUT = Layout(("kernel", "bias", "out"), ((5, 7), (7,), (7, 3)))
-TABLE = NoiseTable(1, LAYOUT.size)
-
-
-def sum_of_squares(individual):
-    return (float((individual.flat.astype(np.float64) ** 2).sum()),)
-
-
-def halve(individual, *, rng):
-    """A mutation of a user's own."""
-    individual[rng.integers(len(individual))] *= np.float32(0.5)
-    return (individual,)
-
 
 def nearly(ind1, ind2, *, rng):
     """A crossover of a user's own that does not say what order it wants."""
     return cxBiased(ind1, ind2, indpb=0.1, rng=rng)
-
-
-def wired(**registered):
-    toolbox = base.Toolbox()
-    toolbox.register("individual", initNormal, Individual, LAYOUT)
-    toolbox.register("population", initPopulation, toolbox, 1)
-    toolbox.register("mate", cxMask)
-    toolbox.register("mutate", mutGaussianAdaptive, sigma=ErrorScaled(0.3), noise=TABLE)
-    toolbox.register("select", selRankBoosted, parents=6)
-    toolbox.register("evaluate", sum_of_squares)
-    toolbox.mates, toolbox.step = registered.pop("mates", 2), registered.pop("step", None)
-    toolbox.elites, toolbox.elite_batches = registered.pop("elites", 0), registered.pop("elite_batches", 1)
-    for name, function in registered.items():
-        toolbox.register(name, function)
-    return toolbox
-
-
-def result(toolbox, *, n=12, ngen=6, **options):
-    population, logbook = evolve(toolbox.population(n=n), toolbox, ngen, seed=1, **options)
-    return [individual.flat.tobytes() for individual in population], rows_of(logbook)
-
-
-class Watch(Callback):
-    """Call a function in each generation."""
-
-    def __init__(self, function):
-        self.function = function
-
-    def on_generation(self, evolution):
-        self.function(evolution)
 
 
 def are_light(evolution):

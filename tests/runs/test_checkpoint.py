@@ -13,133 +13,23 @@ import numpy as np
 import pytest
 from conftest import MNIST
 from deap import tools
-from test_lineage import LAYOUT, halve, wired
+from wirings import LAYOUT, WIRINGS, Count, Shrinking, Stop, whole_result, wired
 
 from deap_nn import (
-    Annealed,
     Callback,
     CallbackError,
-    Individual,
     NoiseTable,
-    OneFifth,
-    SelfAdaptive,
-    cxBiased,
-    cxMask,
-    cxMean,
-    cxScanning,
     evolve,
     make_toolbox,
     mutGaussianAdaptive,
-    recombination_weights,
-    selLogRank,
-    selMirrored,
-    selRankBoosted,
 )
 from deap_nn.callbacks.readouts import Readouts
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.callbacks.run_directory.weight_trace import WeightTrace
-from deap_nn.core.logbooks import read_csv, rows_of
+from deap_nn.core.logbooks import read_csv
 from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.config import asked_for, read_config
 from deap_nn.runs.generations import MAGIC, CheckpointError, Generation
-
-
-class Stop(Callback):
-    """End the run by an exception after a generation, before or after the other callbacks are told."""
-
-    def __init__(self, generation):
-        self.generation = generation
-
-    def on_generation(self, evolution):
-        if evolution.generation == self.generation:
-            raise KeyboardInterrupt
-
-
-class Count(Callback):
-    """Something to be restored: which generations were seen, and the sum of the best."""
-
-    def __init__(self):
-        self.seen, self.total = [], 0.0
-
-    def on_generation(self, evolution):
-        self.seen.append([evolution.generation, evolution.parents])
-        self.total += evolution.row["min"]
-
-    def state(self):
-        return {"seen": self.seen, "total": self.total}
-
-    def restore(self, evolution, states):
-        self.seen, self.total = list(states[-1]["seen"]), states[-1]["total"]
-        assert [[seen for seen, _ in state["seen"]] for state in states] == [list(range(i)) for i in range(len(states))]
-
-
-def result(toolbox, population, logbook):
-    return [individual.flat.tobytes() for individual in population], rows_of(logbook)
-
-
-class Shrinking:
-    """An adaptation that remembers: its sigma is a tenth smaller with every generation."""
-
-    def __init__(self):
-        self.sigma = 0.3
-
-    def update(self, individuals, generation):
-        self.sigma *= 0.9
-
-    def reset(self):
-        self.sigma = 0.3
-
-    def state(self):
-        return {"sigma": self.sigma}
-
-    def restore(self, state):
-        self.sigma = state["sigma"]
-
-
-def drawn_globally():
-    """An individual whose random numbers come from nowhere that is given to it, drawn with a pause in between."""
-    drawn = []
-    for shape in LAYOUT.shapes:
-        drawn.append(np.random.standard_normal(shape))  # noqa: NPY002  (an operator may draw from it)
-        time.sleep(0.0002)
-    return Individual(drawn)
-
-
-WIRINGS = {
-    "an adaptation that remembers": lambda: {
-        "mutate": partial(mutGaussianAdaptive, sigma=Shrinking(), noise=NoiseTable(1, LAYOUT.size))
-    },
-    "fused": lambda: {},
-    "annealed": lambda: {
-        "mutate": partial(mutGaussianAdaptive, sigma=Annealed(0.3, 0.01, 8), noise=NoiseTable(1, LAYOUT.size))
-    },
-    "a user's own": lambda: {
-        "mutate": halve,
-        "mate": tools.cxTwoPoint,
-        "select": partial(tools.selTournament, tournsize=3),
-    },
-    "founders of NumPy's global generator": lambda: {"individual": drawn_globally},
-    "each with its own strength, elites": lambda: {
-        "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=NoiseTable(1, LAYOUT.size)),
-        "elites": 2,
-        "elite_batches": 3,
-    },
-    "elites that nobody draws": lambda: {"select": partial(selRankBoosted, parents=2), "elites": 5},
-    "the one-fifth rule, biased": lambda: {
-        "mutate": partial(mutGaussianAdaptive, sigma=OneFifth(0.3, 0.01)),
-        "mate": cxBiased,
-    },
-    "a mask of a fifth": lambda: {"mate": partial(cxMask, indpb=0.2)},
-    "four mates": lambda: {"mate": cxScanning, "mates": 4},
-    "three mates": lambda: {"mate": cxScanning, "mates": 3},
-    "around a centre": lambda: {"mate": cxMean, "select": selMirrored, "step": 2.5},
-    "around a centre, all by weight": lambda: {
-        "mate": cxMean,
-        "select": selLogRank,
-        "weigh": recombination_weights,
-        "step": 2.5,
-    },
-}
 
 
 @pytest.mark.parametrize("registered", WIRINGS.values(), ids=WIRINGS)
@@ -147,7 +37,9 @@ WIRINGS = {
 @pytest.mark.parametrize("n", [12, 7])
 def test_a_run_broken_anywhere_goes_on_to_the_same_bytes(tmp_path, registered, probabilities, n):
     toolbox, whole = wired(**registered()), Count()
-    expected = result(toolbox, *evolve(toolbox.population(n=n), toolbox, 8, seed=1, callbacks=[whole], **probabilities))
+    expected = whole_result(
+        toolbox, *evolve(toolbox.population(n=n), toolbox, 8, seed=1, callbacks=[whole], **probabilities)
+    )
     for first, second in ((0, 1), (1, 5), (4, 8), (7, 7)):
         folder = tmp_path / f"{first}-{second}"
         folder.mkdir()
@@ -158,7 +50,7 @@ def test_a_run_broken_anywhere_goes_on_to_the_same_bytes(tmp_path, registered, p
             population = toolbox.population(n=n)
             arguments = {"seed": 1, "callbacks": callbacks, "checkpoint": checkpoint, **probabilities}
             if stop is None:
-                found = result(toolbox, *evolve(population, toolbox, 8, **arguments))
+                found = whole_result(toolbox, *evolve(population, toolbox, 8, **arguments))
             else:
                 with pytest.raises(KeyboardInterrupt):
                     evolve(population, toolbox, 8, **arguments)
@@ -169,11 +61,11 @@ def test_a_run_broken_anywhere_goes_on_to_the_same_bytes(tmp_path, registered, p
 
 def test_a_finished_run_may_have_more_generations(tmp_path):
     toolbox = wired()
-    expected = result(toolbox, *evolve(toolbox.population(n=12), toolbox, 8, seed=1))
+    expected = whole_result(toolbox, *evolve(toolbox.population(n=12), toolbox, 8, seed=1))
     for ngen in (0, 3, 8):
         checkpoint = Checkpoint(tmp_path)
         toolbox = wired()
-        found = result(toolbox, *evolve(toolbox.population(n=12), toolbox, ngen, seed=1, checkpoint=checkpoint))
+        found = whole_result(toolbox, *evolve(toolbox.population(n=12), toolbox, ngen, seed=1, checkpoint=checkpoint))
         checkpoint.close()
     assert found == expected
 
@@ -282,7 +174,7 @@ def test_sigmas_of_numpy_are_kept_and_gone_on_with(tmp_path):
             toolbox = wired(mutate=partial(mutGaussianAdaptive, sigma=sigma, noise=NoiseTable(1, LAYOUT.size)))
             population, logbook = evolve(toolbox.population(n=6), toolbox, ngen, seed=1, checkpoint=folder)
         whole = evolve(toolbox.population(n=6), toolbox, 6, seed=1)
-        assert result(toolbox, population, logbook) == result(toolbox, *whole)
+        assert whole_result(toolbox, population, logbook) == whole_result(toolbox, *whole)
 
 
 def test_only_one_process_holds_a_checkpoint(written):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_lineage import Watch, wired
+from wirings import Watch, wired
 
 from deap_nn import Individual, SelfAdaptive, cxMean, evolve, mutGaussianAdaptive, selMirrored
 from deap_nn.operators.elitism import Elitism

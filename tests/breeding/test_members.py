@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 from conftest import not_for_ever
-from test_lineage import Watch, result, sum_of_squares, wired
+from wirings import Watch, result, sum_of_squares, wired
 
 from deap_nn import (
     Callback,

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_lineage import result, wired
+from wirings import result, wired
 
 from deap_nn import cxMean, evolve, make_toolbox, selMirrored
 from deap_nn.breeding import dispatch

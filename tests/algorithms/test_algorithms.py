@@ -15,9 +15,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from deap import base, tools
+from deap import tools
+from wirings import Screen, members, plain_toolbox
 
-from deap_nn import Callback, CallbackError, ErrorScaled, Individual, cxMask, evolve, make_toolbox, mutGaussianAdaptive
+from deap_nn import Callback, CallbackError, ErrorScaled, Individual, evolve, make_toolbox, mutGaussianAdaptive
 from deap_nn.algorithms import loop
 from deap_nn.algorithms.loop import COLUMNS
 from deap_nn.breeding.variation import vary
@@ -40,22 +41,6 @@ def run(toolbox, ngen=4, n=8, seed=1, **keywords):
 
 def sum_of_squares(individual):
     return (float((individual.flat**2).sum()),)
-
-
-def plain_toolbox(**registered):
-    """A toolbox wired by hand on a problem without TensorFlow."""
-    toolbox = base.Toolbox()
-    toolbox.register("mate", cxMask)
-    toolbox.register("mutate", mutGaussianAdaptive, sigma=0.05)
-    toolbox.register("select", tools.selTournament, tournsize=3)
-    toolbox.register("evaluate", sum_of_squares)
-    for name, function in registered.items():
-        toolbox.register(name, function)
-    return toolbox
-
-
-def members(n=10):
-    return [Individual([np.random.default_rng(i).standard_normal((3, 3))]) for i in range(n)]
 
 
 def test_the_logbook_has_the_contracts_columns(toolbox):
@@ -410,22 +395,6 @@ def test_early_stopping():
     generation, reason = stopped_by(errors, max_seconds=0)
     assert generation == 0
     assert "max-seconds" in reason
-
-
-class Screen:
-    """A text file that may be a terminal."""
-
-    def __init__(self, terminal):
-        self.terminal, self.text = terminal, ""
-
-    def isatty(self):
-        return self.terminal
-
-    def write(self, text):
-        self.text += text
-
-    def flush(self):
-        pass
 
 
 def test_progress_is_a_line_per_generation_where_there_is_no_terminal(toolbox):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from deap import algorithms, base, creator
-from test_lineage import LAYOUT, sum_of_squares, wired
+from wirings import LAYOUT, sum_of_squares, wired
 
 from deap_nn import (
     Annealed,

@@ -6,7 +6,7 @@ from operator import attrgetter
 
 import numpy as np
 import pytest
-from test_checkpoint import Stop
+from wirings import Stop
 
 from deap_nn import Checkpoint, WeightList, evolve, make_toolbox
 from deap_nn.breeding import task as genome_tasks

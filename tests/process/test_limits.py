@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from deap import base, creator
-from test_lineage import LAYOUT, sum_of_squares, wired
+from wirings import LAYOUT, sum_of_squares, wired
 
 from deap_nn import WeightList, evolve, initNormal
 from deap_nn.core.errors import WORST, EvaluationError

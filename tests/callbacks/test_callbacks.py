@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import MNIST
 from deap import tools
-from test_algorithms import Screen, members, plain_toolbox
+from wirings import Failing, Screen, chapters, members, plain_toolbox
 
 from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox, to_csv
 from deap_nn.callbacks import progress
@@ -18,39 +18,6 @@ from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.callbacks.tensorboard_logger import TensorBoardLogger, filter_sheet
 from deap_nn.core.errors import EvaluationError
 from deap_nn.core.logbooks import read_csv, rows_of
-
-
-class Failing(Callback):
-    """Fails in one method; knows what it was told."""
-
-    def __init__(self, *methods, error=None):
-        self.methods, self.error, self.told = methods, error or ZeroDivisionError("of course"), []
-
-    def _tell(self, method):
-        self.told.append(method)
-        if method in self.methods:
-            raise self.error
-
-    def on_start(self, evolution):
-        self._tell("on_start")
-
-    def on_generation(self, evolution):
-        self._tell("on_generation")
-
-    def on_end(self, evolution):
-        self.ended_by = evolution.error
-        self._tell("on_end")
-
-    def state(self):
-        self._tell("state")
-        return {}
-
-    def restore(self, evolution, states):
-        self._tell("restore")
-
-    def members(self):
-        self._tell("members")
-        return ()
 
 
 def test_who_is_interrupted_at_the_end_leaves_the_end_to_the_others():
@@ -121,15 +88,6 @@ def test_the_run_directory_says_that_the_run_failed_and_by_whom(tmp_path):
     assert status["state"] == "failed"
     assert status["error"] == "CallbackError: Failing.on_generation: ZeroDivisionError: of course"
     assert (tmp_path / "run" / "logbook.csv").read_text().count("\n") == 2
-
-
-def chapters(*names):
-    statistics = tools.MultiStatistics(
-        fitness=tools.Statistics(lambda i: i.fitness.values[0]), size=tools.Statistics(len)
-    )
-    for name in names or ["largest"]:
-        statistics.register(name, np.max)
-    return statistics
 
 
 def test_chapters_may_have_names_of_the_logbooks_own_columns(tmp_path):

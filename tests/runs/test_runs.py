@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from deap import base, creator, tools
-from test_algorithms import members, plain_toolbox
-from test_callbacks import chapters
+from wirings import chapters, members, plain_toolbox
 
 from deap_nn import (
     Annealed,

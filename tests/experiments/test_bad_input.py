@@ -9,7 +9,7 @@ import struct
 import numpy as np
 import pytest
 from conftest import MNIST, XOR, made_digits
-from test_datasets import STEMS, idx_bytes
+from wirings import STEMS, idx_bytes
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import sys
 import threading
 
 import pytest
-from test_html_report import Page, bare
+from wirings import Page, bare
 
 from deap_nn.core.errors import InputError
 from deap_nn.report import server as live

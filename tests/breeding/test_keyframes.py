@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_checkpoint import WIRINGS, Count, Stop
-from test_checkpoint import result as whole_result
-from test_lineage import wired
+from wirings import WIRINGS, Count, Stop, whole_result, wired
 
 from deap_nn import Callback, Checkpoint, evolve, selRankBoosted
 from deap_nn.algorithms import resuming

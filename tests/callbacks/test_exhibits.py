@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 import pytest
-from test_checkpoint import Stop
+from wirings import Stop
 
 from deap_nn import Callback, Checkpoint, Layout, evolve, make_toolbox
 from deap_nn.callbacks.run_directory import answers as answers_module

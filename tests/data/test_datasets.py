@@ -7,7 +7,6 @@ import http.server
 import io
 import pickle
 import socket
-import struct
 import threading
 import time
 from dataclasses import replace
@@ -16,18 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import made_digits
+from wirings import STEMS, idx_bytes
 
 from deap_nn import Dataset, load_dataset
 from deap_nn.data import image_files, loading, registry
 from deap_nn.data.image_files import DataError, RawArrays, read_idx
 from deap_nn.data.loading import find_dataset, split_validation
 from deap_nn.data.registry import DataReference
-
-STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-
-
-def idx_bytes(array):
-    return b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ import keras
 import numpy as np
 import pytest
 from deap import tools
-from test_algorithms import members, plain_toolbox
-from test_lineage import wired
+from wirings import members, plain_toolbox, wired
 
 from deap_nn import Callback, CallbackError, KerasProblem, RunDirectory, cxMask, evolve, make_toolbox, read_run
 from deap_nn.breeding.lineage import Lineage

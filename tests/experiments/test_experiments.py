@@ -169,7 +169,7 @@ def test_workers_do_score_the_cnn_and_change_no_byte(run, here, tmp_path):
 
 @in_turn
 def test_large_tasks_arrive_whole_while_scoop_reports(run):
-    answer = run("-m", "scoop", "-n", 3, ROOT / "tests" / "scoop_large_tasks.py", 10, timeout=120)
+    answer = run("-m", "scoop", "-n", 3, ROOT / "tests" / "maps" / "scoop_large_tasks.py", 10, timeout=120)
     assert answer.stdout == "all arrived 3\n", answer.stderr
 
 

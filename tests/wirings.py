@@ -1,0 +1,302 @@
+"""What several files of tests share: toolboxes wired by hand, callbacks, and files of data."""
+
+import json
+import struct
+import time
+from functools import partial
+from html.parser import HTMLParser
+
+import numpy as np
+from deap import base, tools
+
+from deap_nn import (
+    Annealed,
+    Callback,
+    ErrorScaled,
+    Individual,
+    Layout,
+    NoiseTable,
+    OneFifth,
+    SelfAdaptive,
+    cxBiased,
+    cxMask,
+    cxMean,
+    cxScanning,
+    evolve,
+    initNormal,
+    mutGaussianAdaptive,
+    recombination_weights,
+    selLogRank,
+    selMirrored,
+    selRankBoosted,
+)
+from deap_nn.breeding.founders import initPopulation
+from deap_nn.core.logbooks import rows_of
+
+LAYOUT = Layout(("kernel", "bias", "out"), ((5, 7), (7,), (7, 3)))
+
+
+TABLE = NoiseTable(1, LAYOUT.size)
+
+
+def sum_of_squares(individual):
+    return (float((individual.flat.astype(np.float64) ** 2).sum()),)
+
+
+def halve(individual, *, rng):
+    """A mutation of a user's own."""
+    individual[rng.integers(len(individual))] *= np.float32(0.5)
+    return (individual,)
+
+
+def wired(**registered):
+    toolbox = base.Toolbox()
+    toolbox.register("individual", initNormal, Individual, LAYOUT)
+    toolbox.register("population", initPopulation, toolbox, 1)
+    toolbox.register("mate", cxMask)
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=ErrorScaled(0.3), noise=TABLE)
+    toolbox.register("select", selRankBoosted, parents=6)
+    toolbox.register("evaluate", sum_of_squares)
+    toolbox.mates, toolbox.step = registered.pop("mates", 2), registered.pop("step", None)
+    toolbox.elites, toolbox.elite_batches = registered.pop("elites", 0), registered.pop("elite_batches", 1)
+    for name, function in registered.items():
+        toolbox.register(name, function)
+    return toolbox
+
+
+def result(toolbox, *, n=12, ngen=6, **options):
+    population, logbook = evolve(toolbox.population(n=n), toolbox, ngen, seed=1, **options)
+    return [individual.flat.tobytes() for individual in population], rows_of(logbook)
+
+
+class Watch(Callback):
+    """Call a function in each generation."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def on_generation(self, evolution):
+        self.function(evolution)
+
+
+class Stop(Callback):
+    """End the run by an exception after a generation, before or after the other callbacks are told."""
+
+    def __init__(self, generation):
+        self.generation = generation
+
+    def on_generation(self, evolution):
+        if evolution.generation == self.generation:
+            raise KeyboardInterrupt
+
+
+class Count(Callback):
+    """Something to be restored: which generations were seen, and the sum of the best."""
+
+    def __init__(self):
+        self.seen, self.total = [], 0.0
+
+    def on_generation(self, evolution):
+        self.seen.append([evolution.generation, evolution.parents])
+        self.total += evolution.row["min"]
+
+    def state(self):
+        return {"seen": self.seen, "total": self.total}
+
+    def restore(self, evolution, states):
+        self.seen, self.total = list(states[-1]["seen"]), states[-1]["total"]
+        assert [[seen for seen, _ in state["seen"]] for state in states] == [list(range(i)) for i in range(len(states))]
+
+
+def whole_result(toolbox, population, logbook):
+    return [individual.flat.tobytes() for individual in population], rows_of(logbook)
+
+
+class Shrinking:
+    """An adaptation that remembers: its sigma is a tenth smaller with every generation."""
+
+    def __init__(self):
+        self.sigma = 0.3
+
+    def update(self, individuals, generation):
+        self.sigma *= 0.9
+
+    def reset(self):
+        self.sigma = 0.3
+
+    def state(self):
+        return {"sigma": self.sigma}
+
+    def restore(self, state):
+        self.sigma = state["sigma"]
+
+
+def drawn_globally():
+    """An individual whose random numbers come from nowhere that is given to it, drawn with a pause in between."""
+    drawn = []
+    for shape in LAYOUT.shapes:
+        drawn.append(np.random.standard_normal(shape))  # noqa: NPY002  (an operator may draw from it)
+        time.sleep(0.0002)
+    return Individual(drawn)
+
+
+WIRINGS = {
+    "an adaptation that remembers": lambda: {
+        "mutate": partial(mutGaussianAdaptive, sigma=Shrinking(), noise=NoiseTable(1, LAYOUT.size))
+    },
+    "fused": lambda: {},
+    "annealed": lambda: {
+        "mutate": partial(mutGaussianAdaptive, sigma=Annealed(0.3, 0.01, 8), noise=NoiseTable(1, LAYOUT.size))
+    },
+    "a user's own": lambda: {
+        "mutate": halve,
+        "mate": tools.cxTwoPoint,
+        "select": partial(tools.selTournament, tournsize=3),
+    },
+    "founders of NumPy's global generator": lambda: {"individual": drawn_globally},
+    "each with its own strength, elites": lambda: {
+        "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=NoiseTable(1, LAYOUT.size)),
+        "elites": 2,
+        "elite_batches": 3,
+    },
+    "elites that nobody draws": lambda: {"select": partial(selRankBoosted, parents=2), "elites": 5},
+    "the one-fifth rule, biased": lambda: {
+        "mutate": partial(mutGaussianAdaptive, sigma=OneFifth(0.3, 0.01)),
+        "mate": cxBiased,
+    },
+    "a mask of a fifth": lambda: {"mate": partial(cxMask, indpb=0.2)},
+    "four mates": lambda: {"mate": cxScanning, "mates": 4},
+    "three mates": lambda: {"mate": cxScanning, "mates": 3},
+    "around a centre": lambda: {"mate": cxMean, "select": selMirrored, "step": 2.5},
+    "around a centre, all by weight": lambda: {
+        "mate": cxMean,
+        "select": selLogRank,
+        "weigh": recombination_weights,
+        "step": 2.5,
+    },
+}
+
+
+def plain_toolbox(**registered):
+    """A toolbox wired by hand on a problem without TensorFlow."""
+    toolbox = base.Toolbox()
+    toolbox.register("mate", cxMask)
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=0.05)
+    toolbox.register("select", tools.selTournament, tournsize=3)
+    toolbox.register("evaluate", sum_of_squares)
+    for name, function in registered.items():
+        toolbox.register(name, function)
+    return toolbox
+
+
+def members(n=10):
+    return [Individual([np.random.default_rng(i).standard_normal((3, 3))]) for i in range(n)]
+
+
+class Screen:
+    """A text file that may be a terminal."""
+
+    def __init__(self, terminal):
+        self.terminal, self.text = terminal, ""
+
+    def isatty(self):
+        return self.terminal
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+
+class Failing(Callback):
+    """Fails in one method; knows what it was told."""
+
+    def __init__(self, *methods, error=None):
+        self.methods, self.error, self.told = methods, error or ZeroDivisionError("of course"), []
+
+    def _tell(self, method):
+        self.told.append(method)
+        if method in self.methods:
+            raise self.error
+
+    def on_start(self, evolution):
+        self._tell("on_start")
+
+    def on_generation(self, evolution):
+        self._tell("on_generation")
+
+    def on_end(self, evolution):
+        self.ended_by = evolution.error
+        self._tell("on_end")
+
+    def state(self):
+        self._tell("state")
+        return {}
+
+    def restore(self, evolution, states):
+        self._tell("restore")
+
+    def members(self):
+        self._tell("members")
+        return ()
+
+
+def chapters(*names):
+    statistics = tools.MultiStatistics(
+        fitness=tools.Statistics(lambda i: i.fitness.values[0]), size=tools.Statistics(len)
+    )
+    for name in names or ["largest"]:
+        statistics.register(name, np.max)
+    return statistics
+
+
+CONFIG = {"fitness": "error", "population": 4}
+
+
+class Page(HTMLParser):
+    """The elements of a page, the text of its scripts, and every address that it names."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.scripts, self.addresses, self.title, self.inside = [], [], [], "", ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.inside = tag
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        self.inside = ""
+
+    def handle_data(self, data):
+        if self.inside == "script":
+            self.scripts[-1] += data
+        if self.inside == "title":
+            self.title += data
+
+    @property
+    def data(self):
+        return json.loads(self.scripts[0])
+
+
+def bare(folder, config=CONFIG, rows=3):
+    """A run of a few rows and nothing else."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    lines = ["gen,nevals,min,avg", *(f"{i},4,{1 / (i + 1)!r},{2 / (i + 1)!r}" for i in range(rows))]
+    (folder / "logbook.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+HOSTILE = "</script><script>alert(1)</script><!-- & {{DATA}} \u2028'\""
+
+
+STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+def idx_bytes(array):
+    return b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
