@@ -11,7 +11,7 @@ _PLACES = {
     "PROGRESS_SECONDS": "algorithms.loop",
     "WORST": "core.errors",
     "evolve": "algorithms.evolving",
-    "vary": "breeding.variation",
+    "vary": "breeding.reproduction",
 }
 
 __all__ = sorted(_PLACES)

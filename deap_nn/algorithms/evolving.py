@@ -25,6 +25,7 @@ from deap_nn.algorithms.toolbox.generate_update import check_named
 from deap_nn.algorithms.toolbox.made import MadeToolbox, check_called
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.lineage import Lineage
+from deap_nn.breeding.plain import Breeding, Plain
 from deap_nn.callbacks.base import Callback, Evolution, checked_callbacks
 from deap_nn.callbacks.progress import ProgressBar, in_notebook
 from deap_nn.core.arguments import check_count, check_number, check_probability
@@ -227,8 +228,12 @@ def evolve(
     evolution = Evolution(
         toolbox, population, ngen, keeping_order(toolbox.map), settings={"seed": seed, **probabilities}
     )
+    made: Breeding = (
+        lineage if isinstance(lineage, Lineage) else Plain(toolbox, evolution.map, seed=seed, **probabilities)
+    )
+    evolution.mean = made.mean
     if isinstance(lineage, Lineage):
-        evolution.map, evolution.look, evolution.mean = lineage.map, lineage.look, lineage.mean
+        evolution.map, evolution.look = lineage.map, lineage.look
     watching = checked_callbacks(callbacks)
     if progress is None:
         progress = in_notebook() and not any(isinstance(callback, ProgressBar) for callback in watching)
@@ -243,8 +248,7 @@ def evolve(
             evolution,
             watching,
             seed=seed,
-            probabilities=probabilities,
-            lineage=lineage if isinstance(lineage, Lineage) else None,
+            breeding=made,
             stats=stats,
             halloffame=halloffame,
             checkpoint=checkpoint,

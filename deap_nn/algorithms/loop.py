@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import reprlib
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from operator import attrgetter
 from typing import Any
@@ -21,20 +20,15 @@ from deap_nn.algorithms.resuming import (
     reference_of,
 )
 from deap_nn.algorithms.toolbox.clock import Clock
-from deap_nn.breeding.centre import centre_of, mean_around
 from deap_nn.breeding.lineage import Lineage
-from deap_nn.breeding.variation import in_order, unscored, vary
+from deap_nn.breeding.plain import Breeding
 from deap_nn.callbacks.base import Callback, Evolution, tell, telling_start_and_end
-from deap_nn.core.errors import WORST, EvaluationError, MapError
-from deap_nn.core.generation import Scoring, told_of
+from deap_nn.core.errors import WORST, EvaluationError
 from deap_nn.core.logbooks import record, statistic
-from deap_nn.core.seeding import Purpose, seeded, stream
-from deap_nn.operators.adaptation.selections import adapting
-from deap_nn.operators.by_name import mates_of
+from deap_nn.core.seeding import Purpose, stream
 from deap_nn.operators.elitism import Elitism
-from deap_nn.operators.ranking import weigh_of
 from deap_nn.process.signals import heeding_signals, holding_signals
-from deap_nn.process.workers import is_serial, out_of_memory, worker_count
+from deap_nn.process.workers import is_serial
 from deap_nn.runs.checkpoint import Checkpoint
 
 COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma", "best_pairs")
@@ -58,11 +52,10 @@ def _elitism(toolbox: base.Toolbox, size: int) -> Elitism:
     return Elitism(elites, batches)
 
 
-def _score(evolution: Evolution, elitism: Elitism, watching: Iterable[Callback]) -> None:
+def _score(evolution: Evolution, breeding: Breeding, elitism: Elitism, watching: Iterable[Callback]) -> None:
     population, evaluate = evolution.population, evolution.toolbox.evaluate
     evolution.scored, told = 0, time.monotonic()
-    plainly = not isinstance(getattr(evolution.map, "__self__", None), Lineage)  # else the worker names the child
-    answers = iter(_naming(evolution) if plainly else evolution.map(evaluate, population))
+    answers = iter(breeding.score(evaluate, population))
     for place, individual in enumerate(population):
         values = next(answers, _NOTHING)
         if values is _NOTHING:  # the built-in map takes StopIteration of what it calls for its own end
@@ -76,20 +69,6 @@ def _score(evolution: Evolution, elitism: Elitism, watching: Iterable[Callback])
             told = time.monotonic()
     if next(answers, _NOTHING) is not _NOTHING:
         raise EvaluationError(f"generation {evolution.generation}: the map gave more answers than there are members")
-
-
-def _naming(evolution: Evolution) -> Iterator[Any]:
-    """Yield answers; what a map raises names the generation, and the child where the map goes one by one."""
-    evaluate = evolution.toolbox.evaluate
-    if not any(told_of(evaluate)):
-        evaluate = Scoring(evaluate, evolution.generation)
-    try:
-        yield from evolution.map(evaluate, evolution.population)
-    except Exception as error:
-        if isinstance(error, EvaluationError | MapError) or out_of_memory(error):
-            raise
-        child = f", child {evolution.scored}" if worker_count(evolution.map) == 1 else ""
-        raise EvaluationError.of(f"generation {evolution.generation}{child}", error) from error
 
 
 def _checked(values: Any, weights: Sequence[float], generation: int, place: int) -> tuple[float, ...]:
@@ -154,8 +133,7 @@ class _Run:
         watching: Sequence[Callback],
         *,
         seed: int,
-        probabilities: Mapping[str, float],
-        lineage: Lineage | None,
+        breeding: Breeding,
         stats: tools.Statistics | tools.MultiStatistics | None,
         halloffame: tools.HallOfFame | None,
         checkpoint: Checkpoint | None,
@@ -165,15 +143,14 @@ class _Run:
         self.evolution = evolution
         self._watching = watching
         self._seed = seed
-        self._probabilities = probabilities
-        self._lineage = lineage
+        self._breeding = breeding
+        self._lineage = breeding if isinstance(breeding, Lineage) else None
         self._stats = stats
         self._halloffame = halloffame
         self._checkpoint = checkpoint
         self._keyframes = keyframes
         self._verbose = verbose
-        self._centre: Any = None
-        self._best_pairs: int | None = 0
+        self._best_pairs: int | None = 0 if breeding.reproduction.has_groups else None
         toolbox = evolution.toolbox
         self._elitism = _elitism(toolbox, len(evolution.population))
         self._clock: Clock = getattr(toolbox, "clock", None) or Clock(toolbox)
@@ -215,18 +192,16 @@ class _Run:
         evolution, checkpoint = self.evolution, self._checkpoint
         evolution.generation = generation
         places = self._breed(generation) if generation else []
-        _score(evolution, self._elitism, self._watching)
+        _score(evolution, self._breeding, self._elitism, self._watching)
         if not generation and self._lineage is not None and not is_serial(evolution.toolbox.map):
             reference = reference_of(evolution, evolution.population[0].fitness.wvalues)
             if reference is not None:
                 self._lineage.refer(*reference)
         if self._halloffame is not None:
             self._halloffame.update(evolution.population)
-        pairs = None if getattr(evolution.toolbox, "step", None) is not None else self._best_pairs
         kept = checkpoint is not None
-        _record(evolution, self._clock, self._stats, self._begun, self._started, pairs, kept=kept)
-        if self._lineage is not None and not self._lineage.same_bytes:
-            evolution.same_bytes = False
+        _record(evolution, self._clock, self._stats, self._begun, self._started, self._best_pairs, kept=kept)
+        evolution.same_bytes &= self._breeding.same_bytes
         if self._verbose:
             print(evolution.logbook.stream)
         self._started = self._begun + evolution.elapsed  # what callbacks take counts for the next generation
@@ -238,33 +213,15 @@ class _Run:
 
     def _breed(self, generation: int) -> list[int]:
         """Let the children take the places of the population, and return those of their parents under a checkpoint."""
-        toolbox, population = self.evolution.toolbox, self.evolution.population
+        evolution, reproduction = self.evolution, self._breeding.reproduction
+        toolbox, population = evolution.toolbox, evolution.population
         rng = stream(self._seed, Purpose.SELECT, generation)
         kept = self._elitism.choose(population)
-        wanted = len(population) - len(kept)
-        weigh, around_centre = weigh_of(toolbox), getattr(toolbox, "step", None) is not None
-        if weigh is None:
-            drawn = adapting(seeded(toolbox.select, rng), self._clock)(population, wanted)
-            if len(drawn) != wanted:
-                raise ValueError(f"select must return {wanted} individuals, got {len(drawn)}")
-            chosen = list(drawn) if around_centre else in_order(drawn, toolbox.mate)
-        else:  # all count, best first
-            chosen = sorted(population, key=attrgetter("fitness"), reverse=True)
-            self._clock.advance(population)
-        if not around_centre and self._best_pairs is not None:
-            best, mates = max(population, key=attrgetter("fitness")), mates_of(toolbox)
-            groups = (chosen[start : start + mates] for start in range(0, len(chosen), mates))
-            self._best_pairs = sum(any(parent is best for parent in group) for group in groups)
-        self.evolution.parents = len({id(member) for member in chosen})
-        if self._lineage is not None:
-            population[:] = self._lineage.children([*chosen, *kept], generation, self._clock.sigma)
-            return [member.recipe.place for member in (*chosen, *kept)] if self._checkpoint is not None else []
-        population[:] = [*chosen, *kept]  # those that were not chosen are not needed any more
-        if around_centre:
-            centre = centre_of(chosen, self._centre, toolbox.step, weigh)
-            self._centre, chosen = centre, [centre] * len(chosen)
-            around = {"centre": centre, "step": toolbox.step, "weigh": weigh, "size": len(population)}
-            self.evolution.mean = partial(mean_around, **around)
-        children = vary(chosen, toolbox, seed=self._seed, generation=generation, **self._probabilities)
-        population[:] = [*children, *unscored(map(toolbox.clone, kept))]
-        return []
+        chosen = reproduction.choose(population, len(population) - len(kept), toolbox, rng, self._clock)
+        if self._best_pairs is not None:
+            self._best_pairs = reproduction.groups_with(max(population, key=attrgetter("fitness")), chosen)
+        evolution.parents = len({id(member) for member in chosen})
+        self._breeding.replace(population, chosen, kept, generation, self._clock.sigma)
+        if self._checkpoint is None:
+            return []
+        return [member.recipe.place for member in (*chosen, *kept)]

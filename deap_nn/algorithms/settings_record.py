@@ -87,6 +87,8 @@ def settings_record(
             found[name] = float(value) if name == "step" else int(float(value))
     if getattr(toolbox, "step", None) is not None:
         found.pop("mates", None)
+    if getattr(toolbox, "reproduction", None) is not None:  # a strategy of the user's own
+        found["reproduction"] = repr(toolbox.reproduction)
     found |= _of_evaluation(toolbox, seed)
     return {"version": VERSION} | {
         name: value for name, value in sorted(found.items()) if not (name in NEUTRAL and value == NEUTRAL[name])

@@ -140,7 +140,7 @@ class Dispatch:
         self._token = token
         self._place = place
         self._weights = weights
-        self._mates = breeder.mates
+        self._mates = breeder.reproduction.mates
         self._workers = workers
         self._group_size = group_size
         self._timeout = timeout

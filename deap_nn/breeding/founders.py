@@ -13,14 +13,12 @@ from deap_nn.breeding.breeder import Breeder, founder
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.members import LightMember, light_members
 from deap_nn.breeding.recipe import POOL_PLACE, Recipe
+from deap_nn.breeding.reproduction import reproduction_of
+from deap_nn.breeding.variation import strength_of, without_state
 from deap_nn.core.arguments import check_count
-from deap_nn.genome.noise import NoiseTable
 from deap_nn.genome.population import Population
 from deap_nn.genome.vectors import Vector
 from deap_nn.genome.weight_list import WeightList
-from deap_nn.operators.adaptation.feedback import SelfAdaptive
-from deap_nn.operators.by_name import mates_of
-from deap_nn.operators.ranking import weigh_of
 
 
 def initPopulation(toolbox: base.Toolbox, seed: int, n: int | None = None, *, start: int = 0) -> Population:
@@ -96,33 +94,16 @@ def breeder_of(
         return f"{fresh}, all of it from one"
     individual, founders_seed = origins[0]
     shapes, container = population[0].light_shapes, population[0].container
-    step = getattr(toolbox, "step", None)
-    individual = _without_state(individual, rng=None)
-    mate = _without_state(toolbox.mate, rng=None) if step is None else None
-    mutate = _without_state(toolbox.mutate, rng=None, sigma=0.0)
-    mates = mates_of(toolbox) if step is None else 2
-    sigma = getattr(toolbox.mutate, "keywords", {}).get("sigma")
     return Breeder(
         seed,
         founders_seed,
         shapes,
         container,
-        individual,
-        mate,
-        mutate,
+        without_state(individual, rng=None),
+        without_state(toolbox.mutate, rng=None, sigma=0.0),
         cxpb,
         mutpb,
-        mates,
-        step,
-        strength=sigma if isinstance(sigma, SelfAdaptive) else None,
+        reproduction_of(toolbox).pinned(),
+        strength=strength_of(toolbox.mutate),
         elites=getattr(toolbox, "elites", 0),
-        weigh=weigh_of(toolbox),
     )
-
-
-def _without_state(operator: partial[Any], **changing: Any) -> partial[Any]:
-    """Return a registered function without what changes in it, and with its noise pinned."""
-    keywords = {name: changing.get(name, value) for name, value in operator.keywords.items()}
-    if isinstance(keywords.get("noise"), NoiseTable):
-        keywords["noise"] = keywords["noise"].pinned()
-    return partial(operator.func, *operator.args, **keywords)

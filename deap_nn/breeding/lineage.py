@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import heapq
 import itertools
 import time
 import uuid
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_nn.breeding.ancestry import Ancestry
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.dispatch import Dispatch, Known, Map
 from deap_nn.breeding.members import LightMember, light_members
-from deap_nn.breeding.pedigree import Pedigree, Places
-from deap_nn.breeding.recipe import MEAN_PLACE, POOL_PLACE, Recipe, drawn_places
+from deap_nn.breeding.recipe import POOL_PLACE, Recipe
+from deap_nn.breeding.reproduction.base import Places, Reproduction
 from deap_nn.breeding.store.genomes import Genomes, LackingError
 from deap_nn.breeding.store.keyframes import Keyframe, write_keyframe
+from deap_nn.breeding.store.slot_table import SlotTable
 from deap_nn.breeding.store.slots import FEWEST_SLOTS, default_place, free_bytes, segment_bytes, slots_in, sweep
 from deap_nn.breeding.task import busy, contexts, genomes_by_run
 from deap_nn.core.environment import Expected, processors
@@ -96,21 +95,19 @@ class Lineage:
         if shares_noise:
             self._genomes.share_noise()
             room -= noise
-        self._slot_count = slots_in(room, self._genomes.size)
-        self._free: list[int] = []  # of those that were used, a heap
-        self._fresh = 0  # the first that was not
+        self._slots = SlotTable(slots_in(room, self._genomes.size))
         self._genome_mib = self._genomes.size * 4 / 2**20
         self._warned = False
-        if self._slot_count < FEWEST_SLOTS:
+        if self._slots.count < FEWEST_SLOTS:
             self.close()
-            held = f"{self._slot_count} genomes of {self._genome_mib:.1f} MiB, at least {FEWEST_SLOTS} are needed"
+            held = f"{self._slots.count} genomes of {self._genome_mib:.1f} MiB, at least {FEWEST_SLOTS} are needed"
             held += f" and its files have {segment_bytes(self._genomes.size) / 2**20:.0f} MiB each"
             helps = "more --cache-size, another --cache or --breeding plain help"
             raise ValueError(f"cache: {room / 2**20:.1f} MiB in {place} hold {held}: {helps}")
-        self._known = Known()
+        self._known = Known(slots=self._slots.held)
         self._averaged: set[int] = set()
         self._present: set[int] = set()  # who the members of the present generation are
-        self._pedigree = Pedigree(breeder)
+        self._ancestry = Ancestry(breeder)
         self._bred_since = 0
         self._seconds = 0.0
         self._dispatch = Dispatch(
@@ -127,6 +124,11 @@ class Lineage:
             expected=expected,
         )
         self.refer = self._dispatch.refer
+
+    @property
+    def reproduction(self) -> Reproduction:
+        """How children come from their parents."""
+        return self.breeder.reproduction
 
     @property
     def same_bytes(self) -> bool:
@@ -151,7 +153,7 @@ class Lineage:
     @property
     def history(self) -> str:
         """What tells this run, up to its present generation, from others."""
-        return self._pedigree.history
+        return self._ancestry.history
 
     def members(self, recipes: Iterable[Recipe]) -> list[Any]:
         """Return light members, which have a fitness, a recipe and their weights on demand."""
@@ -168,11 +170,13 @@ class Lineage:
         self._present = set(map(id, made))
         return made
 
-    def children(self, chosen: Sequence[Any], generation: int, sigma: float | None) -> list[Any]:
-        """Return the children of the chosen parents; those side by side are mated, and the last live on themselves."""
+    def replace(
+        self, population: list[Any], chosen: Sequence[Any], kept: Sequence[Any], generation: int, sigma: float | None
+    ) -> None:
+        """Put the children of the chosen parents, and copies of those that are kept, in the place of a population."""
         recipes = self._recipes_in(
             generation - 1,
-            chosen,
+            [*chosen, *kept],
             f"population: generation {generation} cannot be bred by recipes from what was put into the one before: "
             "breeding='plain' can, and toolbox.elites keeps the best",
         )
@@ -181,19 +185,21 @@ class Lineage:
             self._known.recipes.pop(key, None)
         self._averaged.clear()
         places = [recipe.place for recipe in recipes]
-        parents = {recipe.id: recipe for recipe in recipes}
-        if self.breeder.step is not None:
-            centre = self._pedigree.centre(recipes[0], places)
-            parents = {centre.id: centre}
+        pool = self.reproduction.pool(recipes[0], places)
+        parents = {recipe.id: recipe for recipe in (recipes if pool is None else [pool])}
         self._settle(parents)
-        bred = self._pedigree.generation(generation, places, [recipe.sigma for recipe in recipes], sigma)
+        bred = self._ancestry.generation(generation, places, [recipe.sigma for recipe in recipes], sigma)
         self._bred_since += len(parents)
-        if self.breeder.step is not None:  # what all need is made once for this host
+        if pool is None:
+            self._lodge(bred)
+        else:  # all children need it, and it is made once for this host
             with busy:
                 self._informed().keep(parents)
-        else:
-            self._lodge(bred)
-        return self.present(bred)
+        population[:] = self.present(bred)
+
+    def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any]) -> Iterator[Any]:
+        """Map the evaluation over the population; an error names the child."""
+        return self.map(evaluate, population)
 
     def mean(self, members: Iterable[Any]) -> Any:
         """Return the mean of members of this generation as a light member: to be looked at before the next one."""
@@ -201,14 +207,13 @@ class Lineage:
         if not members:
             raise ValueError("individuals must not be empty")
         self._recipes_in(self.generation, members, f"individuals must be members of generation {self.generation}")
-        if self.breeder.step is not None and self.generation:
-            ranked = sorted(members, key=attrgetter("fitness"), reverse=True)
-            return self.members([self._mean_around([member.recipe for member in ranked])])[0]
-        recipes = {member.recipe.id: member.recipe for member in members}
-        self._averaged |= recipes.keys() - self._known.recipes.keys()
-        self._known.recipes.update(recipes)
-        keys = tuple(member.recipe.id for member in members)
-        return self.members([Recipe(self.generation, MEAN_PLACE, keys)])[0]
+        ranked = [member.recipe for member in self.reproduction.ranked(members)]
+        mean = self.reproduction.mean(ranked, self._ancestry.members)
+        if mean.is_mean:
+            recipes = {member.recipe.id: member.recipe for member in members}
+            self._averaged |= recipes.keys() - self._known.recipes.keys()
+            self._known.recipes.update(recipes)
+        return self.members([mean])[0]
 
     def remember(self, past: Sequence[tuple[Places, float | None]], keyframe: Path | None = None) -> None:
         """Take over what a checkpoint says of a run's past, before anything is bred.
@@ -223,10 +228,10 @@ class Lineage:
         """
         found = Keyframe(keyframe) if keyframe is not None else None
         for generation, (places, sigma) in enumerate(past, start=1):
-            self._pedigree.remember(generation, places, sigma)
+            self._ancestry.remember(generation, places, sigma)
             if found is None or found.generation != generation:
                 continue
-            if found.history == self._pedigree.history:
+            if found.history == self._ancestry.history:
                 self._known.keyframe, self._known.keyframe_history = keyframe, found.history
                 self._genomes.use_keyframe(keyframe, found.history)
             else:
@@ -234,7 +239,7 @@ class Lineage:
 
     def forget_past(self) -> None:
         """Let go of what `remember` took over, once nobody asks for a member of an earlier generation any more."""
-        self._pedigree.forget()
+        self._ancestry.forget()
 
     def line(self, wanted: Iterable[Any] = ()) -> list[list[Recipe]]:
         """Return the parents of each generation that have to be bred for the last one, and for some earlier members.
@@ -244,13 +249,13 @@ class Lineage:
         line: list[list[Recipe]] = []
         others: dict[int, set[int]] = {}
         for recipe in [member.recipe for member in wanted if isinstance(member, LightMember)]:
-            if self.breeder.step is None and not self._genomes.in_keyframe(recipe.id):
+            if not self.reproduction.shares_parents and not self._genomes.in_keyframe(recipe.id):
                 others.setdefault(recipe.generation, set()).update(recipe.averaged or [recipe.place])
-        recipe_of = self._pedigree.recipe
-        places = set(range(self._pedigree.members))
-        if self.breeder.step is not None:  # all have the same
-            places &= {0}
-        for generation in range(self._pedigree.generations, 0, -1):
+        recipe_of = self._ancestry.recipe
+        places = set(
+            range(min(1, self._ancestry.members) if self.reproduction.shares_parents else self._ancestry.members)
+        )
+        for generation in range(self._ancestry.generations, 0, -1):
             places |= others.get(generation, set())
             parents = sorted({key for place in places for key in recipe_of(generation, place).parents})
             line.append([recipe_of(generation - 1, key & _PLACE) for key in parents])
@@ -261,8 +266,7 @@ class Lineage:
 
     def last_members(self) -> list[Any]:
         """Return the members of the last generation of a run that goes on."""
-        places = range(self._pedigree.members)
-        return self.present(list(map(partial(self._pedigree.recipe, self._pedigree.generations), places)))
+        return self.present(self._ancestry.last())
 
     def replay(self, line: Sequence[Sequence[Recipe]], wanted: Iterable[Any] = ()) -> None:
         """Breed again what a run that goes on needs, on all processors, and on the way the weights of some members."""
@@ -287,11 +291,8 @@ class Lineage:
         """Return how long so many genomes take to breed here; those since the last keyframe if left out."""
         if not self._seconds:
             founders, child = [self.weights(Recipe(0, place)) for place in range(2)], empty_vector(self._genomes.size)
-            keys = tuple(range(self.breeder.mates))
-            parents = [founders[key % 2] for key in keys]
-            recipe = Recipe(1, 0, keys)
-            if self.breeder.step is not None:  # all the next ones come from are one centre a generation
-                recipe, parents = Recipe(1, POOL_PLACE, (0,), None, self._pedigree.drawn), founders[:1]
+            recipe = self.reproduction.example(self._ancestry.drawn)
+            parents = [founders[key % 2] for key in recipe.parents]
             took = []
             for _ in range(3):  # the first one also compiles and reads tables
                 begun = time.perf_counter()
@@ -318,7 +319,7 @@ class Lineage:
         keys = sorted(self._known.parents | more.keys())
         with busy:
             genomes = self._informed()
-            history = self._pedigree.history
+            history = self._ancestry.history
             write_keyframe(
                 path,
                 self.generation,
@@ -342,39 +343,24 @@ class Lineage:
         if isinstance(place, int):
             if place >= POOL_PLACE:
                 raise ValueError(f"place must be that of a member, got {place}")
-            recipe = self._pedigree.recipe(generation, place)
+            recipe = self._ancestry.recipe(generation, place)
         else:
-            recipe = Recipe(generation, MEAN_PLACE, tuple(generation << 32 | i for i in place))
-            if self.breeder.step is not None and generation:
-                recipe = self._mean_around([self._pedigree.recipe(generation, i) for i in place])
+            members = [self._ancestry.recipe(generation, i) for i in place]
+            recipe = self.reproduction.mean(members, self._ancestry.members)
         waiting = [] if self._genomes.in_keyframe(recipe.id) else list(recipe.parents)
         while waiting:
             key = waiting.pop()
             if key not in self._known.recipes and not self._genomes.in_keyframe(key):
-                self._known.recipes[key] = self._pedigree.recipe(key >> 32, key & _PLACE)
+                self._known.recipes[key] = self._ancestry.recipe(key >> 32, key & _PLACE)
                 waiting.extend(self._known.recipes[key].parents)
         return self.members([recipe])[0]
-
-    def _mean_around(self, recipes: Sequence[Recipe]) -> Recipe:
-        """Return the recipe of the pool that some children of one centre make, each as often as it comes, best first.
-
-        Where they count by weights all of them make the next centre.
-        """
-        first, places = recipes[0], [recipe.place for recipe in recipes]
-        whole = self.breeder.weigh is not None and len(set(places)) == len(places) == self._pedigree.members
-        place = POOL_PLACE if whole else MEAN_PLACE
-        return Recipe(first.generation, place, first.parents, first.sigma, drawn_places(places))
 
     def _settle(self, parents: dict[int, Recipe]) -> None:
         """Give the parents of a generation their slots; those of the one before keep theirs, to breed them from."""
         known = self._known
         known.recipes.update(parents)
-        needed = parents.keys() | known.parents
-        for key in [key for key in known.slots if key not in needed]:
-            heapq.heappush(self._free, known.slots.pop(key))
-        for key in parents:
-            self._take_slot(key)
-        homeless = sum(key not in known.slots for key in parents)
+        self._slots.keep_only(parents.keys() | known.parents)
+        homeless = sum(not self._slots.take(key) for key in parents)
         if homeless and not self._warned:
             self._warned = True
             missing = f"{homeless} of {len(parents)} parents of {self._genome_mib:.1f} MiB each"
@@ -390,21 +376,11 @@ class Lineage:
 
         Breeding one child of four parents alone costs about twice its share of breeding all four siblings.
         """
-        if self._genomes.size < LODGED_WEIGHTS or self.breeder.mates < LODGED_MATES:
+        if self._genomes.size < LODGED_WEIGHTS or self.reproduction.mates < LODGED_MATES:
             return
         bred = (child for child in children if not child.copied)
-        for child in itertools.islice(bred, int(self._slot_count * LODGED_SHARE)):
-            self._take_slot(child.id)
-
-    def _take_slot(self, key: int) -> None:
-        """Give a genome a slot, unless it has one or there is none."""
-        slots = self._known.slots
-        if key in slots:
-            return
-        if self._free:
-            slots[key] = heapq.heappop(self._free)
-        elif self._fresh < self._slot_count:
-            slots[key], self._fresh = self._fresh, self._fresh + 1
+        for child in itertools.islice(bred, int(self._slots.count * LODGED_SHARE)):
+            self._slots.take(child.id)
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         """Map a function over members, or over tuples whose first element is one, as `Dispatch` does."""

@@ -1,83 +1,147 @@
-"""Children of weights, the plain way, and in which order parents are given to an operator."""
+"""What the children of a run have in common beside their parents: seeds, shapes and the mutation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from operator import attrgetter
+import functools
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from deap import base
+import numpy as np
+from numpy.typing import NDArray
 
-from deap_nn.breeding.breeder import happens, mutation_of
-from deap_nn.core.seeding import Purpose, seeded, stream
+from deap_nn.breeding.recipe import Recipe
+from deap_nn.core.seeding import Purpose, seeded, stream, takes
+from deap_nn.genome.noise import LARGEST_TABLE, NoiseTable, noise_numbers
+from deap_nn.genome.vectors import Shape, Vector, empty_vector
+from deap_nn.genome.weight_list import WeightList
 from deap_nn.operators.adaptation.feedback import SelfAdaptive
-from deap_nn.operators.by_name import checked_children, mates_of
-from deap_nn.operators.ranking import weigh_of
+from deap_nn.operators.adaptation.protocol import check_sigma
+from deap_nn.operators.mutation import matrix_factors, mutGaussianAdaptive
 
 
-def strength_of(mutate: Callable[..., Any]) -> SelfAdaptive | None:
-    """Return what a registered mutation takes each member's own strength from, if it does."""
-    sigma = getattr(mutate, "keywords", {}).get("sigma")
-    return sigma if isinstance(sigma, SelfAdaptive) else None
-
-
-def in_order(chosen: Sequence[Any], mate: Callable[..., Any]) -> list[Any]:
-    """Return the chosen parents in the order that a registered crossover wants: some want the fitter of a pair first.
-
-    They are told by an attribute ``fitter_first`` of the function.
-    """
-    if not getattr(getattr(mate, "func", mate), "fitter_first", False):
-        return list(chosen)
-    pairs = [sorted(chosen[i : i + 2], key=attrgetter("fitness"), reverse=True) for i in range(0, len(chosen), 2)]
-    return [parent for pair in pairs for parent in pair]
-
-
-def vary(
-    chosen: Sequence[Any], toolbox: base.Toolbox, *, seed: int, generation: int, cxpb: float = 1.0, mutpb: float = 1.0
-) -> list[Any]:
-    """Clone, mate and mutate the chosen parents, each group and child with random streams of its own.
+@dataclass(frozen=True)
+class Variation:
+    """What the children of a run have in common beside their parents.
 
     Parameters
     ----------
-    chosen : sequence
-        Parents; places 2i and 2i+1 are mated, or as many side by side as the toolbox' ``mates`` says if its ``mate``
-        takes ``*individuals``, without their fitness: a ``mate`` with an attribute ``fitter_first`` is given the fitter
-        of two first. They stay as they are. Under a toolbox with a ``step`` they are only mutated, and without
-        ``weigh`` two side by side in opposite directions.
-    toolbox : deap.base.Toolbox
-        With ``clone``, ``mate`` and ``mutate``.
-    seed, generation : int
-        The key of the streams.
+    seed, founders_seed : int
+        The run's seed, and the one that generation 0 is drawn with.
+    shapes : tuple of tuple of int
+        The shapes of a genome.
+    container : type
+        The class of the individuals, a `WeightList`.
+    individual, mutate : functools.partial
+        The toolbox's operators.
     cxpb, mutpb : float
         The probabilities that a group is mated and that a child is mutated.
-
-    Returns
-    -------
-    list
-        As many children, without a valid fitness.
+    strength : SelfAdaptive, optional
+        The adaptation that gives each child a sigma of its own.
+    elites : int
+        The number of members at the end of each generation but the first that are copies of their parents.
     """
-    around_centre = getattr(toolbox, "step", None) is not None
-    chosen = list(chosen) if around_centre else in_order(chosen, toolbox.mate)
-    children = unscored(toolbox.clone(parent) for parent in chosen)
-    mates = 2 if around_centre else mates_of(toolbox)
-    paired = around_centre and weigh_of(toolbox) is None
-    strength, amounts = strength_of(toolbox.mutate), list[float]()
-    if strength is not None:
-        amounts = strength.inherited([strength.of(parent) for parent in chosen], seed, generation)
-    for group, start in enumerate(range(0, len(children) - 1, mates)):
-        if not around_centre and happens(cxpb, seed, generation, 2 * group):
-            mate = seeded(toolbox.mate, stream(seed, Purpose.MATE, generation, group))
-            made = children[start : start + mates]
-            children[start : start + mates] = checked_children(mate(*made), len(made), toolbox.mate)
-    for place, child in enumerate(children):
-        if happens(mutpb, seed, generation, 2 * place + 1):
-            mutate = toolbox.mutate if strength is None else partial(toolbox.mutate, sigma=amounts[place])
-            (children[place],) = mutation_of(mutate, seed, generation, place, paired=paired)(child)
-    if strength is not None:
-        for child, amount in zip(children, amounts, strict=True):
-            child.strategy = amount
-    return unscored(children)
+
+    seed: int
+    founders_seed: int
+    shapes: tuple[Shape, ...]
+    container: type[WeightList]
+    individual: functools.partial[Any]
+    mutate: functools.partial[Any]
+    cxpb: float
+    mutpb: float
+    strength: SelfAdaptive | None = field(default=None, kw_only=True)
+    elites: int = field(default=0, kw_only=True)
+
+    @functools.cached_property
+    def compiled(self) -> bool:
+        """Whether a compiled pass does what the registered mutation does."""
+        mutate = self.mutate
+        words: Mapping[str, Any] = getattr(mutate, "keywords", {})
+        return (
+            getattr(mutate, "func", None) is mutGaussianAdaptive
+            and not mutate.args
+            and getattr(words.get("noise"), "size", LARGEST_TABLE) < LARGEST_TABLE
+            and words.get("indpb", 1.0) == 1.0
+            and words.get("matrices", "all") == "all"
+            and not isinstance(words.get("scale"), str)
+        )
+
+    @property
+    def noise_table(self) -> NoiseTable | None:
+        """The table that the mutation, or else the initialisation, takes its noise from, if they name one."""
+        named = (operator.keywords.get("noise") for operator in (self.mutate, self.individual))
+        return next((noise for noise in named if isinstance(noise, NoiseTable)), None)
+
+    @functools.cached_property
+    def noise(self) -> Vector:
+        """The numbers of the mutation's table of noise."""
+        return np.ascontiguousarray(noise_numbers(self.mutate.keywords["noise"], sum(map(math.prod, self.shapes))))
+
+    def factors(self, sigma: float | None) -> NDArray[np.float32]:
+        """Return the mutation step size of each matrix, which a compiled pass multiplies the noise by."""
+        sigma = check_sigma(sigma or 0.0, "sigma")
+        found = self._factors_by_sigma.get(sigma)
+        if found is None:
+            self._factors_by_sigma.clear()
+            scale = self.mutate.keywords.get("scale")
+            found = np.array(matrix_factors(sigma, scale, len(self.shapes)), np.float32)
+            self._factors_by_sigma[sigma] = found
+        return found
+
+    @functools.cached_property
+    def _factors_by_sigma(self) -> dict[float, NDArray[np.float32]]:
+        return {}
+
+    def copy_of(self, genome: Vector) -> Any:
+        """Return a new individual with the weights of a genome."""
+        made = self.container(())
+        flat = empty_vector(genome.size)
+        np.copyto(flat, genome)
+        made._adopt(flat, self.shapes)
+        return made
+
+    def mutated(self, recipe: Recipe) -> bool:
+        """Return whether a child is mutated."""
+        return happens(self.mutpb, self.seed, recipe.generation, 2 * recipe.place + 1)
+
+    def mutate_into(self, recipe: Recipe, child: Any, out: Vector, *, mirrored: bool = False) -> None:
+        """Mutate a child with the registered operator, if it is mutated, and write its weights into `out`."""
+        if self.mutated(recipe):
+            mutate = self.mutate
+            if recipe.sigma is not None:
+                mutate = functools.partial(mutate, sigma=recipe.sigma)
+            (child,) = mutation_of(mutate, self.seed, recipe.generation, recipe.place, mirrored=mirrored)(child)
+        np.copyto(out, child.flat)
+
+
+def mutation_of(
+    mutate: Callable[..., Any], seed: int, generation: int, place: int, *, mirrored: bool
+) -> Callable[..., Any]:
+    """Return the mutation of a child with its random numbers; `mirrored`, the second of two has the opposite noise."""
+    if mirrored and takes(mutate, "mirrored"):
+        mutate, place = functools.partial(mutate, mirrored=place % 2 == 1), place // 2
+    return seeded(mutate, stream(seed, Purpose.MUTATE, generation, place))
+
+
+def happens(probability: float, seed: int, generation: int, index: int) -> bool:
+    """Return whether a mating or mutation with some probability takes place: a function of its place only."""
+    return probability >= 1 or stream(seed, Purpose.VARY, generation, index).random() < probability
+
+
+def without_state(operator: functools.partial[Any], **changing: Any) -> functools.partial[Any]:
+    """Return a registered function without what changes in it, and with its table of noise pinned."""
+    keywords = {name: changing.get(name, value) for name, value in operator.keywords.items()}
+    if isinstance(keywords.get("noise"), NoiseTable):
+        keywords["noise"] = keywords["noise"].pinned()
+    return functools.partial(operator.func, *operator.args, **keywords)
+
+
+def strength_of(mutate: Callable[..., Any]) -> SelfAdaptive | None:
+    """Return the adaptation that gives each member a sigma of its own, if a registered mutation has one."""
+    sigma = getattr(mutate, "keywords", {}).get("sigma")
+    return sigma if isinstance(sigma, SelfAdaptive) else None
 
 
 def unscored(members: Iterable[Any]) -> list[Any]:

@@ -12,10 +12,10 @@ from typing import Any, cast
 import numpy as np
 from deap import base, tools
 
-from deap_nn.breeding.centre import mean_of
 from deap_nn.core.errors import EvaluationError
 from deap_nn.core.logbooks import Row, flat, last_record
 from deap_nn.genome.layout import Layout
+from deap_nn.genome.population import mean_of
 from deap_nn.genome.vectors import Matrix
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.operators.ranking import weigh_of, weights_of

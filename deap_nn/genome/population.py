@@ -1,9 +1,13 @@
-"""A list of individuals that shows itself in a notebook."""
+"""A list of individuals that shows itself in a notebook, and the mean of several."""
 
 from __future__ import annotations
 
+import copy
 import heapq
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from deap_nn.core.notebook import paragraph, table
 
@@ -34,3 +38,37 @@ class Population(list[Any]):
 
 def _is_scored(member: Any) -> bool:
     return bool(getattr(getattr(member, "fitness", None), "valid", False))
+
+
+def mean_of(individuals: Sequence[Any]) -> Any:
+    """Return an individual whose weights are the mean of those of some individuals, without a valid fitness.
+
+    Parameters
+    ----------
+    individuals : sequence of WeightList
+        At least one, of the same shapes.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or the shapes differ.
+
+    Examples
+    --------
+    >>> from deap_nn import WeightList
+    >>> mean_of([WeightList([[0.0, 1.0]]), WeightList([[4.0, 2.0]])]).flat.tolist()
+    [2.0, 1.5]
+    """
+    if not individuals:
+        raise ValueError("individuals must not be empty")
+    made = copy.deepcopy(individuals[0])
+    total = np.zeros(made.flat.size)
+    for individual in individuals:
+        if individual.shapes != made.shapes:
+            raise ValueError(f"individuals must have the same shapes, got {made.shapes} and {individual.shapes}")
+        total += individual.flat
+    np.divide(total, len(individuals), out=made.flat, casting="same_kind")
+    if hasattr(made, "fitness"):
+        del made.fitness.values
+    vars(made).pop("recipe", None)
+    return made

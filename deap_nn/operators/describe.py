@@ -43,6 +43,9 @@ times the error of the best (mutGaussianAdaptive), selection by rank with pressu
 (selRankBoosted)
     """
     named = f" ({toolbox.algorithm})" if hasattr(toolbox, "algorithm") else ""
+    own = getattr(toolbox, "reproduction", None)
+    if own is not None:
+        return f"{own!r}{named}: {_mutation(toolbox.mutate)}, {_selection(toolbox.select, members)}"
     if getattr(toolbox, "step", None) is not None:
         return f"evolution strategy{named}: {_around_centre(toolbox, members)}"
     crossed = _crossover(toolbox.mate, min(members, mates_of(toolbox) if mates is None else mates))

@@ -42,7 +42,7 @@ def parents_of(generation: Generation, *, mates: int, elites: int) -> NDArray[np
     return np.concatenate([groups, rest.astype(np.int64), alone])
 
 
-class Ancestry:
+class Family:
     """The parents in all generations of a run.
 
     Parameters
@@ -77,7 +77,7 @@ class Ancestry:
         self._mates, self._elites, self._weighted, self._parents = mates, elites, weighted, parents
 
     @classmethod
-    def of(cls, past: Sequence[Generation], config: Mapping[str, Any]) -> Ancestry:
+    def of(cls, past: Sequence[Generation], config: Mapping[str, Any]) -> Family:
         """Return that of a run with these settings."""
         if isinstance(config.get("ancestry"), Mapping):
             return cls(past, **config["ancestry"])
@@ -172,7 +172,7 @@ def describe_family(past: Sequence[Generation], config: Mapping[str, Any], statu
     config, status : mapping
         Its settings, and what ``status.json`` says: which generation and read-out was kept.
     """
-    ancestry = Ancestry.of(past, config)
+    ancestry = Family.of(past, config)
     kept = status.get("generation")
     number = kept if isinstance(kept, int) and 0 <= kept < len(past) else len(past) - 1
     best = past[number].wvalues[:, 0]

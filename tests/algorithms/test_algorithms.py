@@ -21,7 +21,7 @@ from wirings import Screen, members, plain_toolbox
 from deap_nn import Callback, CallbackError, ErrorScaled, Individual, evolve, make_toolbox, mutGaussianAdaptive
 from deap_nn.algorithms import loop
 from deap_nn.algorithms.loop import COLUMNS
-from deap_nn.breeding.variation import vary
+from deap_nn.breeding.reproduction import vary
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.callbacks.readouts import Readouts

@@ -223,9 +223,7 @@ def test_why_a_population_has_no_recipes_is_told(tmp_path, spoil, reason):
 def test_an_error_between_two_generations_leaves_the_population(monkeypatch):
     toolbox = wired()
     population = toolbox.population(n=6)
-    monkeypatch.setattr(
-        "deap_nn.breeding.lineage.Lineage.children", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
-    )
+    monkeypatch.setattr("deap_nn.breeding.lineage.Lineage.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         evolve(population, toolbox, 3, seed=1)
     assert [member.fitness.valid for member in population] == [True] * 6

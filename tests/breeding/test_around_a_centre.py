@@ -16,7 +16,7 @@ from deap_nn import (
     selLogRank,
     selMirrored,
 )
-from deap_nn.breeding.centre import mean_of
+from deap_nn.genome.population import mean_of
 from deap_nn.operators.ranking import log_rank_weights
 
 

@@ -34,7 +34,8 @@ from deap_nn.process.workers import worker_count
 )
 def test_groups_hold_everybody_and_keep_siblings_together(members, workers, group_size, weights, mates):
     options = {"token": "", "place": Path(), "weights": weights, "workers": workers, "group_size": group_size}
-    sizes = list(Dispatch(SimpleNamespace(mates=mates), map, Known(), **options).group_sizes(members))
+    breeder = SimpleNamespace(reproduction=SimpleNamespace(mates=mates))
+    sizes = list(Dispatch(breeder, map, Known(), **options).group_sizes(members))
     assert sum(sizes) == members
     assert all(size >= 1 for size in sizes)
     if group_size is not None:
@@ -54,8 +55,8 @@ def test_groups_change_nothing(group_size):
 
 def test_a_large_population_is_given_to_the_map_in_parts(monkeypatch):
     monkeypatch.setattr(dispatch, "MOST_TASKS", 2)
-    for module in ("evolving", "loop"):
-        monkeypatch.setattr(f"deap_nn.algorithms.{module}.worker_count", lambda map_: 1)
+    for module in ("algorithms.evolving", "breeding.plain"):
+        monkeypatch.setattr(f"deap_nn.{module}.worker_count", lambda map_: 1)
     calls = []
 
     def noting(function, tasks):
@@ -121,7 +122,7 @@ def test_a_cache_stays_until_what_is_mapped_is_done(tmp_path):
     toolbox = wired()
     breeder = breeder_of(toolbox.population(n=4), toolbox, seed=1, cxpb=1.0, mutpb=1.0)
     lineage = Lineage(breeder, map, place=tmp_path, group_size=1)
-    lineage.children(lineage.present([Recipe(0, place) for place in range(4)]), 1, 0.1)
+    lineage.replace([], lineage.present([Recipe(0, place) for place in range(4)]), [], 1, 0.1)
     answers = lineage.map(toolbox.evaluate, iter(lineage.members([Recipe(0, 0)] * 2)))
     next(answers)
     closing, lineage = lineage.close, None

@@ -11,10 +11,10 @@ from wirings import Stop
 from deap_nn import Checkpoint, WeightList, evolve, make_toolbox
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.breeder import Breeder
-from deap_nn.breeding.centre import mean_of
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.readouts import Readouts
+from deap_nn.genome.population import mean_of
 from deap_nn.models.reference import model_of
 
 

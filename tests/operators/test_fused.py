@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from deap_nn import Individual, NoiseTable, cxMask, cxScanning, initNormal, mutGaussianAdaptive
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.recipe import Recipe
+from deap_nn.breeding.reproduction import Pairs
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.genome.vectors import empty_vector
 from deap_nn.operators.compiled.common import LARGE
@@ -31,10 +32,11 @@ def test_the_fused_pass_equals_crossover_and_mutation(shapes, indpb, sigma, seed
     parents[0].flat[0] = np.float32(-0.0)
     size = parents[0].flat.size
     scale = [0.5 + i for i in range(len(shapes))] if scaled else None
-    common = seed, 0, shapes, Individual, partial(initNormal), partial(cxMask, indpb=indpb)
+    common = seed, 0, shapes, Individual, partial(initNormal)
+    pairs = Pairs(partial(cxMask, indpb=indpb))
     keywords = {"sigma": 0.0, "noise": NoiseTable(1, size), "scale": scale}
-    fused = Breeder(*common, partial(mutGaussianAdaptive, **keywords), 1.0, 1.0)
-    apart = Breeder(*common, partial(not_known_to_the_pass, **keywords), 1.0, 1.0)
+    fused = Breeder(*common, partial(mutGaussianAdaptive, **keywords), 1.0, 1.0, pairs)
+    apart = Breeder(*common, partial(not_known_to_the_pass, **keywords), 1.0, 1.0, pairs)
     assert (fused.fused, apart.fused) == (True, False)
     recipes = [Recipe(3, 4, (1, 2), sigma), Recipe(3, 5, (2, 1), sigma)]
     twins = [empty_vector(size), empty_vector(size)]
@@ -61,10 +63,11 @@ def test_the_scanning_pass_equals_crossover_and_mutation(shapes, sigma, seed, sc
     parents[0][0] = np.float32(-0.0)
     size = parents[0].size
     scale = [0.5 + i for i in range(len(shapes))] if scaled else None
-    common = seed, 0, shapes, Individual, partial(initNormal), partial(cxScanning)
+    common = seed, 0, shapes, Individual, partial(initNormal)
+    pairs = Pairs(partial(cxScanning), 4)
     keywords = {"sigma": 0.0, "noise": NoiseTable(1, size), "scale": scale}
-    fused = Breeder(*common, partial(mutGaussianAdaptive, **keywords), 1.0, 1.0, 4)
-    apart = Breeder(*common, partial(not_known_to_the_pass, **keywords), 1.0, 1.0, 4)
+    fused = Breeder(*common, partial(mutGaussianAdaptive, **keywords), 1.0, 1.0, pairs)
+    apart = Breeder(*common, partial(not_known_to_the_pass, **keywords), 1.0, 1.0, pairs)
     assert (fused.fused, apart.fused) == (True, False)
     ids = (1, 2, 3, 4)
     recipes = [Recipe(3, 8 + turn, ids[turn:] + ids[:turn], sigma) for turn in range(4)]

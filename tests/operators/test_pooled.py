@@ -7,9 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deap_nn import Individual, NoiseTable, cxMean, initNormal, mutGaussianAdaptive, recombination_weights
+from deap_nn import Individual, NoiseTable, initNormal, mutGaussianAdaptive, recombination_weights
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.recipe import POOL_PLACE, Recipe, drawn_places
+from deap_nn.breeding.reproduction import AroundCentre
 from deap_nn.genome.vectors import empty_vector
 from deap_nn.operators.compiled.centre import mutate_around, pool
 from deap_nn.operators.compiled.common import LARGE
@@ -56,11 +57,11 @@ def test_the_passes_equal_the_operators(shapes, sigma, seed, scaled, places, ste
     centre = Individual([np.random.default_rng(seed).standard_normal(shape) for shape in shapes]).flat
     centre[0] = np.float32(-0.0)
     scale = [0.5 + i for i in range(len(shapes))] if scaled else None
-    common = seed, 0, shapes, Individual, partial(initNormal), partial(cxMean)
+    common = seed, 0, shapes, Individual, partial(initNormal)
     keywords = {"sigma": 0.0, "noise": NoiseTable(1, centre.size), "scale": scale}
-    around = {"step": step, "weigh": weigh}
-    fused = Breeder(*common, partial(mutGaussianAdaptive, **keywords), 1.0, 1.0, **around)
-    apart = Breeder(*common, partial(not_known_to_the_pass, **keywords), 1.0, 1.0, **around)
+    around = AroundCentre(step, weigh)
+    fused = Breeder(*common, partial(mutGaussianAdaptive, **keywords), 1.0, 1.0, around)
+    apart = Breeder(*common, partial(not_known_to_the_pass, **keywords), 1.0, 1.0, around)
     assert (fused.fused, apart.fused) == (True, False)
     pair = [Recipe(3, place, (7,), sigma) for place in (4, 5)]
     twins = [empty_vector(centre.size), empty_vector(centre.size)]
@@ -74,9 +75,9 @@ def test_the_passes_equal_the_operators(shapes, sigma, seed, scaled, places, ste
 def test_a_pool_goes_as_many_times_as_far_as_the_mean_of_its_children():
     centre = np.random.default_rng(1).standard_normal(60).astype(np.float32)
     mutation = partial(mutGaussianAdaptive, sigma=0.0, noise=NoiseTable(1, 60))
-    common = 1, 0, ((6, 10),), Individual, partial(initNormal), partial(cxMean), mutation, 1.0, 1.0
+    common = 1, 0, ((6, 10),), Individual, partial(initNormal), mutation, 1.0, 1.0
     for step in (1.0, 4.0):
-        breeder = Breeder(*common, step=step)
+        breeder = Breeder(*common, AroundCentre(step))
         children = [bred(breeder, Recipe(2, place, (7,), 0.5), centre) for place in (0, 3, 3)]
         found = bred(breeder, Recipe(2, POOL_PLACE, (7,), 0.5, drawn_places((0, 3, 3))), centre)
         assert np.allclose(found, centre + step * (np.mean(children, axis=0) - centre), atol=1e-5)
@@ -88,8 +89,8 @@ def test_a_pool_goes_as_many_times_as_far_as_the_mean_of_its_children():
 def test_a_pool_goes_towards_the_better_half_and_away_from_the_worse():
     centre = np.random.default_rng(1).standard_normal(60).astype(np.float32)
     mutation = partial(mutGaussianAdaptive, sigma=0.0, noise=NoiseTable(1, 60))
-    common = 1, 0, ((6, 10),), Individual, partial(initNormal), partial(cxMean), mutation, 1.0, 1.0
-    breeder = Breeder(*common, step=4.0, weigh=recombination_weights)
+    common = 1, 0, ((6, 10),), Individual, partial(initNormal), mutation, 1.0, 1.0
+    breeder = Breeder(*common, AroundCentre(4.0, recombination_weights))
     ranked = [4, 0, 3, 1, 2]
     children = np.array([bred(breeder, Recipe(2, place, (7,), 0.5), centre) for place in ranked], np.float64)
     found = bred(breeder, Recipe(2, POOL_PLACE, (7,), 0.5, drawn_places(ranked)), centre)

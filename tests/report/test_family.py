@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deap_nn import Callback, Checkpoint, evolve, make_toolbox
-from deap_nn.report.family import LEVELS, Ancestry, describe_family, parents_of
+from deap_nn.report.family import LEVELS, Family, describe_family, parents_of
 from deap_nn.runs.generations import Generation, read_generations
 
 
@@ -26,34 +26,34 @@ def test_the_parents_are_those_side_by_side():
 
 
 def test_shares_are_those_of_equal_parents():
-    ancestry = Ancestry(PAST, mates=2)
+    ancestry = Family(PAST, mates=2)
     founders, middle, last = ancestry.shares(2, np.array([1.0, 0, 0, 0]))
     assert last.tolist() == [1, 0, 0, 0]
     assert middle.tolist() == [0, 0.5, 0, 0.5]
     assert founders.tolist() == [0.5, 0.25, 0.25, 0]
     assert ancestry.founders() == [4, 3, 3]
-    alone = Ancestry([*PAST, generation(3, [2, 2, 2, 2])], mates=2)
+    alone = Family([*PAST, generation(3, [2, 2, 2, 2])], mates=2)
     assert alone.founders() == [4, 3, 3, 2]
 
 
 def test_around_a_centre_all_come_of_the_one_drawn_most_often():
-    ancestry = Ancestry(PAST, mates=2, around_centre=True)
+    ancestry = Family(PAST, mates=2, around_centre=True)
     founders, middle, _ = ancestry.shares(2, np.array([1.0, 0, 0, 0]))
     assert middle.tolist() == [0, 0.25, 0, 0.75]
     assert founders.tolist() == [1, 0, 0, 0]
     assert ancestry.founders() == [4, 1, 1]
-    tied = Ancestry([PAST[0], generation(1, [3, 1, 1, 3])], mates=2, around_centre=True)
+    tied = Family([PAST[0], generation(1, [3, 1, 1, 3])], mates=2, around_centre=True)
     assert tied.shares(1, np.array([1.0, 0, 0, 0]))[0].tolist() == [0, 0, 0, 1]
 
 
 def test_around_a_centre_the_better_half_are_parents_by_their_weight():
     past = [generation(0, [], [0.0] * 5), generation(1, [2, 0, 1, 3, 4]), generation(2, [3, 4, 0, 1, 2])]
     config = {"step": 2.0, "sampling": "independent"}
-    founders, middle, _ = Ancestry.of(past, config).shares(2, np.array([1.0, 0, 0, 0, 0]))
+    founders, middle, _ = Family.of(past, config).shares(2, np.array([1.0, 0, 0, 0, 0]))
     first, second = np.log(2.5), np.log(2.5 / 2)
     assert middle == pytest.approx([0, 0, 0, first / (first + second), second / (first + second)])
     assert founders.tolist() == [0, 0, 1, 0, 0]
-    assert Ancestry.of(past, config | {"parents": 1}).shares(2, np.eye(5)[0])[1].tolist() == [0, 0, 0, 1, 0]
+    assert Family.of(past, config | {"parents": 1}).shares(2, np.eye(5)[0])[1].tolist() == [0, 0, 0, 1, 0]
     status = {"generation": 2, "readout": "mean of the parents"}
     tree = describe_family(past, config, status)["tree"]
     assert [(member["place"], member["share"]) for member in tree[0]["members"]] == [
@@ -90,7 +90,7 @@ def test_the_parents_are_those_that_were_bred_from(digits, tmp_path, options):
     checkpoint.close()
     past = read_generations(tmp_path)
     config = {"mates": None if "step" in options else 2, **options}
-    ancestry = Ancestry.of(past, config)
+    ancestry = Family.of(past, config)
     if "step" in options:
         founder = ancestry.shares(1, np.eye(10)[0])[0]
         assert seen[1] == [{int(founder.argmax())}] * 10

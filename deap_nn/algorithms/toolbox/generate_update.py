@@ -12,15 +12,14 @@ from deap import base
 
 from deap_nn.algorithms.toolbox.made import StrategyToolbox, check_called
 from deap_nn.breeding.breeder import Breeder
-from deap_nn.breeding.centre import centre_of
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.members import light_members
-from deap_nn.breeding.recipe import POOL_PLACE, Recipe, drawn_places
+from deap_nn.breeding.recipe import Recipe
+from deap_nn.breeding.reproduction.around_centre import AroundCentre
 from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.population import Population
 from deap_nn.genome.vectors import Vector, empty_vector
 from deap_nn.genome.weight_list import WeightList
-from deap_nn.operators.ranking import weigh_of
 
 
 class GenerateUpdate:
@@ -90,15 +89,16 @@ class GenerateUpdate:
         if shapes != {toolbox.layout.shapes}:
             raise ValueError(f"population must have the shapes {toolbox.layout.shapes}, got {shapes.pop()}")
         check_called(toolbox, members)
-        weigh, generation = weigh_of(toolbox), toolbox.clock.generation
-        if weigh is None:
+        strategy, generation = AroundCentre.of(toolbox), toolbox.clock.generation
+        if strategy.weigh is None:
             rng = stream(toolbox.seed, Purpose.SELECT, generation + 1)
             chosen = seeded(toolbox.select, rng)(population, members)
         else:
             chosen = sorted(population, key=_worth, reverse=True)
             toolbox.clock.advance(population)
         if self._centre is None:
-            self._centre = _copied(centre_of(chosen, None, 0.0).transient().flat)
+            (centre, *_) = strategy.sources(chosen, ())
+            self._centre = _copied(centre.transient().flat)
         else:
             self._centre = self._next_centre(chosen, generation)
 
@@ -108,13 +108,16 @@ class GenerateUpdate:
         if breeder is None or before is None:
             raise ValueError("update needs the population that generate returned")
         recipes = [self._recipe_of(individual, generation) for individual in chosen]
-        if None not in recipes:
-            places = drawn_places(recipe.place for recipe in recipes if recipe is not None)
+        pool = breeder.reproduction.pool(
+            Recipe(generation, 0, (0,), self._sigma), [recipe.place for recipe in recipes if recipe is not None]
+        )
+        if pool is not None and None not in recipes:
             out = empty_vector(before.size)
-            breeder.breed(Recipe(generation, POOL_PLACE, (0,), self._sigma, places), [before], out)
+            breeder.breed(pool, [before], out)
             return out
         around = breeder.container._wrapped(before, breeder.shapes)
-        return _copied(centre_of(chosen, around, float(breeder.step or 0.0), breeder.weigh).flat)
+        (centre, *_) = breeder.reproduction.sources(chosen, [around])
+        return _copied(centre.flat)
 
     def _recipe_of(self, individual: Any, generation: int) -> Recipe | None:
         """Return the recipe of a member of this generation, or None where its weights are not those of the recipe."""

@@ -171,7 +171,7 @@ class Genomes:
 
         What is yielded is valid until the next.
         """
-        mates = self.breeder.mates
+        mates = self.breeder.reproduction.mates
         most = min(MOST_TOGETHER, TOGETHER_BYTES // (4 * max(1, self.size)))
         together = max(mates, most // mates * mates)
         for start in range(0, len(recipes), together):
@@ -220,15 +220,13 @@ class Genomes:
     def _breed_rounded(
         self, run: Sequence[Recipe], outs: Vectors, halves: Sequence[Halves], rounded: NDArray[np.bool_]
     ) -> bool:
-        """Breed siblings and round them in one pass, where that can be and their centre is at hand."""
-        if run[0].is_mean or not self.breeder.rounds(run):
+        """Breed siblings and round them in one pass, if there is such a pass and their parents are in the cache."""
+        parents = [] if run[0].is_mean else [self._find(key) for key in run[0].parents]
+        found = [parent for parent in parents if parent is not None]
+        if len(found) < len(parents) or not self.breeder.breed_rounded(run, found, outs, halves, rounded):
             return False
-        (key,) = run[0].parents
-        centre = self._find(key)
-        if centre is None:
-            return False
-        self.breeder.breed_around(run, centre, outs, halves, rounded)
-        return self._find(key) is centre  # else its slot was used again meanwhile
+        # Else a slot was used again meanwhile.
+        return all(self._find(key) is parent for key, parent in zip(run[0].parents, found, strict=True))
 
     def _runs(self, recipes: Sequence[Recipe]) -> Iterator[tuple[int, Sequence[Recipe]]]:
         """Yield stretches of one recipe, or of siblings side by side, and the place of the first."""
@@ -237,7 +235,7 @@ class Genomes:
             end = start + 1
             while (
                 end < len(recipes)
-                and recipes[end].place % self.breeder.mates
+                and recipes[end].place % self.breeder.reproduction.mates
                 and recipes[end - 1].is_followed_by(recipes[end])
             ):
                 end += 1

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from deap import base
 
+from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.callbacks.base import Evolution
 from deap_nn.core.files import plain
 from deap_nn.core.generation import problem_of
 from deap_nn.data.dataset import Dataset
 from deap_nn.data.loading import find_dataset
-from deap_nn.operators.by_name import mates_of
 from deap_nn.operators.describe import describe_algorithm
-from deap_nn.operators.ranking import recombination_weights, weigh_of
 from deap_nn.operators.selection import operator_of
 
 OURS = ("ancestry", "data", "fitness_weights")
@@ -43,8 +41,11 @@ def settings_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any
         **_of_the_problem(toolbox),
         **{name: _told_of(getattr(toolbox, name)) for name in ("mate", "mutate", "select") if hasattr(toolbox, name)},
         **{name: getattr(toolbox, name) for name in ("step", "mates", "elites") if hasattr(toolbox, name)},
+        **({"reproduction": repr(toolbox.reproduction)} if hasattr(toolbox, "reproduction") else {}),
         "algorithm": describe_algorithm(toolbox, len(evolution.population)),
-        "ancestry": _ancestry(toolbox, evolution.settings),
+        "ancestry": reproduction_of(toolbox).ancestry(
+            float(evolution.settings.get("cxpb", 1.0)), int(getattr(toolbox, "elites", 0))
+        ),
     }
     return found | {name: _told(value) for name, value in given.items() if not (name in OURS and name in found)}
 
@@ -98,19 +99,3 @@ def _measure_of(problem: Any, what: str) -> str:
     if hasattr(problem, "objectives"):
         return str(problem.objectives[0].name)
     return str(problem.fitness) if what == "fitness" else what
-
-
-def _ancestry(toolbox: base.Toolbox, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return how members come from those before, as `Ancestry` takes it, or None where their places do not tell."""
-    if getattr(toolbox, "step", None) is not None:
-        weigh = weigh_of(toolbox)
-        known = isinstance(weigh, partial) and weigh.func is recombination_weights
-        if weigh not in (None, recombination_weights) and not known:
-            return None
-        parents = weigh.keywords.get("parents") if isinstance(weigh, partial) else None
-        return {"mates": 2, "elites": 0, "around_centre": True, "weighted": weigh is not None, "parents": parents}
-    crossed = getattr(toolbox.mate, "keywords", {}).get("indpb") != 0
-    if crossed and settings.get("cxpb", 1.0) < 1:
-        return None
-    mates = mates_of(toolbox) if crossed and settings.get("cxpb", 1.0) else 1
-    return {"mates": mates, "elites": int(getattr(toolbox, "elites", 0)), "around_centre": False}

@@ -1,0 +1,59 @@
+"""Strategies of reproduction, one a file: how the children of a generation come from the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from deap import base
+
+from deap_nn.breeding.reproduction.around_centre import AroundCentre
+from deap_nn.breeding.reproduction.base import Reproduction
+from deap_nn.breeding.reproduction.pairs import Pairs
+
+__all__ = ["AroundCentre", "Pairs", "Reproduction", "reproduction_of", "vary"]
+
+
+def reproduction_of(toolbox: base.Toolbox) -> Reproduction:
+    """Return how a toolbox breeds: its ``reproduction`` if it has one, else by its ``step`` or its ``mate``.
+
+    Raises
+    ------
+    TypeError
+        If ``toolbox.reproduction`` is no `Reproduction`.
+    """
+    own = getattr(toolbox, "reproduction", None)
+    if own is not None:
+        if not isinstance(own, Reproduction):
+            raise TypeError(f"toolbox.reproduction must be a Reproduction, got {own!r}")
+        return own
+    return AroundCentre.of(toolbox) if getattr(toolbox, "step", None) is not None else Pairs.of(toolbox)
+
+
+def vary(
+    chosen: Sequence[Any], toolbox: base.Toolbox, *, seed: int, generation: int, cxpb: float = 1.0, mutpb: float = 1.0
+) -> list[Any]:
+    """Clone, mate and mutate the chosen parents, each group and child with random streams of its own.
+
+    Parameters
+    ----------
+    chosen : sequence
+        Parents; places 2i and 2i+1 are mated, or as many side by side as the toolbox' ``mates`` says if its ``mate``
+        takes ``*individuals``, without their fitness: a ``mate`` with an attribute ``fitter_first`` is given the fitter
+        of two first. They stay as they are. Under a toolbox with a ``step`` they are only mutated, and without
+        ``weigh`` two side by side in opposite directions.
+    toolbox : deap.base.Toolbox
+        With ``clone``, ``mate`` and ``mutate``.
+    seed, generation : int
+        The key of the streams.
+    cxpb, mutpb : float
+        The probabilities that a group is mated and that a child is mutated.
+
+    Returns
+    -------
+    list
+        As many children, without a valid fitness.
+    """
+    reproduction = reproduction_of(toolbox)
+    sources = reproduction.in_order(chosen)
+    return reproduction.vary(sources, toolbox, seed=seed, generation=generation, cxpb=cxpb, mutpb=mutpb)

@@ -1,0 +1,238 @@
+"""One centre a generation, around which all children lie: an evolution strategy."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+from deap import base
+from numpy.typing import NDArray
+
+from deap_nn.breeding.recipe import MEAN_PLACE, POOL_PLACE, Recipe, drawn_places
+from deap_nn.breeding.reproduction.base import Places, Reproduction
+from deap_nn.breeding.variation import Variation
+from deap_nn.genome.vectors import Halves, Vector, Vectors, empty_vector
+from deap_nn.operators.ranking import Weigh, counted, counts_and_kept, recombination_weights, weigh_of, weights_of
+from deap_nn.operators.recombination import further
+
+
+@dataclass(frozen=True)
+class AroundCentre(Reproduction):
+    """An evolution strategy: all children of a generation are mutated copies of one centre.
+
+    The centre moves from where it was towards the chosen, `step` times as far as their mean lies. Founders have no
+    centre: the one that was chosen most often is the first.
+
+    Parameters
+    ----------
+    step : float
+        1 for the mean itself.
+    weigh : callable, optional
+        Called with the number of members: the recombination weight of each, best first, as `recombination_weights`
+        gives them. Left out, parents are drawn by ``select``, each counts as often as it was drawn, and children come
+        in pairs, mirrored at the centre.
+    """
+
+    step: float
+    weigh: Weigh = None
+
+    is_compiled = True
+    has_groups = False
+    shares_parents = True
+
+    @classmethod
+    def of(cls, toolbox: base.Toolbox) -> AroundCentre:
+        """Return the strategy of a toolbox with a ``step``."""
+        return cls(toolbox.step, weigh_of(toolbox))
+
+    @property
+    def mirrored(self) -> bool:  # type: ignore[override]  # a constant of other strategies
+        """Whether children come in pairs, mirrored at the centre."""
+        return self.weigh is None
+
+    def key(self) -> list[Any]:
+        """Return the step."""
+        return [float(self.step)]
+
+    def weights_of_ranks(self, members: int) -> bytes:
+        """Return the recombination weights of so many members, as bytes."""
+        return b"" if self.weigh is None else weights_of(self.weigh, members).tobytes()
+
+    def ancestry(self, cxpb: float, elites: int) -> dict[str, Any] | None:
+        """Return whether members count by weights, and how many; None where the weights are of another function."""
+        weigh: Any = self.weigh
+        known = isinstance(weigh, partial) and weigh.func is recombination_weights
+        if weigh not in (None, recombination_weights) and not known:
+            return None
+        parents = weigh.keywords.get("parents") if isinstance(weigh, partial) else None
+        return {"mates": 2, "elites": 0, "around_centre": True, "weighted": weigh is not None, "parents": parents}
+
+    def choose(self, population: Sequence[Any], count: int, toolbox: base.Toolbox, rng: Any, clock: Any) -> list[Any]:
+        """Return all members, best first, where they count by weights; else those that were drawn."""
+        if self.weigh is None:
+            return super().choose(population, count, toolbox, rng, clock)
+        clock.advance(population)
+        return self.ranked(population)
+
+    def recipes(self, generation: int, places: Places, sigmas: Sequence[float | None]) -> list[Recipe]:
+        """Return the recipes of the children, whose one parent is the centre."""
+        shared = self.parents_of(generation, 0, places, len(places))  # one object for all: a pickle holds it once
+        return [Recipe(generation, place, shared, sigma) for place, sigma in enumerate(sigmas)]
+
+    def parents_of(self, generation: int, place: int, places: Places, bred: int) -> tuple[int, ...]:
+        """Return the id of the centre, or for the first children that of the founder that was drawn most often."""
+        return (generation - 1 << 32 | POOL_PLACE if generation > 1 else _most_often(places),)
+
+    def pool(self, member: Recipe, places: Sequence[int]) -> Recipe:
+        """Return the recipe of the next centre."""
+        if not member.generation:
+            return Recipe(0, _most_often(places))
+        return Recipe(member.generation, POOL_PLACE, member.parents, member.sigma, drawn_places(places))
+
+    def ranked(self, members: Sequence[Any]) -> list[Any]:
+        """Return members best first."""
+        return sorted(members, key=attrgetter("fitness"), reverse=True)
+
+    def mean(self, recipes: Sequence[Recipe], size: int) -> Recipe:
+        """Return the recipe of what lies `step` times as far from the centre as the mean of some members, best first.
+
+        If they are all members, and there are recombination weights, it is the next centre.
+        """
+        first, places = recipes[0], [recipe.place for recipe in recipes]
+        if not first.generation:
+            return super().mean(recipes, size)
+        whole = self.weigh is not None and len(set(places)) == len(places) == size
+        place = POOL_PLACE if whole else MEAN_PLACE
+        return Recipe(first.generation, place, first.parents, first.sigma, drawn_places(places))
+
+    def example(self, drawn: bytes) -> Recipe:
+        """Return the recipe of a centre."""
+        return Recipe(1, POOL_PLACE, (0,), None, drawn)
+
+    def sources(self, chosen: Sequence[Any], before: Sequence[Any]) -> list[Any]:
+        """Return the next centre, once for each child."""
+        centre = centre_of(chosen, before[0] if before else None, self.step, self.weigh)
+        return [centre] * len(chosen)
+
+    def plain_mean(self, members: Sequence[Any], sources: Sequence[Any], size: int) -> Any:
+        """Return what lies `step` times as far from the centre as the mean of some members, as `mean` does."""
+        if not sources:
+            return super().plain_mean(members, sources, size)
+        ranked = self.ranked(members)
+        if not ranked:
+            raise ValueError("individuals must not be empty")
+        whole = len({id(member) for member in ranked}) == len(ranked) == size
+        return centre_of(ranked, sources[0], self.step, self.weigh if whole else None)
+
+    def breed(self, variation: Variation, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
+        """Write children of a centre, or the next centre."""
+        (centre,) = parents
+        if recipes[0].drawn:
+            self._pool(variation, recipes[0], centre, outs[0])
+        elif variation.compiled and all(map(variation.mutated, recipes)):
+            self._around(variation, recipes, centre, outs)
+        else:
+            for recipe, out in zip(recipes, outs, strict=True):
+                variation.mutate_into(recipe, variation.copy_of(centre), out, mirrored=self.mirrored)
+
+    def breed_rounded(
+        self,
+        variation: Variation,
+        recipes: Sequence[Recipe],
+        parents: Sequence[Vector],
+        outs: Vectors,
+        halves: Sequence[Halves],
+        rounded: NDArray[np.bool_],
+    ) -> bool:
+        """Write children of a centre with some matrices as bfloat16, if they are mutated in the compiled pass."""
+        if recipes[0].drawn or not variation.compiled or not all(map(variation.mutated, recipes)):
+            return False
+        self._around(variation, recipes, parents[0], outs, halves, rounded)
+        return True
+
+    def _around(
+        self,
+        variation: Variation,
+        recipes: Sequence[Recipe],
+        centre: Vector,
+        outs: Vectors,
+        halves: Sequence[Halves] = (),
+        rounded: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Write siblings as `mutate_around` makes them; `outs` have only the matrices that are not rounded."""
+        from deap_nn.operators.compiled.centre import mutate_around
+
+        first = recipes[0]
+        mutate_around(
+            outs,
+            centre,
+            variation.noise,
+            variation.factors(first.sigma),
+            variation.shapes,
+            seed=variation.seed,
+            generation=first.generation,
+            places=[self._noise_place(recipe.place) for recipe in recipes],
+            halves=halves,
+            rounded=rounded,
+        )
+
+    def _pool(self, variation: Variation, recipe: Recipe, centre: Vector, out: Vector) -> None:
+        """Write the centre of the children of those that were drawn among the children of `centre`."""
+        counts, kept = counts_and_kept(recipe.places, self.weigh if recipe.place == POOL_PLACE else None)
+        if variation.compiled and variation.mutpb >= 1:
+            from deap_nn.operators.compiled.centre import pool
+
+            drawn = np.array([self._noise_place(place) for place in counts], np.int64)
+            key: dict[str, Any] = {"seed": variation.seed, "generation": recipe.generation, "drawn": drawn}
+            key |= {"counts": np.array(list(counts.values()), np.float64), "kept": kept, "step": float(self.step)}
+            pool(out, centre, variation.noise, variation.factors(recipe.sigma), variation.shapes, **key)
+            return
+        total, child = kept * centre.astype(np.float64), empty_vector(centre.size)
+        for place, count in counts.items():
+            self.breed(variation, (Recipe(recipe.generation, place, recipe.parents, recipe.sigma),), [centre], (child,))
+            total += np.multiply(child, count, dtype=np.float64)
+        further(centre, total / counted(counts.values(), kept), self.step, out)
+
+    def _noise_place(self, place: int) -> int:
+        """Return which noise a child has, as the compiled passes count it: two of a pair share one."""
+        return place if self.mirrored else 2 * place
+
+
+def _most_often(places: Places) -> int:
+    """Return the place that was drawn most often, of several the first."""
+    return Counter(list(map(int, places))).most_common(1)[0][0]
+
+
+def centre_of(chosen: Sequence[Any], centre: Any, step: float, weigh: Weigh = None) -> Any:
+    """Return what the next generation comes from: `step` times as far from a centre as the mean of the chosen.
+
+    Parameters
+    ----------
+    chosen : sequence of WeightList
+        Each as often as it counts; with weights all members, best first.
+    centre : WeightList, optional
+        What they were bred from. Left out, they are founders, of which the one that counts most is returned.
+    step : float
+        1 for the mean itself.
+    weigh : callable, optional
+        The recombination weights, see `AroundCentre`.
+    """
+    if centre is None:
+        ((most, _),) = Counter(map(id, chosen)).most_common(1)
+        return next(individual for individual in chosen if id(individual) == most)
+    each = {id(individual): individual for individual in chosen}
+    counts, kept = counts_and_kept(list(map(id, chosen)), weigh)
+    total = kept * centre.flat.astype(np.float64)
+    for key, count in counts.items():
+        total += np.multiply(each[key].flat, count, dtype=np.float64)
+    made = copy.deepcopy(centre)
+    if hasattr(made, "fitness"):
+        del made.fitness.values
+    further(centre.flat, total / counted(counts.values(), kept), step, made.flat)
+    return made

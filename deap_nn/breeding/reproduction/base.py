@@ -1,0 +1,195 @@
+"""How the children of a generation come from the members of the one before: what every strategy has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from deap import base
+from numpy.typing import NDArray
+
+from deap_nn.breeding.recipe import MEAN_PLACE, Recipe
+from deap_nn.breeding.variation import Variation, happens, mutation_of, strength_of, unscored
+from deap_nn.core.seeding import seeded
+from deap_nn.genome.population import mean_of
+from deap_nn.genome.vectors import Halves, Vector, Vectors
+from deap_nn.operators.adaptation.selections import adapting
+
+Places = Sequence[int] | NDArray[np.uint32]
+
+
+class Reproduction:
+    """How the children of a generation come from the members of the one before.
+
+    This class draws parents with the toolbox's ``select``, puts them into groups of `mates` side by side, and gives
+    each child of a group one of its places. A strategy overrides `cross`, and whatever else it does differently. It is
+    immutable, has no state of a run, and is pickled with the tasks of a map.
+
+    Attributes
+    ----------
+    mates : int
+        The number of parents of a group.
+    is_compiled : bool
+        Whether `breed` has a compiled pass for children that are mutated by `mutGaussianAdaptive`.
+    mirrored : bool
+        Whether children 2i and 2i+1 are mutated in opposite directions.
+    has_groups : bool
+        Whether members are parents in groups: the logbook then has ``best_pairs``.
+    shares_parents : bool
+        Whether all children of a generation have the same parents.
+    """
+
+    mates: int = 2
+    is_compiled: bool = False
+    mirrored: bool = False
+    has_groups: bool = True
+    shares_parents: bool = False
+
+    def key(self) -> list[Any]:
+        """Return what distinguishes runs by this strategy beside ``cxpb``, ``mutpb`` and `mates`, for their history."""
+        return [type(self).__name__, sorted(vars(self).items())]
+
+    def weights_of_ranks(self, members: int) -> bytes:
+        """Return the recombination weights of so many members, as bytes for the history; empty without weights."""
+        return b""
+
+    def pinned(self) -> Reproduction:
+        """Return the strategy as it goes into recipes: operators without a random generator, tables of noise pinned."""
+        return self
+
+    def ancestry(self, cxpb: float, elites: int) -> dict[str, Any] | None:
+        """Return how members come from those before, as a run's report takes it; None where places do not tell."""
+        return None
+
+    # Parents.
+
+    def choose(self, population: Sequence[Any], count: int, toolbox: base.Toolbox, rng: Any, clock: Any) -> list[Any]:
+        """Return parents, one for the place of each of `count` children; the clock advances.
+
+        Raises
+        ------
+        ValueError
+            If ``select`` returns another number of individuals.
+        """
+        drawn = adapting(seeded(toolbox.select, rng), clock)(population, count)
+        if len(drawn) != count:
+            raise ValueError(f"select must return {count} individuals, got {len(drawn)}")
+        return self.in_order(drawn)
+
+    def in_order(self, chosen: Sequence[Any]) -> list[Any]:
+        """Return the chosen parents in the order in which they are mated."""
+        return list(chosen)
+
+    def groups_with(self, best: Any, chosen: Sequence[Any]) -> int:
+        """Return the number of groups in which a member is a parent."""
+        groups = (chosen[start : start + self.mates] for start in range(0, len(chosen), self.mates))
+        return sum(any(parent is best for parent in group) for group in groups)
+
+    # Children by their recipes.
+
+    def recipes(self, generation: int, places: Places, sigmas: Sequence[float | None]) -> list[Recipe]:
+        """Return the recipes of a generation's children, which take the `places` of their parents in the one before."""
+        ids = [generation - 1 << 32 | int(place) for place in places]
+        made: list[Recipe] = []
+        for start in range(0, len(ids), self.mates):
+            group = tuple(ids[start : start + self.mates])
+            for turn in range(len(group)):
+                made.append(Recipe(generation, start + turn, group[turn:] + group[:turn], sigmas[start + turn]))
+        return made
+
+    def parents_of(self, generation: int, place: int, places: Places, bred: int) -> tuple[int, ...]:
+        """Return the ids of the parents of one of `bred` children, the one whose place it takes first."""
+        start = place - place % self.mates
+        group = [generation - 1 << 32 | int(i) for i in places[start : min(start + self.mates, bred)]]
+        return (*group[place - start :], *group[: place - start])
+
+    def pool(self, member: Recipe, places: Sequence[int]) -> Recipe | None:
+        """Return the recipe of what all children of the next generation are bred from; None for the chosen themselves.
+
+        Parameters
+        ----------
+        member : Recipe
+            One of the chosen.
+        places : sequence of int
+            The places of all of them.
+        """
+        return None
+
+    def ranked(self, members: Sequence[Any]) -> list[Any]:
+        """Return members in the order in which `mean` takes their recipes."""
+        return list(members)
+
+    def mean(self, recipes: Sequence[Recipe], size: int) -> Recipe:
+        """Return the recipe of the mean of some of the `size` members of a generation."""
+        return Recipe(recipes[0].generation, MEAN_PLACE, tuple(recipe.id for recipe in recipes))
+
+    def example(self, drawn: bytes) -> Recipe:
+        """Return a recipe that takes as long to breed as what the cache holds for each generation."""
+        return Recipe(1, 0, tuple(range(self.mates)))
+
+    def breed(self, variation: Variation, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
+        """Write siblings side by side, whose `parents` are in the order of the first, into `outs`."""
+        for turn, (recipe, out) in enumerate(zip(recipes, outs, strict=True)):
+            own = [variation.copy_of(parent) for parent in (*parents[turn:], *parents[:turn])]
+            side = recipe.place % self.mates
+            group, streams = own[-side:] + own[:-side], (variation.seed, recipe.generation, recipe.place // self.mates)
+            child = self.cross(group, streams, variation.cxpb)[side]
+            variation.mutate_into(recipe, child, out)
+
+    def breed_rounded(
+        self,
+        variation: Variation,
+        recipes: Sequence[Recipe],
+        parents: Sequence[Vector],
+        outs: Vectors,
+        halves: Sequence[Halves],
+        rounded: NDArray[np.bool_],
+    ) -> bool:
+        """Write siblings with some matrices as bfloat16 in one pass, or return False where there is no such pass."""
+        return False
+
+    # Children in the plain way.
+
+    def cross(self, individuals: Sequence[Any], streams: tuple[int, int, int], cxpb: float) -> Sequence[Any]:
+        """Return the children of a group, each at the place of its parent, before they are mutated.
+
+        Parameters
+        ----------
+        individuals : sequence of WeightList
+            Copies of the parents, at most `mates`, which may be changed in place.
+        streams : tuple of int
+            The run's seed, the generation and the number of the group: the key of random numbers.
+        cxpb : float
+            The probability that a group is mated.
+        """
+        return individuals
+
+    def sources(self, chosen: Sequence[Any], before: Sequence[Any]) -> list[Any]:
+        """Return the individuals that children are copied from; `before` are those of the generation before, if any."""
+        return list(chosen)
+
+    def plain_mean(self, members: Sequence[Any], sources: Sequence[Any], size: int) -> Any:
+        """Return the mean of some of the `size` members of a generation whose children came from `sources`."""
+        return mean_of(members)
+
+    def vary(
+        self, sources: Sequence[Any], toolbox: base.Toolbox, *, seed: int, generation: int, cxpb: float, mutpb: float
+    ) -> list[Any]:
+        """Clone, mate and mutate, each group and child with random streams of its own; the sources stay as they are."""
+        children = unscored(toolbox.clone(source) for source in sources)
+        strength, sigmas = strength_of(toolbox.mutate), list[float]()
+        if strength is not None:
+            sigmas = strength.inherited([strength.of(source) for source in sources], seed, generation)
+        for group, start in enumerate(range(0, len(children), self.mates)):
+            made = children[start : start + self.mates]
+            children[start : start + self.mates] = self.cross(made, (seed, generation, group), cxpb)
+        for place, child in enumerate(children):
+            if happens(mutpb, seed, generation, 2 * place + 1):
+                mutate = toolbox.mutate if strength is None else partial(toolbox.mutate, sigma=sigmas[place])
+                (children[place],) = mutation_of(mutate, seed, generation, place, mirrored=self.mirrored)(child)
+        if strength is not None:
+            for child, sigma in zip(children, sigmas, strict=True):
+                child.strategy = sigma
+        return unscored(children)

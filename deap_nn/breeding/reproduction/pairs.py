@@ -1,0 +1,109 @@
+"""Parents in groups side by side, crossed by the registered ``mate``: a genetic algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import attrgetter
+from typing import Any
+
+from deap import base
+
+from deap_nn.breeding.recipe import Recipe
+from deap_nn.breeding.reproduction.base import Reproduction
+from deap_nn.breeding.variation import Variation, happens, without_state
+from deap_nn.core.seeding import Purpose, seeded, stream
+from deap_nn.genome.vectors import Vector, Vectors
+from deap_nn.operators.by_name import checked_children, mates_of
+from deap_nn.operators.crossover import cxMask
+from deap_nn.operators.recombination import cxScanning
+
+SCANNED = 4
+"""The number of parents that one compiled pass scans."""
+
+
+@dataclass(frozen=True)
+class Pairs(Reproduction):
+    """A genetic algorithm: groups of parents side by side are crossed, and each child takes the place of one.
+
+    Parameters
+    ----------
+    mate : functools.partial
+        The toolbox's crossover.
+    mates : int
+        The number of parents that it crosses.
+    """
+
+    mate: partial[Any]
+    mates: int = 2
+
+    @classmethod
+    def of(cls, toolbox: base.Toolbox) -> Pairs:
+        """Return the strategy of a toolbox with a ``mate``."""
+        return cls(toolbox.mate, mates_of(toolbox))
+
+    def key(self) -> list[Any]:
+        """Return nothing: ``cxpb`` and the number of mates are in the history of every strategy."""
+        return []
+
+    def ancestry(self, cxpb: float, elites: int) -> dict[str, Any] | None:
+        """Return the number of mates, 1 where nothing is crossed; None where only some groups are."""
+        crossed = getattr(self.mate, "keywords", {}).get("indpb") != 0
+        if crossed and cxpb < 1:
+            return None
+        return {"mates": self.mates if crossed and cxpb else 1, "elites": elites, "around_centre": False}
+
+    def pinned(self) -> Pairs:
+        """Return the strategy with a crossover that has no random generator of its own."""
+        return replace(self, mate=without_state(self.mate, rng=None))
+
+    @property
+    def is_compiled(self) -> bool:  # type: ignore[override]  # a constant of other strategies
+        """Whether one compiled pass crosses and mutates: a mask over two parents, or scanning of four."""
+        mate = self.mate
+        if getattr(mate, "args", ()):
+            return False
+        if getattr(mate, "func", None) is cxMask:
+            return self.mates == 2 and 0 <= mate.keywords.get("indpb", 0.5) <= 1
+        return getattr(mate, "func", None) is cxScanning and self.mates == SCANNED
+
+    def in_order(self, chosen: Sequence[Any]) -> list[Any]:
+        """Return the chosen parents, the fitter of each pair first where the crossover has ``fitter_first``."""
+        if not getattr(getattr(self.mate, "func", self.mate), "fitter_first", False):
+            return list(chosen)
+        pairs = [sorted(chosen[i : i + 2], key=attrgetter("fitness"), reverse=True) for i in range(0, len(chosen), 2)]
+        return [parent for pair in pairs for parent in pair]
+
+    def cross(self, individuals: Sequence[Any], streams: tuple[int, int, int], cxpb: float) -> Sequence[Any]:
+        """Return the children of a group: what ``mate`` returns for it, if it is mated."""
+        seed, generation, group = streams
+        if len(individuals) < 2 or not happens(cxpb, seed, generation, 2 * group):
+            return individuals
+        mate = seeded(self.mate, stream(seed, Purpose.MATE, generation, group))
+        return checked_children(mate(*individuals), len(individuals), self.mate)
+
+    def breed(self, variation: Variation, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
+        """Write siblings, in one compiled pass if all of them are crossed and mutated by operators that it knows."""
+        first = recipes[0]
+        group = first.place // self.mates
+        whole = variation.compiled and self.is_compiled and len(parents) == self.mates
+        if (
+            not whole
+            or not happens(variation.cxpb, variation.seed, first.generation, 2 * group)
+            or not all(map(variation.mutated, recipes))
+        ):
+            super().breed(variation, recipes, parents, outs)
+        else:
+            self._in_one_pass(variation, first, parents, outs)
+
+    def _in_one_pass(self, variation: Variation, first: Recipe, parents: Sequence[Vector], outs: Vectors) -> None:
+        from deap_nn.operators.compiled.crossing import cross_and_mutate, scan_and_mutate
+
+        noise, factors, shapes = variation.noise, variation.factors(first.sigma), variation.shapes
+        key = {"seed": variation.seed, "generation": first.generation, "place": first.place}
+        if self.mates == SCANNED:
+            scan_and_mutate(outs, parents, noise, factors, shapes, **key)
+            return
+        indpb = self.mate.keywords.get("indpb", 0.5)
+        cross_and_mutate(outs, parents[0], parents[1], noise, factors, shapes, **key, indpb=indpb)

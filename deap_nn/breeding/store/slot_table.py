@@ -1,0 +1,41 @@
+"""Which slot of a host's cache each genome has: the main process decides, and tells the workers."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Container
+
+
+class SlotTable:
+    """The slots that genomes have.
+
+    Parameters
+    ----------
+    count : int
+        The number of slots in the cache.
+
+    Attributes
+    ----------
+    held : dict
+        The slot of each genome that has one, by its id.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.held: dict[int, int] = {}
+        self._free: list[int] = []  # a heap: low slots are used again first, so that files of the cache stay few
+        self._fresh = 0  # the first slot that no genome had yet
+
+    def take(self, key: int) -> bool:
+        """Give a genome a slot, unless it has one, and return whether it has one now."""
+        if key not in self.held:
+            if self._free:
+                self.held[key] = heapq.heappop(self._free)
+            elif self._fresh < self.count:
+                self.held[key], self._fresh = self._fresh, self._fresh + 1
+        return key in self.held
+
+    def keep_only(self, needed: Container[int]) -> None:
+        """Take their slots from all genomes but the needed ones."""
+        for key in [key for key in self.held if key not in needed]:
+            heapq.heappush(self._free, self.held.pop(key))

@@ -1,0 +1,97 @@
+"""A third strategy of reproduction, in a file of its own, under everything that the two of the package run under."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pytest
+from deap import base
+from wirings import Count, Stop, whole_result, wired
+
+from deap_nn import mutGaussianAdaptive
+from deap_nn.algorithms import evolve
+from deap_nn.breeding.reproduction import AroundCentre, Pairs, Reproduction, reproduction_of
+
+
+@dataclass(frozen=True)
+class Differences(Reproduction):
+    """Groups of three: each child is its parent and a share of the difference of the two others."""
+
+    share: float = 0.5
+    mates = 3
+
+    def cross(self, individuals, streams, cxpb):
+        if len(individuals) == self.mates:
+            whole = [individual.flat.copy() for individual in individuals]
+            for place, individual in enumerate(individuals):
+                individual.flat[:] += np.float32(self.share) * (whole[place - 2] - whole[place - 1])
+        return individuals
+
+
+def with_differences(share=0.5):
+    toolbox = wired()
+    del toolbox.mate
+    toolbox.reproduction = Differences(share)
+    return toolbox
+
+
+def test_a_strategy_of_ones_own_gives_the_same_bytes_by_recipes_and_plain():
+    found = []
+    for breeding in ("recipes", "plain"):
+        toolbox = with_differences()
+        reached = evolve(toolbox.population(n=13), toolbox, 6, seed=1, breeding=breeding)
+        found.append(whole_result(toolbox, *reached))
+    assert found[0] == found[1]
+    toolbox = with_differences(share=0.25)
+    assert whole_result(toolbox, *evolve(toolbox.population(n=13), toolbox, 6, seed=1)) != found[0]
+
+
+def test_a_strategy_of_ones_own_does_what_it_says():
+    toolbox = with_differences()
+    toolbox.register("mutate", partial(mutGaussianAdaptive, sigma=0.0), rng=None)
+    toolbox.register("select", lambda population, k, rng: population[:k])
+    population = toolbox.population(n=7)
+    before = [member.flat.copy() for member in toolbox.population(n=7)]
+    evolve(population, toolbox, 1, seed=1)
+    assert np.array_equal(population[0].flat, before[0] + np.float32(0.5) * (before[1] - before[2]))
+    assert np.array_equal(population[4].flat, before[4] + np.float32(0.5) * (before[5] - before[3]))
+    assert np.array_equal(population[6].flat, before[6])  # of a group that is not whole
+
+
+def test_a_run_by_a_strategy_of_ones_own_resumes_to_the_same_bytes(tmp_path):
+    toolbox, whole = with_differences(), Count()
+    expected = whole_result(toolbox, *evolve(toolbox.population(n=12), toolbox, 8, seed=1, callbacks=[whole]))
+    for stop in (0, 3):
+        toolbox, folder = with_differences(), tmp_path / str(stop)
+        with pytest.raises(KeyboardInterrupt):
+            evolve(toolbox.population(n=12), toolbox, 8, seed=1, checkpoint=folder, callbacks=[Stop(stop)])
+        toolbox = with_differences()
+        reached = evolve(toolbox.population(n=12), toolbox, 8, seed=1, checkpoint=folder)
+        assert whole_result(toolbox, *reached) == expected
+
+
+def test_a_run_does_not_resume_by_another_strategy(tmp_path):
+    toolbox = with_differences()
+    with pytest.raises(KeyboardInterrupt):
+        evolve(toolbox.population(n=12), toolbox, 8, seed=1, checkpoint=tmp_path / "c", callbacks=[Stop(3)])
+    toolbox = with_differences(share=0.25)
+    with pytest.raises(ValueError, match="reproduction"):
+        evolve(toolbox.population(n=12), toolbox, 8, seed=1, checkpoint=tmp_path / "c")
+
+
+def test_a_toolbox_says_how_it_breeds():
+    toolbox = wired()
+    assert isinstance(reproduction_of(toolbox), Pairs)
+    toolbox.step = 2.0
+    assert reproduction_of(toolbox) == AroundCentre(2.0)
+    toolbox.reproduction = "differences"
+    with pytest.raises(TypeError, match=r"toolbox\.reproduction must be a Reproduction, got 'differences'"):
+        reproduction_of(toolbox)
+
+
+def test_a_strategy_without_mates_needs_no_mate():
+    toolbox = base.Toolbox()
+    toolbox.reproduction = AroundCentre(1.0)
+    assert reproduction_of(toolbox).mates == 2
+    with pytest.raises(AttributeError):
+        Pairs.of(toolbox)
