@@ -22,7 +22,7 @@ MOVED: dict[str, list[str]] = {
     "broker_sockets": ["maps.scoop.sockets"],
     "charts": ["report.style"],
     "checkpoint": ["runs.checkpoint", "runs.generations"],
-    "clock": ["algorithms.toolbox.clock", "core.generation"],
+    "clock": ["algorithms.toolbox.clock", "core.registered"],
     "commandline": ["__main__"],
     "commands": ["process.cli", "core.errors"],
     "comparison": ["runs.several"],

@@ -30,6 +30,7 @@ from deap_nn.callbacks.base import Callback, Evolution, checked_callbacks
 from deap_nn.callbacks.progress import ProgressBar, in_notebook
 from deap_nn.core.arguments import check_count, check_number, check_probability
 from deap_nn.core.environment import Expected, this_process
+from deap_nn.core.registered import Registered, Traits
 from deap_nn.core.seeding import check_seed
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.operators.selection import operator_of
@@ -59,8 +60,8 @@ def _lineage(
 
 def _check_signs(population: Sequence[Any], toolbox: base.Toolbox) -> None:
     """Raise ValueError where one value is to be minimised, as `make_toolbox`'s on labelled data, and not."""
-    evaluate, weights = operator_of(toolbox.evaluate), population[0].fitness.weights
-    fitness = getattr(evaluate.problem, "fitness", None) if getattr(type(evaluate), "is_of_problem", False) else None
+    traits, weights = Traits(operator_of(toolbox.evaluate)), population[0].fitness.weights
+    fitness = getattr(traits.problem, "fitness", None) if traits.is_of_problem else None
     if fitness is not None and (len(weights) != 1 or weights[0] > 0):
         raise ValueError(
             f"population must have a fitness of one value that is minimised, as {fitness} is, got {weights}"
@@ -121,7 +122,8 @@ def evolve(
     halloffame : deap.tools.HallOfFame, optional
         Sees every generation.
     callbacks : iterable of Callback
-        Told in this order.
+        Told in this order. If one registers ``select`` or ``evaluate`` anew, the next generation uses it; another
+        ``mate``, ``mutate`` or ``clone`` is used in the plain way and refused under recipes.
     checkpoint : Checkpoint or path-like, optional
         Where to keep each generation: a folder, or one that was opened and is left open. One that has generations goes
         on after the last: with the same arguments the result is that of a run that was never broken. It needs breeding
@@ -261,7 +263,7 @@ def evolve(
 
 def _seed_of(toolbox: base.Toolbox, seed: int | None) -> int:
     """Return the seed of a run: the given one, or that of the toolbox, with which a given one has to agree."""
-    known = getattr(toolbox, "seed", None)
+    known = Registered.read(toolbox).seed
     if seed is None:
         if known is None:
             raise ValueError("seed must be given where the toolbox is not by make_toolbox, which has one")

@@ -25,6 +25,7 @@ from deap_nn.breeding.plain import Breeding
 from deap_nn.callbacks.base import Callback, Evolution, tell, telling_start_and_end
 from deap_nn.core.errors import WORST, EvaluationError
 from deap_nn.core.logbooks import record, statistic
+from deap_nn.core.registered import Registered
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.operators.elitism import Elitism
 from deap_nn.process.signals import heeding_signals, holding_signals
@@ -44,7 +45,8 @@ PROGRESS_SECONDS = 0.5
 
 def _elitism(toolbox: base.Toolbox, size: int) -> Elitism:
     """Return how members of a population of some size live on."""
-    elites, batches = getattr(toolbox, "elites", 0), getattr(toolbox, "elite_batches", 1)
+    registered = Registered.read(toolbox)
+    elites, batches = registered.elites, registered.elite_batches
     if not 0 <= elites < size:
         raise ValueError(f"elites must be at least 0 and below the population of {size}, got {elites!r}")
     if batches < 1:
@@ -96,7 +98,7 @@ def _record(
     evolution: Evolution, clock: Clock, stats: Any, begun: float, started: float, best_pairs: int | None, *, kept: bool
 ) -> None:
     """Log the generation, and with the same stroke make its best the run's; `kept` says if there is a checkpoint."""
-    toolbox, population = evolution.toolbox, evolution.population
+    population, assess = evolution.population, Registered.read(evolution.toolbox).assess
     best = max(population, key=attrgetter("fitness"))
     values = [individual.fitness.values[0] for individual in population]
     row: dict[str, Any] = {
@@ -107,8 +109,8 @@ def _record(
         "std": float(np.std(values)),
         "max": max(values),
     }
-    if hasattr(toolbox, "assess"):
-        row.update(toolbox.assess(best, evolution.generation, map=evolution.map))
+    if assess is not None:
+        row.update(assess(best, evolution.generation, map=evolution.map))
     if clock.sigma is not None:
         row["sigma"] = clock.sigma
     if best_pairs is not None:
@@ -153,9 +155,9 @@ class _Run:
         self._best_pairs: int | None = 0 if breeding.reproduction.has_groups else None
         toolbox = evolution.toolbox
         self._elitism = _elitism(toolbox, len(evolution.population))
-        self._clock: Clock = getattr(toolbox, "clock", None) or Clock(toolbox)
-        named = getattr(toolbox, "generations", None)
-        self._clock.reset(evolution.generations if named is None else named)
+        self._registered = registered = Registered.read(toolbox)
+        self._clock: Clock = registered.clock or Clock(toolbox)
+        self._clock.reset(evolution.generations if registered.generations is None else registered.generations)
         self._begun = self._started = time.perf_counter()
 
     def run(self) -> None:
@@ -191,6 +193,7 @@ class _Run:
         """Breed, score and log a generation, and tell of it."""
         evolution, checkpoint = self.evolution, self._checkpoint
         evolution.generation = generation
+        self._check_unchanged(generation)
         places = self._breed(generation) if generation else []
         _score(evolution, self._breeding, self._elitism, self._watching)
         if not generation and self._lineage is not None and not is_serial(evolution.toolbox.map):
@@ -210,6 +213,17 @@ class _Run:
         tell(self._watching, "on_generation", evolution)
         if checkpoint is not None and self._lineage is not None:
             self._keyframes.keep(self._lineage, checkpoint, self._watching)
+
+    def _check_unchanged(self, generation: int) -> None:
+        """Raise ValueError if something was registered anew in mid-run that this run does not take over."""
+        now, names = Registered.read(self.evolution.toolbox), ["elites", "elite_batches"]
+        remedy = "a run keeps those that it began with"
+        if self._lineage is not None:
+            names += ["clone", "mate", "mates", "mutate", "reproduction", "step", "weigh"]
+            remedy += ", unless breeding='plain' lets operators change"
+        for name in names:
+            if getattr(now, name) != getattr(self._registered, name):
+                raise ValueError(f"{name} was registered anew before generation {generation}: {remedy}")
 
     def _breed(self, generation: int) -> list[int]:
         """Let the children take the places of the population, and return those of their parents under a checkpoint."""

@@ -17,9 +17,9 @@ import numpy as np
 from deap import base
 
 from deap_nn.core.environment import environment
+from deap_nn.core.registered import Registered
 from deap_nn.genome.noise import NoiseTable
 from deap_nn.operators.adaptation.protocol import is_adaptation
-from deap_nn.operators.ranking import weigh_of
 from deap_nn.operators.selection import operator_of
 from deap_nn.process.workers import is_serial, running_under_scoop
 from deap_nn.runs.generations import CheckpointError
@@ -30,6 +30,7 @@ VERSION = 1
 NEUTRAL: dict[str, Any] = {
     "cxpb": 1.0,
     "mutpb": 1.0,
+    "mates": 2,
     "elites": 0,
     "elite_batches": 1,
     "mutate.indpb": 1.0,
@@ -75,20 +76,22 @@ def settings_record(
         "cxpb": float(cxpb),
         "mutpb": float(mutpb),
     }
+    registered = Registered.read(toolbox)
     found["fitness_weights"] = list(map(float, population[0].fitness.weights))
     for name in OPERATORS:
-        if hasattr(toolbox, name) and not (name == "evaluate" and own_problem(toolbox.evaluate) is not None):
-            found |= _of_operator(name, getattr(toolbox, name))
-    if (weigh := weigh_of(toolbox)) is not None:
-        found |= _of_operator("weigh", weigh)
+        operator = getattr(registered, name)
+        if operator is not None and not (name == "evaluate" and own_problem(operator) is not None):
+            found |= _of_operator(name, operator)
+    if registered.weigh is not None:
+        found |= _of_operator("weigh", registered.weigh)
     for name in ("mates", "elites", "elite_batches", "step"):
-        value = getattr(toolbox, name, None)
+        value = getattr(registered, name)
         if isinstance(value, Real):
             found[name] = float(value) if name == "step" else int(float(value))
-    if getattr(toolbox, "step", None) is not None:
+    if registered.step is not None:
         found.pop("mates", None)
-    if getattr(toolbox, "reproduction", None) is not None:  # a strategy of the user's own
-        found["reproduction"] = repr(toolbox.reproduction)
+    if registered.reproduction is not None:  # a strategy of the user's own
+        found["reproduction"] = repr(registered.reproduction)
     found |= _of_evaluation(toolbox, seed)
     return {"version": VERSION} | {
         name: value for name, value in sorted(found.items()) if not (name in NEUTRAL and value == NEUTRAL[name])
@@ -146,7 +149,7 @@ def _of_evaluation(toolbox: base.Toolbox, seed: int) -> dict[str, Any]:
     """Return the settings of the evaluation."""
     found: dict[str, Any] = {}
     problem = own_problem(toolbox.evaluate)
-    assess = getattr(toolbox, "assess", None)
+    assess = Registered.read(toolbox).assess
     size = getattr(getattr(assess, "func", assess), "validation_size", None)
     if size is not None:
         found["validation_size"] = int(size)

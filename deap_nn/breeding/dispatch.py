@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import itertools
+import pickle
 import pickletools
 import reprlib
 import warnings
@@ -21,7 +22,7 @@ from deap_nn.breeding.store.genomes import LackingError
 from deap_nn.breeding.task import MOST_CONTEXTS, Group, Reference, SentContext, Task, run_group
 from deap_nn.core.environment import Expected
 from deap_nn.core.errors import EvaluationError
-from deap_nn.core.generation import Scoring, told_of
+from deap_nn.core.registered import Scoring, told_of
 from deap_nn.genome.vectors import MOST_TOGETHER
 from deap_nn.process.workers import keeping_order, pickler
 
@@ -189,7 +190,7 @@ class Dispatch:
     def _of_recipes(self, function: Callable[[Any], Any], sent: Sequence[Any]) -> Iterator[Any]:
         if not sent:
             return
-        context, digest = self._context(self._dumps(_without_generation(function)))
+        context, digest = self._context(self._pickled(function))
         sizes = list(self.group_sizes(len(sent)))
         groups = [tuple(sent[end - size : end]) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
         at_once = MOST_TASKS * self._workers
@@ -322,6 +323,14 @@ class Dispatch:
         if self._reference is not None and self._reference[0] == digest:
             task = task._replace(reference=self._reference[1])
         return task
+
+    def _pickled(self, function: Callable[[Any], Any]) -> bytes:
+        """Return a function as it travels, the same bytes in each generation."""
+        try:
+            return self._dumps(_without_generation(function))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            reason = f"generation {self._known.generation}: what is registered cannot travel: {error}"
+            raise EvaluationError(f"{reason}: put it at the top of a module") from error
 
     def _context(self, function: bytes) -> tuple[SentContext, bytes]:
         """Return what a worker needs to know of a pickled function, and its digest."""

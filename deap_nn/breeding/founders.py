@@ -16,6 +16,7 @@ from deap_nn.breeding.recipe import POOL_PLACE, Recipe
 from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.breeding.variation import strength_of, without_state
 from deap_nn.core.arguments import check_count
+from deap_nn.core.registered import Registered
 from deap_nn.genome.population import Population
 from deap_nn.genome.vectors import Vector
 from deap_nn.genome.weight_list import WeightList
@@ -43,7 +44,7 @@ def initPopulation(toolbox: base.Toolbox, seed: int, n: int | None = None, *, st
         If `n` or `start` is no integer of at least 0.
     """
     if n is None:
-        n = getattr(toolbox, "members", None)
+        n = Registered.read(toolbox).members
         if n is None:
             raise ValueError("n must be given where make_toolbox was not given the population")
     start = check_count(start, "start", 0)
@@ -79,7 +80,8 @@ def breeder_of(
     There are recipes for a population that `initPopulation` has made and nobody has looked into since: any other is not
     a function of a seed.
     """
-    if getattr(toolbox.clone, "func", toolbox.clone) is not copy.deepcopy:
+    registered = Registered.read(toolbox)
+    if getattr(registered.clone, "func", registered.clone) is not copy.deepcopy:
         return "clone is registered anew, and children of recipes are not cloned"
     fresh = "the population must be fresh from toolbox.population"
     for member in population:
@@ -105,5 +107,5 @@ def breeder_of(
         mutpb,
         reproduction_of(toolbox).pinned(),
         strength=strength_of(toolbox.mutate),
-        elites=getattr(toolbox, "elites", 0),
+        elites=registered.elites,
     )

@@ -10,7 +10,7 @@ from deap import base
 from deap_nn.breeding.reproduction import Reproduction, reproduction_of
 from deap_nn.breeding.variation import unscored
 from deap_nn.core.errors import EvaluationError, MapError
-from deap_nn.core.generation import Scoring, told_of
+from deap_nn.core.registered import Scoring, told_of
 from deap_nn.process.workers import out_of_memory, worker_count
 
 

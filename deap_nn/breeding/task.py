@@ -19,7 +19,7 @@ from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.store.genomes import Genomes, LackingError
 from deap_nn.core.environment import EnvironmentDiffersError, Expected, difference, environment, this_process
 from deap_nn.core.errors import EvaluationError
-from deap_nn.core.generation import scoring, told_of
+from deap_nn.core.registered import Traits, scoring, told_of
 from deap_nn.process import workers
 from deap_nn.process.time_limit import time_limit
 
@@ -204,7 +204,7 @@ def _answers(task: Task, context: Context) -> list[Any]:
     """Return what the function answers to the individuals of a group."""
     with scoring(task.generation):
         genomes, function = context.genomes, context.function
-        target: Any = getattr(function, "func", function)
+        traits = Traits(function)
         _tell_generation(function, task.generation)
         genomes.recipes = {recipe.id: recipe for recipe in task.known}
         genomes.slots = dict(task.slots)
@@ -224,20 +224,20 @@ def _answers(task: Task, context: Context) -> list[Any]:
             given = individual if isinstance(item, Recipe) else (individual, *item[1:])
             return _call(partial(function, given), (recipe,), timeout)
 
-        timeout = context.timeout if getattr(target, "has_limit", True) else None
-        if hasattr(target, "prepare"):
-            _call(target.prepare, recipes, None)
-        if bare and getattr(target, "scores_groups", False):
+        timeout = context.timeout if traits.has_limit else None
+        if traits.prepare is not None:
+            _call(traits.prepare, recipes, None)
+        if bare and traits.scores_groups:
             for genomes_together in genomes.groups(task.items):
                 some = recipes[len(answers) : len(answers) + len(genomes_together)]
-                answers.extend(_call(partial(target.many, genomes_together), some, timeout))
+                answers.extend(_call(partial(traits.many, genomes_together), some, timeout))
             return answers
-        if bare and hasattr(target, "of_rounded") and any(target.rounded):
-            rounded = np.array(target.rounded)
+        if bare and any(traits.rounded):
+            rounded = np.array(traits.rounded)
             for recipe, (flat, halves) in zip(recipes, genomes.rounded(recipes, rounded), strict=True):
-                answers.append(scored(partial(target.of_rounded, flat, halves), recipe, recipe))
+                answers.append(scored(partial(traits.of_rounded, flat, halves), recipe, recipe))
             return answers
-        individuals = genomes.individuals(recipes, kept=getattr(target, "leaves_weights", False))
+        individuals = genomes.individuals(recipes, kept=traits.leaves_weights)
         for item, recipe, individual in zip(task.items, recipes, individuals, strict=True):
             given = individual if isinstance(item, Recipe) else (individual, *item[1:])
             answers.append(scored(partial(function, given), item, recipe))

@@ -14,11 +14,12 @@ from deap import base, tools
 
 from deap_nn.core.errors import EvaluationError
 from deap_nn.core.logbooks import Row, flat, last_record
+from deap_nn.core.registered import Registered
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.population import mean_of
 from deap_nn.genome.vectors import Matrix
 from deap_nn.genome.weight_list import WeightList
-from deap_nn.operators.ranking import weigh_of, weights_of
+from deap_nn.operators.ranking import weights_of
 from deap_nn.process.workers import out_of_memory
 
 
@@ -77,7 +78,7 @@ class Evolution:
         """The matrices of the best member by name, valid until the next look; none where it is no `WeightList`."""
         if not isinstance(self.best, WeightList):
             return {}
-        layout: Layout = getattr(self.toolbox, "layout", None) or Layout.of(self.best)
+        layout: Layout = Registered.read(self.toolbox).layout or Layout.of(self.best)
         return dict(zip(layout.names, layout.views(np.asarray(self.look(self.best))), strict=True))
 
     @property
@@ -97,7 +98,7 @@ class Evolution:
     @property
     def voters(self) -> list[Any]:
         """Those of the fittest that the next generation comes from, and does not go away from."""
-        weigh, fittest = weigh_of(self.toolbox), self.fittest
+        weigh, fittest = Registered.read(self.toolbox).weigh, self.fittest
         return fittest if weigh is None else fittest[: np.count_nonzero(weights_of(weigh, len(self.population)) > 0)]
 
     @property

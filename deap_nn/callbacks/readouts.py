@@ -12,6 +12,7 @@ from deap import base
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.core.files import append_text, write_text
 from deap_nn.core.logbooks import format_row
+from deap_nn.core.registered import Registered
 
 READOUT_EVERY = 25
 """Generations between two scorings of the candidates for the result on all validation samples."""
@@ -111,7 +112,7 @@ class Readouts(Callback):
         self._write()
 
     def _vote(self, evolution: Evolution) -> None:
-        if evolution.parents and self.voters and hasattr(self.toolbox, "vote_error_rate"):
+        if evolution.parents and self.voters and Registered.read(self.toolbox).vote_error_rate is not None:
             voters = evolution.voters[: self.voters]
             self.vote = {"voters": len(voters)}
             for split in ("validation", "test"):

@@ -15,6 +15,7 @@ from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.core.arguments import check_count
 from deap_nn.core.logbooks import Row, rows_of
 from deap_nn.core.optional import optional
+from deap_nn.core.registered import Traits
 
 EVERY = 25
 """Generations between two looks at the weights of the best."""
@@ -86,7 +87,7 @@ class TensorBoardLogger(Callback):
         from deap_nn.models.tensorflow import configure_tensorflow, tf
 
         # TensorFlow takes its number of threads from who makes it compute first, as a writer does.
-        problem = getattr(getattr(evolution.toolbox.evaluate, "func", None), "problem", None)
+        problem = Traits(evolution.toolbox.evaluate).problem
         configure_tensorflow(getattr(problem, "threads", 1), getattr(problem, "device", "cpu"))
         self._writer = tf.summary.create_file_writer(str(self.path))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deap_nn.breeding.store.slots import GenomeCache, default_place, free_bytes, slots_in, sweep
+from deap_nn.core.registered import Traits
 from deap_nn.genome.vectors import Shape, Vector, empty_vector
 from deap_nn.genome.weight_list import WeightList
 
@@ -62,7 +63,7 @@ class CallNamed:
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function
-        self.may_be_done_twice = getattr(getattr(function, "func", function), "may_be_done_twice", False)
+        self.may_be_done_twice = Traits(function).may_be_done_twice
 
     def __call__(self, named: Named) -> tuple[Any] | None:
         """Return the answer in a tuple, or None."""

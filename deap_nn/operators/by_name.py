@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from deap_nn.core.arguments import check_count, check_probability
+from deap_nn.core.registered import Registered
 from deap_nn.operators.crossover import cxBiased, cxMask, cxMatrices, cxSplit, cxUnits
 from deap_nn.operators.recombination import MOST_MATES, cxMean, cxScanning
 
@@ -60,7 +61,7 @@ def checked_children(children: Any, count: int, mate: Callable[..., Any]) -> tup
 
 def mates_of(toolbox: Any) -> int:
     """Return the number of parents that `evolve` crosses at a time: ``toolbox.mates``, if ``mate`` takes them, or 2."""
-    mates = int(getattr(toolbox, "mates", 2))
+    mates = int(Registered.read(toolbox).mates)
     return mates if mates == 2 or takes_many(toolbox.mate) else 2
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from deap import base
 
+from deap_nn.core.registered import Registered, words_of
 from deap_nn.operators.adaptation.feedback import ErrorScaled, OneFifth, SelfAdaptive
 from deap_nn.operators.adaptation.schedules import Annealed, Constant
 from deap_nn.operators.adaptation.selections import Adapting
 from deap_nn.operators.by_name import mates_of
 from deap_nn.operators.crossover import cxMask
 from deap_nn.operators.mutation import mutGaussianAdaptive
-from deap_nn.operators.ranking import FEWEST_OF_A_SHARE, number_of_parents, recombination_weights, weigh_of
+from deap_nn.operators.ranking import FEWEST_OF_A_SHARE, number_of_parents, recombination_weights
 from deap_nn.operators.recombination import cxScanning
 from deap_nn.operators.selection import operator_of, selMirrored, selRankBoosted
 
@@ -42,21 +43,18 @@ def describe_algorithm(toolbox: base.Toolbox, members: int, *, mates: int | None
 times the error of the best (mutGaussianAdaptive), selection by rank with pressure 2, the best boosted by 100 \
 (selRankBoosted)
     """
-    named = f" ({toolbox.algorithm})" if hasattr(toolbox, "algorithm") else ""
-    own = getattr(toolbox, "reproduction", None)
-    if own is not None:
-        return f"{own!r}{named}: {_mutation(toolbox.mutate)}, {_selection(toolbox.select, members)}"
-    if getattr(toolbox, "step", None) is not None:
-        return f"evolution strategy{named}: {_around_centre(toolbox, members)}"
+    registered = Registered.read(toolbox)
+    named = f" ({registered.algorithm})" if registered.algorithm is not None else ""
+    if registered.reproduction is not None:
+        how = f"{_mutation(registered.mutate)}, {_selection(registered.select, members)}"
+        return f"{registered.reproduction!r}{named}: {how}"
+    if registered.step is not None:
+        return f"evolution strategy{named}: {_around_centre(registered, members)}"
     crossed = _crossover(toolbox.mate, min(members, mates_of(toolbox) if mates is None else mates))
     parts = [crossed, _mutation(toolbox.mutate), _selection(toolbox.select, members)]
-    if getattr(toolbox, "elites", 0):
-        parts.append(f"the best {toolbox.elites} live on")
+    if registered.elites:
+        parts.append(f"the best {registered.elites} live on")
     return f"genetic algorithm{named}: {', '.join(parts)}"
-
-
-def _words(registered: Any) -> dict[str, Any]:
-    return dict(getattr(registered, "keywords", {}))
 
 
 def _name(registered: Any) -> str:
@@ -75,7 +73,7 @@ COUNTS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "
 def _crossover(mate: Any, mates: int) -> str:
     count = COUNTS.get(mates, str(mates))
     function = inspect.unwrap(operator_of(mate))
-    if function is cxMask and _words(mate).get("indpb") == 0:
+    if function is cxMask and words_of(mate).get("indpb") == 0:
         return "no crossover"
     how = " by a 0/1 mask" if function is cxMask else " by a random mask" if function is cxScanning else ""
     return f"{count} parents crossed{how} ({_name(mate)})"
@@ -99,14 +97,14 @@ def _sigma(sigma: Any) -> str:
 def _mutation(mutate: Any) -> str:
     if _name(mutate) != mutGaussianAdaptive.__name__:
         return f"mutation by {_name(mutate)}"
-    words = _words(mutate)
+    words = words_of(mutate)
     share = "" if words.get("indpb", 1.0) == 1 else f" of {words['indpb']:.0%} of the weights"
     one = " of one matrix" if words.get("matrices") == "one" else ""
     return f"Gaussian mutation{share}{one} whose sigma {_sigma(words.get('sigma'))} (mutGaussianAdaptive)"
 
 
 def _selection(select: Any, members: int) -> str:
-    words = _words(select)
+    words = words_of(select)
     if _name(select) != selRankBoosted.__name__:
         return f"selection by {_name(select)}" + (f" of {words['tournsize']}" if "tournsize" in words else "")
     parents = number_of_parents(words.get("parents"), members, words.get("fewest", FEWEST_OF_A_SHARE))
@@ -117,19 +115,18 @@ def _selection(select: Any, members: int) -> str:
     return f"selection by rank{of} with pressure {words.get('pressure', 1.5):g}{boosting} (selRankBoosted)"
 
 
-def _around_centre(toolbox: base.Toolbox, members: int) -> str:
-    step = toolbox.step
+def _around_centre(registered: Registered, members: int) -> str:
+    step, weigh = registered.step, registered.weigh
     how = f"a step of {step:.3g}" if isinstance(step, float | int) else "a step by the size of the run"
-    weigh = weigh_of(toolbox)
     if weigh is None:
-        function = operator_of(toolbox.select)
+        function = operator_of(registered.select)
         which = (
             "the better of each mirrored pair" if function is selMirrored else f"those that {_name(function)} selects"
         )
     elif operator_of(weigh) is recombination_weights:
-        parents = number_of_parents(_words(weigh).get("parents"), members) or members
+        parents = number_of_parents(words_of(weigh).get("parents"), members) or members
         half = max(1, min(members // 2, parents))
         which = f"the best {half} of {members} by rank and away from the worst {half}"
     else:
         which = f"all by {_name(weigh)}"
-    return f"children of one centre, which moves towards {which} with {how}, {_mutation(toolbox.mutate)}"
+    return f"children of one centre, which moves towards {which} with {how}, {_mutation(registered.mutate)}"

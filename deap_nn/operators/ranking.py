@@ -7,7 +7,6 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from deap import base
 from numpy.typing import NDArray
 
 from deap_nn.core.arguments import check_count, check_number
@@ -135,11 +134,6 @@ Weigh = Callable[[int], NDArray[np.float64]] | None
 """What says how much each counts, best first, given how many there are; None where they count as often as drawn."""
 
 Key = TypeVar("Key", bound=Hashable)
-
-
-def weigh_of(toolbox: base.Toolbox) -> Weigh:
-    """Return what a toolbox says that each counts by, which is for one with a ``step``."""
-    return getattr(toolbox, "weigh", None) if getattr(toolbox, "step", None) is not None else None
 
 
 def weights_of(weigh: Callable[[int], Any], size: int) -> NDArray[np.float64]:

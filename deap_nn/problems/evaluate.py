@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.core.generation import scored_generation
+from deap_nn.core.registered import scored_generation
 from deap_nn.data.dataset import Split
 from deap_nn.genome.vectors import Halves, Vector
 from deap_nn.genome.weight_list import WeightList

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from deap_nn import Individual, evolve, make_toolbox
 from deap_nn.breeding import lineage
-from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.recipe import Recipe
+from deap_nn.breeding.reproduction import AroundCentre, Pairs
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.task import forget, genomes_by_run
 from deap_nn.genome.vectors import empty_halves, empty_vector
@@ -105,13 +105,13 @@ def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch
         return lambda self, *arguments: counted.append(len(arguments)) or method(self, *arguments)
 
     whole = evolve(toolbox.population(n=10), toolbox, 4, mutpb=mutpb, breeding="plain")
-    monkeypatch.setattr(Breeder, "breed_around", counting(passes, Breeder.breed_around))
+    monkeypatch.setattr(AroundCentre, "_around", counting(passes, AroundCentre._around))
     monkeypatch.setattr(Scorer, "rounded_fitness", counting(scored, Scorer.rounded_fitness))
     by_recipes = evolve(toolbox.population(n=10), toolbox, 4, mutpb=mutpb, breeding="recipes")
     assert by_recipes[1] == whole[1]
     assert [member.flat.tobytes() for member in by_recipes[0]] == [member.flat.tobytes() for member in whole[0]]
     assert len(scored) == 50
-    assert (5 in passes) is (name == "es")  # with the halves; not all are mutated where mutpb is less than 1
+    assert (6 in passes) is (name == "es")  # with the halves; not all are mutated where mutpb is less than 1
 
 
 def test_a_rounded_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_anew(digits, monkeypatch):
@@ -169,16 +169,15 @@ def test_a_centre_that_is_overwritten_while_it_is_read_is_read_again(tmp_path):
     class Overwriting:
         """Breeds a copy of the centre, whose slot is given to another genome meanwhile."""
 
-        shapes, container, noise_table, mates, calls = ((3,),), Individual, None, 2, 0
+        shapes, container, noise_table, calls = ((3,),), Individual, None, 0
+        reproduction = Pairs(None)
 
-        def rounds(self, recipes):
-            return True
-
-        def breed_around(self, recipes, centre, outs, halves, rounded):
+        def breed_rounded(self, recipes, parents, outs, halves, rounded):
             self.calls += 1
             with genomes.cache.writing(0, 99) as room:
                 room[:] = 7
-            round_weights(centre, halves[0], self.shapes, rounded)
+            round_weights(parents[0], halves[0], self.shapes, rounded)
+            return True
 
         def breed(self, recipe, parents, out):
             out[:] = parents[0]

@@ -8,7 +8,7 @@ from deap import base
 
 from deap_nn import KerasProblem, evolve, make_toolbox, mutGaussianAdaptive, open_map
 from deap_nn.algorithms.toolbox.clock import Clock
-from deap_nn.core.generation import scored_generation, scoring
+from deap_nn.core.registered import scored_generation, scoring
 from deap_nn.genome.layout import Layout
 from deap_nn.models.tensorflow import keras, tf
 from deap_nn.problems import evaluate

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 from deap import base
 
-from deap_nn.core.generation import told_of
+from deap_nn.core.registered import Registered, told_of
 from deap_nn.operators.adaptation.protocol import Adaptation, hold, is_adaptation
 from deap_nn.operators.adaptation.schedules import Annealed
 from deap_nn.operators.adaptation.selections import Adapting, adaptations_of, note_update
@@ -39,18 +39,18 @@ class Clock:
     def __init__(self, toolbox: base.Toolbox) -> None:
         self.toolbox = toolbox
         self.generation = 0
-        self._first = getattr(toolbox, "evaluate", None)
+        self._first = Registered.read(toolbox).evaluate
 
     @property
     def adaptation(self) -> Adaptation | None:
         """What the registered mutation takes its sigma from, if that is an adaptation."""
-        sigma = getattr(self.toolbox.mutate, "keywords", {}).get("sigma")
+        sigma = Registered.read(self.toolbox).sigma
         if not is_adaptation(sigma):
             return None
         if isinstance(sigma, Annealed) and self.generations is not None:
             sigma.run_of(self.generations)
         hold(sigma)
-        return sigma
+        return cast(Adaptation, sigma)
 
     @property
     def sigma(self) -> float | None:
@@ -58,12 +58,12 @@ class Clock:
         adaptation = self.adaptation
         if adaptation is not None:
             return float(adaptation.sigma)
-        sigma = getattr(self.toolbox.mutate, "keywords", {}).get("sigma")
+        sigma = Registered.read(self.toolbox).sigma
         return float(sigma) if isinstance(sigma, Real) else sigma
 
     def _others(self) -> list[Adaptation]:
         """Return the adaptations that the registered selection updates beside that of the mutation."""
-        own, found = self.adaptation, adaptations_of(getattr(self.toolbox, "select", None))
+        own, found = self.adaptation, adaptations_of(Registered.read(self.toolbox).select)
         return [other for other in found if is_adaptation(other) and other is not own and not isinstance(other, Clock)]
 
     def watch(self, evaluate: Callable[..., Any]) -> None:

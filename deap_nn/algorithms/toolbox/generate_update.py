@@ -163,8 +163,8 @@ def check_named(toolbox: base.Toolbox) -> None:
     """Raise ValueError if ``generate`` or ``update`` of a strategy is registered anew, which `evolve` does not call."""
     if not isinstance(toolbox, StrategyToolbox):
         return
-    for name in ("generate", "update"):
-        registered = getattr(toolbox, name, None)
+    named: dict[str, Any] = {"generate": toolbox.generate, "update": toolbox.update}
+    for name, registered in named.items():
         if not isinstance(getattr(getattr(registered, "func", None), "__self__", None), GenerateUpdate):
             raise ValueError(f"{name} is not called by evolve: deap.algorithms.eaGenerateUpdate calls it")
 

@@ -10,11 +10,12 @@ from deap import base, tools
 
 from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.algorithms.toolbox.presets import usual_step
+from deap_nn.core.registered import Registered
 from deap_nn.genome.layout import Layout
 from deap_nn.operators.adaptation.feedback import SelfAdaptive
 from deap_nn.operators.adaptation.selections import adaptations_of, adapting
 from deap_nn.operators.by_name import takes_many
-from deap_nn.operators.ranking import weigh_of, weights_of
+from deap_nn.operators.ranking import weights_of
 from deap_nn.operators.recombination import cxMean
 from deap_nn.operators.selection import is_log_rank, operator_of
 
@@ -52,7 +53,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         """Register a function, as DEAP does; a ``select`` advances the generation before it selects."""
         if alias == "select":
             function = adapting(function, self.clock)
-        if alias == "weigh" and getattr(self, "step", None) is None:
+        if alias == "weigh" and Registered.read(self).step is None:
             raise ValueError("weigh: a genetic algorithm selects parents; preset='es' weighs all members")
         super().register(alias, function, *args, **kargs)
         if alias == "evaluate":
@@ -95,13 +96,12 @@ def check_called(toolbox: base.Toolbox, members: int) -> None:
     members : int
         The size of the population.
     """
-    around_centre = getattr(toolbox, "step", None) is not None
-    sigma = getattr(toolbox.mutate, "keywords", {}).get("sigma")
-    if around_centre and isinstance(sigma, SelfAdaptive):
+    registered = Registered.read(toolbox)
+    around_centre, weigh, select = registered.step is not None, registered.weigh, registered.select
+    if around_centre and isinstance(registered.sigma, SelfAdaptive):
         raise ValueError("mutate: SelfAdaptive is not for an evolution strategy, whose members share one sigma")
-    if around_centre and operator_of(getattr(toolbox, "mate", cxMean)) is not cxMean:
+    if around_centre and operator_of(registered.mate or cxMean) is not cxMean:
         raise ValueError("mate is not called where a toolbox has a step: children come from one centre")
-    weigh, select = weigh_of(toolbox), getattr(toolbox, "select", None)
     if weigh is not None:
         weights_of(weigh, members)
         if select is not None and not is_log_rank(select):
@@ -109,8 +109,8 @@ def check_called(toolbox: base.Toolbox, members: int) -> None:
     elif operator_of(select) in TAKING_THE_BEST:
         name = operator_of(select).__name__
         raise ValueError(f"select: the number of parents is that of the members, which is all of them with {name}")
-    if around_centre and getattr(toolbox, "elites", None):
-        raise ValueError(f"elites must be 0 where all the chosen are mated at once, got {toolbox.elites!r}")
+    if around_centre and registered.elites:
+        raise ValueError(f"elites must be 0 where all the chosen are mated at once, got {registered.elites!r}")
 
 
 class StrategyToolbox(MadeToolbox):

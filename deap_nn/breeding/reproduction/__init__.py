@@ -10,6 +10,7 @@ from deap import base
 from deap_nn.breeding.reproduction.around_centre import AroundCentre
 from deap_nn.breeding.reproduction.base import Reproduction
 from deap_nn.breeding.reproduction.pairs import Pairs
+from deap_nn.core.registered import Registered
 
 __all__ = ["AroundCentre", "Pairs", "Reproduction", "reproduction_of", "vary"]
 
@@ -22,12 +23,12 @@ def reproduction_of(toolbox: base.Toolbox) -> Reproduction:
     TypeError
         If ``toolbox.reproduction`` is no `Reproduction`.
     """
-    own = getattr(toolbox, "reproduction", None)
-    if own is not None:
-        if not isinstance(own, Reproduction):
-            raise TypeError(f"toolbox.reproduction must be a Reproduction, got {own!r}")
-        return own
-    return AroundCentre.of(toolbox) if getattr(toolbox, "step", None) is not None else Pairs.of(toolbox)
+    registered = Registered.read(toolbox)
+    if registered.reproduction is not None:
+        if not isinstance(registered.reproduction, Reproduction):
+            raise TypeError(f"toolbox.reproduction must be a Reproduction, got {registered.reproduction!r}")
+        return registered.reproduction
+    return Pairs.of(toolbox) if registered.step is None else AroundCentre.of(toolbox)
 
 
 def vary(

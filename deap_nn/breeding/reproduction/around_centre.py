@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from deap_nn.breeding.recipe import MEAN_PLACE, POOL_PLACE, Recipe, drawn_places
 from deap_nn.breeding.reproduction.base import Places, Reproduction
 from deap_nn.breeding.variation import Variation
+from deap_nn.core.registered import Registered
 from deap_nn.genome.vectors import Halves, Vector, Vectors, empty_vector
-from deap_nn.operators.ranking import Weigh, counted, counts_and_kept, recombination_weights, weigh_of, weights_of
+from deap_nn.operators.ranking import Weigh, counted, counts_and_kept, recombination_weights, weights_of
 from deap_nn.operators.recombination import further
 
 
@@ -49,7 +50,8 @@ class AroundCentre(Reproduction):
     @classmethod
     def of(cls, toolbox: base.Toolbox) -> AroundCentre:
         """Return the strategy of a toolbox with a ``step``."""
-        return cls(toolbox.step, weigh_of(toolbox))
+        registered = Registered.read(toolbox)
+        return cls(registered.step, registered.weigh)
 
     @property
     def mirrored(self) -> bool:  # type: ignore[override]  # a constant of other strategies

@@ -39,6 +39,7 @@ from deap_nn.core.files import (
     write_with,
 )
 from deap_nn.core.logbooks import format_row, rows_of, to_json
+from deap_nn.core.registered import Registered
 from deap_nn.genome.layout import Layout
 from deap_nn.process import signals, time_limit
 from deap_nn.report.html import REPORT_FILE, write_report
@@ -211,12 +212,12 @@ class RunDirectory(Callback):
         if weights := evolution.best_weights:
             self.write_weights(weights)
             write_answers(self.path / ANSWERS_FILE, evolution.toolbox, evolution.best)
-        problem: Any = getattr(evolution.toolbox, "problem", None)
-        if hasattr(evolution.toolbox, "to_model"):
+        registered = Registered.read(evolution.toolbox)
+        if registered.to_model is not None:
             try:
-                model = evolution.toolbox.to_model(evolution.best)
+                model = registered.to_model(evolution.best)
             except TypeError as error:
-                if not problem.model.held:
+                if not registered.problem.model.held:
                     raise
                 warnings.warn(f"{self.path / 'best.keras'} is not written: {error}", stacklevel=2)
             else:
@@ -272,11 +273,12 @@ class RunDirectory(Callback):
         self._restored |= not (self.path / "logbook.csv").exists()
         if not (self.path / "config.json").exists():
             self.write_config(settings_of(evolution, self._settings))
-        if not self._trace.is_chosen and hasattr(toolbox, "layout"):
-            self.trace_weights(toolbox.layout, 0)
+        layout = Registered.read(toolbox).layout
+        if not self._trace.is_chosen and layout is not None:
+            self.trace_weights(layout, 0)
         shape = sample_shape(toolbox)
         if shape is not None:
-            self._filters = FilterTrace(self.path / FILTERS_FILE, toolbox.layout, shape)
+            self._filters = FilterTrace(self.path / FILTERS_FILE, layout, shape)
 
     def on_generation(self, evolution: Evolution) -> None:
         """Append the generation's rows, and rewrite the other statistics when it is time.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from deap_nn.callbacks.run_directory.filters import image_shape
 from deap_nn.core.files import write_with
+from deap_nn.core.registered import Registered
 
 MOST_CLASSES = 2_000
 """Answers of more classes are not kept: their confusion matrix would be larger than what is read of a run."""
@@ -41,7 +42,7 @@ def write_answers(
     size : int, optional
         How many of the samples, the first ones, at least 1; all if left out.
     """
-    answered = _answered(getattr(toolbox, "problem", None), individual, size)
+    answered = _answered(Registered.read(toolbox).problem, individual, size)
     if answered is None:
         return
     x, y, probabilities = answered

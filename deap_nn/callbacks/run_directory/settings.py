@@ -11,7 +11,7 @@ from deap import base
 from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.callbacks.base import Evolution
 from deap_nn.core.files import plain
-from deap_nn.core.generation import problem_of
+from deap_nn.core.registered import Registered, Traits
 from deap_nn.data.dataset import Dataset
 from deap_nn.data.loading import find_dataset
 from deap_nn.operators.describe import describe_algorithm
@@ -32,19 +32,21 @@ def settings_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any
         The script's own, as JSON or else as ``repr`` tells them; they take the place of what is known, but for
         ``OURS``.
     """
-    toolbox = evolution.toolbox
+    toolbox, registered = evolution.toolbox, Registered.read(evolution.toolbox)
+    operators = {"mate": registered.mate, "mutate": registered.mutate, "select": registered.select}
     found: dict[str, Any] = {
         "population": len(evolution.population),
         "generations": evolution.generations,
         **evolution.settings,
         "fitness_weights": list(evolution.population[0].fitness.weights),
-        **_of_the_problem(toolbox),
-        **{name: _told_of(getattr(toolbox, name)) for name in ("mate", "mutate", "select") if hasattr(toolbox, name)},
-        **{name: getattr(toolbox, name) for name in ("step", "mates", "elites") if hasattr(toolbox, name)},
-        **({"reproduction": repr(toolbox.reproduction)} if hasattr(toolbox, "reproduction") else {}),
+        **_of_the_problem(registered),
+        **{name: _told_of(operator) for name, operator in operators.items() if operator is not None},
+        **({} if registered.step is None else {"step": registered.step}),
+        **{"mates": registered.mates, "elites": registered.elites},
+        **({} if registered.reproduction is None else {"reproduction": repr(registered.reproduction)}),
         "algorithm": describe_algorithm(toolbox, len(evolution.population)),
         "ancestry": reproduction_of(toolbox).ancestry(
-            float(evolution.settings.get("cxpb", 1.0)), int(getattr(toolbox, "elites", 0))
+            float(evolution.settings.get("cxpb", 1.0)), int(registered.elites)
         ),
     }
     return found | {name: _told(value) for name, value in given.items() if not (name in OURS and name in found)}
@@ -52,7 +54,7 @@ def settings_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any
 
 def sample_shape(toolbox: base.Toolbox) -> tuple[int, ...] | None:
     """Return the shape of a sample, where a toolbox has a problem with one input."""
-    problem: Any = getattr(toolbox, "problem", None)
+    problem = Registered.read(toolbox).problem
     if problem is None:
         return None
     data = find_dataset(problem.data)
@@ -81,12 +83,12 @@ def _told_of(operator: Any) -> str:
     return f"{getattr(function, '__name__', type(function).__name__)}({', '.join(short)})"
 
 
-def _of_the_problem(toolbox: base.Toolbox) -> dict[str, Any]:
+def _of_the_problem(registered: Registered) -> dict[str, Any]:
     """Return what the first fitness value is, the errors in the log, and the data, as far as the toolbox tells."""
     found: dict[str, Any] = {"fitness": "fitness"}
-    if (scored := problem_of(toolbox.evaluate)) is not None:
+    if (scored := Traits(registered.evaluate).problem) is not None:
         found = {"fitness": _measure_of(scored, "fitness"), "batch_size": scored.batch_size}
-    assessed = problem_of(getattr(toolbox, "assess", None))
+    assessed = Traits(registered.assess).problem
     if (problem := scored if assessed is None else assessed) is not None:
         name = _measure_of(problem, "error")
         maximised = hasattr(problem, "objectives") and problem.weights[0] > 0

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
+from deap_nn.core.registered import Traits
 from deap_nn.maps.scoop import repairs
 from deap_nn.maps.scoop.sockets import listen_nowhere
 from deap_nn.maps.shared import SharedMap
@@ -40,7 +41,7 @@ def current_map() -> Callable[..., Iterable[Any]]:
 
 def _scoop_map(function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterable[Any]:
     """Map with SCOOP; what is late is done again where the function says that it may be."""
-    if len(iterables) == 1 and getattr(getattr(function, "func", function), "may_be_done_twice", False):
+    if len(iterables) == 1 and Traits(function).may_be_done_twice:
         return repairs.first_answers(function, iterables[0])
     from scoop import futures
 
