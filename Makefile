@@ -16,9 +16,10 @@ mnist: $(VENV)/installed
 test: lint
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-# What takes hours, or needs root and an ssh server: every fault made to happen, hosts made here, more fuzzing, an hour of
+# What takes hours, or needs root and an ssh server: the long tests, every fault made to happen, hosts made here, more fuzzing, an hour of
 # soaking with each network at the same time.
 test-all: test test-extras dist
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup -m long
 	FUZZED=10000 $(BIN)/python -m pytest tests/breeding/test_fuzz.py
 	$(BIN)/python tests/faults/faults.py
 	$(BIN)/python tests/faults/hosts.py

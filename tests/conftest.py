@@ -1,6 +1,7 @@
 """What the tests share: a small data set, a test of normality and the real commands."""
 
 import contextlib
+import functools
 import io
 import json
 import math
@@ -166,6 +167,57 @@ def here(tmp_path: Path):
         return run_here(*arguments, cwd=cwd or tmp_path)
 
     return call
+
+
+@contextlib.contextmanager
+def forking(*modules: str):
+    """Start a process that runs commands in its children: a new process would import all anew for each."""
+    command = [sys.executable, "-W", "default", Path(__file__).with_name("forking.py"), *modules]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+
+
+@pytest.fixture(scope="session")
+def without_tensorflow():
+    with forking() as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def with_tensorflow():
+    with forking("deap_nn.models.tensorflow") as process:
+        yield process
+
+
+def in_a_child(process, folder: Path, *arguments: object, warnings: tuple[str, ...] = ()):
+    """Run a Python command in a child of a process by `forking`; the answer's `heavy` says if TensorFlow was imported.
+
+    The names of `warnings` are categories that are errors.
+    """
+    given = list(map(str, arguments))
+    said = [folder.parent / f"{folder.name}-{name}" for name in ("out", "err")]
+    request = {"arguments": given, "folder": str(folder), "environment": alone(folder), "warnings": warnings}
+    request |= {"stdout": str(said[0]), "stderr": str(said[1])}
+    print(json.dumps(request), file=process.stdin, flush=True)
+    with not_for_ever(300):
+        status, heavy = json.loads(process.stdout.readline())
+    answer = subprocess.CompletedProcess(given, status, *(path.read_text() for path in said))
+    answer.heavy = heavy
+    return answer
+
+
+@pytest.fixture
+def light(without_tensorflow, tmp_path: Path):
+    """As `run`, in a child of a process that has not imported TensorFlow."""
+    return functools.partial(in_a_child, without_tensorflow, tmp_path)
+
+
+@pytest.fixture
+def warm(with_tensorflow, tmp_path: Path):
+    """As `run`, in a child of a process that has imported TensorFlow, and not computed with it."""
+    return functools.partial(in_a_child, with_tensorflow, tmp_path)
 
 
 @contextlib.contextmanager

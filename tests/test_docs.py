@@ -22,8 +22,8 @@ def script_of(text):
         if language == "python":
             parts.append(block)
         elif not block.startswith("pip install"):
-            parts.append(f"if __name__ == '__main__':\n    subprocess.run(['bash', '-ec', {block!r}], check=True)\n")
-    return "import subprocess\n" + "".join(parts)
+            parts.append(f"if __name__ == '__main__':\n    pages.shell({block!r})\n")
+    return "import pages\n" + "".join(parts)
 
 
 def test_it_is_built_without_a_warning(tmp_path):
@@ -47,11 +47,11 @@ def test_what_a_contributor_is_sent_to_is_there():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_code_of_a_page_runs(run, tmp_path, monkeypatch, page):
+def test_the_code_of_a_page_runs(warm, tmp_path, monkeypatch, page):
     script = script_of(page.read_text())
     assert "from deap_nn import" in script
     (tmp_path / "page.py").write_text(script)
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}")
-    answer = run("-W", "error::UserWarning", "page.py")
+    answer = warm("page.py", warnings=["UserWarning"])
     assert answer.returncode == 0, answer.stderr

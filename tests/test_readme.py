@@ -21,9 +21,9 @@ def test_there_is_code_to_run():
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0])
-def test_the_code_runs(run, tmp_path, block):
+def test_the_code_runs(warm, tmp_path, block):
     (tmp_path / "script.py").write_text(block)
-    answer = run("-W", "error::UserWarning", "script.py")
+    answer = warm("script.py", warnings=["UserWarning"])
     assert answer.returncode == 0, answer.stderr
     if "eaSimple" in block:
         assert len((tmp_path / "logbook.csv").read_text().splitlines()) == 52

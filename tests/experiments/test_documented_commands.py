@@ -81,6 +81,7 @@ def test_the_commands_have_the_options_that_are_given_them(options_of):
     assert seen >= {"mnist", "sweep", "results", "scale", "launch", "replay", "report"}
 
 
+@pytest.mark.long
 def test_the_job_script_goes_on_where_the_job_before_was_ended(tmp_path):
     text = (ROOT / "docs" / "cluster.md").read_text()
     script = next(block for block in re.findall(r"```sh\n(.*?)```", text, re.S) if "#SBATCH" in block)

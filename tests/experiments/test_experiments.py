@@ -127,8 +127,15 @@ def test_the_saved_model_and_the_saved_weights_score_the_test_error(finished, di
 
 
 @in_turn
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("workers", "breeding"),
+    [
+        (1, "recipes"),
+        (2, "plain"),
+        (3, "recipes"),
+        *(pytest.param(*pair, marks=pytest.mark.long) for pair in [(1, "plain"), (2, "recipes"), (3, "plain")]),
+    ],
+)
 def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, workers, breeding):
     folder, _ = finished
     options = ["--data", digits_file, "--output", tmp_path / "run", "--breeding", breeding]
@@ -237,8 +244,15 @@ def test_runs_stop_early(here, tmp_path, digits_file, option, reason):
 
 
 @in_turn
-@pytest.mark.parametrize("prefix", [[], ["-m", "scoop", "-n", "3"]], ids=["plain", "scoop"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("prefix", "number"),
+    [
+        ([], signal.SIGTERM),
+        (["-m", "scoop", "-n", "3"], signal.SIGINT),
+        pytest.param([], signal.SIGINT, marks=pytest.mark.long),
+        pytest.param(["-m", "scoop", "-n", "3"], signal.SIGTERM, marks=pytest.mark.long),
+    ],
+)
 def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number):
     sizes = ["--model", "mlp", "--population", 20, "--data", digits_file]
     process = start([sys.executable, *prefix, MNIST, *sizes], tmp_path / "run")

@@ -134,7 +134,7 @@ def test_who_saves_too_long_ends_as_interrupted_and_says_so(tmp_path, takes, tol
     assert ("saved\n" in output.splitlines(keepends=True)) == (takes < 1)
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+@pytest.mark.parametrize("breeding", ["recipes", pytest.param("plain", marks=pytest.mark.long)])
 def test_a_worker_that_is_killed_is_named_and_the_run_goes_on(here, tmp_path, digits_file, breeding):
     outputs = [tmp_path / "whole", tmp_path / "run"]
     options = ["--data", digits_file, "--model", "mlp", "--generations", 30, "--no-progress", "--breeding", breeding]

@@ -229,6 +229,7 @@ def killed_after(rows, folder, command):
     return process
 
 
+@pytest.mark.long
 def test_the_command_killed_again_and_again_goes_on_to_the_same_bytes(run, here, digits_file, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     data = ["--data", digits_file, "--generations", 60]

@@ -167,7 +167,7 @@ class _Call:
         from scoop import _control, _types
 
         stalled = time.monotonic() - self._last
-        least = LATE_SECONDS if len(_answered) >= scoop.SIZE else FIRST_SECONDS
+        least = LATE_SECONDS if _missed or len(_answered) >= scoop.SIZE else FIRST_SECONDS
         if not self._took or stalled < max(least, LATE_TIMES * statistics.median_high(self._took)):
             return
         missing = [place for place in range(len(self.tasks)) if place not in self.answers]
@@ -175,6 +175,7 @@ class _Call:
             again = _types.Future(self.root.id, self.function, self.tasks[place])
             self._add(again, place, _control.execQueue.movable.append)
         self._last = time.monotonic()
+        _missed.append(self._last)
         warnings.warn(
             f"no answer for {stalled:.0f} s, so {len(missing)} task(s) are done again: a worker ended or is stuck",
             stacklevel=2,
@@ -194,6 +195,9 @@ class _Call:
 
 _answered: set[Any] = set()
 """The processes that have ever answered."""
+
+_missed: list[float] = []
+"""When answers were missed: a process that had not answered by then is no longer waited for so patiently."""
 
 _calls: list[_Call] = []
 """The calls of `first_answers` that wait; SCOOP's own loop looks after the last."""
