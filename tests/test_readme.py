@@ -34,9 +34,9 @@ def test_every_operator_is_in_the_table():
         assert re.search(rf"\| `{operator.name}` \|.*{re.escape(operator.reference.split('; ')[-1])}", README)
 
 
-def test_deaps_loops_give_the_same_under_scoop(run):
+def test_deaps_loops_give_the_same_under_scoop(run, warm):
     script = ROOT / "experiments" / "deap_loops.py"
-    serial = run(script, 2)
+    serial = warm(script, 2)
     assert serial.returncode == 0, serial.stderr
     assert serial.stdout.count("\n") == 3
     assert run("-m", "scoop", "-n", 2, script, 2).stdout == serial.stdout

@@ -34,8 +34,8 @@ def test_any_member_is_given_back(here, finished_run, tmp_path):
     assert "differs" not in answer.stdout
 
 
-def test_a_keras_model_is_written_too(run, finished_run, tmp_path):
-    answer = run(*REPLAY, finished_run, "--generation", 0, "--output", tmp_path / "first.keras")
+def test_a_keras_model_is_written_too(warm, finished_run, tmp_path):
+    answer = warm(*REPLAY, finished_run, "--generation", 0, "--output", tmp_path / "first.keras")
     assert answer.returncode == 0, answer.stderr
     import keras
 

@@ -144,7 +144,10 @@ def test_a_run_that_is_interrupted_has_the_network_of_its_last_row(digits, metho
         assert seen[3] != seen[2]
 
 
-@pytest.mark.parametrize("method", ["sgd", "openai-es", "random", "easimple"])
+LONG = [pytest.param(method, marks=pytest.mark.long) for method in ("openai-es", "easimple")]
+
+
+@pytest.mark.parametrize("method", ["sgd", "random", *LONG])
 def test_a_run_leaves_what_the_experiment_leaves_with_any_workers(here, run, tmp_path, digits_file, method):
     sizes = ["--population", 10] if method in ("openai-es", "random", "easimple") else []
     options = ["--method", method, *SMALL, *sizes, "--generations", 30, "--data", digits_file, "--output"]

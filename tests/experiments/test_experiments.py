@@ -180,10 +180,10 @@ def test_large_tasks_arrive_whole_while_scoop_reports(run):
     assert answer.stdout == "all arrived 3\n", answer.stderr
 
 
-def test_another_seed_differs_and_no_progress_is_silent(finished, run, tmp_path, digits_file):
+def test_another_seed_differs_and_no_progress_is_silent(finished, warm, tmp_path, digits_file):
     folder, _ = finished
     arguments = [*SETTING[:-1], 6, "--data", digits_file, "--output", tmp_path / "run", "--no-progress"]
-    answer = run(MNIST, *arguments)
+    answer = warm(MNIST, *arguments)
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
     assert (tmp_path / "run" / "logbook.csv").read_bytes() != (folder / "logbook.csv").read_bytes()
 
@@ -204,7 +204,7 @@ def test_runs_that_lead_nowhere_are_told_in_a_line(here, tmp_path, digits_file):
     assert re.search(r"runs/.* cannot be made \(File exists: runs\): name another folder by --output", answer.stderr)
 
 
-def test_the_cnn_runs_on_mlxtends_digits_with_the_articles_preset(run, tmp_path):
+def test_the_cnn_runs_on_mlxtends_digits_with_the_articles_preset(warm, tmp_path):
     arguments = [
         "--preset",
         "article",
@@ -217,7 +217,7 @@ def test_the_cnn_runs_on_mlxtends_digits_with_the_articles_preset(run, tmp_path)
         "--output",
         tmp_path / "run",
     ]
-    answer = run(MNIST, *arguments)
+    answer = warm(MNIST, *arguments)
     assert answer.returncode == 0, answer.stderr
     first, second, *_ = answer.stdout.splitlines()
     assert first.startswith("genetic algorithm (article): two parents crossed by a 0/1 mask (cxMask), Gaussian")

@@ -187,13 +187,13 @@ def test_the_folder_shows_it(place, here, digits_file, tmp_path, option):
     effect(tmp_path / "run", place)
 
 
-def test_the_rest_are_of_the_process_or_the_folder(place, here, run, digits_file, tmp_path):
+def test_the_rest_are_of_the_process_or_the_folder(place, here, warm, digits_file, tmp_path):
     given = (MNIST, *SIZES, "--data", digits_file, "--no-progress", "--output")
-    answer = run(*given, tmp_path / "run", "--threads", 2)
+    answer = warm(*given, tmp_path / "run", "--threads", 2)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout == ""
     assert json.loads((tmp_path / "run" / "config.json").read_text())["threads"] == 2
-    answer = run(*given, tmp_path / "gpu", "--device", "gpu")
+    answer = warm(*given, tmp_path / "gpu", "--device", "gpu")
     if answer.returncode:  # as where there is none
         assert answer.returncode == 2
         assert answer.stderr == "mnist.py: error: argument --device: TensorFlow sees no GPU\n"

@@ -35,8 +35,8 @@ def study(tmp_path):
     return folder
 
 
-def test_a_study_is_taken_and_its_table_and_figure_made(here, run, study, tmp_path):
-    answer = run(RESULTS, "--take", study, "--page", tmp_path / "page.md")
+def test_a_study_is_taken_and_its_table_and_figure_made(here, light, study, tmp_path):
+    answer = light(RESULTS, "--take", study, "--page", tmp_path / "page.md")
     assert (answer.returncode, answer.stdout) == (0, f"tiny: taken from {study}\n"), answer.stderr
     text = (tmp_path / "page.md").read_text()
     assert text.startswith("before\n<!-- study: tiny -->\n| setting | seeds |")

@@ -37,12 +37,12 @@ def sizes(function, items):
     return list(map(len, sent))
 
 
-def test_processes_give_the_bytes_of_one(run, tmp_path, digits_file, finished_run):
+def test_processes_give_the_bytes_of_one(warm, tmp_path, digits_file, finished_run):
     options = ["--model", "mlp", "--population", 20, "--generations", 8, "--seed", 3, "--no-progress"]
     cache = tmp_path / "cache"
     cache.mkdir()
     chosen = ["--map", "processes", "--workers", 2, "--cache", cache]
-    answer = run(MNIST, *options, "--data", digits_file, "--output", tmp_path / "run", *chosen)
+    answer = warm(MNIST, *options, "--data", digits_file, "--output", tmp_path / "run", *chosen)
     assert (answer.returncode, answer.stderr) == (0, "")
     for name in KEPT:
         assert (tmp_path / "run" / name).read_bytes() == (finished_run / name).read_bytes()
@@ -92,9 +92,9 @@ if __name__ == "__main__":
 """
 
 
-def test_processes_are_lent_what_the_script_makes_as_it_runs(run, tmp_path):
+def test_processes_are_lent_what_the_script_makes_as_it_runs(warm, tmp_path):
     (tmp_path / "script.py").write_text(GUARDED)
-    answer = run(tmp_path / "script.py")
+    answer = warm(tmp_path / "script.py")
     assert (answer.returncode, answer.stdout) == (0, "True False\n"), answer.stderr
 
 
@@ -260,8 +260,8 @@ def test_wrong_arguments_are_named(arguments, message):
         (["--map", "dask", "--workers", "2", "--scheduler", "a:1"], "argument --workers: is not for --scheduler"),
     ],
 )
-def test_wrong_options_are_named_and_no_folder_is_made(run, tmp_path, digits_file, options, message):
-    answer = run(MNIST, "--data", digits_file, "--output", tmp_path / "run", *options)
+def test_wrong_options_are_named_and_no_folder_is_made(light, tmp_path, digits_file, options, message):
+    answer = light(MNIST, "--data", digits_file, "--output", tmp_path / "run", *options)
     assert answer.returncode == 2
     assert len(answer.stderr.splitlines()) == 1
     assert answer.stderr.startswith(f"mnist.py: error: {message}")
