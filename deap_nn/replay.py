@@ -122,11 +122,11 @@ def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Too
     lineage = Lineage(breeder, map)
     with contextlib.closing(lineage):
         keyframe = check_keyframe(Path(options.run, "checkpoint"), last.number)
-        lineage.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
-        member = lineage.recall(last.number, place)
+        lineage.past.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
+        member = lineage.past.recall(last.number, place)
         missing = len(lineage.recipes)
-        if lineage.seconds_to_breed(missing) > KEYFRAME_SECONDS:
-            print(f"{missing} genomes are bred, about {lineage.seconds_to_breed(missing):.0f} s", flush=True)
+        if lineage.past.seconds_to_breed(missing) > KEYFRAME_SECONDS:
+            print(f"{missing} genomes are bred, about {lineage.past.seconds_to_breed(missing):.0f} s", flush=True)
         member.flat  # noqa: B018  (bred while there is a cache)
     return member, place
 

@@ -129,7 +129,7 @@ def main() -> int:
         _, logbook = evolve(population, toolbox, options.generations, seed=options.seed, callbacks=[watch])
     print(f"test error {watch.errors[0]:.3f} at first, {watch.errors[-1]:.3f} after {options.generations} generations")
     if options.output:
-        from deap_nn.report.style import Panel, draw_images
+        from figures import Panel, draw_images
 
         panel = Panel("generation", "error rate", zero=True)
         panel.lines = {

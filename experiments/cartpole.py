@@ -114,7 +114,7 @@ def main() -> int:
     print(f"{logbook[-1]['gen']} generations, best mean return of {len(TRIALS)} episodes: {logbook[-1]['max']:.1f}")
     print(f"mean return of {len(UNSEEN)} other episodes: {np.mean(returns):.1f}, lowest {min(returns)}, of 500")
     if options.output:
-        from deap_nn.report.style import Panel, draw_panels
+        from figures import Panel, draw_panels
 
         gen, middle, best = logbook.select("gen", "avg", "max")
         run = Panel("generation", "mean return of 5 episodes (steps)", {"average": (gen, middle), "best": (gen, best)})

@@ -45,7 +45,7 @@ def main() -> int:
             best[name] = logbook.select("gen", "min")
             print(f"{name}: {hall[0].fitness.values[0]!r}")
     if options.output:
-        from deap_nn.report.style import Panel, draw_panels
+        from figures import Panel, draw_panels
 
         draw_panels([Panel("generation", "best cross-entropy on a mini-batch (nats)", best)], options.output)
     return 0

@@ -91,7 +91,7 @@ def main() -> int:
     print(f"{len(family) - 1} of {len(history.lived()) - 1} others are its ancestors")
     print(f"{len(founders)} of {options.population} founders have a part in it")
     if options.output:
-        from deap_nn.report.style import draw_genealogy
+        from figures import draw_genealogy
 
         generations = {number: history.generation(number) for number in family}
         draw_genealogy(generations, family, options.output, best=best.history_index)

@@ -97,7 +97,7 @@ def main() -> int:
     winner = tools.selBest([individual for island in islands for individual in island], 1)[0]
     print(f"the best network tells {np.mean(answers(winner) * TARGETS > 0):.1%} of the points apart")
     if options.output:
-        from deap_nn.report.style import Panel, draw_panels
+        from figures import Panel, draw_panels
 
         steps = range(options.generations + 1)
         lines = {f"island {number}": (steps, errors) for number, errors in enumerate(best.T, 1)}

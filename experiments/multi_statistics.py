@@ -46,7 +46,7 @@ def main() -> int:
     logbook.chapters["fitness"].header = logbook.chapters["size"].header = ["min", "avg", "max"]
     print(logbook)
     if options.output:
-        from deap_nn.report.style import Panel, draw_panels
+        from figures import Panel, draw_panels
 
         panels = []
         for chapter, label in (("fitness", "mean squared error"), ("size", "root mean square of the weights")):

@@ -131,7 +131,7 @@ def main() -> int:
         unseen = scoring.scores(pruned(individual), "validation")[0]
         print(f"front: error {error:.3f} with {size:.0f} weights, {unseen:.3f} on validation digits")
     if options.output:
-        from deap_nn.report.style import Panel, draw_panels
+        from figures import Panel, draw_panels
 
         panel = Panel("weights that are not zero", "error rate on 2,450 training digits")
         for name, front in (("front of generation 0", first), (f"front of generation {options.generations}", last)):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from figures import draw_study
 from scipy.stats import PermutationMethod, mannwhitneyu
 from sweep import read_study, spread
 
@@ -21,7 +22,6 @@ from deap_nn.core.errors import InputError
 from deap_nn.core.files import write_with
 from deap_nn.core.logbooks import format_row, parse_rows
 from deap_nn.process.cli import Parser, integer, run_command
-from deap_nn.report.figures import draw_study
 
 Rows = Sequence[Mapping[str, str]]
 

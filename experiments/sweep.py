@@ -364,7 +364,7 @@ def sweep(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -
     found = write_tables(study, output)
     if not any(found.values()):
         raise InputError(f"argument STUDY: no run of {study.name} is finished in {output}")
-    from deap_nn.report.figures import draw_study
+    from figures import draw_study
 
     rows = parse_rows((output / "runs.csv").read_text(encoding="utf-8"))
     draw_study(rows, output / "study.png", by=study.by, known=study.known)

@@ -140,8 +140,9 @@ def run(options: argparse.Namespace, directory: RunDirectory | None, map_: Map) 
 
 def save(directory: RunDirectory, best: WeightList) -> None:
     """Write the best network and its picture."""
+    from figures import draw_surface
+
     from deap_nn.core.logbooks import read_csv
-    from deap_nn.report.figures import draw_surface
 
     directory.write_weights(dict(zip(LAYOUT.names, best, strict=True)))
     ticks = np.linspace(0, 1, 101, dtype=np.float32)

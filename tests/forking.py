@@ -17,12 +17,15 @@ import warnings
 
 import deap_nn
 
-for name in deap_nn.__all__:
-    if name not in ("EvolvedClassifier", "EvolvedRegressor"):
-        getattr(deap_nn, name)
-assert "tensorflow" not in sys.modules
-for name in sys.argv[1:]:
-    importlib.import_module(name)
+
+def prepare(modules):
+    """Import the package, and then some modules."""
+    for name in deap_nn.__all__:
+        if name not in ("EvolvedClassifier", "EvolvedRegressor"):  # they import TensorFlow
+            getattr(deap_nn, name)
+    assert "tensorflow" not in sys.modules
+    for name in modules:
+        importlib.import_module(name)
 
 
 def run(arguments):
@@ -47,6 +50,7 @@ def run(arguments):
 
 def main():
     """Answer requests until there are no more."""
+    prepare(sys.argv[1:])
     for line in sys.stdin:
         request = json.loads(line)
         reading, writing = os.pipe()

@@ -33,7 +33,7 @@ ROOMS = {
     "scoop": {"maps.scoop", "maps.scoop.launcher", "maps.scoop.repairs", "maps.scoop.sockets", "maps.scoop.worker"},
     "greenlet": {"process.signals"},
     "matplotlib": {"report.figures", "report.style"},
-    "numba": {"operators.compiled.centre", "operators.compiled.common", "operators.compiled.crossing"},
+    "numba": {"operators.compiled.common", "operators.compiled.crossing", "operators.compiled.intrinsics"},
     "pandas": {"core.frames", "runs.run", "runs.several"},
     "pyarrow": {"core.frames"},
     "tensorboard": {"callbacks.tensorboard_logger"},

@@ -44,7 +44,7 @@ def test_deaps_loops_give_the_same_under_scoop(run, warm):
 
 def test_every_experiment_says_what_it_does():
     for script in (ROOT / "experiments").glob("*.py"):
-        assert script.name in README
+        assert script.name in README or "__main__" not in script.read_text()
 
 
 @pytest.mark.parametrize("target", ["mnist", "test", "lint", "bench", "bench-peers"])

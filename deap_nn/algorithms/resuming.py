@@ -120,14 +120,14 @@ def go_on(
         lineage.refer(*reference)
         list(evolution.map(evolution.toolbox.evaluate, population[:1]))  # who differs says so before anything is done
     keyframe = check_keyframe(checkpoint.path.parent, last.number)
-    lineage.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
+    lineage.past.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
     if lineage.history != last.history:
         own = "the toolbox's mates, elites and, around a centre, parents and step, which follows from the generations "
         own += "that make_toolbox(generations=N) names,"
         same = f"seed, cxpb, mutpb, the population's seed and {own} must be the same"
         raise CheckpointError(f"{checkpoint.path.parent} is of another run: {same}")
     if last.number:
-        population[:] = lineage.last_members()
+        population[:] = lineage.past.last_members()
     for member, wvalues in zip(population, last.wvalues.tolist(), strict=True):
         member.fitness.wvalues = tuple(wvalues)
     for generation in past[1:]:
@@ -139,20 +139,20 @@ def go_on(
     evolution.parents = last.parents(elitism.count)
     evolution.seconds, evolution.elapsed = last.seconds, last.elapsed
     evolution.best = max(population, key=attrgetter("fitness"))
-    evolution.member = lineage.recall
+    evolution.member = lineage.past.recall
     clock.restore(last.number, last.adaptation)
     for name, callback in _named(watching):
         with naming(callback, "restore"):
             callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
     wanted = _members(watching)
-    line = lineage.line(wanted) if last.number else []
+    line = lineage.past.line(wanted) if last.number else []
     genomes = sum(map(len, line))
-    if genomes and lineage.seconds_to_breed(genomes) > KEYFRAME_SECONDS:
-        takes = f"takes about {lineage.seconds_to_breed(genomes):.0f} s"
+    if genomes and lineage.past.seconds_to_breed(genomes) > KEYFRAME_SECONDS:
+        takes = f"takes about {lineage.past.seconds_to_breed(genomes):.0f} s"
         warnings.warn(f"{genomes} genomes are bred again, which {takes}", stacklevel=3)
-    lineage.replay(line, wanted)
+    lineage.past.replay(line, wanted)
     evolution.member = None
-    lineage.forget_past()
+    lineage.past.forget()
     past.clear()  # the logbook and the lineage have what is needed of it
 
 
@@ -237,10 +237,10 @@ class Keyframes:
         """Make a keyframe, if breeding the parents again would take long enough."""
         if self.seconds is None or not lineage.generation:
             return
-        if lineage.seconds_to_breed() <= self.seconds and lineage.dispensable < KEYFRAME_RECIPES:
+        if lineage.past.seconds_to_breed() <= self.seconds and lineage.past.dispensable < KEYFRAME_RECIPES:
             return
         others = [member for member in _members(watching) if hasattr(member, "recipe")]
-        size = lineage.keyframe_bytes(others)
+        size = lineage.past.keyframe_bytes(others)
         if size > self.most:
             if not self._told:
                 self._told = True
@@ -248,5 +248,5 @@ class Keyframes:
                 warnings.warn(f"no keyframe is kept, {takes}: see --keyframe-space", stacklevel=3)
         else:
             checkpoint.sync()  # a keyframe is of no use to a checkpoint that does not reach so far
-            lineage.keep_keyframe(checkpoint.keyframe_path(lineage.generation), others)
+            lineage.past.keep_keyframe(checkpoint.keyframe_path(lineage.generation), others)
             checkpoint.keep_newest_keyframe()

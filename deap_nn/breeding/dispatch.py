@@ -10,7 +10,6 @@ import pickletools
 import reprlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import FunctionType
@@ -18,7 +17,8 @@ from typing import Any
 
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.recipe import Recipe
-from deap_nn.breeding.store.genomes import LackingError
+from deap_nn.breeding.store.ancestors import LackingError
+from deap_nn.breeding.store.known import Known, is_large
 from deap_nn.breeding.task import MOST_CONTEXTS, Group, Reference, SentContext, Task, run_group
 from deap_nn.core.environment import Expected
 from deap_nn.core.errors import EvaluationError
@@ -36,52 +36,6 @@ MOST_SENT = 1 << 31
 
 WORTHWHILE_WEIGHTS = 1_600_000
 """A task of fewer weights costs more to send than to do."""
-
-MOST_DRAWN = 1 << 12
-"""A pool whose recipe takes more bytes is sent to those who lack it alone."""
-
-
-@dataclass
-class Known:
-    """What a run knows of a generation's ancestors, of which each task is told a part.
-
-    Attributes
-    ----------
-    generation : int
-        The present one.
-    recipes : dict
-        Of the ancestors, by their ids.
-    slots : dict
-        Which slot of this host's cache has the weights of an id.
-    parents : set
-        The ids of what the present generation is bred from.
-    keyframe : Path, optional
-        A file of weights that need not be bred again.
-    keyframe_history : str
-        What tells the run up to that keyframe from others.
-    """
-
-    generation: int = 0
-    recipes: dict[int, Recipe] = field(default_factory=dict)
-    slots: dict[int, int] = field(default_factory=dict)
-    parents: set[int] = field(default_factory=set)
-    keyframe: Path | None = None
-    keyframe_history: str = ""
-
-    def ancestry(self, keys: Iterable[int]) -> dict[int, Recipe]:
-        """Return the recipes of some ids and of all their ancestors."""
-        found: dict[int, Recipe] = {}
-        waiting = list(keys)
-        while waiting:
-            key = waiting.pop()
-            if key not in found and key in self.recipes:
-                found[key] = self.recipes[key]
-                waiting.extend(found[key].parents)
-        return found
-
-    def has_large_pools(self) -> bool:
-        """Return whether what the present generation is bred from takes more than is sent with every task."""
-        return any(len(self.recipes[key].drawn) > MOST_DRAWN for key in self.parents if key in self.recipes)
 
 
 class Dispatch:
@@ -313,7 +267,7 @@ class Dispatch:
         else:
             told = {key: known.recipes[key] for key in parents if key in known.recipes}
         if not large:
-            told = {key: recipe for key, recipe in told.items() if len(recipe.drawn) <= MOST_DRAWN}
+            told = {key: recipe for key, recipe in told.items() if not is_large(recipe)}
         useful = parents | {parent for recipe in told.values() for parent in recipe.parents}
         useful |= {recipe.id for recipe in recipes}
         slots = tuple((key, known.slots[key]) for key in sorted(useful) if key in known.slots)

@@ -11,12 +11,12 @@ from deap import base
 
 from deap_nn.breeding.breeder import Breeder, founder
 from deap_nn.breeding.lineage import Lineage
-from deap_nn.breeding.members import LightMember, light_members
 from deap_nn.breeding.recipe import POOL_PLACE, Recipe
 from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.breeding.variation import strength_of, without_state
 from deap_nn.core.arguments import check_count
 from deap_nn.core.registered import Registered
+from deap_nn.genome.members import LightMember, light_members
 from deap_nn.genome.population import Population
 from deap_nn.genome.vectors import Vector
 from deap_nn.genome.weight_list import WeightList

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deap_nn.breeding.recipe import Recipe
-from deap_nn.breeding.store.genomes import Genomes, LackingError
+from deap_nn.breeding.store.ancestors import LackingError
+from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.core.environment import EnvironmentDiffersError, Expected, difference, environment, this_process
 from deap_nn.core.errors import EvaluationError
 from deap_nn.core.registered import Traits, scoring, told_of

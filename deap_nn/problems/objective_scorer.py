@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -15,13 +16,12 @@ from deap_nn.data.registry import DataReference
 from deap_nn.data.samples import packed
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.models.outputs import answers_of
-from deap_nn.models.reference import ModelReference, layout_of, model_of
-from deap_nn.models.tensorflow import configure_tensorflow, keras, tf
+from deap_nn.models.reference import ModelReference
+from deap_nn.models.tensorflow import keras, tf
 from deap_nn.problems.evaluate import OnProblem, size_of_part, stretches
-from deap_nn.problems.groups import GroupKernel, is_vectorised
 from deap_nn.problems.judge import Judge
 from deap_nn.problems.objectives import Objective
-from deap_nn.problems.scorer import BaseScorer, Map, batch_indices, scorer, shared_tensor
+from deap_nn.problems.scorer import BaseScorer, Map, scorer
 
 CHUNK = 256
 """How many samples of a part are answered by one task, where the network is large."""
@@ -73,106 +73,60 @@ class ObjectiveProblem:
 
 
 class ObjectiveScorer(BaseScorer):
-    """A problem made ready in this process: the samples, and the network as one traced function.
+    """A problem of a Keras model and samples of any structure, judged by objectives."""
 
-    Parameters
-    ----------
-    problem : ObjectiveProblem
-        What to score on.
-    """
-
-    def __init__(self, problem: ObjectiveProblem) -> None:
-        configure_tensorflow(problem.threads, problem.device)  # type: ignore[arg-type]  # checked by the toolbox
-        self.problem, self.samples = problem, find_dataset(problem.data)
-        self.layout = layout_of(problem.model)
-        self._model = model_of(problem.model)
-        self._constants = [tf.constant(variable.numpy()) for variable in self._model.non_trainable_variables]
-        self._dtypes = [variable.dtype for variable in self._model.trainable_variables]
-        self._outputs: Any = None
-        self._judge = Judge(
-            problem.objectives,
-            problem.from_logits,
-            problem.weights,
-            problem.pairs,
-            (self._as_outputs, self._as_targets),
-        )
+    def _begin(self) -> None:
+        problem = self.problem
+        self._dtypes = [variable.dtype for variable in self.model.trainable_variables]
+        self._structure: Any = None
+        pack = self._as_outputs, self._as_targets
+        self._judge = Judge(problem.objectives, problem.from_logits, problem.weights, problem.pairs, pack)
         self._needs_answers = not all(objective.traced for objective in problem.objectives)
         self._answers: Any = None
-        self._batch: tuple[int, tuple[list[Any], list[Any]]] | None = None
-        given = self._minibatch(0)
-        if self.scores_groups:
-            at_once = is_vectorised(self._model)
-            self._kernel = GroupKernel(self._trace, self.layout, given, at_once=at_once)
-        else:
-            shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
-            specs = [[tf.TensorSpec(t.shape, t.dtype) for t in half] for half in given]
-            self._kernel = tf.function(self._trace, autograph=False).get_concrete_function(shapes, *specs)
 
     def _as_outputs(self, outputs: Sequence[Any]) -> Any:
-        return keras.tree.pack_sequence_as(self._outputs, list(outputs))
+        return keras.tree.pack_sequence_as(self._structure, list(outputs))
 
     def _as_targets(self, targets: Sequence[Any]) -> Any:
         return packed(self.samples.targets, targets)
 
-    def prepare(self) -> None:
-        """Score something once, so that all is compiled."""
-        self.fitness(WeightList([np.zeros(shape, np.float32) for shape in self.layout.shapes]), 0)
+    def _tensors(self, inputs: Sequence[NDArray[Any]], targets: Sequence[NDArray[Any]]) -> Sequence[Any]:
+        return [tf.constant(array) for array in inputs], [tf.constant(array) for array in targets]
 
-    def _call(self, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+    def _outputs(self, model: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
         cast = [w if d == "float32" else tf.cast(w, d) for w, d in zip(weights, self._dtypes, strict=True)]
-        given = packed(self.samples.inputs, inputs)
-        outputs = answers_of(self._model, cast, self._constants, given)
-        if self._outputs is None:
-            self._outputs = keras.tree.map_structure(lambda _: 0, outputs)
+        outputs = answers_of(model, cast, self._constants, packed(self.samples.inputs, inputs))
+        if self._structure is None:
+            self._structure = keras.tree.map_structure(lambda _: 0, outputs)
         flat = [tf.convert_to_tensor(output) for output in keras.tree.flatten(outputs)]
         return [tf.identity(tf.cast(output, tf.float32)) for output in flat]  # without Keras' mask
 
-    def _trace(self, weights: Sequence[Any], inputs: Sequence[Any], targets: Sequence[Any]) -> Any:
-        """Return the traced values, whether all answers are finite, and the answers."""
-        outputs = self._call(weights, inputs)
+    def _trace(self, model: Any, weights: Sequence[Any], inputs: Any, targets: Any) -> tuple[Any, Any, Any]:
+        outputs = self._outputs(model, weights, inputs)
         values, finite = self._judge.traced(outputs, targets)
         return values, finite, outputs
 
-    def _minibatch(self, generation: int) -> tuple[list[Any], list[Any]]:
-        number = generation // self.problem.batch_generations
-        if self._batch is None or self._batch[0] != number:
-            chosen = batch_indices(self.problem.seed, number, self.problem.batch_size, len(self.samples))
-            inputs, targets = self.samples.part("train")
-            self._batch = number, ([tf.constant(a[chosen]) for a in inputs], [tf.constant(a[chosen]) for a in targets])
-        return self._batch[1]
-
-    def fitness(self, individual: WeightList, generation: int) -> tuple[float, ...]:
-        """Return the fitness on the mini-batch of a generation, always finite."""
-        weights = self.weights(individual)
-        if self.scores_groups:
-            return self.group_fitness(shared_tensor(individual.flat[None]), generation)[0]
-        inputs, targets = self._minibatch(generation)
-        values, finite, outputs = self._kernel(weights, inputs, targets)
-        return self._judged(values, finite, outputs if self._needs_answers else [], targets)
-
-    def group_fitness(self, genomes: Any, generation: int) -> list[tuple[float, ...]]:
-        """Return the fitness of each genome of a group; shape (genomes, weights), float32."""
-        inputs, targets = self._minibatch(generation)
-        values, finite, outputs = self._kernel(genomes, inputs, targets)
+    def _group_judged(self, values: Any, finite: Any, outputs: Any, given: Sequence[Any]) -> list[tuple[float, ...]]:
         each = zip(values, finite, strict=True)
-        answers = outputs if self._needs_answers else []
-        return [self._judged(v, f, [a[i] for a in answers], targets) for i, (v, f) in enumerate(each)]
+        return [self._judged(v, f, [a[i] for a in outputs], given) for i, (v, f) in enumerate(each)]
 
-    def _judged(self, values: Any, finite: Any, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[float, ...]:
-        arrays = [np.asarray(output) for output in outputs], [target.numpy() for target in targets]
-        return self._judge.fitness(np.asarray(values).tolist(), bool(finite), *arrays)
+    def _judged(self, values: Any, finite: Any, outputs: Any, given: Sequence[Any]) -> tuple[float, ...]:
+        needed = [np.asarray(output) for output in outputs] if self._needs_answers else []
+        return self._judge.fitness(np.asarray(values).tolist(), bool(finite), needed, [t.numpy() for t in given[1]])
 
     def answers(self, individual: WeightList, split: Part, start: int, stop: int) -> list[NDArray[np.float32]]:
         """Return each output for the samples `start` to `stop` of a part, or a generation's; shape (samples, ...)."""
         if split == "batch":
             inputs = self._minibatch(start)[0]
         else:
-            inputs = [tf.constant(array[start:stop]) for array in self.samples.part(split)[0]]
+            inputs = [tf.constant(array[start:stop]) for array in self.part(split)[0]]
         weights = self.weights(individual)
         if self._answers is None:
             specs = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in inputs]
             shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
-            self._answers = tf.function(self._call, autograph=False).get_concrete_function(shapes, specs)
+            self._answers = tf.function(partial(self._outputs, self.model), autograph=False).get_concrete_function(
+                shapes, specs
+            )
         return [output.numpy() for output in self._answers(weights, inputs)]
 
     def judge(self, outputs: Sequence[NDArray[np.float32]], split: Part, stop: int) -> tuple[float, ...]:
@@ -180,9 +134,9 @@ class ObjectiveScorer(BaseScorer):
         if split == "batch":
             targets = self._minibatch(stop)[1]
         else:
-            targets = [tf.constant(array[:stop]) for array in self.samples.part(split)[1]]
+            targets = [tf.constant(array[:stop]) for array in self.part(split)[1]]
         values, finite = self._judge.traced([tf.constant(output) for output in outputs], targets)
-        return self._judged(values, finite, outputs, targets)
+        return self._judged(values, finite, outputs, ([], targets))
 
 
 class AnswerObjectives(OnProblem):

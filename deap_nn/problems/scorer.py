@@ -1,23 +1,26 @@
-"""The base of all scorers: a problem made ready in a process, and its mini-batches."""
+"""The scorer: a problem made ready in a process, with its mini-batches and the traced network."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from functools import lru_cache
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.core.seeding import Purpose, stream
+from deap_nn.data.loading import find_dataset
 from deap_nn.data.registry import DataReference
-from deap_nn.genome.layout import Layout
-from deap_nn.genome.vectors import ALIGNMENT, Halves, Vector
+from deap_nn.genome.vectors import ALIGNMENT, Halves, Vector, empty_halves, split_vector
 from deap_nn.genome.weight_list import WeightList
-from deap_nn.models.reference import ModelReference
-from deap_nn.models.tensorflow import tf
+from deap_nn.models.bfloat16 import take_rounded
+from deap_nn.models.reference import ModelReference, layout_of, model_of
+from deap_nn.models.tensorflow import configure_tensorflow, tf
 from deap_nn.problems import groups
+from deap_nn.problems.groups import GroupKernel, is_vectorised
 
 Map = Callable[..., Iterable[Any]]
 
@@ -51,12 +54,64 @@ def shared_tensor(array: NDArray[Any]) -> Any:
 
 
 class BaseScorer:
-    """A problem made ready in a process: what each kind of scorer has."""
+    """A problem made ready in a process: the samples, and the network as one traced function.
 
-    layout: Layout
+    A kind of problem says how samples become tensors (`_tensors`), what is traced (`_trace`), and which fitness that
+    is (`_judged`).
+
+    Parameters
+    ----------
+    problem : Problem or ObjectiveProblem
+        What to score on.
+    """
 
     rounded: tuple[bool, ...] = ()
     """Whether each matrix is wanted as bfloat16 for the fitness, where `rounded_fitness` takes them so."""
+
+    def __init__(self, problem: Any) -> None:
+        configure_tensorflow(problem.threads, problem.device)
+        self.problem, self.samples = problem, find_dataset(problem.data)
+        self.layout = layout_of(problem.model)
+        self.model = model_of(problem.model)
+        self._constants = [tf.constant(variable.numpy()) for variable in self.model.non_trainable_variables]
+        self._own = threading.local()
+        self._batch: tuple[int, Sequence[Any]] | None = None
+        self._is_ready = False
+        self._begin()
+        precision = getattr(problem, "precision", "float32")
+        quick = self.model if precision == "float32" else model_of(problem.model, precision=precision)
+        given = self._minibatch(0)
+        trace = partial(self._trace, quick)
+        # The traced functions are called as they are: finding which one fits would take a tenth of a group's time.
+        if self.scores_groups:
+            self._kernel = GroupKernel(trace, self.layout, given, at_once=is_vectorised(quick))
+            return
+        if quick is not self.model:
+            flags = take_rounded(quick)
+            self.rounded = flags if any(flags) else ()
+        types = [tf.uint16 if rounded else tf.float32 for rounded in self.rounded or [False] * len(self.layout)]
+        weights = [tf.TensorSpec(shape, kind) for shape, kind in zip(self.layout.shapes, types, strict=True)]
+        specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), list(given))
+        self._kernel = tf.function(trace, autograph=False).get_concrete_function(weights, *specs)
+
+    def _begin(self) -> None:
+        """Make what a kind of problem needs before anything is traced."""
+
+    def _tensors(self, inputs: Sequence[NDArray[Any]], targets: Sequence[NDArray[Any]]) -> Sequence[Any]:
+        """Return samples as `_trace` takes them: inputs and targets, each a tensor or a list of them."""
+        raise NotImplementedError
+
+    def _trace(self, model: Any, weights: Sequence[Any], inputs: Any, targets: Any) -> tuple[Any, Any, Any]:
+        """Return the values of the fitness, whether all outputs are finite, and the outputs."""
+        raise NotImplementedError
+
+    def _judged(self, values: Any, finite: Any, outputs: Any, given: Sequence[Any]) -> tuple[float, ...]:
+        """Return the fitness that traced values are, always finite."""
+        raise NotImplementedError
+
+    def _group_judged(self, values: Any, finite: Any, outputs: Any, given: Sequence[Any]) -> list[tuple[float, ...]]:
+        """Return the fitness of each genome of a group, whose values are arrays with an axis more."""
+        raise NotImplementedError
 
     @property
     def scores_groups(self) -> bool:
@@ -65,11 +120,41 @@ class BaseScorer:
 
     def prepare(self) -> None:
         """Score something once, so that all is compiled."""
-        raise NotImplementedError
+        if not self._is_ready:
+            size = self.layout.size
+            if self.scores_groups:
+                self.group_fitness(tf.zeros((1, size)), 0)
+            else:
+                self._fitness(self._matrices(np.zeros(size, np.float32), np.zeros(size, np.uint16)), 0)
+            self._is_ready = True
+
+    def _minibatch(self, generation: int) -> Sequence[Any]:
+        """Return the mini-batch of a generation as tensors, which stay until the next one."""
+        number = generation // self.problem.batch_generations
+        if self._batch is None or self._batch[0] != number:
+            inputs, targets = self.part("train")
+            chosen = batch_indices(self.problem.seed, number, self.problem.batch_size, len(targets[0]))
+            self._batch = number, self._tensors([a[chosen] for a in inputs], [a[chosen] for a in targets])
+        return self._batch[1]
+
+    def part(self, split: Any) -> tuple[Sequence[NDArray[Any]], Sequence[NDArray[Any]]]:
+        """Return the arrays of inputs and of targets of a part."""
+        inputs, targets = self.samples.part(split)
+        return inputs, targets
 
     def fitness(self, individual: WeightList, generation: int) -> tuple[float, ...]:
         """Return the fitness on the mini-batch of a generation, always finite."""
-        raise NotImplementedError
+        self.check(individual)
+        if self.scores_groups:
+            return self.group_fitness(shared_tensor(individual.flat[None]), generation)[0]
+        if not self.rounded:
+            return self._fitness(self.layout.views(individual.flat), generation)
+        from deap_nn.operators.compiled.bfloat16 import round_weights
+
+        if not hasattr(self._own, "halves"):  # of this thread: others score at the same time
+            self._own.halves = empty_halves(self.layout.size)
+        round_weights(individual.flat, self._own.halves, self.layout.shapes, np.array(self.rounded))
+        return self.rounded_fitness(individual.flat, self._own.halves, generation)
 
     def rounded_fitness(self, flat: Vector, halves: Halves, generation: int) -> tuple[float, ...]:
         """Return what `fitness` does, of a genome whose matrices are rounded already.
@@ -83,11 +168,21 @@ class BaseScorer:
         generation : int
             Whose mini-batch.
         """
-        raise NotImplementedError
+        return self._fitness(self._matrices(flat, halves), generation)
+
+    def _matrices(self, flat: Vector, halves: Halves) -> list[NDArray[Any]]:
+        both = zip(self.layout.views(flat), split_vector(halves, self.layout.shapes), strict=True)
+        flags = self.rounded or (False,) * len(self.layout)
+        return [half if rounded else whole for rounded, (whole, half) in zip(flags, both, strict=True)]
+
+    def _fitness(self, matrices: Sequence[NDArray[Any]], generation: int) -> tuple[float, ...]:
+        given = self._minibatch(generation)
+        return self._judged(*self._kernel([shared_tensor(matrix) for matrix in matrices], *given), given)
 
     def group_fitness(self, genomes: Any, generation: int) -> list[tuple[float, ...]]:
         """Return the fitness of each genome of a group; shape (genomes, weights), float32."""
-        raise NotImplementedError
+        given = self._minibatch(generation)
+        return self._group_judged(*self._kernel(genomes, *given), given)
 
     def weights(self, individual: WeightList) -> list[Any]:
         """Return an individual's matrices as tensors of its own memory, or raise ValueError for other shapes."""

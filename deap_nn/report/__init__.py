@@ -5,11 +5,8 @@ from typing import Any
 from deap_nn.core.optional import lazy
 
 _PLACES = {
-    "LEGEND_INCHES": "report.figures",
     "draw_fitness": "report.figures",
     "draw_run": "report.figures",
-    "draw_study": "report.figures",
-    "draw_surface": "report.figures",
     "draw_weights": "report.figures",
     "main": "report.__main__",
     "parse_arguments": "report.__main__",

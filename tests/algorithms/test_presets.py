@@ -22,8 +22,8 @@ from deap_nn import (
     usual_step,
 )
 from deap_nn.algorithms.toolbox import presets
-from deap_nn.breeding.members import LightMember
 from deap_nn.core.errors import EvaluationError
+from deap_nn.genome.members import LightMember
 from deap_nn.operators.describe import describe_algorithm
 
 MEMBERS, GENERATIONS = 12, 4

@@ -94,7 +94,7 @@ def test_a_task_is_small():
 
 def test_a_pool_too_large_for_every_task_reaches_who_lacks_it(tmp_path, monkeypatch):
     """A host without the cache is sent the pool alone first, and all its ancestors only where it knows none."""
-    monkeypatch.setattr("deap_nn.breeding.dispatch.MOST_DRAWN", 8)
+    monkeypatch.setattr("deap_nn.breeding.store.known.MOST_DRAWN", 8)
     around = {"mate": cxMean, "select": selMirrored, "step": 2.5}
     expected, sent = result(wired(**around)), []
 

@@ -110,7 +110,7 @@ def test_no_more_than_the_space_is_taken(tmp_path):
 
 def test_that_there_is_no_space_is_said_once(tmp_path, monkeypatch, recwarn):
     sizes = itertools.count(5 << 20, 1 << 20)
-    monkeypatch.setattr("deap_nn.breeding.lineage.Lineage.keyframe_bytes", lambda *_: next(sizes))
+    monkeypatch.setattr("deap_nn.breeding.past.Past.keyframe_bytes", lambda *_: next(sizes))
     evolved(tmp_path, keyframe_bytes=100)
     assert next(sizes) > 10 << 20
     assert [str(warning.message) for warning in recwarn] == [

@@ -38,11 +38,11 @@ from deap_nn.breeding import lineage
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.founders import breeder_of, initPopulation
 from deap_nn.breeding.lineage import Lineage
-from deap_nn.breeding.members import LightMember
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.slots import GenomeCache
 from deap_nn.breeding.task import forget, genomes_by_run
 from deap_nn.core.logbooks import rows_of
+from deap_nn.genome.members import LightMember
 from deap_nn.genome.vectors import empty_vector
 from deap_nn.maps.shared import SharedMap
 
@@ -254,7 +254,7 @@ class Overwritten(Squares):
 def test_children_with_slots_of_their_own_are_those_of_the_plain_way(monkeypatch, registered):
     lodge(monkeypatch)
     lodged = []
-    watch = Watch(lambda run: lodged.append(len(run.population[0].make.__self__._known.slots)))
+    watch = Watch(lambda run: lodged.append(len(run.population[0].make.__self__.known.slots)))
     here = result(wired(**registered(), evaluate=Squares()), callbacks=[watch])
     assert here == result(wired(**registered()), breeding="plain")
     assert ("step" in registered()) or min(lodged[1:]) > 6  # more than there are parents
@@ -292,7 +292,7 @@ def test_children_have_an_eighth_of_the_cache(monkeypatch):
     lodged = []
 
     def note(run):
-        known = run.population[0].make.__self__._known
+        known = run.population[0].make.__self__.known
         lodged.append(len([key for key in known.slots if key >> 32 == run.generation]))
 
     assert result(wired(evaluate=Squares()), callbacks=[Watch(note)]) == result(wired(), breeding="plain")
@@ -477,4 +477,4 @@ def test_a_place_that_is_no_members_is_refused():
     toolbox = wired()
     lineage = Lineage(breeder_of(toolbox.population(n=4), toolbox, seed=1, cxpb=1.0, mutpb=1.0), map)
     with contextlib.closing(lineage), pytest.raises(ValueError, match="place must be that of a member"):
-        lineage.recall(0, 0xFFFFFFFF)
+        lineage.past.recall(0, 0xFFFFFFFF)

@@ -20,10 +20,10 @@ from deap_nn import (
     selLogRank,
     selRankBoosted,
 )
-from deap_nn.breeding.members import LightMember
 from deap_nn.breeding.store import slots
-from deap_nn.breeding.store.genomes import LackingError
+from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.core.logbooks import rows_of
+from deap_nn.genome.members import LightMember
 
 AROUND = {"mate": cxMean, "select": partial(selLogRank, parents=6), "step": 1.0}
 

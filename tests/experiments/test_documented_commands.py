@@ -23,7 +23,7 @@ OF_OTHERS = {"--cpus-per-task", "--head", "--nodes", "--nthreads", "--ntasks-per
 OF_OTHERS |= {"--address", "--signal", "--time"}
 """Options of Dask, Ray, SCOOP and SLURM."""
 
-SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py") if path.stem != "mnist_options")
+SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py") if "__main__" in path.read_text())
 BENCHMARKS = [path.stem for path in (ROOT / "benchmarks").glob("*.py") if "run(__file__" in path.read_text()]
 MODULES = ["launch", "predict", "replay", "report"]
 

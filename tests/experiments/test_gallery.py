@@ -14,10 +14,11 @@ import pytest
 from conftest import ROOT
 from deap import algorithms, tools
 from deap.benchmarks.tools import hypervolume
+from figures import Panel, draw_genealogy, draw_images, draw_panels
 from PIL import Image
 
 from deap_nn import WeightList
-from deap_nn.report.style import COLOURS, Panel, draw_genealogy, draw_images, draw_panels
+from deap_nn.report.style import COLOURS
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ import shutil
 import subprocess
 import sys
 
+import figures
 import numpy as np
 import pytest
 from conftest import ROOT
 
 from deap_nn.models.reference import layout_of, reference_of
-from deap_nn.report import figures
 
 SWEEP = ROOT / "experiments" / "sweep.py"
 STUDY = """

@@ -156,8 +156,8 @@ def test_assess_scores_the_first_validation_samples(digits, mlp):
 
 def test_the_kernels_are_traced_once_per_batch_shape(digits, mlp, monkeypatch):
     traced = []
-    trace = Scorer._trace_member
-    monkeypatch.setattr(Scorer, "_trace_member", lambda *arguments: traced.append(1) or trace(*arguments))
+    trace = Scorer._trace
+    monkeypatch.setattr(Scorer, "_trace", lambda *arguments: traced.append(1) or trace(*arguments))
     scoring = Scorer(problem(digits, mlp, seed=77))
     made = len(traced)
     individuals = [individual_for(mlp, seed) for seed in range(3)]
@@ -167,9 +167,9 @@ def test_the_kernels_are_traced_once_per_batch_shape(digits, mlp, monkeypatch):
     assert len(traced) == made > 0
     scoring.misread(individuals[0], "validation", 0, 50)
     scoring.misread(individuals[1], "test", 0, 50)
-    assert scoring._kernel.experimental_get_tracing_count() == 1
+    assert scoring._counts.experimental_get_tracing_count() == 1
     scoring.misread(individuals[1], "test", 0, 30)
-    assert scoring._kernel.experimental_get_tracing_count() == 2
+    assert scoring._counts.experimental_get_tracing_count() == 2
 
 
 @pytest.mark.parametrize("fitness", ["error", "cross_entropy"])

@@ -13,10 +13,10 @@ from deap import base
 from deap_nn.algorithms.toolbox.made import StrategyToolbox, check_called
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.founders import breeder_of
-from deap_nn.breeding.members import light_members
 from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.reproduction.around_centre import AroundCentre
 from deap_nn.core.seeding import Purpose, seeded, stream
+from deap_nn.genome.members import light_members
 from deap_nn.genome.population import Population
 from deap_nn.genome.vectors import Vector, empty_vector
 from deap_nn.genome.weight_list import WeightList

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from deap import base, tools
 from numpy.typing import ArrayLike
 
+from deap_nn.algorithms.toolbox.choices import check_choice, check_for_algorithm, scoring_of, usual_sigma
 from deap_nn.algorithms.toolbox.generate_update import register_strategy
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox
 from deap_nn.algorithms.toolbox.presets import ALIASES, SETTINGS, canonical
@@ -26,14 +27,13 @@ from deap_nn.maps.scoop import current_map
 from deap_nn.models.weight_files import checked_weights
 from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
 from deap_nn.operators.adaptation.protocol import Adaptation, check_sigma, is_adaptation
-from deap_nn.operators.adaptation.schedules import Annealed, Constant
 from deap_nn.operators.by_name import CROSSOVERS, CrossoverName, checked_indpb
 from deap_nn.operators.initialisation import fan_in_scales, initAround, initNormal, initScaled
 from deap_nn.operators.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.operators.ranking import check_ranking, recombination_weights
 from deap_nn.operators.selection import selLogRank, selMirrored, selRankBoosted
 from deap_nn.problems.keras_problem import KerasProblem
-from deap_nn.problems.wiring import Batches, Scoring, of_keras_problem, of_labelled_data
+from deap_nn.problems.wiring import Batches
 
 if TYPE_CHECKING:
     import keras
@@ -206,22 +206,22 @@ def make_toolbox(
     of_pairs |= {"tournsize": tournsize, "elites": elites, "elite_batches": elite_batches}
     around_centre = former or usual["step"] is not None
     algorithm = "es" if former else algorithm
-    _check_for_algorithm(
+    check_for_algorithm(
         canonical(preset), of_pairs, {"crossover": crossover, "step": step, "sampling": sampling}, former
     )
     if fitness is not None:
-        _check_choice("fitness", fitness, ("error", "cross_entropy"))
+        check_choice("fitness", fitness, ("error", "cross_entropy"))
     init = usual["init"] if init is None else init
     if isinstance(init, str):
-        _check_choice("init", init, ("scaled", "normal"))
+        check_choice("init", init, ("scaled", "normal"))
     crossover = crossover or usual["crossover"]
-    _check_choice("crossover", crossover, tuple(CROSSOVERS))
+    check_choice("crossover", crossover, tuple(CROSSOVERS))
     if step is not None and not 0 < check_number(step, "step") < LARGEST_STEP:
         raise ValueError(f"step must be above 0 and below {LARGEST_STEP:g}, got {step!r}")
     sampling = sampling or "independent"
-    _check_choice("sampling", sampling, ("independent", "mirrored"))
-    _check_choice("precision", precision, ("float32", "bfloat16"))
-    _check_choice("device", device, ("cpu", "gpu"))
+    check_choice("sampling", sampling, ("independent", "mirrored"))
+    check_choice("precision", precision, ("float32", "bfloat16"))
+    check_choice("device", device, ("cpu", "gpu"))
     members = None if population is None else check_count(population, "population")
     generations = None if generations is None else check_count(generations, "generations", 0)
     batch_size = None if batch_size is None else check_count(batch_size, "batch_size")
@@ -229,10 +229,10 @@ def make_toolbox(
     validation_size = check_count(validation_size, "validation_size")
     threads = check_count(threads, "threads")
     check_probability(mutation_indpb, "mutation_indpb")
-    _check_choice("mutated_matrices", mutated_matrices, ("all", "one"))
+    check_choice("mutated_matrices", mutated_matrices, ("all", "one"))
     scale = usual["scale"] if isinstance(scale, str) and scale == "usual" else scale
     if isinstance(scale, str):
-        _check_choice("scale", scale, ("fan_in", "own"))
+        check_choice("scale", scale, ("fan_in", "own"))
     elites = 0 if elites is None else check_count(elites, "elites", 0)
     elite_batches = 1 if elite_batches is None else check_count(elite_batches, "elite_batches")
     if elite_batches > 1 and not elites:
@@ -261,10 +261,10 @@ def make_toolbox(
     check_ranking(**ranking)
     configure_tensorflow(threads, device)
     batches = Batches(batch_size, validation_size, seed, threads, device, stays)
-    scoring = _scoring(model, data, fitness, usual["fitness"], precision, its_fitness, batches, container)
+    scoring = scoring_of(model, data, fitness, usual["fitness"], precision, its_fitness, batches, container)
     layout = scoring.layout
     if sigma is None:
-        sigma = _usual_sigma("es" if around_centre and not former else "pairs", scoring.fitness, usual, former)
+        sigma = usual_sigma("es" if around_centre and not former else "pairs", scoring.fitness, usual, former)
     adaptation: Any = copy.deepcopy(sigma)
     if is_adaptation(adaptation):
         adaptation.reset()  # it may have been used
@@ -326,73 +326,6 @@ def make_toolbox(
 
 FORMER_STEP = 6.0
 """The step of ``crossover="mean"`` if none is given."""
-
-
-def _check_for_algorithm(algorithm: str, of_pairs: Mapping[str, Any], others: Mapping[str, Any], former: bool) -> None:
-    """Raise ValueError if an argument is given that the algorithm does not use, naming the preset that does."""
-    around_centre = SETTINGS[algorithm]["step"] is not None
-    if around_centre:
-        for name, value in (*of_pairs.items(), ("crossover", others["crossover"])):
-            if value is not None and not (name == "crossover" and value == "mean"):
-                raise ValueError(f"{name} needs preset='ga': {algorithm!r} has children of one centre, got {value!r}")
-    elif former:
-        if of_pairs["tournsize"] is not None:
-            raise ValueError(f"tournsize is not for crossover 'mean', got {of_pairs['tournsize']!r}")
-    else:
-        for name in ("step", "sampling"):
-            if others[name] is not None:
-                raise ValueError(f"{name} needs preset='es': {algorithm!r} has no centre, got {others[name]!r}")
-
-
-def _scoring(
-    model: Any,
-    data: Any,
-    fitness: Literal["error", "cross_entropy"] | None,
-    usual_fitness: Literal["error", "cross_entropy"],
-    precision: Literal["float32", "bfloat16"],
-    its_fitness: base.Fitness,
-    batches: Batches,
-    container: Any,
-) -> Scoring:
-    """Return what scores the individuals: a `KerasProblem`, given or made of (x, y), or labelled data."""
-    if isinstance(data, tuple) and not isinstance(data, Dataset) and not isinstance(model, KerasProblem):
-        if isinstance(model, str):
-            raise TypeError("data of (x, y) need a Keras model; for a model by name give a Dataset")
-        loss = fitness or ("error" if usual_fitness == "error" else None)
-        model, data, fitness = KerasProblem(model, *_pair(data), loss=loss), None, None
-    if isinstance(model, KerasProblem):
-        own = [objective.kind for objective in model.objectives]
-        if data is not None or (fitness is not None and own != [fitness]) or precision != "float32":
-            raise ValueError("data, fitness and precision are not for a KerasProblem, which has its own")
-        return of_keras_problem(model, its_fitness.weights, batches, says=container is not Individual)
-    if data is None:
-        raise TypeError("data must be a name, a path, a Dataset or (x, y) where the model is no KerasProblem")
-    fitness = fitness or usual_fitness
-    if len(its_fitness.weights) == 1 and its_fitness.weights[0] > 0:
-        warnings.warn(f"container is maximised, and evaluate gives the {fitness}: register another", stacklevel=3)
-    return of_labelled_data(model, data, fitness, precision, batches)
-
-
-def _pair(data: tuple[Any, ...]) -> tuple[Any, Any]:
-    if len(data) != 2:
-        raise ValueError(f"data must be (x, y), inputs and targets, got a tuple of {len(data)}")
-    return data[0], data[1]
-
-
-def _usual_sigma(
-    kind: Literal["es", "pairs"], fitness: str | None, usual: Mapping[str, Any], former: bool
-) -> Adaptation:
-    """Return the sigma of a preset, by what the fitness is."""
-    if kind == "es":
-        return Annealed(usual["sigma"], usual["final_sigma"] * usual["sigma"])
-    if fitness is not None:
-        return ErrorScaled(usual["sigma"])
-    return Constant(0.1) if former else SelfAdaptive(0.1, 0.005)
-
-
-def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}")
 
 
 def layout_names(layout: Layout, individual: Sequence[Any]) -> dict[str, Any]:

@@ -7,13 +7,10 @@ import contextlib
 import errno
 import json
 import os
-import resource
-import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from numbers import Real
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +21,20 @@ from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.readouts import READOUT_EVERY
 from deap_nn.callbacks.run_directory.answers import write_answers
 from deap_nn.callbacks.run_directory.filters import FilterTrace
+from deap_nn.callbacks.run_directory.rows import Rows
 from deap_nn.callbacks.run_directory.settings import sample_shape, settings_of
 from deap_nn.callbacks.run_directory.weight_trace import WeightTrace
 from deap_nn.core.environment import versions
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import (
     SMALL_BYTES,
-    append_text,
     json_text,
     read_plain,
     sync_folder,
     write_json,
-    write_text,
     write_with,
 )
-from deap_nn.core.logbooks import format_row, rows_of, to_json
+from deap_nn.core.logbooks import rows_of, to_json
 from deap_nn.core.registered import Registered
 from deap_nn.genome.layout import Layout
 from deap_nn.process import signals, time_limit
@@ -46,22 +42,9 @@ from deap_nn.report.html import REPORT_FILE, write_report
 from deap_nn.runs.config import CONFIG, restore_config
 from deap_nn.runs.reading import ANSWERS_FILE, FILTERS_FILE
 
-TIMING_COLUMNS = ("gen", "seconds", "evaluations_per_second", "peak_memory_mib")
-
-
-def _peak_memory() -> float:
-    """Return the largest memory that this process has held, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
-
 
 def _content(path: Path) -> bytes | None:
     return read_plain(path, SMALL_BYTES) if os.path.lexists(path) else None
-
-
-def _is_number(value: Any) -> bool:
-    """Return whether a CSV file of numbers has a place for a value."""
-    return value is None or (isinstance(value, Real) and not isinstance(value, bool))
 
 
 class RunDirectory(Callback):
@@ -121,8 +104,6 @@ class RunDirectory(Callback):
         self._evolution: Evolution | None = None
         self._has_run = self._has_weights = False
         self._filters: FilterTrace | None = None
-        self._columns: list[str] = []
-        self._left_out: set[str] = set()
         self._config: dict[str, Any] | None = None
         self._restored = not again
         self._before = _content(self.path / "status.json") if again else None
@@ -137,9 +118,8 @@ class RunDirectory(Callback):
             self.status["same_bytes"] = False
         self._begun = time.perf_counter()
         self._trace = WeightTrace(self.path)
-        self._written = 0
+        self._rows = Rows(self.path)
         self._next_statistics = 0
-        self._timing: list[float] = []
         self._write_status()
         atexit.register(self._note_an_early_end)
         self._status_path = Path(os.path.abspath(self.path), "status.json")
@@ -236,8 +216,8 @@ class RunDirectory(Callback):
     def state(self) -> dict[str, Any]:
         """Return what was written last of what no other record has: a row of ``timing.csv``, the traced weights."""
         self._check_restored()
-        state = {"timing": self._timing, "trace": self._trace.last.hex()}
-        return state if self._written else state | {CONFIG: self._config}  # once: it makes config.json again
+        state = {"timing": self._rows.timing, "trace": self._trace.last.hex()}
+        return state if self._rows.written else state | {CONFIG: self._config}  # once: it makes config.json again
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
         """Write the files again as they were before the last generation.
@@ -256,13 +236,7 @@ class RunDirectory(Callback):
             self._filters.restore(evolution, states)
         for state in seen:
             self._trace.append(bytes.fromhex(state["trace"]))
-        self._written = len(seen)
-        rows = rows_of(evolution.logbook)[: len(seen)]
-        self._take_columns(rows[0] if rows else {})
-        lines = [format_row(self._columns)] if rows else []
-        write_text(self.path / "logbook.csv", "".join(lines + [self._line(row) for row in rows]))
-        lines = [format_row(TIMING_COLUMNS)] if rows else []
-        write_text(self.path / "timing.csv", "".join(lines + [format_row(state["timing"]) for state in seen]))
+        self._rows.restore(rows_of(evolution.logbook)[: len(seen)], [state["timing"] for state in seen])
 
     def on_start(self, evolution: Evolution) -> None:
         """Write the settings, and choose the weights that are traced, unless somebody has."""
@@ -321,60 +295,16 @@ class RunDirectory(Callback):
 
     def _catch_up(self, evolution: Evolution) -> None:
         """Append what is logged and not yet written, all of it or nothing when the run is interrupted."""
-        if len(evolution.logbook) != self._written + 1:  # nothing new, or it ended before this was restored
+        if len(evolution.logbook) != self._rows.written + 1:  # nothing new, or it ended before this was restored
             return
         traced = self._trace.row_of(evolution)
-        with signals.holding_signals(), self._whole_or_nothing():
-            self._append_rows(evolution)
+        with signals.holding_signals(), self._rows.whole_or_nothing(), self._trace.whole_or_nothing():
+            self._rows.append(evolution)
+            self.status.update(generations=evolution.row["gen"], evaluations=evolution.evaluations)
+            if evolution.stop is not None:
+                self.status["stopped_by"] = evolution.stop
             self._trace.append(traced)
-            self._written += 1
-
-    @contextlib.contextmanager
-    def _whole_or_nothing(self) -> Iterator[None]:
-        """Take back what was appended in the body, if the body fails, as where the disk is full."""
-        paths = [self.path / name for name in ("logbook.csv", "timing.csv")]
-        sizes = [path.stat().st_size if path.exists() else 0 for path in paths]
-        end = self._trace.end
-        try:
-            yield
-        except BaseException:
-            for path, size in zip(paths, sizes, strict=True):
-                if path.exists():
-                    os.truncate(path, size)
-            self._trace.cut(end)
-            raise
-
-    def _append_rows(self, evolution: Evolution) -> None:
-        row = evolution.flat_row
-        if not self._written:
-            self._take_columns(row)
-        self._append("logbook.csv", self._columns, self._line(row))
-        self._timing = [
-            row["gen"],
-            round(evolution.seconds, 4),
-            round(row["nevals"] / evolution.seconds, 2),
-            round(_peak_memory(), 1),
-        ]
-        self._append("timing.csv", TIMING_COLUMNS, format_row(self._timing))
-        self.status.update(generations=row["gen"], evaluations=evolution.evaluations)
-        if evolution.stop is not None:
-            self.status["stopped_by"] = evolution.stop
-
-    def _take_columns(self, row: Mapping[str, Any]) -> None:
-        """Let the columns of ``logbook.csv`` be those that are numbers in the first row."""
-        self._columns = [name for name, value in row.items() if _is_number(value)]
-        self._left_out = row.keys() - self._columns
-
-    def _line(self, row: Mapping[str, Any]) -> str:
-        """Return a row of the logbook as a line of the columns that are numbers; what it lacks is empty."""
-        new = [name for name in row if name not in self._columns and name not in self._left_out]
-        if new:
-            raise ValueError(f"logbook.csv has no column {new[0]}, which the first generation did not have")
-        return format_row([row.get(name) for name in self._columns])
-
-    def _append(self, name: str, columns: Sequence[str], line: str) -> None:
-        head = "" if self._written else format_row(columns)
-        append_text(self.path / name, head + line)
+            self._rows.written += 1
 
     def _write_statistics(self, evolution: Evolution) -> None:
         to_json(evolution.logbook, self.path / "logbook.json")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +69,6 @@ class WeightTrace:
         """Whether the rows are gone."""
         return self._file.closed
 
-    @property
-    def end(self) -> int:
-        """Where the next row begins, in bytes."""
-        return self._file.tell()
-
     def choose(self, layout: Layout, seed: int) -> None:
         """Choose the weights that are traced."""
         self._places = traced_places(layout, seed)
@@ -96,10 +93,16 @@ class WeightTrace:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._folder))
         self.last = row
 
-    def cut(self, end: int) -> None:
-        """Take back what was added after an `end`."""
-        self._file.truncate(end)
-        self._file.seek(end)
+    @contextlib.contextmanager
+    def whole_or_nothing(self) -> Iterator[None]:
+        """Take back the rows that were added in the body, if the body fails."""
+        end = self._file.tell()
+        try:
+            yield
+        except BaseException:
+            self._file.truncate(end)
+            self._file.seek(end)
+            raise
 
     def write(self, path: Path) -> None:
         """Write all rows into an ``.npz`` file.

@@ -8,16 +8,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from deap_nn.core.environment import processors
 from deap_nn.genome.vectors import Halves, Shape, Vector, Vectors
 from deap_nn.operators.compiled.bfloat16 import round_block
 from deap_nn.operators.compiled.common import LARGE, checked_ends, compiled, fence, place_in_table
+from deap_nn.operators.compiled.intrinsics import shift_16
 
 _BLOCK = 1 << 12
 """So many weights of a centre are read at a time, for two children: they stay in the processor's nearest cache."""
@@ -29,30 +27,6 @@ _NOTHING = np.empty(0, dtype=np.float32)
 _NO_HALVES = np.empty(0, dtype=np.uint16)
 
 
-def _shift(context: Any, out: Any, centre: Any, noise: Any, factor: Any, k: Any) -> Any:
-    """Mutate 16 weights from the place k on and write them past the caches; ``out[k]`` begins a line of them."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        floats = ir.VectorType(ir.FloatType(), 16)
-
-        def place(i: int) -> Any:
-            data = context.make_array(signature.args[i])(context, builder, arguments[i]).data
-            return builder.bitcast(builder.gep(data, [arguments[4]]), ir.PointerType(floats))
-
-        mine, z = builder.load(place(1), align=4), builder.load(place(2), align=4)
-        none, lanes = ir.Constant(floats, ir.Undefined), ir.VectorType(ir.IntType(32), 16)
-        one = builder.insert_element(none, arguments[3], ir.Constant(ir.IntType(32), 0))
-        strength = builder.shuffle_vector(one, none, ir.Constant(lanes, [0] * 16))
-        store = builder.store(builder.fadd(mine, builder.fmul(strength, z)), place(0), align=64)
-        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
-        return context.get_dummy_value()
-
-    return numba.void(out, centre, noise, factor, k), generate
-
-
-_shift_16: Any = intrinsic(_shift)
-
-
 @compiled
 def _mutate(child: Vector, centre: Vector, noise: Vector, factor: np.float32, past_caches: bool) -> None:
     """Mutate a stretch of a child, of one matrix."""
@@ -62,7 +36,7 @@ def _mutate(child: Vector, centre: Vector, noise: Vector, factor: np.float32, pa
         child[k] = centre[k] + factor * noise[k]
     rest = lines + (size - lines) // 16 * 16
     for k in range(lines, rest, 16):
-        _shift_16(child, centre, noise, factor, k)
+        shift_16(child, centre, noise, factor, k)
     for k in range(rest, size):
         child[k] = centre[k] + factor * noise[k]
 

@@ -2,109 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
 import numpy as np
-from llvmlite import ir
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from deap_nn.core.seeding import Purpose
 from deap_nn.genome.vectors import Shape, Vector, Vectors
 from deap_nn.operators.compiled.common import LARGE, LOW, checked_ends, compiled, fence, philox, place_in_table
+from deap_nn.operators.compiled.intrinsics import breed_16, scan_16, write_bits, write_turns
 
 _BLOCK = 1 << 14
 """So many weights are bred at a time, a multiple of 256: their mask stays in the processor's cache."""
 
 _NOTHING = np.empty(0, dtype=np.float32)
 _MATE = np.uint64(Purpose.MATE)
-
-
-def _stream(context: Any, out: Any, mine: Any, other: Any, exchanged: Any, noise: Any, factor: Any, k: Any) -> Any:
-    """Breed 16 weights from the place k on and write them past the caches; ``out[k]`` must begin a line of 64 bytes."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        floats, octets = ir.VectorType(ir.FloatType(), 16), ir.VectorType(ir.IntType(8), 16)
-
-        def place(i: int, vector: Any) -> Any:
-            data = context.make_array(signature.args[i])(context, builder, arguments[i]).data
-            return builder.bitcast(builder.gep(data, [arguments[6]]), ir.PointerType(vector))
-
-        a, b, z = (builder.load(place(i, floats), align=4) for i in (1, 2, 4))
-        chosen = builder.icmp_unsigned("!=", builder.load(place(3, octets), align=1), ir.Constant(octets, [0] * 16))
-        none, lanes = ir.Constant(floats, ir.Undefined), ir.VectorType(ir.IntType(32), 16)
-        one = builder.insert_element(none, arguments[5], ir.Constant(ir.IntType(32), 0))
-        strength = builder.shuffle_vector(one, none, ir.Constant(lanes, [0] * 16))
-        child = builder.fadd(builder.select(chosen, b, a), builder.fmul(strength, z))
-        store = builder.store(child, place(0, floats), align=64)
-        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
-        return context.get_dummy_value()
-
-    return numba.void(out, mine, other, exchanged, noise, factor, k), generate
-
-
-_breed_16: Any = intrinsic(_stream)
-
-
-def _scan(context: Any, out: Any, a: Any, b: Any, c: Any, d: Any, turns: Any, noise: Any, factor: Any, k: Any) -> Any:
-    """Breed 16 weights of one of four parents each, as `_stream` does."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        floats, octets = ir.VectorType(ir.FloatType(), 16), ir.VectorType(ir.IntType(8), 16)
-
-        def place(i: int, vector: Any) -> Any:
-            data = context.make_array(signature.args[i])(context, builder, arguments[i]).data
-            return builder.bitcast(builder.gep(data, [arguments[8]]), ir.PointerType(vector))
-
-        child, *others = (builder.load(place(i, floats), align=4) for i in (1, 2, 3, 4))
-        turn, z = builder.load(place(5, octets), align=1), builder.load(place(6, floats), align=4)
-        for number, other in enumerate(others, start=1):
-            child = builder.select(builder.icmp_unsigned("==", turn, ir.Constant(octets, [number] * 16)), other, child)
-        none, lanes = ir.Constant(floats, ir.Undefined), ir.VectorType(ir.IntType(32), 16)
-        one = builder.insert_element(none, arguments[7], ir.Constant(ir.IntType(32), 0))
-        strength = builder.shuffle_vector(one, none, ir.Constant(lanes, [0] * 16))
-        store = builder.store(builder.fadd(child, builder.fmul(strength, z)), place(0, floats), align=64)
-        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
-        return context.get_dummy_value()
-
-    return numba.void(out, a, b, c, d, turns, noise, factor, k), generate
-
-
-_scan_16: Any = intrinsic(_scan)
-
-
-def _spread(context: Any, exchanged: Any, k: Any, word: Any) -> Any:
-    """Write 64 bits, the lowest first, as 64 bytes of 0 or 1 from the place k on."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        bits, octets = ir.VectorType(ir.IntType(1), 64), ir.VectorType(ir.IntType(8), 64)
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.PointerType(octets))
-        builder.store(builder.zext(builder.bitcast(arguments[2], bits), octets), place, align=1)
-        return context.get_dummy_value()
-
-    return numba.void(exchanged, k, word), generate
-
-
-_write_bits: Any = intrinsic(_spread)
-
-
-def _quarter(context: Any, turns: Any, k: Any, word: Any) -> Any:
-    """Write the upper two bits of each of 8 bytes, the lowest first, as bytes of 0 to 3 from the place k on."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        octets = ir.VectorType(ir.IntType(8), 8)
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.PointerType(octets))
-        upper = builder.lshr(builder.bitcast(arguments[2], octets), ir.Constant(octets, [6] * 8))
-        builder.store(upper, place, align=1)
-        return context.get_dummy_value()
-
-    return numba.void(turns, k, word), generate
-
-
-_write_turns: Any = intrinsic(_quarter)
 
 
 @compiled
@@ -126,7 +36,7 @@ def _blend(
         child[k] = (b if exchanged[k] else a) + factor * noise[k]
     rest = lines + (size - lines) // 16 * 16
     for k in range(lines, rest, 16):
-        _breed_16(child, mine, other, exchanged, noise, factor, k)
+        breed_16(child, mine, other, exchanged, noise, factor, k)
     for k in range(rest, size):
         a = mine[k]
         b = other[k]
@@ -174,7 +84,7 @@ def _pick(
     _pick_each(child[:lines], a, b, c, d, turns, noise, factor)
     rest = lines + (size - lines) // 16 * 16
     for k in range(lines, rest, 16):
-        _scan_16(child, a, b, c, d, turns, noise, factor, k)
+        scan_16(child, a, b, c, d, turns, noise, factor, k)
     if rest < size:
         _pick_each(child[rest:], a[rest:], b[rest:], c[rest:], d[rest:], turns[rest:], noise[rest:], factor)
 
@@ -213,7 +123,7 @@ def _scanning_pass(
             counter += np.uint64(1)
             k = i
             for word in philox(seed, _MATE, generation, group, counter):
-                _write_turns(turns, k, word)
+                write_turns(turns, k, word)
                 k += 8
         begin = start
         while begin < end:
@@ -264,7 +174,7 @@ def _pass(
                 counter += np.uint64(1)
                 k = i
                 for word in philox(seed, _MATE, generation, pair, counter):
-                    _write_bits(exchanged, k, word)
+                    write_bits(exchanged, k, word)
                     k += 64
         else:
             for i in range(0, end - start, 8):

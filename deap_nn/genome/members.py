@@ -9,7 +9,6 @@ from typing import Any, SupportsIndex
 
 from deap import base
 
-from deap_nn.breeding.recipe import Recipe
 from deap_nn.core.notebook import genome
 from deap_nn.genome.vectors import Shape, Vector
 from deap_nn.genome.weight_list import WeightList
@@ -18,7 +17,7 @@ from deap_nn.genome.weight_list import WeightList
 class LightMember:
     """A member that is a fitness and a recipe until somebody looks at its weights; then it is an individual."""
 
-    recipe: Recipe
+    recipe: Any
     make: Any
     light_shapes: tuple[Shape, ...]
     container: type[WeightList]
@@ -78,8 +77,8 @@ def _light_class(container: type[WeightList]) -> type[Any]:
 
 def light_members(
     container: type[WeightList],
-    recipes: Iterable[Recipe],
-    make: Callable[[Recipe], Vector],
+    recipes: Iterable[Any],
+    make: Callable[[Any], Vector],
     shapes: tuple[Shape, ...],
 ) -> list[Any]:
     """Return a light member for each recipe.
@@ -88,7 +87,7 @@ def light_members(
     ----------
     container : type
         The class of the individuals that they become; its ``__init__`` gives each a fitness.
-    recipes : iterable of Recipe
+    recipes : iterable
         How their genomes come about.
     make : callable
         Makes the genome of a recipe, shape (n,), float32.

@@ -1,0 +1,86 @@
+"""Which arguments of `make_toolbox` go together, and what follows from the others."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from deap import base
+
+from deap_nn.algorithms.toolbox.presets import SETTINGS
+from deap_nn.data.dataset import Dataset
+from deap_nn.genome.individual import Individual
+from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
+from deap_nn.operators.adaptation.protocol import Adaptation
+from deap_nn.operators.adaptation.schedules import Annealed, Constant
+from deap_nn.problems.keras_problem import KerasProblem
+from deap_nn.problems.wiring import Batches, Scoring, of_keras_problem, of_labelled_data
+
+
+def check_for_algorithm(algorithm: str, of_pairs: Mapping[str, Any], others: Mapping[str, Any], former: bool) -> None:
+    """Raise ValueError if an argument is given that the algorithm does not use, naming the preset that does."""
+    around_centre = SETTINGS[algorithm]["step"] is not None
+    if around_centre:
+        for name, value in (*of_pairs.items(), ("crossover", others["crossover"])):
+            if value is not None and not (name == "crossover" and value == "mean"):
+                raise ValueError(f"{name} needs preset='ga': {algorithm!r} has children of one centre, got {value!r}")
+    elif former:
+        if of_pairs["tournsize"] is not None:
+            raise ValueError(f"tournsize is not for crossover 'mean', got {of_pairs['tournsize']!r}")
+    else:
+        for name in ("step", "sampling"):
+            if others[name] is not None:
+                raise ValueError(f"{name} needs preset='es': {algorithm!r} has no centre, got {others[name]!r}")
+
+
+def scoring_of(
+    model: Any,
+    data: Any,
+    fitness: Literal["error", "cross_entropy"] | None,
+    usual_fitness: Literal["error", "cross_entropy"],
+    precision: Literal["float32", "bfloat16"],
+    its_fitness: base.Fitness,
+    batches: Batches,
+    container: Any,
+) -> Scoring:
+    """Return what scores the individuals: a `KerasProblem`, given or made of (x, y), or labelled data."""
+    if isinstance(data, tuple) and not isinstance(data, Dataset) and not isinstance(model, KerasProblem):
+        if isinstance(model, str):
+            raise TypeError("data of (x, y) need a Keras model; for a model by name give a Dataset")
+        loss = fitness or ("error" if usual_fitness == "error" else None)
+        model, data, fitness = KerasProblem(model, *_pair(data), loss=loss), None, None
+    if isinstance(model, KerasProblem):
+        own = [objective.kind for objective in model.objectives]
+        if data is not None or (fitness is not None and own != [fitness]) or precision != "float32":
+            raise ValueError("data, fitness and precision are not for a KerasProblem, which has its own")
+        return of_keras_problem(model, its_fitness.weights, batches, says=container is not Individual)
+    if data is None:
+        raise TypeError("data must be a name, a path, a Dataset or (x, y) where the model is no KerasProblem")
+    fitness = fitness or usual_fitness
+    if len(its_fitness.weights) == 1 and its_fitness.weights[0] > 0:
+        warnings.warn(f"container is maximised, and evaluate gives the {fitness}: register another", stacklevel=3)
+    return of_labelled_data(model, data, fitness, precision, batches)
+
+
+def _pair(data: tuple[Any, ...]) -> tuple[Any, Any]:
+    if len(data) != 2:
+        raise ValueError(f"data must be (x, y), inputs and targets, got a tuple of {len(data)}")
+    return data[0], data[1]
+
+
+def usual_sigma(
+    kind: Literal["es", "pairs"], fitness: str | None, usual: Mapping[str, Any], former: bool
+) -> Adaptation:
+    """Return the sigma of a preset, by what the fitness is."""
+    if kind == "es":
+        return Annealed(usual["sigma"], usual["final_sigma"] * usual["sigma"])
+    if fitness is not None:
+        return ErrorScaled(usual["sigma"])
+    return Constant(0.1) if former else SelfAdaptive(0.1, 0.005)
+
+
+def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
+    """Raise ValueError if an argument is none of the allowed values."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}")

@@ -1,0 +1,184 @@
+"""The past of a run: keyframes, and the genomes that a run that is resumed has to breed."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from deap_nn.breeding.recipe import POOL_PLACE, Recipe
+from deap_nn.breeding.reproduction.base import Places
+from deap_nn.breeding.store.keyframes import Keyframe, write_keyframe
+from deap_nn.breeding.task import busy
+from deap_nn.core.environment import processors
+from deap_nn.genome.members import LightMember
+from deap_nn.genome.vectors import Vector, empty_vector
+
+_PLACE = 0xFFFFFFFF
+"""The part of a recipe's id that is its place."""
+
+COLD = 2.0
+"""Genomes one after the other take longer to breed than one again and again, by this factor (2.05 ms for 1.23)."""
+
+
+class Past:
+    """The generations before the present one: their keyframes, and what is bred of them when a run is resumed.
+
+    Parameters
+    ----------
+    lineage : Lineage
+        The run's.
+    """
+
+    def __init__(self, lineage: Any) -> None:
+        self._lineage = lineage
+
+    def remember(self, past: Sequence[tuple[Places, float | None]], keyframe: Path | None = None) -> None:
+        """Take over what a checkpoint says of a run's past, before anything is bred.
+
+        Parameters
+        ----------
+        past : sequence of (places, sigma)
+            For each generation from 1 on, the places of the parents whose places its children take, and the strength
+            of mutation.
+        keyframe : Path, optional
+            Weights that need not be bred again.
+        """
+        found = Keyframe(keyframe) if keyframe is not None else None
+        for generation, (places, sigma) in enumerate(past, start=1):
+            self._lineage.ancestry.remember(generation, places, sigma)
+            if found is None or found.generation != generation:
+                continue
+            if found.history == self._lineage.ancestry.history:
+                self._lineage.known.keyframe, self._lineage.known.keyframe_history = keyframe, found.history
+                self._lineage.genomes.use_keyframe(keyframe, found.history)
+            else:
+                warnings.warn(f"the keyframe is not used: {keyframe} is of another run", stacklevel=2)
+
+    def forget(self) -> None:
+        """Let go of what `remember` took over, once nobody asks for a member of an earlier generation any more."""
+        self._lineage.ancestry.forget()
+
+    def line(self, wanted: Iterable[Any] = ()) -> list[list[Recipe]]:
+        """Return the parents of each generation that have to be bred for the last one, and for some earlier members.
+
+        Those that come of the seeds, or of the keyframe, are first.
+        """
+        line: list[list[Recipe]] = []
+        others: dict[int, set[int]] = {}
+        for recipe in [member.recipe for member in wanted if isinstance(member, LightMember)]:
+            if not self._lineage.reproduction.shares_parents and not self._lineage.genomes.in_keyframe(recipe.id):
+                others.setdefault(recipe.generation, set()).update(recipe.averaged or [recipe.place])
+        recipe_of = self._lineage.ancestry.recipe
+        members = self._lineage.ancestry.members
+        places = set(range(min(1, members) if self._lineage.reproduction.shares_parents else members))
+        for generation in range(self._lineage.ancestry.generations, 0, -1):
+            places |= others.get(generation, set())
+            parents = sorted({key for place in places for key in recipe_of(generation, place).parents})
+            line.append([recipe_of(generation - 1, key & _PLACE) for key in parents])
+            if self._lineage.known.keyframe is not None and all(
+                self._lineage.genomes.in_keyframe(key) for key in parents
+            ):
+                break
+            places = {key & _PLACE for key in parents}
+        return line[::-1]
+
+    def last_members(self) -> list[Any]:
+        """Return the members of the last generation of a run that goes on."""
+        return self._lineage.present(self._lineage.ancestry.last())
+
+    def replay(self, line: Sequence[Sequence[Recipe]], wanted: Iterable[Any] = ()) -> None:
+        """Breed again what a run that goes on needs, on all processors, and on the way the weights of some members."""
+        waiting: dict[int, list[Any]] = {}
+        for member in wanted:
+            if isinstance(member, LightMember):
+                waiting.setdefault(member.recipe.generation, []).append(member)
+        for parents in line:
+            self._lineage.known.generation = parents[0].generation + 1
+            self._lineage.settle({recipe.id: recipe for recipe in parents})
+            self._lineage.bred_since += len(parents)
+            with busy:
+                genomes = self._lineage.informed()
+                genomes.keep((recipe.id for recipe in parents), threads=processors())
+            for member in waiting.pop(self._lineage.generation, ()):
+                member.flat  # noqa: B018  (while what it is bred from is in the cache)
+        for members in waiting.values():
+            for member in members:
+                member.flat  # noqa: B018  (from the keyframe)
+
+    def recall(self, generation: int, place: int | Sequence[int]) -> Any:
+        """Return a member of an earlier generation of a run that goes on, or the mean of several."""
+        if isinstance(place, int):
+            if place >= POOL_PLACE:
+                raise ValueError(f"place must be that of a member, got {place}")
+            recipe = self._lineage.ancestry.recipe(generation, place)
+        else:
+            members = [self._lineage.ancestry.recipe(generation, i) for i in place]
+            recipe = self._lineage.reproduction.mean(members, self._lineage.ancestry.members)
+        waiting = [] if self._lineage.genomes.in_keyframe(recipe.id) else list(recipe.parents)
+        while waiting:
+            key = waiting.pop()
+            if key not in self._lineage.known.recipes and not self._lineage.genomes.in_keyframe(key):
+                self._lineage.known.recipes[key] = self._lineage.ancestry.recipe(key >> 32, key & _PLACE)
+                waiting.extend(self._lineage.known.recipes[key].parents)
+        return self._lineage.members([recipe])[0]
+
+    @property
+    def dispensable(self) -> int:
+        """How many recipes a keyframe would let this process forget."""
+        return len(self._lineage.known.recipes) - len(self._lineage.known.parents)
+
+    def seconds_to_breed(self, genomes: int | None = None) -> float:
+        """Return how long so many genomes take to breed here; those since the last keyframe if left out."""
+        lineage = self._lineage
+        if not lineage.seconds_for_one:
+            founders = [lineage.weights(Recipe(0, place)) for place in range(2)]
+            recipe, child = lineage.reproduction.example(lineage.ancestry.drawn), empty_vector(lineage.genomes.size)
+            parents = [founders[key % 2] for key in recipe.parents]
+            took = []
+            for _ in range(3):  # the first one also compiles and reads tables
+                begun = time.perf_counter()
+                lineage.breeder.breed(recipe, parents, child)
+                took.append(time.perf_counter() - begun)
+            lineage.seconds_for_one = COLD * min(took)
+        seconds: float = lineage.seconds_for_one * (lineage.bred_since if genomes is None else genomes)
+        return seconds
+
+    def keyframe_bytes(self, others: Iterable[Any] = ()) -> int:
+        """Return how much a keyframe of the present generation takes, with some other members."""
+        return 4 * self._lineage.genomes.size * (len(self._lineage.known.parents) + len(list(others)))
+
+    def keep_keyframe(self, path: Path, others: Iterable[Any] = ()) -> None:
+        """Write the weights of the present generation's parents, and forget how those came about.
+
+        Parameters
+        ----------
+        path : Path
+            Where to; it has not been there before.
+        others : iterable
+            Members whose weights are kept too.
+        """
+        more = {member.recipe.id: self._as_bred(member) for member in others}
+        keys = sorted(self._lineage.known.parents | more.keys())
+        with busy:
+            genomes = self._lineage.informed()
+            history = self._lineage.ancestry.history
+            write_keyframe(
+                path,
+                self._lineage.generation,
+                history,
+                keys,
+                lambda key: genomes.get(key) if key in self._lineage.known.parents else more[key],
+            )
+            self._lineage.known.keyframe, self._lineage.known.keyframe_history = path, history
+            genomes.use_keyframe(path, history)
+        self._lineage.known.recipes = {key: self._lineage.known.recipes[key] for key in self._lineage.known.parents}
+        self._lineage.bred_since = 0
+
+    def _as_bred(self, member: Any) -> Vector:
+        """Return a member's weights; in the present generation, which is bred from, as they were bred."""
+        written = member.recipe.generation == self._lineage.generation and self._lineage.recipe_of(member) is None
+        weights: Vector = self._lineage.weights(member.recipe) if written else member.flat
+        return weights

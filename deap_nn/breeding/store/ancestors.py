@@ -1,0 +1,253 @@
+"""The genomes of a run in one process: found in the host's cache or a keyframe, or bred from their ancestors."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.recipe import Recipe
+from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError
+from deap_nn.breeding.store.slots import GenomeCache
+from deap_nn.core.files import appear
+from deap_nn.genome.vectors import Vector, Vectors, empty_vector
+
+
+class LackingError(LookupError):
+    """A genome or a context that this process can neither find nor make."""
+
+
+class MissingError(Exception):
+    """A genome is not in the cache, or was overwritten there while it was read."""
+
+
+class Ancestors:
+    """Genomes by their ids, and what is needed to breed those that are in no cache.
+
+    Parameters
+    ----------
+    breeder : Breeder
+        What recipes have in common.
+    token : str
+        The run's name.
+    place : Path
+        Where the host's cache is kept.
+
+    Attributes
+    ----------
+    recipes : mapping of int to Recipe
+        The ancestors that may have to be bred, by id.
+    slots : mapping of int to int
+        Where the cache holds a genome, or will.
+    """
+
+    KEPT = 8
+    """How many of the genomes that the cache has no room for are kept in the process."""
+
+    def __init__(self, breeder: Breeder, token: str, place: Path) -> None:
+        self.breeder = breeder
+        self.size = sum(int(np.prod(shape)) for shape in breeder.shapes)
+        self.cache = GenomeCache(token, self.size, place)
+        self.recipes: Mapping[int, Recipe] = {}
+        self.slots: Mapping[int, int] = {}
+        self._keyframe: Keyframe | None = None
+        self._kept: OrderedDict[int, Vector] = OrderedDict()
+
+    def share_noise(self) -> None:
+        """Read the table of noise from a file in the cache from now on, as the host's other processes do."""
+        if self.breeder.noise_table is not None:
+            self.breeder.noise_table.share(self.cache.folder)
+
+    def use_keyframe(self, path: Path | None, history: str = "", content: bytes | None = None) -> None:
+        """Find genomes in a keyframe too: in a file, or where this host has none, in what was sent of it.
+
+        Parameters
+        ----------
+        path : Path, optional
+            The file; no keyframe if left out.
+        history : str
+            The run's history up to it: a keyframe of another run is not used.
+        content : bytes, optional
+            The file's content. It is kept in the cache, where the host's other processes find it.
+        """
+        if path is None or (self._keyframe is not None and self._keyframe.history == history):
+            return
+        own = self.cache.folder / path.name
+        if content is not None and not path.exists() and not own.exists():
+            for older in self.cache.folder.glob("keyframe-*"):
+                older.unlink(missing_ok=True)
+            appear(own, len(content), lambda file: os.pwrite(file, content, 0))
+        for place in (path, own):
+            with contextlib.suppress(OSError, KeyframeError):
+                found = Keyframe(place)
+                if found.history == history:
+                    self._keyframe = found
+                    return
+
+    def breed(self, recipes: Sequence[Recipe], outs: Vectors) -> None:
+        """Write the genome of a recipe, or of siblings, into `outs`, the missing ancestors bred first.
+
+        Raises
+        ------
+        LackingError
+            If an ancestor is not in the cache, and neither are recipes known that lead to it.
+        """
+        made: Mapping[int, Vector] = {}
+        if len(recipes) == 1 and self._copy(recipes[0].id, outs[0]):
+            return None
+        if recipes[0].is_mean:
+            return self._average(recipes[0], outs[0])
+        while True:
+            try:
+                return self._breed_from(recipes, made, outs)
+            except MissingError:
+                with contextlib.suppress(MissingError):
+                    made = self._ancestors(recipes[0])
+
+    def _average(self, recipe: Recipe, out: Vector) -> None:
+        """Write the mean of some members, bred one after the other: there may be more than fit into memory."""
+        lacking = [key for key in recipe.parents if self._find(key) is None]
+        if not all(key in self.recipes for key in lacking):
+            raise LackingError(recipe.id)
+        made: Mapping[int, Vector] = {}
+        total = np.zeros(self.size)
+        for key in recipe.parents:
+            while not self._copy(key, out):
+                if key not in self.recipes:  # and it is not kept any longer
+                    raise LackingError(key)
+                try:
+                    self._breed_from((self.recipes[key],), made, (out,))
+                    break
+                except MissingError:  # what all of them descend from is bred once
+                    with contextlib.suppress(MissingError):
+                        parents = {parent for one in {*lacking, key} for parent in self.recipes[one].parents}
+                        made = self._ancestors(Recipe(0, 0, tuple(sorted(parents))))
+            total += out
+        np.divide(total, len(recipe.parents), out=out, casting="same_kind")
+
+    def keep(self, keys: Iterable[int], *, threads: int = 1) -> None:
+        """Breed genomes that the cache lacks, and their missing ancestors, into their slots.
+
+        Threads help where the compiled pass does it, which lets go of Python's lock.
+        """
+        wanted = Recipe(0, 0, tuple(keys))
+        with contextlib.ExitStack() as stack:
+            map_: Callable[..., Iterable[Any]] = map
+            if threads > 1 and self.breeder.fused:
+                map_ = stack.enter_context(ThreadPoolExecutor(threads)).map
+            while True:
+                with contextlib.suppress(MissingError):
+                    self._ancestors(wanted, map_)
+                    return
+
+    def in_keyframe(self, key: int) -> bool:
+        """Return whether the keyframe has a genome, whole."""
+        return self._keyframe is not None and self._keyframe.find(key) is not None
+
+    def get(self, key: int) -> Vector:
+        """Return a copy of a genome that is there, or else bred."""
+        flat = empty_vector(self.size)
+        if not self._copy(key, flat):
+            self.breed((self.recipes[key],), (flat,))
+        return flat
+
+    def _copy(self, key: int, out: Vector) -> bool:
+        """Copy a genome that is there; false where it is not, or was overwritten meanwhile."""
+        found = self._find(key)
+        if found is None:
+            return False
+        np.copyto(out, found)
+        return self._find(key) is found
+
+    def _find(self, key: int) -> Vector | None:
+        slot = self.slots.get(key)
+        found = self.cache.read(slot, key) if slot is not None else None
+        if found is None:
+            found = self._kept.get(key)
+        if found is None and self._keyframe is not None:
+            found = self._keyframe.find(key)
+        return found
+
+    def _missing(self, recipe: Recipe) -> list[int]:
+        """Return the ancestors that have to be bred, the oldest first."""
+        missing: set[int] = set()
+        waiting = list(recipe.parents)
+        while waiting:
+            key = waiting.pop()
+            if key in missing or self._find(key) is not None:
+                continue
+            if key not in self.recipes:
+                raise LackingError(key)
+            missing.add(key)
+            waiting.extend(self.recipes[key].parents)
+        return sorted(missing)  # an id grows with the generation
+
+    def _ancestors(self, recipe: Recipe, map_: Callable[..., Iterable[Any]] = map) -> dict[int, Vector]:
+        """Breed the missing ancestors of a recipe, and return those that the cache has no room for.
+
+        What this process had kept of its parents is returned too: it may not be kept any longer.
+        """
+        made: dict[int, Vector] = {}
+        missing = [self.recipes[key] for key in self._missing(recipe)]
+        needed = Counter(parent for ancestor in missing for parent in ancestor.parents)
+        needed.update(recipe.parents)
+        for _, generation in itertools.groupby(missing, key=attrgetter("generation")):
+            first, *others = generation
+            breed = partial(self._breed_ancestor, made=made)
+            # The first alone: what all use is made once. Founders too: who draws them may use Python's global state.
+            bred = itertools.chain([breed(first)], (map_ if first.parents else map)(breed, others))
+            for ancestor in bred:
+                for parent in ancestor.parents:
+                    needed[parent] -= 1
+                    if not needed[parent]:
+                        made.pop(parent, None)
+        had = {key: self._kept[key] for key in recipe.parents if key in self._kept}
+        self._kept.update(made)
+        while len(self._kept) > self.KEPT:
+            self._kept.popitem(last=False)
+        return had | made
+
+    def _breed_ancestor(self, recipe: Recipe, made: dict[int, Vector]) -> Recipe:
+        if not self._breed_into_cache(recipe, made):
+            genome = empty_vector(self.size)
+            self._breed_from((recipe,), made, (genome,))
+            made[recipe.id] = genome
+        return recipe
+
+    def _breed_into_cache(self, recipe: Recipe, made: Mapping[int, Vector]) -> bool:
+        slot = self.slots.get(recipe.id)
+        if slot is None:
+            return False
+        with self.cache.writing(slot, recipe.id) as room:
+            if room is not None:
+                self._breed_from((recipe,), made, (room,))
+        return self.cache.holds(slot, recipe.id)
+
+    def _breed_from(self, recipes: Sequence[Recipe], made: Mapping[int, Vector], outs: Vectors) -> None:
+        recipe = recipes[0]
+        parents = []
+        for key in recipe.parents:
+            parent = made[key] if key in made else self._find(key)
+            if parent is None:
+                raise MissingError
+            parents.append(parent)
+        self._breed_with(parents, recipes, outs)
+        for key, parent in zip(recipe.parents, parents, strict=True):
+            if key not in made and self._find(key) is not parent:  # its slot was used again meanwhile
+                raise MissingError
+
+    def _breed_with(self, parents: Sequence[Any], recipes: Sequence[Recipe], outs: Vectors) -> None:
+        if len(recipes) > 1:
+            self.breeder.breed_siblings(recipes, parents, outs)
+        else:
+            self.breeder.breed(recipes[0], parents, outs[0])
