@@ -32,7 +32,7 @@ MOVED: dict[str, list[str]] = {
     "datafiles": ["data.image_files"],
     "datasets": ["data.loading", "data.registry", "data.dataset"],
     "descriptions": ["callbacks.run_directory.settings"],
-    "dispatch": ["breeding.dispatch"],
+    "dispatch": ["breeding.dispatch", "breeding.store.known"],
     "elitism": ["operators.elitism"],
     "environment": ["core.environment"],
     "evaluation": ["problems.labelled", "problems.measures", "problems.evaluate"],

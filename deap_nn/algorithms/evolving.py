@@ -122,8 +122,9 @@ def evolve(
     halloffame : deap.tools.HallOfFame, optional
         Sees every generation.
     callbacks : iterable of Callback
-        Told in this order. If one registers ``select`` or ``evaluate`` anew, the next generation uses it; another
-        ``mate``, ``mutate`` or ``clone`` is used in the plain way and refused under recipes.
+        Told in this order. If one registers ``select``, ``evaluate`` or a ``mutate`` with another ``sigma`` anew, the
+        next generation uses it. Other operators and ``mates``, ``step`` and ``weigh`` are used in the plain way and
+        refused under recipes; the number of elites stays.
     checkpoint : Checkpoint or path-like, optional
         Where to keep each generation: a folder, or one that was opened and is left open. One that has generations goes
         on after the last: with the same arguments the result is that of a run that was never broken. It needs breeding
@@ -169,7 +170,7 @@ def evolve(
     ------
     ValueError
         If the population is empty, a number out of range, a checkpoint that of another run, `seed` not that of the
-        toolbox, or something registered that the toolbox' algorithm does not call.
+        toolbox, or something registered that the toolbox' algorithm does not call, or in mid-run does not take over.
     EvaluationError
         If an evaluation raises, takes too long or returns no fitness: it names the generation and the child.
     EnvironmentDiffersError

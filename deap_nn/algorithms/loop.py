@@ -6,6 +6,7 @@ import math
 import reprlib
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from numbers import Real
 from operator import attrgetter
 from typing import Any
@@ -22,6 +23,7 @@ from deap_nn.algorithms.resuming import (
 from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.plain import Breeding
+from deap_nn.breeding.variation import strength_of
 from deap_nn.callbacks.base import Callback, Evolution, tell, telling_start_and_end
 from deap_nn.core.errors import WORST, EvaluationError
 from deap_nn.core.logbooks import record, statistic
@@ -126,6 +128,19 @@ def _record(
         record(evolution.logbook, row)
 
 
+def _alike(now: Any, then: Any) -> bool:
+    """Return whether something registered is what it was; a ``sigma`` of a number is read anew each generation."""
+    if now is then:
+        return True
+    if not (isinstance(now, partial) and isinstance(then, partial)):
+        return bool(now == then)
+    words, former = ({k: v for k, v in one.keywords.items() if k not in ("sigma", "rng")} for one in (now, then))
+    if now.func is not then.func or words.keys() != former.keys() or strength_of(now) is not strength_of(then):
+        return False
+    pairs = [*zip(now.args, then.args, strict=False), *((word, former[name]) for name, word in words.items())]
+    return len(now.args) == len(then.args) and all(one is other or np.array_equal(one, other) for one, other in pairs)
+
+
 class _Run:
     """One call of `evolve`."""
 
@@ -222,7 +237,7 @@ class _Run:
             names += ["clone", "mate", "mates", "mutate", "reproduction", "step", "weigh"]
             remedy += ", unless breeding='plain' lets operators change"
         for name in names:
-            if getattr(now, name) != getattr(self._registered, name):
+            if not _alike(getattr(now, name), getattr(self._registered, name)):
                 raise ValueError(f"{name} was registered anew before generation {generation}: {remedy}")
 
     def _breed(self, generation: int) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import reprlib
@@ -13,13 +12,11 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from deap import base
 
 from deap_nn.core.environment import environment
 from deap_nn.core.registered import Registered
-from deap_nn.genome.noise import NoiseTable
-from deap_nn.operators.adaptation.protocol import is_adaptation
+from deap_nn.operators.describe import digest, named, settings_of, told
 from deap_nn.operators.selection import operator_of
 from deap_nn.process.workers import is_serial, running_under_scoop
 from deap_nn.runs.generations import CheckpointError
@@ -91,7 +88,7 @@ def settings_record(
     if registered.step is not None:
         found.pop("mates", None)
     if registered.reproduction is not None:  # a strategy of the user's own
-        found["reproduction"] = repr(registered.reproduction)
+        found["reproduction"] = settings_of(registered.reproduction)
     found |= _of_evaluation(toolbox, seed)
     return {"version": VERSION} | {
         name: value for name, value in sorted(found.items()) if not (name in NEUTRAL and value == NEUTRAL[name])
@@ -140,9 +137,9 @@ def _of_operator(name: str, registered: Any) -> dict[str, Any]:
         inner = inner.func if isinstance(inner, partial) else None if decorated else getattr(inner, "operator", None)
     if name == "individual":  # the container and the layout, of which the second is the model's
         arguments = ()
-    found = {name: _named(operator_of(registered))}
-    found |= {f"{name}.{place}": _told(value) for place, value in enumerate(arguments)}
-    return found | {f"{name}.{key}": _told(value) for key, value in keywords.items() if key not in CHANGING}
+    found = {name: named(operator_of(registered))}
+    found |= {f"{name}.{place}": told(value) for place, value in enumerate(arguments)}
+    return found | {f"{name}.{key}": told(value) for key, value in keywords.items() if key not in CHANGING}
 
 
 def _of_evaluation(toolbox: base.Toolbox, seed: int) -> dict[str, Any]:
@@ -186,57 +183,22 @@ def own_problem(function: Any) -> Any:
 def _of_objective(objective: Any) -> str:
     told = [objective.kind, objective.name, str(objective.place)]
     if objective.config:
-        told.append(_digest(_unnumbered(objective.config).encode()))
+        told.append(digest(_unnumbered(objective.config).encode()))
     if objective.function is not None:
-        told.append(_named(objective.function))
+        told.append(named(objective.function))
     return " ".join([*told, *map(_of_objective, objective.parts)])
 
 
 def _of_model(model: Any) -> str:
     """Return the name of a built-in model, or a digest of another's configuration and fixed weights."""
     if model.held:
-        return _digest(re.sub(r"_\d+$", "", model.name).encode() + repr(model.shapes).encode())
+        return digest(re.sub(r"_\d+$", "", model.name).encode() + repr(model.shapes).encode())
     if not model.config:
         return str(model.name)
     state = b"".join(part if isinstance(part, bytes) else b"" for part in model.state)
-    return _digest(_unnumbered(model.config).encode() + repr(model.shapes).encode() + state)
+    return digest(_unnumbered(model.config).encode() + repr(model.shapes).encode() + state)
 
 
 def _unnumbered(config: str) -> str:
     """Return a configuration without the numbers by which Keras tells layers of one class that a process has made."""
     return re.sub(r'_\d+(?=[/"])', "", config)
-
-
-def _told(value: Any) -> Any:
-    """Return an argument in the form of JSON; other values than numbers and texts by their names or a digest."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, np.generic | complex | bytes):
-        item = value.item() if isinstance(value, np.generic) else value
-        return item if isinstance(item, bool | int | float | str) else repr(item)
-    if isinstance(value, np.ndarray) and value.dtype.hasobject:
-        return [list(value.shape), *map(_told, value.ravel().tolist())]
-    if isinstance(value, np.ndarray):
-        return _digest(repr((value.dtype.str, value.shape)).encode() + np.ascontiguousarray(value).tobytes())
-    if is_adaptation(value):
-        public = {name: _told(own) for name, own in vars(value).items() if not name.startswith("_")}
-        return repr(value) if type(value).__module__.startswith("deap_nn.") else [_named(type(value)), public]
-    if isinstance(value, NoiseTable | np.random.Generator):
-        return None
-    if isinstance(value, list | tuple):
-        return [_told(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _told(item) for key, item in value.items()}
-    return _named(value)
-
-
-def _named(function: Any) -> str:
-    """Return the name of a function or class, or of the class of anything else.
-
-    Without its module: that of a script is ``__main__`` in one process, and its file's name in another.
-    """
-    return str(getattr(function, "__qualname__", type(function).__qualname__))
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]

@@ -71,6 +71,9 @@ class Ancestry:
             That of all, where they have not.
         """
         strengths = self._note(generation, places, inherited, sigma)
+        return self._recipes(generation, places, strengths)
+
+    def _recipes(self, generation: int, places: Places, strengths: Strengths) -> list[Recipe]:
         own = strengths if isinstance(strengths, tuple) else (strengths,) * len(places)
         bred = len(places) - self._breeder.elites
         made = self._breeder.reproduction.recipes(generation, places[:bred], own[:bred])
@@ -101,7 +104,7 @@ class Ancestry:
 
     def last(self) -> list[Recipe]:
         """Return the recipes of the members of the last generation that is remembered."""
-        return [self.recipe(self.generations, place) for place in range(self.members)]
+        return self._recipes(self.generations, *self._past[-1]) if self._past else []
 
     def _note(
         self, generation: int, places: Places, inherited: Sequence[float | None], sigma: float | None

@@ -45,10 +45,6 @@ class Breeder(Variation):
         else:
             self.reproduction.breed(self, (recipe,), parents, (out,))
 
-    def breed_siblings(self, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
-        """Write children side by side of the same parents, in the order of the first, in one pass if possible."""
-        self.reproduction.breed(self, recipes, parents, outs[: len(recipes)])
-
     def breed_rounded(
         self,
         recipes: Sequence[Recipe],

@@ -144,7 +144,7 @@ class Dispatch:
     def _of_recipes(self, function: Callable[[Any], Any], sent: Sequence[Any]) -> Iterator[Any]:
         if not sent:
             return
-        context, digest = self._context(self._pickled(function))
+        context, digest = self._context(self._dumps(_without_generation(function)))
         sizes = list(self.group_sizes(len(sent)))
         groups = [tuple(sent[end - size : end]) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
         at_once = MOST_TASKS * self._workers
@@ -278,12 +278,12 @@ class Dispatch:
             task = task._replace(reference=self._reference[1])
         return task
 
-    def _pickled(self, function: Callable[[Any], Any]) -> bytes:
-        """Return a function as it travels, the same bytes in each generation."""
+    def check_travels(self, evaluate: Callable[[Any], Any]) -> None:
+        """Raise EvaluationError if what is registered as ``evaluate`` cannot be pickled."""
         try:
-            return self._dumps(_without_generation(function))
+            self._dumps(_without_generation(evaluate))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
-            reason = f"generation {self._known.generation}: what is registered cannot travel: {error}"
+            reason = f"generation {self._known.generation}: evaluate cannot travel: {error}"
             raise EvaluationError(f"{reason}: put it at the top of a module") from error
 
     def _context(self, function: bytes) -> tuple[SentContext, bytes]:

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from deap_nn.breeding.ancestry import Ancestry
 from deap_nn.breeding.breeder import Breeder
-from deap_nn.breeding.dispatch import Dispatch, Known, Map
+from deap_nn.breeding.dispatch import Dispatch, Map
 from deap_nn.breeding.past import Past
 from deap_nn.breeding.recipe import POOL_PLACE, Recipe
 from deap_nn.breeding.reproduction.base import Reproduction
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.genomes import Genomes
+from deap_nn.breeding.store.known import Known
 from deap_nn.breeding.store.slot_table import SlotTable
 from deap_nn.breeding.store.slots import FEWEST_SLOTS, default_place, free_bytes, segment_bytes, slots_in, sweep
 from deap_nn.breeding.task import busy, contexts, genomes_by_run
@@ -206,6 +207,7 @@ class Lineage:
 
     def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any]) -> Iterator[Any]:
         """Map the evaluation over the population; an error names the child."""
+        self._dispatch.check_travels(evaluate)
         return self.map(evaluate, population)
 
     def mean(self, members: Iterable[Any]) -> Any:
@@ -214,8 +216,8 @@ class Lineage:
         if not members:
             raise ValueError("individuals must not be empty")
         self._recipes_in(self.generation, members, f"individuals must be members of generation {self.generation}")
-        ranked = [member.recipe for member in self.reproduction.ranked(members)]
-        mean = self.reproduction.mean(ranked, self.ancestry.members)
+        ranked = self.reproduction.ranked(members) if self.generation else members
+        mean = self.reproduction.mean([member.recipe for member in ranked], self.ancestry.members)
         if mean.is_mean:
             recipes = {member.recipe.id: member.recipe for member in members}
             self._averaged |= recipes.keys() - self.known.recipes.keys()

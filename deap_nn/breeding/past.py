@@ -87,7 +87,8 @@ class Past:
 
     def last_members(self) -> list[Any]:
         """Return the members of the last generation of a run that goes on."""
-        return self._lineage.present(self._lineage.ancestry.last())
+        members: list[Any] = self._lineage.present(self._lineage.ancestry.last())
+        return members
 
     def replay(self, line: Sequence[Sequence[Recipe]], wanted: Iterable[Any] = ()) -> None:
         """Breed again what a run that goes on needs, on all processors, and on the way the weights of some members."""
@@ -148,7 +149,8 @@ class Past:
 
     def keyframe_bytes(self, others: Iterable[Any] = ()) -> int:
         """Return how much a keyframe of the present generation takes, with some other members."""
-        return 4 * self._lineage.genomes.size * (len(self._lineage.known.parents) + len(list(others)))
+        size: int = self._lineage.genomes.size
+        return 4 * size * (len(self._lineage.known.parents) + len(list(others)))
 
     def keep_keyframe(self, path: Path, others: Iterable[Any] = ()) -> None:
         """Write the weights of the present generation's parents, and forget how those came about.

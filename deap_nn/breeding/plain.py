@@ -80,7 +80,7 @@ class Plain:
         children = reproduction.vary(self._sources, self._toolbox, generation=generation, **self._keys)
         population[:] = [*children, *unscored(map(self._toolbox.clone, kept))]
         self._generation, self._size = generation, len(population)
-        del self._sources[1:]  # of parents of their own none is needed any more
+        self._sources = self._sources[:1] if reproduction.shares_parents else []
 
     def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any]) -> Iterator[Any]:
         """Map the evaluation; an error names the generation, and the child where the map goes one by one."""

@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 from deap import base, tools
 
+from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.core.errors import EvaluationError
 from deap_nn.core.logbooks import Row, flat, last_record
 from deap_nn.core.registered import Registered
@@ -98,7 +99,7 @@ class Evolution:
     @property
     def voters(self) -> list[Any]:
         """Those of the fittest that the next generation comes from, and does not go away from."""
-        weigh, fittest = Registered.read(self.toolbox).weigh, self.fittest
+        weigh, fittest = reproduction_of(self.toolbox).weigh, self.fittest
         return fittest if weigh is None else fittest[: np.count_nonzero(weights_of(weigh, len(self.population)) > 0)]
 
     @property

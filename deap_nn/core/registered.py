@@ -14,6 +14,10 @@ from deap import base
 _scored: ContextVar[int | None] = ContextVar("scored", default=None)
 
 
+_MISSING = object()
+"""The value of an attribute that a toolbox lacks."""
+
+
 @dataclass(frozen=True)
 class Registered:
     """What a toolbox has registered; an attribute that it lacks has a neutral value.
@@ -22,6 +26,8 @@ class Registered:
 
     Attributes
     ----------
+    has : frozenset of str
+        The names that the toolbox has.
     algorithm : str or None
         The name of the algorithm, such as ``"ga"``.
     assess : callable or None
@@ -54,6 +60,7 @@ class Registered:
         The recombination weights of an evolution strategy; None without a ``step``.
     """
 
+    has: frozenset[str] = frozenset()
     algorithm: str | None = None
     assess: Any = None
     clock: Any = None
@@ -80,7 +87,11 @@ class Registered:
     @classmethod
     def read(cls, toolbox: base.Toolbox) -> Registered:
         """Return what a toolbox has registered now."""
-        found: dict[str, Any] = {field.name: getattr(toolbox, field.name, field.default) for field in fields(cls)}
+        found: dict[str, Any] = {}
+        for field in fields(cls):
+            found[field.name] = getattr(toolbox, field.name, _MISSING)
+        found["has"] = frozenset(name for name, value in found.items() if value is not _MISSING)
+        found |= {field.name: field.default for field in fields(cls) if field.name not in found["has"] | {"has"}}
         if found["step"] is None:  # a genetic algorithm selects parents, and weighs none
             found["weigh"] = None
         return cls(**found)

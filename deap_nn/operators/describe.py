@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 from deap import base
 
 from deap_nn.core.registered import Registered, words_of
+from deap_nn.genome.noise import NoiseTable
 from deap_nn.operators.adaptation.feedback import ErrorScaled, OneFifth, SelfAdaptive
+from deap_nn.operators.adaptation.protocol import is_adaptation
 from deap_nn.operators.adaptation.schedules import Annealed, Constant
 from deap_nn.operators.adaptation.selections import Adapting
 from deap_nn.operators.by_name import mates_of
@@ -44,17 +49,17 @@ times the error of the best (mutGaussianAdaptive), selection by rank with pressu
 (selRankBoosted)
     """
     registered = Registered.read(toolbox)
-    named = f" ({registered.algorithm})" if registered.algorithm is not None else ""
+    called = f" ({registered.algorithm})" if registered.algorithm is not None else ""
     if registered.reproduction is not None:
         how = f"{_mutation(registered.mutate)}, {_selection(registered.select, members)}"
-        return f"{registered.reproduction!r}{named}: {how}"
+        return f"{type(registered.reproduction).__name__}{called}: {how}"
     if registered.step is not None:
-        return f"evolution strategy{named}: {_around_centre(registered, members)}"
+        return f"evolution strategy{called}: {_around_centre(registered, members)}"
     crossed = _crossover(toolbox.mate, min(members, mates_of(toolbox) if mates is None else mates))
     parts = [crossed, _mutation(toolbox.mutate), _selection(toolbox.select, members)]
     if registered.elites:
         parts.append(f"the best {registered.elites} live on")
-    return f"genetic algorithm{named}: {', '.join(parts)}"
+    return f"genetic algorithm{called}: {', '.join(parts)}"
 
 
 def _name(registered: Any) -> str:
@@ -130,3 +135,51 @@ def _around_centre(registered: Registered, members: int) -> str:
     else:
         which = f"all by {_name(weigh)}"
     return f"children of one centre, which moves towards {which} with {how}, {_mutation(registered.mutate)}"
+
+
+def told(value: Any) -> Any:
+    """Return an argument in the form of JSON; other values than numbers and texts by their names or a digest."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic | complex | bytes):
+        item = value.item() if isinstance(value, np.generic) else value
+        return item if isinstance(item, bool | int | float | str) else repr(item)
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        return [list(value.shape), *map(told, value.ravel().tolist())]
+    if isinstance(value, np.ndarray):
+        return digest(repr((value.dtype.str, value.shape)).encode() + np.ascontiguousarray(value).tobytes())
+    if is_adaptation(value):
+        public = {name: told(own) for name, own in vars(value).items() if not name.startswith("_")}
+        return repr(value) if type(value).__module__.startswith("deap_nn.") else [named(type(value)), public]
+    if isinstance(value, NoiseTable | np.random.Generator):
+        return None
+    if isinstance(value, list | tuple):
+        return [told(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): told(item) for key, item in value.items()}
+    return named(value)
+
+
+def named(function: Any) -> str:
+    """Return the name of a function or class, or of the class of anything else.
+
+    Without its module: that of a script is ``__main__`` in one process, and its file's name in another.
+    """
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
+
+
+def digest(content: bytes) -> str:
+    """Return 16 digits of the SHA-256 of some bytes."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def settings_of(strategy: Any) -> dict[str, Any]:
+    """Return the class of an immutable value and its fields, in the form of JSON."""
+    return {"class": named(type(strategy)), **{name: _of_call(value) for name, value in sorted(vars(strategy).items())}}
+
+
+def _of_call(value: Any) -> Any:
+    if not isinstance(value, partial):
+        return told(value)
+    words = {name: told(word) for name, word in sorted(value.keywords.items()) if name not in ("rng", "noise")}
+    return [_of_call(value.func), *map(told, value.args), words]

@@ -78,7 +78,7 @@ class BaseScorer:
         self._batch: tuple[int, Sequence[Any]] | None = None
         self._is_ready = False
         self._begin()
-        precision = getattr(problem, "precision", "float32")
+        precision: Any = getattr(problem, "precision", "float32")
         quick = self.model if precision == "float32" else model_of(problem.model, precision=precision)
         given = self._minibatch(0)
         trace = partial(self._trace, quick)
@@ -177,12 +177,14 @@ class BaseScorer:
 
     def _fitness(self, matrices: Sequence[NDArray[Any]], generation: int) -> tuple[float, ...]:
         given = self._minibatch(generation)
-        return self._judged(*self._kernel([shared_tensor(matrix) for matrix in matrices], *given), given)
+        values, finite, outputs = self._kernel([shared_tensor(matrix) for matrix in matrices], *given)
+        return self._judged(values, finite, outputs, given)
 
     def group_fitness(self, genomes: Any, generation: int) -> list[tuple[float, ...]]:
         """Return the fitness of each genome of a group; shape (genomes, weights), float32."""
         given = self._minibatch(generation)
-        return self._group_judged(*self._kernel(genomes, *given), given)
+        values, finite, outputs = self._kernel(genomes, *given)
+        return self._group_judged(values, finite, outputs, given)
 
     def weights(self, individual: WeightList) -> list[Any]:
         """Return an individual's matrices as tensors of its own memory, or raise ValueError for other shapes."""

@@ -12,7 +12,7 @@ from wirings import WIRINGS, Count, Stop, whole_result, wired
 
 from deap_nn import Callback, Checkpoint, evolve, selRankBoosted
 from deap_nn.algorithms import resuming
-from deap_nn.breeding import lineage
+from deap_nn.breeding import past
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.store.genomes import Genomes
@@ -127,7 +127,7 @@ def test_many_recipes_call_for_one_too(tmp_path, monkeypatch):
 def test_parents_that_stay_known_call_for_none(tmp_path, monkeypatch):
     monkeypatch.setattr(resuming, "KEYFRAME_RECIPES", 8)  # 6 parents stay known, and 6 are added in a generation
     written = []
-    monkeypatch.setattr(lineage, "write_keyframe", lambda *given: written.append(given[1]) or write_keyframe(*given))
+    monkeypatch.setattr(past, "write_keyframe", lambda *given: written.append(given[1]) or write_keyframe(*given))
     evolved(tmp_path, seconds=1e6)
     assert 0 < len(written) <= 6
 

@@ -1,16 +1,16 @@
 """A third strategy of reproduction, in a file of its own, under everything that the two of the package run under."""
 
+import pickle
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import pytest
-from deap import base
 from wirings import Count, Stop, whole_result, wired
 
-from deap_nn import mutGaussianAdaptive
-from deap_nn.algorithms import evolve
+from deap_nn import cxMask, evolve, mutGaussianAdaptive, recombination_weights
 from deap_nn.breeding.reproduction import AroundCentre, Pairs, Reproduction, reproduction_of
+from deap_nn.operators.describe import settings_of
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,45 @@ def test_a_toolbox_says_how_it_breeds():
         reproduction_of(toolbox)
 
 
-def test_a_strategy_without_mates_needs_no_mate():
-    toolbox = base.Toolbox()
-    toolbox.reproduction = AroundCentre(1.0)
-    assert reproduction_of(toolbox).mates == 2
-    with pytest.raises(AttributeError):
-        Pairs.of(toolbox)
+def test_a_toolbox_without_a_mate_breeds_nothing():
+    toolbox = wired()
+    del toolbox.mate
+    evolve(toolbox.population(n=4), toolbox, 0, seed=1, breeding="plain")
+    with pytest.raises(AttributeError, match="no attribute 'mate'"):
+        evolve(toolbox.population(n=4), toolbox, 1, seed=1, breeding="plain")
+
+
+@pytest.mark.parametrize("strategy", [Pairs(partial(cxMask, indpb=0.5)), AroundCentre(2.0, recombination_weights)])
+def test_a_strategy_of_the_package_can_be_given(strategy):
+    toolbox, given = wired(), wired()
+    if isinstance(strategy, AroundCentre):
+        for one in (toolbox, given):
+            del one.mate, one.select
+        toolbox.step = strategy.step
+        toolbox.register("weigh", recombination_weights)
+    else:
+        toolbox.register("mate", cxMask, indpb=0.5)
+    given.reproduction = strategy
+    expected, found = (whole_result(one, *evolve(one.population(n=12), one, 5, seed=1)) for one in (toolbox, given))
+    assert found[:1] == expected[:1]
+    assert settings_of(strategy) == settings_of(pickle.loads(pickle.dumps(strategy)))
+    assert "0x" not in repr(strategy.key())  # no address of a process
+    given.elites = 2
+    if isinstance(strategy, AroundCentre):
+        with pytest.raises(ValueError, match="elites must be 0"):
+            evolve(given.population(n=12), given, 1, seed=1)
+
+
+class Opposites(Reproduction):
+    """Children are copies of their parents, and each second one is mutated in the opposite direction."""
+
+    mirrored = True
+
+
+def test_a_strategy_with_mirrored_children_gives_the_same_bytes():
+    found = []
+    for breeding in ("recipes", "plain"):
+        toolbox = wired()
+        toolbox.reproduction = Opposites()
+        found.append(whole_result(toolbox, *evolve(toolbox.population(n=8), toolbox, 2, seed=1, breeding=breeding)))
+    assert found[0] == found[1]

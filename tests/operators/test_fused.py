@@ -40,7 +40,7 @@ def test_the_fused_pass_equals_crossover_and_mutation(shapes, indpb, sigma, seed
     assert (fused.fused, apart.fused) == (True, False)
     recipes = [Recipe(3, 4, (1, 2), sigma), Recipe(3, 5, (2, 1), sigma)]
     twins = [empty_vector(size), empty_vector(size)]
-    fused.breed_siblings(recipes, [parent.flat for parent in parents], twins)
+    fused.reproduction.breed(fused, recipes, [parent.flat for parent in parents], twins)
     for side, recipe in enumerate(recipes):
         sources = [parents[side].flat, parents[1 - side].flat]
         children = [empty_vector(size), empty_vector(size)]
@@ -83,7 +83,9 @@ def test_the_scanning_pass_equals_crossover_and_mutation(shapes, sigma, seed, sc
     for first in range(4):
         for last in range(first + 1, 5):
             outs = [empty_vector(size + beyond)[beyond:] for beyond in range(last - first)]
-            fused.breed_siblings(recipes[first:last], parents[first:] + parents[:first], outs)
+            fused.reproduction.breed(
+                fused, recipes[first:last], parents[first:] + parents[:first], outs[: last - first]
+            )
             assert [out.tobytes() for out in outs] == expected[first:last]
 
 

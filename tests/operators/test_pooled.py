@@ -65,7 +65,7 @@ def test_the_passes_equal_the_operators(shapes, sigma, seed, scaled, places, ste
     assert (fused.fused, apart.fused) == (True, False)
     pair = [Recipe(3, place, (7,), sigma) for place in (4, 5)]
     twins = [empty_vector(centre.size), empty_vector(centre.size)]
-    fused.breed_siblings(pair, [centre], twins)
+    fused.reproduction.breed(fused, pair, [centre], twins)
     for recipe, twin in zip(pair, twins, strict=True):
         assert twin.tobytes() == bred(fused, recipe, centre).tobytes() == bred(apart, recipe, centre).tobytes()
     recipe = Recipe(3, POOL_PLACE, (7,), sigma, drawn_places(places))

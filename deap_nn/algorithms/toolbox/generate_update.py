@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -45,6 +45,12 @@ class GenerateUpdate:
         self._centre: Vector | None = None
         self._sigma: float | None = None
         self._run = 0
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Take the state of a pickle; the breeder of one that was made before there were strategies is made anew."""
+        vars(self).update(state)
+        if not hasattr(self._breeder, "reproduction"):
+            self._breeder = None
 
     def generate(self) -> Population:
         """Return the next population: its members are bred when their weights are read, and not kept by `evaluate`.
@@ -104,9 +110,10 @@ class GenerateUpdate:
 
     def _next_centre(self, chosen: Sequence[Any], generation: int) -> Vector:
         """Return the centre of the next generation, made from recipes where the members are as they were bred."""
-        breeder, before = self._breeder, self._centre
-        if breeder is None or before is None:
+        before = self._centre
+        if before is None:
             raise ValueError("update needs the population that generate returned")
+        breeder = self._breeder = self._breeder or self._breeder_now()
         recipes = [self._recipe_of(individual, generation) for individual in chosen]
         pool = breeder.reproduction.pool(
             Recipe(generation, 0, (0,), self._sigma), [recipe.place for recipe in recipes if recipe is not None]
@@ -163,8 +170,8 @@ def check_named(toolbox: base.Toolbox) -> None:
     """Raise ValueError if ``generate`` or ``update`` of a strategy is registered anew, which `evolve` does not call."""
     if not isinstance(toolbox, StrategyToolbox):
         return
-    named: dict[str, Any] = {"generate": toolbox.generate, "update": toolbox.update}
-    for name, registered in named.items():
+    for name in ("generate", "update"):
+        registered = vars(toolbox).get(name)
         if not isinstance(getattr(getattr(registered, "func", None), "__self__", None), GenerateUpdate):
             raise ValueError(f"{name} is not called by evolve: deap.algorithms.eaGenerateUpdate calls it")
 

@@ -10,7 +10,8 @@ from deap import base, tools
 
 from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.algorithms.toolbox.presets import usual_step
-from deap_nn.core.registered import Registered
+from deap_nn.breeding.reproduction import reproduction_of
+from deap_nn.core.registered import Registered, words_of
 from deap_nn.genome.layout import Layout
 from deap_nn.operators.adaptation.feedback import SelfAdaptive
 from deap_nn.operators.adaptation.selections import adaptations_of, adapting
@@ -92,13 +93,13 @@ def check_called(toolbox: base.Toolbox, members: int) -> None:
     Parameters
     ----------
     toolbox : deap.base.Toolbox
-        Any; one with a ``step`` breeds the children of one centre.
+        Any; one with a ``step``, or another strategy that shares parents, breeds the children of one centre.
     members : int
         The size of the population.
     """
-    registered = Registered.read(toolbox)
-    around_centre, weigh, select = registered.step is not None, registered.weigh, registered.select
-    if around_centre and isinstance(registered.sigma, SelfAdaptive):
+    registered, reproduction = Registered.read(toolbox), reproduction_of(toolbox)
+    around_centre, weigh, select = reproduction.shares_parents, reproduction.weigh, registered.select
+    if around_centre and isinstance(words_of(toolbox.mutate).get("sigma"), SelfAdaptive):
         raise ValueError("mutate: SelfAdaptive is not for an evolution strategy, whose members share one sigma")
     if around_centre and operator_of(registered.mate or cxMean) is not cxMean:
         raise ValueError("mate is not called where a toolbox has a step: children come from one centre")

@@ -139,9 +139,11 @@ class AroundCentre(Reproduction):
             self._pool(variation, recipes[0], centre, outs[0])
         elif variation.compiled and all(map(variation.mutated, recipes)):
             self._around(variation, recipes, centre, outs)
-        else:
+        elif len(recipes) > 1:  # one by one, those that are mutated in a pass
             for recipe, out in zip(recipes, outs, strict=True):
-                variation.mutate_into(recipe, variation.copy_of(centre), out, mirrored=self.mirrored)
+                self.breed(variation, (recipe,), parents, (out,))
+        else:
+            variation.mutate_into(recipes[0], variation.copy_of(centre), outs[0], mirrored=self.mirrored)
 
     def breed_rounded(
         self,

@@ -16,6 +16,8 @@ from deap_nn.core.seeding import seeded
 from deap_nn.genome.population import mean_of
 from deap_nn.genome.vectors import Halves, Vector, Vectors
 from deap_nn.operators.adaptation.selections import adapting
+from deap_nn.operators.describe import settings_of
+from deap_nn.operators.ranking import Weigh
 
 Places = Sequence[int] | NDArray[np.uint32]
 
@@ -39,6 +41,8 @@ class Reproduction:
         Whether members are parents in groups: the logbook then has ``best_pairs``.
     shares_parents : bool
         Whether all children of a generation have the same parents.
+    weigh : callable or None
+        The recombination weights of all members, if they count by weights.
     """
 
     mates: int = 2
@@ -46,10 +50,11 @@ class Reproduction:
     mirrored: bool = False
     has_groups: bool = True
     shares_parents: bool = False
+    weigh: Weigh = None
 
     def key(self) -> list[Any]:
         """Return what distinguishes runs by this strategy beside ``cxpb``, ``mutpb`` and `mates`, for their history."""
-        return [type(self).__name__, sorted(vars(self).items())]
+        return [settings_of(self)]
 
     def weights_of_ranks(self, members: int) -> bytes:
         """Return the recombination weights of so many members, as bytes for the history; empty without weights."""
@@ -136,7 +141,7 @@ class Reproduction:
             side = recipe.place % self.mates
             group, streams = own[-side:] + own[:-side], (variation.seed, recipe.generation, recipe.place // self.mates)
             child = self.cross(group, streams, variation.cxpb)[side]
-            variation.mutate_into(recipe, child, out)
+            variation.mutate_into(recipe, child, out, mirrored=self.mirrored)
 
     def breed_rounded(
         self,

@@ -13,6 +13,7 @@ from deap import base
 from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.reproduction.base import Reproduction
 from deap_nn.breeding.variation import Variation, happens, without_state
+from deap_nn.core.registered import Registered
 from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.vectors import Vector, Vectors
 from deap_nn.operators.by_name import checked_children, mates_of
@@ -35,13 +36,14 @@ class Pairs(Reproduction):
         The number of parents that it crosses.
     """
 
-    mate: partial[Any]
+    mate: partial[Any] | None
     mates: int = 2
 
     @classmethod
     def of(cls, toolbox: base.Toolbox) -> Pairs:
         """Return the strategy of a toolbox with a ``mate``."""
-        return cls(toolbox.mate, mates_of(toolbox))
+        mate = Registered.read(toolbox).mate
+        return cls(mate, 2 if mate is None else mates_of(toolbox))
 
     def key(self) -> list[Any]:
         """Return nothing: ``cxpb`` and the number of mates are in the history of every strategy."""
@@ -56,13 +58,19 @@ class Pairs(Reproduction):
 
     def pinned(self) -> Pairs:
         """Return the strategy with a crossover that has no random generator of its own."""
-        return replace(self, mate=without_state(self.mate, rng=None))
+        return replace(self, mate=without_state(self._present, rng=None))
+
+    @property
+    def _present(self) -> partial[Any]:
+        if self.mate is None:
+            raise AttributeError("the toolbox has no attribute 'mate', which crosses the parents")
+        return self.mate
 
     @property
     def is_compiled(self) -> bool:  # type: ignore[override]  # a constant of other strategies
         """Whether one compiled pass crosses and mutates: a mask over two parents, or scanning of four."""
         mate = self.mate
-        if getattr(mate, "args", ()):
+        if mate is None or bool(getattr(mate, "args", None)):
             return False
         if getattr(mate, "func", None) is cxMask:
             return self.mates == 2 and 0 <= mate.keywords.get("indpb", 0.5) <= 1
@@ -80,22 +88,22 @@ class Pairs(Reproduction):
         seed, generation, group = streams
         if len(individuals) < 2 or not happens(cxpb, seed, generation, 2 * group):
             return individuals
-        mate = seeded(self.mate, stream(seed, Purpose.MATE, generation, group))
-        return checked_children(mate(*individuals), len(individuals), self.mate)
+        mate = seeded(self._present, stream(seed, Purpose.MATE, generation, group))
+        return checked_children(mate(*individuals), len(individuals), self._present)
 
     def breed(self, variation: Variation, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
         """Write siblings, in one compiled pass if all of them are crossed and mutated by operators that it knows."""
         first = recipes[0]
         group = first.place // self.mates
         whole = variation.compiled and self.is_compiled and len(parents) == self.mates
-        if (
-            not whole
-            or not happens(variation.cxpb, variation.seed, first.generation, 2 * group)
-            or not all(map(variation.mutated, recipes))
-        ):
+        mutated = [variation.mutated(recipe) for recipe in recipes]
+        if not whole or not any(mutated) or not happens(variation.cxpb, variation.seed, first.generation, 2 * group):
             super().breed(variation, recipes, parents, outs)
-        else:
+        elif all(mutated):
             self._in_one_pass(variation, first, parents, outs)
+        else:  # one by one, those that are mutated in a pass
+            for turn, (recipe, out) in enumerate(zip(recipes, outs, strict=True)):
+                self.breed(variation, (recipe,), (*parents[turn:], *parents[:turn]), (out,))
 
     def _in_one_pass(self, variation: Variation, first: Recipe, parents: Sequence[Vector], outs: Vectors) -> None:
         from deap_nn.operators.compiled.crossing import cross_and_mutate, scan_and_mutate
@@ -105,5 +113,5 @@ class Pairs(Reproduction):
         if self.mates == SCANNED:
             scan_and_mutate(outs, parents, noise, factors, shapes, **key)
             return
-        indpb = self.mate.keywords.get("indpb", 0.5)
+        indpb = self._present.keywords.get("indpb", 0.5)
         cross_and_mutate(outs, parents[0], parents[1], noise, factors, shapes, **key, indpb=indpb)

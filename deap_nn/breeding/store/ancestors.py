@@ -247,7 +247,7 @@ class Ancestors:
                 raise MissingError
 
     def _breed_with(self, parents: Sequence[Any], recipes: Sequence[Recipe], outs: Vectors) -> None:
-        if len(recipes) > 1:
-            self.breeder.breed_siblings(recipes, parents, outs)
+        if len(recipes) > 1:  # founders and copies come one by one
+            self.breeder.reproduction.breed(self.breeder, recipes, parents, outs[: len(recipes)])
         else:
             self.breeder.breed(recipes[0], parents, outs[0])

@@ -15,6 +15,7 @@ from deap_nn.core.registered import Registered, Traits
 from deap_nn.data.dataset import Dataset
 from deap_nn.data.loading import find_dataset
 from deap_nn.operators.describe import describe_algorithm
+from deap_nn.operators.describe import settings_of as described
 from deap_nn.operators.selection import operator_of
 
 OURS = ("ancestry", "data", "fitness_weights")
@@ -41,9 +42,8 @@ def settings_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any
         "fitness_weights": list(evolution.population[0].fitness.weights),
         **_of_the_problem(registered),
         **{name: _told_of(operator) for name, operator in operators.items() if operator is not None},
-        **({} if registered.step is None else {"step": registered.step}),
-        **{"mates": registered.mates, "elites": registered.elites},
-        **({} if registered.reproduction is None else {"reproduction": repr(registered.reproduction)}),
+        **{name: getattr(registered, name) for name in ("step", "mates", "elites") if name in registered.has},
+        **({} if registered.reproduction is None else {"reproduction": described(registered.reproduction)}),
         "algorithm": describe_algorithm(toolbox, len(evolution.population)),
         "ancestry": reproduction_of(toolbox).ancestry(
             float(evolution.settings.get("cxpb", 1.0)), int(registered.elites)

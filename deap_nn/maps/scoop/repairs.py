@@ -167,7 +167,8 @@ class _Call:
         from scoop import _control, _types
 
         stalled = time.monotonic() - self._last
-        least = LATE_SECONDS if _missed or len(_answered) >= scoop.SIZE else FIRST_SECONDS
+        patience = max(LATE_SECONDS, FIRST_SECONDS / 2 ** len(_missed))  # one that has not come by now may not come
+        least = LATE_SECONDS if len(_answered) >= scoop.SIZE else patience
         if not self._took or stalled < max(least, LATE_TIMES * statistics.median_high(self._took)):
             return
         missing = [place for place in range(len(self.tasks)) if place not in self.answers]
@@ -175,7 +176,8 @@ class _Call:
             again = _types.Future(self.root.id, self.function, self.tasks[place])
             self._add(again, place, _control.execQueue.movable.append)
         self._last = time.monotonic()
-        _missed.append(self._last)
+        if len(_answered) < scoop.SIZE:
+            _missed.append(self._last)
         warnings.warn(
             f"no answer for {stalled:.0f} s, so {len(missing)} task(s) are done again: a worker ended or is stuck",
             stacklevel=2,
@@ -197,7 +199,7 @@ _answered: set[Any] = set()
 """The processes that have ever answered."""
 
 _missed: list[float] = []
-"""When answers were missed: a process that had not answered by then is no longer waited for so patiently."""
+"""When answers were missed. Each time halves the patience with processes that have never answered."""
 
 _calls: list[_Call] = []
 """The calls of `first_answers` that wait; SCOOP's own loop looks after the last."""

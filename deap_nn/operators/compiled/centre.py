@@ -269,7 +269,7 @@ def pool(
     step: float,
     kept: float = 0.0,
 ) -> None:
-    """Write what `Breeder.pool` makes of children that `mutate_around` gives, without making them, bit for bit.
+    """Write the next centre, bit for bit as `AroundCentre` makes it of the children, without making those.
 
     A large one is written by as many threads as there are processors: the workers have nothing to do until it is there.
 

@@ -1,4 +1,7 @@
-"""Operations on 16 weights at a time, as LLVM instructions: Python's loops are not always made into them."""
+"""Operations on 16 weights at a time, as LLVM instructions: Python's loops are not always made into them.
+
+numba keeps what it has compiled beside the functions that call these: after a change here, remove ``__pycache__``.
+"""
 
 from __future__ import annotations
 
