@@ -23,19 +23,8 @@ class Genomes(Ancestors):
 
     Parameters
     ----------
-    breeder : Breeder
-        What recipes have in common.
-    token : str
-        The run's name.
-    place : Path
-        Where the host's cache is kept.
-
-    Attributes
-    ----------
-    recipes : mapping of int to Recipe
-        The ancestors that may have to be bred, by id.
-    slots : mapping of int to int
-        Where the cache holds a genome, or will.
+    breeder, token, place
+        As for `Ancestors`.
     """
 
     def __init__(self, breeder: Breeder, token: str, place: Path) -> None:
