@@ -26,6 +26,9 @@ FLOORS = [
 MOST_FILES = 10
 """In a folder, beside its ``__init__``."""
 
+MOST_LINES = 350
+"""In a file of the package."""
+
 ROOMS = {
     "tensorflow": {"models.tensorflow"},
     "keras": {"models.tensorflow", "algorithms.toolbox.make", "estimators", "model_evolution"}
@@ -108,6 +111,11 @@ def test_folders_stay_small():
     for folder in {path.parent for path in PACKAGE.rglob("*.py")}:
         files = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
         assert len(files) <= MOST_FILES, folder
+
+
+def test_files_stay_short():
+    for path in PACKAGE.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= MOST_LINES, path
 
 
 @pytest.mark.parametrize("package", sorted(ROOMS))

@@ -309,6 +309,7 @@ def _without_generation(function: Any) -> Any:
         return partial(_without_generation(function.func), *function.args, **function.keywords)
     if not hasattr(function, "generation") or isinstance(function, FunctionType):
         return function
+    # The digest of what is sent names the context that a worker keeps. With the generation in it that would change.
     still = copy.copy(function)
     still.generation = 0
     return still

@@ -44,7 +44,7 @@ class Recipe(NamedTuple):
         if self.place == MEAN_PLACE:  # there may be several of a generation
             told = repr((self.generation, self.parents, self.drawn)).encode()
             return -1 - int.from_bytes(hashlib.blake2b(told, digest_size=7).digest(), "little")
-        return self.generation << 32 | self.place
+        return self.generation << 32 | self.place  # sorted ids have ancestors before their descendants
 
     @property
     def is_mean(self) -> bool:

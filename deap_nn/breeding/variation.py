@@ -120,6 +120,7 @@ def mutation_of(
     mutate: Callable[..., Any], seed: int, generation: int, place: int, *, mirrored: bool
 ) -> Callable[..., Any]:
     """Return the mutation of a child with its random numbers; `mirrored`, the second of two has the opposite noise."""
+    # Antithetic sampling: both children of a pair take the random numbers of one place, with opposite signs.
     if mirrored and takes(mutate, "mirrored"):
         mutate, place = functools.partial(mutate, mirrored=place % 2 == 1), place // 2
     return seeded(mutate, stream(seed, Purpose.MUTATE, generation, place))

@@ -23,6 +23,8 @@ class LightMember:
     container: type[WeightList]
 
     def _load(self) -> None:
+        # The object itself changes its class: populations, halls of fame and callbacks hold references to it, and a
+        # proxy in its place would be another type in every isinstance, pickle and `copy` of DEAP.
         flat, shapes = self.make(self.recipe), self.light_shapes
         self.__class__ = self.container  # type: ignore[assignment]  # it becomes one
         del self.make, self.light_shapes
@@ -58,6 +60,7 @@ def _loading_property(name: str) -> property:
     return property(lambda self: (self._load(), getattr(self, name))[1])
 
 
+# Python looks for special methods on the class and never asks __getattr__ for them, so each is listed.
 _METHODS = """
     __len__ __iter__ __getitem__ __setitem__ __delitem__ __contains__ __reversed__ __eq__ __ne__ __lt__ __le__ __gt__
     __ge__ __add__ __iadd__ __mul__ __imul__ __deepcopy__ __copy__ __repr__ append clear copy count

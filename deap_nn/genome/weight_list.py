@@ -97,6 +97,8 @@ class WeightList(_MatrixList):
     @property
     def flat(self) -> Vector:
         """All weights, shape (n,), float32, contiguous; writing to it writes to the matrices."""
+        # An operator may have bound other arrays (``individual[1] = matrix``, a swap, ``append``). Identities tell, and
+        # only then are the weights copied into one vector again.
         views = self._views
         if len(self) != len(views) or any(mine is not view for mine, view in zip(self, views, strict=True)):
             self._pack([np.asarray(matrix, dtype=np.float32) for matrix in self])

@@ -48,6 +48,7 @@ def _epoch_order(seed: int, epoch: int, samples: int) -> NDArray[np.intp]:
 
 def shared_tensor(array: NDArray[Any]) -> Any:
     """Return a tensor of the array's own memory where TensorFlow can read it as it is, and otherwise a copy."""
+    # DLPack hands the memory over without a copy. TensorFlow wants it aligned, and NumPy exports no read-only memory.
     if array.ctypes.data % ALIGNMENT or not (array.flags.writeable and array.flags.c_contiguous):
         return tf.convert_to_tensor(array)
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())

@@ -61,6 +61,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
             self.clock.watch(self.evaluate)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        # A script may assign ``toolbox.select = ...``, and `decorate` does, without a call of `register`.
         if name == "select" and not any(found is self.clock for found in adaptations_of(value)):
             value = partial(adapting(value, self.clock))
         super().__setattr__(name, value)

@@ -197,6 +197,7 @@ class AroundCentre(Reproduction):
             key |= {"counts": np.array(list(counts.values()), np.float64), "kept": kept, "step": float(self.step)}
             pool(out, centre, variation.noise, variation.factors(recipe.sigma), variation.shapes, **key)
             return
+        # Summed in float64 in the order of the places: `pool` of the compiled passes does it in the same order.
         total, child = kept * centre.astype(np.float64), empty_vector(centre.size)
         for place, count in counts.items():
             self.breed(variation, (Recipe(recipe.generation, place, recipe.parents, recipe.sigma),), [centre], (child,))

@@ -52,6 +52,7 @@ class Genomes(Ancestors):
             if outs is not None:
                 yield from map(self._individual, outs)
                 continue
+            # What is scored again, as the best member by `assess`, is in the scratch memory already.
             if not kept or run != self._in_scratch:
                 while len(self._scratch) < len(run):
                     self._scratch.append(empty_vector(self.size))

@@ -141,6 +141,7 @@ class GenomeCache:
             return False
         file = open(path, "r+b")  # noqa: SIM115  (kept open for its locks)
         mapping = mmap.mmap(file.fileno(), 0)
+        # The marks are aligned integers of 8 bytes: another process sees such a store whole or not at all.
         keys = memoryview(mapping)[: self.per_segment * 8].cast("q")
         self._segments[number] = file, keys, mapping, {}
         return True
@@ -148,6 +149,7 @@ class GenomeCache:
     def _view(self, number: int, place: int) -> Vector:
         """Return a slot's memory as an array, always the same one."""
         *_, mapping, views = self._segments[number]
+        # One object for a slot: `Ancestors` compares identities to learn whether it was given to another genome.
         found = views.get(place)
         if found is None:
             start = self._head + place * self._stride
@@ -181,12 +183,15 @@ class GenomeCache:
             yield None
             return
         file, keys, *_ = self._segments[number]
+        # The lock covers the slot's own mark and ends with its process, so a killed one blocks no other.
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 8, place * 8)
         except OSError:  # another process is writing it
             yield None
             return
         try:
+            # Readers take no lock. The mark goes first and comes back last, so what they find is whole; after reading
+            # they look at the mark once more (`holds`). Compiled passes fence what they wrote past the caches.
             keys[place] = _EMPTY
             yield self._view(number, place)
             keys[place] = key

@@ -31,6 +31,7 @@ _NO_HALVES = np.empty(0, dtype=np.uint16)
 def _mutate(child: Vector, centre: Vector, noise: Vector, factor: np.float32, past_caches: bool) -> None:
     """Mutate a stretch of a child, of one matrix."""
     size = child.size
+    # Stores past the caches write whole lines of 64 bytes, as in `crossing`.
     lines = min(size, -(child.ctypes.data // 4) % 16) if past_caches else size
     for k in range(lines):
         child[k] = centre[k] + factor * noise[k]

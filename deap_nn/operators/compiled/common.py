@@ -65,6 +65,8 @@ def philox(
     seed: np.uint64, purpose: np.uint64, generation: np.uint64, index: np.uint64, block: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     """Return four numbers of the stream that `seeding.stream` makes: NumPy's Philox, whose first block is 1."""
+    # Philox4x64-10 of J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011, with its
+    # multipliers and Weyl constants. Written out, since compiled code cannot call NumPy's.
     a, b, c, d = block, np.uint64(0), index, generation
     key, other_key = seed, purpose
     for turn in range(10):
@@ -82,6 +84,7 @@ def place_in_table(seed: np.uint64, generation: np.uint64, index: np.uint64, pla
     """Return what ``integers(places)`` draws from the stream of a mutation (D. Lemire, TOMACS 29, 2019)."""
     if places <= np.uint64(1):
         return np.int64(0)
+    # NumPy draws from 32 bits where the range fits: each 64-bit word gives two, the lower half first.
     unfair = (LOW - (places - np.uint64(1))) % places
     block = np.uint64(0)
     while True:

@@ -29,6 +29,7 @@ def _blend(
 ) -> None:
     """Breed a stretch of a child, of one matrix."""
     size = child.size
+    # Stores past the caches write whole lines of 64 bytes: weights before the first and after the last go one by one.
     lines = min(size, -(child.ctypes.data // 4) % 16) if past_caches else size
     for k in range(lines):
         a = mine[k]
@@ -169,7 +170,7 @@ def _pass(
     matrix = 0
     for start in range(0, out.size, _BLOCK):
         end = min(out.size, start + _BLOCK)
-        if halves:
+        if halves:  # a probability of one half takes one bit a weight
             for i in range(0, end - start, 256):
                 counter += np.uint64(1)
                 k = i
@@ -182,6 +183,7 @@ def _pass(
                 k = i
                 for word in philox(seed, _MATE, generation, pair, counter):
                     for half in (word & LOW, word >> np.uint64(32)):
+                        # The upper 24 bits, as NumPy's ``random(dtype=float32)`` makes a number of 32.
                         exchanged[k] = np.float32(half >> np.uint64(8)) * np.float32(1.0 / 16777216.0) < indpb
                         k += 1
         begin = start
