@@ -59,7 +59,7 @@ def _elitism(toolbox: base.Toolbox, size: int) -> Elitism:
 def _score(evolution: Evolution, breeding: Breeding, elitism: Elitism, watching: Iterable[Callback]) -> None:
     population, evaluate = evolution.population, evolution.toolbox.evaluate
     evolution.scored, told = 0, time.monotonic()
-    answers = iter(breeding.score(evaluate, population))
+    answers = iter(breeding.score(evaluate, population, evolution.generation))
     for place, individual in enumerate(population):
         values = next(answers, _NOTHING)
         if values is _NOTHING:  # the built-in map takes StopIteration of what it calls for its own end

@@ -205,7 +205,7 @@ class Lineage:
                 self.informed().keep(parents)
         population[:] = self.present(bred)
 
-    def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any]) -> Iterator[Any]:
+    def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any], generation: int) -> Iterator[Any]:
         """Map the evaluation over the population; an error names the child."""
         self._dispatch.check_travels(evaluate)
         return self.map(evaluate, population)

@@ -33,8 +33,8 @@ class Breeding(Protocol):
     ) -> None:
         """Put the children of the chosen parents, and copies of those that are kept, in the place of a population."""
 
-    def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any]) -> Iterator[Any]:
-        """Map the evaluation over the population; an error names the generation, and the child if it is known."""
+    def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any], generation: int) -> Iterator[Any]:
+        """Map the evaluation over a generation; an error names the generation, and the child if it is known."""
 
     def mean(self, members: Iterable[Any]) -> Any:
         """Return the mean of some members of the present generation, which is to be read before the next one."""
@@ -62,7 +62,7 @@ class Plain:
     ) -> None:
         self._toolbox, self._map = toolbox, map
         self._keys: dict[str, Any] = {"seed": seed, "cxpb": cxpb, "mutpb": mutpb}
-        self._generation = self._size = 0
+        self._size = 0
         self._sources: list[Any] = []
 
     @property
@@ -79,13 +79,13 @@ class Plain:
         self._sources = reproduction.sources(chosen, self._sources)
         children = reproduction.vary(self._sources, self._toolbox, generation=generation, **self._keys)
         population[:] = [*children, *unscored(map(self._toolbox.clone, kept))]
-        self._generation, self._size = generation, len(population)
+        self._size = len(population)
         self._sources = self._sources[:1] if reproduction.shares_parents else []
 
-    def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any]) -> Iterator[Any]:
+    def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any], generation: int) -> Iterator[Any]:
         """Map the evaluation; an error names the generation, and the child where the map goes one by one."""
         if not any(told_of(evaluate)):
-            evaluate = Scoring(evaluate, self._generation)
+            evaluate = Scoring(evaluate, generation)
         scored = 0
         try:
             for values in self._map(evaluate, population):
@@ -95,7 +95,7 @@ class Plain:
             if isinstance(error, EvaluationError | MapError) or out_of_memory(error):
                 raise
             child = f", child {scored}" if worker_count(self._map) == 1 else ""
-            raise EvaluationError.of(f"generation {self._generation}{child}", error) from error
+            raise EvaluationError.of(f"generation {generation}{child}", error) from error
 
     def mean(self, members: Iterable[Any]) -> Any:
         """Return the mean of some members of the present generation."""

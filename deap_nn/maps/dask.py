@@ -55,14 +55,19 @@ def _client(workers: int | None, address: str | None) -> tuple[Any, Any]:
 
     if address is None:
         count = workers or environment.processors()
-        options = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "CRITICAL"}
+        options: dict[str, Any] = {
+            "n_workers": count,
+            "threads_per_worker": 1,
+            "dashboard_address": None,
+            "silence_logs": "CRITICAL",
+        }
         # Scheduler and workers run what they are sent: only this process, which has the certificate, may send it.
         options |= {"protocol": "tls", "security": _certificate()}
+        options["scheduler_kwargs"] = {"dashboard_address": "127.0.0.1:0"}  # not 8787, which another may have
         quiet: dict[str, list[str]] = {
             f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker")
         }  # pages for anybody
-        with signals.holding_signals(), warnings.catch_warnings(), dask.config.set(quiet):  # Ctrl-C is ours
-            warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)  # another cluster's dashboard
+        with signals.holding_signals(), dask.config.set(quiet):  # Ctrl-C is ours
             cluster = LocalCluster(**options)
             return Client(cluster, set_as_default=False), cluster
     try:

@@ -128,15 +128,16 @@ class Scorer(BaseScorer):
 
     def batch_misread(self, individual: WeightList, generation: int) -> int:
         """Return how many samples of the mini-batch of a generation are misread."""
-        return int(self._counts(self.weights(individual), *self._minibatch(generation))[0][0])
+        return int(self._called(self._counts, self.weights(individual), *self._minibatch(generation))[0][0])
 
     def misread(self, individual: WeightList, split: Split, start: int, stop: int) -> int:
         """Return how many of the samples `start` to `stop` of a part are misread."""
-        return int(self._counts(self.weights(individual), *self._stretch(split, start, stop))[0][0])
+        counts = self._called(self._counts, self.weights(individual), *self._stretch(split, start, stop))
+        return int(counts[0][0])
 
     def answers(self, individual: WeightList, split: Split, start: int, stop: int) -> NDArray[np.float32]:
         """Return the probability of each class for the samples `start` to `stop` of a part; NaN counts as none."""
-        found = self._answers(self.weights(individual), self._stretch(split, start, stop)[0]).numpy()
+        found = self._called(self._answers, self.weights(individual), self._stretch(split, start, stop)[0]).numpy()
         finite: NDArray[np.float32] = np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
         return finite
 

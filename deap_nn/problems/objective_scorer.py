@@ -124,9 +124,8 @@ class ObjectiveScorer(BaseScorer):
         if self._answers is None:
             specs = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in inputs]
             shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
-            self._answers = tf.function(partial(self._outputs, self.model), autograph=False).get_concrete_function(
-                shapes, specs
-            )
+            outputs = tf.function(partial(self._outputs, self.model), autograph=False)
+            self._answers = self._called(outputs.get_concrete_function, shapes, specs)
         return [output.numpy() for output in self._answers(weights, inputs)]
 
     def judge(self, outputs: Sequence[NDArray[np.float32]], split: Part, stop: int) -> tuple[float, ...]:

@@ -21,6 +21,7 @@ from deap_nn.models.reference import ModelReference, layout_of, model_of
 from deap_nn.models.tensorflow import configure_tensorflow, tf
 from deap_nn.problems import groups
 from deap_nn.problems.groups import GroupKernel, is_vectorised
+from deap_nn.process.signals import holding_signals
 
 Map = Callable[..., Iterable[Any]]
 
@@ -186,6 +187,16 @@ class BaseScorer:
         given = self._minibatch(generation)
         values, finite, outputs = self._kernel(genomes, *given)
         return self._group_judged(values, finite, outputs, given)
+
+    @staticmethod
+    def _called(function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function that TensorFlow may have to trace.
+
+        A signal waits until it is done. Under SCOOP the KeyboardInterrupt is thrown into another greenlet, and a trace
+        that was left in the middle would leave the whole thread in its graph: nothing could be saved.
+        """
+        with holding_signals():
+            return function(*arguments)
 
     def weights(self, individual: WeightList) -> list[Any]:
         """Return an individual's matrices as tensors of its own memory, or raise ValueError for other shapes."""

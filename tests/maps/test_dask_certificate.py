@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import socket
 
 import psutil
 import pytest
@@ -22,7 +23,10 @@ def cluster():
         made.append(cluster)
         return client, cluster
 
-    with pytest.MonkeyPatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched, contextlib.closing(socket.socket()) as taken:
+        with contextlib.suppress(OSError):  # another process has it
+            taken.bind(("127.0.0.1", 8787))  # the port that Dask's scheduler takes if none is named
+            taken.listen()
         patched.setattr(dask, "_client", noting)
         with open_map("dask", workers=1) as map_:
             yield map_, made[0]

@@ -1,6 +1,8 @@
 """The fitness is what NumPy says it is, and the way into Keras and back loses nothing."""
 
+import os
 import pickle
+import signal
 
 import numpy as np
 import pytest
@@ -170,6 +172,24 @@ def test_the_kernels_are_traced_once_per_batch_shape(digits, mlp, monkeypatch):
     assert scoring._counts.experimental_get_tracing_count() == 1
     scoring.misread(individuals[1], "test", 0, 30)
     assert scoring._counts.experimental_get_tracing_count() == 2
+
+
+@pytest.mark.parametrize("method", ["misread", "answers"])
+def test_a_signal_waits_for_what_is_being_traced(digits, mlp, monkeypatch, method):
+    scoring = Scorer(problem(digits, mlp, seed=78))
+    individual, done, outputs = individual_for(mlp, 1), [], Scorer._outputs
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        made = outputs(*arguments)
+        done.append(method)
+        return made
+
+    monkeypatch.setattr(Scorer, "_outputs", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        getattr(scoring, method)(individual, "validation", 0, 20)
+    assert done == [method]  # so TensorFlow is left in no graph, whatever the exception is thrown into
+    assert tf.executing_eagerly()
 
 
 @pytest.mark.parametrize("fitness", ["error", "cross_entropy"])
