@@ -109,7 +109,8 @@ def evolve(
         selections, and is logged. ``assess``, if there is one, adds columns about the best. If there is a number
         ``elites``, that number of the best live on unchanged at the last places of the next generation and are scored
         again there; their fitness is a running mean, of which a new mini-batch is one part in ``elite_batches``, 1 if
-        left out.
+        left out. A ``reproduction``, if there is one, takes the place of ``mate``: a strategy of the user's own, see
+        `deap_nn.breeding.reproduction.Reproduction`.
     ngen : int
         Generations after the initial one, at least 0.
     seed : int, optional
