@@ -16,7 +16,7 @@ from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox
 from deap_nn.callbacks.tensorboard_logger import TensorBoardLogger, event_files, written_in
 from deap_nn.models.tensorflow import tf
 
-COLUMNS = ["nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma"]
+COLUMNS = ["nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma", "best_pairs"]
 
 
 class Stop(Callback):
