@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.reproduction.base import Reproduction
 from deap_nn.breeding.variation import Variation
 from deap_nn.core.seeding import Purpose, seeded, stream, takes
-from deap_nn.genome.vectors import Halves, Vector, Vectors
+from deap_nn.genome.vectors import Vector
 
 
 @dataclass(frozen=True)
@@ -44,19 +43,6 @@ class Breeder(Variation):
             np.copyto(out, parents[0])
         else:
             self.reproduction.breed(self, (recipe,), parents, (out,))
-
-    def breed_rounded(
-        self,
-        recipes: Sequence[Recipe],
-        parents: Sequence[Vector],
-        outs: Vectors,
-        halves: Sequence[Halves],
-        rounded: NDArray[np.bool_],
-    ) -> bool:
-        """Write siblings with some matrices as bfloat16 in one pass, or return False where there is no such pass."""
-        if len(parents) != 1 or recipes[0].copied:
-            return False
-        return self.reproduction.breed_rounded(self, recipes, parents, outs, halves, rounded)
 
 
 def founder(individual: Callable[..., Any], seed: int, place: int) -> Any:

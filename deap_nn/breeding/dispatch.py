@@ -100,6 +100,7 @@ class Dispatch:
         self._group_size = group_size
         self._timeout = timeout
         self._dumps = pickler(map)
+        self._travels: Any = None
         self._breeder = self._dumps((breeder, shares_noise))
         self._digests: set[bytes] = set()
         self._contexts: dict[bytes, tuple[SentContext, bytes]] = {}
@@ -279,12 +280,15 @@ class Dispatch:
         return task
 
     def check_travels(self, evaluate: Callable[[Any], Any]) -> None:
-        """Raise EvaluationError if what is registered as ``evaluate`` cannot be pickled."""
+        """Raise EvaluationError if what is registered as ``evaluate`` cannot be pickled, once for each."""
+        if evaluate is self._travels:
+            return
         try:
             self._dumps(_without_generation(evaluate))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             reason = f"generation {self._known.generation}: evaluate cannot travel: {error}"
             raise EvaluationError(f"{reason}: put it at the top of a module") from error
+        self._travels = evaluate
 
     def _context(self, function: bytes) -> tuple[SentContext, bytes]:
         """Return what a worker needs to know of a pickled function, and its digest."""

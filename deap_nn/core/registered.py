@@ -38,6 +38,8 @@ class Registered:
         DEAP's names.
     elites, elite_batches : int
         The number of members that live on, and the mini-batches of their running mean.
+    generate, update : callable or None
+        DEAP's names of an evolution strategy.
     generations, members : int or None
         The sizes of the run, if they were given.
     layout : Layout or None
@@ -68,6 +70,7 @@ class Registered:
     elites: int = 0
     elite_batches: int = 1
     evaluate: Any = None
+    generate: Any = None
     generations: int | None = None
     individual: Any = None
     layout: Any = None
@@ -81,6 +84,7 @@ class Registered:
     select: Any = None
     step: Any = None
     to_model: Any = None
+    update: Any = None
     vote_error_rate: Any = None
     weigh: Any = None
 

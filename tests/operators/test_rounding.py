@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from deap_nn import Individual, evolve, make_toolbox
 from deap_nn.breeding import lineage
 from deap_nn.breeding.recipe import Recipe
-from deap_nn.breeding.reproduction import AroundCentre, Pairs
+from deap_nn.breeding.reproduction import AroundCentre, Reproduction
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.task import forget, genomes_by_run
 from deap_nn.genome.vectors import empty_halves, empty_vector
@@ -166,18 +166,23 @@ def test_threads_that_score_at_the_same_time_do_not_mix_their_genomes(digits, mo
 
 
 def test_a_centre_that_is_overwritten_while_it_is_read_is_read_again(tmp_path):
-    class Overwriting:
-        """Breeds a copy of the centre, whose slot is given to another genome meanwhile."""
+    class Rounding(Reproduction):
+        """Gives the slot of the centre to another genome while it rounds a child."""
 
-        shapes, container, noise_table, calls = ((3,),), Individual, None, 0
-        reproduction = Pairs(None)
+        calls = 0
 
-        def breed_rounded(self, recipes, parents, outs, halves, rounded):
+        def breed_rounded(self, variation, recipes, parents, outs, halves, rounded):
             self.calls += 1
             with genomes.cache.writing(0, 99) as room:
                 room[:] = 7
-            round_weights(parents[0], halves[0], self.shapes, rounded)
+            round_weights(parents[0], halves[0], variation.shapes, rounded)
             return True
+
+    class Overwriting:
+        """Breeds a copy of the centre."""
+
+        shapes, container, noise_table = ((3,),), Individual, None
+        reproduction = Rounding()
 
         def breed(self, recipe, parents, out):
             out[:] = parents[0]
@@ -189,7 +194,7 @@ def test_a_centre_that_is_overwritten_while_it_is_read_is_read_again(tmp_path):
         room[:] = 5
     ((_, halves),) = genomes.rounded([Recipe(1, 0, (1,))], np.array([True]))
     assert halves.view(ml_dtypes.bfloat16).tolist() == [5, 5, 5]
-    assert genomes.breeder.calls == 1
+    assert genomes.breeder.reproduction.calls == 1
     genomes.cache.remove()
 
 

@@ -15,6 +15,7 @@ from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.reproduction.around_centre import AroundCentre
+from deap_nn.core.registered import Registered
 from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.members import light_members
 from deap_nn.genome.population import Population
@@ -170,8 +171,8 @@ def check_named(toolbox: base.Toolbox) -> None:
     """Raise ValueError if ``generate`` or ``update`` of a strategy is registered anew, which `evolve` does not call."""
     if not isinstance(toolbox, StrategyToolbox):
         return
-    for name in ("generate", "update"):
-        registered = vars(toolbox).get(name)
+    found = Registered.read(toolbox)
+    for name, registered in (("generate", found.generate), ("update", found.update)):
         if not isinstance(getattr(getattr(registered, "func", None), "__self__", None), GenerateUpdate):
             raise ValueError(f"{name} is not called by evolve: deap.algorithms.eaGenerateUpdate calls it")
 

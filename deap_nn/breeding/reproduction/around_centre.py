@@ -43,7 +43,6 @@ class AroundCentre(Reproduction):
     step: float
     weigh: Weigh = None
 
-    is_compiled = True
     has_groups = False
     shares_parents = True
 
@@ -54,7 +53,12 @@ class AroundCentre(Reproduction):
         return cls(registered.step, registered.weigh)
 
     @property
-    def mirrored(self) -> bool:  # type: ignore[override]  # a constant of other strategies
+    def is_compiled(self) -> bool:
+        """Whether there is a compiled pass: for children, and for the next centre."""
+        return True
+
+    @property
+    def mirrored(self) -> bool:
         """Whether children come in pairs, mirrored at the centre."""
         return self.weigh is None
 
@@ -155,7 +159,9 @@ class AroundCentre(Reproduction):
         rounded: NDArray[np.bool_],
     ) -> bool:
         """Write children of a centre with some matrices as bfloat16, if they are mutated in the compiled pass."""
-        if recipes[0].drawn or not variation.compiled or not all(map(variation.mutated, recipes)):
+        if len(parents) != 1 or recipes[0].drawn:  # a founder, or the next centre
+            return False
+        if not variation.compiled or not all(map(variation.mutated, recipes)):
             return False
         self._around(variation, recipes, parents[0], outs, halves, rounded)
         return True

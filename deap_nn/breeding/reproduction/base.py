@@ -33,10 +33,6 @@ class Reproduction:
     ----------
     mates : int
         The number of parents of a group.
-    is_compiled : bool
-        Whether `breed` has a compiled pass for children that are mutated by `mutGaussianAdaptive`.
-    mirrored : bool
-        Whether children 2i and 2i+1 are mutated in opposite directions.
     has_groups : bool
         Whether members are parents in groups: the logbook then has ``best_pairs``.
     shares_parents : bool
@@ -46,11 +42,19 @@ class Reproduction:
     """
 
     mates: int = 2
-    is_compiled: bool = False
-    mirrored: bool = False
     has_groups: bool = True
     shares_parents: bool = False
     weigh: Weigh = None
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether `breed` has a compiled pass for children that are mutated by `mutGaussianAdaptive`."""
+        return False
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether children 2i and 2i+1 are mutated in opposite directions."""
+        return False
 
     def key(self) -> list[Any]:
         """Return what distinguishes runs by this strategy beside ``cxpb``, ``mutpb`` and `mates`, for their history."""

@@ -67,7 +67,7 @@ class Pairs(Reproduction):
         return self.mate
 
     @property
-    def is_compiled(self) -> bool:  # type: ignore[override]  # a constant of other strategies
+    def is_compiled(self) -> bool:
         """Whether one compiled pass crosses and mutates: a mask over two parents, or scanning of four."""
         mate = self.mate
         if mate is None or bool(getattr(mate, "args", None)):

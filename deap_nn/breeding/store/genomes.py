@@ -157,7 +157,9 @@ class Genomes(Ancestors):
         """Breed siblings and round them in one pass, if there is such a pass and their parents are in the cache."""
         parents = [] if run[0].is_mean else [self._find(key) for key in run[0].parents]
         found = [parent for parent in parents if parent is not None]
-        if len(found) < len(parents) or not self.breeder.breed_rounded(run, found, outs, halves, rounded):
+        if len(found) < len(parents) or run[0].copied:
+            return False
+        if not self.breeder.reproduction.breed_rounded(self.breeder, run, found, outs, halves, rounded):
             return False
         # Else a slot was used again meanwhile.
         return all(self._find(key) is parent for key, parent in zip(run[0].parents, found, strict=True))
