@@ -29,6 +29,17 @@ def test_the_code_runs(warm, tmp_path, block):
         assert len((tmp_path / "logbook.csv").read_text().splitlines()) == 52
 
 
+def test_the_deap_script_is_shared_by_both_workers_under_scoop(run, tmp_path):
+    (block,) = (block for block in BLOCKS if "algorithms.eaSimple" in block and "current_map" in block)
+    head = "def evaluate(w):\n"
+    assert head in block
+    noting = f"{head}    open(f'scored-{{os.getpid()}}', 'a').close()\n"
+    (tmp_path / "script.py").write_text("import os\n" + block.replace(head, noting))
+    answer = run("-m", "scoop", "-n", 2, "script.py")
+    assert len((tmp_path / "logbook.csv").read_text().splitlines()) == 52, answer.stderr
+    assert len(list(tmp_path.glob("scored-*"))) == 2
+
+
 def test_every_operator_is_in_the_table():
     for operator in OPERATORS:
         assert re.search(rf"\| `{operator.name}` \|.*{re.escape(operator.reference.split('; ')[-1])}", README)

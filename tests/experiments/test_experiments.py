@@ -141,6 +141,9 @@ def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, work
     options = ["--data", digits_file, "--output", tmp_path / "run", "--breeding", breeding]
     answer = run("-m", "scoop", "-n", workers, MNIST, *SETTING, *options)
     assert "WARNING" not in answer.stderr  # SCOOP keeps track of every task
+    ours = next(line for line in answer.stdout.splitlines() if not line.startswith("Launching"))
+    for operator in ("genetic algorithm", "cxScanning", "mutGaussianAdaptive", "selRankBoosted"):
+        assert operator in ours
     assert answer.returncode == 0
     assert status_of(tmp_path / "run")["state"] == "finished", answer.stderr
     assert json.loads((tmp_path / "run" / "config.json").read_text())["workers"] == workers

@@ -192,7 +192,7 @@ def use_whole(wheel: Path, python: str) -> None:
         page = Path(folder, "mine", "report.html")
         assert "</html>" in page.read_text(encoding="utf-8")
         page.unlink()
-        for path in call("deap-nn", "report", "mine", "sweep/mask-1").splitlines():
+        for path in call("deap-nn", "report", "mine", "sweep/ga-1").splitlines():
             assert Path(folder, path).stat().st_size > 0, path
         assert page.exists()
         for command in ("launch", "predict", "replay", "report"):
