@@ -46,7 +46,8 @@ def measure(folder: Path) -> dict[str, float]:
     toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1)
     genomes = [toolbox.individual() for _ in range(GENOMES)]
     scoring = scorer(toolbox.problem)
-    digits, labels = scoring._minibatch(1)
+    (digits,), (labels,) = scoring._minibatch(1)
+    labels = tf.cast(labels, tf.int32)
     fused, apart = raw(tf.nn.bias_add), raw(lambda x, b: x + b)
     ways: dict[str, Callable[[object], object]] = {
         "Scorer.fitness": lambda genome: scoring.fitness(genome, 1),

@@ -151,7 +151,8 @@ def evolve_model(
         raise TypeError(f"{min(unknown)} is no argument of KerasProblem, make_toolbox or evolve")
     chosen = {name: options[name] for name in options.keys() & of_problem}
     problem = KerasProblem(model, x, y, **chosen)
-    toolbox = make_toolbox(problem, seed=seed, **{name: options[name] for name in options.keys() & of_toolbox})
+    wired = {name: options[name] for name in options.keys() & (of_toolbox - of_problem)}
+    toolbox = make_toolbox(problem, seed=seed, **wired)
     if "map" in options:
         toolbox.register("map", options["map"])
     chosen = {name: options[name] for name in options.keys() & of_evolve}

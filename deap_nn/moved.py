@@ -35,7 +35,7 @@ MOVED: dict[str, list[str]] = {
     "dispatch": ["breeding.dispatch", "breeding.store.known"],
     "elitism": ["operators.elitism"],
     "environment": ["core.environment"],
-    "evaluation": ["problems.labelled", "problems.measures", "problems.evaluate"],
+    "evaluation": ["problems.problem", "problems.scorer", "problems.measures", "problems.evaluate"],
     "evolution": ["callbacks.base"],
     "exhibits": ["callbacks.run_directory.answers", "runs.reading", "callbacks.run_directory.filters"],
     "extras": ["core.optional"],
@@ -86,8 +86,8 @@ MOVED: dict[str, list[str]] = {
     "rundir": ["callbacks.run_directory", "callbacks.run_directory.rows"],
     "samples": ["data.samples"],
     "scoop_repairs": ["maps.scoop.repairs"],
-    "scorers": ["problems.scorer", "problems.evaluate", "problems.groups"],
-    "scoring": ["problems.objective_scorer"],
+    "scorers": ["problems.scorer", "problems.evaluate", "problems.groups", "problems.measures"],
+    "scoring": ["problems.measures", "problems.problem", "problems.scorer"],
     "seeding": ["core.seeding"],
     "selection": ["operators.selection", "operators.ranking"],
     "settings_record": ["algorithms.settings_record"],
@@ -112,6 +112,15 @@ IN_PICKLES = {
 """Modules that older pickles of populations and toolboxes refer to: they do not warn."""
 
 
+RENAMED = {
+    "AnswerObjectives": "Outputs",
+    "AssessObjectives": "Assess",
+    "ObjectiveErrorRate": "ErrorRate",
+    "ObjectiveProblem": "Problem",
+}
+"""Present names of what former modules named otherwise."""
+
+
 class _Moved(types.ModuleType):
     """A former module: its attributes are those of the modules that hold its parts."""
 
@@ -123,6 +132,7 @@ class _Moved(types.ModuleType):
         return [module for module in modules if hasattr(module, name)]
 
     def __getattr__(self, name: str) -> Any:
+        name = RENAMED.get(name, name)
         for module in self._places_of(name):
             return getattr(module, name)
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")

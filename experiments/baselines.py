@@ -57,7 +57,7 @@ from deap_nn.process.cli import Parser, check_new_folder, integer, number, run_c
 from deap_nn.process.workers import worker_count
 
 keras_extras.leave_out()
-prepare_worker("deap_nn.problems.labelled", "deap_nn.operators.compiled.centre")
+prepare_worker("deap_nn.problems.measures", "deap_nn.operators.compiled.centre")
 
 RATES = {"sgd": 0.1, "adam": 0.001, "openai-es": 0.01, "random": None, "easimple": None}
 """The methods, and the learning rate of each where it has one."""

@@ -47,7 +47,7 @@ from deap_nn.runs.generations import CheckpointError
 from deap_nn.runs.reading import ANSWERS_FILE
 
 keras_extras.leave_out()
-prepare_worker("deap_nn.problems.labelled", "deap_nn.operators.compiled.crossing", "deap_nn.operators.compiled.centre")
+prepare_worker("deap_nn.problems.measures", "deap_nn.operators.compiled.crossing", "deap_nn.operators.compiled.centre")
 
 QUICK_ANSWERS = 1000
 """On so many validation digits the answers are kept of a run that is broken off: who ends it does not wait long."""

@@ -37,7 +37,7 @@ from deap_nn.runs.config import FILES, read_config, read_status
 from deap_nn.runs.config import digest_of as digest_of_file
 
 keras_extras.leave_out()
-prepare_worker("deap_nn.problems.labelled", "deap_nn.operators.compiled.crossing", "deap_nn.operators.compiled.centre")
+prepare_worker("deap_nn.problems.measures", "deap_nn.operators.compiled.crossing", "deap_nn.operators.compiled.centre")
 
 COLUMNS = ("study", "setting", "seed", "gen", "evaluations", "min", "avg", "train_error", "val_error", "best", "mean")
 """The columns of ``runs.csv``; ``best`` and ``mean`` are the read-outs, the error on all validation digits."""

@@ -13,7 +13,7 @@ from conftest import ROOT
 
 from deap_nn import evolve, make_toolbox
 from deap_nn.operators.compiled import crossing
-from deap_nn.problems import groups, labelled
+from deap_nn.problems import groups, scorer
 
 PACKAGE = ROOT / "deap_nn"
 
@@ -232,14 +232,14 @@ def test_a_child_goes_through_the_files_that_the_page_names(monkeypatch, digits)
         return call
 
     monkeypatch.setattr(crossing, "scan_and_mutate", noting("bred", crossing.scan_and_mutate))
-    monkeypatch.setattr(labelled.Scorer, "fitness", noting("scored", labelled.Scorer.fitness))
+    monkeypatch.setattr(scorer.Scorer, "fitness", noting("scored", scorer.Scorer.fitness))
     toolbox = make_toolbox("mlp", digits, seed=131)
     evolve(toolbox.population(n=8), toolbox, 1)
     steps = files_of("A child")
     assert len(steps) <= 9
     assert seen["bred"] == steps[: steps.index("breeding/reproduction/pairs.py") + 1]
     assert seen["scored"] == [step for step in steps if step in seen["scored"]]
-    assert {*seen["bred"], *seen["scored"], "problems/labelled.py"} == set(steps)
+    assert {*seen["bred"], *seen["scored"], "problems/scorer.py"} == set(steps)
 
 
 def test_the_files_of_the_page_are_there():

@@ -61,7 +61,7 @@ def _lineage(
 def _check_signs(population: Sequence[Any], toolbox: base.Toolbox) -> None:
     """Raise ValueError where one value is to be minimised, as `make_toolbox`'s on labelled data, and not."""
     traits, weights = Traits(operator_of(toolbox.evaluate)), population[0].fitness.weights
-    fitness = getattr(traits.problem, "fitness", None) if traits.is_of_problem else None
+    fitness = traits.problem.fitness if traits.is_of_problem and traits.problem.images else None
     if fitness is not None and (len(weights) != 1 or weights[0] > 0):
         raise ValueError(
             f"population must have a fitness of one value that is minimised, as {fitness} is, got {weights}"

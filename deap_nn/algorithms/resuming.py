@@ -193,7 +193,7 @@ def reference_of(evolution: Evolution, wvalues: Sequence[float]) -> tuple[Any, R
     problem, values = own_problem(evaluate), tuple(map(float, wvalues))
     if problem is None or problem.device != "cpu" or max(map(abs, values)) >= WORST:
         return None
-    if problem.model.own or problem.model.held or any(map(_has_own, getattr(problem, "objectives", ()))):
+    if problem.model.own or problem.model.held or any(map(_has_own, problem.objectives)):
         return None
     return evaluate, (first.recipe, tuple(first.fitness.weights), values)
 

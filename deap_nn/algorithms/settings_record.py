@@ -155,11 +155,11 @@ def _of_evaluation(toolbox: base.Toolbox, seed: int) -> dict[str, Any]:
         return found
     if known.seed != seed:
         found["seed_of_batches"] = int(known.seed)
-    for name in ("fitness", "batch_size", "batch_generations", "precision", "device"):
-        if hasattr(known, name):
-            found[name] = getattr(known, name)
-    for objective in getattr(known, "objectives", ()):
-        found.setdefault("objectives", []).append(_of_objective(objective))
+    found |= {name: getattr(known, name) for name in ("batch_size", "batch_generations", "precision", "device")}
+    if known.images:
+        found["fitness"] = known.fitness
+    else:
+        found["objectives"] = [_of_objective(objective) for objective in known.objectives]
     return found | {"data": known.data.sha256[:16], "model": _of_model(known.model)}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -47,6 +47,9 @@ class Dataset:
     name: str = "arrays"
     path: str = ""
     note: str = ""
+    inputs: ClassVar[None] = None
+    targets: ClassVar[None] = None
+    """Outlines of what a model takes, as `Samples` has them: a single array each."""
 
     def __post_init__(self) -> None:
         for part in ("train", "validation", "test"):
@@ -68,8 +71,25 @@ class Dataset:
         return f"<Dataset {self.name}: {sizes}, each of shape {self.x_train.shape[1:]}, {self.classes} classes>"
 
     def part(self, split: Split) -> tuple[Array, Array]:
-        """Return the samples and labels of a part."""
+        """Return the samples and labels of a part.
+
+        Raises
+        ------
+        ValueError
+            If it is none of the three.
+        """
+        if split not in get_args(Split):
+            raise ValueError(f"split must be 'train', 'validation' or 'test', got {split!r}")
         return getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
+
+    def halves(self, split: Split) -> tuple[list[Array], list[Array]]:
+        """Return the arrays of inputs and of targets of a part: one of each."""
+        x, y = self.part(split)
+        return [x], [y]
+
+    def size(self, split: Split) -> int:
+        """Return how many samples a part has."""
+        return len(self.part(split)[1])
 
     @property
     def classes(self) -> int:

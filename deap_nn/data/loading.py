@@ -36,7 +36,7 @@ def find_dataset(reference: DataReference) -> Any:
     DataError
         If it is not to be had here, or what is found has other contents.
     """
-    if reference.sha256 not in registry._KNOWN:
+    if reference.sha256 not in registry.HELD:
         if not reference.path and reference.name not in NAMES:
             raise DataError(
                 f"the data set {reference.name!r} is made of arrays that this process does not hold: make it at the "
@@ -45,7 +45,7 @@ def find_dataset(reference: DataReference) -> Any:
         found = load_dataset(reference.name, reference.path or None)
         if found.reference.sha256 != reference.sha256:
             raise DataError(f"{reference.path or reference.name}: other data here than where the run started")
-    return registry._KNOWN[reference.sha256]
+    return registry.HELD[reference.sha256].data
 
 
 def split_validation(arrays: RawArrays, *, name: str, path: str = "", note: str = "") -> Dataset:
@@ -91,7 +91,7 @@ def load_dataset(name: str = "auto", path: str | os.PathLike[str] | None = None)
         "fashion-mnist": _load_fashion_mnist,
     }
     found = loaders[name]() if path is None else _load_path(name, str(Path(path).absolute()))
-    registry._LOADED.add(found.reference.sha256)
+    registry.mark_loaded(found)
     return found
 
 

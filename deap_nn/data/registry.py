@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,42 +28,67 @@ class DataReference:
     sha256: str
 
 
-_KNOWN: dict[str, Any] = {}
-_LOADED: set[str] = set()  # the digests of what was loaded
-_UNNAMED: set[str] = set()  # and of what has no name or path to load it by
-_REMEMBERED: Counter[str] = Counter()
-_LENT: set[str] = set()
+@dataclass
+class Held:
+    """A data set that this process holds, and how it came to.
+
+    Parameters
+    ----------
+    data : Dataset or Samples
+        The data set.
+    times : int
+        How often `remember` was given it, less how often `forget` was.
+    is_loaded : bool
+        Whether it was loaded by a name or a path, by which another process can load it too.
+    is_unnamed : bool
+        Whether arrays without either were remembered that are the same.
+    is_lent : bool
+        Whether `lend` has brought it from another process.
+    """
+
+    data: Any
+    times: int = 0
+    is_loaded: bool = False
+    is_unnamed: bool = False
+    is_lent: bool = False
+
+
+HELD: dict[str, Held] = {}
+"""The data sets of this process, by digest."""
 
 
 def remember(data: Any) -> None:
     """Let `find_dataset` find, in this process, what has a ``reference``, until it is forgotten as often."""
     reference: DataReference = data.reference
-    _KNOWN[reference.sha256] = data
-    _REMEMBERED[reference.sha256] += 1
+    held = HELD.setdefault(reference.sha256, Held(data))
+    held.data, held.times = data, held.times + 1
     if not reference.path and reference.name not in NAMES:
-        _UNNAMED.add(reference.sha256)
+        held.is_unnamed = True
+
+
+def mark_loaded(data: Any) -> None:
+    """Note that a data set was loaded by its name or path."""
+    HELD.setdefault(data.reference.sha256, Held(data)).is_loaded = True
 
 
 def forget(reference: DataReference) -> None:
     """Let this process let go of a data set that `remember` was given, unless it was given another like it."""
-    _REMEMBERED[reference.sha256] -= 1
-    if _REMEMBERED[reference.sha256] <= 0:
-        _KNOWN.pop(reference.sha256, None)
-        _UNNAMED.discard(reference.sha256)
-        del _REMEMBERED[reference.sha256]
+    held = HELD[reference.sha256]
+    held.times -= 1
+    if held.times <= 0:
+        del HELD[reference.sha256]
 
 
 def made_of_arrays() -> dict[str, Any]:
     """Return by digest the data sets of this process that no other finds by a name or a path."""
-    return {digest: data for digest, data in _KNOWN.items() if digest not in _LOADED - _UNNAMED}
+    return {digest: held.data for digest, held in HELD.items() if held.is_unnamed or not held.is_loaded}
 
 
 def lend(data: Mapping[str, Any]) -> None:
     """Let `find_dataset` find what `made_of_arrays` has returned elsewhere, and let go of what was lent before."""
-    for digest in _LENT - data.keys():
-        if not _REMEMBERED[digest]:
-            _KNOWN.pop(digest, None)
-    _LENT.intersection_update(data)
-    for digest in data.keys() - _KNOWN.keys():
-        _KNOWN[digest] = data[digest]
-        _LENT.add(digest)
+    for digest, held in list(HELD.items()):
+        held.is_lent &= digest in data
+        if not held.is_lent and not held.times:
+            del HELD[digest]
+    for digest in data.keys() - HELD.keys():
+        HELD[digest] = Held(data[digest], is_lent=True)

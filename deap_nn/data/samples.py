@@ -127,7 +127,7 @@ class Samples:
         """Return how many training samples there are."""
         return len(self._parts["train"][1][0])
 
-    def part(self, split: Split) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+    def halves(self, split: Split) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
         """Return the arrays of inputs and of targets of a part.
 
         Raises

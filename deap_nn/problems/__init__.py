@@ -6,8 +6,9 @@ from deap_nn.core.optional import lazy
 
 _PLACES = {
     "Batches": "problems.wiring",
-    "CROSS_ENTROPIES": "problems.wiring",
-    "FitnessName": "problems.wiring",
+    "CROSS_ENTROPIES": "problems.problem",
+    "FitnessName": "problems.problem",
+    "Problem": "problems.problem",
     "Scoring": "problems.wiring",
     "USUAL_BATCH_SIZE": "problems.wiring",
     "of_keras_problem": "problems.wiring",

@@ -41,10 +41,13 @@ class Judge:
         self._made = {objective: _make(objective) for objective in _all(objectives) if objective.config}
 
     def traced(self, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
-        """Return the values of those objectives that are traced, shape (objectives,), and if all answers are finite."""
+        """Return the values of those objectives that are traced, and if all outputs are finite.
+
+        The values have the shape (objectives,) and are float64, which holds the share of any number of samples.
+        """
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(output)) for output in outputs])
-        values = [self._value(o, outputs, targets) for o in self.objectives if o.traced]
-        return tf.stack(values) if values else tf.zeros((0,)), finite
+        values = [tf.cast(self._value(o, outputs, targets), tf.float64) for o in self.objectives if o.traced]
+        return tf.stack(values) if values else tf.zeros((0,), tf.float64), finite
 
     def fitness(
         self, traced: Sequence[float], finite: bool, outputs: Sequence[Any], targets: Sequence[Any]
@@ -61,7 +64,7 @@ class Judge:
 
     def _value(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> Any:
         if objective.parts:
-            return tf.add_n([self._value(part, outputs, targets) for part in objective.parts])
+            return tf.add_n([tf.cast(self._value(part, outputs, targets), tf.float64) for part in objective.parts])
         output, target = self._seen(objective, outputs, targets)
         logits = objective.place is not None and self._from_logits[objective.place]
         if objective.kind == "error":
@@ -139,7 +142,9 @@ def _error(output: Any, target: Any, *, from_logits: bool) -> Any:
         answers = tf.cast(output[..., 0] > (0.0 if from_logits else 0.5), tf.int32)
     else:
         answers = tf.argmax(output, axis=-1, output_type=tf.int32)
-    return 1.0 - tf.reduce_mean(tf.cast(tf.equal(answers, labels) & finite, tf.float32))
+    right = tf.reduce_sum(tf.cast(tf.equal(answers, labels) & finite, tf.float64))
+    count = tf.cast(tf.size(labels), tf.float64)
+    return tf.math.divide_no_nan(count - right, count)  # a plain division by a constant becomes a rounded product
 
 
 def _cross_entropy(output: Any, target: Any, *, from_logits: bool) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -73,6 +73,8 @@ class KerasProblem:
         This share of the samples, the last ones, is for validation: 0 or more, below 1.
     validation_data, test_data : tuple, optional
         Pairs of inputs and targets; the first takes the place of the split.
+    precision : {"float32", "bfloat16"}
+        The arithmetic of the fitness, as `make_toolbox` has it; "bfloat16" needs a model that can be built again.
 
     Raises
     ------
@@ -105,6 +107,7 @@ class KerasProblem:
         validation_split: float = 0.2,
         validation_data: tuple[Nest, Nest] | None = None,
         test_data: tuple[Nest, Nest] | None = None,
+        precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         from deap_nn.data.registry import forget
 
@@ -112,6 +115,9 @@ class KerasProblem:
             x, y = x
         if not 0 <= check_number(validation_split, "validation_split") < 1:
             raise ValueError(f"validation_split must be at least 0 and below 1, got {validation_split!r}")
+        if precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
+        self.precision = precision
         self.samples = split_samples(
             x, y, validation_split=validation_split, validation_data=validation_data, test_data=test_data
         )
@@ -127,12 +133,16 @@ class KerasProblem:
         from deap_nn.models.tensorflow import keras
         from deap_nn.problems.objectives import asks_for_logits, check_targets, objective_of
 
-        inputs, targets = self.samples.part("train")
+        inputs, targets = self.samples.halves("train")
         few = packed(self.samples.inputs, [array[:SAMPLE] for array in inputs])
         check_model(model)
         structure = _outputs(model, few)
         outputs = [np.asarray(output) for output in keras.tree.flatten(structure)]
         self.reference = reference_of(model, few)
+        if self.reference.held and self.precision != "float32":
+            raise ValueError(
+                f"precision={self.precision!r} needs a model that can be built again from its configuration"
+            )
         names = _output_names(model, structure, len(outputs))
         self.loss = loss = _compiled_loss(model, names) if loss is None else loss
         given = list(loss) if isinstance(loss, list | tuple) else [loss]
@@ -147,7 +157,7 @@ class KerasProblem:
             self.pairs = _pairs(structure, names, self.samples.targets, len(targets))
             for split in PARTS:
                 if self.samples.size(split):
-                    paired = [self.samples.part(split)[1][place] for place in self.pairs]
+                    paired = [self.samples.halves(split)[1][place] for place in self.pairs]
                     for objective in self.objectives:
                         check_targets(objective, outputs, paired)
         self.layout: Layout = layout_of(self.reference)
@@ -157,7 +167,7 @@ class KerasProblem:
 
     def _warn_of_gaps(self, split: Split) -> None:
         """Warn of samples with NaN or infinity: a mini-batch that has one tells nothing of any network."""
-        parts = zip(("inputs", "targets"), self.samples.part(split), strict=True) if self.samples.size(split) else ()
+        parts = zip(("inputs", "targets"), self.samples.halves(split), strict=True) if self.samples.size(split) else ()
         for half, arrays in parts:
             floats = [array for array in arrays if array.dtype.kind == "f"]
             gaps = [~np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in floats]
@@ -231,7 +241,7 @@ class KerasProblem:
 
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size!r}")
-        arrays = self.samples.part("train")[0]
+        arrays = self.samples.halves("train")[0]
         starts = range(0, len(self.samples), batch_size)
         recalibrate(
             model,

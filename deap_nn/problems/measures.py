@@ -1,9 +1,9 @@
-"""Measurements of labelled data on whole splits, as tasks of a map."""
+"""Measurements on whole parts of the samples, whose stretches are scored as tasks of a map."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,56 +11,111 @@ from numpy.typing import NDArray
 from deap_nn.data.dataset import Split
 from deap_nn.data.loading import find_dataset
 from deap_nn.genome.weight_list import WeightList
-from deap_nn.models.reference import trained_model
+from deap_nn.models.reference import layout_of, trained_model
 from deap_nn.models.tensorflow import keras
-from deap_nn.problems.evaluate import OnProblem, size_of_part, stretches
-from deap_nn.problems.labelled import CHUNK, Problem, Scorer
-from deap_nn.problems.scorer import Map, scorer
+from deap_nn.problems import groups
+from deap_nn.problems.evaluate import OnProblem
+from deap_nn.problems.problem import Problem
+from deap_nn.problems.scorer import Map, Part, scorer
 
-Task = tuple[WeightList, str, int, int]
-"""An individual, a part ("batch" for the mini-batch of a generation) and the samples or generation meant."""
+CHUNK = 100
+"""How many samples of a part are scored by one task, where the network is large."""
 
+GROUPED_CHUNK = 1000
+"""How many samples of a part are scored by one task, where the network is small."""
 
-class CountMisread(OnProblem):
-    """A task of a map: how many samples of a stretch an individual misreads."""
-
-    has_limit = False
-    """A limit of time is for the fitness."""
-
-    def __call__(self, task: Task) -> int:
-        """Return the count for an individual, a part, and the first sample and the one after the last."""
-        individual, split, start, stop = task
-        scoring: Scorer = scorer(self.problem)
-        if split == "batch":
-            return scoring.batch_misread(individual, start)
-        return scoring.misread(individual, cast(Split, split), start, stop)
+Task = tuple[WeightList, Part, int, int]
+"""An individual, a part and the samples meant; or a generation, twice."""
 
 
-class ErrorRate(OnProblem):
-    """A toolbox's ``error_rate``: the share of a part that is misread, its stretches scored through a map."""
-
-    def __call__(self, individual: WeightList, split: Split, *, size: int | None = None, map: Map = map) -> float:
-        """Return the error rate on all of a part, or on its first `size` samples, at least 1; 0 to 1."""
-        if split not in ("train", "validation", "test"):
-            raise ValueError(f"split must be 'train', 'validation' or 'test', got {split!r}")
-        size = size_of_part(len(find_dataset(self.problem.data).part(split)[1]), size)
-        return sum(map(CountMisread(self.problem), stretches(self.problem, individual, split, size, CHUNK))) / size
+def stretches(problem: Problem, individual: WeightList, split: Part, size: int) -> list[Task]:
+    """Return the tasks that together score the first `size` samples of a part."""
+    step = GROUPED_CHUNK if layout_of(problem.model).size < groups.GROUPED_WEIGHTS else CHUNK
+    return [(individual, split, start, min(start + step, size)) for start in range(0, size, step)]
 
 
-class Answers(OnProblem):
-    """A task of a map: what an individual answers to a stretch of samples."""
+def size_of_part(data: Any, split: Split, size: int | None) -> int:
+    """Return how many samples of a part count: all, or `size` of the first, at least 1."""
+    if size is not None and size < 1:
+        raise ValueError(f"size must be at least 1, got {size!r}")
+    data.halves(split)  # or there is no such part
+    samples: int = data.size(split)
+    return samples if size is None else min(size, samples)
+
+
+class Outputs(OnProblem):
+    """A task of a map: the outputs of an individual for a stretch of samples."""
 
     has_limit = False
     """A limit of time is for the fitness."""
 
-    def __call__(self, task: Task) -> NDArray[np.float32]:
-        """Return the probability of each class, for an individual, a part, the first sample and the one after the last.
+    def __call__(self, task: Task) -> list[NDArray[np.float32]]:
+        """Return each output, for an individual, a part, the first sample and the one after the last."""
+        return scorer(self.problem).outputs(*task)
 
-        Shape (samples, classes).
-        """
-        individual, split, start, stop = task
-        scoring: Scorer = scorer(self.problem)
-        return scoring.answers(individual, cast(Split, split), start, stop)
+
+class Scores(OnProblem):
+    """A toolbox's ``scores``: the objectives on all samples of a part, whose outputs a map computes."""
+
+    measure = False
+    """Whether it is the problem's measure in place of the objectives."""
+
+    def __call__(
+        self, individual: WeightList, split: Split, *, size: int | None = None, map: Map = map
+    ) -> tuple[float, ...]:
+        """Return the value of each objective on a part, or on its first `size` samples, at least 1."""
+        size = size_of_part(find_dataset(self.problem.data), split, size)
+        return self.judged(
+            list(map(Outputs(self.problem), stretches(self.problem, individual, split, size))), split, size
+        )
+
+    def judged(self, outputs: Iterable[Any], split: Part, stop: int) -> tuple[float, ...]:
+        """Return the values of outputs, which come stretch by stretch."""
+        return scorer(self.problem).judged(joined(outputs), split, stop, measure=self.measure)
+
+
+class ErrorRate(Scores):
+    """A toolbox's ``error_rate``: the share of images that is misread, or else the first objective, less is better.
+
+    One that is maximised is told with the opposite sign.
+    """
+
+    measure = True
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> float:  # type: ignore[override]  # the measure alone
+        """Return the measure on a part, or on its first `size` samples."""
+        return self.told(super().__call__(*arguments, **keywords))
+
+    def told(self, values: Sequence[float]) -> float:
+        """Return the first of some values, less is better."""
+        return -values[0] if self.problem.weights[0] > 0 else values[0]
+
+
+class Assess(OnProblem):
+    """A toolbox's ``assess``: what the logbook says about the best member of a generation.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to score on.
+    validation_size : int
+        How many validation samples count; 0 where there are none.
+    """
+
+    def __init__(self, problem: Problem, validation_size: int) -> None:
+        super().__init__(problem)
+        self.validation_size = validation_size
+
+    def __call__(self, individual: WeightList, generation: int, *, map: Map = map) -> dict[str, float]:
+        """Return the measure on the generation's mini-batch, and on the first validation samples if there are any."""
+        rate = ErrorRate(self.problem)
+        tasks: list[Task] = [(individual, "batch", generation, generation)]
+        tasks += stretches(self.problem, individual, "validation", self.validation_size)
+        on_batch, *outputs = map(Outputs(self.problem), tasks)
+        row = {"train_error": rate.told(rate.judged([on_batch], "batch", generation))}
+        if outputs:
+            row["val_error"] = rate.told(rate.judged(outputs, "validation", self.validation_size))
+        return row
 
 
 class VoteErrorRate(OnProblem):
@@ -76,47 +131,72 @@ class VoteErrorRate(OnProblem):
 
     def __call__(self, individuals: Sequence[WeightList], split: Split, *, map: Map = map) -> float:
         """Return the error rate on all of a part, 0 to 1."""
-        if split not in ("train", "validation", "test"):
-            raise ValueError(f"split must be 'train', 'validation' or 'test', got {split!r}")
         if not individuals:
             raise ValueError("individuals must not be empty")
-        labels = find_dataset(self.problem.data).part(split)[1]
-        parts = [stretches(self.problem, individual, split, len(labels), CHUNK) for individual in individuals]
-        answers = iter(map(Answers(self.problem), [task for part in parts for task in part]))
+        data = find_dataset(self.problem.data)
+        size = size_of_part(data, split, None)
+        parts = [stretches(self.problem, individual, split, size) for individual in individuals]
+        found = iter(map(Outputs(self.problem), [task for part in parts for task in part]))
         total: Any = 0.0
         for part in parts:
-            total = total + np.concatenate([next(answers) for _ in part]).astype(np.float64)
-        return float(np.mean(np.argmax(total, axis=1) != labels))
+            (outputs,) = joined([next(found) for _ in part])
+            total = total + probabilities(self.problem, outputs)
+        return float(np.mean(np.argmax(total, axis=1) != data.halves(split)[1][0]))
 
 
 class ToModel(OnProblem):
     """A toolbox's ``to_model``: the Keras model with an individual's weights."""
 
     def __call__(self, individual: WeightList) -> keras.Model:
-        """Return a new model that answers as was scored."""
+        """Return a new model that predicts what was scored."""
         return trained_model(self.problem.model, individual)
 
 
-class Assess(OnProblem):
-    """A toolbox's ``assess``: what the logbook says about the best member of a generation.
+def joined(outputs: Iterable[Any]) -> list[NDArray[np.float32]]:
+    """Return each output for all samples, of those for some of them after another."""
+    return [np.concatenate(stretches) for stretches in zip(*outputs, strict=True)]
+
+
+def probabilities(problem: Problem, outputs: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the probability of each class by a problem's only output, 0 for NaN; shape (samples, classes)."""
+    from scipy.special import expit, softmax
+
+    values = outputs.astype(np.float64).reshape(len(outputs), -1)
+    if values.shape[1] == 1:
+        shares = expit(values) if problem.from_logits[0] else values
+        return np.hstack([1 - shares, shares])
+    with np.errstate(invalid="ignore"):  # of infinite logits
+        found = softmax(values, axis=1) if problem.from_logits[0] else values
+    known: NDArray[np.float64] = np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
+    return known
+
+
+def class_probabilities(
+    problem: Problem, individual: WeightList, size: int | None = None
+) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Return the classes of validation samples, and the probability of each by a network; None if it has no classes.
 
     Parameters
     ----------
     problem : Problem
-        What to score on.
-    validation_size : int
-        How many validation samples count.
+        Its first objective must be "error" or "cross_entropy" of the only output, an answer for each sample.
+    individual : WeightList
+        The network.
+    size : int, optional
+        The number of samples, the first ones, at least 1; all if left out.
+
+    Returns
+    -------
+    tuple of (numpy.ndarray, numpy.ndarray) or None
+        Shapes (samples,) and (samples, classes).
     """
-
-    def __init__(self, problem: Problem, validation_size: int) -> None:
-        super().__init__(problem)
-        self.validation_size = validation_size
-
-    def __call__(self, individual: WeightList, generation: int, *, map: Map = map) -> dict[str, float]:
-        """Return the error on the generation's mini-batch and on the first validation samples."""
-        tasks: Sequence[Task] = [
-            (individual, "batch", generation, generation),
-            *stretches(self.problem, individual, "validation", self.validation_size, CHUNK),
-        ]
-        on_batch, *counts = map(CountMisread(self.problem), tasks)
-        return {"train_error": on_batch / self.problem.batch_size, "val_error": sum(counts) / self.validation_size}
+    if len(problem.pairs) != 1 or problem.objectives[0].kind not in ("error", "cross_entropy"):
+        return None
+    labels = np.asarray(find_dataset(problem.data).halves("validation")[1][0][:size])
+    (outputs,) = joined(map(Outputs(problem), stretches(problem, individual, "validation", len(labels))))
+    if outputs.ndim > 2 or not np.isfinite(outputs).all():
+        return None
+    found = probabilities(problem, outputs)
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        return labels.argmax(axis=1).astype(np.int64), found
+    return labels.reshape(-1).astype(np.int64), found

@@ -6,24 +6,32 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.core.seeding import Purpose, stream
+from deap_nn.data.dataset import Split
 from deap_nn.data.loading import find_dataset
-from deap_nn.data.registry import DataReference
+from deap_nn.data.samples import packed
 from deap_nn.genome.vectors import ALIGNMENT, Halves, Vector, empty_halves, split_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.models.bfloat16 import take_rounded
-from deap_nn.models.reference import ModelReference, layout_of, model_of
-from deap_nn.models.tensorflow import configure_tensorflow, tf
+from deap_nn.models.outputs import answers_of
+from deap_nn.models.reference import layout_of, model_of
+from deap_nn.models.tensorflow import configure_tensorflow, keras, tf
 from deap_nn.problems import groups
 from deap_nn.problems.groups import GroupKernel, is_vectorised
+from deap_nn.problems.judge import Judge
+from deap_nn.problems.objectives import Objective
+from deap_nn.problems.problem import Problem
 from deap_nn.process.signals import holding_signals
 
 Map = Callable[..., Iterable[Any]]
+
+Part = Split | Literal["batch"]
+"""A part of the samples, or the mini-batch of a generation."""
 
 
 def batch_indices(seed: int, number: int, batch_size: int, samples: int) -> NDArray[np.intp]:
@@ -55,33 +63,35 @@ def shared_tensor(array: NDArray[Any]) -> Any:
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
-class BaseScorer:
-    """A problem made ready in a process: the samples, and the network as one traced function.
-
-    A kind of problem says how samples become tensors (`_tensors`), what is traced (`_trace`), and which fitness that
-    is (`_judged`).
+class Scorer:
+    """A problem made ready in a process: the samples, and the network and its objectives as traced functions.
 
     Parameters
     ----------
-    problem : Problem or ObjectiveProblem
+    problem : Problem
         What to score on.
     """
 
     rounded: tuple[bool, ...] = ()
     """Whether each matrix is wanted as bfloat16 for the fitness, where `rounded_fitness` takes them so."""
 
-    def __init__(self, problem: Any) -> None:
+    def __init__(self, problem: Problem) -> None:
         configure_tensorflow(problem.threads, problem.device)
         self.problem, self.samples = problem, find_dataset(problem.data)
         self.layout = layout_of(problem.model)
         self.model = model_of(problem.model)
+        self._dtypes = [variable.dtype for variable in self.model.trainable_variables]
         self._constants = [tf.constant(variable.numpy()) for variable in self.model.non_trainable_variables]
         self._own = threading.local()
         self._batch: tuple[int, Sequence[Any]] | None = None
         self._is_ready = False
-        self._begin()
-        precision: Any = getattr(problem, "precision", "float32")
-        quick = self.model if precision == "float32" else model_of(problem.model, precision=precision)
+        self._structure: Any = None
+        self._outputs_of: Any = None
+        self._judge = self._judge_of(problem.objectives, problem.weights)
+        self._measure = self._judge_of((problem.measure,), problem.weights[:1])
+        self._needs_outputs = not all(objective.traced for objective in problem.objectives)
+        is_exact = problem.precision == "float32"
+        quick = self.model if is_exact else model_of(problem.model, precision=problem.precision)
         given = self._minibatch(0)
         trace = partial(self._trace, quick)
         # The traced functions are called as they are: finding which one fits would take a tenth of a group's time.
@@ -96,24 +106,43 @@ class BaseScorer:
         specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), list(given))
         self._kernel = tf.function(trace, autograph=False).get_concrete_function(weights, *specs)
 
-    def _begin(self) -> None:
-        """Make what a kind of problem needs before anything is traced."""
+    def _judge_of(self, objectives: Sequence[Objective], weights: Sequence[float]) -> Judge:
+        problem = self.problem
+        return Judge(objectives, problem.from_logits, weights, problem.pairs, (self._as_outputs, self._as_targets))
 
-    def _tensors(self, inputs: Sequence[NDArray[Any]], targets: Sequence[NDArray[Any]]) -> Sequence[Any]:
-        """Return samples as `_trace` takes them: inputs and targets, each a tensor or a list of them."""
-        raise NotImplementedError
+    def _as_outputs(self, outputs: Sequence[Any]) -> Any:
+        return keras.tree.pack_sequence_as(self._structure, list(outputs))
+
+    def _as_targets(self, targets: Sequence[Any]) -> Any:
+        return packed(self.samples.targets, targets)
+
+    def _tensors(self, arrays: Iterable[NDArray[Any]]) -> list[Any]:
+        return [tf.constant(array) for array in arrays]
+
+    def _input_tensors(self, arrays: Iterable[NDArray[Any]]) -> list[Any]:
+        """Return inputs as `_outputs` takes them: images in the shape of the network's input, numbers as float32."""
+        if not self.problem.images:
+            return self._tensors(arrays)
+        (x,), shape = arrays, tuple(self.model.input_shape[1:])
+        if x.dtype != np.uint8:
+            x = x.astype(np.float32, copy=False)
+        return [tf.constant(x if None in shape else x.reshape(len(x), *shape))]
+
+    def _outputs(self, model: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+        """Return the outputs of a model with some weights, of which those of 16 bits are bfloat16's; traced."""
+        if self.problem.images and inputs[0].dtype == tf.uint8:
+            inputs = [tf.cast(inputs[0], tf.float32) / 255.0]
+        typed = [_as_typed(w, dtype) for w, dtype in zip(weights, self._dtypes, strict=True)]
+        outputs = answers_of(model, typed, self._constants, packed(self.samples.inputs, inputs))
+        if self._structure is None:
+            self._structure = keras.tree.map_structure(lambda _: 0, outputs)
+        flat = [tf.convert_to_tensor(output) for output in keras.tree.flatten(outputs)]
+        return [tf.identity(tf.cast(output, tf.float32)) for output in flat]  # without Keras' mask
 
     def _trace(self, model: Any, weights: Sequence[Any], inputs: Any, targets: Any) -> tuple[Any, Any, Any]:
-        """Return the values of the fitness, whether all outputs are finite, and the outputs."""
-        raise NotImplementedError
-
-    def _judged(self, values: Any, finite: Any, outputs: Any, given: Sequence[Any]) -> tuple[float, ...]:
-        """Return the fitness that traced values are, always finite."""
-        raise NotImplementedError
-
-    def _group_judged(self, values: Any, finite: Any, outputs: Any, given: Sequence[Any]) -> list[tuple[float, ...]]:
-        """Return the fitness of each genome of a group, whose values are arrays with an axis more."""
-        raise NotImplementedError
+        """Return the values of the traced objectives, whether all outputs are finite, and the outputs; traced."""
+        outputs = self._outputs(model, weights, inputs)
+        return *self._judge.traced(outputs, targets), outputs
 
     @property
     def scores_groups(self) -> bool:
@@ -134,15 +163,11 @@ class BaseScorer:
         """Return the mini-batch of a generation as tensors, which stay until the next one."""
         number = generation // self.problem.batch_generations
         if self._batch is None or self._batch[0] != number:
-            inputs, targets = self.part("train")
+            inputs, targets = self.samples.halves("train")
             chosen = batch_indices(self.problem.seed, number, self.problem.batch_size, len(targets[0]))
-            self._batch = number, self._tensors([a[chosen] for a in inputs], [a[chosen] for a in targets])
+            drawn = self._input_tensors(array[chosen] for array in inputs)
+            self._batch = number, (drawn, self._tensors(array[chosen] for array in targets))
         return self._batch[1]
-
-    def part(self, split: Any) -> tuple[Sequence[NDArray[Any]], Sequence[NDArray[Any]]]:
-        """Return the arrays of inputs and of targets of a part."""
-        inputs, targets = self.samples.part(split)
-        return inputs, targets
 
     def fitness(self, individual: WeightList, generation: int) -> tuple[float, ...]:
         """Return the fitness on the mini-batch of a generation, always finite."""
@@ -180,13 +205,55 @@ class BaseScorer:
     def _fitness(self, matrices: Sequence[NDArray[Any]], generation: int) -> tuple[float, ...]:
         given = self._minibatch(generation)
         values, finite, outputs = self._kernel([shared_tensor(matrix) for matrix in matrices], *given)
-        return self._judged(values, finite, outputs, given)
+        return self._judged(values.numpy().tolist(), bool(finite), outputs, given[1])
 
     def group_fitness(self, genomes: Any, generation: int) -> list[tuple[float, ...]]:
         """Return the fitness of each genome of a group; shape (genomes, weights), float32."""
         given = self._minibatch(generation)
         values, finite, outputs = self._kernel(genomes, *given)
-        return self._group_judged(values, finite, outputs, given)
+        each = zip(values.tolist(), finite.tolist(), strict=True)
+        if not self._needs_outputs:
+            return [self._judge.fitness(value, is_finite, (), ()) for value, is_finite in each]
+        outputs_of = ([array[i] for array in outputs] for i in range(len(values)))
+        return [self._judged(*known, some, given[1]) for known, some in zip(each, outputs_of, strict=True)]
+
+    def _judged(
+        self, values: Sequence[float], finite: bool, outputs: Sequence[Any], targets: Sequence[Any]
+    ) -> tuple[float, ...]:
+        """Return the fitness that traced values are, with those of the user's functions of (outputs, targets)."""
+        if not self._needs_outputs:
+            return self._judge.fitness(values, finite, (), ())
+        given = [[np.asarray(tensor) for tensor in tensors] for tensors in (outputs, targets)]
+        return self._judge.fitness(values, finite, *given)
+
+    def outputs(self, individual: WeightList, split: Part, start: int, stop: int) -> list[NDArray[np.float32]]:
+        """Return each output for the samples `start` to `stop` of a part, or a generation's; shape (samples, ...)."""
+        if split == "batch":
+            inputs = self._minibatch(start)[0]
+        else:
+            inputs = self._input_tensors(array[start:stop] for array in self.samples.halves(split)[0])
+        weights = self.weights(individual)
+        if self._outputs_of is None:
+            specs = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in inputs]
+            shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
+            outputs = tf.function(partial(self._outputs, self.model), autograph=False)
+            self._outputs_of = self._called(outputs.get_concrete_function, shapes, specs)
+        return [output.numpy() for output in self._outputs_of(weights, inputs)]
+
+    def judged(
+        self, outputs: Sequence[NDArray[np.float32]], split: Part, stop: int, *, measure: bool = False
+    ) -> tuple[float, ...]:
+        """Return the objectives, always finite, of outputs for a part up to the sample `stop`, or for a generation's.
+
+        Where `measure` is true, it is the problem's measure in their place.
+        """
+        if split == "batch":
+            targets = self._minibatch(stop)[1]
+        else:
+            targets = self._tensors(array[:stop] for array in self.samples.halves(split)[1])
+        judge = self._measure if measure else self._judge
+        values, finite = judge.traced(self._tensors(outputs), targets)
+        return judge.fitness(values.numpy().tolist(), bool(finite), outputs, [target.numpy() for target in targets])
 
     @staticmethod
     def _called(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -209,31 +276,22 @@ class BaseScorer:
             raise ValueError(f"individual must have the shapes {self.layout.shapes}, got {individual.shapes}")
 
 
-class AnyProblem(Protocol):
-    """What a genome is scored on: small, immutable, and all that a worker needs to know."""
-
-    @property
-    def model(self) -> ModelReference:
-        """The network."""
-
-    @property
-    def data(self) -> DataReference:
-        """The samples."""
-
-    def make_scorer(self) -> BaseScorer:
-        """Return what scores on it."""
+def _as_typed(weight: Any, dtype: str) -> Any:
+    if weight.dtype == tf.uint16:
+        return tf.bitcast(weight, tf.bfloat16)
+    return weight if dtype == "float32" else tf.cast(weight, dtype)
 
 
 @lru_cache(maxsize=4)
-def _scorer(problem: Any) -> Any:
-    return problem.make_scorer()
+def _scorer(problem: Problem) -> Scorer:
+    return Scorer(problem)
 
 
 _processes: list[int] = []
 """The process in which a scorer was made: TensorFlow does not survive a fork, and a child would wait for ever."""
 
 
-def scorer(problem: Any) -> Any:
+def scorer(problem: Problem) -> Scorer:
     """Return the scorer of a problem, made once in a process.
 
     Raises

@@ -1,4 +1,4 @@
-"""What scores the individuals of a toolbox: labelled data by a model of classes, or a `KerasProblem`."""
+"""What scores the individuals of a toolbox: a problem of labelled images by a model of classes, or a `KerasProblem`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from deap_nn.problems.keras_problem import KerasProblem
 if TYPE_CHECKING:
     import keras
 
-FitnessName = Literal["error", "cross_entropy"]
+    from deap_nn.problems.problem import FitnessName, Problem
 
 USUAL_BATCH_SIZE = 64
 """Samples in a mini-batch unless it is told, or all if they are fewer."""
@@ -36,6 +36,11 @@ class Batches:
     device: Literal["cpu", "gpu"]
     batch_generations: int
 
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields that a `Problem` takes as they are."""
+        return {"threads": self.threads, "device": self.device, "batch_generations": self.batch_generations}
+
     def size(self, samples: int) -> int:
         """Return the batch size for so many training samples."""
         if self.batch_size is not None and self.batch_size > samples:
@@ -45,24 +50,35 @@ class Batches:
 
 @dataclass(frozen=True)
 class Scoring:
-    """What scores, and what is registered for it; `fitness` is None where it is neither of the two.
+    """What scores, and what is registered for it.
 
     Parameters
     ----------
-    problem : Problem or ObjectiveProblem
+    problem : Problem
         What a worker needs to know.
     layout : Layout
         Of the network.
-    fitness : {"error", "cross_entropy"}, optional
-        What is minimised.
     registered : dict
         Callables by the name that a toolbox has for them.
     """
 
-    problem: Any
+    problem: Problem
     layout: Layout
-    fitness: FitnessName | None
     registered: dict[str, Callable[..., Any]]
+
+
+def _scoring(problem: Problem, validation_size: int, more: dict[str, Callable[..., Any]]) -> Scoring:
+    from deap_nn.models.reference import layout_of
+    from deap_nn.problems.evaluate import Evaluate
+    from deap_nn.problems.measures import Assess, ErrorRate, ToModel
+
+    registered: dict[str, Callable[..., Any]] = {
+        "evaluate": Evaluate(problem),
+        "assess": Assess(problem, validation_size),
+        "error_rate": ErrorRate(problem),
+        "to_model": ToModel(problem),
+    }
+    return Scoring(problem, layout_of(problem.model), registered | more)
 
 
 def of_labelled_data(
@@ -74,10 +90,9 @@ def of_labelled_data(
 ) -> Scoring:
     """Return what scores a model of classes on labelled data."""
     from deap_nn.models.checks import check_alike, check_fit, gives_logits, layer_for_bytes
-    from deap_nn.models.reference import layout_of, reference_of
-    from deap_nn.problems.evaluate import Evaluate
-    from deap_nn.problems.labelled import Problem
-    from deap_nn.problems.measures import Assess, ErrorRate, ToModel, VoteErrorRate
+    from deap_nn.models.reference import reference_of
+    from deap_nn.problems.measures import VoteErrorRate
+    from deap_nn.problems.problem import Problem, of_classes
 
     dataset = _dataset(data)
     size = batches.size(len(dataset.x_train))
@@ -92,71 +107,42 @@ def of_labelled_data(
     problem = Problem(
         reference,
         dataset.reference,
-        fitness,
+        (of_classes(fitness),),
         size,
         batches.seed,
-        batches.threads,
-        precision,
-        batches.device,
-        batches.batch_generations,
-        gives_logits(reference, dataset.x_train),
+        from_logits=(gives_logits(reference, dataset.x_train),),
+        precision=precision,
+        images=True,
+        **batches.fields,
     )
-    registered: dict[str, Callable[..., Any]] = {
-        "evaluate": Evaluate(problem),
-        "assess": Assess(problem, min(batches.validation_size, len(dataset.x_validation))),
-        "error_rate": ErrorRate(problem),
-        "vote_error_rate": VoteErrorRate(problem),
-        "to_model": ToModel(problem),
-    }
-    return Scoring(problem, layout_of(reference), fitness, registered)
+    validation_size = min(batches.validation_size, len(dataset.x_validation))
+    return _scoring(problem, validation_size, {"vote_error_rate": VoteErrorRate(problem)})
 
 
 def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batches, *, says: bool) -> Scoring:
     """Return what scores a `KerasProblem` for a fitness of some weights; `says` tells whether a user gave them."""
-    from deap_nn.problems.evaluate import Evaluate
-    from deap_nn.problems.objective_scorer import AssessObjectives, ObjectiveErrorRate, ObjectiveProblem, Scores
+    from deap_nn.problems.measures import Scores
+    from deap_nn.problems.problem import Problem
 
     if len(signs) != len(given.objectives):
         raise ValueError(f"container must have a fitness of {len(given.objectives)} value(s), got {len(signs)}")
     metrics = [objective.name for objective in given.objectives if objective.kind == "metric"]
     if metrics and not says:
         raise ValueError(f"container must say whether {metrics[0]} is minimised or maximised, by its fitness' weights")
-    problem = ObjectiveProblem(
+    problem = Problem(
         given.reference,
         given.samples.reference,
         given.objectives,
+        batches.size(len(given.samples)),
+        batches.seed,
         given.from_logits,
         given.pairs,
         tuple(signs),
-        batches.size(len(given.samples)),
-        batches.seed,
-        batches.threads,
-        batches.device,
-        batches.batch_generations,
+        precision=given.precision,
+        **batches.fields,
     )
-    registered: dict[str, Callable[..., Any]] = {
-        "evaluate": Evaluate(problem),
-        "assess": AssessObjectives(problem, min(batches.validation_size, given.samples.size("validation"))),
-        "error_rate": ObjectiveErrorRate(problem),
-        "scores": Scores(problem),
-        "to_model": given.to_model,
-    }
-    fitness = _fitness_of(given.objectives)
-    return Scoring(problem, given.layout, cast(Any, fitness), registered)
-
-
-CROSS_ENTROPIES = ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy")
-"""Keras' losses that are a cross-entropy in nats."""
-
-
-def _fitness_of(objectives: Sequence[Any]) -> str | None:
-    """Return what an `ErrorScaled` sigma can follow: "error" or "cross_entropy", or None."""
-    if len(objectives) != 1:
-        return None
-    kind, name = objectives[0].kind, objectives[0].name
-    if kind in ("error", "cross_entropy"):
-        return str(kind)
-    return "cross_entropy" if kind == "loss" and name in CROSS_ENTROPIES else None
+    validation_size = min(batches.validation_size, given.samples.size("validation"))
+    return _scoring(problem, validation_size, {"scores": Scores(problem)})
 
 
 def _dataset(data: str | Path | Dataset) -> Dataset:

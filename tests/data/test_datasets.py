@@ -263,9 +263,9 @@ def test_a_reference_finds_the_data_again(digits_file, tmp_path, monkeypatch):
     reference = pickle.loads(pickle.dumps(dataset.reference))
     assert len(pickle.dumps(reference)) < 300
     assert find_dataset(reference).reference == reference
-    monkeypatch.setattr(registry, "_KNOWN", {})
+    monkeypatch.setattr(registry, "HELD", {})
     assert np.array_equal(find_dataset(reference).x_train, dataset.x_train)
-    monkeypatch.setattr(registry, "_KNOWN", {})
+    monkeypatch.setattr(registry, "HELD", {})
     with pytest.raises(DataError, match="other data here"):
         find_dataset(DataReference(reference.name, reference.path, "0" * 64))
     with pytest.raises(DataError, match="made of arrays"):

@@ -161,7 +161,7 @@ def test_workers_do_score_the_cnn_and_change_no_byte(run, here, tmp_path):
     script = tmp_path / "noting.py"
     script.write_text(
         "import os, pathlib, runpy, sys\n"
-        "from deap_nn.maps import scoop as parallel; from deap_nn.problems import labelled as evaluation\n"
+        "from deap_nn.maps import scoop as parallel; from deap_nn.problems import scorer as evaluation\n"
         "parallel.prepare_worker()\n"
         "score = evaluation.Scorer.fitness\n"
         "def noting(*arguments):\n"
@@ -343,7 +343,7 @@ def test_the_ranking_is_that_of_the_options(here, tmp_path, digits_file):
 FAILING = """
 import os, runpy, sys
 from deap_nn.maps import scoop as parallel
-from deap_nn.problems import labelled as evaluation
+from deap_nn.problems import scorer as evaluation
 parallel.prepare_worker()
 def fail(*arguments): raise RuntimeError('no such\\nluck')
 evaluation.Scorer.group_fitness = fail

@@ -68,10 +68,10 @@ def test_a_model_of_ones_own_is_evolved():
 
 def test_probabilities_stay_as_the_network_gives_them_and_nothing_is_held():
     x, y = load_iris(return_X_y=True)
-    before = dict(registry._KNOWN)
+    before = dict(registry.HELD)
     classifier = EvolvedClassifier(lambda features, outputs: model_of(3, softmax=True), **SMALL).fit(x, y)
     assert classifier.predict_proba(x) == pytest.approx(classifier.model_.predict(x, verbose=0), abs=1e-6)
-    assert before == registry._KNOWN
+    assert before == registry.HELD
 
 
 def test_several_targets_and_patience():

@@ -21,7 +21,7 @@ from deap_nn.operators.compiled.bfloat16 import round_weights
 from deap_nn.operators.compiled.centre import mutate_around
 from deap_nn.problems import groups, scorer
 from deap_nn.problems.evaluate import Evaluate
-from deap_nn.problems.labelled import Scorer
+from deap_nn.problems.scorer import Scorer
 
 SHAPES = st.lists(st.lists(st.integers(1, 6), max_size=3).map(tuple), min_size=1, max_size=5).map(tuple)
 UNTOUCHED = 0x1234

@@ -16,9 +16,9 @@ from deap_nn.models.built_in import BUILT_IN, build_model
 from deap_nn.models.reference import layout_of, model_of, reference_of, trained_model
 from deap_nn.models.tensorflow import configure_tensorflow, keras, tf
 from deap_nn.problems.evaluate import Evaluate
-from deap_nn.problems.labelled import Problem, Scorer
-from deap_nn.problems.measures import Answers, CountMisread
-from deap_nn.problems.scorer import batch_indices, shared_tensor
+from deap_nn.problems.measures import ErrorRate, class_probabilities
+from deap_nn.problems.problem import Problem, of_classes
+from deap_nn.problems.scorer import Scorer, batch_indices, shared_tensor
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,9 @@ def individual_for(reference, seed=1):
     return initScaled(Individual, layout_of(reference), rng=np.random.default_rng(seed))
 
 
-def problem(digits, reference, **changes):
-    settings = {"fitness": "cross_entropy", "batch_size": 64, "seed": 1}
-    return Problem(reference, digits.reference, **(settings | changes))
+def problem(digits, reference, *, fitness="cross_entropy", **changes):
+    settings = {"batch_size": 64, "seed": 1, "images": True}
+    return Problem(reference, digits.reference, (of_classes(fitness),), **(settings | changes))
 
 
 def mlp_logits(individual, images):
@@ -73,7 +73,7 @@ def test_what_is_not_finite_is_the_worst_and_finite(digits, mlp, value, fitness)
     worst = {"error": 1.0, "cross_entropy": WORST_CROSS_ENTROPY}[fitness]
     scoring = problem(digits, mlp, fitness=fitness)
     assert Evaluate(scoring)(individual) == (worst,)
-    assert CountMisread(scoring)((individual, "validation", 0, 50)) == 50
+    assert ErrorRate(scoring)(individual, "validation", size=50) == 1.0
 
 
 def test_where_the_weights_lie_in_memory_does_not_matter(digits, mlp):
@@ -96,11 +96,11 @@ def test_bfloat16_scores_nearly_the_same_and_validates_exactly_the_same(digits, 
     quick = Evaluate(problem(digits, reference, precision="bfloat16"))(individual)[0]
     assert quick != exact
     assert quick == pytest.approx(exact, rel=0.02)
-    counts = {
-        CountMisread(problem(digits, reference, precision=precision))((individual, "validation", 0, 80))
+    errors = {
+        ErrorRate(problem(digits, reference, precision=precision))(individual, "validation", size=80)
         for precision in ("float32", "bfloat16")
     }
-    assert len(counts) == 1
+    assert len(errors) == 1
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -156,10 +156,10 @@ def test_assess_scores_the_first_validation_samples(digits, mlp):
     assert found["train_error"] == on_batch.mean()
 
 
-def test_the_kernels_are_traced_once_per_batch_shape(digits, mlp, monkeypatch):
+def test_the_network_is_traced_once_for_the_fitness_and_once_for_any_part(digits, mlp, monkeypatch):
     traced = []
-    trace = Scorer._trace
-    monkeypatch.setattr(Scorer, "_trace", lambda *arguments: traced.append(1) or trace(*arguments))
+    outputs = Scorer._outputs
+    monkeypatch.setattr(Scorer, "_outputs", lambda *arguments: traced.append(1) or outputs(*arguments))
     scoring = Scorer(problem(digits, mlp, seed=77))
     made = len(traced)
     individuals = [individual_for(mlp, seed) for seed in range(3)]
@@ -167,28 +167,28 @@ def test_the_kernels_are_traced_once_per_batch_shape(digits, mlp, monkeypatch):
         for individual in individuals:
             scoring.fitness(individual, generation)
     assert len(traced) == made > 0
-    scoring.misread(individuals[0], "validation", 0, 50)
-    scoring.misread(individuals[1], "test", 0, 50)
-    assert scoring._counts.experimental_get_tracing_count() == 1
-    scoring.misread(individuals[1], "test", 0, 30)
-    assert scoring._counts.experimental_get_tracing_count() == 2
+    made = len(traced)
+    scoring.outputs(individuals[0], "validation", 0, 50)
+    assert len(traced) == made + 1
+    scoring.outputs(individuals[1], "test", 0, 50)
+    scoring.outputs(individuals[1], "test", 0, 30)
+    assert len(traced) == made + 1
 
 
-@pytest.mark.parametrize("method", ["misread", "answers"])
-def test_a_signal_waits_for_what_is_being_traced(digits, mlp, monkeypatch, method):
+def test_a_signal_waits_for_what_is_being_traced(digits, mlp, monkeypatch):
     scoring = Scorer(problem(digits, mlp, seed=78))
     individual, done, outputs = individual_for(mlp, 1), [], Scorer._outputs
 
     def interrupted(*arguments):
         os.kill(os.getpid(), signal.SIGINT)
         made = outputs(*arguments)
-        done.append(method)
+        done.append(True)
         return made
 
     monkeypatch.setattr(Scorer, "_outputs", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        getattr(scoring, method)(individual, "validation", 0, 20)
-    assert done == [method]  # so TensorFlow is left in no graph, whatever the exception is thrown into
+        scoring.outputs(individual, "validation", 0, 20)
+    assert done == [True]  # so TensorFlow is left in no graph, whatever the exception is thrown into
     assert tf.executing_eagerly()
 
 
@@ -300,7 +300,8 @@ def test_answers_of_layers_that_do_not_tell_are_looked_at(digits, tmp_path, prob
     outputs = evolved.predict(digits.x_train[chosen] / 255.0, verbose=0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
     assert toolbox.evaluate(individual)[0] == pytest.approx(float(loss(digits.y_train[chosen], outputs)), rel=1e-4)
-    told = Answers(toolbox.problem)((individual, "validation", 0, len(digits.x_validation)))
+    classes, told = class_probabilities(toolbox.problem, individual)
+    assert np.array_equal(classes, digits.y_validation)
     expected = np.asarray(evolved(digits.x_validation / 255.0), np.float64)
     expected = expected if probabilities else np.exp(expected) / np.exp(expected).sum(1, keepdims=True)
     assert np.asarray(told) == pytest.approx(expected, rel=1e-4)
@@ -366,7 +367,7 @@ def test_data_are_loaded_once_a_process(digits_file, mlp, monkeypatch):
     data = loading.load_dataset("mnist", digits_file)
     assert np.array_equal(data.x_test, made_digits().x_test)
     loaded = []
-    monkeypatch.setattr(registry, "_KNOWN", {})
+    monkeypatch.setattr(registry, "HELD", {})
     monkeypatch.setattr(loading, "read_npz", lambda path, read=image_files.read_npz: loaded.append(path) or read(path))
     for generation in range(3):
         Evaluate(problem(data, mlp, seed=99), generation)(individual_for(mlp))

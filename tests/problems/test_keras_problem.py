@@ -8,7 +8,7 @@ from architectures import ARCHITECTURES
 from deap import base, creator, tools
 from keras_models import dense, labels, two_objectives, x_of
 
-from deap_nn import Constant, ErrorScaled, Individual, KerasProblem, WeightList, evolve, make_toolbox
+from deap_nn import Constant, ErrorScaled, Individual, KerasProblem, WeightList, evolve, evolve_model, make_toolbox
 from deap_nn.data.samples import flat
 from deap_nn.models.custom_objects import by_name, own_parts
 from deap_nn.models.tensorflow import keras
@@ -159,6 +159,25 @@ def test_a_toolbox_says_what_does_not_go_with_a_problem():
     individual = toolbox.individual()
     with pytest.raises(TypeError, match="broken must return a number, got ndarray"):
         toolbox.evaluate(individual)
+
+
+def test_a_problem_may_be_scored_in_bfloat16():
+    model, x, y = dense(3), x_of(), labels()
+    members = make_toolbox(KerasProblem(model, x, y), seed=1).population(n=3)
+    ways = {
+        "float32": make_toolbox(KerasProblem(model, x, y), seed=1),
+        "bfloat16": make_toolbox(KerasProblem(model, x, y, precision="bfloat16"), seed=1),
+        "of samples": make_toolbox(model, (x, y), seed=1, precision="bfloat16"),
+    }
+    found = {way: [toolbox.evaluate(member)[0] for member in members] for way, toolbox in ways.items()}
+    assert found["bfloat16"] == found["of samples"] != found["float32"]
+    assert found["bfloat16"] == pytest.approx(found["float32"], rel=0.05)
+    rates = {way: [toolbox.error_rate(member, "train") for member in members] for way, toolbox in ways.items()}
+    assert rates["bfloat16"] == rates["float32"]
+    with pytest.raises(ValueError, match="precision must be 'float32' or 'bfloat16', got 'half'"):
+        KerasProblem(model, x, y, precision="half")
+    result = evolve_model(model, x, y, population=4, generations=1, seed=1, precision="bfloat16")
+    assert result.toolbox.problem.precision == "bfloat16"
 
 
 @pytest.mark.parametrize("name", ["ga", "es", "article"])

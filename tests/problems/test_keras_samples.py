@@ -81,7 +81,7 @@ def test_samples_of_another_type_are_held_whole_or_refused(train, other, said):
         with pytest.raises(ValueError, match=said):
             split_samples(train, y, **given)
         return
-    (held,), _ = split_samples(train, y, **given).part("validation")
+    (held,), _ = split_samples(train, y, **given).halves("validation")
     assert held.tolist() == other.astype(held.dtype).tolist()
     assert held.dtype.kind == train.dtype.kind
     if held.dtype.kind == "U":

@@ -15,9 +15,10 @@ import pytest
 from conftest import MNIST, ROOT
 from deap import base, creator
 
-from deap_nn import Individual, WeightList, evolve, load_dataset, read_run
+from deap_nn import Individual, KerasProblem, WeightList, evolve, load_dataset, read_run
 from deap_nn.algorithms.toolbox.from_settings import toolbox_of
 from deap_nn.core.logbooks import read_csv
+from deap_nn.models.tensorflow import keras
 
 BEFORE = ROOT / "tests" / "runs_before"
 PRESETS = ("default", "mask", "article")
@@ -135,6 +136,20 @@ def test_a_pickled_toolbox_is_read():
     assert toolbox.clock.generation == toolbox.evaluate.func.generation == 2
     _, logbook = evolve(toolbox.population(n=4), toolbox, 2, seed=4)
     assert logbook.select("gen") == [0, 1, 2]
+
+
+def test_what_scores_a_pickled_keras_problem_is_read():
+    """What a toolbox of this `KerasProblem` registers, with ``seed=4`` and ``batch_size=8``."""
+    x = np.linspace(-3, 3, 40, dtype=np.float32)[:, None]
+    parts = [keras.Input((1,), name="x"), keras.layers.Dense(4, "tanh", name="hidden"), keras.layers.Dense(1, name="y")]
+    held = KerasProblem(keras.Sequential(parts, name="sine"), x, np.sin(x), loss="mse")
+    kept = pickle.loads((BEFORE / "keras_problem.pickle").read_bytes())
+    individual = kept["individual"]
+    assert kept["evaluate"].func.problem.data == held.samples.reference
+    assert kept["evaluate"](individual) == pytest.approx(kept["fitness"], rel=1e-5)
+    assert kept["assess"](individual, 1) == pytest.approx(kept["log"], rel=1e-5)
+    assert kept["error_rate"](individual, "validation") == pytest.approx(kept["error"], rel=1e-5)
+    assert kept["scores"](individual, "train") == pytest.approx(kept["values"], rel=1e-5)
 
 
 @pytest.mark.parametrize("left", ["nothing", "an empty file"])

@@ -49,7 +49,8 @@ def scoring_of(
         if isinstance(model, str):
             raise TypeError("data of (x, y) need a Keras model; for a model by name give a Dataset")
         loss = fitness or ("error" if usual_fitness == "error" else None)
-        model, data, fitness = KerasProblem(model, *_pair(data), loss=loss), None, None
+        model, data, fitness = KerasProblem(model, *_pair(data), loss=loss, precision=precision), None, None
+        precision = "float32"  # it is the problem's now
     if isinstance(model, KerasProblem):
         own = [objective.kind for objective in model.objectives]
         if data is not None or (fitness is not None and own != [fitness]) or precision != "float32":

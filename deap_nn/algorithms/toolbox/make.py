@@ -264,19 +264,19 @@ def make_toolbox(
     scoring = scoring_of(model, data, fitness, usual["fitness"], precision, its_fitness, batches, container)
     layout = scoring.layout
     if sigma is None:
-        sigma = usual_sigma("es" if around_centre and not former else "pairs", scoring.fitness, usual, former)
+        sigma = usual_sigma("es" if around_centre and not former else "pairs", scoring.problem.fitness, usual, former)
     adaptation: Any = copy.deepcopy(sigma)
     if is_adaptation(adaptation):
         adaptation.reset()  # it may have been used
     else:
         check_sigma(adaptation, "sigma")
     if isinstance(adaptation, ErrorScaled) and adaptation.fitness is None:
-        if scoring.fitness is None:
+        if scoring.problem.fitness is None:
             raise ValueError(
                 "ErrorScaled must say what the fitness is where that is not an error or a cross-entropy; "
                 "Annealed and the other adaptations go without"
             )
-        adaptation.fitness = scoring.fitness
+        adaptation.fitness = scoring.problem.fitness
     scales = fan_in_scales(layout) if isinstance(scale, str) and scale == "fan_in" else scale
     if not isinstance(scales, str):
         matrix_factors(1.0, scales, len(layout))

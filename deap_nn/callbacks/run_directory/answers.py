@@ -67,28 +67,14 @@ def write_answers(
 
 def _answered(problem: Any, individual: Any, size: int | None) -> tuple[Any, NDArray[Any], NDArray[Any]] | None:
     """Return validation samples, None where a sample has several inputs, their classes, and how probable each is."""
-    from deap_nn.data.dataset import Dataset
     from deap_nn.data.loading import find_dataset
+    from deap_nn.problems.measures import class_probabilities
 
-    if problem is None:
+    if problem is None or not (data := find_dataset(problem.data)).size("validation"):
         return None
-    data = find_dataset(problem.data)
-    if isinstance(data, Dataset):
-        from deap_nn.problems.evaluate import stretches
-        from deap_nn.problems.labelled import CHUNK
-        from deap_nn.problems.measures import Answers
-
-        x, y = (part[:size] for part in data.part("validation"))
-        tasks = stretches(problem, individual, "validation", len(y), CHUNK)
-        return x, y, np.concatenate(list(map(Answers(problem), tasks)))
-    from deap_nn.problems.objective_scorer import class_probabilities
-
-    if not data.size("validation"):
+    if (found := class_probabilities(problem, individual, size)) is None:
         return None
-    found = class_probabilities(problem, individual, size)
-    if found is None:
-        return None
-    inputs = data.part("validation")[0]
+    inputs = data.halves("validation")[0]
     return (inputs[0][:size] if len(inputs) == 1 else None), *found
 
 

@@ -12,7 +12,6 @@ from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.callbacks.base import Evolution
 from deap_nn.core.files import plain
 from deap_nn.core.registered import Registered, Traits
-from deap_nn.data.dataset import Dataset
 from deap_nn.data.loading import find_dataset
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.operators.describe import settings_of as described
@@ -57,10 +56,7 @@ def sample_shape(toolbox: base.Toolbox) -> tuple[int, ...] | None:
     problem = Registered.read(toolbox).problem
     if problem is None:
         return None
-    data = find_dataset(problem.data)
-    if isinstance(data, Dataset):
-        return tuple(data.x_train.shape[1:])
-    inputs = data.part("train")[0]
+    inputs = find_dataset(problem.data).halves("train")[0]
     return tuple(inputs[0].shape[1:]) if len(inputs) == 1 else None
 
 
@@ -87,17 +83,9 @@ def _of_the_problem(registered: Registered) -> dict[str, Any]:
     """Return what the first fitness value is, the errors in the log, and the data, as far as the toolbox tells."""
     found: dict[str, Any] = {"fitness": "fitness"}
     if (scored := Traits(registered.evaluate).problem) is not None:
-        found = {"fitness": _measure_of(scored, "fitness"), "batch_size": scored.batch_size}
+        found = {"fitness": scored.objectives[0].name, "batch_size": scored.batch_size}
     assessed = Traits(registered.assess).problem
     if (problem := scored if assessed is None else assessed) is not None:
-        name = _measure_of(problem, "error")
-        maximised = hasattr(problem, "objectives") and problem.weights[0] > 0
-        found |= {"measure": f"-{name}" if maximised else name, "data": find_dataset(problem.data).describe()}
+        sign = "-" if problem.weights[0] > 0 else ""
+        found |= {"measure": sign + problem.measure.name, "data": find_dataset(problem.data).describe()}
     return found
-
-
-def _measure_of(problem: Any, what: str) -> str:
-    """Return the name of a problem's first objective, or of labelled data its fitness or that it is an error."""
-    if hasattr(problem, "objectives"):
-        return str(problem.objectives[0].name)
-    return str(problem.fitness) if what == "fitness" else what

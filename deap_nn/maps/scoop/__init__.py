@@ -57,7 +57,7 @@ def prepare_worker(*modules: str) -> None:
     Parameters
     ----------
     *modules : str
-        What its first task will need, such as ``"deap_nn.problems.labelled"``, imported while there is no task yet.
+        What its first task will need, such as ``"deap_nn.problems.measures"``, imported while there is no task yet.
     """
     if not running_under_scoop():
         return
