@@ -104,13 +104,21 @@ def test_every_child_goes_through_mate_and_mutate_and_every_parent_through_selec
     by_recipes = make_toolbox("mlp", digits, seed=1, batch_size=16)
     expected = logged(*evolve(by_recipes.population(n=MEMBERS), by_recipes, GENERATIONS))
     toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-    mated, mutated, selected = [], [], []
+    mated, mutated, selected, checked = [], [], [], []
 
-    def noting(kept, function, *, of_one):
+    def mating(function):
         @functools.wraps(function)
         def noted(*individuals, **keywords):
-            kept.append(list(map(id, individuals)) if not of_one else id(individuals[0]))
+            mated.append([(id(individual), hash(individual.flat.tobytes())) for individual in individuals])
             return function(*individuals, **keywords)
+
+        return noted
+
+    def mutating(function):
+        @functools.wraps(function)
+        def noted(individual, **keywords):
+            mutated.append(id(individual))
+            return function(individual, **keywords)
 
         return noted
 
@@ -118,32 +126,40 @@ def test_every_child_goes_through_mate_and_mutate_and_every_parent_through_selec
         @functools.wraps(function)
         def noted(individuals, k, **keywords):
             chosen = function(individuals, k, **keywords)
-            selected.append(({id(individual) for individual in individuals}, list(map(id, chosen)), k))
+            among = {id(individual) for individual in individuals}
+            selected.append((among, [(id(parent), hash(parent.flat.tobytes())) for parent in chosen], k))
             return chosen
 
         return noted
 
-    toolbox.decorate("mate", functools.partial(noting, mated, of_one=False))
-    toolbox.decorate("mutate", functools.partial(noting, mutated, of_one=True))
+    toolbox.decorate("mate", mating)
+    toolbox.decorate("mutate", mutating)
     toolbox.decorate("select", selecting)
 
     class Children(Callback):
         def on_generation(self, evolution):
+            members = list(map(id, evolution.population))
             if evolution.generation:
-                children = list(map(id, evolution.population))
                 groups = mated[-MEMBERS // 4 :]
-                assert [child for group in groups for child in group] == children
+                assert [child for group in groups for child, _ in group] == members
                 assert all(len(group) == 4 for group in groups)
-                assert mutated[-MEMBERS:] == children
+                assert mutated[-MEMBERS:] == members
                 among, chosen, count = selected[-1]
                 assert count == len(chosen) == MEMBERS
-                assert set(chosen) <= among
+                assert among == self.members
+                assert {parent for parent, _ in chosen} <= among
+                # What was crossed has the weights of those that were selected, each in its place.
+                assert [weights for group in groups for _, weights in group] == [weights for _, weights in chosen]
+                assert len({weights for _, weights in chosen}) > 4
+                checked.append(evolution.generation)
+            self.members = set(members)
 
     found = logged(
         *evolve(toolbox.population(n=MEMBERS), toolbox, GENERATIONS, breeding="plain", callbacks=[Children()])
     )
     assert found == expected
     assert (len(mated), len(mutated), len(selected)) == (MEMBERS // 4 * GENERATIONS, MEMBERS * GENERATIONS, GENERATIONS)
+    assert checked == list(range(1, GENERATIONS + 1))
 
 
 def test_the_best_is_in_clearly_more_groups(digits):
