@@ -19,7 +19,7 @@ from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError
 from deap_nn.breeding.task import Reference
 from deap_nn.callbacks.base import Callback, Evolution, naming
-from deap_nn.core.environment import difference
+from deap_nn.core.environment import difference, warn_of_other_package
 from deap_nn.core.errors import WORST
 from deap_nn.core.files import plain
 from deap_nn.core.logbooks import last_record, record
@@ -165,6 +165,8 @@ def _check_environment(evolution: Evolution, checkpoint: Checkpoint) -> None:
                 f"{checkpoint.path.parent} does not hold the run's environment: it is not compared", stacklevel=4
             )
         return
+    if "package" in recorded:
+        warn_of_other_package(recorded["package"], stacklevel=4)
     folder, differs = checkpoint.path.parent, difference(recorded, here)
     if differs is not None and not checkpoint.regardless:
         helps = "--force, or Checkpoint(folder, regardless=True), goes on all the same"

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deap_nn.core.environment import PINNED, versions
+from deap_nn.core.environment import PACKAGE, PINNED, versions, warn_of_other_package
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import SMALL_BYTES, check_folder, is_plain, read_plain, write_json, write_with
 from deap_nn.runs.checkpoint import Checkpoint
@@ -149,9 +149,18 @@ def check_resumable(
     ]
     if changed and not regardless:
         raise InputError(f"argument --resume: the run was made with {', '.join(changed)}; --force goes on")
-    before = config["versions"].get("deap-nn")
-    if before != here["deap-nn"]:
-        warnings.warn(f"the run was made with deap-nn {before}, this is {here['deap-nn']}", stacklevel=2)
+    if not _names_package(Path(path, "checkpoint")):  # if it does, `evolve` compares it
+        warn_of_other_package(config["versions"].get(PACKAGE), stacklevel=2)
+
+
+def _names_package(folder: Path) -> bool:
+    """Return whether the first record of a checkpoint has the version of this package that made it."""
+    try:
+        check_folder(folder)
+        first = read_first(folder)
+    except (CheckpointError, OSError):  # what opens it says so
+        return False
+    return first is not None and "package" in (first.environment or {})
 
 
 def _check_status(path: Path) -> None:

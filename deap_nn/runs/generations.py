@@ -66,7 +66,8 @@ class Generation:
     settings : dict, optional
         Of generation 0: what decides the run's numbers, as `settings_record` tells of it; not in older checkpoints.
     environment : dict, optional
-        Of generation 0, likewise: what of the process that began the run decides the last bits.
+        Of generation 0, likewise: what of the process that began the run decides the last bits, and the version of this
+        package there.
     """
 
     number: int
@@ -136,6 +137,8 @@ def _check_record(values: dict[str, Any]) -> None:
         return
     parts = {"variables": dict, "versions": dict, "threads": list | None, "processor": str}
     if not isinstance(known, dict) or not all(isinstance(known.get(part, 0), kind) for part, kind in parts.items()):
+        raise TypeError("its environment is none")
+    if not isinstance(known.get("package", ""), str):  # older ones have no such entry
         raise TypeError("its environment is none")
     threads = known["threads"]
     if threads is not None and not (len(threads) == 2 and all(isinstance(number, int) for number in threads)):
