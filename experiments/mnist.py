@@ -265,7 +265,7 @@ def main() -> int:
     going_on: Checkpoint | None = None
     if options.resume is not None:
         check_data(options.resume, dataset.reference.sha256, regardless=options.force)
-        going_on = open_checkpoint(options.resume, regardless=options.force)
+        going_on = open_checkpoint(options.resume, options.population, regardless=options.force)
     with signals.interruptible(), asked_map(options) as map_, make_directory(options) as directory:
         if options.resume is None:
             going_on = Checkpoint(directory.path / "checkpoint") if options.breeding == "recipes" else None

@@ -14,7 +14,7 @@ from typing import Any
 
 from deap_nn.core.environment import PINNED, versions
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import SMALL_BYTES, check_folder, is_plain, read_plain, write_json, write_with
+from deap_nn.core.files import SMALL_BYTES, check_folder, is_plain, open_plain, read_plain, write_json, write_with
 from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.generations import CheckpointError, read_first
 
@@ -173,12 +173,12 @@ def check_data(path: str | os.PathLike[str], sha256: str, *, regardless: bool) -
         raise InputError("argument --resume: the data are not those that the run was begun with; --force goes on")
 
 
-def open_checkpoint(path: str | os.PathLike[str], *, regardless: bool) -> Checkpoint:
-    """Open the checkpoint of a run to go on with, or raise `InputError`."""
+def open_checkpoint(path: str | os.PathLike[str], population: int, *, regardless: bool) -> Checkpoint:
+    """Open the checkpoint of a run to go on with a population of some members, or raise `InputError`."""
     kept, logged = Path(path, "checkpoint", "generations"), Path(path, "logbook.csv")
     try:
         check_folder(kept.parent)
-        begun = logged.is_file() and read_plain(logged).count(b"\n") > 1
+        begun = logged.is_file() and _starts_with(logged).count(b"\n") > 1
     except OSError as error:
         raise InputError(f"argument --resume: {error.filename} {error.strerror}") from error
     if begun and not (kept.is_file() and kept.stat().st_size):
@@ -192,9 +192,19 @@ def open_checkpoint(path: str | os.PathLike[str], *, regardless: bool) -> Checkp
         raise InputError(f"argument --resume: {error}") from error
     except OSError as error:
         raise InputError(f"argument --resume: {error.filename}: {error.strerror}") from error
+    began = len(checkpoint.past[0].wvalues) if checkpoint.past else population
+    if began != population:  # before there are so many members
+        checkpoint.close()
+        values = f"population was {began} when the run began, and is {population}"
+        raise InputError(f"argument --resume: {kept.parent} is of a run with other settings: {values}")
     if checkpoint.kept_aside is not None:
         after = f"damaged after generation {len(checkpoint.past) - 1}"
         warnings.warn(f"the checkpoint is {after}; all of it is kept as {checkpoint.kept_aside}", stacklevel=2)
     elif checkpoint.cut_off:
         warnings.warn(f"an unfinished record after generation {len(checkpoint.past) - 1} was cut off", stacklevel=2)
     return checkpoint
+
+
+def _starts_with(path: Path) -> bytes:
+    with open_plain(path) as file:
+        return file.read(SMALL_BYTES)
