@@ -37,6 +37,8 @@ from deap_nn import (
 )
 from deap_nn.algorithms.settings_record import check_settings, settings_record
 from deap_nn.breeding.founders import initPopulation
+from deap_nn.data.image_files import RawArrays
+from deap_nn.data.loading import split_validation
 from deap_nn.runs.generations import CheckpointError, read_generations
 from deap_nn.runs.reading import read_arrays
 
@@ -260,6 +262,54 @@ def test_a_setting_at_its_neutral_value_is_left_out(digits):
     assert record["version"] == 2
 
 
+COMMON = {
+    "version": 2,
+    "seed": 3,
+    "population": 8,
+    "fitness_weights": [-1.0],
+    "model": "mlp",
+    "data": "63efe971f11dccf4",
+    "batch_size": 16,
+    "validation_size": 12,
+    "individual.noise": "of the seed",
+    "mutate": "mutGaussianAdaptive",
+    "mutate.noise": "of the seed",
+}
+SCALED = {"individual": "initScaled", "fitness": "cross_entropy"}
+SCALED |= {"mutate.scale": [0.050507627227610534, 0.050507627227610534, 0.1767766952966369, 0.1767766952966369]}
+
+LITERAL = {
+    "ga": COMMON
+    | SCALED
+    | {"mate": "cxScanning", "mates": 4, "mutate.sigma": "ErrorScaled(0.1, fitness='cross_entropy')"}
+    | {"select": "selRankBoosted", "select.boost": 2.0, "select.fewest": 10, "select.parents": 0.25}
+    | {"select.pressure": 1.5},
+    "es": COMMON
+    | SCALED
+    | {"mutate.sigma": "Annealed(0.5, 0.025)", "step": 6.196773353931867}
+    | {"weigh": "recombination_weights", "weigh.parents": 0.5},
+    "article": COMMON
+    | {"individual": "initNormal", "fitness": "error", "mate": "cxMask", "mate.indpb": 0.5}
+    | {"mutate.sigma": "ErrorScaled(0.1, fitness='error')", "select": "selRankBoosted", "select.boost": 100.0}
+    | {"select.parents": 1.0, "select.pressure": 2.0},
+}
+"""The records as they lie on disks: another name, or another form of a value, needs another version."""
+
+
+@pytest.mark.parametrize("preset", LITERAL)
+def test_the_names_of_a_record_are_those_of_its_version(tmp_path, preset):
+    labels = np.arange(80, dtype=np.uint8) % 10
+    images = np.repeat(20 * labels, 784).reshape(80, 28, 28)
+    dataset = split_validation(RawArrays(images[:60], labels[:60], images[60:], labels[60:]), name="made")
+    toolbox = make_toolbox("mlp", dataset, seed=3, preset=preset, batch_size=16)
+    evolve(toolbox.population(n=8), toolbox, 5, checkpoint=tmp_path)
+    kept = read_generations(tmp_path)[0].settings
+    assert kept == LITERAL[preset]
+    assert json.dumps(kept) == json.dumps(
+        {name: LITERAL[preset][name] for name in ["version", *sorted(kept.keys() - {"version"})]}
+    )
+
+
 def test_each_argument_of_a_toolbox_is_recorded_or_decides_no_number():
     elsewhere = {"model", "data", "population", "generations", "threads"}  # of the record, of none, of its environment
     elsewhere |= {"container", "device"}  # the weights of its fitness; and where there is a GPU
@@ -308,8 +358,6 @@ def test_a_model_counts_by_what_it_computes_and_not_by_keras_numbers(tmp_path):
 
 def test_other_data_are_a_difference_unless_told(digits, tmp_path):
     from conftest import made_digits
-
-    from deap_nn.data.loading import split_validation
 
     toolbox = small(digits)
     evolve(toolbox.population(n=8), toolbox, 1, checkpoint=tmp_path)
