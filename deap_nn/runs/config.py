@@ -24,6 +24,9 @@ CONFIG = "config"
 FILES = {"keras": "model", "init_weights": "init"}
 """The settings that name a file, whose digest is stored beside it; how the run's own copy of it is called."""
 
+FROM_RECORDS = ("logbook.csv", "logbook.json", "timing.csv", "readouts.csv", "trace.npz")
+"""The files of a finished run that a resume makes again from the records where one is missing or empty."""
+
 WRITTEN = {".csv", ".html", ".json", ".keras", ".npz", ".png"}
 """The suffixes of files that a run writes into its folder."""
 
@@ -118,7 +121,7 @@ def asked_for(path: str | os.PathLike[str], config: Mapping[str, Any]) -> int:
 def check_resumable(
     path: str | os.PathLike[str], config: Mapping[str, Any], generations: int, *, regardless: bool
 ) -> None:
-    """Raise `InputError` where a run is finished, or was made with versions other than those here.
+    """Raise `InputError` where a run is finished and whole, or was made with versions other than those here.
 
     Parameters
     ----------
@@ -140,7 +143,11 @@ def check_resumable(
     if generations < config["generations"]:
         raise InputError(f"argument --generations: must be at least the run's {config['generations']}")
     if read_status(path).get("state") == "finished" and generations <= asked_for(path, config):
-        raise InputError(f"argument --resume: the run in {path} is finished")
+        lost = [name for name in FROM_RECORDS if not is_plain(Path(path, name)) or not Path(path, name).stat().st_size]
+        if not lost:
+            raise InputError(f"argument --resume: the run in {path} is finished")
+        are = "is lost: it is" if len(lost) == 1 else "are lost: they are"
+        warnings.warn(f"{Path(path, lost[0])} {'and others ' * (len(lost) > 1)}{are} made again", stacklevel=2)
     here = versions()
     changed = [
         f"{name} {config['versions'].get(name)} and not {here[name]}"
