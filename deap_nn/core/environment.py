@@ -24,6 +24,9 @@ VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", 
 
 THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
+MOST_THREADS = 1024
+"""TensorFlow is given no more threads: it starts them all, whatever the number of processors is."""
+
 
 class EnvironmentDiffersError(RuntimeError):
     """A process computes other bits than the one that began the run; the message names the difference."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -84,6 +85,11 @@ class Generation:
     settings: dict[str, Any] | None = None
     environment: dict[str, Any] | None = None
 
+    @property
+    def best(self) -> int:
+        """The place of the best member, the first of several."""
+        return max(range(len(self.wvalues)), key=self.wvalues.tolist().__getitem__)
+
     def parents(self, elites: int) -> int:
         """Return how many different parents its children have, those that live on themselves at its end left out."""
         return len(np.unique(self.chosen[: max(0, len(self.chosen) - elites)]))
@@ -160,7 +166,7 @@ def _digest(ordinal: int, content: bytes) -> bytes:
 
 def keyframes_in(folder: Path) -> list[Path]:
     """Return the keyframes in a checkpoint's folder, the newest first; there is more than one only after a kill."""
-    names = [path for path in folder.glob("keyframe-*") if path.name.removeprefix("keyframe-").isdigit()]
+    names = [path for path in folder.glob("keyframe-*") if re.fullmatch("keyframe-[0-9]{1,18}", path.name)]
     return sorted(names, key=lambda path: int(path.name.removeprefix("keyframe-")), reverse=True)
 
 

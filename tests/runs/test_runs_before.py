@@ -2,7 +2,8 @@
 
 They were made by the commit 588466b: ``experiments/mnist.py --dataset mnist5k --keras tiny.keras --preset NAME
 --population 8 --generations 4 --batch-size 16 --validation-size 100 --seed 3 --voters 0``, pictures and reports left
-out, for the presets that were called default, mask and article.
+out, for the presets that were called default, mask and article. The folder ga was made likewise later, by the first
+commit whose checkpoints have the format 4 and the version 2 of the settings.
 """
 
 import contextlib
@@ -20,9 +21,10 @@ from deap_nn import Individual, KerasProblem, WeightList, evolve, load_dataset, 
 from deap_nn.algorithms.toolbox.from_settings import toolbox_of
 from deap_nn.core.logbooks import read_csv
 from deap_nn.models.tensorflow import keras
+from deap_nn.runs.generations import read_first
 
 BEFORE = ROOT / "tests" / "runs_before"
-PRESETS = ("default", "mask", "article")
+PRESETS = ("default", "mask", "article", "ga")
 
 
 @pytest.fixture(params=PRESETS)
@@ -42,6 +44,20 @@ def test_it_is_resumed(here, folder):
     algorithm = "evolution strategy (es)" if folder.name == "default" else f"genetic algorithm ({folder.name})"
     assert answer.stdout.startswith(f"{algorithm}: ")
     assert (folder / "report.html").exists()
+
+
+def test_the_latest_holds_its_settings_and_is_held_to_them(here, tmp_path):
+    folder = shutil.copytree(BEFORE / "ga", tmp_path / "ga")
+    assert (folder / "checkpoint" / "generations").read_bytes().startswith(b"deap_nn checkpoint 4\n")
+    assert read_first(folder / "checkpoint").settings["version"] == 2
+    answer = here(MNIST, "--resume", folder, "--generations", 5, "--force", "--no-progress")
+    assert answer.returncode == 0, answer.stderr
+    assert "not compared" not in answer.stderr
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"boost": 3.0}))
+    answer = here(MNIST, "--resume", folder, "--generations", 6, "--force", "--no-progress")
+    assert answer.returncode == 2
+    assert "select.boost was 2.0 when the run began, and is 3.0" in answer.stderr
 
 
 def test_its_networks_are_given_back_bit_by_bit(here, folder, tmp_path):
