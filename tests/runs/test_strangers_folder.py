@@ -23,9 +23,9 @@ from deap_nn.core.files import open_plain, printable, read_plain
 from deap_nn.models.reference import load_model
 from deap_nn.models.weight_files import WeightsError
 from deap_nn.predict import MOST_PIXELS, read_picture
-from deap_nn.process.watchdog import tell
 from deap_nn.runs import generations as checkpoint
 from deap_nn.runs.checkpoint import Checkpoint
+from deap_nn.runs.failing import fail
 from deap_nn.runs.generations import MAGIC, CheckpointError
 from deap_nn.runs.reading import read_arrays, read_columns, read_json
 
@@ -119,10 +119,10 @@ def test_a_keyframe_is_not_written_where_a_link_leads(outside, tmp_path):
     assert not (tmp_path / "keyframe-3").is_symlink()
 
 
-def test_the_onlooker_does_not_write_where_a_link_leads(folder, outside):
+def test_the_note_of_a_failed_run_is_not_written_where_a_link_leads(folder, outside):
     (folder / "status.json").write_text('{"state": "running"}')
     (folder / ".status.json.partial").symlink_to(outside / "mine")
-    tell("too long", [str(folder / "status.json")])
+    fail(folder / "status.json", "too long")
     assert json.loads((folder / "status.json").read_text())["error"] == "too long"
     assert (outside / "mine").read_text() == "mine\n"
 
