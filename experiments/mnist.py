@@ -42,7 +42,7 @@ from deap_nn.operators.describe import describe_algorithm
 from deap_nn.process import signals, workers
 from deap_nn.process.cli import check_new_folder, run_command
 from deap_nn.runs.checkpoint import Checkpoint
-from deap_nn.runs.config import FILES, check_data, digest_of, keep_files, open_checkpoint, read_config
+from deap_nn.runs.config import FILES, check_data, digest_of, keep_files, open_checkpoint, read_config, read_status
 from deap_nn.runs.generations import CheckpointError
 from deap_nn.runs.reading import ANSWERS_FILE
 
@@ -265,7 +265,9 @@ def main() -> int:
     going_on: Checkpoint | None = None
     if options.resume is not None:
         check_data(options.resume, dataset.reference.sha256, regardless=options.force)
-        going_on = open_checkpoint(options.resume, regardless=options.force)
+        going_on = open_checkpoint(options.resume, options.population, regardless=options.force)
+        if "asked_generations" not in read_status(options.resume):  # lost, and with it how many were asked for later
+            options.generations = max(options.generations, len(going_on.past) - 1)
     with signals.interruptible(), asked_map(options) as map_, make_directory(options) as directory:
         if options.resume is None:
             going_on = Checkpoint(directory.path / "checkpoint") if options.breeding == "recipes" else None

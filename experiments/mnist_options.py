@@ -13,6 +13,7 @@ from deap_nn.algorithms.toolbox.presets import ALIASES, SETTINGS, SPREADS, canon
 from deap_nn.algorithms.toolbox.presets import NAMES as PRESETS
 from deap_nn.breeding.store.slots import FEWEST_SLOTS, segment_bytes, slots_in
 from deap_nn.callbacks.readouts import VOTERS
+from deap_nn.core.environment import MOST_THREADS
 from deap_nn.core.errors import InputError
 from deap_nn.core.seeding import MAX_SEED
 from deap_nn.data.registry import NAMES
@@ -216,7 +217,7 @@ def make_parser() -> Parser:
         help="stop after N generations without a better one; by default never",
     )
     add("--max-seconds", type=number(0), metavar="X", help="stop once X seconds have passed; by default never")
-    add("--threads", type=integer(1), default=1, metavar="N", help="TensorFlow's threads in each process")
+    add("--threads", type=integer(1, MOST_THREADS), default=1, metavar="N", help="TensorFlow's threads in each process")
     add("--precision", choices=("float32", "bfloat16"), default="float32", help="what the fitness is computed in")
     add("--device", choices=("cpu", "gpu"), default="cpu", help="results are promised to repeat on cpu alone")
     add("--breeding", choices=("recipes", "plain"), default="recipes", help="send recipes to the workers, or weights")

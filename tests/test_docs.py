@@ -9,10 +9,23 @@ import pytest
 from conftest import ROOT
 
 import deap_nn
+from deap_nn.algorithms.toolbox.presets import NAMES
+from deap_nn.operators.selection import operator_of
 
 DOCS = ROOT / "docs"
 PAGES = [DOCS / "tutorial.md", *sorted((DOCS / "howto").glob("*.md"))]
 BLOCK = re.compile(r"```(python|sh)\n(.*?)```", re.S)
+
+
+def tables_of(text):
+    """The tables of a page, each a list of rows, each a list of cells."""
+    tables = [[]]
+    for line in text.splitlines():
+        if line.startswith("|"):
+            tables[-1].append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
+        elif tables[-1]:
+            tables.append([])
+    return [table[:1] + table[2:] for table in tables if table]
 
 
 def script_of(text):
@@ -55,3 +68,52 @@ def test_the_code_of_a_page_runs(warm, tmp_path, monkeypatch, page):
     monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}")
     answer = warm("page.py", warnings=["UserWarning"])
     assert answer.returncode == 0, answer.stderr
+
+
+def written(toolbox, registered, argument):
+    """The value of an argument that a toolbox was made with, as the table of presets writes it."""
+    if registered == "evaluate":
+        return str(toolbox.problem.batch_size)
+    of_the_toolbox = argument in ("mates", "step", "sampling")
+    value = getattr(toolbox, argument) if of_the_toolbox else getattr(toolbox, registered).keywords[argument]
+    if argument == "scale":
+        return "none" if value is None else "by fan-in"
+    if argument == "sigma":
+        return f"`{re.sub(', fitness=.*', ')', repr(value))}`"
+    if argument == "parents" and value == 1.0:
+        return "all"
+    return {"usual": "`usual_step`"}.get(value, value) if isinstance(value, str) else f"{value:g}"
+
+
+def test_the_table_of_presets_is_what_make_toolbox_wires(digits):
+    *_, operators, loops = tables_of((DOCS / "howto" / "deap-loops.md").read_text())
+    assert operators[0] == ["preset", "registered as", "operator", "argument", "value", "source"]
+    seen, toolboxes, fitness = {}, {}, {"cross_entropy": "cross-entropy", "error": "error rate"}
+    for preset, registered, operator, named, values, source in operators[1:]:
+        if preset:
+            name = preset.strip("`")
+            toolboxes[name] = toolbox = deap_nn.make_toolbox("mlp", digits, seed=1, preset=name)
+        if registered:
+            alias, *more = re.findall(r"`(\w+)`", registered)
+            assert all(hasattr(toolbox, one) for one in (alias, *more)), (name, registered)
+            what = seen[name, alias] = set()
+            if alias == "evaluate":
+                assert operator == fitness[toolbox.problem.fitness]
+            elif alias != "generate":
+                assert operator.startswith(f"`{operator_of(getattr(toolbox, alias)).__name__}`")
+        assert source, (name, alias, named)
+        arguments = re.findall(r"`(\w+)`", named)
+        split = re.split(", at least |, ", values) if len(arguments) > 1 else [values] if named else []
+        for argument, value in zip(arguments, split, strict=True):
+            wanted = re.escape(written(toolbox, alias, argument))
+            assert re.match(rf"{wanted}(?![\d.])", value), (name, argument, value)
+            what.add(argument)
+    assert tuple(toolboxes) == NAMES
+    chosen = {"pressure", "boost", "boosted", "parents"}
+    assert (seen["ga", "select"], seen["article", "select"]) == (chosen | {"fewest"}, chosen)
+    assert loops[0] == ["", *(f"`{name}`" for name in NAMES)]
+    needed = {"`evolve`": "evaluate", "`eaGenerateUpdate`": "generate"}
+    for loop, *cells in loops[1:]:
+        for name, cell in zip(NAMES, cells, strict=True):
+            runs = hasattr(toolboxes[name], needed.get(loop, "mate"))
+            assert re.match("yes$" if runs else "no\\b", cell), (loop, name)

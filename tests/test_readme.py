@@ -40,6 +40,23 @@ def test_the_deap_script_is_shared_by_both_workers_under_scoop(run, tmp_path):
     assert len(list(tmp_path.glob("scored-*"))) == 2
 
 
+def test_the_keras_example_is_that_of_the_script_beside_its_figures(here, tmp_path):
+    """With fewer generations and epochs than the figures are of."""
+    (block,) = (block for block in BLOCKS if "evolve_model(" in block)
+    assert "generations=200," in block
+    (tmp_path / "script.py").write_text(block.replace("generations=200,", "generations=10,"))
+    example = here("script.py")
+    assert example.returncode == 0, example.stderr
+    error = float(re.search(r"of the validation samples \{'error': ([\d.e-]+)\}", example.stdout).group(1))
+    (command,) = re.findall(r"`python (experiments/keras_model\.py)` runs both and prints these six figures", README)
+    answer = here(ROOT / command, "--seeds", 1, "--generations", 10, "--epochs", 10)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    found = re.fullmatch(r"seed 1: accuracy on validation samples: ga (0\.\d{3}), Adam (0\.\d{3})\n", answer.stdout)
+    by_ga, by_adam = map(float, found.groups())
+    assert by_ga == pytest.approx(1 - error, abs=1e-3)
+    assert 0.4 < by_adam < 1
+
+
 def test_every_operator_is_in_the_table():
     for operator in OPERATORS:
         assert re.search(rf"\| `{operator.name}` \|.*{re.escape(operator.reference.split('; ')[-1])}", README)

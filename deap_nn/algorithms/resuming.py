@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -19,10 +19,11 @@ from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError
 from deap_nn.breeding.task import Reference
 from deap_nn.callbacks.base import Callback, Evolution, naming
-from deap_nn.core.environment import difference
+from deap_nn.core.environment import difference, warn_of_other_package
 from deap_nn.core.errors import WORST
 from deap_nn.core.files import plain
 from deap_nn.core.logbooks import last_record, record
+from deap_nn.genome.vectors import Vector
 from deap_nn.operators.elitism import Elitism
 from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.generations import CheckpointError, Generation, keyframes_in, read_generations
@@ -139,19 +140,28 @@ def go_on(
     evolution.parents = last.parents(elitism.count)
     evolution.seconds, evolution.elapsed = last.seconds, last.elapsed
     evolution.best = max(population, key=attrgetter("fitness"))
-    evolution.member = lineage.past.recall
+    evolution.member, first = lineage.past.recall, lineage.past.begins_at()
+    functions: dict[int, Callable[[Vector], None]] = {}
+
+    def revisit(generation: int, function: Callable[[Vector], None]) -> bool:
+        if generation >= first:
+            functions[generation] = function
+        return generation >= first
+
+    evolution.revisit = revisit
     clock.restore(last.number, last.adaptation)
     for name, callback in _named(watching):
         with naming(callback, "restore"):
             callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
     wanted = _members(watching)
-    line = lineage.past.line(wanted) if last.number else []
+    visits = [(lineage.past.recall(number, past[number].best), see) for number, see in functions.items()]
+    line = lineage.past.line([*wanted, *(member for member, _ in visits)]) if last.number else []
     genomes = sum(map(len, line))
     if genomes and lineage.past.seconds_to_breed(genomes) > KEYFRAME_SECONDS:
         takes = f"takes about {lineage.past.seconds_to_breed(genomes):.0f} s"
         warnings.warn(f"{genomes} genomes are bred again, which {takes}", stacklevel=3)
-    lineage.past.replay(line, wanted)
-    evolution.member = None
+    lineage.past.replay(line, wanted, visits)
+    evolution.member = evolution.revisit = None
     lineage.past.forget()
     past.clear()  # the logbook and the lineage have what is needed of it
 
@@ -165,6 +175,8 @@ def _check_environment(evolution: Evolution, checkpoint: Checkpoint) -> None:
                 f"{checkpoint.path.parent} does not hold the run's environment: it is not compared", stacklevel=4
             )
         return
+    if "package" in recorded:
+        warn_of_other_package(recorded["package"], stacklevel=4)
     folder, differs = checkpoint.path.parent, difference(recorded, here)
     if differs is not None and not checkpoint.regardless:
         helps = "--force, or Checkpoint(folder, regardless=True), goes on all the same"
@@ -208,13 +220,18 @@ def check_keyframe(folder: Path, generation: int) -> Path | None:
 
     One that is damaged is said to be so, and not used.
     """
+    found, damaged = None, list[str]()
     for path in keyframes_in(folder):
         try:
             if Keyframe(path).generation <= generation:
-                return path
+                found = path
+                break
         except (KeyframeError, OSError) as error:
-            warnings.warn(f"the keyframe is not used: {error}", stacklevel=3)
-    return None
+            damaged.append(str(error))
+    if damaged:
+        others = f", nor are {len(damaged) - 1} others" if damaged[1:] else ""
+        warnings.warn(f"the keyframe is not used: {damaged[0]}{others}", stacklevel=3)
+    return found
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import reprlib
 import warnings
@@ -16,13 +17,17 @@ from deap import base
 
 from deap_nn.core.environment import environment
 from deap_nn.core.registered import Registered
+from deap_nn.genome.noise import NoiseTable
 from deap_nn.operators.describe import digest, named, settings_of, told
 from deap_nn.operators.selection import operator_of
 from deap_nn.process.workers import is_serial, running_under_scoop
 from deap_nn.runs.generations import CheckpointError
 
-VERSION = 1
-"""Another version of the names below is not compared."""
+VERSION = 2
+"""Of the names below."""
+
+UNKNOWN = {1: frozenset({"individual.noise", "mutate.noise"}), VERSION: frozenset()}
+"""By version, names that records of it lack; another version is not compared."""
 
 NEUTRAL: dict[str, Any] = {
     "cxpb": 1.0,
@@ -45,8 +50,8 @@ NEUTRAL: dict[str, Any] = {
 
 OPERATORS = ("individual", "mate", "mutate", "select", "evaluate")
 
-CHANGING = ("rng", "noise")
-"""Arguments of operators that follow from the seed."""
+OF_THE_SEED = "of the seed"
+"""The noise of `make_toolbox`: a table of the run's seed."""
 
 
 def settings_record(
@@ -74,13 +79,14 @@ def settings_record(
         "mutpb": float(mutpb),
     }
     registered = Registered.read(toolbox)
+    usual = NoiseTable(int(seed), sum(map(math.prod, population[0].shapes)))
     found["fitness_weights"] = list(map(float, population[0].fitness.weights))
     for name in OPERATORS:
         operator = getattr(registered, name)
         if operator is not None and not (name == "evaluate" and own_problem(operator) is not None):
-            found |= _of_operator(name, operator)
+            found |= _of_operator(name, operator, usual)
     if registered.weigh is not None:
-        found |= _of_operator("weigh", registered.weigh)
+        found |= _of_operator("weigh", registered.weigh, usual)
     for name in ("mates", "elites", "elite_batches", "step"):
         value = getattr(registered, name)
         if isinstance(value, Real):
@@ -115,17 +121,18 @@ def check_settings(
     but : collection of str
         Settings that may differ.
     """
-    if recorded is None or recorded.get("version") != VERSION:
+    version = None if recorded is None else recorded.get("version")
+    if recorded is None or not isinstance(version, int) or version not in UNKNOWN:
         warnings.warn(f"{folder} does not hold the run's settings: they are not compared", stacklevel=3)
         return
-    for name in sorted((recorded.keys() | present.keys()) - {*but}):
+    for name in sorted((recorded.keys() | present.keys()) - {"version", *but} - UNKNOWN[version]):
         was, now = (record.get(name, NEUTRAL.get(name)) for record in (recorded, present))
         if was != now and json.dumps(was) != json.dumps(now):  # NaN is NaN, and 2 is 2.0
             values = f"was {reprlib.repr(was)} when the run began, and is {reprlib.repr(now)}"
             raise SettingsError(f"{folder} is of a run with other settings: {name} {values}")
 
 
-def _of_operator(name: str, registered: Any) -> dict[str, Any]:
+def _of_operator(name: str, registered: Any, usual: NoiseTable) -> dict[str, Any]:
     """Return the name of a registered function and its arguments, those of partial calls inside it too."""
     keywords: dict[str, Any] = {}
     inner, arguments = registered, tuple[Any, ...]()
@@ -139,7 +146,12 @@ def _of_operator(name: str, registered: Any) -> dict[str, Any]:
         arguments = ()
     found = {name: named(operator_of(registered))}
     found |= {f"{name}.{place}": told(value) for place, value in enumerate(arguments)}
-    return found | {f"{name}.{key}": told(value) for key, value in keywords.items() if key not in CHANGING}
+    keywords.pop("rng", None)  # it follows from the seed
+    noise = keywords.get("noise")
+    if isinstance(noise, NoiseTable):
+        same = (noise.seed, noise.size) == (usual.seed, usual.size)
+        keywords["noise"] = OF_THE_SEED if same else {"seed": noise.seed, "size": noise.size}
+    return found | {f"{name}.{key}": told(value) for key, value in keywords.items()}
 
 
 def _of_evaluation(toolbox: base.Toolbox, seed: int) -> dict[str, Any]:

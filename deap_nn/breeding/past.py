@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ class Past:
     def forget(self) -> None:
         """Let go of what `remember` took over, once nobody asks for a member of an earlier generation any more."""
         self._lineage.ancestry.forget()
+        self._lineage.known.recipes = self._lineage.known.ancestry(self._lineage.known.parents)
 
     def line(self, wanted: Iterable[Any] = ()) -> list[list[Recipe]]:
         """Return the parents of each generation that have to be bred for the last one, and for some earlier members.
@@ -85,17 +87,32 @@ class Past:
             places = {key & _PLACE for key in parents}
         return line[::-1]
 
+    def begins_at(self) -> int:
+        """Return the earliest generation whose members are bred without those that a keyframe spares breeding."""
+        keyframe = self._lineage.known.keyframe
+        return 0 if keyframe is None else Keyframe(keyframe).generation
+
     def last_members(self) -> list[Any]:
         """Return the members of the last generation of a run that goes on."""
         members: list[Any] = self._lineage.present(self._lineage.ancestry.last())
         return members
 
-    def replay(self, line: Sequence[Sequence[Recipe]], wanted: Iterable[Any] = ()) -> None:
-        """Breed again what a run that goes on needs, on all processors, and on the way the weights of some members."""
-        waiting: dict[int, list[Any]] = {}
+    def replay(
+        self,
+        line: Sequence[Sequence[Recipe]],
+        wanted: Iterable[Any] = (),
+        visits: Iterable[tuple[Any, Callable[[Vector], None]]] = (),
+    ) -> None:
+        """Breed again what a run that goes on needs, on all processors, and on the way the weights of some members.
+
+        Those of the members in `visits` are seen by a function each, and not kept.
+        """
+        waiting: dict[int, list[Callable[[], object]]] = {}
         for member in wanted:
             if isinstance(member, LightMember):
-                waiting.setdefault(member.recipe.generation, []).append(member)
+                waiting.setdefault(member.recipe.generation, []).append(partial(getattr, member, "flat"))
+        for member, see in visits:
+            waiting.setdefault(member.recipe.generation, []).append(partial(self._show, member, see))
         for parents in line:
             self._lineage.known.generation = parents[0].generation + 1
             self._lineage.settle({recipe.id: recipe for recipe in parents})
@@ -103,11 +120,14 @@ class Past:
             with busy:
                 genomes = self._lineage.informed()
                 genomes.keep((recipe.id for recipe in parents), threads=processors())
-            for member in waiting.pop(self._lineage.generation, ()):
-                member.flat  # noqa: B018  (while what it is bred from is in the cache)
-        for members in waiting.values():
-            for member in members:
-                member.flat  # noqa: B018  (from the keyframe)
+            for look in waiting.pop(self._lineage.generation, ()):
+                look()  # while what it is bred from is in the cache
+        for looks in waiting.values():
+            for look in looks:
+                look()  # from the keyframe or the seeds
+
+    def _show(self, member: Any, see: Callable[[Vector], None]) -> None:
+        see(self._lineage.look(member))
 
     def recall(self, generation: int, place: int | Sequence[int]) -> Any:
         """Return a member of an earlier generation of a run that goes on, or the mean of several."""

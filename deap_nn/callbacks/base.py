@@ -18,7 +18,7 @@ from deap_nn.core.logbooks import Row, flat, last_record
 from deap_nn.core.registered import Registered
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.population import mean_of
-from deap_nn.genome.vectors import Matrix
+from deap_nn.genome.vectors import Matrix, Vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.operators.ranking import weights_of
 from deap_nn.process.workers import out_of_memory
@@ -32,7 +32,8 @@ class Evolution:
     generation that was logged, and ``row`` its record; ``scored`` counts the scored members of the present one.
     ``error`` is what ends the run, if an exception does, and ``interrupted`` whether that is Ctrl-C. While a callback
     is restored, ``member(generation, place)`` gives a member of an earlier generation back, or the mean of several
-    where it is given their places.
+    where it is given their places, and ``revisit(generation, function)`` lets a function see the weights of the best
+    of an earlier generation, once the run's past is bred again: false if a keyframe spares breeding that far back.
     ``look(member)`` is ``member.flat``, but the member stays light, and what is seen is valid until the next look.
     ``parents`` is how many different parents the present generation has, 0 for the initial one, and ``mean(members)``
     the individual whose weights are the mean of those of some of its members. Where children come from one centre, it
@@ -57,6 +58,7 @@ class Evolution:
     error: BaseException | None = None
     scored: int = 0
     member: Callable[[int, int], Any] | None = None
+    revisit: Callable[[int, Callable[[Vector], None]], bool] | None = None
     look: Callable[[Any], Any] = attrgetter("flat")
     parents: int = 0
     mean: Callable[[Sequence[Any]], Any] = mean_of

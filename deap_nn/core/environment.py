@@ -6,11 +6,15 @@ import contextlib
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
+
+PACKAGE = "deap-nn"
+"""This package by its name on an index."""
 
 PINNED = ("deap", "numpy", "tensorflow", "keras")
 """The packages on whose versions a run's numbers depend: with others a run goes on only when told to."""
@@ -19,6 +23,9 @@ VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", 
 """The variables by which TensorFlow chooses its kernels."""
 
 THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+MOST_THREADS = 1024
+"""TensorFlow is given no more threads: it starts them all, whatever the number of processors is."""
 
 
 class EnvironmentDiffersError(RuntimeError):
@@ -43,7 +50,7 @@ def this_process() -> tuple[str, int]:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, the system and the packages that results depend on."""
-    packages = ("deap-nn", "deap", "numpy", "tensorflow", "keras", "scoop")
+    packages = (PACKAGE, "deap", "numpy", "tensorflow", "keras", "scoop")
     found = {"python": platform.python_version(), "system": platform.platform(), "processor": processor()}
     return found | {package: _version(package) for package in packages}
 
@@ -81,7 +88,15 @@ def environment() -> dict[str, Any]:
         "versions": {package: _version(package) for package in PINNED},
         "threads": _threads(),
         "processor": processor(),
+        "package": _version(PACKAGE),
     }
+
+
+def warn_of_other_package(recorded: str | None, *, stacklevel: int) -> None:
+    """Warn if a run was made with another version of this package, naming both."""
+    here = _version(PACKAGE)
+    if recorded != here:
+        warnings.warn(f"the run was made with {PACKAGE} {recorded}, this is {here}", stacklevel=stacklevel + 1)
 
 
 def _threads() -> list[int] | None:
@@ -98,7 +113,10 @@ def _threads() -> list[int] | None:
 
 
 def difference(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> str | None:
-    """Name the first difference between two environments, with both values, or return None; processors may differ."""
+    """Name the first difference between two environments, with both values, or return None.
+
+    The processor and the version of this package may differ.
+    """
     for part in ("variables", "versions"):
         was, now = recorded[part], present[part]
         for name in sorted(was.keys() | now.keys()):

@@ -25,6 +25,9 @@ from deap_nn.core.files import (
 
 Row = dict[str, Any]
 
+MOST_COLUMNS = 100_000
+"""A table of more columns is not read: each would be a list of its own."""
+
 SHARED = "gen"
 """What of a record `record` repeats in each chapter."""
 
@@ -210,7 +213,7 @@ def read_csv(
     Raises
     ------
     ValueError
-        If the file has no head, or a field is no number.
+        If the file has no head or more than ``MOST_COLUMNS`` columns, or a field is no number.
     OSError
         If it is too large, no regular file, or cannot be read.
     """
@@ -219,6 +222,8 @@ def read_csv(
     reader = csv.DictReader(io.StringIO(whole), strict=True)
     if not reader.fieldnames:
         raise ValueError(f"{path}: has no head")
+    if len(reader.fieldnames) > MOST_COLUMNS:
+        raise ValueError(f"{path}: has {len(reader.fieldnames):,} columns, at most {MOST_COLUMNS:,} are read")
     columns: dict[str, list[float]] = {name: [] for name in reader.fieldnames}
     for row in reader:
         for name in columns:

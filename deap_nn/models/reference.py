@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import itertools
 import json
+import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from deap_nn.models.custom_objects import by_name, holds_alike, own_parts, silen
 from deap_nn.models.outputs import answering_layers, answers_alike, reason_of
 from deap_nn.models.state import Asset, assets_of, state_of, take_state
 from deap_nn.models.tensorflow import keras, tf
+from deap_nn.runs.reading import ALWAYS_READ, SLACK
 
 __all__ = ["ModelReference", "assign_weights", "layout_of", "load_model", "model_of", "reference_of", "trained_model"]
 
@@ -191,12 +193,25 @@ def load_model(path: Path) -> keras.Model:
     Raises
     ------
     ValueError
-        If that is damaged, or has classes that are not registered; the message is one line.
+        If that is damaged, has classes that are not registered, or unpacks to more than four times its size and
+        ``ALWAYS_READ``; the message is one line.
     """
     try:
+        _check_unpacked(path)
         return keras.models.load_model(path, compile=False)  # a loss of one's own is in nobody's way
     except Exception as error:  # a zip file, JSON and HDF5 in one: of many kinds
         raise ValueError(f"{path}: cannot be loaded ({type(error).__name__}: {reason_of(error)})") from error
+
+
+def _check_unpacked(path: Path) -> None:
+    """Raise ValueError where the parts of a ``.keras`` file would fill the memory: Keras looks at its weights only."""
+    if not zipfile.is_zipfile(path):  # Keras says what it is
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    most = max(ALWAYS_READ, SLACK * path.stat().st_size)
+    if unpacked > most:
+        raise ValueError(f"unpacks to {unpacked:,} bytes, at most {most:,} are read")
 
 
 @global_state_kept()

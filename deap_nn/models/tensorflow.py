@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Literal
 
+from deap_nn.core.environment import MOST_THREADS
 from deap_nn.core.seeding import global_state_kept
 from deap_nn.models import keras_extras
 from deap_nn.process import workers
@@ -55,16 +56,18 @@ def configure_tensorflow(threads: int, device: Literal["cpu", "gpu"] = "cpu") ->
     Parameters
     ----------
     threads : int
-        At least 1. Where TensorFlow already computes with another number, as it does once a script has built a
-        model, a warning says so under SCOOP, whose processes may then differ.
+        1 to ``MOST_THREADS``. Where TensorFlow already computes with another number, as it does once a script has built
+        a model, a warning says so under SCOOP, whose processes may then differ.
     device : {"cpu", "gpu"}
         What to compute on. Results are promised to repeat on a processor alone.
 
     Raises
     ------
     ValueError
-        If a GPU is asked for and TensorFlow sees none.
+        If a GPU is asked for and TensorFlow sees none, or there are too many threads.
     """
+    if threads > MOST_THREADS:
+        raise ValueError(f"threads must be at most {MOST_THREADS}, got {threads}")
     if device == "gpu" and not tf.config.list_physical_devices("GPU"):
         raise ValueError("device: TensorFlow sees no GPU")
     try:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.vectors import Matrix
+from deap_nn.runs.reading import ALWAYS_READ, SLACK, arrays_in
 
 
 class WeightsError(ValueError):
@@ -85,16 +86,15 @@ def _of_keras(path: Path) -> list[NDArray[Any]]:
 
 def _of_npz(path: Path, layout: Layout) -> list[NDArray[Any]]:
     try:
-        with open(path, "rb") as whole, np.load(whole, allow_pickle=False) as file:
-            if set(file.files) == set(layout.names):
-                return [file[name] for name in layout.names]
-            if [*map(_without_number, file.files)] == [*map(_without_number, layout.names)]:
-                return [file[name] for name in file.files]
-            raise WeightsError(f"{path}: must hold {', '.join(layout.names)}, got {', '.join(file.files)}")
+        with open(path, "rb") as file:
+            found = arrays_in(file, max(ALWAYS_READ, SLACK * 4 * layout.size))
     except (OSError, RuntimeError, TypeError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        if isinstance(error, WeightsError):
-            raise
         raise WeightsError(f"{path}: damaged, or no file of weights ({error})") from error
+    if found.keys() == set(layout.names):
+        return [found[name] for name in layout.names]
+    if [*map(_without_number, found)] == [*map(_without_number, layout.names)]:
+        return [*found.values()]
+    raise WeightsError(f"{path}: must hold {', '.join(layout.names)}, got {', '.join(found)}")
 
 
 def _without_number(name: str) -> str:

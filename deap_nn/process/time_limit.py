@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import itertools
 import mmap
 import os
 import signal
@@ -25,14 +26,14 @@ from deap_nn.process.watchdog import CALL, SIZE, STOPS, TEXT
 STUCK_SECONDS = 5.0
 """A call that does not even notice that its time is up has so many seconds more before its process is ended."""
 
-status_files: list[Path] = []
-"""The ``status.json`` of the runs that are going on in this process, to be told in when it has to be ended."""
+to_tell: list[tuple[str, str]] = []
+"""Scripts, each with its file: they are run with that and the reason when this process has to be ended."""
 
 
 class _Onlooker:
     """Our side of a process that ends this one when a call that has had its time does not return."""
 
-    def __init__(self, owner: int, files: Sequence[Path]) -> None:
+    def __init__(self, owner: int, scripts: Sequence[tuple[str, str]]) -> None:
         self._calls = 0
         queue = _ending_with_status_1()
         weakref.finalize(self, _close, queue)
@@ -45,7 +46,7 @@ class _Onlooker:
             command = [sys.executable, "-I", "-S", str(script), str(owner), ",".join(map(str, passed))]
             # In a group of its own: Ctrl-Z and Ctrl-C are not for it.
             options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "pass_fds": passed, "process_group": 0}
-            process = subprocess.Popen([*command, *map(str, files)], **options)  # noqa: S603  (ours)
+            process = subprocess.Popen([*command, *itertools.chain(*scripts)], **options)  # noqa: S603  (ours)
         weakref.finalize(self, _end_onlooker, owner, process)
 
     def watch(self, seconds: float, named: str) -> None:
@@ -78,10 +79,10 @@ def _close(descriptors: Sequence[int]) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _onlooker(owner: int, files: tuple[Path, ...]) -> _Onlooker | None:
+def _onlooker(owner: int, scripts: tuple[tuple[str, str], ...]) -> _Onlooker | None:
     """Return the onlooker of this process, or None where none can be started."""
     try:
-        made = _Onlooker(owner, files)
+        made = _Onlooker(owner, scripts)
     except OSError as error:
         warnings.warn(f"nobody ends an evaluation that holds this process: {error}", stacklevel=3)
         return None
@@ -152,7 +153,7 @@ def time_limit(seconds: float | None, named: str) -> Iterator[None]:
         return
     reason = f"{named}: no fitness within {seconds:g} s"
     alarmed = threading.current_thread() is threading.main_thread()
-    onlooker = _onlooker(os.getpid(), tuple(status_files))
+    onlooker = _onlooker(os.getpid(), tuple(to_tell))
     stops = 0
 
     def arm() -> None:

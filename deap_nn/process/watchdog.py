@@ -1,22 +1,22 @@
 """The onlooker, beside a process that keeps a limit of time: it names, and ends, a call that ignores the limit.
 
-``python watchdog.py PID FD[,QUEUE] FILE...`` is started by `deap_nn.process.time_limit` in the process ``PID``.
+``python watchdog.py PID FD[,QUEUE] [SCRIPT FILE]...`` is started by `deap_nn.process.time_limit` in the process `PID`.
 ``FD`` is a file that both see: the number of the call that is being watched, 0 for none, the seconds that it has, how
-often the process was seen to be stopped, and what the call is. When the time is up, the ``status.json`` of each run
-in ``FILE...`` says so too, and a message in ``QUEUE`` ends the process.
+often the process was seen to be stopped, and what the call is. When the time is up, each ``SCRIPT`` is run with its
+``FILE`` and the reason, and a message in ``QUEUE`` ends the process.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import json
 import mmap
 import os
 import signal
 import struct
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 CALL = struct.Struct("<Qdi")
@@ -41,18 +41,11 @@ def is_stopped(pid: int) -> bool:
         return False
 
 
-def tell(reason: str, files: list[str]) -> None:
-    """Say what took too long, here and in the status of the runs that are going on."""
+def tell(reason: str, scripts: Sequence[str]) -> None:
+    """Say what took too long, here and by each script, which is given a file and the reason."""
     print(f"error: {reason}", file=sys.stderr, flush=True)
-    for path in map(Path, files):
-        with contextlib.suppress(OSError, ValueError, KeyError):  # a run without a status has none to be told in
-            status = json.loads(path.read_text(encoding="utf-8"))
-            if status["state"] == "running":
-                partial = path.with_name(".status.json.partial")
-                partial.unlink(missing_ok=True)
-                with open(partial, "x", encoding="utf-8") as file:  # a link there would be followed otherwise
-                    file.write(json.dumps(status | {"state": "failed", "error": reason}, indent=1) + "\n")
-                partial.replace(path)
+    for script, path in zip(scripts[::2], scripts[1::2], strict=True):
+        subprocess.run([sys.executable, "-I", "-S", script, path, reason], check=False)  # noqa: S603  (ours)
 
 
 def end(pid: int, queue: list[int]) -> None:
@@ -70,7 +63,7 @@ def end(pid: int, queue: list[int]) -> None:
 
 def main() -> None:
     """Look on until the other process ends, or has to be ended."""
-    watched, files = int(sys.argv[1]), sys.argv[3:]
+    watched, scripts = int(sys.argv[1]), sys.argv[3:]
     fd, *queue = map(int, sys.argv[2].split(","))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the other process' end is ours
@@ -89,7 +82,7 @@ def main() -> None:
             elif call:
                 waited += passed
                 if waited >= seconds:
-                    tell(shared[TEXT : TEXT + length].decode(errors="replace"), files)
+                    tell(shared[TEXT : TEXT + length].decode(errors="replace"), scripts)
                     end(watched, queue)
 
 

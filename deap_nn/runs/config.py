@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deap_nn.core.environment import PINNED, versions
+from deap_nn.core.environment import PACKAGE, PINNED, versions, warn_of_other_package
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import SMALL_BYTES, check_folder, is_plain, read_plain, write_json, write_with
+from deap_nn.core.files import SMALL_BYTES, check_folder, is_plain, open_plain, read_plain, write_json, write_with
 from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.generations import CheckpointError, read_first
 
@@ -23,6 +23,9 @@ CONFIG = "config"
 
 FILES = {"keras": "model", "init_weights": "init"}
 """The settings that name a file, whose digest is stored beside it; how the run's own copy of it is called."""
+
+FROM_RECORDS = ("logbook.csv", "logbook.json", "timing.csv", "readouts.csv", "trace.npz")
+"""The files of a finished run that a resume makes again from the records where one is missing or empty."""
 
 WRITTEN = {".csv", ".html", ".json", ".keras", ".npz", ".png"}
 """The suffixes of files that a run writes into its folder."""
@@ -118,7 +121,7 @@ def asked_for(path: str | os.PathLike[str], config: Mapping[str, Any]) -> int:
 def check_resumable(
     path: str | os.PathLike[str], config: Mapping[str, Any], generations: int, *, regardless: bool
 ) -> None:
-    """Raise `InputError` where a run is finished, or was made with versions other than those here.
+    """Raise `InputError` where a run is finished and whole, or was made with versions other than those here.
 
     Parameters
     ----------
@@ -140,7 +143,11 @@ def check_resumable(
     if generations < config["generations"]:
         raise InputError(f"argument --generations: must be at least the run's {config['generations']}")
     if read_status(path).get("state") == "finished" and generations <= asked_for(path, config):
-        raise InputError(f"argument --resume: the run in {path} is finished")
+        lost = [name for name in FROM_RECORDS if not is_plain(Path(path, name)) or not Path(path, name).stat().st_size]
+        if not lost:
+            raise InputError(f"argument --resume: the run in {path} is finished")
+        are = "is lost: it is" if len(lost) == 1 else "are lost: they are"
+        warnings.warn(f"{Path(path, lost[0])} {'and others ' * (len(lost) > 1)}{are} made again", stacklevel=2)
     here = versions()
     changed = [
         f"{name} {config['versions'].get(name)} and not {here[name]}"
@@ -149,9 +156,18 @@ def check_resumable(
     ]
     if changed and not regardless:
         raise InputError(f"argument --resume: the run was made with {', '.join(changed)}; --force goes on")
-    before = config["versions"].get("deap-nn")
-    if before != here["deap-nn"]:
-        warnings.warn(f"the run was made with deap-nn {before}, this is {here['deap-nn']}", stacklevel=2)
+    if not _names_package(Path(path, "checkpoint")):  # if it does, `evolve` compares it
+        warn_of_other_package(config["versions"].get(PACKAGE), stacklevel=2)
+
+
+def _names_package(folder: Path) -> bool:
+    """Return whether the first record of a checkpoint has the version of this package that made it."""
+    try:
+        check_folder(folder)
+        first = read_first(folder)
+    except (CheckpointError, OSError):  # what opens it says so
+        return False
+    return first is not None and "package" in (first.environment or {})
 
 
 def _check_status(path: Path) -> None:
@@ -173,12 +189,12 @@ def check_data(path: str | os.PathLike[str], sha256: str, *, regardless: bool) -
         raise InputError("argument --resume: the data are not those that the run was begun with; --force goes on")
 
 
-def open_checkpoint(path: str | os.PathLike[str], *, regardless: bool) -> Checkpoint:
-    """Open the checkpoint of a run to go on with, or raise `InputError`."""
+def open_checkpoint(path: str | os.PathLike[str], population: int, *, regardless: bool) -> Checkpoint:
+    """Open the checkpoint of a run to go on with a population of some members, or raise `InputError`."""
     kept, logged = Path(path, "checkpoint", "generations"), Path(path, "logbook.csv")
     try:
         check_folder(kept.parent)
-        begun = logged.is_file() and read_plain(logged).count(b"\n") > 1
+        begun = logged.is_file() and _starts_with(logged).count(b"\n") > 1
     except OSError as error:
         raise InputError(f"argument --resume: {error.filename} {error.strerror}") from error
     if begun and not (kept.is_file() and kept.stat().st_size):
@@ -192,9 +208,19 @@ def open_checkpoint(path: str | os.PathLike[str], *, regardless: bool) -> Checkp
         raise InputError(f"argument --resume: {error}") from error
     except OSError as error:
         raise InputError(f"argument --resume: {error.filename}: {error.strerror}") from error
+    began = len(checkpoint.past[0].wvalues) if checkpoint.past else population
+    if began != population:  # before there are so many members
+        checkpoint.close()
+        values = f"population was {began} when the run began, and is {population}"
+        raise InputError(f"argument --resume: {kept.parent} is of a run with other settings: {values}")
     if checkpoint.kept_aside is not None:
         after = f"damaged after generation {len(checkpoint.past) - 1}"
         warnings.warn(f"the checkpoint is {after}; all of it is kept as {checkpoint.kept_aside}", stacklevel=2)
     elif checkpoint.cut_off:
         warnings.warn(f"an unfinished record after generation {len(checkpoint.past) - 1} was cut off", stacklevel=2)
     return checkpoint
+
+
+def _starts_with(path: Path) -> bytes:
+    with open_plain(path) as file:
+        return file.read(SMALL_BYTES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -66,7 +67,8 @@ class Generation:
     settings : dict, optional
         Of generation 0: what decides the run's numbers, as `settings_record` tells of it; not in older checkpoints.
     environment : dict, optional
-        Of generation 0, likewise: what of the process that began the run decides the last bits.
+        Of generation 0, likewise: what of the process that began the run decides the last bits, and the version of this
+        package there.
     """
 
     number: int
@@ -82,6 +84,11 @@ class Generation:
     chosen: NDArray[np.uint32] = field(repr=False)
     settings: dict[str, Any] | None = None
     environment: dict[str, Any] | None = None
+
+    @property
+    def best(self) -> int:
+        """The place of the best member, the first of several."""
+        return max(range(len(self.wvalues)), key=self.wvalues.tolist().__getitem__)
 
     def parents(self, elites: int) -> int:
         """Return how many different parents its children have, those that live on themselves at its end left out."""
@@ -137,6 +144,8 @@ def _check_record(values: dict[str, Any]) -> None:
     parts = {"variables": dict, "versions": dict, "threads": list | None, "processor": str}
     if not isinstance(known, dict) or not all(isinstance(known.get(part, 0), kind) for part, kind in parts.items()):
         raise TypeError("its environment is none")
+    if not isinstance(known.get("package", ""), str):  # older ones have no such entry
+        raise TypeError("its environment is none")
     threads = known["threads"]
     if threads is not None and not (len(threads) == 2 and all(isinstance(number, int) for number in threads)):
         raise TypeError("its threads are no two numbers")
@@ -157,7 +166,7 @@ def _digest(ordinal: int, content: bytes) -> bytes:
 
 def keyframes_in(folder: Path) -> list[Path]:
     """Return the keyframes in a checkpoint's folder, the newest first; there is more than one only after a kill."""
-    names = [path for path in folder.glob("keyframe-*") if path.name.removeprefix("keyframe-").isdigit()]
+    names = [path for path in folder.glob("keyframe-*") if re.fullmatch("keyframe-[0-9]{1,18}", path.name)]
     return sorted(names, key=lambda path: int(path.name.removeprefix("keyframe-")), reverse=True)
 
 

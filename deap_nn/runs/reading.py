@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,9 @@ LARGEST_HEAD = 1 << 16
 
 LARGEST_TABLE = 512 << 20
 """No table of numbers is read that is larger: it takes several times as much as objects."""
+
+TABLE_ALWAYS_READ = 4 << 20
+"""A table of numbers is read that has no more bytes, however few generations the settings have."""
 
 COLUMN_BYTES, MOST_COLUMNS = 26, 100
 """So long is a number with its comma at most, and so many columns have the statistics of a run."""
@@ -76,42 +79,59 @@ def read_columns(path: Path, *names: str, integers: bool = False) -> dict[str, l
     The file may be four times as large as the run has generations for, by the settings beside it.
     """
     with _naming(path):
-        most = min(LARGEST_TABLE, max(ALWAYS_READ, SLACK * _generations(path.parent) * MOST_COLUMNS * COLUMN_BYTES))
+        generations = _generations(path.parent)
+        implied = SLACK * (generations or 0) * MOST_COLUMNS * COLUMN_BYTES
+        most = min(LARGEST_TABLE, max(ALWAYS_READ if generations is None else TABLE_ALWAYS_READ, implied))
         columns: dict[str, list[float]] = read_csv(path, integers=integers, most=most)
         _check_names(columns, names)
     return columns
 
 
-def _generations(folder: Path) -> int:
-    """Return how many generations the settings and the status of a run tell of, 0 where they do not."""
+def _generations(folder: Path) -> int | None:
+    """Return how many generations the settings and the status of a run tell of, None where they do not."""
     told = []
     for name in ("config.json", "status.json"):
         if os.path.lexists(folder / name):
             found = read_json(folder / name)
             told += [found.get(key) for key in ("generations", "asked_generations")]
-    return max((value for value in told if isinstance(value, int)), default=0)
+    return max((value for value in told if isinstance(value, int)), default=None)
 
 
-def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path, *names: str, most: int | None = None) -> dict[str, NDArray[Any]]:
     """Return all arrays of an ``.npz`` file, of which it must have some, or raise `InputError`.
 
-    They may take four times the file's size, or ``ALWAYS_READ``: a small file may else unpack to all memory there is.
+    They may take at most `most` bytes; left out, as many as `arrays_in` reads.
     """
     with _naming(path), open_plain(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > LARGEST_BYTES:
-            raise ValueError(f"has {size:,} bytes, at most {LARGEST_BYTES:,} are read")
-        with np.load(file, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("is no .npz file")
-            left = max(ALWAYS_READ, SLACK * size)
-            found = {}
-            for name in archive.files:
-                left -= _unpacked(archive, name)
-                if left < 0:
-                    raise ValueError(f"unpacks to more than {max(ALWAYS_READ, SLACK * size):,} bytes")
-                found[name] = archive[name]
+        found = arrays_in(file, most)
         _check_names(found, names)
+    return found
+
+
+def arrays_in(file: IO[bytes], most: int | None = None) -> dict[str, NDArray[Any]]:
+    """Return all arrays of an open ``.npz`` file.
+
+    They may take at most `most` bytes; left out, four times the file's size, or ``ALWAYS_READ``: a small file may else
+    unpack to all memory there is.
+
+    Raises
+    ------
+    ValueError, OSError, zipfile.BadZipFile, zlib.error, EOFError
+        If it is none, or one that takes more.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if size > LARGEST_BYTES:
+        raise ValueError(f"has {size:,} bytes, at most {LARGEST_BYTES:,} are read")
+    most = max(ALWAYS_READ, SLACK * size) if most is None else most
+    with np.load(file, allow_pickle=False) as archive:
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("is no .npz file")
+        left, found = most, {}
+        for name in archive.files:
+            left -= _unpacked(archive, name)
+            if left < 0:
+                raise ValueError(f"unpacks to more than {most:,} bytes")
+            found[name] = archive[name]
     return found
 
 

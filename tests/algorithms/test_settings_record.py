@@ -1,26 +1,44 @@
 """A checkpoint holds what decides a run's numbers: with another setting no run goes on, and none is replayed."""
 
 import dataclasses
+import inspect
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
 from conftest import MNIST, run_here
 from deap import tools
+from wirings import LAYOUT, wired
 
 from deap_nn import (
     Annealed,
     Checkpoint,
     Constant,
     ErrorScaled,
+    Individual,
     KerasProblem,
+    Layout,
+    NoiseTable,
+    OneFifth,
     RunDirectory,
+    SelfAdaptive,
+    cxMean,
+    cxScanning,
     evolve,
+    initNormal,
     make_toolbox,
+    mutGaussianAdaptive,
+    recombination_weights,
     replay,
+    selLogRank,
+    selRankBoosted,
 )
 from deap_nn.algorithms.settings_record import check_settings, settings_record
+from deap_nn.breeding.founders import initPopulation
+from deap_nn.data.image_files import RawArrays
+from deap_nn.data.loading import split_validation
 from deap_nn.runs.generations import CheckpointError, read_generations
 from deap_nn.runs.reading import read_arrays
 
@@ -82,50 +100,69 @@ def test_a_replay_that_differs_from_the_log_ends_with_status_1(folder, digits_fi
 
 
 def test_what_does_not_decide_a_number_may_change(folder, digits_file):
-    changed = {"keyframes": 1.5, "timeout": 50.0, "group_size": 3, "voters": 2, "workers": 9, "target": None}
+    whole = shutil.copytree(folder, folder.parent / "whole")
+    changed = {"keyframes": 1.5, "timeout": 50.0, "group_size": 3, "voters": 2, "workers": 9, "target": 1e-9}
+    changed |= {"patience": 90, "max_seconds": 1e6, "cache_size": 500, "output": "elsewhere", "keyframe_space": 0}
     change(folder, **changed, data={**json.loads((folder / "config.json").read_text())["data"], "path": "elsewhere"})
-    options = ["--generations", 9, "--no-progress", "--data", digits_file]
-    answer = run_here(MNIST, "--resume", folder, *options, cwd=folder.parent)
-    assert answer.returncode == 0, answer.stderr
+    for place in (folder, whole):
+        options = ["--generations", 9, "--no-progress", "--data", digits_file]
+        answer = run_here(MNIST, "--resume", place, *options, cwd=folder.parent)
+        assert answer.returncode == 0, answer.stderr
+    for name in ("logbook.csv", "readouts.csv", "best.npz"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
 
 
 def small(digits, **arguments):
     return make_toolbox("mlp", digits, **({"seed": 3, "batch_size": 16} | arguments))
 
 
+def penalty(individual, factor=1.0):
+    return (factor * float(np.abs(individual.flat).sum()),)
+
+
+def mutation(**noise):
+    return partial(mutGaussianAdaptive, sigma=ErrorScaled(0.3), **noise)
+
+
 def penalised(evaluate, individual):
     return (evaluate(individual)[0] + 1.0,)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        ({"batch_size": 17}, "batch_size"),
-        ({"batch_generations": 2}, "batch_generations"),
-        ({"sigma": Constant(0.1)}, "mutate.sigma"),
-        ({"sigma": ErrorScaled(0.11)}, "mutate.sigma"),
-        ({"fitness": "error"}, "fitness"),
-        ({"scale": None}, "mutate.scale"),
-        ({"mutation_indpb": 0.5}, "mutate.indpb"),
-        ({"mutated_matrices": "one"}, "mutate.matrices"),
-        ({"pressure": 1.6}, "select.pressure"),
-        ({"boost": 3.0}, "select.boost"),
-        ({"boosted": 2}, "select.boosted"),
-        ({"parents": 0.5}, "select"),
-        ({"mates": 3}, "mates"),
-        ({"mates": 2, "indpb": 0.3}, "mate"),
-        ({"crossover": "split"}, "mate"),
-        ({"tournsize": 4}, "select"),
-        ({"elites": 1}, "elites"),
-        ({"elites": 1, "elite_batches": 3}, "elite_batches"),
-        ({"validation_size": 40}, "validation_size"),
-        ({"precision": "bfloat16"}, "precision"),
-        ({"init": "normal"}, "individual"),
-        ({"seed": 4}, "seed"),
-        ({"preset": "es", "step": 2.0}, "step"),
-    ],
-    ids=str,
-)
+ARGUMENTS = [
+    ({"batch_size": 17}, "batch_size"),
+    ({"batch_generations": 2}, "batch_generations"),
+    ({"sigma": Constant(0.1)}, "mutate.sigma"),
+    ({"sigma": ErrorScaled(0.11)}, "mutate.sigma"),
+    ({"fitness": "error"}, "fitness"),
+    ({"scale": None}, "mutate.scale"),
+    ({"mutation_indpb": 0.5}, "mutate.indpb"),
+    ({"mutated_matrices": "one"}, "mutate.matrices"),
+    ({"pressure": 1.6}, "select.pressure"),
+    ({"boost": 3.0}, "select.boost"),
+    ({"boosted": 2}, "select.boosted"),
+    ({"parents": 0.5}, "select"),
+    ({"mates": 3}, "mates"),
+    ({"mates": 2, "indpb": 0.3}, "mate"),
+    ({"crossover": "split"}, "mate"),
+    ({"tournsize": 4}, "select"),
+    ({"elites": 1}, "elites"),
+    ({"elites": 1, "elite_batches": 3}, "elite_batches"),
+    ({"validation_size": 40}, "validation_size"),
+    ({"precision": "bfloat16"}, "precision"),
+    ({"init": "normal"}, "individual"),
+    ({"seed": 4}, "seed"),
+    ({"preset": "es", "step": 2.0}, "step"),
+    ({"preset": "es"}, "mutate.sigma"),
+    ({"preset": "es", "parents": 2}, "weigh.parents"),
+    ({"preset": "es", "sampling": "mirrored"}, "select"),
+    ({"init": [np.zeros(shape) for shape in ((784, 64), (64,), (64, 10), (10,))]}, "individual.weights"),
+    ({"sigma": OneFifth(0.1, 0.01)}, "mutate.sigma"),
+    ({"sigma": SelfAdaptive(0.1, 0.01)}, "mutate.sigma"),
+    ({"sigma": Annealed(0.1, 0.01, 9)}, "mutate.sigma"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "named"), ARGUMENTS, ids=str)
 def test_each_argument_that_decides_a_number_is_recorded(digits, tmp_path, arguments, named):
     found = []
     for toolbox in (small(digits), small(digits, **arguments)):
@@ -138,11 +175,146 @@ def test_each_argument_that_decides_a_number_is_recorded(digits, tmp_path, argum
     assert any(name == named or name.startswith(f"{named}.") for name in differing)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (OneFifth(0.1, 0.01), OneFifth(0.1, 0.02)),
+        (SelfAdaptive(0.1, 0.01), SelfAdaptive(0.1, 0.02)),
+        (Annealed(0.1, 0.01, 9), Annealed(0.1, 0.02, 9)),
+        (Annealed(0.1, 0.01, 9), Annealed(0.1, 0.01, 8)),
+        (Annealed(0.1, 0.01, 9), Annealed(0.1, 0.01, 9, shape="linear")),
+    ],
+    ids=repr,
+)
+def test_each_number_of_an_adaptation_is_recorded(digits, tmp_path, one, other):
+    records = []
+    for sigma in (one, other):
+        toolbox = small(digits, sigma=sigma)
+        records.append(settings_record(toolbox, toolbox.population(n=4), seed=3, cxpb=1.0, mutpb=1.0))
+    with pytest.raises(CheckpointError, match=r"mutate.sigma was "):
+        check_settings(*records, tmp_path)
+
+
+WIRED = [
+    ({"mutate": mutation(noise=NoiseTable(2, LAYOUT.size))}, r"mutate.noise was 'of the seed' .* and is {'seed': 2"),
+    ({"mutate": mutation(noise=NoiseTable(1, 1 << 20))}, r"mutate.noise was 'of the seed' .* 'size': 4194304"),
+    (
+        {"mutate": mutation(noise=np.ones(1 << 20, np.float32))},
+        r"mutate.noise was 'of the seed' .* and is '[0-9a-f]{16}",
+    ),
+    ({"mutate": mutation()}, r"mutate.noise was 'of the seed' .* and is None"),
+    ({"individual": partial(initNormal, Individual, LAYOUT, noise=NoiseTable(1, 9))}, "individual.noise was None"),
+    ({"individual": partial(initNormal, Individual, LAYOUT, sigma=0.5)}, "individual.sigma was None"),
+    ({"individual": partial(initNormal, Individual, Layout(("a",), ((63,),)))}, "is of another run"),
+    ({"evaluate": penalty}, "evaluate was 'sum_of_squares'"),
+    ({"mates": 3, "mate": cxScanning}, "mate was 'cxMask'"),
+    ({"elites": 1}, "elites was 0"),
+    ({"elites": 1, "elite_batches": 2}, "elite_batches was 1"),
+    ({"select": partial(selRankBoosted, parents=5)}, "select.parents was 6"),
+    ({"step": 2.0, "mate": cxMean}, "mate was 'cxMask'"),
+    ({"step": 2.0, "mate": cxMean, "select": selLogRank, "weigh": recombination_weights}, "mate was 'cxMask'"),
+    ({"population": "another seed"}, "is of another run"),
+]
+
+
+@pytest.mark.parametrize(
+    ("registered", "named"), WIRED, ids=lambda value: ",".join(value) if type(value) is dict else ""
+)
+def test_a_toolbox_wired_by_hand_is_held_to_its_settings(tmp_path, registered, named):
+    toolbox = wired()
+    evolve(toolbox.population(n=8), toolbox, 1, seed=1, checkpoint=tmp_path)
+    before = (tmp_path / "generations").read_bytes()
+    other = wired(**{name: value for name, value in registered.items() if name != "population"})
+    if "population" in registered:
+        other.register("population", initPopulation, other, 2)
+    with pytest.raises(CheckpointError, match=named):
+        evolve(other.population(n=8), other, 2, seed=1, checkpoint=tmp_path)
+    assert (tmp_path / "generations").read_bytes() == before
+
+
+@pytest.mark.parametrize("weighs", [None, partial(recombination_weights, parents=3)], ids=["all", "three"])
+def test_the_weights_by_rank_are_a_setting(tmp_path, weighs):
+    around = {"mate": cxMean, "select": selLogRank, "step": 2.5, "weigh": recombination_weights}
+    toolbox = wired(**around)
+    evolve(toolbox.population(n=8), toolbox, 1, seed=1, checkpoint=tmp_path)
+    other = wired(**around | ({"weigh": weighs} if weighs else {"select": partial(selLogRank, parents=3)}))
+    with pytest.raises(CheckpointError, match=r"(weigh|select).parents was None when the run began, and is 3"):
+        evolve(other.population(n=8), other, 2, seed=1, checkpoint=tmp_path)
+
+
+def test_a_record_of_the_first_version_is_compared_without_noise(tmp_path):
+    toolbox = wired()
+    record = settings_record(toolbox, toolbox.population(n=8), seed=1, cxpb=1.0, mutpb=1.0)
+    first = {name: value for name, value in record.items() if not name.endswith(".noise")} | {"version": 1}
+    assert first.keys() != record.keys()
+    check_settings(first, record, tmp_path)
+    with pytest.raises(CheckpointError, match="mate was 'cxBiased'"):
+        check_settings(first | {"mate": "cxBiased"}, record, tmp_path)
+    for version in (0, 3, "2", [2], None):
+        with pytest.warns(UserWarning, match="does not hold the run's settings: they are not compared"):
+            check_settings(record | {"version": version, "mate": "x"}, record, tmp_path)
+
+
 def test_a_setting_at_its_neutral_value_is_left_out(digits):
     toolbox = small(digits)
     record = settings_record(toolbox, toolbox.population(n=8), seed=3, cxpb=1.0, mutpb=1.0)
     assert not {"cxpb", "elites", "precision", "mutate.indpb", "select.boosted"} & record.keys()
-    assert record["version"] == 1
+    assert record["version"] == 2
+
+
+COMMON = {
+    "version": 2,
+    "seed": 3,
+    "population": 8,
+    "fitness_weights": [-1.0],
+    "model": "mlp",
+    "data": "63efe971f11dccf4",
+    "batch_size": 16,
+    "validation_size": 12,
+    "individual.noise": "of the seed",
+    "mutate": "mutGaussianAdaptive",
+    "mutate.noise": "of the seed",
+}
+SCALED = {"individual": "initScaled", "fitness": "cross_entropy"}
+SCALED |= {"mutate.scale": [0.050507627227610534, 0.050507627227610534, 0.1767766952966369, 0.1767766952966369]}
+
+LITERAL = {
+    "ga": COMMON
+    | SCALED
+    | {"mate": "cxScanning", "mates": 4, "mutate.sigma": "ErrorScaled(0.1, fitness='cross_entropy')"}
+    | {"select": "selRankBoosted", "select.boost": 2.0, "select.fewest": 10, "select.parents": 0.25}
+    | {"select.pressure": 1.5},
+    "es": COMMON
+    | SCALED
+    | {"mutate.sigma": "Annealed(0.5, 0.025)", "step": 6.196773353931867}
+    | {"weigh": "recombination_weights", "weigh.parents": 0.5},
+    "article": COMMON
+    | {"individual": "initNormal", "fitness": "error", "mate": "cxMask", "mate.indpb": 0.5}
+    | {"mutate.sigma": "ErrorScaled(0.1, fitness='error')", "select": "selRankBoosted", "select.boost": 100.0}
+    | {"select.parents": 1.0, "select.pressure": 2.0},
+}
+"""The records as they lie on disks: another name, or another form of a value, needs another version."""
+
+
+@pytest.mark.parametrize("preset", LITERAL)
+def test_the_names_of_a_record_are_those_of_its_version(tmp_path, preset):
+    labels = np.arange(80, dtype=np.uint8) % 10
+    images = np.repeat(20 * labels, 784).reshape(80, 28, 28)
+    dataset = split_validation(RawArrays(images[:60], labels[:60], images[60:], labels[60:]), name="made")
+    toolbox = make_toolbox("mlp", dataset, seed=3, preset=preset, batch_size=16)
+    evolve(toolbox.population(n=8), toolbox, 5, checkpoint=tmp_path)
+    kept = read_generations(tmp_path)[0].settings
+    assert kept == LITERAL[preset]
+    assert json.dumps(kept) == json.dumps(
+        {name: LITERAL[preset][name] for name in ["version", *sorted(kept.keys() - {"version"})]}
+    )
+
+
+def test_each_argument_of_a_toolbox_is_recorded_or_decides_no_number():
+    elsewhere = {"model", "data", "population", "generations", "threads"}  # of the record, of none, of its environment
+    elsewhere |= {"container", "device"}  # the weights of its fitness; and where there is a GPU
+    walked = {name for arguments, _ in ARGUMENTS for name in arguments}
+    assert inspect.signature(make_toolbox).parameters.keys() == elsewhere | walked
 
 
 def test_the_number_of_generations_is_no_setting(digits, tmp_path):
@@ -186,8 +358,6 @@ def test_a_model_counts_by_what_it_computes_and_not_by_keras_numbers(tmp_path):
 
 def test_other_data_are_a_difference_unless_told(digits, tmp_path):
     from conftest import made_digits
-
-    from deap_nn.data.loading import split_validation
 
     toolbox = small(digits)
     evolve(toolbox.population(n=8), toolbox, 1, checkpoint=tmp_path)
@@ -244,10 +414,6 @@ class Own:
 
     def restore(self, state):
         pass
-
-
-def penalty(individual, factor):
-    return (factor * float(np.abs(individual.flat).sum()),)
 
 
 def hand_wired(digits, **arguments):

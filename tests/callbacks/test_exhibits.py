@@ -1,6 +1,8 @@
 """What a run keeps for its report: filters by generation, and what its result answers."""
 
 import contextlib
+import io
+import shutil
 
 import numpy as np
 import pytest
@@ -109,21 +111,64 @@ def test_rows_that_a_checkpoint_does_not_reach_are_made_anew(toolbox, tmp_path):
     assert read(tmp_path / "filters.npz")["generations"].tolist() == list(range(7))
 
 
-@pytest.mark.parametrize("content", [b"", b"PK", b"PK\x03\x04 and no more"])
-@pytest.mark.filterwarnings("default:.*filters.npz cannot be read:UserWarning")
-def test_a_damaged_file_of_filters_is_said_and_stops_no_run(toolbox, tmp_path, content, recwarn):
-    for stop in (3, None):
-        checkpoint = Checkpoint(tmp_path / "checkpoint")
-        trace = FilterTrace(tmp_path / "filters.npz", toolbox.layout, (28, 28))
-        callbacks = [trace, *([Stop(stop)] if stop is not None else [])]
-        try:
-            evolve(toolbox.population(n=8), toolbox, 5, seed=1, callbacks=callbacks, checkpoint=checkpoint)
-        except KeyboardInterrupt:
-            (tmp_path / "filters.npz").write_bytes(content)
-        finally:
-            checkpoint.close()
-    assert ["it is made again from generation 3 on" in str(warning.message) for warning in recwarn] == [True]
-    assert read(tmp_path / "filters.npz")["generations"].tolist() == [3, 4, 5]
+def of_other_filters():
+    file = io.BytesIO()
+    np.savez(file, generations=np.arange(7), filters=np.zeros((7, 3, 3, 3), np.float16), matrix=np.array("kernel"))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "arguments"),
+    [
+        (None, "filters.npz is missing", {}),
+        (b"", "filters.npz: cannot be read", {"preset": "es"}),
+        (b"PK\x03\x04 and no more", "filters.npz: cannot be read", {"elites": 2, "elite_batches": 3}),
+        (of_other_filters(), "filters.npz holds other filters", {}),
+    ],
+    ids=["missing", "empty", "torn", "other"],
+)
+def test_a_lost_file_of_filters_is_said_and_made_again_from_the_records(
+    digits, tmp_path, content, said, arguments, monkeypatch
+):
+    monkeypatch.setattr(exhibits, "MOST_ROWS", 6)
+
+    def run(folder, *stop):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, **arguments)
+        callbacks = [FilterTrace(folder / "filters.npz", toolbox.layout, (28, 28)), *map(Stop, stop)]
+        options = {"checkpoint": folder / "checkpoint", "callbacks": callbacks, "keyframe_seconds": None}
+        evolve(toolbox.population(n=8), toolbox, 14, **options)
+
+    for name in ("whole", "broken"):
+        (tmp_path / name).mkdir()
+    run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "broken", 9)
+    (tmp_path / "broken" / "filters.npz").unlink()
+    if content is not None:
+        (tmp_path / "broken" / "filters.npz").write_bytes(content)
+    with pytest.warns(UserWarning, match=rf"{said}.*: it is made again$") as warned:
+        run(tmp_path / "broken")
+    assert len(warned) == 1
+    assert (tmp_path / "broken" / "filters.npz").read_bytes() == (tmp_path / "whole" / "filters.npz").read_bytes()
+
+
+def test_rows_that_a_keyframe_spares_breeding_are_lost_and_the_line_says_so(toolbox, tmp_path):
+    options = {"checkpoint": tmp_path / "checkpoint", "keyframe_seconds": 0.0}
+
+    class Keep(Callback):
+        def on_generation(self, evolution):
+            if evolution.generation == 4:
+                kept.extend((tmp_path / "checkpoint").glob("keyframe-3"))
+                shutil.copy(kept[0], tmp_path / "keyframe-3")
+
+    kept = []
+    evolve(toolbox.population(n=8), toolbox, 5, callbacks=[Keep()], **options)
+    (tmp_path / "checkpoint" / "keyframe-5").unlink()
+    shutil.move(tmp_path / "keyframe-3", tmp_path / "checkpoint")
+    trace = FilterTrace(tmp_path / "filters.npz", toolbox.layout, (28, 28))
+    with pytest.warns(UserWarning, match="is made again from generation 3 on, before which breeding takes long$"):
+        evolve(toolbox.population(n=8), toolbox, 6, callbacks=[trace], **options)
+    assert read(tmp_path / "filters.npz")["generations"].tolist() == [3, 4, 5, 6]
 
 
 def test_nothing_is_kept_of_what_are_no_images(toolbox, tmp_path):

@@ -1,5 +1,7 @@
 """What decides the last bits beside the settings: versions, TensorFlow's variables and threads, the processor."""
 
+import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -69,6 +71,46 @@ def test_a_run_is_not_gone_on_with_where_bits_are_other(digits, tmp_path, monkey
         go(small(digits), 2, checkpoint=tmp_path, force=True)
     with pytest.warns(UserWarning, match="may be others"), Checkpoint(tmp_path, regardless=True) as checkpoint:
         go(small(digits), 3, checkpoint=checkpoint)
+
+
+def made_by(folder, **package):
+    """Write a checkpoint again, as if by another version of this package, or by one that did not keep its version."""
+    first, *others = read_generations(folder)
+    kept = {name: value for name, value in first.environment.items() if name != "package"}
+    (folder / "generations").unlink()
+    with Checkpoint(folder) as checkpoint:
+        for generation in (dataclasses.replace(first, environment=kept | package), *others):
+            checkpoint.append(generation)
+
+
+SAID = f"the run was made with deap-nn 0.0.1, this is {environment.versions()['deap-nn']}"
+
+
+@pytest.mark.parametrize("settings", ["as they were", "of that version too"])
+def test_another_version_of_this_package_warns_once_and_the_command_goes_on(
+    finished_run, here, digits_file, tmp_path, settings
+):
+    folder = shutil.copytree(finished_run, tmp_path / "run")
+    made_by(folder / "checkpoint", package="0.0.1")
+    if settings != "as they were":
+        config = json.loads((folder / "config.json").read_text())
+        config["versions"]["deap-nn"] = "0.0.1"
+        (folder / "config.json").write_text(json.dumps(config))
+    answer = here(MNIST, "--resume", folder, "--generations", 9, "--no-progress", "--data", digits_file)
+    assert (answer.returncode, answer.stderr) == (0, f"mnist.py: warning: {SAID}\n")
+    assert len(read_run(folder).logbook) == 10
+    assert "same_bytes" not in read_run(folder).status
+
+
+@pytest.mark.parametrize("package", [{"package": "0.0.1"}, {}], ids=["another", "not kept"])
+def test_a_script_is_warned_of_another_version_of_this_package(digits, tmp_path, package):
+    _, expected = go(small(digits), 2, checkpoint=tmp_path / "whole")
+    go(small(digits), 1, checkpoint=tmp_path / "kept")
+    made_by(tmp_path / "kept", **package)
+    with pytest.warns(UserWarning, match=f"^{SAID}$") if package else contextlib.nullcontext([1]) as caught:
+        _, logbook = go(small(digits), 2, checkpoint=tmp_path / "kept")
+    assert len(caught) == 1
+    assert logbook == expected
 
 
 @pytest.mark.parametrize(("other", "named"), OTHERS, ids=lambda value: next(iter(value)) if value is dict else None)

@@ -3,15 +3,17 @@
 import csv
 import importlib
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import MNIST, ROOT, XOR, interrupt, start, status_of
+from conftest import MNIST, ROOT, XOR, alone, interrupt, not_for_ever, start, status_of
 
 from deap_nn import NoiseTable
 from deap_nn.algorithms.toolbox.from_settings import toolbox_of
@@ -151,6 +153,42 @@ def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, work
         assert (tmp_path / "run" / name).read_bytes() == (folder / name).read_bytes()
     unkept = {"checkpoint"} if breeding == "plain" else set()
     assert {path.name for path in (tmp_path / "run").iterdir()} == FILES - unkept
+
+
+@in_turn
+def test_the_one_command_names_the_three_operators_in_its_first_line(tmp_path):
+    """``python -m scoop experiments/mnist.py`` as it stands; it is ended as soon as it has said so."""
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    with open(tmp_path / "stderr", "w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "scoop", "experiments/mnist.py"],
+            cwd=tmp_path,
+            env=os.environ | alone(tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            with not_for_ever():
+                first = next(line for line in process.stdout if not line.startswith("Launching"))
+                second = next(process.stdout)
+                while not list(tmp_path.glob("runs/*/config.json")):
+                    time.sleep(0.05)
+        finally:
+            interrupt(process, signal.SIGINT)
+        errors.seek(0)
+        assert "Traceback" not in errors.read()
+    assert first == (
+        "genetic algorithm (ga): four parents crossed by a random mask (cxScanning), Gaussian mutation whose sigma is "
+        "0.1 times the error of the best, from its cross-entropy (mutGaussianAdaptive), selection by rank of the best "
+        "50 with pressure 1.5, the best boosted by 2 (selRankBoosted)\n"
+    )
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert second.endswith(f"; run: {folder.relative_to(tmp_path)}\n")
+    assert status_of(folder)["state"] == "interrupted"
+    config = read_config(folder, "--output")
+    assert (config["model"], config["population"], config["generations"]) == ("mnist_deep", 200, 150)
 
 
 @in_turn

@@ -1,9 +1,11 @@
 """Each option of ``experiments/mnist.py`` has an effect under the default preset, or names what gives it one."""
 
+import contextlib
 import csv
 import importlib
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from conftest import MNIST, ROOT, made_digits, run_here
 
 import deap_nn
 from deap_nn.models.tensorflow import keras
+from deap_nn.runs.generations import read_first
 
 SIZES = ("--model", "mlp", "--population", 12, "--generations", 3)
 
@@ -67,8 +70,8 @@ REFUSED = {
     "--final-sigma": ([0.01], "--final-sigma: needs --schedule linear or geometric or one-fifth or self-adaptive"),
     "--schedule-generations": ([9], "--schedule-generations: needs --schedule linear or geometric"),
     "--elite-batches": ([3], "--elite-batches: needs --elites"),
-    "--workers": ([2], "--workers"),
-    "--scheduler": (["tcp://127.0.0.1:1"], "--scheduler"),
+    "--workers": ([2], "--workers: is for --map processes, dask or ray\n"),
+    "--scheduler": (["tcp://127.0.0.1:1"], "--scheduler: is for --map dask or ray\n"),
 }
 """They need another option, which the message names."""
 
@@ -149,10 +152,6 @@ def has_a_longer_logbook(folder, place):
     assert len(rows(folder)) == 6
 
 
-def has_the_same_numbers(folder, place):
-    assert rows(folder) == rows(place / "base")
-
-
 def is_of_other_data(folder, place):
     kept = [json.loads((run / "config.json").read_text())["data"]["sha256"] for run in (folder, place / "base")]
     assert kept[0] != kept[1]
@@ -171,7 +170,6 @@ EFFECTS = {
     "--patience": ([1], ends_early),
     "--max-seconds": ([0], ends_early),
     "--breeding": (["plain"], has_no_checkpoint),
-    "--map": (["serial"], has_the_same_numbers),
 }
 """What a run's folder shows of them."""
 
@@ -187,31 +185,116 @@ def test_the_folder_shows_it(place, here, digits_file, tmp_path, option):
     effect(tmp_path / "run", place)
 
 
-def test_the_rest_are_of_the_process_or_the_folder(place, here, warm, digits_file, tmp_path):
-    given = (MNIST, *SIZES, "--data", digits_file, "--no-progress", "--output")
-    answer = warm(*given, tmp_path / "run", "--threads", 2)
+OF_THE_PROCESS = set()
+"""Options of the process or the folder, each with a test of its own below."""
+
+
+def walked(*options):
+    OF_THE_PROCESS.update(options)
+    return lambda test: test
+
+
+@pytest.fixture
+def command(digits_file):
+    """A command that a test completes by the folder of the run."""
+    return (MNIST, *SIZES, "--data", digits_file, "--no-progress", "--output")
+
+
+@walked("--map")
+def test_the_map_that_is_named_does_the_work(place, here, command, tmp_path, monkeypatch):
+    """With the option that it takes; ``tests/maps`` starts the processes."""
+    asked, done = [], []
+
+    @contextlib.contextmanager
+    def opened(name, **given):
+        def counting(function, *iterables):
+            found = list(map(function, *iterables))
+            done.append(len(found))
+            return found
+
+        asked.append((name, given))
+        yield counting
+
+    monkeypatch.setattr("deap_nn.maps.options.open_map", opened)
+    answer = here(*command, tmp_path / "run", "--map", "processes", "--workers", 2, cwd=place)
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout == ""
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["threads"] == 2
-    answer = warm(*given, tmp_path / "gpu", "--device", "gpu")
+    assert asked == [("processes", {"workers": 2, "address": None})]
+    assert sum(done) > 0
+    assert rows(tmp_path / "run") == rows(place / "base")
+
+
+@walked("--threads")
+def test_tensorflow_has_the_threads(place, warm, command, tmp_path):
+    answer = warm(*command, tmp_path / "run", "--threads", 2)
+    assert answer.returncode == 0, answer.stderr
+    threads = [read_first(run / "checkpoint").environment["threads"] for run in (place / "base", tmp_path / "run")]
+    assert threads == [[1, 1], [2, 2]]
+
+
+@walked("--no-progress", "--output")
+def test_nothing_is_shown_and_the_folder_is_the_one_that_is_named(warm, command, tmp_path):
+    answer = warm(*command, "named")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["named"]
+
+
+@walked("--device")
+def test_a_device_that_is_not_there_is_refused(warm, command, tmp_path):
+    answer = warm(*command, tmp_path / "gpu", "--device", "gpu")
     if answer.returncode:  # as where there is none
         assert answer.returncode == 2
         assert answer.stderr == "mnist.py: error: argument --device: TensorFlow sees no GPU\n"
         assert not (tmp_path / "gpu").exists()
+
+
+@walked("--resume")
+def test_a_run_goes_on(place, here, tmp_path):
     copy = shutil.copytree(place / "base", tmp_path / "base")
     answer = here(MNIST, "--resume", copy, "--generations", 4, cwd=place)
+    assert answer.returncode == 0, answer.stderr
+    assert rows(copy)[:4] == rows(place / "base")
+    assert len(rows(copy)) == 5
+
+
+@walked("--force", "--regardless")
+@pytest.mark.parametrize("option", ["--force", "--regardless"])
+def test_a_run_goes_on_with_other_data(place, here, tmp_path, option):
+    copy = shutil.copytree(place / "base", tmp_path / "base")
+    command = (MNIST, "--resume", copy, "--generations", 4, "--data", "other.npz", "--no-progress")
+    answer = here(*command, cwd=place)
+    assert answer.returncode == 2
+    said = "argument --resume: the data are not those that the run was begun with; --force goes on"
+    assert said in answer.stderr
+    assert len(rows(copy)) == 4
+    answer = here(*command, option, cwd=place)
     assert answer.returncode == 0, answer.stderr
     assert len(rows(copy)) == 5
 
 
-ELSEWHERE = {"--output", "--resume", "--threads", "--device", "--no-progress", "--help", "--tensorboard"}
-ELSEWHERE |= {"--force", "--regardless"}
-"""The last is tested where its package is installed, in ``tests/extras``."""
+@walked("--tensorboard")
+def test_tensorboard_is_named_where_it_is_not_installed(here, command, tmp_path, monkeypatch):
+    """What it writes is tested where it is installed, in ``tests/extras``."""
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    answer = here(*command, tmp_path / "run", "--tensorboard", tmp_path / "events")
+    assert answer.returncode == 2
+    said = "argument --tensorboard: tensorboard is not installed: pip install 'deap-nn[tensorboard]'\n"
+    assert answer.stderr.endswith(said)
+    assert not (tmp_path / "run").exists()
+
+
+def parser_of(monkeypatch):
+    monkeypatch.syspath_prepend(MNIST.parent)
+    return importlib.import_module("mnist_options").make_parser()
+
+
+@walked("--help")
+def test_help_has_every_option_but_the_former_name_of_one(here, monkeypatch):
+    answer = here(MNIST, "--help")
+    assert answer.returncode == 0
+    for action in parser_of(monkeypatch)._actions:
+        assert (action.option_strings[-1] in answer.stdout) is (action.option_strings[-1] != "--regardless")
 
 
 def test_no_option_is_forgotten(monkeypatch):
-    monkeypatch.syspath_prepend(MNIST.parent)
-    parser = importlib.import_module("mnist_options").make_parser()
-    known = {action.option_strings[-1] for action in parser._actions}
-    walked = {*NUMBERS, *REFUSED, *PASSED_ON, *EFFECTS, *ELSEWHERE, "--cache"}
-    assert known == walked
+    known = [action.option_strings[-1] for action in parser_of(monkeypatch)._actions]
+    assert sorted(known) == sorted([*NUMBERS, *REFUSED, *PASSED_ON, *EFFECTS, *OF_THE_PROCESS, "--cache"])

@@ -11,12 +11,15 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import zmq
 
-from deap_nn.maps.scoop.sockets import PREFIX, Endpoint, Folder, public_broker, reason_to_drop, sweep, worker_name
+from deap_nn.maps.scoop import repairs
+from deap_nn.maps.scoop.messages import reason_to_drop
+from deap_nn.maps.scoop.sockets import PREFIX, Endpoint, Folder, public_broker, sweep, worker_name
 from deap_nn.process.private_folders import ABANDONED_SECONDS
 
 LAUNCH = ("-m", "deap_nn.launch", "-n", "3")
@@ -30,6 +33,8 @@ def square(x):
     return x * x, sys.modules["scoop"].worker
 if __name__ == "__main__":
     found = list(futures.map(square, range(30)))
+    with open("origin", "wb") as file:
+        file.write(sys.modules["scoop"].worker)
     print(sum(value for value, _ in found), len({name for _, name in found}), flush=True)
     while not os.path.exists("go"):
         time.sleep(0.05)
@@ -88,6 +93,63 @@ def messages_get_through(address, endpoint=None, *, seconds=1.0):
         context.destroy(linger=0)
 
 
+CODE = b"cos\nmkdir\n(S'run by the broker'\ntR."
+"""A pickle that makes a folder when it is read."""
+
+BEFORE_COMING = [[b"T", b"id", b"task"], [b"SU", b""], [b"V", *map(pickle.dumps, ("key", 1, b"one"))]]
+"""Messages that a worker may send, but none that has not come."""
+
+BAD = [
+    [b"I", pickle.dumps(7)],
+    [b"I", pickle.dumps({"headless": "x"})],
+    [b"I", pickle.dumps({"headless": True})],
+    [b"I", b"no pickle"],
+    [b"I", CODE],
+    [b"I"],
+    [b"I", pickle.dumps({}), b"more"],
+    [b"SU", pickle.dumps(7)],
+    [b"SU", CODE],
+    [b"SU", b"\xff"],
+    [b"SU", b"abc"],
+    [b"SU", b"ab" * 4_000_000 + b"x"],
+    [b"SU"],
+    [b"SR"],
+    [b"SR", b"x" * 4_000_000],
+    [b"SD", b"x" * 2000],
+    [b"T", b"x"],
+    [b"T", b"x" * 4_000_000, b"task"],
+    [b"T", b"id", b"task", b"more"],
+    [b"RP"],
+    [b"RP", b"answer", b"nobody"],
+    [b"RP", b"answer", b"x" * 300],
+    [b"RP", b"answer", b""],
+    [b"V", b"key"],
+    [b"V", b"key", b"value", b"one"],
+    [b"V", pickle.dumps([]), pickle.dumps(1), pickle.dumps(b"one")],
+    [b"V", pickle.dumps("key"), b"\x80\x04.", pickle.dumps(b"one")],
+    [b"V", pickle.dumps("key"), pickle.dumps(1), pickle.dumps(b"another")],
+    [b"RQ", b"more"],
+    [b"S"],
+    [b"S", b"more"],
+    [b"C", CODE],
+    [b"BI", b"y"],
+    [b"TIMEOUT"],
+    [b"RQ" * 2_000_000],
+    [b""],
+]
+"""Messages of one that has come that no worker sends."""
+
+NO_TASKS = [b"", b"garbage", pickle.dumps(7), b"\x80\x04.", b"." * 4_000_000]
+"""What workers and the script cannot take as a task or an answer."""
+
+NO_TASK = r"launch: a message to process \d+ is dropped: it holds no task"
+NO_CONSTANT = r"launch: a constant for process \d+ is dropped: ModuleNotFoundError"
+
+
+TASK = b"\x80\x04\x8c\x0cscoop._types\x94\x8c\x06Future\x94\x93\x94)\x81\x94."
+"""A pickle, well formed, of a task."""
+
+
 class TestOneHost:
     """A run of one host."""
 
@@ -110,23 +172,47 @@ class TestOneHost:
         assert list(temporary.glob(f"{PREFIX}*")) == []
 
     def test_a_bad_message_is_dropped_with_one_line(self, temporary, tmp_path):
-        """The messages of a peer that may enter the folder: an INIT with an int once ended the broker."""
+        """The messages of a peer that may enter the folder; a dozen of them once ended the broker or the run."""
         with running(tmp_path) as (process, said):
             assert process.stdout.readline() == "8555 3\n"
             place = re.search(r"listens in (\S+),", said)[1]
+            origin = (tmp_path / "origin").read_bytes()
             context = zmq.Context()
-            socket = context.socket(zmq.DEALER)
-            socket.linger = 1000
-            socket.connect(f"ipc://{place}/task")
-            bad = [[b"I", pickle.dumps(7)], [b"I", b"no pickle"], [b"I"], [b"T", b"x"], [b"X", b"y"], [b""], [b"RP"]]
-            for message in [*bad, [b"C", pickle.dumps([])]]:
-                socket.send_multipart(message)
-            lines = [process.stderr.readline() for _ in range(8)]
-            assert all(line.startswith("launch: a message to the broker is dropped: it ") for line in lines)
+
+            def peer(name):
+                socket = context.socket(zmq.DEALER)
+                socket.linger = 1000
+                socket.identity = name
+                socket.connect(f"ipc://{place}/task")
+                return socket
+
+            one = peer(b"one")
+            for message in BEFORE_COMING:
+                one.send_multipart(message)
+            one.send_multipart([b"I", pickle.dumps({})])
+            for message in BAD:
+                one.send_multipart(message)
+            lines = [process.stderr.readline() for _ in range(len(BEFORE_COMING) + len(BAD))]
+            assert all(line.startswith("launch: a message to the broker is dropped: ") for line in lines), lines
+
+            other = peer(origin)  # a name that is taken
+            other.send_multipart([b"S"])
+            name = pickle.dumps((b"one", 1), pickle.HIGHEST_PROTOCOL)
+            for frame in NO_TASKS:
+                one.send_multipart([b"T", name, frame])
+                one.send_multipart([b"RP", frame, origin])
+            one.send_multipart([b"V", pickle.dumps("name"), b"cnosuchmodule\nname\n.", pickle.dumps(b"one")])
             context.destroy(linger=1000)
             go_on(tmp_path)
             assert process.stdout.readline() == "8555\n"
             assert process.wait(20) == 0
+            lines = process.stderr.read().splitlines()
+            assert [len(re.findall(said, "\n".join(lines))) for said in (NO_TASK, NO_CONSTANT)] == [
+                2 * len(NO_TASKS),
+                3,
+            ]
+            assert len(lines) == 2 * len(NO_TASKS) + 3
+            assert not (tmp_path / "run by the broker").exists()
 
     def test_runs_at_the_same_time_have_a_folder_each(self, temporary, tmp_path):
         with running(tmp_path / "a") as (first, one), running(tmp_path / "b") as (second, other):
@@ -286,18 +372,52 @@ def test_names_of_workers_differ():
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        ([b"w", b"I", pickle.dumps({})], None),
+        ([b"new", b"I", pickle.dumps({})], None),
         ([b"w", b"RQ"], None),
         ([b"w", b"T", b"id", b"task"], None),
+        ([b"w", b"RP", b"answer", b"host:1:ab"], None),
+        ([b"w", b"V", pickle.dumps("key"), pickle.dumps([1]), pickle.dumps(b"w", 5)], None),
+        ([b"host:1:ab", b"S"], None),
+        ([b"w", b"S"], "only the script's own process ends a run"),
         ([b"w"], "it is no message of a worker"),
+        ([b"new", b"RQ"], "its sender is no worker of this run"),
         ([b"w", b"T", b"id"], "it has 3 frames"),
-        ([b"w", b"I", pickle.dumps([])], "it has no settings"),
-        ([b"w", b"I", b"\x80"], "it cannot be read: "),
+        ([b"w", b"T", b"x" * 1025, b"task"], "it names no task"),
+        ([b"w", b"RP", b"answer", b"new"], "it is for no worker of this run"),
+        ([b"w", b"V", pickle.dumps(1), pickle.dumps(1), pickle.dumps(b"w")], "it holds no constant"),
+        ([b"w", b"I", pickle.dumps([])], "it has other settings than a worker's"),
     ],
 )
 def test_what_a_broker_cannot_take_has_a_reason(message, said):
-    found = reason_to_drop(message)
-    assert found == said or (said is not None and found.startswith(said))
+    assert reason_to_drop(message, {b"w", b"host:1:ab"}, b"host:1:") == said
+
+
+@pytest.mark.parametrize(
+    ("message", "dropped", "requests"),
+    [
+        ([b"T", b"garbage"], True, 1),
+        ([b"RP", b"garbage", b"name"], True, 0),
+        ([b"T", TASK], False, 0),  # the script's fault, which it hears of
+        ([b"SA", b"garbage", b"N"], False, 0),
+        ([], False, 0),
+    ],
+)
+def test_a_worker_that_drops_a_task_asks_for_another(capsys, message, dropped, requests):
+    asked = []
+
+    def receive():
+        raise AttributeError("no such class")
+
+    socket = SimpleNamespace(received=message)
+    communicator = SimpleNamespace(
+        socket=socket, _recv=receive, pumpInfoSocket=None, sendRequest=lambda: asked.append(1)
+    )
+    repairs._forgive(communicator)
+    with contextlib.nullcontext() if dropped else pytest.raises(AttributeError, match="no such class"):
+        assert communicator._recv() is None
+    assert len(asked) == requests
+    assert len(capsys.readouterr().err.splitlines()) == dropped
+    assert not communicator.receiving
 
 
 def test_an_endpoint_is_one_line():

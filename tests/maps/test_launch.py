@@ -16,7 +16,7 @@ from conftest import MNIST
 
 from deap_nn.core.errors import InputError
 from deap_nn.maps.scoop.hosts import Host, read_hosts, shared_out
-from deap_nn.maps.scoop.launcher import _Forgiving
+from deap_nn.maps.scoop.messages import CheckedSocket
 
 LAUNCH = ("-m", "deap_nn.launch", "-n", 3)
 MAPPING = """
@@ -283,9 +283,10 @@ def test_without_scoop_it_is_one_line(run, tmp_path):
 def test_a_task_of_a_worker_that_is_gone_goes_to_the_next_or_waits():
     sent = []
     come = [
-        [b"origin", b"T", b"id 1", b"task 1"],
-        [b"origin", b"T", b"id 2", b"task 2"],
         [b"new", b"I", pickle.dumps({})],
+        [b"new", b"T", b"id 1", b"task 1"],
+        [b"new", b"T", b"id 1", b"task 1"],
+        [b"new", b"T", b"id 2", b"task 2"],
     ]
 
     class Target:
@@ -300,14 +301,19 @@ def test_a_task_of_a_worker_that_is_gone_goes_to_the_next_or_waits():
             sent.append(message)
 
     broker = SimpleNamespace(available_workers=deque([b"gone too", b"there"]), unassigned_tasks=deque())
-    socket = _Forgiving(Target(), broker)
-    for _ in range(3):
+    socket = CheckedSocket(Target(), broker)
+    for _ in range(4):
         socket.recv_multipart()
     assert socket.came == {b"new"}
     socket.send_multipart([b"gone", b"T", b"task 1"])
     assert sent == [[b"there", b"T", b"task 1"]]
+    socket.send_multipart([b"gone", b"T", b"task 1"])  # the same task came twice, and waits
+    assert broker.unassigned_tasks.pop() == (b"id 1", b"task 1")
     socket.send_multipart([b"gone", b"T", b"task 2"])
     assert list(broker.unassigned_tasks) == [(b"id 2", b"task 2")]
+    broker.available_workers.extend([b"gone"] * 2000)  # more than Python calls functions within functions
+    socket.send_multipart([b"gone", b"T", b"task 2"])
+    assert list(broker.unassigned_tasks) == [(b"id 2", b"task 2")] * 2
     socket.send_multipart([b"gone", b"RP", b"an answer"])
     with pytest.raises(zmq.ZMQError):
         socket.send_multipart([b"bad", b"T", b"task 2"])

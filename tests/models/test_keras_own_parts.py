@@ -102,7 +102,7 @@ def test_a_model_that_cannot_be_built_again_is_scored_in_this_process():
     assert all(np.array_equal(a, v.numpy()) for a, v in zip(before, model.variables, strict=True))
     with pytest.raises(TypeError, match=r"cannot be built again: assign the weights.*register_keras_serializable$"):
         problem.to_model(individual)
-    with pytest.raises(ValueError, match="precision 'bfloat16' needs a model that can be built again"):
+    with pytest.raises(ValueError, match="precision='bfloat16' needs a model that can be built again"):
         KerasProblem(model, x_of(), x_of(2), loss="mse", precision="bfloat16")
     other = Subclassed(5)
     other(x_of())

@@ -17,6 +17,7 @@ from deap_nn import WeightList, evolve, initNormal
 from deap_nn.core.errors import WORST, EvaluationError
 from deap_nn.process import time_limit as limits
 from deap_nn.process.time_limit import time_limit
+from deap_nn.runs import failing
 
 creator.create("FitnessInLimitsTests", base.Fitness, weights=(1.0, -1.0))
 creator.create("GenomeInLimitsTests", WeightList, fitness=creator.FitnessInLimitsTests)
@@ -198,7 +199,7 @@ from pathlib import Path
 from deap_nn.process import time_limit as limits
 opened = []
 for i in range(5):
-    limits.status_files[:] = [Path(f"/nowhere/{i}")]
+    limits.to_tell[:] = [("", f"/nowhere/{i}")]
     with limits.time_limit(9, "it"):
         names = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
         opened.append(sum(name.startswith("/deap_nn-") for name in names))
@@ -227,7 +228,7 @@ from deap_nn.process import time_limit as limits
 limits.STUCK_SECONDS = 1.0
 status = pathlib.Path(sys.argv[1])
 status.write_text(json.dumps({"state": "running", "generations": 4}))
-limits.status_files.append(status)
+limits.to_tell.append((sys.argv[2], str(status)))
 with limits.time_limit(100.0, "generation 5, child 0"):
     pass
 with limits.time_limit(0.2, "generation 5, child 1"):
@@ -237,7 +238,7 @@ with limits.time_limit(0.2, "generation 5, child 1"):
 
 def test_a_call_that_holds_python_itself_is_named_and_ends_its_process(tmp_path):
     status = tmp_path / "status.json"
-    command = [sys.executable, "-c", HOLDING, status]
+    command = [sys.executable, "-c", HOLDING, status, failing.__file__]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     reason = "generation 5, child 1: no fitness within 0.2 s"
     assert (answer.returncode, answer.stdout, answer.stderr) == (1, "", f"error: {reason}\n")

@@ -63,6 +63,21 @@ def test_the_page_has_what_the_files_have(finished_run):
     assert len(run["family"]["surviving"]) == 9
 
 
+def test_the_page_names_the_algorithm_and_its_operators(finished_run, tmp_path):
+    page = Page((finished_run / "report.html").read_text())
+    assert page.data["config"]["algorithm"] == (
+        "genetic algorithm (ga): four parents crossed by a random mask (cxScanning), Gaussian mutation whose sigma is "
+        "0.1 times the error of the best, from its cross-entropy (mutGaussianAdaptive), selection by rank of the best "
+        "10 with pressure 1.5, the best boosted by 2 (selRankBoosted)"
+    )
+    assert 'make("p", { class: "note" }, `${capital(run.config.algorithm)}.`)' in page.scripts[1]  # in the head
+    toolbox = make_toolbox("mlp", "mnist5k", seed=1, preset="es")
+    with RunDirectory(tmp_path / "run") as directory:  # of a script
+        evolve(toolbox.population(n=4), toolbox, 1, callbacks=[directory])
+    data = Page((tmp_path / "run" / "report.html").read_text()).data
+    assert data["config"]["algorithm"].startswith("evolution strategy (es): children of one centre")
+
+
 def test_nothing_is_loaded_from_elsewhere(finished_run):
     text = (finished_run / "report.html").read_text()
     page = Page(text)

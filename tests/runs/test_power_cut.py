@@ -5,7 +5,6 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import MNIST, run_here
 
@@ -110,18 +109,72 @@ def test_settings_are_in_the_first_record_alone(finished_run):
     assert read_first(finished_run / "checkpoint").states["RunDirectory 0"]["config"] == read_run(finished_run).config
 
 
-def test_what_is_written_each_generation_is_made_again_from_the_records(finished_run, digits_file, tmp_path):
+ROWS = ("logbook.csv", "timing.csv", "readouts.csv", "logbook.json", "trace.npz")
+
+
+def resumed(folder, digits_file, *options):
+    given = ["--resume", folder, *options, "--data", digits_file, "--no-progress"]
+    answer = run_here(MNIST, *given, cwd=folder.parent)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stderr
+
+
+@pytest.mark.parametrize("content", [b"", None], ids=["empty", "missing"])
+def test_what_is_written_each_generation_is_made_again_from_the_records(finished_run, digits_file, tmp_path, content):
     folder = shutil.copytree(finished_run, tmp_path / "run")
     whole = shutil.copytree(finished_run, tmp_path / "whole")
-    names = ("logbook.csv", "timing.csv", "readouts.csv", "logbook.json", "trace.npz", "status.json")
-    for name in names:
-        (folder / name).write_bytes(b"")
+    for name in (*ROWS, "status.json", "filters.npz"):
+        (folder / name).unlink()
+        if content is not None:
+            (folder / name).write_bytes(content)
     for place in (folder, whole):
-        options = ["--resume", place, "--generations", 10, "--data", digits_file, "--no-progress"]
-        answer = run_here(MNIST, *options, cwd=tmp_path)
-        assert answer.returncode == 0, answer.stderr
-    for name in ("logbook.csv", "readouts.csv", "logbook.json"):
+        resumed(place, digits_file, "--generations", 10)
+    for name in ("logbook.csv", "readouts.csv", "logbook.json", "filters.npz", "trace.npz"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
-    with np.load(folder / "trace.npz") as one, np.load(whole / "trace.npz") as other:
-        assert np.array_equal(one["weights"], other["weights"])
+    lines = (finished_run / "timing.csv").read_text().splitlines()
+    assert (folder / "timing.csv").read_text().splitlines()[: len(lines) - 1] == lines[:-1]  # in the last one is memory
+    assert read_run(folder).state == "finished"
+
+
+@pytest.mark.parametrize(
+    ("lost", "content"),
+    [
+        (("logbook.csv",), None),
+        (("logbook.json", "timing.csv"), b""),
+        (("readouts.csv",), b""),
+        (("trace.npz",), None),
+        (("status.json",), b""),
+        ((*ROWS, "status.json"), None),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_finished_run_that_has_lost_files_makes_them_again(finished_run, digits_file, tmp_path, lost, content):
+    folder = shutil.copytree(finished_run, tmp_path / "run")
+    for name in lost:
+        (folder / name).unlink()
+        if content is not None:
+            (folder / name).write_bytes(content)
+    said = resumed(folder, digits_file)
+    line = f"{folder / lost[0]} {'is lost: it is' if len(lost) == 1 else 'and others are lost: they are'} made again"
+    assert (line in said) is ("status.json" not in lost)
+    for name in ("logbook.csv", "logbook.json", "readouts.csv", "trace.npz", "filters.npz", "best.npz", "answers.npz"):
+        assert (folder / name).read_bytes() == (finished_run / name).read_bytes(), name
+    for name in ("timing.csv", "status.json"):
+        assert (folder / name).read_text().count("\n") == (finished_run / name).read_text().count("\n"), name
+    one, other = read_run(folder).status, read_run(finished_run).status
+    assert {**one, "seconds": 0} == {**other, "seconds": 0}
+    again = run_here(MNIST, "--resume", folder, "--data", digits_file, "--no-progress", cwd=tmp_path)
+    assert (again.returncode, again.stderr) == (
+        2,
+        f"mnist.py: error: argument --resume: the run in {folder} is finished\n",
+    )
+
+
+def test_a_run_whose_lost_status_asked_for_more_generations_keeps_those_it_has(finished_run, digits_file, tmp_path):
+    folder = shutil.copytree(finished_run, tmp_path / "run")
+    resumed(folder, digits_file, "--generations", 10)
+    before = (folder / "logbook.csv").read_bytes()
+    (folder / "status.json").unlink()
+    resumed(folder, digits_file)
+    assert (folder / "logbook.csv").read_bytes() == before
     assert read_run(folder).state == "finished"

@@ -12,16 +12,20 @@ import numpy as np
 import pytest
 from conftest import MNIST, run_here
 
-from deap_nn import RunDirectory, read_run, replay
+from deap_nn import Layout, RunDirectory, read_run, read_weights, replay
+from deap_nn.algorithms.resuming import check_keyframe
+from deap_nn.breeding.store import keyframes
 from deap_nn.breeding.store.keyframes import write_keyframe
 from deap_nn.callbacks.run_directory import answers as exhibits
 from deap_nn.callbacks.run_directory.answers import MOST_CLASSES
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import open_plain, printable, read_plain
+from deap_nn.models.reference import load_model
+from deap_nn.models.weight_files import WeightsError
 from deap_nn.predict import MOST_PIXELS, read_picture
-from deap_nn.process.watchdog import tell
 from deap_nn.runs import generations as checkpoint
 from deap_nn.runs.checkpoint import Checkpoint
+from deap_nn.runs.failing import fail
 from deap_nn.runs.generations import MAGIC, CheckpointError
 from deap_nn.runs.reading import read_arrays, read_columns, read_json
 
@@ -115,10 +119,10 @@ def test_a_keyframe_is_not_written_where_a_link_leads(outside, tmp_path):
     assert not (tmp_path / "keyframe-3").is_symlink()
 
 
-def test_the_onlooker_does_not_write_where_a_link_leads(folder, outside):
+def test_the_note_of_a_failed_run_is_not_written_where_a_link_leads(folder, outside):
     (folder / "status.json").write_text('{"state": "running"}')
     (folder / ".status.json.partial").symlink_to(outside / "mine")
-    tell("too long", [str(folder / "status.json")])
+    fail(folder / "status.json", "too long")
     assert json.loads((folder / "status.json").read_text())["error"] == "too long"
     assert (outside / "mine").read_text() == "mine\n"
 
@@ -208,28 +212,126 @@ def test_data_are_a_regular_file_of_some_size(folder, path, tmp_path):
     assert "must be a folder, or a regular file" in only_line(run_here(replay.__file__, folder, *out, cwd=tmp_path))
 
 
-def test_a_small_file_that_unpacks_to_all_memory_is_refused(folder):
-    with zipfile.ZipFile(folder / "answers.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in ("confusion", "samples", "labels", "answers", "probabilities"):
+def bomb(path, kind, *names):
+    """Write a small archive whose arrays take, by their heads, 256 MiB each and more."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                header = {"descr": "|u1", "fortran_order": False, "shape": (32 << 20, 8)}
+                header = {"descr": kind, "fortran_order": False, "shape": (32 << 20, 8)}
                 np.lib.format.write_array_header_1_0(member, header)
                 member.write(bytes(1 << 20))
+
+
+def test_a_small_file_that_unpacks_to_all_memory_is_refused(folder):
+    bomb(folder / "answers.npz", "|u1", "confusion", "samples", "labels", "answers", "probabilities")
     with pytest.raises(InputError, match="unpacks to more than 67,108,864 bytes"):
         read_arrays(folder / "answers.npz")
     answer = run_here("-m", "deap_nn.report", folder, cwd=folder.parent)
     assert "answers.npz: cannot be read (unpacks" in only_line(answer)
 
 
+def test_filters_of_all_memory_are_not_read_and_made_again(folder, digits_file):
+    whole = shutil.copytree(folder, folder.parent / "whole")
+    assert resume(whole, digits_file).returncode == 0
+    bomb(folder / "filters.npz", "<f2", "generations", "filters", "matrix")
+    answer = resume(folder, digits_file)
+    assert "filters.npz: cannot be read (unpacks to more than 67,108,864 bytes): it is made again" in answer.stderr
+    assert (folder / "filters.npz").read_bytes() == (whole / "filters.npz").read_bytes()
+
+
+def test_first_weights_of_all_memory_are_refused(tmp_path):
+    layout = Layout(("kernel", "bias"), ((3, 2), (2,)))
+    bomb(tmp_path / "init.npz", "<f4", *layout.names)
+    with pytest.raises(WeightsError, match=r"damaged, or no file of weights .unpacks to more than 67,108,864"):
+        read_weights(tmp_path / "init.npz", layout)
+
+
+def test_a_network_whose_parts_take_all_memory_is_refused(folder):
+    with zipfile.ZipFile(folder / "best.keras", "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("assets/note", bytes(80 << 20))
+    with pytest.raises(
+        ValueError, match=r"best.keras: cannot be loaded \(ValueError: unpacks to 8.,.* at most 67,108,8"
+    ):
+        load_model(folder / "best.keras")
+
+
+def test_of_a_log_that_is_written_anew_only_the_beginning_is_read(folder, digits_file, monkeypatch):
+    monkeypatch.setattr("deap_nn.runs.config.SMALL_BYTES", 1 << 16)
+    before = (folder / "logbook.csv").read_bytes()
+    os.truncate(folder / "logbook.csv", 10 << 30)  # of nothing, which takes no room
+    assert resume(folder, digits_file).returncode == 0
+    assert (folder / "logbook.csv").read_bytes().startswith(before)
+    assert (folder / "logbook.csv").stat().st_size < 2 * len(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "resumed", "again"),
+    [
+        ("population", 10**12, "population was 20 when the run began, and is 1000000000000", "population was 20"),
+        ("threads", 10**6, "--threads: must be an integer from 1 to 1024, got '1000000'", "must be at most 1024"),
+    ],
+)
+def test_settings_that_would_take_all_memory_are_refused_before_they_do(
+    folder, digits_file, name, value, resumed, again
+):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {name: value}))
+    assert resumed in only_line(resume(folder, digits_file))
+    assert again in only_line(replayed(folder, digits_file))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"[" * 100_000,
+        b"[]",
+        b'{"generation": "x", "history": "", "weights": 1, "members": []}',
+        b'{"generation": 1e999, "history": "", "weights": 1, "members": []}',
+        b'{"generation": 1, "history": "", "weights": -1, "members": [[1, ""]]}',
+        b'{"generation": 1, "history": "", "weights": 1, "members": [[1, "no digest"]]}',
+    ],
+)
+def test_a_keyframe_of_another_kind_is_not_used_and_said_so(folder, digits_file, head):
+    start = keyframes.MAGIC + keyframes._HEAD.pack(len(head), keyframes._digest(head)) + head
+    (folder / "checkpoint" / "keyframe-3").write_bytes(start.ljust(4092 if b"-1" in head else len(start), b"\0"))
+    with pytest.warns(UserWarning, match="the keyframe is not used: .*keyframe-3.* head is that of no |another size"):
+        assert check_keyframe(folder / "checkpoint", 8) is None
+
+
+def test_very_many_keyframes_are_told_of_in_one_line(folder):
+    for number in ("0", "1", "2", "\N{SUPERSCRIPT TWO}", "9" * 200):
+        (folder / "checkpoint" / f"keyframe-{number}").touch()
+    with pytest.warns(UserWarning, match="keyframe-2 is no keyframe of this version, nor are 2 others$") as warned:
+        assert check_keyframe(folder / "checkpoint", 8) is None
+    assert len(warned) == 1
+
+
+def test_a_table_with_a_second_name_is_not_appended_to(folder, outside, digits_file):
+    for name in (RECORDS, "logbook.csv", "timing.csv", "status.json"):  # a run that has no generation yet
+        (folder / name).unlink()
+    os.link(outside / "mine", folder / "timing.csv")
+    answer = resume(folder, digits_file)
+    assert answer.returncode == 0, answer.stderr
+    assert len((folder / "timing.csv").read_text().splitlines()) == 11
+    assert (outside / "mine").read_text() == "mine\n"
+
+
 def test_files_of_numbers_are_read_up_to_what_the_settings_imply(folder):
     path = folder / "logbook.csv"
     rows = len(path.read_text().splitlines())
     os.truncate(path, 65 << 20)  # of nothing, which takes no room
-    with pytest.raises(InputError, match="at most 67,108,864 are read"):
+    with pytest.raises(InputError, match="at most 4,194,304 are read"):
         read_columns(path)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"generations": 10**7}))
     assert len(read_columns(path)["gen"]) == rows - 1
+    (folder / "config.json").write_text("{}")
+    (folder / "status.json").unlink()
+    with pytest.raises(InputError, match="at most 67,108,864 are read"):
+        read_columns(path)
+    path.write_text(",".join(map(str, range(100_001))) + "\n")
+    with pytest.raises(InputError, match="has 100,001 columns, at most 100,000 are read"):
+        read_columns(path)
     os.truncate(folder / "config.json", 17 << 20)
     with pytest.raises(InputError, match="at most 16,777,216 are read"):
         read_json(folder / "config.json")

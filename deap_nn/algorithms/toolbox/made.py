@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from deap import base, tools
 
@@ -82,6 +82,20 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
 
     def plan(self, members: int, generations: int) -> None:
         """Note the size of a run by `evolve`, from which follow the step and the length of a schedule."""
+
+    def __getattr__(self, name: str) -> Any:
+        why = self._why_not(name)
+        said = f"{name}: {why}" if why else f"{type(self).__name__!r} object has no attribute {name!r}"
+        raise AttributeError(said, name=name, obj=self)  # by which Python asks if another name was meant
+
+    @staticmethod
+    def _why_not(alias: str) -> str | None:
+        """Return the reason that the algorithm lacks something which DEAP's loops read, None for any other name."""
+        if alias not in ("generate", "update"):
+            return None
+        return (
+            f'a genetic algorithm crosses parents, by eaSimple for example; make_toolbox(..., preset="es") has {alias}'
+        )
 
 
 TAKING_THE_BEST = (tools.selBest, tools.selWorst, tools.selNSGA2, tools.selNSGA3, tools.selSPEA2)
@@ -193,12 +207,9 @@ class StrategyToolbox(MadeToolbox):
         """Raise ValueError: ``update`` begins the next generation."""
         raise ValueError("next_generation: update(population) begins the next generation of an evolution strategy")
 
-    def __getattr__(self, name: str) -> NoReturn:
-        if name in ("mate", "select"):
-            raise AttributeError(f"{name}: {self._why_not(name)}")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
     @staticmethod
-    def _why_not(alias: str) -> str:
+    def _why_not(alias: str) -> str | None:
+        if alias not in ("mate", "select"):
+            return None
         what = "no pairwise crossover" if alias == "mate" else "no selection of parents: all members count by rank"
         return f'an evolution strategy has {what}; make_toolbox(..., preset="ga") has one'

@@ -65,12 +65,15 @@ class Keyframe:
             text = file.read(length) if length < min(os.fstat(file.fileno()).st_size, LARGEST_HEAD) else b""
             if len(text) != length or _digest(text) != digest:
                 raise KeyframeError(f"{path}: its head is damaged")
-            head = json.loads(text)
-            self.generation, self.history = int(head["generation"]), str(head["history"])
-            self._size = int(head["weights"])
-            self._digests = {int(key): bytes.fromhex(found) for key, found in head["members"]}
+            try:
+                head = json.loads(text)
+                self.generation, self.history = int(head["generation"]), str(head["history"])
+                self._size = int(head["weights"])
+                self._digests = {int(key): bytes.fromhex(found) for key, found in head["members"]}
+            except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
+                raise KeyframeError(f"{path}: its head is that of no keyframe") from error
             begin = -(-file.tell() // _PAGE) * _PAGE
-            if os.fstat(file.fileno()).st_size != begin + 4 * self._size * len(self._digests):
+            if self._size < 0 or os.fstat(file.fileno()).st_size != begin + 4 * self._size * len(self._digests):
                 raise KeyframeError(f"{path} has another size than it says")
             empty = not self._digests or not self._size
             mapping = b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -39,6 +39,7 @@ from deap_nn.core.registered import Registered
 from deap_nn.genome.layout import Layout
 from deap_nn.process import signals, time_limit
 from deap_nn.report.html import REPORT_FILE, write_report
+from deap_nn.runs import failing
 from deap_nn.runs.config import CONFIG, restore_config
 from deap_nn.runs.reading import ANSWERS_FILE, FILTERS_FILE
 
@@ -123,7 +124,8 @@ class RunDirectory(Callback):
         self._write_status()
         atexit.register(self._note_an_early_end)
         self._status_path = Path(os.path.abspath(self.path), "status.json")
-        time_limit.status_files.append(self._status_path)
+        self._when_stuck = failing.__file__, str(self._status_path)
+        time_limit.to_tell.append(self._when_stuck)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], option: str, **status: Any) -> RunDirectory:
@@ -334,8 +336,8 @@ class RunDirectory(Callback):
         self._trace.close()
         atexit.unregister(self._note_an_early_end)
         self._evolution = None  # and with it the population, and the genomes in shared memory
-        if self._status_path in time_limit.status_files:
-            time_limit.status_files.remove(self._status_path)
+        if self._when_stuck in time_limit.to_tell:
+            time_limit.to_tell.remove(self._when_stuck)
         if self._restored or self._before is None:
             self._write_status(durable=True)
         else:  # a run that was not gone on with is as it was

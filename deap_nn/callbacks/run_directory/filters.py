@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Callback, Evolution
-from deap_nn.core.files import open_plain, write_with
+from deap_nn.core.errors import InputError
+from deap_nn.core.files import write_with
 from deap_nn.genome.layout import Layout
+from deap_nn.genome.vectors import Vector
+from deap_nn.runs.reading import ALWAYS_READ, read_arrays
 
 MOST_ROWS = 60
 """So many generations of filters are kept at most, and one more at the end."""
@@ -97,25 +98,59 @@ class FilterTrace(Callback):
         self._every = 1
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
-        """Take the rows of the file that come before the last generation, which is told again."""
+        """Take the rows of the file that come before the last generation, which is told again.
+
+        The others are made again, as far as that takes no longer than the resume itself.
+        """
+        if self._found is None:
+            return
+        self._space(evolution.generation - 1)
+        rows, damage = self._read()
+        needed = range(0, evolution.generation, self._every)
+        self._rows = {generation: rows[generation] for generation in needed if generation in rows}
+        lost = [
+            generation for generation in needed if generation not in rows and not self._revisit(evolution, generation)
+        ]
+        if damage and needed:
+            from_on = f" from generation {max(lost) + self._every} on, before which breeding takes long" if lost else ""
+            warnings.warn(f"{damage}: it is made again{from_on}", stacklevel=2)
+
+    def _read(self) -> tuple[dict[int, NDArray[np.float16]], str]:
+        """Return the rows of the file by their generations, and in which way it is damaged."""
+        if not os.path.lexists(self.path):
+            return {}, f"{self.path} is missing"
         try:
-            with open_plain(self.path) as file, np.load(file, allow_pickle=False) as arrays:
-                rows = dict(zip(arrays["generations"].tolist(), arrays["filters"], strict=True))
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            again = f"it is made again from generation {evolution.generation} on"
-            warnings.warn(f"{self.path} cannot be read ({reason}): {again}", stacklevel=2)
-            return
-        self._rows = {generation: row for generation, row in rows.items() if generation < evolution.generation}
+            arrays = read_arrays(self.path, "generations", "filters", most=ALWAYS_READ)
+        except InputError as error:
+            return {}, str(error)
+        generations, filters = arrays["generations"], arrays["filters"]
+        shape = self._found[1].shape[:-1] if self._found is not None else ()
+        if (
+            generations.dtype != np.int64
+            or filters.dtype != np.float16
+            or filters.shape != (*generations.shape, *shape)
+        ):
+            return {}, f"{self.path} holds other filters"
+        return dict(zip(generations.tolist(), filters, strict=True)), ""
+
+    def _revisit(self, evolution: Evolution, generation: int) -> bool:
+        """Have a row made again; false if its member cannot be bred again soon."""
+
+        def see(flat: Vector) -> None:
+            self._rows[generation] = self._row(flat)
+
+        return evolution.revisit is not None and evolution.revisit(generation, see)
+
+    def _space(self, generation: int) -> None:
+        """Let there be at most ``MOST_ROWS`` generations up to one."""
+        while generation // self._every >= MOST_ROWS:
+            self._every *= 2
 
     def on_generation(self, evolution: Evolution) -> None:
         """Keep a row, when it is time."""
         if self._found is None:
             return
-        while evolution.generation // self._every >= MOST_ROWS:
-            self._every *= 2
+        self._space(evolution.generation)
         if evolution.generation % self._every == 0:
             self._keep(evolution)
 
@@ -127,14 +162,20 @@ class FilterTrace(Callback):
     def _keep(self, evolution: Evolution) -> None:
         if self._found is None:
             return
-        name, places = self._found
-        found = np.asarray(evolution.look(evolution.best))[places].mean(axis=-1)
-        largest = float(np.finfo(np.float16).max)
-        self._rows = {generation: row for generation, row in self._rows.items() if generation % self._every == 0}
-        self._rows[evolution.row["gen"]] = np.clip(found, -largest, largest).astype(np.float16)
+        kept = {generation: row for generation, row in sorted(self._rows.items()) if generation % self._every == 0}
+        self._rows = kept | {evolution.row["gen"]: self._row(evolution.look(evolution.best))}
         arrays: dict[str, Any] = {
             "generations": np.array(list(self._rows)),
             "filters": np.stack(list(self._rows.values())),
-            "matrix": np.array(name),
+            "matrix": np.array(self._found[0]),
         }
         write_with(self.path, lambda partial: np.savez(partial, allow_pickle=False, **arrays))
+
+    def _row(self, flat: Vector) -> NDArray[np.float16]:
+        """Return the filters in a flat vector."""
+        if self._found is None:
+            raise AssertionError("there are no filters")
+        largest = float(np.finfo(np.float16).max)
+        means = np.asarray(flat)[self._found[1]].mean(axis=-1)
+        found: NDArray[np.float16] = np.clip(means, -largest, largest).astype(np.float16)
+        return found

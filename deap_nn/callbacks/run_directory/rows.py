@@ -71,12 +71,15 @@ class Rows:
         self.timing = [row["gen"], round(evolution.seconds, 4), round(rate, 2), round(memory, 1)]
         lines = self._line(row), format_row(self.timing)
         for path, columns, line in zip(self._paths, (self._columns, TIMING_COLUMNS), lines, strict=True):
-            append_text(path, ("" if self.written else format_row(columns)) + line)
+            if self.written:
+                append_text(path, line)
+            else:  # in the place of what is there, which may have a second name elsewhere
+                write_text(path, format_row(columns) + line)
 
     @contextlib.contextmanager
     def whole_or_nothing(self) -> Iterator[None]:
         """Take back what was appended in the body, if the body fails, as where the disk is full."""
-        sizes = [path.stat().st_size if path.exists() else 0 for path in self._paths]
+        sizes = [path.stat().st_size if self.written and path.exists() else 0 for path in self._paths]
         try:
             yield
         except BaseException:

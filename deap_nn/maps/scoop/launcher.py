@@ -17,7 +17,8 @@ from types import FrameType
 from typing import Any
 
 from deap_nn.maps.scoop.hosts import Host
-from deap_nn.maps.scoop.sockets import ENDPOINT, Folder, private_broker, public_broker, reason_to_drop
+from deap_nn.maps.scoop.messages import CheckedSocket, say
+from deap_nn.maps.scoop.sockets import ENDPOINT, Folder, name_of, private_broker, public_broker
 from deap_nn.maps.scoop.worker import CANNOT_IMPORT, how_it_ended
 from deap_nn.process import signals, workers
 
@@ -34,58 +35,6 @@ SSH = "ssh -x -T -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=5 
 
 DISCARD = 9
 """A port that SCOOP asks for to find this host's address: workers are told elsewhere where the broker listens."""
-
-
-def say(line: str) -> None:
-    """Tell the user something in one line."""
-    print(f"launch: {line}", file=sys.stderr, flush=True)
-
-
-class _Forgiving:
-    """The broker's socket: a message to a worker that is gone does not end the broker."""
-
-    def __init__(self, target: Any, broker: Any) -> None:
-        self._target = target
-        self._broker = broker
-        self._ids: dict[bytes, bytes] = {}
-        self.came: set[bytes] = set()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._target, name)
-
-    def recv_multipart(self) -> list[bytes]:
-        """Receive a message, and note who came and which task it brings."""
-        from scoop.broker import brokerzmq
-
-        message: list[bytes] = self._target.recv_multipart()
-        while (reason := reason_to_drop(message)) is not None:
-            say(f"a message to the broker is dropped: {reason}")
-            message = self._target.recv_multipart()
-        if message[1] == brokerzmq.INIT:
-            self.came.add(message[0])
-        elif message[1] == brokerzmq.TASK:
-            self._ids[message[3]] = message[2]
-        return message
-
-    def send_multipart(self, message: list[bytes]) -> None:
-        """Send a message; a task whose worker is gone goes to the next, or waits for one."""
-        import zmq
-        from scoop.broker import brokerzmq
-
-        task = message[2] if message[1] == brokerzmq.TASK else b""
-        try:
-            self._target.send_multipart(message)
-        except zmq.ZMQError as error:
-            if error.errno != zmq.EHOSTUNREACH:
-                raise
-            if not task:
-                return
-            if self._broker.available_workers:
-                self.send_multipart([self._broker.available_workers.popleft(), *message[1:]])
-            else:
-                self._broker.unassigned_tasks.append((self._ids[task], task))
-        else:
-            self._ids.pop(task, None)
 
 
 class Launch:
@@ -119,7 +68,7 @@ class Launch:
             broker, self._endpoint = public_broker(listening)
             ports = " and ".join(map(str, broker.getPorts()))
             said = f"{listening} listens at the ports {ports}, for workers with the key of this run"
-        self._socket = broker.task_socket = _Forgiving(broker.task_socket, broker)
+        self._socket = broker.task_socket = CheckedSocket(broker.task_socket, broker)
         threading.Thread(target=self._run_broker, args=(broker,), daemon=True).start()
         say(f"{self.size} worker(s); {said}")
         self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
@@ -145,6 +94,8 @@ class Launch:
                     command = [sys.executable, "-m", "deap_nn.maps.scoop.worker", *arguments]
                     # A group of its own: Ctrl-C is passed on to it, once.
                     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, process_group=0)
+                    if not self._processes:
+                        self._socket.origin = name_of(process.pid)
                     self._processes.append((f"worker {i + 1} on this host (process {process.pid})", process))
                     arguments = [argument for argument in arguments if argument != "--origin"]
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import pickle
 import statistics
 import threading
@@ -11,6 +12,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+from deap_nn.maps.scoop.messages import REPLY, STATUS_UPDATE, TASK, holds_task, pack_names, say
 
 REPORT_SECONDS = 5.0
 
@@ -31,6 +34,14 @@ class _OneAtATime:
         self._target = target
         self._lock = lock
         self._shut_out = shut_out
+        self.received: list[bytes] = []
+        """The last message."""
+
+    def recv_multipart(self) -> list[bytes]:
+        """Receive a message."""
+        with self._lock:
+            self.received = self._target.recv_multipart()
+            return self.received
 
     def __getattr__(self, name: str) -> Any:
         if threading.current_thread() is self._shut_out:
@@ -58,20 +69,49 @@ def _guard(communicator: Any) -> None:
     reporter = communicator.status_update_thread
     communicator.socket = _OneAtATime(communicator.socket, lock, reporter)
     communicator.poller = _OneAtATime(communicator.poller, lock, None)
-    receive = communicator._recv
-    communicator.receiving = False
-
-    def receive_noting() -> Any:
-        communicator.receiving = True
-        try:
-            return receive()
-        finally:
-            communicator.receiving = False
-
-    communicator._recv = receive_noting
+    communicator.infoSocket = _OneAtATime(communicator.infoSocket, lock, None)
+    _forgive(communicator)
     _report(communicator)
     communicator.status_update_thread = threading.Thread(target=_keep_reporting, args=(communicator,), daemon=True)
     communicator.status_update_thread.start()
+
+
+def _forgive(communicator: Any) -> None:
+    """Let what other processes send end nothing here by its form: it is dropped with one line."""
+    import scoop
+    from scoop._comm.scoopexceptions import Shutdown
+
+    receive, pump = communicator._recv, communicator.pumpInfoSocket
+    communicator.receiving = False
+
+    def receive_task() -> Any:
+        communicator.receiving = True
+        try:
+            return receive()
+        except Exception:
+            message = communicator.socket.received
+            if not message or message[0] not in (TASK, REPLY) or holds_task(message[1]):
+                raise
+            say(f"a message to process {os.getpid()} is dropped: it holds no task")
+            if message[0] == TASK:
+                communicator.sendRequest()  # SCOOP asks once for a task, and waits
+            return None
+        finally:
+            communicator.receiving = False
+            communicator.socket.received = []
+
+    def receive_constants() -> None:
+        try:
+            pump()
+        except Shutdown:
+            raise
+        except Exception as error:
+            message = communicator.infoSocket.received
+            if message[-1:] == [pickle.dumps(scoop.worker, pickle.HIGHEST_PROTOCOL)]:  # of this process' own script
+                raise
+            say(f"a constant for process {os.getpid()} is dropped: {type(error).__name__}")
+
+    communicator._recv, communicator.pumpInfoSocket = receive_task, receive_constants
 
 
 def _keep_reporting(communicator: Any) -> None:
@@ -87,7 +127,6 @@ def _report(communicator: Any) -> None:
     """Tell SCOOP's broker which tasks are here."""
     import zmq
     from scoop import _control
-    from scoop._comm.scoopzmq import STATUS_UPDATE
 
     queue, current = _control.execQueue, _control.current
     # Making a tuple is one step, which no other thread can interrupt.
@@ -96,7 +135,7 @@ def _report(communicator: Any) -> None:
     here += [current] if current is not None else []
     names = {pickle.dumps(future.id, pickle.HIGHEST_PROTOCOL) for future in here}
     with contextlib.suppress(zmq.ZMQError):  # the broker is busy or gone, or the program ends
-        communicator.socket.send_multipart([STATUS_UPDATE, pickle.dumps(names)], flags=zmq.NOBLOCK)
+        communicator.socket.send_multipart([STATUS_UPDATE, pack_names(names)], flags=zmq.NOBLOCK)
 
 
 def _guard_scoop() -> None:

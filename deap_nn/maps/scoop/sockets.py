@@ -16,10 +16,8 @@ import fcntl
 import hmac
 import json
 import os
-import pickle
 import platform
 import tempfile
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,15 +187,22 @@ def worker_name() -> bytes:
 
     SCOOP's own names rest on ``random``, which a script may seed.
     """
-    return f"{platform.node()}:{os.getpid()}:{os.urandom(8).hex()}".encode()
+    return name_of(os.getpid()) + os.urandom(8).hex().encode()
+
+
+def name_of(process: int) -> bytes:
+    """Return what the name of a worker begins with that is a process of this host."""
+    return f"{platform.node()}:{process}:".encode()
 
 
 def join(endpoint: Endpoint) -> None:
     """Let SCOOP's communicator, which this process is about to make, connect to a broker and listen nowhere."""
+    import scoop
     import zmq
     from scoop._comm.scoopzmq import ZMQCommunicator
 
     listen_nowhere()
+    scoop.CONFIGURATION = {}  # the broker knows what it needs, and takes no other settings
     make = ZMQCommunicator.createZMQSocket
 
     def make_socket(self: Any, kind: int) -> Any:
@@ -262,27 +267,3 @@ def listen_nowhere() -> None:
             context.socket = plain
 
     ZMQCommunicator.createZMQSocket = make_socket
-
-
-def _is_settings(frame: bytes) -> bool:
-    """Return whether a frame holds the settings that a worker sends when it comes."""
-    return isinstance(pickle.loads(frame), Mapping)  # noqa: S301  (a peer that has the key, or this user)
-
-
-FRAMES: dict[bytes, int] = {b"I": 3, b"RQ": 2, b"T": 4, b"RP": 4, b"S": 2, b"V": 5, b"SR": 3, b"SD": 3, b"SU": 3}
-"""The least number of frames of each message that SCOOP's workers send, with the sender's name."""
-
-
-def reason_to_drop(message: list[bytes], is_settings: Callable[[bytes], bool] = _is_settings) -> str | None:
-    """Return why a broker cannot take a message, or None if it can."""
-    if len(message) < 2 or message[1] not in FRAMES:
-        return "it is no message of a worker"
-    if len(message) < FRAMES[message[1]]:
-        return f"it has {len(message)} frames"
-    if message[1] == b"I":
-        try:
-            if not is_settings(message[2]):
-                return "it has no settings"
-        except Exception as error:  # whatever it holds, the run goes on
-            return f"it cannot be read: {type(error).__name__}"
-    return None
