@@ -105,10 +105,11 @@ def read_picture(path: str, *, as_it_is: bool = False) -> NDArray[np.uint8]:
         if pixels.shape != (SIDE, SIDE):
             raise ValueError(f"has {pixels.shape[1]} x {pixels.shape[0]} pixels, not {SIDE} x {SIDE}")
     except UnidentifiedImageError as error:
-        raise InputError(f"argument IMAGES: {path}: no picture in {', '.join(FORMATS)} that can be read") from error
+        known = ", ".join(FORMATS)
+        raise InputError(f"argument IMAGES: {printable(path)}: no picture in {known} that can be read") from error
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"argument IMAGES: {path}: {reason}") from error
+        raise InputError(f"argument IMAGES: {printable(path)}: {reason}") from error
     return pixels
 
 

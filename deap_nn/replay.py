@@ -78,8 +78,9 @@ def read_past(options: argparse.Namespace) -> list[Generation]:
 def read_data(options: argparse.Namespace, config: dict[str, Any]) -> Dataset:
     """Return the run's data."""
     known = config["data"] if isinstance(config.get("data"), dict) else {}
+    path = known.get("path")
     try:
-        dataset = load_dataset(str(known.get("name", "auto")), options.data or known.get("path") or None)
+        dataset = load_dataset(str(known.get("name", "auto")), options.data or (str(path) if path else None))
     except (DataError, ValueError) as error:
         raise InputError(f"argument --data: {error}") from error
     if dataset.reference.sha256 != known.get("sha256"):

@@ -1,6 +1,7 @@
 """The command ``deap-nn``, and somebody's own pictures of digits read by it."""
 
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -16,7 +17,7 @@ from deap_nn.__main__ import COMMANDS
 from deap_nn.core.errors import InputError
 from deap_nn.models.built_in import build_model
 from deap_nn.models.tensorflow import keras
-from deap_nn.predict import as_digit, main, probabilities, read_picture
+from deap_nn.predict import FORMATS, MOST_PIXELS, as_digit, main, probabilities, read_picture
 
 CONFIG = json.dumps({"versions": {}})
 
@@ -155,6 +156,60 @@ def test_pictures_like_mnists_may_be_left_as_they_are(run, digits, tmp_path, pre
     Image.fromarray(digits[2]).save(tmp_path / "two.png")
     told = predict(run, tmp_path / "two.png", "--as-it-is")
     assert told.startswith(f"{tmp_path / 'two.png'}: {probabilities(str(run), digits[2][None])[0].argmax()} ")
+
+
+HOSTILE = "\x1b[2J\n7 (100%)\r\u202e\udcff.png"
+"""A file's name that would clear a screen, look like another answer, turn the text round, and is no UTF-8."""
+
+ESCAPED = r"\x1b[2J\n7 (100%)\r\u202e\udcff.png"
+
+
+def test_a_picture_s_name_cannot_write_another_answer(run, digits, tmp_path, predict):
+    Image.fromarray(digits[2]).save(tmp_path / HOSTILE)
+    told = predict(run, tmp_path / HOSTILE, "--as-it-is")
+    assert told.startswith(f"{tmp_path}/{ESCAPED}: ")
+    assert told.count("\n") == 1
+    assert told.removesuffix("\n").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("picture", "options", "said"),
+    [
+        (None, {}, "No such file or directory"),
+        (b"no picture", {}, "no picture in PNG, JPEG, GIF, BMP, TIFF, WEBP, PPM that can be read"),
+        (Image.new("L", (30, 30), 255), {"format": "ICO"}, "no picture in PNG, JPEG, GIF, BMP, TIFF, WEBP, PPM that"),
+        (
+            Image.new("1", (MOST_PIXELS // 1000 + 1, 1000)),
+            {"format": "PNG"},
+            "has 50,001,000 pixels, at most 50,000,000",
+        ),
+        (Image.new("L", (30, 30), 255), {"format": "PNG"}, "shows nothing that stands out"),
+    ],
+    ids=["missing", "text", "ico", "large", "white"],
+)
+def test_a_picture_that_is_not_read_is_told_of_with_its_name_escaped(tmp_path, picture, options, said):
+    path = tmp_path / HOSTILE
+    if isinstance(picture, bytes):
+        path.write_bytes(picture)
+    elif picture is not None:
+        picture.save(path, **options)
+    with pytest.raises(InputError, match=re.escape(f"argument IMAGES: {tmp_path}/{ESCAPED}: {said}")) as raised:
+        read_picture(str(path))
+    assert str(raised.value).isprintable()
+
+
+def test_a_hostile_name_is_one_line_of_the_command(here, run, tmp_path):
+    answer = here("-m", "deap_nn.predict", run, tmp_path / HOSTILE)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr == f"predict.py: error: argument IMAGES: {tmp_path}/{ESCAPED}: No such file or directory\n"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
+def test_each_format_that_is_named_is_read(digits, tmp_path, kind):
+    assert kind in FORMATS
+    Image.fromarray(page_of(digits[5], dark=True)).save(tmp_path / "page", format=kind)
+    Image.fromarray(page_of(digits[5], dark=True)).save(tmp_path / "page.png")
+    assert likeness(read_picture(str(tmp_path / "page")), read_picture(str(tmp_path / "page.png"))) > 0.95
 
 
 def test_what_is_no_picture_or_no_run_is_told_in_a_line(run, tmp_path, predict):

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import MNIST, ROOT, alone, run_here
+from wirings import wired
 
 from deap_nn import Callback, Checkpoint, Constant, KerasProblem, RunDirectory, evolve, make_toolbox, read_run
 from deap_nn.algorithms.settings_record import environment_of
@@ -265,6 +266,68 @@ def test_processes_agree_with_the_one_that_leads(digits, tmp_path):
     with open_map("processes", workers=1) as map_:
         _, shared = go(small(digits), 3, map_, checkpoint=tmp_path)
     assert shared[:3] == alone_[:3]
+
+
+def test_a_real_process_with_another_variable_is_refused(monkeypatch):
+    """It is started with the variable, as one by ``ssh`` or of a cluster may be; this process is without."""
+    named = r"process \d+ on \S+: TF_ENABLE_ONEDNN_OPTS was not set where the run began, and is '0'; --force goes on"
+    with open_map("processes", workers=1) as map_:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+        assert list(map_(abs, [-1])) == [1]  # now there is one
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+        with pytest.raises(EnvironmentDiffersError, match=named):
+            go(wired(), 1, map_, seed=1)
+        with pytest.warns(RuntimeWarning, match="TF_ENABLE_ONEDNN_OPTS was not set .*, and is '0'") as warned:
+            _, logbook = go(wired(), 1, map_, seed=1, force=True)
+    assert len(warned) == 1
+    assert len(logbook) == 2
+
+
+OTHER_WORKER = """
+import os, sys, time
+if __name__ != "__main__":
+    os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
+from wirings import sum_of_squares, wired
+from deap_nn import evolve
+from deap_nn.core.environment import EnvironmentDiffersError
+from deap_nn.maps.scoop import current_map
+
+def process(number):
+    time.sleep(0.05)
+    return os.getpid()
+
+def slow(individual):
+    time.sleep(0.05)
+    return sum_of_squares(individual)
+
+if __name__ == "__main__":
+    toolbox = wired(evaluate=slow, map=current_map())
+    while len(set(toolbox.map(process, range(8)))) < 2:  # until the worker has begun
+        pass
+    for force in (False, True):
+        try:
+            print(len(evolve(toolbox.population(n=8), toolbox, 1, seed=1, group_size=1, force=force)[1]))
+        except EnvironmentDiffersError as error:
+            print(error)
+"""
+
+
+def test_a_worker_of_the_launcher_with_another_variable_is_refused(tmp_path):
+    (tmp_path / "script.py").write_text(OTHER_WORKER)
+    answer = subprocess.run(
+        [sys.executable, "-m", "deap_nn.launch", "-n", "2", "script.py"],
+        cwd=tmp_path,
+        env=os.environ | alone(tmp_path) | {"PYTHONPATH": str(ROOT / "tests")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    refused, went_on = answer.stdout.splitlines()
+    assert "ONEDNN_MAX_CPU_ISA was not set where the run began, and is 'AVX2'; --force goes on" in refused
+    assert went_on == "2"
+    assert answer.stderr.count("may compute other last bits") == 1
 
 
 def test_threads_that_are_not_known_do_not_count():

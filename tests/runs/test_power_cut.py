@@ -57,7 +57,10 @@ def test_what_is_durable_is_on_the_disk_before_it_has_its_name(tmp_path, disk):
 def test_each_file_of_a_run_that_is_written_once_is_durable(digits, tmp_path, disk):
     toolbox = make_toolbox("mlp", digits, seed=1)
     with RunDirectory(tmp_path / "run") as directory:
-        evolve(toolbox.population(n=4), toolbox, 2, callbacks=[directory], checkpoint=tmp_path / "run" / "checkpoint")
+        options = {"checkpoint": tmp_path / "run" / "checkpoint", "keyframe_seconds": 0.0}
+        evolve(toolbox.population(n=4), toolbox, 2, callbacks=[directory], **options)
+    for name in ("keyframe-1", "keyframe-2"):
+        assert disk.is_durable(name, "checkpoint"), name
     for name in ("config.json", "best.npz", "best.keras", "answers.npz"):
         assert disk.is_durable(name, "run"), name
     assert ("sync", "generations") in disk.done
@@ -68,9 +71,29 @@ def test_each_file_of_a_run_that_is_written_once_is_durable(digits, tmp_path, di
 
 def test_the_copies_of_a_model_and_of_weights_are_durable(tmp_path, disk):
     (tmp_path / "run").mkdir()
-    (tmp_path / "given.npz").write_bytes(b"weights")
-    keep_files(tmp_path / "run", {"init_weights": str(tmp_path / "given.npz")})
-    assert disk.is_durable("init.npz", "run")
+    given = {"init_weights": tmp_path / "given.npz", "keras": tmp_path / "given.keras"}
+    for path in given.values():
+        path.write_bytes(b"weights")
+    keep_files(tmp_path / "run", {name: str(path) for name, path in given.items()})
+    for name in ("init.npz", "model.keras"):
+        assert disk.is_durable(name, "run"), name
+
+
+def test_the_copy_of_damaged_records_is_on_the_disk_before_they_are_cut_off(finished_run, tmp_path, disk, monkeypatch):
+    shutil.copytree(finished_run / "checkpoint", tmp_path / "checkpoint")
+    path = tmp_path / "checkpoint" / "generations"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    truncate = os.ftruncate
+
+    def cut(handle, size):
+        disk.done.append(("cut",))
+        truncate(handle, size)
+
+    monkeypatch.setattr(os, "ftruncate", cut)
+    Checkpoint(tmp_path / "checkpoint", regardless=True).close()
+    assert disk.done[: disk.done.index(("cut",))] == [("sync", "damaged"), ("sync", "checkpoint")]
 
 
 @pytest.mark.parametrize("content", [None, b"", b'{"population": 2', b"\xff\xfe", bytes(700)])

@@ -222,6 +222,17 @@ def bomb(path, kind, *names):
                 member.write(bytes(1 << 20))
 
 
+@pytest.mark.parametrize("path", [{"a": 1}, [1], 7, True, "\ud800", "a\0b", "a" * 5000], ids=repr)
+def test_a_path_of_data_that_is_none_is_refused_in_one_line(folder, tmp_path, path):
+    config = json.loads((folder / "config.json").read_text())
+    config["data"]["path"] = path
+    (folder / "config.json").write_text(json.dumps(config))
+    answer = run_here(MNIST, "--resume", folder, "--generations", 9, cwd=tmp_path)
+    assert "no such file or folder" in only_line(answer)
+    out = ["--generation", 1, "--output", tmp_path / "out.npz"]
+    assert "no such file or folder" in only_line(run_here(replay.__file__, folder, *out, cwd=tmp_path))
+
+
 def test_a_small_file_that_unpacks_to_all_memory_is_refused(folder):
     bomb(folder / "answers.npz", "|u1", "confusion", "samples", "labels", "answers", "probabilities")
     with pytest.raises(InputError, match="unpacks to more than 67,108,864 bytes"):
