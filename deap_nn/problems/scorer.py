@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
@@ -18,7 +17,7 @@ from deap_nn.genome.vectors import ALIGNMENT, Halves, Vector, empty_halves, spli
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.models.bfloat16 import take_rounded
 from deap_nn.models.reference import ModelReference, layout_of, model_of
-from deap_nn.models.tensorflow import configure_tensorflow, tf
+from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, tf
 from deap_nn.problems import groups
 from deap_nn.problems.groups import GroupKernel, is_vectorised
 from deap_nn.process.signals import holding_signals
@@ -229,25 +228,15 @@ def _scorer(problem: Any) -> Any:
     return problem.make_scorer()
 
 
-_processes: list[int] = []
-"""The process in which a scorer was made: TensorFlow does not survive a fork, and a child would wait for ever."""
-
-
 def scorer(problem: Any) -> Any:
     """Return the scorer of a problem, made once in a process.
 
     Raises
     ------
     RuntimeError
-        If this process was forked from one that has scored, as by ``multiprocessing.Pool()`` on Linux.
+        If this process was forked after TensorFlow has computed, as by ``multiprocessing.Pool()`` on Linux.
     """
-    if _processes and _processes[0] != os.getpid():
-        raise RuntimeError(
-            "TensorFlow does not compute in a process that was forked after it has computed: take "
-            "deap_nn.open_map('processes'), or multiprocessing.get_context('spawn').Pool()"
-        )
-    if not _processes:
-        _processes.append(os.getpid())
+    check_not_forked()
     return _scorer(problem)
 
 
