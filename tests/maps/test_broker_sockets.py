@@ -226,39 +226,60 @@ class TestOneHost:
 
 
 PLAIN = """
-import os, time
-from deap_nn.maps import scoop as parallel
-parallel.prepare_worker()
+import os, sys, time, warnings
+from {module} import {name}
+warnings.simplefilter("ignore")
 from scoop import futures
 def square(x):
     time.sleep(0.05)
     return x * x
 if __name__ == "__main__":
-    print(sum(futures.map(square, range(30))), flush=True)
-    parallel.warn_of_open_broker()
+    print("the script begins", flush=True)
+    for _ in range(2):
+        print(sum({map}(square, range(30))), flush=True)
+    print("the script waits", flush=True)
     while not os.path.exists("go"):
         time.sleep(0.05)
-    print(sum(futures.map(square, range(30))), flush=True)
 """
 
 
-def test_under_scoops_own_launcher_only_its_broker_listens(tmp_path):
-    (tmp_path / "script.py").write_text(PLAIN)
-    command = [sys.executable, "-W", "always", "-m", "scoop", "-n", "2", "script.py"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+@pytest.mark.parametrize(
+    ("module", "name", "map"),
+    [
+        ("deap_nn.maps.scoop", "current_map", "current_map()"),
+        ("deap_nn.maps", "open_map", "open_map().__enter__()"),
+        ("deap_nn", "selLogRank", "futures.map"),
+    ],
+)
+def test_under_scoops_own_launcher_only_its_broker_listens_which_is_said(tmp_path, module, name, map):
+    """A user's script that imports the package at its top, and does nothing else for that."""
+    (tmp_path / "script.py").write_text(PLAIN.format(module=module, name=name, map=map))
+    command = [sys.executable, "-m", "scoop", "-n", "2", "script.py"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
-        assert process.stdout.readline() == "8555\n"
-        listening = {
-            one.pid: len([c for c in one.net_connections("inet") if c.status == psutil.CONN_LISTEN])
-            for one in own(process)
-        }
-        assert listening.pop(process.pid) == 2  # the broker is in the launcher
-        assert set(listening.values()) == {0}
-        go_on(tmp_path)
-        assert process.stdout.readline() == "8555\n"
-        said = process.stderr.read()
-    assert "the broker of python -m scoop listens on every network interface and runs what it is sent" in said
-    assert "python -m deap_nn.launch script.py" in said
+        lines = []
+        try:
+            while "the script waits\n" not in lines and (line := process.stdout.readline()):
+                lines += [line] if "launcher" not in line and "Launching" not in line else []
+            listening = {
+                one.pid: len([c for c in one.net_connections("inet") if c.status == psutil.CONN_LISTEN])
+                for one in own(process)
+            }
+        finally:
+            go_on(tmp_path)
+        lines += process.stdout.readlines()
+    assert listening.pop(process.pid) == 2  # the broker is in the launcher
+    assert set(listening.values()) == {0}
+    said = (
+        "script.py: warning: the broker of python -m scoop listens on every network interface and runs what it is "
+        "sent; python -m deap_nn.launch script.py does the same work behind closed doors\n"
+    )
+    assert [line for line in lines if "launcher" not in line] == [
+        "the script begins\n",
+        said,
+        *["8555\n"] * 2,
+        "the script waits\n",
+    ]
 
 
 class TestFolder:
