@@ -361,29 +361,30 @@ class TestSeveralHosts:
         assert messages_get_through(broker.task, broker, seconds=10)
 
     def test_news_of_the_run_are_for_those_with_the_key(self, broker):
-        def heard(endpoint):
-            context = zmq.Context()
-            news = context.socket(zmq.SUB)
-            news.linger = 0
-            if endpoint is not None:
-                endpoint.secure(news)
-            news.connect(broker.info)
-            news.subscribe(b"")
-            sender = context.socket(zmq.DEALER)
-            sender.linger = 1000
-            broker.secure(sender)
-            sender.connect(broker.task)
-            try:
-                for _ in range(20):
-                    sender.send_multipart([b"V", b"key", b"value", b"name"])
-                    if news.poll(100):
-                        return True
-                return False
-            finally:
-                context.destroy(linger=0)
+        public, secret = (key.decode() for key in zmq.curve_keypair())
+        context = zmq.Context()
 
-        assert heard(broker)
-        assert not heard(None)
+        def socket_of(kind, endpoint, address):
+            socket = context.socket(kind)
+            socket.linger = 0
+            if endpoint is not None:
+                endpoint.secure(socket)
+            if kind == zmq.SUB:
+                socket.subscribe(b"")
+            socket.connect(address)
+            return socket
+
+        endpoints = [broker, None, Endpoint(broker.task, broker.info, broker.server, public, secret)]
+        news, *others = (socket_of(zmq.SUB, endpoint, broker.info) for endpoint in endpoints)
+        sender = socket_of(zmq.DEALER, broker, broker.task)
+        try:
+            heard = 0
+            while heard < 10:
+                sender.send_multipart([b"V", b"key", b"value", b"name"])
+                heard += bool(news.poll(100) and news.recv_multipart())
+            assert not any(other.poll(100) for other in others)
+        finally:
+            context.destroy(linger=0)
 
 
 def test_names_of_workers_differ():
