@@ -296,26 +296,37 @@ class TestFolder:
             folder.close()
         assert list(temporary.iterdir()) == []
 
-    @pytest.mark.parametrize("kind", ["fifo", "link", "folder", "file", "none"])
-    def test_something_else_by_that_name_is_neither_waited_for_nor_followed(self, temporary, kind):
+    @pytest.mark.parametrize(
+        "kind",
+        ["fifo as lock", "link as lock", "folder as lock", "fifo", "link", "file", "open folder", "another's", "none"],
+    )
+    def test_something_else_by_that_name_is_neither_waited_for_nor_followed(self, temporary, monkeypatch, kind):
         odd, elsewhere = temporary / f"{PREFIX}odd", temporary / "elsewhere"
-        elsewhere.write_text("kept")
+        elsewhere.mkdir(mode=0o700)
+        (elsewhere / "lock").write_text("kept")
         odd.mkdir(mode=0o700)
-        if kind == "fifo":
+        if kind == "fifo as lock":
             os.mkfifo(odd / "lock")
-        elif kind == "link":
-            (odd / "lock").symlink_to(elsewhere)
-        elif kind == "folder":
+        elif kind == "link as lock":
+            (odd / "lock").symlink_to(elsewhere / "lock")
+        elif kind == "folder as lock":
             (odd / "lock").mkdir()
-        elif kind == "file":
+        elif kind in ("open folder", "another's"):
+            (odd / "lock").write_text("")
+            odd.chmod(0o777 if kind == "open folder" else 0o700)
+        elif kind != "none":
             odd.rmdir()
-            odd.write_text("")
+            {"fifo": os.mkfifo, "link": lambda path: path.symlink_to(elsewhere), "file": Path.touch}[kind](odd)
+        if kind == "another's":
+            found, real = odd.lstat(), Path.lstat
+            theirs = SimpleNamespace(st_mode=found.st_mode, st_uid=found.st_uid + 1)
+            monkeypatch.setattr(Path, "lstat", lambda path: theirs if path == odd else real(path))
         threads = threading.Thread(target=sweep, args=(temporary,), daemon=True)
         threads.start()
         threads.join(10)
         assert not threads.is_alive()
-        assert elsewhere.read_text() == "kept"
-        assert odd.exists()
+        assert (elsewhere / "lock").read_text() == "kept"
+        assert os.path.lexists(odd)
         if kind == "none":
             os.utime(odd, (0, time.time() - 2 * ABANDONED_SECONDS))
             sweep(temporary)
