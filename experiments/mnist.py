@@ -35,7 +35,7 @@ from deap_nn.data.image_files import DataError
 from deap_nn.data.loading import load_dataset
 from deap_nn.maps import Map
 from deap_nn.maps.options import asked_map
-from deap_nn.maps.scoop import prepare_worker, warn_of_open_broker
+from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models import keras_extras
 from deap_nn.models.weight_files import WeightsError, read_weights
 from deap_nn.operators.describe import describe_algorithm
@@ -179,7 +179,6 @@ def run(
     toolbox.register("map", map_)
     if not options.no_progress:
         print(f"{describe_algorithm(toolbox, options.population)}\n{dataset.note}; run: {directory.path}", flush=True)
-    warn_of_open_broker()
     if options.resume is None:
         keep_files(directory.path, vars(options))
         directory.write_config(settings(options, dataset, toolbox))

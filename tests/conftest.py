@@ -101,11 +101,14 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, digits_file: Path) ->
 def run(tmp_path: Path):
     """Run a Python command in an empty folder, where no data is cached and nothing can be downloaded."""
 
-    def call(*arguments: object, timeout: float = 300, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def call(
+        *arguments: object, timeout: float = 300, cwd: Path | None = None, stderr: int = subprocess.PIPE
+    ) -> subprocess.CompletedProcess[str]:
         environment = os.environ | alone(tmp_path)
         return subprocess.run(
             [sys.executable, *map(str, arguments)],
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             timeout=timeout,
             cwd=cwd or tmp_path,

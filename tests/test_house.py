@@ -178,6 +178,13 @@ def test_a_python_that_does_not_run_is_not_there(tmp_path):
     assert said == [f"{name} is not there" for name in names]
 
 
+def test_make_mnist_goes_through_the_launcher():
+    command = ["make", "--dry-run", "--file", ROOT / "Makefile", "mnist"]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert re.search(r"/python -m deap_nn\.launch experiments/mnist\.py ", answer.stdout)
+    assert "-m scoop" not in answer.stdout
+
+
 def test_nothing_names_a_registry_or_a_path_of_this_machine():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     for name in listed:

@@ -22,7 +22,7 @@ from deap_nn.models.built_in import _check_name, build_model
 from deap_nn.models.custom_objects import by_name, holds_alike, own_parts, silent_on_lambdas
 from deap_nn.models.outputs import answering_layers, answers_alike, reason_of
 from deap_nn.models.state import Asset, assets_of, state_of, take_state
-from deap_nn.models.tensorflow import keras, tf
+from deap_nn.models.tensorflow import check_not_forked, keras, tf
 from deap_nn.runs.reading import ALWAYS_READ, SLACK
 
 __all__ = ["ModelReference", "assign_weights", "layout_of", "load_model", "model_of", "reference_of", "trained_model"]
@@ -135,6 +135,7 @@ def _configurations(model: keras.Model) -> list[str]:
 
 def check_model(model: Any) -> None:
     """Raise TypeError where something is no Keras model, ValueError where there is nothing in it to evolve."""
+    check_not_forked()
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a Keras model or a name, got {type(model).__name__}")
     if not model.built:
@@ -229,7 +230,10 @@ def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat
     ------
     TypeError
         If it can neither be built nor is held by this process.
+    RuntimeError
+        If this process was forked after TensorFlow has computed.
     """
+    check_not_forked()
     if reference.held:
         if reference.held not in _held:
             raise TypeError(

@@ -43,11 +43,38 @@ with _without_start_up_notices(), keras_extras.left_out_if_asked(), global_state
     try:
         import keras
         import tensorflow as tf
+        from tensorflow.python.eager.context import context_safe
     except ModuleNotFoundError as error:
         missing = "TensorFlow is missing, which scores Keras models: pip install tensorflow"
         raise ModuleNotFoundError(f"{missing} ({error})", name="tensorflow") from error
 
     tf.config.list_physical_devices()
+
+_forked: list[int] = []
+"""This process and those before it that were forked after TensorFlow had computed: its threads are not here."""
+
+
+def _note_fork() -> None:
+    """Note in a process that was just forked whether TensorFlow had computed, or made one tensor, before."""
+    known = context_safe()
+    if known is not None and known._context_handle is not None:
+        _forked.append(os.getpid())
+
+
+os.register_at_fork(after_in_child=_note_fork)
+
+
+def check_not_forked() -> None:
+    """Raise RuntimeError where TensorFlow would wait for ever: in a process that was forked after it has computed.
+
+    ``multiprocessing.Pool()`` of Linux makes such processes, and so do ``ProcessPoolExecutor`` and joblib's backend
+    "multiprocessing". A model that is built has computed: its weights are tensors.
+    """
+    if _forked:
+        raise RuntimeError(
+            "TensorFlow does not compute in a process that was forked after it has computed: take "
+            "deap_nn.open_map('processes'), or multiprocessing.get_context('spawn').Pool()"
+        )
 
 
 def configure_tensorflow(threads: int, device: Literal["cpu", "gpu"] = "cpu") -> None:
@@ -99,4 +126,4 @@ def configure_tensorflow(threads: int, device: Literal["cpu", "gpu"] = "cpu") ->
 
 _warned_of: set[int] = set()
 
-__all__ = ["configure_tensorflow", "keras", "tf"]
+__all__ = ["check_not_forked", "configure_tensorflow", "keras", "tf"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
@@ -20,7 +19,7 @@ from deap_nn.genome.weight_list import WeightList
 from deap_nn.models.bfloat16 import take_rounded
 from deap_nn.models.outputs import answers_of
 from deap_nn.models.reference import layout_of, model_of
-from deap_nn.models.tensorflow import configure_tensorflow, keras, tf
+from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, keras, tf
 from deap_nn.problems import groups
 from deap_nn.problems.groups import GroupKernel, is_vectorised
 from deap_nn.problems.judge import Judge
@@ -287,25 +286,15 @@ def _scorer(problem: Problem) -> Scorer:
     return Scorer(problem)
 
 
-_processes: list[int] = []
-"""The process in which a scorer was made: TensorFlow does not survive a fork, and a child would wait for ever."""
-
-
 def scorer(problem: Problem) -> Scorer:
     """Return the scorer of a problem, made once in a process.
 
     Raises
     ------
     RuntimeError
-        If this process was forked from one that has scored, as by ``multiprocessing.Pool()`` on Linux.
+        If this process was forked after TensorFlow has computed, as by ``multiprocessing.Pool()`` on Linux.
     """
-    if _processes and _processes[0] != os.getpid():
-        raise RuntimeError(
-            "TensorFlow does not compute in a process that was forked after it has computed: take "
-            "deap_nn.open_map('processes'), or multiprocessing.get_context('spawn').Pool()"
-        )
-    if not _processes:
-        _processes.append(os.getpid())
+    check_not_forked()
     return _scorer(problem)
 
 

@@ -139,7 +139,7 @@ def run_command(main: Callable[[], int]) -> None:
     The status is what `main` returns; 2 for `InputError`, 130 when interrupted, 1 for any other exception. Under
     ``python -m scoop``, which makes a traceback of every exit, it returns instead.
     """
-    warnings.showwarning = _warn_in_one_line
+    warnings.showwarning = warn_in_one_line
     mend_streams()
     try:
         status = main()
@@ -157,7 +157,8 @@ def run_command(main: Callable[[], int]) -> None:
         sys.exit(status)
 
 
-def _warn_in_one_line(message: Warning | str, *_: object, **__: object) -> None:
+def warn_in_one_line(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning in one line, whether the user's script shows Python's warnings or not."""
     _say("warning", message)
 
 

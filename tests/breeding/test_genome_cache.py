@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -121,6 +123,18 @@ def test_what_others_put_at_its_place_is_left_alone_and_not_waited_for(tmp_path,
     cache.remove()
     assert (folder / name).lstat().st_ino == before.st_ino
     assert [path.name for path in elsewhere.iterdir()] == ["kept"]
+
+
+def test_a_folder_of_another_user_under_its_own_name_is_not_taken(tmp_path, monkeypatch):
+    folder = tmp_path / f"deap_nn-{os.getuid()}-token"
+    folder.mkdir(mode=0o700)
+    found, real = folder.lstat(), Path.lstat
+    theirs = SimpleNamespace(st_mode=found.st_mode, st_uid=found.st_uid + 1)
+    monkeypatch.setattr(Path, "lstat", lambda path: theirs if path == folder else real(path))
+    cache = GenomeCache("token", 8, tmp_path)
+    assert cache.folder != folder
+    cache.remove()
+    assert list(folder.iterdir()) == []
 
 
 def test_a_folder_of_another_user_is_left_alone(tmp_path, monkeypatch):

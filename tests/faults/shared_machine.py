@@ -93,6 +93,22 @@ def another_user(folder: Path) -> None:
     finally:
         for path in made:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    named = {form: Path("/dev/shm", f"deap_nn-0-taken{number}") for number, form in enumerate(forms)}
+    try:
+        for form, path in named.items():
+            as_nobody(f"import os; os.umask(0); p = {str(path)!r}; {forms[form]}")
+            code = (
+                "import sys; from pathlib import Path; from deap_nn.breeding.store.slots import GenomeCache\n"
+                f"cache = GenomeCache({path.name.removeprefix('deap_nn-0-')!r}, 8, Path('/dev/shm'))\n"
+                "print(cache.folder, oct(cache.folder.stat().st_mode), cache.folder.stat().st_uid); cache.remove()"
+            )
+            where, *rights = call(sys.executable, "-c", code, timeout=30).stdout.split()
+            seen.append((f"a {form} under a run's own name is not taken", where != str(path)))
+            seen.append(("  and the other folder is closed to others", rights == ["0o40700", "0"]))
+        seen.append(("  and all is still there", all(map(os.path.lexists, named.values()))))
+    finally:
+        for path in named.values():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
     before, there = call("ss", "-Hltn").stdout, folders_of_runs()
     run = launched("--generations", 5000, "--output", folder / "knocked")
     try:

@@ -226,39 +226,60 @@ class TestOneHost:
 
 
 PLAIN = """
-import os, time
-from deap_nn.maps import scoop as parallel
-parallel.prepare_worker()
+import os, sys, time, warnings
+from {module} import {name}
+warnings.simplefilter("ignore")
 from scoop import futures
 def square(x):
     time.sleep(0.05)
     return x * x
 if __name__ == "__main__":
-    print(sum(futures.map(square, range(30))), flush=True)
-    parallel.warn_of_open_broker()
+    print("the script begins", flush=True)
+    for _ in range(2):
+        print(sum({map}(square, range(30))), flush=True)
+    print("the script waits", flush=True)
     while not os.path.exists("go"):
         time.sleep(0.05)
-    print(sum(futures.map(square, range(30))), flush=True)
 """
 
 
-def test_under_scoops_own_launcher_only_its_broker_listens(tmp_path):
-    (tmp_path / "script.py").write_text(PLAIN)
-    command = [sys.executable, "-W", "always", "-m", "scoop", "-n", "2", "script.py"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+@pytest.mark.parametrize(
+    ("module", "name", "map"),
+    [
+        ("deap_nn.maps.scoop", "current_map", "current_map()"),
+        ("deap_nn.maps", "open_map", "open_map().__enter__()"),
+        ("deap_nn", "selLogRank", "futures.map"),
+    ],
+)
+def test_under_scoops_own_launcher_only_its_broker_listens_which_is_said(tmp_path, module, name, map):
+    """A user's script that imports the package at its top, and does nothing else for that."""
+    (tmp_path / "script.py").write_text(PLAIN.format(module=module, name=name, map=map))
+    command = [sys.executable, "-m", "scoop", "-n", "2", "script.py"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
-        assert process.stdout.readline() == "8555\n"
-        listening = {
-            one.pid: len([c for c in one.net_connections("inet") if c.status == psutil.CONN_LISTEN])
-            for one in own(process)
-        }
-        assert listening.pop(process.pid) == 2  # the broker is in the launcher
-        assert set(listening.values()) == {0}
-        go_on(tmp_path)
-        assert process.stdout.readline() == "8555\n"
-        said = process.stderr.read()
-    assert "the broker of python -m scoop listens on every network interface and runs what it is sent" in said
-    assert "python -m deap_nn.launch script.py" in said
+        lines = []
+        try:
+            while "the script waits\n" not in lines and (line := process.stdout.readline()):
+                lines += [line] if "launcher" not in line and "Launching" not in line else []
+            listening = {
+                one.pid: len([c for c in one.net_connections("inet") if c.status == psutil.CONN_LISTEN])
+                for one in own(process)
+            }
+        finally:
+            go_on(tmp_path)
+        lines += process.stdout.readlines()
+    assert listening.pop(process.pid) == 2  # the broker is in the launcher
+    assert set(listening.values()) == {0}
+    said = (
+        "script.py: warning: the broker of python -m scoop listens on every network interface and runs what it is "
+        "sent; python -m deap_nn.launch script.py does the same work behind closed doors\n"
+    )
+    assert [line for line in lines if "launcher" not in line] == [
+        "the script begins\n",
+        said,
+        *["8555\n"] * 2,
+        "the script waits\n",
+    ]
 
 
 class TestFolder:
@@ -275,26 +296,37 @@ class TestFolder:
             folder.close()
         assert list(temporary.iterdir()) == []
 
-    @pytest.mark.parametrize("kind", ["fifo", "link", "folder", "file", "none"])
-    def test_something_else_by_that_name_is_neither_waited_for_nor_followed(self, temporary, kind):
+    @pytest.mark.parametrize(
+        "kind",
+        ["fifo as lock", "link as lock", "folder as lock", "fifo", "link", "file", "open folder", "another's", "none"],
+    )
+    def test_something_else_by_that_name_is_neither_waited_for_nor_followed(self, temporary, monkeypatch, kind):
         odd, elsewhere = temporary / f"{PREFIX}odd", temporary / "elsewhere"
-        elsewhere.write_text("kept")
+        elsewhere.mkdir(mode=0o700)
+        (elsewhere / "lock").write_text("kept")
         odd.mkdir(mode=0o700)
-        if kind == "fifo":
+        if kind == "fifo as lock":
             os.mkfifo(odd / "lock")
-        elif kind == "link":
-            (odd / "lock").symlink_to(elsewhere)
-        elif kind == "folder":
+        elif kind == "link as lock":
+            (odd / "lock").symlink_to(elsewhere / "lock")
+        elif kind == "folder as lock":
             (odd / "lock").mkdir()
-        elif kind == "file":
+        elif kind in ("open folder", "another's"):
+            (odd / "lock").write_text("")
+            odd.chmod(0o777 if kind == "open folder" else 0o700)
+        elif kind != "none":
             odd.rmdir()
-            odd.write_text("")
+            {"fifo": os.mkfifo, "link": lambda path: path.symlink_to(elsewhere), "file": Path.touch}[kind](odd)
+        if kind == "another's":
+            found, real = odd.lstat(), Path.lstat
+            theirs = SimpleNamespace(st_mode=found.st_mode, st_uid=found.st_uid + 1)
+            monkeypatch.setattr(Path, "lstat", lambda path: theirs if path == odd else real(path))
         threads = threading.Thread(target=sweep, args=(temporary,), daemon=True)
         threads.start()
         threads.join(10)
         assert not threads.is_alive()
-        assert elsewhere.read_text() == "kept"
-        assert odd.exists()
+        assert (elsewhere / "lock").read_text() == "kept"
+        assert os.path.lexists(odd)
         if kind == "none":
             os.utime(odd, (0, time.time() - 2 * ABANDONED_SECONDS))
             sweep(temporary)
@@ -340,29 +372,30 @@ class TestSeveralHosts:
         assert messages_get_through(broker.task, broker, seconds=10)
 
     def test_news_of_the_run_are_for_those_with_the_key(self, broker):
-        def heard(endpoint):
-            context = zmq.Context()
-            news = context.socket(zmq.SUB)
-            news.linger = 0
-            if endpoint is not None:
-                endpoint.secure(news)
-            news.connect(broker.info)
-            news.subscribe(b"")
-            sender = context.socket(zmq.DEALER)
-            sender.linger = 1000
-            broker.secure(sender)
-            sender.connect(broker.task)
-            try:
-                for _ in range(20):
-                    sender.send_multipart([b"V", b"key", b"value", b"name"])
-                    if news.poll(100):
-                        return True
-                return False
-            finally:
-                context.destroy(linger=0)
+        public, secret = (key.decode() for key in zmq.curve_keypair())
+        context = zmq.Context()
 
-        assert heard(broker)
-        assert not heard(None)
+        def socket_of(kind, endpoint, address):
+            socket = context.socket(kind)
+            socket.linger = 0
+            if endpoint is not None:
+                endpoint.secure(socket)
+            if kind == zmq.SUB:
+                socket.subscribe(b"")
+            socket.connect(address)
+            return socket
+
+        endpoints = [broker, None, Endpoint(broker.task, broker.info, broker.server, public, secret)]
+        news, *others = (socket_of(zmq.SUB, endpoint, broker.info) for endpoint in endpoints)
+        sender = socket_of(zmq.DEALER, broker, broker.task)
+        try:
+            heard = 0
+            while heard < 10:
+                sender.send_multipart([b"V", b"key", b"value", b"name"])
+                heard += bool(news.poll(100) and news.recv_multipart())
+            assert not any(other.poll(100) for other in others)
+        finally:
+            context.destroy(linger=0)
 
 
 def test_names_of_workers_differ():

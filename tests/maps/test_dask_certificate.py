@@ -1,8 +1,10 @@
 """A Dask cluster that this package starts is for the process that started it."""
 
 import contextlib
+import http.client
 import logging
 import socket
+import ssl
 
 import psutil
 import pytest
@@ -58,6 +60,35 @@ def test_the_workers_refuse_it_too(cluster):
         assert worker.startswith("tls://127.0.0.1:")
         assert refused(worker.replace("tls://", "tcp://"))
         assert refused(worker, security=Security.temporary())
+
+
+PAGES = ["/", "/status", "/info/main/workers.html", "/json/identity.json", "/metrics", "/health", "/api/v1/get_workers"]
+
+
+def test_its_ports_refuse_one_who_shows_no_certificate(cluster):
+    """By TLS, but with nothing of one's own, as a browser does."""
+    _, started = cluster
+    workers = started.scheduler.workers.values()
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for address in (started.scheduler_address, *(one.address for one in workers), *(one.nanny for one in workers)):
+        host, port = address.removeprefix("tls://").split(":")
+        with (
+            socket.create_connection((host, int(port)), timeout=60) as plain,
+            context.wrap_socket(plain) as secured,
+            pytest.raises(ssl.SSLError, match="certificate required"),
+        ):
+            secured.recv(1)
+
+
+def test_its_ports_serve_no_page(cluster):
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        for port in {c.laddr.port for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN} - {8787}:
+            for page in PAGES:
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+                with contextlib.closing(connection), contextlib.suppress(ConnectionError):  # those that want TLS
+                    connection.request("GET", page)
+                    assert connection.getresponse().status == 404
 
 
 def test_no_page_is_served_and_nothing_listens_elsewhere(cluster):

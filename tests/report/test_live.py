@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import shutil
 import signal
 import socket
@@ -36,6 +37,7 @@ def served(tmp_path, monkeypatch):
             connection.close()
             return answer, content
 
+        ask.address = server.server_address
         yield folder, ask
         server.shutdown()
         thread.join()
@@ -124,6 +126,44 @@ def test_without_the_token_nothing_is_served(served, path, token):
     answer, content = ask(path, token=token)
     assert answer.status == 403
     assert b"logbook" not in content
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        b"GET /data.json HTTP/1.1\r\nHost: localhost\r\nAuthorization: token a-token\r\nCookie: token=a-token\r\n",
+        b"GET /data.json?token=" + b"a" * 7000 + b" HTTP/1.1\r\nHost: localhost\r\n",
+        b"GET /data.json?token=a-toke\xff HTTP/1.1\r\nHost: localhost\r\n",
+        b"GET /data.json?x=1&token=a-token HTTP/1.1\r\nHost: localhost\r\n",
+        b"GET /data.json??token=a-token HTTP/1.1\r\nHost: localhost\r\n",
+        b"GET /data.json%3Ftoken=a-token HTTP/1.1\r\nHost: localhost\r\n",
+        b"GET http://localhost/data.json HTTP/1.1\r\nHost: localhost\r\n",
+        b"GET /data.json?token=a-token HTTP/1.1\r\n",
+        b"GET /data.json?token=a-token HTTP/1.1\r\nHost: evil.example\r\nHost: localhost\r\n",
+        b"GET /data.json?token=a-token HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-Host: localhost\r\n",
+        b"GET /data.json?token=a-token\r\n",
+        b"HEAD /data.json HTTP/1.1\r\nHost: localhost\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n",
+        b"CONNECT localhost:22 HTTP/1.1\r\nHost: localhost\r\n",
+        b"get /data.json?token=a-token HTTP/1.1\r\nHost: localhost\r\n",
+    ],
+)
+def test_other_requests_get_nothing_of_the_run(served, asked):
+    _, ask = served
+    with socket.create_connection(ask.address, timeout=10) as connection:
+        connection.sendall(asked + b"Connection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert re.match(rb"HTTP/1.1 (403|501) ", answer) or b"Error code: 403" in answer
+    assert b"logbook" not in answer
+    assert b"Access-Control" not in answer
+
+
+def test_a_request_with_what_the_browser_has_already_needs_the_token_too(served):
+    _, ask = served
+    tag = ask("/data.json")[0].getheader("ETag")
+    assert ask("/data.json", **{"If-None-Match": tag})[0].status == 304
+    assert ask("/data.json", token=None, **{"If-None-Match": tag})[0].status == 403
+    assert ask("/data.json", "HEAD", token="a-toke")[0].status == 403
 
 
 def test_nothing_can_be_sent_to_it(served):

@@ -8,14 +8,12 @@ import os
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
 from deap_nn.core.registered import Traits
 from deap_nn.maps.scoop import repairs
-from deap_nn.maps.scoop.sockets import listen_nowhere
 from deap_nn.maps.shared import SharedMap
 from deap_nn.process import workers
 from deap_nn.process.workers import LAUNCHED, end_with_parent, running_under_scoop
@@ -61,27 +59,14 @@ def prepare_worker(*modules: str) -> None:
     """
     if not running_under_scoop():
         return
-    if LAUNCHED not in os.environ:  # `deap_nn.launch` has seen to it
-        listen_nowhere()
     if sys.modules["scoop"].IS_ORIGIN:
         return
     signal.signal(signal.SIGINT, _end_at_once)
-    if LAUNCHED not in os.environ:
+    if LAUNCHED not in os.environ:  # `deap_nn.launch` has seen to it
         end_with_parent(signal.SIGTERM)
         if os.getppid() == 1:
             os._exit(1)
     threading.Thread(target=lambda: [importlib.import_module(name) for name in modules], daemon=True).start()
-
-
-def warn_of_open_broker() -> None:
-    """Warn if SCOOP's own launcher has started this program: its broker listens on every interface."""
-    if running_under_scoop() and LAUNCHED not in os.environ and sys.modules["scoop"].IS_ORIGIN:
-        script = os.path.relpath(sys.modules["scoop"].MAIN_MODULE)
-        warnings.warn(
-            "the broker of python -m scoop listens on every network interface and runs what it is sent; "
-            f"python -m deap_nn.launch {script} does the same work behind closed doors",
-            stacklevel=2,
-        )
 
 
 def _end_at_once(signum: int, frame: FrameType | None) -> None:

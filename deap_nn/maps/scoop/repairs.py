@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from deap_nn.maps.scoop.messages import REPLY, STATUS_UPDATE, TASK, holds_task, pack_names, say
+from deap_nn.maps.scoop.sockets import listen_nowhere, warn_of_open_broker
+from deap_nn.process.workers import LAUNCHED
 
 REPORT_SECONDS = 5.0
 
@@ -135,7 +137,8 @@ def _report(communicator: Any) -> None:
     here += [current] if current is not None else []
     names = {pickle.dumps(future.id, pickle.HIGHEST_PROTOCOL) for future in here}
     with contextlib.suppress(zmq.ZMQError):  # the broker is busy or gone, or the program ends
-        communicator.socket.send_multipart([STATUS_UPDATE, pack_names(names)], flags=zmq.NOBLOCK)
+        frame = pack_names(names) if LAUNCHED in os.environ else pickle.dumps(names)  # SCOOP's own broker unpickles it
+        communicator.socket.send_multipart([STATUS_UPDATE, frame], flags=zmq.NOBLOCK)
 
 
 def _guard_scoop() -> None:
@@ -279,10 +282,15 @@ def first_answers(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Itera
 
 
 def _watch(queue: Any) -> None:
-    """Look for what is missed whenever SCOOP's loop looks for messages."""
+    """Look for what is missed whenever SCOOP's loop looks for messages; at first warn of an open broker."""
     update = queue.updateQueue
+    warned = LAUNCHED in os.environ
 
     def update_and_look() -> None:
+        nonlocal warned
+        if not warned:
+            warned = True
+            warn_of_open_broker()
         update()
         if _calls and not len(queue):
             _calls[-1].look()
@@ -309,6 +317,8 @@ def mend() -> None:
     """Mend SCOOP in this process, which it has started or is about to."""
     from scoop import _control
 
+    if LAUNCHED not in os.environ:  # `deap_nn.launch` has seen to it
+        listen_nowhere()
     _guard_scoop()
     if _control.execQueue is not None:
         watch()

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deap_nn.process.cli import warn_in_one_line
 from deap_nn.process.private_folders import sweep_folders
 
 if TYPE_CHECKING:
@@ -267,3 +268,13 @@ def listen_nowhere() -> None:
             context.socket = plain
 
     ZMQCommunicator.createZMQSocket = make_socket
+
+
+def warn_of_open_broker() -> None:
+    """Say that this program's broker, which SCOOP's own launcher has started, listens on every interface."""
+    import scoop
+
+    warn_in_one_line(
+        "the broker of python -m scoop listens on every network interface and runs what it is sent; "
+        f"python -m deap_nn.launch {os.path.relpath(scoop.MAIN_MODULE)} does the same work behind closed doors"
+    )
