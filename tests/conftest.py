@@ -121,8 +121,8 @@ def run(tmp_path: Path):
 
 
 def alone(folder: Path) -> dict[str, str]:
-    """Return an environment in which no data are cached and nothing can be downloaded."""
-    return {"KERAS_HOME": str(folder / "keras"), "https_proxy": "http://127.0.0.1:9"}
+    """Return an environment in which no data are cached, nothing can be downloaded, and there is no GPU."""
+    return {"KERAS_HOME": str(folder / "keras"), "https_proxy": "http://127.0.0.1:9", "CUDA_VISIBLE_DEVICES": "-1"}
 
 
 def run_here(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -117,7 +117,7 @@ def evolve(
         The run's seed; that of a toolbox by `make_toolbox` if left out.
     cxpb, mutpb : float
         The probabilities that a group is mated and that a child is mutated, 0 to 1. In a toolbox with a ``step``, where
-        children come from one centre, `cxpb` plays no part.
+        children come from one centre, `cxpb` is not taken.
     stats : deap.tools.Statistics, optional
         Adds its columns or chapters to the logbook.
     halloffame : deap.tools.HallOfFame, optional
@@ -201,6 +201,8 @@ def evolve(
     if cache is not None and not cache.is_dir():
         raise ValueError(f"cache must be a folder, got {cache}")
     check_probability(cxpb, "cxpb")
+    if cxpb != 1 and Registered.read(toolbox).step is not None:
+        raise ValueError(f"cxpb is not for an evolution strategy, whose children come from one centre, got {cxpb!r}")
     check_probability(mutpb, "mutpb")
     if timeout is not None and not 0 < check_number(timeout, "timeout") < math.inf:
         raise ValueError(f"timeout must be a positive number of seconds, got {timeout!r}")

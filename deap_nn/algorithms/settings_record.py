@@ -125,7 +125,8 @@ def check_settings(
     if recorded is None or not isinstance(version, int) or version not in UNKNOWN:
         warnings.warn(f"{folder} does not hold the run's settings: they are not compared", stacklevel=3)
         return
-    for name in sorted((recorded.keys() | present.keys()) - {"version", *but} - UNKNOWN[version]):
+    names = (recorded.keys() | present.keys()) - {"version", *but} - UNKNOWN[version]
+    for name in sorted(names, key=lambda name: (name != "seed", name)):  # another seed has other noise too
         was, now = (record.get(name, NEUTRAL.get(name)) for record in (recorded, present))
         if was != now and json.dumps(was) != json.dumps(now):  # NaN is NaN, and 2 is 2.0
             values = f"was {reprlib.repr(was)} when the run began, and is {reprlib.repr(now)}"

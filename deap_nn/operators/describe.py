@@ -57,7 +57,7 @@ times the error of the best (mutGaussianAdaptive), selection by rank with pressu
         return f"evolution strategy{called}: {_around_centre(registered, members)}"
     crossed = _crossover(toolbox.mate, min(members, mates_of(toolbox) if mates is None else mates))
     parts = [crossed, _mutation(toolbox.mutate), _selection(toolbox.select, members)]
-    if registered.elites:
+    if registered.elites and mates is None:  # DEAP's loops keep none
         parts.append(f"the best {registered.elites} live on")
     return f"genetic algorithm{called}: {', '.join(parts)}"
 

@@ -20,8 +20,8 @@ Kind = Literal["error", "cross_entropy", "loss", "metric", "function", "sum"]
 WORST_VALUES = {"error": 1.0, "cross_entropy": WORST_CROSS_ENTROPY}
 """What NaN and infinity count as where it is not the largest number that is ever told, and the largest of that kind."""
 
-ACCURACIES = ("accuracy", "acc", "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy")
-"""Keras' names of shares that are read right."""
+ACCURACIES = ("accuracy", "acc", "binaryaccuracy", "categoricalaccuracy", "sparsecategoricalaccuracy")
+"""Keras' names of shares that are read right, in lower case and without underscores."""
 
 _SHORT = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
 
@@ -117,7 +117,7 @@ def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective
 def _single(given: Any, argument: str) -> Objective:
     if given in ("error", "cross_entropy"):
         return Objective(given, given)
-    if isinstance(given, str) and given in ACCURACIES:
+    if isinstance(given, str) and given.replace("_", "").lower() in ACCURACIES:
         raise ValueError(f'{argument} is minimised: take "error", which is 1 - accuracy, in place of {given!r}')
     if isinstance(given, str):
         try:

@@ -390,6 +390,8 @@ class TestGenerateUpdate:
         for name in ("mate", "select"):
             assert not hasattr(toolbox, name)
             with pytest.raises(ValueError, match=rf'^{name}: an evolution strategy has no .*preset="ga"'):
+                setattr(toolbox, name, tools.selBest)
+            with pytest.raises(ValueError, match=rf'^{name}: an evolution strategy has no .*preset="ga"'):
                 toolbox.register(name, cxMask)
             with pytest.raises(AttributeError, match='preset="ga"'):
                 getattr(toolbox, name)

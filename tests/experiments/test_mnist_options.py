@@ -241,10 +241,9 @@ def test_nothing_is_shown_and_the_folder_is_the_one_that_is_named(warm, command,
 @walked("--device")
 def test_a_device_that_is_not_there_is_refused(warm, command, tmp_path):
     answer = warm(*command, tmp_path / "gpu", "--device", "gpu")
-    if answer.returncode:  # as where there is none
-        assert answer.returncode == 2
-        assert answer.stderr == "mnist.py: error: argument --device: TensorFlow sees no GPU\n"
-        assert not (tmp_path / "gpu").exists()
+    assert answer.returncode == 2
+    assert answer.stderr == "mnist.py: error: argument --device: TensorFlow sees no GPU\n"
+    assert not (tmp_path / "gpu").exists()
 
 
 @walked("--resume")

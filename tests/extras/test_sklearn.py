@@ -64,6 +64,7 @@ def test_a_model_of_ones_own_is_evolved():
     assert classifier.predict_proba(x) == pytest.approx(classifier.model_.predict(x, verbose=0), abs=1e-6)
     assert classifier.score(x, y) > 0.9
     assert classifier.n_iter_ == len(classifier.logbook_) - 1 == 60
+    assert classifier.logbook_[-1]["best_pairs"] >= 1  # the genetic algorithm, whose parents are drawn
 
 
 def test_probabilities_stay_as_the_network_gives_them_and_nothing_is_held():

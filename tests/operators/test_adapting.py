@@ -11,6 +11,7 @@ from deap_nn import (
     Annealed,
     Constant,
     ErrorScaled,
+    KerasProblem,
     Layout,
     OneFifth,
     SelfAdaptive,
@@ -23,6 +24,7 @@ from deap_nn import (
     mutGaussianAdaptive,
     selRankBoosted,
 )
+from deap_nn.models.tensorflow import keras
 
 creator.create("FitnessOfAdapting", base.Fitness, weights=(-1.0,))
 creator.create("IndividualOfAdapting", WeightList, fitness=creator.FitnessOfAdapting)
@@ -142,7 +144,9 @@ def test_sigma_follows_the_error(loop):
 def test_one_that_nothing_updates_warns_once(loop, make):
     toolbox = by_hand(make(), held=False)
     random.seed(1)
-    with pytest.warns(UserWarning, match=r"sigma stays at 0\.\d: nothing updates .* Register .* adapting") as caught:
+    with pytest.warns(
+        UserWarning, match=r"sigma stays at 0\.\d: nothing updates .* Register .* adapting.*next_generation"
+    ) as caught:
         loop(toolbox, toolbox.population(n=8), 5)
     assert len(caught) == 1
 
@@ -279,6 +283,24 @@ class TestMadeToolbox:
         best = min(individual.fitness.values[0] for individual in population)
         assert toolbox.evaluate.func.generation == toolbox.clock.generation == 1
         assert toolbox.clock.sigma == pytest.approx(0.1 * (1 - np.exp(-best)))
+
+    def test_a_sigma_that_is_registered_goes_by_the_fitness_of_the_problem(self, digits):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+        sigma = ErrorScaled(0.1)
+        toolbox.register("mutate", mutGaussianAdaptive, sigma=sigma, rng=np.random.default_rng(1))
+        random.seed(1)
+        population = toolbox.population(n=6)
+        simple(toolbox, population, 2)
+        assert sigma.fitness == "cross_entropy"
+        assert 0 < sigma.sigma < 0.1
+        x = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        toolbox = make_toolbox(KerasProblem(model, x, x, loss="mse"), seed=1)
+        with pytest.raises(ValueError, match="ErrorScaled must say what the fitness is"):
+            toolbox.register("mutate", mutGaussianAdaptive, sigma=ErrorScaled(0.1), rng=np.random.default_rng(1))
+        own = ErrorScaled(0.1, fitness="error")
+        toolbox.register("mutate", mutGaussianAdaptive, sigma=own, rng=np.random.default_rng(1))
+        assert own.fitness == "error"
 
     def test_register_gives_partials(self, digits):
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)

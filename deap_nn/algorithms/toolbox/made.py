@@ -11,9 +11,9 @@ from deap import base, tools
 from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.algorithms.toolbox.presets import usual_step
 from deap_nn.breeding.reproduction import reproduction_of
-from deap_nn.core.registered import Registered, words_of
+from deap_nn.core.registered import Registered, Traits, words_of
 from deap_nn.genome.layout import Layout
-from deap_nn.operators.adaptation.feedback import SelfAdaptive
+from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
 from deap_nn.operators.adaptation.selections import adaptations_of, adapting
 from deap_nn.operators.by_name import takes_many
 from deap_nn.operators.ranking import weights_of
@@ -54,6 +54,8 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         """Register a function, as DEAP does; a ``select`` advances the generation before it selects."""
         if alias == "select":
             function = adapting(function, self.clock)
+        if alias == "mutate" and hasattr(self, "evaluate"):
+            name_fitness(kargs.get("sigma"), Traits(operator_of(self.evaluate)).problem)
         if alias == "weigh" and Registered.read(self).step is None:
             raise ValueError("weigh: a genetic algorithm selects parents; preset='es' weighs all members")
         super().register(alias, function, *args, **kargs)
@@ -129,6 +131,24 @@ def check_called(toolbox: base.Toolbox, members: int) -> None:
         raise ValueError(f"elites must be 0 where all the chosen are mated at once, got {registered.elites!r}")
 
 
+def name_fitness(sigma: Any, problem: Any) -> None:
+    """Let an `ErrorScaled` sigma that does not say what the fitness is go by that of a problem, if there is one.
+
+    Raises
+    ------
+    ValueError
+        If it is neither an error nor a cross-entropy.
+    """
+    if not isinstance(sigma, ErrorScaled) or sigma.fitness is not None or problem is None:
+        return
+    if problem.fitness is None:
+        raise ValueError(
+            "ErrorScaled must say what the fitness is where that is not an error or a cross-entropy; "
+            "Annealed and the other adaptations go without"
+        )
+    sigma.fitness = problem.fitness
+
+
 class StrategyToolbox(MadeToolbox):
     """The toolbox of an evolution strategy around one centre: ``generate`` and ``update``, no ``mate``.
 
@@ -191,17 +211,11 @@ class StrategyToolbox(MadeToolbox):
             )
         return self.members, self.generations
 
-    def register(self, alias: str, function: Callable[..., Any], *args: Any, **kargs: Any) -> None:
-        """Register a function, as DEAP does.
-
-        Raises
-        ------
-        ValueError
-            For ``mate``, and for ``select`` without mirrored sampling: nothing would call them.
-        """
-        if alias == "mate" or (alias == "select" and self.sampling != "mirrored"):
-            raise ValueError(f"{alias}: {self._why_not(alias)}")
-        super().register(alias, function, *args, **kargs)
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, as `register` does; ValueError for ``mate``, and ``select`` without mirrored sampling."""
+        if name == "mate" or (name == "select" and self.sampling != "mirrored"):
+            raise ValueError(f"{name}: {self._why_not(name)}")  # nothing would call it
+        super().__setattr__(name, value)
 
     def next_generation(self, population: Sequence[Any]) -> None:
         """Raise ValueError: ``update`` begins the next generation."""

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from deap_nn.algorithms.toolbox.choices import check_choice, check_for_algorithm, scoring_of, usual_sigma
 from deap_nn.algorithms.toolbox.generate_update import register_strategy
-from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox
+from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, name_fitness
 from deap_nn.algorithms.toolbox.presets import ALIASES, SETTINGS, canonical
 from deap_nn.breeding.founders import initPopulation
 from deap_nn.core.arguments import check_count, check_number, check_probability
@@ -25,7 +25,7 @@ from deap_nn.genome.noise import NoiseTable
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.maps.scoop import current_map
 from deap_nn.models.weight_files import checked_weights
-from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
+from deap_nn.operators.adaptation.feedback import SelfAdaptive
 from deap_nn.operators.adaptation.protocol import Adaptation, check_sigma, is_adaptation
 from deap_nn.operators.by_name import CROSSOVERS, CrossoverName, checked_indpb
 from deap_nn.operators.initialisation import fan_in_scales, initAround, initNormal, initScaled
@@ -270,13 +270,7 @@ def make_toolbox(
         adaptation.reset()  # it may have been used
     else:
         check_sigma(adaptation, "sigma")
-    if isinstance(adaptation, ErrorScaled) and adaptation.fitness is None:
-        if scoring.problem.fitness is None:
-            raise ValueError(
-                "ErrorScaled must say what the fitness is where that is not an error or a cross-entropy; "
-                "Annealed and the other adaptations go without"
-            )
-        adaptation.fitness = scoring.problem.fitness
+    name_fitness(adaptation, scoring.problem)
     scales = fan_in_scales(layout) if isinstance(scale, str) and scale == "fan_in" else scale
     if not isinstance(scales, str):
         matrix_factors(1.0, scales, len(layout))

@@ -143,6 +143,6 @@ def warn_if_never_updated(adaptation: Adaptation, individual: Any) -> None:
     if adaptation.state() == state:
         warnings.warn(
             f"sigma stays at {adaptation.sigma:g}: nothing updates {adaptation!r}. Register the selection as "
-            "adapting(select, sigma)",
+            "adapting(select, sigma), or call toolbox.next_generation(population) in a loop that never selects",
             stacklevel=3,
         )
