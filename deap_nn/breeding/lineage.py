@@ -7,7 +7,7 @@ import itertools
 import uuid
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,16 +129,6 @@ class Lineage:
     def generation(self) -> int:
         """The number of the present generation."""
         return self.known.generation
-
-    @property
-    def recipes(self) -> Mapping[int, Recipe]:
-        """The recipes of the ancestors that are known, by their ids."""
-        return self.known.recipes
-
-    @property
-    def history(self) -> str:
-        """What tells this run, up to its present generation, from others."""
-        return self.ancestry.history
 
     def members(self, recipes: Iterable[Recipe]) -> list[Any]:
         """Return light members, which have a fitness, a recipe and their weights on demand."""
