@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from deap.tools import Logbook
@@ -44,35 +45,23 @@ CHUNK = 256
 """So many samples are answered at a time, always: what is answered to one does not depend on the others."""
 
 
+@dataclass(eq=False, repr=False)
 class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """What both estimators do: evolve a network that answers with some numbers."""
 
-    _loss: str
+    _loss: ClassVar[str]
 
-    def __init__(
-        self,
-        model: Callable[[int, int], keras.Model] | None = None,
-        *,
-        hidden_layer_sizes: int | Sequence[int] = (32,),
-        activation: str = "tanh",
-        population: int = 100,
-        generations: int = 200,
-        batch_size: int = 64,
-        validation_fraction: float = 0.1,
-        patience: int | None = None,
-        random_state: Any = None,
-        verbose: bool = False,
-    ) -> None:
-        self.model = model
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.population = population
-        self.generations = generations
-        self.batch_size = batch_size
-        self.validation_fraction = validation_fraction
-        self.patience = patience
-        self.random_state = random_state
-        self.verbose = verbose
+    model: Callable[[int, int], keras.Model] | None = None
+    _: KW_ONLY
+    hidden_layer_sizes: int | Sequence[int] = (32,)
+    activation: str = "tanh"
+    population: int = 100
+    generations: int = 200
+    batch_size: int = 64
+    validation_fraction: float = 0.1
+    patience: int | None = None
+    random_state: Any = None
+    verbose: bool = False
 
     def _samples_type(self) -> type[np.floating[Any]]:
         """Return what samples are checked as: the perceptron's are standardised before they are rounded to float32."""

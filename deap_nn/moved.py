@@ -117,6 +117,7 @@ RENAMED = {
     "AssessObjectives": "Assess",
     "ObjectiveErrorRate": "ErrorRate",
     "ObjectiveProblem": "Problem",
+    "check_pair": "check_mates",
 }
 """Present names of what former modules named otherwise."""
 

@@ -125,7 +125,7 @@ def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Too
         keyframe = check_keyframe(Path(options.run, "checkpoint"), last.number)
         lineage.past.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
         member = lineage.past.recall(last.number, place)
-        missing = len(lineage.recipes)
+        missing = len(lineage.known.recipes)
         if lineage.past.seconds_to_breed(missing) > KEYFRAME_SECONDS:
             print(f"{missing} genomes are bred, about {lineage.past.seconds_to_breed(missing):.0f} s", flush=True)
         member.flat  # noqa: B018  (bred while there is a cache)

@@ -23,6 +23,7 @@ from deap_nn.algorithms.resuming import (
 from deap_nn.algorithms.settings_record import environment_of
 from deap_nn.algorithms.toolbox.generate_update import check_named
 from deap_nn.algorithms.toolbox.made import MadeToolbox, check_called
+from deap_nn.breeding.dispatch import Sharing
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.plain import Breeding, Plain
@@ -53,7 +54,7 @@ def _lineage(
         reason = f"what is registered cannot travel: {error}"
         warnings.warn(f"weights are sent instead of recipes, since {reason}", stacklevel=3)
         return reason
-    lineage = Lineage(breeder, toolbox.map, workers=worker_count(toolbox.map), **options)
+    lineage = Lineage(breeder, toolbox.map, **options)
     population[:] = lineage.present([member.recipe for member in population])
     return lineage
 
@@ -221,8 +222,9 @@ def evolve(
     lineage: Lineage | str = "breeding is 'plain'"
     if breeding == "recipes":
         force = force or getattr(checkpoint, "regardless", False)
-        options: dict[str, Any] = {"group_size": group_size, "place": cache, "size": cache_size, "timeout": timeout}
-        options["expected"] = Expected(environment_of(toolbox), this_process(), force)
+        expected = Expected(environment_of(toolbox), this_process(), force)
+        sharing = Sharing(worker_count(toolbox.map), group_size, timeout, expected)
+        options = {"place": cache, "size": cache_size, "sharing": sharing}
         lineage = _lineage(population, toolbox, seed, cxpb, mutpb, options)
     if isinstance(lineage, str):
         for name, given in (("checkpoint", checkpoint is not None), ("timeout", timeout is not None)):

@@ -6,6 +6,7 @@ import math
 import reprlib
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from numbers import Real
 from operator import attrgetter
@@ -141,32 +142,23 @@ def _alike(now: Any, then: Any) -> bool:
     return len(now.args) == len(then.args) and all(one is other or np.array_equal(one, other) for one, other in pairs)
 
 
+@dataclass(eq=False)
 class _Run:
     """One call of `evolve`."""
 
-    def __init__(
-        self,
-        evolution: Evolution,
-        watching: Sequence[Callback],
-        *,
-        seed: int,
-        breeding: Breeding,
-        stats: tools.Statistics | tools.MultiStatistics | None,
-        halloffame: tools.HallOfFame | None,
-        checkpoint: Checkpoint | None,
-        keyframes: Keyframes,
-        verbose: bool,
-    ) -> None:
-        self.evolution = evolution
-        self._watching = watching
-        self._seed = seed
-        self._breeding = breeding
+    evolution: Evolution
+    watching: Sequence[Callback]
+    seed: int
+    breeding: Breeding
+    stats: tools.Statistics | tools.MultiStatistics | None
+    halloffame: tools.HallOfFame | None
+    checkpoint: Checkpoint | None
+    keyframes: Keyframes
+    verbose: bool
+
+    def __post_init__(self) -> None:
+        evolution, breeding = self.evolution, self.breeding
         self._lineage = breeding if isinstance(breeding, Lineage) else None
-        self._stats = stats
-        self._halloffame = halloffame
-        self._checkpoint = checkpoint
-        self._keyframes = keyframes
-        self._verbose = verbose
         self._best_pairs: int | None = 0 if breeding.reproduction.has_groups else None
         toolbox = evolution.toolbox
         self._elitism = _elitism(toolbox, len(evolution.population))
@@ -179,7 +171,7 @@ class _Run:
         """Go on to the last generation; callbacks are told of the end, however it comes."""
         evolution = self.evolution
         try:
-            with telling_start_and_end(self._watching, evolution):
+            with telling_start_and_end(self.watching, evolution):
                 with heeding_signals():
                     first = self._go_on()
                 for generation in range(first, evolution.generations + 1):
@@ -194,40 +186,40 @@ class _Run:
 
     def _go_on(self) -> int:
         """Go back to where the checkpoint ends, and return the first generation that is to be made."""
-        if self._lineage is None or self._checkpoint is None or not self._checkpoint.read_past():
+        if self._lineage is None or self.checkpoint is None or not self.checkpoint.read_past():
             return 0
-        go_on(self.evolution, self._lineage, self._clock, self._elitism, self._checkpoint, self._watching)
+        go_on(self.evolution, self._lineage, self._clock, self._elitism, self.checkpoint, self.watching)
         self._begun = self._started - self.evolution.elapsed
         if "best_pairs" not in self.evolution.row:  # a run of before there was this column
             self._best_pairs = None
-        tell(self._watching, "on_generation", self.evolution)  # they may have seen this generation before, or not
+        tell(self.watching, "on_generation", self.evolution)  # they may have seen this generation before, or not
         self._started = time.perf_counter()
         return self.evolution.generation + 1
 
     def _generation(self, generation: int) -> None:
         """Breed, score and log a generation, and tell of it."""
-        evolution, checkpoint = self.evolution, self._checkpoint
+        evolution, checkpoint = self.evolution, self.checkpoint
         evolution.generation = generation
         self._check_unchanged(generation)
         places = self._breed(generation) if generation else []
-        _score(evolution, self._breeding, self._elitism, self._watching)
+        _score(evolution, self.breeding, self._elitism, self.watching)
         if not generation and self._lineage is not None and not is_serial(evolution.toolbox.map):
             reference = reference_of(evolution, evolution.population[0].fitness.wvalues)
             if reference is not None:
                 self._lineage.refer(*reference)
-        if self._halloffame is not None:
-            self._halloffame.update(evolution.population)
+        if self.halloffame is not None:
+            self.halloffame.update(evolution.population)
         kept = checkpoint is not None
-        _record(evolution, self._clock, self._stats, self._begun, self._started, self._best_pairs, kept=kept)
-        evolution.same_bytes &= self._breeding.same_bytes
-        if self._verbose:
+        _record(evolution, self._clock, self.stats, self._begun, self._started, self._best_pairs, kept=kept)
+        evolution.same_bytes &= self.breeding.same_bytes
+        if self.verbose:
             print(evolution.logbook.stream)
         self._started = self._begun + evolution.elapsed  # what callbacks take counts for the next generation
         if checkpoint is not None and self._lineage is not None:
-            checkpoint.append(kept_of(evolution, self._lineage, self._clock, places, self._watching))
-        tell(self._watching, "on_generation", evolution)
+            checkpoint.append(kept_of(evolution, self._lineage, self._clock, places, self.watching))
+        tell(self.watching, "on_generation", evolution)
         if checkpoint is not None and self._lineage is not None:
-            self._keyframes.keep(self._lineage, checkpoint, self._watching)
+            self.keyframes.keep(self._lineage, checkpoint, self.watching)
 
     def _check_unchanged(self, generation: int) -> None:
         """Raise ValueError if something was registered anew in mid-run that this run does not take over."""
@@ -242,15 +234,15 @@ class _Run:
 
     def _breed(self, generation: int) -> list[int]:
         """Let the children take the places of the population, and return those of their parents under a checkpoint."""
-        evolution, reproduction = self.evolution, self._breeding.reproduction
+        evolution, reproduction = self.evolution, self.breeding.reproduction
         toolbox, population = evolution.toolbox, evolution.population
-        rng = stream(self._seed, Purpose.SELECT, generation)
+        rng = stream(self.seed, Purpose.SELECT, generation)
         kept = self._elitism.choose(population)
         chosen = reproduction.choose(population, len(population) - len(kept), toolbox, rng, self._clock)
         if self._best_pairs is not None:
             self._best_pairs = reproduction.groups_with(max(population, key=attrgetter("fitness")), chosen)
         evolution.parents = len({id(member) for member in chosen})
-        self._breeding.replace(population, chosen, kept, generation, self._clock.sigma)
-        if self._checkpoint is None:
+        self.breeding.replace(population, chosen, kept, generation, self._clock.sigma)
+        if self.checkpoint is None:
             return []
         return [member.recipe.place for member in (*chosen, *kept)]

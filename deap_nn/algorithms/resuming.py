@@ -75,7 +75,7 @@ def kept_of(
         elapsed=evolution.elapsed,
         evaluations=evolution.evaluations,
         states=states,
-        history=lineage.history,
+        history=lineage.ancestry.history,
         wvalues=np.array([member.fitness.wvalues for member in evolution.population], dtype=np.float64),
         chosen=np.array(places, dtype=np.uint32),
         settings=None if evolution.generation else _settings_of(evolution),
@@ -122,7 +122,7 @@ def go_on(
         list(evolution.map(evolution.toolbox.evaluate, population[:1]))  # who differs says so before anything is done
     keyframe = check_keyframe(checkpoint.path.parent, last.number)
     lineage.past.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
-    if lineage.history != last.history:
+    if lineage.ancestry.history != last.history:
         own = "the toolbox's mates, elites and, around a centre, parents and step, which follows from the generations "
         own += "that make_toolbox(generations=N) names,"
         same = f"seed, cxpb, mutpb, the population's seed and {own} must be the same"

@@ -10,14 +10,14 @@ import pickletools
 import reprlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.store.ancestors import LackingError
+from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.known import Known, is_large
 from deap_nn.breeding.task import MOST_CONTEXTS, Group, Reference, SentContext, Task, run_group
 from deap_nn.core.environment import Expected
@@ -38,33 +38,43 @@ WORTHWHILE_WEIGHTS = 1_600_000
 """A task of fewer weights costs more to send than to do."""
 
 
-class Dispatch:
-    """Sends the members of a run to a map as recipes, a group to a task.
+@dataclass(frozen=True)
+class Sharing:
+    """How processes share the scoring of a run.
 
     Parameters
     ----------
-    breeder : Breeder
-        What recipes have in common.
-    map : callable
-        The toolbox's map.
-    known : Known
-        What is known of the ancestors, kept up by whoever made this.
-    token : str
-        Names the run.
-    place : Path
-        Where this host's cache is.
-    weights : int
-        How many a member has.
-    shares_noise : bool
-        Whether the noise table lies in that cache.
     workers : int
-        How many processes share the work, for the size of groups.
+        How many there are, for the size of groups.
     group_size : int, optional
         How many members a task has; chosen by the size of the genome and of the population if left out.
     timeout : float, optional
         How many seconds a call of the function that is mapped may take; no limit if left out.
     expected : Expected, optional
         The environment that the processes must have; any if left out.
+    """
+
+    workers: int = 1
+    group_size: int | None = None
+    timeout: float | None = None
+    expected: Expected | None = None
+
+
+class Dispatch:
+    """Sends the members of a run to a map as recipes, a group to a task.
+
+    Parameters
+    ----------
+    genomes : Genomes
+        Those of this process, for the run's name, breeder, cache and size of a genome.
+    map : callable
+        The toolbox's map.
+    known : Known
+        What is known of the ancestors, kept up by whoever made this.
+    sharing : Sharing
+        How the processes of the map share the work.
+    shares_noise : bool
+        Whether the noise table lies in the cache.
 
     Attributes
     ----------
@@ -73,35 +83,17 @@ class Dispatch:
     """
 
     def __init__(
-        self,
-        breeder: Breeder,
-        map: Map,
-        known: Known,
-        *,
-        token: str,
-        place: Path,
-        weights: int,
-        shares_noise: bool = False,
-        workers: int = 1,
-        group_size: int | None = None,
-        timeout: float | None = None,
-        expected: Expected | None = None,
+        self, genomes: Genomes, map: Map, known: Known, sharing: Sharing, *, shares_noise: bool = False
     ) -> None:
         self.odd: dict[str, str] = {}
-        self._expected = expected
         self._reference: tuple[bytes, Reference] | None = None
+        self._genomes = genomes
         self._map = map
         self._known = known
-        self._token = token
-        self._place = place
-        self._weights = weights
-        self._mates = breeder.reproduction.mates
-        self._workers = workers
-        self._group_size = group_size
-        self._timeout = timeout
+        self._sharing = sharing
         self._dumps = pickler(map)
         self._travels: Any = None
-        self._breeder = self._dumps((breeder, shares_noise))
+        self._breeder = self._dumps((genomes.breeder, shares_noise))
         self._digests: set[bytes] = set()
         self._contexts: dict[bytes, tuple[SentContext, bytes]] = {}
 
@@ -148,7 +140,7 @@ class Dispatch:
         context, digest = self._context(self._dumps(_without_generation(function)))
         sizes = list(self.group_sizes(len(sent)))
         groups = [tuple(sent[end - size : end]) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
-        at_once = MOST_TASKS * self._workers
+        at_once = MOST_TASKS * self._sharing.workers
         for start in range(0, len(groups), at_once):
             yield from self._answers(digest, context, groups[start : start + at_once])
 
@@ -158,15 +150,16 @@ class Dispatch:
         Each is a share of what is left, so that the processes end at about the same time (guided self-scheduling:
         C. D. Polychronopoulos and D. J. Kuck, IEEE Transactions on Computers C-36, 1987).
         """
-        mates = self._mates
-        most = 16 if self._weights >= 1_000_000 else MOST_TOGETHER
-        largest = self._group_size or max(mates, most // mates * mates)
-        smallest = min(WORTHWHILE_WEIGHTS // max(1, self._weights), -(-members // (2 * self._workers)))
+        mates, weights = self._genomes.breeder.reproduction.mates, self._genomes.size
+        workers, group_size = self._sharing.workers, self._sharing.group_size
+        most = 16 if weights >= 1_000_000 else MOST_TOGETHER
+        largest = group_size or max(mates, most // mates * mates)
+        smallest = min(WORTHWHILE_WEIGHTS // max(1, weights), -(-members // (2 * workers)))
         while members:
-            size = self._group_size or max(smallest, -(-members // (4 * self._workers)))
-            if self._workers == 1:
+            size = group_size or max(smallest, -(-members // (4 * workers)))
+            if workers == 1:
                 size = largest
-            elif size > 1 and not self._group_size:
+            elif size > 1 and not group_size:
                 size += -size % mates  # all children of a group
             yield min(size, largest, members)
             members -= min(size, largest, members)
@@ -273,7 +266,7 @@ class Dispatch:
         useful |= {recipe.id for recipe in recipes}
         slots = tuple((key, known.slots[key]) for key in sorted(useful) if key in known.slots)
         keyframe = str(known.keyframe) if known.keyframe is not None else None
-        places = self._token, str(self._place), digest, context, known.generation
+        places = self._genomes.token, str(self._genomes.place), digest, context, known.generation
         task = Task(*places, items, tuple(told.values()), slots, keyframe, known.keyframe_history)
         if self._reference is not None and self._reference[0] == digest:
             task = task._replace(reference=self._reference[1])
@@ -294,8 +287,8 @@ class Dispatch:
         """Return what a worker needs to know of a pickled function, and its digest."""
         if function not in self._contexts:
             # Which objects pickle memoizes varies with who else holds them; without that the digest would too.
-            context = self._breeder, pickletools.optimize(function), self._timeout, self._expected
-            known_by = b"".join((self._token.encode(), *context[:2]))  # another run has genomes of its own
+            context = self._breeder, pickletools.optimize(function), self._sharing.timeout, self._sharing.expected
+            known_by = b"".join((self._genomes.token.encode(), *context[:2]))  # another run has genomes of its own
             self._contexts[function] = context, hashlib.sha256(known_by).digest()[:12]
             while len(self._contexts) > MOST_CONTEXTS:
                 self._contexts.pop(next(iter(self._contexts)))

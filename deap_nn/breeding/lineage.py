@@ -7,7 +7,7 @@ import itertools
 import uuid
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from deap_nn.breeding.ancestry import Ancestry
 from deap_nn.breeding.breeder import Breeder
-from deap_nn.breeding.dispatch import Dispatch, Map
+from deap_nn.breeding.dispatch import Dispatch, Map, Sharing
 from deap_nn.breeding.past import Past
 from deap_nn.breeding.recipe import POOL_PLACE, Recipe
 from deap_nn.breeding.reproduction.base import Reproduction
@@ -26,7 +26,6 @@ from deap_nn.breeding.store.known import Known
 from deap_nn.breeding.store.slot_table import SlotTable
 from deap_nn.breeding.store.slots import FEWEST_SLOTS, default_place, free_bytes, segment_bytes, slots_in, sweep
 from deap_nn.breeding.task import busy, contexts, genomes_by_run
-from deap_nn.core.environment import Expected
 from deap_nn.genome.members import LightMember, light_members
 from deap_nn.genome.vectors import Vector, empty_vector
 
@@ -51,18 +50,12 @@ class Lineage:
         What recipes have in common.
     map : callable
         The toolbox's map.
-    workers : int
-        How many processes share the work, for the size of groups.
     place : Path, optional
         Where to keep the cache of this host.
     size : int, optional
         How many bytes it may take; what `free_bytes` says if left out.
-    group_size : int, optional
-        How many members a task has; chosen by the size of the genome and of the population if left out.
-    timeout : float, optional
-        How many seconds a call of the function that is mapped may take; no limit if left out.
-    expected : Expected, optional
-        The environment that the processes of the map must have; any if left out.
+    sharing : Sharing, optional
+        How the processes of the map share the work.
 
     Attributes
     ----------
@@ -83,20 +76,16 @@ class Lineage:
         breeder: Breeder,
         map: Map,
         *,
-        workers: int = 1,
         place: Path | None = None,
         size: int | None = None,
-        group_size: int | None = None,
-        timeout: float | None = None,
-        expected: Expected | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         self.breeder = breeder
         place = place or default_place()
         sweep(place)
-        self.token = uuid.uuid4().hex
-        self.genomes = Genomes(breeder, self.token, place)
-        genomes_by_run[self.token] = self.genomes
-        self.close = weakref.finalize(self, _close, self.token, self.genomes)
+        self.genomes = Genomes(breeder, uuid.uuid4().hex, place)
+        genomes_by_run[self.genomes.token] = self.genomes
+        self.close = weakref.finalize(self, _close, self.genomes)
         room = size if size is not None else free_bytes(place)
         noise = 4 * breeder.noise_table.size if breeder.noise_table is not None else 0
         shares_noise = noise <= room // 4 and slots_in(room - noise, self.genomes.size) >= FEWEST_SLOTS
@@ -117,19 +106,7 @@ class Lineage:
         self._present: set[int] = set()  # who the members of the present generation are
         self.ancestry = Ancestry(breeder)
         self.bred_since = 0
-        self._dispatch = Dispatch(
-            breeder,
-            map,
-            self.known,
-            token=self.token,
-            place=place,
-            weights=self.genomes.size,
-            shares_noise=shares_noise,
-            workers=workers,
-            group_size=group_size,
-            timeout=timeout,
-            expected=expected,
-        )
+        self._dispatch = Dispatch(self.genomes, map, self.known, sharing or Sharing(), shares_noise=shares_noise)
         self.refer = self._dispatch.refer
         self.seconds_for_one = 0.0
 
@@ -152,16 +129,6 @@ class Lineage:
     def generation(self) -> int:
         """The number of the present generation."""
         return self.known.generation
-
-    @property
-    def recipes(self) -> Mapping[int, Recipe]:
-        """The recipes of the ancestors that are known, by their ids."""
-        return self.known.recipes
-
-    @property
-    def history(self) -> str:
-        """What tells this run, up to its present generation, from others."""
-        return self.ancestry.history
 
     def members(self, recipes: Iterable[Recipe]) -> list[Any]:
         """Return light members, which have a fitness, a recipe and their weights on demand."""
@@ -338,10 +305,10 @@ def _bits(individual: Any) -> NDArray[np.uint32]:
     return bits
 
 
-def _close(token: str, genomes: Genomes) -> None:
+def _close(genomes: Genomes) -> None:
     """Remove this host's cache: when nobody refers to the lineage any more, or the program ends."""
     contexts.clear()
-    genomes_by_run.pop(token, None)
+    genomes_by_run.pop(genomes.token, None)
     if genomes.breeder.noise_table is not None:
         genomes.breeder.noise_table.forget()
     genomes.cache.remove()

@@ -20,6 +20,13 @@ def check_number(value: float, name: str) -> float:
     return float(value)
 
 
+def check_positive(value: float, name: str) -> float:
+    """Return a number as a float, or raise ValueError where it is not above 0, or infinite, and TypeError for none."""
+    if not 0 < check_number(value, name) < np.inf:
+        raise ValueError(f"{name} must be finite and above 0, got {value!r}")
+    return float(value)
+
+
 def check_count(value: object, name: str, minimum: int = 1) -> int:
     """Return an integer of at least `minimum`, or raise ValueError naming it."""
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:

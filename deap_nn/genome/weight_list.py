@@ -211,8 +211,8 @@ def _as_weights(matrix: ArrayLike) -> Matrix:
     return np.asarray(found, dtype=np.float32)
 
 
-def check_pair(ind1: WeightList, ind2: WeightList) -> tuple[Vector, Vector]:
-    """Return the flat vectors of two genomes of the same shapes.
+def check_mates(*individuals: WeightList) -> list[Vector]:
+    """Return the flat vectors of genomes of the same shapes.
 
     Raises
     ------
@@ -221,10 +221,12 @@ def check_pair(ind1: WeightList, ind2: WeightList) -> tuple[Vector, Vector]:
     ValueError
         If their shapes differ.
     """
-    flat1, flat2 = check_genome(ind1, "ind1"), check_genome(ind2, "ind2")
-    if ind1.shapes != ind2.shapes:
-        raise ValueError(f"ind1 and ind2 must have the same shapes, got {ind1.shapes} and {ind2.shapes}")
-    return flat1, flat2
+    flats = [check_genome(individual, f"ind{place}") for place, individual in enumerate(individuals, start=1)]
+    shapes, *others = [individual.shapes for individual in individuals]
+    for other in others:
+        if shapes != other:
+            raise ValueError(f"ind1 and ind2 must have the same shapes, got {shapes} and {other}")
+    return flats
 
 
 def check_genome(individual: WeightList, name: str = "individual") -> Vector:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from deap_nn.core.arguments import check_generator, check_probability
 from deap_nn.genome.vectors import Vector
-from deap_nn.genome.weight_list import WeightList, check_pair
+from deap_nn.genome.weight_list import WeightList, check_mates
 from deap_nn.operators.registry import operator
 
 Genome = TypeVar("Genome", bound=WeightList)
@@ -66,7 +66,7 @@ def cxMask(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Gen
     """
     check_generator(rng)
     check_probability(indpb, "indpb")
-    flat1, flat2 = check_pair(ind1, ind2)
+    flat1, flat2 = check_mates(ind1, ind2)
     _exchange(flat1, flat2, mask_bits(flat1.size, indpb, rng))
     return ind1, ind2
 
@@ -125,7 +125,7 @@ def cxBiased(ind1: Genome, ind2: Genome, *, indpb: float = 0.25, rng: np.random.
     """
     check_generator(rng)
     check_probability(indpb, "indpb")
-    flat1, flat2 = check_pair(ind1, ind2)
+    flat1, flat2 = check_mates(ind1, ind2)
     fitter, other = (flat2, flat1) if _is_fitter(ind2, ind1) else (flat1, flat2)
     values = fitter.copy(), other.copy()
     for flat in (flat1, flat2):
@@ -181,7 +181,7 @@ def cxSplit(ind1: Genome, ind2: Genome, *, rng: np.random.Generator) -> tuple[Ge
     ([0.0, 1.0, 1.0], [1.0, 0.0, 0.0])
     """
     check_generator(rng)
-    flat1, flat2 = check_pair(ind1, ind2)
+    flat1, flat2 = check_mates(ind1, ind2)
     start = 0
     for matrix in ind1:
         end = start + matrix.size
@@ -231,7 +231,7 @@ def cxMatrices(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random
     """
     check_generator(rng)
     check_probability(indpb, "indpb")
-    flat1, flat2 = check_pair(ind1, ind2)
+    flat1, flat2 = check_mates(ind1, ind2)
     sizes = [matrix.size for matrix in ind1]
     _exchange(flat1, flat2, np.repeat(mask_bits(len(sizes), indpb, rng), sizes))
     return ind1, ind2
@@ -281,7 +281,7 @@ def cxUnits(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Ge
     """
     check_generator(rng)
     check_probability(indpb, "indpb")
-    flat1, flat2 = check_pair(ind1, ind2)
+    flat1, flat2 = check_mates(ind1, ind2)
     masks, units = [], None
     for matrix in ind1:
         shape = matrix.shape or (1,)

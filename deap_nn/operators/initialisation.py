@@ -17,12 +17,14 @@ Container = Callable[[list[Matrix]], Individual]
 """Makes an individual of a list of matrices: a class such as ``creator.Individual``."""
 
 
-def _check(container: object, layout: object, rng: np.random.Generator) -> None:
+def _check(container: object, layout: object, rng: np.random.Generator, sigma: float = 0.0) -> None:
     check_generator(rng)
     if not callable(container):
         raise TypeError(f"container must be a class or another callable, got {container!r}")
     if not isinstance(layout, Layout):
         raise TypeError(f"layout must be a Layout, got {type(layout).__name__}")
+    if not 0 <= check_number(sigma, "sigma") <= LARGEST_WEIGHT:
+        raise ValueError(f"sigma must be finite and at least 0, got {sigma!r}")
 
 
 def _drawn(layout: Layout, noise: Vector | NoiseTable | None, rng: np.random.Generator) -> tuple[Vector, float]:
@@ -83,9 +85,7 @@ def initNormal(
     >>> initNormal(WeightList, Layout(("kernel",), ((2, 3),)), rng=np.random.default_rng(1)).shapes
     ((2, 3),)
     """
-    _check(container, layout, rng)
-    if not 0 <= check_number(sigma, "sigma") <= LARGEST_WEIGHT:
-        raise ValueError(f"sigma must be finite and at least 0, got {sigma!r}")
+    _check(container, layout, rng, sigma)
     flat, unit = _drawn(layout, noise, rng)
     flat *= np.float32(sigma * unit)
     return container(layout.views(flat))
@@ -226,9 +226,7 @@ def initAround(
     >>> initAround(WeightList, layout, weights=[[[1, 2]]], sigma=0, rng=np.random.default_rng(1))[0].tolist()
     [[1.0, 2.0]]
     """
-    _check(container, layout, rng)
-    if not 0 <= check_number(sigma, "sigma") <= LARGEST_WEIGHT:
-        raise ValueError(f"sigma must be finite and at least 0, got {sigma!r}")
+    _check(container, layout, rng, sigma)
     shapes = tuple(np.shape(matrix) for matrix in weights)
     if shapes != layout.shapes:
         raise ValueError(f"weights must have the shapes {layout.shapes}, got {shapes}")

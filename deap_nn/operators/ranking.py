@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.core.arguments import check_count, check_number
+from deap_nn.core.arguments import check_count, check_number, check_positive
 
 
 def rank_weights(size: int, pressure: float, boost: float, boosted: int) -> NDArray[np.float64]:
@@ -70,8 +70,7 @@ def check_ranking(
     """Raise ValueError if an argument of `selRankBoosted` is out of range, naming it."""
     if not 1.0 <= check_number(pressure, "pressure") <= 2.0:
         raise ValueError(f"pressure must be between 1 and 2, got {pressure!r}")
-    if not 0 < check_number(boost, "boost") < np.inf:
-        raise ValueError(f"boost must be finite and above 0, got {boost!r}")
+    check_positive(boost, "boost")
     check_count(boosted, "boosted", 0)
     check_parents(parents, fewest)
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from deap_nn.core.arguments import check_generator
 from deap_nn.genome.vectors import Vector
-from deap_nn.genome.weight_list import check_genome, check_pair
+from deap_nn.genome.weight_list import check_mates
 from deap_nn.operators.crossover import Genome
 from deap_nn.operators.registry import operator
 
@@ -65,9 +65,7 @@ def cxScanning(*individuals: Genome, rng: np.random.Generator) -> tuple[Genome, 
     count = len(individuals)
     if not 2 <= count <= MOST_MATES:
         raise ValueError(f"individuals must be 2 to {MOST_MATES}, got {count}")
-    flats = [check_genome(individual, f"ind{place}") for place, individual in enumerate(individuals, start=1)]
-    for individual in individuals[1:]:
-        check_pair(individuals[0], individual)
+    flats = check_mates(*individuals)
     before = np.stack(flats)
     rotated = rotations(flats[0].size, count, rng).astype(np.intp)
     for place, flat in enumerate(flats):
@@ -120,9 +118,7 @@ def cxMean(*individuals: Genome, rng: np.random.Generator) -> tuple[Genome, ...]
     check_generator(rng)
     if len(individuals) < 2:
         raise ValueError(f"individuals must be at least 2, got {len(individuals)}")
-    flats = [check_genome(individual, f"ind{place}") for place, individual in enumerate(individuals, start=1)]
-    for individual in individuals[1:]:
-        check_pair(individuals[0], individual)
+    flats = check_mates(*individuals)
     total = np.zeros(flats[0].size)
     for flat in flats:
         total += flat

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from deap_nn.core.arguments import check_count, check_generator
 from deap_nn.operators.ranking import (
     FEWEST_OF_A_SHARE,
-    check_parents,
     check_ranking,
     log_rank_weights,
     number_of_parents,
@@ -181,7 +180,6 @@ def selLogRank(
     """
     check_generator(rng)
     check_count(k, "k", 0)
-    check_parents(parents)
     fitness = _fitness_of(individuals, fit_attr)
     parents = number_of_parents(parents, len(individuals))
     most = max(1, len(individuals) // 2)
@@ -271,7 +269,6 @@ def selMirrored(
     """
     check_generator(rng)
     check_count(k, "k", 0)
-    check_parents(parents)
     fitness = _fitness_of(individuals, fit_attr)
     parents = number_of_parents(parents, len(individuals))
     pairs = [individuals[start : start + 2] for start in range(0, len(individuals), 2)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from deap_nn.models.tensorflow import keras, tf
 from deap_nn.problems.objectives import Objective, _make
 
 
+@dataclass(eq=False)
 class Judge:
     """Objectives made ready in this process.
 
@@ -28,17 +30,14 @@ class Judge:
         Gives a flat list of outputs the model's own structure, and the one after it a flat list of targets the data's.
     """
 
-    def __init__(
-        self,
-        objectives: Sequence[Objective],
-        from_logits: Sequence[bool],
-        weights: Sequence[float],
-        pairs: Sequence[int],
-        pack: tuple[Callable[[Sequence[Any]], Any], Callable[[Sequence[Any]], Any]],
-    ) -> None:
-        self.objectives, self.weights = objectives, weights
-        self._from_logits, self._pairs, self._pack = from_logits, pairs, pack
-        self._made = {objective: _make(objective) for objective in _all(objectives) if objective.config}
+    objectives: Sequence[Objective]
+    from_logits: Sequence[bool]
+    weights: Sequence[float]
+    pairs: Sequence[int]
+    pack: tuple[Callable[[Sequence[Any]], Any], Callable[[Sequence[Any]], Any]]
+
+    def __post_init__(self) -> None:
+        self._made = {objective: _make(objective) for objective in _all(self.objectives) if objective.config}
 
     def traced(self, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
         """Return the values of those objectives that are traced, and if all outputs are finite.
@@ -66,7 +65,7 @@ class Judge:
         if objective.parts:
             return tf.add_n([tf.cast(self._value(part, outputs, targets), tf.float64) for part in objective.parts])
         output, target = self._seen(objective, outputs, targets)
-        logits = objective.place is not None and self._from_logits[objective.place]
+        logits = objective.place is not None and self.from_logits[objective.place]
         if objective.kind == "error":
             return _error(output, target, from_logits=logits)
         if objective.kind == "cross_entropy":
@@ -81,8 +80,8 @@ class Judge:
     def _seen(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
         """Return what an objective is of: one output and its target, or all in the structures of model and data."""
         if objective.place is None:
-            return self._pack[0](outputs), self._pack[1](targets)
-        return outputs[objective.place], targets[self._pairs[objective.place]]
+            return self.pack[0](outputs), self.pack[1](targets)
+        return outputs[objective.place], targets[self.pairs[objective.place]]
 
 
 def _measured(metric: keras.metrics.Metric, outputs: Any, targets: Any) -> Any:

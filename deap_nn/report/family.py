@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ def parents_of(generation: Generation, *, mates: int, elites: int) -> NDArray[np
     return np.concatenate([groups, rest.astype(np.int64), alone])
 
 
+@dataclass(eq=False)
 class Family:
     """The parents in all generations of a run.
 
@@ -61,20 +63,16 @@ class Family:
         How many of them do.
     """
 
-    def __init__(
-        self,
-        past: Sequence[Generation],
-        *,
-        mates: int,
-        elites: int = 0,
-        around_centre: bool = False,
-        weighted: bool = False,
-        parents: int | None = None,
-    ) -> None:
-        self.past = past
-        self.members = len(past[0].wvalues)
-        self.around_centre = around_centre
-        self._mates, self._elites, self._weighted, self._parents = mates, elites, weighted, parents
+    past: Sequence[Generation]
+    _: KW_ONLY
+    mates: int
+    elites: int = 0
+    around_centre: bool = False
+    weighted: bool = False
+    parents: int | None = None
+
+    def __post_init__(self) -> None:
+        self.members = len(self.past[0].wvalues)
 
     @classmethod
     def of(cls, past: Sequence[Generation], config: Mapping[str, Any]) -> Family:
@@ -98,13 +96,13 @@ class Family:
             chosen = self.past[number].chosen
             counts = np.bincount(chosen, minlength=self.members)
             if number > 1:
-                return self.of_mean(chosen) if self._weighted else counts / len(chosen)
+                return self.of_mean(chosen) if self.weighted else counts / len(chosen)
             # The founders have nothing in common: the one drawn most often, of several the first, is the first centre.
             first = np.zeros(self.members)
             first[chosen[np.argmax(counts[chosen])]] = 1
             return first
-        parents = parents_of(self.past[number], mates=self._mates, elites=self._elites)
-        weights = np.repeat(shares / self._mates, self._mates)
+        parents = parents_of(self.past[number], mates=self.mates, elites=self.elites)
+        weights = np.repeat(shares / self.mates, self.mates)
         return np.bincount(parents.ravel(), weights=weights, minlength=self.members).astype(np.float64)
 
     def shares(self, number: int, shares: NDArray[np.float64]) -> list[NDArray[np.float64]]:
@@ -133,8 +131,8 @@ class Family:
         Those that a centre goes away from are no parents.
         """
         weights = np.ones(len(ranked))
-        if self._weighted:
-            weights = np.maximum(recombination_weights(len(ranked), self._parents), 0)
+        if self.weighted:
+            weights = np.maximum(recombination_weights(len(ranked), self.parents), 0)
         shares = np.zeros(self.members)
         shares[ranked] = weights / weights.sum()
         return shares
@@ -146,7 +144,7 @@ class Family:
         descent = np.packbits(np.eye(self.members, dtype=bool), axis=1)
         counts = [self.members]
         for generation in self.past[1:]:
-            parents = parents_of(generation, mates=self._mates, elites=self._elites)
+            parents = parents_of(generation, mates=self.mates, elites=self.elites)
             descent = np.bitwise_or.reduce(descent[parents], axis=1)
             counts.append(int(np.unpackbits(np.bitwise_or.reduce(descent, axis=0)).sum()))
         return counts
@@ -158,7 +156,7 @@ class Family:
         """
         if self.around_centre:
             return [[i, j] for i in range(len(children)) for j in range(len(parents))]
-        own = parents_of(self.past[number], mates=self._mates, elites=self._elites)
+        own = parents_of(self.past[number], mates=self.mates, elites=self.elites)
         return [[i, j] for i, child in enumerate(children) for j, one in enumerate(parents) if one in own[child]]
 
 
@@ -177,7 +175,7 @@ def describe_family(past: Sequence[Generation], config: Mapping[str, Any], statu
     number = kept if isinstance(kept, int) and 0 <= kept < len(past) else len(past) - 1
     best = past[number].wvalues[:, 0]
     several = number > 0 and status.get("readout") == "mean of the parents"
-    count = past[number].parents(ancestry._elites) if several else 1
+    count = past[number].parents(ancestry.elites) if several else 1
     shares = ancestry.shares(number, ancestry.of_mean(np.argsort(-best, kind="stable")[:count]))
     tree: list[dict[str, Any]] = []
     for generation in range(number, max(-1, number - LEVELS), -1):

@@ -14,8 +14,6 @@ from deap_nn.report.describe import read_logbook, read_trace
 from deap_nn.report.style import COLOURS, new_axes, save_figure
 from deap_nn.runs.reading import Columns
 
-_LINES = ("solid", "dashed", "dotted", "dashdot", (0, (5, 1, 1, 1, 1, 1)))
-
 
 def draw_fitness(
     columns: Columns,

@@ -6,7 +6,6 @@ import pickle
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +16,7 @@ from wirings import result, wired
 from deap_nn import cxMean, evolve, make_toolbox, selMirrored
 from deap_nn.breeding import dispatch
 from deap_nn.breeding import task as genome_tasks
-from deap_nn.breeding.dispatch import Dispatch, Known
+from deap_nn.breeding.dispatch import Dispatch, Known, Sharing
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.recipe import Recipe
@@ -33,9 +32,9 @@ from deap_nn.process.workers import worker_count
     mates=st.sampled_from([2, 3, 4]),
 )
 def test_groups_hold_everybody_and_keep_siblings_together(members, workers, group_size, weights, mates):
-    options = {"token": "", "place": Path(), "weights": weights, "workers": workers, "group_size": group_size}
     breeder = SimpleNamespace(reproduction=SimpleNamespace(mates=mates))
-    sizes = list(Dispatch(breeder, map, Known(), **options).group_sizes(members))
+    genomes = SimpleNamespace(breeder=breeder, size=weights)
+    sizes = list(Dispatch(genomes, map, Known(), Sharing(workers, group_size)).group_sizes(members))
     assert sum(sizes) == members
     assert all(size >= 1 for size in sizes)
     if group_size is not None:
@@ -121,7 +120,7 @@ def test_a_pool_too_large_for_every_task_reaches_who_lacks_it(tmp_path, monkeypa
 def test_a_cache_stays_until_what_is_mapped_is_done(tmp_path):
     toolbox = wired()
     breeder = breeder_of(toolbox.population(n=4), toolbox, seed=1, cxpb=1.0, mutpb=1.0)
-    lineage = Lineage(breeder, map, place=tmp_path, group_size=1)
+    lineage = Lineage(breeder, map, place=tmp_path, sharing=Sharing(group_size=1))
     lineage.replace([], lineage.present([Recipe(0, place) for place in range(4)]), [], 1, 0.1)
     answers = lineage.map(toolbox.evaluate, iter(lineage.members([Recipe(0, 0)] * 2)))
     next(answers)

@@ -198,7 +198,7 @@ def test_recipes_alone_give_a_member_back_after_100_generations(tmp_path):
     )
     weights = population[0].flat.copy()
     lineage = population[1].make.__self__
-    recipes = dict(lineage.recipes)
+    recipes = dict(lineage.known.recipes)
     recipe = population[0].recipe
     assert recipe.generation == 100
     alone = Genomes(lineage.breeder, "alone", tmp_path)

@@ -55,7 +55,7 @@ class Ancestors:
     """How many of the genomes that the cache has no room for are kept in the process."""
 
     def __init__(self, breeder: Breeder, token: str, place: Path) -> None:
-        self.breeder = breeder
+        self.breeder, self.token, self.place = breeder, token, place
         self.size = sum(int(np.prod(shape)) for shape in breeder.shapes)
         self.cache = GenomeCache(token, self.size, place)
         self.recipes: Mapping[int, Recipe] = {}

@@ -306,7 +306,6 @@ class RunDirectory(Callback):
             if evolution.stop is not None:
                 self.status["stopped_by"] = evolution.stop
             self._trace.append(traced)
-            self._rows.written += 1
 
     def _write_statistics(self, evolution: Evolution) -> None:
         to_json(evolution.logbook, self.path / "logbook.json")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deap_nn.core.arguments import check_number
+from deap_nn.core.arguments import check_positive
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.genome.vectors import LARGEST_WEIGHT
 from deap_nn.operators.adaptation.protocol import State, _check_floor, check_sigma, hold
@@ -109,9 +109,7 @@ class OneFifth:
 
     def __init__(self, sigma: float, floor: float, *, damping: float = 2.0) -> None:
         self.first, self.floor = _check_floor(sigma, floor)
-        if not 0 < check_number(damping, "damping") < np.inf:
-            raise ValueError(f"damping must be finite and above 0, got {damping!r}")
-        self.damping = float(damping)
+        self.damping = check_positive(damping, "damping")
         self._sigma = self.first
         self._bar: float | None = None
 
@@ -177,9 +175,7 @@ class SelfAdaptive:
 
     def __init__(self, sigma: float, floor: float, *, rate: float = 0.2) -> None:
         self.first, self.floor = _check_floor(sigma, floor)
-        if not 0 < check_number(rate, "rate") < np.inf:
-            raise ValueError(f"rate must be finite and above 0, got {rate!r}")
-        self.rate = float(rate)
+        self.rate = check_positive(rate, "rate")
         self._sigma = self.first
 
     @property
