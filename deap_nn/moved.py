@@ -74,7 +74,7 @@ MOVED: dict[str, list[str]] = {
     "plain_files": ["core.files"],
     "pooled": ["operators.compiled.centre"],
     "population": ["genome.population"],
-    "presets": ["algorithms.toolbox.presets"],
+    "presets": ["algorithms.toolbox.settings", "algorithms.toolbox.presets"],
     "private_folders": ["process.private_folders"],
     "progress": ["callbacks.progress"],
     "reading": ["runs.reading"],

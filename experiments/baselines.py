@@ -27,11 +27,11 @@ from typing import Any, Protocol
 import numpy as np
 from deap import algorithms, tools
 from deap.base import Toolbox
-from mnist_options import MODELS
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from deap_nn import make_toolbox
+from deap_nn.algorithms.toolbox.settings import MODELS, add_settings
 from deap_nn.breeding.breeder import founder
 from deap_nn.callbacks.base import Evolution, tell, telling_start_and_end
 from deap_nn.callbacks.early_stopping import EarlyStopping
@@ -39,10 +39,8 @@ from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.callbacks.readouts import Readouts
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.errors import InputError
-from deap_nn.core.seeding import MAX_SEED
 from deap_nn.data.dataset import Dataset
 from deap_nn.data.loading import find_dataset
-from deap_nn.data.registry import NAMES
 from deap_nn.genome.vectors import LARGEST_WEIGHT, empty_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.maps import Map
@@ -347,18 +345,11 @@ def make_parser() -> Parser:
     add("--sigma", type=number(1e-6, LARGEST_WEIGHT), metavar="X", help="strength of openai-es' noise; by default 0.02")
     add("--scale", choices=("none", "fan_in"), help="of openai-es' noise, by matrix; by default none")
     add("--precision", choices=("float32", "bfloat16"), help="what a population is scored in; by default float32")
-    add("--batch-size", type=integer(1), default=64, metavar="N", help="digits that a generation is scored on")
-    add("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
+    add_settings(parser, ("batch_size", "seed"))
     add("--model", choices=tuple(MODELS), default="mnist_deep", help="as for experiments/mnist.py")
-    add("--dataset", choices=NAMES, default="auto", help="auto: full MNIST if it is to be had, else mnist5k")
-    add("--data", metavar="PATH", help="read the data from a folder of IDX files or an .npz file")
-    add("--validation-size", type=integer(1), default=1000, metavar="N", help="validation digits a generation")
-    on_training = "first training digits that the network is scored on too; by default none"
-    add("--training-size", type=integer(0), default=0, metavar="N", help=on_training)
-    add("--max-seconds", type=number(0), metavar="X", help="stop once X seconds have passed; by default never")
-    add("--threads", type=integer(1), default=1, metavar="N", help="TensorFlow's threads in each process")
-    add("--output", metavar="DIR", help="a new folder for the run; by default a fresh one under runs/")
-    add("--no-progress", action="store_true", help="show no progress; by default it is shown")
+    add_settings(parser, ("dataset", "data", "validation_size", "training_size", "max_seconds", "threads"))
+    add_settings(parser, ("output", "no_progress"))
+    parser.set_defaults(training_size=0)
     add_map_options(parser)
     return parser
 

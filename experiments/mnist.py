@@ -21,7 +21,7 @@ from mnist_options import NOT_STORED, parse_arguments
 from deap_nn import Callback, evolve
 from deap_nn.algorithms.toolbox.from_settings import toolbox_of
 from deap_nn.algorithms.toolbox.make import layout_names
-from deap_nn.algorithms.toolbox.presets import SETTINGS
+from deap_nn.algorithms.toolbox.settings import SETTINGS
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.callbacks.readouts import Readouts

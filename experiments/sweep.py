@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deap_nn.algorithms.toolbox.settings import OPTIONS, RECIPES
 from deap_nn.callbacks.readouts import BEST, MEAN, ON_TRAINING
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import write_with
@@ -55,14 +56,14 @@ COUNTED = ("evaluations", "digits", "options")
 """What it has beside that: evaluations, and digits of mini-batches, both after generation 0; and what options and data
 the run had, as a digest."""
 
-NO_MATTER = {"versions", "workers", "seed", "noise_sha256", "data", "cache", "cache_size", "group_size", "timeout"}
-NO_MATTER |= {"keyframes", "keyframe_space", "voters"}
+NO_MATTER = {"versions", "workers", "seed", "noise_sha256", "data", "voters"}
+NO_MATTER |= {name for name, setting in OPTIONS.items() if setting.needs == RECIPES}  # who does the work, and how
 NO_MATTER |= {"keras", "init_weights"}  # where the files were: their digests say what they were
 NO_MATTER |= {"algorithm"}  # a sentence about the settings
 """Entries of ``config.json`` that do not say how a run learns, or say it for one seed."""
 
-OF_A_SWEEP = ("output", "resume", "force", "regardless", "seed", "no-progress", "help", "breeding", "tensorboard")
-OF_A_SWEEP += MAP_OPTIONS
+OF_A_SWEEP = {setting.option.removeprefix("--") for setting in OPTIONS.values() if not setting.kept}
+OF_A_SWEEP |= {"regardless", "seed", "help", "breeding", *MAP_OPTIONS}
 """Options of a run that a study does not set."""
 
 OF_ALL = ("threads", "device")

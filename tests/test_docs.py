@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 import deap_nn
-from deap_nn.algorithms.toolbox.presets import NAMES
+from deap_nn.algorithms.toolbox.settings import NAMES
 from deap_nn.operators.selection import operator_of
 
 DOCS = ROOT / "docs"

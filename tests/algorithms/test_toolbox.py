@@ -30,7 +30,7 @@ from deap_nn import (
     usual_step,
 )
 from deap_nn.algorithms.toolbox.from_settings import toolbox_of
-from deap_nn.algorithms.toolbox.presets import SETTINGS
+from deap_nn.algorithms.toolbox.settings import SETTINGS
 from deap_nn.core.seeding import takes
 from deap_nn.models.tensorflow import keras
 from deap_nn.operators.ranking import number_of_parents

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from deap import base
 
-from deap_nn.algorithms.toolbox.presets import SETTINGS
+from deap_nn.algorithms.toolbox.settings import SETTINGS
 from deap_nn.data.dataset import Dataset
 from deap_nn.genome.individual import Individual
 from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive

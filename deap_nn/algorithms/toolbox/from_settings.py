@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,17 @@ from typing import Any
 from deap import base
 
 from deap_nn.algorithms.toolbox.make import make_toolbox
-from deap_nn.algorithms.toolbox.presets import ALIASES, SETTINGS
+from deap_nn.algorithms.toolbox.settings import SETTINGS, TABLE, as_now
 from deap_nn.data.dataset import Dataset
 from deap_nn.models.weight_files import read_weights
 from deap_nn.operators.adaptation.feedback import ErrorScaled, OneFifth, SelfAdaptive
 from deap_nn.operators.adaptation.protocol import Adaptation
 from deap_nn.operators.adaptation.schedules import Annealed, Constant
 from deap_nn.runs.config import digest_of
+
+OTHERWISE = {"model", "data", "preset", "sigma", "population", "generations"}
+TAKEN = inspect.signature(make_toolbox).parameters.keys() - OTHERWISE
+"""The settings that `make_toolbox` takes as they are."""
 
 
 def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
@@ -26,26 +31,15 @@ def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
     ValueError, TypeError, KeyError
         If a setting is out of range, of the wrong kind or missing.
     """
-    names = ["seed", "batch_size", "validation_size", "parents", "threads", "fitness", "init", "scale", "precision"]
-    names += ["device"]
-    optional = ["batch_generations", "mutation_indpb", "mutated_matrices"]
-    around_centre = settings.get("step") is not None
-    if around_centre:
-        optional.append("step")
-    else:
-        names.append("crossover")
-        optional += ["mates", "tournsize", "elites", "elite_batches", "indpb"]
-        if settings.get("tournsize") is None:
-            names += ["pressure", "boost"]
-    chosen = {name: settings[name] for name in names}
-    chosen |= {name: settings[name] for name in optional if settings.get(name) is not None}
-    if around_centre:
-        chosen["sampling"] = settings.get("sampling") or "mirrored"  # as it was before there was a choice
-    else:
-        chosen.setdefault("mates", 2)  # as it was before there was a choice
-        if settings.get("tournsize") is not None:
-            del chosen["parents"]
-    chosen["preset"] = _preset_of(settings, around_centre=around_centre)
+    settings = as_now(settings)
+    chosen: dict[str, Any] = {}
+    for setting in TABLE:
+        if setting.name in TAKEN and setting.has_effect(settings):
+            decided = setting.default is not None or setting.presets is not None
+            value = settings[setting.name] if decided else settings.get(setting.name)
+            if decided or value is not None:
+                chosen[setting.name] = value
+    chosen["preset"] = _preset_of(settings)
     if chosen["scale"] == "none":
         chosen["scale"] = None
     model: Any = settings.get("model")
@@ -64,12 +58,11 @@ def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
     return make_toolbox(model, dataset, sigma=_adaptation_of(settings), **chosen)
 
 
-def _preset_of(settings: Mapping[str, Any], *, around_centre: bool) -> str:
+def _preset_of(settings: Mapping[str, Any]) -> str:
     """Return the name of a run's algorithm, which older runs call otherwise; all its arguments are in the settings."""
-    name = str(settings.get("preset"))
-    known = ALIASES.get(name, name)
-    if known in SETTINGS and (SETTINGS[known]["step"] is not None) == around_centre:
-        return known
+    around_centre, name = settings.get("step") is not None, str(settings.get("preset"))
+    if name in SETTINGS and (SETTINGS[name]["step"] is not None) == around_centre:
+        return name
     return "es" if around_centre else "ga"
 
 

@@ -1,4 +1,4 @@
-"""The algorithms by name: which operators run, and with which arguments."""
+"""The usual step of an evolution strategy, and former ways to ask for a preset."""
 
 from __future__ import annotations
 
@@ -7,94 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deap_nn.algorithms.toolbox.settings import SETTINGS, canonical
 from deap_nn.core.arguments import check_count
 from deap_nn.operators.adaptation.feedback import ErrorScaled
 from deap_nn.operators.adaptation.schedules import Annealed
 
-PresetName = Literal["ga", "es", "article"]
-
-FEWEST_PARENTS = 10
-"""The least number of parents where they are a share of the population: fewer lose the founders' variety too soon."""
-
-SETTINGS: dict[str, dict[str, Any]] = {
-    "ga": {
-        "fitness": "cross_entropy",
-        "init": "scaled",
-        "scale": "fan_in",
-        "schedule": "error",
-        "sigma": 0.1,
-        "final_sigma": None,
-        "parents": 0.25,
-        "fewest": FEWEST_PARENTS,
-        "pressure": 1.5,
-        "boost": 2.0,
-        "crossover": "mask",
-        "mates": 4,
-        "step": None,
-        "sampling": None,
-    },
-    "es": {
-        "fitness": "cross_entropy",
-        "init": "scaled",
-        "scale": "fan_in",
-        "schedule": "geometric",
-        "sigma": 0.5,
-        "final_sigma": 0.05,
-        "parents": 0.5,
-        "fewest": 2,
-        "pressure": 1.5,
-        "boost": 1.0,
-        "crossover": "mean",
-        "mates": None,
-        "step": "usual",
-        "sampling": "independent",
-    },
-    "article": {
-        "fitness": "error",
-        "init": "normal",
-        "scale": None,
-        "schedule": "error",
-        "sigma": 0.1,
-        "final_sigma": None,
-        "parents": 1.0,
-        "fewest": 2,
-        "pressure": 2.0,
-        "boost": 100.0,
-        "crossover": "mask",
-        "mates": 2,
-        "step": None,
-        "sampling": None,
-    },
-}
-"""The arguments of each algorithm. ``parents`` is a share of the population and ``fewest`` the least number of them;
-``sigma`` is the first mutation step size, ``schedule`` its adaptation and ``final_sigma`` a share of it; a "usual"
-``step`` is that of `usual_step`."""
-
-# Two parents of the best tenth and no boost: for the runs, studies and benchmarks that name it.
-SETTINGS["mask"] = SETTINGS["ga"] | {"parents": 0.1, "fewest": 2, "boost": 1.0, "mates": 2}
-
-NAMES: tuple[PresetName, ...] = ("ga", "es", "article")
-"""The algorithms that help texts name, the default first."""
-
-ALIASES = {"default": "es"}
-"""Former names of algorithms."""
-
 SPREADS = {"independent": 48.0, "mirrored": 24.0}
 """The constant of `usual_step` for each kind of sampling."""
-
-
-def canonical(name: str) -> str:
-    """Return the present name of an algorithm.
-
-    Raises
-    ------
-    ValueError
-        If no algorithm has this name.
-    """
-    known = ALIASES.get(name, name) if isinstance(name, str) else name
-    if known not in SETTINGS:
-        raise ValueError(f"preset must be {' or '.join(map(repr, NAMES))}, got {name!r}")
-    return known
 
 
 def usual_step(
