@@ -283,6 +283,12 @@ def test_deaps_loops_of_pairs_say_that_a_strategy_has_none(digits, loop):
         LOOPS[loop](toolbox.population(n=12), toolbox)
 
 
+def test_elites_are_named_where_they_live_on(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, elites=3)
+    assert describe_algorithm(toolbox, 20).endswith(", the best 3 live on")
+    assert "live on" not in describe_algorithm(toolbox, 20, mates=2)  # as DEAP's loops run it
+
+
 class TestGenerateUpdate:
     """An evolution strategy in DEAP's form."""
 
@@ -397,6 +403,8 @@ class TestGenerateUpdate:
                 getattr(toolbox, name)
         with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
             toolbox.nothing  # noqa: B018  (it raises)
+        with pytest.raises(ValueError, match=r"cxpb is not for an evolution strategy, .* got 0\.5"):
+            evolve(toolbox.population(n=4), toolbox, 1, cxpb=0.5)
         mirrored = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", sampling="mirrored")
         assert hasattr(mirrored, "select")
         mirrored.register("select", tools.selTournament, tournsize=2)
