@@ -75,7 +75,8 @@ def parse_arguments() -> argparse.Namespace:
     stored = [
         f"{setting.option}={config[name]}"
         for name, setting in OPTIONS.items()
-        if setting.kept and setting.has_effect(config) and name not in given and config.get(name) is not None
+        if setting.kept and name not in given and config.get(name) is not None
+        if setting.has_effect(config) or name in ("crossover", "sampling")  # of those without, these two are refused
     ]
     if "generations" not in given and isinstance(config.get("generations"), int):
         stored.append(f"--generations={asked_for(options.resume, config)}")

@@ -240,6 +240,7 @@ RESUME_CASES = [
     (setting(population=2.5), RESUME, "config.json: argument --population"),
     (setting(sigma=float("nan")), RESUME, "config.json: argument --sigma"),
     (setting(model="../.."), RESUME, "config.json: argument --model"),
+    (setting(sampling="mirrored"), RESUME, "config.json: argument --sampling: needs --preset es"),
     (setting(generations="many"), ["--resume", "run"], "config.json"),
     (setting(seed=None), RESUME, "config.json has no seed"),
     (version(numpy="0.1"), RESUME, "numpy 0.1"),
