@@ -127,64 +127,8 @@ _PLACES = {
 }
 """The module that defines each name; it is imported at first use."""
 
-__all__ = [
-    "Adaptation",
-    "Annealed",
-    "Callback",
-    "CallbackError",
-    "Checkpoint",
-    "CheckpointError",
-    "Constant",
-    "Dataset",
-    "ErrorScaled",
-    "Evolution",
-    "EvolvedModel",
-    "FitnessMin",
-    "Individual",
-    "KerasProblem",
-    "Layout",
-    "MapError",
-    "NoiseTable",
-    "OneFifth",
-    "Population",
-    "Run",
-    "RunDirectory",
-    "Runs",
-    "SelfAdaptive",
-    "WeightList",
-    "WeightsError",
-    "adapting",
-    "cxBiased",
-    "cxMask",
-    "cxMatrices",
-    "cxMean",
-    "cxScanning",
-    "cxSplit",
-    "cxUnits",
-    "evolve",
-    "evolve_model",
-    "initAround",
-    "initNormal",
-    "initPopulation",
-    "initScaled",
-    "load_dataset",
-    "make_toolbox",
-    "mutGaussianAdaptive",
-    "open_map",
-    "preset",
-    "read_run",
-    "read_runs",
-    "read_weights",
-    "recombination_weights",
-    "selLogRank",
-    "selMirrored",
-    "selRankBoosted",
-    "to_csv",
-    "to_dataframe",
-    "to_json",
-    "to_parquet",
-    "usual_step",
-]
+if not TYPE_CHECKING:  # a type checker reads no list that is made: to it, all names above are exported
+    __all__ = sorted(_PLACES)
 
 moved.install()
 if running_under_scoop():
@@ -200,4 +144,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_PLACES})

@@ -1,10 +1,12 @@
 """Modules by their former names: each leads to where its parts are now."""
 
+import ast
 import importlib
 import pickle
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -188,5 +190,11 @@ def test_a_pickle_by_the_former_name_loads_without_a_warning():
 def test_public_names_lie_where_the_roof_says():
     for name, place in deap_nn._PLACES.items():
         assert getattr(deap_nn, name) is getattr(importlib.import_module(f"deap_nn.{place}"), name)
-    assert sorted(deap_nn._PLACES) == sorted(deap_nn.__all__)
-    assert set(deap_nn.__all__) <= set(dir(deap_nn))
+    assert set(deap_nn.__all__) == deap_nn._PLACES.keys() <= set(dir(deap_nn))
+
+
+def test_a_type_checker_finds_public_names_at_the_same_places():
+    tree = ast.parse(Path(deap_nn.__file__).read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    typed = {alias.asname: node.module for node in imports for alias in node.names if alias.asname}
+    assert typed == {name: f"deap_nn.{place}" for name, place in deap_nn._PLACES.items()}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deap_nn.breeding.recipe import Recipe
 from deap_nn.core.seeding import Purpose, seeded, stream, takes
 from deap_nn.genome.noise import LARGEST_TABLE, NoiseTable, noise_numbers
-from deap_nn.genome.vectors import Shape, Vector, empty_vector
+from deap_nn.genome.vectors import Shape, Vector, copied_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.operators.adaptation.feedback import SelfAdaptive
 from deap_nn.operators.adaptation.protocol import check_sigma
@@ -94,13 +94,15 @@ class Variation:
     def _factors_by_sigma(self) -> dict[float, NDArray[np.float32]]:
         return {}
 
-    def copy_of(self, genome: Vector) -> Any:
-        """Return a new individual with the weights of a genome."""
+    def individual_of(self, genome: Vector) -> Any:
+        """Return a new individual whose weights are a genome, which is not copied."""
         made = self.container(())
-        flat = empty_vector(genome.size)
-        np.copyto(flat, genome)
-        made._adopt(flat, self.shapes)
+        made._adopt(genome, self.shapes)
         return made
+
+    def copy_of(self, genome: Vector) -> Any:
+        """Return a new individual with a copy of the weights of a genome."""
+        return self.individual_of(copied_vector(genome))
 
     def mutated(self, recipe: Recipe) -> bool:
         """Return whether a child is mutated."""

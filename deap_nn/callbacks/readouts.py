@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from deap import base
 
 from deap_nn.callbacks.base import Callback, Evolution
-from deap_nn.callbacks.csv_logger import GrowingTable
+from deap_nn.core.files import append_text, write_text
+from deap_nn.core.logbooks import format_row
 from deap_nn.core.registered import Registered
 
 READOUT_EVERY = 25
@@ -86,7 +86,6 @@ class Readouts(Callback):
         self.readout = ""
         self.rows: list[dict[str, Any]] = []
         self.vote: dict[str, Any] = {}
-        self._table = None if self.path is None else GrowingTable(Path(self.path))
 
     def on_start(self, evolution: Evolution) -> None:
         """Forget the run before."""
@@ -110,8 +109,7 @@ class Readouts(Callback):
                 on_training = self.toolbox.error_rate(candidate, "train", size=self.training_size, map=evolution.map)
                 row[ON_TRAINING[readout]] = on_training
         self.rows.append(row)
-        if self._table is not None:
-            self._table.append(row)
+        self._write()
 
     def _vote(self, evolution: Evolution) -> None:
         if evolution.parents and self.voters and Registered.read(self.toolbox).vote_error_rate is not None:
@@ -154,8 +152,7 @@ class Readouts(Callback):
             self.readout = state["readout"]
         rows = [state["row"] for state in states if state.get("row")]
         self.rows = list({row["gen"]: row for row in rows}.values())
-        if self._table is not None:
-            self._table.restore(self.rows)
+        self._write(anew=True)
 
     def members(self) -> Sequence[Any]:
         """Return the best so far."""
@@ -167,3 +164,13 @@ class Readouts(Callback):
             self.individual = copy.deepcopy(candidate)
             self.validation_error, self.generation, self.readout = error, evolution.row["gen"], readout
         return error
+
+    def _write(self, *, anew: bool = False) -> None:
+        """Append the last row to the file, or write them all where it is the first, or what is there is not to stay."""
+        if self.path is None:
+            return
+        anew |= len(self.rows) == 1
+        if anew:
+            write_text(self.path, "")
+        lines = [format_row(list(row.values())) for row in (self.rows if anew else self.rows[-1:])]
+        append_text(self.path, "".join([format_row(self._columns), *lines] if anew and lines else lines))

@@ -91,12 +91,10 @@ class Registered:
     @classmethod
     def read(cls, toolbox: base.Toolbox) -> Registered:
         """Return what a toolbox has registered now."""
-        found: dict[str, Any] = {}
-        for field in fields(cls):
-            found[field.name] = getattr(toolbox, field.name, _MISSING)
-        found["has"] = frozenset(name for name, value in found.items() if value is not _MISSING)
-        found |= {field.name: field.default for field in fields(cls) if field.name not in found["has"] | {"has"}}
-        if found["step"] is None:  # a genetic algorithm selects parents, and weighs none
+        every = {field.name: getattr(toolbox, field.name, _MISSING) for field in fields(cls)}
+        found: dict[str, Any] = {name: value for name, value in every.items() if value is not _MISSING}
+        found["has"] = frozenset(found)
+        if found.get("step") is None:  # a genetic algorithm selects parents, and weighs none
             found["weigh"] = None
         return cls(**found)
 

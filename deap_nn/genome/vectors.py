@@ -39,6 +39,13 @@ def empty_vector(size: int) -> Vector:
     return padded[start : start + size]
 
 
+def copied_vector(vector: Vector) -> Vector:
+    """Return a copy of a vector that starts on a 64-byte boundary."""
+    made = empty_vector(vector.size)
+    np.copyto(made, vector)
+    return made
+
+
 def empty_halves(size: int) -> Halves:
     """Return room for the bits of `size` bfloat16 numbers that starts on a 64-byte boundary."""
     return empty_vector(-(-size // 2)).view(np.uint16)[:size]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from deap_nn.core.notebook import genome
-from deap_nn.genome.vectors import Matrix, Shape, Vector, empty_vector, split_vector
+from deap_nn.genome.vectors import Matrix, Shape, Vector, copied_vector, empty_vector, split_vector
 
 if TYPE_CHECKING:
     _MatrixList = list[Matrix]
@@ -114,10 +114,7 @@ class WeightList(_MatrixList):
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> WeightList:
-        source = self.flat
-        flat = empty_vector(source.size)
-        np.copyto(flat, source)
-        new = self._wrapped(flat, self.shapes)
+        new = self._wrapped(copied_vector(self.flat), self.shapes)
         memo[id(self)] = new
         for name, value in self._extras().items():
             setattr(new, name, copy.deepcopy(value, memo))

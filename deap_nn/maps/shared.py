@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from deap_nn.breeding.store.slots import GenomeCache, default_place, free_bytes, slots_in, sweep
 from deap_nn.core.registered import Traits
-from deap_nn.genome.vectors import Shape, Vector, empty_vector
+from deap_nn.genome.vectors import Shape, Vector, copied_vector
 from deap_nn.genome.weight_list import WeightList
 
 Map = Callable[..., Iterable[Any]]
@@ -43,8 +43,7 @@ def _individual(named: Named) -> WeightList | None:
     found = cache.read(named.slot, named.key)
     if found is None:
         return None
-    flat = empty_vector(size)
-    flat[:] = found
+    flat = copied_vector(found)
     if not cache.holds(named.slot, named.key):
         return None
     individual = named.kind._wrapped(flat, named.shapes)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from wirings import Stop
 
-from deap_nn import Callback, Checkpoint, Layout, evolve, make_toolbox
+from deap_nn import Callback, Checkpoint, Layout, RunDirectory, evolve, make_toolbox
 from deap_nn.callbacks.run_directory import answers as answers_module
 from deap_nn.callbacks.run_directory import filters as exhibits
 from deap_nn.callbacks.run_directory.answers import write_answers
@@ -67,7 +67,7 @@ class Best(Callback):
 def test_so_many_rows_are_kept_and_they_are_the_best_members(toolbox, tmp_path, monkeypatch):
     monkeypatch.setattr(exhibits, "MOST_ROWS", 6)
     best, path = Best(), tmp_path / "filters.npz"
-    trace = FilterTrace(path, toolbox.layout, (28, 28))
+    trace = FilterTrace(path, *first_filters(toolbox.layout, (28, 28)))
     evolve(toolbox.population(n=8), toolbox, 13, seed=1, callbacks=[best, trace])
     kept = read(path)
     assert kept["generations"].tolist() == [0, 4, 8, 12, 13]
@@ -85,7 +85,7 @@ def test_a_run_that_goes_on_keeps_the_same_rows(toolbox, tmp_path, monkeypatch, 
     def run(folder, stop=None):
         folder.mkdir(exist_ok=True)
         checkpoint = Checkpoint(folder / "checkpoint")
-        trace = FilterTrace(folder / "filters.npz", toolbox.layout, (28, 28))
+        trace = FilterTrace(folder / "filters.npz", *first_filters(toolbox.layout, (28, 28)))
         callbacks = [trace, *([Stop(stop)] if stop is not None else [])]
         try:
             evolve(toolbox.population(n=8), toolbox, 14, seed=1, callbacks=callbacks, checkpoint=checkpoint)
@@ -103,9 +103,9 @@ def test_a_run_that_goes_on_keeps_the_same_rows(toolbox, tmp_path, monkeypatch, 
 def test_rows_that_a_checkpoint_does_not_reach_are_made_anew(toolbox, tmp_path):
     with contextlib.closing(Checkpoint(tmp_path / "run")) as checkpoint, pytest.raises(KeyboardInterrupt):
         evolve(toolbox.population(n=8), toolbox, 9, seed=1, callbacks=[Stop(5)], checkpoint=checkpoint)
-    trace = FilterTrace(tmp_path / "filters.npz", toolbox.layout, (28, 28))
+    trace = FilterTrace(tmp_path / "filters.npz", *first_filters(toolbox.layout, (28, 28)))
     evolve(toolbox.population(n=8), toolbox, 9, seed=1, callbacks=[trace])
-    trace = FilterTrace(tmp_path / "filters.npz", toolbox.layout, (28, 28))
+    trace = FilterTrace(tmp_path / "filters.npz", *first_filters(toolbox.layout, (28, 28)))
     with contextlib.closing(Checkpoint(tmp_path / "run")) as checkpoint:
         evolve(toolbox.population(n=8), toolbox, 6, seed=1, callbacks=[trace], checkpoint=checkpoint)
     assert read(tmp_path / "filters.npz")["generations"].tolist() == list(range(7))
@@ -134,7 +134,7 @@ def test_a_lost_file_of_filters_is_said_and_made_again_from_the_records(
 
     def run(folder, *stop):
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, **arguments)
-        callbacks = [FilterTrace(folder / "filters.npz", toolbox.layout, (28, 28)), *map(Stop, stop)]
+        callbacks = [FilterTrace(folder / "filters.npz", *first_filters(toolbox.layout, (28, 28))), *map(Stop, stop)]
         options = {"checkpoint": folder / "checkpoint", "callbacks": callbacks, "keyframe_seconds": None}
         evolve(toolbox.population(n=8), toolbox, 14, **options)
 
@@ -165,16 +165,18 @@ def test_rows_that_a_keyframe_spares_breeding_are_lost_and_the_line_says_so(tool
     evolve(toolbox.population(n=8), toolbox, 5, callbacks=[Keep()], **options)
     (tmp_path / "checkpoint" / "keyframe-5").unlink()
     shutil.move(tmp_path / "keyframe-3", tmp_path / "checkpoint")
-    trace = FilterTrace(tmp_path / "filters.npz", toolbox.layout, (28, 28))
+    trace = FilterTrace(tmp_path / "filters.npz", *first_filters(toolbox.layout, (28, 28)))
     with pytest.warns(UserWarning, match="is made again from generation 3 on, before which breeding takes long$"):
         evolve(toolbox.population(n=8), toolbox, 6, callbacks=[trace], **options)
     assert read(tmp_path / "filters.npz")["generations"].tolist() == [3, 4, 5, 6]
 
 
-def test_nothing_is_kept_of_what_are_no_images(toolbox, tmp_path):
-    trace = FilterTrace(tmp_path / "filters.npz", toolbox.layout, (784,))
-    evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[trace])
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize(("sample", "kept"), [((28, 28), True), ((784,), False)])
+def test_filters_are_kept_of_images_alone(toolbox, tmp_path, monkeypatch, sample, kept):
+    monkeypatch.setattr("deap_nn.callbacks.run_directory.sample_shape", lambda toolbox: sample)
+    with RunDirectory(tmp_path / "run") as directory:
+        evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[directory])
+    assert (tmp_path / "run" / "filters.npz").exists() == kept
 
 
 def test_answers_add_up_to_the_validation_error(toolbox, digits, tmp_path):

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 from deap import base
 
 from deap_nn.algorithms.toolbox.made import StrategyToolbox, check_called
@@ -19,7 +18,7 @@ from deap_nn.core.registered import Registered
 from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.members import light_members
 from deap_nn.genome.population import Population
-from deap_nn.genome.vectors import Vector, empty_vector
+from deap_nn.genome.vectors import Vector, copied_vector, empty_vector
 from deap_nn.genome.weight_list import WeightList
 
 
@@ -105,7 +104,7 @@ class GenerateUpdate:
             toolbox.clock.advance(population)
         if self._centre is None:
             (centre, *_) = strategy.sources(chosen, ())
-            self._centre = _copied(centre.transient().flat)
+            self._centre = copied_vector(centre.transient().flat)
         else:
             self._centre = self._next_centre(chosen, generation)
 
@@ -120,12 +119,10 @@ class GenerateUpdate:
             Recipe(generation, 0, (0,), self._sigma), [recipe.place for recipe in recipes if recipe is not None]
         )
         if pool is not None and None not in recipes:
-            out = empty_vector(before.size)
-            breeder.breed(pool, [before], out)
-            return out
+            return _bred(breeder, before, pool)
         around = breeder.container._wrapped(before, breeder.shapes)
         (centre, *_) = breeder.reproduction.sources(chosen, [around])
-        return _copied(centre.flat)
+        return copied_vector(centre.flat)
 
     def _recipe_of(self, individual: Any, generation: int) -> Recipe | None:
         """Return the recipe of a member of this generation, or None where its weights are not those of the recipe."""
@@ -152,12 +149,6 @@ class GenerateUpdate:
 def _worth(individual: Any) -> tuple[float, ...]:
     """Return the weighted fitness values; what is no number is the worst, as `evolve` has it."""
     return tuple(-math.inf if math.isnan(value) else value for value in individual.fitness.wvalues)
-
-
-def _copied(weights: Vector) -> Vector:
-    out = empty_vector(weights.size)
-    np.copyto(out, weights)
-    return out
 
 
 def _bred(breeder: Breeder, centre: Vector, recipe: Recipe) -> Vector:

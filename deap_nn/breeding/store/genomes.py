@@ -50,7 +50,7 @@ class Genomes(Ancestors):
             outs = self._breed_into_slots(run) if kept else None
             self._in_slots = run if outs is not None else ()
             if outs is not None:
-                yield from map(self._individual, outs)
+                yield from map(self.breeder.individual_of, outs)
                 continue
             # What is scored again, as the best member by `assess`, is in the scratch memory already.
             if not kept or run != self._in_scratch:
@@ -59,7 +59,7 @@ class Genomes(Ancestors):
                 self._in_scratch = ()
                 self.breed(run, self._scratch)
             self._in_scratch = run if kept else ()
-            yield from map(self._individual, self._scratch[: len(run)])
+            yield from map(self.breeder.individual_of, self._scratch[: len(run)])
 
     def is_whole(self, recipe: Recipe) -> bool:
         """Return False if `individuals` or `rounded` bred a recipe into a slot that holds another genome by now."""
@@ -69,12 +69,7 @@ class Genomes(Ancestors):
         """Return the individual of a recipe, bred into new memory."""
         flat = empty_vector(self.size)
         self.breed((recipe,), (flat,))
-        return self._individual(flat)
-
-    def _individual(self, flat: Vector) -> Any:
-        made = self.breeder.container(())
-        made._adopt(flat, self.breeder.shapes)
-        return made
+        return self.breeder.individual_of(flat)
 
     def _breed_into_slots(self, run: Sequence[Recipe]) -> list[Vector] | None:
         """Breed siblings into their slots unless they are there, and return the slots; None if one has no slot.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.readouts import READOUT_EVERY
 from deap_nn.callbacks.run_directory.answers import write_answers
-from deap_nn.callbacks.run_directory.filters import FilterTrace
+from deap_nn.callbacks.run_directory.filters import FilterTrace, first_filters
 from deap_nn.callbacks.run_directory.rows import Rows
 from deap_nn.callbacks.run_directory.settings import sample_shape, settings_of
 from deap_nn.callbacks.run_directory.weight_trace import WeightTrace
@@ -253,8 +253,8 @@ class RunDirectory(Callback):
         if not self._trace.is_chosen and layout is not None:
             self.trace_weights(layout, 0)
         shape = sample_shape(toolbox)
-        if shape is not None:
-            self._filters = FilterTrace(self.path / FILTERS_FILE, layout, shape)
+        if shape is not None and (found := first_filters(layout, shape)) is not None:
+            self._filters = FilterTrace(self.path / FILTERS_FILE, *found)
 
     def on_generation(self, evolution: Evolution) -> None:
         """Append the generation's rows, and rewrite the other statistics when it is time.

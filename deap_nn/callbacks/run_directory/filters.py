@@ -85,15 +85,15 @@ class FilterTrace(Callback):
     path : path-like
         An ``.npz`` file: ``generations``, shape (rows,), ``filters``, shape (rows, filters, height, width), float16,
         the mean of the channels, and ``matrix``, the name of what they are of.
-    layout : Layout
-        Names and shapes of the weights.
-    sample_shape : sequence of int
-        The shape of one sample; nothing is kept where it is no image.
+    matrix : str
+        That name.
+    places : numpy.ndarray
+        The places of the filters in a flat vector, as `first_filters` returns them.
     """
 
-    def __init__(self, path: str | os.PathLike[str], layout: Layout, sample_shape: Sequence[int]) -> None:
+    def __init__(self, path: str | os.PathLike[str], matrix: str, places: NDArray[np.int64]) -> None:
         self.path = Path(path)
-        self._found = first_filters(layout, sample_shape)
+        self._matrix, self._places = matrix, places
         self._rows: dict[int, NDArray[np.float16]] = {}
         self._every = 1
 
@@ -102,8 +102,6 @@ class FilterTrace(Callback):
 
         The others are made again, as far as that takes no longer than the resume itself.
         """
-        if self._found is None:
-            return
         self._space(evolution.generation - 1)
         rows, damage = self._read()
         needed = range(0, evolution.generation, self._every)
@@ -124,7 +122,7 @@ class FilterTrace(Callback):
         except InputError as error:
             return {}, str(error)
         generations, filters = arrays["generations"], arrays["filters"]
-        shape = self._found[1].shape[:-1] if self._found is not None else ()
+        shape = self._places.shape[:-1]
         if (
             generations.dtype != np.int64
             or filters.dtype != np.float16
@@ -148,34 +146,28 @@ class FilterTrace(Callback):
 
     def on_generation(self, evolution: Evolution) -> None:
         """Keep a row, when it is time."""
-        if self._found is None:
-            return
         self._space(evolution.generation)
         if evolution.generation % self._every == 0:
             self._keep(evolution)
 
     def on_end(self, evolution: Evolution) -> None:
         """Keep the last generation too."""
-        if self._found is not None and evolution.logbook and evolution.row["gen"] not in self._rows:
+        if evolution.logbook and evolution.row["gen"] not in self._rows:
             self._keep(evolution)
 
     def _keep(self, evolution: Evolution) -> None:
-        if self._found is None:
-            return
         kept = {generation: row for generation, row in sorted(self._rows.items()) if generation % self._every == 0}
         self._rows = kept | {evolution.row["gen"]: self._row(evolution.look(evolution.best))}
         arrays: dict[str, Any] = {
             "generations": np.array(list(self._rows)),
             "filters": np.stack(list(self._rows.values())),
-            "matrix": np.array(self._found[0]),
+            "matrix": np.array(self._matrix),
         }
         write_with(self.path, lambda partial: np.savez(partial, allow_pickle=False, **arrays))
 
     def _row(self, flat: Vector) -> NDArray[np.float16]:
         """Return the filters in a flat vector."""
-        if self._found is None:
-            raise AssertionError("there are no filters")
         largest = float(np.finfo(np.float16).max)
-        means = np.asarray(flat)[self._found[1]].mean(axis=-1)
+        means = np.asarray(flat)[self._places].mean(axis=-1)
         found: NDArray[np.float16] = np.clip(means, -largest, largest).astype(np.float16)
         return found
