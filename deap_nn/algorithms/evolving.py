@@ -22,7 +22,7 @@ from deap_nn.algorithms.resuming import (
 )
 from deap_nn.algorithms.settings_record import environment_of
 from deap_nn.algorithms.toolbox.generate_update import check_named
-from deap_nn.algorithms.toolbox.made import MadeToolbox, check_called
+from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, check_called
 from deap_nn.breeding.dispatch import Sharing
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.lineage import Lineage
@@ -118,7 +118,7 @@ def evolve(
         The run's seed; that of a toolbox by `make_toolbox` if left out.
     cxpb, mutpb : float
         The probabilities that a group is mated and that a child is mutated, 0 to 1. In a toolbox with a ``step``, where
-        children come from one centre, `cxpb` is not taken.
+        children come from one centre, `cxpb` plays no part; one of ``preset="es"`` takes none but 1.
     stats : deap.tools.Statistics, optional
         Adds its columns or chapters to the logbook.
     halloffame : deap.tools.HallOfFame, optional
@@ -202,7 +202,7 @@ def evolve(
     if cache is not None and not cache.is_dir():
         raise ValueError(f"cache must be a folder, got {cache}")
     check_probability(cxpb, "cxpb")
-    if cxpb != 1 and Registered.read(toolbox).step is not None:
+    if cxpb != 1 and isinstance(toolbox, StrategyToolbox):
         raise ValueError(f"cxpb is not for an evolution strategy, whose children come from one centre, got {cxpb!r}")
     check_probability(mutpb, "mutpb")
     if timeout is not None and not 0 < check_number(timeout, "timeout") < math.inf:

@@ -87,8 +87,9 @@ def made_of_arrays() -> dict[str, Any]:
 def lend(data: Mapping[str, Any]) -> None:
     """Let `find_dataset` find what `made_of_arrays` has returned elsewhere, and let go of what was lent before."""
     for digest, held in list(HELD.items()):
-        held.is_lent &= digest in data
-        if not held.is_lent and not held.times:
-            del HELD[digest]
+        if held.is_lent and digest not in data:
+            held.is_lent = False
+            if not held.times:
+                del HELD[digest]
     for digest in data.keys() - HELD.keys():
         HELD[digest] = Held(data[digest], is_lent=True)

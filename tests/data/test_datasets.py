@@ -22,6 +22,7 @@ from deap_nn.data import image_files, loading, registry
 from deap_nn.data.image_files import DataError, RawArrays, read_idx
 from deap_nn.data.loading import find_dataset, split_validation
 from deap_nn.data.registry import DataReference
+from deap_nn.data.samples import split_samples
 
 
 @pytest.fixture
@@ -256,6 +257,19 @@ def test_a_missing_path_and_an_unknown_name_raise(tmp_path):
         load_dataset("mnist", tmp_path / "nothing")
     with pytest.raises(DataError, match="unknown data set 'mnits', known are auto, mnist"):
         load_dataset("mnits")
+
+
+def test_what_was_lent_is_let_go_of_when_it_is_lent_no_more(monkeypatch):
+    monkeypatch.setattr(registry, "HELD", {})
+    mine, theirs = (split_samples(np.full((5, 2), value), np.arange(5), validation_split=0) for value in (1.0, 2.0))
+    lent = registry.made_of_arrays()
+    registry.forget(theirs.reference)
+    registry.lend(lent)  # as in a worker, which holds one of the two by itself
+    assert {find_dataset(samples.reference) for samples in (mine, theirs)} == {mine, theirs}
+    registry.lend({})
+    assert find_dataset(mine.reference) is mine
+    with pytest.raises(DataError, match="made of arrays"):
+        find_dataset(theirs.reference)
 
 
 def test_a_reference_finds_the_data_again(digits_file, tmp_path, monkeypatch):
