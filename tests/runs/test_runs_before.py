@@ -138,6 +138,15 @@ def test_another_version_of_this_package_warns(here, tmp_path):
     assert "warning: the run was made with deap-nn 0.0.1, this is " in answer.stderr
 
 
+def test_a_crossover_that_an_evolution_strategy_does_not_have_is_refused(here, tmp_path):
+    folder = shutil.copytree(BEFORE / "default", tmp_path / "default")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"crossover": "mask"}))
+    answer = here(MNIST, "--resume", folder, "--generations", 5, "--no-progress")
+    assert answer.returncode == 2
+    assert "config.json: argument --crossover: mask needs --preset ga or article" in answer.stderr
+
+
 def test_a_checkpoint_of_deap_is_read():
     """DEAP's documentation keeps a dictionary of population, generation, hall of fame, logbook and random state."""
     for name, made in (("FitnessOfOldCheckpoint", base.Fitness), ("IndividualOfOldCheckpoint", WeightList)):
