@@ -6,7 +6,6 @@ import contextlib
 import inspect
 import itertools
 import json
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +20,8 @@ from deap_nn.genome.layout import Layout
 from deap_nn.models.built_in import _check_name, build_model
 from deap_nn.models.custom_objects import by_name, holds_alike, own_parts, silent_on_lambdas
 from deap_nn.models.outputs import answering_layers, answers_alike, reason_of
-from deap_nn.models.state import Asset, assets_of, state_of, take_state
+from deap_nn.models.state import Asset, assets_of, check_archive, state_of, take_state
 from deap_nn.models.tensorflow import check_not_forked, keras, tf
-from deap_nn.runs.reading import ALWAYS_READ, SLACK
 
 __all__ = ["ModelReference", "assign_weights", "layout_of", "load_model", "model_of", "reference_of", "trained_model"]
 
@@ -194,25 +192,14 @@ def load_model(path: Path) -> keras.Model:
     Raises
     ------
     ValueError
-        If that is damaged, has classes that are not registered, or unpacks to more than four times its size and
-        ``ALWAYS_READ``; the message is one line.
+        If that is damaged, has classes that are not registered, or takes more memory than `check_archive` allows; the
+        message is one line.
     """
     try:
-        _check_unpacked(path)
+        check_archive(path)
         return keras.models.load_model(path, compile=False)  # a loss of one's own is in nobody's way
     except Exception as error:  # a zip file, JSON and HDF5 in one: of many kinds
         raise ValueError(f"{path}: cannot be loaded ({type(error).__name__}: {reason_of(error)})") from error
-
-
-def _check_unpacked(path: Path) -> None:
-    """Raise ValueError where the parts of a ``.keras`` file would fill the memory: Keras looks at its weights only."""
-    if not zipfile.is_zipfile(path):  # Keras says what it is
-        return
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(member.file_size for member in archive.infolist())
-    most = max(ALWAYS_READ, SLACK * path.stat().st_size)
-    if unpacked > most:
-        raise ValueError(f"unpacks to {unpacked:,} bytes, at most {most:,} are read")
 
 
 @global_state_kept()

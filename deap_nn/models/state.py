@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
+import math
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +15,50 @@ from typing import Any
 import numpy as np
 
 from deap_nn.models.tensorflow import keras
+from deap_nn.runs.reading import ALWAYS_READ, SLACK
 
 Asset = tuple[int, str, bytes]
 """A file of a layer's, such as a vocabulary: the layer's place, the file's name, its content."""
 
 OWN_VARIABLES = ".npz"
 """The name of what such a layer keeps beside its files, arrays by name."""
+
+
+def check_archive(path: Path) -> None:
+    """Raise ValueError where a ``.keras`` file would fill the memory: Keras makes all that its layers claim.
+
+    Its parts may unpack to four times its size, and its layers claim four times the size of its weights, and
+    ``ALWAYS_READ`` in any case.
+    """
+    if not zipfile.is_zipfile(path):  # Keras says what it is
+        return
+    with zipfile.ZipFile(path) as archive:
+        sizes = {member.filename: member.file_size for member in archive.infolist()}
+        unpacked, most = sum(sizes.values()), max(ALWAYS_READ, SLACK * path.stat().st_size)
+        if unpacked > most:
+            raise ValueError(f"unpacks to {unpacked:,} bytes, at most {most:,} are read")
+        claimed = _claimed_bytes(archive)
+    most = max(ALWAYS_READ, SLACK * sizes.get("model.weights.h5", 0))
+    if claimed > most:
+        raise ValueError(f"has layers of {claimed:,} bytes, at most {most:,} are made")
+
+
+def _claimed_bytes(archive: zipfile.ZipFile) -> int:
+    """Return how many bytes the variables of a model in a ``.keras`` file take; 0 where they are not known before."""
+    global_state = keras.src.backend.common.global_state
+    kept = list(global_state.get_global_attribute(_UNMADE, [], set_to_default=True))
+    try:
+        with keras.StatelessScope(initialize_variables=False):  # in which variables have shapes and no values
+            model = keras.saving.deserialize_keras_object(json.loads(archive.read("config.json")))
+            return sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in model.variables)
+    except Exception:  # of any kind, as of layers that compute when they are made; Keras says what is wrong
+        return 0
+    finally:
+        global_state.set_global_attribute(_UNMADE, kept)  # else the next scope would make them
+
+
+_UNMADE = "uninitialized_variables"
+"""Keras' name of what a scope leaves to be made."""
 
 
 def state_of(model: keras.Model) -> tuple[bytes, ...]:

@@ -21,6 +21,7 @@ from deap_nn.callbacks.run_directory.answers import MOST_CLASSES
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import open_plain, printable, read_plain
 from deap_nn.models.reference import load_model
+from deap_nn.models.tensorflow import keras
 from deap_nn.models.weight_files import WeightsError
 from deap_nn.predict import MOST_PIXELS, read_picture
 from deap_nn.runs import generations as checkpoint
@@ -264,6 +265,18 @@ def test_a_network_whose_parts_take_all_memory_is_refused(folder):
         ValueError, match=r"best.keras: cannot be loaded \(ValueError: unpacks to 8.,.* at most 67,108,8"
     ):
         load_model(folder / "best.keras")
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on saving
+def test_a_network_whose_layers_take_all_memory_is_refused(tmp_path):
+    layers = keras.layers
+    keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), layers.Dense(9)]).save(tmp_path / "small.keras")
+    with zipfile.ZipFile(tmp_path / "small.keras") as small, zipfile.ZipFile(tmp_path / "large.keras", "w") as large:
+        for name in small.namelist():
+            large.writestr(name, small.read(name).replace(b'"units": 9', b'"units": 9999999'))
+    with pytest.raises(ValueError, match=r"ValueError: has layers of 31,3.* bytes, at most 67,108,864 are made"):
+        load_model(tmp_path / "large.keras")
+    assert load_model(tmp_path / "small.keras").count_params() == 785 * 9
 
 
 def test_of_a_log_that_is_written_anew_only_the_beginning_is_read(folder, digits_file, monkeypatch):
