@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import json
@@ -44,17 +45,15 @@ def check_archive(path: Path) -> None:
 
 
 def _claimed_bytes(archive: zipfile.ZipFile) -> int:
-    """Return how many bytes the variables of a model in a ``.keras`` file take; 0 where they are not known before."""
+    """Return how many bytes the variables take that Keras makes of a ``.keras`` file, until it finds what is wrong."""
     global_state = keras.src.backend.common.global_state
     kept = list(global_state.get_global_attribute(_UNMADE, [], set_to_default=True))
-    try:
-        with keras.StatelessScope(initialize_variables=False):  # in which variables have shapes and no values
-            model = keras.saving.deserialize_keras_object(json.loads(archive.read("config.json")))
-            return sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in model.variables)
-    except Exception:  # of any kind, as of layers that compute when they are made; Keras says what is wrong
-        return 0
-    finally:
-        global_state.set_global_attribute(_UNMADE, kept)  # else the next scope would make them
+    # In this scope variables have a shape and no value. Whatever fails here fails again where the model is loaded.
+    with contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
+        keras.saving.deserialize_keras_object(json.loads(archive.read("config.json")))
+    unmade = global_state.get_global_attribute(_UNMADE)[len(kept) :]
+    global_state.set_global_attribute(_UNMADE, kept)  # else the next scope would make them
+    return sum(math.prod(variable.shape) * np.dtype(variable.dtype).itemsize for variable in unmade)
 
 
 _UNMADE = "uninitialized_variables"
