@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -71,10 +72,10 @@ class Objective:
 
     def checked(self, value: float, finite: bool, weight: float) -> float:
         """Return a value, or what it counts as where it, or an answer, is not finite; always finite."""
-        worst = WORST_VALUES.get(self.kind, -np.copysign(WORST, weight))
-        if not (finite and np.isfinite(value)):
-            return float(worst)
-        return float(min(value, worst) if self.kind in WORST_VALUES else np.clip(value, -WORST, WORST))
+        worst = WORST_VALUES.get(self.kind)
+        if not (finite and math.isfinite(value)):
+            return -math.copysign(WORST, weight) if worst is None else worst
+        return max(-WORST, min(value, WORST)) if worst is None else min(value, worst)
 
 
 def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective:

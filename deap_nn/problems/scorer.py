@@ -86,6 +86,7 @@ class Scorer:
         self._is_ready = False
         self._structure: Any = None
         self._outputs_of: Any = None
+        self._measured: Any = None
         self._judge = self._judge_of(problem.objectives, problem.weights)
         self._measure = self._judge_of((problem.measure,), problem.weights[:1])
         self._needs_outputs = not all(objective.traced for objective in problem.objectives)
@@ -250,8 +251,12 @@ class Scorer:
             targets = self._minibatch(stop)[1]
         else:
             targets = self._tensors(array[:stop] for array in self.samples.halves(split)[1])
-        judge = self._measure if measure else self._judge
-        values, finite = judge.traced(self._tensors(outputs), targets)
+        judge, given = self._measure if measure else self._judge, [self._tensors(outputs), list(targets)]
+        if measure and self._measured is None:  # of each generation, so it is traced, for any number of samples
+            specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), given)
+            traced = tf.function(judge.traced, autograph=False)
+            self._measured = self._called(traced.get_concrete_function, *specs)
+        values, finite = self._measured(*given) if measure else judge.traced(*given)
         return judge.fitness(values.numpy().tolist(), bool(finite), outputs, [target.numpy() for target in targets])
 
     @staticmethod
