@@ -60,7 +60,7 @@ lint: $(VENV)/installed-dev
 
 PEERS := naive evosax_ga evotorch_ga pygad_ga
 
-# Measure everything, more than an hour on two cores, and write the README's table.
+# Measure everything, more than an hour on two cores, and write the tables of docs/speed.md.
 bench: $(VENV)/installed-extras bench-peers
 	for script in genome evaluation generation start scale memory cores peers; do \
 		$(BIN)/python benchmarks/$$script.py --save benchmarks/results.json || exit 1; done

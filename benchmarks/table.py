@@ -1,4 +1,4 @@
-"""Write the README's table of what was measured from the file of results: ``python benchmarks/table.py``."""
+"""Write the tables of ``docs/speed.md`` from the file of results: ``python benchmarks/table.py``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deap_nn.maps import MAPS
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.json"
-README = HERE.parent / "README.md"
+PAGE = HERE.parent / "docs" / "speed.md"
 BEGIN, END = "<!-- measured: written by benchmarks/table.py -->\n", "<!-- end of measured -->\n"
 
 Values = Callable[[str, str], list[float]]
@@ -65,13 +65,13 @@ def of_presets(values: Values) -> list[tuple[str, str, str]]:
             *both("generation", "recipes, 2 workers, over the floor", f"{alone}2 workers, over the floor"),
         ),
         (
-            "a naive port to DEAP, TensorFlow and SCOOP takes so many times our time",
+            "naive port to DEAP, TensorFlow and SCOOP: its time over ours",
             *ratio(naive, "peers", "CNN: deap_nn"),
         ),
-        ("the naive port, with ours in bfloat16", *ratio(naive, "peers", "CNN: deap_nn in bfloat16")),
-        ("evosax SimpleGA takes so many times our time", *ratio(evosax, "peers", "CNN: deap_nn")),
-        ("EvoTorch GeneticAlgorithm takes so many times our time", *ratio(torch, "peers", "CNN: deap_nn")),
-        ("PyGAD with kerasga takes so many times our time", *ratio(pygad, "peers", "CNN: deap_nn")),
+        ("naive port: its time over ours in bfloat16", *ratio(naive, "peers", "CNN: deap_nn in bfloat16")),
+        ("evosax `SimpleGA`: its time over ours", *ratio(evosax, "peers", "CNN: deap_nn")),
+        ("EvoTorch `GeneticAlgorithm`: its time over ours", *ratio(torch, "peers", "CNN: deap_nn")),
+        ("PyGAD with `kerasga`: its time over ours", *ratio(pygad, "peers", "CNN: deap_nn")),
         (
             "speed of two workers over one",
             *both("generation", "recipes, two workers over one, in speed", f"{alone}two workers over one, in speed"),
@@ -99,11 +99,11 @@ def of_presets(values: Values) -> list[tuple[str, str, str]]:
         ),
         ("bytes through SCOOP a child, both ways", *both("scale", "bytes through SCOOP a child, both ways")),
         (
-            "`mlp`, 1,000 members: evosax SimpleGA takes so many times our time",
+            "`mlp`, 1,000 members, evosax `SimpleGA`: its time over ours",
             *ratio(small, "peers", "mlp, 1,000 members: deap_nn"),
         ),
         (
-            "from the command to the end of generation 0: our time, as a share of the naive port's",
+            "start to the end of generation 0: our time over the naive port's",
             started[0],
             started[1],
         ),
@@ -138,7 +138,7 @@ def of_one(values: Values) -> list[tuple[str, str]]:
             figure(values("memory", "peak memory, 1,000 members, --preset article, GiB")),
         ),
         (
-            "XOR, 200 members, serial: we take so many times the time of evosax SimpleGA",
+            "XOR, 200 members, serial: our time over that of evosax `SimpleGA`",
             over(
                 values("peers", "XOR, 200 members, a generation, serial: deap_nn"),
                 values("peers", "XOR, 200 members, a generation, serial: evosax SimpleGA, vmap"),
@@ -161,7 +161,7 @@ def of_one(values: Values) -> list[tuple[str, str]]:
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """Return the README's table and the lines above it."""
+    """Return the tables of the page and the lines above them."""
 
     def values(script: str, name: str) -> list[float]:
         found: list[float] = results["tables"].get(script, {"rows": {}})["rows"].get(name, [])
@@ -190,11 +190,11 @@ def table(results: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    """Put the table into the README, between its two marks."""
-    text = README.read_text()
+    """Put the tables into the page, between its two marks."""
+    text = PAGE.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    README.write_text(before + BEGIN + table(json.loads(RESULTS.read_text())) + END + after)
+    PAGE.write_text(before + BEGIN + table(json.loads(RESULTS.read_text())) + END + after)
 
 
 if __name__ == "__main__":

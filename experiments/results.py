@@ -26,6 +26,12 @@ WHOLE = 300
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 
+FIRST_FIGURE = {"ga": ("ga", "four-mates"), "es": ("baselines", "default"), "Adam": ("baselines", "adam")}
+"""The lines of ``learning.png`` beside the page: the study and the setting of each."""
+
+ARTICLE = {"the article, 200 members": (300.0, 0.65)}
+"""The generation and the validation error of the article's result."""
+
 
 def take(folder: Path, kept: Path, whole: int = WHOLE) -> str:
     """Add the runs of a study to those of it that are kept, and return its name.
@@ -95,6 +101,17 @@ def added(before: str, now: str) -> str:
     return "".join(format_row(line) for line in (columns, *([row.get(name, "") for name in columns] for row in rows)))
 
 
+def draw_first_figure(page: Path) -> None:
+    """Draw the algorithms of `FIRST_FIGURE` and the article's result on the same axes, beside the page."""
+    rows = [
+        {**row, "setting": name}
+        for name, (study, setting) in FIRST_FIGURE.items()
+        for row in read_runs(page.with_suffix("") / f"{study}.runs.csv.gz")
+        if row["setting"] == setting
+    ]
+    draw_study(rows, page.with_name("learning.png"), by="gen", known=ARTICLE)
+
+
 def main() -> int:
     """Do what the command line says, and return the exit status."""
     parser = Parser("Make the tables and figures of docs/results.md from the CSV files beside it.")
@@ -127,6 +144,8 @@ def main() -> int:
         file = STUDIES / f"{name}.toml"
         figure = {"by": (study := read_study(str(file))).by, "known": study.known} if file.exists() else {}
         draw_study(read_runs(kept / f"{name}.runs.csv.gz"), kept / f"{name}.png", **figure)
+    if ("algorithms", "all") in made:
+        draw_first_figure(page)
     return 0
 
 
