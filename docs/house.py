@@ -63,10 +63,10 @@ def drawing() -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
         'role="img" aria-label="The folders of deap_nn on their floors; arrows are imports, all of them downwards">',
-        "<style>.box{fill:#eef3f8;stroke:#4a6a8a}.name{fill:#111;font-weight:bold;font-size:15px}"
-        ".words{fill:#333;font-size:12px}.way{stroke:#667;fill:none}.head{fill:#667}"
-        "@media (prefers-color-scheme:dark){.box{fill:#22303c;stroke:#8fb3d6}.name{fill:#f2f2f2}.words{fill:#ccc}"
-        ".way{stroke:#aab}.head{fill:#aab}}</style>",
+        # A page may be dark by a button of its own, which a picture cannot see: so it has a background.
+        "<style>.page{fill:#fff}.box{fill:#eef3f8;stroke:#4a6a8a}.name{fill:#111;font-weight:bold;font-size:15px}"
+        ".words{fill:#333;font-size:12px}.way{stroke:#667;fill:none}.head{fill:#667}</style>",
+        f'<rect class="page" width="{WIDTH}" height="{height}" rx="8"/>',
         '<defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" orient="auto">'
         '<path class="head" d="M0 0L10 5L0 10z"/></marker></defs>',
     ]
