@@ -22,7 +22,7 @@ from deap_nn.breeding.store.known import Known, is_large
 from deap_nn.breeding.task import MOST_CONTEXTS, Group, Reference, SentContext, Task, run_group
 from deap_nn.core.environment import Expected
 from deap_nn.core.errors import EvaluationError
-from deap_nn.core.registered import Scoring, told_of
+from deap_nn.core.registered import Scoring
 from deap_nn.genome.vectors import MOST_TOGETHER
 from deap_nn.process.workers import keeping_order, pickler
 
@@ -102,7 +102,7 @@ class Dispatch:
     ) -> Iterator[Any]:
         """Map a function over members, or over tuples whose first element is one; recipes travel, not weights.
 
-        A function with an attribute ``generation`` is called with the run's.
+        The function is called in the run's generation, as `scoring` says.
 
         Parameters
         ----------
@@ -128,11 +128,7 @@ class Dispatch:
         """Return the answers to what is sent with its weights, the last first."""
         if not items:
             return []
-        for told in told_of(function):
-            told.generation = self._known.generation
-        if not any(told_of(function)):
-            function = Scoring(function, self._known.generation)
-        return list(keeping_order(self._map)(function, items))[::-1]
+        return list(keeping_order(self._map)(Scoring(function, self._known.generation), items))[::-1]
 
     def _of_recipes(self, function: Callable[[Any], Any], sent: Sequence[Any]) -> Iterator[Any]:
         if not sent:

@@ -155,7 +155,6 @@ class Lineage:
             f"population: generation {generation} cannot be bred by recipes from what was put into the one before: "
             "breeding='plain' can, and toolbox.elites keeps the best",
         )
-        self.known.generation = generation
         for key in self._averaged:
             self.known.recipes.pop(key, None)
         self._averaged.clear()

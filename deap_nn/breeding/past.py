@@ -114,7 +114,6 @@ class Past:
         for member, see in visits:
             waiting.setdefault(member.recipe.generation, []).append(partial(self._show, member, see))
         for parents in line:
-            self._lineage.known.generation = parents[0].generation + 1
             self._lineage.settle({recipe.id: recipe for recipe in parents})
             self._lineage.bred_since += len(parents)
             with busy:

@@ -10,7 +10,7 @@ from deap import base
 from deap_nn.breeding.reproduction import Reproduction, reproduction_of
 from deap_nn.breeding.variation import unscored
 from deap_nn.core.errors import EvaluationError, MapError
-from deap_nn.core.registered import Scoring, told_of
+from deap_nn.core.registered import Scoring
 from deap_nn.process.workers import out_of_memory, worker_count
 
 
@@ -84,11 +84,9 @@ class Plain:
 
     def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any], generation: int) -> Iterator[Any]:
         """Map the evaluation; an error names the generation, and the child where the map goes one by one."""
-        if not any(told_of(evaluate)):
-            evaluate = Scoring(evaluate, generation)
         scored = 0
         try:
-            for values in self._map(evaluate, population):
+            for values in self._map(Scoring(evaluate, generation), population):
                 yield values
                 scored += 1
         except Exception as error:

@@ -20,7 +20,7 @@ from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.core.environment import EnvironmentDiffersError, Expected, difference, environment, this_process
 from deap_nn.core.errors import EvaluationError
-from deap_nn.core.registered import Traits, scoring, told_of
+from deap_nn.core.registered import Traits, scoring
 from deap_nn.process import workers
 from deap_nn.process.time_limit import time_limit
 
@@ -35,9 +35,9 @@ class Task(NamedTuple):
 
     ``context`` is the pickled breeder and function, a limit of time and the environment that is expected, or None where
     the worker should know it by its digest. ``items`` are recipes, or tuples whose first element is one. ``known`` are
-    recipes of ancestors, ``slots`` pairs of an id and its slot, and ``generation`` is set on the function if it has
-    such an attribute. ``keyframe`` is the path of a keyframe, if there is one, and ``content`` what is in it, for a
-    host that has no such file.
+    recipes of ancestors, ``slots`` pairs of an id and its slot, and ``generation`` is the one that is scored.
+    ``keyframe`` is the path of a keyframe, if there is one, and ``content`` what is in it, for a host that has no such
+    file.
     ``reference`` is there if the function scores, and ``number`` is what the answer is known by.
     """
 
@@ -189,24 +189,15 @@ def _scores_alike(task: Task, context: Context, reference: Reference) -> bool:
     """Return whether a founder has the fitness here that it had when the run began."""
     recipe, weights, wvalues = reference
     first = task._replace(items=(recipe,), generation=0, known=(), slots=())
-    try:
-        (values,) = _answers(first, context)
-    finally:
-        _tell_generation(context.function, task.generation)
+    (values,) = _answers(first, context)
     return tuple(value * weight for value, weight in zip(values, weights, strict=True)) == wvalues
-
-
-def _tell_generation(function: Any, generation: int) -> None:
-    for told in told_of(function):
-        told.generation = generation
 
 
 def _answers(task: Task, context: Context) -> list[Any]:
     """Return what the function answers to the individuals of a group."""
-    with scoring(task.generation):
-        genomes, function = context.genomes, context.function
+    genomes, function = context.genomes, context.function
+    with scoring(task.generation, function):
         traits = Traits(function)
-        _tell_generation(function, task.generation)
         genomes.recipes = {recipe.id: recipe for recipe in task.known}
         genomes.slots = dict(task.slots)
         path = Path(task.keyframe) if task.keyframe is not None else None

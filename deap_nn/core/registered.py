@@ -189,9 +189,16 @@ def told_of(function: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def scoring(generation: int) -> Iterator[None]:
-    """Let whatever scores inside, in this thread, score the mini-batch of a generation."""
+def scoring(generation: int, function: Any = None) -> Iterator[None]:
+    """Let whatever scores inside, in this thread, score the mini-batch of a generation.
+
+    An evaluation of this package reads it by `scored_generation`. A `function` of the user's own that has an attribute
+    ``generation`` reads that, so it is set.
+    """
     token = _scored.set(generation)
+    for told in told_of(function):
+        if not Traits(told).is_of_problem:
+            told.generation = generation
     try:
         yield
     finally:
@@ -205,7 +212,7 @@ def scored_generation(otherwise: int) -> int:
 
 
 class Scoring:
-    """A function that has no generation of its own, though it may call what has one, called in a generation.
+    """A function on its way through a map, with the generation that it is called in.
 
     Parameters
     ----------
@@ -222,5 +229,5 @@ class Scoring:
 
     def __call__(self, individual: Any) -> Any:
         """Return what the function answers."""
-        with scoring(self.generation):
+        with scoring(self.generation, self.function):
             return self.function(individual)

@@ -47,8 +47,8 @@ class Evaluate(OnProblem):
     problem : Problem
         What to score on.
     generation : int
-        Whose mini-batch; the toolbox moves it on. `evolve` tells it to whoever is called while it scores, such as a
-        user's function that calls this one, in worker processes too.
+        Whose mini-batch counts outside a run; the clock of the toolbox sets it. In a run it is the generation of the
+        task, in worker processes and inside a user's function that calls this one too.
     """
 
     is_of_problem = True
@@ -61,7 +61,16 @@ class Evaluate(OnProblem):
     def __call__(self, individual: WeightList) -> tuple[float, ...]:
         """Return the fitness as DEAP wants it, a tuple."""
         read = individual.transient() if isinstance(individual, WeightList) else individual
-        return scorer(self.problem).fitness(read, self._scored)
+        return scorer(self.problem).fitness(read, self.generation)
+
+    @property
+    def generation(self) -> int:
+        """Whose mini-batch counts: that of the task in which this is called, or else the one that was set last."""
+        return scored_generation(vars(self)["generation"])
+
+    @generation.setter
+    def generation(self, generation: int) -> None:
+        vars(self)["generation"] = generation  # by this name in pickles, and where DEAP's `register` copies it from
 
     @property
     def _is_itself(self) -> bool:
@@ -80,13 +89,8 @@ class Evaluate(OnProblem):
 
     def of_rounded(self, flat: Vector, halves: Halves) -> tuple[float, ...]:
         """Return the fitness of a genome whose matrices are rounded, in the bits that a call with all of it gives."""
-        return scorer(self.problem).rounded_fitness(flat, halves, self._scored)
+        return scorer(self.problem).rounded_fitness(flat, halves, self.generation)
 
     def many(self, genomes: NDArray[np.float32]) -> list[tuple[float, ...]]:
         """Return the fitness of each genome, shape (genomes, weights), in the bits that a call for each gives."""
-        return scorer(self.problem).group_fitness(shared_tensor(genomes), self._scored)
-
-    @property
-    def _scored(self) -> int:
-        """The generation whose mini-batch counts: that of the run in which this is called, if it is in one."""
-        return scored_generation(self.generation)
+        return scorer(self.problem).group_fitness(shared_tensor(genomes), self.generation)

@@ -11,10 +11,10 @@ from deap import base
 from deap_nn.core.registered import Registered, told_of
 from deap_nn.operators.adaptation.protocol import Adaptation, hold, is_adaptation
 from deap_nn.operators.adaptation.schedules import Annealed
-from deap_nn.operators.adaptation.selections import Adapting, adaptations_of, note_update
+from deap_nn.operators.adaptation.selections import Adapting, Count, adaptations_of, note_update
 
 
-class Clock:
+class Clock(Count):
     """The generation that a toolbox is in: it moves the mini-batch on and shows the population to the adaptation.
 
     Parameters
@@ -38,7 +38,6 @@ class Clock:
 
     def __init__(self, toolbox: base.Toolbox) -> None:
         self.toolbox = toolbox
-        self.generation = 0
         self._first = Registered.read(toolbox).evaluate
 
     @property
@@ -67,7 +66,7 @@ class Clock:
         return [other for other in found if is_adaptation(other) and other is not own and not isinstance(other, Clock)]
 
     def watch(self, evaluate: Callable[..., Any]) -> None:
-        """Tell a registered evaluation each new generation, also once another is registered that may call it."""
+        """Set each new generation on a registered evaluation, also once another is registered that may call it."""
         if self._first is None:
             self._first = evaluate
 
@@ -124,5 +123,5 @@ class GenerationalSelect(Adapting):
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Take the state of such a pickle."""
-        vars(self).update({"operator": state["operator"], "generation": 0})
+        self.operator = state["operator"]
         self.adaptations = state["adaptations"] if "adaptations" in state else (state["clock"],)

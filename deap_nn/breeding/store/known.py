@@ -23,8 +23,6 @@ class Known:
 
     Attributes
     ----------
-    generation : int
-        The present one.
     recipes : dict
         Of the ancestors, by their ids.
     slots : dict
@@ -37,12 +35,16 @@ class Known:
         What tells the run up to that keyframe from others.
     """
 
-    generation: int = 0
     recipes: dict[int, Recipe] = field(default_factory=dict)
     slots: dict[int, int] = field(default_factory=dict)
     parents: set[int] = field(default_factory=set)
     keyframe: Path | None = None
     keyframe_history: str = ""
+
+    @property
+    def generation(self) -> int:
+        """The present generation: the one after that of the parents, whose ids have it in their upper bits."""
+        return 1 + (next(iter(self.parents)) >> 32) if self.parents else 0
 
     def ancestry(self, keys: Iterable[int]) -> dict[int, Recipe]:
         """Return the recipes of some ids and of all their ancestors."""

@@ -1,6 +1,6 @@
 """Sigma that is constant, or follows the generation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from deap_nn.operators.adaptation.protocol import State, check_sigma, hold
@@ -92,9 +92,15 @@ class Annealed:
             raise ValueError(f"shape must be 'geometric' or 'linear', got {shape!r}")
         self.generations = None if generations is None else int(generations)
         self.shape = shape
-        self._generation = 0
+        self._sigma: float | None = self.first
 
     _of_the_run: int | None = None
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Take the state of a pickle; one of before sigma was kept has the generation."""
+        vars(self).update(state)
+        if "_generation" in state:
+            self._sigma = self._at(vars(self).pop("_generation"))
 
     def run_of(self, generations: int | None) -> None:
         """Take the number of generations of a run, at least 0, as `G` if none was given; None for an unknown one."""
@@ -109,39 +115,43 @@ class Annealed:
         ValueError
             After generation 0, if the number of generations is not known.
         """
-        if not self._generation:
-            return self.first
-        length = self.generations or self._of_the_run
-        if length is None:
+        if self._sigma is None:
             raise ValueError(
                 f"{self!r} needs the number of generations outside evolve: give it as Annealed(..., generations=N) "
                 "or make_toolbox(..., generations=N)"
             )
-        done = min(self._generation / length, 1.0)
+        return self._sigma
+
+    def _at(self, generation: int) -> float | None:
+        """Return sigma in a generation; None after generation 0, if the number of generations is not known."""
+        length = self.generations or self._of_the_run
+        if not generation or length is None:
+            return None if generation else self.first
+        done = min(generation / length, 1.0)
         if self.shape == "linear":
             return self.first * (1.0 - done) + self.final * done
         return self.first * float((self.final / self.first) ** done)
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
-        """Take note of the generation."""
+        """Take the sigma of the generation."""
         hold(self)
-        self._generation = int(generation)
+        self._sigma = self._at(int(generation))
 
     def reset(self) -> None:
-        """Go back to generation 0."""
-        self._generation = 0
+        """Go back to the first sigma."""
+        self._sigma = self.first
 
     def state(self) -> dict[str, float]:
-        """Return the generation, and the number of generations if it is that of the run."""
+        """Return sigma, if it is known, and the number of generations if it is that of the run."""
         of_the_run = self._of_the_run if self.generations is None else None
-        state: dict[str, float] = {"generation": self._generation}
-        return state if of_the_run is None else state | {"generations": of_the_run}
+        state = {"sigma": self._sigma, "generations": of_the_run}
+        return {name: value for name, value in state.items() if value is not None}
 
     def restore(self, state: State) -> None:
-        """Put the generation back, and the number of generations that the run was begun with."""
-        self._generation = int(state["generation"])
+        """Put sigma back, and the number of generations that the run was begun with; older runs have the generation."""
         if "generations" in state:
             self.run_of(int(state["generations"]))
+        self._sigma = self._at(int(state["generation"])) if "generation" in state else state.get("sigma")
 
     def __repr__(self) -> str:
         length = "" if self.generations is None else f", {self.generations}"

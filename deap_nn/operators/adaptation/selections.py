@@ -15,7 +15,13 @@ _updated: ContextVar[tuple[int, frozenset[int]] | None] = ContextVar("updated", 
 """In a selection that updates adaptations: the generation that begins, and the identities of those updated already."""
 
 
-class Adapting:
+class Count:
+    """What counts the generations of a toolbox: its clock, or a selection that updates adaptations without one."""
+
+    generation = 0
+
+
+class Adapting(Count):
     """A selection that first updates adaptations, which is what `adapting` returns.
 
     Parameters
@@ -30,22 +36,22 @@ class Adapting:
     def __init__(self, operator: Callable[..., list[Any]], *adaptations: Any) -> None:
         self.operator = operator
         self.adaptations = adaptations
-        self.generation = 0
         for adaptation in adaptations:
             hold(adaptation)
 
     def __call__(self, individuals: Sequence[Any], *arguments: Any, **keywords: Any) -> list[Any]:
         """Update the adaptations, and select of the evaluated `individuals` as `operator` does."""
         outer = _updated.get()
-        if outer is None:
-            self.generation += 1
-        generation, done = outer or (self.generation, frozenset())
+        count = next((found for found in self.adaptations if isinstance(found, Count)), self)
+        generation, done = outer or (count.generation + 1, frozenset())
         each = {id(adaptation): adaptation for adaptation in self.adaptations}
         fresh = [adaptation for key, adaptation in each.items() if key not in done]
         token = _updated.set((generation, done | set(map(id, fresh))))
         try:
             for adaptation in fresh:
                 adaptation.update(individuals, generation)
+            if outer is None:
+                count.generation = generation
             rng = keywords.pop("rng", None)
             select = partial(self.operator, **keywords)
             chosen: list[Any] = (select if rng is None else seeded(select, rng))(individuals, *arguments)
