@@ -59,9 +59,12 @@ def _lineage(
     return lineage
 
 
-def _check_signs(population: Sequence[Any], toolbox: base.Toolbox) -> None:
-    """Raise ValueError where one value is to be minimised, as `make_toolbox`'s on labelled data, and not."""
+def _check_population(population: Sequence[Any], toolbox: base.Toolbox) -> None:
+    """Raise ValueError if a genome is of another network, or one value is to be minimised and is not."""
     traits, weights = Traits(operator_of(toolbox.evaluate)), population[0].fitness.weights
+    others = {getattr(member, "shapes", type(member).__name__) for member in population} - {traits.shapes}
+    if traits.shapes is not None and others:
+        raise ValueError(f"population must have the shapes {traits.shapes} of the toolbox, got {others.pop()}")
     fitness = traits.problem.fitness if traits.is_of_problem and traits.problem.images else None
     if fitness is not None and (len(weights) != 1 or weights[0] > 0):
         raise ValueError(
@@ -214,7 +217,7 @@ def evolve(
             raise TypeError(f"{name} must have a method {method}, got {given!r}")
     if breeding not in ("recipes", "plain"):
         raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
-    _check_signs(population, toolbox)
+    _check_population(population, toolbox)
     check_called(toolbox, len(population))
     check_named(toolbox)
     if checkpoint is not None and halloffame is not None:

@@ -133,6 +133,11 @@ class Traits:
         return bool(getattr(type(self._function), "is_of_problem", False))
 
     @property
+    def shapes(self) -> Any:
+        """The shapes of the genomes that the problem's network takes; None for another function."""
+        return self._function.shapes if self.is_of_problem else None
+
+    @property
     def may_be_done_twice(self) -> bool:
         """Whether it is a pure function: a call whose answer was lost is repeated."""
         return bool(getattr(self._function, "may_be_done_twice", False))
