@@ -33,6 +33,7 @@ from deap_nn.core.arguments import check_count, check_number, check_probability
 from deap_nn.core.environment import Expected, this_process
 from deap_nn.core.registered import Registered, Traits
 from deap_nn.core.seeding import check_seed
+from deap_nn.operators.by_name import check_suits_matrices
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.operators.selection import operator_of
 from deap_nn.process.workers import keeping_order, pickler, worker_count
@@ -219,6 +220,8 @@ def evolve(
         raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
     _check_population(population, toolbox)
     check_called(toolbox, len(population))
+    for alias in ("mate", "mutate"):
+        check_suits_matrices(alias, getattr(toolbox, alias, None))
     check_named(toolbox)
     if checkpoint is not None and halloffame is not None:
         raise ValueError("halloffame cannot be kept in a checkpoint")

@@ -105,8 +105,10 @@ class Registered:
 
 
 def words_of(registered: Any) -> Mapping[str, Any]:
-    """Return the keyword arguments that a function was registered with."""
-    words: Mapping[str, Any] = getattr(registered, "keywords", {})
+    """Return the keyword arguments that a function was registered with, those of partial calls inside it too."""
+    words: dict[str, Any] = {}
+    while isinstance(registered, partial):  # a second `register` of a partial call wraps it, the first one merges it
+        words, registered = registered.keywords | words, registered.func
     return words
 
 
