@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from deap_nn.core.logbooks import to_json as to_json
     from deap_nn.data.dataset import Dataset as Dataset
     from deap_nn.data.loading import load_dataset as load_dataset
+    from deap_nn.genome.elementwise import elementwise as elementwise
     from deap_nn.genome.individual import FitnessMin as FitnessMin
     from deap_nn.genome.individual import Individual as Individual
     from deap_nn.genome.layout import Layout as Layout
@@ -101,6 +102,7 @@ _PLACES = {
     "cxScanning": "operators.recombination",
     "cxSplit": "operators.crossover",
     "cxUnits": "operators.crossover",
+    "elementwise": "genome.elementwise",
     "evolve": "algorithms.evolving",
     "evolve_model": "model_evolution",
     "initAround": "operators.initialisation",

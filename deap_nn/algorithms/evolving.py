@@ -33,6 +33,7 @@ from deap_nn.core.arguments import check_count, check_number, check_probability
 from deap_nn.core.environment import Expected, this_process
 from deap_nn.core.registered import Registered, Traits
 from deap_nn.core.seeding import check_seed
+from deap_nn.operators.by_name import check_suits_matrices
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.operators.selection import operator_of
 from deap_nn.process.workers import keeping_order, pickler, worker_count
@@ -59,9 +60,12 @@ def _lineage(
     return lineage
 
 
-def _check_signs(population: Sequence[Any], toolbox: base.Toolbox) -> None:
-    """Raise ValueError where one value is to be minimised, as `make_toolbox`'s on labelled data, and not."""
+def _check_population(population: Sequence[Any], toolbox: base.Toolbox) -> None:
+    """Raise ValueError if a genome is of another network, or one value is to be minimised and is not."""
     traits, weights = Traits(operator_of(toolbox.evaluate)), population[0].fitness.weights
+    others = {getattr(member, "shapes", type(member).__name__) for member in population} - {traits.shapes}
+    if traits.shapes is not None and others:
+        raise ValueError(f"population must have the shapes {traits.shapes} of the toolbox, got {others.pop()}")
     fitness = traits.problem.fitness if traits.is_of_problem and traits.problem.images else None
     if fitness is not None and (len(weights) != 1 or weights[0] > 0):
         raise ValueError(
@@ -214,8 +218,10 @@ def evolve(
             raise TypeError(f"{name} must have a method {method}, got {given!r}")
     if breeding not in ("recipes", "plain"):
         raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
-    _check_signs(population, toolbox)
+    _check_population(population, toolbox)
     check_called(toolbox, len(population))
+    for alias in ("mate", "mutate"):
+        check_suits_matrices(alias, getattr(toolbox, alias, None))
     check_named(toolbox)
     if checkpoint is not None and halloffame is not None:
         raise ValueError("halloffame cannot be kept in a checkpoint")

@@ -20,6 +20,7 @@ from deap_nn.genome.members import LightMember, light_members
 from deap_nn.genome.population import Population
 from deap_nn.genome.vectors import Vector
 from deap_nn.genome.weight_list import WeightList
+from deap_nn.operators.by_name import WITH_STRATEGY, function_of
 
 
 def initPopulation(toolbox: base.Toolbox, seed: int, n: int | None = None, *, start: int = 0) -> Population:
@@ -83,6 +84,9 @@ def breeder_of(
     registered = Registered.read(toolbox)
     if getattr(registered.clone, "func", registered.clone) is not copy.deepcopy:
         return "clone is registered anew, and children of recipes are not cloned"
+    for operator in map(function_of, (registered.mate, registered.mutate)):
+        if operator in WITH_STRATEGY:
+            return f"{operator.__name__} changes the strategy of each individual, and recipes have none"
     fresh = "the population must be fresh from toolbox.population"
     for member in population:
         if not isinstance(member, WeightList):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.breeding.recipe import Recipe
+from deap_nn.core.registered import words_of
 from deap_nn.core.seeding import Purpose, seeded, stream, takes
 from deap_nn.genome.noise import LARGEST_TABLE, NoiseTable, noise_numbers
 from deap_nn.genome.vectors import Shape, Vector, copied_vector
@@ -143,7 +144,7 @@ def without_state(operator: functools.partial[Any], **changing: Any) -> functool
 
 def strength_of(mutate: Callable[..., Any]) -> SelfAdaptive | None:
     """Return the adaptation that gives each member a sigma of its own, if a registered mutation has one."""
-    sigma = getattr(mutate, "keywords", {}).get("sigma")
+    sigma = words_of(mutate).get("sigma")
     return sigma if isinstance(sigma, SelfAdaptive) else None
 
 

@@ -105,8 +105,10 @@ class Registered:
 
 
 def words_of(registered: Any) -> Mapping[str, Any]:
-    """Return the keyword arguments that a function was registered with."""
-    words: Mapping[str, Any] = getattr(registered, "keywords", {})
+    """Return the keyword arguments that a function was registered with, those of partial calls inside it too."""
+    words: dict[str, Any] = {}
+    while isinstance(registered, partial):  # a second `register` of a partial call wraps it, the first one merges it
+        words, registered = registered.keywords | words, registered.func
     return words
 
 
@@ -131,6 +133,11 @@ class Traits:
     def is_of_problem(self) -> bool:
         """Whether it gives the problem's own fitness, which one that is decorated need not."""
         return bool(getattr(type(self._function), "is_of_problem", False))
+
+    @property
+    def shapes(self) -> Any:
+        """The shapes of the genomes that the problem's network takes; None for another function."""
+        return self._function.shapes if self.is_of_problem else None
 
     @property
     def may_be_done_twice(self) -> bool:

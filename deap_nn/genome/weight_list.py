@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import reprlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
@@ -24,7 +25,8 @@ class WeightList(_MatrixList):
 
     It is meant as the base of a DEAP individual, ``creator.create("Individual", WeightList,
     fitness=creator.FitnessMin)``, and behaves as a list in every DEAP operator. Comparisons answer one bool.
-    Whoever rebinds an element, as DEAP's crossovers do, makes ``flat`` a new vector at its next reading.
+    An assignment, as in DEAP's crossovers, binds another float32 matrix of the same shape, and makes ``flat`` a new
+    vector at its next reading; anything else raises ValueError.
 
     Parameters
     ----------
@@ -38,7 +40,7 @@ class WeightList(_MatrixList):
     array([1., 2., 3., 4., 5., 6.], dtype=float32)
     >>> a == WeightList(a), a in [WeightList([[0.0]])]
     (True, False)
-    >>> a[1] = np.zeros(2)
+    >>> a[1] = np.zeros(2, np.float32)
     >>> a.flat
     array([1., 2., 3., 4., 0., 0.], dtype=float32)
     """
@@ -103,6 +105,20 @@ class WeightList(_MatrixList):
         if len(self) != len(views) or any(mine is not view for mine, view in zip(self, views, strict=True)):
             self._pack([np.asarray(matrix, dtype=np.float32) for matrix in self])
         return self._flat
+
+    def __setitem__(self, place: Any, value: Any) -> None:
+        """Bind a matrix, or several to a slice; ValueError if one is not float32 or has not the shape of the former."""
+        if not isinstance(place, slice):
+            if value is not self[place]:  # as ``individual[1] += noise`` assigns it
+                _check_alike(place, self[place], value)
+            super().__setitem__(place, value)
+            return
+        places, values = range(*place.indices(len(self))), list(value)
+        if len(values) != len(places):
+            raise ValueError(f"individual keeps its {len(self)} matrices: got {len(values)} for {len(places)}")
+        for at, new in zip(places, values, strict=True):
+            _check_alike(at, self[at], new)
+        super().__setitem__(place, values)
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -193,6 +209,17 @@ class WeightList(_MatrixList):
     def remove(self, value: Any) -> None:
         """Remove the first matrix equal to `value`; ValueError where there is none."""
         del self[self.index(value)]
+
+
+def _check_alike(place: SupportsIndex, former: Matrix, new: Any) -> None:
+    """Raise ValueError if a matrix is to be bound that is not float32, or has another shape than the former one."""
+    dtype, shape = getattr(new, "dtype", None), getattr(new, "shape", None)
+    if dtype != np.float32 or shape != np.shape(former):
+        got = f"{dtype} of the shape {shape}" if shape else reprlib.repr(new)
+        at = f"individual[{place}]"
+        raise ValueError(
+            f"{at} must be float32 of the shape {np.shape(former)}, got {got}: {at}[:] = ... writes into the matrix"
+        )
 
 
 def _rebuild(cls: type[WeightList], flat: Vector, shapes: Sequence[Shape]) -> WeightList:

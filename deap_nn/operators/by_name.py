@@ -1,15 +1,21 @@
-"""The crossovers that a toolbox knows by name, and which of their arguments go together."""
+"""The crossovers that a toolbox knows by name and their arguments, and DEAP's operators that do not suit matrices."""
 
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal, NamedTuple
+
+from deap import tools
 
 from deap_nn.core.arguments import check_count, check_probability
 from deap_nn.core.registered import Registered
+from deap_nn.genome.elementwise import weight_by_weight
 from deap_nn.operators.crossover import cxBiased, cxMask, cxMatrices, cxSplit, cxUnits
 from deap_nn.operators.recombination import MOST_MATES, cxMean, cxScanning
+from deap_nn.operators.selection import operator_of
 
 CrossoverName = Literal["mask", "biased", "split", "matrices", "units", "average", "none", "mean"]
 
@@ -109,3 +115,55 @@ def checked_indpb(crossover: CrossoverName, mates: int, indpb: float | None) -> 
     if crossover == "none" and indpb:
         raise ArgumentError("indpb", f"must be 0 where crossover is 'none', got {indpb!r}")
     return float(indpb)
+
+
+OF_NUMBERS = (
+    *(tools.mutGaussian, tools.mutESLogNormal, tools.mutPolynomialBounded, tools.mutFlipBit, tools.mutUniformInt),
+    *(tools.cxBlend, tools.cxESBlend, tools.cxSimulatedBinary, tools.cxSimulatedBinaryBounded),
+)
+"""DEAP's operators that compute with each element as one number: of a matrix, all weights get the same."""
+
+MOVING = (
+    *(tools.cxMessyOnePoint, tools.cxOrdered, tools.cxPartialyMatched, tools.cxUniformPartialyMatched),
+    *(tools.mutInversion, tools.mutShuffleIndexes),
+)
+"""DEAP's operators that put elements into other places, or change their number."""
+
+WITH_STRATEGY = (tools.mutESLogNormal, tools.cxESBlend, tools.cxESTwoPoint, tools.cxESTwoPoints)
+"""DEAP's operators of evolution strategies, which change the attribute ``strategy`` of an individual."""
+
+
+def operated_by(registered: Any) -> Any:
+    """Return the operator inside of a registered `elementwise` one, or None for any other."""
+    while isinstance(registered, partial) and isinstance(registered.func, partial):
+        registered = registered.func
+    return registered.args[0] if isinstance(registered, partial) and registered.func is weight_by_weight else None
+
+
+def function_of(registered: Any) -> Any:
+    """Return the function of a registered operator: without decorators, and that inside of an `elementwise` one."""
+    return inspect.unwrap(operator_of(operated_by(registered) or registered))
+
+
+def check_suits_matrices(alias: str, registered: Any, stacklevel: int = 2) -> None:
+    """Raise ValueError if an operator of DEAP's moves matrices to other places, and warn if it computes with them.
+
+    Parameters
+    ----------
+    alias : str
+        The name that it is registered with.
+    registered : callable or None
+        What is registered.
+    stacklevel : int
+        For the warning: 1 is the caller of this function.
+    """
+    function = None if operated_by(registered) else function_of(registered)
+    name = getattr(function, "__name__", "")
+    if function in MOVING:
+        raise ValueError(f"{alias}: {name} moves matrices to other places, and a network needs each in its own")
+    if function in OF_NUMBERS:
+        warnings.warn(
+            f"{alias}: {name} takes each matrix for one number, so that all its weights change alike: "
+            f"elementwise({name}, ...) changes each weight",
+            stacklevel=stacklevel + 1,
+        )

@@ -17,7 +17,7 @@ from deap_nn.operators.adaptation.feedback import ErrorScaled, OneFifth, SelfAda
 from deap_nn.operators.adaptation.protocol import is_adaptation
 from deap_nn.operators.adaptation.schedules import Annealed, Constant
 from deap_nn.operators.adaptation.selections import Adapting
-from deap_nn.operators.by_name import mates_of
+from deap_nn.operators.by_name import mates_of, operated_by
 from deap_nn.operators.crossover import cxMask
 from deap_nn.operators.mutation import mutGaussianAdaptive
 from deap_nn.operators.ranking import FEWEST_OF_A_SHARE, number_of_parents, recombination_weights
@@ -63,6 +63,8 @@ times the error of the best (mutGaussianAdaptive), selection by rank with pressu
 
 
 def _name(registered: Any) -> str:
+    if operated_by(registered) is not None:
+        return f"{_name(operated_by(registered))}, weight by weight"
     function = inspect.unwrap(operator_of(registered))
     while isinstance(function, partial):
         function = inspect.unwrap(function.func)

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.core.registered import scored_generation
-from deap_nn.genome.vectors import Halves, Vector
+from deap_nn.genome.vectors import Halves, Shape, Vector
 from deap_nn.genome.weight_list import WeightList
+from deap_nn.models.reference import layout_of
 from deap_nn.problems.problem import Problem
 from deap_nn.problems.scorer import scorer, shared_tensor
 
@@ -71,6 +72,11 @@ class Evaluate(OnProblem):
     @generation.setter
     def generation(self, generation: int) -> None:
         vars(self)["generation"] = generation  # by this name in pickles, and where DEAP's `register` copies it from
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The shapes of the genomes that the network takes."""
+        return layout_of(self.problem.model).shapes
 
     @property
     def _is_itself(self) -> bool:

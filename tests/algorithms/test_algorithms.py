@@ -273,7 +273,8 @@ def test_bad_arguments_are_named(arguments, message):
 
 def test_deaps_mutation_with_a_sigma_for_each_matrix_is_logged_as_it_is():
     toolbox = plain_toolbox(mutate=partial(tools.mutGaussian, mu=0, sigma=[0.1], indpb=0.0))
-    assert evolve(members(), toolbox, 2, seed=1)[1].select("sigma") == [[0.1]] * 3
+    with pytest.warns(UserWarning, match="mutGaussian takes each matrix for one number"):
+        assert evolve(members(), toolbox, 2, seed=1)[1].select("sigma") == [[0.1]] * 3
 
 
 def test_a_selection_of_another_number_is_refused():

@@ -17,6 +17,7 @@ from deap_nn import (
     ErrorScaled,
     SelfAdaptive,
     cxMask,
+    elementwise,
     evolve,
     make_toolbox,
     mutGaussianAdaptive,
@@ -628,9 +629,10 @@ def test_the_sentence_names_what_runs(digits, arguments, said):
 def test_the_sentence_names_a_function_of_a_users_own(digits):
     toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
     toolbox.register("mate", cx_rows)
-    toolbox.register("mutate", tools.mutShuffleIndexes, indpb=0.5)
+    toolbox.register("mutate", elementwise(tools.mutShuffleIndexes), indpb=0.5)
     said = describe_algorithm(toolbox, 12)
-    assert "two parents crossed (cx_rows), mutation by mutShuffleIndexes, selection by rank of the best 10" in said
+    mutation = "mutation by mutShuffleIndexes, weight by weight"
+    assert f"two parents crossed (cx_rows), {mutation}, selection by rank of the best 10" in said
 
 
 def test_former_ways_work_with_a_warning(digits):

@@ -93,7 +93,7 @@ def test_order_is_that_of_the_first_weight_that_differs():
 def test_slicing_behaves():
     individual = genome()
     assert [matrix.shape for matrix in individual[1:3]] == [(4,), (4, 2)]
-    individual[0:2] = [np.zeros((3, 4)), np.zeros(4)]
+    individual[0:2] = [np.zeros((3, 4), np.float32), np.zeros(4, np.float32)]
     assert individual.flat[:16].tolist() == [0] * 16
     assert individual.flat[16] == 16
 
@@ -147,7 +147,7 @@ def test_deap_crossovers_lose_no_locus(cross, seed):
 def test_flat_follows_a_rebound_element(shapes, place):
     individual = genome(shapes=shapes, cls=WeightList)
     place %= len(shapes)
-    individual[place] = np.full(shapes[place], 99.0)
+    individual[place] = np.full(shapes[place], 99.0, np.float32)
     expected = np.concatenate([np.ravel(matrix) for matrix in individual])
     assert individual.flat.dtype == np.float32
     assert np.array_equal(individual.flat, expected)
@@ -159,7 +159,7 @@ def test_flat_follows_a_rebound_element(shapes, place):
 )
 def test_copies_keep_values_fitness_and_attributes(duplicate):
     individual = genome()
-    individual[1] = np.full(4, 2.5)
+    individual[1] = np.full(4, 2.5, np.float32)
     individual.fitness.values = (0.25,)
     individual.sigma = 0.125
     twin = duplicate(individual)
@@ -177,7 +177,7 @@ def test_shallow_copy_shares_matrices_until_packed():
     individual = genome()
     individual.fitness.values = (1.0,)
     twin = copy.copy(individual)
-    twin[0] = np.zeros((3, 4))
+    twin[0] = np.zeros((3, 4), np.float32)
     assert individual.flat[1] == 1
     assert twin.flat[1] == 0
     assert twin.fitness.values == (1.0,)

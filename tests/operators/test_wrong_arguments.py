@@ -32,9 +32,9 @@ def read_only():
 
 
 def rebound():
-    """Other dtypes and shapes, put into an individual by hand."""
+    """Another dtype and shape, put into an individual past its check."""
     made = genome()
-    made[0] = np.arange(6, dtype=np.int64).reshape(3, 2)
+    list.__setitem__(made, 0, np.arange(6, dtype=np.int64).reshape(3, 2))
     return made
 
 

@@ -15,7 +15,7 @@ from deap_nn.core.registered import Registered, Traits, words_of
 from deap_nn.genome.layout import Layout
 from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
 from deap_nn.operators.adaptation.selections import adaptations_of, adapting
-from deap_nn.operators.by_name import takes_many
+from deap_nn.operators.by_name import check_suits_matrices, takes_many
 from deap_nn.operators.ranking import weights_of
 from deap_nn.operators.recombination import cxMean
 from deap_nn.operators.selection import is_log_rank, operator_of
@@ -54,6 +54,8 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         """Register a function, as DEAP does; a ``select`` advances the generation before it selects."""
         if alias == "select":
             function = adapting(function, self.clock)
+        if alias in ("mate", "mutate"):
+            check_suits_matrices(alias, function)
         if alias == "mutate" and hasattr(self, "evaluate"):
             name_fitness(kargs.get("sigma"), Traits(operator_of(self.evaluate)).problem)
         if alias == "weigh" and Registered.read(self).step is None:

@@ -1,0 +1,88 @@
+"""The weights of an individual as a sequence of numbers, for operators that take an individual of such."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from deap_nn.genome.vectors import Vector
+from deap_nn.genome.weight_list import WeightList, check_mates
+
+
+class Numbers(list[float]):
+    """The weights of an individual as floats, with its other attributes."""
+
+
+def elementwise(operator: Callable[..., Any], **keywords: Any) -> partial[Any]:
+    """Let an operator on sequences of numbers, such as DEAP's, change each weight and not each matrix.
+
+    Parameters
+    ----------
+    operator : callable
+        A mutation or a crossover in DEAP's form; it gets each individual as a list of all its weights. The attribute
+        ``strategy`` of DEAP's evolution strategies has a number for each weight: a list, an array or a `WeightList`.
+    **keywords
+        Of the operator; they may also be given to ``register``. If there are ``low`` and ``up``, weights beyond are
+        clipped before, as DEAP's bounded operators need it.
+
+    Returns
+    -------
+    functools.partial
+        An operator in DEAP's form on `WeightList` individuals, of the same shapes: in place, the same objects back.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if `operator` changes the number of weights.
+
+    Examples
+    --------
+    >>> from deap import tools
+    >>> mutate = elementwise(tools.mutPolynomialBounded, eta=20.0, low=-1.0, up=1.0, indpb=1.0)
+    >>> individual, = mutate(WeightList([[[0.0, 2.0]], [3.0]]))
+    >>> individual.shapes, bool(abs(individual.flat).max() <= 1)
+    (((1, 2), (1,)), True)
+    """
+    return partial(weight_by_weight, operator, **keywords)
+
+
+def weight_by_weight(operator: Callable[..., Any], *members: WeightList, **keywords: Any) -> tuple[WeightList, ...]:
+    """Call an operator with the weights of individuals as numbers, and write what it returns into the individuals."""
+    flats = check_mates(*members)
+    words = {name: word.tolist() if isinstance(word, np.ndarray) else word for name, word in keywords.items()}
+    limits = [_first(words.get(name, none), flats[0].size) for name, none in (("low", -math.inf), ("up", math.inf))]
+    given = [_numbers(member, flat, limits) for member, flat in zip(members, flats, strict=True)]
+    for member, flat, numbers in zip(members, flats, operator(*given, **words), strict=True):
+        if len(numbers) != flat.size:
+            name = getattr(operator, "__name__", type(operator).__name__)
+            raise ValueError(f"{name} must return the {flat.size} weights of an individual, got {len(numbers)}")
+        flat[:] = numbers
+        strategy, changed = _vector(getattr(member, "strategy", None)), getattr(numbers, "strategy", None)
+        if strategy is not None:
+            strategy[:] = changed
+        elif changed is not None:
+            vars(member)["strategy"] = changed
+    return members
+
+
+def _first(limits: Any, size: int) -> Any:
+    """Return as many limits of weights as there are, or one for all."""
+    return limits if np.ndim(limits) == 0 else limits[:size]
+
+
+def _numbers(member: WeightList, flat: Vector, limits: list[Any]) -> Numbers:
+    numbers = Numbers(np.clip(flat.astype(np.float64), *limits).tolist())
+    vars(numbers).update(member._extras())
+    strategy = _vector(getattr(member, "strategy", None))
+    if strategy is not None:
+        vars(numbers)["strategy"] = strategy.tolist()
+    return numbers
+
+
+def _vector(strategy: Any) -> Any:
+    """Return the array of a strategy, of which a slice would be a view; None for a list, which DEAP changes itself."""
+    return strategy.flat if isinstance(strategy, WeightList) else strategy if isinstance(strategy, np.ndarray) else None

@@ -1,0 +1,211 @@
+"""Scripts in the form of DEAP's documentation, with the mistakes and the operators that such scripts have."""
+
+import pickle
+import random
+
+import numpy as np
+import pytest
+from deap import algorithms, base, creator, tools
+from wirings import members, plain_toolbox, result, sum_of_squares, wired
+
+from deap_nn import Individual, WeightList, elementwise, evolve, make_toolbox
+from deap_nn.operators.describe import describe_algorithm
+
+creator.create("LeastInScripts", base.Fitness, weights=(-1.0,))
+creator.create("StrategicInScripts", WeightList, fitness=creator.LeastInScripts, strategy=None)
+
+
+def simple(population, toolbox):
+    return algorithms.eaSimple(population, toolbox, cxpb=0.9, mutpb=1.0, ngen=2, verbose=False)
+
+
+def evolved(population, toolbox, **options):
+    return evolve(population, toolbox, 2, seed=1, **options)
+
+
+def assigning(value):
+    def mutate(individual):
+        individual[0] = value
+        return (individual,)
+
+    return mutate
+
+
+@pytest.mark.parametrize("loop", [simple, evolved])
+@pytest.mark.parametrize(
+    ("value", "got"),
+    [
+        (3.0, "got 3.0"),
+        (np.float32(3), r"got np.float32\(3.0\)"),
+        ([[0.0] * 3] * 3, r"got \[\[0.0"),
+        (np.zeros((3, 3)), r"got float64 of the shape \(3, 3\)"),
+        (np.zeros((3, 2), np.float32), r"got float32 of the shape \(3, 2\)"),
+    ],
+)
+def test_a_matrix_is_replaced_only_by_one_of_its_kind(value, got, loop):
+    random.seed(1)
+    toolbox = plain_toolbox(mate=tools.cxTwoPoint, mutate=assigning(value))
+    population = [Individual([member[0], np.zeros(3)]) for member in members()]
+    with pytest.raises(ValueError, match=rf"individual\[0\] must be float32 of the shape \(3, 3\), {got}") as raised:
+        loop(population, toolbox)
+    assert "\n" not in str(raised.value)
+    assert all(member.flat.size == 12 for member in population)
+
+
+def test_a_slice_takes_matrices_of_the_same_kind():
+    individual = Individual([np.zeros((2, 3)), np.zeros(3), np.ones(3)])
+    individual[1:] = individual[:0:-1]
+    assert individual.flat[-6:].tolist() == [1, 1, 1, 0, 0, 0]
+    with pytest.raises(ValueError, match="individual keeps its 3 matrices: got 1 for 2"):
+        individual[1:] = [individual[1]]
+    with pytest.raises(ValueError, match=r"individual\[2\] must be float32 of the shape \(3,\), got float32"):
+        individual[::-1] = list(individual)
+    assert individual.shapes == ((2, 3), (3,), (3,))
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_a_population_of_another_toolbox_is_refused_by_a_line(digits, breeding):
+    toolbox, other = (make_toolbox(model, digits, seed=1) for model in ("mlp", "lenet5"))
+    shapes = r"\(\(784, 64\), \(64,\), .*\) of the toolbox, got \(\(5, 5, 1, 6\), \(6,\), .*\)$"
+    for population in (other.population(n=4), [*toolbox.population(n=3), *other.population(n=1)]):
+        with pytest.raises(ValueError, match=f"^population must have the shapes {shapes}"):
+            evolved(population, toolbox, breeding=breeding)
+
+
+GAUSSIAN = {"mu": 0.0, "sigma": 0.1, "indpb": 1.0}
+BOUNDS = {"low": -0.1, "up": 0.1}
+
+
+def test_an_elementwise_mutation_changes_each_weight_by_itself():
+    random.seed(1)
+    (individual,) = members(1)
+    before = individual.flat.copy()
+    assert elementwise(tools.mutGaussian)(individual, **GAUSSIAN)[0] is individual
+    assert len(np.unique(individual.flat - before)) == individual.flat.size
+    assert (individual.flat.dtype, individual.shapes) == (np.float32, ((3, 3),))
+    toolbox = plain_toolbox(mutate=elementwise(tools.mutGaussian, **GAUSSIAN), mate=elementwise(tools.cxTwoPoint))
+    population, _ = simple(members(), toolbox)
+    assert len({tuple(member.flat.tolist()) for member in population}) == 10
+    how = "two parents crossed (cxTwoPoint, weight by weight), mutation by mutGaussian, weight by weight"
+    assert how in describe_algorithm(toolbox, 10)
+
+
+@pytest.mark.parametrize(
+    ("mate", "mutate"),
+    [
+        (elementwise(tools.cxTwoPoint), elementwise(tools.mutGaussian, **GAUSSIAN)),
+        (elementwise(tools.cxBlend, alpha=0.5), elementwise(tools.mutShuffleIndexes, indpb=0.1)),
+        (
+            elementwise(tools.cxSimulatedBinaryBounded, eta=20.0, **BOUNDS),
+            elementwise(tools.mutPolynomialBounded, eta=0.5, indpb=0.5, low=[-0.1] * 63, up=np.full(63, 0.1)),
+        ),
+    ],
+)
+def test_elementwise_operators_give_the_same_bytes_by_recipes_and_plainly(mate, mutate):
+    def run(**options):
+        return result(wired(mate=pickle.loads(pickle.dumps(mate)), mutate=mutate), n=6, ngen=3, **options)
+
+    weights, rows = run(breeding="recipes")
+    assert (weights, rows) == run(breeding="plain")
+    assert rows[-1]["std"] > 0
+    if "low" in mutate.keywords:
+        assert all(np.abs(np.frombuffer(one, np.float32)).max() <= np.float32(0.1) for one in weights)
+
+
+def test_an_elementwise_crossover_loses_no_weight():
+    random.seed(1)
+    a, b = (Individual([np.arange(first, first + 8.0), np.arange(first + 8.0, first + 12.0)]) for first in (0, 20))
+    elementwise(tools.cxTwoPoint)(a, b)
+    assert sorted([*a.flat, *b.flat]) == [*range(12), *range(20, 32)]
+    assert 0 < (a.flat >= 20).sum() < 12
+    random.seed(2)
+    with pytest.raises(ValueError, match="cxMessyOnePoint must return the 12 weights of an individual, got"):
+        elementwise(tools.cxMessyOnePoint)(a, b)
+    with pytest.raises(ValueError, match="must have the same shapes"):
+        elementwise(tools.cxTwoPoint)(a, *members(1))
+
+
+def strategic(strategy):
+    """A toolbox in the form of DEAP's example of an evolution strategy, ``es/fctmin.py``."""
+
+    def initES():
+        individual = creator.StrategicInScripts([np.random.default_rng(random.getrandbits(32)).normal(size=(3, 4))])
+        individual.strategy = strategy()
+        return individual
+
+    toolbox = base.Toolbox()
+    toolbox.register("individual", initES)
+    toolbox.register("population", tools.initRepeat, list, toolbox.individual)
+    toolbox.register("mate", elementwise(tools.cxESBlend), alpha=0.1)
+    toolbox.register("mutate", elementwise(tools.mutESLogNormal), c=1.0, indpb=0.5)
+    toolbox.register("select", tools.selTournament, tournsize=3)
+    toolbox.register("evaluate", sum_of_squares)
+    return toolbox
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [lambda: [0.5] * 12, lambda: np.full(12, 0.5), lambda: WeightList([np.full((3, 4), 0.5)])],
+    ids=["list", "array", "weights"],
+)
+def test_the_strategies_of_an_evolution_strategy_are_inherited(strategy):
+    random.seed(1)
+    toolbox = strategic(strategy)
+    sizes = {"mu": 6, "lambda_": 20, "cxpb": 0.6, "mutpb": 0.3, "ngen": 12}
+    population, _ = algorithms.eaMuCommaLambda(toolbox.population(n=6), toolbox, **sizes, verbose=False)
+    again, _ = evolve(toolbox.population(n=12), toolbox, 6, seed=1)
+    for found in (population, again):
+        assert type(found[0].strategy) is type(strategy())
+        numbers = [np.ravel([*map(np.ravel, member.strategy)]) for member in found]
+        assert {len(number) for number in numbers} == {12}
+        assert len({float(number[0]) for number in numbers}) > 1
+    assert min(member.fitness.values[0] for member in population) < 3
+
+
+def test_strategies_are_inherited_by_a_population_that_recipes_would_serve():
+    operators = {"mate": elementwise(tools.cxESBlend, alpha=0.1)}
+    operators["mutate"] = elementwise(tools.mutESLogNormal, c=1.0, indpb=0.5)
+    toolbox = wired(**operators)
+    population = toolbox.population(n=6)
+    for member in population:
+        member.strategy = [0.3] * 63
+    evolved(population, toolbox)
+    assert {len(member.strategy) for member in population} == {63}
+    assert all(len(set(member.strategy)) > 9 for member in population)
+
+
+NUMBERS = {
+    "mutGaussian": "mutate",
+    "mutESLogNormal": "mutate",
+    "mutPolynomialBounded": "mutate",
+    "mutFlipBit": "mutate",
+    "mutUniformInt": "mutate",
+    "cxBlend": "mate",
+    "cxESBlend": "mate",
+    "cxSimulatedBinary": "mate",
+    "cxSimulatedBinaryBounded": "mate",
+}
+
+
+@pytest.mark.parametrize(("name", "alias"), NUMBERS.items())
+def test_an_operator_that_takes_a_matrix_for_a_number_is_warned_of(digits, name, alias):
+    said = rf"{alias}: {name} takes each matrix for one number, .*: elementwise\({name}, ...\) changes each weight"
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    with pytest.warns(UserWarning, match=said) as found:
+        toolbox.register(alias, getattr(tools, name))
+    assert found[0].filename == __file__
+    toolbox.register(alias, elementwise(getattr(tools, name)))  # without a warning
+    with pytest.warns(UserWarning, match=said) as found:
+        evolve(members(), plain_toolbox(**{alias: getattr(tools, name)}), 0, seed=1)
+    assert found[0].filename == __file__
+
+
+@pytest.mark.parametrize("name", ["mutShuffleIndexes", "mutInversion", "cxMessyOnePoint", "cxOrdered"])
+def test_an_operator_that_moves_matrices_is_refused_by_name(digits, name):
+    alias = "mate" if name.startswith("cx") else "mutate"
+    said = f"{alias}: {name} moves matrices to other places, and a network needs each in its own"
+    with pytest.raises(ValueError, match=said):
+        make_toolbox("mlp", digits, seed=1).register(alias, getattr(tools, name))
+    for breeding in ("recipes", "plain"):
+        with pytest.raises(ValueError, match=said):
+            evolved(members(), plain_toolbox(**{alias: getattr(tools, name)}), breeding=breeding)
