@@ -26,7 +26,7 @@ from deap_nn.genome.weight_list import WeightList
 from deap_nn.maps.scoop import current_map
 from deap_nn.models.weight_files import SUFFIXES, first_weights
 from deap_nn.operators.adaptation.feedback import SelfAdaptive
-from deap_nn.operators.adaptation.protocol import Adaptation, check_sigma, is_adaptation
+from deap_nn.operators.adaptation.protocol import Adaptation, check_sigma, check_whole, is_adaptation
 from deap_nn.operators.by_name import CROSSOVERS, CrossoverName, checked_indpb
 from deap_nn.operators.initialisation import fan_in_scales, initAround, initNormal, initScaled
 from deap_nn.operators.mutation import matrix_factors, mutGaussianAdaptive
@@ -266,6 +266,7 @@ def make_toolbox(
     layout = scoring.layout
     if sigma is None:
         sigma = usual_sigma("es" if around_centre and not former else "pairs", scoring.problem.fitness, usual, former)
+    check_whole(sigma, "sigma")
     adaptation: Any = copy.deepcopy(sigma)
     if is_adaptation(adaptation):
         adaptation.reset()  # it may have been used
