@@ -100,7 +100,7 @@ def check_files(options: argparse.Namespace, dataset: Dataset) -> None:
         raise InputError(f"argument --keras: {error}") from error
     try:
         if options.init_weights is not None:
-            read_weights(options.init_weights, layout_of(reference))
+            read_weights(options.init_weights, layout_of(reference), model=reference)
     except WeightsError as error:
         raise InputError(f"argument --init: {error}") from error
     if options.resume is not None:

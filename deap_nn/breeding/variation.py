@@ -20,6 +20,7 @@ from deap_nn.genome.weight_list import WeightList
 from deap_nn.operators.adaptation.feedback import SelfAdaptive
 from deap_nn.operators.adaptation.protocol import check_sigma
 from deap_nn.operators.mutation import matrix_factors, mutGaussianAdaptive
+from deap_nn.operators.selection import operator_of
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ class Variation:
             mutate = self.mutate
             if recipe.sigma is not None:
                 mutate = functools.partial(mutate, sigma=recipe.sigma)
-            (child,) = mutation_of(mutate, self.seed, recipe.generation, recipe.place, mirrored=mirrored)(child)
+            mutation = mutation_of(mutate, self.seed, recipe.generation, recipe.place, mirrored=mirrored)
+            child = checked_mutant(mutation(child), mutate)
         np.copyto(out, child.flat)
 
 
@@ -127,6 +129,17 @@ def mutation_of(
     if mirrored and takes(mutate, "mirrored"):
         mutate, place = functools.partial(mutate, mirrored=place % 2 == 1), place // 2
     return seeded(mutate, stream(seed, Purpose.MUTATE, generation, place))
+
+
+def checked_mutant(made: Any, mutate: Callable[..., Any]) -> Any:
+    """Return the individual that a mutation has returned in a tuple, or raise ValueError if it has returned none."""
+    if isinstance(made, WeightList) or not isinstance(made, tuple | list) or len(made) != 1:
+        name = getattr(operator_of(mutate), "__name__", "mutate")
+        got = type(made).__name__
+        raise ValueError(
+            f"mutate must return its individual in a tuple, got {got}: end {name} with return (individual,)"
+        )
+    return made[0]
 
 
 def happens(probability: float, seed: int, generation: int, index: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -164,7 +165,20 @@ def checked_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
     for one in given:
         if not isinstance(one, Callback):
             raise TypeError(f"callbacks must be a list of Callback objects, got {repr(one)[:60]}")
+        check_hooks(type(one))
     return cast(list[Callback], given)
+
+
+def check_hooks(kind: type[Callback]) -> None:
+    """Raise TypeError if a class of callbacks has a method that reads like a hook and is none: it is never called."""
+    hooks = [name for name in vars(Callback) if not name.startswith("_")]
+    for name in dir(kind):
+        if name.startswith("_") or hasattr(Callback, name) or not callable(getattr(kind, name)):
+            continue
+        meant = difflib.get_close_matches(name.lower(), hooks, 1, 0.85)
+        if meant or name.startswith("on_"):
+            remedy = f"did you mean {meant[0]}?" if meant else f"the hooks are {', '.join(hooks)}"
+            raise TypeError(f"{kind.__name__}.{name} is never called: {remedy}")
 
 
 class naming:  # noqa: N801  (a context manager; one made of a generator cannot rename StopIteration)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import multiprocessing
 import pickle
 import sys
 import time
@@ -18,8 +19,12 @@ from deap_nn.core.errors import MapError
 from deap_nn.maps.lending import LendingByFiles, call_lent
 from deap_nn.maps.tasks import TaskMap, be_worker
 from deap_nn.process import signals
+from deap_nn.process.workers import GUARD
 
 SIGNAL_SECONDS = 0.2
+
+RAN_AGAIN = 78
+"""The exit status of a worker in which the script opens a map, since it has no main guard."""
 
 
 class _Context(SpawnContext):
@@ -46,6 +51,8 @@ def _dumps() -> Callable[[Any], bytes]:
 @contextlib.contextmanager
 def opened(workers: int | None = None) -> Iterator[TaskMap]:
     """Give the map; its processes are started with the first tasks, and killed where the body is broken off."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # a worker that imports the script
+        sys.exit(RAN_AGAIN)
     count = workers or environment.processors()
     context = _Context()
     executor, lending = ProcessPoolExecutor(count, context, be_worker), LendingByFiles()
@@ -57,6 +64,9 @@ def opened(workers: int | None = None) -> Iterator[TaskMap]:
             yield from answers
         except BrokenProcessPool as error:
             time.sleep(SIGNAL_SECONDS)  # one that was meant for this process too ends it otherwise
+            if any(process.exitcode == RAN_AGAIN for process in context.started):
+                script = getattr(sys.modules["__main__"], "__file__", "the script")
+                raise MapError(f"processes: each worker runs {script} as it imports it: {GUARD}") from None
             raise MapError("processes: a worker was killed, by somebody or for want of memory") from error
 
     try:

@@ -11,8 +11,9 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import h5py
 import numpy as np
 
 from deap_nn.models.tensorflow import keras
@@ -39,9 +40,27 @@ def check_archive(path: Path) -> None:
         if unpacked > most:
             raise ValueError(f"unpacks to {unpacked:,} bytes, at most {most:,} are read")
         claimed = _claimed_bytes(archive)
-    most = max(ALWAYS_READ, SLACK * sizes.get("model.weights.h5", 0))
+        most = max(ALWAYS_READ, SLACK * sizes.get("model.weights.h5", 0))
+        if claimed > most:
+            raise ValueError(f"has layers of {claimed:,} bytes, at most {most:,} are made")
+        if "model.weights.h5" in sizes:
+            with archive.open("model.weights.h5") as weights:
+                check_weights(weights, sizes["model.weights.h5"])
+
+
+def check_weights(file: Path | IO[bytes], size: int) -> None:
+    """Raise ValueError if the arrays of an HDF5 file take more than four times its `size` and ``ALWAYS_READ``."""
+    most, claimed = max(ALWAYS_READ, SLACK * size), 0
+
+    def add(name: str, found: Any) -> None:
+        nonlocal claimed
+        if isinstance(found, h5py.Dataset):
+            claimed += math.prod(found.shape or ()) * found.dtype.itemsize
+
+    with h5py.File(file, "r") as opened:
+        opened.visititems(add)
     if claimed > most:
-        raise ValueError(f"has layers of {claimed:,} bytes, at most {most:,} are made")
+        raise ValueError(f"has weights of {claimed:,} bytes, at most {most:,} are read")
 
 
 def _claimed_bytes(archive: zipfile.ZipFile) -> int:

@@ -6,9 +6,9 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.vectors import Matrix
 from deap_nn.runs.reading import ALWAYS_READ, SLACK, arrays_in
+
+if TYPE_CHECKING:
+    from deap_nn.models.reference import ModelReference
+    from deap_nn.models.tensorflow import keras
+
+SUFFIXES = (".npz", ".keras", ".weights.h5")
+"""The endings of files that `read_weights` reads."""
 
 
 class WeightsError(ValueError):
@@ -30,10 +37,17 @@ def checked_weights(weights: Sequence[ArrayLike], layout: Layout, argument: str)
     ValueError
         If shapes differ, or a weight is not finite or no real number.
     """
+    if isinstance(weights, str | bytes) or not isinstance(weights, Iterable):
+        raise TypeError(f"{argument} must hold a matrix for each of {layout.names}, got {type(weights).__name__}")
     if any(np.iscomplexobj(matrix) for matrix in weights):
         raise ValueError(f"{argument} must be real numbers")
     matrices = [np.array(matrix, dtype=np.float32) for matrix in weights]
     shapes = tuple(matrix.shape for matrix in matrices)
+    if shapes != layout.shapes and _has_in_order(shapes, layout.shapes):
+        raise ValueError(
+            f"{argument} must hold the trainable weights only, {len(layout)} arrays, got {len(shapes)}: get_weights() "
+            "returns the state of normalisation layers too; model.trainable_variables, or init=model, are the former"
+        )
     if shapes != layout.shapes:
         raise ValueError(f"{argument} must have the shapes {layout.shapes}, got {shapes}")
     if not all(np.isfinite(matrix).all() for matrix in matrices):
@@ -41,7 +55,34 @@ def checked_weights(weights: Sequence[ArrayLike], layout: Layout, argument: str)
     return matrices
 
 
-def read_weights(path: str | os.PathLike[str], layout: Layout) -> list[Matrix]:
+def _has_in_order(items: Iterable[object], wanted: Iterable[object]) -> bool:
+    """Return whether some items have all those that are wanted among them, in that order."""
+    left = iter(items)
+    return all(item in left for item in wanted)
+
+
+def first_weights(init: Any, layout: Layout, model: ModelReference) -> list[Matrix]:
+    """Return the weights that `make_toolbox` starts around: of a Keras model or a file, or given as matrices.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they are not those of the layout.
+    """
+    from deap_nn.models.tensorflow import keras
+
+    if isinstance(init, str | os.PathLike):
+        return read_weights(init, layout, model=model)
+    if isinstance(init, keras.Model):
+        if not init.built:
+            raise ValueError(f"init: model {init.name!r} must be built: give it an Input or call build()")
+        init = init.trainable_variables
+    return checked_weights(init, layout, "init")
+
+
+def read_weights(
+    path: str | os.PathLike[str], layout: Layout, *, model: str | keras.Model | ModelReference | None = None
+) -> list[Matrix]:
     """Read the weights of a network from a file.
 
     Parameters
@@ -49,9 +90,12 @@ def read_weights(path: str | os.PathLike[str], layout: Layout) -> list[Matrix]:
     path : path-like
         An ``.npz`` with a matrix by each of the layout's names, as ``best.npz`` of a run is, or a ``.keras`` model
         whose trainable weights are taken in their order. So are an ``.npz``'s whose names differ from the layout's by
-        numbers of Keras' own alone, which counts on where a model is built again ("dense_2" for "dense").
+        numbers of Keras' own alone, which counts on where a model is built again ("dense_2" for "dense"). Or a
+        ``.weights.h5`` by Keras' ``save_weights``, which needs `model`.
     layout : Layout
         Of the network that they are for.
+    model : str or keras.Model, optional
+        That network; it is not changed.
 
     Returns
     -------
@@ -66,9 +110,12 @@ def read_weights(path: str | os.PathLike[str], layout: Layout) -> list[Matrix]:
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")
-    if path.suffix not in (".keras", ".npz"):
-        raise WeightsError(f"{path}: must end in .npz or .keras")
-    found = _of_keras(path) if path.suffix == ".keras" else _of_npz(path, layout)
+    if not path.name.endswith(SUFFIXES):
+        raise WeightsError(f"{path}: must end in .npz, .keras or .weights.h5")
+    if path.suffix == ".h5":
+        found = _of_h5(path, model)
+    else:
+        found = _of_keras(path) if path.suffix == ".keras" else _of_npz(path, layout)
     try:
         return checked_weights(found, layout, "its weights")
     except ValueError as error:
@@ -82,6 +129,27 @@ def _of_keras(path: Path) -> list[NDArray[Any]]:
         return [np.asarray(variable) for variable in load_model(path).trainable_variables]
     except ValueError as error:
         raise WeightsError(str(error)) from error
+
+
+def _of_h5(path: Path, model: str | keras.Model | ModelReference | None) -> list[NDArray[Any]]:
+    from deap_nn.models.outputs import reason_of
+    from deap_nn.models.reference import ModelReference, model_of, reference_of
+    from deap_nn.models.state import check_weights
+
+    if model is None:
+        raise WeightsError(f"{path}: has weights by the layers of a model: give read_weights(..., model=model)")
+    reference = model if isinstance(model, ModelReference) else reference_of(model)
+    if reference.held:
+        raise WeightsError(
+            f"{path}: model {reference.name!r} cannot be built again: load the weights into it, and give init=model"
+        )
+    network = model_of(reference)
+    try:
+        check_weights(path, path.stat().st_size)
+        network.load_weights(path)
+    except Exception as error:  # of HDF5 and Keras: of many kinds
+        raise WeightsError(f"{path}: cannot be loaded ({type(error).__name__}: {reason_of(error)})") from error
+    return [np.asarray(variable) for variable in network.trainable_variables]
 
 
 def _of_npz(path: Path, layout: Layout) -> list[NDArray[Any]]:

@@ -61,7 +61,10 @@ def checked_children(children: Any, count: int, mate: Callable[..., Any]) -> tup
     if not isinstance(children, tuple | list) or len(children) != count:
         got = f"{len(children)}" if isinstance(children, tuple | list) else type(children).__name__
         name = getattr(getattr(mate, "func", mate), "__name__", "mate")
-        raise ValueError(f"mate must return its {count} individuals, got {got} from {name}")
+        raise ValueError(
+            f"mate must return its {count} individuals, got {got} from {name}"
+            + ": end it with a return" * (children is None)
+        )
     return tuple(children)
 
 

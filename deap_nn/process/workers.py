@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 LAUNCHED = "DEAP_NN_LAUNCHED"
 """The environment of processes that `deap_nn.launch` started says so, with the process id of who did."""
 
+GUARD = 'put what the script does under if __name__ == "__main__":'
+"""The remedy for a script that runs again in each worker, which imports it."""
+
 _PR_SET_PDEATHSIG = 1
 
 

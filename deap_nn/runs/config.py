@@ -27,7 +27,7 @@ FILES = {"keras": "model", "init_weights": "init"}
 FROM_RECORDS = ("logbook.csv", "logbook.json", "timing.csv", "readouts.csv", "trace.npz")
 """The files of a finished run that a resume makes again from the records where one is missing or empty."""
 
-WRITTEN = {".csv", ".html", ".json", ".keras", ".npz", ".png"}
+WRITTEN = {".csv", ".h5", ".html", ".json", ".keras", ".npz", ".png"}
 """The suffixes of files that a run writes into its folder."""
 
 
@@ -39,7 +39,8 @@ def digest_of(path: str | os.PathLike[str]) -> str:
 
 def _copies(folder: Path, settings: Mapping[str, Any]) -> dict[str, Path]:
     named = {name: settings[name] for name in FILES if isinstance(settings.get(name), str)}
-    return {name: folder / f"{FILES[name]}{Path(path).suffix}" for name, path in named.items()}
+    ends = {name: ".weights.h5" if path.endswith(".weights.h5") else Path(path).suffix for name, path in named.items()}
+    return {name: folder / f"{FILES[name]}{end}" for name, end in ends.items()}
 
 
 def keep_files(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -585,6 +585,37 @@ def returning(result, ind1, ind2):
     return result
 
 
+def mutated(result, individual):
+    return result
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_a_forgotten_return_is_named(digits, breeding):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    toolbox.register("mate", functools.partial(returning, None))
+    with pytest.raises(
+        (ValueError, EvaluationError), match=r"2 individuals, got NoneType from .*: end it with a return"
+    ):
+        evolve(toolbox.population(n=4), toolbox, 1, breeding=breeding)
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    said = r"mutate must return its individual in a tuple, got {}: end mutated with return \(individual,\)"
+    for result, got in ((None, "NoneType"), (toolbox.individual(), "Individual"), ((), "tuple")):
+        toolbox.register("mutate", functools.partial(mutated, result))
+        with pytest.raises((ValueError, EvaluationError), match=said.format(got)):
+            evolve(toolbox.population(n=4), toolbox, 1, breeding=breeding)
+
+
+def test_so_is_that_of_a_selection_in_every_loop(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    toolbox.register("select", lambda individuals, k: None)
+    for loop in (
+        lambda population: evolve(population, toolbox, 1),
+        lambda population: algorithms.eaSimple(population, toolbox, 0.5, 0.5, 1, verbose=False),
+    ):
+        with pytest.raises(TypeError, match=r"^select must return a list of individuals, not None: end <lambda> with"):
+            loop(toolbox.population(n=4))
+
+
 def test_verbose_prints_the_algorithm_and_the_stream(digits, capsys):
     toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
     evolve(toolbox.population(n=12), toolbox, 2, verbose=True)

@@ -1,6 +1,7 @@
 """What is told of a run: in order, to the end, and whoever fails is named."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -41,6 +42,23 @@ def test_a_callback_that_raises_is_named_and_the_others_are_told_of_the_end(meth
     assert after.told[-1:] == ([] if method == "on_start" else ["on_end"])  # it never knew of the start
     if method != "on_end":
         assert before.ended_by is raised.value
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("on_generations", "did you mean on_generation?"),
+        ("onGeneration", "did you mean on_generation?"),
+        ("restored", "did you mean restore?"),
+        ("on_epoch_end", "the hooks are on_start, on_generation, on_progress, on_end, state, restore, members"),
+    ],
+)
+def test_a_hook_that_is_none_is_named_before_the_run(name, remedy):
+    misspelt = type("Mine", (Callback,), {name: lambda self, evolution: None})
+    with pytest.raises(TypeError, match=rf"^Mine\.{name} is never called: {re.escape(remedy)}$"):
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[misspelt()])
+    for name in ("_on_generations", "function", "members_seen", "started"):  # of the user's own
+        evolve(members(), plain_toolbox(), 0, seed=1, callbacks=[type("Mine", (Callback,), {name: print})()])
 
 
 @pytest.mark.parametrize("method", ["state", "restore", "members"])

@@ -117,13 +117,6 @@ def test_processes_outlive_the_thread_that_asked_for_them(run, tmp_path):
     assert (answer.returncode, answer.stdout) == (0, "[1, 2]\n" * 2), answer.stderr
 
 
-def test_a_script_that_is_not_guarded_is_told_so(run, tmp_path):
-    (tmp_path / "script.py").write_text(GUARDED.replace('if __name__ == "__main__":', "if True:"))
-    answer = run(tmp_path / "script.py")
-    assert answer.returncode == 1
-    assert "MapError: processes: a worker was killed" in answer.stderr
-
-
 @pytest.mark.parametrize("there", [True, False], ids=["with cloudpickle", "without"])
 def test_what_a_notebook_defines_goes_to_processes_by_itself(monkeypatch, there):
     main = ModuleType("__main__")  # no file, as under a kernel
@@ -152,6 +145,28 @@ def test_a_worker_that_fails_is_told_of_in_a_line(run, fault, line):
     answer = run(SCRIPT, "processes", fault, '{"workers": 2}')
     assert answer.returncode == 1
     assert re.fullmatch(f"own_script.py: error: {line}\n", answer.stderr), answer.stderr
+
+
+UNGUARDED = """
+import sys
+from deap_nn import open_map
+
+options = {"workers": 2} if sys.argv[1] == "processes" else {}
+with open_map(sys.argv[1], **options) as map_:
+    print(list(map_(abs, [-1, -2])))
+"""
+
+
+def test_a_script_without_a_main_guard_is_told_of_it(run, warm, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    why = f'each worker runs {script} as it imports it: put what the script does under if __name__ == "__main__":'
+    answer = warm(script, "processes")
+    assert answer.returncode == 1
+    assert answer.stderr.splitlines()[-1] == f"deap_nn.core.errors.MapError: processes: {why}"
+    assert answer.stderr.count("Traceback") == 1
+    answer = run("-m", "deap_nn.launch", "-n", 2, script, "scoop")
+    assert f"cannot import {script}: MapError: scoop: {why}\n" in answer.stderr
 
 
 PROCESSES = ["--map", "processes", "--workers", 2]

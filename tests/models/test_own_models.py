@@ -68,6 +68,19 @@ def test_a_saved_model_is_evolved_gone_on_with_and_replayed(here, tmp_path, digi
     assert "differs" not in answer.stdout
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_run_starts_around_keras_own_file_of_weights_and_keeps_it(here, tmp_path, digits_file, own):
+    first = tmp_path / "first.weights.h5"
+    keras.models.load_model(own).save_weights(first)
+    run = tmp_path / "run"
+    answer = here(*options(digits_file, "--keras", own, "--init", first, "--generations", 0, "--output", run))
+    assert answer.returncode == 0, answer.stderr
+    assert (run / "init.weights.h5").read_bytes() == first.read_bytes()
+    first.unlink()
+    answer = here(MNIST, "--resume", run, "--generations", 1, "--no-progress")
+    assert answer.returncode == 0, answer.stderr
+
+
 @pytest.fixture
 def checked(monkeypatch, digits_file):
     """Parses options and checks the files that they name, as the experiment does before it makes a folder."""

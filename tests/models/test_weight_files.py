@@ -1,5 +1,9 @@
 """Weights that a population starts around, and the files that they come from."""
 
+import pathlib
+import zipfile
+
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from deap_nn import (
     Layout,
     WeightsError,
     evolve,
+    evolve_model,
     initAround,
     initNormal,
     make_toolbox,
@@ -90,6 +95,7 @@ def test_a_file_that_is_of_no_use_is_named(toolbox, tmp_path):
     whole.write_bytes(content)
     (tmp_path / "broken.keras").write_bytes(b"nothing")
     (tmp_path / "weights.txt").write_text("0.1")
+    (tmp_path / "any.weights.h5").write_bytes(b"")
     nan = layout_names(toolbox.layout, [np.full(shape, np.nan) for shape in toolbox.layout.shapes])
     np.savez(tmp_path / "nan.npz", **nan)
     np.save(tmp_path / "array.npy", np.zeros(3))
@@ -105,7 +111,8 @@ def test_a_file_that_is_of_no_use_is_named(toolbox, tmp_path):
         "broken.npz": "damaged, or no file of weights",
         "torn.npz": "damaged, or no file of weights",
         "broken.keras": "cannot be loaded",
-        "weights.txt": "must end in .npz or .keras",
+        "weights.txt": "must end in .npz, .keras or .weights.h5",
+        "any.weights.h5": r"give read_weights\(..., model=model\)",
         "nan.npz": "its weights must be finite",
     }.items():
         with pytest.raises(WeightsError, match=message) as caught:
@@ -136,3 +143,126 @@ def test_wrong_weights_are_refused(toolbox, digits_file):
         make_toolbox("mlp", digits_file, seed=1, init=[np.zeros(3)])
     with pytest.raises(ValueError, match="sigma must be finite and at least 0, got -1"):
         initAround(list, toolbox.layout, weights=toolbox.individual(), sigma=-1, rng=np.random.default_rng(1))
+
+
+@pytest.fixture
+def normalised():
+    """A model with a layer that has a state beside its trainable weights, fitted, and the samples."""
+    keras.utils.set_random_seed(1)
+    layers = [keras.layers.Dense(5, "relu"), keras.layers.BatchNormalization(), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((3,)), *layers])
+    x = np.random.default_rng(1).standard_normal((60, 3)).astype("float32")
+    y = (x[:, 0] > 0).astype(int)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(x, y, epochs=1, verbose=0)
+    return model, x, y
+
+
+@SAVING
+def test_a_trained_model_and_its_files_are_where_a_run_starts(normalised, tmp_path):
+    model, x, y = normalised
+    model.save(tmp_path / "trained.keras")
+    model.save_weights(tmp_path / "trained.weights.h5")
+    trained = [variable.numpy() for variable in model.trainable_variables]
+    starts = [model, tmp_path / "trained.keras", str(tmp_path / "trained.weights.h5"), trained]
+    fresh = keras.models.clone_model(model)  # with other weights
+    before = fresh.get_weights()
+    for start in starts:
+        toolbox = make_toolbox(fresh, (x, y), seed=1, init=start)
+        first, second = toolbox.population(n=2)
+        assert all(map(np.array_equal, first, trained))
+        assert not np.array_equal(second.flat, first.flat)
+    assert all(map(np.array_equal, fresh.get_weights(), before))
+    result = evolve_model(model, x, y, population=6, generations=0, seed=1, init=model)
+    assert result.population[0].flat.tobytes() == first.flat.tobytes()
+
+
+def test_all_weights_of_a_model_that_normalises_are_more_than_are_evolved(normalised):
+    model, x, y = normalised
+    with pytest.raises(ValueError, match=r"^init must hold the trainable weights only, 6 arrays, got 8: .*init=model"):
+        make_toolbox(model, (x, y), seed=1, init=model.get_weights())
+
+
+@pytest.mark.parametrize(
+    ("init", "said"),
+    [
+        ("model.h5", r"init must be 'scaled' or 'normal', or a file that ends in \.npz, \.keras or \.weights\.h5, got"),
+        (pathlib.Path("model.h5"), r"model.h5: no such file"),
+        ("none.weights.h5", "none.weights.h5: no such file"),
+        (3, "init must hold a matrix for each of .*, got int"),
+        (keras.Sequential([keras.layers.Dense(2)], name="late"), "init: model 'late' must be built"),
+    ],
+)
+def test_a_start_that_is_none_is_named(normalised, init, said):
+    model, x, y = normalised
+    with pytest.raises((ValueError, TypeError), match=rf"^{said}") as caught:
+        make_toolbox(model, (x, y), seed=1, init=init)
+    assert "\n" not in str(caught.value)
+
+
+class Held(keras.Model):
+    """A model that cannot be built again."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.dense = keras.layers.Dense(units)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+@SAVING
+def test_a_model_that_cannot_be_built_again_is_not_changed_by_a_file(normalised, tmp_path):
+    _, x, y = normalised
+    model = Held(2)
+    model(x)
+    model.save_weights(tmp_path / "held.weights.h5")
+    with pytest.raises(WeightsError, match="cannot be built again: load the weights into it, and give init=model"):
+        make_toolbox(KerasProblem(model, x, y), seed=1, init=tmp_path / "held.weights.h5")
+    assert make_toolbox(KerasProblem(model, x, y), seed=1, init=model).population(n=1)[0][0].shape == (3, 2)
+
+
+def claim(path, name):
+    """Let an array of an HDF5 file claim 4 GB, of which it stores nothing."""
+    with h5py.File(path, "a") as file:
+        del file[name]
+        file.create_dataset(name, shape=(10**9,), dtype="float32", chunks=(10**6,), compression="gzip", fillvalue=0)
+
+
+@SAVING
+def test_small_files_that_claim_much_are_refused_before_they_are_read(normalised, tmp_path, monkeypatch):
+    model, x, y = normalised
+    weights, whole = tmp_path / "large.weights.h5", tmp_path / "large.keras"
+    model.save(whole)
+    with zipfile.ZipFile(whole) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    weights.write_bytes(parts["model.weights.h5"])
+    claim(weights, "layers/dense/vars/0")
+    with zipfile.ZipFile(whole, "w") as archive:
+        for name, content in (parts | {"model.weights.h5": weights.read_bytes()}).items():
+            archive.writestr(name, content)
+    monkeypatch.setattr(h5py.Dataset, "__array__", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", lambda *_: pytest.fail("it was read"))
+    for path in (weights, whole):
+        assert path.stat().st_size < 10**6
+        with pytest.raises(WeightsError, match=r"has weights of 4,000,000,[0-9]+ bytes, at most 67,108,864 are read"):
+            make_toolbox(model, (x, y), seed=1, init=path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n and no more"])
+def test_a_damaged_file_of_weights_is_named(normalised, tmp_path, content):
+    model, x, y = normalised
+    (tmp_path / "torn.weights.h5").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"torn\.weights\.h5: cannot be loaded \(OSError: ") as caught:
+        make_toolbox(model, (x, y), seed=1, init=tmp_path / "torn.weights.h5")
+    assert "\n" not in str(caught.value)
+
+
+@SAVING
+def test_weights_of_another_network_are_named(normalised, tmp_path):
+    model, x, y = normalised
+    other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    other.save_weights(tmp_path / "other.weights.h5")
+    with pytest.raises(WeightsError, match=r"other\.weights\.h5: cannot be loaded") as caught:
+        make_toolbox(model, (x, y), seed=1, init=tmp_path / "other.weights.h5")
+    assert "\n" not in str(caught.value)

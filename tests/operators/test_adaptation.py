@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +22,7 @@ from deap_nn import (
     cxMask,
     evolve,
     initNormal,
+    make_toolbox,
     mutGaussianAdaptive,
     selRankBoosted,
 )
@@ -160,3 +162,54 @@ def test_a_class_may_say_that_there_is_a_strategy():
     plain = result("plain")
     assert result("recipes") == plain
     assert len(set(plain[0])) == 8
+
+
+class Whole:
+    """An adaptation of a user's own."""
+
+    sigma = 0.1
+
+    def update(self, individuals, generation):
+        pass
+
+    def reset(self):
+        pass
+
+    def state(self):
+        return {}
+
+    def restore(self, state):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (("state",), "Mine lacks state, which"),
+        (("reset", "restore"), "Mine lacks reset and restore, which"),
+        (("sigma",), "Mine lacks sigma, which"),
+    ],
+)
+def test_an_adaptation_that_lacks_a_part_is_told_which(digits, missing, said):
+    parts = {name: part for name, part in vars(Whole).items() if name not in missing and not name.startswith("__")}
+    lacking = type("Mine", (), parts)()
+    with pytest.raises(TypeError, match=f"^sigma must be a number or an adaptation: {said}"):
+        make_toolbox("mlp", digits, seed=1, sigma=lacking)
+    toolbox = wired(mutate=partial(mutGaussianAdaptive, sigma=lacking))
+    with pytest.raises(TypeError, match=f"^sigma must be a number or an adaptation: {said}"):
+        evolve(toolbox.population(n=6), toolbox, 1, seed=1)
+
+
+def test_a_class_in_the_place_of_an_adaptation_is_told(digits):
+    for given in (Whole, ErrorScaled):
+        name = given.__name__
+        with pytest.raises(
+            TypeError, match=rf"^sigma must be an object, got the class {name}: write {name}\(\.\.\.\)$"
+        ):
+            make_toolbox("mlp", digits, seed=1, sigma=given)
+    assert make_toolbox("mlp", digits, seed=1, sigma=Whole()).clock.sigma == 0.1
+
+
+def test_an_operator_alone_names_it_too():
+    with pytest.raises(TypeError, match=r"^sigma must be a number or .*: SimpleNamespace lacks sigma and update"):
+        mutGaussianAdaptive(WeightList([[1.0]]), sigma=SimpleNamespace(reset=print), rng=np.random.default_rng(1))

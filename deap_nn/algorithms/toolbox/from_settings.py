@@ -12,7 +12,6 @@ from deap import base
 from deap_nn.algorithms.toolbox.make import make_toolbox
 from deap_nn.algorithms.toolbox.settings import SETTINGS, TABLE, as_now
 from deap_nn.data.dataset import Dataset
-from deap_nn.models.weight_files import read_weights
 from deap_nn.operators.adaptation.feedback import ErrorScaled, OneFifth, SelfAdaptive
 from deap_nn.operators.adaptation.protocol import Adaptation
 from deap_nn.operators.adaptation.schedules import Annealed, Constant
@@ -52,9 +51,7 @@ def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
     elif model is None:
         raise KeyError("model")
     if settings.get("init_weights") is not None:
-        from deap_nn.models.reference import layout_of, reference_of
-
-        chosen["init"] = read_weights(_same_file(settings, "init_weights"), layout_of(reference_of(model)))
+        chosen["init"] = _same_file(settings, "init_weights")
     return make_toolbox(model, dataset, sigma=_adaptation_of(settings), **chosen)
 
 

@@ -14,6 +14,7 @@ from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.core.registered import Registered, Traits, words_of
 from deap_nn.genome.layout import Layout
 from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
+from deap_nn.operators.adaptation.protocol import check_whole
 from deap_nn.operators.adaptation.selections import adaptations_of, adapting
 from deap_nn.operators.by_name import check_suits_matrices, takes_many
 from deap_nn.operators.ranking import weights_of
@@ -117,6 +118,8 @@ def check_called(toolbox: base.Toolbox, members: int) -> None:
         The size of the population.
     """
     registered, reproduction = Registered.read(toolbox), reproduction_of(toolbox)
+    if registered.sigma is not None:
+        check_whole(registered.sigma, "sigma")
     around_centre, weigh, select = reproduction.shares_parents, reproduction.weigh, registered.select
     if around_centre and isinstance(words_of(toolbox.mutate).get("sigma"), SelfAdaptive):
         raise ValueError("mutate: SelfAdaptive is not for an evolution strategy, whose members share one sigma")

@@ -24,9 +24,9 @@ from deap_nn.genome.layout import Layout
 from deap_nn.genome.noise import NoiseTable
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.maps.scoop import current_map
-from deap_nn.models.weight_files import checked_weights
+from deap_nn.models.weight_files import SUFFIXES, first_weights
 from deap_nn.operators.adaptation.feedback import SelfAdaptive
-from deap_nn.operators.adaptation.protocol import Adaptation, check_sigma, is_adaptation
+from deap_nn.operators.adaptation.protocol import Adaptation, check_sigma, check_whole, is_adaptation
 from deap_nn.operators.by_name import CROSSOVERS, CrossoverName, checked_indpb
 from deap_nn.operators.initialisation import fan_in_scales, initAround, initNormal, initScaled
 from deap_nn.operators.mutation import matrix_factors, mutGaussianAdaptive
@@ -55,7 +55,7 @@ def make_toolbox(
     batch_generations: int = 1,
     validation_size: int = 1000,
     container: Callable[[Iterable[ArrayLike]], Any] = Individual,
-    init: Literal["scaled", "normal"] | Sequence[ArrayLike] | None = None,
+    init: Literal["scaled", "normal"] | str | Path | keras.Model | Sequence[ArrayLike] | None = None,
     indpb: float | None = None,
     sigma: float | Adaptation | None = None,
     scale: Literal["usual", "fan_in", "own"] | Sequence[float] | None = "usual",
@@ -115,10 +115,10 @@ def make_toolbox(
         Makes an individual of a list of matrices; a class made by ``creator.create`` of `WeightList`, or `Individual`.
         Its fitness says which values are minimised and which maximised: for Keras' metrics and several objectives it
         has to be given.
-    init : {"scaled", "normal"} or sequence of array_like, optional
-        `initScaled` or `initNormal`; or weights, a matrix for each of the model's (`read_weights` gives those of a
-        file): they are the first member, and the others lie around them, by `initAround` with the first `sigma`.
-        "normal" for "article", else "scaled", if left out.
+    init : {"scaled", "normal"}, keras.Model, path-like or sequence of array_like, optional
+        `initScaled` or `initNormal`; or trainable weights: of a Keras model, such as `model` itself, of a file that
+        ends in ``.keras``, ``.weights.h5`` or ``.npz``, or a matrix for each. They are the first member, and the others
+        lie around them, by `initAround` with the first `sigma`. "normal" for "article", else "scaled", if left out.
     indpb : float, optional
         The probability that `cxMask` exchanges a locus, `cxMatrices` a matrix, `cxUnits` a unit, one half if left out;
         under "biased" the share of the less fit, a quarter if left out. It needs two `mates`.
@@ -212,8 +212,9 @@ def make_toolbox(
     if fitness is not None:
         check_choice("fitness", fitness, ("error", "cross_entropy"))
     init = usual["init"] if init is None else init
-    if isinstance(init, str):
-        check_choice("init", init, ("scaled", "normal"))
+    if isinstance(init, str) and init not in ("scaled", "normal") and not init.endswith(SUFFIXES):
+        kinds = "'scaled' or 'normal', or a file that ends in .npz, .keras or .weights.h5"
+        raise ValueError(f"init must be {kinds}, got {init!r}")
     crossover = crossover or usual["crossover"]
     check_choice("crossover", crossover, tuple(CROSSOVERS))
     if step is not None and not 0 < check_number(step, "step") < LARGEST_STEP:
@@ -265,6 +266,7 @@ def make_toolbox(
     layout = scoring.layout
     if sigma is None:
         sigma = usual_sigma("es" if around_centre and not former else "pairs", scoring.problem.fitness, usual, former)
+    check_whole(sigma, "sigma")
     adaptation: Any = copy.deepcopy(sigma)
     if is_adaptation(adaptation):
         adaptation.reset()  # it may have been used
@@ -281,11 +283,13 @@ def make_toolbox(
     toolbox.problem = scoring.problem
     rngs = [stream(seed, Purpose.OPERATORS, 0, i) for i in range(4)]
     noise = NoiseTable(seed, layout.size)
-    initialise: Callable[..., Any] = initScaled if isinstance(init, str) and init == "scaled" else initNormal
     around: dict[str, Any] = {}
-    if not isinstance(init, str):
+    initialise: Callable[..., Any] = initAround
+    if isinstance(init, str) and init in ("scaled", "normal"):
+        initialise = initScaled if init == "scaled" else initNormal
+    else:
         first = adaptation.sigma if is_adaptation(adaptation) else adaptation
-        initialise, around = initAround, {"weights": checked_weights(init, layout, "init"), "sigma": float(first)}
+        around = {"weights": first_weights(init, layout, scoring.problem.model), "sigma": float(first)}
     toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0], **around)
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.mates, toolbox.elites, toolbox.elite_batches = mates or 2, elites, elite_batches

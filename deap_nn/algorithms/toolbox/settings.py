@@ -180,7 +180,7 @@ TABLE = (
     Setting("keras", "evolve the model of this .keras file, for pixels of 0 to 1", FILE),
     Setting(
         "init_weights",
-        "start around the weights in this .npz or .keras file, the first member there; by default at random",
+        "start around the weights in this .npz, .keras or .weights.h5 file, the first member; by default at random",
         FILE,
         option="--init",
     ),

@@ -11,7 +11,7 @@ from deap import base
 from numpy.typing import NDArray
 
 from deap_nn.breeding.recipe import MEAN_PLACE, Recipe
-from deap_nn.breeding.variation import Variation, happens, mutation_of, strength_of, unscored
+from deap_nn.breeding.variation import Variation, checked_mutant, happens, mutation_of, strength_of, unscored
 from deap_nn.core.seeding import seeded
 from deap_nn.genome.population import mean_of
 from deap_nn.genome.vectors import Halves, Vector, Vectors
@@ -197,7 +197,8 @@ class Reproduction:
         for place, child in enumerate(children):
             if happens(mutpb, seed, generation, 2 * place + 1):
                 mutate = toolbox.mutate if strength is None else partial(toolbox.mutate, sigma=sigmas[place])
-                (children[place],) = mutation_of(mutate, seed, generation, place, mirrored=self.mirrored)(child)
+                mutation = mutation_of(mutate, seed, generation, place, mirrored=self.mirrored)
+                children[place] = checked_mutant(mutation(child), mutate)
         if strength is not None:
             for child, sigma in zip(children, sigmas, strict=True):
                 child.strategy = sigma

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
+from deap_nn.core.errors import MapError
 from deap_nn.core.registered import Traits
 from deap_nn.maps.scoop import repairs
 from deap_nn.maps.shared import SharedMap
 from deap_nn.process import workers
-from deap_nn.process.workers import LAUNCHED, end_with_parent, running_under_scoop
+from deap_nn.process.workers import GUARD, LAUNCHED, end_with_parent, running_under_scoop
 
 
 @contextlib.contextmanager
@@ -39,6 +40,8 @@ def current_map() -> Callable[..., Iterable[Any]]:
 
 def _scoop_map(function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterable[Any]:
     """Map with SCOOP; what is late is done again where the function says that it may be."""
+    if sys.modules["scoop"]._control.current is None:  # this worker has not begun to take tasks
+        raise MapError(f"scoop: each worker runs {sys.modules['scoop'].MAIN_MODULE} as it imports it: {GUARD}")
     if len(iterables) == 1 and Traits(function).may_be_done_twice:
         return repairs.first_answers(function, iterables[0])
     from scoop import futures

@@ -1,6 +1,8 @@
 """The protocol of an adaptation of sigma."""
 
+import inspect
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from deap_nn.core.arguments import check_number
@@ -36,11 +38,30 @@ class Adaptation(Protocol):
 
 def is_adaptation(value: object) -> TypeGuard[Adaptation]:
     """Return whether an object has the methods of an `Adaptation`; its ``sigma``, which may be unknown, is not read."""
-    return all(callable(getattr(value, name, None)) for name in ("update", "reset", "state", "restore"))
+    return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in METHODS)
+
+
+METHODS = ("update", "reset", "state", "restore")
+
+
+def check_whole(value: object, name: str) -> None:
+    """Raise TypeError if a value is a part of an `Adaptation`, or its class, naming the parts that it lacks."""
+    parts = ("sigma", *METHODS)
+    kind = value if isinstance(value, type) else type(value)
+    lacking = [part for part in parts if inspect.getattr_static(value, part, None) is None]
+    if isinstance(value, type) and not lacking:
+        raise TypeError(f"{name} must be an object, got the class {kind.__name__}: write {kind.__name__}(...)")
+    if {*lacking} & {*parts} and any(part in METHODS for part in parts if part not in lacking):
+        raise TypeError(
+            f"{name} must be a number or an adaptation: {kind.__name__} lacks {' and '.join(lacking)}, which "
+            "deap_nn.Adaptation describes"
+        )
 
 
 def check_sigma(value: float, name: str) -> float:
     """Return a strength of mutation, or raise ValueError where it is negative or not finite."""
+    if not isinstance(value, Real):
+        check_whole(value, name)
     if not 0 <= check_number(value, name) <= LARGEST_WEIGHT:
         raise ValueError(f"{name} must be finite and at least 0, a float32, got {value!r}")
     return float(value)

@@ -54,7 +54,10 @@ class Adapting(Count):
                 count.generation = generation
             rng = keywords.pop("rng", None)
             select = partial(self.operator, **keywords)
-            chosen: list[Any] = (select if rng is None else seeded(select, rng))(individuals, *arguments)
+            chosen: list[Any] | None = (select if rng is None else seeded(select, rng))(individuals, *arguments)
+            if chosen is None:
+                name = getattr(self.operator, "__name__", "select")
+                raise TypeError(f"select must return a list of individuals, not None: end {name} with a return")
             return chosen
         finally:
             _updated.reset(token)
