@@ -11,9 +11,9 @@ from deap_nn.process.cli import run_command
 
 COMMANDS = {
     "launch": "run a script under SCOOP, on this host or several",
-    "predict": "read pictures of digits with the network that a run kept",
-    "replay": "give the weights of any member of any generation of a run back",
-    "report": "draw the pictures of a run again",
+    "predict": "classify pictures of digits by the network of a run",
+    "replay": "recompute any member of any generation of a run",
+    "report": "show a run in a browser, draw its pictures, or compare runs",
 }
 """What it does: the modules of the package, and what each is for."""
 
@@ -22,7 +22,7 @@ def usage() -> str:
     """Return what ``deap-nn --help`` prints."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {purpose}" for name, purpose in COMMANDS.items()]
-    return "\n".join(["usage: deap-nn COMMAND ...", "", *lines, "", "deap-nn COMMAND --help tells more."])
+    return "\n".join(["usage: deap-nn COMMAND ...", "", *lines, "", "deap-nn COMMAND --help shows its options."])
 
 
 def main() -> int:

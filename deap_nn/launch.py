@@ -21,15 +21,20 @@ from deap_nn.process.cli import Parser, integer, run_command
 
 def parse_arguments() -> argparse.Namespace:
     """Return the options."""
-    parser = Parser("Run a script under SCOOP: its exit status is handed on, and nothing outlives it.")
-    add = parser.add_argument
-    add("-n", type=integer(1), metavar="N", help="workers in all; by default the cores, or what the hosts have")
-    add("--hostfile", metavar="F", help="a file of hosts, one a line, each with its number of workers")
-    add("--address", metavar="HOST", help="what other hosts know this one by; by default the first in the file")
-    add("--ssh", default=SSH, metavar="COMMAND", help="reaches another host")
-    add("--python", default=sys.executable, metavar="PATH", help="the interpreter on other hosts")
-    add("script", metavar="SCRIPT", help="what to run")
+    parser = Parser(
+        "Run a script under SCOOP, return its exit status, and end all its processes.",
+        "python -m deap_nn.launch -n 4 experiments/mnist.py --model mlp",
+        "python -m deap_nn.launch --hostfile hosts experiments/mnist.py",
+    )
+    add, add_speed = (parser.groups[name].add_argument for name in ("run", "speed"))
+    add("script", metavar="SCRIPT", help="Python file to run")
     add("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
+    workers = "worker processes, the script's own included (default: one per core, or those of the hostfile)"
+    add_speed("-n", type=integer(1), metavar="N", help=workers)
+    add_speed("--hostfile", metavar="FILE", help="hosts, one a line: name and number of workers (default: this host)")
+    add_speed("--address", metavar="HOST", help="name of this host for the others (default: the first of the hostfile)")
+    add_speed("--ssh", default=SSH, metavar="COMMAND", help="command that starts the workers of another host")
+    add_speed("--python", default=sys.executable, metavar="PATH", help="Python interpreter on other hosts")
     return parser.parse_args()
 
 

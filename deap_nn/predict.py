@@ -161,10 +161,16 @@ def _shapes(answers: Sequence[Any]) -> str:
 
 def parse_arguments() -> argparse.Namespace:
     """Return the options."""
-    parser = Parser("Read pictures of digits with the network that a run kept.")
-    parser.add_argument("run", metavar="RUN", help="the run's folder")
-    parser.add_argument("images", metavar="IMAGES", nargs="+", help="picture files, each of one digit")
-    parser.add_argument("--as-it-is", action="store_true", help="pictures of 28 x 28 pixels as MNIST's: light on dark")
+    parser = Parser(
+        "Classify pictures of digits by the network of a run.",
+        "deap-nn predict runs/first three.png",
+        "deap-nn predict runs/first --as-it-is digits/*.png",
+    )
+    parser.groups["run"].add_argument("run", metavar="RUN", help="folder of the run")
+    add = parser.groups["data"].add_argument
+    add("images", metavar="IMAGES", nargs="+", help="picture files, each of one digit")
+    raw = "read 28 x 28 pixels, light on dark, unchanged (default: scale and centre as MNIST)"
+    add("--as-it-is", action="store_true", help=raw)
     return parser.parse_args()
 
 

@@ -36,17 +36,19 @@ from deap_nn.runs.generations import CheckpointError, Generation, read_generatio
 
 def parse_arguments() -> argparse.Namespace:
     """Return the options."""
-    parser = Parser("Breed a member of a run again from its recipes, and say what its network is worth.")
-    add = parser.add_argument
-    add("run", metavar="DIR", help="the run's folder")
-    add("--generation", type=integer(0), required=True, metavar="G", help="which generation")
-    add("--member", type=integer(0), metavar="K", help="which of its members, from 0; by default the best")
-    add("--mean", action="store_true", help="the mean of the parents instead, as read-outs are scored")
-    add(
-        "--output", required=True, metavar="FILE", help="a new .npz file of its matrices, or a .keras file of its model"
+    parser = Parser(
+        "Recompute a member of a run from its recipe, score it, and save its network.",
+        "deap-nn replay runs/first --generation 100 --output best.keras",
+        "deap-nn replay runs/first --generation 100 --mean --test --output mean.npz",
     )
-    add("--data", metavar="PATH", help="the run's data, where they are elsewhere now")
-    add("--test", action="store_true", help="tell its test error too")
+    add, add_data, add_output = (parser.groups[name].add_argument for name in ("run", "data", "output"))
+    add("run", metavar="DIR", help="folder of the run")
+    add("--generation", type=integer(0), required=True, metavar="G", help="generation, from 0 (required)")
+    add("--member", type=integer(0), metavar="K", help="member of the generation, from 0 (default: the best)")
+    add("--mean", action="store_true", help="mean of the generation's parents, a candidate (default: a member)")
+    add_data("--data", metavar="PATH", help="the run's data, if they have moved (default: as in config.json)")
+    add_data("--test", action="store_true", help="print the test error too (default: fitness and validation error)")
+    add_output("--output", required=True, metavar="FILE", help="new .npz file of weights or .keras file (required)")
     options = parser.parse_args()
     if options.mean and options.member is not None:
         raise InputError("argument --mean: is no member, so not with --member")

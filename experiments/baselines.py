@@ -335,18 +335,27 @@ class EASimple:
 
 def make_parser() -> Parser:
     """Return the parser of the command line."""
-    parser = Parser("Train a network that reads digits by another method than a genetic algorithm.")
-    add = parser.add_argument
-    add("--method", choices=tuple(RATES), required=True, help="how")
+    parser = Parser(
+        "Train a network that reads digits by another method than a genetic algorithm.",
+        "python experiments/baselines.py --method adam --model mlp --generations 300",
+        "python -m scoop experiments/baselines.py --method openai-es --population 200",
+    )
+    parser.usage = "%(prog)s --method NAME [OPTION ...]"
+    add = parser.groups["run"].add_argument
     add("--generations", type=integer(0), default=100, metavar="N", help="steps of the method")
-    add("--rate", type=number(0), metavar="X", help=f"learning rate; by default {RATES}")
-    add("--momentum", type=number(0, 1), metavar="X", help="of sgd; by default 0")
-    add("--population", type=integer(2), metavar="N", help="networks scored a generation; by default 200")
-    add("--sigma", type=number(1e-6, LARGEST_WEIGHT), metavar="X", help="strength of openai-es' noise; by default 0.02")
-    add("--scale", choices=("none", "fan_in"), help="of openai-es' noise, by matrix; by default none")
-    add("--precision", choices=("float32", "bfloat16"), help="what a population is scored in; by default float32")
+    add("--model", choices=tuple(MODELS), default="mnist_deep", help="network, as for experiments/mnist.py")
+    add = parser.groups["algorithm"].add_argument
+    add("--method", choices=tuple(RATES), required=True, help="training method (required)")
+    rates = ", ".join(f"{name} {rate}" for name, rate in RATES.items() if rate is not None)
+    add("--rate", type=number(0), metavar="X", help=f"learning rate (default: {rates})")
+    add("--momentum", type=number(0, 1), metavar="X", help="sgd: momentum (default: 0)")
+    add("--population", type=integer(2), metavar="N", help="networks scored in a generation (default: 200)")
+    noise = "openai-es: standard deviation of the noise, in units of --scale (default: 0.02)"
+    add("--sigma", type=number(1e-6, LARGEST_WEIGHT), metavar="X", help=noise)
+    add("--scale", choices=("none", "fan_in"), help="openai-es: unit of sigma for each matrix (default: none)")
+    add = parser.groups["speed"].add_argument
+    add("--precision", choices=("float32", "bfloat16"), help="arithmetic of a population's fitness (default: float32)")
     add_settings(parser, ("batch_size", "seed"))
-    add("--model", choices=tuple(MODELS), default="mnist_deep", help="as for experiments/mnist.py")
     add_settings(parser, ("dataset", "data", "validation_size", "training_size", "max_seconds", "threads"))
     add_settings(parser, ("output", "no_progress"))
     parser.set_defaults(training_size=0)

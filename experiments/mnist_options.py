@@ -40,7 +40,15 @@ def size_of(options: argparse.Namespace) -> tuple[int, int]:
 
 def make_parser() -> Parser:
     """Return the parser of the command line."""
-    parser = Parser("Evolve the weights of a network that reads digits, with a genetic algorithm.")
+    scoop = "python -m scoop experiments/mnist.py"
+    parser = Parser(
+        "Evolve the weights of a network that reads digits, with a genetic algorithm.",
+        scoop,
+        f"{scoop} --model mlp --output runs/first",
+        f"{scoop} --resume runs/first --generations 300",
+        f"{scoop} --preset es --max-seconds 600",
+    )
+    parser.usage = "%(prog)s [OPTION ...]"
     add_settings(parser)
     parser.add_argument("--regardless", action="store_true", dest="force", help=argparse.SUPPRESS)  # its former name
     add_map_options(parser)

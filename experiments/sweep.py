@@ -334,11 +334,18 @@ def spread(values: Sequence[float]) -> str:
 
 def main() -> int:
     """Run the study that the command line names, and return the exit status."""
-    parser = Parser("Run a table of settings and seeds, and make one table and one figure of it.")
-    parser.add_argument("study", metavar="STUDY", help="a TOML file, such as those in experiments/studies")
-    parser.add_argument("--output", metavar="DIR", help="where the runs are kept; by default under runs/")
-    parser.add_argument("--data", metavar="PATH", help="read the data from here, whatever the study says")
-    parser.add_argument("--only-draw", action="store_true", help="run nothing, make table and figure of what there is")
+    parser = Parser(
+        "Run a table of settings and seeds, and make one table and one figure of it.",
+        "python -m scoop experiments/sweep.py experiments/studies/crossover-mlp.toml",
+        "python experiments/sweep.py experiments/studies/crossover-mlp.toml --only-draw",
+    )
+    add = parser.groups["run"].add_argument
+    add("study", metavar="STUDY", help="TOML file, such as those in experiments/studies")
+    add("--only-draw", action="store_true", help="table and figure of the finished runs (default: run the others)")
+    add = parser.groups["data"].add_argument
+    add("--data", metavar="PATH", help="folder of IDX files or .npz file for all runs (default: as in the study)")
+    add = parser.groups["output"].add_argument
+    add("--output", metavar="DIR", help="folder for the runs (default: runs/ and the name of the study)")
     add_map_options(parser)
     options = parser.parse_args()
     study = read_study(options.study)

@@ -16,11 +16,11 @@ MAP_OPTIONS = ("map", "workers", "scheduler")
 
 def add_map_options(parser: Parser) -> None:
     """Add ``--map``, ``--workers`` and ``--scheduler``."""
-    add = parser.add_argument
-    add("--map", choices=MAPS, help="who shares the work; by default SCOOP under python -m scoop, else one process")
-    started = f"{', '.join(maps_taking('workers'))}: start N processes on this host; by default one for each processor"
+    add = parser.groups["speed"].add_argument
+    add("--map", choices=MAPS, help="distributes the work (default: scoop under python -m scoop, else serial)")
+    started = f"{', '.join(maps_taking('workers'))}: worker processes on this host (default: one per processor)"
     add("--workers", type=integer(1), metavar="N", help=started)
-    joined = f"{', '.join(maps_taking('address'))}: join the cluster there; by default start one"
+    joined = f"{', '.join(maps_taking('address'))}: address of a running cluster (default: start one)"
     add("--scheduler", metavar="ADDRESS", help=joined)
 
 

@@ -15,19 +15,42 @@ from deap_nn.core.errors import InputError
 from deap_nn.core.files import printable
 from deap_nn.process import signals, workers
 
+GROUPS = ("run", "algorithm", "data", "output", "speed")
+"""The groups of options in ``--help``, in their order; a group without options is not shown."""
 
-class _WithDefaults(argparse.ArgumentDefaultsHelpFormatter):
-    """Add each option's default to its help, where it has one."""
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Add each option's default to its help, where argparse has one, and keep the lines of the examples."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default in (None, False) else super()._get_help_string(action)
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
+
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises `InputError` where argparse prints the usage and exits."""
+    """An argument parser that raises `InputError` where argparse prints the usage and exits.
 
-    def __init__(self, description: str) -> None:
-        super().__init__(_program(), description=description, allow_abbrev=False, formatter_class=_WithDefaults)
+    Parameters
+    ----------
+    description : str
+        The purpose of the command, in one sentence.
+    *examples : str
+        Command lines, which ``--help`` shows at its end.
+
+    Attributes
+    ----------
+    groups : dict
+        The argument group of each name in ``GROUPS``.
+    """
+
+    def __init__(self, description: str, *examples: str) -> None:
+        shown = "\n  ".join(("examples:", *examples)) if examples else None
+        super().__init__(
+            _program(), description=description, epilog=shown, allow_abbrev=False, formatter_class=_Formatter
+        )
+        self.groups = {name: self.add_argument_group(name) for name in GROUPS}
 
     def error(self, message: str) -> NoReturn:
         """Raise `InputError`."""

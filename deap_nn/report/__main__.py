@@ -18,13 +18,17 @@ from deap_nn.runs.reading import read_json
 def parse_arguments() -> argparse.Namespace:
     """Return the options, checked."""
     parser = Parser(
-        "Draw the pictures and the report of run directories from their files, or follow a run that goes on."
+        "Draw the pictures and the report of runs from their files, or show a run in a browser while it goes on.",
+        "deap-nn report runs/first                  pictures and report.html",
+        "deap-nn report runs/first --serve 8000     watch a run",
+        "deap-nn report runs/first runs/second      compare runs",
     )
-    add = parser.add_argument
-    add("folders", metavar="DIR", nargs="+", help="a run directory; several are also compared in one page")
-    add("--output", metavar="FILE", help="the page that compares several; by default comparison.html")
-    add("--serve", type=integer(0, 65535), metavar="PORT", help="show the run while it goes on; 0 takes any free port")
-    add("--host", metavar="ADDRESS", help="where --serve listens; by default 127.0.0.1, which is this host alone")
+    parser.groups["run"].add_argument("folders", metavar="DIR", nargs="+", help="folder of a run; several are compared")
+    add = parser.groups["output"].add_argument
+    add("--output", metavar="FILE", help="page that compares several runs (default: comparison.html)")
+    port = "show the run at this port of the host; 0: any free port (default: write files only)"
+    add("--serve", type=integer(0, 65535), metavar="PORT", help=port)
+    add("--host", metavar="ADDRESS", help="address at which --serve listens (default: 127.0.0.1, only this host)")
     options = parser.parse_args()
     several = len(options.folders) > 1
     if options.serve is None and options.host is not None:

@@ -11,6 +11,8 @@ import pytest
 from conftest import ROOT, ended, run_here, status_of
 from deap import creator
 
+from deap_nn.process import cli
+
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CODE = re.compile(r"^```([^\n]*)\n(.*?)^```|`([^`]+)`", re.S | re.M)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
@@ -28,22 +30,59 @@ BENCHMARKS = [path.stem for path in (ROOT / "benchmarks").glob("*.py") if "run(_
 MODULES = ["launch", "predict", "replay", "report"]
 
 
+GROUPED = ["mnist", "sweep", "baselines", *MODULES]
+"""The commands whose ``--help`` has groups."""
+
+
 @pytest.fixture(scope="module")
-def options_of(tmp_path_factory):
-    """The options of each command, as its ``--help`` tells them."""
+def help_of(tmp_path_factory):
+    """The ``--help`` of each command, its texts unbroken."""
     found, classes = {}, dict(vars(creator))
     commands = {name: [ROOT / "experiments" / f"{name}.py"] for name in SCRIPTS}
     commands |= {name: [ROOT / "benchmarks" / f"{name}.py"] for name in BENCHMARKS}
     commands |= {name: ["-m", f"deap_nn.{name}"] for name in MODULES}
     assert len(commands) == len(SCRIPTS) + len(BENCHMARKS) + len(MODULES)  # no name twice
     for name, command in commands.items():
-        answer = run_here(*command, "--help", cwd=tmp_path_factory.mktemp("empty"))
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("COLUMNS", "400")
+            answer = run_here(*command, "--help", cwd=tmp_path_factory.mktemp("empty"))
         assert answer.returncode == 0
-        found[name] = set(OPTION.findall(answer.stdout))
+        found[name] = answer.stdout
     for name in vars(creator).keys() - classes.keys():  # of the scripts, which others may import anew
         delattr(creator, name)
     vars(creator).update(classes)
     return found
+
+
+@pytest.fixture(scope="module")
+def options_of(help_of):
+    """The options of each command, without those of its examples."""
+    return {name: set(OPTION.findall(text.partition("\nexamples:")[0])) for name, text in help_of.items()}
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_help_has_each_option_in_a_group_with_its_default(help_of, name):
+    text = help_of[name].partition("\nexamples:")[0]
+    _, *parts = re.split(r"^([a-z]+):\n", text, flags=re.M)
+    groups = dict(zip(parts[::2], parts[1::2], strict=True))
+    assert re.findall(r"^  (-\S+)", groups.pop("options"), re.M) == ["-h,"]
+    assert list(groups) == [group for group in cli.GROUPS if group in groups]
+    entries = [entry for group in groups.values() for entry in re.split(r"^  (?=-)", group, flags=re.M)[1:]]
+    assert len(entries) == len(set(re.findall(r"(?<=^  )-\S+", text, re.M))) - 1
+    for entry in entries:
+        assert re.search(r"\((default: .+|required)\)$", entry.strip()), entry
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_the_examples_of_help_are_commands_with_options_that_exist(help_of, options_of, name):
+    examples = help_of[name].partition("\nexamples:\n")[2].splitlines()
+    assert any(name in example for example in examples)
+    for example in examples:
+        assert len(example) <= 80
+        for command, options in named_commands(example):
+            assert options <= options_of[command], example
+        for path in re.findall(r"experiments/\S+", example):
+            assert (ROOT / path).is_file()
 
 
 def codes(page):

@@ -445,7 +445,7 @@ def test_help_explains_every_option_with_its_default(run):
         assert f"--{option}" in answer.stdout
     text = " ".join(answer.stdout.split())
     assert "(default: 150)" in text
-    assert "ga: cross_entropy, es: cross_entropy, article: error" in text
+    assert "(default: ga cross_entropy, es cross_entropy, article error)" in text
     assert "None" not in text
     assert run("-m", "scoop", "-n", 2, MNIST, "--help").stdout == answer.stdout
 
