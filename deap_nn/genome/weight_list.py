@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from deap_nn.core.notebook import genome
 from deap_nn.genome.vectors import Matrix, Shape, Vector, copied_vector, empty_vector, split_vector
@@ -103,6 +103,10 @@ class WeightList(_MatrixList):
         if len(self) != len(views) or any(mine is not view for mine, view in zip(self, views, strict=True)):
             self._pack([np.asarray(matrix, dtype=np.float32) for matrix in self])
         return self._flat
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return ``flat`` to NumPy: an individual is the vector of all its weights in arithmetic with arrays."""
+        return np.array(self.flat, dtype, copy=copy)
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
