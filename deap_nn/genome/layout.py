@@ -123,10 +123,10 @@ class Layout:
 
         Raises
         ------
-        ValueError
-            If `vector` has another shape than (size,).
+        ValueError, TypeError
+            If `vector` has another shape than (size,), or is not of real numbers.
         """
-        return self.views(np.array(vector, dtype=np.float32))
+        return self.views(np.asarray(vector).astype(np.float32, casting="same_kind"))
 
     def views(self, flat: Vector) -> list[Matrix]:
         """Return the matrices as views of `flat`.
