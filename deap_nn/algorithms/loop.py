@@ -59,6 +59,7 @@ def _elitism(toolbox: base.Toolbox, size: int) -> Elitism:
 
 def _score(evolution: Evolution, breeding: Breeding, elitism: Elitism, watching: Iterable[Callback]) -> None:
     population, evaluate = evolution.population, evolution.toolbox.evaluate
+    evaluate = getattr(evaluate, "bare", evaluate)  # of a made toolbox, whose clock the run moves
     evolution.scored, told = 0, time.monotonic()
     answers = iter(breeding.score(evaluate, population, evolution.generation))
     for place, individual in enumerate(population):

@@ -160,6 +160,16 @@ class Traits:
         return bool(getattr(self._function, "scores_groups", False))
 
     @property
+    def most_together(self) -> int:
+        """How many individuals its method ``together`` scores at a time; 0 if it scores them one by one."""
+        return int(getattr(self._function, "most_together", 0))
+
+    @property
+    def together(self) -> Callable[[Any], list[Any]]:
+        """Scores a list of individuals."""
+        return partial(type(self._function).together, self._function)  # SCOOP sends no bound method
+
+    @property
     def rounded(self) -> tuple[bool, ...]:
         """Whether its method ``of_rounded`` takes each matrix as bfloat16; empty if it takes none so."""
         return tuple(getattr(self._function, "rounded", ())) if hasattr(self._function, "of_rounded") else ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -43,6 +43,8 @@ class Layout:
     >>> layout = Layout(("kernel", "bias"), ((3, 2), (2,)))
     >>> layout.size, layout.offsets
     (8, (0, 6))
+    >>> layout.pack(layout.unpack(range(8)))
+    array([0., 1., 2., 3., 4., 5., 6., 7.], dtype=float32)
     """
 
     names: tuple[str, ...]
@@ -102,6 +104,29 @@ class Layout:
             len(shape) < 2 or last_part(name) in BIASES + GAINS
             for name, shape in zip(self.names, self.shapes, strict=True)
         )
+
+    def pack(self, matrices: Sequence[ArrayLike]) -> Vector:
+        """Return the weights of an individual as one new vector, shape (size,), float32.
+
+        Raises
+        ------
+        ValueError
+            If the matrices have other shapes.
+        """
+        shapes = tuple(map(np.shape, matrices))
+        if shapes != self.shapes:
+            raise ValueError(f"matrices must have the shapes {self.shapes}, got {shapes}")
+        return np.concatenate([np.ravel(matrix) for matrix in matrices], dtype=np.float32, casting="same_kind")
+
+    def unpack(self, vector: ArrayLike) -> list[Matrix]:
+        """Return new matrices, float32, of a vector of all weights; the inverse of `pack`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `vector` has another shape than (size,), or is not of real numbers.
+        """
+        return self.views(np.asarray(vector).astype(np.float32, casting="same_kind"))
 
     def views(self, flat: Vector) -> list[Matrix]:
         """Return the matrices as views of `flat`.

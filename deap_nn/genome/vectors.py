@@ -32,6 +32,11 @@ MOST_TOGETHER = 256
 """and no more of them."""
 
 
+def most_together(weights: int) -> int:
+    """Return how many genomes of a number of weights are bred and scored at a time, at least 1."""
+    return max(1, min(MOST_TOGETHER, TOGETHER_BYTES // (4 * max(1, weights))))
+
+
 def empty_vector(size: int) -> Vector:
     """Return an uninitialised float32 vector of `size` elements that starts on a 64-byte boundary."""
     padded = np.empty(size + ALIGNMENT // 4, dtype=np.float32)

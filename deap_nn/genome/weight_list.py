@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from deap_nn.core.notebook import genome
 from deap_nn.genome.vectors import Matrix, Shape, Vector, copied_vector, empty_vector, split_vector
@@ -119,6 +119,10 @@ class WeightList(_MatrixList):
         for at, new in zip(places, values, strict=True):
             _check_alike(at, self[at], new)
         super().__setitem__(place, values)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return ``flat`` to NumPy: an individual is the vector of all its weights in arithmetic with arrays."""
+        return np.array(self.flat, dtype, copy=copy)
 
     @property
     def shapes(self) -> tuple[Shape, ...]:

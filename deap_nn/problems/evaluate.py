@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from deap_nn.core.registered import scored_generation
-from deap_nn.genome.vectors import Halves, Shape, Vector
+from deap_nn.genome.vectors import Halves, Shape, Vector, empty_vector, most_together
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.models.reference import layout_of
+from deap_nn.problems import groups
 from deap_nn.problems.problem import Problem
 from deap_nn.problems.scorer import scorer, shared_tensor
 
@@ -59,10 +62,10 @@ class Evaluate(OnProblem):
         super().__init__(problem)
         self.generation = generation
 
-    def __call__(self, individual: WeightList) -> tuple[float, ...]:
-        """Return the fitness as DEAP wants it, a tuple."""
-        read = individual.transient() if isinstance(individual, WeightList) else individual
-        return scorer(self.problem).fitness(read, self.generation)
+    def __call__(self, individual: WeightList | ArrayLike) -> tuple[float, ...]:
+        """Return the fitness of an individual, or of a vector of all weights, as DEAP wants it: a tuple."""
+        found = scorer(self.problem)
+        return found.fitness(found.read(individual), self.generation)
 
     @property
     def generation(self) -> int:
@@ -86,7 +89,20 @@ class Evaluate(OnProblem):
     @property
     def scores_groups(self) -> bool:
         """Whether `many` is of use: the network is small."""
-        return self._is_itself and scorer(self.problem).scores_groups
+        return self._is_itself and layout_of(self.problem.model).size < groups.GROUPED_WEIGHTS
+
+    @property
+    def most_together(self) -> int:
+        """How many individuals `together` takes at a time; 0 if it is of no use."""
+        return most_together(layout_of(self.problem.model).size) if self.scores_groups else 0
+
+    def together(self, individuals: Sequence[WeightList | ArrayLike]) -> list[tuple[float, ...]]:
+        """Return the fitness of each of some individuals or vectors, in the bits that a call for each gives."""
+        found = scorer(self.problem)
+        genomes = empty_vector(len(individuals) * found.layout.size).reshape(len(individuals), found.layout.size)
+        for genome, individual in zip(genomes, individuals, strict=True):
+            genome[:] = found.read(individual).flat
+        return self.many(genomes)
 
     @property
     def rounded(self) -> tuple[bool, ...]:

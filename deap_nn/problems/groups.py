@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.genome.layout import Layout
-from deap_nn.genome.vectors import MOST_TOGETHER, TOGETHER_BYTES
+from deap_nn.genome.vectors import most_together
 from deap_nn.models.tensorflow import keras, tf
 
 VECTORISED = {
@@ -53,7 +53,7 @@ class GroupKernel:
         self._sizes: list[int] = []
         if at_once:
             self._kernel = self._traced(tf.vectorized_map, given)
-            most = max(1, min(MOST_TOGETHER, TOGETHER_BYTES // (4 * layout.size)))
+            most = most_together(layout.size)
             powers = (1 << i for i in range(most.bit_length()))
             self._sizes = sorted({1, *powers, most, most // 2 * 2, most // 4 * 4} - {0}, reverse=True)
         if not at_once or not self._changes_no_bit(given):

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.data.dataset import Split
@@ -168,6 +168,19 @@ class Scorer:
             drawn = self._input_tensors(array[chosen] for array in inputs)
             self._batch = number, (drawn, self._tensors(array[chosen] for array in targets))
         return self._batch[1]
+
+    def read(self, individual: WeightList | ArrayLike) -> WeightList:
+        """Return an individual whose weights are to be read; of a vector of all weights, shape (n,), one that wraps it.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If it has other shapes than the network, or is no vector of its number of weights.
+        """
+        if not isinstance(individual, WeightList):
+            return WeightList.from_flat(individual, self.layout.shapes)
+        self.check(individual)
+        return individual.transient()
 
     def fitness(self, individual: WeightList, generation: int) -> tuple[float, ...]:
         """Return the fitness on the mini-batch of a generation, always finite."""

@@ -32,11 +32,18 @@ def hands_status_on() -> bool:
     return not running_under_scoop() or LAUNCHED in os.environ
 
 
+def bare_map(map_: Any) -> Any:
+    """Return the map that a toolbox was registered with, without what `functools.partial` or a toolbox adds to it."""
+    while hasattr(map_, "func"):
+        map_ = map_.func
+    return map_
+
+
 def worker_count(map_: Callable[..., Iterable[Any]] | None = None) -> int:
     """Return how many processes share the work: under SCOOP its, else what the map says, or else the cores."""
     if running_under_scoop():
         return int(sys.modules["scoop"].SIZE)
-    bare = getattr(map_, "func", map_)
+    bare = bare_map(map_)
     known: int | None = getattr(bare, "workers", None)
     if known is not None:
         return known
@@ -45,7 +52,7 @@ def worker_count(map_: Callable[..., Iterable[Any]] | None = None) -> int:
 
 def is_serial(map_: Callable[..., Iterable[Any]]) -> bool:
     """Return whether a map is the built-in one."""
-    return getattr(map_, "func", map_) is map
+    return bare_map(map_) is map
 
 
 def keeping_order(map_: Callable[..., Iterable[Any]]) -> Callable[..., Iterable[Any]]:
@@ -54,7 +61,7 @@ def keeping_order(map_: Callable[..., Iterable[Any]]) -> Callable[..., Iterable[
     The built-in map and those of this package keep the order, and are returned as they are. Any other is given pairs of
     a place and an item.
     """
-    ours = getattr(type(getattr(map_, "func", map_)), "keeps_order", False)
+    ours = getattr(type(bare_map(map_)), "keeps_order", False)
     return map_ if ours or is_serial(map_) else partial(_in_order, map_)
 
 
@@ -91,7 +98,7 @@ def _with_place(function: Callable[..., Any], numbered: tuple[int, tuple[Any, ..
 
 def pickler(map_: Callable[..., Iterable[Any]]) -> Callable[[Any], bytes]:
     """Return what pickles for the workers of a map: its own ``dumps`` if it has one."""
-    own: Callable[[Any], bytes] | None = getattr(getattr(map_, "func", map_), "dumps", None)
+    own: Callable[[Any], bytes] | None = getattr(bare_map(map_), "dumps", None)
     return own or partial(pickle.dumps, protocol=pickle.HIGHEST_PROTOCOL)
 
 

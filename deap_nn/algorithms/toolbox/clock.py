@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
+from operator import mul
 from typing import Any, cast
 
 from deap import base
@@ -111,8 +112,19 @@ class Clock(Count):
         note_update(adaptation, self.generation)
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
-        """Advance, as `adapting` asks of what it updates; the clock counts the generations by itself."""
-        self.advance(individuals)
+        """Advance, as `adapting` asks of it, unless all `individuals` were scored in earlier generations."""
+        if not individuals or not all(map(self._is_of_before, individuals)):
+            self.advance(individuals)
+            return
+        for adaptation in (self.adaptation, *self._others()):
+            note_update(adaptation, self.generation)
+
+    def _is_of_before(self, individual: Any) -> bool:
+        """Return whether the fitness of an individual is what ``evaluate`` gave in an earlier generation."""
+        generation, values = getattr(individual, "scored_in", None) or (self.generation, ())
+        if generation >= self.generation:
+            return False
+        return bool(individual.fitness.wvalues == tuple(map(mul, values, individual.fitness.weights)))
 
 
 class GenerationalSelect(Adapting):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
 from deap import base, tools
+from numpy.typing import ArrayLike
 
 from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.algorithms.toolbox.presets import usual_step
+from deap_nn.algorithms.toolbox.scoring import Evaluating, GroupingMap, Updating
 from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.core.registered import Registered, Traits, words_of
+from deap_nn.genome.individual import Individual
 from deap_nn.genome.layout import Layout
 from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
 from deap_nn.operators.adaptation.protocol import check_whole
@@ -20,6 +23,9 @@ from deap_nn.operators.by_name import check_suits_matrices, takes_many
 from deap_nn.operators.ranking import weights_of
 from deap_nn.operators.recombination import cxMean
 from deap_nn.operators.selection import is_log_rank, operator_of
+
+CLOCKED = {"evaluate": Evaluating, "update": Updating}
+"""The registered functions whose calls the clock sees."""
 
 
 class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
@@ -33,6 +39,8 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         The seed of the toolbox, which is that of a run by `evolve` if none is given there.
     algorithm : str
         The name of the algorithm, such as ``"ga"``.
+    container : callable
+        Makes an individual of an iterable of matrices.
     members, generations : int, optional
         The size of the population and the number of generations, if they were given.
 
@@ -43,9 +51,17 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
     """
 
     def __init__(
-        self, layout: Layout, *, seed: int, algorithm: str, members: int | None = None, generations: int | None = None
+        self,
+        layout: Layout,
+        *,
+        seed: int,
+        algorithm: str,
+        container: Callable[[Iterable[ArrayLike]], Any] = Individual,
+        members: int | None = None,
+        generations: int | None = None,
     ) -> None:
         super().__init__()
+        self.container = container
         self.layout, self.seed, self.algorithm = layout, seed, algorithm
         self.members, self.generations = members, generations
         self.clock = Clock(self)
@@ -53,7 +69,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
 
     def register(self, alias: str, function: Callable[..., Any], *args: Any, **kargs: Any) -> None:
         """Register a function, as DEAP does; a ``select`` advances the generation before it selects."""
-        if alias == "select":
+        if alias == "select" and function is not tools.selRandom:
             function = adapting(function, self.clock)
         if alias in ("mate", "mutate"):
             check_suits_matrices(alias, function)
@@ -67,9 +83,20 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
 
     def __setattr__(self, name: str, value: Any) -> None:
         # A script may assign ``toolbox.select = ...``, and `decorate` does, without a call of `register`.
-        if name == "select" and not any(found is self.clock for found in adaptations_of(value)):
-            value = partial(adapting(value, self.clock))
+        if name == "select" and operator_of(value) is not tools.selRandom:
+            if not any(found is self.clock for found in adaptations_of(value)):
+                value = partial(adapting(value, self.clock))
+        elif name in CLOCKED:
+            value = CLOCKED[name].of(value, self.clock)
+        elif name == "map":
+            value = GroupingMap(getattr(value, "bare", value))
         super().__setattr__(name, value)
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Take the state of a pickle, in which what the clock sees is not bound to it."""
+        self.__dict__.update(state)
+        for name in state.keys() & {"map", *CLOCKED}:
+            setattr(self, name, state[name])
 
     def decorate(self, alias: str, *decorators: Callable[..., Any]) -> None:
         """Decorate a function, as DEAP does; a ``mate`` of several individuals remains one."""
@@ -84,6 +111,30 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         The next evaluation is on the next mini-batch, and the adaptation of sigma has seen the population.
         """
         self.clock.advance(population)
+
+    def from_vector(self, vector: ArrayLike) -> Any:
+        """Return an individual without a valid fitness, whose weights are a copy of a vector.
+
+        Parameters
+        ----------
+        vector : array_like
+            All weights, shape (``layout.size``,), such as ``numpy.asarray(individual)``.
+
+        Raises
+        ------
+        ValueError
+            If it has another shape.
+        """
+        made = self.container(self.layout.unpack(vector))
+        made.scored_in = None  # it is no founder
+        return made
+
+    def evaluate_many(self, individuals: Iterable[Any]) -> list[Any]:
+        """Return the fitness of some individuals or vectors, in their order: ``evaluate`` by way of ``map``.
+
+        The map sends small networks in groups, which have the bits of a call for each.
+        """
+        return list(self.map(self.evaluate, individuals))
 
     def plan(self, members: int, generations: int) -> None:
         """Note the size of a run by `evolve`, from which follow the step and the length of a schedule."""
@@ -159,7 +210,7 @@ class StrategyToolbox(MadeToolbox):
 
     Parameters
     ----------
-    layout, seed, algorithm, members, generations
+    layout, seed, algorithm, container, members, generations
         As for `MadeToolbox`.
     sampling : {"independent", "mirrored"}
         As for `make_toolbox`.

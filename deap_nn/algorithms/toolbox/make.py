@@ -174,10 +174,10 @@ def make_toolbox(
     deap.base.Toolbox
         With ``individual``, ``population``, ``clone``, ``mutate``, ``evaluate``, ``map`` (SCOOP's under
         ``python -m scoop``), and ``mate`` and ``select``, or for "es" ``generate`` and ``update``; beside them
-        ``next_generation``, ``assess`` and ``error_rate``, which score on validation and test samples, for labelled
-        data ``vote_error_rate`` and for a `KerasProblem` ``scores``, ``to_model``, which gives a Keras model back, and
-        ``layout``, ``clock``, ``seed``, ``mates``, ``elites``, ``elite_batches``, ``problem``, and for "es" ``step``
-        and ``weigh``.
+        ``next_generation``, ``evaluate_many``, ``from_vector``, ``assess`` and ``error_rate``, which score on
+        validation and test samples, for labelled data ``vote_error_rate`` and for a `KerasProblem` ``scores``,
+        ``to_model``, which gives a Keras model back, and ``layout``, ``clock``, ``seed``, ``mates``, ``elites``,
+        ``elite_batches``, ``problem``, and for "es" ``step`` and ``weigh``.
 
     Raises
     ------
@@ -276,7 +276,8 @@ def make_toolbox(
     scales = fan_in_scales(layout) if isinstance(scale, str) and scale == "fan_in" else scale
     if not isinstance(scales, str):
         matrix_factors(1.0, scales, len(layout))
-    known: dict[str, Any] = {"seed": seed, "algorithm": algorithm, "members": members, "generations": generations}
+    known: dict[str, Any] = {"seed": seed, "algorithm": algorithm, "container": container}
+    known |= {"members": members, "generations": generations}
     toolbox: MadeToolbox = MadeToolbox(layout, **known)
     if around_centre and not former:
         toolbox = StrategyToolbox(layout, sampling=sampling, step=None if step is None else float(step), **known)

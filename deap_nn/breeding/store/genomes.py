@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.store.ancestors import Ancestors, MissingError
-from deap_nn.genome.vectors import MOST_TOGETHER, TOGETHER_BYTES, Halves, Vector, Vectors, empty_halves, empty_vector
+from deap_nn.genome.vectors import Halves, Vector, Vectors, empty_halves, empty_vector, most_together
 
 _NOTHING: Vector = empty_vector(0)
 
@@ -101,8 +101,7 @@ class Genomes(Ancestors):
         What is yielded is valid until the next.
         """
         mates = self.breeder.reproduction.mates
-        most = min(MOST_TOGETHER, TOGETHER_BYTES // (4 * max(1, self.size)))
-        together = max(mates, most // mates * mates)
+        together = max(mates, most_together(self.size) // mates * mates)
         for start in range(0, len(recipes), together):
             some = recipes[start : start + together]
             if self._room.size < len(some) * self.size:
