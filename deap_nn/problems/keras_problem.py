@@ -173,8 +173,7 @@ class KerasProblem:
         if not given:
             raise ValueError("loss must name at least one objective")
         self.objectives = tuple(objective_of(one, names, "loss") for one in given)
-        if self.samples.weighted:
-            check_weighted(self.objectives)
+        check_weighted(self.objectives if self.samples.weighted else ())
         self.from_logits = _told_logits(from_logits, model, outputs)
         if from_logits is not None and not any(map(asks_for_logits, self.objectives)):
             raise ValueError("from_logits is for 'error' and 'cross_entropy': Keras' losses and metrics take their own")
@@ -199,7 +198,8 @@ class KerasProblem:
             yield from bytes_of(self.samples)
         if split and len(outputs) == len(flat(self.samples.targets)):
             yield from lost_classes(self.samples, outputs, self.pairs)
-        yield from (objective.doubt for objective in self.objectives if objective.doubt)
+        if self.loss != self.objectives:  # another problem has warned of its own
+            yield from (objective.doubt for objective in self.objectives if objective.doubt)
 
     def _try(self, outputs: Sequence[Any], targets: Sequence[Any], structure: Any) -> None:
         """Compute the objectives of some answers once, so that what does not fit is told at once."""

@@ -119,7 +119,7 @@ def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective
 
     Parameters
     ----------
-    given : str, keras.losses.Loss, keras.metrics.Metric, callable or dict
+    given : str, keras.losses.Loss, keras.metrics.Metric, callable, dict or Objective
         "error", "cross_entropy", "mse", "mae" or what ``keras.losses.get`` knows; a loss or a metric; a function of
         outputs and targets, both as NumPy arrays, that returns a number; or any of these by an output's name, where
         several names or losses are the sum over their outputs. Of a model with several outputs a single name or loss
@@ -134,6 +134,8 @@ def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective
     ValueError, TypeError
         If it is unknown, or of another kind.
     """
+    if isinstance(given, Objective):
+        return given
     if isinstance(given, Mapping):
         if not given or not set(given) <= set(outputs):
             got = ", ".join(map(str, given)) or "none"
