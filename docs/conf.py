@@ -8,7 +8,6 @@ from deap_nn import __version__
 project, author = "deap_nn", "The deap_nn developers"
 version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-exclude_patterns = ["results/*"]
 html_theme, html_title = "furo", f"deap_nn {version}"
 html_show_sphinx = html_show_copyright = False
 

@@ -1,4 +1,6 @@
-"""Make the tables and figures of ``docs/results.md`` from its CSV files: ``python experiments/results.py``.
+"""Make the tables and figures of the pages of results: ``python experiments/results.py``.
+
+The pages are ``docs/results.md`` and those of ``docs/results``, which also holds the CSV files and the figures.
 
 ``--take DIR...`` first adds to them the runs of studies, each the ``--output`` of ``experiments/sweep.py``: a study can
 be run on several machines, a part of its settings or seeds on each.
@@ -114,32 +116,35 @@ def draw_first_figure(page: Path) -> None:
 
 def main() -> int:
     """Do what the command line says, and return the exit status."""
-    parser = Parser("Make the tables and figures of docs/results.md from the CSV files beside it.")
+    parser = Parser(
+        "Make the tables and figures of docs/results.md and of the pages in docs/results from the CSV files there."
+    )
     taken = "first add the runs of these studies, done by experiments/sweep.py"
     parser.add_argument("--take", nargs="+", default=[], metavar="DIR", help=taken)
     late = "of the generations after this one of the studies taken, keep only those with read-outs"
     parser.add_argument("--whole", type=integer(0), default=WHOLE, help=late)
     parser.add_argument(
-        "--page", default=str(PAGE), metavar="FILE", help="the page; its files lie in a folder beside it"
+        "--page", default=str(PAGE), metavar="FILE", help="the first page; its folder holds the others and all files"
     )
     options = parser.parse_args()
     page = Path(options.page)
     kept = page.with_suffix("")
     try:
-        text = page.read_text(encoding="utf-8")
+        texts = {path: path.read_text(encoding="utf-8") for path in (page, *sorted(kept.glob("*.md")))}
     except OSError as error:
         raise InputError(f"argument --page: {page}: {error.strerror}") from error
-    places = {name for _, _, name, _ in TABLE.findall(text)}
+    places = {name for text in texts.values() for _, _, name, _ in TABLE.findall(text)}
     taken_names = []
     for folder in options.take:
         taken_names.append(take(Path(folder), kept, options.whole))
         print(f"{taken_names[-1]}: taken from {folder}")
     for name in taken_names:
         if name not in places:
-            raise InputError(f"argument --page: {page} has no place for {name}: <!-- study: {name} -->")
-    made = dict(tables(text, kept))
-    text = TABLE.sub(lambda found: found[1] + made[found[2], found[3]] + found[4], text)
-    write_with(page, lambda partial: Path(partial).write_text(text, encoding="utf-8"))
+            raise InputError(f"neither {page} nor a page in {kept} has a place for {name}: <!-- study: {name} -->")
+    made = dict(table for text in texts.values() for table in tables(text, kept))
+    for path, text in texts.items():
+        text = TABLE.sub(lambda found: found[1] + made[found[2], found[3]] + found[4], text)
+        write_with(path, lambda partial, text=text: Path(partial).write_text(text, encoding="utf-8"))
     for name in dict.fromkeys(name for kind, name in made if kind not in OF_ALL):
         file = STUDIES / f"{name}.toml"
         figure = {"by": (study := read_study(str(file))).by, "known": study.known} if file.exists() else {}

@@ -1,4 +1,4 @@
-"""The tables of ``docs/results.md``: what settings reached, by the CSV files beside the page."""
+"""The tables of the pages of results: the errors that each setting reached, by the CSV files of ``docs/results``."""
 
 from __future__ import annotations
 
@@ -288,7 +288,7 @@ def read_results(kept: Path, name: str) -> list[dict[str, str]]:
     """Return the rows of a study's ``results.csv``."""
     path = kept / f"{name}.results.csv"
     if not path.exists():
-        raise InputError(f"{kept.name}.md has a place for {name}, but there is no {path}")
+        raise InputError(f"a page has a place for {name}, but there is no {path}")
     return parse_rows(path.read_text(encoding="utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""What ``docs/results.md`` says is what its CSV files hold."""
+"""The tables of the pages of results hold the figures of the CSV files."""
 
 import contextlib
 import gzip
@@ -12,6 +12,8 @@ from conftest import ROOT
 
 RESULTS = ROOT / "experiments" / "results.py"
 PAGE = ROOT / "docs" / "results.md"
+KEPT = ROOT / "docs" / "results"
+PAGES = [PAGE, *sorted(KEPT.glob("*.md"))]
 HEAD = "study,setting,seed,validation_error,test_error"
 RUNS = "study,setting,seed,gen,evaluations,min,avg,best,mean"
 sys.path.append(str(RESULTS.parent))
@@ -54,13 +56,26 @@ def test_a_study_is_taken_and_its_table_and_figure_made(here, light, study, tmp_
     assert (tmp_path / "page.md").read_text() == text
 
 
+def test_the_pages_of_the_folder_are_written_too(here, study, tmp_path):
+    other = tmp_path / "page" / "question.md"
+    other.parent.mkdir()
+    other.write_text(TEXT)
+    (tmp_path / "page.md").write_text("no table\n")
+    assert here(RESULTS, "--take", study, "--page", tmp_path / "page.md").returncode == 0
+    assert other.read_text().startswith("before\n<!-- study: tiny -->\n| setting | seeds |")
+    assert (tmp_path / "page.md").read_text() == "no table\n"
+    assert {path.name for path in other.parent.iterdir() if path != other} == {
+        *("tiny.runs.csv.gz", "tiny.results.csv", "tiny.png")
+    }
+
+
 @pytest.mark.parametrize("name", ["small_study", "Small.2"])
 def test_a_study_may_be_named_as_a_file_and_has_a_place(here, study, tmp_path, name):
     for file in ("runs.csv", "results.csv"):
         (study / file).write_text((study / file).read_text().replace("tiny,", f"{name},"))
     answer = here(RESULTS, "--take", study, "--page", tmp_path / "page.md")
     assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
-    assert f"page.md has no place for {name}: <!-- study: {name} -->" in answer.stderr
+    assert f"page.md nor a page in {tmp_path}/page has a place for {name}: <!-- study: {name} -->" in answer.stderr
     assert {path.name for path in (tmp_path / "page").iterdir()} == {f"{name}.runs.csv.gz", f"{name}.results.csv"}
     assert (tmp_path / "page.md").read_text() == TEXT
     (tmp_path / "page.md").write_text(TEXT.replace("tiny", name))
@@ -159,7 +174,7 @@ def test_runs_of_other_options_are_not_added_to_those_of_a_setting(tmp_path, set
         (lambda folder: (folder / "runs.csv").unlink(), ["--take"], "--take: .* has no tables of a study"),
         (lambda folder: (folder / "results.csv").write_text(HEAD), ["--take"], "--take: no run is finished"),
         (lambda folder: (folder / "results.csv").write_text(""), ["--take"], "--take: no run is finished"),
-        (lambda folder: None, [], "page.md has a place for tiny, but there is no"),
+        (lambda folder: None, [], "a page has a place for tiny, but there is no"),
         (lambda folder: (folder.parents[1] / "page.md").unlink(), ["--take"], "--page: .*No such file"),
     ],
 )
@@ -174,19 +189,19 @@ def test_what_is_missing_is_named(study, tmp_path, monkeypatch, capsys, spoil, a
     assert not page.with_suffix("").exists()
 
 
-def test_the_tables_of_the_page_are_those_of_its_files():
-    module = runpy.run_path(str(RESULTS))
-    text = PAGE.read_text()
-    made = dict(module["tables"](text, PAGE.with_suffix("")))
-    assert made
-    for _, kind, name, _ in module["TABLE"].findall(text):
-        assert f"<!-- {kind}: {name} -->\n{made[kind, name]}<!-- end of {kind} -->" in text
-        if name == "all":  # of all studies
-            continue
-        assert f"results/{name}.png" in text
-        assert (PAGE.with_suffix("") / f"{name}.png").exists()
-        study = ROOT / "experiments" / "studies" / f"{name}.toml"
-        assert study.name in text
+def test_the_tables_of_the_pages_are_those_of_their_files():
+    module, names = runpy.run_path(str(RESULTS)), []
+    for page in PAGES:
+        text = page.read_text()
+        for (kind, name), made in module["tables"](text, KEPT):
+            assert f"<!-- {kind}: {name} -->\n{made}<!-- end of {kind} -->" in text
+            if name != "all":  # of all studies
+                assert f"({name}.png)" in text
+                assert f"studies/{name}.toml" in text
+                names.append(name)
+    assert sorted(names) == sorted(path.name.removesuffix(".results.csv") for path in KEPT.glob("*.results.csv"))
+    for name in names:
+        assert (KEPT / f"{name}.png").exists()
 
 
 def test_what_was_reached_is_told_with_what_it_took(tmp_path):
@@ -314,13 +329,13 @@ def test_read_outs_are_those_of_the_last_generation_and_votes_are_counted(tables
     assert tables_of("read-outs", results, runs)[0][2][6:] == ["-", "-", "-"]
 
 
-def test_the_files_of_the_page_are_small():
-    sizes = [path.stat().st_size for path in PAGE.with_suffix("").iterdir() if ".csv" in path.name]
+def test_the_files_of_the_pages_are_small():
+    sizes = [path.stat().st_size for path in KEPT.iterdir() if ".csv" in path.name]
     assert sum(sizes) < 2_000_000
 
 
-def test_the_page_names_no_study_that_is_not_there():
-    for name in re.findall(r"studies/([a-z0-9-]+)\.toml", PAGE.read_text()):
+def test_the_pages_name_no_study_that_is_not_there():
+    for name in re.findall(r"studies/([a-z0-9-]+)\.toml", "".join(page.read_text() for page in PAGES)):
         assert (ROOT / "experiments" / "studies" / f"{name}.toml").exists()
 
 
