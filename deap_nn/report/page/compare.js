@@ -52,7 +52,7 @@ function resultsTable(runs) {
     const errors = logbook.val_error || [], error = isNumber(status.validation_error) ? status.validation_error : errors[errors.length - 1];
     return [name, status.state || "unknown", format(error), format(status.test_error), grouped(logbook.gen[logbook.gen.length - 1]), isNumber(status.evaluations) ? grouped(status.evaluations) : "–", duration(status.seconds)];
   });
-  return section("results", "Results", table("What was reached", heads, rows, "bare"));
+  return section("results", "Results", table("Results", heads, rows, "bare"));
 }
 
 function differences(runs) {

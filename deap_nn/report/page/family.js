@@ -10,8 +10,8 @@ function familySection(family) {
     ],
   });
   const how = family.around_centre
-    ? "All the chosen of a generation are mated at once: the children of the next lie around one centre, a step towards the chosen by their weight. So all descend from one founder, whose place the first centre takes."
-    : "An expected share counts the parents who were mated as equals in their children; which loci came from whom, the masks decided.";
+    ? "The children of a generation lie around one centre, which moves by the recombination weights of the generation before. So all members descend from one founder, the first centre."
+    : "The expected share of a founder assumes that the parents of a child contribute equally; the masks decided the true shares.";
   return section("family", "Family of the best",
     make("p", {}, `The ${family.of} of generation ${grouped(family.generation)}, ${count(last, "founder")} of ${grouped(family.members)} with descendants in the last generation.`),
     make("p", { class: "note" }, how),

@@ -101,7 +101,7 @@ function weightsSection(weights) {
     legend: names.map((name, k) => ({ name, colour: k, dash: 0 })),
   });
   return section("weights", "Traced weights",
-    make("p", { class: "note" }, `${number} weights of the best member, chosen at random, of each matrix as many where it has so many.`),
+    make("p", { class: "note" }, `${number} weights of the best member, drawn at random, the same number from each matrix that is large enough.`),
     make("div", { class: "columns" }, chart,
       make("figure", {}, make("figcaption", {}, "Spread at the generation chosen"), box, holder)));
 }
@@ -125,11 +125,11 @@ function confusionSection(answers, config) {
   const body = matrix.map((row, i) => make("tr", {}, make("th", { scope: "row" }, String(i)), row.map((_, j) => cell(i, j)), make("td", { class: "share" }, percent(matrix[i][i] / (totals[i] || 1), 0))));
   const mistakes = matrix.flatMap((row, i) => row.map((value, j) => [value, i, j])).filter(([value, i, j]) => value && i !== j).sort((a, b) => b[0] - a[0]);
   const often = mistakes.slice(0, 8).map(([value, i, j]) => [`${i} read as ${j}`, grouped(value), percent(value / answers.misread, 0), barCell(value / worst)]);
-  return section("confusion", "What is taken for what",
+  return section("confusion", "Confusion matrix",
     make("p", { class: "note" }, `The kept network on ${askedOn(answers, config)} validation samples; it misreads ${grouped(answers.misread)} (${percent(answers.misread / answers.samples)}).`),
     make("div", { class: "columns" }, make("div", { class: "scroll confusion", tabindex: "0", role: "region", "aria-label": "Confusion matrix", style: "max-height: none; border: 0" },
       make("table", {}, make("thead", {}, above, head), make("tbody", {}, body))),
-      often.length ? table("Most often taken for another", ["mistake", "times", "of all mistakes", ""], often) : null));
+      often.length ? table("Most frequent mistakes", ["mistake", "times", "of all mistakes", ""], often) : null));
 }
 
 function misreadSection(answers) {
@@ -142,7 +142,7 @@ function misreadSection(answers) {
     return make("li", { title }, canvas, make("span", { "aria-hidden": "true" }, `${label} → `, make("b", { class: "said" }, String(answer))), make("small", { "aria-hidden": "true" }, percent(said, 0)));
   };
   const shown = digits.labels.length, all = shown === answers.misread;
-  return section("misread", "What is misread",
-    make("p", { class: "note" }, all ? `All ${grouped(shown)} that the kept network misreads: what it is, what was answered, and how sure the network was.` : `${grouped(shown)} of the ${grouped(answers.misread)} that the kept network misreads: of each class those it was surest about. What it is, what was answered, and how sure the network was.`),
+  return section("misread", "Misread samples",
+    make("p", { class: "note" }, all ? `All ${grouped(shown)} samples that the kept network misreads: true class, predicted class, and the probability of the prediction.` : `${grouped(shown)} of the ${grouped(answers.misread)} samples that the kept network misreads, of each class those with the highest probability: true class, predicted class, and the probability of the prediction.`),
     make("ul", { class: "digits" }, digits.labels.map((_, place) => one(place))));
 }

@@ -28,7 +28,7 @@ function tilesOf(run) {
   if (isNumber(status.validation_error)) add(`Validation ${measure}`, format(status.validation_error), status.readout ? `${status.readout}, generation ${grouped(status.generation)}` : null);
   else if (logbook.val_error) add(`Validation ${measure}`, format(logbook.val_error[logbook.val_error.length - 1]), "the last generation's best member");
   else add("Best fitness", short(bestOf(run).at(-1)), String(run.config.fitness).replaceAll("_", " "));
-  if (isNumber(status.vote_test_error)) add("Test error of a vote", percent(status.vote_test_error), `of ${count(status.voters, "parent")}`);
+  if (isNumber(status.vote_test_error)) add("Test error of an ensemble", percent(status.vote_test_error), `of ${count(status.voters, "parent")}`);
   const generations = logbook.gen[logbook.gen.length - 1];
   add("Generations", grouped(generations), isNumber(status.asked_generations) && status.asked_generations > generations ? `of ${grouped(status.asked_generations)} asked for` : null);
   if (isNumber(status.evaluations)) add("Evaluations", grouped(status.evaluations), "networks scored");
@@ -67,16 +67,16 @@ function curvesSection(run) {
     figures.push(lineChart("spread-generation", { title: "Spread of the fitness (standard deviation)", xLabel: "generation", x, whole: true, logarithmic: true, from: undefined, series: [{ name: "standard deviation", colour: 0, y: logbook.std }] }));
   }
   if (logbook.sigma && logbook.sigma.some((value) => value)) {
-    figures.push(lineChart("sigma-generation", { title: "Strength of mutation", xLabel: "generation", x, whole: true, logarithmic: true, series: [{ name: "sigma", colour: 5, y: logbook.sigma }] }));
+    figures.push(lineChart("sigma-generation", { title: "Mutation step size", xLabel: "generation", x, whole: true, logarithmic: true, series: [{ name: "sigma", colour: 5, y: logbook.sigma }] }));
   }
-  return section("curves", "How it learned", make("div", { class: "columns" }, figures));
+  return section("curves", "Learning curves", make("div", { class: "columns" }, figures));
 }
 
 function timingSection(run) {
   const { timing } = run, known = timing.seconds.filter(isNumber).sort((a, b) => a - b);
   const chart = (id, title, name, y, colour, from) => lineChart(id, { title, xLabel: "generation", x: timing.gen, whole: true, from, logarithmic: from === undefined, series: [{ name, colour, y }] });
   const peak = timing.peak_memory_mib ? Math.max(...timing.peak_memory_mib.filter(isNumber)) : NaN;
-  return section("timing", "What it took",
+  return section("timing", "Time and memory",
     make("p", { class: "note" }, `A generation took ${duration(known[known.length >> 1])} (median), ${duration(known[0])} to ${duration(known[known.length - 1])}${Number.isFinite(peak) ? `; the main process held ${grouped(Math.round(peak))} MiB at most` : ""}.`),
     make("div", { class: "columns" },
       chart("seconds-generation", "Seconds a generation", "seconds", timing.seconds, 7),
