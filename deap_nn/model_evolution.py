@@ -55,7 +55,7 @@ class EvolvedModel:
     problem: KerasProblem
     _from_logits: Any = field(default=None, repr=False)
 
-    def evaluate(self, x: Any, y: Any, *, loss: Any = None) -> dict[str, float]:
+    def evaluate(self, x: Any, y: Any, *, loss: Any = None, sample_weight: Any = None) -> dict[str, float]:
         """Return each objective of the network on some samples, by its name.
 
         Parameters
@@ -64,10 +64,12 @@ class EvolvedModel:
             As `KerasProblem` takes them.
         loss : optional
             Other objectives, as `KerasProblem` takes them, such as "error", which is 1 - accuracy.
+        sample_weight : optional
+            As `KerasProblem` takes it.
         """
-        own = {"loss": self.problem.loss, "from_logits": self._from_logits}
+        own = {"loss": self.problem.objectives, "from_logits": self._from_logits}
         words = own if loss is None else {"loss": loss}
-        problem = KerasProblem(self.model, x, y, validation_split=0.0, **words)
+        problem = KerasProblem(self.model, x, y, validation_split=0.0, sample_weight=sample_weight, **words)
         toolbox = make_toolbox(problem, seed=0, container=_container(len(problem.objectives)))
         values = toolbox.scores(self.individual, "train")
         problem.release()

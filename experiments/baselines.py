@@ -117,7 +117,7 @@ class Backpropagation:
 
     def step(self, generation: int) -> Sequence[float]:
         """Descend along the gradient, and return the cross-entropy before that."""
-        from deap_nn.core.errors import WORST_CROSS_ENTROPY
+        from deap_nn.core.errors import WORST
         from deap_nn.problems.scorer import batch_indices
 
         problem = self._toolbox.problem
@@ -127,7 +127,7 @@ class Backpropagation:
         if x.dtype == np.uint8:
             samples /= 255.0
         loss = float(self._model.train_on_batch(samples, y[chosen]))
-        return [min(loss, WORST_CROSS_ENTROPY) if math.isfinite(loss) else WORST_CROSS_ENTROPY]
+        return [loss if math.isfinite(loss) else WORST]
 
 
 class Around:

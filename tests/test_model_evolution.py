@@ -186,3 +186,18 @@ def test_the_sigma_of_another_fitness_is_each_members_own(capsys):
     assert (adaptation.first, adaptation.floor) == (0.1, 0.005)
     evolve(toolbox.population(n=12), toolbox, 1, verbose=True)
     assert "each member's own, from 0.1 and at least 0.005 (self-adaptive)" in capsys.readouterr().out.splitlines()[0]
+
+
+def off(a, b):
+    return float(np.mean(np.abs(a - b)))
+
+
+def test_a_function_of_other_names_is_warned_of_once_and_samples_to_evaluate_may_have_weights():
+    with pytest.warns(UserWarning, match="^off is called with") as found:
+        result = evolve_model(network(1), X, X[:, :1], population=4, generations=1, seed=1, loss=off)
+    assert len(found) == 1
+    away = np.abs(result.model(X).numpy() - X[:, :1])[:, 0]
+    assert result.evaluate(X, X[:, :1])["off"] == pytest.approx(away.mean(), rel=1e-5)
+    weights = np.linspace(0, 2, len(X))
+    wanted = pytest.approx(np.mean(away * weights), rel=1e-5)
+    assert result.evaluate(X, X[:, :1], loss="mae", sample_weight=weights)["mae"] == wanted

@@ -199,6 +199,8 @@ def _of_objective(objective: Any) -> str:
         told.append(digest(_unnumbered(objective.config).encode()))
     if objective.function is not None:
         told.append(named(objective.function))
+    if objective.targets_first:  # otherwise it is called as it was before names counted
+        told.append(f"({', '.join(objective.names)})")
     return " ".join([*told, *map(_of_objective, objective.parts)])
 
 

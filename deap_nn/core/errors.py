@@ -5,10 +5,7 @@ from __future__ import annotations
 import traceback
 
 WORST = 1e100
-"""What a fitness of NaN or infinity counts as, with the sign that is worse; also the largest that is ever told."""
-
-WORST_CROSS_ENTROPY = 1e9
-"""The cross-entropy of a network that answers with NaN or infinity, and the largest that is ever told."""
+"""The fitness that NaN and infinity count as, with the sign that is worse; no fitness is larger."""
 
 
 class EvaluationError(RuntimeError):

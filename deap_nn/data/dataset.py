@@ -50,6 +50,8 @@ class Dataset:
     inputs: ClassVar[None] = None
     targets: ClassVar[None] = None
     """Outlines of what a model takes, as `Samples` has them: a single array each."""
+    weighted: ClassVar[int] = 0
+    """Samples have no weights."""
 
     def __post_init__(self) -> None:
         for part in ("train", "validation", "test"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from numbers import Real
 from typing import Any, cast
 
 import numpy as np
@@ -93,13 +95,21 @@ def _as_array(given: Any, argument: str) -> NDArray[Any]:
 
 
 class Samples:
-    """Inputs and targets in up to three parts.
+    """Inputs and targets in up to three parts, and maybe a weight for each sample.
 
     Parameters
     ----------
     parts : mapping
-        A pair of nests, inputs and targets, for "train" and maybe for "validation" and "test". Every array counts
-        samples by its first dimension.
+        Nests of inputs and targets for "train" and maybe for "validation" and "test", and maybe as a third one sample
+        weights: an array, or one for each target. Every array counts samples by its first dimension. If only some
+        parts have weights, those of the others are 1.
+
+    Attributes
+    ----------
+    inputs, targets
+        Nests without their arrays.
+    weighted : int
+        The number of arrays of weights.
 
     Raises
     ------
@@ -107,13 +117,17 @@ class Samples:
         If a part is empty, its arrays are of different lengths, or it is shaped unlike "train".
     """
 
-    def __init__(self, parts: Mapping[Split, tuple[Nest, Nest]]) -> None:
-        self.inputs, self.targets = (outline(nest) for nest in parts["train"])
+    def __init__(self, parts: Mapping[Split, tuple[Nest, ...]]) -> None:
+        self.inputs, self.targets = (outline(nest) for nest in parts["train"][:2])
+        weights = {split: _weights(nests) for split, nests in parts.items()}
+        given = next(filter(None, weights.values()), [])
+        self.weighted = len(given)
         self._parts: dict[Split, tuple[list[NDArray[Any]], list[NDArray[Any]]]] = {}
-        for split, (x, y) in parts.items():
+        for split, (x, y, *_) in parts.items():
             inputs, targets = as_arrays(x, f"inputs of {split}"), as_arrays(y, f"targets of {split}")
             if len(inputs[0]) != len(targets[0]):
                 raise ValueError(f"{split} has {len(inputs[0])} inputs and {len(targets[0])} targets")
+            targets += weights[split] or [np.ones((len(targets[0]), *w.shape[1:]), np.float32) for w in given]
             first = self._parts.setdefault(split, (inputs, targets)) if split == "train" else self._parts["train"]
             shapes = [[array.shape[1:] for array in half] for half in (inputs, targets)]
             if shapes != [[array.shape[1:] for array in half] for half in first]:
@@ -128,7 +142,7 @@ class Samples:
         return len(self._parts["train"][1][0])
 
     def halves(self, split: Split) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
-        """Return the arrays of inputs and of targets of a part.
+        """Return the arrays of inputs and of targets of a part, the latter with sample weights after them.
 
         Raises
         ------
@@ -171,29 +185,76 @@ def _as_trained(array: NDArray[Any], like: NDArray[Any], split: Split) -> NDArra
     return made
 
 
+def _weights(nests: Sequence[Nest]) -> list[NDArray[np.float32]]:
+    """Return the sample weights that follow inputs and targets, if any: one array, or one for each target."""
+    if len(nests) < 3:
+        return []
+    y, given = nests[1:]
+    arrays, targets = as_arrays(given, "sample_weight"), flat(y)
+    named = [sorted(nest) if isinstance(nest, Mapping) else None for nest in (y, given)]
+    if len(arrays) > 1 and (len(arrays) != len(targets) or named[0] != named[1]):
+        raise ValueError("sample_weight must be an array, or arrays in the structure of y")
+    if len(arrays[0]) != (count := len(targets[0])):
+        raise ValueError(f"sample_weight must have a weight for each of {count} samples, got {len(arrays[0])}")
+    if not all(array.dtype.kind in "biuf" and np.isfinite(array).all() for array in arrays):
+        raise ValueError("sample_weight must be of finite numbers")
+    return [array.astype(np.float32, copy=False) for array in arrays]
+
+
+def _weights_of_classes(y: Nest, class_weight: Any) -> NDArray[np.float32]:
+    """Return the weight of each sample's class, 1 for a class without one; shape (samples,)."""
+    if not isinstance(class_weight, Mapping) or not all(
+        isinstance(key, int | np.integer) and isinstance(value, Real) and math.isfinite(value)
+        for key, value in class_weight.items()
+    ):
+        raise ValueError(f"class_weight must give classes, 0 and above, their weights, got {class_weight!r}")
+    target, *others = as_arrays(y, "y")
+    if others or target.dtype.kind not in "biuf" or target.ndim > 2:
+        raise ValueError("class_weight needs one output and classes as targets: sample_weight is for others")
+    classes = target.argmax(axis=1) if target.ndim == 2 and target.shape[1] > 1 else target.reshape(-1).round()
+    return np.array([class_weight.get(int(one), 1.0) for one in classes], np.float32)
+
+
 def split_samples(
-    x: Nest, y: Nest, *, validation_split: float, validation_data: Any = None, test_data: Any = None
+    x: Nest,
+    y: Nest,
+    *,
+    validation_split: float,
+    validation_data: Any = None,
+    test_data: Any = None,
+    sample_weight: Nest = None,
+    class_weight: Mapping[int, float] | None = None,
 ) -> Samples:
-    """Make `Samples` of training data of which the last become the validation part, unless that is given."""
+    """Make `Samples` of training data of which the last become the validation part, unless that is given.
+
+    As Keras has it, `sample_weight` is split too, and `class_weight` is for the training part only.
+    """
+    if sample_weight is not None and class_weight is not None:
+        raise ValueError("sample_weight and class_weight are not for each other: multiply them into sample_weight")
+    whole = (x, y) if sample_weight is None else (x, y, sample_weight)
     inputs, targets = as_arrays(x, "x"), as_arrays(y, "y")
     if len(inputs[0]) != len(targets[0]):
         raise ValueError(f"x and y must be of one length, got {len(inputs[0])} and {len(targets[0])}")
-    parts: dict[Split, tuple[Nest, Nest]] = {"train": (x, y)}
+    weights = _weights(whole)
+    parts: dict[Split, tuple[Nest, ...]] = {"train": whole}
     if validation_data is not None:
-        parts["validation"] = _pair(validation_data, "validation_data")
+        parts["validation"] = _nests(validation_data, "validation_data")
     elif validation_split:
-        cut = len(targets[0]) - max(1, round(validation_split * len(targets[0])))
+        cut = math.floor(len(targets[0]) * (1.0 - validation_split))
         if not cut:
             raise ValueError(f"validation_split leaves none of {len(targets[0])} samples to train on")
         for split, place in (("train", slice(cut)), ("validation", slice(cut, None))):
-            halves = [packed(nest, [a[place] for a in arrays]) for nest, arrays in ((x, inputs), (y, targets))]
-            parts[cast(Split, split)] = halves[0], halves[1]
+            held = zip(whole, (inputs, targets, weights), strict=False)
+            parts[cast(Split, split)] = tuple(packed(nest, [a[place] for a in arrays]) for nest, arrays in held)
+    if class_weight is not None:
+        x, y = parts["train"]
+        parts["train"] = x, y, _weights_of_classes(y, class_weight)
     if test_data is not None:
-        parts["test"] = _pair(test_data, "test_data")
+        parts["test"] = _nests(test_data, "test_data")
     return Samples(parts)
 
 
-def _pair(data: Any, argument: str) -> tuple[Nest, Nest]:
-    if not isinstance(data, list | tuple) or len(data) != 2:
-        raise ValueError(f"{argument} must be a pair of inputs and targets")
-    return data[0], data[1]
+def _nests(data: Any, argument: str) -> tuple[Nest, ...]:
+    if not isinstance(data, list | tuple) or len(data) not in (2, 3):
+        raise ValueError(f"{argument} must be a pair of inputs and targets, or (x, y, sample_weight)")
+    return tuple(data)

@@ -15,6 +15,12 @@ from deap_nn.models.tensorflow import keras
 LEAST_SCALE = 0.1
 """A layer that scales by less is for bytes, and not for pixels of 0 to 1."""
 
+FOR_WHOLE_NUMBERS = {
+    *("Rescaling", "Normalization", "LayerNormalization", "Lambda", "TrueDivide", "Multiply"),
+    *("Embedding", "IntegerLookup", "Hashing", "CategoryEncoding", "Discretization"),
+}
+"""Classes of layers that may take bytes as they are."""
+
 FEW = 32
 """On so many samples it is tried how a model answers."""
 
@@ -24,6 +30,11 @@ def layer_for_bytes(reference: ModelReference) -> str | None:
     layers = model_of(reference)._flatten_layers()
     scaling = (layer for layer in layers if isinstance(layer, keras.layers.Rescaling))
     return next((layer.name for layer in scaling if np.max(layer.scale) < LEAST_SCALE), None)
+
+
+def scales_or_looks_up(model: keras.Model) -> bool:
+    """Return whether a layer of a model may scale whole numbers or look them up."""
+    return any(type(layer).__name__ in FOR_WHOLE_NUMBERS for layer in model._flatten_layers())
 
 
 def check_alike(reference: ModelReference, model: keras.Model, samples: NDArray[Any]) -> None:

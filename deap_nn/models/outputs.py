@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from deap_nn.models.tensorflow import keras
+from deap_nn.models.tensorflow import keras, tf
 
 _ARRANGING = (
     keras.layers.Reshape,
@@ -26,6 +26,19 @@ def answers_of(model: keras.Model, weights: Sequence[Any], state: Sequence[Any],
     said = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
     outputs, _ = model.stateless_call(list(weights), list(state), inputs, **said)
     return outputs
+
+
+def as_float32(output: Any) -> Any:
+    """Return an output as float32, without Keras' mask, and with the logits by which Keras computes cross-entropies."""
+    converted = tf.identity(tf.cast(tf.convert_to_tensor(output), tf.float32))
+    if hasattr(output, "_keras_logits"):
+        converted._keras_logits = tf.cast(output._keras_logits, tf.float32)
+    return converted
+
+
+def with_logits(outputs: Sequence[Any]) -> list[Any]:
+    """Return outputs, and after them the logits of those that a softmax or sigmoid made of logits."""
+    return [*outputs, *(output._keras_logits for output in outputs if hasattr(output, "_keras_logits"))]
 
 
 def reason_of(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from deap_nn.models.tensorflow import keras, tf
-from deap_nn.problems.objectives import Objective, _make
+from deap_nn.problems.objectives import TARGETS, Objective, _make
 
 
 @dataclass(eq=False)
@@ -28,6 +28,8 @@ class Judge:
         Which target each output has.
     pack : callable
         Gives a flat list of outputs the model's own structure, and the one after it a flat list of targets the data's.
+    weighted : int
+        The number of arrays of sample weights, which follow the targets: 0, 1 for all targets, or one for each.
     """
 
     objectives: Sequence[Objective]
@@ -35,6 +37,7 @@ class Judge:
     weights: Sequence[float]
     pairs: Sequence[int]
     pack: tuple[Callable[[Sequence[Any]], Any], Callable[[Sequence[Any]], Any]]
+    weighted: int = 0
 
     def __post_init__(self) -> None:
         self._made = {objective: _make(objective) for objective in _all(self.objectives) if objective.config}
@@ -57,7 +60,8 @@ class Judge:
             if objective.traced:
                 value = next(known)
             else:
-                value = _called(objective, *self._seen(objective, outputs, targets)) if finite else 0.0
+                seen = *self._seen(objective, outputs, targets), self._weight(objective, targets)
+                value = _called(objective, *seen, len(targets[0])) if finite else 0.0
             values.append(objective.checked(float(value), bool(finite), weight))
         return tuple(values)
 
@@ -65,17 +69,18 @@ class Judge:
         if objective.parts:
             return tf.add_n([tf.cast(self._value(part, outputs, targets), tf.float64) for part in objective.parts])
         output, target = self._seen(objective, outputs, targets)
+        weight = self._weight(objective, targets)
         logits = objective.place is not None and self.from_logits[objective.place]
         if objective.kind == "error":
-            return _error(output, target, from_logits=logits)
+            return _error(output, target, weight, from_logits=logits)
         if objective.kind == "cross_entropy":
-            return _cross_entropy(output, target, from_logits=logits)
+            return _cross_entropy(output, target, weight, from_logits=logits)
         if objective.kind == "metric":
-            return _measured(self._made[objective], output, target)
+            return _measured(self._made[objective], output, target, weight)
         loss = self._made[objective]
-        if not isinstance(loss, keras.losses.Loss):
-            target, output = _of_one_rank(target, output)
-        return tf.cast(tf.reduce_mean(loss(target, output)), tf.float32)
+        if isinstance(loss, keras.losses.Loss):
+            return tf.cast(tf.reduce_mean(loss(target, output, weight)), tf.float32)
+        return tf.cast(weighted_mean(loss(*_of_one_rank(target, output)), weight), tf.float32)
 
     def _seen(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
         """Return what an objective is of: one output and its target, or all in the structures of model and data."""
@@ -83,10 +88,34 @@ class Judge:
             return self.pack[0](outputs), self.pack[1](targets)
         return outputs[objective.place], targets[self.pairs[objective.place]]
 
+    def _weight(self, objective: Objective, targets: Sequence[Any]) -> Any:
+        """Return the sample weights of an objective, as its target is; None without any."""
+        if self.weighted < 2:
+            return targets[-1] if self.weighted else None
+        weights = targets[-self.weighted :]
+        return self.pack[1](weights) if objective.place is None else weights[self.pairs[objective.place]]
 
-def _measured(metric: keras.metrics.Metric, outputs: Any, targets: Any) -> Any:
+
+def _aligned(weight: Any, values: Any) -> Any:
+    """Return sample weights in the type and the rank of values, for which each of them counts; shape (samples, ...)."""
+    weight = tf.cast(weight, values.dtype)
+    if weight.shape.rank == values.shape.rank + 1:
+        return tf.squeeze(weight, -1)
+    return tf.reshape(weight, tf.concat([tf.shape(weight), [1] * (values.shape.rank - weight.shape.rank)], 0))
+
+
+def weighted_mean(values: Any, weight: Any) -> Any:
+    """Return the mean of values times their weights, as Keras reduces a loss; a value of all counts for each sample."""
+    values = tf.convert_to_tensor(values)
+    if weight is None:
+        return tf.reduce_mean(values)
+    return tf.reduce_mean(values * (_aligned(weight, values) if values.shape.rank else tf.cast(weight, values.dtype)))
+
+
+def _measured(metric: keras.metrics.Metric, outputs: Any, targets: Any, weight: Any) -> Any:
     """Return the value of a metric, which is read while its state is there: it may be a variable of it."""
-    state = metric.stateless_update_state(metric.stateless_reset_state(), targets, outputs)
+    weights = {} if weight is None else {"sample_weight": weight}
+    state = metric.stateless_update_state(metric.stateless_reset_state(), targets, outputs, **weights)
     with keras.StatelessScope(list(zip(metric.variables, state, strict=True))):
         result = metric.result()
         value = result if isinstance(result, Mapping) else tf.cast(result, tf.float32)
@@ -106,9 +135,17 @@ def _of_one_rank(target: Any, output: Any) -> tuple[Any, Any]:
     return (target, output[:, None]) if more is target else (target[:, None], output)
 
 
-def _called(objective: Objective, outputs: Any, targets: Any) -> float:
-    """Return what a user's function answers, a number."""
-    value = objective.function(outputs, targets)  # type: ignore[misc]  # of its kind there is one
+def _called(objective: Objective, outputs: Any, targets: Any, weight: Any, samples: int) -> float:
+    """Return the number that a user's function returns, or if it has `y_true` the mean of a value for each sample."""
+    function: Callable[..., Any] = objective.function  # type: ignore[assignment]  # of its kind there is one
+    given = {name: targets if name in TARGETS else outputs for name in objective.names}
+    if objective.takes_weights and weight is not None:
+        given["sample_weight"] = weight
+    value = function(**given) if objective.names else function(outputs, targets, **given)
+    if "y_true" in objective.names and np.ndim(value) and len(value) == samples:
+        value = weighted_mean(value, None if objective.takes_weights else weight)
+    elif weight is not None and not objective.takes_weights:
+        raise TypeError(f"{objective.name} returns one number: it needs a parameter sample_weight")
     if value is None or np.ndim(value) or not np.isrealobj(value):
         raise TypeError(f"{objective.name} must return a number, got {type(value).__name__}")
     return float(value)
@@ -132,8 +169,8 @@ def _column(output: Any) -> Any:
     return output[:, None] if output.shape.rank == 1 else output
 
 
-def _error(output: Any, target: Any, *, from_logits: bool) -> Any:
-    """Return the share that is misread; an answer that is not finite is."""
+def _error(output: Any, target: Any, weight: Any, *, from_logits: bool) -> Any:
+    """Return the share that is misread, of the sum of the weights if there are any; an output that is not finite is."""
     output = _column(output)
     labels = _classes(output, target)
     finite = tf.reduce_all(tf.math.is_finite(output), axis=-1)
@@ -141,12 +178,16 @@ def _error(output: Any, target: Any, *, from_logits: bool) -> Any:
         answers = tf.cast(output[..., 0] > (0.0 if from_logits else 0.5), tf.int32)
     else:
         answers = tf.argmax(output, axis=-1, output_type=tf.int32)
-    right = tf.reduce_sum(tf.cast(tf.equal(answers, labels) & finite, tf.float64))
-    count = tf.cast(tf.size(labels), tf.float64)
+    is_right = tf.cast(tf.equal(answers, labels) & finite, tf.float64)
+    if weight is None:
+        right, count = tf.reduce_sum(is_right), tf.cast(tf.size(labels), tf.float64)
+    else:
+        weight = _aligned(weight, is_right)
+        right, count = tf.reduce_sum(is_right * weight), tf.reduce_sum(tf.ones_like(is_right) * weight)
     return tf.math.divide_no_nan(count - right, count)  # a plain division by a constant becomes a rounded product
 
 
-def _cross_entropy(output: Any, target: Any, *, from_logits: bool) -> Any:
+def _cross_entropy(output: Any, target: Any, weight: Any, *, from_logits: bool) -> Any:
     """Return the mean cross-entropy in nats: of two classes where there is one output, else of as many as there are."""
     output = _column(output)
     if output.shape[-1] == 1:
@@ -156,4 +197,4 @@ def _cross_entropy(output: Any, target: Any, *, from_logits: bool) -> Any:
         entropy = keras.ops.categorical_crossentropy(tf.cast(target, tf.float32), output, from_logits=from_logits)
     else:
         entropy = keras.ops.sparse_categorical_crossentropy(_classes(output, target), output, from_logits=from_logits)
-    return tf.reduce_mean(entropy)
+    return weighted_mean(entropy, weight)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deap_nn.core.arguments import check_number
-from deap_nn.data.dataset import Split
-from deap_nn.data.samples import PARTS, Nest, packed, split_samples
+from deap_nn.data.checks import bytes_of, gaps_of, lost_classes
+from deap_nn.data.samples import PARTS, Nest, flat, packed, split_samples
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.weight_list import WeightList
 
@@ -32,11 +33,13 @@ class CompiledFunction:
         self.function = function
         self.__name__ = getattr(function, "__name__", type(function).__name__)
 
-    def __call__(self, outputs: Any, targets: Any) -> float:
-        """Return the mean loss of the samples."""
+    def __call__(self, outputs: Any, targets: Any, sample_weight: NDArray[np.float32] | None = None) -> float:
+        """Return the mean loss of the samples, each times its weight; shape (samples, ...)."""
         from deap_nn.models.tensorflow import tf
+        from deap_nn.problems.judge import weighted_mean
 
-        return float(np.mean(self.function(tf.constant(targets), tf.constant(outputs))))
+        values = self.function(tf.constant(targets), tf.constant(outputs))
+        return float(np.mean(values) if sample_weight is None else weighted_mean(values, sample_weight))
 
 
 SAMPLE = 32
@@ -54,25 +57,35 @@ class KerasProblem:
         Built, on TensorFlow's backend: sequential, functional with any inputs and outputs, or subclassed. In other
         processes it is built again from its configuration; one that cannot be is for this process alone.
     x, y : array_like, or a list or dictionary of them
-        Inputs as the model takes them, and targets; the first dimension counts samples. Bytes are not scaled. A tuple
-        (x, y) in place of both will do.
+        Inputs as the model takes them, and targets; the first dimension counts samples. Bytes are not scaled: a warning
+        says so. A tuple (x, y) or (x, y, sample_weight) in place of both will do.
     loss : str, keras.losses.Loss, keras.metrics.Metric, callable or dict, or a list of them, optional
         If left out, the loss that the model is compiled with, or else "cross_entropy". "error" (the share that is
         misread), "cross_entropy" (in nats), "mse", "mae" or any name of a Keras loss; a loss or a metric; or a function
-        of (outputs, targets), NumPy arrays in the structure of the model's outputs and of `y`, which returns a number
-        and need not be differentiable. A name or loss is of each output, and their sum counts; a dictionary has one by
-        an output's name, and other outputs do not count in it: names and losses of several, whose sum counts, or a
-        metric or function of one. A list gives as many fitness values. Masks of outputs do not count: what is masked is
-        scored like the rest; nor do losses that layers add, as a ``kernel_regularizer`` or ``add_loss`` does. A loss or
-        metric of your own is built again from what its ``get_config`` tells, in this process too.
+        of NumPy arrays in the structure of the model's outputs and of `y`, which returns a number and need not be
+        differentiable. Its parameters are (y_true, y_pred) or (targets, outputs), in any order; with other names it is
+        called with (outputs, targets), and a warning says so. With `y_true` it may return a value for each sample,
+        shape (samples, ...), whose mean counts. A name or loss is of each output, and their sum counts; a dictionary
+        has one by an output's name, and other outputs do not count in it: names and losses of several, whose sum
+        counts, or a metric or function of one. A list gives as many fitness values. Masks of outputs do not count: what
+        is masked is scored like the rest; nor do losses that layers add, as a ``kernel_regularizer`` or ``add_loss``
+        does. A loss or metric of your own is built again from what its ``get_config`` tells, in this process too.
     from_logits : bool or sequence of bool, optional
         Whether outputs are logits, and not probabilities, for "error" and "cross_entropy"; if left out, as the
         activation of each one's layer says. Keras' own losses have an argument of that name, and are for probabilities
         where they are named by a string.
     validation_split : float
-        This share of the samples, the last ones, is for validation: 0 or more, below 1.
+        This share of the samples, the last ones, is for validation, as Keras splits them: 0 or more, below 1. A warning
+        says which classes they lack.
     validation_data, test_data : tuple, optional
-        Pairs of inputs and targets; the first takes the place of the split.
+        (x, y) or (x, y, sample_weight); the first takes the place of the split.
+    sample_weight : array_like, or a list or dictionary of them, optional
+        A weight for each sample, shape (samples,), or arrays in the structure of `y`. Keras' rule holds: a loss or
+        "cross_entropy" is the sum of the weighted values by the number of samples. "error" is a share of the weights. A
+        metric gets them; so does a function by its parameter ``sample_weight``, which it needs to return a number.
+    class_weight : dict, optional
+        The weight of a class, by its number from 0, and 1 for others, of the training samples only; not beside
+        `sample_weight`.
     precision : {"float32", "bfloat16"}
         The arithmetic of the fitness, as `make_toolbox` has it; "bfloat16" needs a model that can be built again.
 
@@ -105,33 +118,44 @@ class KerasProblem:
         loss: Any = None,
         from_logits: bool | Sequence[bool] | None = None,
         validation_split: float = 0.2,
-        validation_data: tuple[Nest, Nest] | None = None,
-        test_data: tuple[Nest, Nest] | None = None,
+        validation_data: tuple[Nest, ...] | None = None,
+        test_data: tuple[Nest, ...] | None = None,
+        sample_weight: Nest = None,
+        class_weight: Mapping[int, float] | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         from deap_nn.data.registry import forget
 
-        if y is None and isinstance(x, tuple) and len(x) == 2:
-            x, y = x
+        if y is None and isinstance(x, tuple) and len(x) in (2, 3):
+            x, y, *weights = x
+            sample_weight = weights[0] if weights else sample_weight
         if not 0 <= check_number(validation_split, "validation_split") < 1:
             raise ValueError(f"validation_split must be at least 0 and below 1, got {validation_split!r}")
         if precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
         self.precision = precision
         self.samples = split_samples(
-            x, y, validation_split=validation_split, validation_data=validation_data, test_data=test_data
+            x,
+            y,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            test_data=test_data,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
         )
         try:
-            self._fit(model, loss, from_logits)
+            outputs = self._fit(model, loss, from_logits)
+            for doubt in self._doubts(model, outputs, split=bool(validation_split and validation_data is None)):
+                warnings.warn(doubt, stacklevel=2)
         except BaseException:
             forget(self.samples.reference)  # nobody can release what is not there
             raise
 
-    def _fit(self, model: keras.Model, loss: Any, from_logits: bool | Sequence[bool] | None) -> None:
-        """Take model and objectives, as far as they go together with the samples."""
+    def _fit(self, model: keras.Model, loss: Any, from_logits: bool | Sequence[bool] | None) -> list[NDArray[Any]]:
+        """Take model and objectives, as far as they go together with the samples, and return a few outputs."""
         from deap_nn.models.reference import check_model, layout_of, reference_of
         from deap_nn.models.tensorflow import keras
-        from deap_nn.problems.objectives import asks_for_logits, check_targets, objective_of
+        from deap_nn.problems.objectives import asks_for_logits, check_targets, check_weighted, objective_of
 
         inputs, targets = self.samples.halves("train")
         few = packed(self.samples.inputs, [array[:SAMPLE] for array in inputs])
@@ -149,30 +173,33 @@ class KerasProblem:
         if not given:
             raise ValueError("loss must name at least one objective")
         self.objectives = tuple(objective_of(one, names, "loss") for one in given)
+        check_weighted(self.objectives if self.samples.weighted else ())
         self.from_logits = _told_logits(from_logits, model, outputs)
         if from_logits is not None and not any(map(asks_for_logits, self.objectives)):
             raise ValueError("from_logits is for 'error' and 'cross_entropy': Keras' losses and metrics take their own")
         self.pairs = tuple(range(len(outputs)))
         if any(objective.paired for objective in self.objectives):
-            self.pairs = _pairs(structure, names, self.samples.targets, len(targets))
+            self.pairs = _pairs(structure, names, self.samples.targets, len(targets) - self.samples.weighted)
             for split in PARTS:
                 if self.samples.size(split):
                     paired = [self.samples.halves(split)[1][place] for place in self.pairs]
                     for objective in self.objectives:
                         check_targets(objective, outputs, paired)
         self.layout: Layout = layout_of(self.reference)
-        for split in PARTS:
-            self._warn_of_gaps(split)
         self._try(outputs, [array[:SAMPLE] for array in targets], structure)
+        return outputs
 
-    def _warn_of_gaps(self, split: Split) -> None:
-        """Warn of samples with NaN or infinity: a mini-batch that has one tells nothing of any network."""
-        parts = zip(("inputs", "targets"), self.samples.halves(split), strict=True) if self.samples.size(split) else ()
-        for half, arrays in parts:
-            floats = [array for array in arrays if array.dtype.kind == "f"]
-            gaps = [~np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in floats]
-            if count := int(np.any(gaps, axis=0).sum()) if gaps else 0:
-                warnings.warn(f"{count} of the {len(arrays[0])} {half} of {split} have NaN or infinity", stacklevel=4)
+    def _doubts(self, model: keras.Model, outputs: Sequence[Any], *, split: bool) -> Iterator[str]:
+        """Yield the warnings, of the last samples too if they were split off."""
+        from deap_nn.models.checks import scales_or_looks_up
+
+        yield from gaps_of(self.samples)
+        if not scales_or_looks_up(model):
+            yield from bytes_of(self.samples)
+        if split and len(outputs) == len(flat(self.samples.targets)):
+            yield from lost_classes(self.samples, outputs, self.pairs)
+        if self.loss != self.objectives:  # another problem has warned of its own
+            yield from (objective.doubt for objective in self.objectives if objective.doubt)
 
     def _try(self, outputs: Sequence[Any], targets: Sequence[Any], structure: Any) -> None:
         """Compute the objectives of some answers once, so that what does not fit is told at once."""
@@ -182,7 +209,7 @@ class KerasProblem:
 
         pack = partial(keras.tree.pack_sequence_as, structure), partial(packed, self.samples.targets)
         signs = (-1.0,) * len(self.objectives)
-        judge = Judge(self.objectives, self.from_logits, signs, self.pairs, pack)
+        judge = Judge(self.objectives, self.from_logits, signs, self.pairs, pack, self.samples.weighted)
         try:
             judge.traced([tf.constant(output) for output in outputs], [tf.constant(target) for target in targets])
         except Exception as error:

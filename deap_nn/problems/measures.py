@@ -139,7 +139,7 @@ class VoteErrorRate(OnProblem):
         found = iter(map(Outputs(self.problem), [task for part in parts for task in part]))
         total: Any = 0.0
         for part in parts:
-            (outputs,) = joined([next(found) for _ in part])
+            outputs = joined([next(found) for _ in part])[0]
             total = total + probabilities(self.problem, outputs)
         return float(np.mean(np.argmax(total, axis=1) != data.halves(split)[1][0]))
 
@@ -193,7 +193,7 @@ def class_probabilities(
     if len(problem.pairs) != 1 or problem.objectives[0].kind not in ("error", "cross_entropy"):
         return None
     labels = np.asarray(find_dataset(problem.data).halves("validation")[1][0][:size])
-    (outputs,) = joined(map(Outputs(problem), stretches(problem, individual, "validation", len(labels))))
+    outputs = joined(map(Outputs(problem), stretches(problem, individual, "validation", len(labels))))[0]
     if outputs.ndim > 2 or not np.isfinite(outputs).all():
         return None
     found = probabilities(problem, outputs)

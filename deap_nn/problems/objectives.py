@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
-from deap_nn.core.errors import WORST, WORST_CROSS_ENTROPY
+from deap_nn.core.errors import WORST
 from deap_nn.models.custom_objects import by_name, left_out, own_parts, silent_on_lambdas, untold
 from deap_nn.models.tensorflow import keras
 
 Kind = Literal["error", "cross_entropy", "loss", "metric", "function", "sum"]
 
-WORST_VALUES = {"error": 1.0, "cross_entropy": WORST_CROSS_ENTROPY}
-"""What NaN and infinity count as where it is not the largest number that is ever told, and the largest of that kind."""
+TARGETS = ("y_true", "targets")
+"""The names of a function's parameter that takes the targets."""
+
+OUTPUTS = ("y_pred", "outputs", "y_score", "y_proba", "y_prob")
+"""The names of a function's parameter that takes the outputs: Keras', this package's and scikit-learn's."""
 
 ACCURACIES = ("accuracy", "acc", "binaryaccuracy", "categoricalaccuracy", "sparsecategoricalaccuracy")
 """Keras' names of shares that are read right, in lower case and without underscores."""
+
+SCORES = ("auc", "f1", "f1score", "fbeta", "fbetascore", "iou", "meaniou", "precision", "r2", "r2score", "recall")
+"""Names of other metrics that are maximised, in the same form."""
 
 _SHORT = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
 
@@ -42,7 +50,11 @@ class Objective:
     own : tuple of type and callable
         The classes and functions of such a one that are not Keras' own.
     function : callable, optional
-        A function of (outputs, targets).
+        A function of outputs and targets.
+    names : tuple of str
+        The names of its parameters that take them, in its own order; empty if it is called with (outputs, targets).
+    takes_weights : bool
+        Whether it has a parameter ``sample_weight``.
     parts : tuple of Objective
         The summands of a "sum".
     place : int, optional
@@ -59,6 +71,8 @@ class Objective:
     parts: tuple[Objective, ...] = ()
     place: int | None = None
     key: str = ""
+    names: tuple[str, ...] = ()
+    takes_weights: bool = False
 
     @property
     def paired(self) -> bool:
@@ -71,11 +85,33 @@ class Objective:
         return self.kind != "function"
 
     def checked(self, value: float, finite: bool, weight: float) -> float:
-        """Return a value, or what it counts as where it, or an answer, is not finite; always finite."""
-        worst = WORST_VALUES.get(self.kind)
-        if not (finite and math.isfinite(value)):
-            return -math.copysign(WORST, weight) if worst is None else worst
-        return max(-WORST, min(value, WORST)) if worst is None else min(value, worst)
+        """Return a value, or the worst one if it or an output is not finite: 1 for a share of errors, else `WORST`."""
+        if finite and math.isfinite(value):
+            return max(-WORST, min(value, WORST))
+        return 1.0 if self.kind == "error" else -math.copysign(WORST, weight)
+
+    @property
+    def targets_first(self) -> bool:
+        """Whether a function has the targets before the outputs."""
+        return bool(self.names) and self.names[0] in TARGETS
+
+    @property
+    def doubt(self) -> str:
+        """A warning of a function whose parameters do not say which they are; empty for any other."""
+        if self.kind != "function" or self.names:
+            return ""
+        told = "name its parameters (y_true, y_pred) or (targets, outputs)"
+        return f"{self.name} is called with (outputs, targets): {told}"
+
+    @property
+    def is_score(self) -> bool:
+        """Whether it may have to be maximised: a metric, or by its name a function of scikit-learn's or Keras'."""
+        function = self.function
+        while isinstance(function, partial):
+            function = function.func
+        library = (getattr(function, "__module__", None) or "").partition(".")[0] in ("sklearn", "keras")
+        name: str = getattr(function, "__name__", "")
+        return self.kind == "metric" or (library and name.endswith(("_score", "_accuracy")))
 
 
 def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective:
@@ -83,9 +119,9 @@ def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective
 
     Parameters
     ----------
-    given : str, keras.losses.Loss, keras.metrics.Metric, callable or dict
+    given : str, keras.losses.Loss, keras.metrics.Metric, callable, dict or Objective
         "error", "cross_entropy", "mse", "mae" or what ``keras.losses.get`` knows; a loss or a metric; a function of
-        (outputs, targets), both as NumPy arrays, that returns a number; or any of these by an output's name, where
+        outputs and targets, both as NumPy arrays, that returns a number; or any of these by an output's name, where
         several names or losses are the sum over their outputs. Of a model with several outputs a single name or loss
         is the sum over all.
     outputs : sequence of str
@@ -98,6 +134,8 @@ def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective
     ValueError, TypeError
         If it is unknown, or of another kind.
     """
+    if isinstance(given, Objective):
+        return given
     if isinstance(given, Mapping):
         if not given or not set(given) <= set(outputs):
             got = ", ".join(map(str, given)) or "none"
@@ -118,9 +156,15 @@ def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective
 def _single(given: Any, argument: str) -> Objective:
     if given in ("error", "cross_entropy"):
         return Objective(given, given)
-    if isinstance(given, str) and given.replace("_", "").lower() in ACCURACIES:
-        raise ValueError(f'{argument} is minimised: take "error", which is 1 - accuracy, in place of {given!r}')
     if isinstance(given, str):
+        plain = given.replace("_", "").lower()
+        if plain in ACCURACIES:
+            raise ValueError(f'{argument} is minimised: take "error", which is 1 - accuracy, in place of {given!r}')
+        if plain in SCORES:
+            raise ValueError(
+                f"{argument} is minimised: take a function of (y_true, y_pred) that returns 1 - {given}, or the metric "
+                f"of keras.metrics with a container that is maximised, in place of {given!r}"
+            )
         try:
             return _of_keras("loss", given, keras.losses.get(_SHORT.get(given, given)), argument)
         except ValueError as error:
@@ -134,8 +178,23 @@ def _single(given: Any, argument: str) -> Objective:
         name = getattr(given, "__name__", type(given).__name__)
         if getattr(given, "__module__", "").partition(".")[0] == "keras":
             return _of_function(name, given, argument)
-        return Objective("function", name, function=given, key=uuid.uuid4().hex)
+        names, takes_weights = _parameters(given)
+        key = uuid.uuid4().hex
+        return Objective("function", name, function=given, key=key, names=names, takes_weights=takes_weights)
     raise TypeError(f"{argument} must be a name, a Keras loss or metric, or a function, got {type(given).__name__}")
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
+    """Return the names by which a function takes targets and outputs, in its order, and if it takes sample weights."""
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of a built-in function
+        return (), False
+    found = [parameter.name for parameter in parameters if parameter.kind in by_name]
+    names = tuple(name for name in found if name in TARGETS + OUTPUTS)
+    one_of_each = len(names) == 2 and sum(name in TARGETS for name in names) == 1
+    return names if one_of_each else (), "sample_weight" in found
 
 
 def _of_function(name: str, given: Any, argument: str) -> Objective:
@@ -157,6 +216,8 @@ def _of_keras(kind: Literal["loss", "metric"], name: str, thing: Any, argument: 
         if not own:  # some of Keras' own leave out arguments, which their functions are given
             config["config"] = left_out(thing) | config["config"]
         objective = Objective(kind, name, json.dumps(config), own, key=uuid.uuid4().hex if own else "")
+        if kind == "metric" and "sample_weight" in inspect.signature(thing.update_state).parameters:
+            objective = replace(objective, takes_weights=True)
         again = _make(objective)
     except Exception as error:  # Keras' are of many kinds and of many lines
         raise TypeError(f"{said}of what __init__ takes, and define functions at the top of a module") from error
@@ -197,6 +258,14 @@ def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequenc
                 raise ValueError(f"{part.name} needs rows of one class each: 'binary_crossentropy' is for several")
         elif np.any(target != np.floor(target)) or np.any((target < 0) | (target >= classes)):
             raise ValueError(f"{part.name} needs the classes 0 to {classes - 1} as targets")
+
+
+def check_weighted(objectives: Sequence[Objective]) -> None:
+    """Raise ValueError where an objective neither takes sample weights nor may be a value for each sample."""
+    for objective in objectives:
+        is_number = objective.kind in ("metric", "function") and "y_true" not in objective.names
+        if is_number and not objective.takes_weights:
+            raise ValueError(f"{objective.name} needs a parameter sample_weight where samples have weights")
 
 
 def asks_for_logits(objective: Objective) -> bool:

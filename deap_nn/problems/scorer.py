@@ -17,7 +17,7 @@ from deap_nn.data.samples import packed
 from deap_nn.genome.vectors import ALIGNMENT, Halves, Vector, empty_halves, split_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.models.bfloat16 import take_rounded
-from deap_nn.models.outputs import answers_of
+from deap_nn.models.outputs import answers_of, as_float32, with_logits
 from deap_nn.models.reference import layout_of, model_of
 from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, keras, tf
 from deap_nn.problems import groups
@@ -85,6 +85,7 @@ class Scorer:
         self._batch: tuple[int, Sequence[Any]] | None = None
         self._is_ready = False
         self._structure: Any = None
+        self._places: list[int] = []  # of the outputs that have logits beside them
         self._outputs_of: Any = None
         self._measured: Any = None
         self._judge = self._judge_of(problem.objectives, problem.weights)
@@ -108,7 +109,8 @@ class Scorer:
 
     def _judge_of(self, objectives: Sequence[Objective], weights: Sequence[float]) -> Judge:
         problem = self.problem
-        return Judge(objectives, problem.from_logits, weights, problem.pairs, (self._as_outputs, self._as_targets))
+        pack, weighted = (self._as_outputs, self._as_targets), self.samples.weighted
+        return Judge(objectives, problem.from_logits, weights, problem.pairs, pack, weighted)
 
     def _as_outputs(self, outputs: Sequence[Any]) -> Any:
         return keras.tree.pack_sequence_as(self._structure, list(outputs))
@@ -136,8 +138,9 @@ class Scorer:
         outputs = answers_of(model, typed, self._constants, packed(self.samples.inputs, inputs))
         if self._structure is None:
             self._structure = keras.tree.map_structure(lambda _: 0, outputs)
-        flat = [tf.convert_to_tensor(output) for output in keras.tree.flatten(outputs)]
-        return [tf.identity(tf.cast(output, tf.float32)) for output in flat]  # without Keras' mask
+        made = [as_float32(output) for output in keras.tree.flatten(outputs)]
+        self._places = [place for place, output in enumerate(made) if hasattr(output, "_keras_logits")]
+        return made
 
     def _trace(self, model: Any, weights: Sequence[Any], inputs: Any, targets: Any) -> tuple[Any, Any, Any]:
         """Return the values of the traced objectives, whether all outputs are finite, and the outputs; traced."""
@@ -227,7 +230,10 @@ class Scorer:
         return self._judge.fitness(values, finite, *given)
 
     def outputs(self, individual: WeightList, split: Part, start: int, stop: int) -> list[NDArray[np.float32]]:
-        """Return each output for the samples `start` to `stop` of a part, or a generation's; shape (samples, ...)."""
+        """Return each output for the samples `start` to `stop` of a part, or a generation's; shape (samples, ...).
+
+        After them come the logits that a softmax or sigmoid made outputs of.
+        """
         if split == "batch":
             inputs = self._minibatch(start)[0]
         else:
@@ -236,7 +242,7 @@ class Scorer:
         if self._outputs_of is None:
             specs = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in inputs]
             shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
-            outputs = tf.function(partial(self._outputs, self.model), autograph=False)
+            outputs = tf.function(lambda *given: with_logits(self._outputs(self.model, *given)), autograph=False)
             self._outputs_of = self._called(outputs.get_concrete_function, shapes, specs)
         return [output.numpy() for output in self._outputs_of(weights, inputs)]
 
@@ -245,7 +251,8 @@ class Scorer:
     ) -> tuple[float, ...]:
         """Return the objectives, always finite, of outputs for a part up to the sample `stop`, or for a generation's.
 
-        Where `measure` is true, it is the problem's measure in their place.
+        The outputs are those of `outputs`, with logits. Where `measure` is true, it is the problem's measure in their
+        place.
         """
         if split == "batch":
             targets = self._minibatch(stop)[1]
@@ -254,10 +261,19 @@ class Scorer:
         judge, given = self._measure if measure else self._judge, [self._tensors(outputs), list(targets)]
         if measure and self._measured is None:  # of each generation, so it is traced, for any number of samples
             specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), given)
-            traced = tf.function(judge.traced, autograph=False)
+            traced = tf.function(lambda *given: self._traced(judge, *given), autograph=False)
             self._measured = self._called(traced.get_concrete_function, *specs)
-        values, finite = self._measured(*given) if measure else judge.traced(*given)
+        values, finite = self._measured(*given) if measure else self._traced(judge, *given)
+        outputs = outputs[: len(outputs) - len(self._places)]
         return judge.fitness(values.numpy().tolist(), bool(finite), outputs, [target.numpy() for target in targets])
+
+    def _traced(self, judge: Judge, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
+        """Return the values of traced objectives of outputs and their logits, and if all outputs are finite."""
+        count = len(outputs) - len(self._places)
+        made = [tf.identity(output) for output in outputs[:count]]
+        for place, logits in zip(self._places, outputs[count:], strict=True):
+            made[place]._keras_logits = logits
+        return judge.traced(made, targets)
 
     @staticmethod
     def _called(function: Callable[..., Any], *arguments: Any) -> Any:

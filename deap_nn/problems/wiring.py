@@ -126,9 +126,13 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
 
     if len(signs) != len(given.objectives):
         raise ValueError(f"container must have a fitness of {len(given.objectives)} value(s), got {len(signs)}")
-    metrics = [objective.name for objective in given.objectives if objective.kind == "metric"]
-    if metrics and not says:
-        raise ValueError(f"container must say whether {metrics[0]} is minimised or maximised, by its fitness' weights")
+    scores = [objective.name for objective in given.objectives if objective.is_score]
+    if scores and not says:
+        raise ValueError(
+            f"container must say whether {scores[0]} is minimised or maximised, by its fitness' weights: "
+            'creator.create("Best", base.Fitness, weights=(1.0,)), creator.create("Network", WeightList, '
+            "fitness=creator.Best), and container=creator.Network maximise it"
+        )
     problem = Problem(
         given.reference,
         given.samples.reference,

@@ -356,6 +356,34 @@ def test_a_model_counts_by_what_it_computes_and_not_by_keras_numbers(tmp_path):
         check_settings(record("relu"), record("tanh"), tmp_path)
 
 
+def targets_first(y_true, y_pred):
+    return float(np.mean(np.abs(y_true - y_pred)))
+
+
+def outputs_first(outputs, targets):
+    return targets_first(targets, outputs)
+
+
+def test_sample_weights_and_the_call_of_a_function_count(tmp_path):
+    import keras
+
+    x, weights = np.random.default_rng(1).normal(size=(40, 5)), np.arange(40)
+    layers = [keras.Input((5,)), keras.layers.Dense(2, name="y")]
+
+    def record(loss="mae", **given):
+        toolbox = make_toolbox(KerasProblem(keras.Sequential(layers), x, x[:, :2], loss=loss, **given), seed=1)
+        return settings_record(toolbox, toolbox.population(n=4), seed=1, cxpb=1.0, mutpb=1.0)
+
+    check_settings(record(sample_weight=weights), record(sample_weight=list(weights)), tmp_path)
+    for given in ({}, {"sample_weight": weights[::-1]}, {"sample_weight": np.ones(40)}):
+        with pytest.raises(CheckpointError, match="data was"):
+            check_settings(record(sample_weight=weights), record(**given), tmp_path)
+    assert record(outputs_first)["objectives"] == [
+        "function outputs_first None outputs_first"
+    ]  # as it was before names counted
+    assert record(targets_first)["objectives"] == ["function targets_first None targets_first (y_true, y_pred)"]
+
+
 def test_other_data_are_a_difference_unless_told(digits, tmp_path):
     from conftest import made_digits
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import made_digits
 
 from deap_nn import Dataset, Individual, initScaled, make_toolbox
-from deap_nn.core.errors import WORST_CROSS_ENTROPY
+from deap_nn.core.errors import WORST
 from deap_nn.data import image_files, loading, registry
 from deap_nn.genome.vectors import empty_vector
 from deap_nn.models.built_in import BUILT_IN, build_model
@@ -70,7 +70,7 @@ def test_each_epoch_passes_over_the_whole_training_set_in_a_new_order():
 def test_what_is_not_finite_is_the_worst_and_finite(digits, mlp, value, fitness):
     individual = individual_for(mlp)
     individual[3][0] = value
-    worst = {"error": 1.0, "cross_entropy": WORST_CROSS_ENTROPY}[fitness]
+    worst = {"error": 1.0, "cross_entropy": WORST}[fitness]
     scoring = problem(digits, mlp, fitness=fitness)
     assert Evaluate(scoring)(individual) == (worst,)
     assert ErrorRate(scoring)(individual, "validation", size=50) == 1.0
@@ -129,11 +129,11 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
         configure_tensorflow(1, "gpu")
 
 
-def test_a_huge_cross_entropy_is_capped(digits, mlp):
+def test_a_huge_cross_entropy_is_what_it_is(digits, mlp):
     individual = individual_for(mlp)
     for matrix in individual:
         matrix *= 1e9
-    assert Evaluate(problem(digits, mlp))(individual) == (WORST_CROSS_ENTROPY,)
+    assert 1e15 < Evaluate(problem(digits, mlp))(individual)[0] < WORST
 
 
 def test_misread_counts_agree_with_numpy_over_all_stretches(digits, mlp):

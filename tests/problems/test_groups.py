@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 from deap import base
+from keras_models import two_objectives
 
 from deap_nn import KerasProblem, evolve, make_toolbox, mutGaussianAdaptive, open_map
 from deap_nn.algorithms.toolbox.clock import Clock
@@ -47,10 +48,26 @@ def test_a_group_of_any_size_scores_as_each_alone(name, batch_size):
         assert [values for group in groups for values in toolbox.evaluate.func.many(group)] == alone
 
 
-def log_of(data, map_=None, **settings):
+def narrow(data):
     dense = [keras.layers.Dense(3, "tanh"), keras.layers.Dense(10)]
     model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), *dense])
-    toolbox = make_toolbox(model, data, seed=1, batch_size=16)
+    return make_toolbox(model, data, seed=1, batch_size=16)
+
+
+def weighted_entropy(y_true, y_pred, sample_weight):
+    return float(np.mean(-sample_weight * np.log(y_pred[np.arange(len(y_true)), y_true] + 1e-9)))
+
+
+def weighted(data):
+    """A softmax that saturates, and classes of different weights."""
+    dense = [keras.layers.Rescaling(100.0), keras.layers.Dense(2, "softmax")]
+    model, losses = keras.Sequential([keras.Input((4,)), *dense]), ["cross_entropy", weighted_entropy]
+    problem = KerasProblem(model, *samples(), loss=losses, class_weight={0: 3.0, 1: 0.2})
+    return make_toolbox(problem, batch_size=16, sigma=0.3, **two_objectives())
+
+
+def log_of(wiring, data, map_=None, **settings):
+    toolbox = wiring(data)
     if map_ is not None:
         toolbox.register("map", map_)
     population, logbook = evolve(toolbox.population(n=7), toolbox, 10, seed=1, **settings)
@@ -58,11 +75,12 @@ def log_of(data, map_=None, **settings):
 
 
 def test_a_narrow_network_has_the_same_run_in_any_groups_and_processes(digits_file):
-    serial = log_of(digits_file)
-    assert log_of(digits_file, breeding="plain") == serial
-    assert log_of(digits_file, group_size=3) == serial
+    serial = {wiring: log_of(wiring, digits_file) for wiring in (narrow, weighted)}
+    for wiring, log in serial.items():
+        assert log_of(wiring, digits_file, breeding="plain") == log
+        assert log_of(wiring, digits_file, group_size=3) == log
     with open_map("processes", workers=2) as map_:
-        assert log_of(digits_file, map_) == serial
+        assert {wiring: log_of(wiring, digits_file, map_) for wiring in serial} == serial
 
 
 def doubled(weights, factor):

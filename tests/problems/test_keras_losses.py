@@ -1,6 +1,7 @@
 """Every loss, metric and function of a user's own is scored as Keras, or NumPy, has it."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -329,10 +330,18 @@ def test_early_stopping_and_the_bar_know_what_is_maximised(capsys):
     assert f"best {logbook[0]['max']:.4f}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("loss", [keras.metrics.AUC(), partial(keras.metrics.binary_accuracy, threshold=0.4)])
+def test_what_may_be_maximised_needs_a_container_that_says_so(loss):
+    problem = KerasProblem(dense(1, "sigmoid"), x_of(), labels(2)[:, None], loss=loss)
+    told = r"container must say whether (auc\w*|partial) is minimised or maximised.*weights=\(1.0,\).* maximise it$"
+    with pytest.raises(ValueError, match=told):
+        make_toolbox(problem, seed=1)
+    toolbox = make_toolbox(problem, **two_objectives((1.0,)))
+    assert 0 < toolbox.evaluate(toolbox.individual())[0] <= 1
+
+
 def test_what_is_maximised_is_told_with_the_other_sign():
     problem = KerasProblem(dense(1, "sigmoid"), x_of(), labels(2), loss=keras.metrics.AUC())
-    with pytest.raises(ValueError, match="container must say whether auc"):
-        make_toolbox(problem, seed=1)
     toolbox = make_toolbox(problem, **two_objectives((1.0,)))
     individual = toolbox.individual()
     value = toolbox.scores(individual, "validation")[0]
@@ -343,14 +352,15 @@ def test_what_is_maximised_is_told_with_the_other_sign():
     assert np.mean(logbook.select("avg")[-2:]) > logbook.select("avg")[0]  # what is maximised grows
 
 
-@pytest.mark.parametrize(("loss", "worst"), [("error", 1.0), ("cross_entropy", 1e9), ("mse", 1e100)])
+@pytest.mark.parametrize(("loss", "worst"), [("error", 1.0), ("cross_entropy", 1e100), ("mse", 1e100)])
 def test_answers_that_are_not_finite_are_the_worst(loss, worst):
     y = labels() if loss != "mse" else x_of(3)
     toolbox = make_toolbox(KerasProblem(dense(), x_of(), y, loss=loss), seed=1)
     individual = toolbox.individual()
     individual[-1][0] = np.nan
     assert toolbox.evaluate(individual) == (worst,)
-    toolbox = make_toolbox(KerasProblem(dense(), x_of(), y, loss=lambda o, t: 5.0), **two_objectives((1.0,)))
+    problem = KerasProblem(dense(), x_of(), y, loss=lambda outputs, targets: 5.0)
+    toolbox = make_toolbox(problem, **two_objectives((1.0,)))
     assert toolbox.evaluate(individual) == (-1e100,)
 
 
@@ -361,6 +371,12 @@ def test_answers_that_are_not_finite_are_the_worst(loss, worst):
             {"loss": "nonsense"},
             ValueError,
             "loss must be 'error', 'cross_entropy', 'mse', 'mae', the name of a Keras",
+        ),
+        ({"loss": "accuracy"}, ValueError, 'loss is minimised: take "error", which is 1 - accuracy, in place'),
+        (
+            {"loss": "F1_score"},
+            ValueError,
+            r"loss is minimised: take a function of \(y_true, y_pred\) that returns 1 - F1",
         ),
         ({"loss": 3}, TypeError, "loss must be a name, a Keras loss or metric, or a function, got int"),
         ({"loss": []}, ValueError, "loss must name at least one objective"),
@@ -473,3 +489,80 @@ def test_a_named_loss_of_steps_sees_targets_as_keras_does():
     ]
     values = [toolbox.evaluate(toolbox.individual())[0] for toolbox in scores]
     assert values[0] == pytest.approx(values[1], rel=1e-6)
+
+
+def lopsided(y_true, y_pred):
+    return float(np.mean(y_true) - 2 * np.mean(y_pred))
+
+
+class Lopsided:
+    """A callable whose outputs come first."""
+
+    def __call__(self, y_pred, y_true):
+        return lopsided(y_true, y_pred)
+
+
+FUNCTIONS = {
+    "y_true, y_pred": (lopsided, lopsided),
+    "y_pred, y_true": (lambda y_pred, y_true: lopsided(y_true, y_pred), lopsided),
+    "targets, outputs": (lambda targets, outputs: lopsided(targets, outputs), lopsided),
+    "outputs, targets": (lambda outputs, targets: lopsided(targets, outputs), lopsided),
+    "keywords": (lambda *, y_pred, y_true: lopsided(y_true, y_pred), lopsided),
+    "a callable": (Lopsided(), lopsided),
+    "a partial call": (partial(lambda k, y_pred, y_true: k * lopsided(y_true, y_pred), 1), lopsided),
+    "Keras' function": (keras.losses.mean_absolute_percentage_error, keras.losses.MeanAbsolutePercentageError()),
+    "Keras' function in part": (partial(keras.losses.huber, delta=0.1), keras.losses.Huber(0.1)),
+    "a value for each sample": (lambda y_true, y_pred: np.mean(y_true - 2 * y_pred, axis=-1), lopsided),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_is_called_by_the_names_of_its_parameters(name):
+    given, wanted = FUNCTIONS[name]
+    problem = KerasProblem(dense(2), x_of(), x_of(2), loss=given, validation_split=0)
+    toolbox = make_toolbox(problem, seed=1, batch_size=40)
+    individual = toolbox.individual()
+    value = float(wanted(x_of(2), problem.to_model(individual).predict(x_of(), verbose=0)))
+    assert toolbox.evaluate(individual)[0] == pytest.approx(value, rel=1e-4)
+    assert toolbox.scores(individual, "train")[0] == pytest.approx(value, rel=1e-4)
+
+
+def test_a_function_of_other_names_is_called_as_before_and_warned_of_once():
+    def values():
+        problem = KerasProblem(dense(2), x_of(), x_of(2), loss=lambda o, t: lopsided(t, o), validation_split=0)
+        toolbox = make_toolbox(problem, seed=1, batch_size=40)
+        individual = toolbox.individual()
+        predicted = toolbox.to_model(individual).predict(x_of(), verbose=0)
+        return toolbox.evaluate(individual)[0], lopsided(x_of(2), predicted)
+
+    told = r"^<lambda> is called with \(outputs, targets\): name its parameters \(y_true, y_pred\) or"
+    with pytest.warns(UserWarning, match=told) as found:
+        value, wanted = values()
+    assert [warning.filename for warning in found] == [__file__]
+    assert value == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on evaluating
+@pytest.mark.parametrize(
+    ("last", "loss"),
+    [
+        *(("softmax", "cross_entropy"), ("softmax", "sparse_categorical_crossentropy")),
+        *(("softmax", keras.losses.SparseCategoricalCrossentropy()), ("sigmoid", "cross_entropy")),
+        *(("sigmoid", "binary_crossentropy"), ("sigmoid", keras.losses.BinaryCrossentropy(label_smoothing=0.1))),
+    ],
+)
+def test_saturated_probabilities_have_the_loss_that_keras_gives_them(last, loss):
+    x, y = x_of(), labels(3 if last == "softmax" else 2)
+    problem = KerasProblem(dense(3 if last == "softmax" else 1, last), x, y, loss=loss)
+    toolbox = make_toolbox(problem, seed=1, batch_size=32)
+    individual = toolbox.individual()
+    individual.flat[:] *= 200
+    evolved = toolbox.to_model(individual)
+    usual = {"softmax": "sparse_categorical_crossentropy", "sigmoid": "binary_crossentropy"}[last]
+    evolved.compile(loss=usual if loss == "cross_entropy" else loss, run_eagerly=True)
+    wanted = [evolved.evaluate(x[part], y[part], batch_size=32, verbose=0) for part in (slice(32), slice(32, None))]
+    assert wanted[0] > 17  # no logarithm of a probability that was clipped is as large
+    assert toolbox.evaluate(individual)[0] == pytest.approx(wanted[0], rel=1e-5)
+    assert toolbox.evaluate.func.many(individual.flat[None].copy()) == [toolbox.evaluate(individual)]
+    assert toolbox.scores(individual, "train")[0] == pytest.approx(wanted[0], rel=1e-5)
+    assert toolbox.error_rate(individual, "validation") == pytest.approx(wanted[1], rel=1e-5)

@@ -66,7 +66,7 @@ def test_a_group_changes_no_bit(name):
     model, inputs = ARCHITECTURES[name]()
     y = targets_of(model, inputs)
     toolbox = make_toolbox(
-        KerasProblem(model, inputs, y, loss=["mae", lambda o, t: float(o.max())]), **two_objectives()
+        KerasProblem(model, inputs, y, loss=["mae", lambda outputs, targets: float(outputs.max())]), **two_objectives()
     )
     population = toolbox.population(n=5)
     together = toolbox.evaluate.func.many(np.stack([individual.flat for individual in population]))

@@ -159,3 +159,56 @@ def test_gaps_in_the_samples_are_warned_of(half):
     with pytest.warns(UserWarning, match=rf"^2 of the 40 {half} of train have NaN or infinity$") as found:
         KerasProblem(model, x, y, loss="mse")
     assert [warning.filename for warning in found] == [__file__]
+
+
+SORTED = np.repeat(np.arange(5), 10)
+
+
+@pytest.mark.parametrize(
+    ("y", "lost"),
+    [
+        (SORTED, "the classes 0, 1, 2, 3"),
+        (SORTED[:, None], "the classes 0, 1, 2, 3"),
+        (np.eye(5)[SORTED], "the classes 0, 1, 2, 3"),
+        (np.where(SORTED == 4, 2, SORTED % 2), "the classes 0, 1"),
+        (np.append(np.zeros(10, int), SORTED[10:]), "the classes 0, 1, 2, 3"),
+        (np.append(np.arange(40) % 5, np.arange(10) % 4), "class 4"),
+    ],
+)
+def test_classes_that_the_last_samples_lack_are_warned_of(y, lost):
+    told = f"^the last 10 of 50 samples are for validation and have none of {lost}: shuffle x and y, or give valid"
+    with pytest.warns(UserWarning, match=told) as found:
+        KerasProblem(dense(5), x_of(samples=50), y, loss="cross_entropy")
+    assert [warning.filename for warning in found] == [__file__]
+
+
+def test_samples_of_all_classes_in_each_part_are_not_warned_of():
+    x, mixed = x_of(samples=50), np.tile(np.arange(5), 10)
+    KerasProblem(dense(5), x, mixed)
+    KerasProblem(dense(5), x, SORTED, validation_data=(x, mixed))
+    KerasProblem(dense(5), x, SORTED, validation_split=0)
+    KerasProblem(dense(1), x, SORTED.astype(np.float32), loss="mse")  # no classes
+    with pytest.warns(UserWarning, match="have none of class 0: shuffle"):
+        KerasProblem(dense(1), x, SORTED > 1, loss="cross_entropy")
+
+
+BYTES = np.random.default_rng(1).integers(0, 256, (50, 6, 6), np.uint8)
+
+
+def on_images(*first):
+    return keras.Sequential([keras.Input((6, 6)), *first, layers.Flatten(), layers.Dense(5)])
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float32])
+def test_bytes_that_nothing_scales_are_warned_of_once(kind):
+    y = np.tile(np.arange(5), 10)
+    with pytest.warns(
+        UserWarning, match="^inputs have values up to 255, which are not scaled: divide x by 255$"
+    ) as found:
+        KerasProblem(on_images(), BYTES.astype(kind), y, test_data=(BYTES.astype(kind), y))
+    assert [warning.filename for warning in found] == [__file__]
+    KerasProblem(on_images(layers.Rescaling(1 / 255)), BYTES.astype(kind), y)
+    KerasProblem(on_images(), (BYTES // 2).astype(kind), y)  # as ages have it
+    KerasProblem(on_images(), BYTES / 255.0, y)
+    KerasProblem(on_images(), BYTES - 127.5, y)
+    KerasProblem(on_images(), BYTES + 0.5, y)

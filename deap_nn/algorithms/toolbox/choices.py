@@ -49,7 +49,9 @@ def scoring_of(
         if isinstance(model, str):
             raise TypeError("data of (x, y) need a Keras model; for a model by name give a Dataset")
         loss = fitness or ("error" if usual_fitness == "error" else None)
-        model, data, fitness = KerasProblem(model, *_pair(data), loss=loss, precision=precision), None, None
+        if len(data) not in (2, 3):
+            raise ValueError(f"data must be (x, y) or (x, y, sample_weight), got a tuple of {len(data)}")
+        model, data, fitness = KerasProblem(model, data, loss=loss, precision=precision), None, None
         precision = "float32"  # it is the problem's now
     if isinstance(model, KerasProblem):
         own = [objective.kind for objective in model.objectives]
@@ -62,12 +64,6 @@ def scoring_of(
     if len(its_fitness.weights) == 1 and its_fitness.weights[0] > 0:
         warnings.warn(f"container is maximised, and evaluate gives the {fitness}: register another", stacklevel=3)
     return of_labelled_data(model, data, fitness, precision, batches)
-
-
-def _pair(data: tuple[Any, ...]) -> tuple[Any, Any]:
-    if len(data) != 2:
-        raise ValueError(f"data must be (x, y), inputs and targets, got a tuple of {len(data)}")
-    return data[0], data[1]
 
 
 def usual_sigma(
