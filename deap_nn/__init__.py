@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from deap_nn.maps import open_map as open_map
     from deap_nn.model_evolution import EvolvedModel as EvolvedModel
     from deap_nn.model_evolution import evolve_model as evolve_model
+    from deap_nn.models.tensorflow import keras as keras
     from deap_nn.models.weight_files import WeightsError as WeightsError
     from deap_nn.models.weight_files import read_weights as read_weights
     from deap_nn.operators.adaptation.feedback import ErrorScaled as ErrorScaled
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from deap_nn.operators.selection import selMirrored as selMirrored
     from deap_nn.operators.selection import selRankBoosted as selRankBoosted
     from deap_nn.problems.keras_problem import KerasProblem as KerasProblem
+    from deap_nn.report.plot import plot_logbook as plot_logbook
     from deap_nn.runs.checkpoint import Checkpoint as Checkpoint
     from deap_nn.runs.generations import CheckpointError as CheckpointError
     from deap_nn.runs.run import Run as Run
@@ -113,6 +115,7 @@ _PLACES = {
     "make_toolbox": "algorithms.toolbox.make",
     "mutGaussianAdaptive": "operators.mutation",
     "open_map": "maps",
+    "plot_logbook": "report.plot",
     "preset": "algorithms.toolbox.presets",
     "read_run": "runs.run",
     "read_runs": "runs.several",
@@ -138,6 +141,8 @@ if running_under_scoop():
 
 
 def __getattr__(name: str) -> Any:
+    if name == "keras":  # not in __all__: importing it imports TensorFlow
+        return importlib.import_module("deap_nn.models.tensorflow").keras
     if name == "PRESETS":
         return importlib.import_module("deap_nn.algorithms.toolbox.presets").PRESETS
     if name in moved.MOVED:

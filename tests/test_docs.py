@@ -61,6 +61,12 @@ def test_what_a_contributor_is_sent_to_is_there():
         assert re.search(rf"^(class )?{name}\b", (ROOT / "deap_nn" / module).read_text(), re.M), (name, module)
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)
+def test_the_code_of_a_page_imports_keras_without_its_notices(page):
+    """``from deap_nn import keras`` hides them; ``import keras`` shows TensorFlow's eight lines in each process."""
+    assert not re.findall(r"^(?:import|from) (?:keras|tensorflow)\b.*", script_of(page.read_text()), re.M)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_code_of_a_page_runs(warm, tmp_path, monkeypatch, page):
     script = script_of(page.read_text())

@@ -7,7 +7,7 @@ import math
 import os
 import pickle
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ from deap_nn.breeding.dispatch import Sharing
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.plain import Breeding, Plain
-from deap_nn.callbacks.base import Callback, Evolution, checked_callbacks
+from deap_nn.callbacks.base import Callback, Evolution, OnGeneration, checked_callbacks
 from deap_nn.callbacks.progress import ProgressBar, in_notebook
 from deap_nn.core.arguments import check_count, check_number, check_probability
 from deap_nn.core.environment import Expected, this_process
@@ -84,6 +84,7 @@ def evolve(
     stats: tools.Statistics | tools.MultiStatistics | None = None,
     halloffame: tools.HallOfFame | None = None,
     callbacks: Iterable[Callback] = (),
+    on_generation: Callable[[Evolution], object] | None = None,
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     breeding: Literal["recipes", "plain"] = "recipes",
     group_size: int | None = None,
@@ -131,6 +132,8 @@ def evolve(
         Told in this order. If one registers ``select``, ``evaluate`` or a ``mutate`` with another ``sigma`` anew, the
         next generation uses it. Other operators and ``mates``, ``step`` and ``weigh`` are used in the plain way and
         refused under recipes; the number of elites stays.
+    on_generation : callable, optional
+        A function that is called with the `Evolution` after each generation, after the callbacks.
     checkpoint : Checkpoint or path-like, optional
         Where to keep each generation: a folder, or one that was opened and is left open. One that has generations goes
         on after the last: with the same arguments the result is that of a run that was never broken. It needs breeding
@@ -249,6 +252,8 @@ def evolve(
     if isinstance(lineage, Lineage):
         evolution.map, evolution.look = lineage.map, lineage.look
     watching = checked_callbacks(callbacks)
+    if on_generation is not None:
+        watching.append(OnGeneration(on_generation))
     if progress is None:
         progress = in_notebook() and not any(isinstance(callback, ProgressBar) for callback in watching)
     if progress:

@@ -144,6 +144,25 @@ class Callback:
         return ()
 
 
+class OnGeneration(Callback):
+    """Call a plain function after each generation, as ``on_generation`` does.
+
+    Parameters
+    ----------
+    function : callable
+        Takes the `Evolution`.
+    """
+
+    def __init__(self, function: Callable[[Evolution], object]) -> None:
+        if not callable(function):
+            raise TypeError(f"on_generation must be a function of the evolution, got {function!r}")
+        self.function = function
+
+    def on_generation(self, evolution: Evolution) -> None:
+        """Call the function."""
+        self.function(evolution)
+
+
 class CallbackError(RuntimeError):
     """A callback that failed: the message names its class and method, and ``__cause__`` is what it raised.
 
@@ -164,7 +183,8 @@ def checked_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
     given: Any = list(callbacks) if isinstance(callbacks, Iterable) else [type(callbacks)]
     for one in given:
         if not isinstance(one, Callback):
-            raise TypeError(f"callbacks must be a list of Callback objects, got {repr(one)[:60]}")
+            remedy = ": a plain function is for on_generation=" if callable(one) else ""
+            raise TypeError(f"callbacks must be a list of Callback objects, got {repr(one)[:60]}{remedy}")
         check_hooks(type(one))
     return cast(list[Callback], given)
 

@@ -33,7 +33,10 @@ SMALLEST_SIDE = 4
 class TensorBoardLogger(Callback):
     """Write a run as events for TensorBoard (``tensorboard --logdir PATH``).
 
-    Each column of the logbook is a scalar, a chapter's named ``chapter.column``. Every so many generations, and at the
+    Each column of the logbook is a scalar by generation, a chapter's named ``chapter.column``, with a description:
+    ``min``, ``avg``, ``std`` and ``max`` of the fitness, in nats for a cross-entropy and a share of the samples for an
+    error; ``train_error`` and ``val_error`` of the best member on the mini-batch and on validation samples; ``sigma``
+    in units of a weight; ``nevals`` and ``best_pairs``, which are counts. Every so many generations, and at the
     end, there are histograms of the weights of the best member, matrix by matrix, and an image of its first layer's
     filters, if those read images: the kernel of a convolution of 1 or 3 channels, or the weights of each unit of a
     dense layer with a square number of inputs. A run that is resumed goes on in the same folder, and writes no
@@ -60,6 +63,7 @@ class TensorBoardLogger(Callback):
         self._writer: Any = None
         self._written = -1
         self._there: set[tuple[str, int]] = set()
+        self._described: dict[str, str] = {}
 
     def on_start(self, evolution: Evolution) -> None:
         """Forget the run before."""
@@ -88,6 +92,7 @@ class TensorBoardLogger(Callback):
 
         # TensorFlow takes its number of threads from who makes it compute first, as a writer does.
         problem = Traits(evolution.toolbox.evaluate).problem
+        self._described = descriptions(problem)
         configure_tensorflow(getattr(problem, "threads", 1), getattr(problem, "device", "cpu"))
         self._writer = tf.summary.create_file_writer(str(self.path))
 
@@ -111,7 +116,8 @@ class TensorBoardLogger(Callback):
         with self._writer.as_default(step=row["gen"]):
             for name, value in row.items():
                 if name != "gen" and isinstance(value, int | float) and (name, row["gen"]) not in self._there:
-                    tf.summary.scalar(name, value)
+                    described = self._described.get(name, f"{name} of the run's statistics")
+                    tf.summary.scalar(name, value, description=described)
 
     def _write_weights(self, evolution: Evolution, generation: int) -> None:
         from deap_nn.models.tensorflow import tf
@@ -127,6 +133,35 @@ class TensorBoardLogger(Callback):
             tag = f"filters/{first}"
             if sheet is not None and (tag, generation) not in self._there:
                 tf.summary.image(tag, sheet[None])
+
+
+UNITS = {"error": "a share of the samples", "cross_entropy": "in nats"}
+"""The units of an objective by its kind; those of any other are its own."""
+
+
+def descriptions(problem: Any) -> dict[str, str]:
+    """Return the meaning and the unit of each column of the logbook of a run.
+
+    Parameters
+    ----------
+    problem : Problem, optional
+        That is scored on; None for a user's function.
+    """
+    fitness = UNITS.get(getattr(problem, "fitness", None) or "", "in the unit of the fitness")
+    measure = problem.measure if problem is not None else None
+    error = "error" if measure is None else measure.name.replace("_", " ")
+    unit = UNITS.get(getattr(measure, "kind", ""), "in its unit, less is better")
+    return {
+        "nevals": "number of members scored in the generation",
+        "min": f"lowest fitness of the generation, {fitness}",
+        "avg": f"mean fitness of the generation, {fitness}",
+        "std": f"standard deviation of the fitness of the generation, {fitness}",
+        "max": f"highest fitness of the generation, {fitness}",
+        "train_error": f"{error} of the best member on the mini-batch, {unit}",
+        "val_error": f"{error} of the best member on validation samples, {unit}",
+        "sigma": "standard deviation of the mutation's noise, in units of a weight, before the factor of its matrix",
+        "best_pairs": "number of groups of parents that have the best member of the generation before",
+    }
 
 
 def filter_sheet(matrix: NDArray[np.float32]) -> NDArray[np.float32] | None:

@@ -16,13 +16,22 @@ from deap_nn.core.seeding import global_state_kept
 from deap_nn.models import keras_extras
 from deap_nn.process import workers
 
+NOTICE = re.compile(
+    r"WARNING: All log messages before absl|[IW]\d{4} |E\d{4} .*(failed call to cuInit|Unable to register cu)"
+)
+"""A line that says nothing to who computes on the processor: its abilities, and that there is no GPU."""
+
 
 @contextlib.contextmanager
 def _without_start_up_notices() -> Iterator[None]:
     """Keep what TensorFlow's libraries write to standard error on import, and pass on all but notices.
 
-    They write before any log level applies, so no setting of theirs silences them.
+    They write before any log level applies, so no setting of theirs silences them. A ``TF_CPP_MIN_LOG_LEVEL`` of the
+    user's that lets notices through, 0 or 1, lets through all.
     """
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1"):
+        yield
+        return
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as kept:
@@ -34,11 +43,10 @@ def _without_start_up_notices() -> Iterator[None]:
             os.close(saved)
             kept.seek(0)
             for line in kept.read().decode(errors="replace").splitlines():
-                if not re.match(r"WARNING: All log messages before absl|[IW]\d{4} |E\d{4} .*(cuInit|cuda)", line):
+                if not NOTICE.match(line):
                     print(line, file=sys.stderr)
 
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 with _without_start_up_notices(), keras_extras.left_out_if_asked(), global_state_kept():  # Keras' rich draws numbers
     try:
         import keras

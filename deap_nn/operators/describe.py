@@ -62,14 +62,15 @@ times the error of the best (mutGaussianAdaptive), selection by rank with pressu
     return f"genetic algorithm{called}: {', '.join(parts)}"
 
 
-def _name(registered: Any) -> str:
+def name_of(registered: Any) -> str:
+    """Return the name of a registered function, without what it is wrapped in."""
     if operated_by(registered) is not None:
-        return f"{_name(operated_by(registered))}, weight by weight"
+        return f"{name_of(operated_by(registered))}, weight by weight"
     function = inspect.unwrap(operator_of(registered))
     while isinstance(function, partial):
         function = inspect.unwrap(function.func)
     if isinstance(function, Adapting):
-        return _name(function.operator)
+        return name_of(function.operator)
     return str(getattr(function, "__name__", type(function).__name__))
 
 
@@ -83,7 +84,7 @@ def _crossover(mate: Any, mates: int) -> str:
     if function is cxMask and words_of(mate).get("indpb") == 0:
         return "no crossover"
     how = " by a 0/1 mask" if function is cxMask else " by a random mask" if function is cxScanning else ""
-    return f"{count} parents crossed{how} ({_name(mate)})"
+    return f"{count} parents crossed{how} ({name_of(mate)})"
 
 
 def _sigma(sigma: Any) -> str:
@@ -102,8 +103,8 @@ def _sigma(sigma: Any) -> str:
 
 
 def _mutation(mutate: Any) -> str:
-    if _name(mutate) != mutGaussianAdaptive.__name__:
-        return f"mutation by {_name(mutate)}"
+    if name_of(mutate) != mutGaussianAdaptive.__name__:
+        return f"mutation by {name_of(mutate)}"
     words = words_of(mutate)
     share = "" if words.get("indpb", 1.0) == 1 else f" of {words['indpb']:.0%} of the weights"
     one = " of one matrix" if words.get("matrices") == "one" else ""
@@ -112,8 +113,8 @@ def _mutation(mutate: Any) -> str:
 
 def _selection(select: Any, members: int) -> str:
     words = words_of(select)
-    if _name(select) != selRankBoosted.__name__:
-        return f"selection by {_name(select)}" + (f" of {words['tournsize']}" if "tournsize" in words else "")
+    if name_of(select) != selRankBoosted.__name__:
+        return f"selection by {name_of(select)}" + (f" of {words['tournsize']}" if "tournsize" in words else "")
     parents = number_of_parents(words.get("parents"), members, words.get("fewest", FEWEST_OF_A_SHARE))
     of = f" of the best {parents}" if parents is not None and parents < members else ""
     boost, boosted = words.get("boost", 2.0), words.get("boosted", 1)
@@ -128,14 +129,14 @@ def _around_centre(registered: Registered, members: int) -> str:
     if weigh is None:
         function = operator_of(registered.select)
         which = (
-            "the better of each mirrored pair" if function is selMirrored else f"those that {_name(function)} selects"
+            "the better of each mirrored pair" if function is selMirrored else f"those that {name_of(function)} selects"
         )
     elif operator_of(weigh) is recombination_weights:
         parents = number_of_parents(words_of(weigh).get("parents"), members) or members
         half = max(1, min(members // 2, parents))
         which = f"the best {half} of {members} by rank and away from the worst {half}"
     else:
-        which = f"all by {_name(weigh)}"
+        which = f"all by {name_of(weigh)}"
     return f"children of one centre, which moves towards {which} with {how}, {_mutation(registered.mutate)}"
 
 

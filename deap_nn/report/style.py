@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from deap_nn.core.files import write_with
-
-mpl.use("agg")
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")
 """Okabe and Ito's, which the colour-blind can tell apart."""
@@ -19,7 +16,18 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 
 def new_axes(figure: Figure, *place: int) -> Any:
     """Return new axes of a figure in the style that all pictures share; `place` is that of ``add_subplot``."""
-    axes = figure.add_subplot(*place)
+    return styled(figure.add_subplot(*place))
+
+
+def shown_axes() -> Any:
+    """Return axes of a new figure of pyplot, which a notebook or ``pyplot.show`` shows."""
+    from matplotlib import pyplot
+
+    return styled(pyplot.subplots(layout="constrained")[1])
+
+
+def styled(axes: Any) -> Any:
+    """Return axes, given the style."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

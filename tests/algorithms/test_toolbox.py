@@ -500,3 +500,29 @@ def test_a_fitness_that_is_not_what_evaluate_gives_is_refused(digits, weights):
         evolve(toolbox.population(n=4), toolbox, 1, seed=1)
     toolbox.decorate("evaluate", functools.partial(several, len(weights)))
     assert len(evolve(toolbox.population(n=4), toolbox, 1, seed=1, breeding="plain")[1]) == 2
+
+
+def test_a_toolbox_shows_its_operators_and_where_it_is(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    operators = "mate cxScanning, mutate mutGaussianAdaptive, select selRankBoosted"
+    sizes = "weights 50,890, batch 16, generation {}, sigma {}, fitness cross_entropy"
+    assert repr(toolbox) == f"<toolbox 'ga': {sizes.format(0, 0.1)}, {operators}>"
+    _, logbook = evolve(toolbox.population(n=6), toolbox, 2)
+    toolbox.register("evaluate", lambda individual: (0.0,))
+    toolbox.register("select", tools.selTournament, tournsize=2)
+    sigma = f"{logbook[-1]['sigma']:.4g}"
+    now = f"weights 50,890, batch 16, generation 2, sigma {sigma}, evaluate <lambda>"
+    assert repr(toolbox) == f"<toolbox 'ga': {now}, {operators.replace('selRankBoosted', 'selTournament')}>"
+    assert "<td>&lt;lambda&gt;</td>" in toolbox._repr_html_()
+    assert '<tr><th scope="row">generation</th><td>2</td></tr>' in toolbox._repr_html_()
+
+
+def test_so_does_that_of_an_evolution_strategy(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, preset="es", population=4, generations=3)
+    assert repr(toolbox) == (
+        "<toolbox 'es': population 4, weights 50,890, batch 64, generation 0, sigma 0.5, fitness cross_entropy, "
+        "mutate mutGaussianAdaptive, weigh recombination_weights>"
+    )
+    toolbox = make_toolbox("mlp", digits, seed=1, sigma=Annealed(0.4, 0.1))
+    toolbox.next_generation([])
+    assert "sigma" not in repr(toolbox)  # it depends on a number of generations that is not known

@@ -61,6 +61,26 @@ def test_a_hook_that_is_none_is_named_before_the_run(name, remedy):
         evolve(members(), plain_toolbox(), 0, seed=1, callbacks=[type("Mine", (Callback,), {name: print})()])
 
 
+def test_a_plain_function_is_called_after_each_generation_and_the_callbacks():
+    told = []
+
+    def noted(evolution):
+        told.append((evolution.generation, evolution.row["min"]))
+
+    class Last(Callback):
+        def on_generation(self, evolution):
+            assert len(told) == evolution.generation
+
+    _, logbook = evolve(members(), plain_toolbox(), 2, seed=1, callbacks=[Last()], on_generation=noted)
+    assert told == list(zip(*logbook.select("gen", "min"), strict=True))
+    stopped = evolve(members(), plain_toolbox(), 9, seed=1, on_generation=lambda run: setattr(run, "stop", "enough"))
+    assert len(stopped[1]) == 1
+    with pytest.raises(TypeError, match=r"^on_generation must be a function of the evolution, got 3$"):
+        evolve(members(), plain_toolbox(), 1, seed=1, on_generation=3)
+    with pytest.raises(TypeError, match=r"list of Callback objects, got .*: a plain function is for on_generation=$"):
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[print])
+
+
 @pytest.mark.parametrize("method", ["state", "restore", "members"])
 def test_so_is_one_that_fails_at_a_checkpoint(digits, tmp_path, method):
     def run(callback, generations):

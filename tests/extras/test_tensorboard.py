@@ -80,6 +80,20 @@ def test_events_are_the_logbook_and_the_best(digits, tmp_path):
     assert png.startswith(b"\x89PNG")
 
 
+def test_each_scalar_is_described_with_its_unit(digits, tmp_path):
+    evolved(digits, tmp_path / "checkpoint", TensorBoardLogger(tmp_path / "log", every=0), ngen=1, stats=chapters())
+    described = {}
+    for file in event_files(tmp_path / "log"):
+        for record in tf.data.TFRecordDataset(str(file)):
+            for value in tf.compat.v1.Event.FromString(record.numpy()).summary.value:
+                described.setdefault(value.tag, value.metadata.summary_description)
+    assert described["min"] == "lowest fitness of the generation, in nats"
+    assert described["val_error"] == "error of the best member on validation samples, a share of the samples"
+    assert described["fitness.largest"] == "fitness.largest of the run's statistics"
+    assert all(described.values())
+    assert {*COLUMNS} <= {*described}
+
+
 @pytest.mark.parametrize("torn", [False, True])
 def test_a_resumed_run_writes_no_generation_twice(digits, tmp_path, torn):
     log = tmp_path / "log"

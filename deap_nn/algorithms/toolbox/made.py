@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.algorithms.toolbox.presets import usual_step
 from deap_nn.algorithms.toolbox.scoring import Evaluating, GroupingMap, Updating
 from deap_nn.breeding.reproduction import reproduction_of
+from deap_nn.core import notebook
 from deap_nn.core.registered import Registered, Traits, words_of
 from deap_nn.genome.individual import Individual
 from deap_nn.genome.layout import Layout
@@ -20,6 +22,7 @@ from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
 from deap_nn.operators.adaptation.protocol import check_whole
 from deap_nn.operators.adaptation.selections import adaptations_of, adapting
 from deap_nn.operators.by_name import check_suits_matrices, takes_many
+from deap_nn.operators.describe import name_of
 from deap_nn.operators.ranking import weights_of
 from deap_nn.operators.recombination import cxMean
 from deap_nn.operators.selection import is_log_rank, operator_of
@@ -104,6 +107,33 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         super().decorate(alias, *decorators)
         if many:
             self.mate.takes_many = True
+
+    def _parts(self) -> dict[str, object]:
+        """Return the sizes, the present generation and the operators, by name."""
+        registered, parts = Registered.read(self), dict[str, object]()
+        if registered.members is not None:
+            parts["population"] = registered.members
+        parts["weights"] = self.layout.size
+        if registered.problem is not None:
+            parts["batch"] = registered.problem.batch_size
+        parts["generation"] = self.clock.generation
+        with contextlib.suppress(ValueError):  # an `Annealed` without a length has none after generation 0
+            parts["sigma"] = self.clock.sigma
+        if Traits(operator_of(registered.evaluate)).is_of_problem:
+            parts["fitness"] = ", ".join(objective.name for objective in registered.problem.objectives)
+        else:
+            parts["evaluate"] = name_of(registered.evaluate)
+        for alias in ("mate", "mutate", "select", "weigh"):
+            if getattr(registered, alias) is not None:
+                parts[alias] = name_of(getattr(registered, alias))
+        return parts
+
+    def __repr__(self) -> str:
+        parts = [f"{name} {notebook.shown(value)}" for name, value in self._parts().items()]
+        return f"<toolbox {self.algorithm!r}: {', '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        return notebook.paragraph("toolbox", strong=self.algorithm) + notebook.table(self._parts().items())
 
     def next_generation(self, population: Sequence[Any]) -> None:
         """Begin the next generation after the evaluated `population`: for loops that never call ``select``.

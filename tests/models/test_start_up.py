@@ -1,0 +1,52 @@
+"""TensorFlow's notices at its start: none is shown, and nothing else is hidden."""
+
+import os
+
+import pytest
+
+from deap_nn.models.tensorflow import _without_start_up_notices
+
+NOTICES = [
+    "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
+    "I0000 00:00:1795937128.402759   16892 port.cc:153] oneDNN custom operations are on.",
+    "I0000 00:00:1795937128.402974   16892 cudart_stub.cc:31] Could not find cuda drivers on your machine",
+    "W0000 00:00:1795937128.586715   16892 cpu_feature_guard.cc:227] This TensorFlow binary is optimized",
+    "E0000 00:00:1795937140.350188   16892 cuda_platform.cc:52] failed call to cuInit: UNKNOWN ERROR (303)",
+    "E0000 00:00:1795937140.350188   16892 cuda_fft.cc:467] Unable to register cuFFT factory",
+]
+ERRORS = ["E0000 00:00:1795937140.350188   16892 cuda_dnn.cc:12] cuDNN of another version", "F0000 no memory", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"), [(None, ERRORS), ("2", ERRORS), ("3", ERRORS), ("0", NOTICES + ERRORS), ("1", NOTICES + ERRORS)]
+)
+def test_notices_are_hidden_and_errors_are_not(monkeypatch, capfd, level, shown):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    if level is not None:
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level)
+    with _without_start_up_notices():
+        os.write(2, "".join(f"{line}\n" for line in NOTICES + ERRORS).encode())
+    assert capfd.readouterr().err.splitlines() == shown
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == (level or "2")
+
+
+SCRIPT = """
+import os
+
+os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # with it TensorFlow does not say that there is no GPU
+import numpy as np
+from deap_nn import evolve_model, keras, open_map
+
+if __name__ == "__main__":
+    x = np.random.default_rng(1).standard_normal((100, 3))
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    with open_map("processes", workers=1) as map_:
+        evolve_model(model, x, (x[:, 0] > 0).astype(int), population=4, generations=1, seed=1, map=map_)
+"""
+
+
+def test_a_script_as_the_pages_have_it_shows_none_and_nor_do_its_workers(run, tmp_path, monkeypatch):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    answer = run(tmp_path / "script.py")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
