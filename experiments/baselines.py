@@ -29,13 +29,13 @@ from deap import algorithms, tools
 from deap.base import Toolbox
 from numpy.typing import NDArray
 from scipy.stats import rankdata
+from terminal import Terminal
 
 from deap_nn import make_toolbox
 from deap_nn.algorithms.toolbox.settings import MODELS, add_settings
 from deap_nn.breeding.breeder import founder
 from deap_nn.callbacks.base import Evolution, tell, telling_start_and_end
 from deap_nn.callbacks.early_stopping import EarlyStopping
-from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.callbacks.readouts import Readouts
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.errors import InputError
@@ -444,10 +444,11 @@ def train(evolution: Evolution, method: Method, watching: Iterable[Any], sigma: 
                 tell(watching, "on_generation", evolution)
 
 
-def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, map_: Map) -> None:
+def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, map_: Map, terminal: Terminal) -> None:
     """Train, and leave the whole run in its directory."""
     from mnist import keeping_result
 
+    terminal.begin(directory, dataset.classes)
     toolbox = make_toolbox(
         options.model,
         dataset,
@@ -459,25 +460,21 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
         precision=options.precision or "float32",
     )
     toolbox.register("map", map_)
-    if not options.no_progress:
-        print(f"{describe_method(options, toolbox)}\n{dataset.note}; run: {directory.path}", flush=True)
+    terminal.describe(describe_method(options, toolbox), dataset.note)
     stored = {name: value for name, value in vars(options).items() if name not in NOT_STORED}
     known = {"fitness": "cross_entropy", "algorithm": describe_method(options, toolbox), "data": dataset.describe()}
     directory.write_config({**stored, **known})
     directory.trace_weights(toolbox.layout, options.seed)
     readouts = Readouts(toolbox, directory.path / "readouts.csv", training_size=options.training_size)
     callbacks: list[Any] = [EarlyStopping(max_seconds=options.max_seconds), directory, readouts]
-    if not options.no_progress:
-        callbacks.append(ProgressBar())
-    with keeping_result(directory, toolbox, readouts, "cross_entropy"):
+    if terminal.bar is not None:
+        callbacks.append(terminal.bar)
+    with keeping_result(directory, toolbox, readouts, "cross_entropy", terminal):
         method = method_of(options, toolbox)
         evolution = Evolution(toolbox, [method.network], options.generations, toolbox.map, look=attrgetter("flat"))
         train(evolution, method, callbacks, options.sigma or 0.0)
+        directory.enter("scoring the test digits")
         directory.status["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
-    if not options.no_progress:
-        status = directory.status
-        errors = f"test error {status['test_error']:.4f}, validation error {status['validation_error']:.4f}"
-        print(f"{errors}: {directory.path}")
 
 
 def main() -> int:
@@ -485,11 +482,12 @@ def main() -> int:
     from mnist import fresh_directory, read_data
 
     options = complete(make_parser().parse_args())
-    if options.output is not None:
-        check_new_folder(options.output, "--output")
-    dataset = read_data(options)
-    with signals.interruptible(), asked_map(options) as map_, fresh_directory(options) as directory:
-        run(options, dataset, directory, map_)
+    with Terminal(quiet=options.no_progress) as terminal:
+        if options.output is not None:
+            check_new_folder(options.output, "--output")
+        dataset = read_data(options)
+        with signals.interruptible(), asked_map(options) as map_, fresh_directory(options) as directory:
+            run(options, dataset, directory, map_, terminal)
     return 0
 
 

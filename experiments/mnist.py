@@ -17,13 +17,13 @@ from typing import Any
 
 from deap.base import Toolbox
 from mnist_options import NOT_STORED, parse_arguments
+from terminal import Terminal
 
 from deap_nn import Callback, evolve
 from deap_nn.algorithms.toolbox.from_settings import toolbox_of
 from deap_nn.algorithms.toolbox.make import layout_names
 from deap_nn.algorithms.toolbox.settings import SETTINGS
 from deap_nn.callbacks.early_stopping import EarlyStopping
-from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.callbacks.readouts import Readouts
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.callbacks.run_directory.answers import write_answers
@@ -173,12 +173,13 @@ def run(
     checkpoint: Checkpoint | None,
     events: TensorBoardLogger | None,
     map_: Map,
+    terminal: Terminal,
 ) -> None:
     """Evolve, and leave the whole run in its directory."""
+    terminal.begin(directory, dataset.classes, can_resume=checkpoint is not None)
     toolbox = toolbox_of(SETTINGS[options.preset] | vars(options), dataset)
     toolbox.register("map", map_)
-    if not options.no_progress:
-        print(f"{describe_algorithm(toolbox, options.population)}\n{dataset.note}; run: {directory.path}", flush=True)
+    terminal.describe(describe_algorithm(toolbox, options.population), dataset.note)
     if options.resume is None:
         keep_files(directory.path, vars(options))
         directory.write_config(settings(options, dataset, toolbox))
@@ -187,11 +188,11 @@ def run(
     readouts = Readouts(toolbox, directory.path / "readouts.csv", **beside)
     stopping = EarlyStopping(target=options.target, patience=options.patience, max_seconds=options.max_seconds)
     callbacks: list[Callback] = [stopping, directory, readouts]
-    if not options.no_progress:
-        callbacks.append(ProgressBar())
+    if terminal.bar is not None:
+        callbacks.append(terminal.bar)
     if events is not None:
         callbacks.append(events)
-    with keeping_result(directory, toolbox, readouts, options.fitness):
+    with keeping_result(directory, toolbox, readouts, options.fitness, terminal):
         population = toolbox.population(n=options.population)
         evolve(
             population,
@@ -209,23 +210,21 @@ def run(
             keyframe_bytes=(options.keyframe_space or 0) * 2**20,
             force=options.force,
         )
+        directory.enter("scoring the test digits")
         directory.status["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
-    if not options.no_progress:
-        status = directory.status
-        errors = f"test error {status['test_error']:.4f}, validation error {status['validation_error']:.4f}"
-        print(f"{errors}: {directory.path}")
 
 
 @contextlib.contextmanager
-def keeping_result(directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str) -> Iterator[None]:
+def keeping_result(
+    directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str, terminal: Terminal
+) -> Iterator[None]:
     """Save the result of the run that is the body, also of one that is broken off."""
     try:
         with signals.heeding_signals():
             yield
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
-            after = directory.status.get("generations", "none")
-            print(f"interrupted after generation {after}: {directory.path}", flush=True)
+            terminal.interrupted(directory)
         if readouts.individual is not None:
             try:
                 save_result(directory, toolbox, readouts, fitness, size=QUICK_ANSWERS)
@@ -244,17 +243,25 @@ def save_result(
     """Write the network that did best, what is known of it, what it answers, and the pictures."""
     from deap_nn.report.figures import draw_run
 
+    directory.enter("saving the result")
     told = {"validation_error": readouts.validation_error, "generation": readouts.generation}
     directory.tell(**told, readout=readouts.readout, **readouts.vote)
     directory.write_weights(layout_names(toolbox.layout, readouts.individual))
     directory.write_model(toolbox.to_model(readouts.individual))
-    draw_run(directory.path, fitness=fitness)
     write_answers(directory.path / ANSWERS_FILE, toolbox, readouts.individual, size=size)
+    directory.enter("drawing")
+    draw_run(directory.path, fitness=fitness)
 
 
 def main() -> int:
     """Run the experiment that the command line asks for, and return the exit status."""
     options = parse_arguments()
+    with Terminal(quiet=options.no_progress) as terminal:
+        return evolve_digits(options, terminal)
+
+
+def evolve_digits(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Do a run, and return the exit status."""
     if options.output is not None:
         check_new_folder(options.output, "--output")
     events = events_logger(options)
@@ -272,7 +279,7 @@ def main() -> int:
             going_on = Checkpoint(directory.path / "checkpoint") if options.breeding == "recipes" else None
         with contextlib.closing(going_on) if going_on is not None else contextlib.nullcontext():
             try:
-                run(options, dataset, directory, going_on, events, map_)
+                run(options, dataset, directory, going_on, events, map_, terminal)
             except (CheckpointError, EnvironmentDiffersError) as error:
                 if options.resume is None:
                     raise

@@ -41,7 +41,8 @@ class Evolution:
     lies as many times as far from that as the toolbox' ``step`` says; of all members it is the next centre if the
     toolbox has a ``weigh``, by which they count there. ``settings`` are arguments of `evolve` that decide a result:
     ``seed``, ``cxpb`` and ``mutpb``. ``same_bytes`` is false once a process has taken part that computes otherwise, as
-    on another processor: the same seed may then give other last bits.
+    on another processor: the same seed may then give other last bits. ``watching`` are the callbacks, and ``phase`` is
+    the work that `enter` has named last.
     """
 
     toolbox: base.Toolbox
@@ -65,6 +66,8 @@ class Evolution:
     mean: Callable[[Sequence[Any]], Any] = mean_of
     settings: Mapping[str, Any] = field(default_factory=dict)
     same_bytes: bool = True
+    watching: Sequence[Callback] = ()
+    phase: str = ""
 
     @property
     def row(self) -> dict[str, Any]:
@@ -110,6 +113,11 @@ class Evolution:
         """Whether this is the last generation."""
         return self.generation >= self.generations or self.stop is not None
 
+    def enter(self, phase: str) -> None:
+        """Tell the callbacks that work begins which takes a while and scores no generation, such as drawing."""
+        self.phase = phase
+        tell(self.watching, "on_phase", self)
+
 
 class Callback:
     """What is told of a run; each method may be left out.
@@ -125,6 +133,9 @@ class Callback:
 
     def on_progress(self, evolution: Evolution) -> None:
         """While a generation is being scored, at most twice a second."""
+
+    def on_phase(self, evolution: Evolution) -> None:
+        """When work begins that scores no generation; ``evolution.phase`` names it."""
 
     def on_end(self, evolution: Evolution) -> None:
         """After the last generation, or when an exception ends the run."""
@@ -236,7 +247,8 @@ def telling_start_and_end(callbacks: Iterable[Callback], evolution: Evolution) -
 
     What ends the run is what is raised; what callbacks raise after that are notes to it.
     """
-    started = []
+    started: list[Callback] = []
+    evolution.watching = started
     try:
         for callback in callbacks:
             started.append(callback)

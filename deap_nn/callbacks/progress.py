@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from deap_nn.callbacks.base import Callback, Evolution
+from deap_nn.process.cli import print_above_bar
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -32,37 +33,97 @@ def _bar_class(notebook: bool) -> Any:
     return found
 
 
-class ProgressBar(Callback):
-    """Show generation, best, validation error, sigma, evaluations per second and time left.
+CELLS = 20
+"""A line of a terminal leaves at least this number of cells to the bar; figures that do not fit are left out."""
 
-    A bar where the output is a terminal or a notebook, a line per generation elsewhere.
+FORMAT = "{desc}|{bar}| {elapsed}{postfix}"
+"""The line of a bar, in tqdm's words."""
+
+REDRAW_SECONDS = 0.1
+"""After a generation the bar is drawn again if the last time is longer ago than this."""
+
+LONG_SECONDS = 60.0
+"""If a run takes longer than this, in seconds, its `hint` is printed."""
+
+
+class ProgressBar(Callback):
+    """Show generation, time left, best fitness, validation error, sigma, and evaluations per second.
+
+    A bar if the output is a terminal or a notebook, a line per generation elsewhere. As a context manager it also shows
+    work before and after a run, by `show`.
 
     Parameters
     ----------
     file : text file, optional
-        Where to write; standard error if left out, or the notebook.
+        The output; standard error if left out, or the notebook.
+    hint : str
+        A line to print early in a run that is expected to take longer than a minute.
     """
 
-    def __init__(self, file: TextIO | None = None) -> None:
+    def __init__(self, file: TextIO | None = None, hint: str = "") -> None:
         self._in_notebook = file is None and in_notebook()
         self.file = file if file is not None else sys.stderr
+        self.is_bar = self._in_notebook or self.file.isatty()
+        self.hint = hint
         self._bar: tqdm[Any] | None = None
-        self._begun = 0.0
+        self._stays = False  # open, after the run
+        self._begun = self._drawn = 0.0
         self._first = 0
+        self._place = ""
+        self._figures: list[str] = []
+
+    def __enter__(self) -> ProgressBar:
+        self._stays = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stays = False
+        self._close()
+
+    def show(self, work: str) -> None:
+        """Show which work begins."""
+        if self.is_bar:
+            if self._bar is None:
+                self._open()
+            self._draw(work, self._figures[1:])
+        else:
+            print(work, file=self.file, flush=True)
+
+    def _open(self, total: int | None = None) -> None:
+        if self._bar is None:
+            # tqdm draws a bar when it is made unless there is a delay, and there are no words yet.
+            options = {"file": self.file, "dynamic_ncols": True, "bar_format": FORMAT, "delay": 1e-9}
+            self._bar = _bar_class(self._in_notebook)(total=total, **options)
+        self._bar.total, self._bar.n, self._bar.leave = total, 0, total is not None
+
+    def _draw(self, work: str, figures: Sequence[str] = ()) -> None:
+        """Show the bar with as many of the figures as fit."""
+        bar, self._drawn = self._bar, time.perf_counter()
+        if bar is None:
+            return
+        bar.desc = f"{work} "
+        for count in range(len(figures), -1, -1):
+            bar.postfix = ", ".join(figures[:count])
+            known = bar.format_dict
+            beside = bar.format_meter(**known | {"bar_format": FORMAT.replace("{bar}", "")})
+            if known["ncols"] is None or len(beside) + CELLS <= known["ncols"]:
+                break
+        bar.refresh()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            if self._bar.leave:
+                self._draw(self._place, self._figures[1:])
+            self._bar.close()
+            self._bar = None
 
     def on_start(self, evolution: Evolution) -> None:
         """Show that the run begins."""
-        self._begun, self._first = time.perf_counter(), 0
-        self._bar = None
-        if self._in_notebook or self.file.isatty():
-            self._bar = _bar_class(self._in_notebook)(
-                total=evolution.generations + 1,
-                desc="compiling",
-                unit="gen",
-                file=self.file,
-                dynamic_ncols=True,
-                bar_format="{desc}|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
-            )
+        self._begun, self._first, self._figures = time.perf_counter(), 0, []
+        self._place = "gen 0"
+        if self.is_bar:
+            self._open(evolution.generations + 1)
+            self._draw("compiling")
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
         """Count time from here on, and not what was done before."""
@@ -70,48 +131,47 @@ class ProgressBar(Callback):
 
     def on_progress(self, evolution: Evolution) -> None:
         """Show how many members of the generation are scored."""
-        if self._bar is not None:
-            done = f"gen {evolution.generation}: {evolution.scored / len(evolution.population):.0%}"
-            self._bar.set_description(done)
+        if self.is_bar:
+            share = evolution.scored / len(evolution.population)
+            self._draw(f"gen {evolution.generation}/{evolution.generations} {share:.0%}", self._figures)
+
+    def on_phase(self, evolution: Evolution) -> None:
+        """Show which work begins; a log names that of the end only."""
+        if self.is_bar:
+            self._draw(evolution.phase, self._figures[1:])
+        elif evolution.last:
+            self.show(evolution.phase)
 
     def on_generation(self, evolution: Evolution) -> None:
         """Show the last row."""
-        goes_on = evolution.generation + 1 == self._first
+        row, goes_on, now = evolution.row, evolution.generation + 1 == self._first, time.perf_counter()
         if goes_on:
-            self._begun = time.perf_counter()
-        row = evolution.row
-        rate = row["nevals"] / evolution.seconds
-        figures = [f"best {evolution.best_value:.4f}"]
-        if "val_error" in row:
-            figures.append(f"val {row['val_error']:.3f}")
-        if "sigma" in row:
-            figures.append(f"sigma {row['sigma']:.3g}")
-        figures.append(f"{rate:.0f} eval/s")
-        if self._bar is not None:
-            self._bar.set_description(f"gen {evolution.generation}", refresh=False)
-            self._bar.set_postfix_str(", ".join(figures), refresh=False)
-            if goes_on:
-                self._bar.n = self._bar.last_print_n = self._bar.initial = self._first
-                self._bar.start_t = self._bar.last_print_t = time.time()
-                self._bar.refresh()
-            else:
-                self._bar.update()
-            return
-        if goes_on:
-            each = evolution.seconds
+            self._begun, each = now, evolution.seconds
         else:
-            each = (time.perf_counter() - self._begun) / (evolution.generation + 1 - self._first)
+            each = (now - self._begun) / (evolution.generation + 1 - self._first)
+        self._place = f"gen {evolution.generation}/{evolution.generations}"
         left = (evolution.generations - evolution.generation) * each
-        print(
-            f"gen {evolution.generation}/{evolution.generations}: {', '.join(figures)}, {_clock_time(left)} left",
-            file=self.file,
-            flush=True,
-        )
+        self._figures = [f"{_clock_time(left)} left", f"best {evolution.best_value:.4f}"]
+        if "val_error" in row:
+            self._figures.append(f"val {row['val_error']:.3f}")
+        if "sigma" in row:
+            self._figures.append(f"sigma {row['sigma']:.3g}")
+        self._figures.append(f"{row['nevals'] / evolution.seconds:.0f} eval/s")
+        if self._bar is not None:
+            self._bar.n = evolution.generation + 1
+            if goes_on or evolution.last or now > self._drawn + REDRAW_SECONDS:
+                self._draw(self._place, self._figures)
+        else:
+            print(f"{self._place}: {', '.join(self._figures)}", file=self.file, flush=True)
+        if self.hint and evolution.generation > self._first:  # the first one compiles, too
+            if evolution.seconds * (evolution.generations - evolution.generation) > LONG_SECONDS:
+                print_above_bar(self.hint, self.file)
+            self.hint = ""
 
     def on_end(self, evolution: Evolution) -> None:
         """Leave the bar as it is."""
-        if self._bar is not None:
-            self._bar.close()
+        if not self._stays:
+            self._close()
 
 
 def _clock_time(seconds: float) -> str:

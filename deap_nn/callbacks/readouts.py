@@ -99,6 +99,7 @@ class Readouts(Callback):
             self._vote(evolution)
 
     def _read_out(self, evolution: Evolution) -> None:
+        evolution.enter("scoring the candidates")
         candidates = {BEST: evolution.best}
         if evolution.parents:
             candidates[MEAN] = evolution.mean(evolution.fittest)
@@ -113,6 +114,7 @@ class Readouts(Callback):
 
     def _vote(self, evolution: Evolution) -> None:
         if evolution.parents and self.voters and Registered.read(self.toolbox).vote_error_rate is not None:
+            evolution.enter("scoring the ensemble")
             voters = evolution.voters[: self.voters]
             self.vote = {"voters": len(voters)}
             for split in ("validation", "test"):
@@ -127,6 +129,7 @@ class Readouts(Callback):
         if not evolution.logbook:
             return
         if evolution.interrupted:
+            evolution.enter("scoring the best member")
             self._score(evolution, evolution.best, BEST, map)
         elif evolution.error is None and evolution.stop is not None:
             if not self.rows or self.rows[-1]["gen"] != evolution.generation:

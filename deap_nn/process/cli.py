@@ -193,7 +193,14 @@ def _complain(message: object, status: int) -> int:
 def _say(kind: str, message: object) -> None:
     """Print one line, in which names that a stranger chose cannot move the terminal's cursor."""
     line = printable(" ".join(str(message).split()))
-    print(f"{_program()}: {kind}: {line}", file=sys.stderr, flush=True)
+    print_above_bar(f"{_program()}: {kind}: {line}", sys.stderr)
+
+
+def print_above_bar(text: str, file: TextIO) -> None:
+    """Print text; a progress bar, if one is shown, moves below it."""
+    tqdm = sys.modules.get("tqdm")
+    (print if tqdm is None else tqdm.tqdm.write)(text, file=file)
+    file.flush()
 
 
 def check_new_folder(path: str | os.PathLike[str], option: str) -> Path:

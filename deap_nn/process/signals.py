@@ -76,7 +76,8 @@ def _leave_in_time(ends: queue.SimpleQueue[bool]) -> None:
     with contextlib.suppress(queue.Empty):
         ends.get(timeout=SAVE_SECONDS)
         return
-    sys.stderr.write(f"after {SAVE_SECONDS:g} s not all was saved that an interrupted program saves\n")
+    begin = "\n" if sys.stderr.isatty() else ""  # below a bar, whose lock this thread must not wait for
+    sys.stderr.write(f"{begin}after {SAVE_SECONDS:g} s not all was saved that an interrupted program saves\n")
     leave_now(130)
 
 

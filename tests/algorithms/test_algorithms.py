@@ -1,12 +1,16 @@
 """The loop: the same result for any map, and what is registered is what runs."""
 
 import contextlib
+import fcntl
 import itertools
 import math
 import os
+import pty
 import random
 import re
 import signal
+import struct
+import termios
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -231,7 +235,7 @@ def test_progress_is_told_while_a_generation_is_scored(monkeypatch):
 
     evolve(members(4), plain_toolbox(), 1, seed=1, callbacks=[Watch(), ProgressBar(screen)])
     assert told == [(generation, scored) for generation in (0, 1) for scored in (1, 2, 3, 4)]
-    assert "gen 1: 75%" in screen.text
+    assert "gen 1/1 75% |" in screen.text
 
 
 def test_a_callback_that_raises_ends_the_run_after_on_end():
@@ -414,20 +418,78 @@ def test_progress_of_a_run_that_goes_on_counts_from_there(toolbox, tmp_path, mon
         patched.setattr("deap_nn.callbacks.progress.time", SimpleNamespace(perf_counter=lambda: next(seconds)))
         run(toolbox, ngen=22, checkpoint=tmp_path, callbacks=[ProgressBar(screen)])
     assert [line.split(":")[0] for line in screen.text.splitlines()] == ["gen 20/22", "gen 21/22", "gen 22/22"]
-    assert screen.text.splitlines()[1].endswith("0:01 left")
-    bar = ProgressBar(Screen(terminal=True))
-    run(toolbox, ngen=24, checkpoint=tmp_path, callbacks=[bar])
-    assert "25/25" in bar.file.text
-    assert (bar._bar.n, bar._bar.initial) == (25, 23)  # by what is done since it goes on tqdm tells what is left
+    assert screen.text.splitlines()[1].startswith("gen 21/22: 0:01 left")
+    screen = Screen(terminal=True)
+    run(toolbox, ngen=24, checkpoint=tmp_path, callbacks=[ProgressBar(screen)])
+    assert "gen 22/24 |#########2|" in screen.text
+    assert screen.text.splitlines()[-1].startswith("gen 24/24 |##########|")
 
 
 def test_progress_is_a_bar_on_a_terminal(toolbox):
     screen = Screen(terminal=True)
     run(toolbox, ngen=2, callbacks=[ProgressBar(screen)])
-    assert "compiling" in screen.text
-    assert "3/3" in screen.text
+    assert screen.text.startswith("\rcompiling |")
+    assert "gen 2/2 |##########|" in screen.text
     assert "val 0." in screen.text
     assert screen.text.count("\n") == 1
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_bar_has_twenty_cells_and_whole_figures(columns):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, columns, 0, 0))
+    row = {"nevals": 2_000, "val_error": 0.123, "sigma": 0.000123}
+    state = SimpleNamespace(generations=2_000, generation=0, scored=1_999, population=range(2_000), last=False, row=row)
+    state.seconds, state.best_value, state.phase = 9.5, 12.3456, "scoring the candidates"
+    with open(theirs, "w") as screen:
+        bar = ProgressBar(screen)
+        bar.on_start(state)
+        for state.generation in (0, 1_234, 2_000):
+            for method in ("on_progress", "on_phase", "on_generation"):
+                state.last = state.generation == 2_000
+                getattr(bar, method)(state)
+        bar.on_end(state)
+        text = ""
+        while "gen 2000/2000 |" not in text or text[-1] != "\n":
+            text += os.read(ours, 65_536).decode()
+    os.close(ours)
+    lines = [line.strip() for line in re.split("[\r\n]", text) if line.strip()]
+    whole = r"\d+:\d+ left|best 12\.3456|val 0\.123|sigma 0\.000123|211 eval/s"
+    for line in lines:
+        work, cells, figures = line.split("|")
+        assert re.fullmatch(r"compiling|gen \d+/2000( 100%)?|scoring the candidates", work.strip())
+        assert len(cells) >= 20
+        assert len(line) < columns
+        assert re.fullmatch(rf" \d\d:\d\d(, ({whole}))*", figures)
+    assert any("left, best 12.3456, val 0.123" in line for line in lines)
+    assert any(line.startswith("scoring the candidates |") for line in lines)
+    assert any("eval/s" in line for line in lines) == (columns == 120)
+
+
+def test_a_long_run_s_hint_is_printed_once_and_a_short_one_s_never():
+    for seconds, count in ((1.0, 1), (0.1, 0)):
+        for terminal in (True, False):
+            screen = Screen(terminal=terminal)
+            bar = ProgressBar(screen, hint="watch it")
+            state = SimpleNamespace(generations=300, seconds=seconds, best_value=1.0, row={"nevals": 9}, last=False)
+            bar.on_start(state)
+            for state.generation in range(4):
+                bar.on_generation(state)
+            bar.on_end(state)
+            assert screen.text.count("watch it\n") == count
+
+
+def test_work_before_and_after_a_run_is_shown(toolbox):
+    screens = [Screen(terminal=True), Screen(terminal=False)]
+    for screen in screens:
+        with ProgressBar(screen) as bar:
+            bar.show("importing")
+            run(toolbox, ngen=1, callbacks=[bar])
+            bar.show("drawing")
+    words = re.findall(r"(?:\r|^)(importing|compiling|gen 1/1|drawing) ", screens[0].text)
+    assert list(dict.fromkeys(words)) == ["importing", "compiling", "gen 1/1", "drawing"]
+    assert screens[0].text.count("\n") == 1
+    assert [line[:9] for line in screens[1].text.splitlines()] == ["importing", "gen 0/1: ", "gen 1/1: ", "drawing"]
 
 
 @pytest.mark.parametrize("select", [tools.selBest, tools.selNSGA2])

@@ -253,7 +253,7 @@ def test_a_bar_in_a_notebook_needs_no_terminal(monkeypatch):
     monkeypatch.setattr(progress.sys, "stderr", screen)
     monkeypatch.setattr(progress, "in_notebook", lambda: True)
     evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[ProgressBar()])
-    assert "2/2" in screen.text
+    assert "gen 1/1 |" in screen.text
     assert "\r" in screen.text
 
 

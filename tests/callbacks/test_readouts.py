@@ -1,6 +1,7 @@
 """Read-outs: the best member, the mean of the parents, the vote; each through the same recipes as the children."""
 
 import copy
+import json
 from collections import OrderedDict
 from operator import attrgetter
 
@@ -14,6 +15,7 @@ from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.readouts import Readouts
+from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.genome.population import mean_of
 from deap_nn.models.reference import model_of
 
@@ -308,3 +310,19 @@ def test_a_mean_that_did_best_is_the_same_network_after_a_resume(digits, tmp_pat
         assert run(stop, checkpoint) == expected
         checkpoint.close()
         assert len(bred) == len(set(bred)) > 0  # nothing was bred twice
+
+
+def test_the_work_at_the_end_is_named_in_the_status(toolbox, tmp_path, monkeypatch):
+    named, write = [], RunDirectory._write_status
+
+    def noting(directory, **options):
+        named.append(directory.status.get("phase"))
+        write(directory, **options)
+
+    monkeypatch.setattr(RunDirectory, "_write_status", noting)
+    with RunDirectory(tmp_path / "run") as directory:
+        evolve(toolbox.population(n=12), toolbox, 1, callbacks=[directory, Readouts(toolbox)])
+        directory.enter("drawing")
+        assert json.loads((tmp_path / "run" / "status.json").read_text())["phase"] == "drawing"
+    assert named == [None, "scoring the candidates", "scoring the ensemble", "drawing", None]
+    assert "phase" not in json.loads((tmp_path / "run" / "status.json").read_text())

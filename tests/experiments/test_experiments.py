@@ -5,6 +5,8 @@ import importlib
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,11 +60,23 @@ def finished(tmp_path_factory, digits_file):
     return folder, answer
 
 
+SHOWN = ["importing TensorFlow", "gen 0/3", "gen 1/3", "gen 2/3", "scoring the candidates", "scoring the ensemble"]
+SHOWN += ["gen 3/3", "scoring the test digits", "saving the result", "drawing"]
+"""The beginning of each line of a run's progress where there is no terminal."""
+
+
+def test_a_run_ends_with_its_test_error_and_the_address_of_its_report(finished):
+    folder, answer = finished
+    *_, error, report = answer.stdout.splitlines()
+    assert error == f"test error {status_of(folder)['test_error']:.4g} (chance 0.90)"
+    assert report == f"report: {(folder / 'report.html').as_uri()}"
+
+
 def test_a_run_directory_holds_what_the_contract_says(finished, digits_file):
     folder, answer = finished
     assert {path.name for path in folder.iterdir()} == FILES
     assert "Traceback" not in answer.stderr
-    assert len(answer.stderr.splitlines()) == 4  # a line a generation, and nothing from the libraries
+    assert [line.split(":")[0] for line in answer.stderr.splitlines()] == SHOWN  # and nothing from the libraries
     with open(folder / "logbook.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     columns = ["gen", "nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma", "best_pairs"]
@@ -313,6 +327,11 @@ def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number)
     assert status["generation"] == (status["generations"] if errors[-1] < errors[0] else 0)
     assert status["generations"] > 0
     assert f"interrupted after generation {status['generations']}: {folder}" in output
+    resumed = re.search(r"^resume: (.*) --resume (.*)$", output, re.M)
+    assert resumed[2] == str(folder)
+    assert shlex.split(resumed[1])[1:] == [*prefix[:2], str(MNIST)]
+    assert shutil.which(shlex.split(resumed[1])[0])
+    assert f"report: {(folder / 'report.html').as_uri()}" in output
     assert keras.models.load_model(folder / "best.keras").count_params() == 50_890
 
 
@@ -323,13 +342,15 @@ def test_a_result_that_cannot_be_saved_of_a_run_that_is_interrupted_is_told(monk
     def full(**told):
         raise OSError("no space left")
 
-    directory = SimpleNamespace(path=tmp_path, status={}, tell=full)
+    directory = SimpleNamespace(path=tmp_path, status={}, tell=full, enter=lambda phase: None)
+    terminal = mnist.Terminal(quiet=True)
     readouts = SimpleNamespace(individual=[], validation_error=0.5, generation=1, readout="best member", vote={})
     warned = pytest.warns(UserWarning, match="the result is not whole: OSError: no space left")
-    with warned, pytest.raises(KeyboardInterrupt) as raised, mnist.keeping_result(directory, None, readouts, "error"):
+    saving = mnist.keeping_result(directory, None, readouts, "error", terminal)
+    with warned, pytest.raises(KeyboardInterrupt) as raised, saving:
         raise KeyboardInterrupt
     assert raised.value.__notes__ == ["and then: OSError: no space left"]
-    with pytest.raises(MemoryError) as raised, mnist.keeping_result(directory, None, readouts, "error"):
+    with pytest.raises(MemoryError) as raised, mnist.keeping_result(directory, None, readouts, "error", terminal):
         raise MemoryError  # which has a line of its own: warnings are errors here
     assert raised.value.__notes__ == ["and then: OSError: no space left"]
 

@@ -78,6 +78,26 @@ def test_an_exception_is_shown_once(run, tmp_path):
     assert answer.stderr.count("ZeroDivisionError") == 1
 
 
+NOISY = """
+import scoop
+from scoop import futures
+def note(x):
+    scoop.logger.warning("a warning of SCOOP's")
+    return x
+if __name__ == "__main__":
+    print(sum(futures.map(note, range(8))))
+    scoop.logger.error("an error of SCOOP's")
+"""
+
+
+def test_scoop_s_own_log_has_errors_only(run, tmp_path):
+    (tmp_path / "script.py").write_text(NOISY)
+    answer = run(*LAUNCH, tmp_path / "script.py")
+    assert (answer.returncode, answer.stdout) == (0, "28\n")
+    assert len(said(answer)) == 1
+    assert "an error of SCOOP's" in said(answer)[0]
+
+
 def test_bad_input_of_the_script_keeps_its_status(run):
     answer = run(*LAUNCH, MNIST, "--population", 1)
     assert answer.returncode == 2

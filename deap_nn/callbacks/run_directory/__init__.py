@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.readouts import READOUT_EVERY
-from deap_nn.callbacks.run_directory.answers import write_answers
+from deap_nn.callbacks.run_directory.answers import model_of, write_answers
 from deap_nn.callbacks.run_directory.filters import FilterTrace, first_filters
 from deap_nn.callbacks.run_directory.rows import Rows
 from deap_nn.callbacks.run_directory.settings import sample_shape, settings_of
@@ -52,10 +52,10 @@ class RunDirectory(Callback):
     """Write a run into a new folder, as it goes.
 
     ``logbook.csv``, of the columns that are numbers, and ``timing.csv`` grow by whole rows; every other file appears
-    whole or not at all. As a context
-    manager it writes a ``status.json`` of "failed" or "interrupted" when an exception leaves the body or the run, and
-    otherwise of "finished", with the best member of the last generation unless other weights were written, and then the
-    run's page, ``report.html``; that the page cannot be written is a warning. It is for one run.
+    whole or not at all. As a context manager it writes a ``status.json`` of "failed" or "interrupted" when an exception
+    leaves the body or the run, and otherwise of "finished", with the best member of the last generation unless other
+    weights were written, and then the run's page, ``report.html``; that the page cannot be written is a warning. After
+    the last generation ``status.json`` names the work that is left as ``phase``. It is for one run.
 
     Parameters
     ----------
@@ -194,16 +194,8 @@ class RunDirectory(Callback):
         if weights := evolution.best_weights:
             self.write_weights(weights)
             write_answers(self.path / ANSWERS_FILE, evolution.toolbox, evolution.best)
-        registered = Registered.read(evolution.toolbox)
-        if registered.to_model is not None:
-            try:
-                model = registered.to_model(evolution.best)
-            except TypeError as error:
-                if not registered.problem.model.held:
-                    raise
-                warnings.warn(f"{self.path / 'best.keras'} is not written: {error}", stacklevel=2)
-            else:
-                self.write_model(model)
+        if (model := model_of(evolution, self.path / "best.keras")) is not None:
+            self.write_model(model)
 
     def trace_weights(self, layout: Layout, seed: int) -> None:
         """Choose the weights of the best member that ``trace.npz`` follows."""
@@ -275,6 +267,16 @@ class RunDirectory(Callback):
             # Ever later, since each time they are written whole.
             self._next_statistics = evolution.generation + max(READOUT_EVERY, evolution.generation // 10)
 
+    def on_phase(self, evolution: Evolution) -> None:
+        """Write which work begins at the end of a run."""
+        if evolution.last or evolution.interrupted:
+            self.tell(phase=evolution.phase)
+
+    def enter(self, phase: str) -> None:
+        """Tell all callbacks of its run that other work begins, as `Evolution.enter` does; before a run nothing."""
+        if self._evolution is not None:
+            self._evolution.enter(phase)
+
     def on_end(self, evolution: Evolution) -> None:
         """Rewrite the statistics that do not grow by rows."""
         if not self._restored:  # what is there is not ours
@@ -331,6 +333,7 @@ class RunDirectory(Callback):
     def close(self, state: str, **result: Any) -> None:
         """Write the last ``status.json``: the `state` ("finished", "interrupted" or "failed") and the result."""
         seconds = round(time.perf_counter() - self._begun, 3)
+        self.status.pop("phase", None)
         self.status.update(result, state=state, seconds=seconds)
         self._trace.close()
         atexit.unregister(self._note_an_early_end)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from deap import base
 from numpy.typing import NDArray
 
+from deap_nn.callbacks.base import Evolution
 from deap_nn.callbacks.run_directory.filters import image_shape
 from deap_nn.core.files import write_with
 from deap_nn.core.registered import Registered
@@ -63,6 +66,20 @@ def write_answers(
     if x is not None and image_shape(x.shape[1:]) is not None:
         arrays["images"] = _as_bytes(x[chosen], x)
     write_with(path, lambda partial: np.savez_compressed(partial, allow_pickle=False, **arrays), durable=True)
+
+
+def model_of(evolution: Evolution, path: Path) -> Any:
+    """Return the best member as a Keras model, None if there is none; a warning says why `path` is not written."""
+    registered = Registered.read(evolution.toolbox)
+    if registered.to_model is None:
+        return None
+    try:
+        return registered.to_model(evolution.best)
+    except TypeError as error:
+        if not registered.problem.model.held:
+            raise
+        warnings.warn(f"{path} is not written: {error}", stacklevel=3)
+    return None
 
 
 def _answered(problem: Any, individual: Any, size: int | None) -> tuple[Any, NDArray[Any], NDArray[Any]] | None:

@@ -8,6 +8,7 @@ breaks.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import platform
 import runpy
@@ -85,6 +86,7 @@ def run(arguments: Sequence[str]) -> int:
             workers.end_with_parent(signal.SIGTERM if scoop.IS_ORIGIN else signal.SIGKILL, _launcher())
             join(Endpoint.from_text(os.environ.pop(ENDPOINT)))
             repairs.mend()
+            scoop.logger.setLevel(logging.ERROR)  # its warnings are of late tasks, which are looked after
             if not scoop.IS_ORIGIN:
                 _end_alone()
 

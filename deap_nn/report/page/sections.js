@@ -41,7 +41,7 @@ function headOf(run, sections) {
   const { status } = run, state = status.state || "";
   const reason = status.stopped_by ? `Stopped early: ${status.stopped_by}.` : status.error ? String(status.error) : null;
   return [
-    make("div", { class: "title" }, make("h1", {}, run.name), state ? make("span", { class: `state ${state}`, role: "status" }, state) : null),
+    make("div", { class: "title" }, make("h1", {}, run.name), state ? make("span", { class: `state ${state}`, role: "status" }, status.phase ? `${state}: ${status.phase}` : state) : null),
     make("p", { class: "lead" }, `${modelOf(run.config)}.`),
     typeof run.config.algorithm === "string" ? make("p", { class: "note" }, `${capital(run.config.algorithm)}.`) : null,
     reason ? make("p", { class: status.error ? "alert" : "note" }, reason) : null,

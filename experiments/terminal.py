@@ -1,0 +1,86 @@
+"""The lines of a run on the terminal: before its first generation, and after its last or an interrupt."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import textwrap
+
+from deap_nn.callbacks.progress import ProgressBar
+from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.process import workers
+from deap_nn.process.cli import print_above_bar
+from deap_nn.report.html import REPORT_FILE
+
+
+class Terminal:
+    """The progress and the result of a run, as a context manager around the run and its folder.
+
+    Parameters
+    ----------
+    quiet : bool
+        Print nothing, except if the run is interrupted.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.bar = None if quiet else ProgressBar()
+        self._directory: RunDirectory | None = None
+        self._classes, self._can_resume = 0, False
+
+    def __enter__(self) -> Terminal:
+        if self.bar is not None:
+            self.bar.__enter__()
+            if self.bar.is_bar:
+                self.bar.show("reading the data")
+        return self
+
+    def begin(self, directory: RunDirectory, classes: int, *, can_resume: bool = False) -> None:
+        """Show that a run begins, with data of some classes and a new folder."""
+        self._directory, self._classes, self._can_resume = directory, classes, can_resume
+        if self.bar is not None:
+            self.bar.hint = f"watch this run: {_report_command()} {shlex.quote(str(directory.path))} --serve 8000"
+            self.bar.show("importing TensorFlow")
+
+    def describe(self, algorithm: str, data: str) -> None:
+        """Print which algorithm runs on which data, and where its folder is."""
+        if self.bar is None or self._directory is None:
+            return
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+        for line in (algorithm, f"{data}; run: {self._directory.path}"):
+            print_above_bar(textwrap.fill(line, width, break_on_hyphens=False, break_long_words=False), sys.stdout)
+        if self.bar.is_bar:
+            self.bar.show("compiling")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self.bar is not None:
+            self.bar.__exit__()
+        if self._directory is None or isinstance(error, Exception) or (self.bar is None and error is None):
+            return
+        if error is None:
+            print(f"test error {self._directory.status['test_error']:.4g} (chance {1 - 1 / self._classes:.2f})")
+        report = self._directory.path / REPORT_FILE
+        if report.is_file():
+            print(f"report: {report.absolute().as_uri()}", flush=True)
+
+    def interrupted(self, directory: RunDirectory) -> None:
+        """Print, at once, where an interrupted run is and how to resume it: there may be no time later."""
+        after = directory.status.get("generations")
+        when = "before the first generation" if after is None else f"after generation {after}"
+        print_above_bar(f"interrupted {when}: {directory.path}", sys.stdout)
+        if self._can_resume:
+            print_above_bar(f"resume: {_program()} --resume {shlex.quote(str(directory.path))}", sys.stdout)
+
+
+def _python() -> str:
+    return "python" if shutil.which("python") == sys.executable else shlex.quote(sys.executable)
+
+
+def _report_command() -> str:
+    return "deap-nn report" if shutil.which("deap-nn") else f"{_python()} -m deap_nn.report"
+
+
+def _program() -> str:
+    """Return the command of this program, without its options."""
+    launcher = "-m deap_nn.launch " if workers.hands_status_on() else "-m scoop "
+    return f"{_python()} {launcher if workers.running_under_scoop() else ''}{shlex.quote(sys.argv[0])}"
