@@ -1,16 +1,19 @@
 """Scripts in the form of DEAP's documentation, with the mistakes and the operators that such scripts have."""
 
+import json
 import pickle
 import random
+from functools import partial
 
 import numpy as np
 import pytest
 from deap import algorithms, base, creator, tools
-from wirings import members, plain_toolbox, result, sum_of_squares, wired
+from wirings import Watch, members, plain_toolbox, result, sum_of_squares, wired
 
 from deap_nn import (
     CheckpointError,
     Individual,
+    RunDirectory,
     SelfAdaptive,
     WeightList,
     elementwise,
@@ -276,3 +279,48 @@ def test_an_evolution_strategy_refuses_bounds(digits):
     toolbox.register("mutate", mutGaussianAdaptive, sigma=0.1, bounds=(-1, 1))
     with pytest.raises(ValueError, match="mutate: bounds are not for an evolution strategy"):
         evolve(toolbox.population(n=4), toolbox, 1)
+
+
+def mapping(function, items):
+    """A map that may be parallel."""
+    return [function(item) for item in items]
+
+
+def local():
+    return lambda individual: sum_of_squares(individual)
+
+
+@pytest.mark.parametrize(
+    ("registered", "said"),
+    [
+        ({"clone": lambda individual: individual}, "clone is registered anew, and children of recipes are not cloned"),
+        ({"evaluate": local()}, "evaluate cannot travel: .*local"),
+        ({"mutate": partial(lambda individual: (individual,))}, "mutate cannot travel: .*lambda"),
+        ({"mate": lambda a, b: (a, b)}, "mate or weigh cannot travel: .*lambda"),
+        ({"individual": lambda: members(1)[0]}, "individual cannot travel: .*lambda"),
+    ],
+)
+def test_a_run_that_loses_its_recipes_says_why(registered, said):
+    toolbox = wired(**registered)
+    ways = []
+    watch = Watch(lambda evolution: ways.append(evolution.breeding))
+    evolved(toolbox.population(n=4), toolbox, callbacks=[watch])  # without a warning: the map is serial
+    toolbox.register("map", mapping)
+    with pytest.warns(
+        UserWarning, match=f"the map is sent weights instead of recipes, which takes longer: {said}"
+    ) as found:
+        evolved(toolbox.population(n=4), toolbox, callbacks=[watch])
+    assert found[0].filename == __file__
+    evolved(toolbox.population(n=4), toolbox, breeding="plain", callbacks=[watch])  # it is asked for
+    assert set(ways) == {"plain"}
+    toolbox = wired(map=mapping)
+    evolved(toolbox.population(n=4), toolbox, callbacks=[watch])
+    assert ways[-1] == "recipes"
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_a_folder_says_how_its_run_is_bred(tmp_path, breeding):
+    toolbox = wired()
+    with RunDirectory(tmp_path / "run", settings={"breeding": "by the clock"}) as directory:
+        evolved(toolbox.population(n=4), toolbox, breeding=breeding, callbacks=[directory])
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["breeding"] == breeding

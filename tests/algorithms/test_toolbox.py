@@ -161,7 +161,6 @@ def test_a_decorated_operator_keeps_its_streams(digits):
     assert run() == run()
 
 
-@pytest.mark.filterwarnings("ignore:weights are sent instead of recipes")  # what DEAP defines inside cannot travel
 @pytest.mark.parametrize("breeding", ["recipes", "plain"])
 def test_a_decorated_evaluate_follows_the_mini_batches(digits, breeding):
     def log(*decorators):
