@@ -36,7 +36,7 @@ from deap_nn.core.seeding import check_seed
 from deap_nn.operators.by_name import check_suits_matrices
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.operators.selection import operator_of
-from deap_nn.process.workers import keeping_order, pickler, worker_count
+from deap_nn.process.workers import is_serial, keeping_order, pickler, worker_count
 from deap_nn.runs.checkpoint import Checkpoint
 
 __all__ = ["evolve"]
@@ -49,12 +49,13 @@ def _lineage(
     breeder = breeder_of(population, toolbox, seed=seed, cxpb=cxpb, mutpb=mutpb)
     if isinstance(breeder, str):
         return breeder
-    try:
-        pickler(toolbox.map)((breeder, toolbox.evaluate))
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        reason = f"what is registered cannot travel: {error}"
-        warnings.warn(f"weights are sent instead of recipes, since {reason}", stacklevel=3)
-        return reason
+    parts = {"individual": breeder.individual, "mutate": breeder.mutate, "mate or weigh": breeder.reproduction}
+    parts |= {"population": breeder, "evaluate": toolbox.evaluate}
+    for name, part in parts.items():
+        try:
+            pickler(toolbox.map)(part)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            return f"{name} cannot travel: {error}"
     lineage = Lineage(breeder, toolbox.map, **options)
     population[:] = lineage.present([member.recipe for member in population])
     return lineage
@@ -140,9 +141,10 @@ def evolve(
         by recipes, no hall of fame, and an `ngen` that it has not gone beyond.
     breeding : {"recipes", "plain"}
         Whether the map is sent recipes, and children are bred where they are scored, or their weights. Both give the
-        same result: ``mate`` sees weights without a fitness in either, and one with an attribute ``fitter_first`` is
-        given the fitter of two first. Recipes need a population fresh from a toolbox whose ``population`` is
-        `initPopulation`'s, as `make_toolbox` registers it; any other is bred the plain way. Under recipes a member's
+        same result, plain breeding later under a map of several processes: ``mate`` sees weights without a fitness in
+        either, and one with an attribute ``fitter_first`` is given the fitter of two first. Recipes need a population
+        fresh from a toolbox whose ``population`` is `initPopulation`'s, as `make_toolbox` registers it; any other is
+        bred the plain way, and a warning gives the reason if the map is not the built-in one. Under recipes a member's
         weights are made when somebody looks at them, and what a callback writes to them is not inherited, nor can the
         next generation be bred from what it puts into the population. With a checkpoint, weights that nobody has looked
         at may be lost in a later generation: copy a member that is to be kept, or let `Callback.members` name it.
@@ -235,6 +237,8 @@ def evolve(
         sharing = Sharing(worker_count(toolbox.map), group_size, timeout, expected)
         options = {"place": cache, "size": cache_size, "sharing": sharing}
         lineage = _lineage(population, toolbox, seed, cxpb, mutpb, options)
+        if isinstance(lineage, str) and not is_serial(toolbox.map):
+            warnings.warn(f"the map is sent weights instead of recipes, which takes longer: {lineage}", stacklevel=2)
     if isinstance(lineage, str):
         for name, given in (("checkpoint", checkpoint is not None), ("timeout", timeout is not None)):
             if given:
@@ -250,7 +254,7 @@ def evolve(
     )
     evolution.mean = made.mean
     if isinstance(lineage, Lineage):
-        evolution.map, evolution.look = lineage.map, lineage.look
+        evolution.map, evolution.look, evolution.breeding = lineage.map, lineage.look, "recipes"
     watching = checked_callbacks(callbacks)
     if on_generation is not None:
         watching.append(OnGeneration(on_generation))

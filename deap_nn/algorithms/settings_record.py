@@ -35,6 +35,8 @@ NEUTRAL: dict[str, Any] = {
     "mates": 2,
     "elites": 0,
     "elite_batches": 1,
+    "individual.bounds": None,
+    "mutate.bounds": None,
     "mutate.indpb": 1.0,
     "mutate.matrices": "all",
     "mutate.scale": None,

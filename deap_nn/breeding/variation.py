@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.breeding.recipe import Recipe
+from deap_nn.core.arguments import check_bounds
 from deap_nn.core.registered import words_of
 from deap_nn.core.seeding import Purpose, seeded, stream, takes
 from deap_nn.genome.noise import LARGEST_TABLE, NoiseTable, noise_numbers
@@ -95,6 +96,14 @@ class Variation:
     @functools.cached_property
     def _factors_by_sigma(self) -> dict[float, NDArray[np.float32]]:
         return {}
+
+    def clip(self, genomes: Iterable[Vector]) -> None:
+        """Clip genomes to the bounds of the registered mutation, if it has any, as it does itself."""
+        bounds = self.mutate.keywords.get("bounds")
+        if bounds is not None:
+            low, high = check_bounds(bounds)
+            for genome in genomes:
+                np.clip(genome, low, high, out=genome)
 
     def individual_of(self, genome: Vector) -> Any:
         """Return a new individual whose weights are a genome, which is not copied."""

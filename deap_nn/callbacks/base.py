@@ -40,9 +40,9 @@ class Evolution:
     the individual whose weights are the mean of those of some of its members. Where children come from one centre, it
     lies as many times as far from that as the toolbox' ``step`` says; of all members it is the next centre if the
     toolbox has a ``weigh``, by which they count there. ``settings`` are arguments of `evolve` that decide a result:
-    ``seed``, ``cxpb`` and ``mutpb``. ``same_bytes`` is false once a process has taken part that computes otherwise, as
-    on another processor: the same seed may then give other last bits. ``watching`` are the callbacks, and ``phase`` is
-    the work that `enter` has named last.
+    ``seed``, ``cxpb`` and ``mutpb``, and ``breeding`` is "recipes" or "plain". ``same_bytes`` is false once a process
+    has taken part that computes otherwise, as on another processor: the same seed may then give other last bits.
+    ``watching`` are the callbacks, and ``phase`` is the work that `enter` has named last.
     """
 
     toolbox: base.Toolbox
@@ -65,6 +65,7 @@ class Evolution:
     parents: int = 0
     mean: Callable[[Sequence[Any]], Any] = mean_of
     settings: Mapping[str, Any] = field(default_factory=dict)
+    breeding: str = "plain"
     same_bytes: bool = True
     watching: Sequence[Callback] = ()
     phase: str = ""

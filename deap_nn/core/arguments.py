@@ -34,6 +34,14 @@ def check_count(value: object, name: str, minimum: int = 1) -> int:
     return int(value)
 
 
+def check_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
+    """Return two finite numbers as floats, or raise ValueError unless the first is below the second."""
+    low, high = (check_number(bound, "bounds") for bound in bounds) if np.shape(bounds) == (2,) else (np.nan, np.nan)
+    if not -np.inf < low < high < np.inf:
+        raise ValueError(f"bounds must be two finite numbers, the lower one first, got {bounds!r}")
+    return low, high
+
+
 def check_probability(value: float, name: str) -> None:
     """Raise ValueError where `value` is not between 0 and 1, and TypeError where it is no number."""
     if not 0.0 <= check_number(value, name) <= 1.0:

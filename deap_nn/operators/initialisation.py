@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from deap_nn.core.arguments import check_generator, check_number
+from deap_nn.core.arguments import check_bounds, check_generator, check_number
 from deap_nn.genome.layout import GAINS, Layout, last_part
 from deap_nn.genome.noise import NoiseTable, disjoint_slices
 from deap_nn.genome.vectors import LARGEST_WEIGHT, Matrix, Vector, empty_vector
@@ -15,6 +15,10 @@ from deap_nn.operators.registry import operator
 Individual = TypeVar("Individual")
 Container = Callable[[list[Matrix]], Individual]
 """Makes an individual of a list of matrices: a class such as ``creator.Individual``."""
+
+
+Bounds = tuple[float, float]
+"""The least and the largest weight."""
 
 
 def _check(container: object, layout: object, rng: np.random.Generator, sigma: float = 0.0) -> None:
@@ -37,6 +41,15 @@ def _drawn(layout: Layout, noise: Vector | NoiseTable | None, rng: np.random.Gen
     return flat, 0.5**0.5
 
 
+def _made(container: Container[Individual], matrices: Sequence[Matrix], bounds: Bounds | None) -> Individual:
+    """Return what the container makes of matrices, whose weights are clipped to the bounds, if there are any."""
+    if bounds is not None:
+        low, high = check_bounds(bounds)
+        for matrix in matrices:
+            np.clip(matrix, low, high, out=matrix)
+    return container(list(matrices))
+
+
 @operator("the article")
 def initNormal(
     container: Container[Individual],
@@ -44,6 +57,7 @@ def initNormal(
     *,
     sigma: float = 1.0,
     noise: Vector | NoiseTable | None = None,
+    bounds: Bounds | None = None,
     rng: np.random.Generator,
 ) -> Individual:
     """Draw every weight from a normal distribution around zero.
@@ -59,6 +73,8 @@ def initNormal(
     noise : numpy.ndarray or NoiseTable, optional
         Standard normal numbers, shape (n,), float32, at least two for each weight: the sum of two stretches of them is
         taken, which costs a fifth of drawing as many and has the same distribution. Drawn afresh if left out.
+    bounds : (float, float), optional
+        Weights are clipped to the least and the largest one.
     rng : numpy.random.Generator
         The source of randomness.
 
@@ -70,7 +86,8 @@ def initNormal(
     Raises
     ------
     ValueError
-        If `sigma` is negative or not finite, or `noise` no vector of float32 numbers or too short.
+        If `sigma` is negative or not finite, `noise` no vector of float32 numbers or too short, or `bounds` no two
+        numbers, the lower one first.
     TypeError
         If an argument is of the wrong kind.
 
@@ -88,7 +105,7 @@ def initNormal(
     _check(container, layout, rng, sigma)
     flat, unit = _drawn(layout, noise, rng)
     flat *= np.float32(sigma * unit)
-    return container(layout.views(flat))
+    return _made(container, layout.views(flat), bounds)
 
 
 def fan_in_scales(layout: Layout) -> tuple[float, ...]:
@@ -116,6 +133,7 @@ def initScaled(
     layout: Layout,
     *,
     noise: Vector | NoiseTable | None = None,
+    bounds: Bounds | None = None,
     rng: np.random.Generator,
 ) -> Individual:
     """Draw every matrix with a variance of 2 / fan-in, and start vectors at zero.
@@ -131,6 +149,8 @@ def initScaled(
         The matrices to draw; ``layout.fan_ins`` scales them.
     noise : numpy.ndarray or NoiseTable, optional
         As `initNormal` takes it.
+    bounds : (float, float), optional
+        As `initNormal` takes them.
     rng : numpy.random.Generator
         The source of randomness.
 
@@ -168,7 +188,7 @@ def initScaled(
             matrix[...] = 1.0 if last_part(name).endswith(GAINS) else 0.0
         else:
             matrix *= np.float32(scale * unit)
-    return container(matrices)
+    return _made(container, matrices, bounds)
 
 
 @operator("Such et al. 2017")
@@ -179,6 +199,7 @@ def initAround(
     weights: Sequence[ArrayLike],
     sigma: float,
     noise: Vector | NoiseTable | None = None,
+    bounds: Bounds | None = None,
     place: int | None = None,
     rng: np.random.Generator,
 ) -> Individual:
@@ -196,6 +217,8 @@ def initAround(
         The standard deviation, where a matrix has a scale of 1; at least 0.
     noise : numpy.ndarray or NoiseTable, optional
         As `initNormal` takes it.
+    bounds : (float, float), optional
+        As `initNormal` takes them.
     place : int, optional
         The individual's number in the population: 0 is left as the weights are given.
     rng : numpy.random.Generator
@@ -231,10 +254,10 @@ def initAround(
     if shapes != layout.shapes:
         raise ValueError(f"weights must have the shapes {layout.shapes}, got {shapes}")
     if place == 0:
-        return container([np.array(matrix, dtype=np.float32) for matrix in weights])
+        return _made(container, [np.array(matrix, dtype=np.float32) for matrix in weights], bounds)
     flat, unit = _drawn(layout, noise, rng)
     matrices = layout.views(flat)
     for scale, matrix, given in zip(fan_in_scales(layout), matrices, weights, strict=True):
         matrix *= np.float32(sigma * scale * unit)
         matrix += np.asarray(given, dtype=np.float32)
-    return container(matrices)
+    return _made(container, matrices, bounds)

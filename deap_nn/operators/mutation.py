@@ -6,7 +6,7 @@ from typing import Literal, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.core.arguments import check_generator, check_probability
+from deap_nn.core.arguments import check_bounds, check_generator, check_probability
 from deap_nn.genome.noise import NoiseTable, noise_slice
 from deap_nn.genome.vectors import LARGEST_WEIGHT, Vector, split_vector
 from deap_nn.genome.weight_list import WeightList, check_genome
@@ -68,6 +68,7 @@ def mutGaussianAdaptive(
     indpb: float = 1.0,
     scale: Sequence[float] | Literal["own"] | None = None,
     matrices: Literal["all", "one"] = "all",
+    bounds: tuple[float, float] | None = None,
     noise: Vector | NoiseTable | None = None,
     mirrored: bool = False,
     rng: np.random.Generator,
@@ -88,6 +89,8 @@ def mutGaussianAdaptive(
         ``LEAST_SIZE``.
     matrices : {"all", "one"}
         Whether all are mutated, or one that is drawn at random.
+    bounds : (float, float), optional
+        All weights are clipped to the least and the largest one afterwards.
     noise : NoiseTable or numpy.ndarray, optional
         Standard normal float32 numbers to take a slice of, at least as many as the individual has weights. Left out,
         the noise is drawn anew, which takes ten times as long.
@@ -105,7 +108,7 @@ def mutGaussianAdaptive(
     ------
     ValueError
         If `sigma` or a factor is negative or not finite, `indpb` out of range, `scale` of another length than the
-        individual, or `matrices` neither "all" nor "one".
+        individual, `matrices` neither "all" nor "one", or `bounds` no two numbers, the lower one first.
     TypeError
         If the individual is no `WeightList`.
 
@@ -147,4 +150,6 @@ def mutGaussianAdaptive(
     if indpb < 1.0:
         added *= rng.random(flat.size, dtype=np.float32) < indpb
     flat += added
+    if bounds is not None:
+        np.clip(flat, *check_bounds(bounds), out=flat)
     return (individual,)

@@ -1,14 +1,27 @@
 """Scripts in the form of DEAP's documentation, with the mistakes and the operators that such scripts have."""
 
+import json
 import pickle
 import random
+from functools import partial
 
 import numpy as np
 import pytest
 from deap import algorithms, base, creator, tools
-from wirings import members, plain_toolbox, result, sum_of_squares, wired
+from wirings import Watch, members, plain_toolbox, result, sum_of_squares, wired
 
-from deap_nn import Individual, WeightList, elementwise, evolve, make_toolbox
+from deap_nn import (
+    CheckpointError,
+    Individual,
+    RunDirectory,
+    SelfAdaptive,
+    WeightList,
+    elementwise,
+    evolve,
+    make_toolbox,
+    mutGaussianAdaptive,
+)
+from deap_nn.core.logbooks import rows_of
 from deap_nn.operators.describe import describe_algorithm
 
 creator.create("LeastInScripts", base.Fitness, weights=(-1.0,))
@@ -209,3 +222,105 @@ def test_an_operator_that_moves_matrices_is_refused_by_name(digits, name):
     for breeding in ("recipes", "plain"):
         with pytest.raises(ValueError, match=said):
             evolved(members(), plain_toolbox(**{alias: getattr(tools, name)}), breeding=breeding)
+
+
+BOUNDED = [
+    {"mates": 2},
+    {"mates": 4},
+    {"preset": "article", "fitness": "cross_entropy"},
+    {"crossover": "average", "init": "normal", "elites": 2},
+    {"crossover": "split", "sigma": SelfAdaptive(0.3, 0.01)},
+]
+
+
+def within(member, bounds):
+    return bool((member.flat >= np.float32(bounds[0])).all() and (member.flat <= np.float32(bounds[1])).all())
+
+
+@pytest.mark.parametrize("given", BOUNDED, ids=str)
+def test_bounded_weights_have_the_same_bytes_by_recipes_plainly_and_resumed(digits, tmp_path, given):
+    """As with the ``gene_space`` of PyGAD."""
+
+    def toolbox():
+        return make_toolbox("mlp", digits, seed=1, bounds=(-0.1, 0.05), **given)
+
+    def run(ngen, **options):
+        made = toolbox()
+        population = made.population(n=6)
+        found = evolve(population, made, ngen, **options)
+        assert all(within(member, (-0.1, 0.05)) for member in population)
+        return [member.flat.tobytes() for member in population], rows_of(found[1])
+
+    assert all(within(member, (-0.1, 0.05)) for member in toolbox().population(n=4))
+    whole = run(3)
+    assert run(3, breeding="plain") == whole
+    run(1, checkpoint=tmp_path / "kept")
+    assert run(3, checkpoint=tmp_path / "kept") == whole
+    made = make_toolbox("mlp", digits, seed=1, bounds=(-0.1, 0.06), **given)
+    with pytest.raises(CheckpointError, match=r"individual.bounds was \[-0.1, 0.05\] when the run began, and is"):
+        evolve(made.population(n=6), made, 4, checkpoint=tmp_path / "kept")
+
+
+def test_bounded_weights_stay_so_in_deaps_loops_and_around_given_ones(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, bounds=(-0.2, 0.2))
+    given = toolbox.population(n=1)[0]
+    random.seed(1)
+    population, _ = simple(toolbox.population(n=6), toolbox)
+    assert all(within(member, (-0.2, 0.2)) for member in population)
+    around = make_toolbox("mlp", digits, seed=1, bounds=(-0.1, 0.1), init=[*given]).population(n=2)
+    assert all(within(member, (-0.1, 0.1)) for member in around)
+    assert np.array_equal(around[0].flat, given.flat.clip(-0.1, 0.1))
+
+
+def test_an_evolution_strategy_refuses_bounds(digits):
+    with pytest.raises(ValueError, match="bounds needs preset='ga': 'es' has children of one centre"):
+        make_toolbox("mlp", digits, seed=1, preset="es", bounds=(-1, 1))
+    toolbox = make_toolbox("mlp", digits, seed=1, preset="es")
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=0.1, bounds=(-1, 1))
+    with pytest.raises(ValueError, match="mutate: bounds are not for an evolution strategy"):
+        evolve(toolbox.population(n=4), toolbox, 1)
+
+
+def mapping(function, items):
+    """A map that may be parallel."""
+    return [function(item) for item in items]
+
+
+def local():
+    return lambda individual: sum_of_squares(individual)
+
+
+@pytest.mark.parametrize(
+    ("registered", "said"),
+    [
+        ({"clone": lambda individual: individual}, "clone is registered anew, and children of recipes are not cloned"),
+        ({"evaluate": local()}, "evaluate cannot travel: .*local"),
+        ({"mutate": partial(lambda individual: (individual,))}, "mutate cannot travel: .*lambda"),
+        ({"mate": lambda a, b: (a, b)}, "mate or weigh cannot travel: .*lambda"),
+        ({"individual": lambda: members(1)[0]}, "individual cannot travel: .*lambda"),
+    ],
+)
+def test_a_run_that_loses_its_recipes_says_why(registered, said):
+    toolbox = wired(**registered)
+    ways = []
+    watch = Watch(lambda evolution: ways.append(evolution.breeding))
+    evolved(toolbox.population(n=4), toolbox, callbacks=[watch])  # without a warning: the map is serial
+    toolbox.register("map", mapping)
+    with pytest.warns(
+        UserWarning, match=f"the map is sent weights instead of recipes, which takes longer: {said}"
+    ) as found:
+        evolved(toolbox.population(n=4), toolbox, callbacks=[watch])
+    assert found[0].filename == __file__
+    evolved(toolbox.population(n=4), toolbox, breeding="plain", callbacks=[watch])  # it is asked for
+    assert set(ways) == {"plain"}
+    toolbox = wired(map=mapping)
+    evolved(toolbox.population(n=4), toolbox, callbacks=[watch])
+    assert ways[-1] == "recipes"
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_a_folder_says_how_its_run_is_bred(tmp_path, breeding):
+    toolbox = wired()
+    with RunDirectory(tmp_path / "run", settings={"breeding": "by the clock"}) as directory:
+        evolved(toolbox.population(n=4), toolbox, breeding=breeding, callbacks=[directory])
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["breeding"] == breeding

@@ -137,6 +137,7 @@ ARGUMENTS = [
     ({"scale": None}, "mutate.scale"),
     ({"mutation_indpb": 0.5}, "mutate.indpb"),
     ({"mutated_matrices": "one"}, "mutate.matrices"),
+    ({"bounds": (-1, 1)}, "individual.bounds"),
     ({"pressure": 1.6}, "select.pressure"),
     ({"boost": 3.0}, "select.boost"),
     ({"boosted": 2}, "select.boosted"),

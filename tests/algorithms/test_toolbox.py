@@ -161,7 +161,6 @@ def test_a_decorated_operator_keeps_its_streams(digits):
     assert run() == run()
 
 
-@pytest.mark.filterwarnings("ignore:weights are sent instead of recipes")  # what DEAP defines inside cannot travel
 @pytest.mark.parametrize("breeding", ["recipes", "plain"])
 def test_a_decorated_evaluate_follows_the_mini_batches(digits, breeding):
     def log(*decorators):
@@ -230,6 +229,10 @@ def test_data_may_be_a_path_or_a_name(digits_file):
         ({"model": "resnet"}, ValueError, "model must be"),
         ({"indpb": 7}, ValueError, "indpb"),
         ({"mutation_indpb": -0.1}, ValueError, "mutation_indpb"),
+        ({"bounds": (1, -1)}, ValueError, r"bounds must be two finite numbers, the lower one first, got \(1, -1\)"),
+        ({"bounds": 1}, ValueError, "bounds must be two finite numbers, the lower one first, got 1"),
+        ({"bounds": (-1, "1")}, TypeError, "bounds must be a number, got '1'"),
+        ({"preset": "es", "bounds": (-1, 1)}, ValueError, "bounds needs preset='ga': 'es' has children of one centre"),
         ({"pressure": 9}, ValueError, "pressure"),
         ({"boost": -1}, ValueError, "boost"),
         ({"boosted": -3}, ValueError, "boosted"),

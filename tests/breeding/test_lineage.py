@@ -180,8 +180,7 @@ def test_a_hall_of_fame_holds_whole_individuals():
 def test_what_cannot_travel_falls_back_to_the_plain_way():
     factor = 2.0
     toolbox = wired(evaluate=lambda individual: (factor * sum_of_squares(individual)[0],))
-    with pytest.warns(UserWarning, match="weights are sent instead of recipes"):
-        found = result(toolbox)
+    found = result(toolbox)
     assert found == result(toolbox, breeding="plain")
 
 

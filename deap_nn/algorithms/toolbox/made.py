@@ -204,6 +204,8 @@ def check_called(toolbox: base.Toolbox, members: int) -> None:
     around_centre, weigh, select = reproduction.shares_parents, reproduction.weigh, registered.select
     if around_centre and isinstance(words_of(toolbox.mutate).get("sigma"), SelfAdaptive):
         raise ValueError("mutate: SelfAdaptive is not for an evolution strategy, whose members share one sigma")
+    if around_centre and words_of(toolbox.mutate).get("bounds") is not None:
+        raise ValueError("mutate: bounds are not for an evolution strategy, whose centre they would move")
     if around_centre and operator_of(registered.mate or cxMean) is not cxMean:
         raise ValueError("mate is not called where a toolbox has a step: children come from one centre")
     if weigh is not None:

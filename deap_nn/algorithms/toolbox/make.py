@@ -16,7 +16,7 @@ from deap_nn.algorithms.toolbox.generate_update import register_strategy
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, name_fitness
 from deap_nn.algorithms.toolbox.settings import ALIASES, SETTINGS, canonical
 from deap_nn.breeding.founders import initPopulation
-from deap_nn.core.arguments import check_count, check_number, check_probability
+from deap_nn.core.arguments import check_bounds, check_count, check_number, check_probability
 from deap_nn.core.seeding import Purpose, check_seed, stream
 from deap_nn.data.dataset import Dataset
 from deap_nn.genome.individual import Individual
@@ -61,6 +61,7 @@ def make_toolbox(
     scale: Literal["usual", "fan_in", "own"] | Sequence[float] | None = "usual",
     mutation_indpb: float = 1.0,
     mutated_matrices: Literal["all", "one"] = "all",
+    bounds: tuple[float, float] | None = None,
     pressure: float | None = None,
     boost: float | None = None,
     boosted: int | None = None,
@@ -134,6 +135,8 @@ def make_toolbox(
         The probability that a weight is mutated, 0 to 1; below 1 breeding takes much longer.
     mutated_matrices : {"all", "one"}
         Whether all matrices are mutated, or one of each child, drawn at random; then breeding takes much longer.
+    bounds : (float, float), optional
+        The least and the largest weight: all are clipped to them when they are drawn and mutated. Not for "es".
     pressure, boost, boosted : float, float, int, optional
         As `selRankBoosted` takes them; 1.5, 2 and 1 for "ga", 2, 100 and 1 for "article", if left out.
     parents : int or float, optional
@@ -202,8 +205,9 @@ def make_toolbox(
     if crossover == "mean":
         warnings.warn("crossover='mean' is deprecated: take preset='es'", DeprecationWarning, stacklevel=2)
     usual = SETTINGS[algorithm]
-    of_pairs = {"pressure": pressure, "boost": boost, "boosted": boosted, "mates": mates, "indpb": indpb}
-    of_pairs |= {"tournsize": tournsize, "elites": elites, "elite_batches": elite_batches}
+    of_pairs: dict[str, Any] = {"pressure": pressure, "boost": boost, "boosted": boosted, "mates": mates}
+    of_pairs |= {"indpb": indpb, "tournsize": tournsize, "elites": elites, "elite_batches": elite_batches}
+    of_pairs["bounds"] = bounds
     around_centre = former or usual["step"] is not None
     algorithm = "es" if former else algorithm
     check_for_algorithm(
@@ -284,17 +288,18 @@ def make_toolbox(
     toolbox.problem = scoring.problem
     rngs = [stream(seed, Purpose.OPERATORS, 0, i) for i in range(4)]
     noise = NoiseTable(seed, layout.size)
-    around: dict[str, Any] = {}
+    around: dict[str, Any] = {} if bounds is None else {"bounds": check_bounds(bounds)}
     initialise: Callable[..., Any] = initAround
     if isinstance(init, str) and init in ("scaled", "normal"):
         initialise = initScaled if init == "scaled" else initNormal
     else:
         first = adaptation.sigma if is_adaptation(adaptation) else adaptation
-        around = {"weights": first_weights(init, layout, scoring.problem.model), "sigma": float(first)}
+        around |= {"weights": first_weights(init, layout, scoring.problem.model), "sigma": float(first)}
     toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0], **around)
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.mates, toolbox.elites, toolbox.elite_batches = mates or 2, elites, elite_batches
     strength = {"sigma": adaptation, "indpb": float(mutation_indpb), "scale": scales, "matrices": mutated_matrices}
+    strength |= {} if bounds is None else {"bounds": check_bounds(bounds)}
     toolbox.register("mutate", mutGaussianAdaptive, **strength, noise=noise, rng=rngs[2])
     if around_centre:
         counted = {"parents": ranking["parents"]}

@@ -23,8 +23,8 @@ def usual_step(
 
     A step towards the mean of the chosen members also has an error, in proportion to the step and to the inverse root
     of their number. This step keeps the errors of all `G` generations together the same for any number of members and
-    generations. The 48 was measured (docs/results/es.md). Mirrored children have half the number of noise vectors, so it is
-    24 there.
+    generations. The 48 was measured (docs/results/es.md). Mirrored children have half the number of noise vectors, so
+    it is 24 there.
 
     Parameters
     ----------

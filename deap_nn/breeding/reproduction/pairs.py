@@ -101,6 +101,7 @@ class Pairs(Reproduction):
             super().breed(variation, recipes, parents, outs)
         elif all(mutated):
             self._in_one_pass(variation, first, parents, outs)
+            variation.clip(outs)
         else:  # one by one, those that are mutated in a pass
             for turn, (recipe, out) in enumerate(zip(recipes, outs, strict=True)):
                 self.breed(variation, (recipe,), (*parents[turn:], *parents[:turn]), (out,))

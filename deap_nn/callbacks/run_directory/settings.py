@@ -17,7 +17,7 @@ from deap_nn.operators.describe import describe_algorithm
 from deap_nn.operators.describe import settings_of as described
 from deap_nn.operators.selection import operator_of
 
-OURS = ("ancestry", "data", "fitness_weights")
+OURS = ("ancestry", "breeding", "data", "fitness_weights")
 """Settings that a script cannot name otherwise: the report goes by them."""
 
 
@@ -38,6 +38,7 @@ def settings_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any
         "population": len(evolution.population),
         "generations": evolution.generations,
         **evolution.settings,
+        "breeding": evolution.breeding,
         "fitness_weights": list(evolution.population[0].fitness.weights),
         **_of_the_problem(registered),
         **{name: _told_of(operator) for name, operator in operators.items() if operator is not None},
