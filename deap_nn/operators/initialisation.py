@@ -33,6 +33,7 @@ def _drawn(layout: Layout, noise: Vector | NoiseTable | None, rng: np.random.Gen
     if noise is None:
         rng.standard_normal(dtype=np.float32, out=flat)
         return flat, 1.0
+    # The sum of two independent normal numbers has twice the variance of each.
     np.add(*disjoint_slices(noise, layout.size, rng), out=flat)
     return flat, 0.5**0.5
 
