@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from typing import Any
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import SMALL_BYTES, check_folder, is_plain, read_plain, write_json, write_with
 from deap_nn.runs.generations import CheckpointError, read_first
+from deap_nn.runs.reading import read_json
 
 CONFIG = "config"
 """The name of the content of ``config.json`` in the first record of a checkpoint, in the state of a `RunDirectory`."""
@@ -97,11 +99,9 @@ def read_config(path: str | os.PathLike[str], option: str) -> dict[str, Any]:
 
 def read_status(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return a run's ``status.json``, or nothing where it cannot be read: a run that is killed may leave none."""
-    try:
-        status = json.loads(read_plain(Path(path, "status.json"), SMALL_BYTES).decode())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return status if isinstance(status, dict) else {}
+    with contextlib.suppress(InputError):
+        return read_json(Path(path, "status.json"))
+    return {}
 
 
 def asked_for(path: str | os.PathLike[str], config: Mapping[str, Any]) -> int:
