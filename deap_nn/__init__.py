@@ -70,70 +70,50 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0.dev1"
 
-_PLACES = {
-    "Adaptation": "operators.adaptation.protocol",
-    "Annealed": "operators.adaptation.schedules",
-    "Callback": "callbacks.base",
-    "CallbackError": "callbacks.base",
-    "Checkpoint": "runs.checkpoint",
-    "CheckpointError": "runs.generations",
-    "Constant": "operators.adaptation.schedules",
-    "Dataset": "data.dataset",
-    "ErrorScaled": "operators.adaptation.feedback",
-    "Evolution": "callbacks.base",
-    "EvolvedModel": "model_evolution",
-    "FitnessMin": "genome.individual",
-    "Individual": "genome.individual",
-    "KerasProblem": "problems.keras_problem",
-    "Layout": "genome.layout",
-    "MapError": "core.errors",
-    "NoiseTable": "genome.noise",
-    "OneFifth": "operators.adaptation.feedback",
-    "Population": "genome.population",
-    "Run": "runs.run",
-    "RunDirectory": "callbacks.run_directory",
-    "Runs": "runs.several",
-    "SelfAdaptive": "operators.adaptation.feedback",
-    "WeightList": "genome.weight_list",
-    "WeightsError": "models.weight_files",
-    "adapting": "operators.adaptation.selections",
-    "cxBiased": "operators.crossover",
-    "cxMask": "operators.crossover",
-    "cxMatrices": "operators.crossover",
-    "cxMean": "operators.recombination",
-    "cxScanning": "operators.recombination",
-    "cxSplit": "operators.crossover",
-    "cxUnits": "operators.crossover",
-    "elementwise": "genome.elementwise",
-    "evolve": "algorithms.evolving",
-    "evolve_model": "model_evolution",
-    "initAround": "operators.initialisation",
-    "initNormal": "operators.initialisation",
-    "initPopulation": "breeding.founders",
-    "initScaled": "operators.initialisation",
-    "load_dataset": "data.loading",
-    "make_toolbox": "algorithms.toolbox.make",
-    "mutGaussianAdaptive": "operators.mutation",
-    "open_map": "maps",
-    "plot_logbook": "report.plot",
-    "preset": "algorithms.toolbox.presets",
-    "read_run": "runs.run",
-    "read_runs": "runs.several",
-    "read_weights": "models.weight_files",
-    "recombination_weights": "operators.ranking",
-    "selLogRank": "operators.selection",
-    "selMirrored": "operators.selection",
-    "selRankBoosted": "operators.selection",
-    "to_csv": "core.logbooks",
-    "to_dataframe": "core.frames",
-    "to_json": "core.logbooks",
-    "to_parquet": "core.frames",
-    "usual_step": "algorithms.toolbox.presets",
-}
-"""The module that defines each name; it is imported at first use."""
+_find, _names = lazy(
+    __name__,
+    {
+        "algorithms.evolving": ["evolve"],
+        "algorithms.toolbox.make": ["make_toolbox"],
+        "algorithms.toolbox.presets": ["preset", "usual_step"],
+        "breeding.founders": ["initPopulation"],
+        "callbacks.base": ["Callback", "CallbackError", "Evolution"],
+        "callbacks.run_directory": ["RunDirectory"],
+        "core.errors": ["MapError"],
+        "core.frames": ["to_dataframe", "to_parquet"],
+        "core.logbooks": ["to_csv", "to_json"],
+        "data.dataset": ["Dataset"],
+        "data.loading": ["load_dataset"],
+        "genome.elementwise": ["elementwise"],
+        "genome.individual": ["FitnessMin", "Individual"],
+        "genome.layout": ["Layout"],
+        "genome.noise": ["NoiseTable"],
+        "genome.population": ["Population"],
+        "genome.weight_list": ["WeightList"],
+        "maps": ["open_map"],
+        "model_evolution": ["EvolvedModel", "evolve_model"],
+        "models.weight_files": ["WeightsError", "read_weights"],
+        "operators.adaptation.feedback": ["ErrorScaled", "OneFifth", "SelfAdaptive"],
+        "operators.adaptation.protocol": ["Adaptation"],
+        "operators.adaptation.schedules": ["Annealed", "Constant"],
+        "operators.adaptation.selections": ["adapting"],
+        "operators.crossover": ["cxBiased", "cxMask", "cxMatrices", "cxSplit", "cxUnits"],
+        "operators.initialisation": ["initAround", "initNormal", "initScaled"],
+        "operators.mutation": ["mutGaussianAdaptive"],
+        "operators.ranking": ["recombination_weights"],
+        "operators.recombination": ["cxMean", "cxScanning"],
+        "operators.selection": ["selLogRank", "selMirrored", "selRankBoosted"],
+        "problems.keras_problem": ["KerasProblem"],
+        "report.plot": ["plot_logbook"],
+        "runs.checkpoint": ["Checkpoint"],
+        "runs.generations": ["CheckpointError"],
+        "runs.run": ["Run", "read_run"],
+        "runs.several": ["Runs", "read_runs"],
+    },
+)
 
 if not TYPE_CHECKING:  # a type checker reads no list that is made: to it, all names above are exported
-    __all__ = sorted(_PLACES)
+    __all__ = _names
 
 moved.install()
 if running_under_scoop():
@@ -147,8 +127,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("deap_nn.algorithms.toolbox.presets").PRESETS
     if name in moved.MOVED:
         return moved.module_of(name)
-    return lazy(__name__, _PLACES, name)
+    return _find(name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PLACES})
+    return sorted({*globals(), *_names})

@@ -17,6 +17,7 @@ from typing import Any
 
 from deap.base import Toolbox
 from mnist_options import NOT_STORED, parse_arguments
+from mnist_resume import check_data, open_checkpoint
 from terminal import Terminal
 
 from deap_nn import Callback, evolve
@@ -42,7 +43,7 @@ from deap_nn.operators.describe import describe_algorithm
 from deap_nn.process import signals, workers
 from deap_nn.process.cli import check_new_folder, run_command
 from deap_nn.runs.checkpoint import Checkpoint
-from deap_nn.runs.config import FILES, check_data, digest_of, keep_files, open_checkpoint, read_config, read_status
+from deap_nn.runs.config import FILES, digest_of, keep_files, read_config, read_status
 from deap_nn.runs.generations import CheckpointError
 from deap_nn.runs.reading import ANSWERS_FILE
 

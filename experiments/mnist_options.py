@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from mnist_resume import check_resumable
+
 from deap_nn import usual_step
 from deap_nn.algorithms.toolbox.settings import MODELS, OPTIONS, SETTINGS, Setting, add_settings, as_now
 from deap_nn.breeding.store.slots import FEWEST_SLOTS, segment_bytes, slots_in
@@ -14,7 +16,7 @@ from deap_nn.maps.options import MAP_OPTIONS, add_map_options
 from deap_nn.operators.by_name import ArgumentError, checked_indpb
 from deap_nn.operators.ranking import number_of_parents
 from deap_nn.process.cli import Parser
-from deap_nn.runs.config import FILES, asked_for, check_resumable, kept_files, read_config, restore_config
+from deap_nn.runs.config import FILES, asked_for, kept_files, read_config, restore_config
 
 LAYERS = {"mnist_deep": 4, "lenet5": 5, "mlp": 2}
 """How many layers of the built-in models have weights."""

@@ -1,21 +1,14 @@
 """The generational loop."""
 
-from typing import Any
-
 from deap_nn.core.optional import lazy
 
-_PLACES = {
-    "COLUMNS": "algorithms.loop",
-    "Callback": "callbacks.base",
-    "Evolution": "callbacks.base",
-    "PROGRESS_SECONDS": "algorithms.loop",
-    "WORST": "core.errors",
-    "evolve": "algorithms.evolving",
-    "vary": "breeding.reproduction",
-}
-
-__all__ = sorted(_PLACES)
-
-
-def __getattr__(name: str) -> Any:
-    return lazy(__name__, _PLACES, name)
+__getattr__, __all__ = lazy(
+    __name__,
+    {
+        "algorithms.evolving": ["evolve"],
+        "algorithms.loop": ["COLUMNS", "PROGRESS_SECONDS"],
+        "breeding.reproduction": ["vary"],
+        "callbacks.base": ["Callback", "Evolution"],
+        "core.errors": ["WORST"],
+    },
+)

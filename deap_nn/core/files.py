@@ -3,24 +3,54 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
+import io
 import json
 import math
 import os
 import stat
+import struct
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 SMALL_BYTES = 16 << 20
 """The largest file of settings or of a run's status that is read."""
 
 LARGEST_BYTES = 4 << 30
 """The largest file that is read at all."""
+
+ALWAYS_READ = 64 << 20
+"""A file is read that has no more bytes, unpacked, whatever the settings say."""
+
+SLACK = 4
+"""A file is read up to so many times the size that the run's settings or the file's own size imply."""
+
+LARGEST_HEAD = 1 << 16
+"""The head of an array, which says its shape, is read up to so many bytes."""
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    csv.Error,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""The errors that NumPy, zipfile, csv and json raise for files that are damaged, encrypted or otherwise unreadable."""
 
 
 def open_plain(path: str | os.PathLike[str], flags: int = os.O_RDONLY) -> IO[bytes]:
@@ -232,3 +262,46 @@ def appear(path: Path, size: int, write: Callable[[int], object]) -> bool:
             raise
         return False
     return True
+
+
+def arrays_in(file: IO[bytes], most: int | None = None, names: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
+    """Return all arrays of an open ``.npz`` file, or those that are named, as far as it has them.
+
+    They may take at most `most` bytes; left out, four times the file's size, or ``ALWAYS_READ``: a small file may else
+    unpack to all memory there is.
+
+    Raises
+    ------
+    One of ``UNREADABLE``
+        If it is none, or one that takes more.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if size > LARGEST_BYTES:
+        raise ValueError(f"has {size:,} bytes, at most {LARGEST_BYTES:,} are read")
+    most = max(ALWAYS_READ, SLACK * size) if most is None else most
+    with np.load(file, allow_pickle=False) as archive:
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("is no .npz file")
+        left, found = most, {}
+        for name in [name for name in archive.files if not names or name in names]:
+            left -= _unpacked(archive, name)
+            if left < 0:
+                raise ValueError(f"unpacks to more than {most:,} bytes")
+            found[name] = archive[name]
+    return found
+
+
+def _unpacked(archive: Any, name: str) -> int:
+    """Return how many bytes an array of an archive takes, by its own head, which is small."""
+    if archive.files.count(name) > 1:
+        raise ValueError(f"has two arrays {name}")
+    with archive.zip.open(f"{name}.npy" if f"{name}.npy" in archive.zip.namelist() else name) as member:
+        version = np.lib.format.read_magic(member)
+        start = member.read(2 if version == (1, 0) else 4)
+        length = int.from_bytes(start, "little")
+        if length > LARGEST_HEAD:
+            raise ValueError(f"has an array {name} with a head of {length:,} bytes")
+        head = io.BytesIO(start + member.read(length))
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(head)
+    return math.prod(shape) * dtype.itemsize

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 
@@ -35,23 +35,21 @@ def optional(extra: str) -> Iterator[None]:
         raise ImportError(f"{error.name} is not installed: pip install 'deap-nn[{extra}]'", name=error.name) from error
 
 
-def lazy(package: str, places: Mapping[str, str], name: str) -> Any:
-    """Return an attribute of a package from the module that defines it: for its ``__getattr__`` (PEP 562).
+def lazy(package: str, names: Mapping[str, Iterable[str]]) -> tuple[Callable[[str], Any], list[str]]:
+    """Return the ``__getattr__`` (PEP 562) and ``__all__`` of a package that imports its names at first use.
 
     Parameters
     ----------
     package : str
         The package's name.
-    places : mapping
-        The defining module, within ``deap_nn``, of each name.
-    name : str
-        The attribute's name.
-
-    Raises
-    ------
-    AttributeError
-        If the package has no such name.
+    names : mapping
+        The names that each module, within ``deap_nn``, defines.
     """
-    if name not in places:
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"deap_nn.{places[name]}"), name)
+    places = {name: module for module, defined in names.items() for name in defined}
+
+    def find(name: str) -> Any:
+        if name not in places:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"deap_nn.{places[name]}"), name)
+
+    return find, sorted(places)

@@ -6,7 +6,6 @@ import gzip
 import math
 import os
 import struct
-import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from deap_nn.core.files import UNREADABLE, arrays_in
 
 Array = NDArray[Any]
 
@@ -26,19 +27,6 @@ LARGEST_BYTES = 1 << 31
 
 _PIECE = 1 << 24
 """A packed file is unpacked so many bytes at a time: what it says of its size need not be true."""
-
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    MemoryError,
-    RuntimeError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-)
-"""What NumPy and zipfile raise for damaged, encrypted or otherwise unreadable archives."""
 
 
 class DataError(ValueError):
@@ -88,28 +76,13 @@ def read_npz(path: Path) -> RawArrays:
         If it is not readable, lacks an array, or one is not what it should be.
     """
     try:
-        if not zipfile.is_zipfile(path):
-            raise DataError(f"{path}: not an .npz file")
         with open(path, "rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{path}: not an .npz file")
-            missing = [key for key in _NPZ_KEYS if key not in archive]
-            if missing:
-                raise DataError(f"{path}: has no {missing[0]}, needed are {', '.join(_NPZ_KEYS)}")
-            members = archive.zip.infolist() if archive.zip is not None else []
-            if (total := sum(member.file_size for member in members)) > 2 * LARGEST_BYTES:
-                says = f"says it holds {total:,} bytes, at most {2 * LARGEST_BYTES:,} are read"
-                raise DataError(f"{path}: {says}")
-            for member in members:
-                if member.file_size > LARGEST_BYTES:
-                    says = f"says it holds {member.file_size:,} bytes, at most {LARGEST_BYTES:,} are read"
-                    raise DataError(f"{path}: {member.filename} {says}")
-            arrays = {key: archive[key] for key in _NPZ_KEYS}
-    except DataError:
-        raise
-    except _UNREADABLE as error:
+            arrays = arrays_in(file, 2 * LARGEST_BYTES, _NPZ_KEYS)
+    except UNREADABLE as error:
         raise DataError(f"{path}: not a readable .npz file ({_one_line(error)})") from error
+    missing = [key for key in _NPZ_KEYS if key not in arrays]
+    if missing:
+        raise DataError(f"{path}: has no {missing[0]}, needed are {', '.join(_NPZ_KEYS)}")
     return _checked_arrays(arrays, str(path), {})
 
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from deap import base
 from numpy.typing import ArrayLike
 
 from deap_nn.genome.weight_list import WeightList
-
-if TYPE_CHECKING:
-    pass
 
 
 class FitnessMin(base.Fitness):  # type: ignore[misc]  # DEAP has no types

@@ -57,6 +57,7 @@ def _loading(name: str) -> Callable[..., Any]:
 
 
 def _loading_property(name: str) -> property:
+    # Once it is loaded the object is of another class, whose own property answers.
     return property(lambda self: (self._load(), getattr(self, name))[1])
 
 

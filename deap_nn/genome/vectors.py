@@ -39,6 +39,7 @@ def most_together(weights: int) -> int:
 
 def empty_vector(size: int) -> Vector:
     """Return an uninitialised float32 vector of `size` elements that starts on a 64-byte boundary."""
+    # NumPy promises 16 bytes: a few more elements are claimed, and those before the boundary left out.
     padded = np.empty(size + ALIGNMENT // 4, dtype=np.float32)
     start = -padded.ctypes.data % ALIGNMENT // 4
     return padded[start : start + size]

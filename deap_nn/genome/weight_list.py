@@ -141,6 +141,7 @@ class WeightList(_MatrixList):
         return new
 
     def __copy__(self) -> WeightList:
+        # As the copy of any list: both have the same matrices, and the vector that these are views of.
         new = self.__class__.__new__(self.__class__)
         new.__dict__.update(self.__dict__)
         list.extend(new, self)

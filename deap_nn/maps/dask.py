@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from deap_nn.breeding import task
+from deap_nn.breeding.store.slots import default_place, sweep
 from deap_nn.core import environment
 from deap_nn.core.errors import MapError
 from deap_nn.core.optional import optional
@@ -32,8 +33,6 @@ GONE = "dask: the scheduler ended, or is out of reach"
 
 def _begin() -> None:
     """Make a worker's host ready: what runs that were killed left on it is removed."""
-    from deap_nn.breeding.store.slots import default_place, sweep
-
     sweep(default_place())
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pickle
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from deap_nn.breeding.store.slots import GenomeCache, default_place, sweep
 from deap_nn.breeding.task import busy
-from deap_nn.data.registry import lend, made_of_arrays
+from deap_nn.data.registry import HELD, lend, made_of_arrays
 from deap_nn.maps.tasks import call
 
 
@@ -74,25 +74,13 @@ class LendingByFiles:
             self._cache.remove()
 
 
-class _Read(Mapping[str, Any]):
-    """Data sets by digest, each read from its file when it is asked for."""
-
-    def __init__(self, files: Mapping[str, str]) -> None:
-        self._files = files
-
-    def __getitem__(self, digest: str) -> Any:
-        with open(self._files[digest], "rb") as file:
-            return pickle.load(file)  # noqa: S301  (the main process, which started this one, has written it)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._files)
-
-    def __len__(self) -> int:
-        return len(self._files)
+def _read(path: str) -> Any:
+    with open(path, "rb") as file:
+        return pickle.load(file)  # noqa: S301  (the main process, which started this one, has written it)
 
 
 def call_lent(payload: bytes, files: Mapping[str, str]) -> Any:
     """Do a task, in a worker that reads what the main process holds as arrays from files, unless it has it."""
     with busy:
-        lend(_Read(files))
+        lend({digest: HELD[digest].data if digest in HELD else _read(path) for digest, path in files.items()})
         return call(payload)

@@ -11,12 +11,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from deap_nn.breeding.task import unpickled
 from deap_nn.process.workers import end_with_parent
 
 
+@dataclass(eq=False)
 class TaskMap:
     """A map whose tasks travel as bytes.
 
@@ -24,32 +26,26 @@ class TaskMap:
     ----------
     send : callable
         Has `call` called with each of some payloads by the workers, and yields what it returns, in order.
-    workers : callable
+    count : callable
         Returns how many processes share the work at present.
     dumps : callable
         Pickles, so that ``pickle.loads`` can read it in a worker.
     """
 
-    keeps_order = True
+    keeps_order: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        send: Callable[[Sequence[bytes]], Iterable[Any]],
-        workers: Callable[[], int],
-        dumps: Callable[[Any], bytes] = pickle.dumps,
-    ) -> None:
-        self._send = send
-        self._workers = workers
-        self.dumps = dumps
+    send: Callable[[Sequence[bytes]], Iterable[Any]]
+    count: Callable[[], int]
+    dumps: Callable[[Any], bytes] = pickle.dumps
 
     @property
     def workers(self) -> int:
         """How many processes share the work at present."""
-        return self._workers()
+        return self.count()
 
     def __call__(self, function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterable[Any]:
         """Return the function's answers in order, as ``map`` does."""
-        return self._send([self.dumps((function, arguments)) for arguments in zip(*iterables, strict=False)])
+        return self.send([self.dumps((function, arguments)) for arguments in zip(*iterables, strict=False)])
 
 
 def call(payload: bytes) -> Any:

@@ -16,8 +16,8 @@ from typing import IO, Any
 import h5py
 import numpy as np
 
+from deap_nn.core.files import ALWAYS_READ, SLACK
 from deap_nn.models.tensorflow import keras
-from deap_nn.runs.reading import ALWAYS_READ, SLACK
 
 Asset = tuple[int, str, bytes]
 """A file of a layer's, such as a vocabulary: the layer's place, the file's name, its content."""

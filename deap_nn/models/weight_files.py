@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from deap_nn.core.files import ALWAYS_READ, SLACK, UNREADABLE, arrays_in
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.vectors import Matrix
-from deap_nn.runs.reading import ALWAYS_READ, SLACK, arrays_in
 
 if TYPE_CHECKING:
     from deap_nn.models.reference import ModelReference
@@ -156,7 +154,7 @@ def _of_npz(path: Path, layout: Layout) -> list[NDArray[Any]]:
     try:
         with open(path, "rb") as file:
             found = arrays_in(file, max(ALWAYS_READ, SLACK * 4 * layout.size))
-    except (OSError, RuntimeError, TypeError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+    except UNREADABLE as error:
         raise WeightsError(f"{path}: damaged, or no file of weights ({error})") from error
     if found.keys() == set(layout.names):
         return [found[name] for name in layout.names]

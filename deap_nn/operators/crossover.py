@@ -19,6 +19,7 @@ def mask_bits(size: int, indpb: float, rng: np.random.Generator) -> NDArray[np.b
     A probability of one half takes one random bit an element; any other compares 24-bit numbers.
     """
     if indpb == 0.5:
+        # The lowest bit first, as the compiled pass spreads its words: both draw the same mask.
         octets = np.frombuffer(rng.bytes((size + 7) // 8), dtype=np.uint8)
         return np.unpackbits(octets, count=size, bitorder="little").view(np.bool_)
     return rng.random(size, dtype=np.float32) < np.float32(indpb)
@@ -73,6 +74,7 @@ def cxMask(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Gen
 
 def _exchange(flat1: Vector, flat2: Vector, mask: NDArray[np.bool_]) -> None:
     """Exchange the weights of two vectors where a mask says so; all of shape (n,)."""
+    # By their bits: no weight is computed with, so each locus keeps its two values exactly, NaN among them.
     bits1, bits2 = flat1.view(np.uint32), flat2.view(np.uint32)
     exchange = mask.astype(np.uint32)
     np.negative(exchange, out=exchange)  # all ones where a locus is exchanged
@@ -89,6 +91,8 @@ def cxBiased(ind1: Genome, ind2: Genome, *, indpb: float = 0.25, rng: np.random.
     of the fitter one. Where the fitnesses are equal or not valid, `ind1` counts as the fitter one: ``evolve``, where
     they are not, gives `ind1` the fitter one, which a function around this one asks for by ``fitter_first = True``.
 
+    It returns and raises as `cxMask` does.
+
     Parameters
     ----------
     ind1, ind2 : WeightList
@@ -97,18 +101,6 @@ def cxBiased(ind1: Genome, ind2: Genome, *, indpb: float = 0.25, rng: np.random.
         The share of the less fit, 0 to 1.
     rng : numpy.random.Generator
         The source of randomness.
-
-    Returns
-    -------
-    tuple of WeightList
-        The same two objects.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or `indpb` is out of range.
-    TypeError
-        If an individual is no `WeightList`.
 
     References
     ----------
@@ -149,24 +141,14 @@ def cxSplit(ind1: Genome, ind2: Genome, *, rng: np.random.Generator) -> tuple[Ge
 
     One-point crossover of each matrix, read row by row; all places are equally probable, the ends among them.
 
+    It returns and raises as `cxMask` does.
+
     Parameters
     ----------
     ind1, ind2 : WeightList
         Of the same shapes; modified in place.
     rng : numpy.random.Generator
         The source of randomness.
-
-    Returns
-    -------
-    tuple of WeightList
-        The same two objects.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-    TypeError
-        If an individual is no `WeightList`.
 
     References
     ----------
@@ -195,6 +177,8 @@ def cxSplit(ind1: Genome, ind2: Genome, *, rng: np.random.Generator) -> tuple[Ge
 def cxMatrices(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Generator) -> tuple[Genome, Genome]:
     """Exchange whole matrices, each or not at random.
 
+    It returns and raises as `cxMask` does.
+
     Parameters
     ----------
     ind1, ind2 : WeightList
@@ -203,18 +187,6 @@ def cxMatrices(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random
         The probability that a matrix is exchanged, 0 to 1.
     rng : numpy.random.Generator
         The source of randomness.
-
-    Returns
-    -------
-    tuple of WeightList
-        The same two objects.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or `indpb` is out of range.
-    TypeError
-        If an individual is no `WeightList`.
 
     References
     ----------
@@ -245,6 +217,8 @@ def cxUnits(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Ge
     convolution. A vector that has as many elements as the matrix before it has units is taken for their biases; any
     other vector's elements are units by themselves.
 
+    It returns and raises as `cxMask` does.
+
     Parameters
     ----------
     ind1, ind2 : WeightList
@@ -253,18 +227,6 @@ def cxUnits(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Ge
         The probability that a unit is exchanged, 0 to 1.
     rng : numpy.random.Generator
         The source of randomness.
-
-    Returns
-    -------
-    tuple of WeightList
-        The same two objects.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or `indpb` is out of range.
-    TypeError
-        If an individual is no `WeightList`.
 
     References
     ----------

@@ -37,6 +37,7 @@ def _drawn(layout: Layout, noise: Vector | NoiseTable | None, rng: np.random.Gen
     if noise is None:
         rng.standard_normal(dtype=np.float32, out=flat)
         return flat, 1.0
+    # The sum of two independent normal numbers has twice the variance of each.
     np.add(*disjoint_slices(noise, layout.size, rng), out=flat)
     return flat, 0.5**0.5
 
@@ -141,30 +142,14 @@ def initScaled(
     Vectors are biases, which start at 0, or the gains of a normalisation (a name that ends in ``gamma`` or
     ``scale``), which start at 1; ``layout.vectors`` tells which they are.
 
+    It returns and raises as `initNormal` does.
+
     Parameters
     ----------
-    container : callable
-        Makes an individual of a list of float32 matrices, as ``creator.Individual`` does.
     layout : Layout
         The matrices to draw; ``layout.fan_ins`` scales them.
-    noise : numpy.ndarray or NoiseTable, optional
-        As `initNormal` takes it.
-    bounds : (float, float), optional
+    container, noise, bounds, rng
         As `initNormal` takes them.
-    rng : numpy.random.Generator
-        The source of randomness.
-
-    Returns
-    -------
-    Individual
-        What `container` makes.
-
-    Raises
-    ------
-    ValueError
-        If `noise` is no vector of float32 numbers, or too short.
-    TypeError
-        If an argument is of the wrong kind.
 
     References
     ----------
@@ -205,37 +190,20 @@ def initAround(
 ) -> Individual:
     """Draw every weight from a normal distribution around a given one, scaled as `initScaled` scales its matrix.
 
+    It returns and raises as `initNormal` does, and raises ValueError for `weights` of other shapes than the layout's.
+
     Parameters
     ----------
-    container : callable
-        Makes an individual of a list of float32 matrices, as ``creator.Individual`` does.
     layout : Layout
         The matrices; ``layout.fan_ins`` scales the noise.
     weights : sequence of array_like
         The given ones, a matrix for each of the layout's.
     sigma : float
         The standard deviation, where a matrix has a scale of 1; at least 0.
-    noise : numpy.ndarray or NoiseTable, optional
-        As `initNormal` takes it.
-    bounds : (float, float), optional
-        As `initNormal` takes them.
     place : int, optional
         The individual's number in the population: 0 is left as the weights are given.
-    rng : numpy.random.Generator
-        The source of randomness.
-
-    Returns
-    -------
-    Individual
-        What `container` makes.
-
-    Raises
-    ------
-    ValueError
-        If `sigma` is negative or not finite, or `weights` of other shapes, or `noise` no vector of float32 numbers or
-        too short.
-    TypeError
-        If an argument is of the wrong kind.
+    container, noise, bounds, rng
+        As `initNormal` takes them.
 
     References
     ----------

@@ -77,6 +77,7 @@ def check_ranking(
 
 def log_rank_weights(size: int) -> NDArray[np.float64]:
     r"""Return the share of each rank `i` of `n`, best first, that a draw by it has: :math:`\ln(n + 1/2) - \ln i`."""
+    # Equation 49 of N. Hansen, "The CMA evolution strategy: a tutorial", arXiv:1604.00772: n is half of its lambda.
     weights = np.log(size + 0.5) - np.log(np.arange(1, size + 1))
     shares: NDArray[np.float64] = weights / weights.sum()
     return shares

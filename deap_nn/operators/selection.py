@@ -135,31 +135,17 @@ def selLogRank(
     Each is drawn as often as its share of `k` says, rounded up or down (stochastic universal sampling), the best first.
     With a toolbox' ``weigh`` `evolve` draws nobody: there all count, by `recombination_weights`.
 
+    It returns and raises as `selRankBoosted` does.
+
     Parameters
     ----------
     individuals : sequence
         Evaluated individuals.
-    k : int
-        How many to draw, at least 0.
     parents : int or float, optional
         Draw only from the best `parents`, at least 1 and at most half of all; a float is a share of all. Left out, from
         half of all.
-    rng : numpy.random.Generator
-        The source of randomness.
-    fit_attr : str
-        The attribute that holds the fitness, compared by its own comparison.
-
-    Returns
-    -------
-    list
-        The drawn individuals themselves, no copies.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range, there is nobody to draw from, or somebody has no valid fitness.
-    TypeError
-        If an argument is of the wrong kind.
+    k, rng, fit_attr
+        As `selRankBoosted` takes them.
 
     References
     ----------
@@ -223,31 +209,17 @@ def selMirrored(
     the better one says where to go. Each is drawn as often as its share of `k` says, rounded up or down (stochastic
     universal sampling), the best first.
 
+    It returns and raises as `selRankBoosted` does.
+
     Parameters
     ----------
     individuals : sequence
         Evaluated individuals.
-    k : int
-        How many to draw, at least 0.
     parents : int or float, optional
         Draw only from the best `parents` of the better ones, at least 1; a float is a share of all individuals. Left
         out, from all of the better ones.
-    rng : numpy.random.Generator
-        The source of randomness.
-    fit_attr : str
-        The attribute that holds the fitness, compared by its own comparison.
-
-    Returns
-    -------
-    list
-        The drawn individuals themselves, no copies.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range, there is nobody to draw from, or somebody has no valid fitness.
-    TypeError
-        If an argument is of the wrong kind.
+    k, rng, fit_attr
+        As `selRankBoosted` takes them.
 
     References
     ----------

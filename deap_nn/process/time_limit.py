@@ -36,7 +36,8 @@ class _Onlooker:
     def __init__(self, owner: int, scripts: Sequence[tuple[str, str]]) -> None:
         self._calls = 0
         queue = _ending_with_status_1()
-        weakref.finalize(self, _close, queue)
+        for descriptor in queue:
+            weakref.finalize(self, os.close, descriptor)
         with tempfile.TemporaryFile() as file:
             file.write(bytes(SIZE))  # the room is there from now on
             file.flush()
@@ -71,11 +72,6 @@ def _end_onlooker(owner: int, process: subprocess.Popen[bytes]) -> None:
     if os.getpid() == owner:  # not where this process was forked
         process.kill()
         process.wait()
-
-
-def _close(descriptors: Sequence[int]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
 
 
 @functools.lru_cache(maxsize=1)

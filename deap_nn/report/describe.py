@@ -66,9 +66,13 @@ def describe_run(folder: Path, *, with_family: bool = True) -> dict[str, Any]:
         If a file is damaged, or one of those two missing: it names the file.
     """
     described = describe_curves(folder)
-    for name, describe in (("weights", _weights), ("filters", _filters), ("answers", _answers)):
-        found = describe(folder)
-        if found is not None:
+    parts = {
+        "weights": ("trace.npz", _weights),
+        "filters": (FILTERS_FILE, _filters),
+        "answers": (ANSWERS_FILE, _answers),
+    }
+    for name, (file, describe) in parts.items():
+        if (folder / file).exists() and (found := describe(folder / file)) is not None:
             described[name] = found
     family = _family(folder, described["config"], described["status"]) if with_family else None
     return described | ({"family": family} if family is not None else {})
@@ -122,10 +126,7 @@ def _packed(array: NDArray[Any]) -> str:
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")
 
 
-def _weights(folder: Path) -> dict[str, Any] | None:
-    path = folder / "trace.npz"
-    if not path.exists():
-        return None
+def _weights(path: Path) -> dict[str, Any] | None:
     weights, matrices = read_trace(path)
     if not weights.size:
         return None
@@ -134,10 +135,7 @@ def _weights(folder: Path) -> dict[str, Any] | None:
     return {"generations": kept, "matrices": matrices, "values": _packed(found)}
 
 
-def _filters(folder: Path) -> dict[str, Any] | None:
-    path = folder / FILTERS_FILE
-    if not path.exists():
-        return None
+def _filters(path: Path) -> dict[str, Any]:
     arrays = read_arrays(path, "generations", "filters", "matrix")
     filters, generations = arrays["filters"].astype(np.float32), arrays["generations"].tolist()
     if filters.ndim != 4 or len(filters) != len(generations) or not filters.size:
@@ -154,10 +152,7 @@ def _filters(folder: Path) -> dict[str, Any] | None:
     }
 
 
-def _answers(folder: Path) -> dict[str, Any] | None:
-    path = folder / ANSWERS_FILE
-    if not path.exists():
-        return None
+def _answers(path: Path) -> dict[str, Any]:
     arrays = read_arrays(path, "confusion", "samples", "labels", "answers", "probabilities")
     confusion, misread = arrays["confusion"], len(arrays["samples"])
     parts = [arrays[name] for name in ("labels", "answers", "probabilities", "images") if name in arrays]

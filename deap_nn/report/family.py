@@ -182,7 +182,11 @@ def describe_family(past: Sequence[Generation], config: Mapping[str, Any], statu
         order = np.argsort(-shares[generation], kind="stable")
         order = order[shares[generation][order] > 0]
         fitness = past[generation].wvalues[:, 0] / first_weight(config)
-        tree.append(_level(generation, order[:NODES], fitness, shares[generation], len(order)))
+        members = [
+            {"place": int(i), "fitness": float(fitness[i]), "share": round(float(shares[generation][i]), 5)}
+            for i in order[:NODES]
+        ]
+        tree.append({"generation": generation, "members": members, "in_all": len(order), "edges": []})
     for level, above in itertools.pairwise(tree):
         places = [[node["place"] for node in part["members"]] for part in (level, above)]
         level["edges"] = ancestry.edges(level["generation"], places[0], places[1])
@@ -205,14 +209,3 @@ def first_weight(config: Mapping[str, Any]) -> float:
     """Return the weight of a run's first fitness value, as its settings tell: -1 where they do not."""
     weights = config.get("fitness_weights")
     return float(weights[0]) if isinstance(weights, list) and weights and weights[0] else -1.0
-
-
-def _level(
-    generation: int,
-    places: NDArray[np.intp],
-    fitness: NDArray[np.float64],
-    shares: NDArray[np.float64],
-    count: int,
-) -> dict[str, Any]:
-    members = [{"place": int(i), "fitness": float(fitness[i]), "share": round(float(shares[i]), 5)} for i in places]
-    return {"generation": generation, "members": members, "in_all": count, "edges": []}

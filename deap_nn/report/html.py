@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -57,12 +58,8 @@ def make_page(data: Mapping[str, Any], title: str) -> str:
         "SCRIPT": "\n".join(map(read, SCRIPTS)),
         "DATA": to_json_text(data),
     }
-    head, *rest = read("page.html").split("{{")
-    pieces = [head]
-    for piece in rest:  # in one walk, so that nothing that was put in is looked at again
-        name, _, text = piece.partition("}}")
-        pieces += [parts[name], text]
-    return "".join(pieces)
+    # In one walk, so that nothing that was put in is read again.
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], read("page.html"))
 
 
 def write_report(folder: str | os.PathLike[str]) -> Path:

@@ -199,8 +199,6 @@ def serve(folder: Path, port: int, *, host: str = "127.0.0.1") -> int:
     with make_server(folder, port, host, token) as server:
         name, listening = server.server_address[:2]
         print(f"http://{name!s}:{listening}/?token={token} shows {folder}; Ctrl-C ends it", flush=True)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()
-        except KeyboardInterrupt:
-            return 0
     return 0

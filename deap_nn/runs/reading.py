@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import LARGEST_BYTES, SMALL_BYTES, open_plain, read_plain
+from deap_nn.core.files import ALWAYS_READ, SLACK, SMALL_BYTES, UNREADABLE, arrays_in, open_plain, read_plain
 from deap_nn.core.logbooks import read_csv
 
 Columns = Mapping[str, Sequence[float]]
-
-ALWAYS_READ = 64 << 20
-"""A file is read that has no more bytes, unpacked, whatever the settings say."""
-
-SLACK = 4
-"""A file is read up to so many times the size that the run's settings or the file's own size imply."""
-
-LARGEST_HEAD = 1 << 16
-"""The head of an array, which says its shape, is read up to so many bytes."""
 
 LARGEST_TABLE = 512 << 20
 """No table of numbers is read that is larger: it takes several times as much as objects."""
@@ -47,18 +32,7 @@ def _naming(path: Path) -> Iterator[None]:
     """Raise `InputError`, which names the file, for what goes wrong in the body."""
     try:
         yield
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        EOFError,
-        MemoryError,
-        RecursionError,
-        csv.Error,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or str(error).removeprefix(f"{path}: ")
         raise InputError(f"{path}: cannot be read ({reason})") from error
 
@@ -106,49 +80,6 @@ def read_arrays(path: Path, *names: str, most: int | None = None) -> dict[str, N
         found = arrays_in(file, most)
         _check_names(found, names)
     return found
-
-
-def arrays_in(file: IO[bytes], most: int | None = None) -> dict[str, NDArray[Any]]:
-    """Return all arrays of an open ``.npz`` file.
-
-    They may take at most `most` bytes; left out, four times the file's size, or ``ALWAYS_READ``: a small file may else
-    unpack to all memory there is.
-
-    Raises
-    ------
-    ValueError, OSError, zipfile.BadZipFile, zlib.error, EOFError
-        If it is none, or one that takes more.
-    """
-    size = os.fstat(file.fileno()).st_size
-    if size > LARGEST_BYTES:
-        raise ValueError(f"has {size:,} bytes, at most {LARGEST_BYTES:,} are read")
-    most = max(ALWAYS_READ, SLACK * size) if most is None else most
-    with np.load(file, allow_pickle=False) as archive:
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("is no .npz file")
-        left, found = most, {}
-        for name in archive.files:
-            left -= _unpacked(archive, name)
-            if left < 0:
-                raise ValueError(f"unpacks to more than {most:,} bytes")
-            found[name] = archive[name]
-    return found
-
-
-def _unpacked(archive: Any, name: str) -> int:
-    """Return how many bytes an array of an archive takes, by its own head, which is small."""
-    if archive.files.count(name) > 1:
-        raise ValueError(f"has two arrays {name}")
-    with archive.zip.open(f"{name}.npy" if f"{name}.npy" in archive.zip.namelist() else name) as member:
-        version = np.lib.format.read_magic(member)
-        start = member.read(2 if version == (1, 0) else 4)
-        length = int.from_bytes(start, "little")
-        if length > LARGEST_HEAD:
-            raise ValueError(f"has an array {name} with a head of {length:,} bytes")
-        head = io.BytesIO(start + member.read(length))
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(head)
-    return math.prod(shape) * dtype.itemsize
 
 
 def _check_names(found: Mapping[str, Any], names: Sequence[str]) -> None:

@@ -7,7 +7,6 @@ import fcntl
 import mmap
 import os
 import shutil
-import stat
 import tempfile
 import threading
 import uuid
@@ -17,7 +16,7 @@ from typing import IO
 
 import numpy as np
 
-from deap_nn.core.files import appear, open_plain
+from deap_nn.core.files import appear, is_plain, open_plain
 from deap_nn.genome.vectors import Vector
 from deap_nn.process.private_folders import is_foreign, sweep_folders
 
@@ -55,14 +54,6 @@ def free_bytes(place: Path) -> int:
 def sweep(place: Path) -> None:
     """Remove the caches at a place that no living process of their runs holds."""
     sweep_folders(place, f"{_PREFIX}{os.getuid()}-*")
-
-
-def _is_special(path: Path) -> bool:
-    """Return whether something is at a path that is no regular file; a link is none."""
-    try:
-        return not stat.S_ISREG(path.lstat().st_mode)
-    except FileNotFoundError:
-        return False
 
 
 def _segment(weights: int) -> tuple[int, int, int]:
@@ -120,7 +111,7 @@ class GenomeCache:
             with contextlib.suppress(FileExistsError):
                 self.folder.mkdir(mode=0o700)
             path = self.folder / "lock"
-            if is_foreign(self.folder) or _is_special(path):
+            if is_foreign(self.folder) or (os.path.lexists(path) and not is_plain(path)):
                 self.folder = self.folder.with_name(f"{name}-{uuid.uuid4().hex}")
                 continue
             with contextlib.suppress(FileNotFoundError):

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import write_with
+from deap_nn.core.files import ALWAYS_READ, write_with
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.vectors import Vector
-from deap_nn.runs.reading import ALWAYS_READ, read_arrays
+from deap_nn.runs.reading import read_arrays
 
 MOST_ROWS = 60
 """So many generations of filters are kept at most, and one more at the end."""

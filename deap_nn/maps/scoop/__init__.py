@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from types import FrameType
 from typing import Any
 
 from deap_nn.core.errors import MapError
@@ -64,13 +63,9 @@ def prepare_worker(*modules: str) -> None:
         return
     if sys.modules["scoop"].IS_ORIGIN:
         return
-    signal.signal(signal.SIGINT, _end_at_once)
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     if LAUNCHED not in os.environ:  # `deap_nn.launch` has seen to it
         end_with_parent(signal.SIGTERM)
         if os.getppid() == 1:
             os._exit(1)
     threading.Thread(target=lambda: [importlib.import_module(name) for name in modules], daemon=True).start()
-
-
-def _end_at_once(signum: int, frame: FrameType | None) -> None:
-    os._exit(130)

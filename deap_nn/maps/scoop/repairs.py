@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import pickle
 import statistics
@@ -306,13 +305,6 @@ def _watch(queue: Any) -> None:
     queue.askForPreviousFutures = ask_unless_looked_after
 
 
-class _NoLateAnswers(logging.Filter):
-    """SCOOP need not warn of the answer to a task that was meanwhile answered by another."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "Received an unexpected future" not in str(record.msg)
-
-
 def mend() -> None:
     """Mend SCOOP in this process, which it has started or is about to."""
     from scoop import _control
@@ -329,4 +321,5 @@ def watch() -> None:
     import scoop
 
     _watch(scoop._control.execQueue)
-    scoop.logger.addFilter(_NoLateAnswers())
+    # SCOOP need not warn of the answer to a task that was meanwhile answered by another.
+    scoop.logger.addFilter(lambda record: "Received an unexpected future" not in str(record.msg))

@@ -17,9 +17,11 @@ import hmac
 import json
 import os
 import platform
+import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from deap_nn.process.cli import warn_in_one_line
@@ -90,7 +92,7 @@ class Folder:
 
     def close(self) -> None:
         """Remove the folder."""
-        _remove(self.path)
+        shutil.rmtree(self.path, ignore_errors=True)
         with contextlib.suppress(OSError):
             os.close(self._lock)
 
@@ -98,25 +100,6 @@ class Folder:
 def sweep(place: Path) -> None:
     """Remove the folders of this user's runs that have ended without removing them."""
     sweep_folders(place, f"{PREFIX}*")
-
-
-def _remove(path: Path) -> None:
-    for name in ("task", "info", "lock"):
-        with contextlib.suppress(OSError):
-            (path / name).unlink()
-    with contextlib.suppress(OSError):
-        path.rmdir()
-
-
-class _OneKey:
-    """Admits the workers of a run, by their one public key."""
-
-    def __init__(self, public: bytes) -> None:
-        self._public = public
-
-    def callback(self, domain: str, key: bytes) -> bool:
-        """Return whether a peer's key is that of the run."""
-        return hmac.compare_digest(key, self._public)
 
 
 class _ZmqWith:
@@ -171,7 +154,8 @@ def public_broker(address: str) -> tuple[Any, Endpoint]:
     # Without an authenticator each peer that knows the broker's public key is let in.
     authenticator = ThreadAuthenticator(context)
     authenticator.start()
-    authenticator.configure_curve_callback(domain=DOMAIN, credentials_provider=_OneKey(public))
+    admitting = SimpleNamespace(callback=lambda domain, key: hmac.compare_digest(key, public))
+    authenticator.configure_curve_callback(domain=DOMAIN, credentials_provider=admitting)
     plain = brokerzmq.zmq
     brokerzmq.zmq = _ZmqWith(context)
     try:

@@ -130,7 +130,8 @@ def hold(count: int, arguments: Sequence[str]) -> int:
     The first line of the input is where the broker listens, and the keys.
     """
     processes = []
-    endpoint = _first_line(0).decode()
+    with open(0, "rb", buffering=0, closefd=False) as given:  # unbuffered: what follows is left to be read
+        endpoint = given.readline().decode()
     for i in range(count):
         own = [argument for argument in arguments if not (i and argument == "--origin")]
         environment = {**os.environ, workers.LAUNCHED: str(os.getpid()), ENDPOINT: endpoint}
@@ -156,17 +157,6 @@ def hold(count: int, arguments: Sequence[str]) -> int:
         process.wait()
     sweep(default_place())
     return 0
-
-
-def _first_line(source: int) -> bytes:
-    """Read a file descriptor up to the end of its first line, and no further."""
-    line = b""
-    while not line.endswith(b"\n"):
-        character = os.read(source, 1)
-        if not character:
-            break
-        line += character
-    return line
 
 
 def how_it_ended(status: int) -> str:

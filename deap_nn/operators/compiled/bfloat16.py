@@ -15,6 +15,7 @@ def round_block(block: Vector, halves: Halves) -> None:
     bits = block.view(np.uint32)
     for k in range(halves.size):
         number = bits[k]
+        # A NaN whose upper bits are all 0 would become infinity: bit 6, which makes it a quiet one, is set.
         if number & np.uint32(0x7FFFFFFF) > np.uint32(0x7F800000):
             halves[k] = np.uint16(number >> np.uint32(16) | np.uint32(0x40))
         else:

@@ -81,7 +81,7 @@ def philox(
 
 @compiled
 def place_in_table(seed: np.uint64, generation: np.uint64, index: np.uint64, places: np.uint64) -> np.int64:
-    """Return what ``integers(places)`` draws from the stream of a mutation (D. Lemire, TOMACS 29, 2019)."""
+    """Return what ``integers(places)`` draws from a mutation's stream (D. Lemire, TOMACS 29, 2019, algorithm 5)."""
     if places <= np.uint64(1):
         return np.int64(0)
     # NumPy draws from 32 bits where the range fits: each 64-bit word gives two, the lower half first.
