@@ -1,5 +1,6 @@
 """The documentation is built without a warning, names all there is, and its code runs as it stands."""
 
+import json
 import os
 import re
 import subprocess
@@ -76,6 +77,17 @@ def test_the_code_of_a_page_runs(warm, tmp_path, monkeypatch, page):
     monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}")
     answer = warm("page.py", warnings=["UserWarning"])
     assert answer.returncode == 0, answer.stderr
+
+
+def test_the_cells_of_the_notebook_run(warm, tmp_path):
+    notebook = json.loads((DOCS / "tutorial.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) > 5
+    assert not any(cell.get("outputs") for cell in notebook["cells"])
+    (tmp_path / "cells.py").write_text("\n\n".join(cells))
+    answer = warm("cells.py")
+    assert answer.returncode == 0, answer.stderr
+    assert "validation error: ga" in answer.stdout
 
 
 def written(toolbox, registered, argument):

@@ -2,6 +2,7 @@
 
 import nbformat
 import pytest
+from conftest import ROOT
 from nbclient import NotebookClient
 
 CELLS = [
@@ -52,6 +53,14 @@ with open_map("processes", workers=2) as map_:
 assert there == serial
 len(there)
 """
+
+
+def test_the_notebook_of_the_documentation_runs(tmp_path):
+    notebook = nbformat.read(ROOT / "docs" / "tutorial.ipynb", as_version=4)
+    resources = {"metadata": {"path": str(tmp_path)}}
+    done = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
+    kinds = {kind for cell in done.cells for output in cell.get("outputs", ()) for kind in output.get("data", ())}
+    assert {"text/html", "image/png"} <= kinds  # the toolbox and the frame as tables, the curves as a picture
 
 
 def test_processes_take_what_a_notebook_defines(tmp_path):
