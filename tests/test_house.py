@@ -112,6 +112,14 @@ def test_no_import_leads_back():
         follow(module, [])
 
 
+def test_the_loop_has_one_interface_to_both_ways_of_breeding():
+    ways = {"deap_nn.breeding.lineage", "deap_nn.breeding.recipe", "deap_nn.breeding.plain"}
+    source = (PACKAGE / "algorithms" / "loop.py").read_text()
+    assert MODULES["deap_nn.algorithms.loop"] & ways == {"deap_nn.breeding.plain"}
+    assert re.findall(r"import (.+)", source.partition("breeding.plain ")[2])[0] == "Breeding"
+    assert not re.search(r"isinstance\(\w*breeding|Lineage", source)
+
+
 def test_folders_stay_small():
     for folder in {path.parent for path in PACKAGE.rglob("*.py")}:
         files = [path for path in folder.glob("*.py") if path.name != "__init__.py"]

@@ -8,18 +8,14 @@ import os
 import pickle
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from deap import base, tools
 
 from deap_nn.algorithms.loop import _Run
-from deap_nn.algorithms.resuming import (
-    KEYFRAME_BYTES,
-    KEYFRAME_SECONDS,
-    Keyframes,
-    begun_with,
-)
+from deap_nn.algorithms.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Kept, begun_with
 from deap_nn.algorithms.settings_record import environment_of
 from deap_nn.algorithms.toolbox.generate_update import check_named
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, check_called
@@ -239,22 +235,19 @@ def evolve(
         lineage = _lineage(population, toolbox, seed, cxpb, mutpb, options)
         if isinstance(lineage, str) and not is_serial(toolbox.map):
             warnings.warn(f"the map is sent weights instead of recipes, which takes longer: {lineage}", stacklevel=2)
+    probabilities, kept_in = {"cxpb": cxpb, "mutpb": mutpb}, None
     if isinstance(lineage, str):
         for name, given in (("checkpoint", checkpoint is not None), ("timeout", timeout is not None)):
             if given:
                 raise ValueError(f"{name} needs breeding by recipes: {lineage}")
+        made: Breeding = Plain(toolbox, keeping_order(toolbox.map), seed=seed, **probabilities)
+    else:
+        made, kept_in = lineage, partial(Kept, lineage, keyframe_seconds, keyframe_bytes)
     if verbose:
         print(describe_algorithm(toolbox, len(population)))
-    probabilities = {"cxpb": cxpb, "mutpb": mutpb}
-    evolution = Evolution(
-        toolbox, population, ngen, keeping_order(toolbox.map), settings={"seed": seed, **probabilities}
-    )
-    made: Breeding = (
-        lineage if isinstance(lineage, Lineage) else Plain(toolbox, evolution.map, seed=seed, **probabilities)
-    )
-    evolution.mean = made.mean
-    if isinstance(lineage, Lineage):
-        evolution.map, evolution.look, evolution.breeding = lineage.map, lineage.look, "recipes"
+    settings = {"seed": seed, **probabilities}
+    evolution = Evolution(toolbox, population, ngen, made.map, look=made.look, mean=made.mean, settings=settings)
+    evolution.breeding = "plain" if kept_in is None else "recipes"
     watching = checked_callbacks(callbacks)
     if on_generation is not None:
         watching.append(OnGeneration(on_generation))
@@ -274,8 +267,7 @@ def evolve(
             breeding=made,
             stats=stats,
             halloffame=halloffame,
-            checkpoint=checkpoint,
-            keyframes=Keyframes(keyframe_seconds, keyframe_bytes),
+            kept=kept_in(checkpoint) if checkpoint is not None and kept_in is not None else None,
             verbose=verbose,
         )
         run.run()

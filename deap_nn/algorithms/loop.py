@@ -15,14 +15,8 @@ from typing import Any
 import numpy as np
 from deap import base, tools
 
-from deap_nn.algorithms.resuming import (
-    Keyframes,
-    go_on,
-    kept_of,
-    reference_of,
-)
+from deap_nn.algorithms.resuming import Kept, go_on, kept_of, refer
 from deap_nn.algorithms.toolbox.clock import Clock
-from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.plain import Breeding
 from deap_nn.breeding.variation import strength_of
 from deap_nn.callbacks.base import Callback, Evolution, tell, telling_start_and_end
@@ -33,7 +27,6 @@ from deap_nn.core.seeding import Purpose, stream
 from deap_nn.operators.elitism import Elitism
 from deap_nn.process.signals import heeding_signals, holding_signals
 from deap_nn.process.workers import is_serial
-from deap_nn.runs.checkpoint import Checkpoint
 
 COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma", "best_pairs")
 """The columns of a logbook. A toolbox without ``assess`` has no errors, one whose mutation has no ``sigma`` lacks that,
@@ -153,13 +146,11 @@ class _Run:
     breeding: Breeding
     stats: tools.Statistics | tools.MultiStatistics | None
     halloffame: tools.HallOfFame | None
-    checkpoint: Checkpoint | None
-    keyframes: Keyframes
+    kept: Kept | None
     verbose: bool
 
     def __post_init__(self) -> None:
         evolution, breeding = self.evolution, self.breeding
-        self._lineage = breeding if isinstance(breeding, Lineage) else None
         self._best_pairs: int | None = 0 if breeding.reproduction.has_groups else None
         toolbox = evolution.toolbox
         self._elitism = _elitism(toolbox, len(evolution.population))
@@ -181,15 +172,14 @@ class _Run:
                     with heeding_signals():
                         self._generation(generation)
         except BaseException:
-            if self._lineage is not None:
-                self._lineage.close()
+            self.breeding.close()
             raise
 
     def _go_on(self) -> int:
         """Go back to where the checkpoint ends, and return the first generation that is to be made."""
-        if self._lineage is None or self.checkpoint is None or not self.checkpoint.read_past():
+        if self.kept is None or not self.kept.checkpoint.read_past():
             return 0
-        go_on(self.evolution, self._lineage, self._clock, self._elitism, self.checkpoint, self.watching)
+        go_on(self.evolution, self.kept.lineage, self._clock, self._elitism, self.kept.checkpoint, self.watching)
         self._begun = self._started - self.evolution.elapsed
         if "best_pairs" not in self.evolution.row:  # a run of before there was this column
             self._best_pairs = None
@@ -199,39 +189,35 @@ class _Run:
 
     def _generation(self, generation: int) -> None:
         """Breed, score and log a generation, and tell of it."""
-        evolution, checkpoint = self.evolution, self.checkpoint
+        evolution, kept = self.evolution, self.kept
         evolution.generation = generation
         self._check_unchanged(generation)
         places = self._breed(generation) if generation else []
         _score(evolution, self.breeding, self._elitism, self.watching)
-        if not generation and self._lineage is not None and not is_serial(evolution.toolbox.map):
-            reference = reference_of(evolution, evolution.population[0].fitness.wvalues)
-            if reference is not None:
-                self._lineage.refer(*reference)
+        if not generation and not is_serial(evolution.toolbox.map):
+            refer(evolution, self.breeding, evolution.population[0].fitness.wvalues)
         if self.halloffame is not None:
             self.halloffame.update(evolution.population)
-        kept = checkpoint is not None
-        _record(evolution, self._clock, self.stats, self._begun, self._started, self._best_pairs, kept=kept)
+        times = self._begun, self._started
+        _record(evolution, self._clock, self.stats, *times, self._best_pairs, kept=kept is not None)
         evolution.same_bytes &= self.breeding.same_bytes
         if self.verbose:
             print(evolution.logbook.stream)
         self._started = self._begun + evolution.elapsed  # what callbacks take counts for the next generation
-        if checkpoint is not None and self._lineage is not None:
-            checkpoint.append(kept_of(evolution, self._lineage, self._clock, places, self.watching))
+        if kept is not None:
+            kept.checkpoint.append(kept_of(evolution, kept.lineage, self._clock, places, self.watching))
         tell(self.watching, "on_generation", evolution)
-        if checkpoint is not None and self._lineage is not None:
-            self.keyframes.keep(self._lineage, checkpoint, self.watching)
+        if kept is not None:
+            kept.keep_keyframe(self.watching)
 
     def _check_unchanged(self, generation: int) -> None:
         """Raise ValueError if something was registered anew in mid-run that this run does not take over."""
-        now, names = Registered.read(self.evolution.toolbox), ["elites", "elite_batches"]
-        remedy = "a run keeps those that it began with"
-        if self._lineage is not None:
-            names += ["clone", "mate", "mates", "mutate", "reproduction", "step", "weigh"]
-            remedy += ", unless breeding='plain' lets operators change"
-        for name in names:
+        now, fixed = Registered.read(self.evolution.toolbox), self.breeding.fixed
+        for name in ("elites", "elite_batches", *fixed):
             if not _alike(getattr(now, name), getattr(self._registered, name)):
-                raise ValueError(f"{name} was registered anew before generation {generation}: {remedy}")
+                unless = ", unless breeding='plain' lets operators change" if name in fixed else ""
+                said = f"{name} was registered anew before generation {generation}"
+                raise ValueError(f"{said}: a run keeps those that it began with{unless}")
 
     def _breed(self, generation: int) -> list[int]:
         """Let the children take the places of the population, and return those of their parents under a checkpoint."""
@@ -244,6 +230,6 @@ class _Run:
             self._best_pairs = reproduction.groups_with(max(population, key=attrgetter("fitness")), chosen)
         evolution.parents = len({id(member) for member in chosen})
         self.breeding.replace(population, chosen, kept, generation, self._clock.sigma)
-        if self.checkpoint is None:
+        if self.kept is None:
             return []
         return [member.recipe.place for member in (*chosen, *kept)]

@@ -16,8 +16,8 @@ import numpy as np
 from deap_nn.algorithms.settings_record import check_settings, environment_of, own_problem, settings_record
 from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.breeding.lineage import Lineage
+from deap_nn.breeding.plain import Breeding
 from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError
-from deap_nn.breeding.task import Reference
 from deap_nn.callbacks.base import Callback, Evolution, naming
 from deap_nn.core.environment import difference, warn_of_other_package
 from deap_nn.core.errors import WORST
@@ -116,9 +116,8 @@ def go_on(
         raise CheckpointError(f"ngen must be at least {least}, got {evolution.generations}")
     _check_environment(evolution, checkpoint)
     whole = past[0].settings is not None and past[0].environment is not None
-    reference = reference_of(evolution, past[0].wvalues[0])
-    if whole and not checkpoint.regardless and reference is not None and evolution.same_bytes:
-        lineage.refer(*reference)
+    compared = whole and not checkpoint.regardless and evolution.same_bytes
+    if compared and refer(evolution, lineage, past[0].wvalues[0]):
         list(evolution.map(evolution.toolbox.evaluate, population[:1]))  # who differs says so before anything is done
     keyframe = check_keyframe(checkpoint.path.parent, last.number)
     lineage.past.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
@@ -188,26 +187,28 @@ def _check_environment(evolution: Evolution, checkpoint: Checkpoint) -> None:
         warnings.warn(f"the last bits of a fitness may be others: {differs}", stacklevel=4)
 
 
-def reference_of(evolution: Evolution, wvalues: Sequence[float]) -> tuple[Any, Reference] | None:
-    """Return the function that scores, and the first founder with its fitness, which each process must compute alike.
+def refer(evolution: Evolution, breeding: Breeding, wvalues: Sequence[float]) -> bool:
+    """Let each process compute the fitness of the first founder alike, and return whether that can be demanded.
 
-    None where the fitness may be other each time: one that is not ours, has a user's own functions or layers in it, or
-    is computed on a GPU.
+    It cannot where the fitness may be other each time: one that is not ours, has a user's own functions or layers in
+    it, or is computed on a GPU.
 
     Parameters
     ----------
     evolution : Evolution
         The run, in generation 0.
+    breeding : Breeding
+        That of the run.
     wvalues : sequence of float
         The weighted values of the first founder's fitness.
     """
-    evaluate, first = evolution.toolbox.evaluate, evolution.population[0]
-    problem, values = own_problem(evaluate), tuple(map(float, wvalues))
+    problem, values = own_problem(evolution.toolbox.evaluate), tuple(map(float, wvalues))
     if problem is None or problem.device != "cpu" or max(map(abs, values)) >= WORST:
-        return None
+        return False
     if problem.model.own or problem.model.held or any(map(_has_own, problem.objectives)):
-        return None
-    return evaluate, (first.recipe, tuple(first.fitness.weights), values)
+        return False
+    breeding.refer(evolution.toolbox.evaluate, evolution.population[0], values)
+    return True
 
 
 def _has_own(objective: Any) -> bool:
@@ -235,23 +236,30 @@ def check_keyframe(folder: Path, generation: int) -> Path | None:
 
 
 @dataclass
-class Keyframes:
-    """When keyframes are made, and how large they may be.
+class Kept:
+    """A run's checkpoint, and its keyframes.
 
     Parameters
     ----------
+    lineage : Lineage
+        That of the run, which needs recipes for a checkpoint.
     seconds : float, optional
-        One is made when breeding the parents again would take longer; none ever if left out.
+        A keyframe is made when breeding the parents again would take longer; none ever if left out.
     most : int
-        One of more bytes is not kept.
+        A keyframe of more bytes is not kept.
+    checkpoint : Checkpoint
+        Where the generations are kept.
     """
 
+    lineage: Lineage
     seconds: float | None
     most: int
+    checkpoint: Checkpoint
     _told: bool = field(default=False, init=False)
 
-    def keep(self, lineage: Lineage, checkpoint: Checkpoint, watching: Iterable[Callback]) -> None:
+    def keep_keyframe(self, watching: Iterable[Callback]) -> None:
         """Make a keyframe, if breeding the parents again would take long enough."""
+        lineage, checkpoint = self.lineage, self.checkpoint
         if self.seconds is None or not lineage.generation:
             return
         if lineage.past.seconds_to_breed() <= self.seconds and lineage.past.dispensable < KEYFRAME_RECIPES:

@@ -222,17 +222,10 @@ class Dispatch:
                 found[answer.number] = answer.values
         return found
 
-    def refer(self, evaluate: Callable[[Any], Any], reference: Reference) -> None:
-        """Hold each process against the fitness of the first founder, once.
-
-        Parameters
-        ----------
-        evaluate : callable
-            The function that scores it.
-        reference : tuple
-            The weights of its fitness, and its weighted values.
-        """
-        self._reference = self._context(self._dumps(_without_generation(evaluate)))[1], reference
+    def refer(self, evaluate: Callable[[Any], Any], first: Any, wvalues: tuple[float, ...]) -> None:
+        """Hold each process against the weighted fitness of the first founder, once."""
+        digest = self._context(self._dumps(_without_generation(evaluate)))[1]
+        self._reference = digest, (first.recipe, tuple(first.fitness.weights), wvalues)
 
     def _note(self, answer: Group) -> None:
         """Warn, once a host, of a process that differs, or raise if the answer is none of a worker's."""

@@ -59,6 +59,8 @@ class Lineage:
 
     Attributes
     ----------
+    fixed
+        As for `Breeding`.
     ancestry : Ancestry
         The parents of each member.
     known : Known
@@ -70,6 +72,8 @@ class Lineage:
     seconds_for_one : float
         How long one takes, 0 until it is measured.
     """
+
+    fixed: tuple[str, ...] = ("clone", "mate", "mates", "mutate", "reproduction", "step", "weigh")
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from deap_nn.breeding.reproduction import Reproduction, reproduction_of
 from deap_nn.breeding.variation import unscored
 from deap_nn.core.errors import EvaluationError, MapError
 from deap_nn.core.registered import Scoring
+from deap_nn.genome.vectors import Vector
 from deap_nn.process.workers import out_of_memory, worker_count
 
 
@@ -19,6 +20,10 @@ class Breeding(Protocol):
 
     Both give the same members and the same fitness.
     """
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """The names of what must not be registered anew within a run."""
 
     @property
     def same_bytes(self) -> bool:
@@ -39,6 +44,18 @@ class Breeding(Protocol):
     def mean(self, members: Iterable[Any]) -> Any:
         """Return the mean of some members of the present generation, which is to be read before the next one."""
 
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any], /) -> Iterable[Any]:
+        """Map a function over members, with the answers in order."""
+
+    def look(self, member: Any) -> Vector:
+        """Return the weights of a member, valid until the next look or task."""
+
+    def refer(self, evaluate: Callable[[Any], Any], first: Any, wvalues: tuple[float, ...]) -> None:
+        """Hold each process that makes members against the weighted fitness of the first founder, once."""
+
+    def close(self) -> object:
+        """Remove what the run has outside the memory of this process."""
+
 
 class Plain:
     """Breeding in the plain way.
@@ -56,11 +73,12 @@ class Plain:
     """
 
     same_bytes = True
+    fixed: tuple[str, ...] = ()
 
     def __init__(
         self, toolbox: base.Toolbox, map: Callable[..., Iterable[Any]], *, seed: int, cxpb: float, mutpb: float
     ) -> None:
-        self._toolbox, self._map = toolbox, map
+        self._toolbox, self.map = toolbox, map
         self._keys: dict[str, Any] = {"seed": seed, "cxpb": cxpb, "mutpb": mutpb}
         self._size = 0
         self._sources: list[Any] = []
@@ -86,15 +104,26 @@ class Plain:
         """Map the evaluation; an error names the generation, and the child where the map goes one by one."""
         scored = 0
         try:
-            for values in self._map(Scoring(evaluate, generation), population):
+            for values in self.map(Scoring(evaluate, generation), population):
                 yield values
                 scored += 1
         except Exception as error:
             if isinstance(error, EvaluationError | MapError) or out_of_memory(error):
                 raise
-            child = f", child {scored}" if worker_count(self._map) == 1 else ""
+            child = f", child {scored}" if worker_count(self.map) == 1 else ""
             raise EvaluationError.of(f"generation {generation}{child}", error) from error
 
     def mean(self, members: Iterable[Any]) -> Any:
         """Return the mean of some members of the present generation."""
         return self.reproduction.plain_mean(list(members), self._sources, self._size)
+
+    def look(self, member: Any) -> Vector:
+        """Return the weights of a member."""
+        weights: Vector = member.flat
+        return weights
+
+    def refer(self, evaluate: Callable[[Any], Any], first: Any, wvalues: tuple[float, ...]) -> None:
+        """Do nothing: the processes get weights."""
+
+    def close(self) -> None:
+        """Do nothing: all is in the memory of this process."""
