@@ -15,7 +15,7 @@ from typing import Any, Literal
 from deap import base, tools
 
 from deap_nn.algorithms.loop import _Run
-from deap_nn.algorithms.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Kept, begun_with
+from deap_nn.algorithms.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Kept, KeptHall, begun_with
 from deap_nn.algorithms.settings_record import environment_of
 from deap_nn.algorithms.toolbox.generate_update import check_named
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, check_called
@@ -134,7 +134,7 @@ def evolve(
     checkpoint : Checkpoint or path-like, optional
         Where to keep each generation: a folder, or one that was opened and is left open. One that has generations goes
         on after the last: with the same arguments the result is that of a run that was never broken. It needs breeding
-        by recipes, no hall of fame, and an `ngen` that it has not gone beyond.
+        by recipes, and an `ngen` that it has not gone beyond. A hall of fame is kept too, and begins empty.
     breeding : {"recipes", "plain"}
         Whether the map is sent recipes, and children are bred where they are scored, or their weights. Both give the
         same result, plain breeding later under a map of several processes: ``mate`` sees weights without a fitness in
@@ -224,8 +224,8 @@ def evolve(
     for alias in ("mate", "mutate"):
         check_suits_matrices(alias, getattr(toolbox, alias, None))
     check_named(toolbox)
-    if checkpoint is not None and halloffame is not None:
-        raise ValueError("halloffame cannot be kept in a checkpoint")
+    if checkpoint is not None and halloffame:
+        raise ValueError(f"halloffame must be empty under a checkpoint, which fills it again, got {len(halloffame)}")
     lineage: Lineage | str = "breeding is 'plain'"
     if breeding == "recipes":
         force = force or getattr(checkpoint, "regardless", False)
@@ -251,6 +251,8 @@ def evolve(
     watching = checked_callbacks(callbacks)
     if on_generation is not None:
         watching.append(OnGeneration(on_generation))
+    if checkpoint is not None and halloffame is not None:
+        watching.append(KeptHall(halloffame))
     if progress is None:
         progress = in_notebook() and not any(isinstance(callback, ProgressBar) for callback in watching)
     if progress:

@@ -324,3 +324,26 @@ def test_a_folder_says_how_its_run_is_bred(tmp_path, breeding):
     with RunDirectory(tmp_path / "run", settings={"breeding": "by the clock"}) as directory:
         evolved(toolbox.population(n=4), toolbox, breeding=breeding, callbacks=[directory])
     assert json.loads((tmp_path / "run" / "config.json").read_text())["breeding"] == breeding
+
+
+@pytest.mark.parametrize("keyframes", [None, 0.0])
+@pytest.mark.parametrize("kind", [lambda: tools.HallOfFame(4), tools.ParetoFront])
+def test_a_hall_of_fame_is_kept_and_restored_at_resume(tmp_path, keyframes, kind):
+    def run(ngen, **options):
+        toolbox, hall = wired(elites=1), kind()
+        evolve(toolbox.population(n=8), toolbox, ngen, seed=1, halloffame=hall, **options)
+        keys = [fitness.wvalues for fitness in hall.keys]
+        return [(type(member), member.flat.tobytes(), member.fitness.wvalues) for member in hall], keys
+
+    kept = {"checkpoint": tmp_path / "kept", "keyframe_seconds": keyframes}
+    for ngen in (2, 5, 5):
+        assert run(ngen, **kept) == run(ngen)
+    assert len(run(5)[0]) == (4 if kind is not tools.ParetoFront else 1)
+
+
+def test_a_hall_of_fame_that_comes_later_is_warned_of(tmp_path):
+    toolbox, hall = wired(), tools.HallOfFame(3)
+    evolved(toolbox.population(n=6), toolbox, checkpoint=tmp_path)
+    with pytest.warns(UserWarning, match="the run was begun without a hall of fame: it has only members that come now"):
+        evolve(toolbox.population(n=6), toolbox, 3, seed=1, halloffame=hall, checkpoint=tmp_path)
+    assert {member.recipe.generation for member in hall} == {3}
