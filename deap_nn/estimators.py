@@ -94,7 +94,9 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
             network = _perceptron(x.shape[1], outputs, self.hidden_layer_sizes, self.activation)
         else:
             network = _of_function(self.model, x.shape[1], outputs)
-        problem = KerasProblem(network, x, y, loss=self._loss, validation_split=self.validation_fraction)
+        cut = len(x) - max(1, round(self.validation_fraction * len(x)))
+        drawn = (x[cut:], y[cut:])  # at random, so a class may be missing without a warning
+        problem = KerasProblem(network, x[:cut], y[:cut], loss=self._loss, validation_data=drawn)
         try:
             readouts, logbook = self._evolve_problem(problem, seed)
             try:

@@ -92,8 +92,8 @@ def make_toolbox(
         classes. For any other, and other data or fitness, a `KerasProblem`, which has both.
     data : str, path, Dataset or (x, y)
         A name that ``load_dataset`` knows, a file or folder, or the data themselves; nothing for a `KerasProblem`. A
-        tuple of inputs and targets makes a `KerasProblem` of the model, with the loss that it is compiled with, or else
-        the cross-entropy.
+        tuple of inputs and targets, and maybe sample weights, makes a `KerasProblem` of the model, with the loss that
+        it is compiled with, or else the cross-entropy.
     seed : int
         Decides everything random; `evolve` takes it for its own.
     preset : {"ga", "es", "article"}
