@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deap_nn.core.arguments import did_you_mean
 from deap_nn.core.errors import WORST
 from deap_nn.models.custom_objects import by_name, left_out, own_parts, silent_on_lambdas, untold
 from deap_nn.models.tensorflow import keras
@@ -169,7 +170,8 @@ def _single(given: Any, argument: str) -> Objective:
             return _of_keras("loss", given, keras.losses.get(_SHORT.get(given, given)), argument)
         except ValueError as error:
             known = "'error', 'cross_entropy', 'mse', 'mae', the name of a Keras loss, or a loss or metric itself"
-            raise ValueError(f"{argument} must be {known}, got {given!r}") from error
+            names = ("error", "cross_entropy", *_SHORT, *vars(keras.losses))
+            raise ValueError(f"{argument} must be {known}, got {given!r}{did_you_mean(given, names)}") from error
     if isinstance(given, keras.losses.Loss):
         return _of_keras("loss", given.name, given, argument)
     if isinstance(given, keras.metrics.Metric):

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from deap import base, tools
 from numpy.typing import ArrayLike
 
-from deap_nn.algorithms.toolbox.choices import check_choice, check_for_algorithm, scoring_of, usual_sigma
+from deap_nn.algorithms.toolbox.choices import check_for_algorithm, scoring_of, usual_sigma
 from deap_nn.algorithms.toolbox.generate_update import register_strategy
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, name_fitness
 from deap_nn.algorithms.toolbox.settings import ALIASES, SETTINGS, canonical
 from deap_nn.breeding.founders import initPopulation
-from deap_nn.core.arguments import check_bounds, check_count, check_number, check_probability
+from deap_nn.core.arguments import check_bounds, check_choice, check_count, check_number, check_probability
 from deap_nn.core.seeding import Purpose, check_seed, stream
 from deap_nn.data.dataset import Dataset
 from deap_nn.genome.individual import Individual
