@@ -22,6 +22,7 @@ from deap_nn.algorithms.resuming import (
     reference_of,
 )
 from deap_nn.algorithms.toolbox.clock import Clock
+from deap_nn.breeding.founders import is_warm
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.plain import Breeding
 from deap_nn.breeding.variation import strength_of
@@ -203,7 +204,8 @@ class _Run:
         self._check_unchanged(generation)
         places = self._breed(generation) if generation else []
         _score(evolution, self.breeding, self._elitism, self.watching)
-        if not generation and self._lineage is not None and not is_serial(evolution.toolbox.map):
+        drawn = self._lineage is not None and not is_warm(self._lineage.breeder)
+        if not generation and self._lineage is not None and drawn and not is_serial(evolution.toolbox.map):
             reference = reference_of(evolution, evolution.population[0].fitness.wvalues)
             if reference is not None:
                 self._lineage.refer(*reference)

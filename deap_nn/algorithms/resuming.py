@@ -16,6 +16,7 @@ from deap import tools
 
 from deap_nn.algorithms.settings_record import check_settings, environment_of, own_problem, settings_record
 from deap_nn.algorithms.toolbox.clock import Clock
+from deap_nn.breeding.founders import is_warm
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError
 from deap_nn.breeding.task import Reference
@@ -116,7 +117,7 @@ def go_on(
         least = f"the {last.number} generations of {checkpoint.path.parent}"
         raise CheckpointError(f"ngen must be at least {least}, got {evolution.generations}")
     _check_environment(evolution, checkpoint)
-    whole = past[0].settings is not None and past[0].environment is not None
+    whole = past[0].settings is not None and past[0].environment is not None and not is_warm(lineage.breeder)
     reference = reference_of(evolution, past[0].wvalues[0])
     if whole and not checkpoint.regardless and reference is not None and evolution.same_bytes:
         lineage.refer(*reference)
@@ -126,7 +127,7 @@ def go_on(
     if lineage.ancestry.history != last.history:
         own = "the toolbox's mates, elites and, around a centre, parents and step, which follows from the generations "
         own += "that make_toolbox(generations=N) names,"
-        same = f"seed, cxpb, mutpb, the population's seed and {own} must be the same"
+        same = f"seed, cxpb, mutpb, the population's seed or weights, and {own} must be the same"
         raise CheckpointError(f"{checkpoint.path.parent} is of another run: {same}")
     if last.number:
         population[:] = lineage.past.last_members()
