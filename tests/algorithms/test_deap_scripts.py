@@ -362,7 +362,9 @@ def warm_populations():
 
 
 @pytest.mark.parametrize("kind", ["evolved", "by hand", "changed", "two"])
-@pytest.mark.parametrize("options", [{}, {"elites": 2}, {"mates": 4, "mate": cxScanning}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"elites": 2}, {"mates": 4, "mate": cxScanning}], ids=["pairs", "elites", "four"]
+)
 def test_a_warm_start_goes_by_recipes_to_the_same_bytes(tmp_path, kind, options):
     given = [copy.deepcopy(member) for member in warm_populations()[kind]]
     ways = []
@@ -384,6 +386,21 @@ def test_a_warm_start_goes_by_recipes_to_the_same_bytes(tmp_path, kind, options)
                 run(5, copy.deepcopy(given[::-1]), **kept)
         assert run(5, copy.deepcopy(given), **kept) == whole
     assert set(ways) == {"recipes"}
+
+
+def test_a_warm_start_on_a_network_is_resumed_with_the_same_weights(digits, tmp_path):
+    def toolbox():
+        made = make_toolbox("mlp", digits, seed=1)
+        made.register("map", mapping)
+        return made
+
+    given = [copy.deepcopy(member) for member in toolbox().population(n=4)]
+    evolve(copy.deepcopy(given), toolbox(), 1, checkpoint=tmp_path, keyframe_seconds=0.0)
+    another = pytest.raises(CheckpointError, match="the population's seed or weights")
+    with pytest.warns(UserWarning, match="is of another run"), another:
+        evolve(copy.deepcopy(given[::-1]), toolbox(), 3, checkpoint=tmp_path)
+    resumed = evolve(copy.deepcopy(given), toolbox(), 3, checkpoint=tmp_path)[1]
+    assert rows_of(resumed) == rows_of(evolve(given, toolbox(), 3, breeding="plain")[1])
 
 
 def test_a_warm_start_that_cannot_go_by_recipes_says_why(monkeypatch):
