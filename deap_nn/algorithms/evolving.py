@@ -20,9 +20,10 @@ from deap_nn.algorithms.settings_record import environment_of
 from deap_nn.algorithms.toolbox.generate_update import check_named
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, check_called
 from deap_nn.breeding.dispatch import Sharing
-from deap_nn.breeding.founders import breeder_of
+from deap_nn.breeding.founders import breeder_of, is_warm, keep_founders
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.plain import Breeding, Plain
+from deap_nn.breeding.recipe import Recipe
 from deap_nn.callbacks.base import Callback, Evolution, OnGeneration, checked_callbacks
 from deap_nn.callbacks.progress import ProgressBar, in_notebook
 from deap_nn.core.arguments import check_count, check_number, check_probability
@@ -53,7 +54,12 @@ def _lineage(
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             return f"{name} cannot travel: {error}"
     lineage = Lineage(breeder, toolbox.map, **options)
-    population[:] = lineage.present([member.recipe for member in population])
+    recipes = [Recipe(0, place) if is_warm(breeder) else member.recipe for place, member in enumerate(population)]
+    reason = keep_founders(lineage, population, options["size"]) if is_warm(breeder) else None
+    if reason is not None:
+        lineage.close()
+        return reason
+    population[:] = lineage.present(recipes)
     return lineage
 
 
@@ -138,9 +144,10 @@ def evolve(
     breeding : {"recipes", "plain"}
         Whether the map is sent recipes, and children are bred where they are scored, or their weights. Both give the
         same result, plain breeding later under a map of several processes: ``mate`` sees weights without a fitness in
-        either, and one with an attribute ``fitter_first`` is given the fitter of two first. Recipes need a population
-        fresh from a toolbox whose ``population`` is `initPopulation`'s, as `make_toolbox` registers it; any other is
-        bred the plain way, and a warning gives the reason if the map is not the built-in one. Under recipes a member's
+        either, and one with an attribute ``fitter_first`` is given the fitter of two first. The weights of a population
+        that is not fresh from `initPopulation` are kept in the cache as the keyframe of generation 0. What recipes
+        cannot serve is bred the plain way, and a warning gives the reason if the map is not the built-in one: members
+        with attributes of their own, a ``clone`` of the user's, what cannot be pickled. Under recipes a member's
         weights are made when somebody looks at them, and what a callback writes to them is not inherited, nor can the
         next generation be bred from what it puts into the population. With a checkpoint, weights that nobody has looked
         at may be lost in a later generation: copy a member that is to be kept, or let `Callback.members` name it.

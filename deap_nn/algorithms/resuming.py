@@ -16,6 +16,7 @@ from deap import tools
 
 from deap_nn.algorithms.settings_record import check_settings, environment_of, own_problem, settings_record
 from deap_nn.algorithms.toolbox.clock import Clock
+from deap_nn.breeding.founders import is_warm
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.plain import Breeding
 from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError
@@ -125,7 +126,7 @@ def go_on(
     if lineage.ancestry.history != last.history:
         own = "the toolbox's mates, elites and, around a centre, parents and step, which follows from the generations "
         own += "that make_toolbox(generations=N) names,"
-        same = f"seed, cxpb, mutpb, the population's seed and {own} must be the same"
+        same = f"seed, cxpb, mutpb, the population's seed or weights, and {own} must be the same"
         raise CheckpointError(f"{checkpoint.path.parent} is of another run: {same}")
     if last.number:
         population[:] = lineage.past.last_members()
@@ -192,7 +193,7 @@ def refer(evolution: Evolution, breeding: Breeding, wvalues: Sequence[float]) ->
     """Let each process compute the fitness of the first founder alike, and return whether that can be demanded.
 
     It cannot where the fitness may be other each time: one that is not ours, has a user's own functions or layers in
-    it, or is computed on a GPU.
+    it, or is computed on a GPU. Founders whose weights were given are not drawn in other processes.
 
     Parameters
     ----------
@@ -207,6 +208,8 @@ def refer(evolution: Evolution, breeding: Breeding, wvalues: Sequence[float]) ->
     if problem is None or problem.device != "cpu" or max(map(abs, values)) >= WORST:
         return False
     if problem.model.own or problem.model.held or any(map(_has_own, problem.objectives)):
+        return False
+    if isinstance(breeding, Lineage) and is_warm(breeding.breeder):
         return False
     breeding.refer(evolution.toolbox.evaluate, evolution.population[0], values)
     return True
