@@ -173,7 +173,7 @@ def test_families_that_would_take_long_are_left_out(finished_run, monkeypatch):
         ("logbook.csv", "gen,min\n0,1\n", "has no avg"),
         ("logbook.csv", "gen,min,avg\n0,1", "has no row"),
         ("logbook.csv", 'gen,min,avg\n"0,1\n', "cannot be read"),
-        ("timing.csv", "gen,seconds\n0,x\n", "seconds is no number"),
+        ("timing.csv", "gen,seconds\n0,x\n", "seconds is not a number"),
         ("timing.csv", "gen\n0\n", "has no seconds"),
         ("status.json", "[", "cannot be read"),
         ("status.json", "[]", "is no object"),

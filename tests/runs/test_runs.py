@@ -385,8 +385,8 @@ def test_a_folder_that_is_no_run_is_refused_in_one_line(tmp_path, read):
     [
         ("config.json", "[1]", "is no object"),
         ("status.json", "{", "Expecting property name"),
-        ("logbook.csv", "gen,min\n0,many\n", "line 2: min is no number: 'many'"),
-        ("logbook.csv", "", "has no head"),
+        ("logbook.csv", "gen,min\n0,many\n", "line 2: min is not a number: 'many'"),
+        ("logbook.csv", "", "has no header line"),
         ("timing.csv", 'gen\n"0\n', "unexpected end"),
         ("best.npz", "no archive", "cannot be read"),
     ],
