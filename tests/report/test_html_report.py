@@ -181,7 +181,7 @@ def test_families_that_would_take_long_are_left_out(finished_run, monkeypatch):
         ("trace.npz", "PK", "cannot be read"),
         ("filters.npz", "PK\x03\x04 and no more", "cannot be read"),
         ("answers.npz", "", "cannot be read"),
-        ("checkpoint/generations", "deap", "no checkpoint"),
+        ("checkpoint/generations", "deap", "is not a checkpoint"),
     ],
 )
 def test_a_damaged_file_is_named_in_one_line(tmp_path, name, content, said):
@@ -243,9 +243,9 @@ def test_the_command_draws_and_compares(finished_run, run, tmp_path):
         (["nowhere"], "argument DIR: nowhere is not a folder"),
         (["a", "nowhere"], "argument DIR: nowhere is not a folder"),
         (["a", "b"], "b/config.json: cannot be read (No such file or directory)"),
-        (["a", "--output", "x.html"], "argument --output: is for several DIR, which are compared in it"),
-        (["a", "--host", "0.0.0.0"], "argument --host: is for --serve"),
-        (["a", "b", "--serve", "0"], "argument --serve: follows one run, got 2 folders"),
+        (["a", "--output", "x.html"], "argument --output: needs several DIR, which are compared in that file"),
+        (["a", "--host", "0.0.0.0"], "argument --host: needs --serve PORT"),
+        (["a", "b", "--serve", "0"], "argument --serve: needs one DIR, got 2"),
         (["a", "--serve", "x"], "argument --serve: must be an integer from 0 to 65535, got 'x'"),
         (["b", "--serve", "0"], "b/config.json: cannot be read (No such file or directory)"),
     ],
