@@ -159,7 +159,7 @@ def test_a_checkpoint_of_version_2_is_read_and_not_gone_on_with(tmp_path):
     content = path.read_bytes().replace(MAGIC, b"deap_nn checkpoint 2\n")
     path.write_bytes(content)
     assert [generation.number for generation in read_generations(tmp_path)] == [0, 1, 2, 3]
-    with pytest.raises(CheckpointError, match="is no checkpoint of this version"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint of this version"):
         run(5, checkpoint=tmp_path)
     assert path.read_bytes() == content
 

@@ -232,7 +232,7 @@ MNIST_CASES = [
 """Options of ``mnist.py``, and what its line names."""
 
 RESUME_CASES = [
-    (lambda run: shutil.rmtree(run), RESUME, "run is no folder"),
+    (lambda run: shutil.rmtree(run), RESUME, "run is not a folder"),
     (without_records(unlink("config.json")), RESUME, "no config.json"),
     (without_records(lambda run: os.truncate(run / "config.json", 40)), RESUME, "config.json cannot be read"),
     (without_records(write("config.json", b"\xff\xfe")), RESUME, "config.json cannot be read"),
@@ -251,15 +251,15 @@ RESUME_CASES = [
     (data(sha256="0"), RESUME, "the data are not those"),
     (data(path="/etc/passwd"), RESUME, "--data"),
     (data(path="nothing.npz"), RESUME, "--data"),
-    (write(RECORDS, b"x" * 99), RESUME, "no checkpoint of this version"),
-    (write(RECORDS, b"deap_nn checkpoint 1\n"), RESUME, "no checkpoint of this version"),
+    (write(RECORDS, b"x" * 99), RESUME, "is not a checkpoint of this version"),
+    (write(RECORDS, b"deap_nn checkpoint 1\n"), RESUME, "is not a checkpoint of this version"),
     (flip(RECORDS, 200), RESUME, "is damaged at byte"),
     (lambda run: None, [*RESUME, "--population", "30"], "--population"),
     (lambda run: None, [*RESUME, "--keyframes", "x"], "--keyframes"),
     (lambda run: None, [*RESUME, "--cache", "nothing"], ": error: argument --cache: nothing is not a folder"),
     (lambda run: None, ["--resume", "run", "--generations", "1"], "--generations"),
     (lambda run: None, ["--resume", "run"], "is finished"),
-    (lambda run: None, ["--resume", "file"], "file is no folder"),
+    (lambda run: None, ["--resume", "file"], "file is not a folder"),
 ]
 """What is done to a run, options that resume it, and what the line names."""
 

@@ -139,7 +139,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("takes", "told"), [(0.1, "saved"), (600, "after 3 s not all was saved")])
+@pytest.mark.parametrize(("takes", "told"), [(0.1, "saved"), (600, "ended after 3 s before everything was saved")])
 def test_who_saves_too_long_ends_as_interrupted_and_says_so(tmp_path, takes, told):
     path = tmp_path / "script.py"
     path.write_text(SAVING.format(takes=takes))

@@ -426,7 +426,7 @@ def test_plain_files_are_regular_files(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "file")
     assert read_plain(tmp_path / "file", 4) == b"here"
-    for name, reason in (("pipe", "no regular file"), ("link", "is a link"), (".", "no regular file")):
+    for name, reason in (("pipe", "not a regular file"), ("link", "is a link"), (".", "not a regular file")):
         with pytest.raises(OSError, match=reason):
             open_plain(tmp_path / name)
     with pytest.raises(OSError, match="has 4 bytes, at most 3 are read"):
@@ -452,7 +452,7 @@ def test_an_archive_with_two_arrays_of_a_name_or_a_large_head_is_refused(tmp_pat
         read_arrays(tmp_path / "twice.npz")
     with zipfile.ZipFile(tmp_path / "head.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.npy", b"\x93NUMPY\x02\x00" + (1 << 30).to_bytes(4, "little") + b" " * 999)
-    with pytest.raises(InputError, match="with a head of 1,073,741,824 bytes"):
+    with pytest.raises(InputError, match="with a header of 1,073,741,824 bytes"):
         read_arrays(tmp_path / "head.npz")
 
 
