@@ -95,8 +95,8 @@ def recombination_weights(size: int, parents: float | None = None) -> NDArray[np
     size : int
         The number of members, at least 1.
     parents : int or float, optional
-        The number of the best members with a weight, and also of the worst, at least 1 and at most half of all; a float
-        is a share of all. Default: half of all.
+        The number of the best members with a weight, which is also that of the worst. At least 1 and at most half of
+        all; a float is a share of all. Default: half of all.
 
     Returns
     -------

@@ -65,7 +65,7 @@ def _guard(communicator: Any) -> None:
     A ZeroMQ socket is not thread-safe: if the report of every 25 seconds interrupts the sending of a large task, the
     message is torn and SCOOP ends with "pickle data was truncated" (soravux/scoop, issue 14). SCOOP's reporting thread
     has four faults: it ends if the queue changes during a read, first reports after 25 seconds, leaves out the current
-    task, and names tasks differently from the broker, which therefore loses track of them.
+    task, and names tasks differently from the broker. The broker therefore loses track of them.
     """
     lock = threading.RLock()
     reporter = communicator.status_update_thread

@@ -235,7 +235,7 @@ def mutate_around(
         The place of each child, at least 0, which selects its noise: 2i that of stream i, and 2i + 1 the same negated.
     halves, rounded
         The outputs for the matrices that are kept only as bfloat16, one for each child, and the flags of these
-        matrices, as `round_weights` takes them; `outs` then get only the other matrices.
+        matrices, as in `round_weights`. `outs` then get only the other matrices.
 
     Raises
     ------
