@@ -263,7 +263,7 @@ def test_workers_begin_before_the_last_task_is_made(run, tmp_path):
 def test_fewer_workers_than_asked_for_are_counted(run, tmp_path):
     path = tmp_path / "script.py"
     path.write_text("if __name__ != '__main__':\n    raise OSError('not here')\nimport time\ntime.sleep(3)\n")
-    assert said(run(*LAUNCH, path))[-1] == "launch: only 1 of 3 workers came"
+    assert said(run(*LAUNCH, path))[-1] == "launch: only 1 of 3 workers connected"
 
 
 def test_hosts_are_read_and_shared_out(tmp_path):
