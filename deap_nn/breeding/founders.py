@@ -1,4 +1,4 @@
-"""The initial population, and what a run by recipes begins with."""
+"""The initial population, and the breeder of a run by recipes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from deap_nn.operators.by_name import WITH_STRATEGY, function_of
 
 
 def initPopulation(toolbox: base.Toolbox, seed: int, n: int | None = None, *, start: int = 0) -> Population:
-    """Make `n` individuals, each with random numbers of its own: member `i` is the same however many there are.
+    """Make `n` individuals, each from its own random stream: member `i` does not depend on `n`.
 
-    Their weights are made when somebody looks at them, so that a large population takes no memory yet.
+    Weights are made when they are first read, so a large population takes no memory before.
 
     Parameters
     ----------
@@ -35,19 +35,19 @@ def initPopulation(toolbox: base.Toolbox, seed: int, n: int | None = None, *, st
     seed : int
         The run's seed.
     n : int, optional
-        The number of individuals; that of ``make_toolbox(population=...)`` if left out.
+        The number of individuals; if left out, the ``population`` of `make_toolbox`.
     start : int
-        The number of the first: islands that are to differ each begin where another ends.
+        The place of the first individual. Islands get different members if each starts at the end of another.
 
     Raises
     ------
     ValueError
-        If `n` or `start` is no integer of at least 0.
+        If `n` or `start` is no integer of at least 0, or `n` is left out and `make_toolbox` got no ``population``.
     """
     if n is None:
         n = Registered.read(toolbox).members
         if n is None:
-            raise ValueError("n must be given where make_toolbox was not given the population")
+            raise ValueError("n must be given: make_toolbox got no population")
     start = check_count(start, "start", 0)
     places = range(start, start + check_count(n, "n", 0))
     if not places:
@@ -65,7 +65,7 @@ def _founder_weights(individual: Callable[..., Any], seed: int, recipe: Recipe) 
 
 
 def _origin(member: LightMember) -> tuple[Any, ...] | None:
-    """Return the function that makes a founder, and the seed, whether or not a run has taken it over."""
+    """Return the function that makes a founder, and its seed, also after a run took it over; None for others."""
     if getattr(member.make, "func", None) is _founder_weights:
         arguments: tuple[Any, ...] = member.make.args
         return arguments
@@ -76,14 +76,14 @@ def _origin(member: LightMember) -> tuple[Any, ...] | None:
 def breeder_of(
     population: Sequence[Any], toolbox: base.Toolbox, *, seed: int, cxpb: float, mutpb: float
 ) -> Breeder | str:
-    """Return what the recipes of a run have in common, or why there can be none.
+    """Return the breeder of a run by recipes, or the reason why there can be no recipes.
 
-    There are recipes for a population that `initPopulation` has made and nobody has looked into since: any other is not
-    a function of a seed.
+    Recipes need a population of `initPopulation` with weights that were not read since: any other is not a function of
+    a seed.
     """
     registered = Registered.read(toolbox)
     if getattr(registered.clone, "func", registered.clone) is not copy.deepcopy:
-        return "clone is registered anew, and children of recipes are not cloned"
+        return "clone is not deepcopy, and children of recipes are not cloned"
     for operator in map(function_of, (registered.mate, registered.mutate)):
         if operator in WITH_STRATEGY:
             return f"{operator.__name__} changes the strategy of each individual, and recipes have none"
@@ -92,12 +92,12 @@ def breeder_of(
         if not isinstance(member, WeightList):
             return f"{fresh}, of WeightLists, got {type(member).__name__}"
     if not all(isinstance(member, LightMember) for member in population):
-        return f"{fresh}, and nobody may have looked at its members' weights"
+        return f"{fresh}, and its members' weights must not have been read"
     if any(member.recipe.generation or member.recipe.place >= POOL_PLACE for member in population):
         return f"{fresh}, not one that has been evolved"
     origins = [_origin(member) for member in population]
     if origins[0] is None or any(origin != origins[0] for origin in origins):
-        return f"{fresh}, all of it from one"
+        return f"{fresh}, with all members from one toolbox"
     individual, founders_seed = origins[0]
     shapes, container = population[0].light_shapes, population[0].container
     return Breeder(

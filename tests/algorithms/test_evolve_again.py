@@ -208,10 +208,10 @@ def test_a_population_whose_run_ended_in_generation_0_can_be_run_again(monkeypat
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda population: population[0].flat, "nobody may have looked at its members' weights"),
+        (lambda population: population[0].flat, "its members' weights must not have been read"),
         (lambda population: population.__setitem__(2, [1.0]), "of WeightLists, got list"),
         (lambda population: setattr(population[1], "recipe", Recipe(0, MEAN_PLACE, (0, 1))), "has been evolved"),
-        (lambda population: population.__setitem__(0, wired().population(n=1)[0]), "all of it from one"),
+        (lambda population: population.__setitem__(0, wired().population(n=1)[0]), "with all members from one toolbox"),
     ],
 )
 def test_why_a_population_has_no_recipes_is_told(tmp_path, spoil, reason):
@@ -347,7 +347,7 @@ def scored_one(individual):
 def test_an_evaluation_of_mid_run_that_cannot_travel_is_named():
     toolbox = wired()
     callback, _ = registering("evaluate", scored_one)
-    with pytest.raises(EvaluationError, match=r"^generation 3: evaluate cannot travel: .*local object"):
+    with pytest.raises(EvaluationError, match=r"^generation 3: evaluate cannot be pickled: .*local object"):
         evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[callback])
 
 
