@@ -79,7 +79,7 @@ class Dispatch:
     Attributes
     ----------
     odd : dict
-        How a process differs from the one that began the run, by its host.
+        How a process differs from the process that began the run, by its host.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Dispatch:
         while members:
             size = group_size or max(smallest, -(-members // (4 * workers)))
             if workers == 1:
-                size = largest
+                size = largest  # there is nothing to balance
             elif size > 1 and not group_size:
                 size += -size % mates  # whole groups of parents: siblings are bred in one pass
             yield min(size, largest, members)

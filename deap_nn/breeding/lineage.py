@@ -104,7 +104,7 @@ class Lineage:
             self.close()
             held = f"{self._slots.count} genomes of {self._genome_mib:.1f} MiB, at least {FEWEST_SLOTS} are needed"
             held += f" and its files have {segment_bytes(self.genomes.size) / 2**20:.0f} MiB each"
-            helps = "give more --cache-size, another --cache or --breeding plain"
+            helps = "increase --cache-size, or choose another --cache or --breeding plain"
             raise ValueError(f"cache: {room / 2**20:.1f} MiB in {place} hold {held}: {helps}")
         self.known = Known(slots=self._slots.held)
         self._averaged: set[int] = set()
@@ -127,7 +127,7 @@ class Lineage:
 
     @property
     def same_bytes(self) -> bool:
-        """Whether no process that returned results differs from the one that began the run."""
+        """Whether no process that returned results differs from the process that began the run."""
         return not self._dispatch.odd
 
     @property
@@ -160,7 +160,7 @@ class Lineage:
             f"population: generation {generation} cannot be bred by recipes from individuals put into the one before: "
             "use breeding='plain', or toolbox.elites to keep the best members",
         )
-        for key in self._averaged:
+        for key in self._averaged:  # recipes that only means of the last generation needed
             self.known.recipes.pop(key, None)
         self._averaged.clear()
         places = [recipe.place for recipe in recipes]
@@ -204,7 +204,7 @@ class Lineage:
         if without_slot and not self._warned:
             self._warned = True
             missing = f"{without_slot} of {len(parents)} parents of {self._genome_mib:.1f} MiB each"
-            helps = "give more --cache-size, another --cache or fewer --parents"
+            helps = "increase --cache-size, or choose another --cache or fewer --parents"
             warnings.warn(
                 f"the cache has no room for {missing}, which are recomputed at each use: {helps}",
                 stacklevel=2,

@@ -27,7 +27,7 @@ class Breeding(Protocol):
 
     @property
     def same_bytes(self) -> bool:
-        """Whether no process that returned results differs from the one that began the run."""
+        """Whether no process that returned results differs from the process that began the run."""
 
     @property
     def reproduction(self) -> Reproduction:

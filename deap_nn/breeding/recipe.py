@@ -25,9 +25,9 @@ class Recipe(NamedTuple):
     sigma : float, optional
         The mutation step size, if the toolbox's mutation has a ``sigma``.
     drawn : bytes
-        For a recombination around a centre, its one parent: the places of the centre's children, in the format of
-        `drawn_places`. With recombination weights all of them, best first; else one entry for each draw. Empty for
-        any other genome.
+        For a recombination around a centre, its one parent: the places of the recombined children of the centre, in
+        the format of `drawn_places`. They are best first if recombination has weights; a child that was drawn several
+        times has several entries. Empty for any other genome.
     copied : bool
         Whether it is an elite: an unchanged copy of its one parent.
     """
@@ -54,6 +54,7 @@ class Recipe(NamedTuple):
 
     def is_followed_by(self, other: object) -> bool:
         """Return whether `other` is the recipe of the next child of the same parents."""
+        # Siblings have the same parents, rotated by one.
         sibling = Recipe(self.generation, self.place + 1, (*self.parents[1:], *self.parents[:1]), self.sigma)
         return bool(self.parents) and self.place < POOL_PLACE and other == sibling
 

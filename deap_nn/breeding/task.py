@@ -73,7 +73,7 @@ class Group(NamedTuple):
     """A worker's answer to a task, with the task's number, since a map may return answers out of order.
 
     ``values`` are None if the worker lacks the context or an ancestor. ``reason`` says how the worker's process, on
-    ``host``, differs from the one that began the run, so that it may compute other last bits; empty if it does not.
+    ``host``, differs from the process that began the run, and may compute other last bits; empty if it does not differ.
     """
 
     number: int
@@ -84,7 +84,7 @@ class Group(NamedTuple):
 
 contexts: OrderedDict[bytes, Context] = OrderedDict()
 compared: dict[str, str] = {}
-"""For each run by its token: how this process differs from the one that began the run; empty if it does not."""
+"""For each run by its token: how this process differs from the process that began it; empty if it does not."""
 referred: set[str] = set()
 """The tokens of the runs of which this process has scored the first founder."""
 genomes_by_run: dict[str, Genomes] = {}
@@ -152,8 +152,8 @@ def run_group(task: Task) -> Group:
     EvaluationError
         If the function raises or exceeds its time limit; the message names the child.
     EnvironmentDiffersError
-        If this process differs from the one that began the run in versions, variables or threads, or gives the first
-        founder another fitness, unless ``force`` is set.
+        If this process differs in versions, variables or threads from the process that began the run, or gives the
+        first founder another fitness. With ``force`` it is no error.
     """
     with busy, contextlib.suppress(LackingError), workers.ending_without_memory():
         context = _context(task)
@@ -164,7 +164,7 @@ def run_group(task: Task) -> Group:
 
 
 def _compared(task: Task, context: Context) -> str:
-    """Return how this process differs from the one that began the run; raise EnvironmentDiffersError if it must not."""
+    """Return how this process differs from the process that began the run, or raise EnvironmentDiffersError."""
     if context.expected is None:
         return ""
     known, leader, force = context.expected

@@ -87,7 +87,7 @@ class Variation:
         sigma = check_sigma(sigma or 0.0, "sigma")
         found = self._factors_by_sigma.get(sigma)
         if found is None:
-            self._factors_by_sigma.clear()
+            self._factors_by_sigma.clear()  # only the last sigma: a generation shares one unless it is self-adaptive
             scale = self.mutate.keywords.get("scale")
             found = np.array(matrix_factors(sigma, scale, len(self.shapes)), np.float32)
             self._factors_by_sigma[sigma] = found
