@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
+from deap_nn.core.arguments import did_you_mean
 from deap_nn.core.errors import InputError
 from deap_nn.process import signals
 from deap_nn.process.cli import run_command
@@ -35,7 +36,8 @@ def main() -> int:
         print(importlib.import_module("deap_nn").__version__)
         return 0
     if name not in COMMANDS:
-        raise InputError(f"argument COMMAND: must be one of {', '.join(COMMANDS)}, got {name!r}")
+        near = did_you_mean(name, COMMANDS)
+        raise InputError(f"argument COMMAND: must be one of {', '.join(COMMANDS)}, got {name!r}{near}")
     module = importlib.import_module(f"deap_nn.{name}")
     sys.argv = [f"deap-nn {name}", *sys.argv[2:]]
     if name != "replay":

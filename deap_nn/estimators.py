@@ -9,6 +9,7 @@ workshop on languages for data mining and machine learning, 2013.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
@@ -26,6 +27,7 @@ from deap_nn.callbacks.readouts import Readouts
 from deap_nn.core.arguments import check_count, check_number
 from deap_nn.core.optional import optional
 from deap_nn.core.seeding import global_state_kept
+from deap_nn.data.standardise import mean_and_scale, standardised
 from deap_nn.problems.keras_problem import KerasProblem
 
 if TYPE_CHECKING:
@@ -34,12 +36,10 @@ if TYPE_CHECKING:
 with optional("sklearn"):
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.utils import check_random_state
+    from sklearn.utils.class_weight import compute_sample_weight
     from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import check_is_fitted, validate_data
+    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-
-FURTHEST = 1e18
-"""Samples are no more standard deviations from their mean."""
 
 CHUNK = 256
 """So many samples are answered at a time, always: what is answered to one does not depend on the others."""
@@ -62,12 +62,15 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
     patience: int | None = None
     random_state: Any = None
     verbose: bool = False
+    preset: str = "ga"
+    sigma: Any = None
+    init: Any = None
 
     def _samples_type(self) -> type[np.floating[Any]]:
         """Return what samples are checked as: the perceptron's are standardised before they are rounded to float32."""
         return np.float64 if self.model is None else np.float32
 
-    def _evolve(self, x: NDArray[Any], y: NDArray[Any], outputs: int) -> None:
+    def _evolve(self, x: NDArray[Any], y: NDArray[Any], outputs: int, weights: NDArray[Any] | None) -> None:
         """Evolve a network for checked samples and targets, and keep it."""
         check_count(self.population, "population", 2)
         check_count(self.generations, "generations")
@@ -79,7 +82,8 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
                 f"validation_fraction must be above 0 and below 1, got {self.validation_fraction!r}: "
                 "the network is chosen on those samples"
             )
-        if round(self.validation_fraction * len(x)) >= len(x):
+        cut = math.floor(len(x) * (1.0 - self.validation_fraction))
+        if not cut:
             raise ValueError(
                 f"validation_fraction leaves none of {len(x)} samples to train on, got {self.validation_fraction!r}"
             )
@@ -89,12 +93,14 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         self.input_mean_: Any = None
         self.input_scale_: Any = None
         if self.model is None:
-            mean, scale = _mean_and_scale(x)
-            x, self.input_mean_, self.input_scale_ = _standardised(x, mean, scale), mean, scale
+            mean, scale = mean_and_scale(x)
+            x, self.input_mean_, self.input_scale_ = standardised(x, mean, scale), mean, scale
             network = _perceptron(x.shape[1], outputs, self.hidden_layer_sizes, self.activation)
         else:
             network = _of_function(self.model, x.shape[1], outputs)
-        problem = KerasProblem(network, x, y, loss=self._loss, validation_split=self.validation_fraction)
+        given = (x, y) if weights is None else (x, y, weights[order])
+        trained, held = (tuple(array[part] for array in given) for part in (slice(cut), slice(cut, None)))
+        problem = KerasProblem(network, trained, loss=self._loss, validation_data=held)
         try:
             readouts, logbook = self._evolve_problem(problem, seed)
             try:
@@ -121,7 +127,8 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         return hasattr(self, "model_")
 
     def _evolve_problem(self, problem: KerasProblem, seed: int) -> tuple[Readouts, Logbook]:
-        toolbox = make_toolbox(problem, seed=seed, batch_size=min(self.batch_size, len(problem.samples)))
+        chosen: dict[str, Any] = {"preset": self.preset, "sigma": self.sigma, "init": self.init}
+        toolbox = make_toolbox(problem, seed=seed, batch_size=min(self.batch_size, len(problem.samples)), **chosen)
         toolbox.register("map", map)
         readouts = Readouts(toolbox, voters=0)
         callbacks = [EarlyStopping(patience=self.patience), readouts]
@@ -135,7 +142,7 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         mean = getattr(self, "input_mean_", None)
         samples = validate_data(self, x, dtype=np.float32 if mean is None else np.float64, reset=False)
         if mean is not None:
-            samples = _standardised(samples, mean, self.input_scale_)
+            samples = standardised(samples, mean, self.input_scale_)
         rows = []
         for start in range(0, len(samples), CHUNK):
             chunk = samples[start : start + CHUNK]
@@ -145,6 +152,7 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         return np.concatenate(rows)
 
 
+@dataclass(eq=False, repr=False)
 class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor have these
     """A neural network classifier whose weights are evolved, as a scikit-learn estimator.
 
@@ -172,6 +180,10 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor
         Decides everything random.
     verbose : bool
         Whether to show progress.
+    preset, sigma, init
+        The algorithm, the mutation step size and the first weights, as `make_toolbox` takes them.
+    class_weight : dict or "balanced", optional
+        A weight for each label, 1 if left out; "balanced" is inverse to the number of samples.
 
     Attributes
     ----------
@@ -199,15 +211,21 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor
     True
     """
 
-    _loss = "cross_entropy"
+    _loss: ClassVar[str] = "cross_entropy"
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> EvolvedClassifier:
-        """Evolve a network for samples of shape (samples, features) and their labels of shape (samples,)."""
+    _: KW_ONLY
+    class_weight: Any = None
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> EvolvedClassifier:
+        """Evolve a network for samples of shape (samples, features), and labels and weights of shape (samples,)."""
         with self._leaving_what_was_there():
             samples, labels = validate_data(self, X, y, dtype=self._samples_type(), ensure_min_samples=2)
             check_classification_targets(labels)
             self.classes_, numbers = np.unique(labels, return_inverse=True)
-            self._evolve(samples, numbers, len(self.classes_))
+            weights = _weights(sample_weight, samples)
+            if self.class_weight is not None:
+                weights = compute_sample_weight(self.class_weight, labels) * (1.0 if weights is None else weights)
+            self._evolve(samples, numbers, len(self.classes_), weights)
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -236,7 +254,7 @@ class EvolvedRegressor(RegressorMixin, _Evolved):  # type: ignore[misc]  # nor h
         Takes the number of features and of targets, and returns a built Keras model that answers with numbers. By
         default a perceptron on standardised samples.
     hidden_layer_sizes, activation, population, generations, batch_size, validation_fraction, patience, random_state, \
-verbose
+verbose, preset, sigma, init
         As for `EvolvedClassifier`.
 
     Attributes
@@ -266,15 +284,16 @@ verbose
         tags.target_tags.multi_output = True
         return tags
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> EvolvedRegressor:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> EvolvedRegressor:
         """Evolve a network for samples of shape (samples, features) and targets of (samples,) or (samples, targets)."""
         said = {"dtype": self._samples_type(), "multi_output": True, "y_numeric": True, "ensure_min_samples": 2}
         with self._leaving_what_was_there():
             samples, given = validate_data(self, X, y, **said)
             self._one_target = np.ndim(given) == 1
             targets = np.asarray(given, np.float64).reshape(len(samples), -1)
-            self.target_mean_, self.target_scale_ = _mean_and_scale(targets)
-            self._evolve(samples, _standardised(targets, self.target_mean_, self.target_scale_), targets.shape[1])
+            self.target_mean_, self.target_scale_ = mean_and_scale(targets)
+            scaled = standardised(targets, self.target_mean_, self.target_scale_)
+            self._evolve(samples, scaled, targets.shape[1], _weights(sample_weight, samples))
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -282,6 +301,14 @@ verbose
         answers: NDArray[np.float64] = self._answers(X)
         answers = answers * self.target_scale_ + self.target_mean_
         return answers[:, 0] if self._one_target else answers
+
+
+def _weights(sample_weight: ArrayLike | None, samples: NDArray[Any]) -> NDArray[Any] | None:
+    """Return checked weights of samples, None for none; shape (samples,)."""
+    if sample_weight is None:
+        return None
+    weights: NDArray[Any] = _check_sample_weight(sample_weight, samples, dtype=np.float64)
+    return weights
 
 
 def _of_function(model: Any, features: int, outputs: int) -> keras.Model:
@@ -297,28 +324,6 @@ def _of_function(model: Any, features: int, outputs: int) -> keras.Model:
     if shape != (2, outputs):
         raise ValueError(f"model must answer with {outputs} numbers a sample, got a shape of {shape} for two samples")
     return network
-
-
-def _mean_and_scale(x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and standard deviation of each column, 1 where it is constant; each of shape (columns,)."""
-    means, scales = np.empty(x.shape[1]), np.empty(x.shape[1])
-    for place, column in enumerate(x.T):
-        most = np.abs(column).max() or 1.0
-        part = column / most  # the squares of some, or their sum, are more than a float holds
-        part -= (first := part[0])
-        mean = part.mean()  # of what is small: that of large numbers that differ little would be rounded
-        means[place], scales[place] = most * (first + mean), most * part.std()
-        if (column == column[0]).all() or not scales[place]:  # or it differs by less than is left of it
-            means[place], scales[place] = column[0], 1.0
-    return means, scales
-
-
-def _standardised(x: NDArray[Any], mean: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return columns with their mean taken away and by their scale, none beyond what a float32 can be squared of."""
-    found = np.empty(x.shape, np.float32)
-    for place, column in enumerate(x.T):  # for little memory
-        found[:, place] = np.clip((column - mean[place]) / scale[place], -FURTHEST, FURTHEST)
-    return found
 
 
 @global_state_kept()

@@ -15,14 +15,15 @@ from typing import Any, Literal
 from deap import base, tools
 
 from deap_nn.algorithms.loop import _Run
-from deap_nn.algorithms.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Kept, begun_with
+from deap_nn.algorithms.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Kept, KeptHall, begun_with
 from deap_nn.algorithms.settings_record import environment_of
 from deap_nn.algorithms.toolbox.generate_update import check_named
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, check_called
 from deap_nn.breeding.dispatch import Sharing
-from deap_nn.breeding.founders import breeder_of
+from deap_nn.breeding.founders import breeder_of, is_warm, keep_founders
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.plain import Breeding, Plain
+from deap_nn.breeding.recipe import Recipe
 from deap_nn.callbacks.base import Callback, Evolution, OnGeneration, checked_callbacks
 from deap_nn.callbacks.progress import ProgressBar, in_notebook
 from deap_nn.core.arguments import check_count, check_number, check_probability
@@ -53,7 +54,12 @@ def _lineage(
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             return f"{name} cannot travel: {error}"
     lineage = Lineage(breeder, toolbox.map, **options)
-    population[:] = lineage.present([member.recipe for member in population])
+    recipes = [Recipe(0, place) if is_warm(breeder) else member.recipe for place, member in enumerate(population)]
+    reason = keep_founders(lineage, population, options["size"]) if is_warm(breeder) else None
+    if reason is not None:
+        lineage.close()
+        return reason
+    population[:] = lineage.present(recipes)
     return lineage
 
 
@@ -134,13 +140,14 @@ def evolve(
     checkpoint : Checkpoint or path-like, optional
         Where to keep each generation: a folder, or one that was opened and is left open. One that has generations goes
         on after the last: with the same arguments the result is that of a run that was never broken. It needs breeding
-        by recipes, no hall of fame, and an `ngen` that it has not gone beyond.
+        by recipes, and an `ngen` that it has not gone beyond. A hall of fame is kept too, and begins empty.
     breeding : {"recipes", "plain"}
         Whether the map is sent recipes, and children are bred where they are scored, or their weights. Both give the
         same result, plain breeding later under a map of several processes: ``mate`` sees weights without a fitness in
-        either, and one with an attribute ``fitter_first`` is given the fitter of two first. Recipes need a population
-        fresh from a toolbox whose ``population`` is `initPopulation`'s, as `make_toolbox` registers it; any other is
-        bred the plain way, and a warning gives the reason if the map is not the built-in one. Under recipes a member's
+        either, and one with an attribute ``fitter_first`` is given the fitter of two first. The weights of a population
+        that is not fresh from `initPopulation` are kept in the cache as the keyframe of generation 0. What recipes
+        cannot serve is bred the plain way, and a warning gives the reason if the map is not the built-in one: members
+        with attributes of their own, a ``clone`` of the user's, what cannot be pickled. Under recipes a member's
         weights are made when somebody looks at them, and what a callback writes to them is not inherited, nor can the
         next generation be bred from what it puts into the population. With a checkpoint, weights that nobody has looked
         at may be lost in a later generation: copy a member that is to be kept, or let `Callback.members` name it.
@@ -224,8 +231,8 @@ def evolve(
     for alias in ("mate", "mutate"):
         check_suits_matrices(alias, getattr(toolbox, alias, None))
     check_named(toolbox)
-    if checkpoint is not None and halloffame is not None:
-        raise ValueError("halloffame cannot be kept in a checkpoint")
+    if checkpoint is not None and halloffame:
+        raise ValueError(f"halloffame must be empty under a checkpoint, which fills it again, got {len(halloffame)}")
     lineage: Lineage | str = "breeding is 'plain'"
     if breeding == "recipes":
         force = force or getattr(checkpoint, "regardless", False)
@@ -251,6 +258,8 @@ def evolve(
     watching = checked_callbacks(callbacks)
     if on_generation is not None:
         watching.append(OnGeneration(on_generation))
+    if checkpoint is not None and halloffame is not None:
+        watching.append(KeptHall(halloffame))
     if progress is None:
         progress = in_notebook() and not any(isinstance(callback, ProgressBar) for callback in watching)
     if progress:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from deap import tools
 
 from deap_nn.algorithms.settings_record import check_settings, environment_of, own_problem, settings_record
 from deap_nn.algorithms.toolbox.clock import Clock
+from deap_nn.breeding.founders import is_warm
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.plain import Breeding
 from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError
@@ -124,7 +126,7 @@ def go_on(
     if lineage.ancestry.history != last.history:
         own = "the toolbox's mates, elites and, around a centre, parents and step, which follows from the generations "
         own += "that make_toolbox(generations=N) names,"
-        same = f"seed, cxpb, mutpb, the population's seed and {own} must be the same"
+        same = f"seed, cxpb, mutpb, the population's seed or weights, and {own} must be the same"
         raise CheckpointError(f"{checkpoint.path.parent} is of another run: {same}")
     if last.number:
         population[:] = lineage.past.last_members()
@@ -191,7 +193,7 @@ def refer(evolution: Evolution, breeding: Breeding, wvalues: Sequence[float]) ->
     """Let each process compute the fitness of the first founder alike, and return whether that can be demanded.
 
     It cannot where the fitness may be other each time: one that is not ours, has a user's own functions or layers in
-    it, or is computed on a GPU.
+    it, or is computed on a GPU. Founders whose weights were given are not drawn in other processes.
 
     Parameters
     ----------
@@ -206,6 +208,8 @@ def refer(evolution: Evolution, breeding: Breeding, wvalues: Sequence[float]) ->
     if problem is None or problem.device != "cpu" or max(map(abs, values)) >= WORST:
         return False
     if problem.model.own or problem.model.held or any(map(_has_own, problem.objectives)):
+        return False
+    if isinstance(breeding, Lineage) and is_warm(breeding.breeder):
         return False
     breeding.refer(evolution.toolbox.evaluate, evolution.population[0], values)
     return True
@@ -233,6 +237,38 @@ def check_keyframe(folder: Path, generation: int) -> Path | None:
         others = f", nor are {len(damaged) - 1} others" if damaged[1:] else ""
         warnings.warn(f"the keyframe is not used: {damaged[0]}{others}", stacklevel=3)
     return found
+
+
+class KeptHall(Callback):
+    """A hall of fame that a checkpoint keeps: the place and the fitness of each member, which is bred again.
+
+    Parameters
+    ----------
+    hall : deap.tools.HallOfFame
+        That of the run.
+    """
+
+    def __init__(self, hall: tools.HallOfFame) -> None:
+        self._hall = hall
+
+    def state(self) -> dict[str, Any]:
+        """Return the generation, the place and the weighted fitness values of each member, best first."""
+        found = [(member.recipe, member.fitness.wvalues) for member in self._hall]
+        return {"members": [[recipe.generation, recipe.place, list(values)] for recipe, values in found]}
+
+    def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
+        """Fill the hall of fame with the members that the last state names."""
+        if "members" not in states[-1]:
+            warnings.warn("the run was begun without a hall of fame: it has only members that come now", stacklevel=2)
+        for generation, place, values in states[-1].get("members", ()):
+            member = cast(Any, evolution.member)(generation, place)
+            member.fitness.wvalues = tuple(values)
+            self._hall.items.append(member)  # not by `insert`, whose copy would breed the weights one by one
+            self._hall.keys.insert(0, member.fitness)
+
+    def members(self) -> Sequence[Any]:
+        """Return the members."""
+        return list(self._hall)
 
 
 @dataclass

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from deap_nn.breeding.recipe import POOL_PLACE, Recipe
 from deap_nn.breeding.reproduction.base import Places
 from deap_nn.breeding.store.keyframes import Keyframe, write_keyframe
@@ -160,7 +162,8 @@ class Past:
         """Return the seconds to breed some number of genomes here, by default those since the last keyframe."""
         lineage = self._lineage
         if not lineage.seconds_for_one:
-            founders = [lineage.weights(Recipe(0, place)) for place in range(2)]
+            # Zeros, since founders with given weights cannot be bred.
+            founders = [np.zeros(lineage.genomes.size, np.float32) for _ in range(2)]
             recipe, child = lineage.reproduction.example(lineage.ancestry.drawn), empty_vector(lineage.genomes.size)
             parents = [founders[key % 2] for key in recipe.parents]
             took = []

@@ -31,7 +31,7 @@ class Variation:
     Parameters
     ----------
     seed, founders_seed : int
-        The seed of the run, and the seed of generation 0.
+        The seed of the run, and the seed of generation 0, or a digest of its weights if they were given.
     shapes : tuple of tuple of int
         The shapes of a genome's matrices.
     container : type

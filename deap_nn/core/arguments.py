@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from numbers import Integral, Real
 
 import numpy as np
+
+
+def did_you_mean(given: object, names: Iterable[str]) -> str:
+    """Return the end of an error message: the name that a given one resembles, or nothing.
+
+    Examples
+    --------
+    >>> did_you_mean("cxMask", ["mask", "split"])
+    ': did you mean "mask"?'
+    """
+    known = {name.lower(): name for name in names}
+    found = get_close_matches(str(given).lower(), known, n=1, cutoff=0.7)
+    return f': did you mean "{known[found[0]]}"?' if found else ""
+
+
+def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
+    """Raise ValueError if an argument is none of the allowed values."""
+    if value not in allowed:
+        near = did_you_mean(value, allowed)
+        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}{near}")
 
 
 def check_generator(rng: np.random.Generator) -> None:

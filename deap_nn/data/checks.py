@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deap_nn.data.samples import PARTS, Samples
 
 LEAST_BYTE = 127
-"""Whole numbers from 0 to more than this and at most 255 are taken for the bytes of images."""
+"""Images of values from 0 to more than this and at most 255, and whole numbers in rows, are taken for bytes."""
 
 
 def gaps_of(samples: Samples) -> Iterator[str]:
@@ -30,7 +30,7 @@ def bytes_of(samples: Samples) -> Iterator[str]:
     for array in samples.halves("train")[0]:
         if array.dtype.kind not in "uif" or array[0].size < 2 or not LEAST_BYTE < array.max() <= 255 or array.min() < 0:
             continue
-        if np.array_equal(array, np.floor(array)):
+        if array.ndim > 2 or np.array_equal(array, np.floor(array)):
             yield f"inputs have values up to {array.max():g}, which are not scaled: divide x by 255"
             return
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from deap_nn.core.arguments import did_you_mean
 from deap_nn.core.files import LARGEST_BYTES, is_regular, printable, replacing
 from deap_nn.data import registry
 from deap_nn.data.dataset import Dataset
@@ -83,7 +84,7 @@ def load_dataset(name: str = "auto", path: str | os.PathLike[str] | None = None)
         If the data are missing or damaged; the message is one line and names the file.
     """
     if path is None and name not in NAMES:
-        raise DataError(f"unknown data set {name!r}, known are {', '.join(NAMES)}")
+        raise DataError(f"unknown data set {name!r}, known are {', '.join(NAMES)}{did_you_mean(name, NAMES)}")
     loaders: dict[str, Callable[[], Dataset]] = {
         "auto": _load_auto,
         "mnist": _load_mnist,

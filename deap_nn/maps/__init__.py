@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, get_args
 
+from deap_nn.core.arguments import did_you_mean
 from deap_nn.core.errors import MapError
 from deap_nn.maps.shared import SharedMap
 from deap_nn.maps.tasks import TaskMap
@@ -85,7 +86,7 @@ def open_map(name: MapName | None = None, *, workers: int | None = None, address
     if name is None:
         name = "scoop" if running_under_scoop() else "serial"
     if name not in MAPS:
-        raise ValueError(f"name must be one of {', '.join(MAPS)}, got {name!r}")
+        raise ValueError(f"name must be one of {', '.join(MAPS)}, got {name!r}{did_you_mean(name, MAPS)}")
     if running_under_scoop() and name != "scoop":
         raise ValueError(f"under python -m scoop the map is SCOOP's, so it cannot be {name}")
     asked: dict[Argument, Any] = {"workers": workers, "address": address}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from deap_nn.core.arguments import did_you_mean
 from deap_nn.models.tensorflow import keras
 
 
@@ -72,4 +73,5 @@ def build_model(name: str) -> keras.Model:
 
 def _check_name(name: str) -> None:
     if name not in BUILT_IN:
-        raise ValueError(f"model must be a Keras model or one of {', '.join(BUILT_IN)}, got {name!r}")
+        allowed = f"a Keras model or one of {', '.join(BUILT_IN)}"
+        raise ValueError(f"model must be {allowed}, got {name!r}{did_you_mean(name, BUILT_IN)}")

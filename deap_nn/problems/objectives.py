@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deap_nn.core.arguments import did_you_mean
 from deap_nn.core.errors import WORST
 from deap_nn.models.custom_objects import by_name, left_out, own_parts, silent_on_lambdas, untold
 from deap_nn.models.tensorflow import keras
@@ -169,7 +170,8 @@ def _single(given: Any, argument: str) -> Objective:
             return _of_keras("loss", given, keras.losses.get(_SHORT.get(given, given)), argument)
         except ValueError as error:
             known = "'error', 'cross_entropy', 'mse', 'mae', the name of a Keras loss, or a loss or metric itself"
-            raise ValueError(f"{argument} must be {known}, got {given!r}") from error
+            names = ("error", "cross_entropy", *_SHORT, *vars(keras.losses))
+            raise ValueError(f"{argument} must be {known}, got {given!r}{did_you_mean(given, names)}") from error
     if isinstance(given, keras.losses.Loss):
         return _of_keras("loss", given.name, given, argument)
     if isinstance(given, keras.metrics.Metric):
@@ -192,9 +194,9 @@ def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
     except (TypeError, ValueError):  # of a built-in function
         return (), False
     found = [parameter.name for parameter in parameters if parameter.kind in by_name]
-    names = tuple(name for name in found if name in TARGETS + OUTPUTS)
-    one_of_each = len(names) == 2 and sum(name in TARGETS for name in names) == 1
-    return names if one_of_each else (), "sample_weight" in found
+    firsts = [next((name for name in found if name in known), None) for known in (TARGETS, OUTPUTS)]
+    names = tuple(name for name in found if name in firsts)  # a second name is a deprecated one
+    return names if len(names) == 2 else (), "sample_weight" in found
 
 
 def _of_function(name: str, given: Any, argument: str) -> Objective:

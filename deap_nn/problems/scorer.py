@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -13,19 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.data.dataset import Split
 from deap_nn.data.loading import find_dataset
-from deap_nn.data.samples import packed
 from deap_nn.genome.vectors import ALIGNMENT, Halves, Vector, empty_halves, split_vector
 from deap_nn.genome.weight_list import WeightList
-from deap_nn.models.bfloat16 import take_rounded
-from deap_nn.models.outputs import answers_of, as_float32, with_logits
-from deap_nn.models.reference import layout_of, model_of
-from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, keras, tf
-from deap_nn.problems import groups
-from deap_nn.problems.groups import GroupKernel, is_vectorised
-from deap_nn.problems.judge import Judge
-from deap_nn.problems.objectives import Objective
+from deap_nn.models.reference import ModelReference, layout_of, model_of
+from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, tf
+from deap_nn.problems import groups, network
+from deap_nn.problems.network import network_of
 from deap_nn.problems.problem import Problem
-from deap_nn.process.signals import holding_signals
 
 Map = Callable[..., Iterable[Any]]
 
@@ -71,52 +65,18 @@ class Scorer:
         What to score on.
     """
 
-    rounded: tuple[bool, ...] = ()
-    """Whether each matrix is wanted as bfloat16 for the fitness, where `rounded_fitness` takes them so."""
-
     def __init__(self, problem: Problem) -> None:
         configure_tensorflow(problem.threads, problem.device)
         self.problem, self.samples = problem, find_dataset(problem.data)
         self.layout = layout_of(problem.model)
-        self.model = model_of(problem.model)
-        self._dtypes = [variable.dtype for variable in self.model.trainable_variables]
-        self._constants = [tf.constant(variable.numpy()) for variable in self.model.non_trainable_variables]
         self._own = threading.local()
         self._batch: tuple[int, Sequence[Any]] | None = None
         self._is_ready = False
-        self._structure: Any = None
-        self._places: list[int] = []  # of the outputs that have logits beside them
-        self._outputs_of: Any = None
-        self._measured: Any = None
-        self._judge = self._judge_of(problem.objectives, problem.weights)
-        self._measure = self._judge_of((problem.measure,), problem.weights[:1])
         self._needs_outputs = not all(objective.traced for objective in problem.objectives)
-        is_exact = problem.precision == "float32"
-        quick = self.model if is_exact else model_of(problem.model, precision=problem.precision)
-        given = self._minibatch(0)
-        trace = partial(self._trace, quick)
-        # The traced functions are called as they are: finding which one fits would take a tenth of a group's time.
-        if self.scores_groups:
-            self._kernel = GroupKernel(trace, self.layout, given, at_once=is_vectorised(quick))
-            return
-        if quick is not self.model:
-            flags = take_rounded(quick)
-            self.rounded = flags if any(flags) else ()
-        types = [tf.uint16 if rounded else tf.float32 for rounded in self.rounded or [False] * len(self.layout)]
-        weights = [tf.TensorSpec(shape, kind) for shape, kind in zip(self.layout.shapes, types, strict=True)]
-        specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), list(given))
-        self._kernel = tf.function(trace, autograph=False).get_concrete_function(weights, *specs)
-
-    def _judge_of(self, objectives: Sequence[Objective], weights: Sequence[float]) -> Judge:
-        problem = self.problem
-        pack, weighted = (self._as_outputs, self._as_targets), self.samples.weighted
-        return Judge(objectives, problem.from_logits, weights, problem.pairs, pack, weighted)
-
-    def _as_outputs(self, outputs: Sequence[Any]) -> Any:
-        return keras.tree.pack_sequence_as(self._structure, list(outputs))
-
-    def _as_targets(self, targets: Sequence[Any]) -> Any:
-        return packed(self.samples.targets, targets)
+        self._network = network_of(problem, self.samples, self._minibatch(0), in_groups=self.scores_groups)
+        self._kernel, self._judge = self._network.kernel, self._network.judge
+        self.rounded = self._network.rounded
+        """Whether each matrix is wanted as bfloat16 for the fitness, where `rounded_fitness` takes them so."""
 
     def _tensors(self, arrays: Iterable[NDArray[Any]]) -> list[Any]:
         return [tf.constant(array) for array in arrays]
@@ -125,27 +85,10 @@ class Scorer:
         """Return inputs as `_outputs` takes them: images in the shape of the network's input, numbers as float32."""
         if not self.problem.images:
             return self._tensors(arrays)
-        (x,), shape = arrays, tuple(self.model.input_shape[1:])
+        (x,), shape = arrays, input_shape_of(self.problem.model)
         if x.dtype != np.uint8:
             x = x.astype(np.float32, copy=False)
         return [tf.constant(x if None in shape else x.reshape(len(x), *shape))]
-
-    def _outputs(self, model: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
-        """Return the outputs of a model with some weights, of which those of 16 bits are bfloat16's; traced."""
-        if self.problem.images and inputs[0].dtype == tf.uint8:
-            inputs = [tf.cast(inputs[0], tf.float32) / 255.0]
-        typed = [_as_typed(w, dtype) for w, dtype in zip(weights, self._dtypes, strict=True)]
-        outputs = answers_of(model, typed, self._constants, packed(self.samples.inputs, inputs))
-        if self._structure is None:
-            self._structure = keras.tree.map_structure(lambda _: 0, outputs)
-        made = [as_float32(output) for output in keras.tree.flatten(outputs)]
-        self._places = [place for place, output in enumerate(made) if hasattr(output, "_keras_logits")]
-        return made
-
-    def _trace(self, model: Any, weights: Sequence[Any], inputs: Any, targets: Any) -> tuple[Any, Any, Any]:
-        """Return the values of the traced objectives, whether all outputs are finite, and the outputs; traced."""
-        outputs = self._outputs(model, weights, inputs)
-        return *self._judge.traced(outputs, targets), outputs
 
     @property
     def scores_groups(self) -> bool:
@@ -251,13 +194,7 @@ class Scorer:
             inputs = self._minibatch(start)[0]
         else:
             inputs = self._input_tensors(array[start:stop] for array in self.samples.halves(split)[0])
-        weights = self.weights(individual)
-        if self._outputs_of is None:
-            specs = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in inputs]
-            shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
-            outputs = tf.function(lambda *given: with_logits(self._outputs(self.model, *given)), autograph=False)
-            self._outputs_of = self._called(outputs.get_concrete_function, shapes, specs)
-        return [output.numpy() for output in self._outputs_of(weights, inputs)]
+        return [output.numpy() for output in self._network.outputs(self.weights(individual), inputs)]
 
     def judged(
         self, outputs: Sequence[NDArray[np.float32]], split: Part, stop: int, *, measure: bool = False
@@ -271,32 +208,10 @@ class Scorer:
             targets = self._minibatch(stop)[1]
         else:
             targets = self._tensors(array[:stop] for array in self.samples.halves(split)[1])
-        judge, given = self._measure if measure else self._judge, [self._tensors(outputs), list(targets)]
-        if measure and self._measured is None:  # of each generation, so it is traced, for any number of samples
-            specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), given)
-            traced = tf.function(lambda *given: self._traced(judge, *given), autograph=False)
-            self._measured = self._called(traced.get_concrete_function, *specs)
-        values, finite = self._measured(*given) if measure else self._traced(judge, *given)
-        outputs = outputs[: len(outputs) - len(self._places)]
+        judge = self._network.measure if measure else self._judge
+        values, finite = self._network.judged(self._tensors(outputs), list(targets), measure=measure)
+        outputs = outputs[: len(outputs) - len(self._network.places)]
         return judge.fitness(values.numpy().tolist(), bool(finite), outputs, [target.numpy() for target in targets])
-
-    def _traced(self, judge: Judge, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
-        """Return the values of traced objectives of outputs and their logits, and if all outputs are finite."""
-        count = len(outputs) - len(self._places)
-        made = [tf.identity(output) for output in outputs[:count]]
-        for place, logits in zip(self._places, outputs[count:], strict=True):
-            made[place]._keras_logits = logits
-        return judge.traced(made, targets)
-
-    @staticmethod
-    def _called(function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a function that TensorFlow may have to trace.
-
-        A signal waits until it is done. Under SCOOP the KeyboardInterrupt is thrown into another greenlet, and a trace
-        that was left in the middle would leave the whole thread in its graph: nothing could be saved.
-        """
-        with holding_signals():
-            return function(*arguments)
 
     def weights(self, individual: WeightList) -> list[Any]:
         """Return an individual's matrices as tensors of its own memory, or raise ValueError for other shapes."""
@@ -309,10 +224,10 @@ class Scorer:
             raise ValueError(f"individual must have the shapes {self.layout.shapes}, got {individual.shapes}")
 
 
-def _as_typed(weight: Any, dtype: str) -> Any:
-    if weight.dtype == tf.uint16:
-        return tf.bitcast(weight, tf.bfloat16)
-    return weight if dtype == "float32" else tf.cast(weight, dtype)
+@lru_cache(maxsize=16)
+def input_shape_of(reference: ModelReference) -> tuple[int | None, ...]:
+    """Return the shape of a sample as a model with one input takes it."""
+    return tuple(model_of(reference).input_shape[1:])
 
 
 @lru_cache(maxsize=4)
@@ -332,4 +247,10 @@ def scorer(problem: Problem) -> Scorer:
     return _scorer(problem)
 
 
-scorer.cache_clear = _scorer.cache_clear  # type: ignore[attr-defined]  # a function has attributes
+def _forget() -> None:
+    """Forget all scorers and all compiled networks."""
+    _scorer.cache_clear()
+    network._networks.clear()
+
+
+scorer.cache_clear = _forget  # type: ignore[attr-defined]  # a function has attributes

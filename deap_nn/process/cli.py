@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+from deap_nn.core.arguments import did_you_mean
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import printable
 from deap_nn.process import signals, workers
@@ -53,8 +54,16 @@ class Parser(argparse.ArgumentParser):
         self.groups = {name: self.add_argument_group(name) for name in GROUPS}
 
     def error(self, message: str) -> NoReturn:
-        """Raise `InputError`."""
-        raise InputError(message)
+        """Raise `InputError`; an unknown option that resembles one is told which."""
+        _, is_unknown, given = message.partition("unrecognized arguments: ")
+        option = given.partition(" ")[0].partition("=")[0]
+        raise InputError(message + (did_you_mean(option, self._option_string_actions) if is_unknown else ""))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            *first, last = str(action.metavar).strip("{}").split(",") if action.metavar else action.choices
+            near = did_you_mean(value, [*first, last])
+            raise argparse.ArgumentError(action, f"must be {', '.join(first)} or {last}, got {value!r}{near}")
 
 
 def _program() -> str:

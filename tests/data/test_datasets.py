@@ -255,7 +255,7 @@ def test_a_truncated_npz_file_is_named(tmp_path, digits_file):
 def test_a_missing_path_and_an_unknown_name_raise(tmp_path):
     with pytest.raises(DataError, match="no such file or folder"):
         load_dataset("mnist", tmp_path / "nothing")
-    with pytest.raises(DataError, match="unknown data set 'mnits', known are auto, mnist"):
+    with pytest.raises(DataError, match=r"unknown data set 'mnits', known are auto, mnist.*: did you mean \"mnist\"\?"):
         load_dataset("mnits")
 
 

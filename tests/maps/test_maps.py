@@ -268,7 +268,7 @@ def test_wrong_arguments_are_named(arguments, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--map", "threads"], "argument --map: invalid choice: 'threads'"),
+        (["--map", "threads"], "argument --map: must be scoop, serial, processes, dask, ray or mpi, got 'threads'"),
         (["--map", "scoop"], "argument --map: scoop needs python -m scoop"),
         (["--workers", "2"], "argument --workers: is for --map processes, dask or ray"),
         (["--map", "mpi", "--scheduler", "a:1"], "argument --scheduler: is for --map dask or ray"),

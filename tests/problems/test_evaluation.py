@@ -17,8 +17,9 @@ from deap_nn.models.reference import layout_of, model_of, reference_of, trained_
 from deap_nn.models.tensorflow import configure_tensorflow, keras, tf
 from deap_nn.problems.evaluate import Evaluate
 from deap_nn.problems.measures import ErrorRate, class_probabilities
+from deap_nn.problems.network import Network
 from deap_nn.problems.problem import Problem, of_classes
-from deap_nn.problems.scorer import Scorer, batch_indices, shared_tensor
+from deap_nn.problems.scorer import Scorer, batch_indices, scorer, shared_tensor
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +159,9 @@ def test_assess_scores_the_first_validation_samples(digits, mlp):
 
 def test_the_network_is_traced_once_for_the_fitness_and_once_for_any_part(digits, mlp, monkeypatch):
     traced = []
-    outputs = Scorer._outputs
-    monkeypatch.setattr(Scorer, "_outputs", lambda *arguments: traced.append(1) or outputs(*arguments))
+    outputs = Network._outputs
+    monkeypatch.setattr(Network, "_outputs", lambda *arguments: traced.append(1) or outputs(*arguments))
+    scorer.cache_clear()  # another test may have compiled it
     scoring = Scorer(problem(digits, mlp, seed=77))
     made = len(traced)
     individuals = [individual_for(mlp, seed) for seed in range(3)]
@@ -176,8 +178,9 @@ def test_the_network_is_traced_once_for_the_fitness_and_once_for_any_part(digits
 
 
 def test_a_signal_waits_for_what_is_being_traced(digits, mlp, monkeypatch):
+    scorer.cache_clear()
     scoring = Scorer(problem(digits, mlp, seed=78))
-    individual, done, outputs = individual_for(mlp, 1), [], Scorer._outputs
+    individual, done, outputs = individual_for(mlp, 1), [], Network._outputs
 
     def interrupted(*arguments):
         os.kill(os.getpid(), signal.SIGINT)
@@ -185,7 +188,7 @@ def test_a_signal_waits_for_what_is_being_traced(digits, mlp, monkeypatch):
         done.append(True)
         return made
 
-    monkeypatch.setattr(Scorer, "_outputs", interrupted)
+    monkeypatch.setattr(Network, "_outputs", interrupted)
     with pytest.raises(KeyboardInterrupt):
         scoring.outputs(individual, "validation", 0, 20)
     assert done == [True]  # so TensorFlow is left in no graph, whatever the exception is thrown into

@@ -71,7 +71,7 @@ def log_of(wiring, data, map_=None, **settings):
     if map_ is not None:
         toolbox.register("map", map_)
     population, logbook = evolve(toolbox.population(n=7), toolbox, 10, seed=1, **settings)
-    return logbook, [member.flat.tolist() for member in population]
+    return logbook, [(member.flat.tolist(), member.fitness.values) for member in population]
 
 
 def test_a_narrow_network_has_the_same_run_in_any_groups_and_processes(digits_file):

@@ -378,6 +378,7 @@ def test_answers_that_are_not_finite_are_the_worst(loss, worst):
             ValueError,
             r"loss is minimised: take a function of \(y_true, y_pred\) that returns 1 - F1",
         ),
+        ({"loss": "mean_square_error"}, ValueError, r'did you mean "mean_squared_error"\?'),
         ({"loss": 3}, TypeError, "loss must be a name, a Keras loss or metric, or a function, got int"),
         ({"loss": []}, ValueError, "loss must name at least one objective"),
         ({"loss": {"other": "mse"}}, ValueError, "loss must name some of the outputs .*, got other"),

@@ -71,7 +71,7 @@ def test_errors_and_metrics_are_shares_of_the_weights(units, last, column):
 
 @pytest.mark.parametrize("form", ["labels", "one-hot"])
 def test_classes_have_weights_in_training_and_the_split_is_keras_own(form):
-    x, y = x_of(samples=43), labels(samples=43)
+    x, y = x_of(samples=41), labels(samples=41)
     y = y if form == "labels" else np.eye(3)[y]
     loss = "sparse_categorical_crossentropy" if form == "labels" else "categorical_crossentropy"
     model, weights = dense(3, "softmax"), {0: 0.5, np.int64(2): 4}
@@ -80,7 +80,7 @@ def test_classes_have_weights_in_training_and_the_split_is_keras_own(form):
     individual = toolbox.individual()
     evolved = toolbox.to_model(individual)
     evolved.compile(keras.optimizers.SGD(0.0), loss, run_eagerly=True)
-    given = {"class_weight": weights, "validation_split": 0.3, "batch_size": 43, "shuffle": False, "verbose": 0}
+    given = {"class_weight": weights, "validation_split": 0.3, "batch_size": 41, "shuffle": False, "verbose": 0}
     history = evolved.fit(x, y, **given).history
     assert problem.samples.size("validation") == 13
     assert toolbox.evaluate(individual)[0] == pytest.approx(history["loss"][0], rel=1e-5)

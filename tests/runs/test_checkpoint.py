@@ -203,10 +203,11 @@ def test_a_folder_is_opened_and_closed_and_an_open_checkpoint_left_open(tmp_path
 
 
 def test_what_a_checkpoint_cannot_do_is_refused(tmp_path):
-    toolbox, checkpoint = wired(), Checkpoint(tmp_path)
+    toolbox, checkpoint, full = wired(), Checkpoint(tmp_path), tools.HallOfFame(1)
+    full.insert(toolbox.population(n=1)[0])
     for refused, said in (
         ({"breeding": "plain"}, "checkpoint needs breeding by recipes: breeding is 'plain'"),
-        ({"halloffame": tools.HallOfFame(1)}, "halloffame cannot be kept in a checkpoint"),
+        ({"halloffame": full}, "halloffame must be empty under a checkpoint, which fills it again, got 1"),
     ):
         with pytest.raises(ValueError, match=said):
             evolve(toolbox.population(n=4), toolbox, 1, seed=1, checkpoint=checkpoint, **refused)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from deap import base
@@ -75,9 +75,3 @@ def usual_sigma(
     if fitness is not None:
         return ErrorScaled(usual["sigma"])
     return Constant(0.1) if former else SelfAdaptive(0.1, 0.005)
-
-
-def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
-    """Raise ValueError if an argument is none of the allowed values."""
-    if value not in allowed:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}")

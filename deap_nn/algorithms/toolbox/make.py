@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from deap import base, tools
 from numpy.typing import ArrayLike
 
-from deap_nn.algorithms.toolbox.choices import check_choice, check_for_algorithm, scoring_of, usual_sigma
+from deap_nn.algorithms.toolbox.choices import check_for_algorithm, scoring_of, usual_sigma
 from deap_nn.algorithms.toolbox.generate_update import register_strategy
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, name_fitness
 from deap_nn.algorithms.toolbox.settings import ALIASES, SETTINGS, canonical
 from deap_nn.breeding.founders import initPopulation
-from deap_nn.core.arguments import check_bounds, check_count, check_number, check_probability
+from deap_nn.core.arguments import check_bounds, check_choice, check_count, check_number, check_probability
 from deap_nn.core.seeding import Purpose, check_seed, stream
 from deap_nn.data.dataset import Dataset
 from deap_nn.genome.individual import Individual
@@ -92,8 +92,8 @@ def make_toolbox(
         classes. For any other, and other data or fitness, a `KerasProblem`, which has both.
     data : str, path, Dataset or (x, y)
         A name that ``load_dataset`` knows, a file or folder, or the data themselves; nothing for a `KerasProblem`. A
-        tuple of inputs and targets makes a `KerasProblem` of the model, with the loss that it is compiled with, or else
-        the cross-entropy.
+        tuple of inputs and targets, and maybe sample weights, makes a `KerasProblem` of the model, with the loss that
+        it is compiled with, or else the cross-entropy.
     seed : int
         Decides everything random; `evolve` takes it for its own.
     preset : {"ga", "es", "article"}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from deap_nn.algorithms.toolbox.settings import SETTINGS, canonical
-from deap_nn.core.arguments import check_count
+from deap_nn.core.arguments import check_choice, check_count
 from deap_nn.operators.adaptation.feedback import ErrorScaled
 from deap_nn.operators.adaptation.schedules import Annealed
 
@@ -47,8 +47,7 @@ def usual_step(
     """
     for name, value in (("population", population), ("generations", generations), ("matrices", matrices)):
         check_count(value, name)
-    if sampling not in SPREADS:
-        raise ValueError(f"sampling must be {' or '.join(map(repr, SPREADS))}, got {sampling!r}")
+    check_choice("sampling", sampling, tuple(SPREADS))
     return float(np.sqrt(SPREADS[sampling] * population / (generations * matrices)))
 
 

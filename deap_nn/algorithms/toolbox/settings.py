@@ -19,6 +19,7 @@ from deap_nn.algorithms.toolbox.setting import (
     whole,
 )
 from deap_nn.callbacks.readouts import VOTERS
+from deap_nn.core.arguments import check_choice, did_you_mean
 from deap_nn.core.environment import MOST_THREADS
 from deap_nn.core.seeding import MAX_SEED
 from deap_nn.data.registry import NAMES as DATA_SETS
@@ -47,7 +48,8 @@ def preset_name(text: str) -> str:
     try:
         return canonical(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be {', '.join(NAMES[:-1])} or {NAMES[-1]}, got {text!r}") from None
+        allowed = f"{', '.join(NAMES[:-1])} or {NAMES[-1]}"
+        raise argparse.ArgumentTypeError(f"must be {allowed}, got {text!r}{did_you_mean(text, NAMES)}") from None
 
 
 STRENGTH, FLAG = real(0, LARGEST_WEIGHT), {"action": "store_true", "default": False}
@@ -298,7 +300,7 @@ def canonical(name: str) -> str:
     """
     known = ALIASES.get(name, name) if isinstance(name, str) else name
     if known not in SETTINGS:
-        raise ValueError(f"preset must be {' or '.join(map(repr, NAMES))}, got {name!r}")
+        check_choice("preset", name, NAMES)
     return known
 
 

@@ -1,0 +1,230 @@
+"""The compiled part of a scorer: a network and its objectives as traced functions, of any samples of some shapes."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+
+from deap_nn.core.seeding import Purpose, stream
+from deap_nn.data.registry import DataReference
+from deap_nn.data.samples import packed
+from deap_nn.models.bfloat16 import take_rounded
+from deap_nn.models.outputs import answers_of, as_float32, with_logits
+from deap_nn.models.reference import ModelReference, layout_of, model_of
+from deap_nn.models.tensorflow import keras, tf
+from deap_nn.problems.groups import GroupKernel, is_vectorised
+from deap_nn.problems.judge import Judge
+from deap_nn.problems.objectives import Objective
+from deap_nn.problems.problem import Problem
+from deap_nn.process.signals import holding_signals
+
+KEPT = 8
+"""The number of networks that a process keeps compiled: of a cross-validation, or a search over sizes."""
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The form of the samples, without their content.
+
+    Parameters
+    ----------
+    inputs, targets : str
+        The structure of each, as a nest of None.
+    weighted : int
+        The number of arrays of weights after the targets.
+    specs : tuple
+        The shape and type of each array of a mini-batch: of inputs and of targets.
+    """
+
+    inputs: str
+    targets: str
+    weighted: int
+    specs: tuple[tuple[tuple[tuple[int, ...], str], ...], ...]
+
+
+class Network:
+    """A network and its objectives, traced for mini-batches of some shapes.
+
+    Parameters
+    ----------
+    problem : Problem
+        To compute; its data and its seed do not matter.
+    samples : Dataset or Samples
+        With the structure of inputs and targets; not kept.
+    given : sequence
+        A mini-batch, lists of tensors; not kept.
+    in_groups : bool
+        Whether genomes are scored many at a time.
+    """
+
+    rounded: tuple[bool, ...] = ()
+    """Whether each matrix is wanted as bfloat16 for the fitness."""
+
+    def __init__(self, problem: Problem, samples: Any, given: Sequence[Any], *, in_groups: bool) -> None:
+        self.problem, self.layout = problem, layout_of(problem.model)
+        self.model = model_of(problem.model)
+        self._templates = samples.inputs, samples.targets
+        self._dtypes = [variable.dtype for variable in self.model.trainable_variables]
+        self._constants = [tf.constant(variable.numpy()) for variable in self.model.non_trainable_variables]
+        self._structure: Any = None
+        self.places: list[int] = []  # of the outputs that have logits beside them
+        self._outputs_of: Any = None
+        self._measured: Any = None
+        weighted = samples.weighted
+        self.judge = self._judge_of(problem.objectives, problem.weights, weighted)
+        self.measure = self._judge_of((problem.measure,), problem.weights[:1], weighted)
+        is_exact = problem.precision == "float32"
+        quick = self.model if is_exact else model_of(problem.model, precision=problem.precision)
+        trace = partial(self._trace, quick)
+        # The traced functions are called as they are: finding which one fits would take a tenth of a group's time.
+        if in_groups:
+            self.kernel: Any = GroupKernel(trace, self.layout, typical(given), at_once=is_vectorised(quick))
+            return
+        if quick is not self.model:
+            flags = take_rounded(quick)
+            self.rounded = flags if any(flags) else ()
+        types = [tf.uint16 if rounded else tf.float32 for rounded in self.rounded or [False] * len(self.layout)]
+        weights = [tf.TensorSpec(shape, kind) for shape, kind in zip(self.layout.shapes, types, strict=True)]
+        specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), list(given))
+        self.kernel = tf.function(trace, autograph=False).get_concrete_function(weights, *specs)
+
+    def _judge_of(self, objectives: Sequence[Objective], weights: Sequence[float], weighted: int) -> Judge:
+        pack = self._as_outputs, partial(packed, self._templates[1])
+        return Judge(objectives, self.problem.from_logits, weights, self.problem.pairs, pack, weighted)
+
+    def _as_outputs(self, outputs: Sequence[Any]) -> Any:
+        return keras.tree.pack_sequence_as(self._structure, list(outputs))
+
+    def _outputs(self, model: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+        """Return the outputs of a model with some weights, of which those of 16 bits are bfloat16's; traced."""
+        if self.problem.images and inputs[0].dtype == tf.uint8:
+            inputs = [tf.cast(inputs[0], tf.float32) / 255.0]
+        typed = [_as_typed(w, dtype) for w, dtype in zip(weights, self._dtypes, strict=True)]
+        outputs = answers_of(model, typed, self._constants, packed(self._templates[0], inputs))
+        if self._structure is None:
+            self._structure = keras.tree.map_structure(lambda _: 0, outputs)
+        made = [as_float32(output) for output in keras.tree.flatten(outputs)]
+        self.places = [place for place, output in enumerate(made) if hasattr(output, "_keras_logits")]
+        return made
+
+    def _trace(self, model: Any, weights: Sequence[Any], inputs: Any, targets: Any) -> tuple[Any, Any, Any]:
+        """Return the values of the traced objectives, whether all outputs are finite, and the outputs; traced."""
+        outputs = self._outputs(model, weights, inputs)
+        return *self.judge.traced(outputs, targets), outputs
+
+    def outputs(self, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+        """Return each output of any number of samples as a tensor, and after them the logits of some."""
+        if self._outputs_of is None:
+            specs = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in inputs]
+            shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
+            outputs = tf.function(lambda *given: with_logits(self._outputs(self.model, *given)), autograph=False)
+            self._outputs_of = _called(outputs.get_concrete_function, shapes, specs)
+        return list(self._outputs_of(weights, inputs))
+
+    def judged(self, outputs: Sequence[Any], targets: Sequence[Any], *, measure: bool) -> tuple[Any, Any]:
+        """Return the values of the objectives, or of the measure, and if all outputs are finite; of any samples."""
+        if not measure:
+            return self._traced(self.judge, outputs, targets)
+        if self._measured is None:  # of each generation, so it is traced, for any number of samples
+            given = [list(outputs), list(targets)]
+            specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), given)
+            traced = tf.function(lambda *given: self._traced(self.measure, *given), autograph=False)
+            self._measured = _called(traced.get_concrete_function, *specs)
+        values, finite = self._measured(list(outputs), list(targets))
+        return values, finite
+
+    def _traced(self, judge: Judge, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
+        """Return the values of traced objectives of outputs and their logits, and if all outputs are finite."""
+        count = len(outputs) - len(self.places)
+        made = [tf.identity(output) for output in outputs[:count]]
+        for place, logits in zip(self.places, outputs[count:], strict=True):
+            made[place]._keras_logits = logits
+        return judge.traced(made, targets)
+
+
+def _called(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function that TensorFlow may have to trace.
+
+    A signal waits until it is done. Under SCOOP the KeyboardInterrupt is thrown into another greenlet, and a trace
+    that was left in the middle would leave the whole thread in its graph: nothing could be saved.
+    """
+    with holding_signals():
+        return function(*arguments)
+
+
+def _as_typed(weight: Any, dtype: str) -> Any:
+    if weight.dtype == tf.uint16:
+        return tf.bitcast(weight, tf.bfloat16)
+    return weight if dtype == "float32" else tf.cast(weight, dtype)
+
+
+def typical(given: Sequence[Any]) -> list[list[Any]]:
+    """Return a mini-batch of the shapes of a given one, with numbers that depend on these only.
+
+    Whether a group of genomes changes a bit is tried on it: every process decides alike, whatever it scored before.
+    """
+    rng = stream(0, Purpose.OPERATORS, 0, 1)
+
+    def made(tensor: Any, is_input: bool) -> Any:
+        if tensor.dtype.is_floating:
+            numbers = rng.standard_normal(tensor.shape) if is_input else np.ones(tensor.shape)
+        elif tensor.dtype.is_integer:
+            numbers = np.resize(np.arange(256 if tensor.dtype == tf.uint8 and is_input else 2), tensor.shape)
+        else:
+            return tensor
+        return tf.constant(numbers.astype(tensor.dtype.as_numpy_dtype))
+
+    return [[made(tensor, half is given[0]) for tensor in half] for half in given]
+
+
+def network_of(problem: Problem, samples: Any, given: Sequence[Any], *, in_groups: bool) -> Network:
+    """Return the network of a problem, one that is compiled already if models and shapes are alike.
+
+    Parameters
+    ----------
+    problem, samples, given, in_groups
+        As `Network` takes them.
+    """
+    specs = tuple(tuple((tuple(tensor.shape), tensor.dtype.name) for tensor in half) for half in given)
+    shapes = Shapes(repr(samples.inputs), repr(samples.targets), samples.weighted, specs)
+    data = DataReference("", "", "")
+    alike = replace(problem, model=without_names(problem.model), data=data, seed=0, batch_generations=1)
+    key = alike, shapes, in_groups
+    with _one_at_a_time:
+        network = _networks.pop(key, None) or Network(problem, samples, given, in_groups=in_groups)
+        _networks[key] = network  # the last that was used is the last to go
+        for oldest in list(_networks)[:-KEPT]:
+            del _networks[oldest]
+        return network
+
+
+_one_at_a_time = threading.RLock()
+_networks: dict[tuple[Problem, Shapes, bool], Network] = {}
+
+
+@lru_cache(maxsize=16)
+def without_names(reference: ModelReference) -> ModelReference:
+    """Return a reference without the names that Keras gives layers by counting: "dense_3" for the fourth."""
+    if not reference.config:
+        return reference
+    named: dict[str, str] = {}
+
+    def find(part: Any) -> None:
+        for inner in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+            find(inner)
+        config = part.get("config") if isinstance(part, dict) else None
+        if isinstance(config, dict) and isinstance(config.get("name"), str) and "class_name" in part:
+            counted = re.fullmatch(r"(.+?)(_\d+)?", config["name"])
+            if counted and counted[1].replace("_", "") == part["class_name"].lower():
+                named.setdefault(config["name"], f"{counted[1]}#{len(named)}")
+
+    find(json.loads(reference.config))
+    config = re.sub(r'"([^"\\]+)"', lambda token: f'"{named.get(token[1], token[1])}"', reference.config)
+    return replace(reference, name="", names=(), config=config)
