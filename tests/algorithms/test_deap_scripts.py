@@ -297,7 +297,7 @@ def local():
 @pytest.mark.parametrize(
     ("registered", "said"),
     [
-        ({"clone": lambda individual: individual}, "clone is registered anew, and children of recipes are not cloned"),
+        ({"clone": lambda individual: individual}, "clone is not deepcopy, and children of recipes are not cloned"),
         ({"evaluate": local()}, "evaluate cannot travel: .*local"),
         ({"mutate": partial(lambda individual: (individual,))}, "mutate cannot travel: .*lambda"),
         ({"mate": lambda a, b: (a, b)}, "mate or weigh cannot travel: .*lambda"),

@@ -347,7 +347,7 @@ def scored_one(individual):
 def test_an_evaluation_of_mid_run_that_cannot_travel_is_named():
     toolbox = wired()
     callback, _ = registering("evaluate", scored_one)
-    with pytest.raises(EvaluationError, match=r"^generation 3: evaluate cannot travel: .*local object"):
+    with pytest.raises(EvaluationError, match=r"^generation 3: evaluate cannot be pickled: .*local object"):
         evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[callback])
 
 

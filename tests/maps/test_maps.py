@@ -129,7 +129,7 @@ def test_what_a_notebook_defines_goes_to_processes_by_itself(monkeypatch, there)
             assert list(map_._map(main.doubled, [1, 2])) == [2, 4]
         else:
             with pytest.raises(
-                UnknownPartError, match=r"cannot find what a task is made of \(Can't get attribute 'doubled'"
+                UnknownPartError, match=r"cannot find a class or function of a task \(Can't get attribute 'doubled'"
             ):
                 list(map_._map(main.doubled, [1, 2]))
 
