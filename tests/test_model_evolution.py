@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from deap_nn import Callback, KerasProblem, SelfAdaptive, evolve, evolve_model, make_toolbox
 from deap_nn.models.tensorflow import keras, tf
@@ -201,3 +202,76 @@ def test_a_function_of_other_names_is_warned_of_once_and_samples_to_evaluate_may
     weights = np.linspace(0, 2, len(X))
     wanted = pytest.approx(np.mean(away * weights), rel=1e-5)
     assert result.evaluate(X, X[:, :1], loss="mae", sample_weight=weights)["mae"] == wanted
+
+
+def squared(y_true, y_pred):
+    return np.mean((y_true - y_pred) ** 2)
+
+
+def squared_each(y_true, y_pred):
+    return (y_true - y_pred) ** 2
+
+
+def tensors(y_true, y_pred):
+    return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
+
+
+def raw_tensors(y_true, y_pred):
+    return tf.reduce_mean(-y_true * tf.math.log(y_pred + 1e-3), axis=-1)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on evaluating
+@pytest.mark.parametrize("targets", [LABELS, LABELS[:, None], LABELS > 0, LABELS.astype(np.float32)])
+@pytest.mark.parametrize("loss", [tensors, raw_tensors])
+def test_a_compiled_function_sees_targets_as_keras_has_them(loss, targets):
+    model = compiled(loss, 1, "sigmoid")
+    toolbox = make_toolbox(KerasProblem(model, X, targets), seed=1, batch_size=160)
+    individual = toolbox.individual()
+    same = toolbox.to_model(individual)
+    same.compile(loss=loss)
+    expected = same.evaluate(X[:160], targets[:160], verbose=0, batch_size=160)
+    assert toolbox.evaluate(individual)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_compiled_function_evaluates_integer_labels():
+    result = evolve_model(compiled(raw_tensors, 1, "sigmoid"), X, LABELS, population=4, generations=1, seed=1)
+    predicted = result.model.predict(X, verbose=0)
+    wanted = np.mean(-LABELS[:, None] * np.log(predicted + 1e-3))
+    assert result.evaluate(X, LABELS)["raw_tensors"] == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [squared, squared_each, tensors])
+def test_a_function_that_makes_a_matrix_of_flat_labels_is_warned_of(loss):
+    shapes = r"targets \(n,\) and outputs \(n, 1\)"
+    told = rf"^{loss.__name__} gets {shapes}: y_true - y_pred is an \(n, n\) array: give y\[:, None\]$"
+    with pytest.warns(UserWarning, match=told) as found:
+        evolve_model(network(1, "sigmoid"), X, LABELS, population=4, generations=1, seed=1, loss=loss)
+    assert len(found) == 1
+    KerasProblem(network(1, "sigmoid"), X, LABELS[:, None], loss=loss)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda y_true, y_pred: 1 - f1_score(y_true, y_pred[:, 0] > 0.5),
+        lambda y_true, y_pred: 1 - f1_score(y_true, y_pred > 0.5),
+        lambda y_true, y_pred: np.mean(y_true != (y_pred[:, 0] > 0.5)),
+        lambda y_true, y_pred: np.mean(np.abs(y_true - y_pred.ravel())),
+    ],
+)
+def test_a_function_for_flat_labels_gets_them_as_they_are(loss):
+    toolbox = make_toolbox(KerasProblem(network(1, "sigmoid"), X, LABELS, loss=loss), seed=1, batch_size=160)
+    individual = toolbox.individual()
+    predicted = toolbox.to_model(individual).predict(X[:160], verbose=0)
+    assert toolbox.evaluate(individual)[0] == pytest.approx(loss(LABELS[:160], predicted), rel=1e-5)
+
+
+def test_labels_in_a_column_for_flat_outputs_are_warned_of_too():
+    layers = [keras.Input((4,)), keras.layers.Dense(1), keras.layers.Reshape(())]
+    with pytest.warns(UserWarning, match=r"targets \(n, 1\) and outputs \(n,\): .* give y\[:, 0\]$"):
+        KerasProblem(keras.Sequential(layers), X, LABELS[:, None], loss=squared)
+
+
+def test_the_error_of_a_loss_comes_before_the_run():
+    with pytest.raises(ValueError, match=r"^loss does not fit .*: .* mix of binary and continuous targets"):
+        KerasProblem(network(1, "sigmoid"), X, LABELS, loss=lambda y_true, y_pred: 1 - f1_score(y_true, y_pred))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class CompiledFunction:
-    """A loss function as Keras calls it, with (targets, outputs) tensors, in the form of a `KerasProblem`'s.
+    """A loss function as Keras calls it, with (targets, outputs) tensors of one type and rank.
 
     Parameters
     ----------
@@ -36,9 +36,10 @@ class CompiledFunction:
     def __call__(self, outputs: Any, targets: Any, sample_weight: NDArray[np.float32] | None = None) -> float:
         """Return the mean loss of the samples, each times its weight; shape (samples, ...)."""
         from deap_nn.models.tensorflow import tf
-        from deap_nn.problems.judge import weighted_mean
+        from deap_nn.problems.judge import of_one_rank, weighted_mean
 
-        values = self.function(tf.constant(targets), tf.constant(outputs))
+        answers = tf.constant(outputs)
+        values = self.function(*of_one_rank(tf.cast(targets, answers.dtype), answers))
         return float(np.mean(values) if sample_weight is None else weighted_mean(values, sample_weight))
 
 
@@ -186,7 +187,7 @@ class KerasProblem:
                     for objective in self.objectives:
                         check_targets(objective, outputs, paired)
         self.layout: Layout = layout_of(self.reference)
-        self._try(outputs, [array[:SAMPLE] for array in targets], structure)
+        self._unsure = self._try(outputs, targets, structure)
         return outputs
 
     def _doubts(self, model: keras.Model, outputs: Sequence[Any], *, split: bool) -> Iterator[str]:
@@ -198,20 +199,22 @@ class KerasProblem:
             yield from bytes_of(self.samples)
         if split and len(outputs) == len(flat(self.samples.targets)):
             yield from lost_classes(self.samples, outputs, self.pairs)
+        yield from self._unsure
         if self.loss != self.objectives:  # another problem has warned of its own
             yield from (objective.doubt for objective in self.objectives if objective.doubt)
 
-    def _try(self, outputs: Sequence[Any], targets: Sequence[Any], structure: Any) -> None:
-        """Compute the objectives of some answers once, so that what does not fit is told at once."""
+    def _try(self, outputs: Sequence[Any], targets: Sequence[Any], structure: Any) -> list[str]:
+        """Compute the objectives of some outputs, which raises an error of theirs, and return their warnings."""
         from deap_nn.models.outputs import reason_of
-        from deap_nn.models.tensorflow import keras, tf
-        from deap_nn.problems.judge import Judge
+        from deap_nn.models.tensorflow import keras
+        from deap_nn.problems.judge import Judge, trial_of
 
         pack = partial(keras.tree.pack_sequence_as, structure), partial(packed, self.samples.targets)
         signs = (-1.0,) * len(self.objectives)
         judge = Judge(self.objectives, self.from_logits, signs, self.pairs, pack, self.samples.weighted)
+        outputs, targets = trial_of(outputs, targets)
         try:
-            judge.traced([tf.constant(output) for output in outputs], [tf.constant(target) for target in targets])
+            return judge.tried(outputs, targets)
         except Exception as error:
             reason = reason_of(error)
             shapes = f"outputs of shape {[o.shape for o in outputs]} and targets of {[t.shape for t in targets]}"
