@@ -289,7 +289,7 @@ def test_data_may_be_a_path_or_a_name(digits_file):
         (
             {"data": Dataset(*[np.zeros((70, 784)), np.arange(70)] * 3)},
             ValueError,
-            "classes apart, the data have 70",
+            "has outputs for 10 classes, the data have 70",
         ),
     ],
 )
