@@ -1,4 +1,4 @@
-"""The fitness of a model's outputs, by the objectives of a problem."""
+"""The objective evaluator: the fitness of a model's outputs by the objectives of a problem."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from deap_nn.models.outputs import reason_of
 from deap_nn.models.tensorflow import keras, tf
 from deap_nn.problems.objectives import TARGETS, Objective, _make
 
@@ -18,22 +19,23 @@ TRIED = 1000
 
 @dataclass(eq=False)
 class Judge:
-    """Objectives made ready in this process.
+    """Objectives prepared in this process.
 
     Parameters
     ----------
     objectives : sequence of Objective
-        What to compute.
+        The objectives to compute.
     from_logits : sequence of bool
-        Whether each output answers with logits and not with probabilities.
+        Whether each output is logits, not probabilities.
     weights : sequence of float
-        The signs of the fitness: negative where an objective is minimised.
+        The weights of the fitness: negative for an objective that is minimised.
     pairs : sequence of int
-        Which target each output has.
-    pack : callable
-        Gives a flat list of outputs the model's own structure, and the one after it a flat list of targets the data's.
+        The index of the target of each output.
+    pack : tuple of callable
+        Two functions: the first arranges a flat list of outputs in the model's structure, the second a flat list of
+        targets in the structure of the data.
     weighted : int
-        The number of arrays of sample weights, which follow the targets: 0, 1 for all targets, or one for each.
+        The number of arrays of sample weights, which follow the targets: 0, 1 for all targets, or one for each target.
     """
 
     objectives: Sequence[Objective]
@@ -47,9 +49,9 @@ class Judge:
         self._made = {objective: _make(objective) for objective in _all(self.objectives) if objective.config}
 
     def traced(self, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
-        """Return the values of those objectives that are traced, and if all outputs are finite.
+        """Return the values of the traced objectives, and if all outputs are finite.
 
-        The values have the shape (objectives,) and are float64, which holds the share of any number of samples.
+        The values have the shape (objectives,) and are float64, exact enough for error rates of any number of samples.
         """
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(output)) for output in outputs])
         values = [tf.cast(self._value(o, outputs, targets), tf.float64) for o in self.objectives if o.traced]
@@ -58,7 +60,7 @@ class Judge:
     def fitness(
         self, traced: Sequence[float], finite: bool, outputs: Sequence[Any], targets: Sequence[Any]
     ) -> tuple[float, ...]:
-        """Return all values, those of functions computed from the answers, as finite numbers."""
+        """Return the values of all objectives as finite numbers; functions are computed from the outputs here."""
         known, values = iter(traced), []
         for objective, weight in zip(self.objectives, self.weights, strict=True):
             if objective.traced:
@@ -70,16 +72,25 @@ class Judge:
         return tuple(values)
 
     def tried(self, outputs: Sequence[Any], targets: Sequence[Any]) -> list[str]:
-        """Compute all objectives of some samples, and return a warning of each function that makes a matrix of them."""
-        values, finite = self.traced(*([tf.constant(array) for array in arrays] for arrays in (outputs, targets)))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self.fitness(values.numpy().tolist(), bool(finite), outputs, targets)
-            found = []
-            for objective in self.objectives:
-                if not objective.traced and (shapes := _broadcast(objective, *self._seen(objective, outputs, targets))):
-                    found.append(f"{objective.name} gets {shapes}")
-        return found
+        """Compute all objectives of some samples; return a warning of each function that makes a matrix of them.
+
+        Raises
+        ------
+        ValueError
+            If an objective does not fit.
+        """
+        outputs, targets = trial_of(outputs, targets)
+        try:
+            values, finite = self.traced(*([tf.constant(array) for array in arrays] for arrays in (outputs, targets)))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.fitness(values.numpy().tolist(), bool(finite), outputs, targets)
+                functions = [objective for objective in self.objectives if not objective.traced]
+                return list(filter(None, (_broadcast(one, *self._seen(one, outputs, targets)) for one in functions)))
+        except Exception as error:
+            advice = next((f": take {line}" for one in self.objectives if (line := one.minimised)), "")
+            shapes = f"outputs of shape {[o.shape for o in outputs]} and targets of {[t.shape for t in targets]}"
+            raise ValueError(f"loss does not fit {shapes}: {reason_of(error)}{advice}") from error
 
     def _value(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> Any:
         if objective.parts:
@@ -99,13 +110,13 @@ class Judge:
         return tf.cast(weighted_mean(loss(*of_one_rank(target, output)), weight), tf.float32)
 
     def _seen(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
-        """Return what an objective is of: one output and its target, or all in the structures of model and data."""
+        """Return an objective's arguments: one output and its target, or all in the structures of model and data."""
         if objective.place is None:
             return self.pack[0](outputs), self.pack[1](targets)
         return outputs[objective.place], targets[self.pairs[objective.place]]
 
     def _weight(self, objective: Objective, targets: Sequence[Any]) -> Any:
-        """Return the sample weights of an objective, as its target is; None without any."""
+        """Return the sample weights of an objective, in the structure of its target; None if there are none."""
         if self.weighted < 2:
             return targets[-1] if self.weighted else None
         weights = targets[-self.weighted :]
@@ -113,7 +124,7 @@ class Judge:
 
 
 def _aligned(weight: Any, values: Any) -> Any:
-    """Return sample weights in the type and the rank of values, for which each of them counts; shape (samples, ...)."""
+    """Return sample weights in the type and rank of the values that they multiply; shape (samples, ...)."""
     weight = tf.cast(weight, values.dtype)
     if weight.shape.rank == values.shape.rank + 1:
         return tf.squeeze(weight, -1)
@@ -121,7 +132,7 @@ def _aligned(weight: Any, values: Any) -> Any:
 
 
 def weighted_mean(values: Any, weight: Any) -> Any:
-    """Return the mean of values times their weights, as Keras reduces a loss; a value of all counts for each sample."""
+    """Return the mean of values times their weights, as Keras reduces a loss; a scalar is multiplied by each weight."""
     values = tf.convert_to_tensor(values)
     if weight is None:
         return tf.reduce_mean(values)
@@ -129,12 +140,15 @@ def weighted_mean(values: Any, weight: Any) -> Any:
 
 
 def _measured(metric: keras.metrics.Metric, outputs: Any, targets: Any, weight: Any) -> Any:
-    """Return the value of a metric, which is read while its state is there: it may be a variable of it."""
+    """Return the value of a metric."""
+    # The result may be a variable of the metric's state, which has its value only inside the scope.
     weights = {} if weight is None else {"sample_weight": weight}
     state = metric.stateless_update_state(metric.stateless_reset_state(), targets, outputs, **weights)
     with keras.StatelessScope(list(zip(metric.variables, state, strict=True))):
         result = metric.result()
         value = result if isinstance(result, Mapping) else tf.cast(result, tf.float32)
+    if not isinstance(value, Mapping) and value.shape == (1,):  # F1Score of one output
+        return value[0]
     if isinstance(value, Mapping) or value.shape.rank:
         got = "several by name" if isinstance(value, Mapping) else f"an array of shape {tuple(value.shape)}"
         raise TypeError(f"{metric.name} must give a single number, got {got}")
@@ -152,8 +166,8 @@ def of_one_rank(target: Any, output: Any) -> tuple[Any, Any]:
 
 
 def _called(objective: Objective, outputs: Any, targets: Any, weight: Any, samples: int) -> float:
-    """Return the number that a user's function returns, or if it has `y_true` the mean of a value for each sample."""
-    function: Callable[..., Any] = objective.function  # type: ignore[assignment]  # of its kind there is one
+    """Return the value of a user's function; with a parameter `y_true`, the mean if it returns one value a sample."""
+    function: Callable[..., Any] = objective.function  # type: ignore[assignment]  # this kind has a function
     given = {name: targets if name in TARGETS else outputs for name in objective.names}
     if objective.takes_weights and weight is not None:
         given["sample_weight"] = weight
@@ -168,7 +182,7 @@ def _called(objective: Objective, outputs: Any, targets: Any, weight: Any, sampl
 
 
 def trial_of(outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    """Return the outputs of a few samples again and again, and the targets of samples from all over: `TRIED` at most."""
+    """Return repeated outputs of a few samples, and as many targets, at most `TRIED`, from all over the samples."""
     few, count = len(outputs[0]), len(targets[0])
     if any(output.shape[:1] != (min(few, count),) for output in outputs):
         return list(outputs), [target[:few] for target in targets]
@@ -178,7 +192,7 @@ def trial_of(outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[list[Any],
 
 
 def _broadcast(objective: Objective, output: Any, target: Any) -> str:
-    """Return which shapes a user's function combines to a matrix of all pairs of samples; empty if it does not.
+    """Return a warning of a user's function that combines its arrays to a matrix of all pairs of samples, or nothing.
 
     Its value then differs from that of two flat arrays and of two columns, which agree.
     """
@@ -196,7 +210,9 @@ def _broadcast(objective: Objective, output: Any, target: Any) -> str:
     if np.isclose(value, flat, rtol=1e-5) or not np.isclose(flat, column, rtol=1e-5):
         return ""
     target, output, told = ("(n,)", "(n, 1)", "y[:, None]") if shapes[0] == (count,) else ("(n, 1)", "(n,)", "y[:, 0]")
-    return f"targets {target} and outputs {output}: y_true - y_pred is an (n, n) array: give {told}"
+    return (
+        f"{objective.name} gets targets {target} and outputs {output}: y_true - y_pred is an (n, n) array: give {told}"
+    )
 
 
 def _all(objectives: Sequence[Objective]) -> list[Objective]:
@@ -204,7 +220,7 @@ def _all(objectives: Sequence[Objective]) -> list[Objective]:
 
 
 def _classes(output: Any, target: Any) -> Any:
-    """Return the class of each sample: of labels as they are, of one-hot rows where the one is."""
+    """Return the class of each sample, from labels or from one-hot rows."""
     if target.shape.rank == output.shape.rank and output.shape[-1] != 1:
         if target.shape[-1] == 1:
             return tf.cast(tf.squeeze(target, -1), tf.int32)
@@ -213,20 +229,20 @@ def _classes(output: Any, target: Any) -> Any:
 
 
 def _column(output: Any) -> Any:
-    """Return an output of a number for each sample as one of a row for each."""
+    """Return an output of shape (samples,) in the shape (samples, 1); any other as it is."""
     return output[:, None] if output.shape.rank == 1 else output
 
 
 def _error(output: Any, target: Any, weight: Any, *, from_logits: bool) -> Any:
-    """Return the share that is misread, of the sum of the weights if there are any; an output that is not finite is."""
+    """Return the error rate, as a share of the sum of weights if given; an output that is not finite is an error."""
     output = _column(output)
     labels = _classes(output, target)
     finite = tf.reduce_all(tf.math.is_finite(output), axis=-1)
     if output.shape[-1] == 1:
-        answers = tf.cast(output[..., 0] > (0.0 if from_logits else 0.5), tf.int32)
+        predicted = tf.cast(output[..., 0] > (0.0 if from_logits else 0.5), tf.int32)
     else:
-        answers = tf.argmax(output, axis=-1, output_type=tf.int32)
-    is_right = tf.cast(tf.equal(answers, labels) & finite, tf.float64)
+        predicted = tf.argmax(output, axis=-1, output_type=tf.int32)
+    is_right = tf.cast(tf.equal(predicted, labels) & finite, tf.float64)
     if weight is None:
         right, count = tf.reduce_sum(is_right), tf.cast(tf.size(labels), tf.float64)
     else:
@@ -236,7 +252,7 @@ def _error(output: Any, target: Any, weight: Any, *, from_logits: bool) -> Any:
 
 
 def _cross_entropy(output: Any, target: Any, weight: Any, *, from_logits: bool) -> Any:
-    """Return the mean cross-entropy in nats: of two classes where there is one output, else of as many as there are."""
+    """Return the mean cross-entropy in nats: binary for an output of one number, else over the classes."""
     output = _column(output)
     if output.shape[-1] == 1:
         labels = tf.cast(tf.reshape(target, tf.shape(output)), tf.float32)

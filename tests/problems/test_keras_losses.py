@@ -234,7 +234,7 @@ def test_an_objective_may_be_of_some_outputs():
             KerasProblem(model, x, y, loss=loss)
     for other in (keras.metrics.MeanSquaredError(), lambda outputs, targets: 0.0):
         with pytest.raises(
-            TypeError, match="loss must be a name or a Keras loss for each output where it names several"
+            TypeError, match="loss must be a name or a Keras loss for each output if it names several outputs"
         ):
             KerasProblem(model, x, y, loss={"c": "error", "r": other})
 
@@ -376,7 +376,7 @@ def test_answers_that_are_not_finite_are_the_worst(loss, worst):
         (
             {"loss": "F1_score"},
             ValueError,
-            r"loss is minimised: take a function of \(y_true, y_pred\) that returns 1 - F1",
+            r"loss is minimised: take def f1\(y_true, y_pred\): return 1 - f1_score\(y_true, y_pred\[:, 0\] > 0.5\)",
         ),
         ({"loss": "mean_square_error"}, ValueError, r'did you mean "mean_squared_error"\?'),
         ({"loss": 3}, TypeError, "loss must be a name, a Keras loss or metric, or a function, got int"),
@@ -387,7 +387,11 @@ def test_answers_that_are_not_finite_are_the_worst(loss, worst):
         ({"x": np.zeros((40, 5), np.float32)}, ValueError, "model 'sequential.*' does not take x: "),
         ({"y": x_of(7), "loss": "mse"}, ValueError, "loss does not fit outputs of shape"),
         ({"y": [x_of(2), x_of(2)]}, ValueError, "the model has 1 outputs, and there are 2 targets"),
-        ({"y": labels(3) + 1, "loss": "error"}, ValueError, "error needs the classes 0 to 1 as targets"),
+        (
+            {"y": labels(3) + 1, "loss": "error"},
+            ValueError,
+            "error: labels must be integers from 0 to 1 for 2 outputs, got 1 to 3",
+        ),
         ({"y": np.ones((40, 2)), "loss": "cross_entropy"}, ValueError, "cross_entropy needs rows of one class each"),
         ({"y": labels(), "loss": keras.metrics.F1Score()}, ValueError, "loss does not fit outputs of shape"),
         (
@@ -399,29 +403,37 @@ def test_answers_that_are_not_finite_are_the_worst(loss, worst):
         (
             {"loss": Scaled(5.0)},
             TypeError,
-            r"^loss Scaled cannot be built again: give it a get_config\(\) that tells k$",
+            r"^loss Scaled cannot be built again: give it a get_config\(\) that returns k$",
         ),
         (
             {"loss": Hidden(5.0)},
             TypeError,
-            r"^loss Hidden cannot be built again: give it a get_config\(\) that tells k, scale$",
+            r"^loss Hidden cannot be built again: give it a get_config\(\) that returns k, scale$",
         ),
         (
             {"loss": Strict(5.0)},
             TypeError,
-            r"^loss Strict cannot .* get_config\(\) of what __init__ takes, and define.*",
+            r"^loss Strict cannot .* get_config\(\) with the arguments of __init__, and define.*",
         ),
-        ({"loss": Told(dtype="float64")}, TypeError, r"^loss Told cannot be built .* get_config\(\) that tells dtype$"),
-        ({"loss": Listed(5.0)}, TypeError, r"^loss Listed cannot be built .* get_config\(\) that tells k$"),
-        ({"loss": Later().set(3.0)}, TypeError, r"^loss Later cannot be built .* get_config\(\) that tells k$"),
+        (
+            {"loss": Told(dtype="float64")},
+            TypeError,
+            r"^loss Told cannot be built .* get_config\(\) that returns dtype$",
+        ),
+        ({"loss": Listed(5.0)}, TypeError, r"^loss Listed cannot be built .* get_config\(\) that returns k$"),
+        ({"loss": Later().set(3.0)}, TypeError, r"^loss Later cannot be built .* get_config\(\) that returns k$"),
         ({"loss": wrapped(lambda t, p: t - p)}, TypeError, "^loss MeanMetricWrapper cannot .* at the top of a module$"),
         ({"from_logits": [True, False]}, ValueError, "from_logits must be True or False for each of 1 outputs"),
         (
             {"from_logits": True},
             ValueError,
-            "from_logits is for 'error' and 'cross_entropy': Keras' losses and metrics",
+            "from_logits is for 'error' and 'cross_entropy': set it in a Keras loss or metric",
         ),
-        ({"loss": "error", "y": np.array(["a", "b"] * 20)}, ValueError, "error needs numbers as targets, got str32"),
+        (
+            {"loss": "error", "y": np.array(["a", "b"] * 20)},
+            ValueError,
+            "labels must be integers from 0 to 1 for 2 outputs, got strings such as 'a'",
+        ),
         ({"validation_split": 1.0}, ValueError, "validation_split must be at least 0 and below 1, got 1.0"),
         ({"validation_split": 0.999}, ValueError, "validation_split leaves none of 40 samples to train on"),
         ({"validation_data": x_of()}, ValueError, "validation_data must be a pair"),

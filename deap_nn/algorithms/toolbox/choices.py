@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from deap import base
 
 from deap_nn.algorithms.toolbox.settings import SETTINGS
+from deap_nn.core.errors import warn_user
 from deap_nn.data.dataset import Dataset
 from deap_nn.genome.individual import Individual
 from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
@@ -62,7 +62,7 @@ def scoring_of(
         raise TypeError("data must be a name, a path, a Dataset or (x, y) where the model is no KerasProblem")
     fitness = fitness or usual_fitness
     if len(its_fitness.weights) == 1 and its_fitness.weights[0] > 0:
-        warnings.warn(f"container is maximised, and evaluate gives the {fitness}: register another", stacklevel=3)
+        warn_user(f"container is maximised, and evaluate gives the {fitness}: register another")
     return of_labelled_data(model, data, fitness, precision, batches)
 
 
