@@ -329,9 +329,10 @@ def test_labels_that_are_no_classes_are_named(outputs, targets, loss, said):
         evolve_model(network(outputs), X, targets, population=4, generations=1, seed=1, loss=loss)
 
 
-def test_a_class_that_is_ignored_may_be_any_integer():
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255)
-    targets = np.where(np.arange(200) % 5, LABELS, 255)
+@pytest.mark.parametrize("ignored", [255, -1])
+def test_a_class_that_is_ignored_may_be_any_integer(ignored):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=ignored)
+    targets = np.where(np.arange(200) % 5, LABELS, ignored)
     assert KerasProblem(network(), X, targets, loss=loss).objectives[0].name == SPARSE
 
 

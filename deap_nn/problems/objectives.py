@@ -264,8 +264,9 @@ def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequenc
         Some outputs of the model, and all targets of each output; shapes (samples, ...).
     """
     for part in objective.parts or (objective,):
-        is_sparse = part.name == "sparse_categorical_crossentropy" and not re.search(r'"ignore_class": \d', part.config)
-        if part.place is None or (part.kind == "loss" and not is_sparse):
+        is_sparse = part.kind == "loss" and part.name == "sparse_categorical_crossentropy"
+        is_sparse = is_sparse and not re.search(r'"ignore_class": -?\d', part.config)
+        if part.place is None or not (is_sparse or part.kind in ("error", "cross_entropy")):
             continue
         output, target = np.asarray(outputs[part.place]), np.asarray(targets[part.place])
         classes = 1 if output.ndim == 1 else output.shape[-1]
@@ -275,7 +276,7 @@ def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequenc
             first = target.flat[0]
             shown = first.decode() if isinstance(first, bytes) else str(first)
             raise ValueError(f"{needed}, got strings such as {shown!r}")
-        found = f"got {target.min():g} to {target.max():g}"
+        found = f"got {float(target.min()):g} to {float(target.max()):g}"
         if classes == 1:
             if not np.all((target == 0) | (target == 1)):
                 told = "for a regression give loss='mse' or compile the model"
