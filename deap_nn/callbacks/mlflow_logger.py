@@ -43,7 +43,7 @@ class MLflowLogger(Callback):
     Raises
     ------
     ImportError
-        If MLflow is not installed: ``pip install 'deap-nn[mlflow]'``.
+        If MLflow is not installed: ``pip install -c constraints.txt -e '.[mlflow]'``.
     """
 
     def __init__(

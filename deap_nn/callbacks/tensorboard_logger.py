@@ -52,7 +52,7 @@ class TensorBoardLogger(Callback):
     Raises
     ------
     ImportError
-        If TensorBoard is not installed: ``pip install 'deap-nn[tensorboard]'``.
+        If TensorBoard is not installed: ``pip install -c constraints.txt -e '.[tensorboard]'``.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, every: int = EVERY) -> None:

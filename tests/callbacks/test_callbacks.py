@@ -272,7 +272,7 @@ def test_so_does_the_experiment_before_it_makes_a_folder(run, tmp_path):
     code += f"; sys.path.insert(0, {str(MNIST.parent)!r})"
     answer = run("-c", f"{code}; runpy.run_path({str(MNIST)!r}, run_name='__main__')")
     assert answer.returncode == 2
-    missing = "tensorboard is not installed: pip install 'deap-nn[tensorboard]'"
+    missing = "tensorboard is not installed: pip install -c constraints.txt -e '.[tensorboard]'"
     assert answer.stderr == f"mnist.py: error: argument --tensorboard: {missing}\n"
     assert not list(tmp_path.iterdir())
 

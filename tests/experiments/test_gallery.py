@@ -262,7 +262,7 @@ def test_cartpole_says_what_is_missing(tmp_path):
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert answer.returncode == 2
-    line = "cartpole.py: error: gymnasium is not installed: pip install 'deap-nn[gymnasium]'\n"
+    line = "cartpole.py: error: gymnasium is not installed: pip install -c constraints.txt -e '.[gymnasium]'\n"
     assert answer.stderr == line
 
 

@@ -276,7 +276,7 @@ def test_tensorboard_is_named_where_it_is_not_installed(here, command, tmp_path,
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     answer = here(*command, tmp_path / "run", "--tensorboard", tmp_path / "events")
     assert answer.returncode == 2
-    said = "argument --tensorboard: tensorboard is not installed: pip install 'deap-nn[tensorboard]'\n"
+    said = "argument --tensorboard: tensorboard is not installed: pip install -c constraints.txt -e '.[tensorboard]'\n"
     assert answer.stderr.endswith(said)
     assert not (tmp_path / "run").exists()
 
