@@ -109,7 +109,7 @@ def check_files(options: argparse.Namespace, dataset: Dataset) -> None:
         for name in FILES:
             path = getattr(options, name)
             if path is not None and config.get(f"{name}_sha256") != digest_of(path):
-                raise InputError(f"argument --resume: {path} is not what it was when the run began")
+                raise InputError(f"argument --resume: {path} has changed since the run began")
 
 
 def make_directory(options: argparse.Namespace) -> RunDirectory:

@@ -388,7 +388,7 @@ def test_what_is_registered_in_mid_run_is_used_or_refused_by_recipes(name):
         evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[callback])
         assert calls
         return
-    with pytest.raises(ValueError, match=f"{name} was registered anew before generation 3: .* breeding='plain'"):
+    with pytest.raises(ValueError, match=f"{name} was registered again before generation 3: .* breeding='plain'"):
         evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[callback])
     assert not calls
 
@@ -400,5 +400,5 @@ def test_the_number_of_elites_does_not_change_in_mid_run(breeding):
     def register(evolution):
         evolution.toolbox.elites = 2
 
-    with pytest.raises(ValueError, match="elites was registered anew before generation 1"):
+    with pytest.raises(ValueError, match="elites was registered again before generation 1"):
         evolve(toolbox.population(n=6), toolbox, 4, seed=1, breeding=breeding, callbacks=[Watch(register)])
