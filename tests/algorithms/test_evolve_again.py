@@ -248,7 +248,9 @@ def test_a_folder_with_a_run_is_not_written_over_by_another(tmp_path):
             evolve(population, toolbox, 3, seed=1, callbacks=[directory], checkpoint=checkpoint)
 
     for checkpoint in (None, tmp_path / "new", tmp_path / "new"):
-        with pytest.raises(CallbackError, match="has a run, and this one begins anew: go on with its checkpoint"):
+        with pytest.raises(
+            CallbackError, match="has a run that this one does not resume: pass its checkpoint to evolve"
+        ):
             go_on(checkpoint)
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
     run(0, checkpoint=tmp_path / "bare")

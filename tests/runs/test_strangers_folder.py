@@ -247,7 +247,7 @@ def test_filters_of_all_memory_are_not_read_and_made_again(folder, digits_file):
     assert resume(whole, digits_file).returncode == 0
     bomb(folder / "filters.npz", "<f2", "generations", "filters", "matrix")
     answer = resume(folder, digits_file)
-    assert "filters.npz: cannot be read (unpacks to more than 67,108,864 bytes): it is made again" in answer.stderr
+    assert "filters.npz: cannot be read (unpacks to more than 67,108,864 bytes): it is recomputed" in answer.stderr
     assert (folder / "filters.npz").read_bytes() == (whole / "filters.npz").read_bytes()
 
 
