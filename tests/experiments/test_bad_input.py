@@ -294,7 +294,7 @@ LAUNCH_CASES = [
     (["--hostfile", "hosts", MNIST], "line 1: 'many' is no number of workers"),
     (["--hostfile", "elsewhere", MNIST], "the first host must be this one"),
     (["--address", "::1", MNIST], "argument --address"),
-    (["--address", "no.such.host.invalid", MNIST], "no.such.host.invalid is not known"),
+    (["--address", "no.such.host.invalid", MNIST], "no.such.host.invalid cannot be resolved"),
 ]
 
 OTHER_CASES = [
