@@ -9,6 +9,7 @@ workshop on languages for data mining and machine learning, 2013.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
@@ -81,7 +82,8 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
                 f"validation_fraction must be above 0 and below 1, got {self.validation_fraction!r}: "
                 "the network is chosen on those samples"
             )
-        if round(self.validation_fraction * len(x)) >= len(x):
+        cut = math.floor(len(x) * (1.0 - self.validation_fraction))
+        if not cut:
             raise ValueError(
                 f"validation_fraction leaves none of {len(x)} samples to train on, got {self.validation_fraction!r}"
             )
@@ -96,10 +98,9 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
             network = _perceptron(x.shape[1], outputs, self.hidden_layer_sizes, self.activation)
         else:
             network = _of_function(self.model, x.shape[1], outputs)
-        samples = (x, y) if weights is None else (x, y, weights[order])
-        cut = len(x) - max(1, round(self.validation_fraction * len(x)))
-        drawn = tuple(part[cut:] for part in samples)  # given as data, not as a split: a missing class must not warn
-        problem = KerasProblem(network, tuple(part[:cut] for part in samples), loss=self._loss, validation_data=drawn)
+        given = (x, y) if weights is None else (x, y, weights[order])
+        trained, held = (tuple(array[part] for array in given) for part in (slice(cut), slice(cut, None)))
+        problem = KerasProblem(network, trained, loss=self._loss, validation_data=held)
         try:
             readouts, logbook = self._evolve_problem(problem, seed)
             try:

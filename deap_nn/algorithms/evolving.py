@@ -20,9 +20,10 @@ from deap_nn.algorithms.settings_record import environment_of
 from deap_nn.algorithms.toolbox.generate_update import check_named
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, check_called
 from deap_nn.breeding.dispatch import Sharing
-from deap_nn.breeding.founders import breeder_of
+from deap_nn.breeding.founders import breeder_of, is_warm, keep_founders
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.plain import Breeding, Plain
+from deap_nn.breeding.recipe import Recipe
 from deap_nn.callbacks.base import Callback, Evolution, OnGeneration, checked_callbacks
 from deap_nn.callbacks.progress import ProgressBar, in_notebook
 from deap_nn.core.arguments import check_count, check_number, check_probability
@@ -53,7 +54,12 @@ def _lineage(
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             return f"{name} cannot be pickled: {error}"
     lineage = Lineage(breeder, toolbox.map, **options)
-    population[:] = lineage.present([member.recipe for member in population])
+    recipes = [Recipe(0, place) if is_warm(breeder) else member.recipe for place, member in enumerate(population)]
+    reason = keep_founders(lineage, population, options["size"]) if is_warm(breeder) else None
+    if reason is not None:
+        lineage.close()
+        return reason
+    population[:] = lineage.present(recipes)
     return lineage
 
 
@@ -139,13 +145,14 @@ def evolve(
     breeding : {"recipes", "plain"}
         Whether the map sends recipes, from which workers breed the children that they score, or the children's weights.
         Both give the same result; under a map of several processes plain breeding is slower. In both, ``mate`` gets
-        weights without a fitness, and a ``mate`` with an attribute ``fitter_first`` gets the fitter of two first.
-        Recipes need a population fresh from a toolbox with `initPopulation` as its ``population``, as `make_toolbox`
-        registers it. For any other population breeding is plain, and a warning gives the reason if the map is not the
-        built-in one. Under recipes a member's weights are made when they are first read. Children do not inherit a
-        callback's changes to the weights, and cannot be bred from members that it puts into the population. With a
-        checkpoint, weights that were never read may be lost in a later generation: copy a member that you need later,
-        or return it from `Callback.members`.
+        weights without a fitness, and a ``mate`` with an attribute ``fitter_first`` gets the fitter of two first. If
+        the population is not fresh from `initPopulation`, its weights are kept in the cache as the keyframe of
+        generation 0. Members with attributes of their own, a user's own ``clone`` and functions that cannot be pickled
+        need plain breeding, which is then used; a warning gives the reason if the map is not the built-in one. Under
+        recipes a member's weights are made when they are first read. Children do not inherit a callback's changes to
+        the weights, and cannot be bred from members that it puts into the population. With a checkpoint, weights that
+        were never read may be lost in a later generation: copy a member that you need later, or return it from
+        `Callback.members`.
     group_size : int, optional
         Members in a task of the map. If left out, it follows from the model's size and the numbers of members and
         workers.

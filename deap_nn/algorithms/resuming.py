@@ -16,6 +16,7 @@ from deap import tools
 
 from deap_nn.algorithms.settings_record import check_settings, environment_of, own_problem, settings_record
 from deap_nn.algorithms.toolbox.clock import Clock
+from deap_nn.breeding.founders import is_warm
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.plain import Breeding
 from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError
@@ -125,7 +126,7 @@ def go_on(
     if lineage.ancestry.history != last.history:
         own = "the toolbox's mates and elites, and around a centre its parents and step "
         own += "(the step follows from make_toolbox(generations=N)),"
-        same = f"seed, cxpb, mutpb, the population's seed, {own} must be the same"
+        same = f"seed, cxpb, mutpb, the population's seed or weights, {own} must be the same"
         raise CheckpointError(f"{checkpoint.path.parent} is of another run: {same}")
     if last.number:
         population[:] = lineage.past.last_members()
@@ -192,7 +193,8 @@ def refer(evolution: Evolution, breeding: Breeding, wvalues: Sequence[float]) ->
     """Require each process to compute the same fitness of the first founder; return whether the run can require it.
 
     It cannot if the fitness may differ between calls: a fitness by a function outside this package, one with a user's
-    own functions or layers, or one that is computed on a GPU.
+    own functions or layers, or one that is computed on a GPU. Nor can it if the founders' weights were given: other
+    processes do not draw them.
 
     Parameters
     ----------
@@ -207,6 +209,8 @@ def refer(evolution: Evolution, breeding: Breeding, wvalues: Sequence[float]) ->
     if problem is None or problem.device != "cpu" or max(map(abs, values)) >= WORST:
         return False
     if problem.model.own or problem.model.held or any(map(_has_own, problem.objectives)):
+        return False
+    if isinstance(breeding, Lineage) and is_warm(breeding.breeder):
         return False
     breeding.refer(evolution.toolbox.evaluate, evolution.population[0], values)
     return True

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from deap import base
 
@@ -13,6 +14,9 @@ from deap_nn.breeding.breeder import Breeder, founder
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.recipe import POOL_PLACE, Recipe
 from deap_nn.breeding.reproduction import reproduction_of
+from deap_nn.breeding.store.ancestors import LackingError
+from deap_nn.breeding.store.keyframes import write_keyframe
+from deap_nn.breeding.store.slots import free_bytes
 from deap_nn.breeding.variation import strength_of, without_state
 from deap_nn.core.arguments import check_count
 from deap_nn.core.registered import Registered
@@ -64,13 +68,25 @@ def _founder_weights(individual: Callable[..., Any], seed: int, recipe: Recipe) 
     return weights
 
 
-def _origin(member: LightMember) -> tuple[Any, ...] | None:
+def _origin(member: Any) -> tuple[Any, ...] | None:
     """Return the function that makes a founder, and the seed, whether or not a run has taken it over."""
+    if not isinstance(member, LightMember) or member.recipe.generation or member.recipe.place >= POOL_PLACE:
+        return None
     if getattr(member.make, "func", None) is _founder_weights:
         arguments: tuple[Any, ...] = member.make.args
         return arguments
     lineage = getattr(member.make, "__self__", None)
-    return (lineage.breeder.individual, lineage.breeder.founders_seed) if isinstance(lineage, Lineage) else None
+    found = (lineage.breeder.individual, lineage.breeder.founders_seed) if isinstance(lineage, Lineage) else None
+    return None if found is None or found[0].func is _given else found
+
+
+def _given() -> NoReturn:
+    raise LackingError("a founder whose weights were given is in the first keyframe")
+
+
+def is_warm(breeder: Breeder) -> bool:
+    """Return whether the weights of generation 0 were given, and are in a keyframe, and are not drawn."""
+    return breeder.individual.func is _given
 
 
 def breeder_of(
@@ -78,8 +94,8 @@ def breeder_of(
 ) -> Breeder | str:
     """Return what the recipes of a run have in common, or why there can be none.
 
-    There are recipes for a population that `initPopulation` has made and nobody has looked into since: any other is not
-    a function of a seed.
+    The founders of a population that `initPopulation` has made, whose weights were not read, are drawn by a seed. Those
+    of any other are given, and a digest of their weights takes the place of the seed: see `keep_founders`.
     """
     registered = Registered.read(toolbox)
     if getattr(registered.clone, "func", registered.clone) is not copy.deepcopy:
@@ -87,23 +103,21 @@ def breeder_of(
     for operator in map(function_of, (registered.mate, registered.mutate)):
         if operator in WITH_STRATEGY:
             return f"{operator.__name__} changes the strategy of each individual, and recipes have none"
-    fresh = "the population must be fresh from toolbox.population"
     for member in population:
         if not isinstance(member, WeightList):
-            return f"{fresh}, of WeightLists, got {type(member).__name__}"
-    if not all(isinstance(member, LightMember) for member in population):
-        return f"{fresh}, and nobody may have looked at its members' weights"
-    if any(member.recipe.generation or member.recipe.place >= POOL_PLACE for member in population):
-        return f"{fresh}, not one that has been evolved"
-    origins = [_origin(member) for member in population]
-    if origins[0] is None or any(origin != origins[0] for origin in origins):
-        return f"{fresh}, all of it from one"
-    individual, founders_seed = origins[0]
-    shapes, container = population[0].light_shapes, population[0].container
+            return f"the population must be of WeightLists, got {type(member).__name__}"
+    first, origin = population[0], _origin(population[0])
+    container = first.container if isinstance(first, LightMember) else type(first)
+    if origin is None or any(_origin(member) != origin for member in population):
+        reason = _why_not_given(population, container)
+        if reason is not None:
+            return reason
+        origin = partial(_given), _digest_of(population)
+    individual, founders_seed = origin
     return Breeder(
         seed,
         founders_seed,
-        shapes,
+        first.shapes,
         container,
         without_state(individual, rng=None),
         without_state(toolbox.mutate, rng=None, sigma=0.0),
@@ -113,3 +127,49 @@ def breeder_of(
         strength=strength_of(toolbox.mutate),
         elites=registered.elites,
     )
+
+
+def _why_not_given(population: Sequence[Any], container: type[WeightList]) -> str | None:
+    """Return why members cannot begin a run by recipes with the weights that they have, or None if they can."""
+    known = {"fitness", "recipe", "make", "light_shapes", *container(())._extras()}
+    for member in population:
+        if (member.container if isinstance(member, LightMember) else type(member)) is not container:
+            return "the population must be of one class"
+        if member.shapes != population[0].shapes:
+            return "the population must be of the same shapes"
+        others = vars(member).keys() - known - {"_flat", "_views"}
+        if others:
+            return f"the population has an attribute {min(others)!r}, and recipes have none"
+    return None
+
+
+def _digest_of(population: Sequence[Any]) -> int:
+    """Return a number of 63 bits that tells the weights of members from others."""
+    digest = hashlib.blake2b(digest_size=8)
+    for member in population:
+        digest.update(member.transient().flat.data)
+    return int.from_bytes(digest.digest(), "little") >> 1
+
+
+def keep_founders(lineage: Lineage, population: Sequence[Any], room: int | None) -> str | None:
+    """Keep the weights of members as the keyframe of generation 0, or return why they have no room in the cache.
+
+    Parameters
+    ----------
+    lineage : Lineage
+        That of a run whose founders are given.
+    population : sequence of WeightList
+        The founders.
+    room : int, optional
+        The bytes of the cache; a quarter of those free there if left out.
+    """
+    genomes, history = lineage.genomes, lineage.ancestry.history
+    taken, most = 4 * genomes.size * len(population), free_bytes(genomes.place) // 4 if room is None else room
+    if taken > most:
+        return f"the population takes {taken / 2**20:.1f} MiB, and the cache has room for {most / 2**20:.1f}"
+    path = genomes.cache.folder / "keyframe-0"
+    places = range(len(population))
+    write_keyframe(path, 0, history, places, lambda place: population[place].transient().flat)
+    lineage.known.keyframe, lineage.known.keyframe_history = path, history
+    genomes.use_keyframe(path, history)
+    return None

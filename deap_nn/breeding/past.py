@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from deap_nn.breeding.recipe import POOL_PLACE, Recipe
 from deap_nn.breeding.reproduction.base import Places
 from deap_nn.breeding.store.keyframes import Keyframe, write_keyframe
@@ -154,7 +156,7 @@ class Past:
         """Return how long so many genomes take to breed here; those since the last keyframe if left out."""
         lineage = self._lineage
         if not lineage.seconds_for_one:
-            founders = [lineage.weights(Recipe(0, place)) for place in range(2)]
+            founders = [np.zeros(lineage.genomes.size, np.float32) for _ in range(2)]
             recipe, child = lineage.reproduction.example(lineage.ancestry.drawn), empty_vector(lineage.genomes.size)
             parents = [founders[key % 2] for key in recipe.parents]
             took = []

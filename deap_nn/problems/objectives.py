@@ -194,9 +194,9 @@ def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
     except (TypeError, ValueError):  # of a built-in function
         return (), False
     found = [parameter.name for parameter in parameters if parameter.kind in by_name]
-    names = tuple(name for name in found if name in TARGETS + OUTPUTS)
-    one_of_each = len(names) == 2 and sum(name in TARGETS for name in names) == 1
-    return names if one_of_each else (), "sample_weight" in found
+    firsts = [next((name for name in found if name in known), None) for known in (TARGETS, OUTPUTS)]
+    names = tuple(name for name in found if name in firsts)  # a second name is a deprecated one
+    return names if len(names) == 2 else (), "sample_weight" in found
 
 
 def _of_function(name: str, given: Any, argument: str) -> Objective:

@@ -1,5 +1,6 @@
 """Scripts in the form of DEAP's documentation, with the mistakes and the operators that such scripts have."""
 
+import copy
 import json
 import pickle
 import random
@@ -8,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 from deap import algorithms, base, creator, tools
-from wirings import Watch, members, plain_toolbox, result, sum_of_squares, wired
+from wirings import LAYOUT, Watch, members, plain_toolbox, result, sum_of_squares, wired
 
 from deap_nn import (
     CheckpointError,
@@ -16,6 +17,7 @@ from deap_nn import (
     RunDirectory,
     SelfAdaptive,
     WeightList,
+    cxScanning,
     elementwise,
     evolve,
     make_toolbox,
@@ -347,3 +349,62 @@ def test_a_hall_of_fame_that_comes_later_is_warned_of(tmp_path):
     with pytest.warns(UserWarning, match="the run began without a hall of fame: it gets members from now on only"):
         evolve(toolbox.population(n=6), toolbox, 3, seed=1, halloffame=hall, checkpoint=tmp_path)
     assert {member.recipe.generation for member in hall} == {3}
+
+
+def warm_populations():
+    evolved_one = wired().population(n=8)
+    evolve(evolved_one, wired(), 3, seed=1)
+    rng = np.random.default_rng(1)
+    by_hand = [Individual([rng.normal(size=shape) for shape in LAYOUT.shapes]) for _ in range(8)]
+    read = wired().population(n=8)
+    read[3].flat[0] = 7.0
+    return {"evolved": evolved_one, "by hand": by_hand, "changed": read, "two": [*evolved_one[:3], *by_hand[:5]]}
+
+
+@pytest.mark.parametrize("kind", ["evolved", "by hand", "changed", "two"])
+@pytest.mark.parametrize(
+    "options", [{}, {"elites": 2}, {"mates": 4, "mate": cxScanning}], ids=["pairs", "elites", "four"]
+)
+def test_a_warm_start_goes_by_recipes_to_the_same_bytes(tmp_path, kind, options):
+    given = [copy.deepcopy(member) for member in warm_populations()[kind]]
+    ways = []
+
+    def run(ngen, population, **how):
+        watch = Watch(lambda evolution: ways.append(evolution.breeding))
+        found = evolve(population, wired(map=mapping, **options), ngen, seed=1, callbacks=[watch], **how)
+        return [member.flat.tobytes() for member in found[0]], rows_of(found[1])
+
+    whole = run(5, copy.deepcopy(given), breeding="plain")
+    ways.clear()
+    assert run(5, copy.deepcopy(given)) == whole
+    assert run(5, warm_populations()[kind]) == whole
+    for keyframes in (None, 0.0):
+        kept = {"checkpoint": tmp_path / str(keyframes), "keyframe_seconds": keyframes}
+        run(2, copy.deepcopy(given), **kept)
+        if keyframes is None:
+            with pytest.raises(CheckpointError, match="the population's seed or weights"):
+                run(5, copy.deepcopy(given[::-1]), **kept)
+        assert run(5, copy.deepcopy(given), **kept) == whole
+    assert set(ways) == {"recipes"}
+
+
+def test_a_warm_start_on_a_network_is_resumed_with_the_same_weights(digits, tmp_path):
+    def toolbox():
+        made = make_toolbox("mlp", digits, seed=1)
+        made.register("map", mapping)
+        return made
+
+    given = [copy.deepcopy(member) for member in toolbox().population(n=4)]
+    evolve(copy.deepcopy(given), toolbox(), 1, checkpoint=tmp_path, keyframe_seconds=0.0)
+    another = pytest.raises(CheckpointError, match="the population's seed or weights")
+    with pytest.warns(UserWarning, match="is of another run"), another:
+        evolve(copy.deepcopy(given[::-1]), toolbox(), 3, checkpoint=tmp_path)
+    resumed = evolve(copy.deepcopy(given), toolbox(), 3, checkpoint=tmp_path)[1]
+    assert rows_of(resumed) == rows_of(evolve(given, toolbox(), 3, breeding="plain")[1])
+
+
+def test_a_warm_start_that_cannot_go_by_recipes_says_why(monkeypatch):
+    population = warm_populations()["by hand"]
+    monkeypatch.setattr("deap_nn.breeding.founders.free_bytes", lambda place: 0)
+    with pytest.warns(UserWarning, match=r"longer: the population takes 0.0 MiB, and the cache has room for 0.0"):
+        evolve(population, wired(map=mapping), 1, seed=1)

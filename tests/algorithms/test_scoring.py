@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from deap import algorithms, base, cma, creator, tools
 
-from deap_nn import ErrorScaled, Individual, KerasProblem, WeightList, evolve, make_toolbox
+from deap_nn import ErrorScaled, Individual, KerasProblem, WeightList, adapting, evolve, make_toolbox
 from deap_nn.core.seeding import global_state_kept
 from deap_nn.models.tensorflow import keras
 from deap_nn.problems import groups
@@ -120,7 +120,7 @@ class TestGenerations:
         update = sigma.update
         sigma.update = lambda individuals, generation: (seen.append(generation), update(individuals, generation))
         toolbox.register("mutate", toolbox.mutate.func, **toolbox.mutate.keywords | {"sigma": sigma})
-        toolbox.register("select", tools.selNSGA2)
+        toolbox.register("select", adapting(tools.selNSGA2, sigma))
         population = toolbox.select(score(toolbox, toolbox.population(n=8)), 8)  # for the crowding distance
         assert toolbox.clock.generation == 1
         again = toolbox.select([toolbox.clone(individual) for individual in population], 8)
@@ -220,8 +220,9 @@ class TestTheWarning:
         self.loop(make_toolbox(problem, seed=1), 9)  # all samples
         for place in range(8):  # islands
             score(toolbox, toolbox.population(n=4, start=4 * place))
-        one = toolbox.individual()
-        [toolbox.evaluate(one) for _ in range(9)]
+        single = make_toolbox(problem, seed=1, batch_size=8)
+        one = single.individual()
+        [single.evaluate(one) for _ in range(9)]
         advancing = make_toolbox(problem, seed=1, batch_size=8)
         advancing.next_generation(score(advancing, advancing.population(n=4)))
         self.loop(advancing, 9)

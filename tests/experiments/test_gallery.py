@@ -307,3 +307,13 @@ def test_charts_draw_what_they_are_given(tmp_path):
     assert 0 < blue[0] < blue[1] < blue[2]
     assert dots_of(tmp_path / "family.png", COLOURS[1]) > 100  # the best
     assert not (tmp_path / "none.png").exists()
+
+
+def test_cma_is_compared_with_the_presets(scripts, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["cma_es.py", "--generations", "2", "--population", "6", "--seeds", "1"])
+    assert scripts("cma_es").main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["CMA-ES", "ga", "es"]
+    assert all(
+        re.search(r"error 0\.\d{3} of the best, 0\.\d{3} of the mean of the better half$", line) for line in lines
+    )

@@ -1,9 +1,13 @@
 """The estimators keep scikit-learn's promises."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+from keras_models import two_objectives
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import f1_score, log_loss, mean_pinball_loss, roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -11,6 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted
 from tensorflow.python.framework import func_graph
 
+from deap_nn import KerasProblem, make_toolbox
 from deap_nn.data import registry
 from deap_nn.data.standardise import mean_and_scale, standardised
 from deap_nn.estimators import EvolvedClassifier, EvolvedRegressor
@@ -276,3 +281,23 @@ def test_the_algorithm_its_sigma_and_its_start_are_chosen():
     assert again.model_.get_weights()[0] == pytest.approx(strategy.model_.get_weights()[0], abs=1e-4)
     with pytest.raises(ValueError, match="preset"):
         EvolvedClassifier(preset="gradient").fit(x, y)
+
+
+def test_functions_of_scikit_learn_are_called_with_targets_and_outputs():
+    x, y = load_iris(return_X_y=True)
+    order = np.random.default_rng(1).permutation(len(x))
+    x, y = x[order], y[order]
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    skewed = partial(mean_pinball_loss, alpha=0.9)
+    given = {"loss": [log_loss, skewed], "validation_split": 0}
+    rows = np.eye(3)[y]
+    for weights in (None, np.linspace(0, 2, len(x))):
+        problem = KerasProblem(model, x, rows, sample_weight=weights, **given)
+        toolbox = make_toolbox(problem, **two_objectives(), batch_size=len(x))
+        individual = toolbox.individual()
+        answers = toolbox.to_model(individual)(x.astype(np.float32)).numpy()
+        wanted = [loss(rows, answers, sample_weight=weights) for loss in (log_loss, skewed)]
+        assert toolbox.scores(individual, "train") == pytest.approx(wanted, rel=1e-4)
+    for loss in (roc_auc_score, partial(f1_score, average="macro")):
+        with pytest.raises(ValueError, match=r"^container must say whether .* is minimised or maximised"):
+            make_toolbox(KerasProblem(model, x, y, loss=loss), seed=1)

@@ -247,6 +247,8 @@ class Ancestors:
                 raise MissingError
 
     def _breed_with(self, parents: Sequence[Any], recipes: Sequence[Recipe], outs: Vectors) -> None:
+        if not recipes[0].parents and self._copy(recipes[0].id, outs[0]):  # a founder whose weights were given
+            return
         if len(recipes) > 1:  # founders and copies come one by one
             self.breeder.reproduction.breed(self.breeder, recipes, parents, outs[: len(recipes)])
         else:
