@@ -118,7 +118,7 @@ def main() -> int:
     parser = Parser("Evolve a network of binary weights and step activations that reads digits.")
     parser.add_argument("--generations", type=integer(1), default=500, metavar="N", help="generations")
     parser.add_argument("--population", type=integer(4), default=100, metavar="N", help="members of the population")
-    parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
+    parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="seed of all random numbers")
     parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the run and the hidden weights there")
     add_map_options(parser)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Who descends from whom: DEAP's ``History`` by numbers alone, without copies of the weights."""
+"""The family tree of a run: DEAP's ``History`` with numbers only, without copies of the weights."""
 
 import random
 from types import SimpleNamespace

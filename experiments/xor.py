@@ -100,10 +100,10 @@ def make_toolbox(generations: int, seed: int, map_: Map = map) -> base.Toolbox:
 def main() -> int:
     """Evolve until XOR is solved; return 0, or 1 if it was not within the generations."""
     parser = Parser("Evolve a small network that computes XOR.")
-    parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
+    parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="seed of all random numbers")
     parser.add_argument("--population", type=integer(2), default=200, metavar="N", help="members of the population")
-    parser.add_argument("--generations", type=integer(1), default=500, metavar="N", help="give up after N generations")
-    parser.add_argument("--output", metavar="DIR", help="a new folder for the run; by default nothing is written")
+    parser.add_argument("--generations", type=integer(1), default=500, metavar="N", help="most generations")
+    parser.add_argument("--output", metavar="DIR", help="new folder for the run (default: write nothing)")
     parser.add_argument("--no-progress", action="store_true", help="show no progress")
     add_map_options(parser)
     options = parser.parse_args()

@@ -140,7 +140,7 @@ def test_runs_from_elsewhere_are_added_and_take_the_place_of_the_same(here, stud
     (tmp_path / "page" / "tiny.runs.csv.gz").unlink()
     answer = here(*arguments)
     assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
-    assert "has not both files of tiny" in answer.stderr
+    assert "lacks a file of tiny" in answer.stderr
 
 
 @pytest.mark.parametrize(

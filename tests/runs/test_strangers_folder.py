@@ -375,7 +375,7 @@ def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_written(f
     (folder / name).mkdir()
     before = contents(folder)
     said = only_line(resume(folder, digits_file))
-    assert f"{name} is a folder, where the run writes a file: move it away" in said
+    assert f"{name} is a folder, but the run writes a file there: move it away" in said
     assert contents(folder) == before
 
 
