@@ -176,7 +176,7 @@ class _Run:
                     with heeding_signals():
                         self._generation(generation)
         except BaseException:
-            self.breeding.close()
+            self.breeding.close()  # after a finished run members may still be read, which breeds their weights
             raise
 
     def _go_on(self) -> int:
@@ -209,7 +209,7 @@ class _Run:
         if self.verbose:
             print(evolution.logbook.stream)
         self._started = self._begun + evolution.elapsed  # the callbacks' time counts for the next generation
-        if kept is not None:
+        if kept is not None:  # before the callbacks: their files then never have a row that the checkpoint lacks
             kept.checkpoint.append(kept_of(evolution, kept.lineage, self._clock, places, self.watching))
         tell(self.watching, "on_generation", evolution)
         if kept is not None:

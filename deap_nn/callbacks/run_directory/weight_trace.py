@@ -44,7 +44,7 @@ class WeightTrace:
     Parameters
     ----------
     folder : Path
-        The folder of that file, which has no name there.
+        The folder of that file. It has no name there, so that a killed run leaves no file behind.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class WeightTrace:
         if self._places is None or not self.last:
             return
         arrays: dict[str, NDArray[Any]] = {
-            "weights": np.memmap(self._file, "<f4", "r").reshape(-1, len(self._names)),
+            "weights": np.memmap(self._file, "<f4", "r").reshape(-1, len(self._names)),  # mapped, not read into memory
             "places": self._places,
             "matrices": np.array(self._names),
         }
