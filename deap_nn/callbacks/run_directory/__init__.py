@@ -51,12 +51,11 @@ def _content(path: Path) -> bytes | None:
 class RunDirectory(Callback):
     """Write a run into a new folder, generation by generation.
 
-    ``logbook.csv``, which has the columns that are numbers, and ``timing.csv`` grow by whole rows. Every other file
-    appears whole or not at all. As a context manager it writes the final ``status.json``. The state is "failed" or
-    "interrupted" if an exception leaves the body or the run, and otherwise "finished". A finished run also gets the
-    best member of the last generation, unless other weights were written. At the end the report, ``report.html``, is
-    written; an error there is a warning. After the last generation the ``phase`` in ``status.json`` names the remaining
-    work. An object is for one run.
+    ``logbook.csv``, with the columns that are numbers, and ``timing.csv`` grow by whole rows. Every other file appears
+    whole or not at all. As a context manager it writes the final ``status.json``: "failed" or "interrupted" if an
+    exception leaves the body or the run, else "finished". A finished run also gets the best member of the last
+    generation, unless other weights were written. Then the report, ``report.html``, is written; an error there is a
+    warning. After the last generation ``phase`` in ``status.json`` names the remaining work. An object is for one run.
 
     Parameters
     ----------
@@ -65,9 +64,8 @@ class RunDirectory(Callback):
     again : bool
         Whether to resume the run in this folder, which must then exist.
     settings : mapping, optional
-        Additional settings for ``config.json``: values as JSON, others as their ``repr``. The file also has the numbers
-        of members and generations, the seed, the operators, and the fitness and the data if the toolbox has them. Not
-        for a resumed run.
+        Further entries of ``config.json``, as JSON or else as their ``repr``. It also has the numbers of members and
+        generations, the seed, the operators, and the toolbox's fitness and data, if any. Not for a resumed run.
     **status
         The first entries of ``status.json``.
 
