@@ -34,7 +34,7 @@ TARGETS = np.repeat(np.float32([1, -1]), len(ARM))
 
 
 def answers(individual: WeightList) -> np.ndarray:
-    """Return the answers of a network, -1 to 1, to all points; shape (points,)."""
+    """Return the outputs of a network, -1 to 1, for all points; shape (points,)."""
     w1, b1, w2, b2, w3 = individual
     return np.tanh(np.tanh(np.tanh(3 * INPUTS @ w1 + b1) @ w2 + b2) @ w3)[:, 0]
 

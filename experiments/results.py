@@ -76,7 +76,7 @@ def shortened(runs: str, whole: int) -> str:
 def check_alike(before: Rows, now: Rows, folder: Path) -> None:
     """Raise `InputError` if a setting was run with other options or data than its kept runs.
 
-    Runs that are not known by their options, or all of which are replaced, are taken for alike.
+    Runs without a digest of their options, and runs that are all replaced, are not compared.
     """
     replaced = {(row["setting"], row["seed"]) for row in now}
     known: dict[str, set[str]] = {}
@@ -85,14 +85,14 @@ def check_alike(before: Rows, now: Rows, folder: Path) -> None:
             known.setdefault(row["setting"], set()).add(row["options"])
     for setting in dict.fromkeys(row["setting"] for row in now):
         if len(known.get(setting, ())) > 1:
-            kept = "what is kept" if before else "others of its own"
+            kept = "its kept runs" if before else "other runs in it"
             raise InputError(f"argument --take: {folder}: {setting} has other options or data than {kept}")
 
 
 def added(before: str, now: str) -> str:
-    """Return a table with the runs of another in place of its own of the same setting and seed, or beside them.
+    """Return a table with the runs of another one added; they replace runs of the same setting and seed.
 
-    Settings stay in their order, seeds are put in theirs. What has no such column is left empty there.
+    Settings stay in their order, and seeds are sorted. Missing values are empty.
     """
     old, new = parse_rows(before), parse_rows(now)
     columns = list(dict.fromkeys([*before.splitlines()[0].split(","), *now.splitlines()[0].split(",")]))

@@ -72,20 +72,20 @@ OF_ALL = ("threads", "device")
 
 @dataclass(frozen=True)
 class Study:
-    """What a study's file says.
+    """The content of a study's file.
 
     Parameters
     ----------
     name : str
-        The file's name without its end.
+        The file's name without its suffix.
     seeds : tuple of int
-        With each of which every setting is run.
+        The seeds; every setting is run with each of them.
     settings : mapping
         The arguments of each setting's script, by name.
     by : {"evaluations", "gen"}
-        What its figure goes by.
+        The horizontal axis of the figure.
     known : mapping
-        A place on that axis and an error of what is known from elsewhere, by name.
+        Results from elsewhere by name: a place on that axis and an error.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Study:
 
 
 def read_study(path: str) -> Study:
-    """Return the study in a file, or raise `InputError` saying what is wrong with it."""
+    """Return the study in a file; raise `InputError` with the reason if it is not valid."""
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -138,7 +138,7 @@ def read_study(path: str) -> Study:
 
 
 def _figure(content: Mapping[str, Any], path: str) -> tuple[Any, dict[str, tuple[float, float]]]:
-    """Return what a study's figure goes by and the points that it shows."""
+    """Return the horizontal axis of a study's figure, and its known points."""
     by, known = content.get("by", "evaluations"), content.get("known", {})
     if by not in ("evaluations", "gen"):
         raise InputError(f"argument STUDY: {path}: by must be evaluations or gen, got {by}")
@@ -176,7 +176,7 @@ def _options(arguments: Sequence[str]) -> Any:
 
 
 def run_one(arguments: Sequence[str]) -> None:
-    """Do what a script does with some arguments, in this process and with its map."""
+    """Run a script with some arguments, in this process and with its map."""
     before = sys.argv
     script = _script(arguments)
     sys.argv = [f"{script.__name__}.py", *arguments]
@@ -187,7 +187,7 @@ def run_one(arguments: Sequence[str]) -> None:
 
 
 def check(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -> None:
-    """Raise `InputError` where a run's options are wrong, or others or other data were run; before any is begun."""
+    """Raise `InputError` if a run has wrong options, or a folder has a run with other options or data."""
     begun: dict[tuple[str, str | None], tuple[str, Path]] = {}
     whole = True
     for name, seed in study.runs:

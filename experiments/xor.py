@@ -1,4 +1,4 @@
-"""Evolve a network of 2-8-1 units that computes XOR: the article's first test, and how to wire a toolbox by hand.
+"""Evolve a network of 2-8-1 units that computes XOR: the article's first test, with a toolbox wired by hand.
 
 Run it with plain ``python experiments/xor.py``, under ``python -m scoop``, or with another ``--map``.
 """
@@ -44,7 +44,7 @@ TOLERANCE = 0.1
 
 
 def answers(genomes: np.ndarray, inputs: np.ndarray = INPUTS) -> np.ndarray:
-    """Return the answers, 0 to 1, of networks to rows of inputs; shape (networks, rows)."""
+    """Return the outputs, 0 to 1, of networks for rows of inputs; shape (networks, rows)."""
     ends = np.cumsum(LAYOUT.sizes)[:-1]
     kernel1, bias1, kernel2, bias2 = (
         part.reshape(len(genomes), *shape)
@@ -69,7 +69,7 @@ class MeanSquaredError:
 
 
 def solved(individual: WeightList) -> bool:
-    """Return whether all four answers are within the tolerance of their targets."""
+    """Return whether all four outputs are within the tolerance of their targets."""
     return bool((np.abs(answers(individual.flat[None]) - TARGETS) <= TOLERANCE).all())
 
 
@@ -124,7 +124,7 @@ def main() -> int:
 
 
 def run(options: argparse.Namespace, directory: RunDirectory | None, map_: Map) -> int:
-    """Evolve, say how it went, and write it to the directory if there is one."""
+    """Evolve, print the result, and write the run into the directory if there is one."""
     toolbox = make_toolbox(options.generations, options.seed, map_)
     stop = StopWhenSolved()
     callbacks = [stop, *([directory] if directory else []), *([] if options.no_progress else [ProgressBar()])]

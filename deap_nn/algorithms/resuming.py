@@ -285,7 +285,7 @@ class Kept:
     most : int
         The largest size of a keyframe that is kept, in bytes.
     checkpoint : Checkpoint
-        Where the generations are kept.
+        The checkpoint of the run.
     """
 
     lineage: Lineage
