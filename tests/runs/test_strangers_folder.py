@@ -401,7 +401,7 @@ def test_a_picture_is_of_a_known_format_and_size(tmp_path):
     from PIL import Image
 
     Image.new("L", (30, 30), 255).save(tmp_path / "picture.ico")
-    with pytest.raises(InputError, match="no picture in PNG, JPEG"):
+    with pytest.raises(InputError, match="must be a picture in PNG, JPEG"):
         read_picture(str(tmp_path / "picture.ico"))
     Image.new("1", (MOST_PIXELS // 1000 + 1, 1000)).save(tmp_path / "large.png")
     with pytest.raises(InputError, match="has 50,001,000 pixels, at most 50,000,000 are read"):

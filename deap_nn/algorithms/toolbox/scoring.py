@@ -99,7 +99,7 @@ class Evaluating(Clocked):
         problem, self.warned = Traits(self).problem, True
         if problem is not None and problem.batch_size < find_dataset(problem.data).size("train"):
             warnings.warn(
-                f"all individuals are scored on the first mini-batch, of {problem.batch_size} samples: in a loop "
+                f"all individuals are scored on the first mini-batch of {problem.batch_size} samples: in a loop "
                 "without select, call toolbox.next_generation(population) or update(population) once a generation",
                 stacklevel=3,
             )
