@@ -186,8 +186,8 @@ def evolve(
     Raises
     ------
     ValueError
-        If the population is empty, a number is out of range, the checkpoint is of another run, `seed` differs from the
-        toolbox's, a registered function is not called by the toolbox's algorithm, or one cannot change during a run.
+        If the population is empty, a number is out of range, the checkpoint is of another run, or `seed` differs from
+        the toolbox's. Also if the algorithm does not call a registered function, or one changes that must not.
     EvaluationError
         If an evaluation raises, takes too long or returns no fitness. The message names the generation and the child.
     EnvironmentDiffersError
