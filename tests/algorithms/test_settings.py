@@ -12,7 +12,7 @@ from deap_nn.process.cli import Parser
 
 def test_each_argument_of_make_toolbox_is_a_setting():
     arguments = inspect.signature(make_toolbox).parameters.keys() - OTHERWISE
-    assert arguments - {setting.name for setting in TABLE} == {"container", "boosted"}
+    assert arguments - {setting.name for setting in TABLE} == {"container", "boosted", "bounds"}
 
 
 def test_each_name_and_option_is_there_once():

@@ -255,7 +255,11 @@ def test_data_may_be_a_path_or_a_name(digits_file):
         ({"generations": -1}, ValueError, "generations must be an integer of at least 0"),
         ({"parents": "0.02"}, ValueError, "parents must be an integer"),
         ({"parents": 1.5}, ValueError, "parents must be an integer of at least 1, or a share above 0 and up to 1"),
-        ({"data": (1, 2, 3), "model": keras.Sequential()}, ValueError, r"data must be \(x, y\), inputs and targets"),
+        (
+            {"data": (1, 2, 3, 4), "model": keras.Sequential()},
+            ValueError,
+            r"data must be \(x, y\) or \(x, y, sample_weight\)",
+        ),
         ({"data": (1, 2)}, TypeError, r"data of \(x, y\) need a Keras model"),
         ({"crossover": "two-point"}, ValueError, "crossover must be 'mask' or 'biased' or 'split'"),
         ({"crossover": "cxMask"}, ValueError, r"got 'cxMask': did you mean \"mask\"\?"),

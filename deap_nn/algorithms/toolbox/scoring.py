@@ -44,7 +44,8 @@ class Clocked(partial[Any]):
         bare = getattr(registered, "bare", registered)
         bare = bare if isinstance(bare, partial) else partial(bare)
         made = cls(bare.func, *bare.args, **bare.keywords)
-        vars(made).update(vars(bare), bare=bare, clock=clock)
+        vars(made).update({name: value for name, value in vars(bare).items() if name != "generation"})
+        vars(made).update(bare=bare, clock=clock)
         return made
 
     def __reduce__(self) -> Any:
@@ -78,6 +79,16 @@ class Evaluating(Clocked):
 
     first = scored = 0
     warned = False
+
+    @property
+    def generation(self) -> int:
+        """The generation of the function, which has no second copy here."""
+        generation: int = self.func.generation  # type: ignore[attr-defined]  # AttributeError if it has none
+        return generation
+
+    @generation.setter
+    def generation(self, generation: int) -> None:
+        self.func.generation = generation  # type: ignore[attr-defined]
 
     def __call__(self, /, individual: Any, *arguments: Any, **keywords: Any) -> Any:
         """Return the fitness of an individual."""
