@@ -302,7 +302,7 @@ def test_an_error_under_a_map_that_does_all_at_once_is_named():
         raise ZeroDivisionError("of course")
 
     toolbox = plain_toolbox(evaluate=fails, map=lambda function, items: list(map(function, items)))
-    by_weights = pytest.warns(UserWarning, match="the map is sent weights instead of recipes")
+    by_weights = pytest.warns(UserWarning, match="the map sends weights instead of recipes")
     with by_weights, pytest.raises(EvaluationError, match="generation 0: ZeroDivisionError: of course"):
         evolve(members(), toolbox, 1, seed=1)
     toolbox.register("map", lambda function, items: (_ for _ in ()).throw(MapError("the cluster is gone")))
