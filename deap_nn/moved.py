@@ -1,4 +1,4 @@
-"""Former module names, from before the folders: for one version they still import the parts of each module."""
+"""Module names from before the package had folders: for one version they still import the parts of each module."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SAME_NAME = {
     "report": ["family"],
     "runs": ["reading"],
 }
-"""By folder, within ``deap_nn``, the former modules that are one file of it and have kept their names."""
+"""The former modules that have moved into a folder of ``deap_nn`` under the same name, by folder."""
 
 MOVED: dict[str, list[str]] = {
     **{former: [f"{folder}.{former}"] for folder, kept in SAME_NAME.items() for former in kept},
@@ -96,14 +96,14 @@ MOVED: dict[str, list[str]] = {
     "weights": ["genome.weight_list", "core.arguments", "genome.vectors", "genome.layout"],
     "wiring": ["algorithms.toolbox.from_settings"],
 }
-"""The modules, within ``deap_nn``, that hold the parts of each former module."""
+"""The modules of ``deap_nn`` that now have the parts of each former module."""
 
 IN_PICKLES = {
     *("adaptation", "clock", "crossover", "datasets", "elitism", "evaluation", "founders", "generate_update", "groups"),
     *("initialisation", "keras_problem", "made_toolbox", "mating", "members", "mutation", "noise", "objectives"),
     *("population", "recipes", "samples", "scorers", "scoring", "selection", "toolbox", "weights"),
 }
-"""Modules that older pickles of populations and toolboxes refer to: they do not warn."""
+"""The former modules that older pickles of populations and toolboxes refer to: their import does not warn."""
 
 
 RENAMED = {
@@ -113,14 +113,14 @@ RENAMED = {
     "ObjectiveProblem": "Problem",
     "check_pair": "check_mates",
 }
-"""Present names of what former modules named otherwise."""
+"""The present names of renamed classes and functions of former modules."""
 
 
 class _Moved(types.ModuleType):
-    """A former module: its attributes are those of the modules that hold its parts."""
+    """A former module: its attributes are those of the modules that now have its parts."""
 
     def _places_of(self, name: str) -> list[types.ModuleType]:
-        if name.startswith("__"):  # Python's own, of the module that this is
+        if name.startswith("__"):  # such names belong to this module object
             return []
         places = MOVED[self.__name__.removeprefix("deap_nn.")]
         modules = [importlib.import_module(f"deap_nn.{place}") for place in places]
@@ -156,7 +156,7 @@ class _Finder:
 
     def exec_module(self, module: types.ModuleType) -> None:
         former = module.__name__.removeprefix("deap_nn.")
-        importlib.import_module(f"deap_nn.{MOVED[former][0]}")  # its import may have side effects
+        importlib.import_module(f"deap_nn.{MOVED[former][0]}")  # for the side effects of its import
         if former not in IN_PICKLES:
             warn(former, 2)
 
@@ -164,11 +164,11 @@ class _Finder:
 def warn(former: str, stacklevel: int) -> None:
     """Warn that a module has moved."""
     now = " and ".join(f"deap_nn.{place}" for place in MOVED[former])
-    warnings.warn(f"deap_nn.{former} is {now} now", DeprecationWarning, stacklevel=stacklevel + 1)
+    warnings.warn(f"deap_nn.{former} has moved to {now}", DeprecationWarning, stacklevel=stacklevel + 1)
 
 
 def module_of(former: str) -> types.ModuleType:
-    """Return a former module, for ``from deap_nn import NAME``, with a warning."""
+    """Return a former module for ``from deap_nn import NAME``, with a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         module = importlib.import_module(f"deap_nn.{former}")

@@ -114,7 +114,7 @@ def test_a_former_name_leads_to_the_parts(former):
         sys.modules.pop(f"deap_nn.{former}", None)
         module = importlib.import_module(f"deap_nn.{former}")
     said = [str(warning.message) for warning in found if warning.category is DeprecationWarning]
-    told = [f"deap_nn.{former} is {' and '.join(f'deap_nn.{place}' for place in MOVED[former])} now"]
+    told = [f"deap_nn.{former} has moved to {' and '.join(f'deap_nn.{place}' for place in MOVED[former])}"]
     assert said == ([] if former in IN_PICKLES else told)
     places = [importlib.import_module(f"deap_nn.{place}") for place in MOVED[former]]
     for name in FORMER[former].split():
@@ -137,7 +137,9 @@ def test_what_is_set_in_a_former_module_is_set_where_it_is_read():
 def test_a_module_that_is_imported_from_the_package_by_its_former_name_is_warned_of():
     sys.modules.pop("deap_nn.parallel", None)
     vars(deap_nn).pop("parallel", None)
-    with pytest.warns(DeprecationWarning, match=r"deap_nn\.parallel is deap_nn\.process\.signals and") as found:
+    with pytest.warns(
+        DeprecationWarning, match=r"deap_nn\.parallel has moved to deap_nn\.process\.signals and"
+    ) as found:
         from deap_nn import parallel
     assert [warning.filename for warning in found] == [__file__]
     assert callable(parallel.prepare_worker)
@@ -162,7 +164,7 @@ def test_a_module_that_is_imported_from_the_package_by_its_former_name_is_warned
         ("report", "draw_run"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:deap_nn.* is deap_nn.* now:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:deap_nn.* has moved to deap_nn.*:DeprecationWarning")
 def test_what_was_imported_from_a_module_is_still_there(former, name):
     found = getattr(importlib.import_module(f"deap_nn.{former}"), name)
     assert found is getattr(deap_nn, name, found)
@@ -173,7 +175,7 @@ def test_a_script_that_says_parallel_gets_its_functions_and_a_warning():
     code = "from deap_nn.parallel import current_map, prepare_worker; prepare_worker(); print(current_map() is map)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout == "True\n"
-    assert "DeprecationWarning: deap_nn.parallel is deap_nn.process.signals and" in answer.stderr
+    assert "DeprecationWarning: deap_nn.parallel has moved to deap_nn.process.signals and" in answer.stderr
 
 
 def test_a_module_that_never_was_is_not_found():

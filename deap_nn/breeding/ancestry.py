@@ -1,4 +1,4 @@
-"""Who descends from whom: the recipes of all generations, from the places that were drawn in each."""
+"""The ancestry of a run's members: the recipes of all generations, from the places drawn in each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deap_nn.breeding.recipe import PLACE_BYTES, POOL_PLACE, Recipe, drawn_place
 from deap_nn.breeding.reproduction.base import Places
 
 Strengths = float | tuple[float, ...] | None
-"""What a generation is mutated by: all alike, or each by its own."""
+"""The mutation step sizes of a generation: one for all, or one for each member."""
 
 
 class Ancestry:
@@ -20,12 +20,12 @@ class Ancestry:
     Parameters
     ----------
     breeder : Breeder
-        What recipes have in common.
+        The settings shared by all recipes.
 
     Attributes
     ----------
     drawn : bytes
-        The places drawn for the last generation, as a recipe holds them.
+        The places drawn for the last generation, in the format of `Recipe.drawn`.
     """
 
     def __init__(self, breeder: Breeder) -> None:
@@ -40,17 +40,17 @@ class Ancestry:
 
     @property
     def history(self) -> str:
-        """What tells this run, up to its present generation, from others."""
+        """A digest that identifies this run up to its present generation."""
         return self._history.hexdigest()
 
     @property
     def generations(self) -> int:
-        """How many generations after the initial one are remembered."""
+        """The number of remembered generations after the initial one."""
         return len(self._past)
 
     @property
     def members(self) -> int:
-        """How many members the last generation has, 0 for the initial one."""
+        """The number of members of the last generation, 0 for the initial one."""
         return len(self.drawn) // PLACE_BYTES
 
     def generation(
@@ -63,12 +63,12 @@ class Ancestry:
         generation : int
             Its number, at least 1.
         places : sequence of int
-            The places of its parents, each whose place a child takes, in the generation before; at the end those of
-            its elites.
+            One place in the generation before for each member: that of its first parent, or around a centre that of a
+            member recombined into the centre. The elites are at the end.
         inherited : sequence of float or None
-            Their own strengths of mutation, None where they have none.
+            The sigmas of the members at these places, None for a member without one.
         sigma : float, optional
-            That of all, where they have not.
+            The sigma of all members, if they have none of their own.
         """
         strengths = self._note(generation, places, inherited, sigma)
         return self._recipes(generation, places, strengths)
@@ -80,17 +80,17 @@ class Ancestry:
         return made + [self._copied(generation, place, places, own[place]) for place in range(bred, len(places))]
 
     def remember(self, generation: int, places: Places, sigma: float | None) -> None:
-        """Take over a generation of a run that goes on, in their order from the first; `sigma` as for `generation`."""
+        """Take over a generation of a resumed run, in order from generation 1 on; `sigma` as for `generation`."""
         before = self._past[-1][1] if self._past else None
         inherited = [before[int(place)] for place in places] if isinstance(before, tuple) else [None] * len(places)
         self._past.append((places, self._note(generation, places, inherited, sigma)))
 
     def forget(self) -> None:
-        """Let go of what `remember` took over."""
+        """Release the generations that `remember` took over."""
         self._past = []
 
     def recipe(self, generation: int, place: int) -> Recipe:
-        """Return the recipe of a member, or at `POOL_PLACE` of the centre, of a generation that is remembered."""
+        """Return the recipe of a member of a remembered generation, or of its centre for `POOL_PLACE`."""
         if not generation:
             return Recipe(0, place)
         places, strengths = self._past[generation - 1]
@@ -99,23 +99,23 @@ class Ancestry:
         member = self._recipe(generation, 0, places, strengths)
         pool = self._breeder.reproduction.pool(member, list(map(int, self._past[generation][0])))
         if pool is None:
-            raise LookupError(f"no centre comes of generation {generation}")
+            raise LookupError(f"generation {generation} has no centre")
         return pool
 
     def last(self) -> list[Recipe]:
-        """Return the recipes of the members of the last generation that is remembered."""
+        """Return the recipes of the last remembered generation's members."""
         return self._recipes(self.generations, *self._past[-1]) if self._past else []
 
     def _note(
         self, generation: int, places: Places, inherited: Sequence[float | None], sigma: float | None
     ) -> Strengths:
-        """Add a generation to what tells this run from others, and return what its children are mutated by."""
+        """Add a generation to the run's history, and return the sigmas of its members."""
         strength, strengths = self._breeder.strength, cast(Strengths, sigma)
         if strength is not None:
-            amounts = [strength.first if amount is None else amount for amount in inherited]
-            bred = len(amounts) - self._breeder.elites
-            varied = strength.inherited(amounts[:bred], self._breeder.seed, generation)
-            strengths = (*varied, *amounts[bred:])
+            sigmas = [strength.first if own is None else own for own in inherited]
+            bred = len(sigmas) - self._breeder.elites
+            varied = strength.inherited(sigmas[:bred], self._breeder.seed, generation)
+            strengths = (*varied, *sigmas[bred:])
         self.drawn = drawn_places(places)
         if generation == 1:
             self._history.update(self._breeder.reproduction.weights_of_ranks(len(places)))

@@ -1,4 +1,4 @@
-"""From recipes to genomes."""
+"""Breeds the genomes of recipes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deap_nn.genome.vectors import Vector
 
 @dataclass(frozen=True)
 class Breeder(Variation):
-    """What all recipes of a run have in common; with it a child is a pure function of its recipe and its parents.
+    """The settings shared by all recipes of a run: with them a child is a pure function of its recipe and parents.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Breeder(Variation):
 
     @functools.cached_property
     def fused(self) -> bool:
-        """Whether one compiled pass over the genome does what is registered."""
+        """Whether one compiled pass over the genome replaces the registered operators."""
         return self.compiled and self.reproduction.is_compiled
 
     def breed(self, recipe: Recipe, parents: Sequence[Vector], out: Vector) -> None:
@@ -48,7 +48,7 @@ class Breeder(Variation):
 def founder(individual: Callable[..., Any], seed: int, place: int) -> Any:
     """Return a member of generation 0: the result of ``toolbox.individual`` with the stream of its place.
 
-    It gets the ``place`` too, if it takes that.
+    If it has a parameter ``place``, it gets the place too.
     """
     known = {"place": place} if takes(individual, "place") else {}
     return seeded(individual, stream(seed, Purpose.INITIALISE, 0, place))(**known)

@@ -1,4 +1,4 @@
-"""Recipes on their way: groups of members to the workers of a map, and again with what those lack."""
+"""Sends groups of recipes to the workers of a map, and sends them again with the data that a worker lacks."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from deap_nn.process.workers import keeping_order, pickler
 Map = Callable[..., Iterable[Any]]
 
 MOST_TASKS = 128
-"""So many tasks a process are given to the map at a time: a map makes and sends all at once."""
+"""The most tasks per process in one call of the map, which makes and sends all of them at once."""
 
 MOST_SENT = 1 << 31
-"""So many bytes of a keyframe are sent at a time, or one copy."""
+"""The most bytes of copies of a keyframe that are sent at a time. One copy is always sent."""
 
 WORTHWHILE_WEIGHTS = 1_600_000
-"""A task of fewer weights costs more to send than to do."""
+"""A task with fewer weights takes longer to send than to carry out."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Sharing:
     Parameters
     ----------
     workers : int
-        How many there are, for the size of groups.
+        The number of workers, by which the size of groups is chosen.
     group_size : int, optional
-        How many members a task has; chosen by the size of the genome and of the population if left out.
+        The number of members of a task; if left out, chosen by the sizes of the genome and the population.
     timeout : float, optional
-        How many seconds a call of the function that is mapped may take; no limit if left out.
+        The time limit in seconds for one call of the mapped function; no limit if left out.
     expected : Expected, optional
         The environment that the processes must have; any if left out.
     """
@@ -66,11 +66,11 @@ class Dispatch:
     Parameters
     ----------
     genomes : Genomes
-        Those of this process, for the run's name, breeder, cache and size of a genome.
+        The genomes of this process: they have the run's name, breeder, cache and genome size.
     map : callable
         The toolbox's map.
     known : Known
-        What is known of the ancestors, kept up by whoever made this.
+        The known ancestors; the caller keeps them up to date.
     sharing : Sharing
         How the processes of the map share the work.
     shares_noise : bool
@@ -79,7 +79,7 @@ class Dispatch:
     Attributes
     ----------
     odd : dict
-        By host, how a process there differs from the one that began the run.
+        How a process differs from the process that began the run, by its host.
     """
 
     def __init__(
@@ -100,18 +100,18 @@ class Dispatch:
     def map(
         self, function: Callable[[Any], Any], items: Sequence[Any], recipe_of: Callable[[Any], Recipe | None]
     ) -> Iterator[Any]:
-        """Map a function over members, or over tuples whose first element is one; recipes travel, not weights.
+        """Map a function over members, or over tuples that begin with one; recipes are sent instead of weights.
 
-        The function is called in the run's generation, as `scoring` says.
+        The function scores in the run's present generation, see `scoring`.
 
         Parameters
         ----------
         function : callable
-            What is mapped.
+            The function to map.
         items : sequence
             The members or tuples.
         recipe_of : callable
-            Returns the recipe of a member, or None where that does not give its weights: then weights are sent.
+            Returns the recipe of a member, or None if it does not give the member's weights: then weights are sent.
         """
         recipes = [recipe_of(_member_of(item)) for item in items]
         whole = self._of_whole(function, [item for item, recipe in zip(items, recipes, strict=True) if recipe is None])
@@ -125,7 +125,7 @@ class Dispatch:
             yield whole.pop() if recipe is None else next(answers)
 
     def _of_whole(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-        """Return the answers to what is sent with its weights, the last first."""
+        """Return the results for items that are sent with their weights, in reverse order: `map` pops them."""
         if not items:
             return []
         return list(keeping_order(self._map)(Scoring(function, self._known.generation), items))[::-1]
@@ -141,9 +141,9 @@ class Dispatch:
             yield from self._answers(digest, context, groups[start : start + at_once])
 
     def group_sizes(self, members: int) -> Iterator[int]:
-        """Tell how many members each task has: enough to be worth sending, and few towards the end.
+        """Yield the number of members of each task: enough to be worth sending, and few towards the end.
 
-        Each is a share of what is left, so that the processes end at about the same time (guided self-scheduling:
+        Each is a share of the members left, so that the processes end at about the same time (guided self-scheduling:
         C. D. Polychronopoulos and D. J. Kuck, IEEE Transactions on Computers C-36, 1987).
         """
         mates, weights = self._genomes.breeder.reproduction.mates, self._genomes.size
@@ -154,20 +154,21 @@ class Dispatch:
         while members:
             size = group_size or max(smallest, -(-members // (4 * workers)))
             if workers == 1:
-                size = largest
+                size = largest  # there is nothing to balance
             elif size > 1 and not group_size:
-                size += -size % mates  # all children of a group
+                size += -size % mates  # whole groups of parents: siblings are bred in one pass
             yield min(size, largest, members)
             members -= min(size, largest, members)
 
     def _answers(self, digest: bytes, context: SentContext, groups: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-        """Send groups to the workers, again with all that they need where they lack it, and yield what is answered."""
+        """Send groups to the workers, a second time with the data that a worker lacks; yield the results in order."""
         known = digest in self._digests
         self._digests.add(digest)
         tasks = [
             self._task(digest, None if known else context, group, whole=False)._replace(number=number)
             for number, group in enumerate(groups)
         ]
+        # A map may return answers out of order, and a task that was repeated twice.
         lacking: dict[int, tuple[Any, ...]] = {}
         waiting: dict[int, list[Any]] = {}
         twice: list[Any] = []
@@ -190,21 +191,21 @@ class Dispatch:
                 self._task(digest, context, group, whole=whole, large=True)._replace(number=number)
                 for number, group in lacking.items()
             ]
-            if content is not None:  # as many copies as are worth it: who lacks it may get any of the tasks
+            if content is not None:  # several copies: a host that lacks the file may get any of the tasks
                 copies = max(1, MOST_SENT // max(1, len(content)))
                 again[:copies] = [task._replace(content=content) for task in again[:copies]]
             answers = self._values(self._map(run_group, again))
-            if content is not None and len(answers) < len(lacking):  # the last resort is this process
+            if content is not None and len(answers) < len(lacking):  # at last this process does them
                 answers = self._values(map(run_group, again))
             waiting.update(answers)
             lacking = {number: group for number, group in lacking.items() if number not in answers}
-            if lacking and not whole:  # what was too large to be sent with every task was not all
+            if lacking and not whole:  # the large recipes were not enough: send all ancestors
                 whole = True
                 continue
             if lacking and (content is not None or keyframe is None):
                 generation = self._known.generation
-                raise LackingError(f"generation {generation} cannot be made of what is known of its ancestors")
-            # A host that has no such file is sent it with one task, and keeps it for the others.
+                raise LackingError(f"generation {generation} cannot be bred: recipes of its ancestors are missing")
+            # A host without the keyframe's file gets it with one task, and keeps it for its other processes.
             content = keyframe.read_bytes() if lacking and keyframe is not None else None
         while due in waiting:
             yield from waiting.pop(due)
@@ -214,7 +215,7 @@ class Dispatch:
             raise EvaluationError(f"generation {self._known.generation}: the map gave {what}")
 
     def _values(self, answers: Iterable[Group]) -> dict[int, list[Any]]:
-        """Return the answers to tasks by their numbers, without those of workers that lack something."""
+        """Return the results by the numbers of their tasks, without tasks for which a worker lacks data."""
         found: dict[int, list[Any]] = {}
         for answer in answers:
             self._note(answer)
@@ -223,12 +224,12 @@ class Dispatch:
         return found
 
     def refer(self, evaluate: Callable[[Any], Any], first: Any, wvalues: tuple[float, ...]) -> None:
-        """Hold each process against the weighted fitness of the first founder, once."""
+        """Let each process compare the first founder's weighted fitness with `wvalues` once."""
         digest = self._context(self._dumps(_without_generation(evaluate)))[1]
         self._reference = digest, (first.recipe, tuple(first.fitness.weights), wvalues)
 
     def _note(self, answer: Group) -> None:
-        """Warn, once a host, of a process that differs, or raise if the answer is none of a worker's."""
+        """Warn once per host of a process that differs; raise EvaluationError if the answer is not a `Group`."""
         if not isinstance(answer, Group):
             answered = f"{reprlib.repr(answer)} to a task: a worker may have another version of deap_nn"
             raise EvaluationError(f"generation {self._known.generation}: the map answered {answered}")
@@ -241,43 +242,47 @@ class Dispatch:
     def _task(
         self, digest: bytes, context: SentContext | None, items: tuple[Any, ...], *, whole: bool, large: bool = False
     ) -> Task:
-        """Return the task of a group, with the recipes of its parents, or where `whole` of all its ancestors."""
+        """Return the task of a group with the recipes of its parents, or of all its ancestors if `whole`.
+
+        Large recipes are left out unless `large`.
+        """
         known = self._known
         recipes = [item if isinstance(item, Recipe) else item[0] for item in items]
         parents = {parent for recipe in recipes for parent in recipe.parents}
         if whole:
-            told = known.ancestry(parents)
+            ancestors = known.ancestry(parents)
         else:
-            told = {key: known.recipes[key] for key in parents if key in known.recipes}
+            ancestors = {key: known.recipes[key] for key in parents if key in known.recipes}
         if not large:
-            told = {key: recipe for key, recipe in told.items() if not is_large(recipe)}
-        useful = parents | {parent for recipe in told.values() for parent in recipe.parents}
+            ancestors = {key: recipe for key, recipe in ancestors.items() if not is_large(recipe)}
+        useful = parents | {parent for recipe in ancestors.values() for parent in recipe.parents}
         useful |= {recipe.id for recipe in recipes}
         slots = tuple((key, known.slots[key]) for key in sorted(useful) if key in known.slots)
         keyframe = str(known.keyframe) if known.keyframe is not None else None
         places = self._genomes.token, str(self._genomes.place), digest, context, known.generation
-        task = Task(*places, items, tuple(told.values()), slots, keyframe, known.keyframe_history)
+        task = Task(*places, items, tuple(ancestors.values()), slots, keyframe, known.keyframe_history)
         if self._reference is not None and self._reference[0] == digest:
             task = task._replace(reference=self._reference[1])
         return task
 
     def check_travels(self, evaluate: Callable[[Any], Any]) -> None:
-        """Raise EvaluationError if what is registered as ``evaluate`` cannot be pickled, once for each."""
+        """Raise EvaluationError if the registered ``evaluate`` cannot be pickled; the same one is checked once."""
         if evaluate is self._travels:
             return
         try:
             self._dumps(_without_generation(evaluate))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
-            reason = f"generation {self._known.generation}: evaluate cannot travel: {error}"
-            raise EvaluationError(f"{reason}: put it at the top of a module") from error
+            reason = f"generation {self._known.generation}: evaluate cannot be pickled: {error}"
+            raise EvaluationError(f"{reason}: define it at the top of a module") from error
         self._travels = evaluate
 
     def _context(self, function: bytes) -> tuple[SentContext, bytes]:
-        """Return what a worker needs to know of a pickled function, and its digest."""
+        """Return the context of a pickled function, and the digest under which workers keep it."""
         if function not in self._contexts:
-            # Which objects pickle memoizes varies with who else holds them; without that the digest would too.
+            # Other references to an object can change the memo of its pickle, and so the digest of the same function:
+            # `optimize` removes unused entries of the memo.
             context = self._breeder, pickletools.optimize(function), self._sharing.timeout, self._sharing.expected
-            known_by = b"".join((self._genomes.token.encode(), *context[:2]))  # another run has genomes of its own
+            known_by = b"".join((self._genomes.token.encode(), *context[:2]))  # another run has other genomes
             self._contexts[function] = context, hashlib.sha256(known_by).digest()[:12]
             while len(self._contexts) > MOST_CONTEXTS:
                 self._contexts.pop(next(iter(self._contexts)))
@@ -285,17 +290,17 @@ class Dispatch:
 
 
 def _member_of(item: Any) -> Any:
-    """Return what is mapped, without what it is mapped with."""
+    """Return the member of an item, without the other elements of a tuple."""
     return item[0] if isinstance(item, tuple) else item
 
 
 def _without_generation(function: Any) -> Any:
-    """Return the function, or a copy whose generation is 0, so that its digest stays the same."""
+    """Return the function, or a copy with generation 0, so that its digest stays the same."""
     if isinstance(function, partial):
         return partial(_without_generation(function.func), *function.args, **function.keywords)
     if not hasattr(function, "generation") or isinstance(function, FunctionType):
         return function
-    # The digest of what is sent names the context that a worker keeps. With the generation in it that would change.
+    # Workers keep contexts by digest. With the generation in the pickle each generation would need a new context.
     still = copy.copy(function)
     still.generation = 0
     return still

@@ -1,4 +1,4 @@
-"""The initial population, and what a run by recipes begins with."""
+"""The initial population, and the breeder of a run by recipes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from deap_nn.operators.by_name import WITH_STRATEGY, function_of
 
 
 def initPopulation(toolbox: base.Toolbox, seed: int, n: int | None = None, *, start: int = 0) -> Population:
-    """Make `n` individuals, each with random numbers of its own: member `i` is the same however many there are.
+    """Make `n` individuals, each from its own random stream: member `i` does not depend on `n`.
 
-    Their weights are made when somebody looks at them, so that a large population takes no memory yet.
+    Weights are made when they are first read, so a large population takes no memory before.
 
     Parameters
     ----------
@@ -39,19 +39,19 @@ def initPopulation(toolbox: base.Toolbox, seed: int, n: int | None = None, *, st
     seed : int
         The run's seed.
     n : int, optional
-        The number of individuals; that of ``make_toolbox(population=...)`` if left out.
+        The number of individuals; if left out, the ``population`` of `make_toolbox`.
     start : int
-        The number of the first: islands that are to differ each begin where another ends.
+        The place of the first individual. Islands get different members if each starts at the end of another.
 
     Raises
     ------
     ValueError
-        If `n` or `start` is no integer of at least 0.
+        If `n` or `start` is no integer of at least 0, or `n` is left out and `make_toolbox` got no ``population``.
     """
     if n is None:
         n = Registered.read(toolbox).members
         if n is None:
-            raise ValueError("n must be given where make_toolbox was not given the population")
+            raise ValueError("n must be given: make_toolbox got no population")
     start = check_count(start, "start", 0)
     places = range(start, start + check_count(n, "n", 0))
     if not places:
@@ -69,7 +69,7 @@ def _founder_weights(individual: Callable[..., Any], seed: int, recipe: Recipe) 
 
 
 def _origin(member: Any) -> tuple[Any, ...] | None:
-    """Return the function that makes a founder, and the seed, whether or not a run has taken it over."""
+    """Return the function that makes a founder, and its seed, also after a run took it over; None for others."""
     if not isinstance(member, LightMember) or member.recipe.generation or member.recipe.place >= POOL_PLACE:
         return None
     if getattr(member.make, "func", None) is _founder_weights:
@@ -81,25 +81,25 @@ def _origin(member: Any) -> tuple[Any, ...] | None:
 
 
 def _given() -> NoReturn:
-    raise LackingError("a founder whose weights were given is in the first keyframe")
+    raise LackingError("the weights of a given founder are in the first keyframe only")
 
 
 def is_warm(breeder: Breeder) -> bool:
-    """Return whether the weights of generation 0 were given, and are in a keyframe, and are not drawn."""
+    """Return whether the weights of generation 0 were given: they are in a keyframe and not drawn from a seed."""
     return breeder.individual.func is _given
 
 
 def breeder_of(
     population: Sequence[Any], toolbox: base.Toolbox, *, seed: int, cxpb: float, mutpb: float
 ) -> Breeder | str:
-    """Return what the recipes of a run have in common, or why there can be none.
+    """Return the breeder of a run by recipes, or the reason why there can be no recipes.
 
-    The founders of a population that `initPopulation` has made, whose weights were not read, are drawn by a seed. Those
-    of any other are given, and a digest of their weights takes the place of the seed: see `keep_founders`.
+    The founders of a population of `initPopulation` are drawn from a seed, if their weights were not read. The founders
+    of any other population are given, and a digest of their weights replaces the seed: see `keep_founders`.
     """
     registered = Registered.read(toolbox)
     if getattr(registered.clone, "func", registered.clone) is not copy.deepcopy:
-        return "clone is registered anew, and children of recipes are not cloned"
+        return "clone is not deepcopy, and children of recipes are not cloned"
     for operator in map(function_of, (registered.mate, registered.mutate)):
         if operator in WITH_STRATEGY:
             return f"{operator.__name__} changes the strategy of each individual, and recipes have none"
@@ -130,7 +130,7 @@ def breeder_of(
 
 
 def _why_not_given(population: Sequence[Any], container: type[WeightList]) -> str | None:
-    """Return why members cannot begin a run by recipes with the weights that they have, or None if they can."""
+    """Return the reason why members cannot begin a run by recipes with their present weights; None if they can."""
     known = {"fitness", "recipe", "make", "light_shapes", *container(())._extras()}
     for member in population:
         if (member.container if isinstance(member, LightMember) else type(member)) is not container:
@@ -144,7 +144,7 @@ def _why_not_given(population: Sequence[Any], container: type[WeightList]) -> st
 
 
 def _digest_of(population: Sequence[Any]) -> int:
-    """Return a number of 63 bits that tells the weights of members from others."""
+    """Return a digest of the weights of members, an integer of 63 bits."""
     digest = hashlib.blake2b(digest_size=8)
     for member in population:
         digest.update(member.transient().flat.data)
@@ -152,12 +152,12 @@ def _digest_of(population: Sequence[Any]) -> int:
 
 
 def keep_founders(lineage: Lineage, population: Sequence[Any], room: int | None) -> str | None:
-    """Keep the weights of members as the keyframe of generation 0, or return why they have no room in the cache.
+    """Write the weights of founders as the keyframe of generation 0; return a reason if the cache lacks room.
 
     Parameters
     ----------
     lineage : Lineage
-        That of a run whose founders are given.
+        The lineage of a run with given founders.
     population : sequence of WeightList
         The founders.
     room : int, optional

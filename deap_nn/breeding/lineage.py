@@ -29,16 +29,16 @@ from deap_nn.breeding.task import busy, contexts, genomes_by_run
 from deap_nn.genome.members import LightMember, light_members
 from deap_nn.genome.vectors import Vector, empty_vector
 
-_NOBODY = Recipe(-1, 0)
+_NO_RECIPE = Recipe(-1, 0)
 
 LODGED_WEIGHTS = 1_000_000
-"""Smaller children get no slots: breeding them a second time is cheap."""
+"""Children with fewer weights get no slots: breeding them a second time is cheap."""
 
 LODGED_MATES = 3
-"""Children of fewer parents get no slots: breeding one of a pair alone costs only a third more than its share."""
+"""Children of fewer parents get no slots: to breed only one of a pair costs just a third more than its share."""
 
 LODGED_SHARE = 0.125
-"""The largest share of the cache for the children of a generation: other runs of the host use the same memory."""
+"""The largest share of the cache for the children of a generation: other runs on the host use the same memory."""
 
 
 class Lineage:
@@ -47,13 +47,13 @@ class Lineage:
     Parameters
     ----------
     breeder : Breeder
-        What recipes have in common.
+        The settings shared by all recipes.
     map : callable
         The toolbox's map.
     place : Path, optional
-        Where to keep the cache of this host.
+        The folder for the cache of this host.
     size : int, optional
-        How many bytes it may take; what `free_bytes` says if left out.
+        The most bytes of the cache; if left out, the `free_bytes` of its folder.
     sharing : Sharing, optional
         How the processes of the map share the work.
 
@@ -64,13 +64,13 @@ class Lineage:
     ancestry : Ancestry
         The parents of each member.
     known : Known
-        What tasks are told of the ancestors.
+        The known ancestors; tasks get a part of them.
     genomes : Genomes
         The genomes of this process.
     bred_since : int
         The number of genomes that were bred since the last keyframe.
     seconds_for_one : float
-        How long one takes, 0 until it is measured.
+        The seconds to breed one, 0 until it is measured.
     """
 
     fixed: tuple[str, ...] = ("clone", "mate", "mates", "mutate", "reproduction", "step", "weigh")
@@ -88,7 +88,8 @@ class Lineage:
         place = place or default_place()
         sweep(place)
         self.genomes = Genomes(breeder, uuid.uuid4().hex, place)
-        genomes_by_run[self.genomes.token] = self.genomes
+        genomes_by_run[self.genomes.token] = self.genomes  # for tasks that the map runs in this process
+        # Not a method: the cache has to be removed too when nothing calls it before the program ends.
         self.close = weakref.finalize(self, _close, self.genomes)
         room = size if size is not None else free_bytes(place)
         noise = 4 * breeder.noise_table.size if breeder.noise_table is not None else 0
@@ -103,11 +104,11 @@ class Lineage:
             self.close()
             held = f"{self._slots.count} genomes of {self._genome_mib:.1f} MiB, at least {FEWEST_SLOTS} are needed"
             held += f" and its files have {segment_bytes(self.genomes.size) / 2**20:.0f} MiB each"
-            helps = "more --cache-size, another --cache or --breeding plain help"
+            helps = "increase --cache-size, or choose another --cache or --breeding plain"
             raise ValueError(f"cache: {room / 2**20:.1f} MiB in {place} hold {held}: {helps}")
         self.known = Known(slots=self._slots.held)
         self._averaged: set[int] = set()
-        self._present: set[int] = set()  # who the members of the present generation are
+        self._present: set[int] = set()  # the `id` of each member of the present generation
         self.ancestry = Ancestry(breeder)
         self.bred_since = 0
         self._dispatch = Dispatch(self.genomes, map, self.known, sharing or Sharing(), shares_noise=shares_noise)
@@ -122,11 +123,11 @@ class Lineage:
     @property
     def past(self) -> Past:
         """The generations before the present one."""
-        return Past(self)  # not kept: two that hold each other would outlive the run, with its cache
+        return Past(self)  # not kept: a cycle of references would outlive the run, with its cache
 
     @property
     def same_bytes(self) -> bool:
-        """Whether all processes that have answered compute as the one that began the run."""
+        """Whether no process that returned results differs from the process that began the run."""
         return not self._dispatch.odd
 
     @property
@@ -135,7 +136,7 @@ class Lineage:
         return self.known.generation
 
     def members(self, recipes: Iterable[Recipe]) -> list[Any]:
-        """Return light members, which have a fitness, a recipe and their weights on demand."""
+        """Return light members: each has a fitness and a recipe, and breeds its weights when they are read."""
         made = light_members(self.breeder.container, recipes, self.weights, self.breeder.shapes)
         if self.breeder.strength is not None:
             for member in made:
@@ -144,7 +145,7 @@ class Lineage:
         return made
 
     def present(self, recipes: Sequence[Recipe]) -> list[Any]:
-        """Return the members of the present generation."""
+        """Return light members as those of the present generation."""
         made = self.members(recipes)
         self._present = set(map(id, made))
         return made
@@ -152,14 +153,14 @@ class Lineage:
     def replace(
         self, population: list[Any], chosen: Sequence[Any], kept: Sequence[Any], generation: int, sigma: float | None
     ) -> None:
-        """Put the children of the chosen parents, and copies of those that are kept, in the place of a population."""
+        """Replace a population by the children of the chosen parents and copies of the kept members."""
         recipes = self._recipes_in(
             generation - 1,
             [*chosen, *kept],
-            f"population: generation {generation} cannot be bred by recipes from what was put into the one before: "
-            "breeding='plain' can, and toolbox.elites keeps the best",
+            f"population: generation {generation} cannot be bred by recipes from individuals put into the one before: "
+            "use breeding='plain', or toolbox.elites to keep the best members",
         )
-        for key in self._averaged:
+        for key in self._averaged:  # recipes that only means of the last generation needed
             self.known.recipes.pop(key, None)
         self._averaged.clear()
         places = [recipe.place for recipe in recipes]
@@ -170,7 +171,7 @@ class Lineage:
         self.bred_since += len(parents)
         if pool is None:
             self._lodge(bred)
-        else:  # all children need it, and it is made once for this host
+        else:  # all children need the centre: it is bred once for this host
             with busy:
                 self.informed().keep(parents)
         population[:] = self.present(bred)
@@ -181,7 +182,7 @@ class Lineage:
         return self.map(evaluate, population)
 
     def mean(self, members: Iterable[Any]) -> Any:
-        """Return the mean of members of this generation as a light member: to be looked at before the next one."""
+        """Return the mean of members of this generation as a light member; read it before the next generation."""
         members = list(members)
         if not members:
             raise ValueError("individuals must not be empty")
@@ -195,25 +196,25 @@ class Lineage:
         return self.members([mean])[0]
 
     def settle(self, parents: dict[int, Recipe]) -> None:
-        """Give the parents of a generation their slots; those of the one before keep theirs, to breed them from."""
+        """Give slots to the parents of a generation; their own parents keep theirs, to breed them from."""
         known = self.known
         known.recipes.update(parents)
         self._slots.keep_only(parents.keys() | known.parents)
-        homeless = sum(not self._slots.take(key) for key in parents)
-        if homeless and not self._warned:
+        without_slot = sum(not self._slots.take(key) for key in parents)
+        if without_slot and not self._warned:
             self._warned = True
-            missing = f"{homeless} of {len(parents)} parents of {self._genome_mib:.1f} MiB each"
-            helps = "more --cache-size, another --cache or fewer --parents help"
+            missing = f"{without_slot} of {len(parents)} parents of {self._genome_mib:.1f} MiB each"
+            helps = "increase --cache-size, or choose another --cache or fewer --parents"
             warnings.warn(
-                f"the cache has no room for {missing}, which are bred again whenever they are needed: {helps}",
+                f"the cache has no room for {missing}, which are recomputed at each use: {helps}",
                 stacklevel=2,
             )
         known.parents = set(parents)
 
     def _lodge(self, children: Iterable[Recipe]) -> None:
-        """Give children slots of their own, so that those chosen as parents are not bred a second time.
+        """Give children slots of their own: then children chosen as parents are not bred a second time.
 
-        Breeding one child of four parents alone costs about twice its share of breeding all four siblings.
+        To breed only one child of four parents costs about twice its share of breeding all four siblings.
         """
         if self.genomes.size < LODGED_WEIGHTS or self.reproduction.mates < LODGED_MATES:
             return
@@ -222,7 +223,7 @@ class Lineage:
             self._slots.take(child.id)
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-        """Map a function over members, or over tuples whose first element is one, as `Dispatch` does."""
+        """Map a function over members, or over tuples that begin with one, as `Dispatch` does."""
         found: dict[int, Recipe | None] = {}
 
         def recipe_of(member: Any) -> Recipe | None:
@@ -230,14 +231,15 @@ class Lineage:
                 found[id(member)] = self.recipe_of(member)
             return found[id(member)]
 
-        yield from self._dispatch.map(function, list(items), recipe_of)  # and holds the lineage with its cache
+        # `yield from`, not `return`: the generator keeps the lineage, with its cache, until the last result.
+        yield from self._dispatch.map(function, list(items), recipe_of)
 
     def _recipes_in(self, generation: int, members: Sequence[Any], wrong: str) -> list[Recipe]:
-        """Return the recipes of members of a generation, or raise ValueError, which says what is `wrong`, for others.
+        """Return the recipes of members of a generation; for any other individual raise ValueError(`wrong`).
 
-        A copy of a member is as good as the member while it has its weights.
+        A copy of a member is valid as long as it has the member's weights.
         """
-        recipes: list[Recipe] = [getattr(member, "recipe", _NOBODY) for member in members]
+        recipes: list[Recipe] = [getattr(member, "recipe", _NO_RECIPE) for member in members]
         for member, recipe in zip(members, recipes, strict=True):
             own = recipe.generation == generation and recipe.place < POOL_PLACE
             if own and id(member) in self._present:
@@ -247,7 +249,7 @@ class Lineage:
         return recipes
 
     def recipe_of(self, member: Any) -> Recipe | None:
-        """Return a member's recipe, or None where that does not give the weights that it has, or not at once."""
+        """Return a member's recipe; None if it does not give the present weights, or is of an earlier generation."""
         recipe = getattr(member, "recipe", None)
         if isinstance(member, LightMember) or not isinstance(recipe, Recipe):
             return recipe
@@ -262,12 +264,12 @@ class Lineage:
             return None
 
     def informed(self) -> Genomes:
-        """Return what makes genomes in this process, told what is known; to be used while others are kept out."""
+        """Return the genomes of this process, with the known recipes and slots; the caller holds `busy`."""
         self.genomes.recipes, self.genomes.slots = self.known.recipes, self.known.slots
         return self.genomes
 
     def look(self, member: Any) -> Vector:
-        """Return the weights of a member, valid until the next look or task; a light one stays light."""
+        """Return the weights of a member, valid until the next call or task; a light member stays light."""
         if not isinstance(member, LightMember):
             weights: Vector = member.flat
             return weights
@@ -292,24 +294,24 @@ class Lineage:
 
     @contextlib.contextmanager
     def _explaining(self, recipe: Recipe) -> Iterator[None]:
-        """Say what helps where a genome cannot be made any more."""
+        """Replace a LackingError by one that says how to keep a member's weights."""
         try:
             yield
         except LackingError as error:
             raise LackingError(
-                f"the weights of a member of generation {recipe.generation} cannot be made in generation "
-                f"{self.generation} any more: copy it in its own (copy.deepcopy), or name it in Callback.members()"
+                f"the weights of a member of generation {recipe.generation} can no longer be bred in generation "
+                f"{self.generation}: copy it in its own generation (copy.deepcopy), or return it by Callback.members()"
             ) from error
 
 
 def _bits(individual: Any) -> NDArray[np.uint32]:
-    """Return weights as what compares as equal, NaN too."""
+    """Return the bits of weights: as integers, equal NaNs compare as equal."""
     bits: NDArray[np.uint32] = individual.flat.view(np.uint32)
     return bits
 
 
 def _close(genomes: Genomes) -> None:
-    """Remove this host's cache: when nobody refers to the lineage any more, or the program ends."""
+    """Remove this host's cache, when the last reference to the lineage or the program ends."""
     contexts.clear()
     genomes_by_run.pop(genomes.token, None)
     if genomes.breeder.noise_table is not None:

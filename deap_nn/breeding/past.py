@@ -1,4 +1,4 @@
-"""The past of a run: keyframes, and the genomes that a run that is resumed has to breed."""
+"""The past of a run: keyframes, and the genomes that a resumed run has to recompute."""
 
 from __future__ import annotations
 
@@ -20,34 +20,33 @@ from deap_nn.genome.members import LightMember
 from deap_nn.genome.vectors import Vector, empty_vector
 
 _PLACE = 0xFFFFFFFF
-"""The part of a recipe's id that is its place."""
+"""The bits of a recipe's id that are its place."""
 
 COLD = 2.0
-"""Genomes one after the other take longer to breed than one again and again, by this factor (2.05 ms for 1.23)."""
+"""Breeding different genomes in turn takes longer than one repeatedly, by up to this factor (2.05 ms, 1.23 ms)."""
 
 
 class Past:
-    """The generations before the present one: their keyframes, and what is bred of them when a run is resumed.
+    """The generations before the present one: their keyframes, and their recomputation in a resumed run.
 
     Parameters
     ----------
     lineage : Lineage
-        The run's.
+        The run's lineage.
     """
 
     def __init__(self, lineage: Any) -> None:
         self._lineage = lineage
 
     def remember(self, past: Sequence[tuple[Places, float | None]], keyframe: Path | None = None) -> None:
-        """Take over what a checkpoint says of a run's past, before anything is bred.
+        """Take over a run's past from a checkpoint, before any genome is bred.
 
         Parameters
         ----------
         past : sequence of (places, sigma)
-            For each generation from 1 on, the places of the parents whose places its children take, and the strength
-            of mutation.
+            For each generation from 1 on the `places` of `Ancestry.generation`, and the mutation step size.
         keyframe : Path, optional
-            Weights that need not be bred again.
+            A file of weights that need not be recomputed.
         """
         found = Keyframe(keyframe) if keyframe is not None else None
         for generation, (places, sigma) in enumerate(past, start=1):
@@ -61,14 +60,14 @@ class Past:
                 warnings.warn(f"the keyframe is not used: {keyframe} is of another run", stacklevel=2)
 
     def forget(self) -> None:
-        """Let go of what `remember` took over, once nobody asks for a member of an earlier generation any more."""
+        """Release the data that `remember` took over; then no member of an earlier generation can be recalled."""
         self._lineage.ancestry.forget()
         self._lineage.known.recipes = self._lineage.known.ancestry(self._lineage.known.parents)
 
     def line(self, wanted: Iterable[Any] = ()) -> list[list[Recipe]]:
-        """Return the parents of each generation that have to be bred for the last one, and for some earlier members.
+        """Return the parents of each generation that must be bred for the last one, and for some earlier members.
 
-        Those that come of the seeds, or of the keyframe, are first.
+        The first ones come from the seeds or from the keyframe.
         """
         line: list[list[Recipe]] = []
         others: dict[int, set[int]] = {}
@@ -90,12 +89,12 @@ class Past:
         return line[::-1]
 
     def begins_at(self) -> int:
-        """Return the earliest generation whose members are bred without those that a keyframe spares breeding."""
+        """Return the earliest generation that can be bred without ancestors before the keyframe; 0 without one."""
         keyframe = self._lineage.known.keyframe
         return 0 if keyframe is None else Keyframe(keyframe).generation
 
     def last_members(self) -> list[Any]:
-        """Return the members of the last generation of a run that goes on."""
+        """Return the members of the last generation of a resumed run."""
         members: list[Any] = self._lineage.present(self._lineage.ancestry.last())
         return members
 
@@ -105,9 +104,16 @@ class Past:
         wanted: Iterable[Any] = (),
         visits: Iterable[tuple[Any, Callable[[Vector], None]]] = (),
     ) -> None:
-        """Breed again what a run that goes on needs, on all processors, and on the way the weights of some members.
+        """Recompute the parents that a resumed run needs, on all processors, and the weights of some members.
 
-        Those of the members in `visits` are seen by a function each, and not kept.
+        Parameters
+        ----------
+        line : sequence
+            The parents of each generation, as `line` returns them.
+        wanted : iterable
+            Members that become full individuals.
+        visits : iterable of (member, function)
+            Members that stay light; each function gets the weights of its member.
         """
         waiting: dict[int, list[Callable[[], object]]] = {}
         for member in wanted:
@@ -122,7 +128,7 @@ class Past:
                 genomes = self._lineage.informed()
                 genomes.keep((recipe.id for recipe in parents), threads=processors())
             for look in waiting.pop(self._lineage.generation, ()):
-                look()  # while what it is bred from is in the cache
+                look()  # while its parents are in the cache
         for looks in waiting.values():
             for look in looks:
                 look()  # from the keyframe or the seeds
@@ -131,7 +137,7 @@ class Past:
         see(self._lineage.look(member))
 
     def recall(self, generation: int, place: int | Sequence[int]) -> Any:
-        """Return a member of an earlier generation of a run that goes on, or the mean of several."""
+        """Return a member of an earlier generation of a resumed run, or the mean of several."""
         if isinstance(place, int):
             if place >= POOL_PLACE:
                 raise ValueError(f"place must be that of a member, got {place}")
@@ -149,13 +155,14 @@ class Past:
 
     @property
     def dispensable(self) -> int:
-        """How many recipes a keyframe would let this process forget."""
+        """The number of recipes that this process could release after a keyframe."""
         return len(self._lineage.known.recipes) - len(self._lineage.known.parents)
 
     def seconds_to_breed(self, genomes: int | None = None) -> float:
-        """Return how long so many genomes take to breed here; those since the last keyframe if left out."""
+        """Return the seconds to breed some number of genomes here, by default those since the last keyframe."""
         lineage = self._lineage
         if not lineage.seconds_for_one:
+            # Zeros, since founders with given weights cannot be bred.
             founders = [np.zeros(lineage.genomes.size, np.float32) for _ in range(2)]
             recipe, child = lineage.reproduction.example(lineage.ancestry.drawn), empty_vector(lineage.genomes.size)
             parents = [founders[key % 2] for key in recipe.parents]
@@ -169,19 +176,19 @@ class Past:
         return seconds
 
     def keyframe_bytes(self, others: Iterable[Any] = ()) -> int:
-        """Return how much a keyframe of the present generation takes, with some other members."""
+        """Return the bytes of the weights in a keyframe of the present generation with some other members."""
         size: int = self._lineage.genomes.size
         return 4 * size * (len(self._lineage.known.parents) + len(list(others)))
 
     def keep_keyframe(self, path: Path, others: Iterable[Any] = ()) -> None:
-        """Write the weights of the present generation's parents, and forget how those came about.
+        """Write the weights of the present generation's parents, and release the recipes of their ancestors.
 
         Parameters
         ----------
         path : Path
-            Where to; it has not been there before.
+            The file, under a new name.
         others : iterable
-            Members whose weights are kept too.
+            Other members to write as well.
         """
         more = {member.recipe.id: self._as_bred(member) for member in others}
         keys = sorted(self._lineage.known.parents | more.keys())
@@ -201,7 +208,11 @@ class Past:
         self._lineage.bred_since = 0
 
     def _as_bred(self, member: Any) -> Vector:
-        """Return a member's weights; in the present generation, which is bred from, as they were bred."""
+        """Return a member's weights.
+
+        For a member of the present generation that was changed these are the weights of its recipe, since children by
+        recipes descend from those.
+        """
         written = member.recipe.generation == self._lineage.generation and self._lineage.recipe_of(member) is None
         weights: Vector = self._lineage.weights(member.recipe) if written else member.flat
         return weights

@@ -1,4 +1,4 @@
-"""The plain way: individuals themselves are varied here and sent through the map."""
+"""The plain way of breeding: the main process varies individuals and sends their weights through the map."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Breeding(Protocol):
 
     @property
     def fixed(self) -> tuple[str, ...]:
-        """The names of what must not be registered anew within a run."""
+        """The names of the toolbox's functions that must not be registered again during a run."""
 
     @property
     def same_bytes(self) -> bool:
-        """Whether all processes that have answered compute as the one that began the run."""
+        """Whether no process that returned results differs from the process that began the run."""
 
     @property
     def reproduction(self) -> Reproduction:
@@ -36,25 +36,25 @@ class Breeding(Protocol):
     def replace(
         self, population: list[Any], chosen: Sequence[Any], kept: Sequence[Any], generation: int, sigma: float | None
     ) -> None:
-        """Put the children of the chosen parents, and copies of those that are kept, in the place of a population."""
+        """Replace a population by the children of the chosen parents and copies of the kept members."""
 
     def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any], generation: int) -> Iterator[Any]:
         """Map the evaluation over a generation; an error names the generation, and the child if it is known."""
 
     def mean(self, members: Iterable[Any]) -> Any:
-        """Return the mean of some members of the present generation, which is to be read before the next one."""
+        """Return the mean of some members of the present generation; read its weights before the next generation."""
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any], /) -> Iterable[Any]:
-        """Map a function over members, with the answers in order."""
+        """Map a function over members, with the results in order."""
 
     def look(self, member: Any) -> Vector:
         """Return the weights of a member, valid until the next look or task."""
 
     def refer(self, evaluate: Callable[[Any], Any], first: Any, wvalues: tuple[float, ...]) -> None:
-        """Hold each process that makes members against the weighted fitness of the first founder, once."""
+        """Compare `wvalues` with the first founder's weighted fitness, once in each process that breeds members."""
 
     def close(self) -> object:
-        """Remove what the run has outside the memory of this process."""
+        """Remove the run's cache on this host."""
 
 
 class Plain:
@@ -65,7 +65,7 @@ class Plain:
     toolbox : deap.base.Toolbox
         With ``clone``, ``mate`` and ``mutate``.
     map : callable
-        The toolbox's map, with the answers in order.
+        The toolbox's map, with the results in order.
     seed : int
         The run's seed.
     cxpb, mutpb : float
@@ -85,14 +85,14 @@ class Plain:
 
     @property
     def reproduction(self) -> Reproduction:
-        """How children come from their parents, by what is registered now."""
+        """How children come from their parents, by the functions that are registered now."""
         return reproduction_of(self._toolbox)
 
     def replace(
         self, population: list[Any], chosen: Sequence[Any], kept: Sequence[Any], generation: int, sigma: float | None
     ) -> None:
-        """Put the children of the chosen parents, and copies of those that are kept, in the place of a population."""
-        population[:] = [*chosen, *kept]  # those that were not chosen are not needed any more
+        """Replace a population by the children of the chosen parents and copies of the kept members."""
+        population[:] = [*chosen, *kept]  # releases the other members before the children take memory
         reproduction = self.reproduction
         self._sources = reproduction.sources(chosen, self._sources)
         children = reproduction.vary(self._sources, self._toolbox, generation=generation, **self._keys)
@@ -101,7 +101,7 @@ class Plain:
         self._sources = self._sources[:1] if reproduction.shares_parents else []
 
     def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any], generation: int) -> Iterator[Any]:
-        """Map the evaluation; an error names the generation, and the child where the map goes one by one."""
+        """Map the evaluation; an error names the generation, and with one worker the child too."""
         scored = 0
         try:
             for values in self.map(Scoring(evaluate, generation), population):
@@ -123,7 +123,7 @@ class Plain:
         return weights
 
     def refer(self, evaluate: Callable[[Any], Any], first: Any, wvalues: tuple[float, ...]) -> None:
-        """Do nothing: the processes get weights."""
+        """Do nothing: the workers get weights and breed no members."""
 
     def close(self) -> None:
         """Do nothing: all is in the memory of this process."""

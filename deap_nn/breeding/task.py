@@ -1,4 +1,4 @@
-"""What a map sends to a worker, and what the worker does with it: genomes made and scored, group by group."""
+"""The task that a map sends to a worker, and its work there: breeding and scoring the members of a group."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from deap_nn.process.time_limit import time_limit
 SentContext = tuple[bytes, bytes, float | None, Expected | None]
 
 Reference = tuple[Recipe, tuple[float, ...], tuple[float, ...]]
-"""A founder, the weights of its fitness, and the weighted values that it had when the run began."""
+"""A founder, the weights of its fitness, and its weighted values when the run began."""
 
 
 class Task(NamedTuple):
-    """What a map sends to a worker: recipes of a group, and what is needed to make their parents.
+    """A task for a worker: the recipes of a group, and the data to breed their parents.
 
-    ``context`` is the pickled breeder and function, a limit of time and the environment that is expected, or None where
-    the worker should know it by its digest. ``items`` are recipes, or tuples whose first element is one. ``known`` are
-    recipes of ancestors, ``slots`` pairs of an id and its slot, and ``generation`` is the one that is scored.
-    ``keyframe`` is the path of a keyframe, if there is one, and ``content`` what is in it, for a host that has no such
-    file.
-    ``reference`` is there if the function scores, and ``number`` is what the answer is known by.
+    ``token`` is the run's name, and ``place`` the folder of its cache. ``context`` holds the pickled breeder and
+    function, the time limit in seconds and the expected environment; it is None if the worker should have it under its
+    ``digest`` already. ``items`` are recipes, or tuples that begin with one. ``known`` has recipes of ancestors,
+    ``slots`` pairs of an id and its slot, and ``generation`` is the generation to score. ``keyframe`` is the path of a
+    keyframe, if the run has one, ``history`` the run's history up to it, and ``content`` its bytes, for a host that
+    lacks the file. ``reference`` is given if the function scores members. The answer has the same ``number``.
     """
 
     token: str
@@ -57,11 +57,11 @@ class Task(NamedTuple):
 
 
 MOST_CONTEXTS = 8
-"""So many functions are kept; one that comes again later is sent again."""
+"""The most functions that a process keeps. A function that was dropped is sent again when it is needed."""
 
 
 class Context(NamedTuple):
-    """The genomes, the function that scores them, the seconds that a call may take, and the expected environment."""
+    """The run's genomes, the mapped function, the time limit of a call in seconds, and the expected environment."""
 
     genomes: Genomes
     function: Callable[[Any], Any]
@@ -70,10 +70,10 @@ class Context(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A worker's answer to a task, with the task's number, since a map may answer out of order.
+    """A worker's answer to a task, with the task's number, since a map may return answers out of order.
 
-    ``values`` are None if the worker lacks something. ``reason`` names a difference of its process, on ``host``, from
-    the one that began the run: it may compute other last bits.
+    ``values`` are None if the worker lacks the context or an ancestor. ``reason`` says how the worker's process, on
+    ``host``, differs from the process that began the run, and may compute other last bits; empty if it does not differ.
     """
 
     number: int
@@ -84,11 +84,11 @@ class Group(NamedTuple):
 
 contexts: OrderedDict[bytes, Context] = OrderedDict()
 compared: dict[str, str] = {}
-"""By run that this process has compared its environment with: the difference, empty if there is none."""
+"""For each run by its token: how this process differs from the process that began it; empty if it does not."""
 referred: set[str] = set()
-"""The runs whose first founder this process has scored."""
+"""The tokens of the runs of which this process has scored the first founder."""
 genomes_by_run: dict[str, Genomes] = {}
-busy = threading.RLock()  # a map of threads makes one genome at a time
+busy = threading.RLock()  # under a map of threads one thread at a time breeds: `Genomes` has one scratch memory
 
 
 class UnknownPartError(RuntimeError):
@@ -96,31 +96,31 @@ class UnknownPartError(RuntimeError):
 
 
 def unpickled(content: bytes) -> Any:
-    """Return what somebody has pickled who may have code run here.
+    """Return an unpickled object of a trusted sender: unpickling may run any code.
 
     Raises
     ------
     UnknownPartError
-        If it is made of something that this process does not find.
+        If this process cannot find one of its classes or functions.
     """
     try:
         return pickle.loads(content)  # noqa: S301  (from a process that may run code here)
     except AttributeError as error:
         raise UnknownPartError(
-            f"a worker cannot find what a task is made of ({error}): put it at the top of a module that is imported; "
-            "what a notebook's cells define takes the package cloudpickle"
+            f"a worker cannot find a class or function of a task ({error}): define it at the top of an imported "
+            "module, or install cloudpickle to use definitions of a notebook's cells"
         ) from error
 
 
 def _context(task: Task) -> Context:
-    """Return what a task is done with, made once in a process."""
+    """Return the context of a task, made once in a process."""
     if task.digest not in contexts:
         if task.context is None:
             raise LackingError(task.digest)
-        # The map has unpickled the task, from the same sender.
+        # Unpickling is no new risk: the map has already unpickled the task, from the same sender.
         breeder_bytes, function_bytes, timeout, expected = task.context
         if task.token not in genomes_by_run:
-            # Not where the run is known: unpickling a class of DEAP's creator would replace the user's.
+            # Only for a new run: unpickling a class of DEAP's creator rebinds `creator.NAME`, the user's class.
             breeder, shares_noise = unpickled(breeder_bytes)
             forget()
             genomes_by_run[task.token] = Genomes(breeder, task.token, Path(task.place))
@@ -133,7 +133,7 @@ def _context(task: Task) -> Context:
 
 
 def forget() -> None:
-    """Let go of what this process holds of earlier runs."""
+    """Release the genomes, functions and comparisons of earlier runs in this process."""
     contexts.clear()
     compared.clear()
     referred.clear()
@@ -145,14 +145,15 @@ def forget() -> None:
 
 
 def run_group(task: Task) -> Group:
-    """Make the individuals of a group one by one and return what the function answers.
+    """Breed the members of a group, call the function with them, and return its results.
 
     Raises
     ------
     EvaluationError
-        If the function raises or takes too long, naming the child.
+        If the function raises or exceeds its time limit; the message names the child.
     EnvironmentDiffersError
-        If this process computes otherwise than the one that began the run, but for its processor.
+        If this process differs in versions, variables or threads from the process that began the run, or gives the
+        first founder another fitness. With ``force`` it is no error.
     """
     with busy, contextlib.suppress(LackingError), workers.ending_without_memory():
         context = _context(task)
@@ -163,30 +164,31 @@ def run_group(task: Task) -> Group:
 
 
 def _compared(task: Task, context: Context) -> str:
-    """Return how this process differs from the one that began the run, or raise if it must not."""
+    """Return how this process differs from the process that began the run, or raise EnvironmentDiffersError."""
     if context.expected is None:
         return ""
     known, leader, force = context.expected
-    if task.token not in compared:  # once there are answers: TensorFlow may come with the first
+    named = f"process {os.getpid()} on {platform.node()}"
+    if task.token not in compared:  # after the first results: scoring may import TensorFlow, which has the threads
         here = environment()
         differs = None if this_process() == leader else difference(known, here)
         if differs is not None and not force:
-            raise EnvironmentDiffersError(f"process {os.getpid()} on {platform.node()}: {differs}; --force goes on")
+            raise EnvironmentDiffersError(f"{named}: {differs}; --force allows it")
         if differs is None and here["processor"] != known["processor"]:
             differs = "it has another processor than the one where the run began"
         compared[task.token] = differs or ""
     if task.reference is not None and task.token not in referred:
         referred.add(task.token)
         if not compared[task.token] and not _scores_alike(task, context, task.reference):
-            differs = "by the same versions and variables, a network has another fitness than where the run began"
+            differs = "versions and variables are the same, but a network has another fitness than where the run began"
             if not force:
-                raise EnvironmentDiffersError(f"process {os.getpid()} on {platform.node()}: {differs}; --force goes on")
+                raise EnvironmentDiffersError(f"{named}: {differs}; --force allows it")
             compared[task.token] = differs
     return compared[task.token]
 
 
 def _scores_alike(task: Task, context: Context, reference: Reference) -> bool:
-    """Return whether a founder has the fitness here that it had when the run began."""
+    """Return whether a founder has the same fitness here as when the run began."""
     recipe, weights, wvalues = reference
     first = task._replace(items=(recipe,), generation=0, known=(), slots=())
     (values,) = _answers(first, context)
@@ -194,7 +196,7 @@ def _scores_alike(task: Task, context: Context, reference: Reference) -> bool:
 
 
 def _answers(task: Task, context: Context) -> list[Any]:
-    """Return what the function answers to the individuals of a group."""
+    """Return the function's results for the items of a task."""
     genomes, function = context.genomes, context.function
     with scoring(task.generation, function):
         traits = Traits(function)
@@ -211,7 +213,7 @@ def _answers(task: Task, context: Context) -> list[Any]:
             answer = _call(score, (recipe,), timeout)
             if genomes.is_whole(recipe):
                 return answer
-            # A late task of an earlier generation wrote to the slot meanwhile.
+            # A late task of an earlier generation overwrote the slot during the call: breed and score a copy.
             individual = genomes.anew(recipe)
             given = individual if isinstance(item, Recipe) else (individual, *item[1:])
             return _call(partial(function, given), (recipe,), timeout)
@@ -240,7 +242,7 @@ run_group.may_be_done_twice = True  # type: ignore[attr-defined]  # it is a pure
 
 
 def _call(function: Callable[[], Any], recipes: Sequence[Recipe], timeout: float | None) -> Any:
-    """Call a function that scores some members, in the time it has; what goes wrong names them."""
+    """Call a function that scores some members, within the time limit; an error names the members."""
     first, last = recipes[0], recipes[-1]
     named = f"generation {first.generation}, child {first.place}" + (f" to {last.place}" if first != last else "")
     try:

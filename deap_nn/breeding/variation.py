@@ -1,4 +1,4 @@
-"""What the children of a run have in common beside their parents: seeds, shapes and the mutation."""
+"""The settings shared by all children of a run: seeds, shapes and the mutation."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from deap_nn.operators.selection import operator_of
 
 @dataclass(frozen=True)
 class Variation:
-    """What the children of a run have in common beside their parents.
+    """The settings shared by all children of a run.
 
     Parameters
     ----------
     seed, founders_seed : int
-        The run's seed, and the one that generation 0 is drawn with.
+        The seed of the run, and the seed of generation 0, or a digest of its weights if they were given.
     shapes : tuple of tuple of int
-        The shapes of a genome.
+        The shapes of a genome's matrices.
     container : type
-        The class of the individuals, a `WeightList`.
+        The class of the individuals: `WeightList` or a subclass.
     individual, mutate : functools.partial
         The toolbox's operators.
     cxpb, mutpb : float
@@ -43,7 +43,7 @@ class Variation:
     strength : SelfAdaptive, optional
         The adaptation that gives each child a sigma of its own.
     elites : int
-        The number of members at the end of each generation but the first that are copies of their parents.
+        The number of elites: unchanged copies of members, at the end of each generation after generation 0.
     """
 
     seed: int
@@ -59,7 +59,7 @@ class Variation:
 
     @functools.cached_property
     def compiled(self) -> bool:
-        """Whether a compiled pass does what the registered mutation does."""
+        """Whether a compiled pass replaces the registered mutation, to the same bits."""
         mutate = self.mutate
         words: Mapping[str, Any] = getattr(mutate, "keywords", {})
         return (
@@ -73,21 +73,21 @@ class Variation:
 
     @property
     def noise_table(self) -> NoiseTable | None:
-        """The table that the mutation, or else the initialisation, takes its noise from, if they name one."""
+        """The noise table of the mutation, or else of the initialisation; None without one."""
         named = (operator.keywords.get("noise") for operator in (self.mutate, self.individual))
         return next((noise for noise in named if isinstance(noise, NoiseTable)), None)
 
     @functools.cached_property
     def noise(self) -> Vector:
-        """The numbers of the mutation's table of noise."""
+        """The numbers of the mutation's noise table, float32."""
         return np.ascontiguousarray(noise_numbers(self.mutate.keywords["noise"], sum(map(math.prod, self.shapes))))
 
     def factors(self, sigma: float | None) -> NDArray[np.float32]:
-        """Return the mutation step size of each matrix, which a compiled pass multiplies the noise by."""
+        """Return the step sizes by which a compiled pass multiplies the noise, shape (matrices,), float32."""
         sigma = check_sigma(sigma or 0.0, "sigma")
         found = self._factors_by_sigma.get(sigma)
         if found is None:
-            self._factors_by_sigma.clear()
+            self._factors_by_sigma.clear()  # only the last sigma: a generation shares one unless it is self-adaptive
             scale = self.mutate.keywords.get("scale")
             found = np.array(matrix_factors(sigma, scale, len(self.shapes)), np.float32)
             self._factors_by_sigma[sigma] = found
@@ -98,7 +98,7 @@ class Variation:
         return {}
 
     def clip(self, genomes: Iterable[Vector]) -> None:
-        """Clip genomes to the bounds of the registered mutation, if it has any, as it does itself."""
+        """Clip genomes, in place, to the bounds of the registered mutation, if it has any."""
         bounds = self.mutate.keywords.get("bounds")
         if bounds is not None:
             low, high = check_bounds(bounds)
@@ -106,7 +106,7 @@ class Variation:
                 np.clip(genome, low, high, out=genome)
 
     def individual_of(self, genome: Vector) -> Any:
-        """Return a new individual whose weights are a genome, which is not copied."""
+        """Return a new individual that has a genome as its weights, without a copy."""
         made = self.container(())
         made._adopt(genome, self.shapes)
         return made
@@ -116,7 +116,7 @@ class Variation:
         return self.individual_of(copied_vector(genome))
 
     def mutated(self, recipe: Recipe) -> bool:
-        """Return whether a child is mutated."""
+        """Return whether the child of a recipe is mutated."""
         return happens(self.mutpb, self.seed, recipe.generation, 2 * recipe.place + 1)
 
     def mutate_into(self, recipe: Recipe, child: Any, out: Vector, *, mirrored: bool = False) -> None:
@@ -133,7 +133,7 @@ class Variation:
 def mutation_of(
     mutate: Callable[..., Any], seed: int, generation: int, place: int, *, mirrored: bool
 ) -> Callable[..., Any]:
-    """Return the mutation of a child with its random numbers; `mirrored`, the second of two has the opposite noise."""
+    """Return a child's mutation with its random stream; if `mirrored`, the second of a pair has the opposite noise."""
     # Antithetic sampling: both children of a pair take the random numbers of one place, with opposite signs.
     if mirrored and takes(mutate, "mirrored"):
         mutate, place = functools.partial(mutate, mirrored=place % 2 == 1), place // 2
@@ -141,7 +141,7 @@ def mutation_of(
 
 
 def checked_mutant(made: Any, mutate: Callable[..., Any]) -> Any:
-    """Return the individual that a mutation has returned in a tuple, or raise ValueError if it has returned none."""
+    """Return the individual from the tuple that a mutation returned; raise ValueError for any other result."""
     if isinstance(made, WeightList) or not isinstance(made, tuple | list) or len(made) != 1:
         name = getattr(operator_of(mutate), "__name__", "mutate")
         got = type(made).__name__
@@ -152,12 +152,12 @@ def checked_mutant(made: Any, mutate: Callable[..., Any]) -> Any:
 
 
 def happens(probability: float, seed: int, generation: int, index: int) -> bool:
-    """Return whether a mating or mutation with some probability takes place: a function of its place only."""
+    """Return whether a mating or mutation of a given probability takes place: a pure function of the arguments."""
     return probability >= 1 or stream(seed, Purpose.VARY, generation, index).random() < probability
 
 
 def without_state(operator: functools.partial[Any], **changing: Any) -> functools.partial[Any]:
-    """Return a registered function without what changes in it, and with its table of noise pinned."""
+    """Return a registered function with its `changing` keywords replaced and the digest of its noise table fixed."""
     keywords = {name: changing.get(name, value) for name, value in operator.keywords.items()}
     if isinstance(keywords.get("noise"), NoiseTable):
         keywords["noise"] = keywords["noise"].pinned()
@@ -171,7 +171,7 @@ def strength_of(mutate: Callable[..., Any]) -> SelfAdaptive | None:
 
 
 def unscored(members: Iterable[Any]) -> list[Any]:
-    """Return members without a fitness and a recipe, which are taken from them."""
+    """Delete the fitness and the recipe of members, in place, and return the members."""
     made = list(members)
     for member in made:
         del member.fitness.values

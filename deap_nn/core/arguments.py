@@ -10,7 +10,7 @@ import numpy as np
 
 
 def did_you_mean(given: object, names: Iterable[str]) -> str:
-    """Return the end of an error message: the name that a given one resembles, or nothing.
+    """Return the end of an error message: the closest of `names` to a given one, or nothing if none is close.
 
     Examples
     --------
@@ -23,34 +23,34 @@ def did_you_mean(given: object, names: Iterable[str]) -> str:
 
 
 def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
-    """Raise ValueError if an argument is none of the allowed values."""
+    """Raise ValueError if an argument is not one of the allowed values."""
     if value not in allowed:
         near = did_you_mean(value, allowed)
         raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}{near}")
 
 
 def check_generator(rng: np.random.Generator) -> None:
-    """Raise TypeError where `rng` is no ``numpy.random.Generator``."""
+    """Raise TypeError unless `rng` is a ``numpy.random.Generator``."""
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng must be a numpy.random.Generator, got {type(rng).__name__}")
 
 
 def check_number(value: float, name: str) -> float:
-    """Return a number as a float, or raise TypeError where it is none; NaN and infinity are numbers."""
+    """Return a number as a float, or raise TypeError if it is not one; NaN and infinity are numbers."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
     return float(value)
 
 
 def check_positive(value: float, name: str) -> float:
-    """Return a number as a float, or raise ValueError where it is not above 0, or infinite, and TypeError for none."""
+    """Return a number as a float; raise ValueError unless it is finite and above 0, TypeError if it is not a number."""
     if not 0 < check_number(value, name) < np.inf:
         raise ValueError(f"{name} must be finite and above 0, got {value!r}")
     return float(value)
 
 
 def check_count(value: object, name: str, minimum: int = 1) -> int:
-    """Return an integer of at least `minimum`, or raise ValueError naming it."""
+    """Return `value` as an int, or raise ValueError unless it is an integer of at least `minimum`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}")
     return int(value)
@@ -65,6 +65,6 @@ def check_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
 
 
 def check_probability(value: float, name: str) -> None:
-    """Raise ValueError where `value` is not between 0 and 1, and TypeError where it is no number."""
+    """Raise ValueError unless `value` is between 0 and 1, and TypeError if it is not a number."""
     if not 0.0 <= check_number(value, name) <= 1.0:
         raise ValueError(f"{name} must be between 0 and 1, got {value!r}")

@@ -1,4 +1,4 @@
-"""What decides the last bits of a fitness in a process: versions, TensorFlow's variables and threads, processor."""
+"""The environment of a process, which decides the last bits of a fitness: versions, variables, threads, processor."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 PACKAGE = "deap-nn"
-"""This package by its name on an index."""
+"""The name of this package in the metadata of installed packages."""
 
 PINNED = ("deap", "numpy", "tensorflow", "keras")
-"""The packages on whose versions a run's numbers depend: with others a run goes on only when told to."""
+"""The packages that decide a run's numbers: with other versions of them a run resumes only by force."""
 
 VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "XLA_FLAGS")
 """The variables by which TensorFlow chooses its kernels."""
@@ -25,11 +25,11 @@ VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", 
 THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 MOST_THREADS = 1024
-"""TensorFlow is given no more threads: it starts them all, whatever the number of processors is."""
+"""The largest number of TensorFlow threads in a process: it starts all of them, even on fewer processors."""
 
 
 class EnvironmentDiffersError(RuntimeError):
-    """A process computes other bits than the one that began the run; the message names the difference."""
+    """The environment of a process gives other bits than that of the run's leader; the message names the difference."""
 
 
 class Expected(NamedTuple):
@@ -44,7 +44,7 @@ class Expected(NamedTuple):
 
 
 def this_process() -> tuple[str, int]:
-    """Return the name of this host, and the number of this process."""
+    """Return the name of this host and the id of this process."""
     return platform.node(), os.getpid()
 
 
@@ -69,7 +69,7 @@ def _installed(package: str) -> str:
 
 @lru_cache
 def processor() -> str:
-    """Name the processor and those of its abilities that TensorFlow chooses its kernels by."""
+    """Return the name of the processor, and its instruction sets by which TensorFlow chooses kernels."""
     found: dict[str, str] = {}
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -100,15 +100,16 @@ def warn_of_other_package(recorded: str | None, *, stacklevel: int) -> None:
 
 
 def _threads() -> list[int] | None:
-    """Return how many threads TensorFlow has within an operation and for several."""
+    """Return the number of TensorFlow's threads within an operation and across operations; None if not imported."""
     tensorflow: Any = sys.modules.get("tensorflow")
     if tensorflow is None:
         return None
     limits = tensorflow.config.threading
-    told = (limits.get_intra_op_parallelism_threads(), limits.get_inter_op_parallelism_threads())
-    asked = (os.environ.get(name, "") for name in THREAD_VARIABLES)
-    return [
-        limit or (int(text) if text.isdigit() else 0) or processors() for limit, text in zip(told, asked, strict=True)
+    set_here = (limits.get_intra_op_parallelism_threads(), limits.get_inter_op_parallelism_threads())
+    texts = (os.environ.get(name, "") for name in THREAD_VARIABLES)
+    return [  # a limit of 0 is not set: TensorFlow then takes one thread per processor
+        limit or (int(text) if text.isdigit() else 0) or processors()
+        for limit, text in zip(set_here, texts, strict=True)
     ]
 
 
@@ -135,15 +136,15 @@ def _shown(value: str | None) -> str:
 
 
 def let_tensorflow_have(threads: int) -> None:
-    """Limit TensorFlow's threads in this process and those that it starts, unless the user has, before it is imported.
+    """Limit TensorFlow's threads in this process and its child processes, unless the user has set a limit.
 
-    A script may build a model before a toolbox says how many it is to have, and then it has as many as there are
-    processors: in another number in another process, which gives other bits.
+    It takes effect before TensorFlow is imported. A script may build a model before a toolbox sets the number of
+    threads. TensorFlow then starts one thread per processor, and another number of threads gives other bits.
     """
     for name in THREAD_VARIABLES:
         os.environ.setdefault(name, str(threads))
 
 
 def processors() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -23,19 +23,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALL_BYTES = 16 << 20
-"""The largest file of settings or of a run's status that is read."""
+"""The size in bytes of the largest file of settings or of a run's status that is read."""
 
 LARGEST_BYTES = 4 << 30
-"""The largest file that is read at all."""
+"""The size in bytes of the largest file of any kind that is read."""
 
 ALWAYS_READ = 64 << 20
-"""A file is read that has no more bytes, unpacked, whatever the settings say."""
+"""The size in bytes, unpacked, up to which a file is always read, even if the settings imply a smaller file."""
 
 SLACK = 4
-"""A file is read up to so many times the size that the run's settings or the file's own size imply."""
+"""The largest ratio of a file's size, unpacked, to the size that the run's settings or its packed size imply."""
 
 LARGEST_HEAD = 1 << 16
-"""The head of an array, which says its shape, is read up to so many bytes."""
+"""The size in bytes of the largest array header that is read; it holds the array's shape."""
 
 UNREADABLE = (
     OSError,
@@ -54,9 +54,9 @@ UNREADABLE = (
 
 
 def open_plain(path: str | os.PathLike[str], flags: int = os.O_RDONLY) -> IO[bytes]:
-    """Open a regular file to read, or with other flags to append, unbuffered.
+    """Open a regular file for reading, or with other flags for unbuffered appending.
 
-    The opening of a named pipe would wait for its other end, for ever where none comes.
+    It does not wait for the other end of a named pipe, which may never come.
 
     Raises
     ------
@@ -65,10 +65,11 @@ def open_plain(path: str | os.PathLike[str], flags: int = os.O_RDONLY) -> IO[byt
     """
     if Path(path).is_symlink():
         raise OSError(errno.ELOOP, "is a link, and links are not followed", str(path))
+    # A link may appear since the check, hence O_NOFOLLOW. O_NONBLOCK: the opening of a pipe does not wait.
     handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise OSError(errno.EINVAL, "is no regular file", str(path))
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
     return os.fdopen(handle, "rb") if flags == os.O_RDONLY else os.fdopen(handle, "ab", buffering=0)
 
 
@@ -78,17 +79,17 @@ def read_plain(path: str | os.PathLike[str], most: int = LARGEST_BYTES) -> bytes
     Raises
     ------
     OSError
-        If it is larger, no regular file, or cannot be read.
+        If it is larger, not a regular file, or cannot be read.
     """
     with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
             raise OSError(errno.EFBIG, f"has {size:,} bytes, at most {most:,} are read", str(path))
-        return file.read(size)  # and no more, if it grows meanwhile
+        return file.read(size)  # no more, even if the file grows meanwhile
 
 
 def is_plain(path: str | os.PathLike[str]) -> bool:
-    """Return whether there is a regular file at a path, and no link to one."""
+    """Return whether a path is a regular file, and not a link to one."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
@@ -96,18 +97,18 @@ def is_plain(path: str | os.PathLike[str]) -> bool:
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:
-    """Raise OSError where there is something at a path that is no folder, such as a link to one."""
+    """Raise OSError if a path exists and is not a folder; a link to a folder is not one."""
     try:
         found = os.lstat(path)
     except FileNotFoundError:
         return
     if not stat.S_ISDIR(found.st_mode):
-        what = "is a link, and links are not followed" if stat.S_ISLNK(found.st_mode) else "is no folder"
-        raise OSError(errno.ENOTDIR, what, str(path))
+        reason = "is a link, and links are not followed" if stat.S_ISLNK(found.st_mode) else "is not a folder"
+        raise OSError(errno.ENOTDIR, reason, str(path))
 
 
 def printable(text: str) -> str:
-    r"""Return text in which control characters, which a terminal would obey, are escaped.
+    r"""Return text with its control characters escaped, so that a terminal does not obey them.
 
     Examples
     --------
@@ -120,7 +121,7 @@ def printable(text: str) -> str:
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """Bring a folder's entries to the disk, where this user may, and the file system knows how to."""
+    """Flush a folder's entries to the disk, if the user's permissions and the file system allow it."""
     try:
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -133,13 +134,13 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
 
 
 def is_regular(path: Path) -> bool:
-    """Return whether a path, if need be by links, is a regular file of at most ``LARGEST_BYTES``."""
+    """Return whether a path, links followed, is a regular file of at most ``LARGEST_BYTES``."""
     found = path.stat()
     return stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST_BYTES
 
 
 def plain(value: Any) -> Any:
-    """Return `value` with NumPy's numbers and arrays as Python's."""
+    """Return `value` with NumPy numbers and arrays converted to Python numbers and lists."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -152,7 +153,7 @@ def plain(value: Any) -> Any:
 
 
 def finite(value: Any) -> Any:
-    """Return `value` with NaN and infinity as None, which JSON has a word for."""
+    """Return `value` with NaN and infinity replaced by None, which JSON writes as null."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
@@ -164,10 +165,10 @@ def finite(value: Any) -> Any:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
-    """Name a file beside `path` to write; when the body succeeds it takes the place of `path`, else it goes.
+    """Yield a new file beside `path`, which replaces `path` if the body succeeds, and is removed otherwise.
 
-    A `durable` one is on the disk then, and so is its name: without that a power cut may leave an empty file, whatever
-    was there before.
+    With `durable` its content and its name are flushed to the disk. Without it a power cut may leave an empty file,
+    even if `path` had content before.
     """
     target = Path(path)
     try:
@@ -178,9 +179,9 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
     partial = Path(name)
     try:
         yield partial
-        umask = os.umask(0)
+        umask = os.umask(0)  # there is no way to read it without setting it
         os.umask(umask)
-        partial.chmod(0o666 & ~umask)  # mkstemp keeps files to their owner
+        partial.chmod(0o666 & ~umask)  # only their owner may read the files of mkstemp
         if durable:
             with open(partial, "rb") as file:
                 os.fsync(file.fileno())
@@ -199,7 +200,7 @@ def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = False
 
 
 def append_text(path: str | os.PathLike[str], text: str) -> None:
-    """Append to a text file, all of it or nothing, as where the disk is full."""
+    """Append to a text file, the whole text or nothing, such as on a full disk."""
     data = text.encode()
     with open_plain(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as file:
         size = file.seek(0, os.SEEK_END)
@@ -212,17 +213,17 @@ def append_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: Any, *, durable: bool = False) -> None:
-    """Write a JSON file whole or not at all; NumPy's numbers as numbers, NaN and infinity as null."""
+    """Write a JSON file whole or not at all; NumPy numbers become numbers, NaN and infinity null."""
     write_text(path, json_text(value) + "\n", durable=durable)
 
 
 def json_text(value: Any) -> str:
-    """Return a value as JSON; NumPy's numbers as numbers, NaN and infinity as null."""
+    """Return a value as JSON; NumPy numbers become numbers, NaN and infinity null."""
     return json.dumps(finite(plain(value)), indent=1, allow_nan=False)
 
 
 def write_with(path: str | os.PathLike[str], write: Callable[[Path], object], *, durable: bool = False) -> None:
-    """Let `write` make a file, whole or not at all; `durable` as for `replacing`."""
+    """Call `write` to make a file, whole or not at all; `durable` as for `replacing`."""
     with replacing(path, durable=durable) as partial:
         write(partial)
 
@@ -231,31 +232,32 @@ _BLOCK = 1 << 20
 
 
 def claim(descriptor: int, size: int) -> None:
-    """Make an empty file `size` bytes long, with room for all of them, or raise OSError."""
+    """Extend an empty file to `size` bytes, with disk space for all of them, or raise OSError."""
+    # ``os.ftruncate`` takes no space: on a full disk a later write to the mapped file would end the process by SIGBUS.
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
         return
-    for start in range(0, size, _BLOCK):  # as on macOS
+    for start in range(0, size, _BLOCK):  # macOS has no posix_fallocate
         os.pwrite(descriptor, bytes(min(_BLOCK, size - start)), start)
 
 
 def appear(path: Path, size: int, write: Callable[[int], object]) -> bool:
-    """Let a file of `size` bytes appear whole, its room claimed; false where there is no room or no folder.
+    """Create a whole file of `size` bytes, with disk space for all; return False if there is no space or no folder.
 
     Parameters
     ----------
     path : Path
-        The file. Where another process was first, that one's stays.
+        The file. If another process has created it first, that process' file stays.
     size : int
         Its size in bytes.
     write : callable
-        Is given the open file's descriptor and writes what is not to be zero.
+        Gets the open file's descriptor and writes the parts that are not zero.
     """
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent) as file:
             claim(file.fileno(), size)
             write(file.fileno())
-            with contextlib.suppress(FileExistsError):
+            with contextlib.suppress(FileExistsError):  # a rename would replace the file of a faster process
                 os.link(file.name, path)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.ENOENT):
@@ -265,15 +267,15 @@ def appear(path: Path, size: int, write: Callable[[int], object]) -> bool:
 
 
 def arrays_in(file: IO[bytes], most: int | None = None, names: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
-    """Return all arrays of an open ``.npz`` file, or those that are named, as far as it has them.
+    """Return the arrays of an open ``.npz`` file: all, or those of `names` that it has.
 
-    They may take at most `most` bytes; left out, four times the file's size, or ``ALWAYS_READ``: a small file may else
-    unpack to all memory there is.
+    They may take at most `most` bytes, by default four times the file's size and at least ``ALWAYS_READ``: a small file
+    could otherwise fill the memory when it is unpacked.
 
     Raises
     ------
     One of ``UNREADABLE``
-        If it is none, or one that takes more.
+        If it is not an ``.npz`` file, or takes more.
     """
     size = os.fstat(file.fileno()).st_size
     if size > LARGEST_BYTES:
@@ -281,7 +283,7 @@ def arrays_in(file: IO[bytes], most: int | None = None, names: Sequence[str] = (
     most = max(ALWAYS_READ, SLACK * size) if most is None else most
     with np.load(file, allow_pickle=False) as archive:
         if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("is no .npz file")
+            raise ValueError("is not an .npz file")
         left, found = most, {}
         for name in [name for name in archive.files if not names or name in names]:
             left -= _unpacked(archive, name)
@@ -292,15 +294,16 @@ def arrays_in(file: IO[bytes], most: int | None = None, names: Sequence[str] = (
 
 
 def _unpacked(archive: Any, name: str) -> int:
-    """Return how many bytes an array of an archive takes, by its own head, which is small."""
+    """Return the size in bytes of an array of an archive, read from its header, which is small."""
     if archive.files.count(name) > 1:
         raise ValueError(f"has two arrays {name}")
     with archive.zip.open(f"{name}.npy" if f"{name}.npy" in archive.zip.namelist() else name) as member:
+        # NumPy's own reader would unpack a header of any length into memory.
         version = np.lib.format.read_magic(member)
         start = member.read(2 if version == (1, 0) else 4)
         length = int.from_bytes(start, "little")
         if length > LARGEST_HEAD:
-            raise ValueError(f"has an array {name} with a head of {length:,} bytes")
+            raise ValueError(f"has an array {name} with a header of {length:,} bytes")
         head = io.BytesIO(start + member.read(length))
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(head)

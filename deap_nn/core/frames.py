@@ -21,12 +21,12 @@ def to_dataframe(logbook: tools.Logbook) -> pd.DataFrame:
     Parameters
     ----------
     logbook : deap.tools.Logbook
-        Its chapters become columns named ``chapter.column``, as in `to_csv`; what a record lacks is NaN.
+        Its chapters become columns named ``chapter.column``, as in `to_csv`; a value that a record lacks is NaN.
 
     Returns
     -------
     pandas.DataFrame
-        In the logbook's order, with the index 0, 1, ... For columns of several levels split their names:
+        In the logbook's order, with the index 0, 1, ... To get columns of several levels, split their names:
         ``frame.columns = frame.columns.str.split(".", expand=True)``.
 
     Raises
@@ -56,7 +56,7 @@ def to_parquet(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     logbook : deap.tools.Logbook
-        With a type to each column; arrays become lists.
+        All values of a column must have one type; arrays become lists.
     path : path-like
         Replaced whole.
 
@@ -66,6 +66,6 @@ def to_parquet(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
         If pandas or pyarrow is not installed: ``pip install 'deap-nn[parquet]'``.
     """
     with optional("parquet"):
-        import pyarrow  # noqa: F401  (pandas takes it)
+        import pyarrow  # noqa: F401  (pandas imports it)
     frame = to_dataframe(logbook)
     write_with(path, lambda partial: frame.to_parquet(partial, engine="pyarrow", index=False))

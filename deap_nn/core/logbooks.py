@@ -26,17 +26,17 @@ from deap_nn.core.files import (
 Row = dict[str, Any]
 
 MOST_COLUMNS = 100_000
-"""A table of more columns is not read: each would be a list of its own."""
+"""The largest number of columns of a table that is read: each becomes a list in memory."""
 
 SHARED = "gen"
-"""What of a record `record` repeats in each chapter."""
+"""The column of a record that `record` copies into each chapter."""
 
 
 def record(logbook: tools.Logbook, row: Mapping[str, Any]) -> None:
-    """Add a record, of which mappings are chapters' own, as ``Logbook.record`` does but for names that are in both.
+    """Add a record to a logbook; mappings in it become entries of chapters.
 
-    DEAP writes all that stands beside chapters into each of them, over what they call alike. Here a chapter's entry has
-    ``gen`` beside its own, and no more.
+    ``Logbook.record`` copies every other value of the record into each chapter, over the chapter's own value of the
+    same name. Here a chapter's entry has its own values and ``gen``.
     """
     beside = {name: value for name, value in row.items() if not isinstance(value, Mapping)}
     logbook.record(**beside)
@@ -48,8 +48,8 @@ def record(logbook: tools.Logbook, row: Mapping[str, Any]) -> None:
 def rows_of(logbook: tools.Logbook) -> list[Row]:
     """Return the records of a logbook as flat rows, a chapter's columns named ``chapter.column``.
 
-    What DEAP or `record` repeats in a chapter of the record itself is left out; a record without some chapter lacks its
-    columns.
+    Values that DEAP or `record` has copied from a record into a chapter are left out. A record without an entry in a
+    chapter lacks the chapter's columns.
     """
     rows = [dict(record) for record in logbook]
     for name, chapter in logbook.chapters.items():
@@ -64,7 +64,7 @@ def rows_of(logbook: tools.Logbook) -> list[Row]:
 
 
 def last_record(logbook: tools.Logbook) -> Row:
-    """Return the last record of a logbook with its chapters' as nested rows, as ``Logbook.record`` takes them."""
+    """Return the last record of a logbook, its chapters' entries nested as ``Logbook.record`` takes them."""
     beside = plain(dict(logbook[-1]))
     record: Row = dict(beside)
     for name, chapter in logbook.chapters.items():
@@ -75,7 +75,8 @@ def last_record(logbook: tools.Logbook) -> Row:
 
 
 def _own(entry: Mapping[str, Any], record: Mapping[str, Any]) -> Row | None:
-    """Return what a chapter's entry has of its own, or None where it belongs to another record than this."""
+    """Return the values of a chapter's entry that are not copies of the record's, or None if it is not the record's."""
+    # DEAP copies the whole record into a chapter's entry, `record` only ``gen``.
     repeated = record.keys() if record.keys() <= entry.keys() else {SHARED}
     if not all(key in entry and key in record and _same(entry[key], record[key]) for key in repeated):
         return None
@@ -94,12 +95,12 @@ def flat(record: Row) -> Row:
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Whether two plain values are the same, NaN and NaN among them."""
+    """Whether two plain values are equal; NaN equals NaN."""
     return json.dumps(finite(plain(a)), default=str) == json.dumps(finite(b), default=str)
 
 
 def statistic(name: str, value: Any, *, ours: bool, kept: bool) -> Any:
-    """Return a value of somebody's statistics for a logbook.
+    """Return a value of the user's statistics, checked for a logbook.
 
     Parameters
     ----------
@@ -108,14 +109,14 @@ def statistic(name: str, value: Any, *, ours: bool, kept: bool) -> Any:
     value : Any
         The value.
     ours : bool
-        Whether the logbook has such a column itself: what takes its place must be a number.
+        Whether the value replaces a column of `evolve`'s own, and so must be a number.
     kept : bool
-        Whether a checkpoint is to keep it.
+        Whether the value goes into a checkpoint, and so must be writable as JSON.
 
     Raises
     ------
     ValueError
-        If it cannot be that.
+        If the value does not meet these.
     """
     if kept:
         try:
@@ -130,21 +131,21 @@ def statistic(name: str, value: Any, *, ours: bool, kept: bool) -> Any:
 
 
 def columns_of(logbook: tools.Logbook, rows: Sequence[Row]) -> list[str]:
-    """Return the names of the columns of `rows_of` a logbook, those of its header first."""
+    """Return the column names of the rows that `rows_of` makes of a logbook, those of its header first."""
     present = list(dict.fromkeys(key for row in rows for key in row))
     wished = [name for name in (logbook.header or []) if name in present]
     return wished + [name for name in present if name not in wished]
 
 
 def format_row(values: Sequence[Any]) -> str:
-    """Return a line of CSV, its end included; floats in full precision."""
+    """Return a line of CSV with its line end; floats in full precision."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(["" if value is None else value for value in values])
     return text.getvalue()
 
 
 def parse_rows(text: str) -> list[dict[str, str]]:
-    """Return the rows of a CSV text, which must have all its columns in each."""
+    """Return the rows of a CSV text; each row must have all columns."""
     head, *rows = csv.reader(io.StringIO(text))
     return [dict(zip(head, row, strict=True)) for row in rows]
 
@@ -186,7 +187,7 @@ def to_json(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
     path : path-like
         Replaced whole.
     """
-    # A row at a time: a long run's are some hundred megabytes as objects.
+    # One row at a time: as objects the rows of a long run take some hundred megabytes.
     rows: Iterable[Row] = rows_of(logbook) if logbook.chapters else map(dict, logbook)
     with replacing(path) as partial, open(partial, "w", encoding="utf-8") as file:
         file.write("[")
@@ -204,24 +205,24 @@ def read_csv(
     Parameters
     ----------
     path : path-like
-        With a head.
+        A file with a header line.
     integers : bool
-        Whether what is written as an integer becomes one; otherwise all become floats.
+        Whether fields that are written as integers become int; otherwise all become float.
     most : int
-        A file of more bytes is not read.
+        The size in bytes of the largest file that is read.
 
     Raises
     ------
     ValueError
-        If the file has no head or more than ``MOST_COLUMNS`` columns, or a field is no number.
+        If the file has no header line or more than ``MOST_COLUMNS`` columns, or a field is not a number.
     OSError
-        If it is too large, no regular file, or cannot be read.
+        If it is too large, not a regular file, or cannot be read.
     """
     text = io.TextIOWrapper(io.BytesIO(read_plain(path, most)), encoding="utf-8").read()
     whole = text[: text.rfind("\n") + 1]
     reader = csv.DictReader(io.StringIO(whole), strict=True)
     if not reader.fieldnames:
-        raise ValueError(f"{path}: has no head")
+        raise ValueError(f"{path}: has no header line")
     if len(reader.fieldnames) > MOST_COLUMNS:
         raise ValueError(f"{path}: has {len(reader.fieldnames):,} columns, at most {MOST_COLUMNS:,} are read")
     columns: dict[str, list[float]] = {name: [] for name in reader.fieldnames}
@@ -231,5 +232,5 @@ def read_csv(
             try:
                 columns[name].append(int(field) if integers and field.isdigit() else float(field))
             except ValueError:
-                raise ValueError(f"{path}: line {reader.line_num}: {name} is no number: {row[name]!r}") from None
+                raise ValueError(f"{path}: line {reader.line_num}: {name} is not a number: {row[name]!r}") from None
     return columns

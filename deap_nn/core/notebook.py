@@ -1,4 +1,4 @@
-"""Small pieces of HTML for notebooks: whatever is shown is escaped."""
+"""Small pieces of HTML for notebooks; all values are escaped."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from math import prod
 
 
 def paragraph(text: object, *, strong: object = "") -> str:
-    """Return a line of text, what is `strong` before it."""
+    """Return a paragraph of text, with `strong` in bold before it."""
     return f"<p><strong>{escape(str(strong))}</strong> {escape(str(text))}</p>"
 
 
 def table(rows: Iterable[Sequence[object]], head: Sequence[object] = ()) -> str:
-    """Return a table; each row begins with what it is about.
+    """Return a table; the first cell of each row is its header.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def table(rows: Iterable[Sequence[object]], head: Sequence[object] = ()) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value as people read it: numbers of four digits, several values with commas between them."""
+    """Return a value as text for people: floats with four digits, a tuple's values with commas between them."""
     if isinstance(value, bool) or value is None:
         return str(value)
     if isinstance(value, float):
@@ -43,7 +43,7 @@ def shown(value: object) -> str:
 
 
 def genome(kind: str, shapes: Sequence[tuple[int, ...]], fitness: object) -> str:
-    """Return what an individual is: its class, its matrices and its fitness, and no weights."""
+    """Return a summary of an individual: its class, matrices and fitness, without the weights."""
     values: tuple[float, ...] = getattr(fitness, "values", ())
     scored = f"fitness {shown(tuple(values))}" if values else "not scored"
     sizes = [prod(shape) for shape in shapes]

@@ -10,12 +10,12 @@ from typing import Any
 
 @contextlib.contextmanager
 def optional(extra: str) -> Iterator[None]:
-    """Say in one line how to install what the body imports, where it is missing.
+    """Name the command that installs an optional package, if the body cannot import it.
 
     Parameters
     ----------
     extra : str
-        The extra of this package that has it.
+        The extra of this package that installs it.
 
     Raises
     ------

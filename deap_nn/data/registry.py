@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 NAMES = ("auto", "mnist", "mnist5k", "fashion-mnist")
-"""What `load_dataset` knows by name."""
+"""The names that `load_dataset` knows."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class DataReference:
     Parameters
     ----------
     name, path : str
-        What `load_dataset` is given to load it again; `path` is empty for a data set known by name, and both
-        are of no use for one made of arrays, which a process finds by its digest alone.
+        The arguments with which `load_dataset` loads it again; `path` is empty for a data set known by name. Both are
+        of no use for a data set made of arrays, which a process finds only by its digest.
     sha256 : str
         The digest of the arrays.
     """
@@ -30,18 +30,18 @@ class DataReference:
 
 @dataclass
 class Held:
-    """A data set that this process holds, and how it came to.
+    """A data set that this process holds, and the ways by which it came here.
 
     Parameters
     ----------
     data : Dataset or Samples
         The data set.
     times : int
-        How often `remember` was given it, less how often `forget` was.
+        The number of calls of `remember` with it, less those of `forget`.
     is_loaded : bool
-        Whether it was loaded by a name or a path, by which another process can load it too.
+        Whether it was loaded by a name or a path, so that another process can load it too.
     is_unnamed : bool
-        Whether arrays without either were remembered that are the same.
+        Whether `remember` got the same arrays without a name or path.
     is_lent : bool
         Whether `lend` has brought it from another process.
     """
@@ -58,7 +58,7 @@ HELD: dict[str, Held] = {}
 
 
 def remember(data: Any) -> None:
-    """Let `find_dataset` find, in this process, what has a ``reference``, until it is forgotten as often."""
+    """Register an object with a ``reference`` for `find_dataset` in this process; each call needs one of `forget`."""
     reference: DataReference = data.reference
     held = HELD.setdefault(reference.sha256, Held(data))
     held.data, held.times = data, held.times + 1
@@ -72,7 +72,7 @@ def mark_loaded(data: Any) -> None:
 
 
 def forget(reference: DataReference) -> None:
-    """Let this process let go of a data set that `remember` was given, unless it was given another like it."""
+    """Undo one call of `remember`; after the last one this process releases the data set."""
     held = HELD[reference.sha256]
     held.times -= 1
     if held.times <= 0:
@@ -80,12 +80,12 @@ def forget(reference: DataReference) -> None:
 
 
 def made_of_arrays() -> dict[str, Any]:
-    """Return by digest the data sets of this process that no other finds by a name or a path."""
+    """Return by digest the data sets of this process that another process cannot load by a name or a path."""
     return {digest: held.data for digest, held in HELD.items() if held.is_unnamed or not held.is_loaded}
 
 
 def lend(data: Mapping[str, Any]) -> None:
-    """Let `find_dataset` find what `made_of_arrays` has returned elsewhere, and let go of what was lent before."""
+    """Register the data sets that another process' `made_of_arrays` returned, and release those lent earlier."""
     for digest, held in list(HELD.items()):
         if held.is_lent and digest not in data:
             held.is_lent = False

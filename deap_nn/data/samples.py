@@ -22,7 +22,7 @@ PARTS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 def _is_nest(nest: Nest) -> bool:
-    """Whether a list holds arrays and not numbers, or lists of them, which are an array themselves."""
+    """Whether a value holds arrays; a list of numbers, or of lists of numbers, is an array itself."""
     if isinstance(nest, Mapping):
         return True
     inner = nest if isinstance(nest, list | tuple) else ()
@@ -55,7 +55,7 @@ def packed(template: Nest, arrays: Sequence[Any]) -> Nest:
 
 
 def outline(nest: Nest) -> Nest:
-    """Return a nest with nothing where it had its arrays: small, and enough for `packed`."""
+    """Return a nest with None in place of its arrays: small, and enough for `packed`."""
     return packed(nest, [None] * len(flat(nest)))
 
 
@@ -65,44 +65,44 @@ def as_arrays(nest: Nest, argument: str) -> list[NDArray[Any]]:
     Raises
     ------
     ValueError
-        If there is none, one is of something else or has no samples, or they are of different lengths.
+        If there is no array, one holds other values or no samples, or their lengths differ.
     """
     arrays = [_as_array(array, argument) for array in flat(nest)]
     if not arrays:
         raise ValueError(f"{argument} must hold an array")
     for array in arrays:
         if len(array) != len(arrays[0]) or not len(array):
-            raise ValueError(f"{argument} must be of arrays of one length, at least 1, got {[len(a) for a in arrays]}")
+            raise ValueError(f"{argument} must hold arrays of one length, at least 1, got {[len(a) for a in arrays]}")
     return arrays
 
 
 def _as_array(given: Any, argument: str) -> NDArray[Any]:
     try:
         array = np.asarray(given)
-    except ValueError as error:  # of lists whose lengths differ
-        raise ValueError(f"{argument} must be of arrays, got a {type(given).__name__} of parts that differ") from error
+    except ValueError as error:  # lists of different lengths
+        raise ValueError(f"{argument} must hold arrays, got a {type(given).__name__} of parts that differ") from error
     if array.dtype == object and all(isinstance(value, str | bytes) for value in array.flat):
-        # As TensorFlow and pandas give strings: in UTF-8 they take a quarter of the room.
+        # TensorFlow and pandas give strings as objects: as UTF-8 they take a quarter of the space of NumPy's str.
         texts = [value.encode() if isinstance(value, str) else value for value in array.flat]
         array = np.array(texts, bytes).reshape(array.shape) if texts else array
     if array.dtype == object or not array.ndim:
         kinds = sorted({type(value).__name__ for value in array.flat}) if array.ndim else []
-        what = f"{type(given).__name__}{' of ' + ', '.join(kinds) if kinds else ''}"
+        found = f"{type(given).__name__}{' of ' + ', '.join(kinds) if kinds else ''}"
         raise ValueError(
-            f"{argument} must be of arrays of numbers or of strings whose first dimension counts samples, got {what}"
+            f"{argument} must hold arrays of numbers or strings with samples along the first dimension, got {found}"
         )
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
 class Samples:
-    """Inputs and targets in up to three parts, and maybe a weight for each sample.
+    """Inputs and targets in up to three parts, with an optional weight for each sample.
 
     Parameters
     ----------
     parts : mapping
-        Nests of inputs and targets for "train" and maybe for "validation" and "test", and maybe as a third one sample
-        weights: an array, or one for each target. Every array counts samples by its first dimension. If only some
-        parts have weights, those of the others are 1.
+        Nests of inputs and targets for "train" and optionally for "validation" and "test", and optionally as a third
+        nest sample weights: an array, or one for each target. Samples lie along the first dimension of every array. If
+        only some parts have weights, those of the others are 1.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ class Samples:
     Raises
     ------
     ValueError
-        If a part is empty, its arrays are of different lengths, or it is shaped unlike "train".
+        If a part is empty, its arrays are of different lengths, or its samples have other shapes than those of "train".
     """
 
     def __init__(self, parts: Mapping[Split, tuple[Nest, ...]]) -> None:
@@ -138,7 +138,7 @@ class Samples:
         remember(self)
 
     def __len__(self) -> int:
-        """Return how many training samples there are."""
+        """Return the number of training samples."""
         return len(self._parts["train"][1][0])
 
     def halves(self, split: Split) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
@@ -156,12 +156,12 @@ class Samples:
         return self._parts[split]
 
     def size(self, split: Split) -> int:
-        """Return how many samples a part has, 0 if there is none."""
+        """Return the number of samples in a part, 0 if there is no such part."""
         return len(self._parts[split][1][0]) if split in self._parts else 0
 
     @cached_property
     def reference(self) -> DataReference:
-        """What another process needs to find the same samples, which has to hold them too."""
+        """The reference by which another process finds the same samples; it must hold them too."""
         digest = hashlib.sha256(repr((self.inputs, self.targets)).encode())
         for split in PARTS:
             for array in [array for half in self._parts.get(split, ()) for array in half]:
@@ -175,7 +175,7 @@ class Samples:
 
 
 def _as_trained(array: NDArray[Any], like: NDArray[Any], split: Split) -> NDArray[Any]:
-    """Return an array of another part in the type that the training part has, or say that it does not hold it."""
+    """Return an array of another part in the training part's dtype; raise ValueError if that does not hold it."""
     if array.dtype == like.dtype or (array.dtype.kind in "SU" and array.dtype.kind == like.dtype.kind):
         return array  # strings may be longer than those of training
     with np.errstate(invalid="ignore"):
@@ -207,10 +207,10 @@ def _weights_of_classes(y: Nest, class_weight: Any) -> NDArray[np.float32]:
         isinstance(key, int | np.integer) and isinstance(value, Real) and math.isfinite(value)
         for key, value in class_weight.items()
     ):
-        raise ValueError(f"class_weight must give classes, 0 and above, their weights, got {class_weight!r}")
+        raise ValueError(f"class_weight must map classes, 0 and above, to finite weights, got {class_weight!r}")
     target, *others = as_arrays(y, "y")
     if others or target.dtype.kind not in "biuf" or target.ndim > 2:
-        raise ValueError("class_weight needs one output and classes as targets: sample_weight is for others")
+        raise ValueError("class_weight needs one output and classes as targets: give sample_weight for others")
     classes = target.argmax(axis=1) if target.ndim == 2 and target.shape[1] > 1 else target.reshape(-1).round()
     return np.array([class_weight.get(int(one), 1.0) for one in classes], np.float32)
 
@@ -225,12 +225,12 @@ def split_samples(
     sample_weight: Nest = None,
     class_weight: Mapping[int, float] | None = None,
 ) -> Samples:
-    """Make `Samples` of training data of which the last become the validation part, unless that is given.
+    """Make `Samples` of training data; the last of them become the validation part, unless that is given.
 
-    As Keras has it, `sample_weight` is split too, and `class_weight` is for the training part only.
+    As in Keras, `sample_weight` is split too, and `class_weight` applies to the training part only.
     """
     if sample_weight is not None and class_weight is not None:
-        raise ValueError("sample_weight and class_weight are not for each other: multiply them into sample_weight")
+        raise ValueError("sample_weight and class_weight cannot be combined: multiply them into sample_weight")
     whole = (x, y) if sample_weight is None else (x, y, sample_weight)
     inputs, targets = as_arrays(x, "x"), as_arrays(y, "y")
     if len(inputs[0]) != len(targets[0]):

@@ -1,4 +1,4 @@
-"""The weights of an individual as a sequence of numbers, for operators that take an individual of such."""
+"""Individuals as sequences of numbers, for operators, such as DEAP's, that take those."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Numbers(list[float]):
 
 
 def elementwise(operator: Callable[..., Any], **keywords: Any) -> partial[Any]:
-    """Let an operator on sequences of numbers, such as DEAP's, change each weight and not each matrix.
+    """Make an operator on sequences of numbers, such as DEAP's, act on each weight and not on each matrix.
 
     Parameters
     ----------
@@ -26,13 +26,14 @@ def elementwise(operator: Callable[..., Any], **keywords: Any) -> partial[Any]:
         A mutation or a crossover in DEAP's form; it gets each individual as a list of all its weights. The attribute
         ``strategy`` of DEAP's evolution strategies has a number for each weight: a list, an array or a `WeightList`.
     **keywords
-        Of the operator; they may also be given to ``register``. If there are ``low`` and ``up``, weights beyond are
-        clipped before, as DEAP's bounded operators need it.
+        Keyword arguments of the operator; ``register`` takes them too. Weights beyond ``low`` and ``up``, if these are
+        given, are clipped before the call, as DEAP's bounded operators need.
 
     Returns
     -------
     functools.partial
-        An operator in DEAP's form on `WeightList` individuals, of the same shapes: in place, the same objects back.
+        An operator in DEAP's form on `WeightList` individuals of the same shapes, which are modified in place and
+        returned.
 
     Raises
     ------
@@ -51,7 +52,7 @@ def elementwise(operator: Callable[..., Any], **keywords: Any) -> partial[Any]:
 
 
 def weight_by_weight(operator: Callable[..., Any], *members: WeightList, **keywords: Any) -> tuple[WeightList, ...]:
-    """Call an operator with the weights of individuals as numbers, and write what it returns into the individuals."""
+    """Call an operator with the weights of individuals as numbers, and write its results into the individuals."""
     flats = check_mates(*members)
     words = {name: word.tolist() if isinstance(word, np.ndarray) else word for name, word in keywords.items()}
     limits = [_first(words.get(name, none), flats[0].size) for name, none in (("low", -math.inf), ("up", math.inf))]
@@ -70,7 +71,7 @@ def weight_by_weight(operator: Callable[..., Any], *members: WeightList, **keywo
 
 
 def _first(limits: Any, size: int) -> Any:
-    """Return as many limits of weights as there are, or one for all."""
+    """Return the limits of the first `size` weights, or the one limit of all weights."""
     return limits if np.ndim(limits) == 0 else limits[:size]
 
 
@@ -84,5 +85,6 @@ def _numbers(member: WeightList, flat: Vector, limits: list[Any]) -> Numbers:
 
 
 def _vector(strategy: Any) -> Any:
-    """Return the array of a strategy, of which a slice would be a view; None for a list, which DEAP changes itself."""
+    """Return the array of a strategy, or None for a list, which DEAP's operators change in place."""
+    # A slice of an array is a view: DEAP's swap of two slices would lose the first one's values.
     return strategy.flat if isinstance(strategy, WeightList) else strategy if isinstance(strategy, np.ndarray) else None

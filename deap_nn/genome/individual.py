@@ -1,4 +1,4 @@
-"""The fitness and the individual that a toolbox uses if none are given."""
+"""The default fitness and individual of a toolbox."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FitnessMin(base.Fitness):  # type: ignore[misc]  # DEAP has no types
 
 
 class Individual(WeightList):
-    """A genome with a `FitnessMin`, which needs no ``creator`` and pickles by its name."""
+    """A genome with a `FitnessMin`; it needs no ``creator`` and pickles by its name."""
 
     def __init__(self, matrices: Iterable[ArrayLike] = ()) -> None:
         super().__init__(matrices)

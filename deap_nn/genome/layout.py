@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from deap_nn.genome.vectors import Matrix, Shape, Vector, split_vector
 
 BIASES, GAINS = ("bias", "beta"), ("gamma", "scale")
-"""How the last part of the name of a bias and of a normalisation's gain ends."""
+"""The last part of the names of biases, and of the gains of normalisation layers."""
 
 
 def last_part(name: str) -> str:
@@ -29,7 +29,7 @@ class Layout:
     Parameters
     ----------
     names : tuple of str
-        A name for each matrix, each once.
+        The name of each matrix, all different.
     shapes : tuple of tuple of int
         The shape of each matrix, every dimension at least 1.
 
@@ -54,7 +54,7 @@ class Layout:
         object.__setattr__(self, "names", tuple(str(name) for name in self.names))
         object.__setattr__(self, "shapes", tuple(tuple(int(d) for d in shape) for shape in self.shapes))
         if len(self.names) != len(self.shapes):
-            raise ValueError(f"names and shapes must be as many, got {len(self.names)} and {len(self.shapes)}")
+            raise ValueError(f"names and shapes must be equal in number, got {len(self.names)} and {len(self.shapes)}")
         if len(set(self.names)) != len(self.names):
             raise ValueError(f"names must differ, got {self.names}")
         if any(dimension < 1 for shape in self.shapes for dimension in shape):
@@ -81,24 +81,24 @@ class Layout:
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:
-        """Where each matrix begins in the flat vector, in elements."""
+        """The place in the flat vector at which each matrix begins, in elements."""
         return tuple(sum(self.sizes[:i]) for i in range(len(self)))
 
     @cached_property
     def fan_ins(self) -> tuple[int, ...]:
-        """How many values each unit of a matrix sums: the product of all dimensions but the last.
+        """The number of values that each unit of a matrix sums: the product of all dimensions but the last.
 
         For a dense kernel that is its rows, for a convolution's kernel height x width x channels, and for a
-        vector, such as a bias, 1. It is more than a unit sums for embeddings, for depthwise convolutions and for the
-        kernels by which attention makes several heads.
+        vector, such as a bias, 1. It is too large for embeddings, for depthwise convolutions and for the kernels that
+        project to several attention heads.
         """
         return tuple(prod(shape[:-1]) for shape in self.shapes)
 
     @cached_property
     def vectors(self) -> tuple[bool, ...]:
-        """Which of the matrices are biases or gains: they have one dimension, or are named as Keras names such.
+        """For each matrix, whether it is a bias or a gain: it has one dimension, or Keras' name for one.
 
-        The last part of the name counts, without a number behind it: "bias", "beta", "gamma" or "scale".
+        The last part of the name decides, without a number at its end: "bias", "beta", "gamma" or "scale".
         """
         return tuple(
             len(shape) < 2 or last_part(name) in BIASES + GAINS

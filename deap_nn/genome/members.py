@@ -1,4 +1,4 @@
-"""Light members of a population: a fitness and a recipe, and an individual to whoever looks at the weights."""
+"""Light members of a population: a fitness and a recipe, which become an individual when the weights are read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deap_nn.genome.weight_list import WeightList
 
 
 class LightMember:
-    """A member that is a fitness and a recipe until somebody looks at its weights; then it is an individual."""
+    """A member that is a fitness and a recipe until its weights are read; then it becomes an individual."""
 
     recipe: Any
     make: Any
@@ -32,11 +32,11 @@ class LightMember:
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
-        """The shape of each matrix, without a look at the weights."""
+        """The shape of each matrix; the member stays light."""
         return self.light_shapes
 
     def transient(self) -> WeightList:
-        """Return an individual with the same weights, which this member does not keep: it stays light."""
+        """Return a new individual with the same weights; the member stays light."""
         made = self.container._wrapped(self.make(self.recipe), self.light_shapes)
         vars(made).update({name: value for name, value in vars(self).items() if name not in ("make", "light_shapes")})
         return made
@@ -44,7 +44,7 @@ class LightMember:
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         return self.transient().__reduce_ex__(protocol)
 
-    def _repr_html_(self) -> str:  # without a look at the weights
+    def _repr_html_(self) -> str:  # the member stays light
         return genome(type(self).__name__, self.light_shapes, getattr(self, "fitness", None))
 
 
@@ -57,11 +57,11 @@ def _loading(name: str) -> Callable[..., Any]:
 
 
 def _loading_property(name: str) -> property:
-    # Once it is loaded the object is of another class, whose own property answers.
+    # After _load the object has the class of an individual, so `getattr` finds that class' property.
     return property(lambda self: (self._load(), getattr(self, name))[1])
 
 
-# Python looks for special methods on the class and never asks __getattr__ for them, so each is listed.
+# Python looks up special methods on the class and calls no __getattr__ for them, so each is listed.
 _METHODS = """
     __len__ __iter__ __getitem__ __setitem__ __delitem__ __contains__ __reversed__ __eq__ __ne__ __lt__ __le__ __gt__
     __ge__ __add__ __iadd__ __mul__ __imul__ __deepcopy__ __copy__ __repr__ append clear copy count
@@ -74,7 +74,7 @@ def _light_class(container: type[WeightList]) -> type[Any]:
     methods: dict[str, Any] = {name: _loading(name) for name in _METHODS.split()}
     methods |= {"flat": _loading_property("flat")}
     methods |= {"__hash__": None, "container": container}
-    # Past the metaclass of DEAP's creator, which makes classes of one base.
+    # `type.__new__` bypasses the metaclass of DEAP's creator, which makes only classes of one base.
     made: type[Any] = type.__new__(type(container), container.__name__, (LightMember, container), methods)
     return made
 
@@ -92,7 +92,7 @@ def light_members(
     container : type
         The class of the individuals that they become; its ``__init__`` gives each a fitness.
     recipes : iterable
-        How their genomes come about.
+        The recipe of each member's genome.
     make : callable
         Makes the genome of a recipe, shape (n,), float32.
     shapes : tuple of tuple of int
@@ -107,7 +107,7 @@ def light_members(
         if extras:
             attributes.update(copy.deepcopy(extras))
         if fitness is not None:
-            attributes["fitness"] = base.Fitness.__new__(fitness)  # without values its __init__ would set nothing
+            attributes["fitness"] = base.Fitness.__new__(fitness)  # skips __init__, which sets nothing without values
         attributes["recipe"], attributes["make"], attributes["light_shapes"] = recipe, make, shapes
         members.append(member)
     return members
@@ -115,7 +115,7 @@ def light_members(
 
 @functools.lru_cache(maxsize=16)
 def _extras(container: type[WeightList]) -> tuple[dict[str, Any], type[base.Fitness] | None]:
-    """Return what a new individual has beside its weights; a fitness that is nothing but its class apart."""
+    """Return a new individual's attributes beside its weights, and separately the class of a fitness without values."""
     extras = container(())._extras()
     fitness = extras.get("fitness")
     if isinstance(fitness, base.Fitness) and not vars(fitness):

@@ -17,14 +17,14 @@ from deap_nn.genome.vectors import Vector, empty_vector
 
 SMALLEST_TABLE = 1 << 20
 LARGEST_TABLE = 1 << 32
-"""The fused pass takes tables of fewer numbers: it draws where a slice begins as a number of 32 bits."""
+"""The fused pass takes only tables of fewer numbers: it draws the start of a slice as a 32-bit number."""
 
 
 @dataclass(frozen=True)
 class NoiseTable:
     """Standard normal float32 numbers, a function of a seed, made when a process first needs them.
 
-    A mutation adds a slice that begins at a random place, which costs a tenth of drawing as many numbers. Two slices
+    A mutation adds a slice that begins at a random place, at a tenth of the cost of drawing new numbers. Two slices
     share numbers, but at different loci.
 
     Parameters
@@ -32,9 +32,9 @@ class NoiseTable:
     seed : int
         The run's seed.
     weights : int
-        The size of the genomes that slices are taken for, at least 1: the table has room for four side by side.
+        The size of the genomes that slices are taken for, at least 1; the table has at least four times this size.
     digest : str
-        The SHA-256 that the numbers must have, or nothing: a process whose NumPy makes others is refused.
+        The SHA-256 that the numbers must have, or empty: another version of NumPy may draw other numbers.
 
     References
     ----------
@@ -54,7 +54,7 @@ class NoiseTable:
 
     @property
     def size(self) -> int:
-        """How many numbers the table has."""
+        """The number of values in the table."""
         return max(SMALLEST_TABLE, 4 * self.weights)
 
     def array(self) -> Vector:
@@ -63,13 +63,13 @@ class NoiseTable:
         Raises
         ------
         ValueError
-            If they are others than `digest` says.
+            If their SHA-256 is not `digest`.
         """
         key = self.seed, self.size
         table = _tables.get(key)
         if table is None:
             table = _keep(key, _drawn(self.seed, self.size))
-        if self.digest and (*key, self.digest) not in _checked:
+        if self.digest and (*key, self.digest) not in _checked:  # once: the digest of a large table takes time
             if _digest(table) != self.digest:
                 self.forget()
                 host, version = platform.node(), np.__version__
@@ -80,9 +80,9 @@ class NoiseTable:
         return table
 
     def share(self, folder: Path) -> None:
-        """Read the numbers from a file in a folder from now on, which the first of a host's processes makes.
+        """Read the numbers from a file in a folder from now on; the first process of a host makes the file.
 
-        Where it cannot be made, this process keeps numbers of its own.
+        If the file cannot be made, this process keeps its own numbers.
         """
         path = folder / f"noise-{self.seed}-{self.size}"
         if not path.exists():
@@ -91,12 +91,12 @@ class NoiseTable:
         try:
             with open(path, "rb") as file:
                 mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except FileNotFoundError:  # there is no room, or somebody removed the folder
+        except FileNotFoundError:  # there is no space for it, or the folder was removed
             return
         _keep((self.seed, self.size), np.frombuffer(mapping, dtype=np.float32))
 
     def forget(self) -> None:
-        """Let go of the numbers, which are made again when they are needed."""
+        """Release the numbers; they are recomputed when they are needed."""
         _tables.pop((self.seed, self.size), None)
 
     def sha256(self) -> str:
@@ -104,7 +104,7 @@ class NoiseTable:
         return self.digest or _digest(self.array())
 
     def pinned(self) -> NoiseTable:
-        """Return the same table with its digest, for other processes to be checked against."""
+        """Return the same table with its digest, so that other processes check their numbers."""
         return replace(self, digest=self.sha256())
 
 
@@ -113,7 +113,7 @@ _checked: set[tuple[int, int, str]] = set()
 
 
 def _keep(key: tuple[int, int], table: Vector) -> Vector:
-    """Let a process have these numbers, and those of one table before."""
+    """Keep the numbers of a table in this process, beside those of at most one earlier table."""
     _tables[key] = table
     _tables.move_to_end(key)
     while len(_tables) > 2:
@@ -139,12 +139,12 @@ def _write_all(file: int, numbers: Vector) -> None:
 
 
 def noise_numbers(noise: Vector | NoiseTable, size: int) -> Vector:
-    """Return the numbers of a table, of which slices of `size` are to be taken.
+    """Return the numbers of a table, checked for slices of `size` numbers.
 
     Raises
     ------
     ValueError
-        If the table is no float32 vector of at least `size` numbers.
+        If the table is not a float32 vector of at least `size` numbers.
     TypeError
         If it is neither a vector nor a `NoiseTable`.
     """
@@ -158,14 +158,14 @@ def noise_numbers(noise: Vector | NoiseTable, size: int) -> Vector:
 
 
 def noise_slice(noise: Vector | NoiseTable, size: int, rng: np.random.Generator) -> Vector:
-    """Return `size` consecutive numbers of a table from a random place on, as a view."""
+    """Return `size` consecutive numbers of a table, from a random place on, as a view."""
     table = noise_numbers(noise, size)
     start = int(rng.integers(table.size - size + 1))
     return table[start : start + size]
 
 
 def disjoint_slices(noise: Vector | NoiseTable, size: int, rng: np.random.Generator) -> tuple[Vector, Vector]:
-    """Return two stretches of `size` consecutive numbers of a table, from random places on, that share none."""
+    """Return two slices of `size` consecutive numbers of a table, from random places on, that do not overlap."""
     table = noise_numbers(noise, 2 * size)
     first, second = sorted(rng.integers(table.size - 2 * size + 1, size=2).tolist())
     return table[first : first + size], table[second + size : second + 2 * size]

@@ -1,4 +1,4 @@
-"""A list of individuals that shows itself in a notebook, and the mean of several."""
+"""A list of individuals with a view for notebooks, and the mean of several individuals."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 from deap_nn.core.notebook import paragraph, table
 
 SHOWN = 10
-"""So many of the best are shown."""
+"""The number of best members that a notebook shows."""
 
 
 class Population(list[Any]):
-    """A list of individuals, which it remains in every DEAP loop; a notebook shows its size and its best.
+    """A list of individuals, also for every DEAP loop; a notebook shows its size and its best members.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def _is_scored(member: Any) -> bool:
 
 
 def mean_of(individuals: Sequence[Any]) -> Any:
-    """Return an individual whose weights are the mean of those of some individuals, without a valid fitness.
+    """Return an individual with the mean weights of some individuals, and without a valid fitness.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def mean_of(individuals: Sequence[Any]) -> Any:
     Raises
     ------
     ValueError
-        If there is none, or the shapes differ.
+        If there is no individual, or the shapes differ.
 
     Examples
     --------

@@ -14,32 +14,32 @@ _Number = TypeVar("_Number", bound=np.generic)
 Matrix = NDArray[np.float32]
 """A matrix of weights of any number of dimensions."""
 Vector = NDArray[np.float32]
-Vectors = Sequence[Vector] | NDArray[np.float32]
 """All weights of a genome in one dimension."""
+Vectors = Sequence[Vector] | NDArray[np.float32]
 Halves = NDArray[np.uint16]
-"""The bits of its weights as bfloat16 numbers, which NumPy has no type for."""
+"""The bits of a genome's weights as bfloat16 numbers, for which NumPy has no type."""
 Shape = tuple[int, ...]
 
 LARGEST_WEIGHT = float(np.finfo(np.float32).max)
 
 ALIGNMENT = 64
-"""Bytes: TensorFlow reads a buffer that starts on such a boundary without copying it."""
+"""In bytes: TensorFlow reads a buffer that starts on this boundary without copying it."""
 
 TOGETHER_BYTES = 3 << 20
-"""Small genomes are bred and scored so many bytes at a time, which stay in the processor's cache,"""
+"""The bytes of small genomes that are bred and scored together: they stay in the processor's cache."""
 
 MOST_TOGETHER = 256
-"""and no more of them."""
+"""The largest number of genomes that are bred and scored together."""
 
 
 def most_together(weights: int) -> int:
-    """Return how many genomes of a number of weights are bred and scored at a time, at least 1."""
+    """Return the number of genomes of `weights` weights that are bred and scored together, at least 1."""
     return max(1, min(MOST_TOGETHER, TOGETHER_BYTES // (4 * max(1, weights))))
 
 
 def empty_vector(size: int) -> Vector:
     """Return an uninitialised float32 vector of `size` elements that starts on a 64-byte boundary."""
-    # NumPy promises 16 bytes: a few more elements are claimed, and those before the boundary left out.
+    # NumPy promises only 16 bytes: a few more elements are allocated, and those before the boundary are left out.
     padded = np.empty(size + ALIGNMENT // 4, dtype=np.float32)
     start = -padded.ctypes.data % ALIGNMENT // 4
     return padded[start : start + size]
@@ -53,7 +53,7 @@ def copied_vector(vector: Vector) -> Vector:
 
 
 def empty_halves(size: int) -> Halves:
-    """Return room for the bits of `size` bfloat16 numbers that starts on a 64-byte boundary."""
+    """Return an uninitialised vector for the bits of `size` bfloat16 numbers that starts on a 64-byte boundary."""
     return empty_vector(-(-size // 2)).view(np.uint16)[:size]
 
 

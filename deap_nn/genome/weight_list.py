@@ -24,9 +24,9 @@ class WeightList(_MatrixList):
     """A list of float32 matrices that are views of one contiguous vector, ``flat``.
 
     It is meant as the base of a DEAP individual, ``creator.create("Individual", WeightList,
-    fitness=creator.FitnessMin)``, and behaves as a list in every DEAP operator. Comparisons answer one bool.
-    An assignment, as in DEAP's crossovers, binds another float32 matrix of the same shape, and makes ``flat`` a new
-    vector at its next reading; anything else raises ValueError.
+    fitness=creator.FitnessMin)``, and behaves as a list in every DEAP operator. Comparisons return one bool.
+    An assignment, as in DEAP's crossovers, binds another float32 matrix of the same shape; any other value raises
+    ValueError. The next access to ``flat`` then makes a new vector.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class WeightList(_MatrixList):
 
     @classmethod
     def from_flat(cls, flat: ArrayLike, shapes: Sequence[Shape]) -> WeightList:
-        """Return a whole individual, with a fitness of its own if the class has one, whose weights are a vector.
+        """Return a complete individual with the weights of a vector, and with its own fitness if the class has one.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ class WeightList(_MatrixList):
 
     @classmethod
     def _wrapped(cls, flat: Vector, shapes: Sequence[Shape]) -> WeightList:
-        """Wrap `flat` without calling ``__init__``: whoever calls this gives it what else an individual has."""
+        """Wrap `flat` without calling ``__init__``: the caller sets the individual's other attributes."""
         new = cls.__new__(cls)
         new._adopt(flat, shapes)
         return new
@@ -99,15 +99,15 @@ class WeightList(_MatrixList):
     @property
     def flat(self) -> Vector:
         """All weights, shape (n,), float32, contiguous; writing to it writes to the matrices."""
-        # An operator may have bound other arrays (``individual[1] = matrix``, a swap, ``append``). Identities tell, and
-        # only then are the weights copied into one vector again.
+        # An operator may have bound other arrays (``individual[1] = matrix``, a swap, ``append``). Then a matrix is not
+        # the same object as its view, and only then are the weights copied into a new vector.
         views = self._views
         if len(self) != len(views) or any(mine is not view for mine, view in zip(self, views, strict=True)):
             self._pack([np.asarray(matrix, dtype=np.float32) for matrix in self])
         return self._flat
 
     def __setitem__(self, place: Any, value: Any) -> None:
-        """Bind a matrix, or several to a slice; ValueError if one is not float32 or has not the shape of the former."""
+        """Bind a matrix, or several to a slice; raise ValueError unless each is float32 and of the former's shape."""
         if not isinstance(place, slice):
             if value is not self[place]:  # as ``individual[1] += noise`` assigns it
                 _check_alike(place, self[place], value)
@@ -121,7 +121,7 @@ class WeightList(_MatrixList):
         super().__setitem__(place, values)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        """Return ``flat`` to NumPy: an individual is the vector of all its weights in arithmetic with arrays."""
+        """Return ``flat``: in arithmetic with NumPy arrays an individual is the vector of all its weights."""
         return np.array(self.flat, dtype, copy=copy)
 
     @property
@@ -130,7 +130,7 @@ class WeightList(_MatrixList):
         return tuple(np.shape(matrix) for matrix in self)
 
     def transient(self) -> WeightList:
-        """Return an individual with these weights to read: this one; of a lazy member one that it does not keep."""
+        """Return an individual with these weights for reading: this one, or for a light member a new one."""
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> WeightList:
@@ -141,13 +141,14 @@ class WeightList(_MatrixList):
         return new
 
     def __copy__(self) -> WeightList:
-        # As the copy of any list: both have the same matrices, and the vector that these are views of.
+        # Shallow, as the copy of any list: both share the matrices and the vector that these are views of.
         new = self.__class__.__new__(self.__class__)
         new.__dict__.update(self.__dict__)
         list.extend(new, self)
         return new
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        # The vector and not the matrices: these would be unpickled as separate arrays, without a common buffer.
         return _rebuild, (type(self), self.flat, self.shapes), self._extras()
 
     def _extras(self) -> dict[str, Any]:
@@ -197,7 +198,7 @@ class WeightList(_MatrixList):
         return not self._precedes(other, if_equal=False)
 
     def index(self, value: Any, start: SupportsIndex = 0, stop: SupportsIndex | None = None) -> int:
-        """Return the first place of a matrix equal to `value`; ValueError where there is none."""
+        """Return the first place of a matrix equal to `value`; raise ValueError if there is none."""
         places = range(*slice(start, stop).indices(len(self)))
         for place in places:
             if np.array_equal(self[place], value):
@@ -205,19 +206,19 @@ class WeightList(_MatrixList):
         raise ValueError("no matrix of this WeightList equals the value")
 
     def count(self, value: Any) -> int:
-        """Return how many matrices equal `value`."""
+        """Return the number of matrices that equal `value`."""
         return sum(np.array_equal(matrix, value) for matrix in self)
 
     def __contains__(self, value: Any) -> bool:
         return self.count(value) > 0
 
     def remove(self, value: Any) -> None:
-        """Remove the first matrix equal to `value`; ValueError where there is none."""
+        """Remove the first matrix equal to `value`; raise ValueError if there is none."""
         del self[self.index(value)]
 
 
 def _check_alike(place: SupportsIndex, former: Matrix, new: Any) -> None:
-    """Raise ValueError if a matrix is to be bound that is not float32, or has another shape than the former one."""
+    """Raise ValueError unless a matrix to bind is float32 and has the shape of the former one."""
     dtype, shape = getattr(new, "dtype", None), getattr(new, "shape", None)
     if dtype != np.float32 or shape != np.shape(former):
         got = f"{dtype} of the shape {shape}" if shape else reprlib.repr(new)
@@ -232,7 +233,7 @@ def _rebuild(cls: type[WeightList], flat: Vector, shapes: Sequence[Shape]) -> We
 
 
 def _as_weights(matrix: ArrayLike) -> Matrix:
-    """Return an array as float32, or raise TypeError if that would lose an imaginary part, a mask, or is no number."""
+    """Return an array as float32, or raise TypeError if it is masked, complex or not of numbers."""
     found = np.asanyarray(matrix)
     if isinstance(found, np.ma.MaskedArray) or found.dtype.kind not in "biuf":
         kind = "a masked array" if isinstance(found, np.ma.MaskedArray) else f"{found.dtype}"
@@ -246,7 +247,7 @@ def check_mates(*individuals: WeightList) -> list[Vector]:
     Raises
     ------
     TypeError
-        If one is no `WeightList`.
+        If one is not a `WeightList`.
     ValueError
         If their shapes differ.
     """
@@ -259,7 +260,7 @@ def check_mates(*individuals: WeightList) -> list[Vector]:
 
 
 def check_genome(individual: WeightList, name: str = "individual") -> Vector:
-    """Return the flat vector of a genome, or raise TypeError naming the argument."""
+    """Return the flat vector of a genome; raise TypeError if it is no `WeightList`, ValueError if it is read-only."""
     if not isinstance(individual, WeightList):
         raise TypeError(f"{name} must be a WeightList, got {type(individual).__name__}")
     flat = individual.flat

@@ -1,4 +1,4 @@
-"""The maps that share a run's work: SCOOP's, one process, this host's processes, Dask, Ray and MPI."""
+"""Maps that distribute a run: SCOOP, serial, processes of this host, Dask, Ray and MPI."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Map = Callable[..., Iterable[Any]]
 MapName = Literal["scoop", "serial", "processes", "dask", "ray", "mpi"]
 
 MAPS: tuple[MapName, ...] = get_args(MapName)
-"""The maps by name; each is a module of this folder, whose ``opened`` gives it."""
+"""The names of the maps; each is a module of this folder with a context manager ``opened``."""
 
 Argument = Literal["workers", "address"]
-"""What some maps are told: how many workers to start, or the cluster to join."""
+"""An argument of some maps: the number of workers to start, or the address of the cluster to join."""
 
 __all__ = ["MAPS", "Map", "MapError", "MapName", "maps_taking", "open_map"]
 
 
 def maps_taking(argument: Argument) -> tuple[MapName, ...]:
-    """Return the maps whose ``opened`` takes an argument."""
+    """Return the maps with a given argument of ``opened``."""
     return tuple(name for name in MAPS if argument in inspect.signature(_opened(name)).parameters)
 
 
@@ -39,39 +39,39 @@ def _opened(name: MapName) -> Callable[..., contextlib.AbstractContextManager[Ma
 
 @contextlib.contextmanager
 def open_map(name: MapName | None = None, *, workers: int | None = None, address: str | None = None) -> Iterator[Map]:
-    """Give a map for a toolbox, with its workers, and end what it started when the body is left.
+    """Open a map for a toolbox, as a context manager; on exit the workers and cluster that it started end.
 
-    ``evolve`` gives the same bytes with each. A script that uses one guards what it runs by
-    ``if __name__ == "__main__":``, since worker processes import it.
+    ``evolve`` returns the same bytes with each map. A script needs ``if __name__ == "__main__":`` around its code,
+    since worker processes import it.
 
     Parameters
     ----------
     name : {"scoop", "serial", "processes", "dask", "ray", "mpi"}, optional
-        Which one. Left out, SCOOP's under ``python -m scoop`` and otherwise "serial", which is Python's own ``map``.
-        "processes" are `concurrent.futures`' on this host; "dask" and "ray" go over a cluster's hosts; "mpi" over the
-        ranks of ``mpiexec -n N python -m mpi4py.futures SCRIPT``, of which one only waits.
+        The map. Default: "scoop" under ``python -m scoop``, otherwise "serial", which is Python's own ``map``.
+        "processes" uses `concurrent.futures` on this host, "dask" and "ray" the hosts of a cluster, and "mpi" the
+        ranks of ``mpiexec -n N python -m mpi4py.futures SCRIPT``, of which the first runs only the script.
     workers : int, optional
-        How many processes "processes", "dask" and "ray" start on this host, at least 1; one for each processor if left
-        out.
+        The number of processes that "processes", "dask" and "ray" start on this host, at least 1. Default: one for each
+        processor.
     address : str, optional
-        Of the Dask scheduler (``tcp://alpha:8786``) or Ray cluster (``auto``, ``alpha:6379``) to join instead of
-        starting one.
+        The address of a Dask scheduler (``tcp://alpha:8786``) or Ray cluster (``auto``, ``alpha:6379``) to join.
+        Default: start one.
 
     Yields
     ------
     callable
-        A map, to be registered as a toolbox's ``map``. Its attribute ``workers`` says how many processes share the
-        work, where that is not this one alone.
+        A map, to be registered as a toolbox's ``map``. Its attribute ``workers``, if it has one, is the number of
+        processes that share the work.
 
     Raises
     ------
     ValueError
-        If an argument is not for this map, or nobody answers at the address; under ``python -m scoop`` for any map but
-        SCOOP's.
+        If the map does not take an argument, or no cluster answers at the address; under ``python -m scoop`` for any
+        map but "scoop".
     ImportError
-        If the package is missing: ``pip install 'deap-nn[NAME]'``.
+        If the map's package is missing: ``pip install 'deap-nn[NAME]'``.
     MapError
-        From the map, if workers end before their tasks are done.
+        From a call of the map, if workers end before their tasks are done.
 
     Examples
     --------
@@ -88,14 +88,14 @@ def open_map(name: MapName | None = None, *, workers: int | None = None, address
     if name not in MAPS:
         raise ValueError(f"name must be one of {', '.join(MAPS)}, got {name!r}{did_you_mean(name, MAPS)}")
     if running_under_scoop() and name != "scoop":
-        raise ValueError(f"under python -m scoop the map is SCOOP's, so it cannot be {name}")
-    asked: dict[Argument, Any] = {"workers": workers, "address": address}
-    given = {argument: value for argument, value in asked.items() if value is not None}
+        raise ValueError(f"under python -m scoop the map must be scoop, got {name}: leave it out")
+    arguments: dict[Argument, Any] = {"workers": workers, "address": address}
+    given = {argument: value for argument, value in arguments.items() if value is not None}
     for argument in given:
         if name not in maps_taking(argument):
-            raise ValueError(f"{argument} is for {', '.join(maps_taking(argument))}, and not for {name}")
+            raise ValueError(f"{argument} needs the map {' or '.join(maps_taking(argument))}, got {name}")
     if workers is not None and address is not None:
-        raise ValueError("workers are not started where an address says that there are some")
+        raise ValueError("workers cannot be given with an address: the cluster there has its own")
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
         raise ValueError(f"workers must be an integer of at least 1, got {workers!r}")
     with _opened(name)(**given) as map_:

@@ -1,4 +1,4 @@
-"""Dask: a cluster's workers, by `distributed.Client.map`."""
+"""The map "dask": a cluster's workers, by `distributed.Client.map`."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ from deap_nn.maps.tasks import TaskMap
 from deap_nn.process import signals
 
 CONNECT_SECONDS = 30.0
-"""So long a scheduler has to answer, and its first worker to come."""
+"""The time limit for a scheduler to answer, and for its first worker to connect."""
 
 BUSY_SECONDS = 2.0
-"""So long a worker that is told to forget a run waits for a task of another."""
+"""The time limit for the task of another run to end before a worker releases a run's data."""
 
-GONE = "dask: the scheduler ended, or is out of reach"
+GONE = "dask: the scheduler has ended or cannot be reached"
 
 
 def _begin() -> None:
-    """Make a worker's host ready: what runs that were killed left on it is removed."""
+    """Remove the files that killed runs have left on a worker's host."""
     sweep(default_place())
 
 
 def _forget() -> None:
-    """Let go of what a worker holds of a run: it lives on, and memory with it."""
-    if task.busy.acquire(timeout=BUSY_SECONDS):  # a task of another run is not disturbed, and forgets it too
+    """Release a run's data in a worker, which outlives the run."""
+    # Not during the task of another run, which releases this run's data too.
+    if task.busy.acquire(timeout=BUSY_SECONDS):
         try:
             task.forget()
             shared.forget()
@@ -48,7 +49,7 @@ def _forget() -> None:
 
 
 def _client(workers: int | None, address: str | None) -> tuple[Any, Any]:
-    """Return a client of the scheduler at an address, or of a cluster on this host, which is the second or None."""
+    """Return a client of the scheduler at an address and None, or of a new cluster on this host and the cluster."""
     import dask
     from distributed import Client, LocalCluster
 
@@ -60,13 +61,13 @@ def _client(workers: int | None, address: str | None) -> tuple[Any, Any]:
             "dashboard_address": None,
             "silence_logs": "CRITICAL",
         }
-        # Scheduler and workers run what they are sent: only this process, which has the certificate, may send it.
+        # Scheduler and workers run any code that they receive, so only this process has the certificate to connect.
         options |= {"protocol": "tls", "security": _certificate()}
-        options["scheduler_kwargs"] = {"dashboard_address": "127.0.0.1:0"}  # not 8787, which another may have
+        options["scheduler_kwargs"] = {"dashboard_address": "127.0.0.1:0"}  # a free port: 8787 may be in use
         quiet: dict[str, list[str]] = {
             f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker")
-        }  # pages for anybody
-        with signals.holding_signals(), dask.config.set(quiet):  # Ctrl-C is ours
+        }  # no unauthenticated web pages
+        with signals.holding_signals(), dask.config.set(quiet):  # Ctrl-C reaches only this process
             cluster = LocalCluster(**options)
             return Client(cluster, set_as_default=False), cluster
     try:
@@ -76,29 +77,29 @@ def _client(workers: int | None, address: str | None) -> tuple[Any, Any]:
 
 
 def _certificate() -> Any:
-    """Return a certificate that is made for one cluster."""
+    """Return a new certificate for one cluster."""
     from distributed.security import Security
 
     with optional("dask"):
-        import cryptography  # noqa: F401  (which Security needs, and says so less plainly)
+        import cryptography  # noqa: F401  (Security needs it; this gives the clearer error)
     return Security.temporary()
 
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Let nobody log that connections end, which a run that is broken off leaves in the middle of something."""
+    """Silence logging while connections close, since an aborted run leaves some in the middle of a message."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
         yield
     finally:
-        gc.collect()  # what was begun and never waited for complains when it is let go of
+        gc.collect()  # coroutines that were never awaited log when they are collected
         logging.disable(before)
 
 
 @contextlib.contextmanager
 def opened(workers: int | None = None, address: str | None = None) -> Iterator[TaskMap]:
-    """Give the map; the workers of a cluster that was there before stay, and forget the run."""
+    """Yield the map; the workers of a cluster at an address stay, and release the run's data."""
     with optional("dask"):
         import cloudpickle
         from distributed import as_completed
@@ -114,7 +115,7 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
             answers: dict[int, Any] = {}
             wanted = 0
             for future, answer in as_completed(futures, loop=client.loop, with_results=True):
-                if future.status != "finished":  # what it answers is an error then, which is not raised
+                if future.status != "finished":  # then the result is an exception, which Dask does not raise
                     raise MapError(GONE)
                 answers[places[future.key]] = answer
                 while wanted in answers:
@@ -126,7 +127,7 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
             raise MapError(GONE) from error
 
     def put(data: Any) -> Any:
-        """Have a worker unpickle a data set, which another does again where that one is lost."""
+        """Let a worker unpickle a data set; Dask repeats this on another worker if that one is lost."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
             return client.submit(pickle.loads, pickle.dumps(data, pickle.HIGHEST_PROTOCOL), pure=False)
@@ -136,16 +137,16 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
         try:
             client.wait_for_workers(1, CONNECT_SECONDS)
         except TimeoutError as error:
-            whose = f"address: no worker has come to the Dask scheduler at {address}"
-            raise ValueError(whose if address is not None else "workers: none of Dask's has begun its work") from error
+            reason = f"address: no worker connects to the Dask scheduler at {address}: start one there"
+            raise ValueError(reason if address is not None else "workers: no worker of Dask has started") from error
         client.run(_begin)
         if max(client.nthreads().values()) > 1:
-            warnings.warn("threads of a Dask worker take turns: start workers with --nthreads 1", stacklevel=3)
+            warnings.warn("the threads of a Dask worker take turns: start workers with --nthreads 1", stacklevel=3)
         lending = Lending(put)
         yield TaskMap(send, lambda: max(1, len(client.nthreads())), cloudpickle.dumps)
     finally:
         with _quietly():
-            if client.status == "running":  # where the scheduler is gone nobody can be told
+            if client.status == "running":  # without a scheduler there are no workers to call
                 client.run(_forget, on_error="ignore")
             client.close()
             if cluster is not None:

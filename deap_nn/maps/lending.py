@@ -1,4 +1,4 @@
-"""Data that a map's workers borrow instead of receiving them with each task."""
+"""Data sets that are sent to a map's workers once, not with each task."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from deap_nn.maps.tasks import call
 
 
 def call_with(payload: bytes, digests: Sequence[str], *data: Any) -> Any:
-    """Do a task, in a worker that is lent the data sets that the main process holds as arrays, and no others."""
-    with busy:  # what is lent stays as long as the task needs it
+    """Do a task in a worker with the data sets that the main process holds as arrays, and no earlier ones."""
+    with busy:  # no data set is released during a task
         lend(dict(zip(digests, data, strict=True)))
         return call(payload)
 
 
 class Lending:
-    """What the main process holds as arrays, put where the workers of a cluster find it, each data set once.
+    """Puts each data set that the main process holds as arrays once into the memory of a cluster.
 
     Parameters
     ----------
     put : callable
-        Is given a data set, and returns what the cluster takes for it as an argument of a task.
+        Called with a data set; returns a reference, which the cluster resolves as an argument of a task.
     """
 
     def __init__(self, put: Callable[[Any], Any]) -> None:
@@ -35,7 +35,7 @@ class Lending:
         self._lent: dict[str, Any] = {}
 
     def __call__(self) -> tuple[tuple[str, ...], list[Any]]:
-        """Return the digests of the data, and what stands for them."""
+        """Return the digests of the data sets, and their references."""
         held = made_of_arrays()
         self._lent = {
             digest: self._lent[digest] if digest in self._lent else self._put(data) for digest, data in held.items()
@@ -44,9 +44,9 @@ class Lending:
 
 
 class LendingByFiles:
-    """What the main process holds as arrays, each data set in a file where the processes of its host find it.
+    """Writes each data set that the main process holds as arrays into a file for the processes of its host.
 
-    The files lie among the run's caches, so that those of a program that was killed are removed as these are.
+    The files are in the folder of a cache, so the next run removes them if this program is killed.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class LendingByFiles:
         self._files: dict[str, str] = {}
 
     def __call__(self) -> dict[str, str]:
-        """Return the files by the digests of the data."""
+        """Return the path of each data set's file by its digest."""
         held = made_of_arrays()
         for digest in self._files.keys() - held.keys():
             Path(self._files.pop(digest)).unlink()
@@ -80,7 +80,7 @@ def _read(path: str) -> Any:
 
 
 def call_lent(payload: bytes, files: Mapping[str, str]) -> Any:
-    """Do a task, in a worker that reads what the main process holds as arrays from files, unless it has it."""
+    """Do a task in a worker that reads the data sets of the main process from files, unless it has them."""
     with busy:
         lend({digest: HELD[digest].data if digest in HELD else _read(path) for digest, path in files.items()})
         return call(payload)

@@ -1,4 +1,4 @@
-"""MPI: the ranks of ``mpiexec -n N python -m mpi4py.futures SCRIPT``, by `mpi4py.futures`."""
+"""The map "mpi": the ranks of ``mpiexec -n N python -m mpi4py.futures SCRIPT``, by `mpi4py.futures`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COMMAND = "mpiexec -n N python -m mpi4py.futures SCRIPT"
 
 @contextlib.contextmanager
 def opened() -> Iterator[TaskMap]:
-    """Give the map: the first rank runs the script and waits, the others work."""
+    """Yield the map: the first rank runs the script, the others are workers."""
     try:
         with optional("mpi"):
             from mpi4py import MPI

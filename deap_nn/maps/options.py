@@ -1,4 +1,4 @@
-"""The options of the commands that choose a map."""
+"""The command-line options that choose a map."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deap_nn.maps import MAPS, Map, maps_taking, open_map
 from deap_nn.process.cli import Parser, integer
 
 MAP_OPTIONS = ("map", "workers", "scheduler")
-"""The options: they decide who does the work, and nothing of a run's result."""
+"""The options: they choose the processes that do the work, and do not change a run's result."""
 
 
 def add_map_options(parser: Parser) -> None:
@@ -26,13 +26,13 @@ def add_map_options(parser: Parser) -> None:
 
 @contextlib.contextmanager
 def asked_map(options: argparse.Namespace) -> Iterator[Map]:
-    """Open the map that the command line asks for, or raise `InputError`."""
+    """Open the map of the command line, or raise `InputError`."""
     for option, takers in (("workers", maps_taking("workers")), ("scheduler", maps_taking("address"))):
         if getattr(options, option) is not None and options.map not in takers:
             *first, last = takers
-            raise InputError(f"argument --{option}: is for --map {', '.join(first)} or {last}")
+            raise InputError(f"argument --{option}: needs --map {', '.join(first)} or {last}")
     if options.workers is not None and options.scheduler is not None:
-        raise InputError("argument --workers: is not for --scheduler, where they are started already")
+        raise InputError("argument --workers: cannot be given with --scheduler: that cluster has its own")
     with contextlib.ExitStack() as stack:
         try:
             opened = open_map(options.map, workers=options.workers, address=options.scheduler)

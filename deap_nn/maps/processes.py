@@ -1,4 +1,4 @@
-"""Processes of this host, by `concurrent.futures`."""
+"""The map "processes": worker processes on this host, by `concurrent.futures`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from deap_nn.process import signals
 from deap_nn.process.workers import GUARD
 
 SIGNAL_SECONDS = 0.2
+"""The time for a signal that has ended a worker to reach this process too."""
 
 RAN_AGAIN = 78
-"""The exit status of a worker in which the script opens a map, since it has no main guard."""
+"""The exit status of a worker that opens a map while it imports the script: the script lacks the main guard."""
 
 
 class _Context(SpawnContext):
-    """Starts processes anew, since TensorFlow does not survive a fork, and knows them."""
+    """Spawns processes, since TensorFlow does not survive a fork, and keeps a list of them."""
 
     def __init__(self) -> None:
         self.started: list[SpawnProcess] = []
@@ -39,7 +40,7 @@ class _Context(SpawnContext):
 
 
 def _dumps() -> Callable[[Any], bytes]:
-    """Return what pickles a task: in a notebook, whose cells no worker can import, with what they define."""
+    """Return the function that pickles tasks: in a notebook cloudpickle, since workers cannot import its cells."""
     if not hasattr(sys.modules["__main__"], "__file__"):
         with contextlib.suppress(ImportError):
             import cloudpickle
@@ -50,7 +51,7 @@ def _dumps() -> Callable[[Any], bytes]:
 
 @contextlib.contextmanager
 def opened(workers: int | None = None) -> Iterator[TaskMap]:
-    """Give the map; its processes are started with the first tasks, and killed where the body is broken off."""
+    """Yield the map; its processes start with the first tasks, and are killed if the body raises."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):  # a worker that imports the script
         sys.exit(RAN_AGAIN)
     count = workers or environment.processors()
@@ -59,15 +60,15 @@ def opened(workers: int | None = None) -> Iterator[TaskMap]:
 
     def send(payloads: Sequence[bytes]) -> Iterator[Any]:
         try:
-            with signals.holding_signals():  # processes that are started meanwhile hold them too
+            with signals.holding_signals():  # new processes inherit the blocked signals
                 answers = executor.map(call_lent, payloads, itertools.repeat(lending()))
             yield from answers
         except BrokenProcessPool as error:
-            time.sleep(SIGNAL_SECONDS)  # one that was meant for this process too ends it otherwise
+            time.sleep(SIGNAL_SECONDS)  # a signal to the whole group ends this process first, in its own way
             if any(process.exitcode == RAN_AGAIN for process in context.started):
                 script = getattr(sys.modules["__main__"], "__file__", "the script")
                 raise MapError(f"processes: each worker runs {script} as it imports it: {GUARD}") from None
-            raise MapError("processes: a worker was killed, by somebody or for want of memory") from error
+            raise MapError("processes: a worker was killed: start fewer workers if memory ran out") from error
 
     try:
         yield TaskMap(send, lambda: count, _dumps())

@@ -1,4 +1,4 @@
-"""Ray: a cluster's workers, by remote functions, which Ray does again elsewhere where a worker is lost."""
+"""The map "ray": remote functions on a cluster's workers; Ray retries the tasks of a lost worker on another one."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from deap_nn.maps.lending import Lending, call_with
 from deap_nn.maps.tasks import TaskMap
 
 CONNECT_SECONDS = 10.0
-"""The time that a cluster has to answer."""
+"""The time limit for a cluster to answer."""
 
 FIRST_WITH_TOKENS = (2, 52)
-"""The version of Ray from which on a cluster can ask for a token."""
+"""The first version of Ray with a cluster that can require a token."""
 
 
 @contextlib.contextmanager
 def _keeping_handlers() -> Iterator[None]:
-    """Keep what SIGTERM does, for which Ray has an idea of its own."""
+    """Restore the handler of SIGTERM, since Ray installs its own."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
@@ -39,30 +39,30 @@ def _keeping_handlers() -> Iterator[None]:
 
 
 def _ask_for_a_token() -> None:
-    """Make a Ray cluster that is started here require a token, since a cluster runs any code that it is sent.
+    """Make a Ray cluster that is started here require a token, since a cluster runs any code that it receives.
 
-    Ray reads these variables when it is imported, so they are set before.
+    Ray reads these environment variables when it is imported, so they are set before.
 
     Raises
     ------
     ValueError
-        If this version of Ray has no tokens, or Ray was imported before without one.
+        If this version of Ray has no tokens, or Ray was imported before the variables were set.
     """
     found = metadata.version("ray")
     if tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < FIRST_WITH_TOKENS:
-        raise ValueError(f"Ray {found} admits whoever reaches its ports: 2.52 or newer has tokens")
+        raise ValueError(f"Ray {found} has no tokens, so any program can run code in it: install ray 2.52 or newer")
     if sys.modules.get("ray") is not None:
         if "RAY_AUTH_MODE" not in os.environ:
             raise ValueError("ray was imported before its map was opened: set RAY_AUTH_MODE=token in the environment")
         return
     token = os.environ.setdefault("RAY_AUTH_MODE", "token") == "token"
-    # Without this Ray makes a token itself, in a file that other users may be able to read.
+    # Without this variable Ray makes a token in a file that other users may be able to read.
     if token and not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _is_joined() -> bool:
-    """Return whether this program has joined a Ray."""
+    """Return whether this program has joined a Ray cluster."""
     ray: Any = sys.modules.get("ray")
     return ray is not None and bool(ray.is_initialized())
 
@@ -72,7 +72,7 @@ def _join(workers: int | None, address: str | None) -> None:
     import ray
 
     host, _, port = (address or "").rpartition("//")[2].rpartition(":")
-    if port.isdigit():  # Ray itself would wait for a minute and more
+    if port.isdigit():  # without this check Ray waits for over a minute
         try:
             socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
         except OSError as error:
@@ -88,8 +88,8 @@ def _join(workers: int | None, address: str | None) -> None:
 
 @contextlib.contextmanager
 def opened(workers: int | None = None, address: str | None = None) -> Iterator[TaskMap]:
-    """Give the map; a Ray that this program had joined before is used as it is, and stays."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to others unless somebody asks for it
+    """Yield the map; a Ray cluster that this program has joined already is used, and not shut down."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics unless the user enables them
     with optional("ray"), _keeping_handlers():
         if not (address or os.environ.get("RAY_ADDRESS") or _is_joined()):
             _ask_for_a_token()
@@ -104,7 +104,7 @@ def opened(workers: int | None = None, address: str | None = None) -> Iterator[T
         try:
             for answer in answers:
                 found = ray.get(answer)
-                done += 1  # before it is given: who wants no more does not come back, and what is done is not cancelled
+                done += 1  # before the yield: a caller may stop here, and a task that is done is not cancelled
                 yield found
         except RayTaskError as error:
             raise error.cause from error

@@ -1,4 +1,4 @@
-"""Python's own map: one process."""
+"""The map "serial": Python's own ``map``, in one process."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from typing import Any
 
 @contextlib.contextmanager
 def opened() -> Iterator[Callable[..., Iterable[Any]]]:
-    """Give the map."""
+    """Yield the map."""
     yield map

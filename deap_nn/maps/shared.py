@@ -1,4 +1,4 @@
-"""A map for individuals: their weights lie in shared memory, and tasks name them."""
+"""A map for individuals with their weights in shared memory: tasks carry only their names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Map = Callable[..., Iterable[Any]]
 
 
 class Named(NamedTuple):
-    """An individual without its weights: where they lie, and what else it has."""
+    """An individual without its weights: their slot in a cache, and its other attributes."""
 
     token: str
     place: str
@@ -34,7 +34,7 @@ _caches: dict[str, GenomeCache] = {}
 
 
 def _individual(named: Named) -> WeightList | None:
-    """Return a copy of the individual, or None where its weights are not on this host, or no longer."""
+    """Return a copy of the individual, or None if its weights are not, or no longer, on this host."""
     size = sum(prod(shape) for shape in named.shapes)
     if named.token not in _caches:
         forget()
@@ -44,6 +44,7 @@ def _individual(named: Named) -> WeightList | None:
     if found is None:
         return None
     flat = copied_vector(found)
+    # The read takes no lock: if the slot has another key now, the copy may be torn.
     if not cache.holds(named.slot, named.key):
         return None
     individual = named.kind._wrapped(flat, named.shapes)
@@ -52,35 +53,35 @@ def _individual(named: Named) -> WeightList | None:
 
 
 def forget() -> None:
-    """Let go of what this process holds of earlier maps."""
+    """Close the caches of earlier maps in this process."""
     for token in list(_caches):
         _caches.pop(token).close()
 
 
 class CallNamed:
-    """Call a function with the individual that a name stands for; answers None for one that is not to be had here."""
+    """Calls a function with a named individual; returns None if the individual is not available on this host."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function
         self.may_be_done_twice = Traits(function).may_be_done_twice
 
     def __call__(self, named: Named) -> tuple[Any] | None:
-        """Return the answer in a tuple, or None."""
+        """Return the result in a tuple, or None."""
         individual = _individual(named)
         return None if individual is None else (self.function(individual),)
 
 
 class SharedMap:
-    """Map a function over individuals: a worker on this host is sent a name, one elsewhere the weights.
+    """Map a function over individuals: workers on this host get their names, workers elsewhere their weights.
 
-    Anything but `WeightList` s of one size is mapped as it is, and so is what is mapped while another call is at work.
+    Items other than `WeightList` s of the same shapes are mapped unchanged, as are all items during another call.
 
     Parameters
     ----------
     map : callable
         The map that sends tasks, such as ``scoop.futures.map``.
     place : Path, optional
-        Where the weights are kept; shared memory if left out.
+        The folder of the cache. Default: shared memory, or the temporary folder if that has more room.
     """
 
     keeps_order = True
@@ -96,7 +97,7 @@ class SharedMap:
         self._in_use = threading.Lock()
 
     def __call__(self, function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterable[Any]:
-        """Return the function's answers in order, as ``map`` does."""
+        """Return the function's results in order, as ``map`` does."""
         if len(iterables) != 1:
             return self._map(function, *iterables)
         items = list(iterables[0])
@@ -105,7 +106,7 @@ class SharedMap:
         return self._shared(function, items)
 
     def _shared(self, function: Callable[..., Any], items: list[WeightList]) -> Iterator[Any]:
-        if not self._in_use.acquire(blocking=False):  # by another thread, or by what a task's answer led to
+        if not self._in_use.acquire(blocking=False):  # by another thread, or by the caller between two results
             yield from self._map(function, items)
             return
         try:
@@ -125,11 +126,11 @@ class SharedMap:
         return [answers[slot] for slot in range(len(items))]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return what makes a map like it, which has nothing in slots yet."""
+        """Pickle the map without its cache: a copy starts with an empty one."""
         return SharedMap, (self._map, self._place)
 
     def _naming(self, items: Iterable[WeightList], names: list[Named]) -> Iterator[Named]:
-        """Name those that there is room for, one when it is asked for: workers begin before the last is copied."""
+        """Yield the names of the individuals that fit, lazily: workers start before the last one is copied."""
         for slot, item in enumerate(items):
             name = self._name(slot, item)
             if name is not None:
@@ -137,7 +138,7 @@ class SharedMap:
                 yield name
 
     def _name(self, slot: int, item: WeightList) -> Named | None:
-        """Put an individual's weights into a slot; None where there is no room."""
+        """Write an individual's weights into a slot and return its name; None if there is no room."""
         item = item.transient()
         flat: Vector = item.flat
         cache = self._cache_for(flat.size)
@@ -165,22 +166,22 @@ class SharedMap:
 
     @property
     def workers(self) -> int | None:
-        """How many processes share the work, where the map that sends tasks says so."""
+        """The number of processes that share the work, if the wrapped map has it."""
         return getattr(self._map, "workers", None)
 
     @property
     def dumps(self) -> Callable[[Any], bytes] | None:
-        """What pickles for the workers, where the map that sends tasks says so."""
+        """The function that pickles for the workers, if the wrapped map has one."""
         return getattr(self._map, "dumps", None)
 
     def close(self) -> None:
-        """Remove the weights that the last call left; the next call begins anew."""
+        """Remove the weights of the last call; the next call makes a new cache."""
         self._cache = None
         if self._finalizer is not None:
             self._finalizer()
 
 
 def _close(token: str, cache: GenomeCache) -> None:
-    """Remove the weights: when nobody refers to the map any more, or the program ends."""
+    """Remove the weights, when the map is garbage-collected or the program ends."""
     _caches.pop(token, None)
     cache.remove()

@@ -1,4 +1,4 @@
-"""What all maps but SCOOP's share: how a task travels, and how a worker process behaves."""
+"""Common parts of all maps but SCOOP's: the form of a task, and the set-up of a worker process."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from deap_nn.process.workers import end_with_parent
 
 @dataclass(eq=False)
 class TaskMap:
-    """A map whose tasks travel as bytes.
+    """A map that sends its tasks as bytes.
 
     Parameters
     ----------
     send : callable
-        Has `call` called with each of some payloads by the workers, and yields what it returns, in order.
+        Lets the workers apply `call` to each of some payloads, and yields the results in order.
     count : callable
-        Returns how many processes share the work at present.
+        Returns the current number of processes that share the work.
     dumps : callable
-        Pickles, so that ``pickle.loads`` can read it in a worker.
+        Pickles a task, in a form that ``pickle.loads`` can read in a worker.
     """
 
     keeps_order: ClassVar[bool] = True
@@ -40,30 +40,31 @@ class TaskMap:
 
     @property
     def workers(self) -> int:
-        """How many processes share the work at present."""
+        """The current number of processes that share the work."""
         return self.count()
 
     def __call__(self, function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterable[Any]:
-        """Return the function's answers in order, as ``map`` does."""
+        """Return the function's results in order, as ``map`` does."""
         return self.send([self.dumps((function, arguments)) for arguments in zip(*iterables, strict=False)])
 
 
 def call(payload: bytes) -> Any:
     """Do a task, in a worker."""
-    function, arguments = unpickled(payload)  # from who started the worker, or whom it works for
+    function, arguments = unpickled(payload)  # from the process that started the worker, or its scheduler
     return function(*arguments)
 
 
 def be_worker() -> None:
-    """Leave Ctrl-C, which a terminal sends to every process, to the main one, and end when that has ended."""
+    """Ignore Ctrl-C, which a terminal sends to every process, and end when the main process has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))  # it was started with signals held back
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))  # the process has inherited blocked signals
     parent = multiprocessing.parent_process()
-    if parent is None:  # of MPI's ranks, which their launcher has started
+    if parent is None:  # a rank of MPI, started by its launcher
         end_with_parent(signal.SIGKILL)
         return
-    # Not when the thread of it ends that asked for this one: when all of it has, which ends a pipe that it holds.
-    if sys.platform == "linux":  # also where a task does not let go of Python's lock
+    # The parent death signal of Linux would come when the starting thread ends. The sentinel is a pipe that closes only
+    # with the whole parent process: O_ASYNC then sends SIGKILL, even if a task holds Python's lock.
+    if sys.platform == "linux":
         fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(parent.sentinel, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)

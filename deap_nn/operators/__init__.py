@@ -21,6 +21,6 @@ _find, __all__ = lazy(
 
 def __getattr__(name: str) -> Any:
     if name == "OPERATORS":
-        for each in __all__:  # a module enters its operators when it is imported
+        for each in __all__:  # each module adds its operators to the list when it is imported
             _find(each)
     return _find(name)

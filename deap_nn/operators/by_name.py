@@ -1,4 +1,4 @@
-"""The crossovers that a toolbox knows by name and their arguments, and DEAP's operators that do not suit matrices."""
+"""The crossovers that a toolbox offers by name, and DEAP's operators that do not suit matrices."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CrossoverName = Literal["mask", "biased", "split", "matrices", "units", "average
 
 
 class Crossover(NamedTuple):
-    """A crossover of two, the probability that it has unless one is given, and what takes its place for more mates."""
+    """A crossover of two parents, its default probability, and the crossover used for more than two parents."""
 
     function: Callable[..., Any]
     indpb: float | None = None
@@ -38,13 +38,13 @@ CROSSOVERS: Mapping[CrossoverName, Crossover] = {
     "none": Crossover(cxMask, 0.0),
     "mean": Crossover(cxMean, of_many=cxMean),
 }
-"""What `make_toolbox` calls them; "none" is a mask that exchanges nothing."""
+"""The crossovers by the names that `make_toolbox` takes; "none" is a mask that exchanges nothing."""
 
 
 def takes_many(mate: Callable[..., Any]) -> bool:
-    """Return whether a registered crossover takes any number of individuals, as ``*individuals`` of its signature says.
+    """Return whether a registered crossover takes any number of individuals: its signature has ``*individuals``.
 
-    Any other takes two, as in every loop of DEAP.
+    Any other crossover takes two, as in every loop of DEAP.
     """
     if getattr(mate, "takes_many", False):
         return True
@@ -57,7 +57,7 @@ def takes_many(mate: Callable[..., Any]) -> bool:
 
 
 def checked_children(children: Any, count: int, mate: Callable[..., Any]) -> tuple[Any, ...]:
-    """Return the children that a crossover has returned, or raise ValueError if they are not as many as its parents."""
+    """Return the children from a crossover, or raise ValueError if their number is not that of its parents."""
     if not isinstance(children, tuple | list) or len(children) != count:
         got = f"{len(children)}" if isinstance(children, tuple | list) else type(children).__name__
         name = getattr(getattr(mate, "func", mate), "__name__", "mate")
@@ -69,20 +69,20 @@ def checked_children(children: Any, count: int, mate: Callable[..., Any]) -> tup
 
 
 def mates_of(toolbox: Any) -> int:
-    """Return the number of parents that `evolve` crosses at a time: ``toolbox.mates``, if ``mate`` takes them, or 2."""
+    """Return the number of parents in a crossover of `evolve`: ``toolbox.mates``, or 2 if ``mate`` takes only two."""
     mates = int(Registered.read(toolbox).mates)
     return mates if mates == 2 or takes_many(toolbox.mate) else 2
 
 
 class ArgumentError(ValueError):
-    """An argument that does not go with the others.
+    """An argument that cannot be combined with the others.
 
     Parameters
     ----------
     argument : str
-        Its name.
+        The name of the argument.
     why : str
-        What is wrong with it, as the rest of a sentence that begins with its name.
+        The error, as the rest of a sentence that begins with the name.
     """
 
     def __init__(self, argument: str, why: str) -> None:
@@ -90,33 +90,34 @@ class ArgumentError(ValueError):
         self.argument, self.why = argument, why
 
     def __str__(self) -> str:
-        """Return the sentence."""
+        """Return the message."""
         return f"{self.argument} {self.why}"
 
 
 def checked_indpb(crossover: CrossoverName, mates: int, indpb: float | None) -> float | None:
-    """Return the probability that a crossover of so many mates has, None if it has none.
+    """Return the exchange probability of a crossover of `mates` parents, None if it has none.
 
     Raises
     ------
     ArgumentError
-        If so many cannot be mated by it, or it has no such probability.
+        If the crossover does not take `mates` parents, or has no exchange probability.
     ValueError, TypeError
-        If a number is out of range or none.
+        If `mates` or `indpb` is out of range or not a number.
     """
     if not 2 <= check_count(mates, "mates") <= MOST_MATES:
         raise ArgumentError("mates", f"must be 2 to {MOST_MATES}, got {mates!r}")
     if mates > 2 and CROSSOVERS[crossover].of_many is None:
-        raise ArgumentError("mates", f"must be 2 where crossover is {crossover!r}, got {mates!r}")
+        able = " or ".join(name for name, named in CROSSOVERS.items() if named.of_many is not None)
+        raise ArgumentError("mates", f"must be 2 if crossover is {crossover!r}, got {mates!r}: more need {able}")
     usual = CROSSOVERS[crossover].indpb if mates == 2 else None
     if indpb is None:
         return usual
     if usual is None:
         allowed = " or ".join(name for name, named in CROSSOVERS.items() if named.indpb is not None)
-        raise ArgumentError("indpb", f"is for two mates and a crossover of {allowed}, got {indpb!r}")
+        raise ArgumentError("indpb", f"needs two mates and the crossover {allowed}, got {indpb!r}")
     check_probability(indpb, "indpb")
     if crossover == "none" and indpb:
-        raise ArgumentError("indpb", f"must be 0 where crossover is 'none', got {indpb!r}")
+        raise ArgumentError("indpb", f"must be 0 if crossover is 'none', got {indpb!r}")
     return float(indpb)
 
 
@@ -124,49 +125,51 @@ OF_NUMBERS = (
     *(tools.mutGaussian, tools.mutESLogNormal, tools.mutPolynomialBounded, tools.mutFlipBit, tools.mutUniformInt),
     *(tools.cxBlend, tools.cxESBlend, tools.cxSimulatedBinary, tools.cxSimulatedBinaryBounded),
 )
-"""DEAP's operators that compute with each element as one number: of a matrix, all weights get the same."""
+"""DEAP's operators that treat each element as one number: all weights of a matrix would change in the same way."""
 
 MOVING = (
     *(tools.cxMessyOnePoint, tools.cxOrdered, tools.cxPartialyMatched, tools.cxUniformPartialyMatched),
     *(tools.mutInversion, tools.mutShuffleIndexes),
 )
-"""DEAP's operators that put elements into other places, or change their number."""
+"""DEAP's operators that move elements to other places, or change their number."""
 
 WITH_STRATEGY = (tools.mutESLogNormal, tools.cxESBlend, tools.cxESTwoPoint, tools.cxESTwoPoints)
 """DEAP's operators of evolution strategies, which change the attribute ``strategy`` of an individual."""
 
 
 def operated_by(registered: Any) -> Any:
-    """Return the operator inside of a registered `elementwise` one, or None for any other."""
+    """Return the operator that a registered `elementwise` wraps, or None for any other operator."""
     while isinstance(registered, partial) and isinstance(registered.func, partial):
         registered = registered.func
     return registered.args[0] if isinstance(registered, partial) and registered.func is weight_by_weight else None
 
 
 def function_of(registered: Any) -> Any:
-    """Return the function of a registered operator: without decorators, and that inside of an `elementwise` one."""
+    """Return the function of a registered operator, without its decorators and `elementwise`."""
     return inspect.unwrap(operator_of(operated_by(registered) or registered))
 
 
 def check_suits_matrices(alias: str, registered: Any, stacklevel: int = 2) -> None:
-    """Raise ValueError if an operator of DEAP's moves matrices to other places, and warn if it computes with them.
+    """Raise ValueError if an operator of DEAP moves matrices to other places; warn if it treats them as numbers.
 
     Parameters
     ----------
     alias : str
-        The name that it is registered with.
+        The name in the toolbox, such as "mate".
     registered : callable or None
-        What is registered.
+        The registered operator.
     stacklevel : int
-        For the warning: 1 is the caller of this function.
+        Of the warning; 1 is the caller of this function.
     """
     function = None if operated_by(registered) else function_of(registered)
     name = getattr(function, "__name__", "")
     if function in MOVING:
-        raise ValueError(f"{alias}: {name} moves matrices to other places, and a network needs each in its own")
+        raise ValueError(
+            f"{alias}: {name} moves matrices to other places, but a network needs each at its own: use another operator"
+        )
     if function in OF_NUMBERS:
         warnings.warn(
-            f"{alias}: {name} takes each matrix for one number, so that all its weights change alike: "
-            f"elementwise({name}, ...) changes each weight",
+            f"{alias}: {name} treats each matrix as one number, so all its weights change in the same way: "
+            f"use elementwise({name}, ...) to change each weight",
             stacklevel=stacklevel + 1,
         )

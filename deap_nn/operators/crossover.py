@@ -1,4 +1,4 @@
-"""Crossovers of network weights, in DEAP's form: in place, the same two objects back."""
+"""Crossovers of two genomes, in DEAP's form: they modify both in place and return the same objects."""
 
 from typing import Any, TypeVar
 
@@ -14,12 +14,12 @@ Genome = TypeVar("Genome", bound=WeightList)
 
 
 def mask_bits(size: int, indpb: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Draw a mask whose elements are true with the probability `indpb`; shape (size,).
+    """Draw a mask of elements that are true with the probability `indpb`; shape (size,).
 
-    A probability of one half takes one random bit an element; any other compares 24-bit numbers.
+    A probability of one half uses one random bit an element; any other compares 24-bit numbers.
     """
     if indpb == 0.5:
-        # The lowest bit first, as the compiled pass spreads its words: both draw the same mask.
+        # The lowest bit first, as the compiled pass expands its words: both draw the same mask.
         octets = np.frombuffer(rng.bytes((size + 7) // 8), dtype=np.uint8)
         return np.unpackbits(octets, count=size, bitorder="little").view(np.bool_)
     return rng.random(size, dtype=np.float32) < np.float32(indpb)
@@ -27,7 +27,7 @@ def mask_bits(size: int, indpb: float, rng: np.random.Generator) -> NDArray[np.b
 
 @operator("the article; Syswerda 1989")
 def cxMask(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Generator) -> tuple[Genome, Genome]:
-    """Exchange weights where a random 0/1 mask says so, matrix by matrix.
+    """Exchange the weights at the ones of a random 0/1 mask (uniform crossover).
 
     With the masks :math:`m` the children are :math:`(1-m) a + m b` and :math:`m a + (1-m) b`, so each locus
     keeps its two values.
@@ -73,8 +73,8 @@ def cxMask(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Gen
 
 
 def _exchange(flat1: Vector, flat2: Vector, mask: NDArray[np.bool_]) -> None:
-    """Exchange the weights of two vectors where a mask says so; all of shape (n,)."""
-    # By their bits: no weight is computed with, so each locus keeps its two values exactly, NaN among them.
+    """Exchange the weights of two vectors where a mask is true; all of shape (n,)."""
+    # XOR swap of the bits: there is no arithmetic with weights, so each locus keeps its two values exactly, also NaN.
     bits1, bits2 = flat1.view(np.uint32), flat2.view(np.uint32)
     exchange = mask.astype(np.uint32)
     np.negative(exchange, out=exchange)  # all ones where a locus is exchanged
@@ -85,11 +85,12 @@ def _exchange(flat1: Vector, flat2: Vector, mask: NDArray[np.bool_]) -> None:
 
 @operator("Gonçalves and Resende 2011")
 def cxBiased(ind1: Genome, ind2: Genome, *, indpb: float = 0.25, rng: np.random.Generator) -> tuple[Genome, Genome]:
-    """Let both individuals have a share of their weights from the less fit, and the rest from the fitter one.
+    """Replace both individuals by children that take most of their weights from the fitter one.
 
-    Each locus of each child has the value of the less fit with the probability `indpb`, independently; otherwise that
-    of the fitter one. Where the fitnesses are equal or not valid, `ind1` counts as the fitter one: ``evolve``, where
-    they are not, gives `ind1` the fitter one, which a function around this one asks for by ``fitter_first = True``.
+    Each locus of each child has the value of the less fit individual with the probability `indpb`, independently, and
+    otherwise that of the fitter one. If the fitnesses are equal or not valid, `ind1` counts as the fitter one.
+    ``evolve`` passes two without a valid fitness, the fitter one as `ind1`. A function that wraps this one gets the
+    same order if it has an attribute ``fitter_first = True``.
 
     It returns and raises as `cxMask` does.
 
@@ -98,7 +99,7 @@ def cxBiased(ind1: Genome, ind2: Genome, *, indpb: float = 0.25, rng: np.random.
     ind1, ind2 : WeightList
         Of the same shapes, with a fitness; modified in place.
     indpb : float
-        The share of the less fit, 0 to 1.
+        The share of weights from the less fit individual, 0 to 1.
     rng : numpy.random.Generator
         The source of randomness.
 
@@ -126,20 +127,20 @@ def cxBiased(ind1: Genome, ind2: Genome, *, indpb: float = 0.25, rng: np.random.
     return ind1, ind2
 
 
-cxBiased.fitter_first = True  # type: ignore[attr-defined]  # `evolve` gives it pairs in this order
+cxBiased.fitter_first = True  # type: ignore[attr-defined]  # `evolve` passes pairs in this order
 
 
 def _is_fitter(one: object, other: object) -> bool:
-    """Return whether one has a better fitness than the other; not where either has none that is valid."""
+    """Return whether one has a better fitness than the other; False unless both fitnesses are valid."""
     fitnesses: list[Any] = [getattr(individual, "fitness", None) for individual in (one, other)]
     return all(getattr(fitness, "valid", False) for fitness in fitnesses) and bool(fitnesses[0] > fitnesses[1])
 
 
 @operator("the article; Holland 1975")
 def cxSplit(ind1: Genome, ind2: Genome, *, rng: np.random.Generator) -> tuple[Genome, Genome]:
-    """Split each pair of matrices at a random place and concatenate the one's head with the other's tail.
+    """Split each pair of matrices at a random place and exchange the tails (one-point crossover).
 
-    One-point crossover of each matrix, read row by row; all places are equally probable, the ends among them.
+    A matrix is split in row-major order. All places are equally probable, including both ends.
 
     It returns and raises as `cxMask` does.
 
@@ -175,7 +176,7 @@ def cxSplit(ind1: Genome, ind2: Genome, *, rng: np.random.Generator) -> tuple[Ge
 
 @operator("Montana and Davis 1989")
 def cxMatrices(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Generator) -> tuple[Genome, Genome]:
-    """Exchange whole matrices, each or not at random.
+    """Exchange whole matrices, each with the probability `indpb`.
 
     It returns and raises as `cxMask` does.
 
@@ -211,11 +212,11 @@ def cxMatrices(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random
 
 @operator("Montana and Davis 1989")
 def cxUnits(ind1: Genome, ind2: Genome, *, indpb: float = 0.5, rng: np.random.Generator) -> tuple[Genome, Genome]:
-    """Exchange whole units: all weights that lead into one go together, its bias among them.
+    """Exchange whole units: all input weights of a unit together with its bias.
 
-    The units of a matrix are counted by its last axis, as Keras has it: the neurons of a dense layer, the filters of a
-    convolution. A vector that has as many elements as the matrix before it has units is taken for their biases; any
-    other vector's elements are units by themselves.
+    The units of a matrix are its last axis, as in Keras: the neurons of a dense layer, the filters of a convolution. A
+    vector after a matrix holds the biases of its units if their numbers are equal; the elements of any other vector
+    are units of their own.
 
     It returns and raises as `cxMask` does.
 

@@ -1,4 +1,4 @@
-"""The algorithm of a toolbox, and its operators, in a sentence."""
+"""A sentence about the algorithm of a toolbox, and its settings in the form of JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from deap_nn.operators.recombination import cxScanning
 from deap_nn.operators.selection import operator_of, selMirrored, selRankBoosted
 
 FITNESS_NAMES = {"error": "the error of the best", "cross_entropy": "the error of the best, from its cross-entropy"}
-"""What an `ErrorScaled` follows."""
+"""The error that an `ErrorScaled` uses, by its kind of fitness."""
 
 
 def describe_algorithm(toolbox: base.Toolbox, members: int, *, mates: int | None = None) -> str:
@@ -34,11 +34,11 @@ def describe_algorithm(toolbox: base.Toolbox, members: int, *, mates: int | None
     Parameters
     ----------
     toolbox : deap.base.Toolbox
-        With the operators.
+        The toolbox with the operators.
     members : int
-        The size of the population, from which follows the number of parents.
+        The size of the population, which determines the number of parents.
     mates : int, optional
-        The number of parents that the loop crosses at a time: 2 for DEAP's own. Left out, that of `evolve`.
+        The number of parents in a crossover: 2 in DEAP's own loops. Default: that of `evolve`.
 
     Examples
     --------
@@ -63,7 +63,7 @@ times the error of the best (mutGaussianAdaptive), selection by rank with pressu
 
 
 def name_of(registered: Any) -> str:
-    """Return the name of a registered function, without what it is wrapped in."""
+    """Return the name of a registered function, without its wrappers."""
     if operated_by(registered) is not None:
         return f"{name_of(operated_by(registered))}, weight by weight"
     function = inspect.unwrap(operator_of(registered))
@@ -141,7 +141,7 @@ def _around_centre(registered: Registered, members: int) -> str:
 
 
 def told(value: Any) -> Any:
-    """Return an argument in the form of JSON; other values than numbers and texts by their names or a digest."""
+    """Return an argument in the form of JSON: arrays as a digest, functions and other objects by their names."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic | complex | bytes):
@@ -164,9 +164,9 @@ def told(value: Any) -> Any:
 
 
 def named(function: Any) -> str:
-    """Return the name of a function or class, or of the class of anything else.
+    """Return the name of a function or class, or of the class of any other object.
 
-    Without its module: that of a script is ``__main__`` in one process, and its file's name in another.
+    The name is without its module, since that of a script is ``__main__`` in one process and a file name in another.
     """
     return str(getattr(function, "__qualname__", type(function).__qualname__))
 

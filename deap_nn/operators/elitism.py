@@ -1,4 +1,4 @@
-"""Members that live on unchanged and are scored again on each new mini-batch."""
+"""Elites: members that are kept unchanged and scored again on each new mini-batch."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 
 class Elitism:
-    """The best of a generation are in the next one too, unchanged, at its last places.
+    """Keeps the best members of a generation, unchanged, at the last places of the next one.
 
     Parameters
     ----------
     count : int
-        How many live on, at least 0.
+        The number of members that are kept, at least 0.
     batches : int
-        The fitness of one that lives on is a mean over so many of its last mini-batches: of all until there are so
-        many, and then each new one counts as much as it would in the mean of so many. At least 1, the new one alone.
+        The fitness of an elite is a running mean over its mini-batches: their plain mean over the first `batches`, and
+        afterwards each new one is averaged in at a rate of 1/`batches`. At least 1, which uses only the new one.
     """
 
     def __init__(self, count: int, batches: int) -> None:
@@ -26,7 +26,7 @@ class Elitism:
         self._before: dict[int, tuple[tuple[float, ...], int]] = {}
 
     def choose(self, population: Sequence[Any]) -> list[Any]:
-        """Return the best of an evaluated population, which are to be at the last places of the next generation."""
+        """Return the best members of an evaluated population: the last members of the next generation."""
         best = heapq.nlargest(self.count, range(len(population)), key=lambda place: population[place].fitness)
         first = len(population) - self.count
         self._before = {
@@ -36,12 +36,12 @@ class Elitism:
         return [population[place] for place in best]
 
     def go_on(self, places: Sequence[int], size: int) -> None:
-        """Take note of the places, in the generation before, of those that live on in one of `size` members."""
+        """Note the elites of a generation of `size` members, given their places in the generation before."""
         first = size - self.count
         self._lived = {first + i: min(self._lived.get(place, 1) + 1, self.batches) for i, place in enumerate(places)}
 
     def averaged(self, place: int, values: tuple[float, ...]) -> tuple[float, ...]:
-        """Return the fitness of a member whose present mini-batch gives it some values."""
+        """Return the fitness of the member at a place, given its values on the present mini-batch."""
         before, lived = self._before.get(place, (values, 0))
         lived = min(lived, self.batches - 1)
         if not lived:

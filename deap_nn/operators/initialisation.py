@@ -1,4 +1,4 @@
-"""How genomes start, in the form of DEAP's ``init...`` functions."""
+"""Initialisation of genomes, in the form of DEAP's ``init...`` functions."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -18,7 +18,7 @@ Container = Callable[[list[Matrix]], Individual]
 
 
 Bounds = tuple[float, float]
-"""The least and the largest weight."""
+"""The smallest and the largest weight."""
 
 
 def _check(container: object, layout: object, rng: np.random.Generator, sigma: float = 0.0) -> None:
@@ -32,7 +32,7 @@ def _check(container: object, layout: object, rng: np.random.Generator, sigma: f
 
 
 def _drawn(layout: Layout, noise: Vector | NoiseTable | None, rng: np.random.Generator) -> tuple[Vector, float]:
-    """Return normal numbers, and what they have to be multiplied by to be standard normal."""
+    """Return normal numbers, and the factor that makes them standard normal."""
     flat = empty_vector(layout.size)
     if noise is None:
         rng.standard_normal(dtype=np.float32, out=flat)
@@ -43,7 +43,7 @@ def _drawn(layout: Layout, noise: Vector | NoiseTable | None, rng: np.random.Gen
 
 
 def _made(container: Container[Individual], matrices: Sequence[Matrix], bounds: Bounds | None) -> Individual:
-    """Return what the container makes of matrices, whose weights are clipped to the bounds, if there are any."""
+    """Clip the weights to the bounds, if there are any, and return the container's individual."""
     if bounds is not None:
         low, high = check_bounds(bounds)
         for matrix in matrices:
@@ -72,29 +72,29 @@ def initNormal(
     sigma : float
         The standard deviation, at least 0; 1 is the article's.
     noise : numpy.ndarray or NoiseTable, optional
-        Standard normal numbers, shape (n,), float32, at least two for each weight: the sum of two stretches of them is
-        taken, which costs a fifth of drawing as many and has the same distribution. Drawn afresh if left out.
+        Standard normal numbers, shape (n,), float32, at least two for each weight. Each individual is the scaled sum of
+        two slices of them, which has the same distribution as new numbers at a fifth of the cost. Default: new numbers.
     bounds : (float, float), optional
-        Weights are clipped to the least and the largest one.
+        The smallest and the largest weight; weights are clipped to them.
     rng : numpy.random.Generator
         The source of randomness.
 
     Returns
     -------
     Individual
-        What `container` makes.
+        The result of `container`.
 
     Raises
     ------
     ValueError
-        If `sigma` is negative or not finite, `noise` no vector of float32 numbers or too short, or `bounds` no two
-        numbers, the lower one first.
+        If `sigma` is negative or not finite, `noise` is not a float32 vector or too short, or `bounds` are not two
+        numbers, the smaller one first.
     TypeError
         If an argument is of the wrong kind.
 
     References
     ----------
-    The start of "My experiments in replacing deep learning backpropagation (SGD) with a genetic algorithm",
+    The initialisation of "My experiments in replacing deep learning backpropagation (SGD) with a genetic algorithm",
     Towards Data Science.
 
     Examples
@@ -110,11 +110,11 @@ def initNormal(
 
 
 def fan_in_scales(layout: Layout) -> tuple[float, ...]:
-    r"""Return the standard deviation :math:`\sqrt{2/n}` of each matrix' start, for a fan-in of `n`.
+    r"""Return the initial standard deviation :math:`\sqrt{2/n}` of each matrix with a fan-in of `n`.
 
-    A vector takes that of the matrix before it, whose biases it holds, or 1 where there is none: as the scales of
-    a mutation they change both in proportion. ``layout.vectors`` tells them, also those of more dimensions that Keras'
-    GRU and attention layers have.
+    A vector holds the biases of the matrix before it and takes the same value, or 1 if it comes first: used as the
+    scales of a mutation, the values change both in proportion. ``layout.vectors`` marks the vectors, also those of two
+    or more dimensions in Keras' GRU and attention layers.
 
     Examples
     --------
@@ -137,10 +137,10 @@ def initScaled(
     bounds: Bounds | None = None,
     rng: np.random.Generator,
 ) -> Individual:
-    """Draw every matrix with a variance of 2 / fan-in, and start vectors at zero.
+    """Draw every matrix with a variance of 2 / fan-in, and set biases to 0 and gains to 1.
 
-    Vectors are biases, which start at 0, or the gains of a normalisation (a name that ends in ``gamma`` or
-    ``scale``), which start at 1; ``layout.vectors`` tells which they are.
+    ``layout.vectors`` marks the vectors. One with a name that ends in ``gamma`` or ``scale`` holds the gains of a
+    normalisation; any other holds biases.
 
     It returns and raises as `initNormal` does.
 
@@ -197,18 +197,18 @@ def initAround(
     layout : Layout
         The matrices; ``layout.fan_ins`` scales the noise.
     weights : sequence of array_like
-        The given ones, a matrix for each of the layout's.
+        The given weights, a matrix for each of the layout's.
     sigma : float
-        The standard deviation, where a matrix has a scale of 1; at least 0.
+        The standard deviation for a matrix with a scale of 1, at least 0.
     place : int, optional
-        The individual's number in the population: 0 is left as the weights are given.
+        The individual's number in the population; number 0 gets the given weights without noise.
     container, noise, bounds, rng
         As `initNormal` takes them.
 
     References
     ----------
     F. P. Such et al., "Deep neuroevolution: genetic algorithms are a competitive alternative for training deep neural
-    networks for reinforcement learning", arXiv:1712.06567, 2017, where mutations go from such a start.
+    networks for reinforcement learning", arXiv:1712.06567, 2017, which mutates from such a start.
 
     Examples
     --------

@@ -19,7 +19,7 @@ Genome = TypeVar("Genome", bound=WeightList)
 
 
 def matrix_factors(amount: float, scale: Sequence[float] | None, matrices: int) -> list[np.float32]:
-    """Return what the noise of each matrix is multiplied by: the amount times the matrix' scale, rounded once.
+    """Return the factor on the noise of each matrix: the mutation step size times the matrix' scale, rounded once.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def matrix_factors(amount: float, scale: Sequence[float] | None, matrices: int) 
 
 
 LEAST_SIZE = 0.01
-"""The weights of a matrix count as no smaller than this: biases that begin at zero are mutated too."""
+"""The smallest scale of a matrix with "own", so that biases that start at 0 are mutated too."""
 
 
 def scales_of(
@@ -44,7 +44,7 @@ def scales_of(
 ) -> Sequence[float] | None:
     """Return a scale as numbers: "own" is the root mean square of each matrix, at least ``LEAST_SIZE``.
 
-    One that is no number any more counts as the least, and none as so large that noise times it were infinite.
+    NaN counts as ``LEAST_SIZE``. An upper bound keeps the scale times `amount` a finite float32.
     """
     if not isinstance(scale, str):
         return scale
@@ -55,7 +55,7 @@ def scales_of(
 
 
 def _size(matrix: NDArray[np.float32], most: float) -> float:
-    """Return the root mean square of a matrix within its bounds."""
+    """Return the root mean square of a matrix, from ``LEAST_SIZE`` to `most`."""
     size = float(np.sqrt(np.mean(np.square(matrix, dtype=np.float64)))) if matrix.size else 0.0
     return min(size, most) if size > LEAST_SIZE else LEAST_SIZE
 
@@ -73,14 +73,14 @@ def mutGaussianAdaptive(
     mirrored: bool = False,
     rng: np.random.Generator,
 ) -> tuple[Genome]:
-    """Add normal noise, whose strength may follow the run, to each weight.
+    """Add normal noise to each weight, with a fixed or adaptive standard deviation.
 
     Parameters
     ----------
     individual : WeightList
         Modified in place.
     sigma : float or Adaptation
-        The standard deviation of the noise, or what knows it. `SelfAdaptive` keeps that of each individual in its
+        The standard deviation of the noise, or its adaptation. `SelfAdaptive` stores that of each individual in the
         attribute ``strategy``, as DEAP's own evolution strategies do.
     indpb : float
         The probability that a weight is changed, 0 to 1, both exact.
@@ -88,12 +88,12 @@ def mutGaussianAdaptive(
         A factor of `sigma` for each matrix; "own" is the root mean square of the matrix' weights, at least
         ``LEAST_SIZE``.
     matrices : {"all", "one"}
-        Whether all are mutated, or one that is drawn at random.
+        Mutate all matrices, or one drawn at random.
     bounds : (float, float), optional
-        All weights are clipped to the least and the largest one afterwards.
+        The smallest and the largest weight; all weights are clipped to them afterwards.
     noise : NoiseTable or numpy.ndarray, optional
-        Standard normal float32 numbers to take a slice of, at least as many as the individual has weights. Left out,
-        the noise is drawn anew, which takes ten times as long.
+        Standard normal float32 numbers of which a slice is used, at least one for each weight. Default: new numbers,
+        which takes ten times as long.
     mirrored : bool
         Subtract the noise instead of adding it.
     rng : numpy.random.Generator
@@ -107,8 +107,8 @@ def mutGaussianAdaptive(
     Raises
     ------
     ValueError
-        If `sigma` or a factor is negative or not finite, `indpb` out of range, `scale` of another length than the
-        individual, `matrices` neither "all" nor "one", or `bounds` no two numbers, the lower one first.
+        If `sigma` or a factor is negative or not finite, `indpb` is out of range, `scale` has another length than the
+        individual, `matrices` is neither "all" nor "one", or `bounds` are not two numbers, the smaller one first.
     TypeError
         If the individual is no `WeightList`.
 

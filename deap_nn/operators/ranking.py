@@ -1,4 +1,4 @@
-"""Ranks: how often, or with which weight, each member is a parent."""
+"""Weights of ranks: selection probabilities and recombination weights, best first."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from deap_nn.core.arguments import check_count, check_number, check_positive
 
 
 def rank_weights(size: int, pressure: float, boost: float, boosted: int) -> NDArray[np.float64]:
-    """Return the probability of each rank, best first, that `selRankBoosted` draws the first of a pair with.
+    """Return the probability with which `selRankBoosted` draws each rank as the first of a pair, best first.
 
-    Rank :math:`i` of :math:`n` has :math:`(s - 2(s-1) i/(n-1))/n` with the pressure :math:`s`; the first
-    `boosted` are multiplied by `boost`, and all normalised to a sum of 1.
+    Rank :math:`i` of :math:`n`, counted from 0, has :math:`(s - 2(s-1) i/(n-1))/n` with the pressure :math:`s`. The
+    first `boosted` are multiplied by `boost`, then all are normalised to a sum of 1.
     """
     ranks = np.arange(size) / max(size - 1, 1)
     weights = pressure - 2.0 * (pressure - 1.0) * ranks
@@ -26,7 +26,7 @@ def rank_weights(size: int, pressure: float, boost: float, boosted: int) -> NDAr
 
 
 FEWEST_OF_A_SHARE = 2
-"""The least number of parents that a share of the individuals gives if nothing is said: a pair has two."""
+"""The default minimum number of parents if a share of the individuals is given: a pair has two."""
 
 
 def check_parents(parents: float | None, fewest: int = FEWEST_OF_A_SHARE) -> None:
@@ -42,7 +42,7 @@ def check_parents(parents: float | None, fewest: int = FEWEST_OF_A_SHARE) -> Non
 
 
 def number_of_parents(parents: float | None, size: int, fewest: int = FEWEST_OF_A_SHARE) -> int | None:
-    """Return how many of `size` individuals are parents; None for all.
+    """Return the number of parents among `size` individuals; None for all.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def number_of_parents(parents: float | None, size: int, fewest: int = FEWEST_OF_
     size : int
         The number of individuals.
     fewest : int
-        The least number that a share gives, if there are as many individuals.
+        The smallest number that a share gives, unless `size` is smaller.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def check_ranking(
 
 
 def log_rank_weights(size: int) -> NDArray[np.float64]:
-    r"""Return the share of each rank `i` of `n`, best first, that a draw by it has: :math:`\ln(n + 1/2) - \ln i`."""
+    r"""Return the weight of each rank `i` from 1 to `n`: :math:`\ln(n + 1/2) - \ln i`, normalised to a sum of 1."""
     # Equation 49 of N. Hansen, "The CMA evolution strategy: a tutorial", arXiv:1604.00772: n is half of its lambda.
     weights = np.log(size + 0.5) - np.log(np.arange(1, size + 1))
     shares: NDArray[np.float64] = weights / weights.sum()
@@ -84,18 +84,19 @@ def log_rank_weights(size: int) -> NDArray[np.float64]:
 
 
 def recombination_weights(size: int, parents: float | None = None) -> NDArray[np.float64]:
-    """Return how much each of a whole population counts, best first, where all of it is recombined around a centre.
+    """Return the recombination weight of each member of a population, best first, for the next centre.
 
-    The better half counts by the logarithm of its ranks; the worse half, the very worst first, as much against: what
-    did badly says where not to go. Together the sizes are 1 and the weights 0, or 1 where there is one alone.
+    The better half has positive weights by the logarithm of the ranks. The worse half has the same weights negated,
+    mirrored so that the centre moves away from the worst member most. The absolute weights sum to 1 and the weights
+    to 0; a population of one has the weight 1.
 
     Parameters
     ----------
     size : int
-        How many there are, at least 1.
+        The number of members, at least 1.
     parents : int or float, optional
-        The number of the best that count, and of the worst, at least 1 and at most half of all; a float is a share of
-        all. Left out, half of all.
+        The number of the best members with a weight, which is also that of the worst. At least 1 and at most half of
+        all; a float is a share of all. Default: half of all.
 
     Returns
     -------
@@ -131,28 +132,28 @@ def recombination_weights(size: int, parents: float | None = None) -> NDArray[np
 
 
 Weigh = Callable[[int], NDArray[np.float64]] | None
-"""What says how much each counts, best first, given how many there are; None where they count as often as drawn."""
+"""Returns the recombination weights, best first, for a number of members; None if each draw counts 1."""
 
 Key = TypeVar("Key", bound=Hashable)
 
 
 def weights_of(weigh: Callable[[int], Any], size: int) -> NDArray[np.float64]:
-    """Return how much each of `size` members counts, best first, or raise ValueError where that is not told."""
+    """Return the recombination weights of `size` members, or raise ValueError if one is missing or not finite."""
     weights = np.asarray(weigh(size), np.float64)
     if weights.shape != (size,) or not np.isfinite(weights).all():
-        raise ValueError(f"weigh must return a weight for each of {size} members, a finite number")
+        raise ValueError(f"weigh must return a finite weight for each of {size} members")
     return weights
 
 
 def counts_and_kept(drawn: Sequence[Key], weigh: Weigh) -> tuple[dict[Key, float], float]:
-    """Return how much each of those counts that a centre is made of, in their order, and how much the one before it.
+    """Return the weight of each member in the next centre, in their order, and the weight of the present centre.
 
     Parameters
     ----------
     drawn : sequence
-        Who was drawn, each as often as it was; where there are weights everybody, best first.
+        The drawn members, each once per draw; all members, best first, if there is a `weigh`.
     weigh : callable or None
-        What gives the weights.
+        Returns the recombination weights.
     """
     counts: dict[Key, float] = {}
     weights = np.ones(len(drawn)) if weigh is None else weights_of(weigh, len(drawn))
@@ -163,5 +164,5 @@ def counts_and_kept(drawn: Sequence[Key], weigh: Weigh) -> tuple[dict[Key, float
 
 
 def counted(counts: Iterable[float], kept: float) -> float:
-    """Return what all count together, the centre before them too: the same wherever a centre is made."""
+    """Return the total weight, that of the present centre included: each way of making a centre divides by it."""
     return 1.0 if kept else math.fsum(counts)

@@ -10,13 +10,13 @@ from deap_nn.operators.crossover import Genome
 from deap_nn.operators.registry import operator
 
 MOST_MATES = 256
-"""As many genomes can be mated at a time."""
+"""The largest number of parents of one crossover: a random byte chooses among them."""
 
 
 def rotations(size: int, count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Draw a number from 0 to `count` - 1 for each locus, from a random byte; shape (size,), uint8.
 
-    All are equally probable where `count` is a power of two, and to within 1/256 elsewhere.
+    All are equally probable if `count` is a power of two; otherwise their probabilities differ by up to 1/256.
     """
     octets = np.frombuffer(rng.bytes(size), dtype=np.uint8)
     return (octets.astype(np.uint16) * np.uint16(count) >> 8).astype(np.uint8)
@@ -24,10 +24,10 @@ def rotations(size: int, count: int, rng: np.random.Generator) -> NDArray[np.uin
 
 @operator("Eiben, Raué and Ruttkay 1994")
 def cxScanning(*individuals: Genome, rng: np.random.Generator) -> tuple[Genome, ...]:
-    """Let the values of each locus change places among several individuals, by a random rotation.
+    """Rotate the values of each locus among several individuals by a random number of places.
 
-    A child's locus has the value of any of its parents with the same probability, independently of its other loci, and
-    each locus keeps all its values. With two individuals that is `cxMask` with one half, from other random numbers.
+    A child takes the value at each locus from any parent with the same probability, independently of its other loci.
+    Each locus keeps all its values. With two individuals this is `cxMask` with `indpb` 0.5, from other random numbers.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def cxScanning(*individuals: Genome, rng: np.random.Generator) -> tuple[Genome, 
     Raises
     ------
     ValueError
-        If the shapes differ, or there are too few or too many.
+        If the shapes differ, or there are too few or too many individuals.
     TypeError
         If an individual is no `WeightList`.
 
@@ -74,21 +74,21 @@ def cxScanning(*individuals: Genome, rng: np.random.Generator) -> tuple[Genome, 
 
 
 def further(centre: Vector, mean: NDArray[np.float64], step: float, out: Vector) -> None:
-    """Write what lies `step` times as far from a centre as a mean does, in its direction; all of shape (n,)."""
+    """Write the extrapolation ``centre + step * (mean - centre)``, computed in float64; all of shape (n,)."""
     start = centre.astype(np.float64)
     np.add(start, step * (mean - start), out=out, casting="same_kind")
 
 
 @operator("Michalewicz 1992; Beyer 1995")
 def cxMean(*individuals: Genome, rng: np.random.Generator) -> tuple[Genome, ...]:
-    """Let each individual become the mean of all (intermediate recombination, arithmetic crossover).
+    """Replace each individual by the mean of all (intermediate recombination, arithmetic crossover).
 
     Parameters
     ----------
     *individuals : WeightList
         At least two, of the same shapes; modified in place.
     rng : numpy.random.Generator
-        Not drawn from: there is nothing random about a mean.
+        Not used, since a mean is not random.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The registry of operators: what is listed here is documented, and tested by one battery of contract tests."""
+"""The registry of operators: all operators in it are documented, and tested by one set of contract tests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator, the prefix of its name, and where it comes from."""
+    """An operator, its kind (the prefix of its name) and its source in the literature."""
 
     function: Callable[..., Any]
     kind: Kind
@@ -23,16 +23,16 @@ class Operator:
 
 
 OPERATORS: list[Operator] = []
-"""All that are listed, which those of this package are once its public names have been imported."""
+"""The registered operators. Those of this package are added when its public names are imported."""
 
 
 def operator(reference: str) -> Callable[[Function], Function]:
-    """List the function that this decorates as an operator, and where it comes from.
+    """Register the decorated function as an operator, with its source in the literature.
 
     Raises
     ------
     ValueError
-        If its name does not begin with what the kind of operator is called in DEAP.
+        If the function's name does not begin with one of DEAP's prefixes.
     """
 
     def listed(function: Function) -> Function:

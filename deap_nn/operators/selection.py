@@ -23,19 +23,23 @@ Individual = TypeVar("Individual")
 
 
 def _draw_pairs(weights: NDArray[np.float64], pairs: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Draw `pairs` pairs of two different places each; shape (pairs, 2)."""
+    """Draw `pairs` pairs of two different places by their weights; shape (pairs, 2).
+
+    If there is only one place, both of a pair are that place.
+    """
     last = weights.size - 1
     ends = np.cumsum(weights)
     draws = rng.random((pairs, 2))
     first = np.minimum(np.searchsorted(ends, draws[:, 0], side="right"), last)
     if last == 0:
         return np.stack([first, first], axis=1)
-    # The second is drawn from what the first leaves: its stretch of the line is skipped.
+    # The second is drawn without the first: the interval of the first on the line is skipped.
     point = draws[:, 1] * (ends[-1] - weights[first])
     point += np.where(point >= ends[first] - weights[first], weights[first], 0.0)
     second = np.minimum(np.searchsorted(ends, point, side="right"), last)
     neighbour = np.where(first == last, first - 1, first + 1)
-    second = np.where(second == first, neighbour, second)  # rounding at the edge of a stretch
+    # Rounding at the edge of an interval can give the first again: its neighbour is taken.
+    second = np.where(second == first, neighbour, second)
     return np.stack([first, second], axis=1)
 
 
@@ -52,27 +56,27 @@ def selRankBoosted(
     rng: np.random.Generator,
     fit_attr: str = "fitness",
 ) -> list[Individual]:
-    """Draw `k` individuals by linear ranking with the very best boosted, in pairs of two different ones.
+    """Draw `k` individuals by linear ranking with a boost for the best, in pairs of two different ones.
 
-    Places 2i and 2i+1 of the result are a pair: the second is drawn from those that the first leaves.
+    Places 2i and 2i+1 of the result are a pair: the second individual is drawn without the first.
 
     Parameters
     ----------
     individuals : sequence
-        Evaluated individuals; one that stands in several places counts once.
+        Evaluated individuals; one that occurs several times counts once.
     k : int
-        How many to draw, at least 0.
+        The number of individuals to draw, at least 0.
     pressure : float
-        How often the best is drawn, as a multiple of the average: 1 (all alike) to 2 (the worst never).
+        The expected number of draws of the best, as a multiple of the average: 1 (all equal) to 2 (the worst never).
     boost : float
-        The weight of the best `boosted` is multiplied by it, above 0; 1 is plain linear ranking.
+        The factor on the weights of the best `boosted` individuals, above 0; 1 is plain linear ranking.
     boosted : int
-        How many of the best are boosted, at least 0.
+        The number of boosted individuals, at least 0.
     parents : int or float, optional
         Draw only from the best `parents` (truncation): an integer of at least 1, or a share of the individuals, above 0
-        and up to 1. Left out, from all.
+        and up to 1. Default: from all.
     fewest : int
-        The least number of parents that a share gives.
+        The smallest number of parents that a share gives.
     rng : numpy.random.Generator
         The source of randomness.
     fit_attr : str
@@ -81,12 +85,12 @@ def selRankBoosted(
     Returns
     -------
     list
-        The drawn individuals themselves, no copies.
+        The drawn individuals, not copies.
 
     Raises
     ------
     ValueError
-        If an argument is out of range, there is nobody to draw from, or somebody has no valid fitness.
+        If an argument is out of range, there are no individuals, or the fitness of one is not valid.
     TypeError
         If an argument is of the wrong kind.
 
@@ -130,10 +134,10 @@ def selLogRank(
     rng: np.random.Generator,
     fit_attr: str = "fitness",
 ) -> list[Individual]:
-    """Draw `k` of the better half by the logarithm of their rank, with as little chance as can be.
+    """Draw `k` of the better half by the logarithm of their rank, by stochastic universal sampling.
 
-    Each is drawn as often as its share of `k` says, rounded up or down (stochastic universal sampling), the best first.
-    With a toolbox' ``weigh`` `evolve` draws nobody: there all count, by `recombination_weights`.
+    Each is drawn `k` times its probability, rounded up or down; the best come first. If the toolbox has a ``weigh``,
+    `evolve` does not draw parents: all members count, by `recombination_weights`.
 
     It returns and raises as `selRankBoosted` does.
 
@@ -142,8 +146,8 @@ def selLogRank(
     individuals : sequence
         Evaluated individuals.
     parents : int or float, optional
-        Draw only from the best `parents`, at least 1 and at most half of all; a float is a share of all. Left out, from
-        half of all.
+        Draw only from the best `parents`, at least 1 and at most half of all; a float is a share of all. Default: from
+        the better half.
     k, rng, fit_attr
         As `selRankBoosted` takes them.
 
@@ -173,9 +177,9 @@ def selLogRank(
 
 
 def operator_of(select: Any) -> Any:
-    """Return the function that a registered selection comes down to; a decorated one is a function of its own.
+    """Return the innermost function of a registered selection; a decorated one is a function of its own.
 
-    `functools.wraps` gives a decorator's function all attributes of what it wraps, ``operator`` among them.
+    `functools.wraps` copies all attributes to the decorator's function, ``operator`` among them.
     """
     while isinstance(select, partial) or (hasattr(select, "operator") and not hasattr(select, "__wrapped__")):
         select = select.func if isinstance(select, partial) else select.operator
@@ -183,12 +187,12 @@ def operator_of(select: Any) -> Any:
 
 
 def is_log_rank(select: Any) -> bool:
-    """Return whether a registered selection is `selLogRank`, and nobody has decorated it."""
+    """Return whether a registered selection is `selLogRank`, not decorated."""
     return operator_of(select) is selLogRank
 
 
 def _universal(ranked: list[Individual], k: int, rng: np.random.Generator) -> list[Individual]:
-    """Draw `k` of some by the logarithm of their rank (stochastic universal sampling)."""
+    """Draw `k` of some ranked individuals by the logarithm of their rank (stochastic universal sampling)."""
     ends = np.cumsum(log_rank_weights(len(ranked)))
     points = (rng.random() + np.arange(k)) / max(k, 1)
     return [ranked[place] for place in np.minimum(np.searchsorted(ends, points, side="right"), len(ranked) - 1)]
@@ -203,11 +207,10 @@ def selMirrored(
     rng: np.random.Generator,
     fit_attr: str = "fitness",
 ) -> list[Individual]:
-    """Draw `k` of the better ones of each pair, by the logarithm of their rank, with as little chance as can be.
+    """Draw `k` of the better members of all pairs by the logarithm of their rank, by stochastic universal sampling.
 
-    Two side by side, at the places 2i and 2i+1, are a pair: children mirrored at what they come from, of which only
-    the better one says where to go. Each is drawn as often as its share of `k` says, rounded up or down (stochastic
-    universal sampling), the best first.
+    The members at the places 2i and 2i+1 are a pair: two children mirrored at their parent, of which only the better
+    one can be drawn. Each is drawn `k` times its probability, rounded up or down; the best come first.
 
     It returns and raises as `selRankBoosted` does.
 
@@ -216,8 +219,8 @@ def selMirrored(
     individuals : sequence
         Evaluated individuals.
     parents : int or float, optional
-        Draw only from the best `parents` of the better ones, at least 1; a float is a share of all individuals. Left
-        out, from all of the better ones.
+        Draw only from the best `parents` of the better members, at least 1; a float is a share of all individuals.
+        Default: from all of the better members.
     k, rng, fit_attr
         As `selRankBoosted` takes them.
 
@@ -249,16 +252,16 @@ def selMirrored(
 
 
 def _fitness_of(individuals: Sequence[Any], fit_attr: str) -> Callable[[Any], Any]:
-    """Return what gives the fitness of an individual, or raise where there is nobody or somebody has none."""
+    """Return a getter of an individual's fitness; raise if there are no individuals or a fitness is not valid."""
     if not isinstance(fit_attr, str):
         raise TypeError(f"fit_attr must be the name of an attribute, got {fit_attr!r}")
     fitness = attrgetter(fit_attr)
     try:
         valid = [fitness(individual).valid for individual in individuals]
     except (TypeError, AttributeError) as error:
-        raise TypeError(f"individuals must be a sequence whose members have a {fit_attr}: {error}") from error
+        raise TypeError(f"individuals must be a sequence of members with a {fit_attr}: {error}") from error
     if not valid:
         raise ValueError("individuals must not be empty")
     if not all(valid):
-        raise ValueError("individuals must all have a valid fitness")
+        raise ValueError("individuals must all have a valid fitness: evaluate them first")
     return fitness

@@ -1,4 +1,4 @@
-"""What the commands share: one line for bad input, and true exit statuses."""
+"""The shared parts of the commands: options, one line for bad input, and true exit statuses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GROUPS = ("run", "algorithm", "data", "output", "speed")
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Add each option's default to its help, where argparse has one, and keep the lines of the examples."""
+    """Add each option's default to its help, if argparse has one, and keep the lines of the examples."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default in (None, False) else super()._get_help_string(action)
@@ -31,7 +31,7 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises `InputError` where argparse prints the usage and exits.
+    """An argument parser that raises `InputError` for bad input, instead of printing the usage and exiting.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Parser(argparse.ArgumentParser):
         self.groups = {name: self.add_argument_group(name) for name in GROUPS}
 
     def error(self, message: str) -> NoReturn:
-        """Raise `InputError`; an unknown option that resembles one is told which."""
+        """Raise `InputError`; the message for an unknown option suggests a similar one."""
         _, is_unknown, given = message.partition("unrecognized arguments: ")
         option = given.partition(" ")[0].partition("=")[0]
         raise InputError(message + (did_you_mean(option, self._option_string_actions) if is_unknown else ""))
@@ -107,7 +107,7 @@ def number(minimum: float, maximum: float = math.inf) -> Callable[[str], float]:
 
 
 def picture(text: str) -> Path:
-    """Return, as an argparse type does, the path of a PNG in a folder that there is and that can be written."""
+    """Return, as an argparse type, the path of a PNG in an existing folder that can be written."""
     path = Path(text)
     if path.suffix.lower() != ".png" or path.is_dir():
         raise argparse.ArgumentTypeError(f"must be a file that ends in .png, got {text!r}")
@@ -117,7 +117,7 @@ def picture(text: str) -> Path:
 
 
 class _Unbroken:
-    """A stream that drops its text once nobody reads it: ``| head -1`` ends no run."""
+    """A stream that drops its text once its reader has closed it: ``| head -1`` does not end a run."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -130,24 +130,24 @@ class _Unbroken:
             return method(*arguments)
         except BrokenPipeError:
             nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())  # for what is still to come, and Python's own flush at the end
+            os.dup2(nowhere, self._stream.fileno())  # for later text, and for Python's own flush at exit
             os.close(nowhere)
             return None
 
     def write(self, text: str) -> int:
-        """Write text, if somebody reads it."""
+        """Write text, unless the reader has closed the stream."""
         self._doing(self._stream.write, text)
         return len(text)
 
     def flush(self) -> None:
-        """Flush, if somebody reads it."""
+        """Flush, unless the reader has closed the stream."""
         self._doing(self._stream.flush)
 
 
 def mend_streams() -> None:
-    """Open what was closed of input, output and errors, as by ``2>&-``, and let output outlive its reader.
+    """Open the standard streams that are closed, as by ``2>&-``, and make output survive the end of its reader.
 
-    A descriptor that is left closed is given to the next file that is opened, and what is printed goes into that.
+    The next file that is opened would get a closed stream's descriptor, and printed text would go into that file.
     """
     for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
         try:
@@ -166,10 +166,10 @@ def mend_streams() -> None:
 
 
 def run_command(main: Callable[[], int]) -> None:
-    """Run a command's main function, report what went wrong in one line, and exit.
+    """Run a command's main function, report an error in one line, and exit.
 
-    The status is what `main` returns; 2 for `InputError`, 130 when interrupted, 1 for any other exception. Under
-    ``python -m scoop``, which makes a traceback of every exit, it returns instead.
+    The status is the result of `main`; 2 for `InputError`, 130 when interrupted, 1 for any other exception. Under
+    ``python -m scoop``, which prints a traceback for every exit, it returns instead.
     """
     warnings.showwarning = warn_in_one_line
     mend_streams()
@@ -200,7 +200,7 @@ def _complain(message: object, status: int) -> int:
 
 
 def _say(kind: str, message: object) -> None:
-    """Print one line, in which names that a stranger chose cannot move the terminal's cursor."""
+    """Print one line; control characters are escaped, as a file's name could move the terminal's cursor by them."""
     line = printable(" ".join(str(message).split()))
     print_above_bar(f"{_program()}: {kind}: {line}", sys.stderr)
 
@@ -218,7 +218,7 @@ def check_new_folder(path: str | os.PathLike[str], option: str) -> Path:
     Raises
     ------
     InputError
-        If something is there already, or the nearest folder above it cannot be written.
+        If the path exists already, or the nearest folder above it cannot be written.
     """
     folder = Path(path)
     if os.path.lexists(folder):

@@ -17,9 +17,9 @@ ABANDONED_SECONDS = 3600.0
 
 
 def sweep_folders(place: Path, pattern: str) -> None:
-    """Remove the folders of this user's runs at a place whose ``lock`` no living process holds."""
+    """Remove the folders of this user's runs at a place, unless a living process holds their ``lock``."""
     for folder in place.glob(pattern):
-        with contextlib.suppress(OSError):  # it is in use, being made or removed at this moment, or no folder of ours
+        with contextlib.suppress(OSError):  # it is in use, being made or removed now, or not this user's
             if not is_foreign(folder):
                 _remove_abandoned(folder)
 
@@ -32,14 +32,14 @@ def _remove_abandoned(folder: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
         return
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises while a process of the run lives
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_foreign(path: Path) -> bool:
-    """Return whether something is at a path that is no directory of this user's, closed to all others.
+    """Return whether a path exists and is not a folder of this user's that is closed to all others.
 
-    The shared folders for temporary files are open to all users, who may put anything there under any name.
+    The shared folders for temporary files are open to all users, and each may put anything there under any name.
     """
     try:
         found = path.lstat()

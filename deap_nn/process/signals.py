@@ -17,42 +17,43 @@ from deap_nn.process import time_limit
 from deap_nn.process.workers import hands_status_on, running_under_scoop
 
 GRACE_SECONDS = 10.0
+"""Further signals within this time after the first are ignored, so that an interrupted program can save."""
 
-_told: list[float] = []
-"""When a signal first asked the body of `interruptible` to end."""
+_first_at: list[float] = []
+"""The time of the first signal to the body of `interruptible`."""
 
 _unheeded: list[int] = []
-"""That signal, until its KeyboardInterrupt is seen to leave the body of `heeding_signals`."""
+"""That signal, until its KeyboardInterrupt leaves the body of `heeding_signals`."""
 
 SAVE_SECONDS = 3.0
-"""Under `deap_nn.launch` an interrupted program has so long to save what there is; all ends within 5 s."""
+"""The time that an interrupted program has for saving under `deap_nn.launch`, which ends everything within 5 s."""
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt in the body, once, on SIGINT or SIGTERM, also where SCOOP is waiting for results.
+    """Raise KeyboardInterrupt in the body, once, on SIGINT or SIGTERM, also while SCOOP waits for results.
 
-    SCOOP runs the program, its own waiting and each task in greenlets. An exception raised in SCOOP's would end
-    the process without the program's clean-up, so it is thrown into the program's. For the ten seconds after the first
-    signal others are ignored, so that what is being saved is saved; later ones act as they always do. Under
-    `deap_nn.launch` the process ends `SAVE_SECONDS` after the first, with the status of one that was interrupted,
-    where the body has not ended by then.
+    SCOOP runs the program, its own waiting and each task in greenlets. An exception raised in SCOOP's greenlet would
+    end the process without the program's clean-up, so it is thrown into the program's greenlet. For ten seconds after
+    the first signal further ones are ignored, so that the program can save; later ones have their default effect. Under
+    `deap_nn.launch` the process ends `SAVE_SECONDS` after the first signal with status 130, if the body has not ended
+    by then.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     throw = _thrower()
-    ends: queue.SimpleQueue[bool] = queue.SimpleQueue()  # a handler may put into it, wherever it is called
+    ends: queue.SimpleQueue[bool] = queue.SimpleQueue()  # a signal handler may put into it at any point
     if running_under_scoop() and hands_status_on():
         threading.Thread(target=_leave_in_time, args=(ends,), daemon=True).start()
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        if not _told:
-            _told.append(time.monotonic())
+        if not _first_at:
+            _first_at.append(time.monotonic())
             _unheeded.append(signum)
             ends.put(False)
             throw()
-        elif time.monotonic() - _told[0] > GRACE_SECONDS:
+        elif time.monotonic() - _first_at[0] > GRACE_SECONDS:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
 
@@ -65,27 +66,27 @@ def interruptible() -> Iterator[None]:
                 signal.signal(number, handler)
         finally:  # a signal may come in between
             ends.put(True)
-            _told.clear()
+            _first_at.clear()
             _unheeded.clear()
 
 
 def _leave_in_time(ends: queue.SimpleQueue[bool]) -> None:
-    """Wait for a signal or the body's end, and after a signal no longer than there is for saving."""
+    """Wait for a signal or the body's end; end the process if the body takes over `SAVE_SECONDS` after a signal."""
     if ends.get():
         return
     with contextlib.suppress(queue.Empty):
         ends.get(timeout=SAVE_SECONDS)
         return
     begin = "\n" if sys.stderr.isatty() else ""  # below a bar, whose lock this thread must not wait for
-    sys.stderr.write(f"{begin}after {SAVE_SECONDS:g} s not all was saved that an interrupted program saves\n")
+    sys.stderr.write(f"{begin}interrupted, and ended after {SAVE_SECONDS:g} s before everything was saved\n")
     leave_now(130)
 
 
 @contextlib.contextmanager
 def heeding_signals() -> Iterator[None]:
-    """Raise KeyboardInterrupt where the one that a signal raised, inside `interruptible`, came to nothing.
+    """Raise KeyboardInterrupt at the end of the body, inside `interruptible`, if that of a signal was lost in it.
 
-    Python raises it wherever it is just then: in a library's clean-up it is printed and lost, in an import it may
+    Python raises it at any point of the program: in a library's clean-up it is printed and lost, in an import it may
     become another exception.
     """
     try:
@@ -104,7 +105,7 @@ def heeding_signals() -> Iterator[None]:
 
 
 class _Holding:
-    """A handler of signals that notes them for as long as it is ``on``, and then does what the one before it does."""
+    """A signal handler that notes signals while it is ``on``, and later passes them to the handler before it."""
 
     def __init__(self, before: dict[int, Any]) -> None:
         self.before, self.held, self.on = before, list[int](), True
@@ -128,10 +129,10 @@ def _raise_all(numbers: list[int]) -> None:
 
 @contextlib.contextmanager
 def holding_signals() -> Iterator[None]:
-    """Keep SIGINT and SIGTERM waiting until the body, which should be short, is left.
+    """Delay SIGINT and SIGTERM until the end of the body, which should be short.
 
-    Processes that are started in the body never get them. The mask that those inherit does not hold here: another
-    thread takes the signal, and Python calls the handler in this one.
+    Processes that are started in the body inherit a mask and never get them. In this process the mask is not enough:
+    another thread takes the signal, and Python calls the handler in this one.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -145,7 +146,7 @@ def holding_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_BLOCK, before)
         yield
     finally:
-        with contextlib.ExitStack() as stack:  # all of it, whatever one raises
+        with contextlib.ExitStack() as stack:  # every step, even if another raises
             stack.callback(_raise_all, holding.held)
             for number, handler in holding.before.items():
                 stack.callback(signal.signal, number, handler)
@@ -165,7 +166,7 @@ def _thrower() -> Callable[[], None]:
     program = greenlet.getcurrent()
 
     def raise_in_program() -> None:
-        time_limit.disarm()  # of the task that is left in its greenlet
+        time_limit.disarm()  # the limit of the task that is left behind in its greenlet
         if greenlet.getcurrent() is program:
             raise KeyboardInterrupt
         program.throw(KeyboardInterrupt)

@@ -24,14 +24,14 @@ from deap_nn.core.errors import EvaluationError
 from deap_nn.process.watchdog import CALL, SIZE, STOPS, TEXT
 
 STUCK_SECONDS = 5.0
-"""A call that does not even notice that its time is up has so many seconds more before its process is ended."""
+"""The extra time of a call that does not notice the end of its time, before the process is ended."""
 
 to_tell: list[tuple[str, str]] = []
-"""Scripts, each with its file: they are run with that and the reason when this process has to be ended."""
+"""Pairs of a script and a file: each script is run with its file and the reason if this process has to be ended."""
 
 
-class _Onlooker:
-    """Our side of a process that ends this one when a call that has had its time does not return."""
+class _Watchdog:
+    """A handle of the watchdog, the process that ends this one if a call does not return in time."""
 
     def __init__(self, owner: int, scripts: Sequence[tuple[str, str]]) -> None:
         self._calls = 0
@@ -39,54 +39,54 @@ class _Onlooker:
         for descriptor in queue:
             weakref.finalize(self, os.close, descriptor)
         with tempfile.TemporaryFile() as file:
-            file.write(bytes(SIZE))  # the room is there from now on
+            file.write(bytes(SIZE))  # takes the disk space now, as a write to the mapping could not report its lack
             file.flush()
             self._shared = mmap.mmap(file.fileno(), SIZE)
             script = Path(__file__).with_name("watchdog.py")
             passed = [file.fileno(), *queue]
             command = [sys.executable, "-I", "-S", str(script), str(owner), ",".join(map(str, passed))]
-            # In a group of its own: Ctrl-Z and Ctrl-C are not for it.
+            # In its own process group, so that Ctrl-Z and Ctrl-C do not reach it.
             options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "pass_fds": passed, "process_group": 0}
             process = subprocess.Popen([*command, *itertools.chain(*scripts)], **options)  # noqa: S603  (ours)
-        weakref.finalize(self, _end_onlooker, owner, process)
+        weakref.finalize(self, _end_watchdog, owner, process)
 
     def watch(self, seconds: float, named: str) -> None:
-        """Let it watch a call from now on."""
+        """Start to watch a call."""
         self._calls += 1
         text = named.encode()[: SIZE - TEXT]
         self._shared[TEXT : TEXT + len(text)] = text
         CALL.pack_into(self._shared, 0, self._calls, seconds, len(text))
 
     def rest(self) -> None:
-        """Let it watch no call."""
+        """Stop watching."""
         CALL.pack_into(self._shared, 0, 0, 0.0, 0)
 
     @property
     def stops(self) -> int:
-        """How often it has seen this process stopped."""
+        """The number of polls at which it found this process stopped."""
         found: int = STOPS.unpack_from(self._shared, CALL.size)[0]
         return found
 
 
-def _end_onlooker(owner: int, process: subprocess.Popen[bytes]) -> None:
-    if os.getpid() == owner:  # not where this process was forked
+def _end_watchdog(owner: int, process: subprocess.Popen[bytes]) -> None:
+    if os.getpid() == owner:  # not in a fork of it
         process.kill()
         process.wait()
 
 
 @functools.lru_cache(maxsize=1)
-def _onlooker(owner: int, scripts: tuple[tuple[str, str], ...]) -> _Onlooker | None:
-    """Return the onlooker of this process, or None where none can be started."""
+def _watchdog(owner: int, scripts: tuple[tuple[str, str], ...]) -> _Watchdog | None:
+    """Return the watchdog of this process, or None if none can be started."""
     try:
-        made = _Onlooker(owner, scripts)
+        made = _Watchdog(owner, scripts)
     except OSError as error:
-        warnings.warn(f"nobody ends an evaluation that holds this process: {error}", stacklevel=3)
+        warnings.warn(f"no watchdog was started, so an evaluation that hangs is not ended: {error}", stacklevel=3)
         return None
     return made
 
 
 class _Notice(ctypes.Structure):
-    """What is done when a message comes: C's ``struct sigevent``."""
+    """The notification of a message: C's ``struct sigevent``."""
 
     _fields_ = (
         ("value", ctypes.c_void_p),
@@ -100,14 +100,15 @@ class _Notice(ctypes.Structure):
 _IN_A_THREAD = 2  # SIGEV_THREAD
 
 _first_user: list[int] = []
-"""The process that used a queue first. One forked from it has none: the C library takes the one's for the other's."""
+"""The id of the process that used a queue first. A fork of it uses none: the C library would confuse their queues."""
 
 
 def _ending_with_status_1() -> list[int]:
-    """Let this process end with status 1 at the first message of a queue, whatever it does, and return its descriptor.
+    """Make the first message in a queue end this process with status 1, and return the queue's descriptor.
 
-    The thread in which the C library calls ``_exit(1)`` then needs nothing of Python's. Where there are no such queues,
-    none is returned, and SIGHUP does it: with a status of its own number, which is 1, if the signal is not ignored.
+    The C library then calls ``_exit(1)`` in a new thread, which needs nothing of Python, even if a call holds the
+    interpreter. On a system without such queues no descriptor is returned, and SIGHUP ends the process, unless it is
+    ignored or handled: ``_exit`` becomes its handler and gets the signal's number, which is 1, as the status.
     """
     library = ctypes.CDLL(None)
     if sys.platform == "linux" and hasattr(library, "mq_open") and _first_user in ([], [os.getpid()]):
@@ -118,51 +119,51 @@ def _ending_with_status_1() -> list[int]:
         if queue >= 0:
             exit_ = ctypes.cast(library._exit, ctypes.c_void_p).value
             if library.mq_notify(queue, ctypes.byref(_Notice(1, 0, _IN_A_THREAD, exit_))) == 0:
-                return [queue]  # the notice goes where it is closed
+                return [queue]  # to close it would remove the notification
             os.close(queue)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # it would end this process anyway
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # SIGHUP would end this process anyway
         library.signal(int(signal.SIGHUP), library._exit)
     return []
 
 
-_watching: list[_Onlooker] = []
-"""Who watches a call at present."""
+_watching: list[_Watchdog] = []
+"""The watchdog, while it watches a call."""
 
 
 @contextlib.contextmanager
 def time_limit(seconds: float | None, named: str) -> Iterator[None]:
-    """Raise `EvaluationError` in the body once so many seconds have passed, or end the process if it does not notice.
+    """Raise `EvaluationError` in the body when its time is up, or end the process if the body does not notice.
 
-    A body that waits inside compiled code may never notice: another process lets this one end then, with status 1, and
-    says why. In a thread other than the main one, which no signal reaches, it does so at once. The time that this
-    process is stopped does not count.
+    A body inside compiled code may never notice. The watchdog, another process, then prints the reason and ends this
+    one with status 1. No signal reaches a thread other than the main one: the watchdog acts there when the time is up.
+    The time while this process is stopped does not count.
 
     Parameters
     ----------
     seconds : float, optional
-        No limit if left out.
+        The time of the body, in seconds. No limit if left out.
     named : str
-        The children that are scored.
+        The children that are scored, for the message.
     """
     if seconds is None:
         yield
         return
     reason = f"{named}: no fitness within {seconds:g} s"
     alarmed = threading.current_thread() is threading.main_thread()
-    onlooker = _onlooker(os.getpid(), tuple(to_tell))
+    watchdog = _watchdog(os.getpid(), tuple(to_tell))
     stops = 0
 
     def arm() -> None:
         nonlocal stops
-        if onlooker is not None:
-            stops = onlooker.stops
-            onlooker.watch(seconds + (STUCK_SECONDS if alarmed else 0.0), reason)
-            _watching[:] = [onlooker]
+        if watchdog is not None:
+            stops = watchdog.stops
+            watchdog.watch(seconds + (STUCK_SECONDS if alarmed else 0.0), reason)
+            _watching[:] = [watchdog]
         if alarmed:
             signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        if onlooker is not None and onlooker.stops != stops:  # it has its time again
+        if watchdog is not None and watchdog.stops != stops:  # the process was stopped: its time starts again
             arm()
         else:
             raise EvaluationError(reason)
@@ -178,9 +179,9 @@ def time_limit(seconds: float | None, named: str) -> Iterator[None]:
 
 
 def disarm() -> None:
-    """Let go of the limit that is being kept, if there is one."""
+    """Cancel the present limit, if there is one."""
     if threading.current_thread() is threading.main_thread():
         signal.setitimer(signal.ITIMER_REAL, 0)
-    for onlooker in _watching:
-        onlooker.rest()
+    for watchdog in _watching:
+        watchdog.rest()
     _watching.clear()

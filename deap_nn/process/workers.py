@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 LAUNCHED = "DEAP_NN_LAUNCHED"
-"""The environment of processes that `deap_nn.launch` started says so, with the process id of who did."""
+"""The environment variable in processes that `deap_nn.launch` started; it holds the launcher's process id."""
 
 GUARD = 'put what the script does under if __name__ == "__main__":'
 """The remedy for a script that runs again in each worker, which imports it."""
@@ -33,14 +33,14 @@ def hands_status_on() -> bool:
 
 
 def bare_map(map_: Any) -> Any:
-    """Return the map that a toolbox was registered with, without what `functools.partial` or a toolbox adds to it."""
+    """Return the map inside the partial calls that `functools.partial` or a toolbox has put around it."""
     while hasattr(map_, "func"):
         map_ = map_.func
     return map_
 
 
 def worker_count(map_: Callable[..., Iterable[Any]] | None = None) -> int:
-    """Return how many processes share the work: under SCOOP its, else what the map says, or else the cores."""
+    """Return the number of processes that share the work: SCOOP's, the map's ``workers``, 1 if serial, or the cores."""
     if running_under_scoop():
         return int(sys.modules["scoop"].SIZE)
     bare = bare_map(map_)
@@ -56,17 +56,17 @@ def is_serial(map_: Callable[..., Iterable[Any]]) -> bool:
 
 
 def keeping_order(map_: Callable[..., Iterable[Any]]) -> Callable[..., Iterable[Any]]:
-    """Return a map that yields answers in the order of the items, whatever the order of another's.
+    """Return a map that yields the results of `map_` in the order of the items.
 
-    The built-in map and those of this package keep the order, and are returned as they are. Any other is given pairs of
-    a place and an item.
+    The built-in map and those of this package keep the order, and are returned as they are. Any other gets pairs of a
+    place and an item.
     """
     ours = getattr(type(bare_map(map_)), "keeps_order", False)
     return map_ if ours or is_serial(map_) else partial(_in_order, map_)
 
 
 class _Placed(NamedTuple):
-    """An answer, and the place of the item that it is to."""
+    """A result, and the place of its item."""
 
     place: int
     answer: Any
@@ -75,7 +75,7 @@ class _Placed(NamedTuple):
 def _in_order(
     map_: Callable[..., Iterable[Any]], function: Callable[..., Any], *iterables: Iterable[Any]
 ) -> Iterator[Any]:
-    """Yield answers in the order of the items; where one is missing it ends, and what is too much comes last."""
+    """Yield results in the order of the items, up to the first missing one; surplus results come last."""
     waiting: dict[int, Any] = {}
     too_many: list[Any] = []
     due = 0
@@ -91,38 +91,38 @@ def _in_order(
 
 
 def _with_place(function: Callable[..., Any], numbered: tuple[int, tuple[Any, ...]]) -> _Placed:
-    """Return the place of some arguments, and what a function answers to them."""
+    """Return the result of a function for some arguments, and their place."""
     place, arguments = numbered
     return _Placed(place, function(*arguments))
 
 
 def pickler(map_: Callable[..., Iterable[Any]]) -> Callable[[Any], bytes]:
-    """Return what pickles for the workers of a map: its own ``dumps`` if it has one."""
+    """Return the function that pickles for the workers of a map: the map's own ``dumps`` if it has one."""
     own: Callable[[Any], bytes] | None = getattr(bare_map(map_), "dumps", None)
     return own or partial(pickle.dumps, protocol=pickle.HIGHEST_PROTOCOL)
 
 
 def end_with_parent(number: signal.Signals, parent: int | None = None) -> None:
-    """Let Linux send this process a signal when the one that started it ends, however it does.
+    """Make Linux send this process a signal when its parent process ends, even by a kill.
 
-    Where that one's process id is given and it has ended already, this one ends at once.
+    If `parent`, the id of that process, is given and it has ended already, this process ends at once.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
-    if parent is not None and os.getppid() != parent:
+    if parent is not None and os.getppid() != parent:  # it ended before the call above: no signal will come
         os._exit(1)
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Return whether an exception says that there is too little memory, Python's or TensorFlow's."""
+    """Return whether an exception, Python's or TensorFlow's, reports too little memory."""
     return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
 
 
 @contextlib.contextmanager
 def ending_without_memory() -> Iterator[None]:
-    """End this process, if it is a SCOOP worker, with a line where the body has too little memory.
+    """End this process with a message, if it is a SCOOP worker and the body has too little memory.
 
-    Others do what it leaves; it would go on to fail at one task after the other, faster than they are done.
+    The other workers take over its tasks. Otherwise it would fail at one task after another, faster than others do one.
     """
     try:
         yield
@@ -130,7 +130,7 @@ def ending_without_memory() -> Iterator[None]:
         if not running_under_scoop() or sys.modules["scoop"].IS_ORIGIN or not out_of_memory(error):
             raise
         print(
-            f"worker {os.getpid()} on {platform.node()} has too little memory and ends: others do its work",
+            f"worker {os.getpid()} on {platform.node()} has too little memory and ends: others take over its tasks",
             file=sys.stderr,
             flush=True,
         )

@@ -16,9 +16,9 @@ from deap_nn.runs.reading import read_json
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the options, checked."""
+    """Return the checked options."""
     parser = Parser(
-        "Draw the pictures and the report of runs from their files, or show a run in a browser while it goes on.",
+        "Draw the pictures and the report of runs from their files, or show a run in progress in a browser.",
         "deap-nn report runs/first                  pictures and report.html",
         "deap-nn report runs/first --serve 8000     watch a run",
         "deap-nn report runs/first runs/second      compare runs",
@@ -32,11 +32,11 @@ def parse_arguments() -> argparse.Namespace:
     options = parser.parse_args()
     several = len(options.folders) > 1
     if options.serve is None and options.host is not None:
-        raise InputError("argument --host: is for --serve")
+        raise InputError("argument --host: needs --serve PORT")
     if options.output is not None and not several:
-        raise InputError("argument --output: is for several DIR, which are compared in it")
+        raise InputError("argument --output: needs several DIR, which are compared in that file")
     if options.serve is not None and several:
-        raise InputError(f"argument --serve: follows one run, got {len(options.folders)} folders")
+        raise InputError(f"argument --serve: needs one DIR, got {len(options.folders)}")
     for folder in options.folders:
         if not Path(folder).is_dir():
             raise InputError(f"argument DIR: {folder} is not a folder")
@@ -44,15 +44,15 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Draw the run directories that the command line names again, compare them, or follow one."""
+    """Redraw the run directories that the command line names, compare them, or serve one."""
     options = parse_arguments()
     folders = [Path(folder) for folder in options.folders]
     if options.serve is not None:
         return serve(folders[0], options.serve, host=options.host or "127.0.0.1")
     for folder in folders:
         config = read_json(folder / "config.json")
-        told = {"fitness": str(config.get("fitness", FITNESS)), "measure": str(config.get("measure", "error"))}
-        for path in (*draw_run(folder, **told, maximised=first_weight(config) > 0), write_report(folder)):
+        names = {"fitness": str(config.get("fitness", FITNESS)), "measure": str(config.get("measure", "error"))}
+        for path in (*draw_run(folder, **names, maximised=first_weight(config) > 0), write_report(folder)):
             print(path)
     if len(folders) > 1:
         print(write_comparison(folders, options.output or "comparison.html"))

@@ -1,4 +1,4 @@
-"""Reading the files of a run directory: what is there, checked, and an error that names the file otherwise."""
+"""Reading the files of a run directory for a report: their content, checked, or an error that names the file."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from deap_nn.runs.generations import CheckpointError, read_generations
 from deap_nn.runs.reading import ANSWERS_FILE, FILTERS_FILE, Columns, read_arrays, read_columns, read_json
 
 MOST_POINTS = 1500
-"""A curve has so many points at most."""
+"""The largest number of points in a curve."""
 
 MOST_TRACED = 300
-"""So many generations of traced weights are shown at most."""
+"""The largest number of generations of traced weights that are shown."""
 
 MOST_CLASSES = 40
-"""A confusion matrix of more classes is not shown."""
+"""The largest number of classes of a confusion matrix that is shown."""
 
 MOST_MEMBERS, MOST_BYTES = 5_000, 64 << 20
-"""A family is drawn of no more members, and from no larger checkpoint: it would take many seconds."""
+"""The largest population, and checkpoint in bytes, of a family that is drawn: larger ones take many seconds."""
 
 FITNESS = "fitness"
-"""What the fitness is called where the settings do not tell."""
+"""The name of the fitness if the settings have none."""
 
 
 def read_logbook(path: Path) -> Columns:
@@ -42,7 +42,7 @@ def read_logbook(path: Path) -> Columns:
 
 
 def read_trace(path: Path) -> tuple[NDArray[np.float32], list[str]]:
-    """Return the traced weights of a ``trace.npz``, shape (generations, weights), and the name of each one's matrix."""
+    """Return the traced weights of a ``trace.npz``, shape (generations, weights), and the matrix name of each."""
     arrays = read_arrays(path, "weights", "matrices")
     weights, matrices = arrays["weights"], arrays["matrices"].tolist()
     if weights.ndim != 2 or weights.shape[1] != len(matrices):
@@ -51,19 +51,19 @@ def read_trace(path: Path) -> tuple[NDArray[np.float32], list[str]]:
 
 
 def describe_run(folder: Path, *, with_family: bool = True) -> dict[str, Any]:
-    """Return what a report shows of a run, ready for JSON; what the run has not is left out.
+    """Return the content of a run's report, ready for JSON, without the parts that the run lacks.
 
     Parameters
     ----------
     folder : Path
         The run's folder: ``config.json`` and ``logbook.csv`` with a row must be there.
     with_family : bool
-        Whether the checkpoint is read for the family of the best.
+        Whether the checkpoint is read, for the family of the best member.
 
     Raises
     ------
     InputError
-        If a file is damaged, or one of those two missing: it names the file.
+        If a file is damaged, or one of those two is missing: it names the file.
     """
     described = describe_curves(folder)
     parts = {
@@ -79,7 +79,7 @@ def describe_run(folder: Path, *, with_family: bool = True) -> dict[str, Any]:
 
 
 def describe_curves(folder: Path, points: int = MOST_POINTS) -> dict[str, Any]:
-    """Return a run's settings, status and curves of so many points at most, ready for JSON; see `describe_run`."""
+    """Return a run's settings, status and curves of at most `points` points, ready for JSON; see `describe_run`."""
     config = {"fitness": FITNESS} | read_json(folder / "config.json")
     described: dict[str, Any] = {
         "name": folder.resolve().name,
@@ -98,19 +98,19 @@ def describe_curves(folder: Path, points: int = MOST_POINTS) -> dict[str, Any]:
 
 
 def _running_sum(columns: Columns, thinned: Columns) -> list[float]:
-    """Return the seconds up to each generation that is left of some."""
+    """Return the seconds up to each generation that is left in `thinned`."""
     upto = dict(zip(columns["gen"], np.cumsum(columns["seconds"]).tolist(), strict=True))
     return [round(upto[generation], 3) for generation in thinned["gen"]]
 
 
 def _thinned(columns: Columns, most: int) -> dict[str, list[float | None]]:
-    """Return every so many-th row, and the last, with NaN as None; numbers of six digits are exact enough to draw."""
+    """Return at most `most` rows and the last, with NaN as None; numbers keep six digits, enough to draw them."""
     rows = min((len(values) for values in columns.values()), default=0)
     return {name: [_rounded(values[i]) for i in _kept(rows, most)] for name, values in columns.items()}
 
 
 def _kept(rows: int, most: int) -> list[int]:
-    """Return every so many-th of some rows, so that there are at most so many, and the last."""
+    """Return the places of at most `most` rows, evenly spaced, and of the last row."""
     every = max(1, math.ceil(rows / most))
     return [i for i in range(rows) if i % every == 0 or i == rows - 1]
 
@@ -140,7 +140,7 @@ def _filters(path: Path) -> dict[str, Any]:
     filters, generations = arrays["filters"].astype(np.float32), arrays["generations"].tolist()
     if filters.ndim != 4 or len(filters) != len(generations) or not filters.size:
         raise InputError(f"{path}: cannot be read (generations and filters differ in number)")
-    # A few weights far out would leave the others grey.
+    # Scaled by a quantile: a few outliers as the scale would leave all other weights grey.
     largest = float(np.quantile(np.abs(filters), 0.995)) or 1.0
     levels = np.clip(np.round(filters / largest * 127), -127, 127).astype(np.int8)
     return {

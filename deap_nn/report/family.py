@@ -1,4 +1,4 @@
-"""Who descends from whom: the family of a run's best, from the places in its checkpoint."""
+"""The family of a run's best member: its ancestors, by the places of the parents in the checkpoint."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ from deap_nn.operators.ranking import recombination_weights
 from deap_nn.runs.generations import Generation
 
 LEVELS, NODES = 7, 12
-"""So many generations of a family are drawn, and so many members of each."""
+"""The number of generations of a family that are drawn, and the largest number of members of each."""
 
 FOUNDERS = 12
-"""So many founders are named."""
+"""The largest number of founders that are listed."""
 
 
 def parents_of(generation: Generation, *, mates: int, elites: int) -> NDArray[np.int64]:
     """Return the places of each member's parents in the generation before; shape (members, mates).
 
-    Who has fewer parents has some of them more than once.
+    A member with fewer parents has some of them more than once.
 
     Parameters
     ----------
     generation : Generation
         Not the initial one.
     mates : int
-        How many are mated at a time, at least 1.
+        The number of parents that are mated at a time, at least 1.
     elites : int
-        So many at the end are the one before, living on.
+        The number of elites at the end: members of the generation before, each its own parent.
     """
     chosen = generation.chosen.astype(np.int64)
     bred = len(chosen) - elites
     whole = bred - bred % mates
+    # Each group of mates has the same parents; an incomplete last group fills its row with its own parents again.
     groups = np.repeat(chosen[:whole].reshape(-1, mates), mates, axis=0)
     rest = np.tile(np.resize(chosen[whole:bred], mates) if bred > whole else np.empty(mates), (bred - whole, 1))
-    alone = np.repeat(chosen[bred:, None], mates, axis=1)
-    return np.concatenate([groups, rest.astype(np.int64), alone])
+    kept = np.repeat(chosen[bred:, None], mates, axis=1)
+    return np.concatenate([groups, rest.astype(np.int64), kept])
 
 
 @dataclass(eq=False)
@@ -52,15 +53,15 @@ class Family:
     past : sequence of Generation
         All of them, from the initial one.
     mates : int
-        How many are mated at a time, 1 where nobody is.
+        The number of parents that are mated at a time, 1 without crossover.
     elites : int
-        So many live on.
+        The number of elites.
     around_centre : bool
-        Whether all the chosen are mated at once, and children come from one centre.
+        Whether all selected parents form one centre, around which the children are drawn.
     weighted : bool
-        Whether everybody is chosen there, best first, and the better count by `recombination_weights`.
+        Whether all members are selected there, best first, and the better ones count by `recombination_weights`.
     parents : int, optional
-        How many of them do.
+        The number of those better ones.
     """
 
     past: Sequence[Generation]
@@ -76,7 +77,7 @@ class Family:
 
     @classmethod
     def of(cls, past: Sequence[Generation], config: Mapping[str, Any]) -> Family:
-        """Return that of a run with these settings."""
+        """Return the family of a run with these settings."""
         if isinstance(config.get("ancestry"), Mapping):
             return cls(past, **config["ancestry"])
         around_centre = config.get("step") is not None
@@ -91,13 +92,13 @@ class Family:
         )
 
     def _back(self, number: int, shares: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return which share each member of the generation before has in some of a generation's."""
+        """Return the share of each member of the generation before in the members that `shares` counts."""
         if self.around_centre:
             chosen = self.past[number].chosen
             counts = np.bincount(chosen, minlength=self.members)
             if number > 1:
                 return self.of_mean(chosen) if self.weighted else counts / len(chosen)
-            # The founders have nothing in common: the one drawn most often, of several the first, is the first centre.
+            # Founders have no common centre: the one selected most often, the first of several, is the first centre.
             first = np.zeros(self.members)
             first[chosen[np.argmax(counts[chosen])]] = 1
             return first
@@ -106,19 +107,20 @@ class Family:
         return np.bincount(parents.ravel(), weights=weights, minlength=self.members).astype(np.float64)
 
     def shares(self, number: int, shares: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """Return the expected share of each member of each generation in some of the generation `number`.
+        """Return the expected share of each member of each generation in a mean of members of one generation.
 
         Parameters
         ----------
         number : int
-            Which generation.
+            The number of that generation.
         shares : numpy.ndarray
-            What each of its members counts, shape (members,); together 1.
+            The weight of each of its members in the mean, shape (members,); the sum is 1.
 
         Returns
         -------
         list of numpy.ndarray
-            From generation 0 on: parents who are mated have equal shares in their children.
+            The shares from generation 0 to `number`, shape (members,) each. Mated parents have equal shares in their
+            children.
         """
         found = [shares]
         for generation in range(number, 0, -1):
@@ -126,9 +128,9 @@ class Family:
         return found[::-1]
 
     def of_mean(self, ranked: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-        """Return what each member counts in the mean of some, best first, each once: shape (members,), together 1.
+        """Return the share of each member in the mean of some, best first, each once: shape (members,), the sum is 1.
 
-        Those that a centre goes away from are no parents.
+        Members with a negative weight, from which a centre moves away, have no share.
         """
         weights = np.ones(len(ranked))
         if self.weighted:
@@ -138,9 +140,10 @@ class Family:
         return shares
 
     def founders(self) -> list[int]:
-        """Return how many of the initial population have descendants in each generation."""
+        """Return the number of founders with descendants in each generation."""
         if self.around_centre:
             return [self.members, *[1] * (len(self.past) - 1)]
+        # A bit for each founder: the founders of a child are the bitwise or of its parents' bits.
         descent = np.packbits(np.eye(self.members, dtype=bool), axis=1)
         counts = [self.members]
         for generation in self.past[1:]:
@@ -150,9 +153,9 @@ class Family:
         return counts
 
     def edges(self, number: int, children: Sequence[int], parents: Sequence[int]) -> list[list[int]]:
-        """Return who of some members of a generation is the child of whom: pairs of their positions in the sequences.
+        """Return the pairs of a child and its parent, as positions in `children` and `parents`.
 
-        Around a centre each of the chosen is a parent of all.
+        Around a centre each selected parent is a parent of all children.
         """
         if self.around_centre:
             return [[i, j] for i in range(len(children)) for j in range(len(parents))]
@@ -161,14 +164,14 @@ class Family:
 
 
 def describe_family(past: Sequence[Generation], config: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the family of a run's best, ready for JSON.
+    """Return the family of a run's best member, ready for JSON.
 
     Parameters
     ----------
     past : sequence of Generation
         The run's generations, at least one.
     config, status : mapping
-        Its settings, and what ``status.json`` says: which generation and read-out was kept.
+        Its settings, and its ``status.json``, with the generation and the candidate of the result.
     """
     ancestry = Family.of(past, config)
     kept = status.get("generation")
@@ -206,6 +209,6 @@ def describe_family(past: Sequence[Generation], config: Mapping[str, Any], statu
 
 
 def first_weight(config: Mapping[str, Any]) -> float:
-    """Return the weight of a run's first fitness value, as its settings tell: -1 where they do not."""
+    """Return the weight of a run's first fitness value, by its settings; -1 if they have none."""
     weights = config.get("fitness_weights")
     return float(weights[0]) if isinstance(weights, list) and weights and weights[0] else -1.0

@@ -28,16 +28,16 @@ def draw_fitness(
     Parameters
     ----------
     columns : mapping
-        A logbook by columns: ``gen``, ``min``, ``avg``, ``max`` where that is the best, and ``val_error`` if there is
-        one.
+        A logbook by columns: ``gen``, ``min``, ``avg``, ``max`` if the fitness is maximised, and ``val_error`` if there
+        is one.
     path : path-like
         The picture, a PNG.
     fitness : str
-        What the fitness is, for the axis.
+        The name of the fitness, for the axis.
     measure : str
-        What the validation column is; "error" is a share.
+        The name of the validation column's measure; "error" is a share.
     maximised : bool
-        Whether the most is the best.
+        Whether the largest fitness is the best.
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = new_axes(figure)
@@ -107,13 +107,13 @@ def draw_run(
     Parameters
     ----------
     folder : path-like
-        With ``logbook.csv``, and ``trace.npz`` if weights were traced.
+        A run's folder with ``logbook.csv``, and ``trace.npz`` if weights were traced.
     fitness : str
-        What the fitness is; taken from ``config.json`` by the command.
+        The name of the fitness; the command takes it from ``config.json``.
     measure : str
-        What its errors are, likewise; "error", a share, where that does not tell.
+        The name of the errors' measure, likewise; "error", a share, if the file has none.
     maximised : bool
-        Whether the most fitness is the best, likewise.
+        Whether the largest fitness is the best, likewise.
 
     Returns
     -------

@@ -18,10 +18,10 @@ from deap_nn.report.describe import describe_curves, describe_run
 REPORT_FILE = "report.html"
 
 SCRIPTS = ("base.js", "charts.js", "inside.js", "family.js", "sections.js", "compare.js", "main.js")
-"""What the page's script is put together from, in this order."""
+"""The files of the page's script, in this order."""
 
 COMPARED_POINTS, MOST_COMPARED = 400, 60
-"""So many points has a curve where runs are compared, and so many runs at most."""
+"""The largest number of points in a curve of a comparison, and the largest number of runs in it."""
 
 
 def to_json_text(value: Any) -> str:
@@ -42,15 +42,15 @@ def make_page(data: Mapping[str, Any], title: str) -> str:
     Parameters
     ----------
     data : mapping
-        What its script draws, ready for JSON: a run, as `describe_run` returns it, ``{"runs": [...]}`` for a
-        comparison, or ``{"live": true}`` for what is asked for again and again.
+        The data that the page's script draws, ready for JSON: a run, as `describe_run` returns it, ``{"runs": [...]}``
+        for a comparison, or ``{"live": true}`` for a run that the page requests repeatedly.
     title : str
-        Its title, any text.
+        The page's title, any text.
     """
-    rooms = resources.files("deap_nn.report") / "page"
+    folder = resources.files("deap_nn.report") / "page"
 
     def read(name: str) -> str:
-        return (rooms / name).read_text(encoding="utf-8")
+        return (folder / name).read_text(encoding="utf-8")
 
     parts = {
         "TITLE": html.escape(title),
@@ -58,17 +58,17 @@ def make_page(data: Mapping[str, Any], title: str) -> str:
         "SCRIPT": "\n".join(map(read, SCRIPTS)),
         "DATA": to_json_text(data),
     }
-    # In one walk, so that nothing that was put in is read again.
+    # In one pass: data may contain text in double braces, which must stay.
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], read("page.html"))
 
 
 def write_report(folder: str | os.PathLike[str]) -> Path:
-    """Write ``report.html`` of a run directory, from its files alone, and return its path.
+    """Write ``report.html`` of a run directory, from only its files, and return the page's path.
 
     Parameters
     ----------
     folder : path-like
-        With ``config.json`` and ``logbook.csv``; what else it has is shown.
+        A run's folder with ``config.json`` and ``logbook.csv``; the page shows its other files too.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
 
 
 def write_comparison(folders: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) -> Path:
-    """Write a page that compares runs, from their files alone, and return its path.
+    """Write a page that compares runs, from only their files, and return its path.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def write_comparison(folders: Sequence[str | os.PathLike[str]], path: str | os.P
     Raises
     ------
     InputError
-        If there are too many, a file of a run is missing or damaged, or the page cannot be written.
+        If there are too many runs, a file of a run is missing or damaged, or the page cannot be written.
     """
     if len(folders) > MOST_COMPARED:
         raise InputError(f"argument DIR: at most {MOST_COMPARED} runs are compared, got {len(folders)}")

@@ -1,4 +1,4 @@
-"""A plot of a logbook, on axes of the user's."""
+"""A plot of a logbook on the user's axes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deap import tools
 from deap_nn.core.logbooks import rows_of
 
 USUAL = ("min", "avg", "max", "train_error", "val_error")
-"""The columns that are plotted by default, those that a logbook has."""
+"""The columns that are plotted by default, if the logbook has them."""
 
 
 def plot_logbook(logbook: tools.Logbook, axes: Any = None, *, columns: Sequence[str] | None = None) -> Any:
@@ -19,11 +19,11 @@ def plot_logbook(logbook: tools.Logbook, axes: Any = None, *, columns: Sequence[
     Parameters
     ----------
     logbook : deap.tools.Logbook
-        Of `evolve` or of one of DEAP's loops, with at least one record.
+        A logbook of `evolve` or of one of DEAP's loops, with at least one record.
     axes : matplotlib.axes.Axes, optional
-        To plot on; new ones of pyplot, which a notebook shows, if left out.
+        The axes to plot on, by default new ones of pyplot, which a notebook shows.
     columns : sequence of str, optional
-        The columns to plot, a chapter's named ``chapter.column``. Left out, those of ``min``, ``avg``, ``max``,
+        The columns to plot, a chapter's named ``chapter.column``. By default those of ``min``, ``avg``, ``max``,
         ``train_error`` and ``val_error`` that the logbook has, or all of its numbers if it has none of them.
 
     Returns

@@ -1,4 +1,4 @@
-"""A run in a browser while it goes on: ``python -m deap_nn.report DIR --serve PORT``."""
+"""A run in a browser while it is in progress: ``python -m deap_nn.report DIR --serve PORT``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from deap_nn.report.html import make_page, to_json_text
 from deap_nn.runs.reading import ANSWERS_FILE, FILTERS_FILE, read_json
 
 SECONDS = 2.0
-"""The run's files are read no more often, however many look."""
+"""The least time between two reads of the run's files, for any number of browsers."""
 
 FOLLOWED = (
     "config.json",
@@ -38,12 +38,12 @@ FOLLOWED = (
 
 
 class Follower:
-    """What is to be shown of a run, as its files are now.
+    """The content of a run's page, by its files as they are now.
 
     Parameters
     ----------
     folder : Path
-        Of the run.
+        The run's folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,17 +54,17 @@ class Follower:
         self._content = b""
 
     def content(self) -> tuple[bytes, str]:
-        """Return what there is to show, as JSON, and a tag that changes with it."""
+        """Return the content of the page, as JSON, and a tag that changes with it."""
         with self._lock:
             now = time.monotonic()
             if now - self._read_at >= SECONDS:
-                seen = [self._look(name) for name in FOLLOWED]
+                seen = [self._stamp(name) for name in FOLLOWED]
                 if seen != self._seen:
                     self._content, self._seen = to_json_text(self._describe()).encode(), seen
                 self._read_at = time.monotonic()
             return self._content, f'"{hashlib.blake2b(self._content, digest_size=16).hexdigest()}"'
 
-    def _look(self, name: str) -> tuple[int, int] | None:
+    def _stamp(self, name: str) -> tuple[int, int] | None:
         try:
             found = (self.folder / name).lstat()
         except OSError:
@@ -72,7 +72,7 @@ class Follower:
         return found.st_mtime_ns, found.st_size
 
     def _describe(self) -> dict[str, Any]:
-        """Return the run, or why there is none to be shown yet; the family is for the end: it reads all records."""
+        """Return the run, or the reason that there is none yet; its family, from all records, follows at its end."""
         try:
             run = describe_run(self.folder, with_family=False)
             if run["status"].get("state") != "running":
@@ -84,12 +84,12 @@ class Follower:
 
 @functools.cache
 def own_names() -> frozenset[str]:
-    """Return the names of this host, in lower case; one of them may take a server of names seconds to tell."""
+    """Return the names of this host, in lower case; they are cached, as a name server may take seconds."""
     return frozenset(name.lower() for name in ("localhost", socket.gethostname(), socket.getfqdn()))
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answer for two addresses, the page and what it shows, and for no other."""
+    """Answer requests for the page and for its data, and no other."""
 
     server_version, sys_version = "deap_nn", ""
     protocol_version = "HTTP/1.1"
@@ -104,8 +104,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Send the page at ``/``, and the run at ``/data.json`` if it has changed, to a request with the token."""
         path, _, query = self.path.partition("?")
-        if not self._is_asked_by_name():
-            self.send_error(HTTPStatus.FORBIDDEN)  # a page of somebody else's may have pointed its own name here
+        if not self._names_this_host():
+            self.send_error(HTTPStatus.FORBIDDEN)  # another site's page may have pointed its own name here
         elif not hmac.compare_digest(query.encode(), f"token={self._token}".encode()):
             self.send_error(HTTPStatus.FORBIDDEN, "the address lacks the token that the command printed")
         elif path == "/":
@@ -119,8 +119,8 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
 
-    def _is_asked_by_name(self) -> bool:
-        """Whether the address that was asked for is this host's own: an address, or a name that leads nowhere else."""
+    def _names_this_host(self) -> bool:
+        """Whether the request's ``Host`` is an address, or a name of this host, which leads to no other host."""
         name = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
         with contextlib.suppress(ValueError):
             ipaddress.ip_address(name.strip("[]"))
@@ -128,7 +128,7 @@ class Handler(BaseHTTPRequestHandler):
         return name.lower().rstrip(".") in own_names()
 
     def do_HEAD(self) -> None:
-        """Send what `do_GET` does, without its content."""
+        """Send the head of `do_GET`'s response, without its content."""
         self.do_GET()
 
     def _send(self, content: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK, tag: str = "") -> None:
@@ -146,25 +146,25 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Say nothing: a page that asks every other second would fill the screen."""
+        """Print nothing: a page's requests, one every two seconds, would fill the screen."""
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing where a browser went away."""
+        """Print nothing if a browser has closed its connection."""
 
 
 def make_server(folder: Path, port: int, host: str, token: str) -> ThreadingHTTPServer:
-    """Return a server of a run that listens, and answers once its ``serve_forever`` is called.
+    """Return a server of a run; it listens, and answers once its ``serve_forever`` is called.
 
     Parameters
     ----------
     folder : Path
-        Of the run.
+        The run's folder.
     port : int
-        Where to listen, 0 for any that is free.
+        The port to listen at, 0 for any free one.
     host : str
         The address to listen at.
     token : str
@@ -173,27 +173,27 @@ def make_server(folder: Path, port: int, host: str, token: str) -> ThreadingHTTP
     Raises
     ------
     InputError
-        If the folder is not that of a run, or the address cannot be had.
+        If the folder is not that of a run, or the server cannot listen at the address.
     """
     read_json(folder / "config.json", "fitness")
     page = make_page({"live": True, "seconds": SECONDS}, f"{folder.resolve().name}: a run of deap_nn").encode()
     try:
         return _Server((host, port), functools.partial(Handler, Follower(folder), page, token))
     except OSError as error:
-        raise InputError(f"argument --serve: {host} port {port} cannot be had ({error.strerror})") from error
+        raise InputError(f"argument --serve: cannot listen at {host} port {port} ({error.strerror})") from error
 
 
 def serve(folder: Path, port: int, *, host: str = "127.0.0.1") -> int:
-    """Serve a run that goes on, or has ended, until Ctrl-C; print the address with its token, and return 0.
+    """Serve a run, in progress or ended, until Ctrl-C; print the address with its token, and return 0.
 
     Parameters
     ----------
     folder : Path
-        Of the run.
+        The run's folder.
     port : int
-        Where to listen, 0 for any that is free.
+        The port to listen at, 0 for any free one.
     host : str
-        The address to listen at; by default nobody but this host can reach it.
+        The address to listen at; by default only this host can reach it.
     """
     token = secrets.token_urlsafe(24)
     with make_server(folder, port, host, token) as server:

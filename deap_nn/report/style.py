@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from deap_nn.core.files import write_with
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")
-"""Okabe and Ito's, which the colour-blind can tell apart."""
+"""The colours of Okabe and Ito, which colour-blind readers can distinguish."""
 
 
 def new_axes(figure: Figure, *place: int) -> Any:
@@ -27,7 +27,7 @@ def shown_axes() -> Any:
 
 
 def styled(axes: Any) -> Any:
-    """Return axes, given the style."""
+    """Apply the style to axes, and return them."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -1,4 +1,4 @@
-"""A run on disk, from which it goes on: append-only, checksummed records of its generations, without pickle."""
+"""The checkpoint from which a run resumes: append-only, checksummed records of its generations, without pickle."""
 
 from __future__ import annotations
 
@@ -22,47 +22,50 @@ from deap_nn.runs.generations import (
 )
 
 SYNC_SECONDS = 1.0
+"""An added generation is flushed to the disk after this time, together with those that are added meanwhile."""
 
 
 class Checkpoint:
-    """The checkpoint in a run's folder, open for one process at a time, and in it once; ``with`` closes it.
+    """The checkpoint in a run's folder, open only once at a time, in one process; ``with`` closes it.
 
     Parameters
     ----------
     folder : path-like
-        Made if it is not there. What it holds is read, and a record that a killed run left unfinished at the end is
-        cut off.
+        Made if it does not exist. Its records are read, and an unfinished record, which a killed run may leave at the
+        end, is cut off.
     regardless : bool
-        Go back to the last whole generation where the file is damaged further up; a copy of it is kept. And go on with
-        other data than the run was begun with, other versions, or other threads or variables of TensorFlow.
+        Resume in spite of damage before the end of the file: from the last whole generation before it, after the file
+        is copied. Resume also with other data, other versions, or other threads or variables of TensorFlow than those
+        that the run began with.
 
     Attributes
     ----------
     past : list of Generation
-        What the run has behind it; ``evolve`` lets go of it once it has gone on.
+        The generations so far; ``evolve`` releases them once it has resumed.
     cut_off : bool
         Whether an unfinished record was cut off.
     kept_aside : Path or None
-        The copy of a damaged file that was gone back in.
+        The copy of a damaged file.
 
     Raises
     ------
     CheckpointError
-        If another process holds it, or what is there cannot be read.
+        If another process has it open, or its records cannot be read.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, regardless: bool = False) -> None:
         self.path = Path(folder, "generations")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open_plain(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)  # as long as the run, for its lock
+        # Open as long as the run: closing it would release the lock.
+        self._file = open_plain(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()
             raise CheckpointError(f"{self.path.parent} is in use by another run") from None
-        if os.fstat(self._file.fileno()).st_nlink > 1:  # what is appended under one name would be under the other too
+        if os.fstat(self._file.fileno()).st_nlink > 1:  # an append under one name would show under the other too
             self._file.close()
-            raise CheckpointError(f"{self.path} has a second name (a hard link): copy the run's folder, and take that")
+            raise CheckpointError(f"{self.path} has a second name (a hard link): copy the run's folder, and use that")
         self.past: list[Generation] = []
         self.cut_off = False
         self.kept_aside: Path | None = None
@@ -89,7 +92,8 @@ class Checkpoint:
         for end, generation in _records(self.path):
             if generation is not None:
                 if generation.number != len(self.past):
-                    raise CheckpointError(f"{self.path}: generation {generation.number} stands at {len(self.past)}")
+                    found = f"has generation {generation.number} in the place of generation {len(self.past)}"
+                    raise CheckpointError(f"{self.path} {found}")
                 self.past.append(generation)
                 whole = end
             elif end < size and not regardless:
@@ -111,7 +115,7 @@ class Checkpoint:
                 path.replace(path.with_name(f"{path.name}.{self.kept_aside.name}"))
 
     def _keep_aside(self) -> Path:
-        """Copy the damaged file to a name of its own, on the disk before anything is cut off."""
+        """Copy the damaged file to a new name, and flush it to the disk before anything is cut off."""
         names = ("damaged" if number == 1 else f"damaged-{number}" for number in itertools.count(1))
         path = next(path for path in map(self.path.parent.joinpath, names) if not os.path.lexists(path))
         with open_plain(self.path) as damaged, open(path, "xb") as copy:
@@ -122,20 +126,20 @@ class Checkpoint:
         return path
 
     def read_past(self) -> list[Generation]:
-        """Return ``past``, read again where it was let go of."""
+        """Return ``past``, read again from the file if it was released."""
         if len(self.past) < self._count:
             self.past = read_generations(self.path.parent)
         return self.past
 
     def append(self, generation: Generation) -> None:
-        """Add a generation: in the kernel's hands at once, on the disk within a second.
+        """Add a generation: it is written at once, and flushed to the disk within a second.
 
         Raises
         ------
         CheckpointError
             If it is not the next one.
         OSError
-            If it cannot be written, or one before it could not be brought to the disk.
+            If it cannot be written, or an earlier one could not be flushed to the disk.
         """
         if generation.number != self._count:
             raise CheckpointError(f"{self.path} has {self._count} generations, the next cannot be {generation.number}")
@@ -148,7 +152,7 @@ class Checkpoint:
             while record:
                 record = record[self._file.write(record) :]
             self._count = generation.number + 1
-        except BaseException:
+        except BaseException:  # Ctrl-C too: a part of a record would be damage before the next one
             os.ftruncate(self._file.fileno(), whole)
             self._count = generation.number
             raise
@@ -160,21 +164,21 @@ class Checkpoint:
                 self._timer.start()
 
     def _sync_what_came(self) -> None:
-        with self._syncing:  # one after the other
+        with self._syncing:  # one thread at a time
             with self._noting:
-                self._unsynced = False  # what comes from now on has a timer of its own
+                self._unsynced = False  # a generation added from now on starts a new timer
             try:
                 if not self._file.closed:
                     self.sync()
-            except OSError as error:  # told by the next append, or by close
+            except OSError as error:  # raised by the next append, or by close
                 self._failure = error
 
     def sync(self) -> None:
-        """Bring what was added to the disk."""
+        """Flush the added generations to the disk."""
         os.fsync(self._file.fileno())
 
     def keyframe_path(self, generation: int) -> Path:
-        """Return where the keyframe of a generation is to be."""
+        """Return the path of a generation's keyframe."""
         return self.path.parent / f"keyframe-{generation}"
 
     def keep_newest_keyframe(self) -> None:
@@ -189,12 +193,12 @@ class Checkpoint:
         self.close()
 
     def close(self) -> None:
-        """Bring everything to the disk, and let another process have it.
+        """Flush everything to the disk, and release the lock for other processes.
 
         Raises
         ------
         OSError
-            If something could not be brought to the disk, at any time.
+            If this or an earlier flush to the disk failed.
         """
         if self._file.closed:
             return

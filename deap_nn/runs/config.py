@@ -1,4 +1,4 @@
-"""The settings of a run on disk: read, checked, and restored where they are lost."""
+"""The settings of a run on disk: reading, checking, and restoring lost ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONFIG = "config"
 """The name of the content of ``config.json`` in the first record of a checkpoint, in the state of a `RunDirectory`."""
 
 FILES = {"keras": "model", "init_weights": "init"}
-"""The settings that name a file, whose digest is stored beside it; how the run's own copy of it is called."""
+"""The settings that name a file, with the stem of the run's own copy; ``NAME_sha256`` beside it is the digest."""
 
 
 def digest_of(path: str | os.PathLike[str]) -> str:
@@ -38,13 +38,13 @@ def _copies(folder: Path, settings: Mapping[str, Any]) -> dict[str, Path]:
 
 
 def keep_files(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Copy the files that settings name into a run's folder, which is then whole without them."""
+    """Copy the files that settings name into a run's folder, which is then complete without the originals."""
     for name, copy in _copies(folder, settings).items():
         write_with(copy, partial(shutil.copyfile, settings[name]), durable=True)
 
 
 def kept_files(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings that name a file of which a run's folder has a whole copy, with that in its place."""
+    """Return the settings that name a file, each with the path of the whole copy in a run's folder, if it has one."""
     copies = _copies(Path(folder), settings)
     return {
         name: str(copy)
@@ -54,10 +54,10 @@ def kept_files(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> d
 
 
 def restore_config(path: str | os.PathLike[str]) -> None:
-    """Write ``config.json`` of a run again from the first record of its checkpoint, where it is missing or damaged.
+    """Restore the ``config.json`` of a run from the first record of its checkpoint, if it is missing or damaged.
 
-    A power cut may leave an empty one on a disk that does not keep its promises. A warning says so. Nothing is done if
-    the records do not have it either.
+    A power cut may leave an empty file on a disk that reports a flush too early. A warning names the file. Without such
+    a record nothing is done.
     """
     file = Path(path, "config.json")
     try:
@@ -65,7 +65,7 @@ def restore_config(path: str | os.PathLike[str]) -> None:
         return
     except FileNotFoundError:
         reason = "is missing"
-    except OSError:  # no file, and not ours to replace
+    except OSError:  # not a regular file, such as a link: it is left as it is
         return
     except (ValueError, RecursionError):
         reason = "is damaged"
@@ -77,7 +77,7 @@ def restore_config(path: str | os.PathLike[str]) -> None:
     kept = [state.get(CONFIG) for state in first.states.values()] if first is not None else []
     kept = [config for config in kept if isinstance(config, dict)]
     if kept:
-        warnings.warn(f"{file} {reason}: it is made again from the checkpoint", stacklevel=2)
+        warnings.warn(f"{file} {reason}: it is restored from the checkpoint", stacklevel=2)
         write_json(file, kept[0], durable=True)
 
 
@@ -85,11 +85,11 @@ def read_config(path: str | os.PathLike[str], option: str) -> dict[str, Any]:
     """Return the ``config.json`` of the run that a command's `option` names, or raise `InputError`."""
     file = Path(path, "config.json")
     if not Path(path).is_dir():
-        raise InputError(f"argument {option}: {path} is no folder")
+        raise InputError(f"argument {option}: {path} is not a folder")
     try:
         config = json.loads(read_plain(file, SMALL_BYTES).decode())
     except FileNotFoundError:
-        raise InputError(f"argument {option}: {path} has no config.json, so there is nothing to go on with") from None
+        raise InputError(f"argument {option}: {path} has no config.json, so it is not the folder of a run") from None
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"argument {option}: {file} cannot be read: {reason}") from error
@@ -99,13 +99,13 @@ def read_config(path: str | os.PathLike[str], option: str) -> dict[str, Any]:
 
 
 def read_status(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return a run's ``status.json``, or nothing where it cannot be read: a run that is killed may leave none."""
+    """Return a run's ``status.json``, or an empty dictionary if it cannot be read: a killed run may leave none."""
     with contextlib.suppress(InputError):
         return read_json(Path(path, "status.json"))
     return {}
 
 
 def asked_for(path: str | os.PathLike[str], config: Mapping[str, Any]) -> int:
-    """Return how many generations a run is to have: what its settings say, or what was asked for later."""
-    asked = read_status(path).get("asked_generations")
-    return max(int(config["generations"]), asked if isinstance(asked, int) else 0)
+    """Return the number of generations of a run: that of its settings, or a larger one that was requested later."""
+    later = read_status(path).get("asked_generations")
+    return max(int(config["generations"]), later if isinstance(later, int) else 0)

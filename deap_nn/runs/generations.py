@@ -19,56 +19,56 @@ from numpy.typing import NDArray
 from deap_nn.core.files import open_plain
 
 MAGIC = b"deap_nn checkpoint 4\n"
-GONE_ON_WITH = (MAGIC, b"deap_nn checkpoint 3\n")
-"""Version 3 has no settings."""
-READABLE = (*GONE_ON_WITH, b"deap_nn checkpoint 2\n")
-"""Version 2 knows no history, and callbacks by their places: it is read, and not gone on with."""
+RESUMABLE = (MAGIC, b"deap_nn checkpoint 3\n")
+"""The versions that a run resumes from; version 3 has no settings."""
+READABLE = (*RESUMABLE, b"deap_nn checkpoint 2\n")
+"""The versions that are read. Version 2 has no history and lists callbacks by place, so no run resumes from it."""
 
 LARGEST_RECORD = 1 << 30
-"""The largest record that is read: of a generation of some eighty million members."""
+"""The size in bytes of the largest record that is read, that of a generation of some eighty million members."""
 
 _FRAME = struct.Struct("<II8s")
-"""A record's length, a checksum of that and its number, and the digest of its content."""
+"""A record's length, the checksum of its number and length, and the digest of its content."""
 _SIZES = struct.Struct("<III")
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, written or gone on with."""
+    """A checkpoint that cannot be read, written or resumed from."""
 
 
 @dataclass(frozen=True)
 class Generation:
-    """What is kept of a generation: enough to breed and score the next one as if nothing had happened.
+    """The record of a generation, from which the next one is bred and scored as in an unbroken run.
 
     Parameters
     ----------
     number : int
-        Which generation.
+        The number of the generation.
     sigma : float, optional
-        The strength of mutation that its children were bred with.
+        The sigma (mutation step size) with which its children were bred.
     adaptation : dict
-        The state of the adaptation that it came from.
+        The state of the adaptation at this generation.
     row : dict
         Its row of the logbook.
     seconds, elapsed : float
-        What it took, and since the run began.
+        The time that it took, and the time since the run began.
     evaluations : int
-        The run's evaluations with it.
+        The number of the run's evaluations so far.
     states : dict
-        By callback, what `Callback.state` returned before it saw this generation.
+        By callback, the result of `Callback.state` before the callback got this generation.
     history : str
-        What tells the run, up to this generation, from others: a digest of its seed, of all other numbers that
-        breeding goes by, and of who descends from whom.
+        A digest that identifies the run up to this generation: of its seed, of all other numbers that decide breeding,
+        and of the parents of all members.
     wvalues : numpy.ndarray
         The weighted fitness values, shape (members, objectives), float64.
     chosen : numpy.ndarray
-        The place of the parent, in the generation before, whose place each child takes; shape (members,), uint32, or
-        (0,) in generation 0. Places 2i and 2i+1 were mated; the last ones, of elites, are their own.
+        For each child, the place in the generation before of the parent that it replaces; shape (members,), uint32, or
+        (0,) in generation 0. Places 2i and 2i+1 were mated; the last places are those of the elites themselves.
     settings : dict, optional
-        Of generation 0: what decides the run's numbers, as `settings_record` tells of it; not in older checkpoints.
+        In generation 0 the settings that decide the run's numbers, by `settings_record`; not in older checkpoints.
     environment : dict, optional
-        Of generation 0, likewise: what of the process that began the run decides the last bits, and the version of this
-        package there.
+        In generation 0 the environment of the process that began the run, with its version of this package. It decides
+        the last bits of a fitness; not in older checkpoints.
     """
 
     number: int
@@ -87,15 +87,15 @@ class Generation:
 
     @property
     def best(self) -> int:
-        """The place of the best member, the first of several."""
+        """The place of the best member, the first of several equal ones."""
         return max(range(len(self.wvalues)), key=self.wvalues.tolist().__getitem__)
 
     def parents(self, elites: int) -> int:
-        """Return how many different parents its children have, those that live on themselves at its end left out."""
+        """Return the number of different parents of its children, without the elites at its end."""
         return len(np.unique(self.chosen[: max(0, len(self.chosen) - elites)]))
 
     def to_bytes(self) -> bytes:
-        """Return a record's content."""
+        """Return the content of its record."""
         values = {name: value for name, value in vars(self).items() if name not in ("wvalues", "chosen")}
         for name in ("settings", "environment"):
             if values[name] is None:
@@ -111,7 +111,7 @@ class Generation:
         Raises
         ------
         ValueError
-            If it is none.
+            If the content is not that of a generation.
         """
         try:
             length, members, objectives = _SIZES.unpack_from(content)
@@ -119,36 +119,36 @@ class Generation:
             rest = content[_SIZES.size + length :]
             split = 8 * members * objectives
             if len(rest) not in (split, split + 4 * members) or len(rest[:split]) != split:
-                raise ValueError("it has another size than it says")
+                raise ValueError("its size differs from that in its header")
             wvalues = np.frombuffer(rest[:split], dtype="<f8").reshape(members, objectives)
-            if isinstance(values.get("states"), list):  # of version 2, by the callbacks' places
+            if isinstance(values.get("states"), list):  # version 2 lists them by the callbacks' places
                 values["states"] = {str(place): state for place, state in enumerate(values["states"])}
             _check_record(values)
             return cls(**values, wvalues=wvalues, chosen=np.frombuffer(rest[split:], dtype="<u4"))
         except (struct.error, TypeError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"a record is no generation: {error}") from error
+            raise ValueError(f"a record is not that of a generation: {error}") from error
 
 
 def _check_record(values: dict[str, Any]) -> None:
-    """Raise TypeError where an entry of a record is of another kind than it should be."""
+    """Raise TypeError if an entry of a record has a wrong type."""
     for name in ("row", "adaptation", "states"):
         if not isinstance(values.get(name), dict):
-            raise TypeError(f"its {name} are no object")
+            raise TypeError(f"its entry {name} is not an object")
     if not all(isinstance(state, dict) for state in values["states"].values()):
-        raise TypeError("the state of a callback is no object")
+        raise TypeError("the state of a callback is not an object")
     if not isinstance(values.get("settings"), dict | None):
-        raise TypeError("its settings are no object")
+        raise TypeError("its entry settings is not an object")
     known = values.get("environment")
     if known is None:
         return
     parts = {"variables": dict, "versions": dict, "threads": list | None, "processor": str}
     if not isinstance(known, dict) or not all(isinstance(known.get(part, 0), kind) for part, kind in parts.items()):
-        raise TypeError("its environment is none")
+        raise TypeError("its entry environment has a wrong form")
     if not isinstance(known.get("package", ""), str):  # older ones have no such entry
-        raise TypeError("its environment is none")
+        raise TypeError("its entry environment has a wrong form")
     threads = known["threads"]
     if threads is not None and not (len(threads) == 2 and all(isinstance(number, int) for number in threads)):
-        raise TypeError("its threads are no two numbers")
+        raise TypeError("its entry threads is not two integers")
 
 
 def _frame(ordinal: int, content: bytes) -> bytes:
@@ -161,6 +161,7 @@ def _checksum(ordinal: int, length: int) -> int:
 
 
 def _digest(ordinal: int, content: bytes) -> bytes:
+    # With the number as salt, so that a record in another record's place is damage.
     return hashlib.blake2b(content, digest_size=8, salt=ordinal.to_bytes(8, "little")).digest()
 
 
@@ -171,18 +172,18 @@ def keyframes_in(folder: Path) -> list[Path]:
 
 
 def read_generations(folder: str | os.PathLike[str]) -> list[Generation]:
-    """Return the whole generations of the checkpoint in a run's folder, which another process may be writing.
+    """Return the whole generations of the checkpoint in a run's folder; another process may be writing it.
 
     Raises
     ------
     CheckpointError
         If it is damaged before its end.
     OSError
-        If there is none that can be read.
+        If there is no checkpoint that can be read.
     """
     path = Path(folder, "generations")
     found: list[Generation] = []
-    size = path.lstat().st_size  # before it is read: it may grow meanwhile
+    size = path.lstat().st_size  # before reading: the file may grow meanwhile
     for end, generation in _records(path, READABLE):
         if generation is not None:
             found.append(generation)
@@ -192,7 +193,7 @@ def read_generations(folder: str | os.PathLike[str]) -> list[Generation]:
 
 
 def read_first(folder: str | os.PathLike[str]) -> Generation | None:
-    """Return generation 0 of the checkpoint in a run's folder, or None where its record is not whole.
+    """Return generation 0 of the checkpoint in a run's folder, or None if its record is not whole.
 
     Raises
     ------
@@ -202,12 +203,12 @@ def read_first(folder: str | os.PathLike[str]) -> Generation | None:
     return next((generation for _, generation in _records(Path(folder, "generations"), READABLE)), None)
 
 
-def _records(path: Path, versions: Sequence[bytes] = GONE_ON_WITH) -> Iterator[tuple[int, Generation | None]]:
-    """Yield where each record ends and its generation; None for one that is damaged, or cut off at the end."""
+def _records(path: Path, versions: Sequence[bytes] = RESUMABLE) -> Iterator[tuple[int, Generation | None]]:
+    """Yield the byte at which each record ends and its generation, or None if it is damaged or cut off at the end."""
     with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
         if file.read(len(MAGIC)) not in versions:
-            raise CheckpointError(f"{path} is no checkpoint of this version")
+            raise CheckpointError(f"{path} is not a checkpoint of this version")
         ordinal, place = 0, len(MAGIC)
         while place < size:
             head = file.read(_FRAME.size)

@@ -1,4 +1,4 @@
-"""Reading one file of a run: what it holds, checked, and an error that names the file otherwise."""
+"""Reading one file of a run: its content, checked, or an error that names the file."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from deap_nn.core.logbooks import read_csv
 Columns = Mapping[str, Sequence[float]]
 
 LARGEST_TABLE = 512 << 20
-"""No table of numbers is read that is larger: it takes several times as much as objects."""
+"""The size in bytes of the largest table of numbers that is read: as objects it takes several times this size."""
 
 TABLE_ALWAYS_READ = 4 << 20
-"""A table of numbers is read that has no more bytes, however few generations the settings have."""
+"""The size in bytes up to which a table of numbers is read, even if the settings have few generations."""
 
 COLUMN_BYTES, MOST_COLUMNS = 26, 100
-"""So long is a number with its comma at most, and so many columns have the statistics of a run."""
+"""The largest length of a number with its comma, and the largest number of columns of a run's statistics."""
 
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Raise `InputError`, which names the file, for what goes wrong in the body."""
+    """Turn an error of the body into an `InputError` that names the file."""
     try:
         yield
     except UNREADABLE as error:
@@ -38,19 +38,19 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def read_json(path: Path, *needed: str) -> dict[str, Any]:
-    """Return the object of a JSON file, or raise `InputError` where it cannot be read or lacks a key."""
+    """Return the object of a JSON file, or raise `InputError` if it cannot be read or lacks a key."""
     with _naming(path):
         found = json.loads(read_plain(path, SMALL_BYTES).decode())
         if not isinstance(found, dict):
-            raise ValueError("is no object")
+            raise ValueError("is not an object")
         _check_names(found, needed)
     return found
 
 
 def read_columns(path: Path, *names: str, integers: bool = False) -> dict[str, list[float]]:
-    """Return the columns of a CSV file of numbers, of which it must have some, or raise `InputError`.
+    """Return the columns of a CSV file of numbers, or raise `InputError` if it cannot be read or lacks one of `names`.
 
-    The file may be four times as large as the run has generations for, by the settings beside it.
+    The file may be four times as large as the generations in the settings beside it imply.
     """
     with _naming(path):
         generations = _generations(path.parent)
@@ -62,19 +62,19 @@ def read_columns(path: Path, *names: str, integers: bool = False) -> dict[str, l
 
 
 def _generations(folder: Path) -> int | None:
-    """Return how many generations the settings and the status of a run tell of, None where they do not."""
-    told = []
+    """Return the largest number of generations in the settings and the status of a run, or None if they have none."""
+    counts = []
     for name in ("config.json", "status.json"):
         if os.path.lexists(folder / name):
             found = read_json(folder / name)
-            told += [found.get(key) for key in ("generations", "asked_generations")]
-    return max((value for value in told if isinstance(value, int)), default=None)
+            counts += [found.get(key) for key in ("generations", "asked_generations")]
+    return max((value for value in counts if isinstance(value, int)), default=None)
 
 
 def read_arrays(path: Path, *names: str, most: int | None = None) -> dict[str, NDArray[Any]]:
-    """Return all arrays of an ``.npz`` file, of which it must have some, or raise `InputError`.
+    """Return all arrays of an ``.npz`` file, or raise `InputError` if it cannot be read or lacks one of `names`.
 
-    They may take at most `most` bytes; left out, as many as `arrays_in` reads.
+    They may take at most `most` bytes, by default the limit of `arrays_in`.
     """
     with _naming(path), open_plain(path) as file:
         found = arrays_in(file, most)

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = ("state", "generations", "evaluations", "validation_error", "test_error", "seconds", "stopped_by", "error")
-"""What a notebook shows of a run's status."""
+"""The entries of a run's status that a notebook shows."""
 
 LARGEST_PICTURE = 200_000
-"""Bytes: a notebook shows no larger picture."""
+"""The size in bytes of the largest picture that a notebook shows."""
 
 
 class Trace(NamedTuple):
@@ -39,9 +39,9 @@ class Trace(NamedTuple):
     weights : numpy.ndarray
         Shape (generations, weights), float32.
     places : numpy.ndarray
-        Where they are in the flat vector, shape (weights,), int64.
+        The places of the weights in the flat vector, shape (weights,), int64.
     matrices : list of str
-        The name of each one's matrix.
+        The name of each weight's matrix.
     """
 
     weights: NDArray[np.float32]
@@ -50,11 +50,11 @@ class Trace(NamedTuple):
 
 
 class Run:
-    """A run's folder as one object: each file is read when it is first asked for, and then kept.
+    """A run's folder as one object: each file is read at the first access, and then kept.
 
-    Of a run that goes on, what is asked for first is of now; `read_run` again to see what came since. What a run does
-    not have, or not yet, is empty, ``trace`` None. A file that cannot be read raises `InputError`, a ValueError, which
-    names it.
+    An attribute of a run in progress stays as it was at its first access; call `read_run` again for newer data. A file
+    that the run does not have, or not yet, gives an empty value, ``trace`` None. A file that cannot be read raises
+    `InputError`, a ValueError, which names it.
 
     Parameters
     ----------
@@ -80,12 +80,12 @@ class Run:
 
     @cached_property
     def status(self) -> dict[str, Any]:
-        """How far it is and how it ended: ``status.json``."""
+        """The progress of the run, and how it ended: ``status.json``."""
         return self._read("status.json", read_json, {})
 
     @property
     def state(self) -> str:
-        """Either "running", as a run that was killed says too, or "finished", "interrupted" or "failed"."""
+        """Either "running", also after a kill, "finished", "interrupted", "failed", or "unknown" without a status."""
         return str(self.status.get("state", "unknown"))
 
     @cached_property
@@ -101,7 +101,7 @@ class Run:
 
     @cached_property
     def timing(self) -> Columns:
-        """What differs between repeats, by columns: ``timing.csv``."""
+        """The time and memory of each generation, which differ between repeats, by columns: ``timing.csv``."""
         return self._read("timing.csv", partial(read_columns, integers=True), {})
 
     @cached_property
@@ -111,7 +111,7 @@ class Run:
 
     @cached_property
     def trace(self) -> Trace | None:
-        """Some weights of the best by generation: ``trace.npz``."""
+        """Some weights of the best member by generation: ``trace.npz``."""
         if not os.path.lexists(self.path / "trace.npz"):
             return None
         arrays = read_arrays(self.path / "trace.npz", *Trace._fields)
@@ -123,7 +123,7 @@ class Run:
         return self._read("best.npz", read_arrays, {})
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return logbook, timing and read-outs as one pandas DataFrame, a row per generation.
+        """Return logbook, timing and errors of the candidates as one pandas DataFrame, a row per generation.
 
         Raises
         ------
@@ -140,7 +140,7 @@ class Run:
         return frame
 
     def _read(self, name: str, read: Callable[[Path], dict[str, Any]], absent: dict[str, Any]) -> dict[str, Any]:
-        """Return what a file holds, or what is said where there is none."""
+        """Return the content of a file, or `absent` if there is no such file."""
         path = self.path / name
         return read(path) if os.path.lexists(path) else absent
 
@@ -153,27 +153,27 @@ class Run:
         path = self.path / "fitness.png"
         try:
             data = base64.b64encode(read_plain(path, LARGEST_PICTURE)).decode("ascii")
-        except OSError:  # none, or a large one
+        except OSError:  # no picture, or a large one
             return ""
         return f'<img alt="fitness by generation" width="560" src="data:image/png;base64,{data}">'
 
 
 def read_run(path: str | os.PathLike[str]) -> Run:
-    """Return the run in a folder, finished or going on.
+    """Return the run in a folder, finished or in progress.
 
     Parameters
     ----------
     path : path-like
-        What `RunDirectory` writes: ``status.json`` or ``config.json`` must be there.
+        A folder that `RunDirectory` has written, with ``status.json`` or ``config.json``.
 
     Raises
     ------
     InputError
-        A ValueError, if it is no folder, or not that of a run.
+        A ValueError, if `path` is not a folder, or not that of a run.
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise InputError(f"{folder}: is no folder")
+        raise InputError(f"{folder}: is not a folder")
     if not is_run(folder):
         raise InputError(f"{folder}: is not the folder of a run, it has no status.json and no config.json")
     return Run(folder)
@@ -185,7 +185,7 @@ def is_run(folder: Path) -> bool:
 
 
 def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with columns ``chapter.column`` as `Logbook.record` takes it; the chapter lacks what is NaN."""
+    """Return a row with columns ``chapter.column`` as `Logbook.record` takes it, without the NaN of chapters."""
     record: dict[str, Any] = {}
     for name, value in row.items():
         *chapters, column = name.split(".")

@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEFT_OUT = ("seed", "versions", "noise_sha256")
-"""Settings that are no column of several runs' frame: it has the seed anyway, and the others follow from the rest."""
+"""Settings that are not compared between runs: the seed is a column anyway, and the others follow from the rest."""
 
 NAMED = ("run", "seed")
-"""Columns that each frame has."""
+"""The columns that each frame has."""
 
 
 class Runs(list[Run]):
-    """Several runs, as one frame for each question."""
+    """Several runs, as one DataFrame of their generations and one of their results."""
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return what `Run.to_dataframe` says of all runs, one below the other.
+        """Return the frames of `Run.to_dataframe` of all runs, one below the other.
 
         Returns
         -------
         pandas.DataFrame
-            Before the columns of each run it has ``run``, the folder's name (its path where two have the same name),
-            ``seed``, and the settings in which the runs differ. A setting called as one of these columns or as one of
-            the logbook is ``config.NAME``, a column of the logbook called ``run`` or ``seed`` is ``logbook.NAME``.
+            Before the columns of each run it has ``run``, ``seed``, and the settings in which the runs differ. ``run``
+            is the folder's name, or its path if two have the same name. A setting that shares its name with another
+            column is ``config.NAME``. A logbook's column named ``run`` or ``seed`` is ``logbook.NAME``.
 
         Raises
         ------
@@ -47,7 +47,7 @@ class Runs(list[Run]):
     def results(self) -> pd.DataFrame:
         """Return how each run ended, a row per run: ``run``, ``seed``, the settings that differ, and its status.
 
-        What else the status calls ``run`` or ``seed`` is ``status.run`` or ``status.seed``.
+        An entry of the status named ``run`` or ``seed`` is ``status.run`` or ``status.seed``.
 
         Raises
         ------
@@ -56,8 +56,8 @@ class Runs(list[Run]):
         """
         with optional("pandas"):
             import pandas as pd
-        told = [{name: value for name, value in run.status.items() if name != "traceback"} for run in self]
-        return self._beside_settings([pd.DataFrame([status]) for status in told], "status")
+        shown = [{name: value for name, value in run.status.items() if name != "traceback"} for run in self]
+        return self._beside_settings([pd.DataFrame([status]) for status in shown], "status")
 
     def _beside_settings(self, frames: list[pd.DataFrame], kind: str) -> pd.DataFrame:
         with optional("pandas"):
@@ -95,12 +95,12 @@ def read_runs(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) 
     Parameters
     ----------
     paths : path-like or iterable of path-like
-        Folders of runs, or folders that have those of runs in them, such as a sweep's, whose runs come by name.
+        Folders of runs, or folders that contain those of runs, such as a sweep's; the latter are sorted by name.
 
     Raises
     ------
     InputError
-        A ValueError, if one is no folder, or neither.
+        A ValueError, if one is not a folder, or is neither.
     """
     found = Runs()
     for path in map(Path, [paths] if isinstance(paths, str | os.PathLike) else paths):
@@ -112,6 +112,6 @@ def read_runs(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) 
 
 
 def _flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings by name, those about the data as ``data.NAME``; the adaptation is told by others of a run's."""
+    """Return settings by name, those of the data as ``data.NAME``; beside a ``schedule`` the adaptation is left out."""
     left_out = (*LEFT_OUT, "adaptation") if "schedule" in config else LEFT_OUT
     return flat({name: value for name, value in config.items() if name not in left_out})

@@ -277,7 +277,7 @@ def test_bad_arguments_are_named(arguments, message):
 
 def test_deaps_mutation_with_a_sigma_for_each_matrix_is_logged_as_it_is():
     toolbox = plain_toolbox(mutate=partial(tools.mutGaussian, mu=0, sigma=[0.1], indpb=0.0))
-    with pytest.warns(UserWarning, match="mutGaussian takes each matrix for one number"):
+    with pytest.warns(UserWarning, match="mutGaussian treats each matrix as one number"):
         assert evolve(members(), toolbox, 2, seed=1)[1].select("sigma") == [[0.1]] * 3
 
 

@@ -204,7 +204,9 @@ NUMBERS = {
 
 @pytest.mark.parametrize(("name", "alias"), NUMBERS.items())
 def test_an_operator_that_takes_a_matrix_for_a_number_is_warned_of(digits, name, alias):
-    said = rf"{alias}: {name} takes each matrix for one number, .*: elementwise\({name}, ...\) changes each weight"
+    said = (
+        rf"{alias}: {name} treats each matrix as one number, .*: use elementwise\({name}, ...\) to change each weight"
+    )
     toolbox = make_toolbox("mlp", digits, seed=1)
     with pytest.warns(UserWarning, match=said) as found:
         toolbox.register(alias, getattr(tools, name))
@@ -218,7 +220,7 @@ def test_an_operator_that_takes_a_matrix_for_a_number_is_warned_of(digits, name,
 @pytest.mark.parametrize("name", ["mutShuffleIndexes", "mutInversion", "cxMessyOnePoint", "cxOrdered"])
 def test_an_operator_that_moves_matrices_is_refused_by_name(digits, name):
     alias = "mate" if name.startswith("cx") else "mutate"
-    said = f"{alias}: {name} moves matrices to other places, and a network needs each in its own"
+    said = f"{alias}: {name} moves matrices to other places, but a network needs each at its own"
     with pytest.raises(ValueError, match=said):
         make_toolbox("mlp", digits, seed=1).register(alias, getattr(tools, name))
     for breeding in ("recipes", "plain"):
@@ -295,7 +297,7 @@ def local():
 @pytest.mark.parametrize(
     ("registered", "said"),
     [
-        ({"clone": lambda individual: individual}, "clone is registered anew, and children of recipes are not cloned"),
+        ({"clone": lambda individual: individual}, "clone is not deepcopy, and children of recipes are not cloned"),
         ({"evaluate": local()}, "evaluate cannot be pickled: .*local"),
         ({"mutate": partial(lambda individual: (individual,))}, "mutate cannot be pickled: .*lambda"),
         ({"mate": lambda a, b: (a, b)}, "mate or weigh cannot be pickled: .*lambda"),

@@ -159,7 +159,7 @@ def test_a_checkpoint_of_version_2_is_read_and_not_gone_on_with(tmp_path):
     content = path.read_bytes().replace(MAGIC, b"deap_nn checkpoint 2\n")
     path.write_bytes(content)
     assert [generation.number for generation in read_generations(tmp_path)] == [0, 1, 2, 3]
-    with pytest.raises(CheckpointError, match="is no checkpoint of this version"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint of this version"):
         run(5, checkpoint=tmp_path)
     assert path.read_bytes() == content
 
@@ -349,7 +349,7 @@ def scored_one(individual):
 def test_an_evaluation_of_mid_run_that_cannot_travel_is_named():
     toolbox = wired()
     callback, _ = registering("evaluate", scored_one)
-    with pytest.raises(EvaluationError, match=r"^generation 3: evaluate cannot travel: .*local object"):
+    with pytest.raises(EvaluationError, match=r"^generation 3: evaluate cannot be pickled: .*local object"):
         evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[callback])
 
 

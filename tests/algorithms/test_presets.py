@@ -514,7 +514,7 @@ class TestNoNumberTwice:
     def test_a_population_by_the_named_number(self, digits):
         toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, population=7)
         assert [len(toolbox.population()), len(toolbox.population(n=3)), len(toolbox.population(5))] == [7, 3, 5]
-        with pytest.raises(ValueError, match="n must be given where make_toolbox was not given the population"):
+        with pytest.raises(ValueError, match="n must be given: make_toolbox got no population"):
             make_toolbox("mlp", digits, seed=5, batch_size=16).population()
 
     @pytest.mark.parametrize("arguments", [{"sigma": Annealed(0.5, 0.05)}, {"preset": "es"}], ids=["ga", "es"])

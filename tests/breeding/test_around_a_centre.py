@@ -111,10 +111,10 @@ def test_parents_that_are_no_number_are_refused(parents):
 
 def test_each_member_has_a_weight():
     toolbox = around(weigh=lambda number: np.ones(3))
-    with pytest.raises(ValueError, match="weigh must return a weight for each of 8 members"):
+    with pytest.raises(ValueError, match="weigh must return a finite weight for each of 8 members"):
         evolve(toolbox.population(n=8), toolbox, 1, seed=1)
     toolbox = around(weigh=lambda number: [float("nan")] * number)
-    with pytest.raises(ValueError, match="weigh must return a weight for each of 8 members, a finite number"):
+    with pytest.raises(ValueError, match="weigh must return a finite weight for each of 8 members"):
         evolve(toolbox.population(n=8), toolbox, 1, seed=1)
 
 

@@ -108,7 +108,7 @@ def test_a_member_of_an_earlier_generation_is_no_parent_by_recipes():
             self.best = self.best or evolution.best
 
     with pytest.raises(
-        ValueError, match="generation 2 cannot be bred by recipes from what was put into the one before"
+        ValueError, match="generation 2 cannot be bred by recipes from individuals put into the one before"
     ):
         result(wired(), callbacks=[Elite()])
     assert len(result(wired(), breeding="plain", callbacks=[Elite()])[1]) == 7
@@ -120,7 +120,7 @@ def test_a_member_that_cannot_be_made_any_more_says_what_to_do(tmp_path):
     evolve(wired().population(n=12), wired(), 6, seed=1, callbacks=[watch], checkpoint=tmp_path, keyframe_seconds=0)
     assert isinstance(kept[1], LightMember)
     with pytest.raises(
-        LackingError, match=r"of generation 1 cannot be made in generation 6 any more: copy it in its own"
+        LackingError, match=r"of generation 1 can no longer be bred in generation 6: copy it in its own"
     ):
         kept[1].flat  # noqa: B018  (it raises)
 

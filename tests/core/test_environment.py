@@ -160,7 +160,7 @@ def test_other_bits_by_the_same_versions_and_variables_are_refused(digits, tmp_p
 
     monkeypatch.setattr(genome_tasks, "_answers", other)
     with pytest.raises(
-        EnvironmentDiffersError, match="by the same versions and variables, a network has another fitness"
+        EnvironmentDiffersError, match="versions and variables are the same, but a network has another fitness"
     ):
         go(small(digits), 2, checkpoint=tmp_path)
     monkeypatch.undo()
@@ -270,7 +270,7 @@ def test_processes_agree_with_the_one_that_leads(digits, tmp_path):
 
 def test_a_real_process_with_another_variable_is_refused(monkeypatch):
     """It is started with the variable, as one by ``ssh`` or of a cluster may be; this process is without."""
-    named = r"process \d+ on \S+: TF_ENABLE_ONEDNN_OPTS was not set where the run began, and is '0'; --force goes on"
+    named = r"process \d+ on \S+: TF_ENABLE_ONEDNN_OPTS was not set where the run began, and is '0'; --force allows it"
     with open_map("processes", workers=1) as map_:
         monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
         assert list(map_(abs, [-1])) == [1]  # now there is one
@@ -325,7 +325,7 @@ def test_a_worker_of_the_launcher_with_another_variable_is_refused(tmp_path):
     )
     assert answer.returncode == 0, answer.stderr
     refused, went_on = answer.stdout.splitlines()
-    assert "ONEDNN_MAX_CPU_ISA was not set where the run began, and is 'AVX2'; --force goes on" in refused
+    assert "ONEDNN_MAX_CPU_ISA was not set where the run began, and is 'AVX2'; --force allows it" in refused
     assert went_on == "2"
     assert answer.stderr.count("may compute other last bits") == 1
 

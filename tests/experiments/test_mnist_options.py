@@ -70,8 +70,8 @@ REFUSED = {
     "--final-sigma": ([0.01], "--final-sigma: needs --schedule linear or geometric or one-fifth or self-adaptive"),
     "--schedule-generations": ([9], "--schedule-generations: needs --schedule linear or geometric"),
     "--elite-batches": ([3], "--elite-batches: needs --elites"),
-    "--workers": ([2], "--workers: is for --map processes, dask or ray\n"),
-    "--scheduler": (["tcp://127.0.0.1:1"], "--scheduler: is for --map dask or ray\n"),
+    "--workers": ([2], "--workers: needs --map processes, dask or ray\n"),
+    "--scheduler": (["tcp://127.0.0.1:1"], "--scheduler: needs --map dask or ray\n"),
 }
 """They need another option, which the message names."""
 

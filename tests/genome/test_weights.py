@@ -202,7 +202,7 @@ def test_layout_says_sizes_offsets_and_fan_ins():
 @pytest.mark.parametrize(
     ("names", "shapes", "message"),
     [
-        (("a",), ((1,), (2,)), "as many"),
+        (("a",), ((1,), (2,)), "equal in number"),
         (("a", "a"), ((1,), (2,)), "differ"),
         (("a",), ((0, 2),), "at least 1"),
     ],

@@ -156,7 +156,7 @@ class TestOneHost:
     def test_nothing_listens_that_another_user_reaches(self, temporary, tmp_path):
         with running(tmp_path) as (process, said):
             assert process.stdout.readline() == "8555 3\n"
-            place = Path(re.search(r"the broker listens in (\S+), for this user alone", said)[1])
+            place = Path(re.search(r"the broker listens in (\S+), for this user only", said)[1])
             assert place.parent == temporary
             found = place.lstat()
             assert (stat.S_IMODE(found.st_mode), found.st_uid) == (0o700, os.getuid())
@@ -271,8 +271,8 @@ def test_under_scoops_own_launcher_only_its_broker_listens_which_is_said(tmp_pat
     assert listening.pop(process.pid) == 2  # the broker is in the launcher
     assert set(listening.values()) == {0}
     said = (
-        "script.py: warning: the broker of python -m scoop listens on every network interface and runs what it is "
-        "sent; python -m deap_nn.launch script.py does the same work behind closed doors\n"
+        "script.py: warning: the broker of python -m scoop listens on every network interface and runs any code that "
+        "it receives: use python -m deap_nn.launch script.py, which admits only this run's processes\n"
     )
     assert [line for line in lines if "launcher" not in line] == [
         "the script begins\n",

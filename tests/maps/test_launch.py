@@ -139,7 +139,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("takes", "told"), [(0.1, "saved"), (600, "after 3 s not all was saved")])
+@pytest.mark.parametrize(("takes", "told"), [(0.1, "saved"), (600, "ended after 3 s before everything was saved")])
 def test_who_saves_too_long_ends_as_interrupted_and_says_so(tmp_path, takes, told):
     path = tmp_path / "script.py"
     path.write_text(SAVING.format(takes=takes))
@@ -263,7 +263,7 @@ def test_workers_begin_before_the_last_task_is_made(run, tmp_path):
 def test_fewer_workers_than_asked_for_are_counted(run, tmp_path):
     path = tmp_path / "script.py"
     path.write_text("if __name__ != '__main__':\n    raise OSError('not here')\nimport time\ntime.sleep(3)\n")
-    assert said(run(*LAUNCH, path))[-1] == "launch: only 1 of 3 workers came"
+    assert said(run(*LAUNCH, path))[-1] == "launch: only 1 of 3 workers connected"
 
 
 def test_hosts_are_read_and_shared_out(tmp_path):

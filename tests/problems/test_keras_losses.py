@@ -429,12 +429,12 @@ def test_answers_that_are_not_finite_are_the_worst(loss, worst):
         (
             {"x": np.array([object()] * 40)},
             ValueError,
-            "x must be of arrays of numbers or .*, got ndarray of object$",
+            "x must hold arrays of numbers or .*, got ndarray of object$",
         ),
-        ({"x": (row for row in x_of())}, ValueError, "x must be of arrays of numbers or of strings .*, got generator$"),
-        ({"x": [[1.0, 2.0], [3.0]]}, ValueError, "x must be of arrays, got a list of parts that differ$"),
-        ({"x": np.array([1, None, "a"] * 20)[:40]}, ValueError, "x must be of .*, got ndarray of NoneType, int, str$"),
-        ({"y": None}, ValueError, "y must be of arrays of numbers or of strings .*, got NoneType$"),
+        ({"x": (row for row in x_of())}, ValueError, "x must hold arrays of numbers or strings .*, got generator$"),
+        ({"x": [[1.0, 2.0], [3.0]]}, ValueError, "x must hold arrays, got a list of parts that differ$"),
+        ({"x": np.array([1, None, "a"] * 20)[:40]}, ValueError, "x must hold .*, got ndarray of NoneType, int, str$"),
+        ({"y": None}, ValueError, "y must hold arrays of numbers or strings .*, got NoneType$"),
     ],
 )
 def test_bad_arguments_are_named(change, error, message):

@@ -274,12 +274,12 @@ def test_a_limit_needs_nobody_who_looks_on(monkeypatch):
     def fail(*arguments, **options):
         raise OSError("no more processes")
 
-    limits._onlooker.cache_clear()
+    limits._watchdog.cache_clear()
     monkeypatch.setattr(limits.subprocess, "Popen", fail)
-    warned = pytest.warns(UserWarning, match="nobody ends an evaluation that holds this process: no more processes")
+    warned = pytest.warns(UserWarning, match="no watchdog was started, .* is not ended: no more processes")
     with warned, pytest.raises(EvaluationError, match="it: no fitness"), time_limit(0.1, "it"):
         time.sleep(5)
-    limits._onlooker.cache_clear()
+    limits._watchdog.cache_clear()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells here whose children there are")

@@ -198,9 +198,9 @@ def test_an_address_that_cannot_be_had_is_told_in_one_line(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(InputError, match=rf"argument --serve: 127\.0\.0\.1 port {port} cannot be had \(Address"):
+        with pytest.raises(InputError, match=rf"argument --serve: cannot listen at 127\.0\.0\.1 port {port} \(Address"):
             make_server(folder, port, "127.0.0.1", TOKEN)
-    with pytest.raises(InputError, match="argument --serve: no host port 0 cannot be had"):
+    with pytest.raises(InputError, match="argument --serve: cannot listen at no host port 0"):
         make_server(folder, 0, "no host", TOKEN)
 
 

@@ -158,7 +158,7 @@ def test_damage_is_named_with_its_place(written):
         checkpoint.close()
     assert len(set(kept)) == len(kept)
     path.write_bytes(b"another program's file, of some length")
-    with pytest.raises(CheckpointError, match="no checkpoint of this version"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint of this version"):
         Checkpoint(path.parent)
 
 

@@ -106,7 +106,7 @@ def test_settings_that_are_lost_are_made_again_from_the_first_record(finished_ru
     options = ["--resume", folder, "--generations", 9, "--data", digits_file, "--no-progress"]
     answer = run_here(MNIST, *options, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
-    assert f"config.json is {'missing' if content is None else 'damaged'}: it is made again" in answer.stderr
+    assert f"config.json is {'missing' if content is None else 'damaged'}: it is restored" in answer.stderr
     assert json.loads((folder / "config.json").read_text()) == config
 
 
@@ -120,7 +120,7 @@ def test_a_script_gets_its_settings_back_too(digits, tmp_path):
     go(1, settings={"mine": [1, 2]})
     before = (tmp_path / "run" / "config.json").read_bytes()
     (tmp_path / "run" / "config.json").write_bytes(b"")
-    with pytest.warns(UserWarning, match="config.json is damaged: it is made again from the checkpoint"):
+    with pytest.warns(UserWarning, match="config.json is damaged: it is restored from the checkpoint"):
         go(2, again=True)
     assert (tmp_path / "run" / "config.json").read_bytes() == before
 

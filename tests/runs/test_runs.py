@@ -373,7 +373,7 @@ def test_a_run_that_goes_on_is_read_as_far_as_it_is(tmp_path):
 
 @pytest.mark.parametrize("read", [read_run, read_runs])
 def test_a_folder_that_is_no_run_is_refused_in_one_line(tmp_path, read):
-    with pytest.raises(ValueError, match=r"missing: is no folder$"):
+    with pytest.raises(ValueError, match=r"missing: is not a folder$"):
         read(tmp_path / "missing")
     (tmp_path / "empty" / "part").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"empty: is not the folder of a run[^\n]*$"):
@@ -383,10 +383,10 @@ def test_a_folder_that_is_no_run_is_refused_in_one_line(tmp_path, read):
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        ("config.json", "[1]", "is no object"),
+        ("config.json", "[1]", "is not an object"),
         ("status.json", "{", "Expecting property name"),
-        ("logbook.csv", "gen,min\n0,many\n", "line 2: min is no number: 'many'"),
-        ("logbook.csv", "", "has no head"),
+        ("logbook.csv", "gen,min\n0,many\n", "line 2: min is not a number: 'many'"),
+        ("logbook.csv", "", "has no header line"),
         ("timing.csv", 'gen\n"0\n', "unexpected end"),
         ("best.npz", "no archive", "cannot be read"),
     ],

@@ -1,4 +1,4 @@
-"""Strategies of reproduction, one a file: how the children of a generation come from the one before."""
+"""Strategies of reproduction, one per file: how a generation's children come from the generation before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["AroundCentre", "Pairs", "Reproduction", "reproduction_of", "vary"]
 
 
 def reproduction_of(toolbox: base.Toolbox) -> Reproduction:
-    """Return how a toolbox breeds: its ``reproduction`` if it has one, else by its ``step`` or its ``mate``.
+    """Return the strategy of a toolbox: its ``reproduction`` if it has one, else by its ``step`` or its ``mate``.
 
     Raises
     ------
@@ -39,10 +39,10 @@ def vary(
     Parameters
     ----------
     chosen : sequence
-        Parents; places 2i and 2i+1 are mated, or as many side by side as the toolbox' ``mates`` says if its ``mate``
-        takes ``*individuals``, without their fitness: a ``mate`` with an attribute ``fitter_first`` is given the fitter
-        of two first. They stay as they are. Under a toolbox with a ``step`` they are only mutated, and without
-        ``weigh`` two side by side in opposite directions.
+        The parents, which are left unchanged. Places 2i and 2i+1 are mated; a ``mate`` with ``*individuals`` gets
+        groups of the toolbox's ``mates`` instead. It gets clones without a fitness; if it has an attribute
+        ``fitter_first``, the fitter of two comes first. Under a toolbox with a ``step`` children are only mutated, and
+        without ``weigh`` places 2i and 2i+1 in opposite directions.
     toolbox : deap.base.Toolbox
         With ``clone``, ``mate`` and ``mutate``.
     seed, generation : int
@@ -53,7 +53,7 @@ def vary(
     Returns
     -------
     list
-        As many children, without a valid fitness.
+        One child for each parent, without a valid fitness.
     """
     reproduction = reproduction_of(toolbox)
     sources = reproduction.in_order(chosen)

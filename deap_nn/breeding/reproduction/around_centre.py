@@ -27,17 +27,17 @@ from deap_nn.operators.recombination import further
 class AroundCentre(Reproduction):
     """An evolution strategy: all children of a generation are mutated copies of one centre.
 
-    The centre moves from where it was towards the chosen, `step` times as far as their mean lies. Founders have no
-    centre: the one that was chosen most often is the first.
+    The centre moves towards the mean of the chosen, by `step` times the distance. The first centre is the founder that
+    was chosen most often.
 
     Parameters
     ----------
     step : float
-        1 for the mean itself.
+        The step in units of that distance: 1 leads to the mean itself.
     weigh : callable, optional
-        Called with the number of members: the recombination weight of each, best first, as `recombination_weights`
-        gives them. Left out, parents are drawn by ``select``, each counts as often as it was drawn, and children come
-        in pairs, mirrored at the centre.
+        Returns the recombination weights for a number of members, best first, as `recombination_weights` does. If left
+        out, parents are drawn by ``select``, each counts once per draw, and children come in pairs, mirrored at the
+        centre.
     """
 
     step: float
@@ -67,11 +67,11 @@ class AroundCentre(Reproduction):
         return [float(self.step)]
 
     def weights_of_ranks(self, members: int) -> bytes:
-        """Return the recombination weights of so many members, as bytes."""
+        """Return the recombination weights for a number of members, as bytes; empty without weights."""
         return b"" if self.weigh is None else weights_of(self.weigh, members).tobytes()
 
     def ancestry(self, cxpb: float, elites: int) -> dict[str, Any] | None:
-        """Return whether members count by weights, and how many; None where the weights are of another function."""
+        """Return whether recombination has weights, and its number of parents; None for a user's own weights."""
         weigh: Any = self.weigh
         known = isinstance(weigh, partial) and weigh.func is recombination_weights
         if weigh not in (None, recombination_weights) and not known:
@@ -80,19 +80,19 @@ class AroundCentre(Reproduction):
         return {"mates": 2, "elites": 0, "around_centre": True, "weighted": weigh is not None, "parents": parents}
 
     def choose(self, population: Sequence[Any], count: int, toolbox: base.Toolbox, rng: Any, clock: Any) -> list[Any]:
-        """Return all members, best first, where they count by weights; else those that were drawn."""
+        """Return all members, best first, if recombination has weights; else the drawn parents."""
         if self.weigh is None:
             return super().choose(population, count, toolbox, rng, clock)
         clock.advance(population)
         return self.ranked(population)
 
     def recipes(self, generation: int, places: Places, sigmas: Sequence[float | None]) -> list[Recipe]:
-        """Return the recipes of the children, whose one parent is the centre."""
+        """Return the recipes of the children, with the centre as their only parent."""
         shared = self.parents_of(generation, 0, places, len(places))  # one object for all: a pickle holds it once
         return [Recipe(generation, place, shared, sigma) for place, sigma in enumerate(sigmas)]
 
     def parents_of(self, generation: int, place: int, places: Places, bred: int) -> tuple[int, ...]:
-        """Return the id of the centre, or for the first children that of the founder that was drawn most often."""
+        """Return the id of the centre; for generation 1 that of the founder that was drawn most often."""
         return (generation - 1 << 32 | POOL_PLACE if generation > 1 else _most_often(places),)
 
     def pool(self, member: Recipe, places: Sequence[int]) -> Recipe:
@@ -106,9 +106,9 @@ class AroundCentre(Reproduction):
         return sorted(members, key=attrgetter("fitness"), reverse=True)
 
     def mean(self, recipes: Sequence[Recipe], size: int) -> Recipe:
-        """Return the recipe of what lies `step` times as far from the centre as the mean of some members, best first.
+        """Return the recipe of a recombination of some members, best first: `step` times the way to their mean.
 
-        If they are all members, and there are recombination weights, it is the next centre.
+        With recombination weights and all members, it is the next centre.
         """
         first, places = recipes[0], [recipe.place for recipe in recipes]
         if not first.generation:
@@ -127,7 +127,7 @@ class AroundCentre(Reproduction):
         return [centre] * len(chosen)
 
     def plain_mean(self, members: Sequence[Any], sources: Sequence[Any], size: int) -> Any:
-        """Return what lies `step` times as far from the centre as the mean of some members, as `mean` does."""
+        """Return a recombination of some members, as `mean` does by recipes."""
         if not sources:
             return super().plain_mean(members, sources, size)
         ranked = self.ranked(members)
@@ -143,7 +143,7 @@ class AroundCentre(Reproduction):
             self._pool(variation, recipes[0], centre, outs[0])
         elif variation.compiled and all(map(variation.mutated, recipes)):
             self._around(variation, recipes, centre, outs)
-        elif len(recipes) > 1:  # one by one, those that are mutated in a pass
+        elif len(recipes) > 1:  # one by one: the pass takes only mutated children
             for recipe, out in zip(recipes, outs, strict=True):
                 self.breed(variation, (recipe,), parents, (out,))
         else:
@@ -175,7 +175,7 @@ class AroundCentre(Reproduction):
         halves: Sequence[Halves] = (),
         rounded: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Write siblings as `mutate_around` makes them; `outs` have only the matrices that are not rounded."""
+        """Write siblings by `mutate_around`; the rounded matrices go to `halves` instead of `outs`."""
         from deap_nn.operators.compiled.centre import mutate_around
 
         first = recipes[0]
@@ -193,7 +193,7 @@ class AroundCentre(Reproduction):
         )
 
     def _pool(self, variation: Variation, recipe: Recipe, centre: Vector, out: Vector) -> None:
-        """Write the centre of the children of those that were drawn among the children of `centre`."""
+        """Write the next centre, or another recombination, of children of `centre`."""
         counts, kept = counts_and_kept(recipe.places, self.weigh if recipe.place == POOL_PLACE else None)
         if variation.compiled and variation.mutpb >= 1:
             from deap_nn.operators.compiled.centre import pool
@@ -203,7 +203,7 @@ class AroundCentre(Reproduction):
             key |= {"counts": np.array(list(counts.values()), np.float64), "kept": kept, "step": float(self.step)}
             pool(out, centre, variation.noise, variation.factors(recipe.sigma), variation.shapes, **key)
             return
-        # Summed in float64 in the order of the places: `pool` of the compiled passes does it in the same order.
+        # Summed in float64 in the order of the places, as the compiled `pool` does it: the bits are the same.
         total, child = kept * centre.astype(np.float64), empty_vector(centre.size)
         for place, count in counts.items():
             self.breed(variation, (Recipe(recipe.generation, place, recipe.parents, recipe.sigma),), [centre], (child,))
@@ -211,26 +211,26 @@ class AroundCentre(Reproduction):
         further(centre, total / counted(counts.values(), kept), self.step, out)
 
     def _noise_place(self, place: int) -> int:
-        """Return which noise a child has, as the compiled passes count it: two of a pair share one."""
+        """Return a child's place for the compiled passes, which give places 2i and 2i+1 opposite noise."""
         return place if self.mirrored else 2 * place
 
 
 def _most_often(places: Places) -> int:
-    """Return the place that was drawn most often, of several the first."""
+    """Return the place that was drawn most often; of several, the first."""
     return Counter(list(map(int, places))).most_common(1)[0][0]
 
 
 def centre_of(chosen: Sequence[Any], centre: Any, step: float, weigh: Weigh = None) -> Any:
-    """Return what the next generation comes from: `step` times as far from a centre as the mean of the chosen.
+    """Return the next centre: `step` times the way from the last one to the mean of the chosen.
 
     Parameters
     ----------
     chosen : sequence of WeightList
-        Each as often as it counts; with weights all members, best first.
+        Each once per draw; with weights all members, best first.
     centre : WeightList, optional
-        What they were bred from. Left out, they are founders, of which the one that counts most is returned.
+        The centre that they were bred from. If left out, the founder that was drawn most often is returned.
     step : float
-        1 for the mean itself.
+        The step in units of that distance: 1 leads to the mean itself.
     weigh : callable, optional
         The recombination weights, see `AroundCentre`.
     """

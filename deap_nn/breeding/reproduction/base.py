@@ -1,4 +1,4 @@
-"""How the children of a generation come from the members of the one before: what every strategy has."""
+"""The base of all strategies: how the children of a generation come from the members of the one before."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Reproduction:
     """How the children of a generation come from the members of the one before.
 
     This class draws parents with the toolbox's ``select``, puts them into groups of `mates` side by side, and gives
-    each child of a group one of its places. A strategy overrides `cross`, and whatever else it does differently. It is
+    each child of a group one of its places. A strategy overrides `cross`, and any other method that differs. It is
     immutable, has no state of a run, and is pickled with the tasks of a map.
 
     Attributes
@@ -38,7 +38,7 @@ class Reproduction:
     shares_parents : bool
         Whether all children of a generation have the same parents.
     weigh : callable or None
-        The recombination weights of all members, if they count by weights.
+        Returns the recombination weights for a number of members, if recombination has weights.
     """
 
     mates: int = 2
@@ -57,11 +57,11 @@ class Reproduction:
         return False
 
     def key(self) -> list[Any]:
-        """Return what distinguishes runs by this strategy beside ``cxpb``, ``mutpb`` and `mates`, for their history."""
+        """Return the settings that are in a run's history besides ``cxpb``, ``mutpb`` and `mates`."""
         return [settings_of(self)]
 
     def weights_of_ranks(self, members: int) -> bytes:
-        """Return the recombination weights of so many members, as bytes for the history; empty without weights."""
+        """Return the recombination weights for a number of members, as bytes for the history; empty without weights."""
         return b""
 
     def pinned(self) -> Reproduction:
@@ -69,13 +69,13 @@ class Reproduction:
         return self
 
     def ancestry(self, cxpb: float, elites: int) -> dict[str, Any] | None:
-        """Return how members come from those before, as a run's report takes it; None where places do not tell."""
+        """Return the arguments by which a report finds parents from places; None if places do not determine them."""
         return None
 
     # Parents.
 
     def choose(self, population: Sequence[Any], count: int, toolbox: base.Toolbox, rng: Any, clock: Any) -> list[Any]:
-        """Return parents, one for the place of each of `count` children; the clock advances.
+        """Return one parent for each of `count` children, and advance the clock.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class Reproduction:
     # Children by their recipes.
 
     def recipes(self, generation: int, places: Places, sigmas: Sequence[float | None]) -> list[Recipe]:
-        """Return the recipes of a generation's children, which take the `places` of their parents in the one before."""
+        """Return the recipes of a generation's children, from the `places` drawn in the generation before."""
         ids = [generation - 1 << 32 | int(place) for place in places]
         made: list[Recipe] = []
         for start in range(0, len(ids), self.mates):
@@ -109,13 +109,13 @@ class Reproduction:
         return made
 
     def parents_of(self, generation: int, place: int, places: Places, bred: int) -> tuple[int, ...]:
-        """Return the ids of the parents of one of `bred` children, the one whose place it takes first."""
+        """Return the ids of the parents of the child at `place`, of `bred` children, in the order of its recipe."""
         start = place - place % self.mates
         group = [generation - 1 << 32 | int(i) for i in places[start : min(start + self.mates, bred)]]
         return (*group[place - start :], *group[: place - start])
 
     def pool(self, member: Recipe, places: Sequence[int]) -> Recipe | None:
-        """Return the recipe of what all children of the next generation are bred from; None for the chosen themselves.
+        """Return the recipe of the one parent of all children of the next generation; None without such a parent.
 
         Parameters
         ----------
@@ -135,14 +135,14 @@ class Reproduction:
         return Recipe(recipes[0].generation, MEAN_PLACE, tuple(recipe.id for recipe in recipes))
 
     def example(self, drawn: bytes) -> Recipe:
-        """Return a recipe that takes as long to breed as what the cache holds for each generation."""
+        """Return a recipe that takes as long to breed as a genome that the cache holds, to be timed."""
         return Recipe(1, 0, tuple(range(self.mates)))
 
     def breed(self, variation: Variation, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
-        """Write siblings side by side, whose `parents` are in the order of the first, into `outs`."""
+        """Write siblings side by side into `outs`; the order of `parents` is that of the first sibling's recipe."""
         for turn, (recipe, out) in enumerate(zip(recipes, outs, strict=True)):
             own = [variation.copy_of(parent) for parent in (*parents[turn:], *parents[:turn])]
-            side = recipe.place % self.mates
+            side = recipe.place % self.mates  # parents are rotated to the child's own: `cross` takes the group's order
             group, streams = own[-side:] + own[:-side], (variation.seed, recipe.generation, recipe.place // self.mates)
             child = self.cross(group, streams, variation.cxpb)[side]
             variation.mutate_into(recipe, child, out, mirrored=self.mirrored)
@@ -156,7 +156,7 @@ class Reproduction:
         halves: Sequence[Halves],
         rounded: NDArray[np.bool_],
     ) -> bool:
-        """Write siblings with some matrices as bfloat16 in one pass, or return False where there is no such pass."""
+        """Write siblings with some matrices as bfloat16 in one pass; return False if there is no such pass."""
         return False
 
     # Children in the plain way.
@@ -176,17 +176,17 @@ class Reproduction:
         return individuals
 
     def sources(self, chosen: Sequence[Any], before: Sequence[Any]) -> list[Any]:
-        """Return the individuals that children are copied from; `before` are those of the generation before, if any."""
+        """Return the individuals that children are copied from; `before` are the sources one generation earlier."""
         return list(chosen)
 
     def plain_mean(self, members: Sequence[Any], sources: Sequence[Any], size: int) -> Any:
-        """Return the mean of some of the `size` members of a generation whose children came from `sources`."""
+        """Return the mean of some of the `size` members of a generation that was bred from `sources`."""
         return mean_of(members)
 
     def vary(
         self, sources: Sequence[Any], toolbox: base.Toolbox, *, seed: int, generation: int, cxpb: float, mutpb: float
     ) -> list[Any]:
-        """Clone, mate and mutate, each group and child with random streams of its own; the sources stay as they are."""
+        """Clone, mate and mutate, each group and child with its own random streams; the sources stay unchanged."""
         children = unscored(toolbox.clone(source) for source in sources)
         strength, sigmas = strength_of(toolbox.mutate), list[float]()
         if strength is not None:

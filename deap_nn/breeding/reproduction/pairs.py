@@ -50,7 +50,7 @@ class Pairs(Reproduction):
         return []
 
     def ancestry(self, cxpb: float, elites: int) -> dict[str, Any] | None:
-        """Return the number of mates, 1 where nothing is crossed; None where only some groups are."""
+        """Return the number of parents of a child, 1 without crossover; None if only some groups are crossed."""
         crossed = getattr(self.mate, "keywords", {}).get("indpb") != 0
         if crossed and cxpb < 1:
             return None
@@ -77,14 +77,14 @@ class Pairs(Reproduction):
         return getattr(mate, "func", None) is cxScanning and self.mates == SCANNED
 
     def in_order(self, chosen: Sequence[Any]) -> list[Any]:
-        """Return the chosen parents, the fitter of each pair first where the crossover has ``fitter_first``."""
+        """Return the chosen parents, the fitter of each pair first if the crossover has ``fitter_first``."""
         if not getattr(getattr(self.mate, "func", self.mate), "fitter_first", False):
             return list(chosen)
         pairs = [sorted(chosen[i : i + 2], key=attrgetter("fitness"), reverse=True) for i in range(0, len(chosen), 2)]
         return [parent for pair in pairs for parent in pair]
 
     def cross(self, individuals: Sequence[Any], streams: tuple[int, int, int], cxpb: float) -> Sequence[Any]:
-        """Return the children of a group: what ``mate`` returns for it, if it is mated."""
+        """Return the children of a group: the result of ``mate``, or the individuals if the group is not mated."""
         seed, generation, group = streams
         if len(individuals) < 2 or not happens(cxpb, seed, generation, 2 * group):
             return individuals
@@ -102,7 +102,7 @@ class Pairs(Reproduction):
         elif all(mutated):
             self._in_one_pass(variation, first, parents, outs)
             variation.clip(outs)
-        else:  # one by one, those that are mutated in a pass
+        else:  # one by one: the pass takes only mutated children
             for turn, (recipe, out) in enumerate(zip(recipes, outs, strict=True)):
                 self.breed(variation, (recipe,), (*parents[turn:], *parents[:turn]), (out,))
 

@@ -1,1 +1,1 @@
-"""The genomes that a host keeps."""
+"""The genomes on a host: shared slots, keyframes, and ancestors bred when they are needed."""

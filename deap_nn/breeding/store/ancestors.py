@@ -24,7 +24,7 @@ from deap_nn.genome.vectors import Vector, Vectors, empty_vector
 
 
 class LackingError(LookupError):
-    """A genome or a context that this process can neither find nor make."""
+    """A genome or a context is missing, and this process cannot make it."""
 
 
 class MissingError(Exception):
@@ -32,27 +32,27 @@ class MissingError(Exception):
 
 
 class Ancestors:
-    """Genomes by their ids, and what is needed to breed those that are in no cache.
+    """Genomes by id: found in a cache or keyframe, or bred from their ancestors.
 
     Parameters
     ----------
     breeder : Breeder
-        What recipes have in common.
+        The settings shared by all recipes.
     token : str
         The run's name.
     place : Path
-        Where the host's cache is kept.
+        The folder of the host's cache.
 
     Attributes
     ----------
     recipes : mapping of int to Recipe
         The ancestors that may have to be bred, by id.
     slots : mapping of int to int
-        Where the cache holds a genome, or will.
+        The slot in which the cache holds a genome, or will hold it, by id.
     """
 
     KEPT = 8
-    """How many of the genomes that the cache has no room for are kept in the process."""
+    """The most genomes without a slot that the process keeps in its own memory."""
 
     def __init__(self, breeder: Breeder, token: str, place: Path) -> None:
         self.breeder, self.token, self.place = breeder, token, place
@@ -64,12 +64,12 @@ class Ancestors:
         self._kept: OrderedDict[int, Vector] = OrderedDict()
 
     def share_noise(self) -> None:
-        """Read the table of noise from a file in the cache from now on, as the host's other processes do."""
+        """Read the noise table from a file in the cache from now on, as the host's other processes do."""
         if self.breeder.noise_table is not None:
             self.breeder.noise_table.share(self.cache.folder)
 
     def use_keyframe(self, path: Path | None, history: str = "", content: bytes | None = None) -> None:
-        """Find genomes in a keyframe too: in a file, or where this host has none, in what was sent of it.
+        """Find genomes in a keyframe too: in its file, or in its content if this host has no such file.
 
         Parameters
         ----------
@@ -100,7 +100,7 @@ class Ancestors:
         Raises
         ------
         LackingError
-            If an ancestor is not in the cache, and neither are recipes known that lead to it.
+            If an ancestor is neither in the cache nor in a keyframe, and its recipe is not known.
         """
         made: Mapping[int, Vector] = {}
         if len(recipes) == 1 and self._copy(recipes[0].id, outs[0]):
@@ -115,7 +115,7 @@ class Ancestors:
                     made = self._ancestors(recipes[0])
 
     def _average(self, recipe: Recipe, out: Vector) -> None:
-        """Write the mean of some members, bred one after the other: there may be more than fit into memory."""
+        """Write the mean of some members, bred one by one: together they may not fit into memory."""
         lacking = [key for key in recipe.parents if self._find(key) is None]
         if not all(key in self.recipes for key in lacking):
             raise LackingError(recipe.id)
@@ -123,12 +123,12 @@ class Ancestors:
         total = np.zeros(self.size)
         for key in recipe.parents:
             while not self._copy(key, out):
-                if key not in self.recipes:  # and it is not kept any longer
+                if key not in self.recipes:  # and this process has dropped it
                     raise LackingError(key)
                 try:
                     self._breed_from((self.recipes[key],), made, (out,))
                     break
-                except MissingError:  # what all of them descend from is bred once
+                except MissingError:  # their common ancestors are bred once
                     with contextlib.suppress(MissingError):
                         parents = {parent for one in {*lacking, key} for parent in self.recipes[one].parents}
                         made = self._ancestors(Recipe(0, 0, tuple(sorted(parents))))
@@ -138,7 +138,7 @@ class Ancestors:
     def keep(self, keys: Iterable[int], *, threads: int = 1) -> None:
         """Breed genomes that the cache lacks, and their missing ancestors, into their slots.
 
-        Threads help where the compiled pass does it, which lets go of Python's lock.
+        Threads help only with a compiled pass, which releases Python's global lock.
         """
         wanted = Recipe(0, 0, tuple(keys))
         with contextlib.ExitStack() as stack:
@@ -155,14 +155,14 @@ class Ancestors:
         return self._keyframe is not None and self._keyframe.find(key) is not None
 
     def get(self, key: int) -> Vector:
-        """Return a copy of a genome that is there, or else bred."""
+        """Return a copy of a genome, found or bred."""
         flat = empty_vector(self.size)
         if not self._copy(key, flat):
             self.breed((self.recipes[key],), (flat,))
         return flat
 
     def _copy(self, key: int, out: Vector) -> bool:
-        """Copy a genome that is there; false where it is not, or was overwritten meanwhile."""
+        """Copy a genome if it is found; return False if it is not, or was overwritten meanwhile."""
         found = self._find(key)
         if found is None:
             return False
@@ -193,18 +193,20 @@ class Ancestors:
         return sorted(missing)  # an id grows with the generation
 
     def _ancestors(self, recipe: Recipe, map_: Callable[..., Iterable[Any]] = map) -> dict[int, Vector]:
-        """Breed the missing ancestors of a recipe, and return those that the cache has no room for.
+        """Breed the missing ancestors of a recipe, and return the genomes for which the cache has no room.
 
-        What this process had kept of its parents is returned too: it may not be kept any longer.
+        Parents that this process had kept before are returned too: it may drop them now.
         """
         made: dict[int, Vector] = {}
         missing = [self.recipes[key] for key in self._missing(recipe)]
+        # The number of children still to breed: an ancestor is released after its last child.
         needed = Counter(parent for ancestor in missing for parent in ancestor.parents)
         needed.update(recipe.parents)
         for _, generation in itertools.groupby(missing, key=attrgetter("generation")):
             first, *others = generation
             breed = partial(self._breed_ancestor, made=made)
-            # The first alone: what all use is made once. Founders too: who draws them may use Python's global state.
+            # The first before the others: it compiles and fills caches that all use. Founders in one thread: their
+            # initialisation may draw from Python's global random state.
             bred = itertools.chain([breed(first)], (map_ if first.parents else map)(breed, others))
             for ancestor in bred:
                 for parent in ancestor.parents:
@@ -243,11 +245,11 @@ class Ancestors:
             parents.append(parent)
         self._breed_with(parents, recipes, outs)
         for key, parent in zip(recipe.parents, parents, strict=True):
-            if key not in made and self._find(key) is not parent:  # its slot was used again meanwhile
+            if key not in made and self._find(key) is not parent:  # its slot was overwritten meanwhile
                 raise MissingError
 
     def _breed_with(self, parents: Sequence[Any], recipes: Sequence[Recipe], outs: Vectors) -> None:
-        if not recipes[0].parents and self._copy(recipes[0].id, outs[0]):  # a founder whose weights were given
+        if not recipes[0].parents and self._copy(recipes[0].id, outs[0]):  # a given founder
             return
         if len(recipes) > 1:  # founders and copies come one by one
             self.breeder.reproduction.breed(self.breeder, recipes, parents, outs[: len(recipes)])

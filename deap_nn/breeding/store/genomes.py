@@ -1,4 +1,4 @@
-"""A worker's side of breeding by recipes: genomes found in the host's cache, or made."""
+"""A worker's side of breeding by recipes: genomes found in the host's cache, or bred."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Genomes(Ancestors):
     def __init__(self, breeder: Breeder, token: str, place: Path) -> None:
         super().__init__(breeder, token, place)
         self._room = _NOTHING
-        self._scratch = [empty_vector(self.size)]  # more when siblings come
+        self._scratch = [empty_vector(self.size)]  # grows to the number of siblings
         self._in_scratch: Sequence[Recipe] = ()
         self._in_slots: Sequence[Recipe] = ()
         self._halves: list[Halves] = []
@@ -41,7 +41,7 @@ class Genomes(Ancestors):
         Parameters
         ----------
         recipes : iterable of Recipe
-            Which; siblings side by side are bred in one pass.
+            The recipes; siblings side by side are bred in one pass.
         kept : bool
             Whether the caller leaves their weights unchanged. Then the same recipe is not bred twice in a row, and a
             recipe with a slot is bred into it. Another process may write to that slot meanwhile (see `is_whole`).
@@ -52,7 +52,7 @@ class Genomes(Ancestors):
             if outs is not None:
                 yield from map(self.breeder.individual_of, outs)
                 continue
-            # What is scored again, as the best member by `assess`, is in the scratch memory already.
+            # A genome that is scored again, as the best member by `assess`, is still in the scratch memory.
             if not kept or run != self._in_scratch:
                 while len(self._scratch) < len(run):
                     self._scratch.append(empty_vector(self.size))
@@ -62,7 +62,7 @@ class Genomes(Ancestors):
             yield from map(self.breeder.individual_of, self._scratch[: len(run)])
 
     def is_whole(self, recipe: Recipe) -> bool:
-        """Return False if `individuals` or `rounded` bred a recipe into a slot that holds another genome by now."""
+        """Return False if `individuals` or `rounded` bred a recipe into a slot that has been overwritten."""
         return recipe not in self._in_slots or self.cache.holds(self.slots[recipe.id], recipe.id)
 
     def anew(self, recipe: Recipe) -> Any:
@@ -72,14 +72,14 @@ class Genomes(Ancestors):
         return self.breeder.individual_of(flat)
 
     def _breed_into_slots(self, run: Sequence[Recipe]) -> list[Vector] | None:
-        """Breed siblings into their slots unless they are there, and return the slots; None if one has no slot.
+        """Return siblings as views of their slots, bred there if needed; None if a slot is missing or busy.
 
         A sibling that becomes a parent of the next generation is not bred a second time.
         """
         slots = [self.slots[recipe.id] for recipe in run if recipe.id in self.slots]
         if len(slots) < len(run):
             return None
-        for _ in range(2):
+        for _ in range(2):  # the second time the slots that were written the first time are read
             found = [self.cache.read(slot, recipe.id) for slot, recipe in zip(slots, run, strict=True)]
             there = [genome for genome in found if genome is not None]
             if len(there) == len(run):
@@ -96,9 +96,9 @@ class Genomes(Ancestors):
         return None
 
     def groups(self, recipes: Sequence[Recipe]) -> Iterator[NDArray[np.float32]]:
-        """Yield the genomes of some recipes, as many at a time as stay in the cache; each shape (some, weights).
+        """Yield the genomes of some recipes in blocks, shape (block, weights), that fit into the processor's caches.
 
-        What is yielded is valid until the next.
+        A block is valid until the next one.
         """
         mates = self.breeder.reproduction.mates
         together = max(mates, most_together(self.size) // mates * mates)
@@ -116,14 +116,15 @@ class Genomes(Ancestors):
         Parameters
         ----------
         recipes : sequence of Recipe
-            Which.
+            The recipes.
         rounded : numpy.ndarray
             Whether each matrix is wanted as bfloat16, as `round_weights` takes them.
 
         Yields
         ------
         tuple of numpy.ndarray
-            The genome, float32, in which nothing is told of the matrices that are rounded, and their bits, uint16.
+            The genome, shape (weights,), float32, undefined in the rounded matrices; and the bits of these matrices,
+            uint16, of the same shape and undefined elsewhere.
         """
         from deap_nn.operators.compiled.bfloat16 import round_weights
 
@@ -155,11 +156,11 @@ class Genomes(Ancestors):
             return False
         if not self.breeder.reproduction.breed_rounded(self.breeder, run, found, outs, halves, rounded):
             return False
-        # Else a slot was used again meanwhile.
+        # If not, a slot was overwritten meanwhile.
         return all(self._find(key) is parent for key, parent in zip(run[0].parents, found, strict=True))
 
     def _runs(self, recipes: Sequence[Recipe]) -> Iterator[tuple[int, Sequence[Recipe]]]:
-        """Yield stretches of one recipe, or of siblings side by side, and the place of the first."""
+        """Yield each run of siblings side by side, or of a single recipe, after the index of its first."""
         start = 0
         while start < len(recipes):
             end = start + 1
@@ -179,6 +180,7 @@ class Genomes(Ancestors):
                 self.breed(run, genomes[start : start + len(run)])
             return
         found = {key: self._find(key) for _, run in runs for key in run[0].parents}
+        # No other process overwrites the genomes that this process has kept.
         own = {key for key, parent in found.items() if parent is not None and parent is self._kept.get(key)}
         with contextlib.suppress(MissingError):
             for _, run in runs:
@@ -191,6 +193,6 @@ class Genomes(Ancestors):
             for start, run in runs:
                 self._breed_with([found[key] for key in run[0].parents], run, genomes[start : start + len(run)])
             whole = all(key in own or self._find(key) is parent for key, parent in found.items())
-        if not whole:  # some slots were used again meanwhile
+        if not whole:  # some slots were overwritten meanwhile
             for start, run in runs:
                 self.breed(run, genomes[start : start + len(run)])

@@ -1,4 +1,4 @@
-"""A keyframe: the weights of some members in one file, so that they need not be bred again from the seeds."""
+"""A keyframe: the weights of some members in one file, so that they need not be recomputed from the seeds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deap_nn.genome.vectors import Vector
 
 MAGIC = b"deap_nn keyframe 2\n"
 LARGEST_HEAD = 1 << 30
-"""What says which members a keyframe has is read up to so many bytes: those of some fifteen million."""
+"""The most bytes of a keyframe's head, which lists its members: enough for some fifteen million."""
 
 _PAGE = 4096
 _HEAD = struct.Struct("<I16s")
@@ -33,7 +33,7 @@ def _digest(content: bytes | memoryview) -> bytes:
 
 
 class Keyframe:
-    """The weights that a file holds, read where they lie.
+    """The weights in a file, mapped into memory.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Keyframe:
     generation : int
         The generation after which it was made: it holds the parents of that generation's members.
     history : str
-        Which run it is of: what `write_keyframe` was given.
+        The history of its run, as given to `write_keyframe`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -62,6 +62,7 @@ class Keyframe:
             if len(start) < len(MAGIC) + _HEAD.size or not start.startswith(MAGIC):
                 raise KeyframeError(f"{path} is no keyframe of this version")
             length, digest = _HEAD.unpack(start[len(MAGIC) :])
+            # A damaged length must not make this read take all memory.
             text = file.read(length) if length < min(os.fstat(file.fileno()).st_size, LARGEST_HEAD) else b""
             if len(text) != length or _digest(text) != digest:
                 raise KeyframeError(f"{path}: its head is damaged")
@@ -71,7 +72,7 @@ class Keyframe:
                 self._size = int(head["weights"])
                 self._digests = {int(key): bytes.fromhex(found) for key, found in head["members"]}
             except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
-                raise KeyframeError(f"{path}: its head is that of no keyframe") from error
+                raise KeyframeError(f"{path}: its head is not a keyframe's") from error
             begin = -(-file.tell() // _PAGE) * _PAGE
             if self._size < 0 or os.fstat(file.fileno()).st_size != begin + 4 * self._size * len(self._digests):
                 raise KeyframeError(f"{path} has another size than it says")
@@ -84,11 +85,11 @@ class Keyframe:
         self._checked: set[int] = set()
 
     def __contains__(self, key: int) -> bool:
-        """Return whether it holds a member."""
+        """Return whether the file has a member."""
         return key in self._genomes
 
     def find(self, key: int) -> Vector | None:
-        """Return the weights of a member, always the same view; None if it holds none, or others than were written."""
+        """Return the weights of a member, always the same view; None if they are missing or damaged."""
         genome = self._genomes.get(key)
         if genome is not None and key not in self._checked:
             if _digest(genome.data) != self._digests[key]:
@@ -106,15 +107,15 @@ def write_keyframe(
     Parameters
     ----------
     path : path-like
-        Replaced whole.
+        The file; an older one is replaced.
     generation : int
-        After which it is made.
+        The generation after which it is made.
     history : str
-        Tells the run from others, whose members have the same ids.
+        Identifies the run: members of other runs have the same ids.
     keys : sequence of int
         The ids of its members.
     weights : callable
-        Returns the weights of a member, shape (n,), float32, as many for each: a copy that nobody changes.
+        Returns the weights of a member, shape (n,), float32, with the same n for all. They must not change later.
     """
     digests = dict.fromkeys(keys, "0" * 32)
     partial = Path(f"{os.fspath(path)}.partial")
@@ -126,6 +127,7 @@ def write_keyframe(
                 genome = weights(key).astype("<f4", copy=False)
                 if not number:
                     size = genome.size
+                    # Room for the start, which is written last: only then the digests are known.
                     file.write(bytes(len(_start(generation, history, size, digests))))
                 digests[key] = _digest(genome.data).hex()
                 file.write(genome.data)
@@ -142,8 +144,8 @@ def write_keyframe(
 
 
 def _start(generation: int, history: str, size: int, digests: Mapping[int, str]) -> bytes:
-    """Return what stands before the weights, of a length that does not depend on the digests."""
+    """Return the bytes before the weights; their number does not depend on the digests."""
     head = {"generation": generation, "history": history, "weights": size, "members": list(digests.items())}
     text = json.dumps(head, separators=(",", ":")).encode()
     start = MAGIC + _HEAD.pack(len(text), _digest(text)) + text
-    return start.ljust(-(-len(start) // _PAGE) * _PAGE, b"\0")
+    return start.ljust(-(-len(start) // _PAGE) * _PAGE, b"\0")  # whole pages: the mapped weights are aligned

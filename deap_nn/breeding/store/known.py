@@ -1,4 +1,4 @@
-"""What the main process knows of a generation's ancestors."""
+"""The ancestors of a generation, as far as the main process knows them."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from pathlib import Path
 from deap_nn.breeding.recipe import Recipe
 
 MOST_DRAWN = 1 << 12
-"""A pool whose recipe takes more bytes is sent only to the processes that lack it."""
+"""Recipes with more bytes of drawn places are sent only to the processes that lack them."""
 
 
 def is_large(recipe: Recipe) -> bool:
-    """Return whether a recipe is that of a pool which takes more than is sent with every task."""
+    """Return whether a recipe is too large to be sent with every task."""
     return len(recipe.drawn) > MOST_DRAWN
 
 
 @dataclass
 class Known:
-    """What a run knows of a generation's ancestors, of which each task is told a part.
+    """The known ancestors of a generation; each task gets a part of them.
 
     Attributes
     ----------
     recipes : dict
-        Of the ancestors, by their ids.
+        The recipes of the ancestors, by id.
     slots : dict
-        Which slot of this host's cache has the weights of an id.
+        The slots in this host's cache, by the id of the genome.
     parents : set
-        The ids of what the present generation is bred from.
+        The ids of the genomes that the present generation is bred from.
     keyframe : Path, optional
-        A file of weights that need not be bred again.
+        A file of weights that need not be recomputed.
     keyframe_history : str
-        What tells the run up to that keyframe from others.
+        The run's history up to that keyframe.
     """
 
     recipes: dict[int, Recipe] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Known:
 
     @property
     def generation(self) -> int:
-        """The present generation: the one after that of the parents, whose ids have it in their upper bits."""
+        """The present generation: one more than that of the parents, which is in the upper bits of their ids."""
         return 1 + (next(iter(self.parents)) >> 32) if self.parents else 0
 
     def ancestry(self, keys: Iterable[int]) -> dict[int, Recipe]:
@@ -58,5 +58,5 @@ class Known:
         return found
 
     def has_large_pools(self) -> bool:
-        """Return whether what the present generation is bred from takes more than is sent with every task."""
+        """Return whether a parent of the present generation has a recipe too large to be sent with every task."""
         return any(is_large(self.recipes[key]) for key in self.parents if key in self.recipes)

@@ -1,4 +1,4 @@
-"""Which slot of a host's cache each genome has: the main process decides, and tells the workers."""
+"""Assigns the slots of a host's cache to genomes, in the main process; tasks carry the slots to the workers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Container
 
 
 class SlotTable:
-    """The slots that genomes have.
+    """The assignment of slots to genomes.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class SlotTable:
         self.count = count
         self.held: dict[int, int] = {}
         self._free: list[int] = []  # a heap: low slots are used again first, so that files of the cache stay few
-        self._fresh = 0  # the first slot that no genome had yet
+        self._fresh = 0  # the first slot that was never used
 
     def take(self, key: int) -> bool:
         """Give a genome a slot, unless it has one, and return whether it has one now."""
@@ -36,6 +36,6 @@ class SlotTable:
         return key in self.held
 
     def keep_only(self, needed: Container[int]) -> None:
-        """Take their slots from all genomes but the needed ones."""
+        """Free the slots of all genomes except the needed ones."""
         for key in [key for key in self.held if key not in needed]:
             heapq.heappush(self._free, self.held.pop(key))

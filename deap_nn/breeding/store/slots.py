@@ -1,4 +1,4 @@
-"""The genomes that a host's processes share: slots in memory-mapped files."""
+"""The cache of a host: its processes share genomes in the slots of memory-mapped files."""
 
 from __future__ import annotations
 
@@ -24,21 +24,20 @@ _PREFIX = "deap_nn-"
 _PAGE = mmap.PAGESIZE
 _EMPTY = -1
 SEGMENT_BYTES = 1 << 26
-"""How much is claimed at a time, if that is room for a genome or more."""
-
+"""The bytes claimed at a time (64 MiB), or those of one genome if they are more."""
 
 MOST_SLOTS = 4096
-"""A segment of tiny genomes has no more, so that a small cache has room for one."""
+"""The most slots of a segment, so that a small cache has room for a segment of tiny genomes."""
 
 FEWEST_SLOTS = 4
-"""Two parents of a child, and two of one of them."""
+"""The fewest slots of a cache: two parents of a child, and two parents of one of them."""
 
 PLENTY = 1 << 31
-"""So much room in shared memory is enough to prefer it."""
+"""With this number of free bytes (2 GiB) shared memory is preferred, even if the temporary folder has more."""
 
 
 def default_place() -> Path:
-    """Return where caches are made: in shared memory if it has room for more than the temporary folder, or a lot."""
+    """Return the folder for caches: shared memory if it has more room than the temporary folder, or `PLENTY`."""
     shared, temporary = Path("/dev/shm"), Path(tempfile.gettempdir())  # noqa: S108  (folders in it are ours)
     if not shared.is_dir() or not os.access(shared, os.W_OK):
         return temporary
@@ -46,7 +45,7 @@ def default_place() -> Path:
 
 
 def free_bytes(place: Path) -> int:
-    """Return how much may be claimed at a place: three quarters of what its file system has free."""
+    """Return the bytes that may be claimed at a place: three quarters of the free space of its file system."""
     status = os.statvfs(place)
     return status.f_bavail * status.f_frsize * 3 // 4
 
@@ -57,20 +56,20 @@ def sweep(place: Path) -> None:
 
 
 def _segment(weights: int) -> tuple[int, int, int]:
-    """Return the bytes from one slot to the next, the slots of a segment, and the bytes before the first."""
+    """Return the bytes from one slot to the next, the number of slots, and the bytes before the first."""
     stride = max(1, -(-weights * 4 // _PAGE)) * _PAGE
     slots = min(max(1, SEGMENT_BYTES // stride), MOST_SLOTS)
     return stride, slots, -(-slots * 8 // _PAGE) * _PAGE
 
 
 def segment_bytes(weights: int) -> int:
-    """Return the size of each file of a cache for genomes of so many weights."""
+    """Return the bytes of each file of a cache for genomes of a number of weights."""
     stride, slots, head = _segment(weights)
     return head + slots * stride
 
 
 def slots_in(size: int, weights: int) -> int:
-    """Return how many genomes of so many weights a cache of `size` bytes holds."""
+    """Return the number of genomes of a number of weights that a cache of `size` bytes holds."""
     _, slots, _ = _segment(weights)
     return size // segment_bytes(weights) * slots
 
@@ -78,17 +77,17 @@ def slots_in(size: int, weights: int) -> int:
 class GenomeCache:
     """Slots for genomes, shared by the processes of a run on this host.
 
-    A slot says which genome it holds only while it holds all of it, so what is read is whole. Who reads asks again
-    after reading (`holds`): a slot that was used again meanwhile says so.
+    A slot is marked with its genome's id only while it holds all of the genome, so a reader finds it whole. After
+    reading it checks the mark again (`holds`): the slot may have been overwritten meanwhile.
 
     Parameters
     ----------
     token : str
         The run's name, which its processes share.
     weights : int
-        How many weights a genome has.
+        The number of weights of a genome.
     place : Path
-        Where to keep the files. A host that does not have it takes its `default_place`.
+        The folder for the cache. A host without this folder takes its `default_place`.
     """
 
     def __init__(self, token: str, weights: int, place: Path) -> None:
@@ -97,14 +96,16 @@ class GenomeCache:
         self._weights = weights
         self._stride, self.per_segment, self._head = _segment(weights)
         self._segments: dict[int, tuple[IO[bytes], memoryview, mmap.mmap, dict[int, Vector]]] = {}
-        self._opening = threading.Lock()  # a file opened twice loses its locks when one is closed
+        # One open file per segment: by POSIX, closing a second one would end this process' locks on it.
+        self._opening = threading.Lock()
         self.full = False
         self._lock = self._locked()
 
     def _locked(self) -> IO[bytes]:
-        """Make the folder, and return its lock, held as long as the cache; another run's `sweep` may come between.
+        """Make the folder, and return its lock, which is held as long as the cache.
 
-        If something else is there by that name, the folder has another: this process shares no genomes then.
+        If the name is taken by a file or folder of others, the folder gets another name, and this process shares no
+        genomes. Another run's `sweep` may remove the folder before it is locked: then it is made again.
         """
         name = self.folder.name
         while True:
@@ -132,15 +133,15 @@ class GenomeCache:
             return False
         file = open(path, "r+b")  # noqa: SIM115  (kept open for its locks)
         mapping = mmap.mmap(file.fileno(), 0)
-        # The marks are aligned integers of 8 bytes: another process sees such a store whole or not at all.
+        # The marks are aligned integers of 8 bytes: another process sees a store to one whole or not at all.
         keys = memoryview(mapping)[: self.per_segment * 8].cast("q")
         self._segments[number] = file, keys, mapping, {}
         return True
 
     def _view(self, number: int, place: int) -> Vector:
-        """Return a slot's memory as an array, always the same one."""
+        """Return a slot's memory as an array, always the same object."""
         *_, mapping, views = self._segments[number]
-        # One object for a slot: `Ancestors` compares identities to learn whether it was given to another genome.
+        # One object per slot: `Ancestors` compares identities to learn whether a genome is still in it.
         found = views.get(place)
         if found is None:
             start = self._head + place * self._stride
@@ -148,14 +149,14 @@ class GenomeCache:
         return found
 
     def _create(self, path: Path) -> bool:
-        """Claim the room of a segment; false where there is none."""
+        """Claim the space of a segment; return False if there is none."""
         keys = np.full(self.per_segment, _EMPTY, np.int64).tobytes()
         room = self._head + self.per_segment * self._stride
         self.full = not appear(path, room, lambda file: os.pwrite(file, keys, 0))
         return not self.full
 
     def read(self, slot: int, key: int) -> Vector | None:
-        """Return the genome `key` as a view of its slot, or None where the slot does not hold it."""
+        """Return the genome `key` as a view of its slot; None if the slot does not hold it."""
         number, place = divmod(slot, self.per_segment)
         if number not in self._segments and not self._open(number, create=False):
             return None
@@ -168,21 +169,22 @@ class GenomeCache:
 
     @contextlib.contextmanager
     def writing(self, slot: int, key: int) -> Iterator[Vector | None]:
-        """Give the slot's memory to write the genome `key` into; None where it cannot be had at once."""
+        """Yield the slot's memory to write the genome `key` into; None without space, or if a process writes there."""
         number, place = divmod(slot, self.per_segment)
         if not self._open(number, create=True):
             yield None
             return
         file, keys, *_ = self._segments[number]
-        # The lock covers the slot's own mark and ends with its process, so a killed one blocks no other.
+        # The lock covers the slot's own mark and ends with its process, so a killed process blocks no other.
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 8, place * 8)
         except OSError:  # another process is writing it
             yield None
             return
         try:
-            # Readers take no lock. The mark goes first and comes back last, so what they find is whole; after reading
-            # they look at the mark once more (`holds`). Compiled passes fence what they wrote past the caches.
+            # Readers take no lock. The mark is cleared before the first write and set after the last, so a marked slot
+            # is whole; after reading they check the mark again (`holds`). Compiled passes write past the processor's
+            # caches and end with a memory fence: their writes are visible before the mark.
             keys[place] = _EMPTY
             yield self._view(number, place)
             keys[place] = key
@@ -190,7 +192,7 @@ class GenomeCache:
             fcntl.lockf(file, fcntl.LOCK_UN, 8, place * 8)
 
     def close(self) -> None:
-        """Let go of the files, and remove them if this was the run's last process here."""
+        """Close the files, and remove them if this was the run's last process on this host."""
         for file, *_ in self._segments.values():
             file.close()
         self._segments.clear()
@@ -202,6 +204,6 @@ class GenomeCache:
         self._lock.close()
 
     def remove(self) -> None:
-        """Remove the files, whoever uses them: mappings stay valid until their processes let go of them."""
+        """Remove the files, even if other processes use them: their mappings stay valid."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.close()

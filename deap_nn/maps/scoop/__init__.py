@@ -21,7 +21,7 @@ from deap_nn.process.workers import GUARD, LAUNCHED, end_with_parent, running_un
 
 @contextlib.contextmanager
 def opened() -> Iterator[Callable[..., Iterable[Any]]]:
-    """Give the map; SCOOP has started its workers, and ends them."""
+    """Yield the map; SCOOP starts and ends its workers."""
     if not workers.running_under_scoop():
         raise ValueError("scoop needs python -m scoop, or python -m deap_nn.launch")
     yield current_map()
@@ -30,7 +30,7 @@ def opened() -> Iterator[Callable[..., Iterable[Any]]]:
 def current_map() -> Callable[..., Iterable[Any]]:
     """Return SCOOP's map under ``python -m scoop``, and the built-in ``map`` otherwise.
 
-    SCOOP's is wrapped in a `SharedMap`, which leaves the weights of individuals in shared memory and sends their names.
+    SCOOP's map is wrapped in a `SharedMap`, which keeps the weights of individuals in shared memory and sends names.
     """
     if not running_under_scoop():
         return map
@@ -38,8 +38,8 @@ def current_map() -> Callable[..., Iterable[Any]]:
 
 
 def _scoop_map(function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterable[Any]:
-    """Map with SCOOP; what is late is done again where the function says that it may be."""
-    if sys.modules["scoop"]._control.current is None:  # this worker has not begun to take tasks
+    """Map with SCOOP; late tasks are computed again if the function allows it."""
+    if sys.modules["scoop"]._control.current is None:  # this worker still imports the script
         raise MapError(f"scoop: each worker runs {sys.modules['scoop'].MAIN_MODULE} as it imports it: {GUARD}")
     if len(iterables) == 1 and Traits(function).may_be_done_twice:
         return repairs.first_answers(function, iterables[0])
@@ -50,21 +50,21 @@ def _scoop_map(function: Callable[..., Any], *iterables: Iterable[Any]) -> Itera
 
 
 def prepare_worker(*modules: str) -> None:
-    """Let this process, if it is a SCOOP worker, end without a word on Ctrl-C, and when its launcher is gone.
+    """Make a SCOOP worker end silently on Ctrl-C, and when its launcher has ended; other processes are not changed.
 
-    Call it where the script is imported. A terminal sends Ctrl-C to every process; the origin saves what there is.
+    Call it while the script is imported. A terminal sends Ctrl-C to every process; only the origin saves its state.
 
     Parameters
     ----------
     *modules : str
-        What its first task will need, such as ``"deap_nn.problems.measures"``, imported while there is no task yet.
+        Modules that the first task needs, such as ``"deap_nn.problems.measures"``: they are imported in advance.
     """
     if not running_under_scoop():
         return
     if sys.modules["scoop"].IS_ORIGIN:
         return
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    if LAUNCHED not in os.environ:  # `deap_nn.launch` has seen to it
+    if LAUNCHED not in os.environ:  # `deap_nn.launch` does this itself
         end_with_parent(signal.SIGTERM)
         if os.getppid() == 1:
             os._exit(1)

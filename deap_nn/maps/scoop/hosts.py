@@ -1,4 +1,4 @@
-"""The hosts of a run under SCOOP, and how many workers each has."""
+"""The hosts of a run under SCOOP, with their numbers of workers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 class Host(NamedTuple):
-    """A host and how many workers it has."""
+    """A host and its number of workers."""
 
     name: str
     workers: int
 
     @property
     def local(self) -> bool:
-        """Whether it is this one: whether its address is one of ours."""
+        """Whether it is this host: its address can be bound here."""
         if self.name in (*LOCAL, socket.gethostname(), socket.getfqdn()):
             return True
         try:
@@ -34,7 +34,7 @@ class Host(NamedTuple):
 
 
 def read_hosts(path: str) -> list[Host]:
-    """Return the hosts of a file: a name a line, and how many workers it has, 1 if that is left out."""
+    """Return the hosts of a file; each line has a name and optionally the number of workers, 1 by default."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -45,9 +45,7 @@ def read_hosts(path: str) -> list[Host]:
         if not fields:
             continue
         if len(fields) > 2 or not re.fullmatch(r"[\w.:@-]+", fields[0]) or fields[0].startswith("-"):
-            raise InputError(
-                f"argument --hostfile: {path}: line {number}: a host and its number of workers are allowed"
-            )
+            raise InputError(f"argument --hostfile: {path}: line {number}: write a host and its number of workers")
         workers = fields[1] if len(fields) == 2 else "1"
         if not re.fullmatch(r"[1-9][0-9]{0,4}", workers):
             raise InputError(f"argument --hostfile: {path}: line {number}: {workers!r} is no number of workers")
@@ -58,7 +56,7 @@ def read_hosts(path: str) -> list[Host]:
 
 
 def shared_out(hosts: Sequence[Host], workers: int) -> list[Host]:
-    """Return the hosts with so many workers in all: each as many as it says, in order, and what is left in turn."""
+    """Return the hosts with `workers` in total: filled in order up to their numbers, then the rest in turn."""
     left, counts = workers, [0] * len(hosts)
     for i, host in enumerate(hosts):
         counts[i] = min(host.workers, left)

@@ -1,4 +1,4 @@
-"""The processes of a run under SCOOP: started, watched and ended."""
+"""Starts, watches and ends the processes of a run under SCOOP."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from deap_nn.maps.scoop.worker import CANNOT_IMPORT, how_it_ended
 from deap_nn.process import signals, workers
 
 LEAVE_SECONDS = signals.SAVE_SECONDS + 1.0
-"""After a signal the script has so long to save what there is and to leave, before all is ended."""
+"""The time after a signal for the script to save its state and exit, before all processes are killed."""
 
 ALIVE_SECONDS = 5.0
-"""How often other hosts hear of this one."""
+"""The time between two signs of life to other hosts."""
 
 COME_SECONDS = 30.0
-"""After so long those workers are named that have not come."""
+"""The time after which the number of workers is printed, if some have not connected."""
 
 SSH = "ssh -x -T -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=5 -o ServerAliveCountMax=3"
 
 DISCARD = 9
-"""A port that SCOOP asks for to find this host's address: workers are told elsewhere where the broker listens."""
+"""A port that SCOOP uses only to find this host's address: workers get the broker's ports from `ENDPOINT`."""
 
 
 class Launch:
@@ -43,9 +43,9 @@ class Launch:
     Parameters
     ----------
     hosts : sequence of Host
-        Where, and how many; the first has the script's own process among them.
+        The hosts with their numbers of workers; one worker of the first host runs the script.
     address : str
-        What all hosts know this one by.
+        The address of this host for all hosts.
     ssh, python : str
         The command that reaches another host, and the interpreter there.
     command : sequence of str
@@ -62,15 +62,15 @@ class Launch:
         self._folder = Folder() if all(host.local for host in hosts) else None
         if self._folder is not None:
             broker, self._endpoint = private_broker(self._folder)
-            said = f"the broker listens in {self._folder.path}, for this user alone"
+            listens = f"the broker listens in {self._folder.path}, for this user only"
         else:
             listening = socket.gethostbyname(address)
             broker, self._endpoint = public_broker(listening)
             ports = " and ".join(map(str, broker.getPorts()))
-            said = f"{listening} listens at the ports {ports}, for workers with the key of this run"
+            listens = f"{listening} listens at the ports {ports}, for workers with the key of this run"
         self._socket = broker.task_socket = CheckedSocket(broker.task_socket, broker)
         threading.Thread(target=self._run_broker, args=(broker,), daemon=True).start()
-        say(f"{self.size} worker(s); {said}")
+        say(f"{self.size} worker(s); {listens}")
         self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
         self._signal: int | None = None
         self._until = float("inf")
@@ -80,7 +80,7 @@ class Launch:
         try:
             broker.run()
         except Exception as error:
-            say(f"SCOOP's broker failed, and the script goes on alone: {type(error).__name__}: {error}")
+            say(f"SCOOP's broker failed, so the script continues without workers: {type(error).__name__}: {error}")
 
     def _start(self) -> None:
         options = ["--size", self.size, "--workingDirectory", Path.cwd(), "--backend=ZMQ"]
@@ -92,7 +92,7 @@ class Launch:
             if host.local:
                 for i in range(host.workers):
                     command = [sys.executable, "-m", "deap_nn.maps.scoop.worker", *arguments]
-                    # A group of its own: Ctrl-C is passed on to it, once.
+                    # A group of its own: `_pass_on` sends Ctrl-C to it once, not the terminal.
                     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, process_group=0)
                     if not self._processes:
                         self._socket.origin = name_of(process.pid)
@@ -112,13 +112,13 @@ class Launch:
             line = f"cd {shlex.quote(str(Path.cwd()))} && exec {shlex.join([*there, *arguments])}"
             command = [*shlex.split(self._ssh), host.name, line]
             process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
-            with contextlib.suppress(OSError):  # it has ended, which is told as that of any other
+            with contextlib.suppress(OSError):  # it has ended, which `_watch` reports
                 process.stdin.write(f"{self._endpoint.to_text()}\n".encode())  # type: ignore[union-attr]  # a pipe
                 process.stdin.flush()  # type: ignore[union-attr]  # a pipe
             self._processes.append((f"the {host.workers} worker(s) on {host.name}", process))
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        """Pass a signal on to the script; a second one ends all at once."""
+        """Pass a signal on to the script; a second signal ends all processes at once."""
         again = self._signal is not None
         self._signal = number
         self._until = time.monotonic() if again else time.monotonic() + LEAVE_SECONDS
@@ -126,7 +126,7 @@ class Launch:
             self._send_signal()
 
     def _send_signal(self) -> None:
-        """Pass on what came; a terminal that hangs up ends a run in order, too."""
+        """Send the signal, if there was one, to the script; SIGHUP as SIGTERM, so that the script saves its state."""
         if self._signal is not None:
             number = signal.SIGTERM if self._signal == signal.SIGHUP else self._signal
             self._processes[0][1].send_signal(number)
@@ -134,11 +134,11 @@ class Launch:
     def run(self) -> int:
         """Run the script to its end, and return its exit status."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            if signal.getsignal(number) is not signal.SIG_IGN:  # ignored under nohup
                 signal.signal(number, self._pass_on)
         try:
             self._start()
-            self._send_signal()  # one that came before there was anybody to pass it on to
+            self._send_signal()  # a signal that arrived before the script started
             return self._watch()
         finally:
             self._end()
@@ -147,7 +147,7 @@ class Launch:
 
     def _watch(self) -> int:
         origin = self._processes[0][1]
-        told: set[int] = set()
+        ended: set[int] = set()
         begun, alive, counted = time.monotonic(), time.monotonic(), False
         while origin.poll() is None:
             if time.monotonic() > self._until:
@@ -158,22 +158,22 @@ class Launch:
                 self._say_alive()
             for name, process in self._processes[1:]:
                 status = process.poll()
-                if status is not None and process.pid not in told and origin.poll() is None and self._signal is None:
-                    told.add(process.pid)
-                    if status not in (0, CANNOT_IMPORT):  # it has said so itself, or ends with the script
+                if status is not None and process.pid not in ended and origin.poll() is None and self._signal is None:
+                    ended.add(process.pid)
+                    if status not in (0, CANNOT_IMPORT):  # otherwise it has printed its error, or ends with the script
                         say(f"{name} {how_it_ended(status)}: the others do its work")
             late = time.monotonic() - begun > COME_SECONDS
-            alone = len(told) == len(self._processes) - 1 > 0 and len(self._socket.came) > 0
-            if not counted and (late or alone):
+            all_ended = len(ended) == len(self._processes) - 1 > 0 and len(self._socket.came) > 0
+            if not counted and (late or all_ended):
                 counted = True
                 if len(self._socket.came) < self.size:
-                    say(f"only {len(self._socket.came)} of {self.size} workers came")
+                    say(f"only {len(self._socket.came)} of {self.size} workers connected")
         if origin.returncode < 0:
             say(f"the script was ended by signal {-origin.returncode}")
         return origin.returncode if origin.returncode >= 0 else 128 - origin.returncode
 
     def _say_alive(self) -> None:
-        """Let other hosts hear of this one."""
+        """Send a sign of life to the processes on other hosts."""
         for _, process in self._processes:
             if process.stdin is not None and process.poll() is None:
                 with contextlib.suppress(OSError):
@@ -181,7 +181,7 @@ class Launch:
                     process.stdin.flush()
 
     def _end(self) -> None:
-        """End all processes, those on other hosts by the end of their input."""
+        """End all processes; those on other hosts end when their input is closed."""
         running = [process for _, process in self._processes if process.poll() is None]
         for process in running:
             if process.stdin is not None:

@@ -1,7 +1,7 @@
-"""The messages between a run's workers and SCOOP's broker: how each must look, and what happens to one that does not.
+"""Checks of the messages between a run's workers and SCOOP's broker; bad ones are dropped.
 
-A peer that has the key of a run may run code in its workers: that is what they are for. But no message ends the broker
-or the run by its form, and the broker unpickles nothing that a peer has sent.
+A peer with the key of a run may run code in its workers, which is their purpose. But no badly formed message ends the
+broker or the run, and the broker unpickles no bytes from a peer.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ FRAMES = {
     STATUS_DONE: 3,
     STATUS_UPDATE: 3,
 }
-"""The number of frames of each message that SCOOP's workers send, with the sender's name."""
+"""The number of frames of each message from SCOOP's workers, including the sender's name."""
 
 
 def _pickles(value: object) -> set[bytes]:
-    """Return how a value looks as a pickle of each protocol."""
+    """Return the pickles of a value in all protocols."""
     return {pickle.dumps(value, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)}
 
 
 NO_SETTINGS = frozenset(_pickles({}))
-"""What a worker sends when it comes: SCOOP's settings, of which ours have none."""
+"""The settings in a worker's first message to SCOOP's broker: always empty in this package."""
 
 LONGEST_NAME = 1024
-"""The name of a task, which is that of a worker and a number, has at most this number of bytes."""
+"""The most bytes in the name of a task, which is made of a worker's name and a number."""
 
 
 def say(line: str) -> None:
-    """Tell the user something in one line."""
+    """Print one line for the user."""
     print(f"launch: {line}", file=sys.stderr, flush=True)
 
 
 def pack_names(names: Iterable[bytes]) -> bytes:
-    """Return names of tasks as one frame, which `unpack_names` reads without unpickling."""
+    """Return the names of tasks as one frame, which `unpack_names` reads without unpickling."""
     return b" ".join(name.hex().encode() for name in names)
 
 
 def unpack_names(frame: bytes) -> set[bytes]:
-    """Return the names of tasks that a frame holds, or raise ValueError.
+    """Return the names of tasks in a frame, or raise ValueError.
 
     Examples
     --------
@@ -64,21 +64,21 @@ def unpack_names(frame: bytes) -> set[bytes]:
 
 
 def _strings(frame: bytes) -> list[str] | None:
-    """Return the strings of a pickle in order, none of which is unpickled, or None if it is not well formed."""
+    """Return the strings of a pickle in order, without unpickling it, or None if it is not well formed."""
     try:
         pickletools.dis(frame, out=StringIO())
         return [argument for _, argument, _ in pickletools.genops(frame) if isinstance(argument, str)]
-    except Exception:  # whatever the bytes of a stranger bring about
+    except Exception:  # foreign bytes can raise any exception
         return None
 
 
 def holds_task(frame: bytes) -> bool:
-    """Return whether a frame is a pickle, well formed, of a task or of an answer."""
+    """Return whether a frame is a well-formed pickle of a task or a result."""
     return (_strings(frame) or [])[:2] == ["scoop._types", "Future"]
 
 
 def _is_constant(message: list[bytes]) -> bool:
-    """Return whether a message holds the name and the value of a constant, and the name of the worker that has it."""
+    """Return whether a message has the name and the value of a constant, and the name of its worker."""
     worker, _, name, value, owner = message
     strings = _strings(name) if len(name) <= LONGEST_NAME else None
     if strings is None or len(strings) != 1 or name not in _pickles(strings[0]) or owner not in _pickles(worker):
@@ -87,16 +87,16 @@ def _is_constant(message: list[bytes]) -> bool:
 
 
 def reason_to_drop(message: list[bytes], came: set[bytes], origin: bytes | None) -> str | None:
-    """Return why a broker cannot take a message, or None if it can.
+    """Return the reason to drop a message to the broker, or None if it is good.
 
     Parameters
     ----------
     message : list of bytes
-        The sender's name, the kind, and what belongs to it.
+        The sender's name, the kind, and the other frames of this kind.
     came : set of bytes
         The names of the workers of the run.
     origin : bytes or None
-        What the name of the script's own process begins with; it alone ends a run.
+        The prefix of the name of the script's own process; only this process may end the run.
     """
     if len(message) < 2 or message[1] not in FRAMES:
         return "it is no message of a worker"
@@ -119,18 +119,18 @@ def reason_to_drop(message: list[bytes], came: set[bytes], origin: bytes | None)
 
 
 class CheckedSocket:
-    """The broker's socket: it drops bad messages, and one to a worker that is gone does not end the broker.
+    """The broker's socket: it drops bad messages, and a message to a worker that has ended does not end the broker.
 
     Parameters
     ----------
     target : zmq.Socket
         The socket, a ROUTER.
     broker : scoop.broker.brokerzmq.Broker
-        Whose it is.
+        The broker that uses the socket.
     """
 
     origin: bytes | None = None
-    """What the name of the script's own process begins with."""
+    """The prefix of the name of the script's own process."""
 
     def __init__(self, target: Any, broker: Any) -> None:
         self._target = target
@@ -142,7 +142,7 @@ class CheckedSocket:
         return getattr(self._target, name)
 
     def recv_multipart(self) -> list[bytes]:
-        """Receive a message that the broker can take, and note who came and which task it brings."""
+        """Receive the next good message, and note a new worker's name or the task's id."""
         while True:
             message: list[bytes] = self._target.recv_multipart()
             reason = reason_to_drop(message, self.came, self.origin)
@@ -161,7 +161,7 @@ class CheckedSocket:
         return message
 
     def send_multipart(self, message: list[bytes]) -> None:
-        """Send a message; a task whose worker is gone goes to the next, or waits for one."""
+        """Send a message; the task of a worker that has ended goes to the next worker, or waits for one."""
         import zmq
 
         while True:

@@ -1,4 +1,4 @@
-"""SCOOP, mended: sockets that one thread uses at a time, true reports, and tasks that are done again when late."""
+"""Repairs of SCOOP: sockets with a lock, correct status reports, and late tasks that are computed again."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from deap_nn.maps.scoop.sockets import listen_nowhere, warn_of_open_broker
 from deap_nn.process.workers import LAUNCHED
 
 REPORT_SECONDS = 5.0
+"""The longest time between two status reports to the broker."""
 
 LATE_SECONDS = 3.0
-"""An answer is not missed before so many seconds have passed without any."""
+"""Results are not late before this time without any result."""
 
 FIRST_SECONDS = 15.0
-"""The same while some workers have never answered: they are still importing and compiling."""
+"""The same limit while some workers, which still import and compile, have not returned a first result."""
 
 LATE_TIMES = 4.0
-"""An answer is missed once none has come for so many times as long as one usually takes."""
+"""Results are late if none arrives for this multiple of the median time of a result."""
 
 
 class _OneAtATime:
-    """A socket or poller of SCOOP's whose methods no two threads are in at once."""
+    """A socket or poller of SCOOP with a lock: only one thread at a time runs a method."""
 
     def __init__(self, target: Any, lock: threading.RLock, shut_out: threading.Thread | None) -> None:
         self._target = target
@@ -46,7 +47,7 @@ class _OneAtATime:
 
     def __getattr__(self, name: str) -> Any:
         if threading.current_thread() is self._shut_out:
-            raise AttributeError(name)  # SCOOP's own reporting thread takes this for the end of the program
+            raise AttributeError(name)  # this error ends SCOOP's own reporting thread
         value = getattr(self._target, name)
         if not callable(value):
             return value
@@ -59,12 +60,12 @@ class _OneAtATime:
 
 
 def _guard(communicator: Any) -> None:
-    """Let only one thread at a time use the socket that SCOOP's main and reporting threads share.
+    """Put a lock on the sockets that SCOOP's main and reporting threads share, and replace the reporting thread.
 
-    A ZeroMQ socket is not safe to share: where the report of every 25 seconds falls into the sending of a large task,
-    the message arrives torn and SCOOP ends with "pickle data was truncated" (soravux/scoop, issue 14). The reporting
-    thread is replaced too: SCOOP's ends when the queue changes while it reads it, first reports after 25 seconds,
-    leaves out the task at hand and names tasks otherwise than the broker does, which therefore loses track of them.
+    A ZeroMQ socket is not thread-safe: if the report of every 25 seconds interrupts the sending of a large task, the
+    message is torn and SCOOP ends with "pickle data was truncated" (soravux/scoop, issue 14). SCOOP's reporting thread
+    has four faults: it ends if the queue changes during a read, first reports after 25 seconds, leaves out the current
+    task, and names tasks differently from the broker. The broker therefore loses track of them.
     """
     lock = threading.RLock()
     reporter = communicator.status_update_thread
@@ -78,7 +79,7 @@ def _guard(communicator: Any) -> None:
 
 
 def _forgive(communicator: Any) -> None:
-    """Let what other processes send end nothing here by its form: it is dropped with one line."""
+    """Drop badly formed messages from other processes with one line, so that they do not end this one."""
     import scoop
     from scoop._comm.scoopexceptions import Shutdown
 
@@ -95,7 +96,7 @@ def _forgive(communicator: Any) -> None:
                 raise
             say(f"a message to process {os.getpid()} is dropped: it holds no task")
             if message[0] == TASK:
-                communicator.sendRequest()  # SCOOP asks once for a task, and waits
+                communicator.sendRequest()  # SCOOP has requested one task, and waits for it
             return None
         finally:
             communicator.receiving = False
@@ -108,7 +109,7 @@ def _forgive(communicator: Any) -> None:
             raise
         except Exception as error:
             message = communicator.infoSocket.received
-            if message[-1:] == [pickle.dumps(scoop.worker, pickle.HIGHEST_PROTOCOL)]:  # of this process' own script
+            if message[-1:] == [pickle.dumps(scoop.worker, pickle.HIGHEST_PROTOCOL)]:  # from the script of this process
                 raise
             say(f"a constant for process {os.getpid()} is dropped: {type(error).__name__}")
 
@@ -125,12 +126,12 @@ def _keep_reporting(communicator: Any) -> None:
 
 
 def _report(communicator: Any) -> None:
-    """Tell SCOOP's broker which tasks are here."""
+    """Report the tasks of this process to SCOOP's broker."""
     import zmq
     from scoop import _control
 
     queue, current = _control.execQueue, _control.current
-    # Making a tuple is one step, which no other thread can interrupt.
+    # Python's lock makes tuple(...) one step, so no other thread changes a queue meanwhile.
     parts = (queue.movable, queue.ready, queue.inprogress) if queue is not None else ()
     here = [future for part in parts for future in tuple(part)]
     here += [current] if current is not None else []
@@ -141,7 +142,7 @@ def _report(communicator: Any) -> None:
 
 
 def _guard_scoop() -> None:
-    """Guard this process' communication with SCOOP's broker, or let it be guarded when it is made."""
+    """Guard the communicator of this process, or each one that it makes later."""
     from scoop import _control
     from scoop._comm.scoopzmq import ZMQCommunicator
 
@@ -158,7 +159,7 @@ def _guard_scoop() -> None:
 
 
 class _Call:
-    """One call of a map: its tasks, the answers that have come, and when those that have not are missed."""
+    """One call of a map: its tasks, its results so far, and the detection of late ones."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         from scoop import _control
@@ -174,7 +175,7 @@ class _Call:
         self._took: list[float] = []
 
     def send(self, task: Any) -> None:
-        """Give a task to SCOOP."""
+        """Submit a task to SCOOP."""
         from scoop import _control, futures
 
         self.tasks.append(task)
@@ -187,7 +188,7 @@ class _Call:
         queue(future)
 
     def take(self, future: Any) -> bool:
-        """Take the answer of a future, and note how long its process took since its last; false if it is not ours."""
+        """Take the result of a future, and note the time since its process' last one; False if another call made it."""
         place = self._places.get(future.id)
         if place is None:
             return False
@@ -196,19 +197,19 @@ class _Call:
         _answered.add(executor)
         self._took.append(now - self._since.get(executor, self._begun))
         self._since[executor] = self._last = now
-        if place not in self.answers:  # the first counts: a later one may say that its process was stopped
+        if place not in self.answers:  # the first result counts: a later one may be the error of a stopped process
             self.answers[place] = future.resultValue
             self.failure = future.exceptionValue
         future._delete()
         return True
 
     def look(self) -> None:
-        """While SCOOP waits for answers: let this process do what is missed."""
+        """Submit late tasks again to this process; called while SCOOP waits for results."""
         import scoop
         from scoop import _control, _types
 
         stalled = time.monotonic() - self._last
-        patience = max(LATE_SECONDS, FIRST_SECONDS / 2 ** len(_missed))  # one that has not come by now may not come
+        patience = max(LATE_SECONDS, FIRST_SECONDS / 2 ** len(_missed))  # such a worker may never start
         least = LATE_SECONDS if len(_answered) >= scoop.SIZE else patience
         if not self._took or stalled < max(least, LATE_TIMES * statistics.median_high(self._took)):
             return
@@ -220,12 +221,12 @@ class _Call:
         if len(_answered) < scoop.SIZE:
             _missed.append(self._last)
         warnings.warn(
-            f"no answer for {stalled:.0f} s, so {len(missing)} task(s) are done again: a worker ended or is stuck",
+            f"no result for {stalled:.0f} s, so {len(missing)} task(s) are computed again: a worker ended or is stuck",
             stacklevel=2,
         )
 
     def forget(self) -> None:
-        """Let go of what was answered otherwise."""
+        """Remove the futures of this call that are left, since their tasks have other results or are not needed."""
         from scoop import _control
 
         for key in self._places:
@@ -237,27 +238,27 @@ class _Call:
 
 
 _answered: set[Any] = set()
-"""The processes that have ever answered."""
+"""The processes that have returned a result."""
 
 _missed: list[float] = []
-"""When answers were missed. Each time halves the patience with processes that have never answered."""
+"""The times at which results were late. Each one halves the time limit for processes without any result."""
 
 _calls: list[_Call] = []
-"""The calls of `first_answers` that wait; SCOOP's own loop looks after the last."""
+"""The active calls of `first_answers`; SCOOP's own loop checks the last one for late results."""
 
 
 def first_answers(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
-    """Map a function over tasks with SCOOP, and yield the answers in order; what is late is done again here.
+    """Map a function over tasks with SCOOP, and yield the results in order; late tasks are computed again here.
 
-    SCOOP cannot take a task back, and takes a minute to miss a worker that has ended. So when no answer has come for
-    several times as long as one usually takes, this process does what is missing itself, and the first answer counts.
+    SCOOP cannot withdraw a task, and takes a minute to detect that a worker has ended. If no result has arrived for
+    several times its median duration, this process computes the missing ones itself, and the first result counts.
 
     Parameters
     ----------
     function : callable
         Importable; a pure function of its task, which may be called twice.
     tasks : iterable
-        What it is called with.
+        The arguments of its calls.
     """
     from scoop import futures
 
@@ -281,11 +282,11 @@ def first_answers(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Itera
 
 
 def _watch(queue: Any) -> None:
-    """Look for what is missed whenever SCOOP's loop looks for messages; at first warn of an open broker."""
+    """Check for late results whenever SCOOP's loop reads messages; the first time, warn of an open broker."""
     update = queue.updateQueue
     warned = LAUNCHED in os.environ
 
-    def update_and_look() -> None:
+    def update_and_check() -> None:
         nonlocal warned
         if not warned:
             warned = True
@@ -296,20 +297,20 @@ def _watch(queue: Any) -> None:
 
     ask = queue.askForPreviousFutures
 
-    def ask_unless_looked_after() -> None:
-        # What its broker answers is out of date while a task is on its way, and SCOOP then sends it a second time.
+    def ask_unless_mapping() -> None:
+        # The broker's reply is out of date while a task is in transit, and SCOOP would then send the task twice.
         if not _calls:
             ask()
 
-    queue.updateQueue = update_and_look
-    queue.askForPreviousFutures = ask_unless_looked_after
+    queue.updateQueue = update_and_check
+    queue.askForPreviousFutures = ask_unless_mapping
 
 
 def mend() -> None:
-    """Mend SCOOP in this process, which it has started or is about to."""
+    """Repair SCOOP in this process, before or after it has connected to the broker."""
     from scoop import _control
 
-    if LAUNCHED not in os.environ:  # `deap_nn.launch` has seen to it
+    if LAUNCHED not in os.environ:  # `deap_nn.launch` does this itself
         listen_nowhere()
     _guard_scoop()
     if _control.execQueue is not None:
@@ -317,9 +318,9 @@ def mend() -> None:
 
 
 def watch() -> None:
-    """Look after late tasks, in the process that waits for answers."""
+    """Handle late tasks in the process that waits for results."""
     import scoop
 
     _watch(scoop._control.execQueue)
-    # SCOOP need not warn of the answer to a task that was meanwhile answered by another.
+    # A second result of a late task is normal, so SCOOP's warning of it is filtered out.
     scoop.logger.addFilter(lambda record: "Received an unexpected future" not in str(record.msg))

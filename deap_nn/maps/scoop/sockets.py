@@ -1,8 +1,8 @@
 """The sockets of a run under SCOOP: the broker listens for this user's processes, the workers do not listen.
 
-SCOOP's broker, and each worker's socket for answers, unpickle what they receive before anything is checked, so a peer
-that reaches them runs code as the user. On one host the broker listens in a folder that only this user can enter. On
-several hosts it listens by TCP, encrypts by CURVE, and admits the one key that was made for the run.
+SCOOP's broker, and each worker's socket for results, unpickle messages before any check, so a peer that reaches them
+runs code as the user. On one host the broker listens in a folder that only this user can enter. On several hosts it
+listens on TCP ports, encrypts by CURVE, and admits only the key of the run.
 
 References
 ----------
@@ -31,28 +31,28 @@ if TYPE_CHECKING:
     import zmq
 
 ENDPOINT = "DEAP_NN_BROKER"
-"""The environment variable that tells a worker where the broker listens, and the keys: a command line is public."""
+"""The environment variable with the broker's `Endpoint`; all users can read a command line, so it has no keys."""
 
 PREFIX = "deap_nn-scoop-"
-"""What the names of a run's folders begin with."""
+"""The prefix of the names of a run's folders."""
 
 DOMAIN = "deap_nn"
-"""The name under which a broker's sockets ask whom to admit."""
+"""The ZAP domain in which a broker's sockets authenticate peers."""
 
 LONGEST_PATH = 107
-"""A socket's path has at most this number of bytes."""
+"""The most bytes in the path of a Unix socket."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a broker listens.
+    """The addresses and keys of a broker.
 
     Parameters
     ----------
     task, info : str
-        The addresses of its two sockets, as ZeroMQ has them.
+        The addresses of its two sockets, in ZeroMQ's form.
     server, public, secret : str
-        The broker's public key and the pair of keys of the run's workers, in Z85; empty on one host.
+        The broker's public key, and the key pair of the run's workers, in Z85; empty on one host.
     """
 
     task: str
@@ -71,7 +71,7 @@ class Endpoint:
         return cls(**json.loads(text))
 
     def secure(self, socket: zmq.Socket[Any]) -> None:
-        """Let a worker's socket encrypt, before it connects, if there are keys."""
+        """Set the keys of a worker's socket, if there are any, before it connects."""
         if self.server:
             socket.curve_serverkey = self.server.encode()
             socket.curve_publickey = self.public.encode()
@@ -98,12 +98,12 @@ class Folder:
 
 
 def sweep(place: Path) -> None:
-    """Remove the folders of this user's runs that have ended without removing them."""
+    """Remove the folders that this user's killed runs have left."""
     sweep_folders(place, f"{PREFIX}*")
 
 
 class _ZmqWith:
-    """The module ``zmq``, whose contexts are one that is given: SCOOP's broker makes its own."""
+    """A stand-in for the module ``zmq`` with a given context, since SCOOP's broker would make its own."""
 
     def __init__(self, context: zmq.Context[Any]) -> None:
         self._context = context
@@ -118,7 +118,7 @@ class _ZmqWith:
 
 
 def private_broker(folder: Folder) -> tuple[Any, Endpoint]:
-    """Return SCOOP's broker for the processes of one host, and where it listens."""
+    """Return SCOOP's broker for the processes of one host, and its endpoint."""
     from scoop.broker.brokerzmq import Broker
 
     endpoint = Endpoint(f"ipc://{folder.path}/task", f"ipc://{folder.path}/info")
@@ -126,14 +126,14 @@ def private_broker(folder: Folder) -> tuple[Any, Endpoint]:
 
 
 def has_curve() -> bool:
-    """Return whether ZeroMQ was built with what encrypts."""
+    """Return whether ZeroMQ was built with encryption."""
     import zmq
 
     return bool(zmq.has("curve"))
 
 
 def public_broker(address: str) -> tuple[Any, Endpoint]:
-    """Return SCOOP's broker for several hosts, at free ports of an address, and where it listens with which keys."""
+    """Return SCOOP's broker for several hosts, at free ports of an address, and its endpoint with the keys."""
     import zmq
     from scoop.broker import brokerzmq
     from zmq.auth.thread import ThreadAuthenticator
@@ -151,7 +151,7 @@ def public_broker(address: str) -> tuple[Any, Endpoint]:
             return made
 
     context = Secured(1)
-    # Without an authenticator each peer that knows the broker's public key is let in.
+    # Without an authenticator ZeroMQ admits each peer that has the broker's public key.
     authenticator = ThreadAuthenticator(context)
     authenticator.start()
     admitting = SimpleNamespace(callback=lambda domain, key: hmac.compare_digest(key, public))
@@ -168,26 +168,26 @@ def public_broker(address: str) -> tuple[Any, Endpoint]:
 
 
 def worker_name() -> bytes:
-    """Return a name that no other worker has: the host, the process, and random bytes of the system.
+    """Return a unique name of a worker: the host, the process, and random bytes of the operating system.
 
-    SCOOP's own names rest on ``random``, which a script may seed.
+    SCOOP's own names depend on ``random``, which a script may seed.
     """
     return name_of(os.getpid()) + os.urandom(8).hex().encode()
 
 
 def name_of(process: int) -> bytes:
-    """Return what the name of a worker begins with that is a process of this host."""
+    """Return the prefix of the name of a worker that is a process of this host."""
     return f"{platform.node()}:{process}:".encode()
 
 
 def join(endpoint: Endpoint) -> None:
-    """Let SCOOP's communicator, which this process is about to make, connect to a broker and listen nowhere."""
+    """Patch SCOOP's communicator, before this process makes it, to connect only to a broker and never to listen."""
     import scoop
     import zmq
     from scoop._comm.scoopzmq import ZMQCommunicator
 
     listen_nowhere()
-    scoop.CONFIGURATION = {}  # the broker knows what it needs, and takes no other settings
+    scoop.CONFIGURATION = {}  # the broker accepts no other settings
     make = ZMQCommunicator.createZMQSocket
 
     def make_socket(self: Any, kind: int) -> Any:
@@ -207,10 +207,10 @@ def join(endpoint: Endpoint) -> None:
 
 
 def listen_nowhere() -> None:
-    """Let SCOOP's communicator, which this process is about to make, not listen for answers of other workers.
+    """Patch SCOOP's communicator, before this process makes it, not to listen for results of other workers.
 
-    They come through the broker then. One that was made already, as that of the main process before its script, is
-    closed to the network.
+    The results then come through the broker. If the communicator exists already, as in the main process, its socket is
+    unbound.
     """
     import scoop
     import zmq
@@ -225,7 +225,7 @@ def listen_nowhere() -> None:
     name = worker_name()
 
     class Silent(zmq.Socket[bytes]):
-        """The socket for answers between workers: bound and connected nowhere, so answers go through the broker."""
+        """The socket for results between workers: never bound or connected, so results go through the broker."""
 
         def bind(self, addr: str) -> Any:
             return None
@@ -234,7 +234,7 @@ def listen_nowhere() -> None:
             return None
 
         def setsockopt(self, option: int, value: Any) -> None:
-            if option == zmq.IDENTITY:  # SCOOP has just made a name of an address and a port
+            if option == zmq.IDENTITY:  # replaces SCOOP's name, which has an address and a port
                 scoop.worker = value = name
             super().setsockopt(option, value)
 
@@ -245,7 +245,7 @@ def listen_nowhere() -> None:
             return make(self, kind)
         context = self.ZMQcontext
         plain = context.socket
-        context.socket = lambda asked: Silent(context, asked)
+        context.socket = lambda socket_type: Silent(context, socket_type)
         try:
             return make(self, kind)
         finally:
@@ -255,10 +255,10 @@ def listen_nowhere() -> None:
 
 
 def warn_of_open_broker() -> None:
-    """Say that this program's broker, which SCOOP's own launcher has started, listens on every interface."""
+    """Warn that the broker of SCOOP's own launcher listens on every network interface."""
     import scoop
 
     warn_in_one_line(
-        "the broker of python -m scoop listens on every network interface and runs what it is sent; "
-        f"python -m deap_nn.launch {os.path.relpath(scoop.MAIN_MODULE)} does the same work behind closed doors"
+        "the broker of python -m scoop listens on every network interface and runs any code that it receives: "
+        f"use python -m deap_nn.launch {os.path.relpath(scoop.MAIN_MODULE)}, which admits only this run's processes"
     )

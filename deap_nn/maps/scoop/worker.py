@@ -1,8 +1,7 @@
-"""A process of a run that `deap_nn.launch` started: SCOOP's, mended, with a true exit status.
+"""A process of a run under `deap_nn.launch`: SCOOP's bootstrap with repairs and the script's exit status.
 
-``python -m deap_nn.maps.scoop.worker`` takes the options of SCOOP's own ``scoop.bootstrap``; with ``--count N``
-before them it starts N such processes, and ends them when its input ends or falls silent, as where an ssh connection
-breaks.
+``python -m deap_nn.maps.scoop.worker`` takes the options of SCOOP's own ``scoop.bootstrap``. With ``--count N`` before
+them it starts N such processes, and ends them when its input ends or stays silent, as when an ssh connection breaks.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ CANNOT_IMPORT = 86
 """The exit status of a worker that cannot import the script."""
 
 SILENT_SECONDS = 30.0
-"""Workers of another host end when nothing has been heard of the launcher for so long."""
+"""Workers on another host end after this time without a sign of the launcher."""
 
 
 def own_address(broker: str, port: int) -> str:
@@ -45,18 +44,18 @@ def own_address(broker: str, port: int) -> str:
 
 
 def _launcher() -> int | None:
-    """Return the id of the process that started this one for a run, also after its end."""
+    """Return the id of the process that started this one for a run, even if it has ended."""
     return int(os.environ.get(workers.LAUNCHED, "0")) or None
 
 
 class _Program:
-    """Runs the script for SCOOP, which makes a traceback of every exit, and remembers how it ended."""
+    """Runs the script in place of SCOOP, which prints a traceback at every exit, and keeps its exit status."""
 
     def __init__(self) -> None:
-        self.status = 1  # until it has ended otherwise than by SCOOP's own shutting down
+        self.status = 1  # if SCOOP itself shuts down before the script ends
 
     def run_path(self, path: str, init_globals: object, run_name: str) -> dict[str, Any]:
-        """Run a script as ``runpy.run_path`` does, until it ends in whatever way."""
+        """Run a script as ``runpy.run_path`` does, and keep its exit status."""
         repairs.watch()
         try:
             runpy.run_path(path, run_name=run_name)
@@ -71,12 +70,12 @@ class _Program:
             traceback.print_exc()
             self.status = 1
         if _launcher() not in (None, os.getppid()):
-            signals.leave_now(self.status)  # SCOOP would wait for a broker that ended with the launcher
+            signals.leave_now(self.status)  # SCOOP would wait for the broker, which has ended with the launcher
         return {}
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Be a process of SCOOP's, and return the exit status of the script that it runs, or 0."""
+    """Run as a process of SCOOP; return the exit status of the script in the origin, 0 in a worker."""
     import scoop
     from scoop.bootstrap import __main__ as bootstrap
 
@@ -86,12 +85,12 @@ def run(arguments: Sequence[str]) -> int:
             workers.end_with_parent(signal.SIGTERM if scoop.IS_ORIGIN else signal.SIGKILL, _launcher())
             join(Endpoint.from_text(os.environ.pop(ENDPOINT)))
             repairs.mend()
-            scoop.logger.setLevel(logging.ERROR)  # its warnings are of late tasks, which are looked after
+            scoop.logger.setLevel(logging.ERROR)  # it warns of late tasks, which `repairs` handles
             if not scoop.IS_ORIGIN:
                 _end_alone()
 
         def run(self, globs: dict[str, Any] | None = None) -> None:
-            # Where a task names something of the script, which a worker has imported, it is looked for in __main__.
+            # A task that refers to the script is unpickled from __main__, which a worker has imported.
             super().run(vars(sys.modules["__main__"]) if globs is None else globs)
 
         @staticmethod
@@ -100,8 +99,8 @@ def run(arguments: Sequence[str]) -> int:
                 return bootstrap.Bootstrap.setupEnvironment(self)
             except BaseException as error:
                 reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-                who = f"worker {os.getpid()} on {platform.node()}"
-                print(f"launch: {who} cannot import {scoop.MAIN_MODULE}: {reason}", file=sys.stderr, flush=True)
+                name = f"worker {os.getpid()} on {platform.node()}"
+                print(f"launch: {name} cannot import {scoop.MAIN_MODULE}: {reason}", file=sys.stderr, flush=True)
                 os._exit(CANNOT_IMPORT)
 
     let_tensorflow_have(1)
@@ -113,7 +112,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _end_alone() -> None:
-    """Let a worker that fails end without telling SCOOP's broker, which would end the whole run."""
+    """Let a failing worker end without a message to SCOOP's broker, which would end the whole run."""
     import scoop
     from scoop._comm.scoopzmq import ZMQCommunicator
 
@@ -125,19 +124,19 @@ def _end_alone() -> None:
 
 
 def hold(count: int, arguments: Sequence[str]) -> int:
-    """Start some processes, and end them when this one's input ends or is silent for long.
+    """Start `count` processes, and end them when the input of this one ends or is silent for ``SILENT_SECONDS``.
 
-    The first line of the input is where the broker listens, and the keys.
+    The first line of the input is the broker's `Endpoint`, with the keys.
     """
     processes = []
-    with open(0, "rb", buffering=0, closefd=False) as given:  # unbuffered: what follows is left to be read
+    with open(0, "rb", buffering=0, closefd=False) as given:  # unbuffered, so that `select` sees the bytes that follow
         endpoint = given.readline().decode()
     for i in range(count):
         own = [argument for argument in arguments if not (i and argument == "--origin")]
         environment = {**os.environ, workers.LAUNCHED: str(os.getpid()), ENDPOINT: endpoint}
         command = [sys.executable, "-m", "deap_nn.maps.scoop.worker", *own]
         processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment))
-    told: set[int] = set()
+    reported: set[int] = set()
     heard = time.monotonic()
     with contextlib.suppress(OSError, KeyboardInterrupt):
         while time.monotonic() - heard < SILENT_SECONDS:
@@ -147,10 +146,10 @@ def hold(count: int, arguments: Sequence[str]) -> int:
                     break
                 heard = time.monotonic()
             for process in processes:
-                if process.poll() not in (None, 0, CANNOT_IMPORT) and process.pid not in told:
-                    told.add(process.pid)
-                    said = f"worker {process.pid} on {platform.node()} {how_it_ended(process.returncode)}"
-                    print(f"launch: {said}: the others do its work", file=sys.stderr, flush=True)
+                if process.poll() not in (None, 0, CANNOT_IMPORT) and process.pid not in reported:
+                    reported.add(process.pid)
+                    ended = f"worker {process.pid} on {platform.node()} {how_it_ended(process.returncode)}"
+                    print(f"launch: {ended}: the others do its work", file=sys.stderr, flush=True)
     for process in processes:
         process.kill()
     for process in processes:
@@ -160,12 +159,12 @@ def hold(count: int, arguments: Sequence[str]) -> int:
 
 
 def how_it_ended(status: int) -> str:
-    """Say how a process ended."""
+    """Return how a process ended, as part of a sentence."""
     return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line says."""
+    """Run one process, or hold several, by the command line."""
     if arguments[:1] == ["--count"]:
         return hold(int(arguments[1]), arguments[2:])
     return run(arguments)

@@ -1,4 +1,4 @@
-"""Sigma that follows the fitness."""
+"""Adaptations of sigma by the fitness."""
 
 from collections.abc import Sequence
 from math import exp
@@ -13,18 +13,18 @@ from deap_nn.operators.adaptation.protocol import State, _check_floor, check_sig
 
 
 class ErrorScaled:
-    r"""The article's amount: it follows how far the best of the population is from solved.
+    r"""The article's adaptation: sigma is proportional to the error of the best member.
 
-    The amount is :math:`c\,e` where `e` is the error of the best: the fitness itself where that is an error
-    rate, and :math:`1 - e^{-f}` where the fitness `f` is a cross-entropy (one minus the geometric mean of the
-    probabilities that the network gives the right answers).
+    Sigma is :math:`c\,e` with the error `e` of the best: the fitness itself if that is an error rate, and
+    :math:`1 - e^{-f}` if the fitness `f` is a cross-entropy (one minus the geometric mean of the probabilities that the
+    network gives the right classes).
 
     Parameters
     ----------
     factor : float
         `c`, the standard deviation at an error of 1, at least 0.
     fitness : {"error", "cross_entropy"}, optional
-        What the fitness is. Left out, ``make_toolbox`` fills in its own, and otherwise it is "error".
+        The kind of fitness. Default: that of ``make_toolbox``, or "error" without it.
 
     References
     ----------
@@ -46,21 +46,21 @@ class ErrorScaled:
 
     @property
     def sigma(self) -> float:
-        """The standard deviation of the noise at present."""
+        """The current standard deviation of the noise."""
         return self.factor * self._error
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
-        """Take the error of the best of the evaluated `individuals`."""
+        """Read the error of the best of the evaluated `individuals`."""
         hold(self)
         evaluated = [individual.fitness for individual in individuals if individual.fitness.valid]
         if not evaluated:
-            raise ValueError("individuals must hold at least one with a valid fitness")
+            raise ValueError("individuals must have at least one member with a valid fitness: evaluate them first")
         best = float(max(evaluated).values[0])
         error = 1.0 - exp(-max(best, 0.0)) if self.fitness == "cross_entropy" else best
         self._error = min(max(error, 0.0), 1.0)
 
     def reset(self) -> None:
-        """Go back to an error of 1."""
+        """Restore the initial error, 1."""
         self._error = 1.0
 
     def state(self) -> dict[str, float]:
@@ -68,7 +68,7 @@ class ErrorScaled:
         return {"error": self._error}
 
     def restore(self, state: State) -> None:
-        """Put the error back."""
+        """Set the error."""
         self._error = float(state["error"])
 
     def __repr__(self) -> str:
@@ -76,20 +76,20 @@ class ErrorScaled:
 
 
 class OneFifth:
-    r"""An amount that grows while more than one in five succeed, and falls while fewer do.
+    r"""Sigma grows while more than one fifth of the members succeed, and falls while fewer do.
 
-    A member succeeds if it is better than the best fifth of the generation before were. With the share :math:`p` of
-    those that do, the amount is multiplied by :math:`\exp((p - 1/5) / (4/5\,d))`. Each generation has a mini-batch of
-    its own, so an easy one looks like success.
+    A member succeeds if its fitness is better than the 80 % quantile of the generation before, the bound of its best
+    fifth. With the share :math:`p` of successful members, sigma is multiplied by :math:`\exp((p - 1/5) / (4/5\,d))`.
+    Each generation has a mini-batch of its own, so an easy mini-batch looks like success.
 
     Parameters
     ----------
     sigma : float
-        The first standard deviation, above 0.
+        The initial standard deviation, above 0.
     floor : float
-        The least, above 0.
+        The lower bound of sigma, above 0 and at most the initial one.
     damping : float
-        `d`, above 0: the larger, the slower.
+        `d`, above 0; a larger value makes the adaptation slower.
 
     References
     ----------
@@ -115,7 +115,7 @@ class OneFifth:
 
     @property
     def sigma(self) -> float:
-        """The standard deviation of the noise at present."""
+        """The current standard deviation of the noise."""
         return self._sigma
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
@@ -123,7 +123,7 @@ class OneFifth:
         hold(self)
         values = np.array([member.fitness.wvalues[0] for member in individuals if member.fitness.valid])
         if not values.size:
-            raise ValueError("individuals must hold at least one with a valid fitness")
+            raise ValueError("individuals must have at least one member with a valid fitness: evaluate them first")
         if self._bar is not None:
             successes = float(np.mean(values > self._bar))
             factor = exp((successes - self.SHARE) / ((1.0 - self.SHARE) * self.damping))
@@ -131,15 +131,15 @@ class OneFifth:
         self._bar = float(np.quantile(values, 1.0 - self.SHARE))
 
     def reset(self) -> None:
-        """Go back to the first amount."""
+        """Restore the initial sigma."""
         self._sigma, self._bar = self.first, None
 
     def state(self) -> dict[str, float]:
-        """Return the amount, and what a member must be better than once there is that."""
+        """Return sigma and, after the first update, the value that a successful member must exceed."""
         return {"sigma": self._sigma} | ({} if self._bar is None else {"bar": self._bar})
 
     def restore(self, state: State) -> None:
-        """Put both back."""
+        """Set both."""
         self._sigma = float(state["sigma"])
         self._bar = float(state["bar"]) if "bar" in state else None
 
@@ -148,19 +148,19 @@ class OneFifth:
 
 
 class SelfAdaptive:
-    r"""An amount of each member's own, which its children inherit and vary: selection finds the one that pays.
+    r"""Each member has its own sigma, which its children inherit and vary; selection favours the useful ones.
 
-    A child's amount is that of the parent whose place it takes, times :math:`e^{\tau z}` with a normal :math:`z`, and
-    never below the floor: without one it shrinks to nothing, since who changes least loses least on the next batch.
+    A child's sigma is that of the parent at its place times :math:`e^{\tau z}`, with a standard normal :math:`z`, but
+    at least the floor. Without a floor sigma shrinks to 0: the child that changes least loses least on the next batch.
 
     Parameters
     ----------
     sigma : float
-        That of the initial population, above 0.
+        The sigma of the initial population, above 0.
     floor : float
-        The least, above 0.
+        The lower bound of sigma, above 0 and at most the initial one.
     rate : float
-        :math:`\tau`, above 0. The usual :math:`1/\sqrt{2n}` changes nothing at `n` of millions of weights.
+        :math:`\tau`, above 0. The usual :math:`1/\sqrt{2n}` is too small to change sigma if `n` is millions of weights.
 
     References
     ----------
@@ -180,33 +180,33 @@ class SelfAdaptive:
 
     @property
     def sigma(self) -> float:
-        """The median of the members' standard deviations, when last told of them."""
+        """The median of the members' standard deviations at the last update."""
         return self._sigma
 
     def varied(self, amount: float, rng: np.random.Generator) -> float:
-        """Return the amount of a child of a parent that has some amount."""
+        """Return the sigma of a child, given that of its parent."""
         grown = amount * exp(min(self.rate * rng.standard_normal(), 100.0))
         return float(np.float32(min(max(grown, self.floor), LARGEST_WEIGHT)))
 
     def inherited(self, amounts: Sequence[float], seed: int, generation: int) -> list[float]:
-        """Return the amount of each child of a generation, given those of the parents whose places they take."""
+        """Return the sigma of each child of a generation, given those of the parents at their places."""
         rng = stream(seed, Purpose.STRENGTH, generation)
         made = [self.varied(amount, rng) for amount in amounts]
         self._sigma = float(np.median(made)) if made else self.first
         return made
 
     def of(self, individual: Any) -> float:
-        """Return an individual's own amount: its attribute ``strategy``, or the first where it has none."""
+        """Return an individual's sigma: its attribute ``strategy``, or the initial sigma if it has none."""
         own = getattr(individual, "strategy", None)
         return self.first if own is None else float(own)
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
-        """Take note of the median; it is selection that changes it."""
+        """Read the median of the `individuals`; only selection and inheritance change it."""
         if individuals:
             self._sigma = float(np.median([self.of(individual) for individual in individuals]))
 
     def reset(self) -> None:
-        """Go back to the first amount."""
+        """Restore the initial sigma."""
         self._sigma = self.first
 
     def state(self) -> dict[str, float]:
@@ -214,7 +214,7 @@ class SelfAdaptive:
         return {"sigma": self._sigma}
 
     def restore(self, state: State) -> None:
-        """Put the median back."""
+        """Set the median."""
         self._sigma = float(state["sigma"])
 
     def __repr__(self) -> str:

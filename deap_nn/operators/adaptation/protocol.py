@@ -13,27 +13,27 @@ State = Mapping[str, float]
 
 @runtime_checkable
 class Adaptation(Protocol):
-    """How the amount of mutation follows a run.
+    """Adapts the mutation step size sigma during a run.
 
-    ``update`` sees the population once a generation, and ``sigma`` is what mutation uses until the next time. ``reset``
-    goes back to the beginning; ``state`` and ``restore`` read and put back all that changes.
+    ``update`` gets the population once a generation; mutation uses ``sigma`` until the next update. ``reset`` restores
+    the initial state. ``state`` returns everything that changes, and ``restore`` sets it again.
     """
 
     @property
     def sigma(self) -> float:
-        """The standard deviation of the noise at present, at least 0."""
+        """The current standard deviation of the noise, at least 0."""
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
-        """Take note of the evaluated `individuals` that become the parents of `generation`."""
+        """Adapt to the evaluated `individuals`, which become the parents of `generation`."""
 
     def reset(self) -> None:
-        """Go back to the first amount, as a run does when it begins."""
+        """Restore the initial state, as at the beginning of a run."""
 
     def state(self) -> dict[str, float]:
-        """Return all that changes, as numbers by name."""
+        """Return everything that changes, as numbers by name."""
 
     def restore(self, state: State) -> None:
-        """Put back what ``state`` returned."""
+        """Set the values that ``state`` returned."""
 
 
 def is_adaptation(value: object) -> TypeGuard[Adaptation]:
@@ -42,10 +42,11 @@ def is_adaptation(value: object) -> TypeGuard[Adaptation]:
 
 
 METHODS = ("update", "reset", "state", "restore")
+"""The methods that an `Adaptation` must have."""
 
 
 def check_whole(value: object, name: str) -> None:
-    """Raise TypeError if a value is a part of an `Adaptation`, or its class, naming the parts that it lacks."""
+    """Raise TypeError if a value has only some members of an `Adaptation`, naming the missing ones, or is a class."""
     parts = ("sigma", *METHODS)
     kind = value if isinstance(value, type) else type(value)
     lacking = [part for part in parts if inspect.getattr_static(value, part, None) is None]
@@ -59,7 +60,7 @@ def check_whole(value: object, name: str) -> None:
 
 
 def check_sigma(value: float, name: str) -> float:
-    """Return a strength of mutation, or raise ValueError where it is negative or not finite."""
+    """Return a mutation step size, or raise ValueError if it is negative or not a finite float32."""
     if not isinstance(value, Real):
         check_whole(value, name)
     if not 0 <= check_number(value, name) <= LARGEST_WEIGHT:
@@ -74,6 +75,6 @@ def _check_floor(sigma: float, floor: float) -> tuple[float, float]:
 
 
 def hold(adaptation: Any) -> None:
-    """Note on an adaptation that something updates it, so that `warn_if_never_updated` keeps quiet."""
+    """Mark an adaptation as one that gets updates, so that `warn_if_never_updated` does not warn."""
     if isinstance(getattr(adaptation, "__dict__", None), dict):
         vars(adaptation)["_held"] = True

@@ -1,4 +1,4 @@
-"""Sigma that is constant, or follows the generation."""
+"""Schedules of sigma: constant, or a function of the generation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -7,7 +7,7 @@ from deap_nn.operators.adaptation.protocol import State, check_sigma, hold
 
 
 class Constant:
-    """The same amount of mutation all along.
+    """The same sigma in all generations.
 
     Parameters
     ----------
@@ -46,21 +46,21 @@ class Constant:
 
 
 class Annealed:
-    r"""A sigma that falls with the generations, from a first to a last one.
+    r"""Sigma changes from an initial to a final value over the generations.
 
-    With a part :math:`t = g/G` of the generations done, sigma is :math:`\sigma_0 (\sigma_1/\sigma_0)^t`, or
+    At generation `g`, with :math:`t = g/G`, sigma is :math:`\sigma_0 (\sigma_1/\sigma_0)^t`, or
     :math:`\sigma_0 + (\sigma_1 - \sigma_0) t` if `shape` is "linear"; it stays at :math:`\sigma_1` after
     generation `G`.
 
     Parameters
     ----------
     sigma, final : float
-        The first and the last standard deviation, both above 0.
+        The initial and the final standard deviation, both above 0.
     generations : int, optional
-        `G`, at least 1. Left out, it is the number of generations of the run, which `evolve` fills in; DEAP's own
-        loops cannot, and need it here or as ``make_toolbox(generations=...)``.
+        `G`, at least 1. Default: the number of generations of the run, which `evolve` fills in. DEAP's own loops need
+        it here or as ``make_toolbox(generations=...)``.
     shape : {"geometric", "linear"}
-        How it falls.
+        The form of the schedule.
 
     Examples
     --------
@@ -97,18 +97,18 @@ class Annealed:
     _of_the_run: int | None = None
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Take the state of a pickle; one of before sigma was kept has the generation."""
+        """Set the state from a pickle; older pickles have the generation instead of sigma."""
         vars(self).update(state)
         if "_generation" in state:
             self._sigma = self._at(vars(self).pop("_generation"))
 
     def run_of(self, generations: int | None) -> None:
-        """Take the number of generations of a run, at least 0, as `G` if none was given; None for an unknown one."""
+        """Set the number of generations of the run, at least 0, used as `G` if none was given; None if unknown."""
         self._of_the_run = None if generations is None else max(1, int(generations))
 
     @property
     def sigma(self) -> float:
-        """The standard deviation of the noise at present.
+        """The current standard deviation of the noise.
 
         Raises
         ------
@@ -123,7 +123,7 @@ class Annealed:
         return self._sigma
 
     def _at(self, generation: int) -> float | None:
-        """Return sigma in a generation; None after generation 0, if the number of generations is not known."""
+        """Return sigma in a generation; None after generation 0 if the number of generations is not known."""
         length = self.generations or self._of_the_run
         if not generation or length is None:
             return None if generation else self.first
@@ -133,22 +133,22 @@ class Annealed:
         return self.first * float((self.final / self.first) ** done)
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
-        """Take the sigma of the generation."""
+        """Set sigma for the generation."""
         hold(self)
         self._sigma = self._at(int(generation))
 
     def reset(self) -> None:
-        """Go back to the first sigma."""
+        """Restore the initial sigma."""
         self._sigma = self.first
 
     def state(self) -> dict[str, float]:
-        """Return sigma, if it is known, and the number of generations if it is that of the run."""
+        """Return sigma if it is known, and the number of generations if it is that of the run."""
         of_the_run = self._of_the_run if self.generations is None else None
         state = {"sigma": self._sigma, "generations": of_the_run}
         return {name: value for name, value in state.items() if value is not None}
 
     def restore(self, state: State) -> None:
-        """Put sigma back, and the number of generations that the run was begun with; older runs have the generation."""
+        """Set sigma and the number of generations of the run; older runs have the generation instead of sigma."""
         if "generations" in state:
             self.run_of(int(state["generations"]))
         self._sigma = self._at(int(state["generation"])) if "generation" in state else state.get("sigma")

@@ -12,25 +12,25 @@ from deap_nn.operators.adaptation.protocol import Adaptation, hold
 from deap_nn.operators.adaptation.schedules import Constant
 
 _updated: ContextVar[tuple[int, frozenset[int]] | None] = ContextVar("updated", default=None)
-"""In a selection that updates adaptations: the generation that begins, and the identities of those updated already."""
+"""During a selection that updates adaptations: the new generation, and the ids of the adaptations updated already."""
 
 
 class Count:
-    """What counts the generations of a toolbox: its clock, or a selection that updates adaptations without one."""
+    """A counter of generations: the clock of a toolbox, or a selection that updates adaptations without a clock."""
 
     generation = 0
 
 
 class Adapting(Count):
-    """A selection that first updates adaptations, which is what `adapting` returns.
+    """A selection that first updates adaptations, as `adapting` returns it.
 
     Parameters
     ----------
     operator : callable
-        Selects, in DEAP's form.
+        A selection in DEAP's form.
     *adaptations : Adaptation
-        Updated with the individuals of each call. Nested in another such selection, as a decorated one is, those that
-        the outer one has updated are left alone.
+        Updated with the individuals of each call. A selection nested in another one, as in a decorated one, does not
+        update the adaptations that the outer selection has updated.
     """
 
     def __init__(self, operator: Callable[..., list[Any]], *adaptations: Any) -> None:
@@ -40,7 +40,7 @@ class Adapting(Count):
             hold(adaptation)
 
     def __call__(self, individuals: Sequence[Any], *arguments: Any, **keywords: Any) -> list[Any]:
-        """Update the adaptations, and select of the evaluated `individuals` as `operator` does."""
+        """Update the adaptations, then select from the evaluated `individuals` with `operator`."""
         outer = _updated.get()
         count = next((found for found in self.adaptations if isinstance(found, Count)), self)
         generation, done = outer or (count.generation + 1, frozenset())
@@ -64,26 +64,26 @@ class Adapting(Count):
 
 
 class Updated(Protocol):
-    """What `adapting` updates: an `Adaptation`, or anything else that is to see each population."""
+    """An object that `adapting` updates: an `Adaptation`, or any other that needs each population."""
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
-        """Take note of the evaluated `individuals` that become the parents of `generation`."""
+        """Adapt to the evaluated `individuals`, which become the parents of `generation`."""
 
 
 def adapting(select: Callable[..., list[Any]], *adaptations: Updated) -> Adapting:
     """Return a selection that updates adaptations with each population that it selects from.
 
-    DEAP's loops call ``select`` once a generation, so that is where an adaptation sees the evaluated population;
-    `make_toolbox` registers its selections so. The returned selection takes what `select` takes; an ``rng`` also seeds
-    one of DEAP's own, which take none.
+    DEAP's loops call ``select`` once a generation, with the evaluated population; `make_toolbox` registers its
+    selections in this form. The returned selection takes the arguments of `select`. An argument ``rng`` also seeds
+    DEAP's own selections, which do not take it.
 
     Parameters
     ----------
     select : callable
         A selection in DEAP's form, such as `selRankBoosted` or ``deap.tools.selTournament``.
     *adaptations : Adaptation
-        Such as the ``sigma`` that ``mutate`` is registered with: objects with a method ``update(individuals,
-        generation)``.
+        Objects with a method ``update(individuals, generation)``, such as the ``sigma`` that ``mutate`` is registered
+        with.
 
     Raises
     ------
@@ -109,14 +109,14 @@ def adapting(select: Callable[..., list[Any]], *adaptations: Updated) -> Adaptin
 
 
 def note_update(adaptation: Any, generation: int) -> None:
-    """Tell the selection that is under way, if there is one, which generation begins and that an adaptation is done."""
+    """Record in the current selection, if there is one, the new generation and that an adaptation is updated."""
     under_way = _updated.get()
     if under_way is not None:
         _updated.set((generation, under_way[1] | {id(adaptation)}))
 
 
 def adaptations_of(select: Any) -> list[Any]:
-    """Return all that a registered selection updates, and those that it calls, in their order."""
+    """Return the adaptations that a registered selection and the selections in it update, in their order."""
     found: list[Any] = []
     while select is not None:
         found += getattr(select, "adaptations", ()) if isinstance(select, Adapting) else ()
@@ -125,17 +125,17 @@ def adaptations_of(select: Any) -> list[Any]:
 
 
 def warn_if_never_updated(adaptation: Adaptation, individual: Any) -> None:
-    """Warn once if an adaptation reaches a second generation of mutations and nothing has updated it.
+    """Warn once if an adaptation is used in a second generation of mutations without an update.
 
-    Once the individual that it mutated last has been scored, a mutation belongs to a later generation. The fitness
-    object of that individual is kept to see this, and not the individual, which may have died.
+    A mutation belongs to a later generation if the previously mutated individual has been scored since. To detect this,
+    the function keeps the fitness object of that individual; the individual itself can be garbage-collected.
 
     Parameters
     ----------
     adaptation : Adaptation
-        What gives the sigma. One without a changing state, and `SelfAdaptive`, need no update.
+        The source of sigma. `SelfAdaptive` and an adaptation without changing state need no update.
     individual : Any
-        The individual that is to be mutated.
+        The individual to mutate.
     """
     known = getattr(adaptation, "__dict__", None)
     fitness = getattr(individual, "fitness", None)
@@ -148,7 +148,7 @@ def warn_if_never_updated(adaptation: Adaptation, individual: Any) -> None:
     if scored is None or not scored.valid or scored.values == values:
         return
     del known["_mutated"]
-    known["_held"] = True  # it warns once, and not if somebody updates it by hand
+    known["_held"] = True  # warn only once; a changed state shows that the script updates it
     if adaptation.state() == state:
         warnings.warn(
             f"sigma stays at {adaptation.sigma:g}: nothing updates {adaptation!r}. Register the selection as "

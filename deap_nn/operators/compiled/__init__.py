@@ -1,1 +1,1 @@
-"""Operators in compiled passes over a genome, with the same bytes as those in NumPy."""
+"""Compiled passes over genomes, with the same bytes as the operators in NumPy."""

@@ -1,4 +1,4 @@
-"""Weights rounded to bfloat16, in a compiled pass of its own or in that of `centre`."""
+"""Rounding of weights to bfloat16, in a compiled pass of its own or in that of `centre`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from deap_nn.operators.compiled.common import compiled, ends_of
 
 @compiled
 def round_block(block: Vector, halves: Halves) -> None:
-    """Round some numbers to the nearest bfloat16, to the even one of two as near; what is not a number stays so."""
+    """Round numbers to the nearest bfloat16, ties to even; NaN stays NaN."""
     bits = block.view(np.uint32)
     for k in range(halves.size):
         number = bits[k]
-        # A NaN whose upper bits are all 0 would become infinity: bit 6, which makes it a quiet one, is set.
+        # A NaN with its payload in the lower half would become infinity: setting bit 6 makes it a quiet NaN.
         if number & np.uint32(0x7FFFFFFF) > np.uint32(0x7F800000):
             halves[k] = np.uint16(number >> np.uint32(16) | np.uint32(0x40))
         else:
+            # Adding half a unit less one, plus the lowest bit that is kept, rounds a tie to the even number.
             even = number >> np.uint32(16) & np.uint32(1)
             halves[k] = np.uint16((number + np.uint32(0x7FFF) + even) >> np.uint32(16))
 
@@ -40,11 +41,11 @@ def round_weights(flat: Vector, halves: Halves, shapes: tuple[Shape, ...], round
     flat : numpy.ndarray
         The genome, shape (n,), float32.
     halves : numpy.ndarray
-        Where the bits go, each at its weight's place; shape (n,), uint16. Those of other matrices stay as they are.
+        The output, shape (n,), uint16: the bits of each weight at its place. Those of other matrices stay unchanged.
     shapes : tuple of tuple of int
         The shapes of the matrices.
     rounded : numpy.ndarray
-        Which of them, shape (matrices,), bool.
+        True for the matrices to round, shape (matrices,), bool.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Mutation around one centre, and the centre of the next generation, in compiled passes over a genome."""
+"""Mutation around one centre, and recombination to the next centre, in compiled passes over a genome."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from deap_nn.operators.compiled.common import LARGE, checked_ends, compiled, fen
 from deap_nn.operators.compiled.intrinsics import shift_16
 
 _BLOCK = 1 << 12
-"""So many weights of a centre are read at a time, for two children: they stay in the processor's nearest cache."""
+"""The number of weights of a centre that are read at a time, for two children: they stay in the L1 cache."""
 
 _SUMMED = 1 << 11
-"""So many weights of a centre are summed at a time: with their sums and eight children's noise they stay there."""
+"""The number of weights that are summed at a time: with the sums and eight children's noise they stay in that cache."""
 
 _NOTHING = np.empty(0, dtype=np.float32)
 _NO_HALVES = np.empty(0, dtype=np.uint16)
@@ -29,9 +29,9 @@ _NO_HALVES = np.empty(0, dtype=np.uint16)
 
 @compiled
 def _mutate(child: Vector, centre: Vector, noise: Vector, factor: np.float32, past_caches: bool) -> None:
-    """Mutate a stretch of a child, of one matrix."""
+    """Mutate a slice of a child, within one matrix."""
     size = child.size
-    # Stores past the caches write whole lines of 64 bytes, as in `crossing`.
+    # Stores past the caches write whole lines of 64 bytes; weights before the first line are stored one by one.
     lines = min(size, -(child.ctypes.data // 4) % 16) if past_caches else size
     for k in range(lines):
         child[k] = centre[k] + factor * noise[k]
@@ -44,7 +44,7 @@ def _mutate(child: Vector, centre: Vector, noise: Vector, factor: np.float32, pa
 
 @compiled
 def _place_and_sign(table: Vector, out: Vector, run_seed: int, born: int, place: int) -> tuple[np.int64, np.float32]:
-    """Return where a child's noise begins in the table, and its sign: at an odd place it is the other's negated."""
+    """Return the place of a child's noise in the table and its sign; an odd place has the negated noise of its twin."""
     places = np.uint64(table.size - out.size + 1)
     start = place_in_table(np.uint64(run_seed), np.uint64(born), np.uint64(place // 2), places)
     return start, np.float32(-1.0) if place % 2 else np.float32(1.0)
@@ -72,7 +72,7 @@ def _mutation_pass(
             stop = min(ends[matrix], begin + _BLOCK)
             own, factor = centre[begin:stop], factors[matrix]
             _mutate(out[begin:stop], own, table[start + begin : start + stop], sign * factor, past_caches)
-            if twin.size:  # what was just read is still in the cache
+            if twin.size:  # the centre is still in the cache
                 noise = table[twin_start + begin : twin_start + stop]
                 _mutate(twin[begin:stop], own, noise, twin_sign * factor, past_caches)
             begin = stop
@@ -82,7 +82,7 @@ def _mutation_pass(
 
 @compiled
 def _mutate_rounded(halves: Halves, centre: Vector, noise: Vector, factor: np.float32, block: Vector) -> None:
-    """Mutate a stretch of a child, of one matrix, and keep it as bfloat16 alone."""
+    """Mutate a slice of a child, within one matrix, and keep it only as bfloat16."""
     for k in range(halves.size):
         block[k] = centre[k] + factor * noise[k]
     round_block(block, halves)
@@ -129,7 +129,10 @@ def _rounded_mutation_pass(
 def _add_eight(
     total: NDArray[np.float64], own: Vector, noise: tuple[Vector, ...], factors: Vector, counts: NDArray[np.float64]
 ) -> None:
-    """Add a stretch of eight children, of one matrix: one after the other, but reading the centre and the sum once."""
+    """Add a slice of eight children, within one matrix.
+
+    The order of additions is that of `_add_one`, but the centre and the sum are read once.
+    """
     a, b, c, d, e, f, g, h = noise
     for k in range(total.size):
         some = total[k]
@@ -145,7 +148,7 @@ def _add_eight(
 
 @compiled
 def _add_one(total: NDArray[np.float64], own: Vector, noise: Vector, factor: np.float32, count: np.float64) -> None:
-    """Add a stretch of a child, of one matrix."""
+    """Add a slice of a child, within one matrix."""
     for k in range(total.size):
         total[k] += count * np.float64(own[k] + factor * noise[k])
 
@@ -162,7 +165,7 @@ def _pooling_pass(
     drawn: NDArray[np.int64],
     counts: NDArray[np.float64],
     kept: float,
-    everybody: float,
+    divisor: float,
     step: float,
     first: int,
     last: int,
@@ -200,7 +203,7 @@ def _pooling_pass(
             for i in range(eights, drawn.size):
                 _add_one(some, own, table[starts[i] + begin : starts[i] + stop], strengths[i], counts[i])
             for k in range(some.size):
-                mean = some[k] / everybody
+                mean = some[k] / divisor
                 out[begin + k] = np.float32(np.float64(own[k]) + step * (mean - np.float64(own[k])))
             begin = stop
 
@@ -218,21 +221,21 @@ def mutate_around(
     halves: Sequence[Halves] = (),
     rounded: NDArray[np.bool_] | None = None,
 ) -> None:
-    """Write a child that `mutGaussianAdaptive` makes of a centre, or two, which may be mirrored at the centre.
+    """Write one or two children of a centre, with the same bits as `mutGaussianAdaptive`; two can be mirrored.
 
     Parameters
     ----------
     outs : sequence of numpy.ndarray
-        Where the child goes, or both, each of shape (n,), float32.
+        The outputs, one for each child; shape (n,), float32.
     centre : numpy.ndarray
-        What is mutated, shape (n,), float32, left unchanged.
+        The parent, shape (n,), float32, not modified.
     table, factors, shapes, seed, generation
         As `cross_and_mutate` takes them.
     places : sequence of int
-        As many, each at least 0: which noise a child has, 2i that of stream i and 2i + 1 the same negated.
+        The place of each child, at least 0, which selects its noise: 2i that of stream i, and 2i + 1 the same negated.
     halves, rounded
-        Where the matrices of each child go that are wanted as bfloat16 alone, and which these are, as `round_weights`
-        takes them; `outs` have the others then.
+        The outputs for the matrices that are kept only as bfloat16, one for each child, and the flags of these
+        matrices, as in `round_weights`. `outs` then get only the other matrices.
 
     Raises
     ------
@@ -250,7 +253,7 @@ def mutate_around(
         return
     fit = [half.shape for half in halves] == [out.shape for out in outs]
     if rounded is None or len(rounded) != len(ends) or not fit:
-        raise ValueError("each child must have its halves, and each matrix say whether it is rounded")
+        raise ValueError("each child must have its halves, and each matrix a flag in rounded")
     half, twin_half = halves if len(halves) == 2 else (halves[0], _NO_HALVES)
     key = (seed, generation, places[0], places[-1])
     _rounded_mutation_pass(out, half, twin, twin_half, centre, table, factors, ends, rounded, *key)
@@ -270,23 +273,23 @@ def pool(
     step: float,
     kept: float = 0.0,
 ) -> None:
-    """Write the next centre, bit for bit as `AroundCentre` makes it of the children, without making those.
+    """Write the next centre, bit for bit as `AroundCentre` makes it, without writing its children.
 
-    A large one is written by as many threads as there are processors: the workers have nothing to do until it is there.
+    A large one is written by one thread on each processor, since the workers wait for it.
 
     Parameters
     ----------
     out : numpy.ndarray
-        Where the next centre goes, shape (n,), float32.
+        The output, shape (n,), float32.
     centre, table, factors, shapes, seed, generation
         As `mutate_around` takes them: those of the children.
     drawn, counts : numpy.ndarray
-        The places of the children that were drawn, and how often each was, below 0 where its opposite was; shape
-        (children,), int64 and float64.
+        The places of the children that count, and their weights; shape (children,), int64 and float64. A negative
+        weight moves the centre away from a child.
     step : float
-        How far to go from the centre to their mean, 1 for the mean itself.
+        The distance to move from the centre, as a multiple of that to the mean: 1 gives the mean.
     kept : float
-        How often the centre itself counts. If it counts, all must count 1 together.
+        The weight of the centre itself. If it is not 0, all weights must sum to 1.
 
     Raises
     ------
@@ -295,7 +298,7 @@ def pool(
     """
     ends = checked_ends((out,), (centre,), table, factors, shapes)
     if len(ends) and ends[-1]:
-        everybody = 1.0 if kept else math.fsum(counts)
+        divisor = 1.0 if kept else math.fsum(counts)
         known: tuple[Any, ...] = (
             out,
             centre,
@@ -307,7 +310,7 @@ def pool(
             drawn,
             counts,
             kept,
-            everybody,
+            divisor,
             step,
         )
         parts = processors() if out.size >= LARGE else 1

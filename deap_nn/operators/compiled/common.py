@@ -1,4 +1,4 @@
-"""What compiled passes over genomes have in common: the compiler, random numbers, and the order of writes."""
+"""Common parts of the compiled passes over genomes: the compiler, random numbers, and the order of writes."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from deap_nn.genome.noise import LARGEST_TABLE
 from deap_nn.genome.vectors import Shape, Vector, Vectors
 
 LARGE = 1_000_000
-"""A child of so many weights does not stay in the caches anyway: it is written past them."""
+"""The number of weights from which a child is larger than the caches, and is written past them."""
 
 LOW = np.uint64(0xFFFFFFFF)
 _MUTATE = np.uint64(Purpose.MUTATE)
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Compile for the processor at hand: no fast-math and no fused multiply-add, so that all give the same bits."""
+    """Compile for this processor, without fast-math or fused multiply-add: all processors give the same bits."""
     try:
         return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # nowhere to keep the compiled code
+    except RuntimeError:  # numba finds no folder for its cache
         return numba.njit(nogil=True, error_model="numpy")(function)
 
 
@@ -48,7 +48,7 @@ _high_product: Any = intrinsic(_multiply)
 
 
 def _order(context: Any) -> Any:
-    """Let other processes see what was written past the caches before anything written later."""
+    """Make writes past the caches visible to other processes before any later write."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.fence("seq_cst")
@@ -64,9 +64,9 @@ fence: Any = intrinsic(_order)
 def philox(
     seed: np.uint64, purpose: np.uint64, generation: np.uint64, index: np.uint64, block: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
-    """Return four numbers of the stream that `seeding.stream` makes: NumPy's Philox, whose first block is 1."""
+    """Return four numbers of the stream that `seeding.stream` makes: NumPy's Philox with 1 as the first block."""
     # Philox4x64-10 of J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011, with its
-    # multipliers and Weyl constants. Written out, since compiled code cannot call NumPy's.
+    # multipliers and Weyl constants. Repeated here because compiled code cannot call NumPy's.
     a, b, c, d = block, np.uint64(0), index, generation
     key, other_key = seed, purpose
     for turn in range(10):
@@ -81,10 +81,10 @@ def philox(
 
 @compiled
 def place_in_table(seed: np.uint64, generation: np.uint64, index: np.uint64, places: np.uint64) -> np.int64:
-    """Return what ``integers(places)`` draws from a mutation's stream (D. Lemire, TOMACS 29, 2019, algorithm 5)."""
+    """Return the first ``integers(places)`` of a mutation's stream (D. Lemire, TOMACS 29, 2019, algorithm 5)."""
     if places <= np.uint64(1):
         return np.int64(0)
-    # NumPy draws from 32 bits where the range fits: each 64-bit word gives two, the lower half first.
+    # NumPy draws from 32 bits if the range fits: each 64-bit word gives two numbers, the lower half first.
     unfair = (LOW - (places - np.uint64(1))) % places
     block = np.uint64(0)
     while True:
@@ -98,14 +98,14 @@ def place_in_table(seed: np.uint64, generation: np.uint64, index: np.uint64, pla
 
 @lru_cache(maxsize=16)
 def ends_of(shapes: tuple[Shape, ...]) -> NDArray[np.int64]:
-    """Return where each matrix ends in a genome."""
+    """Return the end of each matrix in a genome."""
     return np.array(list(accumulate(prod(shape) for shape in shapes)), dtype=np.int64)
 
 
 def checked_ends(
     outs: Vectors, parents: Vectors, table: Vector, factors: Vector, shapes: tuple[Shape, ...]
 ) -> NDArray[np.int64]:
-    """Return where each matrix ends, or raise ValueError where something does not fit."""
+    """Return the end of each matrix, or raise ValueError if a size does not fit or memory is not contiguous."""
     ends = ends_of(shapes)
     size = int(ends[-1]) if len(ends) else 0
     if any(vector.size != size for vector in (*outs, *parents)) or len(factors) != len(ends):

@@ -1,4 +1,4 @@
-"""Mask crossover and Gaussian mutation in one compiled pass over a genome, its random numbers included."""
+"""Crossover and Gaussian mutation in one compiled pass over a genome, random numbers included."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deap_nn.operators.compiled.common import LARGE, LOW, checked_ends, compiled
 from deap_nn.operators.compiled.intrinsics import breed_16, scan_16, write_bits, write_turns
 
 _BLOCK = 1 << 14
-"""So many weights are bred at a time, a multiple of 256: their mask stays in the processor's cache."""
+"""The number of weights that are bred at a time, a multiple of 256: their mask stays in the cache."""
 
 _NOTHING = np.empty(0, dtype=np.float32)
 _MATE = np.uint64(Purpose.MATE)
@@ -27,9 +27,9 @@ def _blend(
     factor: np.float32,
     past_caches: bool,
 ) -> None:
-    """Breed a stretch of a child, of one matrix."""
+    """Breed a slice of a child, within one matrix."""
     size = child.size
-    # Stores past the caches write whole lines of 64 bytes: weights before the first and after the last go one by one.
+    # Stores past the caches write whole lines of 64 bytes: weights before and after these are stored one by one.
     lines = min(size, -(child.ctypes.data // 4) % 16) if past_caches else size
     for k in range(lines):
         a = mine[k]
@@ -55,7 +55,7 @@ def _pick_each(
     noise: Vector,
     factor: np.float32,
 ) -> None:
-    """Breed weights of one of four parents each; all four are read, so that it is done many at a time."""
+    """Take each weight from one of four parents; all four are read, so that the compiler can vectorise the loop."""
     for k in range(child.size):
         one = a[k]
         two = b[k]
@@ -79,7 +79,7 @@ def _pick(
     factor: np.float32,
     past_caches: bool,
 ) -> None:
-    """Breed a stretch of a child of four parents, of one matrix."""
+    """Breed a slice of a child of four parents, within one matrix."""
     size = child.size
     lines = min(size, -(child.ctypes.data // 4) % 16) if past_caches else size
     _pick_each(child[:lines], a, b, c, d, turns, noise, factor)
@@ -134,7 +134,7 @@ def _scanning_pass(
             pa, pb, pc, pd = a[begin:stop], b[begin:stop], c[begin:stop], d[begin:stop]
             turn, factor = turns[begin - start : stop - start], factors[matrix]
             _pick(out[begin:stop], pa, pb, pc, pd, turn, noise[begin:stop], factor, past_caches)
-            if out1.size:  # what was just read of the parents is still in the cache
+            if out1.size:  # the parents are still in the cache
                 _pick(out1[begin:stop], pb, pc, pd, pa, turn, noise1[begin:stop], factor, past_caches)
             if out2.size:
                 _pick(out2[begin:stop], pc, pd, pa, pb, turn, noise2[begin:stop], factor, past_caches)
@@ -170,7 +170,7 @@ def _pass(
     matrix = 0
     for start in range(0, out.size, _BLOCK):
         end = min(out.size, start + _BLOCK)
-        if halves:  # a probability of one half takes one bit a weight
+        if halves:  # a probability of one half uses one bit a weight
             for i in range(0, end - start, 256):
                 counter += np.uint64(1)
                 k = i
@@ -183,7 +183,7 @@ def _pass(
                 k = i
                 for word in philox(seed, _MATE, generation, pair, counter):
                     for half in (word & LOW, word >> np.uint64(32)):
-                        # The upper 24 bits, as NumPy's ``random(dtype=float32)`` makes a number of 32.
+                        # NumPy's ``random(dtype=float32)`` makes a number of the upper 24 of 32 bits.
                         exchanged[k] = np.float32(half >> np.uint64(8)) * np.float32(1.0 / 16777216.0) < indpb
                         k += 1
         begin = start
@@ -193,7 +193,7 @@ def _pass(
             stop = min(end, ends[matrix])
             a, b, mask = first[begin:stop], second[begin:stop], exchanged[begin - start : stop - start]
             _blend(out[begin:stop], a, b, mask, noise[begin:stop], factors[matrix], past_caches)
-            if twin.size:  # what was just read of the parents is still in the cache
+            if twin.size:  # the parents are still in the cache
                 _blend(twin[begin:stop], b, a, mask, twin_noise[begin:stop], factors[matrix], past_caches)
             begin = stop
     if past_caches:
@@ -213,25 +213,25 @@ def cross_and_mutate(
     place: int,
     indpb: float,
 ) -> None:
-    """Write the child or both children that `cxMask` and then `mutGaussianAdaptive` make of two parents, bit for bit.
+    """Write one or both children of two parents, bit for bit as `cxMask` and then `mutGaussianAdaptive` make them.
 
-    Both at once cost less than one after the other, since what is read of the parents is read once.
+    Both children at once cost less than one after the other, since the parents are read once.
 
     Parameters
     ----------
     outs : sequence of numpy.ndarray
-        Where one child goes, or both of a pair, each of shape (n,), float32.
+        The outputs, one for each child; shape (n,), float32.
     first, second : numpy.ndarray
-        The parent whose place the (first) child takes, and the other; shape (n,), float32, left unchanged.
+        The parent at the place of the (first) child, and the other one; shape (n,), float32, not modified.
     table : numpy.ndarray
-        Standard normal numbers to take a slice of for each child, contiguous; at least n, and fewer than
+        Standard normal numbers, of which each child uses a slice; contiguous, at least n and fewer than
         ``LARGEST_TABLE``.
     factors : numpy.ndarray
-        What the noise of each matrix is multiplied by, float32.
+        The factor on the noise of each matrix, shape (matrices,), float32.
     shapes : tuple of tuple of int
         The shapes of the matrices.
     seed, generation, place : int
-        The run's seed, and where the (first) child stands: they key its streams.
+        The run's seed, and the generation and place of the (first) child: they key its streams.
     indpb : float
         The probability that a locus is exchanged.
 
@@ -258,20 +258,20 @@ def scan_and_mutate(
     generation: int,
     place: int,
 ) -> None:
-    """Write one to four children side by side that `cxScanning` and then `mutGaussianAdaptive` make of four parents.
+    """Write one to four neighbouring children of four parents, recombined and mutated.
 
-    The same bits as those give one after the other.
+    The bits are the same as those of `cxScanning` and then `mutGaussianAdaptive`.
 
     Parameters
     ----------
     outs : sequence of numpy.ndarray
-        Where the children go, each of shape (n,), float32.
+        The outputs, one for each child; shape (n,), float32.
     parents : sequence of numpy.ndarray
-        Four, the one whose place the first child takes and the others in turn; shape (n,), float32, left unchanged.
+        The four parents, from the one at the first child's place on, in turn; shape (n,), float32, not modified.
     table, factors, shapes, seed, generation
         As `cross_and_mutate` takes them.
     place : int
-        Where the first child stands.
+        The place of the first child.
 
     Raises
     ------

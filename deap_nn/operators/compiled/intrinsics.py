@@ -1,6 +1,6 @@
-"""Operations on 16 weights at a time, as LLVM instructions: Python's loops are not always made into them.
+"""Operations on 16 weights at a time as LLVM instructions, since loops are not always compiled to these.
 
-numba keeps what it has compiled beside the functions that call these: after a change here, remove ``__pycache__``.
+numba caches the compiled callers of these functions: remove ``__pycache__`` after a change here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _FLOATS, _OCTETS = ir.VectorType(ir.FloatType(), 16), ir.VectorType(ir.IntType(8
 
 
 class _Lanes:
-    """The arguments of an operation: arrays, the first of which is written; the last are noise, a factor, a place k."""
+    """The arguments of an operation: the output, other arrays, and at the end the noise, a factor and a place k."""
 
     def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
         self._context, self._builder, self._signature, self._arguments = context, builder, signature, arguments
@@ -34,7 +34,7 @@ class _Lanes:
         return self._builder.load(self._at(i, _OCTETS), align=1)
 
     def write(self, child: Any) -> Any:
-        """Add the factor times the noise, and write the weights past the caches, where nothing would read them."""
+        """Add the factor times the noise, and store past the caches, since a large child does not fit into them."""
         builder, count = self._builder, len(self._arguments)
         noise, factor = self.floats(count - 3), self._arguments[count - 2]
         none, lanes = ir.Constant(_FLOATS, ir.Undefined), ir.VectorType(ir.IntType(32), 16)
@@ -46,7 +46,7 @@ class _Lanes:
 
 
 def _shift(context: Any, out: Any, centre: Any, noise: Any, factor: Any, k: Any) -> Any:
-    """Mutate 16 weights from the place k on; ``out[k]`` must begin a line of 64 bytes."""
+    """Mutate 16 weights from place k on; ``out[k]`` must begin a line of 64 bytes."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = _Lanes(context, builder, signature, arguments)
@@ -59,7 +59,7 @@ shift_16: Any = intrinsic(_shift)
 
 
 def _breed(context: Any, out: Any, mine: Any, other: Any, exchanged: Any, noise: Any, factor: Any, k: Any) -> Any:
-    """Breed 16 weights of two parents, where `exchanged` is not 0 of the other, as `_shift` does."""
+    """Breed 16 weights of two parents, those of `other` if `exchanged` is not 0; aligned as in `_shift`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = _Lanes(context, builder, signature, arguments)
@@ -73,7 +73,7 @@ breed_16: Any = intrinsic(_breed)
 
 
 def _scan(context: Any, out: Any, a: Any, b: Any, c: Any, d: Any, turns: Any, noise: Any, factor: Any, k: Any) -> Any:
-    """Breed 16 weights of one of four parents each, as `_shift` does."""
+    """Breed 16 weights, each of one of four parents by `turns`; aligned as in `_shift`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = _Lanes(context, builder, signature, arguments)
@@ -90,7 +90,7 @@ scan_16: Any = intrinsic(_scan)
 
 
 def _spread(context: Any, exchanged: Any, k: Any, word: Any) -> Any:
-    """Write 64 bits, the lowest first, as 64 bytes of 0 or 1 from the place k on."""
+    """Write 64 bits, the lowest first, as 64 bytes of 0 or 1 from place k on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         bits, octets = ir.VectorType(ir.IntType(1), 64), ir.VectorType(ir.IntType(8), 64)
@@ -106,7 +106,7 @@ write_bits: Any = intrinsic(_spread)
 
 
 def _quarter(context: Any, turns: Any, k: Any, word: Any) -> Any:
-    """Write the upper two bits of each of 8 bytes, the lowest first, as bytes of 0 to 3 from the place k on."""
+    """Write the upper two bits of each of 8 bytes, the lowest byte first, as bytes of 0 to 3 from place k on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         octets = ir.VectorType(ir.IntType(8), 8)

@@ -7,7 +7,7 @@ const resized = new ResizeObserver((entries) => {
   for (const entry of entries) if (entry.contentRect.width > 0 && entry.target.redraw) entry.target.redraw(entry.contentRect.width);
 });
 
-/* Draw a box anew whenever its width changes: its `redraw` is given the width in pixels. */
+/* Redraw a box whenever its width changes: its `redraw` gets the width in pixels. */
 function drawByWidth(box) {
   box.setAttribute("data-drawn", "");
   resized.observe(box);
@@ -69,7 +69,7 @@ function legendOf(series) {
 /*
 A chart. `options`: title, x (the places of the slider, rising), xLabel, series ({name, y, x, colour, dash, points}),
 format of readings, from (a number that the vertical axis includes), logarithmic, legend (other entries without
-readings), moved (told of each place, and may return what a screen reader is to say), thin (for many lines).
+readings), moved (called with each place; may return a text for screen readers), thin (for many lines).
 */
 function lineChart(id, options) {
   const { x, format = short } = options;
@@ -106,19 +106,19 @@ function lineChart(id, options) {
 
 function spoken(options, series, format) {
   if (options.spoken) return options.spoken;
-  const told = series.map((one) => {
+  const spans = series.map((one) => {
     const known = one.y.map((value, i) => [one.x[i], value]).filter(([, value]) => isNumber(value));
-    if (!known.length) return `${one.name}: nothing`;
+    if (!known.length) return `${one.name}: no values`;
     const [first, last] = [known[0], known[known.length - 1]];
     return `${one.name}: ${format(first[1])} at ${short(first[0])}, ${format(last[1])} at ${short(last[0])}`;
   });
-  return `${options.title}, by ${options.xLabel}. ${told.join("; ")}.`;
+  return `${options.title}, by ${options.xLabel}. ${spans.join("; ")}.`;
 }
 
 function numbers(options, series, x, format) {
   const every = Math.ceil(x.length / TABLE_ROWS);
   const rows = x.filter((_, i) => i % every === 0 || i === x.length - 1);
-  const caption = options.title + (every > 1 ? ` (every ${every}th ${options.xLabel} that is drawn)` : "");
+  const caption = options.title + (every > 1 ? ` (every ${every}th drawn ${options.xLabel})` : "");
   return table(caption, [options.xLabel, ...series.map((one) => one.name)],
     rows.map((at) => [short(at, 6), ...series.map((one) => { const value = reading(one, at); return isNumber(value) ? format(value) : ""; })]));
 }

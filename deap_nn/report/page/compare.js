@@ -10,10 +10,10 @@ const MEASURES = {
   train_error: { label: "error of the best member on its mini-batch", format: percent },
   min: { label: "best fitness", format: short },
   avg: { label: "average fitness", format: short },
-  sigma: { label: "strength of mutation", format: short },
+  sigma: { label: "sigma (mutation step size)", format: short },
 };
 
-/* Evaluations up to each generation that is drawn: every generation of a run has as many as the last. */
+/* Evaluations up to each drawn generation: all generations after the first have the same number. */
 function prepare(run) {
   const { gen, nevals } = run.logbook;
   run.evaluated = nevals ? gen.map((generation, i) => nevals[0] + generation * nevals[i]) : null;
@@ -57,14 +57,14 @@ function resultsTable(runs) {
 
 function differences(runs) {
   const flat = runs.map((run) => {
-    const { data, versions, noise_sha256: _, ...settings } = run.config; // the noise goes by the seed
+    const { data, versions, noise_sha256: _, ...settings } = run.config; // the noise follows from the seed
     return { ...settings, data: data && data.name, processor: versions && versions.processor };
   });
   const names = [...new Set(flat.flatMap((settings) => Object.keys(settings)))];
-  const differing = names.filter((name) => new Set(flat.map((settings) => told(settings[name]))).size > 1);
+  const differing = names.filter((name) => new Set(flat.map((settings) => textOf(settings[name]))).size > 1);
   if (!differing.length) return section("settings", "Settings", make("p", {}, "All runs have the same settings."));
   return section("settings", "Settings that differ", table("Settings that differ", ["setting", ...runs.map((run) => run.name)],
-    differing.map((name) => [name.replaceAll("_", " "), ...flat.map((settings) => (name in settings ? told(settings[name]) : "–"))]), "words bare"));
+    differing.map((name) => [name.replaceAll("_", " "), ...flat.map((settings) => (name in settings ? textOf(settings[name]) : "–"))]), "words bare"));
 }
 
 function renderComparison(runs) {

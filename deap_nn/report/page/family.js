@@ -1,4 +1,4 @@
-/* Who descends from whom. */
+/* The family of the best member: founders, and the tree of its ancestors. */
 
 function familySection(family) {
   const last = family.surviving[family.surviving.length - 1];
@@ -26,7 +26,7 @@ function foundersTable(family) {
       barCell(founder.share / most)]));
 }
 
-/* The nodes of a tree with the places they have at some width, and the lines between them. */
+/* The nodes of a tree with their places at a given width, and the lines between them. */
 function layTree(family, width) {
   const { tree } = family, left = 62, rowHeight = 62, top = 24;
   const nodes = [], links = [], centres = [];
@@ -71,7 +71,7 @@ function treeFigure(family) {
     const { nodes, links } = laid, one = nodes[place];
     for (const part of [...nodes.map((other) => other.node), ...links]) part.classList.remove("chosen");
     for (const part of [one.node, ...one.links, ...one.parents.map((parent) => parent.node)]) part.classList.add("chosen");
-    said.textContent = one.text + (one.parents.length ? `; ${count(one.parents.length, "parent")} of it drawn` : "");
+    said.textContent = one.text + (one.parents.length ? `; ${count(one.parents.length, "parent")} in the tree` : "");
   };
   const step = (rows, columns) => {
     const { row, i } = laid.nodes[current], other = tree[row + rows];

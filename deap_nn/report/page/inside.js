@@ -1,4 +1,4 @@
-/* What is inside the best network: filters of the first layer, traced weights; and what it answers. */
+/* The best network: filters of its first layer, traced weights, and its predictions. */
 
 function section(id, title, ...content) {
   return make("section", { id, "aria-labelledby": `${id}-title` }, make("h2", { id: `${id}-title` }, title), content);
@@ -54,7 +54,7 @@ function filtersSection(filters) {
   const control = slider("filters-generation", "Generation", filters.generations.length, (row) => short(filters.generations[row], 6), show, true);
   control.start();
   return section("filters", "First-layer filters",
-    make("p", { class: "note" }, `${count(number, "filter")} of ${height} × ${width} of ${filters.matrix}, as the best member of each generation had them.`),
+    make("p", { class: "note" }, `${count(number, "filter")} of ${height} × ${width} of ${filters.matrix} in the best member of each generation.`),
     make("figure", {}, control.control, pictures,
       make("div", { class: "scale", "aria-hidden": "true" }, make("span", {}, `−${short(filters.largest, 2)}`), make("i", {}), make("span", {}, `+${short(filters.largest, 2)}`)), holder));
 }
@@ -91,7 +91,7 @@ function weightsSection(weights) {
     current = row;
     drawStrip();
     holder.replaceChildren(details("weights-numbers", "Numbers", () => table(
-      `Weights at generation ${weights.generations[row]}`, ["matrix", "weights", "lowest", "middle", "highest"], names.map((_, k) => summary(k)))));
+      `Weights at generation ${weights.generations[row]}`, ["matrix", "weights", "lowest", "median", "highest"], names.map((_, k) => summary(k)))));
     return `generation ${weights.generations[row]}: ${names.map((name, k) => { const s = summary(k); return `${name} ${s[2]} to ${s[4]}`; }).join(", ")}`;
   };
   const chart = lineChart("weights-generation", {
@@ -103,11 +103,11 @@ function weightsSection(weights) {
   return section("weights", "Traced weights",
     make("p", { class: "note" }, `${number} weights of the best member, drawn at random, the same number from each matrix that is large enough.`),
     make("div", { class: "columns" }, chart,
-      make("figure", {}, make("figcaption", {}, "Spread at the generation chosen"), box, holder)));
+      make("figure", {}, make("figcaption", {}, "Spread at the chosen generation"), box, holder)));
 }
 
-/* On which samples the kept network was asked: of a run that was broken off these are not all. */
-function askedOn(answers, config) {
+/* The samples on which the kept network was scored: of an interrupted run these are not all. */
+function scoredOn(answers, config) {
   const known = config.data && config.data.validation;
   return known > answers.samples ? `the first ${grouped(answers.samples)} of ${grouped(known)}` : `all ${grouped(answers.samples)}`;
 }
@@ -120,13 +120,13 @@ function confusionSection(answers, config) {
     const shade = value ? `background: color-mix(in srgb, var(--${i === j ? "right" : "wrong"}) ${Math.round(12 + 58 * part)}%, transparent)` : null;
     return make("td", { class: value ? null : "none", style: shade, title: `${grouped(value)} of ${grouped(totals[i])} samples of class ${i} were taken for ${j}` }, value ? grouped(value) : "·");
   };
-  const above = make("tr", { class: "above" }, make("td", {}), make("td", { colspan: matrix.length }, "read as"), make("td", {}));
-  const head = make("tr", {}, make("th", { scope: "col" }, "is"), matrix.map((_, j) => make("th", { scope: "col" }, String(j))), make("th", { scope: "col", class: "share" }, "right"));
+  const above = make("tr", { class: "above" }, make("td", {}), make("td", { colspan: matrix.length }, "predicted"), make("td", {}));
+  const head = make("tr", {}, make("th", { scope: "col" }, "true"), matrix.map((_, j) => make("th", { scope: "col" }, String(j))), make("th", { scope: "col", class: "share" }, "correct"));
   const body = matrix.map((row, i) => make("tr", {}, make("th", { scope: "row" }, String(i)), row.map((_, j) => cell(i, j)), make("td", { class: "share" }, percent(matrix[i][i] / (totals[i] || 1), 0))));
   const mistakes = matrix.flatMap((row, i) => row.map((value, j) => [value, i, j])).filter(([value, i, j]) => value && i !== j).sort((a, b) => b[0] - a[0]);
   const often = mistakes.slice(0, 8).map(([value, i, j]) => [`${i} read as ${j}`, grouped(value), percent(value / answers.misread, 0), barCell(value / worst)]);
   return section("confusion", "Confusion matrix",
-    make("p", { class: "note" }, `The kept network on ${askedOn(answers, config)} validation samples; it misreads ${grouped(answers.misread)} (${percent(answers.misread / answers.samples)}).`),
+    make("p", { class: "note" }, `The kept network on ${scoredOn(answers, config)} validation samples; it misreads ${grouped(answers.misread)} (${percent(answers.misread / answers.samples)}).`),
     make("div", { class: "columns" }, make("div", { class: "scroll confusion", tabindex: "0", role: "region", "aria-label": "Confusion matrix", style: "max-height: none; border: 0" },
       make("table", {}, make("thead", {}, above, head), make("tbody", {}, body))),
       often.length ? table("Most frequent mistakes", ["mistake", "times", "of all mistakes", ""], often) : null));

@@ -1,4 +1,4 @@
-/* Drawing the page, once, or again and again while a run goes on. */
+/* Drawing the page, once, or repeatedly while a run is in progress. */
 
 const drawnFrom = {};
 
@@ -18,7 +18,7 @@ function renderRun(run) {
   }
 }
 
-/* Ask for the run again and again; what is answered is drawn where it has changed. */
+/* Request the run repeatedly, and redraw the parts that have changed. */
 async function follow(seconds) {
   const top = document.getElementById("top"), foot = document.querySelector("footer");
   let tag = null, going = true;
@@ -45,7 +45,7 @@ async function follow(seconds) {
   }
 }
 
-/* On paper figures are as wide as a column of it, so that their letters are as large as the text's. */
+/* On paper a figure gets the width of a column, so that its letters have the size of the text. */
 function openForPrint() {
   const figures = [...document.querySelectorAll("[data-drawn]")];
   figures.forEach((box) => box.redraw(box.clientWidth > 640 ? 680 : 330));

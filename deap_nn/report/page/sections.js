@@ -1,4 +1,4 @@
-/* The parts of a run's page: how it went, what it took, how it was set. */
+/* The parts of a run's page: results, learning curves, time and memory, settings. */
 
 const MODELS = { mnist_deep: "a CNN of 3.27 million weights", lenet5: "LeNet-5, 61,706 weights", mlp: "a 784-64-10 network" };
 const MAIN_SETTINGS = ["preset", "method", "population", "generations", "parents", "crossover", "step", "mates", "rate", "momentum", "fitness", "batch_size",
@@ -11,7 +11,7 @@ function modelOf(config) {
   return `${MODELS[config.model] || config.model || "a network"}${data}${members}${how}${isNumber(config.seed) ? `, seed ${config.seed}` : ""}`;
 }
 
-/* What the errors of a run are: a share, or another number that is the less the better. */
+/* The kind of a run's errors: a share, or another number of which less is better. */
 const isShare = (config) => !config.measure || config.measure === "error";
 const measureOf = (config) => (isShare(config) ? "error" : String(config.measure).replaceAll("_", " "));
 const isMaximised = (config) => Array.isArray(config.fitness_weights) && config.fitness_weights[0] > 0;
@@ -30,7 +30,7 @@ function tilesOf(run) {
   else add("Best fitness", short(bestOf(run).at(-1)), String(run.config.fitness).replaceAll("_", " "));
   if (isNumber(status.vote_test_error)) add("Test error of an ensemble", percent(status.vote_test_error), `of ${count(status.voters, "parent")}`);
   const generations = logbook.gen[logbook.gen.length - 1];
-  add("Generations", grouped(generations), isNumber(status.asked_generations) && status.asked_generations > generations ? `of ${grouped(status.asked_generations)} asked for` : null);
+  add("Generations", grouped(generations), isNumber(status.asked_generations) && status.asked_generations > generations ? `of ${grouped(status.asked_generations)} requested` : null);
   if (isNumber(status.evaluations)) add("Evaluations", grouped(status.evaluations), "networks scored");
   const took = isNumber(status.seconds) ? status.seconds : seconds ? seconds[seconds.length - 1] : null;
   if (isNumber(took)) add("Time", duration(took), isNumber(status.evaluations) ? `${short(status.evaluations / took, 3)} evaluations/s` : null);
@@ -79,18 +79,18 @@ function timingSection(run) {
   return section("timing", "Time and memory",
     make("p", { class: "note" }, `A generation took ${duration(known[known.length >> 1])} (median), ${duration(known[0])} to ${duration(known[known.length - 1])}${Number.isFinite(peak) ? `; the main process held ${grouped(Math.round(peak))} MiB at most` : ""}.`),
     make("div", { class: "columns" },
-      chart("seconds-generation", "Seconds a generation", "seconds", timing.seconds, 7),
-      timing.evaluations_per_second ? chart("rate-generation", "Evaluations a second", "evaluations/s", timing.evaluations_per_second, 2, 0) : null,
+      chart("seconds-generation", "Seconds per generation", "seconds", timing.seconds, 7),
+      timing.evaluations_per_second ? chart("rate-generation", "Evaluations per second", "evaluations/s", timing.evaluations_per_second, 2, 0) : null,
       timing.peak_memory_mib ? chart("memory-generation", "Peak memory of the main process (MiB)", "MiB", timing.peak_memory_mib, 3, 0) : null));
 }
 
-function told(value) {
+function textOf(value) {
   if (value === null || value === undefined || value === "") return "none";
   if (value === true || value === false) return value ? "yes" : "no";
   return typeof value === "object" ? JSON.stringify(value) : isNumber(value) ? short(value, 6) : String(value);
 }
 
-const rowsOf = (names, values) => names.map((name) => [name.replaceAll("_", " "), told(values[name])]);
+const rowsOf = (names, values) => names.map((name) => [name.replaceAll("_", " "), textOf(values[name])]);
 
 function settingsSection(run) {
   const { config } = run, known = Object.keys(config);
@@ -103,7 +103,7 @@ function settingsSection(run) {
     rest.length ? details("settings-rest", "All other settings", () => table("All other settings", null, rowsOf(rest, config), "words"), true) : null);
 }
 
-/* The parts of a run's page, each with what it is drawn from: what has not changed is not drawn anew. */
+/* The parts of a run's page, each with its data: a part with the same data is not redrawn. */
 function partsOf(run) {
   const parts = [["curves", [run.logbook, run.readouts], () => curvesSection(run)]];
   if (run.filters) parts.push(["filters", run.filters, () => filtersSection(run.filters)]);
