@@ -293,7 +293,7 @@ def test_data_may_be_a_path_or_a_name(digits_file):
         (
             {"data": Dataset(*[np.zeros((70, 784)), np.arange(70)] * 3)},
             ValueError,
-            "classes apart, the data have 70",
+            "has outputs for 10 classes, the data have 70",
         ),
     ],
 )
@@ -482,7 +482,7 @@ def test_arrays_will_do_where_sequences_of_numbers_are_asked_for(digits):
 def test_a_model_for_bytes_is_warned_of(digits):
     layers = [keras.Input((28, 28)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(10)]
     model = keras.Sequential(layers)
-    said = "bytes are divided by 255 before the model sees them, and layer rescaling.* does so again"
+    said = "bytes are divided by 255 before the model gets them, and layer rescaling.* scales them again: remove it"
     with pytest.warns(UserWarning, match=said):
         make_toolbox(model, digits, seed=1)
     make_toolbox(keras.Sequential([layers[0], keras.layers.Rescaling(2.0, -1.0), *layers[2:]]), digits, seed=1)
