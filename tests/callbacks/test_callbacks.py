@@ -50,7 +50,10 @@ def test_a_callback_that_raises_is_named_and_the_others_are_told_of_the_end(meth
         ("on_generations", "did you mean on_generation?"),
         ("onGeneration", "did you mean on_generation?"),
         ("restored", "did you mean restore?"),
-        ("on_epoch_end", "the hooks are on_start, on_generation, on_progress, on_end, state, restore, members"),
+        (
+            "on_epoch_end",
+            "the hooks are on_start, on_generation, on_progress, on_phase, on_end, state, restore, members",
+        ),
     ],
 )
 def test_a_hook_that_is_none_is_named_before_the_run(name, remedy):

@@ -62,7 +62,7 @@ def test_islands_learn_and_are_drawn(shown):
     printed = shown("islands", "--generations", 12, "--population", 12, "--islands", 3, "--every", 5)
     errors = [float(line.split()[-1]) for line in printed.splitlines()[:3]]
     assert max(errors) < 0.9  # the first are about 1
-    assert re.search(r"the best network tells \d+\.\d% of the points apart\n", printed)
+    assert re.search(r"the best network classifies \d+\.\d% of the points correctly\n", printed)
 
 
 def test_migration_sends_the_best_of_an_island_to_the_next(scripts):

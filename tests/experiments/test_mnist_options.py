@@ -262,7 +262,7 @@ def test_a_run_goes_on_with_other_data(place, here, tmp_path, option):
     command = (MNIST, "--resume", copy, "--generations", 4, "--data", "other.npz", "--no-progress")
     answer = here(*command, cwd=place)
     assert answer.returncode == 2
-    said = "argument --resume: the data are not those that the run was begun with; --force goes on"
+    said = "argument --resume: the data differ from the run's: --force resumes it with these"
     assert said in answer.stderr
     assert len(rows(copy)) == 4
     answer = here(*command, option, cwd=place)

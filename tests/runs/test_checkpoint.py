@@ -207,7 +207,7 @@ def test_what_a_checkpoint_cannot_do_is_refused(tmp_path):
     full.insert(toolbox.population(n=1)[0])
     for refused, said in (
         ({"breeding": "plain"}, "checkpoint needs breeding by recipes: breeding is 'plain'"),
-        ({"halloffame": full}, "halloffame must be empty under a checkpoint, which fills it again, got 1"),
+        ({"halloffame": full}, "halloffame must be empty under a checkpoint, which restores it, got 1"),
     ):
         with pytest.raises(ValueError, match=said):
             evolve(toolbox.population(n=4), toolbox, 1, seed=1, checkpoint=checkpoint, **refused)
@@ -251,7 +251,7 @@ def test_the_command_killed_again_and_again_goes_on_to_the_same_bytes(run, here,
     answer = here(MNIST, "--resume", broken)
     assert (answer.returncode, answer.stderr) == (
         2,
-        f"mnist.py: error: argument --resume: the run in {broken} is finished\n",
+        f"mnist.py: error: argument --resume: the run in {broken} is finished: give more --generations to continue\n",
     )
 
 

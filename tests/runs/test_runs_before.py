@@ -211,9 +211,7 @@ def test_a_run_without_its_checkpoint_says_what_helps(here, tmp_path, left):
     before = (folder / "logbook.csv").read_bytes()
     answer = here(MNIST, "--resume", folder, "--generations", 6, "--regardless", "--no-progress")
     assert answer.returncode == 2
-    assert (
-        f"argument --resume: {folder} has no checkpoint, without which its generations cannot be bred" in answer.stderr
-    )
-    assert "or begin anew with the settings of" in answer.stderr
+    assert f"argument --resume: {folder} has no checkpoint, which a resume needs: put" in answer.stderr
+    assert "or start a new run with the settings of" in answer.stderr
     assert (folder / "logbook.csv").read_bytes() == before
     assert (folder / "checkpoint").exists() is (left != "nothing")
