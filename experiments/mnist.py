@@ -271,8 +271,8 @@ def evolve_digits(options: argparse.Namespace, terminal: Terminal) -> int:
     check_files(options, dataset)
     checkpoint: Checkpoint | None = None
     if options.resume is not None:
-        check_data(options.resume, dataset.reference.sha256, regardless=options.force)
-        checkpoint = open_checkpoint(options.resume, options.population, regardless=options.force)
+        check_data(options.resume, dataset.reference.sha256, force=options.force)
+        checkpoint = open_checkpoint(options.resume, options.population, force=options.force)
         if "asked_generations" not in read_status(options.resume):  # lost: an earlier resume may have had more of them
             options.generations = max(options.generations, len(checkpoint.past) - 1)
     with signals.interruptible(), asked_map(options) as map_, make_directory(options) as directory:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from mnist_resume import check_resumable
 
@@ -15,7 +16,7 @@ from deap_nn.core.errors import InputError
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options
 from deap_nn.operators.by_name import ArgumentError, checked_indpb
 from deap_nn.operators.ranking import number_of_parents
-from deap_nn.process.cli import Parser
+from deap_nn.process.cli import Parser, integer
 from deap_nn.runs.config import FILES, asked_for, kept_files, read_config, restore_config
 
 LAYERS = {"mnist_deep": 4, "lenet5": 5, "mlp": 2}
@@ -52,7 +53,9 @@ def make_parser() -> Parser:
     )
     parser.usage = "%(prog)s [OPTION ...]"
     add_settings(parser)
-    parser.add_argument("--regardless", action="store_true", dest="force", help=argparse.SUPPRESS)  # its former name
+    hidden: dict[str, Any] = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+    parser.add_argument("--regardless", action="store_true", dest="force", **hidden)  # former names
+    parser.add_argument("--voters", type=integer(0), dest="voters", **hidden)
     add_map_options(parser)
     return parser
 
@@ -97,7 +100,7 @@ def parse_arguments() -> argparse.Namespace:
         if any(f"argument {option}:" in str(error) for option in given.values()):
             raise
         raise InputError(f"argument --resume: config.json: {error}") from error
-    check_resumable(options.resume, config, resumed.generations, regardless=options.force)
+    check_resumable(options.resume, config, resumed.generations, force=options.force)
     return resumed
 
 

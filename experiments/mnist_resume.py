@@ -23,9 +23,7 @@ WRITTEN = {".csv", ".h5", ".html", ".json", ".keras", ".npz", ".png"}
 """The suffixes of files that a run writes into its folder."""
 
 
-def check_resumable(
-    path: str | os.PathLike[str], config: Mapping[str, Any], generations: int, *, regardless: bool
-) -> None:
+def check_resumable(path: str | os.PathLike[str], config: Mapping[str, Any], generations: int, *, force: bool) -> None:
     """Raise `InputError` if a run is finished and whole, or was made with versions other than those here.
 
     Parameters
@@ -36,7 +34,7 @@ def check_resumable(
         Its settings.
     generations : int
         The number of generations after the resume.
-    regardless : bool
+    force : bool
         Whether to accept other versions.
     """
     if not isinstance(config.get("generations"), int):
@@ -59,7 +57,7 @@ def check_resumable(
         for name in PINNED
         if config["versions"].get(name) != here[name]
     ]
-    if changed and not regardless:
+    if changed and not force:
         raise InputError(f"argument --resume: the run was made with {', '.join(changed)}: --force resumes it")
     if not _names_package(Path(path, "checkpoint")):  # otherwise `evolve` compares the package
         warn_of_other_package(config["versions"].get(PACKAGE), stacklevel=2)
@@ -87,14 +85,14 @@ def _check_status(path: Path) -> None:
         warnings.warn(f"{path} cannot be read ({error}): it is replaced", stacklevel=3)
 
 
-def check_data(path: str | os.PathLike[str], sha256: str, *, regardless: bool) -> None:
+def check_data(path: str | os.PathLike[str], sha256: str, *, force: bool) -> None:
     """Raise `InputError` if the data are not those of the run in a folder."""
     known = read_config(path, "--resume").get("data")
-    if (not isinstance(known, dict) or known.get("sha256") != sha256) and not regardless:
+    if (not isinstance(known, dict) or known.get("sha256") != sha256) and not force:
         raise InputError("argument --resume: the data differ from the run's: --force resumes it with these")
 
 
-def open_checkpoint(path: str | os.PathLike[str], population: int, *, regardless: bool) -> Checkpoint:
+def open_checkpoint(path: str | os.PathLike[str], population: int, *, force: bool) -> Checkpoint:
     """Open the checkpoint of a run to resume, with a given size of the population, or raise `InputError`."""
     kept, logged = Path(path, "checkpoint", "generations"), Path(path, "logbook.csv")
     try:
@@ -108,7 +106,7 @@ def open_checkpoint(path: str | os.PathLike[str], population: int, *, regardless
             f"with the settings of {Path(path, 'config.json')} in another --output"
         )
     try:
-        checkpoint = Checkpoint(Path(path, "checkpoint"), regardless=regardless)
+        checkpoint = Checkpoint(Path(path, "checkpoint"), force=force)
     except CheckpointError as error:
         raise InputError(f"argument --resume: {error}") from error
     except OSError as error:

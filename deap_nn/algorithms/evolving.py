@@ -238,7 +238,7 @@ def evolve(
         raise ValueError(f"halloffame must be empty under a checkpoint, which restores it, got {len(halloffame)}")
     lineage: Lineage | str = "breeding is 'plain'"
     if breeding == "recipes":
-        force = force or getattr(checkpoint, "regardless", False)
+        force = force or getattr(checkpoint, "force", False)
         expected = Expected(environment_of(toolbox), this_process(), force)
         sharing = Sharing(worker_count(toolbox.map), group_size, timeout, expected)
         options = {"place": cache, "size": cache_size, "sharing": sharing}
@@ -269,9 +269,9 @@ def evolve(
         watching.append(ProgressBar())
     with contextlib.ExitStack() as stack:
         if isinstance(checkpoint, str | os.PathLike):
-            checkpoint = stack.enter_context(Checkpoint(checkpoint, regardless=force))
+            checkpoint = stack.enter_context(Checkpoint(checkpoint, force=force))
         elif checkpoint is not None:
-            checkpoint.regardless |= force
+            checkpoint.force |= force
         run = _Run(
             evolution,
             watching,

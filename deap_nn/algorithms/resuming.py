@@ -107,7 +107,7 @@ def go_on(
     """Restore a run as it was when its last generation was logged."""
     past = checkpoint.read_past()
     last, population = past[-1], evolution.population
-    may_differ, present = ("data",) if checkpoint.regardless else (), _settings_of(evolution)
+    may_differ, present = ("data",) if checkpoint.force else (), _settings_of(evolution)
     check_settings(past[0].settings, present, checkpoint.path.parent, but=may_differ)
     if past[0].settings is not None and past[0].settings.get("data") != present.get("data"):
         evolution.same_bytes = False
@@ -118,7 +118,7 @@ def go_on(
         raise CheckpointError(f"ngen must be at least {least}, got {evolution.generations}")
     _check_environment(evolution, checkpoint)
     whole = past[0].settings is not None and past[0].environment is not None
-    compared = whole and not checkpoint.regardless and evolution.same_bytes
+    compared = whole and not checkpoint.force and evolution.same_bytes
     if compared and refer(evolution, lineage, past[0].wvalues[0]):
         list(evolution.map(evolution.toolbox.evaluate, population[:1]))  # a process that differs raises here
     keyframe = check_keyframe(checkpoint.path.parent, last.number)
@@ -179,8 +179,8 @@ def _check_environment(evolution: Evolution, checkpoint: Checkpoint) -> None:
     if "package" in recorded:
         warn_of_other_package(recorded["package"], stacklevel=4)
     folder, differs = checkpoint.path.parent, difference(recorded, here)
-    if differs is not None and not checkpoint.regardless:
-        helps = "--force, or Checkpoint(folder, regardless=True), resumes it all the same"
+    if differs is not None and not checkpoint.force:
+        helps = "--force, or Checkpoint(folder, force=True), resumes it all the same"
         raise CheckpointError(f"{folder} is of a run by another TensorFlow: {differs}: {helps}")
     if differs is None and here["processor"] != recorded["processor"]:
         differs = "this processor is another model than the one that began the run"

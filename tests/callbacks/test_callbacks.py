@@ -265,7 +265,9 @@ def test_a_bar_in_a_notebook_needs_no_terminal(monkeypatch):
 )
 def test_a_logger_whose_package_is_missing_says_so_in_one_line(tmp_path, monkeypatch, logger, module):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=rf"^{module} is not installed: pip install 'deap-nn\[{module}\]'$"):
+    with pytest.raises(
+        ImportError, match=rf"^{module} is not installed: pip install -c constraints.txt -e '\.\[{module}\]'$"
+    ):
         logger(str(tmp_path))
 
 

@@ -37,7 +37,19 @@ def own(tmp_path_factory):
 
 
 def options(digits_file, *more):
-    return [MNIST, "--population", 12, "--data", digits_file, "--no-progress", "--preset", "mask", "--voters", 0, *more]
+    return [
+        MNIST,
+        "--population",
+        12,
+        "--data",
+        digits_file,
+        "--no-progress",
+        "--preset",
+        "mask",
+        "--ensemble",
+        0,
+        *more,
+    ]
 
 
 REPLAY = ("-m", "deap_nn.replay")

@@ -87,7 +87,7 @@ def test_it_has_a_report(here, folder):
 def test_a_run_by_a_former_name_is_the_same(here, tmp_path, name):
     """Members are bred from the same streams, with the same arguments."""
     options = ["--preset", name, "--population", 8, "--generations", 4, "--batch-size", 16, "--validation-size", 100]
-    options += ["--seed", 3, "--voters", 0]
+    options += ["--seed", 3, "--ensemble", 0]
     folder = BEFORE / name
     network = ("--dataset", "mnist5k", "--keras", folder / "model.keras")
     answer = here(MNIST, *options, *network, "--output", tmp_path / "now")

@@ -229,7 +229,7 @@ TABLE = (
     Setting(
         "training_size", "data", "training digits that also score the candidates for the result", whole(0), usual=0
     ),
-    Setting("voters", "output", "parents in the ensemble at the end", whole(0), usual=VOTERS),
+    Setting("voters", "output", "parents in the ensemble at the end", whole(0), usual=VOTERS, option="--ensemble"),
     Setting("output", "output", "new folder for the run", FOLDER, unset="a new one under runs/", kept=False),
     Setting(
         "resume", "run", "continue the run in this folder, with its settings", FOLDER, unset="a new run", kept=False
