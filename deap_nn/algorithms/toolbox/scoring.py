@@ -123,7 +123,7 @@ class GroupingMap:
             return self.bare(function, *iterables)
         individuals = list(iterables[0])
         founders = sum(hasattr(one, "fitness") and not hasattr(one, "scored_in") for one in individuals)
-        function.count(len(individuals), founders or (0 if function.first else len(individuals)))
+        function.count(len(individuals), max(founders, len(individuals) - function.first))
         most = 0 if function.args or function.keywords else Traits(function).most_together
         if not most:
             return _marked(function, individuals, self.bare(function.bare, individuals))

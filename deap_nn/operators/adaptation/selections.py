@@ -50,8 +50,8 @@ class Adapting(Count):
         try:
             for adaptation in fresh:
                 adaptation.update(individuals, generation)
-            if outer is None:
-                count.generation = generation
+            if outer is None and count is self:  # a clock counts by itself, and not every selection
+                self.generation = generation
             rng = keywords.pop("rng", None)
             select = partial(self.operator, **keywords)
             chosen: list[Any] | None = (select if rng is None else seeded(select, rng))(individuals, *arguments)
