@@ -135,15 +135,18 @@ class GroupingMap:
             return self.bare(function, *iterables)
         individuals = list(iterables[0])
         founders = sum(hasattr(one, "fitness") and not hasattr(one, "scored_in") for one in individuals)
-        function.count(len(individuals), founders or (0 if function.first else len(individuals)))
+        function.count(len(individuals), max(founders, len(individuals) - function.first))
         most = 0 if function.args or function.keywords else Traits(function).most_together
         if not most:
-            return _marked(function, individuals, self.bare(function.bare, individuals))
-        workers = worker_count(self.bare)
-        size = most if workers == 1 else max(1, min(most, -(-len(individuals) // (SHARES * workers))))
-        groups = [individuals[start : start + size] for start in range(0, len(individuals), size)]
-        answers = self.bare(Traits(function).together, groups)
-        return _marked(function, individuals, itertools.chain.from_iterable(answers))
+            answers = found = self.bare(function.bare, individuals)
+        else:
+            workers = worker_count(self.bare)
+            size = most if workers == 1 else max(1, min(most, -(-len(individuals) // (SHARES * workers))))
+            groups = [individuals[start : start + size] for start in range(0, len(individuals), size)]
+            found = self.bare(Traits(function).together, groups)
+            answers = itertools.chain.from_iterable(found)
+        marked = _marked(function, individuals, answers)
+        return list(marked) if isinstance(found, list) else marked
 
 
 def _marked(evaluate: Evaluating, individuals: Iterable[Any], answers: Iterable[Any]) -> Iterator[Any]:
