@@ -231,8 +231,9 @@ def evolve(
         raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
     _check_population(population, toolbox)
     check_called(toolbox, len(population))
-    for alias in ("mate", "mutate"):
-        check_suits_matrices(alias, getattr(toolbox, alias, None))
+    registered = Registered.read(toolbox)
+    check_suits_matrices("mate", registered.mate)
+    check_suits_matrices("mutate", registered.mutate)
     check_named(toolbox)
     if checkpoint is not None and halloffame:
         raise ValueError(f"halloffame must be empty under a checkpoint, which restores it, got {len(halloffame)}")
