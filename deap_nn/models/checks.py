@@ -16,10 +16,11 @@ LEAST_SCALE = 0.1
 """A layer that scales by a smaller factor is for bytes, not for pixels of 0 to 1."""
 
 FOR_WHOLE_NUMBERS = {
-    *("Rescaling", "Normalization", "LayerNormalization", "Lambda", "TrueDivide", "Multiply"),
+    *("Rescaling", "Normalization", "LayerNormalization", "GroupNormalization", "UnitNormalization", "Lambda"),
+    *("Divide", "TrueDivide", "Multiply"),
     *("Embedding", "IntegerLookup", "Hashing", "CategoryEncoding", "Discretization"),
 }
-"""Classes of layers that may take unscaled bytes."""
+"""Classes of layers, and of operations such as ``inputs / 255``, that may take unscaled bytes."""
 
 FEW = 32
 """The number of samples on which the outputs of a model are tried."""
@@ -33,8 +34,10 @@ def layer_for_bytes(reference: ModelReference) -> str | None:
 
 
 def scales_or_looks_up(model: keras.Model) -> bool:
-    """Return whether a layer of a model may scale whole numbers or look them up."""
-    return any(type(layer).__name__ in FOR_WHOLE_NUMBERS for layer in model._flatten_layers())
+    """Return whether a layer of a model, or a class that is not Keras' own, may scale whole numbers or look them up."""
+    parts = [part for layer in model._flatten_layers() for part in (layer, *getattr(layer, "operations", ()))]
+    kinds = {type(part) for part in parts}
+    return any(kind.__name__ in FOR_WHOLE_NUMBERS or not kind.__module__.startswith("keras.") for kind in kinds)
 
 
 def check_alike(reference: ModelReference, model: keras.Model, samples: NDArray[Any]) -> None:

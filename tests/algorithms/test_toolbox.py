@@ -194,7 +194,7 @@ def test_a_decorated_select_is_not_passed_over(digits):
     with pytest.warns(DeprecationWarning, match="crossover='mean' is deprecated"):
         toolbox = make_toolbox("mlp", digits, seed=1, crossover="mean")
     toolbox.decorate("select", noting)
-    with pytest.raises(ValueError, match=r"^select is not called where weigh says"):
+    with pytest.raises(ValueError, match=r"^select is not called if the toolbox has a weigh"):
         evolve(toolbox.population(n=4), toolbox, 2, seed=1)
     del toolbox.weigh
     evolve(toolbox.population(n=4), toolbox, 2, seed=1)
@@ -504,7 +504,9 @@ def several(number, evaluate):
 
 @pytest.mark.parametrize("weights", [(1.0,), (-1.0, -1.0)])
 def test_a_fitness_that_is_not_what_evaluate_gives_is_refused(digits, weights):
-    warned = pytest.warns(UserWarning, match="container is maximised, and evaluate gives the cross_entropy: register")
+    warned = pytest.warns(
+        UserWarning, match="container has a fitness that is maximised, but evaluate returns the cross_entropy: register"
+    )
     with warned if weights == (1.0,) else contextlib.nullcontext():
         toolbox = make_toolbox("mlp", digits, **two_objectives(weights))
     with pytest.raises(ValueError, match=r"^population must have a fitness of one value that is minimised, as cross_"):

@@ -92,7 +92,7 @@ def test_the_copy_of_damaged_records_is_on_the_disk_before_they_are_cut_off(fini
         truncate(handle, size)
 
     monkeypatch.setattr(os, "ftruncate", cut)
-    Checkpoint(tmp_path / "checkpoint", regardless=True).close()
+    Checkpoint(tmp_path / "checkpoint", force=True).close()
     assert disk.done[: disk.done.index(("cut",))] == [("sync", "damaged"), ("sync", "checkpoint")]
 
 
@@ -189,7 +189,7 @@ def test_a_finished_run_that_has_lost_files_makes_them_again(finished_run, digit
     again = run_here(MNIST, "--resume", folder, "--data", digits_file, "--no-progress", cwd=tmp_path)
     assert (again.returncode, again.stderr) == (
         2,
-        f"mnist.py: error: argument --resume: the run in {folder} is finished\n",
+        f"mnist.py: error: argument --resume: the run in {folder} is finished: give more --generations to continue\n",
     )
 
 
