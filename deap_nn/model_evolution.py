@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deap import base
@@ -16,7 +15,8 @@ from deap_nn.algorithms.evolving import evolve
 from deap_nn.algorithms.toolbox.make import make_toolbox
 from deap_nn.callbacks.base import checked_callbacks
 from deap_nn.callbacks.readouts import Readouts
-from deap_nn.core.arguments import check_count
+from deap_nn.core.arguments import check_count, did_you_mean
+from deap_nn.core.errors import warn_user
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.problems.keras_problem import KerasProblem
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import keras
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EvolvedModel:
     """The result of `evolve_model`.
 
@@ -49,11 +49,15 @@ class EvolvedModel:
     model: keras.Model
     individual: WeightList
     logbook: Logbook
-    population: list[Any] = field(repr=False)
+    population: list[Any]
     validation_error: float
-    toolbox: base.Toolbox = field(repr=False)
+    toolbox: base.Toolbox
     problem: KerasProblem
-    _from_logits: Any = field(default=None, repr=False)
+    _from_logits: Any = None
+
+    def __repr__(self) -> str:
+        made = f"{len(self.individual.flat)} weights, {len(self.logbook) - 1} generations"
+        return f"<EvolvedModel: {made}, validation error {self.validation_error:.4g}>"
 
     def evaluate(self, x: Any, y: Any, *, loss: Any = None, sample_weight: Any = None) -> dict[str, float]:
         """Return each objective of the network on samples, by its name.
@@ -147,9 +151,10 @@ def evolve_model(
     check_count(generations, "generations", 0)
     of_problem, of_toolbox, of_evolve = _names(KerasProblem), _names(make_toolbox), _names(evolve)
     taken = {"population", "generations", "seed", "fitness"}
-    unknown = options.keys() - ((of_problem | of_toolbox | of_evolve | {"map"}) - taken)
-    if unknown:
-        raise TypeError(f"{min(unknown)} is no argument of KerasProblem, make_toolbox or evolve")
+    known = ((of_problem | of_toolbox | of_evolve) - taken) | {"map"}
+    if unknown := min(options.keys() - known, default=""):
+        near = did_you_mean("generations" if unknown == "epochs" else unknown, known | (taken - {"fitness"}))
+        raise TypeError(f"{unknown} is no argument of KerasProblem, make_toolbox or evolve{near}")
     chosen = {name: options[name] for name in options.keys() & of_problem}
     problem = KerasProblem(model, x, y, **chosen)
     wired = {name: options[name] for name in options.keys() & (of_toolbox - of_problem)}
@@ -171,6 +176,6 @@ def evolve_model(
     try:
         network = problem.to_model(best)
     except TypeError:
-        warnings.warn("model cannot be built from its configuration: it got the weights itself", stacklevel=2)
+        warn_user("model cannot be built from its configuration: it got the weights itself")
         network = problem.assign(best, model)
     return EvolvedModel(network, best, logbook, members, error, toolbox, problem, options.get("from_logits"))

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from keras_models import two_objectives
+from sklearn.metrics import f1_score
+from sklearn.utils.class_weight import compute_sample_weight
 
 from deap_nn import Callback, KerasProblem, SelfAdaptive, evolve, evolve_model, make_toolbox
 from deap_nn.models.tensorflow import keras, tf
@@ -201,3 +204,170 @@ def test_a_function_of_other_names_is_warned_of_once_and_samples_to_evaluate_may
     weights = np.linspace(0, 2, len(X))
     wanted = pytest.approx(np.mean(away * weights), rel=1e-5)
     assert result.evaluate(X, X[:, :1], loss="mae", sample_weight=weights)["mae"] == wanted
+
+
+def squared(y_true, y_pred):
+    return np.mean((y_true - y_pred) ** 2)
+
+
+def squared_each(y_true, y_pred):
+    return (y_true - y_pred) ** 2
+
+
+def tensors(y_true, y_pred):
+    return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
+
+
+def raw_tensors(y_true, y_pred):
+    return tf.reduce_mean(-y_true * tf.math.log(y_pred + 1e-3), axis=-1)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on evaluating
+@pytest.mark.parametrize("targets", [LABELS, LABELS[:, None], LABELS > 0, LABELS.astype(np.float32)])
+@pytest.mark.parametrize("loss", [tensors, raw_tensors])
+def test_a_compiled_function_sees_targets_as_keras_has_them(loss, targets):
+    model = compiled(loss, 1, "sigmoid")
+    toolbox = make_toolbox(KerasProblem(model, X, targets), seed=1, batch_size=160)
+    individual = toolbox.individual()
+    same = toolbox.to_model(individual)
+    same.compile(loss=loss)
+    expected = same.evaluate(X[:160], targets[:160], verbose=0, batch_size=160)
+    assert toolbox.evaluate(individual)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_compiled_function_evaluates_integer_labels():
+    result = evolve_model(compiled(raw_tensors, 1, "sigmoid"), X, LABELS, population=4, generations=1, seed=1)
+    predicted = result.model.predict(X, verbose=0)
+    wanted = np.mean(-LABELS[:, None] * np.log(predicted + 1e-3))
+    assert result.evaluate(X, LABELS)["raw_tensors"] == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [squared, squared_each, tensors])
+def test_a_function_that_makes_a_matrix_of_flat_labels_is_warned_of(loss):
+    shapes = r"targets \(n,\) and outputs \(n, 1\)"
+    told = rf"^{loss.__name__} gets {shapes}: y_true - y_pred is an \(n, n\) array: give y\[:, None\]$"
+    with pytest.warns(UserWarning, match=told) as found:
+        evolve_model(network(1, "sigmoid"), X, LABELS, population=4, generations=1, seed=1, loss=loss)
+    assert len(found) == 1
+    KerasProblem(network(1, "sigmoid"), X, LABELS[:, None], loss=loss)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda y_true, y_pred: 1 - f1_score(y_true, y_pred[:, 0] > 0.5),
+        lambda y_true, y_pred: 1 - f1_score(y_true, y_pred > 0.5),
+        lambda y_true, y_pred: np.mean(y_true != (y_pred[:, 0] > 0.5)),
+        lambda y_true, y_pred: np.mean(np.abs(y_true - y_pred.ravel())),
+    ],
+)
+def test_a_function_for_flat_labels_gets_them_as_they_are(loss):
+    toolbox = make_toolbox(KerasProblem(network(1, "sigmoid"), X, LABELS, loss=loss), seed=1, batch_size=160)
+    individual = toolbox.individual()
+    predicted = toolbox.to_model(individual).predict(X[:160], verbose=0)
+    assert toolbox.evaluate(individual)[0] == pytest.approx(loss(LABELS[:160], predicted), rel=1e-5)
+
+
+def test_labels_in_a_column_for_flat_outputs_are_warned_of_too():
+    layers = [keras.Input((4,)), keras.layers.Dense(1), keras.layers.Reshape(())]
+    with pytest.warns(UserWarning, match=r"targets \(n, 1\) and outputs \(n,\): .* give y\[:, 0\]$"):
+        KerasProblem(keras.Sequential(layers), X, LABELS[:, None], loss=squared)
+
+
+def test_the_error_of_a_loss_comes_before_the_run():
+    with pytest.raises(ValueError, match=r"^loss does not fit .*: .* mix of binary and continuous targets"):
+        KerasProblem(network(1, "sigmoid"), X, LABELS, loss=lambda y_true, y_pred: 1 - f1_score(y_true, y_pred))
+
+
+ONE_LINE = r"def f1\(y_true, y_pred\): return 1 - f1_score\(y_true, y_pred\[:, 0\] > 0.5\)"
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets", "said"),
+    [
+        ("f1", LABELS, f"^loss is minimised: take {ONE_LINE}"),
+        (f1_score, LABELS, f"^loss does not fit .* mix of binary and continuous targets: take {ONE_LINE}"),
+        (keras.metrics.F1Score(threshold=0.5), LABELS, f"^loss does not fit .*: take {ONE_LINE}"),
+        (keras.metrics.F1Score(threshold=0.5), LABELS[:, None], f"^loss may be {ONE_LINE}.*; else container must say"),
+    ],
+)
+def test_f1_names_the_function_that_minimises_it(loss, targets, said):
+    with pytest.raises(ValueError, match=said):
+        evolve_model(network(1, "sigmoid"), X, targets, population=4, generations=1, seed=1, loss=loss)
+
+
+def test_f1_of_keras_is_a_number_of_one_output():
+    problem = KerasProblem(network(1, "sigmoid"), X, LABELS[:, None], loss=keras.metrics.F1Score(threshold=0.5))
+    toolbox = make_toolbox(problem, batch_size=160, **two_objectives((1.0,)))
+    individual = toolbox.individual()
+    predicted = toolbox.to_model(individual).predict(X[:160], verbose=0)
+    assert toolbox.evaluate(individual)[0] == pytest.approx(f1_score(LABELS[:160], predicted[:, 0] > 0.5), rel=1e-5)
+
+
+def test_a_result_is_shown_in_a_line():
+    result = evolve_model(network(), X, LABELS, population=4, generations=1, seed=1)
+    wanted = f"<EvolvedModel: 44 weights, 1 generations, validation error {result.validation_error:.4g}>"
+    assert repr(result) == wanted
+
+
+SPARSE = "sparse_categorical_crossentropy"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "loss", "said"),
+    [
+        (2, LABELS + 1, None, "labels must be integers from 0 to 1 for 2 outputs, got 1 to 2$"),
+        (2, LABELS + 1, SPARSE, "labels must be integers from 0 to 1 for 2 outputs, got 1 to 2$"),
+        (2, np.where(LABELS, "yes", "no"), None, "integers from 0 to 1 for 2 outputs, got strings such as '(yes|no)'$"),
+        (2, np.where(LABELS, "yes", "no"), SPARSE, "from 0 to 1 for 2 outputs, got strings such as '(yes|no)'$"),
+        (1, np.array(["b", "a"] * 100, object), None, "from 0 to 1 for 1 output, got strings such as 'b'$"),
+        (1, X[:, 0], None, "needs targets of 0 and 1, got .*: for a regression give loss='mse' or compile the model$"),
+    ],
+)
+def test_labels_that_are_no_classes_are_named(outputs, targets, loss, said):
+    with pytest.raises(ValueError, match=said):
+        evolve_model(network(outputs), X, targets, population=4, generations=1, seed=1, loss=loss)
+
+
+@pytest.mark.parametrize("ignored", [255, -1])
+def test_a_class_that_is_ignored_may_be_any_integer(ignored):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=ignored)
+    targets = np.where(np.arange(200) % 5, LABELS, ignored)
+    assert KerasProblem(network(), X, targets, loss=loss).objectives[0].name == SPARSE
+
+
+@pytest.mark.parametrize(("word", "meant"), [("epochs", "generations"), ("generation", "generations"), ("los", "loss")])
+def test_a_near_miss_of_an_argument_is_named(word, meant):
+    with pytest.raises(TypeError, match=f'^{word} is no argument of .* evolve: did you mean "{meant}"\\?$'):
+        evolve_model(network(), X, LABELS, seed=1, **{word: 3})
+
+
+def test_a_warning_points_at_the_line_of_the_user():
+    large = X * 1000
+    peak = f"{np.abs(large[:160]).max():g}"
+    told = f"^inputs have values up to {peak}: standardise x, or begin with a Normalization layer$"
+    for call in (
+        lambda: KerasProblem(network(), large, LABELS),
+        lambda: make_toolbox(network(), (large, LABELS), seed=1),
+        lambda: evolve_model(network(), large, LABELS, population=4, generations=1, seed=1),
+    ):
+        with pytest.warns(UserWarning, match=told) as found:
+            call()
+        assert [warning.filename for warning in found] == [__file__]
+
+
+def test_large_inputs_that_are_scaled_or_looked_up_are_not_warned_of():
+    normalization = keras.layers.Normalization()
+    normalization.adapt(X * 1000)
+    KerasProblem(keras.Sequential([keras.Input((4,)), normalization, keras.layers.Dense(2)]), X * 1000, LABELS)
+    embedding = [keras.layers.Embedding(900, 3), keras.layers.Flatten(), keras.layers.Dense(2)]
+    words = RNG.integers(0, 900, (200, 4))
+    KerasProblem(keras.Sequential([keras.Input((4,), dtype="int32"), *embedding]), words, LABELS)
+
+
+def test_balanced_weights_of_classes_are_inverse_frequencies():
+    labels = (X[:, 0] > 0.8).astype(int)
+    found = KerasProblem(network(), X, labels, class_weight="balanced").samples.halves("train")[1][1]
+    wanted = compute_sample_weight("balanced", labels[:160])
+    assert found == pytest.approx(wanted)
+    assert len(set(wanted)) == 2

@@ -6,7 +6,6 @@ import contextlib
 import math
 import os
 import pickle
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,6 +27,7 @@ from deap_nn.callbacks.base import Callback, Evolution, OnGeneration, checked_ca
 from deap_nn.callbacks.progress import ProgressBar, in_notebook
 from deap_nn.core.arguments import check_count, check_number, check_probability
 from deap_nn.core.environment import Expected, this_process
+from deap_nn.core.errors import warn_user
 from deap_nn.core.registered import Registered, Traits
 from deap_nn.core.seeding import check_seed
 from deap_nn.operators.by_name import check_suits_matrices
@@ -245,7 +245,7 @@ def evolve(
         options = {"place": cache, "size": cache_size, "sharing": sharing}
         lineage = _lineage(population, toolbox, seed, cxpb, mutpb, options)
         if isinstance(lineage, str) and not is_serial(toolbox.map):
-            warnings.warn(f"the map sends weights instead of recipes, which takes longer: {lineage}", stacklevel=2)
+            warn_user(f"the map sends weights instead of recipes, which takes longer: {lineage}")
     probabilities, kept_in = {"cxpb": cxpb, "mutpb": mutpb}, None
     if isinstance(lineage, str):
         for name, given in (("checkpoint", checkpoint is not None), ("timeout", timeout is not None)):

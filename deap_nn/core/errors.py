@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
+import warnings
 
 WORST = 1e100
 """The fitness in place of NaN and infinity, with the sign that is worse; no fitness is larger in magnitude."""
@@ -25,3 +27,11 @@ class InputError(ValueError):
 
 class MapError(RuntimeError):
     """Workers ended or cannot be reached, and their tasks are not done."""
+
+
+def warn_user(message: str) -> None:
+    """Warn at the line outside this package that called it."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "deap_nn":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)

@@ -25,13 +25,18 @@ def gaps_of(samples: Samples) -> Iterator[str]:
                 yield f"{count} of the {len(arrays[0])} {half} of {split} have NaN or infinity"
 
 
-def bytes_of(samples: Samples) -> Iterator[str]:
-    """Yield a line if training inputs look like bytes, for a model that does not scale them."""
+def unscaled_of(samples: Samples) -> Iterator[str]:
+    """Yield a line if training inputs look like bytes or are large, for a model that does not scale them."""
     for array in samples.halves("train")[0]:
-        if array.dtype.kind not in "uif" or array[0].size < 2 or not LEAST_BYTE < array.max() <= 255 or array.min() < 0:
+        numbers = array[np.isfinite(array)] if array.dtype.kind in "uif" else array[:0]
+        low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 0.0)
+        if max(-low, high) > 255:
+            yield f"inputs have values up to {max(-low, high):g}: standardise x, or begin with a Normalization layer"
+            return
+        if array[0].size < 2 or not high > LEAST_BYTE or low < 0:
             continue
         if array.ndim > 2 or np.array_equal(array, np.floor(array)):
-            yield f"inputs have values up to {array.max():g}, which are not scaled: divide x by 255"
+            yield f"inputs have values up to {high:g}, which are not scaled: divide x by 255"
             return
 
 

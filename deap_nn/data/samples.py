@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from numbers import Real
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -203,15 +203,24 @@ def _weights(nests: Sequence[Nest]) -> list[NDArray[np.float32]]:
 
 def _weights_of_classes(y: Nest, class_weight: Any) -> NDArray[np.float32]:
     """Return the weight of each sample's class, 1 for a class without one; shape (samples,)."""
-    if not isinstance(class_weight, Mapping) or not all(
-        isinstance(key, int | np.integer) and isinstance(value, Real) and math.isfinite(value)
-        for key, value in class_weight.items()
+    is_balanced = isinstance(class_weight, str) and class_weight == "balanced"
+    if not is_balanced and (
+        not isinstance(class_weight, Mapping)
+        or not all(
+            isinstance(key, int | np.integer) and isinstance(value, Real) and math.isfinite(value)
+            for key, value in class_weight.items()
+        )
     ):
-        raise ValueError(f"class_weight must map classes, 0 and above, to finite weights, got {class_weight!r}")
+        raise ValueError(
+            f"class_weight must map classes, 0 and above, to finite weights, or be 'balanced', got {class_weight!r}"
+        )
     target, *others = as_arrays(y, "y")
     if others or target.dtype.kind not in "biuf" or target.ndim > 2:
         raise ValueError("class_weight needs one output and classes as targets: give sample_weight for others")
     classes = target.argmax(axis=1) if target.ndim == 2 and target.shape[1] > 1 else target.reshape(-1).round()
+    if is_balanced:
+        found, counts = np.unique(classes, return_counts=True)
+        class_weight = dict(zip(found.tolist(), (len(classes) / (len(found) * counts)).tolist(), strict=True))
     return np.array([class_weight.get(int(one), 1.0) for one in classes], np.float32)
 
 
@@ -223,7 +232,7 @@ def split_samples(
     validation_data: Any = None,
     test_data: Any = None,
     sample_weight: Nest = None,
-    class_weight: Mapping[int, float] | None = None,
+    class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
 ) -> Samples:
     """Make `Samples` of training data; the last of them become the validation part, unless that is given.
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from deap_nn.models.outputs import reason_of
 from deap_nn.models.tensorflow import keras, tf
 from deap_nn.problems.objectives import TARGETS, Objective, _make
+
+TRIED = 1000
+"""The number of samples, at most, on which functions are tried: enough to have every class of most data."""
 
 
 @dataclass(eq=False)
@@ -66,6 +71,27 @@ class Judge:
             values.append(objective.checked(float(value), bool(finite), weight))
         return tuple(values)
 
+    def tried(self, outputs: Sequence[Any], targets: Sequence[Any]) -> list[str]:
+        """Compute all objectives of some samples; return a warning of each function that makes a matrix of them.
+
+        Raises
+        ------
+        ValueError
+            If an objective does not fit.
+        """
+        outputs, targets = trial_of(outputs, targets)
+        try:
+            values, finite = self.traced(*([tf.constant(array) for array in arrays] for arrays in (outputs, targets)))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.fitness(values.numpy().tolist(), bool(finite), outputs, targets)
+                functions = [objective for objective in self.objectives if not objective.traced]
+                return list(filter(None, (_broadcast(one, *self._seen(one, outputs, targets)) for one in functions)))
+        except Exception as error:
+            advice = next((f": take {line}" for one in self.objectives if (line := one.minimised)), "")
+            shapes = f"outputs of shape {[o.shape for o in outputs]} and targets of {[t.shape for t in targets]}"
+            raise ValueError(f"loss does not fit {shapes}: {reason_of(error)}{advice}") from error
+
     def _value(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> Any:
         if objective.parts:
             return tf.add_n([tf.cast(self._value(part, outputs, targets), tf.float64) for part in objective.parts])
@@ -81,7 +107,7 @@ class Judge:
         loss = self._made[objective]
         if isinstance(loss, keras.losses.Loss):
             return tf.cast(tf.reduce_mean(loss(target, output, weight)), tf.float32)
-        return tf.cast(weighted_mean(loss(*_of_one_rank(target, output)), weight), tf.float32)
+        return tf.cast(weighted_mean(loss(*of_one_rank(target, output)), weight), tf.float32)
 
     def _seen(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
         """Return an objective's arguments: one output and its target, or all in the structures of model and data."""
@@ -121,13 +147,15 @@ def _measured(metric: keras.metrics.Metric, outputs: Any, targets: Any, weight: 
     with keras.StatelessScope(list(zip(metric.variables, state, strict=True))):
         result = metric.result()
         value = result if isinstance(result, Mapping) else tf.cast(result, tf.float32)
+    if not isinstance(value, Mapping) and value.shape == (1,):  # F1Score of one output
+        return value[0]
     if isinstance(value, Mapping) or value.shape.rank:
         got = "several by name" if isinstance(value, Mapping) else f"an array of shape {tuple(value.shape)}"
         raise TypeError(f"{metric.name} must give a single number, got {got}")
     return value
 
 
-def _of_one_rank(target: Any, output: Any) -> tuple[Any, Any]:
+def of_one_rank(target: Any, output: Any) -> tuple[Any, Any]:
     """Return a target and an output as Keras' losses align them and its functions do not: (n,) beside (n, 1)."""
     more = target if target.shape.rank > output.shape.rank else output
     if abs(target.shape.rank - output.shape.rank) != 1 or more.shape[-1] != 1:
@@ -151,6 +179,40 @@ def _called(objective: Objective, outputs: Any, targets: Any, weight: Any, sampl
     if value is None or np.ndim(value) or not np.isrealobj(value):
         raise TypeError(f"{objective.name} must return a number, got {type(value).__name__}")
     return float(value)
+
+
+def trial_of(outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Return repeated outputs of a few samples, and as many targets, at most `TRIED`, from all over the samples."""
+    few, count = len(outputs[0]), len(targets[0])
+    if any(output.shape[:1] != (min(few, count),) for output in outputs):
+        return list(outputs), [target[:few] for target in targets]
+    places = np.linspace(0, count - 1, min(TRIED, count)).astype(int)
+    tiled = [np.resize(output, (len(places), *output.shape[1:])) for output in outputs]
+    return tiled, [target[places] for target in targets]
+
+
+def _broadcast(objective: Objective, output: Any, target: Any) -> str:
+    """Return a warning of a user's function that combines its arrays to a matrix of all pairs of samples, or nothing.
+
+    Its value then differs from that of two flat arrays and of two columns, which agree.
+    """
+    shapes = [getattr(array, "shape", ()) for array in (target, output)]
+    if sorted(shapes) != [(count := len(target),), (count, 1)]:
+        return ""
+    numbers = np.linspace(0.01, 0.99, count, dtype=np.float32), np.sort(target, axis=0)
+    try:
+        value, flat, column = (
+            _called(objective, numbers[0].reshape(of_output), numbers[1].reshape(of_target), None, count)
+            for of_target, of_output in (shapes, [(count,)] * 2, [(count, 1)] * 2)
+        )
+    except Exception:  # it needs the shapes as they are
+        return ""
+    if np.isclose(value, flat, rtol=1e-5) or not np.isclose(flat, column, rtol=1e-5):
+        return ""
+    target, output, told = ("(n,)", "(n, 1)", "y[:, None]") if shapes[0] == (count,) else ("(n, 1)", "(n,)", "y[:, 0]")
+    return (
+        f"{objective.name} gets targets {target} and outputs {output}: y_true - y_pred is an (n, n) array: give {told}"
+    )
 
 
 def _all(objectives: Sequence[Objective]) -> list[Objective]:

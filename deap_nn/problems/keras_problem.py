@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.core.arguments import check_number
-from deap_nn.data.checks import bytes_of, gaps_of, lost_classes
+from deap_nn.core.errors import warn_user
+from deap_nn.data.checks import gaps_of, lost_classes, unscaled_of
 from deap_nn.data.samples import PARTS, Nest, flat, packed, split_samples
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.weight_list import WeightList
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class CompiledFunction:
-    """A loss function for Keras, which calls it with (targets, outputs) tensors, as a function for a `KerasProblem`.
+    """A loss function for Keras, which calls it with (targets, outputs) tensors of one type and rank.
 
     Parameters
     ----------
@@ -36,9 +36,10 @@ class CompiledFunction:
     def __call__(self, outputs: Any, targets: Any, sample_weight: NDArray[np.float32] | None = None) -> float:
         """Return the mean loss of the samples, each times its weight; arrays have the shape (samples, ...)."""
         from deap_nn.models.tensorflow import tf
-        from deap_nn.problems.judge import weighted_mean
+        from deap_nn.problems.judge import of_one_rank, weighted_mean
 
-        values = self.function(tf.constant(targets), tf.constant(outputs))
+        answers = tf.constant(outputs)
+        values = self.function(*of_one_rank(tf.cast(targets, answers.dtype), answers))
         return float(np.mean(values) if sample_weight is None else weighted_mean(values, sample_weight))
 
 
@@ -83,9 +84,9 @@ class KerasProblem:
         A weight for each sample, shape (samples,), or arrays in the structure of `y`. As in Keras, a loss or
         "cross_entropy" is the sum of the weighted values divided by the number of samples; "error" is a share of the
         weights. Metrics get them, and functions by a parameter ``sample_weight``, required if they return one number.
-    class_weight : dict, optional
-        The weight of a class, by its number from 0; 1 for other classes. It applies to the training samples only, and
-        cannot be given with `sample_weight`.
+    class_weight : dict or "balanced", optional
+        The weight of a class, by its number from 0; 1 for other classes. "balanced" is the inverse of the classes'
+        frequencies. It applies to the training samples only, and cannot be given with `sample_weight`.
     precision : {"float32", "bfloat16"}
         The arithmetic of the fitness, as in `make_toolbox`; "bfloat16" needs a model that can be rebuilt.
 
@@ -121,7 +122,7 @@ class KerasProblem:
         validation_data: tuple[Nest, ...] | None = None,
         test_data: tuple[Nest, ...] | None = None,
         sample_weight: Nest = None,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         from deap_nn.data.registry import forget
@@ -146,7 +147,7 @@ class KerasProblem:
         try:
             outputs = self._fit(model, loss, from_logits)
             for doubt in self._doubts(model, outputs, split=bool(validation_split and validation_data is None)):
-                warnings.warn(doubt, stacklevel=2)
+                warn_user(doubt)
         except BaseException:
             forget(self.samples.reference)  # the caller gets no problem to release
             raise
@@ -186,7 +187,7 @@ class KerasProblem:
                     for objective in self.objectives:
                         check_targets(objective, outputs, paired)
         self.layout: Layout = layout_of(self.reference)
-        self._try(outputs, [array[:SAMPLE] for array in targets], structure)
+        self._broadcasts = self._try(outputs, targets, structure)
         return outputs
 
     def _doubts(self, model: keras.Model, outputs: Sequence[Any], *, split: bool) -> Iterator[str]:
@@ -195,27 +196,22 @@ class KerasProblem:
 
         yield from gaps_of(self.samples)
         if not scales_or_looks_up(model):
-            yield from bytes_of(self.samples)
+            yield from unscaled_of(self.samples)
         if split and len(outputs) == len(flat(self.samples.targets)):
             yield from lost_classes(self.samples, outputs, self.pairs)
+        yield from self._broadcasts
         if self.loss != self.objectives:  # objectives of another problem, which has warned
             yield from (objective.doubt for objective in self.objectives if objective.doubt)
 
-    def _try(self, outputs: Sequence[Any], targets: Sequence[Any], structure: Any) -> None:
-        """Compute the objectives of a few outputs, so that a loss that does not fit raises before the run."""
-        from deap_nn.models.outputs import reason_of
-        from deap_nn.models.tensorflow import keras, tf
+    def _try(self, outputs: Sequence[Any], targets: Sequence[Any], structure: Any) -> list[str]:
+        """Compute the objectives once, so that a loss that does not fit raises before the run; return warnings."""
+        from deap_nn.models.tensorflow import keras
         from deap_nn.problems.judge import Judge
 
         pack = partial(keras.tree.pack_sequence_as, structure), partial(packed, self.samples.targets)
         signs = (-1.0,) * len(self.objectives)
         judge = Judge(self.objectives, self.from_logits, signs, self.pairs, pack, self.samples.weighted)
-        try:
-            judge.traced([tf.constant(output) for output in outputs], [tf.constant(target) for target in targets])
-        except Exception as error:
-            reason = reason_of(error)
-            shapes = f"outputs of shape {[o.shape for o in outputs]} and targets of {[t.shape for t in targets]}"
-            raise ValueError(f"loss does not fit {shapes}: {reason}") from error
+        return judge.tried(outputs, targets)
 
     def __repr__(self) -> str:
         named = ", ".join(objective.name for objective in self.objectives)

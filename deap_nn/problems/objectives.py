@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import json
 import math
+import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -107,6 +108,11 @@ class Objective:
         return f"{self.name} is called with (outputs, targets): {advice}"
 
     @property
+    def minimised(self) -> str:
+        """A function that minimises 1 - a score of classes, as a line of Python; empty for other objectives."""
+        return minimised(self.name) if self.is_score else ""
+
+    @property
     def is_score(self) -> bool:
         """Whether more may be better: true for a metric, and for a score of scikit-learn or Keras by its name."""
         function = self.function
@@ -156,6 +162,15 @@ def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective
     return Objective("sum", argument, parts=parts)
 
 
+def minimised(name: str) -> str:
+    """Return a function that minimises 1 - F1, precision or recall, as a line of Python; empty for other names."""
+    score = name.lower().replace("_", "").removesuffix("score")
+    if score not in ("f1", "precision", "recall"):
+        return ""
+    told = f"def {score}(y_true, y_pred): return 1 - {score}_score(y_true, y_pred[:, 0] > 0.5)"
+    return f'{told} (of classes y_pred.argmax(axis=1), average="macro")'
+
+
 def _single(given: Any, argument: str) -> Objective:
     if given in ("error", "cross_entropy"):
         return Objective(given, given)
@@ -164,8 +179,9 @@ def _single(given: Any, argument: str) -> Objective:
         if plain in ACCURACIES:
             raise ValueError(f'{argument} is minimised: take "error", which is 1 - accuracy, in place of {given!r}')
         if plain in SCORES:
+            told = minimised(given) or f"a function of (y_true, y_pred) that returns 1 - {given}"
             raise ValueError(
-                f"{argument} is minimised: take a function of (y_true, y_pred) that returns 1 - {given}, or the metric "
+                f"{argument} is minimised: take {told}, or the metric "
                 f"of keras.metrics with a container that is maximised, in place of {given!r}"
             )
         try:
@@ -238,30 +254,38 @@ def _make(objective: Objective) -> Any:
 
 
 def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> None:
-    """Raise ValueError if the targets of "error" or "cross_entropy" are not classes of its output.
+    """Raise ValueError if the targets of an error or cross-entropy of classes are not classes of its output.
 
     Parameters
     ----------
     objective : Objective
-        One of these two, or a "sum"; other objectives have no classes.
+        "error", "cross_entropy", Keras' sparse cross-entropy or a "sum"; other objectives have no classes.
     outputs, targets : sequence of numpy.ndarray
         Some outputs of the model, and all targets of each output; shapes (samples, ...).
     """
     for part in objective.parts or (objective,):
-        if part.place is None or part.kind not in ("error", "cross_entropy"):
+        is_sparse = part.kind == "loss" and part.name == "sparse_categorical_crossentropy"
+        is_sparse = is_sparse and not re.search(r'"ignore_class": -?\d', part.config)
+        if part.place is None or not (is_sparse or part.kind in ("error", "cross_entropy")):
             continue
         output, target = np.asarray(outputs[part.place]), np.asarray(targets[part.place])
-        if target.dtype.kind not in "biuf":
-            raise ValueError(f"{part.name} needs numbers as targets, got {target.dtype.name}")
         classes = 1 if output.ndim == 1 else output.shape[-1]
+        units = "1 output" if classes == 1 else f"{classes} outputs"
+        needed = f"{part.name}: labels must be integers from 0 to {max(classes, 2) - 1} for {units}"
+        if target.dtype.kind not in "biuf":
+            first = target.flat[0]
+            shown = first.decode() if isinstance(first, bytes) else str(first)
+            raise ValueError(f"{needed}, got strings such as {shown!r}")
+        found = f"got {float(target.min()):g} to {float(target.max()):g}"
         if classes == 1:
             if not np.all((target == 0) | (target == 1)):
-                raise ValueError(f"{part.name} of one output needs targets of 0 and 1")
-        elif target.ndim == output.ndim and target.shape[-1] == classes:
+                told = "for a regression give loss='mse' or compile the model"
+                raise ValueError(f"{part.name} of one output needs targets of 0 and 1, {found}: {told}")
+        elif target.ndim == output.ndim and target.shape[-1] == classes and not is_sparse:
             if not (np.all(target >= 0) and np.allclose(target.sum(-1), 1, atol=1e-3)):
                 raise ValueError(f"{part.name} needs rows of one class each: take 'binary_crossentropy' for several")
         elif np.any(target != np.floor(target)) or np.any((target < 0) | (target >= classes)):
-            raise ValueError(f"{part.name} needs the classes 0 to {classes - 1} as targets")
+            raise ValueError(f"{needed}, {found}")
 
 
 def check_weighted(objectives: Sequence[Objective]) -> None:

@@ -127,10 +127,11 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
 
     if len(signs) != len(given.objectives):
         raise ValueError(f"container must have a fitness of {len(given.objectives)} value(s), got {len(signs)}")
-    scores = [objective.name for objective in given.objectives if objective.is_score]
+    scores = [objective for objective in given.objectives if objective.is_score]
     if scores and not says:
+        told = f"loss may be {scores[0].minimised}; else " if scores[0].minimised else ""
         raise ValueError(
-            f"container must say whether {scores[0]} is minimised or maximised, by its fitness' weights: "
+            f"{told}container must say whether {scores[0].name} is minimised or maximised, by its fitness' weights: "
             'creator.create("Best", base.Fitness, weights=(1.0,)), creator.create("Network", WeightList, '
             "fitness=creator.Best), and container=creator.Network maximise it"
         )

@@ -376,7 +376,7 @@ def test_answers_that_are_not_finite_are_the_worst(loss, worst):
         (
             {"loss": "F1_score"},
             ValueError,
-            r"loss is minimised: take a function of \(y_true, y_pred\) that returns 1 - F1",
+            r"loss is minimised: take def f1\(y_true, y_pred\): return 1 - f1_score\(y_true, y_pred\[:, 0\] > 0.5\)",
         ),
         ({"loss": "mean_square_error"}, ValueError, r'did you mean "mean_squared_error"\?'),
         ({"loss": 3}, TypeError, "loss must be a name, a Keras loss or metric, or a function, got int"),
@@ -387,7 +387,11 @@ def test_answers_that_are_not_finite_are_the_worst(loss, worst):
         ({"x": np.zeros((40, 5), np.float32)}, ValueError, "model 'sequential.*' does not take x: "),
         ({"y": x_of(7), "loss": "mse"}, ValueError, "loss does not fit outputs of shape"),
         ({"y": [x_of(2), x_of(2)]}, ValueError, "the model has 1 outputs, and there are 2 targets"),
-        ({"y": labels(3) + 1, "loss": "error"}, ValueError, "error needs the classes 0 to 1 as targets"),
+        (
+            {"y": labels(3) + 1, "loss": "error"},
+            ValueError,
+            "error: labels must be integers from 0 to 1 for 2 outputs, got 1 to 3",
+        ),
         ({"y": np.ones((40, 2)), "loss": "cross_entropy"}, ValueError, "cross_entropy needs rows of one class each"),
         ({"y": labels(), "loss": keras.metrics.F1Score()}, ValueError, "loss does not fit outputs of shape"),
         (
@@ -425,7 +429,11 @@ def test_answers_that_are_not_finite_are_the_worst(loss, worst):
             ValueError,
             "from_logits is for 'error' and 'cross_entropy': set it in a Keras loss or metric",
         ),
-        ({"loss": "error", "y": np.array(["a", "b"] * 20)}, ValueError, "error needs numbers as targets, got str32"),
+        (
+            {"loss": "error", "y": np.array(["a", "b"] * 20)},
+            ValueError,
+            "labels must be integers from 0 to 1 for 2 outputs, got strings such as 'a'",
+        ),
         ({"validation_split": 1.0}, ValueError, "validation_split must be at least 0 and below 1, got 1.0"),
         ({"validation_split": 0.999}, ValueError, "validation_split leaves none of 40 samples to train on"),
         ({"validation_data": x_of()}, ValueError, "validation_data must be a pair"),

@@ -34,6 +34,7 @@ def test_each_generation_has_a_mini_batch_of_its_own():
 
     y = np.arange(40, dtype=np.float32)[:, None]
     problem = KerasProblem(dense(1), x_of(), y, loss=note, validation_split=0)
+    seen.clear()  # of the trial
     toolbox = make_toolbox(problem, seed=3, batch_size=8, batch_generations=2)
     individual = toolbox.individual()
     evaluate = toolbox.evaluate.func

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from deap import base
 
 from deap_nn.algorithms.toolbox.settings import SETTINGS
+from deap_nn.core.errors import warn_user
 from deap_nn.data.dataset import Dataset
 from deap_nn.genome.individual import Individual
 from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
@@ -63,7 +63,7 @@ def scoring_of(
     fitness = fitness or usual_fitness
     if len(its_fitness.weights) == 1 and its_fitness.weights[0] > 0:
         reason = f"container has a fitness that is maximised, but evaluate returns the {fitness}"
-        warnings.warn(f"{reason}: register another evaluate, or take a negative weight", stacklevel=3)
+        warn_user(f"{reason}: register another evaluate, or take a negative weight")
     return of_labelled_data(model, data, fitness, precision, batches)
 
 
