@@ -40,7 +40,8 @@ class Terminal:
         self._directory, self._classes, self._can_resume = directory, classes, can_resume
         if self.bar is not None:
             self.bar.hint = f"watch this run: {_report_command()} {shlex.quote(str(directory.path))} --serve 8000"
-            self.bar.show("importing TensorFlow")
+            if self.bar.is_bar:  # in a log the first line is the algorithm
+                self.bar.show("importing TensorFlow")
 
     def describe(self, algorithm: str, data: str) -> None:
         """Print the algorithm, the data and the run's folder."""

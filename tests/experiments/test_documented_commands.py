@@ -22,8 +22,8 @@ COMMAND = re.compile(
 )
 
 OF_OTHERS = {"--cpus-per-task", "--head", "--nodes", "--nthreads", "--ntasks-per-node", "--nworkers", "--tunnel"}
-OF_OTHERS |= {"--address", "--signal", "--time"}
-"""Options of Dask, Ray, SCOOP and SLURM."""
+OF_OTHERS |= {"--address", "--logdir", "--signal", "--time"}
+"""Options of Dask, Ray, SCOOP, SLURM and TensorBoard."""
 
 SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py") if "__main__" in path.read_text())
 BENCHMARKS = [path.stem for path in (ROOT / "benchmarks").glob("*.py") if "run(__file__" in path.read_text()]

@@ -60,7 +60,7 @@ def finished(tmp_path_factory, digits_file):
     return folder, answer
 
 
-SHOWN = ["importing TensorFlow", "gen 0/3", "gen 1/3", "gen 2/3", "scoring the candidates", "scoring the ensemble"]
+SHOWN = ["gen 0/3", "gen 1/3", "gen 2/3", "scoring the candidates", "scoring the ensemble"]
 SHOWN += ["gen 3/3", "scoring the test digits", "saving the result", "drawing"]
 """The beginning of each line of a run's progress where there is no terminal."""
 

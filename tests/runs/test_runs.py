@@ -99,7 +99,9 @@ def test_what_a_record_lacks_is_nan_and_an_empty_logbook_an_empty_frame():
 def test_a_missing_extra_is_one_line(logbook, tmp_path, monkeypatch, function, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
     arguments = [tmp_path / "log.parquet"] if function is to_parquet else []
-    with pytest.raises(ImportError, match=rf"^{module} is not installed: pip install 'deap-nn\[{extra}\]'$"):
+    with pytest.raises(
+        ImportError, match=rf"^{module} is not installed: pip install -c constraints.txt -e '\.\[{extra}\]'$"
+    ):
         function(logbook, *arguments)
     assert not list(tmp_path.iterdir())
 
