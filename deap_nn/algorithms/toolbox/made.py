@@ -314,4 +314,4 @@ class StrategyToolbox(MadeToolbox):
         if alias not in ("mate", "select"):
             return None
         what = "no pairwise crossover" if alias == "mate" else "no selection of parents: all members count by rank"
-        return f'an evolution strategy has {what}; make_toolbox(..., preset="ga") has one'
+        return f'an evolution strategy has {what}; eaGenerateUpdate runs it, and make_toolbox(..., preset="ga") has one'
