@@ -112,7 +112,7 @@ _find, _names = lazy(
     },
 )
 
-if not TYPE_CHECKING:  # a type checker reads no list that is made: to it, all names above are exported
+if not TYPE_CHECKING:  # a type checker cannot read a computed list; without one it takes all names above as exported
     __all__ = _names
 
 moved.install()
@@ -121,7 +121,7 @@ if running_under_scoop():
 
 
 def __getattr__(name: str) -> Any:
-    if name == "keras":  # not in __all__: importing it imports TensorFlow
+    if name == "keras":  # not in __all__, so that ``from deap_nn import *`` does not import TensorFlow
         return importlib.import_module("deap_nn.models.tensorflow").keras
     if name == "PRESETS":
         return importlib.import_module("deap_nn.algorithms.toolbox.presets").PRESETS

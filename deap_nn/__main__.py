@@ -1,4 +1,4 @@
-"""The one command ``deap-nn``: what ``python -m deap_nn.NAME`` does, by name."""
+"""The command ``deap-nn``: ``deap-nn NAME`` runs the same code as ``python -m deap_nn.NAME``."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ COMMANDS = {
     "replay": "recompute any member of any generation of a run",
     "report": "show a run in a browser, draw its pictures, or compare runs",
 }
-"""What it does: the modules of the package, and what each is for."""
+"""The modules of the package that are commands, and their purposes."""
 
 
 def usage() -> str:
-    """Return what ``deap-nn --help`` prints."""
+    """Return the text of ``deap-nn --help``."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {purpose}" for name, purpose in COMMANDS.items()]
     return "\n".join(["usage: deap-nn COMMAND ...", "", *lines, "", "deap-nn COMMAND --help shows its options."])
 
 
 def main() -> int:
-    """Do what the command line says, and return the exit status."""
+    """Run the command that the command line names, and return its exit status."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in ("-h", "--help"):
         print(usage())
@@ -42,12 +42,12 @@ def main() -> int:
     sys.argv = [f"deap-nn {name}", *sys.argv[2:]]
     if name != "replay":
         return int(module.main())
-    with signals.interruptible():  # it breeds, and leaves files behind if it is just killed
+    with signals.interruptible():  # a plain kill would leave files of its genomes behind
         return int(module.main())
 
 
 def run() -> None:
-    """Be the command."""
+    """Run the command ``deap-nn``."""
     run_command(main)
 
 

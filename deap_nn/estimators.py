@@ -1,4 +1,4 @@
-"""A genetic algorithm in scikit-learn's manners: `EvolvedClassifier` and `EvolvedRegressor`.
+"""Neural networks with evolved weights as scikit-learn estimators: `EvolvedClassifier` and `EvolvedRegressor`.
 
 References
 ----------
@@ -42,12 +42,12 @@ with optional("sklearn"):
 
 
 CHUNK = 256
-"""So many samples are answered at a time, always: what is answered to one does not depend on the others."""
+"""The number of samples in each call of the model. It is fixed, so that a sample's outputs do not depend on others."""
 
 
 @dataclass(eq=False, repr=False)
 class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """What both estimators do: evolve a network that answers with some numbers."""
+    """The common part of both estimators: they evolve a network with a number of outputs."""
 
     _loss: ClassVar[str]
 
@@ -67,7 +67,7 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
     init: Any = None
 
     def _samples_type(self) -> type[np.floating[Any]]:
-        """Return what samples are checked as: the perceptron's are standardised before they are rounded to float32."""
+        """Return the type to check samples as: the perceptron's are standardised before they are rounded to float32."""
         return np.float64 if self.model is None else np.float32
 
     def _evolve(self, x: NDArray[Any], y: NDArray[Any], outputs: int, weights: NDArray[Any] | None) -> None:
@@ -104,8 +104,8 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         try:
             readouts, logbook = self._evolve_problem(problem, seed)
             try:
-                model = problem.to_model(readouts.individual)  # a function may return one model again and again
-            except TypeError:  # it cannot be built again
+                model = problem.to_model(readouts.individual)  # a copy, as a function may return the same model twice
+            except TypeError:  # the model cannot be built from its configuration
                 model = problem.assign(readouts.individual, network)
         finally:
             problem.release()
@@ -113,8 +113,8 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         self._from_logits = problem.from_logits[0]
 
     @contextlib.contextmanager
-    def _leaving_what_was_there(self) -> Iterator[None]:
-        """Put everything back where the body, a `fit`, fails."""
+    def _unchanged_on_failure(self) -> Iterator[None]:
+        """Restore all attributes if the body, a `fit`, fails."""
         before = dict(vars(self))
         try:
             yield
@@ -123,7 +123,7 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
             raise
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Return whether there is a network."""
+        """Return whether the estimator has a network."""
         return hasattr(self, "model_")
 
     def _evolve_problem(self, problem: KerasProblem, seed: int) -> tuple[Readouts, Logbook]:
@@ -136,8 +136,8 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         _, logbook = evolve(members, toolbox, self.generations, seed=seed, callbacks=callbacks, progress=self.verbose)
         return readouts, logbook
 
-    def _answers(self, x: ArrayLike) -> NDArray[np.float64]:
-        """Return what the network answers; shape (samples, outputs)."""
+    def _outputs(self, x: ArrayLike) -> NDArray[np.float64]:
+        """Return the network's outputs; shape (samples, outputs)."""
         check_is_fitted(self)
         mean = getattr(self, "input_mean_", None)
         samples = validate_data(self, x, dtype=np.float32 if mean is None else np.float64, reset=False)
@@ -154,43 +154,44 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
 
 @dataclass(eq=False, repr=False)
 class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor have these
-    """A neural network classifier whose weights are evolved, as a scikit-learn estimator.
+    """A neural network classifier with evolved weights, as a scikit-learn estimator.
 
-    The cross-entropy of one mini-batch a generation is minimised by `make_toolbox`'s "ga"; of every 25th generation
-    the best member and the mean of the parents are scored on the validation samples, and the best of these is kept.
+    The genetic algorithm minimises the cross-entropy of one mini-batch in each generation. Every 25 generations and at
+    the end, the validation samples score the best member and the mean of the parents; the best of these is the result.
 
     Parameters
     ----------
     model : callable, optional
-        Takes the number of features and of classes, and returns a built Keras model that answers with a softmax or
-        with logits, a number for each class. By default a perceptron on standardised samples.
+        Takes the numbers of features and of classes, and returns a built Keras model. Its outputs are a softmax or
+        logits, one for each class. By default a perceptron on standardised samples.
     hidden_layer_sizes : int or sequence of int
         The units of the perceptron's hidden layers.
     activation : str
-        Their activation, as Keras names it.
+        Their activation, by its name in Keras.
     population, generations : int
-        How many networks, at least 2, and how often they have children, at least 1.
+        The number of members, at least 2, and of generations after the initial one, at least 1.
     batch_size : int
         Samples in a mini-batch, at least 1; all, if there are fewer.
     validation_fraction : float
-        This share of the samples, drawn at random, is not trained on: above 0, below 1.
+        The share of the samples, drawn at random, that is kept for validation: above 0, below 1.
     patience : int, optional
-        Stop after so many generations without a lower validation error.
+        Stop after this number of generations, at least 1, without a lower validation error.
     random_state : int, numpy.random.RandomState, optional
-        Decides everything random.
+        The seed or generator of all random numbers.
     verbose : bool
         Whether to show progress.
     preset, sigma, init
-        The algorithm, the mutation step size and the first weights, as `make_toolbox` takes them.
+        The algorithm, the mutation step size and the first weights, as in `make_toolbox`.
     class_weight : dict or "balanced", optional
         A weight for each label, 1 if left out; "balanced" is inverse to the number of samples.
 
     Attributes
     ----------
     model_ : keras.Model
-        The network; where it is a perceptron, samples are standardised before it sees them.
+        The network. The default perceptron takes standardised samples.
     input_mean_, input_scale_ : numpy.ndarray or None
-        What they are standardised with, shape (features,); None where `model` was given, which sees them as they are.
+        The mean and the scale of each feature that standardise the perceptron's samples, shape (features,). None if
+        `model` was given, which takes samples unchanged.
     classes_ : numpy.ndarray
         The labels, sorted.
     logbook_ : deap.tools.Logbook
@@ -200,7 +201,7 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor
     n_features_in_ : int
         Features of a sample.
     feature_names_in_ : numpy.ndarray
-        Their names, where they had any.
+        Their names, if the samples of `fit` had names.
 
     Examples
     --------
@@ -218,7 +219,7 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> EvolvedClassifier:
         """Evolve a network for samples of shape (samples, features), and labels and weights of shape (samples,)."""
-        with self._leaving_what_was_there():
+        with self._unchanged_on_failure():
             samples, labels = validate_data(self, X, y, dtype=self._samples_type(), ensure_min_samples=2)
             check_classification_targets(labels)
             self.classes_, numbers = np.unique(labels, return_inverse=True)
@@ -230,29 +231,29 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of each class; shape (samples, classes)."""
-        answers = self._answers(X)
+        outputs = self._outputs(X)
         shares: NDArray[np.float64] = (
-            softmax(answers, axis=1) if self._from_logits else answers / answers.sum(axis=1, keepdims=True)
+            softmax(outputs, axis=1) if self._from_logits else outputs / outputs.sum(axis=1, keepdims=True)
         )
         return shares
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the label of each sample; shape (samples,)."""
-        places = self._answers(X).argmax(axis=1)
+        places = self._outputs(X).argmax(axis=1)
         labels: NDArray[Any] = self.classes_[places]
         return labels
 
 
 class EvolvedRegressor(RegressorMixin, _Evolved):  # type: ignore[misc]  # nor have these
-    """A neural network regressor whose weights are evolved, as a scikit-learn estimator.
+    """A neural network regressor with evolved weights, as a scikit-learn estimator.
 
     The mean squared error of standardised targets is minimised; all else is as for `EvolvedClassifier`.
 
     Parameters
     ----------
     model : callable, optional
-        Takes the number of features and of targets, and returns a built Keras model that answers with numbers. By
-        default a perceptron on standardised samples.
+        Takes the numbers of features and of targets, and returns a built Keras model with an output for each target.
+        By default a perceptron on standardised samples.
     hidden_layer_sizes, activation, population, generations, batch_size, validation_fraction, patience, random_state, \
 verbose, preset, sigma, init
         As for `EvolvedClassifier`.
@@ -260,11 +261,11 @@ verbose, preset, sigma, init
     Attributes
     ----------
     model_ : keras.Model
-        The network, which answers with standardised targets; samples as for `EvolvedClassifier`.
+        The network. Its outputs are standardised targets; it takes samples as in `EvolvedClassifier`.
     input_mean_, input_scale_
         As for `EvolvedClassifier`.
     target_mean_, target_scale_ : numpy.ndarray
-        What they were standardised with: shape (targets,).
+        The mean and the scale that standardise each target, shape (targets,).
     logbook_, n_iter_, n_features_in_, feature_names_in_
         As for `EvolvedClassifier`.
 
@@ -279,16 +280,16 @@ verbose, preset, sigma, init
     _loss = "mse"
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn is to know: several targets are taken too."""
+        """Return scikit-learn's tags: the estimator also accepts several targets."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> EvolvedRegressor:
         """Evolve a network for samples of shape (samples, features) and targets of (samples,) or (samples, targets)."""
-        said = {"dtype": self._samples_type(), "multi_output": True, "y_numeric": True, "ensure_min_samples": 2}
-        with self._leaving_what_was_there():
-            samples, given = validate_data(self, X, y, **said)
+        options = {"dtype": self._samples_type(), "multi_output": True, "y_numeric": True, "ensure_min_samples": 2}
+        with self._unchanged_on_failure():
+            samples, given = validate_data(self, X, y, **options)
             self._one_target = np.ndim(given) == 1
             targets = np.asarray(given, np.float64).reshape(len(samples), -1)
             self.target_mean_, self.target_scale_ = mean_and_scale(targets)
@@ -297,14 +298,14 @@ verbose, preset, sigma, init
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the targets of each sample; shape (samples,) or (samples, targets), as they were to `fit`."""
-        answers: NDArray[np.float64] = self._answers(X)
-        answers = answers * self.target_scale_ + self.target_mean_
-        return answers[:, 0] if self._one_target else answers
+        """Return the targets of each sample; shape (samples,) or (samples, targets), as in `fit`."""
+        outputs: NDArray[np.float64] = self._outputs(X)
+        targets: NDArray[np.float64] = outputs * self.target_scale_ + self.target_mean_
+        return targets[:, 0] if self._one_target else targets
 
 
 def _weights(sample_weight: ArrayLike | None, samples: NDArray[Any]) -> NDArray[Any] | None:
-    """Return checked weights of samples, None for none; shape (samples,)."""
+    """Return checked weights of samples, shape (samples,), or None if there are none."""
     if sample_weight is None:
         return None
     weights: NDArray[Any] = _check_sample_weight(sample_weight, samples, dtype=np.float64)
@@ -312,7 +313,7 @@ def _weights(sample_weight: ArrayLike | None, samples: NDArray[Any]) -> NDArray[
 
 
 def _of_function(model: Any, features: int, outputs: int) -> keras.Model:
-    """Return the model that a user's function builds, or say in a line what is wrong with it."""
+    """Return the model that a user's function builds; TypeError or ValueError if it has the wrong kind or outputs."""
     from deap_nn.models.tensorflow import keras
 
     if isinstance(model, keras.Model) or not callable(model):
@@ -322,7 +323,7 @@ def _of_function(model: Any, features: int, outputs: int) -> keras.Model:
         raise TypeError(f"model must return a Keras model, got {type(network).__name__}")
     shape = np.shape(network(np.zeros((2, features), np.float32), training=False))
     if shape != (2, outputs):
-        raise ValueError(f"model must answer with {outputs} numbers a sample, got a shape of {shape} for two samples")
+        raise ValueError(f"model must have {outputs} outputs a sample, got a shape of {shape} for two samples")
     return network
 
 

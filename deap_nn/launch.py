@@ -1,4 +1,4 @@
-"""Run a script under SCOOP and end as it does: ``python -m deap_nn.launch [-n N] [--hostfile F] SCRIPT ARGS...``."""
+"""Run a script under SCOOP with its exit status: ``python -m deap_nn.launch [-n N] [--hostfile F] SCRIPT ARGS...``."""
 
 from __future__ import annotations
 
@@ -39,29 +39,29 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run what the command line says, and return the exit status of the script."""
+    """Run the script of the command line under SCOOP, and return its exit status."""
     options = parse_arguments()
     if not Path(options.script).is_file():
         raise InputError(f"argument SCRIPT: {options.script} is no file")
     if importlib.util.find_spec("scoop") is None:
-        raise InputError("SCOOP is missing: install it, or run the script with plain python")
+        raise InputError("SCOOP is missing: run pip install scoop, or run the script with plain python")
     hosts = read_hosts(options.hostfile) if options.hostfile else [Host(LOCAL[0], os.cpu_count() or 1)]
     hosts = shared_out(hosts, options.n or sum(host.workers for host in hosts))
     if not hosts[0].local:
         raise InputError(f"argument --hostfile: the first host must be this one, {socket.gethostname()}")
     address = options.address or (LOCAL[0] if all(host.local for host in hosts) else hosts[0].name)
     if not all(host.local for host in hosts) and not has_curve():
-        raise InputError("argument --hostfile: several hosts need a ZeroMQ with CURVE, which this pyzmq has not")
+        raise InputError("argument --hostfile: several hosts need a pyzmq with CURVE, which the installed one lacks")
     ssh = shlex.split(options.ssh)
     if not all(host.local for host in hosts) and (not ssh or shutil.which(ssh[0]) is None):
-        raise InputError(f"argument --ssh: {options.ssh!r} is no command here")
+        raise InputError(f"argument --ssh: this host has no command {options.ssh!r}")
     try:
         own_address(address, 9)
         socket.gethostbyname(address)
         if not all(host.local for host in hosts) and socket.gethostbyname(address).startswith("127."):
-            raise InputError(f"argument --address: other hosts cannot reach this one by {address}")
+            raise InputError(f"argument --address: must be a name by which other hosts reach this one, got {address}")
     except OSError as error:
-        raise InputError(f"argument --address: {address} is not known: {error}") from error
+        raise InputError(f"argument --address: {address} cannot be resolved: {error}") from error
     return Launch(hosts, address, options.ssh, options.python, [options.script, *options.arguments]).run()
 
 

@@ -31,7 +31,7 @@ class EvolvedModel:
     Attributes
     ----------
     model : keras.Model
-        A new model with the weights that did best on the validation samples.
+        A new model with the weights of the lowest validation error.
     individual : WeightList
         These weights.
     logbook : deap.tools.Logbook
@@ -56,16 +56,16 @@ class EvolvedModel:
     _from_logits: Any = field(default=None, repr=False)
 
     def evaluate(self, x: Any, y: Any, *, loss: Any = None, sample_weight: Any = None) -> dict[str, float]:
-        """Return each objective of the network on some samples, by its name.
+        """Return each objective of the network on samples, by its name.
 
         Parameters
         ----------
         x, y : array_like, or a list or dictionary of them
-            As `KerasProblem` takes them.
+            As in `KerasProblem`.
         loss : optional
-            Other objectives, as `KerasProblem` takes them, such as "error", which is 1 - accuracy.
+            Other objectives, as in `KerasProblem`, such as "error", which is 1 - accuracy.
         sample_weight : optional
-            As `KerasProblem` takes it.
+            As in `KerasProblem`.
         """
         own = {"loss": self.problem.objectives, "from_logits": self._from_logits}
         words = own if loss is None else {"loss": loss}
@@ -77,7 +77,7 @@ class EvolvedModel:
 
 
 def _container(objectives: int) -> type[WeightList]:
-    """Return a class of individuals with a number of objectives, which are only read."""
+    """Return a class of individuals with a number of objectives: they are read only, so the signs do not matter."""
     fitness = type("Scores", (base.Fitness,), {"weights": (-1.0,) * objectives})
 
     class Scored(WeightList):
@@ -109,18 +109,17 @@ def evolve_model(
     Parameters
     ----------
     model : keras.Model
-        Built, as `KerasProblem` takes it; it is not changed, unless it cannot be built again from its configuration:
-        then it gets the weights itself, with a warning. If it is compiled, its loss is minimised, else the
-        cross-entropy.
+        A built model, as in `KerasProblem`. It is not changed. Only a model that cannot be built from its configuration
+        gets the weights itself, with a warning. The loss of a compiled model is minimised, else the cross-entropy.
     x, y : array_like, or a list or dictionary of them
         Inputs and targets; the last fifth is for validation.
     population, generations : int
         The number of members, at least 2, and of generations after the initial one, at least 0.
     seed : int
-        Decides everything random.
+        The seed of all random numbers.
     **options
         Arguments of `KerasProblem` (such as ``loss`` or ``validation_data``), `make_toolbox` (``preset``,
-        ``batch_size``, ``sigma``) and `evolve` (``callbacks``, ``verbose``), and ``map``, which shares the work.
+        ``batch_size``, ``sigma``) and `evolve` (``callbacks``, ``verbose``), and ``map``, the map of the evaluations.
 
     Returns
     -------
@@ -130,7 +129,7 @@ def evolve_model(
     Raises
     ------
     TypeError
-        If an option is an argument of none of the three, or `model` is no Keras model.
+        If none of the three has an argument of an option's name, or `model` is no Keras model.
     ValueError
         If an argument is out of range.
 
@@ -172,6 +171,6 @@ def evolve_model(
     try:
         network = problem.to_model(best)
     except TypeError:
-        warnings.warn("model cannot be built again from its configuration, so it got the weights itself", stacklevel=2)
+        warnings.warn("model cannot be built from its configuration: it got the weights itself", stacklevel=2)
         network = problem.assign(best, model)
     return EvolvedModel(network, best, logbook, members, error, toolbox, problem, options.get("from_logits"))

@@ -1,7 +1,7 @@
-"""Read pictures of digits with the network that a run kept: ``deap-nn predict RUN IMAGES...``.
+"""Classify pictures of digits by the network of a run: ``deap-nn predict RUN IMAGES...``.
 
-A picture is prepared as those of MNIST were: light on dark, scaled to 20 pixels, and put in the middle of 28 by its
-centre of mass.
+A picture is prepared like those of MNIST: light on dark, scaled to 20 by 20 pixels, and centred in 28 by 28 pixels by
+its centre of mass.
 
 References
 ----------
@@ -28,30 +28,30 @@ from deap_nn.process.cli import Parser, run_command
 from deap_nn.runs.config import read_config
 
 SIDE, BOX = 28, 20
-"""Pixels of a side of MNIST's pictures, and of the box that a digit fills."""
+"""The sides of MNIST's pictures and of the box that a digit fills, in pixels."""
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-"""The formats of pictures that are read: Pillow's other readers are many, and of various quality."""
+"""The formats of pictures that are read: others would expose less tested readers of Pillow to a stranger's file."""
 
 MOST_PIXELS = 50_000_000
-"""A picture of more pixels is not read."""
+"""The largest number of pixels of a picture that is read."""
 
 LEAST_CONTRAST = 32
-"""A picture whose lightest and darkest pixels differ by less shows nothing."""
+"""The least difference in grey levels between a digit and its background."""
 
 
 def as_digit(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a picture as MNIST has them; shape (28, 28).
+    """Return a picture in MNIST's format; shape (28, 28).
 
     Parameters
     ----------
     pixels : numpy.ndarray
-        Grey levels, 0 to 255, shape (rows, columns); dark on light if its edge is light.
+        Grey levels, 0 to 255, shape (rows, columns). A light edge means dark on light.
 
     Raises
     ------
     ValueError
-        If it shows nothing.
+        If the contrast is too low to show a digit.
     """
     from PIL import Image
 
@@ -69,7 +69,7 @@ def as_digit(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     factor = BOX / max(cut.shape)
     height, width = (max(1, round(factor * length)) for length in cut.shape)
     small = np.asarray(Image.fromarray(cut.astype(np.uint8)).resize((width, height), Image.Resampling.LANCZOS))
-    if not small.any():  # specks far apart
+    if not small.any():  # scaling has averaged out distant specks
         raise ValueError("shows nothing that stands out")
     centre = center_of_mass(small.astype(np.float64))
     corner = [
@@ -81,12 +81,12 @@ def as_digit(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def read_picture(path: str, *, as_it_is: bool = False) -> NDArray[np.uint8]:
-    """Read a picture file, and prepare it unless it `as_it_is` has 28 by 28 pixels, light on dark.
+    """Read a picture file, and prepare it; with `as_it_is` it must have 28 by 28 pixels, light on dark.
 
     Raises
     ------
     InputError
-        If the file is missing, no picture, or shows nothing.
+        If the file is missing, is no picture, or has too low a contrast to show a digit.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -94,8 +94,8 @@ def read_picture(path: str, *, as_it_is: bool = False) -> NDArray[np.uint8]:
         with Image.open(path, formats=FORMATS) as image:
             if (size := math.prod(image.size)) > MOST_PIXELS:
                 raise ValueError(f"has {size:,} pixels, at most {MOST_PIXELS:,} are read")
-            upright = ImageOps.exif_transpose(image)  # a telephone says how it was held
-            if upright.mode.startswith("I;16"):  # a scanner's: Pillow would cut all above 255 off
+            upright = ImageOps.exif_transpose(image)  # a phone stores the camera's orientation, and does not rotate
+            if upright.mode.startswith("I;16"):  # Pillow would clip the 16 bits of a scanner at 255
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
             flat = Image.new("RGBA", upright.size, "white")
             flat.alpha_composite(upright.convert("RGBA"))
@@ -106,7 +106,7 @@ def read_picture(path: str, *, as_it_is: bool = False) -> NDArray[np.uint8]:
             raise ValueError(f"has {pixels.shape[1]} x {pixels.shape[0]} pixels, not {SIDE} x {SIDE}")
     except UnidentifiedImageError as error:
         known = ", ".join(FORMATS)
-        raise InputError(f"argument IMAGES: {printable(path)}: no picture in {known} that can be read") from error
+        raise InputError(f"argument IMAGES: {printable(path)}: must be a picture in {known}") from error
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"argument IMAGES: {printable(path)}: {reason}") from error
@@ -114,7 +114,7 @@ def read_picture(path: str, *, as_it_is: bool = False) -> NDArray[np.uint8]:
 
 
 def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return how probable each class is to the run's network; shape (digits, classes).
+    """Return the probability of each class by the run's network; shape (digits, classes).
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        If the network is missing, damaged, takes no such pictures, or does not answer with classes.
+        If the network is missing or damaged, takes inputs of another size, or has no outputs of classes.
     """
     from deap_nn.models.outputs import answers_with_logits
     from deap_nn.models.reference import load_model
@@ -145,10 +145,10 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
         raise InputError(f"argument RUN: its network takes inputs of {shape}, not pictures of {SIDE} x {SIDE}")
     answers = keras.tree.flatten(model(digits.reshape(-1, *shape).astype(np.float32) / 255.0, training=False))
     if len(answers) != 1 or answers[0].ndim != 2:
-        raise InputError(f"argument RUN: its network answers with {_shapes(answers)}, not with classes")
+        raise InputError(f"argument RUN: its network outputs {_shapes(answers)}, not classes")
     values = np.asarray(answers[0], np.float64)
     logits = answers_with_logits(model, output=values)
-    if values.shape[1] == 1:  # of the second of two classes
+    if values.shape[1] == 1:  # a single output is that of the second of two classes
         second = expit(values) if logits else values
         return np.hstack([1 - second, second])
     found: NDArray[np.float64] = softmax(values, axis=1) if logits else values

@@ -1,6 +1,6 @@
-"""Give the weights of any member of a run back: ``python -m deap_nn.replay DIR --generation G --output FILE``.
+"""Recompute the weights of any member of a run: ``python -m deap_nn.replay DIR --generation G --output FILE``.
 
-They are bred again from the recipes in the run's checkpoint, which holds no weights.
+They are bred from the recipes in the run's checkpoint, or from its keyframe.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def parse_arguments() -> argparse.Namespace:
     add_output("--output", required=True, metavar="FILE", help="new .npz file of weights or .keras file (required)")
     options = parser.parse_args()
     if options.mean and options.member is not None:
-        raise InputError("argument --mean: is no member, so not with --member")
+        raise InputError("argument --mean: not with --member: give one of them")
     return options
 
 
 def read_past(options: argparse.Namespace) -> list[Generation]:
-    """Return the generations of the run's checkpoint, up to the one that is asked for."""
+    """Return the generations of the run's checkpoint, up to that of ``--generation``."""
     if not Path(options.run, "checkpoint").is_dir():
         raise InputError(f"argument DIR: {options.run} has no checkpoint")
     try:
@@ -86,7 +86,7 @@ def read_data(options: argparse.Namespace, config: dict[str, Any]) -> Dataset:
     except (DataError, ValueError) as error:
         raise InputError(f"argument --data: {error}") from error
     if dataset.reference.sha256 != known.get("sha256"):
-        raise InputError("argument --data: these are not the data of the run")
+        raise InputError("argument --data: the content differs from the run's data")
     return dataset
 
 
@@ -104,7 +104,7 @@ def wire(config: dict[str, Any], dataset: Dataset) -> base.Toolbox:
 
 
 def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Toolbox, past: list[Generation]) -> Any:
-    """Return the member that is asked for."""
+    """Return the member that the options name, and its place in its generation; the places of several for a mean."""
     last = past[-1]
     place: Any = options.member if options.member is not None else int(np.argmax(last.wvalues[:, 0]))
     if options.mean:
@@ -129,13 +129,14 @@ def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Too
         member = lineage.past.recall(last.number, place)
         missing = len(lineage.known.recipes)
         if lineage.past.seconds_to_breed(missing) > KEYFRAME_SECONDS:
-            print(f"{missing} genomes are bred, about {lineage.past.seconds_to_breed(missing):.0f} s", flush=True)
-        member.flat  # noqa: B018  (bred while there is a cache)
+            takes = f"takes about {lineage.past.seconds_to_breed(missing):.0f} s"
+            print(f"recomputing {missing} genomes {takes}", flush=True)
+        member.flat  # noqa: B018  (reading it breeds the weights, for which the lineage's cache must still be open)
     return member, place
 
 
 def main() -> int:
-    """Do what the command line says, and return the exit status: 1 where the fitness is not the logged one."""
+    """Recompute the member of the command line, and return the exit status: 1 if its fitness is not the logged one."""
     keras_extras.leave_out()
     options = parse_arguments()
     output = Path(options.output)
@@ -148,7 +149,7 @@ def main() -> int:
     config = read_config(options.run, "DIR")
     config |= kept_files(options.run, config)
     if "preset" not in config and "model" not in config:
-        raise InputError("argument DIR: experiments/mnist.py made what can be replayed, no script's toolbox is known")
+        raise InputError("argument DIR: only runs of experiments/mnist.py can be replayed: other toolboxes are unknown")
     past = read_past(options)
     dataset = read_data(options, config)
     toolbox = wire(config, dataset)
@@ -162,15 +163,15 @@ def main() -> int:
     else:
         weights = layout_names(toolbox.layout, member)
         write_with(output, lambda partial: np.savez(partial, allow_pickle=False, **weights))
-    status, named, said = 0, "mean of the parents", f"fitness {fitness:.6g}"
+    status, named, scored = 0, "mean of the parents", f"fitness {fitness:.6g}"
     if not options.mean:
         named, logged = f"member {place}", abs(float(past[-1].wvalues[place, 0]))
-        lives_on = past[-1].number and place >= len(past[-1].wvalues) - toolbox.elites and toolbox.elite_batches > 1
-        if lives_on:
-            said += f" on this batch, logged as {logged:.6g}, a mean over its batches"
+        is_elite = past[-1].number and place >= len(past[-1].wvalues) - toolbox.elites
+        if is_elite and toolbox.elite_batches > 1:
+            scored += f" on this mini-batch, logged as {logged:.6g}, a mean over its mini-batches"
         elif fitness != logged:
-            status, said = 1, f"{said}, which differs from the logged {logged:.6g}"
-    print(f"generation {past[-1].number}, {named}: {said}, {', '.join(errors)}: {output}")
+            status, scored = 1, f"{scored}, which differs from the logged {logged:.6g}"
+    print(f"generation {past[-1].number}, {named}: {scored}, {', '.join(errors)}: {output}")
     return status
 
 

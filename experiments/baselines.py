@@ -1,9 +1,9 @@
 """Train the same network by other methods, in the same frame: ``baselines.py --method adam``.
 
-Data, mini-batches, first network, read-outs and files are those of ``experiments/mnist.py``; a generation is a step of
-the method on one mini-batch. Of a row of the log ``min`` to ``max`` tell what was scored for the step, and
-``train_error`` and ``val_error`` the method's one network after it. Run it with ``python -m scoop
-experiments/baselines.py`` to use every core where a method scores a population.
+Data, mini-batches, first network, candidates and files are those of ``experiments/mnist.py``. A generation is a step of
+the method on one mini-batch. In a row of the log ``min`` to ``max`` are the fitness of the networks that the step
+scored; ``train_error`` and ``val_error`` are those of the method's one network after it. Run it with ``python -m scoop
+experiments/baselines.py`` to use every core if a method scores a population.
 
 References
 ----------
@@ -58,7 +58,7 @@ keras_extras.leave_out()
 prepare_worker("deap_nn.problems.measures", "deap_nn.operators.compiled.centre")
 
 RATES = {"sgd": 0.1, "adam": 0.001, "openai-es": 0.01, "random": None, "easimple": None}
-"""The methods, and the learning rate of each where it has one."""
+"""The learning rate of each method; None if it has no learning rate."""
 
 ONLY_FOR = {
     "rate": ("sgd", "adam", "openai-es"),
@@ -68,10 +68,10 @@ ONLY_FOR = {
     "scale": ("openai-es",),
     "precision": ("openai-es", "random", "easimple"),
 }
-"""Options that are for some methods alone."""
+"""The methods of each option that is not for all methods."""
 
 ADDED = {"training_size": 0}
-"""Options that ``config.json`` of older runs does not have, and what they were then."""
+"""Options that ``config.json`` of older runs lacks, and their values then."""
 
 NOT_STORED = ("output", "no_progress", *MAP_OPTIONS)
 """Options that are no settings of a run."""
@@ -378,26 +378,26 @@ def describe_method(options: argparse.Namespace, toolbox: Toolbox) -> str:
 
 
 def common_options(method: str) -> set[str]:
-    """Return the names of the options that say the same of a method and of ``experiments/mnist.py``."""
+    """Return the names of the options that mean the same for a method and for ``experiments/mnist.py``."""
     names = vars(make_parser().parse_args(["--method=sgd"])).keys() - ONLY_FOR.keys()
     return names | {name for name in ("population", "precision") if method in ONLY_FOR[name]}
 
 
 def complete(options: argparse.Namespace) -> argparse.Namespace:
-    """Fill in what the method decides, and check what depends on it."""
+    """Fill in the method's default options, and check the options that depend on it."""
     usual = {"rate": RATES[options.method], "momentum": 0.0, "population": 200, "sigma": 0.02, "scale": "none"}
     for name, methods in ONLY_FOR.items():
         if options.method in methods and getattr(options, name) is None:
             setattr(options, name, usual.get(name))
         elif options.method not in methods and getattr(options, name) is not None:
-            raise InputError(f"argument --{name}: is for --method {' or '.join(methods)}, got {options.method}")
+            raise InputError(f"argument --{name}: needs --method {' or '.join(methods)}, got {options.method}")
     if options.method == "openai-es" and options.population % 2:
         raise InputError(f"argument --population: must be even, got {options.population}")
     return options
 
 
 def method_of(options: argparse.Namespace, toolbox: Toolbox) -> Method:
-    """Return the method that the options ask for, at its beginning: the first member of mnist.py's population."""
+    """Return the method of the options, at its start: the first member of mnist.py's population."""
     from deap_nn.models.tensorflow import keras
 
     keras.utils.set_random_seed(options.seed % 2**32)
@@ -478,7 +478,7 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
 
 
 def main() -> int:
-    """Train as the command line asks for, and return the exit status."""
+    """Train by the method of the command line, and return the exit status."""
     from mnist import fresh_directory, read_data
 
     options = complete(make_parser().parse_args())

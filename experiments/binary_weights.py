@@ -57,7 +57,7 @@ def binary(genomes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def error_rates(genomes: np.ndarray, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the share of samples that each network misreads; a tie counts by how many classes share it."""
+    """Return the share of samples that each network misclassifies; a tie of n classes counts as 1 - 1/n or 1."""
     hidden, threshold, output = binary(genomes)
     with BLAS.limit(limits=1, user_api="blas"):
         on = (inputs @ hidden > threshold[:, None]).astype(np.float32)
@@ -114,11 +114,11 @@ def make_toolbox(population: int, generations: int, seed: int, map_: Map = map) 
 
 
 def main() -> int:
-    """Evolve the network, and draw its error and what its hidden units look for."""
+    """Evolve the network, and draw its error and the weights of its hidden units."""
     parser = Parser("Evolve a network of binary weights and step activations that reads digits.")
     parser.add_argument("--generations", type=integer(1), default=500, metavar="N", help="generations")
     parser.add_argument("--population", type=integer(4), default=100, metavar="N", help="members of the population")
-    parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
+    parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="seed of all random numbers")
     parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the run and the hidden weights there")
     add_map_options(parser)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""An agent that balances Gymnasium's CartPole: a network whose fitness is what it earns in several episodes.
+"""An agent that balances Gymnasium's CartPole: a network with its mean return of several episodes as the fitness.
 
 Run it with plain ``python experiments/cartpole.py`` or under ``python -m scoop``. It needs the extra "gymnasium".
 """
@@ -34,7 +34,7 @@ prepare_worker()
 
 LAYOUT = Layout(("hidden", "bias", "output"), ((4, 8), (8,), (8, 2)))
 TRIALS, UNSEEN = range(1000, 1005), range(20)
-"""The seeds of the episodes that are the fitness, and of those that tell whether the agent balances."""
+"""The seeds of the episodes of the fitness, and of the episodes that test the result."""
 
 
 creator.create("FitnessReturn", base.Fitness, weights=(1.0,))
@@ -93,11 +93,11 @@ def make_toolbox(seed: int, map_: Map = map) -> base.Toolbox:
 
 
 def main() -> int:
-    """Evolve an agent, and tell its return in episodes that it has not seen."""
+    """Evolve an agent, and print its return in the test episodes."""
     parser = Parser("Evolve an agent that balances CartPole.")
     parser.add_argument("--generations", type=integer(1), default=30, metavar="N", help="generations at most")
     parser.add_argument("--population", type=integer(2), default=40, metavar="N", help="members of the population")
-    parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
+    parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="seed of all random numbers")
     parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the run and the pole there")
     add_map_options(parser)
     options = parser.parse_args()

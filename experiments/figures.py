@@ -1,4 +1,4 @@
-"""Figures of what an experiment found: lines, points, images, a family tree, a study, in the style of the reports."""
+"""Figures of an experiment's results: lines, points, images, a family tree, a study, in the style of the reports."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def draw_images(
     path : path-like
         The picture, a PNG.
     title : str
-        What the images are.
+        The subject of the images.
     names : sequence of str
         A name for each image, or none at all.
     """
@@ -154,7 +154,7 @@ def draw_genealogy(
     path : path-like
         The picture, a PNG.
     best : int
-        Whose family it is.
+        The individual whose family is drawn, by its number.
     """
     rows: dict[int, list[int]] = {}
     for number, generation in sorted(generations.items()):
@@ -187,14 +187,14 @@ def draw_genealogy(
 
 
 def draw_surface(columns: Columns, surface: NDArray[np.float64], path: str | os.PathLike[str]) -> None:
-    """Draw a small run with two inputs: its curve, and what the best network answers on the unit square.
+    """Draw a small run with two inputs: its curve, and the best network's outputs on the unit square.
 
     Parameters
     ----------
     columns : mapping
         A logbook by columns.
     surface : numpy.ndarray
-        The answers, 0 to 1, shape (n, n): rows are the second input from 0 to 1, columns the first.
+        The outputs, 0 to 1, shape (n, n): rows are the second input from 0 to 1, columns the first.
     path : path-like
         The picture, a PNG.
     """
@@ -244,13 +244,13 @@ def draw_study(
 ) -> None:
     """Draw the validation error of each setting of a study: the median of its seeds, and the quartiles.
 
-    The error is that of the mean of the parents where a row has it, and else of the best member. Where rows have a
-    ``mean_training`` or ``best_training`` a dotted line shows the median error on training samples.
+    The error is that of the mean of the parents if a row has it, else of the best member. If rows have a
+    ``mean_training`` or ``best_training``, a dotted line shows the median error on training samples.
 
     Parameters
     ----------
     rows : sequence of mapping
-        What ``experiments/sweep.py`` writes: ``setting``, ``evaluations``, ``gen``, ``best`` and ``mean``, and maybe
+        Rows of ``experiments/sweep.py``: ``setting``, ``evaluations``, ``gen``, ``best`` and ``mean``, and optionally
         ``best_training`` and ``mean_training``; rows without an error are left out.
     path : path-like
         The picture, a PNG.

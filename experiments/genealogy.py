@@ -1,4 +1,4 @@
-"""Who descends from whom: DEAP's ``History`` by numbers alone, without copies of the weights."""
+"""The family tree of a run: DEAP's ``History`` with numbers only, without copies of the weights."""
 
 import random
 from types import SimpleNamespace
@@ -17,12 +17,12 @@ toolbox = make_toolbox("mlp", "mnist5k", seed=1, parents=8)
 
 
 class HistoryOfNumbers(tools.History):
-    """DEAP's history, which deep-copies what it is shown: so it is shown stand-ins that are a number and a generation.
+    """DEAP's history of stand-ins, each a number and a generation: it deep-copies all individuals that it gets.
 
     Parameters
     ----------
     clock : Clock
-        The toolbox's own, which knows the generation.
+        The toolbox's clock, which counts the generations.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -30,7 +30,7 @@ class HistoryOfNumbers(tools.History):
         self.clock = clock
 
     def update(self, individuals: list[Individual]) -> None:
-        """Give new numbers to individuals; where they have numbers, those are of their parents."""
+        """Give new numbers to individuals; numbers that they already have are those of their parents."""
         stand_ins = [SimpleNamespace(generation=self.clock.generation) for _ in individuals]
         for stand_in, individual in zip(stand_ins, individuals, strict=True):
             if hasattr(individual, "history_index"):

@@ -34,7 +34,7 @@ TARGETS = np.repeat(np.float32([1, -1]), len(ARM))
 
 
 def answers(individual: WeightList) -> np.ndarray:
-    """Return the answers of a network, -1 to 1, to all points; shape (points,)."""
+    """Return the outputs of a network, -1 to 1, for all points; shape (points,)."""
     w1, b1, w2, b2, w3 = individual
     return np.tanh(np.tanh(np.tanh(3 * INPUTS @ w1 + b1) @ w2 + b2) @ w3)[:, 0]
 
@@ -83,7 +83,7 @@ def main() -> int:
     parser.add_argument("--population", type=integer(6), default=50, metavar="N", help="members of each island")
     parser.add_argument("--islands", type=integer(2, 8), default=4, metavar="N", help="islands")
     parser.add_argument("--every", type=integer(0), default=25, metavar="N", help="generations to a migration; 0: none")
-    parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
+    parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="seed of all random numbers")
     parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the best of each island there")
     add_map_options(parser)
     options = parser.parse_args()
@@ -95,7 +95,7 @@ def main() -> int:
     for number, error in enumerate(best[-1], 1):
         print(f"island {number}: mean squared error {error:.4f}")
     winner = tools.selBest([individual for island in islands for individual in island], 1)[0]
-    print(f"the best network tells {np.mean(answers(winner) * TARGETS > 0):.1%} of the points apart")
+    print(f"the best network classifies {np.mean(answers(winner) * TARGETS > 0):.1%} of the points correctly")
     if options.output:
         from figures import Panel, draw_panels
 

@@ -42,9 +42,9 @@ def by_adam(seed: int, epochs: int) -> float:
 def main() -> int:
     """Train the network in both ways, and print both accuracies for each seed."""
     parser = Parser("Train a small Keras model by the genetic algorithm and by Adam.")
-    parser.add_argument("--seeds", type=integer(1), default=3, metavar="N", help="the seeds 1 to N")
-    parser.add_argument("--generations", type=integer(1), default=200, metavar="N", help="of 100 networks each")
-    parser.add_argument("--epochs", type=integer(1), default=200, metavar="N", help="of Adam, 13 gradients each")
+    parser.add_argument("--seeds", type=integer(1), default=3, metavar="N", help="number of seeds, from 1")
+    parser.add_argument("--generations", type=integer(1), default=200, metavar="N", help="generations of 100 networks")
+    parser.add_argument("--epochs", type=integer(1), default=200, metavar="N", help="epochs of Adam, 13 gradients each")
     options = parser.parse_args()
     for seed in range(1, options.seeds + 1):
         found = f"ga {evolved(seed, options.generations):.3f}, Adam {by_adam(seed, options.epochs):.3f}"

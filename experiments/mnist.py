@@ -51,7 +51,7 @@ keras_extras.leave_out()
 prepare_worker("deap_nn.problems.measures", "deap_nn.operators.compiled.crossing", "deap_nn.operators.compiled.centre")
 
 QUICK_ANSWERS = 1000
-"""On so many validation digits the answers are kept of a run that is broken off: who ends it does not wait long."""
+"""The number of validation digits whose predictions an interrupted run saves: few, so that it ends soon."""
 
 
 def read_data(options: argparse.Namespace) -> Dataset:
@@ -70,7 +70,7 @@ def read_data(options: argparse.Namespace) -> Dataset:
 
 
 def check_device(options: argparse.Namespace) -> None:
-    """Check that there is what the fitness is to be computed on, before there is a folder."""
+    """Check that the device of the fitness exists, before the folder is made."""
     if options.device == "cpu":
         return
     from deap_nn.models.tensorflow import configure_tensorflow
@@ -82,7 +82,7 @@ def check_device(options: argparse.Namespace) -> None:
 
 
 def check_files(options: argparse.Namespace, dataset: Dataset) -> None:
-    """Check the files that are given of a model and of weights, before there is a folder."""
+    """Check the files of ``--keras`` and ``--init``, before the folder is made."""
     if options.keras is None and options.init_weights is None:
         return
     from deap_nn.models.checks import check_alike, check_fit
@@ -109,18 +109,18 @@ def check_files(options: argparse.Namespace, dataset: Dataset) -> None:
         for name in FILES:
             path = getattr(options, name)
             if path is not None and config.get(f"{name}_sha256") != digest_of(path):
-                raise InputError(f"argument --resume: {path} is not what it was when the run began")
+                raise InputError(f"argument --resume: {path} has changed since the run began")
 
 
 def make_directory(options: argparse.Namespace) -> RunDirectory:
-    """Return the folder of the run: a new one, or that of the run to go on with."""
+    """Return the folder of the run: a new one, or that of the run to resume."""
     if options.resume is not None:
         return RunDirectory(options.resume, again=True, asked_generations=options.generations)
     return fresh_directory(options)
 
 
 def fresh_directory(options: argparse.Namespace) -> RunDirectory:
-    """Make the folder of a run: the one asked for, or one under ``runs/`` whose name is not taken."""
+    """Make the folder of a run: that of ``--output``, or a new one under ``runs/``."""
     asked = {"asked_generations": options.generations}
     if options.output is not None:
         return RunDirectory.create(check_new_folder(options.output, "--output"), "--output", **asked)
@@ -137,7 +137,7 @@ def fresh_directory(options: argparse.Namespace) -> RunDirectory:
 
 
 def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) -> dict[str, Any]:
-    """Return what ``config.json`` holds."""
+    """Return the content of ``config.json``."""
     chosen = {name: value for name, value in vars(options).items() if name not in NOT_STORED}
     return {
         **chosen,
@@ -156,7 +156,7 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
 
 
 def events_logger(options: argparse.Namespace) -> TensorBoardLogger | None:
-    """Return what writes events for TensorBoard, if that is asked for."""
+    """Return the callback of ``--tensorboard``, or None."""
     if options.tensorboard is None:
         return None
     try:
@@ -176,7 +176,7 @@ def run(
     map_: Map,
     terminal: Terminal,
 ) -> None:
-    """Evolve, and leave the whole run in its directory."""
+    """Evolve, and write the whole run into its folder."""
     terminal.begin(directory, dataset.classes, can_resume=checkpoint is not None)
     toolbox = toolbox_of(SETTINGS[options.preset] | vars(options), dataset)
     toolbox.register("map", map_)
@@ -219,7 +219,7 @@ def run(
 def keeping_result(
     directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str, terminal: Terminal
 ) -> Iterator[None]:
-    """Save the result of the run that is the body, also of one that is broken off."""
+    """Save the result of the body, which is the run, also if it fails or is interrupted."""
     try:
         with signals.heeding_signals():
             yield
@@ -229,9 +229,9 @@ def keeping_result(
         if readouts.individual is not None:
             try:
                 save_result(directory, toolbox, readouts, fitness, size=QUICK_ANSWERS)
-            except Exception as second:  # what ended the run is what is told
+            except Exception as second:  # the first error ended the run, and is the one that is raised
                 error.add_note(f"and then: {type(second).__name__}: {second}")
-                if not isinstance(error, Exception):  # an interrupt, of which no other line tells
+                if not isinstance(error, Exception):  # for an interrupt no traceback shows the note
                     warnings.warn(f"the result is not whole: {type(second).__name__}: {second}", stacklevel=2)
         raise
     save_result(directory, toolbox, readouts, fitness)
@@ -241,12 +241,12 @@ def keeping_result(
 def save_result(
     directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str, *, size: int | None = None
 ) -> None:
-    """Write the network that did best, what is known of it, what it answers, and the pictures."""
+    """Write the best candidate with its errors and its predictions, and the pictures."""
     from deap_nn.report.figures import draw_run
 
     directory.enter("saving the result")
-    told = {"validation_error": readouts.validation_error, "generation": readouts.generation}
-    directory.tell(**told, readout=readouts.readout, **readouts.vote)
+    status = {"validation_error": readouts.validation_error, "generation": readouts.generation}
+    directory.tell(**status, readout=readouts.readout, **readouts.vote)
     directory.write_weights(layout_names(toolbox.layout, readouts.individual))
     directory.write_model(toolbox.to_model(readouts.individual))
     write_answers(directory.path / ANSWERS_FILE, toolbox, readouts.individual, size=size)
@@ -255,7 +255,7 @@ def save_result(
 
 
 def main() -> int:
-    """Run the experiment that the command line asks for, and return the exit status."""
+    """Run the experiment of the command line, and return the exit status."""
     options = parse_arguments()
     with Terminal(quiet=options.no_progress) as terminal:
         return evolve_digits(options, terminal)
@@ -269,18 +269,18 @@ def evolve_digits(options: argparse.Namespace, terminal: Terminal) -> int:
     dataset = read_data(options)
     check_device(options)
     check_files(options, dataset)
-    going_on: Checkpoint | None = None
+    checkpoint: Checkpoint | None = None
     if options.resume is not None:
-        check_data(options.resume, dataset.reference.sha256, regardless=options.force)
-        going_on = open_checkpoint(options.resume, options.population, regardless=options.force)
-        if "asked_generations" not in read_status(options.resume):  # lost, and with it how many were asked for later
-            options.generations = max(options.generations, len(going_on.past) - 1)
+        check_data(options.resume, dataset.reference.sha256, force=options.force)
+        checkpoint = open_checkpoint(options.resume, options.population, force=options.force)
+        if "asked_generations" not in read_status(options.resume):  # lost: an earlier resume may have had more of them
+            options.generations = max(options.generations, len(checkpoint.past) - 1)
     with signals.interruptible(), asked_map(options) as map_, make_directory(options) as directory:
         if options.resume is None:
-            going_on = Checkpoint(directory.path / "checkpoint") if options.breeding == "recipes" else None
-        with contextlib.closing(going_on) if going_on is not None else contextlib.nullcontext():
+            checkpoint = Checkpoint(directory.path / "checkpoint") if options.breeding == "recipes" else None
+        with contextlib.closing(checkpoint) if checkpoint is not None else contextlib.nullcontext():
             try:
-                run(options, dataset, directory, going_on, events, map_, terminal)
+                run(options, dataset, directory, checkpoint, events, map_, terminal)
             except (CheckpointError, EnvironmentDiffersError) as error:
                 if options.resume is None:
                     raise

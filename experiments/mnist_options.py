@@ -1,10 +1,11 @@
-"""The options of ``experiments/mnist.py``, completed by what a preset says and checked against each other."""
+"""The options of ``experiments/mnist.py``, completed from a preset and checked against each other."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from mnist_resume import check_resumable
 
@@ -15,18 +16,18 @@ from deap_nn.core.errors import InputError
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options
 from deap_nn.operators.by_name import ArgumentError, checked_indpb
 from deap_nn.operators.ranking import number_of_parents
-from deap_nn.process.cli import Parser
+from deap_nn.process.cli import Parser, integer
 from deap_nn.runs.config import FILES, asked_for, kept_files, read_config, restore_config
 
 LAYERS = {"mnist_deep": 4, "lenet5": 5, "mlp": 2}
-"""How many layers of the built-in models have weights."""
+"""The number of layers with weights of each built-in model."""
 
 NOT_STORED = (*(name for name, setting in OPTIONS.items() if not setting.kept), *MAP_OPTIONS)
 """Options that are no settings of a run."""
 
 
 def size_of(options: argparse.Namespace) -> tuple[int, int]:
-    """Return how many weights the model has, and how many of its matrices are no biases or gains."""
+    """Return the number of the model's weights, and the number of its matrices without biases and gains."""
     if options.keras is None:
         return MODELS[options.model], LAYERS[options.model]
     from deap_nn.models.reference import layout_of, load_model, reference_of
@@ -52,13 +53,15 @@ def make_parser() -> Parser:
     )
     parser.usage = "%(prog)s [OPTION ...]"
     add_settings(parser)
-    parser.add_argument("--regardless", action="store_true", dest="force", help=argparse.SUPPRESS)  # its former name
+    hidden: dict[str, Any] = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+    parser.add_argument("--regardless", action="store_true", dest="force", **hidden)  # former names
+    parser.add_argument("--voters", type=integer(0), dest="voters", **hidden)
     add_map_options(parser)
     return parser
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the options: those of the command line, or of the run that it says to resume."""
+    """Return the options of the command line, completed by those of the run that ``--resume`` names."""
     parser = make_parser()
     options = parser.parse_args()
     if options.resume is None:
@@ -67,13 +70,14 @@ def parse_arguments() -> argparse.Namespace:
     given = {setting.name: setting.option for setting in OPTIONS.values() if setting.option in named}
     for name, option in given.items():
         if OPTIONS[name].is_fixed:
-            raise InputError(f"argument {option}: cannot be given with --resume, the run has its own")
+            raise InputError(f"argument {option}: not with --resume: the run keeps its own")
     restore_config(options.resume)
     config = as_now(read_config(options.resume, "--resume"))
     if config.get("breeding") == "plain":
-        raise InputError("argument --resume: a run that was bred the plain way has no checkpoint")
+        raise InputError("argument --resume: a run with --breeding plain has no checkpoint")
     config |= kept_files(options.resume, config)
-    config.pop("cache", None)  # a folder that the processes make, fill and remove: only who resumes may name one
+    # The processes fill and empty this folder, so its name must come from the command line, not from a stranger's file.
+    config.pop("cache", None)
     data = config.pop("data", None)
     if isinstance(data, dict) and "data" not in given:
         config |= {"data": data["path"]} if data.get("path") else {"dataset": data.get("name")}
@@ -81,23 +85,23 @@ def parse_arguments() -> argparse.Namespace:
     missing = {name for name in (needed | {"schedule"}) - {"dataset"} if config.get(name) is None}
     if missing:
         raise InputError(f"argument --resume: config.json has no {min(missing)}")
-    # The stored settings are read as a command line is, so that they are checked like one.
+    # The stored settings are parsed like a command line, so that they are checked like one.
     stored = [
         f"{setting.option}={config[name]}"
         for name, setting in OPTIONS.items()
         if setting.kept and name not in given and config.get(name) is not None
-        if setting.has_effect(config) or name in ("crossover", "sampling")  # of those without, these two are refused
+        if setting.has_effect(config) or name in ("crossover", "sampling")  # without effect, these two are refused
     ]
     if "generations" not in given and isinstance(config.get("generations"), int):
         stored.append(f"--generations={asked_for(options.resume, config)}")
     try:
-        going_on = complete(parser.parse_args([*sys.argv[1:], *stored]))
+        resumed = complete(parser.parse_args([*sys.argv[1:], *stored]))
     except InputError as error:
         if any(f"argument {option}:" in str(error) for option in given.values()):
             raise
         raise InputError(f"argument --resume: config.json: {error}") from error
-    check_resumable(options.resume, config, going_on.generations, given.values(), regardless=options.force)
-    return going_on
+    check_resumable(options.resume, config, resumed.generations, given.values(), force=options.force)
+    return resumed
 
 
 def complete(options: argparse.Namespace) -> argparse.Namespace:
@@ -129,11 +133,11 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
 
 
 def check_effect(setting: Setting, options: argparse.Namespace) -> None:
-    """Raise `InputError` where a setting is given that has no effect with the others."""
+    """Raise `InputError` if a given setting has no effect with the others."""
     step = SETTINGS[options.preset]["step"]
     if not setting.has_effect({"step": step, "tournsize": options.tournsize}):
         by_preset = step is not None or "rank" not in setting.ways
-        refused = needs(step is not None) if by_preset else "is not for --tournsize, which draws from all"
+        refused = needs(step is not None) if by_preset else "not with --tournsize, which draws from all members"
         raise InputError(f"argument {setting.option}: {refused}")
     if setting.needs is not None and not setting.is_met(vars(options)):
         name, values = setting.needs
@@ -142,18 +146,18 @@ def check_effect(setting: Setting, options: argparse.Namespace) -> None:
 
 
 def needs(around_centre: bool) -> str:
-    """Return which preset an option is for, as the end of a message."""
+    """Return the end of a message that names the preset for an option."""
     if around_centre:
         return "needs --preset ga or article: es has children of one centre, no crossover and no drawn parents"
     return "needs --preset es: ga and article cross parents and have no centre"
 
 
 def complete_model(options: argparse.Namespace) -> None:
-    """Fill in which model it is, and check the files that are named."""
+    """Fill in the model, and check the files that the options name."""
     if options.keras is None:
         options.model = options.model or "mnist_deep"
     elif options.model is not None:
-        raise InputError("argument --model: is not for --keras, which names another")
+        raise InputError("argument --model: not with --keras, which names the model")
     for name, option in zip(FILES, ("--keras", "--init"), strict=True):
         path = getattr(options, name)
         if path is not None and not Path(path).is_file():
@@ -163,7 +167,7 @@ def complete_model(options: argparse.Namespace) -> None:
 
 
 def complete_parents(options: argparse.Namespace, layers: int) -> None:
-    """Fill in how many parents there are, and how children come of them: by crossing, or around a centre."""
+    """Fill in the number of parents, and the options of the crossover or of the centre."""
     preset, most = SETTINGS[options.preset], options.population
     around_centre = preset["step"] is not None
     if around_centre and options.step is None:
@@ -189,7 +193,7 @@ def complete_parents(options: argparse.Namespace, layers: int) -> None:
 
 
 def complete_schedule(options: argparse.Namespace) -> None:
-    """Fill in how sigma follows the run."""
+    """Fill in the options of sigma's schedule."""
     preset = SETTINGS[options.preset]
     if options.schedule == "self-adaptive" and options.crossover == "mean":
         raise InputError(f"argument --schedule: self-adaptive {needs(around_centre=True)}")
@@ -200,7 +204,7 @@ def complete_schedule(options: argparse.Namespace) -> None:
         if options.final_sigma == 0 and options.sigma > 0:
             raise InputError("argument --final-sigma: must be above 0")
         if options.final_sigma > 0 and options.sigma == 0:
-            raise InputError("argument --final-sigma: must be 0 where --sigma is")
+            raise InputError("argument --final-sigma: must be 0 if --sigma is 0")
         if options.final_sigma > options.sigma and not annealed:
             raise InputError(f"argument --final-sigma: must be at most --sigma {options.sigma:g}")
     if annealed and options.schedule_generations is None:

@@ -1,4 +1,4 @@
-"""Whether ``experiments/mnist.py`` can go on with a run: the state of its folder, its data and its checkpoint."""
+"""Checks whether ``experiments/mnist.py`` can resume a run: the state of its folder, its data and its checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deap_nn.runs.config import asked_for, read_config, read_status
 from deap_nn.runs.generations import CheckpointError, read_first
 
 FROM_RECORDS = ("logbook.csv", "logbook.json", "timing.csv", "readouts.csv", "trace.npz")
-"""The files of a finished run that a resume makes again from the records where one is missing or empty."""
+"""The files of a finished run that a resume writes again from the records if one is missing or empty."""
 
 WRITTEN = {".csv", ".h5", ".html", ".json", ".keras", ".npz", ".png"}
 """The suffixes of files that a run writes into its folder."""
@@ -29,9 +29,9 @@ def check_resumable(
     generations: int,
     given: Collection[str],
     *,
-    regardless: bool,
+    force: bool,
 ) -> None:
-    """Raise `InputError` where a run is finished and whole, or was made with versions other than those here.
+    """Raise `InputError` if a run is finished and whole, or was made with versions other than those here.
 
     Parameters
     ----------
@@ -40,18 +40,18 @@ def check_resumable(
     config : mapping
         Its settings.
     generations : int
-        How many generations it is to have.
+        The number of generations after the resume.
     given : collection of str
         The options of the command line.
-    regardless : bool
-        Go on with other versions.
+    force : bool
+        Whether to accept other versions.
     """
     if not isinstance(config.get("generations"), int):
         raise InputError("argument --resume: config.json has no generations")
     _check_status(Path(path, "status.json"))
     for place in sorted(Path(path).iterdir()):
         if place.suffix in WRITTEN and not place.is_symlink() and place.is_dir():
-            raise InputError(f"argument --resume: {place} is a folder, where the run writes a file: move it away")
+            raise InputError(f"argument --resume: {place} is a folder, but the run writes a file there: move it away")
     if generations < config["generations"]:
         raise InputError(
             f"argument --generations: must be at least the run's {config['generations']}; --max-seconds "
@@ -72,24 +72,24 @@ def check_resumable(
         for name in PINNED
         if config["versions"].get(name) != here[name]
     ]
-    if changed and not regardless:
-        raise InputError(f"argument --resume: the run was made with {', '.join(changed)}; --force goes on")
-    if not _names_package(Path(path, "checkpoint")):  # if it does, `evolve` compares it
+    if changed and not force:
+        raise InputError(f"argument --resume: the run was made with {', '.join(changed)}: --force resumes it")
+    if not _names_package(Path(path, "checkpoint")):  # otherwise `evolve` compares the package
         warn_of_other_package(config["versions"].get(PACKAGE), stacklevel=2)
 
 
 def _names_package(folder: Path) -> bool:
-    """Return whether the first record of a checkpoint has the version of this package that made it."""
+    """Return whether the first record of a checkpoint has the version of the package that wrote it."""
     try:
         check_folder(folder)
         first = read_first(folder)
-    except (CheckpointError, OSError):  # what opens it says so
+    except (CheckpointError, OSError):  # `open_checkpoint` reports the error
         return False
     return first is not None and "package" in (first.environment or {})
 
 
 def _check_status(path: Path) -> None:
-    """Raise `InputError` where a run's status is no file of its own; say where it is damaged, since it is remade."""
+    """Raise `InputError` if a run's status is a link or a folder; warn if it is damaged, as it is then replaced."""
     try:
         json.loads(read_plain(path, SMALL_BYTES).decode())
     except FileNotFoundError:
@@ -97,18 +97,18 @@ def _check_status(path: Path) -> None:
     except OSError as error:
         raise InputError(f"argument --resume: {path} {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        warnings.warn(f"{path} cannot be read ({error}): it is written anew", stacklevel=3)
+        warnings.warn(f"{path} cannot be read ({error}): it is replaced", stacklevel=3)
 
 
-def check_data(path: str | os.PathLike[str], sha256: str, *, regardless: bool) -> None:
-    """Raise `InputError` where the data at hand are not those of the run in a folder."""
+def check_data(path: str | os.PathLike[str], sha256: str, *, force: bool) -> None:
+    """Raise `InputError` if the data are not those of the run in a folder."""
     known = read_config(path, "--resume").get("data")
-    if (not isinstance(known, dict) or known.get("sha256") != sha256) and not regardless:
-        raise InputError("argument --resume: the data are not those that the run was begun with; --force goes on")
+    if (not isinstance(known, dict) or known.get("sha256") != sha256) and not force:
+        raise InputError("argument --resume: the data differ from the run's: --force resumes it with these")
 
 
-def open_checkpoint(path: str | os.PathLike[str], population: int, *, regardless: bool) -> Checkpoint:
-    """Open the checkpoint of a run to go on with a population of some members, or raise `InputError`."""
+def open_checkpoint(path: str | os.PathLike[str], population: int, *, force: bool) -> Checkpoint:
+    """Open the checkpoint of a run to resume, with a given size of the population, or raise `InputError`."""
     kept, logged = Path(path, "checkpoint", "generations"), Path(path, "logbook.csv")
     try:
         check_folder(kept.parent)
@@ -117,17 +117,17 @@ def open_checkpoint(path: str | os.PathLike[str], population: int, *, regardless
         raise InputError(f"argument --resume: {error.filename} {error.strerror}") from error
     if begun and not (kept.is_file() and kept.stat().st_size):
         raise InputError(
-            f"argument --resume: {path} has no checkpoint, without which its generations cannot be bred again: put "
-            f"{kept} back, or begin anew with the settings of {Path(path, 'config.json')} in another --output"
+            f"argument --resume: {path} has no checkpoint, which a resume needs: put {kept} back, or start a new run "
+            f"with the settings of {Path(path, 'config.json')} in another --output"
         )
     try:
-        checkpoint = Checkpoint(Path(path, "checkpoint"), regardless=regardless)
+        checkpoint = Checkpoint(Path(path, "checkpoint"), force=force)
     except CheckpointError as error:
         raise InputError(f"argument --resume: {error}") from error
     except OSError as error:
         raise InputError(f"argument --resume: {error.filename}: {error.strerror}") from error
     began = len(checkpoint.past[0].wvalues) if checkpoint.past else population
-    if began != population:  # before there are so many members
+    if began != population:  # checked before the population is made, which may be large
         checkpoint.close()
         values = f"population was {began} when the run began, and is {population}"
         raise InputError(f"argument --resume: {kept.parent} is of a run with other settings: {values}")

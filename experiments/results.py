@@ -57,7 +57,7 @@ def take(folder: Path, kept: Path, whole: int = WHOLE) -> str:
         try:
             before = gzip.decompress(files[0].read_bytes()).decode(), files[1].read_text(encoding="utf-8")
         except OSError as error:
-            raise InputError(f"argument --take: {kept} has not both files of {name}: {error}") from error
+            raise InputError(f"argument --take: {kept} lacks a file of {name}: {error}") from error
         check_alike(parse_rows(before[1]), rows, folder)
         runs, results = added(before[0], runs), added(before[1], results)
     write_with(files[0], lambda partial: Path(partial).write_bytes(gzip.compress(runs.encode(), 9, mtime=0)))
@@ -74,9 +74,9 @@ def shortened(runs: str, whole: int) -> str:
 
 
 def check_alike(before: Rows, now: Rows, folder: Path) -> None:
-    """Raise `InputError` where a setting was run with other options or data than the runs of it that are kept.
+    """Raise `InputError` if a setting was run with other options or data than its kept runs.
 
-    Runs that are not known by their options, or all of which are replaced, are taken for alike.
+    Runs without a digest of their options, and runs that are all replaced, are not compared.
     """
     replaced = {(row["setting"], row["seed"]) for row in now}
     known: dict[str, set[str]] = {}
@@ -85,14 +85,14 @@ def check_alike(before: Rows, now: Rows, folder: Path) -> None:
             known.setdefault(row["setting"], set()).add(row["options"])
     for setting in dict.fromkeys(row["setting"] for row in now):
         if len(known.get(setting, ())) > 1:
-            kept = "what is kept" if before else "others of its own"
+            kept = "its kept runs" if before else "other runs in it"
             raise InputError(f"argument --take: {folder}: {setting} has other options or data than {kept}")
 
 
 def added(before: str, now: str) -> str:
-    """Return a table with the runs of another in place of its own of the same setting and seed, or beside them.
+    """Return a table with the runs of another one added; they replace runs of the same setting and seed.
 
-    Settings stay in their order, seeds are put in theirs. What has no such column is left empty there.
+    Settings stay in their order, and seeds are sorted. Missing values are empty.
     """
     old, new = parse_rows(before), parse_rows(now)
     columns = list(dict.fromkeys([*before.splitlines()[0].split(","), *now.splitlines()[0].split(",")]))
@@ -115,13 +115,13 @@ def draw_first_figure(page: Path) -> None:
 
 
 def main() -> int:
-    """Do what the command line says, and return the exit status."""
+    """Make the tables and figures, and return the exit status."""
     parser = Parser(
         "Make the tables and figures of docs/results.md and of the pages in docs/results from the CSV files there."
     )
-    taken = "first add the runs of these studies, done by experiments/sweep.py"
+    taken = "first add the runs of these folders, which experiments/sweep.py has made"
     parser.add_argument("--take", nargs="+", default=[], metavar="DIR", help=taken)
-    late = "of the generations after this one of the studies taken, keep only those with read-outs"
+    late = "generation after which only rows with scored candidates are kept of the added runs"
     parser.add_argument("--whole", type=integer(0), default=WHOLE, help=late)
     parser.add_argument(
         "--page", default=str(PAGE), metavar="FILE", help="the first page; its folder holds the others and all files"

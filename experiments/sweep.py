@@ -1,10 +1,10 @@
 """Run a table of settings and seeds, and make one table and one figure of it: ``sweep.py STUDY``.
 
 Run it with ``python -m scoop experiments/sweep.py STUDY`` to use every core. A study is a TOML file: ``seeds``, options
-of ``experiments/mnist.py`` for all runs under ``[common]``, and under ``[settings.NAME]`` those of each; one that has a
-``method`` is run by ``experiments/baselines.py``, and takes of the common ones those that mean the same there. The
-figure goes by evaluations, or by generations where ``by = "gen"``, and shows points that are ``[known]`` beside it.
-What is finished is skipped, what was broken off is resumed, or begun again where it is a baseline.
+of ``experiments/mnist.py`` for all runs under ``[common]``, and those of each setting under ``[settings.NAME]``. A
+setting with a ``method`` is run by ``experiments/baselines.py``, and gets the common options that mean the same there.
+The horizontal axis of the figure is the evaluations, or the generations with ``by = "gen"``; the points of ``[known]``
+are drawn too. Finished runs are skipped. Interrupted runs are resumed, and interrupted baselines are run again.
 """
 
 from __future__ import annotations
@@ -44,48 +44,48 @@ COLUMNS = ("study", "setting", "seed", "gen", "evaluations", "min", "avg", "trai
 """The columns of ``runs.csv``; ``best`` and ``mean`` are the read-outs, the error on all validation digits."""
 
 TRAINING = ("best_training", "mean_training")
-"""What it has beside that where the read-outs were scored on training digits too."""
+"""Further columns of ``runs.csv``, if training digits scored the candidates too."""
 
 READOUTS = (BEST, MEAN, *ON_TRAINING.values())
 """The columns of ``readouts.csv``."""
 
 RESULTS = ("validation_error", "test_error", "vote_validation_error", "vote_test_error", "generations", "seconds")
-"""What ``results.csv`` takes from the ``status.json`` of each run, beside study, setting and seed."""
+"""The columns of ``results.csv`` from the ``status.json`` of each run, beside study, setting and seed."""
 
 COUNTED = ("evaluations", "digits", "options")
-"""What it has beside that: evaluations, and digits of mini-batches, both after generation 0; and what options and data
-the run had, as a digest."""
+"""Further columns of ``results.csv``: the numbers of evaluations and of digits in mini-batches, both after generation
+0, and a digest of the run's options and data."""
 
 NO_MATTER = {"versions", "workers", "seed", "noise_sha256", "data", "voters"}
-NO_MATTER |= {name for name, setting in OPTIONS.items() if setting.needs == RECIPES}  # who does the work, and how
-NO_MATTER |= {"keras", "init_weights"}  # where the files were: their digests say what they were
+NO_MATTER |= {name for name, setting in OPTIONS.items() if setting.needs == RECIPES}  # they change only the speed
+NO_MATTER |= {"keras", "init_weights"}  # the paths of files: other entries have the digests of their content
 NO_MATTER |= {"algorithm"}  # a sentence about the settings
-"""Entries of ``config.json`` that do not say how a run learns, or say it for one seed."""
+"""Entries of ``config.json`` that do not decide how a run learns, or that differ between seeds."""
 
 OF_A_SWEEP = {setting.option.removeprefix("--") for setting in OPTIONS.values() if not setting.kept}
 OF_A_SWEEP |= {"regardless", "seed", "help", "breeding", *MAP_OPTIONS}
-"""Options of a run that a study does not set."""
+"""Options of a run that a study cannot set."""
 
 OF_ALL = ("threads", "device")
-"""Options that one process takes once: they are for all runs."""
+"""Options that a process can set only once, so that they are the same for all runs."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a study's file says.
+    """The content of a study's file.
 
     Parameters
     ----------
     name : str
-        The file's name without its end.
+        The file's name without its suffix.
     seeds : tuple of int
-        With each of which every setting is run.
+        The seeds; every setting is run with each of them.
     settings : mapping
         The arguments of each setting's script, by name.
     by : {"evaluations", "gen"}
-        What its figure goes by.
+        The horizontal axis of the figure.
     known : mapping
-        A place on that axis and an error of what is known from elsewhere, by name.
+        Results from elsewhere by name: a place on that axis and an error.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Study:
 
 
 def read_study(path: str) -> Study:
-    """Return the study in a file, or raise `InputError` saying what is wrong with it."""
+    """Return the study in a file; raise `InputError` with the reason if it is not valid."""
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -120,7 +120,7 @@ def read_study(path: str) -> Study:
         raise InputError(f"argument STUDY: {path}: common and each of settings must be a table of options")
     for name, table in settings.items():
         if table.keys() & set(OF_ALL):
-            raise InputError(f"argument STUDY: {path}: {min(table.keys() & set(OF_ALL))} is for [common] alone")
+            raise InputError(f"argument STUDY: {path}: {min(table.keys() & set(OF_ALL))} is for [common] only")
         if not name.replace("-", "").replace("_", "").isalnum() or not name[0].isalnum():
             raise InputError(f"argument STUDY: {path}: the setting {name!r} must be named by letters, digits, - and _")
     made = {}
@@ -138,7 +138,7 @@ def read_study(path: str) -> Study:
 
 
 def _figure(content: Mapping[str, Any], path: str) -> tuple[Any, dict[str, tuple[float, float]]]:
-    """Return what a study's figure goes by and the points that it shows."""
+    """Return the horizontal axis of a study's figure, and its known points."""
     by, known = content.get("by", "evaluations"), content.get("known", {})
     if by not in ("evaluations", "gen"):
         raise InputError(f"argument STUDY: {path}: by must be evaluations or gen, got {by}")
@@ -155,7 +155,7 @@ def _figure(content: Mapping[str, Any], path: str) -> tuple[Any, dict[str, tuple
 def _arguments(options: Mapping[str, Any], path: str) -> Iterator[str]:
     for name, value in options.items():
         if name.replace("_", "-") in OF_A_SWEEP:
-            raise InputError(f"argument STUDY: {path}: {name} is not for a study to set")
+            raise InputError(f"argument STUDY: {path}: a study cannot set {name}")
         yield f"--{name.replace('_', '-')}={value}"
 
 
@@ -176,7 +176,7 @@ def _options(arguments: Sequence[str]) -> Any:
 
 
 def run_one(arguments: Sequence[str]) -> None:
-    """Do what a script does with some arguments, in this process and with its map."""
+    """Run a script with some arguments, in this process and with its map."""
     before = sys.argv
     script = _script(arguments)
     sys.argv = [f"{script.__name__}.py", *arguments]
@@ -187,7 +187,7 @@ def run_one(arguments: Sequence[str]) -> None:
 
 
 def check(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -> None:
-    """Raise `InputError` where a run's options are wrong, or others or other data were run; before any is begun."""
+    """Raise `InputError` if a run has wrong options, or a folder has a run with other options or data."""
     begun: dict[tuple[str, str | None], tuple[str, Path]] = {}
     whole = True
     for name, seed in study.runs:
@@ -203,12 +203,12 @@ def check(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -
         if not (folder / "config.json").exists():
             continue
         config = getattr(known, "ADDED", {}) | getattr(known, "as_now", dict)(read_config(folder, "--output"))
-        if config.get("scale") is None and options["scale"] == "none":  # as the article's was kept once
+        if config.get("scale") is None and options["scale"] == "none":  # older runs of the article recorded None
             config["scale"] = "none"
         described = config.get("data") or {}
         for sizes in (options, config):
             sizes["validation_size"] = min(sizes.get("validation_size") or 0, described.get("validation", np.inf))
-        if "asked_generations" in status:  # more than in config.json, where the run was gone on with
+        if "asked_generations" in status:  # a resume may have asked for more than config.json has
             config["generations"] = status["asked_generations"]
         for option in sorted(options.keys() - {*known.NOT_STORED, *(NO_MATTER - {"seed"})}):
             if config.get(option) != options[option]:
@@ -235,7 +235,7 @@ def _digest_of_data(name: str, path: str | None) -> str:
 
 
 def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
-    """Run what is not finished yet."""
+    """Run all runs that are not finished."""
     runs = list(study.runs)
     for number, (name, seed) in enumerate(runs, start=1):
         folder = output / f"{name}-{seed}"
@@ -244,11 +244,11 @@ def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
         print(f"{number} of {len(runs)}: {name}, seed {seed}", file=sys.stderr, flush=True)
         begun = (folder / "config.json").exists()
         if begun and "method" in read_config(folder, "--output"):
-            shutil.rmtree(folder)  # a baseline cannot be gone on with
+            shutil.rmtree(folder)  # a baseline cannot be resumed
             begun = False
-        elif not begun and folder.exists():  # it was killed before there was anything to go on with
+        elif not begun and folder.exists():  # it was killed before its first file, so it cannot be resumed
             if not (folder / "status.json").exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise InputError(f"argument --output: {folder} is in the way, and no run")
+                raise InputError(f"argument --output: {folder} is not the folder of a run: move it away")
             shutil.rmtree(folder)
         try:
             if begun:
@@ -298,7 +298,7 @@ def write_tables(study: Study, output: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def digits_drawn(config: Mapping[str, Any], generations: int) -> int:
-    """Return how many digits the mini-batches of so many generations after the first one have together."""
+    """Return the number of digits in the mini-batches of all generations after generation 0."""
     stay = int(config.get("batch_generations") or 1)
     return int(config["batch_size"]) * len({generation // stay for generation in range(1, generations + 1)})
 
@@ -306,21 +306,21 @@ def digits_drawn(config: Mapping[str, Any], generations: int) -> int:
 def digest_of(config: Mapping[str, Any]) -> str:
     """Return a digest of the options and data of a run: the first 12 digits of a SHA-256."""
     options = {name: value for name, value in config.items() if name not in NO_MATTER and value is not None}
-    if options.get("sampling") == "mirrored":  # as it was before there was a choice, and digests stay the same
+    if options.get("sampling") == "mirrored":  # older runs have no such entry, and their digests must stay equal
         del options["sampling"]
-    if options.get("preset") == "es":  # its former name, and digests stay the same
+    if options.get("preset") == "es":  # older runs have its former name, and their digests must stay equal
         options["preset"] = "default"
     text = json.dumps([options, config["data"]["sha256"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    """Return lines that tell the median and the quartiles of each setting."""
+    """Return lines with the median and the quartiles of each setting."""
     width = max(map(len, found))
     lines = [f"{'setting':{width}}  runs  validation error          test error"]
     for name, results in found.items():
-        told = [spread([result[kind] for result in results]) for kind in ("validation_error", "test_error")]
-        lines.append(f"{name:{width}}  {len(results):4}  {told[0]:24}  {told[1]}")
+        validation, test = (spread([result[kind] for result in results]) for kind in ("validation_error", "test_error"))
+        lines.append(f"{name:{width}}  {len(results):4}  {validation:24}  {test}")
     return lines
 
 
@@ -366,7 +366,7 @@ def main() -> int:
 
 
 def sweep(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -> int:
-    """Run what is not finished, and tell of all that is."""
+    """Run all unfinished runs, then write and print the results of the finished ones."""
     if not only_draw:
         run_all(study, output, data)
     found = write_tables(study, output)

@@ -21,11 +21,11 @@ Rows = Sequence[Mapping[str, str]]
 
 STUDIES = Path(__file__).resolve().parent / "studies"
 TABLE = re.compile(r"(<!-- (study|reached|algorithms|targets|read-outs): ([\w.-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
-"""What the page has in place of a table: a study's settings compared, or what each reached and what it took; or, of all
-studies, what was aimed at and the read-outs."""
+"""The place of a table on a page: a study's settings compared, or their results and costs; or, of all studies, the
+targets and the candidates."""
 
 ORDERS = 100_000
-"""The rank test goes through so many orders, where errors are the same."""
+"""The most orders that the rank test enumerates if errors are tied."""
 
 
 class Algorithm(NamedTuple):
@@ -125,7 +125,7 @@ def holm(chances: Sequence[float]) -> list[float]:
 def chance_of(some: Sequence[float], others: Sequence[float]) -> float:
     """Return the chance of a difference at least as large if there were none (Mann and Whitney's test, two-sided).
 
-    It is exact, where some errors are the same as long as there are few orders.
+    It is exact without ties, and with ties if there are at most ``ORDERS`` orders.
     """
     count, method = len(some) + len(others), "exact"
     if len({*some, *others}) < count:
@@ -143,9 +143,9 @@ def by_setting(results: Rows) -> dict[str, list[Mapping[str, str]]]:
 
 
 def training_errors(runs: Rows) -> dict[str, list[float]]:
-    """Return by setting what error each run's network has on training digits, where that was measured.
+    """Return the errors on training digits of each setting's runs, if they were measured.
 
-    It is that of the candidate, and at the generation, whose error on validation digits is the lowest.
+    A run's error is that of its result: the candidate with the lowest error on validation digits, at its generation.
     """
     found: dict[tuple[str, str], tuple[float, float]] = {}
     for row in runs:
@@ -162,14 +162,14 @@ def training_errors(runs: Rows) -> dict[str, list[float]]:
 
 @cache
 def fitness_in(study: str) -> Mapping[str, str]:
-    """Return by setting what a study's members are scored in, "bf16" or "float32"; none where it has no file."""
+    """Return the arithmetic of each setting's fitness, "bf16" or "float32"; nothing if the study has no file."""
     file = STUDIES / f"{study}.toml"
     settings = read_study(str(file)).settings if file.exists() else {}
-    return {name: "bf16" if "--precision=bfloat16" in told else "float32" for name, told in settings.items()}
+    return {name: "bf16" if "--precision=bfloat16" in options else "float32" for name, options in settings.items()}
 
 
 def marked(study: str, names: Iterable[str]) -> Mapping[str, str]:
-    """Return what the settings of a table are scored in, if it is not float32 for all of them."""
+    """Return the arithmetic of the fitness of a table's settings; nothing if it is float32 for all of them."""
     found = {name: fitness_in(study).get(name, "") for name in names}
     return found if "bf16" in found.values() else {}
 
@@ -177,9 +177,9 @@ def marked(study: str, names: Iterable[str]) -> Mapping[str, str]:
 def table(results: Rows, runs: Rows = ()) -> str:
     """Return a study's table, the best setting first.
 
-    Medians and quartiles over the seeds, and the chance to see such a difference from the first one's validation errors
-    if there were none (two-sided rank test of H. B. Mann and D. R. Whitney, 1947), corrected for the number of them.
-    The first one is the best of the same data, so what is left out of account is that it was picked.
+    It has medians and quartiles over the seeds, and p, the chance of such a difference from the first setting's
+    validation errors if there were none (two-sided rank test of H. B. Mann and D. R. Whitney, 1947), corrected for the
+    number of tests. The first setting was picked as the best on the same data; p does not account for this.
     """
     found = by_setting(results)
     errors = {name: [float(row["validation_error"]) for row in rows] for name, rows in found.items()}
@@ -199,9 +199,9 @@ def table(results: Rows, runs: Rows = ()) -> str:
 
 
 def reached(results: Rows) -> str:
-    """Return what each setting of a study reached and what it took, in the order of the file.
+    """Return a table of the errors and costs of each setting of a study, in the order of the file.
 
-    Medians over the seeds, of errors with the lowest and the highest. Evaluations and digits are those after
+    They are medians over the seeds, for errors with the lowest and the highest. Evaluations and digits are those after
     generation 0.
     """
     found = by_setting(results)
@@ -223,13 +223,13 @@ def lowest_to_highest(errors: Sequence[float], digits: int = 4) -> str:
 
 
 def cost(rows: Rows) -> list[str]:
-    """Return how many evaluations, digits and minutes some runs took: medians."""
+    """Return the median numbers of evaluations, digits and minutes of some runs."""
     counts = [f"{np.median([int(row[column]) for row in rows]):,.0f}" for column in ("evaluations", "digits")]
     return [*counts, f"{np.median([float(row['seconds']) for row in rows]) / 60:.1f}"]
 
 
 def algorithms(kept: Path) -> str:
-    """Return what each algorithm reached, beside the article's figure: medians over the seeds."""
+    """Return a table of the median test errors of each algorithm over the seeds, beside the article's result."""
     columns = ("algorithm", "members, generations", "test error", "fitness in", "the article, validation")
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for row in ALGORITHMS:
@@ -242,7 +242,7 @@ def algorithms(kept: Path) -> str:
 
 
 def targets(kept: Path) -> str:
-    """Return what was aimed at, and what was reached with it: medians over the seeds."""
+    """Return a table of the targets and the results: medians over the seeds."""
     columns = ("budget", "the article, validation error", "must", "aim", "test error", "fitness in", "seeds")
     columns += ("evaluations", "digits", "minutes")
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
@@ -256,10 +256,10 @@ def targets(kept: Path) -> str:
 
 
 def read_outs(kept: Path) -> str:
-    """Return what the read-outs say at the end of a run: medians over the seeds with quartiles.
+    """Return a table of the candidates' errors at the end of a run: medians over the seeds with quartiles.
 
-    The best member and the mean of the parents on validation digits; on test digits the parents' vote and the network
-    that is kept, and in how many runs the vote errs less, and more.
+    The best member and the mean of the parents are scored on validation digits, the parents' ensemble and the result on
+    test digits. The last columns are the numbers of runs in which the ensemble's error is lower, and higher.
     """
     columns = ("study", "setting", "fitness in", "best member", "mean of the parents", "kept, test", "vote, test")
     columns += ("less", "more")

@@ -36,14 +36,14 @@ class Terminal:
         return self
 
     def begin(self, directory: RunDirectory, classes: int, *, can_resume: bool = False) -> None:
-        """Show that a run begins, with data of some classes and a new folder."""
+        """Show that a run begins, with its folder and the number of classes of its data."""
         self._directory, self._classes, self._can_resume = directory, classes, can_resume
         if self.bar is not None:
             self.bar.hint = f"watch this run: {_report_command()} {shlex.quote(str(directory.path))} --serve 8000"
             self.bar.show("importing TensorFlow")
 
     def describe(self, algorithm: str, data: str) -> None:
-        """Print which algorithm runs on which data, and where its folder is."""
+        """Print the algorithm, the data and the run's folder."""
         if self.bar is None or self._directory is None:
             return
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
@@ -66,7 +66,7 @@ class Terminal:
             print(f"report: {report.absolute().as_uri()}", flush=True)
 
     def interrupted(self, directory: RunDirectory) -> None:
-        """Print, at once, where an interrupted run is and how to resume it: there may be no time later."""
+        """Print at once the folder of an interrupted run and the command that resumes it: the process may end soon."""
         after = directory.status.get("generations")
         when = "before the first generation" if after is None else f"after generation {after}"
         print_above_bar(f"interrupted {when}: {directory.path}", sys.stdout)

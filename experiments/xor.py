@@ -1,4 +1,4 @@
-"""Evolve a network of 2-8-1 units that computes XOR: the article's first test, and how to wire a toolbox by hand.
+"""Evolve a network of 2-8-1 units that computes XOR: the article's first test, with a toolbox wired by hand.
 
 Run it with plain ``python experiments/xor.py``, under ``python -m scoop``, or with another ``--map``.
 """
@@ -44,7 +44,7 @@ TOLERANCE = 0.1
 
 
 def answers(genomes: np.ndarray, inputs: np.ndarray = INPUTS) -> np.ndarray:
-    """Return the answers, 0 to 1, of networks to rows of inputs; shape (networks, rows)."""
+    """Return the outputs, 0 to 1, of networks for rows of inputs; shape (networks, rows)."""
     ends = np.cumsum(LAYOUT.sizes)[:-1]
     kernel1, bias1, kernel2, bias2 = (
         part.reshape(len(genomes), *shape)
@@ -69,7 +69,7 @@ class MeanSquaredError:
 
 
 def solved(individual: WeightList) -> bool:
-    """Return whether all four answers are within the tolerance of their targets."""
+    """Return whether all four outputs are within the tolerance of their targets."""
     return bool((np.abs(answers(individual.flat[None]) - TARGETS) <= TOLERANCE).all())
 
 
@@ -100,10 +100,10 @@ def make_toolbox(generations: int, seed: int, map_: Map = map) -> base.Toolbox:
 def main() -> int:
     """Evolve until XOR is solved; return 0, or 1 if it was not within the generations."""
     parser = Parser("Evolve a small network that computes XOR.")
-    parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="decides everything random")
+    parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="seed of all random numbers")
     parser.add_argument("--population", type=integer(2), default=200, metavar="N", help="members of the population")
-    parser.add_argument("--generations", type=integer(1), default=500, metavar="N", help="give up after N generations")
-    parser.add_argument("--output", metavar="DIR", help="a new folder for the run; by default nothing is written")
+    parser.add_argument("--generations", type=integer(1), default=500, metavar="N", help="most generations")
+    parser.add_argument("--output", metavar="DIR", help="new folder for the run (default: write nothing)")
     parser.add_argument("--no-progress", action="store_true", help="show no progress")
     add_map_options(parser)
     options = parser.parse_args()
@@ -124,7 +124,7 @@ def main() -> int:
 
 
 def run(options: argparse.Namespace, directory: RunDirectory | None, map_: Map) -> int:
-    """Evolve, say how it went, and write it to the directory if there is one."""
+    """Evolve, print the result, and write the run into the directory if there is one."""
     toolbox = make_toolbox(options.generations, options.seed, map_)
     stop = StopWhenSolved()
     callbacks = [stop, *([directory] if directory else []), *([] if options.no_progress else [ProgressBar()])]

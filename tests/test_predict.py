@@ -176,8 +176,8 @@ def test_a_picture_s_name_cannot_write_another_answer(run, digits, tmp_path, pre
     ("picture", "options", "said"),
     [
         (None, {}, "No such file or directory"),
-        (b"no picture", {}, "no picture in PNG, JPEG, GIF, BMP, TIFF, WEBP, PPM that can be read"),
-        (Image.new("L", (30, 30), 255), {"format": "ICO"}, "no picture in PNG, JPEG, GIF, BMP, TIFF, WEBP, PPM that"),
+        (b"no picture", {}, "must be a picture in PNG, JPEG, GIF, BMP, TIFF, WEBP, PPM"),
+        (Image.new("L", (30, 30), 255), {"format": "ICO"}, "must be a picture in PNG, JPEG, GIF, BMP, TIFF, WEBP, PPM"),
         (
             Image.new("1", (MOST_PIXELS // 1000 + 1, 1000)),
             {"format": "PNG"},
@@ -235,9 +235,9 @@ def test_what_is_no_picture_or_no_run_is_told_in_a_line(run, tmp_path, predict):
     Image.fromarray(specks).save(tmp_path / "specks.png")
     for arguments, message in {
         (run, tmp_path / "none.png"): "none.png: No such file or directory",
-        (run, tmp_path / "text.png"): "text.png: no picture in PNG, JPEG, GIF, BMP, TIFF, WEBP, PPM that can be read",
+        (run, tmp_path / "text.png"): "text.png: must be a picture in PNG, JPEG, GIF, BMP, TIFF, WEBP, PPM",
         (run, tmp_path / "specks.png"): "specks.png: shows nothing that stands out",
-        (tmp_path / "steps", black, "--as-it-is"): r"answers with an array of shape \(28, 2\), not with classes",
+        (tmp_path / "steps", black, "--as-it-is"): r"outputs an array of shape \(28, 2\), not classes",
         (run, tmp_path / "white.png"): "white.png: shows nothing that stands out",
         (run, tmp_path / "white.png", "--as-it-is"): "white.png: has 40 x 30 pixels, not 28 x 28",
         (tmp_path / "empty", black, "--as-it-is"): "has no config.json",

@@ -18,7 +18,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
 
 def test_it_is_short():
     assert len(README.encode()) <= 10_240
-    assert len(BLOCKS) == 2
+    assert len(BLOCKS) == 3
 
 
 def test_its_links_lead_somewhere():
@@ -33,7 +33,7 @@ def test_the_code_runs(warm, tmp_path, block):
     (tmp_path / "script.py").write_text(block)
     answer = warm("script.py", warnings=["UserWarning"])
     assert answer.returncode == 0, answer.stderr
-    if "eaSimple" in block:
+    if "to_csv(" in block:
         assert len((tmp_path / "logbook.csv").read_text().splitlines()) == 52
 
 
@@ -44,8 +44,11 @@ def test_the_deap_script_is_shared_by_both_workers_under_scoop(run, tmp_path):
     noting = f"{head}    open(f'scored-{{os.getpid()}}', 'a').close()\n"
     (tmp_path / "script.py").write_text("import os\n" + block.replace(head, noting))
     answer = run("-m", "scoop", "-n", 2, "script.py")
-    assert len((tmp_path / "logbook.csv").read_text().splitlines()) == 52, answer.stderr
+    shared = (tmp_path / "logbook.csv").read_text()
+    assert len(shared.splitlines()) == 52, answer.stderr
     assert len(list(tmp_path.glob("scored-*"))) == 2
+    assert run("script.py").returncode == 0
+    assert (tmp_path / "logbook.csv").read_text() == shared
 
 
 def test_the_keras_example_is_that_of_the_script_beside_its_figures(here, tmp_path):

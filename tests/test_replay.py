@@ -49,7 +49,7 @@ def test_what_cannot_be_replayed_is_told_why(here, digits_file, finished_run, tm
     shutil.copytree(finished_run, bare)
     shutil.rmtree(bare / "checkpoint")
     for folder, why in (
-        (tmp_path / "script", "experiments/mnist.py made what can be replayed, no script's toolbox is known"),
+        (tmp_path / "script", "only runs of experiments/mnist.py can be replayed: other toolboxes are unknown"),
         (bare, f"{bare} has no checkpoint"),
     ):
         answer = here(*REPLAY, folder, "--generation", 0, "--output", tmp_path / "out.npz")
@@ -63,7 +63,7 @@ def test_the_fitness_of_one_that_lived_on_is_said_to_be_a_mean(here, digits_file
     assert here(MNIST, *arguments).returncode == 0
     answer = here(*REPLAY, tmp_path / "run", "--generation", 5, "--member", 8, "--output", tmp_path / "it.npz")
     assert answer.returncode == 0, answer.stderr
-    assert "on this batch, logged as " in answer.stdout
+    assert "on this mini-batch, logged as " in answer.stdout
     assert "differs" not in answer.stdout
 
 

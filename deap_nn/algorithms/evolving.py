@@ -42,7 +42,7 @@ __all__ = ["evolve"]
 def _lineage(
     population: list[Any], toolbox: base.Toolbox, seed: int, cxpb: float, mutpb: float, options: Mapping[str, Any]
 ) -> Lineage | str:
-    """Return the lineage of a run by recipes, or why it has to be the plain way."""
+    """Return the lineage of a run by recipes, or the reason why its breeding must be plain."""
     breeder = breeder_of(population, toolbox, seed=seed, cxpb=cxpb, mutpb=mutpb)
     if isinstance(breeder, str):
         return breeder
@@ -52,7 +52,7 @@ def _lineage(
         try:
             pickler(toolbox.map)(part)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
-            return f"{name} cannot travel: {error}"
+            return f"{name} cannot be pickled: {error}"
     lineage = Lineage(breeder, toolbox.map, **options)
     recipes = [Recipe(0, place) if is_warm(breeder) else member.recipe for place, member in enumerate(population)]
     reason = keep_founders(lineage, population, options["size"]) if is_warm(breeder) else None
@@ -64,7 +64,7 @@ def _lineage(
 
 
 def _check_population(population: Sequence[Any], toolbox: base.Toolbox) -> None:
-    """Raise ValueError if a genome is of another network, or one value is to be minimised and is not."""
+    """Raise ValueError if a genome has other shapes than the toolbox, or an error or cross-entropy is not minimised."""
     traits, weights = Traits(operator_of(toolbox.evaluate)), population[0].fitness.weights
     others = {getattr(member, "shapes", type(member).__name__) for member in population} - {traits.shapes}
     if traits.shapes is not None and others:
@@ -112,66 +112,69 @@ def evolve(
         Individuals; replaced in place by each next generation.
     toolbox : deap.base.Toolbox
         With ``clone``, ``mate``, ``mutate``, ``select``, ``evaluate`` and ``map``. ``mate`` is called with two
-        individuals, as in DEAP's loops; one whose signature takes ``*individuals`` with the number that the toolbox'
-        ``mates`` says. As many parents are drawn as there are members: selections that take the best of more, such as
-        DEAP's ``selNSGA2``, are for its own loops. Of several objectives the first decides under `make_toolbox`'s
-        selections, and is logged. ``assess``, if there is one, adds columns about the best. If there is a number
-        ``elites``, that number of the best live on unchanged at the last places of the next generation and are scored
-        again there; their fitness is a running mean, of which a new mini-batch is one part in ``elite_batches``, 1 if
-        left out. A ``reproduction``, if there is one, takes the place of ``mate``: a strategy of the user's own, see
-        `deap_nn.breeding.reproduction.Reproduction`.
+        individuals, as in DEAP's loops; if its signature takes ``*individuals``, with ``toolbox.mates`` of them. The
+        number of parents drawn is the size of the population: selections of the best from a larger set, such as
+        DEAP's ``selNSGA2``, are for DEAP's own loops. If there are several objectives, the selections of
+        `make_toolbox` compare the first one, which is also logged. ``assess``, if registered, adds columns about the
+        best member. A number ``elites`` is the number of the best members that survive unchanged. They take the last
+        places of the next generation and are scored again there. Their fitness is a running mean, in which a new
+        mini-batch has a weight of 1/``elite_batches``, 1 if left out. A ``reproduction``, if registered, takes the
+        place of ``mate``: a user's own strategy, see `deap_nn.breeding.reproduction.Reproduction`.
     ngen : int
         Generations after the initial one, at least 0.
     seed : int, optional
-        The run's seed; that of a toolbox by `make_toolbox` if left out.
+        The run's seed. If left out, the seed of a toolbox by `make_toolbox`.
     cxpb, mutpb : float
-        The probabilities that a group is mated and that a child is mutated, 0 to 1. In a toolbox with a ``step``, where
-        children come from one centre, `cxpb` plays no part; one of ``preset="es"`` takes none but 1.
+        The probabilities that a group is mated and that a child is mutated, 0 to 1. In a toolbox with a ``step``
+        children come from one centre, and `cxpb` has no effect; with ``preset="es"`` it must be 1.
     stats : deap.tools.Statistics, optional
         Adds its columns or chapters to the logbook.
     halloffame : deap.tools.HallOfFame, optional
-        Sees every generation.
+        Updated with every generation.
     callbacks : iterable of Callback
-        Told in this order. If one registers ``select``, ``evaluate`` or a ``mutate`` with another ``sigma`` anew, the
-        next generation uses it. Other operators and ``mates``, ``step`` and ``weigh`` are used in the plain way and
-        refused under recipes; the number of elites stays.
+        Called in this order. If one registers another ``select`` or ``evaluate``, or a ``mutate`` with another
+        ``sigma``, the next generation uses it. Plain breeding also uses other operators, ``mates``, ``step`` and
+        ``weigh``; recipes refuse them. The number of elites cannot change.
     on_generation : callable, optional
         A function that is called with the `Evolution` after each generation, after the callbacks.
     checkpoint : Checkpoint or path-like, optional
-        Where to keep each generation: a folder, or one that was opened and is left open. One that has generations goes
-        on after the last: with the same arguments the result is that of a run that was never broken. It needs breeding
-        by recipes, and an `ngen` that it has not gone beyond. A hall of fame is kept too, and begins empty.
+        Where to keep each generation: a folder, or an open `Checkpoint`, which stays open. If it has generations, the
+        run resumes after the last one. With the same arguments the result is that of an uninterrupted run. It needs
+        breeding by recipes, and an `ngen` of at least its last generation. A hall of fame is kept too, and must be
+        empty at the start.
     breeding : {"recipes", "plain"}
-        Whether the map is sent recipes, and children are bred where they are scored, or their weights. Both give the
-        same result, plain breeding later under a map of several processes: ``mate`` sees weights without a fitness in
-        either, and one with an attribute ``fitter_first`` is given the fitter of two first. The weights of a population
-        that is not fresh from `initPopulation` are kept in the cache as the keyframe of generation 0. What recipes
-        cannot serve is bred the plain way, and a warning gives the reason if the map is not the built-in one: members
-        with attributes of their own, a ``clone`` of the user's, what cannot be pickled. Under recipes a member's
-        weights are made when somebody looks at them, and what a callback writes to them is not inherited, nor can the
-        next generation be bred from what it puts into the population. With a checkpoint, weights that nobody has looked
-        at may be lost in a later generation: copy a member that is to be kept, or let `Callback.members` name it.
+        Whether the map sends recipes, from which workers breed the children that they score, or the children's weights.
+        Both give the same result; under a map of several processes plain breeding is slower. In both, ``mate`` gets
+        weights without a fitness, and a ``mate`` with an attribute ``fitter_first`` gets the fitter of two first. If
+        the population is not fresh from `initPopulation`, its weights are kept in the cache as the keyframe of
+        generation 0. Members with attributes of their own, a user's own ``clone`` and functions that cannot be pickled
+        need plain breeding, which is then used; a warning gives the reason if the map is not the built-in one. Under
+        recipes a member's weights are made when they are first read. Children do not inherit a callback's changes to
+        the weights, and cannot be bred from members that it puts into the population. With a checkpoint, weights that
+        were never read may be lost in a later generation: copy a member that you need later, or return it from
+        `Callback.members`.
     group_size : int, optional
-        Members in a task of the map; chosen well if left out.
+        Members in a task of the map. If left out, it follows from the model's size and the numbers of members and
+        workers.
     cache : path-like, optional
         The folder in which this host's processes share the parents' weights; shared memory if left out.
     cache_size : int, optional
-        How many bytes that may take; three quarters of what is free there if left out.
+        The most bytes that the cache takes, at least 0; three quarters of the free space if left out.
     timeout : float, optional
-        How many seconds an evaluation may take, or one of a group of small networks; no limit if left out. It needs
+        The longest time of an evaluation, or of a group of small networks, in seconds; no limit if left out. It needs
         breeding by recipes.
     keyframe_seconds : float, optional
-        With a checkpoint: the parents' weights are kept too once breeding them again would take longer, so that going
-        on never takes much longer. None keeps none.
+        With a checkpoint: save the parents' weights too as soon as recomputing them would take longer than this, so
+        that resuming never takes much longer. None saves none.
     keyframe_bytes : int
-        What takes more is not kept.
+        The largest size of these weights that is saved, in bytes.
     progress : bool, optional
         Whether to add a `ProgressBar` to the callbacks. If left out there is one in a notebook, and none elsewhere.
     verbose : bool
         Whether to print the algorithm and, as DEAP's loops do, the logbook's stream.
     force : bool
-        Whether to go on where a process, or the run's past, has other versions, or other threads or variables of
-        TensorFlow, with which the same seed may give other last bits. Of the processes this is known under recipes.
+        Whether to continue if a process, or the run in the checkpoint, has other versions, or other threads or
+        variables of TensorFlow: the same seed may then give other last bits. Processes are compared under recipes only.
 
     Returns
     -------
@@ -183,14 +186,14 @@ def evolve(
     Raises
     ------
     ValueError
-        If the population is empty, a number out of range, a checkpoint that of another run, `seed` not that of the
-        toolbox, or something registered that the toolbox' algorithm does not call, or in mid-run does not take over.
+        If the population is empty, a number is out of range, the checkpoint is of another run, or `seed` differs from
+        the toolbox's. Also if the algorithm does not call a registered function, or one changes that must not.
     EvaluationError
-        If an evaluation raises, takes too long or returns no fitness: it names the generation and the child.
+        If an evaluation raises, takes too long or returns no fitness. The message names the generation and the child.
     EnvironmentDiffersError
-        If a process computes otherwise than this one, unless `force` says to go on; another processor is a warning.
+        If a process has another environment than this one, without `force`; another processor gives a warning only.
     CallbackError
-        If a callback raises: it names its class and method, and is raised from what that raised.
+        If a callback raises. The message names its class and method; ``__cause__`` is the callback's exception.
 
     Examples
     --------
@@ -215,7 +218,7 @@ def evolve(
         raise ValueError(f"cache must be a folder, got {cache}")
     check_probability(cxpb, "cxpb")
     if cxpb != 1 and isinstance(toolbox, StrategyToolbox):
-        raise ValueError(f"cxpb is not for an evolution strategy, whose children come from one centre, got {cxpb!r}")
+        raise ValueError(f"cxpb is not for an evolution strategy, which mates no parents: leave it out, got {cxpb!r}")
     check_probability(mutpb, "mutpb")
     if timeout is not None and not 0 < check_number(timeout, "timeout") < math.inf:
         raise ValueError(f"timeout must be a positive number of seconds, got {timeout!r}")
@@ -228,20 +231,21 @@ def evolve(
         raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
     _check_population(population, toolbox)
     check_called(toolbox, len(population))
-    for alias in ("mate", "mutate"):
-        check_suits_matrices(alias, getattr(toolbox, alias, None))
+    registered = Registered.read(toolbox)
+    check_suits_matrices("mate", registered.mate)
+    check_suits_matrices("mutate", registered.mutate)
     check_named(toolbox)
     if checkpoint is not None and halloffame:
-        raise ValueError(f"halloffame must be empty under a checkpoint, which fills it again, got {len(halloffame)}")
+        raise ValueError(f"halloffame must be empty under a checkpoint, which restores it, got {len(halloffame)}")
     lineage: Lineage | str = "breeding is 'plain'"
     if breeding == "recipes":
-        force = force or getattr(checkpoint, "regardless", False)
+        force = force or getattr(checkpoint, "force", False)
         expected = Expected(environment_of(toolbox), this_process(), force)
         sharing = Sharing(worker_count(toolbox.map), group_size, timeout, expected)
         options = {"place": cache, "size": cache_size, "sharing": sharing}
         lineage = _lineage(population, toolbox, seed, cxpb, mutpb, options)
         if isinstance(lineage, str) and not is_serial(toolbox.map):
-            warnings.warn(f"the map is sent weights instead of recipes, which takes longer: {lineage}", stacklevel=2)
+            warnings.warn(f"the map sends weights instead of recipes, which takes longer: {lineage}", stacklevel=2)
     probabilities, kept_in = {"cxpb": cxpb, "mutpb": mutpb}, None
     if isinstance(lineage, str):
         for name, given in (("checkpoint", checkpoint is not None), ("timeout", timeout is not None)):
@@ -266,9 +270,9 @@ def evolve(
         watching.append(ProgressBar())
     with contextlib.ExitStack() as stack:
         if isinstance(checkpoint, str | os.PathLike):
-            checkpoint = stack.enter_context(Checkpoint(checkpoint, regardless=force))
+            checkpoint = stack.enter_context(Checkpoint(checkpoint, force=force))
         elif checkpoint is not None:
-            checkpoint.regardless |= force
+            checkpoint.force |= force
         run = _Run(
             evolution,
             watching,
@@ -284,12 +288,12 @@ def evolve(
 
 
 def _seed_of(toolbox: base.Toolbox, seed: int | None) -> int:
-    """Return the seed of a run: the given one, or that of the toolbox, with which a given one has to agree."""
+    """Return the seed of a run: the given one or the toolbox's; ValueError if they differ or both are missing."""
     known = Registered.read(toolbox).seed
     if seed is None:
         if known is None:
-            raise ValueError("seed must be given where the toolbox is not by make_toolbox, which has one")
+            raise ValueError("seed must be given: only a toolbox by make_toolbox has one")
         return check_seed(known)
     if isinstance(toolbox, MadeToolbox) and check_seed(seed) != known:
-        raise ValueError(f"seed must be that of the toolbox, {known}, or left out, got {seed}")
+        raise ValueError(f"seed must be the toolbox's, {known}, or left out, got {seed}")
     return check_seed(seed)

@@ -29,18 +29,18 @@ from deap_nn.process.signals import heeding_signals, holding_signals
 from deap_nn.process.workers import is_serial
 
 COLUMNS = ("gen", "nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma", "best_pairs")
-"""The columns of a logbook. A toolbox without ``assess`` has no errors, one whose mutation has no ``sigma`` lacks that,
-and ``best_pairs``, the number of groups in which the best of the generation before is a parent, needs groups."""
+"""The columns of a logbook. The errors need an ``assess``, and ``sigma`` a mutation with a ``sigma``. ``best_pairs`` is
+the number of groups in which the best member of the previous generation is a parent; it needs groups."""
 
 _NOTHING = object()
-"""What is given where there is no answer."""
+"""The default of ``next`` when the map has no further result: no fitness equals it."""
 
 PROGRESS_SECONDS = 0.5
-"""While a generation is scored, callbacks are told no more often."""
+"""The least time between two calls of the callbacks' ``on_progress`` while a generation is scored, in seconds."""
 
 
 def _elitism(toolbox: base.Toolbox, size: int) -> Elitism:
-    """Return how members of a population of some size live on."""
+    """Return the elitism that a toolbox names; ValueError if a population of this size cannot have it."""
     registered = Registered.read(toolbox)
     elites, batches = registered.elites, registered.elite_batches
     if not 0 <= elites < size:
@@ -52,26 +52,27 @@ def _elitism(toolbox: base.Toolbox, size: int) -> Elitism:
 
 def _score(evolution: Evolution, breeding: Breeding, elitism: Elitism, watching: Iterable[Callback]) -> None:
     population, evaluate = evolution.population, evolution.toolbox.evaluate
-    evaluate = getattr(evaluate, "bare", evaluate)  # of a made toolbox, whose clock the run moves
-    evolution.scored, told = 0, time.monotonic()
+    # The run moves the clock of a made toolbox itself, so it maps the function without the clock's wrapper.
+    evaluate = getattr(evaluate, "bare", evaluate)
+    evolution.scored, last_call = 0, time.monotonic()
     answers = iter(breeding.score(evaluate, population, evolution.generation))
     for place, individual in enumerate(population):
         values = next(answers, _NOTHING)
-        if values is _NOTHING:  # the built-in map takes StopIteration of what it calls for its own end
-            reason = "the map gave no answer, as it does where evaluate raises StopIteration"
+        if values is _NOTHING:  # the built-in map takes a StopIteration of `evaluate` for its own end
+            reason = "the map gave no answer, as it does if evaluate raises StopIteration"
             raise EvaluationError(f"generation {evolution.generation}, child {place}: {reason}")
         checked = _checked(values, individual.fitness.weights, evolution.generation, place)
         individual.fitness.values = elitism.averaged(place, checked)
         evolution.scored += 1
-        if time.monotonic() - told > PROGRESS_SECONDS:
+        if time.monotonic() - last_call > PROGRESS_SECONDS:
             tell(watching, "on_progress", evolution)
-            told = time.monotonic()
+            last_call = time.monotonic()
     if next(answers, _NOTHING) is not _NOTHING:
         raise EvaluationError(f"generation {evolution.generation}: the map gave more answers than there are members")
 
 
 def _checked(values: Any, weights: Sequence[float], generation: int, place: int) -> tuple[float, ...]:
-    """Return fitness values as finite floats; NaN and infinity are the worst there is."""
+    """Return fitness values as finite floats; NaN and infinity become the worst value, ``WORST``."""
     if not isinstance(values, tuple | list) or len(values) != len(weights) or not all(map(_is_number, values)):
         wanted = f"evaluate must return a tuple of {len(weights)} number(s)"
         raise EvaluationError(f"generation {generation}, child {place}: {wanted}, got {reprlib.repr(values)}")
@@ -83,7 +84,7 @@ def _checked(values: Any, weights: Sequence[float], generation: int, place: int)
 def _as_float(value: Any) -> float:
     try:
         return float(value)
-    except OverflowError:  # of an integer, or a fraction
+    except OverflowError:  # an integer or a fraction may be too large for a float
         return math.inf
 
 
@@ -94,7 +95,10 @@ def _is_number(value: Any) -> bool:
 def _record(
     evolution: Evolution, clock: Clock, stats: Any, begun: float, started: float, best_pairs: int | None, *, kept: bool
 ) -> None:
-    """Log the generation, and with the same stroke make its best the run's; `kept` says if there is a checkpoint."""
+    """Log the generation, and set the run's best member without a gap for a signal.
+
+    `kept` is true if the run has a checkpoint.
+    """
     population, assess = evolution.population, Registered.read(evolution.toolbox).assess
     best = max(population, key=attrgetter("fitness"))
     values = [individual.fitness.values[0] for individual in population]
@@ -124,7 +128,7 @@ def _record(
 
 
 def _alike(now: Any, then: Any) -> bool:
-    """Return whether something registered is what it was; a ``sigma`` of a number is read anew each generation."""
+    """Return whether a registered value is unchanged; a ``sigma`` that is a number may change each generation."""
     if now is then:
         return True
     if not (isinstance(now, partial) and isinstance(then, partial)):
@@ -160,7 +164,7 @@ class _Run:
         self._begun = self._started = time.perf_counter()
 
     def run(self) -> None:
-        """Go on to the last generation; callbacks are told of the end, however it comes."""
+        """Run to the last generation; callbacks' ``on_end`` is called after an exception too."""
         evolution = self.evolution
         try:
             with telling_start_and_end(self.watching, evolution):
@@ -172,23 +176,24 @@ class _Run:
                     with heeding_signals():
                         self._generation(generation)
         except BaseException:
-            self.breeding.close()
+            self.breeding.close()  # after a finished run members may still be read, which breeds their weights
             raise
 
     def _go_on(self) -> int:
-        """Go back to where the checkpoint ends, and return the first generation that is to be made."""
+        """Restore the last generation of the checkpoint, and return the number of the next one."""
         if self.kept is None or not self.kept.checkpoint.read_past():
             return 0
         go_on(self.evolution, self.kept.lineage, self._clock, self._elitism, self.kept.checkpoint, self.watching)
         self._begun = self._started - self.evolution.elapsed
-        if "best_pairs" not in self.evolution.row:  # a run of before there was this column
+        if "best_pairs" not in self.evolution.row:  # a run from before this column existed
             self._best_pairs = None
-        tell(self.watching, "on_generation", self.evolution)  # they may have seen this generation before, or not
+        # The run may have stopped before all callbacks had this generation: each must accept it twice.
+        tell(self.watching, "on_generation", self.evolution)
         self._started = time.perf_counter()
         return self.evolution.generation + 1
 
     def _generation(self, generation: int) -> None:
-        """Breed, score and log a generation, and tell of it."""
+        """Breed, score and log a generation, then call the callbacks."""
         evolution, kept = self.evolution, self.kept
         evolution.generation = generation
         self._check_unchanged(generation)
@@ -203,24 +208,24 @@ class _Run:
         evolution.same_bytes &= self.breeding.same_bytes
         if self.verbose:
             print(evolution.logbook.stream)
-        self._started = self._begun + evolution.elapsed  # what callbacks take counts for the next generation
-        if kept is not None:
+        self._started = self._begun + evolution.elapsed  # the callbacks' time counts for the next generation
+        if kept is not None:  # before the callbacks: their files then never have a row that the checkpoint lacks
             kept.checkpoint.append(kept_of(evolution, kept.lineage, self._clock, places, self.watching))
         tell(self.watching, "on_generation", evolution)
         if kept is not None:
             kept.keep_keyframe(self.watching)
 
     def _check_unchanged(self, generation: int) -> None:
-        """Raise ValueError if something was registered anew in mid-run that this run does not take over."""
+        """Raise ValueError if a registered value that must stay has changed during the run."""
         now, fixed = Registered.read(self.evolution.toolbox), self.breeding.fixed
         for name in ("elites", "elite_batches", *fixed):
             if not _alike(getattr(now, name), getattr(self._registered, name)):
-                unless = ", unless breeding='plain' lets operators change" if name in fixed else ""
-                said = f"{name} was registered anew before generation {generation}"
-                raise ValueError(f"{said}: a run keeps those that it began with{unless}")
+                unless = "; only breeding='plain' lets operators change" if name in fixed else ""
+                change = f"{name} was registered again before generation {generation}"
+                raise ValueError(f"{change}: it cannot change during a run{unless}")
 
     def _breed(self, generation: int) -> list[int]:
-        """Let the children take the places of the population, and return those of their parents under a checkpoint."""
+        """Replace the population by its children; under a checkpoint return the places of their parents."""
         evolution, reproduction = self.evolution, self.breeding.reproduction
         toolbox, population = evolution.toolbox, evolution.population
         rng = stream(self.seed, Purpose.SELECT, generation)

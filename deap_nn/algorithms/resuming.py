@@ -1,4 +1,4 @@
-"""What a run keeps so that it can go on, and how it goes on."""
+"""The state of a run in its checkpoint: how it is recorded and restored."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from deap_nn.runs.generations import CheckpointError, Generation, keyframes_in, 
 
 KEYFRAME_SECONDS = 20.0
 KEYFRAME_BYTES = 2 << 30
-"""When a keyframe is made, and how large one may be, unless `evolve` is told otherwise."""
+"""The defaults of `evolve` for ``keyframe_seconds`` and ``keyframe_bytes``."""
 
 KEYFRAME_RECIPES = 20_000
-"""So many recipes that one would let go of call for one too: they take some megabytes of memory."""
+"""A keyframe is also made if it releases at least this number of recipes, which take some megabytes of memory."""
 
 
 def _named(watching: Iterable[Callback]) -> Iterator[tuple[str, Callback]]:
-    """Yield each callback with the name that a checkpoint knows it by: its class, and which one of that it is."""
+    """Yield each callback with its name in a checkpoint: its class, and its number among those of this class."""
     seen: Counter[str] = Counter()
     for callback in watching:
         name = type(callback).__name__
@@ -48,7 +48,7 @@ def _named(watching: Iterable[Callback]) -> Iterator[tuple[str, Callback]]:
 
 
 def _members(watching: Iterable[Callback]) -> list[Any]:
-    """Return the members that callbacks will ask for when they are restored."""
+    """Return the members that callbacks will need when they are restored."""
     members: list[Any] = []
     for callback in watching:
         with naming(callback, "members"):
@@ -63,7 +63,7 @@ def _settings_of(evolution: Evolution) -> dict[str, Any]:
 def kept_of(
     evolution: Evolution, lineage: Lineage, clock: Clock, places: Sequence[int], watching: Iterable[Callback]
 ) -> Generation:
-    """Return what a checkpoint keeps of the generation that was logged last."""
+    """Return the checkpoint's record of the last logged generation."""
     states = {}
     for name, callback in _named(watching):
         with naming(callback, "state"):
@@ -86,7 +86,7 @@ def kept_of(
 
 
 def begun_with(checkpoint: Checkpoint | str | os.PathLike[str]) -> int | None:
-    """Return the number of generations that the schedule of a kept run goes by, or None where there is none."""
+    """Return the number of generations of the schedule in a checkpoint, or None if the checkpoint records none."""
     if isinstance(checkpoint, Checkpoint):
         past = checkpoint.read_past()
     else:
@@ -104,10 +104,10 @@ def go_on(
     checkpoint: Checkpoint,
     watching: Iterable[Callback],
 ) -> None:
-    """Put a run back where its last generation was logged."""
+    """Restore a run as it was when its last generation was logged."""
     past = checkpoint.read_past()
     last, population = past[-1], evolution.population
-    may_differ, present = ("data",) if checkpoint.regardless else (), _settings_of(evolution)
+    may_differ, present = ("data",) if checkpoint.force else (), _settings_of(evolution)
     check_settings(past[0].settings, present, checkpoint.path.parent, but=may_differ)
     if past[0].settings is not None and past[0].settings.get("data") != present.get("data"):
         evolution.same_bytes = False
@@ -118,15 +118,15 @@ def go_on(
         raise CheckpointError(f"ngen must be at least {least}, got {evolution.generations}")
     _check_environment(evolution, checkpoint)
     whole = past[0].settings is not None and past[0].environment is not None
-    compared = whole and not checkpoint.regardless and evolution.same_bytes
+    compared = whole and not checkpoint.force and evolution.same_bytes
     if compared and refer(evolution, lineage, past[0].wvalues[0]):
-        list(evolution.map(evolution.toolbox.evaluate, population[:1]))  # who differs says so before anything is done
+        list(evolution.map(evolution.toolbox.evaluate, population[:1]))  # a process that differs raises here
     keyframe = check_keyframe(checkpoint.path.parent, last.number)
     lineage.past.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
     if lineage.ancestry.history != last.history:
-        own = "the toolbox's mates, elites and, around a centre, parents and step, which follows from the generations "
-        own += "that make_toolbox(generations=N) names,"
-        same = f"seed, cxpb, mutpb, the population's seed or weights, and {own} must be the same"
+        own = "the toolbox's mates and elites, and around a centre its parents and step "
+        own += "(the step follows from make_toolbox(generations=N)),"
+        same = f"seed, cxpb, mutpb, the population's seed or weights, {own} must be the same"
         raise CheckpointError(f"{checkpoint.path.parent} is of another run: {same}")
     if last.number:
         population[:] = lineage.past.last_members()
@@ -160,15 +160,15 @@ def go_on(
     genomes = sum(map(len, line))
     if genomes and lineage.past.seconds_to_breed(genomes) > KEYFRAME_SECONDS:
         takes = f"takes about {lineage.past.seconds_to_breed(genomes):.0f} s"
-        warnings.warn(f"{genomes} genomes are bred again, which {takes}", stacklevel=3)
+        warnings.warn(f"recomputing {genomes} genomes {takes}", stacklevel=3)
     lineage.past.replay(line, wanted, visits)
     evolution.member = evolution.revisit = None
     lineage.past.forget()
-    past.clear()  # the logbook and the lineage have what is needed of it
+    past.clear()  # it takes memory, and the logbook and the lineage now hold all that is needed
 
 
 def _check_environment(evolution: Evolution, checkpoint: Checkpoint) -> None:
-    """Hold this process against the one that began a run."""
+    """Compare this process with the process that began a run; raise `CheckpointError` or warn if they differ."""
     recorded, here = checkpoint.past[0].environment, environment_of(evolution.toolbox)
     if recorded is None:
         if checkpoint.past[0].settings is not None:
@@ -179,28 +179,29 @@ def _check_environment(evolution: Evolution, checkpoint: Checkpoint) -> None:
     if "package" in recorded:
         warn_of_other_package(recorded["package"], stacklevel=4)
     folder, differs = checkpoint.path.parent, difference(recorded, here)
-    if differs is not None and not checkpoint.regardless:
-        helps = "--force, or Checkpoint(folder, regardless=True), goes on all the same"
+    if differs is not None and not checkpoint.force:
+        helps = "--force, or Checkpoint(folder, force=True), resumes it all the same"
         raise CheckpointError(f"{folder} is of a run by another TensorFlow: {differs}: {helps}")
     if differs is None and here["processor"] != recorded["processor"]:
-        differs = "this processor is another than the one where the run began"
+        differs = "this processor is another model than the one that began the run"
     if differs is not None:
         evolution.same_bytes = False
-        warnings.warn(f"the last bits of a fitness may be others: {differs}", stacklevel=4)
+        warnings.warn(f"the last bits of a fitness may differ: {differs}", stacklevel=4)
 
 
 def refer(evolution: Evolution, breeding: Breeding, wvalues: Sequence[float]) -> bool:
-    """Let each process compute the fitness of the first founder alike, and return whether that can be demanded.
+    """Require each process to compute the same fitness of the first founder; return whether the run can require it.
 
-    It cannot where the fitness may be other each time: one that is not ours, has a user's own functions or layers in
-    it, or is computed on a GPU. Founders whose weights were given are not drawn in other processes.
+    It cannot if the fitness may differ between calls: a fitness by a function outside this package, one with a user's
+    own functions or layers, or one that is computed on a GPU. Nor can it if the founders' weights were given: other
+    processes do not draw them.
 
     Parameters
     ----------
     evolution : Evolution
         The run, in generation 0.
     breeding : Breeding
-        That of the run.
+        The run's breeding.
     wvalues : sequence of float
         The weighted values of the first founder's fitness.
     """
@@ -221,9 +222,9 @@ def _has_own(objective: Any) -> bool:
 
 
 def check_keyframe(folder: Path, generation: int) -> Path | None:
-    """Return the newest keyframe in a checkpoint's folder that is whole, and not newer than a generation.
+    """Return the newest undamaged keyframe in a checkpoint's folder of at most a generation, or None.
 
-    One that is damaged is said to be so, and not used.
+    A warning names the first damaged keyframe, and the number of others.
     """
     found, damaged = None, list[str]()
     for path in keyframes_in(folder):
@@ -240,12 +241,12 @@ def check_keyframe(folder: Path, generation: int) -> Path | None:
 
 
 class KeptHall(Callback):
-    """A hall of fame that a checkpoint keeps: the place and the fitness of each member, which is bred again.
+    """A hall of fame in a checkpoint, as the place and the fitness of each member; a resume recomputes the weights.
 
     Parameters
     ----------
     hall : deap.tools.HallOfFame
-        That of the run.
+        The run's hall of fame.
     """
 
     def __init__(self, hall: tools.HallOfFame) -> None:
@@ -259,11 +260,11 @@ class KeptHall(Callback):
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
         """Fill the hall of fame with the members that the last state names."""
         if "members" not in states[-1]:
-            warnings.warn("the run was begun without a hall of fame: it has only members that come now", stacklevel=2)
+            warnings.warn("the run began without a hall of fame: it gets members from now on only", stacklevel=2)
         for generation, place, values in states[-1].get("members", ()):
             member = cast(Any, evolution.member)(generation, place)
             member.fitness.wvalues = tuple(values)
-            self._hall.items.append(member)  # not by `insert`, whose copy would breed the weights one by one
+            self._hall.items.append(member)  # `insert` would copy it, and so breed the weights one by one
             self._hall.keys.insert(0, member.fitness)
 
     def members(self) -> Sequence[Any]:
@@ -278,23 +279,23 @@ class Kept:
     Parameters
     ----------
     lineage : Lineage
-        That of the run, which needs recipes for a checkpoint.
-    seconds : float, optional
-        A keyframe is made when breeding the parents again would take longer; none ever if left out.
+        The run's lineage: a checkpoint needs recipes.
+    seconds : float or None
+        A keyframe is made when recomputing the parents would take longer than this; None makes none.
     most : int
-        A keyframe of more bytes is not kept.
+        The largest size of a keyframe that is kept, in bytes.
     checkpoint : Checkpoint
-        Where the generations are kept.
+        The checkpoint of the run.
     """
 
     lineage: Lineage
     seconds: float | None
     most: int
     checkpoint: Checkpoint
-    _told: bool = field(default=False, init=False)
+    _warned: bool = field(default=False, init=False)
 
     def keep_keyframe(self, watching: Iterable[Callback]) -> None:
-        """Make a keyframe, if breeding the parents again would take long enough."""
+        """Make a keyframe if recomputing the parents would take too long, or if it releases enough recipes."""
         lineage, checkpoint = self.lineage, self.checkpoint
         if self.seconds is None or not lineage.generation:
             return
@@ -303,11 +304,11 @@ class Kept:
         others = [member for member in _members(watching) if hasattr(member, "recipe")]
         size = lineage.past.keyframe_bytes(others)
         if size > self.most:
-            if not self._told:
-                self._told = True
+            if not self._warned:
+                self._warned = True
                 takes = f"it would take {size >> 20} MiB"
                 warnings.warn(f"no keyframe is kept, {takes}: see --keyframe-space", stacklevel=3)
         else:
-            checkpoint.sync()  # a keyframe is of no use to a checkpoint that does not reach so far
+            checkpoint.sync()  # a crash must not leave a keyframe of a generation that the checkpoint has lost
             lineage.past.keep_keyframe(checkpoint.keyframe_path(lineage.generation), others)
             checkpoint.keep_newest_keyframe()

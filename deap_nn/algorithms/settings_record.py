@@ -24,10 +24,10 @@ from deap_nn.process.workers import is_serial, running_under_scoop
 from deap_nn.runs.generations import CheckpointError
 
 VERSION = 2
-"""Of the names below."""
+"""The version of the names in a record."""
 
 UNKNOWN = {1: frozenset({"individual.noise", "mutate.noise"}), VERSION: frozenset()}
-"""By version, names that records of it lack; another version is not compared."""
+"""The names that records of each version lack; a record of any other version is not compared."""
 
 NEUTRAL: dict[str, Any] = {
     "cxpb": 1.0,
@@ -48,7 +48,7 @@ NEUTRAL: dict[str, Any] = {
     "select.parents": None,
     "weigh.parents": None,
 }
-"""A setting that is not recorded has this value, so that one which comes later is no difference to runs before it."""
+"""The values of settings that are not recorded: a setting that is added later makes no difference to older runs."""
 
 OPERATORS = ("individual", "mate", "mutate", "select", "evaluate")
 
@@ -59,18 +59,18 @@ OF_THE_SEED = "of the seed"
 def settings_record(
     toolbox: base.Toolbox, population: Sequence[Any], *, seed: int, cxpb: float, mutpb: float
 ) -> dict[str, Any]:
-    """Return the settings that decide a number of the logbook or a weight, by names of their own, ready for JSON.
+    """Return the settings that decide a number of the logbook or a weight, by name, ready for JSON.
 
-    Numbers, texts and the names of functions stand for themselves, arrays, data and models for a digest. How many
-    generations a run has, the map, and where files lie is no part of it. Of a user's own functions it has the names
-    and arguments, not the code.
+    Numbers, texts and the names of functions are recorded as they are; arrays, data and models by a digest. The number
+    of generations, the map and the paths of files are left out. Of a user's own functions it records the names and
+    arguments, not the code.
 
     Parameters
     ----------
     toolbox : deap.base.Toolbox
-        Of the run.
+        The run's toolbox.
     population : sequence
-        Its members; their number and the weights of their fitness count.
+        The members; their number and the weights of their fitness are recorded.
     seed, cxpb, mutpb
         As `evolve` has them.
     """
@@ -95,7 +95,7 @@ def settings_record(
             found[name] = float(value) if name == "step" else int(float(value))
     if registered.step is not None:
         found.pop("mates", None)
-    if registered.reproduction is not None:  # a strategy of the user's own
+    if registered.reproduction is not None:  # a user's own strategy
         found["reproduction"] = settings_of(registered.reproduction)
     found |= _of_evaluation(toolbox, seed)
     return {"version": VERSION} | {
@@ -104,22 +104,22 @@ def settings_record(
 
 
 class SettingsError(CheckpointError):
-    """A run has other settings than its checkpoint was made with."""
+    """A run has other settings than its checkpoint records."""
 
 
 def check_settings(
     recorded: Mapping[str, Any] | None, present: Mapping[str, Any], folder: Path, *, but: Collection[str] = ()
 ) -> None:
-    """Raise `SettingsError`, naming the first setting that differs; warn where none are recorded.
+    """Raise `SettingsError` with the name of the first setting that differs; warn if none are recorded.
 
     Parameters
     ----------
     recorded : mapping or None
-        That of a checkpoint; None if it was made before checkpoints had one.
+        The settings of a checkpoint; None if it was made before checkpoints recorded settings.
     present : mapping
-        The present one, from `settings_record`.
+        The present settings, from `settings_record`.
     folder : Path
-        Of the checkpoint, for the message.
+        The checkpoint's folder, for the message.
     but : collection of str
         Settings that may differ.
     """
@@ -136,7 +136,7 @@ def check_settings(
 
 
 def _of_operator(name: str, registered: Any, usual: NoiseTable) -> dict[str, Any]:
-    """Return the name of a registered function and its arguments, those of partial calls inside it too."""
+    """Return the name and the arguments of a registered function, with those of partial functions inside it."""
     keywords: dict[str, Any] = {}
     inner, arguments = registered, tuple[Any, ...]()
     while inner is not None:
@@ -145,7 +145,7 @@ def _of_operator(name: str, registered: Any, usual: NoiseTable) -> dict[str, Any
             arguments = (*inner.args, *arguments)
         decorated = hasattr(inner, "__wrapped__")
         inner = inner.func if isinstance(inner, partial) else None if decorated else getattr(inner, "operator", None)
-    if name == "individual":  # the container and the layout, of which the second is the model's
+    if name == "individual":  # they are the container and the layout, which follows from the model
         arguments = ()
     found = {name: named(operator_of(registered))}
     found |= {f"{name}.{place}": told(value) for place, value in enumerate(arguments)}
@@ -181,7 +181,7 @@ def _of_evaluation(toolbox: base.Toolbox, seed: int) -> dict[str, Any]:
 def environment_of(toolbox: base.Toolbox) -> dict[str, Any]:
     """Return the environment of the process that leads a run.
 
-    It has TensorFlow's threads only if this process scores too, by TensorFlow as this package uses it.
+    It has TensorFlow's threads only if this process also scores, and scores by a problem of this package.
     """
     scores = is_serial(toolbox.map) or running_under_scoop()
     found = environment()
@@ -189,25 +189,25 @@ def environment_of(toolbox: base.Toolbox) -> dict[str, Any]:
 
 
 def own_problem(function: Any) -> Any:
-    """Return the problem of an evaluation by this package; None for a user's own function, and for a decorated one."""
+    """Return the problem of an evaluation by this package; None for a user's own or a decorated function."""
     unbound = isinstance(function, partial) and not (function.args or function.keywords)
     bare: Any = function.func if unbound else function
     return getattr(bare, "problem", None) if type(bare).__module__.startswith("deap_nn.") else None
 
 
 def _of_objective(objective: Any) -> str:
-    told = [objective.kind, objective.name, str(objective.place)]
+    words = [objective.kind, objective.name, str(objective.place)]
     if objective.config:
-        told.append(digest(_unnumbered(objective.config).encode()))
+        words.append(digest(_unnumbered(objective.config).encode()))
     if objective.function is not None:
-        told.append(named(objective.function))
-    if objective.targets_first:  # otherwise it is called as it was before names counted
-        told.append(f"({', '.join(objective.names)})")
-    return " ".join([*told, *map(_of_objective, objective.parts)])
+        words.append(named(objective.function))
+    if objective.targets_first:  # the order of older runs, outputs first, is not recorded: their records stay equal
+        words.append(f"({', '.join(objective.names)})")
+    return " ".join([*words, *map(_of_objective, objective.parts)])
 
 
 def _of_model(model: Any) -> str:
-    """Return the name of a built-in model, or a digest of another's configuration and fixed weights."""
+    """Return the name of a built-in model, or a digest of the configuration and fixed weights of any other."""
     if model.held:
         return digest(re.sub(r"_\d+$", "", model.name).encode() + repr(model.shapes).encode())
     if not model.config:
@@ -217,5 +217,5 @@ def _of_model(model: Any) -> str:
 
 
 def _unnumbered(config: str) -> str:
-    """Return a configuration without the numbers by which Keras tells layers of one class that a process has made."""
+    """Return a configuration without the numbers that Keras adds to names: they count the layers of a process."""
     return re.sub(r'_\d+(?=[/"])', "", config)

@@ -131,7 +131,7 @@ def breeder_of(
 
 def _why_not_given(population: Sequence[Any], container: type[WeightList]) -> str | None:
     """Return the reason why members cannot begin a run by recipes with their present weights; None if they can."""
-    known = {"fitness", "recipe", "make", "light_shapes", *container(())._extras()}
+    known = {"fitness", "recipe", "make", "light_shapes", "scored_in", *container(())._extras()}
     for member in population:
         if (member.container if isinstance(member, LightMember) else type(member)) is not container:
             return "the population must be of one class"

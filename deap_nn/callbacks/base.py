@@ -1,4 +1,4 @@
-"""Where a run stands, and who is told of it."""
+"""The state of a run, and the callbacks that receive it."""
 
 from __future__ import annotations
 
@@ -27,22 +27,28 @@ from deap_nn.process.workers import out_of_memory
 
 @dataclass
 class Evolution:
-    """Where a run stands: what its callbacks see.
+    """The state of a run, as its callbacks get it.
 
     A callback that sets ``stop`` to a reason ends the run after the generation. ``best`` is the best member of the last
-    generation that was logged, and ``row`` its record; ``scored`` counts the scored members of the present one.
-    ``error`` is what ends the run, if an exception does, and ``interrupted`` whether that is Ctrl-C. While a callback
-    is restored, ``member(generation, place)`` gives a member of an earlier generation back, or the mean of several
-    where it is given their places, and ``revisit(generation, function)`` lets a function see the weights of the best
-    of an earlier generation, once the run's past is bred again: false if a keyframe spares breeding that far back.
-    ``look(member)`` is ``member.flat``, but the member stays light, and what is seen is valid until the next look.
-    ``parents`` is how many different parents the present generation has, 0 for the initial one, and ``mean(members)``
-    the individual whose weights are the mean of those of some of its members. Where children come from one centre, it
-    lies as many times as far from that as the toolbox' ``step`` says; of all members it is the next centre if the
-    toolbox has a ``weigh``, by which they count there. ``settings`` are arguments of `evolve` that decide a result:
-    ``seed``, ``cxpb`` and ``mutpb``, and ``breeding`` is "recipes" or "plain". ``same_bytes`` is false once a process
-    has taken part that computes otherwise, as on another processor: the same seed may then give other last bits.
-    ``watching`` are the callbacks, and ``phase`` is the work that `enter` has named last.
+    logged generation, and ``row`` the record of that generation. ``scored`` is the number of scored members of the
+    present generation. ``error`` is the exception that ends the run, if one does, and ``interrupted`` is true if it is
+    Ctrl-C.
+
+    While a callback is restored, ``member(generation, place)`` returns a member of an earlier generation, or with
+    several places the mean of these members. ``revisit(generation, function)`` calls a function with the weights of the
+    best member of an earlier generation as soon as they are recomputed. It returns false if they will not be, because
+    the run resumes from a later keyframe.
+
+    ``look(member)`` returns ``member.flat`` without keeping the weights in the member; the array is valid until the
+    next call. ``parents`` is the number of different parents of the present generation, 0 for the initial one.
+    ``mean(members)`` is an individual with the mean weights of members of the present generation. If children come from
+    one centre, its distance from the centre is the mean's times the toolbox's ``step``. If the toolbox also has a
+    ``weigh``, the members have recombination weights, and ``mean`` of all members is the next centre.
+
+    ``settings`` are arguments of `evolve` that decide a result: ``seed``, ``cxpb`` and ``mutpb``. ``breeding`` is
+    "recipes" or "plain". ``same_bytes`` is false as soon as a process in another environment, such as another
+    processor, has taken part: the same seed may then give other last bits. ``watching`` are the callbacks, and
+    ``phase`` is the last work that `enter` named.
     """
 
     toolbox: base.Toolbox
@@ -78,12 +84,12 @@ class Evolution:
 
     @property
     def flat_row(self) -> Row:
-        """The same with the columns of chapters, named ``chapter.column``, and Python's numbers for NumPy's."""
+        """The same record with the columns of chapters as ``chapter.column``, and Python's numbers for NumPy's."""
         return flat(last_record(self.logbook))
 
     @property
     def best_weights(self) -> dict[str, Matrix]:
-        """The matrices of the best member by name, valid until the next look; none where it is no `WeightList`."""
+        """The matrices of the best member by name, valid until the next `look`; empty if it is not a `WeightList`."""
         if not isinstance(self.best, WeightList):
             return {}
         layout: Layout = Registered.read(self.toolbox).layout or Layout.of(self.best)
@@ -91,21 +97,22 @@ class Evolution:
 
     @property
     def best_value(self) -> float:
-        """The best member's first fitness value, or the lowest of the generation where it has none."""
+        """The best member's first fitness value, or the lowest of the generation if its fitness is not valid."""
         values = self.best.fitness.values
         return float(values[0] if values else self.row["min"])
 
     @property
     def fittest(self) -> list[Any]:
-        """The best of the generation, as many as it has parents: under `selRankBoosted`, the next parents.
+        """The best members of the generation, best first; their number is that of the generation's parents.
 
-        Where all count around a centre it is everybody, best first. Nobody in generation 0, which has no parents.
+        Under `selRankBoosted` they are the next parents. If all members move a centre, they are all members. In
+        generation 0, which has no parents, the list is empty.
         """
         return heapq.nlargest(self.parents, self.population, key=attrgetter("fitness"))
 
     @property
     def voters(self) -> list[Any]:
-        """Those of the fittest that the next generation comes from, and does not go away from."""
+        """The fittest members with a positive recombination weight; all the fittest without such weights."""
         weigh, fittest = reproduction_of(self.toolbox).weigh, self.fittest
         return fittest if weigh is None else fittest[: np.count_nonzero(weights_of(weigh, len(self.population)) > 0)]
 
@@ -115,15 +122,16 @@ class Evolution:
         return self.generation >= self.generations or self.stop is not None
 
     def enter(self, phase: str) -> None:
-        """Tell the callbacks that work begins which takes a while and scores no generation, such as drawing."""
+        """Call the callbacks' ``on_phase``: long work begins that scores no generation, such as drawing."""
         self.phase = phase
         tell(self.watching, "on_phase", self)
 
 
 class Callback:
-    """What is told of a run; each method may be left out.
+    """A receiver of the events of a run. A subclass defines the methods that it needs.
 
-    An exception in one of them ends the run, as a `CallbackError` that names it; all are still told of the end.
+    An exception in a method ends the run with a `CallbackError` that names the method. ``on_end`` of all callbacks is
+    still called.
     """
 
     def on_start(self, evolution: Evolution) -> None:
@@ -142,17 +150,18 @@ class Callback:
         """After the last generation, or when an exception ends the run."""
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint is to keep of it, ready for JSON: asked for before each ``on_generation``."""
+        """Return the state that a checkpoint keeps, ready for JSON. It is called before each ``on_generation``."""
         return {}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
-        """Go on where a run was left: `states` are what ``state`` returned, of each generation up to this one.
+        """Resume a run: `states` are the results of ``state`` for each generation up to the present one.
 
-        The next call is ``on_generation``, for the last generation of the checkpoint, which may have been seen before.
+        The next call is ``on_generation`` for the last generation of the checkpoint. The callback may have had that
+        call before.
         """
 
     def members(self) -> Sequence[Any]:
-        """Return the members whose weights ``restore`` will ask for: a keyframe keeps them."""
+        """Return the members that ``restore`` will need: a keyframe keeps their weights."""
         return ()
 
 
@@ -176,14 +185,14 @@ class OnGeneration(Callback):
 
 
 class CallbackError(RuntimeError):
-    """A callback that failed: the message names its class and method, and ``__cause__`` is what it raised.
+    """A failed callback: the message names its class and method, and ``__cause__`` is its exception.
 
     Attributes
     ----------
     callback : Callback
-        Which one.
+        The callback that failed.
     method : str
-        What it was told with, such as ``"on_generation"``.
+        The name of the method, such as ``"on_generation"``.
     """
 
     callback: Callback
@@ -202,7 +211,7 @@ def checked_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
 
 
 def check_hooks(kind: type[Callback]) -> None:
-    """Raise TypeError if a class of callbacks has a method that reads like a hook and is none: it is never called."""
+    """Raise TypeError if the name of a method of a callback resembles a hook: the run would never call it."""
     hooks = [name for name in vars(Callback) if not name.startswith("_")]
     for name in dir(kind):
         if name.startswith("_") or hasattr(Callback, name) or not callable(getattr(kind, name)):
@@ -214,9 +223,10 @@ def check_hooks(kind: type[Callback]) -> None:
 
 
 class naming:  # noqa: N801  (a context manager; one made of a generator cannot rename StopIteration)
-    """Raise `CallbackError` for what a callback's method, which is the body, raises.
+    """Turn an exception of the body, a call of a callback's method, into a `CallbackError`.
 
-    What has a name already, an evaluation's error, is left as it is, and so is too little memory.
+    An `EvaluationError` or `CallbackError`, which already names its source, is left unchanged, as is one for lack of
+    memory.
     """
 
     def __init__(self, callback: Callback, method: str) -> None:
@@ -244,9 +254,9 @@ def tell(callbacks: Iterable[Callback], method: str, evolution: Evolution) -> No
 
 @contextlib.contextmanager
 def telling_start_and_end(callbacks: Iterable[Callback], evolution: Evolution) -> Iterator[None]:
-    """Tell callbacks of the start, and when the body, which is the run, is left, all who know of the start of the end.
+    """Call ``on_start`` before the body, which is the run, and ``on_end`` after it for each callback that was started.
 
-    What ends the run is what is raised; what callbacks raise after that are notes to it.
+    The exception that ends the run is raised. Exceptions of ``on_end`` after it become notes of it.
     """
     started: list[Callback] = []
     evolution.watching = started

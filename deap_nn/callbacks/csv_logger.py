@@ -1,4 +1,4 @@
-"""A run as a CSV file that grows."""
+"""A CSV file that gets a row for each generation of a run."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class GrowingTable:
     path : Path
         The file.
     numbers : bool
-        Whether columns whose first value is no number are left out.
+        Whether to leave out columns if their first value is no number.
 
     Attributes
     ----------
     written : int
-        The number of rows that are written.
+        The number of rows in the file.
     """
 
     def __init__(self, path: Path, *, numbers: bool = False) -> None:
@@ -39,12 +39,12 @@ class GrowingTable:
         self._left_out: set[str] = set()
 
     def restore(self, rows: Sequence[Row]) -> None:
-        """Write rows again: of the last ones some may be lost, or torn."""
+        """Write all rows again: after a crash the last ones may be missing or incomplete."""
         self.written = len(rows)
         write_text(self.path, self._head(rows[0]) + "".join(map(self._line, rows)) if rows else "")
 
     def append(self, row: Row) -> None:
-        """Append a row; the first one takes the place of what is there, which may have a second name elsewhere."""
+        """Append a row; the first one replaces the file, so that a hard link to the old file keeps its content."""
         if self.written:
             append_text(self.path, self._line(row))
         else:
@@ -53,7 +53,7 @@ class GrowingTable:
 
     @contextlib.contextmanager
     def whole_or_nothing(self) -> Iterator[None]:
-        """Take back what was appended in the body, if the body fails, as where the disk is full."""
+        """Remove the rows that were appended in the body if the body fails, for example on a full disk."""
         written = self.written
         size = self.path.stat().st_size if written and self.path.exists() else 0
         try:
@@ -65,7 +65,7 @@ class GrowingTable:
             raise
 
     def _head(self, row: Row) -> str:
-        """Take the columns of the first row, and return their names as a line of CSV."""
+        """Set the columns to those of the first row, and return their names as a line of CSV."""
         self._columns = [name for name, value in row.items() if not self._numbers or _is_number(value)]
         self._left_out = row.keys() - self._columns
         return format_row(self._columns)
@@ -75,25 +75,25 @@ class GrowingTable:
         new = [name for name in row if name not in self._columns and name not in self._left_out]
         if new:
             named = self.path.name if self._numbers else self.path
-            raise ValueError(f"{named} has no column {new[0]}, which the first generation did not have")
+            raise ValueError(f"{named} has no column {new[0]}: all columns must be there in the first generation")
         return format_row([row.get(name) for name in self._columns])
 
 
 def _is_number(value: Any) -> bool:
-    """Return whether a CSV file of numbers has a place for a value."""
+    """Return whether a value is a number or missing: a CSV file of numbers has a column for it."""
     return value is None or (isinstance(value, Real) and not isinstance(value, bool))
 
 
 class CSVLogger(Callback):
     """Write a row per generation to a CSV file, which grows by whole rows.
 
-    The columns are those of the first generation, a chapter's named ``chapter.column``. A run that is resumed leaves
-    the file that an unbroken one would.
+    The columns are those of the first generation; the name of a chapter's is ``chapter.column``. A resumed run leaves
+    the same file as an uninterrupted one.
 
     Parameters
     ----------
     path : path-like
-        Replaced when a run begins.
+        The file, which is replaced when a run begins.
 
     Examples
     --------
@@ -111,7 +111,7 @@ class CSVLogger(Callback):
         self._table = GrowingTable(self.path)
 
     def on_start(self, evolution: Evolution) -> None:
-        """Forget the run before."""
+        """Forget the previous run."""
         self._table = GrowingTable(self.path)
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
@@ -123,11 +123,11 @@ class CSVLogger(Callback):
         self._catch_up(evolution)
 
     def on_end(self, evolution: Evolution) -> None:
-        """Append the last row, where the run was interrupted before that was told."""
+        """Append the last row, if the run was interrupted before ``on_generation``."""
         self._catch_up(evolution)
 
     def _catch_up(self, evolution: Evolution) -> None:
-        if len(evolution.logbook) != self._table.written + 1:  # nothing new, or it ended before this was restored
+        if len(evolution.logbook) != self._table.written + 1:  # no new row, or the run ended before `restore`
             return
         row = evolution.flat_row
         with holding_signals():

@@ -1,4 +1,4 @@
-"""The end of a run before its time."""
+"""Criteria that end a run early."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from deap_nn.core.arguments import check_count, check_number
 class EarlyStopping(Callback):
     """End a run when the validation error is low enough, no longer falls, or time is up.
 
-    That error is the column ``val_error``: of labelled data the share that the best member misreads, of a
-    `KerasProblem` its first objective, of which less is better: one that is maximised has the opposite sign there, so
-    for an accuracy of 0.9 the `target` is -0.9. In a toolbox without an ``assess`` it is the best fitness, likewise.
+    The error is the column ``val_error``. For labelled data it is the share that the best member misclassifies. For a
+    `KerasProblem` it is its first objective, and less is better: an objective that is maximised has the opposite sign,
+    so for an accuracy of 0.9 the `target` is -0.9. In a toolbox without ``assess`` the error is the best fitness, with
+    the opposite sign if it is maximised.
 
     Parameters
     ----------
     target : float, optional
         Stop at an error of at most this.
     patience : int, optional
-        Stop after so many generations, at least 1, without a new lowest error.
+        Stop after this number of generations, at least 1, without a new lowest error.
     max_seconds : float, optional
-        Stop after the generation in which so many seconds, at least 0, have passed since the run began.
+        Stop after the generation in which the run's time reaches this number of seconds, at least 0.
 
     Raises
     ------
@@ -45,7 +46,7 @@ class EarlyStopping(Callback):
         self._lowest, self._since = float("inf"), 0
 
     def on_start(self, evolution: Evolution) -> None:
-        """Forget the run before."""
+        """Forget the previous run."""
         self._lowest, self._since = float("inf"), 0
 
     def state(self) -> dict[str, Any]:
@@ -53,13 +54,13 @@ class EarlyStopping(Callback):
         return {"lowest": self._lowest, "since": self._since}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
-        """Take the last state, if the run that goes on was watched before."""
+        """Restore the last state, if the resumed run had this callback before."""
         if not states[-1]:
             return
         self._lowest, self._since = states[-1]["lowest"], states[-1]["since"]
 
     def on_generation(self, evolution: Evolution) -> None:
-        """Look at the last row, and stop the run with a reason."""
+        """Stop the run with a reason, if the last row meets a criterion."""
         if "val_error" in evolution.row:
             error = evolution.row["val_error"]
         else:

@@ -1,4 +1,4 @@
-"""A run for MLflow."""
+"""A callback that logs a run to MLflow."""
 
 from __future__ import annotations
 
@@ -16,34 +16,35 @@ from deap_nn.core.logbooks import Row, flat, rows_of
 from deap_nn.core.optional import optional
 
 MOST_AT_ONCE = 100
-"""MLflow takes no more parameters in one call."""
+"""The largest number of parameters that MLflow takes in one call."""
 
 
 class MLflowLogger(Callback):
     """Log a run to MLflow: parameters, metrics by generation, and the best network's weights when it ends.
 
-    Each column of the logbook is a metric, a chapter's named ``chapter.column``. When the run ends, in order or by an
-    exception, the weights of the best member of the last generation become the artifact ``best.npz``, and MLflow is
-    told "FINISHED", "KILLED" or "FAILED". A run that is resumed from a checkpoint goes on in the same run of MLflow,
-    and logs no generation twice. It is no active run of MLflow's: what is logged beside it stays apart.
+    Each column of the logbook is a metric; the name of a chapter's is ``chapter.column``. When the run ends, also by an
+    exception, the weights of the best member of the last generation become the artifact ``best.npz``, and the run's
+    status becomes "FINISHED", "KILLED" or "FAILED". A run that is resumed from a checkpoint continues the same run of
+    MLflow, and logs no generation twice. The run is not MLflow's active run: a script's own calls of ``mlflow.log_...``
+    do not write into it.
 
     Parameters
     ----------
     experiment : str
         The name of MLflow's experiment, made if there is none.
     run_name : str, optional
-        Chosen by MLflow if left out.
+        The name of MLflow's run; chosen by MLflow if left out.
     tracking_uri : str, optional
-        Where MLflow keeps it, such as ``"http://localhost:5000"``; MLflow's own default if left out.
+        The address of MLflow's store, such as ``"http://localhost:5000"``; MLflow's own default if left out.
     parameters : mapping, optional
-        What is logged as parameters beside ``population`` and ``generations``, nested ones as ``outer.inner``.
+        Parameters to log beside ``population`` and ``generations``, nested ones as ``outer.inner``.
     artifacts : iterable of path-like
-        Files and folders that are kept as artifacts when the run ends, those that are there then.
+        Files and folders to keep as artifacts when the run ends; missing ones are skipped.
 
     Raises
     ------
     ImportError
-        If MLflow is not installed: ``pip install 'deap-nn[mlflow]'``.
+        If MLflow is not installed: ``pip install -c constraints.txt -e '.[mlflow]'``.
     """
 
     def __init__(
@@ -68,16 +69,16 @@ class MLflowLogger(Callback):
         self._there: set[tuple[str, int]] = set()
 
     def on_start(self, evolution: Evolution) -> None:
-        """Forget the run before."""
+        """Forget the previous run."""
         self.run_id, self._written, self._there = None, -1, set()
         self._sizes = {"population": len(evolution.population), "generations": evolution.generations}
 
     def state(self) -> dict[str, Any]:
-        """Return the name of MLflow's run."""
+        """Return the identifier of MLflow's run."""
         return {"run_id": self._run()}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
-        """Go on in MLflow's run, and log what it has not of earlier generations."""
+        """Continue MLflow's run, and log the metrics of earlier generations that it lacks."""
         rows = rows_of(evolution.logbook)
         self.run_id = states[-1].get("run_id")
         if self.run_id is not None:
@@ -93,10 +94,10 @@ class MLflowLogger(Callback):
         self._catch_up(evolution)
 
     def on_end(self, evolution: Evolution) -> None:
-        """Log the last generation if that was not told, the artifacts, and how the run ended."""
+        """Log the artifacts and the final status, and the last generation if ``on_generation`` was not called."""
         self._catch_up(evolution)
         if self.run_id is None:
-            return  # it ended before there was anything to log, or before this was restored
+            return  # the run ended before its first row, or before `restore`
         run = self.run_id
         weights = evolution.best_weights
         if weights:
@@ -112,16 +113,16 @@ class MLflowLogger(Callback):
         self._client.set_terminated(run, "KILLED" if evolution.interrupted else failed)
 
     def _run(self) -> str:
-        """Return the name of MLflow's run, begun if it is not yet."""
+        """Return the identifier of MLflow's run, which is created by the first call."""
         if self.run_id is None:
             from mlflow.entities import Param
 
             experiment = self._client.get_experiment_by_name(self.experiment)
             found = experiment.experiment_id if experiment else self._client.create_experiment(self.experiment)
             self.run_id = str(self._client.create_run(found, run_name=self.run_name).info.run_id)
-            told = [Param(name, str(value)) for name, value in flat(self._sizes | self.parameters).items()]
-            for start in range(0, len(told), MOST_AT_ONCE):
-                self._client.log_batch(self.run_id, params=told[start : start + MOST_AT_ONCE])
+            params = [Param(name, str(value)) for name, value in flat(self._sizes | self.parameters).items()]
+            for start in range(0, len(params), MOST_AT_ONCE):
+                self._client.log_batch(self.run_id, params=params[start : start + MOST_AT_ONCE])
         return self.run_id
 
     def _catch_up(self, evolution: Evolution) -> None:

@@ -1,4 +1,4 @@
-"""How far a run is, on a terminal, in a notebook or in a log."""
+"""The progress of a run, on a terminal, in a notebook or in a log."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ def in_notebook() -> bool:
 
 
 def _bar_class(notebook: bool) -> Any:
-    """Return the class of a bar: a notebook's where there is one and ipywidgets is installed, else one of text."""
+    """Return the class of the bar: a widget in a notebook with ipywidgets, else text."""
     if not notebook:
         from tqdm import tqdm
 
         return tqdm
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tqdm says that ipywidgets is missing, and takes text
+        warnings.simplefilter("ignore")  # without ipywidgets tqdm warns, and falls back to text
         from tqdm.auto import tqdm as found
     return found
 
 
 CELLS = 20
-"""A line of a terminal leaves at least this number of cells to the bar; figures that do not fit are left out."""
+"""The least width of the bar on a terminal, in characters; figures that do not fit beside it are left out."""
 
 FORMAT = "{desc}|{bar}| {elapsed}{postfix}"
-"""The line of a bar, in tqdm's words."""
+"""The format of the bar's line, as tqdm's ``bar_format``."""
 
 REDRAW_SECONDS = 0.1
-"""After a generation the bar is drawn again if the last time is longer ago than this."""
+"""The least time between two drawings of the bar after a generation, in seconds."""
 
 LONG_SECONDS = 60.0
 """If a run takes longer than this, in seconds, its `hint` is printed."""
@@ -91,13 +91,13 @@ class ProgressBar(Callback):
 
     def _open(self, total: int | None = None) -> None:
         if self._bar is None:
-            # tqdm draws a bar when it is made unless there is a delay, and there are no words yet.
+            # Without a delay tqdm draws the bar at once, before it has a description.
             options = {"file": self.file, "dynamic_ncols": True, "bar_format": FORMAT, "delay": 1e-9}
             self._bar = _bar_class(self._in_notebook)(total=total, **options)
         self._bar.total, self._bar.n, self._bar.leave = total, 0, total is not None
 
     def _draw(self, work: str, figures: Sequence[str] = ()) -> None:
-        """Show the bar with as many of the figures as fit."""
+        """Show the bar with the first figures that fit."""
         bar, self._drawn = self._bar, time.perf_counter()
         if bar is None:
             return
@@ -126,17 +126,17 @@ class ProgressBar(Callback):
             self._draw("compiling")
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
-        """Count time from here on, and not what was done before."""
+        """Estimate the time left from the resumed generations only."""
         self._first = evolution.generation + 1
 
     def on_progress(self, evolution: Evolution) -> None:
-        """Show how many members of the generation are scored."""
+        """Show the share of the generation's members that are scored."""
         if self.is_bar:
             share = evolution.scored / len(evolution.population)
             self._draw(f"gen {evolution.generation}/{evolution.generations} {share:.0%}", self._figures)
 
     def on_phase(self, evolution: Evolution) -> None:
-        """Show which work begins; a log names that of the end only."""
+        """Show which work begins; a log names only the work after the last generation."""
         if self.is_bar:
             self._draw(evolution.phase, self._figures[1:])
         elif evolution.last:
@@ -144,8 +144,8 @@ class ProgressBar(Callback):
 
     def on_generation(self, evolution: Evolution) -> None:
         """Show the last row."""
-        row, goes_on, now = evolution.row, evolution.generation + 1 == self._first, time.perf_counter()
-        if goes_on:
+        row, resumes, now = evolution.row, evolution.generation + 1 == self._first, time.perf_counter()
+        if resumes:
             self._begun, each = now, evolution.seconds
         else:
             each = (now - self._begun) / (evolution.generation + 1 - self._first)
@@ -159,17 +159,17 @@ class ProgressBar(Callback):
         self._figures.append(f"{row['nevals'] / evolution.seconds:.0f} eval/s")
         if self._bar is not None:
             self._bar.n = evolution.generation + 1
-            if goes_on or evolution.last or now > self._drawn + REDRAW_SECONDS:
+            if resumes or evolution.last or now > self._drawn + REDRAW_SECONDS:
                 self._draw(self._place, self._figures)
         else:
             print(f"{self._place}: {', '.join(self._figures)}", file=self.file, flush=True)
-        if self.hint and evolution.generation > self._first:  # the first one compiles, too
+        if self.hint and evolution.generation > self._first:  # the time of the first one includes compiling
             if evolution.seconds * (evolution.generations - evolution.generation) > LONG_SECONDS:
                 print_above_bar(self.hint, self.file)
             self.hint = ""
 
     def on_end(self, evolution: Evolution) -> None:
-        """Leave the bar as it is."""
+        """Close the bar, unless the context manager keeps it open; its last line stays on the screen."""
         if not self._stays:
             self._close()
 

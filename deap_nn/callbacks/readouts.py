@@ -1,4 +1,4 @@
-"""The candidates for the network that a run keeps, scored on validation samples."""
+"""The candidates for the result of a run, scored on validation samples."""
 
 from __future__ import annotations
 
@@ -20,45 +20,46 @@ READOUT_EVERY = 25
 BEST, MEAN = "best member", "mean of the parents"
 COLUMNS = ("gen", BEST, MEAN)
 ON_TRAINING = {BEST: "best member on training", MEAN: "mean of the parents on training"}
-"""The columns of the same candidates' errors on training samples, where those are asked for."""
+"""The columns of the candidates' errors on training samples, which need a ``training_size``."""
 
 VOTERS = 20
-"""So many of the fittest vote at the end."""
+"""The default size of the ensemble at the end, in members."""
 
 
 class Readouts(Callback):
-    """Keep the one network that did best on all validation samples.
+    """Keep the candidate with the lowest error on all validation samples.
 
-    The candidates are scored on all of them every ``READOUT_EVERY`` generations and at the end: the best member, and
-    the mean of the fittest, as many as the generation has parents; where children come from one centre, that is the
-    next centre. When the run is interrupted it is the best member alone. At the very end the fittest also vote.
+    The candidates are scored every ``READOUT_EVERY`` generations and at the end. They are the best member, and the mean
+    of `Evolution.fittest`, which is the next centre if children come from one centre. When the run is interrupted, the
+    only candidate is the best member. After the last generation the fittest are also scored as an ensemble.
 
     Parameters
     ----------
     toolbox : deap.base.Toolbox
-        With ``error_rate``, and ``vote_error_rate`` if there is to be a vote.
+        With ``error_rate``, and ``vote_error_rate`` for the ensemble.
     path : path-like, optional
         A CSV file for ``rows``, a row per scoring; replaced when a run begins.
     training_size : int
-        On how many training samples, the first ones, the candidates are scored too, to see how much better they do
-        there; none by default, all if there are fewer. They decide nothing.
+        The number of training samples, the first ones, that also score the candidates; at least 0, the default, and all
+        if there are fewer. These scores show overfitting, and decide nothing.
     voters : int
-        So many of the fittest vote, or all parents if there are fewer. 0 for no vote.
+        The number of the fittest in the ensemble; all parents if there are fewer. 0 for no ensemble.
 
     Attributes
     ----------
     individual : Any
-        The best so far; None before the first scoring.
+        The best candidate so far; None before the first scoring.
     validation_error : float
         Its error rate on all validation samples.
     generation : int
-        The generation it comes from.
+        Its generation.
     readout : str
-        What it is: "best member" or "mean of the parents".
+        Its kind: "best member" or "mean of the parents".
     rows : list of dict
         The error rate of each candidate by generation.
     vote : dict
-        After the end, if there was one: how many voted, and the error rates on all validation and test samples.
+        The number of members of the ensemble, and its error rates on all validation and test samples; empty before the
+        end, or without an ensemble.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Readouts(Callback):
         self.vote: dict[str, Any] = {}
 
     def on_start(self, evolution: Evolution) -> None:
-        """Forget the run before."""
+        """Forget the previous run."""
         self._forget()
 
     def on_generation(self, evolution: Evolution) -> None:
@@ -122,9 +123,9 @@ class Readouts(Callback):
                 self.vote[f"vote_{split}_error"] = error
 
     def on_end(self, evolution: Evolution) -> None:
-        """Score the candidates, where a later callback has ended the run; of an interrupted run its best member.
+        """Score the candidates, if a later callback has ended the run, or the best member of an interrupted run.
 
-        That is done in this process: the others may be gone.
+        The best member of an interrupted run is scored in this process, as the workers may have ended.
         """
         if not evolution.logbook:
             return
@@ -138,7 +139,7 @@ class Readouts(Callback):
                 self._vote(evolution)
 
     def state(self) -> dict[str, Any]:
-        """Return which network was best, how good, and the last row."""
+        """Return the recipe of the best candidate, its error, generation and kind, and the last row."""
         recipe = getattr(self.individual, "recipe", None)
         if recipe is None:
             return {}
@@ -147,7 +148,7 @@ class Readouts(Callback):
         return {**state, "readout": self.readout, "row": self.rows[-1] if self.rows else None}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
-        """Take the last state, the network that it names, and the rows."""
+        """Restore the best candidate from the last state, and the rows."""
         if states[-1] and evolution.member is not None:
             state = states[-1]
             self.individual = evolution.member(*state["member"])
@@ -155,10 +156,10 @@ class Readouts(Callback):
             self.readout = state["readout"]
         rows = [state["row"] for state in states if state.get("row")]
         self.rows = list({row["gen"]: row for row in rows}.values())
-        self._write(anew=True)
+        self._write(all_rows=True)
 
     def members(self) -> Sequence[Any]:
-        """Return the best so far."""
+        """Return the best candidate so far."""
         return () if self.individual is None else (self.individual,)
 
     def _score(self, evolution: Evolution, candidate: Any, readout: str, map: Callable[..., Iterable[Any]]) -> float:
@@ -168,12 +169,12 @@ class Readouts(Callback):
             self.validation_error, self.generation, self.readout = error, evolution.row["gen"], readout
         return error
 
-    def _write(self, *, anew: bool = False) -> None:
-        """Append the last row to the file, or write them all where it is the first, or what is there is not to stay."""
+    def _write(self, *, all_rows: bool = False) -> None:
+        """Append the last row to the file; replace the file if the row is the first one, or with `all_rows`."""
         if self.path is None:
             return
-        anew |= len(self.rows) == 1
-        if anew:
+        all_rows |= len(self.rows) == 1
+        if all_rows:
             write_text(self.path, "")
-        lines = [format_row(list(row.values())) for row in (self.rows if anew else self.rows[-1:])]
-        append_text(self.path, "".join([format_row(self._columns), *lines] if anew and lines else lines))
+        lines = [format_row(list(row.values())) for row in (self.rows if all_rows else self.rows[-1:])]
+        append_text(self.path, "".join([format_row(self._columns), *lines] if all_rows and lines else lines))

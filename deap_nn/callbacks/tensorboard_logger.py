@@ -1,4 +1,4 @@
-"""A run for TensorBoard."""
+"""A callback that writes a run as events for TensorBoard."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ from deap_nn.core.optional import optional
 from deap_nn.core.registered import Traits
 
 EVERY = 25
-"""Generations between two looks at the weights of the best."""
+"""Generations between two histograms of the best member's weights."""
 
 MOST_WEIGHTS = 100_000
-"""A histogram is of no more weights of a matrix: TensorFlow would take some seconds and a gigabyte for millions."""
+"""The most weights of a matrix in a histogram: for millions TensorFlow takes some seconds and a gigabyte."""
 
 MOST_FILTERS = 64
-"""So many filters are shown, the first ones."""
+"""The largest number of filters in an image; they are the first ones."""
 
 SMALLEST_SIDE = 4
-"""A dense layer of fewer inputs than the square of this reads no image."""
+"""The least side of an image, in pixels: a dense layer with fewer inputs than its square reads no images."""
 
 
 class TensorBoardLogger(Callback):
     """Write a run as events for TensorBoard (``tensorboard --logdir PATH``).
 
-    Each column of the logbook is a scalar by generation, a chapter's named ``chapter.column``, with a description:
-    ``min``, ``avg``, ``std`` and ``max`` of the fitness, in nats for a cross-entropy and a share of the samples for an
-    error; ``train_error`` and ``val_error`` of the best member on the mini-batch and on validation samples; ``sigma``
-    in units of a weight; ``nevals`` and ``best_pairs``, which are counts. Every so many generations, and at the
-    end, there are histograms of the weights of the best member, matrix by matrix, and an image of its first layer's
-    filters, if those read images: the kernel of a convolution of 1 or 3 channels, or the weights of each unit of a
-    dense layer with a square number of inputs. A run that is resumed goes on in the same folder, and writes no
-    generation twice.
+    Each column of the logbook is a scalar by generation with a description; the name of a chapter's is
+    ``chapter.column``. ``min``, ``avg``, ``std`` and ``max`` of the fitness are in nats for a cross-entropy, and shares
+    of the samples for an error. ``train_error`` and ``val_error`` are those of the best member on the mini-batch and on
+    validation samples, ``sigma`` is in units of a weight, and ``nevals`` and ``best_pairs`` are counts.
+
+    Every `every` generations, and at the end, there is a histogram of each matrix of the best member, and an image of
+    its first layer's filters if that layer reads images. Such filters are the kernel of a convolution of 1 or 3
+    channels, or the weights of each unit of a dense layer with a square number of inputs. A resumed run writes into the
+    same folder, and writes no generation twice.
 
     Parameters
     ----------
@@ -52,12 +53,12 @@ class TensorBoardLogger(Callback):
     Raises
     ------
     ImportError
-        If TensorBoard is not installed: ``pip install 'deap-nn[tensorboard]'``.
+        If TensorBoard is not installed: ``pip install -c constraints.txt -e '.[tensorboard]'``.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, every: int = EVERY) -> None:
         with optional("tensorboard"):
-            import tensorboard  # noqa: F401  (TensorFlow takes it)
+            import tensorboard  # noqa: F401  (TensorFlow's writer uses it)
         self.path = Path(path)
         self.every = check_count(every, "every", 0)
         self._writer: Any = None
@@ -66,11 +67,11 @@ class TensorBoardLogger(Callback):
         self._described: dict[str, str] = {}
 
     def on_start(self, evolution: Evolution) -> None:
-        """Forget the run before."""
+        """Forget the previous run."""
         self._writer, self._written, self._there = None, -1, set()
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
-        """Look what is there, and write the scalars of earlier generations that are not."""
+        """Read the folder's events, and write missing scalars of earlier generations."""
         self._open(evolution)
         self._there = set(written_in(self.path))
         for row in rows_of(evolution.logbook)[:-1]:
@@ -78,11 +79,11 @@ class TensorBoardLogger(Callback):
             self._written = row["gen"]
 
     def on_generation(self, evolution: Evolution) -> None:
-        """Write the generation, its weights when it is time."""
+        """Write the generation, and every `every` generations the weights."""
         self._catch_up(evolution)
 
     def on_end(self, evolution: Evolution) -> None:
-        """Write the last generation, where the run was interrupted before that was told."""
+        """Write the last generation, if the run was interrupted before ``on_generation``."""
         self._catch_up(evolution)
         if self._writer is not None:
             self._writer.close()
@@ -90,7 +91,7 @@ class TensorBoardLogger(Callback):
     def _open(self, evolution: Evolution) -> None:
         from deap_nn.models.tensorflow import configure_tensorflow, tf
 
-        # TensorFlow takes its number of threads from who makes it compute first, as a writer does.
+        # TensorFlow fixes its number of threads at its first computation, and a writer computes.
         problem = Traits(evolution.toolbox.evaluate).problem
         self._described = descriptions(problem)
         configure_tensorflow(getattr(problem, "threads", 1), getattr(problem, "device", "cpu"))
@@ -98,7 +99,7 @@ class TensorBoardLogger(Callback):
 
     def _catch_up(self, evolution: Evolution) -> None:
         if not evolution.logbook or evolution.row["gen"] != self._written + 1:
-            return  # nothing new, or it ended before this was restored
+            return  # no new row, or the run ended before `restore`
         if self._writer is None:
             check_new_log(self.path)
             self._open(evolution)
@@ -136,7 +137,7 @@ class TensorBoardLogger(Callback):
 
 
 UNITS = {"error": "a share of the samples", "cross_entropy": "in nats"}
-"""The units of an objective by its kind; those of any other are its own."""
+"""The unit of an objective by its kind; an objective of any other kind has its own."""
 
 
 def descriptions(problem: Any) -> dict[str, str]:
@@ -145,7 +146,7 @@ def descriptions(problem: Any) -> dict[str, str]:
     Parameters
     ----------
     problem : Problem, optional
-        That is scored on; None for a user's function.
+        The problem of the run's evaluation; None for a user's own function.
     """
     fitness = UNITS.get(getattr(problem, "fitness", None) or "", "in the unit of the fitness")
     measure = problem.measure if problem is not None else None
@@ -165,7 +166,7 @@ def descriptions(problem: Any) -> dict[str, str]:
 
 
 def filter_sheet(matrix: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """Return a picture of a layer's filters side by side, or None where it reads no images.
+    """Return a picture of a layer's filters side by side, or None if the layer reads no images.
 
     Parameters
     ----------
@@ -206,13 +207,13 @@ def event_files(path: Path) -> list[Path]:
 
 
 def check_new_log(path: Path) -> None:
-    """Raise ValueError where a folder has events already."""
+    """Raise ValueError if a folder has events already."""
     if event_files(path):
-        raise ValueError(f"{path} has the events of another run, each needs a folder of its own")
+        raise ValueError(f"{path} has the events of another run: give each run its own folder")
 
 
 def written_in(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield the tag and the step of everything that is written in a folder, up to where a file is torn."""
+    """Yield the tag and the step of each event in a folder; events after damage in a file are left out."""
     from deap_nn.models.tensorflow import tf
 
     for file in event_files(path):

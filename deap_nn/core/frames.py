@@ -32,7 +32,7 @@ def to_dataframe(logbook: tools.Logbook) -> pd.DataFrame:
     Raises
     ------
     ImportError
-        If pandas is not installed: ``pip install 'deap-nn[pandas]'``.
+        If pandas is not installed: ``pip install -c constraints.txt -e '.[pandas]'``.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def to_parquet(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     ImportError
-        If pandas or pyarrow is not installed: ``pip install 'deap-nn[parquet]'``.
+        If pandas or pyarrow is not installed: ``pip install -c constraints.txt -e '.[parquet]'``.
     """
     with optional("parquet"):
         import pyarrow  # noqa: F401  (pandas imports it)

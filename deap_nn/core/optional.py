@@ -27,12 +27,14 @@ def optional(extra: str) -> Iterator[None]:
     >>> with optional("pandas"):
     ...     import no_such_package
     Traceback (most recent call last):
-    ImportError: no_such_package is not installed: pip install 'deap-nn[pandas]'
+    ImportError: no_such_package is not installed: pip install -c constraints.txt -e '.[pandas]'
     """
     try:
         yield
     except ImportError as error:
-        raise ImportError(f"{error.name} is not installed: pip install 'deap-nn[{extra}]'", name=error.name) from error
+        raise ImportError(
+            f"{error.name} is not installed: pip install -c constraints.txt -e '.[{extra}]'", name=error.name
+        ) from error
 
 
 def lazy(package: str, names: Mapping[str, Iterable[str]]) -> tuple[Callable[[str], Any], list[str]]:

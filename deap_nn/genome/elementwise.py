@@ -57,9 +57,12 @@ def weight_by_weight(operator: Callable[..., Any], *members: WeightList, **keywo
     words = {name: word.tolist() if isinstance(word, np.ndarray) else word for name, word in keywords.items()}
     limits = [_first(words.get(name, none), flats[0].size) for name, none in (("low", -math.inf), ("up", math.inf))]
     given = [_numbers(member, flat, limits) for member, flat in zip(members, flats, strict=True)]
-    for member, flat, numbers in zip(members, flats, operator(*given, **words), strict=True):
+    name, made = getattr(operator, "__name__", type(operator).__name__), operator(*given, **words)
+    if not isinstance(made, tuple | list) or len(made) != len(members):
+        got = f"{len(made)} values" if isinstance(made, tuple | list) else type(made).__name__
+        raise ValueError(f"{name} must return its individuals in a tuple, {len(members)} of them, got {got}")
+    for member, flat, numbers in zip(members, flats, made, strict=True):
         if len(numbers) != flat.size:
-            name = getattr(operator, "__name__", type(operator).__name__)
             raise ValueError(f"{name} must return the {flat.size} weights of an individual, got {len(numbers)}")
         flat[:] = numbers
         strategy, changed = _vector(getattr(member, "strategy", None)), getattr(numbers, "strategy", None)

@@ -69,7 +69,7 @@ def open_map(name: MapName | None = None, *, workers: int | None = None, address
         If the map does not take an argument, or no cluster answers at the address; under ``python -m scoop`` for any
         map but "scoop".
     ImportError
-        If the map's package is missing: ``pip install 'deap-nn[NAME]'``.
+        If the map's package is missing: ``pip install -c constraints.txt -e '.[NAME]'``.
     MapError
         From a call of the map, if workers end before their tasks are done.
 

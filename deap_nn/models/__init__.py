@@ -1,4 +1,4 @@
-"""Keras models: the built-in ones, files of weights, and references by which a worker rebuilds a model."""
+"""Keras models: the built-in models, files of weights, and references by which a worker rebuilds a model."""
 
 from deap_nn.core.optional import lazy
 

@@ -8,19 +8,19 @@ _ROUNDING = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras
 
 
 def take_rounded(model: keras.Model) -> tuple[bool, ...]:
-    """Let a model that computes in bfloat16 take some of its weights as bfloat16, and return for each whether it does.
+    """Let a model that computes in bfloat16 take some weights as bfloat16; return for each weight whether it does.
 
-    It does where a weight would be rounded first thing: a kernel or bias of a dense or convolutional layer that
-    computes in bfloat16 and that nothing else reads, in a model all of whose layers are Keras' own. It then gives the
-    bits that it gave before, and is for ``stateless_call`` alone.
+    These are weights that the model would round before anything else: the kernels and biases of dense and convolutional
+    layers that compute in bfloat16, outside wrapper layers, if all layers of the model are Keras' own. The outputs keep
+    their bits. The model can then only be called by ``stateless_call``.
 
-    Under "es" a child of ``mnist_deep`` then takes 8.3 ms of a processor, bred and scored; rounded by TensorFlow it
-    takes 10.9 ms, and by a pass after that of the breeding 9.8 ms (medians of 9 pairs; AVX-512 BF16, one thread).
+    With "es", breeding and scoring a child of ``mnist_deep`` then takes 8.3 ms of processor time. It takes 10.9 ms if
+    TensorFlow rounds, and 9.8 ms if a second pass rounds after breeding (medians of 9 pairs; AVX-512 BF16, one thread).
     """
     plain = {id(variable) for layer in _plain_layers(model) for variable in layer.trainable_variables}
     for variable in model.trainable_variables:
         if id(variable) in plain:
-            variable._dtype = "bfloat16"  # else it is made float32 and rounded again
+            variable._dtype = "bfloat16"  # otherwise Keras casts the given weight to float32, and rounds it again
     return tuple(id(variable) in plain for variable in model.trainable_variables)
 
 
@@ -29,6 +29,7 @@ def _plain_layers(model: keras.Model) -> list[keras.layers.Layer]:
     if not all(type(layer).__module__.startswith("keras.") for layer in every):
         return []
     wrappers = [layer for layer in every if not isinstance(layer, keras.Model)]
+    # A wrapper, such as SpectralNormalization, reads the weights of its inner layer itself.
     inside = {id(layer) for wrapper in wrappers for layer in wrapper._flatten_layers(include_self=False)}
     return [
         layer

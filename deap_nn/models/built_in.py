@@ -50,22 +50,22 @@ BUILT_IN: dict[str, Callable[[], list[Any]]] = {
     "lenet5": _lenet5,
     "mlp": _mlp,
 }
-"""The layers of the built-in models for images of 28 x 28 x 1; all answer with ten logits.
+"""The layers of the built-in models for images of 28 x 28 x 1; each model returns ten logits.
 
-``mnist_deep`` is the network of TensorFlow's tutorial "Deep MNIST for Experts" (3,274,634 weights), whose
-dropout plays no part in evaluation. ``lenet5`` is LeNet-5 (Y. LeCun and others, "Gradient-based learning applied to
-document recognition", Proceedings of the IEEE 86 (11), 1998) as it is used today, with rectified units, the largest of
-four pixels and logits (61,706 weights). ``mlp`` is 784-64-10.
+``mnist_deep`` is the network of TensorFlow's tutorial "Deep MNIST for Experts" (3,274,634 weights), without its
+dropout, which has no effect in evaluation. ``lenet5`` is LeNet-5 (Y. LeCun and others, "Gradient-based learning applied
+to document recognition", Proceedings of the IEEE 86 (11), 1998) in today's form, with ReLU, max pooling and logits
+(61,706 weights). ``mlp`` is 784-64-10.
 """
 
 
 def build_model(name: str) -> keras.Model:
-    """Build a built-in model, with Keras' own initial weights.
+    """Build a built-in model, with Keras' initial weights.
 
     Raises
     ------
     ValueError
-        If `name` is none of ``BUILT_IN``.
+        If `name` is not in ``BUILT_IN``.
     """
     _check_name(name)
     return keras.Sequential([keras.Input((28, 28, 1)), *BUILT_IN[name]()], name=name)

@@ -1,4 +1,4 @@
-"""Whether a model goes together with labelled data."""
+"""Checks whether a model fits labelled data."""
 
 from __future__ import annotations
 
@@ -13,74 +13,77 @@ from deap_nn.models.state import draws
 from deap_nn.models.tensorflow import keras
 
 LEAST_SCALE = 0.1
-"""A layer that scales by less is for bytes, and not for pixels of 0 to 1."""
+"""A layer that scales by a smaller factor is for bytes, not for pixels of 0 to 1."""
 
 FOR_WHOLE_NUMBERS = {
-    *("Rescaling", "Normalization", "LayerNormalization", "Lambda", "TrueDivide", "Multiply"),
+    *("Rescaling", "Normalization", "LayerNormalization", "GroupNormalization", "UnitNormalization", "Lambda"),
+    *("Divide", "TrueDivide", "Multiply"),
     *("Embedding", "IntegerLookup", "Hashing", "CategoryEncoding", "Discretization"),
 }
-"""Classes of layers that may take bytes as they are."""
+"""Classes of layers, and of operations such as ``inputs / 255``, that may take unscaled bytes."""
 
 FEW = 32
-"""On so many samples it is tried how a model answers."""
+"""The number of samples on which the outputs of a model are tried."""
 
 
 def layer_for_bytes(reference: ModelReference) -> str | None:
-    """Return the name of a layer by which a model scales bytes, as ``Rescaling(1 / 255)`` does, or None."""
+    """Return the name of a layer that scales bytes, such as ``Rescaling(1 / 255)``, or None."""
     layers = model_of(reference)._flatten_layers()
     scaling = (layer for layer in layers if isinstance(layer, keras.layers.Rescaling))
     return next((layer.name for layer in scaling if np.max(layer.scale) < LEAST_SCALE), None)
 
 
 def scales_or_looks_up(model: keras.Model) -> bool:
-    """Return whether a layer of a model may scale whole numbers or look them up."""
-    return any(type(layer).__name__ in FOR_WHOLE_NUMBERS for layer in model._flatten_layers())
+    """Return whether a layer of a model, or a class that is not Keras' own, may scale whole numbers or look them up."""
+    parts = [part for layer in model._flatten_layers() for part in (layer, *getattr(layer, "operations", ()))]
+    kinds = {type(part) for part in parts}
+    return any(kind.__name__ in FOR_WHOLE_NUMBERS or not kind.__module__.startswith("keras.") for kind in kinds)
 
 
 def check_alike(reference: ModelReference, model: keras.Model, samples: NDArray[Any]) -> None:
-    """Raise TypeError where a model answers otherwise when it is built again.
+    """Raise TypeError if a rebuilt model has other outputs.
 
     Parameters
     ----------
     reference : ModelReference
-        Of the model, which has one input.
+        The reference of the model, which has one input.
     model : keras.Model
         The model itself.
     samples : numpy.ndarray
-        Samples as a data set has them, bytes or numbers, of which a few are tried; the first dimension counts them.
+        The samples of a data set, bytes or numbers; the first dimension counts samples. A few of them are tried.
     """
-    if draws(model):  # which never answers the same
+    if draws(model):  # no two calls give the same outputs
         return
     if not answers_alike(model, model_of(reference), _few(model, samples)):
         raise TypeError(
-            f"model {model.name!r} answers otherwise when it is built again from its configuration: a layer of your "
-            "own may keep what its get_config() does not tell, which a KerasProblem allows"
+            f"model {model.name!r} has other outputs when it is built again from its configuration: let get_config() "
+            "of your own layers return all arguments, or take a KerasProblem"
         )
 
 
 def gives_logits(reference: ModelReference, samples: NDArray[Any]) -> bool:
-    """Return whether a model of classes answers with logits: its layers tell, or else its answers to a few samples.
+    """Return whether the outputs of a model of classes are logits, by its layers, or by its outputs for a few samples.
 
     Parameters
     ----------
     reference : ModelReference
-        Of the model, which has one input and one output.
+        The reference of the model, which has one input and one output.
     samples : numpy.ndarray
-        Samples as a data set has them, bytes or numbers; the first dimension counts them.
+        The samples of a data set, bytes or numbers; the first dimension counts samples.
     """
     model = model_of(reference)
     return answers_with_logits(model, output=lambda: model(_few(model, samples), training=False))
 
 
 def _few(model: keras.Model, samples: NDArray[Any]) -> NDArray[np.float32]:
-    """Return a few samples as a model with one input takes them."""
+    """Return a few samples in the form for a model with one input: float32, in its shape, and bytes divided by 255."""
     shape, few = tuple(model.inputs[0].shape[1:]), samples[:FEW]
     inputs = few.astype(np.float32) / np.float32(255 if samples.dtype == np.uint8 else 1)
     return inputs if None in shape else inputs.reshape(-1, *shape)
 
 
 def check_fit(reference: ModelReference, sample_shape: tuple[int, ...], classes: int) -> None:
-    """Raise ValueError where samples do not fit a model's input, or classes its output.
+    """Raise ValueError if samples do not fit a model's input, or classes do not fit its output.
 
     Parameters
     ----------
@@ -89,14 +92,14 @@ def check_fit(reference: ModelReference, sample_shape: tuple[int, ...], classes:
     sample_shape : tuple of int
         The shape of one sample.
     classes : int
-        How many classes the labels name.
+        The number of classes of the labels.
     """
     model = model_of(reference)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError(f"model {reference.name!r} must have one input and one output")
-    wanted, answers = tuple(model.inputs[0].shape[1:]), int(model.outputs[0].shape[-1])
+    wanted, outputs = tuple(model.inputs[0].shape[1:]), int(model.outputs[0].shape[-1])
     fits = None in wanted if None in wanted else np.prod(sample_shape) == np.prod(wanted)
     if not fits:
         raise ValueError(f"model {reference.name!r} takes samples of shape {wanted}, the data have {sample_shape}")
-    if classes > answers:
-        raise ValueError(f"model {reference.name!r} tells {answers} classes apart, the data have {classes}")
+    if classes > outputs:
+        raise ValueError(f"model {reference.name!r} has outputs for {outputs} classes, the data have {classes}")

@@ -1,4 +1,4 @@
-"""What of a model, a loss or a metric is not Keras' own: the classes and functions that building it again takes."""
+"""Custom objects: the users' classes and functions by which a model, a loss or a metric is rebuilt."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 
 _COMPARED = {"name", "reduction", "dtype"}
-"""Arguments of every loss or metric, which Keras keeps as texts; its losses' configurations leave out the last."""
+"""Arguments of every loss or metric. Keras keeps them as texts, which `_plain` compares; losses' configurations lack
+the last."""
 
 
 def is_own(part: Any) -> bool:
-    """Return whether a class or function is a user's: neither Keras' nor TensorFlow's."""
+    """Return whether a class or function is custom: neither Keras' nor TensorFlow's."""
     return str(part.__module__).partition(".")[0] not in ("keras", "tensorflow")
 
 
 def functions_of(holder: Any) -> dict[str, FunctionType]:
-    """Return the users' functions that a layer, a loss or a metric holds, by attribute.
+    """Return the custom functions that a layer, a loss or a metric holds, by attribute.
 
-    Methods that Keras wraps, which lie among its attributes too, are none.
+    Methods that Keras wraps are attributes too, but not custom functions.
     """
     return {
         name: value
@@ -34,9 +35,9 @@ def functions_of(holder: Any) -> dict[str, FunctionType]:
 
 
 def own_parts(holders: Iterable[Any]) -> tuple[Any, ...]:
-    """Return the users' classes of some layers, losses or metrics, and the functions they hold, each once.
+    """Return the custom classes of some layers, losses or metrics, and the custom functions they hold, each once.
 
-    A function is among them if it is at the top of its module: another process finds it there.
+    Only functions at the top of their module are returned: another process can import them.
     """
     holders = list(holders)
     found: set[Any] = {type(holder) for holder in holders if is_own(type(holder))}
@@ -45,28 +46,28 @@ def own_parts(holders: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def by_name(parts: Iterable[Any]) -> dict[str, Any]:
-    """Return classes and functions as Keras takes custom objects."""
+    """Return classes and functions by name, as Keras' argument ``custom_objects``."""
     return {part.__name__: part for part in parts}
 
 
 def holds_alike(one: Any, other: Any) -> bool:
-    """Return whether two layers, losses or metrics hold the same functions of users', as far as their code tells."""
+    """Return whether the custom functions of two layers, losses or metrics have the same code."""
     codes = [{name: function.__code__ for name, function in functions_of(o).items()} for o in (one, other)]
     return codes[0] == codes[1]
 
 
 def untold(thing: Any, again: Any, config: Mapping[str, Any]) -> list[str]:
-    """Return what a configuration leaves out of a loss or metric, by name, sorted.
+    """Return the names that the configuration of a loss or metric leaves out, sorted.
 
-    That is every number, text or array that is another, and of a user's every argument that it does not have, whatever
-    was given.
+    These are the numbers, texts, arrays and functions that the rebuilt object does not share. Of a custom class they
+    are also all arguments that the configuration lacks, with any value.
 
     Parameters
     ----------
     thing, again
-        The one that is there, and the one that was built from its configuration.
+        The original, and the object that was rebuilt from its configuration.
     config : mapping
-        What its ``get_config`` returned.
+        The return value of the original's ``get_config``.
     """
     held, rebuilt = _plain(thing), _plain(again)
     out = {name for name, value in held.items() if not _same(value, rebuilt.get(name))}
@@ -81,20 +82,20 @@ def untold(thing: Any, again: Any, config: Mapping[str, Any]) -> list[str]:
 
 @contextlib.contextmanager
 def silent_on_lambdas() -> Iterator[None]:
-    """Keep Keras from warning of a lambda in a configuration, since none is read again."""
+    """Silence Keras' warning of a lambda in a configuration: this package loads no lambda from one."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`", UserWarning)
         yield
 
 
 def left_out(thing: Any) -> dict[str, Any]:
-    """Return the arguments of a loss or metric of Keras' that it holds for its function."""
+    """Return the arguments of Keras' own loss or metric that it keeps for the function that it wraps."""
     takes = inspect.signature(type(thing)).parameters
     return {name: value for name, value in (getattr(thing, "_fn_kwargs", None) or {}).items() if name in takes}
 
 
 def _plain(thing: Any) -> dict[str, Any]:
-    """Return the numbers, texts and arrays that a loss or metric holds, and what Keras' hold for their functions."""
+    """Return the numbers, texts and arrays that a loss or metric holds, also for the function that it wraps."""
     simple = int | float | str | bytes
     return {
         name: value

@@ -1,4 +1,4 @@
-"""Keras without the libraries that it imports where they are installed, for its wrappers, pictures and tables."""
+"""Keras without the optional libraries that it imports if they are installed, for wrappers, pictures and tables."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from importlib.abc import MetaPathFinder
 from typing import Any
 
 EXTRAS = ("matplotlib", "pandas", "sklearn")
-"""What Keras tries to import and goes without: they take a third of the time that its import takes."""
+"""The optional libraries of Keras: they take a third of the time of its import."""
 
 _left_out: list[bool] = []
 
 
 def leave_out() -> None:
-    """Let this process import Keras without its extras: for a program that has no use for them.
+    """Let this process import Keras without its extras, for a program that does not use them.
 
-    Call it before anything imports Keras. ``keras.wrappers`` and ``keras.visualization`` then say
-    that a library is not installed; the program itself can import it as ever.
+    Call it before anything imports Keras. ``keras.wrappers`` and ``keras.visualization`` then report that a library is
+    not installed. The program itself can still import it.
     """
     _left_out.append(True)
 
 
 class _Without(MetaPathFinder):
-    """Says, to the thread that made it, that the extras are not there."""
+    """A finder that hides the extras from the thread that made it."""
 
     def __init__(self) -> None:
         self._thread = threading.get_ident()
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> None:
-        """Raise for an extra, and leave all else to others."""
+        """Raise ModuleNotFoundError for an extra; leave other modules to other finders."""
         if name in EXTRAS and threading.get_ident() == self._thread:
             raise ModuleNotFoundError(f"Keras is imported without {name}", name=name)
 
 
 @contextlib.contextmanager
 def left_out_if_asked() -> Iterator[None]:
-    """Import in the body without the extras, where `leave_out` was called; other threads find them."""
+    """Hide the extras from the imports of the body, if `leave_out` was called; other threads still find them."""
     if not _left_out:
         yield
         return

@@ -1,4 +1,4 @@
-"""Outputs of a Keras model: logits or probabilities, from which layers, and with other weights."""
+"""The outputs of a Keras model: with other weights, as logits or probabilities, and by layer."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ _ARRANGING = (
 
 
 def answers_of(model: keras.Model, weights: Sequence[Any], state: Sequence[Any], inputs: Any) -> Any:
-    """Return a model's outputs with other weights and state, as in inference; the model stays as it is."""
+    """Return a model's outputs in inference with other weights and state; the model does not change."""
     said = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
     outputs, _ = model.stateless_call(list(weights), list(state), inputs, **said)
     return outputs
 
 
 def as_float32(output: Any) -> Any:
-    """Return an output as float32, without Keras' mask, and with the logits by which Keras computes cross-entropies."""
+    """Return an output as float32, without Keras' mask, but with the logits by which Keras computes cross-entropies."""
+    # `identity` makes a tensor without the attributes that Keras has set.
     converted = tf.identity(tf.cast(tf.convert_to_tensor(output), tf.float32))
     if hasattr(output, "_keras_logits"):
         converted._keras_logits = tf.cast(output._keras_logits, tf.float32)
@@ -37,12 +38,12 @@ def as_float32(output: Any) -> Any:
 
 
 def with_logits(outputs: Sequence[Any]) -> list[Any]:
-    """Return outputs, and after them the logits of those that a softmax or sigmoid made of logits."""
+    """Return outputs, then the logits of each output that a softmax or sigmoid made."""
     return [*outputs, *(output._keras_logits for output in outputs if hasattr(output, "_keras_logits"))]
 
 
 def reason_of(error: Exception) -> str:
-    """Return in one line why Keras or TensorFlow raised: where a layer failed, after the line that names it."""
+    """Return the reason of an error of Keras or TensorFlow in one line, with the layer that raised it, if any."""
     lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in str(error).splitlines()]
     lines = [line for line in lines if line] or [type(error).__name__]
     inside = lines[0].startswith("Exception encountered when calling") and len(lines) > 1
@@ -50,7 +51,7 @@ def reason_of(error: Exception) -> str:
 
 
 def answers_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
-    """Return whether a model that was built again gives the same answers to some samples with the same weights."""
+    """Return whether a rebuilt model has the same outputs for some samples with the same weights."""
     answers = []
     weights = [variable.value for variable in model.trainable_variables]
     for one in (model, again):
@@ -60,10 +61,10 @@ def answers_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
 
 
 def layers_give_logits(model: keras.Model, place: int = 0) -> bool | None:
-    """Return whether an output of a model is of logits, or None where its layers do not tell.
+    """Return whether an output of a model is logits, or None if its layers do not show it.
 
-    The activation of the layer that makes it tells, that of a model inside, or one before layers that only arrange.
-    The arguments are those of `answers_with_logits`.
+    The activation of the last layer shows it, also inside a nested model, or before layers that only rearrange. The
+    parameters are as in `answers_with_logits`.
     """
     tensors = keras.tree.flatten(getattr(model, "outputs", None) or [])
     tensor = tensors[place] if place < len(tensors) else None
@@ -83,22 +84,23 @@ def layers_give_logits(model: keras.Model, place: int = 0) -> bool | None:
 
 
 def answers_with_logits(model: keras.Model, place: int = 0, output: Any = None) -> bool:
-    """Return whether an output of a model is of logits, and not of probabilities.
+    """Return whether an output of a model is logits, not probabilities.
 
-    Its layers tell; where they do not, the answers to some samples.
+    The layers of the model show it, or else its outputs for some samples.
 
     Parameters
     ----------
     model : keras.Model
-        A built one.
+        A built model.
     place : int
-        Which of its outputs.
+        The index of the output.
     output : array_like or callable, optional
-        What it answers to some samples, or what returns that; shape (samples, ..., classes).
+        The output for some samples, or a function that returns it; shape (samples, ..., classes). Without it, an output
+        that layers do not show is taken for logits.
     """
-    told = layers_give_logits(model, place)
-    if told is not None:
-        return told
+    shown = layers_give_logits(model, place)
+    if shown is not None:
+        return shown
     if output is None:
         return True
     values = np.asarray(output() if callable(output) else output, np.float64)
@@ -108,7 +110,7 @@ def answers_with_logits(model: keras.Model, place: int = 0, output: Any = None) 
 
 
 def answering_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yield the layers whose answers are a model's, back to the first ones that have weights, in models inside too."""
+    """Yield the output layers of a model, back to the nearest layers with weights, in nested models too."""
     for tensor in keras.tree.flatten(getattr(model, "outputs", None) or []):
         layer = tensor._keras_history.operation
         yield layer
@@ -120,7 +122,7 @@ def answering_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
 
 
 class _KeptWeights(keras.StatelessScope):  # type: ignore[misc]  # Keras is not typed
-    """A scope in which a model stays as it is, and some variables are seen as they are, whatever layers assign."""
+    """A scope in which no variable of a model changes, and layers read the original values of the kept variables."""
 
     def __init__(self, kept: Iterable[Any]) -> None:
         super().__init__()
@@ -132,7 +134,7 @@ class _KeptWeights(keras.StatelessScope):  # type: ignore[misc]  # Keras is not 
 
 
 def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
-    """Make the statistics of BatchNormalization layers the mean over some mini-batches, and change nothing else."""
+    """Set the statistics of BatchNormalization layers to the mean over mini-batches; change nothing else."""
     layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     statistics = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
     changing = {id(variable) for variable in statistics}
@@ -141,12 +143,12 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
     try:
         with scope:
             for number, inputs in enumerate(batches, 1):
-                for layer in layers:
+                for layer in layers:  # Keras' moving average then is the plain mean of all mini-batches so far
                     layer.momentum = 1.0 - 1.0 / number
                 model(inputs, training=True)
     finally:
         for layer, momentum in zip(layers, before, strict=True):
             layer.momentum = momentum
     for variable in statistics:
-        if (value := scope.get_current_value(variable)) is not None:  # a frozen layer keeps its own
+        if (value := scope.get_current_value(variable)) is not None:  # a frozen layer keeps its statistics
             variable.assign(value)

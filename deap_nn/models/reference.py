@@ -1,4 +1,4 @@
-"""Keras models: the way from a model to a genome and back."""
+"""References by which Keras models are rebuilt, and their weights as genomes."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ __all__ = ["ModelReference", "assign_weights", "layout_of", "load_model", "model
 
 @dataclass(frozen=True)
 class ModelReference:
-    """A model in a form that can be sent: small, unless the model has large weights that are not trained.
+    """A model in a form that can be sent; it is small unless the model has large non-trainable weights.
 
     Parameters
     ----------
     name : str
-        The name of a built-in model, or the model's own.
+        The name of a built-in model, or the name of the model itself.
     config : str
-        Keras' JSON of a model that is not built in; empty otherwise.
+        Keras' JSON configuration of a model that is not built in; otherwise empty.
     state : tuple of bytes
-        The non-trainable weights of such a model; nothing in place of a random generator's, which scoring does not use.
+        The bytes of its non-trainable weights; none for a random generator's, which scoring does not use.
     names, shapes : tuple
-        Of the trainable weights of such a model.
+        The names and shapes of its trainable weights.
     own : tuple of type and callable
-        The classes of the model and its layers that are not Keras' own, and the functions that these hold.
+        The custom classes of the model and its layers, and the custom functions that these hold.
     called_on : str
-        JSON of what it is called on: a shape and a type for each array, without the samples' dimension.
+        JSON of its inputs: a shape and a type for each array, without the dimension of samples.
     assets : tuple of Asset
-        What its layers keep in files, such as vocabularies.
+        The files of its layers, such as vocabularies.
     held : int
-        If it cannot be built again: under which number this process holds the model itself.
+        The number under which this process holds the model itself, if it cannot be rebuilt; otherwise 0.
     """
 
     name: str
@@ -62,20 +62,20 @@ class ModelReference:
 
 
 def reference_of(model: str | keras.Model, inputs: Any = None) -> ModelReference:
-    """Return what another process needs to build `model` again, its trainable weights aside.
+    """Return the reference by which another process rebuilds `model`, without its trainable weights.
 
     Parameters
     ----------
     model : str or keras.Model
         The name of a built-in model, or a model that is built.
     inputs : optional
-        One sample or more as the model takes them. With them a subclassed model can be told of too; one that cannot be
-        built again is held by this process, and is of no use to another.
+        One or more samples as the model takes them. With them a subclassed model can be rebuilt too. A model that
+        cannot be rebuilt is then held by this process, and its reference is valid only here.
 
     Raises
     ------
     ValueError, TypeError
-        If `model` is an unknown name, is not built, or no Keras model, or cannot be built again.
+        If `model` is an unknown name, is not built or not a Keras model, or cannot be rebuilt without `inputs`.
     """
     if isinstance(model, str):
         _check_name(model)
@@ -101,27 +101,26 @@ def reference_of(model: str | keras.Model, inputs: Any = None) -> ModelReference
     if called_on:
         return _hold(model, state, shapes)
     if failure is None:
-        raise TypeError(f"model {model.name!r} comes out of its configuration with other weights or functions")
+        raise TypeError(f"model {model.name!r} has other weights or functions when built again from its configuration")
     raise TypeError(
-        f"model {model.name!r} cannot be built again from its configuration: it must be Sequential or functional, "
-        "and layers and functions of your own be registered with keras.saving.register_keras_serializable; "
-        "a KerasProblem takes others"
+        f"model {model.name!r} cannot be built again from its configuration: make it Sequential or functional, and "
+        "register your own layers and functions with keras.saving.register_keras_serializable; or take a KerasProblem"
     ) from failure
 
 
 _NOT_AGAIN = (TypeError, ValueError, NotImplementedError, AttributeError, LookupError, OSError, tf.errors.OpError)
-"""What Keras and layers raise where a model cannot be built again."""
+"""The errors of Keras and of layers if a model cannot be rebuilt."""
 
 
 def _configurations(model: keras.Model) -> list[str]:
-    """Return Keras' JSON of a model, and where it was compiled that without how, since scoring does not use it."""
+    """Return Keras' JSON of a model; of a compiled one also without its losses, which scoring does not use."""
     compiled = [one for one in model._flatten_layers() if isinstance(one, keras.Model) and one.compiled]
     found = []
     with silent_on_lambdas():
         if compiled:
             with contextlib.suppress(*_NOT_AGAIN):
                 found.append(model.to_json())
-        for one in compiled:  # not by setattr, of which Keras would take note
+        for one in compiled:  # setattr of a layer would track the attribute
             vars(one)["get_compile_config"] = dict
         try:
             found.append(model.to_json())
@@ -132,7 +131,7 @@ def _configurations(model: keras.Model) -> list[str]:
 
 
 def check_model(model: Any) -> None:
-    """Raise TypeError where something is no Keras model, ValueError where there is nothing in it to evolve."""
+    """Raise TypeError if `model` is not a Keras model, ValueError if it is not built or has no trainable weights."""
     check_not_forked()
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a Keras model or a name, got {type(model).__name__}")
@@ -148,7 +147,7 @@ def _outline(array: Any) -> dict[str, Any]:
 
 
 def _names(model: keras.Model) -> tuple[str, ...]:
-    """Return a name for each trainable weight: its path without the model's own name, each once."""
+    """Return a unique name for each trainable weight: its path without the name of the model."""
     paths = [variable.path for variable in model.trainable_variables]
     if all(path.startswith(f"{model.name}/") for path in paths):
         paths = [path.removeprefix(f"{model.name}/") for path in paths]
@@ -165,19 +164,19 @@ _numbers = itertools.count(1)
 
 
 def _hold(model: keras.Model, state: tuple[bytes, ...], shapes: tuple[tuple[int, ...], ...]) -> ModelReference:
-    """Keep a model in this process, since none like it can be built."""
+    """Hold a model that cannot be rebuilt in this process, and return its reference."""
     number = next((number for number, other in _held.items() if other is model), 0) or next(_numbers)
     _held[number] = model
     return ModelReference(model.name, state=state, names=_names(model), shapes=shapes, held=number)
 
 
 def release(reference: ModelReference) -> None:
-    """Let this process let go of a model that it holds since none like it can be built."""
+    """Release a model that this process holds because it cannot be rebuilt."""
     _held.pop(reference.held, None)
 
 
 def _made_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
-    """Whether a model that was built again has the same shapes and users' functions, and answers the same if called."""
+    """Return whether a rebuilt model has the same shapes and custom functions, and the same outputs for `inputs`."""
     shapes = [[variable.shape for variable in one.trainable_variables] for one in (model, again)]
     layers = [list(one._flatten_layers()) for one in (model, again)]
     if shapes[0] != shapes[1] or len(layers[0]) != len(layers[1]) or not all(map(holds_alike, *layers)):
@@ -192,45 +191,46 @@ def load_model(path: Path) -> keras.Model:
     Raises
     ------
     ValueError
-        If that is damaged, has classes that are not registered, or takes more memory than `check_archive` allows; the
-        message is one line.
+        If the file is damaged, has classes that are not registered, or takes more memory than `check_archive` allows.
+        The message is one line.
     """
     try:
         check_archive(path)
-        return keras.models.load_model(path, compile=False)  # a loss of one's own is in nobody's way
-    except Exception as error:  # a zip file, JSON and HDF5 in one: of many kinds
+        return keras.models.load_model(path, compile=False)  # a custom loss need not be registered
+    except Exception as error:  # zip, JSON, HDF5 and Keras raise many types
         raise ValueError(f"{path}: cannot be loaded ({type(error).__name__}: {reason_of(error)})") from error
 
 
 @global_state_kept()
 def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat16"] = "float32") -> keras.Model:
-    """Build the model of a reference anew; its trainable weights are Keras' initial ones.
+    """Build the model of a reference with Keras' initial trainable weights, or return the model that is held.
 
     Parameters
     ----------
     reference : ModelReference
         The model.
     precision : {"float32", "bfloat16"}
-        "bfloat16" lets every layer compute in it but those that give the answers, with weights that are still float32.
+        With "bfloat16" all layers except the output layers compute in bfloat16; weights stay float32.
 
     Raises
     ------
     TypeError
-        If it can neither be built nor is held by this process.
+        If the model can neither be built nor is held by this process.
     RuntimeError
-        If this process was forked after TensorFlow has computed.
+        If this process was forked after TensorFlow had computed.
     """
     check_not_forked()
     if reference.held:
         if reference.held not in _held:
             raise TypeError(
-                f"model {reference.name!r} cannot be built in another process: give classes of its own a get_config() "
-                "and from_config(), define functions of its own by def, and register them with "
+                f"model {reference.name!r} cannot be built in another process: give your own classes a get_config() "
+                "and from_config(), define your own functions by def, and register them with "
                 "keras.saving.register_keras_serializable"
             )
         return _held[reference.held]
     model = _from_config(reference) if reference.config else build_model(reference.name)
     if precision == "bfloat16":
+        # The policy is set after the layers are built: their weights stay float32.
         answering = {id(layer) for layer in answering_layers(model)}
         for layer in model._flatten_layers(include_self=True):
             layer.dtype_policy = "float32" if id(layer) in answering else "mixed_bfloat16"
@@ -239,7 +239,7 @@ def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat
 
 
 def _from_config(reference: ModelReference) -> keras.Model:
-    """Build a model from its configuration, and one of a class of its own from what that was made with."""
+    """Build a model from its configuration; a custom class gets the arguments that its ``__init__`` takes."""
     own = by_name(reference.own)
     said = json.loads(reference.config)
     kind = own.get(said["class_name"])
@@ -265,9 +265,9 @@ def _zeros(outline: Any) -> Any:
 
 @lru_cache(maxsize=16)
 def layout_of(reference: ModelReference) -> Layout:
-    """Return names and shapes of the trainable weights, in the model's order.
+    """Return the names and shapes of the trainable weights, in the model's order.
 
-    A name is the variable's path without the model's own name: ``conv1/kernel``.
+    A name is the variable's path without the name of the model, such as ``conv1/kernel``.
     """
     if reference.names:
         return Layout(reference.names, reference.shapes)
@@ -283,7 +283,7 @@ def trained_model(reference: ModelReference, weights: Sequence[Any]) -> keras.Mo
     reference : ModelReference
         The model.
     weights : sequence of array_like
-        A matrix for each trainable weight: an individual.
+        A matrix for each trainable weight, such as an individual.
 
     Raises
     ------
@@ -292,8 +292,8 @@ def trained_model(reference: ModelReference, weights: Sequence[Any]) -> keras.Mo
     """
     if reference.held:
         raise TypeError(
-            f"model {reference.name!r} cannot be built again: assign the weights to one of your own making, or give "
-            "classes of its own a get_config(), define functions of its own by def, and register them with "
+            f"model {reference.name!r} cannot be built again: assign the weights to a model that you make, or give "
+            "your own classes a get_config(), define your own functions by def, and register them with "
             "keras.saving.register_keras_serializable"
         )
     model = model_of(reference)
@@ -302,7 +302,7 @@ def trained_model(reference: ModelReference, weights: Sequence[Any]) -> keras.Mo
 
 
 def assign_weights(model: keras.Model, weights: Sequence[Any]) -> None:
-    """Make `weights` the trainable weights of a model.
+    """Assign `weights` to the trainable weights of a model.
 
     Raises
     ------

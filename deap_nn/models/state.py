@@ -1,4 +1,4 @@
-"""What a Keras model holds beside its trainable weights: other variables, and what layers have adapted to data."""
+"""The state of a Keras model beside its trainable weights: other variables, and files of layers adapted to data."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from deap_nn.core.files import ALWAYS_READ, SLACK
 from deap_nn.models.tensorflow import keras
 
 Asset = tuple[int, str, bytes]
-"""A file of a layer's, such as a vocabulary: the layer's place, the file's name, its content."""
+"""A file of a layer, such as a vocabulary: the index of the layer, the name of the file, its content."""
 
 OWN_VARIABLES = ".npz"
-"""The name of what such a layer keeps beside its files, arrays by name."""
+"""The name of the file for the arrays that such a layer keeps beside its own files."""
 
 
 def check_archive(path: Path) -> None:
-    """Raise ValueError where a ``.keras`` file would fill the memory: Keras makes all that its layers claim.
+    """Raise ValueError if a ``.keras`` file would fill the memory, since Keras makes all layers that the file names.
 
-    Its parts may unpack to four times its size, and its layers claim four times the size of its weights, and
-    ``ALWAYS_READ`` in any case.
+    The file may unpack to four times its size, and its layers may take four times the size of its weights. Both may
+    take ``ALWAYS_READ`` bytes in any case.
     """
-    if not zipfile.is_zipfile(path):  # Keras says what it is
+    if not zipfile.is_zipfile(path):  # Keras raises, and names the format
         return
     with zipfile.ZipFile(path) as archive:
         sizes = {member.filename: member.file_size for member in archive.infolist()}
@@ -49,7 +49,7 @@ def check_archive(path: Path) -> None:
 
 
 def check_weights(file: Path | IO[bytes], size: int) -> None:
-    """Raise ValueError if the arrays of an HDF5 file take more than four times its `size` and ``ALWAYS_READ``."""
+    """Raise ValueError if the arrays of an HDF5 file take more bytes than four times its `size` and ``ALWAYS_READ``."""
     most, claimed = max(ALWAYS_READ, SLACK * size), 0
 
     def add(name: str, found: Any) -> None:
@@ -64,28 +64,28 @@ def check_weights(file: Path | IO[bytes], size: int) -> None:
 
 
 def _claimed_bytes(archive: zipfile.ZipFile) -> int:
-    """Return how many bytes the variables take that Keras makes of a ``.keras`` file, until it finds what is wrong."""
+    """Return the bytes of the variables that Keras makes from a ``.keras`` file, until it finds an error in it."""
     global_state = keras.src.backend.common.global_state
     kept = list(global_state.get_global_attribute(_UNMADE, [], set_to_default=True))
-    # In this scope variables have a shape and no value. Whatever fails here fails again where the model is loaded.
+    # In this scope variables have a shape and no value. An error here is raised again when the model is loaded.
     with contextlib.suppress(Exception), keras.StatelessScope(initialize_variables=False):
         keras.saving.deserialize_keras_object(json.loads(archive.read("config.json")))
     unmade = global_state.get_global_attribute(_UNMADE)[len(kept) :]
-    global_state.set_global_attribute(_UNMADE, kept)  # else the next scope would make them
+    global_state.set_global_attribute(_UNMADE, kept)  # otherwise the next scope would make them
     return sum(math.prod(variable.shape) * np.dtype(variable.dtype).itemsize for variable in unmade)
 
 
 _UNMADE = "uninitialized_variables"
-"""Keras' name of what a scope leaves to be made."""
+"""Keras' name of the list of variables that a scope leaves without a value."""
 
 
 def state_of(model: keras.Model) -> tuple[bytes, ...]:
-    """Return the non-trainable weights, with nothing in place of a random generator's, which scoring does not use."""
+    """Return the bytes of each non-trainable weight; none for a random generator's, which scoring does not use."""
     return tuple(b"" if _is_random(v) else np.asarray(v).tobytes() for v in model.non_trainable_variables)
 
 
 def assets_of(model: keras.Model) -> tuple[Asset, ...]:
-    """Return what layers keep in files of their own when a model is saved."""
+    """Return the files of layers that save files with a model, and the arrays of these layers."""
     assets = []
     for place, layer in enumerate(model._flatten_layers()):
         if hasattr(layer, "save_assets"):
@@ -96,6 +96,7 @@ def assets_of(model: keras.Model) -> tuple[Asset, ...]:
             kept: dict[str, Any] = {}
             layer.save_own_variables(kept)
             content = io.BytesIO()
+            # By the prefix no name is a parameter of `savez`.
             arrays = {f"own {name}": np.asarray(value) for name, value in kept.items()}
             np.savez(content, allow_pickle=False, **arrays)
             assets.append((place, OWN_VARIABLES, content.getvalue()))
@@ -103,14 +104,14 @@ def assets_of(model: keras.Model) -> tuple[Asset, ...]:
 
 
 def take_state(model: keras.Model, state: Sequence[bytes], assets: Sequence[Asset]) -> None:
-    """Give a model that was built again the state and the files of the one that it was built from."""
+    """Give a rebuilt model the state and the layers' files of the original."""
     for variable, content in zip(model.non_trainable_variables, state, strict=True):
         if content:
             dtype = np.dtype(variable.dtype)
             variable.assign(np.frombuffer(content, dtype=dtype).reshape(variable.shape))
     layers = list(model._flatten_layers())
     for layer in layers:
-        if isinstance(layer, keras.layers.Normalization):  # computes with what it makes of its variables
+        if isinstance(layer, keras.layers.Normalization):  # it computes with values that it derives from its variables
             layer.finalize_state()
     for place, grouped in itertools.groupby(assets, key=lambda asset: asset[0]):
         files = {name: content for _, name, content in grouped}

@@ -1,4 +1,4 @@
-"""TensorFlow and Keras as this package uses them: imported without notices, with a limited number of threads."""
+"""TensorFlow and Keras for this package: imported without notices, with a limited number of threads."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from deap_nn.process import workers
 NOTICE = re.compile(
     r"WARNING: All log messages before absl|[IW]\d{4} |E\d{4} .*(failed call to cuInit|Unable to register cu)"
 )
-"""A line that says nothing to who computes on the processor: its abilities, and that there is no GPU."""
+"""A log line that does not matter on a processor: its features, and that there is no GPU."""
 
 
 @contextlib.contextmanager
 def _without_start_up_notices() -> Iterator[None]:
-    """Keep what TensorFlow's libraries write to standard error on import, and pass on all but notices.
+    """Hold back the lines that TensorFlow's libraries write to standard error on import, and print all but notices.
 
-    They write before any log level applies, so no setting of theirs silences them. A ``TF_CPP_MIN_LOG_LEVEL`` of the
-    user's that lets notices through, 0 or 1, lets through all.
+    The libraries write before any log level applies, so no setting silences them. If the user sets
+    ``TF_CPP_MIN_LOG_LEVEL`` to 0 or 1, which ask for notices, all lines are printed.
     """
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1"):
         yield
@@ -47,7 +47,8 @@ def _without_start_up_notices() -> Iterator[None]:
                     print(line, file=sys.stderr)
 
 
-with _without_start_up_notices(), keras_extras.left_out_if_asked(), global_state_kept():  # Keras' rich draws numbers
+# The global random state is kept since rich, which Keras imports, draws numbers.
+with _without_start_up_notices(), keras_extras.left_out_if_asked(), global_state_kept():
     try:
         import keras
         import tensorflow as tf
@@ -56,15 +57,15 @@ with _without_start_up_notices(), keras_extras.left_out_if_asked(), global_state
         missing = "TensorFlow is missing, which scores Keras models: pip install tensorflow"
         raise ModuleNotFoundError(f"{missing} ({error})", name="tensorflow") from error
 
-    tf.config.list_physical_devices()
+    tf.config.list_physical_devices()  # the search for devices prints its notices now, while they are held back
 
 _forked: list[int] = []
-"""This process and those before it that were forked after TensorFlow had computed: its threads are not here."""
+"""The ids of this process and its parents that were forked after TensorFlow had computed: forks lack its threads."""
 
 
 def _note_fork() -> None:
-    """Note in a process that was just forked whether TensorFlow had computed, or made one tensor, before."""
-    known = context_safe()
+    """Record in a process that was just forked if TensorFlow had computed, or made a tensor, before the fork."""
+    known = context_safe()  # TensorFlow makes its handle when it first computes
     if known is not None and known._context_handle is not None:
         _forked.append(os.getpid())
 
@@ -73,10 +74,10 @@ os.register_at_fork(after_in_child=_note_fork)
 
 
 def check_not_forked() -> None:
-    """Raise RuntimeError where TensorFlow would wait for ever: in a process that was forked after it has computed.
+    """Raise RuntimeError in a process that was forked after TensorFlow had computed, where it would wait for ever.
 
-    ``multiprocessing.Pool()`` of Linux makes such processes, and so do ``ProcessPoolExecutor`` and joblib's backend
-    "multiprocessing". A model that is built has computed: its weights are tensors.
+    ``multiprocessing.Pool()`` on Linux, ``ProcessPoolExecutor`` and joblib's backend "multiprocessing" make such
+    processes. Building a model counts as computing: its weights are tensors.
     """
     if _forked:
         raise RuntimeError(
@@ -86,20 +87,20 @@ def check_not_forked() -> None:
 
 
 def configure_tensorflow(threads: int, device: Literal["cpu", "gpu"] = "cpu") -> None:
-    """Hide GPUs from TensorFlow unless one is asked for, and limit its threads, before it computes in this process.
+    """Limit TensorFlow's threads, and hide GPUs unless `device` is "gpu"; call it before TensorFlow computes.
 
     Parameters
     ----------
     threads : int
-        1 to ``MOST_THREADS``. Where TensorFlow already computes with another number, as it does once a script has built
-        a model, a warning says so under SCOOP, whose processes may then differ.
+        1 to ``MOST_THREADS``. If TensorFlow already computes with another number, as it does after a script has built a
+        model, the number stays. Under SCOOP a warning says so, since its processes may then differ.
     device : {"cpu", "gpu"}
-        What to compute on. Results are promised to repeat on a processor alone.
+        The device that computes. Repeatable results are promised only on a processor.
 
     Raises
     ------
     ValueError
-        If a GPU is asked for and TensorFlow sees none, or there are too many threads.
+        If `device` is "gpu" and TensorFlow sees no GPU, or there are too many threads.
     """
     if threads > MOST_THREADS:
         raise ValueError(f"threads must be at most {MOST_THREADS}, got {threads}")
@@ -121,7 +122,7 @@ def configure_tensorflow(threads: int, device: Literal["cpu", "gpu"] = "cpu") ->
         try:
             getattr(config, f"set_{name}_op_parallelism_threads")(threads)
         except RuntimeError:
-            if not workers.running_under_scoop() or threads in _warned_of:  # one process agrees with itself
+            if not workers.running_under_scoop() or threads in _warned_of:  # a single process cannot differ
                 return
             warnings.warn(
                 f"TensorFlow already computes, not limited to {threads} thread(s), so the last bits of a fitness may "
@@ -133,5 +134,6 @@ def configure_tensorflow(threads: int, device: Literal["cpu", "gpu"] = "cpu") ->
 
 
 _warned_of: set[int] = set()
+"""The numbers of threads of which this process has warned."""
 
 __all__ = ["check_not_forked", "configure_tensorflow", "keras", "tf"]

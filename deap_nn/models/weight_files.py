@@ -1,4 +1,4 @@
-"""Weights of a network in files: ``.npz`` by the names of a layout, and Keras models."""
+"""Weights of a network in files: ``.npz`` by the names of a layout, and Keras' files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from deap_nn.models.tensorflow import keras
 
 SUFFIXES = (".npz", ".keras", ".weights.h5")
-"""The endings of files that `read_weights` reads."""
+"""The suffixes of the files that `read_weights` reads."""
 
 
 class WeightsError(ValueError):
-    """A file holds no weights, or others than are wanted; the message is one line and names it."""
+    """A file holds no weights, or the weights of another network; the message is one line and names the file."""
 
 
 def checked_weights(weights: Sequence[ArrayLike], layout: Layout, argument: str) -> list[Matrix]:
@@ -32,8 +32,8 @@ def checked_weights(weights: Sequence[ArrayLike], layout: Layout, argument: str)
 
     Raises
     ------
-    ValueError
-        If shapes differ, or a weight is not finite or no real number.
+    ValueError, TypeError
+        If shapes differ, a weight is not finite or not a real number, or `weights` is no sequence.
     """
     if isinstance(weights, str | bytes) or not isinstance(weights, Iterable):
         raise TypeError(f"{argument} must hold a matrix for each of {layout.names}, got {type(weights).__name__}")
@@ -44,7 +44,7 @@ def checked_weights(weights: Sequence[ArrayLike], layout: Layout, argument: str)
     if shapes != layout.shapes and _has_in_order(shapes, layout.shapes):
         raise ValueError(
             f"{argument} must hold the trainable weights only, {len(layout)} arrays, got {len(shapes)}: get_weights() "
-            "returns the state of normalisation layers too; model.trainable_variables, or init=model, are the former"
+            "returns the state of normalisation layers too; give model.trainable_variables, or init=model"
         )
     if shapes != layout.shapes:
         raise ValueError(f"{argument} must have the shapes {layout.shapes}, got {shapes}")
@@ -54,18 +54,18 @@ def checked_weights(weights: Sequence[ArrayLike], layout: Layout, argument: str)
 
 
 def _has_in_order(items: Iterable[object], wanted: Iterable[object]) -> bool:
-    """Return whether some items have all those that are wanted among them, in that order."""
-    left = iter(items)
+    """Return whether `items` include all wanted items in their order, possibly with others between them."""
+    left = iter(items)  # `in` consumes it up to the item that it finds
     return all(item in left for item in wanted)
 
 
 def first_weights(init: Any, layout: Layout, model: ModelReference) -> list[Matrix]:
-    """Return the weights that `make_toolbox` starts around: of a Keras model or a file, or given as matrices.
+    """Return the weights around which `make_toolbox` starts: from a Keras model, a file or matrices.
 
     Raises
     ------
     ValueError, TypeError
-        If they are not those of the layout.
+        If they do not fit the layout.
     """
     from deap_nn.models.tensorflow import keras
 
@@ -86,24 +86,24 @@ def read_weights(
     Parameters
     ----------
     path : path-like
-        An ``.npz`` with a matrix by each of the layout's names, as ``best.npz`` of a run is, or a ``.keras`` model
-        whose trainable weights are taken in their order. So are an ``.npz``'s whose names differ from the layout's by
-        numbers of Keras' own alone, which counts on where a model is built again ("dense_2" for "dense"). Or a
-        ``.weights.h5`` by Keras' ``save_weights``, which needs `model`.
+        An ``.npz`` with a matrix for each name of the layout, such as the ``best.npz`` of a run; a ``.keras`` model,
+        with its trainable weights in their order; or a ``.weights.h5`` of Keras' ``save_weights``, which needs `model`.
+        The matrices of an ``.npz`` are also taken in their order if its names differ from the layout's only by the
+        numbers that Keras counts in each process ("dense_2" for "dense").
     layout : Layout
-        Of the network that they are for.
+        The layout of the network that gets the weights.
     model : str or keras.Model, optional
-        That network; it is not changed.
+        The network; it is not changed.
 
     Returns
     -------
     list of numpy.ndarray
-        A float32 matrix for each of the layout's.
+        A float32 matrix for each matrix of the layout.
 
     Raises
     ------
     WeightsError
-        If the file is missing or damaged, or holds other weights.
+        If the file is missing or damaged, or its weights do not fit the layout.
     """
     path = Path(path)
     if not path.is_file():
@@ -135,7 +135,7 @@ def _of_h5(path: Path, model: str | keras.Model | ModelReference | None) -> list
     from deap_nn.models.state import check_weights
 
     if model is None:
-        raise WeightsError(f"{path}: has weights by the layers of a model: give read_weights(..., model=model)")
+        raise WeightsError(f"{path}: has its weights by layer, without a model: give read_weights(..., model=model)")
     reference = model if isinstance(model, ModelReference) else reference_of(model)
     if reference.held:
         raise WeightsError(
@@ -145,7 +145,7 @@ def _of_h5(path: Path, model: str | keras.Model | ModelReference | None) -> list
     try:
         check_weights(path, path.stat().st_size)
         network.load_weights(path)
-    except Exception as error:  # of HDF5 and Keras: of many kinds
+    except Exception as error:  # HDF5 and Keras raise many types
         raise WeightsError(f"{path}: cannot be loaded ({type(error).__name__}: {reason_of(error)})") from error
     return [np.asarray(variable) for variable in network.trainable_variables]
 
@@ -164,7 +164,7 @@ def _of_npz(path: Path, layout: Layout) -> list[NDArray[Any]]:
 
 
 def _without_number(name: str) -> str:
-    """Return a weight's name without the numbers of layers that Keras has named: by their class, as "dense_2"."""
+    """Return a weight's name without the numbers in names that Keras gives layers, such as "dense_2"."""
     from deap_nn.models.tensorflow import keras
 
     *parts, last = name.split("/")

@@ -1,4 +1,4 @@
-"""Problems: a Keras model, data and objectives, which give a genome its fitness."""
+"""Problems: a Keras model, data and objectives, by which a genome gets its fitness."""
 
 from deap_nn.core.optional import lazy
 

@@ -1,4 +1,4 @@
-"""The functions that a toolbox registers as ``evaluate``: they name a problem, and travel as names."""
+"""The functions that a toolbox registers as ``evaluate``: they hold a problem's references, not its data."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from deap_nn.problems.scorer import scorer, shared_tensor
 
 
 class Pure:
-    """What a callable tells of itself that changes nothing."""
+    """The attributes of a callable without side effects, by which maps and loops know it."""
 
     leaves_weights = True
-    """An individual that is scored stays as it is."""
+    """The call does not change the individual."""
 
     may_be_done_twice = True
-    """It is a pure function: what has no answer is done again."""
+    """The call is a pure function: a map may repeat a call that returned no result."""
 
 
 class OnProblem(Pure):
-    """A callable that names its problem and does not hold its data: small where a map sends it with every task.
+    """A callable that refers to its problem's data: a map that sends it with every task sends little.
 
     Parameters
     ----------
     problem : Problem
-        What to score on.
+        The problem that scores individuals.
     """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
 
     def prepare(self) -> None:
-        """Find the data and compile the network in this process, which a limit of time is not to count."""
+        """Load the data and compile the network in this process, so that a time limit does not count this work."""
         scorer(self.problem).prepare()
 
 
@@ -49,32 +49,32 @@ class Evaluate(OnProblem):
     Parameters
     ----------
     problem : Problem
-        What to score on.
+        The problem that scores individuals.
     generation : int
-        Whose mini-batch counts outside a run; the clock of the toolbox sets it. In a run it is the generation of the
-        task, in worker processes and inside a user's function that calls this one too.
+        The generation of the mini-batch outside a run; the clock of the toolbox sets it. In a run the task's generation
+        takes its place, in worker processes too, and if a user's function calls this one.
     """
 
     is_of_problem = True
-    """It gives the problem's own fitness, which a decorated one need not."""
+    """The call returns the problem's own fitness, unlike a decorated function, which may change it."""
 
     def __init__(self, problem: Problem, generation: int = 0) -> None:
         super().__init__(problem)
         self.generation = generation
 
     def __call__(self, individual: WeightList | ArrayLike) -> tuple[float, ...]:
-        """Return the fitness of an individual, or of a vector of all weights, as DEAP wants it: a tuple."""
+        """Return the fitness of an individual, or of a vector of all weights, as a tuple."""
         found = scorer(self.problem)
         return found.fitness(found.read(individual), self.generation)
 
     @property
     def generation(self) -> int:
-        """Whose mini-batch counts: that of the task in which this is called, or else the one that was set last."""
+        """The generation of the mini-batch: the task's inside a task, otherwise the one set last."""
         return scored_generation(vars(self)["generation"])
 
     @generation.setter
     def generation(self, generation: int) -> None:
-        vars(self)["generation"] = generation  # by this name in pickles, and where DEAP's `register` copies it from
+        vars(self)["generation"] = generation  # pickles and DEAP's `register` read it by this name
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -83,21 +83,21 @@ class Evaluate(OnProblem):
 
     @property
     def _is_itself(self) -> bool:
-        """Whether a call does what is done here: who derives a class may do more."""
+        """Whether the call is this class' own; a derived class may compute another fitness, which no shortcut knows."""
         return type(self).__call__ is Evaluate.__call__
 
     @property
     def scores_groups(self) -> bool:
-        """Whether `many` is of use: the network is small."""
+        """Whether `many` is useful: it is for small networks."""
         return self._is_itself and layout_of(self.problem.model).size < groups.GROUPED_WEIGHTS
 
     @property
     def most_together(self) -> int:
-        """How many individuals `together` takes at a time; 0 if it is of no use."""
+        """The number of individuals for one call of `together`; 0 if it is not useful."""
         return most_together(layout_of(self.problem.model).size) if self.scores_groups else 0
 
     def together(self, individuals: Sequence[WeightList | ArrayLike]) -> list[tuple[float, ...]]:
-        """Return the fitness of each of some individuals or vectors, in the bits that a call for each gives."""
+        """Return the fitness of several individuals or vectors, with the bits of a call for each."""
         found = scorer(self.problem)
         genomes = empty_vector(len(individuals) * found.layout.size).reshape(len(individuals), found.layout.size)
         for genome, individual in zip(genomes, individuals, strict=True):
@@ -106,13 +106,13 @@ class Evaluate(OnProblem):
 
     @property
     def rounded(self) -> tuple[bool, ...]:
-        """Whether each matrix is wanted as bfloat16: `of_rounded` takes them so."""
+        """Whether `of_rounded` takes each matrix as bfloat16; empty if it takes none so."""
         return scorer(self.problem).rounded if self._is_itself else ()
 
     def of_rounded(self, flat: Vector, halves: Halves) -> tuple[float, ...]:
-        """Return the fitness of a genome whose matrices are rounded, in the bits that a call with all of it gives."""
+        """Return the fitness of a genome with rounded matrices, with the bits of a call with the whole genome."""
         return scorer(self.problem).rounded_fitness(flat, halves, self.generation)
 
     def many(self, genomes: NDArray[np.float32]) -> list[tuple[float, ...]]:
-        """Return the fitness of each genome, shape (genomes, weights), in the bits that a call for each gives."""
+        """Return the fitness of each genome, shape (genomes, weights), with the bits of a call for each."""
         return scorer(self.problem).group_fitness(shared_tensor(genomes), self.generation)

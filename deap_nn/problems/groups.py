@@ -1,4 +1,4 @@
-"""Many small networks computed by one call, each in the bits that it has alone."""
+"""Groups: one call computes many small networks, and each has the bits of a call of its own."""
 
 from __future__ import annotations
 
@@ -17,35 +17,36 @@ VECTORISED = {
     *("InputLayer", "Dense", "Flatten", "Reshape", "Activation", "Dropout", "ReLU", "LeakyReLU", "Softmax", "Identity"),
     *("BatchNormalization", "Rescaling", "Normalization", "Concatenate", "Add", "Multiply", "Sequential", "Functional"),
 }
-"""The layers of models that are computed for a group of genomes at once; any other goes through it one by one."""
+"""The layers that are computed for a group of genomes at once; with any other layer, genomes are computed in a loop."""
 
 
 def is_vectorised(model: keras.Model) -> bool:
-    """Return whether a group of genomes goes through a model at once."""
+    """Return whether a model can be computed for a group of genomes at once."""
     return {type(layer).__name__ for layer in model._flatten_layers()} <= VECTORISED
 
 
 TRIED = 32
-"""How many genomes show whether groups can be computed at once."""
+"""The number of random genomes on which groups are compared with single genomes."""
 
 
 class GroupKernel:
-    """The traced function that scores a group of genomes, each in the bits that it has alone.
+    """The traced function that scores a group of genomes, each with the bits of a group of one.
 
-    Where the network allows it all genomes are computed at once, in groups of such sizes as were seen to change no bit:
-    a library's kernels are not the same for all sizes of matrices. If there is one that does, as for a network of few
-    units, a loop goes through them, with the operations that a single one has.
+    If the network allows it, all genomes of a group are computed at once. Libraries choose another kernel for another
+    size of matrix, which may change bits: so each size of group is compared with groups of one first. If any size
+    changes a bit, as happens with networks of few units, a loop computes the genomes one after another, with the
+    operations of a group of one.
 
     Parameters
     ----------
     trace : callable
-        Returns tensors, in any structure, for the matrices of a network and what is given.
+        Returns tensors, in any structure, for the matrices of a network and a mini-batch.
     layout : Layout
-        Of the network.
+        The layout of the network's weights.
     given : sequence
         A mini-batch, tensors in any structure.
     at_once : bool
-        Whether the network allows that all are computed at once.
+        Whether the network can be computed for all genomes of a group at once.
     """
 
     def __init__(self, trace: Callable[..., Any], layout: Layout, given: Sequence[Any], *, at_once: bool) -> None:
@@ -53,7 +54,7 @@ class GroupKernel:
         self._sizes: list[int] = []
         if at_once:
             self._kernel = self._traced(tf.vectorized_map, given)
-            most = most_together(layout.size)
+            most = most_together(layout.size)  # a group is split into the largest sizes that fit; 1 fits any rest
             powers = (1 << i for i in range(most.bit_length()))
             self._sizes = sorted({1, *powers, most, most // 2 * 2, most // 4 * 4} - {0}, reverse=True)
         if not at_once or not self._changes_no_bit(given):
@@ -61,18 +62,18 @@ class GroupKernel:
             self._kernel = self._traced(_in_a_loop, given)
 
     def __call__(self, genomes: Any, *given: Any) -> Any:
-        """Return what was traced, as arrays with an axis more, for genomes of shape (genomes, weights), and a batch."""
-        answers, start = [], 0
+        """Return the traced tensors as arrays with a first axis of genomes, for genomes of shape (genomes, weights)."""
+        outputs, start = [], 0
         while start < len(genomes):
             left = len(genomes) - start
             size = next(size for size in self._sizes if size <= left) if self._sizes else left
             some = genomes if size == len(genomes) else genomes[start : start + size]
-            answers.append(tf.nest.map_structure(lambda tensor: tensor.numpy(), self._kernel(some, *given)))
+            outputs.append(tf.nest.map_structure(lambda tensor: tensor.numpy(), self._kernel(some, *given)))
             start += size
-        return answers[0] if len(answers) == 1 else tf.nest.map_structure(lambda *a: np.concatenate(a), *answers)
+        return outputs[0] if len(outputs) == 1 else tf.nest.map_structure(lambda *a: np.concatenate(a), *outputs)
 
     def _traced(self, over: Callable[..., Any], given: Sequence[Any]) -> Any:
-        """Return the function of genomes and a batch that goes over the former in some way."""
+        """Return the traced function of genomes and a mini-batch, in which `over` maps the network over the genomes."""
 
         def trace(flats: Any, *given: Any) -> Any:
             def one(flat: Any) -> Any:
@@ -87,30 +88,31 @@ class GroupKernel:
         return tf.function(trace, autograph=False).get_concrete_function(genomes, *specs)
 
     def _changes_no_bit(self, given: Sequence[Any]) -> bool:
-        """Return whether random genomes answer alike alone and in groups of each size, wherever in them."""
+        """Return whether random genomes have the same outputs in groups of each size as in groups of one."""
         count = min(TRIED, max(self._sizes))
         tried = stream(0, Purpose.OPERATORS, 0).standard_normal((count, self._layout.size), dtype=np.float32)
-        tried *= np.geomspace(0.05, 0.5, count, dtype=np.float32)[:, None]  # small and large answers
+        tried *= np.geomspace(0.05, 0.5, count, dtype=np.float32)[:, None]  # small and large outputs
 
-        def answers(genomes: NDArray[np.float32], size: int) -> list[NDArray[Any]]:
+        def outputs(genomes: NDArray[np.float32], size: int) -> list[NDArray[Any]]:
             groups = [tf.constant(genomes[start : start + size]) for start in range(0, len(genomes), size)]
             columns = zip(*(tf.nest.flatten(self._kernel(group, *given)) for group in groups), strict=True)
             return [np.concatenate([tensor.numpy() for tensor in column]) for column in columns]
 
-        alone = answers(tried, 1)
+        singles = outputs(tried, 1)
         for size in self._sizes:
-            order = np.arange(-(-len(tried) // size) * size) % len(tried)
-            pairs = zip(answers(tried[order], size), alone, strict=True)
+            order = np.arange(-(-len(tried) // size) * size) % len(tried)  # the first genomes fill up the last group
+            pairs = zip(outputs(tried[order], size), singles, strict=True)
             if any(together.tobytes() != single[order].tobytes() for together, single in pairs):
                 return False
         return True
 
 
 def _in_a_loop(trace: Callable[[Any], Any], flats: Any) -> Any:
+    # `map_fn` wants the types of the outputs beforehand, which only a trace of one genome shows.
     once = tf.function(trace, autograph=False).get_concrete_function(tf.TensorSpec((flats.shape[-1],)))
     signature = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), once.structured_outputs)
     return tf.map_fn(trace, flats, fn_output_signature=signature)
 
 
 GROUPED_WEIGHTS = 1_000_000
-"""Networks of fewer weights are scored many at a time."""
+"""Networks with fewer weights than this are scored in groups."""

@@ -1,4 +1,4 @@
-"""The fitness of a model's outputs, by the objectives of a problem."""
+"""The objective evaluator: the fitness of a model's outputs by the objectives of a problem."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from deap_nn.problems.objectives import TARGETS, Objective, _make
 
 @dataclass(eq=False)
 class Judge:
-    """Objectives made ready in this process.
+    """Objectives prepared in this process.
 
     Parameters
     ----------
     objectives : sequence of Objective
-        What to compute.
+        The objectives to compute.
     from_logits : sequence of bool
-        Whether each output answers with logits and not with probabilities.
+        Whether each output is logits, not probabilities.
     weights : sequence of float
-        The signs of the fitness: negative where an objective is minimised.
+        The weights of the fitness: negative for an objective that is minimised.
     pairs : sequence of int
-        Which target each output has.
-    pack : callable
-        Gives a flat list of outputs the model's own structure, and the one after it a flat list of targets the data's.
+        The index of the target of each output.
+    pack : tuple of callable
+        Two functions: the first arranges a flat list of outputs in the model's structure, the second a flat list of
+        targets in the structure of the data.
     weighted : int
-        The number of arrays of sample weights, which follow the targets: 0, 1 for all targets, or one for each.
+        The number of arrays of sample weights, which follow the targets: 0, 1 for all targets, or one for each target.
     """
 
     objectives: Sequence[Objective]
@@ -43,9 +44,9 @@ class Judge:
         self._made = {objective: _make(objective) for objective in _all(self.objectives) if objective.config}
 
     def traced(self, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
-        """Return the values of those objectives that are traced, and if all outputs are finite.
+        """Return the values of the traced objectives, and if all outputs are finite.
 
-        The values have the shape (objectives,) and are float64, which holds the share of any number of samples.
+        The values have the shape (objectives,) and are float64, exact enough for error rates of any number of samples.
         """
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(output)) for output in outputs])
         values = [tf.cast(self._value(o, outputs, targets), tf.float64) for o in self.objectives if o.traced]
@@ -54,7 +55,7 @@ class Judge:
     def fitness(
         self, traced: Sequence[float], finite: bool, outputs: Sequence[Any], targets: Sequence[Any]
     ) -> tuple[float, ...]:
-        """Return all values, those of functions computed from the answers, as finite numbers."""
+        """Return the values of all objectives as finite numbers; functions are computed from the outputs here."""
         known, values = iter(traced), []
         for objective, weight in zip(self.objectives, self.weights, strict=True):
             if objective.traced:
@@ -83,13 +84,13 @@ class Judge:
         return tf.cast(weighted_mean(loss(*_of_one_rank(target, output)), weight), tf.float32)
 
     def _seen(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
-        """Return what an objective is of: one output and its target, or all in the structures of model and data."""
+        """Return an objective's arguments: one output and its target, or all in the structures of model and data."""
         if objective.place is None:
             return self.pack[0](outputs), self.pack[1](targets)
         return outputs[objective.place], targets[self.pairs[objective.place]]
 
     def _weight(self, objective: Objective, targets: Sequence[Any]) -> Any:
-        """Return the sample weights of an objective, as its target is; None without any."""
+        """Return the sample weights of an objective, in the structure of its target; None if there are none."""
         if self.weighted < 2:
             return targets[-1] if self.weighted else None
         weights = targets[-self.weighted :]
@@ -97,7 +98,7 @@ class Judge:
 
 
 def _aligned(weight: Any, values: Any) -> Any:
-    """Return sample weights in the type and the rank of values, for which each of them counts; shape (samples, ...)."""
+    """Return sample weights in the type and rank of the values that they multiply; shape (samples, ...)."""
     weight = tf.cast(weight, values.dtype)
     if weight.shape.rank == values.shape.rank + 1:
         return tf.squeeze(weight, -1)
@@ -105,7 +106,7 @@ def _aligned(weight: Any, values: Any) -> Any:
 
 
 def weighted_mean(values: Any, weight: Any) -> Any:
-    """Return the mean of values times their weights, as Keras reduces a loss; a value of all counts for each sample."""
+    """Return the mean of values times their weights, as Keras reduces a loss; a scalar is multiplied by each weight."""
     values = tf.convert_to_tensor(values)
     if weight is None:
         return tf.reduce_mean(values)
@@ -113,7 +114,8 @@ def weighted_mean(values: Any, weight: Any) -> Any:
 
 
 def _measured(metric: keras.metrics.Metric, outputs: Any, targets: Any, weight: Any) -> Any:
-    """Return the value of a metric, which is read while its state is there: it may be a variable of it."""
+    """Return the value of a metric."""
+    # The result may be a variable of the metric's state, which has its value only inside the scope.
     weights = {} if weight is None else {"sample_weight": weight}
     state = metric.stateless_update_state(metric.stateless_reset_state(), targets, outputs, **weights)
     with keras.StatelessScope(list(zip(metric.variables, state, strict=True))):
@@ -136,8 +138,8 @@ def _of_one_rank(target: Any, output: Any) -> tuple[Any, Any]:
 
 
 def _called(objective: Objective, outputs: Any, targets: Any, weight: Any, samples: int) -> float:
-    """Return the number that a user's function returns, or if it has `y_true` the mean of a value for each sample."""
-    function: Callable[..., Any] = objective.function  # type: ignore[assignment]  # of its kind there is one
+    """Return the value of a user's function; with a parameter `y_true`, the mean if it returns one value a sample."""
+    function: Callable[..., Any] = objective.function  # type: ignore[assignment]  # this kind has a function
     given = {name: targets if name in TARGETS else outputs for name in objective.names}
     if objective.takes_weights and weight is not None:
         given["sample_weight"] = weight
@@ -156,7 +158,7 @@ def _all(objectives: Sequence[Objective]) -> list[Objective]:
 
 
 def _classes(output: Any, target: Any) -> Any:
-    """Return the class of each sample: of labels as they are, of one-hot rows where the one is."""
+    """Return the class of each sample, from labels or from one-hot rows."""
     if target.shape.rank == output.shape.rank and output.shape[-1] != 1:
         if target.shape[-1] == 1:
             return tf.cast(tf.squeeze(target, -1), tf.int32)
@@ -165,20 +167,20 @@ def _classes(output: Any, target: Any) -> Any:
 
 
 def _column(output: Any) -> Any:
-    """Return an output of a number for each sample as one of a row for each."""
+    """Return an output of shape (samples,) in the shape (samples, 1); any other as it is."""
     return output[:, None] if output.shape.rank == 1 else output
 
 
 def _error(output: Any, target: Any, weight: Any, *, from_logits: bool) -> Any:
-    """Return the share that is misread, of the sum of the weights if there are any; an output that is not finite is."""
+    """Return the error rate, as a share of the sum of weights if given; an output that is not finite is an error."""
     output = _column(output)
     labels = _classes(output, target)
     finite = tf.reduce_all(tf.math.is_finite(output), axis=-1)
     if output.shape[-1] == 1:
-        answers = tf.cast(output[..., 0] > (0.0 if from_logits else 0.5), tf.int32)
+        predicted = tf.cast(output[..., 0] > (0.0 if from_logits else 0.5), tf.int32)
     else:
-        answers = tf.argmax(output, axis=-1, output_type=tf.int32)
-    is_right = tf.cast(tf.equal(answers, labels) & finite, tf.float64)
+        predicted = tf.argmax(output, axis=-1, output_type=tf.int32)
+    is_right = tf.cast(tf.equal(predicted, labels) & finite, tf.float64)
     if weight is None:
         right, count = tf.reduce_sum(is_right), tf.cast(tf.size(labels), tf.float64)
     else:
@@ -188,7 +190,7 @@ def _error(output: Any, target: Any, weight: Any, *, from_logits: bool) -> Any:
 
 
 def _cross_entropy(output: Any, target: Any, weight: Any, *, from_logits: bool) -> Any:
-    """Return the mean cross-entropy in nats: of two classes where there is one output, else of as many as there are."""
+    """Return the mean cross-entropy in nats: binary for an output of one number, else over the classes."""
     output = _column(output)
     if output.shape[-1] == 1:
         labels = tf.cast(tf.reshape(target, tf.shape(output)), tf.float32)

@@ -1,4 +1,4 @@
-"""Any Keras model as a problem to evolve: its trainable weights, some data, and what counts as fitness."""
+"""`KerasProblem`: any Keras model with samples and objectives, to evolve its trainable weights."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class CompiledFunction:
-    """A loss function as Keras calls it, with (targets, outputs) tensors, in the form of a `KerasProblem`'s.
+    """A loss function for Keras, which calls it with (targets, outputs) tensors, as a function for a `KerasProblem`.
 
     Parameters
     ----------
     function : callable
-        Returns a loss for each sample, or one of all.
+        Returns a loss for each sample, or one for all.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -34,7 +34,7 @@ class CompiledFunction:
         self.__name__ = getattr(function, "__name__", type(function).__name__)
 
     def __call__(self, outputs: Any, targets: Any, sample_weight: NDArray[np.float32] | None = None) -> float:
-        """Return the mean loss of the samples, each times its weight; shape (samples, ...)."""
+        """Return the mean loss of the samples, each times its weight; arrays have the shape (samples, ...)."""
         from deap_nn.models.tensorflow import tf
         from deap_nn.problems.judge import weighted_mean
 
@@ -43,56 +43,56 @@ class CompiledFunction:
 
 
 SAMPLE = 32
-"""So many samples say whether outputs are probabilities, and whether a model that was built again is the same."""
+"""The number of samples that show whether outputs are probabilities, and whether a rebuilt model is the same."""
 
 
 class KerasProblem:
-    """A Keras model, samples, and the fitness of its answers: what `make_toolbox` takes in place of a model and data.
+    """A Keras model, samples and a fitness, which `make_toolbox` takes in place of a model and data.
 
-    Trainable weights alone are evolved; all other state stays as it is. The model itself is never changed.
+    Only trainable weights are evolved; all other state stays as it is. The model itself is never changed.
 
     Parameters
     ----------
     model : keras.Model
-        Built, on TensorFlow's backend: sequential, functional with any inputs and outputs, or subclassed. In other
-        processes it is built again from its configuration; one that cannot be is for this process alone.
+        Built, on TensorFlow's backend: sequential, functional with any inputs and outputs, or subclassed. Other
+        processes rebuild it from its configuration; if that is impossible, only maps of this process can be used.
     x, y : array_like, or a list or dictionary of them
-        Inputs as the model takes them, and targets; the first dimension counts samples. Bytes are not scaled: a warning
-        says so. A tuple (x, y) or (x, y, sample_weight) in place of both will do.
+        Inputs as the model takes them, and targets; the first dimension counts samples. Bytes are not scaled, and a
+        warning says so. A tuple (x, y) or (x, y, sample_weight) may take the place of both.
     loss : str, keras.losses.Loss, keras.metrics.Metric, callable or dict, or a list of them, optional
-        If left out, the loss that the model is compiled with, or else "cross_entropy". "error" (the share that is
-        misread), "cross_entropy" (in nats), "mse", "mae" or any name of a Keras loss; a loss or a metric; or a function
-        of NumPy arrays in the structure of the model's outputs and of `y`, which returns a number and need not be
-        differentiable. Its parameters are (y_true, y_pred) or (targets, outputs), in any order; with other names it is
+        The default is the loss that the model is compiled with, or "cross_entropy" without one. "error" (the error
+        rate), "cross_entropy" (in nats), "mse", "mae" or any name of a Keras loss; a loss or a metric; or a function of
+        NumPy arrays in the structure of the model's outputs and of `y`. A function returns a number and need not be
+        differentiable. Its parameters are (y_true, y_pred) or (targets, outputs), in any order. With other names it is
         called with (outputs, targets), and a warning says so. With `y_true` it may return a value for each sample,
-        shape (samples, ...), whose mean counts. A name or loss is of each output, and their sum counts; a dictionary
-        has one by an output's name, and other outputs do not count in it: names and losses of several, whose sum
-        counts, or a metric or function of one. A list gives as many fitness values. Masks of outputs do not count: what
-        is masked is scored like the rest; nor do losses that layers add, as a ``kernel_regularizer`` or ``add_loss``
-        does. A loss or metric of your own is built again from what its ``get_config`` tells, in this process too.
+        shape (samples, ...), and the mean counts. A name or loss applies to each output, and the sum counts. A
+        dictionary scores outputs by name and ignores all others: names or losses of several outputs, which are summed,
+        or a metric or function of one. A list gives one fitness value for each entry. Masked outputs are scored like
+        all others. Losses that layers add, by ``kernel_regularizer`` or ``add_loss``, do not count. A custom loss or
+        metric is rebuilt from its ``get_config``, in this process too.
     from_logits : bool or sequence of bool, optional
-        Whether outputs are logits, and not probabilities, for "error" and "cross_entropy"; if left out, as the
-        activation of each one's layer says. Keras' own losses have an argument of that name, and are for probabilities
-        where they are named by a string.
+        Whether outputs are logits, not probabilities, for "error" and "cross_entropy". By default the activation of
+        each output's layer decides. Keras' losses have their own argument of this name; a loss given as a string
+        expects probabilities.
     validation_split : float
-        This share of the samples, the last ones, is for validation, as Keras splits them: 0 or more, below 1. A warning
-        says which classes they lack.
+        The share of the samples that validates, the last ones as in Keras: 0 or more, below 1. A warning names the
+        classes that they lack.
     validation_data, test_data : tuple, optional
         (x, y) or (x, y, sample_weight); the first takes the place of the split.
     sample_weight : array_like, or a list or dictionary of them, optional
-        A weight for each sample, shape (samples,), or arrays in the structure of `y`. Keras' rule holds: a loss or
-        "cross_entropy" is the sum of the weighted values by the number of samples. "error" is a share of the weights. A
-        metric gets them; so does a function by its parameter ``sample_weight``, which it needs to return a number.
+        A weight for each sample, shape (samples,), or arrays in the structure of `y`. As in Keras, a loss or
+        "cross_entropy" is the sum of the weighted values divided by the number of samples; "error" is a share of the
+        weights. Metrics get them, and functions by a parameter ``sample_weight``, required if they return one number.
     class_weight : dict, optional
-        The weight of a class, by its number from 0, and 1 for others, of the training samples only; not beside
-        `sample_weight`.
+        The weight of a class, by its number from 0; 1 for other classes. It applies to the training samples only, and
+        cannot be given with `sample_weight`.
     precision : {"float32", "bfloat16"}
-        The arithmetic of the fitness, as `make_toolbox` has it; "bfloat16" needs a model that can be built again.
+        The arithmetic of the fitness, as in `make_toolbox`; "bfloat16" needs a model that can be rebuilt.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument is of the wrong kind, samples differ in number, or the model does not take them.
+        If an argument is invalid, samples differ in number, or the model does not take them.
 
     Examples
     --------
@@ -148,11 +148,11 @@ class KerasProblem:
             for doubt in self._doubts(model, outputs, split=bool(validation_split and validation_data is None)):
                 warnings.warn(doubt, stacklevel=2)
         except BaseException:
-            forget(self.samples.reference)  # nobody can release what is not there
+            forget(self.samples.reference)  # the caller gets no problem to release
             raise
 
     def _fit(self, model: keras.Model, loss: Any, from_logits: bool | Sequence[bool] | None) -> list[NDArray[Any]]:
-        """Take model and objectives, as far as they go together with the samples, and return a few outputs."""
+        """Set the model and the objectives, raise if they do not fit the samples, and return a few outputs."""
         from deap_nn.models.reference import check_model, layout_of, reference_of
         from deap_nn.models.tensorflow import keras
         from deap_nn.problems.objectives import asks_for_logits, check_targets, check_weighted, objective_of
@@ -174,9 +174,9 @@ class KerasProblem:
             raise ValueError("loss must name at least one objective")
         self.objectives = tuple(objective_of(one, names, "loss") for one in given)
         check_weighted(self.objectives if self.samples.weighted else ())
-        self.from_logits = _told_logits(from_logits, model, outputs)
+        self.from_logits = _logit_flags(from_logits, model, outputs)
         if from_logits is not None and not any(map(asks_for_logits, self.objectives)):
-            raise ValueError("from_logits is for 'error' and 'cross_entropy': Keras' losses and metrics take their own")
+            raise ValueError("from_logits is for 'error' and 'cross_entropy': set it in a Keras loss or metric")
         self.pairs = tuple(range(len(outputs)))
         if any(objective.paired for objective in self.objectives):
             self.pairs = _pairs(structure, names, self.samples.targets, len(targets) - self.samples.weighted)
@@ -190,7 +190,7 @@ class KerasProblem:
         return outputs
 
     def _doubts(self, model: keras.Model, outputs: Sequence[Any], *, split: bool) -> Iterator[str]:
-        """Yield the warnings, of the last samples too if they were split off."""
+        """Yield the warnings; if samples were split off for validation, those about their classes too."""
         from deap_nn.models.checks import scales_or_looks_up
 
         yield from gaps_of(self.samples)
@@ -198,11 +198,11 @@ class KerasProblem:
             yield from bytes_of(self.samples)
         if split and len(outputs) == len(flat(self.samples.targets)):
             yield from lost_classes(self.samples, outputs, self.pairs)
-        if self.loss != self.objectives:  # another problem has warned of its own
+        if self.loss != self.objectives:  # objectives of another problem, which has warned
             yield from (objective.doubt for objective in self.objectives if objective.doubt)
 
     def _try(self, outputs: Sequence[Any], targets: Sequence[Any], structure: Any) -> None:
-        """Compute the objectives of some answers once, so that what does not fit is told at once."""
+        """Compute the objectives of a few outputs, so that a loss that does not fit raises before the run."""
         from deap_nn.models.outputs import reason_of
         from deap_nn.models.tensorflow import keras, tf
         from deap_nn.problems.judge import Judge
@@ -222,9 +222,9 @@ class KerasProblem:
         return f"<KerasProblem: {self.layout.size} weights, {len(self.samples)} samples, {named}>"
 
     def release(self) -> None:
-        """Let this process let go of the samples and the model, once nobody is to score on them any more.
+        """Release the samples and the model that this process holds, when nothing more is to be scored on them.
 
-        Otherwise it holds them until it ends, since tasks name them alone. The last few that were scored on stay.
+        Otherwise they are held until it ends, since tasks only refer to them. The last few that were used stay cached.
         """
         from deap_nn.data.registry import forget
         from deap_nn.models.reference import release
@@ -233,36 +233,36 @@ class KerasProblem:
         release(self.reference)
 
     def to_model(self, individual: WeightList) -> keras.Model:
-        """Return a new Keras model with an individual's weights, which predicts what was scored.
+        """Return a new Keras model with an individual's weights; its predictions are the outputs that were scored.
 
         Raises
         ------
         TypeError
-            If the model cannot be built again: `assign` takes one that the user has made.
+            If the model cannot be rebuilt; `assign` takes a model that the user has made.
         """
         from deap_nn.models.reference import trained_model
 
         return trained_model(self.reference, individual)
 
     def assign(self, individual: WeightList, model: keras.Model) -> keras.Model:
-        """Make an individual's weights those of a model of the same kind, and return it."""
+        """Assign an individual's weights to a model with the same weight shapes, and return the model."""
         from deap_nn.models.reference import assign_weights
 
         assign_weights(model, individual)
         return model
 
     def recalibrate(self, model: keras.Model, *, batch_size: int = 256) -> keras.Model:
-        """Estimate the statistics of a model's BatchNormalization layers anew, from the training inputs.
+        """Estimate the statistics of a model's BatchNormalization layers from the training inputs, and return it.
 
-        They become the mean over all mini-batches, each gone through as in training, so that Dropout drops. Nothing
-        else of the model changes: a layer that normalises its own weights in training has them as they are.
+        They become the mean over all mini-batches, each computed as in training, with Dropout. Nothing else changes: a
+        layer that normalises its own weights in training keeps them.
 
         Parameters
         ----------
         model : keras.Model
-            One that `to_model` gave; modified in place.
+            A model that `to_model` returned; modified in place.
         batch_size : int
-            Samples at a time, at least 1.
+            The number of samples in a mini-batch, at least 1.
         """
         from deap_nn.models.outputs import recalibrate
 
@@ -278,7 +278,7 @@ class KerasProblem:
 
 
 def _outputs(model: keras.Model, inputs: Nest) -> Nest:
-    """Return the model's answers to some inputs, or say in a line why it does not take them."""
+    """Return the model's outputs for some inputs; ValueError, in one line, if it does not take them."""
     from deap_nn.models.outputs import answers_of, reason_of
 
     weights, state = ([v.value for v in some] for some in (model.trainable_variables, model.non_trainable_variables))
@@ -289,7 +289,7 @@ def _outputs(model: keras.Model, inputs: Nest) -> Nest:
 
 
 def _compiled_loss(model: keras.Model, names: Sequence[str]) -> Any:
-    """Return the loss that a model is compiled with, as an argument of `KerasProblem`, or the cross-entropy."""
+    """Return the loss that a model is compiled with, as an argument of `KerasProblem`, or "cross_entropy"."""
     loss = getattr(model, "loss", None)
     if not getattr(model, "compiled", False) or loss is None:
         return "cross_entropy"
@@ -298,7 +298,7 @@ def _compiled_loss(model: keras.Model, names: Sequence[str]) -> Any:
         raise ValueError(
             f"loss: the loss_weights {weights!r} that the model is compiled with are not used: give a loss"
         )
-    if isinstance(loss, list | tuple):  # of Keras one for each output; of a KerasProblem several fitness values
+    if isinstance(loss, list | tuple):  # to Keras one for each output, to a KerasProblem several fitness values
         if len(loss) != len(names):
             raise ValueError(f"loss: the model is compiled with {len(loss)} losses for {len(names)} outputs")
         loss = dict(zip(names, loss, strict=True))
@@ -309,7 +309,7 @@ def _compiled_loss(model: keras.Model, names: Sequence[str]) -> Any:
 
 
 def _as_keras_calls(loss: Any) -> Any:
-    """Return a compiled loss; a function, which Keras calls with (targets, outputs), as a Keras loss."""
+    """Return a compiled loss; a custom function, which Keras calls with (targets, outputs), as `CompiledFunction`."""
     from deap_nn.models.tensorflow import keras
 
     if not callable(loss) or isinstance(loss, keras.losses.Loss | type):
@@ -327,7 +327,7 @@ def _output_names(model: keras.Model, structure: Nest, count: int) -> list[str]:
 
 
 def _pairs(structure: Nest, names: Sequence[str], targets: Nest, count: int) -> tuple[int, ...]:
-    """Return which target each output has: the one of its name where targets have names, else the one at its place."""
+    """Return the index of each output's target: by name if targets have names, else by position."""
     if count != len(names):
         raise ValueError(f"the model has {len(names)} outputs, and there are {count} targets")
     if isinstance(targets, Mapping):
@@ -339,12 +339,12 @@ def _pairs(structure: Nest, names: Sequence[str], targets: Nest, count: int) -> 
     return tuple(range(count))
 
 
-def _told_logits(told: bool | Sequence[bool] | None, model: keras.Model, outputs: Sequence[Any]) -> tuple[bool, ...]:
+def _logit_flags(given: bool | Sequence[bool] | None, model: keras.Model, outputs: Sequence[Any]) -> tuple[bool, ...]:
     from deap_nn.models.outputs import answers_with_logits
 
-    if told is None:
+    if given is None:
         return tuple(answers_with_logits(model, i, output) for i, output in enumerate(outputs))
-    said = (told,) * len(outputs) if isinstance(told, bool) else tuple(told)
-    if len(said) != len(outputs) or not all(isinstance(one, bool) for one in said):
-        raise ValueError(f"from_logits must be True or False for each of {len(outputs)} outputs, got {told!r}")
-    return said
+    flags = (given,) * len(outputs) if isinstance(given, bool) else tuple(given)
+    if len(flags) != len(outputs) or not all(isinstance(flag, bool) for flag in flags):
+        raise ValueError(f"from_logits must be True or False for each of {len(outputs)} outputs, got {given!r}")
+    return flags

@@ -1,4 +1,4 @@
-"""Measurements on whole parts of the samples, whose stretches are scored as tasks of a map."""
+"""Measures on a whole part of the samples: a map computes the outputs of its slices as tasks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from deap_nn.problems.problem import Problem
 from deap_nn.problems.scorer import Map, Part, scorer
 
 CHUNK = 100
-"""How many samples of a part are scored by one task, where the network is large."""
+"""The number of samples of a part that one task scores, if the network is large."""
 
 GROUPED_CHUNK = 1000
-"""How many samples of a part are scored by one task, where the network is small."""
+"""The number of samples of a part that one task scores, if the network is small."""
 
 Task = tuple[WeightList, Part, int, int]
-"""An individual, a part and the samples meant; or a generation, twice."""
+"""An individual, a part, the first sample and the one after the last; or "batch" and the generation, twice."""
 
 
 def stretches(problem: Problem, individual: WeightList, split: Part, size: int) -> list[Task]:
@@ -35,30 +35,30 @@ def stretches(problem: Problem, individual: WeightList, split: Part, size: int) 
 
 
 def size_of_part(data: Any, split: Split, size: int | None) -> int:
-    """Return how many samples of a part count: all, or `size` of the first, at least 1."""
+    """Return the number of samples of a part that count: all, or the first `size`, at least 1."""
     if size is not None and size < 1:
         raise ValueError(f"size must be at least 1, got {size!r}")
-    data.halves(split)  # or there is no such part
+    data.halves(split)  # raises if there is no such part
     samples: int = data.size(split)
     return samples if size is None else min(size, samples)
 
 
 class Outputs(OnProblem):
-    """A task of a map: the outputs of an individual for a stretch of samples."""
+    """A task of a map: the outputs of an individual for a slice of the samples."""
 
     has_limit = False
-    """A limit of time is for the fitness."""
+    """The time limit of an evaluation is for the fitness only."""
 
     def __call__(self, task: Task) -> list[NDArray[np.float32]]:
-        """Return each output, for an individual, a part, the first sample and the one after the last."""
+        """Return the outputs for a `Task`, an array for each; shape (samples, ...)."""
         return scorer(self.problem).outputs(*task)
 
 
 class Scores(OnProblem):
-    """A toolbox's ``scores``: the objectives on all samples of a part, whose outputs a map computes."""
+    """A toolbox's ``scores``: the objectives on all samples of a part. A map computes the outputs."""
 
     measure = False
-    """Whether it is the problem's measure in place of the objectives."""
+    """Whether to compute the problem's measure in place of its objectives."""
 
     def __call__(
         self, individual: WeightList, split: Split, *, size: int | None = None, map: Map = map
@@ -70,36 +70,36 @@ class Scores(OnProblem):
         )
 
     def judged(self, outputs: Iterable[Any], split: Part, stop: int) -> tuple[float, ...]:
-        """Return the values of outputs, which come stretch by stretch."""
+        """Return the values of outputs, which are given slice by slice; `stop` as `Scorer.judged` takes it."""
         return scorer(self.problem).judged(joined(outputs), split, stop, measure=self.measure)
 
 
 class ErrorRate(Scores):
-    """A toolbox's ``error_rate``: the share of images that is misread, or else the first objective, less is better.
+    """A toolbox's ``error_rate``: the error rate of images, or of other problems the first objective; less is better.
 
-    One that is maximised is told with the opposite sign.
+    An objective that is maximised has the opposite sign here.
     """
 
     measure = True
 
-    def __call__(self, *arguments: Any, **keywords: Any) -> float:  # type: ignore[override]  # the measure alone
+    def __call__(self, *arguments: Any, **keywords: Any) -> float:  # type: ignore[override]  # one value
         """Return the measure on a part, or on its first `size` samples."""
-        return self.told(super().__call__(*arguments, **keywords))
+        return self.minimised(super().__call__(*arguments, **keywords))
 
-    def told(self, values: Sequence[float]) -> float:
-        """Return the first of some values, less is better."""
+    def minimised(self, values: Sequence[float]) -> float:
+        """Return the first value, with the sign by which less is better."""
         return -values[0] if self.problem.weights[0] > 0 else values[0]
 
 
 class Assess(OnProblem):
-    """A toolbox's ``assess``: what the logbook says about the best member of a generation.
+    """A toolbox's ``assess``: the logbook's columns about the best member of a generation.
 
     Parameters
     ----------
     problem : Problem
-        What to score on.
+        The problem that scores it.
     validation_size : int
-        How many validation samples count; 0 where there are none.
+        The number of validation samples that count; 0 if there are none.
     """
 
     def __init__(self, problem: Problem, validation_size: int) -> None:
@@ -112,16 +112,16 @@ class Assess(OnProblem):
         tasks: list[Task] = [(individual, "batch", generation, generation)]
         tasks += stretches(self.problem, individual, "validation", self.validation_size)
         on_batch, *outputs = map(Outputs(self.problem), tasks)
-        row = {"train_error": rate.told(rate.judged([on_batch], "batch", generation))}
+        row = {"train_error": rate.minimised(rate.judged([on_batch], "batch", generation))}
         if outputs:
-            row["val_error"] = rate.told(rate.judged(outputs, "validation", self.validation_size))
+            row["val_error"] = rate.minimised(rate.judged(outputs, "validation", self.validation_size))
         return row
 
 
 class VoteErrorRate(OnProblem):
-    """A toolbox's ``vote_error_rate``: the share of a part that several individuals together misread.
+    """A toolbox's ``vote_error_rate``: the error rate of an ensemble of individuals on a part.
 
-    The answer is the class to which they give the highest mean probability.
+    The ensemble predicts the class with the highest mean probability.
 
     References
     ----------
@@ -148,24 +148,24 @@ class ToModel(OnProblem):
     """A toolbox's ``to_model``: the Keras model with an individual's weights."""
 
     def __call__(self, individual: WeightList) -> keras.Model:
-        """Return a new model that predicts what was scored."""
+        """Return a new model; its predictions are the outputs that were scored."""
         return trained_model(self.problem.model, individual)
 
 
 def joined(outputs: Iterable[Any]) -> list[NDArray[np.float32]]:
-    """Return each output for all samples, of those for some of them after another."""
+    """Return each output for all samples, from the outputs of one slice after another."""
     return [np.concatenate(stretches) for stretches in zip(*outputs, strict=True)]
 
 
 def probabilities(problem: Problem, outputs: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the probability of each class by a problem's only output, 0 for NaN; shape (samples, classes)."""
+    """Return the probability of each class from a problem's only output, 0 for NaN; shape (samples, classes)."""
     from scipy.special import expit, softmax
 
     values = outputs.astype(np.float64).reshape(len(outputs), -1)
     if values.shape[1] == 1:
         shares = expit(values) if problem.from_logits[0] else values
         return np.hstack([1 - shares, shares])
-    with np.errstate(invalid="ignore"):  # of infinite logits
+    with np.errstate(invalid="ignore"):  # infinite logits give NaN
         found = softmax(values, axis=1) if problem.from_logits[0] else values
     known: NDArray[np.float64] = np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
     return known
@@ -174,12 +174,12 @@ def probabilities(problem: Problem, outputs: NDArray[Any]) -> NDArray[np.float64
 def class_probabilities(
     problem: Problem, individual: WeightList, size: int | None = None
 ) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """Return the classes of validation samples, and the probability of each by a network; None if it has no classes.
+    """Return the classes of validation samples and the probabilities that a network predicts, or None.
 
     Parameters
     ----------
     problem : Problem
-        Its first objective must be "error" or "cross_entropy" of the only output, an answer for each sample.
+        Its first objective must be "error" or "cross_entropy" of the only output, one prediction a sample.
     individual : WeightList
         The network.
     size : int, optional
@@ -188,7 +188,7 @@ def class_probabilities(
     Returns
     -------
     tuple of (numpy.ndarray, numpy.ndarray) or None
-        Shapes (samples,) and (samples, classes).
+        Shapes (samples,) and (samples, classes). None for another objective or output, or if an output is not finite.
     """
     if len(problem.pairs) != 1 or problem.objectives[0].kind not in ("error", "cross_entropy"):
         return None

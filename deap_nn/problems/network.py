@@ -1,4 +1,4 @@
-"""The compiled part of a scorer: a network and its objectives as traced functions, of any samples of some shapes."""
+"""The compiled part of a scorer: a network and its objectives as traced functions, for samples of given shapes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from deap_nn.problems.problem import Problem
 from deap_nn.process.signals import holding_signals
 
 KEPT = 8
-"""The number of networks that a process keeps compiled: of a cross-validation, or a search over sizes."""
+"""The number of compiled networks that a process keeps, such as those of a cross-validation or a search over sizes."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Shapes:
     Parameters
     ----------
     inputs, targets : str
-        The structure of each, as a nest of None.
+        The structure of each: the text of a nest of None.
     weighted : int
-        The number of arrays of weights after the targets.
+        The number of arrays of sample weights after the targets.
     specs : tuple
-        The shape and type of each array of a mini-batch: of inputs and of targets.
+        The shape and type of each array of a mini-batch, first of inputs, then of targets.
     """
 
     inputs: str
@@ -55,17 +55,17 @@ class Network:
     Parameters
     ----------
     problem : Problem
-        To compute; its data and its seed do not matter.
+        The model and the objectives; its data and seed do not matter.
     samples : Dataset or Samples
-        With the structure of inputs and targets; not kept.
+        Samples with the structure of inputs and targets; not kept.
     given : sequence
         A mini-batch, lists of tensors; not kept.
     in_groups : bool
-        Whether genomes are scored many at a time.
+        Whether genomes are scored in groups.
     """
 
     rounded: tuple[bool, ...] = ()
-    """Whether each matrix is wanted as bfloat16 for the fitness."""
+    """Whether the kernel takes each matrix as bfloat16; empty if it takes none so."""
 
     def __init__(self, problem: Problem, samples: Any, given: Sequence[Any], *, in_groups: bool) -> None:
         self.problem, self.layout = problem, layout_of(problem.model)
@@ -74,7 +74,7 @@ class Network:
         self._dtypes = [variable.dtype for variable in self.model.trainable_variables]
         self._constants = [tf.constant(variable.numpy()) for variable in self.model.non_trainable_variables]
         self._structure: Any = None
-        self.places: list[int] = []  # of the outputs that have logits beside them
+        self.places: list[int] = []  # indices of the outputs that have logits
         self._outputs_of: Any = None
         self._measured: Any = None
         weighted = samples.weighted
@@ -83,7 +83,7 @@ class Network:
         is_exact = problem.precision == "float32"
         quick = self.model if is_exact else model_of(problem.model, precision=problem.precision)
         trace = partial(self._trace, quick)
-        # The traced functions are called as they are: finding which one fits would take a tenth of a group's time.
+        # Concrete functions are called: `tf.function` would look for the trace that fits, a tenth of a group's time.
         if in_groups:
             self.kernel: Any = GroupKernel(trace, self.layout, typical(given), at_once=is_vectorised(quick))
             return
@@ -103,7 +103,7 @@ class Network:
         return keras.tree.pack_sequence_as(self._structure, list(outputs))
 
     def _outputs(self, model: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
-        """Return the outputs of a model with some weights, of which those of 16 bits are bfloat16's; traced."""
+        """Return the outputs of a model with given weights, of which uint16 are the bits of bfloat16; traced."""
         if self.problem.images and inputs[0].dtype == tf.uint8:
             inputs = [tf.cast(inputs[0], tf.float32) / 255.0]
         typed = [_as_typed(w, dtype) for w, dtype in zip(weights, self._dtypes, strict=True)]
@@ -120,7 +120,7 @@ class Network:
         return *self.judge.traced(outputs, targets), outputs
 
     def outputs(self, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
-        """Return each output of any number of samples as a tensor, and after them the logits of some."""
+        """Return each output for any number of samples, then the logits of outputs that a softmax or sigmoid made."""
         if self._outputs_of is None:
             specs = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in inputs]
             shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
@@ -129,10 +129,10 @@ class Network:
         return list(self._outputs_of(weights, inputs))
 
     def judged(self, outputs: Sequence[Any], targets: Sequence[Any], *, measure: bool) -> tuple[Any, Any]:
-        """Return the values of the objectives, or of the measure, and if all outputs are finite; of any samples."""
+        """Return the values of the objectives, or of the measure, and if all outputs are finite; for any samples."""
         if not measure:
             return self._traced(self.judge, outputs, targets)
-        if self._measured is None:  # of each generation, so it is traced, for any number of samples
+        if self._measured is None:  # every generation computes the measure, so it is traced, for any number of samples
             given = [list(outputs), list(targets)]
             specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), given)
             traced = tf.function(lambda *given: self._traced(self.measure, *given), autograph=False)
@@ -141,8 +141,9 @@ class Network:
         return values, finite
 
     def _traced(self, judge: Judge, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
-        """Return the values of traced objectives of outputs and their logits, and if all outputs are finite."""
+        """Return the values of traced objectives from outputs and logits, and if all outputs are finite."""
         count = len(outputs) - len(self.places)
+        # Keras reads the logits of a cross-entropy from this attribute. Copies get it: the caller's tensors stay plain.
         made = [tf.identity(output) for output in outputs[:count]]
         for place, logits in zip(self.places, outputs[count:], strict=True):
             made[place]._keras_logits = logits
@@ -152,8 +153,8 @@ class Network:
 def _called(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function that TensorFlow may have to trace.
 
-    A signal waits until it is done. Under SCOOP the KeyboardInterrupt is thrown into another greenlet, and a trace
-    that was left in the middle would leave the whole thread in its graph: nothing could be saved.
+    A signal waits until the call returns. Under SCOOP a KeyboardInterrupt is raised in another greenlet. A trace that
+    it interrupts would leave the whole thread in the graph of the trace, and nothing could be saved.
     """
     with holding_signals():
         return function(*arguments)
@@ -166,9 +167,10 @@ def _as_typed(weight: Any, dtype: str) -> Any:
 
 
 def typical(given: Sequence[Any]) -> list[list[Any]]:
-    """Return a mini-batch of the shapes of a given one, with numbers that depend on these only.
+    """Return a mini-batch with the shapes of a given one, and with numbers that depend only on these shapes.
 
-    Whether a group of genomes changes a bit is tried on it: every process decides alike, whatever it scored before.
+    Groups of genomes are compared with single genomes on it: so every process decides alike, independent of the
+    mini-batches that it has scored.
     """
     rng = stream(0, Purpose.OPERATORS, 0, 1)
 
@@ -185,7 +187,7 @@ def typical(given: Sequence[Any]) -> list[list[Any]]:
 
 
 def network_of(problem: Problem, samples: Any, given: Sequence[Any], *, in_groups: bool) -> Network:
-    """Return the network of a problem, one that is compiled already if models and shapes are alike.
+    """Return the network of a problem; a kept one if it has an equal model and equal shapes.
 
     Parameters
     ----------
@@ -195,23 +197,29 @@ def network_of(problem: Problem, samples: Any, given: Sequence[Any], *, in_group
     specs = tuple(tuple((tuple(tensor.shape), tensor.dtype.name) for tensor in half) for half in given)
     shapes = Shapes(repr(samples.inputs), repr(samples.targets), samples.weighted, specs)
     data = DataReference("", "", "")
-    alike = replace(problem, model=without_names(problem.model), data=data, seed=0, batch_generations=1)
+    by_names = "{" in shapes.inputs + shapes.targets  # a model finds the arrays of a dictionary by names of layers
+    model = problem.model if by_names else without_names(problem.model)
+    # The traced functions get mini-batches as arguments: data, seed and their generations do not matter.
+    alike = replace(problem, model=model, data=data, seed=0, batch_generations=1)
     key = alike, shapes, in_groups
     with _one_at_a_time:
         network = _networks.pop(key, None) or Network(problem, samples, given, in_groups=in_groups)
-        _networks[key] = network  # the last that was used is the last to go
+        _networks[key] = network  # dropped in the order of their last use
         for oldest in list(_networks)[:-KEPT]:
             del _networks[oldest]
         return network
 
 
-_one_at_a_time = threading.RLock()
+_one_at_a_time = threading.RLock()  # a second thread waits for a trace in place of repeating it
 _networks: dict[tuple[Problem, Shapes, bool], Network] = {}
 
 
 @lru_cache(maxsize=16)
 def without_names(reference: ModelReference) -> ModelReference:
-    """Return a reference without the names that Keras gives layers by counting: "dense_3" for the fourth."""
+    """Return a reference without the counted names that Keras gives layers, such as "dense_3" for the fourth.
+
+    A second model of the same layers has other names of this kind, but is the same network.
+    """
     if not reference.config:
         return reference
     named: dict[str, str] = {}

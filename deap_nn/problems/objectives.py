@@ -1,4 +1,4 @@
-"""What counts as fitness of a Keras model's answers: losses and metrics, and functions of one's own."""
+"""The objectives that score a Keras model's outputs: losses, metrics and custom functions."""
 
 from __future__ import annotations
 
@@ -22,46 +22,48 @@ from deap_nn.models.tensorflow import keras
 Kind = Literal["error", "cross_entropy", "loss", "metric", "function", "sum"]
 
 TARGETS = ("y_true", "targets")
-"""The names of a function's parameter that takes the targets."""
+"""The parameter names by which a function takes the targets."""
 
 OUTPUTS = ("y_pred", "outputs", "y_score", "y_proba", "y_prob")
-"""The names of a function's parameter that takes the outputs: Keras', this package's and scikit-learn's."""
+"""The parameter names by which a function takes the outputs: those of Keras, this package and scikit-learn."""
 
 ACCURACIES = ("accuracy", "acc", "binaryaccuracy", "categoricalaccuracy", "sparsecategoricalaccuracy")
-"""Keras' names of shares that are read right, in lower case and without underscores."""
+"""Keras' names of accuracies, in lower case and without underscores."""
 
 SCORES = ("auc", "f1", "f1score", "fbeta", "fbetascore", "iou", "meaniou", "precision", "r2", "r2score", "recall")
-"""Names of other metrics that are maximised, in the same form."""
+"""Names of other metrics that are maximised, in lower case and without underscores."""
 
 _SHORT = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
 
 
 @dataclass(frozen=True)
 class Objective:
-    """One number that a network is scored by, in a form that can be sent.
+    """One fitness value of a network, in a form that can be sent to a worker.
 
     Parameters
     ----------
     kind : {"error", "cross_entropy", "loss", "metric", "function", "sum"}
-        What it is; "sum" is one for each output.
+        The kind of objective; "sum" adds one objective for each of several outputs.
     name : str
-        What to call it.
+        The name in messages.
     config : str
-        Keras' JSON of a loss or metric.
+        Keras' JSON configuration of a loss or metric.
     own : tuple of type and callable
-        The classes and functions of such a one that are not Keras' own.
+        The custom classes and functions of a loss or metric.
     function : callable, optional
         A function of outputs and targets.
     names : tuple of str
-        The names of its parameters that take them, in its own order; empty if it is called with (outputs, targets).
+        The names of the function's parameters for them, in its own order; empty if it is called with
+        (outputs, targets).
     takes_weights : bool
-        Whether it has a parameter ``sample_weight``.
+        Whether the function or metric has a parameter ``sample_weight``.
     parts : tuple of Objective
         The summands of a "sum".
     place : int, optional
-        Which output it is of; left out where it is of all together.
+        The index of the output that it scores; None if it scores all outputs together.
     key : str
-        What a user's code is known by: a copy of it, as a worker gets with each task, is the same objective.
+        A unique key of user code, since code cannot be compared. The copy that a worker gets with a task has the same
+        key, so it is the same objective.
     """
 
     kind: Kind
@@ -77,36 +79,36 @@ class Objective:
 
     @property
     def paired(self) -> bool:
-        """Whether it is of outputs that have a target each, and not of all together."""
+        """Whether it scores each output against its own target, not all outputs together."""
         return self.place is not None or bool(self.parts)
 
     @property
     def traced(self) -> bool:
-        """Whether TensorFlow computes it."""
+        """Whether TensorFlow computes it, in a traced function."""
         return self.kind != "function"
 
     def checked(self, value: float, finite: bool, weight: float) -> float:
-        """Return a value, or the worst one if it or an output is not finite: 1 for a share of errors, else `WORST`."""
+        """Return a value, or the worst value if it or an output is not finite: 1 for an error rate, else `WORST`."""
         if finite and math.isfinite(value):
             return max(-WORST, min(value, WORST))
         return 1.0 if self.kind == "error" else -math.copysign(WORST, weight)
 
     @property
     def targets_first(self) -> bool:
-        """Whether a function has the targets before the outputs."""
+        """Whether a function takes the targets before the outputs."""
         return bool(self.names) and self.names[0] in TARGETS
 
     @property
     def doubt(self) -> str:
-        """A warning of a function whose parameters do not say which they are; empty for any other."""
+        """A warning if the parameters of a function have no known names; otherwise empty."""
         if self.kind != "function" or self.names:
             return ""
-        told = "name its parameters (y_true, y_pred) or (targets, outputs)"
-        return f"{self.name} is called with (outputs, targets): {told}"
+        advice = "name its parameters (y_true, y_pred) or (targets, outputs)"
+        return f"{self.name} is called with (outputs, targets): {advice}"
 
     @property
     def is_score(self) -> bool:
-        """Whether it may have to be maximised: a metric, or by its name a function of scikit-learn's or Keras'."""
+        """Whether more may be better: true for a metric, and for a score of scikit-learn or Keras by its name."""
         function = self.function
         while isinstance(function, partial):
             function = function.func
@@ -116,24 +118,24 @@ class Objective:
 
 
 def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective:
-    """Return the objective that a user names.
+    """Return the objective for a user's argument.
 
     Parameters
     ----------
     given : str, keras.losses.Loss, keras.metrics.Metric, callable, dict or Objective
-        "error", "cross_entropy", "mse", "mae" or what ``keras.losses.get`` knows; a loss or a metric; a function of
-        outputs and targets, both as NumPy arrays, that returns a number; or any of these by an output's name, where
-        several names or losses are the sum over their outputs. Of a model with several outputs a single name or loss
-        is the sum over all.
+        "error", "cross_entropy", "mse", "mae" or any name for ``keras.losses.get``; a loss or a metric; or a function
+        of outputs and targets, both NumPy arrays, that returns a number. A dictionary has one of these by an output's
+        name; several names or losses in it are summed over their outputs. For a model with several outputs, a single
+        name or loss is summed over all.
     outputs : sequence of str
         The outputs' names.
     argument : str
-        What to call it in errors.
+        The name of the argument in errors.
 
     Raises
     ------
     ValueError, TypeError
-        If it is unknown, or of another kind.
+        If its name is unknown, or it is of another type.
     """
     if isinstance(given, Objective):
         return given
@@ -150,7 +152,7 @@ def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective
     if len(parts) == 1:
         return parts[0]
     if any(part.kind in ("metric", "function") for part in parts):
-        raise TypeError(f"{argument} must be a name or a Keras loss for each output where it names several")
+        raise TypeError(f"{argument} must be a name or a Keras loss for each output if it names several outputs")
     return Objective("sum", argument, parts=parts)
 
 
@@ -187,11 +189,11 @@ def _single(given: Any, argument: str) -> Objective:
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
-    """Return the names by which a function takes targets and outputs, in its order, and if it takes sample weights."""
+    """Return the names of a function's parameters for targets and outputs, and if it takes sample weights."""
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # of a built-in function
+    except (TypeError, ValueError):  # a built-in function may have no signature
         return (), False
     found = [parameter.name for parameter in parameters if parameter.kind in by_name]
     firsts = [next((name for name in found if name in known), None) for known in (TARGETS, OUTPUTS)]
@@ -200,7 +202,7 @@ def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
 
 
 def _of_function(name: str, given: Any, argument: str) -> Objective:
-    """Return a function of Keras' as the loss that it is, or as the metric of its mean, as accuracies are."""
+    """Return the objective of a Keras function: a loss if Keras has it as one, else a metric, as for accuracies."""
     with contextlib.suppress(ValueError):
         if keras.losses.get(name) is given:
             return _of_keras("loss", name, given, argument)
@@ -209,22 +211,22 @@ def _of_function(name: str, given: Any, argument: str) -> Objective:
 
 def _of_keras(kind: Literal["loss", "metric"], name: str, thing: Any, argument: str) -> Objective:
     if not isinstance(thing, keras.losses.Loss | keras.metrics.Metric):
-        return Objective(kind, name, json.dumps(thing.__name__))  # a function of Keras' by its name
+        return Objective(kind, name, json.dumps(thing.__name__))  # a Keras function by its name
     own = own_parts([thing])
     said = f"{argument} {type(thing).__name__} cannot be built again: give it a get_config() "
     try:
         with silent_on_lambdas():
             config = keras.saving.serialize_keras_object(thing)
-        if not own:  # some of Keras' own leave out arguments, which their functions are given
+        if not own:  # some of Keras' configurations lack the arguments of the wrapped function
             config["config"] = left_out(thing) | config["config"]
         objective = Objective(kind, name, json.dumps(config), own, key=uuid.uuid4().hex if own else "")
         if kind == "metric" and "sample_weight" in inspect.signature(thing.update_state).parameters:
             objective = replace(objective, takes_weights=True)
         again = _make(objective)
-    except Exception as error:  # Keras' are of many kinds and of many lines
-        raise TypeError(f"{said}of what __init__ takes, and define functions at the top of a module") from error
+    except Exception as error:  # Keras raises many types, with messages of many lines
+        raise TypeError(f"{said}with the arguments of __init__, and define functions at the top of a module") from error
     if names := untold(thing, again, config["config"]):
-        raise TypeError(f"{said}that tells {', '.join(names)}")
+        raise TypeError(f"{said}that returns {', '.join(names)}")
     return objective
 
 
@@ -236,14 +238,14 @@ def _make(objective: Objective) -> Any:
 
 
 def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> None:
-    """Raise ValueError where "error" or "cross_entropy" has targets that are no classes of its output.
+    """Raise ValueError if the targets of "error" or "cross_entropy" are not classes of its output.
 
     Parameters
     ----------
     objective : Objective
-        One of them, or a "sum"; any other has no classes.
+        One of these two, or a "sum"; other objectives have no classes.
     outputs, targets : sequence of numpy.ndarray
-        Some answers, and all targets, by output.
+        Some outputs of the model, and all targets of each output; shapes (samples, ...).
     """
     for part in objective.parts or (objective,):
         if part.place is None or part.kind not in ("error", "cross_entropy"):
@@ -257,19 +259,19 @@ def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequenc
                 raise ValueError(f"{part.name} of one output needs targets of 0 and 1")
         elif target.ndim == output.ndim and target.shape[-1] == classes:
             if not (np.all(target >= 0) and np.allclose(target.sum(-1), 1, atol=1e-3)):
-                raise ValueError(f"{part.name} needs rows of one class each: 'binary_crossentropy' is for several")
+                raise ValueError(f"{part.name} needs rows of one class each: take 'binary_crossentropy' for several")
         elif np.any(target != np.floor(target)) or np.any((target < 0) | (target >= classes)):
             raise ValueError(f"{part.name} needs the classes 0 to {classes - 1} as targets")
 
 
 def check_weighted(objectives: Sequence[Objective]) -> None:
-    """Raise ValueError where an objective neither takes sample weights nor may be a value for each sample."""
+    """Raise ValueError if an objective neither takes sample weights nor may return a value for each sample."""
     for objective in objectives:
         is_number = objective.kind in ("metric", "function") and "y_true" not in objective.names
         if is_number and not objective.takes_weights:
-            raise ValueError(f"{objective.name} needs a parameter sample_weight where samples have weights")
+            raise ValueError(f"{objective.name} needs a parameter sample_weight, as the samples have weights")
 
 
 def asks_for_logits(objective: Objective) -> bool:
-    """Return whether it matters to an objective if an output is of logits."""
+    """Return whether an objective depends on whether an output is logits."""
     return any(part.kind in ("error", "cross_entropy") for part in objective.parts or (objective,))

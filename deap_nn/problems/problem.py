@@ -1,4 +1,4 @@
-"""What a genome is scored on: a model, data and objectives, all that a worker needs to know."""
+"""A problem: the model, data and objectives by which a worker scores genomes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CROSS_ENTROPIES = ("sparse_categorical_crossentropy", "categorical_crossentropy"
 
 @dataclass(frozen=True)
 class Problem:
-    """What a genome is scored on: small, immutable, and all that a worker needs to know.
+    """The model, data and objectives by which genomes are scored: small, immutable, and complete for a worker.
 
     Parameters
     ----------
@@ -29,26 +29,26 @@ class Problem:
     objectives : tuple of Objective
         The fitness values.
     batch_size : int
-        Samples in a mini-batch.
+        The number of samples in a mini-batch.
     seed : int
-        With the generation it decides the mini-batch.
+        The seed of the mini-batches.
     from_logits : tuple of bool
-        Whether each output of the network is of logits, and not of probabilities.
+        Whether each output of the network is logits, not probabilities.
     pairs : tuple of int
-        Which target each output has.
+        The index of the target of each output.
     weights : tuple of float
-        The fitness' own: negative where an objective is minimised.
+        The weights of the fitness: negative for an objective that is minimised.
     threads : int
-        How many threads TensorFlow may use in a process.
+        The number of threads that TensorFlow may use in a process.
     precision : {"float32", "bfloat16"}
-        What the fitness is computed in; validation and test are always computed in float32.
+        The arithmetic of the fitness; validation and test are always computed in float32.
     device : {"cpu", "gpu"}
-        What it is computed on.
+        The device that computes the fitness.
     batch_generations : int
-        How many generations a mini-batch stays.
+        The number of generations that share a mini-batch.
     images : bool
-        Whether the data are a `Dataset` of images, which take the shape of the network's only input, and whose bytes
-        are divided by 255 before it sees them.
+        Whether the data are a `Dataset` of images. Images are reshaped to the network's only input, and bytes are
+        divided by 255.
     """
 
     model: ModelReference
@@ -67,12 +67,12 @@ class Problem:
 
     @property
     def measure(self) -> Objective:
-        """What ``error_rate`` and the log tell: the share of images that is misread, else the first objective."""
+        """The objective of ``error_rate`` and the log: the error rate of images, else the first objective."""
         return MISREAD if self.images else self.objectives[0]
 
     @property
     def fitness(self) -> FitnessName | None:
-        """What an `ErrorScaled` sigma can follow: "error" or "cross_entropy", or None."""
+        """The objective that an `ErrorScaled` sigma can follow, "error" or "cross_entropy", or None."""
         if len(self.objectives) != 1:
             return None
         kind, name = self.objectives[0].kind, self.objectives[0].name
@@ -81,7 +81,7 @@ class Problem:
         return "cross_entropy" if kind == "cross_entropy" or (kind == "loss" and name in CROSS_ENTROPIES) else None
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Take the state of a pickle; those of former versions had one fitness by name, and one flag for logits."""
+        """Take the state of a pickle; former versions have one fitness by name and one flag for logits."""
         state = dict(state)
         if "objectives" not in state:
             state["objectives"] = (of_classes(state.pop("fitness")),)
@@ -90,8 +90,9 @@ class Problem:
 
 
 def of_classes(fitness: FitnessName) -> Objective:
-    """Return the objective of a model with one output, by the name of the fitness."""
+    """Return the objective of a fitness by its name, for a model with one output."""
     return Objective(fitness, fitness, place=0)
 
 
 MISREAD = of_classes("error")
+"""The error rate of a model with one output."""

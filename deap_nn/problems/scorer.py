@@ -1,4 +1,4 @@
-"""The scorer: a problem made ready in a process, with its mini-batches and the traced network."""
+"""The scorer: a problem prepared in a process, with its mini-batches and the traced network."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ Part = Split | Literal["batch"]
 
 
 def batch_indices(seed: int, number: int, batch_size: int, samples: int) -> NDArray[np.intp]:
-    """Return which samples make a mini-batch, by its number, from 0; shape (batch_size,).
+    """Return the indices of the samples of a mini-batch, by its number from 0; shape (batch_size,).
 
-    The mini-batches walk through the whole training part again and again, each pass (epoch) in a new order.
+    The mini-batches pass through the whole training part repeatedly, each epoch in a new order.
 
     Examples
     --------
@@ -43,13 +43,13 @@ def batch_indices(seed: int, number: int, batch_size: int, samples: int) -> NDAr
     return np.array([_epoch_order(seed, int(epoch), samples)[i] for epoch, i in zip(epochs, within, strict=True)])
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=4)  # `batch_indices` calls it for each sample
 def _epoch_order(seed: int, epoch: int, samples: int) -> NDArray[np.intp]:
     return stream(seed, Purpose.EPOCH, epoch).permutation(samples)
 
 
 def shared_tensor(array: NDArray[Any]) -> Any:
-    """Return a tensor of the array's own memory where TensorFlow can read it as it is, and otherwise a copy."""
+    """Return a tensor that shares the array's memory if TensorFlow can read it there, otherwise a copy."""
     # DLPack hands the memory over without a copy. TensorFlow wants it aligned, and NumPy exports no read-only memory.
     if array.ctypes.data % ALIGNMENT or not (array.flags.writeable and array.flags.c_contiguous):
         return tf.convert_to_tensor(array)
@@ -57,12 +57,12 @@ def shared_tensor(array: NDArray[Any]) -> Any:
 
 
 class Scorer:
-    """A problem made ready in a process: the samples, and the network and its objectives as traced functions.
+    """A problem prepared in a process: the samples, and the network and its objectives as traced functions.
 
     Parameters
     ----------
     problem : Problem
-        What to score on.
+        The model, data and objectives.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -76,13 +76,13 @@ class Scorer:
         self._network = network_of(problem, self.samples, self._minibatch(0), in_groups=self.scores_groups)
         self._kernel, self._judge = self._network.kernel, self._network.judge
         self.rounded = self._network.rounded
-        """Whether each matrix is wanted as bfloat16 for the fitness, where `rounded_fitness` takes them so."""
+        """Whether `rounded_fitness` takes each matrix as bfloat16; empty if it takes none so."""
 
     def _tensors(self, arrays: Iterable[NDArray[Any]]) -> list[Any]:
         return [tf.constant(array) for array in arrays]
 
     def _input_tensors(self, arrays: Iterable[NDArray[Any]]) -> list[Any]:
-        """Return inputs as `_outputs` takes them: images in the shape of the network's input, numbers as float32."""
+        """Return inputs as tensors; images get the network's input shape, and become float32 if they are not bytes."""
         if not self.problem.images:
             return self._tensors(arrays)
         (x,), shape = arrays, input_shape_of(self.problem.model)
@@ -92,11 +92,11 @@ class Scorer:
 
     @property
     def scores_groups(self) -> bool:
-        """Whether genomes are scored many at a time, and a single one as a group of one, in the same bits."""
+        """Whether genomes are scored in groups, and a single genome as a group of one, with the same bits."""
         return self.layout.size < groups.GROUPED_WEIGHTS
 
     def prepare(self) -> None:
-        """Score something once, so that all is compiled."""
+        """Score one genome, so that all functions are compiled."""
         if not self._is_ready:
             size = self.layout.size
             if self.scores_groups:
@@ -106,22 +106,23 @@ class Scorer:
             self._is_ready = True
 
     def _minibatch(self, generation: int) -> Sequence[Any]:
-        """Return the mini-batch of a generation as tensors, which stay until the next one."""
+        """Return the mini-batch of a generation as tensors, which are kept until the next mini-batch."""
         number = generation // self.problem.batch_generations
         if self._batch is None or self._batch[0] != number:
             inputs, targets = self.samples.halves("train")
             chosen = batch_indices(self.problem.seed, number, self.problem.batch_size, len(targets[0]))
             drawn = self._input_tensors(array[chosen] for array in inputs)
+            # One assignment of both: no thread reads a number with other tensors.
             self._batch = number, (drawn, self._tensors(array[chosen] for array in targets))
         return self._batch[1]
 
     def read(self, individual: WeightList | ArrayLike) -> WeightList:
-        """Return an individual whose weights are to be read; of a vector of all weights, shape (n,), one that wraps it.
+        """Return an individual to read the weights of, or one that wraps a vector of all weights, shape (n,).
 
         Raises
         ------
         ValueError, TypeError
-            If it has other shapes than the network, or is no vector of its number of weights.
+            If the individual has other shapes than the network, or the vector has another number of weights.
         """
         if not isinstance(individual, WeightList):
             return WeightList.from_flat(individual, self.layout.shapes)
@@ -137,22 +138,22 @@ class Scorer:
             return self._fitness(self.layout.views(individual.flat), generation)
         from deap_nn.operators.compiled.bfloat16 import round_weights
 
-        if not hasattr(self._own, "halves"):  # of this thread: others score at the same time
+        if not hasattr(self._own, "halves"):  # one for each thread: threads score at the same time
             self._own.halves = empty_halves(self.layout.size)
         round_weights(individual.flat, self._own.halves, self.layout.shapes, np.array(self.rounded))
         return self.rounded_fitness(individual.flat, self._own.halves, generation)
 
     def rounded_fitness(self, flat: Vector, halves: Halves, generation: int) -> tuple[float, ...]:
-        """Return what `fitness` does, of a genome whose matrices are rounded already.
+        """Return the same fitness as `fitness`, for a genome with matrices that are rounded already.
 
         Parameters
         ----------
         flat : numpy.ndarray
-            The genome, in which the matrices that are not rounded count, shape (weights,), float32.
+            The genome, shape (weights,), float32; only the matrices that are not rounded are read.
         halves : numpy.ndarray
-            The bits of the others, each at its weight's place, shape (weights,), uint16.
+            The bfloat16 bits of the rounded matrices, each at its weight's place, shape (weights,), uint16.
         generation : int
-            Whose mini-batch.
+            The generation of the mini-batch.
         """
         return self._fitness(self._matrices(flat, halves), generation)
 
@@ -179,16 +180,17 @@ class Scorer:
     def _judged(
         self, values: Sequence[float], finite: bool, outputs: Sequence[Any], targets: Sequence[Any]
     ) -> tuple[float, ...]:
-        """Return the fitness that traced values are, with those of the user's functions of (outputs, targets)."""
+        """Return the fitness of traced values, and of the values of the user's functions of (outputs, targets)."""
         if not self._needs_outputs:
             return self._judge.fitness(values, finite, (), ())
         given = [[np.asarray(tensor) for tensor in tensors] for tensors in (outputs, targets)]
         return self._judge.fitness(values, finite, *given)
 
     def outputs(self, individual: WeightList, split: Part, start: int, stop: int) -> list[NDArray[np.float32]]:
-        """Return each output for the samples `start` to `stop` of a part, or a generation's; shape (samples, ...).
+        """Return each output for the samples `start` to `stop` of a part; shape (samples, ...).
 
-        After them come the logits that a softmax or sigmoid made outputs of.
+        For "batch" the samples are the mini-batch of the generation `start`. The logits of outputs that a softmax or
+        sigmoid made follow the outputs.
         """
         if split == "batch":
             inputs = self._minibatch(start)[0]
@@ -199,10 +201,10 @@ class Scorer:
     def judged(
         self, outputs: Sequence[NDArray[np.float32]], split: Part, stop: int, *, measure: bool = False
     ) -> tuple[float, ...]:
-        """Return the objectives, always finite, of outputs for a part up to the sample `stop`, or for a generation's.
+        """Return the objectives, always finite, of the outputs for the first `stop` samples of a part.
 
-        The outputs are those of `outputs`, with logits. Where `measure` is true, it is the problem's measure in their
-        place.
+        For "batch" the samples are the mini-batch of the generation `stop`. `outputs` has the form that the method of
+        this name returns, logits included. If `measure` is true, the problem's measure is computed instead.
         """
         if split == "batch":
             targets = self._minibatch(stop)[1]
@@ -214,19 +216,19 @@ class Scorer:
         return judge.fitness(values.numpy().tolist(), bool(finite), outputs, [target.numpy() for target in targets])
 
     def weights(self, individual: WeightList) -> list[Any]:
-        """Return an individual's matrices as tensors of its own memory, or raise ValueError for other shapes."""
+        """Return an individual's matrices as tensors that share its memory; ValueError if it has other shapes."""
         self.check(individual)
         return [shared_tensor(matrix) for matrix in self.layout.views(individual.flat)]
 
     def check(self, individual: WeightList) -> None:
-        """Raise ValueError where an individual has other shapes than the network."""
+        """Raise ValueError if an individual has other shapes than the network."""
         if individual.shapes != self.layout.shapes:
             raise ValueError(f"individual must have the shapes {self.layout.shapes}, got {individual.shapes}")
 
 
 @lru_cache(maxsize=16)
 def input_shape_of(reference: ModelReference) -> tuple[int | None, ...]:
-    """Return the shape of a sample as a model with one input takes it."""
+    """Return the shape of a sample of a model with one input."""
     return tuple(model_of(reference).input_shape[1:])
 
 
@@ -236,21 +238,21 @@ def _scorer(problem: Problem) -> Scorer:
 
 
 def scorer(problem: Problem) -> Scorer:
-    """Return the scorer of a problem, made once in a process.
+    """Return the scorer of a problem; a process keeps the last 4.
 
     Raises
     ------
     RuntimeError
-        If this process was forked after TensorFlow has computed, as by ``multiprocessing.Pool()`` on Linux.
+        If this process was forked after TensorFlow had computed, as ``multiprocessing.Pool()`` does on Linux.
     """
     check_not_forked()
     return _scorer(problem)
 
 
 def _forget() -> None:
-    """Forget all scorers and all compiled networks."""
+    """Drop all scorers and all compiled networks."""
     _scorer.cache_clear()
     network._networks.clear()
 
 
-scorer.cache_clear = _forget  # type: ignore[attr-defined]  # a function has attributes
+scorer.cache_clear = _forget  # type: ignore[attr-defined]  # as an `lru_cache` has

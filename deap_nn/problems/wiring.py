@@ -1,4 +1,4 @@
-"""What scores the individuals of a toolbox: a problem of labelled images by a model of classes, or a `KerasProblem`."""
+"""The scoring functions of a toolbox, for labelled images and a model of classes, or for a `KerasProblem`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from deap_nn.data.registry import NAMES
 from deap_nn.genome.layout import Layout
 from deap_nn.problems.keras_problem import KerasProblem
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # functions import TensorFlow when they are called: it takes seconds
     import keras
 
     from deap_nn.problems.problem import FitnessName, Problem
 
 USUAL_BATCH_SIZE = 64
-"""Samples in a mini-batch unless it is told, or all if they are fewer."""
+"""The default number of samples in a mini-batch; all of them if they are fewer."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Batches:
         return {"threads": self.threads, "device": self.device, "batch_generations": self.batch_generations}
 
     def size(self, samples: int) -> int:
-        """Return the batch size for so many training samples."""
+        """Return the batch size for a number of training samples."""
         if self.batch_size is not None and self.batch_size > samples:
             raise ValueError(f"batch_size must be at most the {samples} training samples, got {self.batch_size}")
         return min(USUAL_BATCH_SIZE, samples) if self.batch_size is None else self.batch_size
@@ -50,16 +50,16 @@ class Batches:
 
 @dataclass(frozen=True)
 class Scoring:
-    """What scores, and what is registered for it.
+    """A problem and the functions that a toolbox registers for it.
 
     Parameters
     ----------
     problem : Problem
-        What a worker needs to know.
+        The model, data and objectives, as a worker gets them.
     layout : Layout
-        Of the network.
+        The layout of the network's weights.
     registered : dict
-        Callables by the name that a toolbox has for them.
+        The functions by the names under which a toolbox registers them.
     """
 
     problem: Problem
@@ -88,7 +88,7 @@ def of_labelled_data(
     precision: Literal["float32", "bfloat16"],
     batches: Batches,
 ) -> Scoring:
-    """Return what scores a model of classes on labelled data."""
+    """Return the scoring of a model of classes on labelled data."""
     from deap_nn.models.checks import check_alike, check_fit, gives_logits, layer_for_bytes
     from deap_nn.models.reference import reference_of
     from deap_nn.problems.measures import VoteErrorRate
@@ -102,7 +102,8 @@ def of_labelled_data(
         check_alike(reference, model, dataset.x_train)
     if dataset.x_train.dtype == np.uint8 and (layer := layer_for_bytes(reference)) is not None:
         warnings.warn(
-            f"bytes are divided by 255 before the model sees them, and layer {layer} does so again", stacklevel=3
+            f"bytes are divided by 255 before the model gets them, and layer {layer} scales them again: remove it",
+            stacklevel=3,
         )
     problem = Problem(
         reference,
@@ -120,7 +121,7 @@ def of_labelled_data(
 
 
 def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batches, *, says: bool) -> Scoring:
-    """Return what scores a `KerasProblem` for a fitness of some weights; `says` tells whether a user gave them."""
+    """Return the scoring of a `KerasProblem` for the weights of a fitness; `says`: whether a user gave the weights."""
     from deap_nn.problems.measures import Scores
     from deap_nn.problems.problem import Problem
 

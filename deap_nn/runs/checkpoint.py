@@ -7,6 +7,7 @@ import itertools
 import os
 import shutil
 import threading
+import warnings
 from pathlib import Path
 from typing import Self
 
@@ -33,7 +34,7 @@ class Checkpoint:
     folder : path-like
         Made if it does not exist. Its records are read, and an unfinished record, which a killed run may leave at the
         end, is cut off.
-    regardless : bool
+    force : bool
         Resume in spite of damage before the end of the file: from the last whole generation before it, after the file
         is copied. Resume also with other data, other versions, or other threads or variables of TensorFlow than those
         that the run began with.
@@ -53,7 +54,10 @@ class Checkpoint:
         If another process has it open, or its records cannot be read.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, regardless: bool = False) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, force: bool = False, regardless: bool | None = None) -> None:
+        if regardless is not None:
+            warnings.warn("regardless of Checkpoint is force now", DeprecationWarning, stacklevel=2)
+            force = regardless
         self.path = Path(folder, "generations")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Open as long as the run: closing it would release the lock.
@@ -69,18 +73,18 @@ class Checkpoint:
         self.past: list[Generation] = []
         self.cut_off = False
         self.kept_aside: Path | None = None
-        self.regardless = regardless
+        self.force = force
         self._timer: threading.Timer | None = None
         self._unsynced = False
         self._failure: OSError | None = None
         self._syncing, self._noting = threading.Lock(), threading.Lock()
         try:
-            self._read(regardless)
+            self._read(force)
         except BaseException:
             self._file.close()
             raise
 
-    def _read(self, regardless: bool) -> None:
+    def _read(self, force: bool) -> None:
         size, self._count = os.fstat(self._file.fileno()).st_size, 0
         if size < len(MAGIC):  # killed before the first record
             os.ftruncate(self._file.fileno(), 0)
@@ -96,7 +100,7 @@ class Checkpoint:
                     raise CheckpointError(f"{self.path} {found}")
                 self.past.append(generation)
                 whole = end
-            elif end < size and not regardless:
+            elif end < size and not force:
                 raise CheckpointError(f"{self.path} is damaged at byte {whole}, in generation {len(self.past)}")
             else:
                 self.cut_off = True

@@ -128,7 +128,7 @@ class Run:
         Raises
         ------
         ImportError
-            If pandas is not installed: ``pip install 'deap-nn[pandas]'``.
+            If pandas is not installed: ``pip install -c constraints.txt -e '.[pandas]'``.
         """
         frame = to_dataframe(self.logbook)
         with optional("pandas"):

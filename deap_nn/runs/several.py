@@ -40,7 +40,7 @@ class Runs(list[Run]):
         Raises
         ------
         ImportError
-            If pandas is not installed: ``pip install 'deap-nn[pandas]'``.
+            If pandas is not installed: ``pip install -c constraints.txt -e '.[pandas]'``.
         """
         return self._beside_settings([run.to_dataframe() for run in self], "logbook")
 
@@ -52,7 +52,7 @@ class Runs(list[Run]):
         Raises
         ------
         ImportError
-            If pandas is not installed: ``pip install 'deap-nn[pandas]'``.
+            If pandas is not installed: ``pip install -c constraints.txt -e '.[pandas]'``.
         """
         with optional("pandas"):
             import pandas as pd

@@ -72,7 +72,7 @@ def test_one_seed_one_result_for_any_map_and_twice_on_one_toolbox(toolbox, digit
     assert (threaded, rows_of(other)) == (population, rows_of(logbook))
     toolbox.register("map", map)
     assert run(make_toolbox("mlp", digits, seed=2, parents=4), seed=2)[0] != population
-    with pytest.raises(ValueError, match="seed must be that of the toolbox, 1, or left out, got 2"):
+    with pytest.raises(ValueError, match="seed must be the toolbox's, 1, or left out, got 2"):
         run(toolbox, seed=2)
 
 
@@ -302,7 +302,7 @@ def test_an_error_under_a_map_that_does_all_at_once_is_named():
         raise ZeroDivisionError("of course")
 
     toolbox = plain_toolbox(evaluate=fails, map=lambda function, items: list(map(function, items)))
-    by_weights = pytest.warns(UserWarning, match="the map is sent weights instead of recipes")
+    by_weights = pytest.warns(UserWarning, match="the map sends weights instead of recipes")
     with by_weights, pytest.raises(EvaluationError, match="generation 0: ZeroDivisionError: of course"):
         evolve(members(), toolbox, 1, seed=1)
     toolbox.register("map", lambda function, items: (_ for _ in ()).throw(MapError("the cluster is gone")))
@@ -496,7 +496,7 @@ def test_work_before_and_after_a_run_is_shown(toolbox):
 @pytest.mark.parametrize("select", [tools.selBest, tools.selNSGA2])
 def test_a_selection_that_would_take_everybody_is_refused(toolbox, select):
     toolbox.register("select", select)
-    said = f"select: the number of parents is that of the members, which is all of them with {select.__name__}"
+    said = f"select: {select.__name__} would take all members: register one that draws"
     with pytest.raises(ValueError, match=said):
         evolve(toolbox.population(n=4), toolbox, 1, seed=1)
 

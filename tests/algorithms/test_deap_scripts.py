@@ -138,6 +138,9 @@ def test_an_elementwise_crossover_loses_no_weight():
         elementwise(tools.cxMessyOnePoint)(a, b)
     with pytest.raises(ValueError, match="must have the same shapes"):
         elementwise(tools.cxTwoPoint)(a, *members(1))
+    for answer, got in ((None, "NoneType"), ((a,), "1 values")):
+        with pytest.raises(ValueError, match=f"must return its individuals in a tuple, 2 of them, got {got}"):
+            elementwise(lambda first, second, answer=answer: answer)(a, b)
 
 
 def strategic(strategy):
@@ -298,10 +301,10 @@ def local():
     ("registered", "said"),
     [
         ({"clone": lambda individual: individual}, "clone is not deepcopy, and children of recipes are not cloned"),
-        ({"evaluate": local()}, "evaluate cannot travel: .*local"),
-        ({"mutate": partial(lambda individual: (individual,))}, "mutate cannot travel: .*lambda"),
-        ({"mate": lambda a, b: (a, b)}, "mate or weigh cannot travel: .*lambda"),
-        ({"individual": lambda: members(1)[0]}, "individual cannot travel: .*lambda"),
+        ({"evaluate": local()}, "evaluate cannot be pickled: .*local"),
+        ({"mutate": partial(lambda individual: (individual,))}, "mutate cannot be pickled: .*lambda"),
+        ({"mate": lambda a, b: (a, b)}, "mate or weigh cannot be pickled: .*lambda"),
+        ({"individual": lambda: members(1)[0]}, "individual cannot be pickled: .*lambda"),
     ],
 )
 def test_a_run_that_loses_its_recipes_says_why(registered, said):
@@ -311,7 +314,7 @@ def test_a_run_that_loses_its_recipes_says_why(registered, said):
     evolved(toolbox.population(n=4), toolbox, callbacks=[watch])  # without a warning: the map is serial
     toolbox.register("map", mapping)
     with pytest.warns(
-        UserWarning, match=f"the map is sent weights instead of recipes, which takes longer: {said}"
+        UserWarning, match=f"the map sends weights instead of recipes, which takes longer: {said}"
     ) as found:
         evolved(toolbox.population(n=4), toolbox, callbacks=[watch])
     assert found[0].filename == __file__
@@ -348,7 +351,7 @@ def test_a_hall_of_fame_is_kept_and_restored_at_resume(tmp_path, keyframes, kind
 def test_a_hall_of_fame_that_comes_later_is_warned_of(tmp_path):
     toolbox, hall = wired(), tools.HallOfFame(3)
     evolved(toolbox.population(n=6), toolbox, checkpoint=tmp_path)
-    with pytest.warns(UserWarning, match="the run was begun without a hall of fame: it has only members that come now"):
+    with pytest.warns(UserWarning, match="the run began without a hall of fame: it gets members from now on only"):
         evolve(toolbox.population(n=6), toolbox, 3, seed=1, halloffame=hall, checkpoint=tmp_path)
     assert {member.recipe.generation for member in hall} == {3}
 

@@ -248,7 +248,9 @@ def test_a_folder_with_a_run_is_not_written_over_by_another(tmp_path):
             evolve(population, toolbox, 3, seed=1, callbacks=[directory], checkpoint=checkpoint)
 
     for checkpoint in (None, tmp_path / "new", tmp_path / "new"):
-        with pytest.raises(CallbackError, match="has a run, and this one begins anew: go on with its checkpoint"):
+        with pytest.raises(
+            CallbackError, match="has a run that this one does not resume: pass its checkpoint to evolve"
+        ):
             go_on(checkpoint)
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
     run(0, checkpoint=tmp_path / "bare")
@@ -388,7 +390,7 @@ def test_what_is_registered_in_mid_run_is_used_or_refused_by_recipes(name):
         evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[callback])
         assert calls
         return
-    with pytest.raises(ValueError, match=f"{name} was registered anew before generation 3: .* breeding='plain'"):
+    with pytest.raises(ValueError, match=f"{name} was registered again before generation 3: .* breeding='plain'"):
         evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[callback])
     assert not calls
 
@@ -400,5 +402,5 @@ def test_the_number_of_elites_does_not_change_in_mid_run(breeding):
     def register(evolution):
         evolution.toolbox.elites = 2
 
-    with pytest.raises(ValueError, match="elites was registered anew before generation 1"):
+    with pytest.raises(ValueError, match="elites was registered again before generation 1"):
         evolve(toolbox.population(n=6), toolbox, 4, seed=1, breeding=breeding, callbacks=[Watch(register)])

@@ -382,7 +382,7 @@ class TestGenerateUpdate:
     @pytest.mark.parametrize("given", [{}, {"population": 8}, {"generations": 8}])
     def test_without_the_numbers_it_says_so(self, digits, given):
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", **given)
-        with pytest.raises(ValueError, match=r"^generate needs to know the run: .*population=N, generations=G"):
+        with pytest.raises(ValueError, match=r"^generate needs the size of the run: .*population=N, generations=G"):
             toolbox.generate()
 
     def test_a_population_that_does_not_fit_is_refused(self, digits):
@@ -421,7 +421,9 @@ class TestGenerateUpdate:
             own.update(scored(own, own.generate()))
         with pytest.raises(ValueError, match=r"next_generation: update.* begins the next generation"):
             own.next_generation([])
-        with pytest.raises(ValueError, match="weigh: a genetic algorithm selects parents; preset='es'"):
+        with pytest.raises(
+            ValueError, match="weigh needs preset='es': a genetic algorithm has no recombination weights"
+        ):
             make_toolbox("mlp", digits, seed=1, batch_size=16).register("weigh", np.ones)
         for name in ("generate", "update"):
             anew = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es")
@@ -507,7 +509,7 @@ class TestNoNumberTwice:
         toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16)
         first = logged(*evolve(toolbox.population(n=6), toolbox, 2))
         assert first == logged(*evolve(toolbox.population(n=6), toolbox, 2, seed=5))
-        with pytest.raises(ValueError, match="seed must be that of the toolbox, 5, or left out, got 6"):
+        with pytest.raises(ValueError, match="seed must be the toolbox's, 5, or left out, got 6"):
             evolve(toolbox.population(n=6), toolbox, 2, seed=6)
         with pytest.raises(ValueError, match="seed must be given"):
             evolve(toolbox.population(n=6), without_seed(toolbox), 2)

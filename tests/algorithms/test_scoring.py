@@ -178,6 +178,19 @@ class TestGenerations:
         _, logbook = evolve(population, toolbox, 4, breeding=breeding)
         assert toolbox.clock.generation == logbook[-1]["gen"] == 4
 
+    @pytest.mark.parametrize(
+        "evolved",
+        [
+            lambda toolbox: algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.5, 0.5, ngen=2, verbose=False)[0],
+            lambda toolbox: [toolbox.from_vector(np.full(17, place / 10)) for place in range(6)],
+        ],
+        ids=["eaSimple", "from_vector"],
+    )
+    def test_what_was_scored_or_made_before_is_bred_by_recipes(self, problem, evolved):
+        toolbox, seen = make_toolbox(problem, seed=1, sigma=0.1), list[str]()
+        evolve(evolved(toolbox), toolbox, 1, on_generation=lambda evolution: seen.append(evolution.breeding))
+        assert seen == ["recipes"] * 2
+
     @pytest.mark.parametrize("again", [copy.deepcopy, lambda toolbox: pickle.loads(pickle.dumps(toolbox))])
     def test_a_copy_of_a_toolbox_has_a_clock_of_its_own(self, toolbox, again):
         copied = again(toolbox)
@@ -230,6 +243,11 @@ class TestTheWarning:
         own.register("evaluate", lambda individual: (0.0,))
         self.loop(own, 9)
 
+    def test_none_where_there_are_many_children_of_few_parents(self, toolbox):
+        population = toolbox.population(n=2)
+        algorithms.eaMuPlusLambda(population, toolbox, 2, 14, cxpb=0.5, mutpb=0.5, ngen=2, verbose=False)
+        assert toolbox.clock.generation == 2
+
 
 def pickled(function, items):
     """A map of another process: what it is given and what it answers travel."""
@@ -279,7 +297,7 @@ class TestGroups:
         sizes.clear()
         pickled.workers = 2
         toolbox.register("map", pickled)
-        assert list(toolbox.map(toolbox.evaluate, population)) == alone
+        assert toolbox.map(toolbox.evaluate, population) == alone  # a list, as the map has given
         assert sizes == [3] * 6 + [2]
         assert toolbox.evaluate_many(vectors) == toolbox.evaluate_many(population) == alone
         monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)  # each alone, as a large network

@@ -130,7 +130,7 @@ def test_a_row_that_lacks_a_column_leaves_its_place_empty(tmp_path):
 def test_a_column_that_comes_late_is_named(tmp_path):
     toolbox = plain_toolbox()
     toolbox.register("assess", Assessed(lambda generation: {"val_error": 0.5} if generation else {}))
-    said = "RunDirectory.on_generation: ValueError: logbook.csv has no column val_error, which the first generation did"
+    said = "RunDirectory.on_generation: ValueError: logbook.csv has no column val_error: all columns must be there in"
     with pytest.raises(CallbackError, match=said), RunDirectory(tmp_path / "run") as directory:
         evolve(members(), toolbox, 3, seed=1, callbacks=[directory])
 

@@ -394,7 +394,7 @@ def test_other_data_are_a_difference_unless_told(digits, tmp_path):
     other = small(others)
     with pytest.raises(CheckpointError, match="data was"):
         evolve(other.population(n=8), other, 2, checkpoint=tmp_path)
-    with Checkpoint(tmp_path, regardless=True) as checkpoint:
+    with Checkpoint(tmp_path, force=True) as checkpoint:
         evolve(other.population(n=8), other, 2, checkpoint=checkpoint)
 
 

@@ -194,7 +194,7 @@ def test_a_decorated_select_is_not_passed_over(digits):
     with pytest.warns(DeprecationWarning, match="crossover='mean' is deprecated"):
         toolbox = make_toolbox("mlp", digits, seed=1, crossover="mean")
     toolbox.decorate("select", noting)
-    with pytest.raises(ValueError, match=r"^select is not called where weigh says"):
+    with pytest.raises(ValueError, match=r"^select is not called if the toolbox has a weigh"):
         evolve(toolbox.population(n=4), toolbox, 2, seed=1)
     del toolbox.weigh
     evolve(toolbox.population(n=4), toolbox, 2, seed=1)
@@ -295,7 +295,7 @@ def test_data_may_be_a_path_or_a_name(digits_file):
         (
             {"data": Dataset(*[np.zeros((70, 784)), np.arange(70)] * 3)},
             ValueError,
-            "classes apart, the data have 70",
+            "has outputs for 10 classes, the data have 70",
         ),
     ],
 )
@@ -484,7 +484,7 @@ def test_arrays_will_do_where_sequences_of_numbers_are_asked_for(digits):
 def test_a_model_for_bytes_is_warned_of(digits):
     layers = [keras.Input((28, 28)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(10)]
     model = keras.Sequential(layers)
-    said = "bytes are divided by 255 before the model sees them, and layer rescaling.* does so again"
+    said = "bytes are divided by 255 before the model gets them, and layer rescaling.* scales them again: remove it"
     with pytest.warns(UserWarning, match=said):
         make_toolbox(model, digits, seed=1)
     make_toolbox(keras.Sequential([layers[0], keras.layers.Rescaling(2.0, -1.0), *layers[2:]]), digits, seed=1)
@@ -506,7 +506,9 @@ def several(number, evaluate):
 
 @pytest.mark.parametrize("weights", [(1.0,), (-1.0, -1.0)])
 def test_a_fitness_that_is_not_what_evaluate_gives_is_refused(digits, weights):
-    warned = pytest.warns(UserWarning, match="container is maximised, and evaluate gives the cross_entropy: register")
+    warned = pytest.warns(
+        UserWarning, match="container has a fitness that is maximised, but evaluate returns the cross_entropy: register"
+    )
     with warned if weights == (1.0,) else contextlib.nullcontext():
         toolbox = make_toolbox("mlp", digits, **two_objectives(weights))
     with pytest.raises(ValueError, match=r"^population must have a fitness of one value that is minimised, as cross_"):

@@ -91,7 +91,9 @@ def decorated(individuals, k, *, rng):
 @pytest.mark.parametrize("select", [half, selMirrored, decorated])
 def test_a_select_that_would_not_be_asked_is_refused(breeding, select):
     toolbox = around(select=select)
-    with pytest.raises(ValueError, match=r"select is not called where weigh .*: delete toolbox.weigh to draw"):
+    with pytest.raises(
+        ValueError, match=r"select is not called if the toolbox has a weigh: delete toolbox.weigh to draw parents"
+    ):
         evolve(toolbox.population(n=8), toolbox, 1, seed=1, breeding=breeding)
     del toolbox.weigh
     population, _ = evolve(toolbox.population(n=8), toolbox, 2, seed=1, breeding=breeding)

@@ -195,7 +195,7 @@ def test_a_keyframe_beyond_damage_is_kept_aside_too(tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    checkpoint = Checkpoint(tmp_path, regardless=True)
+    checkpoint = Checkpoint(tmp_path, force=True)
     checkpoint.close()
     assert 0 < len(checkpoint.past) < 9
     assert checkpoint.kept_aside.read_bytes() == content

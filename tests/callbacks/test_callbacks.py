@@ -50,7 +50,10 @@ def test_a_callback_that_raises_is_named_and_the_others_are_told_of_the_end(meth
         ("on_generations", "did you mean on_generation?"),
         ("onGeneration", "did you mean on_generation?"),
         ("restored", "did you mean restore?"),
-        ("on_epoch_end", "the hooks are on_start, on_generation, on_progress, on_end, state, restore, members"),
+        (
+            "on_epoch_end",
+            "the hooks are on_start, on_generation, on_progress, on_phase, on_end, state, restore, members",
+        ),
     ],
 )
 def test_a_hook_that_is_none_is_named_before_the_run(name, remedy):
@@ -262,7 +265,9 @@ def test_a_bar_in_a_notebook_needs_no_terminal(monkeypatch):
 )
 def test_a_logger_whose_package_is_missing_says_so_in_one_line(tmp_path, monkeypatch, logger, module):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=rf"^{module} is not installed: pip install 'deap-nn\[{module}\]'$"):
+    with pytest.raises(
+        ImportError, match=rf"^{module} is not installed: pip install -c constraints.txt -e '\.\[{module}\]'$"
+    ):
         logger(str(tmp_path))
 
 
@@ -272,7 +277,7 @@ def test_so_does_the_experiment_before_it_makes_a_folder(run, tmp_path):
     code += f"; sys.path.insert(0, {str(MNIST.parent)!r})"
     answer = run("-c", f"{code}; runpy.run_path({str(MNIST)!r}, run_name='__main__')")
     assert answer.returncode == 2
-    missing = "tensorboard is not installed: pip install 'deap-nn[tensorboard]'"
+    missing = "tensorboard is not installed: pip install -c constraints.txt -e '.[tensorboard]'"
     assert answer.stderr == f"mnist.py: error: argument --tensorboard: {missing}\n"
     assert not list(tmp_path.iterdir())
 

@@ -146,7 +146,7 @@ def test_a_lost_file_of_filters_is_said_and_made_again_from_the_records(
     (tmp_path / "broken" / "filters.npz").unlink()
     if content is not None:
         (tmp_path / "broken" / "filters.npz").write_bytes(content)
-    with pytest.warns(UserWarning, match=rf"{said}.*: it is made again$") as warned:
+    with pytest.warns(UserWarning, match=rf"{said}.*: it is recomputed$") as warned:
         run(tmp_path / "broken")
     assert len(warned) == 1
     assert (tmp_path / "broken" / "filters.npz").read_bytes() == (tmp_path / "whole" / "filters.npz").read_bytes()
@@ -166,7 +166,7 @@ def test_rows_that_a_keyframe_spares_breeding_are_lost_and_the_line_says_so(tool
     (tmp_path / "checkpoint" / "keyframe-5").unlink()
     shutil.move(tmp_path / "keyframe-3", tmp_path / "checkpoint")
     trace = FilterTrace(tmp_path / "filters.npz", *first_filters(toolbox.layout, (28, 28)))
-    with pytest.warns(UserWarning, match="is made again from generation 3 on, before which breeding takes long$"):
+    with pytest.warns(UserWarning, match="is recomputed from generation 3: earlier ones would take long$"):
         evolve(toolbox.population(n=8), toolbox, 6, callbacks=[trace], **options)
     assert read(tmp_path / "filters.npz")["generations"].tolist() == [3, 4, 5, 6]
 

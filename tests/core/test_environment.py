@@ -68,9 +68,9 @@ def test_a_run_is_not_gone_on_with_where_bits_are_other(digits, tmp_path, monkey
     with pytest.raises(CheckpointError, match=f"{named}.*--force"):
         go(small(digits), 2, checkpoint=tmp_path)
     assert (tmp_path / "generations").read_bytes() == before
-    with pytest.warns(UserWarning, match="the last bits of a fitness may be others"):
+    with pytest.warns(UserWarning, match="the last bits of a fitness may differ"):
         go(small(digits), 2, checkpoint=tmp_path, force=True)
-    with pytest.warns(UserWarning, match="may be others"), Checkpoint(tmp_path, regardless=True) as checkpoint:
+    with pytest.warns(UserWarning, match="may differ"), Checkpoint(tmp_path, force=True) as checkpoint:
         go(small(digits), 3, checkpoint=checkpoint)
 
 

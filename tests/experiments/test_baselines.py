@@ -180,13 +180,13 @@ def test_a_run_leaves_what_the_experiment_leaves_with_any_workers(here, run, tmp
     [
         ([], "--method"),
         (["--method", "lbfgs"], "argument --method: must be sgd, adam, openai-es, random or easimple, got 'lbfgs'"),
-        (["--method", "adam", "--population", "20"], "argument --population: is for --method openai-es or random"),
-        (["--method", "random", "--rate", "1"], "argument --rate: is for --method sgd or adam or openai-es"),
-        (["--method", "adam", "--momentum", "0.9"], "argument --momentum: is for --method sgd"),
-        (["--method", "sgd", "--scale", "fan_in"], "argument --scale: is for --method openai-es"),
+        (["--method", "adam", "--population", "20"], "argument --population: needs --method openai-es or random"),
+        (["--method", "random", "--rate", "1"], "argument --rate: needs --method sgd or adam or openai-es"),
+        (["--method", "adam", "--momentum", "0.9"], "argument --momentum: needs --method sgd"),
+        (["--method", "sgd", "--scale", "fan_in"], "argument --scale: needs --method openai-es"),
         (
             ["--method", "adam", "--precision", "bfloat16"],
-            "argument --precision: is for --method openai-es or random",
+            "argument --precision: needs --method openai-es or random",
         ),
         (["--method", "openai-es", "--population", "3"], "argument --population: must be even, got 3"),
         (["--method", "openai-es", "--sigma", "0"], "argument --sigma: must be a number from 1e-06"),

@@ -62,7 +62,7 @@ def test_islands_learn_and_are_drawn(shown):
     printed = shown("islands", "--generations", 12, "--population", 12, "--islands", 3, "--every", 5)
     errors = [float(line.split()[-1]) for line in printed.splitlines()[:3]]
     assert max(errors) < 0.9  # the first are about 1
-    assert re.search(r"the best network tells \d+\.\d% of the points apart\n", printed)
+    assert re.search(r"the best network classifies \d+\.\d% of the points correctly\n", printed)
 
 
 def test_migration_sends_the_best_of_an_island_to_the_next(scripts):
@@ -262,7 +262,7 @@ def test_cartpole_says_what_is_missing(tmp_path):
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert answer.returncode == 2
-    line = "cartpole.py: error: gymnasium is not installed: pip install 'deap-nn[gymnasium]'\n"
+    line = "cartpole.py: error: gymnasium is not installed: pip install -c constraints.txt -e '.[gymnasium]'\n"
     assert answer.stderr == line
 
 

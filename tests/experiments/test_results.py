@@ -140,7 +140,7 @@ def test_runs_from_elsewhere_are_added_and_take_the_place_of_the_same(here, stud
     (tmp_path / "page" / "tiny.runs.csv.gz").unlink()
     answer = here(*arguments)
     assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
-    assert "has not both files of tiny" in answer.stderr
+    assert "lacks a file of tiny" in answer.stderr
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_runs_of_other_options_are_not_added_to_those_of_a_setting(tmp_path, set
         check_alike(
             [*kept, {"setting": "a", "seed": "2"}], [*now, {**now[0], "setting": "a", "options": "f00"}], tmp_path
         )
-    with pytest.raises(ValueError, match="x has other options or data than others of its own"):
+    with pytest.raises(ValueError, match="x has other options or data than other runs in it"):
         check_alike([], [{"setting": "x", "seed": str(i), "options": f"f{i}"} for i in range(2)], tmp_path)
 
 

@@ -143,9 +143,9 @@ def test_runs_from_before_an_option_was_there_are_taken(swept, here, digits_file
         ("seeds = [1]\n[[settings]]\nmodel = 'mlp'", "must be a table of options"),
         ("seeds = [1]\nmodel = 'mlp'\n[settings.a]", "model is none of"),
         ("seeds = [1]\n[settings.'../a']", "must be named by letters"),
-        ("seeds = [1]\n[settings.a]\noutput = 'x'", "output is not for a study to set"),
-        ("seeds = [1]\n[settings.a]\nbreeding = 'plain'", "breeding is not for a study to set"),
-        ("seeds = [1]\n[settings.a]\nthreads = 2", "threads is for [common] alone"),
+        ("seeds = [1]\n[settings.a]\noutput = 'x'", "a study cannot set output"),
+        ("seeds = [1]\n[settings.a]\nbreeding = 'plain'", "a study cannot set breeding"),
+        ("seeds = [1]\n[settings.a]\nthreads = 2", "threads is for [common] only"),
         ("seeds = [1, -1]\n[settings.a]\nmodel = 'mlp'", "argument --seed"),
         ("seeds = [1]\n[settings.a]\npopulation = 1", "settings.a: argument --population"),
         ("seeds = [1]\n[settings.a]\nheight = 1", "settings.a: unrecognized arguments"),
@@ -370,7 +370,7 @@ def test_what_is_no_run_is_not_removed(swept, here, digits_file, tmp_path):
     for make in (lambda path: path.write_text("mine"), lambda path: (path.mkdir(), (path / "mine").touch())):
         make(tmp_path / "out" / "mean-2")
         answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
-        assert (answer.returncode, "mean-2 is in the way, and no run" in answer.stderr.splitlines()[-1]) == (2, True)
+        assert (answer.returncode, "mean-2 is not the folder of a run" in answer.stderr.splitlines()[-1]) == (2, True)
         assert (tmp_path / "out" / "mean-2").exists()
         if (tmp_path / "out" / "mean-2").is_file():
             (tmp_path / "out" / "mean-2").unlink()

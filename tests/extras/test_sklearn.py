@@ -114,7 +114,7 @@ def test_several_targets_and_patience():
         ({"model": lambda features, outputs: outputs}, "model must return a Keras model, got int"),
         (
             {"model": lambda features, outputs: model_of(1)},
-            r"model must answer with 3 numbers a sample, got a shape of \(2, 1\) for two samples",
+            r"model must have 3 outputs a sample, got a shape of \(2, 1\) for two samples",
         ),
     ],
 )

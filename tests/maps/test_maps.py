@@ -290,7 +290,7 @@ def test_wrong_options_are_named_and_no_folder_is_made(light, tmp_path, digits_f
 def test_a_missing_extra_says_how_to_install_it(monkeypatch, name, package):
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, f"deap_nn.maps.{name}", raising=False)
-    message = re.escape(f"is not installed: pip install 'deap-nn[{name}]'")
+    message = re.escape(f"is not installed: pip install -c constraints.txt -e '.[{name}]'")
     with pytest.raises(ImportError, match=message), open_map(name):
         pass
 

@@ -114,5 +114,5 @@ class TestWithoutCurve:
         (tmp_path / "script.py").write_text(MAPPING)
         (tmp_path / "hosts").write_text("127.0.0.1\nother.invalid\n")
         answer = light("launch.py", "--hostfile", "hosts", "script.py")
-        said = "argument --hostfile: several hosts need a ZeroMQ with CURVE, which this pyzmq has not\n"
+        said = "argument --hostfile: several hosts need a pyzmq with CURVE, which the installed one lacks\n"
         assert (answer.returncode, answer.stdout, answer.stderr) == (2, "", f"launch.py: error: {said}")

@@ -37,7 +37,19 @@ def own(tmp_path_factory):
 
 
 def options(digits_file, *more):
-    return [MNIST, "--population", 12, "--data", digits_file, "--no-progress", "--preset", "mask", "--voters", 0, *more]
+    return [
+        MNIST,
+        "--population",
+        12,
+        "--data",
+        digits_file,
+        "--no-progress",
+        "--preset",
+        "mask",
+        "--ensemble",
+        0,
+        *more,
+    ]
 
 
 REPLAY = ("-m", "deap_nn.replay")
@@ -116,10 +128,10 @@ def test_another_file_than_the_run_began_with_is_refused(here, tmp_path, digits_
     (tmp_path / "elsewhere.keras").rename(file)
     assert checked("--resume", tmp_path / "run", "--generations", 2).keras == str(file)
     saved(small_model(), file)
-    with pytest.raises(InputError, match=r"argument --resume: .*own\.keras is not what it was when the run began"):
+    with pytest.raises(InputError, match=r"argument --resume: .*own\.keras has changed since the run began"):
         checked("--resume", tmp_path / "run", "--generations", 2)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    with pytest.raises(ValueError, match=r"own\.keras: is not what it was when the run began"):
+    with pytest.raises(ValueError, match=r"own\.keras: has changed since the run began"):
         toolbox_of(config, load_dataset("auto", digits_file))
 
 
@@ -131,7 +143,7 @@ def test_files_that_are_of_no_use_are_named(tmp_path, digits_file, own, checked)
         (["--keras", wrong], "argument --keras: model 'of_five' takes samples of shape (5,), the data have (28, 28)"),
         (["--keras", tmp_path / "none.keras"], f"argument --keras: {tmp_path / 'none.keras'}: no such file"),
         (["--keras", tmp_path / "broken.keras"], f"argument --keras: {tmp_path / 'broken.keras'}: cannot be loaded"),
-        (["--keras", own, "--model", "mlp"], "argument --model: is not for --keras, which names another"),
+        (["--keras", own, "--model", "mlp"], "argument --model: not with --keras, which names the model"),
         (["--init", tmp_path / "other.npz"], f"argument --init: {tmp_path / 'other.npz'}: must hold conv1/kernel"),
         (["--keras", own, "--init", wrong], f"argument --init: {wrong}: its weights must have the shapes"),
     ]:
@@ -179,7 +191,7 @@ def test_a_model_that_answers_otherwise_when_built_again_is_refused(digits_file)
     forgetful = Forgetful()
     forgetful.factor = 3.0
     model = keras.Sequential([keras.Input((28, 28)), forgetful, layers.Flatten(), layers.Dense(10)])
-    with pytest.raises(TypeError, match=r"answers otherwise when it is built again from its configuration"):
+    with pytest.raises(TypeError, match=r"has other outputs when it is built again from its configuration"):
         make_toolbox(model, digits_file, seed=1)
     inputs = keras.Input((28, 28))
     drawing = keras.Model(inputs, layers.Dense(10)(layers.Dropout(0.5)(layers.Flatten()(inputs), training=True)))

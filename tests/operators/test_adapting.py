@@ -356,7 +356,7 @@ class TestMadeToolbox:
         x = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         toolbox = make_toolbox(KerasProblem(model, x, x, loss="mse"), seed=1)
-        with pytest.raises(ValueError, match="ErrorScaled must say what the fitness is"):
+        with pytest.raises(ValueError, match="ErrorScaled needs a fitness that is an error or a cross-entropy"):
             toolbox.register("mutate", mutGaussianAdaptive, sigma=ErrorScaled(0.1), rng=np.random.default_rng(1))
         own = ErrorScaled(0.1, fitness="error")
         toolbox.register("mutate", mutGaussianAdaptive, sigma=own, rng=np.random.default_rng(1))

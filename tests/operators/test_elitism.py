@@ -95,7 +95,7 @@ def test_the_fitness_is_a_running_mean_of_the_batches(scores, batches):
         ({"elites": -1}, "elites must be at least 0"),
         (
             {"elites": 1, "step": 1.0, "mate": cxMean, "select": selMirrored},
-            "elites must be 0 where all the chosen are mated at once",
+            "elites must be 0 if children come from one centre",
         ),
         ({"elites": 1, "elite_batches": 0}, "elite_batches must be at least 1"),
     ],

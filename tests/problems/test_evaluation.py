@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import made_digits
 
-from deap_nn import Dataset, Individual, initScaled, make_toolbox
+from deap_nn import Dataset, Individual, KerasProblem, initScaled, make_toolbox
 from deap_nn.core.errors import WORST
 from deap_nn.data import image_files, loading, registry
 from deap_nn.genome.vectors import empty_vector
@@ -375,3 +375,21 @@ def test_data_are_loaded_once_a_process(digits_file, mlp, monkeypatch):
     for generation in range(3):
         Evaluate(problem(data, mlp, seed=99), generation)(individual_for(mlp))
     assert len(loaded) == 1
+
+
+def test_inputs_by_the_names_of_layers_are_those_of_the_models_own():
+    """Names in the form of Keras' own, which are no part of what a compiled network is known by, in another order."""
+    names = "input_layer", "input_layer_1"
+    x = {name: np.random.default_rng(place).normal(size=(40, 3)) for place, name in enumerate(names)}
+
+    def fitness(*names):
+        inputs = {name: keras.Input((3,), name=name) for name in names}
+        outputs = keras.layers.Dense(2)(keras.layers.Concatenate()([inputs[name] for name in names]))
+        problem = KerasProblem(keras.Model(inputs, outputs), x, np.arange(40) % 2)
+        toolbox = make_toolbox(problem, seed=1)
+        return toolbox.evaluate(toolbox.individual())
+
+    scorer.cache_clear()
+    first, second = fitness(*names), fitness(*names[::-1])
+    scorer.cache_clear()
+    assert second == fitness(*names[::-1]) != first

@@ -234,7 +234,7 @@ def test_an_objective_may_be_of_some_outputs():
             KerasProblem(model, x, y, loss=loss)
     for other in (keras.metrics.MeanSquaredError(), lambda outputs, targets: 0.0):
         with pytest.raises(
-            TypeError, match="loss must be a name or a Keras loss for each output where it names several"
+            TypeError, match="loss must be a name or a Keras loss for each output if it names several outputs"
         ):
             KerasProblem(model, x, y, loss={"c": "error", "r": other})
 
@@ -399,27 +399,31 @@ def test_answers_that_are_not_finite_are_the_worst(loss, worst):
         (
             {"loss": Scaled(5.0)},
             TypeError,
-            r"^loss Scaled cannot be built again: give it a get_config\(\) that tells k$",
+            r"^loss Scaled cannot be built again: give it a get_config\(\) that returns k$",
         ),
         (
             {"loss": Hidden(5.0)},
             TypeError,
-            r"^loss Hidden cannot be built again: give it a get_config\(\) that tells k, scale$",
+            r"^loss Hidden cannot be built again: give it a get_config\(\) that returns k, scale$",
         ),
         (
             {"loss": Strict(5.0)},
             TypeError,
-            r"^loss Strict cannot .* get_config\(\) of what __init__ takes, and define.*",
+            r"^loss Strict cannot .* get_config\(\) with the arguments of __init__, and define.*",
         ),
-        ({"loss": Told(dtype="float64")}, TypeError, r"^loss Told cannot be built .* get_config\(\) that tells dtype$"),
-        ({"loss": Listed(5.0)}, TypeError, r"^loss Listed cannot be built .* get_config\(\) that tells k$"),
-        ({"loss": Later().set(3.0)}, TypeError, r"^loss Later cannot be built .* get_config\(\) that tells k$"),
+        (
+            {"loss": Told(dtype="float64")},
+            TypeError,
+            r"^loss Told cannot be built .* get_config\(\) that returns dtype$",
+        ),
+        ({"loss": Listed(5.0)}, TypeError, r"^loss Listed cannot be built .* get_config\(\) that returns k$"),
+        ({"loss": Later().set(3.0)}, TypeError, r"^loss Later cannot be built .* get_config\(\) that returns k$"),
         ({"loss": wrapped(lambda t, p: t - p)}, TypeError, "^loss MeanMetricWrapper cannot .* at the top of a module$"),
         ({"from_logits": [True, False]}, ValueError, "from_logits must be True or False for each of 1 outputs"),
         (
             {"from_logits": True},
             ValueError,
-            "from_logits is for 'error' and 'cross_entropy': Keras' losses and metrics",
+            "from_logits is for 'error' and 'cross_entropy': set it in a Keras loss or metric",
         ),
         ({"loss": "error", "y": np.array(["a", "b"] * 20)}, ValueError, "error needs numbers as targets, got str32"),
         ({"validation_split": 1.0}, ValueError, "validation_split must be at least 0 and below 1, got 1.0"),

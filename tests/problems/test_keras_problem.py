@@ -138,10 +138,10 @@ def test_a_toolbox_says_what_does_not_go_with_a_problem():
         make_toolbox(problem, seed=1, batch_size=33)
     with pytest.raises(ValueError, match=r"container must have a fitness of 1 value\(s\), got 2"):
         make_toolbox(problem, **two_objectives())
-    with pytest.raises(ValueError, match="ErrorScaled must say what the fitness is"):
+    with pytest.raises(ValueError, match="ErrorScaled needs a fitness that is an error or a cross-entropy"):
         make_toolbox(problem, seed=1, sigma=ErrorScaled(0.1))
     with pytest.raises(
-        TypeError, match=r"data must be a name, a path, a Dataset or \(x, y\) where the model is no KerasProblem"
+        TypeError, match=r"data must be a name, a path, a Dataset or \(x, y\): only a KerasProblem has its own"
     ):
         make_toolbox("mlp", seed=1)
     frozen = dense(2)

@@ -199,6 +199,23 @@ def on_images(*first):
     return keras.Sequential([keras.Input((6, 6)), *first, layers.Flatten(), layers.Dense(5)])
 
 
+def by_operations():
+    inputs = keras.Input((6, 6))
+    return keras.Model(inputs, layers.Dense(5)(layers.Flatten()(inputs / 255)))
+
+
+class Scaling(keras.Model):
+    """A network that scales its inputs by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = on_images()
+        self(BYTES[:1])
+
+    def call(self, inputs):
+        return self.inner(keras.ops.cast(inputs, "float32") / 255)
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float32])
 def test_bytes_that_nothing_scales_are_warned_of_once(kind):
     y = np.tile(np.arange(5), 10)
@@ -208,6 +225,8 @@ def test_bytes_that_nothing_scales_are_warned_of_once(kind):
         KerasProblem(on_images(), BYTES.astype(kind), y, test_data=(BYTES.astype(kind), y))
     assert [warning.filename for warning in found] == [__file__]
     KerasProblem(on_images(layers.Rescaling(1 / 255)), BYTES.astype(kind), y)
+    KerasProblem(by_operations(), BYTES.astype(kind), y)
+    KerasProblem(Scaling(), BYTES.astype(kind), y)
     KerasProblem(on_images(), (BYTES // 2).astype(kind), y)  # as ages have it
     KerasProblem(on_images(), BYTES / 255.0, y)
     KerasProblem(on_images(), BYTES - 127.5, y)

@@ -155,7 +155,11 @@ def test_helpers_pass_weights_on():
         ({"class_weight": {"cat": 2.0}}, ValueError, "^class_weight must map classes, 0 and above, to finite weights"),
         ({"class_weight": {0: np.inf}}, ValueError, "^class_weight must map classes, 0 and above, to finite weights"),
         ({"class_weight": {0: 1}, "y": np.zeros((40, 2, 2))}, ValueError, "^class_weight needs one output and classes"),
-        ({"loss": lambda outputs, targets: 0.0}, ValueError, "^<lambda> needs a parameter sample_weight where samples"),
+        (
+            {"loss": lambda outputs, targets: 0.0},
+            ValueError,
+            "^<lambda> needs a parameter sample_weight, as the samples have weights$",
+        ),
         ({"validation_data": (x_of(), labels(), np.ones(3))}, ValueError, "^sample_weight must have a weight for each"),
         (
             {"validation_data": (x_of(),)},

@@ -140,6 +140,13 @@ def test_a_torn_last_record_is_cut_off(written):
         assert path.stat().st_size == ends[whole]
 
 
+def test_the_former_name_of_force_works_with_a_warning(tmp_path):
+    with pytest.warns(DeprecationWarning, match="regardless of Checkpoint is force now"):
+        checkpoint = Checkpoint(tmp_path, regardless=True)
+    with checkpoint:
+        assert checkpoint.force
+
+
 def test_damage_is_named_with_its_place(written):
     path, ends = written
     content, kept = path.read_bytes(), []
@@ -151,7 +158,7 @@ def test_damage_is_named_with_its_place(written):
         with pytest.raises(CheckpointError, match=rf"damaged at byte {ends[whole]}, in generation {whole}$"):
             Checkpoint(path.parent)
         assert path.read_bytes() == damaged
-        checkpoint = Checkpoint(path.parent, regardless=True)
+        checkpoint = Checkpoint(path.parent, force=True)
         assert len(checkpoint.past) == whole
         assert checkpoint.kept_aside.read_bytes() == damaged  # nothing is lost
         kept.append(checkpoint.kept_aside)
@@ -207,7 +214,7 @@ def test_what_a_checkpoint_cannot_do_is_refused(tmp_path):
     full.insert(toolbox.population(n=1)[0])
     for refused, said in (
         ({"breeding": "plain"}, "checkpoint needs breeding by recipes: breeding is 'plain'"),
-        ({"halloffame": full}, "halloffame must be empty under a checkpoint, which fills it again, got 1"),
+        ({"halloffame": full}, "halloffame must be empty under a checkpoint, which restores it, got 1"),
     ):
         with pytest.raises(ValueError, match=said):
             evolve(toolbox.population(n=4), toolbox, 1, seed=1, checkpoint=checkpoint, **refused)

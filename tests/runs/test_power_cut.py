@@ -92,7 +92,7 @@ def test_the_copy_of_damaged_records_is_on_the_disk_before_they_are_cut_off(fini
         truncate(handle, size)
 
     monkeypatch.setattr(os, "ftruncate", cut)
-    Checkpoint(tmp_path / "checkpoint", regardless=True).close()
+    Checkpoint(tmp_path / "checkpoint", force=True).close()
     assert disk.done[: disk.done.index(("cut",))] == [("sync", "damaged"), ("sync", "checkpoint")]
 
 

@@ -240,7 +240,7 @@ def test_a_script_goes_on_with_its_run(tmp_path, digits):
     go(1, settings={"sigma": Annealed(0.5, 0.1, 3), "place": tmp_path, "seed": 1})
     config = read_run(tmp_path / "run").config
     assert (config["sigma"], config["place"]) == ("Annealed(0.5, 0.1, 3)", repr(tmp_path))
-    with pytest.raises(ValueError, match="settings are not for a run to go on with"):
+    with pytest.raises(ValueError, match="settings are not for a resumed run"):
         go(3, again=True, settings={"seed": 2})
     best = min(go(3, again=True), key=lambda individual: individual.fitness.values)
     run = read_run(tmp_path / "run")
@@ -268,7 +268,7 @@ def test_what_is_caught_in_the_body_did_not_finish_all_the_same(tmp_path, error,
 def test_a_folder_is_for_one_run(tmp_path):
     with RunDirectory(tmp_path / "none"):
         pass
-    assert read_run(tmp_path / "none").status["error"] == "no run was told to the folder"
+    assert read_run(tmp_path / "none").status["error"] == "no run had this RunDirectory among its callbacks"
     with RunDirectory(tmp_path / "two") as directory:
         evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[directory])
         with pytest.raises(CallbackError, match="has a run already: make a RunDirectory for each"):
@@ -528,6 +528,6 @@ def test_names_of_a_runs_own_do_not_get_into_one_anothers_way(tmp_path):
 
 
 def test_a_folder_that_is_not_there_cannot_be_gone_on_with(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no such folder to go on with: '.*none'$"):
+    with pytest.raises(FileNotFoundError, match=r"no such folder to resume: '.*none'$"):
         RunDirectory(tmp_path / "none", again=True)
     assert not (tmp_path / "none").exists()

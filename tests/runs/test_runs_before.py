@@ -87,7 +87,7 @@ def test_it_has_a_report(here, folder):
 def test_a_run_by_a_former_name_is_the_same(here, tmp_path, name):
     """Members are bred from the same streams, with the same arguments."""
     options = ["--preset", name, "--population", 8, "--generations", 4, "--batch-size", 16, "--validation-size", 100]
-    options += ["--seed", 3, "--voters", 0]
+    options += ["--seed", 3, "--ensemble", 0]
     folder = BEFORE / name
     network = ("--dataset", "mnist5k", "--keras", folder / "model.keras")
     answer = here(MNIST, *options, *network, "--output", tmp_path / "now")
@@ -211,9 +211,7 @@ def test_a_run_without_its_checkpoint_says_what_helps(here, tmp_path, left):
     before = (folder / "logbook.csv").read_bytes()
     answer = here(MNIST, "--resume", folder, "--generations", 6, "--regardless", "--no-progress")
     assert answer.returncode == 2
-    assert (
-        f"argument --resume: {folder} has no checkpoint, without which its generations cannot be bred" in answer.stderr
-    )
-    assert "or begin anew with the settings of" in answer.stderr
+    assert f"argument --resume: {folder} has no checkpoint, which a resume needs: put" in answer.stderr
+    assert "or start a new run with the settings of" in answer.stderr
     assert (folder / "logbook.csv").read_bytes() == before
     assert (folder / "checkpoint").exists() is (left != "nothing")

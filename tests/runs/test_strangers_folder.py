@@ -247,7 +247,7 @@ def test_filters_of_all_memory_are_not_read_and_made_again(folder, digits_file):
     assert resume(whole, digits_file).returncode == 0
     bomb(folder / "filters.npz", "<f2", "generations", "filters", "matrix")
     answer = resume(folder, digits_file)
-    assert "filters.npz: cannot be read (unpacks to more than 67,108,864 bytes): it is made again" in answer.stderr
+    assert "filters.npz: cannot be read (unpacks to more than 67,108,864 bytes): it is recomputed" in answer.stderr
     assert (folder / "filters.npz").read_bytes() == (whole / "filters.npz").read_bytes()
 
 
@@ -377,7 +377,7 @@ def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_written(f
     (folder / name).mkdir()
     before = contents(folder)
     said = only_line(resume(folder, digits_file))
-    assert f"{name} is a folder, where the run writes a file: move it away" in said
+    assert f"{name} is a folder, but the run writes a file there: move it away" in said
     assert contents(folder) == before
 
 
@@ -403,7 +403,7 @@ def test_a_picture_is_of_a_known_format_and_size(tmp_path):
     from PIL import Image
 
     Image.new("L", (30, 30), 255).save(tmp_path / "picture.ico")
-    with pytest.raises(InputError, match="no picture in PNG, JPEG"):
+    with pytest.raises(InputError, match="must be a picture in PNG, JPEG"):
         read_picture(str(tmp_path / "picture.ico"))
     Image.new("1", (MOST_PIXELS // 1000 + 1, 1000)).save(tmp_path / "large.png")
     with pytest.raises(InputError, match="has 50,001,000 pixels, at most 50,000,000 are read"):

@@ -1,1 +1,1 @@
-"""The wiring of a DEAP toolbox, and its clock."""
+"""The wiring of a DEAP toolbox, and the clock that counts its generations."""

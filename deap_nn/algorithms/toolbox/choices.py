@@ -1,4 +1,4 @@
-"""Which arguments of `make_toolbox` go together, and what follows from the others."""
+"""The arguments of `make_toolbox`: checks of combinations, and values that follow from other arguments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deap_nn.problems.wiring import Batches, Scoring, of_keras_problem, of_label
 
 
 def check_for_algorithm(algorithm: str, of_pairs: Mapping[str, Any], others: Mapping[str, Any], former: bool) -> None:
-    """Raise ValueError if an argument is given that the algorithm does not use, naming the preset that does."""
+    """Raise ValueError if the algorithm does not use a given argument; the message names the preset that uses it."""
     around_centre = SETTINGS[algorithm]["step"] is not None
     if around_centre:
         for name, value in (*of_pairs.items(), ("crossover", others["crossover"])):
@@ -44,7 +44,7 @@ def scoring_of(
     batches: Batches,
     container: Any,
 ) -> Scoring:
-    """Return what scores the individuals: a `KerasProblem`, given or made of (x, y), or labelled data."""
+    """Return the scoring of the individuals, by a `KerasProblem`, which may be made of (x, y), or on labelled data."""
     if isinstance(data, tuple) and not isinstance(data, Dataset) and not isinstance(model, KerasProblem):
         if isinstance(model, str):
             raise TypeError("data of (x, y) need a Keras model; for a model by name give a Dataset")
@@ -52,24 +52,25 @@ def scoring_of(
         if len(data) not in (2, 3):
             raise ValueError(f"data must be (x, y) or (x, y, sample_weight), got a tuple of {len(data)}")
         model, data, fitness = KerasProblem(model, data, loss=loss, precision=precision), None, None
-        precision = "float32"  # it is the problem's now
+        precision = "float32"  # the problem has the given precision, and the check below is passed
     if isinstance(model, KerasProblem):
         own = [objective.kind for objective in model.objectives]
         if data is not None or (fitness is not None and own != [fitness]) or precision != "float32":
             raise ValueError("data, fitness and precision are not for a KerasProblem, which has its own")
         return of_keras_problem(model, its_fitness.weights, batches, says=container is not Individual)
     if data is None:
-        raise TypeError("data must be a name, a path, a Dataset or (x, y) where the model is no KerasProblem")
+        raise TypeError("data must be a name, a path, a Dataset or (x, y): only a KerasProblem has its own")
     fitness = fitness or usual_fitness
     if len(its_fitness.weights) == 1 and its_fitness.weights[0] > 0:
-        warnings.warn(f"container is maximised, and evaluate gives the {fitness}: register another", stacklevel=3)
+        reason = f"container has a fitness that is maximised, but evaluate returns the {fitness}"
+        warnings.warn(f"{reason}: register another evaluate, or take a negative weight", stacklevel=3)
     return of_labelled_data(model, data, fitness, precision, batches)
 
 
 def usual_sigma(
     kind: Literal["es", "pairs"], fitness: str | None, usual: Mapping[str, Any], former: bool
 ) -> Adaptation:
-    """Return the sigma of a preset, by what the fitness is."""
+    """Return the sigma of a preset, which depends on the kind of fitness."""
     if kind == "es":
         return Annealed(usual["sigma"], usual["final_sigma"] * usual["sigma"])
     if fitness is not None:

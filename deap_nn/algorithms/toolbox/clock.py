@@ -1,4 +1,4 @@
-"""The generation that a toolbox is in."""
+"""The present generation of a toolbox."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from deap_nn.operators.adaptation.selections import Adapting, Count, adaptations
 
 
 class Clock(Count):
-    """The generation that a toolbox is in: it moves the mini-batch on and shows the population to the adaptation.
+    """The present generation of a toolbox. It sets the mini-batch and updates the adaptation with the population.
 
     Parameters
     ----------
     toolbox : deap.base.Toolbox
-        Whatever is registered as its ``evaluate`` and ``mutate`` when the generation changes is told, and so is what is
-        registered as ``evaluate`` now, which another may call.
+        A change of the generation is set on the functions that are then registered as ``evaluate`` and ``mutate``. It
+        is also set on the first registered ``evaluate``, which a later one may call.
 
     Attributes
     ----------
     generation : int
-        The present one.
+        The present generation.
     generations : int or None
-        The number of generations of the run, where it is known.
+        The number of generations of the run; None if it is not known.
     runs : int
-        How often it was reset.
+        The number of resets.
     """
 
     generations: int | None = None
@@ -43,7 +43,7 @@ class Clock(Count):
 
     @property
     def adaptation(self) -> Adaptation | None:
-        """What the registered mutation takes its sigma from, if that is an adaptation."""
+        """The adaptation that gives the registered mutation its sigma; None if the sigma is a number."""
         sigma = Registered.read(self.toolbox).sigma
         if not is_adaptation(sigma):
             return None
@@ -62,23 +62,23 @@ class Clock(Count):
         return float(sigma) if isinstance(sigma, Real) else sigma
 
     def _others(self) -> list[Adaptation]:
-        """Return the adaptations that the registered selection updates beside that of the mutation."""
+        """Return the adaptations that the registered selection updates, without the mutation's."""
         own, found = self.adaptation, adaptations_of(Registered.read(self.toolbox).select)
         return [other for other in found if is_adaptation(other) and other is not own and not isinstance(other, Clock)]
 
     def watch(self, evaluate: Callable[..., Any]) -> None:
-        """Set each new generation on a registered evaluation, also once another is registered that may call it."""
+        """Keep the first registered evaluation: it gets each new generation, as a later one may call it."""
         if self._first is None:
             self._first = evaluate
 
     def _set(self, generation: int) -> None:
         self.generation = generation
         for evaluate in (self._first, self.toolbox.evaluate):
-            for told in told_of(evaluate):
-                told.generation = generation
+            for function in told_of(evaluate):
+                function.generation = generation
 
     def reset(self, generations: int | None = None) -> None:
-        """Go back to generation 0 and the first sigma, at the start of a run of a number of generations."""
+        """Return to generation 0 and the first sigma; `generations` is the number of generations of the new run."""
         self.generations = self.generations if generations is None else generations
         self.runs += 1
         self._set(0)
@@ -93,18 +93,18 @@ class Clock(Count):
         return state | ({"others": others} if any(others) else {})
 
     def restore(self, generation: int, adaptation: Mapping[str, Any]) -> None:
-        """Go to a generation, and put the adaptations into the state that they had then."""
+        """Set a generation, and restore the states that the adaptations had in it."""
         self._set(generation)
         state = dict(adaptation)
         for other, kept in zip(self._others(), state.pop("others", ()), strict=False):
             other.restore(kept)
-        if "generations" in state:  # those that the run was begun with
+        if "generations" in state:  # a resumed run may have more, but its schedule keeps its first length
             self.generations = int(state["generations"])
         if self.adaptation is not None:
             self.adaptation.restore(state)
 
     def advance(self, individuals: Sequence[Any]) -> None:
-        """Begin the next generation, whose parents come from the evaluated `individuals`."""
+        """Begin the next generation; the evaluated `individuals` include its parents."""
         self._set(self.generation + 1)
         adaptation = self.adaptation
         if adaptation is not None:
@@ -112,7 +112,7 @@ class Clock(Count):
         note_update(adaptation, self.generation)
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
-        """Advance, as `adapting` asks of it, unless all `individuals` were scored in earlier generations."""
+        """Advance, unless all `individuals` were scored in earlier generations; `adapting` calls this."""
         if not individuals or not all(map(self._is_of_before, individuals)):
             self.advance(individuals)
             return
@@ -120,7 +120,7 @@ class Clock(Count):
             note_update(adaptation, self.generation)
 
     def _is_of_before(self, individual: Any) -> bool:
-        """Return whether the fitness of an individual is what ``evaluate`` gave in an earlier generation."""
+        """Return whether ``evaluate`` returned the fitness of an individual in an earlier generation."""
         generation, values = getattr(individual, "scored_in", None) or (self.generation, ())
         if generation >= self.generation:
             return False
@@ -128,12 +128,12 @@ class Clock(Count):
 
 
 class GenerationalSelect(Adapting):
-    """The selection of toolboxes that were pickled before there was `adapting`."""
+    """The selection in pickles of toolboxes from before `adapting` existed."""
 
     def __init__(self, clock: Clock, operator: Callable[..., list[Any]]) -> None:
         super().__init__(operator, clock)
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Take the state of such a pickle."""
+        """Restore the state of such a pickle."""
         self.operator = state["operator"]
         self.adaptations = state["adaptations"] if "adaptations" in state else (state["clock"],)

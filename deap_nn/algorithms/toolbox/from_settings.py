@@ -1,4 +1,4 @@
-"""The toolbox of a run, wired by the settings that its folder keeps."""
+"""The toolbox of a run, wired from the settings in its folder."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from deap_nn.runs.config import digest_of
 
 OTHERWISE = {"model", "data", "preset", "sigma", "population", "generations"}
 TAKEN = inspect.signature(make_toolbox).parameters.keys() - OTHERWISE
-"""The settings that `make_toolbox` takes as they are."""
+"""The settings that are passed to `make_toolbox` unchanged."""
 
 
 def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
-    """Return the toolbox of a run, wired by the settings that ``config.json`` keeps.
+    """Return the toolbox of a run, wired from the settings in its ``config.json``.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def toolbox_of(settings: Mapping[str, Any], dataset: Dataset) -> base.Toolbox:
 
 
 def _preset_of(settings: Mapping[str, Any]) -> str:
-    """Return the name of a run's algorithm, which older runs call otherwise; all its arguments are in the settings."""
+    """Return the present name of a run's algorithm: older runs have other names, but all arguments are settings."""
     around_centre, name = settings.get("step") is not None, str(settings.get("preset"))
     if name in SETTINGS and (SETTINGS[name]["step"] is not None) == around_centre:
         return name
@@ -64,17 +64,17 @@ def _preset_of(settings: Mapping[str, Any]) -> str:
 
 
 def _same_file(settings: Mapping[str, Any], name: str) -> Path:
-    """Return the file that a setting names, if it is there and what it was when the run began."""
+    """Return the file that a setting names; ValueError if it is missing or has changed since the run began."""
     path, digest = Path(settings[name]), settings.get(f"{name}_sha256")
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     if digest is not None and digest_of(path) != digest:
-        raise ValueError(f"{path}: is not what it was when the run began")
+        raise ValueError(f"{path}: has changed since the run began")
     return path
 
 
 def _adaptation_of(settings: Mapping[str, Any]) -> Adaptation:
-    """Return what the strength of mutation goes by."""
+    """Return the adaptation of the mutation's sigma."""
     schedule, sigma = settings["schedule"], settings["sigma"]
     if schedule == "error":
         return ErrorScaled(sigma)

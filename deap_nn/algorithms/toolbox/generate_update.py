@@ -47,7 +47,7 @@ class GenerateUpdate:
         self._run = 0
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Take the state of a pickle; the breeder of one that was made before there were strategies is made anew."""
+        """Restore a pickle; one from before strategies existed has another breeder, which is made again when needed."""
         vars(self).update(state)
         if not hasattr(self._breeder, "reproduction"):
             self._breeder = None
@@ -79,7 +79,7 @@ class GenerateUpdate:
         Parameters
         ----------
         population : sequence
-            What `generate` returned, or individuals in its place that were changed or made otherwise.
+            The population that `generate` returned, also if its individuals were changed or replaced.
 
         Raises
         ------
@@ -109,7 +109,7 @@ class GenerateUpdate:
             self._centre = self._next_centre(chosen, generation)
 
     def _next_centre(self, chosen: Sequence[Any], generation: int) -> Vector:
-        """Return the centre of the next generation, made from recipes where the members are as they were bred."""
+        """Return the centre of the next generation, from recipes if no member's weights were changed."""
         before = self._centre
         if before is None:
             raise ValueError("update needs the population that generate returned")
@@ -125,11 +125,11 @@ class GenerateUpdate:
         return copied_vector(centre.flat)
 
     def _recipe_of(self, individual: Any, generation: int) -> Recipe | None:
-        """Return the recipe of a member of this generation, or None where its weights are not those of the recipe."""
+        """Return the recipe of a member of this generation, or None if the recipe does not give its weights."""
         recipe = getattr(individual, "recipe", None)
         if not isinstance(recipe, Recipe) or recipe.generation != generation or not isinstance(individual, WeightList):
             return None
-        if getattr(individual, "make", None) is not None:  # nobody has read its weights, so nobody has changed them
+        if getattr(individual, "make", None) is not None:  # weights that were never read cannot have been changed
             return recipe
         if self._breeder is None or self._centre is None or individual.shapes != self._breeder.shapes:
             return None
@@ -137,7 +137,7 @@ class GenerateUpdate:
         return recipe if bred.tobytes() == individual.flat.tobytes() else None
 
     def _breeder_now(self) -> Breeder:
-        """Return what the children of this generation have in common, by what is registered now."""
+        """Return the breeder of this generation's children, made from the functions that are registered now."""
         toolbox = self.toolbox
         breeder = breeder_of(toolbox.population(n=1), toolbox, seed=toolbox.seed, cxpb=1.0, mutpb=1.0)
         if isinstance(breeder, str):
@@ -147,7 +147,7 @@ class GenerateUpdate:
 
 
 def _worth(individual: Any) -> tuple[float, ...]:
-    """Return the weighted fitness values; what is no number is the worst, as `evolve` has it."""
+    """Return the weighted fitness values; NaN is the worst value, as in `evolve`."""
     return tuple(-math.inf if math.isnan(value) else value for value in individual.fitness.wvalues)
 
 
@@ -159,7 +159,7 @@ def _bred(breeder: Breeder, centre: Vector, recipe: Recipe) -> Vector:
 
 
 def check_named(toolbox: base.Toolbox) -> None:
-    """Raise ValueError if ``generate`` or ``update`` of a strategy is registered anew, which `evolve` does not call."""
+    """Raise ValueError if a strategy has another ``generate`` or ``update`` registered: `evolve` calls neither."""
     if not isinstance(toolbox, StrategyToolbox):
         return
     found = Registered.read(toolbox)

@@ -28,18 +28,18 @@ from deap_nn.operators.recombination import cxMean
 from deap_nn.operators.selection import is_log_rank, operator_of
 
 CLOCKED = {"evaluate": Evaluating, "update": Updating}
-"""The registered functions whose calls the clock sees."""
+"""The wrappers of registered functions that report their calls to the clock."""
 
 
 class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
-    """A DEAP toolbox in which whatever is registered as ``select`` begins the next generation.
+    """A DEAP toolbox in which any function registered as ``select`` begins the next generation.
 
     Parameters
     ----------
     layout : Layout
         The shapes and names of the weight matrices.
     seed : int
-        The seed of the toolbox, which is that of a run by `evolve` if none is given there.
+        The seed of the toolbox, and of a run by `evolve`.
     algorithm : str
         The name of the algorithm, such as ``"ga"``.
     container : callable
@@ -50,7 +50,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
     Attributes
     ----------
     clock : Clock
-        The generation, and what follows it.
+        The present generation.
     """
 
     def __init__(
@@ -79,13 +79,14 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         if alias == "mutate" and hasattr(self, "evaluate"):
             name_fitness(kargs.get("sigma"), Traits(operator_of(self.evaluate)).problem)
         if alias == "weigh" and Registered.read(self).step is None:
-            raise ValueError("weigh: a genetic algorithm selects parents; preset='es' weighs all members")
+            raise ValueError("weigh needs preset='es': a genetic algorithm has no recombination weights")
         super().register(alias, function, *args, **kargs)
         if alias == "evaluate":
             self.clock.watch(self.evaluate)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # A script may assign ``toolbox.select = ...``, and `decorate` does, without a call of `register`.
+        # `register` and `decorate` of DEAP, and scripts (``toolbox.select = ...``), all end in an assignment: here the
+        # clock is attached to each function that it has to follow.
         if name == "select" and operator_of(value) is not tools.selRandom:
             if not any(found is self.clock for found in adaptations_of(value)):
                 value = partial(adapting(value, self.clock))
@@ -96,7 +97,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         super().__setattr__(name, value)
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Take the state of a pickle, in which what the clock sees is not bound to it."""
+        """Restore a pickle, which has the functions without the clock's wrappers: assigning them wraps them again."""
         self.__dict__.update(state)
         for name in state.keys() & {"map", *CLOCKED}:
             setattr(self, name, state[name])
@@ -117,7 +118,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         if registered.problem is not None:
             parts["batch"] = registered.problem.batch_size
         parts["generation"] = self.clock.generation
-        with contextlib.suppress(ValueError):  # an `Annealed` without a length has none after generation 0
+        with contextlib.suppress(ValueError):  # an `Annealed` without a length raises after generation 0
             parts["sigma"] = self.clock.sigma
         if Traits(operator_of(registered.evaluate)).is_of_problem:
             parts["fitness"] = ", ".join(objective.name for objective in registered.problem.objectives)
@@ -138,12 +139,12 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
     def next_generation(self, population: Sequence[Any]) -> None:
         """Begin the next generation after the evaluated `population`: for loops that never call ``select``.
 
-        The next evaluation is on the next mini-batch, and the adaptation of sigma has seen the population.
+        The adaptation of sigma is updated with the population, and evaluations use the next mini-batch.
         """
         self.clock.advance(population)
 
     def from_vector(self, vector: ArrayLike) -> Any:
-        """Return an individual without a valid fitness, whose weights are a copy of a vector.
+        """Return an individual without a valid fitness, with a copy of a vector as its weights.
 
         Parameters
         ----------
@@ -156,27 +157,27 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
             If it has another shape.
         """
         made = self.container(self.layout.unpack(vector))
-        made.scored_in = None  # it is no founder
+        made.scored_in = None  # `Evaluating` counts individuals without this attribute as founders
         return made
 
     def evaluate_many(self, individuals: Iterable[Any]) -> list[Any]:
-        """Return the fitness of some individuals or vectors, in their order: ``evaluate`` by way of ``map``.
+        """Return the fitness of individuals or vectors, in their order, by ``map`` and ``evaluate``.
 
-        The map sends small networks in groups, which have the bits of a call for each.
+        The map sends small networks in groups; the results have the same bits as single calls.
         """
         return list(self.map(self.evaluate, individuals))
 
     def plan(self, members: int, generations: int) -> None:
-        """Note the size of a run by `evolve`, from which follow the step and the length of a schedule."""
+        """Note the size of a run by `evolve`: an evolution strategy needs it for its step."""
 
     def __getattr__(self, name: str) -> Any:
-        why = self._why_not(name)
-        said = f"{name}: {why}" if why else f"{type(self).__name__!r} object has no attribute {name!r}"
-        raise AttributeError(said, name=name, obj=self)  # by which Python asks if another name was meant
+        reason = self._why_not(name)
+        message = f"{name}: {reason}" if reason else f"{type(self).__name__!r} object has no attribute {name!r}"
+        raise AttributeError(message, name=name, obj=self)  # from `name` and `obj` Python suggests a similar name
 
     @staticmethod
     def _why_not(alias: str) -> str | None:
-        """Return the reason that the algorithm lacks something which DEAP's loops read, None for any other name."""
+        """Return why the algorithm lacks a function of DEAP's loops, or None for any other name."""
         if alias not in ("generate", "update"):
             return None
         return (
@@ -185,16 +186,16 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
 
 
 TAKING_THE_BEST = (tools.selBest, tools.selWorst, tools.selNSGA2, tools.selNSGA3, tools.selSPEA2)
-"""They select among more individuals than they are asked for, as parents and children together."""
+"""Selections of the best from a larger set, such as parents and children together: from a population they take all."""
 
 
 def check_called(toolbox: base.Toolbox, members: int) -> None:
-    """Raise ValueError if the loop of a toolbox' algorithm would not call something that is registered, naming it.
+    """Raise ValueError with the name of a registered function that the loop of the toolbox's algorithm would not call.
 
     Parameters
     ----------
     toolbox : deap.base.Toolbox
-        Any; one with a ``step``, or another strategy that shares parents, breeds the children of one centre.
+        Any toolbox. With a ``step``, or another strategy that shares parents, it breeds children of one centre.
     members : int
         The size of the population.
     """
@@ -203,36 +204,36 @@ def check_called(toolbox: base.Toolbox, members: int) -> None:
         check_whole(registered.sigma, "sigma")
     around_centre, weigh, select = reproduction.shares_parents, reproduction.weigh, registered.select
     if around_centre and isinstance(words_of(toolbox.mutate).get("sigma"), SelfAdaptive):
-        raise ValueError("mutate: SelfAdaptive is not for an evolution strategy, whose members share one sigma")
+        raise ValueError("mutate: SelfAdaptive is not for an evolution strategy: its members share one sigma")
     if around_centre and words_of(toolbox.mutate).get("bounds") is not None:
-        raise ValueError("mutate: bounds are not for an evolution strategy, whose centre they would move")
+        raise ValueError("mutate: bounds are not for an evolution strategy: they would move its centre")
     if around_centre and operator_of(registered.mate or cxMean) is not cxMean:
-        raise ValueError("mate is not called where a toolbox has a step: children come from one centre")
+        raise ValueError("mate is not called if a toolbox has a step: children come from one centre")
     if weigh is not None:
         weights_of(weigh, members)
         if select is not None and not is_log_rank(select):
-            raise ValueError("select is not called where weigh says how much each counts: delete toolbox.weigh to draw")
+            raise ValueError("select is not called if the toolbox has a weigh: delete toolbox.weigh to draw parents")
     elif operator_of(select) in TAKING_THE_BEST:
         name = operator_of(select).__name__
-        raise ValueError(f"select: the number of parents is that of the members, which is all of them with {name}")
+        raise ValueError(f"select: {name} would take all members: register one that draws, such as selTournament")
     if around_centre and registered.elites:
-        raise ValueError(f"elites must be 0 where all the chosen are mated at once, got {registered.elites!r}")
+        raise ValueError(f"elites must be 0 if children come from one centre, got {registered.elites!r}")
 
 
 def name_fitness(sigma: Any, problem: Any) -> None:
-    """Let an `ErrorScaled` sigma that does not say what the fitness is go by that of a problem, if there is one.
+    """Set the kind of fitness of an `ErrorScaled` sigma to the problem's, if it has none and there is a problem.
 
     Raises
     ------
     ValueError
-        If it is neither an error nor a cross-entropy.
+        If the problem's fitness is neither an error nor a cross-entropy.
     """
     if not isinstance(sigma, ErrorScaled) or sigma.fitness is not None or problem is None:
         return
     if problem.fitness is None:
         raise ValueError(
-            "ErrorScaled must say what the fitness is where that is not an error or a cross-entropy; "
-            "Annealed and the other adaptations go without"
+            "ErrorScaled needs a fitness that is an error or a cross-entropy: take Annealed or SelfAdaptive, "
+            "or give ErrorScaled(fitness='error') or 'cross_entropy'"
         )
     sigma.fitness = problem.fitness
 
@@ -247,7 +248,7 @@ class StrategyToolbox(MadeToolbox):
     sampling : {"independent", "mirrored"}
         As for `make_toolbox`.
     step : float, optional
-        As for `make_toolbox`. Left out, `usual_step`.
+        As for `make_toolbox`; `usual_step` if left out.
     """
 
     def __init__(
@@ -260,7 +261,7 @@ class StrategyToolbox(MadeToolbox):
 
     @property
     def step(self) -> float | Literal["usual"]:
-        """How far the centre moves; "usual" as long as no size of the run is known."""
+        """The step of the centre; "usual" while the size of the run is not known."""
         if self._step is not None:
             return self._step
         if self._planned is None and (self.members is None or self.generations is None):
@@ -274,7 +275,7 @@ class StrategyToolbox(MadeToolbox):
         self._step = value
 
     def plan(self, members: int, generations: int) -> None:
-        """Note the size of a run by `evolve`; a number that `make_toolbox` was given has to agree, or takes its place.
+        """Note the size of a run by `evolve`; a number of generations from `make_toolbox` replaces the run's.
 
         Raises
         ------
@@ -286,23 +287,23 @@ class StrategyToolbox(MadeToolbox):
         self._planned = members, generations if self.generations is None else self.generations
 
     def named(self) -> tuple[int, int]:
-        """Return the size of the population and the number of generations that `make_toolbox` was given.
+        """Return the arguments ``population`` and ``generations`` of `make_toolbox`.
 
         Raises
         ------
         ValueError
-            If one of them was not given.
+            If one of them is missing.
         """
         if self.members is None or self.generations is None:
             raise ValueError(
-                "generate needs to know the run: make_toolbox(..., preset='es', population=N, generations=G)"
+                "generate needs the size of the run: make_toolbox(..., preset='es', population=N, generations=G)"
             )
         return self.members, self.generations
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute, as `register` does; ValueError for ``mate``, and ``select`` without mirrored sampling."""
+        """Set an attribute; ValueError for ``mate``, and for ``select`` without mirrored sampling."""
         if name == "mate" or (name == "select" and self.sampling != "mirrored"):
-            raise ValueError(f"{name}: {self._why_not(name)}")  # nothing would call it
+            raise ValueError(f"{name}: {self._why_not(name)}")  # no loop would call it
         super().__setattr__(name, value)
 
     def next_generation(self, population: Sequence[Any]) -> None:
@@ -313,5 +314,7 @@ class StrategyToolbox(MadeToolbox):
     def _why_not(alias: str) -> str | None:
         if alias not in ("mate", "select"):
             return None
-        what = "no pairwise crossover" if alias == "mate" else "no selection of parents: all members count by rank"
-        return f'an evolution strategy has {what}; eaGenerateUpdate runs it, and make_toolbox(..., preset="ga") has one'
+        reason = "no pairwise crossover" if alias == "mate" else "no selection of parents: all members count by rank"
+        return (
+            f'an evolution strategy has {reason}; eaGenerateUpdate runs it, and make_toolbox(..., preset="ga") has one'
+        )

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import keras
 
 LARGEST_STEP = 1e6
-"""No step of `make_toolbox` is as large."""
+"""Steps of `make_toolbox` must be smaller than this."""
 
 
 def make_toolbox(
@@ -79,113 +79,117 @@ def make_toolbox(
 ) -> base.Toolbox:
     """Wire a DEAP toolbox for evolving the weights of a model on labelled data.
 
-    `preset` names the algorithm, and an argument that is given takes the place of the preset's. DEAP's own loops run on
-    the toolbox: ``eaSimple``, ``eaMuPlusLambda`` and ``eaMuCommaLambda`` on "ga" and "article", ``eaGenerateUpdate`` on
-    "es"; and `evolve` runs on all. Anything may be registered anew. Whatever is registered as ``select`` begins a new
-    generation when it is called: a new mini-batch, and a new sigma. A loop that never selects calls
+    `preset` names the algorithm; an argument that is given replaces the preset's value. DEAP's own loops run on the
+    toolbox: ``eaSimple``, ``eaMuPlusLambda`` and ``eaMuCommaLambda`` on "ga" and "article", ``eaGenerateUpdate`` on
+    "es". `evolve` runs on all. Any function may be replaced by ``register``. A call of the function that is registered
+    as ``select`` begins a new generation, with a new mini-batch and a new sigma. A loop without ``select`` calls
     ``toolbox.next_generation(population)``.
 
     Parameters
     ----------
     model : str, keras.Model or KerasProblem
-        ``"mnist_deep"``, ``"lenet5"``, ``"mlp"``, or a built Keras model whose outputs are logits or a softmax over
-        classes. For any other, and other data or fitness, a `KerasProblem`, which has both.
+        ``"mnist_deep"``, ``"lenet5"``, ``"mlp"``, or a built Keras model with logits or a softmax over classes as its
+        outputs. For any other model, data or fitness, a `KerasProblem`, which holds all three.
     data : str, path, Dataset or (x, y)
-        A name that ``load_dataset`` knows, a file or folder, or the data themselves; nothing for a `KerasProblem`. A
-        tuple of inputs and targets, and maybe sample weights, makes a `KerasProblem` of the model, with the loss that
-        it is compiled with, or else the cross-entropy.
+        A name that ``load_dataset`` knows, a file or folder, or the data themselves; None for a `KerasProblem`. A
+        tuple of inputs, targets and optionally sample weights makes a `KerasProblem` with the model, and with the loss
+        of a compiled model, or else the cross-entropy.
     seed : int
-        Decides everything random; `evolve` takes it for its own.
+        The seed of all random numbers, also in `evolve`.
     preset : {"ga", "es", "article"}
-        A genetic algorithm: four parents crossed by a random mask, Gaussian mutation whose sigma follows the error,
-        selection by rank from the best quarter, the very best boosted. Or an evolution strategy: children around one
-        centre, with ``generate`` and ``update`` in place of ``mate`` and ``select``. Or the article's settings.
+        A genetic algorithm: a random mask crosses four parents, the sigma of a Gaussian mutation follows the error, and
+        selection is by rank from the best quarter, with a boost for the best member. Or an evolution strategy: children
+        around one centre, with ``generate`` and ``update`` in place of ``mate`` and ``select``. Or the article's
+        settings.
     population, generations : int, optional
-        The number of members and the number of generations after the initial one, each at least 1 and 0. `evolve` knows
-        them by itself; ``eaGenerateUpdate`` needs them, and a `Annealed` sigma without a length the second.
+        The number of members, at least 1, and of generations after the initial one, at least 0. `evolve` needs neither
+        here; ``eaGenerateUpdate`` needs both, and an `Annealed` sigma without a length needs the second.
     fitness : {"error", "cross_entropy"}, optional
         The quantity to minimise on the mini-batch: the error rate, or the mean cross-entropy in nats; a `KerasProblem`
-        has its own. The preset's if left out: "error" for "article", else "cross_entropy".
+        has its own. If left out, "error" for "article", else "cross_entropy".
     batch_size : int, optional
-        Samples in a mini-batch, at least 1 and at most the training samples. If left out 64, or all if they are fewer.
+        Samples in a mini-batch, at least 1 and at most all training samples. If left out, 64, or all if there are
+        fewer.
     batch_generations : int
-        The number of generations that a mini-batch serves, at least 1.
+        The number of generations that use the same mini-batch, at least 1.
     validation_size : int
         The number of validation samples that score the best of each generation; all, if there are fewer.
     container : callable
-        Makes an individual of a list of matrices; a class made by ``creator.create`` of `WeightList`, or `Individual`.
-        Its fitness says which values are minimised and which maximised: for Keras' metrics and several objectives it
-        has to be given.
+        Makes an individual of a list of matrices: a class made by ``creator.create`` from `WeightList`, or
+        `Individual`. The weights of its fitness set which values are minimised and which maximised: Keras' metrics and
+        several objectives need a container.
     init : {"scaled", "normal"}, keras.Model, path-like or sequence of array_like, optional
-        `initScaled` or `initNormal`; or trainable weights: of a Keras model, such as `model` itself, of a file that
-        ends in ``.keras``, ``.weights.h5`` or ``.npz``, or a matrix for each. They are the first member, and the others
-        lie around them, by `initAround` with the first `sigma`. "normal" for "article", else "scaled", if left out.
+        `initScaled` or `initNormal`, or trainable weights: of a Keras model, such as `model` itself, of a file that
+        ends in ``.keras``, ``.weights.h5`` or ``.npz``, or a list of matrices. Such weights are the first member, and
+        `initAround` draws the others around them with the first `sigma`. If left out, "normal" for "article", else
+        "scaled".
     indpb : float, optional
-        The probability that `cxMask` exchanges a locus, `cxMatrices` a matrix, `cxUnits` a unit, one half if left out;
-        under "biased" the share of the less fit, a quarter if left out. It needs two `mates`.
+        The probability that `cxMask` exchanges a locus, `cxMatrices` a matrix or `cxUnits` a unit; one half if left
+        out. For "biased" the share of the less fit parent; a quarter if left out. It needs two `mates`.
     sigma : float or Adaptation, optional
-        The mutation step size, copied. Left out, ``ErrorScaled(0.1)``, or ``SelfAdaptive(0.1, 0.005)`` if the fitness
-        is neither an error rate nor a cross-entropy; for "es" ``Annealed(0.5, 0.025)``. An `ErrorScaled` that does not
-        say what the fitness is goes by `fitness`.
+        The mutation step size, copied. If left out, ``ErrorScaled(0.1)``, or ``SelfAdaptive(0.1, 0.005)`` if the
+        fitness is neither an error rate nor a cross-entropy; for "es" ``Annealed(0.5, 0.025)``. An `ErrorScaled`
+        without a ``fitness`` gets `fitness`.
     scale : {"fan_in", "own"} or sequence of float, optional
-        A factor of `sigma` for each matrix: "fan_in" is the one that `initScaled` draws the matrix with, "own" the size
-        of its weights at present, with which breeding takes much longer. None for none. None for "article", else
-        "fan_in", if left out.
+        A factor of `sigma` for each matrix. "fan_in" is the standard deviation by which `initScaled` draws the matrix.
+        "own" is the present size of its weights; breeding then takes much longer. None for no factors. If left out,
+        None for "article", else "fan_in".
     mutation_indpb : float
         The probability that a weight is mutated, 0 to 1; below 1 breeding takes much longer.
     mutated_matrices : {"all", "one"}
-        Whether all matrices are mutated, or one of each child, drawn at random; then breeding takes much longer.
+        Whether mutation changes all matrices of a child, or one drawn at random; with "one" breeding takes much longer.
     bounds : (float, float), optional
-        The least and the largest weight: all are clipped to them when they are drawn and mutated. Not for "es".
+        The least and the largest weight: weights are clipped to them when they are drawn and mutated. Not for "es".
     pressure, boost, boosted : float, float, int, optional
-        As `selRankBoosted` takes them; 1.5, 2 and 1 for "ga", 2, 100 and 1 for "article", if left out.
+        As in `selRankBoosted`. If left out, 1.5, 2 and 1 for "ga", and 2, 100 and 1 for "article".
     parents : int or float, optional
-        As `selRankBoosted` takes it: a number, or a share of the population; None for all. If left out, for "ga" the
-        best quarter and at least 10, for "article" all. For "es" the number of the best that count, and of the worst;
-        half of all if left out.
+        As in `selRankBoosted`: a number, or a share of the population; None for all. If left out, for "ga" the best
+        quarter and at least 10, for "article" all. For "es" the number of the best members that have a recombination
+        weight, and of the worst; half of all if left out.
     mates : int, optional
-        The number of parents that are crossed at a time, 2 to 256: two by `cxMask`, more by `cxScanning`, any by
-        "average". DEAP's own loops cross two all the same. Left out, four for the mask of "ga", else two.
+        The number of parents that are crossed at a time, 2 to 256: two by `cxMask`, more by `cxScanning`, any number
+        by "average". DEAP's own loops always cross two. If left out, four for the mask of "ga", else two.
     crossover : {"mask", "biased", "split", "matrices", "units", "average", "none"}, optional
         `cxMask` or `cxScanning` for the number of `mates`, `cxBiased`, `cxSplit`, `cxMatrices`, `cxUnits`, the mean of
         `mates` by `cxMean`, or none. The mask if left out.
     tournsize : int, optional
-        Draw parents by `deap.tools.selTournament` with this number of contestants, at least 1, from all: `pressure`,
-        `boost`, `boosted` and `parents` are not for it.
+        Draw parents from all members by `deap.tools.selTournament` with this number of contestants, at least 1. It
+        excludes `pressure`, `boost`, `boosted` and `parents`.
     elites : int, optional
-        The number of the best that live on unchanged in the next generation and are scored again there, by ``evolve``.
+        The number of the best members that survive unchanged in the next generation of ``evolve``, which scores them
+        again.
     elite_batches : int, optional
-        The fitness of a member that lives on is a running mean over its mini-batches: of all of them up to this number;
-        after that a new one has a weight of 1/`elite_batches`. At least 1, the default: only the new one counts.
+        The fitness of a surviving member is a running mean over its mini-batches. It is the mean of all up to this
+        number; then a new one has a weight of 1/`elite_batches`. At least 1, the default: the mean is the new one.
     step : float, optional
-        Of "es": how far the centre moves, in units of the way to the mean of the chosen members, above 0. Left out,
-        `usual_step` for the model and the size of the run.
+        For "es": the step of the centre, in units of its distance to the mean of the chosen members, above 0. If left
+        out, `usual_step` for the model and the size of the run.
     sampling : {"independent", "mirrored"}, optional
-        Of "es". Independent children have noise of their own, and ``toolbox.weigh`` gives the recombination weight of
-        each rank, negative for the worse half (`recombination_weights`). Mirrored ones come in pairs with the same
+        For "es". Independent children have their own noise, and ``toolbox.weigh`` gives the recombination weight of
+        each rank, negative for the worse half (`recombination_weights`). Mirrored children come in pairs with the same
         noise, added and subtracted; ``toolbox.select`` is `selMirrored`, which draws the better ones.
     threads : int
-        TensorFlow's threads in each process. Results are the same for any number of workers, but not of threads.
+        TensorFlow's threads in each process. The number of workers does not change a result, the number of threads may.
     precision : {"float32", "bfloat16"}
-        The arithmetic of the fitness. Processors with AMX, and some that have AVX-512 BF16 alone, are faster in
-        bfloat16, in which the output layers do not compute; validation and test are always computed in float32.
+        The arithmetic of the fitness. Processors with AMX, and some with only AVX-512 BF16, are faster in bfloat16.
+        The output layers, and all validation and test scores, are always computed in float32.
     device : {"cpu", "gpu"}
-        Where TensorFlow computes; the same bits are promised on a processor alone.
+        The device of TensorFlow. Only the CPU gives the same bits in each run.
 
     Returns
     -------
     deap.base.Toolbox
         With ``individual``, ``population``, ``clone``, ``mutate``, ``evaluate``, ``map`` (SCOOP's under
-        ``python -m scoop``), and ``mate`` and ``select``, or for "es" ``generate`` and ``update``; beside them
-        ``next_generation``, ``evaluate_many``, ``from_vector``, ``assess`` and ``error_rate``, which score on
-        validation and test samples, for labelled data ``vote_error_rate`` and for a `KerasProblem` ``scores``,
-        ``to_model``, which gives a Keras model back, and ``layout``, ``clock``, ``seed``, ``mates``, ``elites``,
+        ``python -m scoop``), and ``mate`` and ``select``, or for "es" ``generate`` and ``update``. It also has
+        ``next_generation``, ``evaluate_many`` and ``from_vector``; ``assess`` and ``error_rate``, which score on
+        validation and test samples; for labelled data ``vote_error_rate`` and for a `KerasProblem` ``scores``;
+        ``to_model``, which returns a Keras model; and ``layout``, ``clock``, ``seed``, ``mates``, ``elites``,
         ``elite_batches``, ``problem``, and for "es" ``step`` and ``weigh``.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of range or of the wrong kind, naming it, or is not for the preset.
+        If an argument is out of range, of the wrong kind or not for the preset; the message names it.
 
     Examples
     --------
@@ -273,7 +277,7 @@ def make_toolbox(
     check_whole(sigma, "sigma")
     adaptation: Any = copy.deepcopy(sigma)
     if is_adaptation(adaptation):
-        adaptation.reset()  # it may have been used
+        adaptation.reset()  # an earlier run may have used it
     else:
         check_sigma(adaptation, "sigma")
     name_fitness(adaptation, scoring.problem)

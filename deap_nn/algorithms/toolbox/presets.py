@@ -1,4 +1,4 @@
-"""The usual step of an evolution strategy, and former ways to ask for a preset."""
+"""The usual step of an evolution strategy, and the former functions for presets."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def usual_step(
 ) -> float:
     r"""Return the `step` of an evolution strategy that suits a run: :math:`\sqrt{48\,n/(G\,L)}`.
 
-    A step towards the mean of the chosen members also has an error, in proportion to the step and to the inverse root
-    of their number. This step keeps the errors of all `G` generations together the same for any number of members and
-    generations. The 48 was measured (docs/results/es.md). Mirrored children have half the number of noise vectors, so
-    it is 24 there.
+    A step towards the mean of the chosen members has an error, in proportion to the step and to the inverse root of
+    their number. With this step the sum of the errors of all `G` generations does not depend on the numbers of members
+    and generations. The 48 was measured (docs/results/es.md). Mirrored children have half the number of noise vectors,
+    so their constant is 24.
 
     Parameters
     ----------
     population, generations : int
         `n` members and `G` generations, each at least 1.
     matrices : int
-        `L`, the number of weight matrices that a sample passes one after the other, at least 1: biases do not count.
+        `L`, the number of weight matrices that a sample passes in sequence, at least 1; biases are not counted.
     sampling : {"independent", "mirrored"}
         As `make_toolbox` takes it.
 

@@ -1,4 +1,4 @@
-"""How a made toolbox scores in DEAP's loops: the clock sees each evaluation, and the map sends groups."""
+"""Scoring by a made toolbox in DEAP's loops: evaluations are counted, and the map sends individuals in groups."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from deap_nn.algorithms.toolbox.clock import Clock
 
 MOST_ROUNDS = 3
-"""A toolbox that has scored its first population more often without a new mini-batch warns."""
+"""A toolbox warns if it scores its first population more often than this without a new mini-batch."""
 
 
 SHARES = 4
-"""Each worker gets at least so many groups, so that all end at about the same time."""
+"""The least number of groups for each worker, if there are enough individuals: all then end at about the same time."""
 
 
 class Clocked(partial[Any]):
-    """A registered function whose calls the clock of its toolbox sees; elsewhere a partial call as any other.
+    """A registered function with the clock of its toolbox; a pickle of it is the plain partial function.
 
     Attributes
     ----------
     bare : functools.partial
-        The function as it was registered, which is also what is pickled.
+        The function as it was registered, and as it is pickled.
     clock : Clock
-        That of the toolbox.
+        The toolbox's clock.
     """
 
     bare: partial[Any]
@@ -40,7 +40,7 @@ class Clocked(partial[Any]):
 
     @classmethod
     def of(cls, registered: Callable[..., Any], clock: Clock) -> Clocked:
-        """Return what a toolbox registers in the place of a function."""
+        """Return the wrapper that a toolbox registers in the place of a function."""
         bare = getattr(registered, "bare", registered)
         bare = bare if isinstance(bare, partial) else partial(bare)
         made = cls(bare.func, *bare.args, **bare.keywords)
@@ -49,14 +49,15 @@ class Clocked(partial[Any]):
         return made
 
     def __reduce__(self) -> Any:
+        # A worker needs the function only: with the clock, each task would carry the whole toolbox.
         return self.bare.__reduce__()
 
 
 class Updating(Clocked):
-    """A registered ``update``, which begins the next generation if it is called with a population and no particle."""
+    """A registered ``update``: a call with a population, and not with one particle, begins the next generation."""
 
     def __call__(self, /, *arguments: Any, **keywords: Any) -> Any:
-        """Update, and advance unless the function has done so."""
+        """Call the function, and advance the clock unless the function has done so."""
         generation, updated = self.clock.generation, super().__call__(*arguments, **keywords)
         first: Any = arguments[0] if arguments else None
         is_population = isinstance(first, Sequence) and not hasattr(first, "fitness")
@@ -66,14 +67,14 @@ class Updating(Clocked):
 
 
 class Evaluating(Clocked):
-    """A registered ``evaluate``: each individual that is scored is marked with the generation and its fitness.
+    """A registered ``evaluate``, which marks each scored individual with the generation and its fitness.
 
     Attributes
     ----------
     first, scored : int
-        The number of individuals of the first population, and of all that were scored.
+        The number of individuals of the first population, and of all evaluations.
     warned : bool
-        Whether it has said that the mini-batch is never another.
+        Whether it has warned that the mini-batch never changes.
     """
 
     first = scored = 0
@@ -98,51 +99,54 @@ class Evaluating(Clocked):
 
     def mark(self, individual: Any, values: Any) -> None:
         """Note in an individual that it was scored in this generation."""
-        with contextlib.suppress(AttributeError):  # a vector
+        with contextlib.suppress(AttributeError):  # a NumPy vector takes no attributes
             individual.scored_in = self.clock.generation, values
 
     def count(self, scored: int, fresh: int) -> None:
-        """Count individuals, `fresh` of them of the first population; warn if the mini-batch is never another."""
+        """Count individuals, `fresh` of them of the first population; warn if the mini-batch never changes."""
         self.first, self.scored = self.first + fresh, self.scored + scored
         if self.warned or self.clock.generation or self.first < 2 or self.scored <= MOST_ROUNDS * self.first:
             return
         problem, self.warned = Traits(self).problem, True
         if problem is not None and problem.batch_size < find_dataset(problem.data).size("train"):
             warnings.warn(
-                f"all fitness is that of the first mini-batch of {problem.batch_size} samples: a loop that never "
-                "selects calls toolbox.next_generation(population) once a generation, or update(population)",
+                f"all individuals are scored on the first mini-batch of {problem.batch_size} samples: in a loop "
+                "without select, call toolbox.next_generation(population) or update(population) once a generation",
                 stacklevel=3,
             )
 
 
 class GroupingMap:
-    """A map that sends the individuals of a registered ``evaluate`` in groups, if these change no bit.
+    """A map that sends the individuals of a registered ``evaluate`` in groups, if groups change no bit of a result.
 
     Parameters
     ----------
     map : callable
-        What is registered; anything else is mapped by it as it is.
+        The registered map. It maps all other functions unchanged.
     """
 
     def __init__(self, map: Callable[..., Iterable[Any]]) -> None:
         self.bare = map
-        self.func = getattr(map, "func", map)  # by which a registered map is known
+        self.func = getattr(map, "func", map)  # the kind of a registered map is recognised by this attribute
 
     def __call__(self, function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterable[Any]:
-        """Return the function's answers, as the map gives them."""
+        """Return the function's results, in the order of the map."""
         if not isinstance(function, Evaluating) or len(iterables) != 1:
             return self.bare(function, *iterables)
         individuals = list(iterables[0])
         founders = sum(hasattr(one, "fitness") and not hasattr(one, "scored_in") for one in individuals)
-        function.count(len(individuals), founders or (0 if function.first else len(individuals)))
+        function.count(len(individuals), max(founders, len(individuals) - function.first))
         most = 0 if function.args or function.keywords else Traits(function).most_together
         if not most:
-            return _marked(function, individuals, self.bare(function.bare, individuals))
-        workers = worker_count(self.bare)
-        size = most if workers == 1 else max(1, min(most, -(-len(individuals) // (SHARES * workers))))
-        groups = [individuals[start : start + size] for start in range(0, len(individuals), size)]
-        answers = self.bare(Traits(function).together, groups)
-        return _marked(function, individuals, itertools.chain.from_iterable(answers))
+            answers = found = self.bare(function.bare, individuals)
+        else:
+            workers = worker_count(self.bare)
+            size = most if workers == 1 else max(1, min(most, -(-len(individuals) // (SHARES * workers))))
+            groups = [individuals[start : start + size] for start in range(0, len(individuals), size)]
+            found = self.bare(Traits(function).together, groups)
+            answers = itertools.chain.from_iterable(found)
+        marked = _marked(function, individuals, answers)
+        return list(marked) if isinstance(found, list) else marked
 
 
 def _marked(evaluate: Evaluating, individuals: Iterable[Any], answers: Iterable[Any]) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""An entry of the table of settings, and the kinds of values that an option takes."""
+"""An entry of the table of settings, and the argparse arguments for the kinds of values."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from deap_nn.process.cli import Parser, integer, number
 
 RANK, CENTRE, PAIRS = ("rank",), ("centre",), ("rank", "tournament")
-"""How parents are chosen: the ways with which a setting has an effect."""
+"""The ways to choose parents with which a setting has an effect."""
 
 RECIPES = ("breeding", ("recipes",))
-"""The setting, and its value, without which the settings of recipes have no effect."""
+"""The setting, and its value, that the settings of recipes need to have an effect."""
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,18 @@ class Setting:
     name: str  # as config.json and make_toolbox call it
     group: str = ""  # of ``--help``
     help: str = ""  # its default follows
-    kind: Mapping[str, Any] = field(default_factory=dict)  # what argparse is told about its value
+    kind: Mapping[str, Any] = field(default_factory=dict)  # the argparse arguments for its value
     presets: tuple[Any, Any, Any] | None = None  # the values under ga, es and article
-    derived: bool = False  # those are shares or rules, of which the command makes the value
-    default: object = None  # of the option; None where presets, `usual` or other settings decide
-    usual: object = None  # without an option and a preset; older runs had it, and not in config.json
+    derived: bool = False  # the presets hold shares or rules, from which the command computes the value
+    default: object = None  # of the option; None if presets, `usual` or other settings decide
+    usual: object = None  # the value without option and preset; older runs used it and did not record it
     unset: str = ""  # the default in words; {presets} stands for the values by preset
-    before: object = None  # of older runs, where a preset decides now
-    ways: tuple[str, ...] = (*PAIRS, *CENTRE)  # to choose parents, with which it has an effect
-    needs: tuple[str, tuple[str, ...]] | None = None  # another setting, and the values with which it has an effect
+    before: object = None  # the value of older runs that did not record it, if a preset decides now
+    ways: tuple[str, ...] = (*PAIRS, *CENTRE)  # the ways to choose parents with which it has an effect
+    needs: tuple[str, tuple[str, ...]] | None = None  # another setting, and its values with which this has an effect
     option: str = ""  # by default its name
     kept: bool = True  # in config.json
-    anew: bool = False  # who resumes may give another; also what is not kept, or for recipes
+    anew: bool = False  # --resume may change it, as it may those that are not kept or only for recipes
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "option", self.option or f"--{self.name.replace('_', '-')}")
@@ -48,20 +48,20 @@ class Setting:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether a run that goes on keeps its own."""
+        """Whether a resumed run keeps its value."""
         return self.name == "output" or (self.kept and not self.anew and self.needs != RECIPES)
 
     def add_to(self, parser: Parser, values: Mapping[str, Any]) -> None:
         """Add its option to a parser; `values` are those of the presets with which it has an effect."""
         shown = ", ".join(f"{name} {'none' if value is None else value}" for name, value in values.items())
-        said = self.unset.format(presets=shown) or shown or self.usual
-        words = self.help if self.default not in (None, False) else f"{self.help} (default: {said})"
+        default = self.unset.format(presets=shown) or shown or self.usual
+        words = self.help if self.default not in (None, False) else f"{self.help} (default: {default})"
         option = {"dest": self.name, "default": self.default, "help": words, **self.kind}
         parser.groups[self.group].add_argument(self.option, **option)
 
 
 def way_of(settings: Mapping[str, Any]) -> str:
-    """Return how parents are chosen: by rank, by tournaments, or around a centre."""
+    """Return the way that parents are chosen: "rank", "tournament", or "centre" for children around one centre."""
     if settings.get("step") is not None:
         return "centre"
     return "rank" if settings.get("tournsize") is None else "tournament"
@@ -73,15 +73,15 @@ def seconds_or_off(text: str) -> float | str:
 
 
 def whole(*limits: int) -> dict[str, Any]:
-    """Return what argparse is told about an integer between limits."""
+    """Return the argparse arguments for an integer between limits."""
     return {"metavar": "N", "type": integer(*limits)}
 
 
 def real(*limits: float, unit: str = "X") -> dict[str, Any]:
-    """Return what argparse is told about a number between limits."""
+    """Return the argparse arguments for a number between limits."""
     return {"metavar": unit, "type": number(*limits)}
 
 
 def named(*names: str) -> dict[str, Any]:
-    """Return what argparse is told about one of some names; what is deprecated is not shown."""
+    """Return the argparse arguments for one of some names; ``--help`` does not show the deprecated crossover "mean"."""
     return {"choices": names} | ({"metavar": f"{{{','.join(names[:-1])}}}"} if names[-1] == "mean" else {})

@@ -1,4 +1,4 @@
-"""The table of settings, of which the command line, the presets, ``config.json``, resume and replay are made."""
+"""The table of settings: the source of the command line, the presets, ``config.json``, resume and replay."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ ALIASES = {"default": "es"}
 """Former names of algorithms."""
 
 MODELS = {"mnist_deep": 3_274_634, "lenet5": 61_706, "mlp": 50_890}
-"""The built-in models, and how many weights they have."""
+"""The built-in models, and their numbers of weights."""
 
 ANNEALED = ("schedule", ("linear", "geometric"))
 BOUNDED = ("schedule", (*ANNEALED[1], "one-fifth", "self-adaptive"))
-"""A setting and its values: with others, what needs them is refused."""
+"""A setting, and the values that other settings need: with any other value those are refused."""
 
 
 def preset_name(text: str) -> str:
-    """Return the name of an algorithm, as an argparse type does; former names are taken too."""
+    """Return the present name of an algorithm: an argparse type that also accepts former names."""
     try:
         return canonical(text)
     except ValueError:
@@ -76,7 +76,8 @@ TABLE = (
         unset="{presets} of the population, for ga at least 10",
         ways=RANK + CENTRE,
     ),
-    Setting("fewest", presets=(10, 2, 2)),  # parents by a share: fewer than 10 lose the founders' variety too soon
+    # The least number of parents by a share: fewer than 10 lose the founders' variety too soon.
+    Setting("fewest", presets=(10, 2, 2)),
     Setting(
         "crossover",
         "algorithm",
@@ -228,7 +229,7 @@ TABLE = (
     Setting(
         "training_size", "data", "training digits that also score the candidates for the result", whole(0), usual=0
     ),
-    Setting("voters", "output", "parents in the ensemble at the end", whole(0), usual=VOTERS),
+    Setting("voters", "output", "parents in the ensemble at the end", whole(0), usual=VOTERS, option="--ensemble"),
     Setting("output", "output", "new folder for the run", FOLDER, unset="a new one under runs/", kept=False),
     Setting(
         "resume", "run", "continue the run in this folder, with its settings", FOLDER, unset="a new run", kept=False
@@ -283,17 +284,17 @@ TABLE = (
 """All settings; ``--help`` shows those of a group in this order."""
 
 OPTIONS = {setting.name: setting for setting in TABLE if setting.help}
-"""Those that have an option, by name."""
+"""The settings with an option, by name."""
 
 SETTINGS: dict[str, dict[str, Any]] = {
     name: {setting.name: setting.presets[place] for setting in TABLE if setting.presets is not None}
     for place, name in enumerate(NAMES)
 }
-"""The values of each algorithm. ``parents`` is a share of the population and ``fewest`` the least number of them;
+"""The values of each algorithm. ``parents`` is a share of the population, ``fewest`` the least number of parents;
 ``sigma`` is the first mutation step size, ``schedule`` its adaptation and ``final_sigma`` a share of it; a "usual"
 ``step`` is that of `usual_step`."""
 
-# Two parents of the best tenth and no boost: for the runs, studies and benchmarks that name it.
+# A former preset, with two parents from the best tenth and no boost: runs, studies and benchmarks still name it.
 SETTINGS["mask"] = SETTINGS["ga"] | {"parents": 0.1, "fewest": 2, "boost": 1.0, "mates": 2}
 
 
@@ -320,7 +321,7 @@ def add_settings(parser: Parser, names: Collection[str] = tuple(OPTIONS)) -> Non
 
 
 def as_now(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a run by their present names, with the values of those that older runs did not have."""
+    """Return the settings of a run by their present names; settings that an older run lacks get its implicit values."""
     older = {s.name: s.usual for s in TABLE if s.usual is not None}
     older |= {s.name: s.before for s in TABLE if s.before is not None and s.has_effect(config)}
     now = ALIASES.get(str(config.get("preset")))

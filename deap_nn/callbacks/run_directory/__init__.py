@@ -1,4 +1,4 @@
-"""A run on disk: settings, statistics as they come, and the result."""
+"""A run on disk: its settings, its statistics as it proceeds, and the result."""
 
 from __future__ import annotations
 
@@ -49,33 +49,32 @@ def _content(path: Path) -> bytes | None:
 
 
 class RunDirectory(Callback):
-    """Write a run into a new folder, as it goes.
+    """Write a run into a new folder, generation by generation.
 
-    ``logbook.csv``, of the columns that are numbers, and ``timing.csv`` grow by whole rows; every other file appears
-    whole or not at all. As a context manager it writes a ``status.json`` of "failed" or "interrupted" when an exception
-    leaves the body or the run, and otherwise of "finished", with the best member of the last generation unless other
-    weights were written, and then the run's page, ``report.html``; that the page cannot be written is a warning. After
-    the last generation ``status.json`` names the work that is left as ``phase``. It is for one run.
+    ``logbook.csv``, with the columns that are numbers, and ``timing.csv`` grow by whole rows. Every other file appears
+    whole or not at all. As a context manager it writes the final ``status.json``: "failed" or "interrupted" if an
+    exception leaves the body or the run, else "finished". A finished run also gets the best member of the last
+    generation, unless other weights were written. Then the report, ``report.html``, is written; an error there is a
+    warning. After the last generation ``phase`` in ``status.json`` names the remaining work. An object is for one run.
 
     Parameters
     ----------
     path : path-like
         The folder, which must not exist.
     again : bool
-        Whether it is that of a run to go on with, which must exist.
+        Whether to resume the run in this folder, which must then exist.
     settings : mapping, optional
-        For ``config.json``, as JSON or else as ``repr`` tells them. It also has the numbers of members and generations,
-        the seed, the operators, and where the toolbox tells of them the fitness and the data. Not for a run to go on
-        with.
+        Further entries of ``config.json``, as JSON or else as their ``repr``. It also has the numbers of members and
+        generations, the seed, the operators, and the toolbox's fitness and data, if any. Not for a resumed run.
     **status
-        What ``status.json`` says from the beginning.
+        The first entries of ``status.json``.
 
     Raises
     ------
     OSError
-        If the folder exists or cannot be made.
+        If the folder exists or cannot be made, or if the folder of a run to resume is missing.
     ValueError
-        If there are settings for a run to go on with, or one is named ``versions``.
+        If there are settings for a resumed run, or one of them is named ``versions``.
 
     Examples
     --------
@@ -97,9 +96,9 @@ class RunDirectory(Callback):
         **status: Any,
     ) -> None:
         if again and settings is not None:
-            raise ValueError("settings are not for a run to go on with, which has those it was begun with")
+            raise ValueError("settings are not for a resumed run, which keeps its own: leave them out with again=True")
         if settings and "versions" in settings:
-            raise ValueError("settings must not name 'versions', where config.json has those of the packages")
+            raise ValueError("settings must not name 'versions': config.json has the packages' versions there")
         self.path = Path(path)
         self._settings = settings or {}
         self._evolution: Evolution | None = None
@@ -109,13 +108,13 @@ class RunDirectory(Callback):
         self._restored = not again
         self._before = _content(self.path / "status.json") if again else None
         if again and not self.path.is_dir():
-            raise FileNotFoundError(errno.ENOENT, "no such folder to go on with", str(self.path))
+            raise FileNotFoundError(errno.ENOENT, "no such folder to resume", str(self.path))
         if again:
             restore_config(self.path)
         else:
             self.path.mkdir(parents=True)
         self.status: dict[str, Any] = {"state": "running", **status}
-        if self._before is not None and b'"same_bytes": false' in self._before:  # once so, always
+        if self._before is not None and b'"same_bytes": false' in self._before:  # it stays false after a resume
             self.status["same_bytes"] = False
         self._begun = time.perf_counter()
         self._trace = WeightTrace(self.path)
@@ -136,7 +135,7 @@ class RunDirectory(Callback):
             raise InputError(f"argument {option}: {path} cannot be made ({error.strerror})") from error
 
     def _note_an_early_end(self) -> None:
-        """Write that the run failed, if the program ends and nobody has said how, as where SCOOP itself fails."""
+        """Write that the run failed, if the program ends before `close`, for example if SCOOP itself fails."""
         if self.status["state"] == "running" and self.path.is_dir():
             self.close("failed", error="the program ended before the run did")
 
@@ -148,15 +147,15 @@ class RunDirectory(Callback):
         self._report(error)
 
     def _report(self, error: BaseException | None) -> None:
-        """Write the run's page, if it has a generation. That it cannot be is said, unless an error ended the run."""
-        if not (self.path / "logbook.csv").exists() or not self._restored:  # none, or what is there is not ours
+        """Write the report, if the run has a generation. A failure is a warning, unless an error ended the run."""
+        if not (self.path / "logbook.csv").exists() or not self._restored:  # no row, or the files of another run
             return
         try:
             write_report(self.path)
-        except Exception as failure:  # of whatever kind: the run is not to be lost for it
+        except Exception as failure:  # any error: a failed report must not cost the run
             if error is None:
-                told = failure if isinstance(failure, OSError | ValueError) else f"{type(failure).__name__}: {failure}"
-                warnings.warn(f"{self.path / REPORT_FILE} is not written: {told}", stacklevel=3)
+                text = failure if isinstance(failure, OSError | ValueError) else f"{type(failure).__name__}: {failure}"
+                warnings.warn(f"{self.path / REPORT_FILE} is not written: {text}", stacklevel=3)
 
     def _end(self, error: BaseException | None) -> None:
         if self.status["state"] not in ("running", "interrupted"):
@@ -173,10 +172,10 @@ class RunDirectory(Callback):
             self._finish()
 
     def _finish(self) -> None:
-        """Write how the run ended, and where it is finished its best member, unless other weights were written."""
+        """Write the final state, and the best member of a finished run unless other weights were written."""
         evolution = self._evolution
         if evolution is None:
-            self.close("failed", error="no run was told to the folder")
+            self.close("failed", error="no run had this RunDirectory among its callbacks")
         elif evolution.interrupted:
             self.close("interrupted")
         elif evolution.error is not None:
@@ -198,28 +197,29 @@ class RunDirectory(Callback):
             self.write_model(model)
 
     def trace_weights(self, layout: Layout, seed: int) -> None:
-        """Choose the weights of the best member that ``trace.npz`` follows."""
+        """Choose the weights of the best member that ``trace.npz`` records."""
         self._trace.choose(layout, seed)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
-        """Write ``config.json``: the settings, and the versions of what runs."""
+        """Write ``config.json``: the settings, and the versions of Python and the packages."""
         self._config = json.loads(json_text({**config, "versions": versions()}))
         write_json(self.path / "config.json", self._config, durable=True)
         sync_folder(self.path.absolute().parent)
 
     def state(self) -> dict[str, Any]:
-        """Return what was written last of what no other record has: a row of ``timing.csv``, the traced weights."""
+        """Return the last row of ``timing.csv`` and the last traced weights, and at first the settings."""
         self._check_restored()
         state = {"timing": self._rows.timing, "trace": self._trace.last.hex()}
-        return state if self._rows.written else state | {CONFIG: self._config}  # once: it makes config.json again
+        # The settings are in the first state only, from which `restore_config` can write config.json again.
+        return state if self._rows.written else state | {CONFIG: self._config}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
-        """Write the files again as they were before the last generation.
+        """Restore the files as they were before the last generation.
 
         Raises
         ------
         ValueError
-            If the checkpoint is of a run that did not write into a folder.
+            If the run of the checkpoint had no RunDirectory.
         """
         if not all(states):
             raise ValueError(f"{self.path}: the checkpoint is of a run without a RunDirectory")
@@ -233,7 +233,7 @@ class RunDirectory(Callback):
         self._rows.restore(rows_of(evolution.logbook)[: len(seen)], [state["timing"] for state in seen])
 
     def on_start(self, evolution: Evolution) -> None:
-        """Write the settings, and choose the weights that are traced, unless somebody has."""
+        """Write the settings and choose the traced weights, unless that is done already."""
         if self._has_run:
             raise ValueError(f"{self.path} has a run already: make a RunDirectory for each")
         self._has_run, self._evolution, toolbox = True, evolution, evolution.toolbox
@@ -249,12 +249,12 @@ class RunDirectory(Callback):
             self._filters = FilterTrace(self.path / FILTERS_FILE, *found)
 
     def on_generation(self, evolution: Evolution) -> None:
-        """Append the generation's rows, and rewrite the other statistics when it is time.
+        """Append the generation's rows, and sometimes rewrite the other statistics.
 
         Raises
         ------
         ValueError
-            If the folder has a run already with which this one does not go on.
+            If the folder already has a run that this one does not resume.
         """
         self._check_restored()
         if not evolution.same_bytes:
@@ -264,28 +264,28 @@ class RunDirectory(Callback):
             self._filters.on_generation(evolution)
         if evolution.generation >= self._next_statistics:
             self._write_statistics(evolution)
-            # Ever later, since each time they are written whole.
+            # They are rewritten whole, so at growing distances: all writing then stays in proportion to the run.
             self._next_statistics = evolution.generation + max(READOUT_EVERY, evolution.generation // 10)
 
     def on_phase(self, evolution: Evolution) -> None:
-        """Write which work begins at the end of a run."""
+        """Write the name of the work that begins at the end of a run."""
         if evolution.last or evolution.interrupted:
             self.tell(phase=evolution.phase)
 
     def enter(self, phase: str) -> None:
-        """Tell all callbacks of its run that other work begins, as `Evolution.enter` does; before a run nothing."""
+        """Call `Evolution.enter` of its run: other work begins. Before a run it does nothing."""
         if self._evolution is not None:
             self._evolution.enter(phase)
 
     def on_end(self, evolution: Evolution) -> None:
         """Rewrite the statistics that do not grow by rows."""
-        if not self._restored:  # what is there is not ours
+        if not self._restored:  # the files are of another run
             return
-        if evolution.interrupted:  # at once: who interrupts may not wait for what is saved after this
+        if evolution.interrupted:  # at once: a second Ctrl-C may come before the rest is saved
             self.status["state"] = "interrupted"
             self._write_status()
         self._catch_up(evolution)
-        if evolution.stop is not None:  # by a callback that was told after this one
+        if evolution.stop is not None:  # a later callback may have set it
             self.status["stopped_by"] = evolution.stop
         if evolution.interrupted:
             self._write_status()
@@ -295,11 +295,11 @@ class RunDirectory(Callback):
 
     def _check_restored(self) -> None:
         if not self._restored:
-            raise ValueError(f"{self.path} has a run, and this one begins anew: go on with its checkpoint")
+            raise ValueError(f"{self.path} has a run that this one does not resume: pass its checkpoint to evolve")
 
     def _catch_up(self, evolution: Evolution) -> None:
-        """Append what is logged and not yet written, all of it or nothing when the run is interrupted."""
-        if len(evolution.logbook) != self._rows.written + 1:  # nothing new, or it ended before this was restored
+        """Append the last row, if it is not yet written, to all files or to none if the run is interrupted."""
+        if len(evolution.logbook) != self._rows.written + 1:  # no new row, or the run ended before `restore`
             return
         traced = self._trace.row_of(evolution)
         with signals.holding_signals(), self._rows.whole_or_nothing(), self._trace.whole_or_nothing():
@@ -320,7 +320,7 @@ class RunDirectory(Callback):
         write_with(target, lambda partial: np.savez(partial, allow_pickle=False, **weights), durable=True)
 
     def tell(self, **status: Any) -> None:
-        """Add to what ``status.json`` says, at once."""
+        """Add entries to ``status.json``, and write it at once."""
         self.status.update(status)
         self._write_status()
 
@@ -337,12 +337,12 @@ class RunDirectory(Callback):
         self.status.update(result, state=state, seconds=seconds)
         self._trace.close()
         atexit.unregister(self._note_an_early_end)
-        self._evolution = None  # and with it the population, and the genomes in shared memory
+        self._evolution = None  # this releases the population, and its genomes in shared memory
         if self._when_stuck in time_limit.to_tell:
             time_limit.to_tell.remove(self._when_stuck)
         if self._restored or self._before is None:
             self._write_status(durable=True)
-        else:  # a run that was not gone on with is as it was
+        else:  # the run was not resumed, so its status must not change
             before = self._before
             write_with(self._status_path, lambda partial: partial.write_bytes(before))
 

@@ -17,33 +17,34 @@ from deap_nn.core.files import write_with
 from deap_nn.core.registered import Registered
 
 MOST_CLASSES = 2_000
-"""Answers of more classes are not kept: their confusion matrix would be larger than what is read of a run."""
+"""The most classes of outputs that are kept: the reader of a run refuses a larger confusion matrix."""
 
 MOST_MISREAD = 48
-"""So many misread samples are kept with their images."""
+"""The most misclassified samples that are kept with their images."""
 
 
 def write_answers(
     path: str | os.PathLike[str], toolbox: base.Toolbox, individual: Any, *, size: int | None = None
 ) -> None:
-    """Write what a network answers to validation samples, and some that it misreads.
+    """Write a network's predictions for validation samples, and some of the samples that it misclassifies.
 
-    Nothing is written where it has no classes, or more than ``MOST_CLASSES``.
+    Without classes, or with more than ``MOST_CLASSES``, no file is written.
 
     Parameters
     ----------
     path : path-like
-        An ``.npz`` file: ``confusion``, shape (classes, classes), how often a class (row) was taken for another
-        (column); and of at most ``MOST_MISREAD`` misread samples, the surest of each class in turn, ``samples`` (their
-        places in the validation part), ``labels``, ``answers``, ``probabilities`` (that of the answer and that of the
-        label, shape (misread, 2)) and ``images``, bytes, if they are images.
+        An ``.npz`` file. ``confusion``, shape (classes, classes), counts the samples of a class (row) that were
+        predicted as a class (column). At most ``MOST_MISREAD`` misclassified samples follow, those with the most
+        probable prediction of each class in turn: ``samples`` (their places in the validation part), ``labels``,
+        ``answers`` (the predicted classes), ``probabilities`` (of the prediction and of the label, shape (misread, 2))
+        and ``images``, bytes, if the samples are images.
     toolbox : deap.base.Toolbox
-        As `make_toolbox` wires it, of labelled data, or of a `KerasProblem` with "error" or "cross_entropy" of a single
-        output and with validation samples.
+        As `make_toolbox` wires it, for labelled data, or for a `KerasProblem` with "error" or "cross_entropy" of a
+        single output and with validation samples.
     individual : WeightList
         The network.
     size : int, optional
-        How many of the samples, the first ones, at least 1; all if left out.
+        The number of samples, the first ones, at least 1; all if left out.
     """
     answered = _answered(Registered.read(toolbox).problem, individual, size)
     if answered is None:
@@ -69,7 +70,7 @@ def write_answers(
 
 
 def model_of(evolution: Evolution, path: Path) -> Any:
-    """Return the best member as a Keras model, None if there is none; a warning says why `path` is not written."""
+    """Return the best member as a Keras model, or None; a warning gives the reason if `path` is not written."""
     registered = Registered.read(evolution.toolbox)
     if registered.to_model is None:
         return None
@@ -83,7 +84,7 @@ def model_of(evolution: Evolution, path: Path) -> Any:
 
 
 def _answered(problem: Any, individual: Any, size: int | None) -> tuple[Any, NDArray[Any], NDArray[Any]] | None:
-    """Return validation samples, None where a sample has several inputs, their classes, and how probable each is."""
+    """Return validation samples (None if they have several inputs), their classes, and the classes' probabilities."""
     from deap_nn.data.loading import find_dataset
     from deap_nn.problems.measures import class_probabilities
 
@@ -96,7 +97,7 @@ def _answered(problem: Any, individual: Any, size: int | None) -> tuple[Any, NDA
 
 
 def _in_turn(labels: NDArray[Any], sure: NDArray[Any], misread: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the misread samples: the surest of each class, then the next of each."""
+    """Return the misclassified samples, round by round: of each class the one with the most probable prediction."""
     order = sorted(misread.tolist(), key=lambda i: -sure[i])
     seen: dict[int, int] = {}
     turns = []
@@ -108,7 +109,7 @@ def _in_turn(labels: NDArray[Any], sure: NDArray[Any], misread: NDArray[np.intp]
 
 
 def _as_bytes(images: NDArray[Any], among: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return images as bytes, shape (images, height, width); what is no bytes is scaled by the range of all."""
+    """Return images as bytes, shape (images, height, width); other types are scaled by the range of `among`."""
     if images.dtype != np.uint8:
         low, high = float(among.min()), float(among.max())
         images = (images - low) * (255 / (high - low or 1))

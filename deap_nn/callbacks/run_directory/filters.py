@@ -19,14 +19,14 @@ from deap_nn.genome.vectors import Vector
 from deap_nn.runs.reading import read_arrays
 
 MOST_ROWS = 60
-"""So many generations of filters are kept at most, and one more at the end."""
+"""The most generations of filters that are kept; the last generation may be one more."""
 
 MOST_FILTERS, MOST_NUMBERS = 32, 16 * 28 * 28
-"""So many filters are kept of a generation, and fewer where they would have more numbers."""
+"""The most filters, and the most weights of filters, that are kept of a generation; at least one filter is kept."""
 
 
 def image_shape(shape: Sequence[int]) -> tuple[int, int] | None:
-    """Return height and width of a sample that is an image, or None where it is none.
+    """Return height and width of a sample, or None if it is no image.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def image_shape(shape: Sequence[int]) -> tuple[int, int] | None:
 
 
 def first_filters(layout: Layout, sample_shape: Sequence[int]) -> tuple[str, NDArray[np.int64]] | None:
-    """Return the first layer's matrix and the places of its filters in a flat vector, or None where it has no images.
+    """Return the first layer's matrix and the places of its filters in a flat vector, or None if it reads no images.
 
     Parameters
     ----------
@@ -51,8 +51,8 @@ def first_filters(layout: Layout, sample_shape: Sequence[int]) -> tuple[str, NDA
     Returns
     -------
     tuple of (str, numpy.ndarray) or None
-        The matrix' name, and places of shape (filters, height, width, channels), int64. A dense layer's filter is what
-        leads into one unit, laid out as the image is.
+        The matrix's name, and places of shape (filters, height, width, channels), int64. A dense layer's filter is the
+        weights of one unit in the shape of the image.
 
     Examples
     --------
@@ -72,21 +72,22 @@ def first_filters(layout: Layout, sample_shape: Sequence[int]) -> tuple[str, NDA
         return None
     places = np.moveaxis(places, -1, 0)
     count = max(1, min(MOST_FILTERS, MOST_NUMBERS // places[0].size))
-    return layout.names[first], places[:count].copy()  # a view would hold all places
+    return layout.names[first], places[:count].copy()  # a view would keep the array of all places in memory
 
 
 class FilterTrace(Callback):
-    """Keep the first layer's filters of the best member, of some generations, in a file that is always whole.
+    """Keep the first layer's filters of the best member of some generations, in a file that is always whole.
 
-    At most ``MOST_ROWS`` generations are kept, at equal distances, which double when there would be more, and the last.
+    At most ``MOST_ROWS`` generations at equal distances are kept, and the last one. The distance doubles when there
+    would be more.
 
     Parameters
     ----------
     path : path-like
-        An ``.npz`` file: ``generations``, shape (rows,), ``filters``, shape (rows, filters, height, width), float16,
-        the mean of the channels, and ``matrix``, the name of what they are of.
+        An ``.npz`` file: ``generations``, shape (rows,); ``filters``, shape (rows, filters, height, width), float16,
+        the means over the channels; and ``matrix``, the name of the layer's matrix.
     matrix : str
-        That name.
+        The name of the layer's matrix.
     places : numpy.ndarray
         The places of the filters in a flat vector, as `first_filters` returns them.
     """
@@ -98,9 +99,9 @@ class FilterTrace(Callback):
         self._every = 1
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
-        """Take the rows of the file that come before the last generation, which is told again.
+        """Read the rows before the last generation, for which ``on_generation`` is called again.
 
-        The others are made again, as far as that takes no longer than the resume itself.
+        Missing rows are recomputed, if the resume recomputes their generations anyway.
         """
         self._space(evolution.generation - 1)
         rows, damage = self._read()
@@ -110,11 +111,11 @@ class FilterTrace(Callback):
             generation for generation in needed if generation not in rows and not self._revisit(evolution, generation)
         ]
         if damage and needed:
-            from_on = f" from generation {max(lost) + self._every} on, before which breeding takes long" if lost else ""
-            warnings.warn(f"{damage}: it is made again{from_on}", stacklevel=2)
+            since = f" from generation {max(lost) + self._every}: earlier ones would take long" if lost else ""
+            warnings.warn(f"{damage}: it is recomputed{since}", stacklevel=2)
 
     def _read(self) -> tuple[dict[int, NDArray[np.float16]], str]:
-        """Return the rows of the file by their generations, and in which way it is damaged."""
+        """Return the rows of the file by generation, and a description of any damage."""
         if not os.path.lexists(self.path):
             return {}, f"{self.path} is missing"
         try:
@@ -132,7 +133,7 @@ class FilterTrace(Callback):
         return dict(zip(generations.tolist(), filters, strict=True)), ""
 
     def _revisit(self, evolution: Evolution, generation: int) -> bool:
-        """Have a row made again; false if its member cannot be bred again soon."""
+        """Request a row of an earlier generation; return false if the resume does not recompute that generation."""
 
         def see(flat: Vector) -> None:
             self._rows[generation] = self._row(flat)
@@ -140,12 +141,12 @@ class FilterTrace(Callback):
         return evolution.revisit is not None and evolution.revisit(generation, see)
 
     def _space(self, generation: int) -> None:
-        """Let there be at most ``MOST_ROWS`` generations up to one."""
+        """Double the distance of the rows until there are at most ``MOST_ROWS`` up to a generation."""
         while generation // self._every >= MOST_ROWS:
             self._every *= 2
 
     def on_generation(self, evolution: Evolution) -> None:
-        """Keep a row, when it is time."""
+        """Keep a row, if the generation is one of the equal distances."""
         self._space(evolution.generation)
         if evolution.generation % self._every == 0:
             self._keep(evolution)

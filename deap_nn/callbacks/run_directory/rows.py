@@ -22,12 +22,12 @@ def _peak_memory() -> float:
 
 
 class Rows:
-    """The rows of a run.
+    """The rows of a run in its two CSV files.
 
     Parameters
     ----------
     folder : Path
-        The run's.
+        The run's folder.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Rows:
         return self._logbook.written
 
     def restore(self, rows: Sequence[Row], timings: Sequence[Sequence[float]]) -> None:
-        """Write the rows of the generations before again."""
+        """Write the rows of earlier generations again."""
         self._logbook.restore(rows)
         self._timings.restore([dict(zip(TIMING_COLUMNS, timing, strict=True)) for timing in timings])
 
@@ -60,6 +60,6 @@ class Rows:
 
     @contextlib.contextmanager
     def whole_or_nothing(self) -> Iterator[None]:
-        """Take back what was appended in the body, if the body fails."""
+        """Remove the rows that were appended in the body, if the body fails."""
         with self._logbook.whole_or_nothing(), self._timings.whole_or_nothing():
             yield

@@ -1,4 +1,4 @@
-"""What a run's folder tells of a run that a script makes, as far as population, toolbox and problem say."""
+"""The settings of a script's run for its folder, read from the population, the toolbox and the problem."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ from deap_nn.operators.describe import settings_of as described
 from deap_nn.operators.selection import operator_of
 
 OURS = ("ancestry", "breeding", "data", "fitness_weights")
-"""Settings that a script cannot name otherwise: the report goes by them."""
+"""Settings that a script cannot replace, because the report relies on them."""
 
 
 def settings_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a run for its ``config.json``: what is known of it, and what a script tells.
+    """Return the settings of a run for its ``config.json``, read from the run and a script's own.
 
     Parameters
     ----------
     evolution : Evolution
         The run.
     given : mapping
-        The script's own, as JSON or else as ``repr`` tells them; they take the place of what is known, but for
-        ``OURS``.
+        The script's own settings, as JSON or else as their ``repr``. They replace the run's, except for ``OURS``.
     """
     toolbox, registered = evolution.toolbox, Registered.read(evolution.toolbox)
     operators = {"mate": registered.mate, "mutate": registered.mutate, "select": registered.select}
@@ -41,7 +40,7 @@ def settings_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any
         "breeding": evolution.breeding,
         "fitness_weights": list(evolution.population[0].fitness.weights),
         **_of_the_problem(registered),
-        **{name: _told_of(operator) for name, operator in operators.items() if operator is not None},
+        **{name: _operator_text(operator) for name, operator in operators.items() if operator is not None},
         **{name: getattr(registered, name) for name in ("step", "mates", "elites") if name in registered.has},
         **({} if registered.reproduction is None else {"reproduction": described(registered.reproduction)}),
         "algorithm": describe_algorithm(toolbox, len(evolution.population)),
@@ -49,11 +48,11 @@ def settings_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any
             float(evolution.settings.get("cxpb", 1.0)), int(registered.elites)
         ),
     }
-    return found | {name: _told(value) for name, value in given.items() if not (name in OURS and name in found)}
+    return found | {name: _as_json(value) for name, value in given.items() if not (name in OURS and name in found)}
 
 
 def sample_shape(toolbox: base.Toolbox) -> tuple[int, ...] | None:
-    """Return the shape of a sample, where a toolbox has a problem with one input."""
+    """Return the shape of a sample of a toolbox's problem with one input, else None."""
     problem = Registered.read(toolbox).problem
     if problem is None:
         return None
@@ -61,8 +60,8 @@ def sample_shape(toolbox: base.Toolbox) -> tuple[int, ...] | None:
     return tuple(inputs[0].shape[1:]) if len(inputs) == 1 else None
 
 
-def _told(value: Any) -> Any:
-    """Return a setting as JSON has it, or else what `repr` tells of it."""
+def _as_json(value: Any) -> Any:
+    """Return a setting as a value for JSON, or its `repr` if JSON has none."""
     value = plain(value)
     try:
         json.dumps(value)
@@ -71,8 +70,8 @@ def _told(value: Any) -> Any:
     return value
 
 
-def _told_of(operator: Any) -> str:
-    """Return the name of an operator, and those of its arguments that are short."""
+def _operator_text(operator: Any) -> str:
+    """Return the name of an operator with its short arguments."""
     keywords = getattr(operator, "keywords", {})
     words = {name: value for name, value in keywords.items() if name not in ("rng", "noise")}
     short = [f"{name}={value!r}" for name, value in words.items() if len(repr(value)) < 80]
@@ -81,7 +80,7 @@ def _told_of(operator: Any) -> str:
 
 
 def _of_the_problem(registered: Registered) -> dict[str, Any]:
-    """Return what the first fitness value is, the errors in the log, and the data, as far as the toolbox tells."""
+    """Return the names of the first fitness value and of the logged error, and the data, if the toolbox has them."""
     found: dict[str, Any] = {"fitness": "fitness"}
     if (scored := Traits(registered.evaluate).problem) is not None:
         found = {"fitness": scored.objectives[0].name, "batch_size": scored.batch_size}

@@ -19,13 +19,13 @@ from deap_nn.core.seeding import Purpose, stream
 from deap_nn.genome.layout import Layout
 
 TRACED = 100
-"""How many weights of the best member are kept for each generation."""
+"""The number of weights of the best member that are kept for each generation."""
 
 
 def traced_places(layout: Layout, seed: int) -> NDArray[np.int64]:
-    """Return which weights are traced: ``TRACED`` places of the flat vector, sorted, shared out evenly.
+    """Return the places of the traced weights in the flat vector, sorted: ``TRACED``, or all if there are fewer.
 
-    Each matrix has the same share; what a small one lacks goes to those that have more.
+    Each matrix has the same share. If a small matrix has fewer weights, the larger ones share the rest.
     """
     rng = stream(seed, Purpose.TRACE)
     places: list[NDArray[np.int64]] = []
@@ -39,17 +39,17 @@ def traced_places(layout: Layout, seed: int) -> NDArray[np.int64]:
 
 
 class WeightTrace:
-    """A row of weights for each generation, in a file without a name: in memory they would take more than the logbook.
+    """A row of weights for each generation, in a temporary file: in memory they would take more than the logbook.
 
     Parameters
     ----------
     folder : Path
-        Where that file is.
+        The folder of that file. It has no name there, so that a killed run leaves no file behind.
 
     Attributes
     ----------
     last : bytes
-        The last row, float32 with the least significant byte first; empty as long as no weights are chosen.
+        The last row, float32 with the least significant byte first; empty until weights are chosen.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,16 +61,16 @@ class WeightTrace:
 
     @property
     def is_chosen(self) -> bool:
-        """Whether somebody has chosen what is traced."""
+        """Whether the traced weights are chosen."""
         return self._places is not None
 
     @property
     def is_closed(self) -> bool:
-        """Whether the rows are gone."""
+        """Whether the rows are released."""
         return self._file.closed
 
     def choose(self, layout: Layout, seed: int) -> None:
-        """Choose the weights that are traced."""
+        """Choose the traced weights."""
         self._places = traced_places(layout, seed)
         matrices = np.searchsorted(np.array(layout.offsets), self._places, side="right") - 1
         self._names = [layout.names[i] for i in matrices]
@@ -95,7 +95,7 @@ class WeightTrace:
 
     @contextlib.contextmanager
     def whole_or_nothing(self) -> Iterator[None]:
-        """Take back the rows that were added in the body, if the body fails."""
+        """Remove the rows that were added in the body, if the body fails."""
         end = self._file.tell()
         try:
             yield
@@ -107,18 +107,18 @@ class WeightTrace:
     def write(self, path: Path) -> None:
         """Write all rows into an ``.npz`` file.
 
-        It has ``weights``, shape (generations, weights), float32, their ``places`` in the flat vector, and
-        ``matrices``, the name of the one that each is of. Nothing is written where there is no row.
+        It has ``weights``, shape (generations, weights), float32; their ``places`` in the flat vector; and
+        ``matrices``, the name of each weight's matrix. Without a row no file is written.
         """
         if self._places is None or not self.last:
             return
         arrays: dict[str, NDArray[Any]] = {
-            "weights": np.memmap(self._file, "<f4", "r").reshape(-1, len(self._names)),
+            "weights": np.memmap(self._file, "<f4", "r").reshape(-1, len(self._names)),  # mapped, not read into memory
             "places": self._places,
             "matrices": np.array(self._names),
         }
         write_with(path, lambda partial: np.savez(partial, allow_pickle=False, **arrays))
 
     def close(self) -> None:
-        """Let go of the rows."""
+        """Release the rows."""
         self._file.close()
