@@ -43,13 +43,13 @@ def size_of(options: argparse.Namespace) -> tuple[int, int]:
 
 def make_parser() -> Parser:
     """Return the parser of the command line."""
-    scoop = "python -m scoop experiments/mnist.py"
+    launch = "python -m deap_nn.launch experiments/mnist.py"
     parser = Parser(
         "Evolve the weights of a network that reads digits, with a genetic algorithm.",
-        scoop,
-        f"{scoop} --model mlp --output runs/first",
-        f"{scoop} --resume runs/first --generations 300",
-        f"{scoop} --preset es --max-seconds 600",
+        launch,
+        f"{launch} --model mlp --output runs/first",
+        f"{launch} --resume runs/first --generations 300",
+        "python -m scoop experiments/mnist.py --preset es --max-seconds 600",
     )
     parser.usage = "%(prog)s [OPTION ...]"
     add_settings(parser)
@@ -100,7 +100,7 @@ def parse_arguments() -> argparse.Namespace:
         if any(f"argument {option}:" in str(error) for option in given.values()):
             raise
         raise InputError(f"argument --resume: config.json: {error}") from error
-    check_resumable(options.resume, config, resumed.generations, force=options.force)
+    check_resumable(options.resume, config, resumed.generations, given.values(), force=options.force)
     return resumed
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,14 @@ WRITTEN = {".csv", ".h5", ".html", ".json", ".keras", ".npz", ".png"}
 """The suffixes of files that a run writes into its folder."""
 
 
-def check_resumable(path: str | os.PathLike[str], config: Mapping[str, Any], generations: int, *, force: bool) -> None:
+def check_resumable(
+    path: str | os.PathLike[str],
+    config: Mapping[str, Any],
+    generations: int,
+    given: Collection[str],
+    *,
+    force: bool,
+) -> None:
     """Raise `InputError` if a run is finished and whole, or was made with versions other than those here.
 
     Parameters
@@ -34,6 +41,8 @@ def check_resumable(path: str | os.PathLike[str], config: Mapping[str, Any], gen
         Its settings.
     generations : int
         The number of generations after the resume.
+    given : collection of str
+        The options of the command line.
     force : bool
         Whether to accept other versions.
     """
@@ -44,11 +53,17 @@ def check_resumable(path: str | os.PathLike[str], config: Mapping[str, Any], gen
         if place.suffix in WRITTEN and not place.is_symlink() and place.is_dir():
             raise InputError(f"argument --resume: {place} is a folder, but the run writes a file there: move it away")
     if generations < config["generations"]:
-        raise InputError(f"argument --generations: must be at least the run's {config['generations']}")
-    if read_status(path).get("state") == "finished" and generations <= asked_for(path, config):
+        raise InputError(
+            f"argument --generations: must be at least the run's {config['generations']}; --max-seconds "
+            "and --target end it earlier"
+        )
+    status, most = read_status(path), asked_for(path, config)
+    stopped_by = "--" + str(status.get("stopped_by", "")).partition(":")[0]
+    if status.get("state") == "finished" and generations <= most and stopped_by not in given:
         lost = [name for name in FROM_RECORDS if not is_plain(Path(path, name)) or not Path(path, name).stat().st_size]
         if not lost:
-            raise InputError(f"argument --resume: the run in {path} is finished: give more --generations to continue")
+            more = f"another {stopped_by}" if "stopped_by" in status else f"--generations above {most}"
+            raise InputError(f"argument --resume: the run in {path} is finished; {more} continues it")
         are = "is lost: it is" if len(lost) == 1 else "are lost: they are"
         warnings.warn(f"{Path(path, lost[0])} {'and others ' * (len(lost) > 1)}{are} made again", stacklevel=2)
     here = versions()

@@ -59,7 +59,9 @@ class Terminal:
         if self._directory is None or isinstance(error, Exception) or (self.bar is None and error is None):
             return
         if error is None:
-            print(f"test error {self._directory.status['test_error']:.4g} (chance {1 - 1 / self._classes:.2f})")
+            status = self._directory.status
+            network = f"best.keras: {status['readout']}, generation {status['generation']}"
+            print(f"test error {status['test_error']:.4g} (chance {1 - 1 / self._classes:.2f}) of {network}")
         report = self._directory.path / REPORT_FILE
         if report.is_file():
             print(f"report: {report.absolute().as_uri()}", flush=True)

@@ -54,7 +54,7 @@ def wired(**registered):
     toolbox.register("individual", initNormal, Individual, LAYOUT)
     toolbox.register("population", initPopulation, toolbox, 1)
     toolbox.register("mate", cxMask)
-    toolbox.register("mutate", mutGaussianAdaptive, sigma=ErrorScaled(0.3), noise=TABLE)
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=ErrorScaled(0.3, fitness="cross_entropy"), noise=TABLE)
     toolbox.register("select", selRankBoosted, parents=6)
     toolbox.register("evaluate", sum_of_squares)
     toolbox.mates, toolbox.step = registered.pop("mates", 2), registered.pop("step", None)

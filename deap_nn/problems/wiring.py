@@ -154,8 +154,8 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
 def _dataset(data: str | Path | Dataset) -> Dataset:
     if isinstance(data, Dataset):
         return data
-    if isinstance(data, str) and data in NAMES:
-        return load_dataset(data)
+    if isinstance(data, str) and (data in NAMES or (Path(data).stem == data and not Path(data).exists())):
+        return load_dataset(data)  # its error for an unknown name lists the known ones
     if isinstance(data, str | Path):
         return load_dataset("auto", data)
     raise TypeError(f"data must be a name, a path or a Dataset, got {type(data).__name__}")

@@ -257,8 +257,12 @@ RESUME_CASES = [
     (lambda run: None, [*RESUME, "--population", "30"], "--population"),
     (lambda run: None, [*RESUME, "--keyframes", "x"], "--keyframes"),
     (lambda run: None, [*RESUME, "--cache", "nothing"], ": error: argument --cache: nothing is not a folder"),
-    (lambda run: None, ["--resume", "run", "--generations", "1"], "--generations"),
-    (lambda run: None, ["--resume", "run"], "is finished: give more --generations"),
+    (
+        lambda run: None,
+        ["--resume", "run", "--generations", "1"],
+        "at least the run's 8; --max-seconds and --target end it",
+    ),
+    (lambda run: None, ["--resume", "run"], "is finished; --generations above 8 continues it"),
     (lambda run: None, ["--resume", "file"], "file is not a folder"),
 ]
 """What is done to a run, options that resume it, and what the line names."""

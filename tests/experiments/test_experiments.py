@@ -68,7 +68,10 @@ SHOWN += ["gen 3/3", "scoring the test digits", "saving the result", "drawing"]
 def test_a_run_ends_with_its_test_error_and_the_address_of_its_report(finished):
     folder, answer = finished
     *_, error, report = answer.stdout.splitlines()
-    assert error == f"test error {status_of(folder)['test_error']:.4g} (chance 0.90)"
+    status = status_of(folder)
+    network = f"best.keras: {status['readout']}, generation {status['generation']}"
+    assert error == f"test error {status['test_error']:.4g} (chance 0.90) of {network}"
+    assert re.search(r": (mean of the parents|best member), generation [0-3]$", error)
     assert report == f"report: {(folder / 'report.html').as_uri()}"
 
 
@@ -300,6 +303,34 @@ def test_runs_stop_early(here, tmp_path, digits_file, option, reason):
     assert len(read_csv(tmp_path / "run" / "logbook.csv")["gen"]) == status["generations"] + 1
 
 
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [((), ("--max-seconds", 0)), (("--max-seconds", 0), ("--max-seconds", 1e6)), (("--target", 1), ("--target", 0))],
+)
+def test_a_run_that_is_resumed_may_have_another_end(finished, warm, tmp_path, digits_file, first, then):
+    """It is given with `--resume`, ends the run, or lets one that was stopped go on to the bytes of a whole run."""
+    folder, command = tmp_path / "run", (MNIST, *SETTING, "--data", digits_file, "--no-progress")
+    answer = warm(*command, *(first or ("--generations", 1)), "--output", folder)
+    assert answer.returncode == 0, answer.stderr
+    resume = (MNIST, "--resume", folder, "--no-progress")
+    if first:
+        answer = warm(*resume)
+        assert (answer.returncode, answer.stderr) == (
+            2,
+            f"mnist.py: error: argument --resume: the run in {folder} is finished; another {first[0]} continues it\n",
+        )
+    answer = warm(*resume, *then, *(() if first else ("--generations", 50)))
+    assert answer.returncode == 0, answer.stderr
+    status = status_of(folder)
+    assert status["state"] == "finished"
+    if first:
+        assert "stopped_by" not in status
+        assert (folder / "logbook.csv").read_bytes() == (finished[0] / "logbook.csv").read_bytes()
+    else:
+        assert status["stopped_by"].startswith("max-seconds")
+        assert status["generations"] < 50
+
+
 @in_turn
 @pytest.mark.parametrize(
     ("prefix", "number"),
@@ -464,6 +495,12 @@ def test_help_explains_every_option_with_its_default(run):
     more = "no-progress target patience max-seconds validation-size threads"
     for option in [*contract.split(), *more.split()]:
         assert f"--{option}" in answer.stdout
+    examples = [
+        line.split()[2]
+        for line in answer.stdout.splitlines()
+        if line.endswith(MNIST.name) or f"{MNIST.name} --" in line
+    ]
+    assert examples == ["deap_nn.launch"] * 3 + ["scoop"]
     text = " ".join(answer.stdout.split())
     assert "(default: 150)" in text
     assert "(default: ga cross_entropy, es cross_entropy, article error)" in text

@@ -260,6 +260,59 @@ def test_workers_begin_before_the_last_task_is_made(run, tmp_path):
     assert (answer.returncode, answer.stdout) == (0, "[0, 1, 2, 3, 4, 5, 6]\n"), answer.stderr
 
 
+UNNAMED = """
+import random
+from functools import wraps
+from deap import algorithms, base, creator, tools
+from deap_nn import WeightList
+from deap_nn.maps.scoop import current_map
+creator.create("FitnessMin", base.Fitness, weights=(-1.0,))
+creator.create("Individual", WeightList, fitness=creator.FitnessMin)
+def decorated(function):
+    @wraps(function)
+    def call(individual):
+        return function(individual)
+    return call
+def score(individual):
+    return (float(individual[0].sum()),)
+unnamed = lambda individual: (float(individual[0].sum()),)
+def main():
+    def nested(individual):
+        return (float(individual[0].sum()),)
+    toolbox = base.Toolbox()
+    toolbox.register("evaluate", {function})
+    toolbox.register("mate", tools.cxUniform, indpb=0.5)
+    toolbox.register("mutate", lambda individual: (individual,))
+    toolbox.register("select", tools.selTournament, tournsize=2)
+    toolbox.register("map", current_map())
+    population = [creator.Individual([[float(i)]]) for i in range(8)]
+    algorithms.eaSimple(population, toolbox, 0.5, 0.5, 2, verbose=False)
+    print("all scored", flush=True)
+if __name__ == "__main__":
+    main()
+"""
+DEFINE = "SCOOP finds functions by name, so define it with def at the top of the module"
+
+
+@pytest.mark.parametrize(
+    ("launcher", "function", "told"),
+    [
+        ("deap_nn.launch", "unnamed", f"evaluate is a lambda: {DEFINE}"),
+        ("scoop", "nested", f"evaluate is a function inside main: {DEFINE}"),
+        ("deap_nn.launch", "decorated(score)", "evaluate cannot be sent to SCOOP's workers: Can't pickle "),
+    ],
+)
+def test_a_function_without_a_name_is_refused_before_the_first_task(run, tmp_path, launcher, function, told):
+    path = tmp_path / "script.py"
+    path.write_text(UNNAMED.replace("{function}", function))
+    answer = run("-m", launcher, "-n", 2, path, timeout=60)
+    printed = answer.stdout + answer.stderr  # SCOOP's own launcher prints a traceback to stdout
+    found = [line.partition("MapError: ")[2] for line in printed.splitlines() if "MapError: " in line]
+    assert [line[: len(told)] for line in found] == [told], printed
+    assert "all scored" not in printed
+    assert "ReferenceBroken" not in printed
+
+
 def test_fewer_workers_than_asked_for_are_counted(run, tmp_path):
     path = tmp_path / "script.py"
     path.write_text("if __name__ != '__main__':\n    raise OSError('not here')\nimport time\ntime.sleep(3)\n")

@@ -158,6 +158,66 @@ def test_one_that_needs_no_update_never_warns(loop, sigma):
     loop(toolbox, toolbox.population(n=8), 4)  # a warning is an error here
 
 
+def accuracy(w):
+    return (1 - error(w)[0],)
+
+
+def large(w):
+    return (100 + error(w)[0],)
+
+
+def below_0(w):
+    return (-1 + error(w)[0],)
+
+
+creator.create("MostOfAdapting", base.Fitness, weights=(1.0,))
+creator.create("MaximisedOfAdapting", WeightList, fitness=creator.MostOfAdapting)
+NEEDS = "ErrorScaled needs an error that is minimised, between 0 and 1"
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "container", "ngen", "said"),
+    [
+        (accuracy, creator.MaximisedOfAdapting, 1, NEEDS),
+        (
+            large,
+            creator.IndividualOfAdapting,
+            10,
+            rf"{NEEDS}, and the best is at 100\.\d+ after 10 generations outside",
+        ),
+        (
+            below_0,
+            creator.IndividualOfAdapting,
+            10,
+            rf"{NEEDS}, and the best is at -0\.\d+ after 10 generations outside",
+        ),
+    ],
+)
+def test_a_fitness_that_is_no_error_warns_once(evaluate, container, ngen, said):
+    sigma = ErrorScaled(1.0)
+    toolbox = by_hand(sigma, select=tools.selTournament, tournsize=3)
+    toolbox.register("individual", initScaled, container, LAYOUT, rng=np.random.default_rng(1))
+    toolbox.register("population", tools.initRepeat, list, toolbox.individual)
+    toolbox.register("evaluate", evaluate)
+    random.seed(1)
+    population = toolbox.population(n=6)
+    simple(toolbox, population, ngen - 1)  # no warning yet: one is an error here
+    with pytest.warns(UserWarning, match=f"^{said}: take SelfAdaptive or Annealed$") as caught:
+        simple(toolbox, population, 12)
+    assert len(caught) == 1
+
+
+def test_a_loss_that_falls_below_1_and_a_cross_entropy_are_no_false_alarm():
+    for sigma, values in (
+        (ErrorScaled(1.0), [3.0] * 9 + [1.0] + [3.0] * 9),
+        (ErrorScaled(fitness="cross_entropy"), [3.0] * 20),
+    ):
+        individual = creator.IndividualOfAdapting([[0.0]])
+        for generation, value in enumerate(values):
+            individual.fitness.values = (value,)
+            sigma.update([individual], generation)  # a warning is an error here
+
+
 def test_the_warning_waits_for_a_second_generation():
     sigma = ErrorScaled(0.1)
     toolbox = by_hand(sigma, held=False)

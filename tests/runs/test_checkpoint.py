@@ -258,7 +258,7 @@ def test_the_command_killed_again_and_again_goes_on_to_the_same_bytes(run, here,
     answer = here(MNIST, "--resume", broken)
     assert (answer.returncode, answer.stderr) == (
         2,
-        f"mnist.py: error: argument --resume: the run in {broken} is finished: give more --generations to continue\n",
+        f"mnist.py: error: argument --resume: the run in {broken} is finished; --generations above 60 continues it\n",
     )
 
 

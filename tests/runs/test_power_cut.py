@@ -189,7 +189,7 @@ def test_a_finished_run_that_has_lost_files_makes_them_again(finished_run, digit
     again = run_here(MNIST, "--resume", folder, "--data", digits_file, "--no-progress", cwd=tmp_path)
     assert (again.returncode, again.stderr) == (
         2,
-        f"mnist.py: error: argument --resume: the run in {folder} is finished: give more --generations to continue\n",
+        f"mnist.py: error: argument --resume: the run in {folder} is finished; --generations above 8 continues it\n",
     )
 
 

@@ -315,4 +315,6 @@ class StrategyToolbox(MadeToolbox):
         if alias not in ("mate", "select"):
             return None
         reason = "no pairwise crossover" if alias == "mate" else "no selection of parents: all members count by rank"
-        return f'an evolution strategy has {reason}; make_toolbox(..., preset="ga") has one'
+        return (
+            f'an evolution strategy has {reason}; eaGenerateUpdate runs it, and make_toolbox(..., preset="ga") has one'
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -31,6 +32,7 @@ def current_map() -> Callable[..., Iterable[Any]]:
     """Return SCOOP's map under ``python -m scoop``, and the built-in ``map`` otherwise.
 
     SCOOP's map is wrapped in a `SharedMap`, which keeps the weights of individuals in shared memory and sends names.
+    It raises `MapError` for a function that does not pickle, such as a lambda.
     """
     if not running_under_scoop():
         return map
@@ -41,12 +43,35 @@ def _scoop_map(function: Callable[..., Any], *iterables: Iterable[Any]) -> Itera
     """Map with SCOOP; late tasks are computed again if the function allows it."""
     if sys.modules["scoop"]._control.current is None:  # this worker still imports the script
         raise MapError(f"scoop: each worker runs {sys.modules['scoop'].MAIN_MODULE} as it imports it: {GUARD}")
+    _check_sendable(function)
     if len(iterables) == 1 and Traits(function).may_be_done_twice:
         return repairs.first_answers(function, iterables[0])
     from scoop import futures
 
     answers: Iterable[Any] = futures.map(function, *iterables)
     return answers
+
+
+def _check_sendable(function: Any) -> None:
+    """Raise MapError if a function does not pickle, before SCOOP fails with pages of tracebacks."""
+    try:
+        pickle.dumps(function)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        name = None
+        while (inner := getattr(function, "func", None) or getattr(function, "function", None)) is not None:
+            name = name or getattr(function, "__name__", None)  # a toolbox gives its partial calls names
+            function = inner
+        place = getattr(function, "__qualname__", "")
+        if place.endswith("<lambda>"):
+            reason = "a lambda"
+        elif "<locals>" in place:
+            reason = f"a function inside {place.rpartition('.<locals>')[0]}"
+        else:
+            raise MapError(f"{name or place or function} cannot be sent to SCOOP's workers: {error}") from None
+        raise MapError(
+            f"{name or 'the function'} is {reason}: SCOOP finds functions by name, so define it with def at the top of "
+            "the module"
+        ) from None
 
 
 def prepare_worker(*modules: str) -> None:

@@ -1,5 +1,6 @@
 """Adaptations of sigma by the fitness."""
 
+import warnings
 from collections.abc import Sequence
 from math import exp
 from typing import Any, Literal
@@ -24,7 +25,12 @@ class ErrorScaled:
     factor : float
         `c`, the standard deviation at an error of 1, at least 0.
     fitness : {"error", "cross_entropy"}, optional
-        The kind of fitness. Default: that of ``make_toolbox``, or "error" without it.
+        The kind of fitness, which is minimised. Default: that of ``make_toolbox``, or "error" without it.
+
+    Warns
+    -----
+    UserWarning
+        Once, if the fitness is maximised, or the error of the best is outside 0 to 1 for ten updates in a row.
 
     References
     ----------
@@ -36,6 +42,11 @@ class ErrorScaled:
     >>> ErrorScaled(0.1).sigma
     0.1
     """
+
+    PATIENCE = 10
+    """The number of updates in a row with an error outside 0 to 1 before the warning."""
+
+    _outside: int | None = 0  # such updates in a row; None after the warning
 
     def __init__(self, factor: float = 0.1, *, fitness: Literal["error", "cross_entropy"] | None = None) -> None:
         if fitness not in (None, "error", "cross_entropy"):
@@ -56,8 +67,23 @@ class ErrorScaled:
         if not evaluated:
             raise ValueError("individuals must have at least one member with a valid fitness: evaluate them first")
         best = float(max(evaluated).values[0])
+        self._warn_if_no_error(best, maximised=evaluated[0].weights[0] > 0)
         error = 1.0 - exp(-max(best, 0.0)) if self.fitness == "cross_entropy" else best
         self._error = min(max(error, 0.0), 1.0)
+
+    def _warn_if_no_error(self, best: float, *, maximised: bool) -> None:
+        if self._outside is None:
+            return
+        bounded = self.fitness == "cross_entropy" or 0.0 <= best <= 1.0
+        self._outside = 0 if bounded else self._outside + 1
+        if not maximised and self._outside < self.PATIENCE:
+            return
+        got = "" if maximised else f", and the best is at {best:g} after {self._outside} generations outside"
+        self._outside = None
+        warnings.warn(
+            f"ErrorScaled needs an error that is minimised, between 0 and 1{got}: take SelfAdaptive or Annealed",
+            stacklevel=4,
+        )
 
     def reset(self) -> None:
         """Restore the initial error, 1."""
