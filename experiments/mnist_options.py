@@ -48,7 +48,7 @@ def make_parser() -> Parser:
         "Evolve the weights of a network that reads digits, with a genetic algorithm.",
         launch,
         f"{launch} --model mlp --output runs/first",
-        f"{launch} --resume runs/first --generations 300",
+        f"{launch} --resume runs/first",
         "python -m scoop experiments/mnist.py --preset es --max-seconds 600",
     )
     parser.usage = "%(prog)s [OPTION ...]"

@@ -103,7 +103,8 @@ def test_the_worst_of_what_is_maximised_is_low():
 
     toolbox = wired(evaluate=evaluate)
     toolbox.register("individual", initNormal, creator.GenomeInLimitsTests, LAYOUT)
-    population, _ = evolve(toolbox.population(n=4), toolbox, 1, seed=1, breeding="plain")
+    with pytest.warns(UserWarning, match="ErrorScaled needs an error that is minimised"):
+        population, _ = evolve(toolbox.population(n=4), toolbox, 1, seed=1, breeding="plain")
     assert {member.fitness.values for member in population} == {(-WORST, WORST)}
 
 
