@@ -292,7 +292,8 @@ def make_toolbox(
     toolbox.problem = scoring.problem
     rngs = [stream(seed, Purpose.OPERATORS, 0, i) for i in range(4)]
     noise = NoiseTable(seed, layout.size)
-    around: dict[str, Any] = {} if bounds is None else {"bounds": check_bounds(bounds)}
+    limits: dict[str, Any] = {} if bounds is None else {"bounds": check_bounds(bounds)}
+    around = dict(limits)
     initialise: Callable[..., Any] = initAround
     if isinstance(init, str) and init in ("scaled", "normal"):
         initialise = initScaled if init == "scaled" else initNormal
@@ -303,7 +304,7 @@ def make_toolbox(
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.mates, toolbox.elites, toolbox.elite_batches = mates or 2, elites, elite_batches
     strength = {"sigma": adaptation, "indpb": float(mutation_indpb), "scale": scales, "matrices": mutated_matrices}
-    strength |= {} if bounds is None else {"bounds": check_bounds(bounds)}
+    strength |= limits
     toolbox.register("mutate", mutGaussianAdaptive, **strength, noise=noise, rng=rngs[2])
     if around_centre:
         counted = {"parents": ranking["parents"]}

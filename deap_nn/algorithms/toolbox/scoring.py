@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 MOST_ROUNDS = 3
 """A toolbox warns if it scores its first population more often than this without a new mini-batch."""
 
-
 SHARES = 4
 """The least number of groups for each worker, if there are enough individuals: all then end at about the same time."""
 
@@ -88,7 +87,7 @@ class Evaluating(Clocked):
 
     @generation.setter
     def generation(self, generation: int) -> None:
-        self.func.generation = generation  # type: ignore[attr-defined]
+        self.func.generation = generation  # type: ignore[attr-defined]  # likewise
 
     def __call__(self, /, individual: Any, *arguments: Any, **keywords: Any) -> Any:
         """Return the fitness of an individual."""
