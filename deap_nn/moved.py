@@ -72,7 +72,7 @@ MOVED: dict[str, list[str]] = {
     "members": ["genome.members", "genome.population", "breeding.reproduction.around_centre"],
     "model_fit": ["models.checks"],
     "model_state": ["models.state"],
-    "objectives": ["problems.objectives", "problems.judge"],
+    "objectives": ["problems.objectives", "problems.objective_evaluator"],
     "onlooker": ["process.watchdog"],
     "own_parts": ["models.custom_objects"],
     "parallel": ["process.signals", "process.workers", "core.environment", "maps.scoop"],
@@ -109,6 +109,7 @@ IN_PICKLES = {
 RENAMED = {
     "AnswerObjectives": "Outputs",
     "AssessObjectives": "Assess",
+    "Judge": "ObjectiveEvaluator",
     "ObjectiveErrorRate": "ErrorRate",
     "ObjectiveProblem": "Problem",
     "check_pair": "check_mates",

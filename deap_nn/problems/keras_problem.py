@@ -36,7 +36,7 @@ class CompiledFunction:
     def __call__(self, outputs: Any, targets: Any, sample_weight: NDArray[np.float32] | None = None) -> float:
         """Return the mean loss of the samples, each times its weight; arrays have the shape (samples, ...)."""
         from deap_nn.models.tensorflow import tf
-        from deap_nn.problems.judge import of_one_rank, weighted_mean
+        from deap_nn.problems.objective_evaluator import of_one_rank, weighted_mean
 
         answers = tf.constant(outputs)
         values = self.function(*of_one_rank(tf.cast(targets, answers.dtype), answers))
@@ -206,12 +206,14 @@ class KerasProblem:
     def _try(self, outputs: Sequence[Any], targets: Sequence[Any], structure: Any) -> list[str]:
         """Compute the objectives once, so that a loss that does not fit raises before the run; return warnings."""
         from deap_nn.models.tensorflow import keras
-        from deap_nn.problems.judge import Judge
+        from deap_nn.problems.objective_evaluator import ObjectiveEvaluator
 
         pack = partial(keras.tree.pack_sequence_as, structure), partial(packed, self.samples.targets)
         signs = (-1.0,) * len(self.objectives)
-        judge = Judge(self.objectives, self.from_logits, signs, self.pairs, pack, self.samples.weighted)
-        return judge.tried(outputs, targets)
+        evaluator = ObjectiveEvaluator(
+            self.objectives, self.from_logits, signs, self.pairs, pack, self.samples.weighted
+        )
+        return evaluator.tried(outputs, targets)
 
     def __repr__(self) -> str:
         named = ", ".join(objective.name for objective in self.objectives)

@@ -18,7 +18,7 @@ TRIED = 1000
 
 
 @dataclass(eq=False)
-class Judge:
+class ObjectiveEvaluator:
     """Objectives prepared in this process.
 
     Parameters
