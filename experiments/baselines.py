@@ -159,14 +159,14 @@ class Around:
 
     def sum(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the sum of all noise, that of each pair's first network with its weight; shape (size,)."""
-        from deap_nn.operators.compiled.centre import pool
+        from deap_nn.operators.compiled.centre import recombine
 
         size = sum(map(np.prod, self._shapes))
         total, counts = empty_vector(size), np.abs(weights)
         places = 2 * np.arange(len(weights)) + (weights < 0)  # the second one has the first one's noise negated
         if counts.any():
             key = {**self._key, "drawn": places, "counts": counts, "step": float(counts.sum())}
-            pool(total, np.zeros(size, np.float32), self._noise.array(), self._factors, self._shapes, **key)
+            recombine(total, np.zeros(size, np.float32), self._noise.array(), self._factors, self._shapes, **key)
         else:
             total[:] = 0
         return total

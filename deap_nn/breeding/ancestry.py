@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from deap_nn.breeding.breeder import Breeder
-from deap_nn.breeding.recipe import PLACE_BYTES, POOL_PLACE, Recipe, drawn_places
+from deap_nn.breeding.recipe import CENTRE_PLACE, PLACE_BYTES, Recipe, drawn_places
 from deap_nn.breeding.reproduction.base import Places
 
 Strengths = float | tuple[float, ...] | None
@@ -90,17 +90,17 @@ class Ancestry:
         self._past = []
 
     def recipe(self, generation: int, place: int) -> Recipe:
-        """Return the recipe of a member of a remembered generation, or of its centre for `POOL_PLACE`."""
+        """Return the recipe of a member of a remembered generation, or of its centre for `CENTRE_PLACE`."""
         if not generation:
             return Recipe(0, place)
         places, strengths = self._past[generation - 1]
-        if place != POOL_PLACE:
+        if place != CENTRE_PLACE:
             return self._recipe(generation, place, places, strengths)
         member = self._recipe(generation, 0, places, strengths)
-        pool = self._breeder.reproduction.pool(member, list(map(int, self._past[generation][0])))
-        if pool is None:
+        centre = self._breeder.reproduction.centre(member, list(map(int, self._past[generation][0])))
+        if centre is None:
             raise LookupError(f"generation {generation} has no centre")
-        return pool
+        return centre
 
     def last(self) -> list[Recipe]:
         """Return the recipes of the last remembered generation's members."""

@@ -12,7 +12,7 @@ from deap import base
 
 from deap_nn.breeding.breeder import Breeder, founder
 from deap_nn.breeding.lineage import Lineage
-from deap_nn.breeding.recipe import POOL_PLACE, Recipe
+from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
 from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.keyframes import write_keyframe
@@ -70,7 +70,7 @@ def _founder_weights(individual: Callable[..., Any], seed: int, recipe: Recipe) 
 
 def _origin(member: Any) -> tuple[Any, ...] | None:
     """Return the function that makes a founder, and its seed, also after a run took it over; None for others."""
-    if not isinstance(member, LightMember) or member.recipe.generation or member.recipe.place >= POOL_PLACE:
+    if not isinstance(member, LightMember) or member.recipe.generation or member.recipe.place >= CENTRE_PLACE:
         return None
     if getattr(member.make, "func", None) is _founder_weights:
         arguments: tuple[Any, ...] = member.make.args

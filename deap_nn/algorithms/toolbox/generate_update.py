@@ -115,11 +115,11 @@ class GenerateUpdate:
             raise ValueError("update needs the population that generate returned")
         breeder = self._breeder = self._breeder or self._breeder_now()
         recipes = [self._recipe_of(individual, generation) for individual in chosen]
-        pool = breeder.reproduction.pool(
+        recombined = breeder.reproduction.centre(
             Recipe(generation, 0, (0,), self._sigma), [recipe.place for recipe in recipes if recipe is not None]
         )
-        if pool is not None and None not in recipes:
-            return _bred(breeder, before, pool)
+        if recombined is not None and None not in recipes:
+            return _bred(breeder, before, recombined)
         around = breeder.container._wrapped(before, breeder.shapes)
         (centre, *_) = breeder.reproduction.sources(chosen, [around])
         return copied_vector(centre.flat)

@@ -14,7 +14,7 @@ import numpy as np
 from deap import base
 from numpy.typing import NDArray
 
-from deap_nn.breeding.recipe import MEAN_PLACE, POOL_PLACE, Recipe, drawn_places
+from deap_nn.breeding.recipe import CENTRE_PLACE, MEAN_PLACE, Recipe, drawn_places
 from deap_nn.breeding.reproduction.base import Places, Reproduction
 from deap_nn.breeding.variation import Variation
 from deap_nn.core.registered import Registered
@@ -93,13 +93,13 @@ class AroundCentre(Reproduction):
 
     def parents_of(self, generation: int, place: int, places: Places, bred: int) -> tuple[int, ...]:
         """Return the id of the centre; for generation 1 that of the founder that was drawn most often."""
-        return (generation - 1 << 32 | POOL_PLACE if generation > 1 else _most_often(places),)
+        return (generation - 1 << 32 | CENTRE_PLACE if generation > 1 else _most_often(places),)
 
-    def pool(self, member: Recipe, places: Sequence[int]) -> Recipe:
+    def centre(self, member: Recipe, places: Sequence[int]) -> Recipe:
         """Return the recipe of the next centre."""
         if not member.generation:
             return Recipe(0, _most_often(places))
-        return Recipe(member.generation, POOL_PLACE, member.parents, member.sigma, drawn_places(places))
+        return Recipe(member.generation, CENTRE_PLACE, member.parents, member.sigma, drawn_places(places))
 
     def ranked(self, members: Sequence[Any]) -> list[Any]:
         """Return members best first."""
@@ -114,12 +114,12 @@ class AroundCentre(Reproduction):
         if not first.generation:
             return super().mean(recipes, size)
         whole = self.weigh is not None and len(set(places)) == len(places) == size
-        place = POOL_PLACE if whole else MEAN_PLACE
+        place = CENTRE_PLACE if whole else MEAN_PLACE
         return Recipe(first.generation, place, first.parents, first.sigma, drawn_places(places))
 
     def example(self, drawn: bytes) -> Recipe:
         """Return the recipe of a centre."""
-        return Recipe(1, POOL_PLACE, (0,), None, drawn)
+        return Recipe(1, CENTRE_PLACE, (0,), None, drawn)
 
     def sources(self, chosen: Sequence[Any], before: Sequence[Any]) -> list[Any]:
         """Return the next centre, once for each child."""
@@ -140,7 +140,7 @@ class AroundCentre(Reproduction):
         """Write children of a centre, or the next centre."""
         (centre,) = parents
         if recipes[0].drawn:
-            self._pool(variation, recipes[0], centre, outs[0])
+            self._recombine(variation, recipes[0], centre, outs[0])
         elif variation.compiled and all(map(variation.mutated, recipes)):
             self._around(variation, recipes, centre, outs)
         elif len(recipes) > 1:  # one by one: the pass takes only mutated children
@@ -192,18 +192,18 @@ class AroundCentre(Reproduction):
             rounded=rounded,
         )
 
-    def _pool(self, variation: Variation, recipe: Recipe, centre: Vector, out: Vector) -> None:
+    def _recombine(self, variation: Variation, recipe: Recipe, centre: Vector, out: Vector) -> None:
         """Write the next centre, or another recombination, of children of `centre`."""
-        counts, kept = counts_and_kept(recipe.places, self.weigh if recipe.place == POOL_PLACE else None)
+        counts, kept = counts_and_kept(recipe.places, self.weigh if recipe.place == CENTRE_PLACE else None)
         if variation.compiled and variation.mutpb >= 1:
-            from deap_nn.operators.compiled.centre import pool
+            from deap_nn.operators.compiled.centre import recombine
 
             drawn = np.array([self._noise_place(place) for place in counts], np.int64)
             key: dict[str, Any] = {"seed": variation.seed, "generation": recipe.generation, "drawn": drawn}
             key |= {"counts": np.array(list(counts.values()), np.float64), "kept": kept, "step": float(self.step)}
-            pool(out, centre, variation.noise, variation.factors(recipe.sigma), variation.shapes, **key)
+            recombine(out, centre, variation.noise, variation.factors(recipe.sigma), variation.shapes, **key)
             return
-        # Summed in float64 in the order of the places, as the compiled `pool` does it: the bits are the same.
+        # Summed in float64 in the order of the places, as the compiled `recombine` does it: the bits are the same.
         total, child = kept * centre.astype(np.float64), empty_vector(centre.size)
         for place, count in counts.items():
             self.breed(variation, (Recipe(recipe.generation, place, recipe.parents, recipe.sigma),), [centre], (child,))

@@ -114,7 +114,7 @@ class Reproduction:
         group = [generation - 1 << 32 | int(i) for i in places[start : min(start + self.mates, bred)]]
         return (*group[place - start :], *group[: place - start])
 
-    def pool(self, member: Recipe, places: Sequence[int]) -> Recipe | None:
+    def centre(self, member: Recipe, places: Sequence[int]) -> Recipe | None:
         """Return the recipe of the one parent of all children of the next generation; None without such a parent.
 
         Parameters

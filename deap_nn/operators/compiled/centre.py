@@ -154,7 +154,7 @@ def _add_one(total: NDArray[np.float64], own: Vector, noise: Vector, factor: np.
 
 
 @compiled
-def _pooling_pass(
+def _recombination_pass(
     out: Vector,
     centre: Vector,
     table: Vector,
@@ -259,7 +259,7 @@ def mutate_around(
     _rounded_mutation_pass(out, half, twin, twin_half, centre, table, factors, ends, rounded, *key)
 
 
-def pool(
+def recombine(
     out: Vector,
     centre: Vector,
     table: Vector,
@@ -316,8 +316,8 @@ def pool(
         parts = processors() if out.size >= LARGE else 1
         bounds = [out.size * part // parts for part in range(parts + 1)]
         if parts == 1:
-            _pooling_pass(*known, *bounds)
+            _recombination_pass(*known, *bounds)
             return
         with ThreadPoolExecutor(parts) as threads:
-            for done in [threads.submit(_pooling_pass, *known, *part) for part in itertools.pairwise(bounds)]:
+            for done in [threads.submit(_recombination_pass, *known, *part) for part in itertools.pairwise(bounds)]:
                 done.result()
