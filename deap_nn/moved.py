@@ -55,7 +55,7 @@ MOVED: dict[str, list[str]] = {
     "dispatch": ["breeding.dispatch", "breeding.store.known"],
     "evaluation": ["problems.problem", "problems.scorer", "problems.measures", "problems.evaluate"],
     "evolution": ["callbacks.base"],
-    "exhibits": ["callbacks.run_directory.answers", "runs.reading", "callbacks.run_directory.filters"],
+    "exhibits": ["callbacks.run_directory.predictions", "runs.reading", "callbacks.run_directory.filters"],
     "extras": ["core.optional"],
     "fused": ["operators.compiled.crossing"],
     "genome_cache": ["breeding.store.slots", "core.files"],
@@ -107,12 +107,18 @@ IN_PICKLES = {
 
 
 RENAMED = {
+    "ANSWERS_FILE": "PREDICTIONS_FILE",
     "AnswerObjectives": "Outputs",
     "AssessObjectives": "Assess",
     "Judge": "ObjectiveEvaluator",
+    "answers_of": "outputs_of",
     "ObjectiveErrorRate": "ErrorRate",
     "ObjectiveProblem": "Problem",
     "check_pair": "check_mates",
+    "own_parts": "custom_objects_of",
+    "strength_of": "self_adaptive_of",
+    "told_of": "with_generation",
+    "write_answers": "write_predictions",
 }
 """The present names of renamed classes and functions of former modules."""
 

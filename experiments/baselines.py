@@ -44,7 +44,7 @@ from deap_nn.data.loading import find_dataset
 from deap_nn.genome.vectors import LARGEST_WEIGHT, empty_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.maps import Map
-from deap_nn.maps.options import MAP_OPTIONS, add_map_options, asked_map
+from deap_nn.maps.options import MAP_OPTIONS, add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models import keras_extras
 from deap_nn.operators.describe import describe_algorithm
@@ -486,7 +486,7 @@ def main() -> int:
         if options.output is not None:
             check_new_folder(options.output, "--output")
         dataset = read_data(options)
-        with signals.interruptible(), asked_map(options) as map_, fresh_directory(options) as directory:
+        with signals.interruptible(), chosen_map(options) as map_, fresh_directory(options) as directory:
             run(options, dataset, directory, map_, terminal)
     return 0
 

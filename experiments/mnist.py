@@ -27,7 +27,7 @@ from deap_nn.algorithms.toolbox.settings import SETTINGS
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.readouts import Readouts
 from deap_nn.callbacks.run_directory import RunDirectory
-from deap_nn.callbacks.run_directory.answers import write_answers
+from deap_nn.callbacks.run_directory.predictions import write_predictions
 from deap_nn.callbacks.tensorboard_logger import TensorBoardLogger, check_new_log
 from deap_nn.core.environment import EnvironmentDiffersError
 from deap_nn.core.errors import InputError
@@ -35,7 +35,7 @@ from deap_nn.data.dataset import Dataset
 from deap_nn.data.image_files import DataError
 from deap_nn.data.loading import load_dataset
 from deap_nn.maps import Map
-from deap_nn.maps.options import asked_map
+from deap_nn.maps.options import chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models import keras_extras
 from deap_nn.models.weight_files import WeightsError, read_weights
@@ -45,12 +45,12 @@ from deap_nn.process.cli import check_new_folder, run_command
 from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.config import FILES, digest_of, keep_files, read_config, read_status
 from deap_nn.runs.generations import CheckpointError
-from deap_nn.runs.reading import ANSWERS_FILE
+from deap_nn.runs.reading import PREDICTIONS_FILE
 
 keras_extras.leave_out()
 prepare_worker("deap_nn.problems.measures", "deap_nn.operators.compiled.crossing", "deap_nn.operators.compiled.centre")
 
-QUICK_ANSWERS = 1000
+QUICK_PREDICTIONS = 1000
 """The number of validation digits whose predictions an interrupted run saves: few, so that it ends soon."""
 
 
@@ -228,7 +228,7 @@ def keeping_result(
             terminal.interrupted(directory)
         if readouts.individual is not None:
             try:
-                save_result(directory, toolbox, readouts, fitness, size=QUICK_ANSWERS)
+                save_result(directory, toolbox, readouts, fitness, size=QUICK_PREDICTIONS)
             except Exception as second:  # the first error ended the run, and is the one that is raised
                 error.add_note(f"and then: {type(second).__name__}: {second}")
                 if not isinstance(error, Exception):  # for an interrupt no traceback shows the note
@@ -249,7 +249,7 @@ def save_result(
     directory.tell(**status, readout=readouts.readout, **readouts.vote)
     directory.write_weights(layout_names(toolbox.layout, readouts.individual))
     directory.write_model(toolbox.to_model(readouts.individual))
-    write_answers(directory.path / ANSWERS_FILE, toolbox, readouts.individual, size=size)
+    write_predictions(directory.path / PREDICTIONS_FILE, toolbox, readouts.individual, size=size)
     directory.enter("drawing")
     draw_run(directory.path, fitness=fitness)
 
@@ -275,7 +275,7 @@ def evolve_digits(options: argparse.Namespace, terminal: Terminal) -> int:
         checkpoint = open_checkpoint(options.resume, options.population, force=options.force)
         if "asked_generations" not in read_status(options.resume):  # lost: an earlier resume may have had more of them
             options.generations = max(options.generations, len(checkpoint.past) - 1)
-    with signals.interruptible(), asked_map(options) as map_, make_directory(options) as directory:
+    with signals.interruptible(), chosen_map(options) as map_, make_directory(options) as directory:
         if options.resume is None:
             checkpoint = Checkpoint(directory.path / "checkpoint") if options.breeding == "recipes" else None
         with contextlib.closing(checkpoint) if checkpoint is not None else contextlib.nullcontext():

@@ -252,8 +252,8 @@ def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
             shutil.rmtree(folder)
         try:
             if begun:
-                anew = [argument for argument in study.settings[name] if argument.startswith("--cache=")]
-                run_one(["--resume", str(folder), *anew, *data, "--no-progress"])
+                cache = [argument for argument in study.settings[name] if argument.startswith("--cache=")]
+                run_one(["--resume", str(folder), *cache, *data, "--no-progress"])
             else:
                 run_one([*study.settings[name], *data, f"--seed={seed}", f"--output={folder}", "--no-progress"])
         except InputError as error:

@@ -154,7 +154,7 @@ WIRINGS = {
         "select": partial(tools.selTournament, tournsize=3),
     },
     "founders of NumPy's global generator": lambda: {"individual": drawn_globally},
-    "each with its own strength, elites": lambda: {
+    "each with its own sigma, elites": lambda: {
         "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=NoiseTable(1, LAYOUT.size)),
         "elites": 2,
         "elite_batches": 3,

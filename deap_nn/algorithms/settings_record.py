@@ -18,7 +18,7 @@ from deap import base
 from deap_nn.core.environment import environment
 from deap_nn.core.registered import Registered
 from deap_nn.genome.noise import NoiseTable
-from deap_nn.operators.describe import digest, named, settings_of, told
+from deap_nn.operators.describe import as_json, digest, named, settings_of
 from deap_nn.operators.selection import operator_of
 from deap_nn.process.workers import is_serial, running_under_scoop
 from deap_nn.runs.generations import CheckpointError
@@ -148,13 +148,13 @@ def _of_operator(name: str, registered: Any, usual: NoiseTable) -> dict[str, Any
     if name == "individual":  # they are the container and the layout, which follows from the model
         arguments = ()
     found = {name: named(operator_of(registered))}
-    found |= {f"{name}.{place}": told(value) for place, value in enumerate(arguments)}
+    found |= {f"{name}.{place}": as_json(value) for place, value in enumerate(arguments)}
     keywords.pop("rng", None)  # it follows from the seed
     noise = keywords.get("noise")
     if isinstance(noise, NoiseTable):
         same = (noise.seed, noise.size) == (usual.seed, usual.size)
         keywords["noise"] = OF_THE_SEED if same else {"seed": noise.seed, "size": noise.size}
-    return found | {f"{name}.{key}": told(value) for key, value in keywords.items()}
+    return found | {f"{name}.{key}": as_json(value) for key, value in keywords.items()}
 
 
 def _of_evaluation(toolbox: base.Toolbox, seed: int) -> dict[str, Any]:

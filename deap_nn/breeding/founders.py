@@ -17,7 +17,7 @@ from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.keyframes import write_keyframe
 from deap_nn.breeding.store.slots import free_bytes
-from deap_nn.breeding.variation import strength_of, without_state
+from deap_nn.breeding.variation import self_adaptive_of, without_state
 from deap_nn.core.arguments import check_count
 from deap_nn.core.registered import Registered
 from deap_nn.genome.members import LightMember, light_members
@@ -124,7 +124,7 @@ def breeder_of(
         cxpb,
         mutpb,
         reproduction_of(toolbox).pinned(),
-        strength=strength_of(toolbox.mutate),
+        self_adaptive=self_adaptive_of(toolbox.mutate),
         elites=registered.elites,
     )
 

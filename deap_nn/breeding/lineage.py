@@ -138,7 +138,7 @@ class Lineage:
     def members(self, recipes: Iterable[Recipe]) -> list[Any]:
         """Return light members: each has a fitness and a recipe, and breeds its weights when they are read."""
         made = light_members(self.breeder.container, recipes, self.weights, self.breeder.shapes)
-        if self.breeder.strength is not None:
+        if self.breeder.self_adaptive is not None:
             for member in made:
                 if member.recipe.sigma is not None:
                     member.strategy = member.recipe.sigma

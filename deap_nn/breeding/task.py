@@ -214,7 +214,7 @@ def _answers(task: Task, context: Context) -> list[Any]:
             if genomes.is_whole(recipe):
                 return answer
             # A late task of an earlier generation overwrote the slot during the call: breed and score a copy.
-            individual = genomes.anew(recipe)
+            individual = genomes.rebred(recipe)
             given = individual if isinstance(item, Recipe) else (individual, *item[1:])
             return _call(partial(function, given), (recipe,), timeout)
 

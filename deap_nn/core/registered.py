@@ -193,7 +193,7 @@ class Traits:
         return prepare
 
 
-def told_of(function: Any) -> Iterator[Any]:
+def with_generation(function: Any) -> Iterator[Any]:
     """Yield a function, the functions inside its partial calls and its decorators: each with a ``generation``.
 
     All of them need the new value: `functools.wraps` gives a decorator's function its own copy of the attribute.
@@ -213,7 +213,7 @@ def scoring(generation: int, function: Any = None) -> Iterator[None]:
     it from its attribute ``generation``, which is set if it has one.
     """
     token = _scored.set(generation)
-    for found in told_of(function):
+    for found in with_generation(function):
         if not Traits(found).is_of_problem:
             found.generation = generation
     try:

@@ -38,8 +38,8 @@ class CompiledFunction:
         from deap_nn.models.tensorflow import tf
         from deap_nn.problems.objective_evaluator import of_one_rank, weighted_mean
 
-        answers = tf.constant(outputs)
-        values = self.function(*of_one_rank(tf.cast(targets, answers.dtype), answers))
+        output = tf.constant(outputs)
+        values = self.function(*of_one_rank(tf.cast(targets, output.dtype), output))
         return float(np.mean(values) if sample_weight is None else weighted_mean(values, sample_weight))
 
 
@@ -277,11 +277,11 @@ class KerasProblem:
 
 def _outputs(model: keras.Model, inputs: Nest) -> Nest:
     """Return the model's outputs for some inputs; ValueError, in one line, if it does not take them."""
-    from deap_nn.models.outputs import answers_of, reason_of
+    from deap_nn.models.outputs import outputs_of, reason_of
 
     weights, state = ([v.value for v in some] for some in (model.trainable_variables, model.non_trainable_variables))
     try:
-        return answers_of(model, weights, state, inputs)
+        return outputs_of(model, weights, state, inputs)
     except Exception as error:
         raise ValueError(f"model {model.name!r} does not take x: {reason_of(error)}") from error
 
@@ -338,10 +338,10 @@ def _pairs(structure: Nest, names: Sequence[str], targets: Nest, count: int) -> 
 
 
 def _logit_flags(given: bool | Sequence[bool] | None, model: keras.Model, outputs: Sequence[Any]) -> tuple[bool, ...]:
-    from deap_nn.models.outputs import answers_with_logits
+    from deap_nn.models.outputs import is_logits
 
     if given is None:
-        return tuple(answers_with_logits(model, i, output) for i, output in enumerate(outputs))
+        return tuple(is_logits(model, i, output) for i, output in enumerate(outputs))
     flags = (given,) * len(outputs) if isinstance(given, bool) else tuple(given)
     if len(flags) != len(outputs) or not all(isinstance(flag, bool) for flag in flags):
         raise ValueError(f"from_logits must be True or False for each of {len(outputs)} outputs, got {given!r}")

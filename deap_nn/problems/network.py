@@ -16,7 +16,7 @@ from deap_nn.core.seeding import Purpose, stream
 from deap_nn.data.registry import DataReference
 from deap_nn.data.samples import packed
 from deap_nn.models.bfloat16 import take_rounded
-from deap_nn.models.outputs import answers_of, as_float32, with_logits
+from deap_nn.models.outputs import as_float32, outputs_of, with_logits
 from deap_nn.models.reference import ModelReference, layout_of, model_of
 from deap_nn.models.tensorflow import keras, tf
 from deap_nn.problems.groups import GroupKernel, is_vectorised
@@ -109,7 +109,7 @@ class Network:
         if self.problem.images and inputs[0].dtype == tf.uint8:
             inputs = [tf.cast(inputs[0], tf.float32) / 255.0]
         typed = [_as_typed(w, dtype) for w, dtype in zip(weights, self._dtypes, strict=True)]
-        outputs = answers_of(model, typed, self._constants, packed(self._templates[0], inputs))
+        outputs = outputs_of(model, typed, self._constants, packed(self._templates[0], inputs))
         if self._structure is None:
             self._structure = keras.tree.map_structure(lambda _: 0, outputs)
         made = [as_float32(output) for output in keras.tree.flatten(outputs)]

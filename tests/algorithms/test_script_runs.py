@@ -14,7 +14,7 @@ from wirings import members, plain_toolbox, wired
 from deap_nn import Callback, CallbackError, KerasProblem, RunDirectory, cxMask, evolve, make_toolbox, read_run
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.callbacks.early_stopping import EarlyStopping
-from deap_nn.callbacks.run_directory.answers import write_answers
+from deap_nn.callbacks.run_directory.predictions import write_predictions
 from deap_nn.report.describe import describe_run
 
 
@@ -90,7 +90,7 @@ def test_answers_of_a_keras_problem_add_up_to_its_error(tmp_path, last, loss, ta
     toolbox = make_toolbox(KerasProblem(model, x, targets(y), loss=loss), seed=1)
     assert kept(tmp_path / "run", toolbox).keys() >= {"filters", "answers"}
     network = toolbox.individual()
-    write_answers(tmp_path / "answers.npz", toolbox, network)
+    write_predictions(tmp_path / "answers.npz", toolbox, network)
     with np.load(tmp_path / "answers.npz") as found:
         error = 1 - np.trace(found["confusion"]) / found["confusion"].sum()
         assert found["confusion"].sum() == 12

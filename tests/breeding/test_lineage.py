@@ -81,10 +81,10 @@ OPERATORS = {
     },
     "one matrix": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1, noise=TABLE, matrices="one")},
     "by the weights' own size": lambda: {"mutate": partial(mutGaussianAdaptive, sigma=0.1, noise=TABLE, scale="own")},
-    "each with its own strength": lambda: {
+    "each with its own sigma": lambda: {
         "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=TABLE)
     },
-    "each with its own strength, elites": lambda: {
+    "each with its own sigma, elites": lambda: {
         "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01)),
         "elites": 2,
     },

@@ -41,7 +41,7 @@ def test_other_threads_find_them(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(keras_extras, "EXTRAS", ("an_extra",))
     monkeypatch.setattr(keras_extras, "_left_out", [True])
-    with keras_extras.left_out_if_asked():
+    with keras_extras.extras_hidden():
         with pytest.raises(ModuleNotFoundError, match="without an_extra"):
             importlib.import_module("an_extra")
         with ThreadPoolExecutor(1) as pool:

@@ -106,7 +106,7 @@ def test_what_cannot_be_is_refused(registered, message):
         evolve(toolbox.population(n=9), toolbox, 1, seed=1)
 
 
-def test_an_own_strength_is_not_for_one_centre():
+def test_an_own_sigma_is_not_for_one_centre():
     toolbox = wired(step=1.0, mate=cxMean, select=selMirrored)
     toolbox.register("mutate", mutGaussianAdaptive, sigma=SelfAdaptive(0.1, 0.01))
     with pytest.raises(ValueError, match="SelfAdaptive is not for"):

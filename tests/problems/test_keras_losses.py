@@ -11,7 +11,7 @@ from keras_models import dense, labels, two_objectives, x_of
 from deap_nn import KerasProblem, evolve, make_toolbox
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.progress import ProgressBar
-from deap_nn.models.outputs import answers_with_logits
+from deap_nn.models.outputs import is_logits
 from deap_nn.models.tensorflow import keras
 from deap_nn.problems.scorer import scorer
 
@@ -306,8 +306,8 @@ def test_masked_steps_are_scored_alike_by_all():
 )
 def test_logits_and_probabilities_are_told_apart(ends, wanted):
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3), *ends()])
-    assert answers_with_logits(model) is wanted
-    assert answers_with_logits(model, output=lambda: pytest.fail("the layers tell")) is wanted
+    assert is_logits(model) is wanted
+    assert is_logits(model, output=lambda: pytest.fail("the layers tell")) is wanted
     classes = np.zeros((len(x_of()), *model.output_shape[1:-1]), int)
     told = KerasProblem(model, x_of(), classes, loss="error", from_logits=not wanted)
     assert told.from_logits == (not wanted,)

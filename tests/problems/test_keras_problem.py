@@ -10,7 +10,7 @@ from keras_models import dense, labels, two_objectives, x_of
 
 from deap_nn import Constant, ErrorScaled, Individual, KerasProblem, WeightList, evolve, evolve_model, make_toolbox
 from deap_nn.data.samples import flat
-from deap_nn.models.custom_objects import by_name, own_parts
+from deap_nn.models.custom_objects import by_name, custom_objects_of
 from deap_nn.models.tensorflow import keras
 
 layers = keras.layers
@@ -23,7 +23,7 @@ def targets_of(model, inputs):
 
 
 def custom_objects(model):
-    return by_name(own_parts((model, *model._flatten_layers())))
+    return by_name(custom_objects_of((model, *model._flatten_layers())))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on saving

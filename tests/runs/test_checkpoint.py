@@ -29,7 +29,7 @@ from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.callbacks.run_directory.weight_trace import WeightTrace
 from deap_nn.core.logbooks import read_csv
 from deap_nn.runs.checkpoint import Checkpoint
-from deap_nn.runs.config import asked_for, read_config
+from deap_nn.runs.config import read_config, requested_generations
 from deap_nn.runs.generations import MAGIC, CheckpointError, Generation
 
 
@@ -283,7 +283,7 @@ def test_generations_that_were_asked_for_later_outlive_a_kill(finished_run, digi
     process.kill()
     process.wait()
     config = read_config(folder, "--resume")
-    assert (config["generations"], asked_for(folder, config)) == (8, 100000)
+    assert (config["generations"], requested_generations(folder, config)) == (8, 100000)
 
 
 def test_a_row_that_cannot_be_written_whole_is_not_written_twice(digits, tmp_path, monkeypatch):

@@ -16,8 +16,8 @@ from deap_nn import Layout, RunDirectory, read_run, read_weights, replay
 from deap_nn.algorithms.resuming import check_keyframe
 from deap_nn.breeding.store import keyframes
 from deap_nn.breeding.store.keyframes import write_keyframe
-from deap_nn.callbacks.run_directory import answers as exhibits
-from deap_nn.callbacks.run_directory.answers import MOST_CLASSES
+from deap_nn.callbacks.run_directory import predictions
+from deap_nn.callbacks.run_directory.predictions import MOST_CLASSES
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import open_plain, printable, read_plain
 from deap_nn.models.reference import load_model
@@ -410,15 +410,15 @@ def test_a_picture_is_of_a_known_format_and_size(tmp_path):
         read_picture(str(tmp_path / "large.png"))
 
 
-def test_answers_of_very_many_classes_are_not_kept(tmp_path, monkeypatch):
+def test_predictions_of_very_many_classes_are_not_kept(tmp_path, monkeypatch):
 
-    def answers(classes):
+    def write(classes):
         found = (None, np.zeros(3, int), np.full((3, classes), 1 / classes))
-        monkeypatch.setattr(exhibits, "_answered", lambda *arguments: found)
-        exhibits.write_answers(tmp_path / f"{classes}.npz", None, None)
+        monkeypatch.setattr(predictions, "_predicted", lambda *arguments: found)
+        predictions.write_predictions(tmp_path / f"{classes}.npz", None, None)
 
-    answers(MOST_CLASSES)
-    answers(MOST_CLASSES + 1)
+    write(MOST_CLASSES)
+    write(MOST_CLASSES + 1)
     assert [path.name for path in tmp_path.iterdir()] == [f"{MOST_CLASSES}.npz"]
     assert read_arrays(tmp_path / f"{MOST_CLASSES}.npz")["confusion"].shape == (MOST_CLASSES,) * 2
 

@@ -303,9 +303,9 @@ def make_toolbox(
     toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0], **around)
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.mates, toolbox.elites, toolbox.elite_batches = mates or 2, elites, elite_batches
-    strength = {"sigma": adaptation, "indpb": float(mutation_indpb), "scale": scales, "matrices": mutated_matrices}
-    strength |= limits
-    toolbox.register("mutate", mutGaussianAdaptive, **strength, noise=noise, rng=rngs[2])
+    mutation = {"sigma": adaptation, "indpb": float(mutation_indpb), "scale": scales, "matrices": mutated_matrices}
+    mutation |= limits
+    toolbox.register("mutate", mutGaussianAdaptive, **mutation, noise=noise, rng=rngs[2])
     if around_centre:
         counted = {"parents": ranking["parents"]}
         if former:

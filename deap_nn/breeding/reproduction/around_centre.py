@@ -20,7 +20,7 @@ from deap_nn.breeding.variation import Variation
 from deap_nn.core.registered import Registered
 from deap_nn.genome.vectors import Halves, Vector, Vectors, empty_vector
 from deap_nn.operators.ranking import Weigh, counted, counts_and_kept, recombination_weights, weights_of
-from deap_nn.operators.recombination import further
+from deap_nn.operators.recombination import extrapolate
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ class AroundCentre(Reproduction):
         for place, count in counts.items():
             self.breed(variation, (Recipe(recipe.generation, place, recipe.parents, recipe.sigma),), [centre], (child,))
             total += np.multiply(child, count, dtype=np.float64)
-        further(centre, total / counted(counts.values(), kept), self.step, out)
+        extrapolate(centre, total / counted(counts.values(), kept), self.step, out)
 
     def _noise_place(self, place: int) -> int:
         """Return a child's place for the compiled passes, which give places 2i and 2i+1 opposite noise."""
@@ -245,5 +245,5 @@ def centre_of(chosen: Sequence[Any], centre: Any, step: float, weigh: Weigh = No
     made = copy.deepcopy(centre)
     if hasattr(made, "fitness"):
         del made.fitness.values
-    further(centre.flat, total / counted(counts.values(), kept), step, made.flat)
+    extrapolate(centre.flat, total / counted(counts.values(), kept), step, made.flat)
     return made

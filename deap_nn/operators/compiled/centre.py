@@ -174,7 +174,7 @@ def _recombination_pass(
     starts, signs = np.empty(drawn.size, dtype=np.int64), np.empty(drawn.size, dtype=np.float32)
     for i in range(drawn.size):
         starts[i], signs[i] = _place_and_sign(table, out, run_seed, born, drawn[i])
-    strengths = np.empty_like(signs)
+    scaled = np.empty_like(signs)
     eights = drawn.size // 8 * 8
     total = np.empty(_SUMMED, dtype=np.float64)
     begin = first
@@ -187,7 +187,7 @@ def _recombination_pass(
             if kept:
                 for k in range(some.size):
                     some[k] = kept * np.float64(own[k])
-            strengths[:] = signs * factors[matrix]
+            scaled[:] = signs * factors[matrix]
             for i in range(0, eights, 8):
                 eight = (
                     table[starts[i] + begin : starts[i] + stop],
@@ -199,9 +199,9 @@ def _recombination_pass(
                     table[starts[i + 6] + begin : starts[i + 6] + stop],
                     table[starts[i + 7] + begin : starts[i + 7] + stop],
                 )
-                _add_eight(some, own, eight, strengths[i : i + 8], counts[i : i + 8])
+                _add_eight(some, own, eight, scaled[i : i + 8], counts[i : i + 8])
             for i in range(eights, drawn.size):
-                _add_one(some, own, table[starts[i] + begin : starts[i] + stop], strengths[i], counts[i])
+                _add_one(some, own, table[starts[i] + begin : starts[i] + stop], scaled[i], counts[i])
             for k in range(some.size):
                 mean = some[k] / divisor
                 out[begin + k] = np.float32(np.float64(own[k]) + step * (mean - np.float64(own[k])))

@@ -115,7 +115,7 @@ def test_a_model_that_cannot_be_built_again_is_scored_in_this_process():
 
 
 @pytest.mark.parametrize("name", ["subclassed-without-configuration", "own-activation", "lambda"])
-def test_a_model_of_ones_own_parts_is_built_again_in_another_process(tmp_path, name):
+def test_a_model_with_custom_objects_is_built_again_in_another_process(tmp_path, name):
     if name in ARCHITECTURES:
         model, x = ARCHITECTURES[name]()
     else:
@@ -149,7 +149,7 @@ class Own(keras.losses.Loss):
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on saving
 @pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
 @pytest.mark.parametrize("loss", [focal, lambda t, p: focal(t, p), Own(), "mse"])
-def test_how_a_model_was_compiled_is_in_nobodys_way(loss, tmp_path):
+def test_how_a_model_was_compiled_does_not_matter(loss, tmp_path):
     model = dense(2)
     model.compile("adam", loss)
     model.fit(x_of(), x_of(2), epochs=1, verbose=0)
