@@ -20,7 +20,7 @@ from deap_nn.core.logbooks import parse_rows
 Rows = Sequence[Mapping[str, str]]
 
 STUDIES = Path(__file__).resolve().parent / "studies"
-TABLE = re.compile(r"(<!-- (study|reached|algorithms|targets|read-outs): ([\w.-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
+TABLE = re.compile(r"(<!-- (study|reached|algorithms|targets|candidates): ([\w.-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
 """The place of a table on a page: a study's settings compared, or their results and costs; or, of all studies, the
 targets and the candidates."""
 
@@ -95,7 +95,7 @@ TARGETS = (
     Target("Fashion-MNIST, the CNN, 300 generations", "target-fashion-mnist", "default", "", "0.30", "0.22"),
 )
 
-READ_OUTS = (
+CANDIDATES = (
     ("crossover", "mean"),
     ("crossover", "mask"),
     ("crossover-mlp-300", "mean"),
@@ -255,7 +255,7 @@ def targets(kept: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def read_outs(kept: Path) -> str:
+def candidates(kept: Path) -> str:
     """Return a table of the candidates' errors at the end of a run: medians over the seeds with quartiles.
 
     The best member and the mean of the parents are scored on validation digits, the parents' ensemble and the result on
@@ -264,7 +264,7 @@ def read_outs(kept: Path) -> str:
     columns = ("study", "setting", "fitness in", "best member", "mean of the parents", "kept, test", "vote, test")
     columns += ("less", "more")
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
-    for study, setting in READ_OUTS:
+    for study, setting in CANDIDATES:
         runs = [row for row in read_runs(kept / f"{study}.runs.csv.gz") if row["setting"] == setting]
         last = [row for row in runs if row["gen"] == runs[-1]["gen"]]
         rows = by_setting(read_results(kept, study))[setting]
@@ -280,7 +280,7 @@ def read_outs(kept: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-OF_ALL = {"algorithms": algorithms, "targets": targets, "read-outs": read_outs}
+OF_ALL = {"algorithms": algorithms, "targets": targets, "candidates": candidates}
 """The tables that are made of more than one study, and have no figure."""
 
 
