@@ -308,7 +308,7 @@ def test_an_end_that_makes_no_sense_is_refused(arguments, said):
 
 @pytest.mark.parametrize(("last", "rows"), [(4, [0, 4]), (0, [0]), (25, [0, 25])])
 @pytest.mark.parametrize("first", [True, False])
-def test_the_last_generation_is_read_out_once_whoever_ends_the_run(first, last, rows):
+def test_the_last_generation_is_scored_once_with_either_order_of_callbacks(first, last, rows):
     toolbox = wired()
     toolbox.register("error_rate", lambda individual, split, **_: float(np.abs(individual.flat).sum()))
     toolbox.register("vote_error_rate", lambda ensemble, split, **_: len(ensemble))

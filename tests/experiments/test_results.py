@@ -84,7 +84,7 @@ def test_a_study_may_be_named_as_a_file_and_has_a_place(here, study, tmp_path, n
     assert (tmp_path / "page" / f"{name}.png").exists()
 
 
-def test_of_late_generations_only_those_with_read_outs_are_kept(here, study, tmp_path):
+def test_of_late_generations_only_those_with_candidates_are_kept(here, study, tmp_path):
     late = [
         "tiny,a,1,300,6000,1,2,,",
         "tiny,a,1,301,6020,1,2,,",

@@ -328,7 +328,7 @@ def test_a_part_of_a_row_of_weights_is_taken_back(tmp_path):
             assert arrays["matrices"].tolist() == sorted(arrays["matrices"], key=LAYOUT.names.index)
 
 
-def test_a_full_disk_leaves_no_part_of_a_line_of_read_outs(digits, tmp_path):
+def test_a_full_disk_leaves_no_part_of_a_line_of_candidates(digits, tmp_path):
     toolbox, path = make_toolbox("mlp", digits, seed=1), tmp_path / "readouts.csv"
     before, left = resource.getrlimit(resource.RLIMIT_FSIZE), []
 
