@@ -14,7 +14,7 @@ import numpy as np
 from common import ES, GA, has_bfloat16, mnist, passes, run, steady
 
 from deap_nn.genome.vectors import empty_vector
-from deap_nn.operators.compiled.centre import pool
+from deap_nn.operators.compiled.centre import recombine
 from deap_nn.operators.ranking import recombination_weights
 
 MEMBERS, SIZE = 200, 3_274_634
@@ -35,7 +35,9 @@ def centre(members: int = MEMBERS, repeats: int = 11) -> float:
     for generation in range(repeats):
         key = {"seed": 1, "generation": generation}
         begun = time.perf_counter()
-        pool(new, old, table, np.ones(1, np.float32), ((SIZE,),), **key, drawn=drawn, counts=counts, step=2.0, kept=1.0)
+        recombine(
+            new, old, table, np.ones(1, np.float32), ((SIZE,),), **key, drawn=drawn, counts=counts, step=2.0, kept=1.0
+        )
         times.append(1e3 * (time.perf_counter() - begun))
     return statistics.median(times[1:])
 

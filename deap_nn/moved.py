@@ -41,6 +41,7 @@ MOVED: dict[str, list[str]] = {
     "algorithm_names": ["operators.describe"],
     "answers": ["models.outputs", "models.bfloat16"],
     "broker_sockets": ["maps.scoop.sockets"],
+    "callbacks.readouts": ["callbacks.candidates"],
     "charts": ["report.style"],
     "checkpoint": ["runs.checkpoint", "runs.generations"],
     "clock": ["algorithms.toolbox.clock", "core.registered"],
@@ -55,7 +56,7 @@ MOVED: dict[str, list[str]] = {
     "dispatch": ["breeding.dispatch", "breeding.store.known"],
     "evaluation": ["problems.problem", "problems.scorer", "problems.measures", "problems.evaluate"],
     "evolution": ["callbacks.base"],
-    "exhibits": ["callbacks.run_directory.answers", "runs.reading", "callbacks.run_directory.filters"],
+    "exhibits": ["callbacks.run_directory.predictions", "runs.reading", "callbacks.run_directory.filters"],
     "extras": ["core.optional"],
     "fused": ["operators.compiled.crossing"],
     "genome_cache": ["breeding.store.slots", "core.files"],
@@ -72,7 +73,7 @@ MOVED: dict[str, list[str]] = {
     "members": ["genome.members", "genome.population", "breeding.reproduction.around_centre"],
     "model_fit": ["models.checks"],
     "model_state": ["models.state"],
-    "objectives": ["problems.objectives", "problems.judge"],
+    "objectives": ["problems.objectives", "problems.objective_evaluator"],
     "onlooker": ["process.watchdog"],
     "own_parts": ["models.custom_objects"],
     "parallel": ["process.signals", "process.workers", "core.environment", "maps.scoop"],
@@ -107,11 +108,21 @@ IN_PICKLES = {
 
 
 RENAMED = {
+    "ANSWERS_FILE": "PREDICTIONS_FILE",
     "AnswerObjectives": "Outputs",
     "AssessObjectives": "Assess",
+    "Judge": "ObjectiveEvaluator",
+    "READOUT_EVERY": "SCORED_EVERY",
+    "VOTERS": "ENSEMBLE_SIZE",
+    "Weigh": "RecombinationWeights",
+    "answers_of": "outputs_of",
     "ObjectiveErrorRate": "ErrorRate",
     "ObjectiveProblem": "Problem",
     "check_pair": "check_mates",
+    "own_parts": "custom_objects_of",
+    "strength_of": "self_adaptive_of",
+    "told_of": "with_generation",
+    "write_answers": "write_predictions",
 }
 """The present names of renamed classes and functions of former modules."""
 

@@ -128,7 +128,7 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
     InputError
         If the network is missing or damaged, takes inputs of another size, or has no outputs of classes.
     """
-    from deap_nn.models.outputs import answers_with_logits
+    from deap_nn.models.outputs import is_logits
     from deap_nn.models.reference import load_model
     from deap_nn.models.tensorflow import keras
 
@@ -143,11 +143,11 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
     shape = tuple(model.input_shape[1:]) if isinstance(model.input_shape, tuple) else model.input_shape
     if not isinstance(shape, tuple) or np.prod([side or 0 for side in shape]) != SIDE * SIDE:
         raise InputError(f"argument RUN: its network takes inputs of {shape}, not pictures of {SIDE} x {SIDE}")
-    answers = keras.tree.flatten(model(digits.reshape(-1, *shape).astype(np.float32) / 255.0, training=False))
-    if len(answers) != 1 or answers[0].ndim != 2:
-        raise InputError(f"argument RUN: its network outputs {_shapes(answers)}, not classes")
-    values = np.asarray(answers[0], np.float64)
-    logits = answers_with_logits(model, output=values)
+    outputs = keras.tree.flatten(model(digits.reshape(-1, *shape).astype(np.float32) / 255.0, training=False))
+    if len(outputs) != 1 or outputs[0].ndim != 2:
+        raise InputError(f"argument RUN: its network outputs {_shapes(outputs)}, not classes")
+    values = np.asarray(outputs[0], np.float64)
+    logits = is_logits(model, output=values)
     if values.shape[1] == 1:  # a single output is that of the second of two classes
         second = expit(values) if logits else values
         return np.hstack([1 - second, second])
@@ -155,8 +155,8 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
     return found
 
 
-def _shapes(answers: Sequence[Any]) -> str:
-    return " and ".join(f"an array of shape {tuple(answer.shape[1:])}" for answer in answers)
+def _shapes(outputs: Sequence[Any]) -> str:
+    return " and ".join(f"an array of shape {tuple(output.shape[1:])}" for output in outputs)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -35,8 +35,8 @@ from deap_nn import make_toolbox
 from deap_nn.algorithms.toolbox.settings import MODELS, add_settings
 from deap_nn.breeding.breeder import founder
 from deap_nn.callbacks.base import Evolution, tell, telling_start_and_end
+from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
-from deap_nn.callbacks.readouts import Readouts
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.errors import InputError
 from deap_nn.data.dataset import Dataset
@@ -44,7 +44,7 @@ from deap_nn.data.loading import find_dataset
 from deap_nn.genome.vectors import LARGEST_WEIGHT, empty_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.maps import Map
-from deap_nn.maps.options import MAP_OPTIONS, add_map_options, asked_map
+from deap_nn.maps.options import MAP_OPTIONS, add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models import keras_extras
 from deap_nn.operators.describe import describe_algorithm
@@ -159,14 +159,14 @@ class Around:
 
     def sum(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the sum of all noise, that of each pair's first network with its weight; shape (size,)."""
-        from deap_nn.operators.compiled.centre import pool
+        from deap_nn.operators.compiled.centre import recombine
 
         size = sum(map(np.prod, self._shapes))
         total, counts = empty_vector(size), np.abs(weights)
         places = 2 * np.arange(len(weights)) + (weights < 0)  # the second one has the first one's noise negated
         if counts.any():
             key = {**self._key, "drawn": places, "counts": counts, "step": float(counts.sum())}
-            pool(total, np.zeros(size, np.float32), self._noise.array(), self._factors, self._shapes, **key)
+            recombine(total, np.zeros(size, np.float32), self._noise.array(), self._factors, self._shapes, **key)
         else:
             total[:] = 0
         return total
@@ -465,16 +465,16 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     known = {"fitness": "cross_entropy", "algorithm": describe_method(options, toolbox), "data": dataset.describe()}
     directory.write_config({**stored, **known})
     directory.trace_weights(toolbox.layout, options.seed)
-    readouts = Readouts(toolbox, directory.path / "readouts.csv", training_size=options.training_size)
-    callbacks: list[Any] = [EarlyStopping(max_seconds=options.max_seconds), directory, readouts]
+    candidates = Candidates(toolbox, directory.path / "readouts.csv", training_size=options.training_size)
+    callbacks: list[Any] = [EarlyStopping(max_seconds=options.max_seconds), directory, candidates]
     if terminal.bar is not None:
         callbacks.append(terminal.bar)
-    with keeping_result(directory, toolbox, readouts, "cross_entropy", terminal):
+    with keeping_result(directory, toolbox, candidates, "cross_entropy", terminal):
         method = method_of(options, toolbox)
         evolution = Evolution(toolbox, [method.network], options.generations, toolbox.map, look=attrgetter("flat"))
         train(evolution, method, callbacks, options.sigma or 0.0)
         directory.enter("scoring the test digits")
-        directory.status["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
+        directory.status["test_error"] = toolbox.error_rate(candidates.individual, "test", map=toolbox.map)
 
 
 def main() -> int:
@@ -486,7 +486,7 @@ def main() -> int:
         if options.output is not None:
             check_new_folder(options.output, "--output")
         dataset = read_data(options)
-        with signals.interruptible(), asked_map(options) as map_, fresh_directory(options) as directory:
+        with signals.interruptible(), chosen_map(options) as map_, fresh_directory(options) as directory:
             run(options, dataset, directory, map_, terminal)
     return 0
 

@@ -25,7 +25,7 @@ from deap_nn.core.errors import InputError
 from deap_nn.core.optional import optional
 from deap_nn.core.seeding import MAX_SEED
 from deap_nn.maps import Map
-from deap_nn.maps.options import add_map_options, asked_map
+from deap_nn.maps.options import add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.process import signals
 from deap_nn.process.cli import Parser, integer, picture, run_command
@@ -106,7 +106,7 @@ def main() -> int:
     except ImportError as error:
         raise InputError(error) from error
     watch = Watch()
-    with signals.interruptible(), asked_map(options) as map_:
+    with signals.interruptible(), chosen_map(options) as map_:
         toolbox = make_toolbox(options.seed, map_)
         population = toolbox.population(n=options.population)
         _, logbook = evolve(population, toolbox, options.generations, seed=options.seed, callbacks=[watch])

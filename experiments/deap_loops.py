@@ -5,7 +5,7 @@ import random
 from deap import algorithms, tools
 
 from deap_nn import make_toolbox
-from deap_nn.maps.options import add_map_options, asked_map
+from deap_nn.maps.options import add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.process import workers
 from deap_nn.process.cli import Parser, integer, picture, run_command
@@ -31,7 +31,7 @@ def main() -> int:
     statistics = tools.Statistics(lambda individual: individual.fitness.values[0])
     statistics.register("min", min)
     best = {}
-    with asked_map(options) as map_:
+    with chosen_map(options) as map_:
         toolbox.register("map", map_)
         if workers.running_under_scoop():
             from scoop import futures

@@ -7,7 +7,7 @@ from deap import algorithms, tools
 
 from deap_nn import Individual, make_toolbox
 from deap_nn.algorithms.toolbox.clock import Clock
-from deap_nn.maps.options import add_map_options, asked_map
+from deap_nn.maps.options import add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.process.cli import Parser, integer, picture, run_command
 
@@ -81,7 +81,7 @@ def main() -> int:
         toolbox.decorate(operator, history.decorator)
     population = toolbox.population(n=options.population)
     history.update(population)
-    with asked_map(options) as map_:
+    with chosen_map(options) as map_:
         toolbox.register("map", map_)
         algorithms.eaSimple(population, toolbox, cxpb=0.6, mutpb=0.9, ngen=options.generations, verbose=False)
     best = tools.selBest(population, 1)[0]

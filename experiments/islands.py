@@ -20,7 +20,7 @@ from deap_nn import (
 )
 from deap_nn.core.seeding import MAX_SEED
 from deap_nn.maps import Map
-from deap_nn.maps.options import add_map_options, asked_map
+from deap_nn.maps.options import add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.process.cli import Parser, integer, picture, run_command
 
@@ -33,7 +33,7 @@ INPUTS = np.concatenate([ARM, -ARM]).astype(np.float32)
 TARGETS = np.repeat(np.float32([1, -1]), len(ARM))
 
 
-def answers(individual: WeightList) -> np.ndarray:
+def outputs(individual: WeightList) -> np.ndarray:
     """Return the outputs of a network, -1 to 1, for all points; shape (points,)."""
     w1, b1, w2, b2, w3 = individual
     return np.tanh(np.tanh(np.tanh(3 * INPUTS @ w1 + b1) @ w2 + b2) @ w3)[:, 0]
@@ -41,7 +41,7 @@ def answers(individual: WeightList) -> np.ndarray:
 
 def evaluate(individual: WeightList) -> tuple[float]:
     """Return the mean squared error of a network."""
-    return (float(np.mean((answers(individual) - TARGETS) ** 2)),)
+    return (float(np.mean((outputs(individual) - TARGETS) ** 2)),)
 
 
 def make_toolbox(seed: int, map_: Map = map) -> base.Toolbox:
@@ -88,14 +88,14 @@ def main() -> int:
     add_map_options(parser)
     options = parser.parse_args()
     random.seed(options.seed)  # varAnd draws from Python's global generator
-    with asked_map(options) as map_:
+    with chosen_map(options) as map_:
         toolbox, size = make_toolbox(options.seed, map_), options.population
         islands = [toolbox.population(n=size, start=size * number) for number in range(options.islands)]
         best = evolve_islands(islands, toolbox, options.generations, options.every)
     for number, error in enumerate(best[-1], 1):
         print(f"island {number}: mean squared error {error:.4f}")
     winner = tools.selBest([individual for island in islands for individual in island], 1)[0]
-    print(f"the best network classifies {np.mean(answers(winner) * TARGETS > 0):.1%} of the points correctly")
+    print(f"the best network classifies {np.mean(outputs(winner) * TARGETS > 0):.1%} of the points correctly")
     if options.output:
         from figures import Panel, draw_panels
 

@@ -17,7 +17,7 @@ from deap_nn.maps.options import MAP_OPTIONS, add_map_options
 from deap_nn.operators.by_name import ArgumentError, checked_indpb
 from deap_nn.operators.ranking import number_of_parents
 from deap_nn.process.cli import Parser, integer
-from deap_nn.runs.config import FILES, asked_for, kept_files, read_config, restore_config
+from deap_nn.runs.config import FILES, kept_files, read_config, requested_generations, restore_config
 
 LAYERS = {"mnist_deep": 4, "lenet5": 5, "mlp": 2}
 """The number of layers with weights of each built-in model."""
@@ -93,7 +93,7 @@ def parse_arguments() -> argparse.Namespace:
         if setting.has_effect(config) or name in ("crossover", "sampling")  # without effect, these two are refused
     ]
     if "generations" not in given and isinstance(config.get("generations"), int):
-        stored.append(f"--generations={asked_for(options.resume, config)}")
+        stored.append(f"--generations={requested_generations(options.resume, config)}")
     try:
         resumed = complete(parser.parse_args([*sys.argv[1:], *stored]))
     except InputError as error:

@@ -13,7 +13,7 @@ from deap_nn.core.environment import PACKAGE, PINNED, versions, warn_of_other_pa
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import SMALL_BYTES, check_folder, is_plain, open_plain, read_plain
 from deap_nn.runs.checkpoint import Checkpoint
-from deap_nn.runs.config import asked_for, read_config, read_status
+from deap_nn.runs.config import read_config, read_status, requested_generations
 from deap_nn.runs.generations import CheckpointError, read_first
 
 FROM_RECORDS = ("logbook.csv", "logbook.json", "timing.csv", "readouts.csv", "trace.npz")
@@ -57,7 +57,7 @@ def check_resumable(
             f"argument --generations: must be at least the run's {config['generations']}; --max-seconds "
             "and --target end it earlier"
         )
-    status, most = read_status(path), asked_for(path, config)
+    status, most = read_status(path), requested_generations(path, config)
     stopped_by = "--" + str(status.get("stopped_by", "")).partition(":")[0]
     if status.get("state") == "finished" and generations <= most and stopped_by not in given:
         lost = [name for name in FROM_RECORDS if not is_plain(Path(path, name)) or not Path(path, name).stat().st_size]

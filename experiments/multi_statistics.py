@@ -6,7 +6,7 @@ import numpy as np
 from deap import algorithms, tools
 
 from deap_nn import KerasProblem, make_toolbox
-from deap_nn.maps.options import add_map_options, asked_map
+from deap_nn.maps.options import add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models.tensorflow import configure_tensorflow, keras
 from deap_nn.process.cli import Parser, integer, picture, run_command
@@ -40,7 +40,7 @@ def main() -> int:
     options = parser.parse_args()
     random.seed(1)  # eaSimple draws from Python's global generator
     settings = {"cxpb": 0.6, "mutpb": 0.9, "ngen": options.generations, "stats": make_statistics(), "verbose": False}
-    with asked_map(options) as map_:
+    with chosen_map(options) as map_:
         toolbox.register("map", map_)
         _, logbook = algorithms.eaSimple(toolbox.population(n=options.population), toolbox, **settings)
     logbook.chapters["fitness"].header = logbook.chapters["size"].header = ["min", "avg", "max"]

@@ -21,7 +21,7 @@ from deap_nn import (
 )
 from deap_nn.core.errors import InputError
 from deap_nn.maps import Map
-from deap_nn.maps.options import add_map_options, asked_map
+from deap_nn.maps.options import add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models.tensorflow import configure_tensorflow, keras
 from deap_nn.process.cli import Parser, integer, picture, run_command
@@ -118,7 +118,7 @@ def main() -> int:
     if options.population % 4:
         raise InputError(f"argument --population: must be a multiple of 4, got {options.population}")
     random.seed(1)  # DEAP's functions draw from Python's global generator
-    with asked_map(options) as map_:
+    with chosen_map(options) as map_:
         trained = train(options.training, map_)
         toolbox = make_pruning_toolbox(trained, map_)
         first, last = fronts(toolbox, options.population, options.generations)

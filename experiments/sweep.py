@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 
 from deap_nn.algorithms.toolbox.settings import OPTIONS, RECIPES
-from deap_nn.callbacks.readouts import BEST, MEAN, ON_TRAINING
+from deap_nn.callbacks.candidates import BEST, MEAN, ON_TRAINING
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import write_with
 from deap_nn.core.logbooks import format_row, parse_rows, read_csv
@@ -252,8 +252,8 @@ def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
             shutil.rmtree(folder)
         try:
             if begun:
-                anew = [argument for argument in study.settings[name] if argument.startswith("--cache=")]
-                run_one(["--resume", str(folder), *anew, *data, "--no-progress"])
+                cache = [argument for argument in study.settings[name] if argument.startswith("--cache=")]
+                run_one(["--resume", str(folder), *cache, *data, "--no-progress"])
             else:
                 run_one([*study.settings[name], *data, f"--seed={seed}", f"--output={folder}", "--no-progress"])
         except InputError as error:
@@ -288,8 +288,8 @@ def write_tables(study: Study, output: Path) -> dict[str, list[dict[str, Any]]]:
             rows.append(format_row([study.name, name, seed, int(gen), int(evaluations[i]), *logged, *errors]))
         config = read_config(folder, "--output")
         counted = int(evaluations[-1]), digits_drawn(config, len(evaluations) - 1), digest_of(config)
-        told = [status.get(column, "") for column in RESULTS]
-        results.append(format_row([study.name, name, seed, *told, *counted]))
+        shown = [status.get(column, "") for column in RESULTS]
+        results.append(format_row([study.name, name, seed, *shown, *counted]))
         found[name].append(status)
     for file, lines in (("runs.csv", rows), ("results.csv", results)):
         text = "".join(lines)

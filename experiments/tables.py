@@ -20,7 +20,8 @@ from deap_nn.core.logbooks import parse_rows
 Rows = Sequence[Mapping[str, str]]
 
 STUDIES = Path(__file__).resolve().parent / "studies"
-TABLE = re.compile(r"(<!-- (study|reached|algorithms|targets|read-outs): ([\w.-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
+KINDS = "study|reached|algorithms|targets|candidates"
+TABLE = re.compile(rf"(<!-- ({KINDS}): ([\w.-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
 """The place of a table on a page: a study's settings compared, or their results and costs; or, of all studies, the
 targets and the candidates."""
 
@@ -95,7 +96,7 @@ TARGETS = (
     Target("Fashion-MNIST, the CNN, 300 generations", "target-fashion-mnist", "default", "", "0.30", "0.22"),
 )
 
-READ_OUTS = (
+CANDIDATES = (
     ("crossover", "mean"),
     ("crossover", "mask"),
     ("crossover-mlp-300", "mean"),
@@ -105,7 +106,7 @@ READ_OUTS = (
     ("baselines", "default"),
     ("target-thousand", "default"),
 )
-"""The studies and settings of which the best member, the mean of the parents and the parents' vote are compared."""
+"""The studies and settings of which the best member, the mean of the parents and the parents' ensemble are compared."""
 
 
 def read_runs(path: Path) -> list[dict[str, str]]:
@@ -189,11 +190,11 @@ def table(results: Rows, runs: Rows = ()) -> str:
     columns += ["validation error", "test error", "p"]
     lines = [f"| {' | '.join(columns)} |", f"| {' | '.join(['---'] * len(columns))} |"]
     chances = holm([chance_of(errors[names[0]], errors[name]) for name in names[1:]])
-    told = ["", *(f"{chance:.2g}" for chance in chances)]
-    for name, chance in zip(names, told, strict=True):
+    shown = ["", *(f"{chance:.2g}" for chance in chances)]
+    for name, chance in zip(names, shown, strict=True):
         tests = [float(row["test_error"]) for row in found[name]]
-        told_first = [*([scored[name]] if scored else []), *([spread(training[name])] if training else [])]
-        cells = [name, str(len(tests)), *told_first, spread(errors[name]), spread(tests), chance]
+        shown_first = [*([scored[name]] if scored else []), *([spread(training[name])] if training else [])]
+        cells = [name, str(len(tests)), *shown_first, spread(errors[name]), spread(tests), chance]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -210,10 +211,10 @@ def reached(results: Rows) -> str:
     columns += ["evaluations", "digits", "minutes"]
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for name, rows in found.items():
-        told = [name, ", ".join(row["seed"] for row in rows), *([scored[name]] if scored else [])]
+        shown = [name, ", ".join(row["seed"] for row in rows), *([scored[name]] if scored else [])]
         for column in ("test_error", "validation_error"):
-            told.append(lowest_to_highest([float(row[column]) for row in rows]))
-        lines.append(f"| {' | '.join(told + cost(rows))} |")
+            shown.append(lowest_to_highest([float(row[column]) for row in rows]))
+        lines.append(f"| {' | '.join(shown + cost(rows))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -233,11 +234,11 @@ def algorithms(kept: Path) -> str:
     columns = ("algorithm", "members, generations", "test error", "fitness in", "the article, validation")
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for row in ALGORITHMS:
-        told = ["-", ""]
+        shown = ["-", ""]
         if row.study:
             errors = [float(run["test_error"]) for run in by_setting(read_results(kept, row.study))[row.setting]]
-            told = [lowest_to_highest(errors, 3), fitness_in(row.study)[row.setting]]
-        lines.append(f"| {' | '.join((row.name, row.budget, *told, row.article))} |")
+            shown = [lowest_to_highest(errors, 3), fitness_in(row.study)[row.setting]]
+        lines.append(f"| {' | '.join((row.name, row.budget, *shown, row.article))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -248,39 +249,41 @@ def targets(kept: Path) -> str:
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for target in TARGETS:
         rows = by_setting(read_results(kept, target.study))[target.setting]
-        told = [target.budget, target.article, target.must, target.aim]
-        told.append(lowest_to_highest([float(row["test_error"]) for row in rows], 3))
-        told += [fitness_in(target.study)[target.setting], str(len(rows))]
-        lines.append(f"| {' | '.join(told + cost(rows))} |")
+        shown = [target.budget, target.article, target.must, target.aim]
+        shown.append(lowest_to_highest([float(row["test_error"]) for row in rows], 3))
+        shown += [fitness_in(target.study)[target.setting], str(len(rows))]
+        lines.append(f"| {' | '.join(shown + cost(rows))} |")
     return "\n".join(lines) + "\n"
 
 
-def read_outs(kept: Path) -> str:
+def candidates(kept: Path) -> str:
     """Return a table of the candidates' errors at the end of a run: medians over the seeds with quartiles.
 
     The best member and the mean of the parents are scored on validation digits, the parents' ensemble and the result on
     test digits. The last columns are the numbers of runs in which the ensemble's error is lower, and higher.
     """
-    columns = ("study", "setting", "fitness in", "best member", "mean of the parents", "kept, test", "vote, test")
+    columns = ("study", "setting", "fitness in", "best member", "mean of the parents", "kept, test", "ensemble, test")
     columns += ("less", "more")
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
-    for study, setting in READ_OUTS:
+    for study, setting in CANDIDATES:
         runs = [row for row in read_runs(kept / f"{study}.runs.csv.gz") if row["setting"] == setting]
         last = [row for row in runs if row["gen"] == runs[-1]["gen"]]
         rows = by_setting(read_results(kept, study))[setting]
         cells = [study, setting, fitness_in(study)[setting]]
         cells += (spread([float(row[name]) for row in last]) for name in ("best", "mean"))
         cells.append(spread([float(row["test_error"]) for row in rows]))
-        votes = [
+        ensembles = [
             (float(row["vote_test_error"]), float(row["test_error"])) for row in rows if row.get("vote_test_error")
         ]
-        cells.append(spread([vote for vote, _ in votes]))
-        cells += [str(sum(a < b for a, b in votes)), str(sum(a > b for a, b in votes))] if votes else ["-", "-"]
+        cells.append(spread([error for error, _ in ensembles]))
+        cells += (
+            [str(sum(a < b for a, b in ensembles)), str(sum(a > b for a, b in ensembles))] if ensembles else ["-", "-"]
+        )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-OF_ALL = {"algorithms": algorithms, "targets": targets, "read-outs": read_outs}
+OF_ALL = {"algorithms": algorithms, "targets": targets, "candidates": candidates}
 """The tables that are made of more than one study, and have no figure."""
 
 

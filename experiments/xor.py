@@ -29,7 +29,7 @@ from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.seeding import MAX_SEED
 from deap_nn.maps import Map
-from deap_nn.maps.options import MAP_OPTIONS, add_map_options, asked_map
+from deap_nn.maps.options import MAP_OPTIONS, add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.operators.adaptation.schedules import Annealed
 from deap_nn.process import signals
@@ -43,7 +43,7 @@ TARGETS = np.array([0, 1, 1, 0], dtype=np.float32)
 TOLERANCE = 0.1
 
 
-def answers(genomes: np.ndarray, inputs: np.ndarray = INPUTS) -> np.ndarray:
+def outputs(genomes: np.ndarray, inputs: np.ndarray = INPUTS) -> np.ndarray:
     """Return the outputs, 0 to 1, of networks for rows of inputs; shape (networks, rows)."""
     ends = np.cumsum(LAYOUT.sizes)[:-1]
     kernel1, bias1, kernel2, bias2 = (
@@ -65,12 +65,12 @@ class MeanSquaredError:
 
     def many(self, genomes: np.ndarray) -> list[tuple[float]]:
         """Return the mean squared error of each network; genomes has the shape (networks, weights)."""
-        return [(error,) for error in np.mean((answers(genomes) - TARGETS) ** 2, axis=1).tolist()]
+        return [(error,) for error in np.mean((outputs(genomes) - TARGETS) ** 2, axis=1).tolist()]
 
 
 def solved(individual: WeightList) -> bool:
     """Return whether all four outputs are within the tolerance of their targets."""
-    return bool((np.abs(answers(individual.flat[None]) - TARGETS) <= TOLERANCE).all())
+    return bool((np.abs(outputs(individual.flat[None]) - TARGETS) <= TOLERANCE).all())
 
 
 class StopWhenSolved(Callback):
@@ -108,12 +108,12 @@ def main() -> int:
     add_map_options(parser)
     options = parser.parse_args()
     if options.output is None:
-        with signals.interruptible(), asked_map(options) as map_:
+        with signals.interruptible(), chosen_map(options) as map_:
             return run(options, None, map_)
     check_new_folder(options.output, "--output")
     with (
         signals.interruptible(),
-        asked_map(options) as map_,
+        chosen_map(options) as map_,
         RunDirectory.create(options.output, "--output") as directory,
     ):
         directory.trace_weights(LAYOUT, options.seed)
@@ -147,7 +147,7 @@ def save(directory: RunDirectory, best: WeightList) -> None:
     directory.write_weights(dict(zip(LAYOUT.names, best, strict=True)))
     ticks = np.linspace(0, 1, 101, dtype=np.float32)
     grid = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
-    surface = answers(best.flat[None], grid).reshape(101, 101)
+    surface = outputs(best.flat[None], grid).reshape(101, 101)
     draw_surface(read_csv(directory.path / "logbook.csv"), surface, Path(directory.path, "xor.png"))
 
 

@@ -31,8 +31,8 @@ def mlp(w1, b1, w2, b2):
 
 
 def xor(w1, b1, w2, b2):
-    answers = 0.5 + 0.5 * jnp.tanh((jnp.tanh(INPUTS @ w1 + b1) @ w2 + b2)[:, 0])
-    return jnp.mean((answers - TARGETS) ** 2)
+    outputs = 0.5 + 0.5 * jnp.tanh((jnp.tanh(INPUTS @ w1 + b1) @ w2 + b2)[:, 0])
+    return jnp.mean((outputs - TARGETS) ** 2)
 
 
 def main():

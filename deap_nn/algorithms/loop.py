@@ -18,7 +18,7 @@ from deap import base, tools
 from deap_nn.algorithms.resuming import Kept, go_on, kept_of, refer
 from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.breeding.plain import Breeding
-from deap_nn.breeding.variation import strength_of
+from deap_nn.breeding.variation import self_adaptive_of
 from deap_nn.callbacks.base import Callback, Evolution, tell, telling_start_and_end
 from deap_nn.core.errors import WORST, EvaluationError
 from deap_nn.core.logbooks import record, statistic
@@ -134,7 +134,11 @@ def _alike(now: Any, then: Any) -> bool:
     if not (isinstance(now, partial) and isinstance(then, partial)):
         return bool(now == then)
     words, former = ({k: v for k, v in one.keywords.items() if k not in ("sigma", "rng")} for one in (now, then))
-    if now.func is not then.func or words.keys() != former.keys() or strength_of(now) is not strength_of(then):
+    if (
+        now.func is not then.func
+        or words.keys() != former.keys()
+        or self_adaptive_of(now) is not self_adaptive_of(then)
+    ):
         return False
     pairs = [*zip(now.args, then.args, strict=False), *((word, former[name]) for name, word in words.items())]
     return len(now.args) == len(then.args) and all(one is other or np.array_equal(one, other) for one, other in pairs)

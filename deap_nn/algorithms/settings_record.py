@@ -15,10 +15,11 @@ from typing import Any
 
 from deap import base
 
+from deap_nn.breeding.reproduction.around_centre import AroundCentre
 from deap_nn.core.environment import environment
 from deap_nn.core.registered import Registered
 from deap_nn.genome.noise import NoiseTable
-from deap_nn.operators.describe import digest, named, settings_of, told
+from deap_nn.operators.describe import as_json, digest, named, settings_of
 from deap_nn.operators.selection import operator_of
 from deap_nn.process.workers import is_serial, running_under_scoop
 from deap_nn.runs.generations import CheckpointError
@@ -87,8 +88,8 @@ def settings_record(
         operator = getattr(registered, name)
         if operator is not None and not (name == "evaluate" and own_problem(operator) is not None):
             found |= _of_operator(name, operator, usual)
-    if registered.weigh is not None:
-        found |= _of_operator("weigh", registered.weigh, usual)
+    if registered.recombination_weights is not None:  # records have its former name
+        found |= _of_operator("weigh", registered.recombination_weights, usual)
     for name in ("mates", "elites", "elite_batches", "step"):
         value = getattr(registered, name)
         if isinstance(value, Real):
@@ -96,7 +97,9 @@ def settings_record(
     if registered.step is not None:
         found.pop("mates", None)
     if registered.reproduction is not None:  # a user's own strategy
-        found["reproduction"] = settings_of(registered.reproduction)
+        own = found["reproduction"] = settings_of(registered.reproduction)
+        if isinstance(registered.reproduction, AroundCentre):
+            own["weigh"] = own.pop("weights")  # the name in earlier records
     found |= _of_evaluation(toolbox, seed)
     return {"version": VERSION} | {
         name: value for name, value in sorted(found.items()) if not (name in NEUTRAL and value == NEUTRAL[name])
@@ -148,13 +151,13 @@ def _of_operator(name: str, registered: Any, usual: NoiseTable) -> dict[str, Any
     if name == "individual":  # they are the container and the layout, which follows from the model
         arguments = ()
     found = {name: named(operator_of(registered))}
-    found |= {f"{name}.{place}": told(value) for place, value in enumerate(arguments)}
+    found |= {f"{name}.{place}": as_json(value) for place, value in enumerate(arguments)}
     keywords.pop("rng", None)  # it follows from the seed
     noise = keywords.get("noise")
     if isinstance(noise, NoiseTable):
         same = (noise.seed, noise.size) == (usual.seed, usual.size)
         keywords["noise"] = OF_THE_SEED if same else {"seed": noise.seed, "size": noise.size}
-    return found | {f"{name}.{key}": told(value) for key, value in keywords.items()}
+    return found | {f"{name}.{key}": as_json(value) for key, value in keywords.items()}
 
 
 def _of_evaluation(toolbox: base.Toolbox, seed: int) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from deap_nn.breeding.breeder import Breeder
-from deap_nn.breeding.recipe import PLACE_BYTES, POOL_PLACE, Recipe, drawn_places
+from deap_nn.breeding.recipe import CENTRE_PLACE, PLACE_BYTES, Recipe, drawn_places
 from deap_nn.breeding.reproduction.base import Places
 
-Strengths = float | tuple[float, ...] | None
+Sigmas = float | tuple[float, ...] | None
 """The mutation step sizes of a generation: one for all, or one for each member."""
 
 
@@ -35,7 +35,7 @@ class Ancestry:
         known += [float(breeder.cxpb), float(breeder.mutpb), int(breeder.reproduction.mates)]
         known += [*breeder.reproduction.key(), *([int(breeder.elites)] if breeder.elites else [])]
         self._history = hashlib.blake2b(repr(tuple(known)).encode(), digest_size=16)
-        self._past: list[tuple[Places, Strengths]] = []
+        self._past: list[tuple[Places, Sigmas]] = []
         self.drawn = b""
 
     @property
@@ -70,11 +70,11 @@ class Ancestry:
         sigma : float, optional
             The sigma of all members, if they have none of their own.
         """
-        strengths = self._note(generation, places, inherited, sigma)
-        return self._recipes(generation, places, strengths)
+        sigmas = self._note(generation, places, inherited, sigma)
+        return self._recipes(generation, places, sigmas)
 
-    def _recipes(self, generation: int, places: Places, strengths: Strengths) -> list[Recipe]:
-        own = strengths if isinstance(strengths, tuple) else (strengths,) * len(places)
+    def _recipes(self, generation: int, places: Places, sigmas: Sigmas) -> list[Recipe]:
+        own = sigmas if isinstance(sigmas, tuple) else (sigmas,) * len(places)
         bred = len(places) - self._breeder.elites
         made = self._breeder.reproduction.recipes(generation, places[:bred], own[:bred])
         return made + [self._copied(generation, place, places, own[place]) for place in range(bred, len(places))]
@@ -90,40 +90,38 @@ class Ancestry:
         self._past = []
 
     def recipe(self, generation: int, place: int) -> Recipe:
-        """Return the recipe of a member of a remembered generation, or of its centre for `POOL_PLACE`."""
+        """Return the recipe of a member of a remembered generation, or of its centre for `CENTRE_PLACE`."""
         if not generation:
             return Recipe(0, place)
-        places, strengths = self._past[generation - 1]
-        if place != POOL_PLACE:
-            return self._recipe(generation, place, places, strengths)
-        member = self._recipe(generation, 0, places, strengths)
-        pool = self._breeder.reproduction.pool(member, list(map(int, self._past[generation][0])))
-        if pool is None:
+        places, sigmas = self._past[generation - 1]
+        if place != CENTRE_PLACE:
+            return self._recipe(generation, place, places, sigmas)
+        member = self._recipe(generation, 0, places, sigmas)
+        centre = self._breeder.reproduction.centre(member, list(map(int, self._past[generation][0])))
+        if centre is None:
             raise LookupError(f"generation {generation} has no centre")
-        return pool
+        return centre
 
     def last(self) -> list[Recipe]:
         """Return the recipes of the last remembered generation's members."""
         return self._recipes(self.generations, *self._past[-1]) if self._past else []
 
-    def _note(
-        self, generation: int, places: Places, inherited: Sequence[float | None], sigma: float | None
-    ) -> Strengths:
+    def _note(self, generation: int, places: Places, inherited: Sequence[float | None], sigma: float | None) -> Sigmas:
         """Add a generation to the run's history, and return the sigmas of its members."""
-        strength, strengths = self._breeder.strength, cast(Strengths, sigma)
-        if strength is not None:
-            sigmas = [strength.first if own is None else own for own in inherited]
-            bred = len(sigmas) - self._breeder.elites
-            varied = strength.inherited(sigmas[:bred], self._breeder.seed, generation)
-            strengths = (*varied, *sigmas[bred:])
+        self_adaptive, sigmas = self._breeder.self_adaptive, cast(Sigmas, sigma)
+        if self_adaptive is not None:
+            before = [self_adaptive.first if own is None else own for own in inherited]
+            bred = len(before) - self._breeder.elites
+            varied = self_adaptive.inherited(before[:bred], self._breeder.seed, generation)
+            sigmas = (*varied, *before[bred:])
         self.drawn = drawn_places(places)
         if generation == 1:
             self._history.update(self._breeder.reproduction.weights_of_ranks(len(places)))
-        self._history.update(self.drawn + repr(strengths).encode())
-        return strengths
+        self._history.update(self.drawn + repr(sigmas).encode())
+        return sigmas
 
-    def _recipe(self, generation: int, place: int, places: Places, strengths: Strengths) -> Recipe:
-        sigma = strengths[place] if isinstance(strengths, tuple) else strengths
+    def _recipe(self, generation: int, place: int, places: Places, sigmas: Sigmas) -> Recipe:
+        sigma = sigmas[place] if isinstance(sigmas, tuple) else sigmas
         bred = len(places) - self._breeder.elites
         if place >= bred:
             return self._copied(generation, place, places, sigma)

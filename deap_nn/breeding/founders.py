@@ -12,12 +12,12 @@ from deap import base
 
 from deap_nn.breeding.breeder import Breeder, founder
 from deap_nn.breeding.lineage import Lineage
-from deap_nn.breeding.recipe import POOL_PLACE, Recipe
+from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
 from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.keyframes import write_keyframe
 from deap_nn.breeding.store.slots import free_bytes
-from deap_nn.breeding.variation import strength_of, without_state
+from deap_nn.breeding.variation import self_adaptive_of, without_state
 from deap_nn.core.arguments import check_count
 from deap_nn.core.registered import Registered
 from deap_nn.genome.members import LightMember, light_members
@@ -70,7 +70,7 @@ def _founder_weights(individual: Callable[..., Any], seed: int, recipe: Recipe) 
 
 def _origin(member: Any) -> tuple[Any, ...] | None:
     """Return the function that makes a founder, and its seed, also after a run took it over; None for others."""
-    if not isinstance(member, LightMember) or member.recipe.generation or member.recipe.place >= POOL_PLACE:
+    if not isinstance(member, LightMember) or member.recipe.generation or member.recipe.place >= CENTRE_PLACE:
         return None
     if getattr(member.make, "func", None) is _founder_weights:
         arguments: tuple[Any, ...] = member.make.args
@@ -124,7 +124,7 @@ def breeder_of(
         cxpb,
         mutpb,
         reproduction_of(toolbox).pinned(),
-        strength=strength_of(toolbox.mutate),
+        self_adaptive=self_adaptive_of(toolbox.mutate),
         elites=registered.elites,
     )
 

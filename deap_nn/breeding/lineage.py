@@ -18,7 +18,7 @@ from deap_nn.breeding.ancestry import Ancestry
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.dispatch import Dispatch, Map, Sharing
 from deap_nn.breeding.past import Past
-from deap_nn.breeding.recipe import POOL_PLACE, Recipe
+from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
 from deap_nn.breeding.reproduction.base import Reproduction
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.genomes import Genomes
@@ -73,7 +73,7 @@ class Lineage:
         The seconds to breed one, 0 until it is measured.
     """
 
-    fixed: tuple[str, ...] = ("clone", "mate", "mates", "mutate", "reproduction", "step", "weigh")
+    fixed: tuple[str, ...] = ("clone", "mate", "mates", "mutate", "reproduction", "step", "recombination_weights")
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class Lineage:
     def members(self, recipes: Iterable[Recipe]) -> list[Any]:
         """Return light members: each has a fitness and a recipe, and breeds its weights when they are read."""
         made = light_members(self.breeder.container, recipes, self.weights, self.breeder.shapes)
-        if self.breeder.strength is not None:
+        if self.breeder.self_adaptive is not None:
             for member in made:
                 if member.recipe.sigma is not None:
                     member.strategy = member.recipe.sigma
@@ -164,12 +164,12 @@ class Lineage:
             self.known.recipes.pop(key, None)
         self._averaged.clear()
         places = [recipe.place for recipe in recipes]
-        pool = self.reproduction.pool(recipes[0], places)
-        parents = {recipe.id: recipe for recipe in (recipes if pool is None else [pool])}
+        centre = self.reproduction.centre(recipes[0], places)
+        parents = {recipe.id: recipe for recipe in (recipes if centre is None else [centre])}
         self.settle(parents)
         bred = self.ancestry.generation(generation, places, [recipe.sigma for recipe in recipes], sigma)
         self.bred_since += len(parents)
-        if pool is None:
+        if centre is None:
             self._lodge(bred)
         else:  # all children need the centre: it is bred once for this host
             with busy:
@@ -241,7 +241,7 @@ class Lineage:
         """
         recipes: list[Recipe] = [getattr(member, "recipe", _NO_RECIPE) for member in members]
         for member, recipe in zip(members, recipes, strict=True):
-            own = recipe.generation == generation and recipe.place < POOL_PLACE
+            own = recipe.generation == generation and recipe.place < CENTRE_PLACE
             if own and id(member) in self._present:
                 continue
             if not own or isinstance(member, LightMember) or self.recipe_of(member) is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deap_nn.breeding.recipe import POOL_PLACE, Recipe
+from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
 from deap_nn.breeding.reproduction.base import Places
 from deap_nn.breeding.store.keyframes import Keyframe, write_keyframe
 from deap_nn.breeding.task import busy
@@ -139,7 +139,7 @@ class Past:
     def recall(self, generation: int, place: int | Sequence[int]) -> Any:
         """Return a member of an earlier generation of a resumed run, or the mean of several."""
         if isinstance(place, int):
-            if place >= POOL_PLACE:
+            if place >= CENTRE_PLACE:
                 raise ValueError(f"place must be that of a member, got {place}")
             recipe = self._lineage.ancestry.recipe(generation, place)
         else:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-MEAN_PLACE, POOL_PLACE = 0xFFFFFFFF, 0xFFFFFFFE
+MEAN_PLACE, CENTRE_PLACE = 0xFFFFFFFF, 0xFFFFFFFE
 """The two largest 32-bit numbers, which are no child's place: a mean, and the centre of the next generation."""
 
 
@@ -56,12 +56,12 @@ class Recipe(NamedTuple):
         """Return whether `other` is the recipe of the next child of the same parents."""
         # Siblings have the same parents, rotated by one.
         sibling = Recipe(self.generation, self.place + 1, (*self.parents[1:], *self.parents[:1]), self.sigma)
-        return bool(self.parents) and self.place < POOL_PLACE and other == sibling
+        return bool(self.parents) and self.place < CENTRE_PLACE and other == sibling
 
     @property
     def averaged(self) -> list[int] | None:
         """The places of the members that it averages, best first around a centre; None for a member."""
-        if self.place < POOL_PLACE:
+        if self.place < CENTRE_PLACE:
             return None
         return self.places if self.drawn else [key & 0xFFFFFFFF for key in self.parents]
 

@@ -160,7 +160,7 @@ def run_group(task: Task) -> Group:
         answers = _answers(task, context)
         reason = _compared(task, context)
         return Group(task.number, answers, platform.node() if reason else "", reason)
-    return Group(task.number, None)
+    return Group(task.number, None)  # the main process sends the task again, with the missing data
 
 
 def _compared(task: Task, context: Context) -> str:
@@ -214,7 +214,7 @@ def _answers(task: Task, context: Context) -> list[Any]:
             if genomes.is_whole(recipe):
                 return answer
             # A late task of an earlier generation overwrote the slot during the call: breed and score a copy.
-            individual = genomes.anew(recipe)
+            individual = genomes.rebred(recipe)
             given = individual if isinstance(item, Recipe) else (individual, *item[1:])
             return _call(partial(function, given), (recipe,), timeout)
 

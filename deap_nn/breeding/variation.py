@@ -40,7 +40,7 @@ class Variation:
         The toolbox's operators.
     cxpb, mutpb : float
         The probabilities that a group is mated and that a child is mutated.
-    strength : SelfAdaptive, optional
+    self_adaptive : SelfAdaptive, optional
         The adaptation that gives each child a sigma of its own.
     elites : int
         The number of elites: unchanged copies of members, at the end of each generation after generation 0.
@@ -54,7 +54,7 @@ class Variation:
     mutate: functools.partial[Any]
     cxpb: float
     mutpb: float
-    strength: SelfAdaptive | None = field(default=None, kw_only=True)
+    self_adaptive: SelfAdaptive | None = field(default=None, kw_only=True)
     elites: int = field(default=0, kw_only=True)
 
     @functools.cached_property
@@ -164,7 +164,7 @@ def without_state(operator: functools.partial[Any], **changing: Any) -> functool
     return functools.partial(operator.func, *operator.args, **keywords)
 
 
-def strength_of(mutate: Callable[..., Any]) -> SelfAdaptive | None:
+def self_adaptive_of(mutate: Callable[..., Any]) -> SelfAdaptive | None:
     """Return the adaptation that gives each member a sigma of its own, if a registered mutation has one."""
     sigma = words_of(mutate).get("sigma")
     return sigma if isinstance(sigma, SelfAdaptive) else None

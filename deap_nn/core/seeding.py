@@ -35,7 +35,7 @@ class Purpose(IntEnum):
     TRACE = 7
     OPERATORS = 8
     NOISE = 9
-    STRENGTH = 10
+    SIGMA = 10
 
 
 def check_seed(seed: int) -> int:

@@ -25,7 +25,7 @@ def add_map_options(parser: Parser) -> None:
 
 
 @contextlib.contextmanager
-def asked_map(options: argparse.Namespace) -> Iterator[Map]:
+def chosen_map(options: argparse.Namespace) -> Iterator[Map]:
     """Open the map of the command line, or raise `InputError`."""
     for option, takers in (("workers", maps_taking("workers")), ("scheduler", maps_taking("address"))):
         if getattr(options, option) is not None and options.map not in takers:

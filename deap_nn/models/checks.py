@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.models.outputs import answers_alike, answers_with_logits
+from deap_nn.models.outputs import is_logits, outputs_alike
 from deap_nn.models.reference import ModelReference, model_of
 from deap_nn.models.state import draws
 from deap_nn.models.tensorflow import keras
@@ -54,7 +54,7 @@ def check_alike(reference: ModelReference, model: keras.Model, samples: NDArray[
     """
     if draws(model):  # no two calls give the same outputs
         return
-    if not answers_alike(model, model_of(reference), _few(model, samples)):
+    if not outputs_alike(model, model_of(reference), _few(model, samples)):
         raise TypeError(
             f"model {model.name!r} has other outputs when it is built again from its configuration: let get_config() "
             "of your own layers return all arguments, or take a KerasProblem"
@@ -72,7 +72,7 @@ def gives_logits(reference: ModelReference, samples: NDArray[Any]) -> bool:
         The samples of a data set, bytes or numbers; the first dimension counts samples.
     """
     model = model_of(reference)
-    return answers_with_logits(model, output=lambda: model(_few(model, samples), training=False))
+    return is_logits(model, output=lambda: model(_few(model, samples), training=False))
 
 
 def _few(model: keras.Model, samples: NDArray[Any]) -> NDArray[np.float32]:

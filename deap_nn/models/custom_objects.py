@@ -34,7 +34,7 @@ def functions_of(holder: Any) -> dict[str, FunctionType]:
     }
 
 
-def own_parts(holders: Iterable[Any]) -> tuple[Any, ...]:
+def custom_objects_of(holders: Iterable[Any]) -> tuple[Any, ...]:
     """Return the custom classes of some layers, losses or metrics, and the custom functions they hold, each once.
 
     Only functions at the top of their module are returned: another process can import them.
@@ -56,7 +56,7 @@ def holds_alike(one: Any, other: Any) -> bool:
     return codes[0] == codes[1]
 
 
-def untold(thing: Any, again: Any, config: Mapping[str, Any]) -> list[str]:
+def missing_arguments(thing: Any, again: Any, config: Mapping[str, Any]) -> list[str]:
     """Return the names that the configuration of a loss or metric leaves out, sorted.
 
     These are the numbers, texts, arrays and functions that the rebuilt object does not share. Of a custom class they

@@ -37,7 +37,7 @@ class _Without(MetaPathFinder):
 
 
 @contextlib.contextmanager
-def left_out_if_asked() -> Iterator[None]:
+def extras_hidden() -> Iterator[None]:
     """Hide the extras from the imports of the body, if `leave_out` was called; other threads still find them."""
     if not _left_out:
         yield

@@ -21,7 +21,7 @@ _ARRANGING = (
 )
 
 
-def answers_of(model: keras.Model, weights: Sequence[Any], state: Sequence[Any], inputs: Any) -> Any:
+def outputs_of(model: keras.Model, weights: Sequence[Any], state: Sequence[Any], inputs: Any) -> Any:
     """Return a model's outputs in inference with other weights and state; the model does not change."""
     said = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
     outputs, _ = model.stateless_call(list(weights), list(state), inputs, **said)
@@ -50,21 +50,21 @@ def reason_of(error: Exception) -> str:
     return f"{lines[0].rstrip('.')}: {lines[1]}" if inside else lines[0]
 
 
-def answers_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
+def outputs_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
     """Return whether a rebuilt model has the same outputs for some samples with the same weights."""
-    answers = []
+    found = []
     weights = [variable.value for variable in model.trainable_variables]
     for one in (model, again):
-        outputs = answers_of(one, weights, [v.value for v in one.non_trainable_variables], inputs)
-        answers.append([np.asarray(output) for output in keras.tree.flatten(outputs)])
-    return len(answers[0]) == len(answers[1]) and all(map(partial(np.allclose, equal_nan=True), *answers))
+        outputs = outputs_of(one, weights, [v.value for v in one.non_trainable_variables], inputs)
+        found.append([np.asarray(output) for output in keras.tree.flatten(outputs)])
+    return len(found[0]) == len(found[1]) and all(map(partial(np.allclose, equal_nan=True), *found))
 
 
 def layers_give_logits(model: keras.Model, place: int = 0) -> bool | None:
     """Return whether an output of a model is logits, or None if its layers do not show it.
 
     The activation of the last layer shows it, also inside a nested model, or before layers that only rearrange. The
-    parameters are as in `answers_with_logits`.
+    parameters are as in `is_logits`.
     """
     tensors = keras.tree.flatten(getattr(model, "outputs", None) or [])
     tensor = tensors[place] if place < len(tensors) else None
@@ -83,7 +83,7 @@ def layers_give_logits(model: keras.Model, place: int = 0) -> bool | None:
     return True if activation is keras.activations.linear else None
 
 
-def answers_with_logits(model: keras.Model, place: int = 0, output: Any = None) -> bool:
+def is_logits(model: keras.Model, place: int = 0, output: Any = None) -> bool:
     """Return whether an output of a model is logits, not probabilities.
 
     The layers of the model show it, or else its outputs for some samples.
@@ -109,7 +109,7 @@ def answers_with_logits(model: keras.Model, place: int = 0, output: Any = None) 
     return bool(np.any(values < 0) or not np.allclose(values.sum(-1), 1, atol=1e-3))
 
 
-def answering_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+def output_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
     """Yield the output layers of a model, back to the nearest layers with weights, in nested models too."""
     for tensor in keras.tree.flatten(getattr(model, "outputs", None) or []):
         layer = tensor._keras_history.operation
@@ -118,7 +118,7 @@ def answering_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
             layer = layer.input._keras_history.operation
             yield layer
         if isinstance(layer, keras.Model):
-            yield from answering_layers(layer)
+            yield from output_layers(layer)
 
 
 class _KeptWeights(keras.StatelessScope):  # type: ignore[misc]  # Keras is not typed

@@ -18,8 +18,8 @@ import numpy as np
 from deap_nn.core.seeding import global_state_kept
 from deap_nn.genome.layout import Layout
 from deap_nn.models.built_in import _check_name, build_model
-from deap_nn.models.custom_objects import by_name, holds_alike, own_parts, silent_on_lambdas
-from deap_nn.models.outputs import answering_layers, answers_alike, reason_of
+from deap_nn.models.custom_objects import by_name, custom_objects_of, holds_alike, silent_on_lambdas
+from deap_nn.models.outputs import output_layers, outputs_alike, reason_of
 from deap_nn.models.state import Asset, assets_of, check_archive, state_of, take_state
 from deap_nn.models.tensorflow import check_not_forked, keras, tf
 
@@ -86,7 +86,7 @@ def reference_of(model: str | keras.Model, inputs: Any = None) -> ModelReference
     called_on = "" if inputs is None else json.dumps(keras.tree.map_structure(_outline, inputs))
     failure: Exception | None = None
     try:
-        own = own_parts((model, *model._flatten_layers())) if called_on else ()
+        own = custom_objects_of((model, *model._flatten_layers())) if called_on else ()
         assets = assets_of(model)
         for config in _configurations(model):
             reference = ModelReference(model.name, config, state, names, shapes, own, called_on, assets)
@@ -181,7 +181,7 @@ def _made_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:
     layers = [list(one._flatten_layers()) for one in (model, again)]
     if shapes[0] != shapes[1] or len(layers[0]) != len(layers[1]) or not all(map(holds_alike, *layers)):
         return False
-    return inputs is None or answers_alike(model, again, inputs)
+    return inputs is None or outputs_alike(model, again, inputs)
 
 
 @global_state_kept()
@@ -231,9 +231,9 @@ def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat
     model = _from_config(reference) if reference.config else build_model(reference.name)
     if precision == "bfloat16":
         # The policy is set after the layers are built: their weights stay float32.
-        answering = {id(layer) for layer in answering_layers(model)}
+        outer = {id(layer) for layer in output_layers(model)}
         for layer in model._flatten_layers(include_self=True):
-            layer.dtype_policy = "float32" if id(layer) in answering else "mixed_bfloat16"
+            layer.dtype_policy = "float32" if id(layer) in outer else "mixed_bfloat16"
     take_state(model, reference.state, reference.assets)
     return model
 

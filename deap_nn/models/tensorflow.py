@@ -48,7 +48,7 @@ def _without_start_up_notices() -> Iterator[None]:
 
 
 # The global random state is kept since rich, which Keras imports, draws numbers.
-with _without_start_up_notices(), keras_extras.left_out_if_asked(), global_state_kept():
+with _without_start_up_notices(), keras_extras.extras_hidden(), global_state_kept():
     try:
         import keras
         import tensorflow as tf

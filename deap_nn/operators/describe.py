@@ -124,23 +124,23 @@ def _selection(select: Any, members: int) -> str:
 
 
 def _around_centre(registered: Registered, members: int) -> str:
-    step, weigh = registered.step, registered.weigh
+    step, weights = registered.step, registered.recombination_weights
     how = f"a step of {step:.3g}" if isinstance(step, float | int) else "a step by the size of the run"
-    if weigh is None:
+    if weights is None:
         function = operator_of(registered.select)
         which = (
             "the better of each mirrored pair" if function is selMirrored else f"those that {name_of(function)} selects"
         )
-    elif operator_of(weigh) is recombination_weights:
-        parents = number_of_parents(words_of(weigh).get("parents"), members) or members
+    elif operator_of(weights) is recombination_weights:
+        parents = number_of_parents(words_of(weights).get("parents"), members) or members
         half = max(1, min(members // 2, parents))
         which = f"the best {half} of {members} by rank and away from the worst {half}"
     else:
-        which = f"all by {name_of(weigh)}"
+        which = f"all by {name_of(weights)}"
     return f"children of one centre, which moves towards {which} with {how}, {_mutation(registered.mutate)}"
 
 
-def told(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """Return an argument in the form of JSON: arrays as a digest, functions and other objects by their names."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -148,18 +148,18 @@ def told(value: Any) -> Any:
         item = value.item() if isinstance(value, np.generic) else value
         return item if isinstance(item, bool | int | float | str) else repr(item)
     if isinstance(value, np.ndarray) and value.dtype.hasobject:
-        return [list(value.shape), *map(told, value.ravel().tolist())]
+        return [list(value.shape), *map(as_json, value.ravel().tolist())]
     if isinstance(value, np.ndarray):
         return digest(repr((value.dtype.str, value.shape)).encode() + np.ascontiguousarray(value).tobytes())
     if is_adaptation(value):
-        public = {name: told(own) for name, own in vars(value).items() if not name.startswith("_")}
+        public = {name: as_json(own) for name, own in vars(value).items() if not name.startswith("_")}
         return repr(value) if type(value).__module__.startswith("deap_nn.") else [named(type(value)), public]
     if isinstance(value, NoiseTable | np.random.Generator):
         return None
     if isinstance(value, list | tuple):
-        return [told(item) for item in value]
+        return [as_json(item) for item in value]
     if isinstance(value, Mapping):
-        return {str(key): told(item) for key, item in value.items()}
+        return {str(key): as_json(item) for key, item in value.items()}
     return named(value)
 
 
@@ -183,6 +183,6 @@ def settings_of(strategy: Any) -> dict[str, Any]:
 
 def _of_call(value: Any) -> Any:
     if not isinstance(value, partial):
-        return told(value)
-    words = {name: told(word) for name, word in sorted(value.keywords.items()) if name not in ("rng", "noise")}
-    return [_of_call(value.func), *map(told, value.args), words]
+        return as_json(value)
+    words = {name: as_json(word) for name, word in sorted(value.keywords.items()) if name not in ("rng", "noise")}
+    return [_of_call(value.func), *map(as_json, value.args), words]

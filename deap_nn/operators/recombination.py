@@ -73,7 +73,7 @@ def cxScanning(*individuals: Genome, rng: np.random.Generator) -> tuple[Genome, 
     return individuals
 
 
-def further(centre: Vector, mean: NDArray[np.float64], step: float, out: Vector) -> None:
+def extrapolate(centre: Vector, mean: NDArray[np.float64], step: float, out: Vector) -> None:
     """Write the extrapolation ``centre + step * (mean - centre)``, computed in float64; all of shape (n,)."""
     start = centre.astype(np.float64)
     np.add(start, step * (mean - start), out=out, casting="same_kind")

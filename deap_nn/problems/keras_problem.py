@@ -36,10 +36,10 @@ class CompiledFunction:
     def __call__(self, outputs: Any, targets: Any, sample_weight: NDArray[np.float32] | None = None) -> float:
         """Return the mean loss of the samples, each times its weight; arrays have the shape (samples, ...)."""
         from deap_nn.models.tensorflow import tf
-        from deap_nn.problems.judge import of_one_rank, weighted_mean
+        from deap_nn.problems.objective_evaluator import of_one_rank, weighted_mean
 
-        answers = tf.constant(outputs)
-        values = self.function(*of_one_rank(tf.cast(targets, answers.dtype), answers))
+        output = tf.constant(outputs)
+        values = self.function(*of_one_rank(tf.cast(targets, output.dtype), output))
         return float(np.mean(values) if sample_weight is None else weighted_mean(values, sample_weight))
 
 
@@ -206,12 +206,14 @@ class KerasProblem:
     def _try(self, outputs: Sequence[Any], targets: Sequence[Any], structure: Any) -> list[str]:
         """Compute the objectives once, so that a loss that does not fit raises before the run; return warnings."""
         from deap_nn.models.tensorflow import keras
-        from deap_nn.problems.judge import Judge
+        from deap_nn.problems.objective_evaluator import ObjectiveEvaluator
 
         pack = partial(keras.tree.pack_sequence_as, structure), partial(packed, self.samples.targets)
         signs = (-1.0,) * len(self.objectives)
-        judge = Judge(self.objectives, self.from_logits, signs, self.pairs, pack, self.samples.weighted)
-        return judge.tried(outputs, targets)
+        evaluator = ObjectiveEvaluator(
+            self.objectives, self.from_logits, signs, self.pairs, pack, self.samples.weighted
+        )
+        return evaluator.tried(outputs, targets)
 
     def __repr__(self) -> str:
         named = ", ".join(objective.name for objective in self.objectives)
@@ -275,11 +277,11 @@ class KerasProblem:
 
 def _outputs(model: keras.Model, inputs: Nest) -> Nest:
     """Return the model's outputs for some inputs; ValueError, in one line, if it does not take them."""
-    from deap_nn.models.outputs import answers_of, reason_of
+    from deap_nn.models.outputs import outputs_of, reason_of
 
     weights, state = ([v.value for v in some] for some in (model.trainable_variables, model.non_trainable_variables))
     try:
-        return answers_of(model, weights, state, inputs)
+        return outputs_of(model, weights, state, inputs)
     except Exception as error:
         raise ValueError(f"model {model.name!r} does not take x: {reason_of(error)}") from error
 
@@ -336,10 +338,10 @@ def _pairs(structure: Nest, names: Sequence[str], targets: Nest, count: int) -> 
 
 
 def _logit_flags(given: bool | Sequence[bool] | None, model: keras.Model, outputs: Sequence[Any]) -> tuple[bool, ...]:
-    from deap_nn.models.outputs import answers_with_logits
+    from deap_nn.models.outputs import is_logits
 
     if given is None:
-        return tuple(answers_with_logits(model, i, output) for i, output in enumerate(outputs))
+        return tuple(is_logits(model, i, output) for i, output in enumerate(outputs))
     flags = (given,) * len(outputs) if isinstance(given, bool) else tuple(given)
     if len(flags) != len(outputs) or not all(isinstance(flag, bool) for flag in flags):
         raise ValueError(f"from_logits must be True or False for each of {len(outputs)} outputs, got {given!r}")

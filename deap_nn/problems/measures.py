@@ -65,13 +65,13 @@ class Scores(OnProblem):
     ) -> tuple[float, ...]:
         """Return the value of each objective on a part, or on its first `size` samples, at least 1."""
         size = size_of_part(find_dataset(self.problem.data), split, size)
-        return self.judged(
+        return self.objectives_of(
             list(map(Outputs(self.problem), stretches(self.problem, individual, split, size))), split, size
         )
 
-    def judged(self, outputs: Iterable[Any], split: Part, stop: int) -> tuple[float, ...]:
-        """Return the values of outputs, which are given slice by slice; `stop` as `Scorer.judged` takes it."""
-        return scorer(self.problem).judged(joined(outputs), split, stop, measure=self.measure)
+    def objectives_of(self, outputs: Iterable[Any], split: Part, stop: int) -> tuple[float, ...]:
+        """Return the values of outputs, which are given slice by slice; `stop` as `Scorer.objectives_of` takes it."""
+        return scorer(self.problem).objectives_of(joined(outputs), split, stop, measure=self.measure)
 
 
 class ErrorRate(Scores):
@@ -112,9 +112,9 @@ class Assess(OnProblem):
         tasks: list[Task] = [(individual, "batch", generation, generation)]
         tasks += stretches(self.problem, individual, "validation", self.validation_size)
         on_batch, *outputs = map(Outputs(self.problem), tasks)
-        row = {"train_error": rate.minimised(rate.judged([on_batch], "batch", generation))}
+        row = {"train_error": rate.minimised(rate.objectives_of([on_batch], "batch", generation))}
         if outputs:
-            row["val_error"] = rate.minimised(rate.judged(outputs, "validation", self.validation_size))
+            row["val_error"] = rate.minimised(rate.objectives_of(outputs, "validation", self.validation_size))
         return row
 
 

@@ -16,11 +16,11 @@ from deap_nn.core.seeding import Purpose, stream
 from deap_nn.data.registry import DataReference
 from deap_nn.data.samples import packed
 from deap_nn.models.bfloat16 import take_rounded
-from deap_nn.models.outputs import answers_of, as_float32, with_logits
+from deap_nn.models.outputs import as_float32, outputs_of, with_logits
 from deap_nn.models.reference import ModelReference, layout_of, model_of
 from deap_nn.models.tensorflow import keras, tf
 from deap_nn.problems.groups import GroupKernel, is_vectorised
-from deap_nn.problems.judge import Judge
+from deap_nn.problems.objective_evaluator import ObjectiveEvaluator
 from deap_nn.problems.objectives import Objective
 from deap_nn.problems.problem import Problem
 from deap_nn.process.signals import holding_signals
@@ -78,8 +78,8 @@ class Network:
         self._outputs_of: Any = None
         self._measured: Any = None
         weighted = samples.weighted
-        self.judge = self._judge_of(problem.objectives, problem.weights, weighted)
-        self.measure = self._judge_of((problem.measure,), problem.weights[:1], weighted)
+        self.evaluator = self._evaluator_of(problem.objectives, problem.weights, weighted)
+        self.measure = self._evaluator_of((problem.measure,), problem.weights[:1], weighted)
         is_exact = problem.precision == "float32"
         quick = self.model if is_exact else model_of(problem.model, precision=problem.precision)
         trace = partial(self._trace, quick)
@@ -95,9 +95,11 @@ class Network:
         specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), list(given))
         self.kernel = tf.function(trace, autograph=False).get_concrete_function(weights, *specs)
 
-    def _judge_of(self, objectives: Sequence[Objective], weights: Sequence[float], weighted: int) -> Judge:
+    def _evaluator_of(
+        self, objectives: Sequence[Objective], weights: Sequence[float], weighted: int
+    ) -> ObjectiveEvaluator:
         pack = self._as_outputs, partial(packed, self._templates[1])
-        return Judge(objectives, self.problem.from_logits, weights, self.problem.pairs, pack, weighted)
+        return ObjectiveEvaluator(objectives, self.problem.from_logits, weights, self.problem.pairs, pack, weighted)
 
     def _as_outputs(self, outputs: Sequence[Any]) -> Any:
         return keras.tree.pack_sequence_as(self._structure, list(outputs))
@@ -107,7 +109,7 @@ class Network:
         if self.problem.images and inputs[0].dtype == tf.uint8:
             inputs = [tf.cast(inputs[0], tf.float32) / 255.0]
         typed = [_as_typed(w, dtype) for w, dtype in zip(weights, self._dtypes, strict=True)]
-        outputs = answers_of(model, typed, self._constants, packed(self._templates[0], inputs))
+        outputs = outputs_of(model, typed, self._constants, packed(self._templates[0], inputs))
         if self._structure is None:
             self._structure = keras.tree.map_structure(lambda _: 0, outputs)
         made = [as_float32(output) for output in keras.tree.flatten(outputs)]
@@ -117,7 +119,7 @@ class Network:
     def _trace(self, model: Any, weights: Sequence[Any], inputs: Any, targets: Any) -> tuple[Any, Any, Any]:
         """Return the values of the traced objectives, whether all outputs are finite, and the outputs; traced."""
         outputs = self._outputs(model, weights, inputs)
-        return *self.judge.traced(outputs, targets), outputs
+        return *self.evaluator.traced(outputs, targets), outputs
 
     def outputs(self, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
         """Return each output for any number of samples, then the logits of outputs that a softmax or sigmoid made."""
@@ -128,10 +130,10 @@ class Network:
             self._outputs_of = _called(outputs.get_concrete_function, shapes, specs)
         return list(self._outputs_of(weights, inputs))
 
-    def judged(self, outputs: Sequence[Any], targets: Sequence[Any], *, measure: bool) -> tuple[Any, Any]:
+    def objectives_of(self, outputs: Sequence[Any], targets: Sequence[Any], *, measure: bool) -> tuple[Any, Any]:
         """Return the values of the objectives, or of the measure, and if all outputs are finite; for any samples."""
         if not measure:
-            return self._traced(self.judge, outputs, targets)
+            return self._traced(self.evaluator, outputs, targets)
         if self._measured is None:  # every generation computes the measure, so it is traced, for any number of samples
             given = [list(outputs), list(targets)]
             specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), given)
@@ -140,14 +142,14 @@ class Network:
         values, finite = self._measured(list(outputs), list(targets))
         return values, finite
 
-    def _traced(self, judge: Judge, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
+    def _traced(self, evaluator: ObjectiveEvaluator, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
         """Return the values of traced objectives from outputs and logits, and if all outputs are finite."""
         count = len(outputs) - len(self.places)
         # Keras reads the logits of a cross-entropy from this attribute. Copies get it: the caller's tensors stay plain.
         made = [tf.identity(output) for output in outputs[:count]]
         for place, logits in zip(self.places, outputs[count:], strict=True):
             made[place]._keras_logits = logits
-        return judge.traced(made, targets)
+        return evaluator.traced(made, targets)
 
 
 def _called(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 
 from deap_nn.core.arguments import did_you_mean
 from deap_nn.core.errors import WORST
-from deap_nn.models.custom_objects import by_name, left_out, own_parts, silent_on_lambdas, untold
+from deap_nn.models.custom_objects import by_name, custom_objects_of, left_out, missing_arguments, silent_on_lambdas
 from deap_nn.models.tensorflow import keras
 
 Kind = Literal["error", "cross_entropy", "loss", "metric", "function", "sum"]
@@ -167,8 +167,8 @@ def minimised(name: str) -> str:
     score = name.lower().replace("_", "").removesuffix("score")
     if score not in ("f1", "precision", "recall"):
         return ""
-    told = f"def {score}(y_true, y_pred): return 1 - {score}_score(y_true, y_pred[:, 0] > 0.5)"
-    return f'{told} (of classes y_pred.argmax(axis=1), average="macro")'
+    function = f"def {score}(y_true, y_pred): return 1 - {score}_score(y_true, y_pred[:, 0] > 0.5)"
+    return f'{function} (of classes y_pred.argmax(axis=1), average="macro")'
 
 
 def _single(given: Any, argument: str) -> Objective:
@@ -179,9 +179,9 @@ def _single(given: Any, argument: str) -> Objective:
         if plain in ACCURACIES:
             raise ValueError(f'{argument} is minimised: take "error", which is 1 - accuracy, in place of {given!r}')
         if plain in SCORES:
-            told = minimised(given) or f"a function of (y_true, y_pred) that returns 1 - {given}"
+            advice = minimised(given) or f"a function of (y_true, y_pred) that returns 1 - {given}"
             raise ValueError(
-                f"{argument} is minimised: take {told}, or the metric "
+                f"{argument} is minimised: take {advice}, or the metric "
                 f"of keras.metrics with a container that is maximised, in place of {given!r}"
             )
         try:
@@ -228,7 +228,7 @@ def _of_function(name: str, given: Any, argument: str) -> Objective:
 def _of_keras(kind: Literal["loss", "metric"], name: str, thing: Any, argument: str) -> Objective:
     if not isinstance(thing, keras.losses.Loss | keras.metrics.Metric):
         return Objective(kind, name, json.dumps(thing.__name__))  # a Keras function by its name
-    own = own_parts([thing])
+    own = custom_objects_of([thing])
     said = f"{argument} {type(thing).__name__} cannot be built again: give it a get_config() "
     try:
         with silent_on_lambdas():
@@ -241,7 +241,7 @@ def _of_keras(kind: Literal["loss", "metric"], name: str, thing: Any, argument: 
         again = _make(objective)
     except Exception as error:  # Keras raises many types, with messages of many lines
         raise TypeError(f"{said}with the arguments of __init__, and define functions at the top of a module") from error
-    if names := untold(thing, again, config["config"]):
+    if names := missing_arguments(thing, again, config["config"]):
         raise TypeError(f"{said}that returns {', '.join(names)}")
     return objective
 
@@ -279,8 +279,8 @@ def check_targets(objective: Objective, outputs: Sequence[Any], targets: Sequenc
         found = f"got {float(target.min()):g} to {float(target.max()):g}"
         if classes == 1:
             if not np.all((target == 0) | (target == 1)):
-                told = "for a regression give loss='mse' or compile the model"
-                raise ValueError(f"{part.name} of one output needs targets of 0 and 1, {found}: {told}")
+                advice = "for a regression give loss='mse' or compile the model"
+                raise ValueError(f"{part.name} of one output needs targets of 0 and 1, {found}: {advice}")
         elif target.ndim == output.ndim and target.shape[-1] == classes and not is_sparse:
             if not (np.all(target >= 0) and np.allclose(target.sum(-1), 1, atol=1e-3)):
                 raise ValueError(f"{part.name} needs rows of one class each: take 'binary_crossentropy' for several")

@@ -74,7 +74,7 @@ class Scorer:
         self._is_ready = False
         self._needs_outputs = not all(objective.traced for objective in problem.objectives)
         self._network = network_of(problem, self.samples, self._minibatch(0), in_groups=self.scores_groups)
-        self._kernel, self._judge = self._network.kernel, self._network.judge
+        self._kernel, self._evaluator = self._network.kernel, self._network.evaluator
         self.rounded = self._network.rounded
         """Whether `rounded_fitness` takes each matrix as bfloat16; empty if it takes none so."""
 
@@ -165,7 +165,7 @@ class Scorer:
     def _fitness(self, matrices: Sequence[NDArray[Any]], generation: int) -> tuple[float, ...]:
         given = self._minibatch(generation)
         values, finite, outputs = self._kernel([shared_tensor(matrix) for matrix in matrices], *given)
-        return self._judged(values.numpy().tolist(), bool(finite), outputs, given[1])
+        return self._fitness_of(values.numpy().tolist(), bool(finite), outputs, given[1])
 
     def group_fitness(self, genomes: Any, generation: int) -> list[tuple[float, ...]]:
         """Return the fitness of each genome of a group; shape (genomes, weights), float32."""
@@ -173,18 +173,18 @@ class Scorer:
         values, finite, outputs = self._kernel(genomes, *given)
         each = zip(values.tolist(), finite.tolist(), strict=True)
         if not self._needs_outputs:
-            return [self._judge.fitness(value, is_finite, (), ()) for value, is_finite in each]
+            return [self._evaluator.fitness(value, is_finite, (), ()) for value, is_finite in each]
         outputs_of = ([array[i] for array in outputs] for i in range(len(values)))
-        return [self._judged(*known, some, given[1]) for known, some in zip(each, outputs_of, strict=True)]
+        return [self._fitness_of(*known, some, given[1]) for known, some in zip(each, outputs_of, strict=True)]
 
-    def _judged(
+    def _fitness_of(
         self, values: Sequence[float], finite: bool, outputs: Sequence[Any], targets: Sequence[Any]
     ) -> tuple[float, ...]:
         """Return the fitness of traced values, and of the values of the user's functions of (outputs, targets)."""
         if not self._needs_outputs:
-            return self._judge.fitness(values, finite, (), ())
+            return self._evaluator.fitness(values, finite, (), ())
         given = [[np.asarray(tensor) for tensor in tensors] for tensors in (outputs, targets)]
-        return self._judge.fitness(values, finite, *given)
+        return self._evaluator.fitness(values, finite, *given)
 
     def outputs(self, individual: WeightList, split: Part, start: int, stop: int) -> list[NDArray[np.float32]]:
         """Return each output for the samples `start` to `stop` of a part; shape (samples, ...).
@@ -198,7 +198,7 @@ class Scorer:
             inputs = self._input_tensors(array[start:stop] for array in self.samples.halves(split)[0])
         return [output.numpy() for output in self._network.outputs(self.weights(individual), inputs)]
 
-    def judged(
+    def objectives_of(
         self, outputs: Sequence[NDArray[np.float32]], split: Part, stop: int, *, measure: bool = False
     ) -> tuple[float, ...]:
         """Return the objectives, always finite, of the outputs for the first `stop` samples of a part.
@@ -210,10 +210,10 @@ class Scorer:
             targets = self._minibatch(stop)[1]
         else:
             targets = self._tensors(array[:stop] for array in self.samples.halves(split)[1])
-        judge = self._network.measure if measure else self._judge
-        values, finite = self._network.judged(self._tensors(outputs), list(targets), measure=measure)
+        evaluator = self._network.measure if measure else self._evaluator
+        values, finite = self._network.objectives_of(self._tensors(outputs), list(targets), measure=measure)
         outputs = outputs[: len(outputs) - len(self._network.places)]
-        return judge.fitness(values.numpy().tolist(), bool(finite), outputs, [target.numpy() for target in targets])
+        return evaluator.fitness(values.numpy().tolist(), bool(finite), outputs, [target.numpy() for target in targets])
 
     def weights(self, individual: WeightList) -> list[Any]:
         """Return an individual's matrices as tensors that share its memory; ValueError if it has other shapes."""

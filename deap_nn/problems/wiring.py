@@ -129,9 +129,9 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
         raise ValueError(f"container must have a fitness of {len(given.objectives)} value(s), got {len(signs)}")
     scores = [objective for objective in given.objectives if objective.is_score]
     if scores and not says:
-        told = f"loss may be {scores[0].minimised}; else " if scores[0].minimised else ""
+        advice = f"loss may be {scores[0].minimised}; else " if scores[0].minimised else ""
         raise ValueError(
-            f"{told}container must say whether {scores[0].name} is minimised or maximised, by its fitness' weights: "
+            f"{advice}container must say whether {scores[0].name} is minimised or maximised, by its fitness' weights: "
             'creator.create("Best", base.Fitness, weights=(1.0,)), creator.create("Network", WeightList, '
             "fitness=creator.Best), and container=creator.Network maximise it"
         )

@@ -15,7 +15,7 @@ from deap_nn.core.errors import InputError
 from deap_nn.core.files import check_folder
 from deap_nn.report.family import describe_family
 from deap_nn.runs.generations import CheckpointError, read_generations
-from deap_nn.runs.reading import ANSWERS_FILE, FILTERS_FILE, Columns, read_arrays, read_columns, read_json
+from deap_nn.runs.reading import FILTERS_FILE, PREDICTIONS_FILE, Columns, read_arrays, read_columns, read_json
 
 MOST_POINTS = 1500
 """The largest number of points in a curve."""
@@ -69,7 +69,7 @@ def describe_run(folder: Path, *, with_family: bool = True) -> dict[str, Any]:
     parts = {
         "weights": ("trace.npz", _weights),
         "filters": (FILTERS_FILE, _filters),
-        "answers": (ANSWERS_FILE, _answers),
+        "answers": (PREDICTIONS_FILE, _predictions),
     }
     for name, (file, describe) in parts.items():
         if (folder / file).exists() and (found := describe(folder / file)) is not None:
@@ -152,7 +152,7 @@ def _filters(path: Path) -> dict[str, Any]:
     }
 
 
-def _answers(path: Path) -> dict[str, Any]:
+def _predictions(path: Path) -> dict[str, Any]:
     arrays = read_arrays(path, "confusion", "samples", "labels", "answers", "probabilities")
     confusion, misread = arrays["confusion"], len(arrays["samples"])
     parts = [arrays[name] for name in ("labels", "answers", "probabilities", "images") if name in arrays]

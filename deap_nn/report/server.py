@@ -19,7 +19,7 @@ from typing import Any
 from deap_nn.core.errors import InputError
 from deap_nn.report.describe import describe_run
 from deap_nn.report.html import make_page, to_json_text
-from deap_nn.runs.reading import ANSWERS_FILE, FILTERS_FILE, read_json
+from deap_nn.runs.reading import FILTERS_FILE, PREDICTIONS_FILE, read_json
 
 SECONDS = 2.0
 """The least time between two reads of the run's files, for any number of browsers."""
@@ -32,7 +32,7 @@ FOLLOWED = (
     "readouts.csv",
     "trace.npz",
     FILTERS_FILE,
-    ANSWERS_FILE,
+    PREDICTIONS_FILE,
 )
 """The files of a run that are followed."""
 

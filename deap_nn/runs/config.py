@@ -105,7 +105,7 @@ def read_status(path: str | os.PathLike[str]) -> dict[str, Any]:
     return {}
 
 
-def asked_for(path: str | os.PathLike[str], config: Mapping[str, Any]) -> int:
+def requested_generations(path: str | os.PathLike[str], config: Mapping[str, Any]) -> int:
     """Return the number of generations of a run: that of its settings, or a larger one that was requested later."""
     later = read_status(path).get("asked_generations")
     return max(int(config["generations"]), later if isinstance(later, int) else 0)

@@ -91,8 +91,8 @@ def test_a_task_is_small():
     assert max(later) / 64 < 200  # bytes a child
 
 
-def test_a_pool_too_large_for_every_task_reaches_who_lacks_it(tmp_path, monkeypatch):
-    """A host without the cache is sent the pool alone first, and all its ancestors only where it knows none."""
+def test_a_centre_too_large_for_every_task_reaches_a_host_that_lacks_it(tmp_path, monkeypatch):
+    """A host without the cache is sent the recipe of the centre first, and all its ancestors only if it knows none."""
     monkeypatch.setattr("deap_nn.breeding.store.known.MOST_DRAWN", 8)
     around = {"mate": cxMean, "select": selMirrored, "step": 2.5}
     expected, sent = result(wired(**around)), []
@@ -113,8 +113,8 @@ def test_a_pool_too_large_for_every_task_reaches_who_lacks_it(tmp_path, monkeypa
     genome_tasks.contexts, genome_tasks.genomes_by_run = there
     genome_tasks.forget()
     genome_tasks.contexts, genome_tasks.genomes_by_run = here
-    pools = [sum(bool(recipe.drawn) for recipe in task.known) for task in sent if task.generation == 6]
-    assert set(pools) == {0, 1}
+    centres = [sum(bool(recipe.drawn) for recipe in task.known) for task in sent if task.generation == 6]
+    assert set(centres) == {0, 1}
 
 
 def test_a_cache_stays_until_what_is_mapped_is_done(tmp_path):

@@ -29,7 +29,7 @@ SKLearnClassifier(model=None)
 
 
 @pytest.mark.parametrize(("code", "printed"), [(LEFT_OUT, "[]\n"), (AS_EVER, "")], ids=["left-out", "as-ever"])
-def test_keras_goes_without_its_extras_only_where_asked(code, printed):
+def test_keras_goes_without_its_extras_only_after_leave_out(code, printed):
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False, timeout=120
     )
@@ -41,7 +41,7 @@ def test_other_threads_find_them(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(keras_extras, "EXTRAS", ("an_extra",))
     monkeypatch.setattr(keras_extras, "_left_out", [True])
-    with keras_extras.left_out_if_asked():
+    with keras_extras.extras_hidden():
         with pytest.raises(ModuleNotFoundError, match="without an_extra"):
             importlib.import_module("an_extra")
         with ThreadPoolExecutor(1) as pool:

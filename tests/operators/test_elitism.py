@@ -58,7 +58,7 @@ def test_the_best_live_on_and_are_scored_again(elites, batches, breeding):
     assert len({weights for weights, _ in seen[-1]}) > 1
 
 
-def test_nobody_is_scored_more_often_than_once_a_generation():
+def test_no_member_is_scored_more_often_than_once_a_generation():
     _, evaluate = run(3, 2, "plain")
     assert set(evaluate.calls.values()) == {9}
 
@@ -106,7 +106,7 @@ def test_what_cannot_be_is_refused(registered, message):
         evolve(toolbox.population(n=9), toolbox, 1, seed=1)
 
 
-def test_an_own_strength_is_not_for_one_centre():
+def test_an_own_sigma_is_not_for_one_centre():
     toolbox = wired(step=1.0, mate=cxMean, select=selMirrored)
     toolbox.register("mutate", mutGaussianAdaptive, sigma=SelfAdaptive(0.1, 0.01))
     with pytest.raises(ValueError, match="SelfAdaptive is not for"):

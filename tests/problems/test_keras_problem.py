@@ -10,20 +10,20 @@ from keras_models import dense, labels, two_objectives, x_of
 
 from deap_nn import Constant, ErrorScaled, Individual, KerasProblem, WeightList, evolve, evolve_model, make_toolbox
 from deap_nn.data.samples import flat
-from deap_nn.models.custom_objects import by_name, own_parts
+from deap_nn.models.custom_objects import by_name, custom_objects_of
 from deap_nn.models.tensorflow import keras
 
 layers = keras.layers
 
 
 def targets_of(model, inputs):
-    """Targets in the structure and the shapes of the model's answers."""
+    """Targets in the structure and the shapes of the model's outputs."""
     rng = np.random.default_rng(3)
     return keras.tree.map_structure(lambda answer: rng.normal(size=answer.shape).astype(np.float32), model(inputs))
 
 
 def custom_objects(model):
-    return by_name(own_parts((model, *model._flatten_layers())))
+    return by_name(custom_objects_of((model, *model._flatten_layers())))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on saving

@@ -16,8 +16,8 @@ from deap_nn import Layout, RunDirectory, read_run, read_weights, replay
 from deap_nn.algorithms.resuming import check_keyframe
 from deap_nn.breeding.store import keyframes
 from deap_nn.breeding.store.keyframes import write_keyframe
-from deap_nn.callbacks.run_directory import answers as exhibits
-from deap_nn.callbacks.run_directory.answers import MOST_CLASSES
+from deap_nn.callbacks.run_directory import predictions
+from deap_nn.callbacks.run_directory.predictions import MOST_CLASSES
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import open_plain, printable, read_plain
 from deap_nn.models.reference import load_model
@@ -279,7 +279,7 @@ def test_a_network_whose_layers_take_all_memory_is_refused(tmp_path):
     assert load_model(tmp_path / "small.keras").count_params() == 785 * 9 + 10 * 7
 
 
-def test_of_a_log_that_is_written_anew_only_the_beginning_is_read(folder, digits_file, monkeypatch):
+def test_of_a_log_that_is_written_again_only_the_beginning_is_read(folder, digits_file, monkeypatch):
     monkeypatch.setattr("deap_nn.runs.config.SMALL_BYTES", 1 << 16)
     before = (folder / "logbook.csv").read_bytes()
     os.truncate(folder / "logbook.csv", 10 << 30)  # of nothing, which takes no room
@@ -324,7 +324,7 @@ def test_a_keyframe_of_another_kind_is_not_used_and_said_so(folder, digits_file,
         assert check_keyframe(folder / "checkpoint", 8) is None
 
 
-def test_very_many_keyframes_are_told_of_in_one_line(folder):
+def test_very_many_keyframes_are_reported_in_one_line(folder):
     for number in ("0", "1", "2", "\N{SUPERSCRIPT TWO}", "9" * 200):
         (folder / "checkpoint" / f"keyframe-{number}").touch()
     with pytest.warns(UserWarning, match="keyframe-2 is no keyframe of this version, nor are 2 others$") as warned:
@@ -363,7 +363,7 @@ def test_files_of_numbers_are_read_up_to_what_the_settings_imply(folder):
         read_json(folder / "config.json")
 
 
-def test_a_status_that_is_no_text_is_named_and_written_anew(folder, digits_file):
+def test_a_status_that_is_no_text_is_named_and_written_again(folder, digits_file):
     (folder / "status.json").write_bytes(b"\xff\xfe\x00")
     answer = resume(folder, digits_file)
     assert answer.returncode == 0, answer.stderr
@@ -410,15 +410,15 @@ def test_a_picture_is_of_a_known_format_and_size(tmp_path):
         read_picture(str(tmp_path / "large.png"))
 
 
-def test_answers_of_very_many_classes_are_not_kept(tmp_path, monkeypatch):
+def test_predictions_of_very_many_classes_are_not_kept(tmp_path, monkeypatch):
 
-    def answers(classes):
+    def write(classes):
         found = (None, np.zeros(3, int), np.full((3, classes), 1 / classes))
-        monkeypatch.setattr(exhibits, "_answered", lambda *arguments: found)
-        exhibits.write_answers(tmp_path / f"{classes}.npz", None, None)
+        monkeypatch.setattr(predictions, "_predicted", lambda *arguments: found)
+        predictions.write_predictions(tmp_path / f"{classes}.npz", None, None)
 
-    answers(MOST_CLASSES)
-    answers(MOST_CLASSES + 1)
+    write(MOST_CLASSES)
+    write(MOST_CLASSES + 1)
     assert [path.name for path in tmp_path.iterdir()] == [f"{MOST_CLASSES}.npz"]
     assert read_arrays(tmp_path / f"{MOST_CLASSES}.npz")["confusion"].shape == (MOST_CLASSES,) * 2
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from deap import base
 
-from deap_nn.core.registered import Registered, told_of
+from deap_nn.core.registered import Registered, with_generation
 from deap_nn.operators.adaptation.protocol import Adaptation, hold, is_adaptation
 from deap_nn.operators.adaptation.schedules import Annealed
 from deap_nn.operators.adaptation.selections import Adapting, Count, adaptations_of, note_update
@@ -74,7 +74,7 @@ class Clock(Count):
     def _set(self, generation: int) -> None:
         self.generation = generation
         for evaluate in (self._first, self.toolbox.evaluate):
-            for function in told_of(evaluate):
+            for function in with_generation(evaluate):
                 function.generation = generation
 
     def reset(self, generations: int | None = None) -> None:

@@ -31,7 +31,7 @@ class GenerateUpdate:
     Parameters
     ----------
     toolbox : StrategyToolbox
-        With ``population``, ``mutate``, and ``weigh`` or else ``select``.
+        With ``population``, ``mutate``, and ``recombination_weights`` or else ``select``.
 
     References
     ----------
@@ -96,7 +96,7 @@ class GenerateUpdate:
             raise ValueError(f"population must have the shapes {toolbox.layout.shapes}, got {shapes.pop()}")
         check_called(toolbox, members)
         strategy, generation = AroundCentre.of(toolbox), toolbox.clock.generation
-        if strategy.weigh is None:
+        if strategy.weights is None:
             rng = stream(toolbox.seed, Purpose.SELECT, generation + 1)
             chosen = seeded(toolbox.select, rng)(population, members)
         else:
@@ -115,11 +115,11 @@ class GenerateUpdate:
             raise ValueError("update needs the population that generate returned")
         breeder = self._breeder = self._breeder or self._breeder_now()
         recipes = [self._recipe_of(individual, generation) for individual in chosen]
-        pool = breeder.reproduction.pool(
+        recombined = breeder.reproduction.centre(
             Recipe(generation, 0, (0,), self._sigma), [recipe.place for recipe in recipes if recipe is not None]
         )
-        if pool is not None and None not in recipes:
-            return _bred(breeder, before, pool)
+        if recombined is not None and None not in recipes:
+            return _bred(breeder, before, recombined)
         around = breeder.container._wrapped(before, breeder.shapes)
         (centre, *_) = breeder.reproduction.sources(chosen, [around])
         return copied_vector(centre.flat)

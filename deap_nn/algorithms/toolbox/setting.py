@@ -33,7 +33,7 @@ class Setting:
     needs: tuple[str, tuple[str, ...]] | None = None  # another setting, and its values with which this has an effect
     option: str = ""  # by default its name
     kept: bool = True  # in config.json
-    anew: bool = False  # --resume may change it, as it may those that are not kept or only for recipes
+    mutable: bool = False  # --resume may change it, as it may those that are not kept or only for recipes
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "option", self.option or f"--{self.name.replace('_', '-')}")
@@ -49,7 +49,7 @@ class Setting:
     @property
     def is_fixed(self) -> bool:
         """Whether a resumed run keeps its value."""
-        return self.name == "output" or (self.kept and not self.anew and self.needs != RECIPES)
+        return self.name == "output" or (self.kept and not self.mutable and self.needs != RECIPES)
 
     def add_to(self, parser: Parser, values: Mapping[str, Any]) -> None:
         """Add its option to a parser; `values` are those of the presets with which it has an effect."""

@@ -18,7 +18,7 @@ from deap_nn.algorithms.toolbox.setting import (
     seconds_or_off,
     whole,
 )
-from deap_nn.callbacks.readouts import VOTERS
+from deap_nn.callbacks.candidates import ENSEMBLE_SIZE
 from deap_nn.core.arguments import check_choice, did_you_mean
 from deap_nn.core.environment import MOST_THREADS
 from deap_nn.core.seeding import MAX_SEED
@@ -52,13 +52,13 @@ def preset_name(text: str) -> str:
         raise argparse.ArgumentTypeError(f"must be {allowed}, got {text!r}{did_you_mean(text, NAMES)}") from None
 
 
-STRENGTH, FLAG = real(0, LARGEST_WEIGHT), {"action": "store_true", "default": False}
+SIGMA, FLAG = real(0, LARGEST_WEIGHT), {"action": "store_true", "default": False}
 SPACE = {"metavar": "MIB", "type": integer(0)}
 FILE, FOLDER, PATH = {"metavar": "FILE"}, {"metavar": "DIR"}, {"metavar": "PATH"}
 
 TABLE = (
     Setting("population", "run", "members of the population", whole(2), default=200),
-    Setting("generations", "run", "generations after the initial population", whole(0), default=150, anew=True),
+    Setting("generations", "run", "generations after the initial population", whole(0), default=150, mutable=True),
     Setting(
         "preset",
         "algorithm",
@@ -181,7 +181,7 @@ TABLE = (
         "sigma",
         "algorithm",
         "mutation step size at the start: a standard deviation, in units of --scale",
-        STRENGTH,
+        SIGMA,
         (0.1, 0.5, 0.1),
     ),
     Setting(
@@ -196,7 +196,7 @@ TABLE = (
         "final_sigma",
         "algorithm",
         "sigma at the end, or the smallest; not for the schedules error and constant",
-        STRENGTH,
+        SIGMA,
         (None, 0.05, None),
         derived=True,
         unset="--sigma / 20",
@@ -224,12 +224,14 @@ TABLE = (
     Setting(
         "dataset", "data", "digits by name; auto: mnist if available, else mnist5k", named(*DATA_SETS), default="auto"
     ),
-    Setting("data", "data", "digits in a folder of IDX files or an .npz file", PATH, unset="--dataset", anew=True),
+    Setting("data", "data", "digits in a folder of IDX files or an .npz file", PATH, unset="--dataset", mutable=True),
     Setting("validation_size", "data", "validation digits that score the best of a generation", whole(1), default=1000),
     Setting(
         "training_size", "data", "training digits that also score the candidates for the result", whole(0), usual=0
     ),
-    Setting("voters", "output", "parents in the ensemble at the end", whole(0), usual=VOTERS, option="--ensemble"),
+    Setting(
+        "voters", "output", "parents in the ensemble at the end", whole(0), usual=ENSEMBLE_SIZE, option="--ensemble"
+    ),
     Setting("output", "output", "new folder for the run", FOLDER, unset="a new one under runs/", kept=False),
     Setting(
         "resume", "run", "continue the run in this folder, with its settings", FOLDER, unset="a new run", kept=False
@@ -242,16 +244,16 @@ TABLE = (
         unset="stop with an error",
         kept=False,
     ),
-    Setting("target", "run", "stop at this validation error, 0 to 1", real(0, 1), unset="never", anew=True),
+    Setting("target", "run", "stop at this validation error, 0 to 1", real(0, 1), unset="never", mutable=True),
     Setting(
         "patience",
         "run",
         "stop after N generations without a lower validation error",
         whole(1),
         unset="never",
-        anew=True,
+        mutable=True,
     ),
-    Setting("max_seconds", "run", "stop after this time", real(0, unit="SECONDS"), unset="never", anew=True),
+    Setting("max_seconds", "run", "stop after this time", real(0, unit="SECONDS"), unset="never", mutable=True),
     Setting("threads", "speed", "TensorFlow threads in each process", whole(1, MOST_THREADS), default=1),
     Setting("precision", "speed", "arithmetic of the fitness", named("float32", "bfloat16"), default="float32"),
     Setting("device", "speed", "processor; gpu: results may differ between runs", named("cpu", "gpu"), default="cpu"),

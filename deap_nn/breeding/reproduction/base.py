@@ -11,13 +11,13 @@ from deap import base
 from numpy.typing import NDArray
 
 from deap_nn.breeding.recipe import MEAN_PLACE, Recipe
-from deap_nn.breeding.variation import Variation, checked_mutant, happens, mutation_of, strength_of, unscored
+from deap_nn.breeding.variation import Variation, checked_mutant, happens, mutation_of, self_adaptive_of, unscored
 from deap_nn.core.seeding import seeded
 from deap_nn.genome.population import mean_of
 from deap_nn.genome.vectors import Halves, Vector, Vectors
 from deap_nn.operators.adaptation.selections import adapting
 from deap_nn.operators.describe import settings_of
-from deap_nn.operators.ranking import Weigh
+from deap_nn.operators.ranking import RecombinationWeights
 
 Places = Sequence[int] | NDArray[np.uint32]
 
@@ -37,14 +37,14 @@ class Reproduction:
         Whether members are parents in groups: the logbook then has ``best_pairs``.
     shares_parents : bool
         Whether all children of a generation have the same parents.
-    weigh : callable or None
+    weights : callable or None
         Returns the recombination weights for a number of members, if recombination has weights.
     """
 
     mates: int = 2
     has_groups: bool = True
     shares_parents: bool = False
-    weigh: Weigh = None
+    weights: RecombinationWeights = None
 
     @property
     def is_compiled(self) -> bool:
@@ -114,7 +114,7 @@ class Reproduction:
         group = [generation - 1 << 32 | int(i) for i in places[start : min(start + self.mates, bred)]]
         return (*group[place - start :], *group[: place - start])
 
-    def pool(self, member: Recipe, places: Sequence[int]) -> Recipe | None:
+    def centre(self, member: Recipe, places: Sequence[int]) -> Recipe | None:
         """Return the recipe of the one parent of all children of the next generation; None without such a parent.
 
         Parameters
@@ -188,18 +188,18 @@ class Reproduction:
     ) -> list[Any]:
         """Clone, mate and mutate, each group and child with its own random streams; the sources stay unchanged."""
         children = unscored(toolbox.clone(source) for source in sources)
-        strength, sigmas = strength_of(toolbox.mutate), list[float]()
-        if strength is not None:
-            sigmas = strength.inherited([strength.of(source) for source in sources], seed, generation)
+        self_adaptive, sigmas = self_adaptive_of(toolbox.mutate), list[float]()
+        if self_adaptive is not None:
+            sigmas = self_adaptive.inherited([self_adaptive.of(source) for source in sources], seed, generation)
         for group, start in enumerate(range(0, len(children), self.mates)):
             made = children[start : start + self.mates]
             children[start : start + self.mates] = self.cross(made, (seed, generation, group), cxpb)
         for place, child in enumerate(children):
             if happens(mutpb, seed, generation, 2 * place + 1):
-                mutate = toolbox.mutate if strength is None else partial(toolbox.mutate, sigma=sigmas[place])
+                mutate = toolbox.mutate if self_adaptive is None else partial(toolbox.mutate, sigma=sigmas[place])
                 mutation = mutation_of(mutate, seed, generation, place, mirrored=self.mirrored)
                 children[place] = checked_mutant(mutation(child), mutate)
-        if strength is not None:
+        if self_adaptive is not None:
             for child, sigma in zip(children, sigmas, strict=True):
                 child.strategy = sigma
         return unscored(children)

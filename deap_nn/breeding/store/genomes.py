@@ -65,7 +65,7 @@ class Genomes(Ancestors):
         """Return False if `individuals` or `rounded` bred a recipe into a slot that has been overwritten."""
         return recipe not in self._in_slots or self.cache.holds(self.slots[recipe.id], recipe.id)
 
-    def anew(self, recipe: Recipe) -> Any:
+    def rebred(self, recipe: Recipe) -> Any:
         """Return the individual of a recipe, bred into new memory."""
         flat = empty_vector(self.size)
         self.breed((recipe,), (flat,))

@@ -57,6 +57,6 @@ class Known:
                 waiting.extend(found[key].parents)
         return found
 
-    def has_large_pools(self) -> bool:
+    def has_large_recipes(self) -> bool:
         """Return whether a parent of the present generation has a recipe too large to be sent with every task."""
         return any(is_large(self.recipes[key]) for key in self.parents if key in self.recipes)

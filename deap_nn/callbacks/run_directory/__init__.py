@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Callback, Evolution
-from deap_nn.callbacks.readouts import READOUT_EVERY
-from deap_nn.callbacks.run_directory.answers import model_of, write_answers
+from deap_nn.callbacks.candidates import SCORED_EVERY
 from deap_nn.callbacks.run_directory.filters import FilterTrace, first_filters
+from deap_nn.callbacks.run_directory.predictions import model_of, write_predictions
 from deap_nn.callbacks.run_directory.rows import Rows
 from deap_nn.callbacks.run_directory.settings import sample_shape, settings_of
 from deap_nn.callbacks.run_directory.weight_trace import WeightTrace
@@ -41,7 +41,7 @@ from deap_nn.process import signals, time_limit
 from deap_nn.report.html import REPORT_FILE, write_report
 from deap_nn.runs import failing
 from deap_nn.runs.config import CONFIG, restore_config
-from deap_nn.runs.reading import ANSWERS_FILE, FILTERS_FILE
+from deap_nn.runs.reading import FILTERS_FILE, PREDICTIONS_FILE
 
 
 def _content(path: Path) -> bytes | None:
@@ -192,7 +192,7 @@ class RunDirectory(Callback):
     def _write_best(self, evolution: Evolution) -> None:
         if weights := evolution.best_weights:
             self.write_weights(weights)
-            write_answers(self.path / ANSWERS_FILE, evolution.toolbox, evolution.best)
+            write_predictions(self.path / PREDICTIONS_FILE, evolution.toolbox, evolution.best)
         if (model := model_of(evolution, self.path / "best.keras")) is not None:
             self.write_model(model)
 
@@ -265,7 +265,7 @@ class RunDirectory(Callback):
         if evolution.generation >= self._next_statistics:
             self._write_statistics(evolution)
             # They are rewritten whole, so at growing distances: all writing then stays in proportion to the run.
-            self._next_statistics = evolution.generation + max(READOUT_EVERY, evolution.generation // 10)
+            self._next_statistics = evolution.generation + max(SCORED_EVERY, evolution.generation // 10)
 
     def on_phase(self, evolution: Evolution) -> None:
         """Write the name of the work that begins at the end of a run."""

@@ -209,7 +209,7 @@ class _Call:
         from scoop import _control, _types
 
         stalled = time.monotonic() - self._last
-        patience = max(LATE_SECONDS, FIRST_SECONDS / 2 ** len(_missed))  # such a worker may never start
+        patience = max(LATE_SECONDS, FIRST_SECONDS / 2 ** len(_late))  # such a worker may never start
         least = LATE_SECONDS if len(_answered) >= scoop.SIZE else patience
         if not self._took or stalled < max(least, LATE_TIMES * statistics.median_high(self._took)):
             return
@@ -219,7 +219,7 @@ class _Call:
             self._add(again, place, _control.execQueue.movable.append)
         self._last = time.monotonic()
         if len(_answered) < scoop.SIZE:
-            _missed.append(self._last)
+            _late.append(self._last)
         warnings.warn(
             f"no result for {stalled:.0f} s, so {len(missing)} task(s) are computed again: a worker ended or is stuck",
             stacklevel=2,
@@ -240,7 +240,7 @@ class _Call:
 _answered: set[Any] = set()
 """The processes that have returned a result."""
 
-_missed: list[float] = []
+_late: list[float] = []
 """The times at which results were late. Each one halves the time limit for processes without any result."""
 
 _calls: list[_Call] = []

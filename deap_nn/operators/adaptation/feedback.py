@@ -216,7 +216,7 @@ class SelfAdaptive:
 
     def inherited(self, amounts: Sequence[float], seed: int, generation: int) -> list[float]:
         """Return the sigma of each child of a generation, given those of the parents at their places."""
-        rng = stream(seed, Purpose.STRENGTH, generation)
+        rng = stream(seed, Purpose.SIGMA, generation)
         made = [self.varied(amount, rng) for amount in amounts]
         self._sigma = float(np.median(made)) if made else self.first
         return made

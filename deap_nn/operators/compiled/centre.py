@@ -154,7 +154,7 @@ def _add_one(total: NDArray[np.float64], own: Vector, noise: Vector, factor: np.
 
 
 @compiled
-def _pooling_pass(
+def _recombination_pass(
     out: Vector,
     centre: Vector,
     table: Vector,
@@ -174,7 +174,7 @@ def _pooling_pass(
     starts, signs = np.empty(drawn.size, dtype=np.int64), np.empty(drawn.size, dtype=np.float32)
     for i in range(drawn.size):
         starts[i], signs[i] = _place_and_sign(table, out, run_seed, born, drawn[i])
-    strengths = np.empty_like(signs)
+    scaled = np.empty_like(signs)
     eights = drawn.size // 8 * 8
     total = np.empty(_SUMMED, dtype=np.float64)
     begin = first
@@ -187,9 +187,9 @@ def _pooling_pass(
             if kept:
                 for k in range(some.size):
                     some[k] = kept * np.float64(own[k])
-            strengths[:] = signs * factors[matrix]
+            scaled[:] = signs * factors[matrix]
             for i in range(0, eights, 8):
-                eight = (
+                eight = (  # written out, as numba has no comprehension of a tuple
                     table[starts[i] + begin : starts[i] + stop],
                     table[starts[i + 1] + begin : starts[i + 1] + stop],
                     table[starts[i + 2] + begin : starts[i + 2] + stop],
@@ -199,9 +199,9 @@ def _pooling_pass(
                     table[starts[i + 6] + begin : starts[i + 6] + stop],
                     table[starts[i + 7] + begin : starts[i + 7] + stop],
                 )
-                _add_eight(some, own, eight, strengths[i : i + 8], counts[i : i + 8])
+                _add_eight(some, own, eight, scaled[i : i + 8], counts[i : i + 8])
             for i in range(eights, drawn.size):
-                _add_one(some, own, table[starts[i] + begin : starts[i] + stop], strengths[i], counts[i])
+                _add_one(some, own, table[starts[i] + begin : starts[i] + stop], scaled[i], counts[i])
             for k in range(some.size):
                 mean = some[k] / divisor
                 out[begin + k] = np.float32(np.float64(own[k]) + step * (mean - np.float64(own[k])))
@@ -259,7 +259,7 @@ def mutate_around(
     _rounded_mutation_pass(out, half, twin, twin_half, centre, table, factors, ends, rounded, *key)
 
 
-def pool(
+def recombine(
     out: Vector,
     centre: Vector,
     table: Vector,
@@ -313,11 +313,12 @@ def pool(
             divisor,
             step,
         )
+        # Each weight has a sum of its own, so the number of threads changes no bit.
         parts = processors() if out.size >= LARGE else 1
         bounds = [out.size * part // parts for part in range(parts + 1)]
         if parts == 1:
-            _pooling_pass(*known, *bounds)
+            _recombination_pass(*known, *bounds)
             return
         with ThreadPoolExecutor(parts) as threads:
-            for done in [threads.submit(_pooling_pass, *known, *part) for part in itertools.pairwise(bounds)]:
+            for done in [threads.submit(_recombination_pass, *known, *part) for part in itertools.pairwise(bounds)]:
                 done.result()

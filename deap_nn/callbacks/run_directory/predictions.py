@@ -23,7 +23,7 @@ MOST_MISREAD = 48
 """The most misclassified samples that are kept with their images."""
 
 
-def write_answers(
+def write_predictions(
     path: str | os.PathLike[str], toolbox: base.Toolbox, individual: Any, *, size: int | None = None
 ) -> None:
     """Write a network's predictions for validation samples, and some of the samples that it misclassifies.
@@ -46,22 +46,22 @@ def write_answers(
     size : int, optional
         The number of samples, the first ones, at least 1; all if left out.
     """
-    answered = _answered(Registered.read(toolbox).problem, individual, size)
-    if answered is None:
+    found = _predicted(Registered.read(toolbox).problem, individual, size)
+    if found is None:
         return
-    x, y, probabilities = answered
+    x, y, probabilities = found
     if probabilities.shape[1] > MOST_CLASSES:
         return
-    answers = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1)
     confusion = np.zeros((probabilities.shape[1],) * 2, np.int64)
-    np.add.at(confusion, (y, answers), 1)
+    np.add.at(confusion, (y, predicted), 1)
     sure = probabilities.max(axis=1)
-    chosen = _in_turn(y, sure, np.flatnonzero(answers != y))[:MOST_MISREAD]
+    chosen = _in_turn(y, sure, np.flatnonzero(predicted != y))[:MOST_MISREAD]
     arrays: dict[str, Any] = {
         "confusion": confusion,
         "samples": chosen,
         "labels": y[chosen],
-        "answers": answers[chosen],
+        "answers": predicted[chosen],
         "probabilities": np.stack([sure[chosen], probabilities[chosen, y[chosen]]], axis=1),
     }
     if x is not None and image_shape(x.shape[1:]) is not None:
@@ -83,7 +83,7 @@ def model_of(evolution: Evolution, path: Path) -> Any:
     return None
 
 
-def _answered(problem: Any, individual: Any, size: int | None) -> tuple[Any, NDArray[Any], NDArray[Any]] | None:
+def _predicted(problem: Any, individual: Any, size: int | None) -> tuple[Any, NDArray[Any], NDArray[Any]] | None:
     """Return validation samples (None if they have several inputs), their classes, and the classes' probabilities."""
     from deap_nn.data.loading import find_dataset
     from deap_nn.problems.measures import class_probabilities

@@ -18,7 +18,7 @@ TRIED = 1000
 
 
 @dataclass(eq=False)
-class Judge:
+class ObjectiveEvaluator:
     """Objectives prepared in this process.
 
     Parameters
@@ -209,9 +209,9 @@ def _broadcast(objective: Objective, output: Any, target: Any) -> str:
         return ""
     if np.isclose(value, flat, rtol=1e-5) or not np.isclose(flat, column, rtol=1e-5):
         return ""
-    target, output, told = ("(n,)", "(n, 1)", "y[:, None]") if shapes[0] == (count,) else ("(n, 1)", "(n,)", "y[:, 0]")
+    target, output, fix = ("(n,)", "(n, 1)", "y[:, None]") if shapes[0] == (count,) else ("(n, 1)", "(n,)", "y[:, 0]")
     return (
-        f"{objective.name} gets targets {target} and outputs {output}: y_true - y_pred is an (n, n) array: give {told}"
+        f"{objective.name} gets targets {target} and outputs {output}: y_true - y_pred is an (n, n) array: give {fix}"
     )
 
 

@@ -66,7 +66,7 @@ def test_a_model_that_comes_out_of_its_configuration_with_other_answers_is_held(
     )
 
 
-def test_model_and_data_are_let_go_of_when_told():
+def test_model_and_data_are_released_on_request():
     problems, x = [], x_of() + 0.5  # nobody else has these
     for factor in (2.0, 3.0):
         model = Factor(factor)
@@ -115,7 +115,7 @@ def test_a_model_that_cannot_be_built_again_is_scored_in_this_process():
 
 
 @pytest.mark.parametrize("name", ["subclassed-without-configuration", "own-activation", "lambda"])
-def test_a_model_of_ones_own_parts_is_built_again_in_another_process(tmp_path, name):
+def test_a_model_with_custom_objects_is_built_again_in_another_process(tmp_path, name):
     if name in ARCHITECTURES:
         model, x = ARCHITECTURES[name]()
     else:
@@ -149,7 +149,7 @@ class Own(keras.losses.Loss):
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on saving
 @pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
 @pytest.mark.parametrize("loss", [focal, lambda t, p: focal(t, p), Own(), "mse"])
-def test_how_a_model_was_compiled_is_in_nobodys_way(loss, tmp_path):
+def test_how_a_model_was_compiled_does_not_matter(loss, tmp_path):
     model = dense(2)
     model.compile("adam", loss)
     model.fit(x_of(), x_of(2), epochs=1, verbose=0)
@@ -177,7 +177,7 @@ def local():
 
 
 @pytest.mark.parametrize("activation", [lambda x: 2 * x, relu, local()], ids=["lambda", "name of Keras' own", "local"])
-def test_functions_that_cannot_be_found_or_told_apart_are_for_this_process_alone(activation):
+def test_functions_that_cannot_be_found_or_distinguished_are_only_for_this_process(activation):
     parts = [layers.Dense(3, activation="relu"), layers.Activation(activation), layers.Dense(2)]
     model = keras.Sequential([keras.Input((4,)), *parts])
     problem = KerasProblem(model, x_of(), x_of(2), loss="mse")
@@ -190,7 +190,7 @@ def test_functions_that_cannot_be_found_or_told_apart_are_for_this_process_alone
         reference_of(model)
 
 
-def test_a_lambda_whose_source_is_not_there_is_for_this_process_alone():
+def test_a_lambda_whose_source_is_not_there_is_only_for_this_process():
     activation = eval("lambda x: 2 * x")
     model = keras.Sequential([keras.Input((4,)), layers.Dense(2, activation=activation)])
     assert KerasProblem(model, x_of(), x_of(2), loss="mse").reference.held

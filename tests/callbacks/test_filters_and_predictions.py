@@ -1,4 +1,4 @@
-"""What a run keeps for its report: filters by generation, and what its result answers."""
+"""What a run keeps for its report: filters by generation, and the predictions of its result."""
 
 import contextlib
 import io
@@ -9,10 +9,10 @@ import pytest
 from wirings import Stop
 
 from deap_nn import Callback, Checkpoint, Layout, RunDirectory, evolve, make_toolbox
-from deap_nn.callbacks.run_directory import answers as answers_module
-from deap_nn.callbacks.run_directory import filters as exhibits
-from deap_nn.callbacks.run_directory.answers import write_answers
+from deap_nn.callbacks.run_directory import filters as filters_module
+from deap_nn.callbacks.run_directory import predictions
 from deap_nn.callbacks.run_directory.filters import FilterTrace, first_filters, image_shape
+from deap_nn.callbacks.run_directory.predictions import write_predictions
 from deap_nn.data.dataset import Dataset
 from deap_nn.report.describe import describe_run
 
@@ -64,8 +64,8 @@ class Best(Callback):
         self.seen[evolution.generation] = evolution.look(evolution.best).copy()
 
 
-def test_so_many_rows_are_kept_and_they_are_the_best_members(toolbox, tmp_path, monkeypatch):
-    monkeypatch.setattr(exhibits, "MOST_ROWS", 6)
+def test_a_limited_number_of_rows_is_kept_and_they_are_the_best_members(toolbox, tmp_path, monkeypatch):
+    monkeypatch.setattr(filters_module, "MOST_ROWS", 6)
     best, path = Best(), tmp_path / "filters.npz"
     trace = FilterTrace(path, *first_filters(toolbox.layout, (28, 28)))
     evolve(toolbox.population(n=8), toolbox, 13, seed=1, callbacks=[best, trace])
@@ -79,8 +79,8 @@ def test_so_many_rows_are_kept_and_they_are_the_best_members(toolbox, tmp_path, 
 
 
 @pytest.mark.parametrize("stops", [(4,), (7, 9), (13,)])
-def test_a_run_that_goes_on_keeps_the_same_rows(toolbox, tmp_path, monkeypatch, stops):
-    monkeypatch.setattr(exhibits, "MOST_ROWS", 6)
+def test_a_resumed_run_keeps_the_same_rows(toolbox, tmp_path, monkeypatch, stops):
+    monkeypatch.setattr(filters_module, "MOST_ROWS", 6)
 
     def run(folder, stop=None):
         folder.mkdir(exist_ok=True)
@@ -100,7 +100,7 @@ def test_a_run_that_goes_on_keeps_the_same_rows(toolbox, tmp_path, monkeypatch, 
     assert (tmp_path / "broken" / "filters.npz").read_bytes() == (tmp_path / "whole" / "filters.npz").read_bytes()
 
 
-def test_rows_that_a_checkpoint_does_not_reach_are_made_anew(toolbox, tmp_path):
+def test_rows_that_a_checkpoint_does_not_reach_are_made_again(toolbox, tmp_path):
     with contextlib.closing(Checkpoint(tmp_path / "run")) as checkpoint, pytest.raises(KeyboardInterrupt):
         evolve(toolbox.population(n=8), toolbox, 9, seed=1, callbacks=[Stop(5)], checkpoint=checkpoint)
     trace = FilterTrace(tmp_path / "filters.npz", *first_filters(toolbox.layout, (28, 28)))
@@ -130,7 +130,7 @@ def of_other_filters():
 def test_a_lost_file_of_filters_is_said_and_made_again_from_the_records(
     digits, tmp_path, content, said, arguments, monkeypatch
 ):
-    monkeypatch.setattr(exhibits, "MOST_ROWS", 6)
+    monkeypatch.setattr(filters_module, "MOST_ROWS", 6)
 
     def run(folder, *stop):
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, **arguments)
@@ -181,12 +181,12 @@ def test_filters_are_kept_of_images_alone(toolbox, tmp_path, monkeypatch, sample
 
 def test_answers_add_up_to_the_validation_error(toolbox, digits, tmp_path):
     individual = toolbox.population(n=1)[0]
-    write_answers(tmp_path / "answers.npz", toolbox, individual)
+    write_predictions(tmp_path / "answers.npz", toolbox, individual)
     found, (x, y) = read(tmp_path / "answers.npz"), digits.part("validation")
     confusion = found["confusion"]
     assert confusion.sum(axis=1).tolist() == np.bincount(y, minlength=10).tolist()
     assert 1 - confusion.trace() / len(y) == pytest.approx(toolbox.error_rate(individual, "validation"))
-    assert 0 < len(found["samples"]) <= answers_module.MOST_MISREAD
+    assert 0 < len(found["samples"]) <= predictions.MOST_MISREAD
     assert np.array_equal(found["images"], x[found["samples"]])
     assert np.array_equal(found["labels"], y[found["samples"]])
     assert (found["labels"] != found["answers"]).all()
@@ -195,7 +195,7 @@ def test_answers_add_up_to_the_validation_error(toolbox, digits, tmp_path):
         assert (np.diff(sure) <= 0).all()
     assert all(confusion[label, answer] for label, answer in zip(found["labels"], found["answers"], strict=True))
     assert (found["probabilities"][:, 0] >= found["probabilities"][:, 1]).all()
-    write_answers(tmp_path / "fewer.npz", toolbox, individual, size=30)
+    write_predictions(tmp_path / "fewer.npz", toolbox, individual, size=30)
     fewer = read(tmp_path / "fewer.npz")
     assert fewer["confusion"].sum() == 30
     assert fewer["samples"].max() < 30
@@ -209,7 +209,7 @@ def test_a_network_that_misreads_nothing_has_no_misread_samples(digits, tmp_path
     right = model.predict(digits.x_validation.reshape(-1, 28, 28, 1) / 255.0, verbose=0).argmax(axis=1)
     parts = {f"{axis}_{name}": getattr(digits, f"{axis}_{name}") for axis in "xy" for name in ("train", "test")}
     data = Dataset(**parts, x_validation=digits.x_validation, y_validation=right)
-    write_answers(tmp_path / "answers.npz", make_toolbox("mlp", data, seed=1), individual)
+    write_predictions(tmp_path / "answers.npz", make_toolbox("mlp", data, seed=1), individual)
     found = read(tmp_path / "answers.npz")
     assert found["confusion"].trace() == len(right)
     assert found["images"].shape == (0, 28, 28)
@@ -226,7 +226,7 @@ def test_samples_that_are_no_bytes_are_scaled_and_what_is_no_image_has_none(tmp_
         parts = [part for i in range(3) for part in (samples[30 * i : 30 * i + 30], y[30 * i : 30 * i + 30])]
         data = Dataset(*parts, name=name)
         toolbox = make_toolbox(dense(60 if name == "rows" else (4, 5, 3)), data, seed=1, batch_size=16)
-        write_answers(tmp_path / f"{name}.npz", toolbox, toolbox.population(n=1)[0])
+        write_predictions(tmp_path / f"{name}.npz", toolbox, toolbox.population(n=1)[0])
     images = read(tmp_path / "images.npz")["images"]
     assert images.dtype == np.uint8
     assert images.shape[1:] == (4, 5)
