@@ -22,7 +22,6 @@ from deap_nn.breeding.dispatch import Sharing
 from deap_nn.breeding.founders import breeder_of, is_warm, keep_founders
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.plain import Breeding, Plain
-from deap_nn.breeding.recipe import Recipe
 from deap_nn.callbacks.base import Callback, Evolution, OnGeneration, checked_callbacks
 from deap_nn.callbacks.progress import ProgressBar, in_notebook
 from deap_nn.core.arguments import check_count, check_number, check_probability
@@ -54,11 +53,12 @@ def _lineage(
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             return f"{name} cannot be pickled: {error}"
     lineage = Lineage(breeder, toolbox.map, **options)
-    recipes = [Recipe(0, place) if is_warm(breeder) else member.recipe for place, member in enumerate(population)]
     reason = keep_founders(lineage, population, options["size"]) if is_warm(breeder) else None
     if reason is not None:
         lineage.close()
         return reason
+    founder, drawn = lineage.ancestry.recipe, not is_warm(breeder)
+    recipes = [member.recipe if drawn else founder(0, place) for place, member in enumerate(population)]
     population[:] = lineage.present(recipes)
     return lineage
 

@@ -126,7 +126,7 @@ def go_on(
     if lineage.ancestry.history != last.history:
         own = "the toolbox's mates and elites, and around a centre its parents and step "
         own += "(the step follows from make_toolbox(generations=N)),"
-        same = f"seed, cxpb, mutpb, the population's seed or weights, {own} must be the same"
+        same = f"seed, cxpb, mutpb, the population's seed or weights and sigmas, {own} must be the same"
         raise CheckpointError(f"{checkpoint.path.parent} is of another run: {same}")
     if last.number:
         population[:] = lineage.past.last_members()

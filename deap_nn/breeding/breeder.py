@@ -22,7 +22,7 @@ class Breeder(Variation):
 
     Parameters
     ----------
-    seed, founders_seed, shapes, container, individual, mutate, cxpb, mutpb, strength, elites
+    seed, founders_seed, shapes, container, individual, mutate, cxpb, mutpb, strength, elites, sigmas
         As for `Variation`.
     reproduction : Reproduction
         How children come from their parents.

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 from deap import algorithms, base, creator, tools
-from wirings import LAYOUT, Watch, members, plain_toolbox, result, sum_of_squares, wired
+from wirings import LAYOUT, TABLE, Watch, members, plain_toolbox, result, sum_of_squares, wired
 
 from deap_nn import (
     CheckpointError,
@@ -391,6 +391,54 @@ def test_a_warm_start_goes_by_recipes_to_the_same_bytes(tmp_path, kind, options)
                 run(5, copy.deepcopy(given[::-1]), **kept)
         assert run(5, copy.deepcopy(given), **kept) == whole
     assert set(ways) == {"recipes"}
+
+
+def with_own_sigmas(elites=0):
+    own = partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=TABLE)
+    return wired(map=mapping, mutate=own, elites=elites)
+
+
+def own_sigmas():
+    evolved_one, toolbox, mixed = with_own_sigmas().population(n=8), with_own_sigmas(), wired().population(n=8)
+    evolve(evolved_one, toolbox, 4, seed=1)
+    for place, member in enumerate(mixed[:5]):
+        member.strategy = 0.1 + place / 10  # the member stays light
+    return {"evolved": evolved_one, "set": mixed, "some": [*mixed[5:], *map(copy.deepcopy, evolved_one[:5])]}
+
+
+@pytest.mark.parametrize("kind", ["evolved", "set", "some"])
+@pytest.mark.parametrize("elites", [0, 2])
+def test_a_warm_start_keeps_the_sigma_of_each_member(tmp_path, kind, elites):
+    def run(ngen, population, **how):
+        ways, hall = [], tools.HallOfFame(3)
+        watch = Watch(lambda evolution: ways.append(evolution.breeding))
+        found = evolve(population, with_own_sigmas(elites), ngen, seed=1, callbacks=[watch], halloffame=hall, **how)
+        members = [(member.flat.tobytes(), getattr(member, "strategy", 0.3)) for member in (*found[0], *hall)]
+        return (members, rows_of(found[1])), set(ways)
+
+    whole, _ = run(5, own_sigmas()[kind], breeding="plain")
+    assert len({sigma for _, sigma in whole[0]}) > 6
+    assert run(5, own_sigmas()[kind]) == (whole, {"recipes"})
+    for keyframes in (None, 0.0):
+        kept = {"checkpoint": tmp_path / str(keyframes), "keyframe_seconds": keyframes}
+        run(0 if keyframes is None else 2, own_sigmas()[kind], **kept)
+        other = [copy.deepcopy(member) for member in own_sigmas()[kind]]
+        other[7].strategy = 0.25
+        if keyframes is None:
+            with pytest.raises(CheckpointError, match="the population's seed or weights and sigmas"):
+                run(5, other, **kept)
+        assert run(5, own_sigmas()[kind], **kept) == (whole, {"recipes"})
+
+
+def test_members_with_an_attribute_of_their_own_are_bred_the_plain_way():
+    for drawn in (True, False):
+        population, toolbox = wired().population(n=4), wired(map=mapping)
+        population[2].tag = "own"
+        if not drawn:
+            population = [copy.deepcopy(member) for member in population]
+        with pytest.warns(UserWarning, match="the population has an attribute 'tag', and recipes have none"):
+            evolve(population, toolbox, 0, seed=1)
+        assert population[2].tag == "own"
 
 
 def test_a_warm_start_on_a_network_is_resumed_with_the_same_weights(digits, tmp_path):
