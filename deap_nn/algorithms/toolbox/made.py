@@ -157,7 +157,8 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
             If it has another shape.
         """
         made = self.container(self.layout.unpack(vector))
-        made.scored_in = None  # `Evaluating` counts individuals without this attribute as founders
+        if self.evaluate.first:  # `Evaluating` counts individuals without this attribute as founders
+            made.scored_in = None
         return made
 
     def evaluate_many(self, individuals: Iterable[Any]) -> list[Any]:
