@@ -232,8 +232,9 @@ def evolve(
     _check_population(population, toolbox)
     check_called(toolbox, len(population))
     registered = Registered.read(toolbox)
-    check_suits_matrices("mate", registered.mate)
-    check_suits_matrices("mutate", registered.mutate)
+    checked = toolbox.checked if isinstance(toolbox, MadeToolbox) else ()
+    check_suits_matrices("mate", registered.mate, checked)
+    check_suits_matrices("mutate", registered.mutate, checked)
     check_named(toolbox)
     if checkpoint is not None and halloffame:
         raise ValueError(f"halloffame must be empty under a checkpoint, which restores it, got {len(halloffame)}")

@@ -220,6 +220,17 @@ def test_an_operator_that_takes_a_matrix_for_a_number_is_warned_of(digits, name,
     assert found[0].filename == __file__
 
 
+def test_an_operator_is_warned_of_at_register_or_by_evolve(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    with pytest.warns(UserWarning, match="mutGaussian treats each matrix as one number"):
+        toolbox.register("mutate", tools.mutGaussian, mu=0, sigma=0.1, indpb=0.1)
+    evolve(toolbox.population(n=4), toolbox, 0)  # without a second warning
+    toolbox.mate = partial(tools.cxBlend, alpha=0.5)  # `register` does not see it
+    with pytest.warns(UserWarning, match="cxBlend treats each matrix as one number") as found:
+        evolve(toolbox.population(n=4), toolbox, 0)
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize("name", ["mutShuffleIndexes", "mutInversion", "cxMessyOnePoint", "cxOrdered"])
 def test_an_operator_that_moves_matrices_is_refused_by_name(digits, name):
     alias = "mate" if name.startswith("cx") else "mutate"
