@@ -206,12 +206,12 @@ def _single(given: Any, argument: str) -> Objective:
 
 def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
     """Return the names of a function's parameters for targets and outputs, and if it takes sample weights."""
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    of_many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # a built-in function may have no signature
         return (), False
-    found = [parameter.name for parameter in parameters if parameter.kind in by_name]
+    found = [parameter.name for parameter in parameters if parameter.kind not in of_many]
     firsts = [next((name for name in found if name in known), None) for known in (TARGETS, OUTPUTS)]
     names = tuple(name for name in found if name in firsts)  # a second name is a deprecated one
     return names if len(names) == 2 else (), "sample_weight" in found

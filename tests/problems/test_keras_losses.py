@@ -520,6 +520,8 @@ FUNCTIONS = {
     "y_pred, y_true": (lambda y_pred, y_true: lopsided(y_true, y_pred), lopsided),
     "targets, outputs": (lambda targets, outputs: lopsided(targets, outputs), lopsided),
     "outputs, targets": (lambda outputs, targets: lopsided(targets, outputs), lopsided),
+    "positional": (lambda y_true, y_pred, /: lopsided(y_true, y_pred), lopsided),
+    "outputs first, positional": (lambda y_pred, /, k=1, *, y_true: k * lopsided(y_true, y_pred), lopsided),
     "keywords": (lambda *, y_pred, y_true: lopsided(y_true, y_pred), lopsided),
     "a callable": (Lopsided(), lopsided),
     "a partial call": (partial(lambda k, y_pred, y_true: k * lopsided(y_true, y_pred), 1), lopsided),
