@@ -81,11 +81,11 @@ class KerasProblem:
     validation_data, test_data : tuple, optional
         (x, y) or (x, y, sample_weight); the first takes the place of the split.
     sample_weight : array_like, or a list or dictionary of them, optional
-        A weight for each sample, shape (samples,), or arrays in the structure of `y`. As in Keras, a loss or
-        "cross_entropy" is the sum of the weighted values divided by the number of samples; "error" is a share of the
+        A weight for each sample, at least 0, shape (samples,), or arrays in the structure of `y`. As in Keras, a loss
+        or "cross_entropy" is the sum of the weighted values divided by the number of samples; "error" is a share of the
         weights. Metrics get them, and functions by a parameter ``sample_weight``, required if they return one number.
     class_weight : dict or "balanced", optional
-        The weight of a class, by its number from 0; 1 for other classes. "balanced" is the inverse of the classes'
+        The weight of a class, at least 0, by its number; 1 for other classes. "balanced" is the inverse of the classes'
         frequencies. It applies to the training samples only, and cannot be given with `sample_weight`.
     precision : {"float32", "bfloat16"}
         The arithmetic of the fitness, as in `make_toolbox`; "bfloat16" needs a model that can be rebuilt.
