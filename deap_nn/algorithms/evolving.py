@@ -14,7 +14,7 @@ from typing import Any, Literal
 from deap import base, tools
 
 from deap_nn.algorithms.loop import _Run
-from deap_nn.algorithms.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Kept, KeptHall, begun_with
+from deap_nn.algorithms.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Kept, KeptHall, begun_with, check_hall
 from deap_nn.algorithms.settings_record import environment_of
 from deap_nn.algorithms.toolbox.generate_update import check_named
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, check_called
@@ -236,8 +236,8 @@ def evolve(
     check_suits_matrices("mate", registered.mate, checked)
     check_suits_matrices("mutate", registered.mutate, checked)
     check_named(toolbox)
-    if checkpoint is not None and halloffame:
-        raise ValueError(f"halloffame must be empty under a checkpoint, which restores it, got {len(halloffame)}")
+    if checkpoint is not None and halloffame is not None:
+        check_hall(halloffame)
     lineage: Lineage | str = "breeding is 'plain'"
     if breeding == "recipes":
         force = force or getattr(checkpoint, "force", False)
