@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -199,9 +200,19 @@ def _single(given: Any, argument: str) -> Objective:
         if getattr(given, "__module__", "").partition(".")[0] == "keras":
             return _of_function(name, given, argument)
         names, takes_weights = _parameters(given)
-        key = uuid.uuid4().hex
+        key = _key_of(given)
         return Objective("function", name, function=given, key=key, names=names, takes_weights=takes_weights)
     raise TypeError(f"{argument} must be a name, a Keras loss or metric, or a function, got {type(given).__name__}")
+
+
+_keys: WeakKeyDictionary[Callable[..., Any], str] = WeakKeyDictionary()
+
+
+def _key_of(function: Callable[..., Any]) -> str:
+    """Return a new key of user code; the same one for a function without a state, whose networks are then shared."""
+    if inspect.isfunction(function) and function.__closure__ is None:
+        return _keys.setdefault(function, uuid.uuid4().hex)
+    return uuid.uuid4().hex
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
