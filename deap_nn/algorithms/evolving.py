@@ -14,7 +14,7 @@ from typing import Any, Literal
 from deap import base, tools
 
 from deap_nn.algorithms.loop import _Run
-from deap_nn.algorithms.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Kept, KeptHall, begun_with
+from deap_nn.algorithms.resuming import KEYFRAME_BYTES, KEYFRAME_SECONDS, Kept, KeptHall, begun_with, check_hall
 from deap_nn.algorithms.settings_record import environment_of
 from deap_nn.algorithms.toolbox.generate_update import check_named
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, check_called
@@ -22,7 +22,6 @@ from deap_nn.breeding.dispatch import Sharing
 from deap_nn.breeding.founders import breeder_of, is_warm, keep_founders
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.plain import Breeding, Plain
-from deap_nn.breeding.recipe import Recipe
 from deap_nn.callbacks.base import Callback, Evolution, OnGeneration, checked_callbacks
 from deap_nn.callbacks.progress import ProgressBar, in_notebook
 from deap_nn.core.arguments import check_count, check_number, check_probability
@@ -58,11 +57,12 @@ def _lineage(
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             return f"{name} cannot be pickled: {error}"
     lineage = Lineage(breeder, toolbox.map, **options)
-    recipes = [Recipe(0, place) if is_warm(breeder) else member.recipe for place, member in enumerate(population)]
     reason = keep_founders(lineage, population, options["size"]) if is_warm(breeder) else None
     if reason is not None:
         lineage.close()
         return reason
+    founder, drawn = lineage.ancestry.recipe, not is_warm(breeder)
+    recipes = [member.recipe if drawn else founder(0, place) for place, member in enumerate(population)]
     population[:] = lineage.present(recipes)
     return lineage
 
@@ -236,11 +236,12 @@ def evolve(
     _check_population(population, toolbox)
     check_called(toolbox, len(population))
     registered = Registered.read(toolbox)
-    check_suits_matrices("mate", registered.mate)
-    check_suits_matrices("mutate", registered.mutate)
+    checked = toolbox.checked if isinstance(toolbox, MadeToolbox) else ()
+    check_suits_matrices("mate", registered.mate, checked)
+    check_suits_matrices("mutate", registered.mutate, checked)
     check_named(toolbox)
-    if checkpoint is not None and halloffame:
-        raise ValueError(f"halloffame must be empty under a checkpoint, which restores it, got {len(halloffame)}")
+    if checkpoint is not None and halloffame is not None:
+        check_hall(halloffame)
     lineage: Lineage | str = "breeding is 'plain'"
     if breeding == "recipes":
         force = force or getattr(checkpoint, "force", False)

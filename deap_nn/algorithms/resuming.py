@@ -130,7 +130,7 @@ def go_on(
     if lineage.ancestry.history != last.history:
         own = "the toolbox's mates and elites, and around a centre its parents and step "
         own += "(the step follows from make_toolbox(generations=N)),"
-        same = f"seed, cxpb, mutpb, the population's seed or weights, {own} must be the same"
+        same = f"seed, cxpb, mutpb, the population's seed or weights and sigmas, {own} must be the same"
         raise CheckpointError(f"{checkpoint.path.parent} is of another run: {same}")
     if last.number:
         population[:] = lineage.past.last_members()
@@ -244,6 +244,17 @@ def check_keyframe(folder: Path, generation: int) -> Path | None:
     return found
 
 
+def check_hall(hall: Any) -> None:
+    """Raise ValueError if a checkpoint cannot keep and restore a hall of fame, or the hall is not empty."""
+    if missing := [name for name in ("items", "keys") if not isinstance(getattr(hall, name, None), list)]:
+        raise ValueError(
+            f"halloffame under a checkpoint needs lists items and keys, as deap.tools.HallOfFame has them: "
+            f"{type(hall).__name__} lacks {' and '.join(missing)}"
+        )
+    if hall.items:
+        raise ValueError(f"halloffame must be empty under a checkpoint, which restores it, got {len(hall.items)}")
+
+
 class KeptHall(Callback):
     """A hall of fame in a checkpoint, as the place and the fitness of each member; a resume recomputes the weights.
 
@@ -258,7 +269,7 @@ class KeptHall(Callback):
 
     def state(self) -> dict[str, Any]:
         """Return the generation, the place and the weighted fitness values of each member, best first."""
-        found = [(member.recipe, member.fitness.wvalues) for member in self._hall]
+        found = [(member.recipe, member.fitness.wvalues) for member in self._hall.items]
         return {"members": [[recipe.generation, recipe.place, list(values)] for recipe, values in found]}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
@@ -273,7 +284,7 @@ class KeptHall(Callback):
 
     def members(self) -> Sequence[Any]:
         """Return the members."""
-        return list(self._hall)
+        return list(self._hall.items)
 
 
 @dataclass

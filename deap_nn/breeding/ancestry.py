@@ -34,6 +34,7 @@ class Ancestry:
         known: list[Any] = [int(breeder.seed), int(breeder.founders_seed), shapes]
         known += [float(breeder.cxpb), float(breeder.mutpb), int(breeder.reproduction.mates)]
         known += [*breeder.reproduction.key(), *([int(breeder.elites)] if breeder.elites else [])]
+        known += [breeder.sigmas] if breeder.sigmas else []
         self._history = hashlib.blake2b(repr(tuple(known)).encode(), digest_size=16)
         self._past: list[tuple[Places, Sigmas]] = []
         self.drawn = b""
@@ -81,7 +82,7 @@ class Ancestry:
 
     def remember(self, generation: int, places: Places, sigma: float | None) -> None:
         """Take over a generation of a resumed run, in order from generation 1 on; `sigma` as for `generation`."""
-        before = self._past[-1][1] if self._past else None
+        before = self._past[-1][1] if self._past else self._breeder.sigmas or None
         inherited = [before[int(place)] for place in places] if isinstance(before, tuple) else [None] * len(places)
         self._past.append((places, self._note(generation, places, inherited, sigma)))
 
@@ -92,7 +93,7 @@ class Ancestry:
     def recipe(self, generation: int, place: int) -> Recipe:
         """Return the recipe of a member of a remembered generation, or of its centre for `CENTRE_PLACE`."""
         if not generation:
-            return Recipe(0, place)
+            return Recipe(0, place, sigma=self._breeder.sigmas[place] if self._breeder.sigmas else None)
         places, sigmas = self._past[generation - 1]
         if place != CENTRE_PLACE:
             return self._recipe(generation, place, places, sigmas)

@@ -22,7 +22,7 @@ class Breeder(Variation):
 
     Parameters
     ----------
-    seed, founders_seed, shapes, container, individual, mutate, cxpb, mutpb, self_adaptive, elites
+    seed, founders_seed, shapes, container, individual, mutate, cxpb, mutpb, self_adaptive, elites, sigmas
         As for `Variation`.
     reproduction : Reproduction
         How children come from their parents.

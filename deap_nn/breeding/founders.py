@@ -95,9 +95,10 @@ def breeder_of(
     """Return the breeder of a run by recipes, or the reason why there can be no recipes.
 
     The founders of a population of `initPopulation` are drawn from a seed, if their weights were not read. The founders
-    of any other population are given, and a digest of their weights replaces the seed: see `keep_founders`.
+    of any other population are given, and a digest of their weights replaces the seed: see `keep_founders`. Under
+    `SelfAdaptive` this includes members with a ``strategy``.
     """
-    registered = Registered.read(toolbox)
+    registered, self_adaptive = Registered.read(toolbox), self_adaptive_of(toolbox.mutate)
     if getattr(registered.clone, "func", registered.clone) is not copy.deepcopy:
         return "clone is not deepcopy, and children of recipes are not cloned"
     for operator in map(function_of, (registered.mate, registered.mutate)):
@@ -106,12 +107,14 @@ def breeder_of(
     for member in population:
         if not isinstance(member, WeightList):
             return f"the population must be of WeightLists, got {type(member).__name__}"
-    first, origin = population[0], _origin(population[0])
+    first, origin, sigmas = population[0], _origin(population[0]), tuple[float, ...]()
+    if self_adaptive is not None and any(getattr(member, "strategy", None) is not None for member in population):
+        sigmas = tuple(map(self_adaptive.of, population))
     container = first.container if isinstance(first, LightMember) else type(first)
-    if origin is None or any(_origin(member) != origin for member in population):
-        reason = _why_not_given(population, container)
-        if reason is not None:
-            return reason
+    reason = _why_not(population, container, {"strategy"} if self_adaptive is not None else set())
+    if reason is not None:
+        return reason
+    if sigmas or origin is None or any(_origin(member) != origin for member in population):
         origin = partial(_given), _digest_of(population)
     individual, founders_seed = origin
     return Breeder(
@@ -124,14 +127,18 @@ def breeder_of(
         cxpb,
         mutpb,
         reproduction_of(toolbox).pinned(),
-        self_adaptive=self_adaptive_of(toolbox.mutate),
+        self_adaptive=self_adaptive,
         elites=registered.elites,
+        sigmas=sigmas,
     )
 
 
-def _why_not_given(population: Sequence[Any], container: type[WeightList]) -> str | None:
-    """Return the reason why members cannot begin a run by recipes with their present weights; None if they can."""
-    known = {"fitness", "recipe", "make", "light_shapes", "scored_in", *container(())._extras()}
+def _why_not(population: Sequence[Any], container: type[WeightList], kept: set[str]) -> str | None:
+    """Return the reason why members cannot begin a run by recipes; None if they can.
+
+    `kept` has the names of attributes that their recipes have.
+    """
+    known = {"fitness", "recipe", "make", "light_shapes", "scored_in", *kept, *container(())._extras()}
     for member in population:
         if (member.container if isinstance(member, LightMember) else type(member)) is not container:
             return "the population must be of one class"

@@ -15,7 +15,7 @@ import numpy as np
 from deap import base, tools
 
 from deap_nn.breeding.reproduction import reproduction_of
-from deap_nn.core.errors import EvaluationError
+from deap_nn.core.errors import EvaluationError, warn_user
 from deap_nn.core.logbooks import Row, flat, last_record
 from deap_nn.core.registered import Registered
 from deap_nn.genome.layout import Layout
@@ -220,15 +220,24 @@ def checked_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
 
 
 def check_hooks(kind: type[Callback]) -> None:
-    """Raise TypeError if the name of a method of a callback resembles a hook: the run would never call it."""
+    """Warn of each method of a callback whose name resembles a hook: the run never calls it.
+
+    Raises
+    ------
+    TypeError
+        If the callback has such a method and no hook, so the run would call none of its methods.
+    """
     hooks = [name for name in vars(Callback) if not name.startswith("_")]
+    has_hooks = any(getattr(kind, hook) is not getattr(Callback, hook) for hook in hooks)
     for name in dir(kind):
         if name.startswith("_") or hasattr(Callback, name) or not callable(getattr(kind, name)):
             continue
         meant = difflib.get_close_matches(name.lower(), hooks, 1, 0.85)
         if meant or name.startswith("on_"):
             remedy = f"did you mean {meant[0]}?" if meant else f"the hooks are {', '.join(hooks)}"
-            raise TypeError(f"{kind.__name__}.{name} is never called: {remedy}")
+            if not has_hooks:
+                raise TypeError(f"{kind.__name__}.{name} is never called: {remedy}")
+            warn_user(f"{kind.__name__}.{name} is not called by the run: {remedy} (else name it _{name})")
 
 
 class naming:  # noqa: N801  (a context manager; one made of a generator cannot rename StopIteration)

@@ -36,7 +36,8 @@ def unscaled_of(samples: Samples) -> Iterator[str]:
         if array[0].size < 2 or not high > LEAST_BYTE or low < 0:
             continue
         if array.ndim > 2 or np.array_equal(array, np.floor(array)):
-            yield f"inputs have values up to {high:g}, which are not scaled: divide x by 255"
+            other = "" if array.ndim > 2 else " if these are images, else standardise x"
+            yield f"inputs have values up to {high:g}, which are not scaled: divide x by 255{other}"
             return
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_nn.core.errors import warn_user
 from deap_nn.data.dataset import Split
 from deap_nn.data.registry import DataReference, remember
 
@@ -196,8 +197,8 @@ def _weights(nests: Sequence[Nest]) -> list[NDArray[np.float32]]:
         raise ValueError("sample_weight must be an array, or arrays in the structure of y")
     if len(arrays[0]) != (count := len(targets[0])):
         raise ValueError(f"sample_weight must have a weight for each of {count} samples, got {len(arrays[0])}")
-    if not all(array.dtype.kind in "biuf" and np.isfinite(array).all() for array in arrays):
-        raise ValueError("sample_weight must be of finite numbers")
+    if not all(array.dtype.kind in "biuf" and np.all((array >= 0) & np.isfinite(array)) for array in arrays):
+        raise ValueError("sample_weight must be of finite numbers, at least 0")
     return [array.astype(np.float32, copy=False) for array in arrays]
 
 
@@ -207,12 +208,13 @@ def _weights_of_classes(y: Nest, class_weight: Any) -> NDArray[np.float32]:
     if not is_balanced and (
         not isinstance(class_weight, Mapping)
         or not all(
-            isinstance(key, int | np.integer) and isinstance(value, Real) and math.isfinite(value)
+            isinstance(key, int | np.integer) and isinstance(value, Real) and 0 <= float(value) < math.inf
             for key, value in class_weight.items()
         )
     ):
         raise ValueError(
-            f"class_weight must map classes, 0 and above, to finite weights, or be 'balanced', got {class_weight!r}"
+            "class_weight must map classes, 0 and above, to finite weights of at least 0, or be 'balanced', "
+            f"got {class_weight!r}"
         )
     target, *others = as_arrays(y, "y")
     if others or target.dtype.kind not in "biuf" or target.ndim > 2:
@@ -221,6 +223,8 @@ def _weights_of_classes(y: Nest, class_weight: Any) -> NDArray[np.float32]:
     if is_balanced:
         found, counts = np.unique(classes, return_counts=True)
         class_weight = dict(zip(found.tolist(), (len(classes) / (len(found) * counts)).tolist(), strict=True))
+    if absent := sorted(class_weight.keys() - set(classes.tolist())):
+        warn_user(f"class_weight has a weight for {absent[0]}, a class that no training sample has")
     return np.array([class_weight.get(int(one), 1.0) for one in classes], np.float32)
 
 

@@ -160,6 +160,7 @@ def _names(model: keras.Model) -> tuple[str, ...]:
 
 
 _held: dict[int, keras.Model] = {}
+_holders: Counter[int] = Counter()  # the references of each held model that are not released
 _numbers = itertools.count(1)
 
 
@@ -167,12 +168,16 @@ def _hold(model: keras.Model, state: tuple[bytes, ...], shapes: tuple[tuple[int,
     """Hold a model that cannot be rebuilt in this process, and return its reference."""
     number = next((number for number, other in _held.items() if other is model), 0) or next(_numbers)
     _held[number] = model
+    _holders[number] += 1
     return ModelReference(model.name, state=state, names=_names(model), shapes=shapes, held=number)
 
 
 def release(reference: ModelReference) -> None:
-    """Release a model that this process holds because it cannot be rebuilt."""
-    _held.pop(reference.held, None)
+    """Release a model that this process holds because it cannot be rebuilt, if no other reference needs it."""
+    _holders[reference.held] -= 1
+    if _holders[reference.held] <= 0:
+        del _holders[reference.held]
+        _held.pop(reference.held, None)
 
 
 def _made_alike(model: keras.Model, again: keras.Model, inputs: Any) -> bool:

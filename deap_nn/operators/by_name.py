@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -149,7 +149,7 @@ def function_of(registered: Any) -> Any:
     return inspect.unwrap(operator_of(operated_by(registered) or registered))
 
 
-def check_suits_matrices(alias: str, registered: Any, stacklevel: int = 2) -> None:
+def check_suits_matrices(alias: str, registered: Any, checked: Sequence[Any] = ()) -> None:
     """Raise ValueError if an operator of DEAP moves matrices to other places; warn if it treats them as numbers.
 
     Parameters
@@ -158,8 +158,8 @@ def check_suits_matrices(alias: str, registered: Any, stacklevel: int = 2) -> No
         The name in the toolbox, such as "mate".
     registered : callable or None
         The registered operator.
-    stacklevel : int
-        Of the warning; 1 is the caller of this function.
+    checked : sequence
+        Operators of which a warning was given before.
     """
     function = None if operated_by(registered) else function_of(registered)
     name = getattr(function, "__name__", "")
@@ -167,9 +167,9 @@ def check_suits_matrices(alias: str, registered: Any, stacklevel: int = 2) -> No
         raise ValueError(
             f"{alias}: {name} moves matrices to other places, but a network needs each at its own: use another operator"
         )
-    if function in OF_NUMBERS:
+    if function in OF_NUMBERS and function not in checked:
         warnings.warn(
             f"{alias}: {name} treats each matrix as one number, so all its weights change in the same way: "
             f"use elementwise({name}, ...) to change each weight",
-            stacklevel=stacklevel + 1,
+            stacklevel=3,
         )

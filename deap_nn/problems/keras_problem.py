@@ -81,11 +81,11 @@ class KerasProblem:
     validation_data, test_data : tuple, optional
         (x, y) or (x, y, sample_weight); the first takes the place of the split.
     sample_weight : array_like, or a list or dictionary of them, optional
-        A weight for each sample, shape (samples,), or arrays in the structure of `y`. As in Keras, a loss or
-        "cross_entropy" is the sum of the weighted values divided by the number of samples; "error" is a share of the
+        A weight for each sample, at least 0, shape (samples,), or arrays in the structure of `y`. As in Keras, a loss
+        or "cross_entropy" is the sum of the weighted values divided by the number of samples; "error" is a share of the
         weights. Metrics get them, and functions by a parameter ``sample_weight``, required if they return one number.
     class_weight : dict or "balanced", optional
-        The weight of a class, by its number from 0; 1 for other classes. "balanced" is the inverse of the classes'
+        The weight of a class, at least 0, by its number; 1 for other classes. "balanced" is the inverse of the classes'
         frequencies. It applies to the training samples only, and cannot be given with `sample_weight`.
     precision : {"float32", "bfloat16"}
         The arithmetic of the fitness, as in `make_toolbox`; "bfloat16" needs a model that can be rebuilt.
@@ -126,6 +126,7 @@ class KerasProblem:
         precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         from deap_nn.data.registry import forget
+        from deap_nn.models.reference import release
 
         if y is None and isinstance(x, tuple) and len(x) in (2, 3):
             x, y, *weights = x
@@ -150,6 +151,8 @@ class KerasProblem:
                 warn_user(doubt)
         except BaseException:
             forget(self.samples.reference)  # the caller gets no problem to release
+            if "reference" in vars(self):
+                release(self.reference)
             raise
 
     def _fit(self, model: keras.Model, loss: Any, from_logits: bool | Sequence[bool] | None) -> list[NDArray[Any]]:
@@ -222,13 +225,16 @@ class KerasProblem:
     def release(self) -> None:
         """Release the samples and the model that this process holds, when nothing more is to be scored on them.
 
-        Otherwise they are held until it ends, since tasks only refer to them. The last few that were used stay cached.
+        Otherwise they are held until it ends, since tasks only refer to them. The process keeps the networks that it
+        compiled last, without samples, for the next problem of an equal model.
         """
         from deap_nn.data.registry import forget
         from deap_nn.models.reference import release
+        from deap_nn.problems import scorer
 
         forget(self.samples.reference)
         release(self.reference)
+        scorer.forget(self.reference)
 
     def to_model(self, individual: WeightList) -> keras.Model:
         """Return a new Keras model with an individual's weights; its predictions are the outputs that were scored.

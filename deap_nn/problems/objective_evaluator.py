@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -171,7 +172,11 @@ def _called(objective: Objective, outputs: Any, targets: Any, weight: Any, sampl
     given = {name: targets if name in TARGETS else outputs for name in objective.names}
     if objective.takes_weights and weight is not None:
         given["sample_weight"] = weight
-    value = function(**given) if objective.names else function(outputs, targets, **given)
+    if objective.names:
+        bound = inspect.BoundArguments(inspect.signature(function), given)
+        value = function(*bound.args, **bound.kwargs)  # some may be positional-only
+    else:
+        value = function(outputs, targets, **given)
     if "y_true" in objective.names and np.ndim(value) and len(value) == samples:
         value = weighted_mean(value, None if objective.takes_weights else weight)
     elif weight is not None and not objective.takes_weights:

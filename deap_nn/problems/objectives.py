@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -199,19 +200,29 @@ def _single(given: Any, argument: str) -> Objective:
         if getattr(given, "__module__", "").partition(".")[0] == "keras":
             return _of_function(name, given, argument)
         names, takes_weights = _parameters(given)
-        key = uuid.uuid4().hex
+        key = _key_of(given)
         return Objective("function", name, function=given, key=key, names=names, takes_weights=takes_weights)
     raise TypeError(f"{argument} must be a name, a Keras loss or metric, or a function, got {type(given).__name__}")
 
 
+_keys: WeakKeyDictionary[Callable[..., Any], str] = WeakKeyDictionary()
+
+
+def _key_of(function: Callable[..., Any]) -> str:
+    """Return a new key of user code; the same one for a function without a state, whose networks are then shared."""
+    if inspect.isfunction(function) and function.__closure__ is None:
+        return _keys.setdefault(function, uuid.uuid4().hex)
+    return uuid.uuid4().hex
+
+
 def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
     """Return the names of a function's parameters for targets and outputs, and if it takes sample weights."""
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    of_many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # a built-in function may have no signature
         return (), False
-    found = [parameter.name for parameter in parameters if parameter.kind in by_name]
+    found = [parameter.name for parameter in parameters if parameter.kind not in of_many]
     firsts = [next((name for name in found if name in known), None) for known in (TARGETS, OUTPUTS)]
     names = tuple(name for name in found if name in firsts)  # a second name is a deprecated one
     return names if len(names) == 2 else (), "sample_weight" in found

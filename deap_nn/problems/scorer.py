@@ -249,6 +249,16 @@ def scorer(problem: Problem) -> Scorer:
     return _scorer(problem)
 
 
+def forget(model: ModelReference) -> None:
+    """Drop all scorers, which hold samples, and the networks of a model that cannot be rebuilt, which hold the model.
+
+    The networks of other models stay: a second problem of the same shapes compiles nothing.
+    """
+    _scorer.cache_clear()
+    for key in [key for key in network._networks if key[0].model.held == model.held != 0]:
+        del network._networks[key]
+
+
 def _forget() -> None:
     """Drop all scorers and all compiled networks."""
     _scorer.cache_clear()

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 from deap import algorithms, base, creator, tools
-from wirings import LAYOUT, Watch, members, plain_toolbox, result, sum_of_squares, wired
+from wirings import LAYOUT, TABLE, Watch, members, plain_toolbox, result, sum_of_squares, wired
 
 from deap_nn import (
     CheckpointError,
@@ -220,6 +220,17 @@ def test_an_operator_that_takes_a_matrix_for_a_number_is_warned_of(digits, name,
     assert found[0].filename == __file__
 
 
+def test_an_operator_is_warned_of_at_register_or_by_evolve(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    with pytest.warns(UserWarning, match="mutGaussian treats each matrix as one number"):
+        toolbox.register("mutate", tools.mutGaussian, mu=0, sigma=0.1, indpb=0.1)
+    evolve(toolbox.population(n=4), toolbox, 0)  # without a second warning
+    toolbox.mate = partial(tools.cxBlend, alpha=0.5)  # `register` does not see it
+    with pytest.warns(UserWarning, match="cxBlend treats each matrix as one number") as found:
+        evolve(toolbox.population(n=4), toolbox, 0)
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize("name", ["mutShuffleIndexes", "mutInversion", "cxMessyOnePoint", "cxOrdered"])
 def test_an_operator_that_moves_matrices_is_refused_by_name(digits, name):
     alias = "mate" if name.startswith("cx") else "mutate"
@@ -348,6 +359,36 @@ def test_a_hall_of_fame_is_kept_and_restored_at_resume(tmp_path, keyframes, kind
     assert len(run(5)[0]) == (4 if kind is not tools.ParetoFront else 1)
 
 
+class OwnHall:
+    """A user's own hall of fame, of all that `evolve` needs of one."""
+
+    def __init__(self):
+        self.best = None
+
+    def update(self, population):
+        self.best = max(population, key=lambda member: member.fitness)
+
+
+def test_a_hall_of_ones_own_needs_lists_under_a_checkpoint(tmp_path):
+    class WithLists(OwnHall):
+        def __init__(self):
+            self.items, self.keys = [], []
+
+        def update(self, population):
+            self.items[:] = [max(population, key=lambda member: member.fitness)]
+            self.keys[:] = [self.items[0].fitness]
+
+    evolve(wired().population(n=4), wired(), 1, seed=1, halloffame=OwnHall())
+    said = "^halloffame under a checkpoint needs lists items and keys, as .* has them: OwnHall lacks items and keys$"
+    with pytest.raises(ValueError, match=said):
+        evolve(wired().population(n=4), wired(), 1, seed=1, halloffame=OwnHall(), checkpoint=tmp_path / "own")
+    halls = [WithLists() for _ in range(3)]
+    for ngen, hall in zip((1, 2), halls, strict=False):
+        evolve(wired().population(n=4), wired(), ngen, seed=1, halloffame=hall, checkpoint=tmp_path / "lists")
+    evolve(wired().population(n=4), wired(), 2, seed=1, halloffame=halls[2])
+    assert halls[1].items == halls[2].items
+
+
 def test_a_hall_of_fame_that_comes_later_is_warned_of(tmp_path):
     toolbox, hall = wired(), tools.HallOfFame(3)
     evolved(toolbox.population(n=6), toolbox, checkpoint=tmp_path)
@@ -391,6 +432,54 @@ def test_a_warm_start_goes_by_recipes_to_the_same_bytes(tmp_path, kind, options)
                 run(5, copy.deepcopy(given[::-1]), **kept)
         assert run(5, copy.deepcopy(given), **kept) == whole
     assert set(ways) == {"recipes"}
+
+
+def with_own_sigmas(elites=0):
+    own = partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=TABLE)
+    return wired(map=mapping, mutate=own, elites=elites)
+
+
+def own_sigmas():
+    evolved_one, toolbox, mixed = with_own_sigmas().population(n=8), with_own_sigmas(), wired().population(n=8)
+    evolve(evolved_one, toolbox, 4, seed=1)
+    for place, member in enumerate(mixed[:5]):
+        member.strategy = 0.1 + place / 10  # the member stays light
+    return {"evolved": evolved_one, "set": mixed, "some": [*mixed[5:], *map(copy.deepcopy, evolved_one[:5])]}
+
+
+@pytest.mark.parametrize("kind", ["evolved", "set", "some"])
+@pytest.mark.parametrize("elites", [0, 2])
+def test_a_warm_start_keeps_the_sigma_of_each_member(tmp_path, kind, elites):
+    def run(ngen, population, **how):
+        ways, hall = [], tools.HallOfFame(3)
+        watch = Watch(lambda evolution: ways.append(evolution.breeding))
+        found = evolve(population, with_own_sigmas(elites), ngen, seed=1, callbacks=[watch], halloffame=hall, **how)
+        members = [(member.flat.tobytes(), getattr(member, "strategy", 0.3)) for member in (*found[0], *hall)]
+        return (members, rows_of(found[1])), set(ways)
+
+    whole, _ = run(5, own_sigmas()[kind], breeding="plain")
+    assert len({sigma for _, sigma in whole[0]}) > 6
+    assert run(5, own_sigmas()[kind]) == (whole, {"recipes"})
+    for keyframes in (None, 0.0):
+        kept = {"checkpoint": tmp_path / str(keyframes), "keyframe_seconds": keyframes}
+        run(0 if keyframes is None else 2, own_sigmas()[kind], **kept)
+        other = [copy.deepcopy(member) for member in own_sigmas()[kind]]
+        other[7].strategy = 0.25
+        if keyframes is None:
+            with pytest.raises(CheckpointError, match="the population's seed or weights and sigmas"):
+                run(5, other, **kept)
+        assert run(5, own_sigmas()[kind], **kept) == (whole, {"recipes"})
+
+
+def test_members_with_an_attribute_of_their_own_are_bred_the_plain_way():
+    for drawn in (True, False):
+        population, toolbox = wired().population(n=4), wired(map=mapping)
+        population[2].tag = "own"
+        if not drawn:
+            population = [copy.deepcopy(member) for member in population]
+        with pytest.warns(UserWarning, match="the population has an attribute 'tag', and recipes have none"):
+            evolve(population, toolbox, 0, seed=1)
+        assert population[2].tag == "own"
 
 
 def test_a_warm_start_on_a_network_is_resumed_with_the_same_weights(digits, tmp_path):

@@ -678,6 +678,10 @@ def test_former_ways_work_with_a_warning(digits):
     assert former["step"] == usual_step(12, 4, 2)
     with pytest.warns(DeprecationWarning, match="crossover='mean' is deprecated: take preset='es'"):
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, **former)
+    for name, value in (("bounds", (-1, 1)), ("tournsize", 3)):
+        refused = pytest.raises(ValueError, match=f"^{name} is not for crossover 'mean', got")
+        with pytest.warns(DeprecationWarning, match="take preset='es'"), refused:
+            make_toolbox("mlp", digits, seed=1, crossover="mean", **{name: value})
     now = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es")
     expected = logged(*evolve(now.population(n=12), now, 4))
     assert logged(*evolve(toolbox.population(n=12), toolbox, 4)) == expected

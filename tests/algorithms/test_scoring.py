@@ -209,6 +209,7 @@ class TestTheWarning:
                 score(toolbox, trials)
             else:
                 [score_one(trial) for trial in trials]
+            population = trials
 
     @pytest.mark.parametrize("one_by_one", [True, False])
     def test_a_loop_that_never_advances_is_warned_of_once(self, toolbox, one_by_one):
@@ -223,11 +224,33 @@ class TestTheWarning:
         with pytest.warns(UserWarning, match="next_generation"):
             toolbox.evaluate_many(vectors)
 
-    def test_individuals_of_vectors(self, toolbox):
-        populations = [[toolbox.from_vector(np.zeros(17)) for _ in range(5)] for _ in range(4)]
-        [toolbox.evaluate_many(population) for population in populations[:3]]
+    @pytest.mark.parametrize("one_by_one", [True, False])
+    def test_individuals_of_vectors(self, toolbox, one_by_one):
+        def ask_and_tell():
+            population = [toolbox.from_vector(np.zeros(17)) for _ in range(5)]
+            return [*map(toolbox.evaluate, population)] if one_by_one else toolbox.evaluate_many(population)
+
+        [ask_and_tell() for _ in range(3)]
         with pytest.warns(UserWarning, match="next_generation"):
-            toolbox.evaluate_many(populations[3])
+            ask_and_tell()
+
+    @pytest.mark.parametrize("again", [[], ["parents"]], ids=["children only", "parents again"])
+    def test_none_for_many_children_scored_one_by_one(self, toolbox, again):
+        population = score(toolbox, toolbox.population(n=4))
+        for generation in range(1, 4):
+            children = algorithms.varOr(population, toolbox, lambda_=16, cxpb=0.5, mutpb=0.5)
+            for individual in [*children, *(population if again else [])]:
+                individual.fitness.values = toolbox.evaluate(individual)
+            population = toolbox.select([*population, *children], 4)
+            assert toolbox.clock.generation == generation
+
+    def test_none_after_a_loop_that_advanced(self, toolbox):
+        population = score(toolbox, toolbox.population(n=4))
+        for _ in range(9):
+            toolbox.next_generation(population)
+            score(toolbox, population)
+        evolve(population, toolbox, 0)  # the clock is at 0 again
+        score(toolbox, population)
 
     def test_none_where_it_would_be_wrong(self, toolbox, problem):
         self.loop(make_toolbox(problem, seed=1), 9)  # all samples

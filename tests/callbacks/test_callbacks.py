@@ -64,6 +64,23 @@ def test_a_hook_that_is_none_is_named_before_the_run(name, remedy):
         evolve(members(), plain_toolbox(), 0, seed=1, callbacks=[type("Mine", (Callback,), {name: print})()])
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("on_generations", r"did you mean on_generation\?"), ("on_generation_done_helper", "the hooks are on_start, .*")],
+)
+def test_a_method_that_resembles_a_hook_is_warned_of_beside_a_hook(name, remedy):
+    seen = []
+    methods = {
+        name: lambda self, evolution: seen.append(name),
+        "on_start": lambda self, evolution: seen.append("start"),
+    }
+    said = rf"^Mine\.{name} is not called by the run: {remedy} \(else name it _{name}\)$"
+    with pytest.warns(UserWarning, match=said) as caught:
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[type("Mine", (Callback,), methods)()])
+    assert [warning.filename for warning in caught] == [__file__]
+    assert seen == ["start"]
+
+
 def test_a_plain_function_is_called_after_each_generation_and_the_callbacks():
     called = []
 

@@ -91,6 +91,24 @@ def test_model_and_data_are_released_on_request():
     assert kept() is None
 
 
+def test_a_held_model_is_let_go_of_by_the_last_problem_that_has_it():
+    model = Factor(2.0)
+    model(x_of())
+    problems = [KerasProblem(model, x_of(), x_of(2), loss=loss) for loss in ("mse", "mae")]
+    with pytest.raises(ValueError, match="loss must be 'error'"):
+        KerasProblem(model, x_of(), x_of(2), loss="no such loss")
+    evaluates = [make_toolbox(problem, seed=1, batch_size=16).evaluate for problem in problems]
+    individual, known = Individual([np.ones((4, 2)), np.zeros(2)]), weakref.ref(model)
+    [evaluate(individual) for evaluate in evaluates]
+    value = evaluates[1](individual)
+    problems[0].release()
+    assert evaluates[1](individual) == value
+    problems[1].release()
+    del model, problems, evaluates
+    gc.collect()
+    assert known() is None
+
+
 def test_a_model_that_cannot_be_built_again_is_scored_in_this_process():
     model = Subclassed(5)  # Keras does not note arguments without names
     model(x_of())

@@ -177,6 +177,14 @@ def test_a_trained_model_and_its_files_are_where_a_run_starts(normalised, tmp_pa
     assert result.population[0].flat.tobytes() == first.flat.tobytes()
 
 
+def test_variables_and_their_model_are_read_without_a_warning(normalised):
+    model, x, y = normalised
+    given = [variable.numpy() for variable in model.trainable_variables]
+    for init in (model, model.trainable_variables):
+        first = make_toolbox(model, (x, y), seed=1, init=init).population(n=1)[0]
+        assert all(map(np.array_equal, first, given))
+
+
 def test_all_weights_of_a_model_that_normalises_are_more_than_are_evolved(normalised):
     model, x, y = normalised
     with pytest.raises(ValueError, match=r"^init must hold the trainable weights only, 6 arrays, got 8: .*init=model"):

@@ -13,6 +13,7 @@ from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.models.outputs import is_logits
 from deap_nn.models.tensorflow import keras
+from deap_nn.problems import network
 from deap_nn.problems.scorer import scorer
 
 layers = keras.layers
@@ -520,6 +521,8 @@ FUNCTIONS = {
     "y_pred, y_true": (lambda y_pred, y_true: lopsided(y_true, y_pred), lopsided),
     "targets, outputs": (lambda targets, outputs: lopsided(targets, outputs), lopsided),
     "outputs, targets": (lambda outputs, targets: lopsided(targets, outputs), lopsided),
+    "positional": (lambda y_true, y_pred, /: lopsided(y_true, y_pred), lopsided),
+    "outputs first, positional": (lambda y_pred, /, k=1, *, y_true: k * lopsided(y_true, y_pred), lopsided),
     "keywords": (lambda *, y_pred, y_true: lopsided(y_true, y_pred), lopsided),
     "a callable": (Lopsided(), lopsided),
     "a partial call": (partial(lambda k, y_pred, y_true: k * lopsided(y_true, y_pred), 1), lopsided),
@@ -538,6 +541,26 @@ def test_a_function_is_called_by_the_names_of_its_parameters(name):
     value = float(wanted(x_of(2), problem.to_model(individual).predict(x_of(), verbose=0)))
     assert toolbox.evaluate(individual)[0] == pytest.approx(value, rel=1e-4)
     assert toolbox.scores(individual, "train")[0] == pytest.approx(value, rel=1e-4)
+
+
+def test_a_second_problem_of_a_function_compiles_nothing(monkeypatch):
+    made, make = [], network.Network
+    monkeypatch.setattr(network, "Network", lambda *given, **words: made.append(given) or make(*given, **words))
+
+    def values(*losses):
+        problems = [KerasProblem(dense(2), x_of(), x_of(2), loss=loss, validation_split=0) for loss in losses]
+        return [make_toolbox(one, seed=1, batch_size=39).evaluate(np.full(37, 0.1)) for one in problems]
+
+    first, second = values(lopsided, lopsided)
+    assert first == second
+    assert len(made) == 1
+    scaled = [lambda y_true, y_pred, k=k: k * lopsided(y_true, y_pred) for k in (2, 3)]
+    (two,), (three,) = values(*scaled)  # each function has its own network
+    assert three == pytest.approx(1.5 * two)
+    assert len(made) == 3
+    held = Lopsided()  # it may have a state, which a worker has a copy of
+    values(held, held)
+    assert len(made) == 5
 
 
 def test_a_function_of_other_names_is_called_as_before_and_warned_of_once():

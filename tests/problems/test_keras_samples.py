@@ -232,3 +232,6 @@ def test_bytes_that_nothing_scales_are_warned_of_once(kind):
     KerasProblem(on_images(), BYTES / 255.0, y)
     KerasProblem(on_images(), BYTES - 127.5, y)
     KerasProblem(dense(5, width=36), BYTES.reshape(50, 36) * 0.9, y)  # as measurements have it
+    rows = "255, which are not scaled: divide x by 255 if these are images, else standardise x$"
+    with pytest.warns(UserWarning, match=rows):
+        KerasProblem(dense(5, width=36), BYTES.reshape(50, 36).astype(kind), y)

@@ -138,8 +138,9 @@ def test_helpers_pass_weights_on():
             ValueError,
             "^sample_weight must have a weight for each of 40 samples, got 39$",
         ),
-        ({"sample_weight": [np.nan] * 40}, ValueError, "^sample_weight must be of finite numbers$"),
-        ({"sample_weight": ["a"] * 40}, ValueError, "^sample_weight must be of finite numbers$"),
+        ({"sample_weight": [np.nan] * 40}, ValueError, "^sample_weight must be of finite numbers, at least 0$"),
+        ({"sample_weight": [1.0] * 39 + [-1.0]}, ValueError, "^sample_weight must be of finite numbers, at least 0$"),
+        ({"sample_weight": ["a"] * 40}, ValueError, "^sample_weight must be of finite numbers, at least 0$"),
         ({"sample_weight": [np.ones(40)] * 2}, ValueError, "^sample_weight must be an array, or arrays in the struct"),
         ({"sample_weight": np.ones((40, 2))}, ValueError, "^loss does not fit outputs of shape"),
         (
@@ -150,9 +151,10 @@ def test_helpers_pass_weights_on():
         (
             {"class_weight": "even"},
             ValueError,
-            "^class_weight must map classes, 0 and above, to finite weights, or be 'balanced', got 'even'$",
+            "^class_weight must map .*, to finite weights of at least 0, or be 'balanced', got 'even'$",
         ),
         ({"class_weight": {"cat": 2.0}}, ValueError, "^class_weight must map classes, 0 and above, to finite weights"),
+        ({"class_weight": {0: -1}}, ValueError, "^class_weight must map classes, 0 and above, to finite weights"),
         ({"class_weight": {0: np.inf}}, ValueError, "^class_weight must map classes, 0 and above, to finite weights"),
         ({"class_weight": {0: 1}, "y": np.zeros((40, 2, 2))}, ValueError, "^class_weight needs one output and classes"),
         (
@@ -179,3 +181,12 @@ def test_bad_weights_are_named(change, error, message):
 def test_a_number_of_all_samples_cannot_be_weighted():
     with pytest.raises(ValueError, match="<lambda> returns one number: it needs a parameter sample_weight"):
         KerasProblem(dense(), x_of(), x_of(3), loss=lambda y_true, y_pred: 0.0, sample_weight=weights_of())
+
+
+def test_a_class_without_samples_is_warned_of_and_one_without_a_weight_counts_once():
+    said = "^class_weight has a weight for 7, a class that no training sample has$"
+    with pytest.warns(UserWarning, match=said) as one:
+        problem = KerasProblem(dense(), x_of(), labels(), loss="cross_entropy", class_weight={1: 2.0, 7: 3.0})
+    assert [warning.filename for warning in one] == [__file__]
+    *_, target, weights = problem.samples.halves("train")[1]
+    assert {1.0, 2.0} == set(weights.tolist()) == {*np.where(target.reshape(-1) == 1, 2.0, 1.0).tolist()}

@@ -26,8 +26,9 @@ def check_for_algorithm(algorithm: str, of_pairs: Mapping[str, Any], others: Map
             if value is not None and not (name == "crossover" and value == "mean"):
                 raise ValueError(f"{name} needs preset='ga': {algorithm!r} has children of one centre, got {value!r}")
     elif former:
-        if of_pairs["tournsize"] is not None:
-            raise ValueError(f"tournsize is not for crossover 'mean', got {of_pairs['tournsize']!r}")
+        for name in ("tournsize", "bounds"):
+            if of_pairs[name] is not None:
+                raise ValueError(f"{name} is not for crossover 'mean', got {of_pairs[name]!r}")
     else:
         for name in ("step", "sampling"):
             if others[name] is not None:

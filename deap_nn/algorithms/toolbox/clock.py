@@ -121,7 +121,7 @@ class Clock(Count):
 
     def _is_of_before(self, individual: Any) -> bool:
         """Return whether ``evaluate`` returned the fitness of an individual in an earlier generation."""
-        generation, values = getattr(individual, "scored_in", None) or (self.generation, ())
+        generation, values = (getattr(individual, "scored_in", None) or (self.generation, ()))[:2]
         if generation >= self.generation:
             return False
         return bool(individual.fitness.wvalues == tuple(map(mul, values, individual.fitness.weights)))

@@ -21,7 +21,7 @@ from deap_nn.genome.layout import Layout
 from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
 from deap_nn.operators.adaptation.protocol import check_whole
 from deap_nn.operators.adaptation.selections import adaptations_of, adapting
-from deap_nn.operators.by_name import check_suits_matrices, takes_many
+from deap_nn.operators.by_name import check_suits_matrices, function_of, takes_many
 from deap_nn.operators.describe import name_of
 from deap_nn.operators.ranking import weights_of
 from deap_nn.operators.recombination import cxMean
@@ -51,7 +51,11 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
     ----------
     clock : Clock
         The present generation.
+    checked : tuple of callable
+        The operators that ``register`` has checked, and warned of if need be.
     """
+
+    checked: tuple[Any, ...] = ()
 
     def __init__(
         self,
@@ -79,6 +83,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
             function = adapting(function, self.clock)
         if alias in ("mate", "mutate"):
             check_suits_matrices(alias, function)
+            self.checked = (*self.checked, function_of(function))
         if alias == "mutate" and hasattr(self, "evaluate"):
             name_fitness(kargs.get("sigma"), Traits(operator_of(self.evaluate)).problem)
         if alias == "recombination_weights" and Registered.read(self).step is None:
@@ -180,7 +185,8 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
             If it has another shape.
         """
         made = self.container(self.layout.unpack(vector))
-        made.scored_in = None  # `Evaluating` counts individuals without this attribute as founders
+        if self.evaluate.first:  # `Evaluating` counts individuals without this attribute as founders
+            made.scored_in = None
         return made
 
     def evaluate_many(self, individuals: Iterable[Any]) -> list[Any]:

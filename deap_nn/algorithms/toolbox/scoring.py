@@ -70,14 +70,17 @@ class Evaluating(Clocked):
 
     Attributes
     ----------
-    first, scored : int
-        The number of individuals of the first population, and of all evaluations.
-    warned : bool
-        Whether it has warned that the mini-batch never changes.
+    first : int
+        The number of individuals of the first population.
+    scored : int
+        The number of evaluations. Of single calls with individuals that were scored before, or were cloned from such,
+        only those of a fourth round count, as three: a few parents may have many children before the first ``select``.
+    done : bool
+        Whether it has warned that the mini-batch never changes, or the mini-batch has changed.
     """
 
     first = scored = 0
-    warned = False
+    done = False
 
     @property
     def generation(self) -> int:
@@ -91,7 +94,7 @@ class Evaluating(Clocked):
 
     def __call__(self, /, individual: Any, *arguments: Any, **keywords: Any) -> Any:
         """Return the fitness of an individual."""
-        self.count(1, int(hasattr(individual, "fitness") and getattr(individual, "scored_in", None) is None))
+        self.count([individual])
         values = super().__call__(individual, *arguments, **keywords)
         self.mark(individual, values)
         return values
@@ -99,14 +102,18 @@ class Evaluating(Clocked):
     def mark(self, individual: Any, values: Any) -> None:
         """Note in an individual that it was scored in this generation."""
         with contextlib.suppress(AttributeError):  # a NumPy vector takes no attributes
-            individual.scored_in = self.clock.generation, values
+            individual.scored_in = self.clock.generation, values, _rounds(individual) + 1
 
-    def count(self, scored: int, fresh: int) -> None:
-        """Count individuals, `fresh` of them of the first population; warn if the mini-batch never changes."""
-        self.first, self.scored = self.first + fresh, self.scored + scored
-        if self.warned or self.clock.generation or self.first < 2 or self.scored <= MOST_ROUNDS * self.first:
+    def count(self, individuals: Sequence[Any]) -> None:
+        """Count individuals that are scored together; warn if the mini-batch never changes."""
+        founders = sum(hasattr(one, "fitness") and not hasattr(one, "scored_in") for one in individuals)
+        self.first = max(self.first + founders, len(individuals))
+        rounds = _rounds(individuals[0]) if len(individuals) == 1 else 0
+        self.scored += MOST_ROUNDS * (rounds >= MOST_ROUNDS) if rounds else len(individuals)
+        self.done |= self.clock.generation > 0
+        if self.done or self.first < 2 or self.scored <= MOST_ROUNDS * self.first:
             return
-        problem, self.warned = Traits(self).problem, True
+        problem, self.done = Traits(self).problem, True
         if problem is not None and problem.batch_size < find_dataset(problem.data).size("train"):
             warnings.warn(
                 f"all individuals are scored on the first mini-batch of {problem.batch_size} samples: in a loop "
@@ -133,8 +140,7 @@ class GroupingMap:
         if not isinstance(function, Evaluating) or len(iterables) != 1:
             return self.bare(function, *iterables)
         individuals = list(iterables[0])
-        founders = sum(hasattr(one, "fitness") and not hasattr(one, "scored_in") for one in individuals)
-        function.count(len(individuals), max(founders, len(individuals) - function.first))
+        function.count(individuals)
         most = 0 if function.args or function.keywords else Traits(function).most_together
         if not most:
             answers = found = self.bare(function.bare, individuals)
@@ -146,6 +152,11 @@ class GroupingMap:
             answers = itertools.chain.from_iterable(found)
         marked = _marked(function, individuals, answers)
         return list(marked) if isinstance(found, list) else marked
+
+
+def _rounds(individual: Any) -> int:
+    """Return the number of times that an individual, with those that it was cloned from, was scored."""
+    return sum((getattr(individual, "scored_in", None) or ())[2:])  # older pickles do not have it
 
 
 def _marked(evaluate: Evaluating, individuals: Iterable[Any], answers: Iterable[Any]) -> Iterator[Any]:
