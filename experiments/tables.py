@@ -231,13 +231,14 @@ def reached(results: Rows) -> str:
     found = by_setting(results)
     scored, options = marked(results[0]["study"], found), options_in(results[0]["study"])
     columns = ["setting", "seeds", *(["fitness in"] if scored else []), "test error", "validation error"]
-    columns += ["evaluations", "digits", "minutes", *(["options"] if options else [])]
+    columns += ["evaluations", "digits", "minutes"]
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for name, rows in found.items():
-        told = [name, ", ".join(row["seed"] for row in rows), *([scored[name]] if scored else [])]
+        called = f"{name}: {options[name]}" if options else name
+        told = [called, ", ".join(row["seed"] for row in rows), *([scored[name]] if scored else [])]
         for column in ("test_error", "validation_error"):
             told.append(lowest_to_highest([float(row[column]) for row in rows]))
-        lines.append(f"| {' | '.join(told + cost(rows) + ([options[name]] if options else []))} |")
+        lines.append(f"| {' | '.join(told + cost(rows))} |")
     return "\n".join(lines) + "\n"
 
 

@@ -319,7 +319,8 @@ def test_what_is_scored_in_bfloat16_is_marked_where_not_all_is_in_float32(tmp_pa
     made = dict(runpy.run_path(str(RESULTS))["tables"](text, tmp_path))
     rows = [line.strip("| ").split(" | ") for line in made[kind, "baselines"].splitlines()]
     assert rows[0][2] == "fitness in"
-    assert [(row[0], row[2]) for row in rows[2:]] == [("adam", "float32"), ("article", "bf16")]
+    told = {"reached": [": `--method adam --rate 0.0006`", ": `--preset article`"], "study": ["", ""]}[kind]
+    assert [(row[0], row[2]) for row in rows[2:]] == [(f"adam{told[0]}", "float32"), (f"article{told[1]}", "bf16")]
     assert "fitness in" not in made[kind, "loops-mlp"]
 
 
