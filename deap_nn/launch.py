@@ -29,12 +29,16 @@ def parse_arguments() -> argparse.Namespace:
     add, add_speed = (parser.groups[name].add_argument for name in ("run", "speed"))
     add("script", metavar="SCRIPT", help="Python file to run")
     add("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
-    workers = "worker processes, the script's own included (default: one per core, or those of the hostfile)"
+    workers = "processes in all [one per core, or those of the hostfile]"
     add_speed("-n", type=integer(1), metavar="N", help=workers)
-    add_speed("--hostfile", metavar="FILE", help="hosts, one a line: name and number of workers (default: this host)")
-    add_speed("--address", metavar="HOST", help="name of this host for the others (default: the first of the hostfile)")
-    add_speed("--ssh", default=SSH, metavar="COMMAND", help="command that starts the workers of another host")
-    add_speed("--python", default=sys.executable, metavar="PATH", help="Python interpreter on other hosts")
+    add_speed("--hostfile", metavar="FILE", help="hosts, one a line: name and number of workers [this host]")
+    add_speed("--address", metavar="HOST", help="name of this host for the others [first of the hostfile]")
+    add_speed(
+        "--ssh", default=SSH, metavar="COMMAND", help="command that starts other hosts' workers [ssh, no prompts]"
+    )
+    add_speed(
+        "--python", default=sys.executable, metavar="PATH", help="Python interpreter on other hosts [path of this one]"
+    )
     return parser.parse_args()
 
 

@@ -169,7 +169,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.groups["run"].add_argument("run", metavar="RUN", help="folder of the run")
     add = parser.groups["data"].add_argument
     add("images", metavar="IMAGES", nargs="+", help="picture files, each of one digit")
-    raw = "read 28 x 28 pixels, light on dark, unchanged (default: scale and centre as MNIST)"
+    raw = "keep 28 x 28 pixels, light on dark [scale and centre as MNIST]"
     add("--as-it-is", action="store_true", help=raw)
     return parser.parse_args()
 

@@ -347,14 +347,14 @@ def make_parser() -> Parser:
     add = parser.groups["algorithm"].add_argument
     add("--method", choices=tuple(RATES), required=True, help="training method (required)")
     rates = ", ".join(f"{name} {rate}" for name, rate in RATES.items() if rate is not None)
-    add("--rate", type=number(0), metavar="X", help=f"learning rate (default: {rates})")
-    add("--momentum", type=number(0, 1), metavar="X", help="sgd: momentum (default: 0)")
-    add("--population", type=integer(2), metavar="N", help="networks scored in a generation (default: 200)")
-    noise = "openai-es: standard deviation of the noise, in units of --scale (default: 0.02)"
+    add("--rate", type=number(0), metavar="X", help=f"learning rate [{rates}]")
+    add("--momentum", type=number(0, 1), metavar="X", help="sgd: momentum [0]")
+    add("--population", type=integer(2), metavar="N", help="networks scored in a generation [200]")
+    noise = "openai-es: sigma, in units of --scale [0.02]"
     add("--sigma", type=number(1e-6, LARGEST_WEIGHT), metavar="X", help=noise)
-    add("--scale", choices=("none", "fan_in"), help="openai-es: unit of sigma for each matrix (default: none)")
+    add("--scale", choices=("none", "fan_in"), help="openai-es: unit of sigma for each matrix [none]")
     add = parser.groups["speed"].add_argument
-    add("--precision", choices=("float32", "bfloat16"), help="arithmetic of a population's fitness (default: float32)")
+    add("--precision", choices=("float32", "bfloat16"), help="arithmetic of a population's fitness [float32]")
     add_settings(parser, ("batch_size", "seed"))
     add_settings(parser, ("dataset", "data", "validation_size", "training_size", "max_seconds", "threads"))
     add_settings(parser, ("output", "no_progress"))

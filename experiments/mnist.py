@@ -17,7 +17,7 @@ from typing import Any
 
 from deap.base import Toolbox
 from mnist_options import NOT_STORED, parse_arguments
-from mnist_resume import check_data, open_checkpoint
+from mnist_resume import check_data, open_checkpoint, tested_before
 from terminal import Terminal
 
 from deap_nn import Callback, evolve
@@ -115,7 +115,8 @@ def check_files(options: argparse.Namespace, dataset: Dataset) -> None:
 def make_directory(options: argparse.Namespace) -> RunDirectory:
     """Return the folder of the run: a new one, or that of the run to resume."""
     if options.resume is not None:
-        return RunDirectory(options.resume, again=True, asked_generations=options.generations)
+        asked = {"asked_generations": options.generations}
+        return RunDirectory(options.resume, again=True, **asked, **tested_before(options.resume))
     return fresh_directory(options)
 
 

@@ -78,6 +78,16 @@ def check_resumable(
         warn_of_other_package(config["versions"].get(PACKAGE), stacklevel=2)
 
 
+def tested_before(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Return the former test errors of a run to resume, for its new ``status.json``."""
+    status, former = read_status(path), []
+    if isinstance(known := status.get("tested_before"), str):
+        former.append(known)
+    if isinstance(error := status.get("test_error"), float):
+        former.append(f"{error:.4g} at generation {status.get('generations')}")
+    return {"tested_before": ", ".join(former)} if former else {}
+
+
 def _names_package(folder: Path) -> bool:
     """Return whether the first record of a checkpoint has the version of the package that wrote it."""
     try:

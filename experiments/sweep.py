@@ -341,11 +341,11 @@ def main() -> int:
     )
     add = parser.groups["run"].add_argument
     add("study", metavar="STUDY", help="TOML file, such as those in experiments/studies")
-    add("--only-draw", action="store_true", help="table and figure of the finished runs (default: run the others)")
+    add("--only-draw", action="store_true", help="table and figure of the finished runs [run the others]")
     add = parser.groups["data"].add_argument
-    add("--data", metavar="PATH", help="folder of IDX files or .npz file for all runs (default: as in the study)")
+    add("--data", metavar="PATH", help="folder of IDX files, or an .npz file [the study's]")
     add = parser.groups["output"].add_argument
-    add("--output", metavar="DIR", help="folder for the runs (default: runs/ and the name of the study)")
+    add("--output", metavar="DIR", help="folder for the runs [runs/ and the name of the study]")
     add_map_options(parser)
     options = parser.parse_args()
     study = read_study(options.study)

@@ -47,7 +47,7 @@ ALGORITHMS = (
     Algorithm("SGD with momentum", "300 mini-batches", "baselines", "sgd"),
     Algorithm("OpenAI's evolution strategy, a weak baseline as run, see below", "200, 300", "baselines", "openai-es"),
     Algorithm("`--preset article`", "200, 300", "baselines", "article", "0.65"),
-    Algorithm("the article's own figure", "200, 300", "", "", "0.65"),
+    Algorithm("the article's own figure, its data split unknown", "200, 300", "", "", "0.65"),
     Algorithm(
         "`--preset mask --mates 4`: four parents of the best tenth, no boost",
         "200, 300",
@@ -162,11 +162,33 @@ def training_errors(runs: Rows) -> dict[str, list[float]]:
 
 
 @cache
-def fitness_in(study: str) -> Mapping[str, str]:
-    """Return the arithmetic of each setting's fitness, "bf16" or "float32"; nothing if the study has no file."""
+def settings_of(study: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the options of each setting of a study; nothing if the study has no file."""
     file = STUDIES / f"{study}.toml"
-    settings = read_study(str(file)).settings if file.exists() else {}
-    return {name: "bf16" if "--precision=bfloat16" in options else "float32" for name, options in settings.items()}
+    return read_study(str(file)).settings if file.exists() else {}
+
+
+def fitness_in(study: str) -> Mapping[str, str]:
+    """Return the arithmetic of each setting's fitness, "bf16" or "float32"."""
+    found = settings_of(study)
+    return {name: "bf16" if "--precision=bfloat16" in options else "float32" for name, options in found.items()}
+
+
+def options_in(study: str) -> Mapping[str, str]:
+    """Return the preset or method of each setting, and its options that not all settings of the study have.
+
+    The number of members is left out if it is the same wherever it is an option, and the precision, which has a column.
+    """
+    found = settings_of(study)
+    every = {option for options in found.values() for option in options}
+    members = {option for option in every if option.startswith("--population=")}
+    left_out = every.intersection(*found.values()) | (members if len(members) == 1 else set())
+    shown = {}
+    for name, options in found.items():
+        kinds = [option for option in options if option.startswith(("--preset=", "--method="))]
+        others = [option for option in options if option not in {*kinds, *left_out} and "--precision" not in option]
+        shown[name] = f"`{' '.join(kinds + others).replace('=', ' ')}`"
+    return shown
 
 
 def marked(study: str, names: Iterable[str]) -> Mapping[str, str]:
@@ -179,15 +201,17 @@ def table(results: Rows, runs: Rows = ()) -> str:
     """Return a study's table, the best setting first.
 
     It has medians and quartiles over the seeds, and p, the chance of such a difference from the first setting's
-    validation errors if there were none (two-sided rank test of H. B. Mann and D. R. Whitney, 1947), corrected for the
-    number of tests. The first setting was picked as the best on the same data; p does not account for this.
+    validation errors if there were none (two-sided rank test of H. B. Mann and D. R. Whitney, 1947), by Holm's
+    correction for the number of tests. The first setting was picked as the best on the same data; p does not account
+    for this.
     """
     found = by_setting(results)
     errors = {name: [float(row["validation_error"]) for row in rows] for name, rows in found.items()}
     names = sorted(found, key=lambda name: float(np.median(errors[name])))
     training, scored = training_errors(runs), marked(results[0]["study"], names)
+    options = options_in(results[0]["study"])
     columns = ["setting", "seeds", *(["fitness in"] if scored else []), *(["training error"] if training else [])]
-    columns += ["validation error", "test error", "p"]
+    columns += ["validation error", "test error", "p (Holm)", *(["options"] if options else [])]
     lines = [f"| {' | '.join(columns)} |", f"| {' | '.join(['---'] * len(columns))} |"]
     chances = holm([chance_of(errors[names[0]], errors[name]) for name in names[1:]])
     shown = ["", *(f"{chance:.2g}" for chance in chances)]
@@ -195,7 +219,7 @@ def table(results: Rows, runs: Rows = ()) -> str:
         tests = [float(row["test_error"]) for row in found[name]]
         shown_first = [*([scored[name]] if scored else []), *([spread(training[name])] if training else [])]
         cells = [name, str(len(tests)), *shown_first, spread(errors[name]), spread(tests), chance]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(f"| {' | '.join(cells + ([options[name]] if options else []))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -206,12 +230,13 @@ def reached(results: Rows) -> str:
     generation 0.
     """
     found = by_setting(results)
-    scored = marked(results[0]["study"], found)
+    scored, options = marked(results[0]["study"], found), options_in(results[0]["study"])
     columns = ["setting", "seeds", *(["fitness in"] if scored else []), "test error", "validation error"]
     columns += ["evaluations", "digits", "minutes"]
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for name, rows in found.items():
-        shown = [name, ", ".join(row["seed"] for row in rows), *([scored[name]] if scored else [])]
+        called = f"{name}: {options[name]}" if options else name
+        shown = [called, ", ".join(row["seed"] for row in rows), *([scored[name]] if scored else [])]
         for column in ("test_error", "validation_error"):
             shown.append(lowest_to_highest([float(row[column]) for row in rows]))
         lines.append(f"| {' | '.join(shown + cost(rows))} |")

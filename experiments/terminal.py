@@ -9,6 +9,7 @@ import textwrap
 
 from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.core.files import printable
 from deap_nn.process import workers
 from deap_nn.process.cli import print_above_bar
 from deap_nn.report.html import REPORT_FILE
@@ -62,6 +63,8 @@ class Terminal:
             status = self._directory.status
             network = f"best.keras: {status['readout']}, generation {status['generation']}"
             print(f"test error {status['test_error']:.4g} (chance {1 - 1 / self._classes:.2f}) of {network}")
+            if "tested_before" in status:
+                print(f"test error before the resume: {printable(status['tested_before'])}; compare validation errors")
         report = self._directory.path / REPORT_FILE
         if report.is_file():
             print(f"report: {report.absolute().as_uri()}", flush=True)

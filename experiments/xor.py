@@ -103,7 +103,7 @@ def main() -> int:
     parser.add_argument("--seed", type=integer(0, MAX_SEED), default=1, metavar="N", help="seed of all random numbers")
     parser.add_argument("--population", type=integer(2), default=200, metavar="N", help="members of the population")
     parser.add_argument("--generations", type=integer(1), default=500, metavar="N", help="most generations")
-    parser.add_argument("--output", metavar="DIR", help="new folder for the run (default: write nothing)")
+    parser.add_argument("--output", metavar="DIR", help="new folder for the run [write nothing]")
     parser.add_argument("--no-progress", action="store_true", help="show no progress")
     add_map_options(parser)
     options = parser.parse_args()

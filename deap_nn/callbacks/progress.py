@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from deap_nn.callbacks.base import Callback, Evolution
+from deap_nn.core.registered import Traits
 from deap_nn.process.cli import print_above_bar
 
 if TYPE_CHECKING:
@@ -47,10 +48,11 @@ LONG_SECONDS = 60.0
 
 
 class ProgressBar(Callback):
-    """Show generation, time left, best fitness, validation error, sigma, and evaluations per second.
+    """Show generation, time left, validation error, the best fitness, sigma, and evaluations per second.
 
-    A bar if the output is a terminal or a notebook, a line per generation elsewhere. As a context manager it also shows
-    work before and after a run, by `show`.
+    The best fitness is called an error or a loss, or a fitness if it is neither. The output is a bar on a terminal or
+    in a notebook, a line per generation elsewhere. As a context manager it also shows work before and after a run, by
+    `show`.
 
     Parameters
     ----------
@@ -70,6 +72,7 @@ class ProgressBar(Callback):
         self._begun = self._drawn = 0.0
         self._first = 0
         self._place = ""
+        self._fitness = "fitness"
         self._figures: list[str] = []
 
     def __enter__(self) -> ProgressBar:
@@ -120,7 +123,7 @@ class ProgressBar(Callback):
     def on_start(self, evolution: Evolution) -> None:
         """Show that the run begins."""
         self._begun, self._first, self._figures = time.perf_counter(), 0, []
-        self._place = "gen 0"
+        self._place, self._fitness = "gen 0", _fitness_name(evolution)
         if self.is_bar:
             self._open(evolution.generations + 1)
             self._draw("compiling")
@@ -132,8 +135,9 @@ class ProgressBar(Callback):
     def on_progress(self, evolution: Evolution) -> None:
         """Show the share of the generation's members that are scored."""
         if self.is_bar:
-            share = evolution.scored / len(evolution.population)
-            self._draw(f"gen {evolution.generation}/{evolution.generations} {share:.0%}", self._figures)
+            figures = self._figures.copy()
+            figures.insert(3, f"{evolution.scored / len(evolution.population):.0%} scored")
+            self._draw(f"gen {evolution.generation}/{evolution.generations}", figures)
 
     def on_phase(self, evolution: Evolution) -> None:
         """Show which work begins; a log names only the work after the last generation."""
@@ -151,9 +155,10 @@ class ProgressBar(Callback):
             each = (now - self._begun) / (evolution.generation + 1 - self._first)
         self._place = f"gen {evolution.generation}/{evolution.generations}"
         left = (evolution.generations - evolution.generation) * each
-        self._figures = [f"{_clock_time(left)} left", f"best {evolution.best_value:.4f}"]
+        self._figures = [f"{_clock_time(left)} left"]
         if "val_error" in row:
             self._figures.append(f"val {row['val_error']:.3f}")
+        self._figures.append(f"best {self._fitness} {evolution.best_value:.4g}")
         if "sigma" in row:
             self._figures.append(f"sigma {row['sigma']:.3g}")
         self._figures.append(f"{row['nevals'] / evolution.seconds:.0f} eval/s")
@@ -174,6 +179,14 @@ class ProgressBar(Callback):
             self._close()
 
 
+def _fitness_name(evolution: Evolution) -> str:
+    """Return the name of the first fitness value: "error", "loss", or "fitness" if it is of another kind."""
+    problem = Traits(getattr(evolution.toolbox, "evaluate", None)).problem
+    if problem is None or problem.weights[0] > 0:
+        return "fitness"
+    return "error" if problem.objectives[0].kind == "error" else "loss"
+
+
 def _clock_time(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{seconds / 3600:.1f} h"

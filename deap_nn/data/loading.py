@@ -91,7 +91,13 @@ def load_dataset(name: str = "auto", path: str | os.PathLike[str] | None = None)
         "mnist5k": _load_mnist5k,
         "fashion-mnist": _load_fashion_mnist,
     }
-    found = loaders[name]() if path is None else _load_path(name, str(Path(path).absolute()))
+    try:
+        found = loaders[name]() if path is None else _load_path(name, str(Path(path).absolute()))
+    except DataError as error:
+        if path is not None:
+            raise
+        instead = "use the data set mnist5k (no download) or a file (--data FILE, path=FILE)"
+        raise DataError(f"{error}; {instead}") from error
     registry.mark_loaded(found)
     return found
 

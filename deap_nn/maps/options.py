@@ -17,10 +17,10 @@ MAP_OPTIONS = ("map", "workers", "scheduler")
 def add_map_options(parser: Parser) -> None:
     """Add ``--map``, ``--workers`` and ``--scheduler``."""
     add = parser.groups["speed"].add_argument
-    add("--map", choices=MAPS, help="distributes the work (default: scoop under python -m scoop, else serial)")
-    started = f"{', '.join(maps_taking('workers'))}: worker processes on this host (default: one per processor)"
+    add("--map", choices=MAPS, help="distributes the work [scoop under SCOOP, else serial]")
+    started = f"{', '.join(maps_taking('workers'))}: local workers [one per core]"
     add("--workers", type=integer(1), metavar="N", help=started)
-    joined = f"{', '.join(maps_taking('address'))}: address of a running cluster (default: start one)"
+    joined = f"{', '.join(maps_taking('address'))}: address of a running cluster [start one]"
     add("--scheduler", metavar="ADDRESS", help=joined)
 
 

@@ -20,11 +20,12 @@ GROUPS = ("run", "algorithm", "data", "output", "speed")
 """The groups of options in ``--help``, in their order; a group without options is not shown."""
 
 
-class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+class _Formatter(argparse.HelpFormatter):
     """Add each option's default to its help, if argparse has one, and keep the lines of the examples."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False) else super()._get_help_string(action)
+        given = action.default in (None, False, argparse.SUPPRESS) or "[" in (action.help or "")
+        return action.help if given else f"{action.help} [%(default)s]"
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return text if "\n" in text else super()._fill_text(text, width, indent)
@@ -49,7 +50,11 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, description: str, *examples: str) -> None:
         shown = "\n  ".join(("examples:", *examples)) if examples else None
         super().__init__(
-            _program(), description=description, epilog=shown, allow_abbrev=False, formatter_class=_Formatter
+            _program(),
+            description=f"{description} Defaults are in brackets.",
+            epilog=shown,
+            allow_abbrev=False,
+            formatter_class=_Formatter,
         )
         self.groups = {name: self.add_argument_group(name) for name in GROUPS}
 

@@ -25,10 +25,10 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.groups["run"].add_argument("folders", metavar="DIR", nargs="+", help="folder of a run; several are compared")
     add = parser.groups["output"].add_argument
-    add("--output", metavar="FILE", help="page that compares several runs (default: comparison.html)")
-    port = "show the run at this port of the host; 0: any free port (default: write files only)"
+    add("--output", metavar="FILE", help="page that compares runs [comparison.html, current folder]")
+    port = "show the run at this port, 0: any free one [files only]"
     add("--serve", type=integer(0, 65535), metavar="PORT", help=port)
-    add("--host", metavar="ADDRESS", help="address at which --serve listens (default: 127.0.0.1, only this host)")
+    add("--host", metavar="ADDRESS", help="address at which --serve listens [127.0.0.1, this host only]")
     options = parser.parse_args()
     several = len(options.folders) > 1
     if options.serve is None and options.host is not None:

@@ -235,7 +235,7 @@ def test_progress_is_reported_while_a_generation_is_scored(monkeypatch):
 
     evolve(members(4), plain_toolbox(), 1, seed=1, callbacks=[Watch(), ProgressBar(screen)])
     assert called == [(generation, scored) for generation in (0, 1) for scored in (1, 2, 3, 4)]
-    assert "gen 1/1 75% |" in screen.text
+    assert re.search(r"gen 1/1 \|[^\r]*, 75% scored", screen.text)
 
 
 def test_a_callback_that_raises_ends_the_run_after_on_end():
@@ -435,36 +435,53 @@ def test_progress_is_a_bar_on_a_terminal(toolbox):
     assert screen.text.count("\n") == 1
 
 
-@pytest.mark.parametrize("columns", [80, 120])
-def test_a_bar_has_twenty_cells_and_whole_figures(columns):
+@pytest.mark.parametrize(("columns", "most"), [(80, 900), (80, 2_000), (120, 2_000)])
+def test_a_bar_has_twenty_cells_and_whole_figures(columns, most):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, columns, 0, 0))
     row = {"nevals": 2_000, "val_error": 0.123, "sigma": 0.000123}
-    state = SimpleNamespace(generations=2_000, generation=0, scored=1_999, population=range(2_000), last=False, row=row)
+    state = SimpleNamespace(generations=most, generation=0, scored=1_999, population=range(2_000), last=False, row=row)
     state.seconds, state.best_value, state.phase = 9.5, 12.3456, "scoring the candidates"
+    problem = SimpleNamespace(objectives=[SimpleNamespace(kind="loss")], weights=(-1.0,))
+    state.toolbox = SimpleNamespace(evaluate=SimpleNamespace(problem=problem))
     with open(theirs, "w") as screen:
         bar = ProgressBar(screen)
         bar.on_start(state)
-        for state.generation in (0, 1_234, 2_000):
+        for state.generation in (0, 234, most):
             for method in ("on_progress", "on_phase", "on_generation"):
-                state.last = state.generation == 2_000
+                state.last = state.generation == most
                 getattr(bar, method)(state)
         bar.on_end(state)
         text = ""
-        while "gen 2000/2000 |" not in text or text[-1] != "\n":
+        while f"gen {most}/{most} |" not in text or text[-1] != "\n":
             text += os.read(ours, 65_536).decode()
     os.close(ours)
     lines = [line.strip() for line in re.split("[\r\n]", text) if line.strip()]
-    whole = r"\d+:\d+ left|best 12\.3456|val 0\.123|sigma 0\.000123|211 eval/s"
+    whole = r"\d:\d\d left|\d\.\d h left|val 0\.123|best loss 12\.35|100% scored|sigma 0\.000123|211 eval/s"
     for line in lines:
         work, cells, figures = line.split("|")
-        assert re.fullmatch(r"compiling|gen \d+/2000( 100%)?|scoring the candidates", work.strip())
+        assert re.fullmatch(rf"compiling|gen \d+/{most}|scoring the candidates", work.strip())
         assert len(cells) >= 20
         assert len(line) < columns
         assert re.fullmatch(rf" \d\d:\d\d(, ({whole}))*", figures)
-    assert any("left, best 12.3456, val 0.123" in line for line in lines)
+    assert any("left, val 0.123" in line for line in lines)
+    assert any("left, val 0.123, best loss 12.35" in line for line in lines) == ((columns, most) != (80, 2_000))
+    assert any(line.endswith(" 100% scored") for line in lines)
     assert any(line.startswith("scoring the candidates |") for line in lines)
     assert any("eval/s" in line for line in lines) == (columns == 120)
+
+
+@pytest.mark.parametrize(
+    ("fitness", "weight", "name"), [("error", -1, "error"), ("cross_entropy", -1, "loss"), ("metric", 1, "fitness")]
+)
+def test_progress_names_the_best_fitness_by_its_kind(fitness, weight, name):
+    problem = SimpleNamespace(objectives=[SimpleNamespace(kind=fitness)], weights=(weight,))
+    toolbox = SimpleNamespace(evaluate=SimpleNamespace(problem=problem))
+    state = SimpleNamespace(generations=1, generation=1, seconds=1.0, best_value=0.25, row={"nevals": 9}, last=True)
+    state.toolbox, bar = toolbox, ProgressBar(screen := Screen(terminal=False))
+    bar.on_start(state)
+    bar.on_generation(state)
+    assert screen.text == f"gen 1/1: 0:00 left, best {name} 0.25, 9 eval/s\n"
 
 
 def test_a_long_run_s_hint_is_printed_once_and_a_short_one_s_never():
@@ -473,6 +490,7 @@ def test_a_long_run_s_hint_is_printed_once_and_a_short_one_s_never():
             screen = Screen(terminal=terminal)
             bar = ProgressBar(screen, hint="watch it")
             state = SimpleNamespace(generations=300, seconds=seconds, best_value=1.0, row={"nevals": 9}, last=False)
+            state.toolbox = None
             bar.on_start(state)
             for state.generation in range(4):
                 bar.on_generation(state)

@@ -58,9 +58,9 @@ def test_the_help_has_the_values_of_the_presets_that_use_them():
     parser = Parser("")
     add_settings(parser)
     said = {action.dest: action.help for action in parser._actions}
-    assert said["pressure"] == "selection pressure of linear ranking (default: ga 1.5, article 2.0)"
-    assert said["scale"].endswith("(default: ga fan_in, es fan_in, article none)")
-    assert said["sampling"].endswith("(default: es independent)")
-    assert said["mates"].endswith("(default: ga 4, article 2; 2 with --indpb or another --crossover)")
+    assert said["pressure"] == "pressure of linear ranking, 1 to 2 [1.5, article 2.0]"
+    assert said["scale"].endswith(" [fan_in, article none]")
+    assert said["sampling"].endswith(" [independent]")
+    assert said["mates"].endswith(" [4, article 2]")
     assert "{" not in "".join(said.values())
     assert [name for name in SETTINGS if name in NAMES] == list(NAMES)

@@ -78,6 +78,15 @@ def test_auto_says_why_it_takes_mnist5k():
     assert "could not be downloaded" in dataset.note
 
 
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+def test_without_a_network_the_error_names_other_data(name):
+    with pytest.raises(
+        DataError, match=r"downloaded: .*; use the data set mnist5k \(no download\) or a file \(--data FILE"
+    ):
+        load_dataset(name)
+    assert "use the" not in load_dataset("auto").note  # it does
+
+
 def test_auto_takes_mnist5k_where_the_cache_cannot_be_entered(monkeypatch):
     def denied(path):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
@@ -88,7 +97,7 @@ def test_auto_takes_mnist5k_where_the_cache_cannot_be_entered(monkeypatch):
         load_dataset("mnist")
     monkeypatch.delenv("KERAS_HOME")
     monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
-    with pytest.raises(DataError, match=r"^Keras' cache cannot be entered: no home$"):
+    with pytest.raises(DataError, match=r"^Keras' cache cannot be entered: no home; use the data set mnist5k "):
         load_dataset("fashion-mnist")
 
 

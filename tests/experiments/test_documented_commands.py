@@ -70,7 +70,17 @@ def test_help_has_each_option_in_a_group_with_its_default(help_of, name):
     entries = [entry for group in groups.values() for entry in re.split(r"^  (?=-)", group, flags=re.M)[1:]]
     assert len(entries) == len(set(re.findall(r"(?<=^  )-\S+", text, re.M))) - 1
     for entry in entries:
-        assert re.search(r"\((default: .+|required)\)$", entry.strip()), entry
+        assert re.search(r"(\[.+\]|\(required\))$", entry.strip()), entry
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_on_80_columns_each_option_has_one_line_of_help(help_of, name, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    command = [ROOT / "experiments" / f"{name}.py"] if name not in MODULES else ["-m", f"deap_nn.{name}"]
+    narrow, wide = (
+        text.partition("\nrun:\n")[2] for text in (run_here(*command, "--help", cwd=tmp_path).stdout, help_of[name])
+    )
+    assert narrow == wide != ""  # no text is broken
 
 
 @pytest.mark.parametrize("name", GROUPED)

@@ -504,8 +504,8 @@ def test_help_explains_every_option_with_its_default(run):
     ]
     assert examples == ["deap_nn.launch"] * 3 + ["scoop"]
     text = " ".join(answer.stdout.split())
-    assert "(default: 150)" in text
-    assert "(default: ga cross_entropy, es cross_entropy, article error)" in text
+    assert "[150]" in text
+    assert "[cross_entropy, article error]" in text
     assert "None" not in text
     assert run("-m", "scoop", "-n", 2, MNIST, "--help").stdout == answer.stdout
 

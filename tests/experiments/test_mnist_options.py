@@ -4,6 +4,7 @@ import contextlib
 import csv
 import importlib
 import json
+import re
 import shutil
 import sys
 
@@ -254,6 +255,10 @@ def test_a_run_resumes(place, here, tmp_path):
     assert answer.returncode == 0, answer.stderr
     assert rows(copy)[:4] == rows(place / "base")
     assert len(rows(copy)) == 5
+    former = f"{status(place / 'base')['test_error']:.4g} at generation 3"
+    assert f"\ntest error before the resume: {former}; compare validation errors\n" in answer.stdout
+    assert here(MNIST, "--resume", copy, "--generations", 5, "--no-progress", cwd=place).returncode == 0
+    assert re.fullmatch(rf"{former}, 0\.\d+ at generation 4", status(copy)["tested_before"])
 
 
 @walked("--force", "--regardless")

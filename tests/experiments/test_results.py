@@ -111,7 +111,7 @@ def test_errors_on_training_digits_are_those_of_the_network_that_is_kept(here, s
     (study / "runs.csv").write_text("\n".join(rows) + "\n")
     assert here(RESULTS, "--take", study, "--page", tmp_path / "page.md").returncode == 0
     lines = [line.strip("| ").split(" | ") for line in (tmp_path / "page.md").read_text().splitlines()]
-    assert lines[2] == ["setting", "seeds", "training error", "validation error", "test error", "p"]
+    assert lines[2] == ["setting", "seeds", "training error", "validation error", "test error", "p (Holm)"]
     assert lines[4][:3] == ["b", "5", "0.2000 (0.2000 to 0.2000)"]
     assert lines[5][:3] == ["a", "5", "0.3000 (0.3000 to 0.3000)"]
 
@@ -204,6 +204,17 @@ def test_the_tables_of_the_pages_are_those_of_their_files():
         assert (KEPT / f"{name}.png").exists()
 
 
+def test_a_table_shows_the_options_of_settings_that_have_several_names():
+    options_in = runpy.run_path(str(RESULTS))["tables"].__globals__["options_in"]
+    found = {study: options_in(study) for study in ("baselines", "crossover-mlp-300", "population-mlp", "overfitting")}
+    assert found["baselines"]["default"] == found["crossover-mlp-300"]["mean"] == "`--preset es`"
+    assert found["baselines"]["four-parents"] == found["crossover-mlp-300"]["scanning-4"] == "`--preset mask --mates 4`"
+    assert found["baselines"]["adam"] == "`--method adam --rate 0.0006`"  # that of the others is no option of it
+    assert found["population-mlp"]["mask-50"] == "`--preset mask --population 50 --generations 1200`"
+    assert found["overfitting"]["adam"] == "`--method adam --generations 1000`"
+    assert options_in("no-study") == {}
+
+
 def test_results_are_in_a_table_with_their_costs(tmp_path):
     kept = tmp_path / "page"
     kept.mkdir()
@@ -274,10 +285,10 @@ def test_the_first_table_has_the_algorithms_beside_gradients_and_the_articles_fi
         "`--preset article`",
     )
     assert all(name.startswith(first) for name, first in zip(names, firsts, strict=False))
-    assert names[len(firsts)] == "the article's own figure"
+    assert names[len(firsts)] == (article := "the article's own figure, its data split unknown")
     assert any("eaSimple" in name for name in names)
     figures = {row[0]: row[2:4] for row in rows[2:]}
-    assert figures.pop("the article's own figure") == ["-", ""]
+    assert figures.pop(article) == ["-", ""]
     assert {shown for shown, _ in figures.values()} == {"0.200 (0.100 to 0.400)"}
     assert figures["Adam"][1] == figures["`--preset es`, the 784-64-10 network"][1] == "float32"
     assert figures["`--preset article`"][1] == figures["`--preset es`, Fashion-MNIST"][1] == "bf16"
@@ -308,7 +319,8 @@ def test_what_is_scored_in_bfloat16_is_marked_where_not_all_is_in_float32(tmp_pa
     made = dict(runpy.run_path(str(RESULTS))["tables"](text, tmp_path))
     rows = [line.strip("| ").split(" | ") for line in made[kind, "baselines"].splitlines()]
     assert rows[0][2] == "fitness in"
-    assert [(row[0], row[2]) for row in rows[2:]] == [("adam", "float32"), ("article", "bf16")]
+    told = {"reached": [": `--method adam --rate 0.0006`", ": `--preset article`"], "study": ["", ""]}[kind]
+    assert [(row[0], row[2]) for row in rows[2:]] == [(f"adam{told[0]}", "float32"), (f"article{told[1]}", "bf16")]
     assert "fitness in" not in made[kind, "loops-mlp"]
 
 

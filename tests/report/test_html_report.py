@@ -88,6 +88,14 @@ def test_nothing_is_loaded_from_elsewhere(finished_run):
     assert not named
 
 
+def test_without_javascript_the_page_names_files_that_the_run_has(finished_run):
+    (said,) = re.findall(r"<noscript>(.*)</noscript>", (finished_run / "report.html").read_text())
+    named = re.findall(r"\w+\.(?:csv|json|png)", said)
+    assert len(named) == 5
+    for name in named:
+        assert (finished_run / name).is_file()
+
+
 def test_no_name_gets_out_of_its_place(tmp_path):
     folder = bare(tmp_path / "run", CONFIG | {"model": HOSTILE, "data": {"name": HOSTILE}})
     (folder / "status.json").write_text(json.dumps({"state": HOSTILE, "error": HOSTILE}))
