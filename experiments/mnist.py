@@ -242,12 +242,14 @@ def save_result(
     directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str, *, size: int | None = None
 ) -> None:
     """Write the best candidate with its errors and its predictions, and the pictures."""
+    from deap_nn.problems.measures import network_weights
     from deap_nn.report.figures import draw_run
 
     directory.enter("saving the result")
     status = {"validation_error": readouts.validation_error, "generation": readouts.generation}
     directory.tell(**status, readout=readouts.readout, **readouts.vote)
-    directory.write_weights(layout_names(toolbox.layout, readouts.individual))
+    weights = network_weights(toolbox.problem, readouts.individual)
+    directory.write_weights(layout_names(toolbox.layout, weights))
     directory.write_model(toolbox.to_model(readouts.individual))
     write_answers(directory.path / ANSWERS_FILE, toolbox, readouts.individual, size=size)
     directory.enter("drawing")

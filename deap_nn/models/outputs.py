@@ -121,6 +121,25 @@ def answering_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
             yield from answering_layers(layer)
 
 
+def tried_outputs(model: keras.Model, inputs: Any) -> Any:
+    """Return the model's outputs for some inputs; ValueError, in one line, if it does not take them."""
+    weights, state = ([v.value for v in some] for some in (model.trainable_variables, model.non_trainable_variables))
+    try:
+        return answers_of(model, weights, state, inputs)
+    except Exception as error:
+        raise ValueError(f"model {model.name!r} does not take x: {reason_of(error)}") from error
+
+
+def logit_flags(given: bool | Sequence[bool] | None, model: keras.Model, outputs: Sequence[Any]) -> tuple[bool, ...]:
+    """Return for each output whether it is logits: as given, or as `answers_with_logits` finds; check the argument."""
+    if given is None:
+        return tuple(answers_with_logits(model, i, output) for i, output in enumerate(outputs))
+    flags = (given,) * len(outputs) if isinstance(given, bool) else tuple(given)
+    if len(flags) != len(outputs) or not all(isinstance(flag, bool) for flag in flags):
+        raise ValueError(f"from_logits must be True or False for each of {len(outputs)} outputs, got {given!r}")
+    return flags
+
+
 class _KeptWeights(keras.StatelessScope):  # type: ignore[misc]  # Keras is not typed
     """A scope in which no variable of a model changes, and layers read the original values of the kept variables."""
 

@@ -49,6 +49,8 @@ class Problem:
     images : bool
         Whether the data are a `Dataset` of images. Images are reshaped to the network's only input, and bytes are
         divided by 255.
+    centred : bool
+        Whether the fitness is that of the network with centred layers, as `KerasProblem` takes it.
     """
 
     model: ModelReference
@@ -64,6 +66,7 @@ class Problem:
     device: Literal["cpu", "gpu"] = "cpu"
     batch_generations: int = 1
     images: bool = False
+    centred: bool = False
 
     @property
     def measure(self) -> Objective:
