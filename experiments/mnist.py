@@ -144,6 +144,7 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
         **{f"{name}_sha256": digest_of(chosen[name]) for name in FILES if chosen[name] is not None},
         "algorithm": describe_algorithm(toolbox, options.population),
         "init": SETTINGS[options.preset]["init"],
+        "centred_layers": toolbox.problem.centred_layers,
         "boosted": getattr(getattr(toolbox, "select", None), "keywords", {}).get("boosted"),
         "cxpb": 1.0,
         "mutpb": 1.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -30,9 +31,11 @@ def centred_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """
     if type(model).__name__ not in ("Sequential", "Functional"):
         return []
+    graph = getattr(model, "_functional", model)
+    calls = Counter(id(node.operation) for nodes in graph._nodes_by_depth.values() for node in nodes)
     found: list[keras.layers.Layer] = []
     for layer in model.layers:
-        if len(layer._inbound_nodes) != 1:
+        if calls[id(layer)] != 1:
             continue
         if isinstance(layer, keras.Model):
             found += centred_layers(layer)

@@ -39,7 +39,7 @@ def checked_weights(weights: Sequence[ArrayLike], layout: Layout, argument: str)
         raise TypeError(f"{argument} must hold a matrix for each of {layout.names}, got {type(weights).__name__}")
     if any(np.iscomplexobj(matrix) for matrix in weights):
         raise ValueError(f"{argument} must be real numbers")
-    matrices = [np.array(matrix, dtype=np.float32) for matrix in weights]
+    matrices = [np.asarray(matrix, dtype=np.float32).copy() for matrix in weights]
     shapes = tuple(matrix.shape for matrix in matrices)
     if shapes != layout.shapes and _has_in_order(shapes, layout.shapes):
         raise ValueError(

@@ -74,6 +74,14 @@ class Problem:
         return MISREAD if self.images else self.objectives[0]
 
     @property
+    def centred_layers(self) -> list[str]:
+        """The names of the layers that are centred."""
+        from deap_nn.models.layers import centred_layers
+        from deap_nn.models.reference import model_of
+
+        return [layer.name for layer in centred_layers(model_of(self.model))] if self.centred else []
+
+    @property
     def fitness(self) -> FitnessName | None:
         """The objective that an `ErrorScaled` sigma can follow, "error" or "cross_entropy", or None."""
         if len(self.objectives) != 1:
