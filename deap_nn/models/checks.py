@@ -45,8 +45,8 @@ def check_centred(reference: ModelReference) -> None:
     """Raise ValueError if no layer of a model can be centred."""
     if reference.held or not centred_layers(model_of(reference)):
         raise ValueError(
-            "centred needs a sequential or functional model that can be built again, with a Dense or Conv layer that "
-            "has a bias which evolves and is called once"
+            "centred needs a sequential or functional model that can be built again, with a Dense layer that is "
+            "called once and has a bias that evolves"
         )
 
 

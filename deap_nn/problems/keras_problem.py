@@ -90,9 +90,9 @@ class KerasProblem:
     precision : {"float32", "bfloat16"}
         The arithmetic of the fitness, as in `make_toolbox`; "bfloat16" needs a model that can be rebuilt.
     centred : bool
-        Score with centred layers: dense and convolutional layers subtract from their outputs the mean over the
-        mini-batch, see `centring`. `to_model` and all scores on other samples have the means over 1,000 training
-        samples in the biases, so that the model itself does not change. Models must be sequential or functional.
+        Score with centred layers: dense layers subtract from their outputs the mean over the mini-batch. `to_model` and
+        all scores on other samples have the means over 1,000 training samples in the biases, so that the model itself
+        does not change. Models must be sequential or functional.
 
     Raises
     ------

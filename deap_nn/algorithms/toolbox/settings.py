@@ -161,7 +161,7 @@ TABLE = (
     Setting(
         "centred",
         "algorithm",
-        "score with each layer's outputs centred on the mini-batch",
+        "score with the outputs of dense layers centred on the mini-batch",
         {"metavar": "{yes,no}", "type": yes_or_no},
         (False, False, False),
         before=False,
