@@ -39,7 +39,7 @@ MOVED: dict[str, list[str]] = {
         "operators.adaptation.selections",
     ],
     "algorithm_names": ["operators.describe"],
-    "answers": ["models.outputs", "models.bfloat16"],
+    "answers": ["models.outputs", "models.layers"],
     "broker_sockets": ["maps.scoop.sockets"],
     "callbacks.readouts": ["callbacks.candidates"],
     "charts": ["report.style"],

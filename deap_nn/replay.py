@@ -161,7 +161,9 @@ def main() -> int:
     if output.suffix == ".keras":
         write_with(output, toolbox.to_model(member).save)
     else:
-        weights = layout_names(toolbox.layout, member)
+        from deap_nn.problems.measures import network_weights
+
+        weights = layout_names(toolbox.layout, network_weights(toolbox.problem, member))
         write_with(output, lambda partial: np.savez(partial, allow_pickle=False, **weights))
     status, named, scored = 0, "mean of the parents", f"fitness {fitness:.6g}"
     if not options.mean:

@@ -145,6 +145,7 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
         **{f"{name}_sha256": digest_of(chosen[name]) for name in FILES if chosen[name] is not None},
         "algorithm": describe_algorithm(toolbox, options.population),
         "init": SETTINGS[options.preset]["init"],
+        "centred_layers": toolbox.problem.centred_layers,
         "boosted": getattr(getattr(toolbox, "select", None), "keywords", {}).get("boosted"),
         "cxpb": 1.0,
         "mutpb": 1.0,
@@ -243,12 +244,14 @@ def save_result(
     directory: RunDirectory, toolbox: Toolbox, candidates: Candidates, fitness: str, *, size: int | None = None
 ) -> None:
     """Write the best candidate with its errors and its predictions, and the pictures."""
+    from deap_nn.problems.measures import network_weights
     from deap_nn.report.figures import draw_run
 
     directory.enter("saving the result")
     status = {"validation_error": candidates.validation_error, "generation": candidates.generation}
     directory.tell(**status, readout=candidates.kind, **candidates.ensemble_scores)
-    directory.write_weights(layout_names(toolbox.layout, candidates.individual))
+    weights = network_weights(toolbox.problem, candidates.individual)
+    directory.write_weights(layout_names(toolbox.layout, weights))
     directory.write_model(toolbox.to_model(candidates.individual))
     write_predictions(directory.path / PREDICTIONS_FILE, toolbox, candidates.individual, size=size)
     directory.enter("drawing")

@@ -97,6 +97,16 @@ class Evolution:
         return dict(zip(layout.names, layout.views(np.asarray(self.look(self.best))), strict=True))
 
     @property
+    def network_weights(self) -> dict[str, Matrix]:
+        """The matrices of the best member's Keras model: `best_weights`, with other biases if layers are centred."""
+        problem = Registered.read(self.toolbox).problem
+        if problem is None or not problem.centred or not isinstance(self.best, WeightList):
+            return self.best_weights
+        from deap_nn.problems.measures import network_weights
+
+        return dict(zip(self.best_weights, network_weights(problem, self.best), strict=True))
+
+    @property
     def best_value(self) -> float:
         """The best member's first fitness value, or the lowest of the generation if its fitness is not valid."""
         values = self.best.fitness.values

@@ -99,7 +99,7 @@ class MLflowLogger(Callback):
         if self.run_id is None:
             return  # the run ended before its first row, or before `restore`
         run = self.run_id
-        weights = evolution.best_weights
+        weights = evolution.network_weights
         if weights:
             with tempfile.TemporaryDirectory() as folder:
                 np.savez(Path(folder, "best.npz"), allow_pickle=False, **weights)

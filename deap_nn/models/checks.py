@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_nn.models.layers import centred_layers
 from deap_nn.models.outputs import is_logits, outputs_alike
 from deap_nn.models.reference import ModelReference, model_of
 from deap_nn.models.state import draws
@@ -38,6 +39,15 @@ def scales_or_looks_up(model: keras.Model) -> bool:
     parts = [part for layer in model._flatten_layers() for part in (layer, *getattr(layer, "operations", ()))]
     kinds = {type(part) for part in parts}
     return any(kind.__name__ in FOR_WHOLE_NUMBERS or not kind.__module__.startswith("keras.") for kind in kinds)
+
+
+def check_centred(reference: ModelReference) -> None:
+    """Raise ValueError if no layer of a model can be centred."""
+    if reference.held or not centred_layers(model_of(reference)):
+        raise ValueError(
+            "centred needs a sequential or functional model that can be built again, with a Dense layer that is "
+            "called once and has a bias that evolves"
+        )
 
 
 def check_alike(reference: ModelReference, model: keras.Model, samples: NDArray[Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -119,6 +119,33 @@ def output_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
             yield layer
         if isinstance(layer, keras.Model):
             yield from output_layers(layer)
+
+
+def tried_outputs(model: keras.Model, inputs: Any) -> Any:
+    """Return the model's outputs for some inputs; ValueError, in one line, if it does not take them."""
+    weights, state = ([v.value for v in some] for some in (model.trainable_variables, model.non_trainable_variables))
+    try:
+        return outputs_of(model, weights, state, inputs)
+    except Exception as error:
+        raise ValueError(f"model {model.name!r} does not take x: {reason_of(error)}") from error
+
+
+def output_names(model: keras.Model, structure: Any, count: int) -> list[str]:
+    """Return the names of a model's outputs: its own, or the keys of the dictionary that it returns, or numbers."""
+    if isinstance(structure, Mapping) and len(structure) == count:
+        return sorted(structure)
+    names = list(getattr(model, "output_names", None) or ())
+    return names if len(names) == count else [f"output_{i}" for i in range(count)]
+
+
+def logit_flags(given: bool | Sequence[bool] | None, model: keras.Model, outputs: Sequence[Any]) -> tuple[bool, ...]:
+    """Return for each output whether it is logits: as given, or as `is_logits` finds; check the argument."""
+    if given is None:
+        return tuple(is_logits(model, i, output) for i, output in enumerate(outputs))
+    flags = (given,) * len(outputs) if isinstance(given, bool) else tuple(given)
+    if len(flags) != len(outputs) or not all(isinstance(flag, bool) for flag in flags):
+        raise ValueError(f"from_logits must be True or False for each of {len(outputs)} outputs, got {given!r}")
+    return flags
 
 
 class _KeptWeights(keras.StatelessScope):  # type: ignore[misc]  # Keras is not typed

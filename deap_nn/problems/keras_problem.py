@@ -89,6 +89,10 @@ class KerasProblem:
         frequencies. It applies to the training samples only, and cannot be given with `sample_weight`.
     precision : {"float32", "bfloat16"}
         The arithmetic of the fitness, as in `make_toolbox`; "bfloat16" needs a model that can be rebuilt.
+    centred : bool
+        Score with centred layers: dense layers subtract from their outputs the mean over the mini-batch. `to_model` and
+        all scores on other samples have the means over 1,000 training samples in the biases, so that the model itself
+        does not change. Models must be sequential or functional.
 
     Raises
     ------
@@ -124,6 +128,7 @@ class KerasProblem:
         sample_weight: Nest = None,
         class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",
+        centred: bool = False,
     ) -> None:
         from deap_nn.data.registry import forget
         from deap_nn.models.reference import release
@@ -135,7 +140,7 @@ class KerasProblem:
             raise ValueError(f"validation_split must be at least 0 and below 1, got {validation_split!r}")
         if precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
-        self.precision = precision
+        self.precision, self.centred = precision, centred
         self.samples = split_samples(
             x,
             y,
@@ -157,6 +162,8 @@ class KerasProblem:
 
     def _fit(self, model: keras.Model, loss: Any, from_logits: bool | Sequence[bool] | None) -> list[NDArray[Any]]:
         """Set the model and the objectives, raise if they do not fit the samples, and return a few outputs."""
+        from deap_nn.models.checks import check_centred
+        from deap_nn.models.outputs import logit_flags, output_names, tried_outputs
         from deap_nn.models.reference import check_model, layout_of, reference_of
         from deap_nn.models.tensorflow import keras
         from deap_nn.problems.objectives import asks_for_logits, check_targets, check_weighted, objective_of
@@ -164,21 +171,23 @@ class KerasProblem:
         inputs, targets = self.samples.halves("train")
         few = packed(self.samples.inputs, [array[:SAMPLE] for array in inputs])
         check_model(model)
-        structure = _outputs(model, few)
+        structure = tried_outputs(model, few)
         outputs = [np.asarray(output) for output in keras.tree.flatten(structure)]
         self.reference = reference_of(model, few)
         if self.reference.held and self.precision != "float32":
             raise ValueError(
                 f"precision={self.precision!r} needs a model that can be built again from its configuration"
             )
-        names = _output_names(model, structure, len(outputs))
+        if self.centred:
+            check_centred(self.reference)
+        names = output_names(model, structure, len(outputs))
         self.loss = loss = _compiled_loss(model, names) if loss is None else loss
         given = list(loss) if isinstance(loss, list | tuple) else [loss]
         if not given:
             raise ValueError("loss must name at least one objective")
         self.objectives = tuple(objective_of(one, names, "loss") for one in given)
         check_weighted(self.objectives if self.samples.weighted else ())
-        self.from_logits = _logit_flags(from_logits, model, outputs)
+        self.from_logits = logit_flags(from_logits, model, outputs)
         if from_logits is not None and not any(map(asks_for_logits, self.objectives)):
             raise ValueError("from_logits is for 'error' and 'cross_entropy': set it in a Keras loss or metric")
         self.pairs = tuple(range(len(outputs)))
@@ -246,14 +255,25 @@ class KerasProblem:
         """
         from deap_nn.models.reference import trained_model
 
-        return trained_model(self.reference, individual)
+        return trained_model(self.reference, self._network(individual))
 
     def assign(self, individual: WeightList, model: keras.Model) -> keras.Model:
         """Assign an individual's weights to a model with the same weight shapes, and return the model."""
         from deap_nn.models.reference import assign_weights
 
-        assign_weights(model, individual)
+        assign_weights(model, self._network(individual))
         return model
+
+    def _network(self, individual: WeightList) -> Sequence[Any]:
+        """Return the weights with which the model itself has an individual's outputs."""
+        if not self.centred:
+            return individual
+        from deap_nn.models.layers import with_means
+        from deap_nn.models.reference import model_of
+        from deap_nn.problems.scorer import samples_for_means
+
+        inputs = packed(self.samples.inputs, samples_for_means(self.samples))
+        return with_means(model_of(self.reference), individual, inputs)
 
     def recalibrate(self, model: keras.Model, *, batch_size: int = 256) -> keras.Model:
         """Estimate the statistics of a model's BatchNormalization layers from the training inputs, and return it.
@@ -279,17 +299,6 @@ class KerasProblem:
             (packed(self.samples.inputs, [array[start : start + batch_size] for array in arrays]) for start in starts),
         )
         return model
-
-
-def _outputs(model: keras.Model, inputs: Nest) -> Nest:
-    """Return the model's outputs for some inputs; ValueError, in one line, if it does not take them."""
-    from deap_nn.models.outputs import outputs_of, reason_of
-
-    weights, state = ([v.value for v in some] for some in (model.trainable_variables, model.non_trainable_variables))
-    try:
-        return outputs_of(model, weights, state, inputs)
-    except Exception as error:
-        raise ValueError(f"model {model.name!r} does not take x: {reason_of(error)}") from error
 
 
 def _compiled_loss(model: keras.Model, names: Sequence[str]) -> Any:
@@ -323,13 +332,6 @@ def _as_keras_calls(loss: Any) -> Any:
     return CompiledFunction(loss)
 
 
-def _output_names(model: keras.Model, structure: Nest, count: int) -> list[str]:
-    if isinstance(structure, Mapping) and len(structure) == count:
-        return sorted(structure)
-    names = list(getattr(model, "output_names", None) or ())
-    return names if len(names) == count else [f"output_{i}" for i in range(count)]
-
-
 def _pairs(structure: Nest, names: Sequence[str], targets: Nest, count: int) -> tuple[int, ...]:
     """Return the index of each output's target: by name if targets have names, else by position."""
     if count != len(names):
@@ -341,14 +343,3 @@ def _pairs(structure: Nest, names: Sequence[str], targets: Nest, count: int) -> 
     if isinstance(structure, Mapping) and count > 1:
         raise ValueError(f"y must be a dictionary of the outputs {', '.join(names)}")
     return tuple(range(count))
-
-
-def _logit_flags(given: bool | Sequence[bool] | None, model: keras.Model, outputs: Sequence[Any]) -> tuple[bool, ...]:
-    from deap_nn.models.outputs import is_logits
-
-    if given is None:
-        return tuple(is_logits(model, i, output) for i, output in enumerate(outputs))
-    flags = (given,) * len(outputs) if isinstance(given, bool) else tuple(given)
-    if len(flags) != len(outputs) or not all(isinstance(flag, bool) for flag in flags):
-        raise ValueError(f"from_logits must be True or False for each of {len(outputs)} outputs, got {given!r}")
-    return flags

@@ -149,7 +149,12 @@ class ToModel(OnProblem):
 
     def __call__(self, individual: WeightList) -> keras.Model:
         """Return a new model; its predictions are the outputs that were scored."""
-        return trained_model(self.problem.model, individual)
+        return trained_model(self.problem.model, network_weights(self.problem, individual))
+
+
+def network_weights(problem: Problem | None, individual: WeightList) -> WeightList:
+    """Return the weights with which the model itself has an individual's outputs: other biases, if it is centred."""
+    return individual if problem is None or not problem.centred else scorer(problem).network(individual)
 
 
 def joined(outputs: Iterable[Any]) -> list[NDArray[np.float32]]:

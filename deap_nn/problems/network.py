@@ -15,7 +15,7 @@ import numpy as np
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.data.registry import DataReference
 from deap_nn.data.samples import packed
-from deap_nn.models.bfloat16 import take_rounded
+from deap_nn.models.layers import centred_layers, centring, take_rounded
 from deap_nn.models.outputs import as_float32, outputs_of, with_logits
 from deap_nn.models.reference import ModelReference, layout_of, model_of
 from deap_nn.models.tensorflow import keras, tf
@@ -83,6 +83,8 @@ class Network:
         is_exact = problem.precision == "float32"
         quick = self.model if is_exact else model_of(problem.model, precision=problem.precision)
         trace = partial(self._trace, quick)
+        if problem.centred:
+            trace = partial(_centred, centred_layers(quick), trace)
         # Concrete functions are called: `tf.function` would look for the trace that fits, a tenth of a group's time.
         if in_groups:
             self.kernel: Any = GroupKernel(trace, self.layout, typical(given), at_once=is_vectorised(quick))
@@ -104,12 +106,16 @@ class Network:
     def _as_outputs(self, outputs: Sequence[Any]) -> Any:
         return keras.tree.pack_sequence_as(self._structure, list(outputs))
 
+    def inputs(self, tensors: Sequence[Any]) -> Any:
+        """Return tensors of samples as the model takes them: the bytes of images scaled, in the model's structure."""
+        if self.problem.images and tensors[0].dtype == tf.uint8:
+            tensors = [tf.cast(tensors[0], tf.float32) / 255.0]
+        return packed(self._templates[0], tensors)
+
     def _outputs(self, model: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
         """Return the outputs of a model with given weights, of which uint16 are the bits of bfloat16; traced."""
-        if self.problem.images and inputs[0].dtype == tf.uint8:
-            inputs = [tf.cast(inputs[0], tf.float32) / 255.0]
         typed = [_as_typed(w, dtype) for w, dtype in zip(weights, self._dtypes, strict=True)]
-        outputs = outputs_of(model, typed, self._constants, packed(self._templates[0], inputs))
+        outputs = outputs_of(model, typed, self._constants, self.inputs(inputs))
         if self._structure is None:
             self._structure = keras.tree.map_structure(lambda _: 0, outputs)
         made = [as_float32(output) for output in keras.tree.flatten(outputs)]
@@ -150,6 +156,11 @@ class Network:
         for place, logits in zip(self.places, outputs[count:], strict=True):
             made[place]._keras_logits = logits
         return evaluator.traced(made, targets)
+
+
+def _centred(layers: Sequence[Any], trace: Callable[..., Any], *given: Any) -> Any:
+    with centring(layers):
+        return trace(*given)
 
 
 def _called(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -49,6 +49,8 @@ class Problem:
     images : bool
         Whether the data are a `Dataset` of images. Images are reshaped to the network's only input, and bytes are
         divided by 255.
+    centred : bool
+        Whether the fitness is that of the network with centred layers, as `KerasProblem` takes it.
     """
 
     model: ModelReference
@@ -64,11 +66,20 @@ class Problem:
     device: Literal["cpu", "gpu"] = "cpu"
     batch_generations: int = 1
     images: bool = False
+    centred: bool = False
 
     @property
     def measure(self) -> Objective:
         """The objective of ``error_rate`` and the log: the error rate of images, else the first objective."""
         return MISREAD if self.images else self.objectives[0]
+
+    @property
+    def centred_layers(self) -> list[str]:
+        """The names of the layers that are centred."""
+        from deap_nn.models.layers import centred_layers
+        from deap_nn.models.reference import model_of
+
+        return [layer.name for layer in centred_layers(model_of(self.model))] if self.centred else []
 
     @property
     def fitness(self) -> FitnessName | None:

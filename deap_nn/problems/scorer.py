@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from deap_nn.data.dataset import Split
 from deap_nn.data.loading import find_dataset
 from deap_nn.genome.vectors import ALIGNMENT, Halves, Vector, empty_halves, split_vector
 from deap_nn.genome.weight_list import WeightList
+from deap_nn.models.layers import CENTRING_SAMPLES, with_means
 from deap_nn.models.reference import ModelReference, layout_of, model_of
 from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, tf
 from deap_nn.problems import groups, network
@@ -71,6 +72,7 @@ class Scorer:
         self.layout = layout_of(problem.model)
         self._own = threading.local()
         self._batch: tuple[int, Sequence[Any]] | None = None
+        self._kept: tuple[Vector, WeightList] | None = None  # the last individual, and its network
         self._is_ready = False
         self._needs_outputs = not all(objective.traced for objective in problem.objectives)
         self._network = network_of(problem, self.samples, self._minibatch(0), in_groups=self.scores_groups)
@@ -196,7 +198,35 @@ class Scorer:
             inputs = self._minibatch(start)[0]
         else:
             inputs = self._input_tensors(array[start:stop] for array in self.samples.halves(split)[0])
-        return [output.numpy() for output in self._network.outputs(self.weights(individual), inputs)]
+        return [output.numpy() for output in self._network.outputs(self.weights(self.network(individual)), inputs)]
+
+    def network(self, individual: WeightList) -> WeightList:
+        """Return the weights with which the model itself, whose layers are not centred, is the individual's network.
+
+        If layers are centred for the fitness, the biases are less the means over ``CENTRING_SAMPLES`` training samples,
+        which are the same for each seed. Otherwise it is the individual.
+        """
+        if not self.problem.centred:
+            return individual
+        self.check(individual)
+        kept = self._kept
+        if kept is None or not np.array_equal(kept[0], individual.flat):
+            self._kept = kept = individual.flat.copy(), self._with_means(individual, centred=True)
+        return kept[1]
+
+    def genome(self, weights: WeightList) -> WeightList:
+        """Return the individual whose network, as `network` returns it, has the given weights."""
+        return self._with_means(weights, centred=False) if self.problem.centred else weights
+
+    @cached_property
+    def _model(self) -> Any:
+        """A model whose layers `with_means` may change while another thread traces that of the network."""
+        return model_of(self.problem.model)
+
+    def _with_means(self, weights: WeightList, *, centred: bool) -> WeightList:
+        inputs = self._network.inputs(self._input_tensors(samples_for_means(self.samples)))
+        found = with_means(self._model, weights, inputs, centred=centred)
+        return WeightList(found)
 
     def objectives_of(
         self, outputs: Sequence[NDArray[np.float32]], split: Part, stop: int, *, measure: bool = False
@@ -224,6 +254,14 @@ class Scorer:
         """Raise ValueError if an individual has other shapes than the network."""
         if individual.shapes != self.layout.shapes:
             raise ValueError(f"individual must have the shapes {self.layout.shapes}, got {individual.shapes}")
+
+
+def samples_for_means(samples: Any) -> list[NDArray[Any]]:
+    """Return the inputs of ``CENTRING_SAMPLES`` training samples, or of all if they are fewer: the same in each run."""
+    inputs = samples.halves("train")[0]
+    count = len(inputs[0])
+    chosen = batch_indices(0, 0, min(CENTRING_SAMPLES, count), count)
+    return [array[chosen] for array in inputs]
 
 
 @lru_cache(maxsize=16)

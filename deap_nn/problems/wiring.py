@@ -14,6 +14,8 @@ from deap_nn.data.dataset import Dataset
 from deap_nn.data.loading import load_dataset
 from deap_nn.data.registry import NAMES
 from deap_nn.genome.layout import Layout
+from deap_nn.genome.vectors import Matrix
+from deap_nn.genome.weight_list import WeightList
 from deap_nn.problems.keras_problem import KerasProblem
 
 if TYPE_CHECKING:  # functions import TensorFlow when they are called: it takes seconds
@@ -35,6 +37,7 @@ class Batches:
     threads: int
     device: Literal["cpu", "gpu"]
     batch_generations: int
+    centred: bool
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -66,6 +69,14 @@ class Scoring:
     layout: Layout
     registered: dict[str, Callable[..., Any]]
 
+    def genome(self, weights: Sequence[Matrix]) -> Sequence[Matrix]:
+        """Return the weights of an individual whose network has the given weights."""
+        if not self.problem.centred:
+            return weights
+        from deap_nn.problems.scorer import scorer
+
+        return list(scorer(self.problem).genome(WeightList(weights)))
+
 
 def _scoring(problem: Problem, validation_size: int, more: dict[str, Callable[..., Any]]) -> Scoring:
     from deap_nn.models.reference import layout_of
@@ -89,7 +100,7 @@ def of_labelled_data(
     batches: Batches,
 ) -> Scoring:
     """Return the scoring of a model of classes on labelled data."""
-    from deap_nn.models.checks import check_alike, check_fit, gives_logits, layer_for_bytes
+    from deap_nn.models.checks import check_alike, check_centred, check_fit, gives_logits, layer_for_bytes
     from deap_nn.models.reference import reference_of
     from deap_nn.problems.measures import VoteErrorRate
     from deap_nn.problems.problem import Problem, of_classes
@@ -100,6 +111,8 @@ def of_labelled_data(
     check_fit(reference, dataset.x_train.shape[1:], dataset.classes)
     if not isinstance(model, str):
         check_alike(reference, model, dataset.x_train)
+    if batches.centred:
+        check_centred(reference)
     if dataset.x_train.dtype == np.uint8 and (layer := layer_for_bytes(reference)) is not None:
         warnings.warn(
             f"bytes are divided by 255 before the model gets them, and layer {layer} scales them again: remove it",
@@ -114,6 +127,7 @@ def of_labelled_data(
         from_logits=(gives_logits(reference, dataset.x_train),),
         precision=precision,
         images=True,
+        centred=batches.centred,
         **batches.fields,
     )
     validation_size = min(batches.validation_size, len(dataset.x_validation))
@@ -145,6 +159,7 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
         given.pairs,
         tuple(signs),
         precision=given.precision,
+        centred=given.centred,
         **batches.fields,
     )
     validation_size = min(batches.validation_size, given.samples.size("validation"))

@@ -423,7 +423,7 @@ class TestGenerateUpdate:
             own.next_generation([])
         with pytest.raises(
             ValueError,
-            match="recombination_weights needs preset='es': a genetic algorithm has no recombination weights",
+            match="recombination_weights needs preset='es': a genetic algorithm has no weights by rank",
         ):
             make_toolbox("mlp", digits, seed=1, batch_size=16).register("recombination_weights", np.ones)
         for name in ("generate", "update"):

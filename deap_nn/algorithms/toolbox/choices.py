@@ -52,10 +52,16 @@ def scoring_of(
         loss = fitness or ("error" if usual_fitness == "error" else None)
         if len(data) not in (2, 3):
             raise ValueError(f"data must be (x, y) or (x, y, sample_weight), got a tuple of {len(data)}")
-        model, data, fitness = KerasProblem(model, data, loss=loss, precision=precision), None, None
+        model, data, fitness = (
+            KerasProblem(model, data, loss=loss, precision=precision, centred=batches.centred),
+            None,
+            None,
+        )
         precision = "float32"  # the problem has the given precision, and the check below is passed
     if isinstance(model, KerasProblem):
         own = [objective.kind for objective in model.objectives]
+        if batches.centred and not model.centred:
+            raise ValueError("centred is not for a KerasProblem, which has its own: KerasProblem(..., centred=True)")
         if data is not None or (fitness is not None and own != [fitness]) or precision != "float32":
             raise ValueError("data, fitness and precision are not for a KerasProblem, which has its own")
         return of_keras_problem(model, its_fitness.weights, batches, says=container is not Individual)

@@ -87,9 +87,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         if alias == "mutate" and hasattr(self, "evaluate"):
             name_fitness(kargs.get("sigma"), Traits(operator_of(self.evaluate)).problem)
         if alias == "recombination_weights" and Registered.read(self).step is None:
-            raise ValueError(
-                "recombination_weights needs preset='es': a genetic algorithm has no recombination weights"
-            )
+            raise ValueError("recombination_weights needs preset='es': a genetic algorithm has no weights by rank")
         super().register(alias, function, *args, **kargs)
         if alias == "evaluate":
             self.clock.watch(self.evaluate)

@@ -53,6 +53,7 @@ def make_toolbox(
     fitness: Literal["error", "cross_entropy"] | None = None,
     batch_size: int | None = None,
     batch_generations: int = 1,
+    centred: bool | None = None,
     validation_size: int = 1000,
     container: Callable[[Iterable[ArrayLike]], Any] = Individual,
     init: Literal["scaled", "normal"] | str | Path | keras.Model | Sequence[ArrayLike] | None = None,
@@ -112,6 +113,8 @@ def make_toolbox(
         fewer.
     batch_generations : int
         The number of generations that use the same mini-batch, at least 1.
+    centred : bool, optional
+        Score with centred layers, as a `KerasProblem` does by its own argument.
     validation_size : int
         The number of validation samples that score the best of each generation; all, if there are fewer.
     container : callable
@@ -269,7 +272,9 @@ def make_toolbox(
     ranking["fewest"] = max(usual["fewest"] if parents == "usual" else 2, mates or 2)
     check_ranking(**ranking)
     configure_tensorflow(threads, device)
-    batches = Batches(batch_size, validation_size, seed, threads, device, stays)
+    batches = Batches(
+        batch_size, validation_size, seed, threads, device, stays, usual["centred"] if centred is None else centred
+    )
     scoring = scoring_of(model, data, fitness, usual["fitness"], precision, its_fitness, batches, container)
     layout = scoring.layout
     if sigma is None:
@@ -299,7 +304,7 @@ def make_toolbox(
         initialise = initScaled if init == "scaled" else initNormal
     else:
         first = adaptation.sigma if is_adaptation(adaptation) else adaptation
-        around |= {"weights": first_weights(init, layout, scoring.problem.model), "sigma": float(first)}
+        around |= {"weights": scoring.genome(first_weights(init, layout, scoring.problem.model)), "sigma": float(first)}
     toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0], **around)
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.mates, toolbox.elites, toolbox.elite_batches = mates or 2, elites, elite_batches

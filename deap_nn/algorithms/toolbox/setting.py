@@ -53,6 +53,7 @@ class Setting:
 
     def add_to(self, parser: Parser, values: Mapping[str, Any]) -> None:
         """Add its option to a parser; `values` are those of the presets with which it has an effect."""
+        values = {name: ("no", "yes")[value] if isinstance(value, bool) else value for name, value in values.items()}
         first = next(iter(values.values()), None)
         others = (f"{name} {'none' if value is None else value}" for name, value in values.items() if value != first)
         shown = ", ".join((str(first), *others)) if values else ""

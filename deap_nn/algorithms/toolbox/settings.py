@@ -52,6 +52,13 @@ def preset_name(text: str) -> str:
         raise argparse.ArgumentTypeError(f"must be {allowed}, got {text!r}{did_you_mean(text, NAMES)}") from None
 
 
+def yes_or_no(text: str) -> bool:
+    """Return whether a text is "yes" or "no", or as ``config.json`` has it: an argparse type."""
+    if (found := {"yes": True, "no": False, "true": True, "false": False}.get(text.lower())) is None:
+        raise argparse.ArgumentTypeError(f"must be yes or no, got {text!r}")
+    return found
+
+
 SIGMA, FLAG = real(0, LARGEST_WEIGHT), {"action": "store_true", "default": False}
 SPACE = {"metavar": "MIB", "type": integer(0)}
 FILE, FOLDER, PATH = {"metavar": "FILE"}, {"metavar": "DIR"}, {"metavar": "PATH"}
@@ -151,6 +158,14 @@ TABLE = (
         ways=CENTRE,
     ),
     Setting("batch_size", "data", "digits in the mini-batch of a generation", whole(1), default=64),
+    Setting(
+        "centred",
+        "algorithm",
+        "score with dense layers centred on the batch",
+        {"metavar": "{yes,no}", "type": yes_or_no},
+        (False, False, False),
+        before=False,
+    ),
     Setting("batch_generations", "data", "generations that a mini-batch serves", whole(1), usual=1),
     Setting("seed", "run", "seed of all random numbers", whole(0, MAX_SEED), default=1),
     Setting(

@@ -190,7 +190,7 @@ class RunDirectory(Callback):
             self.close("finished")
 
     def _write_best(self, evolution: Evolution) -> None:
-        if weights := evolution.best_weights:
+        if weights := evolution.network_weights:
             self.write_weights(weights)
             write_predictions(self.path / PREDICTIONS_FILE, evolution.toolbox, evolution.best)
         if (model := model_of(evolution, self.path / "best.keras")) is not None:

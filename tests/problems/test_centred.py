@@ -1,0 +1,185 @@
+"""Layers that are centred on the mini-batch while scoring, and the network whose biases hold the means."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import MNIST
+
+from deap_nn import KerasProblem, evolve, make_toolbox, open_map
+from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.models.layers import centred_layers
+from deap_nn.models.tensorflow import keras
+from deap_nn.problems.scorer import scorer
+
+layers = keras.layers
+SAMPLES = 160
+
+
+def table():
+    x = np.random.default_rng(0).standard_normal((SAMPLES, 6)).astype(np.float32) + 3  # most of it is in each sample
+    return x, (x[:, 0] > x[:, 1]).astype(int)
+
+
+def images():
+    x = np.random.default_rng(0).standard_normal((SAMPLES, 6, 6, 1)).astype(np.float32) + 2
+    return x, (x[:, 0, 0, 0] > x[:, 5, 5, 0]).astype(int)
+
+
+def dense():
+    return keras.Sequential([keras.Input((6,)), layers.Dense(8, "tanh"), layers.Dense(2, "softmax")])
+
+
+def convolutional():
+    inputs = keras.Input((6, 6, 1))
+    hidden = layers.Conv2D(3, 3, padding="same", activation="relu")(inputs)
+    return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(hidden)))
+
+
+def nested():
+    inputs = keras.Input((6,))
+    return keras.Model(inputs, layers.Dense(2)(keras.Sequential([keras.Input((6,)), layers.Dense(3)])(inputs)))
+
+
+def problem_of(model, data, **options):
+    return KerasProblem(model, *data, loss="cross_entropy", validation_split=0, **options)
+
+
+@pytest.mark.parametrize(
+    ("made", "data", "same"),
+    [(dense, table, [True, False, True, False]), (convolutional, images, [True, True, True, False])],
+)
+def test_the_fitness_is_that_of_the_model_with_the_means_in_its_biases(made, data, same):
+    """The mini-batch is all training samples, and so are the samples of the means: the two networks are one."""
+    model, data = made(), data()
+    problem = problem_of(model, data, centred=True)
+    centred = make_toolbox(problem, seed=1, batch_size=SAMPLES)
+    plain = make_toolbox(problem_of(model, data), seed=1, batch_size=SAMPLES)
+    for individual in centred.population(n=3):
+        network = scorer(centred.problem).network(individual)
+        fitness = centred.evaluate(individual)[0]
+        assert plain.evaluate(network)[0] == pytest.approx(fitness, rel=1e-4)
+        assert plain.evaluate(individual)[0] != pytest.approx(fitness, rel=1e-3)
+        assert [np.array_equal(*both) for both in zip(network, individual, strict=True)] == same
+        assert centred.scores(individual, "train")[0] == pytest.approx(fitness, rel=1e-4)
+        assert centred.error_rate(individual, "train") == pytest.approx(fitness, rel=1e-4)
+
+
+def test_a_model_with_other_inputs_that_all_shift_alike_keeps_its_fitness():
+    x, y = table()
+    fitness = [
+        [toolbox.evaluate(member)[0] for member in toolbox.population(n=3)]
+        for toolbox in (make_toolbox(problem_of(dense(), (x + c, y), centred=True), seed=1) for c in (0, 10))
+    ]
+    assert fitness[0] == pytest.approx(fitness[1], rel=1e-4)
+
+
+def test_the_models_that_come_out_predict_alike():
+    x, y = table()
+    problem = problem_of(dense(), (x, y), centred=True)
+    toolbox = make_toolbox(problem, seed=1, batch_size=40)
+    (individual,) = toolbox.population(n=1)
+    made = [toolbox.to_model(individual), problem.to_model(individual), problem.assign(individual, dense())]
+    predictions = [np.asarray(model(x)) for model in made]
+    entropy = -np.log(predictions[0][np.arange(SAMPLES), y]).mean()
+    assert entropy == pytest.approx(toolbox.error_rate(individual, "train"), rel=1e-4)
+    assert all(np.allclose(predictions[0], other, atol=1e-5) for other in predictions[1:])
+
+
+def test_it_starts_from_the_network_of_given_weights():
+    """The first member of `init` is the given network, not one whose biases have the means a second time."""
+    x, y = table()
+    first = dense()
+    toolbox = make_toolbox(problem_of(first, (x, y), centred=True), seed=1, init=first)
+    member = toolbox.population(n=2)[0]
+    assert np.allclose(toolbox.to_model(member)(x), first(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [33, 64])
+def test_a_group_of_any_size_has_the_bits_of_single_networks(batch_size):
+    toolbox = make_toolbox(problem_of(dense(), table(), centred=True), seed=1, batch_size=batch_size)
+    members = toolbox.population(n=25)
+    assert toolbox.evaluate_many(members) == [toolbox.evaluate(member) for member in members]
+
+
+def test_two_workers_recipes_and_plain_breeding_give_the_same_bytes(tmp_path):
+    found = []
+    for number, (workers, breeding) in enumerate(((1, "recipes"), (2, "recipes"), (1, "plain"))):
+        toolbox = make_toolbox("mlp", "mnist5k", seed=1, centred=True)
+        kind = {"workers": workers} if workers > 1 else {}
+        with (
+            open_map("processes" if kind else "serial", **kind) as toolbox.map,
+            RunDirectory(tmp_path / str(number)) as directory,
+        ):
+            options = {"seed": 1, "breeding": breeding, "callbacks": [directory]}
+            population, _ = evolve(toolbox.population(n=12), toolbox, 2, **options)
+        found.append([b"".join(one.flat.tobytes() for one in population)])
+        found[-1] += [(tmp_path / str(number) / name).read_bytes() for name in ("logbook.csv", "best.npz")]
+    assert found[0] == found[1] == found[2]
+    with np.load(tmp_path / "0" / "best.npz") as best:  # the files of a run hold the model itself
+        model = keras.models.load_model(tmp_path / "0" / "best.keras")
+        assert [best[name].tobytes() for name in best] == [np.asarray(v).tobytes() for v in model.trainable_variables]
+
+
+def test_a_run_of_the_command_is_resumed_and_replayed(here, digits_file, tmp_path):
+    options = ["--model", "mlp", "--population", 12, "--data", digits_file, "--no-progress", "--centred", "yes"]
+    for name in ("broken", "whole"):
+        answer = here(
+            MNIST, *options, "--generations", 3, "--output", tmp_path / name, *(["--target", 1] * (name == "broken"))
+        )
+        assert (answer.returncode, answer.stderr) == (0, "")
+    config = json.loads((tmp_path / "whole" / "config.json").read_text())
+    assert (config["centred"], config["centred_layers"]) == (True, ["hidden", "output"])
+    answer = here(MNIST, "--resume", tmp_path / "broken", "--generations", 3, "--target", 0, "--no-progress")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    for name in ("logbook.csv", "best.npz"):
+        assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    status = json.loads((tmp_path / "whole" / "status.json").read_text())
+    which = ["--mean"] if status["readout"] == "mean of the parents" else []
+    output = tmp_path / "again.npz"
+    answer = here(
+        "-m", "deap_nn.replay", tmp_path / "whole", "--generation", status["generation"], *which, "--output", output
+    )
+    assert (answer.returncode, answer.stderr) == (0, "")
+    with np.load(output) as again, np.load(tmp_path / "whole" / "best.npz") as best:
+        assert all(again[name].tobytes() == best[name].tobytes() for name in best)
+
+
+def shared_twice():
+    inputs, dense = keras.Input((6,)), layers.Dense(6)
+    return keras.Model(inputs, layers.Dense(2, use_bias=False)(dense(dense(inputs))))
+
+
+def frozen():
+    model = dense()
+    model.layers[0].trainable = False
+    return model
+
+
+@pytest.mark.parametrize(
+    ("made", "count"), [(dense, 2), (convolutional, 1), (nested, 2), (shared_twice, 0), (frozen, 1)]
+)
+def test_layers_with_a_bias_that_are_called_once_are_centred(made, count):
+    assert len(centred_layers(made())) == count
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(2)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+def test_a_model_without_such_layers_is_refused():
+    x, y = table()
+    model = Subclassed()
+    model(x[:1])
+    for one in (model, shared_twice()):
+        with pytest.raises(ValueError, match=r"centred needs a sequential or functional model .* with a Dense"):
+            problem_of(one, (x, y), centred=True)
+    with pytest.raises(
+        ValueError, match=r"centred is not for a KerasProblem, .*: KerasProblem\(\.\.\., centred=True\)"
+    ):
+        make_toolbox(problem_of(dense(), (x, y)), seed=1, centred=True)
