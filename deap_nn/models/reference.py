@@ -172,8 +172,10 @@ def _hold(model: keras.Model, state: tuple[bytes, ...], shapes: tuple[tuple[int,
     return ModelReference(model.name, state=state, names=_names(model), shapes=shapes, held=number)
 
 
-def release(reference: ModelReference) -> None:
+def release(reference: ModelReference | None) -> None:
     """Release a model that this process holds because it cannot be rebuilt, if no other reference needs it."""
+    if reference is None:
+        return
     _holders[reference.held] -= 1
     if _holders[reference.held] <= 0:
         del _holders[reference.held]

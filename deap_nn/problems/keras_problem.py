@@ -156,8 +156,7 @@ class KerasProblem:
                 warn_user(doubt)
         except BaseException:
             forget(self.samples.reference)  # the caller gets no problem to release
-            if "reference" in vars(self):
-                release(self.reference)
+            release(vars(self).get("reference"))
             raise
 
     def _fit(self, model: keras.Model, loss: Any, from_logits: bool | Sequence[bool] | None) -> list[NDArray[Any]]:
@@ -238,11 +237,9 @@ class KerasProblem:
         compiled last, without samples, for the next problem of an equal model.
         """
         from deap_nn.data.registry import forget
-        from deap_nn.models.reference import release
         from deap_nn.problems import scorer
 
         forget(self.samples.reference)
-        release(self.reference)
         scorer.forget(self.reference)
 
     def to_model(self, individual: WeightList) -> keras.Model:

@@ -16,7 +16,7 @@ from deap_nn.data.loading import find_dataset
 from deap_nn.genome.vectors import ALIGNMENT, Halves, Vector, empty_halves, split_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.models.layers import CENTRING_SAMPLES, with_means
-from deap_nn.models.reference import ModelReference, layout_of, model_of
+from deap_nn.models.reference import ModelReference, layout_of, model_of, release
 from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, tf
 from deap_nn.problems import groups, network
 from deap_nn.problems.network import network_of
@@ -288,10 +288,11 @@ def scorer(problem: Problem) -> Scorer:
 
 
 def forget(model: ModelReference) -> None:
-    """Drop all scorers, which hold samples, and the networks of a model that cannot be rebuilt, which hold the model.
+    """Drop all scorers, which hold samples, and a held model that cannot be rebuilt, with its networks.
 
     The networks of other models stay: a second problem of the same shapes compiles nothing.
     """
+    release(model)
     _scorer.cache_clear()
     for key in [key for key in network._networks if key[0].model.held == model.held != 0]:
         del network._networks[key]
