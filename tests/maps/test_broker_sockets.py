@@ -156,7 +156,7 @@ class TestOneHost:
     def test_nothing_listens_that_another_user_reaches(self, temporary, tmp_path):
         with running(tmp_path) as (process, said):
             assert process.stdout.readline() == "8555 3\n"
-            place = Path(re.search(r"the broker listens in (\S+), for this user only", said)[1])
+            place = Path(re.search(r"; broker in (\S+), for this user only", said)[1])
             assert place.parent == temporary
             found = place.lstat()
             assert (stat.S_IMODE(found.st_mode), found.st_uid) == (0o700, os.getuid())
@@ -175,7 +175,7 @@ class TestOneHost:
         """The messages of a peer that may enter the folder; a dozen of them once ended the broker or the run."""
         with running(tmp_path) as (process, said):
             assert process.stdout.readline() == "8555 3\n"
-            place = re.search(r"listens in (\S+),", said)[1]
+            place = re.search(r"broker in (\S+),", said)[1]
             origin = (tmp_path / "origin").read_bytes()
             context = zmq.Context()
 
@@ -216,7 +216,7 @@ class TestOneHost:
 
     def test_runs_at_the_same_time_have_a_folder_each(self, temporary, tmp_path):
         with running(tmp_path / "a") as (first, one), running(tmp_path / "b") as (second, other):
-            assert one.split("listens in ")[1] != other.split("listens in ")[1]
+            assert one.split("broker in ")[1] != other.split("broker in ")[1]
             assert [process.stdout.readline() for process in (first, second)] == ["8555 3\n"] * 2
             go_on(tmp_path / "a")
             assert first.wait(20) == 0

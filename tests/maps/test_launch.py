@@ -38,11 +38,7 @@ def script(folder, *, end="", pause=0):
 
 
 def said(answer):
-    return [
-        line
-        for line in answer.stderr.splitlines()
-        if not line.startswith("launch: 3 worker(s); the broker listens in ")
-    ]
+    return [line for line in answer.stderr.splitlines() if not line.startswith("launch: 3 workers; broker in ")]
 
 
 def processes(marker):

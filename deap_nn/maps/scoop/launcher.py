@@ -62,7 +62,7 @@ class Launch:
         self._folder = Folder() if all(host.local for host in hosts) else None
         if self._folder is not None:
             broker, self._endpoint = private_broker(self._folder)
-            listens = f"the broker listens in {self._folder.path}, for this user only"
+            listens = f"broker in {self._folder.path}, for this user only"
         else:
             listening = socket.gethostbyname(address)
             broker, self._endpoint = public_broker(listening)
@@ -70,7 +70,7 @@ class Launch:
             listens = f"{listening} listens at the ports {ports}, for workers with the key of this run"
         self._socket = broker.task_socket = CheckedSocket(broker.task_socket, broker)
         threading.Thread(target=self._run_broker, args=(broker,), daemon=True).start()
-        say(f"{self.size} worker(s); {listens}")
+        say(f"{self.size} worker{'s' * (self.size > 1)}; {listens}")
         self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
         self._signal: int | None = None
         self._until = float("inf")
@@ -115,7 +115,7 @@ class Launch:
             with contextlib.suppress(OSError):  # it has ended, which `_watch` reports
                 process.stdin.write(f"{self._endpoint.to_text()}\n".encode())  # type: ignore[union-attr]  # a pipe
                 process.stdin.flush()  # type: ignore[union-attr]  # a pipe
-            self._processes.append((f"the {host.workers} worker(s) on {host.name}", process))
+            self._processes.append((f"the workers on {host.name} ({host.workers})", process))
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         """Pass a signal on to the script; a second signal ends all processes at once."""
