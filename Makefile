@@ -62,7 +62,7 @@ PEERS := naive evosax_ga evotorch_ga pygad_ga
 
 # Measure everything, more than an hour on two cores, and write the tables of docs/speed.md.
 bench: $(VENV)/installed-extras bench-peers
-	for script in genome evaluation generation start scale memory cores peers; do \
+	for script in genome evaluation generation start fit scale memory cores peers; do \
 		$(BIN)/python benchmarks/$$script.py --save benchmarks/results.json || exit 1; done
 	$(BIN)/python -m scoop -n 2 benchmarks/easimple.py --save benchmarks/results.json
 	$(WITH_MPI) $(BIN)/python benchmarks/maps.py --save benchmarks/results.json

@@ -222,7 +222,7 @@ def _answers(task: Task, context: Context) -> list[Any]:
         if traits.prepare is not None:
             _call(traits.prepare, recipes, None)
         if bare and traits.scores_groups:
-            for genomes_together in genomes.groups(task.items):
+            for genomes_together in genomes.groups(task.items, kept=traits.leaves_weights):
                 some = recipes[len(answers) : len(answers) + len(genomes_together)]
                 answers.extend(_call(partial(traits.many, genomes_together), some, timeout))
             return answers

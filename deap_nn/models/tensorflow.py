@@ -9,10 +9,13 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
+
+from numpy.typing import NDArray
 
 from deap_nn.core.environment import MOST_THREADS
 from deap_nn.core.seeding import global_state_kept
+from deap_nn.genome.vectors import ALIGNMENT
 from deap_nn.models import keras_extras
 from deap_nn.process import workers
 
@@ -133,7 +136,15 @@ def configure_tensorflow(threads: int, device: Literal["cpu", "gpu"] = "cpu") ->
             return
 
 
+def shared_tensor(array: NDArray[Any]) -> Any:
+    """Return a tensor that shares the array's memory if TensorFlow can read it there, otherwise a copy."""
+    # DLPack hands the memory over without a copy. TensorFlow wants it aligned, and NumPy exports no read-only memory.
+    if array.ctypes.data % ALIGNMENT or not (array.flags.writeable and array.flags.c_contiguous):
+        return tf.convert_to_tensor(array)
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+
+
 _warned_of: set[int] = set()
 """The numbers of threads of which this process has warned."""
 
-__all__ = ["check_not_forked", "configure_tensorflow", "keras", "tf"]
+__all__ = ["check_not_forked", "configure_tensorflow", "keras", "shared_tensor", "tf"]

@@ -13,7 +13,7 @@ from deap_nn.genome.weight_list import WeightList
 from deap_nn.models.reference import layout_of
 from deap_nn.problems import groups
 from deap_nn.problems.problem import Problem
-from deap_nn.problems.scorer import scorer, shared_tensor
+from deap_nn.problems.scorer import scorer
 
 
 class Pure:
@@ -115,4 +115,4 @@ class Evaluate(OnProblem):
 
     def many(self, genomes: NDArray[np.float32]) -> list[tuple[float, ...]]:
         """Return the fitness of each genome, shape (genomes, weights), with the bits of a call for each."""
-        return scorer(self.problem).group_fitness(shared_tensor(genomes), self.generation)
+        return scorer(self.problem).group_fitness(genomes, self.generation)

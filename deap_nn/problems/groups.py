@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.vectors import most_together
-from deap_nn.models.tensorflow import keras, tf
+from deap_nn.models.tensorflow import keras, shared_tensor, tf
 
 VECTORISED = {
     *("InputLayer", "Dense", "Flatten", "Reshape", "Activation", "Dropout", "ReLU", "LeakyReLU", "Softmax", "Identity"),
@@ -33,9 +33,9 @@ class GroupKernel:
     """The traced function that scores a group of genomes, each with the bits of a group of one.
 
     If the network allows it, all genomes of a group are computed at once. Libraries choose another kernel for another
-    size of matrix, which may change bits: so each size of group is compared with groups of one first. If any size
-    changes a bit, as happens with networks of few units, a loop computes the genomes one after another, with the
-    operations of a group of one.
+    size of matrix, which may change bits: so each size of group is compared with groups of one first. If one of the
+    usual sizes changes a bit, as happens with networks of few units, a loop computes the genomes one after another,
+    with the operations of a group of one. A group of another size that changes a bit is split into usual sizes.
 
     Parameters
     ----------
@@ -50,29 +50,39 @@ class GroupKernel:
     """
 
     def __init__(self, trace: Callable[..., Any], layout: Layout, given: Sequence[Any], *, at_once: bool) -> None:
-        self._trace, self._layout = trace, layout
+        self._trace, self._layout, self._given = trace, layout, given
         self._sizes: list[int] = []
+        self._fits = {1: True}
         if at_once:
-            self._kernel = self._traced(tf.vectorized_map, given)
-            most = most_together(layout.size)  # a group is split into the largest sizes that fit; 1 fits any rest
+            self._kernel = self._traced(tf.vectorized_map)
+            most = most_together(layout.size)
             powers = (1 << i for i in range(most.bit_length()))
-            self._sizes = sorted({1, *powers, most, most // 2 * 2, most // 4 * 4} - {0}, reverse=True)
-        if not at_once or not self._changes_no_bit(given):
-            self._sizes = []
-            self._kernel = self._traced(_in_a_loop, given)
+            sizes = sorted({1, *powers, most, most // 2 * 2, most // 4 * 4} - {0}, reverse=True)
+            self._tried = self._random(min(TRIED, sizes[0]))
+            self._singles = self._outputs(self._tried, 1)
+            if all(map(self._changes_no_bit, sizes)):
+                self._sizes = sizes
+        if not self._sizes:
+            self._kernel = self._traced(_in_a_loop)
 
-    def __call__(self, genomes: Any, *given: Any) -> Any:
+    def __call__(self, genomes: NDArray[np.float32], *given: Any) -> Any:
         """Return the traced tensors as arrays with a first axis of genomes, for genomes of shape (genomes, weights)."""
         outputs, start = [], 0
         while start < len(genomes):
-            left = len(genomes) - start
-            size = next(size for size in self._sizes if size <= left) if self._sizes else left
-            some = genomes if size == len(genomes) else genomes[start : start + size]
-            outputs.append(tf.nest.map_structure(lambda tensor: tensor.numpy(), self._kernel(some, *given)))
+            size = self._size(len(genomes) - start)
+            outputs.append(self._kernel(shared_tensor(genomes[start : start + size]), *given))
             start += size
-        return outputs[0] if len(outputs) == 1 else tf.nest.map_structure(lambda *a: np.concatenate(a), *outputs)
+        columns = zip(*map(tf.nest.flatten, outputs), strict=True)
+        joined = [np.concatenate([tensor.numpy() for tensor in column]) for column in columns]
+        return tf.nest.pack_sequence_as(outputs[0], joined)
 
-    def _traced(self, over: Callable[..., Any], given: Sequence[Any]) -> Any:
+    def _size(self, left: int) -> int:
+        """Return the size of the next group: all genomes that are left if possible, or else the largest size tried."""
+        if not self._sizes or (left <= self._sizes[0] and self._changes_no_bit(left)):
+            return left
+        return next(size for size in self._sizes if size <= left)
+
+    def _traced(self, over: Callable[..., Any]) -> Any:
         """Return the traced function of genomes and a mini-batch, in which `over` maps the network over the genomes."""
 
         def trace(flats: Any, *given: Any) -> Any:
@@ -83,28 +93,30 @@ class GroupKernel:
 
             return over(one, flats)
 
-        specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), list(given))
+        specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), list(self._given))
         genomes = tf.TensorSpec((None, self._layout.size))
         return tf.function(trace, autograph=False).get_concrete_function(genomes, *specs)
 
-    def _changes_no_bit(self, given: Sequence[Any]) -> bool:
-        """Return whether random genomes have the same outputs in groups of each size as in groups of one."""
-        count = min(TRIED, max(self._sizes))
-        tried = stream(0, Purpose.OPERATORS, 0).standard_normal((count, self._layout.size), dtype=np.float32)
-        tried *= np.geomspace(0.05, 0.5, count, dtype=np.float32)[:, None]  # small and large outputs
+    def _random(self, count: int) -> NDArray[np.float32]:
+        """Return random genomes, shape (count, weights)."""
+        made = stream(0, Purpose.OPERATORS, 0).standard_normal((count, self._layout.size), dtype=np.float32)
+        made *= np.geomspace(0.05, 0.5, count, dtype=np.float32)[:, None]  # small and large outputs
+        return made
 
-        def outputs(genomes: NDArray[np.float32], size: int) -> list[NDArray[Any]]:
-            groups = [tf.constant(genomes[start : start + size]) for start in range(0, len(genomes), size)]
-            columns = zip(*(tf.nest.flatten(self._kernel(group, *given)) for group in groups), strict=True)
-            return [np.concatenate([tensor.numpy() for tensor in column]) for column in columns]
+    def _outputs(self, genomes: NDArray[np.float32], size: int) -> list[NDArray[Any]]:
+        """Return the outputs of genomes that are computed in groups of a size."""
+        groups = [tf.constant(genomes[start : start + size]) for start in range(0, len(genomes), size)]
+        columns = zip(*(tf.nest.flatten(self._kernel(group, *self._given)) for group in groups), strict=True)
+        return [np.concatenate([tensor.numpy() for tensor in column]) for column in columns]
 
-        singles = outputs(tried, 1)
-        for size in self._sizes:
-            order = np.arange(-(-len(tried) // size) * size) % len(tried)  # the first genomes fill up the last group
-            pairs = zip(outputs(tried[order], size), singles, strict=True)
-            if any(together.tobytes() != single[order].tobytes() for together, single in pairs):
-                return False
-        return True
+    def _changes_no_bit(self, size: int) -> bool:
+        """Return whether random genomes have the same outputs in groups of a size as in groups of one."""
+        if size not in self._fits:
+            count = len(self._tried)
+            order = np.arange(-(-count // size) * size) % count  # the first genomes fill up the last group
+            pairs = zip(self._outputs(self._tried[order], size), self._singles, strict=True)
+            self._fits[size] = all(together.tobytes() == single[order].tobytes() for together, single in pairs)
+        return self._fits[size]
 
 
 def _in_a_loop(trace: Callable[[Any], Any], flats: Any) -> Any:

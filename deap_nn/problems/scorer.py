@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.data.dataset import Split
 from deap_nn.data.loading import find_dataset
-from deap_nn.genome.vectors import ALIGNMENT, Halves, Vector, empty_halves, split_vector
+from deap_nn.genome.vectors import Halves, Vector, empty_halves, split_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.models.layers import CENTRING_SAMPLES, with_means
 from deap_nn.models.reference import ModelReference, layout_of, model_of, release
-from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, tf
+from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, shared_tensor, tf
 from deap_nn.problems import groups, network
 from deap_nn.problems.network import network_of
 from deap_nn.problems.problem import Problem
@@ -47,14 +47,6 @@ def batch_indices(seed: int, number: int, batch_size: int, samples: int) -> NDAr
 @lru_cache(maxsize=4)  # `batch_indices` calls it for each sample
 def _epoch_order(seed: int, epoch: int, samples: int) -> NDArray[np.intp]:
     return stream(seed, Purpose.EPOCH, epoch).permutation(samples)
-
-
-def shared_tensor(array: NDArray[Any]) -> Any:
-    """Return a tensor that shares the array's memory if TensorFlow can read it there, otherwise a copy."""
-    # DLPack hands the memory over without a copy. TensorFlow wants it aligned, and NumPy exports no read-only memory.
-    if array.ctypes.data % ALIGNMENT or not (array.flags.writeable and array.flags.c_contiguous):
-        return tf.convert_to_tensor(array)
-    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 class Scorer:
@@ -102,7 +94,7 @@ class Scorer:
         if not self._is_ready:
             size = self.layout.size
             if self.scores_groups:
-                self.group_fitness(tf.zeros((1, size)), 0)
+                self.group_fitness(np.zeros((1, size), np.float32), 0)
             else:
                 self._fitness(self._matrices(np.zeros(size, np.float32), np.zeros(size, np.uint16)), 0)
             self._is_ready = True
@@ -135,7 +127,7 @@ class Scorer:
         """Return the fitness on the mini-batch of a generation, always finite."""
         self.check(individual)
         if self.scores_groups:
-            return self.group_fitness(shared_tensor(individual.flat[None]), generation)[0]
+            return self.group_fitness(individual.flat[None], generation)[0]
         if not self.rounded:
             return self._fitness(self.layout.views(individual.flat), generation)
         from deap_nn.operators.compiled.bfloat16 import round_weights
@@ -169,8 +161,8 @@ class Scorer:
         values, finite, outputs = self._kernel([shared_tensor(matrix) for matrix in matrices], *given)
         return self._fitness_of(values.numpy().tolist(), bool(finite), outputs, given[1])
 
-    def group_fitness(self, genomes: Any, generation: int) -> list[tuple[float, ...]]:
-        """Return the fitness of each genome of a group; shape (genomes, weights), float32."""
+    def group_fitness(self, genomes: NDArray[np.float32], generation: int) -> list[tuple[float, ...]]:
+        """Return the fitness of each genome of a group; shape (genomes, weights)."""
         given = self._minibatch(generation)
         values, finite, outputs = self._kernel(genomes, *given)
         each = zip(values.tolist(), finite.tolist(), strict=True)

@@ -277,6 +277,43 @@ def test_a_member_with_a_slot_is_not_bred_again_as_a_parent(monkeypatch, evaluat
     assert (bred[2] == 0) == hasattr(evaluate, "leaves_weights")
 
 
+class Together(Squares):
+    """The same for several genomes at once, which are overwritten unless they are to be left as they are."""
+
+    scores_groups = True
+
+    def __init__(self, leaves_weights):
+        self.leaves_weights = leaves_weights
+
+    def many(self, genomes):
+        values = [self(Individual([genome])) for genome in genomes]
+        if not self.leaves_weights:
+            genomes[:] = 7
+        return values
+
+
+@pytest.mark.parametrize("leaves_weights", [True, False])
+def test_a_parent_that_was_scored_in_the_last_group_is_copied(monkeypatch, leaves_weights):
+    bred = Counter()
+
+    def breed(self, recipe, parents, out, breed=Breeder.breed):
+        bred[recipe.generation] += 1
+        breed(self, recipe, parents, out)
+
+    monkeypatch.setattr(Breeder, "breed", breed)
+    registered = {"mate": cxScanning, "mates": 4}
+    made = result(wired(**registered, evaluate=Together(leaves_weights)))
+    assert made == result(wired(**registered), breeding="plain")
+    assert bred[0] >= 12
+    assert (sum(bred.values()) == bred[0]) == leaves_weights
+
+
+def test_a_group_that_was_overwritten_is_not_copied():
+    watch = Watch(lambda run: list(run.map(Together(leaves_weights=False), run.population)))
+    made = result(wired(evaluate=Together(leaves_weights=True)), callbacks=[watch])
+    assert made == result(wired(), breeding="plain")
+
+
 def test_a_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_again(monkeypatch):
     lodge(monkeypatch)
     forget()

@@ -1,5 +1,7 @@
 """The estimators keep scikit-learn's promises."""
 
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -249,6 +251,20 @@ def test_a_second_fit_of_the_same_shapes_compiles_nothing(traced, model):
     scorer.cache_clear()
     alone = EvolvedClassifier(model, **given | {"random_state": 2}).fit(-x, y).predict_proba(x)
     assert np.array_equal(second, alone)
+
+
+FIT = """
+import sys
+import numpy as np
+from deap_nn.estimators import EvolvedClassifier
+EvolvedClassifier(population=4, generations=1).fit(np.eye(20), np.arange(20) % 2)
+print({"scoop", "zmq", "dask", "ray", "mpi4py", "mlflow", "tensorboard", "deap_nn.report"} & set(sys.modules))
+"""
+
+
+def test_a_fit_imports_no_library_of_a_map_or_a_report():
+    found = subprocess.run([sys.executable, "-c", FIT], capture_output=True, text=True, check=True)
+    assert found.stdout == "set()\n"
 
 
 def test_weights_of_samples_and_classes_count():

@@ -14,12 +14,12 @@ from deap_nn.data import image_files, loading, registry
 from deap_nn.genome.vectors import empty_vector
 from deap_nn.models.built_in import BUILT_IN, build_model
 from deap_nn.models.reference import layout_of, model_of, reference_of, trained_model
-from deap_nn.models.tensorflow import configure_tensorflow, keras, tf
+from deap_nn.models.tensorflow import configure_tensorflow, keras, shared_tensor, tf
 from deap_nn.problems.evaluate import Evaluate
 from deap_nn.problems.measures import ErrorRate, class_probabilities
 from deap_nn.problems.network import Network
 from deap_nn.problems.problem import Problem, of_classes
-from deap_nn.problems.scorer import Scorer, batch_indices, scorer, shared_tensor
+from deap_nn.problems.scorer import Scorer, batch_indices, scorer
 
 
 @pytest.fixture(scope="module")

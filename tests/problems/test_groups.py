@@ -101,7 +101,7 @@ def counting_kernel(monkeypatch, sizes, alters=lambda genomes: genomes):
 
 def check_doubled(kernel, count):
     genomes = np.arange(6 * count, dtype=np.float32).reshape(count, 6)
-    products, (sums,) = kernel(tf.constant(genomes), tf.constant(2.0))
+    products, (sums,) = kernel(genomes, tf.constant(2.0))
     assert np.array_equal(products, genomes.reshape(count, 3, 2) * 2)
     assert np.array_equal(sums, genomes.sum(axis=1))
 
@@ -113,17 +113,35 @@ def test_genomes_are_computed_at_once_in_groups_of_sizes_that_were_tried(monkeyp
     assert tried == {1, 2, 4, 8, 16, 32, 64, 128, 256}
     sizes.clear()
     check_doubled(kernel, 300)
-    assert sizes == [256, 32, 8, 4]
+    assert sizes == [256, 44, 44]  # 44 is tried before it is used
+    sizes.clear()
+    check_doubled(kernel, 44)
+    assert sizes == [44]
+
+
+def altering(size):
+    """What changes a bit of the last of so many genomes, as a library does that has a kernel for so many rows."""
+
+    def altered(genomes):
+        last = tf.one_hot(size - 1, tf.shape(genomes)[0], dtype=tf.float32)[:, None]
+        return genomes * tf.where(tf.shape(genomes)[0] == size, 1 + 1e-6 * last, 1.0)
+
+    return altered
+
+
+def test_another_size_that_changes_a_bit_is_split(monkeypatch):
+    sizes = []
+    kernel = counting_kernel(monkeypatch, sizes, altering(44))
+    for expected in ([256, 44, 32, 12, 12, 12, 12], [256, 32, 12]):  # 44 and 12 are tried once
+        sizes.clear()
+        check_doubled(kernel, 300)
+        assert sizes == expected
 
 
 @pytest.mark.parametrize("size", [1, 2, 32, 256])
 def test_where_a_size_changes_a_bit_a_loop_goes_through_the_genomes(monkeypatch, size):
-    def altered(genomes):  # as a library does that has a kernel for so many rows
-        last = tf.one_hot(size - 1, tf.shape(genomes)[0], dtype=tf.float32)[:, None]
-        return genomes * tf.where(tf.shape(genomes)[0] == size, 1 + 1e-6 * last, 1.0)
-
     sizes = []
-    kernel = counting_kernel(monkeypatch, sizes, altered)
+    kernel = counting_kernel(monkeypatch, sizes, altering(size))
     assert size in sizes
     sizes.clear()
     check_doubled(kernel, 300)

@@ -62,6 +62,7 @@ class Ancestors:
         self.slots: Mapping[int, int] = {}
         self._keyframe: Keyframe | None = None
         self._kept: OrderedDict[int, Vector] = OrderedDict()
+        self._together: dict[int, Vector] = {}  # the members of the last group, until the next one overwrites them
 
     def share_noise(self) -> None:
         """Read the noise table from a file in the cache from now on, as the host's other processes do."""
@@ -237,6 +238,9 @@ class Ancestors:
 
     def _breed_from(self, recipes: Sequence[Recipe], made: Mapping[int, Vector], outs: Vectors) -> None:
         recipe = recipes[0]
+        if len(recipes) == 1 and recipe.id in self._together:  # a child of the last group, which becomes a parent
+            np.copyto(outs[0], self._together[recipe.id])
+            return
         parents = []
         for key in recipe.parents:
             parent = made[key] if key in made else self._find(key)

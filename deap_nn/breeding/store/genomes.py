@@ -95,10 +95,11 @@ class Genomes(Ancestors):
                 self.breed(run, outs)
         return None
 
-    def groups(self, recipes: Sequence[Recipe]) -> Iterator[NDArray[np.float32]]:
+    def groups(self, recipes: Sequence[Recipe], *, kept: bool = False) -> Iterator[NDArray[np.float32]]:
         """Yield the genomes of some recipes in blocks, shape (block, weights), that fit into the processor's caches.
 
-        A block is valid until the next one.
+        A block is valid until the next one. If `kept`, the caller leaves it unchanged: then its members are copied from
+        it while it is valid, and not bred a second time.
         """
         mates = self.breeder.reproduction.mates
         together = max(mates, most_together(self.size) // mates * mates)
@@ -108,6 +109,8 @@ class Genomes(Ancestors):
                 self._room = empty_vector(len(some) * self.size)
             genomes = self._room[: len(some) * self.size].reshape(len(some), self.size)
             self._breed_group(some, genomes)
+            if kept:
+                self._together = {recipe.id: genome for recipe, genome in zip(some, genomes, strict=True)}
             yield genomes
 
     def rounded(self, recipes: Sequence[Recipe], rounded: NDArray[np.bool_]) -> Iterator[tuple[Vector, Halves]]:
@@ -176,6 +179,7 @@ class Genomes(Ancestors):
     def _breed_group(self, recipes: Sequence[Recipe], genomes: NDArray[np.float32]) -> None:
         runs = list(self._runs(recipes))
         if any(recipe.is_mean for recipe in recipes):
+            self._together = {}
             for start, run in runs:
                 self.breed(run, genomes[start : start + len(run)])
             return
@@ -188,6 +192,7 @@ class Genomes(Ancestors):
                     made = self._ancestors(run[0])
                     own.update(made)
                     found.update((key, made[key] if key in made else self._find(key)) for key in run[0].parents)
+        self._together = {}  # `genomes` may be its memory
         whole = all(parent is not None for parent in found.values())
         if whole:
             for start, run in runs:
