@@ -213,7 +213,10 @@ WIRED = [
     ({"elites": 1, "elite_batches": 2}, "elite_batches was 1"),
     ({"select": partial(selRankBoosted, parents=5)}, "select.parents was 6"),
     ({"step": 2.0, "mate": cxMean}, "mate was 'cxMask'"),
-    ({"step": 2.0, "mate": cxMean, "select": selLogRank, "weigh": recombination_weights}, "mate was 'cxMask'"),
+    (
+        {"step": 2.0, "mate": cxMean, "select": selLogRank, "recombination_weights": recombination_weights},
+        "mate was 'cxMask'",
+    ),
     ({"population": "another seed"}, "is of another run"),
 ]
 
@@ -233,12 +236,13 @@ def test_a_toolbox_wired_by_hand_is_held_to_its_settings(tmp_path, registered, n
     assert (tmp_path / "generations").read_bytes() == before
 
 
-@pytest.mark.parametrize("weighs", [None, partial(recombination_weights, parents=3)], ids=["all", "three"])
-def test_the_weights_by_rank_are_a_setting(tmp_path, weighs):
-    around = {"mate": cxMean, "select": selLogRank, "step": 2.5, "weigh": recombination_weights}
+@pytest.mark.parametrize("weights", [None, partial(recombination_weights, parents=3)], ids=["all", "three"])
+def test_the_weights_by_rank_are_a_setting(tmp_path, weights):
+    around = {"mate": cxMean, "select": selLogRank, "step": 2.5, "recombination_weights": recombination_weights}
     toolbox = wired(**around)
     evolve(toolbox.population(n=8), toolbox, 1, seed=1, checkpoint=tmp_path)
-    other = wired(**around | ({"weigh": weighs} if weighs else {"select": partial(selLogRank, parents=3)}))
+    changed = {"recombination_weights": weights} if weights else {"select": partial(selLogRank, parents=3)}
+    other = wired(**around | changed)
     with pytest.raises(CheckpointError, match=r"(weigh|select).parents was None when the run began, and is 3"):
         evolve(other.population(n=8), other, 2, seed=1, checkpoint=tmp_path)
 
@@ -385,7 +389,7 @@ def test_sample_weights_and_the_call_of_a_function_count(tmp_path):
     assert record(targets_first)["objectives"] == ["function targets_first None targets_first (y_true, y_pred)"]
 
 
-def test_other_data_are_a_difference_unless_told(digits, tmp_path):
+def test_other_data_are_a_difference_unless_forced(digits, tmp_path):
     from conftest import made_digits
 
     toolbox = small(digits)
@@ -398,7 +402,7 @@ def test_other_data_are_a_difference_unless_told(digits, tmp_path):
         evolve(other.population(n=8), other, 2, checkpoint=checkpoint)
 
 
-def test_a_checkpoint_without_settings_goes_on_with_one_warning(digits, tmp_path, monkeypatch):
+def test_a_checkpoint_without_settings_resumes_with_one_warning(digits, tmp_path, monkeypatch):
     toolbox = small(digits)
     with monkeypatch.context() as patch:
         patch.setattr("deap_nn.algorithms.resuming._settings_of", lambda evolution: None)

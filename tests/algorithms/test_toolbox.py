@@ -106,7 +106,7 @@ def test_select_moves_the_minibatch_and_the_mutation(digits):
     assert [toolbox.evaluate(individual) for individual in population] != first
 
 
-def test_a_minibatch_stays_as_many_generations_as_it_is_told(digits):
+def test_a_minibatch_stays_for_the_given_number_of_generations(digits):
     toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, batch_generations=3)
     usual = make_toolbox("mlp", digits, seed=1, batch_size=16)
     (member,) = toolbox.population(n=1)
@@ -132,7 +132,7 @@ def test_the_default_sigma_goes_by_the_fitness(digits):
     assert make_toolbox("mlp", digits, seed=1, sigma=0.25).clock.sigma == 0.25
 
 
-def test_what_is_registered_anew_follows_the_run(toolbox):
+def test_functions_that_are_registered_again_follow_the_run(toolbox):
     adaptation = ErrorScaled(0.7, fitness="cross_entropy")
     evaluate = Evaluate(toolbox.problem)
     toolbox.register("mutate", mutGaussianAdaptive, sigma=adaptation)
@@ -194,9 +194,9 @@ def test_a_decorated_select_is_not_passed_over(digits):
     with pytest.warns(DeprecationWarning, match="crossover='mean' is deprecated"):
         toolbox = make_toolbox("mlp", digits, seed=1, crossover="mean")
     toolbox.decorate("select", noting)
-    with pytest.raises(ValueError, match=r"^select is not called if the toolbox has a weigh"):
+    with pytest.raises(ValueError, match=r"^select is not called if the toolbox has recombination_weights"):
         evolve(toolbox.population(n=4), toolbox, 2, seed=1)
-    del toolbox.weigh
+    del toolbox.recombination_weights
     evolve(toolbox.population(n=4), toolbox, 2, seed=1)
     assert len(called) == 4
 
@@ -370,7 +370,7 @@ def test_mutation_is_that_of_the_options(digits, keywords):
 @pytest.mark.parametrize(("given", "parents"), [({}, 0.25), ({"parents": None}, None), ({"parents": 4}, 4)])
 def test_around_a_centre_half_of_all_count_if_nothing_is_said(digits, given, parents):
     chosen = make_toolbox("mlp", digits, seed=1, **given).select.keywords["parents"]
-    around = make_toolbox("mlp", digits, seed=1, preset="es", **given).weigh
+    around = make_toolbox("mlp", digits, seed=1, preset="es", **given).recombination_weights
     assert (chosen, around.keywords["parents"]) == (parents, 0.5 if parents == 0.25 else parents)
     counted = around(20)
     assert np.count_nonzero(counted > 0) == (parents if parents == 4 else 10)
@@ -403,16 +403,18 @@ def test_a_preset_is_what_the_experiment_does(digits, name, monkeypatch):
     other = toolbox_of(chosen, digits)
     parents = number_of_parents(SETTINGS[name]["parents"], 20, SETTINGS[name]["fewest"])
     assert chosen["parents"] == parents
-    for one in ("mutate", "individual", *(("weigh",) if name == "es" else ("mate", "select"))):
+    for one in ("mutate", "individual", *(("recombination_weights",) if name == "es" else ("mate", "select"))):
         keywords = [getattr(made, one).keywords for made in (toolbox, other)]
-        told = [{key: repr(value) for key, value in some.items() if key not in ("rng", "noise")} for some in keywords]
-        for words in told:
+        words_of = [
+            {key: repr(value) for key, value in some.items() if key not in ("rng", "noise")} for some in keywords
+        ]
+        for words in words_of:
             words.pop("sigma", None)  # one knows the generations by the toolbox, the other by its own length
             words.pop("fewest", None)  # of a share
             if "parents" in words:
                 given = ast.literal_eval(words["parents"])
                 words["parents"] = number_of_parents(given, 20, SETTINGS[name]["fewest"])
-        assert told[0] == told[1]
+        assert words_of[0] == words_of[1]
         assert getattr(toolbox, one).func.__class__ is getattr(other, one).func.__class__
     results = [evolve(made.population(n=20), made, 3)[1] for made in (toolbox, other)]
     assert results[0] == results[1]
@@ -448,7 +450,7 @@ def test_tournaments_are_those_of_deap_with_the_streams_of_the_run(digits):
     assert np.mean(ranks) == pytest.approx(40 / 5 - 0.5, abs=0.6)  # the least of four of forty
 
 
-def test_who_takes_an_rng():
+def test_functions_that_take_an_rng():
     toolbox = base.Toolbox()
     toolbox.register("with_rng", lambda a, *, rng: a)
     toolbox.register("bound", lambda a, *, rng: a, rng=None)
@@ -469,7 +471,7 @@ def test_individuals_have_a_fitness_of_their_own():
     assert pickle.loads(pickle.dumps(a)).fitness.values == (1.0,)
 
 
-def test_arrays_will_do_where_sequences_of_numbers_are_asked_for(digits):
+def test_arrays_will_do_for_sequences_of_numbers(digits):
     made = []
     for kind in (list, np.array):
         toolbox = make_toolbox("mlp", digits, seed=1, scale=kind([1.0, 0.5, 1.0, 0.5]))
@@ -494,7 +496,7 @@ def test_a_model_for_bytes_is_warned_of(digits):
 
 
 @pytest.mark.parametrize(("n", "start", "name"), [(-1, 0, "n"), (2.5, 0, "n"), (2, -1, "start")])
-def test_a_population_of_less_than_nobody_is_refused(toolbox, n, start, name):
+def test_a_population_of_a_negative_size_is_refused(toolbox, n, start, name):
     with pytest.raises(ValueError, match=rf"^{name} must be an integer of at least 0, got"):
         toolbox.population(n=n, start=start)
 
@@ -538,7 +540,7 @@ def test_so_does_that_of_an_evolution_strategy(digits):
     toolbox = make_toolbox("mlp", digits, seed=1, preset="es", population=4, generations=3)
     assert repr(toolbox) == (
         "<toolbox 'es': population 4, weights 50,890, batch 64, generation 0, sigma 0.5, fitness cross_entropy, "
-        "mutate mutGaussianAdaptive, weigh recombination_weights>"
+        "mutate mutGaussianAdaptive, recombination_weights recombination_weights>"
     )
     toolbox = make_toolbox("mlp", digits, seed=1, sigma=Annealed(0.4, 0.1))
     toolbox.next_generation([])

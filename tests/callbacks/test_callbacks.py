@@ -1,4 +1,4 @@
-"""What is told of a run: in order, to the end, and whoever fails is named."""
+"""The calls of callbacks: in order, to the end, and the one that fails is named."""
 
 import json
 import re
@@ -21,25 +21,25 @@ from deap_nn.core.errors import EvaluationError
 from deap_nn.core.logbooks import read_csv, rows_of
 
 
-def test_who_is_interrupted_at_the_end_leaves_the_end_to_the_others():
+def test_a_callback_interrupted_at_the_end_leaves_the_end_to_the_others():
     failing, after = Failing("on_end", error=KeyboardInterrupt()), Failing()
     with pytest.raises(KeyboardInterrupt):
         evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[failing, after])
-    assert after.told[-1] == "on_end"
+    assert after.called[-1] == "on_end"
     assert after.ended_by is failing.error
 
 
 @pytest.mark.parametrize("method", ["on_start", "on_generation", "on_end"])
-def test_a_callback_that_raises_is_named_and_the_others_are_told_of_the_end(method):
+def test_a_callback_that_raises_is_named_and_on_end_of_the_others_is_called(method):
     before, failing, after = Failing(), Failing(method), Failing()
     with pytest.raises(CallbackError) as raised:
         evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[before, failing, after])
     assert str(raised.value) == f"Failing.{method}: ZeroDivisionError: of course"
     assert (raised.value.callback, raised.value.method) == (failing, method)
     assert raised.value.__cause__ is failing.error
-    assert before.told[-1] == "on_end"
-    assert failing.told[-1] == "on_end"
-    assert after.told[-1:] == ([] if method == "on_start" else ["on_end"])  # it never knew of the start
+    assert before.called[-1] == "on_end"
+    assert failing.called[-1] == "on_end"
+    assert after.called[-1:] == ([] if method == "on_start" else ["on_end"])  # it never knew of the start
     if method != "on_end":
         assert before.ended_by is raised.value
 
@@ -65,17 +65,17 @@ def test_a_hook_that_is_none_is_named_before_the_run(name, remedy):
 
 
 def test_a_plain_function_is_called_after_each_generation_and_the_callbacks():
-    told = []
+    called = []
 
     def noted(evolution):
-        told.append((evolution.generation, evolution.row["min"]))
+        called.append((evolution.generation, evolution.row["min"]))
 
     class Last(Callback):
         def on_generation(self, evolution):
-            assert len(told) == evolution.generation
+            assert len(called) == evolution.generation
 
     _, logbook = evolve(members(), plain_toolbox(), 2, seed=1, callbacks=[Last()], on_generation=noted)
-    assert told == list(zip(*logbook.select("gen", "min"), strict=True))
+    assert called == list(zip(*logbook.select("gen", "min"), strict=True))
     stopped = evolve(members(), plain_toolbox(), 9, seed=1, on_generation=lambda run: setattr(run, "stop", "enough"))
     assert len(stopped[1]) == 1
     with pytest.raises(TypeError, match=r"^on_generation must be a function of the evolution, got 3$"):
@@ -122,7 +122,7 @@ def test_what_has_a_name_of_its_own_keeps_its_type(error):
     assert raised.value is error
 
 
-def test_the_run_directory_says_that_the_run_failed_and_by_whom(tmp_path):
+def test_the_run_directory_says_that_the_run_failed_and_in_which_callback(tmp_path):
     with pytest.raises(CallbackError), RunDirectory(tmp_path / "run") as directory:
         evolve(members(), plain_toolbox(), 3, seed=1, callbacks=[Failing("on_generation"), directory])
     status = json.loads((tmp_path / "run" / "status.json").read_text())
@@ -203,7 +203,7 @@ def test_a_resumed_run_leaves_the_csv_of_an_unbroken_one(digits, tmp_path, last)
     assert path.read_bytes() == (tmp_path / "unbroken.csv").read_bytes()
 
 
-def test_a_run_that_cannot_go_on_leaves_its_files_as_they_are(digits, tmp_path):
+def test_a_run_that_cannot_resume_leaves_its_files_as_they_are(digits, tmp_path):
     def run(callback, directory):
         toolbox, checkpoint = make_toolbox("mlp", digits, seed=1), Checkpoint(tmp_path / "checkpoint")
         callbacks = [callback, directory, CSVLogger(tmp_path / "log.csv")]
@@ -234,7 +234,7 @@ def test_a_column_that_comes_later_is_named(tmp_path):
     assert (tmp_path / "log.csv").read_text().count("\n") == 2
 
 
-def test_evolve_shows_a_bar_when_asked_to_and_in_a_notebook_by_itself(monkeypatch):
+def test_evolve_shows_a_bar_by_an_argument_and_in_a_notebook_by_itself(monkeypatch):
     screen = Screen(terminal=False)
     monkeypatch.setattr(progress.sys, "stderr", screen)
 

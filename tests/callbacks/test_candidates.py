@@ -77,8 +77,8 @@ def test_around_a_centre_the_mean_goes_as_far_as_the_next_centre(digits):
     assert found["recipes"] == found["plain"]
     assert sorted(found["plain"]) == [1, 2, 3, 4]
     mean = mean_of([WeightList([member]) for member in watch.fittest[4]]).flat
-    further = np.linalg.norm(watch.means[4] - watch.means[3]) / np.linalg.norm(mean - watch.means[3])
-    assert 1.5 < further < 6
+    distance = np.linalg.norm(watch.means[4] - watch.means[3]) / np.linalg.norm(mean - watch.means[3])
+    assert 1.5 < distance < 6
 
 
 def test_members_that_a_centre_goes_away_from_are_not_in_the_ensemble(digits):
@@ -220,7 +220,7 @@ def test_a_checkpoint_has_the_state_by_its_former_name(toolbox):
 
 @pytest.mark.parametrize("keyframe_seconds", [None, 0.0])
 @pytest.mark.parametrize("stop", [24, 25, 27])
-def test_a_run_that_goes_on_keeps_the_mean(toolbox, tmp_path, stop, keyframe_seconds, monkeypatch):
+def test_a_resumed_run_keeps_the_mean(toolbox, tmp_path, stop, keyframe_seconds, monkeypatch):
     expected = scored(toolbox)
     # From the start a mean that cannot be beaten, so that it has to be given back.
     monkeypatch.setitem(vars(toolbox), "error_rate", PreferMean(toolbox.error_rate))
@@ -237,7 +237,7 @@ def test_a_run_that_goes_on_keeps_the_mean(toolbox, tmp_path, stop, keyframe_sec
     assert [line.split(",")[0] for line in lines[1:]] == ["0", "25", "30"]
 
 
-def test_a_run_that_goes_on_tells_the_errors_on_training_samples(toolbox, tmp_path):
+def test_a_resumed_run_has_the_errors_on_training_samples(toolbox, tmp_path):
     for folder in ("whole", "broken"):
         (tmp_path / folder).mkdir()
     scored(toolbox, tmp_path / "whole", training_size=70)

@@ -87,7 +87,7 @@ def test_islands_give_the_same_on_any_map(run, warm, here):
 
 
 @pytest.mark.parametrize("name", ["binary_weights", "genealogy", "islands", "multi_statistics", "nsga2"])
-def test_the_map_that_is_asked_for_does_the_work(scripts, monkeypatch, name):
+def test_the_chosen_map_does_the_work(scripts, monkeypatch, name):
     done = []
 
     @contextlib.contextmanager
@@ -122,8 +122,8 @@ def test_the_front_of_error_against_size_is_true(scripts, shown):
         error, size = individual.fitness.values
         model = nsga2.problem.to_model(nsga2.pruned(individual))
         assert sum(np.count_nonzero(matrix) for matrix in model.get_weights()) == size < 970
-        answers = model.predict(nsga2.x[:2450], verbose=0).argmax(axis=1)
-        assert error == pytest.approx(np.mean(answers != nsga2.y[:2450]), abs=1e-6)
+        predicted = model.predict(nsga2.x[:2450], verbose=0).argmax(axis=1)
+        assert error == pytest.approx(np.mean(predicted != nsga2.y[:2450]), abs=1e-6)
     values = [individual.fitness.values for individual in last]
     for error, size in values:
         assert not any(e <= error and s <= size and (e, s) != (error, size) for e, s in values)
@@ -135,7 +135,7 @@ def test_nothing_of_a_front_is_lost_to_worse_children(scripts):
     toolbox = nsga2.make_pruning_toolbox(nsga2.train(1))
 
     def spoil(individual):
-        individual.flat[:] = 1.0  # all answers are alike
+        individual.flat[:] = 1.0  # all outputs are alike
         individual[-1][:] = 0.0
         return (individual,)
 
@@ -200,7 +200,7 @@ def test_a_history_of_numbers_copies_no_weights(scripts):
         assert history.getGenealogy(mine) == deaps.getGenealogy(other)
 
 
-def test_those_who_lived_are_those_who_were_scored(scripts, monkeypatch):
+def test_the_survivors_are_those_that_were_scored(scripts, monkeypatch):
     genealogy = scripts("genealogy")
     history, scored = genealogy.HistoryOfNumbers(genealogy.toolbox.clock), []
 
