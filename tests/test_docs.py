@@ -142,7 +142,7 @@ def test_the_table_of_presets_is_what_make_toolbox_wires(digits):
             what.add(argument)
     assert tuple(toolboxes) == NAMES
     chosen = {"pressure", "boost", "boosted", "parents"}
-    assert (seen["ga", "select"], seen["article", "select"]) == (chosen | {"fewest"}, chosen)
+    assert (seen["ga", "select"], seen["article", "select"]) == (chosen | {"fewest", "opposites"}, chosen)
     assert loops[0] == ["", *(f"`{name}`" for name in NAMES)]
     needed = {"`evolve`": "evaluate", "`eaGenerateUpdate`": "generate"}
     for loop, *cells in loops[1:]:

@@ -67,6 +67,24 @@ def test_the_fitness_of_one_that_lived_on_is_said_to_be_a_mean(here, digits_file
     assert "differs" not in answer.stdout
 
 
+def test_a_run_with_opposites_is_resumed_by_two_processes_and_replayed(here, warm, digits_file, tmp_path):
+    options = ["--model", "mlp", "--population", 12, "--parents", 6, "--data", digits_file, "--no-progress"]
+    options += ["--opposites", 0.5]
+    whole = here(MNIST, *options, "--generations", 7, "--breeding", "plain", "--output", tmp_path / "whole")
+    begun = here(MNIST, *options, "--generations", 3, "--output", tmp_path / "run")
+    assert (whole.returncode, whole.stderr, begun.returncode, begun.stderr) == (0, "", 0, "")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["opposites"] == 0.5
+    workers = "--map", "processes", "--workers", 2
+    resumed = warm(MNIST, "--resume", tmp_path / "run", "--generations", 7, *workers, "--no-progress")
+    assert (resumed.returncode, resumed.stderr) == (0, "")
+    assert (tmp_path / "run" / "logbook.csv").read_bytes() == (tmp_path / "whole" / "logbook.csv").read_bytes()
+    member = "--generation", 7, "--member", 5, "--output", tmp_path / "it.npz"
+    answer = here(*REPLAY, tmp_path / "run", *member)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout.startswith("generation 7, member 5: fitness ")
+    assert "differs" not in answer.stdout
+
+
 def test_a_run_from_before_sampling_was_a_choice_is_of_mirrored_pairs(here, digits_file, tmp_path):
     folder, network = tmp_path / "run", tmp_path / "network.npz"
     arguments = "--model", "mlp", "--population", "8", "--generations", "3", "--data", digits_file, "--no-progress"

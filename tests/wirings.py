@@ -167,6 +167,13 @@ WIRINGS = {
     "a mask of a fifth": lambda: {"mate": partial(cxMask, indpb=0.2)},
     "four mates": lambda: {"mate": cxScanning, "mates": 4},
     "three mates": lambda: {"mate": cxScanning, "mates": 3},
+    "opposites, each with its own sigma, elites": lambda: {
+        "mate": cxScanning,
+        "mates": 4,
+        "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=NoiseTable(1, LAYOUT.size)),
+        "select": partial(selRankBoosted, parents=6, opposites=0.5),
+        "elites": 2,
+    },
     "around a centre": lambda: {"mate": cxMean, "select": selMirrored, "step": 2.5},
     "around a centre, all by weight": lambda: {
         "mate": cxMean,

@@ -25,6 +25,7 @@ from deap_nn.core.logbooks import record, statistic
 from deap_nn.core.registered import Registered
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.operators.elitism import Elitism
+from deap_nn.operators.selection import mirroring
 from deap_nn.process.signals import heeding_signals, holding_signals
 from deap_nn.process.workers import is_serial
 
@@ -131,6 +132,10 @@ def _record(
         evolution.seconds, evolution.elapsed = now - started, now - begun
         evolution.logbook.header = list(row)
         record(evolution.logbook, row)
+
+
+def _not_around_a_centre(members: Sequence[Any]) -> None:
+    raise ValueError("select: opposites need a genetic algorithm: children of one centre have no other parents")
 
 
 def _alike(now: Any, then: Any) -> bool:
@@ -240,7 +245,8 @@ class _Run:
         toolbox, population = evolution.toolbox, evolution.population
         rng = stream(self.seed, Purpose.SELECT, generation)
         kept = self._elitism.choose(population)
-        chosen = reproduction.choose(population, len(population) - len(kept), toolbox, rng, self._clock)
+        with mirroring(_not_around_a_centre if reproduction.shares_parents else self.breeding.opposites):
+            chosen = reproduction.choose(population, len(population) - len(kept), toolbox, rng, self._clock)
         if self._best_pairs is not None:
             self._best_pairs = reproduction.groups_with(max(population, key=attrgetter("fitness")), chosen)
         evolution.parents = len({id(member) for member in chosen})

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from deap_nn.breeding.breeder import Breeder
-from deap_nn.breeding.recipe import CENTRE_PLACE, PLACE_BYTES, Recipe, drawn_places
+from deap_nn.breeding.recipe import (
+    CENTRE_PLACE,
+    CENTROID_PLACE,
+    OPPOSITE,
+    PLACE_BYTES,
+    Recipe,
+    centroid_of,
+    drawn_places,
+)
 from deap_nn.breeding.reproduction.base import Places
 
 Sigmas = float | tuple[float, ...] | None
@@ -83,7 +91,8 @@ class Ancestry:
     def remember(self, generation: int, places: Places, sigma: float | None) -> None:
         """Take over a generation of a resumed run, in order from generation 1 on; `sigma` as for `generation`."""
         before = self._past[-1][1] if self._past else self._breeder.sigmas or None
-        inherited = [before[int(place)] for place in places] if isinstance(before, tuple) else [None] * len(places)
+        members = [int(place) & CENTROID_PLACE for place in places]  # an opposite has the sigma of its member
+        inherited = [before[place] for place in members] if isinstance(before, tuple) else [None] * len(places)
         self._past.append((places, self._note(generation, places, inherited, sigma)))
 
     def forget(self) -> None:
@@ -91,10 +100,14 @@ class Ancestry:
         self._past = []
 
     def recipe(self, generation: int, place: int) -> Recipe:
-        """Return the recipe of a member of a remembered generation, or of its centre for `CENTRE_PLACE`."""
+        """Return the recipe of a member of a remembered generation, of an opposite, or of its centroid or centre."""
         if not generation:
             return Recipe(0, place, sigma=self._breeder.sigmas[place] if self._breeder.sigmas else None)
         places, sigmas = self._past[generation - 1]
+        if place == CENTROID_PLACE:
+            return centroid_of(generation, places)
+        if OPPOSITE <= place < CENTRE_PLACE:
+            return self.recipe(generation, place ^ OPPOSITE).opposite
         if place != CENTRE_PLACE:
             return self._recipe(generation, place, places, sigmas)
         member = self._recipe(generation, 0, places, sigmas)

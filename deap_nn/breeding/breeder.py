@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from deap_nn.breeding.recipe import Recipe
+from deap_nn.breeding.recipe import CENTROID_PLACE, Recipe
 from deap_nn.breeding.reproduction.base import Reproduction
 from deap_nn.breeding.variation import Variation
 from deap_nn.core.seeding import Purpose, seeded, stream, takes
-from deap_nn.genome.vectors import Vector
+from deap_nn.genome.vectors import Vector, mirror
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,14 @@ class Breeder(Variation):
         """Write the genome of a recipe into `out`; its parents' weights are left unchanged."""
         if not parents:
             np.copyto(out, founder(self.individual, self.founders_seed, recipe.place).flat)
+        elif recipe.place == CENTROID_PLACE:
+            from deap_nn.operators.compiled.averaging import average
+
+            average(parents, recipe.places, out)
+        elif recipe.is_opposite:
+            *others, centroid = parents
+            self.breed(recipe.mirrored, others, out)
+            mirror(out, centroid)
         elif recipe.copied:
             np.copyto(out, parents[0])
         else:

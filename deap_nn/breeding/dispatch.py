@@ -253,6 +253,8 @@ class Dispatch:
             ancestors = known.ancestry(parents)
         else:
             ancestors = {key: known.recipes[key] for key in parents if key in known.recipes}
+            centroids = {recipe.parents[-1] for recipe in ancestors.values() if recipe.is_opposite}
+            ancestors |= {key: known.recipes[key] for key in centroids & known.recipes.keys()}  # for other hosts
         if not large:
             ancestors = {key: recipe for key, recipe in ancestors.items() if not is_large(recipe)}
         useful = parents | {parent for recipe in ancestors.values() for parent in recipe.parents}

@@ -18,7 +18,7 @@ from deap_nn.breeding.ancestry import Ancestry
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.dispatch import Dispatch, Map, Sharing
 from deap_nn.breeding.past import Past
-from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
+from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe, centroid_id, centroid_of
 from deap_nn.breeding.reproduction.base import Reproduction
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.genomes import Genomes
@@ -154,27 +154,36 @@ class Lineage:
         self, population: list[Any], chosen: Sequence[Any], kept: Sequence[Any], generation: int, sigma: float | None
     ) -> None:
         """Replace a population by the children of the chosen parents and copies of the kept members."""
-        recipes = self._recipes_in(
-            generation - 1,
-            [*chosen, *kept],
-            f"population: generation {generation} cannot be bred by recipes from individuals put into the one before: "
-            "use breeding='plain', or toolbox.elites to keep the best members",
-        )
+        recipes = self._of_present([*chosen, *kept])
         for key in self._averaged:  # recipes that only means of the last generation needed
             self.known.recipes.pop(key, None)
         self._averaged.clear()
         places = [recipe.place for recipe in recipes]
         centre = self.reproduction.centre(recipes[0], places)
         parents = {recipe.id: recipe for recipe in (recipes if centre is None else [centre])}
+        mirrored = any(recipe.is_opposite for recipe in recipes)
+        if mirrored:  # all opposites need the centroid: it is the first to get a slot
+            key = centroid_id(generation - 1)
+            parents = {key: self.known.recipes[key]} | parents
         self.settle(parents)
         bred = self.ancestry.generation(generation, places, [recipe.sigma for recipe in recipes], sigma)
         self.bred_since += len(parents)
         if centre is None:
             self._lodge(bred)
-        else:  # all children need the centre: it is bred once for this host
+        if centre is not None or mirrored:  # the genome that many need is bred once for this host
             with busy:
-                self.informed().keep(parents)
+                self.informed().keep([next(iter(parents))])
         population[:] = self.present(bred)
+
+    def opposites(self, members: Sequence[Any]) -> list[Any] | None:
+        """Return the opposites of members of the present generation as light members; None in generation 0."""
+        if not self.generation:
+            return None
+        centroid = centroid_of(self.generation, np.frombuffer(self.ancestry.drawn, "<u4"))
+        self.known.recipes[centroid.id] = centroid
+        made = self.members(recipe.opposite for recipe in self._of_present(members))
+        self._present |= set(map(id, made))
+        return made
 
     def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any], generation: int) -> Iterator[Any]:
         """Map the evaluation over the population; an error names the child."""
@@ -233,6 +242,15 @@ class Lineage:
 
         # `yield from`, not `return`: the generator keeps the lineage, with its cache, until the last result.
         yield from self._dispatch.map(function, list(items), recipe_of)
+
+    def _of_present(self, members: Sequence[Any]) -> list[Recipe]:
+        """Return the recipes of members of the present generation, from which the next one is bred."""
+        return self._recipes_in(
+            self.generation,
+            members,
+            f"population: generation {self.generation + 1} cannot be bred by recipes from individuals put into the one "
+            "before: use breeding='plain', or toolbox.elites to keep the best members",
+        )
 
     def _recipes_in(self, generation: int, members: Sequence[Any], wrong: str) -> list[Recipe]:
         """Return the recipes of members of a generation; for any other individual raise ValueError(`wrong`).

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
+from deap_nn.breeding.recipe import CENTROID_PLACE, Recipe, centroid_id
 from deap_nn.breeding.reproduction.base import Places
 from deap_nn.breeding.store.keyframes import Keyframe, write_keyframe
 from deap_nn.breeding.task import busy
@@ -79,8 +79,11 @@ class Past:
         places = set(range(min(1, members) if self._lineage.reproduction.shares_parents else members))
         for generation in range(self._lineage.ancestry.generations, 0, -1):
             places |= others.get(generation, set())
-            parents = sorted({key for place in places for key in recipe_of(generation, place).parents})
-            line.append([recipe_of(generation - 1, key & _PLACE) for key in parents])
+            parents = {key for place in places for key in recipe_of(generation, place).parents}
+            parents.discard(centroid_id(generation))  # it is bred with the opposites that need it
+            before = [recipe_of(generation - 1, key & _PLACE) for key in parents]
+            parents |= {recipe.parents[-1] for recipe in before if recipe.is_opposite}
+            line.append([recipe_of(generation - 1, key & _PLACE) for key in sorted(parents)])
             if self._lineage.known.keyframe is not None and all(
                 self._lineage.genomes.in_keyframe(key) for key in parents
             ):
@@ -139,7 +142,7 @@ class Past:
     def recall(self, generation: int, place: int | Sequence[int]) -> Any:
         """Return a member of an earlier generation of a resumed run, or the mean of several."""
         if isinstance(place, int):
-            if place >= CENTRE_PLACE:
+            if place >= CENTROID_PLACE:
                 raise ValueError(f"place must be that of a member, got {place}")
             recipe = self._lineage.ancestry.recipe(generation, place)
         else:

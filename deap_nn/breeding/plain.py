@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from deap import base
 
+from deap_nn.breeding.recipe import OPPOSITE
 from deap_nn.breeding.reproduction import Reproduction, reproduction_of
 from deap_nn.breeding.variation import unscored
 from deap_nn.core.errors import EvaluationError, MapError
 from deap_nn.core.registered import Scoring
-from deap_nn.genome.vectors import Vector
+from deap_nn.genome.population import opposite_of
+from deap_nn.genome.vectors import Vector, empty_vector
 from deap_nn.process.workers import out_of_memory, worker_count
 
 
@@ -40,6 +43,9 @@ class Breeding(Protocol):
 
     def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any], generation: int) -> Iterator[Any]:
         """Map the evaluation over a generation; an error names the generation, and the child if it is known."""
+
+    def opposites(self, members: Sequence[Any]) -> list[Any] | None:
+        """Return new individuals: members of the present generation, mirrored at its centroid; None in generation 0."""
 
     def mean(self, members: Iterable[Any]) -> Any:
         """Return the mean of some members of the present generation; read its weights before the next generation."""
@@ -82,6 +88,9 @@ class Plain:
         self._keys: dict[str, Any] = {"seed": seed, "cxpb": cxpb, "mutpb": mutpb}
         self._size = 0
         self._sources: list[Any] = []
+        self._mirrors = False
+        self._opposites: list[tuple[Any, Any]] = []
+        self._centroid = empty_vector(0)
 
     @property
     def reproduction(self) -> Reproduction:
@@ -92,6 +101,8 @@ class Plain:
         self, population: list[Any], chosen: Sequence[Any], kept: Sequence[Any], generation: int, sigma: float | None
     ) -> None:
         """Replace a population by the children of the chosen parents and copies of the kept members."""
+        if self._mirrors:
+            self._centroid = self._centroid_of(population, [*chosen, *kept])
         population[:] = [*chosen, *kept]  # releases the other members before the children take memory
         reproduction = self.reproduction
         self._sources = reproduction.sources(chosen, self._sources)
@@ -99,6 +110,37 @@ class Plain:
         population[:] = [*children, *unscored(map(self._toolbox.clone, kept))]
         self._size = len(population)
         self._sources = self._sources[:1] if reproduction.shares_parents else []
+
+    def opposites(self, members: Sequence[Any]) -> list[Any] | None:
+        """Return copies of members, mirrored at the centroid, which is computed from the first call on.
+
+        Raises
+        ------
+        ValueError
+            If the first call is after generation 0.
+        """
+        self._mirrors |= not self._size
+        if not self._size:
+            return None
+        if not self._mirrors:
+            raise ValueError("select: opposites begin with the run in plain breeding: register it before evolve")
+        self._opposites = [(opposite_of(member, self._centroid), member) for member in members]
+        return [opposite for opposite, _ in self._opposites]
+
+    def _centroid_of(self, population: Sequence[Any], sources: Sequence[Any]) -> Vector:
+        """Return the centroid of the next generation: the mean of its parents, in the order of their ids."""
+        from deap_nn.operators.compiled.averaging import average
+
+        places = {id(member): place for place, member in enumerate(population)}
+        places |= {id(opposite): places[id(member)] | OPPOSITE for opposite, member in self._opposites}
+        if any(id(source) not in places for source in sources):
+            raise ValueError("select must return members and their opposites, no copies, in plain breeding")
+        counts = Counter(places[id(source)] for source in sources)
+        each = {places[id(source)]: source.flat for source in sources}
+        made, ids = empty_vector(sources[0].flat.size), sorted(counts)
+        average([each[key] for key in ids], [counts[key] for key in ids], made)
+        self._opposites = []
+        return made
 
     def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any], generation: int) -> Iterator[Any]:
         """Map the evaluation; an error names the generation, and with one worker the child too."""

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 MEAN_PLACE, CENTRE_PLACE = 0xFFFFFFFF, 0xFFFFFFFE
 """The two largest 32-bit numbers, which are no child's place: a mean, and the centre of the next generation."""
 
+OPPOSITE = 1 << 31
+"""The bit that a place has if it is that of a member's opposite: members have smaller places."""
+
+CENTROID_PLACE = OPPOSITE - 1
+"""The place of a generation's centroid: its id is above those of the members, and below those of their opposites."""
+
 
 class Recipe(NamedTuple):
     """The recipe of a genome: of a founder, of a child (its parents and the key of its random streams) or of a mean.
+
+    The centroid of a generation is the mean of its parents, and the opposite of a member is the member mirrored at the
+    centroid of its generation. Neither is scored: opposites are parents only.
 
     Parameters
     ----------
@@ -21,15 +31,16 @@ class Recipe(NamedTuple):
         The key of its random streams: child `place` is side ``place % mates`` of group ``place // mates``.
     parents : tuple of int
         The ids of its parents: for a child its group, in cyclic order from the parent on its own side. The last group
-        may be smaller; a founder has none. For a mean they are the averaged members, of its own generation.
+        may be smaller; a founder has none. For a mean they are the averaged members, of its own generation; for a
+        centroid all parents of its generation, ids ascending. An opposite has those of its member, and the centroid.
     sigma : float, optional
         The mutation step size, if the toolbox's mutation has a ``sigma``.
     drawn : bytes
         For a recombination around a centre, its one parent: the places of the recombined children of the centre, in
         the format of `drawn_places`. They are best first if recombination has weights; a child that was drawn several
-        times has several entries. Empty for any other genome.
+        times has several entries. For a centroid: the number of places of each parent. Empty for any other genome.
     copied : bool
-        Whether it is an elite: an unchanged copy of its one parent.
+        Whether it is an elite, an unchanged copy of its one parent, or the opposite of one.
     """
 
     generation: int
@@ -46,6 +57,21 @@ class Recipe(NamedTuple):
             text = repr((self.generation, self.parents, self.drawn)).encode()
             return -1 - int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "little")
         return self.generation << 32 | self.place  # sorted ids have ancestors before their descendants
+
+    @property
+    def opposite(self) -> Recipe:
+        """The recipe of a member's opposite."""
+        return self._replace(place=self.place | OPPOSITE, parents=(*self.parents, centroid_id(self.generation)))
+
+    @property
+    def is_opposite(self) -> bool:
+        """Whether it is a member's opposite."""
+        return OPPOSITE <= self.place < CENTRE_PLACE
+
+    @property
+    def mirrored(self) -> Recipe:
+        """The recipe of the member of which it is the opposite."""
+        return self._replace(place=self.place ^ OPPOSITE, parents=self.parents[:-1])
 
     @property
     def is_mean(self) -> bool:
@@ -67,7 +93,7 @@ class Recipe(NamedTuple):
 
     @property
     def places(self) -> list[int]:
-        """The places in `drawn`, in their order."""
+        """The numbers in `drawn`, in their order."""
         places: list[int] = np.frombuffer(self.drawn, dtype="<u4").tolist()
         return places
 
@@ -76,6 +102,18 @@ PLACE_BYTES = 4
 """The bytes of one place in `Recipe.drawn`."""
 
 
+def centroid_id(generation: int) -> int:
+    """Return the id of a generation's centroid."""
+    return generation << 32 | CENTROID_PLACE
+
+
+def centroid_of(generation: int, places: Sequence[int] | NDArray[np.uint32]) -> Recipe:
+    """Return the recipe of a generation's centroid, from the `places` drawn in the generation before."""
+    each, counts = np.unique(np.asarray(places, np.uint32), return_counts=True)
+    parents = tuple(generation - 1 << 32 | place for place in each.tolist())
+    return Recipe(generation, CENTROID_PLACE, parents, drawn=drawn_places(counts))
+
+
 def drawn_places(places: Iterable[int]) -> bytes:
-    """Return places in the format of `Recipe.drawn`: little-endian integers of 32 bits."""
+    """Return places or counts in the format of `Recipe.drawn`: little-endian integers of 32 bits."""
     return np.fromiter(places, dtype="<u4").tobytes()

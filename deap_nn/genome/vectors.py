@@ -25,6 +25,9 @@ LARGEST_WEIGHT = float(np.finfo(np.float32).max)
 ALIGNMENT = 64
 """In bytes: TensorFlow reads a buffer that starts on this boundary without copying it."""
 
+_BLOCK = 1 << 16
+"""The number of weights that are mirrored at a time: the temporary array stays in the processor's cache."""
+
 TOGETHER_BYTES = 3 << 20
 """The bytes of small genomes that are bred and scored together: they stay in the processor's cache."""
 
@@ -55,6 +58,13 @@ def copied_vector(vector: Vector) -> Vector:
 def empty_halves(size: int) -> Halves:
     """Return an uninitialised vector for the bits of `size` bfloat16 numbers that starts on a 64-byte boundary."""
     return empty_vector(-(-size // 2)).view(np.uint16)[:size]
+
+
+def mirror(vector: Vector, centre: Vector) -> None:
+    """Mirror a vector at a centre, in place: ``2 * centre - vector``, rounded to float32 once; shape (n,) each."""
+    for start in range(0, vector.size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        np.subtract(2 * centre[part], vector[part], out=vector[part])  # twice a float32 is exact
 
 
 def split_vector(flat: NDArray[_Number], shapes: Sequence[Shape]) -> list[NDArray[_Number]]:

@@ -116,7 +116,10 @@ def _selection(select: Any, members: int) -> str:
     if name_of(select) != selRankBoosted.__name__:
         return f"selection by {name_of(select)}" + (f" of {words['tournsize']}" if "tournsize" in words else "")
     parents = number_of_parents(words.get("parents"), members, words.get("fewest", FEWEST_OF_A_SHARE))
-    of = f" of the best {parents}" if parents is not None and parents < members else ""
+    parents = members if parents is None else min(parents, members)
+    mirrored = round(words.get("opposites", 0.0) * parents)
+    of = f" of the best {parents - mirrored}" if parents - mirrored < members else ""
+    of += f" and the opposites of the worst {mirrored}" if mirrored else ""
     boost, boosted = words.get("boost", 2.0), words.get("boosted", 1)
     best = "the best" if boosted == 1 else f"the best {boosted}"
     boosting = f", {best} boosted by {boost:g}" if boosted and boost != 1 else ""

@@ -65,7 +65,12 @@ def number_of_parents(parents: float | None, size: int, fewest: int = FEWEST_OF_
 
 
 def check_ranking(
-    pressure: float, boost: float, boosted: int, parents: float | None, fewest: int = FEWEST_OF_A_SHARE
+    pressure: float,
+    boost: float,
+    boosted: int,
+    parents: float | None,
+    fewest: int = FEWEST_OF_A_SHARE,
+    opposites: float = 0.0,
 ) -> None:
     """Raise ValueError if an argument of `selRankBoosted` is out of range, naming it."""
     if not 1.0 <= check_number(pressure, "pressure") <= 2.0:
@@ -73,6 +78,8 @@ def check_ranking(
     check_positive(boost, "boost")
     check_count(boosted, "boosted", 0)
     check_parents(parents, fewest)
+    if not 0.0 <= check_number(opposites, "opposites") <= 0.5:
+        raise ValueError(f"opposites must be a share of the parents between 0 and 0.5, got {opposites!r}")
 
 
 def log_rank_weights(size: int) -> NDArray[np.float64]:

@@ -1,7 +1,10 @@
 """Selection of parents, in DEAP's form."""
 
 import heapq
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -10,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.core.arguments import check_count, check_generator
+from deap_nn.genome.population import mean_of, opposite_of
+from deap_nn.genome.weight_list import check_genome
 from deap_nn.operators.ranking import (
     FEWEST_OF_A_SHARE,
     check_ranking,
@@ -43,7 +48,7 @@ def _draw_pairs(weights: NDArray[np.float64], pairs: int, rng: np.random.Generat
     return np.stack([first, second], axis=1)
 
 
-@operator("the article; Baker 1985")
+@operator("the article; Baker 1985; Rahnamayan et al. 2014")
 def selRankBoosted(
     individuals: Sequence[Individual],
     k: int,
@@ -53,10 +58,11 @@ def selRankBoosted(
     boosted: int = 1,
     parents: float | None = None,
     fewest: int = FEWEST_OF_A_SHARE,
+    opposites: float = 0.0,
     rng: np.random.Generator,
     fit_attr: str = "fitness",
 ) -> list[Individual]:
-    """Draw `k` individuals by linear ranking with a boost for the best, in pairs of two different ones.
+    r"""Draw `k` individuals by linear ranking with a boost for the best, in pairs of two different ones.
 
     Places 2i and 2i+1 of the result are a pair: the second individual is drawn without the first.
 
@@ -77,6 +83,12 @@ def selRankBoosted(
         and up to 1. Default: from all.
     fewest : int
         The smallest number of parents that a share gives.
+    opposites : float
+        The share of the parents that are opposites, 0 to 0.5. Of `M` parents ``round(opposites * M)`` are the worst
+        individuals, mirrored at a centroid :math:`m`: :math:`2m - x`. The ranks alternate: the best, the opposite of
+        the worst, the second best, the opposite of the second worst, and so on. In `evolve` :math:`m` is the mean of
+        the parents of the generation, each counted by its number of places, and generation 0, which has no parents,
+        has no opposites. In any other loop :math:`m` is the mean of the individuals.
     rng : numpy.random.Generator
         The source of randomness.
     fit_attr : str
@@ -85,7 +97,7 @@ def selRankBoosted(
     Returns
     -------
     list
-        The drawn individuals, not copies.
+        The drawn individuals, not copies; opposites are new individuals without a valid fitness.
 
     Raises
     ------
@@ -98,7 +110,8 @@ def selRankBoosted(
     ----------
     J. E. Baker, "Adaptive selection methods for genetic algorithms", ICGA 1985 (linear ranking); H. Mühlenbein and
     D. Schlierkamp-Voosen, "Predictive models for the breeder genetic algorithm", Evolutionary Computation 1,
-    1993 (truncation); the article for the boost.
+    1993 (truncation); the article for the boost; S. Rahnamayan et al., "Computing opposition by involving entire
+    population", IEEE CEC 2014 (centroid opposition).
 
     Examples
     --------
@@ -113,16 +126,52 @@ def selRankBoosted(
     """
     check_generator(rng)
     check_count(k, "k", 0)
-    check_ranking(pressure, boost, boosted, parents, fewest)
+    check_ranking(pressure, boost, boosted, parents, fewest, opposites)
     fitness = _fitness_of(individuals, fit_attr)
     candidates = list({id(individual): individual for individual in individuals}.values())
     most = number_of_parents(parents, len(candidates), fewest)
-    if most is None:
+    if opposites:
+        candidates.sort(key=fitness, reverse=True)
+        candidates = _with_opposites(candidates, min(most or len(candidates), len(candidates)), opposites, individuals)
+    elif most is None:
         candidates.sort(key=fitness, reverse=True)
     else:
         candidates = heapq.nlargest(most, candidates, key=fitness)
     places = _draw_pairs(rank_weights(len(candidates), pressure, boost, boosted), (k + 1) // 2, rng)
     return [candidates[place] for place in places.ravel()[:k]]
+
+
+_mirroring: ContextVar[Callable[[Sequence[Any]], list[Any] | None] | None] = ContextVar("mirroring", default=None)
+"""During a selection of `evolve`: returns the opposites of members, or None in generation 0."""
+
+
+@contextmanager
+def mirroring(opposites: Callable[[Sequence[Any]], list[Any] | None]) -> Iterator[None]:
+    """Make selections in the body, in this thread, get the opposites of individuals from a function.
+
+    It returns None if there are no opposites: all parents are the best then.
+    """
+    token = _mirroring.set(opposites)
+    try:
+        yield
+    finally:
+        _mirroring.reset(token)
+
+
+def _with_opposites(ranked: list[Any], most: int, share: float, individuals: Sequence[Any]) -> list[Any]:
+    """Return the parents: of `most` a share are opposites of the worst, at every second rank."""
+    worst = ranked[: -1 - round(share * most) : -1]
+    in_run = _mirroring.get()
+    if in_run is not None:
+        mirrored = in_run(worst)
+    else:
+        for individual in individuals:
+            check_genome(individual, "individuals")
+        centre = mean_of(individuals).flat
+        mirrored = [opposite_of(individual, centre) for individual in worst]
+    best = ranked[: most - len(mirrored or ())]
+    pairs = itertools.zip_longest(best, mirrored or ())
+    return [individual for pair in pairs for individual in pair if individual is not None]
 
 
 @operator("Arnold 2006; Hansen and Ostermeier 2001; Baker 1987")

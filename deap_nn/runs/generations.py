@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from deap_nn.core.files import open_plain
 
-MAGIC = b"deap_nn checkpoint 4\n"
-RESUMABLE = (MAGIC, b"deap_nn checkpoint 3\n")
-"""The versions that a run resumes from; version 3 has no settings."""
+MAGIC = b"deap_nn checkpoint 5\n"
+RESUMABLE = (MAGIC, b"deap_nn checkpoint 4\n", b"deap_nn checkpoint 3\n")
+"""The versions that a run resumes from; versions before 5 have no opposites, and version 3 has no settings."""
 READABLE = (*RESUMABLE, b"deap_nn checkpoint 2\n")
 """The versions that are read. Version 2 has no history and lists callbacks by place, so no run resumes from it."""
 
@@ -63,7 +63,8 @@ class Generation:
         The weighted fitness values, shape (members, objectives), float64.
     chosen : numpy.ndarray
         For each child, the place in the generation before of the parent that it replaces; shape (members,), uint32, or
-        (0,) in generation 0. Places 2i and 2i+1 were mated; the last places are those of the elites themselves.
+        (0,) in generation 0. Places 2i and 2i+1 were mated; the last places are those of the elites themselves. The
+        place of an opposite is its member's with the upper bit set, `OPPOSITE`.
     settings : dict, optional
         In generation 0 the settings that decide the run's numbers, by `settings_record`; not in older checkpoints.
     environment : dict, optional

@@ -32,7 +32,7 @@ def test_what_a_setting_needs_is_decided_before_it():
 
 def test_older_runs_get_what_there_was_no_choice_of():
     pairs = as_now({"preset": "ga", "crossover": "mask"})
-    assert (pairs["mates"], pairs["elites"], pairs["mutation_indpb"]) == (2, 0, 1.0)
+    assert (pairs["mates"], pairs["elites"], pairs["mutation_indpb"], pairs["opposites"]) == (2, 0, 1.0, 0.0)
     assert "sampling" not in pairs
     centre = as_now({"preset": "default", "crossover": "mean", "step": 2.0, "elites": 3})
     assert (centre["preset"], centre["sampling"], centre["elites"]) == ("es", "mirrored", 3)
@@ -43,10 +43,10 @@ def test_older_runs_get_what_there_was_no_choice_of():
     ("settings", "without"),
     [
         ({"step": None, "tournsize": None}, {"step", "sampling"}),
-        ({"tournsize": 3}, {"step", "sampling", "pressure", "boost", "parents"}),
+        ({"tournsize": 3}, {"step", "sampling", "pressure", "boost", "opposites", "parents"}),
         (
             {"step": 2.0},
-            {"crossover", "pressure", "boost", "tournsize", "elites", "elite_batches", "mates", "indpb"},
+            {"crossover", "pressure", "boost", "opposites", "tournsize", "elites", "elite_batches", "mates", "indpb"},
         ),
     ],
 )

@@ -141,6 +141,7 @@ ARGUMENTS = [
     ({"pressure": 1.6}, "select.pressure"),
     ({"boost": 3.0}, "select.boost"),
     ({"boosted": 2}, "select.boosted"),
+    ({"opposites": 0.5}, "select.opposites"),
     ({"parents": 0.5}, "select"),
     ({"mates": 3}, "mates"),
     ({"mates": 2, "indpb": 0.3}, "mate"),

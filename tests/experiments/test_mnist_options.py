@@ -46,6 +46,7 @@ NUMBERS = {
     "--crossover": ["split"],
     "--pressure": [2],
     "--boost": [9],
+    "--opposites": [0.5],
     "--tournsize": [3],
     "--elites": [2],
     "--mates": [2],

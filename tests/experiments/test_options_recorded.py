@@ -21,6 +21,7 @@ DECIDES = {
     "crossover": ("mate", (), ("--crossover=biased",)),
     "pressure": ("select.pressure", (), ("--pressure=1.6",)),
     "boost": ("select.boost", (), ("--boost=3",)),
+    "opposites": ("select.opposites", (), ("--opposites=0.5",)),
     "tournsize": ("select", (), ("--tournsize=3",)),
     "elites": ("elites", (), ("--elites=2",)),
     "elite_batches": ("elite_batches", ("--elites=2",), ("--elites=2", "--elite-batches=3")),

@@ -106,6 +106,7 @@ ARGUMENTS = {
         "pressure": NUMBERS,
         "boost": NUMBERS,
         "boosted": NUMBERS,
+        "opposites": NUMBERS,
         "parents": NUMBERS,
         "fit_attr": st.sampled_from(["fitness", "value", 3]),
     },

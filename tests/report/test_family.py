@@ -22,6 +22,8 @@ def test_the_parents_are_those_side_by_side():
     assert parents_of(generation(1, [3, 2, 1]), mates=2, elites=0).tolist() == [[3, 2], [3, 2], [1, 1]]
     assert parents_of(generation(1, [3, 2, 1, 0]), mates=2, elites=1).tolist() == [[3, 2], [3, 2], [1, 1], [0, 0]]
     assert parents_of(generation(1, [3, 2]), mates=1, elites=0).tolist() == [[3], [2]]
+    opposite = generation(2, [1 << 31 | 3, 2])  # it counts as its member
+    assert parents_of(opposite, mates=2, elites=0).tolist() == [[3, 2], [3, 2]]
     assert parents_of(generation(1, [3, 2]), mates=2, elites=2).tolist() == [[3, 3], [2, 2]]
 
 
@@ -76,13 +78,18 @@ def test_a_family_names_the_kept_member():
 
 @pytest.mark.parametrize(
     "options",
-    [{"mates": 2}, {"preset": "es", "step": 2.0, "sampling": "mirrored"}, {"crossover": "none"}],
+    [
+        {"mates": 2},
+        {"mates": 2, "opposites": 0.5},
+        {"preset": "es", "step": 2.0, "sampling": "mirrored"},
+        {"crossover": "none"},
+    ],
 )
 def test_the_parents_are_those_that_were_bred_from(digits, tmp_path, options):
     class Look(Callback):
         def on_generation(self, evolution):
             recipes = [member.recipe for member in evolution.population]
-            seen.append([{key & 0xFFFFFFFF for key in recipe.parents} for recipe in recipes])
+            seen.append([{key & 0x7FFFFFFF for key in recipe.parents} for recipe in recipes])
 
     seen, toolbox = [], make_toolbox("mlp", digits, seed=1, batch_size=16, parents=6, **options)
     checkpoint = Checkpoint(tmp_path)

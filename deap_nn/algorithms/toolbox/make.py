@@ -66,6 +66,7 @@ def make_toolbox(
     pressure: float | None = None,
     boost: float | None = None,
     boosted: int | None = None,
+    opposites: float | None = None,
     parents: float | Literal["usual"] | None = "usual",
     mates: int | None = None,
     crossover: CrossoverName | None = None,
@@ -143,8 +144,8 @@ def make_toolbox(
         Whether mutation changes all matrices of a child, or one drawn at random; with "one" breeding takes much longer.
     bounds : (float, float), optional
         The least and the largest weight: weights are clipped to them when they are drawn and mutated. Not for "es".
-    pressure, boost, boosted : float, float, int, optional
-        As in `selRankBoosted`. If left out, 1.5, 2 and 1 for "ga", and 2, 100 and 1 for "article".
+    pressure, boost, boosted, opposites : float, float, int, float, optional
+        As in `selRankBoosted`. If left out, 1.5, 2, 1 and 0 for "ga", and 2, 100, 1 and 0 for "article".
     parents : int or float, optional
         As in `selRankBoosted`: a number, or a share of the population; None for all. If left out, for "ga" the best
         quarter and at least 10, for "article" all. For "es" the number of the best members that have a recombination
@@ -157,7 +158,7 @@ def make_toolbox(
         `mates` by `cxMean`, or none. The mask if left out.
     tournsize : int, optional
         Draw parents from all members by `deap.tools.selTournament` with this number of contestants, at least 1. It
-        excludes `pressure`, `boost`, `boosted` and `parents`.
+        excludes `pressure`, `boost`, `boosted`, `opposites` and `parents`.
     elites : int, optional
         The number of the best members that survive unchanged in the next generation of ``evolve``, which scores them
         again.
@@ -214,7 +215,7 @@ def make_toolbox(
     usual = SETTINGS[algorithm]
     of_pairs: dict[str, Any] = {"pressure": pressure, "boost": boost, "boosted": boosted, "mates": mates}
     of_pairs |= {"indpb": indpb, "tournsize": tournsize, "elites": elites, "elite_batches": elite_batches}
-    of_pairs["bounds"] = bounds
+    of_pairs |= {"bounds": bounds, "opposites": opposites}
     around_centre = former or usual["step"] is not None
     algorithm = "es" if former else algorithm
     check_for_algorithm(
@@ -257,7 +258,7 @@ def make_toolbox(
     if tournsize is not None:
         check_count(tournsize, "tournsize")
         for name, given in (*of_pairs.items(), ("parents", None if parents == "usual" else parents)):
-            if name in ("pressure", "boost", "boosted", "parents") and given is not None:
+            if name in ("pressure", "boost", "boosted", "opposites", "parents") and given is not None:
                 raise ValueError(f"{name} is not for tournsize, which draws from all, got {given!r}")
     made = container(())
     its_fitness = getattr(made, "fitness", None)
@@ -267,6 +268,7 @@ def make_toolbox(
         "pressure": usual["pressure"] if pressure is None else pressure,
         "boost": usual["boost"] if boost is None else boost,
         "boosted": 1 if boosted is None else boosted,
+        "opposites": usual["opposites"] or 0.0 if opposites is None else opposites,
         "parents": (None if former else usual["parents"]) if parents == "usual" else parents,
     }
     ranking["fewest"] = max(usual["fewest"] if parents == "usual" else 2, mates or 2)

@@ -103,6 +103,15 @@ TABLE = (
         ways=RANK,
     ),
     Setting(
+        "opposites",
+        "algorithm",
+        "share of the parents that are the worst members, mirrored at the mean",
+        real(0, 0.5),
+        (0.0, None, 0.0),
+        before=0.0,
+        ways=RANK,
+    ),
+    Setting(
         "tournsize",
         "algorithm",
         "select parents by tournaments of N",

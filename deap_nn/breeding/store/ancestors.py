@@ -9,7 +9,6 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +202,8 @@ class Ancestors:
         # The number of children still to breed: an ancestor is released after its last child.
         needed = Counter(parent for ancestor in missing for parent in ancestor.parents)
         needed.update(recipe.parents)
-        for _, generation in itertools.groupby(missing, key=attrgetter("generation")):
+        # The upper bit of a place is that of opposites: they need members and the centroid of their own generation.
+        for _, generation in itertools.groupby(missing, key=lambda recipe: recipe.id >> 31):
             first, *others = generation
             breed = partial(self._breed_ancestor, made=made)
             # The first before the others: it compiles and fills caches that all use. Founders in one thread: their

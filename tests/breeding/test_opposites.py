@@ -1,0 +1,286 @@
+"""Opposites: parents that are bad members, mirrored at the mean of their generation's parents."""
+
+import copy
+import pickle
+from collections import Counter, OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import pytest
+from deap import algorithms
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from wirings import LAYOUT, TABLE, Watch, members, plain_toolbox, result, sum_of_squares, wired
+
+from deap_nn import (
+    Individual,
+    SelfAdaptive,
+    cxMean,
+    cxScanning,
+    evolve,
+    mutGaussianAdaptive,
+    selMirrored,
+    selRankBoosted,
+)
+from deap_nn.breeding import task as genome_tasks
+from deap_nn.breeding.recipe import CENTROID_PLACE, OPPOSITE, Recipe, centroid_of
+from deap_nn.breeding.store.genomes import Genomes
+from deap_nn.genome.members import LightMember
+from deap_nn.genome.population import mean_of
+from deap_nn.genome.vectors import empty_vector, mirror
+from deap_nn.operators import selection
+from deap_nn.operators.compiled.averaging import average
+
+HALF = partial(selRankBoosted, parents=6, opposites=0.5)
+SHARE = {"select": HALF, "mate": cxScanning, "mates": 4}
+
+
+def mean_by_numpy(genomes, counts):
+    """Return the mean, summed in float64 in the order of the genomes and rounded to float32."""
+    total = np.zeros(genomes[0].size)
+    for genome, count in zip(genomes, counts, strict=True):
+        total += count * genome.astype(np.float64)
+    return (total / sum(counts)).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [0, 1, 101, 1 << 15, (1 << 16) + 3])
+def test_the_mean_is_that_of_numpy_to_the_bit(size):
+    rng = np.random.default_rng(size)
+    genomes = [(rng.standard_normal(size) * 10.0**i).astype(np.float32) for i in range(-3, 4)]
+    counts = rng.integers(1, 50, len(genomes)).tolist()
+    out = empty_vector(size)
+    average(genomes, counts, out)
+    assert out.tobytes() == mean_by_numpy(genomes, counts).tobytes()
+
+
+WHOLE = arrays(np.float32, 9, elements=st.integers(-(1 << 20), 1 << 20).map(float))
+
+
+@given(WHOLE, WHOLE)
+def test_the_mirror_image_of_a_mirror_image_is_the_vector(vector, centre):
+    found = vector.copy()
+    mirror(found, centre)
+    assert found.tolist() == [2 * m - x for m, x in zip(centre.tolist(), vector.tolist(), strict=True)]
+    mirror(found, centre)
+    assert found.tolist() == vector.tolist()
+
+
+def test_a_large_vector_is_mirrored_to_its_end():
+    vector, centre = np.random.default_rng(1).standard_normal((2, (1 << 17) + 5)).astype(np.float32)
+    expected = np.float32(2) * centre - vector
+    mirror(vector, centre)
+    assert vector.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("parents", "share", "ranks"),
+    [
+        (6, 0.5, [0, -9, 1, -8, 2, -7]),
+        (7, 0.3, [0, -9, 1, -8, 2, 3, 4]),
+        (3, 0.5, [0, -9, -8]),
+        (1, 0.5, [0]),
+        (None, 0.5, [0, -9, 1, -8, 2, -7, 3, -6, 4, -5]),
+        (50, 0.2, [0, -9, 1, -8, 2, 3, 4, 5, 6, 7]),
+    ],
+)
+def test_the_best_and_the_opposites_of_the_worst_alternate(monkeypatch, parents, share, ranks):
+    ranked, drawn = members(), []
+
+    def in_order(weights, pairs, rng):
+        drawn.append(weights)
+        return np.arange(weights.size)[:, None]
+
+    for place, member in enumerate(ranked):
+        member.fitness.values = (float(place),)
+    monkeypatch.setattr(selection, "_draw_pairs", in_order)
+    shuffled = [ranked[place] for place in np.random.default_rng(1).permutation(10)]
+    chosen = selRankBoosted(shuffled, 10, parents=parents, opposites=share, boost=3.0, rng=np.random.default_rng(1))
+    (weights,) = drawn
+    assert weights.size == len(ranks)
+    assert len(ranks) == 1 or weights[0] > 2 * weights[1]  # the boost is the best's
+    centre = mean_of(shuffled).flat
+    for one, rank in zip(chosen, ranks, strict=True):
+        if rank >= 0:
+            assert one is ranked[rank]
+            continue
+        assert all(one is not member for member in ranked)
+        assert not one.fitness.valid
+        assert one.flat.tobytes() == (2 * centre - ranked[-rank].flat).tobytes()
+
+
+def test_other_shares_and_other_individuals_are_refused():
+    rng, own = np.random.default_rng(1), members()
+    for member in own:
+        member.fitness.values = (float(member.flat[0]),)
+    for share in (-0.1, 0.6, float("nan")):
+        with pytest.raises(ValueError, match=r"opposites must be a share of the parents between 0 and 0\.5, got "):
+            selRankBoosted(own, 2, opposites=share, rng=rng)
+    plain = [type("Plain", (list,), {"fitness": member.fitness})(member) for member in own]
+    with pytest.raises(TypeError, match="individuals must be a WeightList, got Plain"):
+        selRankBoosted(plain, 2, opposites=0.5, rng=rng)
+
+
+def test_a_loop_of_deap_mirrors_at_the_mean_of_the_population():
+    toolbox, rng = plain_toolbox(), np.random.default_rng(1)
+    for name, operator in (("mate", cxScanning), ("mutate", partial(mutGaussianAdaptive, sigma=0.05))):
+        toolbox.register(name, operator, rng=rng)
+    toolbox.register("select", selRankBoosted, opposites=0.5, rng=rng)
+    population, logbook = algorithms.eaSimple(members(), toolbox, 1.0, 1.0, 5, verbose=False)
+    assert logbook.select("nevals") == [10] * 6
+    assert all(sum_of_squares(member) == member.fitness.values for member in population)
+
+
+def opposites_of(record):
+    """Return a selection that notes the parents: by place in the generation before, and their weights."""
+
+    def select(individuals, k, *, rng):
+        chosen = HALF(individuals, k, rng=rng)
+        each = {id(member): member for member in individuals}
+        record.append(([member.flat.copy() for member in individuals], [(one, id(one) in each) for one in chosen]))
+        return chosen
+
+    return select
+
+
+def test_an_opposite_is_a_member_mirrored_at_the_mean_of_its_generations_parents():
+    record = []
+    population, _ = evolve(wired().population(n=12), wired(select=opposites_of(record), elites=2), 6, seed=1)
+    assert len(population) == 12
+    assert all(own for _, own in record[0][1])  # founders have no parents
+    generations = [before for before, _ in record]
+    sources = [], []
+    for number, (before, chosen) in enumerate(record):
+        mirrored = [one for one, own in chosen if not own]
+        assert bool(mirrored) == bool(number)
+        for one in mirrored:
+            place = one.recipe.place ^ OPPOSITE
+            centre = mean_by_numpy(*sources)
+            assert one.flat.tobytes() == (2 * centre - generations[number][place]).tobytes()
+            assert not one.fitness.valid
+        # Of this selection and the elites, the parents of the next generation by their ids.
+        best = sorted(range(12), key=lambda place: sum_of_squares(Individual([before[place]])))[:2]
+        weights = {one.recipe.place: one.flat.copy() for one, _ in chosen} | {place: before[place] for place in best}
+        count = Counter([one.recipe.place for one, _ in chosen] + best)
+        sources = [weights[key] for key in sorted(weights)], [count[key] for key in sorted(count)]
+
+
+def test_a_light_opposite_is_read_copied_and_sent_as_any_member():
+    seen = []
+
+    def select(individuals, k, *, rng):
+        chosen = HALF(individuals, k, rng=rng)
+        for one in [one for one in chosen if one.recipe.place & OPPOSITE][:1]:
+            assert isinstance(one, LightMember)
+            sent, twin = pickle.loads(pickle.dumps(one)), copy.copy(one)
+            assert type(sent) is type(twin) is Individual
+            assert sent == twin
+            seen.append(one.strategy == individuals[one.recipe.place ^ OPPOSITE].strategy)
+        return chosen
+
+    own = partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=TABLE)
+    found = result(wired(select=select, mutate=own))
+    assert seen == [True] * 5
+    assert found == result(wired(select=HALF, mutate=own))
+
+
+@pytest.mark.parametrize("group_size", [1, 3, 5, 100])
+def test_groups_and_workers_change_nothing(group_size):
+    expected = result(wired(**SHARE), breeding="plain")
+    assert result(wired(**SHARE), group_size=group_size) == expected
+    with ThreadPoolExecutor(2) as pool:
+        assert result(wired(**SHARE, map=pool.map), group_size=group_size) == expected
+    assert expected != result(wired(**SHARE | {"select": partial(HALF, opposites=0.0)}))
+
+
+@pytest.mark.filterwarnings("ignore:the cache has no room")
+@pytest.mark.parametrize("slots", [4, 7])
+def test_a_cache_with_less_room_than_parents_changes_nothing(monkeypatch, slots):
+    monkeypatch.setattr("deap_nn.breeding.lineage.slots_in", lambda *_: slots)
+    assert result(wired(**SHARE)) == result(wired(**SHARE), breeding="plain")
+
+
+def test_no_opposites_are_those_of_a_selection_without_the_option():
+    assert result(wired(select=partial(HALF, opposites=0.0))) == result(wired())
+
+
+def test_another_host_makes_the_centroid_without_a_second_task(tmp_path):
+    expected, sent = result(wired(**SHARE)), []
+
+    def elsewhere(function, tasks):
+        here = genome_tasks.contexts, genome_tasks.genomes_by_run
+        for task in tasks:
+            sent.append(task)
+            genome_tasks.contexts, genome_tasks.genomes_by_run = there
+            try:
+                yield function(task._replace(place=str(tmp_path)))
+            finally:
+                genome_tasks.contexts, genome_tasks.genomes_by_run = here
+
+    there, here = (OrderedDict(), {}), (genome_tasks.contexts, genome_tasks.genomes_by_run)
+    assert result(wired(**SHARE, map=elsewhere), group_size=12) == expected
+    genome_tasks.contexts, genome_tasks.genomes_by_run = there
+    genome_tasks.forget()
+    genome_tasks.contexts, genome_tasks.genomes_by_run = here
+    assert Counter(task.generation for task in sent) == dict.fromkeys(range(7), 1)
+    centroids = [sum(recipe.place == CENTROID_PLACE for recipe in task.known) for task in sent]
+    assert centroids == [0, 0, 1, 1, 1, 1, 1]
+
+
+def test_recipes_give_a_member_back_after_many_generations(tmp_path):
+    population, _ = evolve(wired(**SHARE).population(n=12), wired(**SHARE), 30, seed=1)
+    recipe, lineage = population[0].recipe, population[1].make.__self__
+    alone = Genomes(lineage.breeder, "alone", tmp_path)
+    alone.recipes = dict(lineage.known.recipes)
+    out = empty_vector(LAYOUT.size)
+    alone.breed([recipe], [out])
+    alone.cache.remove()
+    assert out.tobytes() == population[0].flat.tobytes()
+
+
+def test_ids_have_ancestors_before_their_descendants():
+    member = Recipe(3, 5, (2 << 32 | 7,))
+    centroid = centroid_of(3, [9, OPPOSITE | 1, 9, 2])
+    assert centroid.parents == (2 << 32 | 2, 2 << 32 | 9, 2 << 32 | OPPOSITE | 1)
+    assert centroid.places == [1, 2, 1]
+    opposite = member.opposite
+    assert opposite.mirrored == member
+    assert opposite.is_opposite
+    assert not member.is_opposite
+    assert not centroid.is_opposite
+    assert sorted([opposite.id, centroid.id, member.id, *centroid.parents]) == [
+        *centroid.parents,
+        member.id,
+        centroid.id,
+        opposite.id,
+    ]
+    assert opposite.parents == (*member.parents, centroid.id)
+
+
+def test_children_of_one_centre_have_no_opposites():
+    around = {"mate": cxMean, "step": 2.5, "select": HALF}
+    for breeding in ("recipes", "plain"):
+        with pytest.raises(ValueError, match="select: opposites need a genetic algorithm: children of one centre"):
+            result(wired(**around), breeding=breeding)
+    assert result(wired(**around | {"select": selMirrored}))
+
+
+def test_plain_breeding_has_opposites_from_its_begin_or_refuses_them():
+    def change(evolution):
+        if evolution.generation == 2:
+            evolution.toolbox.register("select", HALF)
+
+    with pytest.raises(ValueError, match="select: opposites begin with the run in plain breeding: register it before"):
+        result(wired(), callbacks=[Watch(change)], breeding="plain")
+    assert result(wired(), callbacks=[Watch(change)]) != result(wired())
+
+
+def test_plain_breeding_refuses_copies_of_parents():
+    def select(individuals, k, *, rng):
+        return copy.deepcopy(HALF(individuals, k, rng=rng))
+
+    with pytest.raises(ValueError, match="select must return members and their opposites, no copies, in plain"):
+        result(wired(select=select), breeding="plain")
+    weights, _ = result(wired(select=select))
+    assert weights == result(wired(select=HALF))[0]
