@@ -105,7 +105,7 @@ TABLE = (
     Setting(
         "opposites",
         "algorithm",
-        "share of the parents that are the worst members, mirrored at the mean",
+        "share of the parents: worst members, mirrored",
         real(0, 0.5),
         (0.0, None, 0.0),
         before=0.0,
