@@ -25,7 +25,7 @@ from deap_nn import (
     selRankBoosted,
 )
 from deap_nn.breeding import task as genome_tasks
-from deap_nn.breeding.recipe import CENTROID_PLACE, OPPOSITE, Recipe, centroid_of
+from deap_nn.breeding.recipe import CENTROID_PLACE, OPPOSITE, Recipe, centroid_id, centroid_of
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.genome.members import LightMember
 from deap_nn.genome.population import mean_of
@@ -225,6 +225,19 @@ def test_a_cache_with_less_room_than_parents_changes_nothing(monkeypatch, slots)
 
 def test_no_opposites_are_those_of_a_selection_without_the_option():
     assert result(wired(select=partial(HALF, opposites=0.0))) == result(wired())
+
+
+def test_the_centroid_is_in_the_cache_before_the_tasks_are_sent():
+    held = []
+
+    def noting(function, tasks):
+        for task in tasks:
+            key, slots = centroid_id(task.generation - 1), dict(task.slots)
+            held.append(key in slots and genome_tasks.genomes_by_run[task.token].cache.holds(slots[key], key))
+            yield function(task)
+
+    assert result(wired(**SHARE, map=noting), group_size=12) == result(wired(**SHARE))
+    assert held == [False, False] + [True] * 5
 
 
 def test_another_host_makes_the_centroid_without_a_second_task(tmp_path):
