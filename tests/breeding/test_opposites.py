@@ -25,6 +25,7 @@ from deap_nn import (
     selRankBoosted,
 )
 from deap_nn.breeding import task as genome_tasks
+from deap_nn.breeding.past import Past
 from deap_nn.breeding.recipe import CENTROID_PLACE, OPPOSITE, Recipe, centroid_id, centroid_of
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.genome.members import LightMember
@@ -272,6 +273,18 @@ def test_recipes_give_a_member_back_after_many_generations(tmp_path):
     alone.breed([recipe], [out])
     alone.cache.remove()
     assert out.tobytes() == population[0].flat.tobytes()
+
+
+def test_a_resumed_run_breeds_each_centroid_with_the_opposites_that_need_it(tmp_path, monkeypatch):
+    lines, line = [], Past.line
+    monkeypatch.setattr(Past, "line", lambda self, wanted: lines.append(line(self, wanted)) or lines[-1])
+    result(wired(**SHARE), ngen=4, checkpoint=tmp_path)
+    assert result(wired(**SHARE), checkpoint=tmp_path) == result(wired(**SHARE))
+    (found,) = lines
+    for generation, recipes in enumerate(found):
+        assert {recipe.generation for recipe in recipes} == {generation}
+        centroids = [recipe for recipe in recipes if recipe.place == CENTROID_PLACE]
+        assert len(centroids) == any(recipe.is_opposite for recipe in recipes) == bool(generation)
 
 
 def test_ids_have_ancestors_before_their_descendants():
