@@ -22,8 +22,8 @@ from scipy.special import softmax
 
 from deap_nn.algorithms.evolving import evolve
 from deap_nn.algorithms.toolbox.make import make_toolbox
+from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
-from deap_nn.callbacks.readouts import Readouts
 from deap_nn.core.arguments import check_count, check_number
 from deap_nn.core.optional import optional
 from deap_nn.core.seeding import global_state_kept
@@ -102,11 +102,11 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         trained, held = (tuple(array[part] for array in given) for part in (slice(cut), slice(cut, None)))
         problem = KerasProblem(network, trained, loss=self._loss, validation_data=held)
         try:
-            readouts, logbook = self._evolve_problem(problem, seed)
+            candidates, logbook = self._evolve_problem(problem, seed)
             try:
-                model = problem.to_model(readouts.individual)  # a copy, as a function may return the same model twice
+                model = problem.to_model(candidates.individual)  # a copy, as a function may return the same model twice
             except TypeError:  # the model cannot be built from its configuration
-                model = problem.assign(readouts.individual, network)
+                model = problem.assign(candidates.individual, network)
         finally:
             problem.release()
         self.model_, self.logbook_, self.n_iter_ = model, logbook, len(logbook) - 1
@@ -126,15 +126,15 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         """Return whether the estimator has a network."""
         return hasattr(self, "model_")
 
-    def _evolve_problem(self, problem: KerasProblem, seed: int) -> tuple[Readouts, Logbook]:
+    def _evolve_problem(self, problem: KerasProblem, seed: int) -> tuple[Candidates, Logbook]:
         chosen: dict[str, Any] = {"preset": self.preset, "sigma": self.sigma, "init": self.init}
         toolbox = make_toolbox(problem, seed=seed, batch_size=min(self.batch_size, len(problem.samples)), **chosen)
         toolbox.register("map", map)
-        readouts = Readouts(toolbox, voters=0)
-        callbacks = [EarlyStopping(patience=self.patience), readouts]
+        candidates = Candidates(toolbox, ensemble_size=0)
+        callbacks = [EarlyStopping(patience=self.patience), candidates]
         members = toolbox.population(n=self.population)
         _, logbook = evolve(members, toolbox, self.generations, seed=seed, callbacks=callbacks, progress=self.verbose)
-        return readouts, logbook
+        return candidates, logbook
 
     def _outputs(self, x: ArrayLike) -> NDArray[np.float64]:
         """Return the network's outputs; shape (samples, outputs)."""

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from deap_nn.algorithms.evolving import evolve
 from deap_nn.algorithms.toolbox.make import make_toolbox
 from deap_nn.callbacks.base import checked_callbacks
-from deap_nn.callbacks.readouts import Readouts
+from deap_nn.callbacks.candidates import Candidates
 from deap_nn.core.arguments import check_count, did_you_mean
 from deap_nn.core.errors import warn_user
 from deap_nn.genome.weight_list import WeightList
@@ -162,7 +162,7 @@ def evolve_model(
     if "map" in options:
         toolbox.register("map", options["map"])
     chosen = {name: options[name] for name in options.keys() & of_evolve}
-    kept = Readouts(toolbox, voters=0) if problem.samples.size("validation") else None
+    kept = Candidates(toolbox, ensemble_size=0) if problem.samples.size("validation") else None
     watching = checked_callbacks(chosen.pop("callbacks", ()))
     members, logbook = evolve(
         toolbox.population(n=population),

@@ -35,8 +35,8 @@ from deap_nn import make_toolbox
 from deap_nn.algorithms.toolbox.settings import MODELS, add_settings
 from deap_nn.breeding.breeder import founder
 from deap_nn.callbacks.base import Evolution, tell, telling_start_and_end
+from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
-from deap_nn.callbacks.readouts import Readouts
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.errors import InputError
 from deap_nn.data.dataset import Dataset
@@ -465,16 +465,16 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     known = {"fitness": "cross_entropy", "algorithm": describe_method(options, toolbox), "data": dataset.describe()}
     directory.write_config({**stored, **known})
     directory.trace_weights(toolbox.layout, options.seed)
-    readouts = Readouts(toolbox, directory.path / "readouts.csv", training_size=options.training_size)
-    callbacks: list[Any] = [EarlyStopping(max_seconds=options.max_seconds), directory, readouts]
+    candidates = Candidates(toolbox, directory.path / "readouts.csv", training_size=options.training_size)
+    callbacks: list[Any] = [EarlyStopping(max_seconds=options.max_seconds), directory, candidates]
     if terminal.bar is not None:
         callbacks.append(terminal.bar)
-    with keeping_result(directory, toolbox, readouts, "cross_entropy", terminal):
+    with keeping_result(directory, toolbox, candidates, "cross_entropy", terminal):
         method = method_of(options, toolbox)
         evolution = Evolution(toolbox, [method.network], options.generations, toolbox.map, look=attrgetter("flat"))
         train(evolution, method, callbacks, options.sigma or 0.0)
         directory.enter("scoring the test digits")
-        directory.status["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
+        directory.status["test_error"] = toolbox.error_rate(candidates.individual, "test", map=toolbox.map)
 
 
 def main() -> int:

@@ -24,8 +24,8 @@ from deap_nn import Callback, evolve
 from deap_nn.algorithms.toolbox.from_settings import toolbox_of
 from deap_nn.algorithms.toolbox.make import layout_names
 from deap_nn.algorithms.toolbox.settings import SETTINGS
+from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
-from deap_nn.callbacks.readouts import Readouts
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.callbacks.run_directory.predictions import write_predictions
 from deap_nn.callbacks.tensorboard_logger import TensorBoardLogger, check_new_log
@@ -185,15 +185,15 @@ def run(
         keep_files(directory.path, vars(options))
         directory.write_config(settings(options, dataset, toolbox))
     directory.trace_weights(toolbox.layout, options.seed)
-    beside = {"training_size": options.training_size, "voters": options.voters}
-    readouts = Readouts(toolbox, directory.path / "readouts.csv", **beside)
+    beside = {"training_size": options.training_size, "ensemble_size": options.voters}
+    candidates = Candidates(toolbox, directory.path / "readouts.csv", **beside)
     stopping = EarlyStopping(target=options.target, patience=options.patience, max_seconds=options.max_seconds)
-    callbacks: list[Callback] = [stopping, directory, readouts]
+    callbacks: list[Callback] = [stopping, directory, candidates]
     if terminal.bar is not None:
         callbacks.append(terminal.bar)
     if events is not None:
         callbacks.append(events)
-    with keeping_result(directory, toolbox, readouts, options.fitness, terminal):
+    with keeping_result(directory, toolbox, candidates, options.fitness, terminal):
         population = toolbox.population(n=options.population)
         evolve(
             population,
@@ -212,12 +212,12 @@ def run(
             force=options.force,
         )
         directory.enter("scoring the test digits")
-        directory.status["test_error"] = toolbox.error_rate(readouts.individual, "test", map=toolbox.map)
+        directory.status["test_error"] = toolbox.error_rate(candidates.individual, "test", map=toolbox.map)
 
 
 @contextlib.contextmanager
 def keeping_result(
-    directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str, terminal: Terminal
+    directory: RunDirectory, toolbox: Toolbox, candidates: Candidates, fitness: str, terminal: Terminal
 ) -> Iterator[None]:
     """Save the result of the body, which is the run, also if it fails or is interrupted."""
     try:
@@ -226,30 +226,30 @@ def keeping_result(
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             terminal.interrupted(directory)
-        if readouts.individual is not None:
+        if candidates.individual is not None:
             try:
-                save_result(directory, toolbox, readouts, fitness, size=QUICK_PREDICTIONS)
+                save_result(directory, toolbox, candidates, fitness, size=QUICK_PREDICTIONS)
             except Exception as second:  # the first error ended the run, and is the one that is raised
                 error.add_note(f"and then: {type(second).__name__}: {second}")
                 if not isinstance(error, Exception):  # for an interrupt no traceback shows the note
                     warnings.warn(f"the result is not whole: {type(second).__name__}: {second}", stacklevel=2)
         raise
-    save_result(directory, toolbox, readouts, fitness)
+    save_result(directory, toolbox, candidates, fitness)
     directory.close("finished")
 
 
 def save_result(
-    directory: RunDirectory, toolbox: Toolbox, readouts: Readouts, fitness: str, *, size: int | None = None
+    directory: RunDirectory, toolbox: Toolbox, candidates: Candidates, fitness: str, *, size: int | None = None
 ) -> None:
     """Write the best candidate with its errors and its predictions, and the pictures."""
     from deap_nn.report.figures import draw_run
 
     directory.enter("saving the result")
-    status = {"validation_error": readouts.validation_error, "generation": readouts.generation}
-    directory.tell(**status, readout=readouts.readout, **readouts.vote)
-    directory.write_weights(layout_names(toolbox.layout, readouts.individual))
-    directory.write_model(toolbox.to_model(readouts.individual))
-    write_predictions(directory.path / PREDICTIONS_FILE, toolbox, readouts.individual, size=size)
+    status = {"validation_error": candidates.validation_error, "generation": candidates.generation}
+    directory.tell(**status, readout=candidates.kind, **candidates.ensemble_scores)
+    directory.write_weights(layout_names(toolbox.layout, candidates.individual))
+    directory.write_model(toolbox.to_model(candidates.individual))
+    write_predictions(directory.path / PREDICTIONS_FILE, toolbox, candidates.individual, size=size)
     directory.enter("drawing")
     draw_run(directory.path, fitness=fitness)
 

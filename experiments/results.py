@@ -24,7 +24,7 @@ FITNESS = ("min", "avg")
 """The columns of ``runs.csv`` that are as exact as the fitness is."""
 
 WHOLE = 300
-"""Of later generations only those with read-outs are kept, if nothing else is said."""
+"""Of later generations only those with candidates are kept, if nothing else is said."""
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 
@@ -39,7 +39,7 @@ def take(folder: Path, kept: Path, whole: int = WHOLE) -> str:
     """Add the runs of a study to those of it that are kept, and return its name.
 
     A run takes the place of one of the same setting and seed. The fitness is kept with four digits, and of generations
-    after the `whole`-th only those with read-outs are, which are all that tables and figures show.
+    after the `whole`-th only those with candidates are, which are all that tables and figures show.
     """
     try:
         runs, results = ((folder / name).read_text(encoding="utf-8") for name in ("runs.csv", "results.csv"))

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 
 from deap_nn.algorithms.toolbox.settings import OPTIONS, RECIPES
-from deap_nn.callbacks.readouts import BEST, MEAN, ON_TRAINING
+from deap_nn.callbacks.candidates import BEST, MEAN, ON_TRAINING
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import write_with
 from deap_nn.core.logbooks import format_row, parse_rows, read_csv

@@ -20,7 +20,8 @@ from deap_nn.core.logbooks import parse_rows
 Rows = Sequence[Mapping[str, str]]
 
 STUDIES = Path(__file__).resolve().parent / "studies"
-TABLE = re.compile(r"(<!-- (study|reached|algorithms|targets|read-outs): ([\w.-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
+KINDS = "study|reached|algorithms|targets|candidates"
+TABLE = re.compile(rf"(<!-- ({KINDS}): ([\w.-]+) -->\n).*?(<!-- end of \2 -->)", re.S)
 """The place of a table on a page: a study's settings compared, or their results and costs; or, of all studies, the
 targets and the candidates."""
 
@@ -95,7 +96,7 @@ TARGETS = (
     Target("Fashion-MNIST, the CNN, 300 generations", "target-fashion-mnist", "default", "", "0.30", "0.22"),
 )
 
-READ_OUTS = (
+CANDIDATES = (
     ("crossover", "mean"),
     ("crossover", "mask"),
     ("crossover-mlp-300", "mean"),
@@ -105,7 +106,7 @@ READ_OUTS = (
     ("baselines", "default"),
     ("target-thousand", "default"),
 )
-"""The studies and settings of which the best member, the mean of the parents and the parents' vote are compared."""
+"""The studies and settings of which the best member, the mean of the parents and the parents' ensemble are compared."""
 
 
 def read_runs(path: Path) -> list[dict[str, str]]:
@@ -255,32 +256,34 @@ def targets(kept: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def read_outs(kept: Path) -> str:
+def candidates(kept: Path) -> str:
     """Return a table of the candidates' errors at the end of a run: medians over the seeds with quartiles.
 
     The best member and the mean of the parents are scored on validation digits, the parents' ensemble and the result on
     test digits. The last columns are the numbers of runs in which the ensemble's error is lower, and higher.
     """
-    columns = ("study", "setting", "fitness in", "best member", "mean of the parents", "kept, test", "vote, test")
+    columns = ("study", "setting", "fitness in", "best member", "mean of the parents", "kept, test", "ensemble, test")
     columns += ("less", "more")
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
-    for study, setting in READ_OUTS:
+    for study, setting in CANDIDATES:
         runs = [row for row in read_runs(kept / f"{study}.runs.csv.gz") if row["setting"] == setting]
         last = [row for row in runs if row["gen"] == runs[-1]["gen"]]
         rows = by_setting(read_results(kept, study))[setting]
         cells = [study, setting, fitness_in(study)[setting]]
         cells += (spread([float(row[name]) for row in last]) for name in ("best", "mean"))
         cells.append(spread([float(row["test_error"]) for row in rows]))
-        votes = [
+        ensembles = [
             (float(row["vote_test_error"]), float(row["test_error"])) for row in rows if row.get("vote_test_error")
         ]
-        cells.append(spread([vote for vote, _ in votes]))
-        cells += [str(sum(a < b for a, b in votes)), str(sum(a > b for a, b in votes))] if votes else ["-", "-"]
+        cells.append(spread([error for error, _ in ensembles]))
+        cells += (
+            [str(sum(a < b for a, b in ensembles)), str(sum(a > b for a, b in ensembles))] if ensembles else ["-", "-"]
+        )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-OF_ALL = {"algorithms": algorithms, "targets": targets, "read-outs": read_outs}
+OF_ALL = {"algorithms": algorithms, "targets": targets, "candidates": candidates}
 """The tables that are made of more than one study, and have no figure."""
 
 

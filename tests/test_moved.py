@@ -18,6 +18,7 @@ FORMER = {
     "algorithm_names": "FITNESS_NAMES",
     "answers": "answers_of take_rounded",
     "broker_sockets": "ENDPOINT",
+    "callbacks.readouts": "READOUT_EVERY VOTERS Readouts",
     "charts": "COLOURS",
     "checkpoint": "MAGIC SYNC_SECONDS",
     "clock": "told_of Clock",

@@ -38,11 +38,15 @@ KEYFRAME_RECIPES = 20_000
 """A keyframe is also made if it releases at least this number of recipes, which take some megabytes of memory."""
 
 
+FORMER_NAMES = {"Candidates": "Readouts"}
+"""The names in checkpoints of classes that were renamed."""
+
+
 def _named(watching: Iterable[Callback]) -> Iterator[tuple[str, Callback]]:
     """Yield each callback with its name in a checkpoint: its class, and its number among those of this class."""
     seen: Counter[str] = Counter()
     for callback in watching:
-        name = type(callback).__name__
+        name = FORMER_NAMES.get(type(callback).__name__, type(callback).__name__)
         yield f"{name} {seen[name]}", callback
         seen[name] += 1
 

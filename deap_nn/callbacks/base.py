@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import heapq
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -111,10 +112,16 @@ class Evolution:
         return heapq.nlargest(self.parents, self.population, key=attrgetter("fitness"))
 
     @property
-    def voters(self) -> list[Any]:
+    def ensemble(self) -> list[Any]:
         """The fittest members with a positive recombination weight; all the fittest without such weights."""
         weigh, fittest = reproduction_of(self.toolbox).weigh, self.fittest
         return fittest if weigh is None else fittest[: np.count_nonzero(weights_of(weigh, len(self.population)) > 0)]
+
+    @property
+    def voters(self) -> list[Any]:
+        """The former name of `ensemble`."""
+        warnings.warn("voters of Evolution is ensemble now", DeprecationWarning, stacklevel=2)
+        return self.ensemble
 
     @property
     def last(self) -> bool:

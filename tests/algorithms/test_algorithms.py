@@ -26,9 +26,9 @@ from deap_nn import Callback, CallbackError, ErrorScaled, Individual, evolve, ma
 from deap_nn.algorithms import loop
 from deap_nn.algorithms.loop import COLUMNS
 from deap_nn.breeding.reproduction import vary
+from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.progress import ProgressBar
-from deap_nn.callbacks.readouts import Readouts
 from deap_nn.core.errors import EvaluationError, MapError
 from deap_nn.core.logbooks import rows_of
 from deap_nn.process import signals
@@ -159,11 +159,11 @@ def test_an_interrupted_run_reads_the_last_generation_out(toolbox):
             if evolution.generation == 7:
                 raise KeyboardInterrupt
 
-    readouts = Readouts(toolbox)
+    candidates = Candidates(toolbox)
     with pytest.raises(KeyboardInterrupt):
-        run(toolbox, ngen=20, n=20, callbacks=[readouts, Interrupt()])
-    assert readouts.generation == 7
-    assert readouts.validation_error == toolbox.error_rate(readouts.individual, "validation")
+        run(toolbox, ngen=20, n=20, callbacks=[candidates, Interrupt()])
+    assert candidates.generation == 7
+    assert candidates.validation_error == toolbox.error_rate(candidates.individual, "validation")
 
 
 @pytest.mark.parametrize("fate", ["lost in a clean-up", "made another exception by an import"])

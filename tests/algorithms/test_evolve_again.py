@@ -25,8 +25,8 @@ from deap_nn import (
     read_run,
     selMirrored,
 )
+from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
-from deap_nn.callbacks.readouts import Readouts
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.errors import EvaluationError
 from deap_nn.runs.generations import MAGIC, CheckpointError, read_generations
@@ -281,14 +281,14 @@ def test_callbacks_forget_the_run_before(tmp_path):
     stopping, again = EarlyStopping(patience=2), {"before": [0.1, 0.2, 0.3], "after": [0.9, 0.8, 0.7, 0.6]}
     toolbox = wired()
     toolbox.register("error_rate", lambda individual, split, **_: 0.1 if "before" in again else 0.5)
-    readouts = Readouts(toolbox, tmp_path / "readouts.csv")
+    candidates = Candidates(toolbox, tmp_path / "readouts.csv")
     for name in list(again):
         errors = iter(again[name])
         toolbox.assess = lambda *_, errors=errors, **__: {"val_error": next(errors)}
-        _, logbook = run(3, toolbox=toolbox, callbacks=[readouts, stopping])
+        _, logbook = run(3, toolbox=toolbox, callbacks=[candidates, stopping])
         assert len(logbook) == len(again.pop(name))
-        assert [row["gen"] for row in readouts.rows] == [0, len(logbook) - 1]
-    assert (readouts.validation_error, readouts.generation) == (0.5, 0)
+        assert [row["gen"] for row in candidates.rows] == [0, len(logbook) - 1]
+    assert (candidates.validation_error, candidates.generation) == (0.5, 0)
     lines = (tmp_path / "readouts.csv").read_text().splitlines()
     assert [line.partition(",")[0] for line in lines] == ["gen", "0", "3"]
 
@@ -308,17 +308,17 @@ def test_an_end_that_makes_no_sense_is_refused(arguments, said):
 
 @pytest.mark.parametrize(("last", "rows"), [(4, [0, 4]), (0, [0]), (25, [0, 25])])
 @pytest.mark.parametrize("first", [True, False])
-def test_the_last_generation_is_read_out_once_whoever_ends_the_run(first, last, rows):
+def test_the_last_generation_is_scored_once_with_either_order_of_callbacks(first, last, rows):
     toolbox = wired()
     toolbox.register("error_rate", lambda individual, split, **_: float(np.abs(individual.flat).sum()))
-    toolbox.register("vote_error_rate", lambda voters, split, **_: len(voters))
-    readouts, stopping = Readouts(toolbox), EarlyStopping()
-    callbacks = [readouts, stopping] if first else [stopping, readouts]
+    toolbox.register("vote_error_rate", lambda ensemble, split, **_: len(ensemble))
+    candidates, stopping = Candidates(toolbox), EarlyStopping()
+    callbacks = [candidates, stopping] if first else [stopping, candidates]
     ends = {last: "here"}
     stopping.on_generation = lambda evolution: setattr(evolution, "stop", ends.get(evolution.generation))
     run(30, toolbox=toolbox, callbacks=callbacks)
-    assert [row["gen"] for row in readouts.rows] == rows
-    assert bool(readouts.vote) == (last > 0)  # founders were nobody's parents
+    assert [row["gen"] for row in candidates.rows] == rows
+    assert bool(candidates.ensemble_scores) == (last > 0)  # founders were nobody's parents
     stopping.on_start = lambda evolution: setattr(evolution, "stop", "before it begins")
     assert run(30, toolbox=toolbox, callbacks=callbacks)[1] == []
 

@@ -375,13 +375,15 @@ def test_a_result_that_cannot_be_saved_of_a_run_that_is_interrupted_is_told(monk
 
     directory = SimpleNamespace(path=tmp_path, status={}, tell=full, enter=lambda phase: None)
     terminal = mnist.Terminal(quiet=True)
-    readouts = SimpleNamespace(individual=[], validation_error=0.5, generation=1, readout="best member", vote={})
+    candidates = SimpleNamespace(
+        individual=[], validation_error=0.5, generation=1, kind="best member", ensemble_scores={}
+    )
     warned = pytest.warns(UserWarning, match="the result is not whole: OSError: no space left")
-    saving = mnist.keeping_result(directory, None, readouts, "error", terminal)
+    saving = mnist.keeping_result(directory, None, candidates, "error", terminal)
     with warned, pytest.raises(KeyboardInterrupt) as raised, saving:
         raise KeyboardInterrupt
     assert raised.value.__notes__ == ["and then: OSError: no space left"]
-    with pytest.raises(MemoryError) as raised, mnist.keeping_result(directory, None, readouts, "error", terminal):
+    with pytest.raises(MemoryError) as raised, mnist.keeping_result(directory, None, candidates, "error", terminal):
         raise MemoryError  # which has a line of its own: warnings are errors here
     assert raised.value.__notes__ == ["and then: OSError: no space left"]
 

@@ -84,7 +84,7 @@ def test_a_study_may_be_named_as_a_file_and_has_a_place(here, study, tmp_path, n
     assert (tmp_path / "page" / f"{name}.png").exists()
 
 
-def test_of_late_generations_only_those_with_read_outs_are_kept(here, study, tmp_path):
+def test_of_late_generations_only_those_with_candidates_are_kept(here, study, tmp_path):
     late = [
         "tiny,a,1,300,6000,1,2,,",
         "tiny,a,1,301,6020,1,2,,",
@@ -228,7 +228,7 @@ def tables_of(tmp_path):
 
     def made(kind, results, runs):
         rows = module["tables"].__globals__[kind.upper().replace("-", "_")]
-        named = rows if kind == "read-outs" else [(row.study, row.setting) for row in rows if row.study]
+        named = rows if kind == "candidates" else [(row.study, row.setting) for row in rows if row.study]
         for study in {study for study, _ in named}:
             settings = [setting for name, setting in named if name == study]
             lines = [line.replace("?", f"{study},{setting}") for setting in settings for line in results[1:]]
@@ -312,21 +312,21 @@ def test_what_is_scored_in_bfloat16_is_marked_where_not_all_is_in_float32(tmp_pa
     assert "fitness in" not in made[kind, "loops-mlp"]
 
 
-def test_read_outs_are_those_of_the_last_generation_and_votes_are_counted(tables_of):
+def test_candidates_are_those_of_the_last_generation_and_ensembles_are_counted(tables_of):
     results = ["study,setting,seed,test_error,vote_test_error", "?,1,0.5,0.4", "?,2,0.5,0.4", "?,3,0.5,0.5"]
     results += ["?,4,0.5,0.6", "?,5,0.5,"]
     runs = [
         RUNS,
         *(f"?,{seed},{gen},,,,{best},{best / 2}" for seed in range(1, 4) for gen, best in ((0, 0.9), (8, 0.2))),
     ]
-    rows, named = tables_of("read-outs", results, runs)
+    rows, named = tables_of("candidates", results, runs)
     assert [tuple(row[:2]) for row in rows[2:]] == list(named)
     for row in rows[2:]:
         assert row[2] == ("bf16" if row[0] == "target-thousand" else "float32")
         assert row[3:5] == ["0.2000 (0.2000 to 0.2000)", "0.1000 (0.1000 to 0.1000)"]
         assert row[5:] == ["0.5000 (0.5000 to 0.5000)", "0.4500 (0.4000 to 0.5250)", "2", "1"]
     results = [results[0], *(line.rpartition(",")[0] + "," for line in results[1:])]
-    assert tables_of("read-outs", results, runs)[0][2][6:] == ["-", "-", "-"]
+    assert tables_of("candidates", results, runs)[0][2][6:] == ["-", "-", "-"]
 
 
 def test_the_files_of_the_pages_are_small():

@@ -24,7 +24,7 @@ from deap_nn import (
     make_toolbox,
     mutGaussianAdaptive,
 )
-from deap_nn.callbacks.readouts import Readouts
+from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.callbacks.run_directory.weight_trace import WeightTrace
 from deap_nn.core.logbooks import read_csv
@@ -328,7 +328,7 @@ def test_a_part_of_a_row_of_weights_is_taken_back(tmp_path):
             assert arrays["matrices"].tolist() == sorted(arrays["matrices"], key=LAYOUT.names.index)
 
 
-def test_a_full_disk_leaves_no_part_of_a_line_of_read_outs(digits, tmp_path):
+def test_a_full_disk_leaves_no_part_of_a_line_of_candidates(digits, tmp_path):
     toolbox, path = make_toolbox("mlp", digits, seed=1), tmp_path / "readouts.csv"
     before, left = resource.getrlimit(resource.RLIMIT_FSIZE), []
 
@@ -342,11 +342,11 @@ def test_a_full_disk_leaves_no_part_of_a_line_of_read_outs(digits, tmp_path):
 
     try:
         with pytest.raises(CallbackError, match="No space left"):
-            evolve(toolbox.population(n=4), toolbox, 9, seed=1, callbacks=[Full(), Readouts(toolbox, path)])
+            evolve(toolbox.population(n=4), toolbox, 9, seed=1, callbacks=[Full(), Candidates(toolbox, path)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert left == [""]
-    evolve(toolbox.population(n=4), toolbox, 0, seed=1, callbacks=[Readouts(toolbox, path)])
+    evolve(toolbox.population(n=4), toolbox, 0, seed=1, callbacks=[Candidates(toolbox, path)])
     assert read_csv(path)["gen"] == [0]
 
 

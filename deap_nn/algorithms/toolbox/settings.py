@@ -18,7 +18,7 @@ from deap_nn.algorithms.toolbox.setting import (
     seconds_or_off,
     whole,
 )
-from deap_nn.callbacks.readouts import VOTERS
+from deap_nn.callbacks.candidates import ENSEMBLE_SIZE
 from deap_nn.core.arguments import check_choice, did_you_mean
 from deap_nn.core.environment import MOST_THREADS
 from deap_nn.core.seeding import MAX_SEED
@@ -229,7 +229,9 @@ TABLE = (
     Setting(
         "training_size", "data", "training digits that also score the candidates for the result", whole(0), usual=0
     ),
-    Setting("voters", "output", "parents in the ensemble at the end", whole(0), usual=VOTERS, option="--ensemble"),
+    Setting(
+        "voters", "output", "parents in the ensemble at the end", whole(0), usual=ENSEMBLE_SIZE, option="--ensemble"
+    ),
     Setting("output", "output", "new folder for the run", FOLDER, unset="a new one under runs/", kept=False),
     Setting(
         "resume", "run", "continue the run in this folder, with its settings", FOLDER, unset="a new run", kept=False

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Callback, Evolution
-from deap_nn.callbacks.readouts import READOUT_EVERY
+from deap_nn.callbacks.candidates import SCORED_EVERY
 from deap_nn.callbacks.run_directory.filters import FilterTrace, first_filters
 from deap_nn.callbacks.run_directory.predictions import model_of, write_predictions
 from deap_nn.callbacks.run_directory.rows import Rows
@@ -265,7 +265,7 @@ class RunDirectory(Callback):
         if evolution.generation >= self._next_statistics:
             self._write_statistics(evolution)
             # They are rewritten whole, so at growing distances: all writing then stays in proportion to the run.
-            self._next_statistics = evolution.generation + max(READOUT_EVERY, evolution.generation // 10)
+            self._next_statistics = evolution.generation + max(SCORED_EVERY, evolution.generation // 10)
 
     def on_phase(self, evolution: Evolution) -> None:
         """Write the name of the work that begins at the end of a run."""

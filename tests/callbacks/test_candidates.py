@@ -1,4 +1,4 @@
-"""Read-outs: the best member, the mean of the parents, the vote; each through the same recipes as the children."""
+"""Candidates: the best member, the mean of the parents, the ensemble; each through the same recipes as the children."""
 
 import copy
 import json
@@ -7,17 +7,21 @@ from operator import attrgetter
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from wirings import Stop
 
+import deap_nn.callbacks
 from deap_nn import Checkpoint, WeightList, evolve, make_toolbox
+from deap_nn.algorithms.resuming import _named
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.callbacks.base import Callback, Evolution
-from deap_nn.callbacks.readouts import Readouts
+from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.genome.population import mean_of
 from deap_nn.models.reference import model_of
+from deap_nn.runs.generations import read_generations
 
 
 @pytest.fixture(scope="module")
@@ -77,15 +81,15 @@ def test_around_a_centre_the_mean_goes_as_far_as_the_next_centre(digits):
     assert 1.5 < further < 6
 
 
-def test_who_a_centre_goes_away_from_does_not_vote(digits):
+def test_members_that_a_centre_goes_away_from_are_not_in_the_ensemble(digits):
     toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", step=3.0)
     population = toolbox.population(n=5)
     for place, member in enumerate(population):
         member.fitness.values = (float(place * 3 % 5),)
     evolution = Evolution(toolbox, population, 1, map, parents=5)
-    assert evolution.voters == [population[0], population[2]]
+    assert evolution.ensemble == [population[0], population[2]]
     toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", step=3.0, sampling="mirrored")
-    assert Evolution(toolbox, population, 1, map, parents=3).voters == [population[0], population[2], population[4]]
+    assert Evolution(toolbox, population, 1, map, parents=3).ensemble == [population[0], population[2], population[4]]
 
 
 def test_the_fittest_are_the_best_of_the_population(toolbox):
@@ -129,11 +133,11 @@ def total(individual):
     return individual.flat.tobytes()
 
 
-def read_out(toolbox, folder=None, stop=None, ngen=30, training_size=0, voters=20, **options):
+def scored(toolbox, folder=None, stop=None, ngen=30, training_size=0, ensemble_size=20, **options):
     path = folder / "readouts.csv" if folder is not None else None
-    readouts = Readouts(toolbox, path, training_size=training_size, voters=voters)
+    candidates = Candidates(toolbox, path, training_size=training_size, ensemble_size=ensemble_size)
     checkpoint = Checkpoint(folder / "checkpoint") if folder is not None else None
-    callbacks = [readouts, *([Stop(stop)] if stop is not None else [])]
+    callbacks = [candidates, *([Stop(stop)] if stop is not None else [])]
     try:
         population = toolbox.population(n=20)
         evolve(population, toolbox, ngen, seed=1, callbacks=callbacks, checkpoint=checkpoint, **options)
@@ -142,20 +146,20 @@ def read_out(toolbox, folder=None, stop=None, ngen=30, training_size=0, voters=2
     finally:
         if checkpoint is not None:
             checkpoint.close()
-    return readouts
+    return candidates
 
 
 def test_the_best_and_the_mean_are_scored_and_the_better_is_kept(toolbox):
-    recipes, plain = read_out(toolbox), read_out(toolbox, breeding="plain")
+    recipes, plain = scored(toolbox), scored(toolbox, breeding="plain")
     assert recipes.rows == plain.rows
     assert [row["gen"] for row in recipes.rows] == [0, 25, 30]
     assert recipes.rows[0]["mean of the parents"] is None
     errors = {(row[name], row["gen"], name) for row in recipes.rows for name in row if name != "gen" and row[name]}
     least = min(error for error, _, _ in errors)
-    assert (recipes.validation_error, recipes.generation, recipes.readout) in errors
+    assert (recipes.validation_error, recipes.generation, recipes.kind) in errors
     assert recipes.validation_error == least == toolbox.error_rate(recipes.individual, "validation")
     assert recipes.individual.flat.tobytes() == plain.individual.flat.tobytes()
-    assert recipes.vote == plain.vote
+    assert recipes.ensemble_scores == plain.ensemble_scores
 
 
 def test_candidates_are_scored_on_training_samples_too_and_those_decide_nothing(toolbox, tmp_path):
@@ -166,43 +170,68 @@ def test_candidates_are_scored_on_training_samples_too_and_those_decide_nothing(
                 found["mean of the parents"] = copy.deepcopy(evolution.mean(evolution.fittest))
 
     found: dict[str, WeightList] = {}
-    without, path = read_out(toolbox), tmp_path / "readouts.csv"
-    readouts = Readouts(toolbox, path, training_size=70)
-    evolve(toolbox.population(n=20), toolbox, 30, seed=1, callbacks=[readouts, Look()])
-    assert list(readouts.rows[0]) == path.read_text().splitlines()[0].split(",")
+    without, path = scored(toolbox), tmp_path / "readouts.csv"
+    candidates = Candidates(toolbox, path, training_size=70)
+    evolve(toolbox.population(n=20), toolbox, 30, seed=1, callbacks=[candidates, Look()])
+    assert list(candidates.rows[0]) == path.read_text().splitlines()[0].split(",")
     for name, network in found.items():
         own = [toolbox.error_rate(network, "train", size=size) for size in (70, 320, 1000, None)]
-        assert readouts.rows[-1][f"{name} on training"] == own[0] != own[1] == own[2] == own[3]
-    assert [{name: row[name] for name in list(row)[:3]} for row in readouts.rows] == without.rows
-    assert readouts.individual.flat.tobytes() == without.individual.flat.tobytes()
+        assert candidates.rows[-1][f"{name} on training"] == own[0] != own[1] == own[2] == own[3]
+    assert [{name: row[name] for name in list(row)[:3]} for row in candidates.rows] == without.rows
+    assert candidates.individual.flat.tobytes() == without.individual.flat.tobytes()
     with pytest.raises(ValueError, match="size must be at least 1, got 0"):
-        toolbox.error_rate(readouts.individual, "train", size=0)
+        toolbox.error_rate(candidates.individual, "train", size=0)
 
 
-def test_so_many_vote_as_are_asked_for(toolbox):
-    assert read_out(toolbox).vote["voters"] == 6
-    two = read_out(toolbox, voters=2)
-    assert two.vote["voters"] == 2
-    assert two.vote["vote_test_error"] != read_out(toolbox).vote["vote_test_error"]
-    assert read_out(toolbox, voters=0).vote == {}
-    with pytest.raises(ValueError, match="voters must be at least 0, got -1"):
-        Readouts(toolbox, voters=-1)
+def test_an_ensemble_has_the_given_size(toolbox):
+    assert scored(toolbox).ensemble_scores["voters"] == 6
+    two = scored(toolbox, ensemble_size=2)
+    assert two.ensemble_scores["voters"] == 2
+    assert two.ensemble_scores["vote_test_error"] != scored(toolbox).ensemble_scores["vote_test_error"]
+    assert scored(toolbox, ensemble_size=0).ensemble_scores == {}
+    with pytest.raises(ValueError, match="ensemble_size must be at least 0, got -1"):
+        Candidates(toolbox, ensemble_size=-1)
+
+
+@pytest.mark.filterwarnings("ignore:deap_nn.callbacks.readouts has moved:DeprecationWarning")
+def test_the_former_names_work_and_warn(toolbox):
+    with pytest.warns(DeprecationWarning, match="Readouts is Candidates now, and voters is ensemble_size"):
+        former = deap_nn.callbacks.Readouts(toolbox, voters=2)
+    assert isinstance(former, Candidates)
+    evolve(toolbox.population(n=20), toolbox, 1, seed=1, callbacks=[former])
+    assert former.voters == former.vote["voters"] == 2
+    assert former.vote.keys() == {"voters", "vote_validation_error", "vote_test_error"}
+    assert former.readout in (deap_nn.callbacks.BEST, deap_nn.callbacks.MEAN)
+    assert (deap_nn.callbacks.READOUT_EVERY, deap_nn.callbacks.VOTERS) == (
+        deap_nn.callbacks.SCORED_EVERY,
+        deap_nn.callbacks.ENSEMBLE_SIZE,
+    )
+    evolution = Evolution(toolbox, toolbox.population(n=1), 1, map)
+    with pytest.warns(DeprecationWarning, match="voters of Evolution is ensemble now"):
+        assert evolution.voters == evolution.ensemble
+
+
+def test_a_checkpoint_has_the_state_by_its_former_name(toolbox):
+    """Checkpoints from before the class was renamed restore it."""
+    *_, last = read_generations(ROOT / "tests" / "runs_before" / "ga" / "checkpoint")
+    [(name, _)] = _named([Candidates(toolbox)])
+    assert last.states[name]["readout"] in (deap_nn.callbacks.BEST, deap_nn.callbacks.MEAN)
 
 
 @pytest.mark.parametrize("keyframe_seconds", [None, 0.0])
 @pytest.mark.parametrize("stop", [24, 25, 27])
 def test_a_run_that_goes_on_keeps_the_mean(toolbox, tmp_path, stop, keyframe_seconds, monkeypatch):
-    expected = read_out(toolbox)
+    expected = scored(toolbox)
     # From the start a mean that cannot be beaten, so that it has to be given back.
     monkeypatch.setitem(vars(toolbox), "error_rate", PreferMean(toolbox.error_rate))
-    whole = read_out(toolbox)
-    assert (whole.readout, whole.generation) == ("mean of the parents", 25)
-    assert read_out(toolbox, tmp_path, stop=stop, keyframe_seconds=keyframe_seconds) is None
-    found = read_out(toolbox, tmp_path, keyframe_seconds=keyframe_seconds)
-    assert (found.readout, found.generation, found.validation_error) == ("mean of the parents", 25, 0.0)
+    whole = scored(toolbox)
+    assert (whole.kind, whole.generation) == ("mean of the parents", 25)
+    assert scored(toolbox, tmp_path, stop=stop, keyframe_seconds=keyframe_seconds) is None
+    found = scored(toolbox, tmp_path, keyframe_seconds=keyframe_seconds)
+    assert (found.kind, found.generation, found.validation_error) == ("mean of the parents", 25, 0.0)
     assert found.individual.flat.tobytes() == whole.individual.flat.tobytes()
     assert found.rows == whole.rows
-    assert found.vote == expected.vote
+    assert found.ensemble_scores == expected.ensemble_scores
     lines = (tmp_path / "readouts.csv").read_text().splitlines()
     assert lines[0] == "gen,best member,mean of the parents"
     assert [line.split(",")[0] for line in lines[1:]] == ["0", "25", "30"]
@@ -211,14 +240,14 @@ def test_a_run_that_goes_on_keeps_the_mean(toolbox, tmp_path, stop, keyframe_sec
 def test_a_run_that_goes_on_tells_the_errors_on_training_samples(toolbox, tmp_path):
     for folder in ("whole", "broken"):
         (tmp_path / folder).mkdir()
-    read_out(toolbox, tmp_path / "whole", training_size=70)
-    assert read_out(toolbox, tmp_path / "broken", stop=26, training_size=70) is None
-    read_out(toolbox, tmp_path / "broken", training_size=70)
+    scored(toolbox, tmp_path / "whole", training_size=70)
+    assert scored(toolbox, tmp_path / "broken", stop=26, training_size=70) is None
+    scored(toolbox, tmp_path / "broken", training_size=70)
     whole, broken = ((tmp_path / folder / "readouts.csv").read_text() for folder in ("whole", "broken"))
     assert whole == broken
     assert len(whole.splitlines()) == 4
     with pytest.raises(ValueError, match="training_size must be at least 0, got -1"):
-        Readouts(toolbox, training_size=-1)
+        Candidates(toolbox, training_size=-1)
 
 
 def test_what_a_mean_descends_from_is_bred_once(toolbox, tmp_path, monkeypatch):
@@ -255,21 +284,21 @@ class PreferMean:
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_a_vote_goes_by_the_mean_of_the_probabilities(toolbox, digits, split):
-    voters = toolbox.population(n=3)
+def test_an_ensemble_goes_by_the_mean_of_the_probabilities(toolbox, digits, split):
+    members = toolbox.population(n=3)
     x, y = digits.part(split)
     probabilities = np.zeros((len(x), 10))
-    for voter in voters:
+    for member in members:
         model = model_of(toolbox.problem.model)
-        outputs, _ = model.stateless_call(list(voter), [], x.reshape(len(x), 28, 28, 1).astype(np.float32) / 255)
+        outputs, _ = model.stateless_call(list(member), [], x.reshape(len(x), 28, 28, 1).astype(np.float32) / 255)
         logits = np.asarray(outputs, np.float64)
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities += exponentials / exponentials.sum(axis=1, keepdims=True)
-    assert toolbox.vote_error_rate(voters, split) == np.mean(probabilities.argmax(axis=1) != y)
-    assert toolbox.vote_error_rate(voters[:1], split) == toolbox.error_rate(voters[0], split)
+    assert toolbox.vote_error_rate(members, split) == np.mean(probabilities.argmax(axis=1) != y)
+    assert toolbox.vote_error_rate(members[:1], split) == toolbox.error_rate(members[0], split)
 
 
-def test_a_vote_needs_voters_and_a_part(toolbox):
+def test_an_ensemble_needs_members_and_a_part(toolbox):
     with pytest.raises(ValueError, match="individuals must not be empty"):
         toolbox.vote_error_rate([], "test")
     with pytest.raises(ValueError, match="split must be"):
@@ -278,26 +307,26 @@ def test_a_vote_needs_voters_and_a_part(toolbox):
 
 @pytest.mark.parametrize("wiring", [{"preset": "ga"}, {"preset": "es", "step": 1.0}], ids=["ga", "es"])
 def test_a_mean_that_did_best_is_the_same_network_after_a_resume(digits, tmp_path, monkeypatch, wiring):
-    monkeypatch.setattr("deap_nn.callbacks.readouts.READOUT_EVERY", 1)
+    monkeypatch.setattr("deap_nn.callbacks.candidates.SCORED_EVERY", 1)
 
     def run(stop, checkpoint=None):
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, parents=40, **wiring)
-        readouts = Readouts(toolbox)
-        readouts._score = lambda evolution, candidate, readout, _: score(readouts, evolution, candidate, readout)
+        candidates = Candidates(toolbox)
+        candidates._score = lambda evolution, candidate, kind, _: score(candidates, evolution, candidate, kind)
         arguments = {"seed": 1, "checkpoint": checkpoint, "keyframe_seconds": None}
-        callbacks = [readouts, *([Stop(stop)] if stop is not None else [])]
+        callbacks = [candidates, *([Stop(stop)] if stop is not None else [])]
         try:
             evolve(toolbox.population(n=80), toolbox, 14, callbacks=callbacks, **arguments)
         except KeyboardInterrupt:
             assert stop is not None
-        return readouts.individual.flat.tobytes(), readouts.generation, readouts.readout
+        return candidates.individual.flat.tobytes(), candidates.generation, candidates.kind
 
-    def score(readouts, evolution, candidate, readout):
+    def score(candidates, evolution, candidate, kind):
         """Let the mean of generation 9 be the best there is."""
-        error = 0.1 if (evolution.generation, readout) == (9, "mean of the parents") else 0.5
-        if error < readouts.validation_error:
-            readouts.individual, readouts.validation_error = copy.deepcopy(candidate), error
-            readouts.generation, readouts.readout = evolution.generation, readout
+        error = 0.1 if (evolution.generation, kind) == (9, "mean of the parents") else 0.5
+        if error < candidates.validation_error:
+            candidates.individual, candidates.validation_error = copy.deepcopy(candidate), error
+            candidates.generation, candidates.kind = evolution.generation, kind
         return error
 
     bred, breed = [], Genomes._breed_ancestor
@@ -321,7 +350,7 @@ def test_the_work_at_the_end_is_named_in_the_status(toolbox, tmp_path, monkeypat
 
     monkeypatch.setattr(RunDirectory, "_write_status", noting)
     with RunDirectory(tmp_path / "run") as directory:
-        evolve(toolbox.population(n=12), toolbox, 1, callbacks=[directory, Readouts(toolbox)])
+        evolve(toolbox.population(n=12), toolbox, 1, callbacks=[directory, Candidates(toolbox)])
         directory.enter("drawing")
         assert json.loads((tmp_path / "run" / "status.json").read_text())["phase"] == "drawing"
     assert named == [None, "scoring the candidates", "scoring the ensemble", "drawing", None]

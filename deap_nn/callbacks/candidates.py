@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from deap import base
@@ -14,7 +16,7 @@ from deap_nn.core.files import append_text, write_text
 from deap_nn.core.logbooks import format_row
 from deap_nn.core.registered import Registered
 
-READOUT_EVERY = 25
+SCORED_EVERY = 25
 """Generations between two scorings of the candidates for the result on all validation samples."""
 
 BEST, MEAN = "best member", "mean of the parents"
@@ -22,14 +24,14 @@ COLUMNS = ("gen", BEST, MEAN)
 ON_TRAINING = {BEST: "best member on training", MEAN: "mean of the parents on training"}
 """The columns of the candidates' errors on training samples, which need a ``training_size``."""
 
-VOTERS = 20
+ENSEMBLE_SIZE = 20
 """The default size of the ensemble at the end, in members."""
 
 
-class Readouts(Callback):
+class Candidates(Callback):
     """Keep the candidate with the lowest error on all validation samples.
 
-    The candidates are scored every ``READOUT_EVERY`` generations and at the end. They are the best member, and the mean
+    The candidates are scored every ``SCORED_EVERY`` generations and at the end. They are the best member, and the mean
     of `Evolution.fittest`, which is the next centre if children come from one centre. When the run is interrupted, the
     only candidate is the best member. After the last generation the fittest are also scored as an ensemble.
 
@@ -42,7 +44,7 @@ class Readouts(Callback):
     training_size : int
         The number of training samples, the first ones, that also score the candidates; at least 0, the default, and all
         if there are fewer. These scores show overfitting, and decide nothing.
-    voters : int
+    ensemble_size : int
         The number of the fittest in the ensemble; all parents if there are fewer. 0 for no ensemble.
 
     Attributes
@@ -53,11 +55,11 @@ class Readouts(Callback):
         Its error rate on all validation samples.
     generation : int
         Its generation.
-    readout : str
+    kind : str
         Its kind: "best member" or "mean of the parents".
     rows : list of dict
         The error rate of each candidate by generation.
-    vote : dict
+    ensemble_scores : dict
         The number of members of the ensemble, and its error rates on all validation and test samples; empty before the
         end, or without an ensemble.
     """
@@ -68,15 +70,15 @@ class Readouts(Callback):
         path: str | os.PathLike[str] | None = None,
         *,
         training_size: int = 0,
-        voters: int = VOTERS,
+        ensemble_size: int = ENSEMBLE_SIZE,
     ) -> None:
         self.toolbox = toolbox
         self.path = path
-        for name, value in (("training_size", training_size), ("voters", voters)):
+        for name, value in (("training_size", training_size), ("ensemble_size", ensemble_size)):
             if value < 0:
                 raise ValueError(f"{name} must be at least 0, got {value!r}")
         self.training_size = training_size
-        self.voters = voters
+        self.ensemble_size = ensemble_size
         self._columns = (*COLUMNS, *(ON_TRAINING.values() if training_size else ()))
         self._forget()
 
@@ -84,9 +86,9 @@ class Readouts(Callback):
         self.individual: Any = None
         self.validation_error = float("inf")
         self.generation = -1
-        self.readout = ""
+        self.kind = ""
         self.rows: list[dict[str, Any]] = []
-        self.vote: dict[str, Any] = {}
+        self.ensemble_scores: dict[str, Any] = {}
 
     def on_start(self, evolution: Evolution) -> None:
         """Forget the previous run."""
@@ -94,33 +96,33 @@ class Readouts(Callback):
 
     def on_generation(self, evolution: Evolution) -> None:
         """Score the candidates, when it is time."""
-        if evolution.last or not evolution.generation % READOUT_EVERY:
-            self._read_out(evolution)
+        if evolution.last or not evolution.generation % SCORED_EVERY:
+            self._score_all(evolution)
         if evolution.last:
-            self._vote(evolution)
+            self._score_ensemble(evolution)
 
-    def _read_out(self, evolution: Evolution) -> None:
+    def _score_all(self, evolution: Evolution) -> None:
         evolution.enter("scoring the candidates")
         candidates = {BEST: evolution.best}
         if evolution.parents:
             candidates[MEAN] = evolution.mean(evolution.fittest)
         row: dict[str, Any] = {**dict.fromkeys(self._columns), "gen": evolution.generation}
-        for readout, candidate in candidates.items():
-            row[readout] = self._score(evolution, candidate, readout, evolution.map)
+        for kind, candidate in candidates.items():
+            row[kind] = self._score(evolution, candidate, kind, evolution.map)
             if self.training_size:
                 on_training = self.toolbox.error_rate(candidate, "train", size=self.training_size, map=evolution.map)
-                row[ON_TRAINING[readout]] = on_training
+                row[ON_TRAINING[kind]] = on_training
         self.rows.append(row)
         self._write()
 
-    def _vote(self, evolution: Evolution) -> None:
-        if evolution.parents and self.voters and Registered.read(self.toolbox).vote_error_rate is not None:
+    def _score_ensemble(self, evolution: Evolution) -> None:
+        if evolution.parents and self.ensemble_size and Registered.read(self.toolbox).vote_error_rate is not None:
             evolution.enter("scoring the ensemble")
-            voters = evolution.voters[: self.voters]
-            self.vote = {"voters": len(voters)}
+            ensemble = evolution.ensemble[: self.ensemble_size]
+            self.ensemble_scores = {"voters": len(ensemble)}
             for split in ("validation", "test"):
-                error = self.toolbox.vote_error_rate(voters, split, map=evolution.map)
-                self.vote[f"vote_{split}_error"] = error
+                error = self.toolbox.vote_error_rate(ensemble, split, map=evolution.map)
+                self.ensemble_scores[f"vote_{split}_error"] = error
 
     def on_end(self, evolution: Evolution) -> None:
         """Score the candidates, if a later callback has ended the run, or the best member of an interrupted run.
@@ -134,9 +136,9 @@ class Readouts(Callback):
             self._score(evolution, evolution.best, BEST, map)
         elif evolution.error is None and evolution.stop is not None:
             if not self.rows or self.rows[-1]["gen"] != evolution.generation:
-                self._read_out(evolution)
-            if not self.vote:
-                self._vote(evolution)
+                self._score_all(evolution)
+            if not self.ensemble_scores:
+                self._score_ensemble(evolution)
 
     def state(self) -> dict[str, Any]:
         """Return the recipe of the best candidate, its error, generation and kind, and the last row."""
@@ -145,7 +147,7 @@ class Readouts(Callback):
             return {}
         place = recipe.averaged or recipe.place
         state = {"member": [recipe.generation, place], "error": self.validation_error, "generation": self.generation}
-        return {**state, "readout": self.readout, "row": self.rows[-1] if self.rows else None}
+        return {**state, "readout": self.kind, "row": self.rows[-1] if self.rows else None}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
         """Restore the best candidate from the last state, and the rows."""
@@ -153,7 +155,7 @@ class Readouts(Callback):
             state = states[-1]
             self.individual = evolution.member(*state["member"])
             self.validation_error, self.generation = state["error"], state["generation"]
-            self.readout = state["readout"]
+            self.kind = state["readout"]
         rows = [state["row"] for state in states if state.get("row")]
         self.rows = list({row["gen"]: row for row in rows}.values())
         self._write(all_rows=True)
@@ -162,11 +164,11 @@ class Readouts(Callback):
         """Return the best candidate so far."""
         return () if self.individual is None else (self.individual,)
 
-    def _score(self, evolution: Evolution, candidate: Any, readout: str, map: Callable[..., Iterable[Any]]) -> float:
+    def _score(self, evolution: Evolution, candidate: Any, kind: str, map: Callable[..., Iterable[Any]]) -> float:
         error: float = self.toolbox.error_rate(candidate, "validation", map=map)
         if error < self.validation_error:
             self.individual = copy.deepcopy(candidate)
-            self.validation_error, self.generation, self.readout = error, evolution.row["gen"], readout
+            self.validation_error, self.generation, self.kind = error, evolution.row["gen"], kind
         return error
 
     def _write(self, *, all_rows: bool = False) -> None:
@@ -178,3 +180,15 @@ class Readouts(Callback):
             write_text(self.path, "")
         lines = [format_row(list(row.values())) for row in (self.rows if all_rows else self.rows[-1:])]
         append_text(self.path, "".join([format_row(self._columns), *lines] if all_rows and lines else lines))
+
+
+class Readouts(Candidates):
+    """The former name of `Candidates`, with the former names of an argument and of attributes."""
+
+    def __init__(self, *arguments: Any, voters: int = ENSEMBLE_SIZE, **keywords: Any) -> None:
+        warnings.warn("Readouts is Candidates now, and voters is ensemble_size", DeprecationWarning, stacklevel=2)
+        super().__init__(*arguments, ensemble_size=voters, **keywords)
+
+    readout = property(attrgetter("kind"))
+    vote = property(attrgetter("ensemble_scores"))
+    voters = property(attrgetter("ensemble_size"))
