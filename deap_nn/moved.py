@@ -114,6 +114,7 @@ RENAMED = {
     "Judge": "ObjectiveEvaluator",
     "READOUT_EVERY": "SCORED_EVERY",
     "VOTERS": "ENSEMBLE_SIZE",
+    "Weigh": "RecombinationWeights",
     "answers_of": "outputs_of",
     "ObjectiveErrorRate": "ErrorRate",
     "ObjectiveProblem": "Problem",

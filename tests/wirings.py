@@ -171,7 +171,7 @@ WIRINGS = {
     "around a centre, all by weight": lambda: {
         "mate": cxMean,
         "select": selLogRank,
-        "weigh": recombination_weights,
+        "recombination_weights": recombination_weights,
         "step": 2.5,
     },
 }

@@ -46,8 +46,12 @@ def _lineage(
     breeder = breeder_of(population, toolbox, seed=seed, cxpb=cxpb, mutpb=mutpb)
     if isinstance(breeder, str):
         return breeder
-    parts = {"individual": breeder.individual, "mutate": breeder.mutate, "mate or weigh": breeder.reproduction}
-    parts |= {"population": breeder, "evaluate": toolbox.evaluate}
+    parts: dict[str, Any] = {"individual": breeder.individual, "mutate": breeder.mutate}
+    parts |= {
+        "mate or recombination_weights": breeder.reproduction,
+        "population": breeder,
+        "evaluate": toolbox.evaluate,
+    }
     for name, part in parts.items():
         try:
             pickler(toolbox.map)(part)
@@ -134,7 +138,7 @@ def evolve(
     callbacks : iterable of Callback
         Called in this order. If one registers another ``select`` or ``evaluate``, or a ``mutate`` with another
         ``sigma``, the next generation uses it. Plain breeding also uses other operators, ``mates``, ``step`` and
-        ``weigh``; recipes refuse them. The number of elites cannot change.
+        ``recombination_weights``; recipes refuse them. The number of elites cannot change.
     on_generation : callable, optional
         A function that is called with the `Evolution` after each generation, after the callbacks.
     checkpoint : Checkpoint or path-like, optional

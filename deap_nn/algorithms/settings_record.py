@@ -15,6 +15,7 @@ from typing import Any
 
 from deap import base
 
+from deap_nn.breeding.reproduction.around_centre import AroundCentre
 from deap_nn.core.environment import environment
 from deap_nn.core.registered import Registered
 from deap_nn.genome.noise import NoiseTable
@@ -87,8 +88,8 @@ def settings_record(
         operator = getattr(registered, name)
         if operator is not None and not (name == "evaluate" and own_problem(operator) is not None):
             found |= _of_operator(name, operator, usual)
-    if registered.weigh is not None:
-        found |= _of_operator("weigh", registered.weigh, usual)
+    if registered.recombination_weights is not None:  # records have its former name
+        found |= _of_operator("weigh", registered.recombination_weights, usual)
     for name in ("mates", "elites", "elite_batches", "step"):
         value = getattr(registered, name)
         if isinstance(value, Real):
@@ -96,7 +97,9 @@ def settings_record(
     if registered.step is not None:
         found.pop("mates", None)
     if registered.reproduction is not None:  # a user's own strategy
-        found["reproduction"] = settings_of(registered.reproduction)
+        own = found["reproduction"] = settings_of(registered.reproduction)
+        if isinstance(registered.reproduction, AroundCentre):
+            own["weigh"] = own.pop("weights")  # the name in earlier records
     found |= _of_evaluation(toolbox, seed)
     return {"version": VERSION} | {
         name: value for name, value in sorted(found.items()) if not (name in NEUTRAL and value == NEUTRAL[name])

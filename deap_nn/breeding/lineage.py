@@ -73,7 +73,7 @@ class Lineage:
         The seconds to breed one, 0 until it is measured.
     """
 
-    fixed: tuple[str, ...] = ("clone", "mate", "mates", "mutate", "reproduction", "step", "weigh")
+    fixed: tuple[str, ...] = ("clone", "mate", "mates", "mutate", "reproduction", "step", "recombination_weights")
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ class Evolution:
     next call. ``parents`` is the number of different parents of the present generation, 0 for the initial one.
     ``mean(members)`` is an individual with the mean weights of members of the present generation. If children come from
     one centre, its distance from the centre is the mean's times the toolbox's ``step``. If the toolbox also has a
-    ``weigh``, the members have recombination weights, and ``mean`` of all members is the next centre.
+    ``recombination_weights``, the members have recombination weights, and ``mean`` of all members is the next centre.
 
     ``settings`` are arguments of `evolve` that decide a result: ``seed``, ``cxpb`` and ``mutpb``. ``breeding`` is
     "recipes" or "plain". ``same_bytes`` is false as soon as a process in another environment, such as another
@@ -114,8 +114,10 @@ class Evolution:
     @property
     def ensemble(self) -> list[Any]:
         """The fittest members with a positive recombination weight; all the fittest without such weights."""
-        weigh, fittest = reproduction_of(self.toolbox).weigh, self.fittest
-        return fittest if weigh is None else fittest[: np.count_nonzero(weights_of(weigh, len(self.population)) > 0)]
+        weights, fittest = reproduction_of(self.toolbox).weights, self.fittest
+        return (
+            fittest if weights is None else fittest[: np.count_nonzero(weights_of(weights, len(self.population)) > 0)]
+        )
 
     @property
     def voters(self) -> list[Any]:

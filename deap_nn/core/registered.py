@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -58,7 +59,7 @@ class Registered:
         How far the centre of an evolution strategy moves; None for a genetic algorithm.
     vote_error_rate : callable or None
         The error of an ensemble.
-    weigh : callable or None
+    recombination_weights : callable or None
         The recombination weights of an evolution strategy; None without a ``step``.
     """
 
@@ -86,22 +87,30 @@ class Registered:
     to_model: Any = None
     update: Any = None
     vote_error_rate: Any = None
-    weigh: Any = None
+    recombination_weights: Any = None
 
     @classmethod
     def read(cls, toolbox: base.Toolbox) -> Registered:
         """Return the functions and settings that a toolbox has now."""
         every = {field.name: getattr(toolbox, field.name, _MISSING) for field in fields(cls)}
         found: dict[str, Any] = {name: value for name, value in every.items() if value is not _MISSING}
+        if "weigh" in vars(toolbox):  # the former name in a plain DEAP toolbox
+            warn_of_weigh(2)
+            found["recombination_weights"] = vars(toolbox)["weigh"]
         found["has"] = frozenset(found)
         if found.get("step") is None:  # a genetic algorithm has no recombination weights
-            found["weigh"] = None
+            found["recombination_weights"] = None
         return cls(**found)
 
     @property
     def sigma(self) -> Any:
         """The argument ``sigma`` of the registered mutation, or None."""
         return words_of(self.mutate).get("sigma")
+
+
+def warn_of_weigh(stacklevel: int) -> None:
+    """Warn of the former name of ``recombination_weights``."""
+    warnings.warn("weigh of a toolbox is recombination_weights now", DeprecationWarning, stacklevel=stacklevel + 1)
 
 
 def words_of(registered: Any) -> Mapping[str, Any]:

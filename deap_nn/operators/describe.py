@@ -124,19 +124,19 @@ def _selection(select: Any, members: int) -> str:
 
 
 def _around_centre(registered: Registered, members: int) -> str:
-    step, weigh = registered.step, registered.weigh
+    step, weights = registered.step, registered.recombination_weights
     how = f"a step of {step:.3g}" if isinstance(step, float | int) else "a step by the size of the run"
-    if weigh is None:
+    if weights is None:
         function = operator_of(registered.select)
         which = (
             "the better of each mirrored pair" if function is selMirrored else f"those that {name_of(function)} selects"
         )
-    elif operator_of(weigh) is recombination_weights:
-        parents = number_of_parents(words_of(weigh).get("parents"), members) or members
+    elif operator_of(weights) is recombination_weights:
+        parents = number_of_parents(words_of(weights).get("parents"), members) or members
         half = max(1, min(members // 2, parents))
         which = f"the best {half} of {members} by rank and away from the worst {half}"
     else:
-        which = f"all by {name_of(weigh)}"
+        which = f"all by {name_of(weights)}"
     return f"children of one centre, which moves towards {which} with {how}, {_mutation(registered.mutate)}"
 
 

@@ -131,36 +131,36 @@ def recombination_weights(size: int, parents: float | None = None) -> NDArray[np
     return weights
 
 
-Weigh = Callable[[int], NDArray[np.float64]] | None
+RecombinationWeights = Callable[[int], NDArray[np.float64]] | None
 """Returns the recombination weights, best first, for a number of members; None if each draw counts 1."""
 
 Key = TypeVar("Key", bound=Hashable)
 
 
-def weights_of(weigh: Callable[[int], Any], size: int) -> NDArray[np.float64]:
+def weights_of(function: Callable[[int], Any], size: int) -> NDArray[np.float64]:
     """Return the recombination weights of `size` members, or raise ValueError if one is missing or not finite."""
-    weights = np.asarray(weigh(size), np.float64)
+    weights = np.asarray(function(size), np.float64)
     if weights.shape != (size,) or not np.isfinite(weights).all():
-        raise ValueError(f"weigh must return a finite weight for each of {size} members")
+        raise ValueError(f"recombination_weights must return a finite weight for each of {size} members")
     return weights
 
 
-def counts_and_kept(drawn: Sequence[Key], weigh: Weigh) -> tuple[dict[Key, float], float]:
+def counts_and_kept(drawn: Sequence[Key], function: RecombinationWeights) -> tuple[dict[Key, float], float]:
     """Return the weight of each member in the next centre, in their order, and the weight of the present centre.
 
     Parameters
     ----------
     drawn : sequence
-        The drawn members, each once per draw; all members, best first, if there is a `weigh`.
-    weigh : callable or None
+        The drawn members, each once per draw; all members, best first, with a `function`.
+    function : callable or None
         Returns the recombination weights.
     """
     counts: dict[Key, float] = {}
-    weights = np.ones(len(drawn)) if weigh is None else weights_of(weigh, len(drawn))
+    weights = np.ones(len(drawn)) if function is None else weights_of(function, len(drawn))
     for key, weight in zip(drawn, weights.tolist(), strict=True):
         if weight:
             counts[key] = counts.get(key, 0.0) + weight
-    return counts, 0.0 if weigh is None else 1.0 - float(weights.sum())
+    return counts, 0.0 if function is None else 1.0 - float(weights.sum())
 
 
 def counted(counts: Iterable[float], kept: float) -> float:

@@ -136,8 +136,8 @@ def selLogRank(
 ) -> list[Individual]:
     """Draw `k` of the better half by the logarithm of their rank, by stochastic universal sampling.
 
-    Each is drawn `k` times its probability, rounded up or down; the best come first. If the toolbox has a ``weigh``,
-    `evolve` does not draw parents: all members count, by `recombination_weights`.
+    Each is drawn `k` times its probability, rounded up or down; the best come first. If the toolbox has
+    ``recombination_weights``, `evolve` does not draw parents: all members count by their weights.
 
     It returns and raises as `selRankBoosted` does.
 

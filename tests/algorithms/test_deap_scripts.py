@@ -303,7 +303,7 @@ def local():
         ({"clone": lambda individual: individual}, "clone is not deepcopy, and children of recipes are not cloned"),
         ({"evaluate": local()}, "evaluate cannot be pickled: .*local"),
         ({"mutate": partial(lambda individual: (individual,))}, "mutate cannot be pickled: .*lambda"),
-        ({"mate": lambda a, b: (a, b)}, "mate or weigh cannot be pickled: .*lambda"),
+        ({"mate": lambda a, b: (a, b)}, "mate or recombination_weights cannot be pickled: .*lambda"),
         ({"individual": lambda: members(1)[0]}, "individual cannot be pickled: .*lambda"),
     ],
 )

@@ -422,9 +422,10 @@ class TestGenerateUpdate:
         with pytest.raises(ValueError, match=r"next_generation: update.* begins the next generation"):
             own.next_generation([])
         with pytest.raises(
-            ValueError, match="weigh needs preset='es': a genetic algorithm has no recombination weights"
+            ValueError,
+            match="recombination_weights needs preset='es': a genetic algorithm has no recombination weights",
         ):
-            make_toolbox("mlp", digits, seed=1, batch_size=16).register("weigh", np.ones)
+            make_toolbox("mlp", digits, seed=1, batch_size=16).register("recombination_weights", np.ones)
         for name in ("generate", "update"):
             anew = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es")
             anew.register(name, list)
@@ -485,7 +486,7 @@ class TestNoNumberTwice:
         )
         _, logbook = evolve(toolbox.population(n=8), toolbox, 4)
         assert (toolbox.step, logbook[-1]["sigma"]) == (1.5, pytest.approx(0.1))
-        assert np.count_nonzero(toolbox.weigh(20) > 0) == 3
+        assert np.count_nonzero(toolbox.recombination_weights(20) > 0) == 3
         toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, boost=7, parents=0.5, sigma=0.2, mates=2)
         assert toolbox.select.keywords["boost"] == 7
         assert toolbox.mate.func is cxMask

@@ -213,7 +213,10 @@ WIRED = [
     ({"elites": 1, "elite_batches": 2}, "elite_batches was 1"),
     ({"select": partial(selRankBoosted, parents=5)}, "select.parents was 6"),
     ({"step": 2.0, "mate": cxMean}, "mate was 'cxMask'"),
-    ({"step": 2.0, "mate": cxMean, "select": selLogRank, "weigh": recombination_weights}, "mate was 'cxMask'"),
+    (
+        {"step": 2.0, "mate": cxMean, "select": selLogRank, "recombination_weights": recombination_weights},
+        "mate was 'cxMask'",
+    ),
     ({"population": "another seed"}, "is of another run"),
 ]
 
@@ -233,12 +236,13 @@ def test_a_toolbox_wired_by_hand_is_held_to_its_settings(tmp_path, registered, n
     assert (tmp_path / "generations").read_bytes() == before
 
 
-@pytest.mark.parametrize("weighs", [None, partial(recombination_weights, parents=3)], ids=["all", "three"])
-def test_the_weights_by_rank_are_a_setting(tmp_path, weighs):
-    around = {"mate": cxMean, "select": selLogRank, "step": 2.5, "weigh": recombination_weights}
+@pytest.mark.parametrize("weights", [None, partial(recombination_weights, parents=3)], ids=["all", "three"])
+def test_the_weights_by_rank_are_a_setting(tmp_path, weights):
+    around = {"mate": cxMean, "select": selLogRank, "step": 2.5, "recombination_weights": recombination_weights}
     toolbox = wired(**around)
     evolve(toolbox.population(n=8), toolbox, 1, seed=1, checkpoint=tmp_path)
-    other = wired(**around | ({"weigh": weighs} if weighs else {"select": partial(selLogRank, parents=3)}))
+    changed = {"recombination_weights": weights} if weights else {"select": partial(selLogRank, parents=3)}
+    other = wired(**around | changed)
     with pytest.raises(CheckpointError, match=r"(weigh|select).parents was None when the run began, and is 3"):
         evolve(other.population(n=8), other, 2, seed=1, checkpoint=tmp_path)
 

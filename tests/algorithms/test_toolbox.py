@@ -194,9 +194,9 @@ def test_a_decorated_select_is_not_passed_over(digits):
     with pytest.warns(DeprecationWarning, match="crossover='mean' is deprecated"):
         toolbox = make_toolbox("mlp", digits, seed=1, crossover="mean")
     toolbox.decorate("select", noting)
-    with pytest.raises(ValueError, match=r"^select is not called if the toolbox has a weigh"):
+    with pytest.raises(ValueError, match=r"^select is not called if the toolbox has recombination_weights"):
         evolve(toolbox.population(n=4), toolbox, 2, seed=1)
-    del toolbox.weigh
+    del toolbox.recombination_weights
     evolve(toolbox.population(n=4), toolbox, 2, seed=1)
     assert len(called) == 4
 
@@ -370,7 +370,7 @@ def test_mutation_is_that_of_the_options(digits, keywords):
 @pytest.mark.parametrize(("given", "parents"), [({}, 0.25), ({"parents": None}, None), ({"parents": 4}, 4)])
 def test_around_a_centre_half_of_all_count_if_nothing_is_said(digits, given, parents):
     chosen = make_toolbox("mlp", digits, seed=1, **given).select.keywords["parents"]
-    around = make_toolbox("mlp", digits, seed=1, preset="es", **given).weigh
+    around = make_toolbox("mlp", digits, seed=1, preset="es", **given).recombination_weights
     assert (chosen, around.keywords["parents"]) == (parents, 0.5 if parents == 0.25 else parents)
     counted = around(20)
     assert np.count_nonzero(counted > 0) == (parents if parents == 4 else 10)
@@ -403,7 +403,7 @@ def test_a_preset_is_what_the_experiment_does(digits, name, monkeypatch):
     other = toolbox_of(chosen, digits)
     parents = number_of_parents(SETTINGS[name]["parents"], 20, SETTINGS[name]["fewest"])
     assert chosen["parents"] == parents
-    for one in ("mutate", "individual", *(("weigh",) if name == "es" else ("mate", "select"))):
+    for one in ("mutate", "individual", *(("recombination_weights",) if name == "es" else ("mate", "select"))):
         keywords = [getattr(made, one).keywords for made in (toolbox, other)]
         told = [{key: repr(value) for key, value in some.items() if key not in ("rng", "noise")} for some in keywords]
         for words in told:
@@ -538,7 +538,7 @@ def test_so_does_that_of_an_evolution_strategy(digits):
     toolbox = make_toolbox("mlp", digits, seed=1, preset="es", population=4, generations=3)
     assert repr(toolbox) == (
         "<toolbox 'es': population 4, weights 50,890, batch 64, generation 0, sigma 0.5, fitness cross_entropy, "
-        "mutate mutGaussianAdaptive, weigh recombination_weights>"
+        "mutate mutGaussianAdaptive, recombination_weights recombination_weights>"
     )
     toolbox = make_toolbox("mlp", digits, seed=1, sigma=Annealed(0.4, 0.1))
     toolbox.next_generation([])

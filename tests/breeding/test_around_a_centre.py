@@ -21,8 +21,8 @@ from deap_nn.operators.ranking import log_rank_weights
 
 
 def around(**registered):
-    weighed = {"mate": cxMean, "select": selLogRank, "weigh": recombination_weights, "step": 2.5}
-    return wired(**weighed | registered)
+    usual = {"mate": cxMean, "select": selLogRank, "recombination_weights": recombination_weights, "step": 2.5}
+    return wired(**usual | registered)
 
 
 def half(individuals, k):
@@ -92,10 +92,11 @@ def decorated(individuals, k, *, rng):
 def test_a_select_that_would_not_be_asked_is_refused(breeding, select):
     toolbox = around(select=select)
     with pytest.raises(
-        ValueError, match=r"select is not called if the toolbox has a weigh: delete toolbox.weigh to draw parents"
+        ValueError,
+        match=r"select is not called if the toolbox has recombination_weights: delete toolbox.recombination_weights to",
     ):
         evolve(toolbox.population(n=8), toolbox, 1, seed=1, breeding=breeding)
-    del toolbox.weigh
+    del toolbox.recombination_weights
     population, _ = evolve(toolbox.population(n=8), toolbox, 2, seed=1, breeding=breeding)
     pair = [member.flat.astype(np.float64) for member in population[:2]]
     others = [member.flat.astype(np.float64) for member in population[2:4]]
@@ -104,17 +105,17 @@ def test_a_select_that_would_not_be_asked_is_refused(breeding, select):
 
 @pytest.mark.parametrize("parents", [0, -1, 2.5, "x"])
 def test_parents_that_are_no_number_are_refused(parents):
-    toolbox = around(weigh=partial(recombination_weights, parents=parents))
+    toolbox = around(recombination_weights=partial(recombination_weights, parents=parents))
     with pytest.raises(ValueError, match="parents must be an integer of at least 1"):
         evolve(toolbox.population(n=8), toolbox, 1, seed=1)
 
 
 def test_each_member_has_a_weight():
-    toolbox = around(weigh=lambda number: np.ones(3))
-    with pytest.raises(ValueError, match="weigh must return a finite weight for each of 8 members"):
+    toolbox = around(recombination_weights=lambda number: np.ones(3))
+    with pytest.raises(ValueError, match="recombination_weights must return a finite weight for each of 8 members"):
         evolve(toolbox.population(n=8), toolbox, 1, seed=1)
-    toolbox = around(weigh=lambda number: [float("nan")] * number)
-    with pytest.raises(ValueError, match="weigh must return a finite weight for each of 8 members"):
+    toolbox = around(recombination_weights=lambda number: [float("nan")] * number)
+    with pytest.raises(ValueError, match="recombination_weights must return a finite weight for each of 8 members"):
         evolve(toolbox.population(n=8), toolbox, 1, seed=1)
 
 
@@ -126,7 +127,7 @@ def test_weights_may_be_a_list():
     found = []
     for kind in (list, np.array):
         for breeding in ("recipes", "plain"):
-            toolbox = around(weigh=partial(first_two, kind=kind))
+            toolbox = around(recombination_weights=partial(first_two, kind=kind))
             population, _ = evolve(toolbox.population(n=6), toolbox, 3, seed=1, breeding=breeding)
             found.append([member.flat.tobytes() for member in population])
     assert all(one == found[0] for one in found)
@@ -137,7 +138,7 @@ def test_what_all_count_together_is_the_same_wherever_a_centre_is_made():
     assert len({sum(log_rank_weights(40).tolist()), float(log_rank_weights(40).sum())}) == 2
     found = []
     for breeding in ("recipes", "plain"):
-        toolbox = around(weigh=log_rank_weights, step=1e6)
+        toolbox = around(recombination_weights=log_rank_weights, step=1e6)
         toolbox.register("mutate", mutGaussianAdaptive, sigma=1e-3, noise=toolbox.mutate.keywords["noise"])
         population, _ = evolve(toolbox.population(n=40), toolbox, 3, seed=1, breeding=breeding)
         found.append([member.flat.tobytes() for member in population])
@@ -146,7 +147,7 @@ def test_what_all_count_together_is_the_same_wherever_a_centre_is_made():
 
 def test_a_run_is_not_gone_on_with_by_other_weights(tmp_path):
     def goes_on(parents, generations):
-        toolbox = around(weigh=partial(recombination_weights, parents=parents))
+        toolbox = around(recombination_weights=partial(recombination_weights, parents=parents))
         evolve(toolbox.population(n=90), toolbox, generations, seed=1, checkpoint=tmp_path)
 
     goes_on(40, 2)

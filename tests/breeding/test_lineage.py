@@ -97,13 +97,13 @@ OPERATORS = {
     "around a centre, all by weight": lambda: {
         "mate": cxMean,
         "select": selLogRank,
-        "weigh": recombination_weights,
+        "recombination_weights": recombination_weights,
         "step": 2.5,
     },
     "around a centre, the ends by weight": lambda: {
         "mate": cxMean,
         "select": selLogRank,
-        "weigh": partial(recombination_weights, parents=2),
+        "recombination_weights": partial(recombination_weights, parents=2),
         "mutate": partial(mutGaussianAdaptive, sigma=0.1),
         "step": 0.5,
     },

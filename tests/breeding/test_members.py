@@ -183,7 +183,7 @@ def test_who_is_there_twice_counts_twice_in_a_mean(registered):
 
         toolbox = wired(**registered)
         if registered:
-            toolbox.register("weigh", recombination_weights)
+            toolbox.register("recombination_weights", recombination_weights)
         result(toolbox, breeding=breeding, callbacks=[Watch(look)])
         return found
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from wirings import Count, Stop, whole_result, wired
 
-from deap_nn import cxMask, evolve, mutGaussianAdaptive, recombination_weights
+from deap_nn import cxMask, evolve, make_toolbox, mutGaussianAdaptive, recombination_weights
+from deap_nn.algorithms.settings_record import settings_record
 from deap_nn.breeding.reproduction import AroundCentre, Pairs, Reproduction, reproduction_of
 from deap_nn.core.registered import Registered
 from deap_nn.operators.describe import settings_of
+from deap_nn.operators.ranking import log_rank_weights
 
 
 @dataclass(frozen=True)
@@ -84,14 +86,53 @@ def test_a_run_does_not_resume_by_another_strategy(tmp_path):
 def test_a_toolbox_says_how_it_breeds():
     toolbox = wired()
     assert isinstance(reproduction_of(toolbox), Pairs)
-    toolbox.weigh = recombination_weights
-    assert Registered.read(toolbox).weigh is None  # a genetic algorithm selects parents
-    del toolbox.weigh
+    toolbox.recombination_weights = recombination_weights
+    assert Registered.read(toolbox).recombination_weights is None  # a genetic algorithm selects parents
+    del toolbox.recombination_weights
     toolbox.step = 2.0
     assert reproduction_of(toolbox) == AroundCentre(2.0)
     toolbox.reproduction = "differences"
     with pytest.raises(TypeError, match=r"toolbox\.reproduction must be a Reproduction, got 'differences'"):
         reproduction_of(toolbox)
+
+
+def test_the_former_name_of_recombination_weights_works_and_warns(digits):
+    warned = partial(pytest.warns, DeprecationWarning, match="^weigh of a toolbox is recombination_weights now")
+    made = make_toolbox("mlp", digits, seed=1, preset="es")
+    with warned():
+        made.register("weigh", recombination_weights, parents=2)
+    assert made.recombination_weights.keywords == {"parents": 2}
+    with warned():
+        made.weigh = log_rank_weights
+    with warned():
+        assert made.weigh is made.recombination_weights is log_rank_weights
+    state = dict(vars(made))
+    state["weigh"] = state.pop("recombination_weights")
+    pickled = object.__new__(type(made))
+    pickled.__setstate__(state)
+    assert pickled.recombination_weights is log_rank_weights
+    with warned():
+        del made.weigh
+    assert Registered.read(made).recombination_weights is None
+    plain = wired(step=2.0, weigh=log_rank_weights)
+    with warned():
+        assert reproduction_of(plain) == AroundCentre(2.0, plain.weigh)
+
+
+def test_the_former_argument_of_a_strategy_works_and_warns():
+    with pytest.warns(DeprecationWarning, match="^weigh of AroundCentre is weights now") as found:
+        strategy = AroundCentre(2.0, weigh=log_rank_weights)
+    assert [warning.filename for warning in found] == [__file__]
+    assert strategy == AroundCentre(2.0, log_rank_weights)
+    with pytest.warns(DeprecationWarning, match="^weigh of AroundCentre is weights now"):
+        assert strategy.weigh is log_rank_weights
+    pickled = object.__new__(AroundCentre)
+    pickled.__setstate__({"step": 2.0, "weigh": log_rank_weights})
+    assert pickled == strategy
+    toolbox = wired()
+    toolbox.reproduction = strategy
+    record = settings_record(toolbox, toolbox.population(n=2), seed=1, cxpb=1.0, mutpb=1.0)["reproduction"]
+    assert record == {"class": "AroundCentre", "step": 2.0, "weigh": "log_rank_weights"}  # as in earlier checkpoints
 
 
 def test_a_toolbox_without_a_mate_breeds_nothing():
@@ -109,7 +150,7 @@ def test_a_strategy_of_the_package_can_be_given(strategy):
         for one in (toolbox, given):
             del one.mate, one.select
         toolbox.step = strategy.step
-        toolbox.register("weigh", recombination_weights)
+        toolbox.register("recombination_weights", recombination_weights)
     else:
         toolbox.register("mate", cxMask, indpb=0.5)
     given.reproduction = strategy

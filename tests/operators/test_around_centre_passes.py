@@ -33,7 +33,7 @@ def bred(breeder, recipe, centre):
     scaled=True,
     places=[5, 4, 9, 9],
     step=6.0,
-    weigh=None,
+    weights=None,
 )
 @example(
     shapes=((LARGE + 21,), (3,)),
@@ -42,7 +42,7 @@ def bred(breeder, recipe, centre):
     scaled=False,
     places=[1, 0, 2],
     step=1.0,
-    weigh=recombination_weights,
+    weights=recombination_weights,
 )
 @given(
     shapes=st.lists(st.lists(st.integers(1, 6), max_size=3).map(tuple), min_size=1, max_size=5).map(tuple),
@@ -51,15 +51,15 @@ def bred(breeder, recipe, centre):
     scaled=st.booleans(),
     places=st.lists(st.integers(0, 9), min_size=1, max_size=12),
     step=st.floats(0.1, 20),
-    weigh=st.sampled_from([None, recombination_weights, partial(recombination_weights, parents=2)]),
+    weights=st.sampled_from([None, recombination_weights, partial(recombination_weights, parents=2)]),
 )
-def test_the_passes_equal_the_operators(shapes, sigma, seed, scaled, places, step, weigh):
+def test_the_passes_equal_the_operators(shapes, sigma, seed, scaled, places, step, weights):
     centre = Individual([np.random.default_rng(seed).standard_normal(shape) for shape in shapes]).flat
     centre[0] = np.float32(-0.0)
     scale = [0.5 + i for i in range(len(shapes))] if scaled else None
     common = seed, 0, shapes, Individual, partial(initNormal)
     keywords = {"sigma": 0.0, "noise": NoiseTable(1, centre.size), "scale": scale}
-    around = AroundCentre(step, weigh)
+    around = AroundCentre(step, weights)
     fused = Breeder(*common, partial(mutGaussianAdaptive, **keywords), 1.0, 1.0, around)
     apart = Breeder(*common, partial(not_known_to_the_pass, **keywords), 1.0, 1.0, around)
     assert (fused.fused, apart.fused) == (True, False)

@@ -31,7 +31,7 @@ class GenerateUpdate:
     Parameters
     ----------
     toolbox : StrategyToolbox
-        With ``population``, ``mutate``, and ``weigh`` or else ``select``.
+        With ``population``, ``mutate``, and ``recombination_weights`` or else ``select``.
 
     References
     ----------
@@ -96,7 +96,7 @@ class GenerateUpdate:
             raise ValueError(f"population must have the shapes {toolbox.layout.shapes}, got {shapes.pop()}")
         check_called(toolbox, members)
         strategy, generation = AroundCentre.of(toolbox), toolbox.clock.generation
-        if strategy.weigh is None:
+        if strategy.weights is None:
             rng = stream(toolbox.seed, Purpose.SELECT, generation + 1)
             chosen = seeded(toolbox.select, rng)(population, members)
         else:

@@ -15,7 +15,7 @@ from deap_nn.algorithms.toolbox.presets import usual_step
 from deap_nn.algorithms.toolbox.scoring import Evaluating, GroupingMap, Updating
 from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.core import notebook
-from deap_nn.core.registered import Registered, Traits, words_of
+from deap_nn.core.registered import Registered, Traits, warn_of_weigh, words_of
 from deap_nn.genome.individual import Individual
 from deap_nn.genome.layout import Layout
 from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
@@ -72,14 +72,19 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
 
     def register(self, alias: str, function: Callable[..., Any], *args: Any, **kargs: Any) -> None:
         """Register a function, as DEAP does; a ``select`` advances the generation before it selects."""
+        if alias == "weigh":
+            warn_of_weigh(2)
+            alias = "recombination_weights"
         if alias == "select" and function is not tools.selRandom:
             function = adapting(function, self.clock)
         if alias in ("mate", "mutate"):
             check_suits_matrices(alias, function)
         if alias == "mutate" and hasattr(self, "evaluate"):
             name_fitness(kargs.get("sigma"), Traits(operator_of(self.evaluate)).problem)
-        if alias == "weigh" and Registered.read(self).step is None:
-            raise ValueError("weigh needs preset='es': a genetic algorithm has no recombination weights")
+        if alias == "recombination_weights" and Registered.read(self).step is None:
+            raise ValueError(
+                "recombination_weights needs preset='es': a genetic algorithm has no recombination weights"
+            )
         super().register(alias, function, *args, **kargs)
         if alias == "evaluate":
             self.clock.watch(self.evaluate)
@@ -99,8 +104,26 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Restore a pickle, which has the functions without the clock's wrappers: assigning them wraps them again."""
         self.__dict__.update(state)
+        if "weigh" in state:
+            self.__dict__["recombination_weights"] = self.__dict__.pop("weigh")
         for name in state.keys() & {"map", *CLOCKED}:
             setattr(self, name, state[name])
+
+    @property
+    def weigh(self) -> Any:
+        """The former name of ``recombination_weights``."""
+        warn_of_weigh(2)
+        return self.recombination_weights
+
+    @weigh.setter
+    def weigh(self, function: Any) -> None:
+        warn_of_weigh(3)
+        self.recombination_weights = function
+
+    @weigh.deleter
+    def weigh(self) -> None:
+        warn_of_weigh(2)
+        del self.recombination_weights
 
     def decorate(self, alias: str, *decorators: Callable[..., Any]) -> None:
         """Decorate a function, as DEAP does; a ``mate`` of several individuals remains one."""
@@ -124,7 +147,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
             parts["fitness"] = ", ".join(objective.name for objective in registered.problem.objectives)
         else:
             parts["evaluate"] = name_of(registered.evaluate)
-        for alias in ("mate", "mutate", "select", "weigh"):
+        for alias in ("mate", "mutate", "select", "recombination_weights"):
             if getattr(registered, alias) is not None:
                 parts[alias] = name_of(getattr(registered, alias))
         return parts
@@ -202,17 +225,20 @@ def check_called(toolbox: base.Toolbox, members: int) -> None:
     registered, reproduction = Registered.read(toolbox), reproduction_of(toolbox)
     if registered.sigma is not None:
         check_whole(registered.sigma, "sigma")
-    around_centre, weigh, select = reproduction.shares_parents, reproduction.weigh, registered.select
+    around_centre, weights, select = reproduction.shares_parents, reproduction.weights, registered.select
     if around_centre and isinstance(words_of(toolbox.mutate).get("sigma"), SelfAdaptive):
         raise ValueError("mutate: SelfAdaptive is not for an evolution strategy: its members share one sigma")
     if around_centre and words_of(toolbox.mutate).get("bounds") is not None:
         raise ValueError("mutate: bounds are not for an evolution strategy: they would move its centre")
     if around_centre and operator_of(registered.mate or cxMean) is not cxMean:
         raise ValueError("mate is not called if a toolbox has a step: children come from one centre")
-    if weigh is not None:
-        weights_of(weigh, members)
+    if weights is not None:
+        weights_of(weights, members)
         if select is not None and not is_log_rank(select):
-            raise ValueError("select is not called if the toolbox has a weigh: delete toolbox.weigh to draw parents")
+            raise ValueError(
+                "select is not called if the toolbox has recombination_weights: "
+                "delete toolbox.recombination_weights to draw parents"
+            )
     elif operator_of(select) in TAKING_THE_BEST:
         name = operator_of(select).__name__
         raise ValueError(f"select: {name} would take all members: register one that draws, such as selTournament")

@@ -165,7 +165,7 @@ def make_toolbox(
         For "es": the step of the centre, in units of its distance to the mean of the chosen members, above 0. If left
         out, `usual_step` for the model and the size of the run.
     sampling : {"independent", "mirrored"}, optional
-        For "es". Independent children have their own noise, and ``toolbox.weigh`` gives the recombination weight of
+        For "es". Independent children have their own noise, and ``toolbox.recombination_weights`` gives the weight of
         each rank, negative for the worse half (`recombination_weights`). Mirrored children come in pairs with the same
         noise, added and subtracted; ``toolbox.select`` is `selMirrored`, which draws the better ones.
     threads : int
@@ -184,7 +184,7 @@ def make_toolbox(
         ``next_generation``, ``evaluate_many`` and ``from_vector``; ``assess`` and ``error_rate``, which score on
         validation and test samples; for labelled data ``vote_error_rate`` and for a `KerasProblem` ``scores``;
         ``to_model``, which returns a Keras model; and ``layout``, ``clock``, ``seed``, ``mates``, ``elites``,
-        ``elite_batches``, ``problem``, and for "es" ``step`` and ``weigh``.
+        ``elite_batches``, ``problem``, and for "es" ``step`` and ``recombination_weights``.
 
     Raises
     ------
@@ -312,7 +312,7 @@ def make_toolbox(
             toolbox.step = FORMER_STEP if step is None else float(step)
             toolbox.register("mate", CROSSOVERS["mean"].function, rng=rngs[1])
         if sampling == "independent":
-            toolbox.register("weigh", recombination_weights, **counted)
+            toolbox.register("recombination_weights", recombination_weights, **counted)
         if former or sampling == "mirrored":
             chosen = selLogRank if sampling == "independent" else selMirrored
             toolbox.register("select", chosen, **counted, rng=rngs[3])

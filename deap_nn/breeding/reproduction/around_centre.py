@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import InitVar, dataclass
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -19,7 +20,7 @@ from deap_nn.breeding.reproduction.base import Places, Reproduction
 from deap_nn.breeding.variation import Variation
 from deap_nn.core.registered import Registered
 from deap_nn.genome.vectors import Halves, Vector, Vectors, empty_vector
-from deap_nn.operators.ranking import Weigh, counted, counts_and_kept, recombination_weights, weights_of
+from deap_nn.operators.ranking import RecombinationWeights, counted, counts_and_kept, recombination_weights, weights_of
 from deap_nn.operators.recombination import extrapolate
 
 
@@ -34,23 +35,33 @@ class AroundCentre(Reproduction):
     ----------
     step : float
         The step in units of that distance: 1 leads to the mean itself.
-    weigh : callable, optional
+    weights : callable, optional
         Returns the recombination weights for a number of members, best first, as `recombination_weights` does. If left
         out, parents are drawn by ``select``, each counts once per draw, and children come in pairs, mirrored at the
         centre.
     """
 
     step: float
-    weigh: Weigh = None
+    weights: RecombinationWeights = None
+    weigh: InitVar[RecombinationWeights] = None  # the former name of `weights`
 
     has_groups = False
     shares_parents = True
+
+    def __post_init__(self, weigh: RecombinationWeights) -> None:
+        if weigh is not None:
+            warnings.warn("weigh of AroundCentre is weights now", DeprecationWarning, stacklevel=3)
+            object.__setattr__(self, "weights", weigh)
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Restore a pickle, also one from before `weights` had its name."""
+        vars(self).update({"weights" if name == "weigh" else name: value for name, value in state.items()})
 
     @classmethod
     def of(cls, toolbox: base.Toolbox) -> AroundCentre:
         """Return the strategy of a toolbox with a ``step``."""
         registered = Registered.read(toolbox)
-        return cls(registered.step, registered.weigh)
+        return cls(registered.step, registered.recombination_weights)
 
     @property
     def is_compiled(self) -> bool:
@@ -60,7 +71,7 @@ class AroundCentre(Reproduction):
     @property
     def mirrored(self) -> bool:
         """Whether children come in pairs, mirrored at the centre."""
-        return self.weigh is None
+        return self.weights is None
 
     def key(self) -> list[Any]:
         """Return the step."""
@@ -68,20 +79,20 @@ class AroundCentre(Reproduction):
 
     def weights_of_ranks(self, members: int) -> bytes:
         """Return the recombination weights for a number of members, as bytes; empty without weights."""
-        return b"" if self.weigh is None else weights_of(self.weigh, members).tobytes()
+        return b"" if self.weights is None else weights_of(self.weights, members).tobytes()
 
     def ancestry(self, cxpb: float, elites: int) -> dict[str, Any] | None:
         """Return whether recombination has weights, and its number of parents; None for a user's own weights."""
-        weigh: Any = self.weigh
-        known = isinstance(weigh, partial) and weigh.func is recombination_weights
-        if weigh not in (None, recombination_weights) and not known:
+        weights: Any = self.weights
+        known = isinstance(weights, partial) and weights.func is recombination_weights
+        if weights not in (None, recombination_weights) and not known:
             return None
-        parents = weigh.keywords.get("parents") if isinstance(weigh, partial) else None
-        return {"mates": 2, "elites": 0, "around_centre": True, "weighted": weigh is not None, "parents": parents}
+        parents = weights.keywords.get("parents") if isinstance(weights, partial) else None
+        return {"mates": 2, "elites": 0, "around_centre": True, "weighted": weights is not None, "parents": parents}
 
     def choose(self, population: Sequence[Any], count: int, toolbox: base.Toolbox, rng: Any, clock: Any) -> list[Any]:
         """Return all members, best first, if recombination has weights; else the drawn parents."""
-        if self.weigh is None:
+        if self.weights is None:
             return super().choose(population, count, toolbox, rng, clock)
         clock.advance(population)
         return self.ranked(population)
@@ -113,7 +124,7 @@ class AroundCentre(Reproduction):
         first, places = recipes[0], [recipe.place for recipe in recipes]
         if not first.generation:
             return super().mean(recipes, size)
-        whole = self.weigh is not None and len(set(places)) == len(places) == size
+        whole = self.weights is not None and len(set(places)) == len(places) == size
         place = CENTRE_PLACE if whole else MEAN_PLACE
         return Recipe(first.generation, place, first.parents, first.sigma, drawn_places(places))
 
@@ -123,7 +134,7 @@ class AroundCentre(Reproduction):
 
     def sources(self, chosen: Sequence[Any], before: Sequence[Any]) -> list[Any]:
         """Return the next centre, once for each child."""
-        centre = centre_of(chosen, before[0] if before else None, self.step, self.weigh)
+        centre = centre_of(chosen, before[0] if before else None, self.step, self.weights)
         return [centre] * len(chosen)
 
     def plain_mean(self, members: Sequence[Any], sources: Sequence[Any], size: int) -> Any:
@@ -134,7 +145,7 @@ class AroundCentre(Reproduction):
         if not ranked:
             raise ValueError("individuals must not be empty")
         whole = len({id(member) for member in ranked}) == len(ranked) == size
-        return centre_of(ranked, sources[0], self.step, self.weigh if whole else None)
+        return centre_of(ranked, sources[0], self.step, self.weights if whole else None)
 
     def breed(self, variation: Variation, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
         """Write children of a centre, or the next centre."""
@@ -194,7 +205,7 @@ class AroundCentre(Reproduction):
 
     def _recombine(self, variation: Variation, recipe: Recipe, centre: Vector, out: Vector) -> None:
         """Write the next centre, or another recombination, of children of `centre`."""
-        counts, kept = counts_and_kept(recipe.places, self.weigh if recipe.place == CENTRE_PLACE else None)
+        counts, kept = counts_and_kept(recipe.places, self.weights if recipe.place == CENTRE_PLACE else None)
         if variation.compiled and variation.mutpb >= 1:
             from deap_nn.operators.compiled.centre import recombine
 
@@ -215,12 +226,20 @@ class AroundCentre(Reproduction):
         return place if self.mirrored else 2 * place
 
 
+def _former(strategy: AroundCentre) -> RecombinationWeights:
+    warnings.warn("weigh of AroundCentre is weights now", DeprecationWarning, stacklevel=2)
+    return strategy.weights
+
+
+AroundCentre.weigh = property(_former)  # type: ignore[attr-defined]  # the argument of this name is no field
+
+
 def _most_often(places: Places) -> int:
     """Return the place that was drawn most often; of several, the first."""
     return Counter(list(map(int, places))).most_common(1)[0][0]
 
 
-def centre_of(chosen: Sequence[Any], centre: Any, step: float, weigh: Weigh = None) -> Any:
+def centre_of(chosen: Sequence[Any], centre: Any, step: float, weights: RecombinationWeights = None) -> Any:
     """Return the next centre: `step` times the way from the last one to the mean of the chosen.
 
     Parameters
@@ -231,14 +250,14 @@ def centre_of(chosen: Sequence[Any], centre: Any, step: float, weigh: Weigh = No
         The centre that they were bred from. If left out, the founder that was drawn most often is returned.
     step : float
         The step in units of that distance: 1 leads to the mean itself.
-    weigh : callable, optional
+    weights : callable, optional
         The recombination weights, see `AroundCentre`.
     """
     if centre is None:
         ((most, _),) = Counter(map(id, chosen)).most_common(1)
         return next(individual for individual in chosen if id(individual) == most)
     each = {id(individual): individual for individual in chosen}
-    counts, kept = counts_and_kept(list(map(id, chosen)), weigh)
+    counts, kept = counts_and_kept(list(map(id, chosen)), weights)
     total = kept * centre.flat.astype(np.float64)
     for key, count in counts.items():
         total += np.multiply(each[key].flat, count, dtype=np.float64)

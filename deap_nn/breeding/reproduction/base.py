@@ -17,7 +17,7 @@ from deap_nn.genome.population import mean_of
 from deap_nn.genome.vectors import Halves, Vector, Vectors
 from deap_nn.operators.adaptation.selections import adapting
 from deap_nn.operators.describe import settings_of
-from deap_nn.operators.ranking import Weigh
+from deap_nn.operators.ranking import RecombinationWeights
 
 Places = Sequence[int] | NDArray[np.uint32]
 
@@ -37,14 +37,14 @@ class Reproduction:
         Whether members are parents in groups: the logbook then has ``best_pairs``.
     shares_parents : bool
         Whether all children of a generation have the same parents.
-    weigh : callable or None
+    weights : callable or None
         Returns the recombination weights for a number of members, if recombination has weights.
     """
 
     mates: int = 2
     has_groups: bool = True
     shares_parents: bool = False
-    weigh: Weigh = None
+    weights: RecombinationWeights = None
 
     @property
     def is_compiled(self) -> bool:
