@@ -187,7 +187,7 @@ def test_a_picture_s_name_cannot_write_another_answer(run, digits, tmp_path, pre
     ],
     ids=["missing", "text", "ico", "large", "white"],
 )
-def test_a_picture_that_is_not_read_is_told_of_with_its_name_escaped(tmp_path, picture, options, said):
+def test_a_picture_that_is_not_read_is_named_and_escaped(tmp_path, picture, options, said):
     path = tmp_path / HOSTILE
     if isinstance(picture, bytes):
         path.write_bytes(picture)
@@ -212,7 +212,7 @@ def test_each_format_that_is_named_is_read(digits, tmp_path, kind):
     assert likeness(read_picture(str(tmp_path / "page")), read_picture(str(tmp_path / "page.png"))) > 0.95
 
 
-def test_what_is_no_picture_or_no_run_is_told_in_a_line(run, tmp_path, predict):
+def test_what_is_no_picture_or_no_run_is_reported_in_a_line(run, tmp_path, predict):
     (tmp_path / "text.png").write_text("no picture")
     Image.new("L", (40, 30), 255).save(tmp_path / "white.png")
     Image.new("L", (28, 28), 0).save(tmp_path / "black.png")

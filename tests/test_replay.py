@@ -42,7 +42,7 @@ def test_a_keras_model_is_written_too(warm, finished_run, tmp_path):
     assert keras.models.load_model(tmp_path / "first.keras").count_params() == 50_890
 
 
-def test_what_cannot_be_replayed_is_told_why(here, digits_file, finished_run, tmp_path):
+def test_a_run_that_cannot_be_replayed_is_refused_with_the_reason(here, digits_file, finished_run, tmp_path):
     (tmp_path / "script").mkdir()
     (tmp_path / "script" / "config.json").write_text('{"versions": {}, "data": {"name": "arrays"}}')
     bare = tmp_path / "bare"

@@ -204,7 +204,7 @@ def test_statistics_and_hall_of_fame_see_every_generation():
     assert hall[0].fitness.values[0] == min(logbook.select("min"))
 
 
-def test_callbacks_are_told_in_order_and_can_stop():
+def test_callbacks_are_called_in_order_and_can_stop():
     told = []
 
     class Watch(Callback):
@@ -225,7 +225,7 @@ def test_callbacks_are_told_in_order_and_can_stop():
     assert len(population) == 10
 
 
-def test_progress_is_told_while_a_generation_is_scored(monkeypatch):
+def test_progress_is_reported_while_a_generation_is_scored(monkeypatch):
     monkeypatch.setattr(loop, "PROGRESS_SECONDS", -1.0)
     screen, told = Screen(terminal=True), []
 
@@ -412,7 +412,7 @@ def test_progress_is_a_line_per_generation_where_there_is_no_terminal(toolbox):
         assert word in lines[-1]
 
 
-def test_progress_of_a_run_that_goes_on_counts_from_there(toolbox, tmp_path, monkeypatch):
+def test_progress_of_a_resumed_run_counts_from_there(toolbox, tmp_path, monkeypatch):
     run(toolbox, ngen=20, checkpoint=tmp_path)
     screen, seconds = Screen(terminal=False), itertools.count()
     with monkeypatch.context() as patched:  # a clock that goes on by a second when it is looked at

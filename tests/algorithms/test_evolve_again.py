@@ -177,7 +177,7 @@ def test_a_checkpoint_of_another_run_is_refused_and_nothing_is_lost(tmp_path, ot
     assert run(5, checkpoint=tmp_path)[1] == run(5)[1]
 
 
-def test_a_failure_to_reach_the_disk_is_told_at_the_end_at_the_latest(tmp_path, monkeypatch):
+def test_a_failure_to_reach_the_disk_is_raised_at_the_end_at_the_latest(tmp_path, monkeypatch):
     checkpoint = Checkpoint(tmp_path)
     run(1, checkpoint=checkpoint)
     with monkeypatch.context() as patched:
@@ -214,7 +214,7 @@ def test_a_population_whose_run_ended_in_generation_0_can_be_run_again(monkeypat
         (lambda population: setattr(population[0], "speed", population[0].flat[0]), "has an attribute 'speed'"),
     ],
 )
-def test_why_a_population_has_no_recipes_is_told(tmp_path, spoil, reason):
+def test_the_reason_why_a_population_has_no_recipes_is_reported(tmp_path, spoil, reason):
     toolbox = wired()
     population = toolbox.population(n=4)
     spoil(population)
@@ -260,7 +260,7 @@ def test_a_folder_with_a_run_is_not_written_over_by_another(tmp_path):
     assert read_run(folder).logbook.select("gen") == [0, 1, 2]
 
 
-def test_callbacks_may_come_and_change_places_where_a_run_goes_on(tmp_path):
+def test_callbacks_may_come_and_change_places_when_a_run_resumes(tmp_path):
     folder = tmp_path / "run"
     with RunDirectory(folder) as directory:
         run(3, checkpoint=tmp_path / "kept", callbacks=[directory])

@@ -63,7 +63,7 @@ CROSSOVERS = {
 
 
 @pytest.mark.parametrize("name", CROSSOVERS)
-def test_a_crossover_of_two_that_is_registered_anew_gets_two(digits, name):
+def test_a_crossover_of_two_that_is_registered_again_gets_two(digits, name):
     function, words = CROSSOVERS[name]
     found = []
     for breeding in ("recipes", "plain"):
@@ -319,7 +319,7 @@ class TestGenerateUpdate:
         assert [member.flat.tobytes() for member in found] == [member.flat.tobytes() for member in population]
         assert hall[0].fitness.values[0] == min(expected.select("min"))
 
-    def test_the_members_stay_light_until_somebody_reads_them(self, digits):
+    def test_the_members_stay_light_until_they_are_read(self, digits):
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=2)
         for _ in range(3):
             population = toolbox.generate()
@@ -372,7 +372,7 @@ class TestGenerateUpdate:
         assert [one.flat.tobytes() for one in sent] == [one.flat.tobytes() for one in population]
 
     @pytest.mark.parametrize("ngen", [1, 3, 5])
-    def test_evolve_in_between_begins_anew(self, digits, ngen):
+    def test_evolve_in_between_begins_a_new_run(self, digits, ngen):
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=3)
         first = algorithms.eaGenerateUpdate(toolbox, ngen=4, stats=self.statistics(), verbose=False)[1]
         evolve(toolbox.population(n=8), toolbox, ngen)
@@ -432,7 +432,7 @@ class TestGenerateUpdate:
             with pytest.raises(ValueError, match=f"{name} is not called by evolve: deap.algorithms.eaGenerateUpdate"):
                 evolve(anew.population(n=4), anew, 1)
 
-    def test_something_else_that_advances_the_clock_begins_nothing_anew(self, digits):
+    def test_something_else_that_advances_the_clock_begins_no_new_run(self, digits):
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=3)
         first = scored(toolbox, toolbox.generate())
         toolbox.update(first)
@@ -540,7 +540,7 @@ class TestNoNumberTwice:
         _, logbook = evolve(toolbox.population(n=6), toolbox, 3)
         assert logbook[-1]["sigma"] == pytest.approx(0.1)
 
-    def test_a_used_adaptation_begins_anew_in_another_toolbox(self, digits):
+    def test_a_used_adaptation_is_reset_in_another_toolbox(self, digits):
         used = ErrorScaled(0.5)
         first = make_toolbox("mlp", digits, seed=5, batch_size=16, sigma=used)
         evolve(first.population(n=6), first, 2)
@@ -564,7 +564,7 @@ def without_seed(toolbox):
     return bare
 
 
-def test_a_clone_that_is_registered_anew_is_called(digits):
+def test_a_clone_that_is_registered_again_is_called(digits):
     toolbox, calls = make_toolbox("mlp", digits, seed=1, batch_size=16), []
 
     def clone(individual):

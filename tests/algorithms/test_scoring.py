@@ -144,7 +144,7 @@ class TestGenerations:
             score(toolbox, [one for island in islands for one in island if not one.fitness.valid])
             tools.migRing(islands, 2, tools.selBest)
 
-    def test_who_scores_elsewhere_begins_one_with_each_select(self, toolbox):
+    def test_a_loop_that_scores_elsewhere_begins_one_with_each_select(self, toolbox):
         population = score(toolbox, toolbox.population(n=4))
         for generation in range(1, 4):
             population = toolbox.select(population, 4)

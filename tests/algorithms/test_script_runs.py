@@ -153,7 +153,7 @@ def test_statistics_that_are_no_numbers_are_in_the_logbooks_json_alone(tmp_path,
     assert (tmp_path / "run" / "report.html").exists()
 
 
-def test_why_a_run_stopped_is_told_whoever_is_told_first(tmp_path):
+def test_the_reason_of_a_stop_is_kept_with_either_order_of_callbacks(tmp_path):
     for place in (0, 1):
         with RunDirectory(tmp_path / f"{place}") as directory:
             callbacks = [EarlyStopping(max_seconds=0)]

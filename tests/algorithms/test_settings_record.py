@@ -389,7 +389,7 @@ def test_sample_weights_and_the_call_of_a_function_count(tmp_path):
     assert record(targets_first)["objectives"] == ["function targets_first None targets_first (y_true, y_pred)"]
 
 
-def test_other_data_are_a_difference_unless_told(digits, tmp_path):
+def test_other_data_are_a_difference_unless_forced(digits, tmp_path):
     from conftest import made_digits
 
     toolbox = small(digits)
@@ -402,7 +402,7 @@ def test_other_data_are_a_difference_unless_told(digits, tmp_path):
         evolve(other.population(n=8), other, 2, checkpoint=checkpoint)
 
 
-def test_a_checkpoint_without_settings_goes_on_with_one_warning(digits, tmp_path, monkeypatch):
+def test_a_checkpoint_without_settings_resumes_with_one_warning(digits, tmp_path, monkeypatch):
     toolbox = small(digits)
     with monkeypatch.context() as patch:
         patch.setattr("deap_nn.algorithms.resuming._settings_of", lambda evolution: None)

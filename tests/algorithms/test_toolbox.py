@@ -106,7 +106,7 @@ def test_select_moves_the_minibatch_and_the_mutation(digits):
     assert [toolbox.evaluate(individual) for individual in population] != first
 
 
-def test_a_minibatch_stays_as_many_generations_as_it_is_told(digits):
+def test_a_minibatch_stays_for_the_given_number_of_generations(digits):
     toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, batch_generations=3)
     usual = make_toolbox("mlp", digits, seed=1, batch_size=16)
     (member,) = toolbox.population(n=1)
@@ -132,7 +132,7 @@ def test_the_default_sigma_goes_by_the_fitness(digits):
     assert make_toolbox("mlp", digits, seed=1, sigma=0.25).clock.sigma == 0.25
 
 
-def test_what_is_registered_anew_follows_the_run(toolbox):
+def test_functions_that_are_registered_again_follow_the_run(toolbox):
     adaptation = ErrorScaled(0.7, fitness="cross_entropy")
     evaluate = Evaluate(toolbox.problem)
     toolbox.register("mutate", mutGaussianAdaptive, sigma=adaptation)
@@ -448,7 +448,7 @@ def test_tournaments_are_those_of_deap_with_the_streams_of_the_run(digits):
     assert np.mean(ranks) == pytest.approx(40 / 5 - 0.5, abs=0.6)  # the least of four of forty
 
 
-def test_who_takes_an_rng():
+def test_functions_that_take_an_rng():
     toolbox = base.Toolbox()
     toolbox.register("with_rng", lambda a, *, rng: a)
     toolbox.register("bound", lambda a, *, rng: a, rng=None)
@@ -469,7 +469,7 @@ def test_individuals_have_a_fitness_of_their_own():
     assert pickle.loads(pickle.dumps(a)).fitness.values == (1.0,)
 
 
-def test_arrays_will_do_where_sequences_of_numbers_are_asked_for(digits):
+def test_arrays_will_do_for_sequences_of_numbers(digits):
     made = []
     for kind in (list, np.array):
         toolbox = make_toolbox("mlp", digits, seed=1, scale=kind([1.0, 0.5, 1.0, 0.5]))
@@ -494,7 +494,7 @@ def test_a_model_for_bytes_is_warned_of(digits):
 
 
 @pytest.mark.parametrize(("n", "start", "name"), [(-1, 0, "n"), (2.5, 0, "n"), (2, -1, "start")])
-def test_a_population_of_less_than_nobody_is_refused(toolbox, n, start, name):
+def test_a_population_of_a_negative_size_is_refused(toolbox, n, start, name):
     with pytest.raises(ValueError, match=rf"^{name} must be an integer of at least 0, got"):
         toolbox.population(n=n, start=start)
 

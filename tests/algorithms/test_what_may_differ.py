@@ -66,7 +66,7 @@ def test_what_stops_a_run(tmp_path, whole, before, after):
     ],
     ids=str,
 )
-def test_how_a_run_is_computed_and_told(tmp_path, whole, changed, broken_at):
+def test_how_a_run_is_computed_and_reported(tmp_path, whole, changed, broken_at):
     (tmp_path / "cache").mkdir()
     kept, (toolbox, again) = tmp_path / "run" / "checkpoint", (wired(), wired())
     options = {name: value for name, value in changed.items() if name != "map"}

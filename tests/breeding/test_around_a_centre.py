@@ -66,7 +66,7 @@ class MeanOfNobody(Callback):
 
 @pytest.mark.parametrize("breeding", ["recipes", "plain"])
 @pytest.mark.parametrize("wire", [around, wired])
-def test_nobody_has_no_mean(breeding, wire):
+def test_no_member_has_no_mean(breeding, wire):
     toolbox = wire()
     evolve(toolbox.population(n=8), toolbox, 2, seed=1, callbacks=[MeanOfNobody()], breeding=breeding)
 
@@ -89,7 +89,7 @@ def decorated(individuals, k, *, rng):
 
 @pytest.mark.parametrize("breeding", ["recipes", "plain"])
 @pytest.mark.parametrize("select", [half, selMirrored, decorated])
-def test_a_select_that_would_not_be_asked_is_refused(breeding, select):
+def test_a_select_that_would_not_be_called_is_refused(breeding, select):
     toolbox = around(select=select)
     with pytest.raises(
         ValueError,

@@ -236,7 +236,7 @@ def test_a_parent_that_is_overwritten_while_it_is_read_is_read_again(tmp_path):
     genomes.cache.remove()
 
 
-def test_slots_are_read_only_while_they_hold_what_is_asked_for(tmp_path):
+def test_slots_are_read_only_while_they_hold_the_wanted_genome(tmp_path):
     cache, other = GenomeCache("run", 10, tmp_path), GenomeCache("run", 10, tmp_path)
     assert cache.read(3, 7) is None
     with cache.writing(3, 7) as room:

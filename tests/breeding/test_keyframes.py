@@ -57,7 +57,7 @@ def evolved(folder, *, ngen=12, stop=None, seconds=0.0, registered=dict, n=12, *
 
 
 @pytest.mark.parametrize("registered", WIRINGS.values(), ids=WIRINGS)
-def test_a_run_with_keyframes_goes_on_to_the_same_bytes(tmp_path, registered):
+def test_a_run_with_keyframes_resumes_to_the_same_bytes(tmp_path, registered):
     (tmp_path / "whole").mkdir()
     expected = evolved(tmp_path / "whole", seconds=None, registered=registered)
     assert keyframes_in(tmp_path / "whole" / "checkpoint") == []

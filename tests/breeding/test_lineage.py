@@ -147,7 +147,7 @@ def test_a_crossover_that_wants_the_fitter_first_is_given_it(breeding, n):
         assert [made[2 * i : 2 * i + 2] for i in range(len(fitter))] == [[weights] * 2 for weights in fitter]
 
 
-def test_a_member_is_an_individual_to_whoever_looks():
+def test_a_member_is_an_individual_to_its_readers():
     seen = []
 
     def look(evolution):
@@ -260,7 +260,7 @@ def test_children_with_slots_of_their_own_are_those_of_the_plain_way(monkeypatch
 
 
 @pytest.mark.parametrize("evaluate", [Squares(), sum_of_squares], ids=["leaves weights", "may change weights"])
-def test_who_has_a_slot_is_not_bred_again_as_a_parent(monkeypatch, evaluate):
+def test_a_member_with_a_slot_is_not_bred_again_as_a_parent(monkeypatch, evaluate):
     bred = Counter()
 
     def breed(self, recipe, parents, out, breed=Breeder.breed):
@@ -277,7 +277,7 @@ def test_who_has_a_slot_is_not_bred_again_as_a_parent(monkeypatch, evaluate):
     assert (bred[2] == 0) == hasattr(evaluate, "leaves_weights")
 
 
-def test_a_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_anew(monkeypatch):
+def test_a_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_again(monkeypatch):
     lodge(monkeypatch)
     forget()
     OVERWRITTEN.clear()
@@ -316,7 +316,7 @@ def test_two_runs_of_one_seed_in_a_process_have_genomes_of_their_own():
     assert len(kept) == 2
 
 
-def test_a_member_asked_for_again_is_itself_after_twins_too():
+def test_a_member_recalled_again_is_itself_after_twins_too():
     toolbox = wired()
     members = []
     evolve(toolbox.population(n=12), toolbox, 2, seed=1, callbacks=[Watch(lambda run: members.append(run))])
@@ -435,7 +435,7 @@ def total(individual):
     return float(individual.flat.sum())
 
 
-def test_a_shared_map_copies_a_member_when_its_task_is_asked_for(tmp_path, monkeypatch):
+def test_a_shared_map_copies_a_member_when_its_task_is_taken(tmp_path, monkeypatch):
     copied, counts = [], []
     writing = GenomeCache.writing
     monkeypatch.setattr(GenomeCache, "writing", lambda self, slot, key: copied.append(slot) or writing(self, slot, key))

@@ -160,7 +160,7 @@ class TwoMeans(Callback):
 
 
 @pytest.mark.parametrize("registered", [{}, AROUND], ids=["pairs", "around a centre"])
-def test_means_of_one_generation_are_told_apart_in_a_keyframe(tmp_path, registered):
+def test_means_of_one_generation_have_different_ids_in_a_keyframe(tmp_path, registered):
     first, again = TwoMeans(), TwoMeans()
     for ngen, callback in ((5, first), (7, again)):
         toolbox = wired(**registered)
@@ -171,7 +171,7 @@ def test_means_of_one_generation_are_told_apart_in_a_keyframe(tmp_path, register
 
 
 @pytest.mark.parametrize("registered", [{}, AROUND], ids=["pairs", "around a centre"])
-def test_who_is_there_twice_counts_twice_in_a_mean(registered):
+def test_a_member_that_is_there_twice_counts_twice_in_a_mean(registered):
     def means(breeding):
         found = []
 
@@ -288,7 +288,7 @@ def first(task):
     return float(task[0].flat[0]), task[1]
 
 
-def test_a_mean_that_is_looked_at_later_is_made_with_little_room_too(tmp_path, monkeypatch):
+def test_a_mean_that_is_read_later_is_made_with_little_room_too(tmp_path, monkeypatch):
     monkeypatch.setattr(slots, "SEGMENT_BYTES", 1)
     monkeypatch.setattr("deap_nn.breeding.lineage.slots_in", lambda *_: 4)
     kept = []

@@ -21,7 +21,7 @@ from deap_nn.core.errors import EvaluationError
 from deap_nn.core.logbooks import read_csv, rows_of
 
 
-def test_who_is_interrupted_at_the_end_leaves_the_end_to_the_others():
+def test_a_callback_interrupted_at_the_end_leaves_the_end_to_the_others():
     failing, after = Failing("on_end", error=KeyboardInterrupt()), Failing()
     with pytest.raises(KeyboardInterrupt):
         evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[failing, after])
@@ -30,7 +30,7 @@ def test_who_is_interrupted_at_the_end_leaves_the_end_to_the_others():
 
 
 @pytest.mark.parametrize("method", ["on_start", "on_generation", "on_end"])
-def test_a_callback_that_raises_is_named_and_the_others_are_told_of_the_end(method):
+def test_a_callback_that_raises_is_named_and_on_end_of_the_others_is_called(method):
     before, failing, after = Failing(), Failing(method), Failing()
     with pytest.raises(CallbackError) as raised:
         evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[before, failing, after])
@@ -122,7 +122,7 @@ def test_what_has_a_name_of_its_own_keeps_its_type(error):
     assert raised.value is error
 
 
-def test_the_run_directory_says_that_the_run_failed_and_by_whom(tmp_path):
+def test_the_run_directory_says_that_the_run_failed_and_in_which_callback(tmp_path):
     with pytest.raises(CallbackError), RunDirectory(tmp_path / "run") as directory:
         evolve(members(), plain_toolbox(), 3, seed=1, callbacks=[Failing("on_generation"), directory])
     status = json.loads((tmp_path / "run" / "status.json").read_text())
@@ -203,7 +203,7 @@ def test_a_resumed_run_leaves_the_csv_of_an_unbroken_one(digits, tmp_path, last)
     assert path.read_bytes() == (tmp_path / "unbroken.csv").read_bytes()
 
 
-def test_a_run_that_cannot_go_on_leaves_its_files_as_they_are(digits, tmp_path):
+def test_a_run_that_cannot_resume_leaves_its_files_as_they_are(digits, tmp_path):
     def run(callback, directory):
         toolbox, checkpoint = make_toolbox("mlp", digits, seed=1), Checkpoint(tmp_path / "checkpoint")
         callbacks = [callback, directory, CSVLogger(tmp_path / "log.csv")]
@@ -234,7 +234,7 @@ def test_a_column_that_comes_later_is_named(tmp_path):
     assert (tmp_path / "log.csv").read_text().count("\n") == 2
 
 
-def test_evolve_shows_a_bar_when_asked_to_and_in_a_notebook_by_itself(monkeypatch):
+def test_evolve_shows_a_bar_by_an_argument_and_in_a_notebook_by_itself(monkeypatch):
     screen = Screen(terminal=False)
     monkeypatch.setattr(progress.sys, "stderr", screen)
 

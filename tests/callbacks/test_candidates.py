@@ -220,7 +220,7 @@ def test_a_checkpoint_has_the_state_by_its_former_name(toolbox):
 
 @pytest.mark.parametrize("keyframe_seconds", [None, 0.0])
 @pytest.mark.parametrize("stop", [24, 25, 27])
-def test_a_run_that_goes_on_keeps_the_mean(toolbox, tmp_path, stop, keyframe_seconds, monkeypatch):
+def test_a_resumed_run_keeps_the_mean(toolbox, tmp_path, stop, keyframe_seconds, monkeypatch):
     expected = scored(toolbox)
     # From the start a mean that cannot be beaten, so that it has to be given back.
     monkeypatch.setitem(vars(toolbox), "error_rate", PreferMean(toolbox.error_rate))
@@ -237,7 +237,7 @@ def test_a_run_that_goes_on_keeps_the_mean(toolbox, tmp_path, stop, keyframe_sec
     assert [line.split(",")[0] for line in lines[1:]] == ["0", "25", "30"]
 
 
-def test_a_run_that_goes_on_tells_the_errors_on_training_samples(toolbox, tmp_path):
+def test_a_resumed_run_has_the_errors_on_training_samples(toolbox, tmp_path):
     for folder in ("whole", "broken"):
         (tmp_path / folder).mkdir()
     scored(toolbox, tmp_path / "whole", training_size=70)

@@ -64,7 +64,7 @@ class Best(Callback):
         self.seen[evolution.generation] = evolution.look(evolution.best).copy()
 
 
-def test_so_many_rows_are_kept_and_they_are_the_best_members(toolbox, tmp_path, monkeypatch):
+def test_a_limited_number_of_rows_is_kept_and_they_are_the_best_members(toolbox, tmp_path, monkeypatch):
     monkeypatch.setattr(filters_module, "MOST_ROWS", 6)
     best, path = Best(), tmp_path / "filters.npz"
     trace = FilterTrace(path, *first_filters(toolbox.layout, (28, 28)))
@@ -79,7 +79,7 @@ def test_so_many_rows_are_kept_and_they_are_the_best_members(toolbox, tmp_path, 
 
 
 @pytest.mark.parametrize("stops", [(4,), (7, 9), (13,)])
-def test_a_run_that_goes_on_keeps_the_same_rows(toolbox, tmp_path, monkeypatch, stops):
+def test_a_resumed_run_keeps_the_same_rows(toolbox, tmp_path, monkeypatch, stops):
     monkeypatch.setattr(filters_module, "MOST_ROWS", 6)
 
     def run(folder, stop=None):
@@ -100,7 +100,7 @@ def test_a_run_that_goes_on_keeps_the_same_rows(toolbox, tmp_path, monkeypatch, 
     assert (tmp_path / "broken" / "filters.npz").read_bytes() == (tmp_path / "whole" / "filters.npz").read_bytes()
 
 
-def test_rows_that_a_checkpoint_does_not_reach_are_made_anew(toolbox, tmp_path):
+def test_rows_that_a_checkpoint_does_not_reach_are_made_again(toolbox, tmp_path):
     with contextlib.closing(Checkpoint(tmp_path / "run")) as checkpoint, pytest.raises(KeyboardInterrupt):
         evolve(toolbox.population(n=8), toolbox, 9, seed=1, callbacks=[Stop(5)], checkpoint=checkpoint)
     trace = FilterTrace(tmp_path / "filters.npz", *first_filters(toolbox.layout, (28, 28)))

@@ -88,7 +88,7 @@ SAID = f"the run was made with deap-nn 0.0.1, this is {environment.versions()['d
 
 
 @pytest.mark.parametrize("settings", ["as they were", "of that version too"])
-def test_another_version_of_this_package_warns_once_and_the_command_goes_on(
+def test_another_version_of_this_package_warns_once_and_the_command_continues(
     finished_run, here, digits_file, tmp_path, settings
 ):
     folder = shutil.copytree(finished_run, tmp_path / "run")
@@ -138,7 +138,7 @@ def test_another_processor_is_a_warning_and_the_folder_says_so(digits, elsewhere
     assert json.loads((folder / "status.json").read_text())["same_bytes"] is False
 
 
-def test_a_run_that_goes_on_on_another_processor_says_so(digits, tmp_path, monkeypatch):
+def test_a_run_that_resumes_on_another_processor_says_so(digits, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     with RunDirectory(folder) as directory:
         go(small(digits), 1, callbacks=[directory], checkpoint=folder / "checkpoint")

@@ -121,7 +121,7 @@ def test_the_commands_have_the_options_that_are_given_them(options_of):
 
 
 @pytest.mark.long
-def test_the_job_script_goes_on_where_the_job_before_was_ended(tmp_path):
+def test_the_job_script_resumes_where_the_job_before_was_ended(tmp_path):
     text = (ROOT / "docs" / "cluster.md").read_text()
     script = next(block for block in re.findall(r"```sh\n(.*?)```", text, re.S) if "#SBATCH" in block)
     small = "--model mlp --dataset mnist5k --population 20 --generations 60"

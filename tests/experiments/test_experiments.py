@@ -257,7 +257,7 @@ def test_without_output_each_run_goes_to_a_fresh_folder(here, tmp_path, digits_f
     assert all(status_of(folder)["state"] == "finished" for folder in folders)
 
 
-def test_runs_that_lead_nowhere_are_told_in_a_line(here, tmp_path, digits_file):
+def test_runs_that_lead_nowhere_are_reported_in_a_line(here, tmp_path, digits_file):
     (tmp_path / "runs").symlink_to(tmp_path / "gone")
     answer = here(MNIST, "--model", "mlp", "--population", 4, "--generations", 0, "--data", digits_file)
     assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
@@ -366,7 +366,7 @@ def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number)
     assert keras.models.load_model(folder / "best.keras").count_params() == 50_890
 
 
-def test_a_result_that_cannot_be_saved_of_a_run_that_is_interrupted_is_told(monkeypatch, tmp_path):
+def test_a_result_that_cannot_be_saved_of_an_interrupted_run_is_reported(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(MNIST.parent)
     mnist = importlib.import_module("mnist")
 
@@ -581,7 +581,7 @@ def test_the_pictures_of_real_runs_are_shown():
         assert picture.name in pages
 
 
-def test_the_schedule_runs_over_the_generations_first_asked_for(here, digits_file, tmp_path):
+def test_the_schedule_runs_over_the_generations_first_requested(here, digits_file, tmp_path):
     options = ["--model", "mlp", "--population", 6, "--data", digits_file, "--no-progress"]
     for schedule, middle in (("geometric", 0.2), ("linear", 0.25)):
         folder = tmp_path / schedule

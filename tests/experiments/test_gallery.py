@@ -87,7 +87,7 @@ def test_islands_give_the_same_on_any_map(run, warm, here):
 
 
 @pytest.mark.parametrize("name", ["binary_weights", "genealogy", "islands", "multi_statistics", "nsga2"])
-def test_the_map_that_is_asked_for_does_the_work(scripts, monkeypatch, name):
+def test_the_chosen_map_does_the_work(scripts, monkeypatch, name):
     done = []
 
     @contextlib.contextmanager
@@ -200,7 +200,7 @@ def test_a_history_of_numbers_copies_no_weights(scripts):
         assert history.getGenealogy(mine) == deaps.getGenealogy(other)
 
 
-def test_those_who_lived_are_those_who_were_scored(scripts, monkeypatch):
+def test_the_survivors_are_those_that_were_scored(scripts, monkeypatch):
     genealogy = scripts("genealogy")
     history, scored = genealogy.HistoryOfNumbers(genealogy.toolbox.clock), []
 

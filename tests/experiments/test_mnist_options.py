@@ -248,7 +248,7 @@ def test_a_device_that_is_not_there_is_refused(warm, command, tmp_path):
 
 
 @walked("--resume")
-def test_a_run_goes_on(place, here, tmp_path):
+def test_a_run_resumes(place, here, tmp_path):
     copy = shutil.copytree(place / "base", tmp_path / "base")
     answer = here(MNIST, "--resume", copy, "--generations", 4, cwd=place)
     assert answer.returncode == 0, answer.stderr
@@ -258,7 +258,7 @@ def test_a_run_goes_on(place, here, tmp_path):
 
 @walked("--force", "--regardless")
 @pytest.mark.parametrize("option", ["--force", "--regardless"])
-def test_a_run_goes_on_with_other_data(place, here, tmp_path, option):
+def test_a_run_resumes_with_other_data(place, here, tmp_path, option):
     copy = shutil.copytree(place / "base", tmp_path / "base")
     command = (MNIST, "--resume", copy, "--generations", 4, "--data", "other.npz", "--no-progress")
     answer = here(*command, cwd=place)

@@ -204,7 +204,7 @@ def test_the_tables_of_the_pages_are_those_of_their_files():
         assert (KEPT / f"{name}.png").exists()
 
 
-def test_what_was_reached_is_told_with_what_it_took(tmp_path):
+def test_results_are_in_a_table_with_their_costs(tmp_path):
     kept = tmp_path / "page"
     kept.mkdir()
     head = "study,setting,seed,validation_error,test_error,seconds,evaluations,digits"
@@ -242,7 +242,7 @@ def tables_of(tmp_path):
     return made
 
 
-def test_targets_are_told_beside_what_was_reached(tables_of):
+def test_targets_are_in_a_table_beside_the_results(tables_of):
     results = ["study,setting,seed,test_error,seconds,evaluations,digits"]
     results += [f"?,{seed},{seed / 10},{seed * 60},{seed}000,{64 * seed}" for seed in (1, 2, 4)]
     rows, named = tables_of("targets", results, [RUNS])

@@ -343,7 +343,7 @@ def other_digits(digits_file, path):
     return path
 
 
-def test_who_votes_does_not_make_another_run(swept, here, digits_file, tmp_path):
+def test_the_size_of_the_ensemble_does_not_make_another_run(swept, here, digits_file, tmp_path):
     folder, _ = swept
     shutil.copytree(folder / "out", tmp_path / "out")
     spoilt(tmp_path / "out" / "mean-2", "config.json", voters=0)

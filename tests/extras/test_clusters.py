@@ -142,7 +142,7 @@ def test_a_script_of_ones_own_gives_what_it_gives_serially(own):
 
 
 @pytest.mark.parametrize("engine", ["dask", "ray"])  # the ranks of MPI end together
-def test_workers_that_end_again_and_again_are_told_of(own, engine):
+def test_workers_that_end_again_and_again_are_reported(own, engine):
     answer = own("die")
     assert answer.returncode == 1
     assert re.search(f"^own_script.py: error: MapError: {engine}: .+$", answer.stderr, re.M), answer.stderr
@@ -190,14 +190,14 @@ if __name__ == "__main__":
 """
 
 
-def test_a_ray_that_is_started_here_admits_only_who_has_its_token(run, tmp_path):
+def test_a_ray_that_is_started_here_admits_only_clients_with_its_token(run, tmp_path):
     (tmp_path / "joining.py").write_text(JOINING)
     (tmp_path / "tokens.py").write_text(TOKENS)
     answer = run(tmp_path / "tokens.py", tmp_path / "joining.py", timeout=200)
     assert answer.stdout.splitlines() == ["[1, 2] 64", "joined 1", "refused", "refused"], answer.stderr
 
 
-def test_ray_is_not_told_to_cancel_what_is_done(monkeypatch):
+def test_ray_cancels_no_task_that_is_done(monkeypatch):
     """It may just be putting it away, and end the program over it."""
     import ray
 

@@ -60,7 +60,7 @@ def test_parameters_metrics_and_artifacts(client, tmp_path):
 
 
 @pytest.mark.parametrize(("error", "status"), [(None, "FAILED"), (KeyboardInterrupt(), "KILLED")])
-def test_mlflow_is_told_how_a_run_ends(client, error, status):
+def test_mlflow_gets_the_status_of_a_run_at_its_end(client, error, status):
     logger = MLflowLogger("trial", tracking_uri=client.tracking_uri)
     with pytest.raises((CallbackError, KeyboardInterrupt)):
         evolve(members(), plain_toolbox(), 3, seed=1, callbacks=[Failing("on_generation", error=error), logger])
@@ -70,7 +70,7 @@ def test_mlflow_is_told_how_a_run_ends(client, error, status):
 
 
 @pytest.mark.parametrize("from_the_beginning", [True, False])
-def test_a_resumed_run_goes_on_in_the_same_run(client, digits, tmp_path, from_the_beginning):
+def test_a_resumed_run_continues_the_same_run(client, digits, tmp_path, from_the_beginning):
     class Stop(Callback):
         def on_generation(self, evolution):
             if evolution.generation == 2:

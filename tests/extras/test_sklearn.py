@@ -124,7 +124,7 @@ def test_wrong_parameters_are_refused_by_fit(changed, said):
         EvolvedClassifier(**changed).fit(x, y)
 
 
-def test_a_model_that_is_given_again_and_again_is_left_to_who_gave_it():
+def test_a_model_that_is_given_again_and_again_is_left_to_its_owner():
     x = np.random.default_rng(0).standard_normal((90, 4)).astype(np.float32)
     y = (x[:, 0] > 0).astype(int)
     model = model_of(2)

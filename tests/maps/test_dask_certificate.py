@@ -65,7 +65,7 @@ def test_the_workers_refuse_it_too(cluster):
 PAGES = ["/", "/status", "/info/main/workers.html", "/json/identity.json", "/metrics", "/health", "/api/v1/get_workers"]
 
 
-def test_its_ports_refuse_one_who_shows_no_certificate(cluster):
+def test_its_ports_refuse_a_client_without_a_certificate(cluster):
     """By TLS, but with nothing of one's own, as a browser does."""
     _, started = cluster
     workers = started.scheduler.workers.values()

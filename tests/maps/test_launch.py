@@ -140,7 +140,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize(("takes", "told"), [(0.1, "saved"), (600, "ended after 3 s before everything was saved")])
-def test_who_saves_too_long_ends_as_interrupted_and_says_so(tmp_path, takes, told):
+def test_a_program_that_saves_too_long_ends_as_interrupted_and_says_so(tmp_path, takes, told):
     path = tmp_path / "script.py"
     path.write_text(SAVING.format(takes=takes))
     piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -155,7 +155,7 @@ def test_who_saves_too_long_ends_as_interrupted_and_says_so(tmp_path, takes, tol
 
 
 @pytest.mark.parametrize("breeding", ["recipes", pytest.param("plain", marks=pytest.mark.long)])
-def test_a_worker_that_is_killed_is_named_and_the_run_goes_on(here, tmp_path, digits_file, breeding):
+def test_a_worker_that_is_killed_is_named_and_the_run_continues(here, tmp_path, digits_file, breeding):
     outputs = [tmp_path / "whole", tmp_path / "run"]
     options = ["--data", digits_file, "--model", "mlp", "--generations", 30, "--no-progress", "--breeding", breeding]
     assert here(MNIST, *options, "--output", outputs[0]).returncode == 0
@@ -313,7 +313,7 @@ def test_a_function_without_a_name_is_refused_before_the_first_task(run, tmp_pat
     assert "ReferenceBroken" not in printed
 
 
-def test_fewer_workers_than_asked_for_are_counted(run, tmp_path):
+def test_fewer_workers_than_requested_are_counted(run, tmp_path):
     path = tmp_path / "script.py"
     path.write_text("if __name__ != '__main__':\n    raise OSError('not here')\nimport time\ntime.sleep(3)\n")
     assert said(run(*LAUNCH, path))[-1] == "launch: only 1 of 3 workers connected"

@@ -111,7 +111,7 @@ if __name__ == "__main__":
 """
 
 
-def test_processes_outlive_the_thread_that_asked_for_them(run, tmp_path):
+def test_processes_outlive_the_thread_that_started_them(run, tmp_path):
     (tmp_path / "script.py").write_text(THREADS)
     answer = run(tmp_path / "script.py")
     assert (answer.returncode, answer.stdout) == (0, "[1, 2]\n" * 2), answer.stderr
@@ -141,7 +141,7 @@ def test_what_a_notebook_defines_goes_to_processes_by_itself(monkeypatch, there)
         ("die", "MapError: processes: a worker was killed: start fewer workers if memory ran out"),
     ],
 )
-def test_a_worker_that_fails_is_told_of_in_a_line(run, fault, line):
+def test_a_worker_that_fails_is_reported_in_a_line(run, fault, line):
     answer = run(SCRIPT, "processes", fault, '{"workers": 2}')
     assert answer.returncode == 1
     assert re.fullmatch(f"own_script.py: error: {line}\n", answer.stderr), answer.stderr
@@ -157,7 +157,7 @@ with open_map(sys.argv[1], **options) as map_:
 """
 
 
-def test_a_script_without_a_main_guard_is_told_of_it(run, warm, tmp_path):
+def test_a_script_without_a_main_guard_gets_an_error_that_says_so(run, warm, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(UNGUARDED)
     why = f'each worker runs {script} as it imports it: put what the script does under if __name__ == "__main__":'

@@ -66,7 +66,7 @@ def test_a_model_that_comes_out_of_its_configuration_with_other_answers_is_held(
     )
 
 
-def test_model_and_data_are_let_go_of_when_told():
+def test_model_and_data_are_released_on_request():
     problems, x = [], x_of() + 0.5  # nobody else has these
     for factor in (2.0, 3.0):
         model = Factor(factor)
@@ -177,7 +177,7 @@ def local():
 
 
 @pytest.mark.parametrize("activation", [lambda x: 2 * x, relu, local()], ids=["lambda", "name of Keras' own", "local"])
-def test_functions_that_cannot_be_found_or_told_apart_are_for_this_process_alone(activation):
+def test_functions_that_cannot_be_found_or_distinguished_are_only_for_this_process(activation):
     parts = [layers.Dense(3, activation="relu"), layers.Activation(activation), layers.Dense(2)]
     model = keras.Sequential([keras.Input((4,)), *parts])
     problem = KerasProblem(model, x_of(), x_of(2), loss="mse")
@@ -190,7 +190,7 @@ def test_functions_that_cannot_be_found_or_told_apart_are_for_this_process_alone
         reference_of(model)
 
 
-def test_a_lambda_whose_source_is_not_there_is_for_this_process_alone():
+def test_a_lambda_whose_source_is_not_there_is_only_for_this_process():
     activation = eval("lambda x: 2 * x")
     model = keras.Sequential([keras.Input((4,)), layers.Dense(2, activation=activation)])
     assert KerasProblem(model, x_of(), x_of(2), loss="mse").reference.held

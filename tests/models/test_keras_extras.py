@@ -29,7 +29,7 @@ SKLearnClassifier(model=None)
 
 
 @pytest.mark.parametrize(("code", "printed"), [(LEFT_OUT, "[]\n"), (AS_EVER, "")], ids=["left-out", "as-ever"])
-def test_keras_goes_without_its_extras_only_where_asked(code, printed):
+def test_keras_goes_without_its_extras_only_after_leave_out(code, printed):
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False, timeout=120
     )

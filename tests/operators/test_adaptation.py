@@ -190,7 +190,7 @@ class Whole:
         (("sigma",), "Mine lacks sigma, which"),
     ],
 )
-def test_an_adaptation_that_lacks_a_part_is_told_which(digits, missing, said):
+def test_an_adaptation_that_lacks_a_part_is_refused_by_its_name(digits, missing, said):
     parts = {name: part for name, part in vars(Whole).items() if name not in missing and not name.startswith("__")}
     lacking = type("Mine", (), parts)()
     with pytest.raises(TypeError, match=f"^sigma must be a number or an adaptation: {said}"):
@@ -200,7 +200,7 @@ def test_an_adaptation_that_lacks_a_part_is_told_which(digits, missing, said):
         evolve(toolbox.population(n=6), toolbox, 1, seed=1)
 
 
-def test_a_class_in_the_place_of_an_adaptation_is_told(digits):
+def test_a_class_in_the_place_of_an_adaptation_is_refused(digits):
     for given in (Whole, ErrorScaled):
         name = given.__name__
         with pytest.raises(

@@ -228,7 +228,7 @@ def test_the_warning_waits_for_a_second_generation():
         simple(toolbox, toolbox.population(n=8), 2)
 
 
-def test_who_updates_it_by_hand_is_left_alone():
+def test_an_update_by_hand_is_left_as_it_is():
     sigma = OneFifth(0.1, 0.01)
     toolbox = by_hand(sigma, held=False)
     population = toolbox.population(n=8)
@@ -254,7 +254,7 @@ class TestUnderEvolve:
         evolve(toolbox.population(n=8), toolbox, 4, breeding=breeding)
         assert [generation for generation, _, _ in recorder.seen] == [1, 2, 3, 4]
 
-    def test_another_adaptation_is_told_the_generation(self, digits):
+    def test_another_adaptation_is_called_with_the_generation(self, digits):
         recorder = Recorder()
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
         toolbox.register("select", adapting(selRankBoosted, recorder), parents=4, rng=np.random.default_rng(1))

@@ -58,7 +58,7 @@ def test_the_best_live_on_and_are_scored_again(elites, batches, breeding):
     assert len({weights for weights, _ in seen[-1]}) > 1
 
 
-def test_nobody_is_scored_more_often_than_once_a_generation():
+def test_no_member_is_scored_more_often_than_once_a_generation():
     _, evaluate = run(3, 2, "plain")
     assert set(evaluate.calls.values()) == {9}
 

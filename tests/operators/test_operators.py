@@ -338,7 +338,7 @@ class Draws:
         return self.draws
 
 
-def test_rounding_pairs_nobody_with_himself():
+def test_rounding_pairs_no_member_with_itself():
     """Where a draw falls exactly on the edge of the first one's stretch, rounding may take it for inside."""
     edges = 0
     for size in range(3, 60):

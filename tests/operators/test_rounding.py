@@ -114,7 +114,7 @@ def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch
     assert (6 in passes) is (name == "es")  # with the halves; not all are mutated where mutpb is less than 1
 
 
-def test_a_rounded_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_anew(digits, monkeypatch):
+def test_a_rounded_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_again(digits, monkeypatch):
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)
     monkeypatch.setattr(lineage, "LODGED_WEIGHTS", 1)
     toolbox = make_toolbox("mlp", digits, seed=111, precision="bfloat16")
@@ -208,7 +208,7 @@ class Decayed(Evaluate):
 
 
 @pytest.mark.parametrize("grouped", [True, False])
-def test_what_somebody_derives_does_what_it_says(digits, monkeypatch, grouped):
+def test_a_derived_evaluation_is_called(digits, monkeypatch, grouped):
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1_000_000 if grouped else 1)
     toolbox = make_toolbox("mlp", digits, seed=104 + grouped, precision="bfloat16", parents=4)
     toolbox.register("evaluate", Decayed(toolbox.problem))

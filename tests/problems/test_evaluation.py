@@ -290,7 +290,7 @@ def test_a_users_keras_model_with_state_goes_in_and_comes_out(digits, last):
 
 
 @pytest.mark.parametrize("probabilities", [True, False])
-def test_answers_of_layers_that_do_not_tell_are_looked_at(digits, tmp_path, probabilities):
+def test_outputs_show_logits_if_layers_do_not(digits, tmp_path, probabilities):
     layers, last = keras.layers, "softmax" if probabilities else None
     inputs = keras.Input((28, 28))
     flat = layers.Flatten()(inputs)

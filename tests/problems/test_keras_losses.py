@@ -304,7 +304,7 @@ def test_masked_steps_are_scored_alike_by_all():
         (lambda: [keras.Sequential([keras.Input((3,)), layers.Dense(2)])], True),
     ],
 )
-def test_logits_and_probabilities_are_told_apart(ends, wanted):
+def test_logits_and_probabilities_are_distinguished(ends, wanted):
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3), *ends()])
     assert is_logits(model) is wanted
     assert is_logits(model, output=lambda: pytest.fail("the layers tell")) is wanted
@@ -340,7 +340,7 @@ def test_what_may_be_maximised_needs_a_container_that_says_so(loss):
     assert 0 < toolbox.evaluate(toolbox.individual())[0] <= 1
 
 
-def test_what_is_maximised_is_told_with_the_other_sign():
+def test_a_maximised_objective_is_reported_with_the_other_sign():
     problem = KerasProblem(dense(1, "sigmoid"), x_of(), labels(2), loss=keras.metrics.AUC())
     toolbox = make_toolbox(problem, **two_objectives((1.0,)))
     individual = toolbox.individual()

@@ -209,7 +209,7 @@ print(opened)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows here what is open")
-def test_who_looks_on_leaves_nothing_open():
+def test_the_watchdog_leaves_nothing_open():
     answer = subprocess.run([sys.executable, "-c", LOOKING_ON], capture_output=True, text=True, timeout=60, check=False)
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "[1, 1, 1, 1, 1]\n", "")
 
@@ -271,7 +271,7 @@ def test_a_process_that_was_stopped_has_its_time_again():
     assert process.returncode == 0
 
 
-def test_a_limit_needs_nobody_who_looks_on(monkeypatch):
+def test_a_limit_needs_no_watchdog(monkeypatch):
     def fail(*arguments, **options):
         raise OSError("no more processes")
 
@@ -284,7 +284,7 @@ def test_a_limit_needs_nobody_who_looks_on(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells here whose children there are")
-def test_who_looks_on_ends_with_the_process_it_looks_at():
+def test_the_watchdog_ends_with_the_process_it_watches():
     code = "import os\nfrom deap_nn.process.time_limit import time_limit\n"
     code += "with time_limit(9, 'it'): print(open(f'/proc/self/task/{os.getpid()}/children').read(), flush=True)\n"
     code += "os._exit(3)"

@@ -62,7 +62,7 @@ def test_around_a_centre_the_better_half_are_parents_by_their_weight():
     ]
 
 
-def test_a_family_names_who_was_kept():
+def test_a_family_names_the_kept_member():
     family = describe_family(PAST, {"mates": 2}, {"generation": 2, "readout": "best member"})
     assert (family["of"], family["generation"], family["ancestors"]) == ("best member", 2, [3, 2, 1])
     assert family["founders"] == [{"place": 0, "share": 0.5}, {"place": 1, "share": 0.25}, {"place": 2, "share": 0.25}]

@@ -250,7 +250,7 @@ def test_the_command_draws_and_compares(finished_run, run, tmp_path):
         (["b", "--serve", "0"], "b/config.json: cannot be read (No such file or directory)"),
     ],
 )
-def test_bad_input_is_told_in_one_line(tmp_path, monkeypatch, capsys, arguments, said):
+def test_bad_input_is_reported_in_one_line(tmp_path, monkeypatch, capsys, arguments, said):
     from deap_nn.process.cli import run_command
 
     bare(tmp_path / "a")
@@ -276,7 +276,7 @@ def test_a_run_is_reported_however_it_ends(tmp_path):
         assert Page((tmp_path / name / "report.html").read_text()).data["status"]["state"] == state
 
 
-def test_what_ended_a_run_is_told_and_not_that_there_is_nothing_to_report(tmp_path):
+def test_the_reason_of_an_end_is_reported_and_not_that_there_is_nothing_to_report(tmp_path):
     def fail(folder, rows):
         with RunDirectory(folder):
             if rows:

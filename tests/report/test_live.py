@@ -46,7 +46,7 @@ def served(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "status"), [("127.0.0.1:80", 200), ("localhost", 200), ("[::1]:80", 200), ("evil.example:80", 403)]
 )
-def test_a_name_that_somebody_points_here_is_not_answered(served, name, status):
+def test_a_foreign_name_that_points_here_is_not_answered(served, name, status):
     _, ask = served
     assert ask("/data.json", Host=name)[0].status == status
 
@@ -88,7 +88,7 @@ def test_what_has_not_changed_is_not_sent_again_and_what_has_is(served):
     assert json.loads(content)["logbook"]["gen"] == [0, 1, 2, 3]
 
 
-def test_files_are_read_no_more_often_than_every_so_many_seconds(served, monkeypatch):
+def test_files_are_read_at_most_once_in_an_interval(served, monkeypatch):
     folder, ask = served
     before = ask("/data.json")[1]
     monkeypatch.setattr(live, "SECONDS", 1000.0)
@@ -192,7 +192,7 @@ def test_the_family_is_shown_when_the_run_has_ended(finished_run, tmp_path, monk
     assert "filters" in found
 
 
-def test_an_address_that_cannot_be_had_is_told_in_one_line(tmp_path):
+def test_an_address_that_cannot_be_had_is_reported_in_one_line(tmp_path):
     folder = bare(tmp_path / "run")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

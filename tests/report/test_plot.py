@@ -47,7 +47,7 @@ def test_chapters_and_logbooks_of_deaps_loops_are_drawn():
     assert axes.get_lines()[0].get_xdata().tolist() == [0, 1]
 
 
-def test_a_logbook_that_cannot_be_drawn_is_told():
+def test_a_logbook_that_cannot_be_drawn_is_refused():
     logbook = tools.Logbook()
     with pytest.raises(ValueError, match=r"^logbook must have a record, it is empty$"):
         plot_logbook(logbook)

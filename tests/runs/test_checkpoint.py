@@ -36,7 +36,7 @@ from deap_nn.runs.generations import MAGIC, CheckpointError, Generation
 @pytest.mark.parametrize("registered", WIRINGS.values(), ids=WIRINGS)
 @pytest.mark.parametrize("probabilities", [{}, {"cxpb": 0.6, "mutpb": 0.7}], ids=["always", "sometimes"])
 @pytest.mark.parametrize("n", [12, 7])
-def test_a_run_broken_anywhere_goes_on_to_the_same_bytes(tmp_path, registered, probabilities, n):
+def test_a_run_broken_anywhere_resumes_to_the_same_bytes(tmp_path, registered, probabilities, n):
     toolbox, whole = wired(**registered()), Count()
     expected = whole_result(
         toolbox, *evolve(toolbox.population(n=n), toolbox, 8, seed=1, callbacks=[whole], **probabilities)
@@ -239,7 +239,7 @@ def killed_after(rows, folder, command):
 
 
 @pytest.mark.long
-def test_the_command_killed_again_and_again_goes_on_to_the_same_bytes(run, here, digits_file, tmp_path):
+def test_the_command_killed_again_and_again_resumes_to_the_same_bytes(run, here, digits_file, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     data = ["--data", digits_file, "--generations", 60]
     assert here(MNIST, *OPTIONS, *data, "--output", whole).returncode == 0
@@ -262,7 +262,7 @@ def test_the_command_killed_again_and_again_goes_on_to_the_same_bytes(run, here,
     )
 
 
-def test_sigterm_leaves_a_run_that_goes_on(run, here, digits_file, tmp_path):
+def test_sigterm_leaves_a_run_that_resumes(run, here, digits_file, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     data = ["--data", digits_file, "--generations", 30]
     assert here(MNIST, *OPTIONS, *data, "--output", whole).returncode == 0
@@ -275,7 +275,7 @@ def test_sigterm_leaves_a_run_that_goes_on(run, here, digits_file, tmp_path):
         assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
 
 
-def test_generations_that_were_asked_for_later_outlive_a_kill(finished_run, digits_file, tmp_path):
+def test_generations_that_were_requested_later_outlive_a_kill(finished_run, digits_file, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished_run, folder)
     command = [sys.executable, MNIST, "--resume", folder, "--no-progress", "--generations", 100000]
@@ -357,7 +357,7 @@ def edited(folder, old, new):
     path.write_text(text.replace(old, new, 1))
 
 
-def test_other_versions_are_gone_on_with_when_told_to(here, finished_run, tmp_path):
+def test_a_run_of_other_versions_resumes_by_force(here, finished_run, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished_run, folder)
     edited(folder, '"numpy": "', '"numpy": "0.')

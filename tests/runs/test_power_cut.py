@@ -193,7 +193,7 @@ def test_a_finished_run_that_has_lost_files_makes_them_again(finished_run, digit
     )
 
 
-def test_a_run_whose_lost_status_asked_for_more_generations_keeps_those_it_has(finished_run, digits_file, tmp_path):
+def test_a_run_whose_lost_status_had_more_generations_keeps_those_it_has(finished_run, digits_file, tmp_path):
     folder = shutil.copytree(finished_run, tmp_path / "run")
     resumed(folder, digits_file, "--generations", 10)
     before = (folder / "logbook.csv").read_bytes()

@@ -231,7 +231,7 @@ def test_the_report_of_a_run_that_maximises(tmp_path, monkeypatch, capsys):
     assert told["maximised"]
 
 
-def test_a_script_goes_on_with_its_run(tmp_path, digits):
+def test_a_script_resumes_its_run(tmp_path, digits):
     def go(ngen, **given):
         toolbox = make_toolbox("mlp", digits, seed=1)
         with RunDirectory(tmp_path / "run", **given) as directory:
@@ -355,7 +355,7 @@ def test_what_the_experiment_writes_is_read_back(finished_run):
     assert run.trace.weights.shape == (9, 100)
 
 
-def test_a_run_that_goes_on_is_read_as_far_as_it_is(tmp_path):
+def test_a_run_in_progress_is_read_as_far_as_it_is(tmp_path):
     made_run(tmp_path / "run")
     for name in ("trace.npz", "best.npz", "timing.csv", "logbook.json"):
         (tmp_path / "run" / name).unlink()

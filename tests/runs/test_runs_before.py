@@ -121,7 +121,7 @@ def test_es_has_the_bytes_of_its_former_name(digits):
     assert found[0] == found[1]
 
 
-def test_former_names_in_a_config_warn_nobody(folder):
+def test_former_names_in_a_config_do_not_warn(folder):
     config = json.loads((folder / "config.json").read_text()) | {"keras": None, "model": "mlp"}
     made = toolbox_of(config, load_dataset("mnist5k"))  # a warning is an error here
     assert made.algorithm == {"default": "es"}.get(folder.name, folder.name)

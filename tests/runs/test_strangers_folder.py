@@ -279,7 +279,7 @@ def test_a_network_whose_layers_take_all_memory_is_refused(tmp_path):
     assert load_model(tmp_path / "small.keras").count_params() == 785 * 9 + 10 * 7
 
 
-def test_of_a_log_that_is_written_anew_only_the_beginning_is_read(folder, digits_file, monkeypatch):
+def test_of_a_log_that_is_written_again_only_the_beginning_is_read(folder, digits_file, monkeypatch):
     monkeypatch.setattr("deap_nn.runs.config.SMALL_BYTES", 1 << 16)
     before = (folder / "logbook.csv").read_bytes()
     os.truncate(folder / "logbook.csv", 10 << 30)  # of nothing, which takes no room
@@ -324,7 +324,7 @@ def test_a_keyframe_of_another_kind_is_not_used_and_said_so(folder, digits_file,
         assert check_keyframe(folder / "checkpoint", 8) is None
 
 
-def test_very_many_keyframes_are_told_of_in_one_line(folder):
+def test_very_many_keyframes_are_reported_in_one_line(folder):
     for number in ("0", "1", "2", "\N{SUPERSCRIPT TWO}", "9" * 200):
         (folder / "checkpoint" / f"keyframe-{number}").touch()
     with pytest.warns(UserWarning, match="keyframe-2 is no keyframe of this version, nor are 2 others$") as warned:
@@ -363,7 +363,7 @@ def test_files_of_numbers_are_read_up_to_what_the_settings_imply(folder):
         read_json(folder / "config.json")
 
 
-def test_a_status_that_is_no_text_is_named_and_written_anew(folder, digits_file):
+def test_a_status_that_is_no_text_is_named_and_written_again(folder, digits_file):
     (folder / "status.json").write_bytes(b"\xff\xfe\x00")
     answer = resume(folder, digits_file)
     assert answer.returncode == 0, answer.stderr
