@@ -157,7 +157,7 @@ def of_one(values: Values) -> list[tuple[str, str]]:
             for name in MAPS
         ),
     ]
-    return [(name, told) for name, told in made if told]
+    return [(name, shown) for name, shown in made if shown]
 
 
 def table(results: Mapping[str, Any]) -> str:

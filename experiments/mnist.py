@@ -121,14 +121,14 @@ def make_directory(options: argparse.Namespace) -> RunDirectory:
 
 def fresh_directory(options: argparse.Namespace) -> RunDirectory:
     """Make the folder of a run: that of ``--output``, or a new one under ``runs/``."""
-    asked = {"asked_generations": options.generations}
+    requested = {"asked_generations": options.generations}
     if options.output is not None:
-        return RunDirectory.create(check_new_folder(options.output, "--output"), "--output", **asked)
+        return RunDirectory.create(check_new_folder(options.output, "--output"), "--output", **requested)
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{options.seed}"
     for name in itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2))):
         folder = Path("runs", name)
         try:
-            return RunDirectory(folder, **asked)
+            return RunDirectory(folder, **requested)
         except OSError as error:
             if not (isinstance(error, FileExistsError) and os.path.lexists(folder)):
                 why = f"{error.strerror}: {error.filename}"

@@ -288,8 +288,8 @@ def write_tables(study: Study, output: Path) -> dict[str, list[dict[str, Any]]]:
             rows.append(format_row([study.name, name, seed, int(gen), int(evaluations[i]), *logged, *errors]))
         config = read_config(folder, "--output")
         counted = int(evaluations[-1]), digits_drawn(config, len(evaluations) - 1), digest_of(config)
-        told = [status.get(column, "") for column in RESULTS]
-        results.append(format_row([study.name, name, seed, *told, *counted]))
+        shown = [status.get(column, "") for column in RESULTS]
+        results.append(format_row([study.name, name, seed, *shown, *counted]))
         found[name].append(status)
     for file, lines in (("runs.csv", rows), ("results.csv", results)):
         text = "".join(lines)

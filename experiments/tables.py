@@ -190,11 +190,11 @@ def table(results: Rows, runs: Rows = ()) -> str:
     columns += ["validation error", "test error", "p"]
     lines = [f"| {' | '.join(columns)} |", f"| {' | '.join(['---'] * len(columns))} |"]
     chances = holm([chance_of(errors[names[0]], errors[name]) for name in names[1:]])
-    told = ["", *(f"{chance:.2g}" for chance in chances)]
-    for name, chance in zip(names, told, strict=True):
+    shown = ["", *(f"{chance:.2g}" for chance in chances)]
+    for name, chance in zip(names, shown, strict=True):
         tests = [float(row["test_error"]) for row in found[name]]
-        told_first = [*([scored[name]] if scored else []), *([spread(training[name])] if training else [])]
-        cells = [name, str(len(tests)), *told_first, spread(errors[name]), spread(tests), chance]
+        shown_first = [*([scored[name]] if scored else []), *([spread(training[name])] if training else [])]
+        cells = [name, str(len(tests)), *shown_first, spread(errors[name]), spread(tests), chance]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -211,10 +211,10 @@ def reached(results: Rows) -> str:
     columns += ["evaluations", "digits", "minutes"]
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for name, rows in found.items():
-        told = [name, ", ".join(row["seed"] for row in rows), *([scored[name]] if scored else [])]
+        shown = [name, ", ".join(row["seed"] for row in rows), *([scored[name]] if scored else [])]
         for column in ("test_error", "validation_error"):
-            told.append(lowest_to_highest([float(row[column]) for row in rows]))
-        lines.append(f"| {' | '.join(told + cost(rows))} |")
+            shown.append(lowest_to_highest([float(row[column]) for row in rows]))
+        lines.append(f"| {' | '.join(shown + cost(rows))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -234,11 +234,11 @@ def algorithms(kept: Path) -> str:
     columns = ("algorithm", "members, generations", "test error", "fitness in", "the article, validation")
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for row in ALGORITHMS:
-        told = ["-", ""]
+        shown = ["-", ""]
         if row.study:
             errors = [float(run["test_error"]) for run in by_setting(read_results(kept, row.study))[row.setting]]
-            told = [lowest_to_highest(errors, 3), fitness_in(row.study)[row.setting]]
-        lines.append(f"| {' | '.join((row.name, row.budget, *told, row.article))} |")
+            shown = [lowest_to_highest(errors, 3), fitness_in(row.study)[row.setting]]
+        lines.append(f"| {' | '.join((row.name, row.budget, *shown, row.article))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -249,10 +249,10 @@ def targets(kept: Path) -> str:
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for target in TARGETS:
         rows = by_setting(read_results(kept, target.study))[target.setting]
-        told = [target.budget, target.article, target.must, target.aim]
-        told.append(lowest_to_highest([float(row["test_error"]) for row in rows], 3))
-        told += [fitness_in(target.study)[target.setting], str(len(rows))]
-        lines.append(f"| {' | '.join(told + cost(rows))} |")
+        shown = [target.budget, target.article, target.must, target.aim]
+        shown.append(lowest_to_highest([float(row["test_error"]) for row in rows], 3))
+        shown += [fitness_in(target.study)[target.setting], str(len(rows))]
+        lines.append(f"| {' | '.join(shown + cost(rows))} |")
     return "\n".join(lines) + "\n"
 
 

@@ -245,8 +245,8 @@ def test_a_compiled_function_evaluates_integer_labels():
 @pytest.mark.parametrize("loss", [squared, squared_each, tensors])
 def test_a_function_that_makes_a_matrix_of_flat_labels_is_warned_of(loss):
     shapes = r"targets \(n,\) and outputs \(n, 1\)"
-    told = rf"^{loss.__name__} gets {shapes}: y_true - y_pred is an \(n, n\) array: give y\[:, None\]$"
-    with pytest.warns(UserWarning, match=told) as found:
+    message = rf"^{loss.__name__} gets {shapes}: y_true - y_pred is an \(n, n\) array: give y\[:, None\]$"
+    with pytest.warns(UserWarning, match=message) as found:
         evolve_model(network(1, "sigmoid"), X, LABELS, population=4, generations=1, seed=1, loss=loss)
     assert len(found) == 1
     KerasProblem(network(1, "sigmoid"), X, LABELS[:, None], loss=loss)
@@ -345,13 +345,13 @@ def test_a_near_miss_of_an_argument_is_named(word, meant):
 def test_a_warning_points_at_the_line_of_the_user():
     large = X * 1000
     peak = f"{np.abs(large[:160]).max():g}"
-    told = f"^inputs have values up to {peak}: standardise x, or begin with a Normalization layer$"
+    message = f"^inputs have values up to {peak}: standardise x, or begin with a Normalization layer$"
     for call in (
         lambda: KerasProblem(network(), large, LABELS),
         lambda: make_toolbox(network(), (large, LABELS), seed=1),
         lambda: evolve_model(network(), large, LABELS, population=4, generations=1, seed=1),
     ):
-        with pytest.warns(UserWarning, match=told) as found:
+        with pytest.warns(UserWarning, match=message) as found:
             call()
         assert [warning.filename for warning in found] == [__file__]
 

@@ -115,8 +115,8 @@ def test_a_former_name_leads_to_the_parts(former):
         sys.modules.pop(f"deap_nn.{former}", None)
         module = importlib.import_module(f"deap_nn.{former}")
     said = [str(warning.message) for warning in found if warning.category is DeprecationWarning]
-    told = [f"deap_nn.{former} has moved to {' and '.join(f'deap_nn.{place}' for place in MOVED[former])}"]
-    assert said == ([] if former in IN_PICKLES else told)
+    message = [f"deap_nn.{former} has moved to {' and '.join(f'deap_nn.{place}' for place in MOVED[former])}"]
+    assert said == ([] if former in IN_PICKLES else message)
     places = [importlib.import_module(f"deap_nn.{place}") for place in MOVED[former]]
     for name in FORMER[former].split():
         now = RENAMED.get(name, name)

@@ -94,8 +94,8 @@ def test_pictures_are_read_from_the_command_line(run, digits, tmp_path):
     row = probabilities(str(run), digit[None])[0]
     assert row.sum() == pytest.approx(1)
     best, next_best = np.argsort(row)[::-1][:2]
-    told = f"{best} ({row[best]:.1%}; {next_best}: {row[next_best]:.1%})"
-    assert first == f"{tmp_path / 'page.jpg'}: {told}"
+    line = f"{best} ({row[best]:.1%}; {next_best}: {row[next_best]:.1%})"
+    assert first == f"{tmp_path / 'page.jpg'}: {line}"
 
 
 def test_a_picture_is_turned_as_the_telephone_says(digits, tmp_path):
@@ -113,8 +113,8 @@ def test_a_softmax_layer_is_known(tmp_path):
     save(model, tmp_path)
     (tmp_path / "config.json").write_text(CONFIG)
     digit = np.full((1, 28, 28), 50, np.uint8)
-    told = probabilities(str(tmp_path), digit)
-    assert told == pytest.approx(np.asarray(model(digit[..., None] / np.float32(255))))
+    line = probabilities(str(tmp_path), digit)
+    assert line == pytest.approx(np.asarray(model(digit[..., None] / np.float32(255))))
 
 
 def test_the_answers_tell_where_the_last_layer_does_not(tmp_path):
@@ -138,8 +138,8 @@ def test_one_output_is_of_two_classes(tmp_path, predict, last):
     value = float(np.asarray(model(digit[None] / np.float32(255)))[0, 0])
     second = value if last else 1 / (1 + np.exp(-value))
     best = int(second > 0.5)
-    told = f"{best} ({max(second, 1 - second):.1%}; {1 - best}: {min(second, 1 - second):.1%})"
-    assert predict(tmp_path, tmp_path / "noise.png", "--as-it-is") == f"{tmp_path / 'noise.png'}: {told}\n"
+    line = f"{best} ({max(second, 1 - second):.1%}; {1 - best}: {min(second, 1 - second):.1%})"
+    assert predict(tmp_path, tmp_path / "noise.png", "--as-it-is") == f"{tmp_path / 'noise.png'}: {line}\n"
 
 
 @pytest.fixture
@@ -154,8 +154,8 @@ def predict(monkeypatch, capsys):
 
 def test_pictures_like_mnists_may_be_left_as_they_are(run, digits, tmp_path, predict):
     Image.fromarray(digits[2]).save(tmp_path / "two.png")
-    told = predict(run, tmp_path / "two.png", "--as-it-is")
-    assert told.startswith(f"{tmp_path / 'two.png'}: {probabilities(str(run), digits[2][None])[0].argmax()} ")
+    line = predict(run, tmp_path / "two.png", "--as-it-is")
+    assert line.startswith(f"{tmp_path / 'two.png'}: {probabilities(str(run), digits[2][None])[0].argmax()} ")
 
 
 HOSTILE = "\x1b[2J\n7 (100%)\r\u202e\udcff.png"
@@ -166,10 +166,10 @@ ESCAPED = r"\x1b[2J\n7 (100%)\r\u202e\udcff.png"
 
 def test_a_picture_s_name_cannot_write_another_answer(run, digits, tmp_path, predict):
     Image.fromarray(digits[2]).save(tmp_path / HOSTILE)
-    told = predict(run, tmp_path / HOSTILE, "--as-it-is")
-    assert told.startswith(f"{tmp_path}/{ESCAPED}: ")
-    assert told.count("\n") == 1
-    assert told.removesuffix("\n").isprintable()
+    line = predict(run, tmp_path / HOSTILE, "--as-it-is")
+    assert line.startswith(f"{tmp_path}/{ESCAPED}: ")
+    assert line.count("\n") == 1
+    assert line.removesuffix("\n").isprintable()
 
 
 @pytest.mark.parametrize(
@@ -257,9 +257,9 @@ def test_one_command_does_all(tmp_path):
     assert command("--version").stdout.strip() == __version__
     for name in COMMANDS:
         assert f"\n  {name} " in usage.stdout
-        told = command(name, "--help")
-        assert told.returncode == 0
-        assert told.stdout.startswith(f"usage: deap-nn {name} ")
+        line = command(name, "--help")
+        assert line.returncode == 0
+        assert line.stdout.startswith(f"usage: deap-nn {name} ")
     for arguments in ((), ("nonsense",), ("report", tmp_path / "none")):
         answer = command(*arguments)
         assert (answer.returncode, answer.stderr.count("\n")) == (2, 1)

@@ -80,7 +80,7 @@ class Watch(Callback):
 
 
 class Stop(Callback):
-    """End the run by an exception after a generation, before or after the other callbacks are told."""
+    """End the run by an exception after a generation, before or after the other callbacks are called."""
 
     def __init__(self, generation):
         self.generation = generation
@@ -210,13 +210,13 @@ class Screen:
 
 
 class Failing(Callback):
-    """Fails in one method; knows what it was told."""
+    """Fails in one method; notes the calls of its methods."""
 
     def __init__(self, *methods, error=None):
-        self.methods, self.error, self.told = methods, error or ZeroDivisionError("of course"), []
+        self.methods, self.error, self.called = methods, error or ZeroDivisionError("of course"), []
 
     def _tell(self, method):
-        self.told.append(method)
+        self.called.append(method)
         if method in self.methods:
             raise self.error
 

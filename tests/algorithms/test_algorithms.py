@@ -205,36 +205,36 @@ def test_statistics_and_hall_of_fame_see_every_generation():
 
 
 def test_callbacks_are_called_in_order_and_can_stop():
-    told = []
+    called = []
 
     class Watch(Callback):
         def on_start(self, evolution):
-            told.append("start")
+            called.append("start")
 
         def on_generation(self, evolution):
-            told.append((evolution.generation, evolution.evaluations, evolution.last))
+            called.append((evolution.generation, evolution.evaluations, evolution.last))
             if evolution.generation == 2:
                 evolution.stop = "enough"
 
         def on_end(self, evolution):
-            told.append(evolution.stop)
+            called.append(evolution.stop)
 
     population, logbook = evolve(members(), plain_toolbox(), 9, seed=1, callbacks=[Watch()])
-    assert told == ["start", (0, 10, False), (1, 20, False), (2, 30, False), "enough"]
+    assert called == ["start", (0, 10, False), (1, 20, False), (2, 30, False), "enough"]
     assert len(logbook) == 3
     assert len(population) == 10
 
 
 def test_progress_is_reported_while_a_generation_is_scored(monkeypatch):
     monkeypatch.setattr(loop, "PROGRESS_SECONDS", -1.0)
-    screen, told = Screen(terminal=True), []
+    screen, called = Screen(terminal=True), []
 
     class Watch(Callback):
         def on_progress(self, evolution):
-            told.append((evolution.generation, evolution.scored))
+            called.append((evolution.generation, evolution.scored))
 
     evolve(members(4), plain_toolbox(), 1, seed=1, callbacks=[Watch(), ProgressBar(screen)])
-    assert told == [(generation, scored) for generation in (0, 1) for scored in (1, 2, 3, 4)]
+    assert called == [(generation, scored) for generation in (0, 1) for scored in (1, 2, 3, 4)]
     assert "gen 1/1 75% |" in screen.text
 
 
@@ -349,7 +349,7 @@ def test_signals_are_held_however_many_threads_there_are(nested):
 
 def test_every_signal_that_was_held_comes_and_a_handler_that_is_left_does_what_the_first_would():
     came = []
-    before = {number: signal.signal(number, lambda *told: came.append(told[0])) for number in (2, 15)}
+    before = {number: signal.signal(number, lambda *called: came.append(called[0])) for number in (2, 15)}
     try:
         with signals.holding_signals():
             left = signal.getsignal(15)

@@ -427,10 +427,10 @@ class TestGenerateUpdate:
         ):
             make_toolbox("mlp", digits, seed=1, batch_size=16).register("recombination_weights", np.ones)
         for name in ("generate", "update"):
-            anew = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es")
-            anew.register(name, list)
+            again = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es")
+            again.register(name, list)
             with pytest.raises(ValueError, match=f"{name} is not called by evolve: deap.algorithms.eaGenerateUpdate"):
-                evolve(anew.population(n=4), anew, 1)
+                evolve(again.population(n=4), again, 1)
 
     def test_something_else_that_advances_the_clock_begins_no_new_run(self, digits):
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=3)
@@ -475,9 +475,9 @@ class TestNoNumberTwice:
             assert toolbox.step == usual_step(members, generations, 2)
             assert logbook[0]["sigma"] == 0.5
             assert logbook[-1]["sigma"] == pytest.approx(0.025)
-        told = make_toolbox("mlp", digits, seed=5, batch_size=16, preset="es", generations=12)
-        _, logbook = evolve(told.population(n=12), told, 6)
-        assert told.step == usual_step(12, 12, 2)
+        given = make_toolbox("mlp", digits, seed=5, batch_size=16, preset="es", generations=12)
+        _, logbook = evolve(given.population(n=12), given, 6)
+        assert given.step == usual_step(12, 12, 2)
         assert logbook[-1]["sigma"] == pytest.approx(0.5 * 0.05**0.5)
 
     def test_given_arguments_take_the_place_of_the_presets(self, digits):

@@ -37,8 +37,8 @@ def test_mates_and_elites_are_those_of_the_toolbox(tmp_path, digits):
     toolbox = make_toolbox("mlp", digits, seed=1, mates=4, elites=2, parents=8)
     folder = tmp_path / "four"
     assert kept(folder, toolbox, n=10)["family"]["members"] == 10
-    told = read_run(folder).config["ancestry"]
-    assert told == {"mates": 4, "elites": 2, "around_centre": False}
+    ancestry = read_run(folder).config["ancestry"]
+    assert ancestry == {"mates": 4, "elites": 2, "around_centre": False}
     alone = wired()
     alone.register("mate", cxMask, indpb=0.0)
     kept(tmp_path / "alone", alone)
@@ -110,11 +110,11 @@ def test_what_has_no_classes_has_no_answers(tmp_path):
 class Assessed:
     """An ``assess`` that tells something in some generations only."""
 
-    def __init__(self, told):
-        self.told = told
+    def __init__(self, reason):
+        self.reason = reason
 
     def __call__(self, best, generation, map=map):
-        return self.told(generation)
+        return self.reason(generation)
 
 
 def test_a_row_that_lacks_a_column_leaves_its_place_empty(tmp_path):

@@ -405,14 +405,16 @@ def test_a_preset_is_what_the_experiment_does(digits, name, monkeypatch):
     assert chosen["parents"] == parents
     for one in ("mutate", "individual", *(("recombination_weights",) if name == "es" else ("mate", "select"))):
         keywords = [getattr(made, one).keywords for made in (toolbox, other)]
-        told = [{key: repr(value) for key, value in some.items() if key not in ("rng", "noise")} for some in keywords]
-        for words in told:
+        words_of = [
+            {key: repr(value) for key, value in some.items() if key not in ("rng", "noise")} for some in keywords
+        ]
+        for words in words_of:
             words.pop("sigma", None)  # one knows the generations by the toolbox, the other by its own length
             words.pop("fewest", None)  # of a share
             if "parents" in words:
                 given = ast.literal_eval(words["parents"])
                 words["parents"] = number_of_parents(given, 20, SETTINGS[name]["fewest"])
-        assert told[0] == told[1]
+        assert words_of[0] == words_of[1]
         assert getattr(toolbox, one).func.__class__ is getattr(other, one).func.__class__
     results = [evolve(made.population(n=20), made, 3)[1] for made in (toolbox, other)]
     assert results[0] == results[1]

@@ -55,7 +55,7 @@ def test_the_mean_of_all_is_the_next_centre_and_that_of_some_goes_towards_them(b
     assert not np.allclose(watch.whole, watch.best, atol=1e-3)
 
 
-class MeanOfNobody(Callback):
+class MeanOfNoMember(Callback):
     """Ask for it in each generation, the first of which has no parents and so no fittest."""
 
     def on_generation(self, evolution):
@@ -68,7 +68,7 @@ class MeanOfNobody(Callback):
 @pytest.mark.parametrize("wire", [around, wired])
 def test_no_member_has_no_mean(breeding, wire):
     toolbox = wire()
-    evolve(toolbox.population(n=8), toolbox, 2, seed=1, callbacks=[MeanOfNobody()], breeding=breeding)
+    evolve(toolbox.population(n=8), toolbox, 2, seed=1, callbacks=[MeanOfNoMember()], breeding=breeding)
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

@@ -1,4 +1,4 @@
-"""What is told of a run: in order, to the end, and whoever fails is named."""
+"""The calls of callbacks: in order, to the end, and the one that fails is named."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def test_a_callback_interrupted_at_the_end_leaves_the_end_to_the_others():
     failing, after = Failing("on_end", error=KeyboardInterrupt()), Failing()
     with pytest.raises(KeyboardInterrupt):
         evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[failing, after])
-    assert after.told[-1] == "on_end"
+    assert after.called[-1] == "on_end"
     assert after.ended_by is failing.error
 
 
@@ -37,9 +37,9 @@ def test_a_callback_that_raises_is_named_and_on_end_of_the_others_is_called(meth
     assert str(raised.value) == f"Failing.{method}: ZeroDivisionError: of course"
     assert (raised.value.callback, raised.value.method) == (failing, method)
     assert raised.value.__cause__ is failing.error
-    assert before.told[-1] == "on_end"
-    assert failing.told[-1] == "on_end"
-    assert after.told[-1:] == ([] if method == "on_start" else ["on_end"])  # it never knew of the start
+    assert before.called[-1] == "on_end"
+    assert failing.called[-1] == "on_end"
+    assert after.called[-1:] == ([] if method == "on_start" else ["on_end"])  # it never knew of the start
     if method != "on_end":
         assert before.ended_by is raised.value
 
@@ -65,17 +65,17 @@ def test_a_hook_that_is_none_is_named_before_the_run(name, remedy):
 
 
 def test_a_plain_function_is_called_after_each_generation_and_the_callbacks():
-    told = []
+    called = []
 
     def noted(evolution):
-        told.append((evolution.generation, evolution.row["min"]))
+        called.append((evolution.generation, evolution.row["min"]))
 
     class Last(Callback):
         def on_generation(self, evolution):
-            assert len(told) == evolution.generation
+            assert len(called) == evolution.generation
 
     _, logbook = evolve(members(), plain_toolbox(), 2, seed=1, callbacks=[Last()], on_generation=noted)
-    assert told == list(zip(*logbook.select("gen", "min"), strict=True))
+    assert called == list(zip(*logbook.select("gen", "min"), strict=True))
     stopped = evolve(members(), plain_toolbox(), 9, seed=1, on_generation=lambda run: setattr(run, "stop", "enough"))
     assert len(stopped[1]) == 1
     with pytest.raises(TypeError, match=r"^on_generation must be a function of the evolution, got 3$"):

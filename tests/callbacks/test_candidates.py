@@ -77,8 +77,8 @@ def test_around_a_centre_the_mean_goes_as_far_as_the_next_centre(digits):
     assert found["recipes"] == found["plain"]
     assert sorted(found["plain"]) == [1, 2, 3, 4]
     mean = mean_of([WeightList([member]) for member in watch.fittest[4]]).flat
-    further = np.linalg.norm(watch.means[4] - watch.means[3]) / np.linalg.norm(mean - watch.means[3])
-    assert 1.5 < further < 6
+    distance = np.linalg.norm(watch.means[4] - watch.means[3]) / np.linalg.norm(mean - watch.means[3])
+    assert 1.5 < distance < 6
 
 
 def test_members_that_a_centre_goes_away_from_are_not_in_the_ensemble(digits):

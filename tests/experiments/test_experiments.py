@@ -370,7 +370,7 @@ def test_a_result_that_cannot_be_saved_of_an_interrupted_run_is_reported(monkeyp
     monkeypatch.syspath_prepend(MNIST.parent)
     mnist = importlib.import_module("mnist")
 
-    def full(**told):
+    def full(**settings):
         raise OSError("no space left")
 
     directory = SimpleNamespace(path=tmp_path, status={}, tell=full, enter=lambda phase: None)

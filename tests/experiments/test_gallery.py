@@ -122,8 +122,8 @@ def test_the_front_of_error_against_size_is_true(scripts, shown):
         error, size = individual.fitness.values
         model = nsga2.problem.to_model(nsga2.pruned(individual))
         assert sum(np.count_nonzero(matrix) for matrix in model.get_weights()) == size < 970
-        answers = model.predict(nsga2.x[:2450], verbose=0).argmax(axis=1)
-        assert error == pytest.approx(np.mean(answers != nsga2.y[:2450]), abs=1e-6)
+        predicted = model.predict(nsga2.x[:2450], verbose=0).argmax(axis=1)
+        assert error == pytest.approx(np.mean(predicted != nsga2.y[:2450]), abs=1e-6)
     values = [individual.fitness.values for individual in last]
     for error, size in values:
         assert not any(e <= error and s <= size and (e, s) != (error, size) for e, s in values)
@@ -135,7 +135,7 @@ def test_nothing_of_a_front_is_lost_to_worse_children(scripts):
     toolbox = nsga2.make_pruning_toolbox(nsga2.train(1))
 
     def spoil(individual):
-        individual.flat[:] = 1.0  # all answers are alike
+        individual.flat[:] = 1.0  # all outputs are alike
         individual[-1][:] = 0.0
         return (individual,)
 

@@ -278,7 +278,7 @@ def test_the_first_table_has_the_algorithms_beside_gradients_and_the_articles_fi
     assert any("eaSimple" in name for name in names)
     figures = {row[0]: row[2:4] for row in rows[2:]}
     assert figures.pop("the article's own figure") == ["-", ""]
-    assert {told for told, _ in figures.values()} == {"0.200 (0.100 to 0.400)"}
+    assert {shown for shown, _ in figures.values()} == {"0.200 (0.100 to 0.400)"}
     assert figures["Adam"][1] == figures["`--preset es`, the 784-64-10 network"][1] == "float32"
     assert figures["`--preset article`"][1] == figures["`--preset es`, Fashion-MNIST"][1] == "bf16"
 

@@ -61,9 +61,9 @@ def test_every_setting_is_run_with_every_seed_into_one_table(swept):
         assert min(float(last["best"]), float(last["mean"])) >= status["validation_error"]
     assert (folder / "out" / "study.png").read_bytes()[:4] == b"\x89PNG"
     medians = {line.split()[0]: line.split()[2] for line in answer.stdout.splitlines()[1:]}
-    for setting, told in medians.items():
+    for setting, shown in medians.items():
         errors = [float(row["validation_error"]) for row in results if row["setting"] == setting]
-        assert told == f"{np.median(errors):.4f}"
+        assert shown == f"{np.median(errors):.4f}"
 
 
 def test_what_is_finished_is_skipped_and_what_is_not_is_done(swept, here, digits_file, tmp_path):

@@ -45,11 +45,16 @@ def environment(monkeypatch):
 def dask_cluster(folder):
     """Start a scheduler and two workers as processes of their own, and give the scheduler's address."""
     file = folder / "scheduler.json"
-    told = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True, "env": ENVIRONMENT}
+    options = {
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+        "start_new_session": True,
+        "env": ENVIRONMENT,
+    }
     ends = ["--no-dashboard", "--scheduler-file", file]
     commands = [["scheduler", "--host", "127.0.0.1", "--port", 0, *ends]]
     commands += [["worker", "--nthreads", 1, *ends]] * 2
-    processes = [subprocess.Popen([BIN / "dask", *map(str, command)], **told) for command in commands]
+    processes = [subprocess.Popen([BIN / "dask", *map(str, command)], **options) for command in commands]
     try:
         deadline = time.monotonic() + 60
         while not file.exists():

@@ -27,9 +27,9 @@ SMALL = {"population": 40, "generations": 60, "random_state": 1}
 
 def model_of(outputs, *, softmax=False):
     inputs = keras.Input((4,))
-    answers = keras.layers.Dense(outputs)(inputs)
+    logits = keras.layers.Dense(outputs)(inputs)
     return (
-        keras.Model(inputs, keras.ops.softmax(answers))
+        keras.Model(inputs, keras.ops.softmax(logits))
         if softmax
         else keras.Sequential([inputs, keras.layers.Dense(outputs)])
     )
@@ -295,8 +295,8 @@ def test_functions_of_scikit_learn_are_called_with_targets_and_outputs():
         problem = KerasProblem(model, x, rows, sample_weight=weights, **given)
         toolbox = make_toolbox(problem, **two_objectives(), batch_size=len(x))
         individual = toolbox.individual()
-        answers = toolbox.to_model(individual)(x.astype(np.float32)).numpy()
-        wanted = [loss(rows, answers, sample_weight=weights) for loss in (log_loss, skewed)]
+        outputs = toolbox.to_model(individual)(x.astype(np.float32)).numpy()
+        wanted = [loss(rows, outputs, sample_weight=weights) for loss in (log_loss, skewed)]
         assert toolbox.scores(individual, "train") == pytest.approx(wanted, rel=1e-4)
     for loss in (roc_auc_score, partial(f1_score, average="macro")):
         with pytest.raises(ValueError, match=r"^container must say whether .* is minimised or maximised"):

@@ -216,9 +216,9 @@ def little_memory(folder: Path) -> str:
     (limited, *_) = workers(output)
     psutil.Process(limited).rlimit(resource.RLIMIT_AS, (psutil.Process(limited).memory_info().vms + 2**20,) * 2)
     answer = finish(command, output, expected)
-    told = [line for line in command.said if str(limited) in line]
-    must(bool(told), "it managed, and nothing was told")
-    return f"{answer}; told: `{told[0].partition(str(limited))[2].strip(' )')}`"
+    note = [line for line in command.said if str(limited) in line]
+    must(bool(note), "it managed, and nothing was told")
+    return f"{answer}; noted: `{note[0].partition(str(limited))[2].strip(' )')}`"
 
 
 def evaluation(fault: str, *options: object) -> Callable[[Path], str]:

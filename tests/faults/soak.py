@@ -7,7 +7,7 @@ genomes are taken off, and the mean of the last quarter must not be more than a 
 what the second half ever took must not be more than what the first half, its beginning aside, ever took, by more than
 the same bytes a generation.
 
-``--save FILE`` keeps all it saw, ``--read FILE`` judges what was kept.
+``--save FILE`` keeps all it saw, ``--read FILE`` checks what was kept.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def main() -> int:
     parser.add_argument("--read", type=Path)
     options = parser.parse_args()
     if options.read is not None:
-        return judge(options.model, json.loads(options.read.read_text()))
+        return check(options.model, json.loads(options.read.read_text()))
     command, setting = SETTINGS[options.model]
     samples: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory(prefix="soak-") as place:
@@ -100,10 +100,10 @@ def main() -> int:
     parts = np.array_split(seconds[len(seconds) // 10 :], 9)
     medians = [1e3 * float(np.median(part)) for part in parts]
     print("ms a generation, median of each tenth:", " ".join(f"{value:.2f}" for value in medians))
-    return judge(options.model, samples)
+    return check(options.model, samples)
 
 
-def judge(model: str, samples: list[dict[str, float]]) -> int:
+def check(model: str, samples: list[dict[str, float]]) -> int:
     """Tell how much everything grew, and return whether something grew that must not."""
     last = samples[-1]["generation"]
     samples = [seen for seen in samples if seen["generation"] < last]  # at the end pictures are drawn
@@ -115,23 +115,23 @@ def judge(model: str, samples: list[dict[str, float]]) -> int:
             continue
         kind, _, file = name.partition(" ")
         second = values[middle:]
-        told, allowed = "", {"open": 0.001, "cache": 1.0}.get(kind, 1e9 if file in GROWING else 1.0)
+        note, allowed = "", {"open": 0.001, "cache": 1.0}.get(kind, 1e9 if file in GROWING else 1.0)
         if kind == "memory":
             allowed = MOST_BYTES
             more = (second.max() - np.nanmax(values[len(values) // 10 : middle])) / np.ptp(generations)
-            told = f", at most {second.max():,.0f}, {more:+.2f} a generation over the most of the first half"
+            note = f", at most {second.max():,.0f}, {more:+.2f} a generation over the most of the first half"
             if more > allowed:
                 wrong.append(name)
             if genome is not None:
                 quarters = np.array_split(values, 4)
                 rise = np.nanmean(quarters[3]) - np.nanmean(quarters[1])
-                told += f", {rise / genome:+.2f} genomes from the second quarter to the last"
+                note += f", {rise / genome:+.2f} genomes from the second quarter to the last"
                 if rise > genome:
                     wrong.append(name)
                 steps = np.diff(second, prepend=second[0])
                 second = np.cumsum(steps - genome * np.round(steps / genome))
         slope = np.polyfit(generations, second, 1)[0]
-        print(f"{name}: {values[-1]:,.0f}, {slope:+.2f} a generation{told}")
+        print(f"{name}: {values[-1]:,.0f}, {slope:+.2f} a generation{note}")
         if slope > allowed:
             wrong.append(name)
     print(f"{'1 failed: ' + ', '.join(wrong) if wrong else '1 passed, 0 failed'}")

@@ -139,8 +139,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("takes", "told"), [(0.1, "saved"), (600, "ended after 3 s before everything was saved")])
-def test_a_program_that_saves_too_long_ends_as_interrupted_and_says_so(tmp_path, takes, told):
+@pytest.mark.parametrize(("takes", "shown"), [(0.1, "saved"), (600, "ended after 3 s before everything was saved")])
+def test_a_program_that_saves_too_long_ends_as_interrupted_and_says_so(tmp_path, takes, shown):
     path = tmp_path / "script.py"
     path.write_text(SAVING.format(takes=takes))
     piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -150,7 +150,7 @@ def test_a_program_that_saves_too_long_ends_as_interrupted_and_says_so(tmp_path,
     process.send_signal(signal.SIGTERM)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 130, output
-    assert told in output
+    assert shown in output
     assert ("saved\n" in output.splitlines(keepends=True)) == (takes < 1)
 
 
@@ -295,20 +295,20 @@ DEFINE = "SCOOP finds functions by name, so define it with def at the top of the
 
 
 @pytest.mark.parametrize(
-    ("launcher", "function", "told"),
+    ("launcher", "function", "shown"),
     [
         ("deap_nn.launch", "unnamed", f"evaluate is a lambda: {DEFINE}"),
         ("scoop", "nested", f"evaluate is a function inside main: {DEFINE}"),
         ("deap_nn.launch", "decorated(score)", "evaluate cannot be sent to SCOOP's workers: Can't pickle "),
     ],
 )
-def test_a_function_without_a_name_is_refused_before_the_first_task(run, tmp_path, launcher, function, told):
+def test_a_function_without_a_name_is_refused_before_the_first_task(run, tmp_path, launcher, function, shown):
     path = tmp_path / "script.py"
     path.write_text(UNNAMED.replace("{function}", function))
     answer = run("-m", launcher, "-n", 2, path, timeout=60)
     printed = answer.stdout + answer.stderr  # SCOOP's own launcher prints a traceback to stdout
     found = [line.partition("MapError: ")[2] for line in printed.splitlines() if "MapError: " in line]
-    assert [line[: len(told)] for line in found] == [told], printed
+    assert [line[: len(shown)] for line in found] == [shown], printed
     assert "all scored" not in printed
     assert "ReferenceBroken" not in printed
 

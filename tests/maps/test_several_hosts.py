@@ -84,8 +84,8 @@ def test_the_broker_listens_at_its_address_alone_and_no_command_line_has_a_key(f
                 if c.status == psutil.CONN_LISTEN
             }
             assert listening == {(ADDRESS, int(port)) for port in ports}
-            told = [Endpoint.from_text(one.environ()[ENDPOINT]) for one in run if ENDPOINT in one.environ()]
-            endpoint, other = told  # of the local worker, and of the one that ssh started
+            ends = [Endpoint.from_text(one.environ()[ENDPOINT]) for one in run if ENDPOINT in one.environ()]
+            endpoint, other = ends  # of the local worker, and of the one that ssh started
             assert other == endpoint
             keys = (endpoint.server, endpoint.public, endpoint.secret)
             assert all(len(key) == 40 for key in keys)

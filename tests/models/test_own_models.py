@@ -72,8 +72,8 @@ def test_a_saved_model_is_evolved_gone_on_with_and_replayed(here, tmp_path, digi
         assert (tmp_path / "run" / copy).read_bytes() == own.read_bytes()
     best = keras.models.load_model(tmp_path / "run" / "best.keras")
     x, y = load_dataset("auto", digits_file).part("test")
-    answers = np.argmax(best(x[..., None] / np.float32(255)), axis=1)
-    assert np.mean(answers != y) == pytest.approx(status_of(tmp_path / "run")["test_error"])
+    outputs = np.argmax(best(x[..., None] / np.float32(255)), axis=1)
+    assert np.mean(outputs != y) == pytest.approx(status_of(tmp_path / "run")["test_error"])
     member = tmp_path / "member.npz"
     answer = here("-m", "deap_nn.replay", tmp_path / "run", "--generation", 4, "--output", member)
     assert answer.returncode == 0, answer.stderr

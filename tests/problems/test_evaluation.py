@@ -107,9 +107,9 @@ def test_bfloat16_scores_nearly_the_same_and_validates_exactly_the_same(digits, 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_bfloat16_does_not_round_the_answers(name):
     model = model_of(reference_of(name), precision="bfloat16")
-    answers = np.asarray(model(np.random.default_rng(0).random((4, *model.input_shape[1:]), np.float32)))
-    assert answers.dtype == np.float32
-    assert (answers != tf.cast(tf.cast(answers, tf.bfloat16), tf.float32).numpy()).any()
+    outputs = np.asarray(model(np.random.default_rng(0).random((4, *model.input_shape[1:]), np.float32)))
+    assert outputs.dtype == np.float32
+    assert (outputs != tf.cast(tf.cast(outputs, tf.bfloat16), tf.float32).numpy()).any()
     assert {layer.compute_dtype for layer in model.layers[1:-1] if layer.weights} == {"bfloat16"}
 
 
@@ -294,8 +294,8 @@ def test_outputs_show_logits_if_layers_do_not(digits, tmp_path, probabilities):
     layers, last = keras.layers, "softmax" if probabilities else None
     inputs = keras.Input((28, 28))
     flat = layers.Flatten()(inputs)
-    answers = layers.Average()([layers.Dense(10, last)(flat), layers.Dense(10, last)(flat)])
-    model = keras.Model(inputs, answers)
+    outputs = layers.Average()([layers.Dense(10, last)(flat), layers.Dense(10, last)(flat)])
+    model = keras.Model(inputs, outputs)
     toolbox = make_toolbox(model, digits, seed=1, batch_size=50)
     individual = toolbox.individual()
     evolved = toolbox.to_model(individual)
@@ -303,11 +303,11 @@ def test_outputs_show_logits_if_layers_do_not(digits, tmp_path, probabilities):
     outputs = evolved.predict(digits.x_train[chosen] / 255.0, verbose=0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
     assert toolbox.evaluate(individual)[0] == pytest.approx(float(loss(digits.y_train[chosen], outputs)), rel=1e-4)
-    classes, told = class_probabilities(toolbox.problem, individual)
+    classes, computed = class_probabilities(toolbox.problem, individual)
     assert np.array_equal(classes, digits.y_validation)
     expected = np.asarray(evolved(digits.x_validation / 255.0), np.float64)
     expected = expected if probabilities else np.exp(expected) / np.exp(expected).sum(1, keepdims=True)
-    assert np.asarray(told) == pytest.approx(expected, rel=1e-4)
+    assert np.asarray(computed) == pytest.approx(expected, rel=1e-4)
 
 
 def test_bad_models_raise():

@@ -26,12 +26,12 @@ def test_error_and_cross_entropy_agree_with_numpy(form, last):
     problem = KerasProblem(dense(last=last), x, given, loss=["error", "cross_entropy"], validation_split=0)
     toolbox = make_toolbox(problem, **two_objectives())
     individual = toolbox.individual()
-    answers = problem.to_model(individual).predict(x, verbose=0).astype(np.float64)
+    outputs = problem.to_model(individual).predict(x, verbose=0).astype(np.float64)
     if last is None:
-        answers = np.exp(answers) / np.exp(answers).sum(1, keepdims=True)
+        outputs = np.exp(outputs) / np.exp(outputs).sum(1, keepdims=True)
     error, entropy = toolbox.scores(individual, "train")
-    assert error == pytest.approx(np.mean(answers.argmax(1) != y))
-    assert entropy == pytest.approx(-np.mean(np.log(answers[np.arange(len(y)), y])), rel=1e-4)
+    assert error == pytest.approx(np.mean(outputs.argmax(1) != y))
+    assert entropy == pytest.approx(-np.mean(np.log(outputs[np.arange(len(y)), y])), rel=1e-4)
 
 
 @pytest.mark.parametrize("last", [None, "sigmoid"])
@@ -42,8 +42,8 @@ def test_two_classes_may_have_one_output(last, column):
     problem = KerasProblem(dense(1, last), x, given, loss=["error", "cross_entropy"], validation_split=0)
     toolbox = make_toolbox(problem, **two_objectives())
     individual = toolbox.individual()
-    answers = problem.to_model(individual).predict(x, verbose=0)[:, 0].astype(np.float64)
-    share = answers if last else 1 / (1 + np.exp(-answers))
+    outputs = problem.to_model(individual).predict(x, verbose=0)[:, 0].astype(np.float64)
+    share = outputs if last else 1 / (1 + np.exp(-outputs))
     error, entropy = toolbox.scores(individual, "train")
     assert error == pytest.approx(np.mean((share > 0.5) != y))
     assert entropy == pytest.approx(-np.mean(np.log(np.where(y, share, 1 - share))), rel=1e-4)
@@ -133,7 +133,7 @@ class Strict(Scaled):
 
 
 class Later(keras.losses.Loss):
-    """Is told by how much once it is there."""
+    """Gets its factor after it is made."""
 
     k = 2.0
 
@@ -159,10 +159,10 @@ class Listed(keras.losses.Loss):
         return super().get_config() | {"k": 2.0}
 
 
-class Told(Scaled):
+class Known(Scaled):
     """As Keras wants it, but for the dtype, which its own losses do not tell of either."""
 
-    def __init__(self, k=2.0, name="told", reduction="sum_over_batch_size", dtype=None):
+    def __init__(self, k=2.0, name="known", reduction="sum_over_batch_size", dtype=None):
         super().__init__(k, name=name, reduction=reduction, dtype=dtype)
 
     def get_config(self):
@@ -179,13 +179,13 @@ def wrapped(function, **arguments):
 
 def test_losses_and_metrics_of_ones_own_are_scored_as_they_are():
     x, y = x_of(), x_of(2)
-    given = [CountsPositives(), Told(), Told(5.0), Later(), wrapped(squared, k=3.0)]
+    given = [CountsPositives(), Known(), Known(5.0), Later(), wrapped(squared, k=3.0)]
     problem = KerasProblem(dense(2), x, y, loss=given, validation_split=0)
     toolbox = make_toolbox(problem, **two_objectives((-1.0,) * 5))
     individual = toolbox.individual()
-    answers = problem.to_model(individual).predict(x, verbose=0).astype(np.float64)
-    square = np.mean((answers - y) ** 2)
-    wanted = [(answers > 0).sum(), 2 * square, 5 * square, 2 * square, 3 * square]
+    outputs = problem.to_model(individual).predict(x, verbose=0).astype(np.float64)
+    square = np.mean((outputs - y) ** 2)
+    wanted = [(outputs > 0).sum(), 2 * square, 5 * square, 2 * square, 3 * square]
     assert wanted[0] > 0
     assert toolbox.scores(individual, "train") == pytest.approx(wanted, rel=1e-4)
     assert toolbox.evaluate(individual) == pytest.approx(wanted, rel=1e-4)  # the mini-batch is all there is
@@ -201,8 +201,8 @@ def test_accuracies_of_keras_are_metrics():
         make_toolbox(problem, seed=1)
     toolbox = make_toolbox(problem, **two_objectives((1.0,)))
     individual = toolbox.individual()
-    answers = problem.to_model(individual).predict(x, verbose=0)
-    assert toolbox.scores(individual, "train")[0] == pytest.approx(np.mean(answers.argmax(1) == labels()))
+    outputs = problem.to_model(individual).predict(x, verbose=0)
+    assert toolbox.scores(individual, "train")[0] == pytest.approx(np.mean(outputs.argmax(1) == labels()))
 
 
 def test_an_objective_may_be_of_some_outputs():
@@ -309,8 +309,8 @@ def test_logits_and_probabilities_are_distinguished(ends, wanted):
     assert is_logits(model) is wanted
     assert is_logits(model, output=lambda: pytest.fail("the layers tell")) is wanted
     classes = np.zeros((len(x_of()), *model.output_shape[1:-1]), int)
-    told = KerasProblem(model, x_of(), classes, loss="error", from_logits=not wanted)
-    assert told.from_logits == (not wanted,)
+    message = KerasProblem(model, x_of(), classes, loss="error", from_logits=not wanted)
+    assert message.from_logits == (not wanted,)
 
 
 def test_keras_functions_are_losses_and_not_functions_of_ones_own():
@@ -333,8 +333,8 @@ def test_early_stopping_and_the_bar_know_what_is_maximised(capsys):
 @pytest.mark.parametrize("loss", [keras.metrics.AUC(), partial(keras.metrics.binary_accuracy, threshold=0.4)])
 def test_what_may_be_maximised_needs_a_container_that_says_so(loss):
     problem = KerasProblem(dense(1, "sigmoid"), x_of(), labels(2)[:, None], loss=loss)
-    told = r"container must say whether (auc\w*|partial) is minimised or maximised.*weights=\(1.0,\).* maximise it$"
-    with pytest.raises(ValueError, match=told):
+    message = r"container must say whether (auc\w*|partial) is minimised or maximised.*weights=\(1.0,\).* maximise it$"
+    with pytest.raises(ValueError, match=message):
         make_toolbox(problem, seed=1)
     toolbox = make_toolbox(problem, **two_objectives((1.0,)))
     assert 0 < toolbox.evaluate(toolbox.individual())[0] <= 1
@@ -416,9 +416,9 @@ def test_answers_that_are_not_finite_are_the_worst(loss, worst):
             r"^loss Strict cannot .* get_config\(\) with the arguments of __init__, and define.*",
         ),
         (
-            {"loss": Told(dtype="float64")},
+            {"loss": Known(dtype="float64")},
             TypeError,
-            r"^loss Told cannot be built .* get_config\(\) that returns dtype$",
+            r"^loss Known cannot be built .* get_config\(\) that returns dtype$",
         ),
         ({"loss": Listed(5.0)}, TypeError, r"^loss Listed cannot be built .* get_config\(\) that returns k$"),
         ({"loss": Later().set(3.0)}, TypeError, r"^loss Later cannot be built .* get_config\(\) that returns k$"),
@@ -466,8 +466,8 @@ def test_keras_own_losses_are_scored_with_the_arguments_that_they_were_given(los
     problem = KerasProblem(dense(2), x, y, loss=loss, validation_split=0)
     toolbox = make_toolbox(problem, seed=1, batch_size=40)
     member = toolbox.individual()
-    answers = problem.to_model(member).predict(x, verbose=0)
-    assert toolbox.evaluate(member)[0] == pytest.approx(float(loss(y, answers)), rel=1e-5)
+    outputs = problem.to_model(member).predict(x, verbose=0)
+    assert toolbox.evaluate(member)[0] == pytest.approx(float(loss(y, outputs)), rel=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on evaluating
@@ -548,8 +548,8 @@ def test_a_function_of_other_names_is_called_as_before_and_warned_of_once():
         predicted = toolbox.to_model(individual).predict(x_of(), verbose=0)
         return toolbox.evaluate(individual)[0], lopsided(x_of(2), predicted)
 
-    told = r"^<lambda> is called with \(outputs, targets\): name its parameters \(y_true, y_pred\) or"
-    with pytest.warns(UserWarning, match=told) as found:
+    message = r"^<lambda> is called with \(outputs, targets\): name its parameters \(y_true, y_pred\) or"
+    with pytest.warns(UserWarning, match=message) as found:
         value, wanted = values()
     assert [warning.filename for warning in found] == [__file__]
     assert value == pytest.approx(wanted, rel=1e-4)

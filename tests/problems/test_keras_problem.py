@@ -17,7 +17,7 @@ layers = keras.layers
 
 
 def targets_of(model, inputs):
-    """Targets in the structure and the shapes of the model's answers."""
+    """Targets in the structure and the shapes of the model's outputs."""
     rng = np.random.default_rng(3)
     return keras.tree.map_structure(lambda answer: rng.normal(size=answer.shape).astype(np.float32), model(inputs))
 

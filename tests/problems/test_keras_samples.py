@@ -177,8 +177,8 @@ SORTED = np.repeat(np.arange(5), 10)
     ],
 )
 def test_classes_that_the_last_samples_lack_are_warned_of(y, lost):
-    told = f"^the last 10 of 50 samples are for validation and have none of {lost}: shuffle x and y, or give valid"
-    with pytest.warns(UserWarning, match=told) as found:
+    message = f"^the last 10 of 50 samples are for validation and have none of {lost}: shuffle x and y, or give valid"
+    with pytest.warns(UserWarning, match=message) as found:
         KerasProblem(dense(5), x_of(samples=50), y, loss="cross_entropy")
     assert [warning.filename for warning in found] == [__file__]
 

@@ -61,8 +61,8 @@ def test_errors_and_metrics_are_shares_of_the_weights(units, last, column):
     problem = KerasProblem(dense(units, last), x, y[:, None], loss=["error", metric], **given)
     toolbox = make_toolbox(problem, **two_objectives((-1.0, 1.0)))
     individual = toolbox.individual()
-    answers = problem.to_model(individual)(x).numpy()
-    misread = (answers.argmax(1) if units > 1 else answers[:, 0] > 0.5) != y
+    outputs = problem.to_model(individual)(x).numpy()
+    misread = (outputs.argmax(1) if units > 1 else outputs[:, 0] > 0.5) != y
     share = weights[misread].sum() / weights.sum()
     assert share != pytest.approx(misread.mean(), rel=0.01)
     assert toolbox.evaluate(individual) == pytest.approx((share, 1 - share), rel=1e-5)

@@ -224,11 +224,11 @@ def test_the_report_of_a_run_that_maximises(tmp_path, monkeypatch, capsys):
     assert run["logbook"]["max"][-1] == pytest.approx(max(negated(member)[0] for member in members))
     values = [node["fitness"] for node in run["family"]["tree"][0]["members"]]
     assert values[0] == pytest.approx(run["logbook"]["max"][-1])
-    told = {}
-    monkeypatch.setattr("deap_nn.report.figures.draw_fitness", lambda columns, path, **options: told.update(options))
+    seen = {}
+    monkeypatch.setattr("deap_nn.report.figures.draw_fitness", lambda columns, path, **options: seen.update(options))
     monkeypatch.setattr(sys, "argv", ["report", str(folder)])
     assert __main__.main() == 0
-    assert told["maximised"]
+    assert seen["maximised"]
 
 
 def test_a_script_resumes_its_run(tmp_path, digits):
