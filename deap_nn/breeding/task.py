@@ -160,7 +160,7 @@ def run_group(task: Task) -> Group:
         answers = _answers(task, context)
         reason = _compared(task, context)
         return Group(task.number, answers, platform.node() if reason else "", reason)
-    return Group(task.number, None)
+    return Group(task.number, None)  # the main process sends the task again, with the missing data
 
 
 def _compared(task: Task, context: Context) -> str:

@@ -167,5 +167,6 @@ def noise_slice(noise: Vector | NoiseTable, size: int, rng: np.random.Generator)
 def disjoint_slices(noise: Vector | NoiseTable, size: int, rng: np.random.Generator) -> tuple[Vector, Vector]:
     """Return two slices of `size` consecutive numbers of a table, from random places on, that do not overlap."""
     table = noise_numbers(noise, 2 * size)
+    # The second place is drawn as if the first slice were cut out, and then shifted by its size.
     first, second = sorted(rng.integers(table.size - 2 * size + 1, size=2).tolist())
     return table[first : first + size], table[second + size : second + 2 * size]

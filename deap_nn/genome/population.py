@@ -62,6 +62,7 @@ def mean_of(individuals: Sequence[Any]) -> Any:
     if not individuals:
         raise ValueError("individuals must not be empty")
     made = copy.deepcopy(individuals[0])
+    # Summed in float64, in the order of the members, as `Ancestors` does it by recipes: the bits are the same.
     total = np.zeros(made.flat.size)
     for individual in individuals:
         if individual.shapes != made.shapes:

@@ -170,6 +170,7 @@ class WeightList(_MatrixList):
         return len(self) == len(other) and all(map(np.array_equal, self, other))
 
     def __ne__(self, other: object) -> bool:
+        # A list has its own `__ne__`, which would not use the `__eq__` above.
         equal = self.__eq__(other)
         return equal if equal is NotImplemented else not equal
 
@@ -197,6 +198,7 @@ class WeightList(_MatrixList):
     def __ge__(self, other: list[Matrix]) -> bool:
         return not self._precedes(other, if_equal=False)
 
+    # `index`, `count`, `in` and `remove` of a list need the truth of ``matrix == value``, which is an array.
     def index(self, value: Any, start: SupportsIndex = 0, stop: SupportsIndex | None = None) -> int:
         """Return the first place of a matrix equal to `value`; raise ValueError if there is none."""
         places = range(*slice(start, stop).indices(len(self)))

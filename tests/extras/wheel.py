@@ -91,7 +91,7 @@ from deap_nn import Callback, Evolution, Individual, KerasProblem, RunDirectory,
 from deap_nn import read_run, to_csv
 
 
-class Told(Callback):
+class Noting(Callback):
     def on_generation(self, evolution: Evolution) -> None:
         print(evolution.row["min"])
 
@@ -106,7 +106,7 @@ def run(seed: int) -> Individual:
     with open_map("serial") as map_, RunDirectory(f"typed-{seed}") as directory:
         toolbox.register("map", map_)
         population, logbook = evolve(
-            toolbox.population(n=6), toolbox, 2, stats=statistics, callbacks=[Told(), directory]
+            toolbox.population(n=6), toolbox, 2, stats=statistics, callbacks=[Noting(), directory]
         )
     to_csv(logbook, "typed.csv")
     best: Individual = min(population, key=lambda individual: individual.fitness.values)

@@ -107,7 +107,7 @@ class Ancestors:
             return None
         if recipes[0].is_mean:
             return self._average(recipes[0], outs[0])
-        while True:
+        while True:  # until no process overwrites the slot of a parent meanwhile
             try:
                 return self._breed_from(recipes, made, outs)
             except MissingError:

@@ -57,6 +57,7 @@ def sweep(place: Path) -> None:
 
 def _segment(weights: int) -> tuple[int, int, int]:
     """Return the bytes from one slot to the next, the number of slots, and the bytes before the first."""
+    # Whole pages: each slot is aligned, so that TensorFlow reads it without a copy.
     stride = max(1, -(-weights * 4 // _PAGE)) * _PAGE
     slots = min(max(1, SEGMENT_BYTES // stride), MOST_SLOTS)
     return stride, slots, -(-slots * 8 // _PAGE) * _PAGE

@@ -66,6 +66,7 @@ def unpack_names(frame: bytes) -> set[bytes]:
 def _strings(frame: bytes) -> list[str] | None:
     """Return the strings of a pickle in order, without unpickling it, or None if it is not well formed."""
     try:
+        # `dis` checks the stack and the memo too; `genops` accepts a pickle that lacks its operands.
         pickletools.dis(frame, out=StringIO())
         return [argument for _, argument, _ in pickletools.genops(frame) if isinstance(argument, str)]
     except Exception:  # foreign bytes can raise any exception
@@ -135,6 +136,7 @@ class CheckedSocket:
     def __init__(self, target: Any, broker: Any) -> None:
         self._target = target
         self._broker = broker
+        # A task on its way to a worker has no id, and the broker's queue of unassigned tasks needs one.
         self._ids: dict[bytes, list[bytes]] = {}
         self.came: set[bytes] = set()
 

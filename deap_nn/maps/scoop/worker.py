@@ -38,7 +38,7 @@ def own_address(broker: str, port: int) -> str:
     """Return this host's address in the network of the broker."""
     family, _, _, _, address = socket.getaddrinfo(broker, port, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect(address)
+        probe.connect(address)  # by UDP nothing is sent: the system only chooses the interface
         found: str = probe.getsockname()[0]
     return found
 
@@ -83,6 +83,7 @@ def run(arguments: Sequence[str]) -> int:
         def setScoop(self) -> None:
             super().setScoop()
             workers.end_with_parent(signal.SIGTERM if scoop.IS_ORIGIN else signal.SIGKILL, _launcher())
+            # Taken out of the environment, so that processes of the script do not inherit the keys.
             join(Endpoint.from_text(os.environ.pop(ENDPOINT)))
             repairs.mend()
             scoop.logger.setLevel(logging.ERROR)  # it warns of late tasks, which `repairs` handles

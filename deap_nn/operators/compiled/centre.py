@@ -189,7 +189,7 @@ def _recombination_pass(
                     some[k] = kept * np.float64(own[k])
             scaled[:] = signs * factors[matrix]
             for i in range(0, eights, 8):
-                eight = (
+                eight = (  # written out, as numba has no comprehension of a tuple
                     table[starts[i] + begin : starts[i] + stop],
                     table[starts[i + 1] + begin : starts[i + 1] + stop],
                     table[starts[i + 2] + begin : starts[i + 2] + stop],
@@ -313,6 +313,7 @@ def recombine(
             divisor,
             step,
         )
+        # Each weight has a sum of its own, so the number of threads changes no bit.
         parts = processors() if out.size >= LARGE else 1
         bounds = [out.size * part // parts for part in range(parts + 1)]
         if parts == 1:

@@ -27,6 +27,8 @@ _MUTATE = np.uint64(Purpose.MUTATE)
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile for this processor, without fast-math or fused multiply-add: all processors give the same bits."""
+    # By NumPy's error model a division by zero raises nothing: no branch for it hinders the vectorisation of a loop.
+    # Without the global lock, threads breed ancestors and parts of a centre at the same time.
     try:
         return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # numba finds no folder for its cache
@@ -36,6 +38,7 @@ def compiled(function: Callable[..., Any]) -> Any:
 def _multiply(context: Any, a: Any, b: Any) -> Any:
     """Return the upper 64 bits of the product of two 64-bit numbers."""
 
+    # numba has no integers of 128 bits.
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         wide = ir.IntType(128)
         product = builder.mul(*(builder.zext(argument, wide) for argument in arguments))

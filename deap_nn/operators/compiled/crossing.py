@@ -31,7 +31,7 @@ def _blend(
     size = child.size
     # Stores past the caches write whole lines of 64 bytes: weights before and after these are stored one by one.
     lines = min(size, -(child.ctypes.data // 4) % 16) if past_caches else size
-    for k in range(lines):
+    for k in range(lines):  # both parents are read, as in `_pick_each`
         a = mine[k]
         b = other[k]
         child[k] = (b if exchanged[k] else a) + factor * noise[k]
@@ -111,6 +111,7 @@ def _scanning_pass(
     size = out.size
     places = np.uint64(table.size - size + 1)
     noise = table[place_in_table(seed, generation, np.uint64(place), places) :]
+    # Without a sibling the whole table takes the place of its noise, unread: numba needs one type of both branches.
     noise1 = table[place_in_table(seed, generation, np.uint64(place + 1), places) :] if out1.size else table
     noise2 = table[place_in_table(seed, generation, np.uint64(place + 2), places) :] if out2.size else table
     noise3 = table[place_in_table(seed, generation, np.uint64(place + 3), places) :] if out3.size else table

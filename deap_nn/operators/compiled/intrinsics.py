@@ -27,6 +27,7 @@ class _Lanes:
 
     def floats(self, i: int) -> Any:
         """Return 16 weights of an array."""
+        # Only the output is aligned for certain: a slice of noise begins at any number of the table.
         return self._builder.load(self._at(i, _FLOATS), align=4)
 
     def octets(self, i: int) -> Any:
@@ -36,6 +37,7 @@ class _Lanes:
     def write(self, child: Any) -> Any:
         """Add the factor times the noise, and store past the caches, since a large child does not fit into them."""
         builder, count = self._builder, len(self._arguments)
+        # `fmul` and `fadd` without flags: LLVM must not fuse them, so the bits are those of NumPy's two operations.
         noise, factor = self.floats(count - 3), self._arguments[count - 2]
         none, lanes = ir.Constant(_FLOATS, ir.Undefined), ir.VectorType(ir.IntType(32), 16)
         one = builder.insert_element(none, factor, ir.Constant(ir.IntType(32), 0))
@@ -109,6 +111,7 @@ def _quarter(context: Any, turns: Any, k: Any, word: Any) -> Any:
     """Write the upper two bits of each of 8 bytes, the lowest byte first, as bytes of 0 to 3 from place k on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        # `rotations` multiplies a byte by 4 and drops the lower 8 bits: its upper two bits are left.
         octets = ir.VectorType(ir.IntType(8), 8)
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.PointerType(octets))
