@@ -264,7 +264,7 @@ def test_a_record_of_the_first_version_is_compared_without_noise(tmp_path):
 def test_a_setting_at_its_neutral_value_is_left_out(digits):
     toolbox = small(digits)
     record = settings_record(toolbox, toolbox.population(n=8), seed=3, cxpb=1.0, mutpb=1.0)
-    assert not {"cxpb", "elites", "precision", "mutate.indpb", "select.boosted"} & record.keys()
+    assert not {"cxpb", "elites", "precision", "mutate.indpb", "select.boosted", "select.opposites"} & record.keys()
     assert record["version"] == 2
 
 

@@ -28,7 +28,7 @@ class Known:
     slots : dict
         The slots in this host's cache, by the id of the genome.
     parents : set
-        The ids of the genomes that the present generation is bred from.
+        The ids of the genomes that the present generation is bred from, and of the centroid of their opposites.
     keyframe : Path, optional
         A file of weights that need not be recomputed.
     keyframe_history : str
