@@ -42,6 +42,7 @@ NEUTRAL: dict[str, Any] = {
     "mutate.matrices": "all",
     "mutate.scale": None,
     "batch_generations": 1,
+    "centred": False,
     "precision": "float32",
     "device": "cpu",
     "select.boosted": 1,
@@ -174,7 +175,9 @@ def _of_evaluation(toolbox: base.Toolbox, seed: int) -> dict[str, Any]:
         return found
     if known.seed != seed:
         found["seed_of_batches"] = int(known.seed)
-    found |= {name: getattr(known, name) for name in ("batch_size", "batch_generations", "precision", "device")}
+    found |= {
+        name: getattr(known, name) for name in ("batch_size", "batch_generations", "centred", "precision", "device")
+    }
     if known.images:
         found["fitness"] = known.fitness
     else:

@@ -32,7 +32,13 @@ def test_what_a_setting_needs_is_decided_before_it():
 
 def test_older_runs_get_what_there_was_no_choice_of():
     pairs = as_now({"preset": "ga", "crossover": "mask"})
-    assert (pairs["mates"], pairs["elites"], pairs["mutation_indpb"], pairs["opposites"]) == (2, 0, 1.0, 0.0)
+    assert (pairs["mates"], pairs["elites"], pairs["mutation_indpb"], pairs["opposites"], pairs["centred"]) == (
+        2,
+        0,
+        1.0,
+        0.0,
+        False,
+    )
     assert "sampling" not in pairs
     centre = as_now({"preset": "default", "crossover": "mean", "step": 2.0, "elites": 3})
     assert (centre["preset"], centre["sampling"], centre["elites"]) == ("es", "mirrored", 3)

@@ -131,6 +131,7 @@ def penalised(evaluate, individual):
 ARGUMENTS = [
     ({"batch_size": 17}, "batch_size"),
     ({"batch_generations": 2}, "batch_generations"),
+    ({"centred": True}, "centred"),
     ({"sigma": Constant(0.1)}, "mutate.sigma"),
     ({"sigma": ErrorScaled(0.11)}, "mutate.sigma"),
     ({"fitness": "error"}, "fitness"),

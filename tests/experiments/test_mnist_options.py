@@ -53,6 +53,7 @@ NUMBERS = {
     "--indpb": [0.2],
     "--batch-size": [16],
     "--batch-generations": [3],
+    "--centred": [True],
     "--seed": [2],
     "--fitness": ["error"],
     "--preset": ["article"],

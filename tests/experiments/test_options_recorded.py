@@ -31,6 +31,7 @@ DECIDES = {
     "sampling": ("weigh", ES, (*ES, "--sampling=mirrored")),
     "batch_size": ("batch_size", (), ("--batch-size=17",)),
     "batch_generations": ("batch_generations", (), ("--batch-generations=2",)),
+    "centred": ("centred", (), ("--centred=yes",)),
     "seed": ("seed", (), ("--seed=2",)),
     "model": ("model", (), ("--model=lenet5",)),
     "keras": ("model", (), ("--keras", "own.keras")),
