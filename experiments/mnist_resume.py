@@ -78,12 +78,12 @@ def check_resumable(
         warn_of_other_package(config["versions"].get(PACKAGE), stacklevel=2)
 
 
-def tested_before(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Return the former test errors of a run to resume, for its new ``status.json``."""
+def tested_before(path: str | os.PathLike[str], generations: int) -> dict[str, str]:
+    """Return the test errors of a run to resume at former ends, for its new ``status.json``; not that of this end."""
     status, former = read_status(path), []
     if isinstance(known := status.get("tested_before"), str):
         former.append(known)
-    if isinstance(error := status.get("test_error"), float):
+    if isinstance(error := status.get("test_error"), float) and status.get("generations") != generations:
         former.append(f"{error:.4g} at generation {status.get('generations')}")
     return {"tested_before": ", ".join(former)} if former else {}
 

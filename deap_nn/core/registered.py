@@ -94,7 +94,7 @@ class Registered:
         """Return the functions and settings that a toolbox has now."""
         every = {field.name: getattr(toolbox, field.name, _MISSING) for field in fields(cls)}
         found: dict[str, Any] = {name: value for name, value in every.items() if value is not _MISSING}
-        if "weigh" in vars(toolbox):  # the former name in a plain DEAP toolbox
+        if "weigh" in getattr(toolbox, "__dict__", ()):  # the former name in a plain DEAP toolbox
             warn_of_weigh(2)
             found["recombination_weights"] = vars(toolbox)["weigh"]
         found["has"] = frozenset(found)

@@ -110,7 +110,7 @@ class Evaluating(Clocked):
         self.first = max(self.first + founders, len(individuals))
         rounds = _rounds(individuals[0]) if len(individuals) == 1 else 0
         self.scored += MOST_ROUNDS * (rounds >= MOST_ROUNDS) if rounds else len(individuals)
-        self.done |= self.clock.generation > 0
+        self.done |= self.clock.generation > 0 or getattr(self.func, "generation", 0) > 0
         if self.done or self.first < 2 or self.scored <= MOST_ROUNDS * self.first:
             return
         problem, self.done = Traits(self).problem, True
