@@ -1,6 +1,5 @@
 """Selection of parents, in DEAP's form."""
 
-import heapq
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
@@ -115,14 +114,10 @@ def selRankBoosted(
     check_count(k, "k", 0)
     check_ranking(pressure, boost, boosted, parents, fewest)
     fitness = _fitness_of(individuals, fit_attr)
-    candidates = list({id(individual): individual for individual in individuals}.values())
-    most = number_of_parents(parents, len(candidates), fewest)
-    if most is None:
-        candidates.sort(key=fitness, reverse=True)
-    else:
-        candidates = heapq.nlargest(most, candidates, key=fitness)
-    places = _draw_pairs(rank_weights(len(candidates), pressure, boost, boosted), (k + 1) // 2, rng)
-    return [candidates[place] for place in places.ravel()[:k]]
+    candidates = {id(individual): individual for individual in individuals}.values()
+    ranked = sorted(candidates, key=fitness, reverse=True)[: number_of_parents(parents, len(candidates), fewest)]
+    places = _draw_pairs(rank_weights(len(ranked), pressure, boost, boosted), (k + 1) // 2, rng)
+    return [ranked[place] for place in places.ravel()[:k]]
 
 
 @operator("Arnold 2006; Hansen and Ostermeier 2001; Baker 1987")
@@ -173,7 +168,7 @@ def selLogRank(
     fitness = _fitness_of(individuals, fit_attr)
     parents = number_of_parents(parents, len(individuals))
     most = max(1, len(individuals) // 2)
-    return _universal(heapq.nlargest(min(most, parents or most), individuals, key=fitness), k, rng)
+    return _universal(sorted(individuals, key=fitness, reverse=True)[: min(most, parents or most)], k, rng)
 
 
 def operator_of(select: Any) -> Any:
