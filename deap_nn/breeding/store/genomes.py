@@ -178,7 +178,7 @@ class Genomes(Ancestors):
 
     def _breed_group(self, recipes: Sequence[Recipe], genomes: NDArray[np.float32]) -> None:
         runs = list(self._runs(recipes))
-        if any(recipe.is_mean for recipe in recipes):
+        if any(run[0].is_mean for _, run in runs):
             self._together = {}
             for start, run in runs:
                 self.breed(run, genomes[start : start + len(run)])
