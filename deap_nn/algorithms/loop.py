@@ -119,8 +119,8 @@ def _record(
     }
     if assess is not None:
         row.update(assess(best, evolution.generation, map=evolution.map))
-    if clock.sigma is not None:
-        row["sigma"] = clock.sigma
+    if (sigma := clock.sigma) is not None:
+        row["sigma"] = sigma
     if best_pairs is not None:
         row["best_pairs"] = best_pairs
     for name, value in (stats.compile(population) if stats is not None else {}).items():

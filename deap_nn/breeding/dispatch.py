@@ -185,7 +185,7 @@ class Dispatch:
                 yield from waiting.pop(due)
                 due += 1
         content: bytes | None = None
-        keyframe, whole = self._known.keyframe, not self._known.has_large_recipes()
+        keyframe, whole = self._known.keyframe, bool(lacking) and not self._known.has_large_recipes()
         while lacking:
             again = [
                 self._task(digest, context, group, whole=whole, large=True)._replace(number=number)

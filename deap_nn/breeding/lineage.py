@@ -236,9 +236,10 @@ class Lineage:
         found: dict[int, Recipe | None] = {}
 
         def recipe_of(member: Any) -> Recipe | None:
-            if id(member) not in found:
-                found[id(member)] = self.recipe_of(member)
-            return found[id(member)]
+            key = id(member)
+            if key not in found:
+                found[key] = self.recipe_of(member)
+            return found[key]
 
         # `yield from`, not `return`: the generator keeps the lineage, with its cache, until the last result.
         yield from self._dispatch.map(function, list(items), recipe_of)

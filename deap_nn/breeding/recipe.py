@@ -81,8 +81,9 @@ class Recipe(NamedTuple):
     def is_followed_by(self, other: object) -> bool:
         """Return whether `other` is the recipe of the next child of the same parents."""
         # Siblings have the same parents, rotated by one.
-        sibling = Recipe(self.generation, self.place + 1, (*self.parents[1:], *self.parents[:1]), self.sigma)
-        return bool(self.parents) and self.place < CENTRE_PLACE and other == sibling
+        parents = self.parents[1:] + self.parents[:1]
+        sibling = self.generation, self.place + 1, parents, self.sigma, b"", False
+        return bool(parents) and self.place < CENTRE_PLACE and other == sibling
 
     @property
     def averaged(self) -> list[int] | None:

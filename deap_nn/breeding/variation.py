@@ -87,17 +87,16 @@ class Variation:
 
     def factors(self, sigma: float | None) -> NDArray[np.float32]:
         """Return the step sizes by which a compiled pass multiplies the noise, shape (matrices,), float32."""
-        sigma = check_sigma(sigma or 0.0, "sigma")
         found = self._factors_by_sigma.get(sigma)
         if found is None:
             self._factors_by_sigma.clear()  # only the last sigma: a generation shares one unless it is self-adaptive
-            scale = self.mutate.keywords.get("scale")
-            found = np.array(matrix_factors(sigma, scale, len(self.shapes)), np.float32)
+            amount, scale = check_sigma(sigma or 0.0, "sigma"), self.mutate.keywords.get("scale")
+            found = np.array(matrix_factors(amount, scale, len(self.shapes)), np.float32)
             self._factors_by_sigma[sigma] = found
         return found
 
     @functools.cached_property
-    def _factors_by_sigma(self) -> dict[float, NDArray[np.float32]]:
+    def _factors_by_sigma(self) -> dict[float | None, NDArray[np.float32]]:
         return {}
 
     def clip(self, genomes: Iterable[Vector]) -> None:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -92,7 +92,7 @@ class Registered:
     @classmethod
     def read(cls, toolbox: base.Toolbox) -> Registered:
         """Return the functions and settings that a toolbox has now."""
-        every = {field.name: getattr(toolbox, field.name, _MISSING) for field in fields(cls)}
+        every = {name: getattr(toolbox, name, _MISSING) for name in cls.__dataclass_fields__}
         found: dict[str, Any] = {name: value for name, value in every.items() if value is not _MISSING}
         if "weigh" in getattr(toolbox, "__dict__", ()):  # the former name in a plain DEAP toolbox
             warn_of_weigh(2)

@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -144,7 +144,23 @@ def shared_tensor(array: NDArray[Any]) -> Any:
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
+def traced(function: Callable[..., Any], *specs: Any) -> Callable[..., Any]:
+    """Trace a function for tensors of some shapes and types, and return the traced function.
+
+    Parameters
+    ----------
+    function : callable
+        The function of tensors, in any structures.
+    *specs : nest of tf.TensorSpec
+        The shape and type of each tensor. The traced function takes tensors of these in the same structures, unchecked.
+    """
+    concrete = tf.function(function, autograph=False).get_concrete_function(*specs)
+    # `tf.function` looks for the trace that fits, and a call of `concrete` compares the types of all arguments: each
+    # takes longer than a small network.
+    return lambda *given: concrete.inference_fn.call_preflattened([*tf.nest.flatten(given), *concrete.captured_inputs])
+
+
 _warned_of: set[int] = set()
 """The numbers of threads of which this process has warned."""
 
-__all__ = ["check_not_forked", "configure_tensorflow", "keras", "shared_tensor", "tf"]
+__all__ = ["check_not_forked", "configure_tensorflow", "keras", "shared_tensor", "tf", "traced"]

@@ -42,8 +42,8 @@ class Elitism:
 
     def averaged(self, place: int, values: tuple[float, ...]) -> tuple[float, ...]:
         """Return the fitness of the member at a place, given its values on the present mini-batch."""
-        before, lived = self._before.get(place, (values, 0))
-        lived = min(lived, self.batches - 1)
-        if not lived:
+        if self.batches == 1 or place not in self._before:
             return values
+        before, lived = self._before[place]
+        lived = min(lived, self.batches - 1)
         return tuple((old * lived + new) / (lived + 1) for old, new in zip(before, values, strict=True))

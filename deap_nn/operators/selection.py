@@ -1,6 +1,5 @@
 """Selection of parents, in DEAP's form."""
 
-import heapq
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -128,17 +127,12 @@ def selRankBoosted(
     check_count(k, "k", 0)
     check_ranking(pressure, boost, boosted, parents, fewest, opposites)
     fitness = _fitness_of(individuals, fit_attr)
-    candidates = list({id(individual): individual for individual in individuals}.values())
+    candidates = {id(individual): individual for individual in individuals}.values()
     most = number_of_parents(parents, len(candidates), fewest)
-    if opposites:
-        candidates.sort(key=fitness, reverse=True)
-        candidates = _with_opposites(candidates, min(most or len(candidates), len(candidates)), opposites, individuals)
-    elif most is None:
-        candidates.sort(key=fitness, reverse=True)
-    else:
-        candidates = heapq.nlargest(most, candidates, key=fitness)
-    places = _draw_pairs(rank_weights(len(candidates), pressure, boost, boosted), (k + 1) // 2, rng)
-    return [candidates[place] for place in places.ravel()[:k]]
+    ranked = sorted(candidates, key=fitness, reverse=True)
+    chosen = _with_opposites(ranked, len(ranked[:most]), opposites, individuals) if opposites else ranked[:most]
+    places = _draw_pairs(rank_weights(len(chosen), pressure, boost, boosted), (k + 1) // 2, rng)
+    return [chosen[place] for place in places.ravel()[:k]]
 
 
 _mirroring: ContextVar[Callable[[Sequence[Any]], list[Any] | None] | None] = ContextVar("mirroring", default=None)
@@ -222,7 +216,7 @@ def selLogRank(
     fitness = _fitness_of(individuals, fit_attr)
     parents = number_of_parents(parents, len(individuals))
     most = max(1, len(individuals) // 2)
-    return _universal(heapq.nlargest(min(most, parents or most), individuals, key=fitness), k, rng)
+    return _universal(sorted(individuals, key=fitness, reverse=True)[: min(most, parents or most)], k, rng)
 
 
 def operator_of(select: Any) -> Any:

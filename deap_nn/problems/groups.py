@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.vectors import most_together
-from deap_nn.models.tensorflow import keras, shared_tensor, tf
+from deap_nn.models.tensorflow import keras, shared_tensor, tf, traced
 
 VECTORISED = {
     *("InputLayer", "Dense", "Flatten", "Reshape", "Activation", "Dropout", "ReLU", "LeakyReLU", "Softmax", "Identity"),
@@ -95,7 +95,7 @@ class GroupKernel:
 
         specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), list(self._given))
         genomes = tf.TensorSpec((None, self._layout.size))
-        return tf.function(trace, autograph=False).get_concrete_function(genomes, *specs)
+        return traced(trace, genomes, *specs)
 
     def _random(self, count: int) -> NDArray[np.float32]:
         """Return random genomes, shape (count, weights)."""

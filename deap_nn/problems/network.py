@@ -18,7 +18,7 @@ from deap_nn.data.samples import packed
 from deap_nn.models.layers import centred_layers, centring, take_rounded
 from deap_nn.models.outputs import as_float32, outputs_of, with_logits
 from deap_nn.models.reference import ModelReference, layout_of, model_of
-from deap_nn.models.tensorflow import keras, tf
+from deap_nn.models.tensorflow import keras, tf, traced
 from deap_nn.problems.groups import GroupKernel, is_vectorised
 from deap_nn.problems.objective_evaluator import ObjectiveEvaluator
 from deap_nn.problems.objectives import Objective
@@ -85,7 +85,6 @@ class Network:
         trace = partial(self._trace, quick)
         if problem.centred:
             trace = partial(_centred, centred_layers(quick), trace)
-        # Concrete functions are called: `tf.function` would look for the trace that fits, a tenth of a group's time.
         if in_groups:
             self.kernel: Any = GroupKernel(trace, self.layout, typical(given), at_once=is_vectorised(quick))
             return
@@ -95,7 +94,7 @@ class Network:
         types = [tf.uint16 if rounded else tf.float32 for rounded in self.rounded or [False] * len(self.layout)]
         weights = [tf.TensorSpec(shape, kind) for shape, kind in zip(self.layout.shapes, types, strict=True)]
         specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), list(given))
-        self.kernel = tf.function(trace, autograph=False).get_concrete_function(weights, *specs)
+        self.kernel = traced(trace, weights, *specs)
 
     def _evaluator_of(
         self, objectives: Sequence[Objective], weights: Sequence[float], weighted: int
@@ -132,8 +131,8 @@ class Network:
         if self._outputs_of is None:
             specs = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in inputs]
             shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
-            outputs = tf.function(lambda *given: with_logits(self._outputs(self.model, *given)), autograph=False)
-            self._outputs_of = _called(outputs.get_concrete_function, shapes, specs)
+            outputs = partial(self._outputs, self.model)
+            self._outputs_of = _called(traced, lambda *given: with_logits(outputs(*given)), shapes, specs)
         return list(self._outputs_of(weights, inputs))
 
     def objectives_of(self, outputs: Sequence[Any], targets: Sequence[Any], *, measure: bool) -> tuple[Any, Any]:
@@ -143,8 +142,7 @@ class Network:
         if self._measured is None:  # every generation computes the measure, so it is traced, for any number of samples
             given = [list(outputs), list(targets)]
             specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), given)
-            traced = tf.function(lambda *given: self._traced(self.measure, *given), autograph=False)
-            self._measured = _called(traced.get_concrete_function, *specs)
+            self._measured = _called(traced, partial(self._traced, self.measure), *specs)
         values, finite = self._measured(list(outputs), list(targets))
         return values, finite
 

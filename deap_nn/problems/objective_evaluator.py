@@ -69,7 +69,7 @@ class ObjectiveEvaluator:
             else:
                 seen = *self._seen(objective, outputs, targets), self._weight(objective, targets)
                 value = _called(objective, *seen, len(targets[0])) if finite else 0.0
-            values.append(objective.checked(float(value), bool(finite), weight))
+            values.append(objective.checked(value, finite, weight))
         return tuple(values)
 
     def tried(self, outputs: Sequence[Any], targets: Sequence[Any]) -> list[str]:

@@ -92,7 +92,7 @@ class Objective:
     def checked(self, value: float, finite: bool, weight: float) -> float:
         """Return a value, or the worst value if it or an output is not finite: 1 for an error rate, else `WORST`."""
         if finite and math.isfinite(value):
-            return max(-WORST, min(value, WORST))
+            return value if -WORST <= value <= WORST else math.copysign(WORST, value)
         return 1.0 if self.kind == "error" else -math.copysign(WORST, weight)
 
     @property

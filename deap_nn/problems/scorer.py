@@ -39,12 +39,14 @@ def batch_indices(seed: int, number: int, batch_size: int, samples: int) -> NDAr
     >>> sorted(epoch.tolist())
     [0, 1, 2, 3, 4, 5]
     """
-    places = np.arange(number * batch_size, (number + 1) * batch_size)
-    epochs, within = np.divmod(places, samples)
-    return np.array([_epoch_order(seed, int(epoch), samples)[i] for epoch, i in zip(epochs, within, strict=True)])
+    start, stop = number * batch_size, (number + 1) * batch_size
+    epochs = [(epoch, epoch * samples) for epoch in range(start // samples, -(-stop // samples))]
+    return np.concatenate(
+        [_epoch_order(seed, epoch, samples)[max(0, start - first) : stop - first] for epoch, first in epochs]
+    )
 
 
-@lru_cache(maxsize=4)  # `batch_indices` calls it for each sample
+@lru_cache(maxsize=4)  # an epoch has many mini-batches
 def _epoch_order(seed: int, epoch: int, samples: int) -> NDArray[np.intp]:
     return stream(seed, Purpose.EPOCH, epoch).permutation(samples)
 

@@ -209,7 +209,7 @@ def test_threads_breed_no_opposite_before_the_centroid(tmp_path):
     alone = Genomes(lineage.breeder, "alone", tmp_path)
     alone.recipes = dict(lineage.known.recipes)
     keys = sorted(lineage.known.parents)
-    made = alone._ancestors(Recipe(0, 0, tuple(keys)), lambda breed, recipes: [breed(one) for one in [*recipes][::-1]])
+    made = alone._ancestors(keys, lambda breed, recipes: [breed(one) for one in [*recipes][::-1]])
     alone.cache.remove()
     assert any(lineage.known.recipes[key].is_opposite for key in keys)
     for key in keys:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from deap import base
 
-from deap_nn.core.registered import Registered, with_generation
+from deap_nn.core.registered import Registered, with_generation, words_of
 from deap_nn.operators.adaptation.protocol import Adaptation, hold, is_adaptation
 from deap_nn.operators.adaptation.schedules import Annealed
 from deap_nn.operators.adaptation.selections import Adapting, Count, adaptations_of, note_update
@@ -42,9 +42,13 @@ class Clock(Count):
         self._first = Registered.read(toolbox).evaluate
 
     @property
+    def _registered_sigma(self) -> Any:
+        return words_of(getattr(self.toolbox, "mutate", None)).get("sigma")
+
+    @property
     def adaptation(self) -> Adaptation | None:
         """The adaptation that gives the registered mutation its sigma; None if the sigma is a number."""
-        sigma = Registered.read(self.toolbox).sigma
+        sigma = self._registered_sigma
         if not is_adaptation(sigma):
             return None
         if isinstance(sigma, Annealed) and self.generations is not None:
@@ -58,7 +62,7 @@ class Clock(Count):
         adaptation = self.adaptation
         if adaptation is not None:
             return float(adaptation.sigma)
-        sigma = Registered.read(self.toolbox).sigma
+        sigma = self._registered_sigma
         return float(sigma) if isinstance(sigma, Real) else sigma
 
     def _others(self) -> list[Adaptation]:

@@ -93,8 +93,7 @@ class Reproduction:
 
     def groups_with(self, best: Any, chosen: Sequence[Any]) -> int:
         """Return the number of groups in which a member is a parent."""
-        groups = (chosen[start : start + self.mates] for start in range(0, len(chosen), self.mates))
-        return sum(any(parent is best for parent in group) for group in groups)
+        return len({place // self.mates for place, parent in enumerate(chosen) if parent is best})
 
     # Children by their recipes.
 

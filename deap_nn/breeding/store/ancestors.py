@@ -112,7 +112,7 @@ class Ancestors:
                 return self._breed_from(recipes, made, outs)
             except MissingError:
                 with contextlib.suppress(MissingError):
-                    made = self._ancestors(recipes[0])
+                    made = self._ancestors(recipes[0].parents)
 
     def _average(self, recipe: Recipe, out: Vector) -> None:
         """Write the mean of some members, bred one by one: together they may not fit into memory."""
@@ -131,7 +131,7 @@ class Ancestors:
                 except MissingError:  # their common ancestors are bred once
                     with contextlib.suppress(MissingError):
                         parents = {parent for one in {*lacking, key} for parent in self.recipes[one].parents}
-                        made = self._ancestors(Recipe(0, 0, tuple(sorted(parents))))
+                        made = self._ancestors(sorted(parents))
             total += out
         np.divide(total, len(recipe.parents), out=out, casting="same_kind")
 
@@ -140,7 +140,7 @@ class Ancestors:
 
         Threads help only with a compiled pass, which releases Python's global lock.
         """
-        wanted = Recipe(0, 0, tuple(keys))
+        wanted = list(keys)
         with contextlib.ExitStack() as stack:
             map_: Callable[..., Iterable[Any]] = map
             if threads > 1 and self.breeder.fused:
@@ -178,10 +178,10 @@ class Ancestors:
             found = self._keyframe.find(key)
         return found
 
-    def _missing(self, recipe: Recipe) -> list[int]:
-        """Return the ancestors that have to be bred, the oldest first."""
+    def _missing(self, keys: Sequence[int]) -> list[int]:
+        """Return those of some genomes and their ancestors that have to be bred, the oldest first."""
         missing: set[int] = set()
-        waiting = list(recipe.parents)
+        waiting = list(keys)
         while waiting:
             key = waiting.pop()
             if key in missing or self._find(key) is not None:
@@ -189,19 +189,20 @@ class Ancestors:
             if key not in self.recipes:
                 raise LackingError(key)
             missing.add(key)
-            waiting.extend(self.recipes[key].parents)
+            if key not in self._together:  # it is copied
+                waiting.extend(self.recipes[key].parents)
         return sorted(missing)  # an id grows with the generation
 
-    def _ancestors(self, recipe: Recipe, map_: Callable[..., Iterable[Any]] = map) -> dict[int, Vector]:
-        """Breed the missing ancestors of a recipe, and return the genomes for which the cache has no room.
+    def _ancestors(self, keys: Sequence[int], map_: Callable[..., Iterable[Any]] = map) -> dict[int, Vector]:
+        """Breed the missing ones of some genomes and their ancestors; return those for which the cache has no room.
 
-        Parents that this process had kept before are returned too: it may drop them now.
+        Genomes that this process had kept before are returned too: it may drop them now.
         """
         made: dict[int, Vector] = {}
-        missing = [self.recipes[key] for key in self._missing(recipe)]
+        missing = [self.recipes[key] for key in self._missing(keys)]
         # The number of children still to breed: an ancestor is released after its last child.
         needed = Counter(parent for ancestor in missing for parent in ancestor.parents)
-        needed.update(recipe.parents)
+        needed.update(keys)
         # The upper bit of a place is that of opposites: they need members and the centroid of their own generation.
         for _, generation in itertools.groupby(missing, key=lambda recipe: recipe.id >> 31):
             first, *others = generation
@@ -214,7 +215,7 @@ class Ancestors:
                     needed[parent] -= 1
                     if not needed[parent]:
                         made.pop(parent, None)
-        had = {key: self._kept[key] for key in recipe.parents if key in self._kept}
+        had = {key: self._kept[key] for key in keys if key in self._kept}
         self._kept.update(made)
         while len(self._kept) > self.KEPT:
             self._kept.popitem(last=False)
@@ -228,18 +229,20 @@ class Ancestors:
         return recipe
 
     def _breed_into_cache(self, recipe: Recipe, made: Mapping[int, Vector]) -> bool:
-        slot = self.slots.get(recipe.id)
+        key = recipe.id
+        slot = self.slots.get(key)
         if slot is None:
             return False
-        with self.cache.writing(slot, recipe.id) as room:
+        with self.cache.writing(slot, key) as room:
             if room is not None:
                 self._breed_from((recipe,), made, (room,))
-        return self.cache.holds(slot, recipe.id)
+        return self.cache.holds(slot, key)
 
     def _breed_from(self, recipes: Sequence[Recipe], made: Mapping[int, Vector], outs: Vectors) -> None:
         recipe = recipes[0]
-        if len(recipes) == 1 and recipe.id in self._together:  # a child of the last group, which becomes a parent
-            np.copyto(outs[0], self._together[recipe.id])
+        copied = self._together.get(recipe.id) if len(recipes) == 1 else None
+        if copied is not None:  # a child of the last group, which becomes a parent
+            np.copyto(outs[0], copied)
             return
         parents = []
         for key in recipe.parents:

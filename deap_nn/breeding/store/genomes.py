@@ -178,20 +178,19 @@ class Genomes(Ancestors):
 
     def _breed_group(self, recipes: Sequence[Recipe], genomes: NDArray[np.float32]) -> None:
         runs = list(self._runs(recipes))
-        if any(recipe.is_mean for recipe in recipes):
+        if any(run[0].is_mean for _, run in runs):
             self._together = {}
             for start, run in runs:
                 self.breed(run, genomes[start : start + len(run)])
             return
-        found = {key: self._find(key) for _, run in runs for key in run[0].parents}
+        found = {key: self._find(key) for key in {key for _, run in runs for key in run[0].parents}}
         # No other process overwrites the genomes that this process has kept.
         own = {key for key, parent in found.items() if parent is not None and parent is self._kept.get(key)}
+        missing = [key for key, parent in found.items() if parent is None]
         with contextlib.suppress(MissingError):
-            for _, run in runs:
-                if any(found[key] is None for key in run[0].parents):
-                    made = self._ancestors(run[0])
-                    own.update(made)
-                    found.update((key, made[key] if key in made else self._find(key)) for key in run[0].parents)
+            made = self._ancestors(missing)
+            own.update(made)
+            found.update((key, made[key] if key in made else self._find(key)) for key in missing)
         self._together = {}  # `genomes` may be its memory
         whole = all(parent is not None for parent in found.values())
         if whole:

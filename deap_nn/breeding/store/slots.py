@@ -172,7 +172,7 @@ class GenomeCache:
     def writing(self, slot: int, key: int) -> Iterator[Vector | None]:
         """Yield the slot's memory to write the genome `key` into; None without space, or if a process writes there."""
         number, place = divmod(slot, self.per_segment)
-        if not self._open(number, create=True):
+        if number not in self._segments and not self._open(number, create=True):
             yield None
             return
         file, keys, *_ = self._segments[number]
