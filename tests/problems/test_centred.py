@@ -100,6 +100,7 @@ def test_a_group_of_any_size_has_the_bits_of_single_networks(batch_size):
     toolbox = make_toolbox(problem_of(dense(), table(), centred=True), seed=1, batch_size=batch_size)
     members = toolbox.population(n=25)
     assert toolbox.evaluate_many(members) == [toolbox.evaluate(member) for member in members]
+    assert max(scorer(toolbox.problem)._network.kernel._sizes) > 1  # no loop: a group is computed at once
 
 
 def test_two_workers_recipes_and_plain_breeding_give_the_same_bytes(tmp_path):
