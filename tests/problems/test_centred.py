@@ -97,7 +97,8 @@ def test_it_starts_from_the_network_of_given_weights():
 
 @pytest.mark.parametrize("batch_size", [33, 64])
 def test_a_group_of_any_size_has_the_bits_of_single_networks(batch_size):
-    toolbox = make_toolbox(problem_of(dense(), table(), centred=True), seed=1, batch_size=batch_size)
+    wide = keras.Sequential([keras.Input((6,)), layers.Dense(64, "relu"), layers.Dense(10, "softmax")])
+    toolbox = make_toolbox(problem_of(wide, table(), centred=True), seed=1, batch_size=batch_size)
     members = toolbox.population(n=25)
     assert toolbox.evaluate_many(members) == [toolbox.evaluate(member) for member in members]
     assert max(scorer(toolbox.problem)._network.kernel._sizes) > 1  # no loop: a group is computed at once
