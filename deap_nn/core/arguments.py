@@ -29,6 +29,13 @@ def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
         raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}{near}")
 
 
+def check_flag(name: str, value: object) -> bool:
+    """Return an argument that is True or False, or raise TypeError."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return value
+
+
 def check_generator(rng: np.random.Generator) -> None:
     """Raise TypeError unless `rng` is a ``numpy.random.Generator``."""
     if not isinstance(rng, np.random.Generator):

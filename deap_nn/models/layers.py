@@ -18,7 +18,7 @@ from deap_nn.models.tensorflow import keras
 _ROUNDING = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
 CENTRING_SAMPLES = 1000
-"""The number of training samples whose means are added to the biases of a network that was scored centred."""
+"""The number of training samples whose means are subtracted from the biases of a network that was scored centred."""
 
 _hooked = threading.RLock()  # two threads would replace the same activations, and restore each other's
 

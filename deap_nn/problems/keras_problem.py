@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.core.arguments import check_number
+from deap_nn.core.arguments import check_flag, check_number
 from deap_nn.core.errors import warn_user
 from deap_nn.data.checks import gaps_of, lost_classes, unscaled_of
 from deap_nn.data.samples import PARTS, Nest, flat, packed, split_samples
@@ -140,7 +140,7 @@ class KerasProblem:
             raise ValueError(f"validation_split must be at least 0 and below 1, got {validation_split!r}")
         if precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
-        self.precision, self.centred = precision, centred
+        self.precision, self.centred = precision, check_flag("centred", centred)
         self.samples = split_samples(
             x,
             y,

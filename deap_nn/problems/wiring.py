@@ -44,11 +44,14 @@ class Batches:
         """The fields that a `Problem` takes as they are."""
         return {"threads": self.threads, "device": self.device, "batch_generations": self.batch_generations}
 
-    def size(self, samples: int) -> int:
+    def size(self, samples: int, *, centred: bool) -> int:
         """Return the batch size for a number of training samples."""
         if self.batch_size is not None and self.batch_size > samples:
             raise ValueError(f"batch_size must be at most the {samples} training samples, got {self.batch_size}")
-        return min(USUAL_BATCH_SIZE, samples) if self.batch_size is None else self.batch_size
+        size = min(USUAL_BATCH_SIZE, samples) if self.batch_size is None else self.batch_size
+        if centred and size < 2:
+            raise ValueError(f"centred needs a mini-batch of at least 2 samples, got {size}: one has no other mean")
+        return size
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def of_labelled_data(
     from deap_nn.problems.problem import Problem, of_classes
 
     dataset = _dataset(data)
-    size = batches.size(len(dataset.x_train))
+    size = batches.size(len(dataset.x_train), centred=batches.centred)
     reference = reference_of(model)
     check_fit(reference, dataset.x_train.shape[1:], dataset.classes)
     if not isinstance(model, str):
@@ -153,7 +156,7 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
         given.reference,
         given.samples.reference,
         given.objectives,
-        batches.size(len(given.samples)),
+        batches.size(len(given.samples), centred=given.centred),
         batches.seed,
         given.from_logits,
         given.pairs,

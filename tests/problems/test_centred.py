@@ -185,3 +185,15 @@ def test_a_model_without_such_layers_is_refused():
         ValueError, match=r"centred is not for a KerasProblem, .*: KerasProblem\(\.\.\., centred=True\)"
     ):
         make_toolbox(problem_of(dense(), (x, y)), seed=1, centred=True)
+
+
+def test_bad_values_are_named():
+    x, y = table()
+    for make in (
+        lambda: problem_of(dense(), (x, y), centred="no"),
+        lambda: make_toolbox("mlp", "mnist5k", seed=1, centred="no"),
+    ):
+        with pytest.raises(TypeError, match="centred must be True or False, got 'no'"):
+            make()
+    with pytest.raises(ValueError, match="centred needs a mini-batch of at least 2 samples, got 1"):
+        make_toolbox(problem_of(dense(), (x, y), centred=True), seed=1, batch_size=1)

@@ -52,11 +52,8 @@ def scoring_of(
         loss = fitness or ("error" if usual_fitness == "error" else None)
         if len(data) not in (2, 3):
             raise ValueError(f"data must be (x, y) or (x, y, sample_weight), got a tuple of {len(data)}")
-        model, data, fitness = (
-            KerasProblem(model, data, loss=loss, precision=precision, centred=batches.centred),
-            None,
-            None,
-        )
+        model = KerasProblem(model, data, loss=loss, precision=precision, centred=batches.centred)
+        data = fitness = None
         precision = "float32"  # the problem has the given precision, and the check below is passed
     if isinstance(model, KerasProblem):
         own = [objective.kind for objective in model.objectives]

@@ -16,7 +16,7 @@ from deap_nn.algorithms.toolbox.generate_update import register_strategy
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, name_fitness
 from deap_nn.algorithms.toolbox.settings import ALIASES, SETTINGS, canonical
 from deap_nn.breeding.founders import initPopulation
-from deap_nn.core.arguments import check_bounds, check_choice, check_count, check_number, check_probability
+from deap_nn.core.arguments import check_bounds, check_choice, check_count, check_flag, check_number, check_probability
 from deap_nn.core.seeding import Purpose, check_seed, stream
 from deap_nn.data.dataset import Dataset
 from deap_nn.genome.individual import Individual
@@ -235,6 +235,7 @@ def make_toolbox(
     check_choice("sampling", sampling, ("independent", "mirrored"))
     check_choice("precision", precision, ("float32", "bfloat16"))
     check_choice("device", device, ("cpu", "gpu"))
+    centred = check_flag("centred", usual["centred"] if centred is None else centred)
     members = None if population is None else check_count(population, "population")
     generations = None if generations is None else check_count(generations, "generations", 0)
     batch_size = None if batch_size is None else check_count(batch_size, "batch_size")
@@ -274,9 +275,7 @@ def make_toolbox(
     ranking["fewest"] = max(usual["fewest"] if parents == "usual" else 2, mates or 2)
     check_ranking(**ranking)
     configure_tensorflow(threads, device)
-    batches = Batches(
-        batch_size, validation_size, seed, threads, device, stays, usual["centred"] if centred is None else centred
-    )
+    batches = Batches(batch_size, validation_size, seed, threads, device, stays, centred)
     scoring = scoring_of(model, data, fitness, usual["fitness"], precision, its_fitness, batches, container)
     layout = scoring.layout
     if sigma is None:
