@@ -1,8 +1,10 @@
 """What several files of tests share: toolboxes wired by hand, callbacks, and files of data."""
 
+import contextlib
 import json
 import struct
 import time
+from collections import OrderedDict
 from functools import partial
 from html.parser import HTMLParser
 
@@ -30,6 +32,7 @@ from deap_nn import (
     selMirrored,
     selRankBoosted,
 )
+from deap_nn.breeding import task
 from deap_nn.breeding.founders import initPopulation
 from deap_nn.core.logbooks import rows_of
 
@@ -67,6 +70,32 @@ def wired(**registered):
 def result(toolbox, *, n=12, ngen=6, **options):
     population, logbook = evolve(toolbox.population(n=n), toolbox, ngen, seed=1, **options)
     return [individual.flat.tobytes() for individual in population], rows_of(logbook)
+
+
+class OtherHost:
+    """A map whose tasks run as on a host of its own, which keeps what it makes; they are added to `sent`."""
+
+    def __init__(self, place, sent):
+        self._place, self._sent, self._own = str(place), sent, (OrderedDict(), {})
+
+    @contextlib.contextmanager
+    def _there(self):
+        here = task.contexts, task.genomes_by_run
+        task.contexts, task.genomes_by_run = self._own
+        try:
+            yield
+        finally:
+            task.contexts, task.genomes_by_run = here
+
+    def __call__(self, function, tasks):
+        for one in tasks:
+            self._sent.append(one)
+            with self._there():
+                yield function(one._replace(place=self._place))
+
+    def forget(self):
+        with self._there():
+            task.forget()
 
 
 class Watch(Callback):

@@ -3,7 +3,6 @@
 import gc
 import os
 import pickle
-from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import SimpleNamespace
@@ -11,11 +10,10 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wirings import result, wired
+from wirings import OtherHost, result, wired
 
 from deap_nn import cxMean, evolve, make_toolbox, selMirrored
 from deap_nn.breeding import dispatch
-from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.dispatch import Dispatch, Known, Sharing
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.lineage import Lineage
@@ -97,22 +95,9 @@ def test_a_centre_too_large_for_every_task_reaches_a_host_that_lacks_it(tmp_path
     around = {"mate": cxMean, "select": selMirrored, "step": 2.5}
     expected, sent = result(wired(**around)), []
 
-    def elsewhere(function, tasks):
-        """A host of its own, which keeps what it makes."""
-        here = genome_tasks.contexts, genome_tasks.genomes_by_run
-        for task in tasks:
-            sent.append(task)
-            genome_tasks.contexts, genome_tasks.genomes_by_run = there
-            try:
-                yield function(task._replace(place=str(tmp_path)))
-            finally:
-                genome_tasks.contexts, genome_tasks.genomes_by_run = here
-
-    there, here = (OrderedDict(), {}), (genome_tasks.contexts, genome_tasks.genomes_by_run)
+    elsewhere = OtherHost(tmp_path, sent)
     assert result(wired(**around, map=elsewhere), group_size=4) == expected
-    genome_tasks.contexts, genome_tasks.genomes_by_run = there
-    genome_tasks.forget()
-    genome_tasks.contexts, genome_tasks.genomes_by_run = here
+    elsewhere.forget()
     centres = [sum(bool(recipe.drawn) for recipe in task.known) for task in sent if task.generation == 6]
     assert set(centres) == {0, 1}
 

@@ -2,7 +2,7 @@
 
 import copy
 import pickle
-from collections import Counter, OrderedDict
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -12,7 +12,7 @@ from deap import algorithms
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from wirings import LAYOUT, TABLE, Watch, members, plain_toolbox, result, sum_of_squares, wired
+from wirings import LAYOUT, TABLE, OtherHost, Watch, members, plain_toolbox, result, sum_of_squares, wired
 
 from deap_nn import (
     Individual,
@@ -243,21 +243,9 @@ def test_the_centroid_is_in_the_cache_before_the_tasks_are_sent():
 def test_another_host_makes_the_centroid_without_a_second_task(tmp_path):
     expected, sent = result(wired(**SHARE)), []
 
-    def elsewhere(function, tasks):
-        here = genome_tasks.contexts, genome_tasks.genomes_by_run
-        for task in tasks:
-            sent.append(task)
-            genome_tasks.contexts, genome_tasks.genomes_by_run = there
-            try:
-                yield function(task._replace(place=str(tmp_path)))
-            finally:
-                genome_tasks.contexts, genome_tasks.genomes_by_run = here
-
-    there, here = (OrderedDict(), {}), (genome_tasks.contexts, genome_tasks.genomes_by_run)
+    elsewhere = OtherHost(tmp_path, sent)
     assert result(wired(**SHARE, map=elsewhere), group_size=12) == expected
-    genome_tasks.contexts, genome_tasks.genomes_by_run = there
-    genome_tasks.forget()
-    genome_tasks.contexts, genome_tasks.genomes_by_run = here
+    elsewhere.forget()
     assert Counter(task.generation for task in sent) == dict.fromkeys(range(7), 1)
     centroids = [sum(recipe.place == CENTROID_PLACE for recipe in task.known) for task in sent]
     assert centroids == [0, 0, 1, 1, 1, 1, 1]
