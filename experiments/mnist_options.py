@@ -120,6 +120,8 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
         elif setting.is_met(vars(options)) and not setting.derived:
             setattr(options, name, setting.usual if preset.get(name) is None else preset[name])
     options.scale = options.scale or "none"
+    if options.centred and options.batch_size < 2:
+        raise InputError(f"argument --batch-size: must be at least 2 with --centred yes, got {options.batch_size}")
     complete_parents(options, layers)
     complete_schedule(options)
     if options.cache is not None and not Path(options.cache).is_dir():

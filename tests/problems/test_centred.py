@@ -187,7 +187,22 @@ def test_a_model_without_such_layers_is_refused():
         make_toolbox(problem_of(dense(), (x, y)), seed=1, centred=True)
 
 
-def test_bad_values_are_named():
+def test_bad_values_are_named(here, digits_file, tmp_path):
+    options = [
+        "--model",
+        "mlp",
+        "--centred",
+        "yes",
+        "--batch-size",
+        1,
+        "--data",
+        digits_file,
+        "--output",
+        tmp_path / "run",
+    ]
+    answer = here(MNIST, *options)
+    assert answer.returncode == 2
+    assert answer.stderr.endswith("error: argument --batch-size: must be at least 2 with --centred yes, got 1\n")
     x, y = table()
     for make in (
         lambda: problem_of(dense(), (x, y), centred="no"),
