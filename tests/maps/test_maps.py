@@ -148,12 +148,20 @@ def test_a_worker_that_fails_is_reported_in_a_line(run, fault, line):
 
 
 UNGUARDED = """
-import sys
+import os, sys, time
+from pathlib import Path
 from deap_nn import open_map
 
-options = {"workers": 2} if sys.argv[1] == "processes" else {}
-with open_map(sys.argv[1], **options) as map_:
-    print(list(map_(abs, [-1, -2])))
+options, failed = {"workers": 2} if sys.argv[1] == "processes" else {}, Path(__file__).with_suffix(".pid")
+try:
+    with open_map(sys.argv[1], **options) as map_:
+        print(list(map_(abs, [-1, -2])))
+except Exception:
+    failed.write_text(str(os.getpid()))
+    raise
+# SCOOP's first worker can do all tasks before the second one imports this script.
+while not failed.exists() or Path("/proc", failed.read_text()).exists():
+    time.sleep(0.1)
 """
 
 
