@@ -28,9 +28,14 @@ Task = tuple[WeightList, Part, int, int]
 """An individual, a part, the first sample and the one after the last; or "batch" and the generation, twice."""
 
 
+def is_small(problem: Problem) -> bool:
+    """Return whether a problem's network is scored in groups."""
+    return layout_of(problem.model).size < groups.GROUPED_WEIGHTS
+
+
 def stretches(problem: Problem, individual: WeightList, split: Part, size: int) -> list[Task]:
     """Return the tasks that together score the first `size` samples of a part."""
-    step = GROUPED_CHUNK if layout_of(problem.model).size < groups.GROUPED_WEIGHTS else CHUNK
+    step = GROUPED_CHUNK if is_small(problem) else CHUNK
     return [(individual, split, start, min(start + step, size)) for start in range(0, size, step)]
 
 
@@ -91,6 +96,16 @@ class ErrorRate(Scores):
         return -values[0] if self.problem.weights[0] > 0 else values[0]
 
 
+class Measures(OnProblem):
+    """A task of a map: the measure of an individual on a mini-batch and on validation samples, by `Scorer.measures`."""
+
+    has_limit = False
+
+    def __call__(self, task: tuple[WeightList, int, int]) -> list[float]:
+        """Return the measure of an individual on the mini-batch of a generation, and on so many validation samples."""
+        return scorer(self.problem).measures(*task)
+
+
 class Assess(OnProblem):
     """A toolbox's ``assess``: the logbook's columns about the best member of a generation.
 
@@ -109,6 +124,9 @@ class Assess(OnProblem):
     def __call__(self, individual: WeightList, generation: int, *, map: Map = map) -> dict[str, float]:
         """Return the measure on the generation's mini-batch, and on the first validation samples if there are any."""
         rate = ErrorRate(self.problem)
+        if self.validation_size <= GROUPED_CHUNK and self.problem.measure.traced and is_small(self.problem):
+            (found,) = map(Measures(self.problem), [(individual, generation, self.validation_size)])
+            return dict(zip(("train_error", "val_error"), (rate.minimised([value]) for value in found), strict=False))
         tasks: list[Task] = [(individual, "batch", generation, generation)]
         tasks += stretches(self.problem, individual, "validation", self.validation_size)
         on_batch, *outputs = map(Outputs(self.problem), tasks)

@@ -77,6 +77,7 @@ class Network:
         self.places: list[int] = []  # indices of the outputs that have logits
         self._outputs_of: Any = None
         self._measured: Any = None
+        self._measures_of: dict[int, Any] = {}  # by the number of parts
         weighted = samples.weighted
         self.evaluator = self._evaluator_of(problem.objectives, problem.weights, weighted)
         self.measure = self._evaluator_of((problem.measure,), problem.weights[:1], weighted)
@@ -145,6 +146,21 @@ class Network:
             self._measured = _called(traced, partial(self._traced, self.measure), *specs)
         values, finite = self._measured(list(outputs), list(targets))
         return values, finite
+
+    def measures_of(self, weights: Sequence[Any], parts: Sequence[Sequence[Any]]) -> list[tuple[Any, Any]]:
+        """Return the values of a traced measure for each part, inputs and targets, and if its outputs are finite."""
+        parts = [list(map(list, part)) for part in parts]
+        if (found := self._measures_of.get(len(parts))) is None:
+            shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
+            specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), parts)
+            found = self._measures_of[len(parts)] = _called(traced, self._measures, shapes, specs)
+        values = iter(found(weights, parts))
+        return list(zip(values, values, strict=True))
+
+    def _measures(self, weights: Sequence[Any], parts: Sequence[Sequence[Any]]) -> list[Any]:
+        outputs = (self._outputs(self.model, weights, inputs) for inputs, _ in parts)
+        values = (self.measure.traced(found, targets) for found, (_, targets) in zip(outputs, parts, strict=True))
+        return [value for pair in values for value in pair]
 
     def _traced(self, evaluator: ObjectiveEvaluator, outputs: Sequence[Any], targets: Sequence[Any]) -> tuple[Any, Any]:
         """Return the values of traced objectives from outputs and logits, and if all outputs are finite."""

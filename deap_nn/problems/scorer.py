@@ -66,6 +66,7 @@ class Scorer:
         self.layout = layout_of(problem.model)
         self._own = threading.local()
         self._batch: tuple[int, Sequence[Any]] | None = None
+        self._validation: tuple[int, Sequence[Any]] | None = None
         self._kept: tuple[Vector, WeightList] | None = None  # the last individual, and its network
         self._is_ready = False
         self._needs_outputs = not all(objective.traced for objective in problem.objectives)
@@ -238,6 +239,21 @@ class Scorer:
         values, finite = self._network.objectives_of(self._tensors(outputs), list(targets), measure=measure)
         outputs = outputs[: len(outputs) - len(self._network.places)]
         return evaluator.fitness(values.numpy().tolist(), bool(finite), outputs, [target.numpy() for target in targets])
+
+    def measures(self, individual: WeightList, generation: int, size: int) -> list[float]:
+        """Return the problem's traced measure on a generation's mini-batch, and on `size` validation samples if any.
+
+        One call of TensorFlow computes both: for a small network a call takes longer than the network.
+        """
+        parts = [self._minibatch(generation)]
+        if size:
+            if (held := self._validation) is None or held[0] != size:
+                first = [[array[:size] for array in half] for half in self.samples.halves("validation")]
+                self._validation = held = size, (self._input_tensors(first[0]), self._tensors(first[1]))
+            parts.append(held[1])
+        found = self._network.measures_of(self.weights(self.network(individual)), parts)
+        measure = self._network.measure
+        return [measure.fitness(values.numpy().tolist(), bool(finite), (), ())[0] for values, finite in found]
 
     def weights(self, individual: WeightList) -> list[Any]:
         """Return an individual's matrices as tensors that share its memory; ValueError if it has other shapes."""

@@ -15,6 +15,7 @@ from deap_nn.genome.vectors import empty_vector
 from deap_nn.models.built_in import BUILT_IN, build_model
 from deap_nn.models.reference import layout_of, model_of, reference_of, trained_model
 from deap_nn.models.tensorflow import configure_tensorflow, keras, shared_tensor, tf
+from deap_nn.problems import measures
 from deap_nn.problems.evaluate import Evaluate
 from deap_nn.problems.measures import ErrorRate, class_probabilities
 from deap_nn.problems.network import Network
@@ -155,6 +156,34 @@ def test_assess_scores_the_first_validation_samples(digits, mlp):
     chosen = batch_indices(1, 4, 64, len(digits.x_train))
     on_batch = mlp_logits(individual, digits.x_train[chosen]).argmax(axis=1) != digits.y_train[chosen]
     assert found["train_error"] == on_batch.mean()
+
+
+def assessed(problem, individual, size):
+    """Return what one call of a small network assesses, and the number of tasks."""
+    tasks = []
+    found = measures.Assess(problem, size)(
+        individual, 4, map=lambda function, given: map(function, tasks.extend(given) or tasks)
+    )
+    return found, len(tasks)
+
+
+def test_one_call_assesses_a_small_network_as_slices_do(digits, mlp, monkeypatch):
+    individual, images = individual_for(mlp, seed=4), problem(digits, mlp)
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(200, 3)).astype(np.float32), rng.normal(size=(200, 2)).astype(np.float32)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    losses = {"mse": 1, lambda y_true, y_pred: np.abs(y_true - y_pred).mean(): 2}
+    cases = [(images, individual, size, 1) for size in (7, 30, 0)]
+    for loss, tasks in losses.items():
+        toolbox = make_toolbox(KerasProblem(model, x, y, loss=loss), seed=1)
+        cases.append((toolbox.problem, toolbox.individual(), 25, tasks))
+    one_call = [assessed(case, member, size) for case, member, size, _ in cases]
+    assert one_call[0][0]["val_error"] != one_call[1][0]["val_error"]  # otherwise the size would not matter here
+    assert [tasks for _, tasks in one_call] == [tasks for *_, tasks in cases]
+    monkeypatch.setattr(measures, "is_small", lambda problem: False)
+    for (found, _), (case, member, size, _) in zip(one_call, cases, strict=True):
+        assert found == assessed(case, member, size)[0]
+        assert list(found) == ["train_error", "val_error"][: 1 + (size > 0)]
 
 
 def test_the_network_is_traced_once_for_the_fitness_and_once_for_any_part(digits, mlp, monkeypatch):
