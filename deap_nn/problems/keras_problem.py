@@ -267,9 +267,10 @@ class KerasProblem:
             return individual
         from deap_nn.models.layers import with_means
         from deap_nn.models.reference import model_of
-        from deap_nn.problems.scorer import samples_for_means
+        from deap_nn.problems.scorer import batches_for_means, is_small
 
-        inputs = packed(self.samples.inputs, samples_for_means(self.samples))
+        batches = batches_for_means(self.samples, small=is_small(self.reference))
+        inputs = [packed(self.samples.inputs, arrays) for arrays in batches]
         return with_means(model_of(self.reference), individual, inputs)
 
     def recalibrate(self, model: keras.Model, *, batch_size: int = 256) -> keras.Model:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from deap_nn.data.dataset import Split
 from deap_nn.data.loading import find_dataset
 from deap_nn.genome.weight_list import WeightList
-from deap_nn.models.reference import layout_of, trained_model
+from deap_nn.models.layers import mean_shifts
+from deap_nn.models.reference import trained_model
 from deap_nn.models.tensorflow import keras
-from deap_nn.problems import groups
 from deap_nn.problems.evaluate import OnProblem
 from deap_nn.problems.problem import Problem
-from deap_nn.problems.scorer import Map, Part, scorer
+from deap_nn.problems.scorer import Map, Part, Shifts, centring_batches, is_small, scorer
 
 CHUNK = 100
 """The number of samples of a part that one task scores, if the network is large."""
@@ -24,19 +24,28 @@ CHUNK = 100
 GROUPED_CHUNK = 1000
 """The number of samples of a part that one task scores, if the network is small."""
 
-Task = tuple[WeightList, Part, int, int]
-"""An individual, a part, the first sample and the one after the last; or "batch" and the generation, twice."""
+Task = tuple[WeightList, Part, int, int, Shifts | None]
+"""An individual, a part, the first sample and the one after the last; or "batch" and the generation, twice. Then the
+means that centred layers subtract, if they are known."""
 
 
-def is_small(problem: Problem) -> bool:
-    """Return whether a problem's network is scored in groups."""
-    return layout_of(problem.model).size < groups.GROUPED_WEIGHTS
+def shifts_of(problem: Problem, individual: WeightList, map: Map) -> Shifts | None:
+    """Return the means that centred layers subtract, of which a map computes the batches; None without such layers.
+
+    None also for a small network, of which each process computes all batches in one call.
+    """
+    if not problem.centred or is_small(problem.model):
+        return None
+    batches = range(centring_batches(problem))
+    return mean_shifts(list(map(ShiftsOfBatch(problem), [(individual, batch) for batch in batches])))
 
 
-def stretches(problem: Problem, individual: WeightList, split: Part, size: int) -> list[Task]:
+def stretches(
+    problem: Problem, individual: WeightList, split: Part, size: int, shifts: Shifts | None = None
+) -> list[Task]:
     """Return the tasks that together score the first `size` samples of a part."""
-    step = GROUPED_CHUNK if is_small(problem) else CHUNK
-    return [(individual, split, start, min(start + step, size)) for start in range(0, size, step)]
+    step = GROUPED_CHUNK if is_small(problem.model) else CHUNK
+    return [(individual, split, start, min(start + step, size), shifts) for start in range(0, size, step)]
 
 
 def size_of_part(data: Any, split: Split, size: int | None) -> int:
@@ -59,6 +68,16 @@ class Outputs(OnProblem):
         return scorer(self.problem).outputs(*task)
 
 
+class ShiftsOfBatch(OnProblem):
+    """A task of a map: the means that an individual's centred layers subtract for a batch of training samples."""
+
+    has_limit = False
+
+    def __call__(self, task: tuple[WeightList, int]) -> Shifts:
+        """Return the means for an individual and the number of a batch, as `Scorer.shifts` does."""
+        return scorer(self.problem).shifts(*task)
+
+
 class Scores(OnProblem):
     """A toolbox's ``scores``: the objectives on all samples of a part. A map computes the outputs."""
 
@@ -70,9 +89,8 @@ class Scores(OnProblem):
     ) -> tuple[float, ...]:
         """Return the value of each objective on a part, or on its first `size` samples, at least 1."""
         size = size_of_part(find_dataset(self.problem.data), split, size)
-        return self.objectives_of(
-            list(map(Outputs(self.problem), stretches(self.problem, individual, split, size))), split, size
-        )
+        tasks = stretches(self.problem, individual, split, size, shifts_of(self.problem, individual, map))
+        return self.objectives_of(list(map(Outputs(self.problem), tasks)), split, size)
 
     def objectives_of(self, outputs: Iterable[Any], split: Part, stop: int) -> tuple[float, ...]:
         """Return the values of outputs, which are given slice by slice; `stop` as `Scorer.objectives_of` takes it."""
@@ -124,11 +142,12 @@ class Assess(OnProblem):
     def __call__(self, individual: WeightList, generation: int, *, map: Map = map) -> dict[str, float]:
         """Return the measure on the generation's mini-batch, and on the first validation samples if there are any."""
         rate = ErrorRate(self.problem)
-        if self.validation_size <= GROUPED_CHUNK and self.problem.measure.traced and is_small(self.problem):
+        if self.validation_size <= GROUPED_CHUNK and self.problem.measure.traced and is_small(self.problem.model):
             (found,) = map(Measures(self.problem), [(individual, generation, self.validation_size)])
             return dict(zip(("train_error", "val_error"), (rate.minimised([value]) for value in found), strict=False))
-        tasks: list[Task] = [(individual, "batch", generation, generation)]
-        tasks += stretches(self.problem, individual, "validation", self.validation_size)
+        shifts = shifts_of(self.problem, individual, map)
+        tasks: list[Task] = [(individual, "batch", generation, generation, shifts)]
+        tasks += stretches(self.problem, individual, "validation", self.validation_size, shifts)
         on_batch, *outputs = map(Outputs(self.problem), tasks)
         row = {"train_error": rate.minimised(rate.objectives_of([on_batch], "batch", generation))}
         if outputs:
@@ -153,7 +172,8 @@ class VoteErrorRate(OnProblem):
             raise ValueError("individuals must not be empty")
         data = find_dataset(self.problem.data)
         size = size_of_part(data, split, None)
-        parts = [stretches(self.problem, individual, split, size) for individual in individuals]
+        shifts = [shifts_of(self.problem, individual, map) for individual in individuals]
+        parts = [stretches(self.problem, one, split, size, of) for one, of in zip(individuals, shifts, strict=True)]
         found = iter(map(Outputs(self.problem), [task for part in parts for task in part]))
         total: Any = 0.0
         for part in parts:

@@ -15,7 +15,7 @@ import numpy as np
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.data.registry import DataReference
 from deap_nn.data.samples import packed
-from deap_nn.models.layers import centred_layers, centring, take_rounded
+from deap_nn.models.layers import centred_layers, centring, shifts_of, take_rounded
 from deap_nn.models.outputs import as_float32, outputs_of, with_logits
 from deap_nn.models.reference import ModelReference, layout_of, model_of
 from deap_nn.models.tensorflow import keras, tf, traced
@@ -78,6 +78,8 @@ class Network:
         self._outputs_of: Any = None
         self._measured: Any = None
         self._measures_of: dict[int, Any] = {}  # by the number of parts
+        self._shifts: dict[int, Any] = {}  # by the number of samples
+        self._shifted: list[int] = []  # indices of the biases of centred layers
         weighted = samples.weighted
         self.evaluator = self._evaluator_of(problem.objectives, problem.weights, weighted)
         self.measure = self._evaluator_of((problem.measure,), problem.weights[:1], weighted)
@@ -146,6 +148,20 @@ class Network:
             self._measured = _called(traced, partial(self._traced, self.measure), *specs)
         values, finite = self._measured(list(outputs), list(targets))
         return values, finite
+
+    def shifts_of(self, weights: Sequence[Any], inputs: Sequence[Any]) -> dict[int, Any]:
+        """Return the means that the centred layers subtract for a batch, by the index of their bias; traced."""
+        if (found := self._shifts.get(len(inputs[0]))) is None:
+            specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs]
+            shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
+            own = model_of(self.problem.model)  # another thread may trace the network's model
+            found = self._shifts[len(inputs[0])] = _called(traced, partial(self._shifts_of, own), shapes, specs)
+        return dict(zip(self._shifted, (shift.numpy() for shift in found(weights, inputs)), strict=True))
+
+    def _shifts_of(self, model: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+        found = shifts_of(model, partial(self._outputs, model, weights, inputs))
+        self._shifted = list(found)
+        return list(found.values())
 
     def measures_of(self, weights: Sequence[Any], parts: Sequence[Sequence[Any]]) -> list[tuple[Any, Any]]:
         """Return the values of a traced measure for each part, inputs and targets, and if its outputs are finite."""

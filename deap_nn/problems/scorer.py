@@ -15,7 +15,7 @@ from deap_nn.data.dataset import Split
 from deap_nn.data.loading import find_dataset
 from deap_nn.genome.vectors import Halves, Vector, empty_halves, split_vector
 from deap_nn.genome.weight_list import WeightList
-from deap_nn.models.layers import CENTRING_SAMPLES, with_means
+from deap_nn.models.layers import CENTRING_BATCH, CENTRING_SAMPLES, mean_shifts, with_means, without_shifts
 from deap_nn.models.reference import ModelReference, layout_of, model_of, release
 from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, shared_tensor, tf
 from deap_nn.problems import groups, network
@@ -23,6 +23,9 @@ from deap_nn.problems.network import network_of
 from deap_nn.problems.problem import Problem
 
 Map = Callable[..., Iterable[Any]]
+
+Shifts = dict[int, Vector]
+"""The means that centred layers subtract, by the index of the bias among the weights; shape (units,) each."""
 
 Part = Split | Literal["batch"]
 """A part of the samples, or the mini-batch of a generation."""
@@ -90,7 +93,7 @@ class Scorer:
     @property
     def scores_groups(self) -> bool:
         """Whether genomes are scored in groups, and a single genome as a group of one, with the same bits."""
-        return self.layout.size < groups.GROUPED_WEIGHTS
+        return is_small(self.problem.model)
 
     def prepare(self) -> None:
         """Score one genome, so that all functions are compiled."""
@@ -183,45 +186,59 @@ class Scorer:
         given = [[np.asarray(tensor) for tensor in tensors] for tensors in (outputs, targets)]
         return self._evaluator.fitness(values, finite, *given)
 
-    def outputs(self, individual: WeightList, split: Part, start: int, stop: int) -> list[NDArray[np.float32]]:
+    def outputs(
+        self, individual: WeightList, split: Part, start: int, stop: int, shifts: Shifts | None = None
+    ) -> list[NDArray[np.float32]]:
         """Return each output for the samples `start` to `stop` of a part; shape (samples, ...).
 
         For "batch" the samples are the mini-batch of the generation `start`. The logits of outputs that a softmax or
-        sigmoid made follow the outputs.
+        sigmoid made follow the outputs. `shifts` as `network` takes them.
         """
         if split == "batch":
             inputs = self._minibatch(start)[0]
         else:
             inputs = self._input_tensors(array[start:stop] for array in self.samples.halves(split)[0])
-        return [output.numpy() for output in self._network.outputs(self.weights(self.network(individual)), inputs)]
+        weights = self.weights(self.network(individual, shifts))
+        return [output.numpy() for output in self._network.outputs(weights, inputs)]
 
-    def network(self, individual: WeightList) -> WeightList:
+    def network(self, individual: WeightList, shifts: Shifts | None = None) -> WeightList:
         """Return the weights with which the model itself, whose layers are not centred, is the individual's network.
 
         If layers are centred for the fitness, the biases are less the means over ``CENTRING_SAMPLES`` training samples,
         which are the same for each seed. Otherwise it is the individual.
+
+        Parameters
+        ----------
+        individual : WeightList
+            The individual.
+        shifts : dict, optional
+            The means, `mean_shifts` of all batches, if they are known.
         """
         if not self.problem.centred:
             return individual
         self.check(individual)
+        if shifts is not None:
+            return WeightList(without_shifts(individual, shifts))
         kept = self._kept
         if kept is None or not np.array_equal(kept[0], individual.flat):
-            self._kept = kept = individual.flat.copy(), self._with_means(individual, centred=True)
+            shifts = mean_shifts(self.shifts(individual, batch) for batch in range(centring_batches(self.problem)))
+            self._kept = kept = individual.flat.copy(), WeightList(without_shifts(individual, shifts))
         return kept[1]
+
+    def shifts(self, individual: WeightList, batch: int) -> Shifts:
+        """Return the means that the centred layers subtract for a batch of training samples, by the bias' index."""
+        return self._network.shifts_of(self.weights(individual), self._batches_for_means[batch])
 
     def genome(self, weights: WeightList) -> WeightList:
         """Return the individual whose network, as `network` returns it, has the given weights."""
-        return self._with_means(weights, centred=False) if self.problem.centred else weights
+        if not self.problem.centred:
+            return weights
+        inputs = list(map(self._network.inputs, self._batches_for_means))
+        return WeightList(with_means(model_of(self.problem.model), weights, inputs, centred=False))
 
     @cached_property
-    def _model(self) -> Any:
-        """A model whose layers `with_means` may change while another thread traces that of the network."""
-        return model_of(self.problem.model)
-
-    def _with_means(self, weights: WeightList, *, centred: bool) -> WeightList:
-        inputs = self._network.inputs(self._input_tensors(samples_for_means(self.samples)))
-        found = with_means(self._model, weights, inputs, centred=centred)
-        return WeightList(found)
+    def _batches_for_means(self) -> list[list[Any]]:
+        return list(map(self._input_tensors, batches_for_means(self.samples, small=self.scores_groups)))
 
     def objectives_of(
         self, outputs: Sequence[NDArray[np.float32]], split: Part, stop: int, *, measure: bool = False
@@ -266,12 +283,28 @@ class Scorer:
             raise ValueError(f"individual must have the shapes {self.layout.shapes}, got {individual.shapes}")
 
 
-def samples_for_means(samples: Any) -> list[NDArray[Any]]:
-    """Return the inputs of ``CENTRING_SAMPLES`` training samples, or of all if they are fewer: the same in each run."""
-    inputs = samples.halves("train")[0]
-    count = len(inputs[0])
-    chosen = batch_indices(0, 0, min(CENTRING_SAMPLES, count), count)
-    return [array[chosen] for array in inputs]
+def is_small(model: ModelReference) -> bool:
+    """Return whether the networks of a model are scored in groups."""
+    return layout_of(model).size < groups.GROUPED_WEIGHTS
+
+
+def _centring(samples: Any, *, small: bool) -> tuple[int, int]:
+    """Return the number of samples in a batch of the means, and the number of batches."""
+    count = samples.size("train")
+    most = min(CENTRING_SAMPLES if small else CENTRING_BATCH, count)
+    return most, min(CENTRING_SAMPLES, count) // most
+
+
+def centring_batches(problem: Problem) -> int:
+    """Return the number of batches of training samples over which the means of centred layers are averaged."""
+    return _centring(find_dataset(problem.data), small=is_small(problem.model))[1]
+
+
+def batches_for_means(samples: Any, *, small: bool) -> list[list[NDArray[Any]]]:
+    """Return the inputs of all batches of the means, for a network that is small or not: the same in each run."""
+    size, count = _centring(samples, small=small)
+    inputs, total = samples.halves("train")[0], samples.size("train")
+    return [[array[batch_indices(0, batch, size, total)] for array in inputs] for batch in range(count)]
 
 
 @lru_cache(maxsize=16)

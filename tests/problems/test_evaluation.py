@@ -180,7 +180,7 @@ def test_one_call_assesses_a_small_network_as_slices_do(digits, mlp, monkeypatch
     one_call = [assessed(case, member, size) for case, member, size, _ in cases]
     assert one_call[0][0]["val_error"] != one_call[1][0]["val_error"]  # otherwise the size would not matter here
     assert [tasks for _, tasks in one_call] == [tasks for *_, tasks in cases]
-    monkeypatch.setattr(measures, "is_small", lambda problem: False)
+    monkeypatch.setattr(measures, "is_small", lambda model: False)
     for (found, _), (case, member, size, _) in zip(one_call, cases, strict=True):
         assert found == assessed(case, member, size)[0]
         assert list(found) == ["train_error", "val_error"][: 1 + (size > 0)]
