@@ -114,9 +114,14 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
         raise InputError(f"argument --crossover: {options.crossover} {needs(around_centre)}")
     if around_centre:
         options.crossover = None
+    unrelated = options.init_weights is not None or preset["spread"] is None
+    if unrelated and not around_centre and options.spread not in (None, 1):
+        raise InputError("argument --spread: needs --preset ga without --init: other founders are drawn otherwise")
     for name, setting in OPTIONS.items():
         if getattr(options, name) is not None:
             check_effect(setting, options)
+        elif name == "spread" and unrelated:
+            options.spread = None
         elif setting.is_met(vars(options)) and not setting.derived:
             setattr(options, name, setting.usual if preset.get(name) is None else preset[name])
     options.scale = options.scale or "none"

@@ -42,6 +42,7 @@ NEUTRAL: dict[str, Any] = {
     "mutate.matrices": "all",
     "mutate.scale": None,
     "batch_generations": 1,
+    "individual.spread": 1.0,
     "centred": False,
     "precision": "float32",
     "device": "cpu",

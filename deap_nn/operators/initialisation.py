@@ -6,7 +6,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from deap_nn.core.arguments import check_bounds, check_generator, check_number
+from deap_nn.core.arguments import check_bounds, check_generator, check_number, check_probability
+from deap_nn.core.seeding import Purpose, stream
 from deap_nn.genome.layout import GAINS, Layout, last_part
 from deap_nn.genome.noise import NoiseTable, disjoint_slices
 from deap_nn.genome.vectors import LARGEST_WEIGHT, Matrix, Vector, empty_vector
@@ -135,19 +136,26 @@ def initScaled(
     *,
     noise: Vector | NoiseTable | None = None,
     bounds: Bounds | None = None,
+    spread: float = 1.0,
     rng: np.random.Generator,
 ) -> Individual:
-    """Draw every matrix with a variance of 2 / fan-in, and set biases to 0 and gains to 1.
+    r"""Draw every matrix with a variance of 2 / fan-in, and set biases to 0 and gains to 1.
 
     ``layout.vectors`` marks the vectors. One with a name that ends in ``gamma`` or ``scale`` holds the gains of a
     normalisation; any other holds biases.
 
-    It returns and raises as `initNormal` does.
+    With a `spread` :math:`s` below 1 the individuals are related: each is :math:`\sqrt{1 - s^2}\,c + s\,z`, with one
+    network `c` for all and its own numbers `z`, both drawn as above. Then crossover combines parts that fit together.
+
+    It returns and raises as `initNormal` does, and raises ValueError if `spread` is not from 0 to 1, or is below 1
+    without `noise`, from which `c` is drawn.
 
     Parameters
     ----------
     layout : Layout
         The matrices to draw; ``layout.fan_ins`` scales them.
+    spread : float
+        The share of the standard deviation that is an individual's own, 0 to 1: 1 for unrelated individuals.
     container, noise, bounds, rng
         As `initNormal` takes them.
 
@@ -164,7 +172,15 @@ def initScaled(
     (0.1, 0.0)
     """
     _check(container, layout, rng)
+    check_probability(spread, "spread")
     flat, unit = _drawn(layout, noise, rng)
+    if spread < 1:
+        if noise is None:
+            raise ValueError(f"spread needs noise, from which the common network is drawn, got {spread!r}")
+        flat *= np.float32(spread)
+        common = np.add(*disjoint_slices(noise, layout.size, stream(0, Purpose.OPERATORS, 0, 4)))
+        common *= np.float32((1 - spread**2) ** 0.5)
+        flat += common
     matrices = layout.views(flat)
     for name, is_vector, scale, matrix in zip(
         layout.names, layout.vectors, fan_in_scales(layout), matrices, strict=True

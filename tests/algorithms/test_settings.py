@@ -39,6 +39,7 @@ def test_older_runs_get_what_there_was_no_choice_of():
         0.0,
         False,
     )
+    assert pairs["spread"] == 1.0
     assert "sampling" not in pairs
     centre = as_now({"preset": "default", "crossover": "mean", "step": 2.0, "elites": 3})
     assert (centre["preset"], centre["sampling"], centre["elites"]) == ("es", "mirrored", 3)
@@ -52,7 +53,8 @@ def test_older_runs_get_what_there_was_no_choice_of():
         ({"tournsize": 3}, {"step", "sampling", "pressure", "boost", "opposites", "parents"}),
         (
             {"step": 2.0},
-            {"crossover", "pressure", "boost", "opposites", "tournsize", "elites", "elite_batches", "mates", "indpb"},
+            {"crossover", "pressure", "boost", "opposites", "tournsize", "elites", "elite_batches", "mates", "indpb"}
+            | {"spread"},
         ),
     ],
 )

@@ -143,6 +143,7 @@ ARGUMENTS = [
     ({"boost": 3.0}, "select.boost"),
     ({"boosted": 2}, "select.boosted"),
     ({"opposites": 0.5}, "select.opposites"),
+    ({"spread": 0.5}, "individual.spread"),
     ({"parents": 0.5}, "select"),
     ({"mates": 3}, "mates"),
     ({"mates": 2, "indpb": 0.3}, "mate"),

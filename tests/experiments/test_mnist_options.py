@@ -47,6 +47,7 @@ NUMBERS = {
     "--pressure": [2],
     "--boost": [9],
     "--opposites": [0.5],
+    "--spread": [0.5],
     "--tournsize": [3],
     "--elites": [2],
     "--mates": [2],

@@ -22,6 +22,7 @@ DECIDES = {
     "pressure": ("select.pressure", (), ("--pressure=1.6",)),
     "boost": ("select.boost", (), ("--boost=3",)),
     "opposites": ("select.opposites", (), ("--opposites=0.5",)),
+    "spread": ("individual.spread", ("--spread=0.6",), ("--spread=0.5",)),
     "tournsize": ("select", (), ("--tournsize=3",)),
     "elites": ("elites", (), ("--elites=2",)),
     "elite_batches": ("elite_batches", ("--elites=2",), ("--elites=2", "--elite-batches=3")),

@@ -88,6 +88,22 @@ def test_founders_of_a_table_are_normal_and_differ(init, deviation):
     assert abs(correlations).max() < 5 / math.sqrt(30_000)
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.3, 0.8])
+def test_related_founders_share_a_part_of_their_weights(spread):
+    layout = Layout(("kernel", "bias"), ((300, 100), (100,)))
+    founders = []
+    for seed in range(8):
+        options = {"noise": NoiseTable(5, layout.size), "spread": spread, "rng": np.random.default_rng(seed)}
+        kernel, bias = deap_nn.initScaled(list, layout, **options)
+        founders.append(kernel.ravel())
+        assert normal_moments_fit(founders[-1], math.sqrt(2 / 300))
+        assert not bias.any()
+    correlations = np.corrcoef(founders)[np.triu_indices(8, 1)]
+    assert abs(correlations - (1 - spread**2)).max() < 5 / math.sqrt(30_000)
+    other = deap_nn.initScaled(list, layout, **(options | {"noise": NoiseTable(6, layout.size)}))[0].ravel()
+    assert abs(np.corrcoef(founders[0], other)[0, 1]) < 5 / math.sqrt(30_000)  # another seed, another network
+
+
 def test_a_founder_is_the_sum_of_two_stretches_that_share_nothing():
     layout = Layout(("a",), ((3,),))
     table = (2.0 ** np.arange(8)).astype(np.float32)  # a sum tells its terms

@@ -38,7 +38,7 @@ from deap_nn.operators.selection import _draw_pairs
 SHAPES = ((3, 4), (4,), (2, 2, 2, 3), (1,))
 SETTINGS = {
     "initNormal": [{}, {"sigma": 0.3}, {"sigma": 0.3, "noise": NoiseTable(1, 1000)}],
-    "initScaled": [{}, {"noise": NoiseTable(1, 1000)}],
+    "initScaled": [{}, {"noise": NoiseTable(1, 1000)}, {"noise": NoiseTable(1, 1000), "spread": 0.3}],
     "initAround": [{"sigma": 0.3}, {"sigma": 0.3, "noise": NoiseTable(1, 1000)}],
     "cxMask": [{}, {"indpb": 0.2}],
     "cxBiased": [{}, {"indpb": 0.5}],
@@ -389,6 +389,8 @@ def unevaluated():
         ("initNormal", (Individual, Layout(("a",), ((2,),))), {"sigma": math.nan}, "sigma must be"),
         ("initNormal", (Individual, Layout(("a",), ((2,),))), {"noise": np.zeros(3, np.float32)}, "noise must be"),
         ("initScaled", (Individual, Layout(("a",), ((2,),))), {"noise": np.zeros(50)}, "noise must be"),
+        ("initScaled", (Individual, Layout(("a",), ((2,),))), {"spread": 0.5}, "spread needs noise, from which"),
+        ("initScaled", (Individual, Layout(("a",), ((2,),))), {"spread": -0.5}, "spread must be between 0 and 1"),
         ("cxMask", (genome(1), genome(2)), {"indpb": 1.5}, "indpb must be between 0 and 1"),
         ("cxMask", (genome(1), genome(2)), {"indpb": math.nan}, "indpb must be between 0 and 1"),
         ("mutGaussianAdaptive", (genome(),), {"sigma": -0.1}, "sigma must be"),

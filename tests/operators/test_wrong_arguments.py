@@ -122,7 +122,7 @@ def names_an_argument(error, names):
 def test_an_operator_works_or_names_what_is_wrong(operator, data):
     arguments = dict(ARGUMENTS[operator.kind])
     if operator.name == "initScaled":
-        del arguments["sigma"]
+        arguments["spread"] = arguments.pop("sigma")
     wrong = data.draw(st.sampled_from([*arguments, "rng"]))
     good = {
         "container": Individual,

@@ -125,6 +125,7 @@ def test_two_workers_recipes_and_plain_breeding_give_the_same_bytes(tmp_path):
 
 def test_a_run_of_the_command_is_resumed_and_replayed(here, digits_file, tmp_path):
     options = ["--model", "mlp", "--population", 12, "--data", digits_file, "--no-progress", "--centred", "yes"]
+    options += ["--spread", 0.5]
     for name in ("broken", "whole"):
         answer = here(
             MNIST, *options, "--generations", 3, "--output", tmp_path / name, *(["--target", 1] * (name == "broken"))

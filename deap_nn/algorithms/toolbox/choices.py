@@ -8,9 +8,11 @@ from typing import Any, Literal
 from deap import base
 
 from deap_nn.algorithms.toolbox.settings import SETTINGS
+from deap_nn.core.arguments import check_probability
 from deap_nn.core.errors import warn_user
 from deap_nn.data.dataset import Dataset
 from deap_nn.genome.individual import Individual
+from deap_nn.models.weight_files import SUFFIXES
 from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
 from deap_nn.operators.adaptation.protocol import Adaptation
 from deap_nn.operators.adaptation.schedules import Annealed, Constant
@@ -33,6 +35,17 @@ def check_for_algorithm(algorithm: str, of_pairs: Mapping[str, Any], others: Map
         for name in ("step", "sampling"):
             if others[name] is not None:
                 raise ValueError(f"{name} needs preset='es': {algorithm!r} has no centre, got {others[name]!r}")
+
+
+def check_init(init: Any, spread: float | None) -> None:
+    """Raise ValueError if an `init` has no known name or suffix, or does not draw founders with a `spread`."""
+    if isinstance(init, str) and init not in ("scaled", "normal") and not init.endswith(SUFFIXES):
+        kinds = "'scaled' or 'normal', or a file that ends in .npz, .keras or .weights.h5"
+        raise ValueError(f"init must be {kinds}, got {init!r}")
+    if spread is not None:
+        check_probability(spread, "spread")
+        if spread < 1 and not (isinstance(init, str) and init == "scaled"):
+            raise ValueError(f"spread below 1 is for founders of init='scaled', got {spread!r}")
 
 
 def scoring_of(

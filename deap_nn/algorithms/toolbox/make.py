@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from deap import base, tools
 from numpy.typing import ArrayLike
 
-from deap_nn.algorithms.toolbox.choices import check_for_algorithm, scoring_of, usual_sigma
+from deap_nn.algorithms.toolbox.choices import check_for_algorithm, check_init, scoring_of, usual_sigma
 from deap_nn.algorithms.toolbox.generate_update import register_strategy
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, name_fitness
 from deap_nn.algorithms.toolbox.settings import ALIASES, SETTINGS, canonical
@@ -24,7 +24,7 @@ from deap_nn.genome.layout import Layout
 from deap_nn.genome.noise import NoiseTable
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.maps.scoop import current_map
-from deap_nn.models.weight_files import SUFFIXES, first_weights
+from deap_nn.models.weight_files import first_weights
 from deap_nn.operators.adaptation.feedback import SelfAdaptive
 from deap_nn.operators.adaptation.protocol import Adaptation, check_sigma, check_whole, is_adaptation
 from deap_nn.operators.by_name import CROSSOVERS, CrossoverName, checked_indpb
@@ -57,6 +57,7 @@ def make_toolbox(
     validation_size: int = 1000,
     container: Callable[[Iterable[ArrayLike]], Any] = Individual,
     init: Literal["scaled", "normal"] | str | Path | keras.Model | Sequence[ArrayLike] | None = None,
+    spread: float | None = None,
     indpb: float | None = None,
     sigma: float | Adaptation | None = None,
     scale: Literal["usual", "fan_in", "own"] | Sequence[float] | None = "usual",
@@ -127,6 +128,8 @@ def make_toolbox(
         ends in ``.keras``, ``.weights.h5`` or ``.npz``, or a list of matrices. Such weights are the first member, and
         `initAround` draws the others around them with the first `sigma`. If left out, "normal" for "article", else
         "scaled".
+    spread : float, optional
+        As in `initScaled`, for `init` "scaled": 1 for unrelated founders, the default. Not for "es".
     indpb : float, optional
         The probability that `cxMask` exchanges a locus, `cxMatrices` a matrix or `cxUnits` a unit; one half if left
         out. For "biased" the share of the less fit parent; a quarter if left out. It needs two `mates`.
@@ -215,7 +218,7 @@ def make_toolbox(
     usual = SETTINGS[algorithm]
     of_pairs: dict[str, Any] = {"pressure": pressure, "boost": boost, "boosted": boosted, "mates": mates}
     of_pairs |= {"indpb": indpb, "tournsize": tournsize, "elites": elites, "elite_batches": elite_batches}
-    of_pairs |= {"bounds": bounds, "opposites": opposites}
+    of_pairs |= {"bounds": bounds, "opposites": opposites, "spread": spread}
     around_centre = former or usual["step"] is not None
     algorithm = "es" if former else algorithm
     check_for_algorithm(
@@ -224,9 +227,7 @@ def make_toolbox(
     if fitness is not None:
         check_choice("fitness", fitness, ("error", "cross_entropy"))
     init = usual["init"] if init is None else init
-    if isinstance(init, str) and init not in ("scaled", "normal") and not init.endswith(SUFFIXES):
-        kinds = "'scaled' or 'normal', or a file that ends in .npz, .keras or .weights.h5"
-        raise ValueError(f"init must be {kinds}, got {init!r}")
+    check_init(init, spread)
     crossover = crossover or usual["crossover"]
     check_choice("crossover", crossover, tuple(CROSSOVERS))
     if step is not None and not 0 < check_number(step, "step") < LARGEST_STEP:
@@ -236,9 +237,8 @@ def make_toolbox(
     check_choice("precision", precision, ("float32", "bfloat16"))
     check_choice("device", device, ("cpu", "gpu"))
     centred = check_flag("centred", usual["centred"] if centred is None else centred)
-    members = None if population is None else check_count(population, "population")
-    generations = None if generations is None else check_count(generations, "generations", 0)
-    batch_size = None if batch_size is None else check_count(batch_size, "batch_size")
+    counts = (("population", population, 1), ("generations", generations, 0), ("batch_size", batch_size, 1))
+    members, generations, batch_size = (None if v is None else check_count(v, name, least) for name, v, least in counts)
     stays = check_count(batch_generations, "batch_generations")
     validation_size = check_count(validation_size, "validation_size")
     threads = check_count(threads, "threads")
@@ -261,8 +261,7 @@ def make_toolbox(
         for name, given in (*of_pairs.items(), ("parents", None if parents == "usual" else parents)):
             if name in ("pressure", "boost", "boosted", "opposites", "parents") and given is not None:
                 raise ValueError(f"{name} is not for tournsize, which draws from all, got {given!r}")
-    made = container(())
-    its_fitness = getattr(made, "fitness", None)
+    its_fitness = getattr(made := container(()), "fitness", None)
     if not isinstance(made, WeightList) or not isinstance(its_fitness, base.Fitness):
         raise TypeError(f"container must make a WeightList with a fitness, got {container!r}")
     ranking: dict[str, Any] = {
@@ -303,6 +302,8 @@ def make_toolbox(
     initialise: Callable[..., Any] = initAround
     if isinstance(init, str) and init in ("scaled", "normal"):
         initialise = initScaled if init == "scaled" else initNormal
+        if init == "scaled" and (spread := usual["spread"] if spread is None else float(spread)) not in (None, 1):
+            around["spread"] = spread
     else:
         first = adaptation.sigma if is_adaptation(adaptation) else adaptation
         around |= {"weights": scoring.genome(first_weights(init, layout, scoring.problem.model)), "sigma": float(first)}
