@@ -118,11 +118,12 @@ class Backpropagation:
     def step(self, generation: int) -> Sequence[float]:
         """Descend along the gradient, and return the cross-entropy before that."""
         from deap_nn.core.errors import WORST
-        from deap_nn.problems.scorer import batch_indices
+        from deap_nn.data.minibatches import Strata, batch_indices
 
         problem = self._toolbox.problem
         x, y = find_dataset(problem.data).part("train")
-        chosen = batch_indices(problem.seed, generation, problem.batch_size, len(x))
+        strata = Strata.of(y) if problem.stratified else None
+        chosen = batch_indices(problem.seed, generation, problem.batch_size, len(x), strata)
         samples = x[chosen].reshape(len(chosen), *self._model.input_shape[1:]).astype(np.float32)
         if x.dtype == np.uint8:
             samples /= 255.0

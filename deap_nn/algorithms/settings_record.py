@@ -44,6 +44,7 @@ NEUTRAL: dict[str, Any] = {
     "batch_generations": 1,
     "individual.spread": 1.0,
     "centred": False,
+    "stratified": False,
     "precision": "float32",
     "device": "cpu",
     "select.boosted": 1,
@@ -53,6 +54,8 @@ NEUTRAL: dict[str, Any] = {
     "weigh.parents": None,
 }
 """The values of settings that are not recorded: a setting that is added later makes no difference to older runs."""
+
+OF_PROBLEM = ("batch_size", "batch_generations", "centred", "stratified", "precision", "device")
 
 OPERATORS = ("individual", "mate", "mutate", "select", "evaluate")
 
@@ -176,9 +179,7 @@ def _of_evaluation(toolbox: base.Toolbox, seed: int) -> dict[str, Any]:
         return found
     if known.seed != seed:
         found["seed_of_batches"] = int(known.seed)
-    found |= {
-        name: getattr(known, name) for name in ("batch_size", "batch_generations", "centred", "precision", "device")
-    }
+    found |= {name: getattr(known, name) for name in OF_PROBLEM}
     if known.images:
         found["fitness"] = known.fitness
     else:

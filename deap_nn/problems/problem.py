@@ -51,6 +51,8 @@ class Problem:
         divided by 255.
     centred : bool
         Whether the fitness is that of the network with centred layers, as `KerasProblem` takes it.
+    stratified : bool
+        Whether each mini-batch has each class of the first output's target in proportion.
     """
 
     model: ModelReference
@@ -67,6 +69,7 @@ class Problem:
     batch_generations: int = 1
     images: bool = False
     centred: bool = False
+    stratified: bool = False
 
     @property
     def measure(self) -> Objective:

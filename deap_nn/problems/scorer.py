@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deap_nn.core.seeding import Purpose, stream
 from deap_nn.data.dataset import Split
 from deap_nn.data.loading import find_dataset
+from deap_nn.data.minibatches import Strata, batch_indices
 from deap_nn.genome.vectors import Halves, Vector, empty_halves, split_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.models.layers import CENTRING_BATCH, CENTRING_SAMPLES, mean_shifts, with_means, without_shifts
@@ -31,29 +31,6 @@ Part = Split | Literal["batch"]
 """A part of the samples, or the mini-batch of a generation."""
 
 
-def batch_indices(seed: int, number: int, batch_size: int, samples: int) -> NDArray[np.intp]:
-    """Return the indices of the samples of a mini-batch, by its number from 0; shape (batch_size,).
-
-    The mini-batches pass through the whole training part repeatedly, each epoch in a new order.
-
-    Examples
-    --------
-    >>> epoch = np.concatenate([batch_indices(1, number, 2, 6) for number in range(3)])
-    >>> sorted(epoch.tolist())
-    [0, 1, 2, 3, 4, 5]
-    """
-    start, stop = number * batch_size, (number + 1) * batch_size
-    epochs = [(epoch, epoch * samples) for epoch in range(start // samples, -(-stop // samples))]
-    return np.concatenate(
-        [_epoch_order(seed, epoch, samples)[max(0, start - first) : stop - first] for epoch, first in epochs]
-    )
-
-
-@lru_cache(maxsize=4)  # an epoch has many mini-batches
-def _epoch_order(seed: int, epoch: int, samples: int) -> NDArray[np.intp]:
-    return stream(seed, Purpose.EPOCH, epoch).permutation(samples)
-
-
 class Scorer:
     """A problem prepared in a process: the samples, and the network and its objectives as traced functions.
 
@@ -67,6 +44,8 @@ class Scorer:
         configure_tensorflow(problem.threads, problem.device)
         self.problem, self.samples = problem, find_dataset(problem.data)
         self.layout = layout_of(problem.model)
+        targets = self.samples.halves("train")[1][problem.pairs[0]]
+        self._strata = Strata.of(targets) if problem.stratified else None
         self._own = threading.local()
         self._batch: tuple[int, Sequence[Any]] | None = None
         self._validation: tuple[int, Sequence[Any]] | None = None
@@ -110,7 +89,8 @@ class Scorer:
         number = generation // self.problem.batch_generations
         if self._batch is None or self._batch[0] != number:
             inputs, targets = self.samples.halves("train")
-            chosen = batch_indices(self.problem.seed, number, self.problem.batch_size, len(targets[0]))
+            drawing = self.problem.seed, number, self.problem.batch_size, len(targets[0]), self._strata
+            chosen = batch_indices(*drawing)
             drawn = self._input_tensors(array[chosen] for array in inputs)
             # One assignment of both: no thread reads a number with other tensors.
             self._batch = number, (drawn, self._tensors(array[chosen] for array in targets))

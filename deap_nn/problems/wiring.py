@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deap_nn.data.dataset import Dataset
 from deap_nn.data.loading import load_dataset
+from deap_nn.data.minibatches import Strata
 from deap_nn.data.registry import NAMES
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.vectors import Matrix
@@ -38,6 +40,7 @@ class Batches:
     device: Literal["cpu", "gpu"]
     batch_generations: int
     centred: bool
+    stratified: bool | Literal["classes"]
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -52,6 +55,21 @@ class Batches:
         if centred and size < 2:
             raise ValueError(f"centred needs a mini-batch of at least 2 samples, got {size}: one has no other mean")
         return size
+
+    def of_classes(self, targets: NDArray[Any], *, labelled: bool) -> bool:
+        """Return whether mini-batches are stratified by a target, if it has `labelled` samples: "classes" if it can be.
+
+        Raises
+        ------
+        ValueError
+            If they are to be, and the target has no classes.
+        """
+        if not self.stratified:
+            return False
+        found = labelled and Strata.of(targets) is not None
+        if not found and self.stratified != "classes":
+            raise ValueError("stratified needs a target of classes, scored by 'error' or 'cross_entropy'")
+        return found
 
 
 @dataclass(frozen=True)
@@ -131,6 +149,7 @@ def of_labelled_data(
         precision=precision,
         images=True,
         centred=batches.centred,
+        stratified=batches.of_classes(dataset.y_train, labelled=True),
         **batches.fields,
     )
     validation_size = min(batches.validation_size, len(dataset.x_validation))
@@ -152,6 +171,7 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
             'creator.create("Best", base.Fitness, weights=(1.0,)), creator.create("Network", WeightList, '
             "fitness=creator.Best), and container=creator.Network maximise it"
         )
+    labelled = given.objectives[0].kind in ("error", "cross_entropy")
     problem = Problem(
         given.reference,
         given.samples.reference,
@@ -163,6 +183,7 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
         tuple(signs),
         precision=given.precision,
         centred=given.centred,
+        stratified=batches.of_classes(given.samples.halves("train")[1][given.pairs[0]], labelled=labelled),
         **batches.fields,
     )
     validation_size = min(batches.validation_size, given.samples.size("validation"))

@@ -39,7 +39,7 @@ def test_older_runs_get_what_there_was_no_choice_of():
         0.0,
         False,
     )
-    assert pairs["spread"] == 1.0
+    assert (pairs["spread"], pairs["stratified"]) == (1.0, False)
     assert "sampling" not in pairs
     centre = as_now({"preset": "default", "crossover": "mean", "step": 2.0, "elites": 3})
     assert (centre["preset"], centre["sampling"], centre["elites"]) == ("es", "mirrored", 3)

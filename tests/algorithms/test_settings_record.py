@@ -144,6 +144,7 @@ ARGUMENTS = [
     ({"boosted": 2}, "select.boosted"),
     ({"opposites": 0.5}, "select.opposites"),
     ({"spread": 0.5}, "individual.spread"),
+    ({"stratified": True}, "stratified"),
     ({"parents": 0.5}, "select"),
     ({"mates": 3}, "mates"),
     ({"mates": 2, "indpb": 0.3}, "mate"),

@@ -16,8 +16,8 @@ from deap_nn.breeding.breeder import founder
 from deap_nn.callbacks.base import Evolution
 from deap_nn.core.errors import WORST
 from deap_nn.core.logbooks import read_csv
+from deap_nn.data.minibatches import batch_indices
 from deap_nn.models.tensorflow import keras
-from deap_nn.problems.scorer import batch_indices
 
 sys.path.append(str(ROOT / "experiments"))
 import baselines

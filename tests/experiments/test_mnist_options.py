@@ -48,6 +48,7 @@ NUMBERS = {
     "--boost": [9],
     "--opposites": [0.5],
     "--spread": [0.5],
+    "--stratified": [True],
     "--tournsize": [3],
     "--elites": [2],
     "--mates": [2],

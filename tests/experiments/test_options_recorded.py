@@ -33,6 +33,7 @@ DECIDES = {
     "batch_size": ("batch_size", (), ("--batch-size=17",)),
     "batch_generations": ("batch_generations", (), ("--batch-generations=2",)),
     "centred": ("centred", (), ("--centred=yes",)),
+    "stratified": ("stratified", (), ("--stratified=yes",)),
     "seed": ("seed", (), ("--seed=2",)),
     "model": ("model", (), ("--model=lenet5",)),
     "keras": ("model", (), ("--keras", "own.keras")),

@@ -11,6 +11,7 @@ from conftest import made_digits
 from deap_nn import Dataset, Individual, KerasProblem, initScaled, make_toolbox
 from deap_nn.core.errors import WORST
 from deap_nn.data import image_files, loading, registry
+from deap_nn.data.minibatches import batch_indices
 from deap_nn.genome.vectors import empty_vector
 from deap_nn.models.built_in import BUILT_IN, build_model
 from deap_nn.models.reference import layout_of, model_of, reference_of, trained_model
@@ -20,7 +21,7 @@ from deap_nn.problems.evaluate import Evaluate
 from deap_nn.problems.measures import ErrorRate, class_probabilities
 from deap_nn.problems.network import Network
 from deap_nn.problems.problem import Problem, of_classes
-from deap_nn.problems.scorer import Scorer, batch_indices, scorer
+from deap_nn.problems.scorer import Scorer, scorer
 
 
 @pytest.fixture(scope="module")

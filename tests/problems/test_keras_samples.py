@@ -8,9 +8,9 @@ from keras_models import dense, x_of
 
 from deap_nn import KerasProblem, make_toolbox
 from deap_nn.data import registry
+from deap_nn.data.minibatches import batch_indices
 from deap_nn.data.samples import Samples, as_arrays, flat, outline, packed, split_samples
 from deap_nn.models.tensorflow import keras, tf
-from deap_nn.problems.scorer import batch_indices
 
 layers = keras.layers
 

@@ -12,6 +12,7 @@ from deap_nn.core.arguments import check_probability
 from deap_nn.core.errors import warn_user
 from deap_nn.data.dataset import Dataset
 from deap_nn.genome.individual import Individual
+from deap_nn.genome.weight_list import WeightList
 from deap_nn.models.weight_files import SUFFIXES
 from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
 from deap_nn.operators.adaptation.protocol import Adaptation
@@ -46,6 +47,14 @@ def check_init(init: Any, spread: float | None) -> None:
         check_probability(spread, "spread")
         if spread < 1 and not (isinstance(init, str) and init == "scaled"):
             raise ValueError(f"spread below 1 is for founders of init='scaled', got {spread!r}")
+
+
+def fitness_of(container: Any) -> base.Fitness:
+    """Return the fitness of a container's individual; TypeError if it makes no `WeightList` with a fitness."""
+    found = getattr(made := container(()), "fitness", None)
+    if not isinstance(made, WeightList) or not isinstance(found, base.Fitness):
+        raise TypeError(f"container must make a WeightList with a fitness, got {container!r}")
+    return found
 
 
 def scoring_of(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from deap import base, tools
 from numpy.typing import ArrayLike
 
-from deap_nn.algorithms.toolbox.choices import check_for_algorithm, check_init, scoring_of, usual_sigma
+from deap_nn.algorithms.toolbox.choices import check_for_algorithm, check_init, fitness_of, scoring_of, usual_sigma
 from deap_nn.algorithms.toolbox.generate_update import register_strategy
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, name_fitness
 from deap_nn.algorithms.toolbox.settings import ALIASES, SETTINGS, canonical
@@ -22,7 +22,6 @@ from deap_nn.data.dataset import Dataset
 from deap_nn.genome.individual import Individual
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.noise import NoiseTable
-from deap_nn.genome.weight_list import WeightList
 from deap_nn.maps.scoop import current_map
 from deap_nn.models.weight_files import first_weights
 from deap_nn.operators.adaptation.feedback import SelfAdaptive
@@ -53,6 +52,7 @@ def make_toolbox(
     fitness: Literal["error", "cross_entropy"] | None = None,
     batch_size: int | None = None,
     batch_generations: int = 1,
+    stratified: bool | None = None,
     centred: bool | None = None,
     validation_size: int = 1000,
     container: Callable[[Iterable[ArrayLike]], Any] = Individual,
@@ -115,6 +115,8 @@ def make_toolbox(
         fewer.
     batch_generations : int
         The number of generations that use the same mini-batch, at least 1.
+    stratified : bool, optional
+        Whether each mini-batch has all classes in proportion.
     centred : bool, optional
         Score with centred layers, as a `KerasProblem` does by its own argument.
     validation_size : int
@@ -237,6 +239,7 @@ def make_toolbox(
     check_choice("precision", precision, ("float32", "bfloat16"))
     check_choice("device", device, ("cpu", "gpu"))
     centred = check_flag("centred", usual["centred"] if centred is None else centred)
+    drawn: Any = usual["stratified"] and "classes" if stratified is None else check_flag("stratified", stratified)
     counts = (("population", population, 1), ("generations", generations, 0), ("batch_size", batch_size, 1))
     members, generations, batch_size = (None if v is None else check_count(v, name, least) for name, v, least in counts)
     stays = check_count(batch_generations, "batch_generations")
@@ -261,9 +264,7 @@ def make_toolbox(
         for name, given in (*of_pairs.items(), ("parents", None if parents == "usual" else parents)):
             if name in ("pressure", "boost", "boosted", "opposites", "parents") and given is not None:
                 raise ValueError(f"{name} is not for tournsize, which draws from all, got {given!r}")
-    its_fitness = getattr(made := container(()), "fitness", None)
-    if not isinstance(made, WeightList) or not isinstance(its_fitness, base.Fitness):
-        raise TypeError(f"container must make a WeightList with a fitness, got {container!r}")
+    its_fitness = fitness_of(container)
     ranking: dict[str, Any] = {
         "pressure": usual["pressure"] if pressure is None else pressure,
         "boost": usual["boost"] if boost is None else boost,
@@ -274,7 +275,7 @@ def make_toolbox(
     ranking["fewest"] = max(usual["fewest"] if parents == "usual" else 2, mates or 2)
     check_ranking(**ranking)
     configure_tensorflow(threads, device)
-    batches = Batches(batch_size, validation_size, seed, threads, device, stays, centred)
+    batches = Batches(batch_size, validation_size, seed, threads, device, stays, centred, drawn)
     scoring = scoring_of(model, data, fitness, usual["fitness"], precision, its_fitness, batches, container)
     layout = scoring.layout
     if sigma is None:
