@@ -74,8 +74,9 @@ def _before_activation(
 
 def _shift(layer: keras.layers.Layer, outputs: Any) -> Any:
     """Return the mean over samples and positions of a layer's outputs, without the bias; shape (units,)."""
+    outputs, bias = _not_rounded(outputs), _not_rounded(layer.bias)
     if len(outputs.shape) > 2:
-        return keras.ops.mean(outputs, axis=tuple(range(len(outputs.shape) - 1))) - layer.bias
+        return keras.ops.mean(outputs, axis=tuple(range(len(outputs.shape) - 1))) - bias
     total, samples = outputs, outputs.shape[0]
     # Halves are added in place of a sum by the library, whose order for a group of networks is another one.
     while (count := total.shape[0]) > 1:
@@ -84,7 +85,17 @@ def _shift(layer: keras.layers.Layer, outputs: Any) -> Any:
         total = total[:half] + total[half : 2 * half]
         if count % 2:
             total = keras.ops.concatenate([total, rest])
-    return total[0] / samples - layer.bias
+    return total[0] / samples - bias
+
+
+def _not_rounded(tensor: Any) -> Any:
+    """Return a tensor as float32 if it has fewer bits."""
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    return keras.ops.cast(tensor, "float32") if dtype in ("bfloat16", "float16") else tensor
+
+
+def _without(outputs: Any, shift: Any) -> Any:
+    return keras.ops.cast(_not_rounded(outputs) - shift, outputs.dtype)
 
 
 def centring(layers: Sequence[keras.layers.Layer]) -> contextlib.AbstractContextManager[None]:
@@ -98,7 +109,7 @@ def centring(layers: Sequence[keras.layers.Layer]) -> contextlib.AbstractContext
     ----------
     N. N. Schraudolph, "Centering neural network gradient factors", in "Neural Networks: Tricks of the Trade", 1998.
     """
-    return _before_activation(layers, lambda layer, outputs: outputs - _shift(layer, outputs))
+    return _before_activation(layers, lambda layer, outputs: _without(outputs, _shift(layer, outputs)))
 
 
 def shifts_of(model: keras.Model, call: Callable[[], Any]) -> dict[int, Any]:
@@ -108,7 +119,7 @@ def shifts_of(model: keras.Model, call: Callable[[], Any]) -> dict[int, Any]:
 
     def shifted(layer: keras.layers.Layer, outputs: Any) -> Any:
         shifts[places[id(layer.bias)]] = shift = _shift(layer, outputs)
-        return outputs - shift
+        return _without(outputs, shift)
 
     with _before_activation(centred_layers(model), shifted):
         call()
