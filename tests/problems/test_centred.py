@@ -77,13 +77,13 @@ def test_a_model_with_other_inputs_that_all_shift_alike_keeps_its_fitness():
 
 def test_a_mean_of_bfloat16_is_not_rounded():
     """The first layer answers 1 and 1 + 1/128, which bfloat16 has; it has no number for their mean."""
-    model = keras.Sequential([keras.Input((1,)), layers.Dense(1), layers.Dense(1)])
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1, "relu"), layers.Dense(1)])
     x = np.array([[1], [1 + 1 / 128]] * 20, np.float32)
     problem = KerasProblem(model, x, x, loss=lambda y_true, y_pred: abs(y_pred).max(), validation_split=0, **BFLOAT16)
     toolbox = make_toolbox(problem, seed=1, batch_size=40)
     individual = toolbox.individual()
     individual[:] = [np.ones_like(matrix) * (i % 2 == 0) for i, matrix in enumerate(individual)]
-    assert toolbox.evaluate(individual) == (1 / 256,)
+    assert toolbox.evaluate(individual) == (1 / 512,)
 
 
 def test_the_models_that_come_out_predict_alike():
