@@ -70,7 +70,7 @@ ONLY_FOR = {
 }
 """The methods of each option that is not for all methods."""
 
-ADDED = {"training_size": 0}
+ADDED = {"training_size": 0, "centred": False, "stratified": False}
 """Options that ``config.json`` of older runs lacks, and their values then."""
 
 NOT_STORED = ("output", "no_progress", *MAP_OPTIONS)
@@ -87,7 +87,7 @@ class Method(Protocol):
 
 
 class Backpropagation:
-    """Gradient descent with one of Keras' optimizers.
+    """Gradient descent with one of Keras' optimizers, through centred layers if the problem has them.
 
     Parameters
     ----------
@@ -100,11 +100,14 @@ class Backpropagation:
     """
 
     def __init__(self, toolbox: Toolbox, network: WeightList, optimizer: Any) -> None:
+        from deap_nn.models.layers import centred_layers
+        from deap_nn.models.reference import trained_model
         from deap_nn.models.tensorflow import keras
 
         self._network = network
         self._toolbox = toolbox
-        self._model = toolbox.to_model(network)
+        self._model = trained_model(toolbox.problem.model, network)
+        self._centred = centred_layers(self._model) if toolbox.problem.centred else []
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # as the built-in models answer
         self._model.compile(optimizer=optimizer, loss=loss)
 
@@ -119,6 +122,7 @@ class Backpropagation:
         """Descend along the gradient, and return the cross-entropy before that."""
         from deap_nn.core.errors import WORST
         from deap_nn.data.minibatches import Strata, batch_indices
+        from deap_nn.models.layers import centring
 
         problem = self._toolbox.problem
         x, y = find_dataset(problem.data).part("train")
@@ -127,7 +131,8 @@ class Backpropagation:
         samples = x[chosen].reshape(len(chosen), *self._model.input_shape[1:]).astype(np.float32)
         if x.dtype == np.uint8:
             samples /= 255.0
-        loss = float(self._model.train_on_batch(samples, y[chosen]))
+        with centring(self._centred):
+            loss = float(self._model.train_on_batch(samples, y[chosen]))
         return [loss if math.isfinite(loss) else WORST]
 
 
@@ -356,10 +361,10 @@ def make_parser() -> Parser:
     add("--scale", choices=("none", "fan_in"), help="openai-es: unit of sigma for each matrix [none]")
     add = parser.groups["speed"].add_argument
     add("--precision", choices=("float32", "bfloat16"), help="arithmetic of a population's fitness [float32]")
-    add_settings(parser, ("batch_size", "seed"))
+    add_settings(parser, ("batch_size", "seed", "centred", "stratified"))
     add_settings(parser, ("dataset", "data", "validation_size", "training_size", "max_seconds", "threads"))
     add_settings(parser, ("output", "no_progress"))
-    parser.set_defaults(training_size=0)
+    parser.set_defaults(training_size=0, centred=False, stratified=False)
     add_map_options(parser)
     return parser
 
@@ -455,6 +460,9 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
         dataset,
         seed=options.seed,
         batch_size=options.batch_size,
+        centred=options.centred,
+        stratified=options.stratified,
+        spread=1,
         validation_size=options.validation_size,
         scale="fan_in" if options.scale == "fan_in" or options.method == "easimple" else None,
         threads=options.threads,

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 from deap import algorithms, tools
 
-from deap_nn import make_toolbox
+from deap_nn import WeightList, make_toolbox
 from deap_nn.breeding.breeder import founder
 from deap_nn.callbacks.base import Evolution
 from deap_nn.core.errors import WORST
@@ -50,6 +50,19 @@ def test_backpropagation_is_that_of_keras_on_the_mini_batches_of_the_experiment(
     for matrix, expected in zip(found.network, model.get_weights(), strict=True):
         np.testing.assert_allclose(matrix, expected, rtol=1e-5, atol=1e-7)
     assert found.network != first
+
+
+def test_backpropagation_goes_down_the_gradient_of_a_centred_network(digits):
+    toolbox = mlp(digits, batch_size=32, centred=True, stratified=True)
+    start = founder(toolbox.individual, 3, 0)
+    before = toolbox.evaluate(start)[0]
+    found = baselines.Backpropagation(toolbox, founder(toolbox.individual, 3, 0), keras.optimizers.SGD(0.01))
+    assert found.step(0) == [pytest.approx(before, rel=1e-5)]
+    change = found.network.flat - start.flat  # the negative gradient times the rate
+    ahead = WeightList.from_flat(start.flat + np.float32(0.1) * change, start.shapes)
+    slope = toolbox.evaluate(ahead)[0] - before
+    assert slope == pytest.approx(-0.1 * float(change @ change) / 0.01, rel=0.05)
+    assert toolbox.evaluate(found.network)[0] < before
 
 
 @pytest.mark.parametrize("scale", [None, "fan_in"])
