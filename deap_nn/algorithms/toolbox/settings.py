@@ -199,7 +199,7 @@ TABLE = (
     Setting(
         "spread",
         "algorithm",
-        "distance of the founders, 1: unrelated",
+        "distance of founders, 1: unrelated",
         real(0, 1),
         (1.0, None, None),
         before=1.0,
