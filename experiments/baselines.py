@@ -66,11 +66,15 @@ ONLY_FOR = {
     "population": ("openai-es", "random", "easimple"),
     "sigma": ("openai-es",),
     "scale": ("openai-es",),
+    "sampling": ("openai-es",),
+    "final_sigma": ("openai-es",),
+    "final_rate": ("openai-es",),
     "precision": ("openai-es", "random", "easimple"),
 }
 """The methods of each option that is not for all methods."""
 
-ADDED = {"training_size": 0, "centred": False, "stratified": False}
+ADDED: dict[str, Any] = {"training_size": 0, "centred": False, "stratified": False}
+ADDED |= dict.fromkeys(("sampling", "final_sigma", "final_rate"))
 """Options that ``config.json`` of older runs lacks, and their values then."""
 
 NOT_STORED = ("output", "no_progress", *MAP_OPTIONS)
@@ -137,7 +141,7 @@ class Backpropagation:
 
 
 class Around:
-    """Gaussian noise around a centre, by place, in mirrored pairs.
+    """Gaussian noise around a centre, by place: each noise vector has two places, and is negated at the second one.
 
     Parameters
     ----------
@@ -155,16 +159,14 @@ class Around:
         self._factors = np.array(matrix_factors(sigma, keywords["scale"], len(toolbox.layout)), np.float32)
         self._key = {"seed": seed, "generation": generation}
 
-    def write(self, outs: Sequence[Any], centre: Any, place: int) -> None:
-        """Write the two networks of the pair at a place, as flat vectors."""
+    def write(self, outs: Sequence[Any], centre: Any, places: Sequence[int]) -> None:
+        """Write the networks at one or two places, as flat vectors."""
         from deap_nn.operators.compiled.centre import mutate_around
 
-        mutate_around(
-            outs, centre, self._noise.array(), self._factors, self._shapes, **self._key, places=(place, place + 1)
-        )
+        mutate_around(outs, centre, self._noise.array(), self._factors, self._shapes, **self._key, places=places)
 
     def sum(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return the sum of all noise, that of each pair's first network with its weight; shape (size,)."""
+        """Return the weighted sum of the noise vectors, in their order; shape (size,)."""
         from deap_nn.operators.compiled.centre import recombine
 
         size = sum(map(np.prod, self._shapes))
@@ -178,8 +180,8 @@ class Around:
         return total
 
 
-class ScorePairs:
-    """A task of a map: score pairs of networks around a centre, mirrored at it.
+class ScoreAround:
+    """A task of a map: score networks around a centre.
 
     Parameters
     ----------
@@ -187,27 +189,30 @@ class ScorePairs:
         The toolbox's, moved on to the generation.
     around : Around
         Their noise.
+    mirrored : bool
+        Whether each noise vector makes two networks, or one.
     """
 
     may_be_done_twice = True
 
-    def __init__(self, evaluate: Callable[[WeightList], tuple[float]], around: Around) -> None:
+    def __init__(self, evaluate: Callable[[WeightList], tuple[float]], around: Around, mirrored: bool) -> None:
         self.evaluate = evaluate
         self.around = around
+        self.mirrored = mirrored
 
     def __call__(self, centre: Any) -> list[float]:
-        """Return the fitness of the networks at ``centre.places``."""
-        start, stop = centre.places
-        pair = [type(centre).from_flat(empty_vector(centre.flat.size), centre.shapes) for _ in range(2)]
+        """Return the fitness of the networks of the noise vectors ``centre.vectors``."""
+        count = 2 if self.mirrored else 1
+        members = [type(centre).from_flat(empty_vector(centre.flat.size), centre.shapes) for _ in range(count)]
         found = []
-        for place in range(start, stop, 2):
-            self.around.write([member.flat for member in pair], centre.flat, place)
-            found += [self.evaluate(member)[0] for member in pair]
+        for vector in range(*centre.vectors):
+            self.around.write([member.flat for member in members], centre.flat, range(2 * vector, 2 * vector + count))
+            found += [self.evaluate(member)[0] for member in members]
         return found
 
 
 class OpenAIES:
-    """The evolution strategy of Salimans and others: mirrored noise, centred ranks, Adam.
+    """The evolution strategy of Salimans and others: Gaussian noise, centred ranks, Adam.
 
     Parameters
     ----------
@@ -221,12 +226,28 @@ class OpenAIES:
         Networks scored a generation, even.
     sigma : float
         The standard deviation of the noise.
+    mirrored : bool
+        Whether each noise vector makes two networks, on opposite sides of the centre; `population` is then even.
+    falling : tuple of (float, float, int)
+        The factors of sigma and of the learning rate at the end, and the number of generations until then. Both fall
+        geometrically.
     """
 
-    def __init__(self, toolbox: Toolbox, network: WeightList, optimizer: Any, population: int, sigma: float) -> None:
+    def __init__(
+        self,
+        toolbox: Toolbox,
+        network: WeightList,
+        optimizer: Any,
+        population: int,
+        sigma: float,
+        *,
+        mirrored: bool = True,
+        falling: tuple[float, float, int] = (1.0, 1.0, 1),
+    ) -> None:
         from deap_nn.models.tensorflow import keras
 
         self.network = network
+        self._mirrored, self._falling, self._rate = mirrored, falling, float(optimizer.learning_rate)
         self._toolbox = toolbox
         self._optimizer = optimizer
         self._population = population
@@ -236,15 +257,21 @@ class OpenAIES:
     def step(self, generation: int) -> Sequence[float]:
         """Score the population, go down, and return the fitness of each."""
         toolbox, workers = self._toolbox, worker_count(self._toolbox.map)
-        around = Around(toolbox, toolbox.problem.seed, generation, self._sigma)
-        ends = 2 * np.linspace(0, self._population // 2, min(8 * workers, self._population // 2) + 1).astype(int)
+        passed = min(1.0, generation / self._falling[2])
+        sigma = self._sigma * self._falling[0] ** passed
+        self._optimizer.learning_rate = self._rate * self._falling[1] ** passed
+        around = Around(toolbox, toolbox.problem.seed, generation, sigma)
+        vectors = self._population // 2 if self._mirrored else self._population
+        ends = np.linspace(0, vectors, min(8 * workers, vectors) + 1).astype(int)
         tasks = []
         for start, stop in itertools.pairwise(ends):
             tasks.append(type(self.network).from_flat(self.network.flat, self.network.shapes))
-            tasks[-1].places = int(start), int(stop)
-        scores = [score for some in toolbox.map(ScorePairs(toolbox.evaluate.func, around), tasks) for score in some]
+            tasks[-1].vectors = int(start), int(stop)
+        score = ScoreAround(toolbox.evaluate.func, around, self._mirrored)
+        scores = [score for some in toolbox.map(score, tasks) for score in some]
         ranks = centred_ranks(scores)
-        gradient = around.sum(ranks[::2] - ranks[1::2]) / (self._population * self._sigma**2)
+        weights = ranks[::2] - ranks[1::2] if self._mirrored else ranks
+        gradient = around.sum(weights) / (self._population * sigma**2)
         self._optimizer.apply([gradient], [self._variable])
         self.network.flat[:] = self._variable.numpy()
         return scores
@@ -359,6 +386,10 @@ def make_parser() -> Parser:
     noise = "openai-es: sigma, in units of --scale [0.02]"
     add("--sigma", type=number(1e-6, LARGEST_WEIGHT), metavar="X", help=noise)
     add("--scale", choices=("none", "fan_in"), help="openai-es: unit of sigma for each matrix [none]")
+    kinds = ("independent", "mirrored")
+    add("--sampling", choices=kinds, help="openai-es: own noise, or +/- pairs [mirrored]")
+    add("--final-sigma", type=number(1e-6, LARGEST_WEIGHT), metavar="X", help="openai-es: sigma at the end [--sigma]")
+    add("--final-rate", type=number(1e-9), metavar="X", help="openai-es: learning rate at the end [--rate]")
     add = parser.groups["speed"].add_argument
     add("--precision", choices=("float32", "bfloat16"), help="arithmetic of a population's fitness [float32]")
     add_settings(parser, ("batch_size", "seed", "centred", "stratified"))
@@ -376,11 +407,19 @@ def describe_method(options: argparse.Namespace, toolbox: Toolbox) -> str:
     named = {
         "sgd": f"stochastic gradient descent with momentum {options.momentum}",
         "adam": "Adam",
-        "openai-es": f"OpenAI's evolution strategy, mirrored noise of a constant sigma {options.sigma}, ranks, Adam",
+        "openai-es": f"OpenAI's evolution strategy, {noise_of(options)}, ranks, Adam",
         "random": "random search",
     }
     rate = "" if options.rate is None else f", learning rate {options.rate:g}"
     return f"{named[options.method]}{rate}"
+
+
+def noise_of(options: argparse.Namespace) -> str:
+    """Return the noise of OpenAI's strategy in words."""
+    sigma = f"a constant sigma {options.sigma}"
+    if options.final_sigma is not None:
+        sigma = f"sigma from {options.sigma} to {options.final_sigma}"
+    return f"{options.sampling or 'mirrored'} noise of {sigma}"
 
 
 def common_options(method: str) -> set[str]:
@@ -396,9 +435,13 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
         if options.method in methods and getattr(options, name) is None:
             setattr(options, name, usual.get(name))
         elif options.method not in methods and getattr(options, name) is not None:
-            raise InputError(f"argument --{name}: needs --method {' or '.join(methods)}, got {options.method}")
-    if options.method == "openai-es" and options.population % 2:
+            raise InputError(
+                f"argument --{name.replace('_', '-')}: needs --method {' or '.join(methods)}, got {options.method}"
+            )
+    if options.method == "openai-es" and options.sampling != "independent" and options.population % 2:
         raise InputError(f"argument --population: must be even, got {options.population}")
+    if options.final_rate is not None and not options.rate:
+        raise InputError("argument --final-rate: needs a --rate above 0")
     return options
 
 
@@ -418,7 +461,11 @@ def method_of(options: argparse.Namespace, toolbox: Toolbox) -> Method:
     adam = keras.optimizers.Adam(options.rate)
     if options.method == "adam":
         return Backpropagation(toolbox, network, adam)
-    return OpenAIES(toolbox, network, adam, options.population, options.sigma)
+    finals = (options.final_sigma, options.sigma), (options.final_rate, options.rate)
+    to_sigma, to_rate = (1.0 if last is None else last / first for last, first in finals)
+    falling = to_sigma, to_rate, max(1, options.generations)
+    mirrored = options.sampling != "independent"
+    return OpenAIES(toolbox, network, adam, options.population, options.sigma, mirrored=mirrored, falling=falling)
 
 
 def train(evolution: Evolution, method: Method, watching: Iterable[Any], sigma: float) -> None:

@@ -14,7 +14,7 @@ from deap import algorithms, tools
 from deap_nn import WeightList, make_toolbox
 from deap_nn.breeding.breeder import founder
 from deap_nn.callbacks.base import Evolution
-from deap_nn.core.errors import WORST
+from deap_nn.core.errors import WORST, InputError
 from deap_nn.core.logbooks import read_csv
 from deap_nn.data.minibatches import batch_indices
 from deap_nn.models.tensorflow import keras
@@ -73,7 +73,7 @@ def test_the_strategy_goes_down_the_gradient_that_its_population_sees(digits, sc
     members = []
     for place in range(0, 6, 2):
         pair = np.empty((2, centre.size), np.float32)
-        around.write(pair, centre, place)
+        around.write(pair, centre, (place, place + 1))
         np.testing.assert_allclose(pair[0] - centre, centre - pair[1], atol=1e-6)
         members += list(pair)
     noise = np.array(members) - centre
@@ -91,6 +91,43 @@ def test_the_strategy_goes_down_the_gradient_that_its_population_sees(digits, sc
     assert scores == expected
     gradient = baselines.centred_ranks(scores) @ noise / (6 * 0.02**2)
     np.testing.assert_allclose(strategy.network.flat, centre - gradient, atol=1e-3 * np.abs(gradient).max())
+
+
+def test_the_noise_of_the_strategy_may_be_independent_and_fall(digits):
+    toolbox = mlp(digits, scale=None)
+    network = founder(toolbox.individual, 3, 0)
+    options = {"mirrored": False, "falling": (0.25, 0.5, 8)}
+    strategy = baselines.OpenAIES(toolbox, network, keras.optimizers.SGD(4.0), 5, 0.02, **options)
+    for generation, sigma, rate in ((0, 0.02, 4.0), (4, 0.01, 4 * 0.5**0.5), (8, 0.005, 2.0), (9, 0.005, 2.0)):
+        centre = strategy.network.flat.copy()
+        around = baselines.Around(toolbox, 3, generation, sigma)
+        members = np.empty((5, centre.size), np.float32)
+        for i, member in enumerate(members):
+            around.write([member], centre, (2 * i,))
+        noise = members - centre
+        assert np.abs(np.corrcoef(noise)[np.triu_indices(5, 1)]).max() < 0.05  # no pairs
+        toolbox.evaluate.func.generation = generation
+        scores = strategy.step(generation)
+        kind = type(strategy.network)
+        assert scores == [toolbox.evaluate(kind.from_flat(one.copy(), network.shapes))[0] for one in members]
+        step = rate * baselines.centred_ranks(scores) @ noise / (5 * sigma**2)
+        np.testing.assert_allclose(strategy.network.flat, centre - step, atol=2e-3 * np.abs(step).max())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("--method sgd --final-sigma 0.1", "argument --final-sigma: needs --method openai-es, got sgd"),
+        ("--method openai-es --rate 0 --final-rate 0.1", "argument --final-rate: needs a --rate above 0"),
+        ("--method openai-es --population 5", "argument --population: must be even, got 5"),
+    ],
+)
+def test_options_that_do_not_fit_a_method_are_named(arguments, line):
+    with pytest.raises(InputError, match=line):
+        baselines.complete(baselines.make_parser().parse_args(arguments.split()))
+    baselines.complete(
+        baselines.make_parser().parse_args(["--method", "openai-es", "--population", "5", "--sampling", "independent"])
+    )
 
 
 def test_centred_ranks():
