@@ -104,6 +104,7 @@ class Backpropagation:
     """
 
     def __init__(self, toolbox: Toolbox, network: WeightList, optimizer: Any) -> None:
+        from deap_nn.data.minibatches import Strata
         from deap_nn.models.layers import centred_layers
         from deap_nn.models.reference import trained_model
         from deap_nn.models.tensorflow import keras
@@ -111,6 +112,8 @@ class Backpropagation:
         self._network = network
         self._toolbox = toolbox
         self._model = trained_model(toolbox.problem.model, network)
+        labels = find_dataset(toolbox.problem.data).part("train")[1]
+        self._strata = Strata.of(labels) if toolbox.problem.stratified else None
         self._centred = centred_layers(self._model) if toolbox.problem.centred else []
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # as the built-in models answer
         self._model.compile(optimizer=optimizer, loss=loss)
@@ -125,13 +128,12 @@ class Backpropagation:
     def step(self, generation: int) -> Sequence[float]:
         """Descend along the gradient, and return the cross-entropy before that."""
         from deap_nn.core.errors import WORST
-        from deap_nn.data.minibatches import Strata, batch_indices
+        from deap_nn.data.minibatches import batch_indices
         from deap_nn.models.layers import centring
 
         problem = self._toolbox.problem
         x, y = find_dataset(problem.data).part("train")
-        strata = Strata.of(y) if problem.stratified else None
-        chosen = batch_indices(problem.seed, generation, problem.batch_size, len(x), strata)
+        chosen = batch_indices(problem.seed, generation, problem.batch_size, len(x), self._strata)
         samples = x[chosen].reshape(len(chosen), *self._model.input_shape[1:]).astype(np.float32)
         if x.dtype == np.uint8:
             samples /= 255.0
