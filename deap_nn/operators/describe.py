@@ -54,12 +54,20 @@ times the error of the best (mutGaussianAdaptive), selection by rank with pressu
         how = f"{_mutation(registered.mutate)}, {_selection(registered.select, members)}"
         return f"{type(registered.reproduction).__name__}{called}: {how}"
     if registered.step is not None:
-        return f"evolution strategy{called}: {_around_centre(registered, members)}"
+        return f"evolution strategy{called}: {_around_centre(registered, members)}{_scoring(registered.problem)}"
     crossed = _crossover(toolbox.mate, min(members, mates_of(toolbox) if mates is None else mates))
     parts = [crossed, _mutation(toolbox.mutate), _selection(toolbox.select, members)]
     if registered.elites and mates is None:  # DEAP's loops keep none
         parts.append(f"the best {registered.elites} live on")
-    return f"genetic algorithm{called}: {', '.join(parts)}"
+    if (spread := words_of(registered.individual).get("spread", 1.0)) < 1:
+        parts.append(f"founders related by a spread of {spread:g}")
+    return f"genetic algorithm{called}: {', '.join(parts)}{_scoring(registered.problem)}"
+
+
+def _scoring(problem: Any) -> str:
+    centred = " with centred layers" if getattr(problem, "centred", False) else ""
+    stratified = " on stratified mini-batches" if getattr(problem, "stratified", False) else ""
+    return f", scored{centred}{stratified}" if centred or stratified else ""
 
 
 def name_of(registered: Any) -> str:

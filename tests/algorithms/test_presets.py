@@ -657,6 +657,9 @@ def test_verbose_prints_the_algorithm_and_the_stream(digits, capsys):
             {"preset": "es", "sampling": "mirrored"},
             "towards the better of each mirrored pair with a step by the size of",
         ),
+        ({"spread": 0.7}, "(selRankBoosted), founders related by a spread of 0.7"),
+        ({"centred": True, "stratified": True}, ", scored with centred layers on stratified mini-batches"),
+        ({"preset": "es", "stratified": True}, ", scored on stratified mini-batches"),
     ],
 )
 def test_the_sentence_names_what_runs(digits, arguments, said):
