@@ -60,6 +60,7 @@ def yes_or_no(text: str) -> bool:
 
 
 SIGMA, FLAG = real(0, LARGEST_WEIGHT), {"action": "store_true", "default": False}
+YES_OR_NO = {"metavar": "{yes,no}", "type": yes_or_no}
 SPACE = {"metavar": "MIB", "type": integer(0)}
 FILE, FOLDER, PATH = {"metavar": "FILE"}, {"metavar": "DIR"}, {"metavar": "PATH"}
 
@@ -168,20 +169,10 @@ TABLE = (
     ),
     Setting("batch_size", "data", "digits in the mini-batch of a generation", whole(1), default=64),
     Setting(
-        "centred",
-        "algorithm",
-        "score with dense layers centred on the batch",
-        {"metavar": "{yes,no}", "type": yes_or_no},
-        (False, False, False),
-        before=False,
+        "centred", "algorithm", "score with dense layers centred on the batch", YES_OR_NO, (False,) * 3, before=False
     ),
     Setting(
-        "stratified",
-        "data",
-        "all classes in proportion in each mini-batch",
-        {"metavar": "{yes,no}", "type": yes_or_no},
-        (False, False, False),
-        before=False,
+        "stratified", "data", "all classes in proportion in each mini-batch", YES_OR_NO, (False,) * 3, before=False
     ),
     Setting("batch_generations", "data", "generations that a mini-batch serves", whole(1), usual=1),
     Setting("seed", "run", "seed of all random numbers", whole(0, MAX_SEED), default=1),
