@@ -18,6 +18,7 @@ from figures import Panel, draw_panels
 from mnist_options import complete, make_parser
 from numpy.typing import NDArray
 from sweep import read_study
+from tables import STUDIES
 
 from deap_nn.core.errors import InputError
 from deap_nn.core.logbooks import parse_rows
@@ -25,7 +26,6 @@ from deap_nn.operators.ranking import rank_weights, recombination_weights
 from deap_nn.process.cli import Parser, picture, run_command
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
-STUDIES = Path(__file__).resolve().parent / "studies"
 
 
 def normal_values(size: int) -> NDArray[np.float64]:

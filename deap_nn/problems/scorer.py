@@ -172,33 +172,24 @@ class Scorer:
         """Return each output for the samples `start` to `stop` of a part; shape (samples, ...).
 
         For "batch" the samples are the mini-batch of the generation `start`. The logits of outputs that a softmax or
-        sigmoid made follow the outputs. `shifts` as `network` takes them.
+        sigmoid made follow the outputs. `shifts` are the means of centred layers, if they are known (`mean_shifts`).
         """
         if split == "batch":
             inputs = self._minibatch(start)[0]
         else:
             inputs = self._input_tensors(array[start:stop] for array in self.samples.halves(split)[0])
-        weights = self.weights(self.network(individual, shifts))
+        weights = self.weights(self.network(individual) if shifts is None else individual, shifts)
         return [output.numpy() for output in self._network.outputs(weights, inputs)]
 
-    def network(self, individual: WeightList, shifts: Shifts | None = None) -> WeightList:
+    def network(self, individual: WeightList) -> WeightList:
         """Return the weights with which the model itself, whose layers are not centred, is the individual's network.
 
         If layers are centred for the fitness, the biases are less the means over ``CENTRING_SAMPLES`` training samples,
         which are the same for each seed. Otherwise it is the individual.
-
-        Parameters
-        ----------
-        individual : WeightList
-            The individual.
-        shifts : dict, optional
-            The means, `mean_shifts` of all batches, if they are known.
         """
         if not self.problem.centred:
             return individual
         self.check(individual)
-        if shifts is not None:
-            return WeightList(without_shifts(individual, shifts))
         kept = self._kept
         if kept is None or not np.array_equal(kept[0], individual.flat):
             shifts = mean_shifts(self.shifts(individual, batch) for batch in range(centring_batches(self.problem)))
@@ -252,10 +243,13 @@ class Scorer:
         measure = self._network.measure
         return [measure.fitness(values.numpy().tolist(), bool(finite), (), ())[0] for values, finite in found]
 
-    def weights(self, individual: WeightList) -> list[Any]:
-        """Return an individual's matrices as tensors that share its memory; ValueError if it has other shapes."""
+    def weights(self, individual: WeightList, shifts: Shifts | None = None) -> list[Any]:
+        """Return an individual's matrices as tensors that share its memory, but biases that are less given shifts.
+
+        ValueError if it has other shapes.
+        """
         self.check(individual)
-        return [shared_tensor(matrix) for matrix in self.layout.views(individual.flat)]
+        return [shared_tensor(matrix) for matrix in without_shifts(self.layout.views(individual.flat), shifts or {})]
 
     def check(self, individual: WeightList) -> None:
         """Raise ValueError if an individual has other shapes than the network."""

@@ -8,8 +8,10 @@ from conftest import MNIST
 
 from deap_nn import KerasProblem, evolve, make_toolbox, open_map
 from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.data.minibatches import batch_indices
 from deap_nn.models.layers import centred_layers
 from deap_nn.models.tensorflow import keras
+from deap_nn.problems import groups
 from deap_nn.problems.scorer import scorer
 
 layers = keras.layers
@@ -64,6 +66,40 @@ def test_the_fitness_is_that_of_the_model_with_the_means_in_its_biases(made, dat
         assert [np.array_equal(*both) for both in zip(network, individual, strict=True)] == same
         assert centred.scores(individual, "train")[0] == pytest.approx(fitness, rel=1e-4)
         assert centred.error_rate(individual, "train") == pytest.approx(fitness, rel=1e-4)
+
+
+def test_tasks_compute_the_means_of_a_large_network(monkeypatch):
+    """Each of three batches is centred on itself, and the means of the batches are averaged."""
+    monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 0)
+    x = np.random.default_rng(0).standard_normal((350, 6)).astype(np.float32) + 3
+    data = x, (x[:, 0] > x[:, 1]).astype(int)
+    toolbox = make_toolbox(problem_of(dense(), data, centred=True), seed=1)
+    individual, tasks = toolbox.individual(), []
+
+    def recording(function, given):
+        given = list(given)
+        tasks.append((type(function).__name__, len(given)))
+        return map(function, given)
+
+    found = toolbox.error_rate(individual, "train", map=recording)
+    assert tasks == [("ShiftsOfBatch", 3), ("Outputs", 4)]
+    kernel, bias, kernel2, bias2 = (matrix.astype(np.float64) for matrix in individual)
+    shifts = []
+    for batch in range(3):
+        made = x[batch_indices(0, batch, 100, 350)] @ kernel
+        hidden = np.tanh(made - made.mean(axis=0) + bias) @ kernel2
+        shifts.append((made.mean(axis=0), hidden.mean(axis=0)))
+    wanted = [kernel, bias - np.mean([a for a, _ in shifts], axis=0), kernel2]
+    wanted.append(bias2 - np.mean([b for _, b in shifts], axis=0))
+    network = scorer(toolbox.problem).network(individual)
+    for matrix, other in zip(network, wanted, strict=True):
+        np.testing.assert_allclose(matrix, other, rtol=1e-4, atol=1e-5)
+    plain = make_toolbox(problem_of(dense(), data), seed=1)
+    assert found == plain.error_rate(network, "train")
+    assert toolbox.assess(individual, 4) == plain.assess(network, 4)
+    again = scorer(toolbox.problem).genome(network)
+    for matrix, other in zip(again, individual, strict=True):
+        np.testing.assert_allclose(matrix, other, rtol=1e-4, atol=1e-5)
 
 
 def test_a_model_with_other_inputs_that_all_shift_alike_keeps_its_fitness():
