@@ -125,6 +125,19 @@ def test_what_others_put_at_its_place_is_left_alone_and_not_waited_for(tmp_path,
     assert [path.name for path in elsewhere.iterdir()] == ["kept"]
 
 
+def test_a_slot_that_holds_a_genome_is_not_written_again(tmp_path):
+    """A reader could not tell: the mark after the second writing is the same as before it."""
+    cache = GenomeCache("token", 8, tmp_path)
+    with cache.writing(0, 5) as room:
+        room[:] = 1.0
+    with cache.writing(0, 5) as room:
+        assert room is None
+    assert cache.read(0, 5).tolist() == [1.0] * 8
+    with cache.writing(0, 6) as room:
+        assert room is not None
+    cache.remove()
+
+
 def test_a_folder_of_another_user_under_its_own_name_is_not_taken(tmp_path, monkeypatch):
     folder = tmp_path / f"deap_nn-{os.getuid()}-token"
     folder.mkdir(mode=0o700)
