@@ -59,7 +59,7 @@ COUNTED = ("evaluations", "digits", "options")
 NO_MATTER = {"versions", "workers", "seed", "noise_sha256", "data", "voters"}
 NO_MATTER |= {name for name, setting in OPTIONS.items() if setting.needs == RECIPES}  # they change only the speed
 NO_MATTER |= {"keras", "init_weights"}  # the paths of files: other entries have the digests of their content
-NO_MATTER |= {"algorithm"}  # a sentence about the settings
+NO_MATTER |= {"algorithm", "centred_layers"}  # they follow from the settings
 """Entries of ``config.json`` that do not decide how a run learns, or that differ between seeds."""
 
 OF_A_SWEEP = {setting.option.removeprefix("--") for setting in OPTIONS.values() if not setting.kept}
@@ -179,7 +179,7 @@ def run_one(arguments: Sequence[str]) -> None:
     """Run a script with some arguments, in this process and with its map."""
     before = sys.argv
     script = _script(arguments)
-    sys.argv = [f"{script.__name__}.py", *arguments]
+    sys.argv = [str(script.__file__), *arguments]  # an interrupted run names the command that resumes it
     try:
         script.main()
     finally:
@@ -306,9 +306,11 @@ def digits_drawn(config: Mapping[str, Any], generations: int) -> int:
 def digest_of(config: Mapping[str, Any]) -> str:
     """Return a digest of the options and data of a run: the first 12 digits of a SHA-256."""
     options = {name: value for name, value in config.items() if name not in NO_MATTER and value is not None}
-    if options.get("sampling") == "mirrored":  # older runs have no such entry, and their digests must stay equal
-        del options["sampling"]
-    if options.get("preset") == "es":  # older runs have its former name, and their digests must stay equal
+    # Older runs lack some entries, and have the former name of `es`: their digests must stay equal.
+    for name in ("sampling", "opposites", "centred", "stratified", "spread"):
+        if name in options and options[name] == OPTIONS[name].before:
+            del options[name]
+    if options.get("preset") == "es":
         options["preset"] = "default"
     text = json.dumps([options, config["data"]["sha256"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

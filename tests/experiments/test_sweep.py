@@ -2,6 +2,7 @@
 
 import csv
 import fcntl
+import importlib
 import json
 import runpy
 import shutil
@@ -207,6 +208,9 @@ def test_errors_on_training_digits_are_in_the_table_and_the_figure(here, digits_
         others = [digest(config | other) for other in ({"batch_size": 3}, {"generations": 9}, {"data": data})]
         assert len({*others, row["options"]}) == 4
     assert len({row["options"] for row in results}) == 3
+    plain = {"centred": False, "stratified": False, "opposites": 0.0, "spread": 1.0, "centred_layers": []}
+    older = {name: value for name, value in config.items() if name not in plain}  # a run before there were such options
+    assert digest(older) == digest(older | plain) != digest(older | plain | {"opposites": 0.5})
     config = tmp_path / "out" / "adam-1" / "config.json"
     older = {name: value for name, value in json.loads(config.read_text()).items() if name != "training_size"}
     config.write_text(json.dumps(older))
@@ -218,6 +222,16 @@ def test_errors_on_training_digits_are_in_the_table_and_the_figure(here, digits_
         path.write_text("".join(",".join(line[:3]) + "\n" for line in (gen, *errors)))
     assert here(*arguments, "--only-draw").returncode == 0
     assert (tmp_path / "out" / "study.png").read_bytes() != drawn
+
+
+def test_a_run_knows_the_path_of_its_script(monkeypatch):
+    """An interrupted run prints the command that resumes it."""
+    seen = []
+    monkeypatch.syspath_prepend(SWEEP.parent)
+    mnist, sweep = importlib.import_module("mnist"), importlib.import_module("sweep")
+    monkeypatch.setattr(mnist, "main", lambda: seen.extend(sys.argv))
+    sweep.run_one(["--seed=1"])
+    assert seen == [str(SWEEP.with_name("mnist.py")), "--seed=1"]
 
 
 def test_a_figure_has_the_medians_and_known_points_at_their_places(monkeypatch):

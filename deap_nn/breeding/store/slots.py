@@ -170,7 +170,7 @@ class GenomeCache:
 
     @contextlib.contextmanager
     def writing(self, slot: int, key: int) -> Iterator[Vector | None]:
-        """Yield the slot's memory to write the genome `key` into; None without space, or if it is written or there."""
+        """Yield a slot's memory for a genome; None without space, if a process writes there, or if it is there."""
         number, place = divmod(slot, self.per_segment)
         if number not in self._segments and not self._open(number, create=True):
             yield None
@@ -183,12 +183,12 @@ class GenomeCache:
             yield None
             return
         try:
+            if keys[place] == key:  # after a second write a reader would find the mark that it found before it
+                yield None
+                return
             # Readers take no lock. The mark is cleared before the first write and set after the last, so a marked slot
             # is whole; after reading they check the mark again (`holds`). Compiled passes write past the processor's
             # caches and end with a memory fence: their writes are visible before the mark.
-            if keys[place] == key:  # written meanwhile: readers would not notice that it is overwritten
-                yield None
-                return
             keys[place] = _EMPTY
             yield self._view(number, place)
             keys[place] = key
