@@ -105,7 +105,7 @@ from deap_nn import make_toolbox
 from deap_nn.problems.scorer import scorer
 from deap_nn.operators.compiled.bfloat16 import round_weights
 from deap_nn.genome.vectors import empty_halves
-toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, precision=sys.argv[1])
+toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, precision=sys.argv[1], centred=False)
 genomes = [toolbox.individual() for _ in range(20)]
 scoring = scorer(toolbox.problem)
 score = scoring.fitness

@@ -83,7 +83,7 @@ class Rest(Callback):
 
 def once(name: str, folder: str) -> None:
     """Print the milliseconds of a child with a map."""
-    toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, parents=20)
+    toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, preset="mask", mates=4, boost=2)
     with open_map(name, workers=WORKERS if name in maps_taking("workers") else None) as map_:
         noting = NotingMap(map_, folder)
         toolbox.register("map", noting)

@@ -32,7 +32,7 @@ class Answers:
 
 def own_cost(members: int) -> float:
     """Return the main process' milliseconds a child of the CNN."""
-    toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, parents=members // 10)
+    toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, preset="mask", parents=members // 10)
     toolbox.register("map", Answers())
     seconds: list[float] = []
 

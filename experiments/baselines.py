@@ -32,7 +32,7 @@ from scipy.stats import rankdata
 from terminal import Terminal
 
 from deap_nn import make_toolbox
-from deap_nn.algorithms.toolbox.settings import MODELS, add_settings
+from deap_nn.algorithms.toolbox.settings import MODELS, OPTIONS, add_settings
 from deap_nn.breeding.breeder import founder
 from deap_nn.callbacks.base import Evolution, tell, telling_start_and_end
 from deap_nn.callbacks.candidates import Candidates
@@ -337,7 +337,7 @@ class EASimple:
     Parameters
     ----------
     toolbox : deap.base.Toolbox
-        Of the problem, with the operators of the default preset.
+        Of the problem, with the operators of the former `ga` (docs/results.md).
     population : int
         Networks scored a generation.
     seed : int
@@ -394,7 +394,9 @@ def make_parser() -> Parser:
     add("--final-rate", type=number(1e-9), metavar="X", help="openai-es: learning rate at the end [--rate]")
     add = parser.groups["speed"].add_argument
     add("--precision", choices=("float32", "bfloat16"), help="arithmetic of a population's fitness [float32]")
-    add_settings(parser, ("batch_size", "seed", "centred", "stratified"))
+    add_settings(parser, ("batch_size", "seed"))
+    for name in ("centred", "stratified"):
+        OPTIONS[name].add_to(parser, {"every method": False})
     add_settings(parser, ("dataset", "data", "validation_size", "training_size", "max_seconds", "threads"))
     add_settings(parser, ("output", "no_progress"))
     parser.set_defaults(training_size=0, centred=False, stratified=False)
@@ -511,6 +513,8 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
         batch_size=options.batch_size,
         centred=options.centred,
         stratified=options.stratified,
+        parents=0.25,
+        opposites=0,
         spread=1,
         validation_size=options.validation_size,
         scale="fan_in" if options.scale == "fan_in" or options.method == "easimple" else None,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mnist_resume import check_resumable
 
 from deap_nn import usual_step
-from deap_nn.algorithms.toolbox.settings import MODELS, OPTIONS, SETTINGS, Setting, add_settings, as_now
+from deap_nn.algorithms.toolbox.settings import MODELS, OPTIONS, SETTINGS, Setting, add_settings, as_now, usual_settings
 from deap_nn.breeding.store.slots import FEWEST_SLOTS, segment_bytes, slots_in
 from deap_nn.core.errors import InputError
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options
@@ -108,7 +109,7 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
     """Fill in the options that a preset decides, and check those that depend on each other."""
     complete_model(options)
     weights, layers = size_of(options)
-    preset = SETTINGS[options.preset]
+    preset = usual_settings(options.preset, by_name=options.keras is None)
     around_centre = preset["step"] is not None
     if options.crossover is not None and (options.crossover == "mean") != around_centre:
         raise InputError(f"argument --crossover: {options.crossover} {needs(around_centre)}")
@@ -117,17 +118,21 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
     unrelated = options.init_weights is not None or preset["spread"] is None
     if unrelated and not around_centre and options.spread not in (None, 1):
         raise InputError("argument --spread: needs --preset ga without --init: other founders are drawn otherwise")
+    if options.centred is None:
+        options.centred = preset["centred"] and options.batch_size > 1
     for name, setting in OPTIONS.items():
         if getattr(options, name) is not None:
             check_effect(setting, options)
         elif name == "spread" and unrelated:
             options.spread = None
+        elif name == "opposites" and options.tournsize is not None:
+            options.opposites = setting.before
         elif setting.is_met(vars(options)) and not setting.derived:
             setattr(options, name, setting.usual if preset.get(name) is None else preset[name])
     options.scale = options.scale or "none"
     if options.centred and options.batch_size < 2:
         raise InputError(f"argument --batch-size: must be at least 2 with --centred yes, got {options.batch_size}")
-    complete_parents(options, layers)
+    complete_parents(options, preset, layers)
     complete_schedule(options)
     if options.cache is not None and not Path(options.cache).is_dir():
         raise InputError(f"argument --cache: {options.cache} is not a folder")
@@ -173,9 +178,9 @@ def complete_model(options: argparse.Namespace) -> None:
             setattr(options, name, str(Path(path).absolute()))
 
 
-def complete_parents(options: argparse.Namespace, layers: int) -> None:
+def complete_parents(options: argparse.Namespace, preset: Mapping[str, Any], layers: int) -> None:
     """Fill in the number of parents, and the options of the crossover or of the centre."""
-    preset, most = SETTINGS[options.preset], options.population
+    most = options.population
     around_centre = preset["step"] is not None
     if around_centre and options.step is None:
         options.step = usual_step(most, max(1, options.generations), layers, options.sampling)

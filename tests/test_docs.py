@@ -105,7 +105,7 @@ def test_the_cells_of_the_notebook_run(warm, tmp_path):
 def written(toolbox, registered, argument):
     """The value of an argument that a toolbox was made with, as the table of presets writes it."""
     if registered == "evaluate":
-        return str(toolbox.problem.batch_size)
+        return str(getattr(toolbox.problem, argument))
     of_the_toolbox = argument in ("mates", "step", "sampling")
     value = getattr(toolbox, argument) if of_the_toolbox else getattr(toolbox, registered).keywords[argument]
     if argument == "scale":
@@ -114,6 +114,8 @@ def written(toolbox, registered, argument):
         return f"`{re.sub(', fitness=.*', ')', repr(value))}`"
     if argument == "parents" and value == 1.0:
         return "all"
+    if isinstance(value, bool):
+        return str(value)
     return {"usual": "`usual_step`"}.get(value, value) if isinstance(value, str) else f"{value:g}"
 
 
@@ -142,7 +144,7 @@ def test_the_table_of_presets_is_what_make_toolbox_wires(digits):
             what.add(argument)
     assert tuple(toolboxes) == NAMES
     chosen = {"pressure", "boost", "boosted", "parents"}
-    assert (seen["ga", "select"], seen["article", "select"]) == (chosen | {"fewest", "opposites"}, chosen)
+    assert (seen["ga", "select"], seen["article", "select"]) == (chosen | {"fewest", "opposites", "in_loops"}, chosen)
     assert loops[0] == ["", *(f"`{name}`" for name in NAMES)]
     needed = {"`evolve`": "evaluate", "`eaGenerateUpdate`": "generate"}
     for loop, *cells in loops[1:]:

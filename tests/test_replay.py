@@ -106,3 +106,21 @@ def test_a_run_from_before_sampling_was_a_choice_is_of_mirrored_pairs(here, digi
     answer = here(MNIST, "--resume", folder, "--generations", "5", "--no-progress")
     assert answer.returncode == 0, answer.stderr
     assert json.loads((folder / "status.json").read_text())["generations"] == 5
+
+
+def test_a_run_from_before_ga_had_opposites_goes_on_as_it_was(here, digits_file, tmp_path):
+    """Its ``config.json`` has none of the later settings, and its preset has other values now."""
+    former = {"--centred": "no", "--stratified": "no", "--opposites": "0", "--spread": "1", "--parents": "5"}
+    options = [word for pair in former.items() for word in pair]
+    small = ["--model", "mlp", "--population", "12", "--data", digits_file, "--no-progress", *options]
+    for name, generations in (("whole", "5"), ("run", "3")):
+        answer = here(MNIST, *small, "--generations", generations, "--output", tmp_path / name)
+        assert answer.returncode == 0, answer.stderr
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    for name in ("centred", "stratified", "opposites", "spread", "centred_layers"):
+        del config[name]
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    answer = here(MNIST, "--resume", tmp_path / "run", "--generations", "5", "--no-progress")
+    assert answer.returncode == 0, answer.stderr
+    whole, run = (np.genfromtxt(tmp_path / name / "logbook.csv", delimiter=",") for name in ("whole", "run"))
+    np.testing.assert_array_equal(run, whole)

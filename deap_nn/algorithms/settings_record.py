@@ -49,6 +49,7 @@ NEUTRAL: dict[str, Any] = {
     "device": "cpu",
     "select.boosted": 1,
     "select.fewest": 2,
+    "select.in_loops": True,
     "select.opposites": 0.0,
     "select.parents": None,
     "weigh.parents": None,

@@ -134,7 +134,9 @@ class Plain:
         places = {id(member): place for place, member in enumerate(population)}
         places |= {id(opposite): places[id(member)] | OPPOSITE for opposite, member in self._opposites}
         if any(id(source) not in places for source in sources):
-            raise ValueError("select must return members and their opposites, no copies, in plain breeding")
+            raise ValueError(
+                "select must return members and their opposites, no copies, in plain breeding, or have opposites=0"
+            )
         counts = Counter(places[id(source)] for source in sources)
         each = {places[id(source)]: source.flat for source in sources}
         made, ids = empty_vector(sources[0].flat.size), sorted(counts)

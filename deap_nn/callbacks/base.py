@@ -116,8 +116,8 @@ class Evolution:
     def fittest(self) -> list[Any]:
         """The best members of the generation, best first; their number is that of the generation's parents.
 
-        Under `selRankBoosted` they are the next parents. If all members move a centre, they are all members. In
-        generation 0, which has no parents, the list is empty.
+        Under `selRankBoosted` they are the next parents, but for the last ones if opposites take their places. If all
+        members move a centre, they are all members. In generation 0, which has no parents, the list is empty.
         """
         return heapq.nlargest(self.parents, self.population, key=attrgetter("fitness"))
 

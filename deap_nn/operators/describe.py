@@ -51,12 +51,12 @@ times the error of the best (mutGaussianAdaptive), selection by rank with pressu
     registered = Registered.read(toolbox)
     called = f" ({registered.algorithm})" if registered.algorithm is not None else ""
     if registered.reproduction is not None:
-        how = f"{_mutation(registered.mutate)}, {_selection(registered.select, members)}"
+        how = f"{_mutation(registered.mutate)}, {_selection(registered.select, members, in_loop=False)}"
         return f"{type(registered.reproduction).__name__}{called}: {how}"
     if registered.step is not None:
         return f"evolution strategy{called}: {_around_centre(registered, members)}{_scoring(registered.problem)}"
     crossed = _crossover(toolbox.mate, min(members, mates_of(toolbox) if mates is None else mates))
-    parts = [crossed, _mutation(toolbox.mutate), _selection(toolbox.select, members)]
+    parts = [crossed, _mutation(toolbox.mutate), _selection(toolbox.select, members, in_loop=mates is not None)]
     if registered.elites and mates is None:  # DEAP's loops keep none
         parts.append(f"the best {registered.elites} live on")
     if (spread := words_of(registered.individual).get("spread", 1.0)) < 1:
@@ -119,7 +119,7 @@ def _mutation(mutate: Any) -> str:
     return f"Gaussian mutation{share}{one} whose sigma {_sigma(words.get('sigma'))} (mutGaussianAdaptive)"
 
 
-def _selection(select: Any, members: int) -> str:
+def _selection(select: Any, members: int, *, in_loop: bool) -> str:
     words = words_of(select)
     if name_of(select) != selRankBoosted.__name__:
         return f"selection by {name_of(select)}" + (f" of {words['tournsize']}" if "tournsize" in words else "")
@@ -127,7 +127,8 @@ def _selection(select: Any, members: int) -> str:
     parents = members if parents is None else min(parents, members)
     mirrored = round(words.get("opposites", 0.0) * parents)
     of = f" of the best {parents - mirrored}" if parents - mirrored < members else ""
-    of += f" and the opposites of the worst {mirrored}" if mirrored else ""
+    if mirrored and (words.get("in_loops", True) or not in_loop):
+        of += f" and the opposites of the worst {mirrored}"
     boost, boosted = words.get("boost", 2.0), words.get("boosted", 1)
     best = "the best" if boosted == 1 else f"the best {boosted}"
     boosting = f", {best} boosted by {boost:g}" if boosted and boost != 1 else ""

@@ -58,6 +58,7 @@ def selRankBoosted(
     parents: float | None = None,
     fewest: int = FEWEST_OF_A_SHARE,
     opposites: float = 0.0,
+    in_loops: bool = True,
     rng: np.random.Generator,
     fit_attr: str = "fitness",
 ) -> list[Individual]:
@@ -88,6 +89,9 @@ def selRankBoosted(
         the worst, the second best, the opposite of the second worst, and so on. In `evolve` :math:`m` is the mean of
         the parents of the generation, each counted by its number of places, and generation 0, which has no parents,
         has no opposites. In any other loop :math:`m` is the mean of the individuals.
+    in_loops : bool
+        False for opposites in `evolve` only. Elsewhere the parents are then the best ones alone, with none in place of
+        the opposites: all have a fitness, as ``eaMuPlusLambda`` needs it.
     rng : numpy.random.Generator
         The source of randomness.
     fit_attr : str
@@ -130,7 +134,11 @@ def selRankBoosted(
     candidates = {id(individual): individual for individual in individuals}.values()
     most = number_of_parents(parents, len(candidates), fewest)
     ranked = sorted(candidates, key=fitness, reverse=True)
-    chosen = _with_opposites(ranked, len(ranked[:most]), opposites, individuals) if opposites else ranked[:most]
+    chosen = ranked[:most]
+    if opposites and (in_loops or _mirroring.get() is not None):
+        chosen = _with_opposites(ranked, len(chosen), opposites, individuals)
+    elif opposites:
+        chosen = chosen[: len(chosen) - round(opposites * len(chosen))]
     places = _draw_pairs(rank_weights(len(chosen), pressure, boost, boosted), (k + 1) // 2, rng)
     return [chosen[place] for place in places.ravel()[:k]]
 

@@ -101,11 +101,12 @@ def test_a_crossover_of_any_number_gets_as_many_as_the_toolbox_says(digits):
     assert counted.given == {4}
 
 
-def test_every_child_goes_through_mate_and_mutate_and_every_parent_through_select(digits):
+@pytest.mark.parametrize("opposites", [0.0, 0.5])
+def test_every_child_goes_through_mate_and_mutate_and_every_parent_through_select(digits, opposites):
     """In the plain way; its bytes are those of recipes."""
-    by_recipes = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    by_recipes = make_toolbox("mlp", digits, seed=1, batch_size=16, opposites=opposites)
     expected = logged(*evolve(by_recipes.population(n=MEMBERS), by_recipes, GENERATIONS))
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, opposites=opposites)
     mated, mutated, selected, checked = [], [], [], []
 
     def mating(function):
@@ -149,7 +150,8 @@ def test_every_child_goes_through_mate_and_mutate_and_every_parent_through_selec
                 among, chosen, count = selected[-1]
                 assert count == len(chosen) == MEMBERS
                 assert among == self.members
-                assert {parent for parent, _ in chosen} <= among
+                others = {parent for parent, _ in chosen} - among  # the opposites of members
+                assert bool(others) == (opposites > 0 and evolution.generation > 1)
                 # What was crossed has the weights of those that were selected, each in its place.
                 assert [weights for group in groups for _, weights in group] == [weights for _, weights in chosen]
                 assert len({weights for _, weights in chosen}) > 4
@@ -289,7 +291,7 @@ def test_deaps_loops_of_pairs_say_that_a_strategy_has_none(digits, loop):
 
 def test_elites_are_named_where_they_live_on(digits):
     toolbox = make_toolbox("mlp", digits, seed=1, elites=3)
-    assert describe_algorithm(toolbox, 20).endswith(", the best 3 live on")
+    assert describe_algorithm(toolbox, 20).find("(selRankBoosted), the best 3 live on, founders") > 0
     assert "live on" not in describe_algorithm(toolbox, 20, mates=2)  # as DEAP's loops run it
 
 
@@ -504,7 +506,7 @@ class TestNoNumberTwice:
         assert seen[8] <= 4
         assert 15 <= seen[80] <= 20
         usual = make_toolbox("mlp", digits, seed=5, batch_size=16).select.keywords
-        assert (usual["parents"], usual["fewest"]) == (0.25, 10)
+        assert (usual["parents"], usual["fewest"]) == (0.5, 10)
 
     def test_the_seed_is_that_of_the_toolbox(self, digits):
         toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16)
@@ -629,7 +631,8 @@ def test_verbose_prints_the_algorithm_and_the_stream(digits, capsys):
     assert lines[0] == (
         "genetic algorithm (ga): four parents crossed by a random mask (cxScanning), Gaussian mutation whose sigma is "
         "0.1 times the error of the best, from its cross-entropy (mutGaussianAdaptive), selection by rank of the best "
-        "10 with pressure 1.5, the best boosted by 2 (selRankBoosted)"
+        "5 and the opposites of the worst 5 with pressure 1.5, the best boosted by 2 (selRankBoosted), founders "
+        "related by a spread of 0.5, scored with centred layers on stratified mini-batches"
     )
     assert lines[1].split("\t")[0].strip() == "gen"
     assert [line.split("\t")[0].strip() for line in lines[2:]] == ["0", "1", "2"]
@@ -657,8 +660,9 @@ def test_verbose_prints_the_algorithm_and_the_stream(digits, capsys):
             {"preset": "es", "sampling": "mirrored"},
             "towards the better of each mirrored pair with a step by the size of",
         ),
-        ({"spread": 0.7}, "(selRankBoosted), founders related by a spread of 0.7"),
-        ({"centred": True, "stratified": True}, ", scored with centred layers on stratified mini-batches"),
+        ({}, "(selRankBoosted), founders related by a spread of 0.5"),
+        ({}, ", scored with centred layers on stratified mini-batches"),
+        ({"preset": "article", "centred": True}, ", scored with centred layers"),
         ({"preset": "es", "stratified": True}, ", scored on stratified mini-batches"),
     ],
 )
@@ -672,7 +676,10 @@ def test_the_sentence_names_a_function_of_a_users_own(digits):
     toolbox.register("mutate", elementwise(tools.mutShuffleIndexes), indpb=0.5)
     said = describe_algorithm(toolbox, 12)
     mutation = "mutation by mutShuffleIndexes, weight by weight"
-    assert f"two parents crossed (cx_rows), {mutation}, selection by rank of the best 10" in said
+    assert (
+        f"two parents crossed (cx_rows), {mutation}, selection by rank of the best 5 and the opposites of the worst 5"
+        in said
+    )
 
 
 def test_former_ways_work_with_a_warning(digits):
@@ -697,6 +704,14 @@ def test_former_ways_work_with_a_warning(digits):
         make_toolbox("mlp", digits, seed=1, batch_size=16, preset="default")
     with pytest.warns(DeprecationWarning, match=r"preset\(\) is deprecated"):
         two = deap_nn.preset("mask", population=40, generations=4, matrices=2)
+    with pytest.warns(DeprecationWarning, match=r"preset\(\) is deprecated"):
+        four = deap_nn.preset("ga", population=40, generations=4, matrices=2)
+    assert (four["parents"], four["opposites"], four["spread"], four["centred"]) == (
+        10,
+        0.0,
+        1.0,
+        False,
+    )  # for all models
     mask = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="mask")
     given = make_toolbox("mlp", digits, seed=1, batch_size=16, **two)
     found = [logged(*evolve(made.population(n=40), made, 3)) for made in (mask, given)]

@@ -131,7 +131,7 @@ def penalised(evaluate, individual):
 ARGUMENTS = [
     ({"batch_size": 17}, "batch_size"),
     ({"batch_generations": 2}, "batch_generations"),
-    ({"centred": True}, "centred"),
+    ({"centred": False}, "centred"),
     ({"sigma": Constant(0.1)}, "mutate.sigma"),
     ({"sigma": ErrorScaled(0.11)}, "mutate.sigma"),
     ({"fitness": "error"}, "fitness"),
@@ -142,10 +142,11 @@ ARGUMENTS = [
     ({"pressure": 1.6}, "select.pressure"),
     ({"boost": 3.0}, "select.boost"),
     ({"boosted": 2}, "select.boosted"),
-    ({"opposites": 0.5}, "select.opposites"),
-    ({"spread": 0.5}, "individual.spread"),
-    ({"stratified": True}, "stratified"),
-    ({"parents": 0.5}, "select"),
+    ({"opposites": 0.5}, "select.in_loops"),
+    ({"opposites": 0.0}, "select.opposites"),
+    ({"spread": 1.0}, "individual.spread"),
+    ({"stratified": False}, "stratified"),
+    ({"parents": 0.25}, "select"),
     ({"mates": 3}, "mates"),
     ({"mates": 2, "indpb": 0.3}, "mate"),
     ({"crossover": "split"}, "mate"),
@@ -267,7 +268,7 @@ def test_a_record_of_the_first_version_is_compared_without_noise(tmp_path):
 def test_a_setting_at_its_neutral_value_is_left_out(digits):
     toolbox = small(digits)
     record = settings_record(toolbox, toolbox.population(n=8), seed=3, cxpb=1.0, mutpb=1.0)
-    assert not {"cxpb", "elites", "precision", "mutate.indpb", "select.boosted", "select.opposites"} & record.keys()
+    assert not {"cxpb", "elites", "precision", "mutate.indpb", "select.boosted", "individual.bounds"} & record.keys()
     assert record["version"] == 2
 
 
@@ -291,8 +292,9 @@ LITERAL = {
     "ga": COMMON
     | SCALED
     | {"mate": "cxScanning", "mates": 4, "mutate.sigma": "ErrorScaled(0.1, fitness='cross_entropy')"}
-    | {"select": "selRankBoosted", "select.boost": 2.0, "select.fewest": 10, "select.parents": 0.25}
-    | {"select.pressure": 1.5},
+    | {"select": "selRankBoosted", "select.boost": 2.0, "select.fewest": 10, "select.parents": 0.5}
+    | {"select.pressure": 1.5, "select.opposites": 0.5, "select.in_loops": False}
+    | {"individual.spread": 0.5, "centred": True, "stratified": True},
     "es": COMMON
     | SCALED
     | {"mutate.sigma": "Annealed(0.5, 0.025)", "step": 6.196773353931867}

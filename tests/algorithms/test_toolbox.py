@@ -35,6 +35,7 @@ from deap_nn.core.seeding import takes
 from deap_nn.models.tensorflow import keras
 from deap_nn.operators.ranking import number_of_parents
 from deap_nn.problems.evaluate import Evaluate
+from deap_nn.problems.keras_problem import KerasProblem
 
 creator.create("MinimisedInToolboxTests", base.Fitness, weights=(-1.0,))
 creator.create("GenomeInToolboxTests", WeightList, fitness=creator.MinimisedInToolboxTests)
@@ -373,11 +374,11 @@ def test_mutation_is_that_of_the_options(digits, keywords):
         assert sum(bool(noise.any()) for noise in added) == 1
 
 
-@pytest.mark.parametrize(("given", "parents"), [({}, 0.25), ({"parents": None}, None), ({"parents": 4}, 4)])
+@pytest.mark.parametrize(("given", "parents"), [({}, 0.5), ({"parents": None}, None), ({"parents": 4}, 4)])
 def test_around_a_centre_half_of_all_count_if_nothing_is_said(digits, given, parents):
     chosen = make_toolbox("mlp", digits, seed=1, **given).select.keywords["parents"]
     around = make_toolbox("mlp", digits, seed=1, preset="es", **given).recombination_weights
-    assert (chosen, around.keywords["parents"]) == (parents, 0.5 if parents == 0.25 else parents)
+    assert (chosen, around.keywords["parents"]) == (parents, parents)
     counted = around(20)
     assert np.count_nonzero(counted > 0) == (parents if parents == 4 else 10)
 
@@ -417,6 +418,7 @@ def test_a_preset_is_what_the_experiment_does(digits, name, monkeypatch):
         for words in words_of:
             words.pop("sigma", None)  # one knows the generations by the toolbox, the other by its own length
             words.pop("fewest", None)  # of a share
+            words.pop("in_loops", None)  # the experiment has no other loop
             if "parents" in words:
                 given = ast.literal_eval(words["parents"])
                 words["parents"] = number_of_parents(given, 20, SETTINGS[name]["fewest"])
@@ -428,8 +430,47 @@ def test_a_preset_is_what_the_experiment_does(digits, name, monkeypatch):
     assert toolbox.problem == other.problem
 
 
+def test_a_model_of_ones_own_has_the_former_values_of_ga(digits):
+    own = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    x, y = digits.x_train / np.float32(255), digits.y_train
+    made = {
+        "by name": make_toolbox("mlp", digits, seed=1),
+        "own": make_toolbox(own, digits, seed=1),
+        "arrays": make_toolbox(own, (x, y), seed=1),
+        "problem": make_toolbox(KerasProblem(own, x, y), seed=1),
+        "bounded": make_toolbox("mlp", digits, seed=1, bounds=(-1, 1)),
+        "one sample": make_toolbox("mlp", digits, seed=1, batch_size=1),
+    }
+    found = {}
+    for name, toolbox in made.items():
+        select, spread = toolbox.select.keywords, toolbox.individual.keywords.get("spread", 1.0)
+        scoring = toolbox.problem.centred, toolbox.problem.stratified
+        found[name] = (*scoring, select["parents"], select["opposites"], spread)
+    former = (False, False, 0.25, 0.0, 1.0)
+    assert found.pop("by name") == (True, True, 0.5, 0.5, 0.5)
+    assert found.pop("one sample") == (False, True, 0.5, 0.5, 0.5)
+    assert found == {"own": former, "arrays": former, "problem": former, "bounded": former}
+
+
+def test_the_opposites_of_the_preset_are_parents_in_evolve_only(digits):
+    """The members of ``eaMuPlusLambda`` need a fitness, which opposites do not have."""
+    for given, others in (({}, False), ({"opposites": 0.5}, True)):
+        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, **given)
+        population = toolbox.population(n=12)
+        for member in population:
+            member.fitness.values = toolbox.evaluate(member)
+        chosen = toolbox.select(population, 12)
+        best = sorted(population, key=lambda member: member.fitness.values)[:5]  # of 10 parents of 12, half
+        assert ({id(member) for member in chosen} <= {id(member) for member in best}) != others
+    random.seed(1)
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    plus = {"mu": 6, "lambda_": 8, "cxpb": 0.5, "mutpb": 0.5, "ngen": 3, "verbose": False}
+    population, _ = algorithms.eaMuPlusLambda(toolbox.population(n=6), toolbox, **plus)
+    assert all(member.fitness.valid for member in population)
+
+
 def test_no_crossover_leaves_the_parents_apart(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, crossover="none", sigma=0.0)
+    toolbox = make_toolbox("mlp", digits, seed=1, crossover="none", sigma=0.0, opposites=0.0)
     founders = {member.flat.tobytes() for member in toolbox.population(n=6)}
     population, _ = evolve(toolbox.population(n=6), toolbox, 2, seed=1)
     assert {member.flat.tobytes() for member in population} <= founders

@@ -284,7 +284,8 @@ class PreferMean:
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_an_ensemble_goes_by_the_mean_of_the_probabilities(toolbox, digits, split):
+def test_an_ensemble_goes_by_the_mean_of_the_probabilities(digits, split):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, centred=False)
     members = toolbox.population(n=3)
     x, y = digits.part(split)
     probabilities = np.zeros((len(x), 10))

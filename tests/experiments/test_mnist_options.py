@@ -31,6 +31,18 @@ def place(tmp_path_factory, digits_file):
     return folder
 
 
+def test_a_network_of_ones_own_has_the_former_values(monkeypatch, place):
+    monkeypatch.syspath_prepend(MNIST.parent)
+    options = importlib.import_module("mnist_options")
+    found = {}
+    for model in ("--model=mlp", f"--keras={place / 'own.keras'}"):
+        chosen = options.complete(options.make_parser().parse_args([model, "--population=40"]))
+        found[model[:7]] = [
+            getattr(chosen, name) for name in ("centred", "stratified", "opposites", "spread", "parents")
+        ]
+    assert found == {"--model": [True, True, 0.5, 0.5, 20], "--keras": [False, False, 0.0, 1.0, 10]}
+
+
 def rows(folder):
     with open(folder / "logbook.csv", newline="") as file:
         return list(csv.DictReader(file))
@@ -46,16 +58,16 @@ NUMBERS = {
     "--crossover": ["split"],
     "--pressure": [2],
     "--boost": [9],
-    "--opposites": [0.5],
-    "--spread": [0.5],
-    "--stratified": [True],
+    "--opposites": [0],
+    "--spread": [1],
+    "--stratified": [False],
     "--tournsize": [3],
     "--elites": [2],
     "--mates": [2],
     "--indpb": [0.2],
     "--batch-size": [16],
     "--batch-generations": [3],
-    "--centred": [True],
+    "--centred": [False],
     "--seed": [2],
     "--fitness": ["error"],
     "--preset": ["article"],

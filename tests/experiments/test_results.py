@@ -1,7 +1,9 @@
 """The tables of the pages of results hold the figures of the CSV files."""
 
 import contextlib
+import csv
 import gzip
+import importlib
 import re
 import runpy
 import sys
@@ -9,6 +11,11 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
+
+from deap_nn.algorithms.toolbox.from_settings import toolbox_of
+from deap_nn.algorithms.toolbox.settings import SETTINGS
+from deap_nn.data.image_files import RawArrays
+from deap_nn.data.loading import split_validation
 
 RESULTS = ROOT / "experiments" / "results.py"
 PAGE = ROOT / "docs" / "results.md"
@@ -374,3 +381,32 @@ def test_the_rank_test_tells_what_differs_from_what_does_not():
     same = table(rows(a=rng.random(9), b=rng.random(9))).splitlines()[-1]
     apart = table(rows(a=rng.random(9), b=rng.random(9) + 1)).splitlines()[-1]
     assert float(same.split("|")[-2]) > 0.05 > 0.001 > float(apart.split("|")[-2])
+
+
+FULL_MNIST = "b47f144fab9bba7d64eb76856815bc52beedde4eacd3776de9a19f1f8ace4ac4"
+"""The digest of the 60,000 training digits, of which 5,000 validate, and the 10,000 test digits."""
+
+OTHER_DATA = {"overfitting", "target-fashion-mnist", "target-mnist5k", "make-mnist"}
+
+
+def test_the_files_of_the_studies_have_the_settings_of_the_published_runs():
+    """Whatever the presets become: a study's file repeats its table."""
+    mnist, mnist_options, sweep = map(importlib.import_module, ("mnist", "mnist_options", "sweep"))
+    labels = (np.arange(6000) % 10).astype(np.uint8)
+    images = np.zeros((len(labels), 28, 28), np.uint8)
+    dataset = split_validation(RawArrays(images, labels, images[:100], labels[:100]), name="made")
+    compared = set()
+    for path in sorted((ROOT / "experiments" / "studies").glob("*.toml")):
+        published = KEPT / f"{path.stem}.results.csv"
+        if path.stem in OTHER_DATA or not published.is_file():
+            continue
+        digests = {row["setting"]: row.get("options") for row in csv.DictReader(published.read_text().splitlines())}
+        for name, arguments in sweep.read_study(str(path)).settings.items():
+            if not digests.get(name) or any(argument.startswith("--method=") for argument in arguments):
+                continue
+            options = mnist_options.complete(mnist_options.make_parser().parse_args([*arguments, "--seed=1"]))
+            config = mnist.settings(options, dataset, toolbox_of(SETTINGS[options.preset] | vars(options), dataset))
+            assert sweep.digest_of(config | {"data": {"sha256": FULL_MNIST}}) == digests[name], (path.stem, name)
+            compared.add((path.stem, name))
+        assert digests.keys() <= sweep.read_study(str(path)).settings.keys(), path.stem
+    assert len(compared) > 100

@@ -68,7 +68,8 @@ def test_the_page_names_the_algorithm_and_its_operators(finished_run, tmp_path):
     assert page.data["config"]["algorithm"] == (
         "genetic algorithm (ga): four parents crossed by a random mask (cxScanning), Gaussian mutation whose sigma is "
         "0.1 times the error of the best, from its cross-entropy (mutGaussianAdaptive), selection by rank of the best "
-        "10 with pressure 1.5, the best boosted by 2 (selRankBoosted)"
+        "5 and the opposites of the worst 5 with pressure 1.5, the best boosted by 2 (selRankBoosted), founders "
+        "related by a spread of 0.5, scored with centred layers on stratified mini-batches"
     )
     assert 'make("p", { class: "note" }, `${capital(run.config.algorithm)}.`)' in page.scripts[1]  # in the head
     toolbox = make_toolbox("mlp", "mnist5k", seed=1, preset="es")

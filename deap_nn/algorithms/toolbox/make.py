@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from deap_nn.algorithms.toolbox.choices import check_for_algorithm, check_init, fitness_of, scoring_of, usual_sigma
 from deap_nn.algorithms.toolbox.generate_update import register_strategy
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, name_fitness
-from deap_nn.algorithms.toolbox.settings import ALIASES, SETTINGS, canonical
+from deap_nn.algorithms.toolbox.settings import ALIASES, FORMER_STEP, SETTINGS, canonical, usual_settings
 from deap_nn.breeding.founders import initPopulation
 from deap_nn.core.arguments import check_bounds, check_choice, check_count, check_flag, check_number, check_probability
 from deap_nn.core.seeding import Purpose, check_seed, stream
@@ -22,6 +22,7 @@ from deap_nn.data.dataset import Dataset
 from deap_nn.genome.individual import Individual
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.noise import NoiseTable
+from deap_nn.genome.weight_list import WeightList
 from deap_nn.maps.scoop import current_map
 from deap_nn.models.weight_files import first_weights
 from deap_nn.operators.adaptation.feedback import SelfAdaptive
@@ -101,9 +102,9 @@ def make_toolbox(
         The seed of all random numbers, also in `evolve`.
     preset : {"ga", "es", "article"}
         A genetic algorithm: a random mask crosses four parents, the sigma of a Gaussian mutation follows the error, and
-        selection is by rank from the best quarter, with a boost for the best member. Or an evolution strategy: children
-        around one centre, with ``generate`` and ``update`` in place of ``mate`` and ``select``. Or the article's
-        settings.
+        selection is by rank, with a boost for the best, from the best members and the opposites of the worst.
+        Or an evolution strategy: children around one centre, with ``generate`` and ``update`` in place of ``mate`` and
+        ``select``. Or the article's settings.
     population, generations : int, optional
         The number of members, at least 1, and of generations after the initial one, at least 0. `evolve` needs neither
         here; ``eaGenerateUpdate`` needs both, and an `Annealed` sigma without a length needs the second.
@@ -111,14 +112,12 @@ def make_toolbox(
         The quantity to minimise on the mini-batch: the error rate, or the mean cross-entropy in nats; a `KerasProblem`
         has its own. If left out, "error" for "article", else "cross_entropy".
     batch_size : int, optional
-        Samples in a mini-batch, at least 1 and at most all training samples. If left out, 64, or all if there are
-        fewer.
+        Samples in a mini-batch, at least 1 and at most all training samples. If left out, 64, or all if they are fewer.
     batch_generations : int
         The number of generations that use the same mini-batch, at least 1.
-    stratified : bool, optional
-        Whether each mini-batch has all classes in proportion.
-    centred : bool, optional
-        Score with centred layers, as a `KerasProblem` does by its own argument.
+    stratified, centred : bool, optional
+        Whether each mini-batch has all classes in proportion, and whether to score with centred layers (a
+        `KerasProblem` has its own). If left out, True for "ga" and a model by name without `bounds`.
     validation_size : int
         The number of validation samples that score the best of each generation; all, if there are fewer.
     container : callable
@@ -127,11 +126,11 @@ def make_toolbox(
         several objectives need a container.
     init : {"scaled", "normal"}, keras.Model, path-like or sequence of array_like, optional
         `initScaled` or `initNormal`, or trainable weights: of a Keras model, such as `model` itself, of a file that
-        ends in ``.keras``, ``.weights.h5`` or ``.npz``, or a list of matrices. Such weights are the first member, and
-        `initAround` draws the others around them with the first `sigma`. If left out, "normal" for "article", else
-        "scaled".
+        ends in ``.keras``, ``.weights.h5`` or ``.npz``, or a list of matrices. They are the first member's network; an
+        individual is the first member itself. `initAround` draws the others around it with the first `sigma`. If left
+        out, "normal" for "article", else "scaled".
     spread : float, optional
-        As in `initScaled`, for `init` "scaled": 1 for unrelated founders, the default. Not for "es".
+        As in `initScaled`, for `init` "scaled". If left out, 0.5 for "ga" and a model by name without `bounds`, else 1.
     indpb : float, optional
         The probability that `cxMask` exchanges a locus, `cxMatrices` a matrix or `cxUnits` a unit; one half if left
         out. For "biased" the share of the less fit parent; a quarter if left out. It needs two `mates`.
@@ -150,11 +149,12 @@ def make_toolbox(
     bounds : (float, float), optional
         The least and the largest weight: weights are clipped to them when they are drawn and mutated. Not for "es".
     pressure, boost, boosted, opposites : float, float, int, float, optional
-        As in `selRankBoosted`. If left out, 1.5, 2, 1 and 0 for "ga", and 2, 100, 1 and 0 for "article".
+        As in `selRankBoosted`. If left out, for "ga" 1.5, 2, 1 and, for a model by name without `bounds` and in
+        `evolve` only, 0.5; for "article" 2, 100, 1 and 0.
     parents : int or float, optional
-        As in `selRankBoosted`: a number, or a share of the population; None for all. If left out, for "ga" the best
-        quarter and at least 10, for "article" all. For "es" the number of the best members that have a recombination
-        weight, and of the worst; half of all if left out.
+        As in `selRankBoosted`: a number, or a share of the population; None for all. If left out, for "ga" half of all
+        with opposites, else a quarter, and at least 10; for "article" all. For "es" the number of the best members that
+        have a recombination weight, and of the worst; half of all if left out.
     mates : int, optional
         The number of parents that are crossed at a time, 2 to 256: two by `cxMask`, more by `cxScanning`, any number
         by "average". DEAP's own loops always cross two. If left out, four for the mask of "ga", else two.
@@ -217,7 +217,7 @@ def make_toolbox(
     former = crossover == "mean" and SETTINGS[algorithm]["step"] is None
     if crossover == "mean":
         warnings.warn("crossover='mean' is deprecated: take preset='es'", DeprecationWarning, stacklevel=2)
-    usual = SETTINGS[algorithm]
+    usual = usual_settings(algorithm, by_name=isinstance(model, str) and bounds is None and not former)
     of_pairs: dict[str, Any] = {"pressure": pressure, "boost": boost, "boosted": boosted, "mates": mates}
     of_pairs |= {"indpb": indpb, "tournsize": tournsize, "elites": elites, "elite_batches": elite_batches}
     of_pairs |= {"bounds": bounds, "opposites": opposites, "spread": spread}
@@ -238,7 +238,7 @@ def make_toolbox(
     check_choice("sampling", sampling, ("independent", "mirrored"))
     check_choice("precision", precision, ("float32", "bfloat16"))
     check_choice("device", device, ("cpu", "gpu"))
-    centred = check_flag("centred", usual["centred"] if centred is None else centred)
+    centred = usual["centred"] and batch_size != 1 if centred is None else check_flag("centred", centred)
     drawn: Any = usual["stratified"] and "classes" if stratified is None else check_flag("stratified", stratified)
     counts = (("population", population, 1), ("generations", generations, 0), ("batch_size", batch_size, 1))
     members, generations, batch_size = (None if v is None else check_count(v, name, least) for name, v, least in counts)
@@ -307,7 +307,9 @@ def make_toolbox(
             around["spread"] = spread
     else:
         first = adaptation.sigma if is_adaptation(adaptation) else adaptation
-        around |= {"weights": scoring.genome(first_weights(init, layout, scoring.problem.model)), "sigma": float(first)}
+        given = first_weights(init, layout, scoring.problem.model)
+        around["weights"] = given if isinstance(init, WeightList) else scoring.genome(given)
+        around["sigma"] = float(first)
     toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0], **around)
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.mates, toolbox.elites, toolbox.elite_batches = mates or 2, elites, elite_batches
@@ -332,17 +334,14 @@ def make_toolbox(
         if tournsize is not None:
             toolbox.register("select", tools.selTournament, tournsize=tournsize, rng=rngs[3])
         else:
-            toolbox.register("select", selRankBoosted, **ranking, rng=rngs[3])
+            own = {"in_loops": False} if opposites is None and ranking["opposites"] else {}
+            toolbox.register("select", selRankBoosted, **ranking, **own, rng=rngs[3])
     toolbox.register("map", current_map())
     for name, registered in scoring.registered.items():
         toolbox.register(name, registered)
     if isinstance(toolbox, StrategyToolbox):
         register_strategy(toolbox)
     return toolbox
-
-
-FORMER_STEP = 6.0
-"""The step of ``crossover="mean"`` if none is given."""
 
 
 def layout_names(layout: Layout, individual: Sequence[Any]) -> dict[str, Any]:

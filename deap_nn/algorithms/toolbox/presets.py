@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deap_nn.algorithms.toolbox.settings import SETTINGS, canonical
+from deap_nn.algorithms.toolbox.settings import SETTINGS, canonical, usual_settings
 from deap_nn.core.arguments import check_choice, check_count
 from deap_nn.operators.adaptation.feedback import ErrorScaled
 from deap_nn.operators.adaptation.schedules import Annealed
@@ -68,7 +68,8 @@ def preset(name: str, *, population: int, generations: int, matrices: int) -> di
     """
     warnings.warn(f"preset() is deprecated: make_toolbox takes preset={name!r}", DeprecationWarning, stacklevel=2)
     step = usual_step(population, generations, matrices)
-    chosen = {key: value for key, value in SETTINGS[canonical(name)].items() if key == "scale" or value is not None}
+    usual = usual_settings(canonical(name), by_name=False)  # these hold for all models
+    chosen = {key: value for key, value in usual.items() if key == "scale" or value is not None}
     schedule, sigma, share = (chosen.pop(key, None) for key in ("schedule", "sigma", "final_sigma"))
     chosen["sigma"] = ErrorScaled(sigma) if schedule == "error" else Annealed(sigma, share * sigma, generations)
     chosen["parents"] = max(chosen.pop("fewest"), round(chosen["parents"] * population))
@@ -82,5 +83,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     warnings.warn("PRESETS is deprecated: make_toolbox takes preset='ga'", DeprecationWarning, stacklevel=2)
     former = {key: value for key, value in SETTINGS["es"].items() if key != "fewest"}
-    others = {name: {key: value for key, value in SETTINGS[name].items() if key != "fewest"} for name in SETTINGS}
+    usual = {name: usual_settings(name, by_name=False) for name in SETTINGS}
+    others = {name: {key: value for key, value in usual[name].items() if key != "fewest"} for name in usual}
     return {"default": former} | others

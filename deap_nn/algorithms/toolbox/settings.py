@@ -77,9 +77,9 @@ TABLE = (
     Setting(
         "parents",
         "algorithm",
-        "the N best breed",
+        "parents, with the opposites",
         whole(2),
-        (0.25, 0.5, 1.0),
+        (0.5, 0.5, 1.0),
         derived=True,
         unset="{presets} of all",
         ways=RANK + CENTRE,
@@ -106,9 +106,9 @@ TABLE = (
     Setting(
         "opposites",
         "algorithm",
-        "share of the parents: worst members, mirrored",
+        "share of opposites among parents",
         real(0, 0.5),
-        (0.0, None, 0.0),
+        (0.5, None, 0.0),
         before=0.0,
         ways=RANK,
     ),
@@ -168,12 +168,8 @@ TABLE = (
         ways=CENTRE,
     ),
     Setting("batch_size", "data", "digits in the mini-batch of a generation", whole(1), default=64),
-    Setting(
-        "centred", "algorithm", "score with dense layers centred on the batch", YES_OR_NO, (False,) * 3, before=False
-    ),
-    Setting(
-        "stratified", "data", "all classes in proportion in each mini-batch", YES_OR_NO, (False,) * 3, before=False
-    ),
+    Setting("centred", "algorithm", "centre dense layers", YES_OR_NO, (True, False, False), before=False),
+    Setting("stratified", "data", "all classes in each batch", YES_OR_NO, (True, False, False), before=False),
     Setting("batch_generations", "data", "generations that a mini-batch serves", whole(1), usual=1),
     Setting("seed", "run", "seed of all random numbers", whole(0, MAX_SEED), default=1),
     Setting("model", "run", "CNN, LeNet-5 or one hidden layer", named(*MODELS), unset="mnist_deep"),
@@ -192,7 +188,7 @@ TABLE = (
         "algorithm",
         "distance of founders, 1: unrelated",
         real(0, 1),
-        (1.0, None, None),
+        (0.5, None, None),
         before=1.0,
         ways=PAIRS,
     ),
@@ -302,6 +298,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 # A former preset, with two parents from the best tenth and no boost: runs, studies and benchmarks still name it.
 SETTINGS["mask"] = SETTINGS["ga"] | {"parents": 0.1, "fewest": 2, "boost": 1.0, "mates": 2}
+SETTINGS["mask"] |= {"centred": False, "stratified": False, "opposites": 0.0, "spread": 1.0}
+
+FOR_OTHER_MODELS: dict[str, dict[str, Any]] = {
+    "ga": {"parents": 0.25, "opposites": 0.0, "spread": 1.0, "centred": False, "stratified": False}
+}
+"""The values that differ for a network of a user's own: the others were measured with the networks of `MODELS` alone,
+and with opposites some runs of small regressions diverge (docs/operators.md)."""
+
+FORMER_STEP = 6.0
+"""The step of ``crossover="mean"`` if none is given."""
 
 
 def canonical(name: str) -> str:
@@ -316,6 +322,11 @@ def canonical(name: str) -> str:
     if known not in SETTINGS:
         check_choice("preset", name, NAMES)
     return known
+
+
+def usual_settings(algorithm: str, *, by_name: bool) -> dict[str, Any]:
+    """Return the values of an algorithm for a network by name, one of `MODELS`, or for a user's own."""
+    return SETTINGS[algorithm] | ({} if by_name else FOR_OTHER_MODELS.get(algorithm, {}))
 
 
 def add_settings(parser: Parser, names: Collection[str] = tuple(OPTIONS)) -> None:
