@@ -216,10 +216,10 @@ def test_the_survivors_are_those_that_were_scored(scripts, monkeypatch):
 
 
 def test_the_family_of_the_best_is_drawn(shown):
-    printed = shown("genealogy", "--generations", 3, "--population", 6)
+    printed = shown("genealogy", "--generations", 4, "--population", 8)
     ancestors, others = map(int, re.search(r"(\d+) of (\d+) others are its ancestors", printed).groups())
     assert 3 <= ancestors < others
-    assert re.search(r"[1-6] of 6 founders have a part in it\n", printed)
+    assert re.search(r"[1-8] of 8 founders have a part in it\n", printed)
 
 
 def test_chapters_are_printed_and_drawn(scripts, shown):

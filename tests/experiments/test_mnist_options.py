@@ -142,6 +142,10 @@ def ends_early(folder, place):
     assert len(rows(folder)) < len(rows(place / "base"))
 
 
+def ends_before_its_time(folder, place):
+    assert 1 < len(rows(folder)) < 1 + 60
+
+
 def has_other_weights(folder, place):
     with np.load(folder / "best.npz") as own, np.load(place / "base" / "best.npz") as base:
         assert own.files != base.files or any((own[name] != base[name]).any() for name in own.files)
@@ -185,7 +189,7 @@ EFFECTS = {
     "--ensemble": ([0], has_no_vote),
     "--voters": ([0], has_no_vote),
     "--target": ([1.0], ends_early),
-    "--patience": ([1], ends_early),
+    "--patience": ([1, "--generations", 60], ends_before_its_time),
     "--max-seconds": ([0], ends_early),
     "--breeding": (["plain"], has_no_checkpoint),
 }

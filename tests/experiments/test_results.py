@@ -284,7 +284,6 @@ def test_the_first_table_has_the_algorithms_beside_gradients_and_the_articles_fi
     names = [row[0] for row in rows[2:]]
     firsts = (
         "`--preset ga`",
-        "`--preset ga --mates 2`",
         "`--preset es`",
         "Adam",
         "SGD",
