@@ -20,6 +20,7 @@ from deap_nn.data.minibatches import batch_indices
 from deap_nn.models.tensorflow import keras
 
 sys.path.append(str(ROOT / "experiments"))
+import baseline_methods as methods
 import baselines
 
 SCRIPT = ROOT / "experiments" / "baselines.py"
@@ -38,7 +39,7 @@ def test_backpropagation_is_that_of_keras_on_the_mini_batches_of_the_experiment(
     toolbox = mlp(digits, batch_size=32, centred=False, stratified=False)
     first = founder(toolbox.individual, 3, 0)
     kinds = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
-    found = baselines.Backpropagation(toolbox, founder(toolbox.individual, 3, 0), kinds[method](0.01))
+    found = methods.Backpropagation(toolbox, founder(toolbox.individual, 3, 0), kinds[method](0.01))
     model = toolbox.to_model(first)
     model.compile(kinds[method](0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     for generation in range(1, 5):
@@ -56,7 +57,7 @@ def test_backpropagation_goes_down_the_gradient_of_a_centred_network(digits):
     toolbox = mlp(digits, batch_size=32, centred=True, stratified=True)
     start = founder(toolbox.individual, 3, 0)
     before = toolbox.evaluate(start)[0]
-    found = baselines.Backpropagation(toolbox, founder(toolbox.individual, 3, 0), keras.optimizers.SGD(0.01))
+    found = methods.Backpropagation(toolbox, founder(toolbox.individual, 3, 0), keras.optimizers.SGD(0.01))
     assert found.step(0) == [pytest.approx(before, rel=1e-5)]
     change = found.network.flat - start.flat  # the negative gradient times the rate
     ahead = WeightList.from_flat(start.flat + np.float32(0.1) * change, start.shapes)
@@ -69,7 +70,7 @@ def test_backpropagation_goes_down_the_gradient_of_a_centred_network(digits):
 def test_the_strategy_goes_down_the_gradient_that_its_population_sees(digits, scale):
     toolbox = mlp(digits, scale=scale)
     centre = founder(toolbox.individual, 3, 0).flat.copy()
-    around = baselines.Around(toolbox, 3, 7, 0.02)
+    around = methods.Around(toolbox, 3, 7, 0.02)
     members = []
     for place in range(0, 6, 2):
         pair = np.empty((2, centre.size), np.float32)
@@ -83,13 +84,13 @@ def test_the_strategy_goes_down_the_gradient_that_its_population_sees(digits, sc
     np.testing.assert_allclose(around.sum(weights), weights @ noise[::2], atol=1e-6)
     np.testing.assert_array_equal(around.sum(np.zeros(3)), 0)
 
-    strategy = baselines.OpenAIES(toolbox, founder(toolbox.individual, 3, 0), keras.optimizers.SGD(1.0), 6, 0.02)
+    strategy = methods.OpenAIES(toolbox, founder(toolbox.individual, 3, 0), keras.optimizers.SGD(1.0), 6, 0.02)
     toolbox.evaluate.func.generation = 7
     scores = strategy.step(7)
     kind = type(strategy.network)
     expected = [toolbox.evaluate(kind.from_flat(member.copy(), strategy.network.shapes))[0] for member in members]
     assert scores == expected
-    gradient = baselines.centred_ranks(scores) @ noise / (6 * 0.02**2)
+    gradient = methods.centred_ranks(scores) @ noise / (6 * 0.02**2)
     np.testing.assert_allclose(strategy.network.flat, centre - gradient, atol=1e-3 * np.abs(gradient).max())
 
 
@@ -97,10 +98,10 @@ def test_the_noise_of_the_strategy_may_be_independent_and_fall(digits):
     toolbox = mlp(digits, scale=None)
     network = founder(toolbox.individual, 3, 0)
     options = {"mirrored": False, "falling": (0.25, 0.5, 8)}
-    strategy = baselines.OpenAIES(toolbox, network, keras.optimizers.SGD(4.0), 5, 0.02, **options)
+    strategy = methods.OpenAIES(toolbox, network, keras.optimizers.SGD(4.0), 5, 0.02, **options)
     for generation, sigma, rate in ((0, 0.02, 4.0), (4, 0.01, 4 * 0.5**0.5), (8, 0.005, 2.0), (9, 0.005, 2.0)):
         centre = strategy.network.flat.copy()
-        around = baselines.Around(toolbox, 3, generation, sigma)
+        around = methods.Around(toolbox, 3, generation, sigma)
         members = np.empty((5, centre.size), np.float32)
         for i, member in enumerate(members):
             around.write([member], centre, (2 * i,))
@@ -110,7 +111,7 @@ def test_the_noise_of_the_strategy_may_be_independent_and_fall(digits):
         scores = strategy.step(generation)
         kind = type(strategy.network)
         assert scores == [toolbox.evaluate(kind.from_flat(one.copy(), network.shapes))[0] for one in members]
-        step = rate * baselines.centred_ranks(scores) @ noise / (5 * sigma**2)
+        step = rate * methods.centred_ranks(scores) @ noise / (5 * sigma**2)
         np.testing.assert_allclose(strategy.network.flat, centre - step, atol=2e-3 * np.abs(step).max())
 
 
@@ -131,14 +132,14 @@ def test_options_that_do_not_fit_a_method_are_named(arguments, line):
 
 
 def test_centred_ranks():
-    assert baselines.centred_ranks([30.0, 10.0, 20.0]).tolist() == [0.5, -0.5, 0.0]
-    assert baselines.centred_ranks([2.0, 1.0, 2.0, 3.0, 0.0]).tolist() == [0.125, -0.25, 0.125, 0.5, -0.5]
-    assert baselines.centred_ranks([1.0, 1.0]).tolist() == [0.0, 0.0]
+    assert methods.centred_ranks([30.0, 10.0, 20.0]).tolist() == [0.5, -0.5, 0.0]
+    assert methods.centred_ranks([2.0, 1.0, 2.0, 3.0, 0.0]).tolist() == [0.125, -0.25, 0.125, 0.5, -0.5]
+    assert methods.centred_ranks([1.0, 1.0]).tolist() == [0.0, 0.0]
 
 
 def test_random_search_keeps_the_best_that_it_saw_on_the_batch(digits):
     toolbox = mlp(digits)
-    search = baselines.RandomSearch(toolbox, founder(toolbox.individual, 3, 0), 5)
+    search = methods.RandomSearch(toolbox, founder(toolbox.individual, 3, 0), 5)
     toolbox.evaluate.func.generation = 1
     scores = search.step(1)
     drawn = [0, *range(6, 10)]
@@ -150,7 +151,7 @@ def test_random_search_keeps_the_best_that_it_saw_on_the_batch(digits):
 
 def test_easimple_a_generation_at_a_time_is_easimple(digits):
     toolbox, once = mlp(digits), mlp(digits)
-    loop = baselines.EASimple(toolbox, 8, 5)
+    loop = methods.EASimple(toolbox, 8, 5)
     steps = [loop.step(generation) for generation in (1, 2, 3)]
     random.seed(5)
     statistics = tools.Statistics(lambda individual: individual.fitness.values[0])
@@ -164,7 +165,7 @@ def test_easimple_a_generation_at_a_time_is_easimple(digits):
 
 def test_a_loss_that_is_no_number_is_the_worst_there_is(digits):
     toolbox = mlp(digits)
-    descent = baselines.Backpropagation(toolbox, founder(toolbox.individual, 3, 0), keras.optimizers.SGD(1e25))
+    descent = methods.Backpropagation(toolbox, founder(toolbox.individual, 3, 0), keras.optimizers.SGD(1e25))
     losses = [descent.step(generation)[0] for generation in range(1, 4)]
     assert losses[0] < 10
     assert losses[1:] == [WORST] * 2
