@@ -663,7 +663,7 @@ def test_verbose_prints_the_algorithm_and_the_stream(digits, capsys):
         ({}, "(selRankBoosted), founders related by a spread of 0.5"),
         ({}, ", scored with centred layers on stratified mini-batches"),
         ({"preset": "article", "centred": True}, ", scored with centred layers"),
-        ({"preset": "es", "stratified": True}, ", scored on stratified mini-batches"),
+        ({"preset": "es", "centred": False}, ", scored on stratified mini-batches"),
     ],
 )
 def test_the_sentence_names_what_runs(digits, arguments, said):
@@ -692,12 +692,13 @@ def test_former_ways_work_with_a_warning(digits):
         refused = pytest.raises(ValueError, match=f"^{name} is not for crossover 'mean', got")
         with pytest.warns(DeprecationWarning, match="take preset='es'"), refused:
             make_toolbox("mlp", digits, seed=1, crossover="mean", **{name: value})
-    now = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es")
+    now = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", centred=False, stratified=False)
     expected = logged(*evolve(now.population(n=12), now, 4))
     assert logged(*evolve(toolbox.population(n=12), toolbox, 4)) == expected
     assert algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.9, 0.9, 2, verbose=False)[1]
     with pytest.warns(DeprecationWarning, match="PRESETS is deprecated"):
-        assert deap_nn.PRESETS["default"]["crossover"] == "mean"
+        former = deap_nn.PRESETS["default"]
+    assert (former["crossover"], former["centred"], former["stratified"]) == ("mean", False, False)
     with pytest.warns(DeprecationWarning, match="PRESETS is deprecated"):
         assert set(presets.PRESETS) == {"default", "ga", "es", "article", "mask"}
     with pytest.warns(DeprecationWarning, match="preset 'default' is now called 'es'"):

@@ -298,7 +298,7 @@ LITERAL = {
     "es": COMMON
     | SCALED
     | {"mutate.sigma": "Annealed(0.5, 0.025)", "step": 6.196773353931867}
-    | {"weigh": "recombination_weights", "weigh.parents": 0.5},
+    | {"weigh": "recombination_weights", "weigh.parents": 0.5, "centred": True, "stratified": True},
     "article": COMMON
     | {"individual": "initNormal", "fitness": "error", "mate": "cxMask", "mate.indpb": 0.5}
     | {"mutate.sigma": "ErrorScaled(0.1, fitness='error')", "select": "selRankBoosted", "select.boost": 100.0}

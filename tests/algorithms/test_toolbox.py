@@ -450,6 +450,9 @@ def test_a_model_of_ones_own_has_the_former_values_of_ga(digits):
     assert found.pop("by name") == (True, True, 0.5, 0.5, 0.5)
     assert found.pop("one sample") == (False, True, 0.5, 0.5, 0.5)
     assert found == {"own": former, "arrays": former, "problem": former, "bounded": former}
+    by_name, of_ones_own = (make_toolbox(model, digits, seed=1, preset="es").problem for model in ("mlp", own))
+    assert (by_name.centred, by_name.stratified) == (True, True)
+    assert (of_ones_own.centred, of_ones_own.stratified) == (False, False)
 
 
 def test_the_opposites_of_the_preset_are_parents_in_evolve_only(digits):

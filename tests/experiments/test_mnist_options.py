@@ -36,11 +36,17 @@ def test_a_network_of_ones_own_has_the_former_values(monkeypatch, place):
     options = importlib.import_module("mnist_options")
     found = {}
     for model in ("--model=mlp", f"--keras={place / 'own.keras'}"):
-        chosen = options.complete(options.make_parser().parse_args([model, "--population=40"]))
-        found[model[:7]] = [
-            getattr(chosen, name) for name in ("centred", "stratified", "opposites", "spread", "parents")
-        ]
-    assert found == {"--model": [True, True, 0.5, 0.5, 20], "--keras": [False, False, 0.0, 1.0, 10]}
+        for preset in ("ga", "es"):
+            arguments = [model, "--population=40", f"--preset={preset}"]
+            chosen = options.complete(options.make_parser().parse_args(arguments))
+            names = ("centred", "stratified", "opposites", "spread", "parents")
+            found[model[:7], preset] = [getattr(chosen, name) for name in names]
+    assert found == {
+        ("--model", "ga"): [True, True, 0.5, 0.5, 20],
+        ("--model", "es"): [True, True, None, None, 20],
+        ("--keras", "ga"): [False, False, 0.0, 1.0, 10],
+        ("--keras", "es"): [False, False, None, None, 20],
+    }
 
 
 def rows(folder):

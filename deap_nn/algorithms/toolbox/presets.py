@@ -82,7 +82,6 @@ def __getattr__(name: str) -> Any:
     if name != "PRESETS":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     warnings.warn("PRESETS is deprecated: make_toolbox takes preset='ga'", DeprecationWarning, stacklevel=2)
-    former = {key: value for key, value in SETTINGS["es"].items() if key != "fewest"}
     usual = {name: usual_settings(name, by_name=False) for name in SETTINGS}
     others = {name: {key: value for key, value in usual[name].items() if key != "fewest"} for name in usual}
-    return {"default": former} | others
+    return {"default": others["es"]} | others

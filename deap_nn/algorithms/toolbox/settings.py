@@ -168,8 +168,8 @@ TABLE = (
         ways=CENTRE,
     ),
     Setting("batch_size", "data", "digits in the mini-batch of a generation", whole(1), default=64),
-    Setting("centred", "algorithm", "centre dense layers", YES_OR_NO, (True, False, False), before=False),
-    Setting("stratified", "data", "all classes in each batch", YES_OR_NO, (True, False, False), before=False),
+    Setting("centred", "algorithm", "centre dense layers", YES_OR_NO, (True, True, False), before=False),
+    Setting("stratified", "data", "all classes in each batch", YES_OR_NO, (True, True, False), before=False),
     Setting("batch_generations", "data", "generations that a mini-batch serves", whole(1), usual=1),
     Setting("seed", "run", "seed of all random numbers", whole(0, MAX_SEED), default=1),
     Setting("model", "run", "CNN, LeNet-5 or one hidden layer", named(*MODELS), unset="mnist_deep"),
@@ -301,7 +301,8 @@ SETTINGS["mask"] = SETTINGS["ga"] | {"parents": 0.1, "fewest": 2, "boost": 1.0, 
 SETTINGS["mask"] |= {"centred": False, "stratified": False, "opposites": 0.0, "spread": 1.0}
 
 FOR_OTHER_MODELS: dict[str, dict[str, Any]] = {
-    "ga": {"parents": 0.25, "opposites": 0.0, "spread": 1.0, "centred": False, "stratified": False}
+    "ga": {"parents": 0.25, "opposites": 0.0, "spread": 1.0, "centred": False, "stratified": False},
+    "es": {"centred": False, "stratified": False},
 }
 """The values that differ for a network of a user's own: the others were measured with the networks of `MODELS` alone,
 and with opposites some runs of small regressions diverge (docs/operators.md)."""
