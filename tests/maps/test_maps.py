@@ -152,7 +152,7 @@ import os, sys, time
 from pathlib import Path
 from deap_nn import open_map
 
-options, failed = {"workers": 2} if sys.argv[1] == "processes" else {}, Path(__file__).with_suffix(".pid")
+options, failed = {"workers": 2} if sys.argv[1] == "processes" else {}, Path(__file__).with_suffix(f".{sys.argv[1]}")
 try:
     with open_map(sys.argv[1], **options) as map_:
         print(list(map_(abs, [-1, -2])))
