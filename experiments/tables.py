@@ -47,7 +47,7 @@ ALGORITHMS = (
     Algorithm("OpenAI's evolution strategy, a weak baseline as run, see below", "200, 300", "baselines", "openai-es"),
     Algorithm("`--preset article`", "200, 300", "baselines", "article", "0.65"),
     Algorithm("the article's own figure, its data split unknown", "200, 300", "", "", "0.65"),
-    Algorithm("the former `ga`, see below", "200, 300", "ga", "four-mates", "0.65"),
+    Algorithm("the former `ga`, see above", "200, 300", "ga", "four-mates", "0.65"),
     Algorithm("the former `ga` with `--mates 2`", "200, 300", "ga", "two-mates", "0.65"),
     Algorithm(
         "`--preset mask --mates 4`: four parents of the best tenth, no boost",
@@ -56,7 +56,7 @@ ALGORITHMS = (
         "four-parents",
         "0.65",
     ),
-    Algorithm("the former `es`, see below", "200, 300", "baselines", "default", "0.65"),
+    Algorithm("the former `es`, see above", "200, 300", "baselines", "default", "0.65"),
     Algorithm("the former `es`", "1,000, 300", "target-thousand", "default", "0.5"),
     Algorithm("the former `es` with `--sampling mirrored`, four seeds", "200, 300", "baselines", "mirrored", "0.65"),
     Algorithm("`--preset ga`, the 784-64-10 network", "200, 300", "parts-ga", "ga"),

@@ -117,7 +117,7 @@ def make_toolbox(
         The number of generations that use the same mini-batch, at least 1.
     stratified, centred : bool, optional
         Whether each mini-batch has all classes in proportion, and whether to score with centred layers (a
-        `KerasProblem` has its own). If left out, True for a model by name under "ga", without `bounds`, and "es".
+        `KerasProblem` has its own). If left out, True under "ga" and "es" for a model by name without `bounds`.
     validation_size : int
         The number of validation samples that score the best of each generation; all, if there are fewer.
     container : callable
