@@ -430,7 +430,7 @@ def test_a_preset_is_what_the_experiment_does(digits, name, monkeypatch):
     assert toolbox.problem == other.problem
 
 
-def test_a_model_of_ones_own_has_the_former_values_of_ga(digits):
+def test_a_model_of_ones_own_has_the_former_values(digits):
     own = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)])
     x, y = digits.x_train / np.float32(255), digits.y_train
     made = {
