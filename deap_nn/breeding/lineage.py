@@ -208,6 +208,9 @@ class Lineage:
         """Give slots to the parents of a generation; their own parents keep theirs, to breed them from."""
         known = self.known
         known.recipes.update(parents)
+        for recipe in parents.values():
+            if recipe.is_opposite and recipe.mirrored.id not in parents:
+                self._slots.pass_on(recipe.mirrored.id, recipe.id)
         self._slots.keep_only(parents.keys() | known.parents)
         without_slot = sum(not self._slots.take(key) for key in parents)
         if without_slot and not self._warned:

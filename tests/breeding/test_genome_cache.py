@@ -138,6 +138,21 @@ def test_a_slot_that_holds_a_genome_is_not_written_again(tmp_path):
     cache.remove()
 
 
+def test_a_genome_is_made_over_another_only_where_that_one_is(tmp_path):
+    cache = GenomeCache("token", 8, tmp_path)
+    with cache.writing(0, 5, over=4) as room:
+        assert room is None
+    with cache.writing(0, 4) as room:
+        room[:] = 1.0
+    with cache.writing(0, 5, over=4) as room:
+        assert cache.read(0, 4) is None  # no reader takes it for either
+        room[:] += 1.0
+    assert cache.read(0, 5).tolist() == [2.0] * 8
+    with cache.writing(0, 5, over=4) as room:
+        assert room is None
+    cache.remove()
+
+
 def test_a_folder_of_another_user_under_its_own_name_is_not_taken(tmp_path, monkeypatch):
     folder = tmp_path / f"deap_nn-{os.getuid()}-token"
     folder.mkdir(mode=0o700)

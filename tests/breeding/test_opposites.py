@@ -1,5 +1,6 @@
 """Opposites: parents that are bad members, mirrored at the mean of their generation's parents."""
 
+import contextlib
 import copy
 import pickle
 from collections import Counter
@@ -25,9 +26,11 @@ from deap_nn import (
     selRankBoosted,
 )
 from deap_nn.breeding import task as genome_tasks
+from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.past import Past
 from deap_nn.breeding.plain import Plain
 from deap_nn.breeding.recipe import CENTROID_PLACE, OPPOSITE, Recipe, centroid_id, centroid_of
+from deap_nn.breeding.store.ancestors import Ancestors
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.genome.members import LightMember
 from deap_nn.genome.population import mean_of
@@ -249,6 +252,87 @@ def test_another_host_makes_the_centroid_without_a_second_task(tmp_path):
     assert Counter(task.generation for task in sent) == dict.fromkeys(range(7), 1)
     centroids = [sum(recipe.place == CENTROID_PLACE for recipe in task.known) for task in sent]
     assert centroids == [0, 0, 1, 1, 1, 1, 1]
+
+
+class Squares:
+    """The sum of squares, which leaves individuals as they are."""
+
+    leaves_weights = True
+
+    def __call__(self, individual):
+        return sum_of_squares(individual)
+
+
+def lodged(monkeypatch, **registered):
+    """Return a toolbox whose children have slots of their own, however small they are."""
+    monkeypatch.setattr("deap_nn.breeding.lineage.LODGED_WEIGHTS", 1)
+    return wired(**SHARE, evaluate=Squares(), **registered)
+
+
+def test_an_opposite_is_made_of_its_member_in_the_slot_of_both(monkeypatch):
+    bred, toolbox = [], lodged(monkeypatch)
+    breed = Breeder.breed
+    monkeypatch.setattr(
+        Breeder, "breed", lambda self, recipe, *other: bred.append(recipe) or breed(self, recipe, *other)
+    )
+    assert result(toolbox) == result(wired(**SHARE), breeding="plain")
+    assert sum(recipe.place == CENTROID_PLACE for recipe in bred) == 5
+    assert not any(recipe.is_opposite for recipe in bred)
+
+
+def test_a_member_that_is_a_parent_too_keeps_its_slot(monkeypatch):
+    def select(individuals, k, *, rng):
+        chosen = HALF(individuals, k, rng=rng)
+        mirrored = {one.recipe.place ^ OPPOSITE for one in chosen if one.recipe.place & OPPOSITE}
+        twins = [one for one in individuals if one.recipe.place in mirrored] * k
+        return [*chosen[: k // 2], *(twins or chosen)][:k]
+
+    expected = result(wired(**SHARE | {"select": select}))
+    bred, toolbox = [], lodged(monkeypatch)
+    toolbox.register("select", select)
+    breed = Breeder.breed
+    monkeypatch.setattr(
+        Breeder, "breed", lambda self, recipe, *other: bred.append(recipe) or breed(self, recipe, *other)
+    )
+    assert result(toolbox) == expected
+    assert any(recipe.is_opposite for recipe in bred)  # not made of the slot that its member needs
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_a_member_that_is_lost_before_it_is_mirrored_is_bred_again(monkeypatch, when):
+    expected, lost = result(wired(**SHARE), breeding="plain"), []
+    turn = Ancestors._mirror
+
+    def losing(self, recipe, made):
+        if recipe not in lost and len(lost) < 8:
+            lost.append(recipe)
+            with self.cache.writing(self.slots[recipe.id], 12345) as room:
+                room[:] = 7
+            if when == "while":  # as it is after a process was killed here
+                with contextlib.suppress(ZeroDivisionError), self.cache.writing(self.slots[recipe.id], 1) as room:
+                    room[:] = 1 / 0
+        turn(self, recipe, made)
+
+    monkeypatch.setattr(Ancestors, "_mirror", losing)
+    assert result(lodged(monkeypatch)) == expected
+    assert len(lost) == 8
+
+
+def test_an_opposite_is_not_made_of_a_centroid_whose_slot_is_used_again(monkeypatch):
+    expected, lost = result(wired(**SHARE), breeding="plain"), []
+
+    def losing(vector, centre):
+        (genomes,) = genome_tasks.genomes_by_run.values()
+        if len(lost) < 3:
+            key = max(key for key in genomes.slots if key & 0xFFFFFFFF == CENTROID_PLACE)
+            lost.append(key)
+            with genomes.cache.writing(genomes.slots[key], 12345) as room:
+                room[:] = 7
+        mirror(vector, centre)
+
+    monkeypatch.setattr("deap_nn.breeding.store.ancestors.mirror", losing)
+    assert result(lodged(monkeypatch)) == expected
+    assert len(lost) == 3
 
 
 def test_recipes_give_a_member_back_after_many_generations(tmp_path):

@@ -19,7 +19,7 @@ from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError
 from deap_nn.breeding.store.slots import GenomeCache
 from deap_nn.core.files import appear
-from deap_nn.genome.vectors import Vector, Vectors, empty_vector
+from deap_nn.genome.vectors import Vector, Vectors, empty_vector, mirror
 
 
 class LackingError(LookupError):
@@ -190,7 +190,7 @@ class Ancestors:
                 raise LackingError(key)
             missing.add(key)
             if key not in self._together:  # it is copied
-                waiting.extend(self.recipes[key].parents)
+                waiting.extend(self.recipes[key].parents[-1 if self._has_member(self.recipes[key]) else 0 :])
         return sorted(missing)  # an id grows with the generation
 
     def _ancestors(self, keys: Sequence[int], map_: Callable[..., Iterable[Any]] = map) -> dict[int, Vector]:
@@ -233,10 +233,30 @@ class Ancestors:
         slot = self.slots.get(key)
         if slot is None:
             return False
-        with self.cache.writing(slot, key) as room:
-            if room is not None:
-                self._breed_from((recipe,), made, (room,))
+        if self._has_member(recipe):
+            self._mirror(recipe, made)
+        else:
+            with self.cache.writing(slot, key) as room:
+                if room is not None:
+                    self._breed_from((recipe,), made, (room,))
         return self.cache.holds(slot, key)
+
+    def _has_member(self, recipe: Recipe) -> bool:
+        """Return whether the slot of an opposite still holds the member whose mirror image it is."""
+        slot = self.slots.get(recipe.id) if recipe.is_opposite else None
+        return slot is not None and self.cache.holds(slot, recipe.mirrored.id)
+
+    def _mirror(self, recipe: Recipe, made: Mapping[int, Vector]) -> None:
+        """Make an opposite of its member, in the slot of both: several times faster than to breed the member again."""
+        key = recipe.parents[-1]
+        centroid = made[key] if key in made else self._find(key)
+        if centroid is None:
+            raise MissingError
+        with self.cache.writing(self.slots[recipe.id], recipe.id, over=recipe.mirrored.id) as room:
+            if room is not None:
+                mirror(room, centroid)
+                if key not in made and self._find(key) is not centroid:  # its slot was overwritten meanwhile
+                    raise MissingError
 
     def _breed_from(self, recipes: Sequence[Recipe], made: Mapping[int, Vector], outs: Vectors) -> None:
         recipe = recipes[0]

@@ -35,6 +35,11 @@ class SlotTable:
                 self.held[key], self._fresh = self._fresh, self._fresh + 1
         return key in self.held
 
+    def pass_on(self, old: int, new: int) -> None:
+        """Give the slot of a genome to another one, which is made from it there, if only the first has a slot."""
+        if old in self.held and new not in self.held:
+            self.held[new] = self.held.pop(old)
+
     def keep_only(self, needed: Container[int]) -> None:
         """Free the slots of all genomes except the needed ones."""
         for key in [key for key in self.held if key not in needed]:

@@ -169,8 +169,11 @@ class GenomeCache:
         return self.read(slot, key) is not None
 
     @contextlib.contextmanager
-    def writing(self, slot: int, key: int) -> Iterator[Vector | None]:
-        """Yield a slot's memory for a genome; None without space, if a process writes there, or if it is there."""
+    def writing(self, slot: int, key: int, *, over: int | None = None) -> Iterator[Vector | None]:
+        """Yield a slot's memory for a genome; None without space, if a process writes there, or if it is there.
+
+        With `over` also None if the slot does not hold the genome of that id, from which the new one is made.
+        """
         number, place = divmod(slot, self.per_segment)
         if number not in self._segments and not self._open(number, create=True):
             yield None
@@ -183,7 +186,8 @@ class GenomeCache:
             yield None
             return
         try:
-            if keys[place] == key:  # after a second write a reader would find the mark that it found before it
+            # After a second write of it a reader would find the mark that it found before.
+            if keys[place] == key or over not in (None, keys[place]):
                 yield None
                 return
             # Readers take no lock. The mark is cleared before the first write and set after the last, so a marked slot
