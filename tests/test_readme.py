@@ -1,14 +1,14 @@
 """What the README says is run as it stands there."""
 
+import doctest
 import importlib
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 from conftest import ROOT
 
+import deap_nn
 from deap_nn.operators.registry import OPERATORS
 
 README = (ROOT / "README.md").read_text()
@@ -122,22 +122,16 @@ def test_constraints_are_names_and_versions():
         assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line)
 
 
-def test_the_examples_of_the_docstrings_are_run():
-    # They are collected by --doctest-modules; here only that they are there for each public function.
-    answer = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "deap_nn"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    for name in (
-        "cxMask",
-        "mutGaussianAdaptive",
-        "selRankBoosted",
-        "initNormal",
-        "initScaled",
-        "make_toolbox",
-        "evolve",
-    ):
-        assert f".{name}\n" in answer.stdout
+SHOWN = "cxMask", "mutGaussianAdaptive", "selRankBoosted", "initNormal", "initScaled", "make_toolbox", "evolve"
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_examples_of_a_docstring_are_run(name):
+    function = getattr(deap_nn, name)
+    assert any(test.examples for test in doctest.DocTestFinder(recurse=False).find(function, function.__name__))
+
+
+def test_examples_of_docstrings_are_tests(pytestconfig):
+    """They are run with all others; here only that they are there for each public function."""
+    assert pytestconfig.option.doctestmodules
+    assert "deap_nn" in pytestconfig.getini("testpaths")

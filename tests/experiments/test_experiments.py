@@ -164,14 +164,16 @@ def test_the_saved_model_and_the_saved_weights_score_the_test_error(finished, di
     assert test_error(fresh) == status_of(folder)["test_error"]
 
 
+OTHERS = [(1, "plain"), (1, "recipes"), (2, "recipes"), (3, "plain")]
+
+
 @in_turn
 @pytest.mark.parametrize(
     ("workers", "breeding"),
     [
-        (1, "recipes"),
         (2, "plain"),
         (3, "recipes"),
-        *(pytest.param(*pair, marks=pytest.mark.long) for pair in [(1, "plain"), (2, "recipes"), (3, "plain")]),
+        *(pytest.param(workers, breeding, marks=pytest.mark.long) for workers, breeding in OTHERS),
     ],
 )
 def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, workers, breeding):

@@ -6,13 +6,12 @@ import importlib
 import json
 import runpy
 import shutil
-import subprocess
 import sys
 
 import figures
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_here
 
 from deap_nn.models.reference import layout_of, reference_of
 
@@ -40,8 +39,8 @@ def rows_of(path):
 def swept(digits_file, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweep")
     (folder / "small.toml").write_text(STUDY)
-    command = [sys.executable, SWEEP, folder / "small.toml", "--data", digits_file, "--output", folder / "out"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    options = "--data", digits_file, "--output", folder / "out"
+    answer = run_here(SWEEP, folder / "small.toml", *options, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     return folder, answer
 

@@ -100,7 +100,11 @@ def test_bad_input_of_the_script_keeps_its_status(run):
     assert said(answer) == ["mnist.py: error: argument --population: must be an integer at least 2, got '1'"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",  # of the others `test_experiments` and `test_checkpoint` send one each
+    [signal.SIGKILL, *(pytest.param(number, marks=pytest.mark.long) for number in (signal.SIGINT, signal.SIGTERM))],
+    ids=lambda number: number.name,
+)
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends processes with the one that started them")
 def test_a_signal_ends_everything_in_time(tmp_path, number, digits_file):
     output = tmp_path / "run"

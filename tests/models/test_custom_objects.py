@@ -2,8 +2,6 @@
 
 import gc
 import pickle
-import subprocess
-import sys
 import weakref
 
 import numpy as np
@@ -109,7 +107,7 @@ def test_a_held_model_is_let_go_of_by_the_last_problem_that_has_it():
     assert known() is None
 
 
-def test_a_model_that_cannot_be_built_again_is_scored_in_this_process():
+def test_a_model_that_cannot_be_built_again_is_scored_in_this_process(warm, tmp_path):
     model = Subclassed(5)  # Keras does not note arguments without names
     model(x_of())
     problem = KerasProblem(model, x_of(), x_of(2), loss="mse", validation_split=0)
@@ -128,12 +126,12 @@ def test_a_model_that_cannot_be_built_again_is_scored_in_this_process():
     assert value == pytest.approx(np.mean((predicted - x_of(2)) ** 2), rel=1e-4)
     reference = pickle.dumps(problem.reference)
     code = f"import pickle\nfrom deap_nn.models.reference import model_of\nmodel_of(pickle.loads({reference!r}))"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
-    assert f"TypeError: model {model.name!r} cannot be built in another process" in answer.stderr
+    (tmp_path / "code.py").write_text(code)
+    assert f"TypeError: model {model.name!r} cannot be built in another process" in warm("code.py").stderr
 
 
 @pytest.mark.parametrize("name", ["subclassed-without-configuration", "own-activation", "lambda"])
-def test_a_model_with_custom_objects_is_built_again_in_another_process(tmp_path, name):
+def test_a_model_with_custom_objects_is_built_again_in_another_process(warm, tmp_path, name):
     if name in ARCHITECTURES:
         model, x = ARCHITECTURES[name]()
     else:
@@ -146,8 +144,9 @@ def test_a_model_with_custom_objects_is_built_again_in_another_process(tmp_path,
         f"reference = pickle.load(open({str(tmp_path / 'reference')!r}, 'rb'))\n"
         "print([tuple(v.shape) for v in model_of(reference).trainable_variables], layout_of(reference).names)"
     )
-    path = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": ""}
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=path, check=True)
+    (tmp_path / "code.py").write_text(f"import sys\nsys.path[:0] = {[str(ROOT), str(ROOT / 'tests')]}\n{code}")
+    answer = warm("code.py")
+    assert answer.returncode == 0, answer.stderr
     shapes = [tuple(variable.shape) for variable in model.trainable_variables]
     assert answer.stdout.strip() == f"{shapes} {problem.layout.names}"
 

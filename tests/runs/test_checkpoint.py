@@ -262,7 +262,7 @@ def test_the_command_killed_again_and_again_resumes_to_the_same_bytes(run, here,
     )
 
 
-def test_sigterm_leaves_a_run_that_resumes(run, here, digits_file, tmp_path):
+def test_sigterm_leaves_a_run_that_resumes(warm, here, digits_file, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     data = ["--data", digits_file, "--generations", 30]
     assert here(MNIST, *OPTIONS, *data, "--output", whole).returncode == 0
@@ -270,7 +270,7 @@ def test_sigterm_leaves_a_run_that_resumes(run, here, digits_file, tmp_path):
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 130
     assert '"interrupted"' in (broken / "status.json").read_text()
-    assert run(MNIST, "--resume", broken).returncode == 0
+    assert warm(MNIST, "--resume", broken).returncode == 0
     for name in FILES:
         assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
 
