@@ -36,6 +36,7 @@ from deap_nn.genome.members import LightMember
 from deap_nn.genome.population import mean_of
 from deap_nn.genome.vectors import empty_vector, mirror
 from deap_nn.operators import selection
+from deap_nn.operators.compiled import averaging
 from deap_nn.operators.compiled.averaging import average
 
 HALF = partial(selRankBoosted, parents=6, opposites=0.5)
@@ -50,8 +51,11 @@ def mean_by_numpy(genomes, counts):
     return (total / sum(counts)).astype(np.float32)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("size", [0, 1, 101, 1 << 15, (1 << 16) + 3])
-def test_the_mean_is_that_of_numpy_to_the_bit(size):
+def test_the_mean_is_that_of_numpy_to_the_bit(monkeypatch, size, threads):
+    monkeypatch.setattr(averaging, "LARGE", 1 if threads > 1 else 1 << 20)
+    monkeypatch.setattr(averaging, "processors", lambda: threads)
     rng = np.random.default_rng(size)
     genomes = [(rng.standard_normal(size) * 10.0**i).astype(np.float32) for i in range(-3, 4)]
     counts = rng.integers(1, 50, len(genomes)).tolist()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_nn.core.environment import processors
 from deap_nn.genome.vectors import Vector
-from deap_nn.operators.compiled.common import compiled
+from deap_nn.operators.compiled.common import LARGE, compiled
 
 _BLOCK = 1 << 15
 """The number of weights that are averaged at a time: their sums stay in the processor's cache."""
@@ -35,6 +38,8 @@ def _add_four(
 def average(genomes: Sequence[Vector], counts: Sequence[int], out: Vector) -> None:
     """Write the mean of genomes, of which each counts several times: summed in their order, rounded to float32 once.
 
+    That of large ones is written by one thread on each processor, since the workers wait for it.
+
     Parameters
     ----------
     genomes : sequence of numpy.ndarray
@@ -46,11 +51,26 @@ def average(genomes: Sequence[Vector], counts: Sequence[int], out: Vector) -> No
     """
     missing = -len(genomes) % 4  # zeros in the places of missing genomes change no bit
     padded, times = [*genomes, *[np.zeros_like(out)] * missing], [*map(float, counts), *[0.0] * missing]
-    divisor, sums = float(sum(counts)), np.empty(min(_BLOCK, out.size))
-    for start in range(0, out.size, _BLOCK):
-        end = min(start + _BLOCK, out.size)
+    known = padded, times, float(sum(counts)), out
+    parts = processors() if out.size >= LARGE else 1
+    bounds = [out.size * part // parts for part in range(parts + 1)]
+    if parts == 1:
+        _average(*known, *bounds)
+        return
+    with ThreadPoolExecutor(parts) as threads:  # each weight has a sum of its own: their number changes no bit
+        for done in [threads.submit(_average, *known, *part) for part in itertools.pairwise(bounds)]:
+            done.result()
+
+
+def _average(
+    genomes: Sequence[Vector], times: Sequence[float], divisor: float, out: Vector, begin: int, stop: int
+) -> None:
+    """Write the weights `begin` to `stop` of the mean of genomes, four at a time."""
+    sums = np.empty(min(_BLOCK, stop - begin))
+    for start in range(begin, stop, _BLOCK):
+        end = min(start + _BLOCK, stop)
         total = sums[: end - start]
         total[:] = 0.0
-        for i in range(0, len(padded), 4):
-            _add_four(total, *(genome[start:end] for genome in padded[i : i + 4]), *times[i : i + 4])
+        for i in range(0, len(genomes), 4):
+            _add_four(total, *(genome[start:end] for genome in genomes[i : i + 4]), *times[i : i + 4])
         np.divide(total, divisor, out=out[start:end], casting="same_kind")
