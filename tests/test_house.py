@@ -239,8 +239,8 @@ def test_a_child_goes_through_the_files_that_the_page_names(monkeypatch, digits)
 
     def noting(name, function):
         def call(*arguments, **keywords):
-            names = [frame.filename for frame in traceback.extract_stack() if "/deap_nn/" in frame.filename]
-            files = [name.rpartition("/deap_nn/")[2] for name in names]
+            names = [frame.filename for frame in traceback.extract_stack()]
+            files = [name.removeprefix(f"{PACKAGE}/") for name in names if name.startswith(f"{PACKAGE}/")]
             seen.setdefault(name, [*dict.fromkeys(files[files.index("algorithms/loop.py") :])])
             return function(*arguments, **keywords)
 
