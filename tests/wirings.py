@@ -41,9 +41,21 @@ LAYOUT = Layout(("kernel", "bias", "out"), ((5, 7), (7,), (7, 3)))
 
 TABLE = NoiseTable(1, LAYOUT.size)
 
+HALF = partial(selRankBoosted, parents=6, opposites=0.5)
+FOUR_WITH_OPPOSITES = {"select": HALF, "mate": cxScanning, "mates": 4}
+
 
 def sum_of_squares(individual):
     return (float((individual.flat.astype(np.float64) ** 2).sum()),)
+
+
+class Squares:
+    """The sum of squares, which leaves individuals as they are."""
+
+    leaves_weights = True
+
+    def __call__(self, individual):
+        return sum_of_squares(individual)
 
 
 def halve(individual, *, rng):

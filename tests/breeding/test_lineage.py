@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 from deap import tools
-from wirings import LAYOUT, TABLE, Watch, halve, result, sum_of_squares, wired
+from wirings import LAYOUT, TABLE, Squares, Watch, halve, result, sum_of_squares, wired
 
 from deap_nn import (
     Annealed,
@@ -228,15 +228,6 @@ def lodge(monkeypatch):
     """Let children have slots of their own, however small and however many parents they have."""
     monkeypatch.setattr(lineage, "LODGED_WEIGHTS", 1)
     monkeypatch.setattr(lineage, "LODGED_MATES", 1)
-
-
-class Squares:
-    """The sum of squares, which leaves individuals as they are."""
-
-    leaves_weights = True
-
-    def __call__(self, individual):
-        return sum_of_squares(individual)
 
 
 OVERWRITTEN = Counter()

@@ -1,6 +1,5 @@
 """Opposites: parents that are bad members, mirrored at the mean of their generation's parents."""
 
-import contextlib
 import copy
 import pickle
 from collections import Counter
@@ -13,7 +12,19 @@ from deap import algorithms
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from wirings import LAYOUT, TABLE, OtherHost, Watch, members, plain_toolbox, result, sum_of_squares, wired
+from wirings import (
+    FOUR_WITH_OPPOSITES,
+    HALF,
+    LAYOUT,
+    TABLE,
+    OtherHost,
+    Watch,
+    members,
+    plain_toolbox,
+    result,
+    sum_of_squares,
+    wired,
+)
 
 from deap_nn import (
     Individual,
@@ -26,21 +37,16 @@ from deap_nn import (
     selRankBoosted,
 )
 from deap_nn.breeding import task as genome_tasks
-from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.past import Past
 from deap_nn.breeding.plain import Plain
 from deap_nn.breeding.recipe import CENTROID_PLACE, OPPOSITE, Recipe, centroid_id, centroid_of
-from deap_nn.breeding.store.ancestors import Ancestors
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.genome.members import LightMember
 from deap_nn.genome.population import mean_of
 from deap_nn.genome.vectors import empty_vector, mirror
 from deap_nn.operators import selection
-from deap_nn.operators.compiled import averaging
+from deap_nn.operators.compiled import common
 from deap_nn.operators.compiled.averaging import average
-
-HALF = partial(selRankBoosted, parents=6, opposites=0.5)
-SHARE = {"select": HALF, "mate": cxScanning, "mates": 4}
 
 
 def mean_by_numpy(genomes, counts):
@@ -54,8 +60,8 @@ def mean_by_numpy(genomes, counts):
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("size", [0, 1, 101, 1 << 15, (1 << 16) + 3])
 def test_the_mean_is_that_of_numpy_to_the_bit(monkeypatch, size, threads):
-    monkeypatch.setattr(averaging, "LARGE", 1 if threads > 1 else 1 << 20)
-    monkeypatch.setattr(averaging, "processors", lambda: threads)
+    monkeypatch.setattr(common, "LARGE", 1 if threads > 1 else 1 << 20)
+    monkeypatch.setattr(common, "processors", lambda: threads)
     rng = np.random.default_rng(size)
     genomes = [(rng.standard_normal(size) * 10.0**i).astype(np.float32) for i in range(-3, 4)]
     counts = rng.integers(1, 50, len(genomes)).tolist()
@@ -195,11 +201,11 @@ def test_a_light_opposite_is_read_copied_and_sent_as_any_member():
 
 @pytest.mark.parametrize("group_size", [1, 3, 5, 100])
 def test_groups_and_workers_change_nothing(group_size):
-    expected = result(wired(**SHARE), breeding="plain")
-    assert result(wired(**SHARE), group_size=group_size) == expected
+    expected = result(wired(**FOUR_WITH_OPPOSITES), breeding="plain")
+    assert result(wired(**FOUR_WITH_OPPOSITES), group_size=group_size) == expected
     with ThreadPoolExecutor(2) as pool:
-        assert result(wired(**SHARE, map=pool.map), group_size=group_size) == expected
-    assert expected != result(wired(**SHARE | {"select": partial(HALF, opposites=0.0)}))
+        assert result(wired(**FOUR_WITH_OPPOSITES, map=pool.map), group_size=group_size) == expected
+    assert expected != result(wired(**FOUR_WITH_OPPOSITES | {"select": partial(HALF, opposites=0.0)}))
 
 
 def test_the_plain_way_sums_in_the_order_of_ids_too():
@@ -211,7 +217,7 @@ def test_the_plain_way_sums_in_the_order_of_ids_too():
 
 
 def test_threads_breed_no_opposite_before_the_centroid(tmp_path):
-    population, _ = evolve(wired(**SHARE).population(n=12), wired(**SHARE), 4, seed=1)
+    population, _ = evolve(wired(**FOUR_WITH_OPPOSITES).population(n=12), wired(**FOUR_WITH_OPPOSITES), 4, seed=1)
     lineage = population[0].make.__self__
     alone = Genomes(lineage.breeder, "alone", tmp_path)
     alone.recipes = dict(lineage.known.recipes)
@@ -227,7 +233,7 @@ def test_threads_breed_no_opposite_before_the_centroid(tmp_path):
 @pytest.mark.parametrize("slots", [4, 7])
 def test_a_cache_with_less_room_than_parents_changes_nothing(monkeypatch, slots):
     monkeypatch.setattr("deap_nn.breeding.lineage.slots_in", lambda *_: slots)
-    assert result(wired(**SHARE)) == result(wired(**SHARE), breeding="plain")
+    assert result(wired(**FOUR_WITH_OPPOSITES)) == result(wired(**FOUR_WITH_OPPOSITES), breeding="plain")
 
 
 def test_no_opposites_are_those_of_a_selection_without_the_option():
@@ -243,104 +249,23 @@ def test_the_centroid_is_in_the_cache_before_the_tasks_are_sent():
             held.append(key in slots and genome_tasks.genomes_by_run[task.token].cache.holds(slots[key], key))
             yield function(task)
 
-    assert result(wired(**SHARE, map=noting), group_size=12) == result(wired(**SHARE))
+    assert result(wired(**FOUR_WITH_OPPOSITES, map=noting), group_size=12) == result(wired(**FOUR_WITH_OPPOSITES))
     assert held == [False, False] + [True] * 5
 
 
 def test_another_host_makes_the_centroid_without_a_second_task(tmp_path):
-    expected, sent = result(wired(**SHARE)), []
+    expected, sent = result(wired(**FOUR_WITH_OPPOSITES)), []
 
     elsewhere = OtherHost(tmp_path, sent)
-    assert result(wired(**SHARE, map=elsewhere), group_size=12) == expected
+    assert result(wired(**FOUR_WITH_OPPOSITES, map=elsewhere), group_size=12) == expected
     elsewhere.forget()
     assert Counter(task.generation for task in sent) == dict.fromkeys(range(7), 1)
     centroids = [sum(recipe.place == CENTROID_PLACE for recipe in task.known) for task in sent]
     assert centroids == [0, 0, 1, 1, 1, 1, 1]
 
 
-class Squares:
-    """The sum of squares, which leaves individuals as they are."""
-
-    leaves_weights = True
-
-    def __call__(self, individual):
-        return sum_of_squares(individual)
-
-
-def lodged(monkeypatch, **registered):
-    """Return a toolbox whose children have slots of their own, however small they are."""
-    monkeypatch.setattr("deap_nn.breeding.lineage.LODGED_WEIGHTS", 1)
-    return wired(**SHARE, evaluate=Squares(), **registered)
-
-
-def test_an_opposite_is_made_of_its_member_in_the_slot_of_both(monkeypatch):
-    bred, toolbox = [], lodged(monkeypatch)
-    breed = Breeder.breed
-    monkeypatch.setattr(
-        Breeder, "breed", lambda self, recipe, *other: bred.append(recipe) or breed(self, recipe, *other)
-    )
-    assert result(toolbox) == result(wired(**SHARE), breeding="plain")
-    assert sum(recipe.place == CENTROID_PLACE for recipe in bred) == 5
-    assert not any(recipe.is_opposite for recipe in bred)
-
-
-def test_a_member_that_is_a_parent_too_keeps_its_slot(monkeypatch):
-    def select(individuals, k, *, rng):
-        chosen = HALF(individuals, k, rng=rng)
-        mirrored = {one.recipe.place ^ OPPOSITE for one in chosen if one.recipe.place & OPPOSITE}
-        twins = [one for one in individuals if one.recipe.place in mirrored] * k
-        return [*chosen[: k // 2], *(twins or chosen)][:k]
-
-    expected = result(wired(**SHARE | {"select": select}))
-    bred, toolbox = [], lodged(monkeypatch)
-    toolbox.register("select", select)
-    breed = Breeder.breed
-    monkeypatch.setattr(
-        Breeder, "breed", lambda self, recipe, *other: bred.append(recipe) or breed(self, recipe, *other)
-    )
-    assert result(toolbox) == expected
-    assert any(recipe.is_opposite for recipe in bred)  # not made of the slot that its member needs
-
-
-@pytest.mark.parametrize("when", ["before", "while"])
-def test_a_member_that_is_lost_before_it_is_mirrored_is_bred_again(monkeypatch, when):
-    expected, lost = result(wired(**SHARE), breeding="plain"), []
-    turn = Ancestors._mirror
-
-    def losing(self, recipe, made):
-        if recipe not in lost and len(lost) < 8:
-            lost.append(recipe)
-            with self.cache.writing(self.slots[recipe.id], 12345) as room:
-                room[:] = 7
-            if when == "while":  # as it is after a process was killed here
-                with contextlib.suppress(ZeroDivisionError), self.cache.writing(self.slots[recipe.id], 1) as room:
-                    room[:] = 1 / 0
-        turn(self, recipe, made)
-
-    monkeypatch.setattr(Ancestors, "_mirror", losing)
-    assert result(lodged(monkeypatch)) == expected
-    assert len(lost) == 8
-
-
-def test_an_opposite_is_not_made_of_a_centroid_whose_slot_is_used_again(monkeypatch):
-    expected, lost = result(wired(**SHARE), breeding="plain"), []
-
-    def losing(vector, centre):
-        (genomes,) = genome_tasks.genomes_by_run.values()
-        if len(lost) < 3:
-            key = max(key for key in genomes.slots if key & 0xFFFFFFFF == CENTROID_PLACE)
-            lost.append(key)
-            with genomes.cache.writing(genomes.slots[key], 12345) as room:
-                room[:] = 7
-        mirror(vector, centre)
-
-    monkeypatch.setattr("deap_nn.breeding.store.ancestors.mirror", losing)
-    assert result(lodged(monkeypatch)) == expected
-    assert len(lost) == 3
-
-
 def test_recipes_give_a_member_back_after_many_generations(tmp_path):
-    population, _ = evolve(wired(**SHARE).population(n=12), wired(**SHARE), 30, seed=1)
+    population, _ = evolve(wired(**FOUR_WITH_OPPOSITES).population(n=12), wired(**FOUR_WITH_OPPOSITES), 30, seed=1)
     recipe, lineage = population[0].recipe, population[1].make.__self__
     alone = Genomes(lineage.breeder, "alone", tmp_path)
     alone.recipes = dict(lineage.known.recipes)
@@ -353,8 +278,8 @@ def test_recipes_give_a_member_back_after_many_generations(tmp_path):
 def test_a_resumed_run_breeds_each_centroid_with_the_opposites_that_need_it(tmp_path, monkeypatch):
     lines, line = [], Past.line
     monkeypatch.setattr(Past, "line", lambda self, wanted: lines.append(line(self, wanted)) or lines[-1])
-    result(wired(**SHARE), ngen=4, checkpoint=tmp_path)
-    assert result(wired(**SHARE), checkpoint=tmp_path) == result(wired(**SHARE))
+    result(wired(**FOUR_WITH_OPPOSITES), ngen=4, checkpoint=tmp_path)
+    assert result(wired(**FOUR_WITH_OPPOSITES), checkpoint=tmp_path) == result(wired(**FOUR_WITH_OPPOSITES))
     (found,) = lines
     for generation, recipes in enumerate(found):
         assert {recipe.generation for recipe in recipes} == {generation}

@@ -190,7 +190,7 @@ class Ancestors:
                 raise LackingError(key)
             missing.add(key)
             if key not in self._together:  # it is copied
-                waiting.extend(self.recipes[key].parents[-1 if self._has_member(self.recipes[key]) else 0 :])
+                waiting.extend(self._bred_from(self.recipes[key], self._member_in_slot(self.recipes[key])))
         return sorted(missing)  # an id grows with the generation
 
     def _ancestors(self, keys: Sequence[int], map_: Callable[..., Iterable[Any]] = map) -> dict[int, Vector]:
@@ -233,45 +233,42 @@ class Ancestors:
         slot = self.slots.get(key)
         if slot is None:
             return False
-        if self._has_member(recipe):
-            self._mirror(recipe, made)
-        else:
-            with self.cache.writing(slot, key) as room:
-                if room is not None:
-                    self._breed_from((recipe,), made, (room,))
+        member = self._member_in_slot(recipe)
+        with self.cache.writing(slot, key, over=member) as room:
+            if room is not None:
+                self._breed_from((recipe,), made, (room,), member=member)
         return self.cache.holds(slot, key)
 
-    def _has_member(self, recipe: Recipe) -> bool:
-        """Return whether the slot of an opposite still holds the member whose mirror image it is."""
+    def _member_in_slot(self, recipe: Recipe) -> int | None:
+        """Return the id of an opposite's member if the opposite's slot still holds it, to be mirrored there."""
         slot = self.slots.get(recipe.id) if recipe.is_opposite else None
-        return slot is not None and self.cache.holds(slot, recipe.mirrored.id)
+        return recipe.mirrored.id if slot is not None and self.cache.holds(slot, recipe.mirrored.id) else None
 
-    def _mirror(self, recipe: Recipe, made: Mapping[int, Vector]) -> None:
-        """Make an opposite of its member, in the slot of both: several times faster than to breed the member again."""
-        key = recipe.parents[-1]
-        centroid = made[key] if key in made else self._find(key)
-        if centroid is None:
-            raise MissingError
-        with self.cache.writing(self.slots[recipe.id], recipe.id, over=recipe.mirrored.id) as room:
-            if room is not None:
-                mirror(room, centroid)
-                if key not in made and self._find(key) is not centroid:  # its slot was overwritten meanwhile
-                    raise MissingError
+    @staticmethod
+    def _bred_from(recipe: Recipe, member: int | None) -> tuple[int, ...]:
+        """Return the ids of what a genome is bred from: of an opposite only the centroid if its slot has its member."""
+        return recipe.parents if member is None else recipe.parents[-1:]
 
-    def _breed_from(self, recipes: Sequence[Recipe], made: Mapping[int, Vector], outs: Vectors) -> None:
+    def _breed_from(
+        self, recipes: Sequence[Recipe], made: Mapping[int, Vector], outs: Vectors, *, member: int | None = None
+    ) -> None:
+        """Breed siblings from parents that are there; with `member` its opposite, of the member that `outs` holds."""
         recipe = recipes[0]
         copied = self._together.get(recipe.id) if len(recipes) == 1 else None
         if copied is not None:  # a child of the last group, which becomes a parent
             np.copyto(outs[0], copied)
             return
-        parents = []
-        for key in recipe.parents:
+        keys, parents = self._bred_from(recipe, member), []
+        for key in keys:
             parent = made[key] if key in made else self._find(key)
             if parent is None:
                 raise MissingError
             parents.append(parent)
-        self._breed_with(parents, recipes, outs)
-        for key, parent in zip(recipe.parents, parents, strict=True):
+        if member is None:
+            self._breed_with(parents, recipes, outs)
+        else:
+            mirror(outs[0], parents[0])
+        for key, parent in zip(keys, parents, strict=True):
             if key not in made and self._find(key) is not parent:  # its slot was overwritten meanwhile
                 raise MissingError
 

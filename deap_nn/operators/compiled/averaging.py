@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.core.environment import processors
 from deap_nn.genome.vectors import Vector
-from deap_nn.operators.compiled.common import LARGE, compiled
+from deap_nn.operators.compiled.common import compiled, in_parts
 
 _BLOCK = 1 << 15
 """The number of weights that are averaged at a time: their sums stay in the processor's cache."""
@@ -51,15 +49,7 @@ def average(genomes: Sequence[Vector], counts: Sequence[int], out: Vector) -> No
     """
     missing = -len(genomes) % 4  # zeros in the places of missing genomes change no bit
     padded, times = [*genomes, *[np.zeros_like(out)] * missing], [*map(float, counts), *[0.0] * missing]
-    known = padded, times, float(sum(counts)), out
-    parts = processors() if out.size >= LARGE else 1
-    bounds = [out.size * part // parts for part in range(parts + 1)]
-    if parts == 1:
-        _average(*known, *bounds)
-        return
-    with ThreadPoolExecutor(parts) as threads:  # each weight has a sum of its own: their number changes no bit
-        for done in [threads.submit(_average, *known, *part) for part in itertools.pairwise(bounds)]:
-            done.result()
+    in_parts(partial(_average, padded, times, float(sum(counts)), out), out.size)
 
 
 def _average(

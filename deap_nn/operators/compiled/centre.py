@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.core.environment import processors
 from deap_nn.genome.vectors import Halves, Shape, Vector, Vectors
 from deap_nn.operators.compiled.bfloat16 import round_block
-from deap_nn.operators.compiled.common import LARGE, checked_ends, compiled, fence, place_in_table
+from deap_nn.operators.compiled.common import LARGE, checked_ends, compiled, fence, in_parts, place_in_table
 from deap_nn.operators.compiled.intrinsics import shift_16
 
 _BLOCK = 1 << 12
@@ -313,12 +311,4 @@ def recombine(
             divisor,
             step,
         )
-        # Each weight has a sum of its own, so the number of threads changes no bit.
-        parts = processors() if out.size >= LARGE else 1
-        bounds = [out.size * part // parts for part in range(parts + 1)]
-        if parts == 1:
-            _recombination_pass(*known, *bounds)
-            return
-        with ThreadPoolExecutor(parts) as threads:
-            for done in [threads.submit(_recombination_pass, *known, *part) for part in itertools.pairwise(bounds)]:
-                done.result()
+        in_parts(partial(_recombination_pass, *known), out.size)

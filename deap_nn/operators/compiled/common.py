@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
 
@@ -14,6 +15,7 @@ from llvmlite import ir
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from deap_nn.core.environment import processors
 from deap_nn.core.seeding import Purpose
 from deap_nn.genome.noise import LARGEST_TABLE
 from deap_nn.genome.vectors import Shape, Vector, Vectors
@@ -33,6 +35,21 @@ def compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # numba finds no folder for its cache
         return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+def in_parts(function: Callable[[int, int], Any], size: int) -> None:
+    """Call a function with the begin and the end of each part of a vector: a large one is divided among the processors.
+
+    The function writes each weight from a sum of its own, so the number of threads changes no bit.
+    """
+    parts = processors() if size >= LARGE else 1
+    bounds = [size * part // parts for part in range(parts + 1)]
+    if parts == 1:
+        function(*bounds)
+        return
+    with ThreadPoolExecutor(parts) as threads:
+        for done in [threads.submit(function, *part) for part in pairwise(bounds)]:
+            done.result()
 
 
 def _multiply(context: Any, a: Any, b: Any) -> Any:
