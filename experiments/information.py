@@ -17,7 +17,7 @@ import numpy as np
 from figures import Panel, draw_panels
 from mnist_options import complete, make_parser
 from numpy.typing import NDArray
-from sweep import read_study
+from study_file import read_study
 from tables import STUDIES
 
 from deap_nn.core.errors import InputError

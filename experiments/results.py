@@ -12,7 +12,7 @@ import gzip
 from pathlib import Path
 
 from figures import draw_study
-from sweep import read_study
+from study_file import read_study
 from tables import OF_ALL, STUDIES, TABLE, Rows, read_runs, tables
 
 from deap_nn.core.errors import InputError

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import PermutationMethod, mannwhitneyu
-from sweep import read_study, spread
+from study_file import read_study
+from sweep import spread
 
 from deap_nn.core.errors import InputError
 from deap_nn.core.logbooks import parse_rows
