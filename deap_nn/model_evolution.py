@@ -33,7 +33,7 @@ class EvolvedModel:
     model : keras.Model
         A new model with the weights of the lowest validation error.
     individual : WeightList
-        These weights.
+        Its individual: these weights, but for the biases of centred layers (``centred=True``).
     logbook : deap.tools.Logbook
         A row a generation, see `evolve`.
     population : list
@@ -74,9 +74,13 @@ class EvolvedModel:
         own = {"loss": self.problem.objectives, "from_logits": self._from_logits}
         words = own if loss is None else {"loss": loss}
         problem = KerasProblem(self.model, x, y, validation_split=0.0, sample_weight=sample_weight, **words)
-        toolbox = make_toolbox(problem, seed=0, container=_container(len(problem.objectives)))
-        values = toolbox.scores(self.individual, "train")
-        problem.release()
+        try:
+            toolbox = make_toolbox(problem, seed=0, container=_container(len(problem.objectives)))
+            # The weights of the model, and not of the individual: of centred layers only the model has the biases.
+            network = WeightList(variable.numpy() for variable in self.model.trainable_variables)
+            values = toolbox.scores(network, "train")
+        finally:
+            problem.release()
         return {objective.name: value for objective, value in zip(problem.objectives, values, strict=True)}
 
 
@@ -140,7 +144,7 @@ def evolve_model(
     Examples
     --------
     >>> import numpy as np
-    >>> from deap_nn.models.tensorflow import keras
+    >>> from deap_nn import keras
     >>> x = np.linspace(-3, 3, 80, dtype=np.float32)[:, None]
     >>> layers = [keras.Input((1,)), keras.layers.Dense(8, activation="tanh"), keras.layers.Dense(1)]
     >>> result = evolve_model(keras.Sequential(layers), x, np.sin(x), loss="mse", generations=20, seed=1)
@@ -149,19 +153,29 @@ def evolve_model(
     """
     check_count(population, "population", 2)
     check_count(generations, "generations", 0)
-    of_problem, of_toolbox, of_evolve = _names(KerasProblem), _names(make_toolbox), _names(evolve)
+    of_problem = _names(KerasProblem)
     taken = {"population", "generations", "seed", "fitness"}
-    known = ((of_problem | of_toolbox | of_evolve) - taken) | {"map"}
+    known = ((of_problem | _names(make_toolbox) | _names(evolve)) - taken) | {"map"}
     if unknown := min(options.keys() - known, default=""):
         near = did_you_mean("generations" if unknown == "epochs" else unknown, known | (taken - {"fitness"}))
         raise TypeError(f"{unknown} is no argument of KerasProblem, make_toolbox or evolve{near}")
     chosen = {name: options[name] for name in options.keys() & of_problem}
     problem = KerasProblem(model, x, y, **chosen)
-    wired = {name: options[name] for name in options.keys() & (of_toolbox - of_problem)}
+    try:
+        return _evolved(problem, model, population, generations, seed, options)
+    except BaseException:  # the caller has no problem to release
+        problem.release()
+        raise
+
+
+def _evolved(
+    problem: KerasProblem, model: keras.Model, population: int, generations: int, seed: int, options: dict[str, Any]
+) -> EvolvedModel:
+    wired = {name: options[name] for name in options.keys() & (_names(make_toolbox) - _names(KerasProblem))}
     toolbox = make_toolbox(problem, seed=seed, **wired)
     if "map" in options:
         toolbox.register("map", options["map"])
-    chosen = {name: options[name] for name in options.keys() & of_evolve}
+    chosen = {name: options[name] for name in options.keys() & _names(evolve)}
     kept = Candidates(toolbox, ensemble_size=0) if problem.samples.size("validation") else None
     watching = checked_callbacks(chosen.pop("callbacks", ()))
     members, logbook = evolve(

@@ -50,7 +50,7 @@ def make_parser() -> Parser:
         launch,
         f"{launch} --model mlp --output runs/first",
         f"{launch} --resume runs/first",
-        "python -m scoop experiments/mnist.py --preset es --max-seconds 600",
+        "python -m scoop experiments/mnist.py --max-seconds 600",
     )
     parser.usage = "%(prog)s [OPTION ...]"
     add_settings(parser)

@@ -7,6 +7,7 @@ from sklearn.metrics import f1_score
 from sklearn.utils.class_weight import compute_sample_weight
 
 from deap_nn import Callback, KerasProblem, SelfAdaptive, evolve, evolve_model, make_toolbox
+from deap_nn.data import registry
 from deap_nn.models.tensorflow import keras, tf
 from deap_nn.operators.adaptation.feedback import ErrorScaled
 
@@ -39,6 +40,30 @@ def test_the_best_network_comes_out():
     on_validation = result.evaluate(X[160:], LABELS[160:])
     assert on_validation == {"cross_entropy": pytest.approx(result.validation_error, rel=1e-5)}
     assert len(result.population) == 30
+
+
+def test_a_result_with_centred_layers_evaluates_as_its_model_predicts():
+    result = evolve_model(network(), X + 2, LABELS, population=10, generations=3, seed=1, centred=True)
+    wrong = np.mean(result.model.predict(X + 2, verbose=0).argmax(axis=1) != LABELS)
+    assert result.evaluate(X + 2, LABELS, loss="error") == {"error": pytest.approx(wrong)}
+    on_validation = result.evaluate(X[160:] + 2, LABELS[160:])
+    assert on_validation == {"cross_entropy": pytest.approx(result.validation_error, rel=1e-5)}
+
+
+def test_what_fails_holds_no_samples():
+    before = set(registry.made_of_arrays())
+    with pytest.raises(ValueError, match="sigma must be"):
+        evolve_model(network(), X + 3, LABELS, population=4, generations=1, seed=1, sigma=-1)
+    assert set(registry.made_of_arrays()) == before
+    result = evolve_model(network(), X + 3, LABELS, population=4, generations=1, seed=1)
+    held = set(registry.made_of_arrays())
+    with pytest.raises(ValueError, match="loss must be"):
+        result.evaluate(X + 4, LABELS, loss=["error", "no such loss"])
+    many = np.concatenate([X] * 20), np.concatenate([LABELS] * 20)
+    with pytest.raises(AttributeError, match="missing"):
+        result.evaluate(*many, loss=lambda y_true, y_pred: y_true.missing if len(y_true) == 4000 else 0.0)
+    assert set(registry.made_of_arrays()) == held
+    result.problem.release()
 
 
 def test_the_same_seed_gives_the_same_network():

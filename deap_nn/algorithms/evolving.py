@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import pickle
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -242,6 +242,16 @@ def evolve(
     check_named(toolbox)
     if checkpoint is not None and halloffame is not None:
         check_hall(halloffame)
+    watching = checked_callbacks(callbacks)
+    if on_generation is not None:
+        watching.append(OnGeneration(on_generation))
+    if checkpoint is not None and halloffame is not None:
+        watching.append(KeptHall(halloffame))
+    if progress is None:
+        progress = in_notebook() and not any(isinstance(callback, ProgressBar) for callback in watching)
+    if progress:
+        watching.append(ProgressBar())
+    members = list(population)
     lineage: Lineage | str = "breeding is 'plain'"
     if breeding == "recipes":
         force = force or getattr(checkpoint, "force", False)
@@ -264,32 +274,35 @@ def evolve(
     settings = {"seed": seed, **probabilities}
     evolution = Evolution(toolbox, population, ngen, made.map, look=made.look, mean=made.mean, settings=settings)
     evolution.breeding = "plain" if kept_in is None else "recipes"
-    watching = checked_callbacks(callbacks)
-    if on_generation is not None:
-        watching.append(OnGeneration(on_generation))
-    if checkpoint is not None and halloffame is not None:
-        watching.append(KeptHall(halloffame))
-    if progress is None:
-        progress = in_notebook() and not any(isinstance(callback, ProgressBar) for callback in watching)
-    if progress:
-        watching.append(ProgressBar())
     with contextlib.ExitStack() as stack:
-        if isinstance(checkpoint, str | os.PathLike):
-            checkpoint = stack.enter_context(Checkpoint(checkpoint, force=force))
-        elif checkpoint is not None:
-            checkpoint.force |= force
-        run = _Run(
-            evolution,
-            watching,
-            seed=seed,
-            breeding=made,
-            stats=stats,
-            halloffame=halloffame,
-            kept=kept_in(checkpoint) if checkpoint is not None and kept_in is not None else None,
-            verbose=verbose,
-        )
+        with _undone_if_refused(made, population, members):
+            if isinstance(checkpoint, str | os.PathLike):
+                checkpoint = stack.enter_context(Checkpoint(checkpoint, force=force))
+            elif checkpoint is not None:
+                checkpoint.force |= force
+            run = _Run(
+                evolution,
+                watching,
+                seed=seed,
+                breeding=made,
+                stats=stats,
+                halloffame=halloffame,
+                kept=kept_in(checkpoint) if checkpoint is not None and kept_in is not None else None,
+                verbose=verbose,
+            )
         run.run()
     return population, evolution.logbook
+
+
+@contextlib.contextmanager
+def _undone_if_refused(breeding: Breeding, population: list[Any], members: list[Any]) -> Iterator[None]:
+    """Remove the cache of a run that does not begin, and give its population the former members back."""
+    try:
+        yield
+    except BaseException:
+        breeding.close()
+        population[:] = members
+        raise
 
 
 def _seed_of(toolbox: base.Toolbox, seed: int | None) -> int:

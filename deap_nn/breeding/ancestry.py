@@ -15,6 +15,7 @@ from deap_nn.breeding.recipe import (
     Recipe,
     centroid_of,
     drawn_places,
+    member_id,
 )
 from deap_nn.breeding.reproduction.base import Places
 
@@ -91,7 +92,7 @@ class Ancestry:
     def remember(self, generation: int, places: Places, sigma: float | None) -> None:
         """Take over a generation of a resumed run, in order from generation 1 on; `sigma` as for `generation`."""
         before = self._past[-1][1] if self._past else self._breeder.sigmas or None
-        members = [int(place) & CENTROID_PLACE for place in places]  # an opposite has the sigma of its member
+        members = [int(place) & ~OPPOSITE for place in places]  # an opposite has the sigma of its member
         inherited = [before[place] for place in members] if isinstance(before, tuple) else [None] * len(places)
         self._past.append((places, self._note(generation, places, inherited, sigma)))
 
@@ -143,4 +144,4 @@ class Ancestry:
 
     @staticmethod
     def _copied(generation: int, place: int, places: Places, sigma: float | None) -> Recipe:
-        return Recipe(generation, place, (generation - 1 << 32 | int(places[place]),), sigma, copied=True)
+        return Recipe(generation, place, (member_id(generation - 1, int(places[place])),), sigma, copied=True)

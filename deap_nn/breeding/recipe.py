@@ -19,6 +19,19 @@ CENTROID_PLACE = OPPOSITE - 1
 """The place of a generation's centroid: its id is above those of the members, and below those of their opposites."""
 
 
+_PLACE_BITS = 32
+
+
+def member_id(generation: int, place: int) -> int:
+    """Return the id of the genome at a place of a generation: sorted ids have ancestors before their descendants."""
+    return generation << _PLACE_BITS | place
+
+
+def generation_and_place(key: int) -> tuple[int, int]:
+    """Return the generation and the place of an id by `member_id`."""
+    return key >> _PLACE_BITS, key & (1 << _PLACE_BITS) - 1
+
+
 class Recipe(NamedTuple):
     """The recipe of a genome: of a founder, of a child (its parents and the key of its random streams) or of a mean.
 
@@ -56,7 +69,7 @@ class Recipe(NamedTuple):
         if self.place == MEAN_PLACE:  # a generation may have several means, so the id is a hash of the contents
             text = repr((self.generation, self.parents, self.drawn)).encode()
             return -1 - int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "little")
-        return self.generation << 32 | self.place  # sorted ids have ancestors before their descendants
+        return member_id(self.generation, self.place)
 
     @property
     def opposite(self) -> Recipe:
@@ -90,7 +103,7 @@ class Recipe(NamedTuple):
         """The places of the members that it averages, best first around a centre; None for a member."""
         if self.place < CENTRE_PLACE:
             return None
-        return self.places if self.drawn else [key & 0xFFFFFFFF for key in self.parents]
+        return self.places if self.drawn else [generation_and_place(key)[1] for key in self.parents]
 
     @property
     def places(self) -> list[int]:
@@ -105,13 +118,13 @@ PLACE_BYTES = 4
 
 def centroid_id(generation: int) -> int:
     """Return the id of a generation's centroid."""
-    return generation << 32 | CENTROID_PLACE
+    return member_id(generation, CENTROID_PLACE)
 
 
 def centroid_of(generation: int, places: Sequence[int] | NDArray[np.uint32]) -> Recipe:
     """Return the recipe of a generation's centroid, from the `places` drawn in the generation before."""
     each, counts = np.unique(np.asarray(places, np.uint32), return_counts=True)
-    parents = tuple(generation - 1 << 32 | place for place in each.tolist())
+    parents = tuple(member_id(generation - 1, place) for place in each.tolist())
     return Recipe(generation, CENTROID_PLACE, parents, drawn=drawn_places(counts))
 
 

@@ -66,7 +66,7 @@ class Evolution:
     interrupted: bool = False
     error: BaseException | None = None
     scored: int = 0
-    member: Callable[[int, int], Any] | None = None
+    member: Callable[..., Any] | None = None
     revisit: Callable[[int, Callable[[Vector], None]], bool] | None = None
     look: Callable[[Any], Any] = attrgetter("flat")
     parents: int = 0

@@ -9,6 +9,7 @@ import io
 import json
 import math
 import os
+import secrets
 import stat
 import struct
 import tempfile
@@ -171,17 +172,14 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
     even if `path` had content before.
     """
     target = Path(path)
+    partial = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=target.suffix)
+        # The system applies the umask, which `mkstemp` does not, and which no thread can read without setting it.
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
-    os.close(handle)
-    partial = Path(name)
     try:
         yield partial
-        umask = os.umask(0)  # there is no way to read it without setting it
-        os.umask(umask)
-        partial.chmod(0o666 & ~umask)  # only their owner may read the files of mkstemp
         if durable:
             with open(partial, "rb") as file:
                 os.fsync(file.fileno())
@@ -264,6 +262,12 @@ def appear(path: Path, size: int, write: Callable[[int], object]) -> bool:
             raise
         return False
     return True
+
+
+def write_all(descriptor: int, data: Any) -> None:
+    """Write bytes of any size to an open file: a single call of the system writes less than 2 GiB."""
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(data)
 
 
 def arrays_in(file: IO[bytes], most: int | None = None, names: Sequence[str] = ()) -> dict[str, NDArray[Any]]:

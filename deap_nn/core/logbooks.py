@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -27,6 +28,8 @@ Row = dict[str, Any]
 
 MOST_COLUMNS = 100_000
 """The largest number of columns of a table that is read: each becomes a list in memory."""
+
+_INTEGER = re.compile(r"-?\d+", re.ASCII)
 
 SHARED = "gen"
 """The column of a record that `record` copies into each chapter."""
@@ -230,7 +233,7 @@ def read_csv(
         for name in columns:
             field = row[name] or "nan"
             try:
-                columns[name].append(int(field) if integers and field.isdigit() else float(field))
+                columns[name].append(int(field) if integers and _INTEGER.fullmatch(field) else float(field))
             except ValueError:
                 raise ValueError(f"{path}: line {reader.line_num}: {name} is not a number: {row[name]!r}") from None
     return columns

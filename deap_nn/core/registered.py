@@ -19,6 +19,10 @@ _MISSING = object()
 """The value of an attribute that a toolbox lacks."""
 
 
+OF_MADE = frozenset({"algorithm", "clock", "generations", "members", "seed"})
+"""The settings of a toolbox by `make_toolbox` alone: in a plain one these names are the script's own."""
+
+
 @dataclass(frozen=True)
 class Registered:
     """The functions and settings of a toolbox; an attribute that the toolbox lacks has a neutral value.
@@ -47,7 +51,7 @@ class Registered:
         The shapes and names of the weight matrices.
     mates : int
         The number of parents that ``mate`` crosses, if it takes ``*individuals``.
-    problem : Problem or KerasProblem or None
+    problem : Problem or None
         The model, data and loss by which individuals are scored.
     reproduction : Reproduction or None
         A strategy of the user's own.
@@ -92,7 +96,8 @@ class Registered:
     @classmethod
     def read(cls, toolbox: base.Toolbox) -> Registered:
         """Return the functions and settings that a toolbox has now."""
-        every = {name: getattr(toolbox, name, _MISSING) for name in cls.__dataclass_fields__}
+        others = frozenset() if getattr(type(toolbox), "is_made", False) else OF_MADE
+        every = {name: getattr(toolbox, name, _MISSING) for name in cls.__dataclass_fields__ if name not in others}
         found: dict[str, Any] = {name: value for name, value in every.items() if value is not _MISSING}
         if "weigh" in getattr(toolbox, "__dict__", ()):  # the former name in a plain DEAP toolbox
             warn_of_weigh(2)

@@ -92,7 +92,17 @@ def _as_array(given: Any, argument: str) -> NDArray[Any]:
         raise ValueError(
             f"{argument} must hold arrays of numbers or strings with samples along the first dimension, got {found}"
         )
-    return array.astype(np.float32) if array.dtype == np.float64 else array
+    return _read_only(array.astype(np.float32)) if array.dtype == np.float64 else array
+
+
+def _own(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that no caller can write to: a copy, unless it is one already, as a memory map to read is."""
+    return _read_only(array.copy()) if array.flags.writeable else array
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array
 
 
 class Samples:
@@ -134,7 +144,7 @@ class Samples:
             if shapes != [[array.shape[1:] for array in half] for half in first]:
                 raise ValueError(f"{split} must have samples shaped as those of train")
             for half, trained in ((inputs, first[0]), (targets, first[1])):
-                half[:] = [_as_trained(array, like, split) for array, like in zip(half, trained, strict=True)]
+                half[:] = [_own(_as_trained(array, like, split)) for array, like in zip(half, trained, strict=True)]
             self._parts[split] = inputs, targets
         remember(self)
 

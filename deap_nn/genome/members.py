@@ -64,7 +64,7 @@ def _loading_property(name: str) -> property:
 # Python looks up special methods on the class and calls no __getattr__ for them, so each is listed.
 _METHODS = """
     __len__ __iter__ __getitem__ __setitem__ __delitem__ __contains__ __reversed__ __eq__ __ne__ __lt__ __le__ __gt__
-    __ge__ __add__ __iadd__ __mul__ __imul__ __deepcopy__ __copy__ __repr__ append clear copy count
+    __ge__ __add__ __radd__ __iadd__ __mul__ __imul__ __deepcopy__ __copy__ __repr__ append clear copy count
     extend index insert pop remove reverse sort
 """
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deap_nn.core.files import appear
+from deap_nn.core.files import appear, write_all
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.genome.vectors import Vector, empty_vector
 
@@ -87,7 +87,7 @@ class NoiseTable:
         path = folder / f"noise-{self.seed}-{self.size}"
         if not path.exists():
             numbers = self.array()
-            appear(path, numbers.nbytes, lambda file: _write_all(file, numbers))
+            appear(path, numbers.nbytes, lambda file: write_all(file, numbers.data))
         try:
             with open(path, "rb") as file:
                 mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -131,11 +131,6 @@ def _drawn(seed: int, size: int) -> Vector:
     stream(seed, Purpose.NOISE).standard_normal(dtype=np.float32, out=table)
     table.flags.writeable = False
     return table
-
-
-def _write_all(file: int, numbers: Vector) -> None:
-    with open(file, "wb", closefd=False) as target:
-        target.write(numbers.data)
 
 
 def noise_numbers(noise: Vector | NoiseTable, size: int) -> Vector:

@@ -198,6 +198,13 @@ class WeightList(_MatrixList):
     def __ge__(self, other: list[Matrix]) -> bool:
         return not self._precedes(other, if_equal=False)
 
+    # A list's own `+` reads the items of a light member, which has none yet, past its methods.
+    def __add__(self, other: Any) -> Any:
+        return [*self, *other] if isinstance(other, list) else NotImplemented
+
+    def __radd__(self, other: Any) -> Any:
+        return [*other, *self] if isinstance(other, list) else NotImplemented
+
     # `index`, `count`, `in` and `remove` of a list need the truth of ``matrix == value``, which is an array.
     def index(self, value: Any, start: SupportsIndex = 0, stop: SupportsIndex | None = None) -> int:
         """Return the first place of a matrix equal to `value`; raise ValueError if there is none."""

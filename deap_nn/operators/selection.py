@@ -303,7 +303,10 @@ def selMirrored(
 
 
 def _fitness_of(individuals: Sequence[Any], fit_attr: str) -> Callable[[Any], Any]:
-    """Return a getter of an individual's fitness; raise if there are no individuals or a fitness is not valid."""
+    """Return a getter of what individuals are ranked by: their fitness, and NaN is the worst, as in `evolve`.
+
+    Raise if there are no individuals or a fitness is not valid.
+    """
     if not isinstance(fit_attr, str):
         raise TypeError(f"fit_attr must be the name of an attribute, got {fit_attr!r}")
     fitness = attrgetter(fit_attr)
@@ -315,4 +318,11 @@ def _fitness_of(individuals: Sequence[Any], fit_attr: str) -> Callable[[Any], An
         raise ValueError("individuals must not be empty")
     if not all(valid):
         raise ValueError("individuals must all have a valid fitness: evaluate them first")
+    if any(map(_is_nan, map(fitness, individuals))):
+        return lambda individual: (not _is_nan(fitness(individual)), fitness(individual))
     return fitness
+
+
+def _is_nan(fitness: Any) -> bool:
+    """Return whether a value of a fitness is NaN: no comparison holds with it, so it would have any rank."""
+    return any(value != value for value in getattr(fitness, "wvalues", ()))

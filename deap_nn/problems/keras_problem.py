@@ -102,8 +102,7 @@ class KerasProblem:
     Examples
     --------
     >>> import numpy as np
-    >>> from deap_nn import KerasProblem, evolve, make_toolbox
-    >>> from deap_nn.models.tensorflow import keras
+    >>> from deap_nn import KerasProblem, evolve, keras, make_toolbox
     >>> x = np.linspace(-3, 3, 80, dtype=np.float32)[:, None]
     >>> layers = [keras.Input((1,)), keras.layers.Dense(8, activation="tanh"), keras.layers.Dense(1)]
     >>> problem = KerasProblem(keras.Sequential(layers), x, np.sin(x), loss="mse")
@@ -141,6 +140,7 @@ class KerasProblem:
         if precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
         self.precision, self.centred = precision, check_flag("centred", centred)
+        self._is_released = False
         self.samples = split_samples(
             x,
             y,
@@ -239,7 +239,9 @@ class KerasProblem:
         from deap_nn.data.registry import forget
         from deap_nn.problems import scorer
 
-        forget(self.samples.reference)
+        if not self._is_released:  # another problem may hold the same samples
+            forget(self.samples.reference)
+            self._is_released = True
         scorer.forget(self.reference)
 
     def to_model(self, individual: WeightList) -> keras.Model:

@@ -135,6 +135,8 @@ def _aligned(weight: Any, values: Any) -> Any:
 def weighted_mean(values: Any, weight: Any) -> Any:
     """Return the mean of values times their weights, as Keras reduces a loss; a scalar is multiplied by each weight."""
     values = tf.convert_to_tensor(values)
+    if not (values.dtype.is_floating or values.dtype.is_complex):
+        values = tf.cast(values, tf.float64)  # the mean of integers is an integer
     if weight is None:
         return tf.reduce_mean(values)
     return tf.reduce_mean(values * (_aligned(weight, values) if values.shape.rank else tf.cast(weight, values.dtype)))

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import CodeType, FunctionType
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -210,9 +211,33 @@ _keys: WeakKeyDictionary[Callable[..., Any], str] = WeakKeyDictionary()
 
 def _key_of(function: Callable[..., Any]) -> str:
     """Return a new key of user code; the same one for a function without a state, whose networks are then shared."""
-    if inspect.isfunction(function) and function.__closure__ is None:
+    if inspect.isfunction(function) and _is_stateless(function, set()):
         return _keys.setdefault(function, uuid.uuid4().hex)
     return uuid.uuid4().hex
+
+
+def _is_stateless(function: FunctionType, seen: set[FunctionType]) -> bool:
+    """Return whether a function has no closure, and its module's variables that it names are all code.
+
+    The values of other variables may change, and travel with a function of a script or a notebook to the workers.
+    """
+    seen.add(function)
+    if function.__closure__ is not None:
+        return False
+    named = (function.__globals__.get(name) for name in _names_in(function.__code__))
+    for value in named:
+        if inspect.isfunction(value) and value.__module__ == function.__module__:
+            if value not in seen and not _is_stateless(value, seen):
+                return False
+        elif value is not None and not (inspect.ismodule(value) or inspect.isroutine(value) or inspect.isclass(value)):
+            return False
+    return True
+
+
+def _names_in(code: CodeType) -> set[str]:
+    """Return the names of variables and attributes in code, and in the functions within it."""
+    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return set(code.co_names).union(*map(_names_in, inner))
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
@@ -185,10 +186,13 @@ def is_run(folder: Path) -> bool:
 
 
 def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with columns ``chapter.column`` as `Logbook.record` takes it, without the NaN of chapters."""
+    """Return a row with columns ``chapter.column`` as `Logbook.record` takes it, without the NaN of chapters.
+
+    A column is of no chapter if a digit follows a dot, as in ``q0.9``: that is the name of a statistic.
+    """
     record: dict[str, Any] = {}
     for name, value in row.items():
-        *chapters, column = name.split(".")
+        *chapters, column = [name] if re.search(r"\.\d", name) else name.split(".")
         if chapters and np.isnan(value):
             continue
         inner = record

@@ -22,7 +22,18 @@ import pytest
 from deap import tools
 from wirings import Screen, members, plain_toolbox
 
-from deap_nn import Callback, CallbackError, ErrorScaled, Individual, evolve, make_toolbox, mutGaussianAdaptive
+from deap_nn import (
+    Annealed,
+    Callback,
+    CallbackError,
+    Checkpoint,
+    CheckpointError,
+    ErrorScaled,
+    Individual,
+    evolve,
+    make_toolbox,
+    mutGaussianAdaptive,
+)
 from deap_nn.algorithms import loop
 from deap_nn.algorithms.loop import COLUMNS
 from deap_nn.breeding.reproduction import vary
@@ -273,6 +284,38 @@ def test_bad_arguments_are_named(arguments, message):
     population, ngen, *keywords = arguments
     with pytest.raises(ValueError, match=message):
         evolve(population, plain_toolbox(), ngen, **({"seed": 1} | dict(*keywords)))
+
+
+def test_a_run_that_is_refused_leaves_no_cache_and_the_population_as_it_was(toolbox, tmp_path):
+    (tmp_path / "cache").mkdir()
+    population = toolbox.population(n=6)
+    former = list(population)
+
+    def refused(error, **words):
+        with pytest.raises(error):
+            evolve(population, toolbox, 1, cache=tmp_path / "cache", **words)
+        assert not list((tmp_path / "cache").iterdir())
+        assert all(member is one for member, one in zip(population, former, strict=True))
+
+    refused(TypeError, callbacks=[print])
+    with Checkpoint(tmp_path / "used"):
+        refused(CheckpointError, checkpoint=tmp_path / "used")
+    toolbox.elites = 6
+    refused(ValueError)
+
+
+def test_settings_that_a_script_keeps_in_its_own_toolbox_are_its_own():
+    def run(**own):
+        annealed = Annealed(0.5, 0.05)
+        toolbox = plain_toolbox(mutate=partial(mutGaussianAdaptive, sigma=annealed))
+        vars(toolbox).update(own)
+        return evolve(members(), toolbox, 4, seed=1)[1].select("sigma")
+
+    assert run(generations=50, seed=7, members=3, algorithm="mine", clock=None) == run()
+    toolbox = plain_toolbox()
+    toolbox.seed = 7
+    with pytest.raises(ValueError, match="seed must be given: only a toolbox by make_toolbox has one"):
+        evolve(members(), toolbox, 1)
 
 
 def test_deaps_mutation_with_a_sigma_for_each_matrix_is_logged_as_it_is():

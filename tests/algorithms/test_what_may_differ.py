@@ -42,7 +42,7 @@ def test_what_stops_a_run(tmp_path, whole, before, after):
         toolbox.population(n=12), toolbox, GENERATIONS, seed=1, checkpoint=tmp_path, callbacks=[EarlyStopping(**before)]
     )
     stopped = len(first[1]) - 1
-    assert stopped < GENERATIONS or before == {"target": BELOW}
+    assert (stopped == GENERATIONS) == (before == {"target": BELOW})
     options = {"seed": 1, "checkpoint": tmp_path, "callbacks": [EarlyStopping(**after)]}
     toolbox = wired()
     assert whole_result(toolbox, *evolve(toolbox.population(n=12), toolbox, GENERATIONS, **options)) == whole

@@ -88,7 +88,7 @@ def check_keyframe(path):
 
 
 def check_logbook(path):
-    assert all(isinstance(value, float) for values in read_csv(path).values() for value in values)
+    assert len({len(values) for values in read_csv(path).values()}) == 1
 
 
 def generation(number: int) -> Generation:
@@ -140,6 +140,18 @@ KINDS = {
     "checkpoint": (check_checkpoint, CheckpointError),
     "keyframe": (check_keyframe, KeyframeError),
 }
+
+
+def test_whole_files_are_read_whole(tmp_path):
+    paths = write_samples(tmp_path)
+    assert read_csv(paths["logbook"]) == {"gen": [0, 1], "min": [0.5, 0.25]}
+    assert [one.number for one in read_generations(paths["checkpoint"].parent)] == [0, 1, 2]
+    checkpoint = Checkpoint(paths["checkpoint"].parent)
+    assert [one.number for one in checkpoint.past] == [0, 1, 2]
+    checkpoint.close()
+    keyframe = Keyframe(paths["keyframe"])
+    assert [keyframe.find(key).tolist() for key in (7, 9)] == [[7] * 500, [9] * 500]
+    assert keyframe.find(8) is None
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,5 +1,6 @@
 """A third strategy of reproduction, in a file of its own, under everything that the two of the package run under."""
 
+import dataclasses
 import json
 import pickle
 from dataclasses import dataclass
@@ -126,6 +127,8 @@ def test_the_former_argument_of_a_strategy_works_and_warns():
     assert strategy == AroundCentre(2.0, log_rank_weights)
     with pytest.warns(DeprecationWarning, match="^weigh of AroundCentre is weights now"):
         assert strategy.weigh is log_rank_weights
+    assert dataclasses.replace(strategy, weights=recombination_weights) == AroundCentre(2.0, recombination_weights)
+    assert dataclasses.replace(strategy, step=3.0) == AroundCentre(3.0, log_rank_weights)
     pickled = object.__new__(AroundCentre)
     pickled.__setstate__({"step": 2.0, "weigh": log_rank_weights})
     assert pickled == strategy

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 import resource
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from deap import tools
 
 from deap_nn import to_csv, to_json
-from deap_nn.core.files import append_text, write_text, write_with
+from deap_nn.core.files import append_text, write_all, write_text, write_with
 from deap_nn.core.logbooks import read_csv
 
 
@@ -115,6 +116,23 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
 
 
+def test_no_file_is_written_with_another_umask(tmp_path, monkeypatch):
+    """It is that of all threads: a file that another one makes meanwhile would be anybody's."""
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("umask"))
+    write_text(tmp_path / "file.txt", "new")
+
+
+@pytest.mark.long
+def test_more_than_one_call_of_the_system_takes_is_written_whole():
+    file = os.memfd_create("large")
+    try:
+        size = (2 << 30) + 5
+        write_all(file, bytes(size))
+        assert os.fstat(file).st_size == size
+    finally:
+        os.close(file)
+
+
 def test_what_is_appended_is_whole_or_nothing(tmp_path):
     path = tmp_path / "log.csv"
     append_text(path, "gen\n")
@@ -131,8 +149,6 @@ def test_what_is_appended_is_whole_or_nothing(tmp_path):
 
 
 def _umask():
-    import os
-
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -378,6 +378,26 @@ def test_selection_maximises_by_the_fitness_own_comparison():
     assert {member.score.values[0] for member in chosen} == {4.0, 5.0}
 
 
+@pytest.mark.parametrize("select", [deap_nn.selRankBoosted, selLogRank, selMirrored])
+@pytest.mark.parametrize("weight", [-1.0, 1.0])
+def test_a_fitness_that_is_no_number_is_the_worst(select, weight):
+    from deap import base
+
+    class Weighted(base.Fitness):
+        weights = (weight,)
+
+    values = [math.nan if place in (3, 8, 14) else weight * -place for place in range(20)]
+    members = [SimpleNamespace(fitness=Weighted((value,))) for value in values]
+    for seed in range(50):
+        order = np.random.default_rng(seed).permutation(20)
+        chosen = select([members[i] for i in order], 12, parents=4, rng=np.random.default_rng(seed))
+        assert not any(math.isnan(member.fitness.values[0]) for member in chosen)
+        if select is selLogRank:
+            assert chosen[0] is members[0]
+    few = select([members[3], members[5]], 2, parents=1, rng=np.random.default_rng(1))
+    assert {id(member) for member in few} == {id(members[5])}
+
+
 def unevaluated():
     return [genome()]
 

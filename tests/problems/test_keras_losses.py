@@ -1,8 +1,10 @@
 """Every loss, metric and function of a user's own is scored as Keras, or NumPy, has it."""
 
 import pickle
+import sys
 from functools import partial
 
+import cloudpickle
 import numpy as np
 import pytest
 from architectures import ARCHITECTURES
@@ -561,6 +563,52 @@ def test_a_second_problem_of_a_function_compiles_nothing(monkeypatch):
     held = Lopsided()  # it may have a state, which a worker has a copy of
     values(held, held)
     assert len(made) == 5
+
+
+@pytest.mark.parametrize("dtype", [bool, int, np.uint8, np.float32])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_value_for_each_sample_may_be_an_integer_or_a_bool(dtype, weighted):
+    def is_wrong(y_true, y_pred):
+        return (y_true != y_pred.argmax(axis=1)).astype(dtype)
+
+    weights = np.linspace(0.5, 2, len(labels())).astype(np.float32) if weighted else None
+    words = {"validation_split": 0, "sample_weight": weights}
+    problem = KerasProblem(dense(), x_of(), labels(), loss=is_wrong, **words)
+    toolbox = make_toolbox(problem, seed=1, batch_size=40)
+    individual = toolbox.individual()
+    wrong = problem.to_model(individual).predict(x_of(), verbose=0).argmax(axis=1) != labels()
+    assert 0 < wrong.mean() < 1
+    wanted = np.mean(wrong * (1 if weights is None else weights))
+    assert toolbox.evaluate(individual)[0] == pytest.approx(wanted, rel=1e-6)
+    assert toolbox.scores(individual, "train")[0] == pytest.approx(wanted, rel=1e-6)
+
+
+FACTOR = 1
+
+
+def by_factor(y_true, y_pred):
+    return FACTOR * np.mean(np.abs(y_true - y_pred))
+
+
+def by_another(y_true, y_pred):
+    return by_factor(y_true, y_pred)
+
+
+@pytest.mark.parametrize("loss", [by_factor, by_another])
+def test_a_worker_scores_with_the_variables_that_a_later_problem_was_made_with(loss, monkeypatch):
+    """Cloudpickle sends a script's function with its variables, and a worker keeps the networks of earlier problems."""
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    values = []
+    try:
+        for factor in (1, 5):
+            monkeypatch.setitem(globals(), "FACTOR", factor)
+            problem = KerasProblem(dense(2), x_of(), x_of(2), loss=loss, validation_split=0)
+            evaluate = make_toolbox(problem, seed=1, batch_size=39).evaluate
+            sent = pickle.loads(cloudpickle.dumps(evaluate.bare.func))
+            values += sent(np.full(37, 0.1))
+    finally:
+        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    assert values[1] == pytest.approx(5 * values[0])
 
 
 def test_a_function_of_other_names_is_called_as_before_and_warned_of_once():

@@ -146,6 +146,41 @@ def test_what_could_not_be_made_holds_no_samples():
     assert problem.samples.reference.sha256 not in registry.made_of_arrays()
 
 
+def test_a_problem_releases_its_samples_once():
+    x, y = x_of() + 8, x_of(2)
+    one, other = (KerasProblem(dense(2), x, y, loss="mse", validation_split=0) for _ in range(2))
+    toolbox = make_toolbox(other, seed=1)
+    individual = toolbox.individual()
+    value = toolbox.evaluate(individual)
+    one.release()
+    one.release()
+    assert toolbox.evaluate(individual) == value
+    other.release()
+    other.release()
+    assert other.samples.reference.sha256 not in registry.made_of_arrays()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+@pytest.mark.parametrize("split", [0, 0.25])
+def test_samples_are_those_that_were_given_whatever_becomes_of_the_arrays(dtype, split):
+    x, y = (3 * np.abs(x_of())).astype(dtype), x_of(2)
+    weights = np.ones(len(x), np.float32)
+    words = {"loss": "mse", "validation_split": split, "sample_weight": weights}
+    toolbox = make_toolbox(KerasProblem(dense(2), x, y, **words), seed=1)
+    individual = toolbox.individual()
+    before = toolbox.scores(individual, "train")
+    for array in (x, y, weights):
+        array[:] = 0
+    assert toolbox.scores(individual, "train") == before
+
+
+def test_samples_that_cannot_be_written_to_are_not_copied(tmp_path):
+    np.save(tmp_path / "x.npy", x_of())
+    x = np.load(tmp_path / "x.npy", mmap_mode="r")
+    problem = KerasProblem(dense(2), x, x_of(2), loss="mse")
+    assert all(np.shares_memory(x, problem.samples.halves(split)[0][0]) for split in ("train", "validation"))
+
+
 def test_problem_and_data_say_what_they_are(digits):
     assert repr(KerasProblem(dense(2), x_of(), x_of(2), loss="mse")).startswith("<KerasProblem: 37 weights, 32 samples")
     assert repr(digits).startswith("<Dataset ")

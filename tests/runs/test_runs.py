@@ -344,6 +344,20 @@ def test_a_run_is_read_back(tmp_path):
     assert frame["seconds"].tolist() == run.timing["seconds"]
 
 
+def test_statistics_with_a_dot_in_their_names_and_whole_numbers_below_0_are_read_back(tmp_path):
+    statistics = tools.Statistics(lambda individual: individual.fitness.values[0])
+    statistics.register("q0.9", partial(np.quantile, q=0.9))
+    statistics.register("whole", lambda values: -3)
+    with RunDirectory(tmp_path / "run") as directory:
+        directory.write_config({"seed": 1})
+        _, logbook = evolve(members(), plain_toolbox(), 2, seed=1, stats=statistics, callbacks=[directory])
+        directory.close("finished")
+    run = read_run(tmp_path / "run")
+    assert run.logbook.select("q0.9") == logbook.select("q0.9")
+    assert [type(value) for value in run.logbook.select("whole")] == [int] * 3
+    assert not run.logbook.chapters
+
+
 def test_what_the_experiment_writes_is_read_back(finished_run):
     run = read_run(finished_run)
     assert run.config["seed"] == 3

@@ -56,6 +56,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
     """
 
     checked: tuple[Any, ...] = ()
+    is_made = True
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import InitVar, dataclass
+from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from deap import base
 from numpy.typing import NDArray
 
-from deap_nn.breeding.recipe import CENTRE_PLACE, MEAN_PLACE, Recipe, drawn_places
+from deap_nn.breeding.recipe import CENTRE_PLACE, MEAN_PLACE, Recipe, drawn_places, member_id
 from deap_nn.breeding.reproduction.base import Places, Reproduction
 from deap_nn.breeding.variation import Variation
 from deap_nn.core.registered import Registered
@@ -24,7 +24,7 @@ from deap_nn.operators.ranking import RecombinationWeights, counted, counts_and_
 from deap_nn.operators.recombination import extrapolate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class AroundCentre(Reproduction):
     """An evolution strategy: all children of a generation are mutated copies of one centre.
 
@@ -43,15 +43,23 @@ class AroundCentre(Reproduction):
 
     step: float
     weights: RecombinationWeights = None
-    weigh: InitVar[RecombinationWeights] = None  # the former name of `weights`
 
     has_groups = False
     shares_parents = True
 
-    def __post_init__(self, weigh: RecombinationWeights) -> None:
-        if weigh is not None:
-            warnings.warn("weigh of AroundCentre is weights now", DeprecationWarning, stacklevel=3)
-            object.__setattr__(self, "weights", weigh)
+    def __init__(
+        self, step: float, weights: RecombinationWeights = None, *, weigh: RecombinationWeights = None
+    ) -> None:
+        if weigh is not None:  # the former name of `weights`
+            _warn_of_weigh()
+        object.__setattr__(self, "step", step)
+        object.__setattr__(self, "weights", weights if weigh is None else weigh)
+
+    @property
+    def weigh(self) -> RecombinationWeights:
+        """The former name of `weights`."""
+        _warn_of_weigh()
+        return self.weights
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Restore a pickle, also one from before `weights` had its name."""
@@ -104,7 +112,7 @@ class AroundCentre(Reproduction):
 
     def parents_of(self, generation: int, place: int, places: Places, bred: int) -> tuple[int, ...]:
         """Return the id of the centre; for generation 1 that of the founder that was drawn most often."""
-        return (generation - 1 << 32 | CENTRE_PLACE if generation > 1 else _most_often(places),)
+        return (member_id(generation - 1, CENTRE_PLACE) if generation > 1 else _most_often(places),)
 
     def centre(self, member: Recipe, places: Sequence[int]) -> Recipe:
         """Return the recipe of the next centre."""
@@ -226,12 +234,8 @@ class AroundCentre(Reproduction):
         return place if self.mirrored else 2 * place
 
 
-def _former(strategy: AroundCentre) -> RecombinationWeights:
-    warnings.warn("weigh of AroundCentre is weights now", DeprecationWarning, stacklevel=2)
-    return strategy.weights
-
-
-AroundCentre.weigh = property(_former)  # type: ignore[attr-defined]  # the argument of this name is no field
+def _warn_of_weigh() -> None:
+    warnings.warn("weigh of AroundCentre is weights now", DeprecationWarning, stacklevel=3)
 
 
 def _most_often(places: Places) -> int:

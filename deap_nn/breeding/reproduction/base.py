@@ -10,7 +10,7 @@ import numpy as np
 from deap import base
 from numpy.typing import NDArray
 
-from deap_nn.breeding.recipe import MEAN_PLACE, Recipe
+from deap_nn.breeding.recipe import MEAN_PLACE, Recipe, member_id
 from deap_nn.breeding.variation import Variation, checked_mutant, happens, mutation_of, self_adaptive_of, unscored
 from deap_nn.core.seeding import seeded
 from deap_nn.genome.population import mean_of
@@ -99,7 +99,7 @@ class Reproduction:
 
     def recipes(self, generation: int, places: Places, sigmas: Sequence[float | None]) -> list[Recipe]:
         """Return the recipes of a generation's children, from the `places` drawn in the generation before."""
-        ids = [generation - 1 << 32 | int(place) for place in places]
+        ids = [member_id(generation - 1, int(place)) for place in places]
         made: list[Recipe] = []
         for start in range(0, len(ids), self.mates):
             group = tuple(ids[start : start + self.mates])
@@ -110,7 +110,7 @@ class Reproduction:
     def parents_of(self, generation: int, place: int, places: Places, bred: int) -> tuple[int, ...]:
         """Return the ids of the parents of the child at `place`, of `bred` children, in the order of its recipe."""
         start = place - place % self.mates
-        group = [generation - 1 << 32 | int(i) for i in places[start : min(start + self.mates, bred)]]
+        group = [member_id(generation - 1, int(i)) for i in places[start : min(start + self.mates, bred)]]
         return (*group[place - start :], *group[: place - start])
 
     def centre(self, member: Recipe, places: Sequence[int]) -> Recipe | None:

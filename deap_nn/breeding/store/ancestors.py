@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError
 from deap_nn.breeding.store.slots import GenomeCache
-from deap_nn.core.files import appear
+from deap_nn.core.files import appear, write_all
 from deap_nn.genome.vectors import Vector, Vectors, empty_vector, mirror
 
 
@@ -86,7 +85,7 @@ class Ancestors:
         if content is not None and not path.exists() and not own.exists():
             for older in self.cache.folder.glob("keyframe-*"):
                 older.unlink(missing_ok=True)
-            appear(own, len(content), lambda file: os.pwrite(file, content, 0))
+            appear(own, len(content), lambda file: write_all(file, content))
         for place in (path, own):
             with contextlib.suppress(OSError, KeyframeError):
                 found = Keyframe(place)

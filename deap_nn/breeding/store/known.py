@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deap_nn.breeding.recipe import Recipe
+from deap_nn.breeding.recipe import Recipe, generation_and_place
 
 MOST_DRAWN = 1 << 12
 """Recipes with more bytes of drawn places are sent only to the processes that lack them."""
@@ -43,8 +43,8 @@ class Known:
 
     @property
     def generation(self) -> int:
-        """The present generation: one more than that of the parents, which is in the upper bits of their ids."""
-        return 1 + (next(iter(self.parents)) >> 32) if self.parents else 0
+        """The present generation: one more than that of the parents, which their ids have."""
+        return 1 + generation_and_place(next(iter(self.parents)))[0] if self.parents else 0
 
     def ancestry(self, keys: Iterable[int]) -> dict[int, Recipe]:
         """Return the recipes of some ids and of all their ancestors."""
