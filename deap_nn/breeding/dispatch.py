@@ -22,7 +22,7 @@ from deap_nn.breeding.store.known import Known, is_large
 from deap_nn.breeding.task import MOST_CONTEXTS, Group, Reference, SentContext, Task, run_group
 from deap_nn.core.environment import Expected
 from deap_nn.core.errors import EvaluationError
-from deap_nn.core.registered import Scoring
+from deap_nn.core.registered import InGeneration
 from deap_nn.genome.vectors import MOST_TOGETHER
 from deap_nn.process.workers import keeping_order, pickler
 
@@ -128,7 +128,7 @@ class Dispatch:
         """Return the results for items that are sent with their weights, in reverse order: `map` pops them."""
         if not items:
             return []
-        return list(keeping_order(self._map)(Scoring(function, self._known.generation), items))[::-1]
+        return list(keeping_order(self._map)(InGeneration(function, self._known.generation), items))[::-1]
 
     def _of_recipes(self, function: Callable[[Any], Any], sent: Sequence[Any]) -> Iterator[Any]:
         if not sent:

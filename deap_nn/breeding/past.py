@@ -34,6 +34,7 @@ class Past:
 
     def __init__(self, lineage: Any) -> None:
         self._lineage = lineage
+        self._ancestry, self._known, self._genomes = lineage.ancestry, lineage.known, lineage.genomes
 
     def remember(self, past: Sequence[tuple[Places, float | None]], keyframe: Path | None = None) -> None:
         """Take over a run's past from a checkpoint, before any genome is bred.
@@ -47,19 +48,19 @@ class Past:
         """
         found = Keyframe(keyframe) if keyframe is not None else None
         for generation, (places, sigma) in enumerate(past, start=1):
-            self._lineage.ancestry.remember(generation, places, sigma)
+            self._ancestry.remember(generation, places, sigma)
             if found is None or found.generation != generation:
                 continue
-            if found.history == self._lineage.ancestry.history:
-                self._lineage.known.keyframe, self._lineage.known.keyframe_history = keyframe, found.history
-                self._lineage.genomes.use_keyframe(keyframe, found.history)
+            if found.history == self._ancestry.history:
+                self._known.keyframe, self._known.keyframe_history = keyframe, found.history
+                self._genomes.use_keyframe(keyframe, found.history)
             else:
                 warnings.warn(f"the keyframe is not used: {keyframe} is of another run", stacklevel=2)
 
     def forget(self) -> None:
         """Release the data that `remember` took over; then no member of an earlier generation can be recalled."""
-        self._lineage.ancestry.forget()
-        self._lineage.known.recipes = self._lineage.known.ancestry(self._lineage.known.parents)
+        self._ancestry.forget()
+        self._known.recipes = self._known.ancestry(self._known.parents)
 
     def line(self, wanted: Iterable[Any] = ()) -> list[list[Recipe]]:
         """Return the parents of each generation that must be bred for the last one, and for some earlier members.
@@ -69,33 +70,31 @@ class Past:
         line: list[list[Recipe]] = []
         others: dict[int, set[int]] = {}
         for recipe in [member.recipe for member in wanted if isinstance(member, LightMember)]:
-            if not self._lineage.reproduction.shares_parents and not self._lineage.genomes.in_keyframe(recipe.id):
+            if not self._lineage.reproduction.shares_parents and not self._genomes.in_keyframe(recipe.id):
                 others.setdefault(recipe.generation, set()).update(recipe.averaged or [recipe.place])
-        recipe_of = self._lineage.ancestry.recipe
-        members = self._lineage.ancestry.members
+        recipe_of = self._ancestry.recipe
+        members = self._ancestry.members
         places = set(range(min(1, members) if self._lineage.reproduction.shares_parents else members))
-        for generation in range(self._lineage.ancestry.generations, 0, -1):
+        for generation in range(self._ancestry.generations, 0, -1):
             places |= others.get(generation, set())
             parents = {key for place in places for key in recipe_of(generation, place).parents}
             parents.discard(centroid_id(generation))  # it is bred with the opposites that need it
             before = [recipe_of(*generation_and_place(key)) for key in parents]
             parents |= {recipe.parents[-1] for recipe in before if recipe.is_opposite}
             line.append([recipe_of(*generation_and_place(key)) for key in sorted(parents)])
-            if self._lineage.known.keyframe is not None and all(
-                self._lineage.genomes.in_keyframe(key) for key in parents
-            ):
+            if self._known.keyframe is not None and all(self._genomes.in_keyframe(key) for key in parents):
                 break
             places = {generation_and_place(key)[1] for key in parents}
         return line[::-1]
 
     def begins_at(self) -> int:
         """Return the earliest generation that can be bred without ancestors before the keyframe; 0 without one."""
-        keyframe = self._lineage.known.keyframe
+        keyframe = self._known.keyframe
         return 0 if keyframe is None else Keyframe(keyframe).generation
 
     def last_members(self) -> list[Any]:
         """Return the members of the last generation of a resumed run."""
-        members: list[Any] = self._lineage.present(self._lineage.ancestry.last())
+        members: list[Any] = self._lineage.present(self._ancestry.last())
         return members
 
     def replay(
@@ -141,22 +140,22 @@ class Past:
         if isinstance(place, int):
             if place >= CENTROID_PLACE:
                 raise ValueError(f"place must be that of a member, got {place}")
-            recipe = self._lineage.ancestry.recipe(generation, place)
+            recipe = self._ancestry.recipe(generation, place)
         else:
-            members = [self._lineage.ancestry.recipe(generation, i) for i in place]
-            recipe = self._lineage.reproduction.mean(members, self._lineage.ancestry.members)
-        waiting = [] if self._lineage.genomes.in_keyframe(recipe.id) else list(recipe.parents)
+            members = [self._ancestry.recipe(generation, i) for i in place]
+            recipe = self._lineage.reproduction.mean(members, self._ancestry.members)
+        waiting = [] if self._genomes.in_keyframe(recipe.id) else list(recipe.parents)
         while waiting:
             key = waiting.pop()
-            if key not in self._lineage.known.recipes and not self._lineage.genomes.in_keyframe(key):
-                self._lineage.known.recipes[key] = self._lineage.ancestry.recipe(*generation_and_place(key))
-                waiting.extend(self._lineage.known.recipes[key].parents)
+            if key not in self._known.recipes and not self._genomes.in_keyframe(key):
+                self._known.recipes[key] = self._ancestry.recipe(*generation_and_place(key))
+                waiting.extend(self._known.recipes[key].parents)
         return self._lineage.members([recipe])[0]
 
     @property
     def dispensable(self) -> int:
         """The number of recipes that this process could release after a keyframe."""
-        return len(self._lineage.known.recipes) - len(self._lineage.known.parents)
+        return len(self._known.recipes) - len(self._known.parents)
 
     def seconds_to_breed(self, genomes: int | None = None) -> float:
         """Return the seconds to breed some number of genomes here, by default those since the last keyframe."""
@@ -177,8 +176,8 @@ class Past:
 
     def keyframe_bytes(self, others: Iterable[Any] = ()) -> int:
         """Return the bytes of the weights in a keyframe of the present generation with some other members."""
-        size: int = self._lineage.genomes.size
-        return 4 * size * (len(self._lineage.known.parents) + len(list(others)))
+        size: int = self._genomes.size
+        return 4 * size * (len(self._known.parents) + len(list(others)))
 
     def keep_keyframe(self, path: Path, others: Iterable[Any] = ()) -> None:
         """Write the weights of the present generation's parents, and release the recipes of their ancestors.
@@ -191,20 +190,20 @@ class Past:
             Other members to write as well.
         """
         more = {member.recipe.id: self._as_bred(member) for member in others}
-        keys = sorted(self._lineage.known.parents | more.keys())
+        keys = sorted(self._known.parents | more.keys())
         with busy:
             genomes = self._lineage.informed()
-            history = self._lineage.ancestry.history
+            history = self._ancestry.history
             write_keyframe(
                 path,
                 self._lineage.generation,
                 history,
                 keys,
-                lambda key: genomes.get(key) if key in self._lineage.known.parents else more[key],
+                lambda key: genomes.get(key) if key in self._known.parents else more[key],
             )
-            self._lineage.known.keyframe, self._lineage.known.keyframe_history = path, history
+            self._known.keyframe, self._known.keyframe_history = path, history
             genomes.use_keyframe(path, history)
-        self._lineage.known.recipes = {key: self._lineage.known.recipes[key] for key in self._lineage.known.parents}
+        self._known.recipes = {key: self._known.recipes[key] for key in self._known.parents}
         self._lineage.bred_since = 0
 
     def _as_bred(self, member: Any) -> Vector:

@@ -12,7 +12,7 @@ from deap_nn.breeding.recipe import OPPOSITE
 from deap_nn.breeding.reproduction import Reproduction, reproduction_of
 from deap_nn.breeding.variation import unscored
 from deap_nn.core.errors import EvaluationError, MapError
-from deap_nn.core.registered import Scoring
+from deap_nn.core.registered import InGeneration
 from deap_nn.genome.population import opposite_of
 from deap_nn.genome.vectors import Vector, empty_vector
 from deap_nn.process.workers import out_of_memory, worker_count
@@ -148,7 +148,7 @@ class Plain:
         """Map the evaluation; an error names the generation, and with one worker the child too."""
         scored = 0
         try:
-            for values in self.map(Scoring(evaluate, generation), population):
+            for values in self.map(InGeneration(evaluate, generation), population):
                 yield values
                 scored += 1
         except Exception as error:

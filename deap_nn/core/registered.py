@@ -242,7 +242,7 @@ def scored_generation(otherwise: int) -> int:
     return otherwise if generation is None else generation
 
 
-class Scoring:
+class InGeneration:
     """A function as it is sent through a map: with the generation that it is called in.
 
     Parameters

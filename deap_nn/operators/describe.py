@@ -20,7 +20,7 @@ from deap_nn.operators.adaptation.selections import Adapting
 from deap_nn.operators.by_name import mates_of, operated_by
 from deap_nn.operators.crossover import cxMask
 from deap_nn.operators.mutation import mutGaussianAdaptive
-from deap_nn.operators.ranking import FEWEST_OF_A_SHARE, number_of_parents, recombination_weights
+from deap_nn.operators.ranking import number_of_parents, recombination_weights
 from deap_nn.operators.recombination import cxScanning
 from deap_nn.operators.selection import operator_of, selMirrored, selRankBoosted
 
@@ -123,16 +123,18 @@ def _selection(select: Any, members: int, *, in_loop: bool) -> str:
     words = words_of(select)
     if name_of(select) != selRankBoosted.__name__:
         return f"selection by {name_of(select)}" + (f" of {words['tournsize']}" if "tournsize" in words else "")
-    parents = number_of_parents(words.get("parents"), members, words.get("fewest", FEWEST_OF_A_SHARE))
+    usual = {name: argument.default for name, argument in inspect.signature(selRankBoosted).parameters.items()}
+    words = {**usual, **words}
+    parents = number_of_parents(words["parents"], members, words["fewest"])
     parents = members if parents is None else min(parents, members)
-    mirrored = round(words.get("opposites", 0.0) * parents)
+    mirrored = round(words["opposites"] * parents)
     of = f" of the best {parents - mirrored}" if parents - mirrored < members else ""
-    if mirrored and (words.get("in_loops", True) or not in_loop):
+    if mirrored and (words["in_loops"] or not in_loop):
         of += f" and the opposites of the worst {mirrored}"
-    boost, boosted = words.get("boost", 2.0), words.get("boosted", 1)
+    boost, boosted = words["boost"], words["boosted"]
     best = "the best" if boosted == 1 else f"the best {boosted}"
     boosting = f", {best} boosted by {boost:g}" if boosted and boost != 1 else ""
-    return f"selection by rank{of} with pressure {words.get('pressure', 1.5):g}{boosting} (selRankBoosted)"
+    return f"selection by rank{of} with pressure {words['pressure']:g}{boosting} (selRankBoosted)"
 
 
 def _around_centre(registered: Registered, members: int) -> str:

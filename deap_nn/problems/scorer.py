@@ -18,8 +18,8 @@ from deap_nn.genome.weight_list import WeightList
 from deap_nn.models.layers import CENTRING_BATCH, CENTRING_SAMPLES, mean_shifts, with_means, without_shifts
 from deap_nn.models.reference import ModelReference, layout_of, model_of, release
 from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, shared_tensor, tf
-from deap_nn.problems import groups, network
-from deap_nn.problems.network import network_of
+from deap_nn.problems import groups
+from deap_nn.problems.network import forget_networks, network_of
 from deap_nn.problems.problem import Problem
 
 Map = Callable[..., Iterable[Any]]
@@ -311,14 +311,10 @@ def forget(model: ModelReference) -> None:
     """
     release(model)
     _scorer.cache_clear()
-    for key in [key for key in network._networks if key[0].model.held == model.held != 0]:
-        del network._networks[key]
+    forget_networks(model)
 
 
-def _forget() -> None:
+def forget_all() -> None:
     """Drop all scorers and all compiled networks."""
     _scorer.cache_clear()
-    network._networks.clear()
-
-
-scorer.cache_clear = _forget  # type: ignore[attr-defined]  # as an `lru_cache` has
+    forget_networks()

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deap_nn.breeding.recipe import OPPOSITE
 from deap_nn.operators.ranking import recombination_weights
 from deap_nn.runs.generations import Generation
 
@@ -35,7 +34,7 @@ def parents_of(generation: Generation, *, mates: int, elites: int) -> NDArray[np
     elites : int
         The number of elites at the end: members of the generation before, each its own parent.
     """
-    chosen = generation.chosen.astype(np.int64) & ~OPPOSITE  # an opposite counts as its member
+    chosen = generation.chosen.astype(np.int64) & 0x7FFFFFFF  # an opposite counts as its member
     bred = len(chosen) - elites
     whole = bred - bred % mates
     # Each group of mates has the same parents; an incomplete last group fills its row with its own parents again.

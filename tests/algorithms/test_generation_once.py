@@ -9,7 +9,7 @@ from deap import algorithms
 from wirings import TABLE, Watch, wired
 
 from deap_nn import Annealed, adapting, cxMask, evolve, make_toolbox, mutGaussianAdaptive, selRankBoosted
-from deap_nn.core.registered import Scoring
+from deap_nn.core.registered import InGeneration
 from deap_nn.problems.evaluate import Evaluate
 
 LAST = 13
@@ -85,7 +85,7 @@ def test_a_task_is_scored_in_its_generation_and_leaves_the_evaluation_as_it_was(
         wanted[generation] = evaluate(individual)
     assert wanted[3] != wanted[0]
     before = dict(vars(evaluate))
-    assert Scoring(toolbox.evaluate, 3)(individual) == wanted[3]
+    assert InGeneration(toolbox.evaluate, 3)(individual) == wanted[3]
     assert vars(evaluate) == before
     assert evaluate(individual) == wanted[0]
 
@@ -98,7 +98,7 @@ of_attribute.generation = 0
 
 
 def test_a_function_of_ones_own_has_the_generation_of_its_task_in_its_attribute():
-    assert Scoring(of_attribute, 5)(None) == (5,)
+    assert InGeneration(of_attribute, 5)(None) == (5,)
 
 
 class Derived(Evaluate):
@@ -116,7 +116,7 @@ def test_an_evaluation_reads_the_generation_of_its_task(digits, breeding):
 
     def look(evolution):
         first, generation = evolution.population[0], evolution.generation
-        seen.append(first.fitness.values[0] == Scoring(usual, generation)(first)[0] + generation)
+        seen.append(first.fitness.values[0] == InGeneration(usual, generation)(first)[0] + generation)
 
     evolve(toolbox.population(n=4), toolbox, 2, breeding=breeding, callbacks=[Watch(look)])
     assert seen == [True] * 3

@@ -22,7 +22,7 @@ from deap_nn.data import registry
 from deap_nn.data.standardise import mean_and_scale, standardised
 from deap_nn.estimators import EvolvedClassifier, EvolvedRegressor
 from deap_nn.models.tensorflow import keras
-from deap_nn.problems.scorer import scorer
+from deap_nn.problems.scorer import forget_all
 
 SMALL = {"population": 40, "generations": 60, "random_state": 1}
 
@@ -240,7 +240,7 @@ def own_network(features, outputs):
 def test_a_second_fit_of_the_same_shapes_compiles_nothing(traced, model):
     x, y = columns(300)
     given = SMALL | {"generations": 2}
-    scorer.cache_clear()
+    forget_all()
     EvolvedClassifier(model, **given).fit(x, y)
     assert len(traced) > 1
     traced.clear()
@@ -248,7 +248,7 @@ def test_a_second_fit_of_the_same_shapes_compiles_nothing(traced, model):
     assert traced == []
     EvolvedClassifier(model, **given | {"batch_size": 32}).fit(x, y)
     assert traced
-    scorer.cache_clear()
+    forget_all()
     alone = EvolvedClassifier(model, **given | {"random_state": 2}).fit(-x, y).predict_proba(x)
     assert np.array_equal(second, alone)
 

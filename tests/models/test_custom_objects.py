@@ -15,7 +15,7 @@ from deap_nn.data.image_files import DataError
 from deap_nn.data.loading import find_dataset
 from deap_nn.models.reference import load_model, reference_of
 from deap_nn.models.tensorflow import keras
-from deap_nn.problems.scorer import scorer
+from deap_nn.problems.scorer import forget_all, scorer
 
 layers = keras.layers
 
@@ -74,7 +74,7 @@ def test_model_and_data_are_released_on_request():
     individual = Individual([np.ones((4, 2)), np.zeros(2)])
     values = [evaluate(individual)[0] for evaluate in evaluates]
     assert values[1] == pytest.approx(1.5 * values[0])
-    scorer.cache_clear()
+    forget_all()
     problems[0].release()
     assert evaluates[1](individual) == (values[1],)
     with pytest.raises(TypeError, match="cannot be built in another process"):
@@ -83,7 +83,7 @@ def test_model_and_data_are_released_on_request():
     with pytest.raises(DataError, match="made of arrays that this process does not hold"):
         find_dataset(problems[1].samples.reference)
     kept = weakref.ref(problems[0].samples)
-    scorer.cache_clear()
+    forget_all()
     problems.clear()
     gc.collect()
     assert kept() is None

@@ -21,7 +21,7 @@ from deap_nn.operators.compiled.bfloat16 import round_weights
 from deap_nn.operators.compiled.centre import mutate_around
 from deap_nn.problems import groups, network
 from deap_nn.problems.evaluate import Evaluate
-from deap_nn.problems.scorer import Scorer, scorer
+from deap_nn.problems.scorer import Scorer, forget_all
 
 SHAPES = st.lists(st.lists(st.integers(1, 6), max_size=3).map(tuple), min_size=1, max_size=5).map(tuple)
 UNTOUCHED = 0x1234
@@ -327,7 +327,7 @@ def test_no_model_answers_otherwise_because_its_weights_are_rounded_before(digit
     found = {path.split("/")[-2] for path, flag in zip(toolbox.layout.names, flags, strict=True) if flag}
     assert found == set(expected)
     monkeypatch.setattr(network, "take_rounded", lambda model: (False,))
-    scorer.cache_clear()
+    forget_all()
     before = Scorer(toolbox.problem)
     for individual in (toolbox.individual(), toolbox.individual()):
         assert rounding.fitness(individual, 2) == before.fitness(individual, 2)

@@ -21,7 +21,7 @@ from deap_nn.problems.evaluate import Evaluate
 from deap_nn.problems.measures import ErrorRate, class_probabilities
 from deap_nn.problems.network import Network
 from deap_nn.problems.problem import Problem, of_classes
-from deap_nn.problems.scorer import Scorer, scorer
+from deap_nn.problems.scorer import Scorer, forget_all
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def test_the_network_is_traced_once_for_the_fitness_and_once_for_any_part(digits
     traced = []
     outputs = Network._outputs
     monkeypatch.setattr(Network, "_outputs", lambda *arguments: traced.append(1) or outputs(*arguments))
-    scorer.cache_clear()  # another test may have compiled it
+    forget_all()  # another test may have compiled it
     scoring = Scorer(problem(digits, mlp, seed=77))
     made = len(traced)
     individuals = [individual_for(mlp, seed) for seed in range(3)]
@@ -208,7 +208,7 @@ def test_the_network_is_traced_once_for_the_fitness_and_once_for_any_part(digits
 
 
 def test_a_signal_waits_for_what_is_being_traced(digits, mlp, monkeypatch):
-    scorer.cache_clear()
+    forget_all()
     scoring = Scorer(problem(digits, mlp, seed=78))
     individual, done, outputs = individual_for(mlp, 1), [], Network._outputs
 
@@ -419,7 +419,7 @@ def test_inputs_by_the_names_of_layers_are_those_of_the_models_own():
         toolbox = make_toolbox(problem, seed=1)
         return toolbox.evaluate(toolbox.individual())
 
-    scorer.cache_clear()
+    forget_all()
     first, second = fitness(*names), fitness(*names[::-1])
-    scorer.cache_clear()
+    forget_all()
     assert second == fitness(*names[::-1]) != first

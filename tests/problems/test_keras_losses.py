@@ -16,7 +16,7 @@ from deap_nn.callbacks.progress import ProgressBar
 from deap_nn.models.outputs import is_logits
 from deap_nn.models.tensorflow import keras
 from deap_nn.problems import network
-from deap_nn.problems.scorer import scorer
+from deap_nn.problems.scorer import forget_all
 
 layers = keras.layers
 
@@ -193,7 +193,7 @@ def test_losses_and_metrics_of_ones_own_are_scored_as_they_are():
     assert toolbox.scores(individual, "train") == pytest.approx(wanted, rel=1e-4)
     assert toolbox.evaluate(individual) == pytest.approx(wanted, rel=1e-4)  # the mini-batch is all there is
     evaluate = pickle.loads(pickle.dumps(toolbox.evaluate.func))
-    scorer.cache_clear()
+    forget_all()
     assert evaluate(individual) == toolbox.evaluate(individual)
 
 

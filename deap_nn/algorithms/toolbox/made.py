@@ -69,8 +69,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         generations: int | None = None,
     ) -> None:
         super().__init__()
-        self.container = container
-        self.layout, self.seed, self.algorithm = layout, seed, algorithm
+        self.container, self.layout, self.seed, self.algorithm = container, layout, seed, algorithm
         self.members, self.generations = members, generations
         self.clock = Clock(self)
         self.clock.generations = generations

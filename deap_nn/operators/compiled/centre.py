@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -14,6 +13,7 @@ from deap_nn.genome.vectors import Halves, Shape, Vector, Vectors
 from deap_nn.operators.compiled.bfloat16 import round_block
 from deap_nn.operators.compiled.common import LARGE, checked_ends, compiled, fence, in_parts, place_in_table
 from deap_nn.operators.compiled.intrinsics import shift_16
+from deap_nn.operators.ranking import counted
 
 _BLOCK = 1 << 12
 """The number of weights of a centre that are read at a time, for two children: they stay in the L1 cache."""
@@ -296,7 +296,7 @@ def recombine(
     """
     ends = checked_ends((out,), (centre,), table, factors, shapes)
     if len(ends) and ends[-1]:
-        divisor = 1.0 if kept else math.fsum(counts)
+        divisor = counted(counts, kept)
         known: tuple[Any, ...] = (
             out,
             centre,
