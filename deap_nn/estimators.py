@@ -87,6 +87,13 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
             raise ValueError(
                 f"validation_fraction leaves none of {len(x)} samples to train on, got {self.validation_fraction!r}"
             )
+        if weights is not None:
+            # Only the ratios of weights count, and a sample without a weight is none: neither may change sigma.
+            x, y, weights = (array[weights > 0] for array in (x, y, weights))
+            if len(x) < 2:
+                raise ValueError("sample_weight must be above 0 for at least 2 samples")
+            weights = weights / weights.mean()
+            cut = math.floor(len(x) * (1.0 - self.validation_fraction))
         random = check_random_state(self.random_state)
         order, seed = random.permutation(len(x)), int(random.randint(2**31))
         x, y = x[order], y[order]

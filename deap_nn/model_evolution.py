@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -173,6 +174,7 @@ def _evolved(
 ) -> EvolvedModel:
     wired = {name: options[name] for name in options.keys() & (_names(make_toolbox) - _names(KerasProblem))}
     toolbox = make_toolbox(problem, seed=seed, **wired)
+    weakref.finalize(toolbox, problem.release).atexit = False  # nothing else scores on the samples
     if "map" in options:
         toolbox.register("map", options["map"])
     chosen = {name: options[name] for name in options.keys() & _names(evolve)}

@@ -128,11 +128,12 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
     InputError
         If the network is missing or damaged, takes inputs of another size, or has no outputs of classes.
     """
+    from deap_nn.models.checks import layer_for_bytes
     from deap_nn.models.outputs import is_logits
     from deap_nn.models.reference import load_model
     from deap_nn.models.tensorflow import keras
 
-    read_config(run, "RUN")
+    data = read_config(run, "RUN").get("data") or {}
     path = Path(run, "best.keras")
     if not is_plain(path):
         raise InputError(f"argument RUN: {run} has no best.keras yet, or a link in its place")
@@ -143,7 +144,10 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
     shape = tuple(model.input_shape[1:]) if isinstance(model.input_shape, tuple) else model.input_shape
     if not isinstance(shape, tuple) or np.prod([side or 0 for side in shape]) != SIDE * SIDE:
         raise InputError(f"argument RUN: its network takes inputs of {shape}, not pictures of {SIDE} x {SIDE}")
-    outputs = keras.tree.flatten(model(digits.reshape(-1, *shape).astype(np.float32) / 255.0, training=False))
+    pixels = digits.reshape(-1, *shape).astype(np.float32)
+    if "path" in data or layer_for_bytes(model) is None:  # of a KerasProblem, the model itself may scale bytes
+        pixels /= 255.0
+    outputs = keras.tree.flatten(model(pixels, training=False))
     if len(outputs) != 1 or outputs[0].ndim != 2:
         raise InputError(f"argument RUN: its network outputs {_shapes(outputs)}, not classes")
     values = np.asarray(outputs[0], np.float64)

@@ -22,7 +22,7 @@ from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.core.arguments import check_probability
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import check_folder, write_with
+from deap_nn.core.files import check_folder, writing
 from deap_nn.core.seeding import check_seed
 from deap_nn.data.dataset import Dataset
 from deap_nn.data.image_files import DataError
@@ -159,12 +159,14 @@ def main() -> int:
     if options.test:
         errors.append(f"test error {toolbox.error_rate(member, 'test'):.4f}")
     if output.suffix == ".keras":
-        write_with(output, toolbox.to_model(member).save)
+        with writing(output) as file:
+            toolbox.to_model(member).save(file)
     else:
         from deap_nn.problems.measures import network_weights
 
         weights = layout_names(toolbox.layout, network_weights(toolbox.problem, member))
-        write_with(output, lambda partial: np.savez(partial, allow_pickle=False, **weights))
+        with writing(output) as file:
+            np.savez(file, allow_pickle=False, **weights)
     status, named, scored = 0, "mean of the parents", f"fitness {fitness:.6g}"
     if not options.mean:
         named, logged = f"member {place}", abs(float(past[-1].wvalues[place, 0]))

@@ -17,7 +17,7 @@ from typing import Any
 
 from deap.base import Toolbox
 from mnist_options import NOT_STORED, parse_arguments
-from mnist_resume import check_data, open_checkpoint, tested_before
+from mnist_resume import check_data, leave_out_this_end, open_checkpoint, tested_before
 from terminal import Terminal
 
 from deap_nn import Callback, evolve
@@ -215,6 +215,7 @@ def run(
         )
         directory.enter("scoring the test digits")
         directory.status["test_error"] = toolbox.error_rate(candidates.individual, "test", map=toolbox.map)
+        leave_out_this_end(directory.status)
 
 
 @contextlib.contextmanager

@@ -88,6 +88,14 @@ def tested_before(path: str | os.PathLike[str], generations: int) -> dict[str, s
     return {"tested_before": ", ".join(former)} if former else {}
 
 
+def leave_out_this_end(status: dict[str, Any]) -> None:
+    """Leave out of a status the former test error of the generation at which the run has stopped again."""
+    former = str(status.pop("tested_before", "")).split(", ")
+    others = [one for one in former if one and not one.endswith(f" at generation {status.get('generations')}")]
+    if others:
+        status["tested_before"] = ", ".join(others)
+
+
 def _names_package(folder: Path) -> bool:
     """Return whether the first record of a checkpoint has the version of the package that wrote it."""
     try:

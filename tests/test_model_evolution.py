@@ -1,5 +1,7 @@
 """One call for a Keras model; (x, y) and compiled losses where a problem or a toolbox takes data."""
 
+import gc
+
 import numpy as np
 import pytest
 from keras_models import two_objectives
@@ -48,6 +50,19 @@ def test_a_result_with_centred_layers_evaluates_as_its_model_predicts():
     assert result.evaluate(X + 2, LABELS, loss="error") == {"error": pytest.approx(wrong)}
     on_validation = result.evaluate(X[160:] + 2, LABELS[160:])
     assert on_validation == {"cross_entropy": pytest.approx(result.validation_error, rel=1e-5)}
+
+
+def test_samples_are_released_with_the_result():
+    result = evolve_model(network(), X + 5, LABELS, population=4, generations=1, seed=1)
+    digest = result.problem.samples.reference.sha256
+    toolbox = result.toolbox
+    del result
+    gc.collect()
+    assert toolbox.error_rate(toolbox.individual(), "validation") >= 0
+    assert digest in registry.made_of_arrays()
+    del toolbox
+    gc.collect()
+    assert digest not in registry.made_of_arrays()
 
 
 def test_what_fails_holds_no_samples():

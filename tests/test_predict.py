@@ -128,6 +128,19 @@ def test_the_answers_tell_where_the_last_layer_does_not(tmp_path):
     assert probabilities(str(tmp_path), digit) == pytest.approx(np.asarray(model(digit / np.float32(255))))
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_model_that_scales_bytes_itself_gets_what_it_got_in_its_run(tmp_path, named):
+    """Of a data set of labelled images the package divides bytes by 255; of a `KerasProblem` it does not."""
+    scaling = keras.layers.Rescaling(1 / 255)
+    model = keras.Sequential([keras.Input((28, 28)), scaling, keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
+    save(model, tmp_path)
+    data = {"name": "arrays"} | ({"path": ""} if named else {})
+    (tmp_path / "config.json").write_text(json.dumps(json.loads(CONFIG) | {"data": data}))
+    digit = np.random.default_rng(1).integers(0, 255, (1, 28, 28), np.uint8)
+    seen = digit / np.float32(255 if named else 1)
+    assert probabilities(str(tmp_path), digit) == pytest.approx(np.asarray(model(seen)), abs=1e-6)
+
+
 @pytest.mark.parametrize("last", ["sigmoid", None])
 def test_one_output_is_of_two_classes(tmp_path, predict, last):
     model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(1, last)])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import reprlib
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -64,6 +66,15 @@ def _settings_of(evolution: Evolution) -> dict[str, Any]:
     return settings_record(evolution.toolbox, evolution.population, **evolution.settings)
 
 
+def _checked_state(state: Any) -> dict[str, Any]:
+    """Return the state of a callback with plain numbers; TypeError if it is not a dictionary that JSON can hold."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"it must return a dictionary, got {reprlib.repr(state)}")
+    made: dict[str, Any] = plain(state)
+    json.dumps(made)
+    return made
+
+
 def kept_of(
     evolution: Evolution, lineage: Lineage, clock: Clock, places: Sequence[int], watching: Iterable[Callback]
 ) -> Generation:
@@ -71,7 +82,7 @@ def kept_of(
     states = {}
     for name, callback in _named(watching):
         with naming(callback, "state"):
-            states[name] = callback.state()
+            states[name] = _checked_state(callback.state())
     return Generation(
         number=evolution.generation,
         sigma=clock.sigma,

@@ -38,10 +38,18 @@ class GrowingTable:
         self._columns: list[str] = []
         self._left_out: set[str] = set()
 
-    def restore(self, rows: Sequence[Row]) -> None:
-        """Write all rows again: after a crash the last ones may be missing or incomplete."""
-        self.written = len(rows)
-        write_text(self.path, self._head(rows[0]) + "".join(map(self._line, rows)) if rows else "")
+    def restore(self, rows: Sequence[Row], written: int | None = None) -> None:
+        """Write the first rows again, all if `written` is left out: after a crash the last ones may be missing or torn.
+
+        The columns are those of all rows: a resumed run may have kept a row before its new column was refused.
+        """
+        self.written = len(rows) if written is None else written
+        merged: Row = {}
+        for row in rows:
+            merged = row | merged
+        ordered = {name: merged[name] for row in rows for name in row}
+        lines = [self._head(ordered), *map(self._line, rows[: self.written])]
+        write_text(self.path, "".join(lines) if self.written else "")
 
     def append(self, row: Row) -> None:
         """Append a row; the first one replaces the file, so that a hard link to the old file keeps its content."""

@@ -65,7 +65,7 @@ class ProgressBar(Callback):
     def __init__(self, file: TextIO | None = None, hint: str = "") -> None:
         self._in_notebook = file is None and in_notebook()
         self.file = file if file is not None else sys.stderr
-        self.is_bar = self._in_notebook or self.file.isatty()
+        self.is_bar = self._in_notebook or (self.file is not None and self.file.isatty())
         self.hint = hint
         self._bar: tqdm[Any] | None = None
         self._stays = False  # open, after the run

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 WORST = 1e100
 """The fitness in place of NaN and infinity, with the sign that is worse; no fitness is larger in magnitude."""
@@ -27,6 +30,20 @@ class InputError(ValueError):
 
 class MapError(RuntimeError):
     """Workers ended or cannot be reached, and their tasks are not done."""
+
+
+def call_sendably(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the result of a call; an exception that another process cannot unpickle becomes an `EvaluationError`."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))  # noqa: S301  (this process' own error)
+        except Exception:  # any error, of a class of the user's
+            made = EvaluationError.of("a task", error)
+        else:
+            raise
+    raise made  # here, so that it has no context, which some pickle too
 
 
 def warn_user(message: str) -> None:

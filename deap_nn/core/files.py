@@ -191,6 +191,20 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
         sync_folder(target.parent)
 
 
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a file to write for a path that the user names, which is replaced as by `replacing`.
+
+    A link is followed, other than in a run's folder, and a device or a pipe is written to itself.
+    """
+    named = Path(path)
+    if named.exists() and not (named.is_file() or named.is_dir()):
+        yield named
+        return
+    with replacing(named.resolve() if named.is_symlink() else named) as partial:
+        yield partial
+
+
 def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = False) -> None:
     """Write a text file whole or not at all; `durable` as for `replacing`."""
     with replacing(path, durable=durable) as partial:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from deap import tools
 
-from deap_nn.core.files import write_with
+from deap_nn.core.files import writing
 from deap_nn.core.logbooks import columns_of, rows_of
 from deap_nn.core.optional import optional
 
@@ -68,4 +68,5 @@ def to_parquet(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
     with optional("parquet"):
         import pyarrow  # noqa: F401  (pandas imports it)
     frame = to_dataframe(logbook)
-    write_with(path, lambda partial: frame.to_parquet(partial, engine="pyarrow", index=False))
+    with writing(path) as file:
+        frame.to_parquet(file, engine="pyarrow", index=False)

@@ -9,6 +9,7 @@ import os
 import re
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,7 @@ from deap_nn.core.files import (
     json_text,
     plain,
     read_plain,
-    replacing,
-    write_text,
+    writing,
 )
 
 Row = dict[str, Any]
@@ -177,7 +177,8 @@ def to_csv(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
     columns = columns_of(logbook, rows)
     lines = [format_row(columns)] if columns else []
     lines += [format_row([row.get(name) for name in columns]) for row in rows]
-    write_text(path, "".join(lines))
+    with writing(path) as file:
+        file.write_text("".join(lines), encoding="utf-8")
 
 
 def to_json(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
@@ -190,9 +191,15 @@ def to_json(logbook: tools.Logbook, path: str | os.PathLike[str]) -> None:
     path : path-like
         Replaced whole.
     """
+    with writing(path) as file:
+        write_rows(logbook, file)
+
+
+def write_rows(logbook: tools.Logbook, path: Path) -> None:
+    """Write a logbook into a file as `to_json` does."""
     # One row at a time: as objects the rows of a long run take some hundred megabytes.
     rows: Iterable[Row] = rows_of(logbook) if logbook.chapters else map(dict, logbook)
-    with replacing(path) as partial, open(partial, "w", encoding="utf-8") as file:
+    with open(path, "w", encoding="utf-8") as file:
         file.write("[")
         for number, row in enumerate(rows):
             file.write(",\n" if number else "\n")

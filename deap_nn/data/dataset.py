@@ -15,6 +15,17 @@ from deap_nn.data.registry import DataReference, remember
 Split = Literal["train", "validation", "test"]
 
 
+def own_array(array: Array) -> Array:
+    """Return an array that no caller can write to: a copy, unless it is one already, as a memory map to read is."""
+    return read_only(array.copy()) if array.flags.writeable else array
+
+
+def read_only(array: Array) -> Array:
+    """Return an array that can no longer be written to."""
+    array.flags.writeable = False
+    return array
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled samples in three parts: training, validation and test.
@@ -55,7 +66,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         for part in ("train", "validation", "test"):
-            x, y = np.asarray(getattr(self, f"x_{part}")), np.asarray(getattr(self, f"y_{part}"))
+            x, y = (own_array(np.asarray(getattr(self, f"{half}_{part}"))) for half in "xy")
             object.__setattr__(self, f"x_{part}", x)
             object.__setattr__(self, f"y_{part}", y)
             if len(x) != len(y) or y.ndim != 1:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.core.errors import warn_user
-from deap_nn.data.dataset import Split
+from deap_nn.data.dataset import Split, own_array, read_only
 from deap_nn.data.registry import DataReference, remember
 
 Nest = Any
@@ -86,23 +86,17 @@ def _as_array(given: Any, argument: str) -> NDArray[Any]:
         # TensorFlow and pandas give strings as objects: as UTF-8 they take a quarter of the space of NumPy's str.
         texts = [value.encode() if isinstance(value, str) else value for value in array.flat]
         array = np.array(texts, bytes).reshape(array.shape) if texts else array
+    if array.dtype == object and all(
+        isinstance(value, bool | int | float | np.bool | np.number) for value in array.flat
+    ):
+        array = array.astype(np.float64)  # a frame of numbers and bools
     if array.dtype == object or not array.ndim:
         kinds = sorted({type(value).__name__ for value in array.flat}) if array.ndim else []
         found = f"{type(given).__name__}{' of ' + ', '.join(kinds) if kinds else ''}"
         raise ValueError(
             f"{argument} must hold arrays of numbers or strings with samples along the first dimension, got {found}"
         )
-    return _read_only(array.astype(np.float32)) if array.dtype == np.float64 else array
-
-
-def _own(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array that no caller can write to: a copy, unless it is one already, as a memory map to read is."""
-    return _read_only(array.copy()) if array.flags.writeable else array
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    array.flags.writeable = False
-    return array
+    return read_only(array.astype(np.float32)) if array.dtype == np.float64 else array
 
 
 class Samples:
@@ -143,8 +137,12 @@ class Samples:
             shapes = [[array.shape[1:] for array in half] for half in (inputs, targets)]
             if shapes != [[array.shape[1:] for array in half] for half in first]:
                 raise ValueError(f"{split} must have samples shaped as those of train")
+            if self.weighted and not all(array.any() for array in targets[-self.weighted :]):
+                raise ValueError(f"sample_weight must be above 0 for some samples of {split}")
             for half, trained in ((inputs, first[0]), (targets, first[1])):
-                half[:] = [_own(_as_trained(array, like, split)) for array, like in zip(half, trained, strict=True)]
+                half[:] = [
+                    own_array(_as_trained(array, like, split)) for array, like in zip(half, trained, strict=True)
+                ]
             self._parts[split] = inputs, targets
         remember(self)
 

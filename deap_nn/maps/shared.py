@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deap_nn.breeding.store.slots import GenomeCache, default_place, free_bytes, slots_in, sweep
+from deap_nn.core.errors import call_sendably
 from deap_nn.core.registered import Traits
 from deap_nn.genome.vectors import Shape, Vector, copied_vector
 from deap_nn.genome.weight_list import WeightList
@@ -68,7 +69,9 @@ class CallNamed:
     def __call__(self, named: Named) -> tuple[Any] | None:
         """Return the result in a tuple, or None."""
         individual = _individual(named)
-        return None if individual is None else (self.function(individual),)
+        if individual is None:
+            return None
+        return (call_sendably(self.function, individual),)
 
 
 class SharedMap:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from deap_nn.breeding.task import unpickled
+from deap_nn.core.errors import call_sendably
 from deap_nn.process.workers import end_with_parent
 
 
@@ -51,7 +52,7 @@ class TaskMap:
 def call(payload: bytes) -> Any:
     """Do a task, in a worker."""
     function, arguments = unpickled(payload)  # from the process that started the worker, or its scheduler
-    return function(*arguments)
+    return call_sendably(function, *arguments)
 
 
 def be_worker() -> None:

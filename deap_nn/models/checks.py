@@ -27,10 +27,9 @@ FEW = 32
 """The number of samples on which the outputs of a model are tried."""
 
 
-def layer_for_bytes(reference: ModelReference) -> str | None:
+def layer_for_bytes(model: keras.Model) -> str | None:
     """Return the name of a layer that scales bytes, such as ``Rescaling(1 / 255)``, or None."""
-    layers = model_of(reference)._flatten_layers()
-    scaling = (layer for layer in layers if isinstance(layer, keras.layers.Rescaling))
+    scaling = (layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Rescaling))
     return next((layer.name for layer in scaling if np.max(layer.scale) < LEAST_SCALE), None)
 
 

@@ -32,7 +32,8 @@ def _without_start_up_notices() -> Iterator[None]:
     The libraries write before any log level applies, so no setting silences them. If the user sets
     ``TF_CPP_MIN_LOG_LEVEL`` to 0 or 1, which ask for notices, all lines are printed.
     """
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1"):
+    asked_for = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1")
+    if asked_for or sys.stderr is None:  # closed, as by ``2>&-``
         yield
         return
     sys.stderr.flush()

@@ -122,7 +122,7 @@ def of_labelled_data(
 ) -> Scoring:
     """Return the scoring of a model of classes on labelled data."""
     from deap_nn.models.checks import check_alike, check_centred, check_fit, gives_logits, layer_for_bytes
-    from deap_nn.models.reference import reference_of
+    from deap_nn.models.reference import model_of, reference_of
     from deap_nn.problems.measures import VoteErrorRate
     from deap_nn.problems.problem import Problem, of_classes
 
@@ -134,7 +134,7 @@ def of_labelled_data(
         check_alike(reference, model, dataset.x_train)
     if batches.centred:
         check_centred(reference)
-    if dataset.x_train.dtype == np.uint8 and (layer := layer_for_bytes(reference)) is not None:
+    if dataset.x_train.dtype == np.uint8 and (layer := layer_for_bytes(model_of(reference))) is not None:
         warnings.warn(
             f"bytes are divided by 255 before the model gets them, and layer {layer} scales them again: remove it",
             stacklevel=3,

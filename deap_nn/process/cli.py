@@ -184,8 +184,8 @@ def run_command(main: Callable[[], int]) -> None:
         status = _complain(error, 2)
     except KeyboardInterrupt:
         status = 130
-    except SystemExit as stop:  # argparse after --help
-        status = stop.code if isinstance(stop.code, int) else 0
+    except SystemExit as stop:  # argparse after --help, or a script's own with a message
+        status = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else _complain(stop.code, 1)
     except Exception as error:  # the last resort of a command: its user sees one line
         status = _complain(f"{type(error).__name__}: {error}", 1)
     if status == 130 and workers.running_under_scoop():

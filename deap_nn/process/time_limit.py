@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
@@ -169,6 +170,8 @@ def time_limit(seconds: float | None, named: str) -> Iterator[None]:
             raise EvaluationError(reason)
 
     before = signal.signal(signal.SIGALRM, interrupt) if alarmed else None
+    left, every = signal.getitimer(signal.ITIMER_REAL) if alarmed else (0.0, 0.0)  # an alarm of the user's own
+    begun = time.monotonic()
     try:
         arm()
         yield
@@ -176,6 +179,8 @@ def time_limit(seconds: float | None, named: str) -> Iterator[None]:
         disarm()
         if alarmed:
             signal.signal(signal.SIGALRM, before)
+            if left:
+                signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - begun), 1e-6), every)
 
 
 def disarm() -> None:

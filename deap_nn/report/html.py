@@ -6,13 +6,14 @@ import html
 import json
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import finite, write_text
+from deap_nn.core.files import finite, write_text, writing
 from deap_nn.report.describe import describe_curves, describe_run
 
 REPORT_FILE = "report.html"
@@ -80,6 +81,16 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     return path
 
 
+def try_report(folder: Path, *, quiet: bool) -> None:
+    """Write a run's page; a failure is a warning, or nothing if `quiet`: it must not cost the run."""
+    try:
+        write_report(folder)
+    except Exception as failure:  # any error
+        if not quiet:
+            text = failure if isinstance(failure, OSError | ValueError) else f"{type(failure).__name__}: {failure}"
+            warnings.warn(f"{folder / REPORT_FILE} is not written: {text}", stacklevel=4)
+
+
 def write_comparison(folders: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) -> Path:
     """Write a page that compares runs, from only their files, and return its path.
 
@@ -103,7 +114,8 @@ def write_comparison(folders: Sequence[str | os.PathLike[str]], path: str | os.P
         if names.count(run["name"]) > 1:
             run["name"] = os.fspath(folder)
     try:
-        write_text(path, make_page({"runs": runs}, f"{len(runs)} runs of deap_nn"))
+        with writing(path) as file:
+            file.write_text(make_page({"runs": runs}, f"{len(runs)} runs of deap_nn"), encoding="utf-8")
     except OSError as error:
         raise InputError(f"argument --output: {path} cannot be written ({error.strerror})") from error
     return Path(path)

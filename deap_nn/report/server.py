@@ -175,7 +175,7 @@ def make_server(folder: Path, port: int, host: str, token: str) -> ThreadingHTTP
     InputError
         If the folder is not that of a run, or the server cannot listen at the address.
     """
-    read_json(folder / "config.json", "fitness")
+    read_json(folder / "config.json")
     page = make_page({"live": True, "seconds": SECONDS}, f"{folder.resolve().name}: a run of deap_nn").encode()
     try:
         return _Server((host, port), functools.partial(Handler, Follower(folder), page, token))

@@ -368,6 +368,17 @@ def interrupted_by(body):
     return ended
 
 
+def test_a_signal_that_the_process_ignores_stays_ignored():
+    """As SIGINT in a job that a shell's script started in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with signals.interruptible():
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("nested", [False, True])
 def test_signals_are_held_however_many_threads_there_are(nested):
     done = threading.Event()

@@ -238,6 +238,47 @@ def test_a_run_that_cannot_resume_leaves_its_files_as_they_are(digits, tmp_path)
     assert [path.read_text() for path in paths] == before
 
 
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [(None, "it must return a dictionary, got None"), ([1], "it must return a dictionary, got [1]"), ({"a": {1}}, "")],
+)
+def test_a_state_that_cannot_be_kept_is_named_and_leaves_the_checkpoint_readable(digits, tmp_path, state, said):
+    class Keeps(Callback):
+        def state(self):
+            return state if len(kept) > 1 else {"rate": np.float32(0.5)}
+
+        def on_generation(self, evolution):
+            kept.append(evolution.generation)
+
+    kept, toolbox = [], make_toolbox("mlp", digits, seed=1)
+    with pytest.raises(CallbackError, match=rf"^Keeps\.state: TypeError: .*{re.escape(said)}"):
+        evolve(toolbox.population(n=4), toolbox, 4, callbacks=[Keeps()], checkpoint=tmp_path / "checkpoint")
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    _, resumed = evolve(toolbox.population(n=4), toolbox, 4, checkpoint=tmp_path / "checkpoint")
+    assert resumed.select("gen") == list(range(5))
+
+
+def test_a_run_that_was_once_resumed_with_another_statistic_can_be_resumed(digits, tmp_path):
+    def run(generations, stats=None):
+        toolbox = make_toolbox("mlp", digits, seed=1)
+        words = {"stats": stats, "checkpoint": tmp_path / "checkpoint"}
+        callbacks = [RunDirectory(tmp_path / "run", again=generations > 1), CSVLogger(tmp_path / "log.csv")]
+        return evolve(toolbox.population(n=4), toolbox, generations, callbacks=callbacks, **words)[1]
+
+    run(1)
+    median = tools.Statistics(lambda individual: individual.fitness.values[0])
+    median.register("median", np.median)
+    with pytest.raises(CallbackError, match="has no column median"):
+        run(3, median)
+    logbook = run(3)
+    assert logbook.select("gen") == [0, 1, 2, 3]
+    for path in (tmp_path / "log.csv", tmp_path / "run" / "logbook.csv"):
+        columns = read_csv(path)
+        assert columns["min"] == pytest.approx(logbook.select("min"))
+        assert np.isnan(columns["median"]).tolist() == [True, True, False, True]
+        assert list(columns)[-1] == "median"
+
+
 def test_a_column_that_comes_later_is_named(tmp_path):
     toolbox, columns = plain_toolbox(), {}
     toolbox.register("assess", lambda *_, **__: dict(columns))

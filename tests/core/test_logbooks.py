@@ -116,6 +116,26 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
 
 
+@pytest.mark.parametrize("write", [to_csv, to_json])
+def test_a_link_that_the_user_names_is_followed_and_a_pipe_is_written_to(logbook, tmp_path, write):
+    write(logbook, tmp_path / "plain")
+    wanted = (tmp_path / "plain").read_bytes()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "folder" / "file")
+    write(logbook, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "folder" / "file").read_bytes() == wanted
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write(logbook, tmp_path / "pipe")
+        assert os.read(reader, 2 * len(wanted)) == wanted
+    finally:
+        os.close(reader)
+    assert not (tmp_path / "pipe").is_file()
+
+
 def test_no_file_is_written_with_another_umask(tmp_path, monkeypatch):
     """It is that of all threads: a file that another one makes meanwhile would be anybody's."""
     monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("umask"))

@@ -284,7 +284,11 @@ def test_a_run_resumes(place, here, tmp_path):
     former = f"{status(place / 'base')['test_error']:.4g} at generation 3"
     assert f"\ntest error before the resume: {former}; compare validation errors\n" in answer.stdout
     assert here(MNIST, "--resume", copy, "--generations", 5, "--no-progress", cwd=place).returncode == 0
-    assert re.fullmatch(rf"{former}, 0\.\d+ at generation 4", status(copy)["tested_before"])
+    both = status(copy)["tested_before"]
+    assert re.fullmatch(rf"{former}, 0\.\d+ at generation 4", both)
+    again = "--resume", copy, "--generations", 9, "--target", 1, "--no-progress"
+    assert here(MNIST, *again, cwd=place).returncode == 0  # stops where it had ended
+    assert (status(copy)["generations"], status(copy)["tested_before"]) == (5, both)
 
 
 @walked("--force", "--regardless")

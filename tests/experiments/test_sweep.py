@@ -275,6 +275,19 @@ def test_every_study_that_is_kept_is_right(here):
         assert "is finished in nothing" in answer.stderr, answer.stderr
 
 
+def test_a_run_without_its_settings_is_resumed_from_its_checkpoint(swept, here, digits_file, tmp_path):
+    folder, _ = swept
+    shutil.copytree(folder / "out", tmp_path / "out")
+    broken = tmp_path / "out" / "mean-2"
+    (broken / "config.json").unlink()
+    (broken / "status.json").write_text('{"state": "running"}')
+    (broken / "notes.txt").write_text("the user's own")
+    answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
+    assert answer.returncode == 0, answer.stderr
+    assert "config.json is missing: it is restored from the checkpoint" in answer.stderr
+    assert (broken / "notes.txt").exists()
+
+
 def test_a_run_that_was_killed_before_it_had_settings_is_begun_again(swept, here, digits_file, tmp_path):
     folder, _ = swept
     shutil.copytree(folder / "out", tmp_path / "out")

@@ -286,6 +286,19 @@ def test_weights_of_samples_and_classes_count():
     assert weighted.predict(x[high]).mean() < 2
 
 
+def test_only_the_ratios_of_weights_count_and_samples_without_a_weight_are_none():
+    x, y = load_iris(return_X_y=True)
+    ones = np.ones(len(x))
+    fits = [EvolvedClassifier(**SMALL).fit(x, y, sample_weight=weights) for weights in (ones, ones / 1024, ones * 64)]
+    assert fits[0].logbook_ == fits[1].logbook_ == fits[2].logbook_
+    some = np.resize([1.0, 0.0, 2.0], len(x))
+    with_them = EvolvedClassifier(**SMALL).fit(x, y, sample_weight=some)
+    without = EvolvedClassifier(**SMALL).fit(x[some > 0], y[some > 0], sample_weight=some[some > 0])
+    assert with_them.logbook_ == without.logbook_
+    with pytest.raises(ValueError, match="sample_weight must be above 0 for at least 2 samples"):
+        EvolvedClassifier(**SMALL).fit(x, y, sample_weight=np.eye(len(x))[0])
+
+
 def test_the_algorithm_its_sigma_and_its_start_are_chosen():
     x, y = load_iris(return_X_y=True)
     strategy = EvolvedClassifier(preset="es", **SMALL).fit(x, y)
@@ -314,6 +327,7 @@ def test_functions_of_scikit_learn_are_called_with_targets_and_outputs():
         outputs = toolbox.to_model(individual)(x.astype(np.float32)).numpy()
         wanted = [loss(rows, outputs, sample_weight=weights) for loss in (log_loss, skewed)]
         assert toolbox.scores(individual, "train") == pytest.approx(wanted, rel=1e-4)
-    for loss in (roc_auc_score, partial(f1_score, average="macro")):
-        with pytest.raises(ValueError, match=r"^container must say whether .* is minimised or maximised"):
+    area, f1 = partial(roc_auc_score, multi_class="ovr"), partial(f1_score, average="macro")
+    for loss, said in ((area, "^container must say whether .* is minimised or maximised"), (f1, "^loss does not fit")):
+        with pytest.raises(ValueError, match=said):
             make_toolbox(KerasProblem(model, x, y, loss=loss), seed=1)

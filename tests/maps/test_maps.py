@@ -19,7 +19,9 @@ from deap_nn import Individual, open_map
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.task import UnknownPartError
 from deap_nn.core import environment
+from deap_nn.core.errors import EvaluationError
 from deap_nn.maps import MAPS, dask, lending, maps_taking, ray
+from deap_nn.maps.shared import SharedMap
 from deap_nn.process import workers
 
 KEPT = ("logbook.csv", "best.npz", "trace.npz")
@@ -249,6 +251,31 @@ def test_an_error_in_the_body_ends_the_processes():
         break_off()
     with pytest.raises(ProcessLookupError):
         os.kill(caught.value.args[0], 0)
+
+
+class OddError(Exception):
+    """An exception that cannot be unpickled: pickle calls it with its one argument, the message."""
+
+    def __init__(self, one, other):
+        super().__init__(f"{one} and {other}")
+
+
+def raise_odd(_):
+    raise OddError("a", "b")
+
+
+def test_an_error_that_cannot_be_sent_is_named():
+    with open_map("processes", workers=1) as map_:
+        with pytest.raises(EvaluationError, match=r"^a task: OddError: a and b"):
+            list(map_(raise_odd, [1]))
+        with pytest.raises(ZeroDivisionError):
+            list(map_(inverse, [0]))
+    with pytest.raises(EvaluationError, match=r"^a task: OddError: a and b"):
+        list(SharedMap(map)(raise_odd, [Individual([[1.0]])]))
+
+
+def inverse(x):
+    return 1 / x
 
 
 def process_id(_):

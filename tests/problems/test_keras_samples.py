@@ -3,6 +3,7 @@
 from collections import OrderedDict, namedtuple
 
 import numpy as np
+import pandas as pd
 import pytest
 from keras_models import dense, x_of
 
@@ -172,6 +173,22 @@ def test_samples_are_those_that_were_given_whatever_becomes_of_the_arrays(dtype,
     for array in (x, y, weights):
         array[:] = 0
     assert toolbox.scores(individual, "train") == before
+
+
+def test_a_part_whose_samples_have_no_weight_is_refused():
+    weights = np.r_[np.ones(30), np.zeros(10)]
+    for last, part in ((weights, "validation"), (1 - weights, "train")):
+        with pytest.raises(ValueError, match=f"sample_weight must be above 0 for some samples of {part}"):
+            KerasProblem(dense(2), x_of(), x_of(2), loss="mse", validation_split=0.25, sample_weight=last)
+
+
+def test_frames_of_numbers_and_bools_are_taken():
+    frame = pd.DataFrame({"length": [0.5, 1.5, 2.5, 0.0], "large": [False, True, True, False], "count": [1, 2, 3, 4]})
+    (array,) = as_arrays(frame, "x")
+    assert array.dtype == np.float32
+    assert array.tolist() == [[0.5, 0, 1], [1.5, 1, 2], [2.5, 1, 3], [0, 0, 4]]
+    with pytest.raises(ValueError, match="must hold arrays of numbers or strings"):
+        as_arrays(pd.DataFrame({"length": [0.5, None], "name": ["a", "b"]}), "x")
 
 
 def test_samples_that_cannot_be_written_to_are_not_copied(tmp_path):

@@ -131,6 +131,21 @@ def test_a_limit_that_is_kept_changes_nothing():
         outcome(divide, breeding="plain", timeout=1.0)
 
 
+def test_a_limit_leaves_an_alarm_of_the_user_as_it_was():
+    rung = []
+    before = signal.signal(signal.SIGALRM, lambda *_: rung.append(True))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with time_limit(10.0, "nothing"):
+            time.sleep(0.1)
+        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 0.2
+        time.sleep(0.4)
+        assert rung == [True]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_a_limit_is_over_with_its_body():
     with time_limit(0.05, "nothing"):
         pass

@@ -37,6 +37,12 @@ from deap_nn.report import __main__, figures
 from deap_nn.report.describe import describe_run
 
 
+class Failing(Callback):
+    def on_generation(self, evolution):
+        if evolution.generation == 1:
+            raise ZeroDivisionError("of course")
+
+
 @pytest.fixture
 def logbook():
     return evolve(members(), plain_toolbox(), 3, seed=1, stats=chapters())[1]
@@ -266,7 +272,41 @@ def test_what_is_caught_in_the_body_did_not_finish_all_the_same(tmp_path, error,
     status = read_run(tmp_path / "run").status
     assert status["state"] == ("failed" if isinstance(error, ValueError) else "interrupted")
     assert status["seconds"] > 0
-    assert not (tmp_path / "run" / "best.npz").exists()
+    assert status["generations"] == generation
+    assert [matrix.shape for matrix in read_run(tmp_path / "run").weights.values()] == list(members()[0].shapes)
+
+
+class Interrupts(Callback):
+    def on_generation(self, evolution):
+        if evolution.generation == 1:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("more", "state"), [(Callback, "finished"), (Failing, "failed"), (Interrupts, "interrupted")])
+def test_a_run_directory_among_the_callbacks_alone_ends_with_the_run(tmp_path, digits, more, state):
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    directory = RunDirectory(tmp_path / "run")
+    with contextlib.suppress(CallbackError, KeyboardInterrupt):
+        evolve(toolbox.population(n=4), toolbox, 2, callbacks=[directory, more()])
+    run = read_run(tmp_path / "run")
+    assert run.state == run.status["state"] == state
+    assert [matrix.shape for matrix in run.weights.values()] == list(toolbox.layout.shapes)
+    assert (tmp_path / "run" / "best.keras").exists()
+    assert (tmp_path / "run" / "report.html").exists()
+    assert ("error" in run.status) == (state == "failed")
+
+
+def test_a_best_that_cannot_be_kept_does_not_hide_what_ended_the_run(tmp_path, monkeypatch):
+    def full(self, weights):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RunDirectory, "write_weights", full)
+    with (
+        pytest.warns(UserWarning, match=r"best.npz is not written: .*No space left"),
+        pytest.raises(CallbackError, match="ZeroDivisionError"),
+    ):
+        evolve(members(), plain_toolbox(), 2, seed=1, callbacks=[RunDirectory(tmp_path / "run"), Failing()])
+    assert read_run(tmp_path / "run").state == "failed"
 
 
 def test_a_folder_is_for_one_run(tmp_path):
@@ -323,7 +363,7 @@ def test_what_a_script_wrote_itself_stays(tmp_path):
     with pytest.raises(ZeroDivisionError):
         fail()
     assert read_run(tmp_path / "failed").state == "failed"
-    assert not (tmp_path / "failed" / "best.npz").exists()
+    assert (tmp_path / "failed" / "best.npz").exists()
 
 
 def test_a_run_is_read_back(tmp_path):

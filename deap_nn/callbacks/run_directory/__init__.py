@@ -11,6 +11,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,36 +27,26 @@ from deap_nn.callbacks.run_directory.settings import sample_shape, settings_of
 from deap_nn.callbacks.run_directory.weight_trace import WeightTrace
 from deap_nn.core.environment import versions
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import (
-    SMALL_BYTES,
-    json_text,
-    read_plain,
-    sync_folder,
-    write_json,
-    write_with,
-)
-from deap_nn.core.logbooks import rows_of, to_json
+from deap_nn.core.files import SMALL_BYTES, json_text, read_plain, sync_folder, write_json, write_with
+from deap_nn.core.logbooks import rows_of, write_rows
 from deap_nn.core.registered import Registered
 from deap_nn.genome.layout import Layout
 from deap_nn.process import signals, time_limit
-from deap_nn.report.html import REPORT_FILE, write_report
+from deap_nn.report.html import try_report
 from deap_nn.runs import failing
 from deap_nn.runs.config import CONFIG, restore_config
 from deap_nn.runs.reading import FILTERS_FILE, PREDICTIONS_FILE
-
-
-def _content(path: Path) -> bytes | None:
-    return read_plain(path, SMALL_BYTES) if os.path.lexists(path) else None
 
 
 class RunDirectory(Callback):
     """Write a run into a new folder, generation by generation.
 
     ``logbook.csv``, with the columns that are numbers, and ``timing.csv`` grow by whole rows. Every other file appears
-    whole or not at all. As a context manager it writes the final ``status.json``: "failed" or "interrupted" if an
-    exception leaves the body or the run, else "finished". A finished run also gets the best member of the last
-    generation, unless other weights were written. Then the report, ``report.html``, is written; an error there is a
-    warning. After the last generation ``phase`` in ``status.json`` names the remaining work. An object is for one run.
+    whole or not at all. At the end of the run, or as a context manager at the end of its body, it writes the best
+    member of the last generation, unless other weights were written, and the final ``status.json``: "failed" or
+    "interrupted" if an exception leaves the body or the run, else "finished". Then it writes the report,
+    ``report.html``; an error there is a warning. After the last generation ``phase`` in ``status.json`` names the
+    remaining work. An object is for one run.
 
     Parameters
     ----------
@@ -102,11 +93,12 @@ class RunDirectory(Callback):
         self.path = Path(path)
         self._settings = settings or {}
         self._evolution: Evolution | None = None
-        self._has_run = self._has_weights = False
+        self._has_run = self._has_weights = self._is_entered = False
         self._filters: FilterTrace | None = None
         self._config: dict[str, Any] | None = None
         self._restored = not again
-        self._before = _content(self.path / "status.json") if again else None
+        status_path = self.path / "status.json"
+        self._before = read_plain(status_path, SMALL_BYTES) if again and os.path.lexists(status_path) else None
         if again and not self.path.is_dir():
             raise FileNotFoundError(errno.ENOENT, "no such folder to resume", str(self.path))
         if again:
@@ -122,7 +114,7 @@ class RunDirectory(Callback):
         self._next_statistics = 0
         self._write_status()
         atexit.register(self._note_an_early_end)
-        self._status_path = Path(os.path.abspath(self.path), "status.json")
+        self._status_path = Path(os.path.abspath(status_path))
         self._when_stuck = failing.__file__, str(self._status_path)
         time_limit.to_tell.append(self._when_stuck)
 
@@ -140,26 +132,26 @@ class RunDirectory(Callback):
             self.close("failed", error="the program ended before the run did")
 
     def __enter__(self) -> RunDirectory:
+        self._is_entered = True
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._end(error)
-        self._report(error)
-
-    def _report(self, error: BaseException | None) -> None:
-        """Write the report, if the run has a generation. A failure is a warning, unless an error ended the run."""
-        if not (self.path / "logbook.csv").exists() or not self._restored:  # no row, or the files of another run
-            return
-        try:
-            write_report(self.path)
-        except Exception as failure:  # any error: a failed report must not cost the run
-            if error is None:
-                text = failure if isinstance(failure, OSError | ValueError) else f"{type(failure).__name__}: {failure}"
-                warnings.warn(f"{self.path / REPORT_FILE} is not written: {text}", stacklevel=3)
 
     def _end(self, error: BaseException | None) -> None:
+        """Write the best member, the final state and the report, at the end of the run or after an error."""
+        evolution = self._evolution
+        if error is None and evolution is not None:
+            error = KeyboardInterrupt() if evolution.interrupted else evolution.error
+        self._settle(error)
+        if (self.path / "logbook.csv").exists() and self._restored:  # it has a row, and not of another run
+            try_report(self.path, quiet=error is not None)
+
+    def _settle(self, error: BaseException | None) -> None:
         if self.status["state"] not in ("running", "interrupted"):
             return
+        if error is not None:
+            self._keep_best()
         if isinstance(error, Exception):
             lines = "".join(traceback.format_exception(error))
             unwritable = [OSError] if isinstance(error, OSError) or isinstance(error.__cause__, OSError) else []
@@ -168,31 +160,35 @@ class RunDirectory(Callback):
             self.status["state"] = "failed"
         elif error is not None:
             self.close("interrupted")
-        elif not self._trace.is_closed:
-            self._finish()
-
-    def _finish(self) -> None:
-        """Write the final state, and the best member of a finished run unless other weights were written."""
-        evolution = self._evolution
-        if evolution is None:
+        elif self._trace.is_closed:
+            return
+        elif self._evolution is None:
             self.close("failed", error="no run had this RunDirectory among its callbacks")
-        elif evolution.interrupted:
-            self.close("interrupted")
-        elif evolution.error is not None:
-            self.close("failed", error=f"{type(evolution.error).__name__}: {evolution.error}")
         else:
             try:
                 if not self._has_weights:
-                    self._write_best(evolution)
-            except BaseException as error:
-                self._end(error)
+                    self._write_best(self._evolution)
+            except BaseException as failure:
+                self._settle(failure)
                 raise
             self.close("finished")
 
-    def _write_best(self, evolution: Evolution) -> None:
+    def _keep_best(self) -> None:
+        """Write the best member of a run that does not finish, as far as it is; a failure is a warning."""
+        evolution = self._evolution
+        if evolution is None or not evolution.logbook or self._has_weights:
+            return
+        try:
+            self._write_best(evolution, predictions=False)
+        except Exception as failure:  # any error: the first one ended the run
+            warnings.warn(f"{self.path / 'best.npz'} is not written: {failure}", stacklevel=3)
+
+    def _write_best(self, evolution: Evolution, *, predictions: bool = True) -> None:
+        self._has_weights = True  # one attempt
         if weights := evolution.network_weights:
             self.write_weights(weights)
-            write_predictions(self.path / PREDICTIONS_FILE, evolution.toolbox, evolution.best)
+            if predictions:
+                write_predictions(self.path / PREDICTIONS_FILE, evolution.toolbox, evolution.best)
         if (model := model_of(evolution, self.path / "best.keras")) is not None:
             self.write_model(model)
 
@@ -230,7 +226,7 @@ class RunDirectory(Callback):
             self._filters.restore(evolution, states)
         for state in seen:
             self._trace.append(bytes.fromhex(state["trace"]))
-        self._rows.restore(rows_of(evolution.logbook)[: len(seen)], [state["timing"] for state in seen])
+        self._rows.restore(rows_of(evolution.logbook), [state["timing"] for state in seen])
 
     def on_start(self, evolution: Evolution) -> None:
         """Write the settings and choose the traced weights, unless that is done already."""
@@ -292,6 +288,10 @@ class RunDirectory(Callback):
         self._write_statistics(evolution)
         if self._filters is not None:
             self._filters.on_end(evolution)
+        if evolution.interrupted or evolution.error is not None:
+            self._keep_best()  # now, since the run's cache is still there
+        if not self._is_entered:
+            self._end(None)
 
     def _check_restored(self) -> None:
         if not self._restored:
@@ -310,7 +310,7 @@ class RunDirectory(Callback):
             self._trace.append(traced)
 
     def _write_statistics(self, evolution: Evolution) -> None:
-        to_json(evolution.logbook, self.path / "logbook.json")
+        write_with(self.path / "logbook.json", partial(write_rows, evolution.logbook))
         self._trace.write(self.path / "trace.npz")
 
     def write_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
