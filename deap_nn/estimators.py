@@ -27,6 +27,7 @@ from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.core.arguments import check_count, check_number
 from deap_nn.core.optional import optional
 from deap_nn.core.seeding import global_state_kept
+from deap_nn.data.samples import weighted_only
 from deap_nn.data.standardise import mean_and_scale, standardised
 from deap_nn.problems.keras_problem import KerasProblem
 
@@ -70,7 +71,7 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         """Return the type to check samples as: the perceptron's are standardised before they are rounded to float32."""
         return np.float64 if self.model is None else np.float32
 
-    def _evolve(self, x: NDArray[Any], y: NDArray[Any], outputs: int, weights: NDArray[Any] | None) -> None:
+    def _evolve(self, x: NDArray[Any], y: NDArray[Any], weights: NDArray[Any] | None, *, outputs: int) -> None:
         """Evolve a network for checked samples and targets, and keep it."""
         check_count(self.population, "population", 2)
         check_count(self.generations, "generations")
@@ -87,13 +88,6 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
             raise ValueError(
                 f"validation_fraction leaves none of {len(x)} samples to train on, got {self.validation_fraction!r}"
             )
-        if weights is not None:
-            # Only the ratios of weights count, and a sample without a weight is none: neither may change sigma.
-            x, y, weights = (array[weights > 0] for array in (x, y, weights))
-            if len(x) < 2:
-                raise ValueError("sample_weight must be above 0 for at least 2 samples")
-            weights = weights / weights.mean()
-            cut = math.floor(len(x) * (1.0 - self.validation_fraction))
         random = check_random_state(self.random_state)
         order, seed = random.permutation(len(x)), int(random.randint(2**31))
         x, y = x[order], y[order]
@@ -233,7 +227,7 @@ class EvolvedClassifier(ClassifierMixin, _Evolved):  # type: ignore[misc]  # nor
             weights = _weights(sample_weight, samples)
             if self.class_weight is not None:
                 weights = compute_sample_weight(self.class_weight, labels) * (1.0 if weights is None else weights)
-            self._evolve(samples, numbers, len(self.classes_), weights)
+            self._evolve(*weighted_only(samples, numbers, weights), outputs=len(self.classes_))
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -299,9 +293,10 @@ verbose, preset, sigma, init
             samples, given = validate_data(self, X, y, **options)
             self._one_target = np.ndim(given) == 1
             targets = np.asarray(given, np.float64).reshape(len(samples), -1)
+            samples, targets, weights = weighted_only(samples, targets, _weights(sample_weight, samples))
             self.target_mean_, self.target_scale_ = mean_and_scale(targets)
             scaled = standardised(targets, self.target_mean_, self.target_scale_)
-            self._evolve(samples, scaled, targets.shape[1], _weights(sample_weight, samples))
+            self._evolve(samples, scaled, weights, outputs=targets.shape[1])
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:

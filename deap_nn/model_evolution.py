@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from deap import base
 from deap.tools import Logbook
@@ -169,12 +170,19 @@ def evolve_model(
         raise
 
 
+_problems: WeakKeyDictionary[base.Toolbox, KerasProblem] = WeakKeyDictionary()
+"""The problem of each toolbox, which refers to its samples only by their digest."""
+
+
 def _evolved(
     problem: KerasProblem, model: keras.Model, population: int, generations: int, seed: int, options: dict[str, Any]
 ) -> EvolvedModel:
+    from deap_nn.problems.scorer import release_parts
+
     wired = {name: options[name] for name in options.keys() & (_names(make_toolbox) - _names(KerasProblem))}
     toolbox = make_toolbox(problem, seed=seed, **wired)
-    weakref.finalize(toolbox, problem.release).atexit = False  # nothing else scores on the samples
+    _problems[toolbox] = problem  # with neither of them nothing can score on the samples
+    weakref.finalize(problem, release_parts, problem.parts).atexit = False
     if "map" in options:
         toolbox.register("map", options["map"])
     chosen = {name: options[name] for name in options.keys() & _names(evolve)}

@@ -133,7 +133,7 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
     from deap_nn.models.reference import load_model
     from deap_nn.models.tensorflow import keras
 
-    data = read_config(run, "RUN").get("data") or {}
+    data = read_config(run, "RUN").get("data")
     path = Path(run, "best.keras")
     if not is_plain(path):
         raise InputError(f"argument RUN: {run} has no best.keras yet, or a link in its place")
@@ -145,7 +145,9 @@ def probabilities(run: str, digits: NDArray[np.uint8]) -> NDArray[np.float64]:
     if not isinstance(shape, tuple) or np.prod([side or 0 for side in shape]) != SIDE * SIDE:
         raise InputError(f"argument RUN: its network takes inputs of {shape}, not pictures of {SIDE} x {SIDE}")
     pixels = digits.reshape(-1, *shape).astype(np.float32)
-    if "path" in data or layer_for_bytes(model) is None:  # of a KerasProblem, the model itself may scale bytes
+    if (
+        not isinstance(data, dict) or "path" in data or layer_for_bytes(model) is None
+    ):  # of a KerasProblem, the model itself may scale bytes
         pixels /= 255.0
     outputs = keras.tree.flatten(model(pixels, training=False))
     if len(outputs) != 1 or outputs[0].ndim != 2:

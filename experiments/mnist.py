@@ -223,6 +223,7 @@ def keeping_result(
     directory: RunDirectory, toolbox: Toolbox, candidates: Candidates, fitness: str, terminal: Terminal
 ) -> Iterator[None]:
     """Save the result of the body, which is the run, also if it fails or is interrupted."""
+    directory.keeps_best = False
     try:
         with signals.heeding_signals():
             yield

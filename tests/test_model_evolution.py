@@ -52,17 +52,42 @@ def test_a_result_with_centred_layers_evaluates_as_its_model_predicts():
     assert on_validation == {"cross_entropy": pytest.approx(result.validation_error, rel=1e-5)}
 
 
-def test_samples_are_released_with_the_result():
+@pytest.mark.parametrize("kept", ["toolbox", "problem"])
+def test_samples_are_released_with_all_that_scores_on_them(kept):
     result = evolve_model(network(), X + 5, LABELS, population=4, generations=1, seed=1)
     digest = result.problem.samples.reference.sha256
-    toolbox = result.toolbox
+    left = getattr(result, kept)
     del result
     gc.collect()
+    toolbox = left if kept == "toolbox" else make_toolbox(left, seed=1)
     assert toolbox.error_rate(toolbox.individual(), "validation") >= 0
     assert digest in registry.made_of_arrays()
-    del toolbox
+    del left, toolbox
     gc.collect()
     assert digest not in registry.made_of_arrays()
+
+
+def test_a_problem_that_is_released_twice_leaves_the_model_to_others():
+    class Held(keras.Model):  # it has no configuration, so it cannot be built again
+        def __init__(self, units):
+            super().__init__()
+            self.dense = keras.layers.Dense(units)
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+        def get_config(self):
+            raise NotImplementedError
+
+    model = Held(2)
+    model(X)
+    first, second = (KerasProblem(model, X + shift, LABELS) for shift in (6, 7))
+    toolbox = make_toolbox(second, seed=1)
+    individual = toolbox.individual()
+    value = toolbox.evaluate(individual)
+    for _ in range(3):
+        first.release()
+    assert toolbox.evaluate(individual) == value
 
 
 def test_what_fails_holds_no_samples():

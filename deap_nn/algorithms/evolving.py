@@ -269,13 +269,13 @@ def evolve(
         made: Breeding = Plain(toolbox, keeping_order(toolbox.map), seed=seed, **probabilities)
     else:
         made, kept_in = lineage, partial(Kept, lineage, keyframe_seconds, keyframe_bytes)
-    if verbose:
-        print(describe_algorithm(toolbox, len(population)))
     settings = {"seed": seed, **probabilities}
     evolution = Evolution(toolbox, population, ngen, made.map, look=made.look, mean=made.mean, settings=settings)
     evolution.breeding = "plain" if kept_in is None else "recipes"
     with contextlib.ExitStack() as stack:
         with _undone_if_refused(made, population, members):
+            if verbose:
+                print(describe_algorithm(toolbox, len(population)))
             if isinstance(checkpoint, str | os.PathLike):
                 checkpoint = stack.enter_context(Checkpoint(checkpoint, force=force))
             elif checkpoint is not None:
@@ -290,6 +290,7 @@ def evolve(
                 kept=kept_in(checkpoint) if checkpoint is not None and kept_in is not None else None,
                 verbose=verbose,
             )
+        members.clear()  # their weights may be large
         run.run()
     return population, evolution.logbook
 

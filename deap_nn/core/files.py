@@ -172,7 +172,8 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
     even if `path` had content before.
     """
     target = Path(path)
-    partial = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
+    # Libraries go by the suffix; a long one is none of theirs, and no name may be over 255 bytes.
+    partial = target.parent / f".{secrets.token_hex(8)}{target.suffix if len(target.suffix) < 16 else ''}"
     try:
         # The system applies the umask, which `mkstemp` does not, and which no thread can read without setting it.
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
@@ -201,7 +202,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     if named.exists() and not (named.is_file() or named.is_dir()):
         yield named
         return
-    with replacing(named.resolve() if named.is_symlink() else named) as partial:
+    with replacing(os.path.realpath(named) if named.is_symlink() else named) as partial:
         yield partial
 
 

@@ -17,7 +17,12 @@ Split = Literal["train", "validation", "test"]
 
 def own_array(array: Array) -> Array:
     """Return an array that no caller can write to: a copy, unless it is one already, as a memory map to read is."""
-    return read_only(array.copy()) if array.flags.writeable else array
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:  # a view that cannot be written to, such as that of a frame, may be of one that can
+            return read_only(array.copy())
+        base = base.base
+    return array
 
 
 def read_only(array: Array) -> Array:

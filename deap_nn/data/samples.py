@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -89,7 +90,8 @@ def _as_array(given: Any, argument: str) -> NDArray[Any]:
     if array.dtype == object and all(
         isinstance(value, bool | int | float | np.bool | np.number) for value in array.flat
     ):
-        array = array.astype(np.float64)  # a frame of numbers and bools
+        with contextlib.suppress(OverflowError):  # an integer may be too large
+            array = array.astype(np.float64)  # a frame of numbers and bools
     if array.dtype == object or not array.ndim:
         kinds = sorted({type(value).__name__ for value in array.flat}) if array.ndim else []
         found = f"{type(given).__name__}{' of ' + ', '.join(kinds) if kinds else ''}"
@@ -208,6 +210,23 @@ def _weights(nests: Sequence[Nest]) -> list[NDArray[np.float32]]:
     if not all(array.dtype.kind in "biuf" and np.all((array >= 0) & np.isfinite(array)) for array in arrays):
         raise ValueError("sample_weight must be of finite numbers, at least 0")
     return [array.astype(np.float32, copy=False) for array in arrays]
+
+
+def weighted_only(
+    samples: NDArray[Any], targets: NDArray[Any], weights: NDArray[Any] | None
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    """Return the samples with a weight, their targets, and the weights with a mean of 1: only their ratios count.
+
+    Sigma follows the error, and so must not depend on the unit of the weights.
+    """
+    if weights is None:
+        return samples, targets, None
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight and class_weight must be at least 0, got {weights.min():g}")
+    kept = weights > 0
+    if kept.sum() < 2:
+        raise ValueError("sample_weight must be above 0 for at least 2 samples")
+    return samples[kept], targets[kept], weights[kept] / weights[kept].mean()
 
 
 def _weights_of_classes(y: Nest, class_weight: Any) -> NDArray[np.float32]:

@@ -140,7 +140,7 @@ class KerasProblem:
         if precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
         self.precision, self.centred = precision, check_flag("centred", centred)
-        self._is_released = False
+        self.parts: list[Any] = []
         self.samples = split_samples(
             x,
             y,
@@ -154,6 +154,7 @@ class KerasProblem:
             outputs = self._fit(model, loss, from_logits)
             for doubt in self._doubts(model, outputs, split=bool(validation_split and validation_data is None)):
                 warn_user(doubt)
+            self.parts += self.samples.reference, self.reference
         except BaseException:
             forget(self.samples.reference)  # the caller gets no problem to release
             release(vars(self).get("reference"))
@@ -236,13 +237,9 @@ class KerasProblem:
         Otherwise they are held until it ends, since tasks only refer to them. The process keeps the networks that it
         compiled last, without samples, for the next problem of an equal model.
         """
-        from deap_nn.data.registry import forget
-        from deap_nn.problems import scorer
+        from deap_nn.problems.scorer import release_parts
 
-        if not self._is_released:  # another problem may hold the same samples
-            forget(self.samples.reference)
-            self._is_released = True
-        scorer.forget(self.reference)
+        release_parts(self.parts)
 
     def to_model(self, individual: WeightList) -> keras.Model:
         """Return a new Keras model with an individual's weights; its predictions are the outputs that were scored.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import inspect
 import json
 import math
@@ -211,20 +212,22 @@ _keys: WeakKeyDictionary[Callable[..., Any], str] = WeakKeyDictionary()
 
 def _key_of(function: Callable[..., Any]) -> str:
     """Return a new key of user code; the same one for a function without a state, whose networks are then shared."""
-    if inspect.isfunction(function) and _is_stateless(function, set()):
-        return _keys.setdefault(function, uuid.uuid4().hex)
+    seen: dict[FunctionType, str] = {}
+    if inspect.isfunction(function) and _is_stateless(function, seen):
+        return hashlib.sha256("".join(seen.values()).encode()).hexdigest()
     return uuid.uuid4().hex
 
 
-def _is_stateless(function: FunctionType, seen: set[FunctionType]) -> bool:
-    """Return whether a function has no closure, and its module's variables that it names are all code.
+def _is_stateless(function: FunctionType, seen: dict[FunctionType, str]) -> bool:
+    """Return whether a function has no closure and no defaults, and its module's variables that it names are all code.
 
     The values of other variables may change, and travel with a function of a script or a notebook to the workers.
+    `seen` gets a key of each function that it names.
     """
-    seen.add(function)
-    if function.__closure__ is not None:
+    seen[function] = _keys.setdefault(function, uuid.uuid4().hex)
+    if function.__closure__ is not None or function.__defaults__ or function.__kwdefaults__ or vars(function):
         return False
-    named = (function.__globals__.get(name) for name in _names_in(function.__code__))
+    named = (function.__globals__.get(name) for name in sorted(_names_in(function.__code__)))
     for value in named:
         if inspect.isfunction(value) and value.__module__ == function.__module__:
             if value not in seen and not _is_stateless(value, seen):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from deap_nn.data import registry
 from deap_nn.data.dataset import Split
 from deap_nn.data.loading import find_dataset
 from deap_nn.data.minibatches import Strata, batch_indices
@@ -312,6 +313,15 @@ def forget(model: ModelReference) -> None:
     release(model)
     _scorer.cache_clear()
     forget_networks(model)
+
+
+def release_parts(parts: list[Any]) -> None:
+    """Release the samples and the model of a `KerasProblem` by its ``parts``, once: another one may hold the same."""
+    if parts:
+        samples, model = parts
+        parts.clear()
+        registry.forget(samples)
+        forget(model)
 
 
 def forget_all() -> None:

@@ -169,8 +169,8 @@ def time_limit(seconds: float | None, named: str) -> Iterator[None]:
         else:
             raise EvaluationError(reason)
 
+    left, every = signal.setitimer(signal.ITIMER_REAL, 0) if alarmed else (0.0, 0.0)  # an alarm of the user's own
     before = signal.signal(signal.SIGALRM, interrupt) if alarmed else None
-    left, every = signal.getitimer(signal.ITIMER_REAL) if alarmed else (0.0, 0.0)  # an alarm of the user's own
     begun = time.monotonic()
     try:
         arm()

@@ -188,11 +188,11 @@ def is_run(folder: Path) -> bool:
 def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row with columns ``chapter.column`` as `Logbook.record` takes it, without the NaN of chapters.
 
-    A column is of no chapter if a digit follows a dot, as in ``q0.9``: that is the name of a statistic.
+    A dot between digits, as in ``q0.9``, is of the name of a statistic, and no chapter's.
     """
     record: dict[str, Any] = {}
     for name, value in row.items():
-        *chapters, column = [name] if re.search(r"\.\d", name) else name.split(".")
+        *chapters, column = re.split(r"(?<!\d)\.|\.(?!\d)", name)
         if chapters and np.isnan(value):
             continue
         inner = record

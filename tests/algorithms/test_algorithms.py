@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import gc
 import itertools
 import math
 import os
@@ -13,6 +14,7 @@ import struct
 import termios
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import SimpleNamespace
@@ -302,6 +304,18 @@ def test_a_run_that_is_refused_leaves_no_cache_and_the_population_as_it_was(tool
         refused(CheckpointError, checkpoint=tmp_path / "used")
     toolbox.elites = 6
     refused(ValueError)
+
+
+def test_a_run_does_not_hold_its_founders(toolbox):
+    population = toolbox.population(n=6)
+    founders, alive = [weakref.ref(member) for member in population], []
+
+    def count(evolution):
+        gc.collect()
+        alive.append(sum(founder() is not None for founder in founders))
+
+    evolve(population, toolbox, 2, on_generation=count)
+    assert alive[-1] == 0
 
 
 def test_settings_that_a_script_keeps_in_its_own_toolbox_are_its_own():

@@ -225,17 +225,47 @@ def test_a_run_that_cannot_resume_leaves_its_files_as_they_are(digits, tmp_path)
         toolbox, checkpoint = make_toolbox("mlp", digits, seed=1), Checkpoint(tmp_path / "checkpoint")
         callbacks = [callback, directory, CSVLogger(tmp_path / "log.csv")]
         try:
-            evolve(toolbox.population(n=4), toolbox, 3, seed=1, callbacks=callbacks, checkpoint=checkpoint)
+            with directory:
+                evolve(toolbox.population(n=4), toolbox, 3, seed=1, callbacks=callbacks, checkpoint=checkpoint)
         finally:
             checkpoint.close()
-            directory.close("finished")
 
-    paths = [tmp_path / "log.csv", tmp_path / "run" / "logbook.csv"]
+    def content():
+        paths = [tmp_path / "log.csv", *(path for path in (tmp_path / "run").iterdir() if path.is_file())]
+        return {path.name: path.read_bytes() for path in paths}
+
     run(Failing(), RunDirectory(tmp_path / "run"))
-    before = [path.read_text() for path in paths]
+    before = content()
+    assert {"best.npz", "best.keras", "answers.npz", "status.json"} <= before.keys()
     with pytest.raises(CallbackError, match=r"Failing\.restore"):
         run(Failing("restore"), RunDirectory(tmp_path / "run", again=True))
-    assert [path.read_text() for path in paths] == before
+    assert content() == before
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    refused = pytest.raises(CallbackError, match="has a run that this one does not resume")
+    with refused, RunDirectory(tmp_path / "run", again=True) as directory:
+        evolve(toolbox.population(n=4), toolbox, 3, seed=1, callbacks=[directory])  # without its checkpoint
+    assert content() == before
+
+
+def test_an_interrupted_resume_leaves_the_result_of_the_former_end(digits, tmp_path):
+    class Interrupts(Callback):
+        def on_generation(self, evolution):
+            if evolution.generation == 3:
+                raise KeyboardInterrupt
+
+    def run(generations, *more):
+        toolbox = make_toolbox("mlp", digits, seed=1)
+        with RunDirectory(tmp_path / "run", again=generations > 1) as directory:
+            callbacks, checkpoint = [directory, *more], tmp_path / "checkpoint"
+            evolve(toolbox.population(n=4), toolbox, generations, callbacks=callbacks, checkpoint=checkpoint)
+
+    run(1)
+    result = {name: (tmp_path / "run" / name).read_bytes() for name in ("best.npz", "best.keras", "answers.npz")}
+    with pytest.raises(KeyboardInterrupt):
+        run(5, Interrupts())
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in result} == result
+    run(5)
+    assert (tmp_path / "run" / "best.npz").read_bytes() != result["best.npz"]
 
 
 @pytest.mark.parametrize(

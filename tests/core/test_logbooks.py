@@ -136,6 +136,18 @@ def test_a_link_that_the_user_names_is_followed_and_a_pipe_is_written_to(logbook
     assert not (tmp_path / "pipe").is_file()
 
 
+def test_a_path_that_is_no_file_or_has_a_long_suffix(logbook, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in ("", ".", "/"):
+        with pytest.raises(OSError, match=r"directory|busy|Permission"):
+            to_csv(logbook, path)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    to_csv(logbook, tmp_path / "loop")
+    to_csv(logbook, tmp_path / f"log.{'x' * 240}")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_no_file_is_written_with_another_umask(tmp_path, monkeypatch):
     """It is that of all threads: a file that another one makes meanwhile would be anybody's."""
     monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("umask"))

@@ -297,6 +297,15 @@ def test_only_the_ratios_of_weights_count_and_samples_without_a_weight_are_none(
     assert with_them.logbook_ == without.logbook_
     with pytest.raises(ValueError, match="sample_weight must be above 0 for at least 2 samples"):
         EvolvedClassifier(**SMALL).fit(x, y, sample_weight=np.eye(len(x))[0])
+    with pytest.raises(ValueError, match="sample_weight and class_weight must be at least 0, got -1"):
+        EvolvedClassifier(**SMALL).fit(x, y, sample_weight=np.r_[-1, ones[1:]])
+    with pytest.raises(ValueError, match="validation_fraction leaves none of 3 samples to train on"):
+        EvolvedClassifier(**SMALL, validation_fraction=0.9).fit(x, y, sample_weight=np.r_[[1, 1, 1], 0 * ones[3:]])
+    targets = np.where(some > 0, x[:, 0], 1e6)
+    kept = [EvolvedRegressor(**SMALL).fit(x, targets, sample_weight=some)]
+    kept += [EvolvedRegressor(**SMALL).fit(x[some > 0], targets[some > 0], sample_weight=some[some > 0])]
+    assert kept[0].target_mean_ == kept[1].target_mean_
+    assert kept[0].logbook_ == kept[1].logbook_
 
 
 def test_the_algorithm_its_sigma_and_its_start_are_chosen():

@@ -611,6 +611,29 @@ def test_a_worker_scores_with_the_variables_that_a_later_problem_was_made_with(l
     assert values[1] == pytest.approx(5 * values[0])
 
 
+def by_helper(y_true, y_pred):
+    return scaled(np.mean(np.abs(y_true - y_pred)))
+
+
+def scaled(value):
+    return value
+
+
+def test_a_worker_scores_with_the_functions_that_a_later_problem_was_made_with(monkeypatch):
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    values = []
+    try:
+        for helper in (scaled, lambda value: 100 * value):
+            helper.__module__ = __name__
+            monkeypatch.setitem(globals(), "scaled", helper)
+            problem = KerasProblem(dense(2), x_of(), x_of(2), loss=by_helper, validation_split=0)
+            evaluate = make_toolbox(problem, seed=1, batch_size=39).evaluate
+            values += pickle.loads(cloudpickle.dumps(evaluate.bare.func))(np.full(37, 0.1))
+    finally:
+        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    assert values[1] == pytest.approx(100 * values[0])
+
+
 def test_a_function_of_other_names_is_called_as_before_and_warned_of_once():
     def values():
         problem = KerasProblem(dense(2), x_of(), x_of(2), loss=lambda o, t: lopsided(t, o), validation_split=0)

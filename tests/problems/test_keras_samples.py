@@ -191,6 +191,19 @@ def test_frames_of_numbers_and_bools_are_taken():
         as_arrays(pd.DataFrame({"length": [0.5, None], "name": ["a", "b"]}), "x")
 
 
+def test_a_view_that_cannot_be_written_to_is_copied_if_its_array_can():
+    x = x_of()
+    view = x[:]
+    view.flags.writeable = False
+    frame = pd.DataFrame(x)
+    for given, write in ((view, x.fill), (frame, lambda value: frame.__setitem__(slice(None), value))):
+        problem = KerasProblem(dense(2), given, x_of(2), loss="mse", validation_split=0)
+        before = problem.samples.halves("train")[0][0].copy()
+        write(0)
+        assert np.array_equal(problem.samples.halves("train")[0][0], before)
+        x[:] = x_of()
+
+
 def test_samples_that_cannot_be_written_to_are_not_copied(tmp_path):
     np.save(tmp_path / "x.npy", x_of())
     x = np.load(tmp_path / "x.npy", mmap_mode="r")

@@ -132,15 +132,18 @@ def test_a_limit_that_is_kept_changes_nothing():
 
 
 def test_a_limit_leaves_an_alarm_of_the_user_as_it_was():
-    rung = []
-    before = signal.signal(signal.SIGALRM, lambda *_: rung.append(True))
+    def rings(*_):
+        raise AssertionError
+
+    before = signal.signal(signal.SIGALRM, rings)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
-        with time_limit(10.0, "nothing"):
+        signal.setitimer(signal.ITIMER_REAL, 300, 7)
+        with time_limit(600.0, "nothing"):
             time.sleep(0.1)
-        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 0.2
-        time.sleep(0.4)
-        assert rung == [True]
+        left, every = signal.getitimer(signal.ITIMER_REAL)
+        assert 0 < left < 299.95
+        assert every == pytest.approx(7, abs=0.01)
+        assert signal.getsignal(signal.SIGALRM) is rings
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

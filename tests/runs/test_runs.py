@@ -388,6 +388,14 @@ def test_statistics_with_a_dot_in_their_names_and_whole_numbers_below_0_are_read
     statistics = tools.Statistics(lambda individual: individual.fitness.values[0])
     statistics.register("q0.9", partial(np.quantile, q=0.9))
     statistics.register("whole", lambda values: -3)
+    values = tools.MultiStatistics(fitness=statistics)
+    values["fitness"].register("25%", partial(np.quantile, q=0.25))
+    with RunDirectory(tmp_path / "chapters") as directory:
+        _, logbook = evolve(members(), plain_toolbox(), 2, seed=1, stats=values, callbacks=[directory])
+    chapter = read_run(tmp_path / "chapters").logbook.chapters["fitness"]
+    assert chapter.select("25%", "q0.9") == logbook.chapters["fitness"].select("25%", "q0.9")
+    statistics.functions.pop("25%")
+    statistics.fields.remove("25%")
     with RunDirectory(tmp_path / "run") as directory:
         directory.write_config({"seed": 1})
         _, logbook = evolve(members(), plain_toolbox(), 2, seed=1, stats=statistics, callbacks=[directory])

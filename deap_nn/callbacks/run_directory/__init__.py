@@ -44,9 +44,9 @@ class RunDirectory(Callback):
     ``logbook.csv``, with the columns that are numbers, and ``timing.csv`` grow by whole rows. Every other file appears
     whole or not at all. At the end of the run, or as a context manager at the end of its body, it writes the best
     member of the last generation, unless other weights were written, and the final ``status.json``: "failed" or
-    "interrupted" if an exception leaves the body or the run, else "finished". Then it writes the report,
-    ``report.html``; an error there is a warning. After the last generation ``phase`` in ``status.json`` names the
-    remaining work. An object is for one run.
+    "interrupted" if an exception leaves the body or the run, else "finished". A run that does not finish leaves its
+    best member if the folder has no result yet and ``keeps_best`` is true. Then the report, ``report.html``, is
+    written; an error there is a warning. ``phase`` in ``status.json`` names the work after the last generation.
 
     Parameters
     ----------
@@ -94,11 +94,12 @@ class RunDirectory(Callback):
         self._settings = settings or {}
         self._evolution: Evolution | None = None
         self._has_run = self._has_weights = self._is_entered = False
+        self.keeps_best = not os.path.lexists(self.path / "best.npz")
         self._filters: FilterTrace | None = None
         self._config: dict[str, Any] | None = None
         self._restored = not again
-        status_path = self.path / "status.json"
-        self._before = read_plain(status_path, SMALL_BYTES) if again and os.path.lexists(status_path) else None
+        self._status_path = kept = Path(os.path.abspath(path), "status.json")
+        self._before = read_plain(kept, SMALL_BYTES) if again and os.path.lexists(kept) else None
         if again and not self.path.is_dir():
             raise FileNotFoundError(errno.ENOENT, "no such folder to resume", str(self.path))
         if again:
@@ -114,7 +115,6 @@ class RunDirectory(Callback):
         self._next_statistics = 0
         self._write_status()
         atexit.register(self._note_an_early_end)
-        self._status_path = Path(os.path.abspath(status_path))
         self._when_stuck = failing.__file__, str(self._status_path)
         time_limit.to_tell.append(self._when_stuck)
 
@@ -174,9 +174,9 @@ class RunDirectory(Callback):
             self.close("finished")
 
     def _keep_best(self) -> None:
-        """Write the best member of a run that does not finish, as far as it is; a failure is a warning."""
+        """Write the best member of a run that does not finish; a failure is a warning. A result that is there stays."""
         evolution = self._evolution
-        if evolution is None or not evolution.logbook or self._has_weights:
+        if evolution is None or not evolution.logbook or self._has_weights or not self.keeps_best:
             return
         try:
             self._write_best(evolution, predictions=False)
@@ -265,7 +265,7 @@ class RunDirectory(Callback):
 
     def on_phase(self, evolution: Evolution) -> None:
         """Write the name of the work that begins at the end of a run."""
-        if evolution.last or evolution.interrupted:
+        if self._evolution is not None and (evolution.last or evolution.interrupted):
             self.tell(phase=evolution.phase)
 
     def enter(self, phase: str) -> None:
