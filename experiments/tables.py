@@ -64,6 +64,7 @@ ALGORITHMS = (
     Algorithm("the former `es` with `--sampling mirrored`, four seeds", "200, 300", "baselines", "mirrored", "0.65"),
     Algorithm("`--preset ga`, the 784-64-10 network", "200, 300", "parts-ga", "ga"),
     Algorithm("`--preset es`, the 784-64-10 network", "200, 300", "target-mlp", "centred"),
+    Algorithm("OpenAI's strategy with the parts of `es`, the 784-64-10 network", "200, 300", "openai-mlp", "openai-es"),
     Algorithm("the former `ga`, the 784-64-10 network", "200, 300", "loops-mlp", "evolve"),
     Algorithm("the former `ga` with `--mates 2`, the 784-64-10 network", "200, 300", "loops-mlp", "evolve-two-mates"),
     Algorithm(
