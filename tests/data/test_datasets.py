@@ -1,5 +1,6 @@
 """Every file is checked, and what is wrong is said in one line that names it."""
 
+import dataclasses
 import errno
 import gzip
 import hashlib
@@ -314,6 +315,16 @@ def test_arrays_are_checked(change, message):
     assert Dataset(**parts).classes == 1
     with pytest.raises(DataError, match=message):
         Dataset(**(parts | change))
+
+
+def test_a_data_set_keeps_its_own_arrays():
+    x, y = np.arange(20.0).reshape(4, 5), np.arange(4)
+    dataset = Dataset(x, y, x, y, x, y)
+    before = dataset.reference.sha256
+    x[:], y[:] = 0, 0
+    assert dataset.x_train.tolist() == np.arange(20.0).reshape(4, 5).tolist()
+    assert dataset.part("test")[1].tolist() == [0, 1, 2, 3]
+    assert dataclasses.replace(dataset).reference.sha256 == before
 
 
 def test_read_idx_of_one_file(idx_folder):

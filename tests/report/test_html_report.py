@@ -6,6 +6,7 @@ import html
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -270,6 +271,19 @@ def test_bad_input_is_reported_in_one_line(tmp_path, monkeypatch, capsys, argume
         run_command(__main__.main)
     assert stopped.value.code == 2
     assert capsys.readouterr().err == f"report.py: error: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said"), [("boom", 1, "report.py: error: boom\n"), (None, 0, ""), (3, 3, "")]
+)
+def test_an_exit_with_a_message_is_an_error(monkeypatch, capsys, code, status, said):
+    from deap_nn.process.cli import run_command
+
+    monkeypatch.setattr("sys.argv", ["report.py"])
+    with pytest.raises(SystemExit) as stopped:
+        run_command(lambda: sys.exit(code))
+    assert stopped.value.code == status
+    assert capsys.readouterr().err == said
 
 
 def test_a_run_is_reported_however_it_ends(tmp_path):

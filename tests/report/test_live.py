@@ -76,6 +76,14 @@ def test_the_page_and_its_data_are_served(served):
     assert (answer.status, content) == (200, b"")
 
 
+def test_a_run_without_the_name_of_its_fitness_is_shown(served):
+    folder, ask = served
+    (folder / "config.json").write_text(json.dumps({"versions": {}}))
+    with make_server(folder, 0, "127.0.0.1", TOKEN):
+        pass
+    assert json.loads(ask("/data.json")[1])["logbook"]["gen"] == [0, 1, 2]
+
+
 def test_what_has_not_changed_is_not_sent_again_and_what_has_is(served):
     folder, ask = served
     tag = ask("/data.json")[0].headers["ETag"]
