@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import weakref
 from collections.abc import Callable, Iterable
@@ -155,51 +156,44 @@ def evolve_model(
     """
     check_count(population, "population", 2)
     check_count(generations, "generations", 0)
-    of_problem = _names(KerasProblem)
+    from deap_nn.problems.scorer import release_parts
+
+    of_problem, of_toolbox, of_evolve = _names(KerasProblem), _names(make_toolbox), _names(evolve)
     taken = {"population", "generations", "seed", "fitness"}
-    known = ((of_problem | _names(make_toolbox) | _names(evolve)) - taken) | {"map"}
+    known = ((of_problem | of_toolbox | of_evolve) - taken) | {"map"}
     if unknown := min(options.keys() - known, default=""):
         near = did_you_mean("generations" if unknown == "epochs" else unknown, known | (taken - {"fitness"}))
         raise TypeError(f"{unknown} is no argument of KerasProblem, make_toolbox or evolve{near}")
     chosen = {name: options[name] for name in options.keys() & of_problem}
-    problem = KerasProblem(model, x, y, **chosen)
-    try:
-        return _evolved(problem, model, population, generations, seed, options)
-    except BaseException:  # the caller has no problem to release
-        problem.release()
-        raise
+    with contextlib.ExitStack() as failing:
+        problem = KerasProblem(model, x, y, **chosen)
+        failing.callback(problem.release)  # then the caller has no problem to release
+        wired = {name: options[name] for name in options.keys() & (of_toolbox - of_problem)}
+        toolbox = make_toolbox(problem, seed=seed, **wired)
+        if "map" in options:
+            toolbox.register("map", options["map"])
+        chosen = {name: options[name] for name in options.keys() & of_evolve}
+        kept = Candidates(toolbox, ensemble_size=0) if problem.samples.size("validation") else None
+        watching = checked_callbacks(chosen.pop("callbacks", ()))
+        members, logbook = evolve(
+            toolbox.population(n=population),
+            toolbox,
+            generations,
+            callbacks=watching if kept is None else [kept, *watching],
+            **chosen,
+        )
+        best = max(members, key=lambda member: member.fitness) if kept is None else kept.individual
+        error = float("nan") if kept is None else kept.validation_error
+        try:
+            network = problem.to_model(best)
+        except TypeError:
+            warn_user("model cannot be built from its configuration: it got the weights itself")
+            network = problem.assign(best, model)
+        failing.pop_all()
+    _problems[toolbox] = problem
+    weakref.finalize(problem, release_parts, problem.parts).atexit = False
+    return EvolvedModel(network, best, logbook, members, error, toolbox, problem, options.get("from_logits"))
 
 
 _problems: WeakKeyDictionary[base.Toolbox, KerasProblem] = WeakKeyDictionary()
-"""The problem of each toolbox, which refers to its samples only by their digest."""
-
-
-def _evolved(
-    problem: KerasProblem, model: keras.Model, population: int, generations: int, seed: int, options: dict[str, Any]
-) -> EvolvedModel:
-    from deap_nn.problems.scorer import release_parts
-
-    wired = {name: options[name] for name in options.keys() & (_names(make_toolbox) - _names(KerasProblem))}
-    toolbox = make_toolbox(problem, seed=seed, **wired)
-    _problems[toolbox] = problem  # with neither of them nothing can score on the samples
-    weakref.finalize(problem, release_parts, problem.parts).atexit = False
-    if "map" in options:
-        toolbox.register("map", options["map"])
-    chosen = {name: options[name] for name in options.keys() & _names(evolve)}
-    kept = Candidates(toolbox, ensemble_size=0) if problem.samples.size("validation") else None
-    watching = checked_callbacks(chosen.pop("callbacks", ()))
-    members, logbook = evolve(
-        toolbox.population(n=population),
-        toolbox,
-        generations,
-        callbacks=watching if kept is None else [kept, *watching],
-        **chosen,
-    )
-    best = max(members, key=lambda member: member.fitness) if kept is None else kept.individual
-    error = float("nan") if kept is None else kept.validation_error
-    try:
-        network = problem.to_model(best)
-    except TypeError:
-        warn_user("model cannot be built from its configuration: it got the weights itself")
-        network = problem.assign(best, model)
-    return EvolvedModel(network, best, logbook, members, error, toolbox, problem, options.get("from_logits"))
+"""The problem of each toolbox, which refers to the samples only by their digest."""

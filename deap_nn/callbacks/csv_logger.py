@@ -44,11 +44,11 @@ class GrowingTable:
         The columns are those of all rows: a resumed run may have kept a row before its new column was refused.
         """
         self.written = len(rows) if written is None else written
-        merged: Row = {}
+        first: Row = {}  # the first value of each column
         for row in rows:
-            merged = row | merged
-        ordered = {name: merged[name] for row in rows for name in row}
-        lines = [self._head(ordered), *map(self._line, rows[: self.written])]
+            for name, value in row.items():
+                first.setdefault(name, value)
+        lines = [self._head(first), *map(self._line, rows[: self.written])]
         write_text(self.path, "".join(lines) if self.written else "")
 
     def append(self, row: Row) -> None:

@@ -303,7 +303,7 @@ def selMirrored(
 
 
 def _fitness_of(individuals: Sequence[Any], fit_attr: str) -> Callable[[Any], Any]:
-    """Return a getter of what individuals are ranked by: their fitness, and NaN is the worst, as in `evolve`.
+    """Return the key by which individuals are ranked: their fitness, of which NaN is the worst, as in `evolve`.
 
     Raise if there are no individuals or a fitness is not valid.
     """

@@ -46,7 +46,7 @@ class Rows:
         return self._logbook.written
 
     def restore(self, rows: Sequence[Row], timings: Sequence[Sequence[float]]) -> None:
-        """Write the rows of earlier generations again, as many as there are timings, with the columns of all rows."""
+        """Write a row for each timing again, with the columns of all rows."""
         self._logbook.restore(rows, len(timings))
         self._timings.restore([dict(zip(TIMING_COLUMNS, timing, strict=True)) for timing in timings])
 
