@@ -104,10 +104,12 @@ class _Evolved(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         problem = KerasProblem(network, trained, loss=self._loss, validation_data=held)
         try:
             candidates, logbook = self._evolve_problem(problem, seed)
-            try:
-                model = problem.to_model(candidates.individual)  # a copy, as a function may return the same model twice
-            except TypeError:  # the model cannot be built from its configuration
-                model = problem.assign(candidates.individual, network)
+            model = network
+            if self.model is not None:  # a copy, as a function may return the same model twice
+                with contextlib.suppress(TypeError):  # the model cannot be built from its configuration
+                    model = problem.to_model(candidates.individual)
+            if model is network:
+                problem.assign(candidates.individual, network)
         finally:
             problem.release()
         self.model_, self.logbook_, self.n_iter_ = model, logbook, len(logbook) - 1

@@ -74,12 +74,12 @@ def _score(evolution: Evolution, breeding: Breeding, elitism: Elitism, watching:
 
 def _checked(values: Any, weights: Sequence[float], generation: int, place: int) -> tuple[float, ...]:
     """Return fitness values as finite floats; NaN and infinity become the worst value, ``WORST``."""
-    if (
-        type(values) is tuple
-        and len(values) == len(weights)
-        and all(type(v) is float and -WORST <= v <= WORST for v in values)
-    ):
-        return values  # nearly always; the tests of types below take longer
+    if type(values) is tuple and len(values) == len(weights):
+        for value in values:
+            if type(value) is not float or not -WORST <= value <= WORST:
+                break
+        else:
+            return values  # nearly always; the tests of types below take longer
     if not isinstance(values, tuple | list) or len(values) != len(weights) or not all(map(_is_number, values)):
         wanted = f"evaluate must return a tuple of {len(weights)} number(s)"
         raise EvaluationError(f"generation {generation}, child {place}: {wanted}, got {reprlib.repr(values)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -35,6 +36,26 @@ def optional(extra: str) -> Iterator[None]:
         raise ImportError(
             f"{error.name} is not installed: pip install -c constraints.txt -e '.[{extra}]'", name=error.name
         ) from error
+
+
+@contextlib.contextmanager
+def without_collections() -> Iterator[None]:
+    """Import a library in the body without a full pass of Python's garbage collector.
+
+    Beside TensorFlow's objects such a pass takes a fifth of a second, and a library's objects, which all stay, are
+    enough to cause it. Afterwards they count as old ones, which does not cause it either. Where the collector is off,
+    or a program has frozen objects of its own, nothing is changed.
+    """
+    if not gc.isenabled() or gc.get_freeze_count():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()  # with `unfreeze` it moves the young objects to the old ones
+        gc.unfreeze()
+        gc.enable()
 
 
 def lazy(package: str, names: Mapping[str, Iterable[str]]) -> tuple[Callable[[str], Any], list[str]]:

@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
+from deap import base
 from numpy.typing import NDArray
 
 from deap_nn.core.arguments import check_count, check_generator
@@ -311,15 +312,19 @@ def _fitness_of(individuals: Sequence[Any], fit_attr: str) -> Callable[[Any], An
         raise TypeError(f"fit_attr must be the name of an attribute, got {fit_attr!r}")
     fitness = attrgetter(fit_attr)
     try:
-        valid = [fitness(individual).valid for individual in individuals]
+        each = list(map(fitness, individuals))
+        valid = [found.valid for found in each]
     except (TypeError, AttributeError) as error:
         raise TypeError(f"individuals must be a sequence of members with a {fit_attr}: {error}") from error
     if not valid:
         raise ValueError("individuals must not be empty")
     if not all(valid):
         raise ValueError("individuals must all have a valid fitness: evaluate them first")
-    if any(map(_is_nan, map(fitness, individuals))):
+    if any(map(_is_nan, each)):
         return lambda individual: (not _is_nan(fitness(individual)), fitness(individual))
+    kinds: set[Any] = set(map(type, each))
+    if all(kind.__lt__ is base.Fitness.__lt__ and kind.__gt__ is base.Fitness.__gt__ for kind in kinds):
+        return attrgetter(f"{fit_attr}.wvalues")  # what DEAP's fitness compares, without a call for each comparison
     return fitness
 
 

@@ -40,7 +40,7 @@ class GroupKernel:
     Parameters
     ----------
     trace : callable
-        Returns tensors, in any structure, for the matrices of a network and a mini-batch.
+        Returns tensors, in tuples and lists, for the matrices of a network and a mini-batch.
     layout : Layout
         The layout of the network's weights.
     given : sequence
@@ -72,9 +72,7 @@ class GroupKernel:
             size = self._size(len(genomes) - start)
             outputs.append(self._kernel(shared_tensor(genomes[start : start + size]), *given))
             start += size
-        columns = zip(*map(tf.nest.flatten, outputs), strict=True)
-        joined = [np.concatenate([tensor.numpy() for tensor in column]) for column in columns]
-        return tf.nest.pack_sequence_as(outputs[0], joined)
+        return _joined(outputs)
 
     def _size(self, left: int) -> int:
         """Return the size of the next group: all genomes that are left if possible, or else the largest size tried."""
@@ -117,6 +115,14 @@ class GroupKernel:
             pairs = zip(self._outputs(self._tried[order], size), self._singles, strict=True)
             self._fits[size] = all(together.tobytes() == single[order].tobytes() for together, single in pairs)
         return self._fits[size]
+
+
+def _joined(outputs: Sequence[Any]) -> Any:
+    """Return the tensors of several calls as arrays, joined along the first axis, in the structure of one call."""
+    if isinstance(outputs[0], tuple | list):
+        return [_joined(column) for column in zip(*outputs, strict=True)]
+    arrays = [tensor.numpy() for tensor in outputs]
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _in_a_loop(trace: Callable[[Any], Any], flats: Any) -> Any:

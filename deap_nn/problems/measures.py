@@ -57,6 +57,11 @@ def size_of_part(data: Any, split: Split, size: int | None) -> int:
     return samples if size is None else min(size, samples)
 
 
+def in_one_call(problem: Problem, size: int) -> bool:
+    """Return whether one call of TensorFlow computes the measure on a mini-batch and on `size` validation samples."""
+    return size <= GROUPED_CHUNK and problem.measure.traced and is_small(problem.model)
+
+
 class Outputs(OnProblem):
     """A task of a map: the outputs of an individual for a slice of the samples."""
 
@@ -105,9 +110,16 @@ class ErrorRate(Scores):
 
     measure = True
 
-    def __call__(self, *arguments: Any, **keywords: Any) -> float:  # type: ignore[override]  # one value
+    def __call__(  # type: ignore[override]  # one value
+        self, individual: WeightList, split: Split, *, size: int | None = None, map: Map = map
+    ) -> float:
         """Return the measure on a part, or on its first `size` samples."""
-        return self.minimised(super().__call__(*arguments, **keywords))
+        if split == "validation":
+            count = size_of_part(find_dataset(self.problem.data), split, size)
+            if in_one_call(self.problem, count):  # by the function that `Assess` has traced
+                ((_, value),) = map(Measures(self.problem), [(individual, None, count)])
+                return self.minimised([value])
+        return self.minimised(super().__call__(individual, split, size=size, map=map))
 
     def minimised(self, values: Sequence[float]) -> float:
         """Return the first value, with the sign by which less is better."""
@@ -119,7 +131,7 @@ class Measures(OnProblem):
 
     has_limit = False
 
-    def __call__(self, task: tuple[WeightList, int, int]) -> list[float]:
+    def __call__(self, task: tuple[WeightList, int | None, int]) -> list[float]:
         """Return the measure of an individual on the mini-batch of a generation, and on so many validation samples."""
         return scorer(self.problem).measures(*task)
 
@@ -142,7 +154,7 @@ class Assess(OnProblem):
     def __call__(self, individual: WeightList, generation: int, *, map: Map = map) -> dict[str, float]:
         """Return the measure on the generation's mini-batch, and on the first validation samples if there are any."""
         rate = ErrorRate(self.problem)
-        if self.validation_size <= GROUPED_CHUNK and self.problem.measure.traced and is_small(self.problem.model):
+        if in_one_call(self.problem, self.validation_size):
             (found,) = map(Measures(self.problem), [(individual, generation, self.validation_size)])
             return dict(zip(("train_error", "val_error"), (rate.minimised([value]) for value in found), strict=False))
         shifts = shifts_of(self.problem, individual, map)

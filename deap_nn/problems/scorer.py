@@ -229,12 +229,16 @@ class Scorer:
         outputs = outputs[: len(outputs) - len(self._network.places)]
         return evaluator.fitness(values.numpy().tolist(), bool(finite), outputs, [target.numpy() for target in targets])
 
-    def measures(self, individual: WeightList, generation: int, size: int) -> list[float]:
+    def measures(self, individual: WeightList, generation: int | None, size: int) -> list[float]:
         """Return the problem's traced measure on a generation's mini-batch, and on `size` validation samples if any.
 
-        One call of TensorFlow computes both: for a small network a call takes longer than the network.
+        One call of TensorFlow computes both: for a small network a call takes longer than the network. Without a
+        generation the mini-batch is any one.
         """
-        parts = [self._minibatch(generation)]
+        if generation is None:
+            parts = [self._minibatch(0) if self._batch is None else self._batch[1]]
+        else:
+            parts = [self._minibatch(generation)]
         if size:
             if (held := self._validation) is None or held[0] != size:
                 first = [[array[:size] for array in half] for half in self.samples.halves("validation")]

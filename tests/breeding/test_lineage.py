@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 from deap import tools
-from wirings import LAYOUT, TABLE, Squares, Watch, halve, result, sum_of_squares, wired
+from wirings import LAYOUT, TABLE, Squares, Together, Watch, halve, result, sum_of_squares, wired
 
 from deap_nn import (
     Annealed,
@@ -273,21 +273,6 @@ def test_a_member_with_a_slot_is_not_bred_again_as_a_parent(monkeypatch, evaluat
     assert result(toolbox) == before
     assert alone[2] > 0
     assert (bred[2] == 0) == hasattr(evaluate, "leaves_weights")
-
-
-class Together(Squares):
-    """The same for several genomes at once, which are overwritten unless they are to be left as they are."""
-
-    scores_groups = True
-
-    def __init__(self, leaves_weights):
-        self.leaves_weights = leaves_weights
-
-    def many(self, genomes):
-        values = [self(Individual([genome])) for genome in genomes]
-        if not self.leaves_weights:
-            genomes[:] = 7
-        return values
 
 
 @pytest.mark.parametrize("leaves_weights", [True, False])

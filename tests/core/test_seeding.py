@@ -1,12 +1,14 @@
 """Streams are a function of their key alone."""
 
+import functools
+import inspect
 import random
 
 import numpy as np
 import pytest
 
 from deap_nn.breeding.breeder import founder
-from deap_nn.core.seeding import MAX_SEED, Purpose, check_seed, stream
+from deap_nn.core.seeding import MAX_SEED, Purpose, check_seed, stream, takes
 
 
 def test_every_part_of_the_key_makes_another_stream():
@@ -35,6 +37,42 @@ def test_a_founder_that_takes_its_place_and_draws_from_anywhere():
     assert drawn[0] == drawn[2]
     assert drawn[0][1] != drawn[1][1]
     assert random.getstate() == state
+
+
+def draws(individual, *, rng):
+    return individual, rng
+
+
+def names_it(individual):
+    rng = individual
+    return rng
+
+
+def passes_on(function):
+    return functools.wraps(function)(lambda *arguments, **keywords: function(*arguments, **keywords))
+
+
+def as_if(function):
+    def disguised(*arguments, **keywords):
+        return function(*arguments, **keywords)
+
+    disguised.__signature__ = inspect.signature(function)
+    return disguised
+
+
+class Called:
+    def __call__(self, individual, rng):
+        return individual, rng
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [draws, functools.partial(draws), passes_on(draws), functools.partial(passes_on(draws)), as_if(draws), Called()],
+)
+def test_a_function_that_takes_a_keyword_is_known_by_its_signature(operator):
+    assert takes(operator, "rng")
+    assert not takes(operator, "place")
+    assert not takes(names_it, "rng")
 
 
 @pytest.mark.parametrize(

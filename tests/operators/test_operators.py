@@ -379,6 +379,26 @@ def test_selection_maximises_by_the_fitness_own_comparison():
 
 
 @pytest.mark.parametrize("select", [deap_nn.selRankBoosted, selLogRank, selMirrored])
+def test_selection_ranks_by_a_comparison_of_the_users_own(select):
+    from deap import base
+
+    class Closest(base.Fitness):
+        """The closer to 3 the better, whatever the weight."""
+
+        weights = (1.0,)
+
+        def __gt__(self, other):
+            return abs(self.values[0] - 3) < abs(other.values[0] - 3)
+
+        def __lt__(self, other):
+            return other > self
+
+    members = [SimpleNamespace(fitness=Closest((float(i),))) for i in range(6)]
+    chosen = select(members, 20, parents=1, rng=np.random.default_rng(1))
+    assert {member.fitness.values[0] for member in chosen} == {3.0}
+
+
+@pytest.mark.parametrize("select", [deap_nn.selRankBoosted, selLogRank, selMirrored])
 @pytest.mark.parametrize("weight", [-1.0, 1.0])
 def test_a_fitness_that_is_no_number_is_the_worst(select, weight):
     from deap import base

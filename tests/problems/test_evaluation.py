@@ -16,7 +16,7 @@ from deap_nn.genome.vectors import empty_vector
 from deap_nn.models.built_in import BUILT_IN, build_model
 from deap_nn.models.reference import layout_of, model_of, reference_of, trained_model
 from deap_nn.models.tensorflow import configure_tensorflow, keras, shared_tensor, tf
-from deap_nn.problems import measures
+from deap_nn.problems import measures, network
 from deap_nn.problems.evaluate import Evaluate
 from deap_nn.problems.measures import ErrorRate, class_probabilities
 from deap_nn.problems.network import Network
@@ -185,6 +185,24 @@ def test_one_call_assesses_a_small_network_as_slices_do(digits, mlp, monkeypatch
     for (found, _), (case, member, size, _) in zip(one_call, cases, strict=True):
         assert found == assessed(case, member, size)[0]
         assert list(found) == ["train_error", "val_error"][: 1 + (size > 0)]
+
+
+def test_an_error_rate_on_validation_data_is_the_assessment_and_traces_nothing(digits, mlp, monkeypatch):
+    individual, scored = individual_for(mlp, seed=4), measures.ErrorRate(problem(digits, mlp))
+    forget_all()
+    found = measures.Assess(scored.problem, 30)(individual, 4)
+    traced = []
+    monkeypatch.setattr(network, "traced", lambda *arguments: traced.append(arguments))
+    assert scored(individual, "validation", size=30) == found["val_error"]
+    sizes = (None, 1, 30, 10_000)
+    rates = [scored(individual, "validation", size=size) for size in sizes]
+    assert rates[0] == rates[3] != rates[2]
+    assert traced == []
+    monkeypatch.undo()
+    monkeypatch.setattr(measures, "GROUPED_CHUNK", 20)  # then larger parts are scored in slices
+    assert rates == [scored(individual, "validation", size=size) for size in sizes]
+    with pytest.raises(ValueError, match="size must be at least 1"):
+        scored(individual, "validation", size=0)
 
 
 def test_the_network_is_traced_once_for_the_fitness_and_once_for_any_part(digits, mlp, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,9 @@ from deap_nn.operators.describe import settings_of
 from deap_nn.operators.ranking import RecombinationWeights
 
 Places = Sequence[int] | NDArray[np.uint32]
+
+Siblings = tuple[int, Sequence[Recipe]]
+"""The index of the first of some siblings side by side, and their recipes."""
 
 
 class Reproduction:
@@ -145,6 +148,24 @@ class Reproduction:
             group, streams = own[-side:] + own[:-side], (variation.seed, recipe.generation, recipe.place // self.mates)
             child = self.cross(group, streams, variation.cxpb)[side]
             variation.mutate_into(recipe, child, out, mirrored=self.mirrored)
+
+    def breed_many(
+        self, variation: Variation, runs: Sequence[Siblings], found: Mapping[int, Any], outs: NDArray[np.float32]
+    ) -> int:
+        """Write the first ones of some runs of siblings in one pass; return the number of runs that it has written.
+
+        Parameters
+        ----------
+        variation : Variation
+            The settings of the run.
+        runs : sequence of tuple
+            The index in `outs` of the first child of each run, and the recipes of its children.
+        found : mapping
+            The genomes of all parents by their ids.
+        outs : numpy.ndarray
+            The output, shape (children, n), float32.
+        """
+        return 0
 
     def breed_rounded(
         self,

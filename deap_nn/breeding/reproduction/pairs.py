@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
 from deap import base
+from numpy.typing import NDArray
 
 from deap_nn.breeding.recipe import Recipe
-from deap_nn.breeding.reproduction.base import Reproduction
+from deap_nn.breeding.reproduction.base import Reproduction, Siblings
 from deap_nn.breeding.variation import Variation, happens, without_state
 from deap_nn.core.registered import Registered
 from deap_nn.core.seeding import Purpose, seeded, stream
@@ -105,6 +108,35 @@ class Pairs(Reproduction):
         else:  # one by one: the pass takes only mutated children
             for turn, (recipe, out) in enumerate(zip(recipes, outs, strict=True)):
                 self.breed(variation, (recipe,), (*parents[turn:], *parents[:turn]), (out,))
+
+    def breed_many(
+        self, variation: Variation, runs: Sequence[Siblings], found: Mapping[int, Any], outs: NDArray[np.float32]
+    ) -> int:
+        """Write whole groups of four small genomes in one call of the compiled pass."""
+        from deap_nn.operators.compiled.many import SMALL, scan_groups
+
+        sure = variation.compiled and self.is_compiled and min(variation.cxpb, variation.mutpb) >= 1
+        if not sure or self.mates != SCANNED or outs.shape[1] > SMALL:
+            return 0
+        first = runs[0][1][0]
+        groups = []
+        for start, run in runs:  # the pass takes consecutive children of one sigma
+            alike = run[0].generation, run[0].place, run[0].sigma
+            if alike != (first.generation, first.place + start, first.sigma):
+                break
+            if not len(run) == len(run[0].parents) == SCANNED:
+                break
+            groups.append(run[0].parents)
+        places = {key: place for place, key in enumerate(dict.fromkeys(itertools.chain(*groups)))}
+        if not places:
+            return 0
+        made, pool = outs[: SCANNED * len(groups)], np.stack([found[key] for key in places])
+        indices = np.array([[places[key] for key in group] for group in groups], np.int64)
+        noise, factors = variation.noise, variation.factors(first.sigma)
+        key = {"seed": variation.seed, "generation": first.generation, "place": first.place}
+        scan_groups(made, pool, indices, noise, factors, variation.shapes, **key)
+        variation.clip(made)
+        return len(groups)
 
     def _in_one_pass(self, variation: Variation, first: Recipe, parents: Sequence[Vector], outs: Vectors) -> None:
         from deap_nn.operators.compiled.crossing import cross_and_mutate, scan_and_mutate

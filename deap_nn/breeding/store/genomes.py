@@ -194,7 +194,8 @@ class Genomes(Ancestors):
         self._together = {}  # `genomes` may be its memory
         whole = all(parent is not None for parent in found.values())
         if whole:
-            for start, run in runs:
+            done = self.breeder.reproduction.breed_many(self.breeder, runs, found, genomes)
+            for start, run in runs[done:]:
                 self._breed_with([found[key] for key in run[0].parents], run, genomes[start : start + len(run)])
             whole = all(key in own or self._find(key) is parent for key, parent in found.items())
         if not whole:  # some slots were overwritten meanwhile

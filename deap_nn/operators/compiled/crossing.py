@@ -91,7 +91,7 @@ def _pick(
 
 
 @compiled
-def _scanning_pass(
+def scanning_pass(
     out: Vector,
     out1: Vector,
     out2: Vector,
@@ -107,6 +107,7 @@ def _scanning_pass(
     born: int,
     place: int,
 ) -> None:
+    """Write one to four children of four parents; a child that is not wanted has no weights."""
     seed, generation, group = np.uint64(run_seed), np.uint64(born), np.uint64(place // 4)
     size = out.size
     places = np.uint64(table.size - size + 1)
@@ -284,4 +285,4 @@ def scan_and_mutate(
     ends = checked_ends(outs, parents, table, factors, shapes)
     if len(ends) and ends[-1]:
         four = [*outs, *[_NOTHING] * (4 - len(outs))]
-        _scanning_pass(*four, *parents, table, factors, ends, seed, generation, place)
+        scanning_pass(*four, *parents, table, factors, ends, seed, generation, place)

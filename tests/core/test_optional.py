@@ -1,0 +1,81 @@
+"""A library is imported without a pass of the garbage collector over all that the process has."""
+
+import gc
+
+import pytest
+
+from deap_nn.core.optional import without_collections
+
+
+@pytest.fixture
+def passes():
+    """The number of objects' generations of each collection so far; the collector is on, as usual."""
+    assert gc.isenabled()
+    gc.collect()
+    noted = []
+    gc.callbacks.append(noting := lambda phase, info: noted.append(info["generation"]) if phase == "start" else None)
+    yield noted
+    gc.callbacks.remove(noting)
+    gc.unfreeze()
+    gc.enable()
+
+
+def objects():
+    return [[] for _ in range(2 * len(gc.get_objects()))]
+
+
+def test_objects_of_the_body_cause_no_full_collection(passes):
+    made = objects()
+    assert 2 in passes  # usually they do
+    passes.clear()
+    with without_collections():
+        more = objects()
+        assert not gc.isenabled()
+        assert passes == []
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+    later = [[] for _ in range(20_000)]
+    assert passes
+    assert 2 not in passes
+    old = {id(each) for each in gc.get_objects(generation=2)}
+    assert {id(each) for each in more} <= old
+    assert len(made) > len(later)
+
+
+def test_garbage_of_the_body_is_collected_later(passes):
+    class Kept:
+        alive = 0
+
+        def __del__(self):
+            Kept.alive -= 1
+
+    with without_collections():
+        for _ in range(100):
+            circle = Kept()
+            circle.itself = circle
+            Kept.alive += 1
+        del circle
+    assert Kept.alive == 100
+    gc.collect()
+    assert Kept.alive == 0
+
+
+def test_after_an_error_the_collector_is_on_again(passes):
+    with pytest.raises(ImportError), without_collections():
+        raise ImportError
+    assert gc.isenabled()
+
+
+def test_a_collector_that_is_off_stays_off(passes):
+    gc.disable()
+    with without_collections():
+        pass
+    assert not gc.isenabled()
+
+
+def test_what_a_program_has_frozen_stays_frozen(passes):
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    with without_collections():
+        assert gc.isenabled()
+    assert gc.get_freeze_count() == frozen > 0
