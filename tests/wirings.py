@@ -99,6 +99,18 @@ def result(toolbox, *, n=12, ngen=6, **options):
     return [individual.flat.tobytes() for individual in population], rows_of(logbook)
 
 
+def logged(population, logbook):
+    """The weights of all members as bytes, and the rows of the logbook."""
+    return [individual.flat.tobytes() for individual in population], rows_of(logbook)
+
+
+def scored(toolbox, population):
+    """The population, scored one by one."""
+    for individual in population:
+        individual.fitness.values = toolbox.evaluate(individual)
+    return population
+
+
 class OtherHost:
     """A map whose tasks run as on a host of its own, which keeps what it makes; they are added to `sent`."""
 
@@ -162,10 +174,6 @@ class Count(Callback):
     def restore(self, evolution, states):
         self.seen, self.total = list(states[-1]["seen"]), states[-1]["total"]
         assert [[seen for seen, _ in state["seen"]] for state in states] == [list(range(i)) for i in range(len(states))]
-
-
-def whole_result(toolbox, population, logbook):
-    return [individual.flat.tobytes() for individual in population], rows_of(logbook)
 
 
 class Shrinking:

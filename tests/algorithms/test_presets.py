@@ -9,30 +9,23 @@ import numpy as np
 import pytest
 from deap import algorithms, tools
 from keras_models import dense, labels, x_of
+from wirings import logged, scored
 
 import deap_nn
 from deap_nn import (
-    Annealed,
     Callback,
-    ErrorScaled,
     SelfAdaptive,
     cxMask,
     elementwise,
     evolve,
     make_toolbox,
-    mutGaussianAdaptive,
     usual_step,
 )
 from deap_nn.algorithms.toolbox import presets
 from deap_nn.core.errors import EvaluationError
-from deap_nn.genome.members import LightMember
 from deap_nn.operators.describe import describe_algorithm
 
 MEMBERS, GENERATIONS = 12, 4
-
-
-def logged(population, logbook):
-    return [member.flat.tobytes() for member in population], [dict(row) for row in logbook]
 
 
 def cx_rows(ind1, ind2, *, rng):
@@ -293,277 +286,6 @@ def test_elites_are_named_where_they_live_on(digits):
     toolbox = make_toolbox("mlp", digits, seed=1, elites=3)
     assert describe_algorithm(toolbox, 20).find("(selRankBoosted), the best 3 live on, founders") > 0
     assert "live on" not in describe_algorithm(toolbox, 20, mates=2)  # as DEAP's loops run it
-
-
-class TestGenerateUpdate:
-    """An evolution strategy in DEAP's form."""
-
-    @staticmethod
-    def statistics():
-        statistics = tools.Statistics(lambda individual: individual.fitness.values[0])
-        for name, function in (("min", np.min), ("avg", np.mean), ("max", np.max)):
-            statistics.register(name, function)
-        return statistics
-
-    @pytest.mark.parametrize("sampling", ["independent", "mirrored"])
-    @pytest.mark.parametrize("members", [2, 7, 12])
-    def test_the_fitness_is_that_of_evolve(self, digits, sampling, members):
-        words = {"seed": 3, "batch_size": 16, "preset": "es", "sampling": sampling}
-        toolbox = make_toolbox("mlp", digits, **words)
-        population, expected = evolve(toolbox.population(n=members), toolbox, GENERATIONS)
-        toolbox = make_toolbox("mlp", digits, population=members, generations=GENERATIONS, **words)
-        hall, statistics = tools.HallOfFame(2), self.statistics()
-        found, logbook = algorithms.eaGenerateUpdate(
-            toolbox, ngen=GENERATIONS + 1, halloffame=hall, stats=statistics, verbose=False
-        )
-        for name in ("min", "avg", "max"):
-            assert logbook.select(name) == expected.select(name)
-        assert [member.flat.tobytes() for member in found] == [member.flat.tobytes() for member in population]
-        assert hall[0].fitness.values[0] == min(expected.select("min"))
-
-    def test_the_members_stay_light_until_they_are_read(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=2)
-        for _ in range(3):
-            population = toolbox.generate()
-            for individual in population:
-                individual.fitness.values = toolbox.evaluate(individual)
-            assert all(isinstance(individual, LightMember) for individual in population)
-            toolbox.update(population)
-        assert all(isinstance(individual, LightMember) for individual in population)
-        assert population[0].flat.shape == (toolbox.layout.size,)
-
-    def test_members_that_are_changed_move_the_centre_as_they_are(self, digits):
-        def run(change):
-            toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=3)
-            for generation in range(3):
-                population = toolbox.generate()
-                for individual in population:
-                    individual.fitness.values = toolbox.evaluate(individual)
-                if generation == 1:
-                    change(population)
-                toolbox.update(population)
-            return toolbox.generate()[0].flat.copy()
-
-        def read(population):
-            for individual in population[:3]:
-                assert individual.flat.size
-
-        def shift(population):
-            for individual in population:
-                individual.flat[:] += np.float32(1.0)
-
-        plain = run(lambda population: None)
-        assert run(read).tobytes() == plain.tobytes()
-        shifted = run(shift)
-        # Weights of a sum of 0 count no shift of all, and the centre itself is not shifted.
-        assert np.allclose(shifted, plain, atol=1e-3)
-
-        def shift_the_best(population):
-            best = max(population, key=lambda individual: individual.fitness)
-            best.flat[:] += np.float32(1.0)
-
-        assert np.mean(run(shift_the_best) - plain) > 0.1
-
-    def test_a_map_that_pickles_leaves_the_members_light(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=2)
-        toolbox.update(scored(toolbox, toolbox.generate()))
-        population = toolbox.generate()
-        sent = pickle.loads(pickle.dumps(population))
-        assert all(isinstance(individual, LightMember) for individual in population)
-        assert not any(isinstance(individual, LightMember) for individual in sent)
-        assert [one.flat.tobytes() for one in sent] == [one.flat.tobytes() for one in population]
-
-    @pytest.mark.parametrize("ngen", [1, 3, 5])
-    def test_evolve_in_between_begins_a_new_run(self, digits, ngen):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=3)
-        first = algorithms.eaGenerateUpdate(toolbox, ngen=4, stats=self.statistics(), verbose=False)[1]
-        evolve(toolbox.population(n=8), toolbox, ngen)
-        again = algorithms.eaGenerateUpdate(toolbox, ngen=4, stats=self.statistics(), verbose=False)[1]
-        assert again.select("min") == first.select("min")
-
-    @pytest.mark.parametrize("given", [{}, {"population": 8}, {"generations": 8}])
-    def test_without_the_numbers_it_says_so(self, digits, given):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", **given)
-        with pytest.raises(ValueError, match=r"^generate needs the size of the run: .*population=N, generations=G"):
-            toolbox.generate()
-
-    def test_a_population_that_does_not_fit_is_refused(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=4, generations=2)
-        population = toolbox.generate()
-        with pytest.raises(ValueError, match="population must have a valid fitness in all its members"):
-            toolbox.update(population)
-        with pytest.raises(ValueError, match="population must have the 4 members that generate gives, got 3"):
-            toolbox.update(population[:3])
-        with pytest.raises(ValueError, match="population must have the 4 members of make_toolbox, got 5"):
-            evolve(toolbox.population(n=5), toolbox, 2)
-
-    def test_nothing_can_be_registered_that_nothing_calls(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es")
-        for name in ("mate", "select"):
-            assert not hasattr(toolbox, name)
-            with pytest.raises(ValueError, match=rf'^{name}: an evolution strategy has no .*preset="ga"'):
-                setattr(toolbox, name, tools.selBest)
-            with pytest.raises(ValueError, match=rf'^{name}: an evolution strategy has no .*preset="ga"'):
-                toolbox.register(name, cxMask)
-            with pytest.raises(AttributeError, match='preset="ga"'):
-                getattr(toolbox, name)
-        with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-            toolbox.nothing  # noqa: B018  (it raises)
-        with pytest.raises(ValueError, match=r"cxpb is not for an evolution strategy, .* got 0\.5"):
-            evolve(toolbox.population(n=4), toolbox, 1, cxpb=0.5)
-        mirrored = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", sampling="mirrored")
-        assert hasattr(mirrored, "select")
-        mirrored.register("select", tools.selTournament, tournsize=2)
-        evolve(mirrored.population(n=6), mirrored, 2)
-        with pytest.raises(ValueError, match="mate: "):
-            mirrored.register("mate", cxMask)
-        own = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=4, generations=2)
-        own.register("mutate", mutGaussianAdaptive, sigma=SelfAdaptive(0.1, 0.01))
-        with pytest.raises(ValueError, match="mutate: SelfAdaptive is not for an evolution strategy"):
-            own.update(scored(own, own.generate()))
-        with pytest.raises(ValueError, match=r"next_generation: update.* begins the next generation"):
-            own.next_generation([])
-        with pytest.raises(
-            ValueError,
-            match="recombination_weights needs preset='es': a genetic algorithm has no weights by rank",
-        ):
-            make_toolbox("mlp", digits, seed=1, batch_size=16).register("recombination_weights", np.ones)
-        for name in ("generate", "update"):
-            again = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es")
-            again.register(name, list)
-            with pytest.raises(ValueError, match=f"{name} is not called by evolve: deap.algorithms.eaGenerateUpdate"):
-                evolve(again.population(n=4), again, 1)
-
-    def test_something_else_that_advances_the_clock_begins_no_new_run(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=3)
-        first = scored(toolbox, toolbox.generate())
-        toolbox.update(first)
-        toolbox.clock.advance(first)
-        assert toolbox.generate()[0] != first[0]
-
-    def test_nan_is_the_worst(self, digits):
-        def centre(worst):
-            toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=6, generations=3)
-            for _ in range(2):
-                population = scored(toolbox, toolbox.generate())
-                population[3].fitness.values = (worst,)
-                toolbox.update(population)
-            return toolbox.generate()[0].flat.tobytes()
-
-        assert centre(float("nan")) == centre(1e300)
-
-    def test_other_shapes_are_refused(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=2, generations=3)
-        population = scored(toolbox, toolbox.generate())
-        del population[0][3]
-        with pytest.raises(ValueError, match=r"population must have the shapes \(\(784, 64\).* got"):
-            toolbox.update(population)
-
-
-def scored(toolbox, population):
-    for individual in population:
-        individual.fitness.values = toolbox.evaluate(individual)
-    return population
-
-
-class TestNoNumberTwice:
-    """What follows from model, population and generations is not asked for."""
-
-    def test_step_and_schedule_follow_from_the_run(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, preset="es")
-        assert toolbox.step == "usual"
-        for members, generations in ((8, 3), (12, 6)):
-            _, logbook = evolve(toolbox.population(n=members), toolbox, generations)
-            assert toolbox.step == usual_step(members, generations, 2)
-            assert logbook[0]["sigma"] == 0.5
-            assert logbook[-1]["sigma"] == pytest.approx(0.025)
-        given = make_toolbox("mlp", digits, seed=5, batch_size=16, preset="es", generations=12)
-        _, logbook = evolve(given.population(n=12), given, 6)
-        assert given.step == usual_step(12, 12, 2)
-        assert logbook[-1]["sigma"] == pytest.approx(0.5 * 0.05**0.5)
-
-    def test_given_arguments_take_the_place_of_the_presets(self, digits):
-        toolbox = make_toolbox(
-            "mlp", digits, seed=5, batch_size=16, preset="es", step=1.5, sigma=Annealed(0.2, 0.1), parents=3
-        )
-        _, logbook = evolve(toolbox.population(n=8), toolbox, 4)
-        assert (toolbox.step, logbook[-1]["sigma"]) == (1.5, pytest.approx(0.1))
-        assert np.count_nonzero(toolbox.recombination_weights(20) > 0) == 3
-        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, boost=7, parents=0.5, sigma=0.2, mates=2)
-        assert toolbox.select.keywords["boost"] == 7
-        assert toolbox.mate.func is cxMask
-
-    def test_parents_are_a_share_or_a_number(self, digits):
-        seen = {}
-
-        class Parents(Callback):
-            def on_generation(self, evolution):
-                seen[len(evolution.population)] = max(evolution.parents, seen.get(len(evolution.population), 0))
-
-        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, parents=0.25)
-        for members in (8, 80):
-            evolve(toolbox.population(n=members), toolbox, 6, callbacks=[Parents()])
-        assert seen[8] <= 4
-        assert 15 <= seen[80] <= 20
-        usual = make_toolbox("mlp", digits, seed=5, batch_size=16).select.keywords
-        assert (usual["parents"], usual["fewest"]) == (0.5, 10)
-
-    def test_the_seed_is_that_of_the_toolbox(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16)
-        first = logged(*evolve(toolbox.population(n=6), toolbox, 2))
-        assert first == logged(*evolve(toolbox.population(n=6), toolbox, 2, seed=5))
-        with pytest.raises(ValueError, match="seed must be the toolbox's, 5, or left out, got 6"):
-            evolve(toolbox.population(n=6), toolbox, 2, seed=6)
-        with pytest.raises(ValueError, match="seed must be given"):
-            evolve(toolbox.population(n=6), without_seed(toolbox), 2)
-
-    def test_a_population_by_the_named_number(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, population=7)
-        assert [len(toolbox.population()), len(toolbox.population(n=3)), len(toolbox.population(5))] == [7, 3, 5]
-        with pytest.raises(ValueError, match="n must be given: make_toolbox got no population"):
-            make_toolbox("mlp", digits, seed=5, batch_size=16).population()
-
-    @pytest.mark.parametrize("arguments", [{"sigma": Annealed(0.5, 0.05)}, {"preset": "es"}], ids=["ga", "es"])
-    def test_a_resumed_run_keeps_the_schedule_it_was_begun_with(self, digits, tmp_path, arguments):
-        def run(ngen, **more):
-            toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, **arguments, **more)
-            return evolve(toolbox.population(n=8), toolbox, ngen, checkpoint=tmp_path / "kept" if not more else None)
-
-        _, first = run(3)
-        _, resumed = run(6)
-        assert resumed[:4] == first
-        assert resumed.select("sigma")[3:] == [first[-1]["sigma"]] * 4
-        assert resumed == run(6, generations=3)[1]
-
-    def test_a_refused_loop_does_not_spoil_the_toolbox(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, sigma=Annealed(0.5, 0.1))
-        with pytest.raises(ValueError, match="needs the number of generations outside evolve"):
-            algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.9, 0.9, 3, verbose=False)
-        _, logbook = evolve(toolbox.population(n=6), toolbox, 3)
-        assert logbook[-1]["sigma"] == pytest.approx(0.1)
-
-    def test_a_used_adaptation_is_reset_in_another_toolbox(self, digits):
-        used = ErrorScaled(0.5)
-        first = make_toolbox("mlp", digits, seed=5, batch_size=16, sigma=used)
-        evolve(first.population(n=6), first, 2)
-        assert make_toolbox("mlp", digits, seed=5, batch_size=16, sigma=first.clock.adaptation).clock.sigma == 0.5
-
-    def test_an_annealed_without_length_says_what_it_lacks(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, sigma=Annealed(0.5, 0.05))
-        with pytest.raises(ValueError, match=r"Annealed\(0.5, 0.05\) needs the number of generations outside evolve"):
-            algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.9, 0.9, 3, verbose=False)
-        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, sigma=Annealed(0.5, 0.05), generations=3)
-        algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.9, 0.9, 3, verbose=False)
-        assert toolbox.clock.sigma == pytest.approx(0.05)
-
-
-def without_seed(toolbox):
-    from deap import base
-
-    bare = base.Toolbox()
-    for name in ("mate", "mutate", "select", "evaluate"):
-        setattr(bare, name, getattr(toolbox, name))
-    return bare
 
 
 def test_a_clone_that_is_registered_again_is_called(digits):

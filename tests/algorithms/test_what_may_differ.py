@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
-from wirings import Count, result, whole_result, wired
+from wirings import Count, logged, result, wired
 
 from deap_nn import evolve
 from deap_nn.callbacks.csv_logger import CSVLogger
@@ -45,10 +45,10 @@ def test_what_stops_a_run(tmp_path, whole, before, after):
     assert (stopped == GENERATIONS) == (before == {"target": BELOW})
     options = {"seed": 1, "checkpoint": tmp_path, "callbacks": [EarlyStopping(**after)]}
     toolbox = wired()
-    assert whole_result(toolbox, *evolve(toolbox.population(n=12), toolbox, GENERATIONS, **options)) == whole
+    assert logged(*evolve(toolbox.population(n=12), toolbox, GENERATIONS, **options)) == whole
     toolbox = wired()
     options["callbacks"] = []  # and no such callback at all
-    assert whole_result(toolbox, *evolve(toolbox.population(n=12), toolbox, GENERATIONS, **options)) == whole
+    assert logged(*evolve(toolbox.population(n=12), toolbox, GENERATIONS, **options)) == whole
 
 
 @pytest.mark.parametrize("broken_at", [0, 3, GENERATIONS - 1])
@@ -82,4 +82,4 @@ def test_how_a_run_is_computed_and_reported(tmp_path, whole, changed, broken_at)
         if "callbacks" in changed:
             options["callbacks"] = [CSVLogger(tmp_path / "log.csv"), ProgressBar()]
         found = evolve(again.population(n=12), again, GENERATIONS, seed=1, checkpoint=kept, **options)
-    assert whole_result(again, *found) == whole
+    assert logged(*found) == whole

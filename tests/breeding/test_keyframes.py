@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from wirings import WIRINGS, Count, Stop, whole_result, wired
+from wirings import WIRINGS, Count, Stop, logged, wired
 
 from deap_nn import Callback, Checkpoint, evolve, selRankBoosted
 from deap_nn.algorithms import resuming
@@ -49,7 +49,7 @@ def evolved(folder, *, ngen=12, stop=None, seconds=0.0, registered=dict, n=12, *
     callbacks = [Count(), best, *([Stop(stop)] if stop is not None else [])]
     arguments = {"seed": 1, "callbacks": callbacks, "checkpoint": checkpoint, "keyframe_seconds": seconds, **options}
     try:
-        return whole_result(toolbox, *evolve(toolbox.population(n=n), toolbox, ngen, **arguments)), best.weights
+        return logged(*evolve(toolbox.population(n=n), toolbox, ngen, **arguments)), best.weights
     except KeyboardInterrupt:
         return None
     finally:

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from wirings import Count, Stop, whole_result, wired
+from wirings import Count, Stop, logged, wired
 
 from deap_nn import cxMask, evolve, make_toolbox, mutGaussianAdaptive, recombination_weights
 from deap_nn.algorithms.settings_record import settings_record
@@ -45,10 +45,10 @@ def test_a_strategy_of_ones_own_gives_the_same_bytes_by_recipes_and_plain():
     for breeding in ("recipes", "plain"):
         toolbox = with_differences()
         reached = evolve(toolbox.population(n=13), toolbox, 6, seed=1, breeding=breeding)
-        found.append(whole_result(toolbox, *reached))
+        found.append(logged(*reached))
     assert found[0] == found[1]
     toolbox = with_differences(share=0.25)
-    assert whole_result(toolbox, *evolve(toolbox.population(n=13), toolbox, 6, seed=1)) != found[0]
+    assert logged(*evolve(toolbox.population(n=13), toolbox, 6, seed=1)) != found[0]
 
 
 def test_a_strategy_of_ones_own_does_what_it_says():
@@ -65,14 +65,14 @@ def test_a_strategy_of_ones_own_does_what_it_says():
 
 def test_a_run_by_a_strategy_of_ones_own_resumes_to_the_same_bytes(tmp_path):
     toolbox, whole = with_differences(), Count()
-    expected = whole_result(toolbox, *evolve(toolbox.population(n=12), toolbox, 8, seed=1, callbacks=[whole]))
+    expected = logged(*evolve(toolbox.population(n=12), toolbox, 8, seed=1, callbacks=[whole]))
     for stop in (0, 3):
         toolbox, folder = with_differences(), tmp_path / str(stop)
         with pytest.raises(KeyboardInterrupt):
             evolve(toolbox.population(n=12), toolbox, 8, seed=1, checkpoint=folder, callbacks=[Stop(stop)])
         toolbox = with_differences()
         reached = evolve(toolbox.population(n=12), toolbox, 8, seed=1, checkpoint=folder)
-        assert whole_result(toolbox, *reached) == expected
+        assert logged(*reached) == expected
 
 
 def test_a_run_does_not_resume_by_another_strategy(tmp_path):
@@ -157,7 +157,7 @@ def test_a_strategy_of_the_package_can_be_given(strategy):
     else:
         toolbox.register("mate", cxMask, indpb=0.5)
     given.reproduction = strategy
-    expected, found = (whole_result(one, *evolve(one.population(n=12), one, 5, seed=1)) for one in (toolbox, given))
+    expected, found = (logged(*evolve(one.population(n=12), one, 5, seed=1)) for one in (toolbox, given))
     assert found[:1] == expected[:1]
     assert settings_of(strategy) == settings_of(pickle.loads(pickle.dumps(strategy)))
     assert "0x" not in json.dumps(settings_of(strategy))  # no address of a process
@@ -178,5 +178,5 @@ def test_a_strategy_with_mirrored_children_gives_the_same_bytes():
     for breeding in ("recipes", "plain"):
         toolbox = wired()
         toolbox.reproduction = Opposites()
-        found.append(whole_result(toolbox, *evolve(toolbox.population(n=8), toolbox, 2, seed=1, breeding=breeding)))
+        found.append(logged(*evolve(toolbox.population(n=8), toolbox, 2, seed=1, breeding=breeding)))
     assert found[0] == found[1]

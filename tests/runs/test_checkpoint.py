@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import MNIST
 from deap import tools
-from wirings import LAYOUT, WIRINGS, Count, Shrinking, Stop, whole_result, wired
+from wirings import LAYOUT, WIRINGS, Count, Shrinking, Stop, logged, wired
 
 from deap_nn import (
     Callback,
@@ -38,9 +38,7 @@ from deap_nn.runs.generations import MAGIC, CheckpointError, Generation
 @pytest.mark.parametrize("n", [12, 7])
 def test_a_run_broken_anywhere_resumes_to_the_same_bytes(tmp_path, registered, probabilities, n):
     toolbox, whole = wired(**registered()), Count()
-    expected = whole_result(
-        toolbox, *evolve(toolbox.population(n=n), toolbox, 8, seed=1, callbacks=[whole], **probabilities)
-    )
+    expected = logged(*evolve(toolbox.population(n=n), toolbox, 8, seed=1, callbacks=[whole], **probabilities))
     for first, second in ((0, 1), (1, 5), (4, 8), (7, 7)):
         folder = tmp_path / f"{first}-{second}"
         folder.mkdir()
@@ -51,7 +49,7 @@ def test_a_run_broken_anywhere_resumes_to_the_same_bytes(tmp_path, registered, p
             population = toolbox.population(n=n)
             arguments = {"seed": 1, "callbacks": callbacks, "checkpoint": checkpoint, **probabilities}
             if stop is None:
-                found = whole_result(toolbox, *evolve(population, toolbox, 8, **arguments))
+                found = logged(*evolve(population, toolbox, 8, **arguments))
             else:
                 with pytest.raises(KeyboardInterrupt):
                     evolve(population, toolbox, 8, **arguments)
@@ -62,11 +60,11 @@ def test_a_run_broken_anywhere_resumes_to_the_same_bytes(tmp_path, registered, p
 
 def test_a_finished_run_may_have_more_generations(tmp_path):
     toolbox = wired()
-    expected = whole_result(toolbox, *evolve(toolbox.population(n=12), toolbox, 8, seed=1))
+    expected = logged(*evolve(toolbox.population(n=12), toolbox, 8, seed=1))
     for ngen in (0, 3, 8):
         checkpoint = Checkpoint(tmp_path)
         toolbox = wired()
-        found = whole_result(toolbox, *evolve(toolbox.population(n=12), toolbox, ngen, seed=1, checkpoint=checkpoint))
+        found = logged(*evolve(toolbox.population(n=12), toolbox, ngen, seed=1, checkpoint=checkpoint))
         checkpoint.close()
     assert found == expected
 
@@ -182,7 +180,7 @@ def test_sigmas_of_numpy_are_kept_and_gone_on_with(tmp_path):
             toolbox = wired(mutate=partial(mutGaussianAdaptive, sigma=sigma, noise=NoiseTable(1, LAYOUT.size)))
             population, logbook = evolve(toolbox.population(n=6), toolbox, ngen, seed=1, checkpoint=folder)
         whole = evolve(toolbox.population(n=6), toolbox, 6, seed=1)
-        assert whole_result(toolbox, population, logbook) == whole_result(toolbox, *whole)
+        assert logged(population, logbook) == logged(*whole)
 
 
 def test_only_one_process_holds_a_checkpoint(written):

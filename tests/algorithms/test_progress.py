@@ -1,0 +1,182 @@
+"""What a run says while it goes on, and when it stops early."""
+
+import fcntl
+import itertools
+import os
+import pty
+import re
+import struct
+import termios
+from types import SimpleNamespace
+
+import pytest
+from wirings import Screen, members, plain_toolbox
+
+from deap_nn import (
+    Callback,
+    evolve,
+    make_toolbox,
+)
+from deap_nn.algorithms import loop
+from deap_nn.callbacks.early_stopping import EarlyStopping
+from deap_nn.callbacks.progress import ProgressBar
+
+
+@pytest.fixture
+def toolbox(digits):
+    return make_toolbox("mlp", digits, seed=1, parents=4)
+
+
+def run(toolbox, ngen, **keywords):
+    return evolve(toolbox.population(n=8), toolbox, ngen, **keywords)
+
+
+def test_progress_is_reported_while_a_generation_is_scored(monkeypatch):
+    monkeypatch.setattr(loop, "PROGRESS_SECONDS", -1.0)
+    screen, called = Screen(terminal=True), []
+
+    class Watch(Callback):
+        def on_progress(self, evolution):
+            called.append((evolution.generation, evolution.scored))
+
+    evolve(members(4), plain_toolbox(), 1, seed=1, callbacks=[Watch(), ProgressBar(screen)])
+    assert called == [(generation, scored) for generation in (0, 1) for scored in (1, 2, 3, 4)]
+    assert re.search(r"gen 1/1 \|[^\r]*, 75% scored", screen.text)
+
+
+def stopped_by(errors, **settings):
+    """The generation in which a run whose validation errors are given ends, and why."""
+    remaining = iter(errors)
+    toolbox = plain_toolbox()
+    toolbox.register("assess", lambda *_, **__: {"val_error": next(remaining)})
+    seen = []
+
+    class Watch(Callback):
+        def on_end(self, evolution):
+            seen.append(evolution.stop)
+
+    _, logbook = evolve(members(), toolbox, len(errors) - 1, seed=1, callbacks=[EarlyStopping(**settings), Watch()])
+    return logbook[-1]["gen"], seen[0]
+
+
+def test_early_stopping():
+    errors = [0.9, 0.8, 0.7, 0.75, 0.7, 0.71, 0.6]
+    assert stopped_by(errors) == (6, None)
+    generation, reason = stopped_by(errors, target=0.7)
+    assert generation == 2
+    assert "target" in reason
+    generation, reason = stopped_by(errors, patience=3)
+    assert generation == 5
+    assert "patience" in reason
+    assert stopped_by(errors, patience=4)[0] == 6
+    generation, reason = stopped_by(errors, max_seconds=0)
+    assert generation == 0
+    assert "max-seconds" in reason
+
+
+def test_progress_is_a_line_per_generation_where_there_is_no_terminal(toolbox):
+    screen = Screen(terminal=False)
+    run(toolbox, ngen=2, callbacks=[ProgressBar(screen)])
+    lines = screen.text.splitlines()
+    assert len(lines) == 3
+    for word in ("gen 2/2:", "best ", "val 0.", "sigma 0.", "eval/s", "0:00 left"):
+        assert word in lines[-1]
+
+
+def test_progress_of_a_resumed_run_counts_from_there(toolbox, tmp_path, monkeypatch):
+    run(toolbox, ngen=20, checkpoint=tmp_path)
+    screen, seconds = Screen(terminal=False), itertools.count()
+    with monkeypatch.context() as patched:  # a clock that goes on by a second when it is looked at
+        patched.setattr("deap_nn.callbacks.progress.time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+        run(toolbox, ngen=22, checkpoint=tmp_path, callbacks=[ProgressBar(screen)])
+    assert [line.split(":")[0] for line in screen.text.splitlines()] == ["gen 20/22", "gen 21/22", "gen 22/22"]
+    assert screen.text.splitlines()[1].startswith("gen 21/22: 0:01 left")
+    screen = Screen(terminal=True)
+    run(toolbox, ngen=24, checkpoint=tmp_path, callbacks=[ProgressBar(screen)])
+    assert "gen 22/24 |#########2|" in screen.text
+    assert screen.text.splitlines()[-1].startswith("gen 24/24 |##########|")
+
+
+def test_progress_is_a_bar_on_a_terminal(toolbox):
+    screen = Screen(terminal=True)
+    run(toolbox, ngen=2, callbacks=[ProgressBar(screen)])
+    assert screen.text.startswith("\rcompiling |")
+    assert "gen 2/2 |##########|" in screen.text
+    assert "val 0." in screen.text
+    assert screen.text.count("\n") == 1
+
+
+@pytest.mark.parametrize(("columns", "most"), [(80, 900), (80, 2_000), (120, 2_000)])
+def test_a_bar_has_twenty_cells_and_whole_figures(columns, most):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, columns, 0, 0))
+    row = {"nevals": 2_000, "val_error": 0.123, "sigma": 0.000123}
+    state = SimpleNamespace(generations=most, generation=0, scored=1_999, population=range(2_000), last=False, row=row)
+    state.seconds, state.best_value, state.phase = 9.5, 12.3456, "scoring the candidates"
+    problem = SimpleNamespace(objectives=[SimpleNamespace(kind="loss")], weights=(-1.0,))
+    state.toolbox = SimpleNamespace(evaluate=SimpleNamespace(problem=problem))
+    with open(theirs, "w") as screen:
+        bar = ProgressBar(screen)
+        bar.on_start(state)
+        for state.generation in (0, 234, most):
+            for method in ("on_progress", "on_phase", "on_generation"):
+                state.last = state.generation == most
+                getattr(bar, method)(state)
+        bar.on_end(state)
+        text = ""
+        while f"gen {most}/{most} |" not in text or text[-1] != "\n":
+            text += os.read(ours, 65_536).decode()
+    os.close(ours)
+    lines = [line.strip() for line in re.split("[\r\n]", text) if line.strip()]
+    whole = r"\d:\d\d left|\d\.\d h left|val 0\.123|best loss 12\.35|100% scored|sigma 0\.000123|211 eval/s"
+    for line in lines:
+        work, cells, figures = line.split("|")
+        assert re.fullmatch(rf"compiling|gen \d+/{most}|scoring the candidates", work.strip())
+        assert len(cells) >= 20
+        assert len(line) < columns
+        assert re.fullmatch(rf" \d\d:\d\d(, ({whole}))*", figures)
+    assert any("left, val 0.123" in line for line in lines)
+    assert any("left, val 0.123, best loss 12.35" in line for line in lines) == ((columns, most) != (80, 2_000))
+    assert any(line.endswith(" 100% scored") for line in lines)
+    assert any(line.startswith("scoring the candidates |") for line in lines)
+    assert any("eval/s" in line for line in lines) == (columns == 120)
+
+
+@pytest.mark.parametrize(
+    ("fitness", "weight", "name"), [("error", -1, "error"), ("cross_entropy", -1, "loss"), ("metric", 1, "fitness")]
+)
+def test_progress_names_the_best_fitness_by_its_kind(fitness, weight, name):
+    problem = SimpleNamespace(objectives=[SimpleNamespace(kind=fitness)], weights=(weight,))
+    toolbox = SimpleNamespace(evaluate=SimpleNamespace(problem=problem))
+    state = SimpleNamespace(generations=1, generation=1, seconds=1.0, best_value=0.25, row={"nevals": 9}, last=True)
+    state.toolbox, bar = toolbox, ProgressBar(screen := Screen(terminal=False))
+    bar.on_start(state)
+    bar.on_generation(state)
+    assert screen.text == f"gen 1/1: 0:00 left, best {name} 0.25, 9 eval/s\n"
+
+
+def test_a_long_run_s_hint_is_printed_once_and_a_short_one_s_never():
+    for seconds, count in ((1.0, 1), (0.1, 0)):
+        for terminal in (True, False):
+            screen = Screen(terminal=terminal)
+            bar = ProgressBar(screen, hint="watch it")
+            state = SimpleNamespace(generations=300, seconds=seconds, best_value=1.0, row={"nevals": 9}, last=False)
+            state.toolbox = None
+            bar.on_start(state)
+            for state.generation in range(4):
+                bar.on_generation(state)
+            bar.on_end(state)
+            assert screen.text.count("watch it\n") == count
+
+
+def test_work_before_and_after_a_run_is_shown(toolbox):
+    screens = [Screen(terminal=True), Screen(terminal=False)]
+    for screen in screens:
+        with ProgressBar(screen) as bar:
+            bar.show("importing")
+            run(toolbox, ngen=1, callbacks=[bar])
+            bar.show("drawing")
+    words = re.findall(r"(?:\r|^)(importing|compiling|gen 1/1|drawing) ", screens[0].text)
+    assert list(dict.fromkeys(words)) == ["importing", "compiling", "gen 1/1", "drawing"]
+    assert screens[0].text.count("\n") == 1
+    assert [line[:9] for line in screens[1].text.splitlines()] == ["importing", "gen 0/1: ", "gen 1/1: ", "drawing"]

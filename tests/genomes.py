@@ -1,0 +1,26 @@
+"""Small genomes and populations for tests of operators, and how far a count may be from its mean."""
+
+import math
+
+import numpy as np
+
+from deap_nn import Individual
+
+SHAPES = ((3, 4), (4,), (2, 2, 2, 3), (1,))
+
+
+def genome(seed=0, shapes=SHAPES):
+    rng = np.random.default_rng(seed)
+    return Individual([rng.standard_normal(shape) for shape in shapes])
+
+
+def population(size=8):
+    members = [genome(i) for i in range(size)]
+    for i, member in enumerate(members):
+        member.fitness.values = ((i * 5) % size,)
+    return members
+
+
+def beyond_five_sigma(count, expected, probability):
+    """Whether a binomial count of so many trials is further than five deviations from its mean."""
+    return abs(count - expected * probability) > 5 * math.sqrt(expected * probability * (1 - probability))
