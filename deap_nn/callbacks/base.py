@@ -169,7 +169,7 @@ class Callback:
         """After the last generation, or when an exception ends the run."""
 
     def state(self) -> dict[str, Any]:
-        """Return the state that a checkpoint keeps, ready for JSON. It is called before each ``on_generation``."""
+        """Return the state that a checkpoint keeps, ready for JSON; it is then called before each ``on_generation``."""
         return {}
 
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
@@ -220,10 +220,12 @@ class CallbackError(RuntimeError):
 
 def checked_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
     """Return callbacks as a list, or raise TypeError."""
-    given: Any = list(callbacks) if isinstance(callbacks, Iterable) else [type(callbacks)]
+    given: Any = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
     for one in given:
-        if not isinstance(one, Callback):
+        if given == [callbacks] or not isinstance(one, Callback):
             remedy = ": a plain function is for on_generation=" if callable(one) else ""
+            if isinstance(one, type):
+                remedy = f": {one.__name__}() makes an object of this class"
             raise TypeError(f"callbacks must be a list of Callback objects, got {repr(one)[:60]}{remedy}")
         check_hooks(type(one))
     return cast(list[Callback], given)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deap_nn.callbacks.base import Callback, Evolution
-from deap_nn.core.files import append_text, write_text
+from deap_nn.core.files import append_text, regular, write_text
 from deap_nn.core.logbooks import Row, format_row, rows_of
 from deap_nn.process.signals import holding_signals
 
@@ -101,7 +101,12 @@ class CSVLogger(Callback):
     Parameters
     ----------
     path : path-like
-        The file, which is replaced when a run begins.
+        The file, which is replaced when a run begins. A link is followed.
+
+    Raises
+    ------
+    ValueError
+        If it is there and is no regular file, such as a folder or a pipe.
 
     Examples
     --------
@@ -115,7 +120,7 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = regular(path)
         self._table = GrowingTable(self.path)
 
     def on_start(self, evolution: Evolution) -> None:

@@ -15,8 +15,8 @@ class EarlyStopping(Callback):
 
     The error is the column ``val_error``. For labelled data it is the share that the best member misclassifies. For a
     `KerasProblem` it is its first objective, and less is better: an objective that is maximised has the opposite sign,
-    so for an accuracy of 0.9 the `target` is -0.9. In a toolbox without ``assess`` the error is the best fitness, with
-    the opposite sign if it is maximised.
+    so for an accuracy of 0.9 the `target` is -0.9. Without this column the error is the best fitness, with the opposite
+    sign if it is maximised.
 
     Parameters
     ----------
@@ -61,15 +61,17 @@ class EarlyStopping(Callback):
 
     def on_generation(self, evolution: Evolution) -> None:
         """Stop the run with a reason, if the last row meets a criterion."""
+        name = "validation error"
         if "val_error" in evolution.row:
             error = evolution.row["val_error"]
         else:
+            name = "best fitness"
             error = -evolution.best_value if evolution.best.fitness.weights[0] > 0 else evolution.best_value
         if error < self._lowest:
             self._lowest, self._since = error, evolution.generation
         if self.target is not None and error <= self.target:
-            evolution.stop = f"target: validation error {error:.4f} is at most {self.target:g}"
+            evolution.stop = f"target: {name} {error:.4f} is at most {self.target:g}"
         elif self.patience is not None and evolution.generation - self._since >= self.patience:
-            evolution.stop = f"patience: no lower validation error in {self.patience} generations"
+            evolution.stop = f"patience: no lower {name} in {self.patience} generations"
         elif self.max_seconds is not None and evolution.elapsed >= self.max_seconds:
             evolution.stop = f"max-seconds: {evolution.elapsed:.0f} s have passed"

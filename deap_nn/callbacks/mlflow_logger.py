@@ -98,7 +98,16 @@ class MLflowLogger(Callback):
         self._catch_up(evolution)
         if self.run_id is None:
             return  # the run ended before its first row, or before `restore`
-        run = self.run_id
+        state = "FAILED" if evolution.error is not None else "FINISHED"
+        try:
+            self._log_artifacts(self.run_id, evolution)
+        except BaseException:
+            state = "FAILED"
+            raise
+        finally:
+            self._client.set_terminated(self.run_id, "KILLED" if evolution.interrupted else state)
+
+    def _log_artifacts(self, run: str, evolution: Evolution) -> None:
         weights = evolution.network_weights
         if weights:
             with tempfile.TemporaryDirectory() as folder:
@@ -109,8 +118,6 @@ class MLflowLogger(Callback):
                 self._client.log_artifacts(run, str(path), path.name)
             elif path.exists():
                 self._client.log_artifact(run, str(path))
-        failed = "FAILED" if evolution.error is not None else "FINISHED"
-        self._client.set_terminated(run, "KILLED" if evolution.interrupted else failed)
 
     def _run(self) -> str:
         """Return the identifier of MLflow's run, which is created by the first call."""

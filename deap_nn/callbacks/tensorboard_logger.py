@@ -73,8 +73,14 @@ class TensorBoardLogger(Callback):
     def restore(self, evolution: Evolution, states: Sequence[Mapping[str, Any]]) -> None:
         """Read the folder's events, and write missing scalars of earlier generations."""
         self._open(evolution)
-        self._there = set(written_in(self.path))
-        for row in rows_of(evolution.logbook)[:-1]:
+        there = dict(written_in(self.path))
+        self._there, rows = set(there), rows_of(evolution.logbook)
+        for row in rows:
+            for name, value in row.items():
+                found = there.get((name, row["gen"]))
+                if found is not None and not np.array_equal(found, np.float32(value), equal_nan=True):
+                    raise ValueError(_OTHERS.format(self.path))
+        for row in rows[:-1]:
             self._write_scalars(row)
             self._written = row["gen"]
 
@@ -201,6 +207,9 @@ def filter_sheet(matrix: NDArray[np.float32]) -> NDArray[np.float32] | None:
     return sheet
 
 
+_OTHERS = "{} has the events of another run: give each run its own folder"
+
+
 def event_files(path: Path) -> list[Path]:
     """Return the files with events in a folder."""
     return sorted(path.glob("events.out.tfevents.*"))
@@ -209,17 +218,22 @@ def event_files(path: Path) -> list[Path]:
 def check_new_log(path: Path) -> None:
     """Raise ValueError if a folder has events already."""
     if event_files(path):
-        raise ValueError(f"{path} has the events of another run: give each run its own folder")
+        raise ValueError(_OTHERS.format(path))
 
 
-def written_in(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield the tag and the step of each event in a folder; events after damage in a file are left out."""
+def written_in(path: Path) -> Iterator[tuple[tuple[str, int], float | None]]:
+    """Yield the tag and the step of each event in a folder, with its value if that is a scalar.
+
+    Events after damage in a file are left out.
+    """
     from deap_nn.models.tensorflow import tf
 
     for file in event_files(path):
         try:
             for record in tf.data.TFRecordDataset(str(file)):
                 event = tf.compat.v1.Event.FromString(record.numpy())
-                yield from ((value.tag, event.step) for value in event.summary.value)
+                for value in event.summary.value:
+                    is_scalar = value.metadata.plugin_data.plugin_name == "scalars"
+                    yield (value.tag, event.step), float(tf.make_ndarray(value.tensor)) if is_scalar else None
         except tf.errors.DataLossError:
             continue

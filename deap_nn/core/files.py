@@ -206,6 +206,16 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield partial
 
 
+def regular(path: str | os.PathLike[str]) -> Path:
+    """Return the file that a user's path names, a link followed; ValueError if it is a folder, a device or a pipe."""
+    found = Path(path)
+    if found.is_symlink():
+        found = Path(os.path.realpath(path))
+    if found.exists() and not found.is_file():
+        raise ValueError(f"{path} must be a regular file, which is replaced and grows row by row")
+    return found
+
+
 def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = False) -> None:
     """Write a text file whole or not at all; `durable` as for `replacing`."""
     with replacing(path, durable=durable) as partial:
@@ -239,6 +249,13 @@ def write_with(path: str | os.PathLike[str], write: Callable[[Path], object], *,
     """Call `write` to make a file, whole or not at all; `durable` as for `replacing`."""
     with replacing(path, durable=durable) as partial:
         write(partial)
+
+
+def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any], *, durable: bool = False) -> None:
+    """Write an ``.npz`` file whole or not at all, whatever the suffix; `durable` as for `replacing`."""
+    # NumPy appends ".npz" to a name that lacks it, and nothing to an open file.
+    with replacing(path, durable=durable) as partial, open(partial, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 _BLOCK = 1 << 20

@@ -33,9 +33,9 @@ def optional(extra: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ImportError(
-            f"{error.name} is not installed: pip install -c constraints.txt -e '.[{extra}]'", name=error.name
-        ) from error
+        missing = isinstance(error, ModuleNotFoundError)
+        found = f"{error.name} is not installed" if missing else f"{extra} cannot be imported ({error})"
+        raise ImportError(f"{found}: pip install -c constraints.txt -e '.[{extra}]'", name=error.name) from error
 
 
 @contextlib.contextmanager

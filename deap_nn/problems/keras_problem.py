@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,29 +18,6 @@ from deap_nn.genome.weight_list import WeightList
 
 if TYPE_CHECKING:
     import keras
-
-
-class CompiledFunction:
-    """A loss function for Keras, which calls it with (targets, outputs) tensors of one type and rank.
-
-    Parameters
-    ----------
-    function : callable
-        Returns a loss for each sample, or one for all.
-    """
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        self.__name__ = getattr(function, "__name__", type(function).__name__)
-
-    def __call__(self, outputs: Any, targets: Any, sample_weight: NDArray[np.float32] | None = None) -> float:
-        """Return the mean loss of the samples, each times its weight; arrays have the shape (samples, ...)."""
-        from deap_nn.models.tensorflow import tf
-        from deap_nn.problems.objective_evaluator import of_one_rank, weighted_mean
-
-        output = tf.constant(outputs)
-        values = self.function(*of_one_rank(tf.cast(targets, output.dtype), output))
-        return float(np.mean(values) if sample_weight is None else weighted_mean(values, sample_weight))
 
 
 SAMPLE = 32
@@ -134,6 +111,8 @@ class KerasProblem:
 
         if y is None and isinstance(x, tuple) and len(x) in (2, 3):
             x, y, *weights = x
+            if weights and sample_weight is not None:
+                raise ValueError("sample_weight is given twice: with x and y, and as an argument")
             sample_weight = weights[0] if weights else sample_weight
         if not 0 <= check_number(validation_split, "validation_split") < 1:
             raise ValueError(f"validation_split must be at least 0 and below 1, got {validation_split!r}")
@@ -313,20 +292,21 @@ def _compiled_loss(model: keras.Model, names: Sequence[str]) -> Any:
             raise ValueError(f"loss: the model is compiled with {len(loss)} losses for {len(names)} outputs")
         loss = dict(zip(names, loss, strict=True))
     if isinstance(loss, Mapping):
-        loss = {name: _as_keras_calls(one) for name, one in loss.items() if one is not None}
+        loss = {name: _as_keras_calls(one, [name]) for name, one in loss.items() if one is not None}
         return next(iter(loss.values())) if len(names) == 1 else loss
-    return _as_keras_calls(loss)
+    return _as_keras_calls(loss, names)
 
 
-def _as_keras_calls(loss: Any) -> Any:
+def _as_keras_calls(loss: Any, names: Sequence[str]) -> Any:
     """Return a compiled loss; a custom function, which Keras calls with (targets, outputs), as `CompiledFunction`."""
     from deap_nn.models.tensorflow import keras
+    from deap_nn.problems.objective_evaluator import CompiledFunction
 
     if not callable(loss) or isinstance(loss, keras.losses.Loss | type):
         return loss
     if getattr(loss, "__module__", "").partition(".")[0] == "keras":
         return loss
-    return CompiledFunction(loss)
+    return CompiledFunction(loss, names)
 
 
 def _pairs(structure: Nest, names: Sequence[str], targets: Nest, count: int) -> tuple[int, ...]:

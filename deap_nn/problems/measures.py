@@ -219,9 +219,10 @@ def probabilities(problem: Problem, outputs: NDArray[Any]) -> NDArray[np.float64
     values = outputs.astype(np.float64).reshape(len(outputs), -1)
     if values.shape[1] == 1:
         shares = expit(values) if problem.from_logits[0] else values
-        return np.hstack([1 - shares, shares])
-    with np.errstate(invalid="ignore"):  # infinite logits give NaN
-        found = softmax(values, axis=1) if problem.from_logits[0] else values
+        found = np.hstack([1 - shares, shares])
+    else:
+        with np.errstate(invalid="ignore"):  # infinite logits give NaN
+            found = softmax(values, axis=1) if problem.from_logits[0] else values
     known: NDArray[np.float64] = np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
     return known
 

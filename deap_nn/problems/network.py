@@ -255,8 +255,9 @@ def network_of(problem: Problem, samples: Any, given: Sequence[Any], *, in_group
 
 def forget_networks(model: ModelReference | None = None) -> None:
     """Drop the networks of a model that is held since it cannot be built again, or of all models."""
-    for key in [key for key in _networks if model is None or key[0].model.held == model.held != 0]:
-        del _networks[key]
+    with _one_at_a_time:
+        for key in [key for key in _networks if model is None or key[0].model.held == model.held != 0]:
+            del _networks[key]
 
 
 _one_at_a_time = threading.RLock()  # a second thread waits for a trace in place of repeating it

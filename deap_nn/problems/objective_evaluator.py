@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from deap_nn.data.samples import flat
 from deap_nn.models.outputs import reason_of
 from deap_nn.models.tensorflow import keras, tf
 from deap_nn.problems.objectives import TARGETS, Objective, _make
@@ -269,3 +270,34 @@ def _cross_entropy(output: Any, target: Any, weight: Any, *, from_logits: bool) 
     else:
         entropy = keras.ops.sparse_categorical_crossentropy(_classes(output, target), output, from_logits=from_logits)
     return weighted_mean(entropy, weight)
+
+
+class CompiledFunction:
+    """A loss function for Keras, which calls it with (targets, outputs) of each output, tensors of one type and rank.
+
+    Parameters
+    ----------
+    function : callable
+        Returns a loss for each sample, or one for all.
+    names : sequence of str
+        The names of the outputs.
+    """
+
+    def __init__(self, function: Callable[..., Any], names: Sequence[str]) -> None:
+        self.function, self.names = function, tuple(names)
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+
+    def __call__(self, outputs: Any, targets: Any, sample_weight: Any = None) -> float:
+        """Return the sum over the outputs of the mean loss of the samples, each times its weight."""
+        made, wanted, weights = map(self._in_order, (outputs, targets, sample_weight))
+        total = 0.0
+        for place, output in enumerate(map(tf.constant, made)):
+            values = self.function(*of_one_rank(tf.cast(wanted[place], output.dtype), output))
+            weight = weights[place] if len(weights) > 1 else weights[0]  # one for all outputs
+            total += float(np.mean(values) if weight is None else weighted_mean(values, weight))
+        return total
+
+    def _in_order(self, nest: Any) -> list[Any]:
+        if isinstance(nest, Mapping) and set(nest) == set(self.names):
+            return [nest[name] for name in self.names]
+        return flat(nest)

@@ -232,9 +232,17 @@ def _is_stateless(function: FunctionType, seen: dict[FunctionType, str]) -> bool
         if inspect.isfunction(value) and value.__module__ == function.__module__:
             if value not in seen and not _is_stateless(value, seen):
                 return False
-        elif value is not None and not (inspect.ismodule(value) or inspect.isroutine(value) or inspect.isclass(value)):
+        elif value is not None and not inspect.ismodule(value) and not _is_code_of_another_module(value, function):
             return False
     return True
+
+
+def _is_code_of_another_module(value: Any, function: FunctionType) -> bool:
+    """Return whether a value is a function or class of a module that workers import, bound to no object."""
+    bound = getattr(value, "__self__", None)  # of a built-in function it is its module
+    if not (inspect.isroutine(value) or inspect.isclass(value)) or not (bound is None or inspect.ismodule(bound)):
+        return False
+    return getattr(value, "__module__", None) != function.__module__
 
 
 def _names_in(code: CodeType) -> set[str]:

@@ -106,7 +106,11 @@ class Scorer:
             If the individual has other shapes than the network, or the vector has another number of weights.
         """
         if not isinstance(individual, WeightList):
-            return WeightList.from_flat(individual, self.layout.shapes)
+            try:
+                vector = np.asarray(individual)
+            except ValueError as error:  # a list of matrices
+                raise TypeError(self._wanted(f"or a vector of {self.layout.size} weights", individual)) from error
+            return WeightList.from_flat(vector, self.layout.shapes)
         self.check(individual)
         return individual.transient()
 
@@ -256,8 +260,16 @@ class Scorer:
         self.check(individual)
         return [shared_tensor(matrix) for matrix in without_shifts(self.layout.views(individual.flat), shifts or {})]
 
+    @staticmethod
+    def _wanted(kind: str, individual: Any) -> str:
+        got = type(individual).__name__
+        makes = "Individual(matrices) or toolbox.from_vector(vector) makes one"
+        return f"individual must be a WeightList {kind}, got {got}: {makes}"
+
     def check(self, individual: WeightList) -> None:
-        """Raise ValueError if an individual has other shapes than the network."""
+        """Raise ValueError if an individual has other shapes than the network, TypeError if it is no individual."""
+        if not isinstance(individual, WeightList):
+            raise TypeError(self._wanted("of the network's shapes", individual))
         if individual.shapes != self.layout.shapes:
             raise ValueError(f"individual must have the shapes {self.layout.shapes}, got {individual.shapes}")
 

@@ -161,6 +161,8 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
     from deap_nn.problems.measures import Scores
     from deap_nn.problems.problem import Problem
 
+    if not given.parts:
+        raise ValueError("the KerasProblem is released: make another one")
     if len(signs) != len(given.objectives):
         raise ValueError(f"container must have a fitness of {len(given.objectives)} value(s), got {len(signs)}")
     scores = [objective for objective in given.objectives if objective.is_score]

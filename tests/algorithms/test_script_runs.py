@@ -48,7 +48,7 @@ def test_mates_and_elites_are_those_of_the_toolbox(tmp_path, digits):
 
 def test_a_folder_knows_its_run(tmp_path, digits):
     toolbox = make_toolbox("mlp", digits, seed=1, batch_size=32)
-    settings = {"n": np.int64(5), "data": "mine", "seed": 7}
+    settings = {"n": np.int64(5), "seed": 7}
     config = kept(tmp_path / "run", toolbox, settings=settings, mutpb=0.5)["config"]
     assert (config["seed"], config["cxpb"], config["mutpb"], config["batch_size"]) == (7, 1.0, 0.5, 32)
     assert config["n"] == 5
@@ -61,6 +61,19 @@ def test_a_setting_that_the_run_writes_itself_is_refused(tmp_path):
     with pytest.raises(ValueError, match="settings must not name 'versions'"):
         RunDirectory(tmp_path / "run", settings={"versions": {"mine": 2}})
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["data", "breeding", "ancestry", "fitness_weights"])
+def test_so_is_one_that_the_report_needs_of_the_run(tmp_path, digits, name):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=32)
+    with pytest.raises(CallbackError, match=rf"on_start: ValueError: settings must not name '{name}': config.json has"):
+        kept(tmp_path / "run", toolbox, settings={name: "mine"})
+
+
+def test_a_setting_that_this_run_lacks_is_the_scripts_own(tmp_path):
+    with RunDirectory(tmp_path / "run", settings={"data": "mine"}) as directory:
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[directory])
+    assert read_run(tmp_path / "run").config["data"] == "mine"
 
 
 def test_a_digit_readers_page_has_its_filters_and_what_it_answers(tmp_path, digits):

@@ -1,6 +1,7 @@
 """The calls of callbacks: in order, to the end, and the one that fails is named."""
 
 import json
+import os
 import re
 import sys
 
@@ -99,6 +100,12 @@ def test_a_plain_function_is_called_after_each_generation_and_the_callbacks():
         evolve(members(), plain_toolbox(), 1, seed=1, on_generation=3)
     with pytest.raises(TypeError, match=r"list of Callback objects, got .*: a plain function is for on_generation=$"):
         evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[print])
+    with pytest.raises(TypeError, match=r"list of Callback objects, got .*Callback'>: Callback\(\) makes an object"):
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[Callback])
+    with pytest.raises(TypeError, match=r"^callbacks must be a list of Callback objects, got 5$"):
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=5)
+    with pytest.raises(TypeError, match=r"^callbacks must be a list of Callback objects, got <deap_nn.callbacks.base"):
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=Callback())
 
 
 @pytest.mark.parametrize("method", ["state", "restore", "members"])
@@ -218,6 +225,24 @@ def test_a_resumed_run_leaves_the_csv_of_an_unbroken_one(digits, tmp_path, last)
     path.write_text(path.read_text()[:-3])  # torn
     run("broken", Callback())
     assert path.read_bytes() == (tmp_path / "unbroken.csv").read_bytes()
+
+
+def test_a_csv_logger_follows_a_link(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "log.csv").write_text("old")
+    (tmp_path / "log.csv").symlink_to(tmp_path / "disk" / "log.csv")
+    _, logbook = evolve(members(), plain_toolbox(), 2, seed=1, callbacks=[CSVLogger(tmp_path / "log.csv")])
+    assert (tmp_path / "log.csv").is_symlink()
+    to_csv(logbook, tmp_path / "whole.csv")
+    assert (tmp_path / "disk" / "log.csv").read_text() == (tmp_path / "whole.csv").read_text()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_csv_logger_replaces_no_pipe_and_no_folder(tmp_path, make):
+    make(tmp_path / "log.csv")
+    with pytest.raises(ValueError, match=r"log.csv must be a regular file, which is replaced and grows row by row$"):
+        CSVLogger(tmp_path / "log.csv")
+    assert not (tmp_path / "log.csv").is_file()
 
 
 def test_a_run_that_cannot_resume_leaves_its_files_as_they_are(digits, tmp_path):

@@ -203,6 +203,15 @@ def test_answers_add_up_to_the_validation_error(toolbox, digits, tmp_path):
     assert found["labels"][: len(first)].tolist() == sorted(first)  # the surest of each class come first
 
 
+def test_predictions_may_have_any_suffix(toolbox, tmp_path):
+    best = toolbox.individual()
+    for name in ("predictions.npz", "predictions.v2"):
+        write_predictions(tmp_path / name, toolbox, best)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["predictions.npz", "predictions.v2"]
+    with np.load(tmp_path / "predictions.v2") as found, np.load(tmp_path / "predictions.npz") as expected:
+        assert np.array_equal(found["confusion"], expected["confusion"])
+
+
 def test_a_network_that_misreads_nothing_has_no_misread_samples(digits, tmp_path):
     individual = make_toolbox("mlp", digits, seed=1).population(n=1)[0]
     model = make_toolbox("mlp", digits, seed=1).to_model(individual)

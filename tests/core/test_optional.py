@@ -1,10 +1,26 @@
-"""A library is imported without a pass of the garbage collector over all that the process has."""
+"""Imports on demand: what is missing is named, and no pass of the garbage collector comes in between."""
 
 import gc
 
 import pytest
 
-from deap_nn.core.optional import without_collections
+from deap_nn.core.optional import optional, without_collections
+
+
+def test_what_is_missing_is_not_installed():
+    with (
+        pytest.raises(ImportError, match=r"^no_such is not installed: pip install .* '\.\[mlflow\]'$"),
+        optional("mlflow"),
+    ):
+        import no_such  # noqa: F401  (it is not there)
+
+
+@pytest.mark.parametrize("message", ["libGL.so.1: cannot open shared object file", "cannot import name 'new' from 'x'"])
+def test_what_is_installed_and_broken_is_said_to_be(message):
+    wanted = f"mlflow cannot be imported ({message}): pip install -c constraints.txt -e '.[mlflow]'"
+    with pytest.raises(ImportError) as caught, optional("mlflow"):
+        raise ImportError(message)
+    assert str(caught.value) == wanted
 
 
 @pytest.fixture

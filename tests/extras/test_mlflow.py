@@ -29,6 +29,15 @@ def steps(client, run, name):
     return [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, name)]
 
 
+def test_a_run_whose_artifacts_cannot_be_logged_has_failed(client, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "gone").symlink_to("nowhere")
+    logger = MLflowLogger("trial", tracking_uri=client.tracking_uri, artifacts=[tmp_path / "notes"])
+    with pytest.raises(CallbackError, match=r"MLflowLogger.on_end: FileNotFoundError"):
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[logger])
+    assert logged(client).info.status == "FAILED"
+
+
 def test_parameters_metrics_and_artifacts(client, tmp_path):
     (tmp_path / "notes.txt").write_text("of mine")
     (tmp_path / "run").mkdir()

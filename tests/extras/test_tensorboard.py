@@ -103,13 +103,13 @@ def test_a_resumed_run_writes_no_generation_twice(digits, tmp_path, torn):
     if torn:  # as where it was killed: the last generation, and a part of the one before, are lost
         [file] = event_files(log)
         file.write_bytes(file.read_bytes()[: int(0.6 * file.stat().st_size)])
-        before = set(written_in(log))
+        before = dict(written_in(log))
         assert ("min", 0) in before
         assert ("min", 2) not in before
     evolved(digits, tmp_path / "checkpoint", TensorBoardLogger(log, every=1))
-    written = list(written_in(log))
+    written = [event for event, _ in written_in(log)]
     assert len(written) == len(set(written))
-    whole = set(written_in(tmp_path / "whole"))
+    whole = set(dict(written_in(tmp_path / "whole")))
     missing = whole - set(written)
     assert not set(written) - whole
     if torn:  # the weights of a generation that is past are not made again
@@ -131,6 +131,17 @@ def test_two_runs_do_not_share_a_folder(digits, tmp_path):
     evolved(digits, tmp_path / "first", logger, ngen=0)
     with pytest.raises(CallbackError, match=r"TensorBoardLogger.on_generation: .*has the events of another run"):
         evolved(digits, tmp_path / "second", logger, ngen=0)
+
+
+def test_a_resumed_run_does_not_write_into_another_runs_folder(digits, tmp_path):
+    another = make_toolbox("mlp", digits, seed=2)
+    evolve(another.population(n=4), another, 4, callbacks=[TensorBoardLogger(tmp_path / "log")])
+    evolved(digits, tmp_path / "second", TensorBoardLogger(tmp_path / "other"), ngen=2)
+    before = list(written_in(tmp_path / "log"))
+    with pytest.raises(CallbackError, match=r"TensorBoardLogger.restore: .*has the events of another run"):
+        evolved(digits, tmp_path / "second", TensorBoardLogger(tmp_path / "log"))
+    assert list(written_in(tmp_path / "log")) == before
+    evolved(digits, tmp_path / "second", TensorBoardLogger(tmp_path / "other"))  # its own
 
 
 def test_the_experiment_is_seen_in_a_real_tensorboard(run, digits_file, tmp_path):

@@ -3,6 +3,7 @@
 import os
 import pickle
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -203,6 +204,36 @@ def test_an_error_rate_on_validation_data_is_the_assessment_and_traces_nothing(d
     assert rates == [scored(individual, "validation", size=size) for size in sizes]
     with pytest.raises(ValueError, match="size must be at least 1"):
         scored(individual, "validation", size=0)
+
+
+def test_what_is_no_individual_is_named(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    individual = toolbox.individual()
+    matrices, vector = [np.array(matrix) for matrix in individual], np.array(individual)
+    assert toolbox.evaluate(vector) == toolbox.evaluate(individual)
+    makes = r"Individual\(matrices\) or toolbox.from_vector\(vector\) makes one$"
+    with pytest.raises(
+        TypeError, match=r"^individual must be a WeightList or a vector of \d+ weights, got list: " + makes
+    ):
+        toolbox.evaluate(matrices)
+    for other in (matrices, vector, None):
+        got = rf"^individual must be a WeightList of the network's shapes, got {type(other).__name__}: "
+        for split in ("validation", "test"):
+            with pytest.raises(TypeError, match=got + makes):
+                toolbox.error_rate(other, split)
+
+
+def test_networks_are_forgotten_while_none_is_looked_up(digits, mlp):
+    scoring = problem(digits, mlp)
+    Scorer(scoring)
+    with network._one_at_a_time:
+        thread = threading.Thread(target=network.forget_networks)
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive()
+        assert network._networks
+    thread.join()
+    assert not network._networks
 
 
 def test_the_network_is_traced_once_for_the_fitness_and_once_for_any_part(digits, mlp, monkeypatch):

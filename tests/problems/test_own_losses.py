@@ -154,3 +154,93 @@ def test_a_function_of_other_names_is_called_as_before_and_warned_of_once():
         value, wanted = values()
     assert [warning.filename for warning in found] == [__file__]
     assert value == pytest.approx(wanted, rel=1e-4)
+
+
+def first_column(y_true, y_pred):
+    return keras.ops.mean(keras.ops.square(y_true[:, 0] - y_pred[:, 0]))
+
+
+def by_rows(y_true, y_pred):
+    return keras.ops.mean(keras.ops.abs(y_true - y_pred), axis=-1)
+
+
+@pytest.mark.parametrize("loss", [first_column, by_rows])
+@pytest.mark.parametrize("form", ["lists", "dictionaries", "targets by name"])
+@pytest.mark.parametrize("weighted", ["", "one for all", "each its own"])
+def test_a_compiled_function_is_called_for_each_output(loss, form, weighted):
+    inputs = keras.Input((4,))
+    heads = {"wide": keras.layers.Dense(3, name="wide")(inputs), "a": keras.layers.Dense(2, name="a")(inputs)}
+    model = keras.Model(inputs, heads if form == "dictionaries" else list(heads.values()))
+    x, targets = x_of(), {"wide": x_of(3), "a": x_of(2)}
+    y = targets if form == "dictionaries" else list(targets.values())
+    rng = np.random.default_rng(3)
+    own = {name: rng.random(len(x)) for name in targets}
+    each = {"": None, "one for all": dict.fromkeys(targets, own["a"]), "each its own": own}[weighted]
+    weights = each if each is None or form == "dictionaries" else list(each.values())
+    model.compile(loss=loss, run_eagerly=True)
+    given = {"sample_weight": own["a"] if weighted == "one for all" else each if form == "targets by name" else weights}
+    of_problem = targets if form == "targets by name" else y
+    toolbox = make_toolbox(KerasProblem(model, x, of_problem, validation_split=0, **given), seed=1)
+    individual = toolbox.individual()
+    evolved = toolbox.to_model(individual)
+    evolved.compile(loss=loss, run_eagerly=True)
+    wanted = evolved.evaluate(x, y, sample_weight=weights, batch_size=len(x), verbose=0)
+    wanted = wanted[0] if isinstance(wanted, list) else wanted
+    assert toolbox.evaluate(individual)[0] == pytest.approx(wanted, rel=1e-5)
+
+
+class Config:
+    """What a user's cell sets, and runs again."""
+
+    factor = 1.0
+
+
+class Scaling:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def scaled(self, value):
+        return self.factor * value
+
+
+def by_config(y_true, y_pred):
+    return Config.factor * float(np.abs(y_true - y_pred).mean())
+
+
+method = Scaling(1.0).scaled
+appended = [].append
+
+
+def by_method(y_true, y_pred):
+    return method(float(np.abs(y_true - y_pred).mean()))
+
+
+def by_appending(y_true, y_pred):
+    appended(y_true)
+    return 0.0
+
+
+def plainly(y_true, y_pred):
+    return float(np.abs(y_true - y_pred).mean())
+
+
+def test_only_a_function_without_a_state_has_the_same_key_again():
+    def keys(function):
+        return {KerasProblem(dense(), x_of(), x_of(3), loss=function).objectives[0].key for _ in range(2)}
+
+    assert len(keys(plainly)) == 1
+    for function in (by_config, by_method, by_appending):
+        assert len(keys(function)) == 2
+
+
+def test_a_problem_has_its_sample_weights_once():
+    given = (x_of(), labels(), np.ones(40))
+    with pytest.raises(ValueError, match=r"^sample_weight is given twice: with x and y, and as an argument$"):
+        KerasProblem(dense(), given, sample_weight=np.ones(40))
+
+
+def test_a_released_problem_makes_no_toolbox():
+    problem = KerasProblem(dense(), x_of(), labels())
+    problem.release()
+    with pytest.raises(ValueError, match=r"^the KerasProblem is released: make another one$"):
+        make_toolbox(problem, seed=1)

@@ -296,6 +296,31 @@ def test_a_run_directory_among_the_callbacks_alone_ends_with_the_run(tmp_path, d
     assert ("error" in run.status) == (state == "failed")
 
 
+def test_a_run_whose_statistics_cannot_be_written_says_why(tmp_path, digits):
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    directory, statistics = RunDirectory(tmp_path / "run"), tools.Statistics(lambda member: member.fitness.values)
+    statistics.register("spread", lambda values: {values[0][0]})
+    with pytest.raises(CallbackError, match=r"RunDirectory.on_generation: TypeError: Object of type set"):
+        evolve(toolbox.population(n=4), toolbox, 2, stats=statistics, callbacks=[directory])
+    run = read_run(tmp_path / "run")
+    assert run.state == "failed"
+    assert run.status["error"].startswith("CallbackError: RunDirectory.on_generation: TypeError: Object of type set")
+    assert [matrix.shape for matrix in run.weights.values()] == list(toolbox.layout.shapes)
+
+
+def test_so_does_one_whose_end_alone_cannot_be_written(tmp_path, monkeypatch):
+    def broken(self, evolution):
+        raise RuntimeError("no end")
+
+    monkeypatch.setattr(RunDirectory, "_write_statistics", broken)
+    directory = RunDirectory(tmp_path / "run")
+    directory._next_statistics = 9
+    with pytest.raises(CallbackError, match=r"RunDirectory.on_end: RuntimeError: no end"):
+        evolve(members(), plain_toolbox(), 2, seed=1, callbacks=[directory])
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert (status["state"], status["error"]) == ("failed", "RuntimeError: no end")
+
+
 def test_a_best_that_cannot_be_kept_does_not_hide_what_ended_the_run(tmp_path, monkeypatch):
     def full(self, weights):
         raise OSError(28, "No space left on device")

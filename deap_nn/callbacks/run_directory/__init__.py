@@ -15,19 +15,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.candidates import SCORED_EVERY
-from deap_nn.callbacks.run_directory.filters import FilterTrace, first_filters
-from deap_nn.callbacks.run_directory.predictions import model_of, write_predictions
+from deap_nn.callbacks.run_directory.filters import FilterTrace, filters_of
+from deap_nn.callbacks.run_directory.predictions import model_of, write_model, write_predictions
 from deap_nn.callbacks.run_directory.rows import Rows
 from deap_nn.callbacks.run_directory.settings import sample_shape, settings_of
 from deap_nn.callbacks.run_directory.weight_trace import WeightTrace
 from deap_nn.core.environment import versions
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import SMALL_BYTES, json_text, read_plain, sync_folder, write_json, write_with
+from deap_nn.core.files import SMALL_BYTES, json_text, read_plain, sync_folder, write_arrays, write_json, write_with
 from deap_nn.core.logbooks import rows_of, write_rows
 from deap_nn.core.registered import Registered
 from deap_nn.genome.layout import Layout
@@ -65,7 +64,7 @@ class RunDirectory(Callback):
     OSError
         If the folder exists or cannot be made, or if the folder of a run to resume is missing.
     ValueError
-        If there are settings for a resumed run, or one of them is named ``versions``.
+        If there are settings for a resumed run, or one has the name of what the run itself writes there.
 
     Examples
     --------
@@ -240,9 +239,7 @@ class RunDirectory(Callback):
         layout = Registered.read(toolbox).layout
         if not self._trace.is_chosen and layout is not None:
             self.trace_weights(layout, 0)
-        shape = sample_shape(toolbox)
-        if shape is not None and (found := first_filters(layout, shape)) is not None:
-            self._filters = FilterTrace(self.path / FILTERS_FILE, *found)
+        self._filters = filters_of(self.path / FILTERS_FILE, layout, sample_shape(toolbox))
 
     def on_generation(self, evolution: Evolution) -> None:
         """Append the generation's rows, and sometimes rewrite the other statistics.
@@ -277,21 +274,27 @@ class RunDirectory(Callback):
         """Rewrite the statistics that do not grow by rows."""
         if not self._restored:  # the files are of another run
             return
-        if evolution.interrupted:  # at once: a second Ctrl-C may come before the rest is saved
-            self.status["state"] = "interrupted"
-            self._write_status()
-        self._catch_up(evolution)
-        if evolution.stop is not None:  # a later callback may have set it
-            self.status["stopped_by"] = evolution.stop
-        if evolution.interrupted:
-            self._write_status()
-        self._write_statistics(evolution)
-        if self._filters is not None:
-            self._filters.on_end(evolution)
-        if evolution.interrupted or evolution.error is not None:
-            self._keep_best()  # now, since the run's cache is still there
-        if not self._is_entered:
-            self._end(None)
+        failure: BaseException | None = None
+        try:
+            if evolution.interrupted:  # at once: a second Ctrl-C may come before the rest is saved
+                self.status["state"] = "interrupted"
+                self._write_status()
+            self._catch_up(evolution)
+            if evolution.stop is not None:  # a later callback may have set it
+                self.status["stopped_by"] = evolution.stop
+            if evolution.interrupted:
+                self._write_status()
+            self._write_statistics(evolution)
+            if self._filters is not None:
+                self._filters.on_end(evolution)
+            if evolution.interrupted or evolution.error is not None:
+                self._keep_best()  # now, since the run's cache is still there
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            if not self._is_entered:  # the reason is what ended the run
+                self._end(None if evolution.interrupted or evolution.error is not None else failure)
 
     def _check_restored(self) -> None:
         if not self._restored:
@@ -316,8 +319,7 @@ class RunDirectory(Callback):
     def write_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
         """Write ``best.npz``: matrices by name, and nothing else."""
         self._has_weights = True
-        target = self.path / "best.npz"
-        write_with(target, lambda partial: np.savez(partial, allow_pickle=False, **weights), durable=True)
+        write_arrays(self.path / "best.npz", weights, durable=True)
 
     def tell(self, **status: Any) -> None:
         """Add entries to ``status.json``, and write it at once."""
@@ -326,9 +328,7 @@ class RunDirectory(Callback):
 
     def write_model(self, model: Any) -> None:
         """Write ``best.keras``."""
-        with warnings.catch_warnings():  # Keras' own, of NumPy 2
-            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-            write_with(self.path / "best.keras", model.save, durable=True)
+        write_model(self.path / "best.keras", model)
 
     def close(self, state: str, **result: Any) -> None:
         """Write the last ``status.json``: the `state` ("finished", "interrupted" or "failed") and the result."""

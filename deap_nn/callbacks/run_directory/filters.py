@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.core.errors import InputError
-from deap_nn.core.files import ALWAYS_READ, write_with
+from deap_nn.core.files import ALWAYS_READ, write_arrays
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.vectors import Vector
 from deap_nn.runs.reading import read_arrays
@@ -36,6 +36,12 @@ def image_shape(shape: Sequence[int]) -> tuple[int, int] | None:
     if len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3)):
         return (shape[0], shape[1]) if min(shape[:2]) > 1 else None
     return None
+
+
+def filters_of(path: Path, layout: Layout | None, shape: Sequence[int] | None) -> FilterTrace | None:
+    """Return the callback that keeps a model's filters, or None if it reads no samples of this shape as images."""
+    found = None if layout is None or shape is None else first_filters(layout, shape)
+    return None if found is None else FilterTrace(path, *found)
 
 
 def first_filters(layout: Layout, sample_shape: Sequence[int]) -> tuple[str, NDArray[np.int64]] | None:
@@ -164,7 +170,7 @@ class FilterTrace(Callback):
             "filters": np.stack(list(self._rows.values())),
             "matrix": np.array(self._matrix),
         }
-        write_with(self.path, lambda partial: np.savez(partial, allow_pickle=False, **arrays))
+        write_arrays(self.path, arrays)
 
     def _row(self, flat: Vector) -> NDArray[np.float16]:
         """Return the filters in a flat vector."""

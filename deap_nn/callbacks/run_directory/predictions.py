@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Evolution
 from deap_nn.callbacks.run_directory.filters import image_shape
-from deap_nn.core.files import write_with
+from deap_nn.core.files import write_arrays, write_with
 from deap_nn.core.registered import Registered
 
 MOST_CLASSES = 2_000
@@ -66,7 +66,7 @@ def write_predictions(
     }
     if x is not None and image_shape(x.shape[1:]) is not None:
         arrays["images"] = _as_bytes(x[chosen], x)
-    write_with(path, lambda partial: np.savez_compressed(partial, allow_pickle=False, **arrays), durable=True)
+    write_arrays(path, arrays, durable=True)
 
 
 def model_of(evolution: Evolution, path: Path) -> Any:
@@ -81,6 +81,13 @@ def model_of(evolution: Evolution, path: Path) -> Any:
             raise
         warnings.warn(f"{path} is not written: {error}", stacklevel=3)
     return None
+
+
+def write_model(path: Path, model: Any) -> None:
+    """Write a Keras model as a ``.keras`` file."""
+    with warnings.catch_warnings():  # Keras' own, of NumPy 2
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        write_with(path, model.save, durable=True)
 
 
 def _predicted(problem: Any, individual: Any, size: int | None) -> tuple[Any, NDArray[Any], NDArray[Any]] | None:

@@ -30,6 +30,11 @@ def settings_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any
         The run.
     given : mapping
         The script's own settings, as JSON or else as their ``repr``. They replace the run's, except for ``OURS``.
+
+    Raises
+    ------
+    ValueError
+        If a setting has the name of one of ``OURS`` that the run has.
     """
     toolbox, registered = evolution.toolbox, Registered.read(evolution.toolbox)
     operators = {"mate": registered.mate, "mutate": registered.mutate, "select": registered.select}
@@ -48,7 +53,10 @@ def settings_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any
             float(evolution.settings.get("cxpb", 1.0)), int(registered.elites)
         ),
     }
-    return found | {name: _as_json(value) for name, value in given.items() if not (name in OURS and name in found)}
+    for name in given:
+        if name in OURS and name in found:
+            raise ValueError(f"settings must not name {name!r}: config.json has that of the run itself there")
+    return found | {name: _as_json(value) for name, value in given.items()}
 
 
 def sample_shape(toolbox: base.Toolbox) -> tuple[int, ...] | None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.callbacks.base import Evolution
-from deap_nn.core.files import write_with
+from deap_nn.core.files import write_arrays
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.genome.layout import Layout
 
@@ -117,7 +117,7 @@ class WeightTrace:
             "places": self._places,
             "matrices": np.array(self._names),
         }
-        write_with(path, lambda partial: np.savez(partial, allow_pickle=False, **arrays))
+        write_arrays(path, arrays)
 
     def close(self) -> None:
         """Release the rows."""

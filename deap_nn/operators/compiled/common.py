@@ -9,16 +9,24 @@ from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from deap_nn.core.environment import processors
+from deap_nn.core.optional import without_collections
 from deap_nn.core.seeding import Purpose
 from deap_nn.genome.noise import LARGEST_TABLE
 from deap_nn.genome.vectors import Shape, Vector, Vectors
+
+with without_collections():
+    import numba
+    from llvmlite import ir
+    from numba.core.registry import cpu_target
+    from numba.extending import intrinsic
+
+    # What the first call of a compiled function does: most of numba's modules are imported only then.
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
 
 LARGE = 1_000_000
 """The number of weights from which a child is larger than the caches, and is written past them."""
