@@ -78,22 +78,25 @@ def check_resumable(
         warn_of_other_package(config["versions"].get(PACKAGE), stacklevel=2)
 
 
-def tested_before(path: str | os.PathLike[str], generations: int) -> dict[str, str]:
-    """Return the test errors of a run to resume at former ends, for its new ``status.json``; not that of this end."""
-    status, former = read_status(path), []
-    if isinstance(known := status.get("tested_before"), str):
-        former.append(known)
-    if isinstance(error := status.get("test_error"), float) and status.get("generations") != generations:
-        former.append(f"{error:.4g} at generation {status.get('generations')}")
-    return {"tested_before": ", ".join(former)} if former else {}
+def tested_before(path: str | os.PathLike[str], generations: int) -> dict[str, dict[str, float]]:
+    """Return the test errors of a run to resume at former ends, by their generation, as an entry of ``status.json``.
+
+    That of the end at `generations` is left out: it is measured again.
+    """
+    status = read_status(path)
+    known = status.get("tested_before")
+    former = dict(known) if isinstance(known, dict) else {}
+    former[str(status.get("generations"))] = status.get("test_error")
+    kept = {at: error for at, error in former.items() if isinstance(error, float) and at != str(generations)}
+    return {"tested_before": kept} if kept else {}
 
 
 def leave_out_this_end(status: dict[str, Any]) -> None:
     """Leave out of a status the former test error of the generation at which the run has stopped again."""
-    former = str(status.pop("tested_before", "")).split(", ")
-    others = [one for one in former if one and not one.endswith(f" at generation {status.get('generations')}")]
-    if others:
-        status["tested_before"] = ", ".join(others)
+    former = status.pop("tested_before", {})
+    former.pop(str(status.get("generations")), None)
+    if former:
+        status["tested_before"] = former
 
 
 def _names_package(folder: Path) -> bool:

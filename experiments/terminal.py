@@ -63,8 +63,9 @@ class Terminal:
             status = self._directory.status
             network = f"best.keras: {status['readout']}, generation {status['generation']}"
             print(f"test error {status['test_error']:.4g} (chance {1 - 1 / self._classes:.2f}) of {network}")
-            if "tested_before" in status:
-                print(f"test error before the resume: {printable(status['tested_before'])}; compare validation errors")
+            if former := status.get("tested_before"):
+                ends = ", ".join(f"{error:.4g} at generation {printable(at)}" for at, error in former.items())
+                print(f"test error before the resume: {ends}; compare validation errors")
         report = self._directory.path / REPORT_FILE
         if report.is_file():
             print(f"report: {report.absolute().as_uri()}", flush=True)
