@@ -108,14 +108,14 @@ def _record(
     """
     population, assess = evolution.population, Registered.read(evolution.toolbox).assess
     best = max(population, key=attrgetter("fitness"))
-    values = [individual.fitness.values[0] for individual in population]
+    values = np.array([individual.fitness.values[0] for individual in population])
     row: dict[str, Any] = {
         "gen": evolution.generation,
         "nevals": len(population),
-        "min": min(values),
-        "avg": float(np.mean(values)),
-        "std": float(np.std(values)),
-        "max": max(values),
+        "min": float(values.min()),
+        "avg": float(values.mean()),
+        "std": float(values.std()),
+        "max": float(values.max()),
     }
     if assess is not None:
         row.update(assess(best, evolution.generation, map=evolution.map))

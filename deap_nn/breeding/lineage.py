@@ -200,7 +200,7 @@ class Lineage:
         mean = self.reproduction.mean([member.recipe for member in ranked], self.ancestry.members)
         if mean.is_mean:
             recipes = {member.recipe.id: member.recipe for member in members}
-            self._averaged |= recipes.keys() - self.known.recipes.keys()
+            self._averaged.update(key for key in recipes if key not in self.known.recipes)  # all since the keyframe
             self.known.recipes.update(recipes)
         return self.members([mean])[0]
 

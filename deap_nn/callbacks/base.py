@@ -220,12 +220,13 @@ class CallbackError(RuntimeError):
 
 def checked_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
     """Return callbacks as a list, or raise TypeError."""
-    given: Any = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    is_list = isinstance(callbacks, Iterable)
+    given: Any = list(callbacks) if is_list else [type(callbacks)]
     for one in given:
-        if given == [callbacks] or not isinstance(one, Callback):
+        if not isinstance(one, Callback):
             remedy = ": a plain function is for on_generation=" if callable(one) else ""
             if isinstance(one, type):
-                remedy = f": {one.__name__}() makes an object of this class"
+                remedy = f": {one.__name__}() makes an object of this class" if is_list else ""
             raise TypeError(f"callbacks must be a list of Callback objects, got {repr(one)[:60]}{remedy}")
         check_hooks(type(one))
     return cast(list[Callback], given)
