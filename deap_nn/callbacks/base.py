@@ -16,7 +16,7 @@ from deap import base, tools
 
 from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.core.errors import EvaluationError, warn_user
-from deap_nn.core.logbooks import Row, flat, last_record
+from deap_nn.core.logbooks import Row, flattened, last_record
 from deap_nn.core.registered import Registered
 from deap_nn.genome.layout import Layout
 from deap_nn.genome.population import mean_of
@@ -86,7 +86,7 @@ class Evolution:
     @property
     def flat_row(self) -> Row:
         """The same record with the columns of chapters as ``chapter.column``, and Python's numbers for NumPy's."""
-        return flat(last_record(self.logbook))
+        return flattened(last_record(self.logbook))
 
     @property
     def best_weights(self) -> dict[str, Matrix]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from deap_nn.callbacks.base import Callback, Evolution
-from deap_nn.core.logbooks import Row, flat, rows_of
+from deap_nn.core.logbooks import Row, flattened, rows_of
 from deap_nn.core.optional import optional
 
 MOST_AT_ONCE = 100
@@ -127,7 +127,7 @@ class MLflowLogger(Callback):
             experiment = self._client.get_experiment_by_name(self.experiment)
             found = experiment.experiment_id if experiment else self._client.create_experiment(self.experiment)
             self.run_id = str(self._client.create_run(found, run_name=self.run_name).info.run_id)
-            params = [Param(name, str(value)) for name, value in flat(self._sizes | self.parameters).items()]
+            params = [Param(name, str(value)) for name, value in flattened(self._sizes | self.parameters).items()]
             for start in range(0, len(params), MOST_AT_ONCE):
                 self._client.log_batch(self.run_id, params=params[start : start + MOST_AT_ONCE])
         return self.run_id

@@ -86,12 +86,12 @@ def _own(entry: Mapping[str, Any], record: Mapping[str, Any]) -> Row | None:
     return {key: value for key, value in entry.items() if key not in repeated}
 
 
-def flat(record: Row) -> Row:
+def flattened(record: Row) -> Row:
     """Return a record of nested rows as one row, with columns ``chapter.column``."""
     row: Row = {}
     for name, value in record.items():
         if isinstance(value, dict):
-            row.update({f"{name}.{key}": inner for key, inner in flat(value).items()})
+            row.update({f"{name}.{key}": inner for key, inner in flattened(value).items()})
         else:
             row[name] = value
     return row

@@ -29,7 +29,7 @@ Task = tuple[WeightList, Part, int, int, Shifts | None]
 means that centred layers subtract, if they are known."""
 
 
-def shifts_of(problem: Problem, individual: WeightList, map: Map) -> Shifts | None:
+def mapped_shifts(problem: Problem, individual: WeightList, map: Map) -> Shifts | None:
     """Return the means that centred layers subtract, of which a map computes the batches; None without such layers.
 
     None also for a small network, of which each process computes all batches in one call.
@@ -94,7 +94,7 @@ class Scores(OnProblem):
     ) -> tuple[float, ...]:
         """Return the value of each objective on a part, or on its first `size` samples, at least 1."""
         size = size_of_part(find_dataset(self.problem.data), split, size)
-        tasks = stretches(self.problem, individual, split, size, shifts_of(self.problem, individual, map))
+        tasks = stretches(self.problem, individual, split, size, mapped_shifts(self.problem, individual, map))
         return self.objectives_of(list(map(Outputs(self.problem), tasks)), split, size)
 
     def objectives_of(self, outputs: Iterable[Any], split: Part, stop: int) -> tuple[float, ...]:
@@ -157,7 +157,7 @@ class Assess(OnProblem):
         if in_one_call(self.problem, self.validation_size):
             (found,) = map(Measures(self.problem), [(individual, generation, self.validation_size)])
             return dict(zip(("train_error", "val_error"), (rate.minimised([value]) for value in found), strict=False))
-        shifts = shifts_of(self.problem, individual, map)
+        shifts = mapped_shifts(self.problem, individual, map)
         tasks: list[Task] = [(individual, "batch", generation, generation, shifts)]
         tasks += stretches(self.problem, individual, "validation", self.validation_size, shifts)
         on_batch, *outputs = map(Outputs(self.problem), tasks)
@@ -184,7 +184,7 @@ class VoteErrorRate(OnProblem):
             raise ValueError("individuals must not be empty")
         data = find_dataset(self.problem.data)
         size = size_of_part(data, split, None)
-        shifts = [shifts_of(self.problem, individual, map) for individual in individuals]
+        shifts = [mapped_shifts(self.problem, individual, map) for individual in individuals]
         parts = [stretches(self.problem, one, split, size, of) for one, of in zip(individuals, shifts, strict=True)]
         found = iter(map(Outputs(self.problem), [task for part in parts for task in part]))
         total: Any = 0.0

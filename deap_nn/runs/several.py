@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deap_nn.core.errors import InputError
-from deap_nn.core.logbooks import flat
+from deap_nn.core.logbooks import flattened
 from deap_nn.core.notebook import paragraph, table
 from deap_nn.core.optional import optional
 from deap_nn.runs.run import Run, is_run, read_run
@@ -114,4 +114,4 @@ def read_runs(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) 
 def _flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings by name, those of the data as ``data.NAME``; beside a ``schedule`` the adaptation is left out."""
     left_out = (*LEFT_OUT, "adaptation") if "schedule" in config else LEFT_OUT
-    return flat({name: value for name, value in config.items() if name not in left_out})
+    return flattened({name: value for name, value in config.items() if name not in left_out})

@@ -61,7 +61,7 @@ class GenerateUpdate:
             If `make_toolbox` was not given ``population`` and ``generations``.
         """
         toolbox = self.toolbox
-        members, _ = toolbox.named()
+        members, _ = toolbox.planned_sizes()
         if self._centre is None or toolbox.clock.runs != self._run:  # a new run, or `evolve` in between
             self._centre = None
             toolbox.clock.reset()
@@ -86,7 +86,7 @@ class GenerateUpdate:
         ValueError
             If it has another size, or an individual has no valid fitness.
         """
-        toolbox, (members, _) = self.toolbox, self.toolbox.named()
+        toolbox, (members, _) = self.toolbox, self.toolbox.planned_sizes()
         if len(population) != members:
             raise ValueError(f"population must have the {members} members that generate gives, got {len(population)}")
         if not all(individual.fitness.valid for individual in population):
@@ -142,7 +142,7 @@ class GenerateUpdate:
         breeder = breeder_of(toolbox.population(n=1), toolbox, seed=toolbox.seed, cxpb=1.0, mutpb=1.0)
         if isinstance(breeder, str):
             raise ValueError(f"generate: {breeder}")
-        check_called(toolbox, self.toolbox.named()[0])
+        check_called(toolbox, self.toolbox.planned_sizes()[0])
         return breeder
 
 

@@ -296,7 +296,7 @@ class StrategyToolbox(MadeToolbox):
             return self._step
         if self._planned is None and (self.members is None or self.generations is None):
             return "usual"
-        members, generations = self._planned or self.named()
+        members, generations = self._planned or self.planned_sizes()
         matrices = max(1, self.layout.vectors.count(False))
         return usual_step(members, max(1, generations), matrices, self.sampling)
 
@@ -316,7 +316,7 @@ class StrategyToolbox(MadeToolbox):
             raise ValueError(f"population must have the {self.members} members of make_toolbox, got {members}")
         self._planned = members, generations if self.generations is None else self.generations
 
-    def named(self) -> tuple[int, int]:
+    def planned_sizes(self) -> tuple[int, int]:
         """Return the arguments ``population`` and ``generations`` of `make_toolbox`.
 
         Raises

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.candidates import SCORED_EVERY
 from deap_nn.callbacks.run_directory.filters import FilterTrace, filters_of
-from deap_nn.callbacks.run_directory.predictions import model_of, write_model, write_predictions
+from deap_nn.callbacks.run_directory.predictions import best_model, write_model, write_predictions
 from deap_nn.callbacks.run_directory.rows import Rows
-from deap_nn.callbacks.run_directory.settings import sample_shape, settings_of
+from deap_nn.callbacks.run_directory.settings import config_of, sample_shape
 from deap_nn.callbacks.run_directory.weight_trace import WeightTrace
 from deap_nn.core.environment import versions
 from deap_nn.core.errors import InputError
@@ -188,7 +188,7 @@ class RunDirectory(Callback):
             self.write_weights(weights)
             if predictions:
                 write_predictions(self.path / PREDICTIONS_FILE, evolution.toolbox, evolution.best)
-        if (model := model_of(evolution, self.path / "best.keras")) is not None:
+        if (model := best_model(evolution, self.path / "best.keras")) is not None:
             self.write_model(model)
 
     def trace_weights(self, layout: Layout, seed: int) -> None:
@@ -235,7 +235,7 @@ class RunDirectory(Callback):
         self.status.setdefault("asked_generations", evolution.generations)
         self._restored |= not (self.path / "logbook.csv").exists()
         if not (self.path / "config.json").exists():
-            self.write_config(settings_of(evolution, self._settings))
+            self.write_config(config_of(evolution, self._settings))
         layout = Registered.read(toolbox).layout
         if not self._trace.is_chosen and layout is not None:
             self.trace_weights(layout, 0)

@@ -69,7 +69,7 @@ def write_predictions(
     write_arrays(path, arrays, durable=True)
 
 
-def model_of(evolution: Evolution, path: Path) -> Any:
+def best_model(evolution: Evolution, path: Path) -> Any:
     """Return the best member as a Keras model, or None; a warning gives the reason if `path` is not written."""
     registered = Registered.read(evolution.toolbox)
     if registered.to_model is None:

@@ -13,15 +13,14 @@ from deap_nn.callbacks.base import Evolution
 from deap_nn.core.files import plain
 from deap_nn.core.registered import Registered, Traits
 from deap_nn.data.loading import find_dataset
-from deap_nn.operators.describe import describe_algorithm
-from deap_nn.operators.describe import settings_of as described
+from deap_nn.operators.describe import describe_algorithm, settings_of
 from deap_nn.operators.selection import operator_of
 
 OURS = ("ancestry", "breeding", "data", "fitness_weights")
 """Settings that a script cannot replace, because the report relies on them."""
 
 
-def settings_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any]:
+def config_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a run for its ``config.json``, read from the run and a script's own.
 
     Parameters
@@ -47,7 +46,7 @@ def settings_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any
         **_of_the_problem(registered),
         **{name: _operator_text(operator) for name, operator in operators.items() if operator is not None},
         **{name: getattr(registered, name) for name in ("step", "mates", "elites") if name in registered.has},
-        **({} if registered.reproduction is None else {"reproduction": described(registered.reproduction)}),
+        **({} if registered.reproduction is None else {"reproduction": settings_of(registered.reproduction)}),
         "algorithm": describe_algorithm(toolbox, len(evolution.population)),
         "ancestry": reproduction_of(toolbox).ancestry(
             float(evolution.settings.get("cxpb", 1.0)), int(registered.elites)
