@@ -336,12 +336,13 @@ def _perceptron(features: int, outputs: int, hidden_layer_sizes: int | Sequence[
     """Return a built perceptron."""
     from deap_nn.models.tensorflow import keras
 
-    layers = [keras.Input((features,))]
+    layers = [keras.Input((features,), dtype="float32")]
     sizes: Any = [hidden_layer_sizes] if isinstance(hidden_layer_sizes, Integral) else hidden_layer_sizes
     if not isinstance(sizes, Iterable):
         raise TypeError(f"hidden_layer_sizes must be an integer or a sequence of them, got {sizes!r}")
-    layers += [keras.layers.Dense(check_count(size, "each of hidden_layer_sizes"), activation) for size in sizes]
-    return keras.Sequential([*layers, keras.layers.Dense(outputs)])
+    counts = [check_count(size, "each of hidden_layer_sizes") for size in sizes]
+    layers += [keras.layers.Dense(count, activation, dtype="float32") for count in counts]
+    return keras.Sequential([*layers, keras.layers.Dense(outputs, dtype="float32")])
 
 
 __all__ = ["EvolvedClassifier", "EvolvedRegressor"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
 import shlex
 import shutil
 import socket
 import sys
 from pathlib import Path
 
+from deap_nn.core.environment import processors
 from deap_nn.core.errors import InputError
 from deap_nn.maps.scoop.hosts import LOCAL, Host, read_hosts, shared_out
 from deap_nn.maps.scoop.launcher import SSH, Launch
@@ -49,7 +49,7 @@ def main() -> int:
         raise InputError(f"argument SCRIPT: {options.script} is no file")
     if importlib.util.find_spec("scoop") is None:
         raise InputError("SCOOP is missing: run pip install scoop, or run the script with plain python")
-    hosts = read_hosts(options.hostfile) if options.hostfile else [Host(LOCAL[0], os.cpu_count() or 1)]
+    hosts = read_hosts(options.hostfile) if options.hostfile else [Host(LOCAL[0], processors())]
     hosts = shared_out(hosts, options.n or sum(host.workers for host in hosts))
     if not hosts[0].local:
         raise InputError(f"argument --hostfile: the first host must be this one, {socket.gethostname()}")

@@ -97,6 +97,8 @@ def read_picture(path: str, *, as_it_is: bool = False) -> NDArray[np.uint8]:
             upright = ImageOps.exif_transpose(image)  # a phone stores the camera's orientation, and does not rotate
             if upright.mode.startswith("I;16"):  # Pillow would clip the 16 bits of a scanner at 255
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+            elif upright.mode in ("I", "F"):
+                raise ValueError("has 32 bits a pixel, and an unknown range: save it with 8 or 16 bits")
             flat = Image.new("RGBA", upright.size, "white")
             flat.alpha_composite(upright.convert("RGBA"))
             pixels = np.asarray(flat.convert("L"))

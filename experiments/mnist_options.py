@@ -68,6 +68,7 @@ def parse_arguments() -> argparse.Namespace:
     if options.resume is None:
         return complete(options)
     named = {argument.partition("=")[0] for argument in sys.argv[1:]}
+    named |= {"--ensemble"} if "--voters" in named else set()
     given = {setting.name: setting.option for setting in OPTIONS.values() if setting.option in named}
     for name, option in given.items():
         if OPTIONS[name].is_fixed:

@@ -150,10 +150,12 @@ def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
         if begun and "method" in read_config(folder, "--output"):
             shutil.rmtree(folder)  # a baseline cannot be resumed
             begun = False
-        elif not begun and folder.exists():  # it was killed before its first file, so it cannot be resumed
-            if not (folder / "status.json").exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise InputError(f"argument --output: {folder} is not the folder of a run: move it away")
-            shutil.rmtree(folder)
+        elif not begun and folder.exists():
+            left = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"}
+            if any(not name.startswith(".") for name in left - {"status.json", "checkpoint"}):
+                what = "has lost its config.json: put it back, or" if "status.json" in left else "is no run's folder:"
+                raise InputError(f"argument --output: {folder} {what} move it away")
+            shutil.rmtree(folder)  # it was killed before its first generation, so it cannot be resumed
         try:
             if begun:
                 cache = [argument for argument in study.settings[name] if argument.startswith("--cache=")]
@@ -261,7 +263,8 @@ def main() -> int:
     try:
         output.mkdir(parents=True, exist_ok=True)
         lock = open(os.devnull if options.only_draw else output / ".lock", "ab")  # noqa: SIM115  (closed below)
-        fcntl.flock(lock, fcntl.LOCK_SH if options.only_draw else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not options.only_draw:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise InputError(f"argument --output: {output} is in use by another sweep") from None
     except OSError as error:

@@ -285,3 +285,12 @@ def test_a_scanner_s_picture_of_16_bits_is_read_as_one_of_8(digits, tmp_path):
     with Image.open(tmp_path / "16.png") as image:
         assert image.mode.startswith("I;16")
     assert np.array_equal(read_picture(str(tmp_path / "16.png")), read_picture(str(tmp_path / "8.png")))
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_one_of_32_bits_is_refused(digits, tmp_path, kind):
+    Image.fromarray(page_of(digits[3], dark=True).astype(kind) * kind(200)).save(tmp_path / "32.tiff")
+    with pytest.raises(
+        InputError, match=r"32.tiff: has 32 bits a pixel, and an unknown range: save it with 8 or 16 bits"
+    ):
+        read_picture(str(tmp_path / "32.tiff"))

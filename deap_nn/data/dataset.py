@@ -51,7 +51,7 @@ class Dataset:
     Raises
     ------
     DataError
-        If a part is empty, counts or shapes differ, or a label is not an integer from 0.
+        If a part is empty, counts or shapes differ, only some parts are bytes, or a label is not an integer from 0.
     """
 
     x_train: Array
@@ -80,6 +80,8 @@ class Dataset:
                 raise DataError(f"{self.name}: {part} has no samples")
             if x.shape[1:] != self.x_train.shape[1:]:
                 raise DataError(f"{self.name}: {part} has samples of shape {x.shape[1:]}, not {self.x_train.shape[1:]}")
+            if (x.dtype == np.uint8) != (self.x_train.dtype == np.uint8):  # only bytes are divided by 255
+                raise DataError(f"{self.name}: {part} has samples of type {x.dtype}, not {self.x_train.dtype}")
             if not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
                 raise DataError(f"{self.name}: {part} has labels that are not integers from 0")
         remember(self)

@@ -92,7 +92,7 @@ def _as_array(given: Any, argument: str) -> NDArray[Any]:
     ):
         with contextlib.suppress(OverflowError):  # an integer may be too large
             array = array.astype(np.float64)  # a frame of numbers and bools
-    if array.dtype == object or not array.ndim:
+    if array.dtype == object or array.dtype.kind in "mMc" or not array.ndim:
         kinds = sorted({type(value).__name__ for value in array.flat}) if array.ndim else []
         found = f"{type(given).__name__}{' of ' + ', '.join(kinds) if kinds else ''}"
         raise ValueError(

@@ -8,40 +8,44 @@ from typing import Any
 from deap_nn.core.arguments import did_you_mean
 from deap_nn.models.tensorflow import keras
 
+DENSE: dict[str, Any] = {"dtype": "float32"}
+IMAGES: dict[str, Any] = {**DENSE, "data_format": "channels_last"}
+"""What a user's ``keras.json`` would otherwise decide."""
+
 
 def _mnist_deep() -> list[Any]:
     layers = keras.layers
     return [
-        layers.Conv2D(32, 5, padding="same", activation="relu", name="conv1"),
-        layers.MaxPooling2D(2, name="pool1"),
-        layers.Conv2D(64, 5, padding="same", activation="relu", name="conv2"),
-        layers.MaxPooling2D(2, name="pool2"),
-        layers.Flatten(name="flatten"),
-        layers.Dense(1024, activation="relu", name="fc1"),
-        layers.Dense(10, name="fc2"),
+        layers.Conv2D(32, 5, padding="same", activation="relu", name="conv1", **IMAGES),
+        layers.MaxPooling2D(2, name="pool1", **IMAGES),
+        layers.Conv2D(64, 5, padding="same", activation="relu", name="conv2", **IMAGES),
+        layers.MaxPooling2D(2, name="pool2", **IMAGES),
+        layers.Flatten(name="flatten", **IMAGES),
+        layers.Dense(1024, activation="relu", name="fc1", **DENSE),
+        layers.Dense(10, name="fc2", **DENSE),
     ]
 
 
 def _lenet5() -> list[Any]:
     layers = keras.layers
     return [
-        layers.Conv2D(6, 5, padding="same", activation="relu", name="conv1"),
-        layers.MaxPooling2D(2, name="pool1"),
-        layers.Conv2D(16, 5, activation="relu", name="conv2"),
-        layers.MaxPooling2D(2, name="pool2"),
-        layers.Flatten(name="flatten"),
-        layers.Dense(120, activation="relu", name="fc1"),
-        layers.Dense(84, activation="relu", name="fc2"),
-        layers.Dense(10, name="fc3"),
+        layers.Conv2D(6, 5, padding="same", activation="relu", name="conv1", **IMAGES),
+        layers.MaxPooling2D(2, name="pool1", **IMAGES),
+        layers.Conv2D(16, 5, activation="relu", name="conv2", **IMAGES),
+        layers.MaxPooling2D(2, name="pool2", **IMAGES),
+        layers.Flatten(name="flatten", **IMAGES),
+        layers.Dense(120, activation="relu", name="fc1", **DENSE),
+        layers.Dense(84, activation="relu", name="fc2", **DENSE),
+        layers.Dense(10, name="fc3", **DENSE),
     ]
 
 
 def _mlp() -> list[Any]:
     layers = keras.layers
     return [
-        layers.Flatten(name="flatten"),
-        layers.Dense(64, activation="relu", name="hidden"),
-        layers.Dense(10, name="output"),
+        layers.Flatten(name="flatten", **IMAGES),
+        layers.Dense(64, activation="relu", name="hidden", **DENSE),
+        layers.Dense(10, name="output", **DENSE),
     ]
 
 
@@ -68,7 +72,7 @@ def build_model(name: str) -> keras.Model:
         If `name` is not in ``BUILT_IN``.
     """
     _check_name(name)
-    return keras.Sequential([keras.Input((28, 28, 1)), *BUILT_IN[name]()], name=name)
+    return keras.Sequential([keras.Input((28, 28, 1), dtype="float32"), *BUILT_IN[name]()], name=name)
 
 
 def _check_name(name: str) -> None:

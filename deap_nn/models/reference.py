@@ -139,6 +139,9 @@ def check_model(model: Any) -> None:
         raise ValueError(f"model {model.name!r} must be built: give it an Input or call build()")
     if not model.trainable_weights:
         raise ValueError(f"model {model.name!r} has no trainable weights")
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.RNN) and layer.stateful:
+            raise ValueError(f"layer {layer.name!r} is stateful: a network is scored from its weights alone")
 
 
 def _outline(array: Any) -> dict[str, Any]:

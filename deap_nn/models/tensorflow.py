@@ -51,6 +51,8 @@ def _without_start_up_notices() -> Iterator[None]:
                     print(line, file=sys.stderr)
 
 
+ANOTHER_BACKEND = "Keras must use TensorFlow: set KERAS_BACKEND=tensorflow, or the backend in ~/.keras/keras.json"
+
 # The global random state is kept since rich, which Keras imports, draws numbers.
 with _without_start_up_notices(), keras_extras.extras_hidden(), global_state_kept():
     try:
@@ -59,7 +61,11 @@ with _without_start_up_notices(), keras_extras.extras_hidden(), global_state_kep
         from tensorflow.python.eager.context import context_safe
     except ModuleNotFoundError as error:
         missing = "TensorFlow is missing, which scores Keras models: pip install tensorflow"
+        if (error.name or "").partition(".")[0] in ("torch", "jax", "openvino"):
+            missing = ANOTHER_BACKEND
         raise ModuleNotFoundError(f"{missing} ({error})", name="tensorflow") from error
+    if keras.backend.backend() != "tensorflow":
+        raise ImportError(ANOTHER_BACKEND, name="keras")
 
     tf.config.list_physical_devices()  # the search for devices prints its notices now, while they are held back
 

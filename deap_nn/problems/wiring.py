@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from deap_nn.core.errors import warn_user
+from deap_nn.data.checks import doubts_of
 from deap_nn.data.dataset import Dataset
 from deap_nn.data.loading import load_dataset
 from deap_nn.data.minibatches import Strata
@@ -127,6 +129,8 @@ def of_labelled_data(
     from deap_nn.problems.problem import Problem, of_classes
 
     dataset = _dataset(data)
+    for doubt in doubts_of(dataset):
+        warn_user(doubt)
     size = batches.size(len(dataset.x_train), centred=batches.centred)
     reference = reference_of(model)
     check_fit(reference, dataset.x_train.shape[1:], dataset.classes)

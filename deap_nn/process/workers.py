@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
+from deap_nn.core.environment import processors
+
 LAUNCHED = "DEAP_NN_LAUNCHED"
 """The environment variable in processes that `deap_nn.launch` started; it holds the launcher's process id."""
 
@@ -47,7 +49,7 @@ def worker_count(map_: Callable[..., Iterable[Any]] | None = None) -> int:
     known: int | None = getattr(bare, "workers", None)
     if known is not None:
         return known
-    return 1 if bare in (None, map) else os.cpu_count() or 1
+    return 1 if bare in (None, map) else processors()
 
 
 def is_serial(map_: Callable[..., Iterable[Any]]) -> bool:

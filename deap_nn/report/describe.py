@@ -93,14 +93,14 @@ def describe_curves(folder: Path, points: int = MOST_POINTS) -> dict[str, Any]:
             columns = read_columns(path, "gen", *(["seconds"] if name == "timing" else []))
             described[name] = _thinned(columns, points)
             if name == "timing":
-                described["seconds"] = _running_sum(columns, described[name])
+                described["seconds"] = _running_sum(columns, points)
     return described
 
 
-def _running_sum(columns: Columns, thinned: Columns) -> list[float]:
-    """Return the seconds up to each generation that is left in `thinned`."""
-    upto = dict(zip(columns["gen"], np.cumsum(columns["seconds"]).tolist(), strict=True))
-    return [round(upto[generation], 3) for generation in thinned["gen"]]
+def _running_sum(columns: Columns, most: int) -> list[float]:
+    """Return the seconds up to each generation that `_thinned` leaves."""
+    upto = np.cumsum(columns["seconds"])
+    return [round(float(upto[i]), 3) for i in _kept(len(upto), most)]
 
 
 def _thinned(columns: Columns, most: int) -> dict[str, list[float | None]]:

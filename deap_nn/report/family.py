@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.operators.ranking import recombination_weights
+from deap_nn.operators.recombination import MOST_MATES
 from deap_nn.runs.generations import Generation
 
 LEVELS, NODES = 7, 12
@@ -74,6 +75,8 @@ class Family:
 
     def __post_init__(self) -> None:
         self.members = len(self.past[0].wvalues)
+        if not (1 <= self.mates <= MOST_MATES and 0 <= self.elites < self.members):
+            raise ValueError(f"config.json has {self.mates} mates and {self.elites} elites of {self.members} members")
 
     @classmethod
     def of(cls, past: Sequence[Generation], config: Mapping[str, Any]) -> Family:

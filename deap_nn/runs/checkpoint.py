@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Self
 
-from deap_nn.core.files import open_plain, sync_folder
+from deap_nn.core.files import open_plain, read_plain, sync_folder
 from deap_nn.runs.generations import (
     MAGIC,
     CheckpointError,
@@ -87,6 +87,8 @@ class Checkpoint:
     def _read(self, force: bool) -> None:
         size, self._count = os.fstat(self._file.fileno()).st_size, 0
         if size < len(MAGIC):  # killed before the first record
+            if not MAGIC.startswith(read_plain(self.path)):
+                raise CheckpointError(f"{self.path} is no checkpoint: move it away, or name another folder")
             os.ftruncate(self._file.fileno(), 0)
             self._file.write(MAGIC)
             sync_folder(self.path.parent)

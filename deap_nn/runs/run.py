@@ -193,6 +193,8 @@ def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
     record: dict[str, Any] = {}
     for name, value in row.items():
         *chapters, column = re.split(r"(?<!\d)\.|\.(?!\d)", name)
+        if any(".".join(chapters[:end]) in row for end in range(1, len(chapters) + 1)):
+            chapters, column = [], name  # the name before the dot is that of another statistic
         if chapters and np.isnan(value):
             continue
         inner = record

@@ -295,6 +295,13 @@ def test_a_run_resumes(place, here, tmp_path):
     assert (answer.returncode, list(status(copy)["tested_before"])) == (0, ["4", "5"])  # numbers alone
 
 
+def test_the_former_name_of_an_option_is_not_for_a_resume_either(place, here, tmp_path):
+    copy = shutil.copytree(place / "base", tmp_path / "base")
+    answer = here(MNIST, "--resume", copy, "--generations", 4, "--voters", 3, "--no-progress", cwd=place)
+    assert answer.returncode == 2
+    assert "argument --ensemble: not with --resume: the run keeps its own" in answer.stderr
+
+
 @walked("--force", "--regardless")
 @pytest.mark.parametrize("option", ["--force", "--regardless"])
 def test_a_run_resumes_with_other_data(place, here, tmp_path, option):

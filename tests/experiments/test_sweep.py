@@ -4,6 +4,7 @@ import csv
 import fcntl
 import importlib
 import json
+import os
 import runpy
 import shutil
 import sys
@@ -11,7 +12,7 @@ import sys
 import figures
 import numpy as np
 import pytest
-from conftest import ROOT, run_here
+from conftest import ROOT, not_for_ever, run_here
 
 from deap_nn.models.reference import layout_of, reference_of
 
@@ -107,7 +108,10 @@ def test_a_study_is_run_by_one_sweep_at_a_time_and_drawn_by_any(swept, here, dig
         answer = here(*arguments)
         assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
         assert "is in use by another sweep" in answer.stderr
-        assert here(*arguments, "--only-draw").returncode == 0
+        with open(os.devnull, "ab") as shared:  # which any user of the machine may lock
+            fcntl.flock(shared, fcntl.LOCK_EX)
+            with not_for_ever():
+                assert here(*arguments, "--only-draw").returncode == 0
 
 
 def test_runs_from_before_an_option_was_there_are_taken(swept, here, digits_file, tmp_path):
@@ -396,10 +400,27 @@ def test_what_is_no_run_is_not_removed(swept, here, digits_file, tmp_path):
     for make in (lambda path: path.write_text("mine"), lambda path: (path.mkdir(), (path / "mine").touch())):
         make(tmp_path / "out" / "mean-2")
         answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
-        assert (answer.returncode, "mean-2 is not the folder of a run" in answer.stderr.splitlines()[-1]) == (2, True)
+        assert (answer.returncode, "mean-2 is no run's folder: move it away" in answer.stderr.splitlines()[-1]) == (
+            2,
+            True,
+        )
         assert (tmp_path / "out" / "mean-2").exists()
         if (tmp_path / "out" / "mean-2").is_file():
             (tmp_path / "out" / "mean-2").unlink()
+
+
+def test_a_run_that_cannot_be_resumed_without_its_settings_is_not_removed(swept, here, digits_file, tmp_path):
+    folder, _ = swept
+    shutil.copytree(folder / "out", tmp_path / "out")
+    broken = tmp_path / "out" / "mean-2"
+    (broken / "status.json").write_text('{"state": "interrupted"}')
+    (broken / "config.json").unlink()
+    shutil.rmtree(broken / "checkpoint")
+    before = sorted(path.name for path in broken.iterdir())
+    answer = here(SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out")
+    said = "mean-2 has lost its config.json: put it back, or move it away"
+    assert (answer.returncode, said in answer.stderr.splitlines()[-1]) == (2, True)
+    assert sorted(path.name for path in broken.iterdir()) == before
 
 
 def test_a_run_that_cannot_be_gone_on_with_is_named(swept, here, digits_file, tmp_path):

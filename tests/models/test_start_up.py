@@ -1,9 +1,13 @@
 """TensorFlow's notices at its start: none is shown, and nothing else is hidden."""
 
+import json
 import os
+import subprocess
+import sys
 
 import pytest
 
+from deap_nn import make_toolbox
 from deap_nn.models.tensorflow import _without_start_up_notices
 
 NOTICES = [
@@ -50,3 +54,38 @@ def test_a_script_as_the_pages_have_it_shows_none_and_nor_do_its_workers(run, tm
     (tmp_path / "script.py").write_text(SCRIPT)
     answer = run(tmp_path / "script.py")
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+
+
+FITNESS = """
+from deap_nn import make_toolbox
+for model in ("mlp", "lenet5"):
+    toolbox = make_toolbox(model, "mnist5k", seed=1)
+    print(*toolbox.evaluate(toolbox.individual()))
+"""
+
+
+def test_a_users_keras_json_changes_no_built_in_network(tmp_path):
+    settings = {"floatx": "float16", "image_data_format": "channels_first", "backend": "tensorflow"}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    answer = subprocess.run(
+        [sys.executable, "-c", FITNESS],
+        env=os.environ | {"KERAS_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = []
+    for model in ("mlp", "lenet5"):
+        toolbox = make_toolbox(model, "mnist5k", seed=1)
+        expected.append(toolbox.evaluate(toolbox.individual())[0])
+    assert [float(line) for line in answer.stdout.split()] == expected
+
+
+@pytest.mark.parametrize("backend", ["torch", "numpy"])
+def test_another_backend_of_keras_is_named(backend):
+    code = "import deap_nn.models.tensorflow"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"KERAS_BACKEND": backend}, capture_output=True, text=True
+    )
+    assert answer.returncode == 1
+    assert "Error: Keras must use TensorFlow: set KERAS_BACKEND=tensorflow" in answer.stderr.splitlines()[-1]

@@ -5,7 +5,7 @@ from collections import OrderedDict, namedtuple
 import numpy as np
 import pandas as pd
 import pytest
-from keras_models import dense, x_of
+from keras_models import dense, labels, x_of
 
 from deap_nn import KerasProblem, make_toolbox
 from deap_nn.data import registry
@@ -300,3 +300,15 @@ def test_bytes_that_nothing_scales_are_warned_of_once(kind):
     rows = "255, which are not scaled: divide x by 255 if these are images, else standardise x$"
     with pytest.warns(UserWarning, match=rows):
         KerasProblem(dense(5, width=36), BYTES.reshape(50, 36).astype(kind), y)
+
+
+@pytest.mark.parametrize("dtype", ["datetime64[D]", "timedelta64[D]", np.complex64])
+def test_what_is_no_number_is_refused(dtype):
+    with pytest.raises(ValueError, match="x must hold arrays of numbers or strings with samples along the first"):
+        KerasProblem(dense(), np.ones((40, 4)).astype(dtype), labels())
+
+
+def test_a_model_with_a_state_of_its_own_is_refused():
+    model = keras.Sequential([keras.Input((3, 2), batch_size=8), keras.layers.LSTM(4, stateful=True, name="memory")])
+    with pytest.raises(ValueError, match=r"^layer 'memory' is stateful: a network is scored from its weights alone$"):
+        KerasProblem(model, np.ones((40, 3, 2)), np.ones((40, 4)), loss="mse")

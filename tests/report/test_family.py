@@ -76,6 +76,14 @@ def test_a_family_names_the_kept_member():
     assert describe_family(PAST[:2], {"mates": 2}, {"generation": 7})["generation"] == 1
 
 
+@pytest.mark.parametrize("config", [{"mates": 3_000_000}, {"mates": -1}, {"mates": 2, "elites": -2_000_000_000}])
+def test_a_family_of_impossible_numbers_is_refused_before_it_is_made(config):
+    with pytest.raises(ValueError, match=r"config.json has -?\d+ mates and -?\d+ elites of \d+ members"):
+        describe_family(PAST, config, {})
+    with pytest.raises(ValueError, match=r"config.json has"):
+        describe_family(PAST, {"ancestry": {"elites": 0} | config}, {})
+
+
 @pytest.mark.parametrize(
     "options",
     [

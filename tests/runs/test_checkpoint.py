@@ -207,6 +207,20 @@ def test_a_folder_is_opened_and_closed_and_an_open_checkpoint_left_open(tmp_path
     assert log(5, tmp_path / "run") == log(5)
 
 
+@pytest.mark.parametrize("content", [b"", b"deap_nn"])
+def test_a_checkpoint_killed_before_its_first_record_is_begun_again(tmp_path, content):
+    (tmp_path / "generations").write_bytes(content)
+    with Checkpoint(tmp_path) as checkpoint:
+        assert checkpoint.past == []
+
+
+def test_a_small_file_of_that_name_is_left_as_it_is(tmp_path):
+    (tmp_path / "generations").write_bytes(b"12 generations\n")
+    with pytest.raises(CheckpointError, match="generations is no checkpoint: move it away, or name another folder"):
+        Checkpoint(tmp_path)
+    assert (tmp_path / "generations").read_bytes() == b"12 generations\n"
+
+
 def test_what_a_checkpoint_cannot_do_is_refused(tmp_path):
     toolbox, checkpoint, full = wired(), Checkpoint(tmp_path), tools.HallOfFame(1)
     full.insert(toolbox.population(n=1)[0])

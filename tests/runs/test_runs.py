@@ -409,6 +409,18 @@ def test_a_run_is_read_back(tmp_path):
     assert frame["seconds"].tolist() == run.timing["seconds"]
 
 
+@pytest.mark.parametrize("names", [("fitness", "fitness.p50"), ("fitness.p50", "fitness")])
+def test_a_statistic_may_have_the_name_of_another_and_a_dot(tmp_path, names):
+    statistics = tools.Statistics(lambda member: member.fitness.values)
+    for name in names:
+        statistics.register(name, np.max)
+    with RunDirectory(tmp_path / "run") as directory:
+        _, logbook = evolve(members(), plain_toolbox(), 2, seed=1, stats=statistics, callbacks=[directory])
+    run = read_run(tmp_path / "run")
+    assert list(run.logbook) == list(logbook)
+    assert set(names) <= set(run.to_dataframe().columns)
+
+
 def test_statistics_with_a_dot_in_their_names_and_whole_numbers_below_0_are_read_back(tmp_path):
     statistics = tools.Statistics(lambda individual: individual.fitness.values[0])
     statistics.register("q0.9", partial(np.quantile, q=0.9))

@@ -85,6 +85,6 @@ def real(*limits: float, unit: str = "X") -> dict[str, Any]:
     return {"metavar": unit, "type": number(*limits)}
 
 
-def choice_of(*names: str) -> dict[str, Any]:
+def one_of(*names: str) -> dict[str, Any]:
     """Return the argparse arguments for one of some names; ``--help`` does not show the deprecated crossover "mean"."""
     return {"choices": names} | ({"metavar": f"{{{','.join(names[:-1])}}}"} if names[-1] == "mean" else {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import mmap
 import os
@@ -108,12 +109,17 @@ class GenomeCache:
         If the name is taken by a file or folder of others, the folder gets another name, and this process shares no
         genomes. Another run's `sweep` may remove the folder before it is locked: then it is made again.
         """
-        name = self.folder.name
+        name, others = self.folder.name, 0
         while True:
             with contextlib.suppress(FileExistsError):
                 self.folder.mkdir(mode=0o700)
             path = self.folder / "lock"
             if is_foreign(self.folder) or (os.path.lexists(path) and not is_plain(path)):
+                if others:  # a new name is taken by nobody: the folder was just made
+                    shutil.rmtree(self.folder, ignore_errors=True)
+                    text = "this file system keeps no permissions: name another --cache, or cache="
+                    raise OSError(errno.EPERM, text, str(self.folder.parent))
+                others += 1
                 self.folder = self.folder.with_name(f"{name}-{uuid.uuid4().hex}")
                 continue
             with contextlib.suppress(FileNotFoundError):
