@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -54,7 +53,7 @@ def _lineage(
     for name, part in parts.items():
         try:
             pickler(toolbox.map)(part)
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
+        except Exception as error:  # pickle, and the user's own reductions, raise any
             return f"{name} cannot be pickled: {error}"
     lineage = Lineage(breeder, toolbox.map, **options)
     reason = keep_founders(lineage, population, options["size"]) if is_warm(breeder) else None
@@ -229,8 +228,9 @@ def evolve(
     if keyframe_seconds is not None and not check_number(keyframe_seconds, "keyframe_seconds") >= 0:
         raise ValueError(f"keyframe_seconds must be at least 0, got {keyframe_seconds!r}")
     for name, given, method in (("stats", stats, "compile"), ("halloffame", halloffame, "update")):
-        if given is not None and not hasattr(given, method):
-            raise TypeError(f"{name} must have a method {method}, got {given!r}")
+        if given is not None and (isinstance(given, type) or not hasattr(given, method)):
+            makes = f": {given.__name__}(...) makes one" if isinstance(given, type) else ""
+            raise TypeError(f"{name} must have a method {method}, got {given!r}{makes}")
     if breeding not in ("recipes", "plain"):
         raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
     _check_population(population, toolbox)

@@ -6,7 +6,7 @@ import math
 import reprlib
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Real
 from operator import attrgetter
@@ -20,6 +20,7 @@ from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.breeding.plain import Breeding
 from deap_nn.breeding.variation import self_adaptive_of
 from deap_nn.callbacks.base import Callback, Evolution, tell, telling_start_and_end
+from deap_nn.core.arguments import check_count
 from deap_nn.core.errors import WORST, EvaluationError
 from deap_nn.core.logbooks import record, statistic
 from deap_nn.core.registered import Registered
@@ -43,11 +44,10 @@ PROGRESS_SECONDS = 0.5
 def _elitism(toolbox: base.Toolbox, size: int) -> Elitism:
     """Return the elitism that a toolbox names; ValueError if a population of this size cannot have it."""
     registered = Registered.read(toolbox)
-    elites, batches = registered.elites, registered.elite_batches
-    if not 0 <= elites < size:
+    elites = check_count(registered.elites, "elites", 0)
+    batches = check_count(registered.elite_batches, "elite_batches")
+    if elites >= size:
         raise ValueError(f"elites must be at least 0 and below the population of {size}, got {elites!r}")
-    if batches < 1:
-        raise ValueError(f"elite_batches must be at least 1, got {batches!r}")
     return Elitism(elites, batches)
 
 
@@ -68,6 +68,7 @@ def _score(evolution: Evolution, breeding: Breeding, elitism: Elitism, watching:
         if time.monotonic() - last_call > PROGRESS_SECONDS:
             tell(watching, "on_progress", evolution)
             last_call = time.monotonic()
+    elitism.scored(population)
     if next(answers, _NOTHING) is not _NOTHING:
         raise EvaluationError(f"generation {evolution.generation}: the map gave more answers than there are members")
 
@@ -138,6 +139,12 @@ def _not_around_a_centre(members: Sequence[Any]) -> None:
     raise ValueError("select: opposites need a genetic algorithm: children of one centre have no other parents")
 
 
+def _copied(registered: Any) -> Any:
+    return (
+        partial(registered.func, *registered.args, **registered.keywords) if type(registered) is partial else registered
+    )
+
+
 def _alike(now: Any, then: Any) -> bool:
     """Return whether a registered value is unchanged; a ``sigma`` that is a number may change each generation."""
     if now is then:
@@ -173,7 +180,9 @@ class _Run:
         self._best_pairs: int | None = 0 if breeding.reproduction.has_groups else None
         toolbox = evolution.toolbox
         self._elitism = _elitism(toolbox, len(evolution.population))
-        self._registered = registered = Registered.read(toolbox)
+        registered = Registered.read(toolbox)
+        # Copies: a callback may change the arguments of a registered function in place.
+        self._registered = replace(registered, **{name: _copied(getattr(registered, name)) for name in breeding.fixed})
         self._clock: Clock = registered.clock or Clock(toolbox)
         self._clock.reset(evolution.generations if registered.generations is None else registered.generations)
         self._begun = self._started = time.perf_counter()

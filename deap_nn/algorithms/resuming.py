@@ -143,6 +143,7 @@ def go_on(
         own += "(the step follows from make_toolbox(generations=N)),"
         same = f"seed, cxpb, mutpb, the population's seed or weights and sigmas, {own} must be the same"
         raise CheckpointError(f"{checkpoint.path.parent} is of another run: {same}")
+    founders = [member.recipe.place for member in population]
     if last.number:
         population[:] = lineage.past.last_members()
     for member, wvalues in zip(population, last.wvalues.tolist(), strict=True):
@@ -170,7 +171,8 @@ def go_on(
         with naming(callback, "restore"):
             callback.restore(evolution, [generation.states.get(name, {}) for generation in past])
     wanted = _members(watching)
-    visits = [(lineage.past.recall(number, past[number].best), see) for number, see in functions.items()]
+    places = {number: past[number].best if number else founders[past[0].best] for number in functions}
+    visits = [(lineage.past.recall(number, places[number]), see) for number, see in functions.items()]
     line = lineage.past.line([*wanted, *(member for member, _ in visits)]) if last.number else []
     genomes = sum(map(len, line))
     if genomes and lineage.past.seconds_to_breed(genomes) > KEYFRAME_SECONDS:

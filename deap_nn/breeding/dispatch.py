@@ -280,15 +280,16 @@ class Dispatch:
 
     def _context(self, function: bytes) -> tuple[SentContext, bytes]:
         """Return the context of a pickled function, and the digest under which workers keep it."""
-        if function not in self._contexts:
+        key = hashlib.blake2b(function).digest()  # the function may hold much data
+        if key not in self._contexts:
             # Other references to an object can change the memo of its pickle, and so the digest of the same function:
             # `optimize` removes unused entries of the memo.
             context = self._breeder, pickletools.optimize(function), self._sharing.timeout, self._sharing.expected
             known_by = b"".join((self._genomes.token.encode(), *context[:2]))  # another run has other genomes
-            self._contexts[function] = context, hashlib.sha256(known_by).digest()[:12]
+            self._contexts[key] = context, hashlib.sha256(known_by).digest()[:12]
             while len(self._contexts) > MOST_CONTEXTS:
                 self._contexts.pop(next(iter(self._contexts)))
-        return self._contexts[function]
+        return self._contexts[key]
 
 
 def _member_of(item: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.breeding.ancestry import Ancestry
-from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.breeder import Breeder, check_repeatable
 from deap_nn.breeding.dispatch import Dispatch, Map, Sharing
 from deap_nn.breeding.past import Past
 from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe, centroid_id, centroid_of
@@ -25,7 +25,8 @@ from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.known import Known
 from deap_nn.breeding.store.slot_table import SlotTable
 from deap_nn.breeding.store.slots import FEWEST_SLOTS, default_place, free_bytes, segment_bytes, slots_in, sweep
-from deap_nn.breeding.task import busy, contexts, genomes_by_run
+from deap_nn.breeding.task import contexts, genomes_by_run
+from deap_nn.core.seeding import busy
 from deap_nn.genome.members import LightMember, light_members
 from deap_nn.genome.vectors import Vector, empty_vector
 
@@ -188,6 +189,8 @@ class Lineage:
     def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any], generation: int) -> Iterator[Any]:
         """Map the evaluation over the population; an error names the child."""
         self._dispatch.check_travels(evaluate)
+        if generation < 2:
+            check_repeatable(self.breeder, population[:2], self.weights)
         return self.map(evaluate, population)
 
     def mean(self, members: Iterable[Any]) -> Any:

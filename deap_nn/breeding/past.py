@@ -14,8 +14,8 @@ import numpy as np
 from deap_nn.breeding.recipe import CENTROID_PLACE, Recipe, centroid_id, generation_and_place
 from deap_nn.breeding.reproduction.base import Places
 from deap_nn.breeding.store.keyframes import Keyframe, write_keyframe
-from deap_nn.breeding.task import busy
 from deap_nn.core.environment import processors
+from deap_nn.core.seeding import busy
 from deap_nn.genome.members import LightMember
 from deap_nn.genome.vectors import Vector, empty_vector
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import pickle
 import platform
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,6 +20,7 @@ from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.core.environment import EnvironmentDiffersError, Expected, difference, environment, this_process
 from deap_nn.core.errors import EvaluationError
 from deap_nn.core.registered import Traits, scoring
+from deap_nn.core.seeding import busy
 from deap_nn.process import workers
 from deap_nn.process.time_limit import time_limit
 
@@ -88,7 +88,7 @@ compared: dict[str, str] = {}
 referred: set[str] = set()
 """The tokens of the runs of which this process has scored the first founder."""
 genomes_by_run: dict[str, Genomes] = {}
-busy = threading.RLock()  # under a map of threads one thread at a time breeds: `Genomes` has one scratch memory
+# `busy`: under a map of threads one thread at a time breeds, as `Genomes` has one scratch memory
 
 
 class UnknownPartError(RuntimeError):

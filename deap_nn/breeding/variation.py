@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,7 @@ class Variation:
         return (
             getattr(mutate, "func", None) is mutGaussianAdaptive
             and not mutate.args
+            and {"sigma"} <= words.keys() <= {"sigma", "noise", "indpb", "matrices", "scale", "bounds", "rng"}
             and getattr(words.get("noise"), "size", LARGEST_TABLE) < LARGEST_TABLE
             and words.get("indpb", 1.0) == 1.0
             and words.get("matrices", "all") == "all"
@@ -128,7 +129,7 @@ class Variation:
             if recipe.sigma is not None:
                 mutate = functools.partial(mutate, sigma=recipe.sigma)
             mutation = mutation_of(mutate, self.seed, recipe.generation, recipe.place, mirrored=mirrored)
-            child = checked_mutant(mutation(child), mutate)
+            child = checked_mutant(mutation(child), mutate, self.shapes)
         np.copyto(out, child.flat)
 
 
@@ -142,7 +143,7 @@ def mutation_of(
     return seeded(mutate, stream(seed, Purpose.MUTATE, generation, place))
 
 
-def checked_mutant(made: Any, mutate: Callable[..., Any]) -> Any:
+def checked_mutant(made: Any, mutate: Callable[..., Any], shapes: Sequence[Shape]) -> Any:
     """Return the individual from the tuple that a mutation returned; raise ValueError for any other result."""
     if isinstance(made, WeightList) or not isinstance(made, tuple | list) or len(made) != 1:
         name = getattr(operator_of(mutate), "__name__", "mutate")
@@ -150,7 +151,12 @@ def checked_mutant(made: Any, mutate: Callable[..., Any]) -> Any:
         raise ValueError(
             f"mutate must return its individual in a tuple, got {got}: end {name} with return (individual,)"
         )
-    return made[0]
+    (mutant,) = made
+    if not isinstance(mutant, WeightList) or mutant.shapes != tuple(shapes):
+        name = getattr(operator_of(mutate), "__name__", "mutate")
+        other = mutant.shapes if isinstance(mutant, WeightList) else type(mutant).__name__
+        raise ValueError(f"mutate must return its individual with the shapes {tuple(shapes)}, got {other} from {name}")
+    return mutant
 
 
 def happens(probability: float, seed: int, generation: int, index: int) -> bool:

@@ -11,6 +11,7 @@ References
 
 import inspect
 import random
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -97,6 +98,8 @@ def takes(operator: Callable[..., Any], keyword: str) -> bool:
     if keyword in getattr(operator, "keywords", {}):
         return True
     inner = getattr(operator, "func", None) or getattr(operator, "operator", None)
+    if getattr(inner, "calls_its_first", False) and takes(operator.args[0], keyword):  # type: ignore[attr-defined]
+        return True
     if callable(inner) and takes(inner, keyword):
         return True
     if isinstance(operator, FunctionType) and not operator.__dict__.keys() & {"__wrapped__", "__signature__"}:
@@ -131,9 +134,13 @@ def global_state_kept() -> Iterator[None]:
         np.random.set_state(legacy)  # noqa: NPY002  (users' operators may draw from it)
 
 
-@global_state_kept()
+busy = threading.RLock()
+"""Held by the thread that breeds in this process, or that draws from the global random state: a breeder may do both."""
+
+
 def _with_global_state(operator: Callable[..., Any], rng: np.random.Generator, *arguments: Any, **keywords: Any) -> Any:
     # NumPy's legacy generator too: a user's operator may draw from either.
-    random.seed(rng.bytes(32))
-    np.random.seed(rng.integers(2**32, size=4))  # noqa: NPY002  (users' operators may draw from it)
-    return operator(*arguments, **keywords)
+    with busy, global_state_kept():
+        random.seed(rng.bytes(32))
+        np.random.seed(rng.integers(2**32, size=4))  # noqa: NPY002  (users' operators may draw from it)
+        return operator(*arguments, **keywords)

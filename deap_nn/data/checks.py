@@ -15,10 +15,10 @@ LEAST_BYTE = 127
 """Images with values from 0 to above this and at most 255 are taken for bytes, and so are whole numbers in rows."""
 
 
-def doubts_of(data: Dataset) -> Iterator[str]:
-    """Yield the doubts about labelled data, whose bytes are scaled when they are scored."""
+def doubts_of(data: Dataset, *, scaled: bool) -> Iterator[str]:
+    """Yield the doubts about labelled data; `scaled`: whether the model scales them. Bytes are scaled before."""
     yield from gaps_of(data)
-    if data.x_train.dtype != np.uint8:
+    if not scaled and data.x_train.dtype != np.uint8:
         yield from unscaled_of(data)
     if lost := sorted(set(np.unique(data.y_train).tolist()) - set(np.unique(data.y_validation).tolist())):
         yield f"validation has {len(data.y_validation)} samples and none of {_listed(lost)}: shuffle the data"

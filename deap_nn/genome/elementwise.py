@@ -73,6 +73,9 @@ def weight_by_weight(operator: Callable[..., Any], *members: WeightList, **keywo
     return members
 
 
+weight_by_weight.calls_its_first = True  # type: ignore[attr-defined]  # the keywords are those of that operator
+
+
 def _first(limits: Any, size: int) -> Any:
     """Return the limits of the first `size` weights, or the one limit of all weights."""
     return limits if np.ndim(limits) == 0 else limits[:size]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any, SupportsIndex
 
@@ -25,10 +26,13 @@ class LightMember:
     def _load(self) -> None:
         # The object itself changes its class: populations, halls of fame and callbacks hold references to it, and a
         # proxy in its place would be another type in every isinstance, pickle and `copy` of DEAP.
-        flat, shapes = self.make(self.recipe), self.light_shapes
-        self.__class__ = self.container  # type: ignore[assignment]  # it becomes one
-        del self.make, self.light_shapes
-        self._adopt(flat, shapes)  # type: ignore[attr-defined]  # as it now is one
+        make, shapes = vars(self).get("make"), vars(self).get("light_shapes")
+        flat = None if make is None else make(self.recipe)
+        with _adopting:
+            if isinstance(self, LightMember):  # no other thread was faster
+                self._adopt(flat, shapes)  # type: ignore[attr-defined]  # it is a container too
+                self.__class__ = self.container  # type: ignore[assignment]  # it becomes one
+                del self.make, self.light_shapes
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -46,6 +50,9 @@ class LightMember:
 
     def _repr_html_(self) -> str:  # the member stays light
         return genome(type(self).__name__, self.light_shapes, getattr(self, "fitness", None))
+
+
+_adopting = threading.RLock()
 
 
 def _loading(name: str) -> Callable[..., Any]:

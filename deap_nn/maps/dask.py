@@ -16,6 +16,7 @@ from deap_nn.breeding.store.slots import default_place, sweep
 from deap_nn.core import environment
 from deap_nn.core.errors import MapError
 from deap_nn.core.optional import optional
+from deap_nn.core.seeding import busy
 from deap_nn.data import registry
 from deap_nn.maps import shared
 from deap_nn.maps.lending import Lending, call_with
@@ -39,13 +40,13 @@ def _begin() -> None:
 def _forget() -> None:
     """Release a run's data in a worker, which outlives the run."""
     # Not during the task of another run, which releases this run's data too.
-    if task.busy.acquire(timeout=BUSY_SECONDS):
+    if busy.acquire(timeout=BUSY_SECONDS):
         try:
             task.forget()
             shared.forget()
             registry.lend({})
         finally:
-            task.busy.release()
+            busy.release()
 
 
 def _client(workers: int | None, address: str | None) -> tuple[Any, Any]:

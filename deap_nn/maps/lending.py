@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deap_nn.breeding.store.slots import GenomeCache, default_place, sweep
-from deap_nn.breeding.task import busy
+from deap_nn.core.seeding import busy
 from deap_nn.data.registry import HELD, lend, made_of_arrays
 from deap_nn.maps.tasks import call
 

@@ -56,6 +56,11 @@ def takes_many(mate: Callable[..., Any]) -> bool:
     return many is not None and many.kind is inspect.Parameter.VAR_POSITIONAL
 
 
+def fitter_first(mate: Callable[..., Any]) -> bool:
+    """Return whether a registered crossover of two takes the fitter one first."""
+    return any(getattr(one, "fitter_first", False) for one in (mate, getattr(mate, "func", None)))
+
+
 def checked_children(children: Any, count: int, mate: Callable[..., Any]) -> tuple[Any, ...]:
     """Return the children from a crossover, or raise ValueError if their number is not that of its parents."""
     if not isinstance(children, tuple | list) or len(children) != count:
@@ -65,12 +70,17 @@ def checked_children(children: Any, count: int, mate: Callable[..., Any]) -> tup
             f"mate must return its {count} individuals, got {got} from {name}"
             + ": end it with a return" * (children is None)
         )
+    if len(set(map(id, children))) < count:
+        name = getattr(getattr(mate, "func", mate), "__name__", "mate")
+        raise ValueError(f"mate must return {count} different individuals, got the same one twice from {name}")
     return tuple(children)
 
 
 def mates_of(toolbox: Any) -> int:
     """Return the number of parents in a crossover of `evolve`: ``toolbox.mates``, or 2 if ``mate`` takes only two."""
-    mates = int(Registered.read(toolbox).mates)
+    mates = check_count(Registered.read(toolbox).mates, "toolbox.mates", 2)
+    if mates > MOST_MATES:
+        raise ValueError(f"toolbox.mates must be at most {MOST_MATES}, got {mates}")
     return mates if mates == 2 or takes_many(toolbox.mate) else 2
 
 

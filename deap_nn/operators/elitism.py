@@ -24,16 +24,26 @@ class Elitism:
         self.batches = batches
         self._lived: dict[int, int] = {}
         self._before: dict[int, tuple[tuple[float, ...], int]] = {}
+        self._places: dict[int, int] = {}
 
     def choose(self, population: Sequence[Any]) -> list[Any]:
         """Return the best members of an evaluated population: the last members of the next generation."""
         best = heapq.nlargest(self.count, range(len(population)), key=lambda place: population[place].fitness)
         first = len(population) - self.count
         self._before = {
-            first + i: (population[place].fitness.values, self._lived.get(place, 1)) for i, place in enumerate(best)
+            first + i: (population[place].fitness.values, self._lived.get(self._place(population, place), 1))
+            for i, place in enumerate(best)
         }
-        self.go_on(best, len(population))
+        self.go_on([self._place(population, place) for place in best], len(population))
         return [population[place] for place in best]
+
+    def scored(self, population: Sequence[Any]) -> None:
+        """Note the places of the members, which a callback may put into another order."""
+        self._places = {id(member): place for place, member in enumerate(population)} if self.count else {}
+
+    def _place(self, population: Sequence[Any], place: int) -> int:
+        """Return the place that the member now at `place` had when it was scored."""
+        return self._places.get(id(population[place]), place)
 
     def go_on(self, places: Sequence[int], size: int) -> None:
         """Note the elites of a generation of `size` members, given their places in the generation before."""

@@ -123,13 +123,20 @@ def of_labelled_data(
     batches: Batches,
 ) -> Scoring:
     """Return the scoring of a model of classes on labelled data."""
-    from deap_nn.models.checks import check_alike, check_centred, check_fit, gives_logits, layer_for_bytes
+    from deap_nn.models.checks import (
+        check_alike,
+        check_centred,
+        check_fit,
+        gives_logits,
+        layer_for_bytes,
+        scales_or_looks_up,
+    )
     from deap_nn.models.reference import model_of, reference_of
     from deap_nn.problems.measures import VoteErrorRate
     from deap_nn.problems.problem import Problem, of_classes
 
     dataset = _dataset(data)
-    for doubt in doubts_of(dataset):
+    for doubt in doubts_of(dataset, scaled=not isinstance(model, str) and scales_or_looks_up(model)):
         warn_user(doubt)
     size = batches.size(len(dataset.x_train), centred=batches.centred)
     reference = reference_of(model)

@@ -339,7 +339,7 @@ def test_a_run_that_loses_its_recipes_says_why(registered, said):
 @pytest.mark.parametrize("breeding", ["recipes", "plain"])
 def test_a_folder_says_how_its_run_is_bred(tmp_path, breeding):
     toolbox = wired()
-    with RunDirectory(tmp_path / "run", settings={"breeding": "by the clock"}) as directory:
+    with RunDirectory(tmp_path / "run") as directory:
         evolved(toolbox.population(n=4), toolbox, breeding=breeding, callbacks=[directory])
     assert json.loads((tmp_path / "run" / "config.json").read_text())["breeding"] == breeding
 

@@ -92,12 +92,12 @@ def test_the_fitness_is_a_running_mean_of_the_batches(scores, batches):
     ("registered", "message"),
     [
         ({"elites": 9}, "elites must be at least 0 and below the population of 9, got 9"),
-        ({"elites": -1}, "elites must be at least 0"),
+        ({"elites": -1}, "elites must be an integer of at least 0, got -1"),
         (
             {"elites": 1, "step": 1.0, "mate": cxMean, "select": selMirrored},
             "elites must be 0 if children come from one centre",
         ),
-        ({"elites": 1, "elite_batches": 0}, "elite_batches must be at least 1"),
+        ({"elites": 1, "elite_batches": 0}, "elite_batches must be an integer of at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_is_refused(registered, message):

@@ -21,7 +21,7 @@ from deap_nn.genome.layout import Layout
 from deap_nn.operators.adaptation.feedback import ErrorScaled, SelfAdaptive
 from deap_nn.operators.adaptation.protocol import check_whole
 from deap_nn.operators.adaptation.selections import adaptations_of, adapting
-from deap_nn.operators.by_name import check_suits_matrices, function_of, takes_many
+from deap_nn.operators.by_name import check_suits_matrices, fitter_first, function_of, takes_many
 from deap_nn.operators.describe import name_of
 from deap_nn.operators.ranking import weights_of
 from deap_nn.operators.recombination import cxMean
@@ -129,11 +129,11 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         del self.recombination_weights
 
     def decorate(self, alias: str, *decorators: Callable[..., Any]) -> None:
-        """Decorate a function, as DEAP does; a ``mate`` of several individuals remains one."""
-        many = alias == "mate" and takes_many(self.mate)
+        """Decorate a function, as DEAP does; a ``mate`` keeps the number and the order of its individuals."""
+        kept = {"takes_many": takes_many(self.mate), "fitter_first": fitter_first(self.mate)} if alias == "mate" else {}
         super().decorate(alias, *decorators)
-        if many:
-            self.mate.takes_many = True
+        for name in (name for name, value in kept.items() if value):
+            setattr(self.mate, name, True)
 
     def _parts(self) -> dict[str, object]:
         """Return the sizes, the present generation and the operators, by name."""

@@ -207,7 +207,7 @@ class Reproduction:
         self, sources: Sequence[Any], toolbox: base.Toolbox, *, seed: int, generation: int, cxpb: float, mutpb: float
     ) -> list[Any]:
         """Clone, mate and mutate, each group and child with its own random streams; the sources stay unchanged."""
-        children = unscored(toolbox.clone(source) for source in sources)
+        children, shapes = unscored(toolbox.clone(source) for source in sources), sources[0].shapes
         self_adaptive, sigmas = self_adaptive_of(toolbox.mutate), list[float]()
         if self_adaptive is not None:
             sigmas = self_adaptive.inherited([self_adaptive.of(source) for source in sources], seed, generation)
@@ -218,7 +218,7 @@ class Reproduction:
             if happens(mutpb, seed, generation, 2 * place + 1):
                 mutate = toolbox.mutate if self_adaptive is None else partial(toolbox.mutate, sigma=sigmas[place])
                 mutation = mutation_of(mutate, seed, generation, place, mirrored=self.mirrored)
-                children[place] = checked_mutant(mutation(child), mutate)
+                children[place] = checked_mutant(mutation(child), mutate, shapes)
         if self_adaptive is not None:
             for child, sigma in zip(children, sigmas, strict=True):
                 child.strategy = sigma

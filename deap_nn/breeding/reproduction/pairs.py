@@ -19,7 +19,7 @@ from deap_nn.breeding.variation import Variation, happens, without_state
 from deap_nn.core.registered import Registered
 from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.vectors import Vector, Vectors
-from deap_nn.operators.by_name import checked_children, mates_of
+from deap_nn.operators.by_name import checked_children, fitter_first, mates_of
 from deap_nn.operators.crossover import cxMask
 from deap_nn.operators.recombination import cxScanning
 
@@ -81,7 +81,7 @@ class Pairs(Reproduction):
 
     def in_order(self, chosen: Sequence[Any]) -> list[Any]:
         """Return the chosen parents, the fitter of each pair first if the crossover has ``fitter_first``."""
-        if not getattr(getattr(self.mate, "func", self.mate), "fitter_first", False):
+        if self.mate is None or not fitter_first(self.mate):
             return list(chosen)
         pairs = [sorted(chosen[i : i + 2], key=attrgetter("fitness"), reverse=True) for i in range(0, len(chosen), 2)]
         return [parent for pair in pairs for parent in pair]
