@@ -190,6 +190,10 @@ def test_threads_draw_from_the_global_state_in_turn():
         time.sleep(0.2)
         return random.random()
 
+    def more_slowly():
+        time.sleep(0.4)
+        return random.random()
+
     alone = seeded(slowly, np.random.default_rng(1))()
     drawing.clear()
     random.seed(7)
@@ -197,8 +201,8 @@ def test_threads_draw_from_the_global_state_in_turn():
     with ThreadPoolExecutor(2) as threads:
         slow = threads.submit(seeded(slowly, np.random.default_rng(1)))
         drawing.wait()
-        quick = threads.submit(seeded(random.random, np.random.default_rng(2)))
-        assert slow.result() == alone != quick.result()
+        slower = threads.submit(seeded(more_slowly, np.random.default_rng(2)))
+        assert slow.result() == alone != slower.result()
     assert random.getstate() == before
 
 
