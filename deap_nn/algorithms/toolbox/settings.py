@@ -237,7 +237,7 @@ TABLE = (
         "mutated_matrices", "algorithm", "mutate all matrices of a child, or one", one_of("all", "one"), usual="all"
     ),
     Setting("dataset", "data", "digits; auto: mnist if available, else mnist5k", one_of(*DATA_SETS), default="auto"),
-    Setting("data", "data", "IDX folder or .npz file, named by --dataset", PATH, unset="--dataset", mutable=True),
+    Setting("data", "data", "IDX folder or .npz, named by --dataset", PATH, unset="--dataset", mutable=True),
     Setting("validation_size", "data", "validation digits that score each best member", whole(1), default=1000),
     Setting("training_size", "data", "training digits that score the candidates too", whole(0), usual=0),
     Setting(
