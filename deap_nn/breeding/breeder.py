@@ -36,11 +36,6 @@ class Breeder(Variation):
         """Whether one compiled pass over the genome replaces the registered operators."""
         return self.compiled and self.reproduction.is_compiled
 
-    @property
-    def mate(self) -> Any:
-        """The registered crossover, or None."""
-        return getattr(self.reproduction, "mate", None)
-
     def breed(self, recipe: Recipe, parents: Sequence[Vector], out: Vector) -> None:
         """Write the genome of a recipe into `out`; its parents' weights are left unchanged."""
         if not parents:
@@ -82,7 +77,8 @@ def check_repeatable(breeder: Breeder, members: Sequence[Any], weights: Callable
     weights : callable
         Breeds the genome of a recipe.
     """
-    used = (breeder.individual,) if not members[0].recipe.generation else (breeder.mate, breeder.mutate)
+    mate = getattr(breeder.reproduction, "mate", None)
+    used = (mate, breeder.mutate) if members[0].recipe.generation else (breeder.individual,)
     functions = [function_of(operator) for operator in used if operator is not None]
     own = [one for one in functions if str(getattr(one, "__module__", "")).partition(".")[0] not in ("deap", "deap_nn")]
     for recipe in [member.recipe for member in members] if own else ():

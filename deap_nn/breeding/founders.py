@@ -59,16 +59,16 @@ def initPopulation(toolbox: base.Toolbox, seed: int, n: int | None = None, *, st
     first = founder(toolbox.individual, seed, start)
     if not isinstance(first, WeightList):
         return Population([first, *(founder(toolbox.individual, seed, place) for place in places[1:])])
-    if first._extras().keys() != type(first)(())._extras().keys() or _declares(type(first)):
+    if first._extras().keys() != type(first)(())._extras().keys() or _declared(type(first)):
         founders = (founder(toolbox.individual, seed, place) for place in places[1:])
         return Population([first, *founders])  # with what `individual` sets beside the weights
     make = partial(_founder_weights, toolbox.individual, seed)
     return Population(light_members(type(first), [Recipe(0, place) for place in places], make, first.shapes))
 
 
-def _declares(container: type[WeightList]) -> bool:
-    """Return whether individuals of a class have attributes beside their weights, a fitness and a strategy."""
-    return bool(container(())._extras().keys() - {"fitness", "strategy"})
+def _declared(container: type[WeightList]) -> set[str]:
+    """Return the attributes that a class gives its individuals beside weights, a fitness and a strategy."""
+    return container(())._extras().keys() - {"fitness", "strategy"}
 
 
 def _founder_weights(individual: Callable[..., Any], seed: int, recipe: Recipe) -> Vector:
@@ -146,8 +146,7 @@ def _why_not(population: Sequence[Any], container: type[WeightList], kept: set[s
 
     `kept` has the names of attributes that their recipes have.
     """
-    declared = container(())._extras().keys() - {"fitness", "strategy", *kept}
-    if declared:
+    if declared := _declared(container):
         return f"individuals have an attribute {min(declared)!r}, and recipes have none"
     known = {"fitness", "recipe", "make", "light_shapes", "scored_in", *kept, *container(())._extras()}
     for member in population:

@@ -88,7 +88,6 @@ compared: dict[str, str] = {}
 referred: set[str] = set()
 """The tokens of the runs of which this process has scored the first founder."""
 genomes_by_run: dict[str, Genomes] = {}
-# `busy`: under a map of threads one thread at a time breeds, as `Genomes` has one scratch memory
 
 
 class UnknownPartError(RuntimeError):

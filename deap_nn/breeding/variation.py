@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -143,20 +143,19 @@ def mutation_of(
     return seeded(mutate, stream(seed, Purpose.MUTATE, generation, place))
 
 
-def checked_mutant(made: Any, mutate: Callable[..., Any], shapes: Sequence[Shape]) -> Any:
+def checked_mutant(made: Any, mutate: Callable[..., Any], shapes: tuple[Shape, ...]) -> Any:
     """Return the individual from the tuple that a mutation returned; raise ValueError for any other result."""
-    if isinstance(made, WeightList) or not isinstance(made, tuple | list) or len(made) != 1:
-        name = getattr(operator_of(mutate), "__name__", "mutate")
+    is_one = not isinstance(made, WeightList) and isinstance(made, tuple | list) and len(made) == 1
+    if is_one and isinstance(made[0], WeightList) and made[0].shapes == shapes:
+        return made[0]
+    name = getattr(operator_of(mutate), "__name__", "mutate")
+    if not is_one:
         got = type(made).__name__
         raise ValueError(
             f"mutate must return its individual in a tuple, got {got}: end {name} with return (individual,)"
         )
-    (mutant,) = made
-    if not isinstance(mutant, WeightList) or mutant.shapes != tuple(shapes):
-        name = getattr(operator_of(mutate), "__name__", "mutate")
-        other = mutant.shapes if isinstance(mutant, WeightList) else type(mutant).__name__
-        raise ValueError(f"mutate must return its individual with the shapes {tuple(shapes)}, got {other} from {name}")
-    return mutant
+    found = made[0].shapes if isinstance(made[0], WeightList) else type(made[0]).__name__
+    raise ValueError(f"mutate must return its individual with the shapes {shapes}, got {found} from {name}")
 
 
 def happens(probability: float, seed: int, generation: int, index: int) -> bool:

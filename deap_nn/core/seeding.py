@@ -135,7 +135,10 @@ def global_state_kept() -> Iterator[None]:
 
 
 busy = threading.RLock()
-"""Held by the thread that breeds in this process, or that draws from the global random state: a breeder may do both."""
+"""Held by the thread that breeds (a run has one scratch memory in a process) or draws from the global random state.
+
+A breeder may do both, and a selection may read a member that has to be bred: two locks could wait for each other.
+"""
 
 
 def _with_global_state(operator: Callable[..., Any], rng: np.random.Generator, *arguments: Any, **keywords: Any) -> Any:

@@ -45,9 +45,9 @@ def unscaled_of(samples: Samples | Dataset) -> Iterator[str]:
         if max(-low, high) > 255:
             yield f"inputs have values up to {max(-low, high):g}: standardise x, or begin with a Normalization layer"
             return
-        for split in ("validation", "test"):
+        for split in ("validation", "test") if high <= 1 and array.ndim > 2 else ():
             most = _range_of(samples.halves(split)[0][place])[1] if samples.size(split) else 0.0
-            if most > LEAST_BYTE and high <= 1 and array.ndim > 2:
+            if most > LEAST_BYTE:
                 yield f"inputs of {split} have values up to {most:g}, of training up to {high:g}: scale them alike"
                 return
         if array[0].size < 2 or not high > LEAST_BYTE or low < 0:

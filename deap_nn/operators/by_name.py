@@ -62,16 +62,15 @@ def fitter_first(mate: Callable[..., Any]) -> bool:
 
 
 def checked_children(children: Any, count: int, mate: Callable[..., Any]) -> tuple[Any, ...]:
-    """Return the children from a crossover, or raise ValueError if their number is not that of its parents."""
+    """Return the children from a crossover, or raise ValueError if they are not as many individuals as its parents."""
+    name = getattr(getattr(mate, "func", mate), "__name__", "mate")
     if not isinstance(children, tuple | list) or len(children) != count:
         got = f"{len(children)}" if isinstance(children, tuple | list) else type(children).__name__
-        name = getattr(getattr(mate, "func", mate), "__name__", "mate")
         raise ValueError(
             f"mate must return its {count} individuals, got {got} from {name}"
             + ": end it with a return" * (children is None)
         )
     if len(set(map(id, children))) < count:
-        name = getattr(getattr(mate, "func", mate), "__name__", "mate")
         raise ValueError(f"mate must return {count} different individuals, got the same one twice from {name}")
     return tuple(children)
 

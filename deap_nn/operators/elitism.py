@@ -30,20 +30,18 @@ class Elitism:
         """Return the best members of an evaluated population: the last members of the next generation."""
         best = heapq.nlargest(self.count, range(len(population)), key=lambda place: population[place].fitness)
         first = len(population) - self.count
+        kept = [population[place] for place in best]
+        scored = [self._places.get(id(member), place) for member, place in zip(kept, best, strict=True)]
         self._before = {
-            first + i: (population[place].fitness.values, self._lived.get(self._place(population, place), 1))
-            for i, place in enumerate(best)
+            first + i: (member.fitness.values, self._lived.get(place, 1))
+            for i, (member, place) in enumerate(zip(kept, scored, strict=True))
         }
-        self.go_on([self._place(population, place) for place in best], len(population))
-        return [population[place] for place in best]
+        self.go_on(scored, len(population))
+        return kept
 
     def scored(self, population: Sequence[Any]) -> None:
         """Note the places of the members, which a callback may put into another order."""
         self._places = {id(member): place for place, member in enumerate(population)} if self.count else {}
-
-    def _place(self, population: Sequence[Any], place: int) -> int:
-        """Return the place that the member now at `place` had when it was scored."""
-        return self._places.get(id(population[place]), place)
 
     def go_on(self, places: Sequence[int], size: int) -> None:
         """Note the elites of a generation of `size` members, given their places in the generation before."""

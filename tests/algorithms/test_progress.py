@@ -74,6 +74,14 @@ def test_early_stopping():
     assert "max-seconds" in reason
 
 
+def test_a_run_without_a_validation_error_stops_by_its_best_fitness():
+    evolution = SimpleNamespace(
+        row={"gen": 3}, best_value=0.25, best=members()[0], generation=3, elapsed=0.0, stop=None
+    )
+    EarlyStopping(target=0.5).on_generation(evolution)
+    assert evolution.stop == "target: best fitness 0.2500 is at most 0.5"
+
+
 def test_progress_is_a_line_per_generation_where_there_is_no_terminal(toolbox):
     screen = Screen(terminal=False)
     run(toolbox, ngen=2, callbacks=[ProgressBar(screen)])

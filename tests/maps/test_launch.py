@@ -17,6 +17,7 @@ from conftest import MNIST
 from deap_nn.core.errors import InputError
 from deap_nn.maps.scoop.hosts import Host, read_hosts, shared_out
 from deap_nn.maps.scoop.messages import CheckedSocket
+from deap_nn.process.workers import worker_count
 
 LAUNCH = ("-m", "deap_nn.launch", "-n", 3)
 MAPPING = """
@@ -391,3 +392,8 @@ def test_a_task_of_a_worker_that_is_gone_goes_to_the_next_or_waits():
     with pytest.raises(zmq.ZMQError):
         socket.send_multipart([b"bad", b"T", b"task 2"])
     assert len(sent) == 1
+
+
+def test_there_are_as_many_workers_as_processors_that_may_be_used(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5})
+    assert worker_count(lambda function, items: None) == 3

@@ -109,18 +109,17 @@ class GenomeCache:
         If the name is taken by a file or folder of others, the folder gets another name, and this process shares no
         genomes. Another run's `sweep` may remove the folder before it is locked: then it is made again.
         """
-        name, others = self.folder.name, 0
+        name, is_new = self.folder.name, False
         while True:
             with contextlib.suppress(FileExistsError):
                 self.folder.mkdir(mode=0o700)
             path = self.folder / "lock"
             if is_foreign(self.folder) or (os.path.lexists(path) and not is_plain(path)):
-                if others:  # a new name is taken by nobody: the folder was just made
+                if is_new:  # nobody else has a folder of this name: it was just made
                     shutil.rmtree(self.folder, ignore_errors=True)
                     text = "this file system keeps no permissions: name another --cache, or cache="
                     raise OSError(errno.EPERM, text, str(self.folder.parent))
-                others += 1
-                self.folder = self.folder.with_name(f"{name}-{uuid.uuid4().hex}")
+                self.folder, is_new = self.folder.with_name(f"{name}-{uuid.uuid4().hex}"), True
                 continue
             with contextlib.suppress(FileNotFoundError):
                 lock = open_plain(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
