@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Real
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from deap_nn.core.logbooks import record, statistic
 from deap_nn.core.registered import Registered
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.operators.elitism import Elitism
+from deap_nn.operators.ranking import fitness_key
 from deap_nn.operators.selection import mirroring
 from deap_nn.process.signals import heeding_signals, holding_signals
 from deap_nn.process.workers import is_serial
@@ -108,7 +108,7 @@ def _record(
     `kept` is true if the run has a checkpoint.
     """
     population, assess = evolution.population, Registered.read(evolution.toolbox).assess
-    best = max(population, key=attrgetter("fitness"))
+    best = max(population, key=fitness_key(population))
     values = np.array([individual.fitness.values[0] for individual in population])
     row: dict[str, Any] = {
         "gen": evolution.generation,
@@ -257,7 +257,7 @@ class _Run:
         with mirroring(_not_around_a_centre if reproduction.shares_parents else self.breeding.opposites):
             chosen = reproduction.choose(population, len(population) - len(kept), toolbox, rng, self._clock)
         if self._best_pairs is not None:
-            self._best_pairs = reproduction.groups_with(max(population, key=attrgetter("fitness")), chosen)
+            self._best_pairs = reproduction.groups_with(max(population, key=fitness_key(population)), chosen)
         evolution.parents = len({id(member) for member in chosen})
         self.breeding.replace(population, chosen, kept, generation, self._clock.sigma)
         if self.kept is None:

@@ -19,12 +19,12 @@ from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.known import Known, is_large
-from deap_nn.breeding.task import MOST_CONTEXTS, Group, Reference, SentContext, Task, run_group
+from deap_nn.breeding.task import MOST_CONTEXTS, Group, Reference, SentContext, Task, run_group, run_here
 from deap_nn.core.environment import Expected
 from deap_nn.core.errors import EvaluationError
 from deap_nn.core.registered import InGeneration
 from deap_nn.genome.vectors import MOST_TOGETHER
-from deap_nn.process.workers import keeping_order, pickler
+from deap_nn.process.workers import is_serial, keeping_order, pickler
 
 Map = Callable[..., Iterable[Any]]
 
@@ -133,12 +133,25 @@ class Dispatch:
     def _of_recipes(self, function: Callable[[Any], Any], sent: Sequence[Any]) -> Iterator[Any]:
         if not sent:
             return
-        context, digest = self._context(self._dumps(_without_generation(function)))
         sizes = list(self.group_sizes(len(sent)))
         groups = [tuple(sent[end - size : end]) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
+        if is_serial(self._map):
+            for group in groups:
+                yield from self._here(function, group)
+            return
+        context, digest = self._context(self._dumps(_without_generation(function)))
         at_once = MOST_TASKS * self._sharing.workers
         for start in range(0, len(groups), at_once):
             yield from self._answers(digest, context, groups[start : start + at_once])
+
+    def _here(self, function: Callable[[Any], Any], group: Sequence[Any]) -> list[Any]:
+        try:
+            return run_here(self._genomes, self._known, function, group, self._sharing.timeout)
+        except LackingError as error:
+            raise self._lacking() from error
+
+    def _lacking(self) -> LackingError:
+        return LackingError(f"generation {self._known.generation} cannot be bred: recipes of its ancestors are missing")
 
     def group_sizes(self, members: int) -> Iterator[int]:
         """Yield the number of members of each task: enough to be worth sending, and few towards the end.
@@ -203,8 +216,7 @@ class Dispatch:
                 whole = True
                 continue
             if lacking and (content is not None or keyframe is None):
-                generation = self._known.generation
-                raise LackingError(f"generation {generation} cannot be bred: recipes of its ancestors are missing")
+                raise self._lacking()
             # A host without the keyframe's file gets it with one task, and keeps it for its other processes.
             content = keyframe.read_bytes() if lacking and keyframe is not None else None
         while due in waiting:

@@ -17,6 +17,7 @@ import numpy as np
 from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.genomes import Genomes
+from deap_nn.breeding.store.known import Known
 from deap_nn.core.environment import EnvironmentDiffersError, Expected, difference, environment, this_process
 from deap_nn.core.errors import EvaluationError
 from deap_nn.core.registered import Traits, scoring
@@ -196,34 +197,59 @@ def _scores_alike(task: Task, context: Context, reference: Reference) -> bool:
 
 def _answers(task: Task, context: Context) -> list[Any]:
     """Return the function's results for the items of a task."""
-    genomes, function = context.genomes, context.function
-    with scoring(task.generation, function):
+    genomes = context.genomes
+    genomes.recipes = {recipe.id: recipe for recipe in task.known}
+    genomes.slots = dict(task.slots)
+    path = Path(task.keyframe) if task.keyframe is not None else None
+    genomes.use_keyframe(path, task.history, task.content)
+    return _results(genomes, context.function, task.items, task.generation, context.timeout)
+
+
+def run_here(
+    genomes: Genomes, known: Known, function: Callable[[Any], Any], items: Sequence[Any], timeout: float | None
+) -> list[Any]:
+    """Do the work of `run_group` in the main process, which has what a task would hold; the function is not copied.
+
+    Raises
+    ------
+    LackingError
+        If an ancestor is missing.
+    EvaluationError
+        As `run_group` does.
+    """
+    with busy, workers.ending_without_memory():
+        genomes.recipes, genomes.slots = known.recipes, known.slots
+        genomes.use_keyframe(known.keyframe, known.keyframe_history)
+        return _results(genomes, function, items, known.generation, timeout)
+
+
+def _results(
+    genomes: Genomes, function: Callable[[Any], Any], items: Sequence[Any], generation: int, timeout: float | None
+) -> list[Any]:
+    """Return the function's results for some recipes, or tuples that begin with one."""
+    with scoring(generation, function):
         traits = Traits(function)
-        genomes.recipes = {recipe.id: recipe for recipe in task.known}
-        genomes.slots = dict(task.slots)
-        path = Path(task.keyframe) if task.keyframe is not None else None
-        genomes.use_keyframe(path, task.history, task.content)
         bound = getattr(function, "args", ()) or getattr(function, "keywords", {})
-        bare = not bound and all(isinstance(item, Recipe) for item in task.items)
-        recipes = [item if isinstance(item, Recipe) else item[0] for item in task.items]
+        bare = not bound and all(isinstance(item, Recipe) for item in items)
+        recipes = [item if isinstance(item, Recipe) else item[0] for item in items]
         answers: list[Any] = []
 
         def scored(score: Callable[[], Any], item: Any, recipe: Recipe) -> Any:
-            answer = _call(score, (recipe,), timeout)
+            answer = _call(score, (recipe,), limit)
             if genomes.is_whole(recipe):
                 return answer
             # A late task of an earlier generation overwrote the slot during the call: breed and score a copy.
             individual = genomes.rebred(recipe)
             given = individual if isinstance(item, Recipe) else (individual, *item[1:])
-            return _call(partial(function, given), (recipe,), timeout)
+            return _call(partial(function, given), (recipe,), limit)
 
-        timeout = context.timeout if traits.has_limit else None
+        limit = timeout if traits.has_limit else None
         if traits.prepare is not None:
             _call(traits.prepare, recipes, None)
         if bare and traits.scores_groups:
-            for genomes_together in genomes.groups(task.items, kept=traits.leaves_weights):
+            for genomes_together in genomes.groups(recipes, kept=traits.leaves_weights):
                 some = recipes[len(answers) : len(answers) + len(genomes_together)]
-                answers.extend(_call(partial(traits.many, genomes_together), some, timeout))
+                answers.extend(_call(partial(traits.many, genomes_together), some, limit))
             return answers
         if bare and any(traits.rounded):
             rounded = np.array(traits.rounded)
@@ -231,7 +257,7 @@ def _answers(task: Task, context: Context) -> list[Any]:
                 answers.append(scored(partial(traits.of_rounded, flat, halves), recipe, recipe))
             return answers
         individuals = genomes.individuals(recipes, kept=traits.leaves_weights)
-        for item, recipe, individual in zip(task.items, recipes, individuals, strict=True):
+        for item, recipe, individual in zip(items, recipes, individuals, strict=True):
             given = individual if isinstance(item, Recipe) else (individual, *item[1:])
             answers.append(scored(partial(function, given), item, recipe))
         return answers

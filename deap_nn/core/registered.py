@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -96,8 +96,12 @@ class Registered:
     @classmethod
     def read(cls, toolbox: base.Toolbox) -> Registered:
         """Return the functions and settings that a toolbox has now."""
-        others = frozenset() if getattr(type(toolbox), "is_made", False) else OF_MADE
-        every = {name: getattr(toolbox, name, _MISSING) for name in cls.__dataclass_fields__ if name not in others}
+        names: Iterable[str] = cls.__dataclass_fields__
+        if getattr(type(toolbox), "is_made", False):  # `getattr` would make an error for each name that it lacks
+            names = [name for name in names if name in vars(toolbox) or hasattr(type(toolbox), name)]
+        else:
+            names = [name for name in names if name not in OF_MADE]
+        every = {name: getattr(toolbox, name, _MISSING) for name in names}
         found: dict[str, Any] = {name: value for name, value in every.items() if value is not _MISSING}
         if "weigh" in getattr(toolbox, "__dict__", ()):  # the former name in a plain DEAP toolbox
             warn_of_weigh(2)

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
+from deap import base
 from numpy.typing import NDArray
 
 from deap_nn.core.arguments import check_count, check_number, check_positive
 
 
+def fitness_key(individuals: Iterable[Any], fit_attr: str = "fitness") -> Callable[[Any], Any]:
+    """Return the key that orders some individuals as the comparison of their fitness does, if none is NaN."""
+    fitness = attrgetter(fit_attr)
+    kinds: set[Any] = set(map(type, map(fitness, individuals)))
+    if all(kind.__lt__ is base.Fitness.__lt__ and kind.__gt__ is base.Fitness.__gt__ for kind in kinds):
+        return attrgetter(f"{fit_attr}.wvalues")  # what DEAP's fitness compares, without a call for each comparison
+    return fitness
+
+
+@lru_cache(maxsize=16)
 def rank_weights(size: int, pressure: float, boost: float, boosted: int) -> NDArray[np.float64]:
     """Return the probability with which `selRankBoosted` draws each rank as the first of a pair, best first.
 
@@ -22,6 +35,7 @@ def rank_weights(size: int, pressure: float, boost: float, boosted: int) -> NDAr
     weights = pressure - 2.0 * (pressure - 1.0) * ranks
     weights[:boosted] *= boost
     probabilities: NDArray[np.float64] = weights / weights.sum()
+    probabilities.flags.writeable = False  # the next call returns it too
     return probabilities
 
 

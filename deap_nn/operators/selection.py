@@ -9,7 +9,6 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
-from deap import base
 from numpy.typing import NDArray
 
 from deap_nn.core.arguments import check_count, check_generator
@@ -18,6 +17,7 @@ from deap_nn.genome.weight_list import check_genome
 from deap_nn.operators.ranking import (
     FEWEST_OF_A_SHARE,
     check_ranking,
+    fitness_key,
     log_rank_weights,
     number_of_parents,
     rank_weights,
@@ -322,10 +322,7 @@ def _fitness_of(individuals: Sequence[Any], fit_attr: str) -> Callable[[Any], An
         raise ValueError("individuals must all have a valid fitness: evaluate them first")
     if any(map(_is_nan, each)):
         return lambda individual: (not _is_nan(fitness(individual)), fitness(individual))
-    kinds: set[Any] = set(map(type, each))
-    if all(kind.__lt__ is base.Fitness.__lt__ and kind.__gt__ is base.Fitness.__gt__ for kind in kinds):
-        return attrgetter(f"{fit_attr}.wvalues")  # what DEAP's fitness compares, without a call for each comparison
-    return fitness
+    return fitness_key(individuals, fit_attr)
 
 
 def _is_nan(fitness: Any) -> bool:

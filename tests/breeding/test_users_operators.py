@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from deap import base, creator, tools
-from wirings import LAYOUT, TABLE, result, wired
+from wirings import LAYOUT, TABLE, result, sum_of_squares, wired
 
 from deap_nn import (
     Callback,
@@ -72,6 +72,26 @@ def test_elementwise_hands_the_stream_to_its_operator():
     assert takes(elementwise(numbers), "rng")
     assert not takes(elementwise(tools.mutGaussian, mu=0, sigma=1, indpb=1), "rng")
     assert result(wired(mutate=elementwise(numbers))) == result(wired(mutate=elementwise(numbers)), breeding="plain")
+
+
+class Counting:
+    """The sum of squares, which counts its calls and keeps the generations that it scores in."""
+
+    generation = 0
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, individual):
+        self.seen.append(self.generation)
+        return sum_of_squares(individual)
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_without_worker_processes_the_registered_object_itself_scores(breeding):
+    counting = Counting()
+    result(wired(evaluate=counting), n=4, ngen=2, breeding=breeding)
+    assert counting.seen == [0] * 4 + [1] * 4 + [2] * 4
 
 
 @pytest.fixture
@@ -142,7 +162,7 @@ def test_threads_read_a_light_member_once():
     started = threading.Barrier(8)
 
     def write(place):
-        started.wait()
+        started.wait(60)
         member.flat[place] = 7.0
 
     for _ in range(20):
@@ -200,7 +220,7 @@ def test_threads_draw_from_the_global_state_in_turn():
     before = random.getstate()
     with ThreadPoolExecutor(2) as threads:
         slow = threads.submit(seeded(slowly, np.random.default_rng(1)))
-        drawing.wait()
+        assert drawing.wait(60)
         slower = threads.submit(seeded(more_slowly, np.random.default_rng(2)))
         assert slow.result() == alone != slower.result()
     assert random.getstate() == before

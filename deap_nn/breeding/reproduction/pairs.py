@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.vectors import Vector, Vectors
 from deap_nn.operators.by_name import checked_children, fitter_first, mates_of
 from deap_nn.operators.crossover import cxMask
+from deap_nn.operators.ranking import fitness_key
 from deap_nn.operators.recombination import cxScanning
 
 SCANNED = 4
@@ -83,7 +83,8 @@ class Pairs(Reproduction):
         """Return the chosen parents, the fitter of each pair first if the crossover has ``fitter_first``."""
         if self.mate is None or not fitter_first(self.mate):
             return list(chosen)
-        pairs = [sorted(chosen[i : i + 2], key=attrgetter("fitness"), reverse=True) for i in range(0, len(chosen), 2)]
+        fitness = fitness_key(chosen)
+        pairs = [sorted(chosen[i : i + 2], key=fitness, reverse=True) for i in range(0, len(chosen), 2)]
         return [parent for pair in pairs for parent in pair]
 
     def cross(self, individuals: Sequence[Any], streams: tuple[int, int, int], cxpb: float) -> Sequence[Any]:
