@@ -111,6 +111,11 @@ def scored(toolbox, population):
     return population
 
 
+def mapping(function, items):
+    """A map that may be parallel."""
+    return [function(item) for item in items]
+
+
 class OtherHost:
     """A map whose tasks run as on a host of its own, which keeps what it makes; they are added to `sent`."""
 

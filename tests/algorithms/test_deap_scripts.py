@@ -1,6 +1,5 @@
 """Scripts in the form of DEAP's documentation, with the mistakes and the operators that such scripts have."""
 
-import copy
 import json
 import pickle
 import random
@@ -9,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 from deap import algorithms, base, creator, tools
-from wirings import LAYOUT, TABLE, Watch, members, plain_toolbox, result, sum_of_squares, wired
+from wirings import Watch, mapping, members, plain_toolbox, result, sum_of_squares, wired
 
 from deap_nn import (
     CheckpointError,
@@ -17,7 +16,6 @@ from deap_nn import (
     RunDirectory,
     SelfAdaptive,
     WeightList,
-    cxScanning,
     elementwise,
     evolve,
     make_toolbox,
@@ -299,11 +297,6 @@ def test_an_evolution_strategy_refuses_bounds(digits):
         evolve(toolbox.population(n=4), toolbox, 1)
 
 
-def mapping(function, items):
-    """A map that may be parallel."""
-    return [function(item) for item in items]
-
-
 def local():
     return lambda individual: sum_of_squares(individual)
 
@@ -342,163 +335,3 @@ def test_a_folder_says_how_its_run_is_bred(tmp_path, breeding):
     with RunDirectory(tmp_path / "run") as directory:
         evolved(toolbox.population(n=4), toolbox, breeding=breeding, callbacks=[directory])
     assert json.loads((tmp_path / "run" / "config.json").read_text())["breeding"] == breeding
-
-
-@pytest.mark.parametrize("keyframes", [None, 0.0])
-@pytest.mark.parametrize("kind", [lambda: tools.HallOfFame(4), tools.ParetoFront])
-def test_a_hall_of_fame_is_kept_and_restored_at_resume(tmp_path, keyframes, kind):
-    def run(ngen, **options):
-        toolbox, hall = wired(elites=1), kind()
-        evolve(toolbox.population(n=8), toolbox, ngen, seed=1, halloffame=hall, **options)
-        keys = [fitness.wvalues for fitness in hall.keys]
-        return [(type(member), member.flat.tobytes(), member.fitness.wvalues) for member in hall], keys
-
-    kept = {"checkpoint": tmp_path / "kept", "keyframe_seconds": keyframes}
-    for ngen in (2, 5, 5):
-        assert run(ngen, **kept) == run(ngen)
-    assert len(run(5)[0]) == (4 if kind is not tools.ParetoFront else 1)
-
-
-class OwnHall:
-    """A user's own hall of fame, of all that `evolve` needs of one."""
-
-    def __init__(self):
-        self.best = None
-
-    def update(self, population):
-        self.best = max(population, key=lambda member: member.fitness)
-
-
-def test_a_hall_of_ones_own_needs_lists_under_a_checkpoint(tmp_path):
-    class WithLists(OwnHall):
-        def __init__(self):
-            self.items, self.keys = [], []
-
-        def update(self, population):
-            self.items[:] = [max(population, key=lambda member: member.fitness)]
-            self.keys[:] = [self.items[0].fitness]
-
-    evolve(wired().population(n=4), wired(), 1, seed=1, halloffame=OwnHall())
-    said = "^halloffame under a checkpoint needs lists items and keys, as .* has them: OwnHall lacks items and keys$"
-    with pytest.raises(ValueError, match=said):
-        evolve(wired().population(n=4), wired(), 1, seed=1, halloffame=OwnHall(), checkpoint=tmp_path / "own")
-    halls = [WithLists() for _ in range(3)]
-    for ngen, hall in zip((1, 2), halls, strict=False):
-        evolve(wired().population(n=4), wired(), ngen, seed=1, halloffame=hall, checkpoint=tmp_path / "lists")
-    evolve(wired().population(n=4), wired(), 2, seed=1, halloffame=halls[2])
-    assert halls[1].items == halls[2].items
-
-
-def test_a_hall_of_fame_that_comes_later_is_warned_of(tmp_path):
-    toolbox, hall = wired(), tools.HallOfFame(3)
-    evolved(toolbox.population(n=6), toolbox, checkpoint=tmp_path)
-    with pytest.warns(UserWarning, match="the run began without a hall of fame: it gets members from now on only"):
-        evolve(toolbox.population(n=6), toolbox, 3, seed=1, halloffame=hall, checkpoint=tmp_path)
-    assert {member.recipe.generation for member in hall} == {3}
-
-
-def warm_populations():
-    evolved_one = wired().population(n=8)
-    evolve(evolved_one, wired(), 3, seed=1)
-    rng = np.random.default_rng(1)
-    by_hand = [Individual([rng.normal(size=shape) for shape in LAYOUT.shapes]) for _ in range(8)]
-    read = wired().population(n=8)
-    read[3].flat[0] = 7.0
-    return {"evolved": evolved_one, "by hand": by_hand, "changed": read, "two": [*evolved_one[:3], *by_hand[:5]]}
-
-
-@pytest.mark.parametrize("kind", ["evolved", "by hand", "changed", "two"])
-@pytest.mark.parametrize(
-    "options", [{}, {"elites": 2}, {"mates": 4, "mate": cxScanning}], ids=["pairs", "elites", "four"]
-)
-def test_a_warm_start_goes_by_recipes_to_the_same_bytes(tmp_path, kind, options):
-    given = [copy.deepcopy(member) for member in warm_populations()[kind]]
-    ways = []
-
-    def run(ngen, population, **how):
-        watch = Watch(lambda evolution: ways.append(evolution.breeding))
-        found = evolve(population, wired(map=mapping, **options), ngen, seed=1, callbacks=[watch], **how)
-        return [member.flat.tobytes() for member in found[0]], rows_of(found[1])
-
-    whole = run(5, copy.deepcopy(given), breeding="plain")
-    ways.clear()
-    assert run(5, copy.deepcopy(given)) == whole
-    assert run(5, warm_populations()[kind]) == whole
-    for keyframes in (None, 0.0):
-        kept = {"checkpoint": tmp_path / str(keyframes), "keyframe_seconds": keyframes}
-        run(2, copy.deepcopy(given), **kept)
-        if keyframes is None:
-            with pytest.raises(CheckpointError, match="the population's seed or weights"):
-                run(5, copy.deepcopy(given[::-1]), **kept)
-        assert run(5, copy.deepcopy(given), **kept) == whole
-    assert set(ways) == {"recipes"}
-
-
-def with_own_sigmas(elites=0):
-    own = partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=TABLE)
-    return wired(map=mapping, mutate=own, elites=elites)
-
-
-def own_sigmas():
-    evolved_one, toolbox, mixed = with_own_sigmas().population(n=8), with_own_sigmas(), wired().population(n=8)
-    evolve(evolved_one, toolbox, 4, seed=1)
-    for place, member in enumerate(mixed[:5]):
-        member.strategy = 0.1 + place / 10  # the member stays light
-    return {"evolved": evolved_one, "set": mixed, "some": [*mixed[5:], *map(copy.deepcopy, evolved_one[:5])]}
-
-
-@pytest.mark.parametrize("kind", ["evolved", "set", "some"])
-@pytest.mark.parametrize("elites", [0, 2])
-def test_a_warm_start_keeps_the_sigma_of_each_member(tmp_path, kind, elites):
-    def run(ngen, population, **how):
-        ways, hall = [], tools.HallOfFame(3)
-        watch = Watch(lambda evolution: ways.append(evolution.breeding))
-        found = evolve(population, with_own_sigmas(elites), ngen, seed=1, callbacks=[watch], halloffame=hall, **how)
-        members = [(member.flat.tobytes(), getattr(member, "strategy", 0.3)) for member in (*found[0], *hall)]
-        return (members, rows_of(found[1])), set(ways)
-
-    whole, _ = run(5, own_sigmas()[kind], breeding="plain")
-    assert len({sigma for _, sigma in whole[0]}) > 6
-    assert run(5, own_sigmas()[kind]) == (whole, {"recipes"})
-    for keyframes in (None, 0.0):
-        kept = {"checkpoint": tmp_path / str(keyframes), "keyframe_seconds": keyframes}
-        run(0 if keyframes is None else 2, own_sigmas()[kind], **kept)
-        other = [copy.deepcopy(member) for member in own_sigmas()[kind]]
-        other[7].strategy = 0.25
-        if keyframes is None:
-            with pytest.raises(CheckpointError, match="the population's seed or weights and sigmas"):
-                run(5, other, **kept)
-        assert run(5, own_sigmas()[kind], **kept) == (whole, {"recipes"})
-
-
-def test_members_with_an_attribute_of_their_own_are_bred_the_plain_way():
-    for drawn in (True, False):
-        population, toolbox = wired().population(n=4), wired(map=mapping)
-        population[2].tag = "own"
-        if not drawn:
-            population = [copy.deepcopy(member) for member in population]
-        with pytest.warns(UserWarning, match="the population has an attribute 'tag', and recipes have none"):
-            evolve(population, toolbox, 0, seed=1)
-        assert population[2].tag == "own"
-
-
-def test_a_warm_start_on_a_network_is_resumed_with_the_same_weights(digits, tmp_path):
-    def toolbox():
-        made = make_toolbox("mlp", digits, seed=1)
-        made.register("map", mapping)
-        return made
-
-    given = [copy.deepcopy(member) for member in toolbox().population(n=4)]
-    evolve(copy.deepcopy(given), toolbox(), 1, checkpoint=tmp_path, keyframe_seconds=0.0)
-    another = pytest.raises(CheckpointError, match="the population's seed or weights")
-    with pytest.warns(UserWarning, match="is of another run"), another:
-        evolve(copy.deepcopy(given[::-1]), toolbox(), 3, checkpoint=tmp_path)
-    resumed = evolve(copy.deepcopy(given), toolbox(), 3, checkpoint=tmp_path)[1]
-    assert rows_of(resumed) == rows_of(evolve(given, toolbox(), 3, breeding="plain")[1])
-
-
-def test_a_warm_start_that_cannot_go_by_recipes_says_why(monkeypatch):
-    population = warm_populations()["by hand"]
-    monkeypatch.setattr("deap_nn.breeding.founders.free_bytes", lambda place: 0)
-    with pytest.warns(UserWarning, match=r"longer: the population takes 0.0 MiB, and the cache has room for 0.0"):
-        evolve(population, wired(map=mapping), 1, seed=1)

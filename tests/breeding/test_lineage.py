@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import pickle
-import threading
 from collections import Counter
 from functools import partial
 
@@ -18,7 +17,6 @@ from deap_nn import (
     NoiseTable,
     OneFifth,
     SelfAdaptive,
-    WeightList,
     cxBiased,
     cxMask,
     cxMatrices,
@@ -39,12 +37,10 @@ from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.founders import breeder_of, initPopulation
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.breeding.store.genomes import Genomes
-from deap_nn.breeding.store.slots import GenomeCache
 from deap_nn.breeding.task import forget, genomes_by_run
 from deap_nn.core.logbooks import rows_of
 from deap_nn.genome.members import LightMember
 from deap_nn.genome.vectors import empty_vector
-from deap_nn.maps.shared import SharedMap
 
 
 def nearly(ind1, ind2, *, rng):
@@ -380,98 +376,6 @@ def test_an_evaluate_with_arguments_is_called_with_them():
     assert result(wired(evaluate=partial(Penalised(), penalty=5))) == result(
         wired(evaluate=partial(Penalised(), penalty=5)), breeding="plain"
     )
-
-
-def test_a_shared_map_sends_names_and_weights_where_it_must(tmp_path, monkeypatch):
-    individuals = [Individual([np.full((40, 30), i), np.full(9, -i)]) for i in range(6)]
-    for i, individual in enumerate(individuals):
-        individual.fitness.values = (i,)
-        individual.sigma = 0.5
-    sent = []
-
-    def sending(function, tasks):
-        tasks = pickle.loads(pickle.dumps(list(tasks)))
-        sent.append(len(pickle.dumps(tasks)))
-        return [function(task) for task in tasks]
-
-    shared = SharedMap(sending, tmp_path)
-    assert list(shared(seen, individuals)) == list(map(seen, individuals))
-    assert sent[0] < 6 * 800 < 6 * individuals[0].flat.nbytes
-    monkeypatch.setattr(GenomeCache, "read", lambda *_: None)  # as on a host that has none of them
-    assert list(shared(seen, individuals)) == list(map(seen, individuals))
-    monkeypatch.undo()
-    mixed = [*individuals, WeightList([np.zeros(2)])]
-    assert list(shared(len, mixed)) == [2] * 6 + [1]
-    assert list(shared(len, ["ab", "c"])) == [2, 1]
-    assert list(SharedMap(map, tmp_path)(pow, [2, 3], [4, 2])) == [16, 9]
-    assert list(tmp_path.iterdir())
-    shared.close()
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_shared_map_keeps_apart_what_threads_map(tmp_path, monkeypatch):
-    mine, other = Individual([np.full(9, 1)]), Individual([np.full(9, 2)])
-    writing, found = GenomeCache.writing, []
-
-    @contextlib.contextmanager
-    def interrupted(self, slot, key):
-        with writing(self, slot, key) as room:
-            yield room
-        if not found:
-            found.append(None)
-            thread = threading.Thread(target=lambda: found.append(list(shared(total, [other]))))
-            thread.start()
-            thread.join()
-
-    monkeypatch.setattr(GenomeCache, "writing", interrupted)
-    with contextlib.closing(SharedMap(map, tmp_path)) as shared:
-        assert list(shared(total, [mine])) == [9]
-        assert found == [None, [18]]
-        assert list(shared(total, [other])) == [18]
-
-
-def test_a_shared_map_is_free_again_before_its_answers_are_taken(tmp_path):
-    individuals = [Individual([np.full(9, i)]) for i in range(3)]
-    sent = []
-
-    def sending(function, tasks):
-        tasks = list(tasks)
-        sent.extend(type(task).__name__ for task in tasks)
-        return map(function, tasks)
-
-    with contextlib.closing(SharedMap(sending, tmp_path)) as shared:
-        first = iter(shared(total, individuals))
-        assert next(first) == 0
-        assert list(shared(total, individuals)) == [0, 9, 18]
-        assert list(first) == [9, 18]
-        twin = copy.deepcopy(shared)
-    assert set(sent) == {"Named"}
-    with contextlib.closing(twin):
-        assert list(twin(total, individuals)) == [0, 9, 18]
-    assert isinstance(pickle.loads(pickle.dumps(SharedMap(map))), SharedMap)
-
-
-def total(individual):
-    return float(individual.flat.sum())
-
-
-def test_a_shared_map_copies_a_member_when_its_task_is_taken(tmp_path, monkeypatch):
-    copied, counts = [], []
-    writing = GenomeCache.writing
-    monkeypatch.setattr(GenomeCache, "writing", lambda self, slot, key: copied.append(slot) or writing(self, slot, key))
-
-    def one_by_one(function, tasks):
-        for task in tasks:
-            counts.append(len(copied))
-            yield function(task)
-
-    with contextlib.closing(SharedMap(one_by_one, tmp_path)) as shared:
-        assert list(shared(len, [WeightList([np.zeros(9)]) for _ in range(4)])) == [1] * 4
-    assert counts == [1, 2, 3, 4]
-
-
-def seen(individual):
-    return type(individual), individual.flat.sum(), individual.shapes, individual.fitness.values, individual.sigma
 
 
 def test_the_cnn_sized_toolbox_agrees_too(digits):

@@ -5,49 +5,25 @@ import importlib
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import MNIST, ROOT, XOR, alone, interrupt, not_for_ever, start, status_of
+from conftest import MNIST, ROOT, XOR, alone, interrupt, not_for_ever, status_of
+from small_run import FILES, SETTING, in_turn
 
 from deap_nn import NoiseTable
 from deap_nn.algorithms.toolbox.from_settings import toolbox_of
-from deap_nn.breeding.store.slots import sweep
 from deap_nn.core.logbooks import read_csv
 from deap_nn.data.loading import load_dataset
 from deap_nn.models.built_in import BUILT_IN, build_model
 from deap_nn.models.reference import layout_of, reference_of
 from deap_nn.models.tensorflow import keras
 from deap_nn.runs.config import read_config
-
-in_turn = pytest.mark.xdist_group("in turn")
-"""For tests of several processes, or that stop them: as all of the files that `conftest.py` names."""
-
-SETTING = ["--model", "mlp", "--population", 12, "--generations", 3, "--seed", 5]
-FILES = {
-    "config.json",
-    "logbook.csv",
-    "logbook.json",
-    "timing.csv",
-    "readouts.csv",
-    "trace.npz",
-    "filters.npz",
-    "answers.npz",
-    "report.html",
-    "fitness.png",
-    "weights.png",
-    "best.npz",
-    "best.keras",
-    "checkpoint",
-    "status.json",
-}
 
 
 @pytest.fixture(scope="module")
@@ -311,21 +287,6 @@ def test_the_cnn_runs_on_mlxtends_digits_with_the_articles_preset(warm, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("option", "reason"),
-    [(["--target", 1], "target"), (["--patience", 1], "patience"), (["--max-seconds", 0], "max-seconds")],
-)
-def test_runs_stop_early(here, tmp_path, digits_file, option, reason):
-    arguments = ["--model", "mlp", "--population", 4, "--generations", 500, "--data", digits_file]
-    answer = here(MNIST, *arguments, *option, "--output", tmp_path / "run")
-    assert answer.returncode == 0
-    status = status_of(tmp_path / "run")
-    assert status["state"] == "finished"
-    assert status["generations"] < 500
-    assert status["stopped_by"].startswith(reason)
-    assert len(read_csv(tmp_path / "run" / "logbook.csv")["gen"]) == status["generations"] + 1
-
-
-@pytest.mark.parametrize(
     ("first", "then"),
     [((), ("--max-seconds", 0)), (("--max-seconds", 0), ("--max-seconds", 1e6)), (("--target", 1), ("--target", 0))],
 )
@@ -351,63 +312,6 @@ def test_a_run_that_is_resumed_may_have_another_end(finished, warm, tmp_path, di
     else:
         assert status["stopped_by"].startswith("max-seconds")
         assert status["generations"] < 50
-
-
-@in_turn
-@pytest.mark.parametrize(
-    ("prefix", "number"),
-    [
-        ([], signal.SIGTERM),
-        (["-m", "scoop", "-n", "3"], signal.SIGINT),
-        pytest.param([], signal.SIGINT, marks=pytest.mark.long),
-        pytest.param(["-m", "scoop", "-n", "3"], signal.SIGTERM, marks=pytest.mark.long),
-    ],
-)
-def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number):
-    sizes = ["--model", "mlp", "--population", 20, "--data", digits_file]
-    process = start([sys.executable, *prefix, MNIST, *sizes], tmp_path / "run")
-    output = interrupt(process, number)
-    if not prefix:
-        assert process.returncode == 130, output
-    folder = tmp_path / "run"
-    assert {path.name for path in folder.iterdir()} == FILES, output
-    status = status_of(folder)
-    assert status["state"] == "interrupted"
-    rows = read_csv(folder / "logbook.csv")["gen"]
-    assert rows == list(range(status["generations"] + 1))
-    assert len(json.loads((folder / "logbook.json").read_text())) == len(rows)
-    errors = read_csv(folder / "logbook.csv")["val_error"]  # on all there are, as the read-outs
-    assert status["generation"] == (status["generations"] if errors[-1] < errors[0] else 0)
-    assert status["generations"] > 0
-    assert f"interrupted after generation {status['generations']}: {folder}" in output
-    resumed = re.search(r"^resume: (.*) --resume (.*)$", output, re.M)
-    assert resumed[2] == str(folder)
-    assert shlex.split(resumed[1])[1:] == [*prefix[:2], str(MNIST)]
-    assert shutil.which(shlex.split(resumed[1])[0])
-    assert f"report: {(folder / 'report.html').as_uri()}" in output
-    assert keras.models.load_model(folder / "best.keras").count_params() == 50_890
-
-
-def test_a_result_that_cannot_be_saved_of_an_interrupted_run_is_reported(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(MNIST.parent)
-    mnist = importlib.import_module("mnist")
-
-    def full(**settings):
-        raise OSError("no space left")
-
-    directory = SimpleNamespace(path=tmp_path, status={}, tell=full, enter=lambda phase: None)
-    terminal = mnist.Terminal(quiet=True)
-    candidates = SimpleNamespace(
-        individual=[], validation_error=0.5, generation=1, kind="best member", ensemble_scores={}
-    )
-    warned = pytest.warns(UserWarning, match="the result is not whole: OSError: no space left")
-    saving = mnist.keeping_result(directory, None, candidates, "error", terminal)
-    with warned, pytest.raises(KeyboardInterrupt) as raised, saving:
-        raise KeyboardInterrupt
-    assert raised.value.__notes__ == ["and then: OSError: no space left"]
-    with pytest.raises(MemoryError) as raised, mnist.keeping_result(directory, None, candidates, "error", terminal):
-        raise MemoryError  # which has a line of its own: warnings are errors here
-    assert raised.value.__notes__ == ["and then: OSError: no space left"]
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -454,62 +358,6 @@ def test_the_ranking_is_that_of_the_options(here, tmp_path, digits_file):
         "boost": 9.0,
         "parents": 7,
     }
-
-
-FAILING = """
-import os, runpy, sys
-from deap_nn.maps import scoop as parallel
-from deap_nn.problems import scorer as evaluation
-parallel.prepare_worker()
-def fail(*arguments): raise RuntimeError('no such\\nluck')
-evaluation.Scorer.group_fitness = fail
-sys.path.insert(0, os.path.dirname({path!r}))
-if __name__ == '__main__': runpy.run_path({path!r}, run_name='__main__')
-"""
-
-
-@in_turn
-@pytest.mark.parametrize("prefix", [[], ["-m", "scoop", "-n", 2]], ids=["plain", "scoop"])
-def test_a_failing_evaluation_ends_the_run_with_one_line(run, tmp_path, digits_file, prefix):
-    script = tmp_path / "failing.py"
-    script.write_text(FAILING.format(path=str(MNIST)))
-    options = ["--data", digits_file, "--output", tmp_path / "run", "--cache", tmp_path, "--no-progress"]
-    answer = run(*prefix, script, *SETTING, *options)
-    ours = [line for line in answer.stderr.splitlines() if "launcher" not in line and "Launching" not in line]
-    if prefix:
-        assert ours.pop(0).startswith(
-            "mnist.py: warning: the broker of python -m scoop listens on every network interface"
-        )
-    assert len(ours) == 1, ours
-    named = r"mnist\.py: error: EvaluationError: generation 0, child \d+ to \d+: RuntimeError: no such luck"
-    assert re.fullmatch(named, ours[0])
-    assert answer.returncode == (0 if prefix else 1)
-    status = status_of(tmp_path / "run")
-    assert status["state"] == "failed"
-    assert "RuntimeError" in status["error"]
-    assert "Traceback" in status["traceback"]
-    if prefix:  # SCOOP kills its workers: what one leaves that had only begun, the next run removes
-        sweep(tmp_path)
-    assert not list(tmp_path.glob("deap_nn-*"))
-
-
-@in_turn
-def test_a_run_whose_program_dies_with_scoop_is_said_to_have_failed(run, tmp_path, digits_file):
-    script = tmp_path / "dying.py"
-    script.write_text(
-        "import runpy, sys\n"
-        "from deap_nn.maps import scoop as parallel\n"
-        "import scoop\n"
-        "parallel.prepare_worker()\n"
-        "def torn(): raise ValueError('torn message')\n"
-        "if __name__ == '__main__':\n"
-        "    scoop._control.execQueue.socket._recv = torn\n"
-        f"    sys.path.insert(0, {str(MNIST.parent)!r})\n"
-        f"    runpy.run_path({str(MNIST)!r}, run_name='__main__')\n"
-    )
-    run("-m", "scoop", "-n", 2, script, *SETTING, "--data", digits_file, "--output", tmp_path / "run", timeout=60)
-    status = status_of(tmp_path / "run")
-    assert (status["state"], status["error"]) == ("failed", "the program ended before the run did")
 
 
 def test_help_explains_every_option_with_its_default(run):

@@ -102,7 +102,7 @@ def test_bad_input_of_the_script_keeps_its_status(run):
 
 
 @pytest.mark.parametrize(
-    "number",  # of the others `test_experiments` and `test_checkpoint` send one each
+    "number",  # of the others `test_ends_of_runs` and `test_checkpoint` send one each
     [signal.SIGKILL, *(pytest.param(number, marks=pytest.mark.long) for number in (signal.SIGINT, signal.SIGTERM))],
     ids=lambda number: number.name,
 )

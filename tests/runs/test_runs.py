@@ -1,6 +1,5 @@
 """Runs are read back from their folders, and logbooks go into frames."""
 
-import contextlib
 import json
 import shutil
 import sys
@@ -9,15 +8,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from deap import base, creator, tools
+from deap import base, tools
 from wirings import chapters, members, plain_toolbox
 
 from deap_nn import (
-    Annealed,
-    Callback,
-    CallbackError,
-    KerasProblem,
-    WeightList,
     evolve,
     initNormal,
     initPopulation,
@@ -32,15 +26,6 @@ from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.logbooks import read_csv, rows_of
 from deap_nn.genome.individual import Individual
 from deap_nn.genome.layout import Layout
-from deap_nn.models.tensorflow import keras
-from deap_nn.report import __main__, figures
-from deap_nn.report.describe import describe_run
-
-
-class Failing(Callback):
-    def on_generation(self, evolution):
-        if evolution.generation == 1:
-            raise ZeroDivisionError("of course")
 
 
 @pytest.fixture
@@ -110,270 +95,6 @@ def test_a_missing_extra_is_one_line(logbook, tmp_path, monkeypatch, function, m
     ):
         function(logbook, *arguments)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_script_keeps_its_runs_in_few_lines(tmp_path, digits):
-    for seed in (1, 2):
-        toolbox = make_toolbox("mlp", digits, seed=seed)
-        with RunDirectory(tmp_path / "runs" / str(seed), settings={"seed": seed, "batch": 64}) as directory:
-            population, _ = evolve(toolbox.population(n=5), toolbox, 2, seed=seed, callbacks=[directory])
-        best = min(population, key=lambda individual: individual.fitness.values)
-        run = read_run(directory.path)
-        assert run.state == "finished"
-        assert run.config["data"]["sha256"] == digits.reference.sha256  # there may be others of the same arrays
-        assert (run.config["population"], run.config["generations"], run.config["batch"]) == (5, 2, 64)
-        assert run.config["fitness"] == "cross_entropy"
-        assert "</html>" in (directory.path / "report.html").read_text()
-        network = toolbox.to_model(best).get_weights()
-        assert all(np.array_equal(a, b) for a, b in zip(network, run.weights.values(), strict=True))
-        assert np.shape(run.trace.weights) == (3, 100)
-        loaded = keras.models.load_model(directory.path / "best.keras")
-        assert all(np.array_equal(a, b) for a, b in zip(network, loaded.get_weights(), strict=True))
-    results = read_runs(tmp_path / "runs").results()
-    assert results["seed"].tolist() == [1, 2]
-    assert results["state"].tolist() == ["finished"] * 2
-
-
-@pytest.mark.parametrize(
-    ("loss", "weight", "measure"), [("mse", -1.0, "mse"), (keras.metrics.R2Score(name="r2"), 1.0, "-r2")]
-)
-def test_a_run_tells_what_its_errors_are(tmp_path, loss, weight, measure):
-    name = f"OfARun{weight:+.0f}"
-    creator.create(f"Fitness{name}", base.Fitness, weights=(weight,))
-    creator.create(f"Genome{name}", WeightList, fitness=getattr(creator, f"Fitness{name}"))
-    x = np.random.default_rng(1).random((40, 3), np.float32)
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-    problem = KerasProblem(model, x, x[:, :1], loss=loss)
-    toolbox = make_toolbox(problem, seed=1, container=getattr(creator, f"Genome{name}"))
-    with RunDirectory(tmp_path / "run") as directory:
-        evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[directory])
-    config = read_run(directory.path).config
-    assert (config["fitness"], config["measure"]) == (measure.lstrip("-"), measure)
-
-
-def test_a_run_with_an_evaluate_of_ones_own_tells_what_its_errors_are(tmp_path):
-    x = np.random.default_rng(1).random((40, 3), np.float32)
-    problem = KerasProblem(keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]), x, x[:, :1], loss="mse")
-    toolbox = make_toolbox(problem, seed=1)
-    toolbox.register("evaluate", Doubled(toolbox.evaluate))
-    with RunDirectory(tmp_path / "run") as directory:
-        evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[directory])
-    config = read_run(directory.path).config
-    assert (config["fitness"], config["measure"], config["data"]["train"]) == ("fitness", "mse", 32)
-    assert "batch_size" not in config
-
-
-class Doubled:
-    """A fitness of one's own."""
-
-    def __init__(self, evaluate):
-        self.evaluate = evaluate
-
-    def __call__(self, individual):
-        return (2 * self.evaluate(individual)[0],)
-
-
-@pytest.mark.parametrize(
-    ("fitness", "measure", "labels"),
-    [
-        ("error", "error", ["error rate"]),
-        ("cross_entropy", "error", ["cross entropy on the mini-batch (nats)", "validation error rate"]),
-        ("cross_entropy", "cross_entropy", ["cross entropy (nats)"]),
-        ("mse", "mse", ["mse"]),
-        ("mse", "mae", ["mse on the mini-batch", "validation mae"]),
-    ],
-)
-def test_the_axes_say_what_is_drawn(monkeypatch, tmp_path, fitness, measure, labels):
-    drawn = []
-    monkeypatch.setattr(figures, "save_figure", lambda figure, path: drawn.append(figure))
-    columns = {"gen": [0, 1], "avg": [5.0, 4.0], "min": [3.0, 2.0], "val_error": [4.0, 3.0]}
-    figures.draw_fitness(columns, tmp_path / "fitness.png", fitness=fitness, measure=measure)
-    assert [axes.get_ylabel() for axes in drawn[0].axes] == labels
-    assert (drawn[0].axes[-1].get_ylim()[1] == 1.0) == (labels[-1] == "validation error rate")
-
-
-def test_the_best_is_the_most_where_that_is_wanted(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(figures, "save_figure", lambda figure, path: drawn.append(figure))
-    columns = {"gen": [0, 1], "avg": [-5.0, -4.0], "min": [-9.0, -8.0], "max": [-3.0, -2.0]}
-    figures.draw_fitness(columns, tmp_path / "fitness.png", maximised=True)
-    lines = {line.get_label(): list(line.get_ydata()) for line in drawn[0].axes[0].get_lines()}
-    assert lines == {"average": [-5.0, -4.0], "best": [-3.0, -2.0]}
-    assert drawn[0].axes[0].get_ylim()[0] < -5
-
-
-class Gain(base.Fitness):
-    weights = (2.0,)
-
-
-class Gaining(Individual):
-    def __init__(self, matrices=()):
-        super().__init__(matrices)
-        self.fitness = Gain()
-
-
-def negated(individual):
-    return (-float((individual.flat**2).sum()),)
-
-
-def test_the_report_of_a_run_that_maximises(tmp_path, monkeypatch, capsys):
-    layout = Layout(("kernel",), ((3, 3),))
-    toolbox = plain_toolbox(evaluate=negated, individual=partial(initNormal, Gaining, layout))
-    toolbox.register("population", initPopulation, toolbox, 1)
-    folder = tmp_path / "run"
-    with RunDirectory(folder, settings={"weights": [-0.3]}) as directory:
-        members, _ = evolve(
-            toolbox.population(n=6), toolbox, 3, seed=1, callbacks=[directory], checkpoint=folder / "checkpoint"
-        )
-    run = describe_run(folder)
-    assert run["config"]["fitness_weights"] == [2.0]
-    assert run["config"]["weights"] == [-0.3]
-    assert run["logbook"]["max"][-1] == pytest.approx(max(negated(member)[0] for member in members))
-    values = [node["fitness"] for node in run["family"]["tree"][0]["members"]]
-    assert values[0] == pytest.approx(run["logbook"]["max"][-1])
-    seen = {}
-    monkeypatch.setattr("deap_nn.report.figures.draw_fitness", lambda columns, path, **options: seen.update(options))
-    monkeypatch.setattr(sys, "argv", ["report", str(folder)])
-    assert __main__.main() == 0
-    assert seen["maximised"]
-
-
-def test_a_script_resumes_its_run(tmp_path, digits):
-    def go(ngen, **given):
-        toolbox = make_toolbox("mlp", digits, seed=1)
-        with RunDirectory(tmp_path / "run", **given) as directory:
-            members = toolbox.population(n=5)
-            checkpoint = tmp_path / "run" / "checkpoint"
-            members, _ = evolve(members, toolbox, ngen, seed=1, callbacks=[directory], checkpoint=checkpoint)
-        return toolbox.to_model(min(members, key=lambda individual: individual.fitness.values)).get_weights()
-
-    go(1, settings={"sigma": Annealed(0.5, 0.1, 3), "place": tmp_path, "seed": 1})
-    config = read_run(tmp_path / "run").config
-    assert (config["sigma"], config["place"]) == ("Annealed(0.5, 0.1, 3)", repr(tmp_path))
-    with pytest.raises(ValueError, match="settings are not for a resumed run"):
-        go(3, again=True, settings={"seed": 2})
-    best = go(3, again=True)
-    run = read_run(tmp_path / "run")
-    assert run.config == config
-    assert (run.state, run.status["generations"]) == ("finished", 3)
-    assert all(np.array_equal(a, b) for a, b in zip(best, run.weights.values(), strict=True))
-
-
-@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
-@pytest.mark.parametrize("generation", [0, 1])
-def test_what_is_caught_in_the_body_did_not_finish_all_the_same(tmp_path, error, generation):
-    class Ends(Callback):
-        def on_generation(self, evolution):
-            if evolution.generation == generation:
-                raise error
-
-    with RunDirectory(tmp_path / "run") as directory, contextlib.suppress(CallbackError, KeyboardInterrupt):
-        evolve(members(), plain_toolbox(), 3, seed=1, callbacks=[directory, Ends()])
-    status = read_run(tmp_path / "run").status
-    assert status["state"] == ("failed" if isinstance(error, ValueError) else "interrupted")
-    assert status["seconds"] > 0
-    assert status["generations"] == generation
-    assert [matrix.shape for matrix in read_run(tmp_path / "run").weights.values()] == list(members()[0].shapes)
-
-
-class Interrupts(Callback):
-    def on_generation(self, evolution):
-        if evolution.generation == 1:
-            raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize(("more", "state"), [(Callback, "finished"), (Failing, "failed"), (Interrupts, "interrupted")])
-def test_a_run_directory_among_the_callbacks_alone_ends_with_the_run(tmp_path, digits, more, state):
-    toolbox = make_toolbox("mlp", digits, seed=1)
-    directory = RunDirectory(tmp_path / "run")
-    with contextlib.suppress(CallbackError, KeyboardInterrupt):
-        evolve(toolbox.population(n=4), toolbox, 2, callbacks=[directory, more()])
-    run = read_run(tmp_path / "run")
-    assert run.state == run.status["state"] == state
-    assert [matrix.shape for matrix in run.weights.values()] == list(toolbox.layout.shapes)
-    assert (tmp_path / "run" / "best.keras").exists()
-    assert (tmp_path / "run" / "report.html").exists()
-    assert ("error" in run.status) == (state == "failed")
-
-
-def test_a_run_whose_statistics_cannot_be_written_says_why(tmp_path, digits):
-    toolbox = make_toolbox("mlp", digits, seed=1)
-    directory, statistics = RunDirectory(tmp_path / "run"), tools.Statistics(lambda member: member.fitness.values)
-    statistics.register("spread", lambda values: {values[0][0]})
-    with pytest.raises(CallbackError, match=r"RunDirectory.on_generation: TypeError: Object of type set"):
-        evolve(toolbox.population(n=4), toolbox, 2, stats=statistics, callbacks=[directory])
-    run = read_run(tmp_path / "run")
-    assert run.state == "failed"
-    assert run.status["error"].startswith("CallbackError: RunDirectory.on_generation: TypeError: Object of type set")
-    assert [matrix.shape for matrix in run.weights.values()] == list(toolbox.layout.shapes)
-
-
-def test_so_does_one_whose_end_alone_cannot_be_written(tmp_path, monkeypatch):
-    def broken(self, evolution):
-        raise RuntimeError("no end")
-
-    monkeypatch.setattr(RunDirectory, "_write_statistics", broken)
-    directory = RunDirectory(tmp_path / "run")
-    directory._next_statistics = 9
-    with pytest.raises(CallbackError, match=r"RunDirectory.on_end: RuntimeError: no end"):
-        evolve(members(), plain_toolbox(), 2, seed=1, callbacks=[directory])
-    status = json.loads((tmp_path / "run" / "status.json").read_text())
-    assert (status["state"], status["error"]) == ("failed", "RuntimeError: no end")
-
-
-def test_a_best_that_cannot_be_kept_does_not_hide_what_ended_the_run(tmp_path, monkeypatch):
-    def full(self, weights):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(RunDirectory, "write_weights", full)
-    with (
-        pytest.warns(UserWarning, match=r"best.npz is not written: .*No space left"),
-        pytest.raises(CallbackError, match="ZeroDivisionError"),
-    ):
-        evolve(members(), plain_toolbox(), 2, seed=1, callbacks=[RunDirectory(tmp_path / "run"), Failing()])
-    assert read_run(tmp_path / "run").state == "failed"
-
-
-def test_a_folder_is_for_one_run(tmp_path):
-    with RunDirectory(tmp_path / "none"):
-        pass
-    assert read_run(tmp_path / "none").status["error"] == "no run had this RunDirectory among its callbacks"
-    with RunDirectory(tmp_path / "two") as directory:
-        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[directory])
-        with pytest.raises(CallbackError, match="has a run already: make a RunDirectory for each"):
-            evolve(members(), plain_toolbox(), 1, seed=2, callbacks=[directory])
-    assert read_run(tmp_path / "two").state == "finished"
-
-
-def test_what_cannot_be_built_again_is_kept_as_weights(tmp_path):
-    class Odd(keras.Model):
-        def __init__(self, out):
-            super().__init__()
-            self.out = out
-
-        def call(self, x):
-            return self.out(x)
-
-    x = np.ones((20, 2), np.float32)
-    model = Odd(keras.layers.Dense(1))
-    model(x)
-    toolbox = make_toolbox(KerasProblem(model, x, x[:, :1], loss="mse"), seed=1)
-    said = r"best\.keras is not written: model 'odd.*' cannot be built again: assign"
-    with pytest.warns(UserWarning, match=said), RunDirectory(tmp_path / "run") as directory:
-        evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=[directory])
-    assert read_run(tmp_path / "run").state == "finished"
-    assert (tmp_path / "run" / "best.npz").exists()
-    assert not (tmp_path / "run" / "best.keras").exists()
-
-
-def test_a_best_that_cannot_be_written_is_a_failed_run(tmp_path, monkeypatch):
-    def full(self, weights):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(RunDirectory, "write_weights", full)
-    with pytest.raises(OSError, match="No space left"), RunDirectory(tmp_path / "run") as directory:
-        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[directory])
-    assert read_run(tmp_path / "run").state == "failed"
 
 
 def test_what_a_script_wrote_itself_stays(tmp_path):
@@ -588,15 +309,13 @@ def test_a_run_shows_its_picture_unless_it_is_large(finished_run, tmp_path):
 
 @pytest.fixture
 def digits_toolbox(digits):
-    from deap_nn import make_toolbox
 
     return make_toolbox("mlp", digits, seed=1)
 
 
 def test_members_of_a_hand_wired_toolbox_are_a_population_too():
-    from deap import base
 
-    from deap_nn import Population, initPopulation
+    from deap_nn import Population
 
     toolbox = base.Toolbox()
     layout = Layout(("w",), ((2, 2),))

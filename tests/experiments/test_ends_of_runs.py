@@ -1,0 +1,146 @@
+"""How a run of the experiment ends: early, interrupted, or by an error."""
+
+import importlib
+import json
+import re
+import shlex
+import shutil
+import signal
+import sys
+from types import SimpleNamespace
+
+import pytest
+from conftest import MNIST, interrupt, start, status_of
+from small_run import FILES, SETTING, in_turn
+
+from deap_nn.breeding.store.slots import sweep
+from deap_nn.core.logbooks import read_csv
+from deap_nn.models.tensorflow import keras
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [(["--target", 1], "target"), (["--patience", 1], "patience"), (["--max-seconds", 0], "max-seconds")],
+)
+def test_runs_stop_early(here, tmp_path, digits_file, option, reason):
+    arguments = ["--model", "mlp", "--population", 4, "--generations", 500, "--data", digits_file]
+    answer = here(MNIST, *arguments, *option, "--output", tmp_path / "run")
+    assert answer.returncode == 0
+    status = status_of(tmp_path / "run")
+    assert status["state"] == "finished"
+    assert status["generations"] < 500
+    assert status["stopped_by"].startswith(reason)
+    assert len(read_csv(tmp_path / "run" / "logbook.csv")["gen"]) == status["generations"] + 1
+
+
+@in_turn
+@pytest.mark.parametrize(
+    ("prefix", "number"),
+    [
+        ([], signal.SIGTERM),
+        (["-m", "scoop", "-n", "3"], signal.SIGINT),
+        pytest.param([], signal.SIGINT, marks=pytest.mark.long),
+        pytest.param(["-m", "scoop", "-n", "3"], signal.SIGTERM, marks=pytest.mark.long),
+    ],
+)
+def test_an_interrupted_run_ends_in_order(tmp_path, digits_file, prefix, number):
+    sizes = ["--model", "mlp", "--population", 20, "--data", digits_file]
+    process = start([sys.executable, *prefix, MNIST, *sizes], tmp_path / "run")
+    output = interrupt(process, number)
+    if not prefix:
+        assert process.returncode == 130, output
+    folder = tmp_path / "run"
+    assert {path.name for path in folder.iterdir()} == FILES, output
+    status = status_of(folder)
+    assert status["state"] == "interrupted"
+    rows = read_csv(folder / "logbook.csv")["gen"]
+    assert rows == list(range(status["generations"] + 1))
+    assert len(json.loads((folder / "logbook.json").read_text())) == len(rows)
+    errors = read_csv(folder / "logbook.csv")["val_error"]  # on all there are, as the read-outs
+    assert status["generation"] == (status["generations"] if errors[-1] < errors[0] else 0)
+    assert status["generations"] > 0
+    assert f"interrupted after generation {status['generations']}: {folder}" in output
+    resumed = re.search(r"^resume: (.*) --resume (.*)$", output, re.M)
+    assert resumed[2] == str(folder)
+    assert shlex.split(resumed[1])[1:] == [*prefix[:2], str(MNIST)]
+    assert shutil.which(shlex.split(resumed[1])[0])
+    assert f"report: {(folder / 'report.html').as_uri()}" in output
+    assert keras.models.load_model(folder / "best.keras").count_params() == 50_890
+
+
+def test_a_result_that_cannot_be_saved_of_an_interrupted_run_is_reported(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(MNIST.parent)
+    mnist = importlib.import_module("mnist")
+
+    def full(**settings):
+        raise OSError("no space left")
+
+    directory = SimpleNamespace(path=tmp_path, status={}, tell=full, enter=lambda phase: None)
+    terminal = mnist.Terminal(quiet=True)
+    candidates = SimpleNamespace(
+        individual=[], validation_error=0.5, generation=1, kind="best member", ensemble_scores={}
+    )
+    warned = pytest.warns(UserWarning, match="the result is not whole: OSError: no space left")
+    saving = mnist.keeping_result(directory, None, candidates, "error", terminal)
+    with warned, pytest.raises(KeyboardInterrupt) as raised, saving:
+        raise KeyboardInterrupt
+    assert raised.value.__notes__ == ["and then: OSError: no space left"]
+    with pytest.raises(MemoryError) as raised, mnist.keeping_result(directory, None, candidates, "error", terminal):
+        raise MemoryError  # which has a line of its own: warnings are errors here
+    assert raised.value.__notes__ == ["and then: OSError: no space left"]
+
+
+FAILING = """
+import os, runpy, sys
+from deap_nn.maps import scoop as parallel
+from deap_nn.problems import scorer as evaluation
+parallel.prepare_worker()
+def fail(*arguments): raise RuntimeError('no such\\nluck')
+evaluation.Scorer.group_fitness = fail
+sys.path.insert(0, os.path.dirname({path!r}))
+if __name__ == '__main__': runpy.run_path({path!r}, run_name='__main__')
+"""
+
+
+@in_turn
+@pytest.mark.parametrize("prefix", [[], ["-m", "scoop", "-n", 2]], ids=["plain", "scoop"])
+def test_a_failing_evaluation_ends_the_run_with_one_line(run, tmp_path, digits_file, prefix):
+    script = tmp_path / "failing.py"
+    script.write_text(FAILING.format(path=str(MNIST)))
+    options = ["--data", digits_file, "--output", tmp_path / "run", "--cache", tmp_path, "--no-progress"]
+    answer = run(*prefix, script, *SETTING, *options)
+    ours = [line for line in answer.stderr.splitlines() if "launcher" not in line and "Launching" not in line]
+    if prefix:
+        assert ours.pop(0).startswith(
+            "mnist.py: warning: the broker of python -m scoop listens on every network interface"
+        )
+    assert len(ours) == 1, ours
+    named = r"mnist\.py: error: EvaluationError: generation 0, child \d+ to \d+: RuntimeError: no such luck"
+    assert re.fullmatch(named, ours[0])
+    assert answer.returncode == (0 if prefix else 1)
+    status = status_of(tmp_path / "run")
+    assert status["state"] == "failed"
+    assert "RuntimeError" in status["error"]
+    assert "Traceback" in status["traceback"]
+    if prefix:  # SCOOP kills its workers: what one leaves that had only begun, the next run removes
+        sweep(tmp_path)
+    assert not list(tmp_path.glob("deap_nn-*"))
+
+
+@in_turn
+def test_a_run_whose_program_dies_with_scoop_is_said_to_have_failed(run, tmp_path, digits_file):
+    script = tmp_path / "dying.py"
+    script.write_text(
+        "import runpy, sys\n"
+        "from deap_nn.maps import scoop as parallel\n"
+        "import scoop\n"
+        "parallel.prepare_worker()\n"
+        "def torn(): raise ValueError('torn message')\n"
+        "if __name__ == '__main__':\n"
+        "    scoop._control.execQueue.socket._recv = torn\n"
+        f"    sys.path.insert(0, {str(MNIST.parent)!r})\n"
+        f"    runpy.run_path({str(MNIST)!r}, run_name='__main__')\n"
+    )
+    run("-m", "scoop", "-n", 2, script, *SETTING, "--data", digits_file, "--output", tmp_path / "run", timeout=60)
+    status = status_of(tmp_path / "run")
+    assert (status["state"], status["error"]) == ("failed", "the program ended before the run did")
