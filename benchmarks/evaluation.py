@@ -1,4 +1,4 @@
-"""What scoring costs above the raw operations: Keras' ``stateless_call``, biases that fuse, bfloat16.
+"""What scoring costs above the raw operations: Keras' ``stateless_call``, biases that fuse, centred layers, bfloat16.
 
 Run it with ``python benchmarks/evaluation.py``: a batch of 64 digits through the CNN, over changing genomes, in one
 thread.
@@ -57,6 +57,8 @@ def measure(folder: Path) -> dict[str, float]:
     problem = KerasProblem(build_model("mnist_deep"), *part_of("mnist5k"))
     general = scorer(make_toolbox(problem, seed=1).problem)
     ways["KerasProblem"] = lambda genome: general.fitness(genome, 1)
+    centred = scorer(make_toolbox("mnist_deep", "mnist5k", seed=1, centred=True).problem)
+    ways["Scorer.fitness, centred"] = lambda genome: centred.fitness(genome, 1)
     if has_bfloat16():
         quick = scorer(make_toolbox("mnist_deep", "mnist5k", seed=1, precision="bfloat16", centred=False).problem)
         ways["Scorer.fitness, bfloat16"] = lambda genome: quick.fitness(genome, 1)
@@ -71,6 +73,7 @@ def measure(folder: Path) -> dict[str, float]:
     rows = {name: statistics.median(values) for name, values in times.items()}
     for name in ("Scorer.fitness", "KerasProblem"):
         rows[f"{name} over the raw operations"] = rows[name] / rows["TensorFlow's operations, bias_add"]
+    rows["Scorer.fitness, centred over not centred"] = rows["Scorer.fitness, centred"] / rows["Scorer.fitness"]
     return rows
 
 

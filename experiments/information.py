@@ -68,7 +68,8 @@ def weights_of(options: argparse.Namespace) -> NDArray[np.float64]:
 
 def kind_of(options: argparse.Namespace) -> str:
     """Return how children are made, for the legend of the figure."""
-    return "around one centre" if options.step is not None else f"{options.mates} parents"
+    kind = "around one centre" if options.step is not None else f"{options.mates} parents"
+    return f"{kind}, centred layers" if options.centred else kind
 
 
 def rows_of(name: str) -> list[tuple[str, str, float, float, float]]:
@@ -94,12 +95,12 @@ def rows_of(name: str) -> list[tuple[str, str, float, float, float]]:
 def main() -> int:
     """Print the table, and draw the figure."""
     parser = Parser("Compare the information of selections with the errors that they reached.")
-    parser.add_argument("studies", metavar="STUDY", nargs="*", help="studies in docs/results [ranking-mlp-300]")
+    parser.add_argument("studies", metavar="STUDY", nargs="*", help="studies in docs/results [ranking-ga ranking-mlp-300]")
     parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the figure there")
     options = parser.parse_args()
     points: dict[str, tuple[list[float], list[float]]] = {}
     print("| study | setting | information | validation error | test error |\n| --- | --- | --- | --- | --- |")
-    for study in options.studies or ["ranking-mlp-300"]:
+    for study in options.studies or ["ranking-ga", "ranking-mlp-300"]:
         rows = rows_of(study)
         for setting, kind, known, validation, test in rows:
             print(f"| {study} | {setting} | {known:.0f} | {validation:.4f} | {test:.4f} |")

@@ -343,8 +343,9 @@ def test_the_information_of_a_selection(scripts, arguments, wanted):
 
 def test_the_information_of_the_tables_is_drawn_beside_their_errors(shown):
     rows = [row.strip("| ").split(" | ") for row in shown("information").splitlines()[2:]]
-    assert rows[0] == ["ranking-mlp-300", "default-best-100", "192", "0.1036", "0.1228"]
-    assert len(rows) == 12
+    assert rows[0] == ["ranking-ga", "no-boost", "179", "0.0936", "0.1206"]
+    assert rows[6] == ["ranking-mlp-300", "default-best-100", "192", "0.1036", "0.1228"]
+    assert len(rows) == 18
 
 
 def test_the_sensitivity_of_a_linear_network_is_that_of_its_slope(scripts):
