@@ -95,7 +95,7 @@ def rows_of(name: str) -> list[tuple[str, str, float, float, float]]:
 def main() -> int:
     """Print the table, and draw the figure."""
     parser = Parser("Compare the information of selections with the errors that they reached.")
-    parser.add_argument("studies", metavar="STUDY", nargs="*", help="studies in docs/results [ranking-ga ranking-mlp-300]")
+    parser.add_argument("studies", metavar="STUDY", nargs="*", help="of docs/results [ranking-ga, ranking-mlp-300]")
     parser.add_argument("--output", type=picture, metavar="FILE.png", help="draw the figure there")
     options = parser.parse_args()
     points: dict[str, tuple[list[float], list[float]]] = {}

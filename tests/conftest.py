@@ -19,6 +19,7 @@ import pytest
 from hypothesis import settings
 
 import deap_nn
+from deap_nn.core import errors
 from deap_nn.core.seeding import global_state_kept
 from deap_nn.data.image_files import RawArrays
 from deap_nn.data.loading import split_validation
@@ -73,6 +74,12 @@ def normal_moments_fit(noise, sigma):
         and abs((z**3).mean()) < 5 * math.sqrt(15) / root
         and abs((z**4).mean() - 3) < 5 * math.sqrt(96) / root
     )
+
+
+@pytest.fixture(autouse=True)
+def said_nothing():
+    """Let each test see a warning that a process gives only once."""
+    errors._said.clear()
 
 
 @pytest.fixture(scope="session")

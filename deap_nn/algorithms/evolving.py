@@ -26,7 +26,7 @@ from deap_nn.callbacks.progress import ProgressBar, in_notebook
 from deap_nn.core.arguments import check_count, check_number, check_probability
 from deap_nn.core.environment import Expected, this_process
 from deap_nn.core.errors import warn_user
-from deap_nn.core.registered import Registered, Traits
+from deap_nn.core.registered import Registered, Traits, words_of
 from deap_nn.core.seeding import check_seed
 from deap_nn.operators.by_name import check_suits_matrices
 from deap_nn.operators.describe import describe_algorithm
@@ -46,7 +46,7 @@ def _lineage(
         return breeder
     parts: dict[str, Any] = {"individual": breeder.individual, "mutate": breeder.mutate}
     parts |= {
-        "mate or recombination_weights": breeder.reproduction,
+        "mate" if getattr(toolbox, "step", None) is None else "recombination_weights": breeder.reproduction,
         "population": breeder,
         "evaluate": toolbox.evaluate,
     }
@@ -239,6 +239,8 @@ def evolve(
     checked = toolbox.checked if isinstance(toolbox, MadeToolbox) else ()
     check_suits_matrices("mate", registered.mate, checked)
     check_suits_matrices("mutate", registered.mutate, checked)
+    if words_of(registered.individual).get("bounds") and not words_of(registered.mutate).keys() & {"bounds", "low"}:
+        warn_user("the founders have bounds and mutate has none, so children leave them: register it with bounds")
     check_named(toolbox)
     if checkpoint is not None and halloffame is not None:
         check_hall(halloffame)

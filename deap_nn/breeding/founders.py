@@ -25,6 +25,7 @@ from deap_nn.genome.population import Population
 from deap_nn.genome.vectors import Vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.operators.by_name import WITH_STRATEGY, function_of
+from deap_nn.operators.selection import operator_of
 
 
 def initPopulation(toolbox: base.Toolbox, seed: int, n: int | None = None, *, start: int = 0) -> Population:
@@ -57,6 +58,9 @@ def initPopulation(toolbox: base.Toolbox, seed: int, n: int | None = None, *, st
     if not places:
         return Population()
     first = founder(toolbox.individual, seed, start)
+    if first is None:
+        name = getattr(operator_of(toolbox.individual), "__name__", "individual")
+        raise TypeError(f"individual must return an individual, not None: end {name} with a return")
     if not isinstance(first, WeightList):
         return Population([first, *(founder(toolbox.individual, seed, place) for place in places[1:])])
     if first._extras().keys() != type(first)(())._extras().keys() or _declared(type(first)):

@@ -102,11 +102,7 @@ class Variation:
 
     def clip(self, genomes: Iterable[Vector]) -> None:
         """Clip genomes, in place, to the bounds of the registered mutation, if it has any."""
-        bounds = self.mutate.keywords.get("bounds")
-        if bounds is not None:
-            low, high = check_bounds(bounds)
-            for genome in genomes:
-                np.clip(genome, low, high, out=genome)
+        clip(self.mutate, genomes)
 
     def individual_of(self, genome: Vector) -> Any:
         """Return a new individual that has a genome as its weights, without a copy."""
@@ -130,7 +126,19 @@ class Variation:
                 mutate = functools.partial(mutate, sigma=recipe.sigma)
             mutation = mutation_of(mutate, self.seed, recipe.generation, recipe.place, mirrored=mirrored)
             child = checked_mutant(mutation(child), mutate, self.shapes)
-        np.copyto(out, child.flat)
+            np.copyto(out, child.flat)
+        else:  # a parent may be an opposite, beyond the bounds
+            np.copyto(out, child.flat)
+            self.clip((out,))
+
+
+def clip(mutate: Callable[..., Any], genomes: Iterable[Vector]) -> None:
+    """Clip genomes, in place, to the bounds of a registered `mutGaussianAdaptive`, if it has any."""
+    bounds = words_of(mutate).get("bounds") if operator_of(mutate) is mutGaussianAdaptive else None
+    if bounds is not None:
+        low, high = check_bounds(bounds)
+        for genome in genomes:
+            np.clip(genome, low, high, out=genome)
 
 
 def mutation_of(

@@ -221,7 +221,7 @@ class CallbackError(RuntimeError):
 def checked_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
     """Return callbacks as a list, or raise TypeError."""
     is_list = isinstance(callbacks, Iterable)
-    given: Any = list(callbacks) if is_list else [type(callbacks)]
+    given: Any = list(callbacks) if is_list else [callbacks if callable(callbacks) else type(callbacks)]
     for one in given:
         if not isinstance(one, Callback):
             remedy = ": a plain function is for on_generation=" if callable(one) else ""
@@ -242,6 +242,7 @@ def check_hooks(kind: type[Callback]) -> None:
     """
     hooks = [name for name in vars(Callback) if not name.startswith("_")]
     has_hooks = any(getattr(kind, hook) is not getattr(Callback, hook) for hook in hooks)
+    own: list[str] = []
     for name in dir(kind):
         if name.startswith("_") or hasattr(Callback, name) or not callable(getattr(kind, name)):
             continue
@@ -251,6 +252,9 @@ def check_hooks(kind: type[Callback]) -> None:
             if not has_hooks:
                 raise TypeError(f"{kind.__name__}.{name} is never called: {remedy}")
             warn_user(f"{kind.__name__}.{name} is not called by the run: {remedy} (else name it _{name})")
+        own.append(name)
+    if own and not has_hooks:
+        raise TypeError(f"{kind.__name__}.{own[0]} is never called: the hooks are {', '.join(hooks)}")
 
 
 class naming:  # noqa: N801  (a context manager; one made of a generator cannot rename StopIteration)

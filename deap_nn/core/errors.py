@@ -46,8 +46,19 @@ def call_sendably(function: Callable[..., Any], *arguments: Any) -> Any:
     raise made  # here, so that it has no context, which some pickle too
 
 
-def warn_user(message: str) -> None:
-    """Warn at the line outside this package that called it."""
+_said: set[tuple[str, str]] = set()
+"""The warnings of which one is enough, each with what it is about."""
+
+
+def warn_user(message: str, *, about: str | None = None) -> None:
+    """Warn at the line outside this package that called it; only once of the same, if it says what it is `about`.
+
+    Python itself forgets which warnings it has shown whenever a library enters `warnings.catch_warnings`.
+    """
+    if about is not None:
+        if (message, about) in _said:
+            return
+        _said.add((message, about))
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "deap_nn":
         frame, level = frame.f_back, level + 1

@@ -115,7 +115,8 @@ class WeightList(_MatrixList):
             return
         places, values = range(*place.indices(len(self))), list(value)
         if len(values) != len(places):
-            raise ValueError(f"individual keeps its {len(self)} matrices: got {len(values)} for {len(places)}")
+            kept = f"individual keeps its {len(self)} matrices: got {len(values)} for {len(places)}"
+            raise ValueError(f"{kept} (an operator that changes lengths, as cxMessyOnePoint, is for lists of numbers)")
         for at, new in zip(places, values, strict=True):
             _check_alike(at, self[at], new)
         super().__setitem__(place, values)

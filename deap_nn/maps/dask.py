@@ -22,6 +22,7 @@ from deap_nn.maps import shared
 from deap_nn.maps.lending import Lending, call_with
 from deap_nn.maps.tasks import TaskMap
 from deap_nn.process import signals
+from deap_nn.process.workers import GUARD, end_if_importing
 
 CONNECT_SECONDS = 30.0
 """The time limit for a scheduler to answer, and for its first worker to connect."""
@@ -69,7 +70,11 @@ def _client(workers: int | None, address: str | None) -> tuple[Any, Any]:
             f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker")
         }  # no unauthenticated web pages
         with signals.holding_signals(), dask.config.set(quiet):  # Ctrl-C reaches only this process
-            cluster = LocalCluster(**options)
+            try:
+                cluster = LocalCluster(**options)
+            except RuntimeError as error:
+                again = f"if each runs the script as it imports it, {GUARD}"
+                raise MapError(f"dask: no worker has started ({error}): {again}") from error
             return Client(cluster, set_as_default=False), cluster
     try:
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False), None
@@ -101,6 +106,7 @@ def _quietly() -> Iterator[None]:
 @contextlib.contextmanager
 def opened(workers: int | None = None, address: str | None = None) -> Iterator[TaskMap]:
     """Yield the map; the workers of a cluster at an address stay, and release the run's data."""
+    end_if_importing()
     with optional("dask"):
         import cloudpickle
         from distributed import as_completed

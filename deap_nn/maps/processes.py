@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import multiprocessing
 import pickle
 import sys
 import time
@@ -19,13 +18,10 @@ from deap_nn.core.errors import MapError
 from deap_nn.maps.lending import LendingByFiles, call_lent
 from deap_nn.maps.tasks import TaskMap, be_worker
 from deap_nn.process import signals
-from deap_nn.process.workers import GUARD
+from deap_nn.process.workers import RAN_AGAIN, end_if_importing, without_guard
 
 SIGNAL_SECONDS = 0.2
 """The time for a signal that has ended a worker to reach this process too."""
-
-RAN_AGAIN = 78
-"""The exit status of a worker that opens a map while it imports the script: the script lacks the main guard."""
 
 
 class _Context(SpawnContext):
@@ -52,8 +48,7 @@ def _dumps() -> Callable[[Any], bytes]:
 @contextlib.contextmanager
 def opened(workers: int | None = None) -> Iterator[TaskMap]:
     """Yield the map; its processes start with the first tasks, and are killed if the body raises."""
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # a worker that imports the script
-        sys.exit(RAN_AGAIN)
+    end_if_importing()
     count = workers or environment.processors()
     context = _Context()
     executor, lending = ProcessPoolExecutor(count, context, be_worker), LendingByFiles()
@@ -66,8 +61,7 @@ def opened(workers: int | None = None) -> Iterator[TaskMap]:
         except BrokenProcessPool as error:
             time.sleep(SIGNAL_SECONDS)  # a signal to the whole group ends this process first, in its own way
             if any(process.exitcode == RAN_AGAIN for process in context.started):
-                script = getattr(sys.modules["__main__"], "__file__", "the script")
-                raise MapError(f"processes: each worker runs {script} as it imports it: {GUARD}") from None
+                raise MapError(without_guard("processes")) from None
             raise MapError("processes: a worker was killed: start fewer workers if memory ran out") from error
 
     try:

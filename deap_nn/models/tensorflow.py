@@ -92,7 +92,7 @@ def check_not_forked() -> None:
     if _forked:
         raise RuntimeError(
             "TensorFlow does not compute in a process that was forked after it has computed: take "
-            "deap_nn.open_map('processes'), or multiprocessing.get_context('spawn').Pool()"
+            "deap_nn.open_map('processes'), or multiprocessing.get_context('spawn').Pool(), under a main guard"
         )
 
 

@@ -44,7 +44,7 @@ def checked_weights(weights: Sequence[ArrayLike], layout: Layout, argument: str)
     if shapes != layout.shapes and _has_in_order(shapes, layout.shapes):
         raise ValueError(
             f"{argument} must hold the trainable weights only, {len(layout)} arrays, got {len(shapes)}: get_weights() "
-            "returns the state of normalisation layers too; give model.trainable_variables, or init=model"
+            "returns frozen ones and those of normalisation too; give model.trainable_variables, or init=model"
         )
     if shapes != layout.shapes:
         raise ValueError(f"{argument} must have the shapes {layout.shapes}, got {shapes}")

@@ -32,10 +32,8 @@ OUTPUTS = ("y_pred", "outputs", "y_score", "y_proba", "y_prob")
 """The parameter names by which a function takes the outputs: those of Keras, this package and scikit-learn."""
 
 ACCURACIES = ("accuracy", "acc", "binaryaccuracy", "categoricalaccuracy", "sparsecategoricalaccuracy")
-"""Keras' names of accuracies, in lower case and without underscores."""
-
-SCORES = ("auc", "f1", "f1score", "fbeta", "fbetascore", "iou", "meaniou", "precision", "r2", "r2score", "recall")
-"""Names of other metrics that are maximised, in lower case and without underscores."""
+SCORES = ("auc", "f1", "fbeta", "iou", "jaccard", "matthewscorrcoef", "meaniou", "precision", "r2", "recall", "rocauc")
+"""Names of accuracies, and of other metrics that are maximised, in lower case, without underscores and "score"."""
 
 _SHORT = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
 
@@ -105,10 +103,8 @@ class Objective:
     @property
     def doubt(self) -> str:
         """A warning if the parameters of a function have no known names; otherwise empty."""
-        if self.kind != "function" or self.names:
-            return ""
-        advice = "name its parameters (y_true, y_pred) or (targets, outputs)"
-        return f"{self.name} is called with (outputs, targets): {advice}"
+        called = f"{self.name} is called with (outputs, targets): name its parameters (y_true, y_pred) or "
+        return "" if self.kind != "function" or self.names else f"{called}(targets, outputs)"
 
     @property
     def minimised(self) -> str:
@@ -123,7 +119,13 @@ class Objective:
             function = function.func
         library = (getattr(function, "__module__", None) or "").partition(".")[0] in ("sklearn", "keras")
         name: str = getattr(function, "__name__", "")
-        return self.kind == "metric" or (library and name.endswith(("_score", "_accuracy")))
+        return self.kind == "metric" or (library and name.endswith(("_score", "_accuracy"))) or names_score(name)
+
+
+def names_score(name: str) -> bool:
+    """Return whether a name is that of a well-known score, of which more is better, as "f1" and "accuracy_score"."""
+    plain = name.replace("_", "").lower().removesuffix("score")
+    return plain.endswith("accuracy") or plain in (*ACCURACIES, *SCORES)
 
 
 def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective:
@@ -178,10 +180,9 @@ def _single(given: Any, argument: str) -> Objective:
     if given in ("error", "cross_entropy"):
         return Objective(given, given)
     if isinstance(given, str):
-        plain = given.replace("_", "").lower()
-        if plain in ACCURACIES:
+        if given.replace("_", "").lower().removesuffix("score") in ACCURACIES:
             raise ValueError(f'{argument} is minimised: take "error", which is 1 - accuracy, in place of {given!r}')
-        if plain in SCORES:
+        if names_score(given):
             advice = minimised(given) or f"a function of (y_true, y_pred) that returns 1 - {given}"
             raise ValueError(
                 f"{argument} is minimised: take {advice}, or the metric "
@@ -199,7 +200,7 @@ def _single(given: Any, argument: str) -> Objective:
         return _of_keras("metric", given.name, given, argument)
     if callable(given) and not isinstance(given, type):
         name = getattr(given, "__name__", type(given).__name__)
-        if getattr(given, "__module__", "").partition(".")[0] == "keras":
+        if (getattr(given, "__module__", None) or "").partition(".")[0] == "keras":
             return _of_function(name, given, argument)
         names, takes_weights = _parameters(given)
         key = _key_of(given)

@@ -137,7 +137,7 @@ def of_labelled_data(
 
     dataset = _dataset(data)
     for doubt in doubts_of(dataset, scaled=not isinstance(model, str) and scales_or_looks_up(model)):
-        warn_user(doubt)
+        warn_user(doubt, about=dataset.reference.sha256)
     size = batches.size(len(dataset.x_train), centred=batches.centred)
     reference = reference_of(model)
     check_fit(reference, dataset.x_train.shape[1:], dataset.classes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import pickle
 import platform
@@ -19,6 +20,23 @@ LAUNCHED = "DEAP_NN_LAUNCHED"
 """The environment variable in processes that `deap_nn.launch` started; it holds the launcher's process id."""
 
 GUARD = 'put what the script does under if __name__ == "__main__":'
+
+RAN_AGAIN = 78
+"""The exit status of a worker that opens a map while it imports the script: the script lacks the main guard."""
+
+
+def end_if_importing() -> None:
+    """End this process with `RAN_AGAIN` if it is a new worker that still imports the script."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        sys.exit(RAN_AGAIN)
+
+
+def without_guard(map_: str) -> str:
+    """Return the message for a script that each worker of a map would run again."""
+    script = getattr(sys.modules["__main__"], "__file__", "the script")
+    return f"{map_}: each worker runs {script} as it imports it: {GUARD}"
+
+
 """The remedy for a script that runs again in each worker, which imports it."""
 
 _PR_SET_PDEATHSIG = 1

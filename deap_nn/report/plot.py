@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from deap import tools
 
 from deap_nn.core.logbooks import rows_of
@@ -24,7 +25,7 @@ def plot_logbook(logbook: tools.Logbook, axes: Any = None, *, columns: Sequence[
         The axes to plot on, by default new ones of pyplot, which a notebook shows.
     columns : sequence of str, optional
         The columns to plot, a chapter's named ``chapter.column``. By default those of ``min``, ``avg``, ``max``,
-        ``train_error`` and ``val_error`` that the logbook has, or all of its numbers if it has none of them.
+        ``train_error`` and ``val_error`` that the logbook has, or if it has none of them all numbers but ``nevals``.
 
     Returns
     -------
@@ -49,9 +50,11 @@ def plot_logbook(logbook: tools.Logbook, axes: Any = None, *, columns: Sequence[
     rows = rows_of(logbook)
     if not rows:
         raise ValueError("logbook must have a record, it is empty")
-    numbers = [name for name, value in rows[0].items() if isinstance(value, int | float)]
+    first = {name: np.asarray(value) for name, value in rows[0].items()}
+    numbers = [name for name, value in first.items() if value.size == 1 and value.dtype.kind in "biuf"]
     if columns is None:
-        columns = [name for name in USUAL if name in numbers] or [name for name in numbers if name != "gen"]
+        others = [name for name in numbers if name not in ("gen", "nevals")]
+        columns = [name for name in USUAL if name in numbers] or others or ["nevals"]
     for name in columns:
         if name not in numbers:
             raise ValueError(f"columns: the logbook has no numbers {name!r}, it has {', '.join(numbers)}")
@@ -60,7 +63,7 @@ def plot_logbook(logbook: tools.Logbook, axes: Any = None, *, columns: Sequence[
     axes = shown_axes() if axes is None else axes
     generations = [row.get("gen", place) for place, row in enumerate(rows)]
     for place, name in enumerate(columns):
-        values = [row.get(name, float("nan")) for row in rows]
+        values = [float(np.reshape(row.get(name, np.nan), -1)[0]) for row in rows]  # DEAP's statistics may be arrays
         axes.plot(generations, values, color=COLOURS[place % len(COLOURS)], label=name)
     axes.set_xlabel("generation")
     axes.legend(frameon=False)

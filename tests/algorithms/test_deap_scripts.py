@@ -277,6 +277,33 @@ def test_bounded_weights_have_the_same_bytes_by_recipes_plainly_and_resumed(digi
         evolve(made.population(n=6), made, 4, checkpoint=tmp_path / "kept")
 
 
+@pytest.mark.parametrize("probabilities", [{"mutpb": 0.2}, {"mutpb": 0, "cxpb": 0}], ids=str)
+def test_children_of_opposites_that_are_not_mutated_stay_within_bounds(digits, probabilities):
+    def run(breeding):
+        toolbox = make_toolbox("mlp", digits, seed=1, bounds=(-0.3, 0.3), opposites=0.5)
+        population, _ = evolve(toolbox.population(n=20), toolbox, 3, breeding=breeding, **probabilities)
+        assert all(within(member, (-0.3, 0.3)) for member in population)
+        return [member.flat.tobytes() for member in population]
+
+    assert run("recipes") == run("plain")
+
+
+def test_a_mutation_without_the_bounds_of_the_founders_is_warned_of(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, bounds=(-0.3, 0.3))
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=0.5)
+    with pytest.warns(UserWarning, match="the founders have bounds and mutate has none, so children leave them"):
+        evolve(toolbox.population(n=4), toolbox, 1)
+    toolbox.register("mutate", elementwise(tools.mutPolynomialBounded), eta=20.0, low=-0.3, up=0.3, indpb=0.1)
+    evolve(toolbox.population(n=4), toolbox, 1)  # without a warning
+
+
+def test_a_crossover_that_changes_lengths_is_named():
+    with pytest.raises(
+        ValueError, match=r"keeps its 1 matrices: got 0 for 1 \(an operator that changes lengths, as cxMes"
+    ):
+        members()[0][0:1] = []
+
+
 def test_bounded_weights_stay_so_in_deaps_loops_and_around_given_ones(digits):
     toolbox = make_toolbox("mlp", digits, seed=1, bounds=(-0.2, 0.2))
     given = toolbox.population(n=1)[0]
@@ -307,7 +334,7 @@ def local():
         ({"clone": lambda individual: individual}, "clone is not deepcopy, and children of recipes are not cloned"),
         ({"evaluate": local()}, "evaluate cannot be pickled: .*local"),
         ({"mutate": partial(lambda individual: (individual,))}, "mutate cannot be pickled: .*lambda"),
-        ({"mate": lambda a, b: (a, b)}, "mate or recombination_weights cannot be pickled: .*lambda"),
+        ({"mate": lambda a, b: (a, b)}, "mate cannot be pickled: .*lambda"),
         ({"individual": lambda: members(1)[0]}, "individual cannot be pickled: .*lambda"),
     ],
 )

@@ -335,6 +335,15 @@ def test_a_forgotten_return_is_named(digits, breeding):
             evolve(toolbox.population(n=4), toolbox, 1, breeding=breeding)
 
 
+def test_so_is_that_of_an_individual(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    toolbox.register("individual", lambda: None)
+    with pytest.raises(
+        TypeError, match=r"^individual must return an individual, not None: end <lambda> with a return$"
+    ):
+        toolbox.population(n=4)
+
+
 def test_so_is_that_of_a_selection_in_every_loop(digits):
     toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
     toolbox.register("select", lambda individuals, k: None)

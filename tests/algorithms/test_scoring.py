@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import itertools
 import pickle
 import random
 
@@ -114,6 +115,11 @@ class TestGenerations:
         toolbox.register("update", lambda population: toolbox.next_generation(population))
         toolbox.update(particles)
         assert toolbox.clock.generation == 1  # and not 2
+        toolbox.register("update", lambda population: None)
+        toolbox.update([])
+        assert toolbox.clock.generation == 1
+        toolbox.update(population=particles)
+        assert toolbox.clock.generation == 2
 
     def test_a_second_select_begins_none(self, toolbox):
         sigma, seen = ErrorScaled(0.1, fitness="error"), []
@@ -130,6 +136,38 @@ class TestGenerations:
         assert toolbox.clock.generation == 1
         algorithms.eaMuPlusLambda(population, toolbox, mu=8, lambda_=8, cxpb=0.5, mutpb=0.5, ngen=3, verbose=False)
         assert (toolbox.clock.generation, seen) == (4, [1, 2, 3, 4])
+
+    def test_nor_does_one_of_a_fitness_that_the_script_has_changed(self, toolbox):
+        population = score(toolbox, toolbox.population(n=6))
+        for generation in range(1, 4):
+            for individual in population:
+                individual.fitness.values = (round(individual.fitness.values[0], 3) + 0.1,)
+            for _ in range(2):
+                chosen = toolbox.select(population, 6)
+                assert toolbox.clock.generation == generation
+            population = score(toolbox, [toolbox.clone(individual) for individual in chosen])
+
+    def test_islands_with_a_penalty_begin_one_together(self, toolbox):
+        islands = [score(toolbox, toolbox.population(n=4, start=4 * place)) for place in range(3)]
+        toolbox.register("select", tools.selTournament, tournsize=3)
+        for generation in range(1, 3):
+            for individual in itertools.chain(*islands):
+                individual.fitness.values = (individual.fitness.values[0] + 0.1,)
+            islands = [toolbox.select(island, 4) for island in islands]
+            assert toolbox.clock.generation == generation
+            islands = [score(toolbox, list(map(toolbox.clone, island))) for island in islands]
+
+    def test_nor_does_a_second_one_of_a_fitness_from_elsewhere(self, toolbox):
+        population = toolbox.population(n=4)
+        for place, individual in enumerate(population):
+            individual.fitness.values = (float(place),)
+        for _ in range(2):
+            chosen = toolbox.select(population, 4)
+            assert toolbox.clock.generation == 1
+        for place, individual in enumerate(chosen):
+            individual.fitness.values = (0.5 + place,)
+        toolbox.select(chosen, 4)
+        assert toolbox.clock.generation == 2
 
     @pytest.mark.parametrize("by_island", [True, False])
     def test_islands_on_one_toolbox(self, toolbox, by_island):

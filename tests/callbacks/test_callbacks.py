@@ -62,7 +62,15 @@ def test_a_hook_that_is_none_is_named_before_the_run(name, remedy):
     with pytest.raises(TypeError, match=rf"^Mine\.{name} is never called: {re.escape(remedy)}$"):
         evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[misspelt()])
     for name in ("_on_generations", "function", "members_seen", "started"):  # of the user's own
-        evolve(members(), plain_toolbox(), 0, seed=1, callbacks=[type("Mine", (Callback,), {name: print})()])
+        own = {name: print, "on_end": lambda self, evolution: None}
+        evolve(members(), plain_toolbox(), 0, seed=1, callbacks=[type("Mine", (Callback,), own)()])
+    evolve(members(), plain_toolbox(), 0, seed=1, callbacks=[type("Mine", (Callback,), {"_helps": print})()])
+
+
+def test_a_callback_with_no_hook_at_all_is_refused():
+    nothing = type("Mine", (Callback,), {"after_generation": lambda self, evolution: None})
+    with pytest.raises(TypeError, match=r"^Mine.after_generation is never called: the hooks are on_start, .*members$"):
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[nothing()])
 
 
 @pytest.mark.parametrize(
@@ -100,6 +108,8 @@ def test_a_plain_function_is_called_after_each_generation_and_the_callbacks():
         evolve(members(), plain_toolbox(), 1, seed=1, on_generation=3)
     with pytest.raises(TypeError, match=r"list of Callback objects, got .*: a plain function is for on_generation=$"):
         evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[print])
+    with pytest.raises(TypeError, match=r"list of Callback objects, got .*: a plain function is for on_generation=$"):
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=print)
     with pytest.raises(TypeError, match=r"list of Callback objects, got .*Callback'>: Callback\(\) makes an object"):
         evolve(members(), plain_toolbox(), 1, seed=1, callbacks=[Callback])
     with pytest.raises(TypeError, match=r"^callbacks must be a list of Callback objects, got <class 'int'>$"):

@@ -106,3 +106,14 @@ def test_a_run_is_shared_as_before(cluster, digits):
         toolbox.register("map", shared)
         logs.append(evolve(toolbox.population(n=6), toolbox, 2)[1])
     assert logs[0] == logs[1]
+
+
+def test_a_script_without_a_main_guard_is_told_so(run, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text('from deap_nn import open_map\nwith open_map("dask", workers=1) as map_:\n    map_(abs, [-1])\n')
+    answer = run(script)
+    assert answer.returncode == 1
+    assert answer.stderr.splitlines()[-1] == (
+        "deap_nn.core.errors.MapError: dask: no worker has started (Nanny failed to start.): if each runs the script "
+        'as it imports it, put what the script does under if __name__ == "__main__":'
+    )

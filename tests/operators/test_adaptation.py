@@ -188,6 +188,7 @@ class Whole:
         (("state",), "Mine lacks state, which"),
         (("reset", "restore"), "Mine lacks reset and restore, which"),
         (("sigma",), "Mine lacks sigma, which"),
+        (("update", "reset", "state", "restore"), "Mine lacks update and reset and state and restore, which"),
     ],
 )
 def test_an_adaptation_that_lacks_a_part_is_refused_by_its_name(digits, missing, said):

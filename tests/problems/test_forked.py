@@ -54,7 +54,7 @@ if __name__ == "__main__":
 
 REASON = (
     "TensorFlow does not compute in a process that was forked after it has computed: take "
-    "deap_nn.open_map('processes'), or multiprocessing.get_context('spawn').Pool()"
+    "deap_nn.open_map('processes'), or multiprocessing.get_context('spawn').Pool(), under a main guard"
 )
 
 

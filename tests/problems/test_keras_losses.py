@@ -330,6 +330,23 @@ def test_early_stopping_and_the_bar_know_what_is_maximised(capsys):
     assert f"best fitness {logbook[0]['max']:.4g}" in capsys.readouterr().err
 
 
+def accuracy(y_true, y_pred):
+    return float(np.mean(y_true == y_pred.argmax(axis=1)))
+
+
+def f1_score(y_true, y_pred):
+    return 0.5
+
+
+@pytest.mark.parametrize("loss", [accuracy, f1_score])
+def test_so_does_a_function_with_the_name_of_a_score(loss):
+    problem = KerasProblem(dense(2, "softmax"), x_of(), labels(2), loss=loss)
+    with pytest.raises(ValueError, match=f"container must say whether {loss.__name__} is minimised or maximised"):
+        make_toolbox(problem, seed=1)
+    toolbox = make_toolbox(problem, **two_objectives((1.0,)))
+    assert 0 <= toolbox.evaluate(toolbox.individual())[0] <= 1
+
+
 @pytest.mark.parametrize("loss", [keras.metrics.AUC(), partial(keras.metrics.binary_accuracy, threshold=0.4)])
 def test_what_may_be_maximised_needs_a_container_that_says_so(loss):
     problem = KerasProblem(dense(1, "sigmoid"), x_of(), labels(2)[:, None], loss=loss)
@@ -373,6 +390,9 @@ def test_answers_that_are_not_finite_are_the_worst(loss, worst):
             "loss must be 'error', 'cross_entropy', 'mse', 'mae', the name of a Keras",
         ),
         ({"loss": "accuracy"}, ValueError, 'loss is minimised: take "error", which is 1 - accuracy, in place'),
+        ({"loss": "accuracy_score"}, ValueError, 'loss is minimised: take "error", which is 1 - accuracy, in place'),
+        ({"loss": "balanced_accuracy"}, ValueError, "loss is minimised: take a function .* returns 1 - balanced_acc"),
+        ({"loss": "roc_auc_score"}, ValueError, "loss is minimised: take a function of .* returns 1 - roc_auc_score"),
         (
             {"loss": "F1_score"},
             ValueError,

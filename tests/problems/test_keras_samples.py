@@ -1,5 +1,6 @@
 """Samples of any form are held as they were given, or refused."""
 
+import warnings
 from collections import OrderedDict, namedtuple
 
 import numpy as np
@@ -285,10 +286,16 @@ class Scaling(keras.Model):
 @pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float32])
 def test_bytes_that_nothing_scales_are_warned_of_once(kind):
     y = np.tile(np.arange(5), 10)
-    with pytest.warns(
-        UserWarning, match="^inputs have values up to 255, which are not scaled: divide x by 255$"
-    ) as found:
-        KerasProblem(on_images(), BYTES.astype(kind), y, test_data=(BYTES.astype(kind), y))
+
+    def twice():
+        for _ in range(2):
+            KerasProblem(on_images(), BYTES.astype(kind), y, test_data=(BYTES.astype(kind), y))
+            with warnings.catch_warnings():  # Python then forgets what it has shown
+                pass
+
+    said = "^inputs have values up to 255, which are not scaled: divide x by 255$"
+    with pytest.warns(UserWarning, match=said) as found:
+        twice()
     assert [warning.filename for warning in found] == [__file__]
     KerasProblem(on_images(layers.Rescaling(1 / 255)), BYTES.astype(kind), y)
     KerasProblem(by_operations(), BYTES.astype(kind), y)

@@ -43,8 +43,22 @@ def test_chapters_and_logbooks_of_deaps_loops_are_drawn():
     own.record(nevals=3, median=np.float32(0.5), note="text")
     own.record(nevals=4, median=np.float32(0.25), note="text")
     axes = plot_logbook(own)
-    assert lines_of(axes) == {"nevals": [3, 4], "median": [0.5, 0.25]}
+    assert lines_of(axes) == {"median": [0.5, 0.25]}
     assert axes.get_lines()[0].get_xdata().tolist() == [0, 1]
+
+
+def test_statistics_of_tuples_as_deap_documents_them_are_drawn():
+    statistics = tools.Statistics(lambda individual: individual.fitness.values)
+    statistics.register("avg", np.mean, axis=0)
+    statistics.register("most", np.max)
+    population = members(4)
+    logbook = tools.Logbook()
+    for generation in range(3):
+        for place, member in enumerate(population):
+            member.fitness.values = (float(place + generation),)
+        logbook.record(gen=generation, nevals=4, **statistics.compile(population))
+    assert lines_of(plot_logbook(logbook)) == {"avg": [1.5, 2.5, 3.5]}
+    assert lines_of(plot_logbook(logbook, columns=["avg", "most"])) == {"avg": [1.5, 2.5, 3.5], "most": [3.0, 4.0, 5.0]}
 
 
 def test_a_logbook_that_cannot_be_drawn_is_refused():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
-from operator import mul
 from typing import Any, cast
 
 from deap import base
@@ -119,16 +119,28 @@ class Clock(Count):
         """Advance, unless all `individuals` were scored in earlier generations; `adapting` calls this."""
         if not individuals or not all(map(self._is_of_before, individuals)):
             self.advance(individuals)
+            self._note_selected(individuals)
             return
         for adaptation in (self.adaptation, *self._others()):
             note_update(adaptation, self.generation)
 
     def _is_of_before(self, individual: Any) -> bool:
-        """Return whether ``evaluate`` returned the fitness of an individual in an earlier generation."""
-        generation, values = (getattr(individual, "scored_in", None) or (self.generation, ()))[:2]
+        """Return whether an individual was scored by ``evaluate`` in an earlier generation, or selected as it is.
+
+        The fitness need not be what ``evaluate`` returned: a script may add a penalty to it.
+        """
+        generation, values, *more = getattr(individual, "scored_in", None) or (self.generation, ())
         if generation >= self.generation:
             return False
-        return bool(individual.fitness.wvalues == tuple(map(mul, values, individual.fitness.weights)))
+        return len(more) < 2 or bool(individual.fitness.values == values)
+
+    def _note_selected(self, individuals: Sequence[Any]) -> None:
+        """Note in individuals that they were parents of this generation with the fitness that they have."""
+        for individual in individuals:
+            if not getattr(getattr(individual, "recipe", None), "generation", 0):  # `evolve` selects each only once
+                rounds = (getattr(individual, "scored_in", None) or ())[2:3]
+                with contextlib.suppress(AttributeError):  # not every class of a user's own takes attributes
+                    individual.scored_in = self.generation - 1, individual.fitness.values, *(rounds or (0,)), True
 
 
 class GenerationalSelect(Adapting):

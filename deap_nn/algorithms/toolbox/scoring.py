@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from deap_nn.core.errors import warn_user
 from deap_nn.core.registered import Traits
 from deap_nn.data.loading import find_dataset
 from deap_nn.process.workers import worker_count
@@ -58,8 +58,8 @@ class Updating(Clocked):
     def __call__(self, /, *arguments: Any, **keywords: Any) -> Any:
         """Call the function, and advance the clock unless the function has done so."""
         generation, updated = self.clock.generation, super().__call__(*arguments, **keywords)
-        first: Any = arguments[0] if arguments else None
-        is_population = isinstance(first, Sequence) and not hasattr(first, "fitness")
+        first: Any = next(iter((*arguments, *keywords.values())), None)
+        is_population = isinstance(first, Sequence) and bool(first) and not hasattr(first, "fitness")
         if is_population and self.clock.generation == generation and all(hasattr(one, "fitness") for one in first):
             self.clock.advance(first)
         return updated
@@ -115,10 +115,9 @@ class Evaluating(Clocked):
             return
         problem, self.done = Traits(self).problem, True
         if problem is not None and problem.batch_size < find_dataset(problem.data).size("train"):
-            warnings.warn(
+            warn_user(
                 f"all individuals are scored on the first mini-batch of {problem.batch_size} samples: in a loop "
-                "without select, call toolbox.next_generation(population) or update(population) once a generation",
-                stacklevel=3,
+                "without select, call toolbox.next_generation(population) or update(population) once a generation"
             )
 
 
@@ -156,7 +155,7 @@ class GroupingMap:
 
 def _rounds(individual: Any) -> int:
     """Return the number of times that an individual, with those that it was cloned from, was scored."""
-    return sum((getattr(individual, "scored_in", None) or ())[2:])  # older pickles do not have it
+    return sum((getattr(individual, "scored_in", None) or ())[2:3])  # older pickles do not have it
 
 
 def _marked(evaluate: Evaluating, individuals: Iterable[Any], answers: Iterable[Any]) -> Iterator[Any]:

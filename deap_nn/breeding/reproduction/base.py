@@ -11,7 +11,7 @@ from deap import base
 from numpy.typing import NDArray
 
 from deap_nn.breeding.recipe import MEAN_PLACE, Recipe, member_id
-from deap_nn.breeding.variation import Variation, checked_mutant, happens, mutation_of, self_adaptive_of, unscored
+from deap_nn.breeding.variation import Variation, checked_mutant, clip, happens, mutation_of, self_adaptive_of, unscored
 from deap_nn.core.seeding import seeded
 from deap_nn.genome.population import mean_of
 from deap_nn.genome.vectors import Halves, Vector, Vectors
@@ -219,6 +219,8 @@ class Reproduction:
                 mutate = toolbox.mutate if self_adaptive is None else partial(toolbox.mutate, sigma=sigmas[place])
                 mutation = mutation_of(mutate, seed, generation, place, mirrored=self.mirrored)
                 children[place] = checked_mutant(mutation(child), mutate, shapes)
+            else:
+                clip(toolbox.mutate, [child.flat])
         if self_adaptive is not None:
             for child, sigma in zip(children, sigmas, strict=True):
                 child.strategy = sigma

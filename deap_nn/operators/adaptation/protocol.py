@@ -52,7 +52,7 @@ def check_whole(value: object, name: str) -> None:
     lacking = [part for part in parts if inspect.getattr_static(value, part, None) is None]
     if isinstance(value, type) and not lacking:
         raise TypeError(f"{name} must be an object, got the class {kind.__name__}: write {kind.__name__}(...)")
-    if {*lacking} & {*parts} and any(part in METHODS for part in parts if part not in lacking):
+    if 0 < len(lacking) < len(parts):
         raise TypeError(
             f"{name} must be a number or an adaptation: {kind.__name__} lacks {' and '.join(lacking)}, which "
             "deap_nn.Adaptation describes"
