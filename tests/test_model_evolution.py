@@ -407,18 +407,21 @@ def test_a_near_miss_of_an_argument_is_named(word, meant):
         evolve_model(network(), X, LABELS, seed=1, **{word: 3})
 
 
-def test_a_warning_points_at_the_line_of_the_user():
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: KerasProblem(network(), x, LABELS),
+        lambda x: make_toolbox(network(), (x, LABELS), seed=1),
+        lambda x: evolve_model(network(), x, LABELS, population=4, generations=1, seed=1),
+    ],
+)
+def test_a_warning_points_at_the_line_of_the_user(call):
     large = X * 1000
     peak = f"{np.abs(large[:160]).max():g}"
     message = f"^inputs have values up to {peak}: standardise x, or begin with a Normalization layer$"
-    for call in (
-        lambda: KerasProblem(network(), large, LABELS),
-        lambda: make_toolbox(network(), (large, LABELS), seed=1),
-        lambda: evolve_model(network(), large, LABELS, population=4, generations=1, seed=1),
-    ):
-        with pytest.warns(UserWarning, match=message) as found:
-            call()
-        assert [warning.filename for warning in found] == [__file__]
+    with pytest.warns(UserWarning, match=message) as found:
+        call(large)
+    assert [warning.filename for warning in found] == [__file__]
 
 
 def test_large_inputs_that_are_scaled_or_looked_up_are_not_warned_of():

@@ -103,5 +103,7 @@ def _classes(target: NDArray[Any], width: int) -> NDArray[np.int64] | None:
     if target.ndim > 2 or (target.ndim == 2 and target.shape[1] != 1):
         return None
     values = np.unique(target)
+    if width == 1 and np.isin(values, (-1, 1)).all():  # as a hinge loss has them
+        return values.astype(np.int64)
     allowed = values[(values >= 0) & (values < max(width, 2)) & (values == np.floor(values))]
     return allowed.astype(np.int64) if len(allowed) == len(values) else None

@@ -184,6 +184,9 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
             'creator.create("Best", base.Fitness, weights=(1.0,)), creator.create("Network", WeightList, '
             "fitness=creator.Best), and container=creator.Network maximise it"
         )
+    for objective, sign in zip(given.objectives, signs, strict=True):
+        if sign > 0 and objective.kind in ("error", "cross_entropy", "loss", "sum"):
+            warn_user(f"container has a fitness that maximises {objective.name}, a loss: take a negative weight")
     labelled = given.objectives[0].kind in ("error", "cross_entropy")
     problem = Problem(
         given.reference,

@@ -357,6 +357,13 @@ def test_what_may_be_maximised_needs_a_container_that_says_so(loss):
     assert 0 < toolbox.evaluate(toolbox.individual())[0] <= 1
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+def test_a_loss_that_the_container_maximises_is_warned_of(loss):
+    problem = KerasProblem(dense(1, "sigmoid"), x_of(), labels(2), loss=loss)
+    with pytest.warns(UserWarning, match="^container has a fitness that maximises .*, a loss: take a negative weight$"):
+        make_toolbox(problem, **two_objectives((1.0,)))
+
+
 def test_a_maximised_objective_is_reported_with_the_other_sign():
     problem = KerasProblem(dense(1, "sigmoid"), x_of(), labels(2), loss=keras.metrics.AUC())
     toolbox = make_toolbox(problem, **two_objectives((1.0,)))

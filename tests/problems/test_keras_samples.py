@@ -257,6 +257,8 @@ def test_samples_of_all_classes_in_each_part_are_not_warned_of():
     KerasProblem(dense(1), x, SORTED.astype(np.float32), loss="mse")  # no classes
     with pytest.warns(UserWarning, match="have none of class 0: shuffle"):
         KerasProblem(dense(1), x, SORTED > 1, loss="cross_entropy")
+    with pytest.warns(UserWarning, match="have none of class -1: shuffle"):
+        KerasProblem(dense(1), x, np.where(SORTED > 1, 1.0, -1.0), loss="hinge")
 
 
 BYTES = np.random.default_rng(1).integers(0, 256, (50, 6, 6), np.uint8)
