@@ -46,7 +46,7 @@ def _lineage(
         return breeder
     parts: dict[str, Any] = {"individual": breeder.individual, "mutate": breeder.mutate}
     parts |= {
-        "mate" if getattr(toolbox, "step", None) is None else "recombination_weights": breeder.reproduction,
+        _reproduction_of(Registered.read(toolbox)): breeder.reproduction,
         "population": breeder,
         "evaluate": toolbox.evaluate,
     }
@@ -64,6 +64,18 @@ def _lineage(
     recipes = [member.recipe if drawn else founder(0, place) for place, member in enumerate(population)]
     population[:] = lineage.present(recipes)
     return lineage
+
+
+def _reproduction_of(registered: Registered) -> str:
+    """Return the name under which a toolbox has what makes children of parents."""
+    if registered.reproduction is not None:
+        return "reproduction"
+    return "mate" if registered.step is None else "recombination_weights"
+
+
+def _lose_bounds(individual: Mapping[str, Any], mutate: Mapping[str, Any]) -> bool:
+    """Return whether founders, and no children, have bounds, by the keywords of ``individual`` and ``mutate``."""
+    return individual.get("bounds") is not None and all(mutate.get(name) is None for name in ("bounds", "low"))
 
 
 def _check_population(population: Sequence[Any], toolbox: base.Toolbox) -> None:
@@ -239,7 +251,7 @@ def evolve(
     checked = toolbox.checked if isinstance(toolbox, MadeToolbox) else ()
     check_suits_matrices("mate", registered.mate, checked)
     check_suits_matrices("mutate", registered.mutate, checked)
-    if words_of(registered.individual).get("bounds") and not words_of(registered.mutate).keys() & {"bounds", "low"}:
+    if _lose_bounds(words_of(registered.individual), words_of(registered.mutate)):
         warn_user("the founders have bounds and mutate has none, so children leave them: register it with bounds")
     check_named(toolbox)
     if checkpoint is not None and halloffame is not None:

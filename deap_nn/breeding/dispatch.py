@@ -136,17 +136,18 @@ class Dispatch:
         sizes = list(self.group_sizes(len(sent)))
         groups = [tuple(sent[end - size : end]) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
         if is_serial(self._map):
+            generation = self._known.generation  # a caller may take the last answers in a later one
             for group in groups:
-                yield from self._here(function, group)
+                yield from self._here(function, group, generation)
             return
         context, digest = self._context(self._dumps(_without_generation(function)))
         at_once = MOST_TASKS * self._sharing.workers
         for start in range(0, len(groups), at_once):
             yield from self._answers(digest, context, groups[start : start + at_once])
 
-    def _here(self, function: Callable[[Any], Any], group: Sequence[Any]) -> list[Any]:
+    def _here(self, function: Callable[[Any], Any], group: Sequence[Any], generation: int) -> list[Any]:
         try:
-            return run_here(self._genomes, self._known, function, group, self._sharing.timeout)
+            return run_here(self._genomes, self._known, function, group, generation, self._sharing.timeout)
         except LackingError as error:
             raise self._lacking() from error
 

@@ -206,9 +206,16 @@ def _answers(task: Task, context: Context) -> list[Any]:
 
 
 def run_here(
-    genomes: Genomes, known: Known, function: Callable[[Any], Any], items: Sequence[Any], timeout: float | None
+    genomes: Genomes,
+    known: Known,
+    function: Callable[[Any], Any],
+    items: Sequence[Any],
+    generation: int,
+    timeout: float | None,
 ) -> list[Any]:
     """Do the work of `run_group` in the main process, which has what a task would hold; the function is not copied.
+
+    It may keep an individual, unless it leaves individuals as they are.
 
     Raises
     ------
@@ -220,13 +227,19 @@ def run_here(
     with busy, workers.ending_without_memory():
         genomes.recipes, genomes.slots = known.recipes, known.slots
         genomes.use_keyframe(known.keyframe, known.keyframe_history)
-        return _results(genomes, function, items, known.generation, timeout)
+        return _results(genomes, function, items, generation, timeout, may_keep=True)
 
 
 def _results(
-    genomes: Genomes, function: Callable[[Any], Any], items: Sequence[Any], generation: int, timeout: float | None
+    genomes: Genomes,
+    function: Callable[[Any], Any],
+    items: Sequence[Any],
+    generation: int,
+    timeout: float | None,
+    *,
+    may_keep: bool = False,
 ) -> list[Any]:
-    """Return the function's results for some recipes, or tuples that begin with one."""
+    """Return the function's results for some recipes, or tuples that begin with one; `may_keep` as `run_here` says."""
     with scoring(generation, function):
         traits = Traits(function)
         bound = getattr(function, "args", ()) or getattr(function, "keywords", {})
@@ -257,6 +270,8 @@ def _results(
                 answers.append(scored(partial(traits.of_rounded, flat, halves), recipe, recipe))
             return answers
         individuals = genomes.individuals(recipes, kept=traits.leaves_weights)
+        if may_keep and not traits.leaves_weights:  # else the next ones would overwrite their weights
+            individuals = (genomes.breeder.copy_of(individual.flat) for individual in individuals)
         for item, recipe, individual in zip(items, recipes, individuals, strict=True):
             given = individual if isinstance(item, Recipe) else (individual, *item[1:])
             answers.append(scored(partial(function, given), item, recipe))

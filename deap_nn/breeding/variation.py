@@ -20,6 +20,7 @@ from deap_nn.genome.vectors import Shape, Vector, copied_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.operators.adaptation.feedback import SelfAdaptive
 from deap_nn.operators.adaptation.protocol import check_sigma
+from deap_nn.operators.by_name import function_of
 from deap_nn.operators.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.operators.selection import operator_of
 
@@ -134,7 +135,7 @@ class Variation:
 
 def clip(mutate: Callable[..., Any], genomes: Iterable[Vector]) -> None:
     """Clip genomes, in place, to the bounds of a registered `mutGaussianAdaptive`, if it has any."""
-    bounds = words_of(mutate).get("bounds") if operator_of(mutate) is mutGaussianAdaptive else None
+    bounds = words_of(mutate).get("bounds") if function_of(mutate) is mutGaussianAdaptive else None
     if bounds is not None:
         low, high = check_bounds(bounds)
         for genome in genomes:

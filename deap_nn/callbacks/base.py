@@ -220,41 +220,46 @@ class CallbackError(RuntimeError):
 
 def checked_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
     """Return callbacks as a list, or raise TypeError."""
-    is_list = isinstance(callbacks, Iterable)
-    given: Any = list(callbacks) if is_list else [callbacks if callable(callbacks) else type(callbacks)]
+    if not isinstance(callbacks, Iterable):
+        is_function = callable(callbacks) and not isinstance(callbacks, Callback | type)
+        raise _no_callback(callbacks if is_function else type(callbacks), "" if not is_function else FOR_FUNCTIONS)
+    given: list[Any] = list(callbacks)
     for one in given:
+        if isinstance(one, type):
+            raise _no_callback(one, f": {one.__name__}() makes an object of this class")
         if not isinstance(one, Callback):
-            remedy = ": a plain function is for on_generation=" if callable(one) else ""
-            if isinstance(one, type):
-                remedy = f": {one.__name__}() makes an object of this class" if is_list else ""
-            raise TypeError(f"callbacks must be a list of Callback objects, got {repr(one)[:60]}{remedy}")
-        check_hooks(type(one))
+            raise _no_callback(one, FOR_FUNCTIONS if callable(one) else "")
+        check_hooks(one)
     return cast(list[Callback], given)
 
 
-def check_hooks(kind: type[Callback]) -> None:
+FOR_FUNCTIONS = ": a plain function is for on_generation="
+
+
+def _no_callback(given: object, remedy: str) -> TypeError:
+    return TypeError(f"callbacks must be a list of Callback objects, got {repr(given)[:60]}{remedy}")
+
+
+def check_hooks(callback: Callback) -> None:
     """Warn of each method of a callback whose name resembles a hook: the run never calls it.
 
     Raises
     ------
     TypeError
-        If the callback has such a method and no hook, so the run would call none of its methods.
+        If the callback has methods of its own and no hook, so the run would call none of them.
     """
+    kind = type(callback)
     hooks = [name for name in vars(Callback) if not name.startswith("_")]
-    has_hooks = any(getattr(kind, hook) is not getattr(Callback, hook) for hook in hooks)
-    own: list[str] = []
+    has_hooks = any(hook in vars(callback) or getattr(kind, hook) is not getattr(Callback, hook) for hook in hooks)
     for name in dir(kind):
         if name.startswith("_") or hasattr(Callback, name) or not callable(getattr(kind, name)):
             continue
         meant = difflib.get_close_matches(name.lower(), hooks, 1, 0.85)
+        remedy = f"did you mean {meant[0]}?" if meant else f"the hooks are {', '.join(hooks)}"
+        if not has_hooks:
+            raise TypeError(f"{kind.__name__}.{name} is never called: {remedy}")
         if meant or name.startswith("on_"):
-            remedy = f"did you mean {meant[0]}?" if meant else f"the hooks are {', '.join(hooks)}"
-            if not has_hooks:
-                raise TypeError(f"{kind.__name__}.{name} is never called: {remedy}")
             warn_user(f"{kind.__name__}.{name} is not called by the run: {remedy} (else name it _{name})")
-        own.append(name)
-    if own and not has_hooks:
-        raise TypeError(f"{kind.__name__}.{own[0]} is never called: the hooks are {', '.join(hooks)}")
 
 
 class naming:  # noqa: N801  (a context manager; one made of a generator cannot rename StopIteration)

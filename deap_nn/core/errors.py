@@ -55,11 +55,11 @@ def warn_user(message: str, *, about: str | None = None) -> None:
 
     Python itself forgets which warnings it has shown whenever a library enters `warnings.catch_warnings`.
     """
-    if about is not None:
-        if (message, about) in _said:
-            return
-        _said.add((message, about))
+    if about is not None and (message, about) in _said:
+        return
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "deap_nn":
         frame, level = frame.f_back, level + 1
     warnings.warn(message, stacklevel=level)
+    if about is not None:  # not if the warning was raised as an error
+        _said.add((message, about))

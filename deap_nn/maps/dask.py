@@ -73,7 +73,7 @@ def _client(workers: int | None, address: str | None) -> tuple[Any, Any]:
             try:
                 cluster = LocalCluster(**options)
             except RuntimeError as error:
-                again = f"if each runs the script as it imports it, {GUARD}"
+                again = f"if workers run the script as they import it, {GUARD}"
                 raise MapError(f"dask: no worker has started ({error}): {again}") from error
             return Client(cluster, set_as_default=False), cluster
     try:

@@ -18,7 +18,7 @@ from deap_nn.core.errors import MapError
 from deap_nn.maps.lending import LendingByFiles, call_lent
 from deap_nn.maps.tasks import TaskMap, be_worker
 from deap_nn.process import signals
-from deap_nn.process.workers import RAN_AGAIN, end_if_importing, without_guard
+from deap_nn.process.workers import GUARD, RAN_AGAIN, end_if_importing
 
 SIGNAL_SECONDS = 0.2
 """The time for a signal that has ended a worker to reach this process too."""
@@ -61,7 +61,8 @@ def opened(workers: int | None = None) -> Iterator[TaskMap]:
         except BrokenProcessPool as error:
             time.sleep(SIGNAL_SECONDS)  # a signal to the whole group ends this process first, in its own way
             if any(process.exitcode == RAN_AGAIN for process in context.started):
-                raise MapError(without_guard("processes")) from None
+                script = getattr(sys.modules["__main__"], "__file__", "the script")
+                raise MapError(f"processes: each worker runs {script} as it imports it: {GUARD}") from None
             raise MapError("processes: a worker was killed: start fewer workers if memory ran out") from error
 
     try:

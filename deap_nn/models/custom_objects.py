@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import inspect
 import sys
+import uuid
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from types import FunctionType
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import CodeType, FunctionType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -113,3 +116,47 @@ def _same(one: Any, other: Any) -> bool:
 
 def _is_at_top(function: FunctionType) -> bool:
     return getattr(sys.modules.get(function.__module__), function.__qualname__, None) is function
+
+
+_keys: WeakKeyDictionary[Callable[..., Any], str] = WeakKeyDictionary()
+
+
+def key_of(function: Callable[..., Any]) -> str:
+    """Return a new key of user code; the same one for a function without a state, whose networks are then shared."""
+    seen: dict[FunctionType, str] = {}
+    if inspect.isfunction(function) and _is_stateless(function, seen):
+        return hashlib.sha256("".join(seen.values()).encode()).hexdigest()
+    return uuid.uuid4().hex
+
+
+def _is_stateless(function: FunctionType, seen: dict[FunctionType, str]) -> bool:
+    """Return whether a function has no closure and no defaults, and its module's variables that it names are all code.
+
+    The values of other variables may change, and travel with a function of a script or a notebook to the workers.
+    `seen` gets a key of each function that it names.
+    """
+    seen[function] = _keys.setdefault(function, uuid.uuid4().hex)
+    if function.__closure__ is not None or function.__defaults__ or function.__kwdefaults__ or vars(function):
+        return False
+    named = (function.__globals__.get(name) for name in sorted(_names_in(function.__code__)))
+    for value in named:
+        if inspect.isfunction(value) and value.__module__ == function.__module__:
+            if value not in seen and not _is_stateless(value, seen):
+                return False
+        elif value is not None and not inspect.ismodule(value) and not _is_code_of_another_module(value, function):
+            return False
+    return True
+
+
+def _is_code_of_another_module(value: Any, function: FunctionType) -> bool:
+    """Return whether a value is a function or class of a module that workers import, bound to no object."""
+    bound = getattr(value, "__self__", None)  # of a built-in function it is its module
+    if not (inspect.isroutine(value) or inspect.isclass(value)) or not (bound is None or inspect.ismodule(bound)):
+        return False
+    return getattr(value, "__module__", None) != function.__module__
+
+
+def _names_in(code: CodeType) -> set[str]:
+    """Return the names of variables and attributes in code, and in the functions within it."""
+    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return set(code.co_names).union(*map(_names_in, inner))

@@ -132,7 +132,7 @@ class KerasProblem:
         try:
             outputs = self._fit(model, loss, from_logits)
             for doubt in self._doubts(model, outputs, split=bool(validation_split and validation_data is None)):
-                warn_user(doubt, about=self.samples.reference.sha256)
+                warn_user(doubt, about=f"{self.samples.reference.sha256} {self.reference} {self.objectives}")
             self.parts += self.samples.reference, self.reference
         except BaseException:
             forget(self.samples.reference)  # the caller gets no problem to release

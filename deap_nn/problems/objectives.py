@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import inspect
 import json
 import math
@@ -12,15 +11,20 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from types import CodeType, FunctionType
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from deap_nn.core.arguments import did_you_mean
 from deap_nn.core.errors import WORST
-from deap_nn.models.custom_objects import by_name, custom_objects_of, left_out, missing_arguments, silent_on_lambdas
+from deap_nn.models.custom_objects import (
+    by_name,
+    custom_objects_of,
+    key_of,
+    left_out,
+    missing_arguments,
+    silent_on_lambdas,
+)
 from deap_nn.models.tensorflow import keras
 
 Kind = Literal["error", "cross_entropy", "loss", "metric", "function", "sum"]
@@ -32,8 +36,10 @@ OUTPUTS = ("y_pred", "outputs", "y_score", "y_proba", "y_prob")
 """The parameter names by which a function takes the outputs: those of Keras, this package and scikit-learn."""
 
 ACCURACIES = ("accuracy", "acc", "binaryaccuracy", "categoricalaccuracy", "sparsecategoricalaccuracy")
+"""Names of accuracies, in lower case and without underscores and "score"."""
+
 SCORES = ("auc", "f1", "fbeta", "iou", "jaccard", "matthewscorrcoef", "meaniou", "precision", "r2", "recall", "rocauc")
-"""Names of accuracies, and of other metrics that are maximised, in lower case, without underscores and "score"."""
+"""Names of other metrics that are maximised, likewise."""
 
 _SHORT = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
 
@@ -102,9 +108,14 @@ class Objective:
 
     @property
     def doubt(self) -> str:
-        """A warning if the parameters of a function have no known names; otherwise empty."""
+        """A warning if the parameters of a function have no known names, or it has that of a score; otherwise empty."""
         called = f"{self.name} is called with (outputs, targets): name its parameters (y_true, y_pred) or "
-        return "" if self.kind != "function" or self.names else f"{called}(targets, outputs)"
+        if self.kind == "function" and not self.names:
+            return f"{called}(targets, outputs)"
+        like_score = self.name in ACCURACIES or self.name.endswith("_score")
+        if self.kind != "function" or self.is_score or not like_score:
+            return ""
+        return f"{self.name} is minimised: if more is better, let it return 1 - {self.name}, under another name"
 
     @property
     def minimised(self) -> str:
@@ -119,13 +130,12 @@ class Objective:
             function = function.func
         library = (getattr(function, "__module__", None) or "").partition(".")[0] in ("sklearn", "keras")
         name: str = getattr(function, "__name__", "")
-        return self.kind == "metric" or (library and name.endswith(("_score", "_accuracy"))) or names_score(name)
+        return self.kind == "metric" or (library and name.endswith(("_score", "_accuracy")))
 
 
 def names_score(name: str) -> bool:
     """Return whether a name is that of a well-known score, of which more is better, as "f1" and "accuracy_score"."""
-    plain = name.replace("_", "").lower().removesuffix("score")
-    return plain.endswith("accuracy") or plain in (*ACCURACIES, *SCORES)
+    return name.replace("_", "").lower().removesuffix("score") in (*ACCURACIES, *SCORES, "balancedaccuracy")
 
 
 def objective_of(given: Any, outputs: Sequence[str], argument: str) -> Objective:
@@ -203,53 +213,9 @@ def _single(given: Any, argument: str) -> Objective:
         if (getattr(given, "__module__", None) or "").partition(".")[0] == "keras":
             return _of_function(name, given, argument)
         names, takes_weights = _parameters(given)
-        key = _key_of(given)
+        key = key_of(given)
         return Objective("function", name, function=given, key=key, names=names, takes_weights=takes_weights)
     raise TypeError(f"{argument} must be a name, a Keras loss or metric, or a function, got {type(given).__name__}")
-
-
-_keys: WeakKeyDictionary[Callable[..., Any], str] = WeakKeyDictionary()
-
-
-def _key_of(function: Callable[..., Any]) -> str:
-    """Return a new key of user code; the same one for a function without a state, whose networks are then shared."""
-    seen: dict[FunctionType, str] = {}
-    if inspect.isfunction(function) and _is_stateless(function, seen):
-        return hashlib.sha256("".join(seen.values()).encode()).hexdigest()
-    return uuid.uuid4().hex
-
-
-def _is_stateless(function: FunctionType, seen: dict[FunctionType, str]) -> bool:
-    """Return whether a function has no closure and no defaults, and its module's variables that it names are all code.
-
-    The values of other variables may change, and travel with a function of a script or a notebook to the workers.
-    `seen` gets a key of each function that it names.
-    """
-    seen[function] = _keys.setdefault(function, uuid.uuid4().hex)
-    if function.__closure__ is not None or function.__defaults__ or function.__kwdefaults__ or vars(function):
-        return False
-    named = (function.__globals__.get(name) for name in sorted(_names_in(function.__code__)))
-    for value in named:
-        if inspect.isfunction(value) and value.__module__ == function.__module__:
-            if value not in seen and not _is_stateless(value, seen):
-                return False
-        elif value is not None and not inspect.ismodule(value) and not _is_code_of_another_module(value, function):
-            return False
-    return True
-
-
-def _is_code_of_another_module(value: Any, function: FunctionType) -> bool:
-    """Return whether a value is a function or class of a module that workers import, bound to no object."""
-    bound = getattr(value, "__self__", None)  # of a built-in function it is its module
-    if not (inspect.isroutine(value) or inspect.isclass(value)) or not (bound is None or inspect.ismodule(bound)):
-        return False
-    return getattr(value, "__module__", None) != function.__module__
-
-
-def _names_in(code: CodeType) -> set[str]:
-    """Return the names of variables and attributes in code, and in the functions within it."""
-    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
-    return set(code.co_names).union(*map(_names_in, inner))
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:

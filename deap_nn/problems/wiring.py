@@ -137,7 +137,7 @@ def of_labelled_data(
 
     dataset = _dataset(data)
     for doubt in doubts_of(dataset, scaled=not isinstance(model, str) and scales_or_looks_up(model)):
-        warn_user(doubt, about=dataset.reference.sha256)
+        warn_user(doubt, about=f"{dataset.reference.sha256} {model}")
     size = batches.size(len(dataset.x_train), centred=batches.centred)
     reference = reference_of(model)
     check_fit(reference, dataset.x_train.shape[1:], dataset.classes)
@@ -186,7 +186,8 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
         )
     for objective, sign in zip(given.objectives, signs, strict=True):
         if sign > 0 and objective.kind in ("error", "cross_entropy", "loss", "sum"):
-            warn_user(f"container has a fitness that maximises {objective.name}, a loss: take a negative weight")
+            said = f"container has a fitness that maximises {objective.name}, a loss: take weights=(-1.0,)"
+            warn_user(said, about=given.samples.reference.sha256)
     labelled = given.objectives[0].kind in ("error", "cross_entropy")
     problem = Problem(
         given.reference,

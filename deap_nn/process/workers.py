@@ -20,26 +20,18 @@ LAUNCHED = "DEAP_NN_LAUNCHED"
 """The environment variable in processes that `deap_nn.launch` started; it holds the launcher's process id."""
 
 GUARD = 'put what the script does under if __name__ == "__main__":'
+"""The remedy for a script that runs again in each worker, which imports it."""
 
 RAN_AGAIN = 78
 """The exit status of a worker that opens a map while it imports the script: the script lacks the main guard."""
+
+_PR_SET_PDEATHSIG = 1
 
 
 def end_if_importing() -> None:
     """End this process with `RAN_AGAIN` if it is a new worker that still imports the script."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         sys.exit(RAN_AGAIN)
-
-
-def without_guard(map_: str) -> str:
-    """Return the message for a script that each worker of a map would run again."""
-    script = getattr(sys.modules["__main__"], "__file__", "the script")
-    return f"{map_}: each worker runs {script} as it imports it: {GUARD}"
-
-
-"""The remedy for a script that runs again in each worker, which imports it."""
-
-_PR_SET_PDEATHSIG = 1
 
 
 def running_under_scoop() -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from deap import tools
 
 from deap_nn.core.logbooks import rows_of
@@ -36,7 +36,7 @@ def plot_logbook(logbook: tools.Logbook, axes: Any = None, *, columns: Sequence[
     Raises
     ------
     ValueError
-        If the logbook is empty, or lacks a column.
+        If the logbook is empty, lacks a column, or has no numbers.
 
     Examples
     --------
@@ -50,11 +50,12 @@ def plot_logbook(logbook: tools.Logbook, axes: Any = None, *, columns: Sequence[
     rows = rows_of(logbook)
     if not rows:
         raise ValueError("logbook must have a record, it is empty")
-    first = {name: np.asarray(value) for name, value in rows[0].items()}
-    numbers = [name for name, value in first.items() if value.size == 1 and value.dtype.kind in "biuf"]
+    numbers = [name for name, value in rows[0].items() if _number(value) is not None]
     if columns is None:
-        others = [name for name in numbers if name not in ("gen", "nevals")]
-        columns = [name for name in USUAL if name in numbers] or others or ["nevals"]
+        others = [name for name in numbers if name != "gen"]
+        columns = [name for name in USUAL if name in numbers] or [name for name in others if name != "nevals"] or others
+    if not columns:
+        raise ValueError("logbook has no numbers beside gen")
     for name in columns:
         if name not in numbers:
             raise ValueError(f"columns: the logbook has no numbers {name!r}, it has {', '.join(numbers)}")
@@ -63,8 +64,15 @@ def plot_logbook(logbook: tools.Logbook, axes: Any = None, *, columns: Sequence[
     axes = shown_axes() if axes is None else axes
     generations = [row.get("gen", place) for place, row in enumerate(rows)]
     for place, name in enumerate(columns):
-        values = [float(np.reshape(row.get(name, np.nan), -1)[0]) for row in rows]  # DEAP's statistics may be arrays
+        values = [math.nan if (number := _number(row.get(name))) is None else number for row in rows]
         axes.plot(generations, values, color=COLOURS[place % len(COLOURS)], label=name)
     axes.set_xlabel("generation")
     axes.legend(frameon=False)
     return axes
+
+
+def _number(value: Any) -> float | None:
+    """Return a number, also of a list of one, as the rows of DEAP's statistics of tuples have it; else None."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return float(value) if isinstance(value, int | float) else None

@@ -1,5 +1,6 @@
 """Scripts in the form of DEAP's documentation, with the mistakes and the operators that such scripts have."""
 
+import functools
 import json
 import pickle
 import random
@@ -8,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 from deap import algorithms, base, creator, tools
-from wirings import Watch, mapping, members, plain_toolbox, result, sum_of_squares, wired
+from wirings import HALF, LAYOUT, TABLE, Watch, mapping, members, plain_toolbox, result, sum_of_squares, wired
 
 from deap_nn import (
     CheckpointError,
@@ -18,6 +19,7 @@ from deap_nn import (
     WeightList,
     elementwise,
     evolve,
+    initNormal,
     make_toolbox,
     mutGaussianAdaptive,
 )
@@ -288,13 +290,30 @@ def test_children_of_opposites_that_are_not_mutated_stay_within_bounds(digits, p
     assert run("recipes") == run("plain")
 
 
+def passing(mutate):
+    @functools.wraps(mutate)
+    def passed(*arguments, **keywords):
+        return mutate(*arguments, **keywords)
+
+    return passed
+
+
 def test_a_mutation_without_the_bounds_of_the_founders_is_warned_of(digits):
     toolbox = make_toolbox("mlp", digits, seed=1, bounds=(-0.3, 0.3))
     toolbox.register("mutate", mutGaussianAdaptive, sigma=0.5)
     with pytest.warns(UserWarning, match="the founders have bounds and mutate has none, so children leave them"):
         evolve(toolbox.population(n=4), toolbox, 1)
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=0.5, bounds=None)
+    with pytest.warns(UserWarning, match="the founders have bounds and mutate has none"):
+        evolve(toolbox.population(n=4), toolbox, 1)
     toolbox.register("mutate", elementwise(tools.mutPolynomialBounded), eta=20.0, low=-0.3, up=0.3, indpb=0.1)
     evolve(toolbox.population(n=4), toolbox, 1)  # without a warning
+    bounds = np.array([-0.3, 0.3])
+    own = wired(individual=partial(initNormal, Individual, LAYOUT, bounds=bounds), select=HALF)
+    own.register("mutate", mutGaussianAdaptive, sigma=0.5, noise=TABLE, bounds=bounds)
+    own.decorate("mutate", passing)
+    population, _ = evolve(own.population(n=12), own, 3, seed=1, mutpb=0.2)
+    assert all(within(member, bounds) for member in population)
 
 
 def test_a_crossover_that_changes_lengths_is_named():

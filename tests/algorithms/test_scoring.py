@@ -2,7 +2,6 @@
 
 import copy
 import functools
-import itertools
 import pickle
 import random
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from deap import algorithms, base, cma, creator, tools
 
-from deap_nn import ErrorScaled, Individual, KerasProblem, WeightList, adapting, evolve, make_toolbox
+from deap_nn import Annealed, ErrorScaled, Individual, KerasProblem, WeightList, adapting, evolve, make_toolbox
 from deap_nn.core.seeding import global_state_kept
 from deap_nn.models.tensorflow import keras
 from deap_nn.problems import groups
@@ -147,15 +146,30 @@ class TestGenerations:
                 assert toolbox.clock.generation == generation
             population = score(toolbox, [toolbox.clone(individual) for individual in chosen])
 
-    def test_islands_with_a_penalty_begin_one_together(self, toolbox):
-        islands = [score(toolbox, toolbox.population(n=4, start=4 * place)) for place in range(3)]
-        toolbox.register("select", tools.selTournament, tournsize=3)
-        for generation in range(1, 3):
-            for individual in itertools.chain(*islands):
-                individual.fitness.values = (individual.fitness.values[0] + 0.1,)
-            islands = [toolbox.select(island, 4) for island in islands]
+    def test_one_that_is_changed_in_between_begins_one(self, toolbox):
+        population = score(toolbox, toolbox.population(n=4))
+        for generation in range(1, 4):
+            toolbox.select(population, 4)
             assert toolbox.clock.generation == generation
-            islands = [score(toolbox, list(map(toolbox.clone, island))) for island in islands]
+            for individual in population:
+                individual.fitness.values = (individual.fitness.values[0] + 0.1,)
+
+    def test_scores_from_elsewhere_that_are_all_alike_begin_one_each_time(self, toolbox):
+        population = toolbox.population(n=4)
+        for generation in range(1, 5):
+            for individual in population:
+                individual.fitness.values = (0.5,)
+            population = list(map(toolbox.clone, toolbox.select(population, 4)))
+            assert toolbox.clock.generation == generation
+
+    @pytest.mark.parametrize("breeding", ["recipes", "plain"])
+    @pytest.mark.parametrize("members", [1, 4])
+    def test_a_run_begins_one_each_time_whatever_the_fitness(self, problem, breeding, members):
+        toolbox = make_toolbox(problem, seed=1, parents=None, opposites=0, sigma=Annealed(0.5, 0.05, 6))
+        toolbox.register("evaluate", lambda individual: (0.5,))
+        population = score(toolbox, toolbox.population(n=members))
+        _, logbook = evolve(population, toolbox, 6, breeding=breeding, mutpb=0.5)
+        assert logbook.select("sigma") == pytest.approx([0.5 * 0.1 ** (generation / 6) for generation in range(7)])
 
     def test_nor_does_a_second_one_of_a_fitness_from_elsewhere(self, toolbox):
         population = toolbox.population(n=4)

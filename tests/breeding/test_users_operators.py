@@ -94,6 +94,40 @@ def test_without_worker_processes_the_registered_object_itself_scores(breeding):
     assert counting.seen == [0] * 4 + [1] * 4 + [2] * 4
 
 
+class KeepsTheBest:
+    """The sum of squares, which keeps the individual with the lowest."""
+
+    best, value = None, 1e9
+
+    def __call__(self, individual):
+        (value,) = sum_of_squares(individual)
+        if value < self.value:
+            self.value, self.best = value, individual
+        return (value,)
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_what_an_evaluate_keeps_stays_what_it_scored(breeding):
+    keeping = KeepsTheBest()
+    result(wired(evaluate=keeping), breeding=breeding, **({"group_size": 3} if breeding == "recipes" else {}))
+    assert sum_of_squares(keeping.best) == (keeping.value,)
+
+
+def test_answers_that_are_taken_later_are_of_the_generation_in_which_they_were_asked_for():
+    counting, asked, taken = Counting(), [], []
+
+    def ask(run):
+        if run.generation == 1:
+            asked.append(iter(run.map(counting, list(run.population))))
+        if run.generation in (1, 3):
+            taken.extend(next(asked[0]) for _ in range(2))
+
+    toolbox = wired()
+    evolve(toolbox.population(n=4), toolbox, 3, seed=1, group_size=1, on_generation=ask)
+    assert len(taken) == 4
+    assert counting.seen == [1] * 4
+
+
 @pytest.fixture
 def stepped():
     creator.create("SteppedFitness", base.Fitness, weights=(-1.0,))

@@ -67,6 +67,22 @@ def test_a_hook_that_is_none_is_named_before_the_run(name, remedy):
     evolve(members(), plain_toolbox(), 0, seed=1, callbacks=[type("Mine", (Callback,), {"_helps": print})()])
 
 
+def test_a_hook_may_be_set_on_the_object():
+    callback, seen = (
+        type("Mine", (Callback,), {"noted": lambda self, evolution: seen.append(evolution.generation)})(),
+        [],
+    )
+    callback.on_generation = callback.noted
+    evolve(members(), plain_toolbox(), 2, seed=1, callbacks=[callback])
+    assert seen == [0, 1, 2]
+
+
+def test_a_callback_that_can_be_called_belongs_in_a_list_too():
+    called = type("Mine", (Callback,), {"on_end": lambda self, evolution: None, "__call__": print})()
+    with pytest.raises(TypeError, match=r"^callbacks must be a list of Callback objects, got <class '.*Mine'>$"):
+        evolve(members(), plain_toolbox(), 1, seed=1, callbacks=called)
+
+
 def test_a_callback_with_no_hook_at_all_is_refused():
     nothing = type("Mine", (Callback,), {"after_generation": lambda self, evolution: None})
     with pytest.raises(TypeError, match=r"^Mine.after_generation is never called: the hooks are on_start, .*members$"):

@@ -339,12 +339,19 @@ def f1_score(y_true, y_pred):
 
 
 @pytest.mark.parametrize("loss", [accuracy, f1_score])
-def test_so_does_a_function_with_the_name_of_a_score(loss):
-    problem = KerasProblem(dense(2, "softmax"), x_of(), labels(2), loss=loss)
-    with pytest.raises(ValueError, match=f"container must say whether {loss.__name__} is minimised or maximised"):
-        make_toolbox(problem, seed=1)
-    toolbox = make_toolbox(problem, **two_objectives((1.0,)))
-    assert 0 <= toolbox.evaluate(toolbox.individual())[0] <= 1
+def test_a_function_with_the_name_of_a_score_is_warned_of(loss):
+    with pytest.warns(UserWarning, match=f"^{loss.__name__} is minimised: if more is better, let it return 1 - "):
+        KerasProblem(dense(2, "softmax"), x_of(), labels(2), loss=loss)
+
+
+@pytest.mark.parametrize("name", ["f1", "inaccuracy", "one_minus_accuracy", "error"])
+def test_one_with_another_name_is_not(name):
+    def loss(y_true, y_pred):
+        return 1 - accuracy(y_true, y_pred)
+
+    loss.__name__ = name
+    toolbox = make_toolbox(KerasProblem(dense(2, "softmax"), x_of(), labels(2), loss=loss), seed=1)
+    assert 0 < toolbox.evaluate(toolbox.individual())[0] < 1
 
 
 @pytest.mark.parametrize("loss", [keras.metrics.AUC(), partial(keras.metrics.binary_accuracy, threshold=0.4)])
@@ -360,7 +367,7 @@ def test_what_may_be_maximised_needs_a_container_that_says_so(loss):
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
 def test_a_loss_that_the_container_maximises_is_warned_of(loss):
     problem = KerasProblem(dense(1, "sigmoid"), x_of(), labels(2), loss=loss)
-    with pytest.warns(UserWarning, match="^container has a fitness that maximises .*, a loss: take a negative weight$"):
+    with pytest.warns(UserWarning, match=r"container has a fitness that maximises .*, a loss: take weights=\(-1.0,\)$"):
         make_toolbox(problem, **two_objectives((1.0,)))
 
 

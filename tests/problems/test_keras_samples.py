@@ -287,11 +287,11 @@ class Scaling(keras.Model):
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float32])
 def test_bytes_that_nothing_scales_are_warned_of_once(kind):
-    y = np.tile(np.arange(5), 10)
+    y, model = np.tile(np.arange(5), 10), on_images()
 
     def twice():
         for _ in range(2):
-            KerasProblem(on_images(), BYTES.astype(kind), y, test_data=(BYTES.astype(kind), y))
+            KerasProblem(model, BYTES.astype(kind), y, test_data=(BYTES.astype(kind), y))
             with warnings.catch_warnings():  # Python then forgets what it has shown
                 pass
 
@@ -309,6 +309,15 @@ def test_bytes_that_nothing_scales_are_warned_of_once(kind):
     rows = "255, which are not scaled: divide x by 255 if these are images, else standardise x$"
     with pytest.warns(UserWarning, match=rows):
         KerasProblem(dense(5, width=36), BYTES.reshape(50, 36).astype(kind), y)
+
+
+def test_other_data_and_other_models_are_warned_of_again():
+    y = np.tile(np.arange(5), 10)
+    for model, x in ((on_images(), BYTES), (on_images(), BYTES[::-1]), (dense(5, width=36), BYTES.reshape(50, 36))):
+        with pytest.raises(UserWarning, match=r"^inputs have values up to 255"):  # warnings are errors here
+            KerasProblem(model, x, y)
+        with pytest.warns(UserWarning, match=r"^inputs have values up to 255"):  # an error was no warning
+            KerasProblem(model, x, y)
 
 
 @pytest.mark.parametrize("dtype", ["datetime64[D]", "timedelta64[D]", np.complex64])

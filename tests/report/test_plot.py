@@ -61,6 +61,19 @@ def test_statistics_of_tuples_as_deap_documents_them_are_drawn():
     assert lines_of(plot_logbook(logbook, columns=["avg", "most"])) == {"avg": [1.5, 2.5, 3.5], "most": [3.0, 4.0, 5.0]}
 
 
+def test_gaps_and_columns_of_other_kinds_do_no_harm():
+    logbook = tools.Logbook()
+    logbook.record(gen=0, val_error=0.5, places=[[1], [2, 3]])
+    logbook.record(gen=1, val_error=None, places=[])
+    (line,) = plot_logbook(logbook).get_lines()
+    assert line.get_label() == "val_error"
+    np.testing.assert_array_equal(line.get_ydata(), [0.5, np.nan])
+    alone = tools.Logbook()
+    alone.record(gen=0)
+    with pytest.raises(ValueError, match=r"^logbook has no numbers beside gen$"):
+        plot_logbook(alone)
+
+
 def test_a_logbook_that_cannot_be_drawn_is_refused():
     logbook = tools.Logbook()
     with pytest.raises(ValueError, match=r"^logbook must have a record, it is empty$"):

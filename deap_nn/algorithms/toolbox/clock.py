@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Real
+from operator import mul
+from types import MappingProxyType
 from typing import Any, cast
 
 from deap import base
@@ -36,6 +39,8 @@ class Clock(Count):
 
     generations: int | None = None
     runs = 0
+    _in_evolve = False
+    _selected: Mapping[int, tuple[Any, tuple[float, ...]]] = MappingProxyType({})
 
     def __init__(self, toolbox: base.Toolbox) -> None:
         self.toolbox = toolbox
@@ -117,30 +122,43 @@ class Clock(Count):
 
     def update(self, individuals: Sequence[Any], generation: int) -> None:
         """Advance, unless all `individuals` were scored in earlier generations; `adapting` calls this."""
+        if self._in_evolve:
+            self.advance(individuals)
+            return
         if not individuals or not all(map(self._is_of_before, individuals)):
             self.advance(individuals)
-            self._note_selected(individuals)
+            self._selected = {
+                id(individual): (weakref.ref(individual), individual.fitness.wvalues) for individual in individuals
+            }
             return
         for adaptation in (self.adaptation, *self._others()):
             note_update(adaptation, self.generation)
 
-    def _is_of_before(self, individual: Any) -> bool:
-        """Return whether an individual was scored by ``evaluate`` in an earlier generation, or selected as it is.
+    @contextlib.contextmanager
+    def in_evolve(self) -> Iterator[None]:
+        """Let a selection in the body begin a generation in any case: `evolve` selects once in each."""
+        self._in_evolve = True
+        try:
+            yield
+        finally:
+            self._in_evolve = False
 
-        The fitness need not be what ``evaluate`` returned: a script may add a penalty to it.
+    def _is_of_before(self, individual: Any) -> bool:
+        """Return whether an individual has the fitness that an earlier generation gave it.
+
+        That is the one that ``evaluate`` returned for it, or for its original, or with which it was in the last
+        selection that began a generation: a script may have changed it before, by a penalty for example.
         """
-        generation, values, *more = getattr(individual, "scored_in", None) or (self.generation, ())
+        generation, values = (getattr(individual, "scored_in", None) or (-1, ()))[:2]
         if generation >= self.generation:
             return False
-        return len(more) < 2 or bool(individual.fitness.values == values)
+        seen = self._selected.get(id(individual))
+        if seen is not None and seen[0]() is individual:
+            return bool(individual.fitness.wvalues == seen[1])
+        return bool(values and individual.fitness.wvalues == tuple(map(mul, values, individual.fitness.weights)))
 
-    def _note_selected(self, individuals: Sequence[Any]) -> None:
-        """Note in individuals that they were parents of this generation with the fitness that they have."""
-        for individual in individuals:
-            if not getattr(getattr(individual, "recipe", None), "generation", 0):  # `evolve` selects each only once
-                rounds = (getattr(individual, "scored_in", None) or ())[2:3]
-                with contextlib.suppress(AttributeError):  # not every class of a user's own takes attributes
-                    individual.scored_in = self.generation - 1, individual.fitness.values, *(rounds or (0,)), True
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_selected"}
 
 
 class GenerationalSelect(Adapting):

@@ -58,9 +58,8 @@ class Updating(Clocked):
     def __call__(self, /, *arguments: Any, **keywords: Any) -> Any:
         """Call the function, and advance the clock unless the function has done so."""
         generation, updated = self.clock.generation, super().__call__(*arguments, **keywords)
-        first: Any = next(iter((*arguments, *keywords.values())), None)
-        is_population = isinstance(first, Sequence) and bool(first) and not hasattr(first, "fitness")
-        if is_population and self.clock.generation == generation and all(hasattr(one, "fitness") for one in first):
+        populations = filter(_is_population, arguments[:1] or keywords.values())
+        if self.clock.generation == generation and (first := next(populations, None)) is not None:
             self.clock.advance(first)
         return updated
 
@@ -151,6 +150,12 @@ class GroupingMap:
             answers = itertools.chain.from_iterable(found)
         marked = _marked(function, individuals, answers)
         return list(marked) if isinstance(found, list) else marked
+
+
+def _is_population(given: Any) -> bool:
+    """Return whether an argument is a sequence of individuals, and not one of them."""
+    is_sequence = isinstance(given, Sequence) and bool(given) and not hasattr(given, "fitness")
+    return is_sequence and all(hasattr(one, "fitness") for one in given)
 
 
 def _rounds(individual: Any) -> int:

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,14 @@ from deap_nn.breeding.reproduction.base import Places, Reproduction
 from deap_nn.breeding.variation import Variation
 from deap_nn.core.registered import Registered
 from deap_nn.genome.vectors import Halves, Vector, Vectors, empty_vector
-from deap_nn.operators.ranking import RecombinationWeights, counted, counts_and_kept, recombination_weights, weights_of
+from deap_nn.operators.ranking import (
+    RecombinationWeights,
+    counted,
+    counts_and_kept,
+    fitness_key,
+    recombination_weights,
+    weights_of,
+)
 from deap_nn.operators.recombination import extrapolate
 
 
@@ -122,7 +128,7 @@ class AroundCentre(Reproduction):
 
     def ranked(self, members: Sequence[Any]) -> list[Any]:
         """Return members best first."""
-        return sorted(members, key=attrgetter("fitness"), reverse=True)
+        return sorted(members, key=fitness_key(members), reverse=True)
 
     def mean(self, recipes: Sequence[Recipe], size: int) -> Recipe:
         """Return the recipe of a recombination of some members, best first: `step` times the way to their mean.

@@ -85,7 +85,8 @@ class Reproduction:
         ValueError
             If ``select`` returns another number of individuals.
         """
-        drawn = adapting(seeded(toolbox.select, rng), clock)(population, count)
+        with clock.in_evolve():
+            drawn = adapting(seeded(toolbox.select, rng), clock)(population, count)
         if len(drawn) != count:
             raise ValueError(f"select must return {count} individuals, got {len(drawn)}")
         return self.in_order(drawn)
