@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.known import Known, is_large
-from deap_nn.breeding.task import MOST_CONTEXTS, Group, Reference, SentContext, Task, run_group, run_here
+from deap_nn.breeding.task import MOST_CONTEXTS, Context, Group, Reference, SentContext, Task, run_group, run_here
 from deap_nn.core.environment import Expected
 from deap_nn.core.errors import EvaluationError
 from deap_nn.core.registered import InGeneration
@@ -60,6 +60,14 @@ class Sharing:
     expected: Expected | None = None
 
 
+class _Referred(NamedTuple):
+    """A registered ``evaluate``, the digest of its context, and the founder whose fitness each process compares."""
+
+    function: Callable[[Any], Any]
+    digest: bytes
+    founder: Reference
+
+
 class Dispatch:
     """Sends the members of a run to a map as recipes, a group to a task.
 
@@ -86,7 +94,7 @@ class Dispatch:
         self, genomes: Genomes, map: Map, known: Known, sharing: Sharing, *, shares_noise: bool = False
     ) -> None:
         self.odd: dict[str, str] = {}
-        self._reference: tuple[bytes, Reference] | None = None
+        self._reference: _Referred | None = None
         self._genomes = genomes
         self._map = map
         self._known = known
@@ -145,11 +153,17 @@ class Dispatch:
         for start in range(0, len(groups), at_once):
             yield from self._answers(digest, context, groups[start : start + at_once])
 
-    def _here(self, function: Callable[[Any], Any], group: Sequence[Any], generation: int) -> list[Any]:
+    def _here(self, function: Callable[[Any], Any], group: tuple[Any, ...], generation: int) -> list[Any]:
+        genomes, sharing = self._genomes, self._sharing
+        task = Task(genomes.token, str(genomes.place), b"", None, generation, group, (), ())
+        if self._reference is not None and self._reference.function is function:
+            task = task._replace(reference=self._reference.founder)
         try:
-            return run_here(self._genomes, self._known, function, group, generation, self._sharing.timeout)
+            answer = run_here(task, Context(genomes, function, sharing.timeout, sharing.expected), self._known)
         except LackingError as error:
             raise self._lacking() from error
+        self._note(answer)
+        return answer.values or []
 
     def _lacking(self) -> LackingError:
         return LackingError(f"generation {self._known.generation} cannot be bred: recipes of its ancestors are missing")
@@ -239,7 +253,7 @@ class Dispatch:
     def refer(self, evaluate: Callable[[Any], Any], first: Any, wvalues: tuple[float, ...]) -> None:
         """Let each process compare the first founder's weighted fitness with `wvalues` once."""
         digest = self._context(self._dumps(_without_generation(evaluate)))[1]
-        self._reference = digest, (first.recipe, tuple(first.fitness.weights), wvalues)
+        self._reference = _Referred(evaluate, digest, (first.recipe, tuple(first.fitness.weights), wvalues))
 
     def _note(self, answer: Group) -> None:
         """Warn once per host of a process that differs; raise EvaluationError if the answer is not a `Group`."""
@@ -276,8 +290,8 @@ class Dispatch:
         keyframe = str(known.keyframe) if known.keyframe is not None else None
         places = self._genomes.token, str(self._genomes.place), digest, context, known.generation
         task = Task(*places, items, tuple(ancestors.values()), slots, keyframe, known.keyframe_history)
-        if self._reference is not None and self._reference[0] == digest:
-            task = task._replace(reference=self._reference[1])
+        if self._reference is not None and self._reference.digest == digest:
+            task = task._replace(reference=self._reference.founder)
         return task
 
     def check_travels(self, evaluate: Callable[[Any], Any]) -> None:

@@ -157,9 +157,7 @@ def run_group(task: Task) -> Group:
     """
     with busy, contextlib.suppress(LackingError), workers.ending_without_memory():
         context = _context(task)
-        answers = _answers(task, context)
-        reason = _compared(task, context)
-        return Group(task.number, answers, platform.node() if reason else "", reason)
+        return _answer(task, context, _answers(task, context))
     return Group(task.number, None)  # the main process sends the task again, with the missing data
 
 
@@ -205,15 +203,8 @@ def _answers(task: Task, context: Context) -> list[Any]:
     return _results(genomes, context.function, task.items, task.generation, context.timeout)
 
 
-def run_here(
-    genomes: Genomes,
-    known: Known,
-    function: Callable[[Any], Any],
-    items: Sequence[Any],
-    generation: int,
-    timeout: float | None,
-) -> list[Any]:
-    """Do the work of `run_group` in the main process, which has what a task would hold; the function is not copied.
+def run_here(task: Task, context: Context, known: Known) -> Group:
+    """Do the work of `run_group` in the main process, which knows all ancestors; the function is not copied.
 
     It may keep an individual, unless it leaves individuals as they are.
 
@@ -221,13 +212,20 @@ def run_here(
     ------
     LackingError
         If an ancestor is missing.
-    EvaluationError
-        As `run_group` does.
+    EvaluationError, EnvironmentDiffersError
+        As `run_group` does: this process may go on with a run of another one.
     """
+    genomes, function = context.genomes, context.function
     with busy, workers.ending_without_memory():
         genomes.recipes, genomes.slots = known.recipes, known.slots
         genomes.use_keyframe(known.keyframe, known.keyframe_history)
-        return _results(genomes, function, items, generation, timeout, may_keep=True)
+        answers = _results(genomes, function, task.items, task.generation, context.timeout, may_keep=True)
+        return _answer(task, context, answers)
+
+
+def _answer(task: Task, context: Context, answers: list[Any]) -> Group:
+    reason = _compared(task, context)
+    return Group(task.number, answers, platform.node() if reason else "", reason)
 
 
 def _results(
