@@ -7,10 +7,7 @@ import threading
 
 import numpy as np
 
-from deap_nn import (
-    Individual,
-    WeightList,
-)
+from deap_nn import Individual, WeightList
 from deap_nn.breeding.store.slots import GenomeCache
 from deap_nn.maps.shared import SharedMap
 

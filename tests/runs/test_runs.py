@@ -309,12 +309,10 @@ def test_a_run_shows_its_picture_unless_it_is_large(finished_run, tmp_path):
 
 @pytest.fixture
 def digits_toolbox(digits):
-
     return make_toolbox("mlp", digits, seed=1)
 
 
 def test_members_of_a_hand_wired_toolbox_are_a_population_too():
-
     from deap_nn import Population
 
     toolbox = base.Toolbox()
