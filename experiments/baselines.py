@@ -11,16 +11,17 @@ from __future__ import annotations
 import argparse
 import copy
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 from baseline_methods import Backpropagation, EASimple, Method, OpenAIES, RandomSearch
 from deap.base import Toolbox
+from own_operators import with_blocks, with_learnt_noise
 from terminal import Terminal
 
-from deap_nn import make_toolbox
+from deap_nn import evolve, make_toolbox
 from deap_nn.algorithms.toolbox.settings import MODELS, OPTIONS, add_settings
 from deap_nn.breeding.breeder import founder
 from deap_nn.callbacks.base import Evolution, tell, telling_start_and_end
@@ -35,6 +36,7 @@ from deap_nn.maps.options import MAP_OPTIONS, add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models import keras_extras
 from deap_nn.operators.describe import describe_algorithm
+from deap_nn.operators.recombination import MOST_MATES
 from deap_nn.process import signals
 from deap_nn.process.cli import Parser, check_new_folder, integer, number, run_command
 
@@ -42,23 +44,29 @@ keras_extras.leave_out()
 prepare_worker("deap_nn.problems.measures", "deap_nn.operators.compiled.centre")
 
 RATES = {"sgd": 0.1, "adam": 0.001, "openai-es": 0.01, "random": None, "easimple": None}
+RATES |= {"blocks": None, "learnt-noise": 0.1}
 """The learning rate of each method; None if it has no learning rate."""
 
+OF_GA = ("blocks", "learnt-noise")
+"""The methods that are the preset `ga` with another operator."""
+
 ONLY_FOR = {
-    "rate": ("sgd", "adam", "openai-es"),
+    "rate": ("sgd", "adam", "openai-es", "learnt-noise"),
     "momentum": ("sgd",),
-    "population": ("openai-es", "random", "easimple"),
+    "population": ("openai-es", "random", "easimple", *OF_GA),
+    "block": ("blocks",),
+    "mates": ("blocks",),
     "sigma": ("openai-es",),
     "scale": ("openai-es",),
     "sampling": ("openai-es",),
     "final_sigma": ("openai-es",),
     "final_rate": ("openai-es",),
-    "precision": ("openai-es", "random", "easimple"),
+    "precision": ("openai-es", "random", "easimple", *OF_GA),
 }
 """The methods of each option that is not for all methods."""
 
 ADDED: dict[str, Any] = {"training_size": 0, "centred": False, "stratified": False}
-ADDED |= dict.fromkeys(("sampling", "final_sigma", "final_rate"))
+ADDED |= dict.fromkeys(("sampling", "final_sigma", "final_rate", "block", "mates"))
 """Options that ``config.json`` of older runs lacks, and their values then."""
 
 NOT_STORED = ("output", "no_progress", *MAP_OPTIONS)
@@ -78,8 +86,8 @@ def make_parser() -> Parser:
     add("--model", choices=tuple(MODELS), default="mnist_deep", help="network, as for experiments/mnist.py")
     add = parser.groups["algorithm"].add_argument
     add("--method", choices=tuple(RATES), required=True, help="training method (required)")
-    rates = ", ".join(f"{name} {rate}" for name, rate in RATES.items() if rate is not None)
-    add("--rate", type=number(0), metavar="X", help=f"learning rate [{rates}]")
+    rates = ", ".join(f"{name} {rate}" for name, rate in RATES.items() if rate not in (None, 0.1))
+    add("--rate", type=number(0), metavar="X", help=f"learning rate [0.1, {rates}]")
     add("--momentum", type=number(0, 1), metavar="X", help="sgd: momentum [0]")
     add("--population", type=integer(2), metavar="N", help="networks scored in a generation [200]")
     noise = "openai-es: sigma, in units of --scale [0.02]"
@@ -88,6 +96,8 @@ def make_parser() -> Parser:
     kinds = ("independent", "mirrored")
     add("--sampling", choices=kinds, help="openai-es: own noise, or +/- pairs [mirrored]")
     add("--final-sigma", type=number(1e-6, LARGEST_WEIGHT), metavar="X", help="openai-es: sigma at the end [--sigma]")
+    add("--block", type=integer(1), metavar="N", help="blocks: neighbouring weights in a block [256]")
+    add("--mates", type=integer(2, MOST_MATES), metavar="N", help="blocks: parents of a child [4]")
     add("--final-rate", type=number(1e-9), metavar="X", help="openai-es: learning rate at the end [--rate]")
     add = parser.groups["speed"].add_argument
     add("--precision", choices=("float32", "bfloat16"), help="arithmetic of a population's fitness [float32]")
@@ -110,6 +120,8 @@ def describe_method(options: argparse.Namespace, toolbox: Toolbox) -> str:
         "adam": "Adam",
         "openai-es": f"OpenAI's evolution strategy, {noise_of(options)}, ranks, Adam",
         "random": "random search",
+        "blocks": f"ga with a crossover of {options.mates} parents in blocks of {options.block} weights",
+        "learnt-noise": "ga with noise whose size in each matrix is learnt",
     }
     rate = "" if options.rate is None else f", learning rate {options.rate:g}"
     return f"{named[options.method]}{rate}"
@@ -132,6 +144,7 @@ def common_options(method: str) -> set[str]:
 def complete(options: argparse.Namespace) -> argparse.Namespace:
     """Fill in the method's default options, and check the options that depend on it."""
     usual = {"rate": RATES[options.method], "momentum": 0.0, "population": 200, "sigma": 0.02, "scale": "none"}
+    usual |= {"block": 256, "mates": 4}
     for name, methods in ONLY_FOR.items():
         if options.method in methods and getattr(options, name) is None:
             setattr(options, name, usual.get(name))
@@ -198,6 +211,16 @@ def train(evolution: Evolution, method: Method, watching: Iterable[Any], sigma: 
                 tell(watching, "on_generation", evolution)
 
 
+def evolve_with_own_operator(options: argparse.Namespace, toolbox: Toolbox, callbacks: Sequence[Any]) -> None:
+    """Run the preset `ga` with the operator of the options in place of its own."""
+    if options.method == "blocks":
+        with_blocks(toolbox, options.block, options.mates)
+    else:
+        callbacks = [with_learnt_noise(toolbox, options.rate), *callbacks]
+    population = toolbox.population(n=options.population)
+    evolve(population, toolbox, options.generations, seed=options.seed, breeding="plain", callbacks=callbacks)
+
+
 def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, map_: Map, terminal: Terminal) -> None:
     """Train, and leave the whole run in its directory."""
     from mnist import keeping_result
@@ -210,13 +233,11 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
         batch_size=options.batch_size,
         centred=options.centred,
         stratified=options.stratified,
-        parents=0.25,
-        opposites=0,
-        spread=1,
         validation_size=options.validation_size,
-        scale="fan_in" if options.scale == "fan_in" or options.method == "easimple" else None,
+        scale="fan_in" if options.scale == "fan_in" or options.method in ("easimple", *OF_GA) else None,
         threads=options.threads,
         precision=options.precision or "float32",
+        **({} if options.method in OF_GA else {"parents": 0.25, "opposites": 0, "spread": 1}),
     )
     toolbox.register("map", map_)
     terminal.describe(describe_method(options, toolbox), dataset.note)
@@ -229,9 +250,12 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     if terminal.bar is not None:
         callbacks.append(terminal.bar)
     with keeping_result(directory, toolbox, candidates, "cross_entropy", terminal):
-        method = method_of(options, toolbox)
-        evolution = Evolution(toolbox, [method.network], options.generations, toolbox.map, look=attrgetter("flat"))
-        train(evolution, method, callbacks, options.sigma or 0.0)
+        if options.method in OF_GA:
+            evolve_with_own_operator(options, toolbox, callbacks)
+        else:
+            method = method_of(options, toolbox)
+            evolution = Evolution(toolbox, [method.network], options.generations, toolbox.map, look=attrgetter("flat"))
+            train(evolution, method, callbacks, options.sigma or 0.0)
         directory.enter("scoring the test digits")
         directory.status["test_error"] = toolbox.error_rate(candidates.individual, "test", map=toolbox.map)
 

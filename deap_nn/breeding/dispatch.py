@@ -11,7 +11,7 @@ import reprlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -101,9 +101,14 @@ class Dispatch:
         self._sharing = sharing
         self._dumps = pickler(map)
         self._travels: Any = None
-        self._breeder = self._dumps((genomes.breeder, shares_noise))
+        self._shares_noise = shares_noise
         self._digests: set[bytes] = set()
         self._contexts: dict[bytes, tuple[SentContext, bytes]] = {}
+
+    @cached_property
+    def _breeder(self) -> bytes:
+        """The pickled breeder, which only other processes need."""
+        return self._dumps((self._genomes.breeder, self._shares_noise))
 
     def map(
         self, function: Callable[[Any], Any], items: Sequence[Any], recipe_of: Callable[[Any], Recipe | None]

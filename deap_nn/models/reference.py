@@ -91,7 +91,11 @@ def reference_of(model: str | keras.Model, inputs: Any = None) -> ModelReference
         for config in _configurations(model):
             reference = ModelReference(model.name, config, state, names, shapes, own, called_on, assets)
             try:
-                if _made_alike(model, model_of(reference), inputs):
+                again = model_of(reference)
+                if _made_alike(model, again, inputs):
+                    _spare.clear()
+                    if again.count_params() <= LARGEST_SPARE:
+                        _spare[id(reference)] = reference, again
                     return reference
                 failure = None
             except _NOT_AGAIN as error:
@@ -162,6 +166,10 @@ def _names(model: keras.Model) -> tuple[str, ...]:
     return tuple(names)
 
 
+LARGEST_SPARE = 1_000_000
+"""The most weights of a model that is kept for the next `model_of`, after `reference_of` has built it to compare it."""
+
+_spare: dict[int, tuple[ModelReference, keras.Model]] = {}  # by the `id` of the reference; one at most
 _held: dict[int, keras.Model] = {}
 _holders: Counter[int] = Counter()  # the references of each held model that are not released
 _numbers = itertools.count(1)
@@ -179,6 +187,7 @@ def release(reference: ModelReference | None) -> None:
     """Release a model that this process holds because it cannot be rebuilt, if no other reference needs it."""
     if reference is None:
         return
+    _spare.pop(id(reference), None)
     _holders[reference.held] -= 1
     if _holders[reference.held] <= 0:
         del _holders[reference.held]
@@ -238,6 +247,8 @@ def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat
                 "keras.saving.register_keras_serializable"
             )
         return _held[reference.held]
+    if precision == "float32" and (spare := _spare.pop(id(reference), None)) is not None:
+        return spare[1]  # the caller's own, as a new one would be
     model = _from_config(reference) if reference.config else build_model(reference.name)
     if precision == "bfloat16":
         # The policy is set after the layers are built: their weights stay float32.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import sys
@@ -11,11 +12,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.core.environment import MOST_THREADS
 from deap_nn.core.seeding import global_state_kept
-from deap_nn.genome.vectors import ALIGNMENT
+from deap_nn.genome.vectors import ALIGNMENT, empty_vector
 from deap_nn.models import keras_extras
 from deap_nn.process import workers
 
@@ -151,6 +153,14 @@ def shared_tensor(array: NDArray[Any]) -> Any:
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
+def gathered_tensor(array: NDArray[Any], indices: NDArray[np.integer]) -> Any:
+    """Return the elements of an array at some indices, none out of range, as a tensor; shape (indices, ...)."""
+    if array.dtype != np.float32:
+        return tf.constant(array[indices])
+    made = empty_vector(len(indices) * math.prod(array.shape[1:])).reshape(len(indices), *array.shape[1:])
+    return shared_tensor(np.take(array, indices, axis=0, out=made, mode="clip"))
+
+
 def traced(function: Callable[..., Any], *specs: Any) -> Callable[..., Any]:
     """Trace a function for tensors of some shapes and types, and return the traced function.
 
@@ -170,4 +180,4 @@ def traced(function: Callable[..., Any], *specs: Any) -> Callable[..., Any]:
 _warned_of: set[int] = set()
 """The numbers of threads of which this process has warned."""
 
-__all__ = ["check_not_forked", "configure_tensorflow", "keras", "shared_tensor", "tf", "traced"]
+__all__ = ["check_not_forked", "configure_tensorflow", "gathered_tensor", "keras", "shared_tensor", "tf", "traced"]

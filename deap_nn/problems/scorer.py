@@ -19,7 +19,7 @@ from deap_nn.genome.vectors import Halves, Vector, empty_halves, split_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.models.layers import CENTRING_BATCH, CENTRING_SAMPLES, mean_shifts, with_means, without_shifts
 from deap_nn.models.reference import ModelReference, layout_of, model_of, release
-from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, shared_tensor, tf
+from deap_nn.models.tensorflow import check_not_forked, configure_tensorflow, gathered_tensor, shared_tensor, tf
 from deap_nn.problems import groups
 from deap_nn.problems.network import forget_networks, network_of
 from deap_nn.problems.problem import Problem
@@ -67,8 +67,7 @@ class Scorer:
         if not self.problem.images:
             return self._tensors(arrays)
         (x,), shape = arrays, input_shape_of(self.problem.model)
-        if x.dtype != np.uint8:
-            x = x.astype(np.float32, copy=False)
+        x = x if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
         return [tf.constant(x if None in shape else x.reshape(len(x), *shape))]
 
     @property
@@ -91,9 +90,11 @@ class Scorer:
         number = generation // self.problem.batch_generations
         if self._batch is None or self._batch[0] != number:
             inputs, targets = self.samples.halves("train")
-            drawing = self.problem.seed, number, self.problem.batch_size, len(targets[0]), self._strata
-            chosen = batch_indices(*drawing)
-            drawn = self._input_tensors(array[chosen] for array in inputs)
+            chosen = batch_indices(self.problem.seed, number, self.problem.batch_size, len(targets[0]), self._strata)
+            if self.problem.images:
+                drawn = self._input_tensors(array[chosen] for array in inputs)
+            else:
+                drawn = [gathered_tensor(array, chosen) for array in inputs]
             # One assignment of both: no thread reads a number with other tensors.
             self._batch = number, (drawn, self._tensors(array[chosen] for array in targets))
         return self._batch[1]

@@ -230,7 +230,10 @@ def test_a_run_leaves_what_the_experiment_leaves_with_any_workers(here, run, tmp
     ("options", "said"),
     [
         ([], "--method"),
-        (["--method", "lbfgs"], "argument --method: must be sgd, adam, openai-es, random or easimple, got 'lbfgs'"),
+        (
+            ["--method", "lbfgs"],
+            "argument --method: must be sgd, adam, openai-es, random, easimple, blocks or learnt-noise, got 'lbfgs'",
+        ),
         (["--method", "adam", "--population", "20"], "argument --population: needs --method openai-es or random"),
         (["--method", "random", "--rate", "1"], "argument --rate: needs --method sgd or adam or openai-es"),
         (["--method", "adam", "--momentum", "0.9"], "argument --momentum: needs --method sgd"),

@@ -13,7 +13,7 @@ from keras_models import dense, x_of
 from deap_nn import Individual, KerasProblem, make_toolbox
 from deap_nn.data.image_files import DataError
 from deap_nn.data.loading import find_dataset
-from deap_nn.models.reference import load_model, reference_of
+from deap_nn.models.reference import LARGEST_SPARE, load_model, model_of, reference_of, release
 from deap_nn.models.tensorflow import keras
 from deap_nn.problems.scorer import forget_all, scorer
 
@@ -62,6 +62,34 @@ def test_a_model_that_comes_out_of_its_configuration_with_other_answers_is_held(
     assert toolbox.scores(individual, "train")[0] == pytest.approx(
         3 * np.abs(x_of()[:32] @ kernel + bias).max(), rel=1e-4
     )
+
+
+def test_the_model_that_was_built_to_be_compared_is_given_to_one_caller_alone():
+    reference = reference_of(dense(2))
+    again = pickle.loads(pickle.dumps(reference))
+    other = reference_of(dense(3))
+    models = [model_of(one) for one in (other, other, again, reference, reference)]
+    assert len(set(map(id, models))) == 5
+    assert [model.output_shape for model in models] == [(None, 3)] * 2 + [(None, 2)] * 3
+    assert model_of(reference_of(dense(2)), precision="bfloat16").layers[0].compute_dtype == "bfloat16"
+
+
+def test_only_a_small_model_is_kept_for_the_next_caller_until_its_release():
+    def left(units):
+        reference = reference_of(dense(units))
+        models = [one for one in gc.get_objects() if isinstance(one, keras.Sequential) and one.name == reference.name]
+        return reference, [weakref.ref(model) for model in models]
+
+    gc.collect()
+    kept = []
+    for units in (2, LARGEST_SPARE // 5 + 1):
+        reference, models = left(units)
+        gc.collect()
+        kept.append(sum(model() is not None for model in models))
+        release(reference)
+        gc.collect()
+        assert not any(model() is not None for model in models)
+    assert kept == [1, 0]
 
 
 def test_model_and_data_are_released_on_request():

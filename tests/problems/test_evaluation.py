@@ -16,7 +16,7 @@ from deap_nn.data.minibatches import batch_indices
 from deap_nn.genome.vectors import empty_vector
 from deap_nn.models.built_in import BUILT_IN, build_model
 from deap_nn.models.reference import layout_of, model_of, reference_of, trained_model
-from deap_nn.models.tensorflow import configure_tensorflow, keras, shared_tensor, tf
+from deap_nn.models.tensorflow import configure_tensorflow, gathered_tensor, keras, shared_tensor, tf
 from deap_nn.problems import measures, network
 from deap_nn.problems.evaluate import Evaluate
 from deap_nn.problems.measures import ErrorRate, class_probabilities
@@ -300,6 +300,18 @@ def test_aligned_weights_are_read_where_they_are():
         tensor = shared_tensor(array)
         array[0] = 5
         assert tensor.numpy()[0] == (5 if shared else 1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+def test_gathered_elements_are_those_at_the_indices(dtype):
+    array = np.arange(60).astype(dtype).reshape(10, 3, 2)
+    indices = np.array([7, 0, 7, 3])
+    for given in (array, array[:, ::-1], array.transpose(0, 2, 1)):
+        tensor = gathered_tensor(given, indices)
+        assert (tensor.dtype.name, tensor.numpy().tolist()) == (dtype, given[indices].tolist())
+    before = gathered_tensor(array, indices)
+    array[7] = 0
+    assert before.numpy()[0].any()  # a copy: the user's array may change
 
 
 def test_mnist_deep_has_the_tutorials_shape():
