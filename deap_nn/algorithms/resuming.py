@@ -80,6 +80,9 @@ def kept_of(
 ) -> Generation:
     """Return the checkpoint's record of the last logged generation."""
     states = {}
+    if not evolution.generation:
+        founders = [member.recipe.place for member in evolution.population]
+        places = [] if founders == list(range(len(founders))) else founders
     for name, callback in _named(watching):
         with naming(callback, "state"):
             states[name] = _checked_state(callback.state())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,11 @@ class Family:
 
     def __post_init__(self) -> None:
         self.members = len(self.past[0].wvalues)
+        founders, *others = self.past
+        if len(founders.chosen) and others:  # generation 1 has the founders' places as its parents, here their indices
+            members = {place: i for i, place in reversed(list(enumerate(founders.chosen.tolist())))}
+            drawn = np.array([members[place] for place in others[0].chosen.tolist()], np.uint32)
+            self.past = [founders, replace(others[0], chosen=drawn), *others[1:]]
         if not (1 <= self.mates <= MOST_MATES and 0 <= self.elites < self.members):
             raise ValueError(f"config.json has {self.mates} mates and {self.elites} elites of {self.members} members")
 

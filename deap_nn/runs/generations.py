@@ -62,9 +62,10 @@ class Generation:
     wvalues : numpy.ndarray
         The weighted fitness values, shape (members, objectives), float64.
     chosen : numpy.ndarray
-        For each child, the place in the generation before of the parent that it replaces; shape (members,), uint32, or
-        (0,) in generation 0. Places 2i and 2i+1 were mated; the last places are those of the elites themselves. The
-        place of an opposite is its member's with the upper bit set, `OPPOSITE`.
+        For each child, the place in the generation before of the parent that it replaces; shape (members,),
+        uint32. Places 2i and 2i+1 were mated; the last places are those of the elites themselves. The place of
+        an opposite is its member's with the upper bit set, `OPPOSITE`. In generation 0 the founders' own
+        places, or shape (0,) if these are 0, 1, 2, ...
     settings : dict, optional
         In generation 0 the settings that decide the run's numbers, by `settings_record`; not in older checkpoints.
     environment : dict, optional
@@ -92,7 +93,9 @@ class Generation:
         return max(range(len(self.wvalues)), key=self.wvalues.tolist().__getitem__)
 
     def parents(self, elites: int) -> int:
-        """Return the number of different parents of its children, without the elites at its end."""
+        """Return the number of different parents of its children, without the elites at its end; 0 in generation 0."""
+        if not self.number:
+            return 0
         return len(np.unique(self.chosen[: max(0, len(self.chosen) - elites)]))
 
     def to_bytes(self) -> bytes:

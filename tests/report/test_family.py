@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deap_nn import Callback, Checkpoint, evolve, make_toolbox
+from deap_nn import Callback, Checkpoint, RunDirectory, evolve, make_toolbox
 from deap_nn.report.family import LEVELS, Family, describe_family, parents_of
 from deap_nn.runs.generations import Generation, read_generations
 
@@ -118,3 +118,24 @@ def test_the_parents_are_those_that_were_bred_from(digits, tmp_path, options):
     family = describe_family(past, config, {})
     assert len(family["tree"]) == LEVELS
     assert (family["ancestors"] == [1] * len(past)) == (mated == 1)
+
+
+@pytest.mark.parametrize("options", [{"mates": 2}, {"preset": "es"}], ids=["mates", "centre"])
+def test_the_founders_may_be_any_members_in_any_order(digits, tmp_path, options):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, **options)
+    every, chosen = toolbox.population(n=12), [7, 3, 11, 5, 4, 2]
+    with RunDirectory(tmp_path / "run") as directory:
+        given = {"seed": 1, "callbacks": [directory], "checkpoint": tmp_path / "run" / "checkpoint"}
+        evolve([every[place] for place in chosen], toolbox, 3, **given)
+    assert (tmp_path / "run" / "report.html").exists()
+    past = read_generations(tmp_path / "run" / "checkpoint")
+    assert past[0].chosen.tolist() == chosen
+    assert past[0].parents(0) == 0
+    family = describe_family(past, {"mates": 2, "step": 2.0 if "preset" in options else None}, {})
+    drawn = past[1].chosen.tolist()
+    named = {chosen[founder["place"]] for founder in family["founders"]}
+    assert named == set(drawn) if "mates" in options else named == {max(drawn, key=drawn.count)}
+    with RunDirectory(tmp_path / "run", again=True) as directory:
+        given = {"seed": 1, "callbacks": [directory], "checkpoint": tmp_path / "run" / "checkpoint"}
+        _, logbook = evolve([every[place] for place in chosen], toolbox, 4, **given)
+    assert logbook.select("gen") == [0, 1, 2, 3, 4]
