@@ -16,7 +16,7 @@ def process(_):
 
 def main():
     rng = np.random.default_rng(1)
-    parts = [(rng.random((n, 28, 28, 1)), rng.integers(0, 10, n)) for n in (60, 20, 20)]
+    parts = [(rng.random((n, 28, 28, 1)), np.arange(n) % 10) for n in (60, 20, 20)]
     toolbox = make_toolbox("mlp", Dataset(*(array for part in parts for array in part)), seed=1, batch_size=16)
     with open_map("dask", workers=2) as map_:
         processes = set(map_(process, range(8)))

@@ -228,7 +228,7 @@ def test_the_workers_of_a_cluster_are_lent_what_the_main_process_holds_as_arrays
         model = keras.Sequential([keras.Input((4,)), layers.Dense(8, activation="tanh"), layers.Dense(2)])
         problem = KerasProblem(model, x, (x[:, 0] > x[:, 1]).astype(int)), None
     else:
-        parts = [(rng.integers(0, 256, (n, 28, 28, 1), np.uint8), rng.integers(0, 10, n)) for n in (60, 20, 20)]
+        parts = [(rng.integers(0, 256, (n, 28, 28, 1), np.uint8), np.arange(n) % 10) for n in (60, 20, 20)]
         problem = "mlp", Dataset(*(array for part in parts for array in part), name="made here")
     found = {}
     where = {"address": request.getfixturevalue("scheduler")} if engine == "dask" else {"workers": 2}

@@ -272,11 +272,11 @@ def test_a_run_is_followed(opened, finished_run, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     shutil.copytree(finished_run, folder)
     (folder / "status.json").write_text('{"state": "running", "asked_generations": 20}')
-    with live.make_server(folder, 0, "127.0.0.1") as server:
+    with live.make_server(folder, 0, "127.0.0.1", "a-token") as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            browser = opened(f"http://127.0.0.1:{server.server_address[1]}/")
+            browser = opened(f"http://127.0.0.1:{server.server_address[1]}/?token=a-token")
             wait = WebDriverWait(browser, 20)
             wait.until(lambda _: browser.title == "run: generation 8")
             assert "family" not in [part.get_attribute("id") for part in browser.find_elements(By.TAG_NAME, "section")]
