@@ -3,7 +3,8 @@
 Data, mini-batches, first network, candidates and files are those of ``experiments/mnist.py``. A generation is a step of
 the method on one mini-batch. In a row of the log ``min`` to ``max`` are the fitness of the networks that the step
 scored; ``train_error`` and ``val_error`` are those of the method's one network after it. Run it with ``python -m scoop
-experiments/baselines.py`` to use every core if a method scores a population.
+experiments/baselines.py`` to use every core if a method scores a population. The methods `blocks` and `learnt-noise`
+are the preset `ga` with an operator of ``own_operators.py``.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ NOT_STORED = ("output", "no_progress", *MAP_OPTIONS)
 def make_parser() -> Parser:
     """Return the parser of the command line."""
     parser = Parser(
-        "Train a network that reads digits by another method than a genetic algorithm.",
+        "Train a network that reads digits by another method, or by `ga` with another operator.",
         "python experiments/baselines.py --method adam --model mlp --generations 300",
         "python -m scoop experiments/baselines.py --method openai-es --population 200",
     )
@@ -96,9 +97,9 @@ def make_parser() -> Parser:
     kinds = ("independent", "mirrored")
     add("--sampling", choices=kinds, help="openai-es: own noise, or +/- pairs [mirrored]")
     add("--final-sigma", type=number(1e-6, LARGEST_WEIGHT), metavar="X", help="openai-es: sigma at the end [--sigma]")
+    add("--final-rate", type=number(1e-9), metavar="X", help="openai-es: learning rate at the end [--rate]")
     add("--block", type=integer(1), metavar="N", help="blocks: neighbouring weights in a block [256]")
     add("--mates", type=integer(2, MOST_MATES), metavar="N", help="blocks: parents of a child [4]")
-    add("--final-rate", type=number(1e-9), metavar="X", help="openai-es: learning rate at the end [--rate]")
     add = parser.groups["speed"].add_argument
     add("--precision", choices=("float32", "bfloat16"), help="arithmetic of a population's fitness [float32]")
     add_settings(parser, ("batch_size", "seed"))

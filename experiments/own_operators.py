@@ -1,4 +1,4 @@
-"""Operators of one's own in place of those of the preset `ga`, for ``experiments/baselines.py``: two that did not help.
+"""Operators of one's own in place of those of the preset `ga`, for ``experiments/baselines.py``.
 
 Both are registered as any operator of one's own: ``toolbox.register("mate", cxBlocks, size=256)``.
 """
@@ -52,9 +52,12 @@ class LearntNoise(Callback):
     """A mutation whose noise in each matrix is larger where the fitter children had more of it.
 
     Each child has a factor of its own for each matrix, ``exp(log + SPREAD * z)`` with a standard normal ``z``. After a
-    generation ``log`` moves by the mean of ``z`` over the children, weighted by the logarithm of their rank, in which
-    the worse half counts against the better one. The mean of ``log`` over the matrices stays 0: the preset's own
-    adaptation decides how large the noise is on the whole. Register it as ``mutate``, and add it to the callbacks.
+    generation ``log`` moves by ``rate * SPREAD`` times the weighted mean of ``z`` over the children. The weights go by
+    the logarithm of the rank, and the worse half counts against the better one. The mean of ``log`` over the matrices
+    stays 0: the preset's own adaptation decides how large the noise is on the whole.
+
+    Register it as ``mutate``, add it to the callbacks, and call ``evolve(..., breeding="plain")`` without elites and
+    with ``mutpb=1``: it reads the ``z`` that it has left in each child.
 
     Parameters
     ----------
@@ -88,8 +91,9 @@ class LearntNoise(Callback):
     def learn(self, population: Sequence[Any]) -> None:
         """Move the factors towards those of the fitter members."""
         ranked = sorted(population, key=lambda member: member.fitness, reverse=True)
-        weights = rank_weights(len(ranked))
-        self.log += self._rate * SPREAD * weights @ np.array([member.steps for member in ranked])
+        if not all(hasattr(member, "steps") for member in ranked):
+            raise ValueError("learnt noise needs breeding='plain', mutpb=1 and no elites")
+        self.log += self._rate * SPREAD * rank_weights(len(ranked)) @ np.array([member.steps for member in ranked])
         self.log -= self.log.mean()
 
 

@@ -81,8 +81,7 @@ def kept_of(
     """Return the checkpoint's record of the last logged generation."""
     states = {}
     if not evolution.generation:
-        founders = [member.recipe.place for member in evolution.population]
-        places = [] if founders == list(range(len(founders))) else founders
+        places = [member.recipe.place for member in evolution.population]
     for name, callback in _named(watching):
         with naming(callback, "state"):
             states[name] = _checked_state(callback.state())
@@ -131,6 +130,9 @@ def go_on(
         evolution.same_bytes = False
     if len(population) != len(last.wvalues):
         raise CheckpointError(f"the checkpoint has {len(last.wvalues)} members, the population {len(population)}")
+    founders = [member.recipe.place for member in population]
+    if len(past[0].chosen) and past[0].chosen.tolist() != founders:  # older checkpoints lack them
+        raise CheckpointError(f"{checkpoint.path.parent}: the population must have the run's founders in their order")
     if last.number > evolution.generations:
         least = f"the {last.number} generations of {checkpoint.path.parent}"
         raise CheckpointError(f"ngen must be at least {least}, got {evolution.generations}")
@@ -146,7 +148,6 @@ def go_on(
         own += "(the step follows from make_toolbox(generations=N)),"
         same = f"seed, cxpb, mutpb, the population's seed or weights and sigmas, {own} must be the same"
         raise CheckpointError(f"{checkpoint.path.parent} is of another run: {same}")
-    founders = [member.recipe.place for member in population]
     if last.number:
         population[:] = lineage.past.last_members()
     for member, wvalues in zip(population, last.wvalues.tolist(), strict=True):

@@ -37,6 +37,11 @@ def functions_of(holder: Any) -> dict[str, FunctionType]:
     }
 
 
+def are_of_keras(holders: Iterable[Any]) -> bool:
+    """Return whether no class of some layers is custom, and they hold no custom function."""
+    return not any(is_own(type(one)) or type(one).__name__ == "Lambda" or functions_of(one) for one in holders)
+
+
 def custom_objects_of(holders: Iterable[Any]) -> tuple[Any, ...]:
     """Return the custom classes of some layers, losses or metrics, and the custom functions they hold, each once.
 

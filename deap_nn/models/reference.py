@@ -18,7 +18,7 @@ import numpy as np
 from deap_nn.core.seeding import global_state_kept
 from deap_nn.genome.layout import Layout
 from deap_nn.models.built_in import _check_name, build_model
-from deap_nn.models.custom_objects import by_name, custom_objects_of, holds_alike, silent_on_lambdas
+from deap_nn.models.custom_objects import are_of_keras, by_name, custom_objects_of, holds_alike, silent_on_lambdas
 from deap_nn.models.outputs import output_layers, outputs_alike, reason_of
 from deap_nn.models.state import Asset, assets_of, check_archive, state_of, take_state
 from deap_nn.models.tensorflow import check_not_forked, keras, tf
@@ -93,9 +93,7 @@ def reference_of(model: str | keras.Model, inputs: Any = None) -> ModelReference
             try:
                 again = model_of(reference)
                 if _made_alike(model, again, inputs):
-                    _spare.clear()
-                    if again.count_params() <= LARGEST_SPARE:
-                        _spare[id(reference)] = reference, again
+                    _keep_spare(reference, again)
                     return reference
                 failure = None
             except _NOT_AGAIN as error:
@@ -183,8 +181,15 @@ def _hold(model: keras.Model, state: tuple[bytes, ...], shapes: tuple[tuple[int,
     return ModelReference(model.name, state=state, names=_names(model), shapes=shapes, held=number)
 
 
+def _keep_spare(reference: ModelReference, again: keras.Model) -> None:
+    """Keep a small model for the next `model_of`, if it is as new: a layer of one's own may note that it was called."""
+    _spare.clear()
+    if are_of_keras([again, *again._flatten_layers()]) and again.count_params() <= LARGEST_SPARE:
+        _spare[id(reference)] = reference, again
+
+
 def release(reference: ModelReference | None) -> None:
-    """Release a model that this process holds because it cannot be rebuilt, if no other reference needs it."""
+    """Release the model that is kept for a reference, and one that cannot be rebuilt if no other reference needs it."""
     if reference is None:
         return
     _spare.pop(id(reference), None)
@@ -223,6 +228,8 @@ def load_model(path: Path) -> keras.Model:
 @global_state_kept()
 def model_of(reference: ModelReference, *, precision: Literal["float32", "bfloat16"] = "float32") -> keras.Model:
     """Build the model of a reference with Keras' initial trainable weights, or return the model that is held.
+
+    It may be the one that `reference_of` built to compare it.
 
     Parameters
     ----------

@@ -154,8 +154,8 @@ def shared_tensor(array: NDArray[Any]) -> Any:
 
 
 def gathered_tensor(array: NDArray[Any], indices: NDArray[np.integer]) -> Any:
-    """Return the elements of an array at some indices, none out of range, as a tensor; shape (indices, ...)."""
-    if array.dtype != np.float32:
+    """Return the elements of an array at some indices, 0 or more, as a tensor; shape (indices, ...)."""
+    if array.dtype != np.float32 or not array.flags.c_contiguous:  # `take` would copy the whole array
         return tf.constant(array[indices])
     made = empty_vector(len(indices) * math.prod(array.shape[1:])).reshape(len(indices), *array.shape[1:])
     return shared_tensor(np.take(array, indices, axis=0, out=made, mode="clip"))

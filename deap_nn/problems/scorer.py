@@ -91,7 +91,7 @@ class Scorer:
         if self._batch is None or self._batch[0] != number:
             inputs, targets = self.samples.halves("train")
             chosen = batch_indices(self.problem.seed, number, self.problem.batch_size, len(targets[0]), self._strata)
-            if self.problem.images:
+            if self.problem.images or self.problem.device == "gpu":  # which would copy shared memory at each use
                 drawn = self._input_tensors(array[chosen] for array in inputs)
             else:
                 drawn = [gathered_tensor(array, chosen) for array in inputs]

@@ -76,8 +76,11 @@ class Family:
     def __post_init__(self) -> None:
         self.members = len(self.past[0].wvalues)
         founders, *others = self.past
-        if len(founders.chosen) and others:  # generation 1 has the founders' places as its parents, here their indices
+        if len(founders.chosen) and others:
+            # Places in generation 0 are those of the population from which the founders were taken, in any order.
             members = {place: i for i, place in reversed(list(enumerate(founders.chosen.tolist())))}
+            if not members.keys() >= set(others[0].chosen.tolist()):
+                raise ValueError("the parents of generation 1 are not in generation 0")
             drawn = np.array([members[place] for place in others[0].chosen.tolist()], np.uint32)
             self.past = [founders, replace(others[0], chosen=drawn), *others[1:]]
         if not (1 <= self.mates <= MOST_MATES and 0 <= self.elites < self.members):

@@ -63,9 +63,9 @@ class Generation:
         The weighted fitness values, shape (members, objectives), float64.
     chosen : numpy.ndarray
         For each child, the place in the generation before of the parent that it replaces; shape (members,),
-        uint32. Places 2i and 2i+1 were mated; the last places are those of the elites themselves. The place of
-        an opposite is its member's with the upper bit set, `OPPOSITE`. In generation 0 the founders' own
-        places, or shape (0,) if these are 0, 1, 2, ...
+        uint32. Neighbours were mated, as many as the run has mates; the last places are those of the elites
+        themselves. The place of an opposite is its member's with the upper bit set, `OPPOSITE`. In generation 0
+        the founders' own places; older checkpoints have none there.
     settings : dict, optional
         In generation 0 the settings that decide the run's numbers, by `settings_record`; not in older checkpoints.
     environment : dict, optional

@@ -290,7 +290,10 @@ def test_slots_are_read_only_while_they_hold_the_wanted_genome(tmp_path):
     assert not other.folder.exists()
 
 
-def test_a_slot_that_another_process_writes_is_not_waited_for(tmp_path):
+def test_a_slot_that_another_process_writes_is_not_waited_for(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt  # between the lock and the first write
+
     cache = GenomeCache("run", 10, tmp_path)
     with cache.writing(0, 1):
         pass
@@ -303,6 +306,9 @@ def test_a_slot_that_another_process_writes_is_not_waited_for(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path)]
     with cache.writing(0, 1):
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
+    monkeypatch.setattr(GenomeCache, "_view", interrupted)
+    with pytest.raises(KeyboardInterrupt), cache.writing(0, 3):
+        pass
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
     cache.remove()
 

@@ -71,6 +71,14 @@ def test_sigma_still_follows_the_fitness_while_the_factors_are_learnt(digits):
     assert np.abs(learning.log).min() > 0
 
 
+@pytest.mark.parametrize("given", [{}, {"breeding": "plain", "mutpb": 0.5}], ids=["recipes", "some not mutated"])
+def test_it_says_what_it_needs_to_learn(digits, given):
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    learning = own.with_learnt_noise(toolbox, 1.0)
+    with pytest.raises(Exception, match="learnt noise needs breeding='plain', mutpb=1 and no elites"):
+        evolve(toolbox.population(n=20), toolbox, 2, callbacks=[learning], **given)
+
+
 METHODS = {"blocks": ["--mates", 3, "--block", 100], "learnt-noise": ["--rate", 0.5]}
 
 

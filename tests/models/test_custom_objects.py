@@ -13,6 +13,7 @@ from keras_models import dense, x_of
 from deap_nn import Individual, KerasProblem, make_toolbox
 from deap_nn.data.image_files import DataError
 from deap_nn.data.loading import find_dataset
+from deap_nn.models.custom_objects import are_of_keras
 from deap_nn.models.reference import LARGEST_SPARE, load_model, model_of, reference_of, release
 from deap_nn.models.tensorflow import keras
 from deap_nn.problems.scorer import forget_all, scorer
@@ -38,6 +39,10 @@ def test_a_copy_of_a_problem_is_the_same_problem():
     assert scorer(copy.problem) is scorer(evaluate.problem)
     other = make_toolbox(KerasProblem(dense(2), x_of(), x_of(2), loss=Furthest()), seed=1).evaluate.func
     assert other.problem != evaluate.problem
+
+
+def doubled(x):
+    return 2 * x
 
 
 class Factor(keras.Model):
@@ -72,6 +77,31 @@ def test_the_model_that_was_built_to_be_compared_is_given_to_one_caller_alone():
     assert len(set(map(id, models))) == 5
     assert [model.output_shape for model in models] == [(None, 3)] * 2 + [(None, 2)] * 3
     assert model_of(reference_of(dense(2)), precision="bfloat16").layers[0].compute_dtype == "bfloat16"
+
+
+@keras.saving.register_keras_serializable("tests")
+class Noting(layers.Layer):
+    """A layer that changes when it is called."""
+
+    calls = 0
+
+    def call(self, x):
+        self.calls += 1
+        return x
+
+
+def test_a_model_with_a_layer_of_ones_own_comes_as_new():
+    problem = KerasProblem(
+        keras.Sequential([keras.Input((4,)), Noting(), layers.Dense(1)]), x_of(), x_of(1), loss="mse"
+    )
+    counts = [model_of(problem.reference).layers[0].calls for _ in range(2)]
+    assert counts[0] == counts[1]
+    parts = [
+        layers.Dense(2, activation=keras.saving.register_keras_serializable("tests")(doubled)),
+        layers.Lambda(doubled),
+    ]
+    assert not any(are_of_keras([part]) for part in parts)
+    assert are_of_keras(dense(2).layers)
 
 
 def test_only_a_small_model_is_kept_for_the_next_caller_until_its_release():

@@ -4,6 +4,7 @@ import os
 import pickle
 import signal
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -312,6 +313,17 @@ def test_gathered_elements_are_those_at_the_indices(dtype):
     before = gathered_tensor(array, indices)
     array[7] = 0
     assert before.numpy()[0].any()  # a copy: the user's array may change
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_mini_batch_copies_no_more_than_itself(order):
+    array = np.zeros((100_000, 20), np.float32, order=order)
+    tracemalloc.start()
+    try:
+        gathered_tensor(array, np.arange(64))
+        assert tracemalloc.get_traced_memory()[1] < array.nbytes / 100
+    finally:
+        tracemalloc.stop()
 
 
 def test_mnist_deep_has_the_tutorials_shape():

@@ -1,11 +1,13 @@
 """Who descends from whom, from what a checkpoint keeps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from deap_nn import Callback, Checkpoint, RunDirectory, evolve, make_toolbox
 from deap_nn.report.family import LEVELS, Family, describe_family, parents_of
-from deap_nn.runs.generations import Generation, read_generations
+from deap_nn.runs.generations import CheckpointError, Generation, read_generations
 
 
 def generation(number, chosen, fitness=None):
@@ -135,7 +137,24 @@ def test_the_founders_may_be_any_members_in_any_order(digits, tmp_path, options)
     drawn = past[1].chosen.tolist()
     named = {chosen[founder["place"]] for founder in family["founders"]}
     assert named == set(drawn) if "mates" in options else named == {max(drawn, key=drawn.count)}
+    with pytest.raises(ValueError, match="parents of generation 1 are not in generation 0"):
+        Family([replace(past[0], chosen=past[0].chosen + 50), *past[1:]], mates=2)
     with RunDirectory(tmp_path / "run", again=True) as directory:
         given = {"seed": 1, "callbacks": [directory], "checkpoint": tmp_path / "run" / "checkpoint"}
         _, logbook = evolve([every[place] for place in chosen], toolbox, 4, **given)
     assert logbook.select("gen") == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("generations", [0, 2])
+def test_a_run_goes_on_with_its_founders_in_their_order_alone(digits, tmp_path, generations):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
+    every, found = toolbox.population(n=12), []
+    for name, more in (("parts", [(0, [7, 3, 11, 5]), (2, [7, 3, 11, 5])]), ("whole", [(2, [7, 3, 11, 5])])):
+        for ngen, chosen in more:
+            _, logbook = evolve([every[place] for place in chosen], toolbox, ngen, seed=1, checkpoint=tmp_path / name)
+        found.append(logbook.select("min"))
+    assert found[0] == found[1]
+    evolve(toolbox.population(n=4), toolbox, generations, seed=1, checkpoint=tmp_path / "other")
+    for chosen in ([0, 2, 1, 3], [4, 5, 6, 7]):
+        with pytest.raises(CheckpointError, match="the population must have the run's founders in their order"):
+            evolve([every[place] for place in chosen], toolbox, 3, seed=1, checkpoint=tmp_path / "other")

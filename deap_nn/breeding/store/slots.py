@@ -173,10 +173,10 @@ class GenomeCache:
         return self.read(slot, key) is not None
 
     def writing(self, slot: int, key: int, *, over: int | None = None) -> _Writing:
-        """Return a context with a slot's memory for a genome, or None.
+        """Return a context that gives a slot's memory for a genome.
 
-        It has None without space, if a process writes there, or if the genome is there. With `over` also if the slot
-        does not hold the genome of that id, from which the new one is made.
+        It gives None if there is no space, if a process writes there, or if the genome is there. With `over` also if
+        the slot does not hold the genome of that id, from which the new one is made.
         """
         return _Writing(self, slot, key, over)
 
@@ -199,14 +199,14 @@ class GenomeCache:
 
 
 class _Writing:
-    """The context of `GenomeCache.writing`: a class, as it is entered for each parent of each generation."""
+    """The context of `GenomeCache.writing`: a class, since a generator takes longer, at each parent of a generation."""
 
     def __init__(self, cache: GenomeCache, slot: int, key: int, over: int | None) -> None:
         self._cache, self._slot, self._key, self._over = cache, slot, key, over
         self._locked: IO[bytes] | None = None
 
     def __enter__(self) -> Vector | None:
-        cache, key = self._cache, self._key
+        cache = self._cache
         number, place = divmod(self._slot, cache.per_segment)
         if number not in cache._segments and not cache._open(number, create=True):
             return None
@@ -217,15 +217,23 @@ class _Writing:
         except OSError:  # another process is writing it
             return None
         self._locked, self._keys, self._place = file, keys, place
+        try:
+            return self._begin(cache._view(number, place))
+        except BaseException:  # an interrupt: then there is no exit
+            fcntl.lockf(file, fcntl.LOCK_UN, 8, place * 8)
+            raise
+
+    def _begin(self, room: Vector) -> Vector | None:
+        keys, place = self._keys, self._place
         # After a second write of it a reader would find the mark that it found before.
-        self._may = keys[place] != key and self._over in (None, keys[place])
+        self._may = keys[place] != self._key and self._over in (None, keys[place])
         if not self._may:
             return None
         # Readers take no lock. The mark is cleared before the first write and set after the last, so a marked slot is
         # whole; after reading they check the mark again (`holds`). Compiled passes write past the processor's caches
         # and end with a memory fence: their writes are visible before the mark.
         keys[place] = _EMPTY
-        return cache._view(number, place)
+        return room
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._locked is not None:
