@@ -60,6 +60,7 @@ ALGORITHMS = (
         "0.65",
     ),
     Algorithm("the former `es`, see above", "200, 300", "baselines", "default", "0.65"),
+    Algorithm("OpenAI's strategy with the parts of `es`, see below", "200, 300", "openai-cnn", "openai-es"),
     Algorithm("`--preset es`", "1,000, 300", "target-thousand", "es", "0.5"),
     Algorithm("the former `es`", "1,000, 300", "target-thousand", "default", "0.5"),
     Algorithm("the former `es` with `--sampling mirrored`, four seeds", "200, 300", "baselines", "mirrored", "0.65"),
