@@ -30,8 +30,21 @@ def executor(function, tasks):
     with ProcessPoolExecutor(1, mp_context=fork) as pool:
         return list(pool.map(function, tasks))
 
+def answered(function, task):
+    try:
+        return function(task)
+    except RuntimeError as error:
+        return error
+
 def by_joblib(function, tasks):
-    return joblib.Parallel(2, backend="multiprocessing")(map(joblib.delayed(function), tasks))
+    # Joblib ends its workers at the first error. If two fail at once, one may be ended with a lock of their queue, and
+    # then the end of the pool waits for ever. So an error is an answer here.
+    calls = (joblib.delayed(answered)(function, task) for task in tasks)
+    answers = joblib.Parallel(2, backend="multiprocessing")(calls)
+    for answer in answers:
+        if isinstance(answer, RuntimeError):
+            raise answer
+    return answers
 
 def tried(name, way, function, tasks):
     try:
