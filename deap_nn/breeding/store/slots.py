@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import threading
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -172,13 +173,37 @@ class GenomeCache:
         """Return whether a slot holds the genome `key`."""
         return self.read(slot, key) is not None
 
-    def writing(self, slot: int, key: int, *, over: int | None = None) -> _Writing:
-        """Return a context that gives a slot's memory for a genome.
+    @contextlib.contextmanager
+    def writing(self, slot: int, key: int, *, over: int | None = None) -> Iterator[Vector | None]:
+        """Yield a slot's memory for a genome.
 
-        It gives None if there is no space, if a process writes there, or if the genome is there. With `over` also if
-        the slot does not hold the genome of that id, from which the new one is made.
+        It is None if there is no space, if a process writes there, or if the genome is there. With `over` also if the
+        slot does not hold the genome of that id, from which the new one is made.
         """
-        return _Writing(self, slot, key, over)
+        number, place = divmod(slot, self.per_segment)
+        if number not in self._segments and not self._open(number, create=True):
+            yield None
+            return
+        file, keys, *_ = self._segments[number]
+        # The lock covers the slot's own mark and ends with its process, so a killed process blocks no other.
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 8, place * 8)
+        except OSError:  # another process is writing it
+            yield None
+            return
+        try:
+            # After a second write of it a reader would find the mark that it found before.
+            if keys[place] == key or over not in (None, keys[place]):
+                yield None
+                return
+            # Readers take no lock. The mark is cleared before the first write and set after the last, so a marked slot
+            # is whole; after reading they check the mark again (`holds`). Compiled passes write past the processor's
+            # caches and end with a memory fence: their writes are visible before the mark.
+            keys[place] = _EMPTY
+            yield self._view(number, place)
+            keys[place] = key
+        finally:
+            fcntl.lockf(file, fcntl.LOCK_UN, 8, place * 8)
 
     def close(self) -> None:
         """Close the files, and remove them if this was the run's last process on this host."""
@@ -196,47 +221,3 @@ class GenomeCache:
         """Remove the files, even if other processes use them: their mappings stay valid."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.close()
-
-
-class _Writing:
-    """The context of `GenomeCache.writing`: a class, since a generator takes longer, at each parent of a generation."""
-
-    def __init__(self, cache: GenomeCache, slot: int, key: int, over: int | None) -> None:
-        self._cache, self._slot, self._key, self._over = cache, slot, key, over
-        self._locked: IO[bytes] | None = None
-
-    def __enter__(self) -> Vector | None:
-        cache = self._cache
-        number, place = divmod(self._slot, cache.per_segment)
-        if number not in cache._segments and not cache._open(number, create=True):
-            return None
-        file, keys, *_ = cache._segments[number]
-        # The lock covers the slot's own mark and ends with its process, so a killed process blocks no other.
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 8, place * 8)
-        except OSError:  # another process is writing it
-            return None
-        self._locked, self._keys, self._place = file, keys, place
-        try:
-            return self._begin(cache._view(number, place))
-        except BaseException:  # an interrupt: then there is no exit
-            fcntl.lockf(file, fcntl.LOCK_UN, 8, place * 8)
-            raise
-
-    def _begin(self, room: Vector) -> Vector | None:
-        keys, place = self._keys, self._place
-        # After a second write of it a reader would find the mark that it found before.
-        self._may = keys[place] != self._key and self._over in (None, keys[place])
-        if not self._may:
-            return None
-        # Readers take no lock. The mark is cleared before the first write and set after the last, so a marked slot is
-        # whole; after reading they check the mark again (`holds`). Compiled passes write past the processor's caches
-        # and end with a memory fence: their writes are visible before the mark.
-        keys[place] = _EMPTY
-        return room
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._locked is not None:
-            if kind is None and self._may:
-                self._keys[self._place] = self._key
-            fcntl.lockf(self._locked, fcntl.LOCK_UN, 8, self._place * 8)
