@@ -29,6 +29,7 @@ from deap_nn.breeding.task import contexts, genomes_by_run
 from deap_nn.core.seeding import busy
 from deap_nn.genome.members import LightMember, light_members
 from deap_nn.genome.vectors import Vector, empty_vector
+from deap_nn.process.workers import is_serial
 
 _NO_RECIPE = Recipe(-1, 0)
 
@@ -94,7 +95,8 @@ class Lineage:
         self.close = weakref.finalize(self, _close, self.genomes)
         room = size if size is not None else free_bytes(place)
         noise = 4 * breeder.noise_table.size if breeder.noise_table is not None else 0
-        shares_noise = noise <= room // 4 and slots_in(room - noise, self.genomes.size) >= FEWEST_SLOTS
+        fits = noise <= room // 4 and slots_in(room - noise, self.genomes.size) >= FEWEST_SLOTS
+        shares_noise = fits and not is_serial(map)
         if shares_noise:
             self.genomes.share_noise()
             room -= noise

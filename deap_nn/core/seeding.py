@@ -102,6 +102,8 @@ def takes(operator: Callable[..., Any], keyword: str) -> bool:
         return True
     if callable(inner) and takes(inner, keyword):
         return True
+    if type(operator) is partial:  # it takes what its function takes
+        return False
     if isinstance(operator, FunctionType) and not operator.__dict__.keys() & {"__wrapped__", "__signature__"}:
         code = operator.__code__  # `signature` takes as long as a small founder
         return keyword in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]

@@ -69,14 +69,10 @@ class NoiseTable:
         table = _tables.get(key)
         if table is None:
             table = _keep(key, _drawn(self.seed, self.size))
-        if self.digest and (*key, self.digest) not in _checked:  # once: the digest of a large table takes time
-            if _digest(table) != self.digest:
-                self.forget()
-                host, version = platform.node(), np.__version__
-                raise ValueError(
-                    f"the noise table on {host} differs from the run's: NumPy {version} makes other numbers"
-                )
-            _checked.add((*key, self.digest))
+        if self.digest and _digest(key) != self.digest:
+            self.forget()
+            host, version = platform.node(), np.__version__
+            raise ValueError(f"the noise table on {host} differs from the run's: NumPy {version} makes other numbers")
         return table
 
     def share(self, folder: Path) -> None:
@@ -98,10 +94,14 @@ class NoiseTable:
     def forget(self) -> None:
         """Release the numbers; they are recomputed when they are needed."""
         _tables.pop((self.seed, self.size), None)
+        _digests.pop((self.seed, self.size), None)
 
     def sha256(self) -> str:
         """Return the digest of the numbers' bytes."""
-        return self.digest or _digest(self.array())
+        if self.digest:
+            return self.digest
+        self.array()
+        return _digest((self.seed, self.size))
 
     def pinned(self) -> NoiseTable:
         """Return the same table with its digest, so that other processes check their numbers."""
@@ -109,21 +109,26 @@ class NoiseTable:
 
 
 _tables: OrderedDict[tuple[int, int], Vector] = OrderedDict()
-_checked: set[tuple[int, int, str]] = set()
+_digests: dict[tuple[int, int], str] = {}
+"""The SHA-256 of tables that are kept: that of a large one takes time."""
 
 
 def _keep(key: tuple[int, int], table: Vector) -> Vector:
     """Keep the numbers of a table in this process, beside those of at most one earlier table."""
     _tables[key] = table
     _tables.move_to_end(key)
+    _digests.pop(key, None)
     while len(_tables) > 2:
-        _tables.popitem(last=False)
-    _checked.difference_update([found for found in _checked if found[:2] == key or found[:2] not in _tables])
+        dropped, _ = _tables.popitem(last=False)
+        _digests.pop(dropped, None)
     return table
 
 
-def _digest(table: Vector) -> str:
-    return hashlib.sha256(table.data).hexdigest()
+def _digest(key: tuple[int, int]) -> str:
+    """Return the SHA-256 of the bytes of a table that is kept."""
+    if key not in _digests:
+        _digests[key] = hashlib.sha256(_tables[key].data).hexdigest()
+    return _digests[key]
 
 
 def _drawn(seed: int, size: int) -> Vector:

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import not_for_ever
-from wirings import LAYOUT, Watch, result, wired
+from wirings import LAYOUT, Watch, mapping, result, wired
 
 from deap_nn import Individual, NoiseTable, cxScanning, selRankBoosted
 from deap_nn.breeding.recipe import Recipe
@@ -235,15 +235,18 @@ def test_a_run_shares_its_table_if_a_quarter_of_the_cache_is_room_for_it(tmp_pat
     watch = Watch(lambda run: seen.extend(path.name for path in tmp_path.glob("*/noise-*")))
     expected = result(wired(), breeding="plain")
     table = 4 * NoiseTable(1, LAYOUT.size).size  # 4 MiB
-    assert result(wired(), cache=tmp_path, cache_size=4 * table - 1, callbacks=[watch]) == expected
+    shared = partial(wired, map=mapping)
+    assert result(shared(), cache=tmp_path, cache_size=4 * table - 1, callbacks=[watch]) == expected
     assert not seen
     assert result(wired(), cache=tmp_path, cache_size=4 * table, callbacks=[watch]) == expected
+    assert not seen  # no other process scores
+    assert result(shared(), cache=tmp_path, cache_size=4 * table, callbacks=[watch]) == expected
     assert seen
     gc.collect()
     assert not list(tmp_path.iterdir())
     monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 4 * table)  # with the table there is no room for a segment
     seen.clear()
-    assert result(wired(), cache=tmp_path, cache_size=5 * table, callbacks=[watch]) == expected
+    assert result(shared(), cache=tmp_path, cache_size=5 * table, callbacks=[watch]) == expected
     assert not seen
 
 
