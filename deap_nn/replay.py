@@ -125,7 +125,7 @@ def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Too
     lineage = Lineage(breeder, map)
     with contextlib.closing(lineage):
         keyframe = check_keyframe(Path(options.run, "checkpoint"), last.number)
-        lineage.past.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
+        lineage.past.remember([generation.bred for generation in past[1:]], keyframe)
         member = lineage.past.recall(last.number, place)
         missing = len(lineage.known.recipes)
         if lineage.past.seconds_to_breed(missing) > KEYFRAME_SECONDS:

@@ -133,6 +133,8 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
     options.scale = options.scale or "none"
     if options.centred and options.batch_size < 2:
         raise InputError(f"argument --batch-size: must be at least 2 with --centred yes, got {options.batch_size}")
+    if options.projected and not options.centred:
+        raise InputError("argument --projected: needs --centred yes, whose layers' inputs it takes")
     complete_parents(options, preset, layers)
     complete_schedule(options)
     if options.cache is not None and not Path(options.cache).is_dir():

@@ -213,7 +213,7 @@ def digest_of(config: Mapping[str, Any]) -> str:
     """Return a digest of the options and data of a run: the first 12 digits of a SHA-256."""
     options = {name: value for name, value in config.items() if name not in NO_MATTER and value is not None}
     # Older runs lack some entries, and have the former name of `es`: their digests must stay equal.
-    for name in ("sampling", "opposites", "centred", "stratified", "spread"):
+    for name in ("sampling", "opposites", "centred", "stratified", "spread", "projected"):
         if name in options and options[name] == OPTIONS[name].before:
             del options[name]
     if options.get("preset") == "es":

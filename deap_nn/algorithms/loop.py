@@ -181,6 +181,8 @@ class _Run:
         toolbox = evolution.toolbox
         self._elitism = _elitism(toolbox, len(evolution.population))
         registered = Registered.read(toolbox)
+        if registered.layer_inputs is not None and not breeding.reproduction.shares_parents:
+            raise ValueError("layer_inputs are for children of one centre, whose step is projected onto them")
         # Copies: a callback may change the arguments of a registered function in place.
         self._registered = replace(registered, **{name: _copied(getattr(registered, name)) for name in breeding.fixed})
         self._clock: Clock = registered.clock or Clock(toolbox)
@@ -222,6 +224,8 @@ class _Run:
         evolution.generation = generation
         self._check_unchanged(generation)
         places = self._breed(generation) if generation else []
+        if generation and self._registered.layer_inputs is not None:
+            self.breeding.take_inputs(self._registered.layer_inputs, generation)
         _score(evolution, self.breeding, self._elitism, self.watching)
         if not generation and not is_serial(evolution.toolbox.map):
             refer(evolution, self.breeding, evolution.population[0].fitness.wvalues)

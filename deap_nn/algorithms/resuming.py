@@ -99,6 +99,7 @@ def kept_of(
         chosen=np.array(places, dtype=np.uint32),
         settings=None if evolution.generation else _settings_of(evolution),
         environment=None if evolution.generation else environment_of(evolution.toolbox),
+        inputs=lineage.ancestry.inputs,
     )
 
 
@@ -142,7 +143,7 @@ def go_on(
     if compared and refer(evolution, lineage, past[0].wvalues[0]):
         list(evolution.map(evolution.toolbox.evaluate, population[:1]))  # a process that differs raises here
     keyframe = check_keyframe(checkpoint.path.parent, last.number)
-    lineage.past.remember([(generation.chosen, generation.sigma) for generation in past[1:]], keyframe)
+    lineage.past.remember([record.bred for record in past[1:]], keyframe)
     if lineage.ancestry.history != last.history:
         own = "the toolbox's mates and elites, and around a centre its parents and step "
         own += "(the step follows from make_toolbox(generations=N)),"

@@ -46,6 +46,7 @@ NEUTRAL: dict[str, Any] = {
     "centred": False,
     "stratified": False,
     "precision": "float32",
+    "projected": False,
     "device": "cpu",
     "select.boosted": 1,
     "select.fewest": 2,
@@ -103,6 +104,8 @@ def settings_record(
             found[name] = float(value) if name == "step" else int(float(value))
     if registered.step is not None:
         found.pop("mates", None)
+    if registered.layer_inputs is not None:
+        found["projected"] = True
     if registered.reproduction is not None:  # a user's own strategy
         own = found["reproduction"] = settings_of(registered.reproduction)
         if isinstance(registered.reproduction, AroundCentre):

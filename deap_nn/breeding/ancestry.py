@@ -35,6 +35,8 @@ class Ancestry:
     ----------
     drawn : bytes
         The places drawn for the last generation, in the format of `Recipe.drawn`.
+    inputs : bytes
+        The layer inputs of the last generation, see `take_inputs`; empty without any.
     """
 
     def __init__(self, breeder: Breeder) -> None:
@@ -45,8 +47,8 @@ class Ancestry:
         known += [*breeder.reproduction.key(), *([int(breeder.elites)] if breeder.elites else [])]
         known += [breeder.sigmas] if breeder.sigmas else []
         self._history = hashlib.blake2b(repr(tuple(known)).encode(), digest_size=16)
-        self._past: list[tuple[Places, Sigmas]] = []
-        self.drawn = b""
+        self._past: list[tuple[Places, Sigmas, bytes]] = []
+        self.drawn = self.inputs = b""
 
     @property
     def history(self) -> str:
@@ -89,12 +91,30 @@ class Ancestry:
         made = self._breeder.reproduction.recipes(generation, places[:bred], own[:bred])
         return made + [self._copied(generation, place, places, own[place]) for place in range(bred, len(places))]
 
-    def remember(self, generation: int, places: Places, sigma: float | None) -> None:
+    def take_inputs(self, inputs: bytes) -> None:
+        """Note the inputs of layers onto which the step from this generation to the next centre is projected."""
+        self.inputs = inputs
+        self._history.update(inputs)
+
+    def centre(self, member: Recipe, places: Sequence[int]) -> Recipe | None:
+        """Return the recipe of the one parent of all children of the next generation, as `Reproduction.centre` does."""
+        found = self._breeder.reproduction.centre(member, places)
+        return None if found is None else self.with_inputs(found)
+
+    def with_inputs(self, recipe: Recipe) -> Recipe:
+        """Return the recipe of a next centre with the layer inputs of its generation; any other as it is."""
+        if recipe.place != CENTRE_PLACE:
+            return recipe
+        remembered = recipe.generation <= len(self._past)
+        return recipe._replace(inputs=self._past[recipe.generation - 1][2] if remembered else self.inputs)
+
+    def remember(self, generation: int, places: Places, sigma: float | None, inputs: bytes = b"") -> None:
         """Take over a generation of a resumed run, in order from generation 1 on; `sigma` as for `generation`."""
         before = self._past[-1][1] if self._past else self._breeder.sigmas or None
         members = [int(place) & ~OPPOSITE for place in places]  # an opposite has the sigma of its member
         inherited = [before[place] for place in members] if isinstance(before, tuple) else [None] * len(places)
-        self._past.append((places, self._note(generation, places, inherited, sigma)))
+        self._past.append((places, self._note(generation, places, inherited, sigma), inputs))
+        self.take_inputs(inputs)
 
     def forget(self) -> None:
         """Release the generations that `remember` took over."""
@@ -104,22 +124,21 @@ class Ancestry:
         """Return the recipe of a member of a remembered generation, of an opposite, or of its centroid or centre."""
         if not generation:
             return Recipe(0, place, sigma=self._breeder.sigmas[place] if self._breeder.sigmas else None)
-        places, sigmas = self._past[generation - 1]
+        places, sigmas, _ = self._past[generation - 1]
         if place == CENTROID_PLACE:
             return centroid_of(generation, places)
         if OPPOSITE <= place < CENTRE_PLACE:
             return self.recipe(generation, place ^ OPPOSITE).opposite
         if place != CENTRE_PLACE:
             return self._recipe(generation, place, places, sigmas)
-        member = self._recipe(generation, 0, places, sigmas)
-        centre = self._breeder.reproduction.centre(member, list(map(int, self._past[generation][0])))
+        centre = self.centre(self._recipe(generation, 0, places, sigmas), list(map(int, self._past[generation][0])))
         if centre is None:
             raise LookupError(f"generation {generation} has no centre")
         return centre
 
     def last(self) -> list[Recipe]:
         """Return the recipes of the last remembered generation's members."""
-        return self._recipes(self.generations, *self._past[-1]) if self._past else []
+        return self._recipes(self.generations, *self._past[-1][:2]) if self._past else []
 
     def _note(self, generation: int, places: Places, inherited: Sequence[float | None], sigma: float | None) -> Sigmas:
         """Add a generation to the run's history, and return the sigmas of its members."""
@@ -129,7 +148,7 @@ class Ancestry:
             bred = len(before) - self._breeder.elites
             varied = self_adaptive.inherited(before[:bred], self._breeder.seed, generation)
             sigmas = (*varied, *before[bred:])
-        self.drawn = drawn_places(places)
+        self.drawn, self.inputs = drawn_places(places), b""
         if generation == 1:
             self._history.update(self._breeder.reproduction.weights_of_ranks(len(places)))
         self._history.update(self.drawn + repr(sigmas).encode())

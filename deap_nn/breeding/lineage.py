@@ -162,7 +162,7 @@ class Lineage:
             self.known.recipes.pop(key, None)
         self._averaged.clear()
         places = [recipe.place for recipe in recipes]
-        centre = self.reproduction.centre(recipes[0], places)
+        centre = self.ancestry.centre(recipes[0], places)
         parents = {recipe.id: recipe for recipe in (recipes if centre is None else [centre])}
         mirrored = any(recipe.is_opposite for recipe in recipes)
         if mirrored:  # all opposites need the centroid: it is the first to get a slot
@@ -201,13 +201,18 @@ class Lineage:
         if not members:
             raise ValueError("individuals must not be empty")
         self._recipes_in(self.generation, members, f"individuals must be members of generation {self.generation}")
-        ranked = self.reproduction.ranked(members) if self.generation else members
-        mean = self.reproduction.mean([member.recipe for member in ranked], self.ancestry.members)
+        ranked = [one.recipe for one in (self.reproduction.ranked(members) if self.generation else members)]
+        mean = self.ancestry.with_inputs(self.reproduction.mean(ranked, self.ancestry.members))
         if mean.is_mean:
             recipes = {member.recipe.id: member.recipe for member in members}
             self._averaged.update(key for key in recipes if key not in self.known.recipes)  # all since the keyframe
             self.known.recipes.update(recipes)
         return self.members([mean])[0]
+
+    def take_inputs(self, layer_inputs: Callable[..., bytes], generation: int) -> None:
+        """Compute the layer inputs of the present generation's centre, onto which the next step is projected."""
+        (centre,) = self.members(self.known.recipes[key] for key in self.known.parents)
+        self.ancestry.take_inputs(layer_inputs(centre, generation, map=self.map))
 
     def settle(self, parents: dict[int, Recipe]) -> None:
         """Give slots to the parents of a generation; their own parents keep theirs, to breed them from."""
@@ -222,10 +227,8 @@ class Lineage:
             self._warned = True
             missing = f"{without_slot} of {len(parents)} parents of {self._genome_mib:.1f} MiB each"
             helps = "increase --cache-size, or choose another --cache or fewer --parents"
-            warnings.warn(
-                f"the cache has no room for {missing}, which are recomputed at each use: {helps}",
-                stacklevel=2,
-            )
+            helps = f"which are recomputed at each use: {helps}"
+            warnings.warn(f"the cache has no room for {missing}, {helps}", stacklevel=2)
         known.parents = set(parents)
 
     def _lodge(self, children: Iterable[Recipe]) -> None:

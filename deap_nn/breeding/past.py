@@ -36,19 +36,20 @@ class Past:
         self._lineage = lineage
         self._ancestry, self._known, self._genomes = lineage.ancestry, lineage.known, lineage.genomes
 
-    def remember(self, past: Sequence[tuple[Places, float | None]], keyframe: Path | None = None) -> None:
+    def remember(self, past: Sequence[tuple[Places, float | None, bytes]], keyframe: Path | None = None) -> None:
         """Take over a run's past from a checkpoint, before any genome is bred.
 
         Parameters
         ----------
-        past : sequence of (places, sigma)
-            For each generation from 1 on the `places` of `Ancestry.generation`, and the mutation step size.
+        past : sequence of (places, sigma, inputs)
+            For each generation from 1 on the `places` of `Ancestry.generation`, the mutation step size, and the layer
+            inputs.
         keyframe : Path, optional
             A file of weights that need not be recomputed.
         """
         found = Keyframe(keyframe) if keyframe is not None else None
-        for generation, (places, sigma) in enumerate(past, start=1):
-            self._ancestry.remember(generation, places, sigma)
+        for generation, (places, sigma, inputs) in enumerate(past, start=1):
+            self._ancestry.remember(generation, places, sigma, inputs)
             if found is None or found.generation != generation:
                 continue
             if found.history == self._ancestry.history:
@@ -143,7 +144,7 @@ class Past:
             recipe = self._ancestry.recipe(generation, place)
         else:
             members = [self._ancestry.recipe(generation, i) for i in place]
-            recipe = self._lineage.reproduction.mean(members, self._ancestry.members)
+            recipe = self._ancestry.with_inputs(self._lineage.reproduction.mean(members, self._ancestry.members))
         waiting = [] if self._genomes.in_keyframe(recipe.id) else list(recipe.parents)
         while waiting:
             key = waiting.pop()

@@ -10,6 +10,7 @@ from deap import base
 
 from deap_nn.breeding.recipe import OPPOSITE
 from deap_nn.breeding.reproduction import Reproduction, reproduction_of
+from deap_nn.breeding.reproduction.around_centre import projected
 from deap_nn.breeding.variation import unscored
 from deap_nn.core.errors import EvaluationError, MapError
 from deap_nn.core.registered import InGeneration
@@ -43,6 +44,9 @@ class Breeding(Protocol):
 
     def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any], generation: int) -> Iterator[Any]:
         """Map the evaluation over a generation; an error names the generation, and the child if it is known."""
+
+    def take_inputs(self, layer_inputs: Callable[..., bytes], generation: int) -> None:
+        """Compute the layer inputs of the present generation's centre, onto which the next step is projected."""
 
     def opposites(self, members: Sequence[Any]) -> list[Any] | None:
         """Return new individuals: members of the present generation, mirrored at its centroid; None in generation 0."""
@@ -91,6 +95,7 @@ class Plain:
         self._mirrors = False
         self._opposites: list[tuple[Any, Any]] = []
         self._centroid = empty_vector(0)
+        self._inputs = b""
 
     @property
     def reproduction(self) -> Reproduction:
@@ -105,11 +110,20 @@ class Plain:
             self._centroid = self._centroid_of(population, [*chosen, *kept])
         population[:] = [*chosen, *kept]  # releases the other members before the children take memory
         reproduction = self.reproduction
-        self._sources = reproduction.sources(chosen, self._sources)
+        before, self._sources = self._sources, reproduction.sources(chosen, self._sources)
+        if self._inputs:
+            self._project(self._sources[0], before[0])
         children = reproduction.vary(self._sources, self._toolbox, generation=generation, **self._keys)
         population[:] = [*children, *unscored(map(self._toolbox.clone, kept))]
         self._size = len(population)
         self._sources = self._sources[:1] if reproduction.shares_parents else []
+
+    def take_inputs(self, layer_inputs: Callable[..., bytes], generation: int) -> None:
+        """Compute the layer inputs of the present generation's centre."""
+        self._inputs = layer_inputs(self._sources[0], generation, map=self.map)
+
+    def _project(self, moved: Any, centre: Any) -> None:
+        projected(moved.flat, centre.flat, centre.shapes, self._inputs)
 
     def opposites(self, members: Sequence[Any]) -> list[Any] | None:
         """Return copies of members, mirrored at the centroid, which is computed from the first call on.
@@ -159,7 +173,11 @@ class Plain:
 
     def mean(self, members: Iterable[Any]) -> Any:
         """Return the mean of some members of the present generation."""
-        return self.reproduction.plain_mean(list(members), self._sources, self._size)
+        members, reproduction = list(members), self.reproduction
+        made = reproduction.plain_mean(members, self._sources, self._size)
+        if self._inputs and reproduction.weights is not None and len(set(map(id, members))) == self._size:
+            self._project(made, self._sources[0])  # the next centre
+        return made
 
     def look(self, member: Any) -> Vector:
         """Return the weights of a member."""

@@ -54,6 +54,8 @@ class Recipe(NamedTuple):
         times has several entries. For a centroid: the number of places of each parent. Empty for any other genome.
     copied : bool
         Whether it is an elite, an unchanged copy of its one parent, or the opposite of one.
+    inputs : bytes
+        For the next centre, the inputs of layers onto which the step is projected, by `packed_inputs`; else empty.
     """
 
     generation: int
@@ -62,6 +64,7 @@ class Recipe(NamedTuple):
     sigma: float | None = None
     drawn: bytes = b""
     copied: bool = False
+    inputs: bytes = b""
 
     @property
     def id(self) -> int:

@@ -47,6 +47,8 @@ class Registered:
         DEAP's names of an evolution strategy.
     generations, members : int or None
         The sizes of the run, if they were given.
+    layer_inputs : callable or None
+        Returns the inputs of layers onto which the step of an evolution strategy is projected.
     layout : Layout or None
         The shapes and names of the weight matrices.
     mates : int
@@ -78,6 +80,7 @@ class Registered:
     generate: Any = None
     generations: int | None = None
     individual: Any = None
+    layer_inputs: Any = None
     layout: Any = None
     mate: Any = None
     mates: int = 2

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deap_nn.data.dataset import Split
 from deap_nn.data.loading import find_dataset
+from deap_nn.genome.layer_inputs import packed_inputs
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.models.layers import mean_shifts
 from deap_nn.models.reference import trained_model
@@ -81,6 +82,26 @@ class ShiftsOfBatch(OnProblem):
     def __call__(self, task: tuple[WeightList, int]) -> Shifts:
         """Return the means for an individual and the number of a batch, as `Scorer.shifts` does."""
         return scorer(self.problem).shifts(*task)
+
+
+class InputsOnBatch(OnProblem):
+    """A task of a map: the packed inputs of an individual's centred layers for the mini-batch of a generation."""
+
+    has_limit = False
+
+    def __call__(self, task: tuple[WeightList, int]) -> bytes:
+        """Return the inputs for an individual and a generation, by `packed_inputs`."""
+        return packed_inputs(scorer(self.problem).layer_inputs(*task))
+
+
+class LayerInputs(OnProblem):
+    """A toolbox's ``layer_inputs``: onto the inputs of dense layers the step of an evolution strategy is projected."""
+
+    def __call__(self, individual: WeightList, generation: int, *, map: Map = map) -> bytes:
+        """Return the packed inputs of an individual's layers for the mini-batch of a generation."""
+        packed: bytes
+        (packed,) = map(InputsOnBatch(self.problem), [(individual, generation)])
+        return packed
 
 
 class Scores(OnProblem):

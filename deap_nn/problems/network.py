@@ -11,11 +11,12 @@ from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.data.registry import DataReference
 from deap_nn.data.samples import packed
-from deap_nn.models.layers import centred_layers, centring, shifts_of, take_rounded
+from deap_nn.models.layers import centred_layers, centring, inputs_of, shifts_of, take_rounded
 from deap_nn.models.outputs import as_float32, outputs_of, with_logits
 from deap_nn.models.reference import ModelReference, layout_of, model_of
 from deap_nn.models.tensorflow import keras, tf, traced
@@ -80,6 +81,8 @@ class Network:
         self._measures_of: dict[int, Any] = {}  # by the number of parts
         self._shifts: dict[int, Any] = {}  # by the number of samples
         self._shifted: list[int] = []  # indices of the biases of centred layers
+        self._inputs_of: Any = None
+        self._kernels: list[int] = []  # indices of the kernels of these layers
         weighted = samples.weighted
         self.evaluator = self._evaluator_of(problem.objectives, problem.weights, weighted)
         self.measure = self._evaluator_of((problem.measure,), problem.weights[:1], weighted)
@@ -161,6 +164,23 @@ class Network:
     def _shifts_of(self, model: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
         found = shifts_of(model, partial(self._outputs, model, weights, inputs))
         self._shifted = list(found)
+        return list(found.values())
+
+    def layer_inputs(self, weights: Sequence[Any], inputs: Sequence[Any]) -> dict[int, NDArray[np.float32]]:
+        """Return the inputs of the centred layers in a call for a mini-batch, by the index of the kernel; traced."""
+        if self._inputs_of is None:
+            specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs]
+            shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
+            own = model_of(self.problem.model)  # as for `shifts_of`
+            self._inputs_of = _called(traced, partial(self._layer_inputs, own), shapes, specs)
+        found = self._inputs_of(weights, inputs)
+        return dict(zip(self._kernels, (each.numpy() for each in found), strict=True))
+
+    def _layer_inputs(self, model: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+        layers = centred_layers(model)
+        with centring(layers):
+            found = inputs_of(model, layers, partial(self._outputs, model, weights, inputs))
+        self._kernels = list(found)
         return list(found.values())
 
     def measures_of(self, weights: Sequence[Any], parts: Sequence[Sequence[Any]]) -> list[tuple[Any, Any]]:

@@ -209,6 +209,10 @@ class Scorer:
         """Return the means that the centred layers subtract for a batch of training samples, by the bias' index."""
         return self._network.shifts_of(self.weights(individual), self._batches_for_means[batch])
 
+    def layer_inputs(self, individual: WeightList, generation: int) -> dict[int, NDArray[np.float32]]:
+        """Return the inputs of the centred layers for a generation's mini-batch, by the index of the kernel."""
+        return self._network.layer_inputs(self.weights(individual), self._minibatch(generation)[0])
+
     def genome(self, weights: WeightList) -> WeightList:
         """Return the individual whose network, as `network` returns it, has the given weights."""
         if not self.problem.centred:
@@ -243,10 +247,8 @@ class Scorer:
         One call of TensorFlow computes both: for a small network a call takes longer than the network. Without a
         generation the mini-batch is any one.
         """
-        if generation is None:
-            parts = [self._minibatch(0) if self._batch is None else self._batch[1]]
-        else:
-            parts = [self._minibatch(generation)]
+        kept = self._batch if generation is None else None
+        parts = [self._minibatch(generation or 0) if kept is None else kept[1]]
         if size:
             if (held := self._validation) is None or held[0] != size:
                 first = [[array[:size] for array in half] for half in self.samples.halves("validation")]
@@ -257,18 +259,14 @@ class Scorer:
         return [measure.fitness(values.numpy().tolist(), bool(finite), (), ())[0] for values, finite in found]
 
     def weights(self, individual: WeightList, shifts: Shifts | None = None) -> list[Any]:
-        """Return an individual's matrices as tensors that share its memory, but biases that are less given shifts.
-
-        ValueError if it has other shapes.
-        """
+        """Return an individual's matrices as tensors that share its memory, but biases less shifts; see `check`."""
         self.check(individual)
         return [shared_tensor(matrix) for matrix in without_shifts(self.layout.views(individual.flat), shifts or {})]
 
     @staticmethod
     def _wanted(kind: str, individual: Any) -> str:
-        got = type(individual).__name__
         makes = "Individual(matrices) or toolbox.from_vector(vector) makes one"
-        return f"individual must be a WeightList {kind}, got {got}: {makes}"
+        return f"individual must be a WeightList {kind}, got {type(individual).__name__}: {makes}"
 
     def check(self, individual: WeightList) -> None:
         """Raise ValueError if an individual has other shapes than the network, TypeError if it is no individual."""

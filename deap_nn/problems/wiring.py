@@ -43,6 +43,7 @@ class Batches:
     batch_generations: int
     centred: bool
     stratified: bool | Literal["classes"]
+    projected: bool
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -101,10 +102,13 @@ class Scoring:
         return list(scorer(self.problem).genome(WeightList(weights)))
 
 
-def _scoring(problem: Problem, validation_size: int, more: dict[str, Callable[..., Any]]) -> Scoring:
+def _scoring(
+    problem: Problem, validation_size: int, more: dict[str, Callable[..., Any]], *, projected: bool
+) -> Scoring:
+    from deap_nn.models.checks import check_projected
     from deap_nn.models.reference import layout_of
     from deap_nn.problems.evaluate import Evaluate
-    from deap_nn.problems.measures import Assess, ErrorRate, ToModel
+    from deap_nn.problems.measures import Assess, ErrorRate, LayerInputs, ToModel
 
     registered: dict[str, Callable[..., Any]] = {
         "evaluate": Evaluate(problem),
@@ -112,6 +116,9 @@ def _scoring(problem: Problem, validation_size: int, more: dict[str, Callable[..
         "error_rate": ErrorRate(problem),
         "to_model": ToModel(problem),
     }
+    if projected:
+        check_projected(problem.model, problem.batch_size, centred=problem.centred)
+        registered["layer_inputs"] = LayerInputs(problem)
     return Scoring(problem, layout_of(problem.model), registered | more)
 
 
@@ -164,7 +171,7 @@ def of_labelled_data(
         **batches.fields,
     )
     validation_size = min(batches.validation_size, len(dataset.x_validation))
-    return _scoring(problem, validation_size, {"vote_error_rate": VoteErrorRate(problem)})
+    return _scoring(problem, validation_size, {"vote_error_rate": VoteErrorRate(problem)}, projected=batches.projected)
 
 
 def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batches, *, says: bool) -> Scoring:
@@ -204,7 +211,7 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
         **batches.fields,
     )
     validation_size = min(batches.validation_size, given.samples.size("validation"))
-    return _scoring(problem, validation_size, {"scores": Scores(problem)})
+    return _scoring(problem, validation_size, {"scores": Scores(problem)}, projected=batches.projected)
 
 
 def _dataset(data: str | Path | Dataset) -> Dataset:

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from deap_nn.core.files import open_plain
 
-MAGIC = b"deap_nn checkpoint 5\n"
-RESUMABLE = (MAGIC, b"deap_nn checkpoint 4\n", b"deap_nn checkpoint 3\n")
-"""The versions that a run resumes from; versions before 5 have no opposites, and version 3 has no settings."""
+MAGIC = b"deap_nn checkpoint 6\n"
+RESUMABLE = (MAGIC, b"deap_nn checkpoint 5\n", b"deap_nn checkpoint 4\n", b"deap_nn checkpoint 3\n")
+"""The versions that a run resumes from. Those before 6 have no layer inputs, those before 5 no opposites, and version 3
+has no settings."""
 READABLE = (*RESUMABLE, b"deap_nn checkpoint 2\n")
 """The versions that are read. Version 2 has no history and lists callbacks by place, so no run resumes from it."""
 
@@ -71,6 +72,8 @@ class Generation:
     environment : dict, optional
         In generation 0 the environment of the process that began the run, with its version of this package. It decides
         the last bits of a fitness; not in older checkpoints.
+    inputs : bytes
+        The inputs of layers onto which the step to the next centre is projected, by `packed_inputs`; empty without any.
     """
 
     number: int
@@ -86,6 +89,12 @@ class Generation:
     chosen: NDArray[np.uint32] = field(repr=False)
     settings: dict[str, Any] | None = None
     environment: dict[str, Any] | None = None
+    inputs: bytes = field(default=b"", repr=False)
+
+    @property
+    def bred(self) -> tuple[NDArray[np.uint32], float | None, bytes]:
+        """What its genomes and the next centre are bred from besides their ancestors: `chosen`, `sigma`, `inputs`."""
+        return self.chosen, self.sigma, self.inputs
 
     @property
     def best(self) -> int:
@@ -100,13 +109,16 @@ class Generation:
 
     def to_bytes(self) -> bytes:
         """Return the content of its record."""
-        values = {name: value for name, value in vars(self).items() if name not in ("wvalues", "chosen")}
+        binary = ("wvalues", "chosen", "inputs")
+        values: dict[str, Any] = {name: value for name, value in vars(self).items() if name not in binary}
         for name in ("settings", "environment"):
             if values[name] is None:
                 del values[name]
+        if self.inputs:
+            values["inputs"] = len(self.inputs)
         text = json.dumps(values, separators=(",", ":")).encode()
         sizes = _SIZES.pack(len(text), *self.wvalues.shape)
-        return sizes + text + self.wvalues.astype("<f8").tobytes() + self.chosen.astype("<u4").tobytes()
+        return sizes + text + self.wvalues.astype("<f8").tobytes() + self.chosen.astype("<u4").tobytes() + self.inputs
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Generation:
@@ -121,7 +133,10 @@ class Generation:
             length, members, objectives = _SIZES.unpack_from(content)
             values = {"history": ""} | json.loads(content[_SIZES.size : _SIZES.size + length])
             rest = content[_SIZES.size + length :]
-            split = 8 * members * objectives
+            split, size = 8 * members * objectives, values.get("inputs", 0)
+            if not isinstance(size, int) or not 0 <= size <= len(rest):
+                raise TypeError("its entry inputs is no number of bytes")
+            rest, values["inputs"] = rest[: len(rest) - size], rest[len(rest) - size :]
             if len(rest) not in (split, split + 4 * members) or len(rest[:split]) != split:
                 raise ValueError("its size differs from that in its header")
             wvalues = np.frombuffer(rest[:split], dtype="<f8").reshape(members, objectives)

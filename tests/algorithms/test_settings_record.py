@@ -161,6 +161,7 @@ ARGUMENTS = [
     ({"preset": "es"}, "mutate.sigma"),
     ({"preset": "es", "parents": 2}, "weigh.parents"),
     ({"preset": "es", "sampling": "mirrored"}, "select"),
+    ({"preset": "es", "projected": True}, "projected"),
     ({"init": [np.zeros(shape) for shape in ((784, 64), (64,), (64, 10), (10,))]}, "individual.weights"),
     ({"sigma": OneFifth(0.1, 0.01)}, "mutate.sigma"),
     ({"sigma": SelfAdaptive(0.1, 0.01)}, "mutate.sigma"),

@@ -3,7 +3,8 @@
 They were made by the commit 588466b: ``experiments/mnist.py --dataset mnist5k --keras tiny.keras --preset NAME
 --population 8 --generations 4 --batch-size 16 --validation-size 100 --seed 3 --voters 0``, pictures and reports left
 out, for the presets that were called default, mask and article. The folder ga was made likewise later, by the first
-commit whose checkpoints have the format 4 and the version 2 of the settings.
+commit whose checkpoints have the format 4 and the version 2 of the settings, and the folder opposites, with ``--preset
+ga --opposites 0.5 --parents 4``, by the last one whose checkpoints have the format 5 (b8811fb).
 """
 
 import contextlib
@@ -26,9 +27,10 @@ from deap_nn.runs.generations import read_first
 
 BEFORE = ROOT / "tests" / "runs_before"
 PRESETS = ("default", "mask", "article", "ga")
+FOLDERS = (*PRESETS, "opposites")
 
 
-@pytest.fixture(params=PRESETS)
+@pytest.fixture(params=FOLDERS)
 def folder(request, tmp_path):
     """Copy a run: who resumes it changes it."""
     return shutil.copytree(BEFORE / request.param, tmp_path / request.param)
@@ -44,7 +46,8 @@ def test_it_is_resumed(here, folder):
     assert after.startswith(before)  # the same columns, of which there are more now
     assert list(read_csv(folder / "logbook.csv")["gen"]) == list(range(7))
     assert json.loads((folder / "status.json").read_text())["state"] == "finished"
-    algorithm = "evolution strategy (es)" if folder.name == "default" else f"genetic algorithm ({folder.name})"
+    algorithm = f"genetic algorithm ({'ga' if folder.name == 'opposites' else folder.name})"
+    algorithm = "evolution strategy (es)" if folder.name == "default" else algorithm
     assert answer.stdout.startswith(f"{algorithm}: ")
     assert (folder / "report.html").exists()
 
@@ -124,7 +127,7 @@ def test_es_has_the_bytes_of_its_former_name(digits):
 def test_former_names_in_a_config_do_not_warn(folder):
     config = json.loads((folder / "config.json").read_text()) | {"keras": None, "model": "mlp"}
     made = toolbox_of(config, load_dataset("mnist5k"))  # a warning is an error here
-    assert made.algorithm == {"default": "es"}.get(folder.name, folder.name)
+    assert made.algorithm == {"default": "es", "opposites": "ga"}.get(folder.name, folder.name)
     assert hasattr(made, "mate") is (folder.name != "default")
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from deap import base
 
 from deap_nn.algorithms.toolbox.settings import SETTINGS
-from deap_nn.core.arguments import check_probability
+from deap_nn.core.arguments import check_count, check_probability
 from deap_nn.core.errors import warn_user
 from deap_nn.data.dataset import Dataset
 from deap_nn.genome.individual import Individual
@@ -33,9 +33,14 @@ def check_for_algorithm(algorithm: str, of_pairs: Mapping[str, Any], others: Map
             if of_pairs[name] is not None:
                 raise ValueError(f"{name} is not for crossover 'mean', got {of_pairs[name]!r}")
     else:
-        for name in ("step", "sampling"):
+        for name in ("step", "sampling", "projected"):
             if others[name] is not None:
                 raise ValueError(f"{name} needs preset='es': {algorithm!r} has no centre, got {others[name]!r}")
+    if of_pairs["tournsize"] is not None:
+        check_count(of_pairs["tournsize"], "tournsize")
+        for name, value in (*of_pairs.items(), ("parents", others["parents"])):
+            if name in ("pressure", "boost", "boosted", "opposites", "parents") and value is not None:
+                raise ValueError(f"{name} is not for tournsize, which draws from all, got {value!r}")
 
 
 def check_init(init: Any, spread: float | None) -> None:

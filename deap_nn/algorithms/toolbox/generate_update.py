@@ -13,7 +13,7 @@ from deap_nn.algorithms.toolbox.made import StrategyToolbox, check_called
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.recipe import Recipe
-from deap_nn.breeding.reproduction.around_centre import AroundCentre
+from deap_nn.breeding.reproduction.around_centre import AroundCentre, projected
 from deap_nn.core.registered import Registered
 from deap_nn.core.seeding import Purpose, seeded, stream
 from deap_nn.genome.members import light_members
@@ -96,6 +96,7 @@ class GenerateUpdate:
             raise ValueError(f"population must have the shapes {toolbox.layout.shapes}, got {shapes.pop()}")
         check_called(toolbox, members)
         strategy, generation = AroundCentre.of(toolbox), toolbox.clock.generation
+        inputs = self._layer_inputs(generation)
         if strategy.weights is None:
             rng = stream(toolbox.seed, Purpose.SELECT, generation + 1)
             chosen = seeded(toolbox.select, rng)(population, members)
@@ -106,9 +107,18 @@ class GenerateUpdate:
             (centre, *_) = strategy.sources(chosen, ())
             self._centre = copied_vector(centre.transient().flat)
         else:
-            self._centre = self._next_centre(chosen, generation)
+            self._centre = self._next_centre(chosen, generation, inputs)
 
-    def _next_centre(self, chosen: Sequence[Any], generation: int) -> Vector:
+    def _layer_inputs(self, generation: int) -> bytes:
+        """Return the layer inputs onto which the step from the centre is projected; empty without any."""
+        layer_inputs = Registered.read(self.toolbox).layer_inputs
+        if layer_inputs is None or self._centre is None:
+            return b""
+        centre = WeightList.from_flat(self._centre, self.toolbox.layout.shapes)
+        packed: bytes = layer_inputs(centre, generation, map=self.toolbox.map)
+        return packed
+
+    def _next_centre(self, chosen: Sequence[Any], generation: int, inputs: bytes) -> Vector:
         """Return the centre of the next generation, from recipes if no member's weights were changed."""
         before = self._centre
         if before is None:
@@ -119,10 +129,12 @@ class GenerateUpdate:
             Recipe(generation, 0, (0,), self._sigma), [recipe.place for recipe in recipes if recipe is not None]
         )
         if recombined is not None and None not in recipes:
-            return _bred(breeder, before, recombined)
+            return _bred(breeder, before, recombined._replace(inputs=inputs))
         around = breeder.container._wrapped(before, breeder.shapes)
         (centre, *_) = breeder.reproduction.sources(chosen, [around])
-        return copied_vector(centre.flat)
+        moved = copied_vector(centre.flat)
+        projected(moved, before, breeder.shapes, inputs)
+        return moved
 
     def _recipe_of(self, individual: Any, generation: int) -> Recipe | None:
         """Return the recipe of a member of this generation, or None if the recipe does not give its weights."""

@@ -77,6 +77,7 @@ def make_toolbox(
     elite_batches: int | None = None,
     step: float | None = None,
     sampling: Literal["independent", "mirrored"] | None = None,
+    projected: bool | None = None,
     threads: int = 1,
     precision: Literal["float32", "bfloat16"] = "float32",
     device: Literal["cpu", "gpu"] = "cpu",
@@ -177,6 +178,8 @@ def make_toolbox(
         For "es". Independent children have their own noise, and ``toolbox.recombination_weights`` gives the weight of
         each rank, negative for the worse half (`recombination_weights`). Mirrored children come in pairs with the same
         noise, added and subtracted; ``toolbox.select`` is `selMirrored`, which draws the better ones.
+    projected : bool, optional
+        For "es" with centred layers: whether its step is projected onto the inputs of dense layers. False if left out.
     threads : int
         TensorFlow's threads in each process. The number of workers does not change a result, the number of threads may.
     precision : {"float32", "bfloat16"}
@@ -223,9 +226,9 @@ def make_toolbox(
     of_pairs |= {"bounds": bounds, "opposites": opposites, "spread": spread}
     around_centre = former or usual["step"] is not None
     algorithm = "es" if former else algorithm
-    check_for_algorithm(
-        canonical(preset), of_pairs, {"crossover": crossover, "step": step, "sampling": sampling}, former
-    )
+    others: dict[str, Any] = {"crossover": crossover, "step": step, "sampling": sampling, "projected": projected}
+    others["parents"] = None if parents == "usual" else parents
+    check_for_algorithm(canonical(preset), of_pairs, others, former)
     if fitness is not None:
         check_choice("fitness", fitness, ("error", "cross_entropy"))
     init = usual["init"] if init is None else init
@@ -259,11 +262,6 @@ def make_toolbox(
     if mates is None:
         mates = usual["mates"] if crossover == usual["crossover"] and indpb is None else 2
     indpb = checked_indpb(crossover, mates or 2, indpb)
-    if tournsize is not None:
-        check_count(tournsize, "tournsize")
-        for name, given in (*of_pairs.items(), ("parents", None if parents == "usual" else parents)):
-            if name in ("pressure", "boost", "boosted", "opposites", "parents") and given is not None:
-                raise ValueError(f"{name} is not for tournsize, which draws from all, got {given!r}")
     its_fitness = fitness_of(container)
     ranking: dict[str, Any] = {
         "pressure": usual["pressure"] if pressure is None else pressure,
@@ -275,7 +273,8 @@ def make_toolbox(
     ranking["fewest"] = max(usual["fewest"] if parents == "usual" else 2, mates or 2)
     check_ranking(**ranking)
     configure_tensorflow(threads, device)
-    batches = Batches(batch_size, validation_size, seed, threads, device, stays, centred, drawn)
+    projected = False if projected is None else check_flag("projected", projected)
+    batches = Batches(batch_size, validation_size, seed, threads, device, stays, centred, drawn, projected)
     scoring = scoring_of(model, data, fitness, usual["fitness"], precision, its_fitness, batches, container)
     layout = scoring.layout
     if sigma is None:

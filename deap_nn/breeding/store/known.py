@@ -9,12 +9,12 @@ from pathlib import Path
 from deap_nn.breeding.recipe import Recipe, generation_and_place
 
 MOST_DRAWN = 1 << 12
-"""Recipes with more bytes of drawn places are sent only to the processes that lack them."""
+"""Recipes with more bytes of drawn places and layer inputs are sent only to the processes that lack them."""
 
 
 def is_large(recipe: Recipe) -> bool:
     """Return whether a recipe is too large to be sent with every task."""
-    return len(recipe.drawn) > MOST_DRAWN
+    return len(recipe.drawn) + len(recipe.inputs) > MOST_DRAWN
 
 
 @dataclass

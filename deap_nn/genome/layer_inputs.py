@@ -1,0 +1,67 @@
+"""The inputs of dense layers on a mini-batch, packed into bytes: a recipe and a checkpoint hold them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_nn.genome.vectors import Shape
+
+_HEAD = struct.Struct("<II")
+"""The index of the kernel among the matrices, and the number of samples."""
+
+_MOST = 127
+"""The largest absolute value of an input in a pack: each sample is scaled to it, which leaves its direction."""
+
+LARGEST_SUM = (1 << 53) // _MOST**2
+"""The largest number of inputs of a layer: float64 then holds the sums of their products exactly."""
+
+
+def packed_inputs(inputs: Mapping[int, NDArray[Any]]) -> bytes:
+    """Return the inputs of layers, less their mean over the samples, as bytes: an integer of 8 bits for each.
+
+    Parameters
+    ----------
+    inputs : mapping of int to numpy.ndarray
+        By the index of a layer's kernel among the matrices: its inputs, shape (samples, inputs). A sample with a value
+        that is not finite counts as zeros.
+    """
+    parts: list[bytes] = []
+    for place in sorted(inputs):
+        values = inputs[place].astype(np.float64)
+        rows, sound = np.zeros(values.shape, np.int8), np.isfinite(values).all(axis=1)
+        if sound.any():
+            values = values[sound] - values[sound].mean(axis=0)
+            largest = np.abs(values).max(axis=1, keepdims=True)
+            rows[sound] = np.rint(values * (_MOST / np.where(largest > 0, largest, 1)))
+        parts += [_HEAD.pack(place, len(rows)), rows.tobytes()]
+    return b"".join(parts)
+
+
+def unpacked_inputs(content: bytes, shapes: Sequence[Shape]) -> dict[int, NDArray[np.int8]]:
+    """Return the packed inputs of each layer, shape (samples, inputs), by the index of its kernel.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit kernels of these shapes.
+    """
+    found: dict[int, NDArray[np.int8]] = {}
+    start = 0
+    while start < len(content):
+        if len(content) < start + _HEAD.size:
+            raise ValueError("layer inputs end in the middle of a layer")
+        place, samples = _HEAD.unpack_from(content, start)
+        start += _HEAD.size
+        if place >= len(shapes) or len(shapes[place]) != 2 or shapes[place][0] > LARGEST_SUM or place in found:
+            raise ValueError(f"layer inputs name matrix {place}, which is no kernel of a dense layer, or name it twice")
+        size = samples * shapes[place][0]
+        if len(content) < start + size:
+            raise ValueError("layer inputs end in the middle of a layer")
+        found[place] = np.frombuffer(content, np.int8, size, start).reshape(samples, shapes[place][0])
+        start += size
+    return found

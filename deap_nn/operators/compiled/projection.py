@@ -1,0 +1,130 @@
+"""The projection of a step onto the inputs of dense layers, in compiled passes over their kernels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deap_nn.genome.layer_inputs import unpacked_inputs
+from deap_nn.genome.vectors import Matrix, Shape, Vector
+from deap_nn.operators.compiled.common import compiled, in_parts
+
+RIDGE = 0.01
+"""What is added to the diagonal of the inner products of samples, as a share of its mean.
+
+Directions in which the samples hardly differ then get less of a step."""
+
+_BLOCK = 128
+"""The number of units that a pass computes at a time: their sums stay in the processor's nearest cache."""
+
+
+@compiled
+def _products(
+    columns: NDArray[np.float32], moved: Matrix, centre: Matrix, sums: NDArray[np.float32], begin: int, end: int
+) -> None:
+    """Add to `sums` the products of all samples with the step of some units; inputs ascending."""
+    step = np.empty(_BLOCK, np.float32)
+    for start in range(begin, end, _BLOCK):
+        stop = min(start + _BLOCK, end)
+        width = stop - start
+        for i in range(columns.shape[0]):
+            for j in range(width):
+                step[j] = moved[i, start + j] - centre[i, start + j]
+            for k in range(columns.shape[1]):
+                value = columns[i, k]
+                row = sums[k, start:stop]
+                for j in range(width):
+                    row[j] += value * step[j]
+
+
+@compiled
+def _solve(inner: NDArray[np.float64], values: NDArray[np.float64]) -> None:
+    """Solve for `values` in place, by the Cholesky decomposition of `inner`, which is overwritten by it."""
+    count = inner.shape[0]
+    for i in range(count):
+        for j in range(i + 1):
+            total = inner[i, j]
+            for k in range(j):
+                total -= inner[i, k] * inner[j, k]
+            inner[i, j] = np.sqrt(total) if i == j else total / inner[j, j]
+    for i in range(count):
+        for k in range(i):
+            for j in range(values.shape[1]):
+                values[i, j] -= inner[i, k] * values[k, j]
+        for j in range(values.shape[1]):
+            values[i, j] /= inner[i, i]
+    for i in range(count - 1, -1, -1):
+        for k in range(i + 1, count):
+            for j in range(values.shape[1]):
+                values[i, j] -= inner[k, i] * values[k, j]
+        for j in range(values.shape[1]):
+            values[i, j] /= inner[i, i]
+
+
+@compiled
+def _moved(
+    columns: NDArray[np.float32], moved: Matrix, centre: Matrix, shares: NDArray[np.float32], begin: int, end: int
+) -> None:
+    """Write the kernel of some units: the centre, and the samples' inputs times their shares; samples ascending."""
+    total = np.empty(_BLOCK, np.float32)
+    for start in range(begin, end, _BLOCK):
+        stop = min(start + _BLOCK, end)
+        width = stop - start
+        for i in range(columns.shape[0]):
+            total[:width] = 0.0
+            for k in range(columns.shape[1]):
+                value = columns[i, k]
+                row = shares[k, start:stop]
+                for j in range(width):
+                    total[j] += value * row[j]
+            for j in range(width):
+                moved[i, start + j] = centre[i, start + j] + total[j]
+
+
+def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: bytes) -> None:
+    r"""Project the step from a centre, in the kernels of dense layers, onto the inputs of a mini-batch.
+
+    With the inputs :math:`X` of a layer (a row for each sample, less their mean), the step :math:`S` of its kernel
+    becomes :math:`X^\top (X X^\top + \lambda I)^{-1} X S`, with :math:`\lambda` the `RIDGE` times the mean of the
+    diagonal. The rest of the step changes no output on the mini-batch: it is noise for all other samples. A large
+    kernel is written by one thread on each processor; their number changes no bit.
+
+    Parameters
+    ----------
+    moved : numpy.ndarray
+        The genome after the step, shape (n,), float32; modified in place.
+    centre : numpy.ndarray
+        The genome before the step, shape (n,), float32.
+    shapes : sequence of tuple
+        The shapes of the matrices.
+    inputs : bytes
+        The inputs of some layers, from `packed_inputs`; nothing is projected without any.
+
+    Raises
+    ------
+    ValueError
+        If a size or the inputs do not fit the shapes.
+    """
+    size = sum(map(math.prod, shapes))
+    if moved.size != size or centre.size != size:
+        raise ValueError(f"a genome must have {size} weights, got {moved.size} and {centre.size}")
+    starts = np.cumsum([0, *map(math.prod, shapes)])
+    for place, rows in unpacked_inputs(inputs, shapes).items():
+        after, before = (genome[starts[place] : starts[place + 1]].reshape(shapes[place]) for genome in (moved, centre))
+        exact = rows.astype(np.float64)
+        inner = exact @ exact.T  # sums of products of integers below 2**53: each order gives the same
+        ridge = RIDGE * np.trace(inner) / max(1, len(rows))
+        if not ridge > 0:  # the layer has the same inputs for all samples
+            after[...] = before
+            continue
+        inner[np.diag_indices_from(inner)] += ridge
+        columns = np.ascontiguousarray(rows.T, np.float32)
+        sums = np.zeros((len(rows), after.shape[1]), np.float32)
+        in_parts(partial(_products, columns, after, before, sums), after.shape[1], of=after.size)
+        shares = sums.astype(np.float64)
+        _solve(inner, shares)
+        in_parts(partial(_moved, columns, after, before, shares.astype(np.float32)), after.shape[1], of=after.size)
