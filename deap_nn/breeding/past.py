@@ -16,6 +16,7 @@ from deap_nn.breeding.reproduction.base import Places
 from deap_nn.breeding.store.keyframes import Keyframe, write_keyframe
 from deap_nn.core.environment import processors
 from deap_nn.core.seeding import busy
+from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.genome.members import LightMember
 from deap_nn.genome.vectors import Vector, empty_vector
 
@@ -46,9 +47,18 @@ class Past:
             inputs.
         keyframe : Path, optional
             A file of weights that need not be recomputed.
+
+        Raises
+        ------
+        ValueError
+            If layer inputs do not fit the network.
         """
         found = Keyframe(keyframe) if keyframe is not None else None
         for generation, (places, sigma, inputs) in enumerate(past, start=1):
+            try:
+                unpacked_inputs(inputs, self._lineage.breeder.shapes)
+            except ValueError as error:
+                raise ValueError(f"generation {generation} of the checkpoint: {error}") from error
             self._ancestry.remember(generation, places, sigma, inputs)
             if found is None or found.generation != generation:
                 continue

@@ -27,8 +27,8 @@ def packed_inputs(inputs: Mapping[int, NDArray[Any]]) -> bytes:
     Parameters
     ----------
     inputs : mapping of int to numpy.ndarray
-        By the index of a layer's kernel among the matrices: its inputs, shape (samples, inputs). A sample with a value
-        that is not finite counts as zeros.
+        By the index of a layer's kernel among the matrices: its inputs, shape (samples, inputs), with fewer samples
+        than inputs. A sample with a value that is not finite counts as zeros.
     """
     parts: list[bytes] = []
     for place in sorted(inputs):
@@ -59,6 +59,8 @@ def unpacked_inputs(content: bytes, shapes: Sequence[Shape]) -> dict[int, NDArra
         start += _HEAD.size
         if place >= len(shapes) or len(shapes[place]) != 2 or shapes[place][0] > LARGEST_SUM or place in found:
             raise ValueError(f"layer inputs name matrix {place}, which is no kernel of a dense layer, or name it twice")
+        if samples >= shapes[place][0]:
+            raise ValueError(f"layer inputs have {samples} samples for a layer of {shapes[place][0]} inputs")
         size = samples * shapes[place][0]
         if len(content) < start + size:
             raise ValueError("layer inputs end in the middle of a layer")

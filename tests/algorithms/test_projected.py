@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from deap_nn.core.logbooks import read_csv
 from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.models.tensorflow import keras
 from deap_nn.operators.compiled import projection
+from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.generations import CheckpointError, read_generations
 
 MEMBERS, GENERATIONS = 8, 5
@@ -91,6 +93,16 @@ def test_it_is_resumed_and_its_checkpoint_has_the_inputs(digits, tmp_path, expec
     assert means == expected[2][2:]  # the last generation before the resume is told again
     with pytest.raises(CheckpointError, match="projected was True when the run began, and is False"):
         run(made(digits, projected=False), checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize("change", [lambda inputs: inputs[:-1], lambda inputs: b"\x09" + inputs[1:]])
+def test_layer_inputs_of_a_checkpoint_that_do_not_fit_the_network_are_refused(digits, tmp_path, change):
+    run(made(digits), 2, checkpoint=tmp_path / "first")
+    with Checkpoint(tmp_path / "other") as checkpoint:
+        for record in read_generations(tmp_path / "first"):
+            checkpoint.append(replace(record, inputs=change(record.inputs)) if record.number == 2 else record)
+    with pytest.raises(ValueError, match="generation 2 of the checkpoint: layer inputs "):
+        run(made(digits), checkpoint=tmp_path / "other")
 
 
 def test_a_keyframe_in_place_of_the_first_generations_gives_the_same_bytes(digits, tmp_path, expected):

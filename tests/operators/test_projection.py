@@ -102,6 +102,8 @@ def test_what_does_not_fit_is_refused():
     for shapes in (SHAPES[:2], (*SHAPES[:2], (200,)), ((200, 150), *SHAPES[:2])):
         with pytest.raises(ValueError, match="name matrix 2, which is no kernel of a dense layer"):
             unpacked_inputs(packed, shapes)
+    with pytest.raises(ValueError, match="have 200 samples for a layer of 200 inputs"):
+        unpacked_inputs(packed_inputs({2: np.ones((200, 200))}), SHAPES)
     with pytest.raises(ValueError, match="or name it twice"):
         unpacked_inputs(packed_inputs({2: inputs_of()[2]}) * 2, SHAPES)
     centre, moved = genomes()
