@@ -106,6 +106,8 @@ def written(toolbox, registered, argument):
     """The value of an argument that a toolbox was made with, as the table of presets writes it."""
     if registered == "evaluate":
         return str(getattr(toolbox.problem, argument))
+    if argument == "projected":
+        return str("layer_inputs" in vars(toolbox))
     of_the_toolbox = argument in ("mates", "step", "sampling")
     value = getattr(toolbox, argument) if of_the_toolbox else getattr(toolbox, registered).keywords[argument]
     if argument == "scale":
