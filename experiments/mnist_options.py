@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,9 @@ from deap_nn.runs.config import FILES, kept_files, read_config, requested_genera
 
 LAYERS = {"mnist_deep": 4, "lenet5": 5, "mlp": 2}
 """The number of layers with weights of each built-in model."""
+
+WIDEST = {"mnist_deep": 3136, "lenet5": 400, "mlp": 784}
+"""The largest number of inputs of a dense layer of each built-in model."""
 
 NOT_STORED = (*(name for name, setting in OPTIONS.items() if not setting.kept), *MAP_OPTIONS)
 """Options that are no settings of a run."""
@@ -135,6 +139,9 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
         raise InputError(f"argument --batch-size: must be at least 2 with --centred yes, got {options.batch_size}")
     if options.projected and not options.centred:
         raise InputError("argument --projected: needs --centred yes, whose layers' inputs it takes")
+    if options.projected and options.batch_size >= (widest := WIDEST.get(options.model, math.inf)):
+        reason = f"must be below {widest} with --projected yes, the inputs of the widest dense layer"
+        raise InputError(f"argument --batch-size: {reason}, got {options.batch_size}")
     complete_parents(options, preset, layers)
     complete_schedule(options)
     if options.cache is not None and not Path(options.cache).is_dir():

@@ -246,7 +246,7 @@ class _Run:
     def _check_unchanged(self, generation: int) -> None:
         """Raise ValueError if a registered value that must stay has changed during the run."""
         now, fixed = Registered.read(self.evolution.toolbox), self.breeding.fixed
-        for name in ("elites", "elite_batches", *fixed):
+        for name in ("elites", "elite_batches", "layer_inputs", *fixed):
             if not _alike(getattr(now, name), getattr(self._registered, name)):
                 unless = "; only breeding='plain' lets operators change" if name in fixed else ""
                 change = f"{name} was registered again before generation {generation}"

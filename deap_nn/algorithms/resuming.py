@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 from deap import tools
 
-from deap_nn.algorithms.settings_record import check_settings, environment_of, own_problem, settings_record
+from deap_nn.algorithms.settings_record import check_settings, environment_of, own_problem, projects, settings_record
 from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.breeding.founders import is_warm
 from deap_nn.breeding.lineage import Lineage
@@ -36,9 +36,8 @@ KEYFRAME_SECONDS = 20.0
 KEYFRAME_BYTES = 2 << 30
 """The defaults of `evolve` for ``keyframe_seconds`` and ``keyframe_bytes``."""
 
-KEYFRAME_RECIPES = 20_000
-"""A keyframe is also made if it releases at least this number of recipes, which take some megabytes of memory."""
-
+KEYFRAME_RECIPES, RECIPE_BYTES = 20_000, 1 << 24
+"""A keyframe is also made for so many recipes that it releases, some megabytes, or so many bytes of layer inputs."""
 
 FORMER_NAMES = {"Candidates": "Readouts"}
 """The names in checkpoints of classes that were renamed."""
@@ -142,6 +141,8 @@ def go_on(
     compared = whole and not checkpoint.force and evolution.same_bytes
     if compared and refer(evolution, lineage, past[0].wvalues[0]):
         list(evolution.map(evolution.toolbox.evaluate, population[:1]))  # a process that differs raises here
+    if any(bool(record.inputs) != projects(evolution.toolbox) for record in past[1:]):
+        raise CheckpointError(f"{checkpoint.path.parent}: projected was another one when the run began")
     keyframe = check_keyframe(checkpoint.path.parent, last.number)
     lineage.past.remember([record.bred for record in past[1:]], keyframe)
     if lineage.ancestry.history != last.history:
@@ -332,7 +333,8 @@ class Kept:
         lineage, checkpoint = self.lineage, self.checkpoint
         if self.seconds is None or not lineage.generation:
             return
-        if lineage.past.seconds_to_breed() <= self.seconds and lineage.past.dispensable < KEYFRAME_RECIPES:
+        few = lineage.past.dispensable < KEYFRAME_RECIPES and lineage.past.dispensable_bytes < RECIPE_BYTES
+        if few and lineage.past.seconds_to_breed() <= self.seconds:
             return
         others = [member for member in _members(watching) if hasattr(member, "recipe")]
         size = lineage.past.keyframe_bytes(others)

@@ -104,8 +104,7 @@ def settings_record(
             found[name] = float(value) if name == "step" else int(float(value))
     if registered.step is not None:
         found.pop("mates", None)
-    if registered.layer_inputs is not None:
-        found["projected"] = True
+    found["projected"] = projects(toolbox)
     if registered.reproduction is not None:  # a user's own strategy
         own = found["reproduction"] = settings_of(registered.reproduction)
         if isinstance(registered.reproduction, AroundCentre):
@@ -114,6 +113,11 @@ def settings_record(
     return {"version": VERSION} | {
         name: value for name, value in sorted(found.items()) if not (name in NEUTRAL and value == NEUTRAL[name])
     }
+
+
+def projects(toolbox: base.Toolbox) -> bool:
+    """Return whether the steps of a toolbox's evolution strategy are projected."""
+    return Registered.read(toolbox).layer_inputs is not None
 
 
 class SettingsError(CheckpointError):

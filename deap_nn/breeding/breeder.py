@@ -13,7 +13,7 @@ from deap_nn.breeding.recipe import CENTROID_PLACE, Recipe
 from deap_nn.breeding.reproduction.base import Reproduction
 from deap_nn.breeding.variation import Variation
 from deap_nn.core.seeding import Purpose, seeded, stream, takes
-from deap_nn.genome.vectors import Vector, mirror
+from deap_nn.genome.vectors import Shape, Vector, mirror
 from deap_nn.operators.by_name import function_of
 
 
@@ -52,6 +52,15 @@ class Breeder(Variation):
             np.copyto(out, parents[0])
         else:
             self.reproduction.breed(self, (recipe,), parents, (out,))
+            project_step(out, parents[0], self.shapes, recipe.inputs)
+
+
+def project_step(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: bytes) -> None:
+    """Project a step from a centre in place, as `project` does; without layer inputs it stays as it is."""
+    if inputs:
+        from deap_nn.operators.compiled.projection import project
+
+        project(moved, centre, shapes, inputs)
 
 
 def founder(individual: Callable[..., Any], seed: int, place: int) -> Any:

@@ -168,13 +168,19 @@ class Past:
         """The number of recipes that this process could release after a keyframe."""
         return len(self._known.recipes) - len(self._known.parents)
 
+    @property
+    def dispensable_bytes(self) -> int:
+        """The bytes of places and layer inputs in all recipes that are known."""
+        return sum(len(recipe.drawn) + len(recipe.inputs) for recipe in self._known.recipes.values())
+
     def seconds_to_breed(self, genomes: int | None = None) -> float:
         """Return the seconds to breed some number of genomes here, by default those since the last keyframe."""
         lineage = self._lineage
         if not lineage.seconds_for_one:
             # Zeros, since founders with given weights cannot be bred.
             founders = [np.zeros(lineage.genomes.size, np.float32) for _ in range(2)]
-            recipe, child = lineage.reproduction.example(lineage.ancestry.drawn), empty_vector(lineage.genomes.size)
+            recipe = self._ancestry.with_inputs(lineage.reproduction.example(self._ancestry.drawn))
+            child = empty_vector(lineage.genomes.size)
             parents = [founders[key % 2] for key in recipe.parents]
             took = []
             for _ in range(3):  # the first one also compiles and reads tables

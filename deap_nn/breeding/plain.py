@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 from deap import base
 
+from deap_nn.breeding.breeder import project_step
 from deap_nn.breeding.recipe import OPPOSITE
 from deap_nn.breeding.reproduction import Reproduction, reproduction_of
-from deap_nn.breeding.reproduction.around_centre import projected
 from deap_nn.breeding.variation import unscored
 from deap_nn.core.errors import EvaluationError, MapError
 from deap_nn.core.registered import InGeneration
+from deap_nn.genome.layer_inputs import checked_inputs
 from deap_nn.genome.population import opposite_of
 from deap_nn.genome.vectors import Vector, empty_vector
 from deap_nn.process.workers import out_of_memory, worker_count
@@ -120,10 +121,10 @@ class Plain:
 
     def take_inputs(self, layer_inputs: Callable[..., bytes], generation: int) -> None:
         """Compute the layer inputs of the present generation's centre."""
-        self._inputs = layer_inputs(self._sources[0], generation, map=self.map)
+        self._inputs = checked_inputs(layer_inputs(self._sources[0], generation, map=self.map), self._sources[0].shapes)
 
     def _project(self, moved: Any, centre: Any) -> None:
-        projected(moved.flat, centre.flat, centre.shapes, self._inputs)
+        project_step(moved.flat, centre.flat, centre.shapes, self._inputs)
 
     def opposites(self, members: Sequence[Any]) -> list[Any] | None:
         """Return copies of members, mirrored at the centroid, which is computed from the first call on.
@@ -175,7 +176,8 @@ class Plain:
         """Return the mean of some members of the present generation."""
         members, reproduction = list(members), self.reproduction
         made = reproduction.plain_mean(members, self._sources, self._size)
-        if self._inputs and reproduction.weights is not None and len(set(map(id, members))) == self._size:
+        whole = len(set(map(id, members))) == len(members) == self._size
+        if self._inputs and reproduction.weights is not None and whole:
             self._project(made, self._sources[0])  # the next centre
         return made
 

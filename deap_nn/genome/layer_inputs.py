@@ -22,7 +22,9 @@ LARGEST_SUM = (1 << 53) // _MOST**2
 
 
 def packed_inputs(inputs: Mapping[int, NDArray[Any]]) -> bytes:
-    """Return the inputs of layers, less their mean over the samples, as bytes: an integer of 8 bits for each.
+    """Return the inputs of layers as bytes, an integer of 8 bits for each.
+
+    From each input its mean over the samples is subtracted. Then each sample is scaled to the largest integer.
 
     Parameters
     ----------
@@ -40,6 +42,15 @@ def packed_inputs(inputs: Mapping[int, NDArray[Any]]) -> bytes:
             rows[sound] = np.rint(values * (_MOST / np.where(largest > 0, largest, 1)))
         parts += [_HEAD.pack(place, len(rows)), rows.tobytes()]
     return b"".join(parts)
+
+
+def checked_inputs(answer: Any, shapes: Sequence[Shape]) -> bytes:
+    """Return what a toolbox's ``layer_inputs`` has answered, or raise an error if no step can be projected by it."""
+    if not isinstance(answer, bytes):
+        raise TypeError(f"layer_inputs must return the bytes of packed_inputs, got {type(answer).__name__}")
+    if not unpacked_inputs(answer, shapes):
+        raise ValueError("projected: no dense layer has more inputs than a mini-batch has samples")
+    return answer
 
 
 def unpacked_inputs(content: bytes, shapes: Sequence[Shape]) -> dict[int, NDArray[np.int8]]:

@@ -69,7 +69,7 @@ class NoiseTable:
         table = _tables.get(key)
         if table is None:
             table = _keep(key, _drawn(self.seed, self.size))
-        if self.digest and _digest(key) != self.digest:
+        if self.digest and _digest(key, table) != self.digest:
             self.forget()
             host, version = platform.node(), np.__version__
             raise ValueError(f"the noise table on {host} differs from the run's: NumPy {version} makes other numbers")
@@ -100,8 +100,7 @@ class NoiseTable:
         """Return the digest of the numbers' bytes."""
         if self.digest:
             return self.digest
-        self.array()
-        return _digest((self.seed, self.size))
+        return _digest((self.seed, self.size), self.array())
 
     def pinned(self) -> NoiseTable:
         """Return the same table with its digest, so that other processes check their numbers."""
@@ -109,8 +108,8 @@ class NoiseTable:
 
 
 _tables: OrderedDict[tuple[int, int], Vector] = OrderedDict()
-_digests: dict[tuple[int, int], str] = {}
-"""The SHA-256 of tables that are kept: that of a large one takes time."""
+_digests: dict[tuple[int, int], tuple[Vector, str]] = {}
+"""The SHA-256 of tables that are kept, each with its table: that of a large one takes time."""
 
 
 def _keep(key: tuple[int, int], table: Vector) -> Vector:
@@ -124,11 +123,14 @@ def _keep(key: tuple[int, int], table: Vector) -> Vector:
     return table
 
 
-def _digest(key: tuple[int, int]) -> str:
-    """Return the SHA-256 of the bytes of a table that is kept."""
-    if key not in _digests:
-        _digests[key] = hashlib.sha256(_tables[key].data).hexdigest()
-    return _digests[key]
+def _digest(key: tuple[int, int], table: Vector) -> str:
+    """Return the SHA-256 of a table's bytes, computed once while it is kept; another thread may forget it meanwhile."""
+    known = _digests.get(key)
+    if known is None or known[0] is not table:
+        known = table, hashlib.sha256(table.data).hexdigest()
+        if _tables.get(key) is table:
+            _digests[key] = known
+    return known[1]
 
 
 def _drawn(seed: int, size: int) -> Vector:

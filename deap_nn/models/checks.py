@@ -52,10 +52,10 @@ def check_centred(reference: ModelReference) -> None:
 def check_projected(reference: ModelReference, samples: int, *, centred: bool) -> None:
     """Raise ValueError if no step can be projected: no layers are centred, or none has more inputs than `samples`."""
     if not centred:
-        raise ValueError("projected needs centred layers: centred=True, of a KerasProblem its own")
+        raise ValueError("projected needs centred layers: centred=True, or KerasProblem(..., centred=True)")
     layers = centred_layers(model_of(reference))
     wide = (layer for layer in layers if len(layer.input.shape) == 2 and layer.kernel.shape[0] > samples)
-    if not any(layer.kernel.trainable for layer in wide):
+    if not any(getattr(layer.kernel, "trainable", False) for layer in wide):  # a kernel with LoRA is a tensor
         raise ValueError(f"projected needs a Dense layer with more inputs than a mini-batch has samples, {samples}")
 
 

@@ -126,18 +126,20 @@ def shifts_of(model: keras.Model, call: Callable[[], Any]) -> dict[int, Any]:
     return shifts
 
 
-def inputs_of(model: keras.Model, layers: Sequence[keras.layers.Layer], call: Callable[[], Any]) -> dict[int, Any]:
+def inputs_of(
+    model: keras.Model, layers: Sequence[keras.layers.Layer], call: Callable[[], Any], samples: int
+) -> dict[int, Any]:
     """Return the inputs of dense layers in a call of the model, shape (samples, inputs), by the index of the kernel.
 
     Layers are left out whose kernel does not evolve, that are called for several positions of a sample, or that have no
-    more inputs than there are samples.
+    more inputs than there are `samples`.
     """
     places = {id(variable): place for place, variable in enumerate(model.trainable_variables)}
     found: dict[int, Any] = {}
 
     def noting(layer: keras.layers.Layer, inputs: Any, *rest: Any, **words: Any) -> Any:
         place = places.get(id(layer.kernel))
-        if place is not None and len(inputs.shape) == 2 and inputs.shape[0] < inputs.shape[1]:
+        if place is not None and tuple(inputs.shape[:-1]) == (samples,) and samples < inputs.shape[-1]:
             found[place] = _not_rounded(inputs)
         return type(layer).call(layer, inputs, *rest, **words)
 

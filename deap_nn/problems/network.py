@@ -179,7 +179,8 @@ class Network:
     def _layer_inputs(self, model: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
         layers = centred_layers(model)
         with centring(layers):
-            found = inputs_of(model, layers, partial(self._outputs, model, weights, inputs))
+            call = partial(self._outputs, model, weights, inputs)
+            found = inputs_of(model, layers, call, int(inputs[0].shape[0]))
         self._kernels = list(found)
         return list(found.values())
 

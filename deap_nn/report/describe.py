@@ -26,8 +26,10 @@ MOST_TRACED = 300
 MOST_CLASSES = 40
 """The largest number of classes of a confusion matrix that is shown."""
 
-MOST_MEMBERS, MOST_BYTES = 5_000, 64 << 20
-"""The largest population, and checkpoint in bytes, of a family that is drawn: larger ones take many seconds."""
+MOST_MEMBERS, MOST_BYTES, MOST_WITH_INPUTS = 5_000, 64 << 20, 1 << 30
+"""The largest population, and checkpoint in bytes, of a family that is drawn: larger ones take many seconds.
+
+Layer inputs of projected steps are only read over."""
 
 FITNESS = "fitness"
 """The name of the fitness if the settings have none."""
@@ -173,11 +175,12 @@ def _predictions(path: Path) -> dict[str, Any]:
 
 def _family(folder: Path, config: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any] | None:
     path = folder / "checkpoint" / "generations"
-    if not path.exists() or path.stat().st_size > MOST_BYTES or config.get("ancestry", ...) is None:
+    most = MOST_WITH_INPUTS if config.get("projected") is True else MOST_BYTES
+    if not path.exists() or path.stat().st_size > most or config.get("ancestry", ...) is None:
         return None
     try:
         check_folder(path.parent)
-        past = read_generations(path.parent)
+        past = read_generations(path.parent, inputs=False)
     except CheckpointError as error:
         raise InputError(str(error)) from error
     except OSError as error:

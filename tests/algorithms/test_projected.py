@@ -11,7 +11,10 @@ from deap import algorithms
 from wirings import Watch, mapping, scored
 
 from deap_nn import KerasProblem, evolve, make_toolbox, open_map
+from deap_nn.algorithms import resuming
 from deap_nn.breeding.recipe import CENTRE_PLACE
+from deap_nn.breeding.reproduction import AroundCentre
+from deap_nn.core.errors import MapError
 from deap_nn.core.logbooks import read_csv
 from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.models.tensorflow import keras
@@ -55,6 +58,140 @@ def test_workers_have_the_same_bytes(digits, expected):
         toolbox = made(digits)
         toolbox.register("map", map_)
         assert run(toolbox) == expected
+
+
+def test_means_of_some_members_have_the_same_bytes_both_ways(digits):
+    """A member that counts twice makes another mean than the next centre."""
+
+    def means(breeding):
+        found, toolbox = [], made(digits)
+
+        def note(evolution):
+            every = list(evolution.population)
+            for some in (every[:3], [*every, every[0]], every * 2):
+                found.append(evolution.mean(some).flat.tobytes())
+
+        evolve(toolbox.population(n=MEMBERS), toolbox, 2, callbacks=[Watch(note)], breeding=breeding)
+        return found
+
+    assert means("recipes") == means("plain")
+
+
+class Own(AroundCentre):
+    """A strategy of one's own."""
+
+    def breed(self, variation, recipes, parents, outs):
+        if recipes[0].drawn:
+            self._recombine(variation, recipes[0], parents[0], outs[0])
+        else:
+            super().breed(variation, recipes, parents, outs)
+
+
+def test_a_strategy_of_ones_own_is_projected_both_ways(digits):
+    def own():
+        toolbox = made(digits, step=2.0)
+        toolbox.reproduction = Own(2.0, toolbox.recombination_weights)
+        return toolbox
+
+    assert run(own()) == run(own(), breeding="plain") == run(made(digits, step=2.0))
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (b"garbage-and-more", ValueError, "layer inputs name matrix"),
+        (b"", ValueError, "projected: no dense layer has more inputs than a mini-batch has samples"),
+        (None, TypeError, "layer_inputs must return the bytes of packed_inputs, got NoneType"),
+    ],
+)
+def test_what_layer_inputs_of_ones_own_answer_is_checked_before_it_is_kept(digits, breeding, answer, error, message):
+    toolbox = made(digits)
+    toolbox.register("layer_inputs", lambda individual, generation, **_: answer)
+    generations = []
+    with pytest.raises(error, match=message):
+        run(toolbox, callbacks=[Watch(lambda run: generations.append(run.generation))], breeding=breeding)
+    assert generations == [0]
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_layer_inputs_stay_the_same_during_a_run(digits, breeding):
+    toolbox = made(digits)
+
+    def again(evolution):
+        toolbox.register("layer_inputs", made(digits).layer_inputs)
+
+    with pytest.raises(ValueError, match="layer_inputs was registered again before generation 1"):
+        run(toolbox, callbacks=[Watch(again)], breeding=breeding)
+
+
+def test_an_answer_too_many_of_the_map_is_named(digits):
+    toolbox = made(digits)
+    (individual,) = toolbox.population(n=1)
+    with pytest.raises(MapError, match="generation 3: the map gave 2 answers to one task"):
+        toolbox.layer_inputs(individual, 3, map=lambda function, tasks: [b"", b""])
+
+
+def test_positions_are_no_samples(digits):
+    """Each of the 12 samples has two positions of 40 inputs, and the layer gets them as 24 rows."""
+    inputs = keras.Input((2, 40))
+    hidden = keras.layers.Dense(3)(keras.ops.reshape(inputs, (-1, 40)))
+    model = keras.Model(inputs, keras.layers.Dense(2, use_bias=False)(keras.ops.reshape(hidden, (-1, 6))))
+    x = np.random.default_rng(0).standard_normal((60, 2, 40)).astype(np.float32)
+    problem = KerasProblem(model, x, np.arange(60) % 2, loss="cross_entropy", centred=True)
+    toolbox = make_toolbox(problem, seed=1, preset="es", batch_size=12, projected=True)
+    with pytest.raises(ValueError, match="projected: no dense layer has more inputs"):
+        evolve(toolbox.population(n=4), toolbox, 1)
+
+
+def test_a_kernel_with_lora_does_not_evolve(digits):
+    model = keras.Sequential([keras.Input((40,)), keras.layers.Dense(5), keras.layers.Dense(2)])
+    model.layers[0].enable_lora(2)
+    x = np.random.default_rng(0).standard_normal((60, 40)).astype(np.float32)
+    problem = KerasProblem(model, x, np.arange(60) % 2, loss="cross_entropy", centred=True)
+    with pytest.raises(ValueError, match="projected needs a Dense layer with more inputs"):
+        make_toolbox(problem, seed=1, preset="es", batch_size=12, projected=True)
+
+
+def test_a_keyframe_is_made_if_layer_inputs_take_much_memory(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(resuming, "RECIPE_BYTES", 3 * 16 * (784 + 64))
+    frames = []
+    watch = Watch(lambda evolution: frames.append(sorted(path.name for path in tmp_path.glob("keyframe-*"))))
+    run(made(digits), checkpoint=tmp_path, callbacks=[watch])
+    assert frames[-1] == ["keyframe-4"]
+
+
+def test_the_time_of_a_resume_counts_the_projection(digits, tmp_path, monkeypatch):
+    calls = []
+
+    def note(evolution):
+        lineage = evolution.mean.__self__
+        monkeypatch.setattr(projection, "project", lambda *arguments: calls.append(len(arguments[3])))
+        assert lineage.past.seconds_to_breed() > 0
+        monkeypatch.undo()
+
+    evolve(made(digits).population(n=MEMBERS), made(digits), 1, callbacks=[Watch(note)][:0])
+    toolbox = made(digits)
+    evolve(toolbox.population(n=MEMBERS), toolbox, 2, callbacks=[Watch(lambda e: e.generation == 2 and note(e))])
+    assert len(calls) == 3
+    assert min(calls) > 16 * 784
+
+
+def test_a_run_whose_settings_are_not_kept_is_held_to_its_projection(digits, tmp_path):
+    run(made(digits), 2, checkpoint=tmp_path / "first")
+    with Checkpoint(tmp_path / "older") as checkpoint:
+        for record in read_generations(tmp_path / "first"):
+            checkpoint.append(replace(record, settings=None, environment=None))
+    with (
+        pytest.warns(UserWarning, match="does not hold the run's settings"),
+        pytest.raises(CheckpointError, match="projected was another one when the run began"),
+    ):
+        run(made(digits, projected=False), checkpoint=tmp_path / "older")
+
+
+def test_a_report_leaves_layer_inputs_out(digits, tmp_path):
+    run(made(digits), 2, checkpoint=tmp_path)
+    assert not any(generation.inputs for generation in read_generations(tmp_path, inputs=False))
 
 
 def test_the_mean_of_all_is_the_centre_that_the_next_generation_is_bred_from(digits, monkeypatch):
@@ -237,6 +374,10 @@ def test_a_run_of_the_command_is_the_same_with_two_processes_and_is_replayed(her
         (["--projected", "yes"], "argument --projected: needs --preset es: ga and article cross parents"),
         (["--preset", "es", "--centred", "no", "--projected", "yes"], "argument --projected: needs --centred yes"),
         (["--preset", "es", "--projected", "perhaps"], "argument --projected: must be yes or no, got 'perhaps'"),
+        (
+            ["--preset", "es", "--projected", "yes", "--batch-size", 784],
+            "argument --batch-size: must be below 784 with --projected yes, the inputs of the widest dense layer, got",
+        ),
     ],
 )
 def test_the_command_refuses_what_cannot_be_projected(here, tmp_path, options, message):

@@ -10,12 +10,13 @@ from typing import Any
 from deap import base
 
 from deap_nn.algorithms.toolbox.made import StrategyToolbox, check_called
-from deap_nn.breeding.breeder import Breeder
+from deap_nn.breeding.breeder import Breeder, project_step
 from deap_nn.breeding.founders import breeder_of
 from deap_nn.breeding.recipe import Recipe
-from deap_nn.breeding.reproduction.around_centre import AroundCentre, projected
+from deap_nn.breeding.reproduction.around_centre import AroundCentre
 from deap_nn.core.registered import Registered
 from deap_nn.core.seeding import Purpose, seeded, stream
+from deap_nn.genome.layer_inputs import checked_inputs
 from deap_nn.genome.members import light_members
 from deap_nn.genome.population import Population
 from deap_nn.genome.vectors import Vector, copied_vector, empty_vector
@@ -115,8 +116,7 @@ class GenerateUpdate:
         if layer_inputs is None or self._centre is None:
             return b""
         centre = WeightList.from_flat(self._centre, self.toolbox.layout.shapes)
-        packed: bytes = layer_inputs(centre, generation, map=self.toolbox.map)
-        return packed
+        return checked_inputs(layer_inputs(centre, generation, map=self.toolbox.map), centre.shapes)
 
     def _next_centre(self, chosen: Sequence[Any], generation: int, inputs: bytes) -> Vector:
         """Return the centre of the next generation, from recipes if no member's weights were changed."""
@@ -133,7 +133,7 @@ class GenerateUpdate:
         around = breeder.container._wrapped(before, breeder.shapes)
         (centre, *_) = breeder.reproduction.sources(chosen, [around])
         moved = copied_vector(centre.flat)
-        projected(moved, before, breeder.shapes, inputs)
+        project_step(moved, before, breeder.shapes, inputs)
         return moved
 
     def _recipe_of(self, individual: Any, generation: int) -> Recipe | None:

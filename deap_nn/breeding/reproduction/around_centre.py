@@ -18,7 +18,7 @@ from deap_nn.breeding.recipe import CENTRE_PLACE, MEAN_PLACE, Recipe, drawn_plac
 from deap_nn.breeding.reproduction.base import Places, Reproduction
 from deap_nn.breeding.variation import Variation
 from deap_nn.core.registered import Registered
-from deap_nn.genome.vectors import Halves, Shape, Vector, Vectors, empty_vector
+from deap_nn.genome.vectors import Halves, Vector, Vectors, empty_vector
 from deap_nn.operators.ranking import (
     RecombinationWeights,
     counted,
@@ -166,7 +166,6 @@ class AroundCentre(Reproduction):
         (centre,) = parents
         if recipes[0].drawn:
             self._recombine(variation, recipes[0], centre, outs[0])
-            projected(outs[0], centre, variation.shapes, recipes[0].inputs)
         elif variation.compiled and all(map(variation.mutated, recipes)):
             self._around(variation, recipes, centre, outs)
         elif len(recipes) > 1:  # one by one: the pass takes only mutated children
@@ -239,14 +238,6 @@ class AroundCentre(Reproduction):
     def _noise_place(self, place: int) -> int:
         """Return a child's place for the compiled passes, which give places 2i and 2i+1 opposite noise."""
         return place if self.mirrored else 2 * place
-
-
-def projected(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: bytes) -> None:
-    """Project a step from a centre in place, as `project` does; nothing is projected without layer inputs."""
-    if inputs:
-        from deap_nn.operators.compiled.projection import project
-
-        project(moved, centre, shapes, inputs)
 
 
 def _warn_of_weigh() -> None:

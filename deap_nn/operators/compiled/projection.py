@@ -14,9 +14,9 @@ from deap_nn.genome.vectors import Matrix, Shape, Vector
 from deap_nn.operators.compiled.common import compiled, in_parts
 
 RIDGE = 0.01
-"""What is added to the diagonal of the inner products of samples, as a share of its mean.
+"""What is added to the diagonal of the inner products of the scaled samples, as a share of its mean.
 
-Directions in which the samples hardly differ then get less of a step."""
+Directions in which these hardly differ then get less of a step."""
 
 _BLOCK = 128
 """The number of units that a pass computes at a time: their sums stay in the processor's nearest cache."""
@@ -88,10 +88,11 @@ def _moved(
 def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: bytes) -> None:
     r"""Project the step from a centre, in the kernels of dense layers, onto the inputs of a mini-batch.
 
-    With the inputs :math:`X` of a layer (a row for each sample, less their mean), the step :math:`S` of its kernel
-    becomes :math:`X^\top (X X^\top + \lambda I)^{-1} X S`, with :math:`\lambda` the `RIDGE` times the mean of the
-    diagonal. The rest of the step changes no output on the mini-batch: it is noise for all other samples. A large
-    kernel is written by one thread on each processor; their number changes no bit.
+    With the inputs :math:`X` of a layer (a row for each sample, less their mean and scaled to the same largest value,
+    see `packed_inputs`), the step :math:`S` of its kernel becomes :math:`X^\top (X X^\top + \lambda I)^{-1} X S`, with
+    :math:`\lambda` the `RIDGE` times the mean of the diagonal. The rest of the step changes no output on the
+    mini-batch: it is noise for all other samples. A large kernel is written by one thread on each processor; their
+    number changes no bit.
 
     Parameters
     ----------
