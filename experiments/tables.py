@@ -54,7 +54,7 @@ ALGORITHMS = (
     Algorithm("the former `ga` with `--mates 2`", "200, 300", "ga", "two-mates", "0.65"),
     Algorithm("`--preset mask --mates 4`: the best tenth, no boost", "200, 300", "baselines", "four-parents", "0.65"),
     Algorithm("the former `es`, see above", "200, 300", "baselines", "default", "0.65"),
-    Algorithm("OpenAI's strategy with the parts of `es`, see below", "200, 300", "openai-cnn", "openai-es"),
+    Algorithm("OpenAI's strategy with the parts of `es`, see below", "200, 300", "openai-cnn", "half-rate"),
     Algorithm("`--preset es`", "1,000, 300", "target-thousand", "es", "0.5"),
     Algorithm("the former `es`", "1,000, 300", "target-thousand", "default", "0.5"),
     Algorithm("the former `es` with `--sampling mirrored`, four seeds", "200, 300", "baselines", "mirrored", "0.65"),
