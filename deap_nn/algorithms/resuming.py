@@ -37,7 +37,7 @@ KEYFRAME_BYTES = 2 << 30
 """The defaults of `evolve` for ``keyframe_seconds`` and ``keyframe_bytes``."""
 
 KEYFRAME_RECIPES, RECIPE_BYTES = 20_000, 1 << 24
-"""A keyframe is also made for so many recipes that it releases, some megabytes, or so many bytes of layer inputs."""
+"""A keyframe is also made if it releases so many recipes, some megabytes, or so many bytes of layer inputs."""
 
 FORMER_NAMES = {"Candidates": "Readouts"}
 """The names in checkpoints of classes that were renamed."""
