@@ -141,8 +141,9 @@ def go_on(
     compared = whole and not checkpoint.force and evolution.same_bytes
     if compared and refer(evolution, lineage, past[0].wvalues[0]):
         list(evolution.map(evolution.toolbox.evaluate, population[:1]))  # a process that differs raises here
-    if any(bool(record.inputs) != projects(evolution.toolbox) for record in past[1:]):
-        raise CheckpointError(f"{checkpoint.path.parent}: projected was another one when the run began")
+    projected = projects(evolution.toolbox)
+    if any(bool(record.inputs) != projected for record in past[1:]):
+        raise CheckpointError(f"{checkpoint.path.parent} is of a run with projected={not projected}")
     keyframe = check_keyframe(checkpoint.path.parent, last.number)
     lineage.past.remember([record.bred for record in past[1:]], keyframe)
     if lineage.ancestry.history != last.history:

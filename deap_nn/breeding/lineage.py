@@ -27,7 +27,7 @@ from deap_nn.breeding.store.slot_table import SlotTable
 from deap_nn.breeding.store.slots import FEWEST_SLOTS, default_place, free_bytes, segment_bytes, slots_in, sweep
 from deap_nn.breeding.task import contexts, genomes_by_run
 from deap_nn.core.seeding import busy
-from deap_nn.genome.layer_inputs import checked_inputs
+from deap_nn.genome.layer_inputs import inputs_of_centre
 from deap_nn.genome.members import LightMember, light_members
 from deap_nn.genome.vectors import Vector, empty_vector
 from deap_nn.process.workers import is_serial
@@ -213,7 +213,7 @@ class Lineage:
     def take_inputs(self, layer_inputs: Callable[..., bytes], generation: int) -> None:
         """Compute the layer inputs of the present generation's centre, onto which the next step is projected."""
         (centre,) = self.members(self.known.recipes[key] for key in self.known.parents)
-        self.ancestry.take_inputs(checked_inputs(layer_inputs(centre, generation, map=self.map), self.breeder.shapes))
+        self.ancestry.take_inputs(inputs_of_centre(layer_inputs, centre, generation, self.map))
 
     def settle(self, parents: dict[int, Recipe]) -> None:
         """Give slots to the parents of a generation; their own parents keep theirs, to breed them from."""

@@ -170,8 +170,9 @@ class Past:
 
     @property
     def dispensable_bytes(self) -> int:
-        """The bytes of places and layer inputs in all recipes that are known."""
-        return sum(len(recipe.drawn) + len(recipe.inputs) for recipe in self._known.recipes.values())
+        """The bytes of layer inputs in the recipes of the centres since the keyframe, but for the last one."""
+        bred: int = self._lineage.bred_since
+        return max(0, bred - 1) * len(self._ancestry.inputs)
 
     def seconds_to_breed(self, genomes: int | None = None) -> float:
         """Return the seconds to breed some number of genomes here, by default those since the last keyframe."""

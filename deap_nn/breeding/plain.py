@@ -14,7 +14,7 @@ from deap_nn.breeding.reproduction import Reproduction, reproduction_of
 from deap_nn.breeding.variation import unscored
 from deap_nn.core.errors import EvaluationError, MapError
 from deap_nn.core.registered import InGeneration
-from deap_nn.genome.layer_inputs import checked_inputs
+from deap_nn.genome.layer_inputs import inputs_of_centre
 from deap_nn.genome.population import opposite_of
 from deap_nn.genome.vectors import Vector, empty_vector
 from deap_nn.process.workers import out_of_memory, worker_count
@@ -121,7 +121,7 @@ class Plain:
 
     def take_inputs(self, layer_inputs: Callable[..., bytes], generation: int) -> None:
         """Compute the layer inputs of the present generation's centre."""
-        self._inputs = checked_inputs(layer_inputs(self._sources[0], generation, map=self.map), self._sources[0].shapes)
+        self._inputs = inputs_of_centre(layer_inputs, self._sources[0], generation, self.map)
 
     def _project(self, moved: Any, centre: Any) -> None:
         project_step(moved.flat, centre.flat, centre.shapes, self._inputs)

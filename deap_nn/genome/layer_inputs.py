@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,8 +44,9 @@ def packed_inputs(inputs: Mapping[int, NDArray[Any]]) -> bytes:
     return b"".join(parts)
 
 
-def checked_inputs(answer: Any, shapes: Sequence[Shape]) -> bytes:
-    """Return what a toolbox's ``layer_inputs`` has answered, or raise an error if no step can be projected by it."""
+def inputs_of_centre(layer_inputs: Callable[..., Any], centre: Any, generation: int, map: Callable[..., Any]) -> bytes:
+    """Return what a toolbox's ``layer_inputs`` answers, or raise an error if no step can be projected by it."""
+    answer, shapes = layer_inputs(centre, generation, map=map), centre.shapes
     if not isinstance(answer, bytes):
         raise TypeError(f"layer_inputs must return the bytes of packed_inputs, got {type(answer).__name__}")
     if not unpacked_inputs(answer, shapes):

@@ -155,11 +155,14 @@ class Network:
     def shifts_of(self, weights: Sequence[Any], inputs: Sequence[Any]) -> dict[int, Any]:
         """Return the means that the centred layers subtract for a batch, by the index of their bias; traced."""
         if (found := self._shifts.get(len(inputs[0]))) is None:
-            specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs]
-            shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
-            own = model_of(self.problem.model)  # another thread may trace the network's model
-            found = self._shifts[len(inputs[0])] = _called(traced, partial(self._shifts_of, own), shapes, specs)
+            found = self._shifts[len(inputs[0])] = self._traced_apart(self._shifts_of, inputs)
         return dict(zip(self._shifted, (shift.numpy() for shift in found(weights, inputs)), strict=True))
+
+    def _traced_apart(self, function: Callable[..., Any], inputs: Sequence[Any]) -> Any:
+        """Trace a function of a model, weights and inputs for a new model: another thread may trace that here."""
+        specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs]
+        shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
+        return _called(traced, partial(function, model_of(self.problem.model)), shapes, specs)
 
     def _shifts_of(self, model: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
         found = shifts_of(model, partial(self._outputs, model, weights, inputs))
@@ -169,10 +172,7 @@ class Network:
     def layer_inputs(self, weights: Sequence[Any], inputs: Sequence[Any]) -> dict[int, NDArray[np.float32]]:
         """Return the inputs of the centred layers in a call for a mini-batch, by the index of the kernel; traced."""
         if self._inputs_of is None:
-            specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs]
-            shapes = [tf.TensorSpec(shape) for shape in self.layout.shapes]
-            own = model_of(self.problem.model)  # as for `shifts_of`
-            self._inputs_of = _called(traced, partial(self._layer_inputs, own), shapes, specs)
+            self._inputs_of = self._traced_apart(self._layer_inputs, inputs)
         found = self._inputs_of(weights, inputs)
         return dict(zip(self._kernels, (each.numpy() for each in found), strict=True))
 

@@ -29,7 +29,7 @@ MOST_CLASSES = 40
 MOST_MEMBERS, MOST_BYTES, MOST_WITH_INPUTS = 5_000, 64 << 20, 1 << 30
 """The largest population, and checkpoint in bytes, of a family that is drawn: larger ones take many seconds.
 
-Layer inputs of projected steps are only read over."""
+With projected steps the checkpoint may be larger: its layer inputs are read and dropped."""
 
 FITNESS = "fitness"
 """The name of the fitness if the settings have none."""

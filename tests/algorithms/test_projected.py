@@ -8,34 +8,19 @@ import numpy as np
 import pytest
 from conftest import MNIST
 from deap import algorithms
+from projected import GENERATIONS, MEMBERS, made, run
 from wirings import Watch, mapping, scored
 
-from deap_nn import Individual, KerasProblem, evolve, make_toolbox, open_map
+from deap_nn import Individual, evolve, open_map
 from deap_nn.algorithms import resuming
 from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
 from deap_nn.breeding.reproduction import AroundCentre
-from deap_nn.core.errors import MapError
+from deap_nn.callbacks.base import Callback
 from deap_nn.core.logbooks import read_csv
 from deap_nn.genome.layer_inputs import unpacked_inputs
-from deap_nn.models.tensorflow import keras
 from deap_nn.operators.compiled import projection
 from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.generations import CheckpointError, read_generations
-
-MEMBERS, GENERATIONS = 8, 5
-
-
-def made(digits, **words):
-    usual = {"seed": 3, "batch_size": 16, "preset": "es", "projected": True, "generations": GENERATIONS}
-    return make_toolbox("mlp", digits, **usual | words)
-
-
-def run(toolbox, generations=GENERATIONS, **words):
-    means = []
-    watch = Watch(lambda evolution: means.append(evolution.mean(evolution.population).flat.tobytes()))
-    callbacks = [watch, *words.pop("callbacks", [])]
-    population, logbook = evolve(toolbox.population(n=MEMBERS), toolbox, generations, callbacks=callbacks, **words)
-    return [member.flat.tobytes() for member in population], list(logbook), means
 
 
 @pytest.fixture(scope="module")
@@ -96,63 +81,6 @@ def test_a_strategy_of_ones_own_is_projected_both_ways(digits):
     assert run(own()) == run(own(), breeding="plain") == run(made(digits, step=2.0))
 
 
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-@pytest.mark.parametrize(
-    ("answer", "error", "message"),
-    [
-        (b"garbage-and-more", ValueError, "layer inputs name matrix"),
-        (b"", ValueError, "projected: no dense layer has more inputs than a mini-batch has samples"),
-        (None, TypeError, "layer_inputs must return the bytes of packed_inputs, got NoneType"),
-    ],
-)
-def test_what_layer_inputs_of_ones_own_answer_is_checked_before_it_is_kept(digits, breeding, answer, error, message):
-    toolbox = made(digits)
-    toolbox.register("layer_inputs", lambda individual, generation, **_: answer)
-    generations = []
-    with pytest.raises(error, match=message):
-        run(toolbox, callbacks=[Watch(lambda run: generations.append(run.generation))], breeding=breeding)
-    assert generations == [0]
-
-
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-def test_layer_inputs_stay_the_same_during_a_run(digits, breeding):
-    toolbox = made(digits)
-
-    def again(evolution):
-        toolbox.register("layer_inputs", made(digits).layer_inputs)
-
-    with pytest.raises(ValueError, match="layer_inputs was registered again before generation 1"):
-        run(toolbox, callbacks=[Watch(again)], breeding=breeding)
-
-
-def test_an_answer_too_many_of_the_map_is_named(digits):
-    toolbox = made(digits)
-    (individual,) = toolbox.population(n=1)
-    with pytest.raises(MapError, match="generation 3: the map gave 2 answers to one task"):
-        toolbox.layer_inputs(individual, 3, map=lambda function, tasks: [b"", b""])
-
-
-def test_positions_are_no_samples(digits):
-    """Each of the 12 samples has two positions of 40 inputs, and the layer gets them as 24 rows."""
-    inputs = keras.Input((2, 40))
-    hidden = keras.layers.Dense(3)(keras.ops.reshape(inputs, (-1, 40)))
-    model = keras.Model(inputs, keras.layers.Dense(2, use_bias=False)(keras.ops.reshape(hidden, (-1, 6))))
-    x = np.random.default_rng(0).standard_normal((60, 2, 40)).astype(np.float32)
-    problem = KerasProblem(model, x, np.arange(60) % 2, loss="cross_entropy", centred=True)
-    toolbox = make_toolbox(problem, seed=1, preset="es", batch_size=12, projected=True)
-    with pytest.raises(ValueError, match="projected: no dense layer has more inputs"):
-        evolve(toolbox.population(n=4), toolbox, 1)
-
-
-def test_a_kernel_with_lora_does_not_evolve(digits):
-    model = keras.Sequential([keras.Input((40,)), keras.layers.Dense(5), keras.layers.Dense(2)])
-    model.layers[0].enable_lora(2)
-    x = np.random.default_rng(0).standard_normal((60, 40)).astype(np.float32)
-    problem = KerasProblem(model, x, np.arange(60) % 2, loss="cross_entropy", centred=True)
-    with pytest.raises(ValueError, match="projected needs a Dense layer with more inputs"):
-        make_toolbox(problem, seed=1, preset="es", batch_size=12, projected=True)
-
-
 def test_a_keyframe_is_made_if_layer_inputs_take_much_memory(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(resuming, "RECIPE_BYTES", 3 * 16 * (784 + 64))
     frames = []
@@ -170,7 +98,6 @@ def test_the_time_of_a_resume_counts_the_projection(digits, tmp_path, monkeypatc
         assert lineage.past.seconds_to_breed() > 0
         monkeypatch.undo()
 
-    evolve(made(digits).population(n=MEMBERS), made(digits), 1, callbacks=[Watch(note)][:0])
     toolbox = made(digits)
     evolve(toolbox.population(n=MEMBERS), toolbox, 2, callbacks=[Watch(lambda e: e.generation == 2 and note(e))])
     assert len(calls) == 3
@@ -184,7 +111,7 @@ def test_a_run_whose_settings_are_not_kept_is_held_to_its_projection(digits, tmp
             checkpoint.append(replace(record, settings=None, environment=None))
     with (
         pytest.warns(UserWarning, match="does not hold the run's settings"),
-        pytest.raises(CheckpointError, match="projected was another one when the run began"),
+        pytest.raises(CheckpointError, match="is of a run with projected=True"),
     ):
         run(made(digits, projected=False), checkpoint=tmp_path / "older")
 
@@ -248,6 +175,27 @@ def test_a_keyframe_in_place_of_the_first_generations_gives_the_same_bytes(digit
     assert run(made(digits), checkpoint=tmp_path)[:2] == expected[:2]
 
 
+class Recalled(Callback):
+    """Recalls the mean of all members of a generation when the run is resumed."""
+
+    def __init__(self, generation, wvalues):
+        ranked = np.argsort(-wvalues[:, 0], kind="stable").tolist()
+        self._of, self.mean = (generation, ranked), None
+
+    def restore(self, evolution, states):
+        self.mean = evolution.member(*self._of)
+
+    def members(self):
+        return [] if self.mean is None else [self.mean]
+
+
+def test_the_mean_of_an_earlier_generation_is_recalled(digits, tmp_path, expected):
+    run(made(digits), 3, checkpoint=tmp_path)
+    recalled = Recalled(2, read_generations(tmp_path)[2].wvalues)
+    run(made(digits), checkpoint=tmp_path, callbacks=[recalled])
+    assert recalled.mean.flat.tobytes() == expected[2][2]
+
+
 def test_a_process_without_the_centre_breeds_it_from_the_recipe(digits, expected):
     """Its inputs make a recipe large: it is sent when a process lacks it."""
     toolbox, sent = made(digits), []
@@ -305,57 +253,6 @@ def test_members_that_are_read_or_replaced_by_equal_ones_give_the_same_centre(di
     assert centre(read).tobytes() == centre(unread).tobytes() == centre(replaced).tobytes()
 
 
-def test_a_convolutional_network_is_projected_in_its_dense_layers(digits):
-    inputs = keras.Input((28, 28, 1))
-    hidden = keras.layers.Flatten()(keras.layers.Conv2D(2, 5, strides=3, activation="relu")(inputs))
-    model = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.Dense(24, "relu")(hidden)))
-    toolbox = make_toolbox(model, digits, seed=1, preset="es", batch_size=20, centred=True, projected=True)
-    (individual,) = toolbox.population(n=1)
-    found = unpacked_inputs(toolbox.layer_inputs(individual, 2), toolbox.layout.shapes)
-    assert {place: rows.shape for place, rows in found.items()} == {2: (20, 128), 4: (20, 24)}
-
-
-@pytest.mark.parametrize("in_groups", [True, False])
-def test_layer_inputs_are_those_of_the_centred_layers(digits, monkeypatch, in_groups):
-    if not in_groups:
-        monkeypatch.setattr("deap_nn.problems.groups.GROUPED_WEIGHTS", 0)
-    x = np.random.default_rng(0).standard_normal((90, 40)).astype(np.float32) + 2
-    layers = [keras.Input((40,)), keras.layers.Dense(30, "tanh"), keras.layers.Dense(2)]
-    problem = KerasProblem(keras.Sequential(layers), x, (x[:, 0] > 2).astype(int), loss="cross_entropy", centred=True)
-    toolbox = make_toolbox(problem, seed=1, preset="es", batch_size=12, projected=True)
-    (individual,) = toolbox.population(n=1)
-    from deap_nn.problems.scorer import scorer
-
-    (batch,), _ = scorer(toolbox.problem)._minibatch(3)
-    batch = batch.numpy().astype(np.float64)
-    kernel, bias = individual[0], individual[1]
-    outputs = batch @ kernel
-    hidden = np.tanh(outputs - outputs.mean(axis=0) + bias)
-    found = unpacked_inputs(toolbox.layer_inputs(individual, 3), toolbox.layout.shapes)
-    for place, wanted in ((0, batch), (2, hidden)):
-        wanted = wanted - wanted.mean(axis=0)
-        wanted *= 127 / np.abs(wanted).max(axis=1, keepdims=True)
-        assert np.abs(found[place] - wanted).max() < 0.51
-
-
-def test_what_cannot_be_projected_is_refused(digits):
-    with pytest.raises(ValueError, match="projected needs preset='es': 'ga' has no centre, got True"):
-        make_toolbox("mlp", digits, seed=1, projected=True)
-    with pytest.raises(ValueError, match="projected needs centred layers"):
-        made(digits, centred=False)
-    x = np.zeros((60, 40), np.float32)
-    model = keras.Sequential([keras.Input((40,)), keras.layers.Dense(2)])
-    problem = KerasProblem(model, x, np.arange(60) % 2, loss="cross_entropy", centred=True, validation_split=0)
-    with pytest.raises(ValueError, match="more inputs than a mini-batch has samples, 40"):
-        make_toolbox(problem, seed=1, preset="es", batch_size=40, projected=True)
-    with pytest.raises(TypeError, match="projected must be True or False"):
-        made(digits, projected="yes")
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-    toolbox.register("layer_inputs", made(digits).layer_inputs)
-    with pytest.raises(ValueError, match="layer_inputs are for children of one centre"):
-        evolve(toolbox.population(n=8), toolbox, 1)
-
-
 def test_a_run_of_the_command_is_the_same_with_two_processes_and_is_replayed(here, warm, digits_file, tmp_path):
     options = ["--model", "mlp", "--preset", "es", "--projected", "yes", "--population", 8, "--generations", 4]
     options += ["--batch-size", 16, "--no-progress", "--ensemble", 0, "--data", digits_file]
@@ -374,22 +271,3 @@ def test_a_run_of_the_command_is_the_same_with_two_processes_and_is_replayed(her
         assert "differs" not in answer.stdout
     last = list(read_csv(tmp_path / "run" / "readouts.csv")["mean of the parents"])[-1]
     assert f"validation error {last:.4f}" in answer.stdout
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--projected", "yes"], "argument --projected: needs --preset es: ga and article cross parents"),
-        (["--preset", "es", "--centred", "no", "--projected", "yes"], "argument --projected: needs --centred yes"),
-        (["--preset", "es", "--projected", "perhaps"], "argument --projected: must be yes or no, got 'perhaps'"),
-        (
-            ["--preset", "es", "--projected", "yes", "--batch-size", 784],
-            "argument --batch-size: must be below 784 with --projected yes, the inputs of the widest dense layer, got",
-        ),
-    ],
-)
-def test_the_command_refuses_what_cannot_be_projected(here, tmp_path, options, message):
-    answer = here(MNIST, "--model", "mlp", *options, "--output", tmp_path / "run")
-    assert answer.returncode == 2
-    assert answer.stderr.startswith(f"mnist.py: error: {message}")
-    assert not (tmp_path / "run").exists()

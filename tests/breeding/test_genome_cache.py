@@ -234,14 +234,12 @@ def test_a_run_shares_its_table_if_a_quarter_of_the_cache_is_room_for_it(tmp_pat
     seen = []
     watch = Watch(lambda run: seen.extend(path.name for path in tmp_path.glob("*/noise-*")))
     expected = result(wired(), breeding="plain")
-    table = 4 * NoiseTable(1, LAYOUT.size).size  # 4 MiB
-    shared = partial(wired, map=mapping)
-    assert result(shared(), cache=tmp_path, cache_size=4 * table - 1, callbacks=[watch]) == expected
-    assert not seen
-    assert result(wired(), cache=tmp_path, cache_size=4 * table, callbacks=[watch]) == expected
-    assert not seen  # no other process scores
-    assert result(shared(), cache=tmp_path, cache_size=4 * table, callbacks=[watch]) == expected
-    assert seen
+    table, shared = 4 * NoiseTable(1, LAYOUT.size).size, partial(wired, map=mapping)  # 4 MiB
+    # In the second run no other process scores.
+    runs = (shared(), 4 * table - 1, False), (wired(), 4 * table, False), (shared(), 4 * table, True)
+    for toolbox, size, is_shared in runs:
+        assert result(toolbox, cache=tmp_path, cache_size=size, callbacks=[watch]) == expected
+        assert bool(seen) == is_shared
     gc.collect()
     assert not list(tmp_path.iterdir())
     monkeypatch.setattr(genome_cache, "SEGMENT_BYTES", 4 * table)  # with the table there is no room for a segment

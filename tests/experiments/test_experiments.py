@@ -321,6 +321,7 @@ def test_the_options_know_the_built_in_models(monkeypatch, name):
     model = build_model(name)
     kernels = [variable for variable in model.trainable_variables if variable.name == "kernel"]
     assert (options.MODELS[name], options.LAYERS[name]) == (model.count_params(), len(kernels))
+    assert options.WIDEST[name] == max(kernel.shape[0] for kernel in kernels if len(kernel.shape) == 2)
     assert list(options.MODELS) == list(BUILT_IN)
 
 

@@ -310,8 +310,7 @@ def test_a_run_resumes_with_other_data(place, here, tmp_path, option):
     command = (MNIST, "--resume", copy, "--generations", 4, "--data", "other.npz", "--no-progress")
     answer = here(*command, cwd=place)
     assert answer.returncode == 2
-    said = "argument --resume: the data differ from the run's: --force resumes it with these"
-    assert said in answer.stderr
+    assert "argument --resume: the data differ from the run's: --force resumes it with these" in answer.stderr
     assert len(rows(copy)) == 4
     answer = here(*command, option, cwd=place)
     assert answer.returncode == 0, answer.stderr

@@ -16,7 +16,7 @@ from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.reproduction.around_centre import AroundCentre
 from deap_nn.core.registered import Registered
 from deap_nn.core.seeding import Purpose, seeded, stream
-from deap_nn.genome.layer_inputs import checked_inputs
+from deap_nn.genome.layer_inputs import inputs_of_centre
 from deap_nn.genome.members import light_members
 from deap_nn.genome.population import Population
 from deap_nn.genome.vectors import Vector, copied_vector, empty_vector
@@ -116,7 +116,7 @@ class GenerateUpdate:
         if layer_inputs is None or self._centre is None:
             return b""
         centre = WeightList.from_flat(self._centre, self.toolbox.layout.shapes)
-        return checked_inputs(layer_inputs(centre, generation, map=self.toolbox.map), centre.shapes)
+        return inputs_of_centre(layer_inputs, centre, generation, self.toolbox.map)
 
     def _next_centre(self, chosen: Sequence[Any], generation: int, inputs: bytes) -> Vector:
         """Return the centre of the next generation, from recipes if no member's weights were changed."""

@@ -45,13 +45,13 @@ def compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(nogil=True, error_model="numpy")(function)
 
 
-def in_parts(function: Callable[[int, int], Any], size: int, *, of: int | None = None) -> None:
+def in_parts(function: Callable[[int, int], Any], size: int, *, weights: int | None = None) -> None:
     """Call a function with the begin and the end of each part of a vector: a large one is divided among the processors.
 
-    The function writes each weight from a sum of its own, so the number of threads changes no bit. `of` is the number
-    of weights if `size` counts something else.
+    The function writes each weight from a sum of its own, so the number of threads changes no bit. `weights` is
+    their number if `size` counts something else.
     """
-    parts = processors() if (size if of is None else of) >= LARGE else 1
+    parts = processors() if (size if weights is None else weights) >= LARGE else 1
     bounds = [size * part // parts for part in range(parts + 1)]
     if parts == 1:
         function(*bounds)

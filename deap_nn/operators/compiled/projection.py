@@ -125,7 +125,7 @@ def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: byte
         inner[np.diag_indices_from(inner)] += ridge
         columns = np.ascontiguousarray(rows.T, np.float32)
         sums = np.zeros((len(rows), after.shape[1]), np.float32)
-        in_parts(partial(_products, columns, after, before, sums), after.shape[1], of=after.size)
+        in_parts(partial(_products, columns, after, before, sums), after.shape[1], weights=after.size)
         shares = sums.astype(np.float64)
         _solve(inner, shares)
-        in_parts(partial(_moved, columns, after, before, shares.astype(np.float32)), after.shape[1], of=after.size)
+        in_parts(partial(_moved, columns, after, before, shares.astype(np.float32)), after.shape[1], weights=after.size)

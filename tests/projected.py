@@ -1,0 +1,20 @@
+"""Runs of `es` with projected steps, for several test modules."""
+
+from wirings import Watch
+
+from deap_nn import evolve, make_toolbox
+
+MEMBERS, GENERATIONS = 8, 5
+
+
+def made(digits, **words):
+    usual = {"seed": 3, "batch_size": 16, "preset": "es", "projected": True, "generations": GENERATIONS}
+    return make_toolbox("mlp", digits, **usual | words)
+
+
+def run(toolbox, generations=GENERATIONS, **words):
+    means = []
+    watch = Watch(lambda evolution: means.append(evolution.mean(evolution.population).flat.tobytes()))
+    callbacks = [watch, *words.pop("callbacks", [])]
+    population, logbook = evolve(toolbox.population(n=MEMBERS), toolbox, generations, callbacks=callbacks, **words)
+    return [member.flat.tobytes() for member in population], list(logbook), means
