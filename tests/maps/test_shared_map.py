@@ -9,7 +9,7 @@ import numpy as np
 
 from deap_nn import Individual, WeightList
 from deap_nn.breeding.store.slots import GenomeCache
-from deap_nn.maps.shared import SharedMap
+from deap_nn.maps.shared import SharedMap, forget
 
 
 def seen(individual):
@@ -83,6 +83,15 @@ def test_a_shared_map_is_free_again_before_its_answers_are_taken(tmp_path):
     with contextlib.closing(twin):
         assert list(twin(total, individuals)) == [0, 9, 18]
     assert isinstance(pickle.loads(pickle.dumps(SharedMap(map))), SharedMap)
+
+
+def test_a_map_may_be_closed_after_its_process_has_forgotten_all_maps(tmp_path):
+    """As one is that an exception has kept alive until the process does the task of another map."""
+    shared = SharedMap(map, tmp_path)
+    assert list(shared(total, [Individual([[1.0, 2.0]])])) == [3.0]
+    forget()
+    shared.close()
+    assert not list(tmp_path.iterdir())
 
 
 def total(individual):

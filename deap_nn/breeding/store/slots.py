@@ -206,7 +206,9 @@ class GenomeCache:
             fcntl.lockf(file, fcntl.LOCK_UN, 8, place * 8)
 
     def close(self) -> None:
-        """Close the files, and remove them if this was the run's last process on this host."""
+        """Close the files, and remove them if this was the run's last process on this host; a second call does nothing."""
+        if self._lock.closed:
+            return
         for file, *_ in self._segments.values():
             file.close()
         self._segments.clear()
