@@ -206,7 +206,7 @@ class GenomeCache:
             fcntl.lockf(file, fcntl.LOCK_UN, 8, place * 8)
 
     def close(self) -> None:
-        """Close the files, and remove them if this was the run's last process on this host; a second call does nothing."""
+        """Close the files, and remove them if this process was the run's last on this host; again: nothing."""
         if self._lock.closed:
             return
         for file, *_ in self._segments.values():
