@@ -181,8 +181,6 @@ class _Run:
         toolbox = evolution.toolbox
         self._elitism = _elitism(toolbox, len(evolution.population))
         registered = Registered.read(toolbox)
-        if registered.layer_inputs is not None and not breeding.reproduction.shares_parents:
-            raise ValueError("layer_inputs are for children of one centre, whose step is projected onto them")
         # Copies: a callback may change the arguments of a registered function in place.
         self._registered = replace(registered, **{name: _copied(getattr(registered, name)) for name in breeding.fixed})
         self._clock: Clock = registered.clock or Clock(toolbox)

@@ -6,14 +6,18 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, cast
 
+import numpy as np
+
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.recipe import (
     CENTRE_PLACE,
     CENTROID_PLACE,
     OPPOSITE,
     PLACE_BYTES,
+    RAW_PLACE,
     Recipe,
-    centroid_of,
+    carried,
+    centroids_of,
     drawn_places,
     member_id,
 )
@@ -48,7 +52,7 @@ class Ancestry:
         known += [breeder.sigmas] if breeder.sigmas else []
         self._history = hashlib.blake2b(repr(tuple(known)).encode(), digest_size=16)
         self._past: list[tuple[Places, Sigmas, bytes]] = []
-        self.drawn = self.inputs = b""
+        self.drawn = self.inputs = self._inputs_before = b""
 
     @property
     def history(self) -> str:
@@ -83,13 +87,23 @@ class Ancestry:
             The sigma of all members, if they have none of their own.
         """
         sigmas = self._note(generation, places, inherited, sigma)
-        return self._recipes(generation, places, sigmas)
+        return self._recipes(generation, places, sigmas, self._inputs_before)
 
-    def _recipes(self, generation: int, places: Places, sigmas: Sigmas) -> list[Recipe]:
+    def _recipes(self, generation: int, places: Places, sigmas: Sigmas, inputs: bytes) -> list[Recipe]:
         own = sigmas if isinstance(sigmas, tuple) else (sigmas,) * len(places)
         bred = len(places) - self._breeder.elites
         made = self._breeder.reproduction.recipes(generation, places[:bred], own[:bred])
+        if self.carries(inputs):
+            made = list(map(carried, made))
         return made + [self._copied(generation, place, places, own[place]) for place in range(bred, len(places))]
+
+    def carries(self, inputs: bytes) -> bool:
+        """Return whether children are carried if the generation before them has these layer inputs."""
+        return bool(inputs) and not self._breeder.reproduction.shares_parents
+
+    def centroids(self, generation: int) -> tuple[Recipe, ...]:
+        """Return the recipes of the last generation's centroid by `centroids_of`; `generation` is its number."""
+        return centroids_of(generation, np.frombuffer(self.drawn, "<u4"), self._inputs_before)
 
     def take_inputs(self, inputs: bytes) -> None:
         """Note the inputs of layers onto which the step from this generation to the next centre is projected."""
@@ -125,12 +139,14 @@ class Ancestry:
         if not generation:
             return Recipe(0, place, sigma=self._breeder.sigmas[place] if self._breeder.sigmas else None)
         places, sigmas, _ = self._past[generation - 1]
-        if place == CENTROID_PLACE:
-            return centroid_of(generation, places)
+        inputs = self._past[generation - 2][2] if generation > 1 else b""
+        if place in (RAW_PLACE, CENTROID_PLACE):
+            return next(one for one in centroids_of(generation, places, inputs) if one.place == place)
         if OPPOSITE <= place < CENTRE_PLACE:
             return self.recipe(generation, place ^ OPPOSITE).opposite
         if place != CENTRE_PLACE:
-            return self._recipe(generation, place, places, sigmas)
+            member = self._recipe(generation, place, places, sigmas)
+            return carried(member) if self.carries(inputs) and not member.copied else member
         centre = self.centre(self._recipe(generation, 0, places, sigmas), list(map(int, self._past[generation][0])))
         if centre is None:
             raise LookupError(f"generation {generation} has no centre")
@@ -138,7 +154,7 @@ class Ancestry:
 
     def last(self) -> list[Recipe]:
         """Return the recipes of the last remembered generation's members."""
-        return self._recipes(self.generations, *self._past[-1][:2]) if self._past else []
+        return self._recipes(self.generations, *self._past[-1][:2], self._inputs_before) if self._past else []
 
     def _note(self, generation: int, places: Places, inherited: Sequence[float | None], sigma: float | None) -> Sigmas:
         """Add a generation to the run's history, and return the sigmas of its members."""
@@ -148,7 +164,8 @@ class Ancestry:
             bred = len(before) - self._breeder.elites
             varied = self_adaptive.inherited(before[:bred], self._breeder.seed, generation)
             sigmas = (*varied, *before[bred:])
-        self.drawn, self.inputs = drawn_places(places), b""
+        self.drawn = drawn_places(places)
+        self._inputs_before, self.inputs = self.inputs, b""
         if generation == 1:
             self._history.update(self._breeder.reproduction.weights_of_ranks(len(places)))
         self._history.update(self.drawn + repr(sigmas).encode())

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from deap_nn.breeding.recipe import CENTROID_PLACE, Recipe
+from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, Recipe
 from deap_nn.breeding.reproduction.base import Reproduction
 from deap_nn.breeding.variation import Variation
 from deap_nn.core.seeding import Purpose, seeded, stream, takes
-from deap_nn.genome.vectors import Shape, Vector, mirror
+from deap_nn.genome.vectors import Shape, Vector, Vectors, mirror
 from deap_nn.operators.by_name import function_of
 
 
@@ -40,19 +40,41 @@ class Breeder(Variation):
         """Write the genome of a recipe into `out`; its parents' weights are left unchanged."""
         if not parents:
             np.copyto(out, founder(self.individual, self.founders_seed, recipe.place).flat)
-        elif recipe.place == CENTROID_PLACE:
-            from deap_nn.operators.compiled.averaging import average
-
-            average(parents, recipe.places, out)
+        elif recipe.place in (RAW_PLACE, CENTROID_PLACE):
+            self._centroid(recipe, parents, out)
         elif recipe.is_opposite:
             *others, centroid = parents
             self.breed(recipe.mirrored, others, out)
             mirror(out, centroid)
         elif recipe.copied:
             np.copyto(out, parents[0])
+        elif recipe.carried:
+            self.breed_carried((recipe,), parents, (out,))
         else:
             self.reproduction.breed(self, (recipe,), parents, (out,))
             project_step(out, parents[0], self.shapes, recipe.inputs)
+
+    def breed_carried(self, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
+        """Write carried siblings side by side into `outs`; the order of `parents` is that of the first one's recipe."""
+        *group, mean, centroid = parents
+        self.reproduction.breed_carried(self, recipes, group, (mean, centroid), outs)
+
+    def _centroid(self, recipe: Recipe, parents: Sequence[Vector], out: Vector) -> None:
+        if recipe.drawn:
+            from deap_nn.operators.compiled.averaging import average
+
+            average(parents, recipe.places, out)
+        else:
+            before, mean = parents
+            np.copyto(out, mean)
+            project_centroid(out, before, self.shapes, recipe.inputs)
+
+
+def project_centroid(mean: Vector, before: Vector, shapes: Sequence[Shape], inputs: bytes) -> None:
+    """Replace, in place, the mean of a generation's parents by its centroid: `STRIDE` times the projected step."""
+    from deap_nn.operators.compiled.projection import STRIDE, project
+
+    project(mean, before, shapes, inputs, stride=STRIDE)
 
 
 def project_step(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: bytes) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import uuid
 import warnings
 import weakref
@@ -18,7 +17,7 @@ from deap_nn.breeding.ancestry import Ancestry
 from deap_nn.breeding.breeder import Breeder, check_repeatable
 from deap_nn.breeding.dispatch import Dispatch, Map, Sharing
 from deap_nn.breeding.past import Past
-from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe, centroid_id, centroid_of
+from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
 from deap_nn.breeding.reproduction.base import Reproduction
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.genomes import Genomes
@@ -26,6 +25,7 @@ from deap_nn.breeding.store.known import Known
 from deap_nn.breeding.store.slot_table import SlotTable
 from deap_nn.breeding.store.slots import FEWEST_SLOTS, default_place, free_bytes, segment_bytes, slots_in, sweep
 from deap_nn.breeding.task import contexts, genomes_by_run
+from deap_nn.core.environment import processors
 from deap_nn.core.seeding import busy
 from deap_nn.genome.layer_inputs import inputs_of_centre
 from deap_nn.genome.members import LightMember, light_members
@@ -33,15 +33,6 @@ from deap_nn.genome.vectors import Vector, empty_vector
 from deap_nn.process.workers import is_serial
 
 _NO_RECIPE = Recipe(-1, 0)
-
-LODGED_WEIGHTS = 1_000_000
-"""Children with fewer weights get no slots: breeding them a second time is cheap."""
-
-LODGED_MATES = 3
-"""Children of fewer parents get no slots: to breed only one of a pair costs just a third more than its share."""
-
-LODGED_SHARE = 0.125
-"""The largest share of the cache for the children of a generation: other runs on the host use the same memory."""
 
 
 class Lineage:
@@ -165,25 +156,30 @@ class Lineage:
         places = [recipe.place for recipe in recipes]
         centre = self.ancestry.centre(recipes[0], places)
         parents = {recipe.id: recipe for recipe in (recipes if centre is None else [centre])}
-        mirrored = any(recipe.is_opposite for recipe in recipes)
+        carried = self.ancestry.carries(self.ancestry.inputs)
+        mirrored = carried or any(recipe.is_opposite for recipe in recipes)
         if mirrored:  # all opposites need the centroid: it is the first to get a slot
-            key = centroid_id(generation - 1)
-            parents = {key: self.known.recipes[key]} | parents
-        self.settle(parents)
+            centroid = self.ancestry.centroids(generation - 1)[-1]
+            parents = {centroid.id: centroid} | parents
         bred = self.ancestry.generation(generation, places, [recipe.sigma for recipe in recipes], sigma)
+        if carried:
+            parents = {recipe.id: recipe for recipe in reversed(self.ancestry.centroids(generation))} | parents
+        self.settle(parents)
         self.bred_since += len(parents)
         if centre is None:
-            self._lodge(bred)
+            self._slots.lodge(
+                (child.id for child in bred if not child.copied), self.genomes.size, self.reproduction.mates
+            )
         if centre is not None or mirrored:  # the genome that many need is bred once for this host
             with busy:
-                self.informed().keep([next(iter(parents))])
+                self.informed().keep([next(iter(parents))], threads=processors() if carried else 1)
         population[:] = self.present(bred)
 
     def opposites(self, members: Sequence[Any]) -> list[Any] | None:
         """Return the opposites of members of the present generation as light members; None in generation 0."""
         if not self.generation:
             return None
-        centroid = centroid_of(self.generation, np.frombuffer(self.ancestry.drawn, "<u4"))
+        centroid = self.ancestry.centroids(self.generation)[-1]
         self.known.recipes[centroid.id] = centroid
         made = self.members(recipe.opposite for recipe in self._of_present(members))
         self._present |= set(map(id, made))
@@ -212,7 +208,15 @@ class Lineage:
 
     def take_inputs(self, layer_inputs: Callable[..., bytes], generation: int) -> None:
         """Compute the layer inputs of the present generation's centre, onto which the next step is projected."""
-        (centre,) = self.members(self.known.recipes[key] for key in self.known.parents)
+        if self.reproduction.shares_parents:
+            (recipe,) = (self.known.recipes[key] for key in self.known.parents)
+        else:
+            recipe = self.ancestry.centroids(generation)[-1]
+            self.known.recipes[recipe.id] = recipe
+            if self._slots.take(recipe.id):
+                with busy:
+                    self.informed().keep([recipe.id])
+        (centre,) = self.members([recipe])
         self.ancestry.take_inputs(inputs_of_centre(layer_inputs, centre, generation, self.map))
 
     def settle(self, parents: dict[int, Recipe]) -> None:
@@ -231,17 +235,6 @@ class Lineage:
             helps = f"which are recomputed at each use: {helps}"
             warnings.warn(f"the cache has no room for {missing}, {helps}", stacklevel=2)
         known.parents = set(parents)
-
-    def _lodge(self, children: Iterable[Recipe]) -> None:
-        """Give children slots of their own: then children chosen as parents are not bred a second time.
-
-        To breed only one child of four parents costs about twice its share of breeding all four siblings.
-        """
-        if self.genomes.size < LODGED_WEIGHTS or self.reproduction.mates < LODGED_MATES:
-            return
-        bred = (child for child in children if not child.copied)
-        for child in itertools.islice(bred, int(self._slots.count * LODGED_SHARE)):
-            self._slots.take(child.id)
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         """Map a function over members, or over tuples that begin with one, as `Dispatch` does."""

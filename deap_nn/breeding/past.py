@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deap_nn.breeding.recipe import CENTROID_PLACE, Recipe, centroid_id, generation_and_place
+from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, Recipe, generation_and_place
 from deap_nn.breeding.reproduction.base import Places
 from deap_nn.breeding.store.keyframes import Keyframe, write_keyframe
 from deap_nn.core.environment import processors
@@ -89,11 +89,15 @@ class Past:
         for generation in range(self._ancestry.generations, 0, -1):
             places |= others.get(generation, set())
             parents = {key for place in places for key in recipe_of(generation, place).parents}
-            parents.discard(centroid_id(generation))  # it is bred with the opposites that need it
+            own = {key for key in parents if generation_and_place(key)[0] == generation}  # centroids
+            parents -= own
+            carriers = [recipe_of(generation, place) for place in (CENTROID_PLACE, RAW_PLACE)] if len(own) > 1 else []
+            parents |= {key for recipe in carriers for key in recipe.parents} - own
             before = [recipe_of(*generation_and_place(key)) for key in parents]
             parents |= {recipe.parents[-1] for recipe in before if recipe.is_opposite}
-            line.append([recipe_of(*generation_and_place(key)) for key in sorted(parents)])
-            if self._known.keyframe is not None and all(self._genomes.in_keyframe(key) for key in parents):
+            line.append([*carriers, *(recipe_of(*generation_and_place(key)) for key in sorted(parents))])
+            needed = [recipe.id for recipe in line[-1]]
+            if self._known.keyframe is not None and all(map(self._genomes.in_keyframe, needed)):
                 break
             places = {generation_and_place(key)[1] for key in parents}
         return line[::-1]
@@ -149,7 +153,7 @@ class Past:
     def recall(self, generation: int, place: int | Sequence[int]) -> Any:
         """Return a member of an earlier generation of a resumed run, or the mean of several."""
         if isinstance(place, int):
-            if place >= CENTROID_PLACE:
+            if place >= RAW_PLACE:
                 raise ValueError(f"place must be that of a member, got {place}")
             recipe = self._ancestry.recipe(generation, place)
         else:
@@ -171,8 +175,8 @@ class Past:
     @property
     def dispensable_bytes(self) -> int:
         """The bytes of layer inputs in the recipes of the centres since the keyframe, but for the last one."""
-        bred: int = self._lineage.bred_since
-        return max(0, bred - 1) * len(self._ancestry.inputs)
+        generations: int = self._lineage.bred_since // max(1, len(self._known.parents))
+        return max(0, generations - 1) * len(self._ancestry.inputs)
 
     def seconds_to_breed(self, genomes: int | None = None) -> float:
         """Return the seconds to breed some number of genomes here, by default those since the last keyframe."""

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 from deap import base
 
-from deap_nn.breeding.breeder import project_step
+from deap_nn.breeding.breeder import project_centroid, project_step
 from deap_nn.breeding.recipe import OPPOSITE
 from deap_nn.breeding.reproduction import Reproduction, reproduction_of
 from deap_nn.breeding.variation import unscored
 from deap_nn.core.errors import EvaluationError, MapError
-from deap_nn.core.registered import InGeneration
+from deap_nn.core.registered import InGeneration, Registered
 from deap_nn.genome.layer_inputs import inputs_of_centre
 from deap_nn.genome.population import opposite_of
-from deap_nn.genome.vectors import Vector, empty_vector
+from deap_nn.genome.vectors import Vector, copied_vector, empty_vector, moved_along
+from deap_nn.genome.weight_list import WeightList
 from deap_nn.process.workers import out_of_memory, worker_count
 
 
@@ -107,21 +110,37 @@ class Plain:
         self, population: list[Any], chosen: Sequence[Any], kept: Sequence[Any], generation: int, sigma: float | None
     ) -> None:
         """Replace a population by the children of the chosen parents and copies of the kept members."""
-        if self._mirrors:
+        reproduction = self.reproduction
+        moves_along = not reproduction.shares_parents and Registered.read(self._toolbox).layer_inputs is not None
+        centroid = self._centroid
+        if self._mirrors or moves_along:
             self._centroid = self._centroid_of(population, [*chosen, *kept])
         population[:] = [*chosen, *kept]  # releases the other members before the children take memory
-        reproduction = self.reproduction
+        if moves_along and self._inputs:
+            chosen = self._carried(chosen, centroid)
         before, self._sources = self._sources, reproduction.sources(chosen, self._sources)
-        if self._inputs:
+        if self._inputs and not moves_along:
             self._project(self._sources[0], before[0])
         children = reproduction.vary(self._sources, self._toolbox, generation=generation, **self._keys)
         population[:] = [*children, *unscored(map(self._toolbox.clone, kept))]
+        self._shapes = population[0].shapes
         self._size = len(population)
         self._sources = self._sources[:1] if reproduction.shares_parents else []
 
     def take_inputs(self, layer_inputs: Callable[..., bytes], generation: int) -> None:
         """Compute the layer inputs of the present generation's centre."""
-        self._inputs = inputs_of_centre(layer_inputs, self._sources[0], generation, self.map)
+        centre = self._sources[0] if self._sources else WeightList.from_flat(self._centroid, self._shapes)
+        self._inputs = inputs_of_centre(layer_inputs, centre, generation, self.map)
+
+    def _carried(self, chosen: Sequence[Any], before: Vector) -> list[Any]:
+        """Project the centroid, and return copies of parents, moved by the step from their mean to it."""
+        mean, copies = copied_vector(self._centroid), dict[int, Any]()
+        project_centroid(self._centroid, before, chosen[0].shapes, self._inputs)
+        for parent in chosen:
+            if id(parent) not in copies:
+                copies[id(parent)] = made = copy.deepcopy(parent)
+                np.copyto(made.flat, moved_along(parent.flat, mean, self._centroid))
+        return [copies[id(parent)] for parent in chosen]
 
     def _project(self, moved: Any, centre: Any) -> None:
         project_step(moved.flat, centre.flat, centre.shapes, self._inputs)

@@ -18,12 +18,15 @@ OPPOSITE = 1 << 31
 CENTROID_PLACE = OPPOSITE - 1
 """The place of a generation's centroid: its id is above those of the members, and below those of their opposites."""
 
+RAW_PLACE = CENTROID_PLACE - 1
+"""The place of the mean of a generation's parents, if its centroid is another one, by projection."""
+
 
 _PLACE_BITS = 32
 
 
 def member_id(generation: int, place: int) -> int:
-    """Return the id of the genome at a place of a generation: sorted ids have ancestors before their descendants."""
+    """Return the id of the genome at a place of a generation; it grows with the generation."""
     return generation << _PLACE_BITS | place
 
 
@@ -36,7 +39,8 @@ class Recipe(NamedTuple):
     """The recipe of a genome: of a founder, of a child (its parents and the key of its random streams) or of a mean.
 
     The centroid of a generation is the mean of its parents, and the opposite of a member is the member mirrored at the
-    centroid of its generation. Neither is scored: opposites are parents only.
+    centroid of its generation. Neither is scored: opposites are parents only. If the step from one centroid to the next
+    is projected, the mean of the parents is a genome of its own at `RAW_PLACE`, and the children are `carried`.
 
     Parameters
     ----------
@@ -45,7 +49,8 @@ class Recipe(NamedTuple):
     parents : tuple of int
         The ids of its parents: for a child its group, in cyclic order from the parent on its own side. The last group
         may be smaller; a founder has none. For a mean they are the averaged members, of its own generation; for a
-        centroid all parents of its generation, ids ascending. An opposite has those of its member, and the centroid.
+        centroid all parents of its generation, ids ascending; for a projected one the centroid before it and the mean
+        of the parents. An opposite has those of its member, and the centroid.
     sigma : float, optional
         The mutation step size, if the toolbox's mutation has a ``sigma``.
     drawn : bytes
@@ -55,7 +60,11 @@ class Recipe(NamedTuple):
     copied : bool
         Whether it is an elite, an unchanged copy of its one parent, or the opposite of one.
     inputs : bytes
-        For the next centre, the inputs of layers onto which the step is projected, by `packed_inputs`; else empty.
+        For the next centre or a projected centroid, the inputs of layers onto which the step is projected, by
+        `packed_inputs`; else empty.
+    carried : bool
+        Whether the parents of a child are moved by the step from the mean of all parents to the projected centroid:
+        these two are the last ones in `parents` then.
     """
 
     generation: int
@@ -65,6 +74,7 @@ class Recipe(NamedTuple):
     drawn: bytes = b""
     copied: bool = False
     inputs: bytes = b""
+    carried: bool = False
 
     @property
     def id(self) -> int:
@@ -73,6 +83,11 @@ class Recipe(NamedTuple):
             text = repr((self.generation, self.parents, self.drawn)).encode()
             return -1 - int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "little")
         return member_id(self.generation, self.place)
+
+    @property
+    def group(self) -> tuple[int, ...]:
+        """The ids of the parents of a child, without the two genomes by which it is carried."""
+        return self.parents[:-2] if self.carried else self.parents
 
     @property
     def opposite(self) -> Recipe:
@@ -98,10 +113,10 @@ class Recipe(NamedTuple):
         """Return whether `other` is the recipe of the next child of the same parents."""
         return (
             other.place == self.place + 1
-            and other.parents == self.parents[1:] + self.parents[:1]  # of siblings, rotated by one
+            and other.group == self.group[1:] + self.group[:1]  # of siblings, rotated by one
             and bool(self.parents)
             and self.place < CENTRE_PLACE
-            and (other.generation, other.sigma) == (self.generation, self.sigma)
+            and (other.generation, other.sigma, other.carried) == (self.generation, self.sigma, self.carried)
             and not (other.drawn or other.copied)
         )
 
@@ -133,6 +148,36 @@ def centroid_of(generation: int, places: Sequence[int] | NDArray[np.uint32]) -> 
     each, counts = np.unique(np.asarray(places, np.uint32), return_counts=True)
     parents = tuple(member_id(generation - 1, place) for place in each.tolist())
     return Recipe(generation, CENTROID_PLACE, parents, drawn=drawn_places(counts))
+
+
+def centroids_of(generation: int, places: Sequence[int] | NDArray[np.uint32], inputs: bytes) -> tuple[Recipe, ...]:
+    """Return the recipe of a generation's centroid, last; if it is projected, after that of its parents' mean.
+
+    Parameters
+    ----------
+    generation, places
+        As for `centroid_of`.
+    inputs : bytes
+        The layer inputs of the generation before, onto which the step to this centroid is projected; empty without any.
+    """
+    mean = centroid_of(generation, places)
+    if not inputs:
+        return (mean,)
+    mean = mean._replace(place=RAW_PLACE)
+    return mean, Recipe(generation, CENTROID_PLACE, (centroid_id(generation - 1), mean.id), inputs=inputs)
+
+
+def carried(recipe: Recipe) -> Recipe:
+    """Return the recipe of a child whose parents are moved by the step from their mean to the projected centroid."""
+    both = member_id(recipe.generation, RAW_PLACE), centroid_id(recipe.generation)
+    return recipe._replace(parents=recipe.parents + both, carried=True)
+
+
+def order_of_breeding(key: int) -> tuple[int, int]:
+    """Return where an id stands in the order of breeding: genomes of the same rank need none of each other."""
+    generation, place = generation_and_place(key)
+    first = place in (RAW_PLACE, CENTROID_PLACE)
+    return generation, place - CENTROID_PLACE if first else 1 + (place >= OPPOSITE)
 
 
 def drawn_places(places: Iterable[int]) -> bytes:

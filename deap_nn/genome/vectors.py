@@ -67,6 +67,14 @@ def mirror(vector: Vector, centre: Vector) -> None:
         np.subtract(2 * centre[part], vector[part], out=vector[part])  # twice a float32 is exact
 
 
+def moved_along(vector: Vector, start: Vector, end: Vector) -> Vector:
+    """Return a vector moved by the step from `start` to `end`; shape (n,) each, both operations rounded to float32."""
+    made = empty_vector(vector.size)
+    np.subtract(end, start, out=made)
+    made += vector
+    return made
+
+
 def split_vector(flat: NDArray[_Number], shapes: Sequence[Shape]) -> list[NDArray[_Number]]:
     """Return views of consecutive parts of `flat`, one of each shape."""
     views = []

@@ -49,8 +49,8 @@ def test_older_runs_get_what_there_was_no_choice_of():
 @pytest.mark.parametrize(
     ("settings", "without"),
     [
-        ({"step": None, "tournsize": None}, {"step", "sampling", "projected"}),
-        ({"tournsize": 3}, {"step", "sampling", "projected", "pressure", "boost", "opposites", "parents"}),
+        ({"step": None, "tournsize": None}, {"step", "sampling"}),
+        ({"tournsize": 3}, {"step", "sampling", "pressure", "boost", "opposites", "parents"}),
         (
             {"step": 2.0},
             {"crossover", "pressure", "boost", "opposites", "tournsize", "elites", "elite_batches", "mates", "indpb"}

@@ -36,6 +36,7 @@ from deap_nn.breeding import lineage
 from deap_nn.breeding.breeder import Breeder
 from deap_nn.breeding.founders import breeder_of, initPopulation
 from deap_nn.breeding.lineage import Lineage
+from deap_nn.breeding.store import slot_table
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.task import forget, genomes_by_run
 from deap_nn.core.logbooks import rows_of
@@ -222,8 +223,8 @@ class Reader:
 
 def lodge(monkeypatch):
     """Let children have slots of their own, however small and however many parents they have."""
-    monkeypatch.setattr(lineage, "LODGED_WEIGHTS", 1)
-    monkeypatch.setattr(lineage, "LODGED_MATES", 1)
+    monkeypatch.setattr(slot_table, "LODGED_WEIGHTS", 1)
+    monkeypatch.setattr(slot_table, "LODGED_MATES", 1)
 
 
 OVERWRITTEN = Counter()
@@ -313,7 +314,7 @@ def test_children_have_an_eighth_of_the_cache(monkeypatch):
     assert result(wired(evaluate=Squares()), callbacks=[Watch(note)]) == result(wired(), breeding="plain")
     assert lodged == [0] + [5] * 6
     lodged.clear()
-    monkeypatch.setattr(lineage, "LODGED_MATES", 3)
+    monkeypatch.setattr(slot_table, "LODGED_MATES", 3)
     result(wired(evaluate=Squares()), callbacks=[Watch(note)])
     assert lodged == [0] * 7
     result(wired(evaluate=Squares(), mate=cxScanning, mates=4), callbacks=[Watch(note)])

@@ -21,7 +21,7 @@ def plain():
 @pytest.fixture
 def lodged(monkeypatch):
     """A toolbox whose children have slots of their own, however small they are."""
-    monkeypatch.setattr("deap_nn.breeding.lineage.LODGED_WEIGHTS", 1)
+    monkeypatch.setattr("deap_nn.breeding.store.slot_table.LODGED_WEIGHTS", 1)
     return wired(**FOUR_WITH_OPPOSITES, evaluate=Squares())
 
 

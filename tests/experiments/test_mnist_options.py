@@ -73,6 +73,7 @@ NUMBERS = {
     "--batch-size": [16],
     "--batch-generations": [3],
     "--centred": [False],
+    "--projected": [True],
     "--seed": [2],
     "--fitness": ["error"],
     "--preset": ["article"],
@@ -89,7 +90,6 @@ NUMBERS = {
 REFUSED = {
     "--step": ([2], "--step: needs --preset es"),
     "--sampling": (["mirrored"], "--sampling: needs --preset es"),
-    "--projected": (["yes"], "--projected: needs --preset es"),
     "--final-sigma": ([0.01], "--final-sigma: needs --schedule linear or geometric or one-fifth or self-adaptive"),
     "--schedule-generations": ([9], "--schedule-generations: needs --schedule linear or geometric"),
     "--elite-batches": ([3], "--elite-batches: needs --elites"),

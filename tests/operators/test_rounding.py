@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deap_nn import Individual, evolve, make_toolbox
-from deap_nn.breeding import lineage
 from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.reproduction import AroundCentre, Reproduction
+from deap_nn.breeding.store import slot_table
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.task import forget, genomes_by_run
 from deap_nn.genome.vectors import empty_halves, empty_vector
@@ -96,8 +96,8 @@ def test_sizes_that_do_not_fit_are_refused():
 @pytest.mark.parametrize(("name", "mutpb"), [("es", 1), ("es", 0.5), ("mask", 1), ("ga", 1), ("ga", 0.5)])
 def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch, name, mutpb, lodged):
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)  # each genome alone, as those of large networks
-    monkeypatch.setattr(lineage, "LODGED_WEIGHTS", lodged)
-    monkeypatch.setattr(lineage, "LODGED_MATES", 1)
+    monkeypatch.setattr(slot_table, "LODGED_WEIGHTS", lodged)
+    monkeypatch.setattr(slot_table, "LODGED_MATES", 1)
     toolbox = make_toolbox("mlp", digits, seed=101, precision="bfloat16", preset=name)
     passes, scored = [], []
 
@@ -116,7 +116,7 @@ def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch
 
 def test_a_rounded_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_again(digits, monkeypatch):
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)
-    monkeypatch.setattr(lineage, "LODGED_WEIGHTS", 1)
+    monkeypatch.setattr(slot_table, "LODGED_WEIGHTS", 1)
     toolbox = make_toolbox("mlp", digits, seed=111, precision="bfloat16")
     whole = evolve(toolbox.population(n=8), toolbox, 3, breeding="plain")
     overwritten = set()

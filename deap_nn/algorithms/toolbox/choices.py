@@ -33,7 +33,7 @@ def check_for_algorithm(algorithm: str, of_pairs: Mapping[str, Any], others: Map
             if of_pairs[name] is not None:
                 raise ValueError(f"{name} is not for crossover 'mean', got {of_pairs[name]!r}")
     else:
-        for name in ("step", "sampling", "projected"):
+        for name in ("step", "sampling"):
             if others[name] is not None:
                 raise ValueError(f"{name} needs preset='es': {algorithm!r} has no centre, got {others[name]!r}")
     if of_pairs["tournsize"] is not None:

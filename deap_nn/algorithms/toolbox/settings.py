@@ -167,7 +167,7 @@ TABLE = (
         before="mirrored",
         ways=CENTRE,
     ),
-    Setting("projected", "algorithm", "es: project steps", YES_OR_NO, (None, False, None), before=False, ways=CENTRE),
+    Setting("projected", "algorithm", "steps along inputs of layers", YES_OR_NO, (False, False, False), before=False),
     Setting("batch_size", "data", "digits in the mini-batch of a generation", whole(1), default=64),
     Setting("centred", "algorithm", "centre dense layers", YES_OR_NO, (True, True, False), before=False),
     Setting("stratified", "data", "all classes in each batch", YES_OR_NO, (True, True, False), before=False),

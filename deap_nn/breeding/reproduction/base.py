@@ -14,7 +14,7 @@ from deap_nn.breeding.recipe import MEAN_PLACE, Recipe, member_id
 from deap_nn.breeding.variation import Variation, checked_mutant, clip, happens, mutation_of, self_adaptive_of, unscored
 from deap_nn.core.seeding import seeded
 from deap_nn.genome.population import mean_of
-from deap_nn.genome.vectors import Halves, Vector, Vectors
+from deap_nn.genome.vectors import Halves, Vector, Vectors, moved_along
 from deap_nn.operators.adaptation.selections import adapting
 from deap_nn.operators.describe import settings_of
 from deap_nn.operators.ranking import RecombinationWeights
@@ -149,6 +149,17 @@ class Reproduction:
             group, streams = own[-side:] + own[:-side], (variation.seed, recipe.generation, recipe.place // self.mates)
             child = self.cross(group, streams, variation.cxpb)[side]
             variation.mutate_into(recipe, child, out, mirrored=self.mirrored)
+
+    def breed_carried(
+        self,
+        variation: Variation,
+        recipes: Sequence[Recipe],
+        parents: Sequence[Vector],
+        step: tuple[Vector, Vector],
+        outs: Vectors,
+    ) -> None:
+        """Write siblings as `breed` does, of parents that are moved by the step from the first vector to the second."""
+        self.breed(variation, recipes, [moved_along(parent, *step) for parent in parents], outs)
 
     def breed_many(
         self, variation: Variation, runs: Sequence[Siblings], found: Mapping[int, Any], outs: NDArray[np.float32]

@@ -97,18 +97,47 @@ class Pairs(Reproduction):
 
     def breed(self, variation: Variation, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
         """Write siblings, in one compiled pass if all of them are crossed and mutated by operators that it knows."""
+        if not self._bred_in_one_pass(variation, recipes, parents, None, outs):
+            super().breed(variation, recipes, parents, outs)
+
+    def breed_carried(
+        self,
+        variation: Variation,
+        recipes: Sequence[Recipe],
+        parents: Sequence[Vector],
+        step: tuple[Vector, Vector],
+        outs: Vectors,
+    ) -> None:
+        """Write siblings of parents that are moved by a step, if possible in one compiled pass."""
+        if not self._bred_in_one_pass(variation, recipes, parents, step, outs):
+            super().breed_carried(variation, recipes, parents, step, outs)
+
+    def _bred_in_one_pass(
+        self,
+        variation: Variation,
+        recipes: Sequence[Recipe],
+        parents: Sequence[Vector],
+        step: tuple[Vector, Vector] | None,
+        outs: Vectors,
+    ) -> bool:
+        """Write siblings in compiled passes; return False if an operator has none or not all of them are mutated."""
         first = recipes[0]
         group = first.place // self.mates
         whole = variation.compiled and self.is_compiled and len(parents) == self.mates
         mutated = [variation.mutated(recipe) for recipe in recipes]
         if not whole or not any(mutated) or not happens(variation.cxpb, variation.seed, first.generation, 2 * group):
-            super().breed(variation, recipes, parents, outs)
-        elif all(mutated):
-            self._in_one_pass(variation, first, parents, outs)
+            return False
+        if all(mutated):
+            self._in_one_pass(variation, first, parents, step, outs)
             variation.clip(outs)
-        else:  # one by one: the pass takes only mutated children
-            for turn, (recipe, out) in enumerate(zip(recipes, outs, strict=True)):
-                self.breed(variation, (recipe,), (*parents[turn:], *parents[:turn]), (out,))
+            return True
+        for turn, (recipe, out) in enumerate(zip(recipes, outs, strict=True)):
+            turned = (*parents[turn:], *parents[:turn])  # one by one: the pass takes only mutated children
+            if step is None:
+                self.breed(variation, (recipe,), turned, (out,))
+            else:
+                self.breed_carried(variation, (recipe,), turned, step, (out,))
+        return True
 
     def breed_many(
         self, variation: Variation, runs: Sequence[Siblings], found: Mapping[int, Any], outs: NDArray[np.float32]
@@ -125,13 +154,16 @@ class Pairs(Reproduction):
             alike = run[0].generation, run[0].place, run[0].sigma
             if alike != (first.generation, first.place + start, first.sigma):
                 break
-            if not len(run) == len(run[0].parents) == SCANNED:
+            if not len(run) == len(run[0].group) == SCANNED:
                 break
-            groups.append(run[0].parents)
+            groups.append(run[0].group)
         places = {key: place for place, key in enumerate(dict.fromkeys(itertools.chain(*groups)))}
         if not places:
             return 0
         made, pool = outs[: SCANNED * len(groups)], np.stack([found[key] for key in places])
+        if first.carried:
+            mean, centroid = (found[key] for key in first.parents[-2:])
+            pool += centroid - mean
         indices = np.array([[places[key] for key in group] for group in groups], np.int64)
         noise, factors = variation.noise, variation.factors(first.sigma)
         key = {"seed": variation.seed, "generation": first.generation, "place": first.place}
@@ -139,11 +171,19 @@ class Pairs(Reproduction):
         variation.clip(made)
         return len(groups)
 
-    def _in_one_pass(self, variation: Variation, first: Recipe, parents: Sequence[Vector], outs: Vectors) -> None:
+    def _in_one_pass(
+        self,
+        variation: Variation,
+        first: Recipe,
+        parents: Sequence[Vector],
+        step: tuple[Vector, Vector] | None,
+        outs: Vectors,
+    ) -> None:
         from deap_nn.operators.compiled.crossing import cross_and_mutate, scan_and_mutate
 
         noise, factors, shapes = variation.noise, variation.factors(first.sigma), variation.shapes
-        key = {"seed": variation.seed, "generation": first.generation, "place": first.place}
+        key: dict[str, Any] = {"seed": variation.seed, "generation": first.generation, "place": first.place}
+        key["step"] = step
         if self.mates == SCANNED:
             scan_and_mutate(outs, parents, noise, factors, shapes, **key)
             return

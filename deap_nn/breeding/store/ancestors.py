@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from deap_nn.breeding.breeder import Breeder
-from deap_nn.breeding.recipe import Recipe
+from deap_nn.breeding.recipe import Recipe, order_of_breeding
 from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError
 from deap_nn.breeding.store.slots import GenomeCache
 from deap_nn.core.files import appear, write_all
@@ -190,7 +190,7 @@ class Ancestors:
             missing.add(key)
             if key not in self._together:  # it is copied
                 waiting.extend(self._bred_from(self.recipes[key], self._member_in_slot(self.recipes[key])))
-        return sorted(missing)  # an id grows with the generation
+        return sorted(missing, key=order_of_breeding)
 
     def _ancestors(self, keys: Sequence[int], map_: Callable[..., Iterable[Any]] = map) -> dict[int, Vector]:
         """Breed the missing ones of some genomes and their ancestors; return those for which the cache has no room.
@@ -202,9 +202,8 @@ class Ancestors:
         # The number of children still to breed: an ancestor is released after its last child.
         needed = Counter(parent for ancestor in missing for parent in ancestor.parents)
         needed.update(keys)
-        # The upper bit of a place is that of opposites: they need members and the centroid of their own generation.
-        for _, generation in itertools.groupby(missing, key=lambda recipe: recipe.id >> 31):
-            first, *others = generation
+        for _, rank in itertools.groupby(missing, key=lambda recipe: order_of_breeding(recipe.id)):
+            first, *others = rank
             breed = partial(self._breed_ancestor, made=made)
             # The first before the others: it compiles and fills caches that all use. Founders in one thread: their
             # initialisation may draw from Python's global random state.
@@ -274,7 +273,9 @@ class Ancestors:
     def _breed_with(self, parents: Sequence[Any], recipes: Sequence[Recipe], outs: Vectors) -> None:
         if not recipes[0].parents and self._copy(recipes[0].id, outs[0]):  # a given founder
             return
-        if len(recipes) > 1:  # founders and copies come one by one
-            self.breeder.reproduction.breed(self.breeder, recipes, parents, outs[: len(recipes)])
-        else:
+        if len(recipes) == 1:  # as founders and copies are
             self.breeder.breed(recipes[0], parents, outs[0])
+        elif recipes[0].carried:
+            self.breeder.breed_carried(recipes, parents, outs[: len(recipes)])
+        else:
+            self.breeder.reproduction.breed(self.breeder, recipes, parents, outs[: len(recipes)])

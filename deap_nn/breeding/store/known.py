@@ -28,7 +28,7 @@ class Known:
     slots : dict
         The slots in this host's cache, by the id of the genome.
     parents : set
-        The ids of the genomes that the present generation is bred from, and of the centroid of their opposites.
+        The ids of the genomes that the present generation is bred from, and of the centroids that these need.
     keyframe : Path, optional
         A file of weights that need not be recomputed.
     keyframe_history : str
@@ -43,8 +43,8 @@ class Known:
 
     @property
     def generation(self) -> int:
-        """The present generation: one more than that of the parents, which their ids have."""
-        return 1 + generation_and_place(next(iter(self.parents)))[0] if self.parents else 0
+        """The present generation: one more than that of the earliest parents, which their ids have."""
+        return 1 + generation_and_place(min(self.parents))[0] if self.parents else 0
 
     def ancestry(self, keys: Iterable[int]) -> dict[int, Recipe]:
         """Return the recipes of some ids and of all their ancestors."""

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Container
+import itertools
+from collections.abc import Container, Iterable
+
+LODGED_WEIGHTS = 1_000_000
+"""Children with fewer weights get no slots: breeding them a second time is cheap."""
+
+LODGED_MATES = 3
+"""Children of fewer parents get no slots: to breed only one of a pair costs just a third more than its share."""
+
+LODGED_SHARE = 0.125
+"""The largest share of the cache for the children of a generation: other runs on the host use the same memory."""
 
 
 class SlotTable:
@@ -34,6 +44,24 @@ class SlotTable:
             elif self._fresh < self.count:
                 self.held[key], self._fresh = self._fresh, self._fresh + 1
         return key in self.held
+
+    def lodge(self, children: Iterable[int], weights: int, mates: int) -> None:
+        """Give children slots of their own: then children chosen as parents are not bred a second time.
+
+        To breed only one child of four parents costs about twice its share of breeding all four siblings.
+
+        Parameters
+        ----------
+        children : iterable of int
+            Their ids.
+        weights : int
+            The number of weights of each.
+        mates : int
+            The number of their parents.
+        """
+        if weights >= LODGED_WEIGHTS and mates >= LODGED_MATES:
+            for child in itertools.islice(children, int(self.count * LODGED_SHARE)):
+                self.take(child)
 
     def pass_on(self, old: int, new: int) -> None:
         """Give the slot of a genome to another one, which is made from it there, if only the first has a slot."""

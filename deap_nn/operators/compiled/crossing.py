@@ -91,6 +91,13 @@ def _pick(
 
 
 @compiled
+def _carry(room: Vector, parent: Vector, origin: Vector, goal: Vector) -> None:
+    """Write a slice of a parent, moved by the step from the origin to the goal."""
+    for k in range(parent.size):
+        room[k] = parent[k] + (goal[k] - origin[k])
+
+
+@compiled
 def scanning_pass(
     out: Vector,
     out1: Vector,
@@ -100,6 +107,8 @@ def scanning_pass(
     b: Vector,
     c: Vector,
     d: Vector,
+    origin: Vector,
+    goal: Vector,
     table: Vector,
     factors: Vector,
     ends: NDArray[np.int64],
@@ -107,7 +116,7 @@ def scanning_pass(
     born: int,
     place: int,
 ) -> None:
-    """Write one to four children of four parents; a child that is not wanted has no weights."""
+    """Write one to four children of four parents; a child that is not wanted, or a step, has no weights."""
     seed, generation, group = np.uint64(run_seed), np.uint64(born), np.uint64(place // 4)
     size = out.size
     places = np.uint64(table.size - size + 1)
@@ -118,6 +127,10 @@ def scanning_pass(
     noise3 = table[place_in_table(seed, generation, np.uint64(place + 3), places) :] if out3.size else table
     past_caches = size >= LARGE
     turns = np.empty(_BLOCK, dtype=np.uint8)
+    carried = goal.size > 0
+    room = _BLOCK if carried else 0
+    moved, moved1 = np.empty(room, dtype=np.float32), np.empty(room, dtype=np.float32)
+    moved2, moved3 = np.empty(room, dtype=np.float32), np.empty(room, dtype=np.float32)
     counter = np.uint64(0)
     matrix = 0
     for start in range(0, size, _BLOCK):
@@ -128,12 +141,20 @@ def scanning_pass(
             for word in philox(seed, _MATE, generation, group, counter):
                 write_turns(turns, k, word)
                 k += 8
+        if carried:
+            _carry(moved, a[start:end], origin[start:end], goal[start:end])
+            _carry(moved1, b[start:end], origin[start:end], goal[start:end])
+            _carry(moved2, c[start:end], origin[start:end], goal[start:end])
+            _carry(moved3, d[start:end], origin[start:end], goal[start:end])
         begin = start
         while begin < end:
             while ends[matrix] <= begin:
                 matrix += 1
             stop = min(end, ends[matrix])
             pa, pb, pc, pd = a[begin:stop], b[begin:stop], c[begin:stop], d[begin:stop]
+            if carried:
+                pa, pb = moved[begin - start : stop - start], moved1[begin - start : stop - start]
+                pc, pd = moved2[begin - start : stop - start], moved3[begin - start : stop - start]
             turn, factor = turns[begin - start : stop - start], factors[matrix]
             _pick(out[begin:stop], pa, pb, pc, pd, turn, noise[begin:stop], factor, past_caches)
             if out1.size:  # the parents are still in the cache
@@ -153,6 +174,8 @@ def _pass(
     twin: Vector,
     first: Vector,
     second: Vector,
+    origin: Vector,
+    goal: Vector,
     table: Vector,
     factors: Vector,
     ends: NDArray[np.int64],
@@ -168,6 +191,9 @@ def _pass(
     twin_noise = table[place_in_table(seed, generation, np.uint64(place + 1), places) :] if twin.size else table
     past_caches = out.size >= LARGE
     exchanged = np.empty(_BLOCK, dtype=np.bool_)
+    carried = goal.size > 0
+    room = _BLOCK if carried else 0
+    moved, moved1 = np.empty(room, dtype=np.float32), np.empty(room, dtype=np.float32)
     counter = np.uint64(0)
     matrix = 0
     for start in range(0, out.size, _BLOCK):
@@ -188,12 +214,17 @@ def _pass(
                         # NumPy's ``random(dtype=float32)`` makes a number of the upper 24 of 32 bits.
                         exchanged[k] = np.float32(half >> np.uint64(8)) * np.float32(1.0 / 16777216.0) < indpb
                         k += 1
+        if carried:
+            _carry(moved, first[start:end], origin[start:end], goal[start:end])
+            _carry(moved1, second[start:end], origin[start:end], goal[start:end])
         begin = start
         while begin < end:
             while ends[matrix] <= begin:
                 matrix += 1
             stop = min(end, ends[matrix])
             a, b, mask = first[begin:stop], second[begin:stop], exchanged[begin - start : stop - start]
+            if carried:
+                a, b = moved[begin - start : stop - start], moved1[begin - start : stop - start]
             _blend(out[begin:stop], a, b, mask, noise[begin:stop], factors[matrix], past_caches)
             if twin.size:  # the parents are still in the cache
                 _blend(twin[begin:stop], b, a, mask, twin_noise[begin:stop], factors[matrix], past_caches)
@@ -214,6 +245,7 @@ def cross_and_mutate(
     generation: int,
     place: int,
     indpb: float,
+    step: tuple[Vector, Vector] | None = None,
 ) -> None:
     """Write one or both children of two parents, bit for bit as `cxMask` and then `mutGaussianAdaptive` make them.
 
@@ -236,6 +268,8 @@ def cross_and_mutate(
         The run's seed, and the generation and place of the (first) child: they key its streams.
     indpb : float
         The probability that a locus is exchanged.
+    step : tuple of numpy.ndarray, optional
+        The start and the end of a step by which the parents are moved before; shape (n,) each, float32.
 
     Raises
     ------
@@ -243,10 +277,10 @@ def cross_and_mutate(
         If a size does not fit the shapes: the compiled pass does not check its bounds.
     """
     out, twin = outs if len(outs) == 2 else (outs[0], _NOTHING)
-    ends = checked_ends(outs, (first, second), table, factors, shapes)
+    ends = checked_ends(outs, (first, second, *(step or ())), table, factors, shapes)
     if len(ends) and ends[-1]:
-        key = seed, generation, place
-        _pass(out, twin, first, second, table, factors, ends, *key, indpb == 0.5, np.float32(indpb))
+        key, moved = (seed, generation, place), step or (_NOTHING, _NOTHING)
+        _pass(out, twin, first, second, *moved, table, factors, ends, *key, indpb == 0.5, np.float32(indpb))
 
 
 def scan_and_mutate(
@@ -259,6 +293,7 @@ def scan_and_mutate(
     seed: int,
     generation: int,
     place: int,
+    step: tuple[Vector, Vector] | None = None,
 ) -> None:
     """Write one to four neighbouring children of four parents, recombined and mutated.
 
@@ -274,6 +309,8 @@ def scan_and_mutate(
         As `cross_and_mutate` takes them.
     place : int
         The place of the first child.
+    step
+        As `cross_and_mutate` takes it.
 
     Raises
     ------
@@ -282,7 +319,7 @@ def scan_and_mutate(
     """
     if not 1 <= len(outs) <= len(parents) == 4:
         raise ValueError(f"one to four children must have four parents, got {len(outs)} and {len(parents)}")
-    ends = checked_ends(outs, parents, table, factors, shapes)
+    ends = checked_ends(outs, (*parents, *(step or ())), table, factors, shapes)
     if len(ends) and ends[-1]:
-        four = [*outs, *[_NOTHING] * (4 - len(outs))]
-        scanning_pass(*four, *parents, table, factors, ends, seed, generation, place)
+        four, moved = [*outs, *[_NOTHING] * (4 - len(outs))], step or (_NOTHING, _NOTHING)
+        scanning_pass(*four, *parents, *moved, table, factors, ends, seed, generation, place)

@@ -25,12 +25,13 @@ def _scan_each(
     born: int,
     place: int,
 ) -> None:
+    nothing = table[:0]
     for number in range(len(groups)):
         i = 4 * number
         a, b, c, d = groups[number]
         four = outs[i], outs[i + 1], outs[i + 2], outs[i + 3]
         parents = pool[a], pool[b], pool[c], pool[d]
-        scanning_pass(*four, *parents, table, factors, ends, run_seed, born, place + i)
+        scanning_pass(*four, *parents, nothing, nothing, table, factors, ends, run_seed, born, place + i)
 
 
 def scan_groups(

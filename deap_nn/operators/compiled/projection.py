@@ -18,6 +18,9 @@ RIDGE = 0.01
 
 Directions in which these hardly differ then get less of a step."""
 
+STRIDE = 2.0
+"""How many times as far as the projected step the centroid of a genetic algorithm moves."""
+
 _BLOCK = 128
 """The number of units that a pass computes at a time: their sums stay in the processor's nearest cache."""
 
@@ -85,7 +88,7 @@ def _moved(
                 moved[i, start + j] = centre[i, start + j] + total[j]
 
 
-def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: bytes) -> None:
+def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: bytes, *, stride: float = 1.0) -> None:
     r"""Project the step from a centre, in the kernels of dense layers, onto the inputs of a mini-batch.
 
     With the inputs :math:`X` of a layer (a row for each sample, less their mean and scaled to the same largest value,
@@ -104,6 +107,8 @@ def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: byte
         The shapes of the matrices.
     inputs : bytes
         The inputs of some layers, from `packed_inputs`; nothing is projected without any.
+    stride : float
+        The factor on the projected step.
 
     Raises
     ------
@@ -126,6 +131,6 @@ def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: byte
         columns = np.ascontiguousarray(rows.T, np.float32)
         sums = np.zeros((len(rows), after.shape[1]), np.float32)
         in_parts(partial(_products, columns, after, before, sums), after.shape[1], weights=after.size)
-        shares = sums.astype(np.float64)
+        shares = stride * sums.astype(np.float64)
         _solve(inner, shares)
         in_parts(partial(_moved, columns, after, before, shares.astype(np.float32)), after.shape[1], weights=after.size)

@@ -1,0 +1,221 @@
+"""Steps of the centroid of `ga` along the inputs of dense layers: the same bytes in each way to run it."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from conftest import MNIST
+from projected import GENERATIONS, MEMBERS, made
+from wirings import OtherHost, Watch, mapping
+
+from deap_nn import SelfAdaptive, evolve, open_map
+from deap_nn.breeding.past import Past
+from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, centroid_id
+from deap_nn.breeding.reproduction import Pairs
+from deap_nn.callbacks.base import Callback
+from deap_nn.core.logbooks import read_csv
+from deap_nn.genome.layer_inputs import unpacked_inputs
+from deap_nn.genome.vectors import moved_along
+from deap_nn.operators.compiled import projection
+from deap_nn.runs.generations import CheckpointError, read_generations
+
+
+def run(digits, words=None, generations=GENERATIONS, map_=None, members=MEMBERS, **more):
+    toolbox = made(digits, **{"preset": "ga"} | (words or {}))
+    if map_ is not None:
+        toolbox.register("map", map_)
+    population, logbook = evolve(toolbox.population(n=members), toolbox, generations, **more)
+    return [member.flat.tobytes() for member in population], list(logbook)
+
+
+@pytest.fixture(scope="module")
+def expected(digits):
+    return run(digits)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {},
+        {"opposites": 0.0},
+        {"mates": 2},
+        {"mates": 3},
+        {"elites": 2},
+        {"tournsize": 3},
+        {"mutation_indpb": 0.5},
+        {"bounds": (-0.5, 0.5), "centred": True},
+        {"crossover": "average"},
+        {"sigma": SelfAdaptive(0.1, 0.01)},
+    ],
+    ids=str,
+)
+def test_recipes_and_plain_breeding_have_the_same_bytes(digits, words):
+    found = run(digits, words, members=12)
+    assert found == run(digits, words, members=12, breeding="plain")
+    assert found[0] != run(digits, words | {"projected": False}, members=12)[0]
+
+
+def test_groups_and_children_that_stay_as_they_are_move_along_too(digits):
+    found = run(digits, members=12, cxpb=0.6, mutpb=0.7)
+    assert found == run(digits, members=12, cxpb=0.6, mutpb=0.7, breeding="plain")
+
+
+class Own(Pairs):
+    """A strategy of one's own, which knows nothing of steps."""
+
+    def breed_carried(self, variation, recipes, parents, step, outs):
+        super(Pairs, self).breed_carried(variation, recipes, parents, step, outs)
+
+
+def test_a_strategy_of_ones_own_gets_the_moved_parents(digits, expected):
+    toolbox = made(digits, preset="ga")
+    toolbox.reproduction = Own(toolbox.mate, toolbox.mates)
+    population, _ = evolve(toolbox.population(n=MEMBERS), toolbox, GENERATIONS)
+    assert [member.flat.tobytes() for member in population] == expected[0]
+
+
+def test_workers_and_groups_have_the_same_bytes(digits, expected):
+    assert run(digits, map_=mapping) == expected
+    for group_size in (1, 3):
+        assert run(digits, map_=mapping, group_size=group_size) == expected
+    with open_map("processes", workers=2) as map_:
+        assert run(digits, map_=map_) == expected
+
+
+@pytest.mark.filterwarnings("ignore:the cache has no room")
+@pytest.mark.parametrize("slots", [4, 7])
+def test_a_cache_with_less_room_than_parents_changes_nothing(digits, monkeypatch, expected, slots):
+    monkeypatch.setattr("deap_nn.breeding.lineage.slots_in", lambda *_: slots)
+    assert run(digits) == expected
+
+
+def test_another_host_makes_the_centroids_from_their_recipes(digits, tmp_path, expected):
+    sent = []
+    elsewhere = OtherHost(tmp_path, sent)
+    assert run(digits, map_=elsewhere, group_size=MEMBERS) == expected
+    elsewhere.forget()
+    assert any(recipe.place == CENTROID_PLACE and recipe.inputs for task in sent for recipe in task.known)
+
+
+def centroids_of_a_run(digits, words=None):
+    """Return, for each generation, the centroid and the mean of its parents' weights, and the members."""
+    found = []
+
+    def note(evolution):
+        lineage = evolution.mean.__self__
+        if evolution.generation:
+            both = [lineage.weights(recipe) for recipe in lineage.ancestry.centroids(evolution.generation)]
+            found.append((both[-1], both[0], np.stack([member.flat for member in evolution.population])))
+
+    toolbox = made(digits, **{"preset": "ga"} | (words or {}))
+    evolve(toolbox.population(n=MEMBERS), toolbox, 4, callbacks=[Watch(note)])
+    return found, toolbox.layout
+
+
+def test_the_centroid_of_the_next_generation_lies_along_the_inputs_of_the_mini_batch(digits):
+    """The pixels of 16 digits span 16 directions of 784; the mean of the parents has moved in all others too."""
+    found, layout = centroids_of_a_run(digits)
+    for (before, *_), (after, mean, _) in itertools.pairwise(found):
+        first = [np.float64(layout.unpack(after)[0]) - layout.unpack(before)[0] for after in (after, mean)]
+        projected, raw = (np.linalg.svd(step, compute_uv=False) for step in first)
+        assert projected[15] > 100 * projected[16]
+        assert raw[15] < 3 * raw[16]
+        assert after[-10:].tobytes() == mean[-10:].tobytes()  # biases
+
+
+def test_children_have_the_centroid_as_their_mean(digits):
+    """Without mutation each locus of a group's children has the values of its four parents, once each."""
+    found, _ = centroids_of_a_run(digits, {"sigma": 1e-12})
+    for centroid, mean, children in found[1:]:
+        np.testing.assert_allclose(children.mean(axis=0, dtype=np.float64), centroid, atol=1e-6)
+        assert np.abs(centroid - mean).max() > 1e-4
+
+
+def test_it_is_resumed_and_its_checkpoint_has_the_inputs(digits, tmp_path, expected):
+    run(digits, generations=2, checkpoint=tmp_path)
+    first, toolbox = read_generations(tmp_path), made(digits, preset="ga")
+    assert not first[0].inputs
+    for generation in first[1:]:
+        assert set(unpacked_inputs(generation.inputs, toolbox.layout.shapes)) == {0, 2}
+    assert run(digits, checkpoint=tmp_path) == expected
+    with pytest.raises(CheckpointError, match="projected was True when the run began, and is False"):
+        run(digits, {"projected": False}, checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize("kept", [1, 2, 3])
+def test_a_keyframe_in_place_of_the_first_generations_gives_the_same_bytes(digits, tmp_path, expected, kept):
+    run(digits, generations=kept, checkpoint=tmp_path, keyframe_seconds=0)
+    assert list(tmp_path.glob("keyframe-*"))
+    assert run(digits, checkpoint=tmp_path) == expected
+
+
+def test_a_keyframe_has_the_centroids_without_which_nothing_can_be_bred(digits, tmp_path, monkeypatch, expected):
+    """Without them a resumed run would breed all generations again, back to the first."""
+    run(digits, generations=3, checkpoint=tmp_path, keyframe_seconds=0)
+    lines, line = [], Past.line
+    monkeypatch.setattr(Past, "line", lambda self, wanted: lines.append(line(self, wanted)) or lines[-1])
+    assert run(digits, checkpoint=tmp_path) == expected
+    ((only,),) = lines
+    assert {(3, CENTROID_PLACE), (3, RAW_PLACE), (2, CENTROID_PLACE)} < {(one.generation, one.place) for one in only}
+
+
+class Recalled(Callback):
+    """Recalls a member of each generation when the run is resumed."""
+
+    def restore(self, evolution, states):
+        self.found = [evolution.member(generation, 5) for generation in range(evolution.generation + 1)]
+
+    def members(self):
+        return getattr(self, "found", [])
+
+
+def test_members_of_earlier_generations_are_recalled(digits, tmp_path):
+    seen = []
+    watch = Watch(lambda evolution: seen.append(evolution.population[5].flat.tobytes()))
+    run(digits, generations=4, checkpoint=tmp_path, callbacks=[watch])
+    recalled = Recalled()
+    run(digits, checkpoint=tmp_path, callbacks=[recalled])
+    assert [member.flat.tobytes() for member in recalled.found] == seen
+
+
+def test_the_step_of_the_parents_is_that_of_the_centroid(digits, monkeypatch):
+    """The children of generation 3 are bred of parents moved from their mean to the centroid of generation 3."""
+    steps, breed = [], Pairs.breed_carried
+
+    def noting(self, variation, recipes, parents, step, outs):
+        steps.append((recipes[0].generation, [vector.copy() for vector in step], recipes[0].parents[-2:]))
+        breed(self, variation, recipes, parents, step, outs)
+
+    monkeypatch.setattr(Pairs, "breed_carried", noting)
+    monkeypatch.setattr(Pairs, "breed_many", lambda *_: 0)
+    strides = []
+    project = projection.project
+    monkeypatch.setattr(
+        projection, "project", lambda *given, stride: strides.append(stride) or project(*given, stride=stride)
+    )
+    run(digits, generations=3)
+    assert {generation for generation, *_ in steps} == {2, 3}
+    assert strides == [projection.STRIDE] * 2
+    for generation, (mean, centroid), keys in steps:
+        assert keys == (generation << 32 | RAW_PLACE, centroid_id(generation))
+        assert moved_along(mean, mean, centroid).tobytes() != mean.tobytes()
+
+
+def test_a_run_of_the_command_is_the_same_with_two_processes_and_is_replayed(here, warm, digits_file, tmp_path):
+    options = ["--model", "mlp", "--preset", "ga", "--projected", "yes", "--population", 12, "--generations", 4]
+    options += ["--batch-size", 16, "--no-progress", "--ensemble", 0, "--data", digits_file]
+    plain = here(MNIST, *options, "--breeding", "plain", "--output", tmp_path / "plain")
+    run = warm(MNIST, *options, "--map", "processes", "--workers", 2, "--output", tmp_path / "run")
+    assert (plain.returncode, plain.stderr, run.returncode, run.stderr) == (0, "", 0, "")
+    assert (tmp_path / "run" / "logbook.csv").read_bytes() == (tmp_path / "plain" / "logbook.csv").read_bytes()
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["projected"] is True
+    assert ", parents moved along the inputs of dense layers, " in config["algorithm"]
+    for number, chosen in enumerate((("--member", 5), ("--mean",))):
+        target = "--output", tmp_path / f"{number}.npz"
+        answer = here("-m", "deap_nn.replay", tmp_path / "run", "--generation", 4, *chosen, *target)
+        assert (answer.returncode, answer.stderr) == (0, "")
+        assert "differs" not in answer.stdout
+    last = list(read_csv(tmp_path / "run" / "readouts.csv")["mean of the parents"])[-1]
+    assert f"validation error {last:.4f}" in answer.stdout
