@@ -94,7 +94,7 @@ class Ancestry:
         bred = len(places) - self._breeder.elites
         made = self._breeder.reproduction.recipes(generation, places[:bred], own[:bred])
         if self.carries(inputs):
-            made = list(map(carried, made))
+            made = [member if member.copied else carried(member) for member in made]
         return made + [self._copied(generation, place, places, own[place]) for place in range(bred, len(places))]
 
     def carries(self, inputs: bytes) -> bool:

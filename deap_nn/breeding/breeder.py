@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, Recipe
+from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.reproduction.base import Reproduction
 from deap_nn.breeding.variation import Variation
 from deap_nn.core.seeding import Purpose, seeded, stream, takes
@@ -40,7 +40,7 @@ class Breeder(Variation):
         """Write the genome of a recipe into `out`; its parents' weights are left unchanged."""
         if not parents:
             np.copyto(out, founder(self.individual, self.founders_seed, recipe.place).flat)
-        elif recipe.place in (RAW_PLACE, CENTROID_PLACE):
+        elif recipe.is_centroid:
             self._centroid(recipe, parents, out)
         elif recipe.is_opposite:
             *others, centroid = parents

@@ -15,7 +15,7 @@ from functools import cached_property, partial
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from deap_nn.breeding.recipe import Recipe
+from deap_nn.breeding.recipe import RAW_PLACE, Recipe
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.breeding.store.known import Known, is_large
@@ -287,6 +287,9 @@ class Dispatch:
             ancestors = {key: known.recipes[key] for key in parents if key in known.recipes}
             centroids = {recipe.parents[-1] for recipe in ancestors.values() if recipe.is_opposite}
             ancestors |= {key: known.recipes[key] for key in centroids & known.recipes.keys()}  # for other hosts
+        if large and not whole:  # a host that lacks a projected centroid breeds all parents of the generation
+            averaged = {key for recipe in ancestors.values() if recipe.place == RAW_PLACE for key in recipe.parents}
+            ancestors |= {key: known.recipes[key] for key in averaged & known.recipes.keys()}
         if not large:
             ancestors = {key: recipe for key, recipe in ancestors.items() if not is_large(recipe)}
         useful = parents | {parent for recipe in ancestors.values() for parent in recipe.parents}

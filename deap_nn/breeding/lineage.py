@@ -234,7 +234,7 @@ class Lineage:
             helps = "increase --cache-size, or choose another --cache or fewer --parents"
             helps = f"which are recomputed at each use: {helps}"
             warnings.warn(f"the cache has no room for {missing}, {helps}", stacklevel=2)
-        known.parents = set(parents)
+        known.parents, known.earliest = set(parents), min(parents)
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         """Map a function over members, or over tuples that begin with one, as `Dispatch` does."""

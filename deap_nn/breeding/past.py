@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, Recipe, generation_and_place
+from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, Recipe, generation_and_place, member_id
 from deap_nn.breeding.reproduction.base import Places
 from deap_nn.breeding.store.keyframes import Keyframe, write_keyframe
 from deap_nn.core.environment import processors
@@ -91,7 +91,8 @@ class Past:
             parents = {key for place in places for key in recipe_of(generation, place).parents}
             own = {key for key in parents if generation_and_place(key)[0] == generation}  # centroids
             parents -= own
-            carriers = [recipe_of(generation, place) for place in (CENTROID_PLACE, RAW_PLACE)] if len(own) > 1 else []
+            projected = member_id(generation, RAW_PLACE) in own
+            carriers = [recipe_of(generation, place) for place in (CENTROID_PLACE, RAW_PLACE)] if projected else []
             parents |= {key for recipe in carriers for key in recipe.parents} - own
             before = [recipe_of(*generation_and_place(key)) for key in parents]
             parents |= {recipe.parents[-1] for recipe in before if recipe.is_opposite}

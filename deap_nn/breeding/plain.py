@@ -169,7 +169,8 @@ class Plain:
         places |= {id(opposite): places[id(member)] | OPPOSITE for opposite, member in self._opposites}
         if any(id(source) not in places for source in sources):
             raise ValueError(
-                "select must return members and their opposites, no copies, in plain breeding, or have opposites=0"
+                "select must return members and their opposites, no copies, in plain breeding with opposites or with "
+                "projected steps"
             )
         counts = Counter(places[id(source)] for source in sources)
         each = {places[id(source)]: source.flat for source in sources}

@@ -95,6 +95,11 @@ class Recipe(NamedTuple):
         return self._replace(place=self.place | OPPOSITE, parents=(*self.parents, centroid_id(self.generation)))
 
     @property
+    def is_centroid(self) -> bool:
+        """Whether it is a generation's centroid, or the mean of parents from which that is projected."""
+        return self.place in (RAW_PLACE, CENTROID_PLACE)
+
+    @property
     def is_opposite(self) -> bool:
         """Whether it is a member's opposite."""
         return OPPOSITE <= self.place < CENTRE_PLACE
@@ -113,10 +118,11 @@ class Recipe(NamedTuple):
         """Return whether `other` is the recipe of the next child of the same parents."""
         return (
             other.place == self.place + 1
+            and other.carried == self.carried
             and other.group == self.group[1:] + self.group[:1]  # of siblings, rotated by one
             and bool(self.parents)
             and self.place < CENTRE_PLACE
-            and (other.generation, other.sigma, other.carried) == (self.generation, self.sigma, self.carried)
+            and (other.generation, other.sigma) == (self.generation, self.sigma)
             and not (other.drawn or other.copied)
         )
 
@@ -173,11 +179,10 @@ def carried(recipe: Recipe) -> Recipe:
     return recipe._replace(parents=recipe.parents + both, carried=True)
 
 
-def order_of_breeding(key: int) -> tuple[int, int]:
+def order_of_breeding(key: int) -> int:
     """Return where an id stands in the order of breeding: genomes of the same rank need none of each other."""
     generation, place = generation_and_place(key)
-    first = place in (RAW_PLACE, CENTROID_PLACE)
-    return generation, place - CENTROID_PLACE if first else 1 + (place >= OPPOSITE)
+    return 4 * generation + (3 if place >= OPPOSITE else 2 if place < RAW_PLACE else place - RAW_PLACE)
 
 
 def drawn_places(places: Iterable[int]) -> bytes:

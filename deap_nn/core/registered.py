@@ -48,7 +48,7 @@ class Registered:
     generations, members : int or None
         The sizes of the run, if they were given.
     layer_inputs : callable or None
-        Returns the inputs of layers onto which the step of an evolution strategy is projected.
+        Returns the inputs of layers onto which the step of the centre, or of the mean of the parents, is projected.
     layout : Layout or None
         The shapes and names of the weight matrices.
     mates : int

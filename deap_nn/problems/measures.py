@@ -96,7 +96,7 @@ class InputsOnBatch(OnProblem):
 
 
 class LayerInputs(OnProblem):
-    """A toolbox's ``layer_inputs``: onto the inputs of dense layers the step of an evolution strategy is projected."""
+    """A toolbox's ``layer_inputs``: the step of the centre, or of the parents' mean, is projected onto them."""
 
     def __call__(self, individual: WeightList, generation: int, *, map: Map = map) -> bytes:
         """Return the packed inputs of an individual's layers for the mini-batch of a generation."""

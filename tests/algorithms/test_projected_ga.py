@@ -10,6 +10,8 @@ from projected import GENERATIONS, MEMBERS, made
 from wirings import OtherHost, Watch, mapping
 
 from deap_nn import SelfAdaptive, evolve, open_map
+from deap_nn.algorithms import resuming
+from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.past import Past
 from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, centroid_id
 from deap_nn.breeding.reproduction import Pairs
@@ -17,7 +19,7 @@ from deap_nn.callbacks.base import Callback
 from deap_nn.core.logbooks import read_csv
 from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.genome.vectors import moved_along
-from deap_nn.operators.compiled import projection
+from deap_nn.operators.compiled import many, projection
 from deap_nn.runs.generations import CheckpointError, read_generations
 
 
@@ -68,11 +70,20 @@ class Own(Pairs):
         super(Pairs, self).breed_carried(variation, recipes, parents, step, outs)
 
 
+class Counting(Own):
+    """It needs a vector for each parent of a recipe."""
+
+    def breed(self, variation, recipes, parents, outs):
+        assert len(recipes[0].parents) == len(parents)
+        super().breed(variation, recipes, parents, outs)
+
+
 def test_a_strategy_of_ones_own_gets_the_moved_parents(digits, expected):
-    toolbox = made(digits, preset="ga")
-    toolbox.reproduction = Own(toolbox.mate, toolbox.mates)
-    population, _ = evolve(toolbox.population(n=MEMBERS), toolbox, GENERATIONS)
-    assert [member.flat.tobytes() for member in population] == expected[0]
+    for own in (Own, Counting):
+        toolbox = made(digits, preset="ga")
+        toolbox.reproduction = own(toolbox.mate, toolbox.mates)
+        population, _ = evolve(toolbox.population(n=MEMBERS), toolbox, GENERATIONS)
+        assert [member.flat.tobytes() for member in population] == expected[0]
 
 
 def test_workers_and_groups_have_the_same_bytes(digits, expected):
@@ -90,12 +101,64 @@ def test_a_cache_with_less_room_than_parents_changes_nothing(digits, monkeypatch
     assert run(digits) == expected
 
 
-def test_another_host_makes_the_centroids_from_their_recipes(digits, tmp_path, expected):
+def test_another_host_makes_the_centroids_from_recipes_of_one_generation(digits, tmp_path, expected):
+    """It has the centroid before, so it needs no layer inputs of earlier generations."""
     sent = []
     elsewhere = OtherHost(tmp_path, sent)
-    assert run(digits, map_=elsewhere, group_size=MEMBERS) == expected
+    assert run(digits, map_=elsewhere, group_size=4) == expected
     elsewhere.forget()
-    assert any(recipe.place == CENTROID_PLACE and recipe.inputs for task in sent for recipe in task.known)
+    inputs = [(task.generation, [recipe.generation for recipe in task.known if recipe.inputs]) for task in sent]
+    found = [(generation, found) for generation, found in inputs if found]
+    assert found == [(generation, [generation - 1]) for generation in range(3, GENERATIONS + 1)]
+
+
+def test_the_centroids_are_in_the_cache_before_the_tasks_are_sent(digits, expected):
+    held = []
+
+    def noting(function, tasks):
+        for task in tasks:
+            cache, slots = genome_tasks.genomes_by_run[task.token].cache, dict(task.slots)
+            keys = centroid_id(task.generation), centroid_id(task.generation) - 1
+            held.append((task.generation, all(key in slots and cache.holds(slots[key], key) for key in keys)))
+            yield function(task)
+
+    assert run(digits, map_=noting, group_size=MEMBERS) == expected
+    assert {generation for generation, _ in held} == set(range(GENERATIONS + 1))
+    assert all(found for generation, found in held if generation > 1)
+
+
+def test_small_networks_are_bred_in_one_call(digits, monkeypatch, expected):
+    calls, breed = [], Pairs.breed_many
+
+    def noting(self, variation, runs, found, outs):
+        done = breed(self, variation, runs, found, outs)
+        calls.append((runs[0][1][0].carried, done))
+        return done
+
+    monkeypatch.setattr(Pairs, "breed_many", noting)
+    monkeypatch.setattr(many, "SMALL", 1 << 16)
+    assert run(digits) == expected
+    assert (True, MEMBERS // 4) in calls
+
+
+@pytest.mark.parametrize("kept", [3, 4])
+def test_a_run_whose_parents_are_all_elites_is_resumed(digits, tmp_path, kept):
+    """With a large sigma and tournaments among all, the elites stay the best, and no other member is a parent."""
+    words = {"elites": 2, "tournsize": 60, "sigma": 3.0}
+    whole = run(digits, words)
+    run(digits, words, generations=kept, checkpoint=tmp_path)
+    parents = {*read_generations(tmp_path)[-1].chosen.tolist()}
+    assert min(parents) >= MEMBERS - 2
+    assert run(digits, words, checkpoint=tmp_path) == whole
+
+
+def test_a_keyframe_is_made_if_layer_inputs_take_much_memory(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(resuming, "RECIPE_BYTES", 3 * 16 * (784 + 64))
+    frames = []
+    watch = Watch(lambda evolution: frames.append(sorted(path.name for path in tmp_path.glob("keyframe-*"))))
+    run(digits, generations=6, checkpoint=tmp_path, callbacks=[watch])
+    assert frames[1] == []
+    assert frames[-1]
 
 
 def centroids_of_a_run(digits, words=None):
@@ -165,6 +228,9 @@ class Recalled(Callback):
 
     def restore(self, evolution, states):
         self.found = [evolution.member(generation, 5) for generation in range(evolution.generation + 1)]
+        for place in (RAW_PLACE, CENTROID_PLACE):
+            with pytest.raises(ValueError, match="place must be that of a member"):
+                evolution.member(2, place)
 
     def members(self):
         return getattr(self, "found", [])

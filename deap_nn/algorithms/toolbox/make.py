@@ -179,8 +179,8 @@ def make_toolbox(
         each rank, negative for the worse half (`recombination_weights`). Mirrored children come in pairs with the same
         noise, added and subtracted; ``toolbox.select`` is `selMirrored`, which draws the better ones.
     projected : bool, optional
-        For "es" with centred layers: whether the step of the centre is projected onto the inputs that its dense layers
-        have for the mini-batch. False if left out.
+        With centred layers: whether the step of the centre, or under `evolve` of the mean of the parents, is projected
+        onto the inputs that dense layers have for the mini-batch. False if left out.
     threads : int
         TensorFlow's threads in each process. The number of workers does not change a result, the number of threads may.
     precision : {"float32", "bfloat16"}
@@ -197,7 +197,7 @@ def make_toolbox(
         ``next_generation``, ``evaluate_many`` and ``from_vector``; ``assess`` and ``error_rate``, which score on
         validation and test samples; for labelled data ``vote_error_rate`` and for a `KerasProblem` ``scores``;
         ``to_model``, which returns a Keras model; and ``layout``, ``clock``, ``seed``, ``mates``, ``elites``,
-        ``elite_batches``, ``problem``, and for "es" ``step`` and ``recombination_weights``, if `projected` also
+        ``elite_batches``, ``problem``, for "es" ``step`` and ``recombination_weights``, and if `projected`
         ``layer_inputs``.
 
     Raises

@@ -159,7 +159,8 @@ class Reproduction:
         outs: Vectors,
     ) -> None:
         """Write siblings as `breed` does, of parents that are moved by the step from the first vector to the second."""
-        self.breed(variation, recipes, [moved_along(parent, *step) for parent in parents], outs)
+        own = [recipe._replace(parents=recipe.group, carried=False) for recipe in recipes]
+        self.breed(variation, own, [moved_along(parent, *step) for parent in parents], outs)
 
     def breed_many(
         self, variation: Variation, runs: Sequence[Siblings], found: Mapping[int, Any], outs: NDArray[np.float32]

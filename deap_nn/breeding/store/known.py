@@ -29,6 +29,8 @@ class Known:
         The slots in this host's cache, by the id of the genome.
     parents : set
         The ids of the genomes that the present generation is bred from, and of the centroids that these need.
+    earliest : int
+        The lowest of these ids.
     keyframe : Path, optional
         A file of weights that need not be recomputed.
     keyframe_history : str
@@ -38,13 +40,14 @@ class Known:
     recipes: dict[int, Recipe] = field(default_factory=dict)
     slots: dict[int, int] = field(default_factory=dict)
     parents: set[int] = field(default_factory=set)
+    earliest: int = -1
     keyframe: Path | None = None
     keyframe_history: str = ""
 
     @property
     def generation(self) -> int:
         """The present generation: one more than that of the earliest parents, which their ids have."""
-        return 1 + generation_and_place(min(self.parents))[0] if self.parents else 0
+        return 1 + generation_and_place(self.earliest)[0]
 
     def ancestry(self, keys: Iterable[int]) -> dict[int, Recipe]:
         """Return the recipes of some ids and of all their ancestors."""
