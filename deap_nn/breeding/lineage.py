@@ -163,16 +163,16 @@ class Lineage:
             parents = {centroid.id: centroid} | parents
         bred = self.ancestry.generation(generation, places, [recipe.sigma for recipe in recipes], sigma)
         if carried:
-            parents = {recipe.id: recipe for recipe in reversed(self.ancestry.centroids(generation))} | parents
+            parents = {recipe.id: recipe for recipe in self.ancestry.centroids(generation)} | parents
         self.settle(parents)
         self.bred_since += len(parents)
         if centre is None:
             self._slots.lodge(
                 (child.id for child in bred if not child.copied), self.genomes.size, self.reproduction.mates
             )
-        if centre is not None or mirrored:  # the genome that many need is bred once for this host
+        if not carried and (centre is not None or mirrored):  # the genome that many need is bred once for this host
             with busy:
-                self.informed().keep([next(iter(parents))], threads=processors() if carried else 1)
+                self.informed().keep([next(iter(parents))])
         population[:] = self.present(bred)
 
     def opposites(self, members: Sequence[Any]) -> list[Any] | None:
@@ -213,9 +213,9 @@ class Lineage:
         else:
             recipe = self.ancestry.centroids(generation)[-1]
             self.known.recipes[recipe.id] = recipe
-            if self._slots.take(recipe.id):
-                with busy:
-                    self.informed().keep([recipe.id])
+            self._slots.take(recipe.id)
+            with busy:  # all parents of the generation are bred for it
+                self.informed().keep([recipe.id], threads=processors())
         (centre,) = self.members([recipe])
         self.ancestry.take_inputs(inputs_of_centre(layer_inputs, centre, generation, self.map))
 

@@ -13,7 +13,7 @@ from deap_nn import SelfAdaptive, evolve, open_map
 from deap_nn.algorithms import resuming
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.past import Past
-from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, centroid_id
+from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, Recipe, centroid_id, order_of_breeding
 from deap_nn.breeding.reproduction import Pairs
 from deap_nn.callbacks.base import Callback
 from deap_nn.core.logbooks import read_csv
@@ -125,6 +125,13 @@ def test_the_centroids_are_in_the_cache_before_the_tasks_are_sent(digits, expect
     assert run(digits, map_=noting, group_size=MEMBERS) == expected
     assert {generation for generation, _ in held} == set(range(GENERATIONS + 1))
     assert all(found for generation, found in held if generation > 1)
+
+
+def test_genomes_are_bred_after_those_that_they_need():
+    members = [Recipe(3, place).id for place in (0, 7)]
+    opposites = [Recipe(3, place).opposite.id for place in (0, 7)]
+    ids = [Recipe(2, 9).opposite.id, centroid_id(3) - 1, centroid_id(3), *members, *opposites, Recipe(4, 1).id]
+    assert [order_of_breeding(key) for key in ids] == [11, 12, 13, 14, 14, 15, 15, 18]
 
 
 def test_small_networks_are_bred_in_one_call(digits, monkeypatch, expected):
