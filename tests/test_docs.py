@@ -104,10 +104,10 @@ def test_the_cells_of_the_notebook_run(warm, tmp_path):
 
 def written(toolbox, registered, argument):
     """The value of an argument that a toolbox was made with, as the table of presets writes it."""
-    if registered == "evaluate":
-        return str(getattr(toolbox.problem, argument))
     if argument == "projected":
         return str("layer_inputs" in vars(toolbox))
+    if registered == "evaluate":
+        return str(getattr(toolbox.problem, argument))
     of_the_toolbox = argument in ("mates", "step", "sampling")
     value = getattr(toolbox, argument) if of_the_toolbox else getattr(toolbox, registered).keywords[argument]
     if argument == "scale":

@@ -129,6 +129,24 @@ def fan_in_scales(layout: Layout) -> tuple[float, ...]:
     return tuple(scales)
 
 
+def widest_scales(layout: Layout) -> tuple[float, ...]:
+    r"""Return, for each matrix, the initial standard deviation of the one with the largest fan-in.
+
+    As the scales of a mutation they give all weights the same noise, in proportion to the first weights of that matrix.
+
+    Examples
+    --------
+    >>> widest_scales(Layout(("kernel", "bias", "output"), ((50, 10), (10,), (10, 2))))
+    (0.2, 0.2, 0.2)
+    """
+    kernels = (scale for is_vector, scale in zip(layout.vectors, fan_in_scales(layout), strict=True) if not is_vector)
+    return (min(kernels, default=1.0),) * len(layout)
+
+
+SCALES = {"fan_in": fan_in_scales, "widest": widest_scales}
+"""The scales of a mutation that follow from the layout, by the names that `make_toolbox` takes."""
+
+
 @operator("He et al. 2015")
 def initScaled(
     container: Container[Individual],

@@ -136,6 +136,7 @@ ARGUMENTS = [
     ({"sigma": ErrorScaled(0.11)}, "mutate.sigma"),
     ({"fitness": "error"}, "fitness"),
     ({"scale": None}, "mutate.scale"),
+    ({"scale": "widest"}, "mutate.scale"),
     ({"mutation_indpb": 0.5}, "mutate.indpb"),
     ({"mutated_matrices": "one"}, "mutate.matrices"),
     ({"bounds": (-1, 1)}, "individual.bounds"),

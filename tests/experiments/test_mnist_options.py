@@ -79,7 +79,7 @@ NUMBERS = {
     "--preset": ["article"],
     "--sigma": [0.3],
     "--schedule": ["constant"],
-    "--scale": ["none"],
+    "--scale": ["widest"],
     "--mutation-indpb": [0.5],
     "--mutated-matrices": ["one"],
     "--validation-size": [10],

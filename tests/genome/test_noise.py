@@ -9,7 +9,7 @@ from conftest import normal_moments_fit
 
 import deap_nn
 from deap_nn import Layout, NoiseTable, WeightList
-from deap_nn.operators.initialisation import fan_in_scales
+from deap_nn.operators.initialisation import fan_in_scales, widest_scales
 
 
 def test_a_noise_table_is_normal_and_gives_slices_of_itself():
@@ -95,6 +95,14 @@ def test_biases_and_gains_of_two_dimensions_are_no_matrices():
     own = Layout(("up_scale", "unbias", "gamma_2", "kernel_3"), ((3, 3), (3, 3), (3,), (3, 3)))
     assert own.vectors == (False, False, True, False)
     assert [bool(matrix.all()) for matrix in deap_nn.initScaled(list, own, rng=np.random.default_rng(1))] == [True] * 4
+
+
+def test_the_widest_matrix_gives_the_scale_of_all():
+    """Vectors, as a gain that comes first with a scale of 1, do not count."""
+    layout = Layout(("norm/gamma", "a/kernel", "a/bias", "b/kernel"), ((5,), (8, 50), (50,), (50, 2)))
+    assert fan_in_scales(layout) == (1.0, 0.5, 0.5, 0.2)
+    assert widest_scales(layout) == (0.2,) * 4
+    assert widest_scales(Layout(("gamma",), ((3,),))) == (1.0,)
 
 
 @pytest.mark.parametrize(("init", "deviation"), [("initNormal", 1.0), ("initScaled", math.sqrt(2 / 300))])

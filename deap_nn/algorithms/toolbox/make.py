@@ -28,7 +28,7 @@ from deap_nn.models.weight_files import first_weights
 from deap_nn.operators.adaptation.feedback import SelfAdaptive
 from deap_nn.operators.adaptation.protocol import Adaptation, check_sigma, check_whole, is_adaptation
 from deap_nn.operators.by_name import CROSSOVERS, CrossoverName, checked_indpb
-from deap_nn.operators.initialisation import fan_in_scales, initAround, initNormal, initScaled
+from deap_nn.operators.initialisation import SCALES, initAround, initNormal, initScaled
 from deap_nn.operators.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.operators.ranking import check_ranking, recombination_weights
 from deap_nn.operators.selection import selLogRank, selMirrored, selRankBoosted
@@ -61,7 +61,7 @@ def make_toolbox(
     spread: float | None = None,
     indpb: float | None = None,
     sigma: float | Adaptation | None = None,
-    scale: Literal["usual", "fan_in", "own"] | Sequence[float] | None = "usual",
+    scale: Literal["usual", "fan_in", "widest", "own"] | Sequence[float] | None = "usual",
     mutation_indpb: float = 1.0,
     mutated_matrices: Literal["all", "one"] = "all",
     bounds: tuple[float, float] | None = None,
@@ -139,10 +139,10 @@ def make_toolbox(
         The mutation step size, copied. If left out, ``ErrorScaled(0.1)``, or ``SelfAdaptive(0.1, 0.005)`` if the
         fitness is neither an error rate nor a cross-entropy; for "es" ``Annealed(0.5, 0.025)``. An `ErrorScaled`
         without a ``fitness`` gets `fitness`.
-    scale : {"fan_in", "own"} or sequence of float, optional
-        A factor of `sigma` for each matrix. "fan_in" is the standard deviation by which `initScaled` draws the matrix.
-        "own" is the present size of its weights; breeding then takes much longer. None for no factors. If left out,
-        None for "article", else "fan_in".
+    scale : {"fan_in", "widest", "own"} or sequence of float, optional
+        A factor of `sigma` for each matrix. "fan_in" is the standard deviation by which `initScaled` draws the matrix,
+        "widest" that of the matrix with the largest fan-in. "own" is the present size of its weights; breeding then
+        takes much longer. None for no factors. If left out, None for "article", else "fan_in".
     mutation_indpb : float
         The probability that a weight is mutated, 0 to 1; below 1 breeding takes much longer.
     mutated_matrices : {"all", "one"}
@@ -254,7 +254,7 @@ def make_toolbox(
     check_choice("mutated_matrices", mutated_matrices, ("all", "one"))
     scale = usual["scale"] if isinstance(scale, str) and scale == "usual" else scale
     if isinstance(scale, str):
-        check_choice("scale", scale, ("fan_in", "own"))
+        check_choice("scale", scale, (*SCALES, "own"))
     elites = 0 if elites is None else check_count(elites, "elites", 0)
     elite_batches = 1 if elite_batches is None else check_count(elite_batches, "elite_batches")
     if elite_batches > 1 and not elites:
@@ -288,7 +288,7 @@ def make_toolbox(
     else:
         check_sigma(adaptation, "sigma")
     name_fitness(adaptation, scoring.problem)
-    scales = fan_in_scales(layout) if isinstance(scale, str) and scale == "fan_in" else scale
+    scales = SCALES[scale](layout) if isinstance(scale, str) and scale in SCALES else scale
     if not isinstance(scales, str):
         matrix_factors(1.0, scales, len(layout))
     known: dict[str, Any] = {"seed": seed, "algorithm": algorithm, "container": container}

@@ -230,7 +230,7 @@ TABLE = (
         "scale",
         "algorithm",
         "unit of sigma for each matrix",
-        one_of("none", "fan_in", "own"),
+        one_of("none", "fan_in", "widest", "own"),
         ("fan_in", "fan_in", None),
     ),
     Setting("mutation_indpb", "algorithm", "probability that a weight is mutated", real(0, 1), usual=1.0),
