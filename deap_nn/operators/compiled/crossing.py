@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 from deap_nn.core.seeding import Purpose
 from deap_nn.genome.vectors import Shape, Vector, Vectors
 from deap_nn.operators.compiled.common import LARGE, LOW, checked_ends, compiled, fence, philox, place_in_table
-from deap_nn.operators.compiled.intrinsics import breed_16, scan_16, write_bits, write_turns
+from deap_nn.operators.compiled.intrinsics import (
+    breed_16,
+    breed_moved_16,
+    scan_16,
+    scan_moved_16,
+    write_bits,
+    write_turns,
+)
 
 _BLOCK = 1 << 14
 """The number of weights that are bred at a time, a multiple of 256: their mask stays in the cache."""
@@ -18,30 +25,51 @@ _MATE = np.uint64(Purpose.MATE)
 
 
 @compiled
+def _blend_each(
+    child: Vector,
+    mine: Vector,
+    other: Vector,
+    step: Vector,
+    exchanged: NDArray[np.bool_],
+    noise: Vector,
+    factor: np.float32,
+    carried: bool,
+) -> None:
+    """Take each weight from one of two parents; both are read, as in `_pick_each`."""
+    for k in range(child.size):
+        a = mine[k]
+        b = other[k]
+        weight = b if exchanged[k] else a
+        child[k] = (weight + step[k] if carried else weight) + factor * noise[k]
+
+
+@compiled
 def _blend(
     child: Vector,
     mine: Vector,
     other: Vector,
+    step: Vector,
     exchanged: NDArray[np.bool_],
     noise: Vector,
     factor: np.float32,
     past_caches: bool,
+    carried: bool,
 ) -> None:
-    """Breed a slice of a child, within one matrix."""
+    """Breed a slice of a child, within one matrix; `carried` adds a step to the parents."""
     size = child.size
     # Stores past the caches write whole lines of 64 bytes: weights before and after these are stored one by one.
     lines = min(size, -(child.ctypes.data // 4) % 16) if past_caches else size
-    for k in range(lines):  # both parents are read, as in `_pick_each`
-        a = mine[k]
-        b = other[k]
-        child[k] = (b if exchanged[k] else a) + factor * noise[k]
+    _blend_each(child[:lines], mine, other, step, exchanged, noise, factor, carried)
     rest = lines + (size - lines) // 16 * 16
-    for k in range(lines, rest, 16):
-        breed_16(child, mine, other, exchanged, noise, factor, k)
-    for k in range(rest, size):
-        a = mine[k]
-        b = other[k]
-        child[k] = (b if exchanged[k] else a) + factor * noise[k]
+    if carried:
+        for k in range(lines, rest, 16):
+            breed_moved_16(child, mine, other, step, exchanged, noise, factor, k)
+    else:
+        for k in range(lines, rest, 16):
+            breed_16(child, mine, other, exchanged, noise, factor, k)
+    if rest < size:
+        left = mine[rest:], other[rest:], step[rest:], exchanged[rest:], noise[rest:]
+        _blend_each(child[rest:], *left, factor, carried)
 
 
 @compiled
@@ -51,9 +79,11 @@ def _pick_each(
     b: Vector,
     c: Vector,
     d: Vector,
+    step: Vector,
     turns: NDArray[np.uint8],
     noise: Vector,
     factor: np.float32,
+    carried: bool,
 ) -> None:
     """Take each weight from one of four parents; all four are read, so that the compiler can vectorise the loop."""
     for k in range(child.size):
@@ -64,7 +94,8 @@ def _pick_each(
         turn = turns[k]
         low = two if turn == 1 else one
         high = four if turn == 3 else three
-        child[k] = (high if turn > 1 else low) + factor * noise[k]
+        weight = high if turn > 1 else low
+        child[k] = (weight + step[k] if carried else weight) + factor * noise[k]
 
 
 @compiled
@@ -74,27 +105,34 @@ def _pick(
     b: Vector,
     c: Vector,
     d: Vector,
+    step: Vector,
     turns: NDArray[np.uint8],
     noise: Vector,
     factor: np.float32,
     past_caches: bool,
+    carried: bool,
 ) -> None:
-    """Breed a slice of a child of four parents, within one matrix."""
+    """Breed a slice of a child of four parents, within one matrix; `carried` adds a step to the parents."""
     size = child.size
     lines = min(size, -(child.ctypes.data // 4) % 16) if past_caches else size
-    _pick_each(child[:lines], a, b, c, d, turns, noise, factor)
+    _pick_each(child[:lines], a, b, c, d, step, turns, noise, factor, carried)
     rest = lines + (size - lines) // 16 * 16
-    for k in range(lines, rest, 16):
-        scan_16(child, a, b, c, d, turns, noise, factor, k)
+    if carried:
+        for k in range(lines, rest, 16):
+            scan_moved_16(child, a, b, c, d, step, turns, noise, factor, k)
+    else:
+        for k in range(lines, rest, 16):
+            scan_16(child, a, b, c, d, turns, noise, factor, k)
     if rest < size:
-        _pick_each(child[rest:], a[rest:], b[rest:], c[rest:], d[rest:], turns[rest:], noise[rest:], factor)
+        left = a[rest:], b[rest:], c[rest:], d[rest:], step[rest:], turns[rest:], noise[rest:]
+        _pick_each(child[rest:], *left, factor, carried)
 
 
 @compiled
-def _carry(room: Vector, parent: Vector, origin: Vector, goal: Vector) -> None:
-    """Write a slice of a parent, moved by the step from the origin to the goal."""
-    for k in range(parent.size):
-        room[k] = parent[k] + (goal[k] - origin[k])
+def _difference(step: Vector, origin: Vector, goal: Vector) -> None:
+    """Write a slice of the step from the origin to the goal; with vectors of no weights it is left as it is."""
+    for k in range(goal.size):
+        step[k] = goal[k] - origin[k]
 
 
 @compiled
@@ -128,9 +166,7 @@ def scanning_pass(
     past_caches = size >= LARGE
     turns = np.empty(_BLOCK, dtype=np.uint8)
     carried = goal.size > 0
-    room = _BLOCK if carried else 0
-    moved, moved1 = np.empty(room, dtype=np.float32), np.empty(room, dtype=np.float32)
-    moved2, moved3 = np.empty(room, dtype=np.float32), np.empty(room, dtype=np.float32)
+    step = np.empty(_BLOCK, dtype=np.float32)
     counter = np.uint64(0)
     matrix = 0
     for start in range(0, size, _BLOCK):
@@ -141,28 +177,21 @@ def scanning_pass(
             for word in philox(seed, _MATE, generation, group, counter):
                 write_turns(turns, k, word)
                 k += 8
-        if carried:
-            _carry(moved, a[start:end], origin[start:end], goal[start:end])
-            _carry(moved1, b[start:end], origin[start:end], goal[start:end])
-            _carry(moved2, c[start:end], origin[start:end], goal[start:end])
-            _carry(moved3, d[start:end], origin[start:end], goal[start:end])
+        _difference(step, origin[start:end], goal[start:end])
         begin = start
         while begin < end:
             while ends[matrix] <= begin:
                 matrix += 1
             stop = min(end, ends[matrix])
             pa, pb, pc, pd = a[begin:stop], b[begin:stop], c[begin:stop], d[begin:stop]
-            if carried:
-                pa, pb = moved[begin - start : stop - start], moved1[begin - start : stop - start]
-                pc, pd = moved2[begin - start : stop - start], moved3[begin - start : stop - start]
-            turn, factor = turns[begin - start : stop - start], factors[matrix]
-            _pick(out[begin:stop], pa, pb, pc, pd, turn, noise[begin:stop], factor, past_caches)
+            by, turn, factor = step[begin - start : stop - start], turns[begin - start : stop - start], factors[matrix]
+            _pick(out[begin:stop], pa, pb, pc, pd, by, turn, noise[begin:stop], factor, past_caches, carried)
             if out1.size:  # the parents are still in the cache
-                _pick(out1[begin:stop], pb, pc, pd, pa, turn, noise1[begin:stop], factor, past_caches)
+                _pick(out1[begin:stop], pb, pc, pd, pa, by, turn, noise1[begin:stop], factor, past_caches, carried)
             if out2.size:
-                _pick(out2[begin:stop], pc, pd, pa, pb, turn, noise2[begin:stop], factor, past_caches)
+                _pick(out2[begin:stop], pc, pd, pa, pb, by, turn, noise2[begin:stop], factor, past_caches, carried)
             if out3.size:
-                _pick(out3[begin:stop], pd, pa, pb, pc, turn, noise3[begin:stop], factor, past_caches)
+                _pick(out3[begin:stop], pd, pa, pb, pc, by, turn, noise3[begin:stop], factor, past_caches, carried)
             begin = stop
     if past_caches:
         fence()
@@ -192,8 +221,7 @@ def _pass(
     past_caches = out.size >= LARGE
     exchanged = np.empty(_BLOCK, dtype=np.bool_)
     carried = goal.size > 0
-    room = _BLOCK if carried else 0
-    moved, moved1 = np.empty(room, dtype=np.float32), np.empty(room, dtype=np.float32)
+    step = np.empty(_BLOCK, dtype=np.float32)
     counter = np.uint64(0)
     matrix = 0
     for start in range(0, out.size, _BLOCK):
@@ -214,20 +242,17 @@ def _pass(
                         # NumPy's ``random(dtype=float32)`` makes a number of the upper 24 of 32 bits.
                         exchanged[k] = np.float32(half >> np.uint64(8)) * np.float32(1.0 / 16777216.0) < indpb
                         k += 1
-        if carried:
-            _carry(moved, first[start:end], origin[start:end], goal[start:end])
-            _carry(moved1, second[start:end], origin[start:end], goal[start:end])
+        _difference(step, origin[start:end], goal[start:end])
         begin = start
         while begin < end:
             while ends[matrix] <= begin:
                 matrix += 1
             stop = min(end, ends[matrix])
             a, b, mask = first[begin:stop], second[begin:stop], exchanged[begin - start : stop - start]
-            if carried:
-                a, b = moved[begin - start : stop - start], moved1[begin - start : stop - start]
-            _blend(out[begin:stop], a, b, mask, noise[begin:stop], factors[matrix], past_caches)
+            by, factor = step[begin - start : stop - start], factors[matrix]
+            _blend(out[begin:stop], a, b, by, mask, noise[begin:stop], factor, past_caches, carried)
             if twin.size:  # the parents are still in the cache
-                _blend(twin[begin:stop], b, a, mask, twin_noise[begin:stop], factors[matrix], past_caches)
+                _blend(twin[begin:stop], b, a, by, mask, twin_noise[begin:stop], factor, past_caches, carried)
             begin = stop
     if past_caches:
         fence()

@@ -34,6 +34,14 @@ class _Lanes:
         """Return 16 bytes of an array."""
         return self._builder.load(self._at(i, _OCTETS), align=1)
 
+    def of_four(self, turn: Any) -> Any:
+        """Return 16 weights, each of one of the arrays 1 to 4 by 16 bytes of 0 to 3."""
+        child, *others = (self.floats(i) for i in (1, 2, 3, 4))
+        for number, other in enumerate(others, start=1):
+            chosen = self._builder.icmp_unsigned("==", turn, ir.Constant(_OCTETS, [number] * 16))
+            child = self._builder.select(chosen, other, child)
+        return child
+
     def write(self, child: Any) -> Any:
         """Add the factor times the noise, and store past the caches, since a large child does not fit into them."""
         builder, count = self._builder, len(self._arguments)
@@ -74,21 +82,49 @@ def _breed(context: Any, out: Any, mine: Any, other: Any, exchanged: Any, noise:
 breed_16: Any = intrinsic(_breed)
 
 
+def _breed_moved(
+    context: Any, out: Any, mine: Any, other: Any, step: Any, exchanged: Any, noise: Any, factor: Any, k: Any
+) -> Any:
+    """Breed 16 weights as `_breed` does, and add a step before the noise."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = _Lanes(context, builder, signature, arguments)
+        chosen = builder.icmp_unsigned("!=", lanes.octets(4), ir.Constant(_OCTETS, [0] * 16))
+        child = builder.select(chosen, lanes.floats(2), lanes.floats(1))
+        return lanes.write(builder.fadd(child, lanes.floats(3)))
+
+    return numba.void(out, mine, other, step, exchanged, noise, factor, k), generate
+
+
+breed_moved_16: Any = intrinsic(_breed_moved)
+
+
 def _scan(context: Any, out: Any, a: Any, b: Any, c: Any, d: Any, turns: Any, noise: Any, factor: Any, k: Any) -> Any:
     """Breed 16 weights, each of one of four parents by `turns`; aligned as in `_shift`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = _Lanes(context, builder, signature, arguments)
-        child, *others = (lanes.floats(i) for i in (1, 2, 3, 4))
-        turn = lanes.octets(5)
-        for number, other in enumerate(others, start=1):
-            child = builder.select(builder.icmp_unsigned("==", turn, ir.Constant(_OCTETS, [number] * 16)), other, child)
-        return lanes.write(child)
+        return lanes.write(lanes.of_four(lanes.octets(5)))
 
     return numba.void(out, a, b, c, d, turns, noise, factor, k), generate
 
 
 scan_16: Any = intrinsic(_scan)
+
+
+def _scan_moved(
+    context: Any, out: Any, a: Any, b: Any, c: Any, d: Any, step: Any, turns: Any, noise: Any, factor: Any, k: Any
+) -> Any:
+    """Breed 16 weights as `_scan` does, and add a step before the noise."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = _Lanes(context, builder, signature, arguments)
+        return lanes.write(builder.fadd(lanes.of_four(lanes.octets(6)), lanes.floats(5)))
+
+    return numba.void(out, a, b, c, d, step, turns, noise, factor, k), generate
+
+
+scan_moved_16: Any = intrinsic(_scan_moved)
 
 
 def _spread(context: Any, exchanged: Any, k: Any, word: Any) -> Any:
