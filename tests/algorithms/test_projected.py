@@ -253,8 +253,17 @@ def test_members_that_are_read_or_replaced_by_equal_ones_give_the_same_centre(di
     assert centre(read).tobytes() == centre(unread).tobytes() == centre(replaced).tobytes()
 
 
-def test_a_run_of_the_command_is_the_same_with_two_processes_and_is_replayed(here, warm, digits_file, tmp_path):
-    options = ["--model", "mlp", "--preset", "es", "--projected", "yes", "--population", 8, "--generations", 4]
+@pytest.mark.parametrize(
+    ("preset", "said"),
+    [
+        ("es", " projected onto the inputs of dense layers, "),
+        ("ga", ", parents moved along the inputs of dense layers, "),
+    ],
+)
+def test_a_run_of_the_command_is_the_same_with_two_processes_and_is_replayed(
+    here, warm, digits_file, tmp_path, preset, said
+):
+    options = ["--model", "mlp", "--preset", preset, "--projected", "yes", "--population", 12, "--generations", 4]
     options += ["--batch-size", 16, "--no-progress", "--ensemble", 0, "--data", digits_file]
     plain = here(MNIST, *options, "--breeding", "plain", "--output", tmp_path / "plain")
     workers = "--map", "processes", "--workers", 2
@@ -263,7 +272,7 @@ def test_a_run_of_the_command_is_the_same_with_two_processes_and_is_replayed(her
     assert (tmp_path / "run" / "logbook.csv").read_bytes() == (tmp_path / "plain" / "logbook.csv").read_bytes()
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["projected"] is True
-    assert " projected onto the inputs of dense layers, " in config["algorithm"]
+    assert said in config["algorithm"]
     for number, chosen in enumerate((("--member", 5), ("--mean",))):
         target = "--output", tmp_path / f"{number}.npz"
         answer = here("-m", "deap_nn.replay", tmp_path / "run", "--generation", 4, *chosen, *target)

@@ -1,11 +1,9 @@
 """Steps of the centroid of `ga` along the inputs of dense layers: the same bytes in each way to run it."""
 
 import itertools
-import json
 
 import numpy as np
 import pytest
-from conftest import MNIST
 from projected import GENERATIONS, MEMBERS, made
 from wirings import OtherHost, Watch, mapping
 
@@ -16,7 +14,6 @@ from deap_nn.breeding.past import Past
 from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, Recipe, centroid_id, order_of_breeding
 from deap_nn.breeding.reproduction import Pairs
 from deap_nn.callbacks.base import Callback
-from deap_nn.core.logbooks import read_csv
 from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.genome.vectors import moved_along
 from deap_nn.operators.compiled import many, projection
@@ -273,22 +270,3 @@ def test_the_step_of_the_parents_is_that_of_the_centroid(digits, monkeypatch):
     for generation, (mean, centroid), keys in steps:
         assert keys == (generation << 32 | RAW_PLACE, centroid_id(generation))
         assert moved_along(mean, mean, centroid).tobytes() != mean.tobytes()
-
-
-def test_a_run_of_the_command_is_the_same_with_two_processes_and_is_replayed(here, warm, digits_file, tmp_path):
-    options = ["--model", "mlp", "--preset", "ga", "--projected", "yes", "--population", 12, "--generations", 4]
-    options += ["--batch-size", 16, "--no-progress", "--ensemble", 0, "--data", digits_file]
-    plain = here(MNIST, *options, "--breeding", "plain", "--output", tmp_path / "plain")
-    run = warm(MNIST, *options, "--map", "processes", "--workers", 2, "--output", tmp_path / "run")
-    assert (plain.returncode, plain.stderr, run.returncode, run.stderr) == (0, "", 0, "")
-    assert (tmp_path / "run" / "logbook.csv").read_bytes() == (tmp_path / "plain" / "logbook.csv").read_bytes()
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert config["projected"] is True
-    assert ", parents moved along the inputs of dense layers, " in config["algorithm"]
-    for number, chosen in enumerate((("--member", 5), ("--mean",))):
-        target = "--output", tmp_path / f"{number}.npz"
-        answer = here("-m", "deap_nn.replay", tmp_path / "run", "--generation", 4, *chosen, *target)
-        assert (answer.returncode, answer.stderr) == (0, "")
-        assert "differs" not in answer.stdout
-    last = list(read_csv(tmp_path / "run" / "readouts.csv")["mean of the parents"])[-1]
-    assert f"validation error {last:.4f}" in answer.stdout
