@@ -53,6 +53,7 @@ class Ancestry:
         self._history = hashlib.blake2b(repr(tuple(known)).encode(), digest_size=16)
         self._past: list[tuple[Places, Sigmas, bytes]] = []
         self.drawn = self.inputs = self._inputs_before = b""
+        self._centroids: tuple[Recipe, ...] = ()
 
     @property
     def history(self) -> str:
@@ -103,7 +104,9 @@ class Ancestry:
 
     def centroids(self, generation: int) -> tuple[Recipe, ...]:
         """Return the recipes of the last generation's centroid by `centroids_of`; `generation` is its number."""
-        return centroids_of(generation, np.frombuffer(self.drawn, "<u4"), self._inputs_before)
+        if not self._centroids:
+            self._centroids = centroids_of(generation, np.frombuffer(self.drawn, "<u4"), self._inputs_before)
+        return self._centroids
 
     def take_inputs(self, inputs: bytes) -> None:
         """Note the inputs of layers onto which the step from this generation to the next centre is projected."""
@@ -165,7 +168,7 @@ class Ancestry:
             varied = self_adaptive.inherited(before[:bred], self._breeder.seed, generation)
             sigmas = (*varied, *before[bred:])
         self.drawn = drawn_places(places)
-        self._inputs_before, self.inputs = self.inputs, b""
+        self._inputs_before, self.inputs, self._centroids = self.inputs, b"", ()
         if generation == 1:
             self._history.update(self._breeder.reproduction.weights_of_ranks(len(places)))
         self._history.update(self.drawn + repr(sigmas).encode())

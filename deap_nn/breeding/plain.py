@@ -18,7 +18,7 @@ from deap_nn.core.errors import EvaluationError, MapError
 from deap_nn.core.registered import InGeneration, Registered
 from deap_nn.genome.layer_inputs import inputs_of_centre
 from deap_nn.genome.population import opposite_of
-from deap_nn.genome.vectors import Vector, copied_vector, empty_vector, moved_along
+from deap_nn.genome.vectors import Shape, Vector, copied_vector, empty_vector, moved_along
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.process.workers import out_of_memory, worker_count
 
@@ -98,7 +98,7 @@ class Plain:
         self._sources: list[Any] = []
         self._mirrors = False
         self._opposites: list[tuple[Any, Any]] = []
-        self._centroid = empty_vector(0)
+        self._centroid, self._shapes = empty_vector(0), tuple[Shape, ...]()
         self._inputs = b""
 
     @property

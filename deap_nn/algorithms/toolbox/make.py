@@ -229,7 +229,7 @@ def make_toolbox(
     around_centre = former or usual["step"] is not None
     algorithm = "es" if former else algorithm
     others: dict[str, Any] = {"crossover": crossover, "step": step, "sampling": sampling}
-    others |= {"projected": projected or None, "parents": None if parents == "usual" else parents}
+    others |= {"parents": None if parents == "usual" else parents}
     check_for_algorithm(canonical(preset), of_pairs, others, former)
     if fitness is not None:
         check_choice("fitness", fitness, ("error", "cross_entropy"))

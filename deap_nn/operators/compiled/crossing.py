@@ -166,7 +166,7 @@ def scanning_pass(
     past_caches = size >= LARGE
     turns = np.empty(_BLOCK, dtype=np.uint8)
     carried = goal.size > 0
-    step = np.empty(_BLOCK, dtype=np.float32)
+    step = np.empty(_BLOCK if carried else 0, dtype=np.float32)
     counter = np.uint64(0)
     matrix = 0
     for start in range(0, size, _BLOCK):
@@ -221,7 +221,7 @@ def _pass(
     past_caches = out.size >= LARGE
     exchanged = np.empty(_BLOCK, dtype=np.bool_)
     carried = goal.size > 0
-    step = np.empty(_BLOCK, dtype=np.float32)
+    step = np.empty(_BLOCK if carried else 0, dtype=np.float32)
     counter = np.uint64(0)
     matrix = 0
     for start in range(0, out.size, _BLOCK):
