@@ -11,8 +11,8 @@ from typing import Any
 
 from mnist_resume import check_resumable
 
-from deap_nn import usual_step
-from deap_nn.algorithms.toolbox.settings import MODELS, OPTIONS, SETTINGS, Setting, add_settings, as_now, usual_settings
+from deap_nn.algorithms.toolbox.presets import usual_settings, usual_step
+from deap_nn.algorithms.toolbox.settings import MODELS, OPTIONS, SETTINGS, WIDEST, Setting, add_settings, as_now
 from deap_nn.breeding.store.slots import FEWEST_SLOTS, segment_bytes, slots_in
 from deap_nn.core.errors import InputError
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options
@@ -23,9 +23,6 @@ from deap_nn.runs.config import FILES, kept_files, read_config, requested_genera
 
 LAYERS = {"mnist_deep": 4, "lenet5": 5, "mlp": 2}
 """The number of layers with weights of each built-in model."""
-
-WIDEST = {"mnist_deep": 3136, "lenet5": 400, "mlp": 784}
-"""The largest number of inputs of a dense layer of each built-in model."""
 
 NOT_STORED = (*(name for name, setting in OPTIONS.items() if not setting.kept), *MAP_OPTIONS)
 """Options that are no settings of a run."""
@@ -114,7 +111,9 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
     """Fill in the options that a preset decides, and check those that depend on each other."""
     complete_model(options)
     weights, layers = size_of(options)
-    preset = usual_settings(options.preset, by_name=options.keras is None)
+    given = options.batch_size, options.centred, options.projected
+    preset = usual_settings(options.preset, options.model, *given)
+    options.centred, options.projected = preset["centred"], preset["projected"]
     around_centre = preset["step"] is not None
     if options.crossover is not None and (options.crossover == "mean") != around_centre:
         raise InputError(f"argument --crossover: {options.crossover} {needs(around_centre)}")
@@ -123,8 +122,6 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
     unrelated = options.init_weights is not None or preset["spread"] is None
     if unrelated and not around_centre and options.spread not in (None, 1):
         raise InputError("argument --spread: needs --preset ga without --init: other founders are drawn otherwise")
-    if options.centred is None:
-        options.centred = preset["centred"] and options.batch_size > 1
     for name, setting in OPTIONS.items():
         if getattr(options, name) is not None:
             check_effect(setting, options)
@@ -143,7 +140,7 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
         reason = f"must be below {widest} with --projected yes, the inputs of the widest dense layer"
         raise InputError(f"argument --batch-size: {reason}, got {options.batch_size}")
     complete_parents(options, preset, layers)
-    complete_schedule(options)
+    complete_schedule(options, preset)
     if options.cache is not None and not Path(options.cache).is_dir():
         raise InputError(f"argument --cache: {options.cache} is not a folder")
     if options.cache_size is not None and slots_in(options.cache_size * 2**20, weights) < FEWEST_SLOTS:
@@ -193,7 +190,9 @@ def complete_parents(options: argparse.Namespace, preset: Mapping[str, Any], lay
     most = options.population
     around_centre = preset["step"] is not None
     if around_centre and options.step is None:
-        options.step = usual_step(most, max(1, options.generations), layers, options.sampling)
+        options.step = usual_step(
+            most, max(1, options.generations), layers, options.sampling, projected=options.projected
+        )
     if not around_centre and options.mates is None:
         options.mates = preset["mates"] if options.crossover == preset["crossover"] and options.indpb is None else 2
     try:
@@ -214,9 +213,8 @@ def complete_parents(options: argparse.Namespace, preset: Mapping[str, Any], lay
         raise InputError("argument --elite-batches: needs --elites")
 
 
-def complete_schedule(options: argparse.Namespace) -> None:
+def complete_schedule(options: argparse.Namespace, preset: Mapping[str, Any]) -> None:
     """Fill in the options of sigma's schedule."""
-    preset = SETTINGS[options.preset]
     if options.schedule == "self-adaptive" and options.crossover == "mean":
         raise InputError(f"argument --schedule: self-adaptive {needs(around_centre=True)}")
     annealed = OPTIONS["schedule_generations"].is_met(vars(options))

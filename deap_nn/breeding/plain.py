@@ -23,6 +23,17 @@ from deap_nn.genome.weight_list import WeightList
 from deap_nn.process.workers import out_of_memory, worker_count
 
 
+def _find_places(individuals: Iterable[Any], members: Sequence[Any], places: dict[int, int]) -> None:
+    """Add the places of individuals by their `id`: that of the member with the same weights, or a new one."""
+    for individual in individuals:
+        if id(individual) in places:
+            continue
+        bits = individual.flat.view(np.uint32)
+        alike = (member for member in members if np.array_equal(member.flat[:64].view(np.uint32), bits[:64]))
+        found = next((member for member in alike if np.array_equal(member.flat.view(np.uint32), bits)), None)
+        places[id(individual)] = len(places) if found is None else places[id(found)]
+
+
 class Breeding(Protocol):
     """How a run makes and scores its members: by recipes (`Lineage`), or in the plain way (`Plain`).
 
@@ -162,16 +173,16 @@ class Plain:
         return [opposite for opposite, _ in self._opposites]
 
     def _centroid_of(self, population: Sequence[Any], sources: Sequence[Any]) -> Vector:
-        """Return the centroid of the next generation: the mean of its parents, in the order of their ids."""
+        """Return the centroid of the next generation: the mean of its parents, in the order of their ids.
+
+        A copy has the id of the member or the opposite whose weights it has; one that was changed comes after them.
+        """
         from deap_nn.operators.compiled.averaging import average
 
         places = {id(member): place for place, member in enumerate(population)}
+        _find_places((member for _, member in self._opposites), population, places)
         places |= {id(opposite): places[id(member)] | OPPOSITE for opposite, member in self._opposites}
-        if any(id(source) not in places for source in sources):
-            raise ValueError(
-                "select must return members and their opposites, no copies, in plain breeding with opposites or with "
-                "projected steps"
-            )
+        _find_places(sources, [*population, *(opposite for opposite, _ in self._opposites)], places)
         counts = Counter(places[id(source)] for source in sources)
         each = {places[id(source)]: source.flat for source in sources}
         made, ids = empty_vector(sources[0].flat.size), sorted(counts)

@@ -153,7 +153,7 @@ def _around_centre(registered: Registered, members: int) -> str:
         which = f"the best {half} of {members} by rank and away from the worst {half}"
     else:
         which = f"all by {name_of(weights)}"
-    how += "" if registered.layer_inputs is None else " projected onto the inputs of dense layers"
+    how += "" if registered.layer_inputs is None else ", projected onto the inputs of dense layers"
     return f"children of one centre, which moves towards {which} with {how}, {_mutation(registered.mutate)}"
 
 

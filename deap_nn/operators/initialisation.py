@@ -11,6 +11,7 @@ from deap_nn.core.seeding import Purpose, stream
 from deap_nn.genome.layout import GAINS, Layout, last_part
 from deap_nn.genome.noise import NoiseTable, disjoint_slices
 from deap_nn.genome.vectors import LARGEST_WEIGHT, Matrix, Vector, empty_vector
+from deap_nn.operators.mutation import matrix_factors
 from deap_nn.operators.registry import operator
 
 Individual = TypeVar("Individual")
@@ -217,23 +218,27 @@ def initAround(
     *,
     weights: Sequence[ArrayLike],
     sigma: float,
+    scale: Sequence[float] | None = None,
     noise: Vector | NoiseTable | None = None,
     bounds: Bounds | None = None,
     place: int | None = None,
     rng: np.random.Generator,
 ) -> Individual:
-    """Draw every weight from a normal distribution around a given one, scaled as `initScaled` scales its matrix.
+    """Draw every weight from a normal distribution around a given one.
 
-    It returns and raises as `initNormal` does, and raises ValueError for `weights` of other shapes than the layout's.
+    It returns and raises as `initNormal` does, and raises ValueError for `weights` of other shapes than the layout's,
+    and for a `scale` of another length or with a number below 0.
 
     Parameters
     ----------
     layout : Layout
-        The matrices; ``layout.fan_ins`` scales the noise.
+        The matrices.
     weights : sequence of array_like
         The given weights, a matrix for each of the layout's.
     sigma : float
         The standard deviation for a matrix with a scale of 1, at least 0.
+    scale : sequence of float, optional
+        The scale of each matrix; the one that `initScaled` gives it if left out.
     place : int, optional
         The individual's number in the population; number 0 gets the given weights without noise.
     container, noise, bounds, rng
@@ -255,11 +260,13 @@ def initAround(
     shapes = tuple(np.shape(matrix) for matrix in weights)
     if shapes != layout.shapes:
         raise ValueError(f"weights must have the shapes {layout.shapes}, got {shapes}")
+    scales = fan_in_scales(layout) if scale is None else scale
+    matrix_factors(sigma, scales, len(layout))  # checks them
     if place == 0:
         return _made(container, [np.array(matrix, dtype=np.float32) for matrix in weights], bounds)
     flat, unit = _drawn(layout, noise, rng)
     matrices = layout.views(flat)
-    for scale, matrix, given in zip(fan_in_scales(layout), matrices, weights, strict=True):
-        matrix *= np.float32(sigma * scale * unit)
+    for factor, matrix, given in zip(scales, matrices, weights, strict=True):
+        matrix *= np.float32(sigma * factor * unit)
         matrix += np.asarray(given, dtype=np.float32)
     return _made(container, matrices, bounds)

@@ -58,7 +58,9 @@ class TestGenerateUpdate:
 
     def test_members_that_are_changed_move_the_centre_as_they_are(self, digits):
         def run(change):
-            toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=3)
+            toolbox = make_toolbox(
+                "mlp", digits, seed=1, batch_size=16, preset="es", projected=False, population=8, generations=3
+            )
             for generation in range(3):
                 population = toolbox.generate()
                 for individual in population:

@@ -33,13 +33,13 @@ class TestNoNumberTwice:
         assert toolbox.step == "usual"
         for members, generations in ((8, 3), (12, 6)):
             _, logbook = evolve(toolbox.population(n=members), toolbox, generations)
-            assert toolbox.step == usual_step(members, generations, 2)
-            assert logbook[0]["sigma"] == 0.5
-            assert logbook[-1]["sigma"] == pytest.approx(0.025)
+            assert toolbox.step == usual_step(members, generations, 2, projected=True)
+            assert logbook[0]["sigma"] == 0.4
+            assert logbook[-1]["sigma"] == pytest.approx(0.1)
         given = make_toolbox("mlp", digits, seed=5, batch_size=16, preset="es", generations=12)
         _, logbook = evolve(given.population(n=12), given, 6)
-        assert given.step == usual_step(12, 12, 2)
-        assert logbook[-1]["sigma"] == pytest.approx(0.5 * 0.05**0.5)
+        assert given.step == usual_step(12, 12, 2, projected=True)
+        assert logbook[-1]["sigma"] == pytest.approx(0.4 * 0.25**0.5)
 
     def test_given_arguments_take_the_place_of_the_presets(self, digits):
         toolbox = make_toolbox(

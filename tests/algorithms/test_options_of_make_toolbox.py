@@ -185,7 +185,7 @@ def test_the_opposites_of_the_preset_are_parents_in_evolve_only(digits):
 
 
 def test_no_crossover_leaves_the_parents_apart(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, crossover="none", sigma=0.0, opposites=0.0)
+    toolbox = make_toolbox("mlp", digits, seed=1, crossover="none", sigma=0.0, opposites=0.0, projected=False)
     founders = {member.flat.tobytes() for member in toolbox.population(n=6)}
     population, _ = evolve(toolbox.population(n=6), toolbox, 2, seed=1)
     assert {member.flat.tobytes() for member in population} <= founders

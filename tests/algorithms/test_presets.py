@@ -96,10 +96,11 @@ def test_a_crossover_of_any_number_gets_as_many_as_the_toolbox_says(digits):
 
 @pytest.mark.parametrize("opposites", [0.0, 0.5])
 def test_every_child_goes_through_mate_and_mutate_and_every_parent_through_select(digits, opposites):
-    """In the plain way; its bytes are those of recipes."""
-    by_recipes = make_toolbox("mlp", digits, seed=1, batch_size=16, opposites=opposites)
+    """In the plain way, without projected steps, which move the parents before; its bytes are those of recipes."""
+    words = {"opposites": opposites, "projected": False}
+    by_recipes = make_toolbox("mlp", digits, seed=1, batch_size=16, **words)
     expected = logged(*evolve(by_recipes.population(n=MEMBERS), by_recipes, GENERATIONS))
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, opposites=opposites)
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, **words)
     mated, mutated, selected, checked = [], [], [], []
 
     def mating(function):
@@ -392,6 +393,11 @@ def test_verbose_prints_the_algorithm_and_the_stream(digits, capsys):
             "towards the better of each mirrored pair with a step by the size of",
         ),
         ({}, "(selRankBoosted), founders related by a spread of 0.5"),
+        (
+            {"projected": True},
+            "(selRankBoosted), parents moved along the inputs of dense layers, founders related by a spread",
+        ),
+        ({"preset": "es"}, "by the size of the run, projected onto the inputs of dense layers, Gaussian"),
         ({}, ", scored with centred layers on stratified mini-batches"),
         ({"preset": "article", "centred": True}, ", scored with centred layers"),
         ({"preset": "es", "centred": False}, ", scored on stratified mini-batches"),

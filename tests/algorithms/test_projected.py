@@ -11,7 +11,7 @@ from deap import algorithms
 from projected import GENERATIONS, MEMBERS, made, run
 from wirings import Watch, mapping, scored
 
-from deap_nn import Individual, evolve, open_map
+from deap_nn import Annealed, Individual, evolve, open_map, usual_step
 from deap_nn.algorithms import resuming
 from deap_nn.breeding.recipe import CENTRE_PLACE, Recipe
 from deap_nn.breeding.reproduction import AroundCentre
@@ -155,8 +155,9 @@ def test_it_is_resumed_and_its_checkpoint_has_the_inputs(digits, tmp_path, expec
     population, logbook, means = run(made(digits), checkpoint=tmp_path)
     assert (population, logbook) == expected[:2]
     assert means == expected[2][2:]  # the last generation before the resume is told again
+    same = {"scale": "widest", "sigma": Annealed(0.4, 0.1), "step": usual_step(MEMBERS, GENERATIONS, 2, projected=True)}
     with pytest.raises(CheckpointError, match="projected was True when the run began, and is False"):
-        run(made(digits, projected=False), checkpoint=tmp_path)
+        run(made(digits, projected=False, **same), checkpoint=tmp_path)
 
 
 @pytest.mark.parametrize("change", [lambda inputs: inputs[:-1], lambda inputs: b"\x09" + inputs[1:]])
@@ -256,7 +257,7 @@ def test_members_that_are_read_or_replaced_by_equal_ones_give_the_same_centre(di
 @pytest.mark.parametrize(
     ("preset", "said"),
     [
-        ("es", " projected onto the inputs of dense layers, "),
+        ("es", ", projected onto the inputs of dense layers, "),
         ("ga", ", parents moved along the inputs of dense layers, "),
     ],
 )

@@ -162,7 +162,7 @@ ARGUMENTS = [
     ({"preset": "es"}, "mutate.sigma"),
     ({"preset": "es", "parents": 2}, "weigh.parents"),
     ({"preset": "es", "sampling": "mirrored"}, "select"),
-    ({"preset": "es", "projected": True}, "projected"),
+    ({"projected": True}, "projected"),
     ({"init": [np.zeros(shape) for shape in ((784, 64), (64,), (64, 10), (10,))]}, "individual.weights"),
     ({"sigma": OneFifth(0.1, 0.01)}, "mutate.sigma"),
     ({"sigma": SelfAdaptive(0.1, 0.01)}, "mutate.sigma"),
@@ -299,7 +299,8 @@ LITERAL = {
     | {"individual.spread": 0.5, "centred": True, "stratified": True},
     "es": COMMON
     | SCALED
-    | {"mutate.sigma": "Annealed(0.5, 0.025)", "step": 6.196773353931867}
+    | {"mutate.scale": [0.050507627227610534] * 4, "mutate.sigma": "Annealed(0.4, 0.1)", "step": 15.491933384829668}
+    | {"projected": True}
     | {"weigh": "recombination_weights", "weigh.parents": 0.5, "centred": True, "stratified": True},
     "article": COMMON
     | {"individual": "initNormal", "fitness": "error", "mate": "cxMask", "mate.indpb": 0.5}

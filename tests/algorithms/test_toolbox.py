@@ -391,7 +391,7 @@ def test_a_toolbox_shows_its_operators_and_where_it_is(digits):
 def test_so_does_that_of_an_evolution_strategy(digits):
     toolbox = make_toolbox("mlp", digits, seed=1, preset="es", population=4, generations=3)
     assert repr(toolbox) == (
-        "<toolbox 'es': population 4, weights 50,890, batch 64, generation 0, sigma 0.5, fitness cross_entropy, "
+        "<toolbox 'es': population 4, weights 50,890, batch 64, generation 0, sigma 0.4, fitness cross_entropy, "
         "mutate mutGaussianAdaptive, recombination_weights recombination_weights>"
     )
     toolbox = make_toolbox("mlp", digits, seed=1, sigma=Annealed(0.4, 0.1))

@@ -324,11 +324,29 @@ def test_plain_breeding_has_opposites_from_its_begin_or_refuses_them():
     assert result(wired(), callbacks=[Watch(change)]) != result(wired())
 
 
-def test_plain_breeding_refuses_copies_of_parents():
+def test_copies_of_parents_count_as_the_parents():
     def select(individuals, k, *, rng):
         return copy.deepcopy(HALF(individuals, k, rng=rng))
 
-    with pytest.raises(ValueError, match="select must return members and their opposites, no copies, in plain"):
-        result(wired(select=select), breeding="plain")
-    weights, _ = result(wired(select=select))
-    assert weights == result(wired(select=HALF))[0]
+    weights = result(wired(select=HALF))[0]
+    assert result(wired(select=select))[0] == weights
+    assert result(wired(select=select), breeding="plain")[0] == weights
+
+
+def test_opposites_of_copies_are_those_of_the_members():
+    def select(individuals, k, *, rng):
+        return HALF([copy.deepcopy(individual) for individual in individuals], k, rng=rng)
+
+    assert result(wired(select=select), breeding="plain")[0] == result(wired(select=HALF))[0]
+
+
+def test_changed_copies_of_parents_count_with_their_weights():
+    def select(individuals, k, *, rng):
+        chosen = [copy.deepcopy(parent) for parent in HALF(individuals, k, rng=rng)]
+        for parent in chosen:
+            parent.flat[:] = 7
+        return chosen
+
+    toolbox = wired(select=select)
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=0.0, noise=TABLE)
+    assert set(evolve(toolbox.population(n=12), toolbox, 2, seed=1, breeding="plain")[0][0].flat) == {7}

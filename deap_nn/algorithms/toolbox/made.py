@@ -297,8 +297,8 @@ class StrategyToolbox(MadeToolbox):
         if self._planned is None and (self.members is None or self.generations is None):
             return "usual"
         members, generations = self._planned or self.planned_sizes()
-        matrices = max(1, self.layout.vectors.count(False))
-        return usual_step(members, max(1, generations), matrices, self.sampling)
+        size = members, max(1, generations), max(1, self.layout.vectors.count(False))
+        return usual_step(*size, self.sampling, projected="layer_inputs" in vars(self))
 
     @step.setter
     def step(self, value: float | None) -> None:

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 from deap_nn.algorithms.toolbox.choices import check_for_algorithm, check_init, fitness_of, scoring_of, usual_sigma
 from deap_nn.algorithms.toolbox.generate_update import register_strategy
 from deap_nn.algorithms.toolbox.made import MadeToolbox, StrategyToolbox, name_fitness
-from deap_nn.algorithms.toolbox.settings import ALIASES, FORMER_STEP, SETTINGS, canonical, usual_settings
+from deap_nn.algorithms.toolbox.presets import usual_settings
+from deap_nn.algorithms.toolbox.settings import ALIASES, FORMER_STEP, SETTINGS, canonical
 from deap_nn.breeding.founders import initPopulation
 from deap_nn.core.arguments import check_bounds, check_choice, check_count, check_flag, check_number, check_probability
 from deap_nn.core.seeding import Purpose, check_seed, stream
@@ -33,7 +34,7 @@ from deap_nn.operators.mutation import matrix_factors, mutGaussianAdaptive
 from deap_nn.operators.ranking import check_ranking, recombination_weights
 from deap_nn.operators.selection import selLogRank, selMirrored, selRankBoosted
 from deap_nn.problems.keras_problem import KerasProblem
-from deap_nn.problems.wiring import Batches
+from deap_nn.problems.wiring import USUAL_BATCH_SIZE, Batches
 
 if TYPE_CHECKING:
     import keras
@@ -137,12 +138,12 @@ def make_toolbox(
         out. For "biased" the share of the less fit parent; a quarter if left out. It needs two `mates`.
     sigma : float or Adaptation, optional
         The mutation step size, copied. If left out, ``ErrorScaled(0.1)``, or ``SelfAdaptive(0.1, 0.005)`` if the
-        fitness is neither an error rate nor a cross-entropy; for "es" ``Annealed(0.5, 0.025)``. An `ErrorScaled`
-        without a ``fitness`` gets `fitness`.
+        fitness is neither an error rate nor a cross-entropy; for "es" ``Annealed(0.4, 0.1)``, without projected steps
+        ``Annealed(0.5, 0.025)``. An `ErrorScaled` without a ``fitness`` gets `fitness`.
     scale : {"fan_in", "widest", "own"} or sequence of float, optional
-        A factor of `sigma` for each matrix. "fan_in" is the standard deviation by which `initScaled` draws the matrix,
-        "widest" that of the matrix with the largest fan-in. "own" is the present size of its weights; breeding then
-        takes much longer. None for no factors. If left out, None for "article", else "fan_in".
+        A factor of `sigma` for each matrix: "fan_in", the standard deviation by which `initScaled` draws it, "widest",
+        that of the matrix with the largest fan-in, or "own", the present size of its weights, which takes much longer;
+        None for no factors. If left out, "widest" for "es" with projected steps, None for "article", else "fan_in".
     mutation_indpb : float
         The probability that a weight is mutated, 0 to 1; below 1 breeding takes much longer.
     mutated_matrices : {"all", "one"}
@@ -179,8 +180,8 @@ def make_toolbox(
         each rank, negative for the worse half (`recombination_weights`). Mirrored children come in pairs with the same
         noise, added and subtracted; ``toolbox.select`` is `selMirrored`, which draws the better ones.
     projected : bool, optional
-        With centred layers: whether the step of the centre, or under `evolve` of the mean of the parents, is projected
-        onto the inputs that dense layers have for the mini-batch. False if left out.
+        Whether the step of the centre, or under `evolve` of the mean of the parents, is projected onto the inputs that
+        centred dense layers have for the mini-batch. If left out, for "es" as `centred`, if the batch is small enough.
     threads : int
         TensorFlow's threads in each process. The number of workers does not change a result, the number of threads may.
     precision : {"float32", "bfloat16"}
@@ -222,12 +223,14 @@ def make_toolbox(
     former = crossover == "mean" and SETTINGS[algorithm]["step"] is None
     if crossover == "mean":
         warnings.warn("crossover='mean' is deprecated: take preset='es'", DeprecationWarning, stacklevel=2)
-    usual = usual_settings(algorithm, by_name=isinstance(model, str) and bounds is None and not former)
+    counts = (("population", population, 1), ("generations", generations, 0), ("batch_size", batch_size, 1))
+    members, generations, batch_size = (None if v is None else check_count(v, name, least) for name, v, least in counts)
+    named = model if isinstance(model, str) and bounds is None and not former else None
+    usual = usual_settings(algorithm, named, batch_size or USUAL_BATCH_SIZE, centred, projected)
     of_pairs: dict[str, Any] = {"pressure": pressure, "boost": boost, "boosted": boosted, "mates": mates}
     of_pairs |= {"indpb": indpb, "tournsize": tournsize, "elites": elites, "elite_batches": elite_batches}
     of_pairs |= {"bounds": bounds, "opposites": opposites, "spread": spread}
-    around_centre = former or usual["step"] is not None
-    algorithm = "es" if former else algorithm
+    around_centre, algorithm = former or usual["step"] is not None, "es" if former else algorithm
     others: dict[str, Any] = {"crossover": crossover, "step": step, "sampling": sampling}
     others |= {"parents": None if parents == "usual" else parents}
     check_for_algorithm(canonical(preset), of_pairs, others, former)
@@ -243,10 +246,7 @@ def make_toolbox(
     check_choice("sampling", sampling, ("independent", "mirrored"))
     check_choice("precision", precision, ("float32", "bfloat16"))
     check_choice("device", device, ("cpu", "gpu"))
-    centred = usual["centred"] and batch_size != 1 if centred is None else check_flag("centred", centred)
     drawn: Any = usual["stratified"] and "classes" if stratified is None else check_flag("stratified", stratified)
-    counts = (("population", population, 1), ("generations", generations, 0), ("batch_size", batch_size, 1))
-    members, generations, batch_size = (None if v is None else check_count(v, name, least) for name, v, least in counts)
     stays = check_count(batch_generations, "batch_generations")
     validation_size = check_count(validation_size, "validation_size")
     threads = check_count(threads, "threads")
@@ -275,8 +275,8 @@ def make_toolbox(
     ranking["fewest"] = max(usual["fewest"] if parents == "usual" else 2, mates or 2)
     check_ranking(**ranking)
     configure_tensorflow(threads, device)
-    projected = False if projected is None else check_flag("projected", projected)
-    batches = Batches(batch_size, validation_size, seed, threads, device, stays, centred, drawn, projected)
+    layers = usual["centred"], drawn, usual["projected"]
+    batches = Batches(batch_size, validation_size, seed, threads, device, stays, *layers)
     scoring = scoring_of(model, data, fitness, usual["fitness"], precision, its_fitness, batches, container)
     layout = scoring.layout
     if sigma is None:
@@ -311,12 +311,12 @@ def make_toolbox(
         given = first_weights(init, layout, scoring.problem.model)
         around["weights"] = given if isinstance(init, WeightList) else scoring.genome(given)
         around["sigma"] = float(first)
+        around |= {"scale": scales} if scale == "widest" else {}  # with the others founders are drawn by fan-in
     toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0], **around)
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.mates, toolbox.elites, toolbox.elite_batches = mates or 2, elites, elite_batches
     mutation = {"sigma": adaptation, "indpb": float(mutation_indpb), "scale": scales, "matrices": mutated_matrices}
-    mutation |= limits
-    toolbox.register("mutate", mutGaussianAdaptive, **mutation, noise=noise, rng=rngs[2])
+    toolbox.register("mutate", mutGaussianAdaptive, **mutation, **limits, noise=noise, rng=rngs[2])
     if around_centre:
         counted = {"parents": ranking["parents"]}
         if former:

@@ -1,4 +1,4 @@
-"""The usual step of an evolution strategy, and the former functions for presets."""
+"""The usual settings of an algorithm, the usual step of an evolution strategy, and the former functions for presets."""
 
 from __future__ import annotations
 
@@ -7,24 +7,58 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deap_nn.algorithms.toolbox.settings import SETTINGS, canonical, usual_settings
-from deap_nn.core.arguments import check_choice, check_count
+from deap_nn.algorithms.toolbox.settings import SETTINGS, WIDEST, canonical
+from deap_nn.core.arguments import check_choice, check_count, check_flag
 from deap_nn.operators.adaptation.feedback import ErrorScaled
 from deap_nn.operators.adaptation.schedules import Annealed
+
+FOR_OTHER_MODELS: dict[str, dict[str, Any]] = {
+    "ga": {"parents": 0.25, "opposites": 0.0, "spread": 1.0, "centred": False, "stratified": False},
+    "es": {"centred": False, "stratified": False, "projected": False},
+}
+"""The values that differ for a network of a user's own: the others were measured with the networks of `MODELS` alone,
+and with opposites some runs of small regressions diverge (docs/operators.md)."""
+
+UNPROJECTED: dict[str, dict[str, Any]] = {"es": {"sigma": 0.5, "final_sigma": 0.05, "scale": "fan_in"}}
+"""The values that differ without projected steps (docs/results/mutation.md)."""
 
 SPREADS = {"independent": 48.0, "mirrored": 24.0}
 """The constant of `usual_step` for each kind of sampling."""
 
+PROJECTED = 6.25
+"""The factor of the constant for projected steps: the rest of a step, which they leave out, has no errors then."""
+
+
+def usual_settings(
+    algorithm: str, model: str | None, batch_size: int = 64, centred: bool | None = None, projected: bool | None = None
+) -> dict[str, Any]:
+    """Return the values of an algorithm for a network by name, one of `MODELS`, or for a user's own, None.
+
+    Layers are centred, and steps projected, as given, or else as the algorithm has it where the mini-batch permits it.
+    """
+    usual = SETTINGS[algorithm] | ({} if model is not None else FOR_OTHER_MODELS.get(algorithm, {}))
+    own = usual["centred"] and batch_size > 1
+    usual["centred"] = own if centred is None else check_flag("centred", centred)
+    own = usual["projected"] and usual["centred"] and batch_size < WIDEST.get(str(model), 0)
+    usual["projected"] = own if projected is None else check_flag("projected", projected)
+    return usual if usual["projected"] else usual | UNPROJECTED.get(algorithm, {})
+
 
 def usual_step(
-    population: int, generations: int, matrices: int, sampling: Literal["independent", "mirrored"] = "independent"
+    population: int,
+    generations: int,
+    matrices: int,
+    sampling: Literal["independent", "mirrored"] = "independent",
+    *,
+    projected: bool = False,
 ) -> float:
     r"""Return the `step` of an evolution strategy that suits a run: :math:`\sqrt{48\,n/(G\,L)}`.
 
     A step towards the mean of the chosen members has an error, in proportion to the step and to the inverse root of
     their number. With this step the sum of the errors of all `G` generations does not depend on the numbers of members
-    and generations. The 48 was measured (docs/results/es.md). Mirrored children have half the number of noise vectors,
-    so their constant is 24.
+    and generations. The 48 was measured (docs/results/es.md), and the 300 in its place for projected steps
+    (docs/results/projected.md). Mirrored children have half the number of noise vectors, so their constant is half of
+    it.
 
     Parameters
     ----------
@@ -34,6 +68,8 @@ def usual_step(
         `L`, the number of weight matrices that a sample passes in sequence, at least 1; biases are not counted.
     sampling : {"independent", "mirrored"}
         As `make_toolbox` takes it.
+    projected : bool
+        Whether steps are projected.
 
     Raises
     ------
@@ -48,7 +84,8 @@ def usual_step(
     for name, value in (("population", population), ("generations", generations), ("matrices", matrices)):
         check_count(value, name)
     check_choice("sampling", sampling, tuple(SPREADS))
-    return float(np.sqrt(SPREADS[sampling] * population / (generations * matrices)))
+    constant = SPREADS[sampling] * (PROJECTED if projected else 1.0)
+    return float(np.sqrt(constant * population / (generations * matrices)))
 
 
 def preset(name: str, *, population: int, generations: int, matrices: int) -> dict[str, Any]:
@@ -68,7 +105,7 @@ def preset(name: str, *, population: int, generations: int, matrices: int) -> di
     """
     warnings.warn(f"preset() is deprecated: make_toolbox takes preset={name!r}", DeprecationWarning, stacklevel=2)
     step = usual_step(population, generations, matrices)
-    usual = usual_settings(canonical(name), by_name=False)  # these hold for all models
+    usual = usual_settings(canonical(name), None)  # these hold for all models
     chosen = {key: value for key, value in usual.items() if key == "scale" or value is not None}
     schedule, sigma, share = (chosen.pop(key, None) for key in ("schedule", "sigma", "final_sigma"))
     chosen["sigma"] = ErrorScaled(sigma) if schedule == "error" else Annealed(sigma, share * sigma, generations)
@@ -82,6 +119,6 @@ def __getattr__(name: str) -> Any:
     if name != "PRESETS":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     warnings.warn("PRESETS is deprecated: make_toolbox takes preset='ga'", DeprecationWarning, stacklevel=2)
-    usual = {name: usual_settings(name, by_name=False) for name in SETTINGS}
+    usual = {name: usual_settings(name, None) for name in SETTINGS}
     others = {name: {key: value for key, value in usual[name].items() if key != "fewest"} for name in usual}
     return {"default": others["es"]} | others

@@ -38,6 +38,9 @@ ALIASES = {"default": "es"}
 MODELS = {"mnist_deep": 3_274_634, "lenet5": 61_706, "mlp": 50_890}
 """The built-in models, and their numbers of weights."""
 
+WIDEST = {"mnist_deep": 3136, "lenet5": 400, "mlp": 784}
+"""The largest number of inputs of a dense layer of each built-in model."""
+
 ANNEALED = ("schedule", ("linear", "geometric"))
 BOUNDED = ("schedule", (*ANNEALED[1], "one-fifth", "self-adaptive"))
 """A setting, and the values that other settings need: with any other value those are refused."""
@@ -167,7 +170,7 @@ TABLE = (
         before="mirrored",
         ways=CENTRE,
     ),
-    Setting("projected", "algorithm", "steps along inputs of layers", YES_OR_NO, (False, False, False), before=False),
+    Setting("projected", "algorithm", "steps along inputs of layers", YES_OR_NO, (False, True, False), before=False),
     Setting("batch_size", "data", "digits in the mini-batch of a generation", whole(1), default=64),
     Setting("centred", "algorithm", "centre dense layers", YES_OR_NO, (True, True, False), before=False),
     Setting("stratified", "data", "all classes in each batch", YES_OR_NO, (True, True, False), before=False),
@@ -200,7 +203,7 @@ TABLE = (
         one_of("error", "cross_entropy"),
         ("cross_entropy", "cross_entropy", "error"),
     ),
-    Setting("sigma", "algorithm", "first mutation step, in units of --scale", SIGMA, (0.1, 0.5, 0.1)),
+    Setting("sigma", "algorithm", "first mutation step, in units of --scale", SIGMA, (0.1, 0.4, 0.1)),
     Setting(
         "schedule",
         "algorithm",
@@ -213,9 +216,9 @@ TABLE = (
         "algorithm",
         "sigma at the end, or the smallest",
         SIGMA,
-        (None, 0.05, None),
+        (None, 0.25, None),
         derived=True,
-        unset="--sigma / 20",
+        unset="--sigma / 4 or 20",
         needs=BOUNDED,
     ),
     Setting(
@@ -229,9 +232,9 @@ TABLE = (
     Setting(
         "scale",
         "algorithm",
-        "unit of sigma for each matrix",
+        "unit of sigma",
         one_of("none", "fan_in", "widest", "own"),
-        ("fan_in", "fan_in", None),
+        ("fan_in", "widest", None),
     ),
     Setting("mutation_indpb", "algorithm", "probability that a weight is mutated", real(0, 1), usual=1.0),
     Setting(
@@ -301,13 +304,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 SETTINGS["mask"] = SETTINGS["ga"] | {"parents": 0.1, "fewest": 2, "boost": 1.0, "mates": 2}
 SETTINGS["mask"] |= {"centred": False, "stratified": False, "opposites": 0.0, "spread": 1.0}
 
-FOR_OTHER_MODELS: dict[str, dict[str, Any]] = {
-    "ga": {"parents": 0.25, "opposites": 0.0, "spread": 1.0, "centred": False, "stratified": False},
-    "es": {"centred": False, "stratified": False},
-}
-"""The values that differ for a network of a user's own: the others were measured with the networks of `MODELS` alone,
-and with opposites some runs of small regressions diverge (docs/operators.md)."""
-
 FORMER_STEP = 6.0
 """The step of ``crossover="mean"`` if none is given."""
 
@@ -324,11 +320,6 @@ def canonical(name: str) -> str:
     if known not in SETTINGS:
         check_choice("preset", name, NAMES)
     return known
-
-
-def usual_settings(algorithm: str, *, by_name: bool) -> dict[str, Any]:
-    """Return the values of an algorithm for a network by name, one of `MODELS`, or for a user's own."""
-    return SETTINGS[algorithm] | ({} if by_name else FOR_OTHER_MODELS.get(algorithm, {}))
 
 
 def add_settings(parser: Parser, names: Collection[str] = tuple(OPTIONS)) -> None:

@@ -1,0 +1,75 @@
+"""What a preset decides by the model, the mini-batch and the options that are given."""
+
+import numpy as np
+import pytest
+
+from deap_nn import Annealed, Individual, Layout, initAround, make_toolbox, usual_step
+from deap_nn.algorithms.toolbox.presets import usual_settings
+from deap_nn.algorithms.toolbox.settings import WIDEST
+from deap_nn.models.reference import layout_of, reference_of
+from deap_nn.operators.initialisation import fan_in_scales, widest_scales
+
+DECIDED = ("centred", "projected", "sigma", "final_sigma", "scale")
+PROJECTED, PLAIN = (True, True, 0.4, 0.25, "widest"), (True, False, 0.5, 0.05, "fan_in")
+
+
+@pytest.mark.parametrize(
+    ("given", "decided"),
+    [
+        (("mlp",), PROJECTED),
+        (("mlp", 783), PROJECTED),
+        (("mlp", 784), PLAIN),
+        (("lenet5", 400), PLAIN),
+        (("mlp", 64, None, False), PLAIN),
+        (("mlp", 64, False), (False, *PLAIN[1:])),
+        (("mlp", 1), (False, *PLAIN[1:])),
+        ((None,), (False, *PLAIN[1:])),
+        ((None, 64, True, True), PROJECTED),
+    ],
+)
+def test_es_projects_steps_where_layers_are_centred_and_wider_than_the_mini_batch(given, decided):
+    usual = usual_settings("es", *given)
+    assert tuple(usual[name] for name in DECIDED) == decided
+
+
+@pytest.mark.parametrize("name", WIDEST)
+def test_the_widest_layers_are_those_of_the_models(name):
+    layout = layout_of(reference_of(name))
+    dense = [shape[0] for shape in layout.shapes if len(shape) == 2]
+    assert WIDEST[name] == max(dense) == max(layout.fan_ins)
+
+
+def test_steps_are_longer_if_they_are_projected(digits):
+    assert usual_step(200, 300, 4, projected=True) == pytest.approx(2.5 * usual_step(200, 300, 4))
+    words = {"seed": 1, "preset": "es", "batch_size": 16, "population": 8, "generations": 5}
+    projected, plain = (make_toolbox("mlp", digits, **words, projected=projected) for projected in (None, False))
+    assert (projected.step, plain.step) == (usual_step(8, 5, 2, projected=True), usual_step(8, 5, 2))
+    assert [repr(toolbox.mutate.keywords["sigma"]) for toolbox in (projected, plain)] == [
+        repr(Annealed(0.4, 0.1)),
+        repr(Annealed(0.5, 0.025)),
+    ]
+
+
+def test_founders_around_given_weights_are_as_far_apart_as_the_scale_says():
+    layout = Layout(("one", "two"), ((400, 50), (50, 400)))
+    weights = [np.ones(shape) for shape in layout.shapes]
+    for scale, expected in ((None, fan_in_scales(layout)), ((3.0, 0.0), (3.0, 0.0))):
+        made = initAround(Individual, layout, weights=weights, sigma=0.5, scale=scale, rng=np.random.default_rng(1))
+        assert [matrix.std() for matrix in made] == pytest.approx([0.5 * one for one in expected], rel=0.05)
+    for wrong, said in (
+        ((1.0,), "scale must have a factor for each of 2 matrices, got 1"),
+        ((1.0, -1.0), "scale must"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            initAround(Individual, layout, weights=weights, sigma=0.5, scale=wrong, rng=np.random.default_rng(1))
+
+
+def test_founders_around_given_weights_have_the_scale_of_the_mutation(digits):
+    words = {"seed": 1, "preset": "es", "batch_size": 16, "centred": True}
+    weights = [np.zeros(shape) for shape in make_toolbox("mlp", digits, **words).layout.shapes]
+    for projected, scales in ((True, widest_scales), (False, fan_in_scales)):
+        toolbox = make_toolbox("mlp", digits, **words, projected=projected, init=weights)
+        second = toolbox.population(n=2)[1]
+        sigma = 0.4 if projected else 0.5
+        wanted = [sigma * scale for scale in scales(toolbox.layout)]
+        assert [second[place].std() for place in (0, 2)] == pytest.approx([wanted[0], wanted[2]], rel=0.1)
