@@ -336,16 +336,16 @@ def test_copies_of_parents_count_as_the_parents():
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_mean_is_summed_in_the_order_of_the_members_and_not_of_the_copies(mirrored):
-    """In another order the largest weights leave nothing of the third."""
-    members = [Individual([np.full((2, 2), weight, dtype=np.float32)]) for weight in (1e20, -1e20, 3)]
+    """In another order the larger weights leave nothing of the last."""
+    members = [Individual([np.full((2, 2), weight, dtype=np.float32)]) for weight in (2**60, 2**61, -3 * 2**60, 2)]
     plain = Plain(wired(), map, seed=1, cxpb=1.0, mutpb=1.0)
     copies = [copy.deepcopy(member) for member in members]
     if mirrored:
-        plain._size, plain._mirrors, plain._centroid = 3, True, np.zeros(4, dtype=np.float32)
+        plain._size, plain._mirrors, plain._centroid = 4, True, np.zeros(4, dtype=np.float32)
         copies = [copy.deepcopy(opposite) for opposite in plain.opposites(copies)]
     for order in itertools.permutations(copies):
         given = plain._opposites
-        assert plain._centroid_of(members, order).tolist() == [-1 if mirrored else 1] * 4
+        assert plain._centroid_of(members, order).tolist() == [-0.5 if mirrored else 0.5] * 4
         plain._opposites = given
 
 
