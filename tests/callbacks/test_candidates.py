@@ -68,7 +68,7 @@ def test_the_mean_is_that_of_as_many_of_the_best_as_there_are_parents(toolbox, b
 
 
 def test_around_a_centre_the_mean_goes_as_far_as_the_next_centre(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", step=3.0)
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", step=3.0, projected=False)
     found = {}
     for breeding in ("recipes", "plain"):
         watch = Watch()
