@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -25,13 +25,14 @@ from deap_nn.process.workers import out_of_memory, worker_count
 
 def _find_places(individuals: Iterable[Any], members: Sequence[Any], places: dict[int, int]) -> None:
     """Add the places of individuals by their `id`: that of the member with the same weights, or a new one."""
-    for individual in individuals:
-        if id(individual) in places:
-            continue
-        bits = individual.flat.view(np.uint32)
-        alike = (member for member in members if np.array_equal(member.flat[:64].view(np.uint32), bits[:64]))
-        found = next((member for member in alike if np.array_equal(member.flat.view(np.uint32), bits)), None)
-        places[id(individual)] = len(places) if found is None else places[id(found)]
+    copies = [individual for individual in individuals if id(individual) not in places]
+    alike = defaultdict[bytes, list[Any]](list)
+    for member in members if copies else ():
+        alike[member.flat[:64].tobytes()].append(member)
+    for made in copies:
+        bits = made.flat.view(np.uint32)
+        equal = (m for m in alike[made.flat[:64].tobytes()] if np.array_equal(m.flat.view(np.uint32), bits))
+        places.setdefault(id(made), places[id(found)] if (found := next(equal, None)) is not None else len(places))
 
 
 class Breeding(Protocol):

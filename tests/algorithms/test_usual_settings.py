@@ -64,6 +64,12 @@ def test_founders_around_given_weights_are_as_far_apart_as_the_scale_says():
             initAround(Individual, layout, weights=weights, sigma=0.5, scale=wrong, rng=np.random.default_rng(1))
 
 
+def test_an_array_is_a_scale_of_founders_around_given_weights_too(digits):
+    weights = [np.zeros(shape) for shape in make_toolbox("mlp", digits, seed=1).layout.shapes]
+    toolbox = make_toolbox("mlp", digits, seed=1, init=weights, scale=np.ones(4))
+    assert toolbox.population(n=2)[1][0].std() == pytest.approx(0.1 * (2 / 784) ** 0.5, rel=0.1)
+
+
 def test_founders_around_given_weights_have_the_scale_of_the_mutation(digits):
     words = {"seed": 1, "preset": "es", "batch_size": 16, "centred": True}
     weights = [np.zeros(shape) for shape in make_toolbox("mlp", digits, **words).layout.shapes]

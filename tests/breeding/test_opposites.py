@@ -1,7 +1,6 @@
 """Opposites: parents that are bad members, mirrored at the mean of their generation's parents."""
 
 import copy
-import itertools
 import pickle
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,6 @@ from wirings import (
     LAYOUT,
     TABLE,
     OtherHost,
-    Watch,
     members,
     plain_toolbox,
     result,
@@ -39,7 +37,6 @@ from deap_nn import (
 )
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.past import Past
-from deap_nn.breeding.plain import Plain
 from deap_nn.breeding.recipe import CENTROID_PLACE, OPPOSITE, Recipe, centroid_id, centroid_of
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.genome.members import LightMember
@@ -209,14 +206,6 @@ def test_groups_and_workers_change_nothing(group_size):
     assert expected != result(wired(**FOUR_WITH_OPPOSITES | {"select": partial(HALF, opposites=0.0)}))
 
 
-def test_the_plain_way_sums_in_the_order_of_ids_too():
-    member, first, second, opposite = (Individual([[value]]) for value in (0.0, 2.0**60, 1.0, -(2.0**60)))
-    plain = Plain(wired(), map, seed=1, cxpb=1.0, mutpb=1.0)
-    plain._opposites = [(opposite, member)]
-    # The 1 is lost beside the large number: with the opposite before it the mean is 1/3.
-    assert plain._centroid_of([member, first, second], [second, opposite, first]).tolist() == [0.0]
-
-
 def test_threads_breed_no_opposite_before_the_centroid(tmp_path):
     population, _ = evolve(wired(**FOUR_WITH_OPPOSITES).population(n=12), wired(**FOUR_WITH_OPPOSITES), 4, seed=1)
     lineage = population[0].make.__self__
@@ -313,56 +302,3 @@ def test_children_of_one_centre_have_no_opposites():
         with pytest.raises(ValueError, match="select: opposites need a genetic algorithm: children of one centre"):
             result(wired(**around), breeding=breeding)
     assert result(wired(**around | {"select": selMirrored}))
-
-
-def test_plain_breeding_has_opposites_from_its_begin_or_refuses_them():
-    def change(evolution):
-        if evolution.generation == 2:
-            evolution.toolbox.register("select", HALF)
-
-    with pytest.raises(ValueError, match="select: opposites begin with the run in plain breeding: register it before"):
-        result(wired(), callbacks=[Watch(change)], breeding="plain")
-    assert result(wired(), callbacks=[Watch(change)]) != result(wired())
-
-
-def test_copies_of_parents_count_as_the_parents():
-    def select(individuals, k, *, rng):
-        return copy.deepcopy(HALF(individuals, k, rng=rng))
-
-    weights = result(wired(select=HALF))[0]
-    assert result(wired(select=select))[0] == weights
-    assert result(wired(select=select), breeding="plain")[0] == weights
-
-
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_a_mean_is_summed_in_the_order_of_the_members_and_not_of_the_copies(mirrored):
-    """In another order the larger weights leave nothing of the last."""
-    members = [Individual([np.full((2, 2), weight, dtype=np.float32)]) for weight in (2**60, 2**61, -3 * 2**60, 2)]
-    plain = Plain(wired(), map, seed=1, cxpb=1.0, mutpb=1.0)
-    copies = [copy.deepcopy(member) for member in members]
-    if mirrored:
-        plain._size, plain._mirrors, plain._centroid = 4, True, np.zeros(4, dtype=np.float32)
-        copies = [copy.deepcopy(opposite) for opposite in plain.opposites(copies)]
-    for order in itertools.permutations(copies):
-        given = plain._opposites
-        assert plain._centroid_of(members, order).tolist() == [-0.5 if mirrored else 0.5] * 4
-        plain._opposites = given
-
-
-def test_opposites_of_copies_are_those_of_the_members():
-    def select(individuals, k, *, rng):
-        return HALF([copy.deepcopy(individual) for individual in individuals], k, rng=rng)
-
-    assert result(wired(select=select), breeding="plain")[0] == result(wired(select=HALF))[0]
-
-
-def test_changed_copies_of_parents_count_with_their_weights():
-    def select(individuals, k, *, rng):
-        chosen = [copy.deepcopy(parent) for parent in HALF(individuals, k, rng=rng)]
-        for parent in chosen:
-            parent.flat[:] = 7
-        return chosen
-
-    toolbox = wired(select=select)
-    toolbox.register("mutate", mutGaussianAdaptive, sigma=0.0, noise=TABLE)
-    assert set(evolve(toolbox.population(n=12), toolbox, 2, seed=1, breeding="plain")[0][0].flat) == {7}

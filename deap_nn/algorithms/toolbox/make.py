@@ -311,7 +311,7 @@ def make_toolbox(
         given = first_weights(init, layout, scoring.problem.model)
         around["weights"] = given if isinstance(init, WeightList) else scoring.genome(given)
         around["sigma"] = float(first)
-        around |= {"scale": scales} if scale == "widest" else {}  # with the others founders are drawn by fan-in
+        around |= {"scale": scales} if isinstance(scale, str) and scale == "widest" else {}  # others: by fan-in
     toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0], **around)
     toolbox.register("population", initPopulation, toolbox, seed)
     toolbox.mates, toolbox.elites, toolbox.elite_batches = mates or 2, elites, elite_batches

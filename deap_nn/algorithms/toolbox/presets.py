@@ -39,7 +39,7 @@ def usual_settings(
     usual = SETTINGS[algorithm] | ({} if model is not None else FOR_OTHER_MODELS.get(algorithm, {}))
     own = usual["centred"] and batch_size > 1
     usual["centred"] = own if centred is None else check_flag("centred", centred)
-    own = usual["projected"] and usual["centred"] and batch_size < WIDEST.get(str(model), 0)
+    own = usual["projected"] and usual["centred"] and batch_size < WIDEST.get(model or "", 0)
     usual["projected"] = own if projected is None else check_flag("projected", projected)
     return usual if usual["projected"] else usual | UNPROJECTED.get(algorithm, {})
 
