@@ -62,7 +62,7 @@ ALGORITHMS = (
     Algorithm("`--preset ga`, the 784-64-10 network", "200, 300", "parts-ga", "ga"),
     Algorithm("`--preset es`, the 784-64-10 network", "200, 300", "presets-mlp", "es"),
     Algorithm("`--preset es --projected no`, the 784-64-10 network", "200, 300", "target-mlp", "centred"),
-    Algorithm("OpenAI's strategy with layers and mini-batches of `es`, 784-64-10", "200, 300", "openai-mlp", "openai-es"),
+    Algorithm("OpenAI's, layers and mini-batches of `es`, 784-64-10", "200, 300", "openai-mlp", "openai-es"),
     Algorithm("the former `ga`, the 784-64-10 network", "200, 300", "loops-mlp", "evolve"),
     Algorithm("the former `ga` with `--mates 2`, the 784-64-10 network", "200, 300", "loops-mlp", "evolve-two-mates"),
     Algorithm(
