@@ -7,6 +7,7 @@ import json
 import math
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,12 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, digits_file: Path) ->
     answer = run_here(MNIST, *options, "--data", digits_file, "--output", folder, cwd=folder.parent)
     assert answer.returncode == 0, answer.stderr
     return folder
+
+
+@pytest.fixture
+def folder(finished_run: Path, tmp_path: Path) -> Path:
+    """A copy of a run, as if it had been unpacked from somebody's archive."""
+    return shutil.copytree(finished_run, tmp_path / "run")
 
 
 @pytest.fixture
