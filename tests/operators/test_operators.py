@@ -1,33 +1,20 @@
-"""One battery of contract tests over the registry of operators, and each operator against theory."""
+"""One battery of contract tests over the registry of operators."""
 
 import inspect
-import itertools
 import math
 import pickle
 import random
-from collections import Counter
 from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
 import pytest
-from conftest import normal_moments_fit
-from genomes import SHAPES, beyond_five_sigma, genome, population
+from genomes import SHAPES, genome, population
 from hypothesis import given
 from hypothesis import strategies as st
 
 import deap_nn
-from deap_nn import (
-    ErrorScaled,
-    Individual,
-    Layout,
-    NoiseTable,
-    SelfAdaptive,
-    WeightList,
-    cxMean,
-    cxScanning,
-    mutGaussianAdaptive,
-)
+from deap_nn import ErrorScaled, Individual, Layout, NoiseTable, SelfAdaptive
 from deap_nn.operators.by_name import CROSSOVERS, CrossoverName
 from deap_nn.operators.registry import OPERATORS
 from deap_nn.operators.registry import operator as listed
@@ -57,7 +44,6 @@ SETTINGS = {
     "selMirrored": [{}, {"parents": 2}],
 }
 WITHOUT_CHANCE = {"cxMean"}
-RNG = np.random.default_rng(1)
 CASES = [
     pytest.param(operator, settings, id=f"{operator.name}-{i}")
     for operator in OPERATORS
@@ -198,59 +184,6 @@ def test_read_only_weights_raise(operator, settings):
         operator.function(*arguments, rng=np.random.default_rng(1), **settings)
 
 
-@pytest.mark.parametrize("indpb", [0.0, 1.0])
-def test_mask_with_probability_0_and_1_is_exact(indpb):
-    a, b = genome(1), genome(2)
-    a.flat[0], b.flat[1] = np.nan, -0.0
-    kept = [a.flat.tobytes(), b.flat.tobytes()]
-    deap_nn.cxMask(a, b, indpb=indpb, rng=np.random.default_rng(1))
-    assert [a.flat.tobytes(), b.flat.tobytes()] == (kept if indpb == 0 else kept[::-1])
-
-
-@pytest.mark.parametrize("indpb", [0.5, 0.1, 0.9])
-def test_mask_density_is_the_probability(indpb):
-    size = 100_001
-    a, b = WeightList([np.zeros(size)]), WeightList([np.ones(size)])
-    deap_nn.cxMask(a, b, indpb=indpb, rng=np.random.default_rng(1))
-    exchanged = int(a.flat.sum())
-    assert not beyond_five_sigma(exchanged, size, indpb)
-    assert beyond_five_sigma(exchanged, size, indpb + 0.02)  # the bound can tell
-    halves = a.flat[: size // 2].sum(), a.flat[size // 2 :].sum()
-    assert not any(beyond_five_sigma(int(half), size // 2, indpb) for half in halves)
-
-
-def test_mutation_adds_normal_noise_of_sigma_times_scale():
-    size = 100_000
-    individual = WeightList([np.full(size, 3.0), np.zeros((size // 10, 10)), np.ones(7)])
-    deap_nn.mutGaussianAdaptive(individual, sigma=0.5, scale=[1.0, 4.0, 0.0], rng=np.random.default_rng(1))
-    first, second, third = individual
-    assert normal_moments_fit(first - 3, 0.5)
-    assert normal_moments_fit(second.ravel(), 2.0)
-    assert not normal_moments_fit(second.ravel(), 2.1)
-    assert not normal_moments_fit(np.random.default_rng(2).uniform(-(3**0.5), 3**0.5, size), 1.0)
-    assert third.tolist() == [1] * 7
-
-
-def test_mutation_changes_a_part_of_the_loci():
-    individual = WeightList([np.zeros(100_000)])
-    deap_nn.mutGaussianAdaptive(individual, sigma=1.0, indpb=0.3, rng=np.random.default_rng(1))
-    changed = individual.flat[individual.flat != 0]
-    assert not beyond_five_sigma(len(changed), 100_000, 0.3)
-    assert normal_moments_fit(changed, 1.0)
-    untouched = genome()
-    deap_nn.mutGaussianAdaptive(untouched, sigma=1.0, indpb=0.0, rng=np.random.default_rng(1))
-    assert untouched == genome()
-
-
-def test_mutation_takes_its_sigma_from_an_adaptation():
-    constant, adapted = genome(), genome()
-    adaptation = ErrorScaled(0.2)
-    adaptation.restore({"error": 0.5})
-    deap_nn.mutGaussianAdaptive(constant, sigma=0.1, rng=np.random.default_rng(1))
-    deap_nn.mutGaussianAdaptive(adapted, sigma=adaptation, rng=np.random.default_rng(1))
-    assert constant == adapted
-
-
 def unevaluated():
     return [genome()]
 
@@ -288,162 +221,3 @@ def unevaluated():
 def test_bad_arguments_are_named(function, arguments, keywords, message):
     with pytest.raises(ValueError, match=message):
         getattr(deap_nn, function)(*arguments, rng=np.random.default_rng(1), **keywords)
-
-
-def exchanged(operator, shapes, seed, **settings):
-    """Where weights were exchanged between two genomes, by matrix."""
-    a, b = (Individual([np.full(shape, value) for shape in shapes]) for value in (0.0, 1.0))
-    operator(a, b, rng=np.random.default_rng(seed), **settings)
-    return [matrix == 1.0 for matrix in a]
-
-
-def test_split_exchanges_the_tail_of_each_matrix_from_any_place_on():
-    cuts = Counter()
-    for seed in range(2000):
-        first, second = exchanged(deap_nn.cxSplit, ((2, 2), (3,)), seed)
-        places = tuple(int(part.size - part.sum()) for part in (first, second))
-        for part, place in zip((first, second), places, strict=True):
-            assert part.ravel().tolist() == [False] * place + [True] * (part.size - place)
-        cuts[places] += 1
-    assert len(cuts) == 5 * 4
-    assert not any(beyond_five_sigma(count, 2000, 1 / 20) for count in cuts.values())
-
-
-@pytest.mark.parametrize("indpb", [0.25, 0.5])
-@pytest.mark.parametrize(
-    ("fitnesses", "fitter"), [((1.0, 2.0), 0), ((2.0, 1.0), 1), ((1.0, 1.0), 0), ((None, 1.0), 0), ((1.0, None), 0)]
-)
-def test_both_have_most_of_the_fitter_one(indpb, fitnesses, fitter):
-    size = 100_000
-    members = [Individual([np.full(size, i, np.float32)]) for i in range(2)]
-    for member, fitness in zip(members, fitnesses, strict=True):
-        if fitness is not None:
-            member.fitness.values = (fitness,)
-    made = deap_nn.cxBiased(*members, indpb=indpb, rng=np.random.default_rng(1))
-    others = np.stack([member.flat != fitter for member in made])
-    assert not any(beyond_five_sigma(int(other.sum()), size, indpb) for other in others)
-    assert not beyond_five_sigma(int(others.all(axis=0).sum()), size, indpb**2)  # each by a mask of its own
-
-
-@pytest.mark.parametrize("indpb", [0.0, 1.0])
-def test_a_share_of_0_and_1_is_exact(indpb):
-    fitter, other = genome(1), genome(2)
-    fitter.fitness.values, other.fitness.values = (1.0,), (2.0,)
-    fitter.flat[0], other.flat[1] = np.nan, -0.0
-    wanted = (other if indpb else fitter).flat.tobytes()
-    made = deap_nn.cxBiased(other, fitter, indpb=indpb, rng=np.random.default_rng(1))
-    assert [member.flat.tobytes() for member in made] == [wanted, wanted]
-
-
-def test_weights_of_any_size_have_noise_that_is_finite():
-    individual = WeightList([[3e38, 3e38], [np.inf, 1.0], [np.nan, 1.0], [1.0, 1.0]])
-    with np.errstate(over="ignore"):
-        deap_nn.mutGaussianAdaptive(individual, sigma=10.0, scale="own", rng=np.random.default_rng(1))
-    assert np.isfinite(individual[3]).all()
-    assert (individual[3] != 1).all()
-    assert 0 < abs(individual[2][1] - 1) < 1  # as the least
-    assert not np.isnan(individual[0]).any()
-
-
-def test_one_matrix_is_mutated_and_any_as_probably():
-    seen = Counter()
-    for seed in range(2000):
-        individual = genome()
-        deap_nn.mutGaussianAdaptive(individual, sigma=0.1, matrices="one", rng=np.random.default_rng(seed))
-        changed = [bool((one != other).all()) for one, other in zip(individual, genome(), strict=True)]
-        assert sum(changed) == 1
-        assert sum(bool((one != other).any()) for one, other in zip(individual, genome(), strict=True)) == 1
-        seen[changed.index(True)] += 1
-    assert not any(beyond_five_sigma(seen[i], 2000, 1 / 4) for i in range(4))
-
-
-def test_noise_goes_by_the_size_of_each_matrix():
-    size = 50_000
-    individual = WeightList([np.full(size, 3.0), np.tile([2.0, -4.0], (size, 1)), np.zeros(size), np.zeros((0,))])
-    before = [matrix.copy() for matrix in individual]
-    deap_nn.mutGaussianAdaptive(individual, sigma=0.5, scale="own", rng=np.random.default_rng(1))
-    first, second, third, _ = (one - other for one, other in zip(individual, before, strict=True))
-    assert normal_moments_fit(first, 1.5)
-    assert normal_moments_fit(second.ravel(), 0.5 * math.sqrt(10))
-    assert normal_moments_fit(third, 0.005)
-
-
-@pytest.mark.parametrize("indpb", [0.5, 0.2])
-def test_matrices_are_exchanged_whole_and_independently(indpb):
-    whole = Counter()
-    for seed in range(2000):
-        parts = exchanged(deap_nn.cxMatrices, ((2, 2), (3,)), seed, indpb=indpb)
-        assert all(part.all() or not part.any() for part in parts)
-        whole[tuple(bool(part.all()) for part in parts)] += 1
-    for first, second in itertools.product([True, False], repeat=2):
-        chance = (indpb if first else 1 - indpb) * (indpb if second else 1 - indpb)
-        assert not beyond_five_sigma(whole[first, second], 2000, chance)
-
-
-def test_units_are_exchanged_with_their_biases_and_independently():
-    shapes = ((5, 5, 1, 3), (3,), (4, 2), (2,), (2,), (3,))
-    seen = Counter()
-    for seed in range(2000):
-        kernel, bias, dense, its, gain, other = exchanged(deap_nn.cxUnits, shapes, seed)
-        for matrix, vector in ((kernel, bias), (dense, its)):
-            assert (matrix == vector).all()
-        seen[tuple(np.concatenate([bias, its]).tolist())] += 1
-        seen["the second vector is its own", bool((gain == its).all())] += 1
-        seen["lengths that differ", tuple(other.tolist())] += 1
-    assert not any(beyond_five_sigma(seen[bits], 2000, 1 / 32) for bits in itertools.product([True, False], repeat=5))
-    assert not beyond_five_sigma(seen["the second vector is its own", True], 2000, 1 / 4)
-    for bits in itertools.product([True, False], repeat=3):
-        assert not beyond_five_sigma(seen["lengths that differ", bits], 2000, 1 / 8)
-    all_of_it = exchanged(deap_nn.cxUnits, shapes, 1, indpb=1.0)
-    assert all(part.all() for part in all_of_it)
-
-
-@pytest.mark.parametrize("count", [2, 3, 4, 7])
-def test_scanning_takes_each_locus_from_any_parent_with_the_same_probability(count):
-    size = 40_000
-    children = cxScanning(
-        *(WeightList([np.full(size, parent, np.float32)]) for parent in range(count)), rng=np.random.default_rng(5)
-    )
-    values = np.stack([child.flat for child in children])
-    assert (np.sort(values, axis=0) == np.arange(count)[:, None]).all()  # each locus keeps all its values
-    for child in values:
-        counts = np.bincount(child.astype(int), minlength=count)
-        bias = 0 if count in (2, 4) else size / 256
-        assert np.abs(counts - size / count).max() < 5 * np.sqrt(size / count) + bias
-        together = np.mean((child[1:] == 0) & (child[:-1] == 0))  # its neighbours know nothing of each other
-        assert together == pytest.approx(1 / count**2, abs=5 / np.sqrt(size))
-
-
-def test_scanning_names_what_does_not_fit():
-    one, other = WeightList([np.zeros(3)]), WeightList([np.zeros(4)])
-    rng = np.random.default_rng(1)
-    with pytest.raises(ValueError, match="individuals must be 2 to 256, got 1"):
-        cxScanning(one, rng=rng)
-    with pytest.raises(ValueError, match="must have the same shapes"):
-        cxScanning(one, one, other, rng=rng)
-    with pytest.raises(TypeError, match="ind3"):
-        cxScanning(one, one, [1.0], rng=rng)
-
-
-@given(count=st.integers(2, 6), seed=st.integers(0, 100))
-def test_all_become_the_mean(count, seed):
-    members = [genome(seed + i) for i in range(count)]
-    expected = np.mean([member.flat for member in members], axis=0, dtype=np.float64).astype(np.float32)
-    assert all(made is member for made, member in zip(cxMean(*members, rng=RNG), members, strict=True))
-    assert all(np.allclose(member.flat, expected, rtol=1e-6, atol=1e-7) for member in members)
-
-
-def test_a_mean_needs_two_of_the_same_shapes():
-    with pytest.raises(ValueError, match="at least 2, got 1"):
-        cxMean(genome(), rng=RNG)
-    with pytest.raises(ValueError, match="shapes"):
-        cxMean(genome(), genome(shapes=((2,),)), rng=RNG)
-
-
-def test_the_mirrored_mutation_goes_the_other_way():
-    one, other, scale = genome(), genome(), (1, 2, 0, 3)
-    start = one.flat.astype(np.float64)
-    mutGaussianAdaptive(one, sigma=0.5, scale=scale, rng=np.random.default_rng(1))
-    mutGaussianAdaptive(other, sigma=0.5, scale=scale, mirrored=True, rng=np.random.default_rng(1))
-    assert np.allclose(one.flat - start, start - other.flat, atol=1e-6)
-    assert not np.allclose(one.flat, start)
