@@ -1,4 +1,4 @@
-"""A small Keras model with its data, for the tests of `KerasProblem`."""
+"""Small Keras models with their data, for the tests of `KerasProblem` and of `evolve_model`."""
 
 import numpy as np
 from deap import base, creator
@@ -7,6 +7,10 @@ from deap_nn import WeightList
 from deap_nn.models.tensorflow import keras
 
 layers = keras.layers
+
+RNG = np.random.default_rng(1)
+X = RNG.standard_normal((200, 4)).astype(np.float32)
+LABELS = (X[:, 0] > 0).astype(int)
 
 
 def two_objectives(weights=(-1.0, -1.0)):
@@ -27,3 +31,14 @@ def x_of(width=4, samples=40):
 
 def labels(classes=3, samples=40):
     return np.random.default_rng(2).integers(0, classes, samples)
+
+
+def network(outputs=2, activation=None):
+    layers = [keras.Input((4,)), keras.layers.Dense(6, "tanh"), keras.layers.Dense(outputs, activation)]
+    return keras.Sequential(layers)
+
+
+def compiled(loss, outputs=2, activation=None):
+    model = network(outputs, activation)
+    model.compile(optimizer="sgd", loss=loss)
+    return model
