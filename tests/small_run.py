@@ -1,9 +1,16 @@
-"""What tests of the experiment share: a run that takes a moment, its files, and the order of tests."""
+"""What tests of the experiment share: a run that takes a moment, its files, its scripts, and the order of tests."""
 
 import pytest
+from conftest import ROOT
 
 in_turn = pytest.mark.xdist_group("in turn")
 """For tests of several processes, or that stop them: as all of the files that `conftest.py` names."""
+
+SWEEP = ROOT / "experiments" / "sweep.py"
+RESULTS = ROOT / "experiments" / "results.py"
+
+RUNS = "study,setting,seed,gen,evaluations,min,avg,best,mean"
+"""The head of a study's table of all generations."""
 
 SETTING = ["--model", "mlp", "--population", 12, "--generations", 3, "--seed", 5]
 

@@ -1,0 +1,120 @@
+"""Files of studies and their figures: what is refused, and where medians, known points and the legend are."""
+
+import importlib
+import runpy
+import sys
+
+import figures
+import numpy as np
+import pytest
+from conftest import ROOT
+from small_run import SWEEP
+
+from deap_nn.models.reference import layout_of, reference_of
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("seeds = [1", "cannot be read"),
+        ("[settings.a]", "seeds must be a list of integers"),
+        ("seeds = [1, 1]\n[settings.a]", "seeds must differ"),
+        ("seeds = [true]\n[settings.a]", "seeds must be a list of integers"),
+        ("seeds = [1]", "must be a table of options"),
+        ("seeds = [1]\nsettings = 'a'", "must be a table of options"),
+        ("seeds = [1]\n[[settings]]\nmodel = 'mlp'", "must be a table of options"),
+        ("seeds = [1]\nmodel = 'mlp'\n[settings.a]", "model is none of"),
+        ("seeds = [1]\n[settings.'../a']", "must be named by letters"),
+        ("seeds = [1]\n[settings.a]\noutput = 'x'", "a study cannot set output"),
+        ("seeds = [1]\n[settings.a]\nbreeding = 'plain'", "a study cannot set breeding"),
+        ("seeds = [1]\n[settings.a]\nthreads = 2", "threads is for [common] only"),
+        ("seeds = [1, -1]\n[settings.a]\nmodel = 'mlp'", "argument --seed"),
+        ("seeds = [1]\n[settings.a]\npopulation = 1", "settings.a: argument --population"),
+        ("seeds = [1]\n[settings.a]\nheight = 1", "settings.a: unrecognized arguments"),
+        ("seeds = [1]\n[common]\nheight = 1\n[settings.a]\nmethod = 'sgd'", "settings.a: unrecognized arguments"),
+        ("seeds = [1]\n[settings.a]\nmethod = 'none'", "settings.a: argument --method"),
+        ("seeds = [1]\nby = 'day'\n[settings.a]", "by must be evaluations or gen, got day"),
+        ("seeds = [1]\nknown = 1\n[settings.a]", "known must be a table of points"),
+        ("seeds = [1]\n[settings.a]\n[known]\nb = 1", "known must be a table of points"),
+        ("seeds = [1]\n[settings.a]\n[known]\nb = [1]", "known must be a table of points"),
+        ("seeds = [1]\n[settings.a]\n[known]\nb = [1, true]", "known must be a table of points"),
+        ("seeds = [1]\n[settings.a]\n[known]\nb = [1, 0]", "error above 0 and at most 1"),
+        ("seeds = [1]\n[settings.a]\n[known]\nb = [inf, 0.5]", "must be at 0 or more"),
+        ("seeds = [1]\n[settings.a]\n[known]\na = [1, 0.5]", "a is a setting"),
+        ("seeds = [1]\n[settings._a]", "must be named by letters"),
+    ],
+)
+def test_a_study_that_is_wrong_is_refused_in_one_line(here, tmp_path, content, said):
+    (tmp_path / "study.toml").write_text(content)
+    answer = here(SWEEP, "study.toml")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert said in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
+
+
+def test_a_run_knows_the_path_of_its_script(monkeypatch):
+    """An interrupted run prints the command that resumes it."""
+    seen = []
+    monkeypatch.syspath_prepend(SWEEP.parent)
+    mnist, sweep = importlib.import_module("mnist"), importlib.import_module("sweep")
+    monkeypatch.setattr(mnist, "main", lambda: seen.extend(sys.argv))
+    sweep.run_one(["--seed=1"])
+    assert seen == [str(SWEEP.with_name("mnist.py")), "--seed=1"]
+
+
+def test_a_figure_has_the_medians_and_known_points_at_their_places(monkeypatch):
+    saved = []
+    monkeypatch.setattr(figures, "save_figure", lambda figure, path: saved.append(figure))
+    rows = [
+        {"setting": "a", "gen": str(gen), "evaluations": str(7 * gen), "best": str(error + gen), "mean": ""}
+        for error in (0.1, 0.2, 0.4)
+        for gen in (0, 2)
+    ]
+    for by, last in (("gen", 2.0), ("evaluations", 14.0)):
+        figures.draw_study(rows, "x.png", by=by, known={"elsewhere": (5.0, 0.5)})
+        line, point = saved[-1].axes[0].get_lines()
+        assert (list(line.get_xdata()), list(line.get_ydata())) == ([0.0, last], [0.2, 2.2])
+        assert (list(point.get_xdata()), list(point.get_ydata())) == ([5.0], [0.5])
+
+
+def test_a_figure_is_as_high_as_its_legend(monkeypatch):
+    saved = []
+    monkeypatch.setattr(figures, "save_figure", lambda figure, path: saved.append(figure))
+    for count in (3, 40):
+        rows = [
+            {"setting": f"s{i}", "gen": "0", "evaluations": "0", "best": str(0.1 + i), "mean": ""} for i in range(count)
+        ]
+        figures.draw_study(rows, "x.png")
+        saved[-1].draw_without_rendering()
+        legend, page = saved[-1].legends[0].get_window_extent(), saved[-1].bbox
+        assert page.y0 <= legend.y0
+        assert legend.y1 <= page.y1
+    assert saved[0].get_figheight() == 4.2
+
+
+@pytest.mark.parametrize(("generations", "config", "digits"), [(4, {}, 256), (5, {"batch_generations": 2}, 192)])
+def test_digits_are_those_of_all_mini_batches(generations, config, digits):
+    module = runpy.run_path(str(SWEEP))
+    assert module["digits_drawn"]({"batch_size": 64, **config}, generations) == digits
+
+
+def test_every_study_that_is_kept_is_right(here):
+    for path in (ROOT / "experiments" / "studies").glob("*.toml"):
+        answer = here(SWEEP, path, "--only-draw", "--output", "nothing")
+        assert "is finished in nothing" in answer.stderr, answer.stderr
+
+
+def test_a_study_begins_with_the_same_file_throughout(here, digits_file, tmp_path):
+    settings = '[settings]\na = { init = "start.npz", model = "mlp", population = 4, generations = 1 }\n'
+    (tmp_path / "study.toml").write_text(f"seeds = [1]\n{settings}")
+    layout = layout_of(reference_of("mlp"))
+    weights = dict(zip(layout.names, (np.zeros(shape, np.float32) for shape in layout.shapes), strict=True))
+    np.savez(tmp_path / "start.npz", **weights)
+    arguments = SWEEP, tmp_path / "study.toml", "--data", digits_file, "--output", tmp_path / "out"
+    assert here(*arguments).returncode == 0
+    assert here(*arguments).returncode == 0
+    np.savez(tmp_path / "start.npz", **{name: array + 1 for name, array in weights.items()})
+    answer = here(*arguments)
+    assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
+    assert f"a-1 is a run of another file, or none, than init_weights {tmp_path / 'start.npz'}\n" in answer.stderr
