@@ -1,17 +1,16 @@
 """Adaptations follow the population in every loop that selects, and a toolbox' generation with them."""
 
-import functools
 import random
 
 import numpy as np
 import pytest
 from deap import algorithms, base, creator, tools
+from loops import LOOPS, comma, plus, scored, simple
 
 from deap_nn import (
     Annealed,
     Constant,
     ErrorScaled,
-    KerasProblem,
     Layout,
     OneFifth,
     SelfAdaptive,
@@ -24,7 +23,6 @@ from deap_nn import (
     mutGaussianAdaptive,
     selRankBoosted,
 )
-from deap_nn.models.tensorflow import keras
 
 creator.create("FitnessOfAdapting", base.Fitness, weights=(-1.0,))
 creator.create("IndividualOfAdapting", WeightList, fitness=creator.FitnessOfAdapting)
@@ -49,53 +47,6 @@ def by_hand(sigma, *, held=True, select=selRankBoosted, **words):
     words = words or {"parents": 6, "rng": rng}
     toolbox.register("select", adapting(select, sigma) if held else select, **words)
     return toolbox
-
-
-def simple(toolbox, population, ngen):
-    return algorithms.eaSimple(population, toolbox, 0.9, 1.0, ngen, verbose=False)[0]
-
-
-def plus(toolbox, population, ngen):
-    return algorithms.eaMuPlusLambda(population, toolbox, len(population), 12, 0.3, 0.7, ngen, verbose=False)[0]
-
-
-def comma(toolbox, population, ngen):
-    return algorithms.eaMuCommaLambda(population, toolbox, 6, 12, 0.3, 0.7, ngen, verbose=False)[0]
-
-
-def var_and(toolbox, population, ngen):
-    scored(toolbox, population)
-    for _ in range(ngen):
-        population = algorithms.varAnd(toolbox.select(population, len(population)), toolbox, 0.9, 1.0)
-        scored(toolbox, population)
-    return population
-
-
-def written_out(toolbox, population, ngen):
-    """The loop of DEAP's tutorial."""
-    scored(toolbox, population)
-    for _ in range(ngen):
-        offspring = list(map(toolbox.clone, toolbox.select(population, len(population))))
-        for child1, child2 in zip(offspring[::2], offspring[1::2], strict=False):
-            if random.random() < 0.5:
-                toolbox.mate(child1, child2)
-                del child1.fitness.values
-                del child2.fitness.values
-        for mutant in offspring:
-            if random.random() < 0.7:
-                toolbox.mutate(mutant)
-                del mutant.fitness.values
-        scored(toolbox, [individual for individual in offspring if not individual.fitness.valid])
-        population[:] = offspring
-    return population
-
-
-def scored(toolbox, population):
-    for individual, values in zip(population, toolbox.map(toolbox.evaluate, population), strict=True):
-        individual.fitness.values = values
-
-
-LOOPS = [simple, plus, comma, var_and, written_out]
 
 
 class Recorder:
@@ -282,113 +233,6 @@ class TestUnderEvolve:
             place = None if stop is None else tmp_path
             evolve(toolbox.population(n=8), toolbox, generations, checkpoint=place)
         assert rule.state() == expected != OneFifth(0.1, 0.001).state()
-
-
-SELECTIONS = {
-    "selTournament": (tools.selTournament, {"tournsize": 2}),
-    "selBest": (tools.selBest, {}),
-    "selRankBoosted": (selRankBoosted, {"parents": 4, "rng": np.random.default_rng(1)}),
-    "selNSGA2": (tools.selNSGA2, {}),
-}
-
-
-class TestMadeToolbox:
-    """Whatever is registered as ``select`` on a made toolbox advances its generation."""
-
-    @pytest.mark.parametrize("name", SELECTIONS)
-    def test_any_selection_advances(self, digits, name):
-        function, words = SELECTIONS[name]
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-        toolbox.register("select", function, **words)
-        assert toolbox.select.keywords == words
-        batches, evaluate = [], toolbox.evaluate.func
-
-        def noting(individual):
-            batches.append(evaluate.generation)
-            return evaluate(individual)
-
-        toolbox.register("evaluate", noting)
-        random.seed(1)
-        plus(toolbox, toolbox.population(n=6), 4)
-        assert sorted(set(batches)) == [0, 1, 2, 3]
-        assert toolbox.clock.generation == 4
-        assert toolbox.clock.sigma < 0.1
-
-    def test_a_decorated_one_advances_once(self, digits):
-        def passing(select):
-            @functools.wraps(select)
-            def passed(*arguments, **keywords):
-                return select(*arguments, **keywords)
-
-            return passed
-
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-        toolbox.register("select", passing(passing(toolbox.select)))
-        toolbox.decorate("select", passing)
-        random.seed(1)
-        simple(toolbox, toolbox.population(n=6), 3)
-        assert toolbox.clock.generation == 3
-
-    def test_one_that_is_assigned_advances_too(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-        toolbox.select = functools.partial(tools.selTournament, tournsize=2)
-        simple(toolbox, toolbox.population(n=6), 3)
-        assert toolbox.clock.generation == 3
-
-    def test_a_loop_that_never_selects(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-        population = toolbox.population(n=6)
-        scored(toolbox, population)
-        toolbox.next_generation(population)
-        best = min(individual.fitness.values[0] for individual in population)
-        assert toolbox.evaluate.func.generation == toolbox.clock.generation == 1
-        assert toolbox.clock.sigma == pytest.approx(0.1 * (1 - np.exp(-best)))
-
-    def test_a_sigma_that_is_registered_goes_by_the_fitness_of_the_problem(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-        sigma = ErrorScaled(0.1)
-        toolbox.register("mutate", mutGaussianAdaptive, sigma=sigma, rng=np.random.default_rng(1))
-        random.seed(1)
-        population = toolbox.population(n=6)
-        simple(toolbox, population, 2)
-        assert sigma.fitness == "cross_entropy"
-        assert 0 < sigma.sigma < 0.1
-        x = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
-        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-        toolbox = make_toolbox(KerasProblem(model, x, x, loss="mse"), seed=1)
-        with pytest.raises(ValueError, match="ErrorScaled needs a fitness that is an error or a cross-entropy"):
-            toolbox.register("mutate", mutGaussianAdaptive, sigma=ErrorScaled(0.1), rng=np.random.default_rng(1))
-        own = ErrorScaled(0.1, fitness="error")
-        toolbox.register("mutate", mutGaussianAdaptive, sigma=own, rng=np.random.default_rng(1))
-        assert own.fitness == "error"
-
-    def test_register_gives_partials(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-        for name in ("mate", "mutate", "select", "evaluate"):
-            assert isinstance(getattr(toolbox, name), functools.partial)
-        toolbox.register("select", tools.selTournament, 4, tournsize=2)
-        assert (toolbox.select.args, toolbox.select.keywords) == ((4,), {"tournsize": 2})
-        assert toolbox.select.func.operator is tools.selTournament
-
-    def test_a_selection_without_rng_draws_from_the_global_state_under_deaps_loops(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
-        toolbox.register("select", tools.selTournament, tournsize=2)
-        population = toolbox.population(n=30)
-        for place, individual in enumerate(population):
-            individual.fitness.values = (float(place),)
-
-        def drawn():
-            random.seed(5)
-            return [individual.fitness.values[0] for individual in toolbox.select(population, 30)]
-
-        assert drawn() == drawn()
-        random.seed(5)
-        assert drawn() == [one.fitness.values[0] for one in seeded_tournament(population)]
-
-
-def seeded_tournament(population):
-    random.seed(5)
-    return tools.selTournament(population, 30, tournsize=2)
 
 
 @pytest.mark.parametrize(
