@@ -1,6 +1,5 @@
 """A second run where there was one: in the same checkpoint, the same folder, with the same population."""
 
-import copy
 import errno
 import os
 import signal
@@ -10,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from wirings import Watch, members, plain_toolbox, wired
+from wirings import members, plain_toolbox, wired
 
 from deap_nn import (
     Callback,
@@ -28,7 +27,6 @@ from deap_nn import (
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.run_directory import RunDirectory
-from deap_nn.core.errors import EvaluationError
 from deap_nn.runs.generations import MAGIC, CheckpointError, read_generations
 
 
@@ -321,86 +319,3 @@ def test_the_last_generation_is_scored_once_with_either_order_of_callbacks(first
     assert bool(candidates.ensemble_scores) == (last > 0)  # founders were nobody's parents
     stopping.on_start = lambda evolution: setattr(evolution, "stop", "before it begins")
     assert run(30, toolbox=toolbox, callbacks=callbacks)[1] == []
-
-
-def registering(name, function, at=2):
-    """A callback that registers something anew after a generation, and notes the calls of it."""
-    calls = []
-
-    def noting(*arguments, **keywords):
-        calls.append(name)
-        return function(*arguments, **keywords)
-
-    def register(evolution):
-        if evolution.generation == at:
-            evolution.toolbox.register(name, noting)
-
-    return Watch(register), calls
-
-
-scored_meanwhile = []
-
-
-def scored_one(individual):
-    scored_meanwhile.append(1)
-    return (1.0,)
-
-
-def test_an_evaluation_of_mid_run_that_cannot_travel_is_named():
-    toolbox = wired()
-    callback, _ = registering("evaluate", scored_one)
-    with pytest.raises(EvaluationError, match=r"^generation 3: evaluate cannot be pickled: .*local object"):
-        evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[callback])
-
-
-MEANWHILE = {
-    "mate": lambda first, second: (first, second),
-    "mutate": lambda individual: (individual,),
-    "clone": copy.deepcopy,
-    "select": lambda population, k: population[:k],
-    "evaluate": lambda individual: (1.0,),
-}
-
-
-@pytest.mark.parametrize("name", MEANWHILE)
-def test_what_is_registered_in_mid_run_is_used_the_plain_way(name):
-    toolbox = wired()
-    callback, calls = registering(name, MEANWHILE[name])
-    _, logbook = evolve(toolbox.population(n=6), toolbox, 4, seed=1, breeding="plain", callbacks=[callback])
-    assert calls
-    assert len(logbook) == 5
-
-
-@pytest.mark.parametrize("name", MEANWHILE)
-def test_what_is_registered_in_mid_run_is_used_or_refused_by_recipes(name):
-    toolbox = wired()
-    callback, calls = registering(name, MEANWHILE[name])
-    if name == "evaluate":  # it travels, so it is of the top of a module
-
-        def register(evolution):
-            if evolution.generation == 2:
-                evolution.toolbox.register("evaluate", scored_one)
-
-        scored_meanwhile.clear()
-        _, logbook = evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[Watch(register)])
-        assert len(scored_meanwhile) == 12
-        assert logbook.select("avg")[-2:] == [1.0, 1.0]
-        return
-    if name == "select":
-        evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[callback])
-        assert calls
-        return
-    with pytest.raises(ValueError, match=f"{name} was registered again before generation 3: .* breeding='plain'"):
-        evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[callback])
-    assert not calls
-
-
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-def test_the_number_of_elites_does_not_change_in_mid_run(breeding):
-    toolbox = wired()
-
-    def register(evolution):
-        evolution.toolbox.elites = 2
-
-    with pytest.raises(ValueError, match="elites was registered again before generation 1"):
-        evolve(toolbox.population(n=6), toolbox, 4, seed=1, breeding=breeding, callbacks=[Watch(register)])
