@@ -1,0 +1,79 @@
+"""A disk that is full: no part of a row or a line stays, and none is written twice."""
+
+import contextlib
+import errno
+import resource
+
+import numpy as np
+import pytest
+from wirings import LAYOUT
+
+from deap_nn import Callback, CallbackError, evolve, make_toolbox
+from deap_nn.callbacks.candidates import Candidates
+from deap_nn.callbacks.run_directory import RunDirectory
+from deap_nn.callbacks.run_directory.weight_trace import WeightTrace
+from deap_nn.core.logbooks import read_csv
+
+
+def test_a_row_that_cannot_be_written_whole_is_not_written_twice(digits, tmp_path, monkeypatch):
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    directory = RunDirectory(tmp_path / "run")
+    directory.trace_weights(toolbox.layout, 1)
+    trace, rows = directory._trace, []
+    write = trace.append
+
+    def full_once(traced):
+        rows.append(traced)
+        if len(rows) == 3:
+            write(traced[:7])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(traced)
+
+    monkeypatch.setattr(trace, "append", full_once)
+    with pytest.raises(CallbackError, match=r"RunDirectory.on_generation: OSError: .*No space left"):
+        evolve(toolbox.population(n=4), toolbox, 9, seed=1, callbacks=[directory])
+    directory.close("failed")
+    for name in ("logbook.csv", "timing.csv"):
+        assert read_csv(directory.path / name)["gen"] == [0, 1, 2]  # the last one when there was room again, at the end
+    with np.load(directory.path / "trace.npz") as trace:
+        assert trace["weights"].tobytes() == b"".join([*rows[:2], rows[-1]])
+
+
+def test_a_part_of_a_row_of_weights_is_taken_back(tmp_path):
+    trace = WeightTrace(tmp_path)
+    trace.choose(LAYOUT, 1)
+    rows = [np.arange(63, dtype="<f4").tobytes(), np.ones(63, dtype="<f4").tobytes()]  # the layout has no more
+    trace.append(rows[0])
+    with contextlib.suppress(OSError), trace.whole_or_nothing():
+        trace.append(rows[1][:7])
+        raise OSError(errno.ENOSPC, "full")
+    trace.write(tmp_path / "trace.npz")
+    trace.append(rows[1])
+    trace.write(tmp_path / "longer.npz")
+    trace.close()
+    for name, expected in (("trace", rows[:1]), ("longer", rows)):
+        with np.load(tmp_path / f"{name}.npz") as arrays:
+            assert arrays["weights"].tobytes() == b"".join(expected)
+            assert arrays["matrices"].tolist() == sorted(arrays["matrices"], key=LAYOUT.names.index)
+
+
+def test_a_full_disk_leaves_no_part_of_a_line_of_candidates(digits, tmp_path):
+    toolbox, path = make_toolbox("mlp", digits, seed=1), tmp_path / "readouts.csv"
+    before, left = resource.getrlimit(resource.RLIMIT_FSIZE), []
+
+    class Full(Callback):
+        def on_generation(self, evolution):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (5, before[1]))
+
+        def on_end(self, evolution):
+            left.append(path.read_text())
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    try:
+        with pytest.raises(CallbackError, match="No space left"):
+            evolve(toolbox.population(n=4), toolbox, 9, seed=1, callbacks=[Full(), Candidates(toolbox, path)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert left == [""]
+    evolve(toolbox.population(n=4), toolbox, 0, seed=1, callbacks=[Candidates(toolbox, path)])
+    assert read_csv(path)["gen"] == [0]
