@@ -1,18 +1,14 @@
 """Every file is checked, and what is wrong is said in one line that names it."""
 
-import dataclasses
 import errno
 import gzip
 import hashlib
 import http.server
 import io
 import pickle
-import re
 import socket
 import threading
 import time
-import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +16,10 @@ import pytest
 from conftest import made_digits
 from wirings import STEMS, idx_bytes
 
-from deap_nn import Dataset, load_dataset, make_toolbox
-from deap_nn.data import image_files, loading, registry
+from deap_nn import load_dataset
+from deap_nn.data import image_files, loading
 from deap_nn.data.image_files import DataError, RawArrays, read_idx
-from deap_nn.data.loading import find_dataset, split_validation
-from deap_nn.data.registry import DataReference
-from deap_nn.data.samples import split_samples
+from deap_nn.data.loading import split_validation
 
 
 @pytest.fixture
@@ -102,22 +96,6 @@ def test_auto_takes_mnist5k_where_the_cache_cannot_be_entered(monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
     with pytest.raises(DataError, match=r"^Keras' cache cannot be entered: no home; use the data set mnist5k "):
         load_dataset("fashion-mnist")
-
-
-@pytest.mark.parametrize("loaded_first", [True, False])
-def test_what_was_made_of_what_was_loaded_is_lent_to_others(tmp_path, loaded_first):
-    np.savez(tmp_path / "digits.npz", **made_digits(seed=9 + loaded_first)._asdict())
-    loaded = [load_dataset("mnist5k"), load_dataset("auto", tmp_path / "digits.npz")]
-    made = [replace(data, x_train=data.x_train[:50], y_train=data.y_train[:50]) for data in loaded]
-    lent = registry.made_of_arrays()
-    assert not {data.reference.sha256 for data in loaded} & lent.keys()
-    assert {data.reference.sha256 for data in made} <= lent.keys()
-    same = replace(loaded[1], name="mine", path="")  # which no worker finds by its name
-    if loaded_first:
-        load_dataset("auto", tmp_path / "digits.npz")
-    assert same.reference.sha256 == loaded[1].reference.sha256
-    assert same.reference.sha256 in registry.made_of_arrays()
-    registry.forget(same.reference)
 
 
 def test_auto_takes_mnist_from_the_keras_cache(keras_home, digits_file):
@@ -269,94 +247,6 @@ def test_a_missing_path_and_an_unknown_name_raise(tmp_path):
         load_dataset("mnist", tmp_path / "nothing")
     with pytest.raises(DataError, match=r"unknown data set 'mnits', known are auto, mnist.*: did you mean \"mnist\"\?"):
         load_dataset("mnits")
-
-
-def test_what_was_lent_is_let_go_of_when_it_is_lent_no_more(monkeypatch):
-    monkeypatch.setattr(registry, "HELD", {})
-    mine, theirs = (split_samples(np.full((5, 2), value), np.arange(5), validation_split=0) for value in (1.0, 2.0))
-    lent = registry.made_of_arrays()
-    registry.forget(theirs.reference)
-    registry.lend(lent)  # as in a worker, which holds one of the two by itself
-    assert {find_dataset(samples.reference) for samples in (mine, theirs)} == {mine, theirs}
-    registry.lend({})
-    assert find_dataset(mine.reference) is mine
-    with pytest.raises(DataError, match="made of arrays"):
-        find_dataset(theirs.reference)
-
-
-def test_a_reference_finds_the_data_again(digits_file, tmp_path, monkeypatch):
-    dataset = load_dataset("mnist", digits_file)
-    reference = pickle.loads(pickle.dumps(dataset.reference))
-    assert len(pickle.dumps(reference)) < 300
-    assert find_dataset(reference).reference == reference
-    monkeypatch.setattr(registry, "HELD", {})
-    assert np.array_equal(find_dataset(reference).x_train, dataset.x_train)
-    monkeypatch.setattr(registry, "HELD", {})
-    with pytest.raises(DataError, match="other data here"):
-        find_dataset(DataReference(reference.name, reference.path, "0" * 64))
-    with pytest.raises(DataError, match="made of arrays"):
-        find_dataset(DataReference("arrays", "", "0" * 64))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"y_train": np.zeros(3, int)}, "4 samples and labels of shape"),
-        ({"x_test": np.zeros((0, 5)), "y_test": np.zeros(0, int)}, "test has no samples"),
-        ({"x_test": np.zeros((4, 6))}, "samples of shape"),
-        ({"x_test": np.zeros((4, 5), np.uint8)}, "test has samples of type uint8, not float64"),
-        ({"y_validation": np.zeros(4)}, "not integers"),
-        ({"y_validation": np.full(4, -2)}, "not integers"),
-    ],
-)
-def test_arrays_are_checked(change, message):
-    parts = {
-        f"{kind}_{part}": np.zeros((4, 5)) if kind == "x" else np.zeros(4, int)
-        for kind in "xy"
-        for part in ("train", "validation", "test")
-    }
-    assert Dataset(**parts).classes == 1
-    with pytest.raises(DataError, match=message):
-        Dataset(**(parts | change))
-
-
-def doubted(**change):
-    rng = np.random.default_rng(1)
-    parts = {}
-    for part, size in (("train", 60), ("validation", 20), ("test", 20)):
-        parts |= {f"x_{part}": rng.random((size, 28, 28)), f"y_{part}": np.arange(size) % 10}
-    for name, value in change.items():
-        parts[name] = value(parts[name])
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        make_toolbox("mlp", Dataset(**parts), seed=1, batch_size=16)
-    return [str(each.message) for each in caught]
-
-
-def test_doubts_about_labelled_data_are_warned_of():
-    samples = [f"x_{part}" for part in ("train", "validation", "test")]
-    assert doubted() == []
-    assert doubted(**dict.fromkeys(samples, lambda x: (x * 255).astype(np.uint8))) == []
-    [said] = doubted(x_train=lambda x: np.where(x < 1e-3, np.nan, x))
-    assert re.fullmatch(r"\d+ of the 60 inputs of train have NaN or infinity", said)
-    [said] = doubted(**dict.fromkeys(samples, lambda x: np.round(255 * x)))
-    assert said == "inputs have values up to 255, which are not scaled: divide x by 255"
-    [said] = doubted(x_test=lambda x: 200 * x)
-    assert re.fullmatch(
-        r"inputs of test have values up to 199\.\d+, of training up to (1|0\.9\d+): scale them alike", said
-    )
-    [said] = doubted(y_validation=lambda y: y % 8)
-    assert said == "validation has 20 samples and none of the classes 8, 9: shuffle the data"
-
-
-def test_a_data_set_keeps_its_own_arrays():
-    x, y = np.arange(20.0).reshape(4, 5), np.arange(4)
-    dataset = Dataset(x, y, x, y, x, y)
-    before = dataset.reference.sha256
-    x[:], y[:] = 0, 0
-    assert dataset.x_train.tolist() == np.arange(20.0).reshape(4, 5).tolist()
-    assert dataset.part("test")[1].tolist() == [0, 1, 2, 3]
-    assert dataclasses.replace(dataset).reference.sha256 == before
 
 
 def test_read_idx_of_one_file(idx_folder):
