@@ -1,0 +1,118 @@
+"""What a user sees of breeding by recipes: members that are individuals, what goes the plain way, what is refused."""
+
+import contextlib
+import copy
+import pickle
+from functools import partial
+
+import pytest
+from deap import tools
+from wirings import LAYOUT, Watch, result, sum_of_squares, wired
+
+from deap_nn import Individual, cxMask, evolve, make_toolbox
+from deap_nn.breeding.founders import breeder_of, initPopulation
+from deap_nn.breeding.lineage import Lineage
+from deap_nn.genome.members import LightMember
+
+
+def test_a_member_is_an_individual_to_its_readers():
+    seen = []
+
+    def look(evolution):
+        member = evolution.population[-1]
+        assert isinstance(member, LightMember)
+        assert isinstance(member, Individual)
+        twin, sent = copy.deepcopy(member), pickle.loads(pickle.dumps(evolution.population[-2]))
+        assert type(twin) is type(sent) is type(member) is Individual
+        assert twin == member
+        assert twin.fitness == member.fitness
+        assert member[0].shape == (5, 7)
+        assert len(evolution.population[-3]) == 3
+        assert evolution.population[-4].shapes == LAYOUT.shapes
+        assert evolution.population[-5] != evolution.population[-6]
+        seen.append(sum_of_squares(member) == member.fitness.values)
+
+    result(wired(), callbacks=[Watch(look)])
+    assert seen == [True] * 7
+
+
+def test_a_hall_of_fame_holds_whole_individuals():
+    hall = tools.HallOfFame(4)
+    _, logbook = evolve(initPopulation(wired(), 1, 12), wired(), 6, seed=1, halloffame=hall)
+    assert len(hall) == 4
+    assert all(type(individual) is Individual for individual in hall)
+    assert hall[0].fitness.values[0] == min(logbook.select("min"))
+    assert all(sum_of_squares(individual) == individual.fitness.values for individual in hall)
+
+
+def test_what_cannot_travel_falls_back_to_the_plain_way():
+    factor = 2.0
+    toolbox = wired(evaluate=lambda individual: (factor * sum_of_squares(individual)[0],))
+    found = result(toolbox)
+    assert found == result(toolbox, breeding="plain")
+
+
+def test_given_individuals_are_bred_the_plain_way():
+    population = [copy.deepcopy(member) for member in wired().population(n=12)]
+    evolve(population, wired(), 6, seed=1)
+    assert [individual.flat.tobytes() for individual in population] == result(wired(), breeding="plain")[0]
+
+
+class Reader:
+    """A function that leaves individuals as they are, and sees which it is given."""
+
+    leaves_weights = True
+
+    def __call__(self, item):
+        return item[0].flat.tobytes(), item[1]
+
+
+def test_a_member_recalled_again_is_itself_after_twins_too():
+    toolbox = wired()
+    members = []
+    evolve(toolbox.population(n=12), toolbox, 2, seed=1, callbacks=[Watch(lambda run: members.append(run))])
+    run = members[-1]
+    chosen = [run.population[place] for place in (0, 1, 1, 1, 0, 4, 5, 5, 4, 4)]
+    found = list(run.map(Reader(), [(member, i) for i, member in enumerate(chosen)]))
+    assert found == [(member.flat.tobytes(), i) for i, member in enumerate(chosen)]
+
+
+@pytest.mark.parametrize("wrong", [{"mate": partial(cxMask, indpb=1.5)}, {"mate": partial(cxMask, indpb=float("nan"))}])
+@pytest.mark.parametrize("breeding", ["plain", "recipes"])
+def test_what_an_operator_refuses_is_refused_both_ways(wrong, breeding):
+    with pytest.raises(ValueError, match="indpb must be"):
+        result(wired(**wrong), breeding=breeding)
+
+
+class Penalised:
+    """Scores groups, but was registered with an argument that ``many`` does not take."""
+
+    scores_groups = True
+
+    def __call__(self, individual, penalty):
+        return (sum_of_squares(individual)[0] + penalty * float(individual.flat[0]),)
+
+    def many(self, genomes):
+        raise AssertionError
+
+
+def test_an_evaluate_with_arguments_is_called_with_them():
+    assert result(wired(evaluate=partial(Penalised(), penalty=5))) == result(
+        wired(evaluate=partial(Penalised(), penalty=5)), breeding="plain"
+    )
+
+
+def test_what_make_toolbox_registers_takes_the_fused_pass(digits):
+    for toolbox in (wired(), make_toolbox("mlp", digits, seed=1)):
+        breeder = breeder_of(toolbox.population(n=2), toolbox, seed=1, cxpb=1.0, mutpb=1.0)
+        assert breeder.fused
+        assert len(pickle.dumps(breeder)) < 2000
+    toolbox.register("mate", tools.cxTwoPoint)
+    assert not breeder_of(toolbox.population(n=2), toolbox, seed=1, cxpb=1.0, mutpb=1.0).fused
+
+
+def test_a_place_that_is_no_members_is_refused():
+    toolbox = wired()
+    lineage = Lineage(breeder_of(toolbox.population(n=4), toolbox, seed=1, cxpb=1.0, mutpb=1.0), map)
+    with contextlib.closing(lineage), pytest.raises(ValueError, match="place must be that of a member"):
+        lineage.past.recall(0, 0xFFFFFFFF)
