@@ -6,7 +6,6 @@ import gc
 import importlib.util
 import random
 import re
-import subprocess
 import sys
 
 import numpy as np
@@ -14,12 +13,10 @@ import pytest
 from conftest import ROOT
 from deap import algorithms, tools
 from deap.benchmarks.tools import hypervolume
-from figures import Panel, draw_genealogy, draw_images, draw_panels
 from PIL import Image
 
 from deap_nn import KerasProblem, WeightList, make_toolbox
 from deap_nn.models.tensorflow import keras
-from deap_nn.report.style import COLOURS
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +74,6 @@ def test_migration_sends_the_best_of_an_island_to_the_next(scripts):
     assert any(one is other for one in first[0] for other in first[1])
     islands.evolve_islands(apart, islands.make_toolbox(1), 2, 0)
     assert not any(one is other for one in apart[0] for other in apart[1])
-
-
-def test_islands_give_the_same_on_any_map(run, warm, here):
-    options = [ROOT / "experiments" / "islands.py", "--generations", 4, "--population", 6, "--every", 2]
-    serial = here(*options)
-    assert serial.returncode == 0, serial.stderr
-    assert run("-m", "scoop", "-n", 2, *options).stdout == serial.stdout
-    assert warm(*options, "--map", "processes", "--workers", 2).stdout == serial.stdout
 
 
 @pytest.mark.parametrize("name", ["binary_weights", "genealogy", "islands", "multi_statistics", "nsga2"])
@@ -256,17 +245,6 @@ def test_a_network_without_a_gradient_learns(scripts, shown):
         assert module.error_rates(genomes, inputs, labels)[row] == pytest.approx(1 - np.mean(share))
 
 
-def test_cartpole_says_what_is_missing(tmp_path):
-    code = (
-        "import sys, runpy; sys.modules['gymnasium'] = None; sys.argv = ['cartpole.py'];"
-        f"runpy.run_path({str(ROOT / 'experiments' / 'cartpole.py')!r}, run_name='__main__')"
-    )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert answer.returncode == 2
-    line = "cartpole.py: error: gymnasium is not installed: pip install -c constraints.txt -e '.[gymnasium]'\n"
-    assert answer.stderr == line
-
-
 @pytest.mark.parametrize(
     ("output", "reason"),
     [
@@ -279,35 +257,6 @@ def test_a_picture_that_cannot_be_written_is_refused_at_once(scripts, monkeypatc
     monkeypatch.setattr(sys, "argv", ["islands.py", "--output", str(tmp_path / output)])
     with pytest.raises(ValueError, match=f"argument --output: {re.escape(reason)}"):
         scripts("islands").main()
-
-
-def dots_of(path, colour):
-    """How many dots of a picture have just this colour."""
-    wanted = tuple(bytes.fromhex(colour.removeprefix("#")))
-    with Image.open(path) as image:
-        return {found: count for count, found in image.convert("RGB").getcolors(1 << 20)}.get(wanted, 0)
-
-
-def test_charts_draw_what_they_are_given(tmp_path):
-    panel = Panel("x", "y", {"a": ([0, 1], [1, 2])}, bands={"a": ([0, 1], [0.5, 1], [1.5, 3])}, marks=[0.5], log=True)
-    sizes = []
-    for count in (1, 2):
-        draw_panels([panel] * count, tmp_path / "panels.png")
-        with Image.open(tmp_path / "panels.png") as image:
-            sizes.append(image.size[0])
-    assert sizes[0] < sizes[1]
-    with pytest.raises(ValueError, match="panels must not be empty"):
-        draw_panels([], tmp_path / "none.png")
-    draw_images(panel, [np.eye(3)] * 5, tmp_path / "images.png", title="five", names=list("abcde"))
-    assert dots_of(tmp_path / "images.png", COLOURS[0]) > 100
-    blue = []
-    for founders in ([1], [1, 2], [1, 2, 4]):
-        family = {3: founders} | {number: [] for number in founders}
-        draw_genealogy({number: int(number == 3) for number in family}, family, tmp_path / "family.png", best=3)
-        blue.append(dots_of(tmp_path / "family.png", COLOURS[0]))
-    assert 0 < blue[0] < blue[1] < blue[2]
-    assert dots_of(tmp_path / "family.png", COLOURS[1]) > 100  # the best
-    assert not (tmp_path / "none.png").exists()
 
 
 def test_cma_is_compared_with_the_presets(scripts, monkeypatch, capsys):
