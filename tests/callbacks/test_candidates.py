@@ -15,12 +15,10 @@ from deap_nn import Checkpoint, WeightList, evolve, make_toolbox
 from deap_nn.algorithms.resuming import _named
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.breeder import Breeder
-from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.callbacks.base import Callback, Evolution
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.genome.population import mean_of
-from deap_nn.models.reference import model_of
 from deap_nn.runs.generations import read_generations
 
 
@@ -40,21 +38,6 @@ class Watch(Callback):
             fittest = evolution.fittest
             self.means[evolution.generation] = evolution.mean(fittest).flat.copy()
             self.fittest[evolution.generation] = [member.flat.copy() for member in fittest]
-
-
-def test_the_mean_of_individuals_is_that_of_their_weights():
-    rng = np.random.default_rng(1)
-    members = [WeightList([rng.normal(size=(3, 2)), rng.normal(size=4)]) for _ in range(5)]
-    before = copy.deepcopy(members)
-    made = mean_of(members)
-    expected = np.mean([member.flat.astype(np.float64) for member in members], axis=0).astype(np.float32)
-    assert made.flat.tobytes() == expected.tobytes()
-    assert members == before
-    assert made.flat.dtype == np.float32
-    with pytest.raises(ValueError, match="individuals must not be empty"):
-        mean_of([])
-    with pytest.raises(ValueError, match="individuals must have the same shapes"):
-        mean_of([members[0], WeightList([np.zeros(10)])])
 
 
 @pytest.mark.parametrize("breeding", ["recipes", "plain"])
@@ -79,17 +62,6 @@ def test_around_a_centre_the_mean_goes_as_far_as_the_next_centre(digits):
     mean = mean_of([WeightList([member]) for member in watch.fittest[4]]).flat
     distance = np.linalg.norm(watch.means[4] - watch.means[3]) / np.linalg.norm(mean - watch.means[3])
     assert 1.5 < distance < 6
-
-
-def test_members_that_a_centre_goes_away_from_are_not_in_the_ensemble(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", step=3.0)
-    population = toolbox.population(n=5)
-    for place, member in enumerate(population):
-        member.fitness.values = (float(place * 3 % 5),)
-    evolution = Evolution(toolbox, population, 1, map, parents=5)
-    assert evolution.ensemble == [population[0], population[2]]
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", step=3.0, sampling="mirrored")
-    assert Evolution(toolbox, population, 1, map, parents=3).ensemble == [population[0], population[2], population[4]]
 
 
 def test_the_fittest_are_the_best_of_the_population(toolbox):
@@ -283,63 +255,11 @@ class PreferMean:
         return 0.0 if recipe is not None and recipe.is_mean and recipe.generation == 25 else 1.0
 
 
-@pytest.mark.parametrize("split", ["validation", "test"])
-def test_an_ensemble_goes_by_the_mean_of_the_probabilities(digits, split):
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, centred=False)
-    members = toolbox.population(n=3)
-    x, y = digits.part(split)
-    probabilities = np.zeros((len(x), 10))
-    for member in members:
-        model = model_of(toolbox.problem.model)
-        outputs, _ = model.stateless_call(list(member), [], x.reshape(len(x), 28, 28, 1).astype(np.float32) / 255)
-        logits = np.asarray(outputs, np.float64)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities += exponentials / exponentials.sum(axis=1, keepdims=True)
-    assert toolbox.vote_error_rate(members, split) == np.mean(probabilities.argmax(axis=1) != y)
-    assert toolbox.vote_error_rate(members[:1], split) == toolbox.error_rate(members[0], split)
-
-
 def test_an_ensemble_needs_members_and_a_part(toolbox):
     with pytest.raises(ValueError, match="individuals must not be empty"):
         toolbox.vote_error_rate([], "test")
     with pytest.raises(ValueError, match="split must be"):
         toolbox.vote_error_rate(toolbox.population(n=1), "exam")
-
-
-@pytest.mark.parametrize("wiring", [{"preset": "ga"}, {"preset": "es", "step": 1.0}], ids=["ga", "es"])
-def test_a_mean_that_did_best_is_the_same_network_after_a_resume(digits, tmp_path, monkeypatch, wiring):
-    monkeypatch.setattr("deap_nn.callbacks.candidates.SCORED_EVERY", 1)
-
-    def run(stop, checkpoint=None):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, parents=40, **wiring)
-        candidates = Candidates(toolbox)
-        candidates._score = lambda evolution, candidate, kind, _: score(candidates, evolution, candidate, kind)
-        arguments = {"seed": 1, "checkpoint": checkpoint, "keyframe_seconds": None}
-        callbacks = [candidates, *([Stop(stop)] if stop is not None else [])]
-        try:
-            evolve(toolbox.population(n=80), toolbox, 14, callbacks=callbacks, **arguments)
-        except KeyboardInterrupt:
-            assert stop is not None
-        return candidates.individual.flat.tobytes(), candidates.generation, candidates.kind
-
-    def score(candidates, evolution, candidate, kind):
-        """Let the mean of generation 9 be the best there is."""
-        error = 0.1 if (evolution.generation, kind) == (9, "mean of the parents") else 0.5
-        if error < candidates.validation_error:
-            candidates.individual, candidates.validation_error = copy.deepcopy(candidate), error
-            candidates.generation, candidates.kind = evolution.generation, kind
-        return error
-
-    bred, breed = [], Genomes._breed_ancestor
-    monkeypatch.setattr(Genomes, "_breed_ancestor", lambda *a, **k: (bred.append(a[1].id), breed(*a, **k))[1])
-    expected = run(None)
-    assert expected[1:] == (9, "mean of the parents")
-    for stop in (10, 12, None):  # broken off twice, the second time after it was restored
-        bred.clear()
-        checkpoint = Checkpoint(tmp_path)
-        assert run(stop, checkpoint) == expected
-        checkpoint.close()
-        assert len(bred) == len(set(bred)) > 0  # nothing was bred twice
 
 
 def test_the_work_at_the_end_is_named_in_the_status(toolbox, tmp_path, monkeypatch):
