@@ -1,4 +1,4 @@
-"""Only a run's own processes reach its broker: on one host by a folder, on several by a key."""
+"""Only a run's own processes reach its broker on one host: by a folder that is for its user only."""
 
 import contextlib
 import fcntl
