@@ -43,11 +43,6 @@ from deap_nn.runs.generations import CheckpointError, read_generations
 from deap_nn.runs.reading import read_arrays
 
 
-@pytest.fixture
-def folder(finished_run, tmp_path):
-    return shutil.copytree(finished_run, tmp_path / "run")
-
-
 def contents(folder):
     return {path.relative_to(folder): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
@@ -69,7 +64,7 @@ CHANGED = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "named"), CHANGED, ids=lambda value: ",".join(value) if value is dict else None)
+@pytest.mark.parametrize(("settings", "named"), CHANGED, ids=lambda v: ",".join(v) if isinstance(v, dict) else None)
 def test_a_changed_setting_ends_resume_and_replay_in_one_line(folder, digits_file, settings, named):
     change(folder, **settings)
     before = contents(folder)

@@ -56,7 +56,7 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize(("other", "named"), OTHERS, ids=lambda value: next(iter(value)) if value is dict else None)
+@pytest.mark.parametrize(("other", "named"), OTHERS, ids=lambda v: next(iter(v)) if isinstance(v, dict) else None)
 def test_a_run_is_not_gone_on_with_where_bits_are_other(digits, tmp_path, monkeypatch, other, named):
     go(small(digits), 1, checkpoint=tmp_path)
     assert read_generations(tmp_path)[0].environment == HERE
@@ -111,7 +111,7 @@ def test_a_script_is_warned_of_another_version_of_this_package(digits, tmp_path,
     assert logbook == expected
 
 
-@pytest.mark.parametrize(("other", "named"), OTHERS, ids=lambda value: next(iter(value)) if value is dict else None)
+@pytest.mark.parametrize(("other", "named"), OTHERS, ids=lambda v: next(iter(v)) if isinstance(v, dict) else None)
 def test_a_process_whose_bits_are_other_is_refused(digits, elsewhere, monkeypatch, other, named):
     monkeypatch.setattr(genome_tasks, "environment", lambda: changed(**other))
     with pytest.raises(EnvironmentDiffersError, match=rf"process \d+ on \S+: {named}"):

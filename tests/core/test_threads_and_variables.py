@@ -1,8 +1,10 @@
 """TensorFlow's threads and variables in real processes: the launcher's, one with a pickle, one with a model first."""
 
 import os
+import pickle
 import subprocess
 import sys
+import tempfile
 
 from conftest import ROOT, alone
 
@@ -10,13 +12,10 @@ from deap_nn import make_toolbox
 from deap_nn.core.environment import let_tensorflow_have
 
 
-def test_a_toolbox_from_a_pickle_agrees_with_itself(digits):
+def test_a_toolbox_from_a_pickle_agrees_with_itself():
     """TensorFlow's threads are limited when the first network is scored, and not before."""
     code = "import pickle, sys; from deap_nn import evolve; toolbox = pickle.load(open(sys.argv[1], 'rb')); "
     code += "print(len(evolve(toolbox.population(n=4), toolbox, 1)[1]))"
-    import pickle
-    import tempfile
-
     with tempfile.NamedTemporaryFile() as file:
         toolbox = make_toolbox("mlp", "mnist5k", seed=1)
         toolbox.register("map", map)

@@ -22,7 +22,6 @@ from deap_nn.runs.failing import fail
 from deap_nn.runs.generations import MAGIC
 from deap_nn.runs.reading import read_json
 
-FILES = ("config.json", "status.json", "logbook.csv", "timing.csv", "readouts.csv", "filters.npz", "trace.npz")
 RECORDS = "checkpoint/generations"
 
 
@@ -194,11 +193,11 @@ def test_a_path_of_data_that_is_none_is_refused_in_one_line(folder, tmp_path, pa
         b'{"generation": 1, "history": "", "weights": 1, "members": [[1, "no digest"]]}',
     ],
 )
-def test_a_keyframe_of_another_kind_is_not_used_and_said_so(folder, digits_file, head):
+def test_a_keyframe_of_another_kind_is_not_used_and_said_so(folder, head):
     start = keyframes.MAGIC + keyframes._HEAD.pack(len(head), keyframes._digest(head)) + head
     (folder / "checkpoint" / "keyframe-3").write_bytes(start.ljust(4092 if b"-1" in head else len(start), b"\0"))
     with pytest.warns(
-        UserWarning, match="the keyframe is not used: .*keyframe-3.* head is not a keyframe's|another size"
+        UserWarning, match="the keyframe is not used: .*keyframe-3.* (?:head is not a keyframe's|another size)"
     ):
         assert check_keyframe(folder / "checkpoint", 8) is None
 
