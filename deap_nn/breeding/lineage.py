@@ -241,6 +241,9 @@ class Lineage:
         found: dict[int, Recipe | None] = {}
 
         def recipe_of(member: Any) -> Recipe | None:
+            if isinstance(member, LightMember):  # its recipe needs no comparison
+                light: Recipe | None = member.recipe
+                return light
             key = id(member)
             if key not in found:
                 found[key] = self.recipe_of(member)

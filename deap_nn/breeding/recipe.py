@@ -82,7 +82,7 @@ class Recipe(NamedTuple):
         if self.place == MEAN_PLACE:  # a generation may have several means, so the id is a hash of the contents
             text = repr((self.generation, self.parents, self.drawn)).encode()
             return -1 - int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "little")
-        return member_id(self.generation, self.place)
+        return self.generation << _PLACE_BITS | self.place  # `member_id`, without a call: all recipes pass here
 
     @property
     def group(self) -> tuple[int, ...]:
@@ -116,10 +116,11 @@ class Recipe(NamedTuple):
 
     def is_followed_by(self, other: Recipe) -> bool:
         """Return whether `other` is the recipe of the next child of the same parents."""
+        mine, its = (self.group, other.group) if self.carried else (self.parents, other.parents)
         return (
             other.place == self.place + 1
             and other.carried == self.carried
-            and other.group == self.group[1:] + self.group[:1]  # of siblings, rotated by one
+            and its == mine[1:] + mine[:1]  # of siblings, rotated by one
             and bool(self.parents)
             and self.place < CENTRE_PLACE
             and (other.generation, other.sigma) == (self.generation, self.sigma)

@@ -241,8 +241,9 @@ def _results(
     with scoring(generation, function):
         traits = Traits(function)
         bound = getattr(function, "args", ()) or getattr(function, "keywords", {})
-        bare = not bound and all(isinstance(item, Recipe) for item in items)
-        recipes = [item if isinstance(item, Recipe) else item[0] for item in items]
+        alone = set(map(type, items)) == {Recipe}
+        bare = alone and not bound
+        recipes = items if alone else [item if isinstance(item, Recipe) else item[0] for item in items]
         answers: list[Any] = []
 
         def scored(score: Callable[[], Any], item: Any, recipe: Recipe) -> Any:

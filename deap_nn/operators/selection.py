@@ -320,7 +320,7 @@ def _fitness_of(individuals: Sequence[Any], fit_attr: str) -> Callable[[Any], An
         raise ValueError("individuals must not be empty")
     if not all(valid):
         raise ValueError("individuals must all have a valid fitness: evaluate them first")
-    if any(map(_is_nan, each)):
+    if any(value != value for found in each for value in getattr(found, "wvalues", ())):
         return lambda individual: (not _is_nan(fitness(individual)), fitness(individual))
     return fitness_key(individuals, fit_attr)
 

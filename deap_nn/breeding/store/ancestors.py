@@ -198,16 +198,17 @@ class Ancestors:
         Genomes that this process had kept before are returned too: it may drop them now.
         """
         made: dict[int, Vector] = {}
-        missing = [self.recipes[key] for key in self._missing(keys)]
+        others = [key for key in keys if not self._copy_into_cache(key)]
+        missing = [self.recipes[key] for key in self._missing(others)] if others else []
         # The number of children still to breed: an ancestor is released after its last child.
         needed = Counter(parent for ancestor in missing for parent in ancestor.parents)
         needed.update(keys)
         for _, rank in itertools.groupby(missing, key=lambda recipe: order_of_breeding(recipe.id)):
-            first, *others = rank
+            first, *rest = rank
             breed = partial(self._breed_ancestor, made=made)
-            # The first before the others: it compiles and fills caches that all use. Founders in one thread: their
+            # The first before the rest: it compiles and fills caches that all use. Founders in one thread: their
             # initialisation may draw from Python's global random state.
-            bred = itertools.chain([breed(first)], (map_ if first.parents else map)(breed, others))
+            bred = itertools.chain([breed(first)], (map_ if first.parents else map)(breed, rest))
             for ancestor in bred:
                 for parent in ancestor.parents:
                     needed[parent] -= 1
@@ -218,6 +219,16 @@ class Ancestors:
         while len(self._kept) > self.KEPT:
             self._kept.popitem(last=False)
         return had | made
+
+    def _copy_into_cache(self, key: int) -> bool:
+        """Copy a child of the last group, which becomes a parent, into its slot; return whether that holds it."""
+        genome, slot = self._together.get(key), self.slots.get(key)
+        if genome is None or slot is None:
+            return False
+        with self.cache.writing(slot, key) as room:
+            if room is not None:
+                np.copyto(room, genome)
+        return self.cache.holds(slot, key)
 
     def _breed_ancestor(self, recipe: Recipe, made: dict[int, Vector]) -> Recipe:
         if not self._breed_into_cache(recipe, made):

@@ -11,6 +11,7 @@ from deap_nn.core.arguments import check_positive
 from deap_nn.core.seeding import Purpose, stream
 from deap_nn.genome.vectors import LARGEST_WEIGHT
 from deap_nn.operators.adaptation.protocol import State, _check_floor, check_sigma, hold
+from deap_nn.operators.ranking import fitness_key
 
 
 class ErrorScaled:
@@ -63,11 +64,12 @@ class ErrorScaled:
     def update(self, individuals: Sequence[Any], generation: int) -> None:
         """Read the error of the best of the evaluated `individuals`."""
         hold(self)
-        evaluated = [individual.fitness for individual in individuals if individual.fitness.valid]
+        evaluated = [individual for individual in individuals if individual.fitness.valid]
         if not evaluated:
             raise ValueError("individuals must have at least one member with a valid fitness: evaluate them first")
-        best = float(max(evaluated).values[0])
-        self._warn_if_no_error(best, maximised=evaluated[0].weights[0] > 0)
+        fitness = max(evaluated, key=fitness_key(evaluated)).fitness
+        best = float(fitness.values[0])
+        self._warn_if_no_error(best, maximised=fitness.weights[0] > 0)
         error = 1.0 - exp(-max(best, 0.0)) if self.fitness == "cross_entropy" else best
         self._error = min(max(error, 0.0), 1.0)
 
