@@ -73,9 +73,10 @@ class LearntNoise(Callback):
     """
 
     def __init__(self, toolbox: Toolbox, rate: float) -> None:
-        self._noise, self._scale = toolbox.mutate.keywords["noise"], np.array(toolbox.mutate.keywords["scale"])
-        self._rate = rate
-        self.log = np.zeros(len(toolbox.layout))
+        words, count = toolbox.mutate.keywords, len(toolbox.layout)
+        self._noise, self._rate = words["noise"], rate
+        self._scale = np.ones(count) if words["scale"] is None else np.array(words["scale"])
+        self.log = np.zeros(count)
 
     def __call__(self, individual: Any, *, sigma: float | Adaptation, rng: np.random.Generator) -> tuple[Any]:
         """Mutate an individual in place, and keep its ``z`` in the attribute ``steps``."""

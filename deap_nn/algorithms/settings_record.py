@@ -116,7 +116,7 @@ def settings_record(
 
 
 def projects(toolbox: base.Toolbox) -> bool:
-    """Return whether the steps of a toolbox's evolution strategy are projected."""
+    """Return whether the steps of a toolbox's centre, or of its parents' mean, are projected."""
     return Registered.read(toolbox).layer_inputs is not None
 
 

@@ -144,7 +144,18 @@ def widest_scales(layout: Layout) -> tuple[float, ...]:
     return (min(kernels, default=1.0),) * len(layout)
 
 
-SCALES = {"fan_in": fan_in_scales, "widest": widest_scales}
+def fixed_scales(layout: Layout) -> tuple[float, ...]:
+    r"""Return 1/16 for each matrix: the initial standard deviation of one with a fan-in of 512, followed by a ReLU.
+
+    Examples
+    --------
+    >>> fixed_scales(Layout(("kernel", "bias"), ((50, 10), (10,))))
+    (0.0625, 0.0625)
+    """
+    return (0.0625,) * len(layout)
+
+
+SCALES = {"fan_in": fan_in_scales, "widest": widest_scales, "fixed": fixed_scales}
 """The scales of a mutation that follow from the layout, by the names that `make_toolbox` takes."""
 
 

@@ -59,7 +59,7 @@ def test_the_logbook_has_the_contracts_columns(toolbox):
     assert (last["min"], last["max"]) == (min(values), max(values))
     assert last["avg"] == pytest.approx(np.mean(values))
     assert last["std"] == pytest.approx(np.std(values))
-    assert last["sigma"] == pytest.approx(0.1 * (1 - math.exp(-logbook[-2]["min"])))
+    assert last["sigma"] == pytest.approx(0.128 * (1 - math.exp(-logbook[-2]["min"])))
     best = min(population, key=lambda individual: individual.fitness.values)
     assert {key: last[key] for key in ("train_error", "val_error")} == toolbox.assess(best, 4)
 

@@ -7,7 +7,7 @@ import pytest
 from projected import GENERATIONS, MEMBERS, made
 from wirings import OtherHost, Watch, mapping
 
-from deap_nn import SelfAdaptive, evolve, open_map
+from deap_nn import ErrorScaled, SelfAdaptive, evolve, open_map
 from deap_nn.algorithms import resuming
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.past import Past
@@ -148,7 +148,7 @@ def test_small_networks_are_bred_in_one_call(digits, monkeypatch, expected):
 @pytest.mark.parametrize("kept", [3, 4])
 def test_a_run_whose_parents_are_all_elites_is_resumed(digits, tmp_path, kept):
     """With a large sigma and tournaments among all, the elites stay the best, and no other member is a parent."""
-    words = {"elites": 2, "tournsize": 60, "sigma": 3.0}
+    words = {"elites": 2, "tournsize": 60, "sigma": 3.0, "scale": "fan_in"}
     whole = run(digits, words)
     run(digits, words, generations=kept, checkpoint=tmp_path)
     parents = {*read_generations(tmp_path)[-1].chosen.tolist()}
@@ -207,7 +207,7 @@ def test_it_is_resumed_and_its_checkpoint_has_the_inputs(digits, tmp_path, expec
         assert set(unpacked_inputs(generation.inputs, toolbox.layout.shapes)) == {0, 2}
     assert run(digits, checkpoint=tmp_path) == expected
     with pytest.raises(CheckpointError, match="projected was True when the run began, and is False"):
-        run(digits, {"projected": False}, checkpoint=tmp_path)
+        run(digits, {"projected": False, "sigma": ErrorScaled(0.128), "scale": "fixed"}, checkpoint=tmp_path)
 
 
 @pytest.mark.parametrize("kept", [1, 2, 3])

@@ -54,7 +54,7 @@ def test_a_folder_knows_its_run(tmp_path, digits):
     assert config["n"] == 5
     assert config["data"]["sha256"] == digits.reference.sha256
     assert config["select"].startswith("selRankBoosted(pressure=1.5, boost=2.0")
-    assert config["mutate"].startswith("mutGaussianAdaptive(sigma=ErrorScaled(0.1, fitness='cross_entropy')")
+    assert config["mutate"].startswith("mutGaussianAdaptive(sigma=ErrorScaled(0.128, fitness='cross_entropy')")
 
 
 def test_a_setting_that_the_run_writes_itself_is_refused(tmp_path):

@@ -67,7 +67,7 @@ def test_the_help_has_the_values_of_the_presets_that_use_them():
     add_settings(parser)
     said = {action.dest: action.help for action in parser._actions}
     assert said["pressure"] == "pressure of linear ranking, 1 to 2 [1.5, article 2.0]"
-    assert said["scale"].endswith(" [fan_in, es widest, article none]")
+    assert said["scale"].endswith(" [fixed, es widest, article none]")
     assert said["sampling"].endswith(" [independent]")
     assert said["mates"].endswith(" [4, article 2]")
     assert "{" not in "".join(said.values())

@@ -57,7 +57,7 @@ CHANGED = [
     ({"sigma": 0.2}, "mutate.sigma was"),
     ({"schedule": "constant"}, "mutate.sigma was"),
     ({"fitness": "error"}, "fitness was 'cross_entropy' when the run began, and is 'error'"),
-    ({"scale": "none"}, "mutate.scale was"),
+    ({"scale": "widest"}, "mutate.scale was"),
     ({"crossover": "biased", "mates": 2}, "mate was 'cxScanning' when the run began, and is 'cxBiased'"),
     ({"parents": 11}, "select.parents was 10 when the run began, and is 11"),
     ({"population": 22}, "population was 20 when the run began, and is 22"),
@@ -130,8 +130,9 @@ ARGUMENTS = [
     ({"sigma": Constant(0.1)}, "mutate.sigma"),
     ({"sigma": ErrorScaled(0.11)}, "mutate.sigma"),
     ({"fitness": "error"}, "fitness"),
-    ({"scale": None}, "mutate.scale"),
     ({"scale": "widest"}, "mutate.scale"),
+    ({"scale": None}, "mutate.scale"),
+    ({"scale": "fan_in"}, "mutate.scale"),
     ({"mutation_indpb": 0.5}, "mutate.indpb"),
     ({"mutated_matrices": "one"}, "mutate.matrices"),
     ({"bounds": (-1, 1)}, "individual.bounds"),
@@ -157,7 +158,7 @@ ARGUMENTS = [
     ({"preset": "es"}, "mutate.sigma"),
     ({"preset": "es", "parents": 2}, "weigh.parents"),
     ({"preset": "es", "sampling": "mirrored"}, "select"),
-    ({"projected": True}, "projected"),
+    ({"projected": False, "sigma": ErrorScaled(0.128), "scale": "fixed"}, "projected"),
     ({"init": [np.zeros(shape) for shape in ((784, 64), (64,), (64, 10), (10,))]}, "individual.weights"),
     ({"sigma": OneFifth(0.1, 0.01)}, "mutate.sigma"),
     ({"sigma": SelfAdaptive(0.1, 0.01)}, "mutate.sigma"),
@@ -283,20 +284,24 @@ COMMON = {
     "mutate.noise": "of the seed",
 }
 SCALED = {"individual": "initScaled", "fitness": "cross_entropy"}
-SCALED |= {"mutate.scale": [0.050507627227610534, 0.050507627227610534, 0.1767766952966369, 0.1767766952966369]}
+SCALED |= {"centred": True, "stratified": True, "projected": True}
 
 LITERAL = {
     "ga": COMMON
     | SCALED
-    | {"mate": "cxScanning", "mates": 4, "mutate.sigma": "ErrorScaled(0.1, fitness='cross_entropy')"}
+    | {
+        "mate": "cxScanning",
+        "mates": 4,
+        "mutate.scale": [0.0625] * 4,
+        "mutate.sigma": "ErrorScaled(0.128, fitness='cross_entropy')",
+    }
     | {"select": "selRankBoosted", "select.boost": 2.0, "select.fewest": 10, "select.parents": 0.5}
     | {"select.pressure": 1.5, "select.opposites": 0.5, "select.in_loops": False}
-    | {"individual.spread": 0.5, "centred": True, "stratified": True},
+    | {"individual.spread": 0.5},
     "es": COMMON
     | SCALED
     | {"mutate.scale": [0.050507627227610534] * 4, "mutate.sigma": "Annealed(0.4, 0.1)", "step": 15.491933384829668}
-    | {"projected": True}
-    | {"weigh": "recombination_weights", "weigh.parents": 0.5, "centred": True, "stratified": True},
+    | {"weigh": "recombination_weights", "weigh.parents": 0.5},
     "article": COMMON
     | {"individual": "initNormal", "fitness": "error", "mate": "cxMask", "mate.indpb": 0.5}
     | {"mutate.sigma": "ErrorScaled(0.1, fitness='error')", "select": "selRankBoosted", "select.boost": 100.0}

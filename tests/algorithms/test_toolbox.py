@@ -377,7 +377,7 @@ def test_a_toolbox_shows_its_operators_and_where_it_is(digits):
     toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
     operators = "mate cxScanning, mutate mutGaussianAdaptive, select selRankBoosted"
     sizes = "weights 50,890, batch 16, generation {}, sigma {}, fitness cross_entropy"
-    assert repr(toolbox) == f"<toolbox 'ga': {sizes.format(0, 0.1)}, {operators}>"
+    assert repr(toolbox) == f"<toolbox 'ga': {sizes.format(0, 0.128)}, {operators}>"
     _, logbook = evolve(toolbox.population(n=6), toolbox, 2)
     toolbox.register("evaluate", lambda individual: (0.0,))
     toolbox.register("select", tools.selTournament, tournsize=2)

@@ -32,6 +32,30 @@ def test_es_projects_steps_where_layers_are_centred_and_wider_than_the_mini_batc
     assert tuple(usual[name] for name in DECIDED) == decided
 
 
+FIXED, FAN_IN = (True, True, 0.128, "fixed"), (True, False, 0.1, "fan_in")
+
+
+@pytest.mark.parametrize(
+    ("given", "decided"),
+    [
+        (("mlp",), FIXED),
+        (("mlp", 783), FIXED),
+        (("mlp", 784), FAN_IN),
+        (("lenet5", 400), FAN_IN),
+        (("mnist_deep", 3135), FIXED),
+        (("mlp", 64, None, False), FAN_IN),
+        (("mlp", 64, False), (False, *FAN_IN[1:])),
+        (("mlp", 1), (False, *FAN_IN[1:])),
+        ((None,), (False, *FAN_IN[1:])),
+        ((None, 64, True), FAN_IN),
+        ((None, 64, True, True), (True, True, *FAN_IN[2:])),
+    ],
+)
+def test_ga_projects_steps_where_es_does_and_keeps_the_sigma_of_other_models(given, decided):
+    usual = usual_settings("ga", *given)
+    assert tuple(usual[name] for name in ("centred", "projected", "sigma", "scale")) == decided
+
+
 @pytest.mark.parametrize("name", WIDEST)
 def test_the_widest_layers_are_those_of_the_models(name):
     layout = layout_of(reference_of(name))
@@ -67,15 +91,22 @@ def test_founders_around_given_weights_are_as_far_apart_as_the_scale_says():
 def test_an_array_is_a_scale_of_founders_around_given_weights_too(digits):
     weights = [np.zeros(shape) for shape in make_toolbox("mlp", digits, seed=1).layout.shapes]
     toolbox = make_toolbox("mlp", digits, seed=1, init=weights, scale=np.ones(4))
-    assert toolbox.population(n=2)[1][0].std() == pytest.approx(0.1 * (2 / 784) ** 0.5, rel=0.1)
+    assert toolbox.population(n=2)[1][0].std() == pytest.approx(0.128 * (2 / 784) ** 0.5, rel=0.1)
 
 
-def test_founders_around_given_weights_have_the_scale_of_the_mutation(digits):
-    words = {"seed": 1, "preset": "es", "batch_size": 16, "centred": True}
+@pytest.mark.parametrize(
+    ("preset", "projected", "sigma", "scales"),
+    [
+        ("ga", True, 0.128, fan_in_scales),
+        ("ga", False, 0.1, fan_in_scales),
+        ("es", True, 0.4, widest_scales),
+        ("es", False, 0.5, fan_in_scales),
+    ],
+)
+def test_founders_around_given_weights_have_the_scale_of_the_mutation(digits, preset, projected, sigma, scales):
+    words = {"seed": 1, "preset": preset, "batch_size": 16, "projected": projected}
     weights = [np.zeros(shape) for shape in make_toolbox("mlp", digits, **words).layout.shapes]
-    for projected, scales in ((True, widest_scales), (False, fan_in_scales)):
-        toolbox = make_toolbox("mlp", digits, **words, projected=projected, init=weights)
-        second = toolbox.population(n=2)[1]
-        sigma = 0.4 if projected else 0.5
-        wanted = [sigma * scale for scale in scales(toolbox.layout)]
-        assert [second[place].std() for place in (0, 2)] == pytest.approx([wanted[0], wanted[2]], rel=0.1)
+    toolbox = make_toolbox("mlp", digits, **words, init=weights)
+    second = toolbox.population(n=2)[1]
+    wanted = sigma * np.array(scales(toolbox.layout))
+    assert [second[place].std() for place in (0, 2)] == pytest.approx(wanted[[0, 2]], rel=0.1)

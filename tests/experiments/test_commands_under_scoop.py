@@ -38,9 +38,10 @@ def test_the_one_command_names_the_three_operators_in_its_first_line(tmp_path):
         assert "Traceback" not in errors.read()
     assert first == (
         "genetic algorithm (ga): four parents crossed by a random mask (cxScanning), Gaussian mutation whose sigma is "
-        "0.1 times the error of the best, from its cross-entropy (mutGaussianAdaptive), selection by rank of the best "
-        "50 and the opposites of the worst 50 with pressure 1.5, the best boosted by 2 (selRankBoosted), founders "
-        "related by a spread of 0.5, scored with centred layers on stratified mini-batches\n"
+        "0.128 times the error of the best, from its cross-entropy (mutGaussianAdaptive), selection by rank of the "
+        "best 50 and the opposites of the worst 50 with pressure 1.5, the best boosted by 2 (selRankBoosted), parents "
+        "moved along the inputs of dense layers, founders related by a spread of 0.5, scored with centred layers on "
+        "stratified mini-batches\n"
     )
     (folder,) = (tmp_path / "runs").iterdir()
     assert second.endswith(f"; run: {folder.relative_to(tmp_path)}\n")

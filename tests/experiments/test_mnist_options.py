@@ -73,7 +73,7 @@ NUMBERS = {
     "--batch-size": [16],
     "--batch-generations": [3],
     "--centred": [False],
-    "--projected": [True],
+    "--projected": [False],
     "--seed": [2],
     "--fitness": ["error"],
     "--preset": ["article"],

@@ -30,7 +30,7 @@ DECIDES = {
     "indpb": ("mate.indpb", ("--indpb=0.5",), ("--indpb=0.4",)),
     "step": ("step", ES, (*ES, "--step=2")),
     "sampling": ("weigh", ES, (*ES, "--sampling=mirrored")),
-    "projected": ("projected", (), ("--projected=yes",)),
+    "projected": ("projected", (), ("--projected=no",)),
     "batch_size": ("batch_size", (), ("--batch-size=17",)),
     "batch_generations": ("batch_generations", (), ("--batch-generations=2",)),
     "centred": ("centred", (), ("--centred=no",)),

@@ -99,7 +99,7 @@ def test_the_parents_are_those_that_were_bred_from(digits, tmp_path, options):
     class Look(Callback):
         def on_generation(self, evolution):
             recipes = [member.recipe for member in evolution.population]
-            seen.append([{key & 0x7FFFFFFF for key in recipe.parents} for recipe in recipes])
+            seen.append([{key & 0x7FFFFFFF for key in recipe.group} for recipe in recipes])
 
     seen, toolbox = [], make_toolbox("mlp", digits, seed=1, batch_size=16, parents=6, **options)
     checkpoint = Checkpoint(tmp_path)

@@ -68,9 +68,10 @@ def test_the_page_names_the_algorithm_and_its_operators(finished_run, tmp_path):
     page = Page((finished_run / "report.html").read_text())
     assert page.data["config"]["algorithm"] == (
         "genetic algorithm (ga): four parents crossed by a random mask (cxScanning), Gaussian mutation whose sigma is "
-        "0.1 times the error of the best, from its cross-entropy (mutGaussianAdaptive), selection by rank of the best "
-        "5 and the opposites of the worst 5 with pressure 1.5, the best boosted by 2 (selRankBoosted), founders "
-        "related by a spread of 0.5, scored with centred layers on stratified mini-batches"
+        "0.128 times the error of the best, from its cross-entropy (mutGaussianAdaptive), selection by rank of the "
+        "best 5 and the opposites of the worst 5 with pressure 1.5, the best boosted by 2 (selRankBoosted), parents "
+        "moved along the inputs of dense layers, founders related by a spread of 0.5, scored with centred layers on "
+        "stratified mini-batches"
     )
     assert 'make("p", { class: "note" }, `${capital(run.config.algorithm)}.`)' in page.scripts[1]  # in the head
     toolbox = make_toolbox("mlp", "mnist5k", seed=1, preset="es")
@@ -169,11 +170,16 @@ def test_a_checkpoint_of_other_settings_is_named(finished_run, tmp_path):
         describe_run(folder)
 
 
-def test_families_that_would_take_long_are_left_out(finished_run, monkeypatch):
-    for name in ("MOST_MEMBERS", "MOST_BYTES"):
-        with monkeypatch.context() as patch:
-            patch.setattr(describe, name, 10)
-            assert "family" not in describe_run(finished_run)
+@pytest.mark.parametrize(
+    ("name", "projected"), [("MOST_MEMBERS", True), ("MOST_WITH_INPUTS", True), ("MOST_BYTES", False)]
+)
+def test_families_that_would_take_long_are_left_out(finished_run, tmp_path, monkeypatch, name, projected):
+    folder = shutil.copytree(finished_run, tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"projected": projected}))
+    assert "family" in describe_run(folder)
+    monkeypatch.setattr(describe, name, 10)
+    assert "family" not in describe_run(folder)
 
 
 @pytest.mark.parametrize(

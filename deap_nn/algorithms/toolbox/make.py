@@ -62,7 +62,7 @@ def make_toolbox(
     spread: float | None = None,
     indpb: float | None = None,
     sigma: float | Adaptation | None = None,
-    scale: Literal["usual", "fan_in", "widest", "own"] | Sequence[float] | None = "usual",
+    scale: Literal["usual", "fan_in", "widest", "fixed", "own"] | Sequence[float] | None = "usual",
     mutation_indpb: float = 1.0,
     mutated_matrices: Literal["all", "one"] = "all",
     bounds: tuple[float, float] | None = None,
@@ -138,12 +138,12 @@ def make_toolbox(
         out. For "biased" the share of the less fit parent; a quarter if left out. It needs two `mates`.
     sigma : float or Adaptation, optional
         The mutation step size, copied. If left out, ``ErrorScaled(0.1)``, or ``SelfAdaptive(0.1, 0.005)`` if the
-        fitness is neither an error rate nor a cross-entropy; for "es" ``Annealed(0.4, 0.1)``, without projected steps
-        ``Annealed(0.5, 0.025)``. An `ErrorScaled` without a ``fitness`` gets `fitness`.
-    scale : {"fan_in", "widest", "own"} or sequence of float, optional
+        fitness is neither an error rate nor a cross-entropy; for "es" ``Annealed(0.5, 0.025)``. With projected steps
+        ``ErrorScaled(0.128)`` and ``Annealed(0.4, 0.1)``. An `ErrorScaled` without a ``fitness`` gets `fitness`.
+    scale : {"fan_in", "widest", "fixed", "own"} or sequence of float, optional
         A factor of `sigma` for each matrix: "fan_in", the standard deviation by which `initScaled` draws it, "widest",
-        that of the matrix with the largest fan-in, or "own", the present size of its weights, which takes much longer;
-        None for no factors. If left out, "widest" for "es" with projected steps, None for "article", else "fan_in".
+        that of the one with the largest fan-in, "fixed", 1/16, or "own", the size of its weights, which takes longer;
+        None for 1. If left out, "fan_in", with projected steps "fixed" and for "es" "widest"; for "article" None.
     mutation_indpb : float
         The probability that a weight is mutated, 0 to 1; below 1 breeding takes much longer.
     mutated_matrices : {"all", "one"}
@@ -181,7 +181,8 @@ def make_toolbox(
         noise, added and subtracted; ``toolbox.select`` is `selMirrored`, which draws the better ones.
     projected : bool, optional
         Whether the step of the centre, or under `evolve` of the mean of the parents, is projected onto the inputs that
-        centred dense layers have for the mini-batch. If left out, for "es" as `centred`, if the batch is small enough.
+        centred dense layers have for the mini-batch. If left out, True for "ga" and "es" and a model by name, if
+        `centred` and without `bounds`, and if the batch is smaller than the number of these inputs.
     threads : int
         TensorFlow's threads in each process. The number of workers does not change a result, the number of threads may.
     precision : {"float32", "bfloat16"}
@@ -307,10 +308,9 @@ def make_toolbox(
         if init == "scaled" and (spread := usual["spread"] if spread is None else float(spread)) not in (None, 1):
             around["spread"] = spread
     else:
-        first = adaptation.sigma if is_adaptation(adaptation) else adaptation
         given = first_weights(init, layout, scoring.problem.model)
         around["weights"] = given if isinstance(init, WeightList) else scoring.genome(given)
-        around["sigma"] = float(first)
+        around["sigma"] = float(adaptation.sigma if is_adaptation(adaptation) else adaptation)
         around |= {"scale": scales} if isinstance(scale, str) and scale == "widest" else {}  # others: by fan-in
     toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0], **around)
     toolbox.register("population", initPopulation, toolbox, seed)

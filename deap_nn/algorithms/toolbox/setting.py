@@ -53,14 +53,18 @@ class Setting:
 
     def add_to(self, parser: Parser, values: Mapping[str, Any]) -> None:
         """Add its option to a parser; `values` are those of the presets with which it has an effect."""
-        values = {name: ("no", "yes")[value] if isinstance(value, bool) else value for name, value in values.items()}
+        values = {name: _in_words(value) for name, value in values.items()}
         first = next(iter(values.values()), None)
-        others = (f"{name} {'none' if value is None else value}" for name, value in values.items() if value != first)
+        others = (f"{name} {value}" for name, value in values.items() if value != first)
         shown = ", ".join((str(first), *others)) if values else ""
         default = self.unset.format(presets=shown) or shown or self.usual
         words = self.help if self.default not in (None, False) else f"{self.help} [{default}]"
         option = {"dest": self.name, "default": self.default, "help": words, **self.kind}
         parser.groups[self.group].add_argument(self.option, **option)
+
+
+def _in_words(value: Any) -> str:
+    return ("no", "yes")[value] if isinstance(value, bool) else "none" if value is None else str(value)
 
 
 def way_of(settings: Mapping[str, Any]) -> str:

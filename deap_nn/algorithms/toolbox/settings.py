@@ -170,7 +170,7 @@ TABLE = (
         before="mirrored",
         ways=CENTRE,
     ),
-    Setting("projected", "algorithm", "steps along inputs of layers", YES_OR_NO, (False, True, False), before=False),
+    Setting("projected", "algorithm", "steps along inputs of layers", YES_OR_NO, (True, True, False), before=False),
     Setting("batch_size", "data", "digits in the mini-batch of a generation", whole(1), default=64),
     Setting("centred", "algorithm", "centre dense layers", YES_OR_NO, (True, True, False), before=False),
     Setting("stratified", "data", "all classes in each batch", YES_OR_NO, (True, True, False), before=False),
@@ -203,7 +203,7 @@ TABLE = (
         one_of("error", "cross_entropy"),
         ("cross_entropy", "cross_entropy", "error"),
     ),
-    Setting("sigma", "algorithm", "first mutation step, in units of --scale", SIGMA, (0.1, 0.4, 0.1)),
+    Setting("sigma", "algorithm", "first sigma, in --scale", SIGMA, (0.128, 0.4, 0.1)),
     Setting(
         "schedule",
         "algorithm",
@@ -233,8 +233,8 @@ TABLE = (
         "scale",
         "algorithm",
         "unit of sigma",
-        one_of("none", "fan_in", "widest", "own"),
-        ("fan_in", "widest", None),
+        one_of("none", "fan_in", "widest", "fixed", "own"),
+        ("fixed", "widest", None),
     ),
     Setting("mutation_indpb", "algorithm", "probability that a weight is mutated", real(0, 1), usual=1.0),
     Setting(
@@ -303,6 +303,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 # A former preset, with two parents from the best tenth and no boost: runs, studies and benchmarks still name it.
 SETTINGS["mask"] = SETTINGS["ga"] | {"parents": 0.1, "fewest": 2, "boost": 1.0, "mates": 2}
 SETTINGS["mask"] |= {"centred": False, "stratified": False, "opposites": 0.0, "spread": 1.0}
+SETTINGS["mask"] |= {"projected": False, "sigma": 0.1, "scale": "fan_in"}
 
 FORMER_STEP = 6.0
 """The step of ``crossover="mean"`` if none is given."""
