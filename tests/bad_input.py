@@ -106,7 +106,7 @@ MNIST_CASES = [
     (["--schedule", "one-fifth", "--final-sigma", "9"], "--final-sigma: must be at most --sigma 0.128"),
     (["--schedule", "one-fifth", "--schedule-generations", "9"], "--schedule-generations: needs --schedule linear"),
     (["--mutated-matrices", "none"], "--mutated-matrices: must be all or one, got 'none'"),
-    (["--scale", "fan_out"], "--scale: must be none, fan_in, widest or own, got 'fan_out'"),
+    (["--scale", "fan_out"], "--scale: must be none, fan_in, widest, fixed or own, got 'fan_out'"),
     (["--mutation-indpb", "1.5"], "--mutation-indpb: must be a number from 0 to 1"),
     (["--batch-generations", "0"], "--batch-generations: must be an integer at least 1"),
     (["--crossover", "two-point"], "average or none, got 'two-point'"),

@@ -283,7 +283,7 @@ def test_data_may_be_a_path_or_a_name(digits_file):
         ({"indpb": 0.3, "mates": "x"}, ValueError, "mates must be an integer"),
         ({"elites": 1, "elite_batches": 0}, ValueError, "elite_batches must be an integer of at least 1"),
         ({"mutated_matrices": "some"}, ValueError, "mutated_matrices must be 'all' or 'one'"),
-        ({"scale": "fan_out"}, ValueError, "scale must be 'fan_in' or 'widest' or 'own'"),
+        ({"scale": "fan_out"}, ValueError, "scale must be 'fan_in' or 'widest' or 'fixed' or 'own'"),
         ({"sigma": -1}, ValueError, "sigma"),
         ({"scale": [1.0]}, ValueError, "scale"),
         ({"container": list}, TypeError, "container"),

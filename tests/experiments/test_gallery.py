@@ -292,7 +292,7 @@ def test_the_information_of_a_selection(scripts, arguments, wanted):
 
 def test_the_information_of_the_tables_is_drawn_beside_their_errors(shown):
     rows = [row.strip("| ").split(" | ") for row in shown("information").splitlines()[2:]]
-    assert rows[0] == ["ranking-ga", "no-boost", "179", "0.0936", "0.1206"]
+    assert rows[0] == ["ranking-ga", "no-boost", "179", "0.0760", "0.0981"]
     assert rows[6] == ["ranking-mlp-300", "default-best-100", "192", "0.1036", "0.1228"]
     assert len(rows) == 18
 

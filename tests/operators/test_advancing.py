@@ -39,7 +39,7 @@ class TestMadeToolbox:
         plus(toolbox, toolbox.population(n=6), 4)
         assert sorted(set(batches)) == [0, 1, 2, 3]
         assert toolbox.clock.generation == 4
-        assert toolbox.clock.sigma < 0.1
+        assert toolbox.clock.sigma < 0.128
 
     def test_a_decorated_one_advances_once(self, digits):
         def passing(select):
@@ -69,7 +69,7 @@ class TestMadeToolbox:
         toolbox.next_generation(population)
         best = min(individual.fitness.values[0] for individual in population)
         assert toolbox.evaluate.func.generation == toolbox.clock.generation == 1
-        assert toolbox.clock.sigma == pytest.approx(0.1 * (1 - np.exp(-best)))
+        assert toolbox.clock.sigma == pytest.approx(0.128 * (1 - np.exp(-best)))
 
     def test_a_sigma_that_is_registered_goes_by_the_fitness_of_the_problem(self, digits):
         toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
