@@ -67,12 +67,7 @@ ALGORITHMS = (
     Algorithm("OpenAI's, layers and mini-batches of `es`, 784-64-10", "200, 300", "openai-mlp", "openai-es"),
     Algorithm("the former `ga`, the 784-64-10 network", "200, 300", "loops-mlp", "evolve"),
     Algorithm("the former `ga` with `--mates 2`, the 784-64-10 network", "200, 300", "loops-mlp", "evolve-two-mates"),
-    Algorithm(
-        "DEAP's `eaSimple` on the toolbox of the former `ga`, the 784-64-10 network",
-        "200, 300",
-        "loops-mlp",
-        "easimple",
-    ),
+    Algorithm("DEAP's `eaSimple`, toolbox of the former `ga`, 784-64-10", "200, 300", "loops-mlp", "easimple"),
     Algorithm("the former `es`, the 784-64-10 network", "200, 300", "target-mlp", "default"),
     Algorithm("`--preset es --projected no`, LeNet-5, the seeds 1001 to 1003", "200, 6,000", "record", "es"),
     Algorithm("the former `es` with `--sampling mirrored`, LeNet-5, these seeds", "200, 6,000", "record", "mirrored"),

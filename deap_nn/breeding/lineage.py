@@ -241,9 +241,8 @@ class Lineage:
         found: dict[int, Recipe | None] = {}
 
         def recipe_of(member: Any) -> Recipe | None:
-            if isinstance(member, LightMember):  # its recipe needs no comparison
-                light: Recipe | None = member.recipe
-                return light
+            if isinstance(member, LightMember):  # nothing is compared, so nothing is worth remembering
+                return self.recipe_of(member)
             key = id(member)
             if key not in found:
                 found[key] = self.recipe_of(member)

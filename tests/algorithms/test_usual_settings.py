@@ -10,9 +10,12 @@ from deap_nn.models.reference import layout_of, reference_of
 from deap_nn.operators.initialisation import fan_in_scales, widest_scales
 
 DECIDED = ("centred", "projected", "sigma", "final_sigma", "scale")
-PROJECTED, PLAIN = (True, True, 0.4, 0.25, "widest"), (True, False, 0.5, 0.05, "fan_in")
+PROJECTED = {"es": (True, True, 0.4, 0.25, "widest"), "ga": (True, True, 0.128, None, "fixed")}
+PLAIN = {"es": (True, False, 0.5, 0.05, "fan_in"), "ga": (True, False, 0.1, None, "fan_in")}
+UNCENTRED = {preset: (False, *decided[1:]) for preset, decided in PLAIN.items()}
 
 
+@pytest.mark.parametrize("preset", ["ga", "es"])
 @pytest.mark.parametrize(
     ("given", "decided"),
     [
@@ -20,40 +23,18 @@ PROJECTED, PLAIN = (True, True, 0.4, 0.25, "widest"), (True, False, 0.5, 0.05, "
         (("mlp", 783), PROJECTED),
         (("mlp", 784), PLAIN),
         (("lenet5", 400), PLAIN),
+        (("mnist_deep", 3135), PROJECTED),
         (("mlp", 64, None, False), PLAIN),
-        (("mlp", 64, False), (False, *PLAIN[1:])),
-        (("mlp", 1), (False, *PLAIN[1:])),
-        ((None,), (False, *PLAIN[1:])),
-        ((None, 64, True, True), PROJECTED),
+        (("mlp", 64, False), UNCENTRED),
+        (("mlp", 1), UNCENTRED),
+        ((None,), UNCENTRED),
+        ((None, 64, True), PLAIN),
+        ((None, 64, True, True), {"es": PROJECTED["es"], "ga": (True, True, *PLAIN["ga"][2:])}),
     ],
 )
-def test_es_projects_steps_where_layers_are_centred_and_wider_than_the_mini_batch(given, decided):
-    usual = usual_settings("es", *given)
-    assert tuple(usual[name] for name in DECIDED) == decided
-
-
-FIXED, FAN_IN = (True, True, 0.128, "fixed"), (True, False, 0.1, "fan_in")
-
-
-@pytest.mark.parametrize(
-    ("given", "decided"),
-    [
-        (("mlp",), FIXED),
-        (("mlp", 783), FIXED),
-        (("mlp", 784), FAN_IN),
-        (("lenet5", 400), FAN_IN),
-        (("mnist_deep", 3135), FIXED),
-        (("mlp", 64, None, False), FAN_IN),
-        (("mlp", 64, False), (False, *FAN_IN[1:])),
-        (("mlp", 1), (False, *FAN_IN[1:])),
-        ((None,), (False, *FAN_IN[1:])),
-        ((None, 64, True), FAN_IN),
-        ((None, 64, True, True), (True, True, *FAN_IN[2:])),
-    ],
-)
-def test_ga_projects_steps_where_es_does_and_keeps_the_sigma_of_other_models(given, decided):
-    usual = usual_settings("ga", *given)
-    assert tuple(usual[name] for name in ("centred", "projected", "sigma", "scale")) == decided
+def test_steps_are_projected_where_layers_are_centred_and_wider_than_the_mini_batch(preset, given, decided):
+    usual = usual_settings(preset, *given)
+    assert tuple(usual[name] for name in DECIDED) == decided[preset]
 
 
 @pytest.mark.parametrize("name", WIDEST)

@@ -12,19 +12,19 @@ from deap_nn.core.arguments import check_choice, check_count, check_flag
 from deap_nn.operators.adaptation.feedback import ErrorScaled
 from deap_nn.operators.adaptation.schedules import Annealed
 
-AS_IT_IS: dict[str, Any] = {"centred": False, "stratified": False, "projected": False}
-FOR_OTHER_MODELS: dict[str, dict[str, Any]] = {
-    "ga": {"parents": 0.25, "opposites": 0.0, "spread": 1.0, "sigma": 0.1, "scale": "fan_in", **AS_IT_IS},
-    "es": AS_IT_IS,
-}
-"""The values that differ for a network of a user's own: the others were measured with the networks of `MODELS` alone,
-and with opposites some runs of small regressions diverge (docs/operators.md)."""
-
 UNPROJECTED: dict[str, dict[str, Any]] = {
     "ga": {"sigma": 0.1, "scale": "fan_in"},
     "es": {"sigma": 0.5, "final_sigma": 0.05, "scale": "fan_in"},
 }
-"""The values that differ without projected steps (docs/results/mutation.md and es.md)."""
+"""The values that differ without projected steps (docs/results/es.md)."""
+
+AS_THEY_ARE: dict[str, Any] = {"centred": False, "stratified": False, "projected": False}
+FOR_OTHER_MODELS: dict[str, dict[str, Any]] = {
+    "ga": {"parents": 0.25, "opposites": 0.0, "spread": 1.0} | AS_THEY_ARE | UNPROJECTED["ga"],
+    "es": AS_THEY_ARE,
+}
+"""The values that differ for a network of a user's own: the others were measured with the networks of `MODELS` alone,
+and with opposites some runs of small regressions diverge (docs/operators.md)."""
 
 SPREADS = {"independent": 48.0, "mirrored": 24.0}
 """The constant of `usual_step` for each kind of sampling."""

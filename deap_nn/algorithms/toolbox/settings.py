@@ -203,7 +203,7 @@ TABLE = (
         one_of("error", "cross_entropy"),
         ("cross_entropy", "cross_entropy", "error"),
     ),
-    Setting("sigma", "algorithm", "first sigma, in --scale", SIGMA, (0.128, 0.4, 0.1)),
+    Setting("sigma", "algorithm", "first sigma of mutation", SIGMA, (0.128, 0.4, 0.1)),
     Setting(
         "schedule",
         "algorithm",

@@ -222,12 +222,17 @@ class Ancestors:
 
     def _copy_into_cache(self, key: int) -> bool:
         """Copy a child of the last group, which becomes a parent, into its slot; return whether that holds it."""
-        genome, slot = self._together.get(key), self.slots.get(key)
-        if genome is None or slot is None:
+        genome = self._together.get(key)
+        return genome is not None and self._write_into_cache(key, lambda room: np.copyto(room, genome))
+
+    def _write_into_cache(self, key: int, write: Callable[[Vector], None], *, over: int | None = None) -> bool:
+        """Let `write` fill a genome's slot, unless that holds it; return whether it does; `over` as for the cache."""
+        slot = self.slots.get(key)
+        if slot is None:
             return False
-        with self.cache.writing(slot, key) as room:
+        with self.cache.writing(slot, key, over=over) as room:
             if room is not None:
-                np.copyto(room, genome)
+                write(room)
         return self.cache.holds(slot, key)
 
     def _breed_ancestor(self, recipe: Recipe, made: dict[int, Vector]) -> Recipe:
@@ -238,15 +243,10 @@ class Ancestors:
         return recipe
 
     def _breed_into_cache(self, recipe: Recipe, made: Mapping[int, Vector]) -> bool:
-        key = recipe.id
-        slot = self.slots.get(key)
-        if slot is None:
-            return False
         member = self._member_in_slot(recipe)
-        with self.cache.writing(slot, key, over=member) as room:
-            if room is not None:
-                self._breed_from((recipe,), made, (room,), member=member)
-        return self.cache.holds(slot, key)
+        return self._write_into_cache(
+            recipe.id, lambda room: self._breed_from((recipe,), made, (room,), member=member), over=member
+        )
 
     def _member_in_slot(self, recipe: Recipe) -> int | None:
         """Return the id of an opposite's member if the opposite's slot still holds it, to be mirrored there."""
