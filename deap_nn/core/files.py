@@ -175,18 +175,19 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
     # Libraries go by the suffix; a long one is none of theirs, and no name may be over 255 bytes.
     partial = target.parent / f".{secrets.token_hex(8)}{target.suffix if len(target.suffix) < 16 else ''}"
     try:
-        # The system applies the umask, which `mkstemp` does not, and which no thread can read without setting it.
-        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    try:
+        try:
+            # The system applies the umask, which `mkstemp` does not, and which no thread can read without setting it.
+            os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         yield partial
         if durable:
             with open(partial, "rb") as file:
                 os.fsync(file.fileno())
         partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except BaseException:  # an interrupt may come before the name of a file just made is known to be there
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise
     if durable:
         sync_folder(target.parent)

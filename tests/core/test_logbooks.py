@@ -1,16 +1,19 @@
 """Any logbook goes to CSV and JSON, and files appear whole or not at all."""
 
+import contextlib
 import csv
 import json
 import math
 import os
 import resource
+import sys
 
 import numpy as np
 import pytest
 from deap import tools
 
 from deap_nn import to_csv, to_json
+from deap_nn.core import files
 from deap_nn.core.files import append_text, write_all, write_text, write_with
 from deap_nn.core.logbooks import read_csv
 
@@ -114,6 +117,46 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
     assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def test_an_interrupt_at_any_point_leaves_the_old_file_or_the_new_and_nothing_else(tmp_path):
+    path = tmp_path / "file.txt"
+    seen = set()
+    for point in range(10_000):
+        path.write_text("old")
+        if not _interrupted(lambda: write_text(path, "new"), point):
+            break
+        assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"], f"instruction {point}"
+        seen.add(path.read_text())
+    assert point > 100
+    assert seen == {"old", "new"}
+    assert path.read_text() == "new"
+
+
+def _interrupted(write, point):
+    """Interrupt `write` before an instruction, by number, of those that replace a file; say whether it came to it."""
+    left = point
+
+    def trace(frame, event, argument):
+        nonlocal left
+        if frame.f_code.co_filename not in (files.__file__, contextlib.__file__):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    try:
+        sys.settrace(trace)
+        write()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
 
 
 @pytest.mark.parametrize("write", [to_csv, to_json])
