@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deap_nn.core.environment import MOST_THREADS
+from deap_nn.core.optional import without_collections
 from deap_nn.core.seeding import global_state_kept
 from deap_nn.genome.vectors import ALIGNMENT, empty_vector
 from deap_nn.models import keras_extras
@@ -56,7 +57,7 @@ def _without_start_up_notices() -> Iterator[None]:
 ANOTHER_BACKEND = "Keras must use TensorFlow: set KERAS_BACKEND=tensorflow, or the backend in ~/.keras/keras.json"
 
 # The global random state is kept since rich, which Keras imports, draws numbers.
-with _without_start_up_notices(), keras_extras.extras_hidden(), global_state_kept():
+with _without_start_up_notices(), keras_extras.extras_hidden(), global_state_kept(), without_collections():
     try:
         import keras
         import tensorflow as tf

@@ -97,3 +97,18 @@ def test_what_a_program_has_frozen_stays_frozen(passes):
     assert all(each is not mine for each in gc.get_objects())  # which are those that are not frozen
     gc.unfreeze()
     assert any(each is mine for each in gc.get_objects())
+
+
+PASSES = """
+import gc
+passes = []
+gc.callbacks.append(lambda phase, info: passes.append(info["generation"]) if phase == "start" else None)
+import deap_nn.models.tensorflow
+import deap_nn.operators.compiled.many
+print(passes.count(2))
+"""
+
+
+def test_no_full_collection_comes_while_tensorflow_and_numba_are_imported(run):
+    answer = run("-c", PASSES)
+    assert (answer.returncode, answer.stdout) == (0, "0\n"), answer.stderr
