@@ -31,7 +31,7 @@ from deap_nn.core.seeding import check_seed
 from deap_nn.operators.by_name import check_suits_matrices
 from deap_nn.operators.describe import describe_algorithm
 from deap_nn.operators.selection import operator_of
-from deap_nn.process.workers import is_serial, keeping_order, pickler, worker_count
+from deap_nn.process.workers import check_entered, is_serial, keeping_order, pickler, worker_count
 from deap_nn.runs.checkpoint import Checkpoint
 
 __all__ = ["evolve"]
@@ -54,7 +54,8 @@ def _lineage(
         try:
             pickler(toolbox.map)(part)
         except Exception as error:  # pickle, and the user's own reductions, raise any
-            return f"{name} cannot be pickled: {error}"
+            advice = "; a map of processes needs one from the top of a module" if name == "evaluate" else ""
+            return f"{name} cannot be pickled: {error}{advice}"
     lineage = Lineage(breeder, toolbox.map, **options)
     reason = keep_founders(lineage, population, options["size"]) if is_warm(breeder) else None
     if reason is not None:
@@ -245,6 +246,7 @@ def evolve(
             raise TypeError(f"{name} must have a method {method}, got {given!r}{makes}")
     if breeding not in ("recipes", "plain"):
         raise ValueError(f"breeding must be 'recipes' or 'plain', got {breeding!r}")
+    check_entered(toolbox.map)
     _check_population(population, toolbox)
     check_called(toolbox, len(population))
     registered = Registered.read(toolbox)

@@ -140,9 +140,8 @@ def _not_around_a_centre(members: Sequence[Any]) -> None:
 
 
 def _copied(registered: Any) -> Any:
-    return (
-        partial(registered.func, *registered.args, **registered.keywords) if type(registered) is partial else registered
-    )
+    is_partial = isinstance(registered, partial)
+    return partial(registered.func, *registered.args, **registered.keywords) if is_partial else registered
 
 
 def _alike(now: Any, then: Any) -> bool:
@@ -189,7 +188,7 @@ class _Run:
 
     def run(self) -> None:
         """Run to the last generation; callbacks' ``on_end`` is called after an exception too."""
-        evolution = self.evolution
+        evolution, self._clock.in_run = self.evolution, True
         try:
             with telling_start_and_end(self.watching, evolution):
                 with heeding_signals():
@@ -202,6 +201,8 @@ class _Run:
         except BaseException:
             self.breeding.close()  # after a finished run members may still be read, which breeds their weights
             raise
+        finally:
+            self._clock.in_run = False
 
     def _go_on(self) -> int:
         """Restore the last generation of the checkpoint, and return the number of the next one."""

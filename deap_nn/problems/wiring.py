@@ -187,9 +187,9 @@ def of_keras_problem(given: KerasProblem, signs: Sequence[float], batches: Batch
     if scores and not says:
         advice = f"loss may be {scores[0].minimised}; else " if scores[0].minimised else ""
         raise ValueError(
-            f"{advice}container must say whether {scores[0].name} is minimised or maximised, by its fitness' weights: "
-            'creator.create("Best", base.Fitness, weights=(1.0,)), creator.create("Network", WeightList, '
-            "fitness=creator.Best), and container=creator.Network maximise it"
+            f"{advice}container must say whether {scores[0].name} is minimised or maximised: creator.create("
+            '"Best", base.Fitness, weights=(1.0,)) if more is better, weights=(-1.0,) if less is; then creator.create('
+            '"Network", WeightList, fitness=creator.Best) and container=creator.Network'
         )
     for objective, sign in zip(given.objectives, signs, strict=True):
         if sign > 0 and objective.kind in ("error", "cross_entropy", "loss", "sum"):

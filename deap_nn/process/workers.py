@@ -44,6 +44,14 @@ def hands_status_on() -> bool:
     return not running_under_scoop() or LAUNCHED in os.environ
 
 
+def check_entered(map_: Any) -> None:
+    """Raise TypeError if a map is the context manager of `open_map`, which gives the map when it is entered."""
+    while isinstance(map_, partial):
+        map_ = map_.func
+    if isinstance(map_, contextlib.AbstractContextManager) and isinstance(map_, contextlib.ContextDecorator):
+        raise TypeError("map must be what open_map gives on entry: with open_map(...) as map_:")
+
+
 def bare_map(map_: Any) -> Any:
     """Return the map inside the partial calls that `functools.partial` or a toolbox has put around it."""
     while hasattr(map_, "func"):

@@ -235,12 +235,33 @@ class TestUnderEvolve:
         assert rule.state() == expected != OneFifth(0.1, 0.001).state()
 
 
+class Halved:
+    """An adaptation that a checkpoint would keep, and could not restore."""
+
+    sigma = 0.1
+
+    def update(self, individuals, generation):
+        self.sigma /= 2
+
+    def state(self):
+        return {"sigma": self.sigma}
+
+
+class Forgetful(Halved):
+    """An adaptation without one of its methods."""
+
+    def reset(self):
+        self.sigma = 0.1
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         ((3,), "select must be a function in DEAP's form, got 3"),
         ((selRankBoosted, 0.1), "adaptations must be objects with a method update, got 0.1"),
         ((selRankBoosted, Constant), "adaptations must be objects with a method update, got <class"),
+        ((selRankBoosted, Forgetful()), "^adaptations: Forgetful lacks restore, which deap_nn.Adaptation"),
+        ((selRankBoosted, Halved()), "^adaptations: Halved lacks reset and restore, which deap_nn"),
     ],
 )
 def test_adapting_says_what_is_wrong(given, said):

@@ -48,7 +48,10 @@ def test_one_with_another_name_is_not(name):
 @pytest.mark.parametrize("loss", [keras.metrics.AUC(), partial(keras.metrics.binary_accuracy, threshold=0.4)])
 def test_what_may_be_maximised_needs_a_container_that_says_so(loss):
     problem = KerasProblem(dense(1, "sigmoid"), x_of(), labels(2)[:, None], loss=loss)
-    message = r"container must say whether (auc\w*|partial) is minimised or maximised.*weights=\(1.0,\).* maximise it$"
+    message = (
+        r"container must say whether (auc\w*|partial) is minimised or maximised: .*"
+        r"weights=\(1.0,\)\) if more is better, weights=\(-1.0,\) if less is; .* container=creator.Network$"
+    )
     with pytest.raises(ValueError, match=message):
         make_toolbox(problem, seed=1)
     toolbox = make_toolbox(problem, **two_objectives((1.0,)))

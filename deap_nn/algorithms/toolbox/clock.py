@@ -35,10 +35,13 @@ class Clock(Count):
         The number of generations of the run; None if it is not known.
     runs : int
         The number of resets.
+    in_run : bool
+        Whether `evolve` is running, which raises an error for a function that returns nothing.
     """
 
     generations: int | None = None
     runs = 0
+    in_run = False
     _in_evolve = False
     _selected: Mapping[int, tuple[Any, tuple[float, ...]]] = MappingProxyType({})
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.algorithms.toolbox.presets import usual_step
-from deap_nn.algorithms.toolbox.scoring import Evaluating, GroupingMap, Updating
+from deap_nn.algorithms.toolbox.scoring import Evaluating, GroupingMap, Mating, Mutating, Updating
 from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.core import notebook
 from deap_nn.core.registered import Registered, Traits, warn_of_weigh, words_of
@@ -27,8 +27,8 @@ from deap_nn.operators.ranking import weights_of
 from deap_nn.operators.recombination import cxMean
 from deap_nn.operators.selection import is_log_rank, operator_of
 
-CLOCKED = {"evaluate": Evaluating, "update": Updating}
-"""The wrappers of registered functions that report their calls to the clock."""
+WRAPPERS = {"evaluate": Evaluating, "update": Updating, "mate": Mating, "mutate": Mutating}
+"""The wrappers of registered functions, which report their calls to the clock or check what is returned."""
 
 
 class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
@@ -98,8 +98,8 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         if name == "select" and operator_of(value) is not tools.selRandom:
             if not any(found is self.clock for found in adaptations_of(value)):
                 value = partial(adapting(value, self.clock))
-        elif name in CLOCKED:
-            value = CLOCKED[name].of(value, self.clock)
+        elif name in WRAPPERS:
+            value = WRAPPERS[name].of(value, self.clock)
         elif name == "map":
             value = GroupingMap(getattr(value, "bare", value))
         super().__setattr__(name, value)
@@ -109,7 +109,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         self.__dict__.update(state)
         if "weigh" in state:
             self.__dict__["recombination_weights"] = self.__dict__.pop("weigh")
-        for name in state.keys() & {"map", *CLOCKED}:
+        for name in state.keys() & {"map", *WRAPPERS}:
             setattr(self, name, state[name])
 
     @property
@@ -133,7 +133,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         kept = {"takes_many": takes_many(self.mate), "fitter_first": fitter_first(self.mate)} if alias == "mate" else {}
         super().decorate(alias, *decorators)
         for name in (name for name, value in kept.items() if value):
-            setattr(self.mate, name, True)
+            vars(self.mate)[name] = vars(getattr(self.mate, "bare", self.mate))[name] = True  # for pickles
 
     def _parts(self) -> dict[str, object]:
         """Return the sizes, the present generation and the operators, by name."""

@@ -1,4 +1,4 @@
-"""Scoring by a made toolbox in DEAP's loops: evaluations are counted, and the map sends individuals in groups."""
+"""A made toolbox in DEAP's loops: evaluations are counted, the map sends groups, and a forgotten return is named."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from deap_nn.core.errors import warn_user
 from deap_nn.core.registered import Traits
 from deap_nn.data.loading import find_dataset
-from deap_nn.process.workers import worker_count
+from deap_nn.operators.selection import operator_of
+from deap_nn.process.workers import check_entered, worker_count
 
 if TYPE_CHECKING:
     from deap_nn.algorithms.toolbox.clock import Clock
@@ -42,6 +43,9 @@ class Clocked(partial[Any]):
         """Return the wrapper that a toolbox registers in the place of a function."""
         bare = getattr(registered, "bare", registered)
         bare = bare if isinstance(bare, partial) else partial(bare)
+        # DEAP copies a function's attributes to the partial function. With this one, which is the function inside a
+        # decorated one and has no name in its module, it could not be pickled.
+        vars(bare).pop("__wrapped__", None)
         made = cls(bare.func, *bare.args, **bare.keywords)
         vars(made).update({name: value for name, value in vars(bare).items() if name != "generation"})
         vars(made).update(bare=bare, clock=clock)
@@ -62,6 +66,47 @@ class Updating(Clocked):
         if self.clock.generation == generation and (first := next(populations, None)) is not None:
             self.clock.advance(first)
         return updated
+
+
+class Returning(Clocked):
+    """A user's ``mate`` or ``mutate``: a warning comes if it returns nothing, which ends DEAP's loops with an error."""
+
+    alias: str
+
+    @classmethod
+    def of(cls, registered: Callable[..., Any], clock: Clock) -> Any:
+        """Return the wrapper; a function of DEAP or of this package as it is."""
+        module = getattr(operator_of(registered), "__globals__", {}).get("__name__", "")
+        return registered if module.partition(".")[0] in ("deap", "deap_nn") else super().of(registered, clock)
+
+    def __call__(self, /, *arguments: Any, **keywords: Any) -> Any:
+        """Return what the function returns."""
+        returned = super().__call__(*arguments, **keywords)
+        if returned is None and not self.clock.in_run:
+            warn_of_no_return(self.alias, self.bare)
+        return returned
+
+
+class Mating(Returning):
+    """A user's ``mate``."""
+
+    alias = "mate"
+
+
+class Mutating(Returning):
+    """A user's ``mutate``."""
+
+    alias = "mutate"
+
+
+RETURNS = {"mate": "return first, second", "mutate": "return (individual,)", "evaluate": "return (value,)"}
+"""The last line of each function in DEAP's form."""
+
+
+def warn_of_no_return(alias: str, registered: Callable[..., Any]) -> None:
+    """Warn that a registered function returned None; a loop of the user's own may ignore what it returns."""
+    name = getattr(operator_of(registered), "__name__", alias)
+    warn_user(f"{alias} returned None, which DEAP's loops do not take: end {name} with {RETURNS[alias]}", about=name)
 
 
 class Evaluating(Clocked):
@@ -99,7 +144,9 @@ class Evaluating(Clocked):
         return values
 
     def mark(self, individual: Any, values: Any) -> None:
-        """Note in an individual that it was scored in this generation."""
+        """Note in an individual that it was scored in this generation; warn if it has no fitness."""
+        if values is None and not self.clock.in_run:
+            warn_of_no_return("evaluate", self.bare)
         with contextlib.suppress(AttributeError):  # a NumPy vector takes no attributes
             individual.scored_in = self.clock.generation, values, _rounds(individual) + 1
 
@@ -130,6 +177,7 @@ class GroupingMap:
     """
 
     def __init__(self, map: Callable[..., Iterable[Any]]) -> None:
+        check_entered(map)
         self.bare = map
         self.func = getattr(map, "func", map)  # the kind of a registered map is recognised by this attribute
 

@@ -83,12 +83,12 @@ def adapting(select: Callable[..., list[Any]], *adaptations: Updated) -> Adaptin
         A selection in DEAP's form, such as `selRankBoosted` or ``deap.tools.selTournament``.
     *adaptations : Adaptation
         Objects with a method ``update(individuals, generation)``, such as the ``sigma`` that ``mutate`` is registered
-        with.
+        with. An object that has no other method of an `Adaptation` is neither reset nor kept in a checkpoint.
 
     Raises
     ------
     TypeError
-        If `select` is not callable, or an adaptation has no ``update``.
+        If `select` is not callable, or an adaptation has no ``update``, or only some of the other methods.
 
     Examples
     --------
@@ -105,6 +105,10 @@ def adapting(select: Callable[..., list[Any]], *adaptations: Updated) -> Adaptin
     for adaptation in adaptations:
         if isinstance(adaptation, type) or not callable(getattr(adaptation, "update", None)):
             raise TypeError(f"adaptations must be objects with a method update, got {adaptation!r}")
+        lacking = [name for name in ("reset", "state", "restore") if not callable(getattr(adaptation, name, None))]
+        if 0 < len(lacking) < 3:  # with none of them it only watches
+            named = f"{type(adaptation).__name__} lacks {' and '.join(lacking)}"
+            raise TypeError(f"adaptations: {named}, which deap_nn.Adaptation describes")
     return Adapting(select, *adaptations)
 
 
