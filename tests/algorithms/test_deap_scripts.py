@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 import pytest
 from deap import algorithms, base, creator, tools
-from wirings import HALF, LAYOUT, TABLE, Watch, mapping, members, plain_toolbox, result, sum_of_squares, wired
+from own_callbacks import Watch
+from wirings import HALF, LAYOUT, TABLE, mapping, members, plain_toolbox, result, sum_of_squares, wired
 
 from deap_nn import (
     CheckpointError,

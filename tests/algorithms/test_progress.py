@@ -10,7 +10,8 @@ import termios
 from types import SimpleNamespace
 
 import pytest
-from wirings import Screen, members, plain_toolbox
+from own_callbacks import Screen
+from wirings import members, plain_toolbox
 
 from deap_nn import (
     Callback,

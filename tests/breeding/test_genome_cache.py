@@ -14,7 +14,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import not_for_ever
-from wirings import LAYOUT, Watch, mapping, result, wired
+from own_callbacks import Watch
+from wirings import LAYOUT, mapping, result, wired
 
 from deap_nn import Individual, NoiseTable, cxScanning, selRankBoosted
 from deap_nn.breeding.recipe import Recipe

@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 import pytest
 from conftest import not_for_ever
-from wirings import Watch, result, sum_of_squares, wired
+from own_callbacks import Watch
+from wirings import result, sum_of_squares, wired
 
 from deap_nn import (
     Callback,

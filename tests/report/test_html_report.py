@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from wirings import CONFIG, HOSTILE, Page, bare
+from report_pages import CONFIG, HOSTILE, Page, bare
 
 from deap_nn import evolve, make_toolbox
 from deap_nn.callbacks.run_directory import RunDirectory

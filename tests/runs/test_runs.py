@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from deap import base, tools
-from wirings import chapters, members, plain_toolbox
+from own_callbacks import chapters
+from wirings import members, plain_toolbox
 
 from deap_nn import (
     evolve,
