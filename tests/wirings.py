@@ -34,7 +34,6 @@ from deap_nn.core.logbooks import rows_of
 
 LAYOUT = Layout(("kernel", "bias", "out"), ((5, 7), (7,), (7, 3)))
 
-
 TABLE = NoiseTable(1, LAYOUT.size)
 
 HALF = partial(selRankBoosted, parents=6, opposites=0.5)
@@ -73,6 +72,26 @@ def halve(individual, *, rng):
     """A mutation of a user's own."""
     individual[rng.integers(len(individual))] *= np.float32(0.5)
     return (individual,)
+
+
+def cx_rows(ind1, ind2, *, rng):
+    """Exchange whole rows of each pair of matrices, as the how-to does."""
+    for a, b in zip(ind1, ind2, strict=True):
+        rows = rng.random(len(a)) < 0.5
+        a[rows], b[rows] = b[rows], a[rows].copy()
+    return ind1, ind2
+
+
+class Counted:
+    """A function that counts its calls, and with how many individuals."""
+
+    def __init__(self, function):
+        self.function, self.calls, self.given = function, 0, set()
+
+    def __call__(self, *individuals, **keywords):
+        self.calls += 1
+        self.given.add(len(individuals))
+        return self.function(*individuals, **keywords)
 
 
 def wired(**registered):
