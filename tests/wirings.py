@@ -6,7 +6,7 @@ from collections import OrderedDict
 from functools import partial
 
 import numpy as np
-from deap import base, tools
+from deap import algorithms, base, tools
 
 from deap_nn import (
     Annealed,
@@ -38,6 +38,7 @@ TABLE = NoiseTable(1, LAYOUT.size)
 
 HALF = partial(selRankBoosted, parents=6, opposites=0.5)
 FOUR_WITH_OPPOSITES = {"select": HALF, "mate": cxScanning, "mates": 4}
+AROUND = {"mate": cxMean, "select": partial(selLogRank, parents=6), "step": 1.0}
 
 
 def sum_of_squares(individual):
@@ -117,6 +118,10 @@ def result(toolbox, *, n=12, ngen=6, **options):
 def logged(population, logbook):
     """The weights of all members as bytes, and the rows of the logbook."""
     return [individual.flat.tobytes() for individual in population], rows_of(logbook)
+
+
+def simple(population, toolbox):
+    return algorithms.eaSimple(population, toolbox, cxpb=0.9, mutpb=1.0, ngen=2, verbose=False)
 
 
 def scored(toolbox, population):
