@@ -1,4 +1,4 @@
-"""Vectors and groups: DEAP's strategies see individuals as vectors, and its loops score many at a time."""
+"""Scoring on a made toolbox: of vectors, as DEAP's strategies have them, and of many individuals at a time."""
 
 import functools
 import pickle
