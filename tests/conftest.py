@@ -1,4 +1,4 @@
-"""What the tests share: a small data set, a test of normality and the real commands."""
+"""What the tests share: a small data set, a made toolbox, a test of normality and the real commands."""
 
 import contextlib
 import functools
@@ -93,6 +93,12 @@ def digits_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def digits(digits_file: Path):
     return split_validation(made_digits(), name="made")
+
+
+@pytest.fixture
+def toolbox(digits):
+    """A made toolbox of four parents; a file of tests that needs another has its own."""
+    return deap_nn.make_toolbox("mlp", digits, seed=1, parents=4)
 
 
 @pytest.fixture(scope="session")

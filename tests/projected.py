@@ -1,6 +1,6 @@
 """Runs of `es` with projected steps, for several test modules."""
 
-from wirings import Watch
+from own_callbacks import Watch
 
 from deap_nn import evolve, make_toolbox
 

@@ -1,19 +1,15 @@
-"""What several files of tests share: toolboxes wired by hand, callbacks, and files of data."""
+"""Toolboxes that are wired by hand, what they are wired with, and what their runs give."""
 
 import contextlib
-import json
-import struct
 import time
 from collections import OrderedDict
 from functools import partial
-from html.parser import HTMLParser
 
 import numpy as np
-from deap import base, tools
+from deap import algorithms, base, tools
 
 from deap_nn import (
     Annealed,
-    Callback,
     ErrorScaled,
     Individual,
     Layout,
@@ -38,11 +34,11 @@ from deap_nn.core.logbooks import rows_of
 
 LAYOUT = Layout(("kernel", "bias", "out"), ((5, 7), (7,), (7, 3)))
 
-
 TABLE = NoiseTable(1, LAYOUT.size)
 
 HALF = partial(selRankBoosted, parents=6, opposites=0.5)
 FOUR_WITH_OPPOSITES = {"select": HALF, "mate": cxScanning, "mates": 4}
+AROUND = {"mate": cxMean, "select": partial(selLogRank, parents=6), "step": 1.0}
 
 
 def sum_of_squares(individual):
@@ -79,6 +75,26 @@ def halve(individual, *, rng):
     return (individual,)
 
 
+def cx_rows(ind1, ind2, *, rng):
+    """Exchange whole rows of each pair of matrices, as the how-to does."""
+    for a, b in zip(ind1, ind2, strict=True):
+        rows = rng.random(len(a)) < 0.5
+        a[rows], b[rows] = b[rows], a[rows].copy()
+    return ind1, ind2
+
+
+class Counted:
+    """A function that counts its calls, and with how many individuals."""
+
+    def __init__(self, function):
+        self.function, self.calls, self.given = function, 0, set()
+
+    def __call__(self, *individuals, **keywords):
+        self.calls += 1
+        self.given.add(len(individuals))
+        return self.function(*individuals, **keywords)
+
+
 def wired(**registered):
     toolbox = base.Toolbox()
     toolbox.register("individual", initNormal, Individual, LAYOUT)
@@ -102,6 +118,10 @@ def result(toolbox, *, n=12, ngen=6, **options):
 def logged(population, logbook):
     """The weights of all members as bytes, and the rows of the logbook."""
     return [individual.flat.tobytes() for individual in population], rows_of(logbook)
+
+
+def simple(population, toolbox):
+    return algorithms.eaSimple(population, toolbox, cxpb=0.9, mutpb=1.0, ngen=2, verbose=False)
 
 
 def scored(toolbox, population):
@@ -140,45 +160,6 @@ class OtherHost:
     def forget(self):
         with self._there():
             task.forget()
-
-
-class Watch(Callback):
-    """Call a function in each generation."""
-
-    def __init__(self, function):
-        self.function = function
-
-    def on_generation(self, evolution):
-        self.function(evolution)
-
-
-class Stop(Callback):
-    """End the run by an exception after a generation, before or after the other callbacks are called."""
-
-    def __init__(self, generation):
-        self.generation = generation
-
-    def on_generation(self, evolution):
-        if evolution.generation == self.generation:
-            raise KeyboardInterrupt
-
-
-class Count(Callback):
-    """Something to be restored: which generations were seen, and the sum of the best."""
-
-    def __init__(self):
-        self.seen, self.total = [], 0.0
-
-    def on_generation(self, evolution):
-        self.seen.append([evolution.generation, evolution.parents])
-        self.total += evolution.row["min"]
-
-    def state(self):
-        return {"seen": self.seen, "total": self.total}
-
-    def restore(self, evolution, states):
-        self.seen, self.total = list(states[-1]["seen"]), states[-1]["total"]
-        assert [[seen for seen, _ in state["seen"]] for state in states] == [list(range(i)) for i in range(len(states))]
 
 
 class Shrinking:
@@ -267,112 +248,3 @@ def plain_toolbox(**registered):
 
 def members(n=10):
     return [Individual([np.random.default_rng(i).standard_normal((3, 3))]) for i in range(n)]
-
-
-class Screen:
-    """A text file that may be a terminal."""
-
-    def __init__(self, terminal):
-        self.terminal, self.text = terminal, ""
-
-    def isatty(self):
-        return self.terminal
-
-    def write(self, text):
-        self.text += text
-
-    def flush(self):
-        pass
-
-
-class Failing(Callback):
-    """Fails in one method; notes the calls of its methods."""
-
-    def __init__(self, *methods, error=None):
-        self.methods, self.error, self.called = methods, error or ZeroDivisionError("of course"), []
-
-    def _tell(self, method):
-        self.called.append(method)
-        if method in self.methods:
-            raise self.error
-
-    def on_start(self, evolution):
-        self._tell("on_start")
-
-    def on_generation(self, evolution):
-        self._tell("on_generation")
-
-    def on_end(self, evolution):
-        self.ended_by = evolution.error
-        self._tell("on_end")
-
-    def state(self):
-        self._tell("state")
-        return {}
-
-    def restore(self, evolution, states):
-        self._tell("restore")
-
-    def members(self):
-        self._tell("members")
-        return ()
-
-
-def chapters(*names):
-    statistics = tools.MultiStatistics(
-        fitness=tools.Statistics(lambda i: i.fitness.values[0]), size=tools.Statistics(len)
-    )
-    for name in names or ["largest"]:
-        statistics.register(name, np.max)
-    return statistics
-
-
-CONFIG = {"fitness": "error", "population": 4}
-
-
-class Page(HTMLParser):
-    """The elements of a page, the text of its scripts, and every address that it names."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.scripts, self.addresses, self.title, self.inside = [], [], [], "", ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.inside = tag
-        self.addresses += [value for name, value in attrs if name in ("src", "href")]
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_endtag(self, tag):
-        self.inside = ""
-
-    def handle_data(self, data):
-        if self.inside == "script":
-            self.scripts[-1] += data
-        if self.inside == "title":
-            self.title += data
-
-    @property
-    def data(self):
-        return json.loads(self.scripts[0])
-
-
-def bare(folder, config=CONFIG, rows=3):
-    """A run of a few rows and nothing else."""
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(config))
-    lines = ["gen,nevals,min,avg", *(f"{i},4,{1 / (i + 1)!r},{2 / (i + 1)!r}" for i in range(rows))]
-    (folder / "logbook.csv").write_text("\n".join(lines) + "\n")
-    return folder
-
-
-HOSTILE = "</script><script>alert(1)</script><!-- & {{DATA}} \u2028'\""
-
-
-STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-
-
-def idx_bytes(array):
-    return b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()

@@ -4,7 +4,6 @@ import gc
 import math
 import os
 import random
-import re
 import signal
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +18,6 @@ from deap_nn import (
     Annealed,
     Callback,
     CallbackError,
-    Checkpoint,
-    CheckpointError,
     ErrorScaled,
     Individual,
     evolve,
@@ -30,15 +27,9 @@ from deap_nn import (
 from deap_nn.algorithms.loop import COLUMNS
 from deap_nn.breeding.reproduction import vary
 from deap_nn.callbacks.candidates import Candidates
-from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.core.errors import EvaluationError, MapError
 from deap_nn.core.logbooks import rows_of
 from deap_nn.process import signals
-
-
-@pytest.fixture
-def toolbox(digits):
-    return make_toolbox("mlp", digits, seed=1, parents=4)
 
 
 def run(toolbox, ngen=4, n=8, seed=1, **keywords):
@@ -242,46 +233,6 @@ def test_a_callback_that_raises_ends_the_run_after_on_end():
     assert ended == [0]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (([], 1), "population"),
-        ((members(), -1), "ngen"),
-        ((members(), 2.0), "ngen must be an integer of at least 0, got 2.0"),
-        ((members(), 1, {"group_size": -1}), "group_size must be an integer of at least 1, got -1"),
-        ((members(), 1, {"group_size": 2.5}), "group_size must be an integer"),
-        ((members(), 1, {"cache_size": -1}), "cache_size must be an integer of at least 0"),
-        ((members(), 1, {"keyframe_bytes": 1.5}), "keyframe_bytes must be an integer"),
-        ((members(), 1, {"cache": "no/folder"}), "cache must be a folder, got no/folder"),
-        ((members(), 1, {"cxpb": 1.5}), "cxpb"),
-        ((members(), 1, {"mutpb": -0.1}), "mutpb"),
-        ((members(), 1, {"seed": -1}), "seed"),
-    ],
-)
-def test_bad_arguments_are_named(arguments, message):
-    population, ngen, *keywords = arguments
-    with pytest.raises(ValueError, match=message):
-        evolve(population, plain_toolbox(), ngen, **({"seed": 1} | dict(*keywords)))
-
-
-def test_a_run_that_is_refused_leaves_no_cache_and_the_population_as_it_was(toolbox, tmp_path):
-    (tmp_path / "cache").mkdir()
-    population = toolbox.population(n=6)
-    former = list(population)
-
-    def refused(error, **words):
-        with pytest.raises(error):
-            evolve(population, toolbox, 1, cache=tmp_path / "cache", **words)
-        assert not list((tmp_path / "cache").iterdir())
-        assert all(member is one for member, one in zip(population, former, strict=True))
-
-    refused(TypeError, callbacks=[print])
-    with Checkpoint(tmp_path / "used"):
-        refused(CheckpointError, checkpoint=tmp_path / "used")
-    toolbox.elites = 6
-    refused(ValueError)
-
-
 def test_a_run_does_not_hold_its_founders(toolbox):
     population = toolbox.population(n=6)
     founders, alive = [weakref.ref(member) for member in population], []
@@ -314,22 +265,6 @@ def test_deaps_mutation_with_a_sigma_for_each_matrix_is_logged_as_it_is():
         assert evolve(members(), toolbox, 2, seed=1)[1].select("sigma") == [[0.1]] * 3
 
 
-def test_a_selection_of_another_number_is_refused():
-    with pytest.raises(ValueError, match="select must return 10 individuals, got 3"):
-        evolve(members(), plain_toolbox(select=lambda individuals, k: individuals[:3]), 2, seed=1)
-
-
-def test_statistics_with_the_names_of_our_columns_must_be_numbers():
-    statistics = tools.Statistics(lambda individual: individual.fitness.values)
-    statistics.register("min", np.min, axis=0)  # DEAP's own way, a list of one
-    _, logbook = evolve(members(), plain_toolbox(), 1, seed=1, stats=statistics)
-    assert all(isinstance(value, float) for value in logbook.select("min"))
-    for wrong in (np.shape, lambda values: "small"):
-        statistics.register("max", wrong)
-        with pytest.raises(ValueError, match="stats: column 'max' must be a number, or have another name, got "):
-            evolve(members(), plain_toolbox(), 1, seed=1, stats=statistics)
-
-
 def test_an_error_under_a_map_that_does_all_at_once_is_named():
     def fails(individual):
         raise ZeroDivisionError("of course")
@@ -341,56 +276,6 @@ def test_an_error_under_a_map_that_does_all_at_once_is_named():
     toolbox.register("map", lambda function, items: (_ for _ in ()).throw(MapError("the cluster is gone")))
     with by_weights, pytest.raises(MapError, match="the cluster is gone"):
         evolve(members(), toolbox, 1, seed=1)
-
-
-@pytest.mark.parametrize("select", [tools.selBest, tools.selNSGA2])
-def test_a_selection_that_would_take_everybody_is_refused(toolbox, select):
-    toolbox.register("select", select)
-    said = f"select: {select.__name__} would take all members: register one that draws"
-    with pytest.raises(ValueError, match=said):
-        evolve(toolbox.population(n=4), toolbox, 1, seed=1)
-
-
-@pytest.mark.parametrize(
-    ("callbacks", "said"),
-    [
-        ([EarlyStopping], "callbacks must be a list of Callback objects, got <class .*EarlyStopping"),
-        (EarlyStopping(patience=1), "callbacks must be a list of Callback objects, got <class .*EarlyStopping"),
-        ([print], "callbacks must be a list of Callback objects, got <built-in function print>"),
-    ],
-)
-def test_what_is_no_callback_is_named(toolbox, callbacks, said):
-    with pytest.raises(TypeError, match=said):
-        evolve(toolbox.population(n=4), toolbox, 1, seed=1, callbacks=callbacks)
-
-
-def test_a_statistic_that_cannot_be_kept_is_named(toolbox, tmp_path):
-    statistics = tools.Statistics(lambda individual: individual.fitness.values)
-    statistics.register("odd", lambda values: object())
-    evolve(toolbox.population(n=4), toolbox, 1, seed=1, stats=statistics)
-    with pytest.raises(ValueError, match="stats: column 'odd' cannot be kept in a checkpoint: Object of type object"):
-        evolve(toolbox.population(n=4), toolbox, 1, seed=1, stats=statistics, checkpoint=tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("settings", "error"),
-    [
-        ({"cxpb": "1"}, "cxpb must be a number, got '1'"),
-        ({"mutpb": 1.5}, "mutpb must be between 0 and 1, got 1.5"),
-        ({"timeout": "1"}, "timeout must be a number, got '1'"),
-        ({"keyframe_seconds": "1"}, "keyframe_seconds must be a number, got '1'"),
-        ({"stats": "x"}, "stats must have a method compile, got 'x'"),
-        ({"halloffame": []}, "halloffame must have a method update, got []"),
-    ],
-)
-def test_an_argument_of_another_kind_is_named(settings, error):
-    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(error)}$"):
-        evolve(members(), plain_toolbox(), 1, seed=1, **settings)
-
-
-def test_a_target_that_nothing_reaches_is_refused():
-    with pytest.raises(ValueError, match=r"^target must be a number that an error can reach, got nan$"):
-        EarlyStopping(target=math.nan)
 
 
 def stops(individual):

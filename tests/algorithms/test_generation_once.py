@@ -6,7 +6,8 @@ import random
 import numpy as np
 import pytest
 from deap import algorithms
-from wirings import TABLE, Watch, wired
+from own_callbacks import Watch
+from wirings import TABLE, wired
 
 from deap_nn import Annealed, adapting, cxMask, evolve, make_toolbox, mutGaussianAdaptive, selRankBoosted
 from deap_nn.core.registered import InGeneration

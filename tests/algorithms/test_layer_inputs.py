@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from conftest import MNIST
+from own_callbacks import Watch
 from projected import made, run
-from wirings import Watch
 
 from deap_nn import KerasProblem, evolve, make_toolbox
 from deap_nn.core.errors import MapError

@@ -10,21 +10,13 @@ import termios
 from types import SimpleNamespace
 
 import pytest
-from wirings import Screen, members, plain_toolbox
+from own_callbacks import Screen
+from wirings import members, plain_toolbox
 
-from deap_nn import (
-    Callback,
-    evolve,
-    make_toolbox,
-)
+from deap_nn import Callback, evolve
 from deap_nn.algorithms import loop
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.progress import ProgressBar
-
-
-@pytest.fixture
-def toolbox(digits):
-    return make_toolbox("mlp", digits, seed=1, parents=4)
 
 
 def run(toolbox, ngen, **keywords):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from conftest import MNIST
 from deap import algorithms
+from own_callbacks import Watch
 from projected import GENERATIONS, MEMBERS, made, run
-from wirings import Watch, mapping, scored
+from wirings import mapping, scored
 
 from deap_nn import Annealed, Individual, evolve, open_map, usual_step
 from deap_nn.algorithms import resuming

@@ -4,8 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+from own_callbacks import Watch
 from projected import GENERATIONS, MEMBERS, made
-from wirings import OtherHost, Watch, mapping
+from wirings import OtherHost, mapping
 
 from deap_nn import ErrorScaled, SelfAdaptive, evolve, open_map
 from deap_nn.algorithms import resuming

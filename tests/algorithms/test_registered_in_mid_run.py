@@ -3,7 +3,8 @@
 import copy
 
 import pytest
-from wirings import Watch, wired
+from own_callbacks import Watch
+from wirings import wired
 
 from deap_nn import evolve
 from deap_nn.core.errors import EvaluationError

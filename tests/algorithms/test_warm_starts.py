@@ -6,7 +6,8 @@ from functools import partial
 import numpy as np
 import pytest
 from deap import tools
-from wirings import LAYOUT, TABLE, Watch, mapping, wired
+from own_callbacks import Watch
+from wirings import LAYOUT, TABLE, mapping, wired
 
 from deap_nn import (
     CheckpointError,

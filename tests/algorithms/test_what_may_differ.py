@@ -4,7 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
-from wirings import Count, logged, result, wired
+from own_callbacks import Count
+from wirings import logged, result, wired
 
 from deap_nn import evolve
 from deap_nn.callbacks.csv_logger import CSVLogger

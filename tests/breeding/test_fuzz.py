@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import made_digits
-from wirings import idx_bytes
+from idx_files import idx_bytes
 
 from deap_nn.breeding.store.keyframes import Keyframe, KeyframeError, write_keyframe
 from deap_nn.core.errors import InputError

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from wirings import WIRINGS, Count, Stop, logged, wired
+from own_callbacks import Count, Stop
+from wirings import WIRINGS, logged, wired
 
 from deap_nn import Callback, Checkpoint, evolve, selRankBoosted
 from deap_nn.algorithms import resuming

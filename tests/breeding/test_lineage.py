@@ -6,7 +6,8 @@ from functools import partial
 import numpy as np
 import pytest
 from deap import tools
-from wirings import LAYOUT, TABLE, Squares, Together, Watch, halve, result, sum_of_squares, wired
+from own_callbacks import Watch
+from wirings import LAYOUT, TABLE, Squares, Together, halve, result, sum_of_squares, wired
 
 from deap_nn import (
     Annealed,

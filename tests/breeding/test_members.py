@@ -1,31 +1,17 @@
-"""What a callback may do with members: score changed copies, average, keep them, put others into the population."""
+"""What a callback may do with members: score changed copies, keep them, write to them."""
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 import pytest
-from conftest import not_for_ever
-from wirings import Watch, result, sum_of_squares, wired
+from own_callbacks import Watch
+from wirings import result, sum_of_squares, wired
 
-from deap_nn import (
-    Callback,
-    Individual,
-    cxMean,
-    evolve,
-    initPopulation,
-    make_toolbox,
-    recombination_weights,
-    selLogRank,
-    selRankBoosted,
-)
-from deap_nn.breeding.store import slots
+from deap_nn import Callback, Individual, evolve, make_toolbox
 from deap_nn.breeding.store.ancestors import LackingError
 from deap_nn.core.logbooks import rows_of
 from deap_nn.genome.members import LightMember
-
-AROUND = {"mate": cxMean, "select": partial(selLogRank, parents=6), "step": 1.0}
 
 
 class Squares:
@@ -79,41 +65,6 @@ def test_copies_that_are_as_they_were_travel_as_recipes(monkeypatch):
     assert set(sent) == {"Task"}
 
 
-@pytest.mark.parametrize(
-    "put",
-    [
-        lambda evolution: Individual([np.ones((5, 7)), np.ones(7), np.ones((7, 3))]),
-        lambda evolution: evolution.mean(evolution.population[:2]),
-    ],
-)
-@pytest.mark.parametrize("registered", [{}, AROUND], ids=["pairs", "around a centre"])
-def test_what_is_put_into_the_population_is_no_parent_by_recipes(put, registered):
-    def change(evolution):
-        evolution.population[0] = put(evolution)
-        evolution.population[0].fitness.values = (0.0,)
-
-    with pytest.raises(ValueError, match=r"^population: generation 1 cannot be bred by recipes .* toolbox.elites"):
-        result(wired(**registered), callbacks=[Watch(change)])
-    if not registered:
-        assert len(result(wired(), breeding="plain", callbacks=[Watch(change)])[1]) == 7
-
-
-def test_a_member_of_an_earlier_generation_is_no_parent_by_recipes():
-    class Elite(Callback):
-        best = None
-
-        def on_generation(self, evolution):
-            if self.best is not None:
-                evolution.population[0] = copy.deepcopy(self.best)
-            self.best = self.best or evolution.best
-
-    with pytest.raises(
-        ValueError, match="generation 2 cannot be bred by recipes from individuals put into the one before"
-    ):
-        result(wired(), callbacks=[Elite()])
-    assert len(result(wired(), breeding="plain", callbacks=[Elite()])[1]) == 7
-
-
 def test_a_member_that_cannot_be_made_any_more_says_what_to_do(tmp_path):
     kept = []
     watch = Watch(lambda evolution: kept.append(evolution.best))
@@ -135,105 +86,6 @@ def test_a_copy_outlives_what_a_keyframe_forgets(tmp_path):
     options = {"callbacks": [Watch(look)], "checkpoint": tmp_path, "keyframe_seconds": 0}
     evolve(wired().population(n=12), wired(), 6, seed=1, **options)
     assert found[-1] == [sum_of_squares(individual) for individual in kept]
-
-
-class TwoMeans(Callback):
-    """Keeps two means of generation 2."""
-
-    def __init__(self):
-        self.means, self.weights = [], []
-
-    def on_generation(self, evolution):
-        if evolution.generation == 2:
-            ranked = sorted(evolution.population, key=lambda member: member.fitness, reverse=True)
-            self.means = [evolution.mean(ranked[:3]), evolution.mean(ranked[:9])]
-            self.weights = [mean.flat.copy() for mean in self.means]
-
-    def members(self):
-        return self.means
-
-    def state(self):
-        return {"places": [mean.recipe.averaged for mean in self.means]}
-
-    def restore(self, evolution, states):
-        self.means = [evolution.member(2, places) for places in states[-1]["places"]]
-
-
-@pytest.mark.parametrize("registered", [{}, AROUND], ids=["pairs", "around a centre"])
-def test_means_of_one_generation_have_different_ids_in_a_keyframe(tmp_path, registered):
-    first, again = TwoMeans(), TwoMeans()
-    for ngen, callback in ((5, first), (7, again)):
-        toolbox = wired(**registered)
-        options = {"callbacks": [callback], "checkpoint": tmp_path, "keyframe_seconds": 0}
-        evolve(toolbox.population(n=12), toolbox, ngen, seed=1, **options)
-    assert first.weights[0].tobytes() != first.weights[1].tobytes()
-    assert [mean.flat.tobytes() for mean in again.means] == [weights.tobytes() for weights in first.weights]
-
-
-@pytest.mark.parametrize("registered", [{}, AROUND], ids=["pairs", "around a centre"])
-def test_a_member_that_is_there_twice_counts_twice_in_a_mean(registered):
-    def means(breeding):
-        found = []
-
-        def look(evolution):
-            first, second, *_ = evolution.population
-            found.append(evolution.mean([first, first, second]).flat.tobytes())
-            found.append(evolution.mean([first, second]).flat.tobytes())
-            found.append(evolution.mean([*evolution.population, first]).flat.tobytes())
-
-        toolbox = wired(**registered)
-        if registered:
-            toolbox.register("recombination_weights", recombination_weights)
-        result(toolbox, breeding=breeding, callbacks=[Watch(look)])
-        return found
-
-    assert means("recipes") == means("plain")
-    assert len(set(means("plain"))) == 21
-
-
-@pytest.mark.parametrize("registered", [{}, AROUND], ids=["pairs", "around a centre"])
-def test_means_by_recipes_are_of_members_of_their_generation(registered):
-    kept = []
-
-    def look(evolution):
-        kept.append(evolution.best)
-        others = [Individual([np.ones(3)]), evolution.mean(evolution.population), *kept[:-1]]
-        for other in others:
-            with pytest.raises(ValueError, match=f"^individuals must be members of generation {evolution.generation}$"):
-                evolution.mean([evolution.best, other])
-
-    result(wired(**registered), callbacks=[Watch(look)])
-    assert len(kept) == 7
-
-
-@pytest.mark.parametrize("changed", [False, True])
-def test_a_copy_may_be_put_back_while_it_has_its_weights(changed):
-    def put(evolution):
-        twin = copy.deepcopy(evolution.population[0])
-        if changed:
-            twin.flat[:] = 0
-        evolution.population[0] = twin
-
-    if not changed:
-        assert result(wired(), callbacks=[Watch(put)]) == result(wired())
-        return
-    with pytest.raises(ValueError, match=r"generation \d cannot be bred by recipes"):
-        result(wired(), callbacks=[Watch(put)])
-
-
-def test_members_of_another_run_are_no_parents():
-    others = []
-    toolbox = wired()
-    options = {"seed": 5, "callbacks": [Watch(lambda evolution: others.append(list(evolution.population)))]}
-    evolve(initPopulation(toolbox, 5, 12), toolbox, 2, **options)
-    for made in (lambda member: member, copy.deepcopy):
-
-        def put(evolution, made=made):
-            if evolution.generation == 2:
-                evolution.population[:4] = map(made, others[2][:4])
-
-        with pytest.raises(ValueError, match="generation 3 cannot be bred by recipes"):
-            result(wired(), callbacks=[Watch(put)])
 
 
 class Doubled:
@@ -288,27 +140,6 @@ def first(task):
     return float(task[0].flat[0]), task[1]
 
 
-def test_a_mean_that_is_read_later_is_made_with_little_room_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(slots, "SEGMENT_BYTES", 1)
-    monkeypatch.setattr("deap_nn.breeding.lineage.slots_in", lambda *_: 4)
-    kept = []
-
-    def look(evolution):
-        if evolution.generation == 2:
-            weights = np.mean([copy.deepcopy(member).flat.astype(float) for member in evolution.fittest[:14]], axis=0)
-            kept.extend([evolution.mean(evolution.fittest[:14]), weights])  # parents of the next generation
-        if evolution.generation == 3:
-            for member in evolution.population[::3]:
-                evolution.look(member)
-            with not_for_ever():
-                assert kept[0].flat == pytest.approx(kept[1], abs=1e-6)
-
-    toolbox = wired(select=partial(selRankBoosted, parents=20))
-    with pytest.warns(UserWarning, match="the cache has no room"):
-        result(toolbox, n=200, cache=tmp_path, callbacks=[Watch(look)])
-    assert len(kept) == 2
-
-
 @pytest.mark.parametrize("seconds", [0, None])
 def test_what_is_written_to_a_member_is_in_no_keyframe(tmp_path, seconds):
     class Halving(Callback):
@@ -325,31 +156,3 @@ def test_what_is_written_to_a_member_is_in_no_keyframe(tmp_path, seconds):
     toolbox = wired()
     _, logbook = evolve(toolbox.population(n=12), toolbox, 6, seed=1, **options)
     assert rows_of(logbook) == result(wired())[1]
-
-
-def test_founders_may_come_twice():
-    def population():
-        toolbox = wired()
-        return [*initPopulation(toolbox, 5, 6), *initPopulation(toolbox, 5, 6), *initPopulation(toolbox, 5, 6, start=9)]
-
-    found = [evolve(population(), wired(), 4, seed=1, breeding=breeding)[1] for breeding in ("recipes", "plain")]
-    assert rows_of(found[0]) == rows_of(found[1])
-
-
-def nan(individual):
-    """A mutation that goes wrong."""
-    individual.flat[0] = np.nan
-    return (individual,)
-
-
-def count_of_nan(individual):
-    return (float(np.isnan(individual.flat).sum()),)
-
-
-def test_a_selection_may_return_copies():
-    def select(individuals, k):
-        return copy.deepcopy(selRankBoosted(individuals, k, parents=6, rng=np.random.default_rng(1)))
-
-    for registered in ({}, {"mutate": nan, "evaluate": count_of_nan}):
-        toolbox = wired(select=select, **registered)
-        assert result(toolbox) == result(toolbox, breeding="plain")

@@ -5,7 +5,8 @@ import itertools
 
 import numpy as np
 import pytest
-from wirings import HALF, TABLE, Watch, result, wired
+from own_callbacks import Watch
+from wirings import HALF, TABLE, result, wired
 
 from deap_nn import Individual, evolve, mutGaussianAdaptive
 from deap_nn.breeding.plain import Plain

@@ -8,7 +8,8 @@ from functools import partial
 
 import numpy as np
 import pytest
-from wirings import Count, Stop, logged, wired
+from own_callbacks import Count, Stop
+from wirings import logged, wired
 
 from deap_nn import cxMask, evolve, make_toolbox, mutGaussianAdaptive, recombination_weights
 from deap_nn.algorithms.settings_record import settings_record

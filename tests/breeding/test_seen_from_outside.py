@@ -7,7 +7,8 @@ from functools import partial
 
 import pytest
 from deap import tools
-from wirings import LAYOUT, Watch, result, sum_of_squares, wired
+from own_callbacks import Watch
+from wirings import LAYOUT, result, sum_of_squares, wired
 
 from deap_nn import Individual, cxMask, evolve, make_toolbox
 from deap_nn.breeding.founders import breeder_of, initPopulation

@@ -6,7 +6,8 @@ import re
 import numpy as np
 import pytest
 from deap import tools
-from wirings import Failing, Screen, members, plain_toolbox
+from own_callbacks import Failing, Screen
+from wirings import members, plain_toolbox
 
 from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox
 from deap_nn.callbacks import progress

@@ -8,7 +8,7 @@ from operator import attrgetter
 import numpy as np
 import pytest
 from conftest import ROOT
-from wirings import Stop
+from own_callbacks import Stop
 
 import deap_nn.callbacks
 from deap_nn import Checkpoint, WeightList, evolve, make_toolbox

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from wirings import Stop
+from own_callbacks import Stop
 
 from deap_nn import Callback, Checkpoint, Layout, RunDirectory, evolve, make_toolbox
 from deap_nn.callbacks.run_directory import filters as filters_module

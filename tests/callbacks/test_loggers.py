@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from conftest import MNIST
 from deap import tools
-from wirings import chapters, members, plain_toolbox
+from own_callbacks import chapters
+from wirings import members, plain_toolbox
 
 from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox, to_csv
 from deap_nn.callbacks.csv_logger import CSVLogger

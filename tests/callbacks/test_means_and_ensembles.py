@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from wirings import Stop
+from own_callbacks import Stop
 
 from deap_nn import Checkpoint, WeightList, evolve, make_toolbox
 from deap_nn.breeding.store.genomes import Genomes

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import made_digits
-from wirings import STEMS, idx_bytes
+from idx_files import STEMS, idx_bytes
 
 from deap_nn import load_dataset
 from deap_nn.data import image_files, loading

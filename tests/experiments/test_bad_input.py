@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from bad_input import CASES, SEEN_LATE
 from conftest import MNIST, XOR, made_digits
-from wirings import STEMS, idx_bytes
+from idx_files import STEMS, idx_bytes
 
 
 @pytest.fixture

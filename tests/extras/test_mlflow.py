@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from wirings import Failing, chapters, members, plain_toolbox
+from own_callbacks import Failing, chapters
+from wirings import members, plain_toolbox
 
 from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox
 from deap_nn.callbacks.mlflow_logger import MLflowLogger

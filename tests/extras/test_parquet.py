@@ -2,7 +2,8 @@
 
 import pandas as pd
 import pyarrow.parquet
-from wirings import chapters, members, plain_toolbox
+from own_callbacks import chapters
+from wirings import members, plain_toolbox
 
 from deap_nn import evolve, to_dataframe, to_parquet
 

@@ -10,12 +10,12 @@ import threading
 
 import pytest
 from conftest import ROOT
+from report_pages import HOSTILE, bare
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
-from wirings import HOSTILE, bare
 
 from deap_nn.core.logbooks import read_csv
 from deap_nn.report import server as live

@@ -10,7 +10,7 @@ import urllib.request
 import numpy as np
 import pytest
 from conftest import MNIST
-from wirings import chapters
+from own_callbacks import chapters
 
 from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox
 from deap_nn.callbacks.tensorboard_logger import TensorBoardLogger, event_files, written_in

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wirings import Watch, wired
+from own_callbacks import Watch
+from wirings import wired
 
 from deap_nn import Individual, SelfAdaptive, cxMean, evolve, mutGaussianAdaptive, selMirrored
 from deap_nn.operators.elitism import Elitism

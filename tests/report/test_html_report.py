@@ -6,17 +6,16 @@ import html
 import json
 import re
 import shutil
-import sys
 
 import numpy as np
 import pytest
-from wirings import CONFIG, HOSTILE, Page, bare
+from report_pages import CONFIG, HOSTILE, Page, bare
 
 from deap_nn import evolve, make_toolbox
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.errors import InputError
 from deap_nn.core.logbooks import read_csv
-from deap_nn.report import __main__, describe
+from deap_nn.report import describe
 from deap_nn.report.describe import describe_run
 from deap_nn.report.html import make_page, write_comparison, write_report
 
@@ -162,14 +161,6 @@ def test_a_page_of_a_large_run_stays_small(tmp_path):
     assert Page(path.read_text()).data["weights"]["generations"][-1] == 999
 
 
-def test_a_checkpoint_of_other_settings_is_named(finished_run, tmp_path):
-    config = json.loads((finished_run / "config.json").read_text())
-    folder = bare(tmp_path / "run", config | {"step": None, "mates": "two"})
-    shutil.copytree(finished_run / "checkpoint", folder / "checkpoint")
-    with pytest.raises(InputError, match="does not fit"):
-        describe_run(folder)
-
-
 @pytest.mark.parametrize(
     ("name", "projected"), [("MOST_MEMBERS", True), ("MOST_WITH_INPUTS", True), ("MOST_BYTES", False)]
 )
@@ -180,54 +171,6 @@ def test_families_that_would_take_long_are_left_out(finished_run, tmp_path, monk
     assert "family" in describe_run(folder)
     monkeypatch.setattr(describe, name, 10)
     assert "family" not in describe_run(folder)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("logbook.csv", None, "No such file"),
-        ("logbook.csv", "gen,min\n0,1\n", "has no avg"),
-        ("logbook.csv", "gen,min,avg\n0,1", "has no row"),
-        ("logbook.csv", 'gen,min,avg\n"0,1\n', "cannot be read"),
-        ("timing.csv", "gen,seconds\n0,x\n", "seconds is not a number"),
-        ("timing.csv", "gen\n0\n", "has no seconds"),
-        ("status.json", "[", "cannot be read"),
-        ("status.json", "[]", "is not an object"),
-        ("config.json", "[]", "is not an object"),
-        ("trace.npz", "PK", "cannot be read"),
-        ("filters.npz", "PK\x03\x04 and no more", "cannot be read"),
-        ("answers.npz", "", "cannot be read"),
-        ("checkpoint/generations", "deap", "is not a checkpoint"),
-    ],
-)
-def test_a_damaged_file_is_named_in_one_line(tmp_path, name, content, said):
-    folder = bare(tmp_path / "run")
-    (folder / "checkpoint").mkdir()
-    if content is None:
-        (folder / name).unlink()
-    else:
-        (folder / name).write_text(content)
-    with pytest.raises(InputError) as raised:
-        write_report(folder)
-    assert str(folder / name) in str(raised.value)
-    assert said in str(raised.value)
-    assert not (folder / "report.html").exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "arrays", "said"),
-    [
-        ("filters.npz", {"generations": [0, 1], "filters": np.zeros((1, 2, 3, 3)), "matrix": "x"}, "differ in number"),
-        ("filters.npz", {"generations": [0], "matrix": "x"}, "has no filters"),
-        ("answers.npz", {"confusion": np.eye(3)}, "has no samples"),
-        ("trace.npz", {"weights": np.zeros((3, 4)), "matrices": ["kernel"]}, "differ in number"),
-    ],
-)
-def test_arrays_that_do_not_fit_are_named(tmp_path, name, arrays, said):
-    folder = bare(tmp_path / "run")
-    np.savez(folder / name, **arrays)
-    with pytest.raises(InputError, match=said):
-        write_report(folder)
 
 
 def test_runs_are_compared_in_one_page(finished_run, tmp_path):
@@ -251,45 +194,6 @@ def test_the_command_draws_and_compares(finished_run, run, tmp_path):
     drawn = [str(folder / name) for folder in folders for name in ("fitness.png", "report.html")]
     assert answer.stdout.split() == [*drawn, "comparison.html"]
     assert (tmp_path / "comparison.html").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["nowhere"], "argument DIR: nowhere is not a folder"),
-        (["a", "nowhere"], "argument DIR: nowhere is not a folder"),
-        (["a", "b"], "b/config.json: cannot be read (No such file or directory)"),
-        (["a", "--output", "x.html"], "argument --output: needs several DIR, which are compared in that file"),
-        (["a", "--host", "0.0.0.0"], "argument --host: needs --serve PORT"),
-        (["a", "b", "--serve", "0"], "argument --serve: needs one DIR, got 2"),
-        (["a", "--serve", "x"], "argument --serve: must be an integer from 0 to 65535, got 'x'"),
-        (["b", "--serve", "0"], "b/config.json: cannot be read (No such file or directory)"),
-    ],
-)
-def test_bad_input_is_reported_in_one_line(tmp_path, monkeypatch, capsys, arguments, said):
-    from deap_nn.process.cli import run_command
-
-    bare(tmp_path / "a")
-    (tmp_path / "b").mkdir()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["report.py", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        run_command(__main__.main)
-    assert stopped.value.code == 2
-    assert capsys.readouterr().err == f"report.py: error: {said}\n"
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "said"), [("boom", 1, "report.py: error: boom\n"), (None, 0, ""), (3, 3, "")]
-)
-def test_an_exit_with_a_message_is_an_error(monkeypatch, capsys, code, status, said):
-    from deap_nn.process.cli import run_command
-
-    monkeypatch.setattr("sys.argv", ["report.py"])
-    with pytest.raises(SystemExit) as stopped:
-        run_command(lambda: sys.exit(code))
-    assert stopped.value.code == status
-    assert capsys.readouterr().err == said
 
 
 def test_a_run_is_reported_however_it_ends(tmp_path):

@@ -11,7 +11,7 @@ import sys
 import threading
 
 import pytest
-from wirings import Page, bare
+from report_pages import Page, bare
 
 from deap_nn.core.errors import InputError
 from deap_nn.report import server as live

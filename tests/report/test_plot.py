@@ -5,7 +5,8 @@ import pytest
 from deap import tools
 from matplotlib import pyplot
 from matplotlib.figure import Figure
-from wirings import chapters, members, plain_toolbox
+from own_callbacks import chapters
+from wirings import members, plain_toolbox
 
 from deap_nn import evolve, make_toolbox, plot_logbook
 

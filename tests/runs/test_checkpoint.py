@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from conftest import MNIST
 from deap import tools
-from wirings import LAYOUT, WIRINGS, Count, Shrinking, Stop, logged, wired
+from own_callbacks import Count, Stop
+from wirings import LAYOUT, WIRINGS, Shrinking, logged, wired
 
 from deap_nn import (
     Callback,

@@ -1,36 +1,20 @@
-"""Runs are read back from their folders, and logbooks go into frames."""
+"""Runs are read back from their folders, alone or several in a frame, and show themselves."""
 
 import json
 import shutil
-import sys
-from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
-from deap import base, tools
-from wirings import chapters, members, plain_toolbox
+from deap import base
+from own_callbacks import chapters
+from wirings import members, plain_toolbox
 
-from deap_nn import (
-    evolve,
-    initNormal,
-    initPopulation,
-    make_toolbox,
-    read_run,
-    read_runs,
-    to_csv,
-    to_dataframe,
-    to_parquet,
-)
+from deap_nn import evolve, initNormal, initPopulation, make_toolbox, read_run, read_runs, to_dataframe
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.logbooks import read_csv, rows_of
 from deap_nn.genome.individual import Individual
 from deap_nn.genome.layout import Layout
-
-
-@pytest.fixture
-def logbook():
-    return evolve(members(), plain_toolbox(), 3, seed=1, stats=chapters())[1]
 
 
 def made_run(folder, seed=1, *, ngen=3, **settings):
@@ -46,55 +30,6 @@ def made_run(folder, seed=1, *, ngen=3, **settings):
         directory.write_weights(dict(zip(layout.names, best, strict=True)))
         directory.close("finished", test_error=0.25)
     return best, logbook
-
-
-def test_a_frame_is_what_the_csv_says(logbook, tmp_path):
-    frame = to_dataframe(logbook)
-    assert list(frame) == [
-        "gen",
-        "nevals",
-        "min",
-        "avg",
-        "std",
-        "max",
-        "sigma",
-        "best_pairs",
-        "fitness.largest",
-        "size.largest",
-    ]
-    assert frame["gen"].tolist() == [0, 1, 2, 3]
-    assert [str(frame[name].dtype) for name in ("gen", "min", "fitness.largest", "size.largest")] == [
-        "int64",
-        "float64",
-        "float64",
-        "int64",
-    ]
-    to_csv(logbook, tmp_path / "log.csv")
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "log.csv"), frame)
-    levels = frame.copy()
-    levels.columns = levels.columns.str.split(".", expand=True)
-    assert levels["fitness"]["largest"].tolist() == frame["fitness.largest"].tolist()
-
-
-def test_what_a_record_lacks_is_nan_and_an_empty_logbook_an_empty_frame():
-    book = tools.Logbook()
-    book.record(gen=0)
-    book.record(gen=1, part={"a": 3})
-    assert to_dataframe(book)["part.a"].fillna(-1).tolist() == [-1, 3]
-    assert to_dataframe(tools.Logbook()).empty
-
-
-@pytest.mark.parametrize(
-    ("function", "module", "extra"), [(to_dataframe, "pandas", "pandas"), (to_parquet, "pyarrow", "parquet")]
-)
-def test_a_missing_extra_is_one_line(logbook, tmp_path, monkeypatch, function, module, extra):
-    monkeypatch.setitem(sys.modules, module, None)
-    arguments = [tmp_path / "log.parquet"] if function is to_parquet else []
-    with pytest.raises(
-        ImportError, match=rf"^{module} is not installed: pip install -c constraints.txt -e '\.\[{extra}\]'$"
-    ):
-        function(logbook, *arguments)
-    assert not list(tmp_path.iterdir())
 
 
 def test_what_a_script_wrote_itself_stays(tmp_path):
@@ -128,40 +63,6 @@ def test_a_run_is_read_back(tmp_path):
     frame = run.to_dataframe()
     pd.testing.assert_frame_equal(frame[list(to_dataframe(logbook))], to_dataframe(logbook))
     assert frame["seconds"].tolist() == run.timing["seconds"]
-
-
-@pytest.mark.parametrize("names", [("fitness", "fitness.p50"), ("fitness.p50", "fitness")])
-def test_a_statistic_may_have_the_name_of_another_and_a_dot(tmp_path, names):
-    statistics = tools.Statistics(lambda member: member.fitness.values)
-    for name in names:
-        statistics.register(name, np.max)
-    with RunDirectory(tmp_path / "run") as directory:
-        _, logbook = evolve(members(), plain_toolbox(), 2, seed=1, stats=statistics, callbacks=[directory])
-    run = read_run(tmp_path / "run")
-    assert list(run.logbook) == list(logbook)
-    assert set(names) <= set(run.to_dataframe().columns)
-
-
-def test_statistics_with_a_dot_in_their_names_and_whole_numbers_below_0_are_read_back(tmp_path):
-    statistics = tools.Statistics(lambda individual: individual.fitness.values[0])
-    statistics.register("q0.9", partial(np.quantile, q=0.9))
-    statistics.register("whole", lambda values: -3)
-    values = tools.MultiStatistics(fitness=statistics)
-    values["fitness"].register("25%", partial(np.quantile, q=0.25))
-    with RunDirectory(tmp_path / "chapters") as directory:
-        _, logbook = evolve(members(), plain_toolbox(), 2, seed=1, stats=values, callbacks=[directory])
-    chapter = read_run(tmp_path / "chapters").logbook.chapters["fitness"]
-    assert chapter.select("25%", "q0.9") == logbook.chapters["fitness"].select("25%", "q0.9")
-    statistics.functions.pop("25%")
-    statistics.fields.remove("25%")
-    with RunDirectory(tmp_path / "run") as directory:
-        directory.write_config({"seed": 1})
-        _, logbook = evolve(members(), plain_toolbox(), 2, seed=1, stats=statistics, callbacks=[directory])
-        directory.close("finished")
-    run = read_run(tmp_path / "run")
-    assert run.logbook.select("q0.9") == logbook.select("q0.9")
-    assert [type(value) for value in run.logbook.select("whole")] == [int] * 3
-    assert not run.logbook.chapters
 
 
 def test_what_the_experiment_writes_is_read_back(finished_run):
@@ -323,28 +224,6 @@ def test_members_of_a_hand_wired_toolbox_are_a_population_too():
         assert isinstance(made, Population)
         assert len(made) == n
     assert "3 members, 0 scored" in made._repr_html_()
-
-
-def test_names_of_a_runs_own_do_not_get_into_one_anothers_way(tmp_path):
-    statistics = tools.Statistics(len)
-    statistics.register("seed", lambda values: 5.0)
-    for seed in (1, 2):
-        more = {} if seed == 1 else {"note": "longer"}
-        settings = {"run": f"baseline {seed}", "adaptation": f"rule {seed}"}
-        with RunDirectory(tmp_path / "study" / f"r{seed}", settings=settings, seed=seed + 10, **more) as directory:
-            evolve(members(), plain_toolbox(), 1, seed=seed, stats=statistics, callbacks=[directory])
-    runs = read_runs(tmp_path / "study")
-    results, frame = runs.results(), runs.to_dataframe()
-    assert results["run"].tolist() == ["r1", "r2"]
-    assert results["seed"].tolist() == [1, 2]
-    assert results["status.seed"].tolist() == [11, 12]
-    assert results["config.run"].tolist() == ["baseline 1", "baseline 2"]
-    assert results["adaptation"].tolist() == ["rule 1", "rule 2"]
-    assert results["note"].isna().tolist() == [True, False]
-    assert frame["seed"].tolist() == [1, 1, 2, 2]
-    assert frame["logbook.seed"].tolist() == [5.0] * 4
-    assert frame.columns.is_unique
-    assert results.columns.is_unique
 
 
 def test_a_folder_that_is_not_there_cannot_be_gone_on_with(tmp_path):

@@ -1,0 +1,115 @@
+"""Weights between bounds: they stay there in each way of breeding and in DEAP's loops, or a warning says where not."""
+
+import functools
+import random
+from functools import partial
+
+import numpy as np
+import pytest
+from deap import tools
+from wirings import HALF, LAYOUT, TABLE, simple, wired
+
+from deap_nn import (
+    CheckpointError,
+    Individual,
+    SelfAdaptive,
+    elementwise,
+    evolve,
+    initNormal,
+    make_toolbox,
+    mutGaussianAdaptive,
+)
+from deap_nn.core.logbooks import rows_of
+
+BOUNDED = [
+    {"mates": 2},
+    {"mates": 4},
+    {"preset": "article", "fitness": "cross_entropy"},
+    {"crossover": "average", "init": "normal", "elites": 2},
+    {"crossover": "split", "sigma": SelfAdaptive(0.3, 0.01)},
+]
+
+
+def within(member, bounds):
+    return bool((member.flat >= np.float32(bounds[0])).all() and (member.flat <= np.float32(bounds[1])).all())
+
+
+@pytest.mark.parametrize("given", BOUNDED, ids=str)
+def test_bounded_weights_have_the_same_bytes_by_recipes_plainly_and_resumed(digits, tmp_path, given):
+    """As with the ``gene_space`` of PyGAD."""
+
+    def toolbox():
+        return make_toolbox("mlp", digits, seed=1, bounds=(-0.1, 0.05), **given)
+
+    def run(ngen, **options):
+        made = toolbox()
+        population = made.population(n=6)
+        found = evolve(population, made, ngen, **options)
+        assert all(within(member, (-0.1, 0.05)) for member in population)
+        return [member.flat.tobytes() for member in population], rows_of(found[1])
+
+    assert all(within(member, (-0.1, 0.05)) for member in toolbox().population(n=4))
+    whole = run(3)
+    assert run(3, breeding="plain") == whole
+    run(1, checkpoint=tmp_path / "kept")
+    assert run(3, checkpoint=tmp_path / "kept") == whole
+    made = make_toolbox("mlp", digits, seed=1, bounds=(-0.1, 0.06), **given)
+    with pytest.raises(CheckpointError, match=r"individual.bounds was \[-0.1, 0.05\] when the run began, and is"):
+        evolve(made.population(n=6), made, 4, checkpoint=tmp_path / "kept")
+
+
+@pytest.mark.parametrize("probabilities", [{"mutpb": 0.2}, {"mutpb": 0, "cxpb": 0}], ids=str)
+def test_children_of_opposites_that_are_not_mutated_stay_within_bounds(digits, probabilities):
+    def run(breeding):
+        toolbox = make_toolbox("mlp", digits, seed=1, bounds=(-0.3, 0.3), opposites=0.5)
+        population, _ = evolve(toolbox.population(n=20), toolbox, 3, breeding=breeding, **probabilities)
+        assert all(within(member, (-0.3, 0.3)) for member in population)
+        return [member.flat.tobytes() for member in population]
+
+    assert run("recipes") == run("plain")
+
+
+def passing(mutate):
+    @functools.wraps(mutate)
+    def passed(*arguments, **keywords):
+        return mutate(*arguments, **keywords)
+
+    return passed
+
+
+def test_a_mutation_without_the_bounds_of_the_founders_is_warned_of(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, bounds=(-0.3, 0.3))
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=0.5)
+    with pytest.warns(UserWarning, match="the founders have bounds and mutate has none, so children leave them"):
+        evolve(toolbox.population(n=4), toolbox, 1)
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=0.5, bounds=None)
+    with pytest.warns(UserWarning, match="the founders have bounds and mutate has none"):
+        evolve(toolbox.population(n=4), toolbox, 1)
+    toolbox.register("mutate", elementwise(tools.mutPolynomialBounded), eta=20.0, low=-0.3, up=0.3, indpb=0.1)
+    evolve(toolbox.population(n=4), toolbox, 1)  # without a warning
+    bounds = np.array([-0.3, 0.3])
+    own = wired(individual=partial(initNormal, Individual, LAYOUT, bounds=bounds), select=HALF)
+    own.register("mutate", mutGaussianAdaptive, sigma=0.5, noise=TABLE, bounds=bounds)
+    own.decorate("mutate", passing)
+    population, _ = evolve(own.population(n=12), own, 3, seed=1, mutpb=0.2)
+    assert all(within(member, bounds) for member in population)
+
+
+def test_bounded_weights_stay_so_in_deaps_loops_and_around_given_ones(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, bounds=(-0.2, 0.2))
+    given = toolbox.population(n=1)[0]
+    random.seed(1)
+    population, _ = simple(toolbox.population(n=6), toolbox)
+    assert all(within(member, (-0.2, 0.2)) for member in population)
+    around = make_toolbox("mlp", digits, seed=1, bounds=(-0.1, 0.1), init=[*given]).population(n=2)
+    assert all(within(member, (-0.1, 0.1)) for member in around)
+    assert np.array_equal(around[0].flat, given.flat.clip(-0.1, 0.1))
+
+
+def test_an_evolution_strategy_refuses_bounds(digits):
+    with pytest.raises(ValueError, match="bounds needs preset='ga': 'es' has children of one centre"):
+        make_toolbox("mlp", digits, seed=1, preset="es", bounds=(-1, 1))
+    toolbox = make_toolbox("mlp", digits, seed=1, preset="es")
+    toolbox.register("mutate", mutGaussianAdaptive, sigma=0.1, bounds=(-1, 1))
+    with pytest.raises(ValueError, match="mutate: bounds are not for an evolution strategy"):
+        evolve(toolbox.population(n=4), toolbox, 1)

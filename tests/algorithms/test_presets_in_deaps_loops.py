@@ -1,0 +1,100 @@
+"""The algorithms by name in DEAP's loops: each runs in its own kind of loop, and says so where it is in another."""
+
+import pickle
+import random
+
+import pytest
+from deap import algorithms, tools
+from wirings import Counted, scored
+
+from deap_nn import make_toolbox
+
+
+def in_turn(vary):
+    """A loop of a user's own, which gives each generation to a function that selects and varies."""
+
+    def loop(population, toolbox):
+        logbook = tools.Logbook()
+        scored(toolbox, population)
+        logbook.record(gen=0)
+        for generation in range(1, 4):
+            population = vary(population, toolbox)
+            scored(toolbox, [individual for individual in population if not individual.fitness.valid])
+            logbook.record(gen=generation)
+        return population, logbook
+
+    return loop
+
+
+def written_out(population, toolbox):
+    """A generation as DEAP's tutorial has it."""
+    offspring = list(map(toolbox.clone, toolbox.select(population, len(population))))
+    for child1, child2 in zip(offspring[::2], offspring[1::2], strict=True):
+        if random.random() < 0.9:
+            toolbox.mate(child1, child2)
+            del child1.fitness.values, child2.fitness.values
+    for mutant in offspring:
+        if random.random() < 0.9:
+            toolbox.mutate(mutant)
+            del mutant.fitness.values
+    return offspring
+
+
+LOOPS = {
+    "eaSimple": lambda population, toolbox: algorithms.eaSimple(population, toolbox, 0.9, 0.9, 3, verbose=False),
+    "eaMuPlusLambda": lambda population, toolbox: algorithms.eaMuPlusLambda(
+        population, toolbox, 8, 12, 0.5, 0.4, 3, verbose=False
+    ),
+    "eaMuCommaLambda": lambda population, toolbox: algorithms.eaMuCommaLambda(
+        population, toolbox, 8, 12, 0.5, 0.4, 3, verbose=False
+    ),
+    "varAnd": in_turn(lambda population, toolbox: algorithms.varAnd(toolbox.select(population, 12), toolbox, 0.9, 0.9)),
+    "varOr": in_turn(
+        lambda population, toolbox: algorithms.varOr(toolbox.select(population, 8), toolbox, 12, 0.5, 0.4)
+    ),
+    "a loop written out": in_turn(written_out),
+}
+
+
+@pytest.mark.parametrize("preset", ["ga", "article", "mask"])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_deaps_loops_run_on_pairs(digits, preset, loop):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset=preset)
+    calls = {name: Counted(getattr(toolbox, name).func) for name in ("mate", "mutate")}
+    for name, counted in calls.items():
+        toolbox.register(name, counted, **getattr(toolbox, name).keywords)
+    random.seed(1)
+    population, logbook = LOOPS[loop](toolbox.population(n=12), toolbox)
+    assert len(logbook) == 4
+    assert len(population) in (8, 12)
+    assert all(individual.fitness.valid for individual in population)
+    assert calls["mate"].given == {2}
+    assert calls["mutate"].given == {1}
+    assert toolbox.clock.generation == toolbox.evaluate.func.generation == 3
+    assert toolbox.clock.sigma != 0.1  # it follows the error
+
+
+@pytest.mark.parametrize("preset", ["ga", "article", "mask"])
+def test_generate_and_update_are_said_to_be_of_a_strategy(digits, preset):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset=preset)
+    said = r'^generate: a genetic algorithm crosses parents, by eaSimple for example; .*preset="es"\) has generate$'
+    with pytest.raises(AttributeError, match=said):
+        algorithms.eaGenerateUpdate(toolbox, ngen=2, verbose=False)
+    with pytest.raises(AttributeError, match=r'^update: .*preset="es"\) has update$'):
+        toolbox.update([])
+    assert not hasattr(toolbox, "generate")
+    assert not hasattr(pickle.loads(pickle.dumps(toolbox)), "update")
+    with pytest.raises(AttributeError, match=r"^'MadeToolbox' object has no attribute 'nothing'$"):
+        toolbox.nothing  # noqa: B018  (it raises)
+    toolbox.register("generate", list)  # such as DEAP's CMA-ES, which is a user's to call
+    assert toolbox.generate() == []
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_deaps_loops_of_pairs_say_that_a_strategy_has_none(digits, loop):
+    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es")
+    with pytest.raises(
+        AttributeError,
+        match=r'^(mate|select): an evolution strategy has no .*; eaGenerateUpdate runs it, .*preset="ga"',
+    ):
+        LOOPS[loop](toolbox.population(n=12), toolbox)
