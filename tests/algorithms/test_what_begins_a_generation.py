@@ -201,6 +201,13 @@ class TestTheWarning(OnXor):
             self.loop(toolbox, 9, toolbox.evaluate if one_by_one else None)
         assert len(warned) == 1
 
+    def test_trials_of_agents_that_stay_as_they_are(self, toolbox):
+        """As in DEAP's differential evolution: a trial that fails leaves its agent with one evaluation."""
+        population = score(toolbox, toolbox.population(n=4))
+        [toolbox.evaluate(toolbox.clone(agent)) for _ in range(9) for agent in population]
+        with pytest.warns(UserWarning, match="next_generation"):
+            toolbox.evaluate(toolbox.clone(population[0]))
+
     def test_vectors_by_ask_and_tell(self, toolbox):
         vectors = np.zeros((5, 17))
         [toolbox.evaluate_many(vectors) for _ in range(3)]

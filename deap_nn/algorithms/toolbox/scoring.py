@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MOST_ROUNDS = 3
 """A toolbox warns if it scores its first population more often than this without a new mini-batch."""
 
+MOST_SINGLE_ROUNDS = 10
+"""Likewise, whichever individuals single calls have scored."""
+
 SHARES = 4
 """The least number of groups for each worker, if there are enough individuals: all then end at about the same time."""
 
@@ -119,11 +122,13 @@ class Evaluating(Clocked):
     scored : int
         The number of evaluations. Of single calls with individuals that were scored before, or were cloned from such,
         only those of a fourth round count, as three: a few parents may have many children before the first ``select``.
+    every : int
+        The number of all evaluations.
     done : bool
         Whether it has warned that the mini-batch never changes, or the mini-batch has changed.
     """
 
-    first = scored = 0
+    first = scored = every = 0
     done = False
 
     @property
@@ -156,8 +161,10 @@ class Evaluating(Clocked):
         self.first = max(self.first + founders, len(individuals))
         rounds = _rounds(individuals[0]) if len(individuals) == 1 else 0
         self.scored += MOST_ROUNDS * (rounds >= MOST_ROUNDS) if rounds else len(individuals)
+        self.every += len(individuals)
         self.done |= self.clock.generation > 0 or getattr(self.func, "generation", 0) > 0
-        if self.done or self.first < 2 or self.scored <= MOST_ROUNDS * self.first:
+        few = self.scored <= MOST_ROUNDS * self.first and self.every <= MOST_SINGLE_ROUNDS * self.first
+        if self.done or self.first < 2 or few:
             return
         problem, self.done = Traits(self).problem, True
         if problem is not None and problem.batch_size < find_dataset(problem.data).size("train"):
