@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -41,7 +42,8 @@ class TestGenerations(OnXor):
         particles = score(toolbox, toolbox.population(n=3))
         for particle in particles:
             toolbox.update(particle, particles[0])
-        assert (toolbox.clock.generation, len(moved)) == (0, 3)
+            toolbox.update(particle=particle, best=particles)
+        assert (toolbox.clock.generation, len(moved)) == (0, 6)
         toolbox.register("update", lambda population: toolbox.next_generation(population))
         toolbox.update(particles)
         assert toolbox.clock.generation == 1  # and not 2
@@ -135,9 +137,10 @@ class TestGenerations(OnXor):
             for place, individual in enumerate(population):
                 individual.fitness.values = (float(place + generation),)
 
-    def test_parents_that_are_drawn_whatever_their_fitness_begin_none(self, toolbox):
+    @pytest.mark.parametrize("drawing", [partial(tools.selRandom, k=3), tools.selRandom], ids=["partial", "function"])
+    def test_parents_that_are_drawn_whatever_their_fitness_begin_none(self, toolbox, drawing):
         """As in DEAP's differential evolution, which draws them for each agent."""
-        toolbox.register("select", tools.selRandom, k=3)
+        toolbox.register("select", drawing, **({} if isinstance(drawing, partial) else {"k": 3}))
         population = score(toolbox, toolbox.population(n=6))
         for place, agent in enumerate(population):
             a, b, c = toolbox.select(population)

@@ -79,7 +79,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         if alias == "weigh":
             warn_of_weigh(2)
             alias = "recombination_weights"
-        if alias == "select" and function is not tools.selRandom:
+        if alias == "select" and operator_of(function) is not tools.selRandom:
             function = adapting(function, self.clock)
         if alias in ("mate", "mutate"):
             check_suits_matrices(alias, function)

@@ -65,7 +65,8 @@ class Updating(Clocked):
     def __call__(self, /, *arguments: Any, **keywords: Any) -> Any:
         """Call the function, and advance the clock unless the function has done so."""
         generation, updated = self.clock.generation, super().__call__(*arguments, **keywords)
-        populations = filter(_is_population, arguments[:1] or keywords.values())
+        others = [] if any(hasattr(one, "fitness") for one in keywords.values()) else keywords.values()  # of a particle
+        populations = filter(_is_population, arguments[:1] or others)
         if self.clock.generation == generation and (first := next(populations, None)) is not None:
             self.clock.advance(first)
         return updated
