@@ -16,6 +16,7 @@ from deap import base, tools
 
 from deap_nn.algorithms.resuming import Kept, go_on, kept_of, refer
 from deap_nn.algorithms.toolbox.clock import Clock
+from deap_nn.algorithms.toolbox.scoring import without_clock
 from deap_nn.breeding.plain import Breeding
 from deap_nn.breeding.variation import self_adaptive_of
 from deap_nn.callbacks.base import Callback, Evolution, tell, telling_start_and_end
@@ -54,7 +55,7 @@ def _elitism(toolbox: base.Toolbox, size: int) -> Elitism:
 def _score(evolution: Evolution, breeding: Breeding, elitism: Elitism, watching: Iterable[Callback]) -> None:
     population, evaluate = evolution.population, evolution.toolbox.evaluate
     # The run moves the clock of a made toolbox itself, so it maps the function without the clock's wrapper.
-    evaluate = getattr(evaluate, "bare", evaluate)
+    evaluate = without_clock(evaluate)
     evolution.scored, last_call = 0, time.monotonic()
     answers = iter(breeding.score(evaluate, population, evolution.generation))
     for place, individual in enumerate(population):
@@ -188,7 +189,8 @@ class _Run:
 
     def run(self) -> None:
         """Run to the last generation; callbacks' ``on_end`` is called after an exception too."""
-        evolution, self._clock.in_run = self.evolution, True
+        evolution, in_run = self.evolution, self._clock.in_run
+        self._clock.in_run = True
         try:
             with telling_start_and_end(self.watching, evolution):
                 with heeding_signals():
@@ -202,7 +204,7 @@ class _Run:
             self.breeding.close()  # after a finished run members may still be read, which breeds their weights
             raise
         finally:
-            self._clock.in_run = False
+            self._clock.in_run = in_run  # true if a callback of another run began this one
 
     def _go_on(self) -> int:
         """Restore the last generation of the checkpoint, and return the number of the next one."""

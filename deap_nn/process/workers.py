@@ -48,7 +48,7 @@ def check_entered(map_: Any) -> None:
     """Raise TypeError if a map is the context manager of `open_map`, which gives the map when it is entered."""
     while isinstance(map_, partial):
         map_ = map_.func
-    if isinstance(map_, contextlib.AbstractContextManager) and isinstance(map_, contextlib.ContextDecorator):
+    if type(map_).__module__ == contextlib.__name__:
         raise TypeError("map must be what open_map gives on entry: with open_map(...) as map_:")
 
 

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from functools import partial, wraps
 
 import pytest
 from deap import algorithms
@@ -28,15 +29,15 @@ def silent(individual):
 @pytest.mark.parametrize(
     ("alias", "function", "end"),
     [
-        ("mutate", keep, r"keep with return \(individual,\)"),
-        ("mate", swap, "swap with return first, second"),
-        ("evaluate", silent, r"silent with return \(value,\)"),
+        ("mutate", keep, r"keep return \(individual,\)"),
+        ("mate", swap, "swap return first, second"),
+        ("evaluate", silent, r"silent return \(value,\)"),
     ],
 )
 def test_a_forgotten_return_is_named_before_deaps_loop_fails(digits, alias, function, end):
     toolbox = make_toolbox("mlp", digits, seed=1)
     toolbox.register(alias, function)
-    said = f"^{alias} returned None, which DEAP's loops do not take: end {end}$"
+    said = f"^{alias} returned None, which DEAP's loops do not take: let {end}$"
     with pytest.warns(UserWarning, match=said), pytest.raises(TypeError, match=r"NoneType|unpack"):
         algorithms.eaSimple(toolbox.population(n=4), toolbox, 1, 1.0, 1, verbose=False)
 
@@ -63,7 +64,7 @@ def test_what_returns_its_individuals_is_as_it_was(digits):
     mutated = toolbox.mutate(individual := toolbox.individual())
     assert mutated == (individual,)
     assert (toolbox.mutate.func, toolbox.mutate.keywords) == (half, {"scale": 0.5})
-    assert type(toolbox.select) is type(make_toolbox("mlp", digits, seed=1).mutate)  # operators of ours are not wrapped
+    assert type(toolbox.mate) is type(make_toolbox("mlp", digits, seed=1).mutate) is partial  # ours are not wrapped
 
 
 def test_a_decorated_crossover_takes_as_many_when_it_is_unpickled():
@@ -99,3 +100,49 @@ def scaled(individual, scale):
     """Multiply the first matrix by a number."""
     keep(individual, scale)
     return (individual,)
+
+
+def counted(function):
+    """Return a decorated function, whose attribute is the number of its calls."""
+
+    @wraps(function)
+    def counting(*given, **words):
+        counting.calls += 1
+        return function(*given, **words)
+
+    counting.calls = 0
+    return counting
+
+
+@pytest.mark.parametrize("alias", ["mutate", "evaluate"])
+@pytest.mark.parametrize("assigned", [True, False])
+def test_what_is_registered_around_a_registered_function_is_called(digits, alias, assigned):
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    toolbox.register("mutate", scaled, scale=0.5)
+    around = counted(getattr(toolbox, alias))
+    if assigned:
+        setattr(toolbox, alias, around)
+    else:
+        toolbox.register(alias, around)
+    getattr(toolbox, alias)(toolbox.individual())
+    assert around.calls == 1
+
+
+@pytest.mark.parametrize("another", [True, False])
+def test_a_registered_mutation_is_registered_with_another_argument(digits, another):
+    toolbox = make_toolbox("mlp", digits, seed=1)
+    toolbox.register("mutate", scaled, scale=0.5)
+    other = make_toolbox("mlp", digits, seed=1) if another else toolbox
+    other.register("mutate", toolbox.mutate, scale=0.25)
+    individual = toolbox.individual()
+    wanted = 0.25 * individual[0]
+    other.mutate(individual)
+    assert (individual[0] == wanted).all()
+
+
+def test_a_copy_of_a_toolbox_made_in_a_run_is_not_in_one(digits):
+    toolbox, copies = make_toolbox("mlp", digits, seed=1), []
+    evolve(toolbox.population(n=4), toolbox, 0, on_generation=lambda e: copies.append(copy.deepcopy(e.toolbox)))
+    copies[0].register("mutate", keep)
+    with pytest.warns(UserWarning, match="let keep return"):
+        copies[0].mutate(toolbox.individual())

@@ -260,8 +260,8 @@ class Forgetful(Halved):
         ((3,), "select must be a function in DEAP's form, got 3"),
         ((selRankBoosted, 0.1), "adaptations must be objects with a method update, got 0.1"),
         ((selRankBoosted, Constant), "adaptations must be objects with a method update, got <class"),
-        ((selRankBoosted, Forgetful()), "^adaptations: Forgetful lacks restore, which deap_nn.Adaptation"),
-        ((selRankBoosted, Halved()), "^adaptations: Halved lacks reset and restore, which deap_nn"),
+        ((selRankBoosted, Forgetful()), "^adaptations: Forgetful lacks restore: give it reset, state and"),
+        ((selRankBoosted, Halved()), "^adaptations: Halved lacks reset and restore: give it reset, state and"),
     ],
 )
 def test_adapting_says_what_is_wrong(given, said):

@@ -161,7 +161,7 @@ class Clock(Count):
         return bool(values and individual.fitness.wvalues == tuple(map(mul, values, individual.fitness.weights)))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_selected"}
+        return {name: value for name, value in vars(self).items() if name not in ("_selected", "in_run")}
 
 
 class GenerationalSelect(Adapting):

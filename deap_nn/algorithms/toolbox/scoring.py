@@ -21,10 +21,15 @@ MOST_ROUNDS = 3
 """A toolbox warns if it scores its first population more often than this without a new mini-batch."""
 
 MOST_SINGLE_ROUNDS = 10
-"""Likewise, whichever individuals single calls have scored."""
+"""Likewise, whichever individuals single calls have scored: DEAP's (mu, lambda) has about seven children a parent."""
 
 SHARES = 4
 """The least number of groups for each worker, if there are enough individuals: all then end at about the same time."""
+
+
+COPIED = {"__wrapped__", "bare", "clock"}
+"""Attributes of another function that DEAP and ``functools.wraps`` copy. With ``__wrapped__``, the function inside a
+decorated one, which has no name in its module, a partial function cannot be pickled."""
 
 
 class Clocked(partial[Any]):
@@ -44,11 +49,11 @@ class Clocked(partial[Any]):
     @classmethod
     def of(cls, registered: Callable[..., Any], clock: Clock) -> Clocked:
         """Return the wrapper that a toolbox registers in the place of a function."""
-        bare = getattr(registered, "bare", registered)
-        bare = bare if isinstance(bare, partial) else partial(bare)
-        # DEAP copies a function's attributes to the partial function. With this one, which is the function inside a
-        # decorated one and has no name in its module, it could not be pickled.
-        vars(bare).pop("__wrapped__", None)
+        given = registered.bare if isinstance(registered, Clocked) else registered
+        bare = given if type(given) is partial else partial(given)
+        if bare is given and vars(given).keys() & COPIED:
+            bare = partial(given.func, *given.args, **given.keywords)
+            vars(bare).update({name: value for name, value in vars(given).items() if name not in COPIED})
         made = cls(bare.func, *bare.args, **bare.keywords)
         vars(made).update({name: value for name, value in vars(bare).items() if name != "generation"})
         vars(made).update(bare=bare, clock=clock)
@@ -59,15 +64,23 @@ class Clocked(partial[Any]):
         return self.bare.__reduce__()
 
 
+def without_clock(registered: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a registered function without the clock's wrapper, also if it is registered on another toolbox."""
+    if type(registered) is partial and isinstance(registered.func, Clocked):
+        words = registered.args, registered.keywords
+        return partial(registered.func.bare, *words[0], **words[1]) if any(words) else registered.func.bare
+    return registered.bare if isinstance(registered, Clocked) else registered
+
+
 class Updating(Clocked):
     """A registered ``update``: a call with a population, and not with one particle, begins the next generation."""
 
     def __call__(self, /, *arguments: Any, **keywords: Any) -> Any:
         """Call the function, and advance the clock unless the function has done so."""
         generation, updated = self.clock.generation, super().__call__(*arguments, **keywords)
-        others = [] if any(hasattr(one, "fitness") for one in keywords.values()) else keywords.values()  # of a particle
-        populations = filter(_is_population, arguments[:1] or others)
-        if self.clock.generation == generation and (first := next(populations, None)) is not None:
+        given = arguments[:1] or (*keywords.values(),)
+        populations = () if given and hasattr(given[0], "fitness") else filter(_is_population, given)
+        if self.clock.generation == generation and (first := next(iter(populations), None)) is not None:
             self.clock.advance(first)
         return updated
 
@@ -76,6 +89,7 @@ class Returning(Clocked):
     """A user's ``mate`` or ``mutate``: a warning comes if it returns nothing, which ends DEAP's loops with an error."""
 
     alias: str
+    told = False
 
     @classmethod
     def of(cls, registered: Callable[..., Any], clock: Clock) -> Any:
@@ -86,7 +100,8 @@ class Returning(Clocked):
     def __call__(self, /, *arguments: Any, **keywords: Any) -> Any:
         """Return what the function returns."""
         returned = super().__call__(*arguments, **keywords)
-        if returned is None and not self.clock.in_run:
+        if returned is None and not self.told and not self.clock.in_run:
+            self.told = True
             warn_of_no_return(self.alias, self.bare)
         return returned
 
@@ -109,8 +124,9 @@ RETURNS = {"mate": "return first, second", "mutate": "return (individual,)", "ev
 
 def warn_of_no_return(alias: str, registered: Callable[..., Any]) -> None:
     """Warn that a registered function returned None; a loop of the user's own may ignore what it returns."""
-    name = getattr(operator_of(registered), "__name__", alias)
-    warn_user(f"{alias} returned None, which DEAP's loops do not take: end {name} with {RETURNS[alias]}", about=name)
+    function = operator_of(registered)
+    name = getattr(function, "__name__", f"{type(function).__name__}.__call__")
+    warn_user(f"{alias} returned None, which DEAP's loops do not take: let {name} {RETURNS[alias]}")
 
 
 class Evaluating(Clocked):
@@ -127,10 +143,12 @@ class Evaluating(Clocked):
         The number of all evaluations.
     done : bool
         Whether it has warned that the mini-batch never changes, or the mini-batch has changed.
+    told : bool
+        Whether it has warned that the function returns nothing.
     """
 
     first = scored = every = 0
-    done = False
+    done = told = False
 
     @property
     def generation(self) -> int:
@@ -151,7 +169,8 @@ class Evaluating(Clocked):
 
     def mark(self, individual: Any, values: Any) -> None:
         """Note in an individual that it was scored in this generation; warn if it has no fitness."""
-        if values is None and not self.clock.in_run:
+        if values is None and not self.told and not self.clock.in_run:
+            self.told = True
             warn_of_no_return("evaluate", self.bare)
         with contextlib.suppress(AttributeError):  # a NumPy vector takes no attributes
             individual.scored_in = self.clock.generation, values, _rounds(individual) + 1

@@ -108,7 +108,7 @@ def adapting(select: Callable[..., list[Any]], *adaptations: Updated) -> Adaptin
         lacking = [name for name in ("reset", "state", "restore") if not callable(getattr(adaptation, name, None))]
         if 0 < len(lacking) < 3:  # with none of them it only watches
             named = f"{type(adaptation).__name__} lacks {' and '.join(lacking)}"
-            raise TypeError(f"adaptations: {named}, which deap_nn.Adaptation describes")
+            raise TypeError(f"adaptations: {named}: give it reset, state and restore, or none of them")
     return Adapting(select, *adaptations)
 
 
