@@ -49,7 +49,7 @@ def check_entered(map_: Any) -> None:
     while isinstance(map_, partial):
         map_ = map_.func
     if type(map_).__module__ == contextlib.__name__:
-        raise TypeError("map must be what open_map gives on entry: with open_map(...) as map_:")
+        raise TypeError("map must be entered, by with open_map(...) as map_:")
 
 
 def bare_map(map_: Any) -> Any:

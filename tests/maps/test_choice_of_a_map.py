@@ -32,7 +32,7 @@ def test_wrong_arguments_are_named(arguments, message):
 
 
 def test_a_map_that_is_not_entered_is_named(digits):
-    message = r"^map must be what open_map gives on entry: with open_map\(...\) as map_:$"
+    message = r"^map must be entered, by with open_map\(...\) as map_:$"
     toolbox = make_toolbox("mlp", digits, seed=1)
     with pytest.raises(TypeError, match=message):
         toolbox.register("map", open_map("processes", workers=2))

@@ -28,7 +28,7 @@ from deap_nn.operators.recombination import cxMean
 from deap_nn.operators.selection import is_log_rank, operator_of
 
 WRAPPERS = {"evaluate": Evaluating, "update": Updating, "mate": Mating, "mutate": Mutating}
-"""The wrappers of registered functions, which report their calls to the clock or check what is returned."""
+"""The wrappers of registered functions, which report calls to the clock, or warn of a missing result."""
 
 
 class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types

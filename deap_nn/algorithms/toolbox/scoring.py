@@ -26,7 +26,6 @@ MOST_SINGLE_ROUNDS = 10
 SHARES = 4
 """The least number of groups for each worker, if there are enough individuals: all then end at about the same time."""
 
-
 COPIED = {"__wrapped__", "bare", "clock"}
 """Attributes of another function that DEAP and ``functools.wraps`` copy. With ``__wrapped__``, the function inside a
 decorated one, which has no name in its module, a partial function cannot be pickled."""
@@ -41,10 +40,16 @@ class Clocked(partial[Any]):
         The function as it was registered, and as it is pickled.
     clock : Clock
         The toolbox's clock.
+    alias, ending : str
+        The function's name in DEAP's loops, and its last line in DEAP's form.
+    told : bool
+        Whether it has warned that the function returned None.
     """
 
     bare: partial[Any]
     clock: Clock
+    alias = ending = ""
+    told = False
 
     @classmethod
     def of(cls, registered: Callable[..., Any], clock: Clock) -> Clocked:
@@ -59,6 +64,13 @@ class Clocked(partial[Any]):
         vars(made).update(bare=bare, clock=clock)
         return made
 
+    def warn_of_none(self, result: Any) -> None:
+        """Warn once if the function returned None; under `evolve`, which raises an error then, not at all."""
+        if result is None and not self.told and not self.clock.in_run:
+            self.told, function = True, operator_of(self.bare)
+            name = getattr(function, "__name__", f"{type(function).__name__}.__call__")
+            warn_user(f"{self.alias} returned None, which DEAP's loops do not take: let {name} {self.ending}")
+
     def __reduce__(self) -> Any:
         # A worker needs the function only: with the clock, each task would carry the whole toolbox.
         return self.bare.__reduce__()
@@ -67,8 +79,9 @@ class Clocked(partial[Any]):
 def without_clock(registered: Callable[..., Any]) -> Callable[..., Any]:
     """Return a registered function without the clock's wrapper, also if it is registered on another toolbox."""
     if type(registered) is partial and isinstance(registered.func, Clocked):
-        words = registered.args, registered.keywords
-        return partial(registered.func.bare, *words[0], **words[1]) if any(words) else registered.func.bare
+        bare = registered.func.bare
+        given = registered.args or registered.keywords
+        return partial(bare, *registered.args, **registered.keywords) if given else bare
     return registered.bare if isinstance(registered, Clocked) else registered
 
 
@@ -85,11 +98,10 @@ class Updating(Clocked):
         return updated
 
 
-class Returning(Clocked):
-    """A user's ``mate`` or ``mutate``: a warning comes if it returns nothing, which ends DEAP's loops with an error."""
+class Mutating(Clocked):
+    """A user's ``mutate``: a warning comes if it returns nothing, which ends DEAP's loops with an error."""
 
-    alias: str
-    told = False
+    alias, ending = "mutate", "return (individual,)"
 
     @classmethod
     def of(cls, registered: Callable[..., Any], clock: Clock) -> Any:
@@ -98,35 +110,16 @@ class Returning(Clocked):
         return registered if module.partition(".")[0] in ("deap", "deap_nn") else super().of(registered, clock)
 
     def __call__(self, /, *arguments: Any, **keywords: Any) -> Any:
-        """Return what the function returns."""
-        returned = super().__call__(*arguments, **keywords)
-        if returned is None and not self.told and not self.clock.in_run:
-            self.told = True
-            warn_of_no_return(self.alias, self.bare)
-        return returned
+        """Return the result of the function."""
+        result = super().__call__(*arguments, **keywords)
+        self.warn_of_none(result)
+        return result
 
 
-class Mating(Returning):
-    """A user's ``mate``."""
+class Mating(Mutating):
+    """A user's ``mate``, likewise."""
 
-    alias = "mate"
-
-
-class Mutating(Returning):
-    """A user's ``mutate``."""
-
-    alias = "mutate"
-
-
-RETURNS = {"mate": "return first, second", "mutate": "return (individual,)", "evaluate": "return (value,)"}
-"""The last line of each function in DEAP's form."""
-
-
-def warn_of_no_return(alias: str, registered: Callable[..., Any]) -> None:
-    """Warn that a registered function returned None; a loop of the user's own may ignore what it returns."""
-    function = operator_of(registered)
-    name = getattr(function, "__name__", f"{type(function).__name__}.__call__")
-    warn_user(f"{alias} returned None, which DEAP's loops do not take: let {name} {RETURNS[alias]}")
+    alias, ending = "mate", "return first, second"
 
 
 class Evaluating(Clocked):
@@ -143,12 +136,11 @@ class Evaluating(Clocked):
         The number of all evaluations.
     done : bool
         Whether it has warned that the mini-batch never changes, or the mini-batch has changed.
-    told : bool
-        Whether it has warned that the function returns nothing.
     """
 
+    alias, ending = "evaluate", "return (value,)"
     first = scored = every = 0
-    done = told = False
+    done = False
 
     @property
     def generation(self) -> int:
@@ -169,9 +161,7 @@ class Evaluating(Clocked):
 
     def mark(self, individual: Any, values: Any) -> None:
         """Note in an individual that it was scored in this generation; warn if it has no fitness."""
-        if values is None and not self.told and not self.clock.in_run:
-            self.told = True
-            warn_of_no_return("evaluate", self.bare)
+        self.warn_of_none(values)
         with contextlib.suppress(AttributeError):  # a NumPy vector takes no attributes
             individual.scored_in = self.clock.generation, values, _rounds(individual) + 1
 
