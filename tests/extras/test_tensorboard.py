@@ -10,22 +10,13 @@ import urllib.request
 import numpy as np
 import pytest
 from conftest import MNIST
-from own_callbacks import chapters
+from own_callbacks import Stop, chapters
 
 from deap_nn import Callback, CallbackError, Checkpoint, evolve, make_toolbox
 from deap_nn.callbacks.tensorboard_logger import TensorBoardLogger, event_files, written_in
 from deap_nn.models.tensorflow import tf
 
 COLUMNS = ["nevals", "min", "avg", "std", "max", "train_error", "val_error", "sigma", "best_pairs"]
-
-
-class Stop(Callback):
-    def __init__(self, generation):
-        self.generation = generation
-
-    def on_generation(self, evolution):
-        if evolution.generation == self.generation:
-            raise KeyboardInterrupt
 
 
 def evolved(digits, folder, logger, *callbacks, ngen=4, stats=None):
