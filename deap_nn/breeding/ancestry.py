@@ -15,6 +15,7 @@ from deap_nn.breeding.recipe import (
     OPPOSITE,
     PLACE_BYTES,
     RAW_PLACE,
+    STEP_PLACE,
     Recipe,
     carried,
     centroids_of,
@@ -138,12 +139,12 @@ class Ancestry:
         self._past = []
 
     def recipe(self, generation: int, place: int) -> Recipe:
-        """Return the recipe of a member of a remembered generation, of an opposite, or of its centroid or centre."""
+        """Return the recipe of a member of a remembered generation, an opposite, its centroid, step or centre."""
         if not generation:
             return Recipe(0, place, sigma=self._breeder.sigmas[place] if self._breeder.sigmas else None)
         places, sigmas, _ = self._past[generation - 1]
         inputs = self._past[generation - 2][2] if generation > 1 else b""
-        if place in (RAW_PLACE, CENTROID_PLACE):
+        if place in (STEP_PLACE, RAW_PLACE, CENTROID_PLACE):
             return next(one for one in centroids_of(generation, places, inputs) if one.place == place)
         if OPPOSITE <= place < CENTRE_PLACE:
             return self.recipe(generation, place ^ OPPOSITE).opposite

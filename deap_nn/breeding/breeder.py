@@ -42,6 +42,8 @@ class Breeder(Variation):
             np.copyto(out, founder(self.individual, self.founders_seed, recipe.place).flat)
         elif recipe.is_centroid:
             self._centroid(recipe, parents, out)
+        elif recipe.is_step:
+            np.subtract(parents[1], parents[0], out=out)
         elif recipe.is_opposite:
             *others, centroid = parents
             self.breed(recipe.mirrored, others, out)
@@ -56,8 +58,8 @@ class Breeder(Variation):
 
     def breed_carried(self, recipes: Sequence[Recipe], parents: Sequence[Vector], outs: Vectors) -> None:
         """Write carried siblings side by side into `outs`; the order of `parents` is that of the first one's recipe."""
-        *group, mean, centroid = parents
-        self.reproduction.breed_carried(self, recipes, group, (mean, centroid), outs)
+        *group, step = parents
+        self.reproduction.breed_carried(self, recipes, group, step, outs)
 
     def _centroid(self, recipe: Recipe, parents: Sequence[Vector], out: Vector) -> None:
         if recipe.drawn:

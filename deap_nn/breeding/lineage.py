@@ -158,7 +158,7 @@ class Lineage:
         parents = {recipe.id: recipe for recipe in (recipes if centre is None else [centre])}
         carried = self.ancestry.carries(self.ancestry.inputs)
         mirrored = carried or any(recipe.is_opposite for recipe in recipes)
-        if mirrored:  # all opposites need the centroid: it is the first to get a slot
+        if mirrored:  # all opposites need the centroid: it is among the first to get a slot
             centroid = self.ancestry.centroids(generation - 1)[-1]
             parents = {centroid.id: centroid} | parents
         bred = self.ancestry.generation(generation, places, [recipe.sigma for recipe in recipes], sigma)
@@ -211,11 +211,13 @@ class Lineage:
         if self.reproduction.shares_parents:
             (recipe,) = (self.known.recipes[key] for key in self.known.parents)
         else:
-            recipe = self.ancestry.centroids(generation)[-1]
-            self.known.recipes[recipe.id] = recipe
-            self._slots.take(recipe.id)
+            recipes = {one.id: one for one in self.ancestry.centroids(generation)}
+            self.known.recipes.update(recipes)
+            for key in recipes:
+                self._slots.take(key)
             with busy:  # all parents of the generation are bred for it
-                self.informed().keep([recipe.id], threads=processors())
+                self.informed().keep(recipes, threads=processors())
+            *_, recipe = recipes.values()
         (centre,) = self.members([recipe])
         self.ancestry.take_inputs(inputs_of_centre(layer_inputs, centre, generation, self.map))
 

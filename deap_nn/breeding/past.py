@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, Recipe, generation_and_place, member_id
+from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, STEP_PLACE, Recipe, generation_and_place, member_id
 from deap_nn.breeding.reproduction.base import Places
 from deap_nn.breeding.store.keyframes import Keyframe, write_keyframe
 from deap_nn.core.environment import processors
@@ -89,15 +89,15 @@ class Past:
         for generation in range(self._ancestry.generations, 0, -1):
             places |= others.get(generation, set())
             parents = {key for place in places for key in recipe_of(generation, place).parents}
-            own = {key for key in parents if generation_and_place(key)[0] == generation}  # centroids
+            own = {key for key in parents if generation_and_place(key)[0] == generation}  # centroids, and the step
             parents -= own
-            projected = member_id(generation, RAW_PLACE) in own
-            carriers = [recipe_of(generation, place) for place in (CENTROID_PLACE, RAW_PLACE)] if projected else []
-            parents |= {key for recipe in carriers for key in recipe.parents} - own
+            projected = not own.isdisjoint(member_id(generation, place) for place in (STEP_PLACE, RAW_PLACE))
+            carriers = [recipe_of(generation, i) for i in (STEP_PLACE, CENTROID_PLACE, RAW_PLACE)] if projected else []
+            parents |= {key for recipe in carriers for key in recipe.parents} - {recipe.id for recipe in carriers}
             before = [recipe_of(*generation_and_place(key)) for key in parents]
             parents |= {recipe.parents[-1] for recipe in before if recipe.is_opposite}
             line.append([*carriers, *(recipe_of(*generation_and_place(key)) for key in sorted(parents))])
-            needed = [recipe.id for recipe in line[-1]]
+            needed = [recipe.id for recipe in line[-1] if not recipe.is_step]  # which older keyframes lack
             if self._known.keyframe is not None and all(map(self._genomes.in_keyframe, needed)):
                 break
             places = {generation_and_place(key)[1] for key in parents}
@@ -154,7 +154,7 @@ class Past:
     def recall(self, generation: int, place: int | Sequence[int]) -> Any:
         """Return a member of an earlier generation of a resumed run, or the mean of several."""
         if isinstance(place, int):
-            if place >= RAW_PLACE:
+            if place >= STEP_PLACE:
                 raise ValueError(f"place must be that of a member, got {place}")
             recipe = self._ancestry.recipe(generation, place)
         else:

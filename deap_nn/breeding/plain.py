@@ -18,7 +18,7 @@ from deap_nn.core.errors import EvaluationError, MapError
 from deap_nn.core.registered import InGeneration, Registered
 from deap_nn.genome.layer_inputs import inputs_of_centre
 from deap_nn.genome.population import opposite_of
-from deap_nn.genome.vectors import Shape, Vector, copied_vector, empty_vector, moved_along
+from deap_nn.genome.vectors import Shape, Vector, copied_vector, empty_vector
 from deap_nn.genome.weight_list import WeightList
 from deap_nn.process.workers import out_of_memory, worker_count
 
@@ -148,10 +148,11 @@ class Plain:
         """Project the centroid, and return copies of parents, moved by the step from their mean to it."""
         mean, copies = copied_vector(self._centroid), dict[int, Any]()
         project_centroid(self._centroid, before, chosen[0].shapes, self._inputs)
+        step = np.subtract(self._centroid, mean, out=mean)
         for parent in chosen:
             if id(parent) not in copies:
                 copies[id(parent)] = made = copy.deepcopy(parent)
-                np.copyto(made.flat, moved_along(parent.flat, mean, self._centroid))
+                np.add(parent.flat, step, out=made.flat)
         return [copies[id(parent)] for parent in chosen]
 
     def _project(self, moved: Any, centre: Any) -> None:

@@ -21,6 +21,8 @@ CENTROID_PLACE = OPPOSITE - 1
 RAW_PLACE = CENTROID_PLACE - 1
 """The place of the mean of a generation's parents, if its centroid is another one, by projection."""
 
+STEP_PLACE = RAW_PLACE - 1
+"""The place of the step from that mean to the projected centroid."""
 
 _PLACE_BITS = 32
 
@@ -40,7 +42,8 @@ class Recipe(NamedTuple):
 
     The centroid of a generation is the mean of its parents, and the opposite of a member is the member mirrored at the
     centroid of its generation. Neither is scored: opposites are parents only. If the step from one centroid to the next
-    is projected, the mean of the parents is a genome of its own at `RAW_PLACE`, and the children are `carried`.
+    is projected, the mean of the parents is a genome of its own at `RAW_PLACE`, the step from it to the centroid one at
+    `STEP_PLACE`, and the children are `carried`.
 
     Parameters
     ----------
@@ -50,7 +53,7 @@ class Recipe(NamedTuple):
         The ids of its parents: for a child its group, in cyclic order from the parent on its own side. The last group
         may be smaller; a founder has none. For a mean they are the averaged members, of its own generation; for a
         centroid all parents of its generation, ids ascending; for a projected one the centroid before it and the mean
-        of the parents. An opposite has those of its member, and the centroid.
+        of the parents; for a step the mean and the centroid. An opposite has those of its member, and the centroid.
     sigma : float, optional
         The mutation step size, if the toolbox's mutation has a ``sigma``.
     drawn : bytes
@@ -64,7 +67,7 @@ class Recipe(NamedTuple):
         `packed_inputs`; else empty.
     carried : bool
         Whether the parents of a child are moved by the step from the mean of all parents to the projected centroid:
-        these two are the last ones in `parents` then.
+        the step is the last one in `parents` then.
     """
 
     generation: int
@@ -86,8 +89,8 @@ class Recipe(NamedTuple):
 
     @property
     def group(self) -> tuple[int, ...]:
-        """The ids of the parents of a child, without the two genomes by which it is carried."""
-        return self.parents[:-2] if self.carried else self.parents
+        """The ids of the parents of a child, without the step by which it is carried."""
+        return self.parents[:-1] if self.carried else self.parents
 
     @property
     def opposite(self) -> Recipe:
@@ -98,6 +101,11 @@ class Recipe(NamedTuple):
     def is_centroid(self) -> bool:
         """Whether it is a generation's centroid, or the mean of parents from which that is projected."""
         return self.place in (RAW_PLACE, CENTROID_PLACE)
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it is the step from the mean of a generation's parents to the projected centroid."""
+        return self.place == STEP_PLACE
 
     @property
     def is_opposite(self) -> bool:
@@ -158,7 +166,7 @@ def centroid_of(generation: int, places: Sequence[int] | NDArray[np.uint32]) -> 
 
 
 def centroids_of(generation: int, places: Sequence[int] | NDArray[np.uint32], inputs: bytes) -> tuple[Recipe, ...]:
-    """Return the recipe of a generation's centroid, last; if it is projected, after that of its parents' mean.
+    """Return the recipe of a generation's centroid, last; if it is projected, after the step to it and the mean.
 
     Parameters
     ----------
@@ -171,19 +179,22 @@ def centroids_of(generation: int, places: Sequence[int] | NDArray[np.uint32], in
     if not inputs:
         return (mean,)
     mean = mean._replace(place=RAW_PLACE)
-    return mean, Recipe(generation, CENTROID_PLACE, (centroid_id(generation - 1), mean.id), inputs=inputs)
+    centroid = Recipe(generation, CENTROID_PLACE, (centroid_id(generation - 1), mean.id), inputs=inputs)
+    return Recipe(generation, STEP_PLACE, (mean.id, centroid.id)), mean, centroid
 
 
 def carried(recipe: Recipe) -> Recipe:
     """Return the recipe of a child whose parents are moved by the step from their mean to the projected centroid."""
-    both = member_id(recipe.generation, RAW_PLACE), centroid_id(recipe.generation)
-    return recipe._replace(parents=recipe.parents + both, carried=True)
+    return recipe._replace(parents=(*recipe.parents, member_id(recipe.generation, STEP_PLACE)), carried=True)
+
+
+_RANKS = {RAW_PLACE: 0, CENTROID_PLACE: 1, STEP_PLACE: 2}
 
 
 def order_of_breeding(key: int) -> int:
     """Return where an id stands in the order of breeding: genomes of the same rank need none of each other."""
     generation, place = generation_and_place(key)
-    return 4 * generation + (3 if place >= OPPOSITE else 2 if place < RAW_PLACE else place - RAW_PLACE)
+    return 5 * generation + _RANKS.get(place, 4 if place >= OPPOSITE else 3)
 
 
 def drawn_places(places: Iterable[int]) -> bytes:

@@ -67,11 +67,10 @@ def mirror(vector: Vector, centre: Vector) -> None:
         np.subtract(2 * centre[part], vector[part], out=vector[part])  # twice a float32 is exact
 
 
-def moved_along(vector: Vector, start: Vector, end: Vector) -> Vector:
-    """Return a vector moved by the step from `start` to `end`; shape (n,) each, both operations rounded to float32."""
+def moved_along(vector: Vector, step: Vector) -> Vector:
+    """Return the sum of a vector and a step as a new one that starts on a 64-byte boundary; shape (n,) each."""
     made = empty_vector(vector.size)
-    np.subtract(end, start, out=made)
-    made += vector
+    np.add(vector, step, out=made)
     return made
 
 

@@ -154,11 +154,18 @@ def shared_tensor(array: NDArray[Any]) -> Any:
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
+_NUMBERS = {np.dtype(kind) for kind in "bhilqBHILQefd"}
+"""The types of numbers whose memory TensorFlow can read: those in the processor's order of bytes."""
+
+
 def gathered_tensor(array: NDArray[Any], indices: NDArray[np.integer]) -> Any:
     """Return the elements of an array at some indices, 0 or more, as a tensor; shape (indices, ...)."""
-    if array.dtype != np.float32 or not array.flags.c_contiguous:  # `take` would copy the whole array
+    # Of memory that is not contiguous `take` would copy the whole array.
+    if array.dtype not in _NUMBERS or not array.flags.c_contiguous:
         return tf.constant(array[indices])
-    made = empty_vector(len(indices) * math.prod(array.shape[1:])).reshape(len(indices), *array.shape[1:])
+    shape = len(indices), *array.shape[1:]
+    size = math.prod(shape)
+    made = empty_vector(-(-size * array.itemsize // 4)).view(array.dtype)[:size].reshape(shape)
     return shared_tensor(np.take(array, indices, axis=0, out=made, mode="clip"))
 
 

@@ -56,7 +56,7 @@ class ObjectiveEvaluator:
         The values have the shape (objectives,) and are float64, exact enough for error rates of any number of samples.
         """
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(output)) for output in outputs])
-        values = [tf.cast(self._value(o, outputs, targets), tf.float64) for o in self.objectives if o.traced]
+        values = [tf.cast(value, tf.float64) for value in self._values(outputs, targets)]
         return tf.stack(values) if values else tf.zeros((0,), tf.float64), finite
 
     def fitness(
@@ -83,16 +83,21 @@ class ObjectiveEvaluator:
         """
         outputs, targets = trial_of(outputs, targets)
         try:
-            values, finite = self.traced(*([tf.constant(array) for array in arrays] for arrays in (outputs, targets)))
+            # NumPy looks for what is not finite: the first call of each operation of TensorFlow takes milliseconds.
+            finite = all(np.isfinite(output).all() for output in outputs)
+            values = self._values(*([tf.constant(array) for array in arrays] for arrays in (outputs, targets)))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self.fitness(values.numpy().tolist(), bool(finite), outputs, targets)
+                self.fitness([value.numpy().tolist() for value in values], finite, outputs, targets)
                 functions = [objective for objective in self.objectives if not objective.traced]
                 return list(filter(None, (_broadcast(one, *self._seen(one, outputs, targets)) for one in functions)))
         except Exception as error:
             advice = next((f": take {line}" for one in self.objectives if (line := one.minimised)), "")
             shapes = f"outputs of shape {[o.shape for o in outputs]} and targets of {[t.shape for t in targets]}"
             raise ValueError(f"loss does not fit {shapes}: {reason_of(error)}{advice}") from error
+
+    def _values(self, outputs: Sequence[Any], targets: Sequence[Any]) -> list[Any]:
+        return [self._value(objective, outputs, targets) for objective in self.objectives if objective.traced]
 
     def _value(self, objective: Objective, outputs: Sequence[Any], targets: Sequence[Any]) -> Any:
         if objective.parts:

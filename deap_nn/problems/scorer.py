@@ -92,11 +92,11 @@ class Scorer:
             inputs, targets = self.samples.halves("train")
             chosen = batch_indices(self.problem.seed, number, self.problem.batch_size, len(targets[0]), self._strata)
             if self.problem.images or self.problem.device == "gpu":  # which would copy shared memory at each use
-                drawn = self._input_tensors(array[chosen] for array in inputs)
+                given = self._input_tensors(array[chosen] for array in inputs)
+                wanted = self._tensors(array[chosen] for array in targets)
             else:
-                drawn = [gathered_tensor(array, chosen) for array in inputs]
-            # One assignment of both: no thread reads a number with other tensors.
-            self._batch = number, (drawn, self._tensors(array[chosen] for array in targets))
+                given, wanted = ([gathered_tensor(array, chosen) for array in half] for half in (inputs, targets))
+            self._batch = number, (given, wanted)  # one assignment: no thread reads a number with other tensors
         return self._batch[1]
 
     def read(self, individual: WeightList | ArrayLike) -> WeightList:

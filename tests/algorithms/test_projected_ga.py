@@ -10,13 +10,14 @@ from wirings import OtherHost, mapping
 
 from deap_nn import ErrorScaled, SelfAdaptive, evolve, open_map
 from deap_nn.algorithms import resuming
+from deap_nn.breeding import past
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.past import Past
-from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, Recipe, centroid_id, order_of_breeding
+from deap_nn.breeding.recipe import CENTROID_PLACE, RAW_PLACE, STEP_PLACE, Recipe, member_id, order_of_breeding
 from deap_nn.breeding.reproduction import Pairs
+from deap_nn.breeding.store.keyframes import write_keyframe
 from deap_nn.callbacks.base import Callback
 from deap_nn.genome.layer_inputs import unpacked_inputs
-from deap_nn.genome.vectors import moved_along
 from deap_nn.operators.compiled import many, projection
 from deap_nn.runs.generations import CheckpointError, read_generations
 
@@ -110,14 +111,16 @@ def test_another_host_makes_the_centroids_from_recipes_of_one_generation(digits,
     assert found == [(generation, [generation - 1]) for generation in range(3, GENERATIONS + 1)]
 
 
-def test_the_centroids_are_in_the_cache_before_the_tasks_are_sent(digits, expected):
+def test_what_all_tasks_need_is_in_the_cache_before_they_are_sent(digits, expected):
+    """The step by which all children are carried, and for the task of the layer inputs the centroid."""
     held = []
 
     def noting(function, tasks):
         for task in tasks:
             cache, slots = genome_tasks.genomes_by_run[task.token].cache, dict(task.slots)
-            keys = centroid_id(task.generation), centroid_id(task.generation) - 1
-            held.append((task.generation, all(key in slots and cache.holds(slots[key], key) for key in keys)))
+            first = task.items[0] if isinstance(task.items[0], Recipe) else task.items[0][0]
+            key = first.id if first.is_centroid else member_id(task.generation, STEP_PLACE)
+            held.append((task.generation, key in slots and cache.holds(slots[key], key)))
             yield function(task)
 
     assert run(digits, map_=noting, group_size=MEMBERS) == expected
@@ -128,8 +131,9 @@ def test_the_centroids_are_in_the_cache_before_the_tasks_are_sent(digits, expect
 def test_genomes_are_bred_after_those_that_they_need():
     members = [Recipe(3, place).id for place in (0, 7)]
     opposites = [Recipe(3, place).opposite.id for place in (0, 7)]
-    ids = [Recipe(2, 9).opposite.id, centroid_id(3) - 1, centroid_id(3), *members, *opposites, Recipe(4, 1).id]
-    assert [order_of_breeding(key) for key in ids] == [11, 12, 13, 14, 14, 15, 15, 18]
+    centroids = [Recipe(3, place).id for place in (RAW_PLACE, CENTROID_PLACE, STEP_PLACE)]
+    ids = [Recipe(2, 9).opposite.id, *centroids, *members, *opposites, Recipe(4, 1).id]
+    assert [order_of_breeding(key) for key in ids] == [14, 15, 16, 17, 18, 18, 19, 19, 23]
 
 
 def test_small_networks_are_bred_in_one_call(digits, monkeypatch, expected):
@@ -173,7 +177,7 @@ def centroids_of_a_run(digits, words=None):
     def note(evolution):
         lineage = evolution.mean.__self__
         if evolution.generation:
-            both = [lineage.weights(recipe) for recipe in lineage.ancestry.centroids(evolution.generation)]
+            both = [lineage.weights(recipe) for recipe in lineage.ancestry.centroids(evolution.generation)[-2:]]
             found.append((both[-1], both[0], np.stack([member.flat for member in evolution.population])))
 
     toolbox = made(digits, **{"preset": "ga"} | (words or {}))
@@ -218,14 +222,22 @@ def test_a_keyframe_in_place_of_the_first_generations_gives_the_same_bytes(digit
     assert run(digits, checkpoint=tmp_path) == expected
 
 
-def test_a_keyframe_has_the_centroids_without_which_nothing_can_be_bred(digits, tmp_path, monkeypatch, expected):
-    """Without them a resumed run would breed all generations again, back to the first."""
+@pytest.mark.parametrize("places", [{STEP_PLACE}, set()], ids=["without-the-step", "whole"])
+def test_a_keyframe_has_what_the_next_generation_needs(digits, tmp_path, monkeypatch, expected, places):
+    """Without it a resumed run would breed all generations again; older keyframes have no step, which is made again."""
+
+    def without(path, generation, history, keys, get):
+        kept = [key for key in keys if key - member_id(generation, 0) not in places]
+        write_keyframe(path, generation, history, kept, get)
+
+    monkeypatch.setattr(past, "write_keyframe", without)
     run(digits, generations=3, checkpoint=tmp_path, keyframe_seconds=0)
     lines, line = [], Past.line
     monkeypatch.setattr(Past, "line", lambda self, wanted: lines.append(line(self, wanted)) or lines[-1])
     assert run(digits, checkpoint=tmp_path) == expected
     ((only,),) = lines
-    assert {(3, CENTROID_PLACE), (3, RAW_PLACE), (2, CENTROID_PLACE)} < {(one.generation, one.place) for one in only}
+    needed = {(3, STEP_PLACE), (3, CENTROID_PLACE), (3, RAW_PLACE), (2, CENTROID_PLACE)}
+    assert needed < {(one.generation, one.place) for one in only}
 
 
 class Recalled(Callback):
@@ -233,7 +245,7 @@ class Recalled(Callback):
 
     def restore(self, evolution, states):
         self.found = [evolution.member(generation, 5) for generation in range(evolution.generation + 1)]
-        for place in (RAW_PLACE, CENTROID_PLACE):
+        for place in (STEP_PLACE, RAW_PLACE, CENTROID_PLACE):
             with pytest.raises(ValueError, match="place must be that of a member"):
                 evolution.member(2, place)
 
@@ -255,7 +267,7 @@ def test_the_step_of_the_parents_is_that_of_the_centroid(digits, monkeypatch):
     steps, breed = [], Pairs.breed_carried
 
     def noting(self, variation, recipes, parents, step, outs):
-        steps.append((recipes[0].generation, [vector.copy() for vector in step], recipes[0].parents[-2:]))
+        steps.append((recipes[0].generation, step.any(), recipes[0].parents[-1]))
         breed(self, variation, recipes, parents, step, outs)
 
     monkeypatch.setattr(Pairs, "breed_carried", noting)
@@ -268,6 +280,4 @@ def test_the_step_of_the_parents_is_that_of_the_centroid(digits, monkeypatch):
     run(digits, generations=3)
     assert {generation for generation, *_ in steps} == {2, 3}
     assert strides == [projection.STRIDE] * 2
-    for generation, (mean, centroid), keys in steps:
-        assert keys == (generation << 32 | RAW_PLACE, centroid_id(generation))
-        assert moved_along(mean, mean, centroid).tobytes() != mean.tobytes()
+    assert all(moves and key == member_id(generation, STEP_PLACE) for generation, moves, key in steps)

@@ -245,7 +245,7 @@ def test_a_genome_whose_slot_is_used_again_while_it_is_scored_is_scored_again(mo
     assert len(OVERWRITTEN) == 6 * 12
 
 
-def test_children_have_an_eighth_of_the_cache(monkeypatch):
+def test_children_have_a_fifth_of_the_cache(monkeypatch):
     lodge(monkeypatch)
     monkeypatch.setattr(lineage, "slots_in", lambda *_: 40)
     lodged = []
@@ -255,13 +255,13 @@ def test_children_have_an_eighth_of_the_cache(monkeypatch):
         lodged.append(len([key for key in known.slots if key >> 32 == run.generation]))
 
     assert result(wired(evaluate=Squares()), callbacks=[Watch(note)]) == result(wired(), breeding="plain")
-    assert lodged == [0] + [5] * 6
+    assert lodged == [0] + [8] * 6
     lodged.clear()
     monkeypatch.setattr(slot_table, "LODGED_MATES", 3)
     result(wired(evaluate=Squares()), callbacks=[Watch(note)])
     assert lodged == [0] * 7
     result(wired(evaluate=Squares(), mate=cxScanning, mates=4), callbacks=[Watch(note)])
-    assert lodged[7:] == [0] + [5] * 6
+    assert lodged[7:] == [0] + [8] * 6
 
 
 def test_two_runs_of_one_seed_in_a_process_have_genomes_of_their_own():

@@ -18,13 +18,13 @@ def test_aligned_weights_are_read_where_they_are():
         assert tensor.numpy()[0] == (5 if shared else 1)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "uint8", "int64", ">i4", "bool"])
 def test_gathered_elements_are_those_at_the_indices(dtype):
-    array = np.arange(60).astype(dtype).reshape(10, 3, 2)
+    array = np.arange(1, 61).astype(dtype).reshape(10, 3, 2)
     indices = np.array([7, 0, 7, 3])
     for given in (array, array[:, ::-1], array.transpose(0, 2, 1)):
         tensor = gathered_tensor(given, indices)
-        assert (tensor.dtype.name, tensor.numpy().tolist()) == (dtype, given[indices].tolist())
+        assert (tensor.dtype.name, tensor.numpy().tolist()) == (given.dtype.name, given[indices].tolist())
     before = gathered_tensor(array, indices)
     array[7] = 0
     assert before.numpy()[0].any()  # a copy: the user's array may change

@@ -40,21 +40,21 @@ def breeders(shapes, mates, indpb=None, seed=3, mutpb=1.0):
 def check(shapes, mates, indpb=None, seed=3, mutpb=1.0, most=4):
     rng, (fused, apart) = np.random.default_rng(seed), breeders(shapes, mates, indpb, seed, mutpb)
     size = sum(int(np.prod(shape)) for shape in shapes)
-    *parents, origin, goal = rng.standard_normal((mates + 2, size), dtype=np.float32)
+    *parents, step = rng.standard_normal((mates + 1, size), dtype=np.float32)
     ids = tuple(range(1, mates + 1))
     recipes = [carried(Recipe(3, 2 * mates + turn, ids[turn:] + ids[:turn], 0.1)) for turn in range(mates)]
     assert all(one.is_followed_by(other) for one, other in pairwise(recipes))
     expected = []
-    moved = [moved_along(parent, origin, goal) for parent in parents]
+    moved = [moved_along(parent, step) for parent in parents]
     for turn, recipe in enumerate(recipes):
         out, without = empty_vector(size), empty_vector(size)
-        apart.breed(recipe, [*parents[turn:], *parents[:turn], origin, goal], out)
+        apart.breed(recipe, [*parents[turn:], *parents[:turn], step], out)
         fused.breed(recipe._replace(parents=recipe.group, carried=False), moved[turn:] + moved[:turn], without)
         assert out.tobytes() == without.tobytes()
         expected.append(out.tobytes())
     for last in range(1, min(most, mates) + 1):
         outs = [empty_vector(size + beyond)[beyond:] for beyond in range(last)]
-        fused.breed_carried(recipes[:last], [*parents, origin, goal], outs)
+        fused.breed_carried(recipes[:last], [*parents, step], outs)
         assert [out.tobytes() for out in outs] == expected[:last]
 
 
@@ -81,13 +81,12 @@ def test_children_that_are_not_mutated_are_carried_too(mates):
 
 
 def test_a_step_of_another_size_is_refused():
-    nine, eight = np.zeros(9, np.float32), np.zeros(8, np.float32)
+    nine, step = np.zeros(9, np.float32), np.zeros(8, np.float32)
     key = {"seed": 1, "generation": 1, "place": 0}
-    for step in ((nine, eight), (eight, nine)):
-        with pytest.raises(ValueError, match="must have 9 weights"):
-            scan_and_mutate([nine], [nine] * 4, nine, np.ones(1, np.float32), ((3, 3),), **key, step=step)
-        with pytest.raises(ValueError, match="must have 9 weights"):
-            cross_and_mutate([nine], nine, nine, nine, np.ones(1, np.float32), ((3, 3),), **key, indpb=0.5, step=step)
+    with pytest.raises(ValueError, match="must have 9 weights"):
+        scan_and_mutate([nine], [nine] * 4, nine, np.ones(1, np.float32), ((3, 3),), **key, step=step)
+    with pytest.raises(ValueError, match="must have 9 weights"):
+        cross_and_mutate([nine], nine, nine, nine, np.ones(1, np.float32), ((3, 3),), **key, indpb=0.5, step=step)
 
 
 def test_a_stride_is_a_factor_on_the_projected_step():

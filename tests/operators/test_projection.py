@@ -7,7 +7,7 @@ import pytest
 
 from deap_nn.genome.layer_inputs import packed_inputs, unpacked_inputs
 from deap_nn.operators.compiled import common
-from deap_nn.operators.compiled.projection import RIDGE, project
+from deap_nn.operators.compiled.projection import RIDGE, _solve, project
 
 SHAPES = ((4, 4, 1, 8), (8,), (200, 150), (150,), (150, 3), (3,))
 STARTS = np.cumsum([0, *map(math.prod, SHAPES)])
@@ -45,6 +45,27 @@ def test_the_step_of_each_kernel_becomes_its_part_along_the_inputs():
         assert np.linalg.norm(made) < 0.5 * np.linalg.norm(step)
     for place in (0, 1, 3, 5):
         assert np.array_equal(kernel(moved, place), kernel(before, place))
+
+
+@pytest.mark.parametrize(("samples", "stride"), [(20, 1.0), (21, 2.0), (1, 2.0)])
+def test_all_sums_are_made_in_the_order_of_inputs_and_of_samples(samples, stride):
+    """A replayed run has the same bytes only if it does: float32 sums in another order have others."""
+    centre, moved = genomes()
+    packed, expected = packed_inputs(inputs_of(samples)), moved.copy()
+    for place, rows in unpacked_inputs(packed, SHAPES).items():
+        after, before, columns = kernel(expected, place), kernel(centre, place), rows.astype(np.float32)
+        step, sums = after - before, np.zeros((samples, after.shape[1]), np.float32)
+        for i in range(len(step)):
+            sums += columns[:, i, None] * step[i]
+        inner = rows.astype(np.float64) @ rows.T.astype(np.float64)
+        ridge, shares = RIDGE * np.trace(inner) / samples, stride * sums.astype(np.float64)
+        _solve(inner + ridge * np.eye(samples), shares)
+        total = np.zeros_like(after)
+        for k in range(samples):
+            total += columns[k][:, None] * shares[k].astype(np.float32)
+        after[...] = before + total if ridge > 0 else before
+    project(moved, centre, SHAPES, packed, stride=stride)
+    assert moved.tobytes() == expected.tobytes()
 
 
 def test_the_number_of_threads_changes_no_bit(monkeypatch):

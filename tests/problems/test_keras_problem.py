@@ -159,6 +159,21 @@ def test_a_toolbox_says_what_does_not_go_with_a_problem():
         KerasProblem(dense(2), x_of(), x_of(2), loss=broken)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_function_is_not_tried_on_outputs_that_are_not_finite(value):
+    """As in a run: a function of scikit-learn, which refuses them, is taken with such a first model too."""
+
+    def strict(outputs, targets):
+        if not np.isfinite(outputs).all():
+            raise ValueError("Input contains NaN")
+        return float(np.mean((outputs - targets) ** 2))
+
+    model = dense(2)
+    model.set_weights([np.full_like(matrix, value) for matrix in model.get_weights()])
+    toolbox = make_toolbox(KerasProblem(model, x_of(), x_of(2), loss=strict), seed=1)
+    assert toolbox.evaluate(toolbox.individual())[0] < 1e9
+
+
 def test_a_problem_may_be_scored_in_bfloat16():
     model, x, y = dense(3), x_of(), labels()
     members = make_toolbox(KerasProblem(model, x, y), seed=1).population(n=3)

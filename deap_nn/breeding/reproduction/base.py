@@ -155,12 +155,12 @@ class Reproduction:
         variation: Variation,
         recipes: Sequence[Recipe],
         parents: Sequence[Vector],
-        step: tuple[Vector, Vector],
+        step: Vector,
         outs: Vectors,
     ) -> None:
-        """Write siblings as `breed` does, of parents that are moved by the step from the first vector to the second."""
+        """Write siblings as `breed` does, of parents that are moved by a step."""
         own = [recipe._replace(parents=recipe.group, carried=False) for recipe in recipes]
-        self.breed(variation, own, [moved_along(parent, *step) for parent in parents], outs)
+        self.breed(variation, own, [moved_along(parent, step) for parent in parents], outs)
 
     def breed_many(
         self, variation: Variation, runs: Sequence[Siblings], found: Mapping[int, Any], outs: NDArray[np.float32]

@@ -105,7 +105,7 @@ class Pairs(Reproduction):
         variation: Variation,
         recipes: Sequence[Recipe],
         parents: Sequence[Vector],
-        step: tuple[Vector, Vector],
+        step: Vector,
         outs: Vectors,
     ) -> None:
         """Write siblings of parents that are moved by a step, if possible in one compiled pass."""
@@ -117,7 +117,7 @@ class Pairs(Reproduction):
         variation: Variation,
         recipes: Sequence[Recipe],
         parents: Sequence[Vector],
-        step: tuple[Vector, Vector] | None,
+        step: Vector | None,
         outs: Vectors,
     ) -> bool:
         """Write siblings in compiled passes; return False if an operator has none or not all of them are mutated."""
@@ -162,8 +162,7 @@ class Pairs(Reproduction):
             return 0
         made, pool = outs[: SCANNED * len(groups)], np.stack([found[key] for key in places])
         if first.carried:
-            mean, centroid = (found[key] for key in first.parents[-2:])
-            pool += centroid - mean
+            pool += found[first.parents[-1]]
         indices = np.array([[places[key] for key in group] for group in groups], np.int64)
         noise, factors = variation.noise, variation.factors(first.sigma)
         key = {"seed": variation.seed, "generation": first.generation, "place": first.place}
@@ -176,7 +175,7 @@ class Pairs(Reproduction):
         variation: Variation,
         first: Recipe,
         parents: Sequence[Vector],
-        step: tuple[Vector, Vector] | None,
+        step: Vector | None,
         outs: Vectors,
     ) -> None:
         from deap_nn.operators.compiled.crossing import cross_and_mutate, scan_and_mutate

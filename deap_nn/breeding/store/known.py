@@ -28,7 +28,7 @@ class Known:
     slots : dict
         The slots in this host's cache, by the id of the genome.
     parents : set
-        The ids of the genomes that the present generation is bred from, and of the centroids that these need.
+        The ids of the genomes that the present generation is bred from, and of the means and the step for these.
     earliest : int
         The lowest of these ids.
     keyframe : Path, optional

@@ -12,7 +12,7 @@ LODGED_WEIGHTS = 1_000_000
 LODGED_MATES = 3
 """Children of fewer parents get no slots: to breed only one of a pair costs just a third more than its share."""
 
-LODGED_SHARE = 0.125
+LODGED_SHARE = 0.2
 """The largest share of the cache for the children of a generation: other runs on the host use the same memory."""
 
 

@@ -129,13 +129,6 @@ def _pick(
 
 
 @compiled
-def _difference(step: Vector, origin: Vector, goal: Vector) -> None:
-    """Write a slice of the step from the origin to the goal; with vectors of no weights it is left as it is."""
-    for k in range(goal.size):
-        step[k] = goal[k] - origin[k]
-
-
-@compiled
 def scanning_pass(
     out: Vector,
     out1: Vector,
@@ -145,8 +138,7 @@ def scanning_pass(
     b: Vector,
     c: Vector,
     d: Vector,
-    origin: Vector,
-    goal: Vector,
+    step: Vector,
     table: Vector,
     factors: Vector,
     ends: NDArray[np.int64],
@@ -154,7 +146,7 @@ def scanning_pass(
     born: int,
     place: int,
 ) -> None:
-    """Write one to four children of four parents; a child that is not wanted, or a step, has no weights."""
+    """Write one to four children of four parents; a child that is not wanted, or a missing step, has no weights."""
     seed, generation, group = np.uint64(run_seed), np.uint64(born), np.uint64(place // 4)
     size = out.size
     places = np.uint64(table.size - size + 1)
@@ -165,8 +157,7 @@ def scanning_pass(
     noise3 = table[place_in_table(seed, generation, np.uint64(place + 3), places) :] if out3.size else table
     past_caches = size >= LARGE
     turns = np.empty(_BLOCK, dtype=np.uint8)
-    carried = goal.size > 0
-    step = np.empty(_BLOCK if carried else 0, dtype=np.float32)
+    carried = step.size > 0
     counter = np.uint64(0)
     matrix = 0
     for start in range(0, size, _BLOCK):
@@ -177,14 +168,13 @@ def scanning_pass(
             for word in philox(seed, _MATE, generation, group, counter):
                 write_turns(turns, k, word)
                 k += 8
-        _difference(step, origin[start:end], goal[start:end])
         begin = start
         while begin < end:
             while ends[matrix] <= begin:
                 matrix += 1
             stop = min(end, ends[matrix])
             pa, pb, pc, pd = a[begin:stop], b[begin:stop], c[begin:stop], d[begin:stop]
-            by, turn, factor = step[begin - start : stop - start], turns[begin - start : stop - start], factors[matrix]
+            by, turn, factor = step[begin:stop], turns[begin - start : stop - start], factors[matrix]
             _pick(out[begin:stop], pa, pb, pc, pd, by, turn, noise[begin:stop], factor, past_caches, carried)
             if out1.size:  # the parents are still in the cache
                 _pick(out1[begin:stop], pb, pc, pd, pa, by, turn, noise1[begin:stop], factor, past_caches, carried)
@@ -203,8 +193,7 @@ def _pass(
     twin: Vector,
     first: Vector,
     second: Vector,
-    origin: Vector,
-    goal: Vector,
+    step: Vector,
     table: Vector,
     factors: Vector,
     ends: NDArray[np.int64],
@@ -220,8 +209,7 @@ def _pass(
     twin_noise = table[place_in_table(seed, generation, np.uint64(place + 1), places) :] if twin.size else table
     past_caches = out.size >= LARGE
     exchanged = np.empty(_BLOCK, dtype=np.bool_)
-    carried = goal.size > 0
-    step = np.empty(_BLOCK if carried else 0, dtype=np.float32)
+    carried = step.size > 0
     counter = np.uint64(0)
     matrix = 0
     for start in range(0, out.size, _BLOCK):
@@ -242,14 +230,13 @@ def _pass(
                         # NumPy's ``random(dtype=float32)`` makes a number of the upper 24 of 32 bits.
                         exchanged[k] = np.float32(half >> np.uint64(8)) * np.float32(1.0 / 16777216.0) < indpb
                         k += 1
-        _difference(step, origin[start:end], goal[start:end])
         begin = start
         while begin < end:
             while ends[matrix] <= begin:
                 matrix += 1
             stop = min(end, ends[matrix])
             a, b, mask = first[begin:stop], second[begin:stop], exchanged[begin - start : stop - start]
-            by, factor = step[begin - start : stop - start], factors[matrix]
+            by, factor = step[begin:stop], factors[matrix]
             _blend(out[begin:stop], a, b, by, mask, noise[begin:stop], factor, past_caches, carried)
             if twin.size:  # the parents are still in the cache
                 _blend(twin[begin:stop], b, a, by, mask, twin_noise[begin:stop], factor, past_caches, carried)
@@ -270,7 +257,7 @@ def cross_and_mutate(
     generation: int,
     place: int,
     indpb: float,
-    step: tuple[Vector, Vector] | None = None,
+    step: Vector | None = None,
 ) -> None:
     """Write one or both children of two parents, bit for bit as `cxMask` and then `mutGaussianAdaptive` make them.
 
@@ -293,8 +280,8 @@ def cross_and_mutate(
         The run's seed, and the generation and place of the (first) child: they key its streams.
     indpb : float
         The probability that a locus is exchanged.
-    step : tuple of numpy.ndarray, optional
-        The start and the end of a step by which the parents are moved before; shape (n,) each, float32.
+    step : numpy.ndarray, optional
+        What is added to the parents before; shape (n,), float32.
 
     Raises
     ------
@@ -302,10 +289,11 @@ def cross_and_mutate(
         If a size does not fit the shapes: the compiled pass does not check its bounds.
     """
     out, twin = outs if len(outs) == 2 else (outs[0], _NOTHING)
-    ends = checked_ends(outs, (first, second, *(step or ())), table, factors, shapes)
+    steps = () if step is None else (step,)
+    ends = checked_ends(outs, (first, second, *steps), table, factors, shapes)
     if len(ends) and ends[-1]:
-        key, moved = (seed, generation, place), step or (_NOTHING, _NOTHING)
-        _pass(out, twin, first, second, *moved, table, factors, ends, *key, indpb == 0.5, np.float32(indpb))
+        key, moved = (seed, generation, place), _NOTHING if step is None else step
+        _pass(out, twin, first, second, moved, table, factors, ends, *key, indpb == 0.5, np.float32(indpb))
 
 
 def scan_and_mutate(
@@ -318,7 +306,7 @@ def scan_and_mutate(
     seed: int,
     generation: int,
     place: int,
-    step: tuple[Vector, Vector] | None = None,
+    step: Vector | None = None,
 ) -> None:
     """Write one to four neighbouring children of four parents, recombined and mutated.
 
@@ -344,7 +332,8 @@ def scan_and_mutate(
     """
     if not 1 <= len(outs) <= len(parents) == 4:
         raise ValueError(f"one to four children must have four parents, got {len(outs)} and {len(parents)}")
-    ends = checked_ends(outs, (*parents, *(step or ())), table, factors, shapes)
+    steps = () if step is None else (step,)
+    ends = checked_ends(outs, (*parents, *steps), table, factors, shapes)
     if len(ends) and ends[-1]:
-        four, moved = [*outs, *[_NOTHING] * (4 - len(outs))], step or (_NOTHING, _NOTHING)
-        scanning_pass(*four, *parents, *moved, table, factors, ends, seed, generation, place)
+        four, moved = [*outs, *[_NOTHING] * (4 - len(outs))], _NOTHING if step is None else step
+        scanning_pass(*four, *parents, moved, table, factors, ends, seed, generation, place)

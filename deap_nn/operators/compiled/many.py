@@ -31,7 +31,7 @@ def _scan_each(
         a, b, c, d = groups[number]
         four = outs[i], outs[i + 1], outs[i + 2], outs[i + 3]
         parents = pool[a], pool[b], pool[c], pool[d]
-        scanning_pass(*four, *parents, nothing, nothing, table, factors, ends, run_seed, born, place + i)
+        scanning_pass(*four, *parents, nothing, table, factors, ends, run_seed, born, place + i)
 
 
 def scan_groups(

@@ -30,18 +30,22 @@ def _products(
     columns: NDArray[np.float32], moved: Matrix, centre: Matrix, sums: NDArray[np.float32], begin: int, end: int
 ) -> None:
     """Add to `sums` the products of all samples with the step of some units; inputs ascending."""
-    step = np.empty(_BLOCK, np.float32)
+    step = np.empty((4, _BLOCK), np.float32)
+    a, b, c, d = step[0], step[1], step[2], step[3]
     for start in range(begin, end, _BLOCK):
         stop = min(start + _BLOCK, end)
         width = stop - start
-        for i in range(columns.shape[0]):
-            for j in range(width):
-                step[j] = moved[i, start + j] - centre[i, start + j]
-            for k in range(columns.shape[1]):
-                value = columns[i, k]
-                row = sums[k, start:stop]
+        for i in range(0, columns.shape[0], 4):  # four inputs at a time: the sums are read and written once for them
+            rest = min(4, moved.shape[0] - i)
+            step[rest:] = 0.0
+            for row in range(rest):
                 for j in range(width):
-                    row[j] += value * step[j]
+                    step[row, j] = moved[i + row, start + j] - centre[i + row, start + j]
+            for k in range(columns.shape[1]):
+                va, vb, vc, vd = columns[i, k], columns[i + 1, k], columns[i + 2, k], columns[i + 3, k]
+                sample = sums[k, start:stop]
+                for j in range(width):
+                    sample[j] = (((sample[j] + va * a[j]) + vb * b[j]) + vc * c[j]) + vd * d[j]
 
 
 @compiled
@@ -77,13 +81,14 @@ def _moved(
     for start in range(begin, end, _BLOCK):
         stop = min(start + _BLOCK, end)
         width = stop - start
-        for i in range(columns.shape[0]):
+        for i in range(moved.shape[0]):
             total[:width] = 0.0
-            for k in range(columns.shape[1]):
-                value = columns[i, k]
-                row = shares[k, start:stop]
+            for k in range(0, columns.shape[1], 4):
+                a, b = shares[k, start:stop], shares[k + 1, start:stop]
+                c, d = shares[k + 2, start:stop], shares[k + 3, start:stop]
+                va, vb, vc, vd = columns[i, k], columns[i, k + 1], columns[i, k + 2], columns[i, k + 3]
                 for j in range(width):
-                    total[j] += value * row[j]
+                    total[j] = (((total[j] + va * a[j]) + vb * b[j]) + vc * c[j]) + vd * d[j]
             for j in range(width):
                 moved[i, start + j] = centre[i, start + j] + total[j]
 
@@ -128,9 +133,13 @@ def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: byte
             after[...] = before
             continue
         inner[np.diag_indices_from(inner)] += ridge
-        columns = np.ascontiguousarray(rows.T, np.float32)
-        sums = np.zeros((len(rows), after.shape[1]), np.float32)
+        # Whole fours of inputs and samples: zeros in the places of missing ones change no bit.
+        columns = np.zeros([-(-size // 4) * 4 for size in rows.T.shape], np.float32)
+        columns[: rows.shape[1], : len(rows)] = rows.T
+        sums = np.zeros((columns.shape[1], after.shape[1]), np.float32)
         in_parts(partial(_products, columns, after, before, sums), after.shape[1], weights=after.size)
-        shares = stride * sums.astype(np.float64)
+        shares = stride * sums[: len(rows)].astype(np.float64)
         _solve(inner, shares)
-        in_parts(partial(_moved, columns, after, before, shares.astype(np.float32)), after.shape[1], weights=after.size)
+        sums[...] = 0
+        sums[: len(rows)] = shares
+        in_parts(partial(_moved, columns, after, before, sums), after.shape[1], weights=after.size)
