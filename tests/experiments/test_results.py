@@ -127,7 +127,7 @@ def test_the_first_table_has_the_algorithms_beside_gradients_and_the_articles_fi
     assert figures.pop(article) == ["-", ""]
     assert {shown for shown, _ in figures.values()} == {"0.200 (0.100 to 0.400)"}
     assert figures["Adam"][1] == figures["`--preset es`, the 784-64-10 network"][1] == "float32"
-    assert figures["`--preset article`"][1] == figures["the former `es`, Fashion-MNIST"][1] == "bf16"
+    assert figures["`--preset article`"][1] == figures["`--preset es`, Fashion-MNIST"][1] == "bf16"
 
 
 def test_the_readmes_rows_are_of_the_first_table():
