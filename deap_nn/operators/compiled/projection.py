@@ -134,7 +134,7 @@ def project(moved: Vector, centre: Vector, shapes: Sequence[Shape], inputs: byte
             continue
         inner[np.diag_indices_from(inner)] += ridge
         # Whole fours of inputs and samples: zeros in the places of missing ones change no bit.
-        columns = np.zeros([-(-size // 4) * 4 for size in rows.T.shape], np.float32)
+        columns = np.zeros([-(-count // 4) * 4 for count in rows.T.shape], np.float32)
         columns[: rows.shape[1], : len(rows)] = rows.T
         sums = np.zeros((columns.shape[1], after.shape[1]), np.float32)
         in_parts(partial(_products, columns, after, before, sums), after.shape[1], weights=after.size)
