@@ -286,9 +286,10 @@ class Dispatch:
         else:
             ancestors = {key: known.recipes[key] for key in parents if key in known.recipes}
             centroids = {recipe.parents[-1] for recipe in ancestors.values() if recipe.is_opposite}
-            centroids |= {key for recipe in ancestors.values() if recipe.is_step for key in recipe.parents}
             ancestors |= {key: known.recipes[key] for key in centroids & known.recipes.keys()}  # for other hosts
-        if large and not whole:  # a host that lacks a projected centroid breeds all parents of the generation
+        if large and not whole:  # a host that lacks the step breeds all parents of the generation for it
+            means = {key for recipe in ancestors.values() if recipe.is_step for key in recipe.parents}
+            ancestors |= {key: known.recipes[key] for key in means & known.recipes.keys()}
             averaged = {key for recipe in ancestors.values() if recipe.place == RAW_PLACE for key in recipe.parents}
             ancestors |= {key: known.recipes[key] for key in averaged & known.recipes.keys()}
         if not large:

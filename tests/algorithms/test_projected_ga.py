@@ -265,9 +265,10 @@ def test_members_of_earlier_generations_are_recalled(digits, tmp_path):
 def test_the_step_of_the_parents_is_that_of_the_centroid(digits, monkeypatch):
     """The children of generation 3 are bred of parents moved from their mean to the centroid of generation 3."""
     steps, breed = [], Pairs.breed_carried
+    found, _ = centroids_of_a_run(digits)
 
     def noting(self, variation, recipes, parents, step, outs):
-        steps.append((recipes[0].generation, step.any(), recipes[0].parents[-1]))
+        steps.append((recipes[0].generation, step.tobytes(), recipes[0].parents[-1]))
         breed(self, variation, recipes, parents, step, outs)
 
     monkeypatch.setattr(Pairs, "breed_carried", noting)
@@ -280,4 +281,7 @@ def test_the_step_of_the_parents_is_that_of_the_centroid(digits, monkeypatch):
     run(digits, generations=3)
     assert {generation for generation, *_ in steps} == {2, 3}
     assert strides == [projection.STRIDE] * 2
-    assert all(moves and key == member_id(generation, STEP_PLACE) for generation, moves, key in steps)
+    for generation, step, key in steps:
+        centroid, mean, _ = found[generation - 1]
+        assert (step, key) == ((centroid - mean).tobytes(), member_id(generation, STEP_PLACE))
+        assert np.any(centroid != mean)
