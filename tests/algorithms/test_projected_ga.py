@@ -1,5 +1,6 @@
 """Steps of the centroid of `ga` along the inputs of dense layers: the same bytes in each way to run it."""
 
+import collections
 import itertools
 
 import numpy as np
@@ -111,6 +112,30 @@ def test_another_host_makes_the_centroids_from_recipes_of_one_generation(digits,
     assert found == [(generation, [generation - 1]) for generation in range(3, GENERATIONS + 1)]
 
 
+def first_of(task):
+    """Return the recipe of a task's first item."""
+    return task.items[0] if isinstance(task.items[0], Recipe) else task.items[0][0]
+
+
+def test_a_host_that_scores_and_makes_no_layer_inputs_is_sent_what_it_lacks_once(digits, tmp_path, expected):
+    sent, hosts = [], {}
+    for name, own in (("inputs", []), ("scores", sent)):
+        (tmp_path / name).mkdir()
+        hosts[name] = OtherHost(tmp_path / name, own)
+
+    def shared(function, tasks):
+        for task in tasks:
+            yield from hosts["inputs" if first_of(task).is_centroid else "scores"](function, [task])
+
+    assert run(digits, map_=shared, group_size=4) == expected
+    for host in hosts.values():
+        host.forget()
+    times = collections.Counter(
+        task.generation for task in sent if task.number == 1
+    )  # the second group of a generation
+    assert [times[generation] for generation in range(2, GENERATIONS + 1)] == [2] * (GENERATIONS - 1)
+
+
 def test_what_all_tasks_need_is_in_the_cache_before_they_are_sent(digits, expected):
     """The step by which all children are carried, and for the task of the layer inputs the centroid."""
     held = []
@@ -118,7 +143,7 @@ def test_what_all_tasks_need_is_in_the_cache_before_they_are_sent(digits, expect
     def noting(function, tasks):
         for task in tasks:
             cache, slots = genome_tasks.genomes_by_run[task.token].cache, dict(task.slots)
-            first = task.items[0] if isinstance(task.items[0], Recipe) else task.items[0][0]
+            first = first_of(task)
             key = first.id if first.is_centroid else member_id(task.generation, STEP_PLACE)
             held.append((task.generation, key in slots and cache.holds(slots[key], key)))
             yield function(task)
