@@ -208,7 +208,6 @@ def run(
             group_size=options.group_size,
             cache=Path(options.cache) if options.cache is not None else None,
             cache_size=options.cache_size * 2**20 if options.cache_size is not None else None,
-            timeout=options.timeout,
             keyframe_seconds=None if options.keyframes == "off" else options.keyframes,
             keyframe_bytes=(options.keyframe_space or 0) * 2**20,
             force=options.force,

@@ -173,12 +173,10 @@ MNIST_CASES = [
     (["--output", "/proc/run"], "--output"),
     (["--data", "objects.npz"], "--data"),
     (["--data", "bomb"], "at most 2,147,483,648 are read"),
-    (["--timeout", "0"], "--timeout"),
     (["--preset", "es", "--population", "20", "--parents", "11"], "--parents: must be at most half of the population"),
     *(
         ([option, value, "--breeding", "plain"], f"{option}: needs --breeding recipes")
         for option, value in [
-            ("--timeout", "1"),
             ("--keyframes", "off"),
             ("--keyframe-space", "9"),
             ("--cache", "."),

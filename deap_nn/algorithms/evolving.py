@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -109,7 +108,6 @@ def evolve(
     group_size: int | None = None,
     cache: str | os.PathLike[str] | None = None,
     cache_size: int | None = None,
-    timeout: float | None = None,
     keyframe_seconds: float | None = KEYFRAME_SECONDS,
     keyframe_bytes: int = KEYFRAME_BYTES,
     progress: bool | None = None,
@@ -176,9 +174,6 @@ def evolve(
         The folder in which this host's processes share the parents' weights; shared memory if left out.
     cache_size : int, optional
         The most bytes that the cache takes, at least 0; three quarters of the free space if left out.
-    timeout : float, optional
-        The longest time of an evaluation, or of a group of small networks, in seconds; no limit if left out. It needs
-        breeding by recipes.
     keyframe_seconds : float, optional
         With a checkpoint: save the parents' weights too as soon as recomputing them would take longer than this, so
         that resuming never takes much longer. None saves none.
@@ -205,7 +200,7 @@ def evolve(
         If the population is empty, a number is out of range, the checkpoint is of another run, or `seed` differs from
         the toolbox's. Also if the algorithm does not call a registered function, or one changes that must not.
     EvaluationError
-        If an evaluation raises, takes too long or returns no fitness. The message names the generation and the child.
+        If an evaluation raises or returns no fitness. The message names the generation and the child.
     EnvironmentDiffersError
         If a process has another environment than this one, without `force`; another processor gives a warning only.
     CallbackError
@@ -236,8 +231,6 @@ def evolve(
     if cxpb != 1 and isinstance(toolbox, StrategyToolbox):
         raise ValueError(f"cxpb is not for an evolution strategy, which mates no parents: leave it out, got {cxpb!r}")
     check_probability(mutpb, "mutpb")
-    if timeout is not None and not 0 < check_number(timeout, "timeout") < math.inf:
-        raise ValueError(f"timeout must be a positive number of seconds, got {timeout!r}")
     if keyframe_seconds is not None and not check_number(keyframe_seconds, "keyframe_seconds") >= 0:
         raise ValueError(f"keyframe_seconds must be at least 0, got {keyframe_seconds!r}")
     for name, given, method in (("stats", stats, "compile"), ("halloffame", halloffame, "update")):
@@ -272,16 +265,15 @@ def evolve(
     if breeding == "recipes":
         force = force or getattr(checkpoint, "force", False)
         expected = Expected(environment_of(toolbox), this_process(), force)
-        sharing = Sharing(worker_count(toolbox.map), group_size, timeout, expected)
+        sharing = Sharing(worker_count(toolbox.map), group_size, expected)
         options = {"place": cache, "size": cache_size, "sharing": sharing}
         lineage = _lineage(population, toolbox, seed, cxpb, mutpb, options)
         if isinstance(lineage, str) and not is_serial(toolbox.map):
             warn_user(f"the map sends weights instead of recipes, which takes longer: {lineage}")
     probabilities, kept_in = {"cxpb": cxpb, "mutpb": mutpb}, None
     if isinstance(lineage, str):
-        for name, given in (("checkpoint", checkpoint is not None), ("timeout", timeout is not None)):
-            if given:
-                raise ValueError(f"{name} needs breeding by recipes: {lineage}")
+        if checkpoint is not None:
+            raise ValueError(f"checkpoint needs breeding by recipes: {lineage}")
         made: Breeding = Plain(toolbox, keeping_order(toolbox.map), seed=seed, **probabilities)
     else:
         made, kept_in = lineage, partial(Kept, lineage, keyframe_seconds, keyframe_bytes)

@@ -48,15 +48,12 @@ class Sharing:
         The number of workers, by which the size of groups is chosen.
     group_size : int, optional
         The number of members of a task; if left out, chosen by the sizes of the genome and the population.
-    timeout : float, optional
-        The time limit in seconds for one call of the mapped function; no limit if left out.
     expected : Expected, optional
         The environment that the processes must have; any if left out.
     """
 
     workers: int = 1
     group_size: int | None = None
-    timeout: float | None = None
     expected: Expected | None = None
 
 
@@ -164,7 +161,7 @@ class Dispatch:
         if self._reference is not None and self._reference.function is function:
             task = task._replace(reference=self._reference.founder)
         try:
-            answer = run_here(task, Context(genomes, function, sharing.timeout, sharing.expected), self._known)
+            answer = run_here(task, Context(genomes, function, sharing.expected), self._known)
         except LackingError as error:
             raise self._lacking() from error
         self._note(answer)
@@ -321,7 +318,7 @@ class Dispatch:
         if key not in self._contexts:
             # Other references to an object can change the memo of its pickle, and so the digest of the same function:
             # `optimize` removes unused entries of the memo.
-            context = self._breeder, pickletools.optimize(function), self._sharing.timeout, self._sharing.expected
+            context = self._breeder, pickletools.optimize(function), self._sharing.expected
             known_by = b"".join((self._genomes.token.encode(), *context[:2]))  # another run has other genomes
             self._contexts[key] = context, hashlib.sha256(known_by).digest()[:12]
             while len(self._contexts) > MOST_CONTEXTS:

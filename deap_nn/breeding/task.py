@@ -23,9 +23,8 @@ from deap_nn.core.errors import EvaluationError
 from deap_nn.core.registered import Traits, scoring
 from deap_nn.core.seeding import busy
 from deap_nn.process import workers
-from deap_nn.process.time_limit import time_limit
 
-SentContext = tuple[bytes, bytes, float | None, Expected | None]
+SentContext = tuple[bytes, bytes, Expected | None]
 
 Reference = tuple[Recipe, tuple[float, ...], tuple[float, ...]]
 """A founder, the weights of its fitness, and its weighted values when the run began."""
@@ -35,11 +34,11 @@ class Task(NamedTuple):
     """A task for a worker: the recipes of a group, and the data to breed their parents.
 
     ``token`` is the run's name, and ``place`` the folder of its cache. ``context`` holds the pickled breeder and
-    function, the time limit in seconds and the expected environment; it is None if the worker should have it under its
-    ``digest`` already. ``items`` are recipes, or tuples that begin with one. ``known`` has recipes of ancestors,
-    ``slots`` pairs of an id and its slot, and ``generation`` is the generation to score. ``keyframe`` is the path of a
-    keyframe, if the run has one, ``history`` the run's history up to it, and ``content`` its bytes, for a host that
-    lacks the file. ``reference`` is given if the function scores members. The answer has the same ``number``.
+    function, and the expected environment; it is None if the worker should have it under its ``digest`` already.
+    ``items`` are recipes, or tuples that begin with one. ``known`` has recipes of ancestors, ``slots`` pairs of an id
+    and its slot, and ``generation`` is the generation to score. ``keyframe`` is the path of a keyframe, if the run has
+    one, ``history`` the run's history up to it, and ``content`` its bytes, for a host that lacks the file.
+    ``reference`` is given if the function scores members. The answer has the same ``number``.
     """
 
     token: str
@@ -62,11 +61,10 @@ MOST_CONTEXTS = 8
 
 
 class Context(NamedTuple):
-    """The run's genomes, the mapped function, the time limit of a call in seconds, and the expected environment."""
+    """The run's genomes, the mapped function, and the expected environment."""
 
     genomes: Genomes
     function: Callable[[Any], Any]
-    timeout: float | None
     expected: Expected | None
 
 
@@ -118,7 +116,7 @@ def _context(task: Task) -> Context:
         if task.context is None:
             raise LackingError(task.digest)
         # Unpickling is no new risk: the map has already unpickled the task, from the same sender.
-        breeder_bytes, function_bytes, timeout, expected = task.context
+        breeder_bytes, function_bytes, expected = task.context
         if task.token not in genomes_by_run:
             # Only for a new run: unpickling a class of DEAP's creator rebinds `creator.NAME`, the user's class.
             breeder, shares_noise = unpickled(breeder_bytes)
@@ -126,7 +124,7 @@ def _context(task: Task) -> Context:
             genomes_by_run[task.token] = Genomes(breeder, task.token, Path(task.place))
             if shares_noise:
                 genomes_by_run[task.token].share_noise()
-        contexts[task.digest] = Context(genomes_by_run[task.token], unpickled(function_bytes), timeout, expected)
+        contexts[task.digest] = Context(genomes_by_run[task.token], unpickled(function_bytes), expected)
         while len(contexts) > MOST_CONTEXTS:
             contexts.popitem(last=False)
     return contexts[task.digest]
@@ -150,7 +148,7 @@ def run_group(task: Task) -> Group:
     Raises
     ------
     EvaluationError
-        If the function raises or exceeds its time limit; the message names the child.
+        If the function raises; the message names the child.
     EnvironmentDiffersError
         If this process differs in versions, variables or threads from the process that began the run, or gives the
         first founder another fitness. With ``force`` it is no error.
@@ -200,7 +198,7 @@ def _answers(task: Task, context: Context) -> list[Any]:
     genomes.slots = dict(task.slots)
     path = Path(task.keyframe) if task.keyframe is not None else None
     genomes.use_keyframe(path, task.history, task.content)
-    return _results(genomes, context.function, task.items, task.generation, context.timeout)
+    return _results(genomes, context.function, task.items, task.generation)
 
 
 def run_here(task: Task, context: Context, known: Known) -> Group:
@@ -219,7 +217,7 @@ def run_here(task: Task, context: Context, known: Known) -> Group:
     with busy, workers.ending_without_memory():
         genomes.recipes, genomes.slots = known.recipes, known.slots
         genomes.use_keyframe(known.keyframe, known.keyframe_history)
-        answers = _results(genomes, function, task.items, task.generation, context.timeout, may_keep=True)
+        answers = _results(genomes, function, task.items, task.generation, may_keep=True)
         return _answer(task, context, answers)
 
 
@@ -233,7 +231,6 @@ def _results(
     function: Callable[[Any], Any],
     items: Sequence[Any],
     generation: int,
-    timeout: float | None,
     *,
     may_keep: bool = False,
 ) -> list[Any]:
@@ -247,21 +244,20 @@ def _results(
         answers: list[Any] = []
 
         def scored(score: Callable[[], Any], item: Any, recipe: Recipe) -> Any:
-            answer = _call(score, (recipe,), limit)
+            answer = _call(score, (recipe,))
             if genomes.is_whole(recipe):
                 return answer
             # A late task of an earlier generation overwrote the slot during the call: breed and score a copy.
             individual = genomes.rebred(recipe)
             given = individual if isinstance(item, Recipe) else (individual, *item[1:])
-            return _call(partial(function, given), (recipe,), limit)
+            return _call(partial(function, given), (recipe,))
 
-        limit = timeout if traits.has_limit else None
         if traits.prepare is not None:
-            _call(traits.prepare, recipes, None)
+            _call(traits.prepare, recipes)
         if bare and traits.scores_groups:
             for genomes_together in genomes.groups(recipes, kept=traits.leaves_weights):
                 some = recipes[len(answers) : len(answers) + len(genomes_together)]
-                answers.extend(_call(partial(traits.many, genomes_together), some, limit))
+                answers.extend(_call(partial(traits.many, genomes_together), some))
             return answers
         if bare and any(traits.rounded):
             rounded = np.array(traits.rounded)
@@ -280,13 +276,12 @@ def _results(
 run_group.may_be_done_twice = True  # type: ignore[attr-defined]  # it is a pure function
 
 
-def _call(function: Callable[[], Any], recipes: Sequence[Recipe], timeout: float | None) -> Any:
-    """Call a function that scores some members, within the time limit; an error names the members."""
+def _call(function: Callable[[], Any], recipes: Sequence[Recipe]) -> Any:
+    """Call a function that scores some members; an error names the members."""
     first, last = recipes[0], recipes[-1]
     named = f"generation {first.generation}, child {first.place}" + (f" to {last.place}" if first != last else "")
     try:
-        with time_limit(timeout, named):
-            return function()
+        return function()
     except Exception as error:
         if isinstance(error, EvaluationError) or workers.out_of_memory(error):
             raise

@@ -171,11 +171,6 @@ class Traits:
         return bool(getattr(self._function, "leaves_weights", False))
 
     @property
-    def has_limit(self) -> bool:
-        """Whether `evolve`'s ``timeout`` applies to it."""
-        return bool(getattr(self._function, "has_limit", True))
-
-    @property
     def scores_groups(self) -> bool:
         """Whether its method ``many`` scores several genomes at once: shape (genomes, weights) to a list of tuples."""
         return bool(getattr(self._function, "scores_groups", False))

@@ -67,7 +67,6 @@ def in_one_call(problem: Problem, size: int) -> bool:
 class Outputs(OnProblem):
     """A task of a map: the outputs of an individual for a slice of the samples."""
 
-    has_limit = False
     """The time limit of an evaluation is for the fitness only."""
 
     def __call__(self, task: Task) -> list[NDArray[np.float32]]:
@@ -78,8 +77,6 @@ class Outputs(OnProblem):
 class ShiftsOfBatch(OnProblem):
     """A task of a map: the means that an individual's centred layers subtract for a batch of training samples."""
 
-    has_limit = False
-
     def __call__(self, task: tuple[WeightList, int]) -> Shifts:
         """Return the means for an individual and the number of a batch, as `Scorer.shifts` does."""
         return scorer(self.problem).shifts(*task)
@@ -87,8 +84,6 @@ class ShiftsOfBatch(OnProblem):
 
 class InputsOnBatch(OnProblem):
     """A task of a map: the packed inputs of an individual's centred layers for the mini-batch of a generation."""
-
-    has_limit = False
 
     def __call__(self, task: tuple[WeightList, int]) -> bytes:
         """Return the inputs for an individual and a generation, by `packed_inputs`."""
@@ -152,8 +147,6 @@ class ErrorRate(Scores):
 
 class Measures(OnProblem):
     """A task of a map: the measure of an individual on a mini-batch and on validation samples, by `Scorer.measures`."""
-
-    has_limit = False
 
     def __call__(self, task: tuple[WeightList, int | None, int]) -> list[float]:
         """Return the measure of an individual on the mini-batch of a generation, and on so many validation samples."""

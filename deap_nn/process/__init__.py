@@ -1,1 +1,1 @@
-"""A process: its signals, its time limits, its command line, and its workers."""
+"""A process: its signals, its command line, and its workers."""

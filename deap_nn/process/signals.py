@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from deap_nn.process import time_limit
 from deap_nn.process.workers import hands_status_on, running_under_scoop
 
 GRACE_SECONDS = 10.0
@@ -168,7 +167,6 @@ def _thrower() -> Callable[[], None]:
     program = greenlet.getcurrent()
 
     def raise_in_program() -> None:
-        time_limit.disarm()  # the limit of the task that is left behind in its greenlet
         if greenlet.getcurrent() is program:
             raise KeyboardInterrupt
         program.throw(KeyboardInterrupt)

@@ -102,7 +102,6 @@ def test_a_statistic_that_cannot_be_kept_is_named(toolbox, tmp_path):
     [
         ({"cxpb": "1"}, "cxpb must be a number, got '1'"),
         ({"mutpb": 1.5}, "mutpb must be between 0 and 1, got 1.5"),
-        ({"timeout": "1"}, "timeout must be a number, got '1'"),
         ({"keyframe_seconds": "1"}, "keyframe_seconds must be a number, got '1'"),
         ({"stats": "x"}, "stats must have a method compile, got 'x'"),
         ({"halloffame": []}, "halloffame must have a method update, got []"),

@@ -57,7 +57,6 @@ def test_what_stops_a_run(tmp_path, whole, before, after):
     "changed",
     [
         {"group_size": 3},
-        {"timeout": 50.0},
         {"cache": "cache", "cache_size": 50 << 20},
         {"keyframe_seconds": 0.0},
         {"keyframe_seconds": None, "keyframe_bytes": 0},

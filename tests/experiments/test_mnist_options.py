@@ -101,7 +101,6 @@ REFUSED = {
 PASSED_ON = {
     "--group-size": ([3], {"group_size": 3}),
     "--cache-size": ([500], {"cache_size": 500 * 2**20}),
-    "--timeout": ([50], {"timeout": 50.0}),
     "--keyframes": ([7], {"keyframe_seconds": 7.0}),
     "--keyframe-space": ([9], {"keyframe_bytes": 9 * 2**20}),
 }

@@ -1,15 +1,12 @@
 """A run like those of ``experiments/``, whose evaluation does something wrong to one child of one generation.
 
-``python tests/faults/faulty.py FAULT OUTPUT [--timeout S]``, under SCOOP or not.
+``python tests/faults/faulty.py FAULT OUTPUT``, under SCOOP or not.
 """
 
 from __future__ import annotations
 
 import argparse
-import collections
 import contextlib
-import itertools
-import time
 from typing import Any
 
 import numpy as np
@@ -19,7 +16,7 @@ from deap_nn.algorithms.evolving import evolve
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.process import signals
-from deap_nn.process.cli import Parser, number, run_command
+from deap_nn.process.cli import Parser, run_command
 from deap_nn.runs.checkpoint import Checkpoint
 
 prepare_worker()
@@ -30,8 +27,6 @@ FAULTS = {
     "infinity": lambda: (float("-inf"),),
     "type": lambda: "0.5",
     "array": lambda: (np.array([0.5, 0.5]),),
-    "hang": lambda: time.sleep(1e6),
-    "hold": lambda: collections.deque(itertools.repeat(0), maxlen=0),  # compiled code that keeps Python's lock
 }
 
 
@@ -56,7 +51,6 @@ def parse_arguments() -> argparse.Namespace:
     parser = Parser("A run whose evaluation does something wrong.")
     parser.add_argument("fault", choices=tuple(FAULTS))
     parser.add_argument("output")
-    parser.add_argument("--timeout", type=number(0.01))
     return parser.parse_args()
 
 
@@ -69,7 +63,7 @@ def main() -> int:
     with signals.interruptible(), RunDirectory(options.output) as directory:
         with contextlib.closing(Checkpoint(directory.path / "checkpoint")) as checkpoint:
             population = toolbox.population(n=60)
-            arguments = {"seed": 1, "callbacks": [directory], "checkpoint": checkpoint, "timeout": options.timeout}
+            arguments = {"seed": 1, "callbacks": [directory], "checkpoint": checkpoint}
             evolve(population, toolbox, 6, **arguments)
         directory.close("finished")
     return 0

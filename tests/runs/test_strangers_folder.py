@@ -18,7 +18,6 @@ from deap_nn.breeding.store.keyframes import write_keyframe
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import open_plain, printable, read_plain
 from deap_nn.runs import generations as checkpoint
-from deap_nn.runs.failing import fail
 from deap_nn.runs.generations import MAGIC
 from deap_nn.runs.reading import read_json
 
@@ -81,14 +80,6 @@ def test_a_keyframe_is_not_written_where_a_link_leads(outside, tmp_path):
     write_keyframe(tmp_path / "keyframe-3", 3, "history", [1], lambda key: np.ones(5, np.float32))
     assert (outside / "mine").read_text() == "mine\n"
     assert not (tmp_path / "keyframe-3").is_symlink()
-
-
-def test_the_note_of_a_failed_run_is_not_written_where_a_link_leads(folder, outside):
-    (folder / "status.json").write_text('{"state": "running"}')
-    (folder / ".status.json.partial").symlink_to(outside / "mine")
-    fail(folder / "status.json", "too long")
-    assert json.loads((folder / "status.json").read_text())["error"] == "too long"
-    assert (outside / "mine").read_text() == "mine\n"
 
 
 class Waits(BaseException):

@@ -268,14 +268,6 @@ TABLE = (
     Setting("cache", "speed", "folder for the parents' weights", FOLDER, unset="shared memory", needs=RECIPES),
     Setting("cache_size", "speed", "size of the cache", SPACE, unset="three quarters of the free space", needs=RECIPES),
     Setting(
-        "timeout",
-        "run",
-        "fail if an evaluation takes over S seconds",
-        real(0.001, unit="S"),
-        unset="never",
-        needs=RECIPES,
-    ),
-    Setting(
         "keyframes",
         "speed",
         "save weights that take over S seconds to breed",

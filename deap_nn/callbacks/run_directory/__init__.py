@@ -30,9 +30,8 @@ from deap_nn.core.files import SMALL_BYTES, json_text, read_plain, sync_folder, 
 from deap_nn.core.logbooks import rows_of, write_rows
 from deap_nn.core.registered import Registered
 from deap_nn.genome.layout import Layout
-from deap_nn.process import signals, time_limit
+from deap_nn.process import signals
 from deap_nn.report.html import try_report
-from deap_nn.runs import failing
 from deap_nn.runs.config import CONFIG, restore_config
 from deap_nn.runs.reading import FILTERS_FILE, PREDICTIONS_FILE
 
@@ -114,8 +113,6 @@ class RunDirectory(Callback):
         self._next_statistics = 0
         self._write_status()
         atexit.register(self._note_an_early_end)
-        self._when_stuck = failing.__file__, str(self._status_path)
-        time_limit.to_tell.append(self._when_stuck)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], option: str, **status: Any) -> RunDirectory:
@@ -338,8 +335,6 @@ class RunDirectory(Callback):
         self._trace.close()
         atexit.unregister(self._note_an_early_end)
         self._evolution = None  # this releases the population, and its genomes in shared memory
-        if self._when_stuck in time_limit.to_tell:
-            time_limit.to_tell.remove(self._when_stuck)
         if self._restored or self._before is None:
             self._write_status(durable=True)
         else:  # the run was not resumed, so its status must not change

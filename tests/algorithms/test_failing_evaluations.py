@@ -1,0 +1,97 @@
+"""An evaluation that raises or returns no fitness ends the run, and the error names the child."""
+
+import numpy as np
+import pytest
+from deap import base, creator
+from wirings import LAYOUT, sum_of_squares, wired
+
+from deap_nn import WeightList, evolve, initNormal
+from deap_nn.core.errors import WORST, EvaluationError
+
+creator.create("FitnessInFailingTests", base.Fitness, weights=(1.0, -1.0))
+creator.create("GenomeInFailingTests", WeightList, fitness=creator.FitnessInFailingTests)
+
+
+class Faulty:
+    """An evaluation that does something to one child of one generation."""
+
+    leaves_weights = True
+
+    def __init__(self, act, scores_groups=False):
+        self.act, self.generation, self.scored, self.scores_groups = act, 0, 0, scores_groups
+
+    def __call__(self, individual):
+        place, self.scored = self.scored % 12, self.scored + 1
+        values = sum_of_squares(individual)
+        return self.act(values) if (self.generation, place) == (2, 7) else values
+
+    def many(self, genomes):
+        return self.act(None) if self.generation == 2 else [(float(np.square(genome).sum()),) for genome in genomes]
+
+
+def divide(values):
+    return (values[0] / 0,)
+
+
+def outcome(act, breeding="recipes", **options):
+    toolbox = wired(evaluate=Faulty(act))
+    population, logbook = evolve(toolbox.population(n=12), toolbox, 3, seed=1, breeding=breeding, **options)
+    return population, logbook
+
+
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_what_it_raises_names_generation_and_child(breeding):
+    with pytest.raises(EvaluationError) as found:
+        outcome(divide, breeding)
+    assert str(found.value) == "generation 2, child 7: ZeroDivisionError: float division by zero"
+    assert any("in divide" in note for note in found.value.__notes__)
+
+
+def test_what_a_group_raises_names_its_children():
+    toolbox = wired(evaluate=Faulty(divide, scores_groups=True))
+    with pytest.raises(EvaluationError, match=r"^generation 2, child 0 to 4: TypeError"):
+        evolve(toolbox.population(n=12), toolbox, 3, seed=1, group_size=5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, 3.0, "0.5", (), (1.0, 2.0), ("1",), (None,), np.array([1.0]), (np.array([1.0]),), {"fitness": 1.0}, (1j,)],
+    ids=repr,
+)
+@pytest.mark.parametrize("breeding", ["recipes", "plain"])
+def test_what_is_no_fitness_is_named(answer, breeding):
+    with pytest.raises(EvaluationError, match=r"^generation 2, child 7: evaluate must return a tuple of 1 number"):
+        outcome(lambda values: answer, breeding) if breeding == "plain" else outcome(Answer(answer))
+
+
+class Answer:
+    def __init__(self, answer):
+        self.answer = answer
+
+    def __call__(self, values):
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [np.nan, np.inf, -np.inf, 1e300, np.float32(np.nan), pytest.param(10**400, id="more than a float holds")],
+    ids=repr,
+)
+def test_nan_and_infinity_are_the_worst_fitness(answer):
+    _, logbook = outcome(Answer((answer,)))
+    worst = logbook[2]["max"]
+    assert worst == WORST
+    assert np.isfinite([logbook[2][name] for name in ("min", "avg", "std", "max")]).all()
+    assert logbook[2]["min"] < 1e6
+    assert logbook[3]["max"] < 1e6  # it has no children
+
+
+def test_the_worst_of_what_is_maximised_is_low():
+    def evaluate(individual):
+        return (np.nan, np.nan)
+
+    toolbox = wired(evaluate=evaluate)
+    toolbox.register("individual", initNormal, creator.GenomeInFailingTests, LAYOUT)
+    with pytest.warns(UserWarning, match="ErrorScaled needs an error that is minimised"):
+        population, _ = evolve(toolbox.population(n=4), toolbox, 1, seed=1, breeding="plain")
+    assert {member.fitness.values for member in population} == {(-WORST, WORST)}
