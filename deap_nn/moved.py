@@ -22,7 +22,7 @@ SAME_NAME = {
     "genome": ["noise", "population"],
     "maps.scoop": ["worker"],
     "models": ["keras_extras", "weight_files"],
-    "operators": ["elitism", "initialisation", "mutation"],
+    "operators": ["initialisation", "mutation"],
     "problems": ["groups"],
     "process": ["private_folders"],
     "report": ["family"],
@@ -100,7 +100,7 @@ MOVED: dict[str, list[str]] = {
 """The modules of ``deap_nn`` that now have the parts of each former module."""
 
 IN_PICKLES = {
-    *("adaptation", "clock", "crossover", "datasets", "elitism", "evaluation", "founders", "generate_update", "groups"),
+    *("adaptation", "clock", "crossover", "datasets", "evaluation", "founders", "generate_update", "groups"),
     *("initialisation", "keras_problem", "made_toolbox", "mating", "members", "mutation", "noise", "objectives"),
     *("population", "recipes", "samples", "scorers", "scoring", "selection", "toolbox", "weights"),
 }

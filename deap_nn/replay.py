@@ -109,7 +109,7 @@ def breed(options: argparse.Namespace, config: dict[str, Any], toolbox: base.Too
     place: Any = options.member if options.member is not None else int(np.argmax(last.wvalues[:, 0]))
     if options.mean:
         values = last.wvalues.tolist()
-        place = heapq.nlargest(last.parents(toolbox.elites), range(len(values)), key=values.__getitem__)
+        place = heapq.nlargest(last.parents, range(len(values)), key=values.__getitem__)
     toolbox.clock.restore(last.number, last.adaptation)
     probabilities = {name: float(config.get(name, 1.0)) for name in ("cxpb", "mutpb")}
     population = toolbox.population(n=len(last.wvalues))
@@ -170,10 +170,7 @@ def main() -> int:
     status, named, scored = 0, "mean of the parents", f"fitness {fitness:.6g}"
     if not options.mean:
         named, logged = f"member {place}", abs(float(past[-1].wvalues[place, 0]))
-        is_elite = past[-1].number and place >= len(past[-1].wvalues) - toolbox.elites
-        if is_elite and toolbox.elite_batches > 1:
-            scored += f" on this mini-batch, logged as {logged:.6g}, a mean over its mini-batches"
-        elif fitness != logged:
+        if fitness != logged:
             status, scored = 1, f"{scored}, which differs from the logged {logged:.6g}"
     print(f"generation {past[-1].number}, {named}: {scored}, {', '.join(errors)}: {output}")
     return status

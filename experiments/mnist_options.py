@@ -207,10 +207,6 @@ def complete_parents(options: argparse.Namespace, preset: Mapping[str, Any], lay
     elif around_centre and options.resume is None and options.parents > max(2, most // 2):
         half = f"at most half of the population of {most} under --preset es"
         raise InputError(f"argument --parents: must be {half}, got {options.parents}")
-    if options.elites >= most:
-        raise InputError(f"argument --elites: must be below the population of {most}, got {options.elites}")
-    if options.elite_batches > 1 and not options.elites:
-        raise InputError("argument --elite-batches: needs --elites")
 
 
 def complete_schedule(options: argparse.Namespace, preset: Mapping[str, Any]) -> None:

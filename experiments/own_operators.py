@@ -56,8 +56,8 @@ class LearntNoise(Callback):
     the logarithm of the rank, and the worse half counts against the better one. The mean of ``log`` over the matrices
     stays 0: the preset's own adaptation decides how large the noise is on the whole.
 
-    Register it as ``mutate``, add it to the callbacks, and call ``evolve(..., breeding="plain")`` without elites and
-    with ``mutpb=1``: it reads the ``z`` that it has left in each child.
+    Register it as ``mutate``, add it to the callbacks, and call ``evolve(..., breeding="plain")`` with
+    ``mutpb=1``: it reads the ``z`` that it has left in each child.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class LearntNoise(Callback):
         """Move the factors towards those of the fitter members."""
         ranked = sorted(population, key=lambda member: member.fitness, reverse=True)
         if not all(hasattr(member, "steps") for member in ranked):
-            raise ValueError("learnt noise needs breeding='plain', mutpb=1 and no elites")
+            raise ValueError("learnt noise needs breeding='plain', and mutpb=1")
         self.log += self._rate * SPREAD * rank_weights(len(ranked)) @ np.array([member.steps for member in ranked])
         self.log -= self.log.mean()
 

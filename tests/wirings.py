@@ -104,7 +104,6 @@ def wired(**registered):
     toolbox.register("select", selRankBoosted, parents=6)
     toolbox.register("evaluate", sum_of_squares)
     toolbox.mates, toolbox.step = registered.pop("mates", 2), registered.pop("step", None)
-    toolbox.elites, toolbox.elite_batches = registered.pop("elites", 0), registered.pop("elite_batches", 1)
     for name, function in registered.items():
         toolbox.register(name, function)
     return toolbox
@@ -204,12 +203,9 @@ WIRINGS = {
         "select": partial(tools.selTournament, tournsize=3),
     },
     "founders of NumPy's global generator": lambda: {"individual": drawn_globally},
-    "each with its own sigma, elites": lambda: {
+    "each with its own sigma": lambda: {
         "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=NoiseTable(1, LAYOUT.size)),
-        "elites": 2,
-        "elite_batches": 3,
     },
-    "elites that nobody draws": lambda: {"select": partial(selRankBoosted, parents=2), "elites": 5},
     "the one-fifth rule, biased": lambda: {
         "mutate": partial(mutGaussianAdaptive, sigma=OneFifth(0.3, 0.01)),
         "mate": cxBiased,
@@ -217,12 +213,11 @@ WIRINGS = {
     "a mask of a fifth": lambda: {"mate": partial(cxMask, indpb=0.2)},
     "four mates": lambda: {"mate": cxScanning, "mates": 4},
     "three mates": lambda: {"mate": cxScanning, "mates": 3},
-    "opposites, each with its own sigma, elites": lambda: {
+    "opposites, each with its own sigma": lambda: {
         "mate": cxScanning,
         "mates": 4,
         "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=NoiseTable(1, LAYOUT.size)),
         "select": partial(selRankBoosted, parents=6, opposites=0.5),
-        "elites": 2,
     },
     "around a centre": lambda: {"mate": cxMean, "select": selMirrored, "step": 2.5},
     "around a centre, all by weight": lambda: {

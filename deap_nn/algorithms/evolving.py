@@ -130,10 +130,8 @@ def evolve(
         number of parents drawn is the size of the population: selections of the best from a larger set, such as
         DEAP's ``selNSGA2``, are for DEAP's own loops. If there are several objectives, the selections of
         `make_toolbox` compare the first one, which is also logged. ``assess``, if registered, adds columns about the
-        best member. A number ``elites`` is the number of the best members that survive unchanged. They take the last
-        places of the next generation and are scored again there. Their fitness is a running mean, in which a new
-        mini-batch has a weight of 1/``elite_batches``, 1 if left out. A ``reproduction``, if registered, takes the
-        place of ``mate``: a user's own strategy, see `deap_nn.breeding.reproduction.Reproduction`.
+        best member. A ``reproduction``, if registered, takes the place of ``mate``: a user's own strategy, see
+        `deap_nn.breeding.reproduction.Reproduction`.
     ngen : int
         Generations after the initial one, at least 0.
     seed : int, optional
@@ -148,7 +146,7 @@ def evolve(
     callbacks : iterable of Callback
         Called in this order. If one registers another ``select`` or ``evaluate``, or a ``mutate`` with another
         ``sigma``, the next generation uses it. Plain breeding also uses other operators, ``mates``, ``step`` and
-        ``recombination_weights``; recipes refuse them. The number of elites cannot change.
+        ``recombination_weights``; recipes refuse them.
     on_generation : callable, optional
         A function that is called with the `Evolution` after each generation, after the callbacks.
     checkpoint : Checkpoint or path-like, optional

@@ -12,7 +12,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from deap import base, tools
+from deap import tools
 
 from deap_nn.algorithms.resuming import Kept, go_on, kept_of, refer
 from deap_nn.algorithms.toolbox.clock import Clock
@@ -20,12 +20,10 @@ from deap_nn.algorithms.toolbox.scoring import without_clock
 from deap_nn.breeding.plain import Breeding
 from deap_nn.breeding.variation import self_adaptive_of
 from deap_nn.callbacks.base import Callback, Evolution, tell, telling_start_and_end
-from deap_nn.core.arguments import check_count
 from deap_nn.core.errors import WORST, EvaluationError
 from deap_nn.core.logbooks import record, statistic
 from deap_nn.core.registered import Registered
 from deap_nn.core.seeding import Purpose, stream
-from deap_nn.operators.elitism import Elitism
 from deap_nn.operators.ranking import fitness_key
 from deap_nn.operators.selection import mirroring
 from deap_nn.process.signals import heeding_signals, holding_signals
@@ -42,17 +40,7 @@ PROGRESS_SECONDS = 0.5
 """The least time between two calls of the callbacks' ``on_progress`` while a generation is scored, in seconds."""
 
 
-def _elitism(toolbox: base.Toolbox, size: int) -> Elitism:
-    """Return the elitism that a toolbox names; ValueError if a population of this size cannot have it."""
-    registered = Registered.read(toolbox)
-    elites = check_count(registered.elites, "elites", 0)
-    batches = check_count(registered.elite_batches, "elite_batches")
-    if elites >= size:
-        raise ValueError(f"elites must be at least 0 and below the population of {size}, got {elites!r}")
-    return Elitism(elites, batches)
-
-
-def _score(evolution: Evolution, breeding: Breeding, elitism: Elitism, watching: Iterable[Callback]) -> None:
+def _score(evolution: Evolution, breeding: Breeding, watching: Iterable[Callback]) -> None:
     population, evaluate = evolution.population, evolution.toolbox.evaluate
     # The run moves the clock of a made toolbox itself, so it maps the function without the clock's wrapper.
     evaluate = without_clock(evaluate)
@@ -63,13 +51,11 @@ def _score(evolution: Evolution, breeding: Breeding, elitism: Elitism, watching:
         if values is _NOTHING:  # the built-in map takes a StopIteration of `evaluate` for its own end
             reason = "the map gave no answer, as it does if evaluate raises StopIteration"
             raise EvaluationError(f"generation {evolution.generation}, child {place}: {reason}")
-        checked = _checked(values, individual.fitness.weights, evolution.generation, place)
-        individual.fitness.values = elitism.averaged(place, checked)
+        individual.fitness.values = _checked(values, individual.fitness.weights, evolution.generation, place)
         evolution.scored += 1
         if time.monotonic() - last_call > PROGRESS_SECONDS:
             tell(watching, "on_progress", evolution)
             last_call = time.monotonic()
-    elitism.scored(population)
     if next(answers, _NOTHING) is not _NOTHING:
         raise EvaluationError(f"generation {evolution.generation}: the map gave more answers than there are members")
 
@@ -179,7 +165,6 @@ class _Run:
         evolution, breeding = self.evolution, self.breeding
         self._best_pairs: int | None = 0 if breeding.reproduction.has_groups else None
         toolbox = evolution.toolbox
-        self._elitism = _elitism(toolbox, len(evolution.population))
         registered = Registered.read(toolbox)
         # Copies: a callback may change the arguments of a registered function in place.
         self._registered = replace(registered, **{name: _copied(getattr(registered, name)) for name in breeding.fixed})
@@ -210,7 +195,7 @@ class _Run:
         """Restore the last generation of the checkpoint, and return the number of the next one."""
         if self.kept is None or not self.kept.checkpoint.read_past():
             return 0
-        go_on(self.evolution, self.kept.lineage, self._clock, self._elitism, self.kept.checkpoint, self.watching)
+        go_on(self.evolution, self.kept.lineage, self._clock, self.kept.checkpoint, self.watching)
         self._begun = self._started - self.evolution.elapsed
         if "best_pairs" not in self.evolution.row:  # a run from before this column existed
             self._best_pairs = None
@@ -227,7 +212,7 @@ class _Run:
         places = self._breed(generation) if generation else []
         if generation and self._registered.layer_inputs is not None:
             self.breeding.take_inputs(self._registered.layer_inputs, generation)
-        _score(evolution, self.breeding, self._elitism, self.watching)
+        _score(evolution, self.breeding, self.watching)
         if not generation and not is_serial(evolution.toolbox.map):
             refer(evolution, self.breeding, evolution.population[0].fitness.wvalues)
         if self.halloffame is not None:
@@ -247,7 +232,7 @@ class _Run:
     def _check_unchanged(self, generation: int) -> None:
         """Raise ValueError if a registered value that must stay has changed during the run."""
         now, fixed = Registered.read(self.evolution.toolbox), self.breeding.fixed
-        for name in ("elites", "elite_batches", "layer_inputs", *fixed):
+        for name in ("layer_inputs", *fixed):
             if not _alike(getattr(now, name), getattr(self._registered, name)):
                 unless = "; only breeding='plain' lets operators change" if name in fixed else ""
                 change = f"{name} was registered again before generation {generation}"
@@ -258,13 +243,12 @@ class _Run:
         evolution, reproduction = self.evolution, self.breeding.reproduction
         toolbox, population = evolution.toolbox, evolution.population
         rng = stream(self.seed, Purpose.SELECT, generation)
-        kept = self._elitism.choose(population)
         with mirroring(_not_around_a_centre if reproduction.shares_parents else self.breeding.opposites):
-            chosen = reproduction.choose(population, len(population) - len(kept), toolbox, rng, self._clock)
+            chosen = reproduction.choose(population, len(population), toolbox, rng, self._clock)
         if self._best_pairs is not None:
             self._best_pairs = reproduction.groups_with(max(population, key=fitness_key(population)), chosen)
         evolution.parents = len({id(member) for member in chosen})
-        self.breeding.replace(population, chosen, kept, generation, self._clock.sigma)
+        self.breeding.replace(population, chosen, generation, self._clock.sigma)
         if self.kept is None:
             return []
-        return [member.recipe.place for member in (*chosen, *kept)]
+        return [member.recipe.place for member in chosen]

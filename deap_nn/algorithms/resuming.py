@@ -28,7 +28,6 @@ from deap_nn.core.errors import WORST
 from deap_nn.core.files import plain
 from deap_nn.core.logbooks import last_record, record
 from deap_nn.genome.vectors import Vector
-from deap_nn.operators.elitism import Elitism
 from deap_nn.runs.checkpoint import Checkpoint
 from deap_nn.runs.generations import CheckpointError, Generation, keyframes_in, read_generations
 
@@ -117,7 +116,6 @@ def go_on(
     evolution: Evolution,
     lineage: Lineage,
     clock: Clock,
-    elitism: Elitism,
     checkpoint: Checkpoint,
     watching: Iterable[Callback],
 ) -> None:
@@ -147,7 +145,7 @@ def go_on(
     keyframe = check_keyframe(checkpoint.path.parent, last.number)
     lineage.past.remember([record.bred for record in past[1:]], keyframe)
     if lineage.ancestry.history != last.history:
-        own = "the toolbox's mates and elites, and around a centre its parents and step "
+        own = "the toolbox's mates, and around a centre its parents and step "
         own += "(the step follows from make_toolbox(generations=N)),"
         same = f"seed, cxpb, mutpb, the population's seed or weights and sigmas, {own} must be the same"
         raise CheckpointError(f"{checkpoint.path.parent} is of another run: {same}")
@@ -155,13 +153,11 @@ def go_on(
         population[:] = lineage.past.last_members()
     for member, wvalues in zip(population, last.wvalues.tolist(), strict=True):
         member.fitness.wvalues = tuple(wvalues)
-    for generation in past[1:]:
-        elitism.go_on(generation.chosen[len(population) - elitism.count :].tolist(), len(population))
     for generation in past:
         evolution.logbook.header = list(generation.row)
         record(evolution.logbook, generation.row)
     evolution.generation, evolution.evaluations = last.number, last.evaluations
-    evolution.parents = last.parents(elitism.count)
+    evolution.parents = last.parents
     evolution.seconds, evolution.elapsed = last.seconds, last.elapsed
     evolution.best = max(population, key=attrgetter("fitness"))
     evolution.member, first = lineage.past.recall, lineage.past.begins_at()

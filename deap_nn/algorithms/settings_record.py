@@ -34,8 +34,6 @@ NEUTRAL: dict[str, Any] = {
     "cxpb": 1.0,
     "mutpb": 1.0,
     "mates": 2,
-    "elites": 0,
-    "elite_batches": 1,
     "individual.bounds": None,
     "mutate.bounds": None,
     "mutate.indpb": 1.0,
@@ -98,7 +96,7 @@ def settings_record(
             found |= _of_operator(name, operator, usual)
     if registered.recombination_weights is not None:  # records have its former name
         found |= _of_operator("weigh", registered.recombination_weights, usual)
-    for name in ("mates", "elites", "elite_batches", "step"):
+    for name in ("mates", "step"):
         value = getattr(registered, name)
         if isinstance(value, Real):
             found[name] = float(value) if name == "step" else int(float(value))

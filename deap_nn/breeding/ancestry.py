@@ -20,7 +20,6 @@ from deap_nn.breeding.recipe import (
     carried,
     centroids_of,
     drawn_places,
-    member_id,
 )
 from deap_nn.breeding.reproduction.base import Places
 
@@ -49,7 +48,7 @@ class Ancestry:
         shapes = tuple(tuple(map(int, shape)) for shape in breeder.shapes)
         known: list[Any] = [int(breeder.seed), int(breeder.founders_seed), shapes]
         known += [float(breeder.cxpb), float(breeder.mutpb), int(breeder.reproduction.mates)]
-        known += [*breeder.reproduction.key(), *([int(breeder.elites)] if breeder.elites else [])]
+        known += breeder.reproduction.key()
         known += [breeder.sigmas] if breeder.sigmas else []
         self._history = hashlib.blake2b(repr(tuple(known)).encode(), digest_size=16)
         self._past: list[tuple[Places, Sigmas, bytes]] = []
@@ -82,7 +81,7 @@ class Ancestry:
             Its number, at least 1.
         places : sequence of int
             One place in the generation before for each member: that of its first parent, or around a centre that of a
-            member recombined into the centre. The elites are at the end.
+            member recombined into the centre.
         inherited : sequence of float or None
             The sigmas of the members at these places, None for a member without one.
         sigma : float, optional
@@ -93,11 +92,8 @@ class Ancestry:
 
     def _recipes(self, generation: int, places: Places, sigmas: Sigmas, inputs: bytes) -> list[Recipe]:
         own = sigmas if isinstance(sigmas, tuple) else (sigmas,) * len(places)
-        bred = len(places) - self._breeder.elites
-        made = self._breeder.reproduction.recipes(generation, places[:bred], own[:bred])
-        if self.carries(inputs):
-            made = [member if member.copied else carried(member) for member in made]
-        return made + [self._copied(generation, place, places, own[place]) for place in range(bred, len(places))]
+        made = self._breeder.reproduction.recipes(generation, places, own)
+        return list(map(carried, made)) if self.carries(inputs) else made
 
     def carries(self, inputs: bytes) -> bool:
         """Return whether children are carried if the generation before them has these layer inputs."""
@@ -150,7 +146,7 @@ class Ancestry:
             return self.recipe(generation, place ^ OPPOSITE).opposite
         if place != CENTRE_PLACE:
             member = self._recipe(generation, place, places, sigmas)
-            return carried(member) if self.carries(inputs) and not member.copied else member
+            return carried(member) if self.carries(inputs) else member
         centre = self.centre(self._recipe(generation, 0, places, sigmas), list(map(int, self._past[generation][0])))
         if centre is None:
             raise LookupError(f"generation {generation} has no centre")
@@ -165,9 +161,7 @@ class Ancestry:
         self_adaptive, sigmas = self._breeder.self_adaptive, cast(Sigmas, sigma)
         if self_adaptive is not None:
             before = [self_adaptive.first if own is None else own for own in inherited]
-            bred = len(before) - self._breeder.elites
-            varied = self_adaptive.inherited(before[:bred], self._breeder.seed, generation)
-            sigmas = (*varied, *before[bred:])
+            sigmas = tuple(self_adaptive.inherited(before, self._breeder.seed, generation))
         self.drawn = drawn_places(places)
         self._inputs_before, self.inputs, self._centroids = self.inputs, b"", ()
         if generation == 1:
@@ -177,11 +171,4 @@ class Ancestry:
 
     def _recipe(self, generation: int, place: int, places: Places, sigmas: Sigmas) -> Recipe:
         sigma = sigmas[place] if isinstance(sigmas, tuple) else sigmas
-        bred = len(places) - self._breeder.elites
-        if place >= bred:
-            return self._copied(generation, place, places, sigma)
-        return Recipe(generation, place, self._breeder.reproduction.parents_of(generation, place, places, bred), sigma)
-
-    @staticmethod
-    def _copied(generation: int, place: int, places: Places, sigma: float | None) -> Recipe:
-        return Recipe(generation, place, (member_id(generation - 1, int(places[place])),), sigma, copied=True)
+        return Recipe(generation, place, self._breeder.reproduction.parents_of(generation, place, places), sigma)

@@ -23,7 +23,7 @@ class Breeder(Variation):
 
     Parameters
     ----------
-    seed, founders_seed, shapes, container, individual, mutate, cxpb, mutpb, self_adaptive, elites, sigmas
+    seed, founders_seed, shapes, container, individual, mutate, cxpb, mutpb, self_adaptive, sigmas
         As for `Variation`.
     reproduction : Reproduction
         How children come from their parents.
@@ -48,8 +48,6 @@ class Breeder(Variation):
             *others, centroid = parents
             self.breed(recipe.mirrored, others, out)
             mirror(out, centroid)
-        elif recipe.copied:
-            np.copyto(out, parents[0])
         elif recipe.carried:
             self.breed_carried((recipe,), parents, (out,))
         else:

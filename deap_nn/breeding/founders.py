@@ -140,7 +140,6 @@ def breeder_of(
         mutpb,
         reproduction_of(toolbox).pinned(),
         self_adaptive=self_adaptive,
-        elites=registered.elites,
         sigmas=sigmas,
     )
 

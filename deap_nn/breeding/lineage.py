@@ -145,11 +145,9 @@ class Lineage:
         self._present = set(map(id, made))
         return made
 
-    def replace(
-        self, population: list[Any], chosen: Sequence[Any], kept: Sequence[Any], generation: int, sigma: float | None
-    ) -> None:
-        """Replace a population by the children of the chosen parents and copies of the kept members."""
-        recipes = self._of_present([*chosen, *kept])
+    def replace(self, population: list[Any], chosen: Sequence[Any], generation: int, sigma: float | None) -> None:
+        """Replace a population by the children of the chosen parents."""
+        recipes = self._of_present(chosen)
         for key in self._averaged:  # recipes that only means of the last generation needed
             self.known.recipes.pop(key, None)
         self._averaged.clear()
@@ -167,9 +165,7 @@ class Lineage:
         self.settle(parents)
         self.bred_since += len(parents)
         if centre is None:
-            self._slots.lodge(
-                (child.id for child in bred if not child.copied), self.genomes.size, self.reproduction.mates
-            )
+            self._slots.lodge((child.id for child in bred), self.genomes.size, self.reproduction.mates)
         if not carried and (centre is not None or mirrored):  # the genome that many need is bred once for this host
             with busy:
                 self.informed().keep([next(iter(parents))])
@@ -259,7 +255,7 @@ class Lineage:
             self.generation,
             members,
             f"population: generation {self.generation + 1} cannot be bred by recipes from individuals put into the one "
-            "before: use breeding='plain', or toolbox.elites to keep the best members",
+            "before: use breeding='plain'",
         )
 
     def _recipes_in(self, generation: int, members: Sequence[Any], wrong: str) -> list[Recipe]:

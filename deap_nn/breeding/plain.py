@@ -13,7 +13,6 @@ from deap import base
 from deap_nn.breeding.breeder import project_centroid, project_step
 from deap_nn.breeding.recipe import OPPOSITE
 from deap_nn.breeding.reproduction import Reproduction, reproduction_of
-from deap_nn.breeding.variation import unscored
 from deap_nn.core.errors import EvaluationError, MapError
 from deap_nn.core.registered import InGeneration, Registered
 from deap_nn.genome.layer_inputs import inputs_of_centre
@@ -53,10 +52,8 @@ class Breeding(Protocol):
     def reproduction(self) -> Reproduction:
         """How children come from their parents."""
 
-    def replace(
-        self, population: list[Any], chosen: Sequence[Any], kept: Sequence[Any], generation: int, sigma: float | None
-    ) -> None:
-        """Replace a population by the children of the chosen parents and copies of the kept members."""
+    def replace(self, population: list[Any], chosen: Sequence[Any], generation: int, sigma: float | None) -> None:
+        """Replace a population by the children of the chosen parents."""
 
     def score(self, evaluate: Callable[[Any], Any], population: Sequence[Any], generation: int) -> Iterator[Any]:
         """Map the evaluation over a generation; an error names the generation, and the child if it is known."""
@@ -118,23 +115,21 @@ class Plain:
         """How children come from their parents, by the functions that are registered now."""
         return reproduction_of(self._toolbox)
 
-    def replace(
-        self, population: list[Any], chosen: Sequence[Any], kept: Sequence[Any], generation: int, sigma: float | None
-    ) -> None:
-        """Replace a population by the children of the chosen parents and copies of the kept members."""
+    def replace(self, population: list[Any], chosen: Sequence[Any], generation: int, sigma: float | None) -> None:
+        """Replace a population by the children of the chosen parents."""
         reproduction = self.reproduction
         moves_along = not reproduction.shares_parents and Registered.read(self._toolbox).layer_inputs is not None
         centroid = self._centroid
         if self._mirrors or moves_along:
-            self._centroid = self._centroid_of(population, [*chosen, *kept])
-        population[:] = [*chosen, *kept]  # releases the other members before the children take memory
+            self._centroid = self._centroid_of(population, chosen)
+        population[:] = chosen  # releases the other members before the children take memory
         if moves_along and self._inputs:
             chosen = self._carried(chosen, centroid)
         before, self._sources = self._sources, reproduction.sources(chosen, self._sources)
         if self._inputs and not moves_along:
             self._project(self._sources[0], before[0])
         children = reproduction.vary(self._sources, self._toolbox, generation=generation, **self._keys)
-        population[:] = [*children, *unscored(map(self._toolbox.clone, kept))]
+        population[:] = children
         self._shapes = population[0].shapes
         self._size = len(population)
         self._sources = self._sources[:1] if reproduction.shares_parents else []

@@ -60,8 +60,6 @@ class Recipe(NamedTuple):
         For a recombination around a centre, its one parent: the places of the recombined children of the centre, in
         the format of `drawn_places`. They are best first if recombination has weights; a child that was drawn several
         times has several entries. For a centroid: the number of places of each parent. Empty for any other genome.
-    copied : bool
-        Whether it is an elite, an unchanged copy of its one parent, or the opposite of one.
     inputs : bytes
         For the next centre or a projected centroid, the inputs of layers onto which the step is projected, by
         `packed_inputs`; else empty.
@@ -75,7 +73,6 @@ class Recipe(NamedTuple):
     parents: tuple[int, ...] = ()
     sigma: float | None = None
     drawn: bytes = b""
-    copied: bool = False
     inputs: bytes = b""
     carried: bool = False
 
@@ -132,7 +129,7 @@ class Recipe(NamedTuple):
             and bool(self.parents)
             and self.place < CENTRE_PLACE
             and (other.generation, other.sigma) == (self.generation, self.sigma)
-            and not (other.drawn or other.copied)
+            and not other.drawn
         )
 
     @property

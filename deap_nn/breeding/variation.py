@@ -43,8 +43,6 @@ class Variation:
         The probabilities that a group is mated and that a child is mutated.
     self_adaptive : SelfAdaptive, optional
         The adaptation that gives each child a sigma of its own.
-    elites : int
-        The number of elites: unchanged copies of members, at the end of each generation after generation 0.
     sigmas : tuple of float
         The sigma of each founder, if `self_adaptive` is given and they have their own; else empty.
     """
@@ -58,7 +56,6 @@ class Variation:
     cxpb: float
     mutpb: float
     self_adaptive: SelfAdaptive | None = field(default=None, kw_only=True)
-    elites: int = field(default=0, kw_only=True)
     sigmas: tuple[float, ...] = field(default=(), kw_only=True)
 
     @functools.cached_property

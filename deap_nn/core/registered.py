@@ -41,8 +41,6 @@ class Registered:
         The generation of a made toolbox.
     clone, evaluate, individual, mate, mutate, select : callable or None
         DEAP's names.
-    elites, elite_batches : int
-        The number of members that live on, and the mini-batches of their running mean.
     generate, update : callable or None
         DEAP's names of an evolution strategy.
     generations, members : int or None
@@ -74,8 +72,6 @@ class Registered:
     assess: Any = None
     clock: Any = None
     clone: Any = None
-    elites: int = 0
-    elite_batches: int = 1
     evaluate: Any = None
     generate: Any = None
     generations: int | None = None

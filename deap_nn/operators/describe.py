@@ -57,8 +57,6 @@ times the error of the best (mutGaussianAdaptive), selection by rank with pressu
         return f"evolution strategy{called}: {_around_centre(registered, members)}{_scoring(registered.problem)}"
     crossed = _crossover(toolbox.mate, min(members, mates_of(toolbox) if mates is None else mates))
     parts = [crossed, _mutation(toolbox.mutate), _selection(toolbox.select, members, in_loop=mates is not None)]
-    if registered.elites and mates is None:  # DEAP's loops keep none
-        parts.append(f"the best {registered.elites} live on")
     if registered.layer_inputs is not None and mates is None:
         parts.append("parents moved along the inputs of dense layers")
     if (spread := words_of(registered.individual).get("spread", 1.0)) < 1:

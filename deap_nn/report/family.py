@@ -21,7 +21,7 @@ FOUNDERS = 12
 """The largest number of founders that are listed."""
 
 
-def parents_of(generation: Generation, *, mates: int, elites: int) -> NDArray[np.int64]:
+def parents_of(generation: Generation, *, mates: int) -> NDArray[np.int64]:
     """Return the places of each member's parents in the generation before; shape (members, mates).
 
     A member with fewer parents has some of them more than once.
@@ -32,17 +32,14 @@ def parents_of(generation: Generation, *, mates: int, elites: int) -> NDArray[np
         Not the initial one.
     mates : int
         The number of parents that are mated at a time, at least 1.
-    elites : int
-        The number of elites at the end: members of the generation before, each its own parent.
     """
     chosen = generation.chosen.astype(np.int64) & 0x7FFFFFFF  # an opposite counts as its member
-    bred = len(chosen) - elites
-    whole = bred - bred % mates
+    whole = len(chosen) - len(chosen) % mates
     # Each group of mates has the same parents; an incomplete last group fills its row with its own parents again.
     groups = np.repeat(chosen[:whole].reshape(-1, mates), mates, axis=0)
-    rest = np.tile(np.resize(chosen[whole:bred], mates) if bred > whole else np.empty(mates), (bred - whole, 1))
-    kept = np.repeat(chosen[bred:, None], mates, axis=1)
-    return np.concatenate([groups, rest.astype(np.int64), kept])
+    alone = len(chosen) - whole
+    rest = np.tile(np.resize(chosen[whole:], mates) if alone else np.empty(mates), (alone, 1))
+    return np.concatenate([groups, rest.astype(np.int64)])
 
 
 @dataclass(eq=False)
@@ -55,8 +52,6 @@ class Family:
         All of them, from the initial one.
     mates : int
         The number of parents that are mated at a time, 1 without crossover.
-    elites : int
-        The number of elites.
     around_centre : bool
         Whether all selected parents form one centre, around which the children are drawn.
     weighted : bool
@@ -68,7 +63,6 @@ class Family:
     past: Sequence[Generation]
     _: KW_ONLY
     mates: int
-    elites: int = 0
     around_centre: bool = False
     weighted: bool = False
     parents: int | None = None
@@ -83,8 +77,8 @@ class Family:
                 raise ValueError("the parents of generation 1 are not in generation 0")
             drawn = np.array([members[place] for place in others[0].chosen.tolist()], np.uint32)
             self.past = [founders, replace(others[0], chosen=drawn), *others[1:]]
-        if not (1 <= self.mates <= MOST_MATES and 0 <= self.elites < self.members):
-            raise ValueError(f"config.json has {self.mates} mates and {self.elites} elites of {self.members} members")
+        if not 1 <= self.mates <= MOST_MATES:
+            raise ValueError(f"config.json has {self.mates} mates")
 
     @classmethod
     def of(cls, past: Sequence[Generation], config: Mapping[str, Any]) -> Family:
@@ -96,7 +90,6 @@ class Family:
         return cls(
             past,
             mates=int(mates),
-            elites=int(config.get("elites") or 0),
             around_centre=around_centre,
             weighted=around_centre and config.get("sampling") == "independent",
             parents=config.get("parents"),
@@ -113,7 +106,7 @@ class Family:
             first = np.zeros(self.members)
             first[chosen[np.argmax(counts[chosen])]] = 1
             return first
-        parents = parents_of(self.past[number], mates=self.mates, elites=self.elites)
+        parents = parents_of(self.past[number], mates=self.mates)
         weights = np.repeat(shares / self.mates, self.mates)
         return np.bincount(parents.ravel(), weights=weights, minlength=self.members).astype(np.float64)
 
@@ -158,7 +151,7 @@ class Family:
         descent = np.packbits(np.eye(self.members, dtype=bool), axis=1)
         counts = [self.members]
         for generation in self.past[1:]:
-            parents = parents_of(generation, mates=self.mates, elites=self.elites)
+            parents = parents_of(generation, mates=self.mates)
             descent = np.bitwise_or.reduce(descent[parents], axis=1)
             counts.append(int(np.unpackbits(np.bitwise_or.reduce(descent, axis=0)).sum()))
         return counts
@@ -170,7 +163,7 @@ class Family:
         """
         if self.around_centre:
             return [[i, j] for i in range(len(children)) for j in range(len(parents))]
-        own = parents_of(self.past[number], mates=self.mates, elites=self.elites)
+        own = parents_of(self.past[number], mates=self.mates)
         return [[i, j] for i, child in enumerate(children) for j, one in enumerate(parents) if one in own[child]]
 
 
@@ -189,7 +182,7 @@ def describe_family(past: Sequence[Generation], config: Mapping[str, Any], statu
     number = kept if isinstance(kept, int) and 0 <= kept < len(past) else len(past) - 1
     best = past[number].wvalues[:, 0]
     several = number > 0 and status.get("readout") == "mean of the parents"
-    count = past[number].parents(ancestry.elites) if several else 1
+    count = past[number].parents if several else 1
     shares = ancestry.shares(number, ancestry.of_mean(np.argsort(-best, kind="stable")[:count]))
     tree: list[dict[str, Any]] = []
     for generation in range(number, max(-1, number - LEVELS), -1):

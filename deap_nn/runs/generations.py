@@ -64,9 +64,8 @@ class Generation:
         The weighted fitness values, shape (members, objectives), float64.
     chosen : numpy.ndarray
         For each child, the place in the generation before of the parent that it replaces; shape (members,),
-        uint32. Neighbours were mated, as many as the run has mates; the last places are those of the elites
-        themselves. The place of an opposite is its member's with the upper bit set, `OPPOSITE`. In generation 0
-        the founders' own places; older checkpoints have none there.
+        uint32. Neighbours were mated, as many as the run has mates. The place of an opposite is its member's with the
+        upper bit set, `OPPOSITE`. In generation 0 the founders' own places; older checkpoints have none there.
     settings : dict, optional
         In generation 0 the settings that decide the run's numbers, by `settings_record`; not in older checkpoints.
     environment : dict, optional
@@ -101,11 +100,10 @@ class Generation:
         """The place of the best member, the first of several equal ones."""
         return max(range(len(self.wvalues)), key=self.wvalues.tolist().__getitem__)
 
-    def parents(self, elites: int) -> int:
-        """Return the number of different parents of its children, without the elites at its end; 0 in generation 0."""
-        if not self.number:
-            return 0
-        return len(np.unique(self.chosen[: max(0, len(self.chosen) - elites)]))
+    @property
+    def parents(self) -> int:
+        """The number of different parents of its children; 0 in generation 0."""
+        return len(np.unique(self.chosen)) if self.number else 0
 
     def to_bytes(self) -> bytes:
         """Return the content of its record."""

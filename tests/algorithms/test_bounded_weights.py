@@ -25,7 +25,7 @@ BOUNDED = [
     {"mates": 2},
     {"mates": 4},
     {"preset": "article", "fitness": "cross_entropy"},
-    {"crossover": "average", "init": "normal", "elites": 2},
+    {"crossover": "average", "init": "normal"},
     {"crossover": "split", "sigma": SelfAdaptive(0.3, 0.01)},
 ]
 

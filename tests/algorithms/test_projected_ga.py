@@ -43,7 +43,6 @@ def expected(digits):
         {"opposites": 0.0},
         {"mates": 2},
         {"mates": 3},
-        {"elites": 2},
         {"tournsize": 3},
         {"mutation_indpb": 0.5},
         {"bounds": (-0.5, 0.5), "centred": True},
@@ -173,17 +172,6 @@ def test_small_networks_are_bred_in_one_call(digits, monkeypatch, expected):
     monkeypatch.setattr(many, "SMALL", 1 << 16)
     assert run(digits) == expected
     assert (True, MEMBERS // 4) in calls
-
-
-@pytest.mark.parametrize("kept", [3, 4])
-def test_a_run_whose_parents_are_all_elites_is_resumed(digits, tmp_path, kept):
-    """With a large sigma and tournaments among all, the elites stay the best, and no other member is a parent."""
-    words = {"elites": 2, "tournsize": 60, "sigma": 3.0, "scale": "fan_in"}
-    whole = run(digits, words)
-    run(digits, words, generations=kept, checkpoint=tmp_path)
-    parents = {*read_generations(tmp_path)[-1].chosen.tolist()}
-    assert min(parents) >= MEMBERS - 2
-    assert run(digits, words, checkpoint=tmp_path) == whole
 
 
 def test_a_keyframe_is_made_if_layer_inputs_take_much_memory(digits, tmp_path, monkeypatch):

@@ -48,8 +48,6 @@ def test_a_run_that_is_refused_leaves_no_cache_and_the_population_as_it_was(tool
     refused(TypeError, callbacks=[print])
     with Checkpoint(tmp_path / "used"):
         refused(CheckpointError, checkpoint=tmp_path / "used")
-    toolbox.elites = 6
-    refused(ValueError)
 
 
 def test_a_selection_of_another_number_is_refused():

@@ -80,14 +80,3 @@ def test_what_is_registered_in_mid_run_is_used_or_refused_by_recipes(name):
     with pytest.raises(ValueError, match=f"{name} was registered again before generation 3: .* breeding='plain'"):
         evolve(toolbox.population(n=6), toolbox, 4, seed=1, callbacks=[callback])
     assert not calls
-
-
-@pytest.mark.parametrize("breeding", ["recipes", "plain"])
-def test_the_number_of_elites_does_not_change_in_mid_run(breeding):
-    toolbox = wired()
-
-    def register(evolution):
-        evolution.toolbox.elites = 2
-
-    with pytest.raises(ValueError, match="elites was registered again before generation 1"):
-        evolve(toolbox.population(n=6), toolbox, 4, seed=1, breeding=breeding, callbacks=[Watch(register)])

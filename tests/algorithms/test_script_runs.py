@@ -33,12 +33,12 @@ def test_the_family_is_that_of_the_toolbox_whatever_the_settings_say(tmp_path, d
     assert [founder["share"] for founder in family["founders"]] == [1.0]
 
 
-def test_mates_and_elites_are_those_of_the_toolbox(tmp_path, digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, mates=4, elites=2, parents=8)
+def test_mates_are_those_of_the_toolbox(tmp_path, digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, mates=4, parents=8)
     folder = tmp_path / "four"
     assert kept(folder, toolbox, n=10)["family"]["members"] == 10
     ancestry = read_run(folder).config["ancestry"]
-    assert ancestry == {"mates": 4, "elites": 2, "around_centre": False}
+    assert ancestry == {"mates": 4, "around_centre": False}
     alone = wired()
     alone.register("mate", cxMask, indpb=0.0)
     kept(tmp_path / "alone", alone)

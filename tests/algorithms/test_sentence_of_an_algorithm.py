@@ -8,12 +8,6 @@ from deap_nn import SelfAdaptive, elementwise, evolve, make_toolbox
 from deap_nn.operators.describe import describe_algorithm
 
 
-def test_elites_are_named_where_they_live_on(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, elites=3)
-    assert describe_algorithm(toolbox, 20).find("(selRankBoosted), the best 3 live on, parents moved") > 0
-    assert "live on" not in describe_algorithm(toolbox, 20, mates=2)  # as DEAP's loops run it
-
-
 def test_verbose_prints_the_algorithm_and_the_stream(digits, capsys):
     toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16)
     evolve(toolbox.population(n=12), toolbox, 2, verbose=True)

@@ -32,17 +32,16 @@ def test_what_a_setting_needs_is_decided_before_it():
 
 def test_older_runs_get_what_there_was_no_choice_of():
     pairs = as_now({"preset": "ga", "crossover": "mask"})
-    assert (pairs["mates"], pairs["elites"], pairs["mutation_indpb"], pairs["opposites"], pairs["centred"]) == (
+    assert (pairs["mates"], pairs["mutation_indpb"], pairs["opposites"], pairs["centred"]) == (
         2,
-        0,
         1.0,
         0.0,
         False,
     )
     assert (pairs["spread"], pairs["stratified"]) == (1.0, False)
     assert "sampling" not in pairs
-    centre = as_now({"preset": "default", "crossover": "mean", "step": 2.0, "elites": 3})
-    assert (centre["preset"], centre["sampling"], centre["elites"]) == ("es", "mirrored", 3)
+    centre = as_now({"preset": "default", "crossover": "mean", "step": 2.0})
+    assert (centre["preset"], centre["sampling"]) == ("es", "mirrored")
     assert "mates" not in centre
 
 
@@ -53,8 +52,7 @@ def test_older_runs_get_what_there_was_no_choice_of():
         ({"tournsize": 3}, {"step", "sampling", "pressure", "boost", "opposites", "parents"}),
         (
             {"step": 2.0},
-            {"crossover", "pressure", "boost", "opposites", "tournsize", "elites", "elite_batches", "mates", "indpb"}
-            | {"spread"},
+            {"crossover", "pressure", "boost", "opposites", "tournsize", "mates", "indpb"} | {"spread"},
         ),
     ],
 )

@@ -50,8 +50,6 @@ WIRED = [
     ({"individual": partial(initNormal, Individual, Layout(("a",), ((63,),)))}, "is of another run"),
     ({"evaluate": penalty}, "evaluate was 'sum_of_squares'"),
     ({"mates": 3, "mate": cxScanning}, "mate was 'cxMask'"),
-    ({"elites": 1}, "elites was 0"),
-    ({"elites": 1, "elite_batches": 2}, "elite_batches was 1"),
     ({"select": partial(selRankBoosted, parents=5)}, "select.parents was 6"),
     ({"step": 2.0, "mate": cxMean}, "mate was 'cxMask'"),
     (

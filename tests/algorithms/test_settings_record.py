@@ -39,8 +39,6 @@ ARGUMENTS = [
     ({"mates": 2, "indpb": 0.3}, "mate"),
     ({"crossover": "split"}, "mate"),
     ({"tournsize": 4}, "select"),
-    ({"elites": 1}, "elites"),
-    ({"elites": 1, "elite_batches": 3}, "elite_batches"),
     ({"validation_size": 40}, "validation_size"),
     ({"precision": "bfloat16"}, "precision"),
     ({"init": "normal"}, "individual"),
@@ -106,7 +104,7 @@ def test_a_record_of_the_first_version_is_compared_without_noise(tmp_path):
 def test_a_setting_at_its_neutral_value_is_left_out(digits):
     toolbox = small(digits)
     record = settings_record(toolbox, toolbox.population(n=8), seed=3, cxpb=1.0, mutpb=1.0)
-    assert not {"cxpb", "elites", "precision", "mutate.indpb", "select.boosted", "individual.bounds"} & record.keys()
+    assert not {"cxpb", "precision", "mutate.indpb", "select.boosted", "individual.bounds"} & record.keys()
     assert record["version"] == 2
 
 

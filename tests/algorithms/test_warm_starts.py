@@ -25,7 +25,7 @@ from deap_nn.core.logbooks import rows_of
 @pytest.mark.parametrize("kind", [lambda: tools.HallOfFame(4), tools.ParetoFront])
 def test_a_hall_of_fame_is_kept_and_restored_at_resume(tmp_path, keyframes, kind):
     def run(ngen, **options):
-        toolbox, hall = wired(elites=1), kind()
+        toolbox, hall = wired(), kind()
         evolve(toolbox.population(n=8), toolbox, ngen, seed=1, halloffame=hall, **options)
         keys = [fitness.wvalues for fitness in hall.keys]
         return [(type(member), member.flat.tobytes(), member.fitness.wvalues) for member in hall], keys
@@ -85,9 +85,7 @@ def warm_populations():
 
 
 @pytest.mark.parametrize("kind", ["evolved", "by hand", "changed", "two"])
-@pytest.mark.parametrize(
-    "options", [{}, {"elites": 2}, {"mates": 4, "mate": cxScanning}], ids=["pairs", "elites", "four"]
-)
+@pytest.mark.parametrize("options", [{}, {"mates": 4, "mate": cxScanning}], ids=["pairs", "four"])
 def test_a_warm_start_goes_by_recipes_to_the_same_bytes(tmp_path, kind, options):
     given = [copy.deepcopy(member) for member in warm_populations()[kind]]
     ways = []
@@ -111,9 +109,9 @@ def test_a_warm_start_goes_by_recipes_to_the_same_bytes(tmp_path, kind, options)
     assert set(ways) == {"recipes"}
 
 
-def with_own_sigmas(elites=0):
+def with_own_sigmas():
     own = partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=TABLE)
-    return wired(map=mapping, mutate=own, elites=elites)
+    return wired(map=mapping, mutate=own)
 
 
 def own_sigmas():
@@ -125,12 +123,11 @@ def own_sigmas():
 
 
 @pytest.mark.parametrize("kind", ["evolved", "set", "some"])
-@pytest.mark.parametrize("elites", [0, 2])
-def test_a_warm_start_keeps_the_sigma_of_each_member(tmp_path, kind, elites):
+def test_a_warm_start_keeps_the_sigma_of_each_member(tmp_path, kind):
     def run(ngen, population, **how):
         ways, hall = [], tools.HallOfFame(3)
         watch = Watch(lambda evolution: ways.append(evolution.breeding))
-        found = evolve(population, with_own_sigmas(elites), ngen, seed=1, callbacks=[watch], halloffame=hall, **how)
+        found = evolve(population, with_own_sigmas(), ngen, seed=1, callbacks=[watch], halloffame=hall, **how)
         members = [(member.flat.tobytes(), getattr(member, "strategy", 0.3)) for member in (*found[0], *hall)]
         return (members, rows_of(found[1])), set(ways)
 

@@ -156,7 +156,7 @@ class TestGenerations(OnXor):
 
     @pytest.mark.parametrize("breeding", ["recipes", "plain"])
     def test_a_run_begins_each_whatever_was_scored_before(self, problem, breeding):
-        toolbox = make_toolbox(problem, seed=1, elites=2)  # all samples: a fitness may come again
+        toolbox = make_toolbox(problem, seed=1)  # all samples: a fitness may come again
         population = toolbox.population(n=6)
         population, _ = algorithms.eaSimple(population, toolbox, cxpb=0.5, mutpb=0.5, ngen=3, verbose=False)
         assert toolbox.clock.generation == 3

@@ -106,7 +106,7 @@ def test_a_cache_stays_until_what_is_mapped_is_done(tmp_path):
     toolbox = wired()
     breeder = breeder_of(toolbox.population(n=4), toolbox, seed=1, cxpb=1.0, mutpb=1.0)
     lineage = Lineage(breeder, map, place=tmp_path, sharing=Sharing(group_size=1))
-    lineage.replace([], lineage.present([Recipe(0, place) for place in range(4)]), [], 1, 0.1)
+    lineage.replace([], lineage.present([Recipe(0, place) for place in range(4)]), 1, 0.1)
     answers = lineage.map(toolbox.evaluate, iter(lineage.members([Recipe(0, 0)] * 2)))
     next(answers)
     closing, lineage = lineage.close, None

@@ -76,19 +76,13 @@ OPERATORS = {
     "each with its own sigma": lambda: {
         "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01), noise=TABLE)
     },
-    "each with its own sigma, elites": lambda: {
-        "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01)),
-        "elites": 2,
-    },
-    "elites": lambda: {"elites": 3, "elite_batches": 2},
-    "elites, a user's mutation": lambda: {"elites": 1, "mutate": halve, "mate": cxScanning, "mates": 4},
+    "a user's mutation of four": lambda: {"mutate": halve, "mate": cxScanning, "mates": 4},
     "a user's mutation": lambda: {"mutate": halve},
     "opposites": lambda: {"select": partial(selRankBoosted, parents=6, opposites=0.5)},
-    "opposites of all, each with its own sigma, elites": lambda: {
+    "opposites of all, each with its own sigma": lambda: {
         "mate": cxBiased,
         "mutate": partial(mutGaussianAdaptive, sigma=SelfAdaptive(0.3, 0.01)),
         "select": partial(selRankBoosted, opposites=0.3),
-        "elites": 3,
     },
     "DEAP's selection": lambda: {"select": partial(tools.selTournament, tournsize=3)},
     "around a centre": lambda: {"mate": cxMean, "select": selMirrored, "step": 2.5},

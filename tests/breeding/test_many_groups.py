@@ -29,7 +29,6 @@ ALWAYS = {"cxpb": 1.0, "mutpb": 1.0}
         (FOUR, ALWAYS | {"n": 16}, {4}),
         (FOUR, ALWAYS | {"n": 15}, {3}),  # the last group has three children
         (FOUR, ALWAYS | {"n": 3}, {0}),
-        (FOUR | {"elites": 2}, ALWAYS | {"n": 16}, {3}),
         (FOUR_WITH_OPPOSITES, ALWAYS | {"n": 16}, {4}),
         (FOUR | BOUNDED, ALWAYS | {"n": 16}, {4}),
         (FOUR | OWN_SIGMAS, ALWAYS | {"n": 16}, {0}),  # each child has another sigma

@@ -158,12 +158,12 @@ def opposites_of(record):
 
 def test_an_opposite_is_a_member_mirrored_at_the_mean_of_its_generations_parents():
     record = []
-    population, _ = evolve(wired().population(n=12), wired(select=opposites_of(record), elites=2), 6, seed=1)
+    population, _ = evolve(wired().population(n=12), wired(select=opposites_of(record)), 6, seed=1)
     assert len(population) == 12
     assert all(own for _, own in record[0][1])  # founders have no parents
     generations = [before for before, _ in record]
     sources = [], []
-    for number, (before, chosen) in enumerate(record):
+    for number, (_, chosen) in enumerate(record):
         mirrored = [one for one, own in chosen if not own]
         assert bool(mirrored) == bool(number)
         for one in mirrored:
@@ -171,10 +171,9 @@ def test_an_opposite_is_a_member_mirrored_at_the_mean_of_its_generations_parents
             centre = mean_by_numpy(*sources)
             assert one.flat.tobytes() == (2 * centre - generations[number][place]).tobytes()
             assert not one.fitness.valid
-        # Of this selection and the elites, the parents of the next generation by their ids.
-        best = sorted(range(12), key=lambda place: sum_of_squares(Individual([before[place]])))[:2]
-        weights = {one.recipe.place: one.flat.copy() for one, _ in chosen} | {place: before[place] for place in best}
-        count = Counter([one.recipe.place for one, _ in chosen] + best)
+        # The parents of the next generation by their ids.
+        weights = {one.recipe.place: one.flat.copy() for one, _ in chosen}
+        count = Counter(one.recipe.place for one, _ in chosen)
         sources = [weights[key] for key in sorted(weights)], [count[key] for key in sorted(count)]
 
 

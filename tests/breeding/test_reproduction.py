@@ -162,10 +162,6 @@ def test_a_strategy_of_the_package_can_be_given(strategy):
     assert found[:1] == expected[:1]
     assert settings_of(strategy) == settings_of(pickle.loads(pickle.dumps(strategy)))
     assert "0x" not in json.dumps(settings_of(strategy))  # no address of a process
-    given.elites = 2
-    if isinstance(strategy, AroundCentre):
-        with pytest.raises(ValueError, match="elites must be 0"):
-            evolve(given.population(n=12), given, 1, seed=1)
 
 
 class Opposites(Reproduction):

@@ -1,11 +1,10 @@
 """What a DEAP user's own operators do is done both ways, or named in one line."""
 
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from deap import base, tools
+from deap import tools
 from wirings import LAYOUT, TABLE, result, wired
 
 from deap_nn import (
@@ -20,7 +19,6 @@ from deap_nn import (
     mutGaussianAdaptive,
 )
 from deap_nn.core.seeding import takes
-from deap_nn.operators.elitism import Elitism
 
 OWN = np.random.default_rng(5)
 
@@ -92,24 +90,6 @@ def test_a_decorated_crossover_keeps_the_order_of_its_individuals(digits):
     assert made(passing) == made()
 
 
-def scored_as(value):
-    kind = type("Lowest", (base.Fitness,), {"weights": (-1.0,)})
-    return SimpleNamespace(fitness=kind((value,)))
-
-
-def test_an_elite_keeps_its_mean_in_a_population_that_is_sorted():
-    elitism = Elitism(1, 10)
-    members = [scored_as(3.0), scored_as(1.0), scored_as(2.0)]
-    elitism.scored(members)
-    assert elitism.choose(members) == [members[1]]
-    assert elitism.averaged(2, (3.0,)) == (2.0,)
-    members = [scored_as(9.0), scored_as(8.0), scored_as(2.0)]
-    elitism.scored(members)
-    members.reverse()  # as a callback that sorts them
-    assert elitism.choose(members) == [members[0]]
-    assert elitism.averaged(2, (5.0,)) == (3.0,)
-
-
 def test_a_function_that_is_changed_in_place_is_named():
     def change(run):
         run.toolbox.mutate.keywords["indpb"] = 0.0
@@ -160,9 +140,6 @@ def test_what_an_operator_returns_is_checked_both_ways(registered, said, breedin
         ("mates", 2.7, "toolbox.mates must be an integer of at least 2, got 2.7"),
         ("mates", "3", "toolbox.mates must be an integer of at least 2, got '3'"),
         ("mates", 300, "toolbox.mates must be at most 256, got 300"),
-        ("elites", 0.25, "elites must be an integer of at least 0, got 0.25"),
-        ("elites", None, "elites must be an integer of at least 0, got None"),
-        ("elite_batches", 1.5, "elite_batches must be an integer of at least 1, got 1.5"),
     ],
 )
 def test_numbers_that_a_script_sets_are_checked_before_the_run(name, value, said):

@@ -122,7 +122,7 @@ def of_other_filters():
     [
         (None, "filters.npz is missing", {}),
         (b"", "filters.npz: cannot be read", {"preset": "es"}),
-        (b"PK\x03\x04 and no more", "filters.npz: cannot be read", {"elites": 2, "elite_batches": 3}),
+        (b"PK\x03\x04 and no more", "filters.npz: cannot be read", {"mates": 2}),
         (of_other_filters(), "filters.npz holds other filters", {}),
     ],
     ids=["missing", "empty", "torn", "other"],

@@ -269,34 +269,6 @@ def test_cma_is_compared_with_the_presets(scripts, monkeypatch, capsys):
     )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "wanted"),
-    [
-        ("--preset es", 192),
-        ("--parents 50 --opposites 0", 90),
-        ("--parents 20 --opposites 0 --boost 1 --pressure 1", 60),
-        ("--parents 50 --opposites 0.5 --boost 1 --pressure 1", 133),
-        ("--parents 100 --opposites 0.5 --boost 1 --pressure 1", 160),
-        ("--parents 200 --opposites 0 --pressure 1.5 --boost 1", 15),
-        ("--preset article", 11),
-        ("--tournsize 20", 66),
-        ("--tournsize 1", 0),
-    ],
-)
-def test_the_information_of_a_selection(scripts, arguments, wanted):
-    script = scripts("information")
-    weights = script.weights_of(script.complete(script.make_parser().parse_args(arguments.split())))
-    assert weights.shape == (200,)
-    assert script.information(weights) == pytest.approx(wanted, abs=0.7)
-
-
-def test_the_information_of_the_tables_is_drawn_beside_their_errors(shown):
-    rows = [row.strip("| ").split(" | ") for row in shown("information").splitlines()[2:]]
-    assert rows[0] == ["ranking-ga", "no-boost", "179", "0.0760", "0.0981"]
-    assert rows[6] == ["ranking-mlp-300", "default-best-100", "192", "0.1036", "0.1228"]
-    assert len(rows) == 18
-
-
 def test_the_sensitivity_of_a_linear_network_is_that_of_its_slope(scripts):
     """The fitness is the mean output: noise does no harm, and the slope is the sum of a unit's noise."""
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])

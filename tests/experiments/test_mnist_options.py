@@ -67,7 +67,6 @@ NUMBERS = {
     "--spread": [1],
     "--stratified": [False],
     "--tournsize": [3],
-    "--elites": [2],
     "--mates": [2],
     "--indpb": [0.2],
     "--batch-size": [16],
@@ -92,7 +91,6 @@ REFUSED = {
     "--sampling": (["mirrored"], "--sampling: needs --preset es"),
     "--final-sigma": ([0.01], "--final-sigma: needs --schedule linear or geometric or one-fifth or self-adaptive"),
     "--schedule-generations": ([9], "--schedule-generations: needs --schedule linear or geometric"),
-    "--elite-batches": ([3], "--elite-batches: needs --elites"),
     "--workers": ([2], "--workers: needs --map processes, dask or ray\n"),
     "--scheduler": (["tcp://127.0.0.1:1"], "--scheduler: needs --map dask or ray\n"),
 }

@@ -52,8 +52,7 @@ def test_the_options_know_the_built_in_models(monkeypatch, name):
 
 OTHER_OPTIONS = [
     "--crossover units --tournsize 3 --batch-generations 2 --scale none --mutation-indpb 0.5 --schedule one-fifth",
-    "--crossover average --mates 3 --schedule self-adaptive --final-sigma 0.02 --elites 2 --elite-batches 4 "
-    "--mutated-matrices one --scale own",
+    "--crossover average --mates 3 --schedule self-adaptive --final-sigma 0.02 --mutated-matrices one --scale own",
 ]
 
 

@@ -24,8 +24,6 @@ DECIDES = {
     "opposites": ("select.opposites", (), ("--opposites=0",)),
     "spread": ("individual.spread", (), ("--spread=1",)),
     "tournsize": ("select", (), ("--tournsize=3",)),
-    "elites": ("elites", (), ("--elites=2",)),
-    "elite_batches": ("elite_batches", ("--elites=2",), ("--elites=2", "--elite-batches=3")),
     "mates": ("mates", (), ("--mates=3",)),
     "indpb": ("mate.indpb", ("--indpb=0.5",), ("--indpb=0.4",)),
     "step": ("step", ES, (*ES, "--step=2")),

@@ -114,7 +114,7 @@ def test_runs_from_before_an_option_was_there_are_taken(swept, here, digits_file
     shutil.copytree(folder / "out", tmp_path / "out")
     path = tmp_path / "out" / "mask-4-1" / "config.json"
     config = json.loads(path.read_text())
-    for name in ("batch_generations", "mutation_indpb", "tournsize", "elites", "mutated_matrices"):
+    for name in ("batch_generations", "mutation_indpb", "tournsize", "mutated_matrices"):
         del config[name]
     path.write_text(json.dumps(config))
     arguments = SWEEP, folder / "small.toml", "--data", digits_file, "--output", tmp_path / "out", "--only-draw"

@@ -135,13 +135,13 @@ def test_a_trace_without_its_places_is_named(tmp_path):
 def test_several_runs_are_one_frame_with_what_they_differ_in(tmp_path):
     for seed in (1, 2):
         made_run(tmp_path / "study" / f"wide-{seed}", seed, sigma=0.1, width=64, data={"name": "made", "train": seed})
-        made_run(tmp_path / "study" / f"slim-{seed}", seed, sigma=0.2, width=64, elites=3, data={"name": "made"})
+        made_run(tmp_path / "study" / f"slim-{seed}", seed, sigma=0.2, width=64, mates=3, data={"name": "made"})
     (tmp_path / "study" / "results.csv").touch()
     (tmp_path / "study" / "keras").mkdir()
     runs = read_runs(tmp_path / "study")
     assert [run.name for run in runs] == ["slim-1", "slim-2", "wide-1", "wide-2"]
     frame = runs.to_dataframe()
-    assert list(frame)[:6] == ["run", "seed", "config.sigma", "elites", "data.train", "gen"]
+    assert list(frame)[:6] == ["run", "seed", "config.sigma", "mates", "data.train", "gen"]
     assert len(frame) == 16
     assert frame.index.tolist() == list(range(16))
     assert frame.groupby("run")["config.sigma"].first().to_dict() == {

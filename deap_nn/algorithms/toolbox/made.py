@@ -246,8 +246,6 @@ def check_called(toolbox: base.Toolbox, members: int) -> None:
     elif operator_of(select) in TAKING_THE_BEST:
         name = operator_of(select).__name__
         raise ValueError(f"select: {name} would take all members: register one that draws, such as selTournament")
-    if around_centre and registered.elites:
-        raise ValueError(f"elites must be 0 if children come from one centre, got {registered.elites!r}")
 
 
 def name_fitness(sigma: Any, problem: Any) -> None:

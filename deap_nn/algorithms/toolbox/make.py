@@ -74,8 +74,6 @@ def make_toolbox(
     mates: int | None = None,
     crossover: CrossoverName | None = None,
     tournsize: int | None = None,
-    elites: int | None = None,
-    elite_batches: int | None = None,
     step: float | None = None,
     sampling: Literal["independent", "mirrored"] | None = None,
     projected: bool | None = None,
@@ -166,12 +164,6 @@ def make_toolbox(
     tournsize : int, optional
         Draw parents from all members by `deap.tools.selTournament` with this number of contestants, at least 1. It
         excludes `pressure`, `boost`, `boosted`, `opposites` and `parents`.
-    elites : int, optional
-        The number of the best members that survive unchanged in the next generation of ``evolve``, which scores them
-        again.
-    elite_batches : int, optional
-        The fitness of a surviving member is a running mean over its mini-batches. It is the mean of all up to this
-        number; then a new one has a weight of 1/`elite_batches`. At least 1, the default: the mean is the new one.
     step : float, optional
         For "es": the step of the centre, in units of its distance to the mean of the chosen members, above 0. If left
         out, `usual_step` for the model and the size of the run.
@@ -198,9 +190,8 @@ def make_toolbox(
         ``python -m scoop``), and ``mate`` and ``select``, or for "es" ``generate`` and ``update``. It also has
         ``next_generation``, ``evaluate_many`` and ``from_vector``; ``assess`` and ``error_rate``, which score on
         validation and test samples; for labelled data ``vote_error_rate`` and for a `KerasProblem` ``scores``;
-        ``to_model``, which returns a Keras model; and ``layout``, ``clock``, ``seed``, ``mates``, ``elites``,
-        ``elite_batches``, ``problem``, for "es" ``step`` and ``recombination_weights``, and if `projected`
-        ``layer_inputs``.
+        ``to_model``, which returns a Keras model; and ``layout``, ``clock``, ``seed``, ``mates``, ``problem``, for
+        "es" ``step`` and ``recombination_weights``, and if `projected` ``layer_inputs``.
 
     Raises
     ------
@@ -229,7 +220,7 @@ def make_toolbox(
     named = model if isinstance(model, str) and bounds is None and not former else None
     usual = usual_settings(algorithm, named, batch_size or USUAL_BATCH_SIZE, centred, projected)
     of_pairs: dict[str, Any] = {"pressure": pressure, "boost": boost, "boosted": boosted, "mates": mates}
-    of_pairs |= {"indpb": indpb, "tournsize": tournsize, "elites": elites, "elite_batches": elite_batches}
+    of_pairs |= {"indpb": indpb, "tournsize": tournsize}
     of_pairs |= {"bounds": bounds, "opposites": opposites, "spread": spread}
     around_centre, algorithm = former or usual["step"] is not None, "es" if former else algorithm
     others: dict[str, Any] = {"crossover": crossover, "step": step, "sampling": sampling}
@@ -256,12 +247,8 @@ def make_toolbox(
     scale = usual["scale"] if isinstance(scale, str) and scale == "usual" else scale
     if isinstance(scale, str):
         check_choice("scale", scale, (*SCALES, "own"))
-    elites = 0 if elites is None else check_count(elites, "elites", 0)
-    elite_batches = 1 if elite_batches is None else check_count(elite_batches, "elite_batches")
-    if elite_batches > 1 and not elites:
-        raise ValueError(f"elite_batches needs elites, got {elite_batches!r}")
-    if around_centre and (elites or isinstance(sigma, SelfAdaptive)):
-        raise ValueError("elites and SelfAdaptive are not for an evolution strategy around one centre")
+    if around_centre and isinstance(sigma, SelfAdaptive):
+        raise ValueError("SelfAdaptive is not for an evolution strategy around one centre")
     if mates is None:
         mates = usual["mates"] if crossover == usual["crossover"] and indpb is None else 2
     indpb = checked_indpb(crossover, mates or 2, indpb)
@@ -314,7 +301,7 @@ def make_toolbox(
         around |= {"scale": scales} if isinstance(scale, str) and scale == "widest" else {}  # others: by fan-in
     toolbox.register("individual", initialise, container, layout, noise=noise, rng=rngs[0], **around)
     toolbox.register("population", initPopulation, toolbox, seed)
-    toolbox.mates, toolbox.elites, toolbox.elite_batches = mates or 2, elites, elite_batches
+    toolbox.mates = mates or 2
     mutation = {"sigma": adaptation, "indpb": float(mutation_indpb), "scale": scales, "matrices": mutated_matrices}
     toolbox.register("mutate", mutGaussianAdaptive, **mutation, **limits, noise=noise, rng=rngs[2])
     if around_centre:

@@ -123,15 +123,6 @@ TABLE = (
         unset="selection by rank",
         ways=PAIRS,
     ),
-    Setting("elites", "algorithm", "best members that survive unchanged", whole(0), usual=0, ways=PAIRS),
-    Setting(
-        "elite_batches",
-        "algorithm",
-        "mini-batches averaged in an elite's fitness",
-        whole(1),
-        usual=1,
-        ways=PAIRS,
-    ),
     Setting(
         "mates",
         "algorithm",

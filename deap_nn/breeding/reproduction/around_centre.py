@@ -95,14 +95,14 @@ class AroundCentre(Reproduction):
         """Return the recombination weights for a number of members, as bytes; empty without weights."""
         return b"" if self.weights is None else weights_of(self.weights, members).tobytes()
 
-    def ancestry(self, cxpb: float, elites: int) -> dict[str, Any] | None:
+    def ancestry(self, cxpb: float) -> dict[str, Any] | None:
         """Return whether recombination has weights, and its number of parents; None for a user's own weights."""
         weights: Any = self.weights
         known = isinstance(weights, partial) and weights.func is recombination_weights
         if weights not in (None, recombination_weights) and not known:
             return None
         parents = weights.keywords.get("parents") if isinstance(weights, partial) else None
-        return {"mates": 2, "elites": 0, "around_centre": True, "weighted": weights is not None, "parents": parents}
+        return {"mates": 2, "around_centre": True, "weighted": weights is not None, "parents": parents}
 
     def choose(self, population: Sequence[Any], count: int, toolbox: base.Toolbox, rng: Any, clock: Any) -> list[Any]:
         """Return all members, best first, if recombination has weights; else the drawn parents."""
@@ -113,10 +113,10 @@ class AroundCentre(Reproduction):
 
     def recipes(self, generation: int, places: Places, sigmas: Sequence[float | None]) -> list[Recipe]:
         """Return the recipes of the children, with the centre as their only parent."""
-        shared = self.parents_of(generation, 0, places, len(places))  # one object for all: a pickle holds it once
+        shared = self.parents_of(generation, 0, places)  # one object for all: a pickle holds it once
         return [Recipe(generation, place, shared, sigma) for place, sigma in enumerate(sigmas)]
 
-    def parents_of(self, generation: int, place: int, places: Places, bred: int) -> tuple[int, ...]:
+    def parents_of(self, generation: int, place: int, places: Places) -> tuple[int, ...]:
         """Return the id of the centre; for generation 1 that of the founder that was drawn most often."""
         return (member_id(generation - 1, CENTRE_PLACE) if generation > 1 else _most_often(places),)
 

@@ -71,7 +71,7 @@ class Reproduction:
         """Return the strategy as it goes into recipes: operators without a random generator, tables of noise pinned."""
         return self
 
-    def ancestry(self, cxpb: float, elites: int) -> dict[str, Any] | None:
+    def ancestry(self, cxpb: float) -> dict[str, Any] | None:
         """Return the arguments by which a report finds parents from places; None if places do not determine them."""
         return None
 
@@ -111,10 +111,10 @@ class Reproduction:
                 made.append(Recipe(generation, start + turn, group[turn:] + group[:turn], sigmas[start + turn]))
         return made
 
-    def parents_of(self, generation: int, place: int, places: Places, bred: int) -> tuple[int, ...]:
-        """Return the ids of the parents of the child at `place`, of `bred` children, in the order of its recipe."""
+    def parents_of(self, generation: int, place: int, places: Places) -> tuple[int, ...]:
+        """Return the ids of the parents of the child at `place`, in the order of its recipe."""
         start = place - place % self.mates
-        group = [member_id(generation - 1, int(i)) for i in places[start : min(start + self.mates, bred)]]
+        group = [member_id(generation - 1, int(i)) for i in places[start : start + self.mates]]
         return (*group[place - start :], *group[: place - start])
 
     def centre(self, member: Recipe, places: Sequence[int]) -> Recipe | None:

@@ -155,7 +155,7 @@ class Genomes(Ancestors):
         """Breed siblings and round them in one pass, if there is such a pass and their parents are in the cache."""
         parents = [] if run[0].is_mean else [self._find(key) for key in run[0].parents]
         found = [parent for parent in parents if parent is not None]
-        if len(found) < len(parents) or run[0].copied:
+        if len(found) < len(parents):
             return False
         if not self.breeder.reproduction.breed_rounded(self.breeder, run, found, outs, halves, rounded):
             return False

@@ -45,12 +45,10 @@ def config_of(evolution: Evolution, given: Mapping[str, Any]) -> dict[str, Any]:
         "fitness_weights": list(evolution.population[0].fitness.weights),
         **_of_the_problem(registered),
         **{name: _operator_text(operator) for name, operator in operators.items() if operator is not None},
-        **{name: getattr(registered, name) for name in ("step", "mates", "elites") if name in registered.has},
+        **{name: getattr(registered, name) for name in ("step", "mates") if name in registered.has},
         **({} if registered.reproduction is None else {"reproduction": settings_of(registered.reproduction)}),
         "algorithm": describe_algorithm(toolbox, len(evolution.population)),
-        "ancestry": reproduction_of(toolbox).ancestry(
-            float(evolution.settings.get("cxpb", 1.0)), int(registered.elites)
-        ),
+        "ancestry": reproduction_of(toolbox).ancestry(float(evolution.settings.get("cxpb", 1.0))),
     }
     for name in given:
         if name in OURS and name in found:
