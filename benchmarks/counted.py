@@ -6,6 +6,8 @@ from pathlib import Path
 
 import zmq
 
+from deap_nn.algorithms.algorithm import ALGORITHMS
+
 SENT = [0]
 COUNTED = Path(os.environ["COUNTED"])
 
@@ -30,7 +32,7 @@ prepare_worker()
 
 def main() -> None:
     name, members, generations = sys.argv[1], *map(int, sys.argv[2:])
-    toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, preset=name)
+    toolbox = make_toolbox("mnist_deep", "mnist5k", ALGORITHMS[name](), seed=1)
     population = toolbox.population(n=members)
     evolve(population, toolbox, generations - 1)
 

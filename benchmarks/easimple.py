@@ -14,7 +14,7 @@ from pathlib import Path
 from common import run
 from deap import algorithms, base
 
-from deap_nn import Individual, make_toolbox
+from deap_nn import GA, Individual, make_toolbox
 from deap_nn.maps.scoop import prepare_worker
 
 prepare_worker()
@@ -43,7 +43,7 @@ def noted(operator, *arguments):
 @cache
 def prepared() -> tuple[base.Toolbox, list[Individual]]:
     """Wire the toolbox, and run a generation in which all is compiled, once."""
-    toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, preset="mask")
+    toolbox = make_toolbox("mnist_deep", "mnist5k", GA(mates=2), seed=1)
     for name in ("clone", "mate", "mutate"):
         setattr(toolbox, name, partial(noted, getattr(toolbox, name)))
     population = toolbox.population(n=MEMBERS)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common import has_bfloat16, run
 
-from deap_nn import KerasProblem, load_dataset, make_toolbox
+from deap_nn import GA, KerasProblem, load_dataset, make_toolbox
 from deap_nn.models.built_in import build_model
 from deap_nn.models.tensorflow import tf
 from deap_nn.problems.scorer import scorer
@@ -43,7 +43,7 @@ def part_of(name: str) -> tuple[object, object]:
 
 def measure(folder: Path) -> dict[str, float]:
     """Measure all in turn, once."""
-    toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, centred=False)
+    toolbox = make_toolbox("mnist_deep", "mnist5k", GA(centred=False), seed=1)
     genomes = [toolbox.individual() for _ in range(GENOMES)]
     scoring = scorer(toolbox.problem)
     (digits,), (labels,) = scoring._minibatch(1)
@@ -57,10 +57,10 @@ def measure(folder: Path) -> dict[str, float]:
     problem = KerasProblem(build_model("mnist_deep"), *part_of("mnist5k"))
     general = scorer(make_toolbox(problem, seed=1).problem)
     ways["KerasProblem"] = lambda genome: general.fitness(genome, 1)
-    centred = scorer(make_toolbox("mnist_deep", "mnist5k", seed=1, centred=True).problem)
+    centred = scorer(make_toolbox("mnist_deep", "mnist5k", GA(centred=True), seed=1).problem)
     ways["Scorer.fitness, centred"] = lambda genome: centred.fitness(genome, 1)
     if has_bfloat16():
-        quick = scorer(make_toolbox("mnist_deep", "mnist5k", seed=1, precision="bfloat16", centred=False).problem)
+        quick = scorer(make_toolbox("mnist_deep", "mnist5k", GA(centred=False), seed=1, precision="bfloat16").problem)
         ways["Scorer.fitness, bfloat16"] = lambda genome: quick.fitness(genome, 1)
     times: dict[str, list[float]] = {name: [] for name in ways}
     for i in range(-GENOMES, TIMES):

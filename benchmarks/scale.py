@@ -16,7 +16,7 @@ from typing import Any
 
 from common import ES, HERE, SCOOP, finished, mnist, passes, quiet, run, steady
 
-from deap_nn import Callback, Evolution, evolve, make_toolbox
+from deap_nn import GA, Callback, Evolution, evolve, make_toolbox
 from deap_nn.breeding.recipe import Recipe
 
 
@@ -32,7 +32,7 @@ class Answers:
 
 def own_cost(members: int) -> float:
     """Return the main process' milliseconds a child of the CNN."""
-    toolbox = make_toolbox("mnist_deep", "mnist5k", seed=1, preset="mask", parents=members // 10)
+    toolbox = make_toolbox("mnist_deep", "mnist5k", GA(mates=2, parents=members // 10), seed=1)
     toolbox.register("map", Answers())
     seconds: list[float] = []
 

@@ -8,10 +8,12 @@ from deap_nn.core.optional import lazy
 from deap_nn.process.workers import running_under_scoop
 
 if TYPE_CHECKING:
+    from deap_nn.algorithms.algorithm import ES as ES
+    from deap_nn.algorithms.algorithm import GA as GA
+    from deap_nn.algorithms.algorithm import Article as Article
+    from deap_nn.algorithms.algorithm import usual_step as usual_step
     from deap_nn.algorithms.evolving import evolve as evolve
     from deap_nn.algorithms.toolbox.make import make_toolbox as make_toolbox
-    from deap_nn.algorithms.toolbox.presets import preset as preset
-    from deap_nn.algorithms.toolbox.presets import usual_step as usual_step
     from deap_nn.breeding.founders import initPopulation as initPopulation
     from deap_nn.callbacks.base import Callback as Callback
     from deap_nn.callbacks.base import CallbackError as CallbackError
@@ -73,9 +75,9 @@ __version__ = "0.1.0.dev1"
 _find, _names = lazy(
     __name__,
     {
+        "algorithms.algorithm": ["ES", "GA", "Article", "usual_step"],
         "algorithms.evolving": ["evolve"],
         "algorithms.toolbox.make": ["make_toolbox"],
-        "algorithms.toolbox.presets": ["preset", "usual_step"],
         "breeding.founders": ["initPopulation"],
         "callbacks.base": ["Callback", "CallbackError", "Evolution"],
         "callbacks.run_directory": ["RunDirectory"],
@@ -123,8 +125,6 @@ if running_under_scoop():
 def __getattr__(name: str) -> Any:
     if name == "keras":  # not in __all__, so that ``from deap_nn import *`` does not import TensorFlow
         return importlib.import_module("deap_nn.models.tensorflow").keras
-    if name == "PRESETS":
-        return importlib.import_module("deap_nn.algorithms.toolbox.presets").PRESETS
     if name in moved.MOVED:
         return moved.module_of(name)
     return _find(name)

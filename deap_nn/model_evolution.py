@@ -14,6 +14,7 @@ from deap import base
 from deap.tools import Logbook
 from numpy.typing import ArrayLike
 
+from deap_nn.algorithms.algorithm import ES, GA
 from deap_nn.algorithms.evolving import evolve
 from deap_nn.algorithms.toolbox.make import make_toolbox
 from deap_nn.callbacks.base import checked_callbacks
@@ -36,7 +37,7 @@ class EvolvedModel:
     model : keras.Model
         A new model with the weights of the lowest validation error.
     individual : WeightList
-        Its individual: these weights, but for the biases of centred layers (``centred=True``).
+        Its individual: these weights, but for the biases of centred layers (``GA(centred=True)``).
     logbook : deap.tools.Logbook
         A row a generation, see `evolve`.
     population : list
@@ -109,6 +110,7 @@ def evolve_model(
     model: keras.Model,
     x: Any,
     y: Any = None,
+    algorithm: GA | ES = GA(),  # noqa: B008  (frozen)
     *,
     population: int = 100,
     generations: int = 200,
@@ -124,13 +126,15 @@ def evolve_model(
         gets the weights itself, with a warning. The loss of a compiled model is minimised, else the cross-entropy.
     x, y : array_like, or a list or dictionary of them
         Inputs and targets; the last fifth is for validation.
+    algorithm : GA, ES or Article
+        The algorithm with its settings; its ``fitness`` is the loss, unless a ``loss`` is given.
     population, generations : int
         The number of members, at least 2, and of generations after the initial one, at least 0.
     seed : int
         The seed of all random numbers.
     **options
-        Arguments of `KerasProblem` (such as ``loss`` or ``validation_data``), `make_toolbox` (``preset``,
-        ``batch_size``, ``sigma``) and `evolve` (``callbacks``, ``verbose``), and ``map``, the map of the evaluations.
+        Arguments of `KerasProblem` (such as ``loss`` or ``validation_data``), `make_toolbox` (such as ``batch_size`` or
+        ``bounds``) and `evolve` (``callbacks``, ``verbose``), and ``map``, the map of the evaluations.
 
     Returns
     -------
@@ -159,17 +163,18 @@ def evolve_model(
     from deap_nn.problems.scorer import release_parts
 
     of_problem, of_toolbox, of_evolve = _names(KerasProblem), _names(make_toolbox), _names(evolve)
-    taken = {"population", "generations", "seed", "fitness"}
+    taken = {"population", "generations", "seed", "centred"}
     known = ((of_problem | of_toolbox | of_evolve) - taken) | {"map"}
     if unknown := min(options.keys() - known, default=""):
-        near = did_you_mean("generations" if unknown == "epochs" else unknown, known | (taken - {"fitness"}))
+        near = did_you_mean("generations" if unknown == "epochs" else unknown, known | taken)
         raise TypeError(f"{unknown} is no argument of KerasProblem, make_toolbox or evolve{near}")
-    chosen = {name: options[name] for name in options.keys() & of_problem}
+    chosen: dict[str, Any] = {"loss": algorithm.fitness, "centred": bool(algorithm.centred)}
+    chosen |= {name: options[name] for name in options.keys() & of_problem}
     with contextlib.ExitStack() as failing:
         problem = KerasProblem(model, x, y, **chosen)
         failing.callback(problem.release)  # then the caller has no problem to release
         wired = {name: options[name] for name in options.keys() & (of_toolbox - of_problem)}
-        toolbox = make_toolbox(problem, seed=seed, **wired)
+        toolbox = make_toolbox(problem, None, algorithm, seed=seed, **wired)
         if "map" in options:
             toolbox.register("map", options["map"])
         chosen = {name: options[name] for name in options.keys() & of_evolve}

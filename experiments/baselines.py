@@ -19,17 +19,19 @@ from typing import Any
 import numpy as np
 from baseline_methods import Backpropagation, EASimple, Method, OpenAIES, RandomSearch
 from deap.base import Toolbox
+from mnist_options import Settings
 from own_operators import with_blocks, with_learnt_noise
 from terminal import Terminal
 
-from deap_nn import evolve, make_toolbox
-from deap_nn.algorithms.toolbox.settings import MODELS, OPTIONS, add_settings
+from deap_nn import GA, evolve, make_toolbox
+from deap_nn.algorithms.algorithm import WIDEST
 from deap_nn.breeding.breeder import founder
 from deap_nn.callbacks.base import Evolution, tell, telling_start_and_end
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.errors import InputError
+from deap_nn.core.options import add_options
 from deap_nn.data.dataset import Dataset
 from deap_nn.genome.vectors import LARGEST_WEIGHT
 from deap_nn.maps import Map
@@ -66,9 +68,8 @@ ONLY_FOR = {
 }
 """The methods of each option that is not for all methods."""
 
-ADDED: dict[str, Any] = {"training_size": 0, "centred": False, "stratified": False}
-ADDED |= dict.fromkeys(("sampling", "final_sigma", "final_rate", "block", "mates"))
-"""Options that ``config.json`` of older runs lacks, and their values then."""
+SHARED = ("batch_size", "seed", "dataset", "data", "max_seconds", "threads", "output", "no_progress")
+"""The options of ``experiments/mnist.py`` that mean the same here."""
 
 NOT_STORED = ("output", "no_progress", *MAP_OPTIONS)
 """Options that are no settings of a run."""
@@ -84,7 +85,7 @@ def make_parser() -> Parser:
     parser.usage = "%(prog)s --method NAME [OPTION ...]"
     add = parser.groups["run"].add_argument
     add("--generations", type=integer(0), default=100, metavar="N", help="steps of the method")
-    add("--model", choices=tuple(MODELS), default="mnist_deep", help="network, as for experiments/mnist.py")
+    add("--model", choices=tuple(WIDEST), default="mnist_deep", help="network, as for experiments/mnist.py")
     add = parser.groups["algorithm"].add_argument
     add("--method", choices=tuple(RATES), required=True, help="training method (required)")
     rates = ", ".join(f"{name} {rate}" for name, rate in RATES.items() if rate not in (None, 0.1))
@@ -102,12 +103,11 @@ def make_parser() -> Parser:
     add("--mates", type=integer(2, MOST_MATES), metavar="N", help="blocks: parents of a child [4]")
     add = parser.groups["speed"].add_argument
     add("--precision", choices=("float32", "bfloat16"), help="arithmetic of a population's fitness [float32]")
-    add_settings(parser, ("batch_size", "seed"))
-    for name in ("centred", "stratified"):
-        OPTIONS[name].add_to(parser, {"every method": False})
-    add_settings(parser, ("dataset", "data", "validation_size", "training_size", "max_seconds", "threads"))
-    add_settings(parser, ("output", "no_progress"))
-    parser.set_defaults(training_size=0, centred=False, stratified=False)
+    shared = {name: getattr(Settings, name) for name in SHARED}
+    layers = {"centred": False, "stratified": False}
+    add_options(parser, Settings, shared, only=SHARED)
+    add_options(parser, GA, layers, only=layers)
+    parser.set_defaults(**shared, **layers)
     add_map_options(parser)
     return parser
 
@@ -227,19 +227,17 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     from mnist import keeping_result
 
     terminal.begin(directory, dataset.classes)
+    usual = {} if options.method in OF_GA else {"parents": 0.25, "opposites": 0, "spread": 1}
+    scale = "fan_in" if options.scale == "fan_in" or options.method in ("easimple", *OF_GA) else "none"
+    layers = {"centred": options.centred, "stratified": options.stratified, "projected": False}
     toolbox = make_toolbox(
         options.model,
         dataset,
+        GA(scale=scale, **layers, **usual),
         seed=options.seed,
         batch_size=options.batch_size,
-        centred=options.centred,
-        projected=False,
-        stratified=options.stratified,
-        validation_size=options.validation_size,
-        scale="fan_in" if options.scale == "fan_in" or options.method in ("easimple", *OF_GA) else None,
         threads=options.threads,
         precision=options.precision or "float32",
-        **({} if options.method in OF_GA else {"parents": 0.25, "opposites": 0, "spread": 1}),
     )
     toolbox.register("map", map_)
     terminal.describe(describe_method(options, toolbox), dataset.note)
@@ -247,7 +245,7 @@ def run(options: argparse.Namespace, dataset: Dataset, directory: RunDirectory, 
     known = {"fitness": "cross_entropy", "algorithm": describe_method(options, toolbox), "data": dataset.describe()}
     directory.write_config({**stored, **known})
     directory.trace_weights(toolbox.layout, options.seed)
-    candidates = Candidates(toolbox, directory.path / "readouts.csv", training_size=options.training_size)
+    candidates = Candidates(toolbox, directory.path / "readouts.csv")
     callbacks: list[Any] = [EarlyStopping(max_seconds=options.max_seconds), directory, candidates]
     if terminal.bar is not None:
         callbacks.append(terminal.bar)

@@ -7,6 +7,7 @@ import numpy as np
 from deap import algorithms, base, cma, tools
 
 from deap_nn import Individual, KerasProblem, evolve, load_dataset, make_toolbox
+from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.core.seeding import MAX_SEED
 from deap_nn.genome.population import mean_of
 from deap_nn.models.tensorflow import configure_tensorflow, keras
@@ -36,7 +37,7 @@ def errors(
     method: str, problem: KerasProblem, read: base.Toolbox, seed: int, members: int, generations: int
 ) -> list[float]:
     """Return the validation errors of the best of the last generation, and of the mean of its better half."""
-    toolbox = make_toolbox(problem, seed=seed, preset="ga" if method == "CMA-ES" else method)
+    toolbox = make_toolbox(problem, algorithm=ALGORITHMS["ga" if method == "CMA-ES" else method](), seed=seed)
     if method == "CMA-ES":
         population = by_cma(toolbox, members, generations)
     else:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from deap import algorithms, tools
 
-from deap_nn import Individual, make_toolbox
+from deap_nn import GA, Individual, make_toolbox
 from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.maps.options import add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
@@ -13,7 +13,7 @@ from deap_nn.process.cli import Parser, integer, picture, run_command
 
 prepare_worker()
 
-toolbox = make_toolbox("mlp", "mnist5k", seed=1, parents=8)
+toolbox = make_toolbox("mlp", "mnist5k", GA(parents=8), seed=1)
 
 
 class HistoryOfNumbers(tools.History):

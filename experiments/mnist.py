@@ -16,19 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from deap.base import Toolbox
-from mnist_options import NOT_STORED, parse_arguments
+from mnist_options import config_of, parse_arguments
 from mnist_resume import check_data, leave_out_this_end, open_checkpoint, tested_before
 from terminal import Terminal
 
-from deap_nn import Callback, evolve
-from deap_nn.algorithms.toolbox.from_settings import toolbox_of
+from deap_nn import ES, Callback, evolve
+from deap_nn.algorithms.from_config import toolbox_of
 from deap_nn.algorithms.toolbox.make import layout_names
-from deap_nn.algorithms.toolbox.settings import SETTINGS
 from deap_nn.callbacks.candidates import Candidates
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.callbacks.run_directory.predictions import write_predictions
-from deap_nn.callbacks.tensorboard_logger import TensorBoardLogger, check_new_log
 from deap_nn.core.environment import EnvironmentDiffersError
 from deap_nn.core.errors import InputError
 from deap_nn.data.dataset import Dataset
@@ -43,7 +41,7 @@ from deap_nn.operators.describe import describe_algorithm
 from deap_nn.process import signals, workers
 from deap_nn.process.cli import check_new_folder, run_command
 from deap_nn.runs.checkpoint import Checkpoint
-from deap_nn.runs.config import FILES, digest_of, keep_files, read_config, read_status
+from deap_nn.runs.config import FILES, digest_of, keep_files, kept_files, read_config, read_status
 from deap_nn.runs.generations import CheckpointError
 from deap_nn.runs.reading import PREDICTIONS_FILE
 
@@ -139,14 +137,13 @@ def fresh_directory(options: argparse.Namespace) -> RunDirectory:
 
 def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) -> dict[str, Any]:
     """Return the content of ``config.json``."""
-    chosen = {name: value for name, value in vars(options).items() if name not in NOT_STORED}
+    chosen = config_of(options)
     return {
         **chosen,
+        **({"step": toolbox.step} if isinstance(options.algorithm, ES) else {}),
         **{f"{name}_sha256": digest_of(chosen[name]) for name in FILES if chosen[name] is not None},
         "algorithm": describe_algorithm(toolbox, options.population),
-        "init": SETTINGS[options.preset]["init"],
         "centred_layers": toolbox.problem.centred_layers,
-        "boosted": getattr(getattr(toolbox, "select", None), "keywords", {}).get("boosted"),
         "cxpb": 1.0,
         "mutpb": 1.0,
         "adaptation": repr(toolbox.clock.adaptation),
@@ -157,45 +154,33 @@ def settings(options: argparse.Namespace, dataset: Dataset, toolbox: Toolbox) ->
     }
 
 
-def events_logger(options: argparse.Namespace) -> TensorBoardLogger | None:
-    """Return the callback of ``--tensorboard``, or None."""
-    if options.tensorboard is None:
-        return None
-    try:
-        if options.resume is None:
-            check_new_log(Path(options.tensorboard))
-        return TensorBoardLogger(options.tensorboard)
-    except (ImportError, ValueError) as error:
-        raise InputError(f"argument --tensorboard: {error}") from error
-
-
 def run(
     options: argparse.Namespace,
     dataset: Dataset,
     directory: RunDirectory,
     checkpoint: Checkpoint | None,
-    events: TensorBoardLogger | None,
     map_: Map,
     terminal: Terminal,
 ) -> None:
     """Evolve, and write the whole run into its folder."""
     terminal.begin(directory, dataset.classes, can_resume=checkpoint is not None)
-    toolbox = toolbox_of(SETTINGS[options.preset] | vars(options), dataset)
+    config = config_of(options)
+    if options.resume is not None:
+        config = read_config(options.resume, "--resume")
+        config |= kept_files(options.resume, config)
+    toolbox = toolbox_of(config, dataset)
     toolbox.register("map", map_)
     terminal.describe(describe_algorithm(toolbox, options.population), dataset.note)
     if options.resume is None:
-        keep_files(directory.path, vars(options))
+        keep_files(directory.path, config)
         directory.write_config(settings(options, dataset, toolbox))
     directory.trace_weights(toolbox.layout, options.seed)
-    beside = {"training_size": options.training_size, "ensemble_size": options.voters}
-    candidates = Candidates(toolbox, directory.path / "readouts.csv", **beside)
+    candidates = Candidates(toolbox, directory.path / "readouts.csv")
     stopping = EarlyStopping(target=options.target, patience=options.patience, max_seconds=options.max_seconds)
     callbacks: list[Callback] = [stopping, directory, candidates]
     if terminal.bar is not None:
         callbacks.append(terminal.bar)
-    if events is not None:
-        callbacks.append(events)
-    with keeping_result(directory, toolbox, candidates, options.fitness, terminal):
+    with keeping_result(directory, toolbox, candidates, options.algorithm.fitness, terminal):
         population = toolbox.population(n=options.population)
         evolve(
             population,
@@ -204,12 +189,6 @@ def run(
             seed=options.seed,
             callbacks=callbacks,
             checkpoint=checkpoint,
-            breeding=options.breeding,
-            group_size=options.group_size,
-            cache=Path(options.cache) if options.cache is not None else None,
-            cache_size=options.cache_size * 2**20 if options.cache_size is not None else None,
-            keyframe_seconds=None if options.keyframes == "off" else options.keyframes,
-            keyframe_bytes=(options.keyframe_space or 0) * 2**20,
             force=options.force,
         )
         directory.enter("scoring the test digits")
@@ -270,7 +249,6 @@ def evolve_digits(options: argparse.Namespace, terminal: Terminal) -> int:
     """Do a run, and return the exit status."""
     if options.output is not None:
         check_new_folder(options.output, "--output")
-    events = events_logger(options)
     dataset = read_data(options)
     check_device(options)
     check_files(options, dataset)
@@ -282,10 +260,10 @@ def evolve_digits(options: argparse.Namespace, terminal: Terminal) -> int:
             options.generations = max(options.generations, len(checkpoint.past) - 1)
     with signals.interruptible(), chosen_map(options) as map_, make_directory(options) as directory:
         if options.resume is None:
-            checkpoint = Checkpoint(directory.path / "checkpoint") if options.breeding == "recipes" else None
+            checkpoint = Checkpoint(directory.path / "checkpoint")
         with contextlib.closing(checkpoint) if checkpoint is not None else contextlib.nullcontext():
             try:
-                run(options, dataset, directory, checkpoint, events, map_, terminal)
+                run(options, dataset, directory, checkpoint, map_, terminal)
             except (CheckpointError, EnvironmentDiffersError) as error:
                 if options.resume is None:
                     raise

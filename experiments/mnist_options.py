@@ -1,227 +1,204 @@
-"""The options of ``experiments/mnist.py``, completed from a preset and checked against each other."""
+"""The options of ``experiments/mnist.py``: those of a run, and those of its algorithm."""
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
+import itertools
 import math
 import sys
-from collections.abc import Mapping
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from mnist_resume import check_resumable
 
-from deap_nn.algorithms.toolbox.presets import usual_settings, usual_step
-from deap_nn.algorithms.toolbox.settings import MODELS, OPTIONS, SETTINGS, WIDEST, Setting, add_settings, as_now
-from deap_nn.breeding.store.slots import FEWEST_SLOTS, segment_bytes, slots_in
+from deap_nn.algorithms.algorithm import ALGORITHMS, ES, GA, WIDEST
+from deap_nn.algorithms.from_config import algorithm_of
+from deap_nn.core.environment import MOST_THREADS
 from deap_nn.core.errors import InputError
+from deap_nn.core.options import add_options, check_fields, flag, one_of, options_of, real, text, whole
+from deap_nn.core.seeding import MAX_SEED
+from deap_nn.data.registry import NAMES as DATA_SETS
 from deap_nn.maps.options import MAP_OPTIONS, add_map_options
-from deap_nn.operators.by_name import ArgumentError, checked_indpb
-from deap_nn.operators.ranking import number_of_parents
-from deap_nn.process.cli import Parser, integer
+from deap_nn.process.cli import Parser
 from deap_nn.runs.config import FILES, kept_files, read_config, requested_generations, restore_config
 
-LAYERS = {"mnist_deep": 4, "lenet5": 5, "mlp": 2}
-"""The number of layers with weights of each built-in model."""
+MAY_CHANGE = (
+    "resume",
+    "force",
+    "generations",
+    "target",
+    "patience",
+    "max_seconds",
+    "data",
+    "no_progress",
+    *MAP_OPTIONS,
+)
+"""The options that ``--resume`` takes."""
 
-NOT_STORED = (*(name for name, setting in OPTIONS.items() if not setting.kept), *MAP_OPTIONS)
+NOT_STORED = ("output", "resume", "force", "no_progress")
 """Options that are no settings of a run."""
 
 
-def size_of(options: argparse.Namespace) -> tuple[int, int]:
-    """Return the number of the model's weights, and the number of its matrices without biases and gains."""
-    if options.keras is None:
-        return MODELS[options.model], LAYERS[options.model]
-    from deap_nn.models.reference import layout_of, load_model, reference_of
-    from deap_nn.models.tensorflow import configure_tensorflow
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a run, without those of its algorithm; see ``--help``."""
 
-    configure_tensorflow(options.threads, options.device)
-    try:
-        layout = layout_of(reference_of(load_model(Path(options.keras))))
-    except ValueError as error:
-        raise InputError(f"argument --keras: {error}") from error
-    return layout.size, max(1, layout.vectors.count(False))
+    population: Annotated[int, whole("members of the population", 2, group="run")] = 200
+    generations: Annotated[int, whole("generations after the initial population", 0, group="run")] = 150
+    preset: Annotated[str, one_of("genetic algorithm, evolution strategy, or article", *ALGORITHMS)] = "ga"
+    batch_size: Annotated[int, whole("digits in the mini-batch of a generation", 1, group="data")] = 64
+    seed: Annotated[int, whole("seed of all random numbers", 0, MAX_SEED, group="run")] = 1
+    model: Annotated[str | None, one_of("CNN [mnist_deep], LeNet-5 or one hidden layer", *WIDEST, group="run")] = None
+    keras: Annotated[str | None, text("network in a .keras file, pixels of 0 to 1 [--model]", "FILE", group="run")] = (
+        None
+    )
+    init_weights: Annotated[
+        str | None,
+        text("scaled, normal, or a file of weights to begin around [by preset]", "FILE", group="run", option="--init"),
+    ] = None
+    dataset: Annotated[str, one_of("digits; auto: mnist if available, else mnist5k", *DATA_SETS, group="data")] = "auto"
+    data: Annotated[str | None, text("IDX folder or .npz, named by --dataset [--dataset]", "PATH", group="data")] = None
+    output: Annotated[str | None, text("new folder for the run [a new one under runs/]", "DIR", group="output")] = None
+    resume: Annotated[str | None, text("continue the run in this folder [a new run]", "DIR", group="run")] = None
+    force: Annotated[bool, flag("accept other versions, other data [an error]", group="run")] = False
+    target: Annotated[float | None, real("stop at this validation error, 0 to 1 [never]", 0, 1, group="run")] = None
+    patience: Annotated[int | None, whole("stop N generations after the lowest val_error [never]", 1, group="run")] = (
+        None
+    )
+    max_seconds: Annotated[float | None, real("stop after S seconds [never]", 0, metavar="S", group="run")] = None
+    threads: Annotated[int, whole("TensorFlow threads in each process", 1, MOST_THREADS, group="speed")] = 1
+    precision: Annotated[
+        Literal["float32", "bfloat16"], one_of("arithmetic of the fitness", "float32", "bfloat16", group="speed")
+    ] = "float32"
+    device: Annotated[
+        Literal["cpu", "gpu"], one_of("processor; gpu: results may differ between runs", "cpu", "gpu", group="speed")
+    ] = "cpu"
+    no_progress: Annotated[bool, flag("print nothing [progress and result]", group="output")] = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
-def make_parser() -> Parser:
-    """Return the parser of the command line."""
+def make_parser(preset: str) -> Parser:
+    """Return the parser of the command line, with the options of an algorithm by its name."""
     launch = "python -m deap_nn.launch experiments/mnist.py"
     parser = Parser(
-        "Evolve the weights of a network that reads digits, with a genetic algorithm.",
+        f"Evolve the weights of a network that reads digits (--preset {preset}: --help --preset NAME shows another's).",
         launch,
         f"{launch} --model mlp --output runs/first",
         f"{launch} --resume runs/first",
         "python -m scoop experiments/mnist.py --max-seconds 600",
     )
     parser.usage = "%(prog)s [OPTION ...]"
-    add_settings(parser)
-    hidden: dict[str, Any] = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
-    parser.add_argument("--regardless", action="store_true", dest="force", **hidden)  # former names
-    parser.add_argument("--voters", type=integer(0), dest="voters", **hidden)
+    add_options(parser, Settings, dataclasses.asdict(Settings(preset=preset)))
+    kind = ALGORITHMS[preset]
+    add_options(parser, kind, dataclasses.asdict(kind().resolved("mnist_deep", Settings.batch_size)))
     add_map_options(parser)
     return parser
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Return the options of the command line, completed by those of the run that ``--resume`` names."""
-    parser = make_parser()
-    options = parser.parse_args()
-    if options.resume is None:
-        return complete(options)
-    named = {argument.partition("=")[0] for argument in sys.argv[1:]}
-    named |= {"--ensemble"} if "--voters" in named else set()
-    given = {setting.name: setting.option for setting in OPTIONS.values() if setting.option in named}
-    for name, option in given.items():
-        if OPTIONS[name].is_fixed:
-            raise InputError(f"argument {option}: not with --resume: the run keeps its own")
-    restore_config(options.resume)
-    config = as_now(read_config(options.resume, "--resume"))
-    if config.get("breeding") == "plain":
-        raise InputError("argument --resume: a run with --breeding plain has no checkpoint")
-    config |= kept_files(options.resume, config)
-    # The processes fill and empty this folder, so its name must come from the command line, not from a stranger's file.
-    config.pop("cache", None)
-    data = config.pop("data", None)
-    if isinstance(data, dict) and "data" not in given:
-        config |= {"data": data["path"]} if data.get("path") else {"dataset": data.get("name")}
-    needed = {name for name, setting in OPTIONS.items() if setting.default is not None and setting.is_fixed}
-    missing = {name for name in (needed | {"schedule"}) - {"dataset"} if config.get(name) is None}
-    if missing:
-        raise InputError(f"argument --resume: config.json has no {min(missing)}")
-    # The stored settings are parsed like a command line, so that they are checked like one.
-    stored = [
-        f"{setting.option}={config[name]}"
-        for name, setting in OPTIONS.items()
-        if setting.kept and name not in given and config.get(name) is not None
-        if setting.has_effect(config) or name in ("crossover", "sampling")  # without effect, these two are refused
-    ]
-    if "generations" not in given and isinstance(config.get("generations"), int):
-        stored.append(f"--generations={requested_generations(options.resume, config)}")
+def parse_arguments(arguments: Sequence[str] | None = None) -> Namespace:
+    """Return the options of a command line: the settings, the map options, and ``algorithm``, resolved.
+
+    With ``--resume`` they are those of the run's ``config.json``, with those that may change as given.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    given = vars(make_parser(_preset_in(arguments)).parse_args(arguments))
+    if given.get("resume") is not None:
+        return resumed(given)
+    kind = ALGORITHMS[given.get("preset", Settings.preset)]
     try:
-        resumed = complete(parser.parse_args([*sys.argv[1:], *stored]))
-    except InputError as error:
-        if any(f"argument {option}:" in str(error) for option in given.values()):
-            raise
-        raise InputError(f"argument --resume: config.json: {error}") from error
-    check_resumable(options.resume, config, resumed.generations, given.values(), force=options.force)
-    return resumed
+        settings = Settings(**{name: given[name] for name in given.keys() & options_of(Settings).keys()})
+        words = {name: given[name] for name in given.keys() & options_of(kind).keys()}
+        if settings.init_weights in ("scaled", "normal"):
+            words["init"] = settings.init_weights
+            settings = dataclasses.replace(settings, init_weights=None)
+        elif settings.init_weights is not None and kind is not ES:
+            words.setdefault("spread", 1.0)
+        settings = with_files(settings)
+        algorithm = kind(**words).resolved(settings.model if settings.keras is None else None, settings.batch_size)
+    except ValueError as error:
+        name, _, why = str(error).partition(" ")
+        raise InputError(f"argument --{name.replace('_', '-')}: {why}") from error
+    check_sizes(settings, algorithm)
+    return namespace(settings, algorithm, given)
 
 
-def complete(options: argparse.Namespace) -> argparse.Namespace:
-    """Fill in the options that a preset decides, and check those that depend on each other."""
-    complete_model(options)
-    weights, layers = size_of(options)
-    given = options.batch_size, options.centred, options.projected
-    preset = usual_settings(options.preset, options.model, *given)
-    options.centred, options.projected = preset["centred"], preset["projected"]
-    around_centre = preset["step"] is not None
-    if options.crossover is not None and (options.crossover == "mean") != around_centre:
-        raise InputError(f"argument --crossover: {options.crossover} {needs(around_centre)}")
-    if around_centre:
-        options.crossover = None
-    unrelated = options.init_weights is not None or preset["spread"] is None
-    if unrelated and not around_centre and options.spread not in (None, 1):
-        raise InputError("argument --spread: needs --preset ga without --init: other founders are drawn otherwise")
-    for name, setting in OPTIONS.items():
-        if getattr(options, name) is not None:
-            check_effect(setting, options)
-        elif name == "spread" and unrelated:
-            options.spread = None
-        elif name == "opposites" and options.tournsize is not None:
-            options.opposites = setting.before
-        elif setting.is_met(vars(options)) and not setting.derived:
-            setattr(options, name, setting.usual if preset.get(name) is None else preset[name])
-    options.scale = options.scale or "none"
-    if options.centred and options.batch_size < 2:
-        raise InputError(f"argument --batch-size: must be at least 2 with --centred yes, got {options.batch_size}")
-    if options.projected and not options.centred:
-        raise InputError("argument --projected: needs --centred yes, whose layers' inputs it takes")
-    if options.projected and options.batch_size >= (widest := WIDEST.get(options.model, math.inf)):
-        reason = f"must be below {widest} with --projected yes, the inputs of the widest dense layer"
-        raise InputError(f"argument --batch-size: {reason}, got {options.batch_size}")
-    complete_parents(options, preset, layers)
-    complete_schedule(options, preset)
-    if options.cache is not None and not Path(options.cache).is_dir():
-        raise InputError(f"argument --cache: {options.cache} is not a folder")
-    if options.cache_size is not None and slots_in(options.cache_size * 2**20, weights) < FEWEST_SLOTS:
-        files = f"in files of {segment_bytes(weights) / 2**20:.0f} MiB"
-        raise InputError(
-            f"argument --cache-size: {options.cache_size} MiB hold fewer than {FEWEST_SLOTS} networks {files}"
-        )
-    return options
+def _preset_in(arguments: Sequence[str]) -> str:
+    """Return the preset of a command line, or of the run that it resumes; the default if it names none."""
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    named = dict(itertools.pairwise(words))
+    name = named.get("--preset")
+    if "--resume" in named and name is None:
+        restore_config(named["--resume"])
+        name = read_config(named["--resume"], "--resume").get("preset")
+    return name if name in ALGORITHMS else Settings.preset
 
 
-def check_effect(setting: Setting, options: argparse.Namespace) -> None:
-    """Raise `InputError` if a given setting has no effect with the others."""
-    step = SETTINGS[options.preset]["step"]
-    if not setting.has_effect({"step": step, "tournsize": options.tournsize}):
-        by_preset = step is not None or "rank" not in setting.ways
-        refused = needs(step is not None) if by_preset else "not with --tournsize, which draws from all members"
-        raise InputError(f"argument {setting.option}: {refused}")
-    if setting.needs is not None and not setting.is_met(vars(options)):
-        name, values = setting.needs
-        got = f"{' or '.join(values)}, got {getattr(options, name)}"
-        raise InputError(f"argument {setting.option}: needs --{name} {got}")
+def namespace(settings: Settings, algorithm: GA | ES, given: Mapping[str, Any]) -> Namespace:
+    """Return all options as one object."""
+    of_map = {name: given.get(name) for name in MAP_OPTIONS}
+    return Namespace(**dataclasses.asdict(settings), **of_map, algorithm=algorithm)
 
 
-def needs(around_centre: bool) -> str:
-    """Return the end of a message that names the preset for an option."""
-    if around_centre:
-        return "needs --preset ga or article: es has children of one centre, no crossover and no drawn parents"
-    return "needs --preset es: ga and article cross parents and have no centre"
-
-
-def complete_model(options: argparse.Namespace) -> None:
-    """Fill in the model, and check the files that the options name."""
-    if options.keras is None:
-        options.model = options.model or "mnist_deep"
-    elif options.model is not None:
+def with_files(settings: Settings) -> Settings:
+    """Return the settings with the model and with absolute paths of their files, which must exist."""
+    if settings.keras is not None and settings.model is not None:
         raise InputError("argument --model: not with --keras, which names the model")
+    found: dict[str, Any] = {"model": None if settings.keras is not None else settings.model or "mnist_deep"}
     for name, option in zip(FILES, ("--keras", "--init"), strict=True):
-        path = getattr(options, name)
+        path = getattr(settings, name)
         if path is not None and not Path(path).is_file():
             raise InputError(f"argument {option}: {path}: no such file")
         if path is not None:
-            setattr(options, name, str(Path(path).absolute()))
+            found[name] = str(Path(path).absolute())
+    return dataclasses.replace(settings, **found)
 
 
-def complete_parents(options: argparse.Namespace, preset: Mapping[str, Any], layers: int) -> None:
-    """Fill in the number of parents, and the options of the crossover or of the centre."""
-    most = options.population
-    around_centre = preset["step"] is not None
-    if around_centre and options.step is None:
-        options.step = usual_step(
-            most, max(1, options.generations), layers, options.sampling, projected=options.projected
-        )
-    if not around_centre and options.mates is None:
-        options.mates = preset["mates"] if options.crossover == preset["crossover"] and options.indpb is None else 2
-    try:
-        options.indpb = checked_indpb(options.crossover, options.mates or 2, options.indpb)
-    except ArgumentError as error:
-        raise InputError(f"argument --{error.argument}: {error.why}") from error
-    if options.parents is None:
-        share = 1.0 if options.tournsize is not None else preset["parents"]
-        options.parents = number_of_parents(share, most, max(preset["fewest"], options.mates or 2))
-    elif options.parents > most:
-        raise InputError(f"argument --parents: must be at most the population of {most}, got {options.parents}")
-    elif around_centre and options.resume is None and options.parents > max(2, most // 2):
+def check_sizes(settings: Settings, algorithm: GA | ES) -> None:
+    """Raise `InputError` if a number is too large or too small for another."""
+    most = settings.population
+    if isinstance(algorithm.parents, int) and algorithm.parents > most:
+        raise InputError(f"argument --parents: must be at most the population of {most}, got {algorithm.parents}")
+    if isinstance(algorithm, ES) and isinstance(algorithm.parents, int) and algorithm.parents > max(2, most // 2):
         half = f"at most half of the population of {most} under --preset es"
-        raise InputError(f"argument --parents: must be {half}, got {options.parents}")
+        raise InputError(f"argument --parents: must be {half}, got {algorithm.parents}")
+    if algorithm.centred and settings.batch_size < 2:
+        raise InputError(f"argument --batch-size: must be at least 2 with --centred yes, got {settings.batch_size}")
+    if algorithm.projected and settings.batch_size >= (widest := WIDEST.get(settings.model or "", math.inf)):
+        reason = f"must be below {widest} with --projected yes, the inputs of the widest dense layer"
+        raise InputError(f"argument --batch-size: {reason}, got {settings.batch_size}")
 
 
-def complete_schedule(options: argparse.Namespace, preset: Mapping[str, Any]) -> None:
-    """Fill in the options of sigma's schedule."""
-    if options.schedule == "self-adaptive" and options.crossover == "mean":
-        raise InputError(f"argument --schedule: self-adaptive {needs(around_centre=True)}")
-    annealed = OPTIONS["schedule_generations"].is_met(vars(options))
-    if OPTIONS["final_sigma"].is_met(vars(options)):
-        if options.final_sigma is None:
-            options.final_sigma = (preset["final_sigma"] or 0.05) * options.sigma
-        if options.final_sigma == 0 and options.sigma > 0:
-            raise InputError("argument --final-sigma: must be above 0")
-        if options.final_sigma > 0 and options.sigma == 0:
-            raise InputError("argument --final-sigma: must be 0 if --sigma is 0")
-        if options.final_sigma > options.sigma and not annealed:
-            raise InputError(f"argument --final-sigma: must be at most --sigma {options.sigma:g}")
-    if annealed and options.schedule_generations is None:
-        options.schedule_generations = max(1, options.generations)
+def resumed(given: Mapping[str, Any]) -> Namespace:
+    """Return the options of the run that ``--resume`` names, with the given ones that may change."""
+    folder = given["resume"]
+    for name in given.keys() - set(MAY_CHANGE):
+        option = {**options_of(Settings), **options_of(GA), **options_of(ES)}[name].option
+        raise InputError(f"argument {option}: not with --resume: the run keeps its own")
+    config = read_config(folder, "--resume")
+    config |= kept_files(folder, config)
+    data = config.pop("data", None)
+    if isinstance(data, dict) and "data" not in given:
+        config |= {"data": data["path"]} if data.get("path") else {"dataset": data.get("name")}
+    try:
+        if isinstance(config.get("generations"), int):
+            config["generations"] = requested_generations(folder, config)
+        stored = {name: config[name] for name in options_of(Settings) if name in config and name not in NOT_STORED}
+        settings = with_files(Settings(**(stored | {name: given[name] for name in given if name not in MAP_OPTIONS})))
+        algorithm = algorithm_of(config)
+    except (ValueError, TypeError, KeyError) as error:
+        said = f"has no {error.args[0]}" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"argument --resume: config.json: {said}") from error
+    options = [f"--{name.replace('_', '-')}" for name in given]
+    check_resumable(folder, read_config(folder, "--resume"), settings.generations, options, force=settings.force)
+    return namespace(settings, algorithm, given)
+
+
+def config_of(options: Namespace) -> dict[str, Any]:
+    """Return the settings of a run as ``config.json`` has them."""
+    stored = {name: getattr(options, name) for name in options_of(Settings) if name not in NOT_STORED}
+    return stored | dataclasses.asdict(options.algorithm)

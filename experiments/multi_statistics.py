@@ -5,7 +5,7 @@ import random
 import numpy as np
 from deap import algorithms, tools
 
-from deap_nn import KerasProblem, make_toolbox
+from deap_nn import GA, KerasProblem, make_toolbox
 from deap_nn.maps.options import add_map_options, chosen_map
 from deap_nn.maps.scoop import prepare_worker
 from deap_nn.models.tensorflow import configure_tensorflow, keras
@@ -17,7 +17,7 @@ configure_tensorflow(threads=1)
 X = np.linspace(-1, 1, 200, dtype=np.float32)[:, None]
 LAYERS = [keras.Input((1,)), keras.layers.Dense(16, activation="tanh"), keras.layers.Dense(1)]
 problem = KerasProblem(keras.Sequential(LAYERS), X, np.sin(5 * X), loss="mse", validation_split=0)
-toolbox = make_toolbox(problem, seed=1, batch_size=len(X), sigma=0.1)
+toolbox = make_toolbox(problem, algorithm=GA(sigma=0.1, schedule="constant"), seed=1, batch_size=len(X))
 
 
 def make_statistics() -> tools.MultiStatistics:

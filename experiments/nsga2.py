@@ -9,6 +9,7 @@ import numpy as np
 from deap import algorithms, base, creator, tools
 
 from deap_nn import (
+    ES,
     KerasProblem,
     Layout,
     WeightList,
@@ -64,7 +65,7 @@ def evaluate(individual: WeightList) -> tuple[float, float]:
 
 def train(generations: int, map_: Map = map) -> WeightList:
     """Evolve the network that is to be pruned, on mini-batches and by the cross-entropy."""
-    toolbox = make_toolbox(to_train, seed=1, preset="es", batch_size=256, sigma=0.1)
+    toolbox = make_toolbox(to_train, algorithm=ES(sigma=0.1, schedule="constant"), seed=1, batch_size=256)
     toolbox.register("map", map_)
     population, _ = evolve(toolbox.population(n=100), toolbox, generations)
     return tools.selBest(population, 1)[0]

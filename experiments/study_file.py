@@ -10,12 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deap_nn.algorithms.toolbox.settings import OPTIONS
 from deap_nn.core.errors import InputError
 from deap_nn.maps.options import MAP_OPTIONS
 
-OF_A_SWEEP = {setting.option.removeprefix("--") for setting in OPTIONS.values() if not setting.kept}
-OF_A_SWEEP |= {"regardless", "seed", "help", "breeding", *MAP_OPTIONS}
+OF_A_SWEEP = {"output", "resume", "force", "no-progress", "seed", "help", *MAP_OPTIONS}
 """Options of a run that a study cannot set."""
 
 OF_ALL = ("threads", "device")
@@ -80,11 +78,9 @@ def read_study(path: str) -> Study:
         options = common
         if "method" in table:
             import baselines
-            import mnist_options
 
-            known = vars(mnist_options.make_parser().parse_args([])).keys()
-            left_out = known - baselines.common_options(table["method"])
-            options = {option: value for option, value in common.items() if option.replace("-", "_") not in left_out}
+            known = baselines.common_options(table["method"])
+            options = {option: value for option, value in common.items() if option.replace("-", "_") in known}
         made[name] = tuple(_arguments(options | table, path))
     return Study(Path(path).stem, tuple(seeds), made, *_figure(content, path))
 

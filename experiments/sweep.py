@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from study_file import Study, read_study
 
-from deap_nn.algorithms.toolbox.settings import OPTIONS, RECIPES
 from deap_nn.callbacks.candidates import BEST, MEAN, ON_TRAINING
 from deap_nn.core.errors import InputError
 from deap_nn.core.files import write_with
@@ -55,8 +54,7 @@ COUNTED = ("evaluations", "digits", "options")
 """Further columns of ``results.csv``: the numbers of evaluations and of digits in mini-batches, both after generation
 0, and a digest of the run's options and data."""
 
-NO_MATTER = {"versions", "workers", "seed", "noise_sha256", "data", "voters"}
-NO_MATTER |= {name for name, setting in OPTIONS.items() if setting.needs == RECIPES}  # they change only the speed
+NO_MATTER = {"versions", "workers", "seed", "noise_sha256", "data"}
 NO_MATTER |= {"keras", "init_weights"}  # the paths of files: other entries have the digests of their content
 NO_MATTER |= {"algorithm", "centred_layers"}  # they follow from the settings
 """Entries of ``config.json`` that do not decide how a run learns, or that differ between seeds."""
@@ -70,12 +68,15 @@ def _script(arguments: Sequence[str]) -> Any:
     return baselines if any(argument.startswith("--method=") for argument in arguments) else mnist
 
 
-def _options(arguments: Sequence[str]) -> Any:
-    """Return the module of the options of the script that some arguments are for."""
+def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of a run with some arguments, as its ``config.json`` will have them."""
     import mnist_options
 
     script = _script(arguments)
-    return mnist_options if script.__name__ == "mnist" else script
+    if script.__name__ == "mnist":
+        return mnist_options.config_of(mnist_options.parse_arguments(arguments))
+    options = vars(script.complete(script.make_parser().parse_args(arguments)))
+    return {name: value for name, value in options.items() if name not in script.NOT_STORED}
 
 
 def run_one(arguments: Sequence[str]) -> None:
@@ -94,10 +95,8 @@ def check(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -
     begun: dict[tuple[str, str | None], tuple[str, Path]] = {}
     whole = True
     for name, seed in study.runs:
-        known = _options(study.settings[name])
         try:
-            arguments = [*study.settings[name], *data, f"--seed={seed}"]
-            options = vars(known.complete(known.make_parser().parse_args(arguments)))
+            options = settings_of([*study.settings[name], *data, f"--seed={seed}"])
         except InputError as error:
             raise InputError(f"argument STUDY: settings.{name}: {error}") from error
         folder = output / f"{name}-{seed}"
@@ -106,15 +105,13 @@ def check(study: Study, output: Path, data: Sequence[str], *, only_draw: bool) -
         whole &= status.get("state") == "finished"
         if not (folder / "config.json").exists():
             continue
-        config = getattr(known, "ADDED", {}) | getattr(known, "as_now", dict)(read_config(folder, "--output"))
-        if config.get("scale") is None and options["scale"] == "none":  # older runs of the article recorded None
-            config["scale"] = "none"
+        config = read_config(folder, "--output")
+        if "step" in options and options["step"] is None:  # a run records the one that follows from its size
+            config["step"] = None
         described = config.get("data") or {}
-        for sizes in (options, config):
-            sizes["validation_size"] = min(sizes.get("validation_size") or 0, described.get("validation", np.inf))
         if "asked_generations" in status:  # a resume may have asked for more than config.json has
             config["generations"] = status["asked_generations"]
-        for option in sorted(options.keys() - {*known.NOT_STORED, *(NO_MATTER - {"seed"})}):
+        for option in sorted(options.keys() - (NO_MATTER - {"seed"})):
             if config.get(option) != options[option]:
                 was = f"{option} {config.get(option)} and not {options[option]}"
                 raise InputError(f"argument --output: {folder} is a run of other settings, with {was}")
@@ -158,8 +155,7 @@ def run_all(study: Study, output: Path, data: Sequence[str]) -> None:
             shutil.rmtree(folder)  # it was killed before its first generation, so it cannot be resumed
         try:
             if begun:
-                cache = [argument for argument in study.settings[name] if argument.startswith("--cache=")]
-                run_one(["--resume", str(folder), *cache, *data, "--no-progress"])
+                run_one(["--resume", str(folder), *data, "--no-progress"])
             else:
                 run_one([*study.settings[name], *data, f"--seed={seed}", f"--output={folder}", "--no-progress"])
         except InputError as error:
@@ -205,19 +201,12 @@ def write_tables(study: Study, output: Path) -> dict[str, list[dict[str, Any]]]:
 
 def digits_drawn(config: Mapping[str, Any], generations: int) -> int:
     """Return the number of digits in the mini-batches of all generations after generation 0."""
-    stay = int(config.get("batch_generations") or 1)
-    return int(config["batch_size"]) * len({generation // stay for generation in range(1, generations + 1)})
+    return int(config["batch_size"]) * generations
 
 
 def digest_of(config: Mapping[str, Any]) -> str:
     """Return a digest of the options and data of a run: the first 12 digits of a SHA-256."""
     options = {name: value for name, value in config.items() if name not in NO_MATTER and value is not None}
-    # Older runs lack some entries, and have the former name of `es`: their digests must stay equal.
-    for name in ("sampling", "opposites", "centred", "stratified", "spread", "projected"):
-        if name in options and options[name] == OPTIONS[name].before:
-            del options[name]
-    if options.get("preset") == "es":
-        options["preset"] = "default"
     text = json.dumps([options, config["data"]["sha256"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

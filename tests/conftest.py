@@ -20,6 +20,7 @@ import pytest
 from hypothesis import settings
 
 import deap_nn
+from deap_nn import GA
 from deap_nn.core import errors
 from deap_nn.core.seeding import global_state_kept
 from deap_nn.data.image_files import RawArrays
@@ -98,7 +99,7 @@ def digits(digits_file: Path):
 @pytest.fixture
 def toolbox(digits):
     """A made toolbox of four parents; a file of tests that needs another has its own."""
-    return deap_nn.make_toolbox("mlp", digits, seed=1, parents=4)
+    return deap_nn.make_toolbox("mlp", digits, GA(parents=4), seed=1)
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,10 @@ import sys
 
 import pytest
 from conftest import ROOT
+from deap_nn.algorithms.toolbox.settings import NAMES
 
 import deap_nn
-from deap_nn.algorithms.toolbox.settings import NAMES
+from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.operators.selection import operator_of
 
 DOCS = ROOT / "docs"
@@ -129,7 +130,7 @@ def test_the_table_of_presets_is_what_make_toolbox_wires(digits):
     for preset, registered, operator, named, values, source in operators[1:]:
         if preset:
             name = preset.strip("`")
-            toolboxes[name] = toolbox = deap_nn.make_toolbox("mlp", digits, seed=1, preset=name)
+            toolboxes[name] = toolbox = deap_nn.make_toolbox("mlp", digits, ALGORITHMS[name](), seed=1)
         if registered:
             alias, *more = re.findall(r"`(\w+)`", registered)
             assert all(hasattr(toolbox, one) for one in (alias, *more)), (name, registered)

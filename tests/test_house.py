@@ -36,7 +36,7 @@ MOST_LINES = 350
 
 ROOMS = {
     "tensorflow": {"models.tensorflow"},
-    "keras": {"models.tensorflow", "algorithms.toolbox.make", "estimators", "model_evolution"}
+    "keras": {"models.tensorflow", "algorithms.algorithm", "algorithms.toolbox.make", "estimators", "model_evolution"}
     | {"problems.keras_problem", "problems.wiring"},
     "scoop": {"maps.scoop", "maps.scoop.launcher", "maps.scoop.repairs", "maps.scoop.sockets", "maps.scoop.worker"},
     "greenlet": {"process.signals"},

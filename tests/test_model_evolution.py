@@ -7,7 +7,7 @@ import pytest
 from keras_models import LABELS, RNG, X, network
 from sklearn.utils.class_weight import compute_sample_weight
 
-from deap_nn import Callback, KerasProblem, SelfAdaptive, evolve, evolve_model, make_toolbox
+from deap_nn import ES, GA, Callback, KerasProblem, SelfAdaptive, evolve, evolve_model, make_toolbox
 from deap_nn.data import registry
 from deap_nn.models.tensorflow import keras
 
@@ -28,7 +28,7 @@ def test_the_best_network_comes_out():
 
 
 def test_a_result_with_centred_layers_evaluates_as_its_model_predicts():
-    result = evolve_model(network(), X + 2, LABELS, population=10, generations=3, seed=1, centred=True)
+    result = evolve_model(network(), X + 2, LABELS, GA(centred=True), population=10, generations=3, seed=1)
     wrong = np.mean(result.model.predict(X + 2, verbose=0).argmax(axis=1) != LABELS)
     assert result.evaluate(X + 2, LABELS, loss="error") == {"error": pytest.approx(wrong)}
     on_validation = result.evaluate(X[160:] + 2, LABELS[160:])
@@ -76,7 +76,7 @@ def test_a_problem_that_is_released_twice_leaves_the_model_to_others():
 def test_what_fails_holds_no_samples():
     before = set(registry.made_of_arrays())
     with pytest.raises(ValueError, match="sigma must be"):
-        evolve_model(network(), X + 3, LABELS, population=4, generations=1, seed=1, sigma=-1)
+        evolve_model(network(), X + 3, LABELS, GA(sigma=-1), population=4, generations=1, seed=1)
     assert set(registry.made_of_arrays()) == before
     result = evolve_model(network(), X + 3, LABELS, population=4, generations=1, seed=1)
     held = set(registry.made_of_arrays())
@@ -114,12 +114,12 @@ def test_options_go_where_they_belong(capsys):
         network(1),
         X,
         X[:, :1],
+        ES(),
         population=12,
         generations=2,
         seed=1,
         loss="mse",
         validation_split=0.5,
-        preset="es",
         batch_size=50,
         callbacks=[watch],
         verbose=True,
@@ -164,7 +164,7 @@ def test_a_pair_will_do_for_x_and_y():
         _, logbook = evolve(made.population(n=12), made, 2)
         results.append(logbook)
     assert results[0] == results[1]
-    toolbox = make_toolbox(network(), (X, LABELS), seed=1, fitness="error")
+    toolbox = make_toolbox(network(), (X, LABELS), GA(fitness="error"), seed=1)
     assert toolbox.problem.objectives[0].name == "error"
 
 

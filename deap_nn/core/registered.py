@@ -33,8 +33,8 @@ class Registered:
     ----------
     has : frozenset of str
         The names that the toolbox has.
-    algorithm : str or None
-        The name of the algorithm, such as ``"ga"``.
+    algorithm : GA, ES or None
+        The algorithm of a made toolbox.
     assess : callable or None
         Adds columns about the best member to the logbook.
     clock : Clock or None
@@ -68,7 +68,7 @@ class Registered:
     """
 
     has: frozenset[str] = frozenset()
-    algorithm: str | None = None
+    algorithm: Any = None
     assess: Any = None
     clock: Any = None
     clone: Any = None

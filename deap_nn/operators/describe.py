@@ -42,14 +42,14 @@ def describe_algorithm(toolbox: base.Toolbox, members: int, *, mates: int | None
 
     Examples
     --------
-    >>> from deap_nn import make_toolbox
-    >>> print(describe_algorithm(make_toolbox("mlp", "mnist5k", seed=1, preset="article"), 200))
+    >>> from deap_nn import Article, make_toolbox
+    >>> print(describe_algorithm(make_toolbox("mlp", "mnist5k", Article(), seed=1), 200))
     genetic algorithm (article): two parents crossed by a 0/1 mask (cxMask), Gaussian mutation whose sigma is 0.1 \
 times the error of the best (mutGaussianAdaptive), selection by rank with pressure 2, the best boosted by 100 \
 (selRankBoosted)
     """
     registered = Registered.read(toolbox)
-    called = f" ({registered.algorithm})" if registered.algorithm is not None else ""
+    called = f" ({registered.algorithm.name})" if registered.algorithm is not None else ""
     if registered.reproduction is not None:
         how = f"{_mutation(registered.mutate)}, {_selection(registered.select, members, in_loop=False)}"
         return f"{type(registered.reproduction).__name__}{called}: {how}"

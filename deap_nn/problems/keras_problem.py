@@ -19,6 +19,8 @@ from deap_nn.genome.weight_list import WeightList
 if TYPE_CHECKING:
     import keras
 
+    from deap_nn.problems.problem import FitnessName
+
 
 SAMPLE = 32
 """The number of samples that show whether outputs are probabilities, and whether a rebuilt model is the same."""
@@ -205,6 +207,13 @@ class KerasProblem:
             self.objectives, self.from_logits, signs, self.pairs, pack, self.samples.weighted
         )
         return evaluator.tried(outputs, targets)
+
+    @property
+    def followed(self) -> FitnessName | None:
+        """The objective that an `ErrorScaled` sigma can follow, "error" or "cross_entropy"; None for any other."""
+        from deap_nn.problems.problem import followed
+
+        return followed(self.objectives)
 
     def __repr__(self) -> str:
         named = ", ".join(objective.name for objective in self.objectives)

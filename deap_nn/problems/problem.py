@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -87,12 +87,7 @@ class Problem:
     @property
     def fitness(self) -> FitnessName | None:
         """The objective that an `ErrorScaled` sigma can follow, "error" or "cross_entropy", or None."""
-        if len(self.objectives) != 1:
-            return None
-        kind, name = self.objectives[0].kind, self.objectives[0].name
-        if kind == "error":
-            return "error"
-        return "cross_entropy" if kind == "cross_entropy" or (kind == "loss" and name in CROSS_ENTROPIES) else None
+        return followed(self.objectives)
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Take the state of a pickle; former versions have one fitness by name and one flag for logits."""
@@ -101,6 +96,16 @@ class Problem:
             state["objectives"] = (of_classes(state.pop("fitness")),)
             state |= {"from_logits": (bool(state["from_logits"]),), "images": True}
         vars(self).update(state)
+
+
+def followed(objectives: Sequence[Objective]) -> FitnessName | None:
+    """Return the objective that an `ErrorScaled` sigma can follow, if it is the only one; else None."""
+    if len(objectives) != 1:
+        return None
+    kind, name = objectives[0].kind, objectives[0].name
+    if kind == "error":
+        return "error"
+    return "cross_entropy" if kind == "cross_entropy" or (kind == "loss" and name in CROSS_ENTROPIES) else None
 
 
 def of_classes(fitness: FitnessName) -> Objective:

@@ -15,6 +15,7 @@ from deap import tools
 from wirings import members, plain_toolbox
 
 from deap_nn import (
+    GA,
     Annealed,
     Callback,
     CallbackError,
@@ -64,7 +65,7 @@ def test_one_seed_one_result_for_any_map_and_twice_on_one_toolbox(toolbox, digit
         threaded, other = run(toolbox)
     assert (threaded, rows_of(other)) == (population, rows_of(logbook))
     toolbox.register("map", map)
-    assert run(make_toolbox("mlp", digits, seed=2, parents=4), seed=2)[0] != population
+    assert run(make_toolbox("mlp", digits, GA(parents=4), seed=2), seed=2)[0] != population
     with pytest.raises(ValueError, match="seed must be the toolbox's, 1, or left out, got 2"):
         run(toolbox, seed=2)
 
@@ -80,7 +81,7 @@ def test_global_random_state_neither_matters_nor_changes(toolbox):
 
 
 def test_learning_lowers_the_error_on_made_digits(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, parents=10)
+    toolbox = make_toolbox("mlp", digits, GA(parents=10), seed=1)
     _, logbook = run(toolbox, ngen=25, n=40)
     assert logbook[-1]["val_error"] < 0.5 * logbook[0]["val_error"]
 

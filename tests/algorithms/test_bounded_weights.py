@@ -10,6 +10,8 @@ from deap import tools
 from wirings import HALF, LAYOUT, TABLE, simple, wired
 
 from deap_nn import (
+    ES,
+    GA,
     CheckpointError,
     Individual,
     SelfAdaptive,
@@ -61,7 +63,7 @@ def test_bounded_weights_have_the_same_bytes_by_recipes_plainly_and_resumed(digi
 @pytest.mark.parametrize("probabilities", [{"mutpb": 0.2}, {"mutpb": 0, "cxpb": 0}], ids=str)
 def test_children_of_opposites_that_are_not_mutated_stay_within_bounds(digits, probabilities):
     def run(breeding):
-        toolbox = make_toolbox("mlp", digits, seed=1, bounds=(-0.3, 0.3), opposites=0.5)
+        toolbox = make_toolbox("mlp", digits, GA(opposites=0.5), seed=1, bounds=(-0.3, 0.3))
         population, _ = evolve(toolbox.population(n=20), toolbox, 3, breeding=breeding, **probabilities)
         assert all(within(member, (-0.3, 0.3)) for member in population)
         return [member.flat.tobytes() for member in population]
@@ -108,8 +110,8 @@ def test_bounded_weights_stay_so_in_deaps_loops_and_around_given_ones(digits):
 
 def test_an_evolution_strategy_refuses_bounds(digits):
     with pytest.raises(ValueError, match="bounds needs preset='ga': 'es' has children of one centre"):
-        make_toolbox("mlp", digits, seed=1, preset="es", bounds=(-1, 1))
-    toolbox = make_toolbox("mlp", digits, seed=1, preset="es")
+        make_toolbox("mlp", digits, ES(), seed=1, bounds=(-1, 1))
+    toolbox = make_toolbox("mlp", digits, ES(), seed=1)
     toolbox.register("mutate", mutGaussianAdaptive, sigma=0.1, bounds=(-1, 1))
     with pytest.raises(ValueError, match="mutate: bounds are not for an evolution strategy"):
         evolve(toolbox.population(n=4), toolbox, 1)

@@ -9,7 +9,7 @@ from conftest import MNIST, run_here
 from deap import tools
 from small_toolbox import small
 
-from deap_nn import Annealed, Checkpoint, RunDirectory, evolve, replay
+from deap_nn import GA, Annealed, Checkpoint, RunDirectory, evolve, replay
 from deap_nn.data.loading import split_validation
 from deap_nn.runs.generations import CheckpointError, read_generations
 from deap_nn.runs.reading import read_arrays
@@ -84,9 +84,9 @@ def penalised(evaluate, individual):
 
 
 def test_the_number_of_generations_is_no_setting(digits, tmp_path):
-    toolbox = small(digits, sigma=Annealed(0.1, 0.01))
+    toolbox = small(digits, algorithm=GA(sigma=Annealed(0.1, 0.01)))
     evolve(toolbox.population(n=8), toolbox, 2, checkpoint=tmp_path)
-    again = small(digits, sigma=Annealed(0.1, 0.01))
+    again = small(digits, algorithm=GA(sigma=Annealed(0.1, 0.01)))
     _, logbook = evolve(again.population(n=8), again, 4, checkpoint=tmp_path)
     assert logbook.select("gen") == [0, 1, 2, 3, 4]
 
@@ -139,7 +139,7 @@ def test_a_refused_run_leaves_its_folder_as_it_was(digits, tmp_path):
         kept = tmp_path / "run" / "checkpoint"
         evolve(toolbox.population(n=8), toolbox, 1, checkpoint=kept, callbacks=[directory])
     before = contents(tmp_path / "run")
-    other = small(digits, boost=5.0)
+    other = small(digits, algorithm=GA(boost=5.0))
     with pytest.raises(CheckpointError), RunDirectory(tmp_path / "run", again=True) as directory:
         evolve(other.population(n=8), other, 2, checkpoint=kept, callbacks=[directory])
     assert contents(tmp_path / "run") == before

@@ -8,6 +8,7 @@ from deap import algorithms, tools
 from wirings import scored
 
 from deap_nn import (
+    ES,
     SelfAdaptive,
     cxMask,
     evolve,
@@ -46,7 +47,7 @@ class TestGenerateUpdate:
         assert hall[0].fitness.values[0] == min(expected.select("min"))
 
     def test_the_members_stay_light_until_they_are_read(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=2)
+        toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, population=8, generations=2)
         for _ in range(3):
             population = toolbox.generate()
             for individual in population:
@@ -59,7 +60,7 @@ class TestGenerateUpdate:
     def test_members_that_are_changed_move_the_centre_as_they_are(self, digits):
         def run(change):
             toolbox = make_toolbox(
-                "mlp", digits, seed=1, batch_size=16, preset="es", projected=False, population=8, generations=3
+                "mlp", digits, ES(projected=False), seed=1, batch_size=16, population=8, generations=3
             )
             for generation in range(3):
                 population = toolbox.generate()
@@ -91,7 +92,7 @@ class TestGenerateUpdate:
         assert np.mean(run(shift_the_best) - plain) > 0.1
 
     def test_a_map_that_pickles_leaves_the_members_light(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=2)
+        toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, population=8, generations=2)
         toolbox.update(scored(toolbox, toolbox.generate()))
         population = toolbox.generate()
         sent = pickle.loads(pickle.dumps(population))
@@ -101,7 +102,7 @@ class TestGenerateUpdate:
 
     @pytest.mark.parametrize("ngen", [1, 3, 5])
     def test_evolve_in_between_begins_a_new_run(self, digits, ngen):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=3)
+        toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, population=8, generations=3)
         first = algorithms.eaGenerateUpdate(toolbox, ngen=4, stats=self.statistics(), verbose=False)[1]
         evolve(toolbox.population(n=8), toolbox, ngen)
         again = algorithms.eaGenerateUpdate(toolbox, ngen=4, stats=self.statistics(), verbose=False)[1]
@@ -109,12 +110,12 @@ class TestGenerateUpdate:
 
     @pytest.mark.parametrize("given", [{}, {"population": 8}, {"generations": 8}])
     def test_without_the_numbers_it_says_so(self, digits, given):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", **given)
+        toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, **given)
         with pytest.raises(ValueError, match=r"^generate needs the size of the run: .*population=N, generations=G"):
             toolbox.generate()
 
     def test_a_population_that_does_not_fit_is_refused(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=4, generations=2)
+        toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, population=4, generations=2)
         population = toolbox.generate()
         with pytest.raises(ValueError, match="population must have a valid fitness in all its members"):
             toolbox.update(population)
@@ -124,7 +125,7 @@ class TestGenerateUpdate:
             evolve(toolbox.population(n=5), toolbox, 2)
 
     def test_nothing_can_be_registered_that_nothing_calls(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es")
+        toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16)
         for name in ("mate", "select"):
             assert not hasattr(toolbox, name)
             with pytest.raises(ValueError, match=rf'^{name}: an evolution strategy has no .*preset="ga"'):
@@ -137,13 +138,13 @@ class TestGenerateUpdate:
             toolbox.nothing  # noqa: B018  (it raises)
         with pytest.raises(ValueError, match=r"cxpb is not for an evolution strategy, .* got 0\.5"):
             evolve(toolbox.population(n=4), toolbox, 1, cxpb=0.5)
-        mirrored = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", sampling="mirrored")
+        mirrored = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, sampling="mirrored")
         assert hasattr(mirrored, "select")
         mirrored.register("select", tools.selTournament, tournsize=2)
         evolve(mirrored.population(n=6), mirrored, 2)
         with pytest.raises(ValueError, match="mate: "):
             mirrored.register("mate", cxMask)
-        own = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=4, generations=2)
+        own = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, population=4, generations=2)
         own.register("mutate", mutGaussianAdaptive, sigma=SelfAdaptive(0.1, 0.01))
         with pytest.raises(ValueError, match="mutate: SelfAdaptive is not for an evolution strategy"):
             own.update(scored(own, own.generate()))
@@ -155,13 +156,13 @@ class TestGenerateUpdate:
         ):
             make_toolbox("mlp", digits, seed=1, batch_size=16).register("recombination_weights", np.ones)
         for name in ("generate", "update"):
-            again = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es")
+            again = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16)
             again.register(name, list)
             with pytest.raises(ValueError, match=f"{name} is not called by evolve: deap.algorithms.eaGenerateUpdate"):
                 evolve(again.population(n=4), again, 1)
 
     def test_something_else_that_advances_the_clock_begins_no_new_run(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=8, generations=3)
+        toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, population=8, generations=3)
         first = scored(toolbox, toolbox.generate())
         toolbox.update(first)
         toolbox.clock.advance(first)
@@ -169,7 +170,7 @@ class TestGenerateUpdate:
 
     def test_nan_is_the_worst(self, digits):
         def centre(worst):
-            toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=6, generations=3)
+            toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, population=6, generations=3)
             for _ in range(2):
                 population = scored(toolbox, toolbox.generate())
                 population[3].fitness.values = (worst,)
@@ -179,7 +180,7 @@ class TestGenerateUpdate:
         assert centre(float("nan")) == centre(1e300)
 
     def test_other_shapes_are_refused(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", population=2, generations=3)
+        toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16, population=2, generations=3)
         population = scored(toolbox, toolbox.generate())
         del population[0][3]
         with pytest.raises(ValueError, match=r"population must have the shapes \(\(784, 64\).* got"):

@@ -10,6 +10,7 @@ from own_callbacks import Watch
 from wirings import TABLE, wired
 
 from deap_nn import Annealed, adapting, cxMask, evolve, make_toolbox, mutGaussianAdaptive, selRankBoosted
+from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.core.registered import InGeneration
 from deap_nn.problems.evaluate import Evaluate
 
@@ -39,7 +40,7 @@ def of_ones_own():
 
 
 def made(preset):
-    return lambda digits: make_toolbox("mlp", digits, seed=1, batch_size=16, preset=preset)
+    return lambda digits: make_toolbox("mlp", digits, ALGORITHMS[preset](), seed=1, batch_size=16)
 
 
 @pytest.mark.parametrize("breeding", ["recipes", "plain"])

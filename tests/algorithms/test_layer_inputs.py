@@ -6,7 +6,7 @@ from conftest import MNIST
 from own_callbacks import Watch
 from projected import made, run
 
-from deap_nn import KerasProblem, evolve, make_toolbox
+from deap_nn import ES, Article, KerasProblem, evolve, make_toolbox
 from deap_nn.core.errors import MapError
 from deap_nn.genome.layer_inputs import unpacked_inputs
 from deap_nn.models.tensorflow import keras
@@ -55,7 +55,7 @@ def test_positions_are_no_samples(digits):
     model = keras.Model(inputs, keras.layers.Dense(2, use_bias=False)(keras.ops.reshape(hidden, (-1, 6))))
     x = np.random.default_rng(0).standard_normal((60, 2, 40)).astype(np.float32)
     problem = KerasProblem(model, x, np.arange(60) % 2, loss="cross_entropy", centred=True)
-    toolbox = make_toolbox(problem, seed=1, preset="es", batch_size=12, projected=True)
+    toolbox = make_toolbox(problem, algorithm=ES(projected=True), seed=1, batch_size=12)
     with pytest.raises(ValueError, match="projected: no dense layer has more inputs"):
         evolve(toolbox.population(n=4), toolbox, 1)
 
@@ -66,14 +66,14 @@ def test_a_kernel_with_lora_does_not_evolve(digits):
     x = np.random.default_rng(0).standard_normal((60, 40)).astype(np.float32)
     problem = KerasProblem(model, x, np.arange(60) % 2, loss="cross_entropy", centred=True)
     with pytest.raises(ValueError, match="projected needs a Dense layer with more inputs"):
-        make_toolbox(problem, seed=1, preset="es", batch_size=12, projected=True)
+        make_toolbox(problem, algorithm=ES(projected=True), seed=1, batch_size=12)
 
 
 def test_a_convolutional_network_is_projected_in_its_dense_layers(digits):
     inputs = keras.Input((28, 28, 1))
     hidden = keras.layers.Flatten()(keras.layers.Conv2D(2, 5, strides=3, activation="relu")(inputs))
     model = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.Dense(24, "relu")(hidden)))
-    toolbox = make_toolbox(model, digits, seed=1, preset="es", batch_size=20, centred=True, projected=True)
+    toolbox = make_toolbox(model, digits, ES(centred=True, projected=True), seed=1, batch_size=20)
     (individual,) = toolbox.population(n=1)
     found = unpacked_inputs(toolbox.layer_inputs(individual, 2), toolbox.layout.shapes)
     assert {place: rows.shape for place, rows in found.items()} == {2: (20, 128), 4: (20, 24)}
@@ -86,7 +86,7 @@ def test_layer_inputs_are_those_of_the_centred_layers(digits, monkeypatch, in_gr
     x = np.random.default_rng(0).standard_normal((90, 40)).astype(np.float32) + 2
     layers = [keras.Input((40,)), keras.layers.Dense(30, "tanh"), keras.layers.Dense(2)]
     problem = KerasProblem(keras.Sequential(layers), x, (x[:, 0] > 2).astype(int), loss="cross_entropy", centred=True)
-    toolbox = make_toolbox(problem, seed=1, preset="es", batch_size=12, projected=True)
+    toolbox = make_toolbox(problem, algorithm=ES(projected=True), seed=1, batch_size=12)
     (individual,) = toolbox.population(n=1)
     from deap_nn.problems.scorer import scorer
 
@@ -104,14 +104,14 @@ def test_layer_inputs_are_those_of_the_centred_layers(digits, monkeypatch, in_gr
 
 def test_what_cannot_be_projected_is_refused(digits):
     with pytest.raises(ValueError, match="projected needs centred layers"):
-        make_toolbox("mlp", digits, seed=1, preset="article", projected=True)
+        make_toolbox("mlp", digits, Article(projected=True), seed=1)
     with pytest.raises(ValueError, match="projected needs centred layers"):
         made(digits, centred=False)
     x = np.zeros((60, 40), np.float32)
     model = keras.Sequential([keras.Input((40,)), keras.layers.Dense(2)])
     problem = KerasProblem(model, x, np.arange(60) % 2, loss="cross_entropy", centred=True, validation_split=0)
     with pytest.raises(ValueError, match="more inputs than a mini-batch has samples, 40"):
-        make_toolbox(problem, seed=1, preset="es", batch_size=40, projected=True)
+        make_toolbox(problem, algorithm=ES(projected=True), seed=1, batch_size=40)
     with pytest.raises(TypeError, match="projected must be True or False"):
         made(digits, projected="yes")
 

@@ -6,6 +6,8 @@ from deap import algorithms
 from wirings import logged
 
 from deap_nn import (
+    ES,
+    GA,
     Annealed,
     Callback,
     ErrorScaled,
@@ -29,26 +31,26 @@ class TestNoNumberTwice:
     """What follows from model, population and generations is not asked for."""
 
     def test_step_and_schedule_follow_from_the_run(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, preset="es")
+        toolbox = make_toolbox("mlp", digits, ES(), seed=5, batch_size=16)
         assert toolbox.step == "usual"
         for members, generations in ((8, 3), (12, 6)):
             _, logbook = evolve(toolbox.population(n=members), toolbox, generations)
             assert toolbox.step == usual_step(members, generations, 2, projected=True)
             assert logbook[0]["sigma"] == 0.4
             assert logbook[-1]["sigma"] == pytest.approx(0.1)
-        given = make_toolbox("mlp", digits, seed=5, batch_size=16, preset="es", generations=12)
+        given = make_toolbox("mlp", digits, ES(), seed=5, batch_size=16, generations=12)
         _, logbook = evolve(given.population(n=12), given, 6)
         assert given.step == usual_step(12, 12, 2, projected=True)
         assert logbook[-1]["sigma"] == pytest.approx(0.4 * 0.25**0.5)
 
     def test_given_arguments_take_the_place_of_the_presets(self, digits):
-        toolbox = make_toolbox(
-            "mlp", digits, seed=5, batch_size=16, preset="es", step=1.5, sigma=Annealed(0.2, 0.1), parents=3
-        )
+        toolbox = make_toolbox("mlp", digits, ES(step=1.5, sigma=Annealed(0.2, 0.1), parents=3), seed=5, batch_size=16)
         _, logbook = evolve(toolbox.population(n=8), toolbox, 4)
         assert (toolbox.step, logbook[-1]["sigma"]) == (1.5, pytest.approx(0.1))
         assert np.count_nonzero(toolbox.recombination_weights(20) > 0) == 3
-        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, boost=7, parents=0.5, sigma=0.2, mates=2)
+        toolbox = make_toolbox(
+            "mlp", digits, GA(boost=7, parents=0.5, sigma=0.2, schedule="constant", mates=2), seed=5, batch_size=16
+        )
         assert toolbox.select.keywords["boost"] == 7
         assert toolbox.mate.func is cxMask
 
@@ -59,7 +61,7 @@ class TestNoNumberTwice:
             def on_generation(self, evolution):
                 seen[len(evolution.population)] = max(evolution.parents, seen.get(len(evolution.population), 0))
 
-        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, parents=0.25)
+        toolbox = make_toolbox("mlp", digits, GA(parents=0.25), seed=5, batch_size=16)
         for members in (8, 80):
             evolve(toolbox.population(n=members), toolbox, 6, callbacks=[Parents()])
         assert seen[8] <= 4
@@ -95,7 +97,7 @@ class TestNoNumberTwice:
         assert resumed == run(6, generations=3)[1]
 
     def test_a_refused_loop_does_not_spoil_the_toolbox(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, sigma=Annealed(0.5, 0.1))
+        toolbox = make_toolbox("mlp", digits, GA(sigma=Annealed(0.5, 0.1)), seed=5, batch_size=16)
         with pytest.raises(ValueError, match="needs the number of generations outside evolve"):
             algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.9, 0.9, 3, verbose=False)
         _, logbook = evolve(toolbox.population(n=6), toolbox, 3)
@@ -103,14 +105,14 @@ class TestNoNumberTwice:
 
     def test_a_used_adaptation_is_reset_in_another_toolbox(self, digits):
         used = ErrorScaled(0.5)
-        first = make_toolbox("mlp", digits, seed=5, batch_size=16, sigma=used)
+        first = make_toolbox("mlp", digits, GA(sigma=used), seed=5, batch_size=16)
         evolve(first.population(n=6), first, 2)
-        assert make_toolbox("mlp", digits, seed=5, batch_size=16, sigma=first.clock.adaptation).clock.sigma == 0.5
+        assert make_toolbox("mlp", digits, GA(sigma=first.clock.adaptation), seed=5, batch_size=16).clock.sigma == 0.5
 
     def test_an_annealed_without_length_says_what_it_lacks(self, digits):
-        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, sigma=Annealed(0.5, 0.05))
+        toolbox = make_toolbox("mlp", digits, GA(sigma=Annealed(0.5, 0.05)), seed=5, batch_size=16)
         with pytest.raises(ValueError, match=r"Annealed\(0.5, 0.05\) needs the number of generations outside evolve"):
             algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.9, 0.9, 3, verbose=False)
-        toolbox = make_toolbox("mlp", digits, seed=5, batch_size=16, sigma=Annealed(0.5, 0.05), generations=3)
+        toolbox = make_toolbox("mlp", digits, GA(sigma=Annealed(0.5, 0.05)), seed=5, batch_size=16, generations=3)
         algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.9, 0.9, 3, verbose=False)
         assert toolbox.clock.sigma == pytest.approx(0.05)

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import itertools
 import math
 import random
 
@@ -9,14 +10,18 @@ import numpy as np
 import pytest
 from conftest import MNIST
 from deap import algorithms, tools
+from deap_nn.algorithms.toolbox.from_settings import toolbox_of
+from deap_nn.algorithms.toolbox.settings import SETTINGS
 
 from deap_nn import (
+    ES,
+    GA,
+    Callback,
     evolve,
     make_toolbox,
     usual_step,
 )
-from deap_nn.algorithms.toolbox.from_settings import toolbox_of
-from deap_nn.algorithms.toolbox.settings import SETTINGS
+from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.models.tensorflow import keras
 from deap_nn.operators.ranking import number_of_parents
 from deap_nn.problems.keras_problem import KerasProblem
@@ -35,19 +40,21 @@ from deap_nn.problems.keras_problem import KerasProblem
     ],
 )
 def test_a_crossover_by_its_name(digits, crossover, mate, indpb):
-    toolbox = make_toolbox("mlp", digits, seed=1, crossover=crossover)
+    toolbox = make_toolbox("mlp", digits, GA(crossover=crossover), seed=1)
     assert toolbox.mate.func.__name__ == mate
     assert toolbox.mate.keywords.get("indpb") == indpb
     if crossover == "none":
-        assert make_toolbox("mlp", digits, seed=1, crossover=crossover, indpb=0.0).mate.keywords["indpb"] == 0
+        assert make_toolbox("mlp", digits, GA(crossover=crossover), seed=1, indpb=0.0).mate.keywords["indpb"] == 0
     if indpb or crossover == "mask":
-        given = make_toolbox("mlp", digits, seed=1, crossover=crossover, indpb=0.1)
+        given = make_toolbox("mlp", digits, GA(crossover=crossover), seed=1, indpb=0.1)
         assert given.mate.keywords["indpb"] == 0.1
-    assert make_toolbox("mlp", digits, seed=1, mates=2).mate.keywords["indpb"] == 0.5
+    assert make_toolbox("mlp", digits, GA(mates=2), seed=1).mate.keywords["indpb"] == 0.5
 
 
 def test_means_of_as_many_as_are_mated(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, crossover="average", mates=4, sigma=0.0, parents=None)
+    toolbox = make_toolbox(
+        "mlp", digits, GA(crossover="average", mates=4, sigma=0.0, schedule="constant", parents=1.0), seed=1
+    )
     founders = np.stack([member.flat for member in toolbox.population(n=8)])
     population, _ = evolve(toolbox.population(n=8), toolbox, 1, seed=1)
     for place, member in enumerate(population):
@@ -55,6 +62,19 @@ def test_means_of_as_many_as_are_mated(digits):
         found = np.linalg.lstsq(founders.T, member.flat, rcond=None)[0]
         assert np.allclose(found[found > 1e-3] * 4, np.round(found[found > 1e-3] * 4), atol=1e-3)
         assert found.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_the_best_live_on(digits):
+    toolbox = make_toolbox("mlp", digits, seed=1, elites=2, elite_batches=3)
+    seen = []
+
+    class Seeing(Callback):
+        def on_generation(self, evolution):
+            seen.append([(member.fitness.values, member.flat.tobytes()) for member in evolution.population])
+
+    evolve(toolbox.population(n=10), toolbox, 3, seed=1, callbacks=[Seeing()])
+    for before, after in itertools.pairwise(seen):
+        assert [weights for _, weights in after[-2:]] == [weights for _, weights in sorted(before)[:2]]
 
 
 @pytest.mark.parametrize("keywords", [{"mutated_matrices": "one"}, {"scale": "own"}])
@@ -74,7 +94,7 @@ def test_mutation_is_that_of_the_options(digits, keywords):
 @pytest.mark.parametrize(("given", "parents"), [({}, 0.5), ({"parents": None}, None), ({"parents": 4}, 4)])
 def test_around_a_centre_half_of_all_count_if_nothing_is_said(digits, given, parents):
     chosen = make_toolbox("mlp", digits, seed=1, **given).select.keywords["parents"]
-    around = make_toolbox("mlp", digits, seed=1, preset="es", **given).recombination_weights
+    around = make_toolbox("mlp", digits, ES(), seed=1, **given).recombination_weights
     assert (chosen, around.keywords["parents"]) == (parents, parents)
     counted = around(20)
     assert np.count_nonzero(counted > 0) == (parents if parents == 4 else 10)
@@ -99,7 +119,7 @@ def test_the_usual_step_goes_astray_as_far_with_any_numbers():
 def test_a_preset_is_what_the_experiment_does(digits, name, monkeypatch):
     monkeypatch.syspath_prepend(MNIST.parent)
     mnist_options = importlib.import_module("mnist_options")
-    toolbox = make_toolbox("mlp", digits, seed=1, preset=name, population=20, generations=30)
+    toolbox = make_toolbox("mlp", digits, ALGORITHMS[name](), seed=1, population=20, generations=30)
     options = mnist_options.make_parser().parse_args(
         ["--preset", name, "--population=20", "--generations=30", "--model=mlp"]
     )
@@ -147,7 +167,7 @@ def test_a_model_of_ones_own_has_the_former_values(digits):
     assert found.pop("by name") == (True, True, 0.5, 0.5, 0.5)
     assert found.pop("one sample") == (False, True, 0.5, 0.5, 0.5)
     assert found == {"own": former, "arrays": former, "problem": former, "bounded": former}
-    by_name, of_ones_own = (make_toolbox(model, digits, seed=1, preset="es").problem for model in ("mlp", own))
+    by_name, of_ones_own = (make_toolbox(model, digits, ES(), seed=1).problem for model in ("mlp", own))
     assert (by_name.centred, by_name.stratified) == (True, True)
     assert (of_ones_own.centred, of_ones_own.stratified) == (False, False)
 
@@ -170,11 +190,13 @@ def test_the_opposites_of_the_preset_are_parents_in_evolve_only(digits):
 
 
 def test_no_crossover_leaves_the_parents_apart(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, crossover="none", sigma=0.0, opposites=0.0, projected=False)
+    toolbox = make_toolbox(
+        "mlp", digits, GA(crossover="none", sigma=0.0, schedule="constant", opposites=0.0, projected=False), seed=1
+    )
     founders = {member.flat.tobytes() for member in toolbox.population(n=6)}
     population, _ = evolve(toolbox.population(n=6), toolbox, 2, seed=1)
     assert {member.flat.tobytes() for member in population} <= founders
-    toolbox = make_toolbox("mlp", digits, seed=1, sigma=0.0)
+    toolbox = make_toolbox("mlp", digits, GA(sigma=0.0, schedule="constant"), seed=1)
     population, _ = evolve(toolbox.population(n=6), toolbox, 2, seed=1)
     assert not {member.flat.tobytes() for member in population} <= founders
 

@@ -11,7 +11,7 @@ from keras_models import dense, labels, x_of
 from wirings import Counted, cx_rows, logged
 
 import deap_nn
-from deap_nn import Callback, cxMask, evolve, make_toolbox, usual_step
+from deap_nn import ES, GA, Callback, cxMask, evolve, make_toolbox, usual_step
 from deap_nn.algorithms.toolbox import presets
 
 MEMBERS, GENERATIONS = 12, 4
@@ -183,8 +183,8 @@ def test_former_ways_work_with_a_warning(digits):
     for name, value in (("bounds", (-1, 1)), ("tournsize", 3)):
         refused = pytest.raises(ValueError, match=f"^{name} is not for crossover 'mean', got")
         with pytest.warns(DeprecationWarning, match="take preset='es'"), refused:
-            make_toolbox("mlp", digits, seed=1, crossover="mean", **{name: value})
-    now = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", centred=False, stratified=False)
+            make_toolbox("mlp", digits, GA(crossover="mean"), seed=1, **{name: value})
+    now = make_toolbox("mlp", digits, ES(centred=False, stratified=False), seed=1, batch_size=16)
     expected = logged(*evolve(now.population(n=12), now, 4))
     assert logged(*evolve(toolbox.population(n=12), toolbox, 4)) == expected
     assert algorithms.eaSimple(toolbox.population(n=6), toolbox, 0.9, 0.9, 2, verbose=False)[1]

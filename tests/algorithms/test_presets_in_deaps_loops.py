@@ -7,7 +7,8 @@ import pytest
 from deap import algorithms, tools
 from wirings import Counted, scored
 
-from deap_nn import make_toolbox
+from deap_nn import ES, make_toolbox
+from deap_nn.algorithms.algorithm import ALGORITHMS
 
 
 def in_turn(vary):
@@ -59,7 +60,7 @@ LOOPS = {
 @pytest.mark.parametrize("preset", ["ga", "article", "mask"])
 @pytest.mark.parametrize("loop", LOOPS)
 def test_deaps_loops_run_on_pairs(digits, preset, loop):
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset=preset)
+    toolbox = make_toolbox("mlp", digits, ALGORITHMS[preset](), seed=1, batch_size=16)
     calls = {name: Counted(getattr(toolbox, name).func) for name in ("mate", "mutate")}
     for name, counted in calls.items():
         toolbox.register(name, counted, **getattr(toolbox, name).keywords)
@@ -76,7 +77,7 @@ def test_deaps_loops_run_on_pairs(digits, preset, loop):
 
 @pytest.mark.parametrize("preset", ["ga", "article", "mask"])
 def test_generate_and_update_are_said_to_be_of_a_strategy(digits, preset):
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset=preset)
+    toolbox = make_toolbox("mlp", digits, ALGORITHMS[preset](), seed=1, batch_size=16)
     said = r'^generate: a genetic algorithm crosses parents, by eaSimple for example; .*preset="es"\) has generate$'
     with pytest.raises(AttributeError, match=said):
         algorithms.eaGenerateUpdate(toolbox, ngen=2, verbose=False)
@@ -92,7 +93,7 @@ def test_generate_and_update_are_said_to_be_of_a_strategy(digits, preset):
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_deaps_loops_of_pairs_say_that_a_strategy_has_none(digits, loop):
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es")
+    toolbox = make_toolbox("mlp", digits, ES(), seed=1, batch_size=16)
     with pytest.raises(
         AttributeError,
         match=r'^(mate|select): an evolution strategy has no .*; eaGenerateUpdate runs it, .*preset="ga"',

@@ -11,7 +11,7 @@ import pytest
 from deap import tools
 from wirings import members, plain_toolbox, wired
 
-from deap_nn import Callback, CallbackError, KerasProblem, RunDirectory, cxMask, evolve, make_toolbox, read_run
+from deap_nn import ES, GA, Callback, CallbackError, KerasProblem, RunDirectory, cxMask, evolve, make_toolbox, read_run
 from deap_nn.breeding.lineage import Lineage
 from deap_nn.callbacks.early_stopping import EarlyStopping
 from deap_nn.callbacks.run_directory.predictions import write_predictions
@@ -27,18 +27,18 @@ def kept(folder, toolbox, ngen=3, *, n=8, settings=None, checkpoint=True, **keyw
 
 @pytest.mark.parametrize("settings", [None, {"parents": "usual", "step": None, "crossover": "mask"}])
 def test_the_family_is_that_of_the_toolbox_whatever_the_settings_say(tmp_path, digits, settings):
-    toolbox = make_toolbox("mlp", digits, seed=1, preset="es")
+    toolbox = make_toolbox("mlp", digits, ES(), seed=1)
     family = kept(tmp_path / "run", toolbox, settings=settings)["family"]
     assert (family["around_centre"], family["surviving"]) == (True, [8, 1, 1, 1])
     assert [founder["share"] for founder in family["founders"]] == [1.0]
 
 
-def test_mates_are_those_of_the_toolbox(tmp_path, digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, mates=4, parents=8)
+def test_mates_and_elites_are_those_of_the_toolbox(tmp_path, digits):
+    toolbox = make_toolbox("mlp", digits, GA(mates=4, parents=8), seed=1, elites=2)
     folder = tmp_path / "four"
     assert kept(folder, toolbox, n=10)["family"]["members"] == 10
     ancestry = read_run(folder).config["ancestry"]
-    assert ancestry == {"mates": 4, "around_centre": False}
+    assert ancestry == {"mates": 4, "elites": 2, "around_centre": False}
     alone = wired()
     alone.register("mate", cxMask, indpb=0.0)
     kept(tmp_path / "alone", alone)
@@ -81,7 +81,7 @@ def test_a_digit_readers_page_has_its_filters_and_what_it_answers(tmp_path, digi
     assert run.keys() >= {"filters", "answers", "weights", "logbook"}
     assert run["answers"]["samples"] == len(digits.y_validation)
     error = 1 - np.trace(run["answers"]["confusion"]) / run["answers"]["samples"]
-    toolbox = make_toolbox("mlp", digits, seed=1, centred=False)  # the kept weights are those of the network
+    toolbox = make_toolbox("mlp", digits, GA(centred=False), seed=1)  # the kept weights are those of the network
     best = toolbox.individual()
     best.flat[:] = np.concatenate([matrix.ravel() for matrix in read_run(tmp_path / "run").weights.values()])
     assert error == pytest.approx(toolbox.error_rate(best, "validation"))

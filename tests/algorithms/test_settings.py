@@ -3,10 +3,10 @@
 import inspect
 
 import pytest
-
-from deap_nn import make_toolbox
 from deap_nn.algorithms.toolbox.from_settings import OTHERWISE
 from deap_nn.algorithms.toolbox.settings import NAMES, OPTIONS, SETTINGS, TABLE, add_settings, as_now
+
+from deap_nn import make_toolbox
 from deap_nn.process.cli import Parser
 
 

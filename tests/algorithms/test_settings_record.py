@@ -8,7 +8,8 @@ import pytest
 from small_toolbox import small
 from wirings import wired
 
-from deap_nn import Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive, evolve, make_toolbox
+from deap_nn import GA, Annealed, Constant, ErrorScaled, OneFifth, SelfAdaptive, evolve, make_toolbox
+from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.algorithms.settings_record import check_settings, settings_record
 from deap_nn.data.image_files import RawArrays
 from deap_nn.data.loading import split_validation
@@ -82,7 +83,7 @@ def test_each_argument_that_decides_a_number_is_recorded(digits, tmp_path, argum
 def test_each_number_of_an_adaptation_is_recorded(digits, tmp_path, one, other):
     records = []
     for sigma in (one, other):
-        toolbox = small(digits, sigma=sigma)
+        toolbox = small(digits, algorithm=GA(sigma=sigma))
         records.append(settings_record(toolbox, toolbox.population(n=4), seed=3, cxpb=1.0, mutpb=1.0))
     with pytest.raises(CheckpointError, match=r"mutate.sigma was "):
         check_settings(*records, tmp_path)
@@ -153,7 +154,7 @@ def test_the_names_of_a_record_are_those_of_its_version(tmp_path, preset):
     labels = np.arange(80, dtype=np.uint8) % 10
     images = np.repeat(20 * labels, 784).reshape(80, 28, 28)
     dataset = split_validation(RawArrays(images[:60], labels[:60], images[60:], labels[60:]), name="made")
-    toolbox = make_toolbox("mlp", dataset, seed=3, preset=preset, batch_size=16)
+    toolbox = make_toolbox("mlp", dataset, ALGORITHMS[preset](), seed=3, batch_size=16)
     evolve(toolbox.population(n=8), toolbox, 5, checkpoint=tmp_path)
     kept = read_generations(tmp_path)[0].settings
     assert kept == LITERAL[preset]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from deap import algorithms, base, creator, tools
 
-from deap_nn import Annealed, ErrorScaled, Individual, WeightList, evolve, make_toolbox, mutGaussianAdaptive
+from deap_nn import ES, GA, Annealed, ErrorScaled, Individual, WeightList, evolve, make_toolbox, mutGaussianAdaptive
 from deap_nn.core.seeding import takes
 from deap_nn.models.tensorflow import keras
 from deap_nn.problems.evaluate import Evaluate
@@ -67,7 +67,7 @@ def test_populations_of_one_seed_are_the_same_however_large(digits, toolbox):
 
 
 def test_select_moves_the_minibatch_and_the_mutation(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, fitness="error", sigma=ErrorScaled(0.5), parents=None)
+    toolbox = make_toolbox("mlp", digits, GA(fitness="error", sigma=ErrorScaled(0.5), parents=1.0), seed=1)
     population = toolbox.population(n=4)
     adaptation = toolbox.mutate.keywords["sigma"]
     assert adaptation.sigma == 0.5
@@ -98,12 +98,12 @@ def test_a_minibatch_stays_for_the_given_number_of_generations(digits):
 
 def test_the_default_sigma_goes_by_the_fitness(digits):
     assert make_toolbox("mlp", digits, seed=1).clock.adaptation.fitness == "cross_entropy"
-    assert make_toolbox("mlp", digits, seed=1, fitness="error").clock.adaptation.fitness == "error"
+    assert make_toolbox("mlp", digits, GA(fitness="error"), seed=1).clock.adaptation.fitness == "error"
     annealed = Annealed(0.2, 0.1, 5)
-    toolbox = make_toolbox("mlp", digits, seed=1, sigma=annealed)
+    toolbox = make_toolbox("mlp", digits, GA(sigma=annealed), seed=1)
     toolbox.clock.adaptation.update([], 5)
     assert (toolbox.clock.sigma, annealed.sigma) == (pytest.approx(0.1), 0.2)
-    assert make_toolbox("mlp", digits, seed=1, sigma=0.25).clock.sigma == 0.25
+    assert make_toolbox("mlp", digits, GA(sigma=0.25, schedule="constant"), seed=1).clock.sigma == 0.25
 
 
 def test_functions_that_are_registered_again_follow_the_run(toolbox):
@@ -123,7 +123,7 @@ def test_islands_begin_with_other_members(toolbox):
 
 def test_a_decorated_operator_keeps_its_streams(digits):
     def run():
-        toolbox = make_toolbox("mlp", digits, seed=1, parents=4)
+        toolbox = make_toolbox("mlp", digits, GA(parents=4), seed=1)
         history = tools.History()
         toolbox.decorate("mate", history.decorator)
         toolbox.decorate("mutate", history.decorator)
@@ -166,7 +166,7 @@ def test_a_decorated_select_is_not_passed_over(digits):
     assert len(called) == 2
     assert toolbox.clock.generation == 2
     with pytest.warns(DeprecationWarning, match="crossover='mean' is deprecated"):
-        toolbox = make_toolbox("mlp", digits, seed=1, crossover="mean")
+        toolbox = make_toolbox("mlp", digits, GA(crossover="mean"), seed=1)
     toolbox.decorate("select", noting)
     with pytest.raises(ValueError, match=r"^select is not called if the toolbox has recombination_weights"):
         evolve(toolbox.population(n=4), toolbox, 2, seed=1)
@@ -212,7 +212,7 @@ def test_individuals_have_a_fitness_of_their_own():
 def test_arrays_will_do_for_sequences_of_numbers(digits):
     made = []
     for kind in (list, np.array):
-        toolbox = make_toolbox("mlp", digits, seed=1, scale=kind([1.0, 0.5, 1.0, 0.5]))
+        toolbox = make_toolbox("mlp", digits, GA(scale=kind([1.0, 0.5, 1.0, 0.5])), seed=1)
         made.append(toolbox.mutate(toolbox.individual())[0].flat.tobytes())
     assert made[0] == made[1]
     model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10, use_bias=False)])
@@ -243,11 +243,11 @@ def test_a_toolbox_shows_its_operators_and_where_it_is(digits):
 
 
 def test_so_does_that_of_an_evolution_strategy(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, preset="es", population=4, generations=3)
+    toolbox = make_toolbox("mlp", digits, ES(), seed=1, population=4, generations=3)
     assert repr(toolbox) == (
         "<toolbox 'es': population 4, weights 50,890, batch 64, generation 0, sigma 0.4, fitness cross_entropy, "
         "mutate mutGaussianAdaptive, recombination_weights recombination_weights>"
     )
-    toolbox = make_toolbox("mlp", digits, seed=1, sigma=Annealed(0.4, 0.1))
+    toolbox = make_toolbox("mlp", digits, GA(sigma=Annealed(0.4, 0.1)), seed=1)
     toolbox.next_generation([])
     assert "sigma" not in repr(toolbox)  # it depends on a number of generations that is not known

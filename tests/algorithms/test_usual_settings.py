@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-
-from deap_nn import Annealed, Individual, Layout, initAround, make_toolbox, usual_step
 from deap_nn.algorithms.toolbox.presets import usual_settings
 from deap_nn.algorithms.toolbox.settings import WIDEST
+
+from deap_nn import GA, Annealed, Individual, Layout, initAround, make_toolbox, usual_step
 from deap_nn.models.reference import layout_of, reference_of
 from deap_nn.operators.initialisation import fan_in_scales, widest_scales
 
@@ -47,7 +47,7 @@ def test_the_widest_layers_are_those_of_the_models(name):
 def test_steps_are_longer_if_they_are_projected(digits):
     assert usual_step(200, 300, 4, projected=True) == pytest.approx(2.5 * usual_step(200, 300, 4))
     words = {"seed": 1, "preset": "es", "batch_size": 16, "population": 8, "generations": 5}
-    projected, plain = (make_toolbox("mlp", digits, **words, projected=projected) for projected in (None, False))
+    projected, plain = (make_toolbox("mlp", digits, GA(projected=projected), **words) for projected in (None, False))
     assert (projected.step, plain.step) == (usual_step(8, 5, 2, projected=True), usual_step(8, 5, 2))
     assert [repr(toolbox.mutate.keywords["sigma"]) for toolbox in (projected, plain)] == [
         repr(Annealed(0.4, 0.1)),
@@ -71,7 +71,7 @@ def test_founders_around_given_weights_are_as_far_apart_as_the_scale_says():
 
 def test_an_array_is_a_scale_of_founders_around_given_weights_too(digits):
     weights = [np.zeros(shape) for shape in make_toolbox("mlp", digits, seed=1).layout.shapes]
-    toolbox = make_toolbox("mlp", digits, seed=1, init=weights, scale=np.ones(4))
+    toolbox = make_toolbox("mlp", digits, GA(scale=np.ones(4)), seed=1, init=weights)
     assert toolbox.population(n=2)[1][0].std() == pytest.approx(0.128 * (2 / 784) ** 0.5, rel=0.1)
 
 

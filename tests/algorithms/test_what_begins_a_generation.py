@@ -9,7 +9,8 @@ import pytest
 from deap import algorithms, cma, tools
 from xor_toolboxes import OnXor
 
-from deap_nn import Annealed, ErrorScaled, adapting, evolve, make_toolbox
+from deap_nn import GA, Annealed, ErrorScaled, adapting, evolve, make_toolbox
+from deap_nn.algorithms.algorithm import ALGORITHMS
 
 
 def score(toolbox, individuals):
@@ -23,7 +24,7 @@ class TestGenerations(OnXor):
 
     @pytest.mark.parametrize("preset", ["ga", "es"])
     def test_cma_runs_unmodified(self, problem, preset):
-        toolbox = make_toolbox(problem, seed=1, preset=preset)
+        toolbox = make_toolbox(problem, algorithm=ALGORITHMS[preset](), seed=1)
         strategy = cma.Strategy(centroid=toolbox.individual(), sigma=0.5, lambda_=20)
         toolbox.register("generate", strategy.generate, toolbox.from_vector)
         toolbox.register("update", strategy.update)
@@ -98,7 +99,7 @@ class TestGenerations(OnXor):
     @pytest.mark.parametrize("breeding", ["recipes", "plain"])
     @pytest.mark.parametrize("members", [1, 4])
     def test_a_run_begins_one_each_time_whatever_the_fitness(self, problem, breeding, members):
-        toolbox = make_toolbox(problem, seed=1, parents=None, opposites=0, sigma=Annealed(0.5, 0.05, 6))
+        toolbox = make_toolbox(problem, algorithm=GA(parents=1.0, opposites=0, sigma=Annealed(0.5, 0.05, 6)), seed=1)
         toolbox.register("evaluate", lambda individual: (0.5,))
         population = score(toolbox, toolbox.population(n=members))
         _, logbook = evolve(population, toolbox, 6, breeding=breeding, mutpb=0.5)
@@ -173,7 +174,7 @@ class TestGenerations(OnXor):
         ids=["eaSimple", "from_vector"],
     )
     def test_what_was_scored_or_made_before_is_bred_by_recipes(self, problem, evolved):
-        toolbox, seen = make_toolbox(problem, seed=1, sigma=0.1), list[str]()
+        toolbox, seen = make_toolbox(problem, algorithm=GA(sigma=0.1, schedule="constant"), seed=1), list[str]()
         evolve(evolved(toolbox), toolbox, 1, on_generation=lambda evolution: seen.append(evolution.breeding))
         assert seen == ["recipes"] * 2
 

@@ -10,6 +10,7 @@ from own_callbacks import Watch
 from wirings import LAYOUT, TABLE, Squares, Together, halve, result, sum_of_squares, wired
 
 from deap_nn import (
+    GA,
     Annealed,
     NoiseTable,
     OneFifth,
@@ -283,7 +284,7 @@ def test_a_noise_vector_with_gaps_and_a_float32_sigma_change_nothing():
 
 def test_the_cnn_sized_toolbox_agrees_too(digits):
     def run(**options):
-        toolbox = make_toolbox("mlp", digits, seed=1, parents=4)
+        toolbox = make_toolbox("mlp", digits, GA(parents=4), seed=1)
         population, logbook = evolve(toolbox.population(n=8), toolbox, 3, seed=1, **options)
         return population, rows_of(logbook)
 

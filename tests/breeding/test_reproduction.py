@@ -11,7 +11,7 @@ import pytest
 from own_callbacks import Count, Stop
 from wirings import logged, wired
 
-from deap_nn import cxMask, evolve, make_toolbox, mutGaussianAdaptive, recombination_weights
+from deap_nn import ES, cxMask, evolve, make_toolbox, mutGaussianAdaptive, recombination_weights
 from deap_nn.algorithms.settings_record import settings_record
 from deap_nn.breeding.reproduction import AroundCentre, Pairs, Reproduction, reproduction_of
 from deap_nn.core.registered import Registered
@@ -100,7 +100,7 @@ def test_a_toolbox_says_how_it_breeds():
 
 def test_the_former_name_of_recombination_weights_works_and_warns(digits):
     warned = partial(pytest.warns, DeprecationWarning, match="^weigh of a toolbox is recombination_weights now")
-    made = make_toolbox("mlp", digits, seed=1, preset="es")
+    made = make_toolbox("mlp", digits, ES(), seed=1)
     with warned():
         made.register("weigh", recombination_weights, parents=2)
     assert made.recombination_weights.keywords == {"parents": 2}

@@ -11,7 +11,7 @@ from conftest import ROOT
 from own_callbacks import Stop
 
 import deap_nn.callbacks
-from deap_nn import Checkpoint, WeightList, evolve, make_toolbox
+from deap_nn import ES, GA, Checkpoint, WeightList, evolve, make_toolbox
 from deap_nn.algorithms.resuming import _named
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.breeding.breeder import Breeder
@@ -24,7 +24,9 @@ from deap_nn.runs.generations import read_generations
 
 @pytest.fixture(scope="module")
 def toolbox(digits):
-    return make_toolbox("mlp", digits, seed=1, batch_size=16, parents=6, projected=False)  # with it all errors end at 0
+    return make_toolbox(
+        "mlp", digits, GA(parents=6, projected=False), seed=1, batch_size=16
+    )  # with it all errors end at 0
 
 
 class Watch(Callback):
@@ -51,7 +53,7 @@ def test_the_mean_is_that_of_as_many_of_the_best_as_there_are_parents(toolbox, b
 
 
 def test_around_a_centre_the_mean_goes_as_far_as_the_next_centre(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", step=3.0, projected=False)
+    toolbox = make_toolbox("mlp", digits, ES(step=3.0, projected=False), seed=1, batch_size=16)
     found = {}
     for breeding in ("recipes", "plain"):
         watch = Watch()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from own_callbacks import Stop
 
-from deap_nn import Callback, Checkpoint, Layout, RunDirectory, evolve, make_toolbox
+from deap_nn import GA, Callback, Checkpoint, Layout, RunDirectory, evolve, make_toolbox
 from deap_nn.callbacks.run_directory import filters as filters_module
 from deap_nn.callbacks.run_directory import predictions
 from deap_nn.callbacks.run_directory.filters import FilterTrace, first_filters, image_shape
@@ -19,7 +19,7 @@ from deap_nn.report.describe import describe_run
 
 @pytest.fixture(scope="module")
 def toolbox(digits):
-    return make_toolbox("mlp", digits, seed=1, batch_size=16, parents=6)
+    return make_toolbox("mlp", digits, GA(parents=6), seed=1, batch_size=16)
 
 
 def read(path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from own_callbacks import Stop
 
-from deap_nn import Checkpoint, WeightList, evolve, make_toolbox
+from deap_nn import ES, GA, Checkpoint, WeightList, evolve, make_toolbox
 from deap_nn.breeding.store.genomes import Genomes
 from deap_nn.callbacks.base import Evolution
 from deap_nn.callbacks.candidates import Candidates
@@ -30,19 +30,19 @@ def test_the_mean_of_individuals_is_that_of_their_weights():
 
 
 def test_members_that_a_centre_goes_away_from_are_not_in_the_ensemble(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", step=3.0)
+    toolbox = make_toolbox("mlp", digits, ES(step=3.0), seed=1, batch_size=16)
     population = toolbox.population(n=5)
     for place, member in enumerate(population):
         member.fitness.values = (float(place * 3 % 5),)
     evolution = Evolution(toolbox, population, 1, map, parents=5)
     assert evolution.ensemble == [population[0], population[2]]
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, preset="es", step=3.0, sampling="mirrored")
+    toolbox = make_toolbox("mlp", digits, ES(step=3.0), seed=1, batch_size=16, sampling="mirrored")
     assert Evolution(toolbox, population, 1, map, parents=3).ensemble == [population[0], population[2], population[4]]
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_an_ensemble_goes_by_the_mean_of_the_probabilities(digits, split):
-    toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, centred=False)
+    toolbox = make_toolbox("mlp", digits, GA(centred=False), seed=1, batch_size=16)
     members = toolbox.population(n=3)
     x, y = digits.part(split)
     probabilities = np.zeros((len(x), 10))
@@ -61,7 +61,7 @@ def test_a_mean_that_did_best_is_the_same_network_after_a_resume(digits, tmp_pat
     monkeypatch.setattr("deap_nn.callbacks.candidates.SCORED_EVERY", 1)
 
     def run(stop, checkpoint=None):
-        toolbox = make_toolbox("mlp", digits, seed=1, batch_size=16, parents=40, **wiring)
+        toolbox = make_toolbox("mlp", digits, GA(parents=40), seed=1, batch_size=16, **wiring)
         candidates = Candidates(toolbox)
         candidates._score = lambda evolution, candidate, kind, _: score(candidates, evolution, candidate, kind)
         arguments = {"seed": 1, "checkpoint": checkpoint, "keyframe_seconds": None}

@@ -10,7 +10,7 @@ import pytest
 from conftest import MNIST, run_here
 from wirings import wired
 
-from deap_nn import Callback, Checkpoint, Constant, KerasProblem, RunDirectory, evolve, make_toolbox, read_run
+from deap_nn import GA, Callback, Checkpoint, Constant, KerasProblem, RunDirectory, evolve, make_toolbox, read_run
 from deap_nn.algorithms.settings_record import environment_of
 from deap_nn.breeding import task as genome_tasks
 from deap_nn.core import environment
@@ -204,7 +204,7 @@ def test_a_fitness_that_is_other_each_time_is_no_other_process(tmp_path):
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
     problem = KerasProblem(model, rng.normal(size=(40, 5)), rng.integers(0, 3, 40), loss=noisy)
     for ngen in (2, 3):
-        go(make_toolbox(problem, seed=1, sigma=Constant(0.1)), ngen, listing, checkpoint=tmp_path)
+        go(make_toolbox(problem, algorithm=GA(sigma=Constant(0.1)), seed=1), ngen, listing, checkpoint=tmp_path)
 
 
 def noisy(outputs, targets):

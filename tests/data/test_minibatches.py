@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deap_nn import KerasProblem, make_toolbox
+from deap_nn import GA, KerasProblem, make_toolbox
 from deap_nn.data.minibatches import Strata, batch_indices
 from deap_nn.models.tensorflow import keras
 from deap_nn.problems.scorer import scorer
@@ -73,7 +73,7 @@ def problem_of(y, loss, units):
 @pytest.mark.parametrize("stratified", [True, False])
 def test_a_problem_of_classes_is_scored_on_stratified_batches(stratified):
     labels = np.repeat([0, 1], 20)
-    toolbox = make_toolbox(problem_of(labels, "error", 2), seed=1, batch_size=4, stratified=stratified)
+    toolbox = make_toolbox(problem_of(labels, "error", 2), algorithm=GA(stratified=stratified), seed=1, batch_size=4)
     counts = {int(scorer(toolbox.problem)._minibatch(generation)[1][0].numpy().sum()) for generation in range(50)}
     assert (counts <= {1, 2, 3}) == stratified
 
@@ -82,5 +82,5 @@ def test_other_problems_are_not_stratified():
     y = np.linspace(0, 1, 40)[:, None].astype(np.float32)
     for target, loss in ((y, "mse"), (np.repeat([0, 1], 20)[:, None], "mse")):
         with pytest.raises(ValueError, match="stratified needs a target of classes, scored by 'error' or"):
-            make_toolbox(problem_of(target, loss, 1), seed=1, stratified=True)
+            make_toolbox(problem_of(target, loss, 1), algorithm=GA(stratified=True), seed=1)
         assert not make_toolbox(problem_of(target, loss, 1), seed=1).problem.stratified

@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 from conftest import MNIST
+from deap_nn.algorithms.toolbox.from_settings import toolbox_of
 from small_run import SETTING
 
-from deap_nn.algorithms.toolbox.from_settings import toolbox_of
 from deap_nn.core.logbooks import read_csv
 from deap_nn.data.loading import load_dataset
 from deap_nn.models.built_in import BUILT_IN, build_model

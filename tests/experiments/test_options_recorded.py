@@ -5,11 +5,11 @@ import argparse
 import numpy as np
 import pytest
 from conftest import ROOT, made_digits
+from deap_nn.algorithms.toolbox.from_settings import toolbox_of
+from deap_nn.algorithms.toolbox.settings import SETTINGS
 from mnist_options import complete, make_parser
 
 from deap_nn.algorithms.settings_record import SettingsError, check_settings, settings_record
-from deap_nn.algorithms.toolbox.from_settings import toolbox_of
-from deap_nn.algorithms.toolbox.settings import SETTINGS
 from deap_nn.data.loading import load_dataset
 
 BASE = ("--model=mlp", "--population=12", "--generations=4", "--batch-size=16")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from deap_nn import Individual, evolve, make_toolbox
+from deap_nn import GA, Individual, evolve, make_toolbox
 from deap_nn.core.logbooks import read_csv
 
 sys.path.append(str(ROOT / "experiments"))
@@ -44,7 +44,7 @@ def test_the_weights_of_ranks_fall_and_have_no_sum(count):
 
 @pytest.mark.parametrize("scale", ["fan_in", None])
 def test_noise_grows_where_the_fitter_had_more_of_it(scale):
-    toolbox = make_toolbox("mlp", "mnist5k", seed=1, scale=scale)
+    toolbox = make_toolbox("mlp", "mnist5k", GA(scale=scale), seed=1)
     learning = own.with_learnt_noise(toolbox, 1.0)
     rng, members = np.random.default_rng(2), []
     for member in toolbox.population(n=200):

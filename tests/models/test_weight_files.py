@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from deap_nn import (
+    GA,
     Constant,
     ErrorScaled,
     Individual,
@@ -33,7 +34,7 @@ def toolbox(digits_file):
 
 def test_the_first_is_what_was_given_and_the_others_lie_around(toolbox, digits_file):
     given = toolbox.individual()
-    around = make_toolbox("mlp", digits_file, seed=1, init=given, sigma=0.3)
+    around = make_toolbox("mlp", digits_file, GA(sigma=0.3, schedule="constant"), seed=1, init=given)
     population = around.population(n=3)
     assert population[0].flat.tobytes() == given.flat.tobytes()
     away = population[1].flat - given.flat
@@ -41,12 +42,14 @@ def test_the_first_is_what_was_given_and_the_others_lie_around(toolbox, digits_f
     assert abs(kernel.std() / (0.3 * np.sqrt(2 / 784)) - 1) < 5 / np.sqrt(2 * kernel.size)
     assert abs(kernel.mean()) < 5 * kernel.std() / np.sqrt(kernel.size)
     assert not np.array_equal(population[2].flat, population[1].flat)
-    none = make_toolbox("mlp", digits_file, seed=1, init=list(given), sigma=Constant(0.0), centred=False).population(
-        n=2
-    )
+    none = make_toolbox(
+        "mlp", digits_file, GA(sigma=Constant(0.0), centred=False), seed=1, init=list(given)
+    ).population(n=2)
     assert none[1].flat.tobytes() == given.flat.tobytes()
     assert around.individual.keywords["sigma"] == 0.3
-    first = make_toolbox("mlp", digits_file, seed=1, init=given, sigma=ErrorScaled(0.2)).individual.keywords["sigma"]
+    first = make_toolbox("mlp", digits_file, GA(sigma=ErrorScaled(0.2)), seed=1, init=given).individual.keywords[
+        "sigma"
+    ]
     assert first == ErrorScaled(0.2).sigma
 
 

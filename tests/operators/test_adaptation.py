@@ -11,6 +11,7 @@ from deap import algorithms, base, creator
 from wirings import LAYOUT, sum_of_squares, wired
 
 from deap_nn import (
+    GA,
     Annealed,
     Constant,
     ErrorScaled,
@@ -195,7 +196,7 @@ def test_an_adaptation_that_lacks_a_part_is_refused_by_its_name(digits, missing,
     parts = {name: part for name, part in vars(Whole).items() if name not in missing and not name.startswith("__")}
     lacking = type("Mine", (), parts)()
     with pytest.raises(TypeError, match=f"^sigma must be a number or an adaptation: {said}"):
-        make_toolbox("mlp", digits, seed=1, sigma=lacking)
+        make_toolbox("mlp", digits, GA(sigma=lacking), seed=1)
     toolbox = wired(mutate=partial(mutGaussianAdaptive, sigma=lacking))
     with pytest.raises(TypeError, match=f"^sigma must be a number or an adaptation: {said}"):
         evolve(toolbox.population(n=6), toolbox, 1, seed=1)
@@ -207,8 +208,8 @@ def test_a_class_in_the_place_of_an_adaptation_is_refused(digits):
         with pytest.raises(
             TypeError, match=rf"^sigma must be an object, got the class {name}: write {name}\(\.\.\.\)$"
         ):
-            make_toolbox("mlp", digits, seed=1, sigma=given)
-    assert make_toolbox("mlp", digits, seed=1, sigma=Whole()).clock.sigma == 0.1
+            make_toolbox("mlp", digits, GA(sigma=given), seed=1)
+    assert make_toolbox("mlp", digits, GA(sigma=Whole()), seed=1).clock.sigma == 0.1
 
 
 def test_an_operator_alone_names_it_too():

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deap_nn import Individual, evolve, make_toolbox
+from deap_nn import GA, Individual, evolve, make_toolbox
+from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.breeding.recipe import Recipe
 from deap_nn.breeding.reproduction import AroundCentre, Reproduction
 from deap_nn.breeding.store import slot_table
@@ -98,7 +99,7 @@ def test_recipes_are_rounded_and_score_what_whole_genomes_do(digits, monkeypatch
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)  # each genome alone, as those of large networks
     monkeypatch.setattr(slot_table, "LODGED_WEIGHTS", lodged)
     monkeypatch.setattr(slot_table, "LODGED_MATES", 1)
-    toolbox = make_toolbox("mlp", digits, seed=101, precision="bfloat16", preset=name)
+    toolbox = make_toolbox("mlp", digits, ALGORITHMS[name](), seed=101, precision="bfloat16")
     passes, scored = [], []
 
     def counting(counted, method):
@@ -210,7 +211,7 @@ class Decayed(Evaluate):
 @pytest.mark.parametrize("grouped", [True, False])
 def test_a_derived_evaluation_is_called(digits, monkeypatch, grouped):
     monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1_000_000 if grouped else 1)
-    toolbox = make_toolbox("mlp", digits, seed=104 + grouped, precision="bfloat16", parents=4)
+    toolbox = make_toolbox("mlp", digits, GA(parents=4), seed=104 + grouped, precision="bfloat16")
     toolbox.register("evaluate", Decayed(toolbox.problem))
     logs = [evolve(toolbox.population(n=6), toolbox, 2, breeding=way)[1] for way in ("plain", "recipes")]
     assert logs[0] == logs[1]
@@ -225,7 +226,7 @@ own_evaluation.rounded = True
 
 
 def test_a_function_may_have_an_attribute_of_that_name(digits):
-    toolbox = make_toolbox("mlp", digits, seed=1, parents=4)
+    toolbox = make_toolbox("mlp", digits, GA(parents=4), seed=1)
     toolbox.register("evaluate", own_evaluation)
     assert evolve(toolbox.population(n=6), toolbox, 1, seed=1, breeding="recipes")[1][1]["nevals"] == 6
 

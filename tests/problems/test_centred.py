@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import MNIST
 
-from deap_nn import KerasProblem, evolve, make_toolbox, open_map
+from deap_nn import GA, KerasProblem, evolve, make_toolbox, open_map
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.data.minibatches import batch_indices
 from deap_nn.models.layers import centred_layers
@@ -155,7 +155,7 @@ def test_a_group_of_any_size_has_the_bits_of_single_networks(batch_size):
 def test_two_workers_recipes_and_plain_breeding_give_the_same_bytes(tmp_path):
     found = []
     for number, (workers, breeding) in enumerate(((1, "recipes"), (2, "recipes"), (1, "plain"))):
-        toolbox = make_toolbox("mlp", "mnist5k", seed=1, centred=True)
+        toolbox = make_toolbox("mlp", "mnist5k", GA(centred=True), seed=1)
         kind = {"workers": workers} if workers > 1 else {}
         with (
             open_map("processes" if kind else "serial", **kind) as toolbox.map,
@@ -233,7 +233,7 @@ def test_a_model_without_such_layers_is_refused():
     with pytest.raises(
         ValueError, match=r"centred is not for a KerasProblem, .*: KerasProblem\(\.\.\., centred=True\)"
     ):
-        make_toolbox(problem_of(dense(), (x, y)), seed=1, centred=True)
+        make_toolbox(problem_of(dense(), (x, y)), algorithm=GA(centred=True), seed=1)
 
 
 def test_bad_values_are_named(here, digits_file, tmp_path):
@@ -255,7 +255,7 @@ def test_bad_values_are_named(here, digits_file, tmp_path):
     x, y = table()
     for make in (
         lambda: problem_of(dense(), (x, y), centred="no"),
-        lambda: make_toolbox("mlp", "mnist5k", seed=1, centred="no"),
+        lambda: make_toolbox("mlp", "mnist5k", GA(centred="no"), seed=1),
     ):
         with pytest.raises(TypeError, match="centred must be True or False, got 'no'"):
             make()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import made_digits
 
-from deap_nn import Individual, KerasProblem, initScaled, make_toolbox
+from deap_nn import GA, Individual, KerasProblem, initScaled, make_toolbox
 from deap_nn.core.errors import WORST
 from deap_nn.data import image_files, loading, registry
 from deap_nn.data.minibatches import batch_indices
@@ -122,7 +122,7 @@ def test_a_huge_cross_entropy_is_what_it_is(digits, mlp):
 
 def test_misread_counts_agree_with_numpy_over_all_stretches(digits, mlp):
     individual = individual_for(mlp, seed=2)
-    toolbox = make_toolbox("mlp", digits, seed=1, centred=False)
+    toolbox = make_toolbox("mlp", digits, GA(centred=False), seed=1)
     for split in ("train", "validation", "test"):
         images, labels = digits.part(split)
         expected = (mlp_logits(individual, images).argmax(axis=1) != labels).mean()
@@ -131,7 +131,7 @@ def test_misread_counts_agree_with_numpy_over_all_stretches(digits, mlp):
 
 def test_assess_scores_the_first_validation_samples(digits, mlp):
     individual = individual_for(mlp, seed=2)
-    toolbox = make_toolbox("mlp", digits, seed=1, validation_size=30, centred=False, stratified=False)
+    toolbox = make_toolbox("mlp", digits, GA(centred=False, stratified=False), seed=1, validation_size=30)
     wrong = mlp_logits(individual, digits.x_validation).argmax(axis=1) != digits.y_validation
     found = toolbox.assess(individual, 4)
     assert found["val_error"] == wrong[:30].mean()

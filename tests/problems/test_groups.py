@@ -7,7 +7,7 @@ import pytest
 from deap import base
 from keras_models import two_objectives
 
-from deap_nn import KerasProblem, evolve, make_toolbox, mutGaussianAdaptive, open_map
+from deap_nn import GA, KerasProblem, evolve, make_toolbox, mutGaussianAdaptive, open_map
 from deap_nn.algorithms.toolbox.clock import Clock
 from deap_nn.core.registered import scored_generation, scoring
 from deap_nn.genome.layout import Layout
@@ -63,7 +63,7 @@ def weighted(data):
     dense = [keras.layers.Rescaling(100.0), keras.layers.Dense(2, "softmax")]
     model, losses = keras.Sequential([keras.Input((4,)), *dense]), ["cross_entropy", weighted_entropy]
     problem = KerasProblem(model, *samples(), loss=losses, class_weight={0: 3.0, 1: 0.2})
-    return make_toolbox(problem, batch_size=16, sigma=0.3, **two_objectives())
+    return make_toolbox(problem, algorithm=GA(sigma=0.3, schedule="constant"), batch_size=16, **two_objectives())
 
 
 def log_of(wiring, data, map_=None, **settings):
@@ -157,7 +157,7 @@ def doubled_loss(individual):
 
 def test_an_evaluate_of_ones_own_is_called_in_the_generation(digits, monkeypatch):
     def run(*twice, **settings):
-        toolbox = make_toolbox("mlp", digits, seed=1, sigma=0.1)
+        toolbox = make_toolbox("mlp", digits, GA(sigma=0.1, schedule="constant"), seed=1)
         if twice:
             monkeypatch.setattr(sys.modules[__name__], "INNER", toolbox.evaluate)
             toolbox.register("evaluate", *twice)

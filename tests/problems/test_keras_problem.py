@@ -8,7 +8,8 @@ from architectures import ARCHITECTURES
 from deap import base, creator, tools
 from keras_models import dense, labels, two_objectives, x_of
 
-from deap_nn import Constant, ErrorScaled, Individual, KerasProblem, WeightList, evolve, evolve_model, make_toolbox
+from deap_nn import GA, Constant, ErrorScaled, Individual, KerasProblem, WeightList, evolve, evolve_model, make_toolbox
+from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.data.samples import flat
 from deap_nn.models.custom_objects import by_name, custom_objects_of
 from deap_nn.models.tensorflow import keras
@@ -91,7 +92,7 @@ def test_recipes_and_weights_give_the_same_and_need_no_validation_samples():
     problem = KerasProblem(dense(2), x_of(), x_of(2), loss="mae", validation_split=0)
     found = []
     for breeding in ("recipes", "plain"):
-        toolbox = make_toolbox(problem, seed=1, batch_size=8, sigma=Constant(0.1))
+        toolbox = make_toolbox(problem, algorithm=GA(sigma=Constant(0.1)), seed=1, batch_size=8)
         population, logbook = evolve(toolbox.population(n=10), toolbox, 3, seed=1, breeding=breeding)
         assert "val_error" not in logbook[0]
         found.append((logbook, [individual.flat.tobytes() for individual in population]))
@@ -139,7 +140,7 @@ def test_a_toolbox_says_what_does_not_go_with_a_problem():
     with pytest.raises(ValueError, match=r"container must have a fitness of 1 value\(s\), got 2"):
         make_toolbox(problem, **two_objectives())
     with pytest.raises(ValueError, match="ErrorScaled needs a fitness that is an error or a cross-entropy"):
-        make_toolbox(problem, seed=1, sigma=ErrorScaled(0.1))
+        make_toolbox(problem, algorithm=GA(sigma=ErrorScaled(0.1)), seed=1)
     with pytest.raises(
         TypeError, match=r"data must be a name, a path, a Dataset or \(x, y\): only a KerasProblem has its own"
     ):
@@ -196,11 +197,15 @@ def test_a_problem_may_be_scored_in_bfloat16():
 @pytest.mark.parametrize("name", ["ga", "es", "article"])
 def test_presets_are_for_problems_too(name):
     loss = "error" if name == "article" else "cross_entropy"
-    toolbox = make_toolbox(KerasProblem(dense(3), x_of(), labels(), loss=loss), seed=1, batch_size=20, preset=name)
+    toolbox = make_toolbox(
+        KerasProblem(dense(3), x_of(), labels(), loss=loss), algorithm=ALGORITHMS[name](), seed=1, batch_size=20
+    )
     assert len(evolve(toolbox.population(n=6), toolbox, 2)[1]) == 3
     with pytest.raises(ValueError, match="data, fitness and precision are not for a KerasProblem"):
         make_toolbox(
-            KerasProblem(dense(3), x_of(), labels(), loss="cross_entropy"), seed=1, preset=name, fitness="error"
+            KerasProblem(dense(3), x_of(), labels(), loss="cross_entropy"),
+            algorithm=ALGORITHMS[name](fitness="error"),
+            seed=1,
         )
 
 

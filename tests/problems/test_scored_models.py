@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from deap_nn import Dataset, KerasProblem, make_toolbox
+from deap_nn import GA, Dataset, KerasProblem, make_toolbox
 from deap_nn.data.minibatches import batch_indices
 from deap_nn.models.built_in import BUILT_IN, build_model
 from deap_nn.models.reference import layout_of, model_of, reference_of, trained_model
@@ -143,7 +143,7 @@ def test_float_samples_of_any_shape_are_scored_as_they_are():
     y = (x[:, 0] > 0).astype(int)
     data = Dataset(x[:40], y[:40], x[40:50], y[40:50], x[50:], y[50:])
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
-    toolbox = make_toolbox(model, data, seed=1, batch_size=40, fitness="error")
+    toolbox = make_toolbox(model, data, GA(fitness="error"), seed=1, batch_size=40)
     individual = toolbox.individual()
     individual[0][:] = 0
     individual[0][0] = [-1, 1]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deap_nn import Callback, Checkpoint, RunDirectory, evolve, make_toolbox
+from deap_nn import GA, Callback, Checkpoint, RunDirectory, evolve, make_toolbox
 from deap_nn.report.family import LEVELS, Family, describe_family, parents_of
 from deap_nn.runs.generations import CheckpointError, Generation, read_generations
 
@@ -99,7 +99,7 @@ def test_the_parents_are_those_that_were_bred_from(digits, tmp_path, options):
             recipes = [member.recipe for member in evolution.population]
             seen.append([{key & 0x7FFFFFFF for key in recipe.group} for recipe in recipes])
 
-    seen, toolbox = [], make_toolbox("mlp", digits, seed=1, batch_size=16, parents=6, **options)
+    seen, toolbox = [], make_toolbox("mlp", digits, GA(parents=6), seed=1, batch_size=16, **options)
     checkpoint = Checkpoint(tmp_path)
     evolve(toolbox.population(n=10), toolbox, LEVELS + 3, seed=1, callbacks=[Look()], checkpoint=checkpoint)
     checkpoint.close()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from report_pages import CONFIG, HOSTILE, Page, bare
 
-from deap_nn import evolve, make_toolbox
+from deap_nn import ES, evolve, make_toolbox
 from deap_nn.callbacks.run_directory import RunDirectory
 from deap_nn.core.errors import InputError
 from deap_nn.core.logbooks import read_csv
@@ -73,7 +73,7 @@ def test_the_page_names_the_algorithm_and_its_operators(finished_run, tmp_path):
         "stratified mini-batches"
     )
     assert 'make("p", { class: "note" }, `${capital(run.config.algorithm)}.`)' in page.scripts[1]  # in the head
-    toolbox = make_toolbox("mlp", "mnist5k", seed=1, preset="es")
+    toolbox = make_toolbox("mlp", "mnist5k", ES(), seed=1)
     with RunDirectory(tmp_path / "run") as directory:  # of a script
         evolve(toolbox.population(n=4), toolbox, 1, callbacks=[directory])
     data = Page((tmp_path / "run" / "report.html").read_text()).data

@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 from conftest import MNIST, ROOT
 from deap import base, creator
+from deap_nn.algorithms.toolbox.from_settings import toolbox_of
 
 from deap_nn import Individual, KerasProblem, WeightList, evolve, load_dataset, make_toolbox, read_run
-from deap_nn.algorithms.toolbox.from_settings import toolbox_of
+from deap_nn.algorithms.algorithm import ALGORITHMS
 from deap_nn.core.logbooks import read_csv
 from deap_nn.models.tensorflow import keras
 from deap_nn.runs.generations import read_first
@@ -116,7 +117,7 @@ def test_es_has_the_bytes_of_its_former_name(digits):
     for name in ("default", "es"):
         warned = pytest.warns(DeprecationWarning, match="preset 'default' is now called 'es'")
         with warned if name == "default" else contextlib.nullcontext():
-            toolbox = make_toolbox("mlp", digits, seed=3, batch_size=16, preset=name)
+            toolbox = make_toolbox("mlp", digits, ALGORITHMS[name](), seed=3, batch_size=16)
         population, logbook = evolve(toolbox.population(n=8), toolbox, 2)
         best = min(population, key=lambda member: member.fitness.values)
         found.append((list(logbook), best.flat.tobytes(), [member.flat.tobytes() for member in population]))

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from deap import base, tools
 from numpy.typing import ArrayLike
 
+from deap_nn.algorithms.algorithm import ES, GA, usual_step
 from deap_nn.algorithms.toolbox.clock import Clock
-from deap_nn.algorithms.toolbox.presets import usual_step
 from deap_nn.algorithms.toolbox.scoring import Evaluating, GroupingMap, Mating, Mutating, Updating
 from deap_nn.breeding.reproduction import reproduction_of
 from deap_nn.core import notebook
@@ -40,8 +40,8 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         The shapes and names of the weight matrices.
     seed : int
         The seed of the toolbox, and of a run by `evolve`.
-    algorithm : str
-        The name of the algorithm, such as ``"ga"``.
+    algorithm : GA or ES
+        The resolved algorithm.
     container : callable
         Makes an individual of an iterable of matrices.
     members, generations : int, optional
@@ -63,7 +63,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         layout: Layout,
         *,
         seed: int,
-        algorithm: str,
+        algorithm: GA | ES,
         container: Callable[[Iterable[ArrayLike]], Any] = Individual,
         members: int | None = None,
         generations: int | None = None,
@@ -87,7 +87,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         if alias == "mutate" and hasattr(self, "evaluate"):
             name_fitness(kargs.get("sigma"), Traits(operator_of(self.evaluate)).problem)
         if alias == "recombination_weights" and Registered.read(self).step is None:
-            raise ValueError("recombination_weights needs preset='es': a genetic algorithm has no weights by rank")
+            raise ValueError("recombination_weights needs algorithm=ES(): a genetic algorithm has no weights by rank")
         super().register(alias, function, *args, **kargs)
         if alias == "evaluate":
             self.clock.watch(self.evaluate)
@@ -157,10 +157,10 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
 
     def __repr__(self) -> str:
         parts = [f"{name} {notebook.shown(value)}" for name, value in self._parts().items()]
-        return f"<toolbox {self.algorithm!r}: {', '.join(parts)}>"
+        return f"<toolbox {self.algorithm.name!r}: {', '.join(parts)}>"
 
     def _repr_html_(self) -> str:
-        return notebook.paragraph("toolbox", strong=self.algorithm) + notebook.table(self._parts().items())
+        return notebook.paragraph("toolbox", strong=self.algorithm.name) + notebook.table(self._parts().items())
 
     def next_generation(self, population: Sequence[Any]) -> None:
         """Begin the next generation after the evaluated `population`: for loops that never call ``select``.
@@ -207,9 +207,7 @@ class MadeToolbox(base.Toolbox):  # type: ignore[misc]  # DEAP has no types
         """Return why the algorithm lacks a function of DEAP's loops, or None for any other name."""
         if alias not in ("generate", "update"):
             return None
-        return (
-            f'a genetic algorithm crosses parents, by eaSimple for example; make_toolbox(..., preset="es") has {alias}'
-        )
+        return f"a genetic algorithm crosses parents, by eaSimple for example; make_toolbox(..., ES()) has {alias}"
 
 
 TAKING_THE_BEST = (tools.selBest, tools.selWorst, tools.selNSGA2, tools.selNSGA3, tools.selSPEA2)
@@ -273,17 +271,12 @@ class StrategyToolbox(MadeToolbox):
     ----------
     layout, seed, algorithm, container, members, generations
         As for `MadeToolbox`.
-    sampling : {"independent", "mirrored"}
-        As for `make_toolbox`.
     step : float, optional
-        As for `make_toolbox`; `usual_step` if left out.
+        As for `ES`; `usual_step` if left out.
     """
 
-    def __init__(
-        self, *arguments: Any, sampling: Literal["independent", "mirrored"], step: float | None, **keywords: Any
-    ) -> None:
+    def __init__(self, *arguments: Any, step: float | None, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
-        self.sampling = sampling
         self._step = step
         self._planned: tuple[int, int] | None = None
 
@@ -296,7 +289,7 @@ class StrategyToolbox(MadeToolbox):
             return "usual"
         members, generations = self._planned or self.planned_sizes()
         size = members, max(1, generations), max(1, self.layout.vectors.count(False))
-        return usual_step(*size, self.sampling, projected="layer_inputs" in vars(self))
+        return usual_step(*size, projected="layer_inputs" in vars(self))
 
     @step.setter
     def step(self, value: float | None) -> None:
@@ -323,14 +316,12 @@ class StrategyToolbox(MadeToolbox):
             If one of them is missing.
         """
         if self.members is None or self.generations is None:
-            raise ValueError(
-                "generate needs the size of the run: make_toolbox(..., preset='es', population=N, generations=G)"
-            )
+            raise ValueError("generate needs the size of the run: make_toolbox(..., ES(), population=N, generations=G)")
         return self.members, self.generations
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; ValueError for ``mate``, and for ``select`` without mirrored sampling."""
-        if name == "mate" or (name == "select" and self.sampling != "mirrored"):
+        """Set an attribute; ValueError for ``mate`` and ``select``."""
+        if name in ("mate", "select"):
             raise ValueError(f"{name}: {self._why_not(name)}")  # no loop would call it
         super().__setattr__(name, value)
 
@@ -343,6 +334,4 @@ class StrategyToolbox(MadeToolbox):
         if alias not in ("mate", "select"):
             return None
         reason = "no pairwise crossover" if alias == "mate" else "no selection of parents: all members count by rank"
-        return (
-            f'an evolution strategy has {reason}; eaGenerateUpdate runs it, and make_toolbox(..., preset="ga") has one'
-        )
+        return f"an evolution strategy has {reason}; eaGenerateUpdate runs it, and make_toolbox(..., GA()) has one"
