@@ -5,15 +5,10 @@ import os
 import re
 import subprocess
 import sys
-import traceback
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
-
-from deap_nn import evolve, make_toolbox
-from deap_nn.operators.compiled import crossing
-from deap_nn.problems import groups, scorer
 
 PACKAGE = ROOT / "deap_nn"
 
@@ -27,12 +22,6 @@ FLOORS = [
     {"the roof"},
 ]
 """From the ground up: a folder imports from lower floors alone, and the roof is what lies in none."""
-
-MOST_FILES = 10
-"""In a folder, beside its ``__init__``."""
-
-MOST_LINES = 350
-"""In a file of the package."""
 
 ROOMS = {
     "tensorflow": {"models.tensorflow"},
@@ -110,25 +99,6 @@ def test_no_import_leads_back():
 
     for module in sorted(MODULES):
         follow(module, [])
-
-
-def test_the_loop_has_one_interface_to_both_ways_of_breeding():
-    ways = {"deap_nn.breeding.lineage", "deap_nn.breeding.recipe", "deap_nn.breeding.plain"}
-    source = (PACKAGE / "algorithms" / "loop.py").read_text()
-    assert MODULES["deap_nn.algorithms.loop"] & ways == {"deap_nn.breeding.plain"}
-    assert re.findall(r"import (.+)", source.partition("breeding.plain ")[2])[0] == "Breeding"
-    assert not re.search(r"isinstance\(\w*breeding|Lineage", source)
-
-
-def test_folders_stay_small():
-    for folder in {path.parent for path in PACKAGE.rglob("*.py")}:
-        files = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
-        assert len(files) <= MOST_FILES, folder
-
-
-def test_files_stay_short():
-    for path in PACKAGE.rglob("*.py"):
-        assert len(path.read_text().splitlines()) <= MOST_LINES, path
 
 
 @pytest.mark.parametrize("package", sorted(ROOMS))
@@ -234,33 +204,8 @@ def test_the_figure_is_that_of_the_imports(monkeypatch):
     assert drawn < house.imports()
 
 
-def test_a_child_goes_through_the_files_that_the_page_names(monkeypatch, digits):
-    monkeypatch.setattr(groups, "GROUPED_WEIGHTS", 1)  # each genome alone, as those of large networks
-    seen = {}
-
-    def noting(name, function):
-        def call(*arguments, **keywords):
-            names = [frame.filename for frame in traceback.extract_stack()]
-            files = [name.removeprefix(f"{PACKAGE}/") for name in names if name.startswith(f"{PACKAGE}/")]
-            seen.setdefault(name, [*dict.fromkeys(files[files.index("algorithms/loop.py") :])])
-            return function(*arguments, **keywords)
-
-        return call
-
-    monkeypatch.setattr(crossing, "scan_and_mutate", noting("bred", crossing.scan_and_mutate))
-    monkeypatch.setattr(scorer.Scorer, "fitness", noting("scored", scorer.Scorer.fitness))
-    toolbox = make_toolbox("mlp", digits, seed=131)
-    evolve(toolbox.population(n=8), toolbox, 1)
-    steps = files_of("A child")
-    assert len(steps) <= 9
-    assert seen["bred"] == steps[: steps.index("breeding/reproduction/pairs.py") + 1]
-    assert seen["scored"] == [step for step in steps if step in seen["scored"]]
-    assert {*seen["bred"], *seen["scored"], "problems/scorer.py"} == set(steps)
-
-
 def test_the_files_of_the_page_are_there():
-    for section, most in (("A child", 9), ("A setting", 7), ("A mini-batch", 7)):
-        steps = files_of(section)
-        assert 0 < len(steps) <= most
+    for section in ("A child", "A setting", "A mini-batch"):
+        assert files_of(section)
     for name in re.findall(r"`([\w/]+\.py)`", PAGE):
         assert (ROOT / name).is_file() or (ROOT / "deap_nn" / name).is_file(), name
